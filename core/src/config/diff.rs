@@ -1,0 +1,96 @@
+//! What applying a configuration would change, object by object and field by field.
+
+use super::Config;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What happens to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It is new.
+    Create,
+    /// Some of its fields change.
+    Update,
+    /// It goes away.
+    Delete,
+}
+
+/// The change of one object.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Change {
+    /// What happens.
+    pub action: Action,
+    /// The section of the file: `feature_flags`, `routes` and so on.
+    pub section: &'static str,
+    /// The name of the object.
+    pub name: String,
+    /// The fields that differ, as (before, after) by name; whole objects are under the empty name.
+    pub fields: BTreeMap<String, (Value, Value)>,
+}
+
+/// All that differs between two configurations, in the order of the file.
+pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
+    fn section<'c, V: Serialize + 'c>(
+        section: &'static str,
+        before: impl Iterator<Item = (String, &'c V)>,
+        after: impl Iterator<Item = (String, &'c V)>,
+        changes: &mut Vec<Change>,
+    ) {
+        // A value that cannot be written as JSON cannot come from a file either.
+        let json = |value: &V| serde_json::to_value(value).unwrap_or(Value::Null);
+        let mut objects: BTreeMap<String, (Value, Value)> = BTreeMap::new();
+        for (name, value) in before {
+            objects.entry(name).or_default().0 = json(value);
+        }
+        for (name, value) in after {
+            objects.entry(name).or_default().1 = json(value);
+        }
+        for (name, (before, after)) in objects.into_iter().filter(|(_, (before, after))| before != after) {
+            let action = match (&before, &after) {
+                (Value::Null, _) => Action::Create,
+                (_, Value::Null) => Action::Delete,
+                _ => Action::Update,
+            };
+            changes.push(Change { action, section, name, fields: fields(before, after) });
+        }
+    }
+    let mut changes = Vec::new();
+    macro_rules! named {
+        ($field:ident) => {
+            section(
+                stringify!($field),
+                before.$field.iter().map(|(name, value)| (name.to_string(), value)),
+                after.$field.iter().map(|(name, value)| (name.to_string(), value)),
+                &mut changes,
+            )
+        };
+    }
+    named!(feature_flags);
+    named!(canary_deployments);
+    named!(ab_tests);
+    named!(origins);
+    section(
+        "routes",
+        before.routes.iter().map(|route| (route.id.to_string(), route)),
+        after.routes.iter().map(|route| (route.id.to_string(), route)),
+        &mut changes,
+    );
+    changes
+}
+
+fn fields(before: Value, after: Value) -> BTreeMap<String, (Value, Value)> {
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => {
+            let mut fields: BTreeMap<String, (Value, Value)> =
+                before.into_iter().map(|(name, value)| (name, (value, Value::Null))).collect();
+            for (name, value) in after {
+                fields.entry(name).or_default().1 = value;
+            }
+            fields.retain(|_, (before, after)| before != after);
+            fields
+        }
+        pair => BTreeMap::from([(String::new(), pair)]),
+    }
+}

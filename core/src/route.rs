@@ -1,0 +1,211 @@
+//! Routes: which requests belong to which flag, and the two origins that can answer them.
+
+use crate::{
+    identity::{Source, default_sources, is_default},
+    names::{FlagName, OriginName, RouteId},
+};
+use serde::{Deserialize, Serialize};
+
+/// A path pattern and methods, the flag that decides, and the origin of each arm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The identifier.
+    pub id: RouteId,
+    /// Which requests.
+    #[serde(rename = "match")]
+    pub matcher: Matcher,
+    /// The flag that decides.
+    pub flag: FlagName,
+    /// The origin of the legacy arm.
+    pub legacy: OriginName,
+    /// The origin of the new arm.
+    pub new: OriginName,
+    /// Where the user id comes from, first hit wins.
+    #[serde(default = "default_sources", skip_serializing_if = "is_default_sources")]
+    pub identity: Vec<Source>,
+}
+
+// serde hands over a reference to the field, not a slice.
+#[expect(clippy::ptr_arg, reason = "the signature is serde's")]
+fn is_default_sources(sources: &Vec<Source>) -> bool {
+    is_default(sources)
+}
+
+/// Which requests a route is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matcher {
+    /// The methods in upper case; none means all. `GET` includes `HEAD`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// The path: literal segments, `{name}` for one segment, and `{*rest}` at the end for any number of them,
+    /// also none.
+    pub path: String,
+}
+
+/// Whether a request of this method may be sent a second time (RFC 9110, 9.2.2).
+pub fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+}
+
+/// Why a set of routes cannot be matched against.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRoute {
+    /// The pattern is not one.
+    #[error("{path:?} is not a path pattern: {reason}")]
+    Pattern {
+        /// The pattern.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Two routes claim the same requests.
+    #[error("{path:?} claims the same requests as {with:?}")]
+    Conflict {
+        /// The pattern.
+        path: String,
+        /// The pattern of the route that came first.
+        with: String,
+    },
+}
+
+/// Finds the route of a request. The most specific pattern among those for its method wins; the cost does not
+/// depend on the number of routes.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    by_method: Vec<(Box<str>, matchit::Router<u32>)>,
+    any_other: matchit::Router<u32>,
+}
+
+impl RouteTable {
+    /// Builds the table; [`Self::find`] answers with positions in the list that is given. A matcher comes with
+    /// whatever it belongs to, which is handed back where it is refused.
+    pub fn new<'m, T>(
+        matchers: impl Iterator<Item = (T, &'m Matcher)> + Clone,
+    ) -> Result<Self, (T, InvalidRoute)> {
+        let mut table = Self::default();
+        for method in matchers.clone().flat_map(|(_, matcher)| &matcher.methods) {
+            for method in implied(method) {
+                if table.router(method).is_none() {
+                    table.by_method.push((method.into(), matchit::Router::new()));
+                }
+            }
+        }
+        for (position, (owner, matcher)) in matchers.clone().enumerate() {
+            // u32 keeps the tree nodes small; a snapshot cannot hold four thousand million routes.
+            let value = u32::try_from(position).unwrap_or(u32::MAX);
+            table
+                .routers_for(matcher)
+                .try_for_each(|router| router.insert(&matcher.path, value))
+                .map_err(|error| (owner, invalid(&matcher.path, error)))?;
+        }
+        // `/a/{*rest}` also stands for `/a` and `/a/`, unless another route says so of its own.
+        for (position, (_, matcher)) in matchers.enumerate() {
+            let value = u32::try_from(position).unwrap_or(u32::MAX);
+            if let Some(base) = catch_all_base(&matcher.path) {
+                for router in table.routers_for(matcher) {
+                    if !base.is_empty() {
+                        // A conflict here means that another route is more specific, and it shall win.
+                        let _ = router.insert(base, value);
+                    }
+                    let _ = router.insert(format!("{base}/"), value);
+                }
+            }
+        }
+        Ok(table)
+    }
+
+    /// The position of the route for this request.
+    pub fn find(&self, method: &str, path: &str) -> Option<usize> {
+        let router = self.router(method).unwrap_or(&self.any_other);
+        router.at(path).ok().and_then(|found| usize::try_from(*found.value).ok())
+    }
+
+    fn router(&self, method: &str) -> Option<&matchit::Router<u32>> {
+        self.by_method.iter().find(|(name, _)| **name == *method).map(|(_, router)| router)
+    }
+
+    fn routers_for<'t>(&'t mut self, matcher: &'t Matcher) -> impl Iterator<Item = &'t mut matchit::Router<u32>> {
+        let any = matcher.methods.is_empty();
+        self.by_method
+            .iter_mut()
+            .filter(move |(name, _)| {
+                any || matcher.methods.iter().any(|method| implied(method).any(|m| m == &**name))
+            })
+            .map(|(_, router)| router)
+            .chain(any.then_some(&mut self.any_other))
+    }
+}
+
+/// A method, and `HEAD` with `GET`: a HEAD request asks what GET would answer, so it goes to the same arm.
+fn implied(method: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(method).chain((method == "GET").then_some("HEAD"))
+}
+
+fn catch_all_base(path: &str) -> Option<&str> {
+    let (base, parameter) = path.rsplit_once("/{*")?;
+    parameter.strip_suffix('}').filter(|name| !name.contains('{')).map(|_| base)
+}
+
+fn invalid(path: &str, error: matchit::InsertError) -> InvalidRoute {
+    match error {
+        matchit::InsertError::Conflict { with } => InvalidRoute::Conflict { path: path.to_owned(), with },
+        error => InvalidRoute::Pattern { path: path.to_owned(), reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(routes: &[(&[&str], &str)]) -> Result<RouteTable, (usize, InvalidRoute)> {
+        let matchers: Vec<Matcher> = routes
+            .iter()
+            .map(|(methods, path)| Matcher {
+                methods: methods.iter().map(|m| (*m).to_owned()).collect(),
+                path: (*path).to_owned(),
+            })
+            .collect();
+        RouteTable::new(matchers.iter().enumerate())
+    }
+
+    #[test]
+    fn the_most_specific_pattern_of_the_method_wins() {
+        let table = table(&[
+            (&["GET"], "/api/v1/reviews/{*rest}"),
+            (&["POST"], "/api/v1/reviews"),
+            (&["GET"], "/api/v1/reviews/latest"),
+            (&[], "/api/v1/offers/{id}/reviews"),
+            (&["GET"], "/{*rest}"),
+        ])
+        .unwrap();
+        let cases = [
+            ("GET", "/api/v1/reviews", Some(0)),
+            ("GET", "/api/v1/reviews/", Some(0)),
+            ("HEAD", "/api/v1/reviews/17", Some(0)),
+            ("GET", "/api/v1/reviews/17/votes", Some(0)),
+            ("GET", "/api/v1/reviews/latest", Some(2)),
+            ("POST", "/api/v1/reviews", Some(1)),
+            ("POST", "/api/v1/reviews/17", None),
+            ("POST", "/api/v1/offers/1/reviews", Some(3)),
+            ("GET", "/api/v1/offers/1/reviews", Some(3)),
+            ("PROPFIND", "/api/v1/offers/1/reviews", Some(3)),
+            ("PROPFIND", "/api/v1/offers/1", None),
+            ("GET", "/", Some(4)),
+            ("GET", "/anything/else", Some(4)),
+            ("get", "/", None),
+            ("GET", "", None),
+        ];
+        for (method, path, expected) in cases {
+            assert_eq!(table.find(method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn routes_that_claim_the_same_requests_are_refused() {
+        let clash = table(&[(&["GET"], "/a/{id}"), (&["GET"], "/a/{name}")]).unwrap_err();
+        assert_eq!(clash.0, 1);
+        assert!(matches!(clash.1, InvalidRoute::Conflict { .. }), "{clash:?}");
+        assert!(table(&[(&["GET"], "/a/{id}"), (&["PUT"], "/a/{name}")]).is_ok());
+        assert!(matches!(table(&[(&[], "/a/{")]).unwrap_err().1, InvalidRoute::Pattern { .. }));
+    }
+}

@@ -1,0 +1,208 @@
+//! The ruleset: a snapshot compiled so that deciding costs the same for ten flags and for ten thousand.
+
+use crate::{
+    condition::{Attribute, CompiledCondition, InvalidCondition},
+    flag::CompiledFlag,
+    identity::Source,
+    names::{FlagName, OriginName, RouteId},
+    route::{InvalidRoute, RouteTable},
+    snapshot::{Revision, Snapshot},
+};
+
+/// Everything that is needed to decide a request, at one revision.
+#[derive(Debug)]
+pub struct Ruleset {
+    revision: Revision,
+    flags: Vec<CompiledFlag>,
+    origins: Vec<CompiledOrigin>,
+    routes: Vec<CompiledRoute>,
+    table: RouteTable,
+    inputs: Vec<Input>,
+}
+
+/// An origin as the forwarding side needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompiledOrigin {
+    /// The name.
+    pub name: OriginName,
+    /// The base URL without a slash at its end.
+    pub base: String,
+    /// Milliseconds until the response headers must have arrived.
+    pub timeout_ms: u32,
+}
+
+/// A route with its references resolved to positions.
+#[derive(Debug)]
+pub struct CompiledRoute {
+    /// The identifier.
+    pub id: RouteId,
+    /// The position of the flag; `None` where the snapshot has no such flag.
+    pub flag: Option<usize>,
+    /// The position of the legacy arm's origin.
+    pub legacy: usize,
+    /// The position of the new arm's origin.
+    pub new: usize,
+    /// Where the user id comes from.
+    pub identity: Vec<Source>,
+    /// What the request must be asked for before this route can be decided.
+    pub inputs: Vec<Input>,
+}
+
+/// Something that has to be read from a request, beyond its method and URL, before it can be decided.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Input {
+    /// A header, name in lower case. Cookies are read from `cookie`.
+    Header(Box<str>),
+    /// The client's country.
+    Country,
+    /// The client's address.
+    Ip,
+}
+
+/// Why a snapshot cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// A condition of a flag makes no sense.
+    #[error("condition {position} of flag {flag}: {error}")]
+    Condition {
+        /// The flag.
+        flag: FlagName,
+        /// The position of the condition, from 0.
+        position: usize,
+        /// What is wrong.
+        error: InvalidCondition,
+    },
+    /// A route makes no sense.
+    #[error("route {route}: {error}")]
+    Route {
+        /// The route.
+        route: RouteId,
+        /// What is wrong.
+        error: InvalidRoute,
+    },
+    /// A route names an origin that is not there.
+    #[error("route {route} names the origin {origin}, which does not exist")]
+    UnknownOrigin {
+        /// The route.
+        route: RouteId,
+        /// The origin.
+        origin: OriginName,
+    },
+}
+
+impl Ruleset {
+    /// Compiles a snapshot.
+    pub fn compile(snapshot: &Snapshot) -> Result<Self, CompileError> {
+        let flags = snapshot
+            .flags
+            .iter()
+            .map(|(name, flag)| {
+                let emergency = snapshot.emergency.as_ref().is_some_and(|emergency| emergency.covers(name));
+                CompiledFlag::new(name, flag, emergency).map_err(|error| CompileError::Condition {
+                    flag: name.clone(),
+                    position: flag
+                        .conditions
+                        .iter()
+                        .position(|condition| CompiledCondition::new(condition).is_err())
+                        .unwrap_or_default(),
+                    error,
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let origins: Vec<_> = snapshot
+            .origins
+            .iter()
+            .map(|(name, origin)| CompiledOrigin {
+                name: name.clone(),
+                base: origin.base().to_owned(),
+                timeout_ms: origin.timeout_ms,
+            })
+            .collect();
+        let routes = snapshot
+            .routes
+            .iter()
+            .map(|route| {
+                // Maps iterate in order, so positions are found by binary search.
+                let origin = |name: &OriginName| {
+                    origins.binary_search_by(|held| held.name.cmp(name)).map_err(|_| {
+                        CompileError::UnknownOrigin { route: route.id.clone(), origin: name.clone() }
+                    })
+                };
+                let flag = flags.binary_search_by(|held| held.name.cmp(&route.flag)).ok();
+                let conditions =
+                    flag.and_then(|at| flags.get(at)).map(CompiledFlag::conditions).unwrap_or_default();
+                Ok(CompiledRoute {
+                    id: route.id.clone(),
+                    flag,
+                    legacy: origin(&route.legacy)?,
+                    new: origin(&route.new)?,
+                    inputs: inputs_of(&route.identity, conditions),
+                    identity: route.identity.clone(),
+                })
+            })
+            .collect::<Result<Vec<_>, CompileError>>()?;
+        let table =
+            RouteTable::new(snapshot.routes.iter().map(|route| (route, &route.matcher)))
+                .map_err(|(route, error)| CompileError::Route { route: route.id.clone(), error })?;
+        let mut inputs: Vec<_> = routes.iter().flat_map(|route| route.inputs.iter().cloned()).collect();
+        inputs.sort();
+        inputs.dedup();
+        Ok(Self { revision: snapshot.revision, flags, origins, routes, table, inputs })
+    }
+
+    /// The revision of the snapshot.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The origins, in the order that positions refer to.
+    pub fn origins(&self) -> &[CompiledOrigin] {
+        &self.origins
+    }
+
+    /// The flags, by name.
+    pub fn flags(&self) -> &[CompiledFlag] {
+        &self.flags
+    }
+
+    /// What any route may have to be asked for.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// The route of a request.
+    pub fn route(&self, method: &str, path: &str) -> Option<&CompiledRoute> {
+        self.table.find(method, path).and_then(|at| self.routes.get(at))
+    }
+
+    /// The flag of a name.
+    pub fn flag(&self, name: &str) -> Option<&CompiledFlag> {
+        self.flag_at(self.flags.binary_search_by(|held| held.name.as_str().cmp(name)).ok())
+    }
+
+    pub(crate) fn flag_at(&self, position: Option<usize>) -> Option<&CompiledFlag> {
+        position.and_then(|at| self.flags.get(at))
+    }
+}
+
+fn inputs_of(sources: &[Source], conditions: &[CompiledCondition]) -> Vec<Input> {
+    let cookie = || Input::Header("cookie".into());
+    let mut inputs: Vec<_> = sources
+        .iter()
+        .map(|source| match source {
+            Source::Header(name) => Input::Header(name.clone()),
+            Source::Cookie(_) | Source::Anonymous => cookie(),
+        })
+        .collect();
+    inputs.extend(conditions.iter().filter_map(|condition| match condition {
+        CompiledCondition::Attribute(Attribute::Header(name), _) => Some(Input::Header(name.clone())),
+        CompiledCondition::Attribute(Attribute::Cookie(_), _) => Some(cookie()),
+        CompiledCondition::Attribute(Attribute::Country, _) => Some(Input::Country),
+        CompiledCondition::Attribute(Attribute::Ip, _) => Some(Input::Ip),
+        CompiledCondition::Attribute(Attribute::Query(_) | Attribute::Path | Attribute::Method, _)
+        | CompiledCondition::TimeWindow { .. } => None,
+    }));
+    inputs.sort();
+    inputs.dedup();
+    inputs
+}

@@ -1,0 +1,114 @@
+//! The snapshot: the one document that the edge reads. All flags, routes, origins and experiments at one
+//! revision, with a hash that tells a damaged copy from a whole one.
+//!
+//! Wire format, schema 1: `{"schema":1,"revision":N,"hash":"…","body":{…}}`. The hash is the xxh3-128 of
+//! `schema LF revision LF body` with the body's bytes as they stand. Readers tolerate fields they do not know;
+//! whatever changes the meaning of a field raises the schema number, which older readers refuse.
+
+use crate::{
+    emergency::Emergency,
+    experiment::Experiment,
+    flag::Flag,
+    names::{ExperimentName, FlagName, OriginName},
+    origin::Origin,
+    route::Route,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::{collections::BTreeMap, fmt};
+
+/// The number of this wire format.
+pub const SCHEMA: u32 = 1;
+
+/// The monotone number of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    /// The revision that the next committed change gets.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// All that is needed to decide, at one revision.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The revision; in the wire format it stands outside the body.
+    #[serde(skip)]
+    pub revision: Revision,
+    /// The emergency in force, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<Emergency>,
+    /// The flags.
+    #[serde(default)]
+    pub flags: BTreeMap<FlagName, Flag>,
+    /// The origins.
+    #[serde(default)]
+    pub origins: BTreeMap<OriginName, Origin>,
+    /// The routes.
+    #[serde(default)]
+    pub routes: Vec<Route>,
+    /// The experiments.
+    #[serde(default)]
+    pub experiments: BTreeMap<ExperimentName, Experiment>,
+}
+
+/// Why a text is not a snapshot that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// Not JSON, or not of this shape.
+    #[error("not a snapshot document: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Written in a format that this reader does not know.
+    #[error("schema {0} is not supported; this reader knows schema {SCHEMA}")]
+    Schema(u32),
+    /// The body is not the one that was written.
+    #[error("the hash does not fit the body: the document is damaged")]
+    Hash,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<'a> {
+    schema: u32,
+    revision: Revision,
+    hash: String,
+    #[serde(borrow)]
+    body: &'a RawValue,
+}
+
+impl Snapshot {
+    /// Writes the document.
+    pub fn encode(&self) -> Result<String, SnapshotError> {
+        let body = serde_json::value::to_raw_value(self)?;
+        let hash = content_hash(SCHEMA, self.revision, body.get());
+        Ok(serde_json::to_string(&Envelope { schema: SCHEMA, revision: self.revision, hash, body: &body })?)
+    }
+
+    /// Reads a document and checks that it is whole.
+    pub fn decode(text: &str) -> Result<Self, SnapshotError> {
+        let envelope: Envelope<'_> = serde_json::from_str(text)?;
+        if envelope.schema != SCHEMA {
+            return Err(SnapshotError::Schema(envelope.schema));
+        }
+        if envelope.hash != content_hash(envelope.schema, envelope.revision, envelope.body.get()) {
+            return Err(SnapshotError::Hash);
+        }
+        let snapshot: Self = serde_json::from_str(envelope.body.get())?;
+        Ok(Self { revision: envelope.revision, ..snapshot })
+    }
+}
+
+fn content_hash(schema: u32, revision: Revision, body: &str) -> String {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    hasher.update(format!("{schema}\n{revision}\n").as_bytes());
+    hasher.update(body.as_bytes());
+    format!("{:032x}", hasher.digest128())
+}

@@ -1,0 +1,169 @@
+//! What JavaScript calls. Nothing here is kept across an await but the environment of the request itself:
+//! the isolate's state is borrowed for one step at a time.
+
+use crate::{
+    isolate::Isolate,
+    kv,
+    settings::Settings,
+    wire::{Answer, Packed, input_name},
+};
+use cutover_core::{Reason, ruleset::Input};
+use std::{cell::RefCell, fmt::Write, time::Duration};
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::{Context, Delay, Env, worker_sys::Context as RawContext};
+
+/// How often a request looks whether the snapshot that another one is reading has come.
+const BOOT_POLL: Duration = Duration::from_millis(2);
+
+thread_local! {
+    static ISOLATE: RefCell<Isolate> = RefCell::new(Isolate::default());
+    static MINTED: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// One step on the isolate's state. `None` cannot happen while no step calls another.
+pub(crate) fn with_isolate<T>(step: impl FnOnce(&mut Isolate) -> T) -> Option<T> {
+    ISOLATE.with(|isolate| isolate.try_borrow_mut().ok().map(|mut isolate| step(&mut isolate)))
+}
+
+pub(crate) fn now_ms() -> i64 {
+    // Whole milliseconds since 1970 fit.
+    js_sys::Date::now() as i64
+}
+
+/// 128 random bits as 32 hexadecimal digits.
+fn mint() -> Option<String> {
+    let mut bits = [0_u8; 16];
+    getrandom::fill(&mut bits).ok()?;
+    let mut id = String::with_capacity(32);
+    for byte in bits {
+        write!(id, "{byte:02x}").ok()?;
+    }
+    Some(id)
+}
+
+fn remember((answer, minted): (Answer, Option<String>)) -> u32 {
+    if minted.is_some() {
+        MINTED.with(|held| held.replace(minted));
+    }
+    answer.0
+}
+
+/// Decides a request. See [`crate::wire`] for both formats.
+#[wasm_bindgen]
+pub fn decide(packed: &str, now: f64, generation: u32) -> u32 {
+    with_isolate(|isolate| remember(isolate.decide(&Packed::new(packed), now as i64, generation, mint)))
+        .unwrap_or(Answer::legacy(Reason::Internal).0)
+}
+
+/// Decides a request with the inputs that [`inputs_for`] named.
+#[wasm_bindgen]
+pub fn decide_with(packed: &str, now: f64) -> u32 {
+    with_isolate(|isolate| {
+        let packed = Packed::new(packed);
+        let rules = isolate.rules();
+        let inputs: &[Input] = rules
+            .as_deref()
+            .and_then(|rules| rules.route(packed.method, packed.path))
+            .map(|route| route.inputs.as_slice())
+            .unwrap_or_default();
+        remember(isolate.decide_with(&packed, inputs, now as i64, mint))
+    })
+    .unwrap_or(Answer::legacy(Reason::Internal).0)
+}
+
+/// The names of the inputs that the request's route asks for, one per line.
+#[wasm_bindgen]
+pub fn inputs_for(packed: &str) -> String {
+    with_isolate(|isolate| {
+        let packed = Packed::new(packed);
+        let rules = isolate.rules();
+        let route = rules.as_deref().and_then(|rules| rules.route(packed.method, packed.path));
+        route.map(|route| lines(&route.inputs)).unwrap_or_default()
+    })
+    .unwrap_or_default()
+}
+
+/// The anonymous id that the last decision minted. Asked for in the same turn, so no other request is between.
+#[wasm_bindgen]
+pub fn minted() -> Option<String> {
+    MINTED.with(RefCell::take)
+}
+
+/// The origin that stands in for a new origin that could not answer: the legacy origin of the route.
+#[wasm_bindgen]
+pub fn legacy_for(packed: &str) -> u32 {
+    let origin = with_isolate(|isolate| {
+        let packed = Packed::new(packed);
+        isolate.rules()?.route(packed.method, packed.path).and_then(|route| u32::try_from(route.legacy).ok())
+    });
+    origin.flatten().filter(|origin| *origin < Answer::NO_ORIGIN).unwrap_or(Answer::NO_ORIGIN)
+}
+
+/// What JavaScript keeps between requests, as JSON.
+#[wasm_bindgen]
+pub fn table() -> String {
+    with_isolate(|isolate| {
+        let rules = isolate.rules();
+        let origins: Vec<_> = rules
+            .as_deref()
+            .map(|rules| rules.origins())
+            .unwrap_or_default()
+            .iter()
+            .map(|origin| (origin.base.as_str(), origin.timeout_ms))
+            .collect();
+        serde_json::json!({
+            "generation": isolate.generation(),
+            "revision": rules.as_deref().map_or(0, |rules| rules.revision().0),
+            "inputs": isolate.inputs_up_front().iter().map(input_name).collect::<Vec<_>>(),
+            "origins": origins,
+            "headers": isolate.settings().headers.bits(),
+            "reasons": Reason::ALL.map(Reason::as_str),
+        })
+        .to_string()
+    })
+    .unwrap_or_default()
+}
+
+/// Adds outcomes, see [`crate::isolate::Counts::add`].
+#[wasm_bindgen]
+pub fn record(outcomes: &[u32]) {
+    with_isolate(|isolate| isolate.counts.add(outcomes));
+}
+
+/// Reads the environment and brings the first snapshot, or gives up after the configured wait.
+#[wasm_bindgen]
+pub async fn boot(env: Env, context: RawContext) {
+    let started = now_ms();
+    let settings = Settings::read(|name| env.var(name).ok().map(|value| value.to_string()));
+    let patience = settings.boot_wait_ms;
+    with_isolate(|isolate| {
+        if *isolate.settings() != settings {
+            isolate.configure(settings);
+        }
+    });
+    refresh(env, context);
+    while now_ms() - started < patience
+        && with_isolate(|isolate| isolate.is_worth_waiting(now_ms())).unwrap_or(false)
+    {
+        Delay::from(BOOT_POLL).await;
+    }
+}
+
+/// Reads the snapshot behind the request, unless another request is on it or it is not due.
+#[wasm_bindgen]
+pub fn refresh(env: Env, context: RawContext) {
+    if with_isolate(|isolate| isolate.begin_read(now_ms())) != Some(true) {
+        return;
+    }
+    Context::new(context).wait_until(async move {
+        let read = kv::read_snapshot(&env).await;
+        let outcome = with_isolate(|isolate| isolate.finish_read(now_ms(), read));
+        if let Some(Err(refusal)) = outcome {
+            worker::console_warn!("{refusal}");
+        }
+    });
+}
+
+fn lines(inputs: &[Input]) -> String {
+    inputs.iter().map(input_name).collect::<Vec<_>>().join("\n")
+}

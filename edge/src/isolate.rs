@@ -1,0 +1,267 @@
+//! What one isolate holds between requests: the compiled snapshot, when it was read, and what was counted.
+//! Plain state without I/O, so that every transition is tested on the host.
+
+use crate::{
+    settings::Settings,
+    wire::{Answer, Packed, is_own_path},
+};
+use cutover_core::{
+    Facts, Reason, Ruleset, Snapshot, Timestamp, decide,
+    ruleset::{CompileError, Input},
+    route::is_idempotent,
+    snapshot::{Revision, SnapshotError},
+};
+use std::{fmt, rc::Rc};
+
+/// Up to this many inputs are read for every request; beyond it, only those that the request's route asks for.
+const MAX_INPUTS_UP_FRONT: usize = 6;
+
+/// A read of the snapshot that has not come back after this time counts as lost, and another may begin.
+const READ_PATIENCE_MS: i64 = 10_000;
+
+/// The state of an isolate.
+#[derive(Debug, Default)]
+pub struct Isolate {
+    settings: Settings,
+    held: Option<Held>,
+    reading_since: Option<i64>,
+    refresh_at: i64,
+    generation: u32,
+    last_refusal: Option<String>,
+    /// Reads of the snapshot that were begun.
+    pub reads: u64,
+    /// What was counted, see [`Counts`].
+    pub counts: Counts,
+}
+
+#[derive(Debug)]
+struct Held {
+    rules: Rc<Ruleset>,
+    confirmed_at: i64,
+}
+
+/// Why a document was not taken over.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The store holds nothing under the key.
+    Missing,
+    /// The store could not be read.
+    Unreadable(String),
+    /// The document is damaged or of another format.
+    Snapshot(SnapshotError),
+    /// The document is whole but makes no sense.
+    Compile(CompileError),
+    /// A newer revision is held already.
+    Older {
+        /// The revision that is held.
+        held: Revision,
+        /// The revision of the document.
+        offered: Revision,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("no snapshot has been published"),
+            Self::Unreadable(error) => write!(f, "the snapshot could not be read: {error}"),
+            Self::Snapshot(error) => write!(f, "the snapshot was refused: {error}"),
+            Self::Compile(error) => write!(f, "the snapshot was refused: {error}"),
+            Self::Older { held, offered } => {
+                write!(f, "revision {offered} was refused because revision {held} is held")
+            }
+        }
+    }
+}
+
+/// Outcomes per arm since the isolate began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Answers of the legacy arm.
+    pub legacy: ArmCounts,
+    /// Answers of the new arm.
+    pub new: ArmCounts,
+}
+
+/// Outcomes of one arm.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ArmCounts {
+    /// Requests.
+    pub requests: u64,
+    /// Of these, answered with 500 or above, or not at all.
+    pub errors: u64,
+    /// The sum of the times to the response headers, in milliseconds.
+    pub duration_ms: u64,
+}
+
+impl Counts {
+    /// Adds outcomes as `js/shim.js` packs them: bit 31 the arm, 20 to 30 the status (0 where no answer came),
+    /// 0 to 19 the milliseconds.
+    pub fn add(&mut self, outcomes: &[u32]) {
+        for outcome in outcomes {
+            let arm = if outcome >> 31 == 0 { &mut self.legacy } else { &mut self.new };
+            let status = (outcome >> 20) & 0x7FF;
+            arm.requests += 1;
+            arm.errors += u64::from(status == 0 || status >= 500);
+            arm.duration_ms += u64::from(outcome & 0xF_FFFF);
+        }
+    }
+}
+
+impl Isolate {
+    /// Sets what the environment says. The table that JavaScript holds becomes outdated.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The number that changes whenever the table for JavaScript does.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// The rules that are held.
+    pub fn rules(&self) -> Option<Rc<Ruleset>> {
+        self.held.as_ref().map(|held| Rc::clone(&held.rules))
+    }
+
+    /// Milliseconds since the held snapshot was last confirmed to be the published one.
+    pub fn age_ms(&self, now: i64) -> Option<i64> {
+        self.held.as_ref().map(|held| (now - held.confirmed_at).max(0))
+    }
+
+    /// Whether the held snapshot is older than its hard limit.
+    pub fn is_stale(&self, now: i64) -> bool {
+        self.age_ms(now).is_some_and(|age| age > self.settings.hard_ttl_ms)
+    }
+
+    /// Why the last document that was read was not taken over, if it was not.
+    pub fn last_refusal(&self) -> Option<&str> {
+        self.last_refusal.as_deref()
+    }
+
+    /// The inputs that JavaScript reads for every request.
+    pub fn inputs_up_front(&self) -> &[Input] {
+        match self.held.as_ref().map(|held| held.rules.inputs()) {
+            Some(inputs) if inputs.len() <= MAX_INPUTS_UP_FRONT => inputs,
+            _ => &[],
+        }
+    }
+
+    /// Decides a request whose inputs were read up front. `mint` makes an anonymous id.
+    pub fn decide(
+        &self,
+        packed: &Packed<'_>,
+        now: i64,
+        generation: u32,
+        mint: impl FnOnce() -> Option<String>,
+    ) -> (Answer, Option<String>) {
+        if generation != self.generation {
+            return (Answer(Answer::TABLE), None);
+        }
+        if is_own_path(packed.path) {
+            return (Answer(Answer::OWN_PATH), None);
+        }
+        let Some(held) = &self.held else {
+            return (Answer::legacy(Reason::NoSnapshot).with(Answer::BOOT), None);
+        };
+        let inputs = self.inputs_up_front();
+        if inputs.len() != held.rules.inputs().len()
+            && held.rules.route(packed.method, packed.path).is_some_and(|route| !route.inputs.is_empty())
+        {
+            return (Answer(Answer::NEED_INPUTS), None);
+        }
+        self.decide_with(packed, inputs, now, mint)
+    }
+
+    /// Decides a request with the inputs that its route asked for.
+    pub fn decide_with(
+        &self,
+        packed: &Packed<'_>,
+        inputs: &[Input],
+        now: i64,
+        mint: impl FnOnce() -> Option<String>,
+    ) -> (Answer, Option<String>) {
+        let Some(held) = &self.held else { return (Answer::legacy(Reason::NoSnapshot), None) };
+        let moment = Timestamp::from_millis(now);
+        let mut todo = if self.refresh_is_due(now) { Answer::REFRESH } else { 0 };
+        if self.is_stale(now) {
+            todo |= Answer::STALE;
+        }
+        if is_idempotent(packed.method) {
+            todo |= Answer::RETRYABLE;
+        }
+        packed.facts(inputs, |facts| {
+            let decision = decide(&held.rules, facts, moment);
+            if decision.wants_anonymous_id
+                && let Some(minted) = mint()
+            {
+                let decision = decide(&held.rules, &Facts { minted: Some(&minted), ..*facts }, moment);
+                return (Answer::of(&decision).with(todo | Answer::MINTED), Some(minted));
+            }
+            (Answer::of(&decision).with(todo), None)
+        })
+    }
+
+    fn refresh_is_due(&self, now: i64) -> bool {
+        now >= self.refresh_at && !self.is_reading(now)
+    }
+
+    fn is_reading(&self, now: i64) -> bool {
+        self.reading_since.is_some_and(|since| now - since < READ_PATIENCE_MS)
+    }
+
+    /// Whether a request may still hope for a snapshot that another request is reading.
+    pub fn is_worth_waiting(&self, now: i64) -> bool {
+        self.held.is_none() && self.is_reading(now)
+    }
+
+    /// Claims the next read of the snapshot. `false` means that it is not due, or that another request is on it.
+    pub fn begin_read(&mut self, now: i64) -> bool {
+        if !self.refresh_is_due(now) {
+            return false;
+        }
+        self.reading_since = Some(now);
+        self.reads += 1;
+        true
+    }
+
+    /// Takes over what a read brought, or keeps what is held and remembers why.
+    pub fn finish_read(&mut self, now: i64, read: Result<Option<String>, String>) -> Result<(), Refusal> {
+        self.reading_since = None;
+        self.refresh_at = now + self.settings.soft_ttl_ms;
+        let outcome = match read {
+            Err(error) => Err(Refusal::Unreadable(error)),
+            Ok(None) => Err(Refusal::Missing),
+            Ok(Some(text)) => self.accept(&text, now),
+        };
+        self.last_refusal = outcome.as_ref().err().map(ToString::to_string);
+        outcome
+    }
+
+    fn accept(&mut self, text: &str, now: i64) -> Result<(), Refusal> {
+        let snapshot = Snapshot::decode(text).map_err(Refusal::Snapshot)?;
+        if let Some(held) = &mut self.held {
+            let revision = held.rules.revision();
+            if snapshot.revision < revision {
+                return Err(Refusal::Older { held: revision, offered: snapshot.revision });
+            }
+            if snapshot.revision == revision {
+                held.confirmed_at = now;
+                return Ok(());
+            }
+        }
+        let rules = Ruleset::compile(&snapshot).map_err(Refusal::Compile)?;
+        self.held = Some(Held { rules: Rc::new(rules), confirmed_at: now });
+        self.generation = self.generation.wrapping_add(1);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

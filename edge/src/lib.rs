@@ -1,0 +1,19 @@
+//! The Cloudflare Worker: request facts in, `cutover_core` decides, fetch out.
+//!
+//! This crate holds no rule of its own. It translates between the runtime and the core, keeps the isolate's
+//! snapshot fresh, and turns every failure of its own into a request that legacy answers. What a request costs
+//! on its way through is spent in `js/shim.js` and [`wire`]: one call from JavaScript into WebAssembly, one
+//! string in, one number out.
+//!
+//! Everything but the modules behind `cfg(target_arch = "wasm32")` is plain Rust and is tested on the host.
+
+pub mod isolate;
+pub mod settings;
+pub mod wire;
+
+#[cfg(target_arch = "wasm32")]
+pub mod entry;
+#[cfg(target_arch = "wasm32")]
+pub mod kv;
+#[cfg(target_arch = "wasm32")]
+pub mod own_paths;

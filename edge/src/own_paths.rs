@@ -1,0 +1,105 @@
+//! The two paths that belong to the Worker itself.
+
+use crate::{
+    entry::{now_ms, with_isolate},
+    isolate::ArmCounts,
+    wire::Packed,
+};
+use cutover_core::{Facts, Timestamp, decide};
+use serde_json::{Value, json};
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use worker::Env;
+
+/// Answers `/_cutover/health` and `/_cutover/decide`.
+#[wasm_bindgen]
+pub fn own_path(packed: &str, authorization: Option<String>, env: Env) -> Result<web_sys::Response, JsValue> {
+    let packed = Packed::new(packed);
+    let (status, body) = match packed.path {
+        "/_cutover/health" => health(),
+        _ => explain(&packed, authorization.as_deref(), &env),
+    };
+    let headers = web_sys::Headers::new()?;
+    let kind = if status == 200 { "application/json" } else { "application/problem+json" };
+    headers.set("content-type", kind)?;
+    headers.set("cache-control", "no-store")?;
+    let init = web_sys::ResponseInit::new();
+    init.set_status(status);
+    init.set_headers(&headers);
+    web_sys::Response::new_with_opt_str_and_init(Some(&body.to_string()), &init)
+}
+
+fn problem(status: u16, code: &str, title: &str, detail: &str) -> (u16, Value) {
+    let body = json!({ "type": "about:blank", "title": title, "status": status, "code": code, "detail": detail });
+    (status, body)
+}
+
+fn health() -> (u16, Value) {
+    let now = now_ms();
+    let body = with_isolate(|isolate| {
+        let arm = |counts: ArmCounts| {
+            json!({
+                "requests": counts.requests,
+                "errors": counts.errors,
+                "duration_ms": counts.duration_ms,
+            })
+        };
+        let rules = isolate.rules();
+        let status = match (&rules, isolate.is_stale(now)) {
+            (None, _) => "no_snapshot",
+            (Some(_), true) => "stale",
+            (Some(_), false) => "ok",
+        };
+        json!({
+            "status": status,
+            "revision": rules.as_deref().map(|rules| rules.revision().0),
+            "snapshot_age_ms": isolate.age_ms(now),
+            "flags": rules.as_deref().map(|rules| rules.flags().len()),
+            "kv_reads": isolate.reads,
+            "last_refusal": isolate.last_refusal(),
+            "settings_not_understood": isolate.settings().not_understood,
+            "outcomes": { "legacy": arm(isolate.counts.legacy), "new": arm(isolate.counts.new) },
+        })
+    });
+    (200, body.unwrap_or(Value::Null))
+}
+
+/// `/_cutover/decide?path=&user=&method=`: what this isolate would do, for whoever holds the token.
+fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16, Value) {
+    let Ok(token) = env.secret("CUTOVER_EDGE_TOKEN").map(|token| token.to_string()) else {
+        let detail = "Set the secret CUTOVER_EDGE_TOKEN to use this path.";
+        return problem(403, "edge_token_not_set", "Forbidden", detail);
+    };
+    let given = authorization.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    if token.is_empty() || !equal_in_constant_time(given.as_bytes(), token.as_bytes()) {
+        let detail = "Send the edge token as Authorization: Bearer TOKEN.";
+        return problem(401, "edge_token_wrong", "Unauthorized", detail);
+    }
+    let question = Facts { query: packed.query, ..Facts::default() };
+    let Some(path) = question.query_parameter("path") else {
+        let detail = "Name the path to decide, as in /_cutover/decide?path=/api/v1/reviews&user=u1.";
+        return problem(400, "path_missing", "Bad Request", detail);
+    };
+    let method = question.query_parameter("method").unwrap_or("GET".into());
+    let user = question.query_parameter("user");
+    let (path, query) = path.split_once('?').unwrap_or((&path, ""));
+    let now = now_ms();
+    let Some(rules) = with_isolate(|isolate| isolate.rules()).flatten() else {
+        return (200, json!({ "arm": "legacy", "reason": "NO_SNAPSHOT" }));
+    };
+    let facts = Facts { method: &method, path, query, user: user.as_deref(), ..Facts::default() };
+    let decision = decide(&rules, &facts, Timestamp::from_millis(now));
+    let body = json!({
+        "arm": decision.verdict.arm,
+        "reason": decision.verdict.reason,
+        "bucket": decision.verdict.bucket.map(|bucket| bucket.get()),
+        "failed_condition": decision.verdict.failed_condition,
+        "route": decision.route.map(|route| route.id.as_str()),
+        "origin": decision.origin().and_then(|at| rules.origins().get(at)).map(|origin| origin.name.as_str()),
+        "revision": rules.revision().0,
+    });
+    (200, body)
+}
+
+fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
+}

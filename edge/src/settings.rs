@@ -1,0 +1,93 @@
+//! What the Worker's environment variables set. A value that cannot be read counts as not written, because a
+//! typing mistake in a variable must not take the API down; `/_cutover/health` lists what was not understood.
+
+/// The settings of an isolate, read once when it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Milliseconds after which a held snapshot is refreshed behind the request that noticed.
+    pub soft_ttl_ms: i64,
+    /// Milliseconds after which a held snapshot is marked stale. It is still served.
+    pub hard_ttl_ms: i64,
+    /// Milliseconds that the first requests of an isolate wait for a snapshot before legacy answers them.
+    pub boot_wait_ms: i64,
+    /// Which decision headers answers carry.
+    pub headers: DecisionHeaders,
+    /// Names of variables that were not understood.
+    pub not_understood: Vec<&'static str>,
+}
+
+/// Which decision headers answers carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DecisionHeaders {
+    /// `x-cutover-arm`
+    pub arm: bool,
+    /// `x-cutover-reason`
+    pub reason: bool,
+    /// `x-cutover-revision`
+    pub revision: bool,
+}
+
+impl DecisionHeaders {
+    /// One bit per header: arm 1, reason 2, revision 4. The order is shared with `js/shim.js`.
+    pub fn bits(self) -> u32 {
+        u32::from(self.arm) | u32::from(self.reason) << 1 | u32::from(self.revision) << 2
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            soft_ttl_ms: 5_000,
+            hard_ttl_ms: 300_000,
+            boot_wait_ms: 1_000,
+            headers: DecisionHeaders::default(),
+            not_understood: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the settings through a function that gives the text of a variable.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let mut settings = Self::default();
+        let mut not_understood = Vec::new();
+        let mut duration = |name: &'static str, target: &mut i64| match variable(name).map(|text| text.parse()) {
+            Some(Ok(ms)) if (1..=86_400_000).contains(&ms) => *target = ms,
+            Some(_) => not_understood.push(name),
+            None => {}
+        };
+        duration("SNAPSHOT_SOFT_TTL_MS", &mut settings.soft_ttl_ms);
+        duration("SNAPSHOT_HARD_TTL_MS", &mut settings.hard_ttl_ms);
+        duration("SNAPSHOT_BOOT_WAIT_MS", &mut settings.boot_wait_ms);
+        for word in variable("DECISION_HEADERS").unwrap_or_default().split(',').map(str::trim) {
+            match word {
+                "arm" => settings.headers.arm = true,
+                "reason" => settings.headers.reason = true,
+                "revision" => settings.headers.revision = true,
+                "" => {}
+                _ => not_understood.push("DECISION_HEADERS"),
+            }
+        }
+        settings.not_understood = not_understood;
+        settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_is_right_and_names_what_is_not() {
+        let settings = Settings::read(|name| match name {
+            "SNAPSHOT_SOFT_TTL_MS" => Some("250".into()),
+            "SNAPSHOT_HARD_TTL_MS" => Some("never".into()),
+            "DECISION_HEADERS" => Some("arm, revision,colour".into()),
+            _ => None,
+        });
+        assert_eq!(settings.soft_ttl_ms, 250);
+        assert_eq!(settings.hard_ttl_ms, Settings::default().hard_ttl_ms);
+        assert_eq!(settings.headers.bits(), 0b101);
+        assert_eq!(settings.not_understood, ["SNAPSHOT_HARD_TTL_MS", "DECISION_HEADERS"]);
+    }
+}

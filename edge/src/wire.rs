@@ -1,0 +1,180 @@
+//! The two formats that cross between JavaScript and WebAssembly, once per request.
+//!
+//! In: one string of lines, `METHOD LF URL LF value LF value …`, with the values of the inputs that the isolate
+//! announced, in their order. Neither a method, a URL nor a header value can hold a line feed; an input that
+//! the request lacks is a NUL, which a header value cannot hold either.
+//!
+//! Out: one number, see [`Answer`].
+
+use cutover_core::{
+    Facts, Reason,
+    decide::{Arm, Decision},
+    ruleset::Input,
+};
+
+const ABSENT: &str = "\0";
+
+/// The lines of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Packed<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path as it was sent.
+    pub path: &'a str,
+    /// The query as it was sent, without the question mark.
+    pub query: &'a str,
+    values: &'a str,
+}
+
+impl<'a> Packed<'a> {
+    /// Splits the lines.
+    pub fn new(text: &'a str) -> Self {
+        let (method, rest) = text.split_once('\n').unwrap_or((text, ""));
+        let (url, values) = rest.split_once('\n').unwrap_or((rest, ""));
+        let (path, query) = path_and_query(url);
+        Self { method, path, query, values }
+    }
+
+    /// Calls `with` with the facts of the request. Inputs stand in the order in which they were announced.
+    pub fn facts<T>(&self, inputs: &[Input], with: impl FnOnce(&Facts<'_>) -> T) -> T {
+        let mut facts =
+            Facts { method: self.method, path: self.path, query: self.query, ..Facts::default() };
+        if inputs.is_empty() {
+            return with(&facts);
+        }
+        let mut headers = Vec::with_capacity(inputs.len());
+        for (input, value) in inputs.iter().zip(self.values.split('\n')).filter(|(_, v)| *v != ABSENT) {
+            match input {
+                Input::Header(name) => headers.push((&**name, value)),
+                Input::Country => facts.country = Some(value),
+                Input::Ip => facts.ip = Some(value),
+            }
+        }
+        facts.headers = &headers;
+        with(&facts)
+    }
+}
+
+/// Where the path of an absolute URL begins and ends. Anything else is taken for a path.
+fn path_and_query(url: &str) -> (&str, &str) {
+    let target = url
+        .split_once("://")
+        .and_then(|(_, rest)| rest.find('/').and_then(|slash| rest.get(slash..)))
+        .unwrap_or(if url.contains("://") { "/" } else { url });
+    let target = target.split_once('#').map_or(target, |(before, _)| before);
+    target.split_once('?').unwrap_or((target, ""))
+}
+
+/// The name by which JavaScript is told to read an input: a header name, `:country` or `:ip`.
+pub fn input_name(input: &Input) -> &str {
+    match input {
+        Input::Header(name) => name,
+        Input::Country => ":country",
+        Input::Ip => ":ip",
+    }
+}
+
+/// What was decided, in one number: bits 0 to 11 the origin, 12 to 15 the reason, 16 the arm, and from 17 on
+/// what JavaScript has to do besides. The layout is shared with `js/shim.js`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer(pub u32);
+
+impl Answer {
+    /// The origin that stands for "none of the snapshot's": the configured legacy origin.
+    pub const NO_ORIGIN: u32 = 0xFFF;
+    /// The new arm answers.
+    pub const NEW: u32 = 1 << 16;
+    /// The snapshot is due for a refresh.
+    pub const REFRESH: u32 = 1 << 17;
+    /// An anonymous id was minted; ask for it.
+    pub const MINTED: u32 = 1 << 18;
+    /// The route needs inputs that were not sent; ask for their names and decide again.
+    pub const NEED_INPUTS: u32 = 1 << 19;
+    /// The path belongs to the Worker itself.
+    pub const OWN_PATH: u32 = 1 << 20;
+    /// The isolate holds no snapshot yet; wait for one.
+    pub const BOOT: u32 = 1 << 21;
+    /// JavaScript's table belongs to another generation; read it again and decide again.
+    pub const TABLE: u32 = 1 << 22;
+    /// The snapshot is older than its hard limit.
+    pub const STALE: u32 = 1 << 23;
+    /// Legacy may answer in the place of a new origin that cannot.
+    pub const RETRYABLE: u32 = 1 << 24;
+
+    /// A request that the configured legacy origin answers.
+    pub fn legacy(reason: Reason) -> Self {
+        Self(Self::NO_ORIGIN | (reason as u32) << 12)
+    }
+
+    /// The answer for a decision.
+    pub fn of(decision: &Decision<'_>) -> Self {
+        let origin = decision
+            .origin()
+            .and_then(|origin| u32::try_from(origin).ok())
+            .filter(|origin| *origin < Self::NO_ORIGIN);
+        match origin {
+            // More origins than the number can name: fail safe.
+            None => Self::legacy(decision.verdict.reason),
+            Some(origin) => {
+                let arm = if decision.verdict.arm == Arm::New { Self::NEW } else { 0 };
+                Self(origin | (decision.verdict.reason as u32) << 12 | arm)
+            }
+        }
+    }
+
+    /// The answer with more for JavaScript to do.
+    pub fn with(self, bits: u32) -> Self {
+        Self(self.0 | bits)
+    }
+
+    /// The arm that answers.
+    pub fn arm(self) -> Arm {
+        if self.0 & Self::NEW == 0 { Arm::Legacy } else { Arm::New }
+    }
+}
+
+/// Whether a path belongs to the Worker itself.
+pub fn is_own_path(path: &str) -> bool {
+    path == "/_cutover/health" || path == "/_cutover/decide"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_cut_without_being_changed() {
+        let cases = [
+            ("https://a.example/x/%2F?b=%20&&c", ("/x/%2F", "b=%20&&c")),
+            ("http://a.example", ("/", "")),
+            ("http://a/?", ("/", "")),
+            ("http://a/b#c?d", ("/b", "")),
+            ("/plain?q=http://x/y", ("/plain", "q=http://x/y")),
+            ("", ("", "")),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(path_and_query(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn inputs_are_read_in_their_order() {
+        let inputs = [Input::Header("cookie".into()), Input::Header("x-user-id".into()), Input::Country, Input::Ip];
+        let packed = Packed::new("GET\nhttp://h/p?q\n\0\nu1\nNO\n");
+        packed.facts(&inputs, |facts| {
+            assert_eq!((facts.method, facts.path, facts.query), ("GET", "/p", "q"));
+            assert_eq!(facts.header("x-user-id"), Some("u1"));
+            assert_eq!(facts.header("cookie"), None);
+            assert_eq!((facts.country, facts.ip), (Some("NO"), Some("")));
+        });
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_text_is_no_reason_to_panic(text in "\\PC*|[a-z:/?#\n\0]*") {
+            Packed::new(&text).facts(&[Input::Ip, Input::Country], |facts| {
+                assert!(facts.path.len() <= text.len().max(1));
+            });
+        }
+    }
+}

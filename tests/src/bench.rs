@@ -1,0 +1,4 @@
+//! Measuring the edge: an origin and a load generator that cost less than what they measure.
+
+pub mod edge;
+pub mod load;

@@ -1,0 +1,110 @@
+//! A tiny origin and a closed-loop load generator over raw sockets, so that workerd is what is measured.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// The answer of the origin: a small JSON body, as a reviews API gives it.
+const BODY: &str = r#"{"success":true,"data":{"id":17,"offer_id":4,"author_id":"u1","rating":5,"text":"Good."}}"#;
+
+/// Starts an origin that answers every request alike. Returns its port.
+pub async fn start_origin() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("a bound address").port();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = socket.set_nodelay(true);
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{BODY}",
+                    BODY.len()
+                );
+                let mut buffer = vec![0; 16 * 1024];
+                let mut held = 0;
+                // Requests have no body here, so each ends with its empty line.
+                while let Ok(read @ 1..) = socket.read(&mut buffer[held..]).await {
+                    held += read;
+                    if buffer[..held].ends_with(b"\r\n\r\n") {
+                        held = 0;
+                        if socket.write_all(answer.as_bytes()).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// Sends requests over this many connections for a while, each as soon as the one before is answered, and
+/// returns how many were answered per second. Every answer must be a 200.
+pub async fn run(port: u16, connections: usize, duration: Duration, users: u64) -> f64 {
+    let stop = Arc::new(AtomicBool::new(false));
+    let answered = Arc::new(AtomicU64::new(0));
+    let mut tasks = Vec::new();
+    let started = Instant::now();
+    for connection in 0..connections {
+        let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
+        tasks.push(tokio::spawn(async move {
+            let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("the Worker listens");
+            let _ = socket.set_nodelay(true);
+            let mut buffer = vec![0; 16 * 1024];
+            let mut user = connection as u64 * 7919;
+            let mut request = String::new();
+            while !stop.load(Ordering::Relaxed) {
+                user = (user + 1) % users;
+                request.clear();
+                use std::fmt::Write;
+                write!(
+                    request,
+                    "GET /api/v1/reviews/{user}?page=2 HTTP/1.1\r\nhost: api.example.com\r\nx-user-id: user-{user}\r\n\
+                     accept: application/json\r\nuser-agent: bench\r\n\r\n"
+                )
+                .expect("text grows");
+                socket.write_all(request.as_bytes()).await.expect("the request is sent");
+                read_answer(&mut socket, &mut buffer).await;
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    tokio::time::sleep(duration).await;
+    let elapsed = started.elapsed().as_secs_f64();
+    let count = answered.load(Ordering::Relaxed);
+    stop.store(true, Ordering::Relaxed);
+    for task in tasks {
+        task.await.expect("a connection works to the end");
+    }
+    count as f64 / elapsed
+}
+
+async fn read_answer(socket: &mut TcpStream, buffer: &mut [u8]) {
+    let mut held = 0;
+    loop {
+        let read = socket.read(&mut buffer[held..]).await.expect("the answer is read");
+        assert!(read > 0, "the Worker closed the connection: {}", String::from_utf8_lossy(&buffer[..held]));
+        held += read;
+        let answer = &buffer[..held];
+        if let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = std::str::from_utf8(&answer[..end]).expect("the head is text");
+            assert!(head.starts_with("HTTP/1.1 200"), "{}", String::from_utf8_lossy(answer));
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+            });
+            match length {
+                Some(length) if held >= end + 4 + length => return,
+                None if answer.ends_with(b"0\r\n\r\n") => return,
+                _ => {}
+            }
+        }
+    }
+}

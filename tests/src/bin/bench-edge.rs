@@ -1,0 +1,24 @@
+//! `cargo xtask bench edge [ROUNDS] [SECONDS]`.
+
+use cutover_tests::bench::edge;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let rounds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(9);
+    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let report = edge::run(rounds, seconds).await;
+    let row = |name: &str, spread: edge::Spread| {
+        println!("{name:<52} {:>7.3} {:>7.3} {:>7.3}", spread.median, spread.min, spread.max);
+    };
+    println!("{:<52} {:>7} {:>7} {:>7}", "throughput ratio", "median", "min", "max");
+    row("Cutover / bare pass-through", report.ratio_to_passthrough);
+    row("Cutover / hand-written flag proxy", report.ratio_to_js_flag_proxy);
+    row("hand-written flag proxy / bare pass-through", report.js_flag_proxy_to_passthrough);
+    row("Cutover with decision headers / bare pass-through", report.with_headers_to_passthrough);
+    row("Cutover with 10 000 flags / with 10", report.ratio_10000_to_10_flags);
+    println!("snapshot of 1 000 flags, read + checked + compiled: {:.2} ms", report.snapshot_1000_flags_ms);
+    let reads = &report.kv_reads;
+    println!("KV reads: {} of {} allowed, under {} requests", reads.reads, reads.allowed, reads.requests);
+    println!("Worker, gzipped: {} bytes", report.worker_gzip_bytes);
+}

@@ -1,0 +1,142 @@
+//! An HTTP client that sends bytes as they are given and returns them as they came: no normalisation, no
+//! decompression, no redirects. Libraries hide exactly what the tests of a proxy are about.
+
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// An answer as it came.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers in their order, names in lower case, values as bytes.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body, out of its chunks.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The first header of a name, as text.
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.headers
+            .iter()
+            .find(|(held, _)| held == name)
+            .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// All headers of a name, as text.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        self.headers
+            .iter()
+            .filter(|(held, _)| held == name)
+            .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+            .collect()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+/// Sends a GET.
+pub async fn get(port: u16, target: &str, headers: &[(&str, &str)]) -> Answer {
+    send(port, "GET", target, headers, b"").await
+}
+
+/// Sends a request over a connection of its own and reads the answer to its end.
+pub async fn send(port: u16, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let mut head = format!("{method} {target} HTTP/1.1\r\nhost: api.example.com\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    head.push_str("\r\n");
+    let mut request = head.into_bytes();
+    request.extend_from_slice(body);
+    exchange(port, &request).await
+}
+
+/// Sends these bytes and reads one answer.
+pub async fn exchange(port: u16, request: &[u8]) -> Answer {
+    let answer = tokio::time::timeout(Duration::from_secs(60), async {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("somebody listens");
+        socket.write_all(request).await.expect("the request is sent");
+        let head_only = request.starts_with(b"HEAD ");
+        let mut received = Vec::new();
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            if let Some(answer) = parse(&received, head_only) {
+                return answer;
+            }
+            match socket.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(read) => received.extend_from_slice(&buffer[..read]),
+            }
+        }
+        parse_closed(&received)
+            .unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(&received)))
+    });
+    answer.await.expect("an answer within a minute")
+}
+
+/// The head of an answer and where its body begins.
+pub fn parse_head(bytes: &[u8]) -> Option<(Answer, usize)> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let mut lines = bytes[..end - 4].split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let status = std::str::from_utf8(lines.next()?).ok()?.split(' ').nth(1)?.parse().ok()?;
+    let headers = lines
+        .filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let name = String::from_utf8_lossy(&line[..colon]).to_ascii_lowercase();
+            Some((name, line[colon + 1..].trim_ascii().to_vec()))
+        })
+        .collect();
+    Some((Answer { status, headers, body: Vec::new() }, end))
+}
+
+fn parse(bytes: &[u8], head_only: bool) -> Option<Answer> {
+    let (mut answer, start) = parse_head(bytes)?;
+    if matches!(answer.status, 100 | 103) {
+        return parse(&bytes[start..], head_only);
+    }
+    let rest = &bytes[start..];
+    if head_only || matches!(answer.status, 101 | 204 | 304) {
+        return Some(answer);
+    }
+    if answer.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+        answer.body = dechunk(rest)?;
+        return Some(answer);
+    }
+    let length: usize = answer.header("content-length")?.parse().ok()?;
+    answer.body = rest.get(..length)?.to_vec();
+    Some(answer)
+}
+
+/// An answer that ends with its connection.
+fn parse_closed(bytes: &[u8]) -> Option<Answer> {
+    let (mut answer, start) = parse_head(bytes)?;
+    answer.body = bytes[start..].to_vec();
+    Some(answer)
+}
+
+fn dechunk(mut bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = bytes.windows(2).position(|window| window == b"\r\n")?;
+        let size = std::str::from_utf8(&bytes[..end]).ok()?.split(';').next()?;
+        let size = usize::from_str_radix(size.trim(), 16).ok()?;
+        bytes = &bytes[end + 2..];
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(bytes.get(..size)?);
+        bytes = bytes.get(size + 2..)?;
+    }
+}

@@ -1,0 +1,101 @@
+//! Workers KV as workerd asks for it: `GET /KEY?urlencoded=true`. The binding in the Worker is the real one;
+//! this is the store behind it, which can count, lie, fail and hang.
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::get,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// How the store answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// As it should.
+    #[default]
+    Healthy,
+    /// With this status.
+    Status(u16),
+    /// Not for a long time.
+    Hang,
+}
+
+#[derive(Default)]
+struct Store {
+    values: BTreeMap<String, String>,
+    mode: Mode,
+    reads: u64,
+}
+
+/// A running store.
+pub struct KvServer {
+    port: u16,
+    store: Arc<Mutex<Store>>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl KvServer {
+    /// Starts an empty store on a free port.
+    pub async fn start() -> Self {
+        let store = Arc::new(Mutex::new(Store::default()));
+        let app = Router::new().route("/{*key}", get(read)).with_state(Arc::clone(&store));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("a bound address").port();
+        let server = tokio::spawn(async move {
+            axum::serve(listener, app).await.expect("the store serves");
+        });
+        Self { port, store, server }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Puts a value.
+    pub fn put(&self, key: &str, value: impl Into<String>) {
+        self.store.lock().expect("no test panics inside").values.insert(key.to_owned(), value.into());
+    }
+
+    /// Sets how reads are answered from now on.
+    pub fn set_mode(&self, mode: Mode) {
+        self.store.lock().expect("no test panics inside").mode = mode;
+    }
+
+    /// Reads so far.
+    pub fn reads(&self) -> u64 {
+        self.store.lock().expect("no test panics inside").reads
+    }
+}
+
+impl Drop for KvServer {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn read(State(store): State<Arc<Mutex<Store>>>, Path(key): Path<String>) -> (StatusCode, String) {
+    let (mode, value) = {
+        let mut store = store.lock().expect("no test panics inside");
+        store.reads += 1;
+        (store.mode, store.values.get(&key).cloned())
+    };
+    match mode {
+        Mode::Healthy => match value {
+            Some(value) => (StatusCode::OK, value),
+            None => (StatusCode::NOT_FOUND, String::new()),
+        },
+        Mode::Status(status) => {
+            (StatusCode::from_u16(status).expect("a valid status"), "the store was told to fail".to_owned())
+        }
+        Mode::Hang => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            (StatusCode::GATEWAY_TIMEOUT, String::new())
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Starts the real parts of Cutover on free ports and drives them from outside: workerd, the Lambda runtime,
+//! DynamoDB's API. Everything that is started is stopped when its handle is dropped.
+
+pub mod bench;
+pub mod http;
+pub mod kv_server;
+pub mod paths;
+pub mod process;
+pub mod workerd;

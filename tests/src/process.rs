@@ -1,0 +1,99 @@
+//! Child processes that cannot outlive their handle: each gets a process group of its own, and the whole group
+//! is ended, because wrangler and cargo-lambda start grandchildren.
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use std::{
+    fs::File,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+/// How long a group may take to end by itself before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A running child and everything it started.
+pub struct Process {
+    name: String,
+    child: Child,
+    group: Pid,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a command; both its outputs go to the log file.
+    pub fn start(name: &str, mut command: Command, log: &Path) -> Self {
+        let file = File::create(log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+        let errors = file.try_clone().expect("a file handle can be cloned");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(errors)
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} ({:?}) could not be started: {error}", command.get_program()));
+        let group = Pid::from_child(&child);
+        Self { name: name.to_owned(), child, group, log: log.to_path_buf() }
+    }
+
+    /// The process id, which is also that of the group.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the child has printed so far.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Waits until `look` finds what it wants in the output.
+    pub fn wait_for<T>(&mut self, what: &str, patience: Duration, look: impl Fn(&str) -> Option<T>) -> T {
+        let deadline = Instant::now() + patience;
+        loop {
+            let output = self.output();
+            if let Some(found) = look(&output) {
+                return found;
+            }
+            if let Some(status) = self.ended() {
+                panic!("{} ended with {status} before {what}; it printed:\n{output}", self.name);
+            }
+            assert!(Instant::now() < deadline, "{}: no {what} after {patience:?}; it printed:\n{output}", self.name);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends the whole group, and waits until it is gone.
+    pub fn stop(&mut self) {
+        let _ = kill_process_group(self.group, Signal::TERM);
+        let deadline = Instant::now() + GRACE;
+        while Instant::now() < deadline {
+            let _ = self.child.try_wait();
+            if test_kill_process_group(self.group).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = kill_process_group(self.group, Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A port that nobody listens on at this moment.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("this machine has a free port")
+        .port()
+}
