@@ -30,7 +30,27 @@ pub struct Change {
     pub fields: BTreeMap<String, (Value, Value)>,
 }
 
-/// All that differs between two configurations, in the order of the file.
+impl Change {
+    /// The object as the audit log and people name it.
+    pub fn object(&self) -> String {
+        format!("{}/{}", self.section, self.name)
+    }
+
+    /// Where this change stands in an order that keeps every reference valid after each single one: what others
+    /// refer to comes first and goes last.
+    fn turn(&self) -> u8 {
+        match (self.action, self.section) {
+            (Action::Delete, "routes") => 3,
+            (Action::Delete, "canary_deployments" | "ab_tests") => 4,
+            (Action::Delete, _) => 5,
+            (_, "routes") => 2,
+            (_, "canary_deployments") => 1,
+            _ => 0,
+        }
+    }
+}
+
+/// All that differs between two configurations, in an order in which the changes can be made one by one.
 pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
     fn section<'c, V: Serialize + 'c>(
         section: &'static str,
@@ -77,6 +97,7 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
         after.routes.iter().map(|route| (route.id.to_string(), route)),
         &mut changes,
     );
+    changes.sort_by_key(Change::turn);
     changes
 }
 

@@ -75,6 +75,18 @@ impl Config {
         }
     }
 
+    /// One object as JSON, by the names that [`diff`] uses.
+    pub fn object(&self, section: &str, name: &str) -> Option<serde_json::Value> {
+        match section {
+            "feature_flags" => serde_json::to_value(self.feature_flags.get(name)?).ok(),
+            "canary_deployments" => serde_json::to_value(self.canary_deployments.get(name)?).ok(),
+            "ab_tests" => serde_json::to_value(self.ab_tests.get(name)?).ok(),
+            "origins" => serde_json::to_value(self.origins.get(name)?).ok(),
+            "routes" => serde_json::to_value(self.routes.iter().find(|route| route.id.as_str() == name)?).ok(),
+            _ => None,
+        }
+    }
+
     /// This configuration with what the other names put over it. What the other does not name stays, unless
     /// `prune` takes it away.
     pub fn merged(&self, wanted: &Self, prune: bool) -> Self {

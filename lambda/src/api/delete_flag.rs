@@ -1,0 +1,49 @@
+//! `DELETE /flags/{name}`: refused while a route or a canary uses the flag.
+
+use super::{extract::FlagPath, flags::SECTION};
+use crate::{
+    Platform,
+    change::{Changed, Demand, Proposal, change},
+    problem::Problem,
+    store::Role,
+};
+use axum::{extract::State, http::StatusCode};
+use serde_json::json;
+
+pub(super) async fn handle(
+    State(platform): State<Platform>,
+    FlagPath(name): FlagPath,
+    demand: Demand,
+) -> Result<Changed, Problem> {
+    demand.caller.must_be(Role::Admin)?;
+    change(&platform, &demand, "flag.delete", |truth| {
+        let mut config = truth.config.clone();
+        if config.feature_flags.remove(&name).is_none() {
+            return Err(Problem::not_found("flag", name.as_str()));
+        }
+        let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
+        demand.precondition.check(&format!("the flag {name}"), version)?;
+        let mut users: Vec<String> = config
+            .routes
+            .iter()
+            .filter(|route| route.flag == name)
+            .map(|route| format!("the route {}", route.id))
+            .collect();
+        if config.canary_deployments.contains_key(&name) {
+            users.push("its canary".to_owned());
+        }
+        if !users.is_empty() {
+            let detail = format!("the flag {name} is used by {}", users.join(", "));
+            let hint = "remove these first, or disable the flag to send everybody to legacy";
+            return Err(Problem::new(StatusCode::CONFLICT, "flag_in_use", detail, hint));
+        }
+        let name = name.clone();
+        Ok(Proposal {
+            config,
+            emergency: None,
+            others: Vec::new(),
+            answer: Box::new(move |_| (StatusCode::OK, json!({ "deleted": name }))),
+        })
+    })
+    .await
+}

@@ -1,0 +1,97 @@
+//! `POST /emergency/rollback` and `/emergency/clear`.
+
+use crate::{
+    Platform,
+    change::{Changed, Demand, Proposal, change},
+    clock,
+    problem::Problem,
+    store::{Role, State as Truth},
+};
+use axum::{extract::State, http::StatusCode};
+use cutover_core::{Emergency, FlagName};
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RollbackBody {
+    reason: String,
+    #[serde(default)]
+    flags: Option<Vec<FlagName>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClearBody {
+    reason: String,
+}
+
+pub(super) async fn rollback(State(platform): State<Platform>, mut demand: Demand) -> Result<Changed, Problem> {
+    demand.caller.must_be(Role::Operator)?;
+    let body: RollbackBody = demand.shape()?;
+    demand.reason = Some(said(&body.reason)?);
+    if body.flags.as_ref().is_some_and(Vec::is_empty) {
+        let hint = "name the flags, or leave the field out to roll back all of them";
+        return Err(Problem::invalid("flags", "an empty list rolls nothing back", hint));
+    }
+    let declared = Emergency {
+        flags: body.flags,
+        reason: body.reason,
+        by: demand.caller.name.clone(),
+        since: clock::now(),
+    };
+    change(&platform, &demand, "emergency.rollback", |truth| {
+        let flags = declared.flags.iter().flatten();
+        if let Some(unknown) = flags.into_iter().find(|flag| !truth.config.feature_flags.contains_key(*flag)) {
+            return Err(Problem::not_found("flag", unknown.as_str()).in_field("flags"));
+        }
+        Ok(with_emergency(truth, Some(widened(truth.head.emergency.as_ref(), &declared))))
+    })
+    .await
+}
+
+pub(super) async fn clear(State(platform): State<Platform>, mut demand: Demand) -> Result<Changed, Problem> {
+    demand.caller.must_be(Role::Operator)?;
+    let body: ClearBody = demand.shape()?;
+    demand.reason = Some(said(&body.reason)?);
+    change(&platform, &demand, "emergency.clear", |truth| {
+        if truth.head.emergency.is_none() {
+            let detail = "no emergency is in force";
+            return Err(Problem::new(StatusCode::CONFLICT, "no_emergency", detail, "there is nothing to clear"));
+        }
+        Ok(with_emergency(truth, None))
+    })
+    .await
+}
+
+fn said(reason: &str) -> Result<String, Problem> {
+    let reason = reason.trim();
+    if reason.is_empty() {
+        let hint = "say in a few words why; whoever looks at this at night will thank you";
+        return Err(Problem::invalid("reason", "the reason is empty", hint));
+    }
+    Ok(reason.to_owned())
+}
+
+/// An emergency declared while another is in force adds to it: a second rollback must never put a flag back.
+fn widened(held: Option<&Emergency>, declared: &Emergency) -> Emergency {
+    let Some(held) = held else { return declared.clone() };
+    let flags = match (&held.flags, &declared.flags) {
+        (Some(held), Some(declared)) => {
+            let mut flags = held.clone();
+            flags.extend(declared.iter().filter(|flag| !held.contains(flag)).cloned());
+            Some(flags)
+        }
+        _ => None,
+    };
+    Emergency { flags, since: held.since, ..declared.clone() }
+}
+
+fn with_emergency(truth: &Truth, emergency: Option<Emergency>) -> Proposal {
+    Proposal {
+        config: truth.config.clone(),
+        emergency: Some(emergency.clone()),
+        others: Vec::new(),
+        answer: Box::new(move |_| (StatusCode::OK, json!({ "emergency": emergency }))),
+    }
+}

@@ -1,0 +1,157 @@
+//! `GET /flags/{name}/explain`: what the edge would decide, and why, by the same function.
+
+use super::{
+    extract::{FlagPath, Parameters},
+    json_response,
+};
+use crate::{Platform, auth::Caller, clock, problem::Problem};
+use axum::{extract::State, http::StatusCode, response::Response};
+use cutover_core::{
+    Facts, Reason, Ruleset, Timestamp,
+    decide::{Verdict, decide_flag},
+    flag::CompiledFlag,
+};
+use serde_json::json;
+
+pub(super) async fn handle(
+    _: Caller,
+    State(platform): State<Platform>,
+    FlagPath(name): FlagPath,
+    Parameters(parameters): Parameters<Vec<(String, String)>>,
+) -> Result<Response, Problem> {
+    let question = Question::read(parameters)?;
+    let now = question.at.unwrap_or_else(clock::now);
+    let state = platform.store.state().await?;
+    let conditions = state.config.feature_flags.get(&name).map(|flag| flag.conditions.clone());
+    let snapshot = state.config.snapshot(state.head.revision, state.head.emergency);
+    let rules = Ruleset::compile(&snapshot).map_err(|error| {
+        tracing::error!(%error, "the stored configuration does not compile");
+        Problem::unavailable("configuration_broken", "the stored configuration cannot be evaluated")
+    })?;
+    let flag = rules.flag(name.as_str());
+    let headers: Vec<(&str, &str)> = question.headers.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let facts = Facts {
+        method: &question.method,
+        path: &question.path,
+        query: &question.query,
+        user: question.user.as_deref(),
+        country: question.country.as_deref(),
+        ip: question.ip.as_deref(),
+        headers: &headers,
+        minted: None,
+    };
+    let verdict = decide_flag(flag, question.user.as_deref(), &facts, now);
+    let failed = verdict.failed_condition.and_then(|at| conditions.as_ref().and_then(|list| list.get(at)));
+    Ok(json_response(
+        StatusCode::OK,
+        &json!({
+            "flag": name,
+            "user": question.user,
+            "at": now,
+            "arm": verdict.arm,
+            "reason": verdict.reason,
+            "bucket": question.user.as_deref().and_then(|user| flag.map(|flag| flag.bucket(user).get())),
+            "rollout_percentage": flag.map(|flag| flag.rollout),
+            "failed_condition": failed,
+            "explanation": explanation(&verdict, flag),
+            "revision": state.head.revision,
+        }),
+    ))
+}
+
+fn explanation(verdict: &Verdict, flag: Option<&CompiledFlag>) -> String {
+    match verdict.reason {
+        Reason::Emergency => "an emergency holds the flag on legacy until it is cleared".to_owned(),
+        Reason::Disabled if flag.is_none() => "there is no such flag, so legacy answers".to_owned(),
+        Reason::Disabled => "the flag is disabled".to_owned(),
+        Reason::Blacklisted => "the user is on the flag's blacklist".to_owned(),
+        Reason::Whitelisted => "the user is on the flag's whitelist".to_owned(),
+        Reason::Condition => "a condition of the flag does not hold, see failed_condition".to_owned(),
+        Reason::NoKey => "there is no user id to bucket by".to_owned(),
+        Reason::Rollout => {
+            let bucket = verdict.bucket.map(|bucket| bucket.get()).unwrap_or_default();
+            let share = flag.map(|flag| flag.rollout).unwrap_or_default();
+            let side = if bucket < share.get() { "inside" } else { "outside" };
+            format!("bucket {bucket} of 1000000 is {side} the rollout of {share}")
+        }
+        Reason::NoRoute | Reason::NoSnapshot | Reason::Fallback | Reason::Internal => {
+            "decided at the edge, not by the flag".to_owned()
+        }
+    }
+}
+
+/// The request that is asked about. Parameters: `user`, `at`, `method`, `path`, `country`, `ip`, and any number
+/// of `header:NAME`, `cookie:NAME` and `query:NAME`.
+#[derive(Debug, Default)]
+struct Question {
+    user: Option<String>,
+    at: Option<Timestamp>,
+    method: String,
+    path: String,
+    query: String,
+    country: Option<String>,
+    ip: Option<String>,
+    headers: Vec<(String, String)>,
+}
+
+impl Question {
+    fn read(parameters: Vec<(String, String)>) -> Result<Self, Problem> {
+        let mut question = Self { method: "GET".to_owned(), path: "/".to_owned(), ..Self::default() };
+        let mut cookies: Vec<String> = Vec::new();
+        for (name, value) in parameters {
+            match (name.as_str(), name.split_once(':')) {
+                ("user", _) => question.user = Some(value).filter(|user| !user.is_empty()),
+                ("at", _) => {
+                    let hint = "write an RFC 3339 time such as 2026-01-31T23:59:59Z, with + as %2B";
+                    let at = value.parse().map_err(|error: cutover_core::timestamp::InvalidTimestamp| {
+                        Problem::invalid("at", error.to_string(), hint)
+                    })?;
+                    question.at = Some(at);
+                }
+                ("method", _) => question.method = value,
+                ("path", _) => match value.split_once('?') {
+                    Some((path, query)) => {
+                        question.path = path.to_owned();
+                        append(&mut question.query, query);
+                    }
+                    None => question.path = value,
+                },
+                ("country", _) => question.country = Some(value),
+                ("ip", _) => question.ip = Some(value),
+                (_, Some(("header", header))) => question.headers.push((header.to_ascii_lowercase(), value)),
+                (_, Some(("cookie", cookie))) => cookies.push(format!("{cookie}={value}")),
+                (_, Some(("query", key))) => {
+                    let pair = format!("{}={}", percent_encode(key), percent_encode(&value));
+                    append(&mut question.query, &pair);
+                }
+                _ => {
+                    let hint = "use user, at, method, path, country, ip, header:NAME, cookie:NAME or query:NAME";
+                    return Err(Problem::invalid(&name, format!("{name:?} is not a parameter of explain"), hint));
+                }
+            }
+        }
+        if !cookies.is_empty() {
+            question.headers.push(("cookie".to_owned(), cookies.join("; ")));
+        }
+        Ok(question)
+    }
+}
+
+fn append(query: &mut String, part: &str) {
+    if !query.is_empty() {
+        query.push('&');
+    }
+    query.push_str(part);
+}
+
+/// Encodes everything but letters and digits: the core decodes it again.
+fn percent_encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+        encoded
+    })
+}

@@ -1,0 +1,134 @@
+//! What every endpoint takes from a request: the caller, the preconditions, the body.
+
+use crate::{
+    Platform,
+    auth::Caller,
+    change::{Demand, Precondition, idempotency},
+    problem::Problem,
+};
+use axum::{
+    body::to_bytes,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use cutover_core::{FlagName, Revision};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The largest body; what Lambda itself lets through.
+const MAX_BODY: usize = 6 * 1024 * 1024;
+const MAX_REASON: usize = 1_000;
+
+/// The header in which a reason is given where the body has no place for it.
+const REASON: &str = "x-cutover-reason";
+
+impl FromRequestParts<Platform> for Caller {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
+        Caller::of(platform, &parts.headers).await
+    }
+}
+
+impl FromRequest<Platform> for Demand {
+    type Rejection = Problem;
+    async fn from_request(request: Request, platform: &Platform) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let caller = Caller::of(platform, &parts.headers).await?;
+        let body = to_bytes(body, MAX_BODY).await.map_err(|_| {
+            let detail = format!("the body is larger than {MAX_BODY} bytes");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, "send less at once")
+        })?;
+        let key = text_header(&parts.headers, "idempotency-key", 255)?;
+        let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+        let content_type = text_header(&parts.headers, "content-type", 255)?.unwrap_or_default();
+        Ok(Self {
+            reason: text_header(&parts.headers, REASON, MAX_REASON)?,
+            precondition: precondition(&parts.headers)?,
+            idempotency: key.map(|key| idempotency(&caller, &key, parts.method.as_str(), &target, &body)),
+            caller,
+            body: body.to_vec(),
+            content_type: content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
+        })
+    }
+}
+
+impl Demand {
+    /// The body as JSON.
+    pub fn json(&self) -> Result<Value, Problem> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let detail = format!("the body is not JSON: {error}");
+            Problem::new(StatusCode::BAD_REQUEST, "body_not_json", detail, "send a JSON object as the body")
+        })
+    }
+
+    /// The body as a JSON object of this shape. Fields that the shape does not have are mistakes.
+    pub fn shape<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let value = self.json()?;
+        serde_json::from_value(value).map_err(|error| {
+            let message = error.to_string();
+            let field = message.split('`').nth(1).unwrap_or("body").to_owned();
+            Problem::invalid(&field, message, "see docs/api.md for the fields of this body")
+        })
+    }
+}
+
+fn text_header(headers: &HeaderMap, name: &str, limit: usize) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text = std::str::from_utf8(value.as_bytes()).unwrap_or_default().trim();
+    if text.is_empty() || text.len() > limit {
+        let detail = format!("the header {name} is empty, too long or not UTF-8");
+        return Err(Problem::invalid(name, detail, format!("send 1 to {limit} bytes, or leave the header out")));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
+    let text = |name| headers.get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or("?").trim());
+    match (text(header::IF_MATCH), text(header::IF_NONE_MATCH)) {
+        (None, None) => Ok(Precondition::None),
+        (Some("*"), None) => Ok(Precondition::Exists),
+        (None, Some("*")) => Ok(Precondition::Absent),
+        (Some(tag), None) => tag
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+            .and_then(|digits| digits.parse().ok())
+            .map(|version| Precondition::Version(Revision(version)))
+            // A tag that was never given out matches nothing, which is what the caller has to know.
+            .ok_or_else(|| Problem::changed_meanwhile(format!("the ETag {tag} was never that of an object here"))),
+        _ => Err(Problem::invalid(
+            "If-None-Match",
+            "this combination of If-Match and If-None-Match is not supported",
+            "send If-Match with one ETag or *, or If-None-Match: *",
+        )),
+    }
+}
+
+/// The name of a flag in the path.
+#[derive(Debug)]
+pub(super) struct FlagPath(pub(super) FlagName);
+
+impl FromRequestParts<Platform> for FlagPath {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
+        let Path(name) = Path::<String>::from_request_parts(parts, platform)
+            .await
+            .map_err(|_| Problem::invalid("name", "the path does not hold a name", "write the flag's name"))?;
+        let hint = "use letters, digits, '_', '.' and '-'";
+        name.parse().map(Self).map_err(|error| Problem::invalid("name", format!("{name:?}: {error}"), hint))
+    }
+}
+
+/// Query parameters, with a problem document where they are wrong.
+#[derive(Debug)]
+pub(super) struct Parameters<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Platform> for Parameters<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
+        let parameters: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, platform).await;
+        parameters.map(|Query(parameters)| Self(parameters)).map_err(|rejection| {
+            let hint = "see docs/api.md for the parameters of this path";
+            Problem::new(StatusCode::BAD_REQUEST, "parameters_invalid", rejection.body_text(), hint)
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! `GET /flags` and `GET /flags/{name}`, and how a flag is written in every answer.
+
+use super::{extract::FlagPath, json_response};
+use crate::{Platform, auth::Caller, problem::Problem, store::Meta};
+use axum::{extract::State, http::StatusCode, response::Response};
+use cutover_core::{Flag, FlagName};
+use serde_json::{Value, json};
+
+/// The section of the configuration.
+pub(super) const SECTION: &str = "feature_flags";
+
+pub(super) fn flag_json(name: &FlagName, flag: &Flag, meta: Option<&Meta>) -> Value {
+    let mut body = json!({
+        "name": name,
+        "enabled": flag.enabled,
+        "rollout_percentage": flag.rollout_percentage,
+        "description": flag.description,
+        "user_whitelist": flag.user_whitelist,
+        "user_blacklist": flag.user_blacklist,
+        "conditions": flag.conditions,
+        "salt": flag.salt.as_deref().unwrap_or(name.as_str()),
+    });
+    if let (Some(fields), Some(meta)) = (body.as_object_mut(), meta) {
+        fields.insert("updated_at".to_owned(), json!(meta.updated_at));
+        fields.insert("updated_by".to_owned(), json!(meta.updated_by));
+        fields.insert("version".to_owned(), json!(meta.version));
+    }
+    body
+}
+
+pub(super) async fn list(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
+    let state = platform.store.state().await?;
+    let flags: Vec<Value> = state
+        .config
+        .feature_flags
+        .iter()
+        .map(|(name, flag)| flag_json(name, flag, state.meta(SECTION, name.as_str())))
+        .collect();
+    Ok(json_response(StatusCode::OK, &json!({ "flags": flags, "revision": state.head.revision })))
+}
+
+pub(super) async fn one(
+    _: Caller,
+    State(platform): State<Platform>,
+    FlagPath(name): FlagPath,
+) -> Result<Response, Problem> {
+    let state = platform.store.state().await?;
+    let flag =
+        state.config.feature_flags.get(&name).ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
+    Ok(json_response(StatusCode::OK, &flag_json(&name, flag, state.meta(SECTION, name.as_str()))))
+}

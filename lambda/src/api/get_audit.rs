@@ -1,0 +1,43 @@
+//! `GET /audit?flag=&object=&since=&before=&limit=`: who changed what, newest first.
+
+use super::{extract::Parameters, json_response};
+use crate::{Platform, auth::Caller, problem::Problem, store::AuditQuery};
+use axum::{extract::State, http::StatusCode, response::Response};
+use cutover_core::{FlagName, Revision, Timestamp};
+use serde::Deserialize;
+use serde_json::json;
+
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    flag: Option<FlagName>,
+    object: Option<String>,
+    since: Option<Timestamp>,
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn handle(
+    _: Caller,
+    State(platform): State<Platform>,
+    Parameters(query): Parameters<Query>,
+) -> Result<Response, Problem> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        let hint = format!("ask for 1 to {MAX_LIMIT} records, and for the next page with before");
+        return Err(Problem::invalid("limit", format!("{limit} records cannot be given at once"), hint));
+    }
+    let query = AuditQuery {
+        object: query.flag.map(|flag| format!("feature_flags/{flag}")).or(query.object),
+        since: query.since,
+        before: query.before.map(Revision),
+        limit,
+    };
+    let records = platform.store.audit(&query).await?;
+    // A full page may have another one behind it.
+    let next = records.last().filter(|_| records.len() == limit).map(|record| record.revision);
+    Ok(json_response(StatusCode::OK, &json!({ "records": records, "next_before": next })))
+}

@@ -1,0 +1,98 @@
+//! The management API: one endpoint per file, all of them below `/api/migration`.
+
+mod create_token;
+mod delete_flag;
+mod emergency;
+mod explain_flag;
+mod extract;
+mod flags;
+mod get_audit;
+mod get_config;
+mod get_status;
+mod put_config;
+mod put_flag;
+mod set_rollout;
+mod switch_flag;
+mod tokens;
+
+use crate::{Platform, change::Changed, problem::Problem};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+    routing::{delete, get, post, put},
+};
+use serde_json::Value;
+use std::time::Instant;
+
+/// The API over this platform.
+pub fn router(platform: Platform) -> Router {
+    let api = Router::new()
+        .route("/flags", get(flags::list))
+        .route("/flags/{name}", get(flags::one).put(put_flag::handle).delete(delete_flag::handle))
+        .route("/flags/{name}/enable", post(switch_flag::enable))
+        .route("/flags/{name}/disable", post(switch_flag::disable))
+        .route("/flags/{name}/rollout", put(set_rollout::handle))
+        .route("/flags/{name}/explain", get(explain_flag::handle))
+        .route("/status", get(get_status::handle))
+        .route("/emergency/rollback", post(emergency::rollback))
+        .route("/emergency/clear", post(emergency::clear))
+        .route("/audit", get(get_audit::handle))
+        .route("/config", get(get_config::handle).put(put_config::handle))
+        .route("/tokens", get(tokens::list).post(create_token::handle))
+        .route("/tokens/{id}", delete(tokens::revoke));
+    Router::new()
+        .nest("/api/migration", api)
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn(log))
+        .with_state(platform)
+}
+
+async fn no_such_path(request: Request) -> Problem {
+    let detail = format!("there is nothing at {}", request.uri().path());
+    Problem::new(StatusCode::NOT_FOUND, "path_unknown", detail, "all paths begin with /api/migration; see docs/api.md")
+}
+
+async fn no_such_method(request: Request) -> Problem {
+    let detail = format!("{} cannot be done to {}", request.method(), request.uri().path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, "see docs/api.md for what can")
+}
+
+async fn log(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let (status, elapsed) = (response.status().as_u16(), started.elapsed());
+    tracing::info!(%method, path, status, ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), "answered");
+    response
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // An object's version is its entity tag.
+    if let Some(version) = body.get("version").and_then(Value::as_u64)
+        && let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\""))
+    {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+impl IntoResponse for Changed {
+    fn into_response(self) -> Response {
+        let mut response = json_response(self.status, &self.body);
+        if self.replayed {
+            let name = HeaderName::from_static("idempotency-replayed");
+            response.headers_mut().insert(name, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}

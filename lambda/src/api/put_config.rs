@@ -1,0 +1,76 @@
+//! `PUT /config?dry_run=&prune=`: a whole file at once.
+
+use super::{extract::Parameters, json_response};
+use crate::{
+    Platform,
+    change::{Demand, Proposal, change},
+    problem::Problem,
+    store::{Role, State as Truth},
+};
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use cutover_core::config::{Config, diff};
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    /// Only say what would change.
+    #[serde(default)]
+    dry_run: bool,
+    /// Also remove what the file does not name.
+    #[serde(default)]
+    prune: bool,
+}
+
+pub(super) async fn handle(
+    State(platform): State<Platform>,
+    Parameters(query): Parameters<Query>,
+    demand: Demand,
+) -> Result<Response, Problem> {
+    demand.caller.must_be(match query {
+        Query { dry_run: true, .. } => Role::Viewer,
+        Query { prune: true, .. } => Role::Admin,
+        Query { .. } => Role::Operator,
+    })?;
+    let wanted = read(&demand)?;
+    if query.dry_run {
+        let truth = platform.store.state().await?;
+        let merged = merged(&truth, &wanted, query.prune)?;
+        let changes = diff(&truth.config, &merged);
+        let body = json!({ "dry_run": true, "revision": truth.head.revision, "changes": changes });
+        return Ok(json_response(StatusCode::OK, &body));
+    }
+    let changed = change(&platform, &demand, "config.apply", |truth| {
+        demand.precondition.check("the configuration", Some(truth.head.revision))?;
+        Ok(Proposal {
+            config: merged(truth, &wanted, query.prune)?,
+            emergency: None,
+            others: Vec::new(),
+            answer: Box::new(|outcome| (StatusCode::OK, json!({ "dry_run": false, "changes": outcome.changes }))),
+        })
+    });
+    Ok(changed.await?.into_response())
+}
+
+fn read(demand: &Demand) -> Result<Config, Problem> {
+    if demand.content_type == "application/json" {
+        return Config::from_json(&demand.json()?).map_err(Problem::invalid_document);
+    }
+    let text = std::str::from_utf8(&demand.body).map_err(|_| {
+        let hint = "save the file as UTF-8 and send it again";
+        Problem::new(StatusCode::BAD_REQUEST, "body_not_text", "the body is not UTF-8", hint)
+    })?;
+    Config::from_yaml(text).map_err(Problem::invalid_document)
+}
+
+/// What would be true: also the whole must pass the checks that each file passes.
+fn merged(truth: &Truth, wanted: &Config, prune: bool) -> Result<Config, Problem> {
+    let merged = truth.config.merged(wanted, prune);
+    merged.check().map_err(Problem::invalid_document)?;
+    Ok(merged)
+}

@@ -1,0 +1,34 @@
+//! `PUT /flags/{name}/rollout`.
+
+use super::{extract::FlagPath, put_flag::edit_flag};
+use crate::{
+    Platform,
+    change::{Changed, Demand, change},
+    problem::Problem,
+    store::Role,
+};
+use axum::extract::State;
+use cutover_core::PartsPerMillion;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    percentage: f64,
+}
+
+pub(super) async fn handle(
+    State(platform): State<Platform>,
+    FlagPath(name): FlagPath,
+    demand: Demand,
+) -> Result<Changed, Problem> {
+    demand.caller.must_be(Role::Operator)?;
+    let Body { percentage } = demand.shape()?;
+    let share = PartsPerMillion::from_percent(percentage).map_err(|error| {
+        Problem::invalid("percentage", error.to_string(), "send 0 to 100 with at most four decimals, such as 2.5")
+    })?;
+    change(&platform, &demand, "flag.rollout", |truth| {
+        edit_flag(truth, &demand, &name, |flag| flag.rollout_percentage = share)
+    })
+    .await
+}

@@ -1,0 +1,37 @@
+//! `POST /flags/{name}/enable` and `/disable`.
+
+use super::{extract::FlagPath, put_flag::edit_flag};
+use crate::{
+    Platform,
+    change::{Changed, Demand, change},
+    problem::Problem,
+    store::Role,
+};
+use axum::extract::State;
+
+pub(super) async fn enable(
+    State(platform): State<Platform>,
+    path: FlagPath,
+    demand: Demand,
+) -> Result<Changed, Problem> {
+    switch(&platform, path, &demand, true).await
+}
+
+pub(super) async fn disable(
+    State(platform): State<Platform>,
+    path: FlagPath,
+    demand: Demand,
+) -> Result<Changed, Problem> {
+    switch(&platform, path, &demand, false).await
+}
+
+async fn switch(
+    platform: &Platform,
+    FlagPath(name): FlagPath,
+    demand: &Demand,
+    on: bool,
+) -> Result<Changed, Problem> {
+    demand.caller.must_be(Role::Operator)?;
+    let action = if on { "flag.enable" } else { "flag.disable" };
+    change(platform, demand, action, |truth| edit_flag(truth, demand, &name, |flag| flag.enabled = on)).await
+}

@@ -1,0 +1,13 @@
+//! The scheduled function that keeps what is published equal to what is true.
+
+use cutover_lambda::{Platform, reconcile, settings::Settings, telemetry};
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    telemetry::start();
+    let platform = Platform::new(Settings::from_env()?);
+    let tick = service_fn(|_: LambdaEvent<Value>| reconcile::tick(&platform));
+    lambda_runtime::run(tick).await
+}

@@ -1,0 +1,215 @@
+//! The one way in which state changes: a transaction of the objects, the audit record, the remembered answer
+//! and the head, which moves from the revision that was read to the next one, or nothing happens at all.
+
+use super::{
+    AuditRecord, Reply, Store, StoreError,
+    item::{NewItem, SCHEMA},
+    keys::Key,
+};
+use aws_sdk_dynamodb::{
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{AttributeValue, Delete, Put, TransactWriteItem, Update},
+};
+use cutover_core::{Emergency, Revision};
+use serde_json::Value;
+
+/// DynamoDB takes 100 items in a transaction; the head, the audit record and the answer are three of them.
+pub const MAX_WRITES: usize = 97;
+
+/// The change of one object.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Puts an object of the configuration.
+    Object {
+        /// The section.
+        section: String,
+        /// The name.
+        name: String,
+        /// The object; `None` removes it.
+        value: Option<Value>,
+        /// The version that it must have; `None` means that it must not exist.
+        expected: Option<Revision>,
+    },
+    /// Puts a token.
+    PutToken(super::TokenRecord),
+    /// Removes a token, by the hash of its secret.
+    DeleteToken(String),
+}
+
+/// A change that waits to be made.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The revision that the change was made from.
+    pub from: Revision,
+    /// The objects, at most [`MAX_WRITES`].
+    pub writes: Vec<Write>,
+    /// The emergency after the change; `None` leaves it as it is.
+    pub emergency: Option<Option<Emergency>>,
+    /// What goes into the audit log. Its revision is the one that the change gets.
+    pub audit: AuditRecord,
+    /// The answer to remember, so that a repeated request gets it again.
+    pub reply: Option<Reply>,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The head or an object moved, or another transaction was on it. Reading again and trying again is right.
+    #[error("somebody else changed the configuration meanwhile")]
+    Conflict,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn build<T>(built: Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T, StoreError> {
+    built.map_err(|error| StoreError::Item(error.to_string()))
+}
+
+impl Store {
+    /// Makes a change, or nothing of it.
+    pub async fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
+        let revision = commit.from.next();
+        let mut items = vec![self.move_head(&commit)?];
+        items.push(self.put_new(commit.audit.item(revision)?)?);
+        if let Some(reply) = &commit.reply {
+            items.push(self.put_new(reply.item()?)?);
+        }
+        for write in &commit.writes {
+            items.push(self.write(write, revision, &commit.audit)?);
+        }
+        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
+            Ok(_) => Ok(revision),
+            Err(error) if error.as_service_error().is_some_and(is_conflict) => Err(CommitError::Conflict),
+            Err(error) => Err(CommitError::Store(error.into())),
+        }
+    }
+
+    fn move_head(&self, commit: &Commit) -> Result<TransactWriteItem, StoreError> {
+        let mut expression = String::from("SET revision = :next, #schema = :schema");
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(Key::head().attributes()))
+            .expression_attribute_names("#schema", "schema")
+            .expression_attribute_values(":next", number(commit.from.next().0))
+            .expression_attribute_values(":schema", number(SCHEMA));
+        update = if commit.from == Revision::default() {
+            update.condition_expression("attribute_not_exists(pk)")
+        } else {
+            update
+                .condition_expression("revision = :from")
+                .expression_attribute_values(":from", number(commit.from.0))
+        };
+        match &commit.emergency {
+            None => {}
+            Some(None) => expression.push_str(" REMOVE emergency"),
+            Some(Some(emergency)) => {
+                let json = serde_json::to_string(emergency).map_err(|error| StoreError::Item(error.to_string()))?;
+                expression.push_str(", emergency = :emergency");
+                update = update.expression_attribute_values(":emergency", AttributeValue::S(json));
+            }
+        }
+        let update = build(update.update_expression(expression).build())?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    fn put_new(&self, item: NewItem) -> Result<TransactWriteItem, StoreError> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item.into_attributes()))
+            .condition_expression("attribute_not_exists(pk)")
+            .build();
+        Ok(TransactWriteItem::builder().put(build(put)?).build())
+    }
+
+    fn write(&self, write: &Write, revision: Revision, audit: &AuditRecord) -> Result<TransactWriteItem, StoreError> {
+        match write {
+            Write::PutToken(token) => self.put_new(token.item()?),
+            Write::DeleteToken(hash) => {
+                let delete = Delete::builder()
+                    .table_name(&self.table)
+                    .set_key(Some(Key::token(hash).attributes()))
+                    .condition_expression("attribute_exists(pk)")
+                    .build();
+                Ok(TransactWriteItem::builder().delete(build(delete)?).build())
+            }
+            Write::Object { section, name, value: None, expected } => {
+                let delete = Delete::builder()
+                    .table_name(&self.table)
+                    .set_key(Some(Key::object(section, name).attributes()))
+                    .condition_expression("version = :expected")
+                    .expression_attribute_values(":expected", number(expected.unwrap_or_default().0))
+                    .build();
+                Ok(TransactWriteItem::builder().delete(build(delete)?).build())
+            }
+            Write::Object { section, name, value: Some(value), expected } => {
+                let item = NewItem::new(&Key::object(section, name))
+                    .json("data", value)?
+                    .number("version", revision.0)
+                    .text("updated_at", audit.at.to_string())
+                    .text("updated_by", audit.actor.clone());
+                let put = Put::builder().table_name(&self.table).set_item(Some(item.into_attributes()));
+                let put = match expected {
+                    None => put.condition_expression("attribute_not_exists(pk)"),
+                    Some(version) => put
+                        .condition_expression("version = :expected")
+                        .expression_attribute_values(":expected", number(version.0)),
+                };
+                Ok(TransactWriteItem::builder().put(build(put.build())?).build())
+            }
+        }
+    }
+
+    /// Creates the table where it does not exist: for a laptop and for tests. Deployments use Terraform.
+    pub async fn create_table(&self) -> Result<(), StoreError> {
+        use aws_sdk_dynamodb::types::{
+            AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+        };
+        let mut create = self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
+        for (name, kind) in [(super::keys::PARTITION, KeyType::Hash), (super::keys::SORT, KeyType::Range)] {
+            create = create
+                .attribute_definitions(build(
+                    AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build(),
+                )?)
+                .key_schema(build(KeySchemaElement::builder().attribute_name(name).key_type(kind).build())?);
+        }
+        match create.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A cancelled transaction is a conflict where a condition failed or another transaction was on an item.
+fn is_conflict(error: &TransactWriteItemsError) -> bool {
+    match error {
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled
+            .cancellation_reasons()
+            .iter()
+            .any(|reason| matches!(reason.code(), Some("ConditionalCheckFailed" | "TransactionConflict"))),
+        TransactWriteItemsError::TransactionInProgressException(_) => true,
+        _ => false,
+    }
+}
+
+impl AuditRecord {
+    fn item(&self, revision: Revision) -> Result<NewItem, StoreError> {
+        let item = NewItem::new(&Key::audit(revision))
+            .number("revision", revision.0)
+            .text("at", self.at.to_string())
+            .text("actor", self.actor.clone())
+            .text("role", self.role.as_str())
+            .text("action", self.action.clone())
+            .texts("objects", self.objects.clone())
+            .json("changes", &self.changes)?;
+        Ok(match &self.reason {
+            None => item,
+            Some(reason) => item.text("reason", reason.clone()),
+        })
+    }
+}

@@ -1,0 +1,156 @@
+//! The configuration and its head.
+
+use super::{
+    Store, StoreError,
+    item::Item,
+    keys::{self, Key},
+};
+use aws_sdk_dynamodb::types::AttributeValue;
+use cutover_core::{Emergency, Revision, Timestamp, config::Config};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// A reader that finds the head moved this often gives up.
+const MAX_READS: usize = 8;
+
+/// The head of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Head {
+    /// The revision of the last committed change; 0 before the first one.
+    pub revision: Revision,
+    /// The revision that was last published.
+    pub published: Revision,
+    /// The emergency in force.
+    pub emergency: Option<Emergency>,
+}
+
+/// When and by whom an object was last changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// The revision of that change; it serves as the object's version and ETag.
+    pub version: Revision,
+    /// When.
+    pub updated_at: Timestamp,
+    /// By whom.
+    pub updated_by: String,
+}
+
+/// The whole configuration at one revision.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// The head.
+    pub head: Head,
+    /// The objects.
+    pub config: Config,
+    meta: BTreeMap<(String, String), Meta>,
+}
+
+impl State {
+    /// When and by whom an object was last changed.
+    pub fn meta(&self, section: &str, name: &str) -> Option<&Meta> {
+        self.meta.get(&(section.to_owned(), name.to_owned()))
+    }
+}
+
+impl Store {
+    /// The head.
+    pub async fn head(&self) -> Result<Head, StoreError> {
+        match self.get(&Key::head()).await? {
+            None => Ok(Head::default()),
+            Some(item) => Ok(Head {
+                revision: Revision(item.number("revision")?),
+                published: Revision(item.optional_number("published").unwrap_or_default()),
+                emergency: item.optional_text("emergency").map(|_| item.json("emergency")).transpose()?,
+            }),
+        }
+    }
+
+    /// The whole configuration at one revision. DynamoDB reads items one by one, so the head is looked at before
+    /// and after: every change moves it, and an unmoved head means that nothing changed between.
+    pub async fn state(&self) -> Result<State, StoreError> {
+        let mut head = self.head().await?;
+        for _ in 0..MAX_READS {
+            let (config, meta) = self.objects().await?;
+            let after = self.head().await?;
+            if after.revision == head.revision {
+                return Ok(State { head: after, config, meta });
+            }
+            head = after;
+        }
+        Err(StoreError::Restless)
+    }
+
+    async fn objects(&self) -> Result<(Config, BTreeMap<(String, String), Meta>), StoreError> {
+        let mut sections: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+        let mut routes = Vec::new();
+        let mut meta = BTreeMap::new();
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :config")
+            .expression_attribute_values(":config", AttributeValue::S(keys::CONFIG.to_owned()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(attributes) = pages.next().await {
+            let item = Item::new(attributes?)?;
+            let Some((section, name)) = item.text(keys::SORT)?.split_once('#') else { continue };
+            let value: Value = item.json("data")?;
+            meta.insert(
+                (section.to_owned(), name.to_owned()),
+                Meta {
+                    version: Revision(item.number("version")?),
+                    updated_at: item
+                        .text("updated_at")?
+                        .parse()
+                        .map_err(|error| StoreError::Item(format!("updated_at: {error}")))?,
+                    updated_by: item.text("updated_by")?.to_owned(),
+                },
+            );
+            match section {
+                "feature_flags" => sections.entry("feature_flags").or_default().insert(name.to_owned(), value),
+                "canary_deployments" => {
+                    sections.entry("canary_deployments").or_default().insert(name.to_owned(), value)
+                }
+                "ab_tests" => sections.entry("ab_tests").or_default().insert(name.to_owned(), value),
+                "origins" => sections.entry("origins").or_default().insert(name.to_owned(), value),
+                "routes" => {
+                    routes.push(value);
+                    None
+                }
+                other => return Err(StoreError::Item(format!("an object of the section {other:?}"))),
+            };
+        }
+        let mut document: Map<String, Value> =
+            sections.into_iter().map(|(section, objects)| (section.to_owned(), Value::Object(objects))).collect();
+        document.insert("routes".to_owned(), Value::Array(routes));
+        let config = serde_json::from_value(Value::Object(document))
+            .map_err(|error| StoreError::Item(format!("configuration: {error}")))?;
+        Ok((config, meta))
+    }
+
+    /// Notes that a revision was published. A later note stays.
+    pub async fn note_published(&self, revision: Revision) -> Result<(), StoreError> {
+        let outcome = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::head().attributes()))
+            .update_expression("SET published = :revision")
+            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(published) OR published < :revision)")
+            .expression_attribute_values(":revision", AttributeValue::N(revision.to_string()))
+            .send()
+            .await;
+        match outcome {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

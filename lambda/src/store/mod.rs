@@ -1,0 +1,107 @@
+//! DynamoDB: the only truth. One table, typed keys, and every change of state one conditional transaction with
+//! its audit record inside.
+
+mod audit;
+mod commit;
+mod config;
+mod item;
+pub mod keys;
+mod replies;
+mod tokens;
+
+pub use audit::{AuditQuery, AuditRecord};
+pub use commit::{Commit, CommitError, MAX_WRITES, Write};
+pub use config::{Head, Meta, State};
+pub use replies::Reply;
+pub use tokens::{Role, TokenRecord};
+
+use crate::{problem::Problem, settings::Settings};
+use aws_sdk_dynamodb::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
+    error::{DisplayErrorContext, SdkError},
+    operation::get_item::GetItemOutput,
+};
+use item::Item;
+use keys::Key;
+use std::time::Duration;
+
+/// The table.
+#[derive(Debug, Clone)]
+pub struct Store {
+    client: Client,
+    table: String,
+}
+
+/// Why the table gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The call failed, after the SDK's own retries.
+    #[error("DynamoDB: {0}")]
+    Call(String),
+    /// An item is not as this version writes it.
+    #[error("the table holds something unexpected: {0}")]
+    Item(String),
+    /// The configuration changed again and again while it was read.
+    #[error("the configuration changes too fast to be read in one piece")]
+    Restless,
+}
+
+impl<E, R> From<SdkError<E, R>> for StoreError
+where
+    E: std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    fn from(error: SdkError<E, R>) -> Self {
+        Self::Call(DisplayErrorContext(&error).to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        Problem::unavailable("store_unavailable", "the configuration store could not be reached or read")
+    }
+}
+
+impl Store {
+    /// The table of these settings, not yet connected.
+    pub fn new(settings: &Settings) -> Self {
+        let mut config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(settings.region.clone()))
+            .retry_config(RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(30)))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(Duration::from_secs(2))
+                    .operation_attempt_timeout(Duration::from_secs(4))
+                    .operation_timeout(Duration::from_secs(12))
+                    .build(),
+            );
+        if let Some(keys) = &settings.credentials {
+            config = config.credentials_provider(Credentials::new(
+                keys.id.clone(),
+                keys.secret.clone(),
+                keys.session.clone(),
+                None,
+                "environment",
+            ));
+        }
+        if let Some(endpoint) = &settings.dynamodb_endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        Self { client: Client::from_conf(config.build()), table: settings.table.clone() }
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {
+        let GetItemOutput { item, .. } = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key.attributes()))
+            .consistent_read(true)
+            .send()
+            .await?;
+        item.map(Item::new).transpose()
+    }
+}

@@ -1,0 +1,108 @@
+//! Tokens: stored as the hash of their secret, never as the secret.
+
+use super::{
+    Store, StoreError,
+    item::{Item, NewItem},
+    keys::{self, Key},
+};
+use aws_sdk_dynamodb::types::AttributeValue;
+use cutover_core::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// What a caller may do. Each role includes the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Reads everything but tokens.
+    Viewer,
+    /// Changes flags and configuration, declares and clears emergencies.
+    Operator,
+    /// Removes objects, and manages tokens.
+    Admin,
+}
+
+impl Role {
+    /// The name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Operator => "operator",
+            Role::Admin => "admin",
+        }
+    }
+}
+
+/// The text is not a role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a role; write viewer, operator or admin")]
+pub struct InvalidRole(String);
+
+impl FromStr for Role {
+    type Err = InvalidRole;
+    fn from_str(text: &str) -> Result<Self, InvalidRole> {
+        [Role::Viewer, Role::Operator, Role::Admin]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| InvalidRole(text.to_owned()))
+    }
+}
+
+/// A token without its secret.
+#[derive(Debug, Clone)]
+pub struct TokenRecord {
+    /// The hash of the secret, in hexadecimal digits.
+    pub hash: String,
+    /// Who uses it; this name is the actor in the audit log.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl TokenRecord {
+    pub(super) fn item(&self) -> Result<NewItem, StoreError> {
+        Ok(NewItem::new(&Key::token(&self.hash))
+            .text("name", self.name.clone())
+            .text("role", self.role.as_str())
+            .text("created_at", self.created_at.to_string()))
+    }
+
+    fn read(item: &Item) -> Result<Self, StoreError> {
+        let unexpected = |error: &dyn std::fmt::Display| StoreError::Item(format!("token: {error}"));
+        Ok(Self {
+            hash: item.text(keys::SORT)?.to_owned(),
+            name: item.text("name")?.to_owned(),
+            role: item.text("role")?.parse().map_err(|error| unexpected(&error))?,
+            created_at: item.text("created_at")?.parse().map_err(|error| unexpected(&error))?,
+        })
+    }
+}
+
+impl Store {
+    /// The token of a secret, by its hash.
+    pub async fn token(&self, hash: &str) -> Result<Option<TokenRecord>, StoreError> {
+        self.get(&Key::token(hash)).await?.as_ref().map(TokenRecord::read).transpose()
+    }
+
+    /// All tokens.
+    pub async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        let mut tokens = Vec::new();
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :tokens")
+            .expression_attribute_values(":tokens", AttributeValue::S(keys::TOKENS.to_owned()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(attributes) = pages.next().await {
+            tokens.push(TokenRecord::read(&Item::new(attributes?)?)?);
+        }
+        tokens.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(tokens)
+    }
+}
