@@ -93,6 +93,7 @@ async function aside(request, env, context, packed, answer) {
     for (let turn = 0; turn < 4 && answer & ASIDE; turn++) {
       if (answer & OWN_PATH) {
         drain();
+        await core.boot(env, context);
         return core.own_path(packed, request.headers.get("authorization") ?? undefined, env);
       }
       if (answer & BOOT) {

@@ -140,3 +140,38 @@ fn dechunk(mut bytes: &[u8]) -> Option<Vec<u8>> {
         bytes = bytes.get(size + 2..)?;
     }
 }
+
+/// A connection that stays open between requests.
+pub struct Connection {
+    socket: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects.
+    pub async fn open(port: u16) -> Self {
+        let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("somebody listens");
+        let _ = socket.set_nodelay(true);
+        Self { socket, buffer: vec![0; 64 * 1024] }
+    }
+
+    /// Sends a GET and reads its answer.
+    pub async fn get(&mut self, target: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = format!("GET {target} HTTP/1.1\r\nhost: api.example.com\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str("\r\n");
+        self.socket.write_all(request.as_bytes()).await.expect("the request is sent");
+        let mut received = Vec::new();
+        loop {
+            let read = tokio::time::timeout(Duration::from_secs(30), self.socket.read(&mut self.buffer));
+            let read = read.await.expect("an answer within half a minute").expect("the answer is read");
+            assert!(read > 0, "the connection was closed: {:?}", String::from_utf8_lossy(&received));
+            received.extend_from_slice(&self.buffer[..read]);
+            if let Some(answer) = parse(&received, false) {
+                return answer;
+            }
+        }
+    }
+}

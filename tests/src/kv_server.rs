@@ -1,5 +1,5 @@
-//! Workers KV as workerd asks for it: `GET /KEY?urlencoded=true`. The binding in the Worker is the real one;
-//! this is the store behind it, which can count, lie, fail and hang.
+//! Workers KV as workerd asks for it, `GET /KEY?urlencoded=true`, and as the publisher writes to it, the REST API.
+//! The binding in the Worker is the real one; this is the store behind it, which can count, lie, fail and hang.
 
 use axum::{
     Router,
@@ -43,7 +43,10 @@ impl KvServer {
     /// Starts an empty store on a free port.
     pub async fn start() -> Self {
         let store = Arc::new(Mutex::new(Store::default()));
-        let app = Router::new().route("/{*key}", get(read)).with_state(Arc::clone(&store));
+        let app = Router::new()
+            .route("/storage/kv/namespaces/{namespace}/values/{key}", get(read_rest).put(write_rest))
+            .route("/{*key}", get(read))
+            .with_state(Arc::clone(&store));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound address").port();
         let server = tokio::spawn(async move {
@@ -60,6 +63,11 @@ impl KvServer {
     /// Puts a value.
     pub fn put(&self, key: &str, value: impl Into<String>) {
         self.store.lock().expect("no test panics inside").values.insert(key.to_owned(), value.into());
+    }
+
+    /// The value that is held.
+    pub fn get(&self, key: &str) -> Option<String> {
+        self.store.lock().expect("no test panics inside").values.get(key).cloned()
     }
 
     /// Sets how reads are answered from now on.
@@ -98,4 +106,23 @@ async fn read(State(store): State<Arc<Mutex<Store>>>, Path(key): Path<String>) -
             (StatusCode::GATEWAY_TIMEOUT, String::new())
         }
     }
+}
+
+async fn read_rest(
+    State(store): State<Arc<Mutex<Store>>>,
+    Path((_, key)): Path<(String, String)>,
+) -> (StatusCode, String) {
+    match store.lock().expect("no test panics inside").values.get(&key) {
+        Some(value) => (StatusCode::OK, value.clone()),
+        None => (StatusCode::NOT_FOUND, String::new()),
+    }
+}
+
+async fn write_rest(
+    State(store): State<Arc<Mutex<Store>>>,
+    Path((_, key)): Path<(String, String)>,
+    value: String,
+) -> &'static str {
+    store.lock().expect("no test panics inside").values.insert(key, value);
+    r#"{"success":true,"errors":[],"messages":[],"result":{}}"#
 }

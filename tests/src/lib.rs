@@ -2,8 +2,16 @@
 //! DynamoDB's API. Everything that is started is stopped when its handle is dropped.
 
 pub mod bench;
+pub mod client;
+pub mod crowd;
+pub mod dynamodb;
+pub mod edge;
+pub mod fault_proxy;
 pub mod http;
 pub mod kv_server;
+pub mod lambda;
 pub mod paths;
 pub mod process;
+pub mod stack;
 pub mod workerd;
+pub mod wrangler;

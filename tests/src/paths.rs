@@ -28,6 +28,18 @@ pub fn workerd() -> PathBuf {
         .expect("npm installed workerd for this machine; run `cargo xtask doctor`")
 }
 
+/// cargo-lambda, from its wheel.
+pub fn cargo_lambda() -> PathBuf {
+    root().join(".tools/python/bin/cargo-lambda")
+}
+
+/// The binary of a function, as `cargo build -p cutover-lambda` leaves it.
+pub fn function(name: &str) -> PathBuf {
+    let path = root().join("target/debug").join(name);
+    assert!(path.is_file(), "{} is not built; run `cargo build -p cutover-lambda`", path.display());
+    path
+}
+
 /// A place for what a run leaves for people to read: logs, reports, endpoints.
 pub fn target(name: &str) -> PathBuf {
     let path = root().join("target").join(name);

@@ -8,6 +8,9 @@ use serde_json::Value;
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::start();
     let platform = Platform::new(Settings::from_env()?);
-    let tick = service_fn(|_: LambdaEvent<Value>| reconcile::tick(&platform));
+    let platform = &platform;
+    let tick = service_fn(async |_: LambdaEvent<Value>| {
+        reconcile::tick(platform).await.map_err(lambda_runtime::Error::from)
+    });
     lambda_runtime::run(tick).await
 }

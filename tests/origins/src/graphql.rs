@@ -1,0 +1,127 @@
+//! The same data as GraphQL, at `POST /graphql`.
+
+use crate::data::{Data, Draft, Review};
+use async_graphql::{Context, EmptySubscription, Error, ErrorExtensions, Object, Schema, SimpleObject};
+use axum::{Json, Router, extract::State, routing::post};
+use std::sync::Arc;
+
+type ReviewSchema = Schema<Query, Mutation, EmptySubscription>;
+
+pub(crate) fn router(data: Arc<Data>) -> Router {
+    let schema = Schema::build(Query, Mutation, EmptySubscription).data(data).finish();
+    Router::new().route("/graphql", post(answer)).with_state(schema)
+}
+
+async fn answer(
+    State(schema): State<ReviewSchema>,
+    Json(request): Json<async_graphql::Request>,
+) -> Json<async_graphql::Response> {
+    Json(schema.execute(request).await)
+}
+
+#[derive(SimpleObject)]
+#[graphql(name = "Review")]
+struct ReviewNode {
+    id: async_graphql::ID,
+    offer_id: async_graphql::ID,
+    author_id: async_graphql::ID,
+    rating: i32,
+    text: String,
+    created_at: String,
+    updated_at: String,
+    is_moderated: bool,
+}
+
+impl From<Review> for ReviewNode {
+    fn from(review: Review) -> Self {
+        Self {
+            id: review.id.into(),
+            offer_id: review.offer_id.into(),
+            author_id: review.author_id.into(),
+            rating: review.rating.into(),
+            text: review.text,
+            created_at: review.created_at,
+            updated_at: review.updated_at,
+            is_moderated: review.is_moderated,
+        }
+    }
+}
+
+fn failed(code: &'static str, message: &str) -> Error {
+    Error::new(message).extend_with(|_, extensions| extensions.set("code", code))
+}
+
+fn number(id: &async_graphql::ID) -> Result<u64, Error> {
+    id.parse().map_err(|_| failed("BAD_USER_INPUT", "ids are numbers"))
+}
+
+fn stars(rating: i32) -> Result<u8, Error> {
+    u8::try_from(rating)
+        .ok()
+        .filter(|rating| (1..=5).contains(rating))
+        .ok_or_else(|| failed("BAD_USER_INPUT", "rating must be 1 to 5"))
+}
+
+struct Query;
+
+#[Object]
+impl Query {
+    async fn review(&self, context: &Context<'_>, id: async_graphql::ID) -> Result<Option<ReviewNode>, Error> {
+        let data = context.data::<Arc<Data>>()?;
+        Ok(data.get(number(&id)?).map(ReviewNode::from))
+    }
+
+    async fn reviews(
+        &self,
+        context: &Context<'_>,
+        offer_id: Option<async_graphql::ID>,
+        author_id: Option<async_graphql::ID>,
+        #[graphql(default = 0)] offset: usize,
+        #[graphql(default = 20)] limit: usize,
+    ) -> Result<Vec<ReviewNode>, Error> {
+        let data = context.data::<Arc<Data>>()?;
+        let offer = offer_id.as_ref().map(number).transpose()?;
+        let fits = |review: &Review| {
+            offer.is_none_or(|offer| review.offer_id == offer)
+                && author_id.as_ref().is_none_or(|author| review.author_id == **author)
+        };
+        Ok(data.list(fits, offset, limit.min(100)).into_iter().map(ReviewNode::from).collect())
+    }
+}
+
+struct Mutation;
+
+#[Object]
+impl Mutation {
+    async fn create_review(
+        &self,
+        context: &Context<'_>,
+        offer_id: async_graphql::ID,
+        author_id: async_graphql::ID,
+        rating: i32,
+        text: String,
+    ) -> Result<ReviewNode, Error> {
+        let data = context.data::<Arc<Data>>()?;
+        let draft =
+            Draft { offer_id: number(&offer_id)?, author_id: author_id.to_string(), rating: stars(rating)?, text };
+        Ok(data.create(draft).into())
+    }
+
+    async fn update_review(
+        &self,
+        context: &Context<'_>,
+        id: async_graphql::ID,
+        rating: Option<i32>,
+        text: Option<String>,
+    ) -> Result<ReviewNode, Error> {
+        let data = context.data::<Arc<Data>>()?;
+        data.update(number(&id)?, rating.map(stars).transpose()?, text)
+            .map(ReviewNode::from)
+            .ok_or_else(|| failed("NOT_FOUND", "no such review"))
+    }
+
+    async fn delete_review(&self, context: &Context<'_>, id: async_graphql::ID) -> Result<bool, Error> {
+        let data = context.data::<Arc<Data>>()?;
+        if data.delete(number(&id)?) { Ok(true) } else { Err(failed("NOT_FOUND", "no such review")) }
+    }
+}

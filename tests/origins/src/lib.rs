@@ -1,0 +1,87 @@
+//! A small reviews service as two backends over the same data. Each says who it is in the header `x-backend`,
+//! and each can be told to fail, to be slow or to cut connections, at `/_control`.
+
+mod data;
+mod faults;
+mod graphql;
+mod rest;
+
+pub use data::{Data, Review};
+pub use faults::{Control, Counts, Faults};
+
+use axum::{Router, middleware};
+use std::{net::SocketAddr, sync::Arc};
+use tokio::task::JoinHandle;
+
+/// Which backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// The old one: REST alone.
+    Legacy,
+    /// The new one: GraphQL, and the same REST paths.
+    New,
+}
+
+impl Backend {
+    /// What it calls itself.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Backend::Legacy => "legacy",
+            Backend::New => "new",
+        }
+    }
+}
+
+/// A running backend.
+pub struct Origin {
+    address: SocketAddr,
+    control: Arc<Control>,
+    server: JoinHandle<()>,
+}
+
+impl Origin {
+    /// Starts a backend over this data on a free port.
+    pub async fn start(backend: Backend, data: Arc<Data>) -> Self {
+        Self::start_on(backend, data, 0).await
+    }
+
+    /// Starts a backend over this data on this port.
+    pub async fn start_on(backend: Backend, data: Arc<Data>, port: u16) -> Self {
+        let control = Arc::new(Control::default());
+        let mut app = Router::new().nest("/api/v1", rest::router(Arc::clone(&data)));
+        if backend == Backend::New {
+            app = app.merge(graphql::router(data));
+        }
+        let app = app
+            .fallback(rest::unknown)
+            .layer(middleware::from_fn_with_state((backend, Arc::clone(&control)), faults::apply))
+            .merge(faults::router(Arc::clone(&control)));
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
+        let address = listener.local_addr().expect("a bound address");
+        let server = tokio::spawn(async move {
+            axum::serve(listener, app).await.expect("the backend serves");
+        });
+        Self { address, control, server }
+    }
+
+    /// The base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Its switches and counts.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}

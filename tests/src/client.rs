@@ -1,0 +1,97 @@
+//! A client of the management API, for tests.
+
+use serde_json::Value;
+
+/// A client with one token.
+#[derive(Clone)]
+pub struct Management {
+    client: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+/// An answer of the management API.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body; null where it is not JSON.
+    pub body: Value,
+    /// The entity tag.
+    pub etag: Option<String>,
+    /// Whether it is an earlier answer, given again.
+    pub replayed: bool,
+    /// The media type.
+    pub content_type: String,
+}
+
+impl Answer {
+    /// The answer, if it has this status.
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{:#}", self.body);
+        self
+    }
+}
+
+impl Management {
+    /// A client of the function at this URL.
+    pub fn new(base: &str, token: &str) -> Self {
+        // Longer than any change is tried for, shorter than a person waits for a test that hangs.
+        let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(40)).build();
+        Self { client: client.expect("a client"), base: base.to_owned(), token: token.to_owned() }
+    }
+
+    /// The same client with another token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
+    /// Sends a request to a path below `/api/migration`.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = self.client.request(method, format!("{}/api/migration{path}", self.base));
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body.to_owned());
+        }
+        let answer = request.send().await.expect("the function answers");
+        let header = |name: &str| {
+            answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let (status, etag, replayed, kind) =
+            (answer.status().as_u16(), header("etag"), header("idempotency-replayed"), header("content-type"));
+        let text = answer.text().await.expect("the body is read");
+        Answer {
+            status,
+            body: serde_json::from_str(&text).unwrap_or(Value::Null),
+            etag,
+            replayed: replayed.is_some(),
+            content_type: kind.unwrap_or_default(),
+        }
+    }
+
+    /// Sends a GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], None).await
+    }
+
+    /// Sends a PUT with a JSON body.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send("PUT", path, &[("content-type", "application/json")], Some(&body.to_string())).await
+    }
+
+    /// Sends a POST with a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, &[("content-type", "application/json")], Some(&body.to_string())).await
+    }
+
+    /// Applies a configuration file.
+    pub async fn apply(&self, yaml: &str) -> Answer {
+        self.send("PUT", "/config", &[("content-type", "application/yaml")], Some(yaml)).await
+    }
+}

@@ -1,0 +1,84 @@
+//! A running Worker with its KV, whatever runs it.
+
+use crate::{
+    fault_proxy::FaultProxy,
+    kv_server::KvServer,
+    workerd::{Worker, Workerd},
+    wrangler::Wrangler,
+};
+use std::{collections::BTreeMap, path::Path};
+
+/// A running Worker with its KV.
+pub enum Edge {
+    /// Behind `wrangler dev`.
+    Wrangler(Wrangler),
+    /// In workerd alone.
+    Workerd {
+        /// The runtime.
+        workerd: Workerd,
+        /// The store.
+        store: KvServer,
+        /// The KV REST API as the publisher sees it; it can be told to fail.
+        kv: FaultProxy,
+    },
+}
+
+const WORKER: &str = "edge";
+
+impl Edge {
+    /// Starts the Worker behind `wrangler dev`.
+    pub async fn wrangler(state: &Path, port: u16, variables: &BTreeMap<&str, String>) -> Self {
+        Self::Wrangler(Wrangler::start(state, port, variables, None).await)
+    }
+
+    /// Starts the Worker in workerd alone.
+    pub async fn workerd(variables: &BTreeMap<&str, String>) -> Self {
+        let store = KvServer::start().await;
+        let kv = FaultProxy::start(([127, 0, 0, 1], store.port()).into()).await;
+        Self::Workerd { workerd: start(&store, variables), store, kv }
+    }
+
+    /// Stops the Worker and starts it again over the same KV, behind wrangler also on the same port.
+    pub async fn restart(self, state: &Path, variables: &BTreeMap<&str, String>) -> Self {
+        match self {
+            Self::Wrangler(mut wrangler) => {
+                wrangler.stop();
+                let port = wrangler.port();
+                Self::Wrangler(Wrangler::start(state, port, variables, Some(wrangler.into_kv())).await)
+            }
+            Self::Workerd { workerd, store, kv } => {
+                drop(workerd);
+                Self::Workerd { workerd: start(&store, variables), store, kv }
+            }
+        }
+    }
+
+    /// The port of the Worker.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Wrangler(wrangler) => wrangler.port(),
+            Self::Workerd { workerd, .. } => workerd.port(WORKER),
+        }
+    }
+
+    /// The base URL of the KV REST API, as the publisher sees it.
+    pub fn kv_api(&self) -> String {
+        match self {
+            Self::Wrangler(wrangler) => wrangler.kv_api(),
+            Self::Workerd { kv, .. } => kv.url(),
+        }
+    }
+
+    /// The proxy in front of the KV REST API.
+    pub fn kv(&self) -> &FaultProxy {
+        match self {
+            Self::Wrangler(wrangler) => &wrangler.kv,
+            Self::Workerd { kv, .. } => kv,
+        }
+    }
+}
+
+fn start(store: &KvServer, variables: &BTreeMap<&str, String>) -> Workerd {
+    let worker = Worker::edge(WORKER, store.port());
+    Workerd::start(&[variables.iter().fold(worker, |worker, (name, value)| worker.with(name, value))])
+}

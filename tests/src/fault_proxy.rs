@@ -1,0 +1,152 @@
+//! An HTTP proxy in front of a real part, which can answer in its place, or not at all, for a while.
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{Method, StatusCode},
+    response::Response,
+};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::task::JoinHandle;
+
+/// What happens to a request.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// It is answered with this status and body, and the real part never sees it.
+    Answer(u16, &'static str, Bytes),
+    /// It is not answered for a long time.
+    Hang,
+}
+
+#[derive(Default)]
+struct Faults {
+    /// Happens to every request that writes.
+    writes: Option<Fault>,
+    /// Happen to the next requests whose header of this name holds this text, one each.
+    next: VecDeque<(&'static str, &'static str, Fault)>,
+}
+
+/// A running proxy.
+pub struct FaultProxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+struct Shared {
+    target: String,
+    client: reqwest::Client,
+    faults: Mutex<Faults>,
+    writes: AtomicU64,
+}
+
+impl FaultProxy {
+    /// Starts a proxy in front of this address.
+    pub async fn start(target: SocketAddr) -> Self {
+        let shared = Arc::new(Shared {
+            target: format!("http://{target}"),
+            client: reqwest::Client::new(),
+            faults: Mutex::default(),
+            writes: AtomicU64::new(0),
+        });
+        let app = Router::new().fallback(forward).with_state(Arc::clone(&shared));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound address");
+        let server = tokio::spawn(async move {
+            axum::serve(listener, app).await.expect("the proxy serves");
+        });
+        Self { address, shared, server }
+    }
+
+    /// The base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Sets what happens to every write (anything but GET) from now on.
+    pub fn on_writes(&self, fault: Option<Fault>) {
+        self.shared.faults.lock().expect("no handler panics").writes = fault;
+    }
+
+    /// Sets what happens to the next request whose header holds this text.
+    pub fn on_next(&self, header: &'static str, holds: &'static str, fault: Fault) {
+        self.shared.faults.lock().expect("no handler panics").next.push_back((header, holds, fault));
+    }
+
+    /// Writes that arrived, also those that were not passed on.
+    pub fn writes(&self) -> u64 {
+        self.shared.writes.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let writes = request.method() != Method::GET;
+    if writes {
+        shared.writes.fetch_add(1, Ordering::Relaxed);
+    }
+    let fault = {
+        let mut faults = shared.faults.lock().expect("no handler panics");
+        let hit = faults.next.iter().position(|(header, holds, _)| {
+            request.headers().get(*header).and_then(|value| value.to_str().ok()).is_some_and(|v| v.contains(holds))
+        });
+        match hit.and_then(|at| faults.next.remove(at)) {
+            Some((_, _, fault)) => Some(fault),
+            None => faults.writes.clone().filter(|_| writes),
+        }
+    };
+    match fault {
+        Some(Fault::Answer(status, kind, body)) => {
+            let mut response = Response::new(Body::from(body));
+            *response.status_mut() = StatusCode::from_u16(status).expect("a valid status");
+            response.headers_mut().insert("content-type", kind.parse().expect("a header value"));
+            response
+        }
+        Some(Fault::Hang) => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            Response::new(Body::empty())
+        }
+        None => pass_on(&shared, request).await,
+    }
+}
+
+async fn pass_on(shared: &Shared, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("the request's body is read");
+    let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    let mut headers = parts.headers;
+    headers.remove("host");
+    let sent = shared
+        .client
+        .request(parts.method, format!("{}{target}", shared.target))
+        .headers(headers)
+        .body(body)
+        .send()
+        .await;
+    let Ok(answer) = sent else {
+        let mut response = Response::new(Body::from("the proxy's target could not be reached"));
+        *response.status_mut() = StatusCode::BAD_GATEWAY;
+        return response;
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = answer.status();
+    for (name, value) in answer.headers().iter().filter(|(name, _)| *name != "transfer-encoding") {
+        response.headers_mut().append(name, value.clone());
+    }
+    *response.body_mut() = Body::from(answer.bytes().await.unwrap_or_default());
+    response
+}

@@ -1,0 +1,115 @@
+//! The functions behind `cargo lambda watch`: the real runtime API, the real binaries.
+
+use crate::{paths, process::Process, process::free_port};
+use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
+use tempfile::TempDir;
+
+/// A running Lambda runtime with its functions.
+pub struct Lambda {
+    port: u16,
+    // The functions end before the runtime that they poll.
+    functions: Vec<Process>,
+    runtime: Process,
+    _logs: TempDir,
+}
+
+impl Lambda {
+    /// Starts the runtime and this many processes of each function: a process handles one event at a time, as
+    /// in the cloud.
+    pub async fn start(functions: &[(&str, usize)], environment: &BTreeMap<&str, String>) -> Self {
+        let logs = tempfile::tempdir().expect("a directory for logs");
+        let port = free_port();
+        let mut command = Command::new(paths::cargo_lambda());
+        command
+            .args(["lambda", "watch", "--only-lambda-apis", "--invoke-address", "127.0.0.1", "--invoke-port"])
+            .arg(port.to_string())
+            .current_dir(paths::root());
+        let runtime = Process::start("cargo lambda watch", command, &logs.path().join("runtime.log"));
+        let mut lambda = Self { port, functions: Vec::new(), runtime, _logs: logs };
+        lambda.wait_for_port().await;
+        for (name, processes) in functions {
+            for at in 0..*processes {
+                lambda.functions.push(lambda.function(name, at, environment));
+            }
+        }
+        lambda.functions_stay_up().await;
+        lambda
+    }
+
+    /// A function that cannot start ends at once, and every request to it would wait for ever.
+    async fn functions_stay_up(&mut self) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for function in &mut self.functions {
+            if let Some(status) = function.ended() {
+                panic!("a function ended with {status}:\n{}", function.output());
+            }
+        }
+    }
+
+    async fn wait_for_port(&mut self) {
+        for _ in 0..600 {
+            if tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() {
+                return;
+            }
+            if let Some(status) = self.runtime.ended() {
+                panic!("cargo lambda watch ended with {status}:\n{}", self.runtime.output());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("cargo lambda watch does not listen:\n{}", self.runtime.output());
+    }
+
+    fn function(&self, name: &str, at: usize, environment: &BTreeMap<&str, String>) -> Process {
+        let mut command = Command::new(paths::function(name));
+        command
+            .env("AWS_LAMBDA_FUNCTION_NAME", name)
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+            .env("AWS_LAMBDA_RUNTIME_API", format!("http://127.0.0.1:{}/.rt/{name}", self.port))
+            .envs(environment);
+        Process::start(name, command, &self.log(name, at))
+    }
+
+    fn log(&self, name: &str, at: usize) -> std::path::PathBuf {
+        Path::new(self._logs.path()).join(format!("{name}-{at}.log"))
+    }
+
+    /// The base URL of a function that answers HTTP.
+    pub fn url(&self, function: &str) -> String {
+        format!("http://127.0.0.1:{}/lambda-url/{function}", self.port)
+    }
+
+    /// Invokes a function as EventBridge Scheduler does, and returns what it answered.
+    pub async fn tick(&self, function: &str) -> Result<serde_json::Value, String> {
+        let event = serde_json::json!({
+            "version": "0",
+            "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+            "detail-type": "Scheduled Event",
+            "source": "aws.scheduler",
+            "account": "123456789012",
+            "time": "2026-01-01T00:00:00Z",
+            "region": "us-east-1",
+            "resources": ["arn:aws:scheduler:us-east-1:123456789012:schedule/default/cutover"],
+            "detail": {},
+        });
+        let url = format!("http://127.0.0.1:{}/2015-03-31/functions/{function}/invocations", self.port);
+        let answer = reqwest::Client::new()
+            .post(url)
+            .body(event.to_string())
+            .send()
+            .await
+            .map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(|error| error.to_string())?;
+        let body: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        if !status.is_success() || body.get("errorMessage").is_some() {
+            return Err(text);
+        }
+        Ok(body)
+    }
+
+    /// What the functions have printed.
+    pub fn output(&self) -> String {
+        self.functions.iter().map(Process::output).collect()
+    }
+}

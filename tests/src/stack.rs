@@ -1,0 +1,152 @@
+//! Everything of Cutover, started together: the Worker and KV, the functions behind cargo-lambda, DynamoDB's API,
+//! and the two backends.
+
+use crate::{
+    client::Management, dynamodb::DynamoDb, edge::Edge, http, lambda::Lambda, paths, wrangler,
+};
+use cutover_lambda::{settings::Settings, store::Store};
+use cutover_origins::{Backend, Data, Origin};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// The root token of every local stack.
+pub const ROOT_TOKEN: &str = "local-root-token-for-development";
+
+/// The token of `/_cutover/decide` of every local stack.
+pub const EDGE_TOKEN: &str = "local-edge-token";
+
+const TABLE: &str = "cutover";
+
+/// How a stack is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Ports, 0 for free ones.
+    pub edge_port: u16,
+    /// What runs the Worker.
+    pub runtime: Runtime,
+    /// Variables of the Worker, over the ones of every local stack.
+    pub worker_variables: BTreeMap<&'static str, String>,
+    /// Processes of the management function: how many requests are handled at once.
+    pub management_processes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { edge_port: 0, runtime: Runtime::Workerd, worker_variables: BTreeMap::new(), management_processes: 4 }
+    }
+}
+
+/// What runs the Worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime {
+    /// `wrangler dev`: what a developer uses, with wrangler's own proxies around workerd.
+    Wrangler,
+    /// workerd alone: the same Worker, at the speed that tests with many requests need.
+    Workerd,
+}
+
+/// A running stack.
+pub struct Stack {
+    /// The functions.
+    pub lambda: Lambda,
+    /// The Worker and KV.
+    pub edge: Edge,
+    /// The table.
+    pub dynamodb: DynamoDb,
+    /// The old backend.
+    pub legacy: Origin,
+    /// The new backend.
+    pub new: Origin,
+    state: TempDir,
+    variables: BTreeMap<&'static str, String>,
+}
+
+impl Stack {
+    /// Starts everything.
+    pub async fn start(options: Options) -> Self {
+        let state = tempfile::tempdir().expect("a directory for state");
+        let data = Arc::new(Data::default());
+        let legacy = Origin::start(Backend::Legacy, Arc::clone(&data)).await;
+        let new = Origin::start(Backend::New, data).await;
+        let dynamodb = DynamoDb::start().await;
+        let mut variables = BTreeMap::from([
+            ("LEGACY_ORIGIN", legacy.url()),
+            ("DECISION_HEADERS", "arm,reason,revision".to_owned()),
+            ("CUTOVER_EDGE_TOKEN", EDGE_TOKEN.to_owned()),
+        ]);
+        variables.extend(options.worker_variables);
+        let edge = match options.runtime {
+            Runtime::Wrangler => Edge::wrangler(state.path(), options.edge_port, &variables).await,
+            Runtime::Workerd => Edge::workerd(&variables).await,
+        };
+        let environment = environment(&dynamodb.url(), &edge.kv_api());
+        create_table(&environment).await;
+        let functions = [("management", options.management_processes), ("promote", 1)];
+        let lambda = Lambda::start(&functions, &environment).await;
+        Self { lambda, edge, dynamodb, legacy, new, state, variables }
+    }
+
+    /// Where the Worker keeps its state.
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// Stops the Worker and starts it again over the same KV.
+    pub async fn restart_worker(mut self) -> Self {
+        self.edge = self.edge.restart(self.state.path(), &self.variables).await;
+        self
+    }
+
+    /// The example configuration, pointed at the two local backends.
+    pub fn dev_configuration(&self) -> String {
+        let path = paths::root().join("tests/dev.yaml");
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        text.replace("LEGACY_URL", &self.legacy.url()).replace("NEW_URL", &self.new.url())
+    }
+
+    /// Waits, under a little traffic, until the edge holds a revision.
+    pub async fn edge_holds(&self, revision: u64) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let health = http::get(self.edge.port(), "/_cutover/health", &[]).await.json();
+            if health["revision"].as_u64().is_some_and(|held| held >= revision) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "revision {revision} does not reach the edge: {health:#}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    /// A client of the management API.
+    pub fn management(&self) -> Management {
+        Management::new(&self.lambda.url("management"), ROOT_TOKEN)
+    }
+}
+
+fn environment(dynamodb: &str, kv_api: &str) -> BTreeMap<&'static str, String> {
+    [
+        ("CUTOVER_TABLE", TABLE),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb),
+        ("CUTOVER_KV_API", kv_api),
+        ("CUTOVER_KV_NAMESPACE", wrangler::NAMESPACE),
+        ("CUTOVER_KV_TOKEN", "local"),
+        ("CUTOVER_KV_TIMEOUT_MS", "2000"),
+        ("CUTOVER_ROOT_TOKEN", ROOT_TOKEN),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name, value.to_owned()))
+    .collect()
+}
+
+async fn create_table(environment: &BTreeMap<&'static str, String>) {
+    let settings = Settings::read(|name| environment.get(name).cloned()).expect("the settings are complete");
+    Store::new(&settings).create_table().await.expect("the table is created");
+}
