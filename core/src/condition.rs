@@ -55,9 +55,7 @@ pub enum Attribute {
 
 /// The text does not name an attribute.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is not an attribute; write header:NAME, cookie:NAME, query:NAME, path, method, country or ip"
-)]
+#[error("{0:?} is not an attribute; write header:NAME, cookie:NAME, query:NAME, path, method, country or ip")]
 pub struct InvalidAttribute(String);
 
 impl FromStr for Attribute {
@@ -248,9 +246,7 @@ impl CompiledCondition {
     pub fn holds(&self, facts: &Facts<'_>, now: Timestamp) -> bool {
         match self {
             Self::TimeWindow { start, end } => *start <= now && end.is_none_or(|end| now < end),
-            Self::Attribute(attribute, test) => {
-                attribute.of(facts).is_some_and(|value| test.accepts(&value))
-            }
+            Self::Attribute(attribute, test) => attribute.of(facts).is_some_and(|value| test.accepts(&value)),
         }
     }
 }
@@ -273,7 +269,8 @@ impl Test {
     fn new(op: Operator, values: &[String]) -> Result<Self, InvalidCondition> {
         let texts = || values.iter().map(|value| Box::from(value.as_str())).collect();
         let [first, rest @ ..] = values else { return Err(InvalidCondition::NoValues) };
-        let single = || if rest.is_empty() { Ok(first) } else { Err(InvalidCondition::OneValue(values.len())) };
+        let single =
+            || if rest.is_empty() { Ok(first) } else { Err(InvalidCondition::OneValue(values.len())) };
         let number = |comparison| {
             let text = single()?;
             parse_number(text)

@@ -3,9 +3,9 @@
 use crate::{
     bucket::Bucket,
     facts::Facts,
+    flag::CompiledFlag,
     identity::{Identity, identify},
     ruleset::{CompiledRoute, Ruleset},
-    flag::CompiledFlag,
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -149,7 +149,11 @@ impl Decision<'_> {
 /// Decides a request: finds its route, the user, and asks the route's flag.
 pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Decision<'r> {
     let Some(route) = rules.route(facts.method, facts.path) else {
-        return Decision { verdict: Verdict::legacy(Reason::NoRoute), route: None, wants_anonymous_id: false };
+        return Decision {
+            verdict: Verdict::legacy(Reason::NoRoute),
+            route: None,
+            wants_anonymous_id: false,
+        };
     };
     let (user, wants_anonymous_id) = match identify(&route.identity, facts) {
         Identity::Known(user) => (Some(user), false),

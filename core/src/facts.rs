@@ -74,7 +74,9 @@ fn decode_form(text: &str) -> Cow<'_, str> {
             other => decoded.push(other),
         }
     }
-    Cow::Owned(String::from_utf8(decoded).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+    Cow::Owned(
+        String::from_utf8(decoded).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()),
+    )
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {

@@ -64,8 +64,7 @@ impl fmt::Display for Source {
 
 /// Whether a text is an RFC 9110 token: a header or cookie name.
 pub fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 /// The sources of a route that names none.

@@ -124,7 +124,10 @@ impl RouteTable {
         self.by_method.iter().find(|(name, _)| **name == *method).map(|(_, router)| router)
     }
 
-    fn routers_for<'t>(&'t mut self, matcher: &'t Matcher) -> impl Iterator<Item = &'t mut matchit::Router<u32>> {
+    fn routers_for<'t>(
+        &'t mut self,
+        matcher: &'t Matcher,
+    ) -> impl Iterator<Item = &'t mut matchit::Router<u32>> {
         let any = matcher.methods.is_empty();
         self.by_method
             .iter_mut()

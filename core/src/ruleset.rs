@@ -141,9 +141,8 @@ impl Ruleset {
                 })
             })
             .collect::<Result<Vec<_>, CompileError>>()?;
-        let table =
-            RouteTable::new(snapshot.routes.iter().map(|route| (route, &route.matcher)))
-                .map_err(|(route, error)| CompileError::Route { route: route.id.clone(), error })?;
+        let table = RouteTable::new(snapshot.routes.iter().map(|route| (route, &route.matcher)))
+            .map_err(|(route, error)| CompileError::Route { route: route.id.clone(), error })?;
         let mut inputs: Vec<_> = routes.iter().flat_map(|route| route.inputs.iter().cloned()).collect();
         inputs.sort();
         inputs.dedup();

@@ -35,8 +35,7 @@ impl FromStr for Timestamp {
 
     /// Reads RFC 3339. Digits finer than a millisecond are cut off.
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
-        let moment =
-            OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTimestamp(text.to_owned()))?;
+        let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTimestamp(text.to_owned()))?;
         i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000))
             .map(Self::from_millis)
             .map_err(|_| InvalidTimestamp(text.to_owned()))

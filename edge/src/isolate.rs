@@ -7,8 +7,8 @@ use crate::{
 };
 use cutover_core::{
     Facts, Reason, Ruleset, Snapshot, Timestamp, decide,
-    ruleset::{CompileError, Input},
     route::is_idempotent,
+    ruleset::{CompileError, Input},
     snapshot::{Revision, SnapshotError},
 };
 use std::{fmt, rc::Rc};

@@ -29,7 +29,8 @@ pub fn own_path(packed: &str, authorization: Option<String>, env: Env) -> Result
 }
 
 fn problem(status: u16, code: &str, title: &str, detail: &str) -> (u16, Value) {
-    let body = json!({ "type": "about:blank", "title": title, "status": status, "code": code, "detail": detail });
+    let body =
+        json!({ "type": "about:blank", "title": title, "status": status, "code": code, "detail": detail });
     (status, body)
 }
 

@@ -51,11 +51,12 @@ impl Settings {
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut settings = Self::default();
         let mut not_understood = Vec::new();
-        let mut duration = |name: &'static str, target: &mut i64| match variable(name).map(|text| text.parse()) {
-            Some(Ok(ms)) if (1..=86_400_000).contains(&ms) => *target = ms,
-            Some(_) => not_understood.push(name),
-            None => {}
-        };
+        let mut duration =
+            |name: &'static str, target: &mut i64| match variable(name).map(|text| text.parse()) {
+                Some(Ok(ms)) if (1..=86_400_000).contains(&ms) => *target = ms,
+                Some(_) => not_understood.push(name),
+                None => {}
+            };
         duration("SNAPSHOT_SOFT_TTL_MS", &mut settings.soft_ttl_ms);
         duration("SNAPSHOT_HARD_TTL_MS", &mut settings.hard_ttl_ms);
         duration("SNAPSHOT_BOOT_WAIT_MS", &mut settings.boot_wait_ms);

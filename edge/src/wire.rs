@@ -37,8 +37,7 @@ impl<'a> Packed<'a> {
 
     /// Calls `with` with the facts of the request. Inputs stand in the order in which they were announced.
     pub fn facts<T>(&self, inputs: &[Input], with: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let mut facts =
-            Facts { method: self.method, path: self.path, query: self.query, ..Facts::default() };
+        let mut facts = Facts { method: self.method, path: self.path, query: self.query, ..Facts::default() };
         if inputs.is_empty() {
             return with(&facts);
         }
@@ -159,7 +158,8 @@ mod tests {
 
     #[test]
     fn inputs_are_read_in_their_order() {
-        let inputs = [Input::Header("cookie".into()), Input::Header("x-user-id".into()), Input::Country, Input::Ip];
+        let inputs =
+            [Input::Header("cookie".into()), Input::Header("x-user-id".into()), Input::Country, Input::Ip];
         let packed = Packed::new("GET\nhttp://h/p?q\n\0\nu1\nNO\n");
         packed.facts(&inputs, |facts| {
             assert_eq!((facts.method, facts.path, facts.query), ("GET", "/p", "q"));

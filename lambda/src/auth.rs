@@ -49,13 +49,19 @@ impl Caller {
         if self.role >= role {
             return Ok(());
         }
-        let detail = format!("{} has the role {}, and this needs {}", self.name, self.role.as_str(), role.as_str());
+        let detail =
+            format!("{} has the role {}, and this needs {}", self.name, self.role.as_str(), role.as_str());
         Err(Problem::new(StatusCode::FORBIDDEN, "role_too_low", detail, "ask somebody with that role"))
     }
 }
 
 fn unauthorized(code: &'static str, detail: &str) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, code, detail, "send Authorization: Bearer TOKEN with a valid token")
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        code,
+        detail,
+        "send Authorization: Bearer TOKEN with a valid token",
+    )
 }
 
 /// The hash under which a secret is stored or a request is recognised.

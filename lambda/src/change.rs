@@ -53,7 +53,9 @@ impl Precondition {
     /// Holds a version against what the caller has seen.
     pub fn check(&self, what: &str, version: Option<Revision>) -> Result<(), Problem> {
         let refused = match (self, version) {
-            (Precondition::None, _) | (Precondition::Exists, Some(_)) | (Precondition::Absent, None) => return Ok(()),
+            (Precondition::None, _) | (Precondition::Exists, Some(_)) | (Precondition::Absent, None) => {
+                return Ok(());
+            }
             (Precondition::Version(seen), Some(version)) if *seen == version => return Ok(()),
             (Precondition::Absent, Some(version)) => format!("{what} exists already, at version {version}"),
             (_, None) => format!("{what} does not exist"),
@@ -95,7 +97,11 @@ impl Outcome<'_> {
     /// When and by whom an object was last changed, after this change.
     pub fn meta(&self, section: &str, name: &str) -> Option<Meta> {
         if self.changes.iter().any(|change| change.section == section && change.name == name) {
-            return Some(Meta { version: self.revision, updated_at: self.at, updated_by: self.actor.to_owned() });
+            return Some(Meta {
+                version: self.revision,
+                updated_at: self.at,
+                updated_by: self.actor.to_owned(),
+            });
         }
         self.before.meta(section, name).cloned()
     }
@@ -135,7 +141,8 @@ pub async fn change(
         let at = clock::now();
         if changes.is_empty() && proposal.emergency.is_none() && proposal.others.is_empty() {
             let revision = before.head.revision;
-            let outcome = Outcome { revision, at, actor: &demand.caller.name, changes: &made, before: &before };
+            let outcome =
+                Outcome { revision, at, actor: &demand.caller.name, changes: &made, before: &before };
             let (status, body) = (proposal.answer)(&outcome);
             return finish(platform, status, body, revision).await;
         }
@@ -170,7 +177,8 @@ pub async fn change(
                     return Ok(changed);
                 }
                 if started.elapsed() > PATIENCE {
-                    let detail = "others changed the configuration again and again while this change was tried";
+                    let detail =
+                        "others changed the configuration again and again while this change was tried";
                     return Err(Problem::unavailable("contended", detail));
                 }
                 attempt += 1;
@@ -213,7 +221,12 @@ fn with_revision(mut body: Value, revision: Revision) -> Value {
 }
 
 /// Publishes, and answers whether it went out. A refusal of KV is no failure of the change: the schedule heals it.
-async fn finish(platform: &Platform, status: StatusCode, body: Value, revision: Revision) -> Result<Changed, Problem> {
+async fn finish(
+    platform: &Platform,
+    status: StatusCode,
+    body: Value,
+    revision: Revision,
+) -> Result<Changed, Problem> {
     let published = match platform.publisher.publish().await {
         Ok(published) => published >= revision,
         Err(error) => {
@@ -252,7 +265,8 @@ fn audit(
     if let Some(emergency) = &proposal.emergency {
         details.push(json!({ "emergency": [before.head.emergency, emergency] }));
         // An emergency is found in the history of every flag that it holds.
-        let flags = emergency.as_ref().or(before.head.emergency.as_ref()).and_then(|held| held.flags.as_ref());
+        let flags =
+            emergency.as_ref().or(before.head.emergency.as_ref()).and_then(|held| held.flags.as_ref());
         match flags {
             Some(flags) => objects.extend(flags.iter().map(|flag| format!("feature_flags/{flag}"))),
             None => objects.push("emergency".to_owned()),

@@ -29,7 +29,12 @@ pub struct Problem {
 
 impl Problem {
     /// A problem with a stable code, what happened, and what to do next.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self { status, code, detail: detail.into(), field: None, hint: hint.into(), errors: Vec::new() }
     }
 
@@ -47,8 +52,16 @@ impl Problem {
     /// A document has mistakes.
     pub fn invalid_document(errors: Vec<config::Problem>) -> Self {
         let (detail, field, hint) = match errors.as_slice() {
-            [only] => (only.to_string(), Some(only.field.clone()).filter(|field| !field.is_empty()), only.hint.clone()),
-            many => (format!("{} mistakes; nothing was changed", many.len()), None, "correct every one in errors".to_owned()),
+            [only] => (
+                only.to_string(),
+                Some(only.field.clone()).filter(|field| !field.is_empty()),
+                only.hint.clone(),
+            ),
+            many => (
+                format!("{} mistakes; nothing was changed", many.len()),
+                None,
+                "correct every one in errors".to_owned(),
+            ),
         };
         Self { status: StatusCode::UNPROCESSABLE_ENTITY, code: "invalid", detail, field, hint, errors }
     }
@@ -61,7 +74,8 @@ impl Problem {
 
     /// Somebody else was faster.
     pub fn changed_meanwhile(detail: impl Into<String>) -> Self {
-        let hint = "read the object again, look at what changed, and send your change with the new ETag in If-Match";
+        let hint =
+            "read the object again, look at what changed, and send your change with the new ETag in If-Match";
         Self::new(StatusCode::PRECONDITION_FAILED, "changed_meanwhile", detail, hint)
     }
 

@@ -60,6 +60,11 @@ impl Publisher {
 
     /// The revision that KV holds; `None` where it holds nothing that an edge would accept.
     pub async fn published(&self) -> Result<Option<Revision>, KvError> {
-        Ok(self.kv.get().await?.and_then(|text| Snapshot::decode(&text).ok()).map(|snapshot| snapshot.revision))
+        Ok(self
+            .kv
+            .get()
+            .await?
+            .and_then(|text| Snapshot::decode(&text).ok())
+            .map(|snapshot| snapshot.revision))
     }
 }

@@ -22,7 +22,12 @@ pub async fn tick(platform: &Platform) -> Result<Tick, PublishError> {
     let healthy = head.published == head.revision && found == Some(head.revision);
     if !healthy {
         let revision = platform.publisher.publish().await?;
-        tracing::warn!(head = head.revision.0, noted = head.published.0, published = revision.0, "publication healed");
+        tracing::warn!(
+            head = head.revision.0,
+            noted = head.published.0,
+            published = revision.0,
+            "publication healed"
+        );
     }
     Ok(Tick { revision: head.revision.0, found: found.map(|revision| revision.0), published: !healthy })
 }

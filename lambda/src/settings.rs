@@ -50,7 +50,10 @@ pub enum InvalidSettings {
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Secrets stay out of logs, also by accident.
-        f.debug_struct("Settings").field("table", &self.table).field("region", &self.region).finish_non_exhaustive()
+        f.debug_struct("Settings")
+            .field("table", &self.table)
+            .field("region", &self.region)
+            .finish_non_exhaustive()
     }
 }
 
@@ -71,15 +74,21 @@ impl Settings {
             table: required("CUTOVER_TABLE", "it names the DynamoDB table")?,
             region: variable("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned()),
             dynamodb_endpoint: variable("AWS_ENDPOINT_URL_DYNAMODB"),
-            credentials: variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY")).map(
-                |(id, secret)| AwsKeys { id, secret, session: variable("AWS_SESSION_TOKEN") },
-            ),
+            credentials: variable("AWS_ACCESS_KEY_ID")
+                .zip(variable("AWS_SECRET_ACCESS_KEY"))
+                .map(|(id, secret)| AwsKeys { id, secret, session: variable("AWS_SESSION_TOKEN") }),
             kv_api: required(
                 "CUTOVER_KV_API",
                 "it is the KV REST API up to the account, https://api.cloudflare.com/client/v4/accounts/ID",
             )?,
-            kv_namespace: required("CUTOVER_KV_NAMESPACE", "it is the id of the KV namespace in wrangler.toml")?,
-            kv_token: required("CUTOVER_KV_TOKEN", "it is a Cloudflare API token that may write the namespace")?,
+            kv_namespace: required(
+                "CUTOVER_KV_NAMESPACE",
+                "it is the id of the KV namespace in wrangler.toml",
+            )?,
+            kv_token: required(
+                "CUTOVER_KV_TOKEN",
+                "it is a Cloudflare API token that may write the namespace",
+            )?,
             kv_timeout: variable("CUTOVER_KV_TIMEOUT_MS")
                 .and_then(|text| text.parse().ok())
                 .map_or(Duration::from_secs(2), Duration::from_millis),

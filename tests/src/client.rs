@@ -47,7 +47,13 @@ impl Management {
     }
 
     /// Sends a request to a path below `/api/migration`.
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Answer {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
         let mut request = self.client.request(method, format!("{}/api/migration{path}", self.base));
         if !self.token.is_empty() {
@@ -60,11 +66,14 @@ impl Management {
             request = request.body(body.to_owned());
         }
         let answer = request.send().await.expect("the function answers");
-        let header = |name: &str| {
-            answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-        };
-        let (status, etag, replayed, kind) =
-            (answer.status().as_u16(), header("etag"), header("idempotency-replayed"), header("content-type"));
+        let header =
+            |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (status, etag, replayed, kind) = (
+            answer.status().as_u16(),
+            header("etag"),
+            header("idempotency-replayed"),
+            header("content-type"),
+        );
         let text = answer.text().await.expect("the body is read");
         Answer {
             status,

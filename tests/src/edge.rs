@@ -61,6 +61,11 @@ impl Edge {
         }
     }
 
+    /// The base URL of the Worker.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port())
+    }
+
     /// The base URL of the KV REST API, as the publisher sees it.
     pub fn kv_api(&self) -> String {
         match self {

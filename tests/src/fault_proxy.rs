@@ -102,7 +102,11 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     let fault = {
         let mut faults = shared.faults.lock().expect("no handler panics");
         let hit = faults.next.iter().position(|(header, holds, _)| {
-            request.headers().get(*header).and_then(|value| value.to_str().ok()).is_some_and(|v| v.contains(holds))
+            request
+                .headers()
+                .get(*header)
+                .and_then(|value| value.to_str().ok())
+                .is_some_and(|v| v.contains(holds))
         });
         match hit.and_then(|at| faults.next.remove(at)) {
             Some((_, _, fault)) => Some(fault),

@@ -89,7 +89,8 @@ pub async fn exchange(port: u16, request: &[u8]) -> Answer {
 /// The head of an answer and where its body begins.
 pub fn parse_head(bytes: &[u8]) -> Option<(Answer, usize)> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let mut lines = bytes[..end - 4].split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut lines =
+        bytes[..end - 4].split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let status = std::str::from_utf8(lines.next()?).ok()?.split(' ').nth(1)?.parse().ok()?;
     let headers = lines
         .filter_map(|line| {

@@ -101,7 +101,8 @@ impl Lambda {
             .map_err(|error| error.to_string())?;
         let status = answer.status();
         let text = answer.text().await.map_err(|error| error.to_string())?;
-        let body: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        let body: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
         if !status.is_success() || body.get("errorMessage").is_some() {
             return Err(text);
         }

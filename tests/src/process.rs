@@ -26,13 +26,10 @@ impl Process {
     pub fn start(name: &str, mut command: Command, log: &Path) -> Self {
         let file = File::create(log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
         let errors = file.try_clone().expect("a file handle can be cloned");
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(file)
-            .stderr(errors)
-            .process_group(0)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name} ({:?}) could not be started: {error}", command.get_program()));
+        let child =
+            command.stdin(Stdio::null()).stdout(file).stderr(errors).process_group(0).spawn().unwrap_or_else(
+                |error| panic!("{name} ({:?}) could not be started: {error}", command.get_program()),
+            );
         let group = Pid::from_child(&child);
         Self { name: name.to_owned(), child, group, log: log.to_path_buf() }
     }
@@ -63,7 +60,11 @@ impl Process {
             if let Some(status) = self.ended() {
                 panic!("{} ended with {status} before {what}; it printed:\n{output}", self.name);
             }
-            assert!(Instant::now() < deadline, "{}: no {what} after {patience:?}; it printed:\n{output}", self.name);
+            assert!(
+                Instant::now() < deadline,
+                "{}: no {what} after {patience:?}; it printed:\n{output}",
+                self.name
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -1,9 +1,7 @@
 //! Everything of Cutover, started together: the Worker and KV, the functions behind cargo-lambda, DynamoDB's API,
 //! and the two backends.
 
-use crate::{
-    client::Management, dynamodb::DynamoDb, edge::Edge, http, lambda::Lambda, paths, wrangler,
-};
+use crate::{client::Management, dynamodb::DynamoDb, edge::Edge, http, lambda::Lambda, paths, wrangler};
 use cutover_lambda::{settings::Settings, store::Store};
 use cutover_origins::{Backend, Data, Origin};
 use std::{
@@ -37,7 +35,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { edge_port: 0, runtime: Runtime::Workerd, worker_variables: BTreeMap::new(), management_processes: 4 }
+        Self {
+            edge_port: 0,
+            runtime: Runtime::Workerd,
+            worker_variables: BTreeMap::new(),
+            management_processes: 4,
+        }
     }
 }
 
@@ -105,7 +108,8 @@ impl Stack {
     /// The example configuration, pointed at the two local backends.
     pub fn dev_configuration(&self) -> String {
         let path = paths::root().join("tests/dev.yaml");
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         text.replace("LEGACY_URL", &self.legacy.url()).replace("NEW_URL", &self.new.url())
     }
 

@@ -21,13 +21,15 @@ impl<'a> Worker<'a> {
     pub fn edge(name: &'a str, kv_port: u16) -> Self {
         let read = |file: &str| {
             let path = paths::worker().join(file);
-            std::fs::read(&path).unwrap_or_else(|error| {
-                panic!("{}: {error}; run `cargo xtask build edge`", path.display())
-            })
+            std::fs::read(&path)
+                .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask build edge`", path.display()))
         };
         Self {
             name,
-            modules: vec![("shim.mjs", "esModule", read("shim.mjs")), ("index.wasm", "wasm", read("index.wasm"))],
+            modules: vec![
+                ("shim.mjs", "esModule", read("shim.mjs")),
+                ("index.wasm", "wasm", read("index.wasm")),
+            ],
             text: Vec::new(),
             kv: Some(kv_port),
         }
@@ -58,7 +60,8 @@ impl Workerd {
     pub fn start(workers: &[Worker<'_>]) -> Self {
         let directory = tempfile::tempdir().expect("a directory for the configuration");
         let config = directory.path().join("config.capnp");
-        std::fs::write(&config, configuration(workers, directory.path())).expect("the configuration is written");
+        std::fs::write(&config, configuration(workers, directory.path()))
+            .expect("the configuration is written");
         let mut command = Command::new(paths::workerd());
         command.args(["serve", "--experimental", "--control-fd=1"]).arg(&config);
         let log = directory.path().join("workerd.log");
@@ -112,11 +115,15 @@ fn configuration(workers: &[Worker<'_>], directory: &Path) -> String {
         }
         let mut bindings = String::new();
         for (name, value) in &worker.text {
-            writeln!(bindings, "(name = \"{name}\", text = {}),", serde_json::json!(value)).expect("text grows");
+            writeln!(bindings, "(name = \"{name}\", text = {}),", serde_json::json!(value))
+                .expect("text grows");
         }
         if let Some(port) = worker.kv {
-            writeln!(services, "(name = \"kv{at}\", external = (address = \"127.0.0.1:{port}\", http = ())),")
-                .expect("text grows");
+            writeln!(
+                services,
+                "(name = \"kv{at}\", external = (address = \"127.0.0.1:{port}\", http = ())),"
+            )
+            .expect("text grows");
             writeln!(bindings, "(name = \"CUTOVER_KV\", kvNamespace = \"kv{at}\"),").expect("text grows");
         }
         writeln!(

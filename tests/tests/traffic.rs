@@ -108,7 +108,8 @@ async fn an_emergency_takes_everybody_to_legacy_until_it_is_cleared() {
     let crowd = users("user", 200);
     assert_eq!(on_new(&ask(stack.edge.port(), PATH, &crowd).await).len(), 200);
 
-    let declared = management.post("/emergency/rollback", &json!({ "reason": "errors on checkout" })).await.expect(200);
+    let declared =
+        management.post("/emergency/rollback", &json!({ "reason": "errors on checkout" })).await.expect(200);
     let started = Instant::now();
     stack.edge_holds(declared.body["revision"].as_u64().unwrap()).await;
     println!("rolled back at the edge after {:?}", started.elapsed());

@@ -15,8 +15,11 @@ use crate::{
 const MAX_LIST: usize = 5_000;
 
 pub(super) fn read(reader: &mut Reader, name: &FlagName, node: &Node, path: &str) -> Option<Flag> {
-    let mut fields =
-        reader.fields(node, path, "write enabled, rollout_percentage and the other fields of a flag below it")?;
+    let mut fields = reader.fields(
+        node,
+        path,
+        "write enabled, rollout_percentage and the other fields of a flag below it",
+    )?;
     let enabled = fields.optional("enabled").and_then(|node| reader.truth(node, &join(path, "enabled")));
     let rollout = fields
         .optional("rollout_percentage")
@@ -93,7 +96,12 @@ fn condition(reader: &mut Reader, node: &Node, path: &str) -> Option<Condition> 
             Condition::Attribute { name: name?, op: op?, values: values? }
         }
         other => {
-            reader.report(kind_node, &join(path, "type"), format!("{other:?} is not a type of condition"), hint);
+            reader.report(
+                kind_node,
+                &join(path, "type"),
+                format!("{other:?} is not a type of condition"),
+                hint,
+            );
             return None;
         }
     };

@@ -76,14 +76,7 @@ where
         .collect()
 }
 
-fn known(
-    reader: &mut Reader,
-    what: &str,
-    entries: &[Entry],
-    name: &str,
-    at: (usize, usize),
-    path: &str,
-) {
+fn known(reader: &mut Reader, what: &str, entries: &[Entry], name: &str, at: (usize, usize), path: &str) {
     if entries.iter().any(|entry| entry.key == name) {
         return;
     }
@@ -99,7 +92,8 @@ fn known_flag(reader: &mut Reader, flags: &[Entry], name: &str, at: (usize, usiz
 }
 
 fn canary(reader: &mut Reader, node: &Node, path: &str) -> Option<CanaryPlan> {
-    let mut fields = reader.fields(node, path, "write initial_percentage, promotion_steps and the criteria")?;
+    let mut fields =
+        reader.fields(node, path, "write initial_percentage, promotion_steps and the criteria")?;
     let percent_hint = "write a percentage, such as 1.0";
     let initial = fields
         .required(reader, "initial_percentage", percent_hint)
@@ -114,7 +108,10 @@ fn canary(reader: &mut Reader, node: &Node, path: &str) -> Option<CanaryPlan> {
         .collect();
     if let Some(node) = steps_node {
         let ascending = steps.iter().zip(steps.iter().skip(1)).all(|(low, high)| low < high);
-        if steps.is_empty() || !ascending || steps.first().is_some_and(|first| *first == PartsPerMillion::ZERO) {
+        if steps.is_empty()
+            || !ascending
+            || steps.first().is_some_and(|first| *first == PartsPerMillion::ZERO)
+        {
             let hint = "write percentages above 0, each larger than the one before, such as [1, 5, 25, 100]";
             reader.report(node, &steps_path, "the steps do not climb", hint);
         }
@@ -149,15 +146,16 @@ fn canary(reader: &mut Reader, node: &Node, path: &str) -> Option<CanaryPlan> {
 }
 
 fn criteria(reader: &mut Reader, node: &Node, path: &str) -> Option<Criteria> {
-    let mut fields = reader.fields(node, path, "write { max_error_rate: 0.05, max_response_time_p95: 500 }")?;
+    let mut fields =
+        reader.fields(node, path, "write { max_error_rate: 0.05, max_response_time_p95: 500 }")?;
     let rate = fields
         .required(reader, "max_error_rate", "write the share of requests that may fail, such as 0.05")
         .and_then(|node| reader.number_within(node, &join(path, "max_error_rate"), (0.0, 1.0), "share"));
-    let p95 = fields
-        .required(reader, "max_response_time_p95", "write milliseconds, such as 500")
-        .and_then(|node| {
+    let p95 = fields.required(reader, "max_response_time_p95", "write milliseconds, such as 500").and_then(
+        |node| {
             reader.number_within(node, &join(path, "max_response_time_p95"), (1.0, 600_000.0), "milliseconds")
-        });
+        },
+    );
     fields.finish(reader);
     Some(Criteria { max_error_rate: rate?, max_response_time_p95: p95? })
 }

@@ -12,6 +12,7 @@ pub use node::Node;
 pub use reader::Problem;
 
 use crate::{
+    emergency::Emergency,
     experiment::Experiment,
     flag::Flag,
     names::{ExperimentName, FlagName, OriginName},
@@ -19,7 +20,6 @@ use crate::{
     plan::CanaryPlan,
     route::Route,
     snapshot::{Revision, Snapshot},
-    emergency::Emergency,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -82,7 +82,9 @@ impl Config {
             "canary_deployments" => serde_json::to_value(self.canary_deployments.get(name)?).ok(),
             "ab_tests" => serde_json::to_value(self.ab_tests.get(name)?).ok(),
             "origins" => serde_json::to_value(self.origins.get(name)?).ok(),
-            "routes" => serde_json::to_value(self.routes.iter().find(|route| route.id.as_str() == name)?).ok(),
+            "routes" => {
+                serde_json::to_value(self.routes.iter().find(|route| route.id.as_str() == name)?).ok()
+            }
             _ => None,
         }
     }

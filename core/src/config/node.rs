@@ -148,7 +148,9 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
         "false" | "False" | "FALSE" => Value::Bool(false),
         _ => match text.parse::<f64>() {
             // Rust also reads "inf" and "nan", which are texts here.
-            Ok(number) if text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E')) => {
+            Ok(number)
+                if text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E')) =>
+            {
                 Value::Number(number)
             }
             _ => Value::Text(text.to_owned()),

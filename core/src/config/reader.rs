@@ -45,7 +45,13 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn report(&mut self, node: &Node, field: &str, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn report(
+        &mut self,
+        node: &Node,
+        field: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.report_at((node.line, node.column), field, message, hint);
     }
 
@@ -167,7 +173,13 @@ impl Reader {
     }
 
     /// A number between two limits, both included.
-    pub(super) fn number_within(&mut self, node: &Node, path: &str, (low, high): (f64, f64), unit: &str) -> Option<f64> {
+    pub(super) fn number_within(
+        &mut self,
+        node: &Node,
+        path: &str,
+        (low, high): (f64, f64),
+        unit: &str,
+    ) -> Option<f64> {
         let hint = format!("write a number of {unit} from {low} to {high}");
         let number = self.number(node, path, &hint)?;
         if (low..=high).contains(&number) {
@@ -236,7 +248,12 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|entry| entry.key == name).map(|entry| &entry.node)
     }
 
-    pub(super) fn required(&mut self, reader: &mut Reader, name: &'static str, hint: &str) -> Option<&'n Node> {
+    pub(super) fn required(
+        &mut self,
+        reader: &mut Reader,
+        name: &'static str,
+        hint: &str,
+    ) -> Option<&'n Node> {
         let found = self.optional(name).filter(|node| node.value != Value::Null);
         if found.is_none() {
             reader.report(self.place, &self.path(name), format!("{name} is missing"), hint);

@@ -20,7 +20,9 @@ pub(super) fn origin(reader: &mut Reader, node: &Node, path: &str) -> Option<Ori
         .and_then(|node| base_url(reader, node, &join(path, "url")));
     let timeout_ms = match fields.optional("timeout_ms") {
         None => Some(DEFAULT_TIMEOUT_MS),
-        Some(node) => whole_number(reader, node, &join(path, "timeout_ms"), (1.0, MAX_TIMEOUT_MS), "milliseconds"),
+        Some(node) => {
+            whole_number(reader, node, &join(path, "timeout_ms"), (1.0, MAX_TIMEOUT_MS), "milliseconds")
+        }
     };
     fields.finish(reader);
     Some(Origin { url: url?, timeout_ms: timeout_ms? })
@@ -58,7 +60,8 @@ fn base_url(reader: &mut Reader, node: &Node, path: &str) -> Option<String> {
 }
 
 pub(super) fn route(reader: &mut Reader, node: &Node, path: &str) -> Option<Route> {
-    let mut fields = reader.fields(node, path, "write { id, match: { methods, path }, flag, legacy, new }")?;
+    let mut fields =
+        reader.fields(node, path, "write { id, match: { methods, path }, flag, legacy, new }")?;
     let id = name(reader, &mut fields, "id", "give the route a name, such as reviews.read");
     let matcher = fields
         .required(reader, "match", "write match: { methods: [GET], path: /api/... }")

@@ -26,7 +26,10 @@ struct ClearBody {
     reason: String,
 }
 
-pub(super) async fn rollback(State(platform): State<Platform>, mut demand: Demand) -> Result<Changed, Problem> {
+pub(super) async fn rollback(
+    State(platform): State<Platform>,
+    mut demand: Demand,
+) -> Result<Changed, Problem> {
     demand.caller.must_be(Role::Operator)?;
     let body: RollbackBody = demand.shape()?;
     demand.reason = Some(said(&body.reason)?);
@@ -42,7 +45,8 @@ pub(super) async fn rollback(State(platform): State<Platform>, mut demand: Deman
     };
     change(&platform, &demand, "emergency.rollback", |truth| {
         let flags = declared.flags.iter().flatten();
-        if let Some(unknown) = flags.into_iter().find(|flag| !truth.config.feature_flags.contains_key(*flag)) {
+        if let Some(unknown) = flags.into_iter().find(|flag| !truth.config.feature_flags.contains_key(*flag))
+        {
             return Err(Problem::not_found("flag", unknown.as_str()).in_field("flags"));
         }
         Ok(with_emergency(truth, Some(widened(truth.head.emergency.as_ref(), &declared))))
@@ -57,7 +61,12 @@ pub(super) async fn clear(State(platform): State<Platform>, mut demand: Demand) 
     change(&platform, &demand, "emergency.clear", |truth| {
         if truth.head.emergency.is_none() {
             let detail = "no emergency is in force";
-            return Err(Problem::new(StatusCode::CONFLICT, "no_emergency", detail, "there is nothing to clear"));
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                "no_emergency",
+                detail,
+                "there is nothing to clear",
+            ));
         }
         Ok(with_emergency(truth, None))
     })

@@ -125,8 +125,13 @@ impl Question {
                     append(&mut question.query, &pair);
                 }
                 _ => {
-                    let hint = "use user, at, method, path, country, ip, header:NAME, cookie:NAME or query:NAME";
-                    return Err(Problem::invalid(&name, format!("{name:?} is not a parameter of explain"), hint));
+                    let hint =
+                        "use user, at, method, path, country, ip, header:NAME, cookie:NAME or query:NAME";
+                    return Err(Problem::invalid(
+                        &name,
+                        format!("{name:?} is not a parameter of explain"),
+                        hint,
+                    ));
                 }
             }
         }

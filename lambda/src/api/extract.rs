@@ -77,13 +77,18 @@ fn text_header(headers: &HeaderMap, name: &str, limit: usize) -> Result<Option<S
     let text = std::str::from_utf8(value.as_bytes()).unwrap_or_default().trim();
     if text.is_empty() || text.len() > limit {
         let detail = format!("the header {name} is empty, too long or not UTF-8");
-        return Err(Problem::invalid(name, detail, format!("send 1 to {limit} bytes, or leave the header out")));
+        return Err(Problem::invalid(
+            name,
+            detail,
+            format!("send 1 to {limit} bytes, or leave the header out"),
+        ));
     }
     Ok(Some(text.to_owned()))
 }
 
 fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
-    let text = |name| headers.get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or("?").trim());
+    let text =
+        |name| headers.get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or("?").trim());
     match (text(header::IF_MATCH), text(header::IF_NONE_MATCH)) {
         (None, None) => Ok(Precondition::None),
         (Some("*"), None) => Ok(Precondition::Exists),
@@ -94,7 +99,9 @@ fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
             .and_then(|digits| digits.parse().ok())
             .map(|version| Precondition::Version(Revision(version)))
             // A tag that was never given out matches nothing, which is what the caller has to know.
-            .ok_or_else(|| Problem::changed_meanwhile(format!("the ETag {tag} was never that of an object here"))),
+            .ok_or_else(|| {
+                Problem::changed_meanwhile(format!("the ETag {tag} was never that of an object here"))
+            }),
         _ => Err(Problem::invalid(
             "If-None-Match",
             "this combination of If-Match and If-None-Match is not supported",
@@ -110,9 +117,9 @@ pub(super) struct FlagPath(pub(super) FlagName);
 impl FromRequestParts<Platform> for FlagPath {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
-        let Path(name) = Path::<String>::from_request_parts(parts, platform)
-            .await
-            .map_err(|_| Problem::invalid("name", "the path does not hold a name", "write the flag's name"))?;
+        let Path(name) = Path::<String>::from_request_parts(parts, platform).await.map_err(|_| {
+            Problem::invalid("name", "the path does not hold a name", "write the flag's name")
+        })?;
         let hint = "use letters, digits, '_', '.' and '-'";
         name.parse().map(Self).map_err(|error| Problem::invalid("name", format!("{name:?}: {error}"), hint))
     }

@@ -54,7 +54,12 @@ pub fn router(platform: Platform) -> Router {
 
 async fn no_such_path(request: Request) -> Problem {
     let detail = format!("there is nothing at {}", request.uri().path());
-    Problem::new(StatusCode::NOT_FOUND, "path_unknown", detail, "all paths begin with /api/migration; see docs/api.md")
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "path_unknown",
+        detail,
+        "all paths begin with /api/migration; see docs/api.md",
+    )
 }
 
 async fn no_such_method(request: Request) -> Problem {

@@ -51,7 +51,9 @@ pub(super) async fn handle(
             config: merged(truth, &wanted, query.prune)?,
             emergency: None,
             others: Vec::new(),
-            answer: Box::new(|outcome| (StatusCode::OK, json!({ "dry_run": false, "changes": outcome.changes }))),
+            answer: Box::new(|outcome| {
+                (StatusCode::OK, json!({ "dry_run": false, "changes": outcome.changes }))
+            }),
         })
     });
     Ok(changed.await?.into_response())

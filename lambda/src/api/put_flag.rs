@@ -38,7 +38,11 @@ fn read(name: &FlagName, mut body: Value) -> Result<Flag, Problem> {
         }
         if let Some(written) = fields.remove("name").filter(|written| written != name.as_str()) {
             let detail = format!("the body names {written}, the path {name:?}");
-            return Err(Problem::invalid("name", detail, "leave the name out of the body, or make both the same"));
+            return Err(Problem::invalid(
+                "name",
+                detail,
+                "leave the name out of the body, or make both the same",
+            ));
         }
     }
     flag_from_json(name, &body).map_err(Problem::invalid_document)

@@ -25,7 +25,11 @@ pub(super) async fn handle(
     demand.caller.must_be(Role::Operator)?;
     let Body { percentage } = demand.shape()?;
     let share = PartsPerMillion::from_percent(percentage).map_err(|error| {
-        Problem::invalid("percentage", error.to_string(), "send 0 to 100 with at most four decimals, such as 2.5")
+        Problem::invalid(
+            "percentage",
+            error.to_string(),
+            "send 0 to 100 with at most four decimals, such as 2.5",
+        )
     })?;
     change(&platform, &demand, "flag.rollout", |truth| {
         edit_flag(truth, &demand, &name, |flag| flag.rollout_percentage = share)

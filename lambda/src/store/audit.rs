@@ -49,8 +49,11 @@ impl AuditRecord {
     pub fn with_changes(mut self, objects: Vec<String>, changes: Value) -> Self {
         let size = changes.to_string().len();
         self.objects = objects;
-        self.changes =
-            if size <= MAX_CHANGES_BYTES { changes } else { Value::String(format!("{size} bytes, too many to keep")) };
+        self.changes = if size <= MAX_CHANGES_BYTES {
+            changes
+        } else {
+            Value::String(format!("{size} bytes, too many to keep"))
+        };
         self
     }
 }

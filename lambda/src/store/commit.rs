@@ -108,7 +108,8 @@ impl Store {
             None => {}
             Some(None) => expression.push_str(" REMOVE emergency"),
             Some(Some(emergency)) => {
-                let json = serde_json::to_string(emergency).map_err(|error| StoreError::Item(error.to_string()))?;
+                let json =
+                    serde_json::to_string(emergency).map_err(|error| StoreError::Item(error.to_string()))?;
                 expression.push_str(", emergency = :emergency");
                 update = update.expression_attribute_values(":emergency", AttributeValue::S(json));
             }
@@ -126,7 +127,12 @@ impl Store {
         Ok(TransactWriteItem::builder().put(build(put)?).build())
     }
 
-    fn write(&self, write: &Write, revision: Revision, audit: &AuditRecord) -> Result<TransactWriteItem, StoreError> {
+    fn write(
+        &self,
+        write: &Write,
+        revision: Revision,
+        audit: &AuditRecord,
+    ) -> Result<TransactWriteItem, StoreError> {
         match write {
             Write::PutToken(token) => self.put_new(token.item()?),
             Write::DeleteToken(hash) => {
@@ -169,17 +175,25 @@ impl Store {
         use aws_sdk_dynamodb::types::{
             AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
         };
-        let mut create = self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
+        let mut create =
+            self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
         for (name, kind) in [(super::keys::PARTITION, KeyType::Hash), (super::keys::SORT, KeyType::Range)] {
             create = create
                 .attribute_definitions(build(
-                    AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build(),
+                    AttributeDefinition::builder()
+                        .attribute_name(name)
+                        .attribute_type(ScalarAttributeType::S)
+                        .build(),
                 )?)
                 .key_schema(build(KeySchemaElement::builder().attribute_name(name).key_type(kind).build())?);
         }
         match create.send().await {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -110,7 +110,9 @@ impl Store {
                 },
             );
             match section {
-                "feature_flags" => sections.entry("feature_flags").or_default().insert(name.to_owned(), value),
+                "feature_flags" => {
+                    sections.entry("feature_flags").or_default().insert(name.to_owned(), value)
+                }
                 "canary_deployments" => {
                     sections.entry("canary_deployments").or_default().insert(name.to_owned(), value)
                 }
@@ -123,8 +125,10 @@ impl Store {
                 other => return Err(StoreError::Item(format!("an object of the section {other:?}"))),
             };
         }
-        let mut document: Map<String, Value> =
-            sections.into_iter().map(|(section, objects)| (section.to_owned(), Value::Object(objects))).collect();
+        let mut document: Map<String, Value> = sections
+            .into_iter()
+            .map(|(section, objects)| (section.to_owned(), Value::Object(objects)))
+            .collect();
         document.insert("routes".to_owned(), Value::Array(routes));
         let config = serde_json::from_value(Value::Object(document))
             .map_err(|error| StoreError::Item(format!("configuration: {error}")))?;
@@ -139,14 +143,18 @@ impl Store {
             .table_name(&self.table)
             .set_key(Some(Key::head().attributes()))
             .update_expression("SET published = :revision")
-            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(published) OR published < :revision)")
+            .condition_expression(
+                "attribute_exists(pk) AND (attribute_not_exists(published) OR published < :revision)",
+            )
             .expression_attribute_values(":revision", AttributeValue::N(revision.to_string()))
             .send()
             .await;
         match outcome {
             Ok(_) => Ok(()),
             Err(error)
-                if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
             {
                 Ok(())
             }

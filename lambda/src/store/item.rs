@@ -60,7 +60,9 @@ impl Item {
         let item = Self(attributes);
         match item.number("schema")? {
             SCHEMA => Ok(item),
-            later => Err(StoreError::Item(format!("an item has schema {later}, this version reads {SCHEMA}"))),
+            later => {
+                Err(StoreError::Item(format!("an item has schema {later}, this version reads {SCHEMA}")))
+            }
         }
     }
 

@@ -70,7 +70,9 @@ impl Store {
         let mut config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(settings.region.clone()))
-            .retry_config(RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(30)))
+            .retry_config(
+                RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(30)),
+            )
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(Duration::from_secs(2))

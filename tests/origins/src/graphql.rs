@@ -66,7 +66,11 @@ struct Query;
 
 #[Object]
 impl Query {
-    async fn review(&self, context: &Context<'_>, id: async_graphql::ID) -> Result<Option<ReviewNode>, Error> {
+    async fn review(
+        &self,
+        context: &Context<'_>,
+        id: async_graphql::ID,
+    ) -> Result<Option<ReviewNode>, Error> {
         let data = context.data::<Arc<Data>>()?;
         Ok(data.get(number(&id)?).map(ReviewNode::from))
     }
@@ -102,8 +106,12 @@ impl Mutation {
         text: String,
     ) -> Result<ReviewNode, Error> {
         let data = context.data::<Arc<Data>>()?;
-        let draft =
-            Draft { offer_id: number(&offer_id)?, author_id: author_id.to_string(), rating: stars(rating)?, text };
+        let draft = Draft {
+            offer_id: number(&offer_id)?,
+            author_id: author_id.to_string(),
+            rating: stars(rating)?,
+            text,
+        };
         Ok(data.create(draft).into())
     }
 

@@ -54,7 +54,11 @@ async fn of_offer(State(data): State<Arc<Data>>, Path(id): Path<u64>, Query(quer
     page(&data, &query, |review| review.offer_id == id)
 }
 
-async fn of_user(State(data): State<Arc<Data>>, Path(id): Path<String>, Query(query): Query<Page>) -> Response {
+async fn of_user(
+    State(data): State<Arc<Data>>,
+    Path(id): Path<String>,
+    Query(query): Query<Page>,
+) -> Response {
     page(&data, &query, |review| review.author_id == id)
 }
 

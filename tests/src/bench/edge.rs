@@ -5,14 +5,11 @@ use super::load;
 use crate::{
     kv_server::KvServer,
     paths,
-    workerd::{Workerd, Worker},
+    workerd::{Worker, Workerd},
 };
 use cutover_core::{
-    Flag, Origin, PartsPerMillion, Route, Snapshot,
-    condition::Condition,
-    identity::default_sources,
-    route::Matcher,
-    snapshot::Revision,
+    Flag, Origin, PartsPerMillion, Route, Snapshot, condition::Condition, identity::default_sources,
+    route::Matcher, snapshot::Revision,
 };
 use serde::Serialize;
 use std::{
@@ -81,15 +78,13 @@ pub struct KvReads {
 pub async fn run(rounds: usize, seconds: f64) -> Report {
     let origin = load::start_origin().await;
     let url = format!("http://127.0.0.1:{origin}");
-    let stores = [
-        store(&snapshot(10, 1, &url)).await,
-        store(&snapshot(10_000, 1, &url)).await,
-    ];
+    let stores = [store(&snapshot(10, 1, &url)).await, store(&snapshot(10_000, 1, &url)).await];
     let workerd = Workerd::start(&[
         Worker::edge("edge", stores[0].port()),
         Worker::edge("edge-headers", stores[0].port()).with("DECISION_HEADERS", "arm,reason,revision"),
         Worker::edge("edge-10000", stores[1].port()),
-        Worker::javascript("passthrough", &paths::root().join("tests/bench/passthrough.js")).with("ORIGIN", &url),
+        Worker::javascript("passthrough", &paths::root().join("tests/bench/passthrough.js"))
+            .with("ORIGIN", &url),
         Worker::javascript("flag-proxy", &paths::root().join("tests/bench/flag_proxy.js"))
             .with("ORIGIN", &url)
             .with("NEW", &url),
@@ -105,12 +100,17 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
             // Each round begins elsewhere, so that no Worker always follows the same other one.
             let at = (step + round) % names.len();
             rate[at] =
-                load::run(workerd.port(names[at]), CONNECTIONS, Duration::from_secs_f64(seconds), USERS).await;
+                load::run(workerd.port(names[at]), CONNECTIONS, Duration::from_secs_f64(seconds), USERS)
+                    .await;
         }
         let per = |at: usize| rate[at] / rate[0];
         eprintln!(
             "round {:2}: edge {:.3}  flag proxy {:.3}  edge with headers {:.3}  10 000 flags {:.3}  (pass-through = 1)",
-            round + 1, per(1), per(2), per(3), per(4)
+            round + 1,
+            per(1),
+            per(2),
+            per(3),
+            per(4)
         );
         rates.push(rate);
     }
@@ -162,7 +162,11 @@ pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
             id: format!("route-{at}").parse().expect("a name"),
             matcher: Matcher {
                 methods: vec!["GET".to_owned()],
-                path: if middle { "/api/v1/reviews/{*rest}".to_owned() } else { format!("/api/v1/things{at}/{{id}}") },
+                path: if middle {
+                    "/api/v1/reviews/{*rest}".to_owned()
+                } else {
+                    format!("/api/v1/things{at}/{{id}}")
+                },
             },
             flag: name,
             legacy: "legacy".parse().expect("a name"),

@@ -13,7 +13,8 @@ use tokio::{
 };
 
 /// The answer of the origin: a small JSON body, as a reviews API gives it.
-const BODY: &str = r#"{"success":true,"data":{"id":17,"offer_id":4,"author_id":"u1","rating":5,"text":"Good."}}"#;
+const BODY: &str =
+    r#"{"success":true,"data":{"id":17,"offer_id":4,"author_id":"u1","rating":5,"text":"Good."}}"#;
 
 /// Starts an origin that answers every request alike. Returns its port.
 pub async fn start_origin() -> u16 {

@@ -1,0 +1,299 @@
+//! The commands.
+
+use crate::{
+    apply,
+    client::{Client, encode},
+    failure::Failure,
+    output::{self, Format, cell},
+};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Moves an API from its old backend to its new one, and takes it back.
+#[derive(Debug, Parser)]
+#[command(name = "cutover", version, about, propagate_version = true)]
+pub struct Cli {
+    /// The management API: the URL of the function, without /api/migration.
+    #[arg(long, env = "CUTOVER_URL", global = true)]
+    url: Option<String>,
+    /// The bearer token.
+    #[arg(long, env = "CUTOVER_TOKEN", global = true, hide_env_values = true)]
+    token: Option<String>,
+    /// Why; goes into the audit log with the change.
+    #[arg(long, global = true)]
+    reason: Option<String>,
+    /// Write the API's JSON instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// All flags.
+    List,
+    /// One flag.
+    Get {
+        /// Its name.
+        flag: String,
+    },
+    /// Let a flag's rollout take effect.
+    Enable {
+        /// Its name.
+        flag: String,
+    },
+    /// Send everybody to legacy.
+    Disable {
+        /// Its name.
+        flag: String,
+    },
+    /// Set the share of users on the new backend.
+    Rollout {
+        /// The flag.
+        flag: String,
+        /// Percent, 0 to 100 with at most four decimals.
+        percentage: f64,
+    },
+    /// How far the migration is.
+    Status,
+    /// Check a configuration file, show what it changes, and apply it.
+    Apply {
+        /// The file; - for standard input.
+        #[arg(short, long)]
+        file: PathBuf,
+        /// Only show what would change.
+        #[arg(long)]
+        dry_run: bool,
+        /// Also remove what the file does not name.
+        #[arg(long)]
+        prune: bool,
+    },
+    /// Write the configuration as a file that can be applied again.
+    Export,
+    /// What the edge would decide for a user, and why.
+    Explain {
+        /// The flag.
+        flag: String,
+        /// The user id.
+        #[arg(long)]
+        user: Option<String>,
+        /// At which moment, RFC 3339; now where it is not said.
+        #[arg(long)]
+        at: Option<String>,
+        /// A fact of the request, such as header:x-beta=1, country=NO, path=/api/v1/reviews.
+        #[arg(long = "with", value_name = "NAME=VALUE")]
+        with: Vec<String>,
+    },
+    /// Who changed what, newest first.
+    Audit {
+        /// Only changes of this flag.
+        #[arg(long)]
+        flag: Option<String>,
+        /// Only changes since this moment, RFC 3339.
+        #[arg(long)]
+        since: Option<String>,
+        /// At most this many.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Send everybody to legacy at once, until it is cleared.
+    EmergencyRollback {
+        /// Why.
+        #[arg(value_name = "REASON")]
+        why: String,
+        /// Only these flags; all of them where none is named.
+        #[arg(long = "flag", value_name = "FLAG")]
+        flags: Vec<String>,
+    },
+    /// End the emergency.
+    EmergencyClear {
+        /// Why.
+        #[arg(value_name = "REASON")]
+        why: String,
+    },
+    /// Write the completions of a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// Runs a command.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "cutover", &mut std::io::stdout());
+        return Ok(());
+    }
+    let missing = |what: &str, variable: &str| {
+        Failure::Usage(format!("{what} is not known\n  hint: set {variable}, or see cutover --help"))
+    };
+    let url = cli.url.ok_or_else(|| missing("the URL of the management API", "CUTOVER_URL"))?;
+    let token = cli.token.ok_or_else(|| missing("the token", "CUTOVER_TOKEN"))?;
+    let client = Client::new(&url, &token, cli.reason)?;
+    let format = if cli.json { Format::Json } else { Format::Table };
+    match cli.command {
+        Command::List => {
+            let answer = client.get("/flags")?;
+            show(format, &answer, || {
+                flags(answer.get("flags").and_then(Value::as_array).into_iter().flatten())
+            });
+        }
+        Command::Get { flag } => {
+            let answer = client.get(&format!("/flags/{}", encode(&flag)))?;
+            show(format, &answer, || fields(&answer));
+        }
+        Command::Enable { flag } => changed(&client, format, Method::POST, &flag, "/enable", None)?,
+        Command::Disable { flag } => changed(&client, format, Method::POST, &flag, "/disable", None)?,
+        Command::Rollout { flag, percentage } => {
+            let body = json!({ "percentage": percentage });
+            changed(&client, format, Method::PUT, &flag, "/rollout", Some(body))?;
+        }
+        Command::Status => {
+            let answer = client.get("/status")?;
+            show(format, &answer, || status(&answer));
+        }
+        Command::Apply { file, dry_run, prune } => {
+            apply::apply(&client, &file, apply::Options { dry_run, prune }, format)?;
+        }
+        Command::Export => apply::export(&client, format)?,
+        Command::Explain { flag, user, at, with } => {
+            let answer = client.get(&explain_path(&flag, user, at, &with)?)?;
+            show(format, &answer, || fields(&answer));
+        }
+        Command::Audit { flag, since, limit } => {
+            let mut path = format!("/audit?limit={limit}");
+            for (name, value) in [("flag", flag), ("since", since)] {
+                if let Some(value) = value {
+                    path.push_str(&format!("&{name}={}", encode(&value)));
+                }
+            }
+            let answer = client.get(&path)?;
+            show(format, &answer, || audit(&answer));
+        }
+        Command::EmergencyRollback { why, flags } => {
+            let mut body = json!({ "reason": why });
+            if let (Some(fields), false) = (body.as_object_mut(), flags.is_empty()) {
+                fields.insert("flags".to_owned(), json!(flags));
+            }
+            let answer = client.send_json(Method::POST, "/emergency/rollback", &body)?;
+            show(format, &answer, || println!("everything named goes to legacy{}", revision(&answer)));
+        }
+        Command::EmergencyClear { why } => {
+            let body = json!({ "reason": why });
+            let answer = client.send_json(Method::POST, "/emergency/clear", &body)?;
+            show(format, &answer, || println!("the emergency is over{}", revision(&answer)));
+        }
+        Command::Completions { .. } => {}
+    }
+    Ok(())
+}
+
+fn show(format: Format, answer: &Value, table: impl FnOnce()) {
+    match format {
+        Format::Json => output::json(answer),
+        Format::Table => table(),
+    }
+}
+
+fn changed(
+    client: &Client,
+    format: Format,
+    method: Method,
+    flag: &str,
+    what: &str,
+    body: Option<Value>,
+) -> Result<(), Failure> {
+    let path = format!("/flags/{}{what}", encode(flag));
+    let answer = match body {
+        Some(body) => client.send_json(method, &path, &body)?,
+        None => client.send(method, &path, None)?,
+    };
+    show(format, &answer, || {
+        flags(std::iter::once(&answer));
+        println!("done{}", revision(&answer));
+    });
+    Ok(())
+}
+
+fn revision(answer: &Value) -> String {
+    let published = answer.get("published").and_then(Value::as_bool).unwrap_or_default();
+    let revision = answer.get("revision").map(cell).unwrap_or_default();
+    format!("; revision {revision}{}", apply::published_note(published))
+}
+
+fn pick(value: &Value, names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| value.get(name).map(cell).unwrap_or_else(|| "-".to_owned())).collect()
+}
+
+fn flags<'v>(flags: impl Iterator<Item = &'v Value>) {
+    let rows: Vec<_> = flags
+        .map(|flag| {
+            pick(flag, &["name", "enabled", "rollout_percentage", "version", "updated_by", "description"])
+        })
+        .collect();
+    output::table(&["FLAG", "ON", "PERCENT", "VERSION", "BY", "DESCRIPTION"], &rows);
+}
+
+fn fields(value: &Value) {
+    let rows: Vec<_> = value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| vec![name.clone(), cell(value)])
+        .collect();
+    output::table(&["FIELD", "VALUE"], &rows);
+}
+
+fn status(answer: &Value) {
+    let at = |pointer: &str| answer.pointer(pointer).map(cell).unwrap_or_else(|| "-".to_owned());
+    let rows: Vec<_> = [
+        ("phase", "/migration_progress/phase"),
+        ("percent complete", "/migration_progress/completion_percentage"),
+        ("active flags", "/migration_progress/active_flags"),
+        ("health", "/health/status"),
+        ("revision", "/revision"),
+        ("published", "/published_revision"),
+        ("emergency", "/emergency/reason"),
+    ]
+    .into_iter()
+    .map(|(name, pointer)| vec![name.to_owned(), at(pointer)])
+    .collect();
+    output::table(&["MIGRATION", ""], &rows);
+}
+
+fn audit(answer: &Value) {
+    let rows: Vec<_> = answer
+        .get("records")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|record| pick(record, &["revision", "at", "actor", "action", "objects", "reason"]))
+        .collect();
+    output::table(&["REVISION", "AT", "BY", "ACTION", "OBJECTS", "REASON"], &rows);
+}
+
+fn explain_path(
+    flag: &str,
+    user: Option<String>,
+    at: Option<String>,
+    with: &[String],
+) -> Result<String, Failure> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    pairs.extend(user.map(|user| ("user".to_owned(), user)));
+    pairs.extend(at.map(|at| ("at".to_owned(), at)));
+    for fact in with {
+        let (name, value) = fact.split_once('=').ok_or_else(|| {
+            Failure::Usage(format!(
+                "{fact:?} is not a fact\n  hint: write NAME=VALUE, such as header:x-beta=1"
+            ))
+        })?;
+        pairs.push((name.to_owned(), value.to_owned()));
+    }
+    let query: Vec<_> =
+        pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    Ok(format!("/flags/{}/explain?{}", encode(flag), query.join("&")))
+}

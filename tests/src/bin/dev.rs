@@ -1,0 +1,94 @@
+//! `cargo xtask dev`: everything of Cutover on this machine, until Ctrl-C.
+
+use cutover_tests::{
+    paths,
+    stack::{EDGE_TOKEN, Options, ROOT_TOKEN, Runtime, Stack},
+};
+use serde_json::json;
+use std::{io::IsTerminal, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The port that wrangler uses by itself; taken, another one is.
+const EDGE_PORT: u16 = 8787;
+
+/// How often the schedule runs, here as in the cloud.
+const SCHEDULE: Duration = Duration::from_secs(60);
+
+#[tokio::main(flavor = "multi_thread")]
+async fn main() {
+    let mut interrupt = signal(SignalKind::interrupt()).expect("Ctrl-C can be listened for");
+    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be listened for");
+    let served = async {
+        let stack = start().await;
+        loop {
+            tokio::time::sleep(SCHEDULE).await;
+            if let Err(error) = stack.lambda.tick("promote").await {
+                eprintln!("the scheduled promote failed: {error}");
+            }
+        }
+    };
+    tokio::select! {
+        () = served => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    // Leaving the select dropped the stack, and with it every process that it started.
+    eprintln!("stopped");
+    let _ = std::fs::remove_file(paths::root().join("target/dev/endpoints.json"));
+}
+
+async fn start() -> Stack {
+    eprintln!("==> starting the backends, DynamoDB, the functions and the Worker");
+    let free = std::net::TcpListener::bind(("127.0.0.1", EDGE_PORT)).is_ok();
+    let options = Options {
+        edge_port: if free { EDGE_PORT } else { 0 },
+        runtime: Runtime::Wrangler,
+        ..Options::default()
+    };
+    let stack = Stack::start(options).await;
+    let applied = stack.management().apply(&stack.dev_configuration()).await.expect(200);
+    stack.edge_holds(applied.body["revision"].as_u64().expect("a revision")).await;
+    let management = stack.lambda.url("management");
+    let endpoints = json!({
+        "edge": stack.edge.url(),
+        "management": management,
+        "token": ROOT_TOKEN,
+        "edge_token": EDGE_TOKEN,
+        "legacy": stack.legacy.url(),
+        "new": stack.new.url(),
+        "dynamodb": stack.dynamodb.url(),
+        "kv": stack.edge.kv_api(),
+    });
+    let file = paths::target("dev").join("endpoints.json");
+    let text = serde_json::to_string_pretty(&endpoints).expect("endpoints are JSON");
+    std::fs::write(&file, text).expect("the endpoints are written");
+    print(&endpoints);
+    stack
+}
+
+fn print(endpoints: &serde_json::Value) {
+    let (bold, plain) = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    println!();
+    for (name, what) in [
+        ("edge", "the Worker: ask it as your users do"),
+        ("management", "the management API, below /api/migration"),
+        ("legacy", "the old backend; PUT /_control makes it fail or slow"),
+        ("new", "the new backend, with GraphQL at /graphql"),
+        ("dynamodb", "DynamoDB's API"),
+        ("kv", "the KV REST API"),
+    ] {
+        let url = endpoints[name].as_str().unwrap_or_default();
+        println!("  {bold}{name:<11}{plain} {url:<50} {what}");
+    }
+    let (edge, management) = (endpoints["edge"].as_str(), endpoints["management"].as_str());
+    let (edge, management) = (edge.unwrap_or_default(), management.unwrap_or_default());
+    println!("\n  {bold}ask as two users, and see who answers and why{plain}");
+    println!("    curl -si {edge}/api/v1/reviews/7 -H 'x-user-id: user-1' | grep -i '^x-'");
+    println!("    curl -si {edge}/api/v1/reviews/7 -H 'x-user-id: user-123' | grep -i '^x-'");
+    println!("\n  {bold}move everybody, in a few seconds{plain}");
+    println!("    export CUTOVER_URL={management} CUTOVER_TOKEN={ROOT_TOKEN}");
+    println!("    target/debug/cutover list");
+    println!("    target/debug/cutover rollout graphql_reviews_read 100");
+    println!("    target/debug/cutover emergency-rollback 'trying it out'");
+    println!("\n  Ctrl-C stops all of it. These URLs are in target/dev/endpoints.json too.\n");
+}
