@@ -1,0 +1,104 @@
+//! Bucketing v1 is a promise to everybody who ports it: the golden vectors, and the properties it is chosen for.
+
+use cutover_core::{
+    PartsPerMillion,
+    bucket::{Bucket, Purpose, Seed},
+};
+use proptest::prelude::*;
+use serde_json::Value;
+
+const PURPOSES: [Purpose; 4] = [Purpose::Rollout, Purpose::Variant, Purpose::Segment, Purpose::Experiment];
+
+#[test]
+fn golden_vectors() {
+    let text = include_str!("../../docs/bucketing.json");
+    let document: Value = serde_json::from_str(text).unwrap();
+    let vectors = document["vectors"].as_array().unwrap();
+    assert!(vectors.len() >= 40, "{} vectors", vectors.len());
+    for vector in vectors {
+        let field = |name: &str| vector[name].as_str().unwrap();
+        let purpose = PURPOSES.into_iter().find(|purpose| purpose.as_str() == field("purpose")).unwrap();
+        let seed = Seed::new(purpose, field("salt"));
+        let hash = seed.hash(field("user_id"));
+        assert_eq!(format!("{:016x}", seed.get()), field("seed"), "{vector}");
+        assert_eq!(format!("{:016x}", hash.get()), field("hash"), "{vector}");
+        assert_eq!(u64::from(hash.bucket().get()), vector["bucket"].as_u64().unwrap(), "{vector}");
+    }
+}
+
+/// Upper bound of chi-square that chance passes once in a million, by Wilson and Hilferty's approximation.
+fn chi_square_limit(degrees: f64) -> f64 {
+    let z = 4.753;
+    degrees * (1.0 - 2.0 / (9.0 * degrees) + z * (2.0 / (9.0 * degrees)).sqrt()).powi(3)
+}
+
+#[test]
+fn users_spread_evenly_over_the_buckets() {
+    const CELLS: usize = 1_000;
+    const USERS: usize = 200_000;
+    for (salt, id) in [("graphql_reviews_read", "user-"), ("a", ""), ("checkout", "00000000-0000-4000-8000-")]
+    {
+        let seed = Seed::new(Purpose::Rollout, salt);
+        let mut counts = vec![0_u32; CELLS];
+        for user in 0..USERS {
+            let bucket = seed.hash(&format!("{id}{user}")).bucket().get();
+            counts[bucket as usize / (1_000_000 / CELLS)] += 1;
+        }
+        let expected = (USERS / CELLS) as f64;
+        let chi_square: f64 =
+            counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
+        let limit = chi_square_limit((CELLS - 1) as f64);
+        assert!(chi_square < limit, "{salt}: chi-square {chi_square} over {limit}");
+    }
+}
+
+#[test]
+fn a_thousand_pairs_of_flags_split_independently() {
+    const USERS: usize = 2_000;
+    let half = PartsPerMillion::from_percent(50.0).unwrap();
+    let flags: Vec<Vec<bool>> = (0..46)
+        .map(|flag| {
+            let seed = Seed::new(Purpose::Rollout, &format!("flag_{flag}"));
+            (0..USERS).map(|user| seed.hash(&format!("user-{user}")).bucket().is_in(half)).collect()
+        })
+        .collect();
+    let mut pairs = 0;
+    let mut over_ten_thousandth = 0;
+    for (at, one) in flags.iter().enumerate() {
+        for other in flags.iter().skip(at + 1).take(1_000 - pairs) {
+            let mut table = [[0.0_f64; 2]; 2];
+            for (a, b) in one.iter().zip(other) {
+                table[usize::from(*a)][usize::from(*b)] += 1.0;
+            }
+            let total = USERS as f64;
+            let mut chi_square = 0.0;
+            for row in 0..2 {
+                for column in 0..2 {
+                    let expected =
+                        (table[row][0] + table[row][1]) * (table[0][column] + table[1][column]) / total;
+                    chi_square += (table[row][column] - expected).powi(2) / expected;
+                }
+            }
+            pairs += 1;
+            // 15.14 is passed by chance once in ten thousand.
+            over_ten_thousandth += usize::from(chi_square > 15.14);
+        }
+    }
+    assert_eq!(pairs, 1_000);
+    assert!(over_ten_thousandth <= 2, "{over_ten_thousandth} of 1000 pairs depend on each other");
+}
+
+proptest! {
+    #[test]
+    fn raising_takes_nobody_out_and_lowering_takes_the_last_in_first(
+        user in ".{0,40}", salt in "[a-z_]{1,20}", low in 0_u32..=1_000_000, high in 0_u32..=1_000_000,
+    ) {
+        let (low, high) = (low.min(high), low.max(high));
+        let share = |ppm: u32| PartsPerMillion::from_percent(f64::from(ppm) / 10_000.0).unwrap();
+        let bucket = Bucket::of(Purpose::Rollout, &salt, &user);
+        prop_assert!(bucket.get() < 1_000_000);
+        prop_assert!(!bucket.is_in(share(low)) || bucket.is_in(share(high)));
+        prop_assert!(!bucket.is_in(PartsPerMillion::ZERO));
+        prop_assert!(bucket.is_in(PartsPerMillion::ALL));
+    }
+}

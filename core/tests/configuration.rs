@@ -1,0 +1,133 @@
+//! The configuration file: the established shape loads, and every mistake is reported at once.
+
+use cutover_core::{
+    config::{Action, Config, diff},
+    names::FlagName,
+};
+
+const EXAMPLE: &str = include_str!("../../docs/example.yaml");
+
+fn mistakes(text: &str) -> String {
+    let problems = Config::from_yaml(text).expect_err("the file has mistakes");
+    problems.iter().map(|problem| format!("{problem}\n  hint: {}\n", problem.hint)).collect()
+}
+
+#[test]
+fn the_established_example_loads_unchanged() {
+    let config = Config::from_yaml(EXAMPLE).unwrap();
+    let flag = &config.feature_flags[&"graphql_reviews_read".parse::<FlagName>().unwrap()];
+    assert!(flag.enabled);
+    assert_eq!(flag.rollout_percentage.percent(), 25.0);
+    assert_eq!(flag.user_whitelist, ["user-123"]);
+    assert_eq!(flag.conditions.len(), 1);
+    assert_eq!(config.canary_deployments.len(), 1);
+    assert_eq!(config.ab_tests.len(), 1);
+    assert_eq!(config.origins.len(), 2);
+    assert_eq!(config.routes[0].id.as_str(), "reviews.read");
+    insta::assert_json_snapshot!(config);
+}
+
+#[test]
+fn json_is_the_same_configuration() {
+    let config = Config::from_yaml(EXAMPLE).unwrap();
+    let json = serde_json::to_value(&config).unwrap();
+    assert_eq!(Config::from_json(&json).unwrap(), config);
+    assert_eq!(Config::from_yaml(&json.to_string()).unwrap(), config);
+    assert_eq!(config.check(), Ok(()));
+}
+
+/// Eleven lines are wrong, and each is reported with its line and what to write instead.
+#[test]
+fn every_mistake_is_reported_with_line_and_remedy() {
+    let text = r#"feature_flags:
+  reviews:
+    enabled: "yes"
+    rollout_percentage: 125
+    user_whitelist: user-1
+    conditions:
+      - { type: time_window, start: "yesterday" }
+      - { type: attribute, name: "header:x", op: equal, values: [a] }
+  "bad name":
+    enabled: true
+    rolout_percentage: 5
+origins:
+  rest: { url: "ftp://legacy.internal" }
+routes:
+  - { id: r, match: { methods: [get], path: "api" }, flag: revews, legacy: rest, new: graphql }
+"#;
+    insta::assert_snapshot!(mistakes(text));
+}
+
+#[test]
+fn plans_and_experiments_are_checked_too() {
+    let text = r#"feature_flags:
+  reviews: { enabled: true }
+canary_deployments:
+  reviews:
+    initial_percentage: 1
+    promotion_steps: [10, 5]
+    step_duration_minutes: 0
+    success_criteria: { max_error_rate: 0.5, max_response_time_p95: 500 }
+    rollback_criteria: { max_error_rate: 0.1, max_response_time_p95: 1000 }
+  other: {}
+ab_tests:
+  t:
+    name: T
+    variants: { a: { name: A, traffic_percentage: 50 }, b: { name: B, traffic_percentage: 49 } }
+"#;
+    insta::assert_snapshot!(mistakes(text));
+}
+
+#[test]
+fn what_is_no_yaml_is_reported_where_it_breaks() {
+    insta::assert_snapshot!(mistakes("feature_flags:\n  a: [1, 2\n  b: 3\n"));
+    insta::assert_snapshot!(mistakes("a: &x 1\nb: *x\n"));
+    insta::assert_snapshot!(mistakes("feature_flags: {}\nfeature_flags: {}\n"));
+    insta::assert_snapshot!(mistakes("- 1\n"));
+    let deep = "[".repeat(100);
+    assert!(Config::from_yaml(&deep).is_err());
+}
+
+#[test]
+fn routes_that_claim_the_same_requests_are_a_mistake() {
+    let text = r#"feature_flags: { f: { enabled: true } }
+origins: { a: { url: "http://a" } }
+routes:
+  - { id: one, match: { methods: [GET], path: "/x/{id}" }, flag: f, legacy: a, new: a }
+  - { id: two, match: { path: "/x/{name}" }, flag: f, legacy: a, new: a }
+  - { id: one, match: { methods: [PUT], path: "/y" }, flag: f, legacy: a, new: a }
+"#;
+    insta::assert_snapshot!(mistakes(text));
+}
+
+#[test]
+fn changes_come_in_an_order_that_keeps_references_valid() {
+    let before = Config::from_yaml(EXAMPLE).unwrap();
+    let empty = Config::default();
+    let creating = diff(&empty, &before);
+    let routes = creating.iter().position(|change| change.section == "routes").unwrap();
+    assert!(creating[..routes].iter().filter(|change| change.section == "origins").count() == 2);
+    let deleting = diff(&before, &empty);
+    assert_eq!((deleting[0].action, deleting[0].section), (Action::Delete, "routes"));
+    // At every single step what is there is a valid configuration.
+    let mut now = empty;
+    for change in &creating {
+        let mut wanted = serde_json::to_value(&now).unwrap();
+        let value = before.object(change.section, &change.name).unwrap();
+        match change.section {
+            "routes" => {
+                let routes =
+                    wanted.as_object_mut().unwrap().entry("routes").or_insert_with(|| serde_json::json!([]));
+                routes.as_array_mut().unwrap().push(value);
+            }
+            section => {
+                let section =
+                    wanted.as_object_mut().unwrap().entry(section).or_insert_with(|| serde_json::json!({}));
+                section.as_object_mut().unwrap().insert(change.name.clone(), value);
+            }
+        }
+        now = Config::from_json(&wanted).unwrap();
+    }
+    assert_eq!(now, before);
+    assert!(diff(&now, &before).is_empty());
+}
