@@ -36,7 +36,7 @@ fn json_is_the_same_configuration() {
     assert_eq!(config.check(), Ok(()));
 }
 
-/// Eleven lines are wrong, and each is reported with its line and what to write instead.
+/// Twelve things are wrong, and each is reported with its line and what to write instead.
 #[test]
 fn every_mistake_is_reported_with_line_and_remedy() {
     let text = r#"feature_flags:

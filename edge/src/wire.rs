@@ -56,10 +56,12 @@ impl<'a> Packed<'a> {
 
 /// Where the path of an absolute URL begins and ends. Anything else is taken for a path.
 fn path_and_query(url: &str) -> (&str, &str) {
-    let target = url
-        .split_once("://")
-        .and_then(|(_, rest)| rest.find('/').and_then(|slash| rest.get(slash..)))
-        .unwrap_or(if url.contains("://") { "/" } else { url });
+    let target = match url.split_once("://") {
+        Some((_, rest)) if !url.starts_with('/') => {
+            rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
+        }
+        _ => url,
+    };
     let target = target.split_once('#').map_or(target, |(before, _)| before);
     target.split_once('?').unwrap_or((target, ""))
 }

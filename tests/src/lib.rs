@@ -12,6 +12,8 @@ pub mod kv_server;
 pub mod lambda;
 pub mod paths;
 pub mod process;
+pub mod proxied;
+pub mod raw_origin;
 pub mod stack;
 pub mod workerd;
 pub mod wrangler;

@@ -3,7 +3,8 @@
 use super::{
     Config, flag,
     node::{Entry, Node},
-    reader::{Problem, Reader, join, nearest},
+    reader::{Problem, Reader, join},
+    references::Names,
     traffic,
 };
 use crate::{
@@ -34,6 +35,10 @@ fn read(reader: &mut Reader, node: &Node) -> Option<Config> {
     fields.finish(reader);
 
     let flag_entries = reader.named(flag_nodes, "feature_flags", "write one entry per flag");
+    let names = Names {
+        flags: flag_entries,
+        origins: reader.named(origin_nodes, "origins", "write one entry per origin"),
+    };
     let feature_flags = map(reader, flag_entries, "feature_flags", |reader, entry, path| {
         // Also a flag with a bad name is read, so that its other mistakes show.
         let name = entry.key.parse::<FlagName>().ok().or_else(|| "unnamed".parse().ok())?;
@@ -41,18 +46,17 @@ fn read(reader: &mut Reader, node: &Node) -> Option<Config> {
     });
     let canary_entries = reader.named(canary_nodes, "canary_deployments", "write one entry per flag");
     let canary_deployments = map(reader, canary_entries, "canary_deployments", |reader, entry, path| {
-        known_flag(reader, flag_entries, &entry.key, (entry.line, entry.column), path);
+        names.must_have(reader, "flag", &entry.key, (entry.line, entry.column), path);
         canary(reader, &entry.node, path)
     });
     let experiment_entries = reader.named(experiment_nodes, "ab_tests", "write one entry per experiment");
     let ab_tests = map(reader, experiment_entries, "ab_tests", |reader, entry, path| {
         experiment(reader, &entry.node, path)
     });
-    let origin_entries = reader.named(origin_nodes, "origins", "write one entry per origin");
-    let origins = map(reader, origin_entries, "origins", |reader, entry, path| {
+    let origins = map(reader, names.origins, "origins", |reader, entry, path| {
         traffic::origin(reader, &entry.node, path)
     });
-    let routes = routes(reader, route_nodes, flag_entries, origin_entries);
+    let routes = routes(reader, route_nodes, names);
     Some(Config { feature_flags, canary_deployments, ab_tests, origins, routes })
 }
 
@@ -74,21 +78,6 @@ where
             Some((key?, value?))
         })
         .collect()
-}
-
-fn known(reader: &mut Reader, what: &str, entries: &[Entry], name: &str, at: (usize, usize), path: &str) {
-    if entries.iter().any(|entry| entry.key == name) {
-        return;
-    }
-    let hint = match nearest(name, entries.iter().map(|entry| entry.key.as_str())) {
-        Some(near) => format!("did you mean {near}?"),
-        None => format!("add {name} to the {what}s of this file, or name one that is there"),
-    };
-    reader.report_at(at, path, format!("there is no {what} {name:?}"), hint);
-}
-
-fn known_flag(reader: &mut Reader, flags: &[Entry], name: &str, at: (usize, usize), path: &str) {
-    known(reader, "flag", flags, name, at, path);
 }
 
 fn canary(reader: &mut Reader, node: &Node, path: &str) -> Option<CanaryPlan> {
@@ -192,16 +181,12 @@ fn experiment(reader: &mut Reader, node: &Node, path: &str) -> Option<Experiment
     Some(Experiment { name: name?, variants })
 }
 
-fn routes(reader: &mut Reader, node: Option<&Node>, flags: &[Entry], origins: &[Entry]) -> Vec<Route> {
+fn routes(reader: &mut Reader, node: Option<&Node>, names: Names<'_>) -> Vec<Route> {
     let items = reader.list(node, "routes", "write a list, each item with id, match, flag, legacy and new");
     let mut routes: Vec<(Route, &Node, String)> = Vec::new();
     for (at, item) in items.iter().enumerate() {
         let path = format!("routes[{at}]");
-        let Some(route) = traffic::route(reader, item, &path) else { continue };
-        let place = (item.line, item.column);
-        known_flag(reader, flags, route.flag.as_str(), place, &join(&path, "flag"));
-        known(reader, "origin", origins, route.legacy.as_str(), place, &join(&path, "legacy"));
-        known(reader, "origin", origins, route.new.as_str(), place, &join(&path, "new"));
+        let Some(route) = traffic::route(reader, item, &path, names) else { continue };
         if routes.iter().any(|(held, _, _)| held.id == route.id) {
             let message = format!("a route {} stands above already", route.id);
             reader.report(item, &join(&path, "id"), message, "give each route an id of its own");

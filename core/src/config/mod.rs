@@ -5,6 +5,7 @@ mod flag;
 mod load;
 mod node;
 mod reader;
+mod references;
 mod traffic;
 
 pub use diff::{Action, Change, diff};

@@ -3,6 +3,7 @@
 use super::{
     node::Node,
     reader::{Fields, Reader, join},
+    references::Names,
 };
 use crate::{
     identity::{Source, default_sources, is_token},
@@ -59,16 +60,16 @@ fn base_url(reader: &mut Reader, node: &Node, path: &str) -> Option<String> {
     None
 }
 
-pub(super) fn route(reader: &mut Reader, node: &Node, path: &str) -> Option<Route> {
+pub(super) fn route(reader: &mut Reader, node: &Node, path: &str, names: Names<'_>) -> Option<Route> {
     let mut fields =
         reader.fields(node, path, "write { id, match: { methods, path }, flag, legacy, new }")?;
     let id = name(reader, &mut fields, "id", "give the route a name, such as reviews.read");
     let matcher = fields
         .required(reader, "match", "write match: { methods: [GET], path: /api/... }")
         .and_then(|node| matcher(reader, node, &join(path, "match")));
-    let flag = name(reader, &mut fields, "flag", "name the flag that decides");
-    let legacy = name(reader, &mut fields, "legacy", "name the origin of the legacy arm");
-    let new = name(reader, &mut fields, "new", "name the origin of the new arm");
+    let flag = reference(reader, &mut fields, names, "flag", "name the flag that decides");
+    let legacy = reference(reader, &mut fields, names, "legacy", "name the origin of the legacy arm");
+    let new = reference(reader, &mut fields, names, "new", "name the origin of the new arm");
     let identity = match fields.optional("identity") {
         None => default_sources(),
         Some(node) => {
@@ -97,6 +98,24 @@ where
 {
     let path = fields.path(field);
     fields.required(reader, field, hint).and_then(|node| reader.parsed(node, &path, hint))
+}
+
+/// A name that must be defined elsewhere in the file: a flag under `flag`, an origin under anything else.
+fn reference<T: std::str::FromStr + AsRef<str>>(
+    reader: &mut Reader,
+    fields: &mut Fields<'_>,
+    names: Names<'_>,
+    field: &'static str,
+    hint: &str,
+) -> Option<T>
+where
+    T::Err: std::fmt::Display,
+{
+    let name: T = name(reader, fields, field, hint)?;
+    let place = fields.optional(field).map(|node| (node.line, node.column)).unwrap_or_default();
+    let what = if field == "flag" { "flag" } else { "origin" };
+    names.must_have(reader, what, name.as_ref(), place, &fields.path(field));
+    Some(name)
 }
 
 fn matcher(reader: &mut Reader, node: &Node, path: &str) -> Option<Matcher> {

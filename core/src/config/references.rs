@@ -1,0 +1,35 @@
+//! Holds the names that one part of a file uses against those that another part defines.
+
+use super::{
+    node::Entry,
+    reader::{Reader, nearest},
+};
+
+/// What a file defines, as written: also what could not be read is there to be referred to.
+#[derive(Clone, Copy)]
+pub(super) struct Names<'n> {
+    pub(super) flags: &'n [Entry],
+    pub(super) origins: &'n [Entry],
+}
+
+impl Names<'_> {
+    /// Reports a name that the file does not define. `what` is `flag` or `origin`.
+    pub(super) fn must_have(
+        self,
+        reader: &mut Reader,
+        what: &str,
+        name: &str,
+        at: (usize, usize),
+        path: &str,
+    ) {
+        let entries = if what == "flag" { self.flags } else { self.origins };
+        if entries.iter().any(|entry| entry.key == name) {
+            return;
+        }
+        let hint = match nearest(name, entries.iter().map(|entry| entry.key.as_str())) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("add {name} to the {what}s of this file, or name one that is there"),
+        };
+        reader.report_at(at, path, format!("there is no {what} {name:?}"), hint);
+    }
+}

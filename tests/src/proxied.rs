@@ -1,0 +1,48 @@
+//! The Worker between a test and two origins, with one flag that sends everybody to the new one.
+
+use crate::{
+    kv_server::KvServer,
+    workerd::{Worker, Workerd},
+};
+use cutover_core::{config::Config, snapshot::Revision};
+
+/// A running Worker with a store that holds one route for everything below `/`.
+pub struct Proxied {
+    /// The runtime.
+    pub workerd: Workerd,
+    /// The store.
+    pub kv: KvServer,
+}
+
+impl Proxied {
+    /// Starts the Worker between these origins. Decision headers are on.
+    pub async fn start(legacy: &str, new: &str, timeout_ms: u32) -> Self {
+        Self::with(legacy, new, timeout_ms, "arm,reason,revision").await
+    }
+
+    /// Starts the Worker with these decision headers.
+    pub async fn with(legacy: &str, new: &str, timeout_ms: u32, headers: &str) -> Self {
+        let yaml = format!(
+            r#"
+feature_flags:
+  everything: {{ enabled: true, rollout_percentage: 100 }}
+origins:
+  old: {{ url: "{legacy}", timeout_ms: {timeout_ms} }}
+  new: {{ url: "{new}", timeout_ms: {timeout_ms} }}
+routes:
+  - {{ id: all, match: {{ path: "/{{*rest}}" }}, flag: everything, legacy: old, new: new }}
+"#
+        );
+        let config = Config::from_yaml(&yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let kv = KvServer::start().await;
+        kv.put("snapshot", config.snapshot(Revision(1), None).encode().expect("a snapshot is JSON"));
+        let worker =
+            Worker::edge("edge", kv.port()).with("LEGACY_ORIGIN", legacy).with("DECISION_HEADERS", headers);
+        Self { workerd: Workerd::start(&[worker]), kv }
+    }
+
+    /// The port of the Worker.
+    pub fn port(&self) -> u16 {
+        self.workerd.port("edge")
+    }
+}
