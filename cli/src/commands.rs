@@ -271,9 +271,22 @@ fn audit(answer: &Value) {
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
-        .map(|record| pick(record, &["revision", "at", "actor", "action", "objects", "reason"]))
+        .map(|record| {
+            let mut row = pick(record, &["revision", "at", "actor", "action", "reason"]);
+            row.insert(4, shortened(record.get("objects").and_then(Value::as_array).map_or(&[], Vec::as_slice)));
+            row
+        })
         .collect();
     output::table(&["REVISION", "AT", "BY", "ACTION", "OBJECTS", "REASON"], &rows);
+}
+
+/// The first few of many: a configuration file touches more objects than a line holds.
+fn shortened(objects: &[Value]) -> String {
+    let names: Vec<_> = objects.iter().take(2).map(cell).collect();
+    match objects.len().saturating_sub(names.len()) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
 }
 
 fn explain_path(

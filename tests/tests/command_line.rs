@@ -1,0 +1,116 @@
+//! `cutover`, as an operator and as a script use it.
+
+use cutover_tests::{
+    paths,
+    stack::{Options, ROOT_TOKEN, Stack},
+};
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+struct Done {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+async fn cutover(stack: &Stack, arguments: &[&str], input: &str) -> Done {
+    let mut command = Command::new(paths::root().join("target/debug/cutover"));
+    command
+        .args(arguments)
+        .env("CUTOVER_URL", stack.lambda.url("management"))
+        .env("CUTOVER_TOKEN", ROOT_TOKEN)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let input = input.to_owned();
+    // The command waits for servers that run in this process.
+    tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().expect("cutover is built; run `cargo build -p cutover`");
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        Done {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_works_through_a_migration() {
+    let stack = Stack::start(Options::default()).await;
+    let run = async |arguments: &[&str]| {
+        let done = cutover(&stack, arguments, "").await;
+        assert_eq!(done.code, 0, "{arguments:?}: {}{}", done.out, done.err);
+        assert_eq!(done.err, "", "{arguments:?}");
+        done.out
+    };
+    let file = stack.state().join("cutover.yaml");
+    std::fs::write(&file, stack.dev_configuration()).unwrap();
+    let file = file.to_str().unwrap();
+    assert!(
+        run(&["apply", "-f", file, "--dry-run"])
+            .await
+            .contains("10 objects would change; nothing was written")
+    );
+    assert!(run(&["apply", "-f", file]).await.contains("10 objects changed; revision 1, published"));
+    assert!(run(&["apply", "-f", file]).await.contains("no change; the configuration is at revision 1"));
+
+    let exported = run(&["export"]).await;
+    let again = cutover(&stack, &["apply", "-f", "-", "--dry-run"], &exported).await;
+    assert_eq!((again.code, again.out.as_str()), (0, "no change; the configuration is at revision 1\n"));
+
+    assert!(run(&["rollout", "graphql_reviews_read", "50"]).await.contains("done; revision 2, published"));
+    assert!(
+        run(&["disable", "graphql_reviews_read", "--reason", "looking closer"]).await.contains("no  50.0")
+    );
+    assert!(run(&["enable", "graphql_reviews_read"]).await.contains("yes  50.0"));
+    assert!(run(&["list"]).await.lines().count() == 4);
+    assert!(run(&["get", "graphql_reviews_read"]).await.contains("rollout_percentage"));
+    let explained = run(&["explain", "graphql_reviews_read", "--user", "u1", "--with", "header:x-a=1"]).await;
+    assert!(explained.contains("bucket 425861 of 1000000 is inside the rollout of 50%"), "{explained}");
+    assert!(run(&["status"]).await.contains("in_progress"));
+    let audit = run(&["audit", "--flag", "graphql_reviews_read", "--limit", "2"]).await;
+    assert!(audit.contains("flag.enable") && audit.contains("looking closer"), "{audit}");
+    run(&["emergency-rollback", "errors on checkout", "--flag", "graphql_reviews_read"]).await;
+    assert!(run(&["status"]).await.contains("errors on checkout"));
+    run(&["emergency-clear", "fixed"]).await;
+
+    let json: serde_json::Value = serde_json::from_str(&run(&["list", "--json"]).await).unwrap();
+    assert_eq!(json["flags"].as_array().unwrap().len(), 3);
+    assert!(run(&["completions", "bash"]).await.contains("emergency-rollback"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_can_tell_failures_apart() {
+    let stack = Stack::start(Options::default()).await;
+    let mistaken = stack.state().join("mistaken.yaml");
+    std::fs::write(&mistaken, "feature_flags:\n  a: { enabled: maybe }\norigin: {}\n").unwrap();
+    let mistaken = mistaken.to_str().unwrap();
+    let cases: [(&[&str], i32, &str); 9] = [
+        (&["frobnicate"], 2, "unrecognized subcommand"),
+        (&["rollout", "x", "much"], 2, "invalid value"),
+        (&["explain", "x", "--with", "nonsense"], 2, "NAME=VALUE"),
+        (&["apply", "-f", mistaken], 3, ":2:17: feature_flags.a.enabled: expected true or false"),
+        (&["apply", "-f", mistaken], 3, "error: 2 mistakes in"),
+        (&["rollout", "x", "101"], 3, "not between 0 and 100"),
+        (&["list", "--token", "wrong"], 4, "not known, or was revoked"),
+        (&["get", "nope"], 5, "there is no flag \"nope\""),
+        (&["emergency-clear", "why not"], 6, "no emergency is in force"),
+    ];
+    for (arguments, code, text) in cases {
+        let done = cutover(&stack, arguments, "").await;
+        assert_eq!(done.code, code, "{arguments:?}: {}", done.err);
+        assert!(done.err.contains(text), "{arguments:?}: {}", done.err);
+        assert_eq!(done.out, "", "{arguments:?}: standard output is for data");
+    }
+    let gone = cutover(&stack, &["list", "--url", "http://127.0.0.1:1"], "").await;
+    assert_eq!(gone.code, 7);
+    assert!(gone.err.contains("could not be reached"), "{}", gone.err);
+    let unreadable = cutover(&stack, &["apply", "-f", "nowhere.yaml"], "").await;
+    assert_eq!(unreadable.code, 1);
+}
