@@ -273,7 +273,10 @@ fn audit(answer: &Value) {
         .flatten()
         .map(|record| {
             let mut row = pick(record, &["revision", "at", "actor", "action", "reason"]);
-            row.insert(4, shortened(record.get("objects").and_then(Value::as_array).map_or(&[], Vec::as_slice)));
+            row.insert(
+                4,
+                shortened(record.get("objects").and_then(Value::as_array).map_or(&[], Vec::as_slice)),
+            );
             row
         })
         .collect();
