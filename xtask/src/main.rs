@@ -82,7 +82,7 @@ fn test(arguments: &[&str]) -> Result<(), Failure> {
 fn bench_edge(arguments: &[&str]) -> Result<(), Failure> {
     tools::for_the_worker()?;
     edge::build()?;
-    let mut all = vec!["run", "--release", "-p", "cutover-tests", "--bin", "bench-edge", "--"];
+    let mut all = vec!["run", "-p", "cutover-tests", "--bin", "bench-edge", "--"];
     all.extend(arguments);
     cargo(&all)
 }

@@ -17,6 +17,9 @@ async fn main() {
     row("hand-written flag proxy / bare pass-through", report.js_flag_proxy_to_passthrough);
     row("Cutover with decision headers / bare pass-through", report.with_headers_to_passthrough);
     row("Cutover with 10 000 flags / with 10", report.ratio_10000_to_10_flags);
+    println!("{:<52} {:>7} {:>7} {:>7}", "processor time per request, ratio", "median", "min", "max");
+    row("Cutover / bare pass-through", report.cpu_to_passthrough);
+    row("Cutover with 10 000 flags / with 10", report.cpu_10000_to_10_flags);
     println!("snapshot of 1 000 flags, read + checked + compiled: {:.2} ms", report.snapshot_1000_flags_ms);
     let reads = &report.kv_reads;
     println!("KV reads: {} of {} allowed, under {} requests", reads.reads, reads.allowed, reads.requests);
