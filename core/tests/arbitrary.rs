@@ -1,4 +1,5 @@
 //! Whatever a snapshot or a request holds, nothing panics, and what compiles decides.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use cutover_core::{
     Facts, Flag, Origin, PartsPerMillion, Reason, Route, Ruleset, Snapshot, Timestamp,

@@ -1,4 +1,5 @@
 //! Bucketing v1 is a promise to everybody who ports it: the golden vectors, and the properties it is chosen for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use cutover_core::{
     PartsPerMillion,

@@ -1,4 +1,5 @@
 //! The configuration file: the established shape loads, and every mistake is reported at once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use cutover_core::{
     config::{Action, Config, diff},
