@@ -180,7 +180,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
                 fields.insert("flags".to_owned(), json!(flags));
             }
             let answer = client.send_json(Method::POST, "/emergency/rollback", &body)?;
-            show(format, &answer, || println!("everything named goes to legacy{}", revision(&answer)));
+            // The answer tells the whole emergency: an earlier one may hold more flags than were named now.
+            let held = answer.pointer("/emergency/flags").map_or_else(|| "all flags".to_owned(), cell);
+            show(format, &answer, || println!("{held}: everybody goes to legacy{}", revision(&answer)));
         }
         Command::EmergencyClear { why } => {
             let body = json!({ "reason": why });

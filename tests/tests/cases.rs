@@ -296,7 +296,7 @@ async fn windows_begin_and_end_to_the_millisecond() {
     let stack = started().await;
     let management = stack.management();
     let now = || i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
-    let start = cutover_core::Timestamp::from_millis(now() + 2_500);
+    let start = cutover_core::Timestamp::from_millis(now() + 4_000);
     let end = cutover_core::Timestamp::from_millis(start.millis() + 400);
     let flag = when(json!([{ "type": "time_window", "start": start, "end": end }]));
     let cases = [case("window", flag, Some("u"), &[], NEW)];
