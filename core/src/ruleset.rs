@@ -169,6 +169,27 @@ impl Ruleset {
         &self.inputs
     }
 
+    /// The header whose presence makes the cookies of a request irrelevant: every route asks it first for the user,
+    /// and no condition looks at a cookie. Reading cookies costs the edge, and most requests bring the header.
+    pub fn cookies_unless(&self) -> Option<&str> {
+        let mut first: Option<&str> = None;
+        for route in &self.routes {
+            let Some(Source::Header(name)) = route.identity.first() else { return None };
+            let conditions = self.flag_at(route.flag).map(CompiledFlag::conditions).unwrap_or_default();
+            let looks_at_cookies = conditions
+                .iter()
+                .any(|condition| matches!(condition, CompiledCondition::Attribute(Attribute::Cookie(_), _)))
+                || conditions.iter().any(|condition| {
+                    matches!(condition, CompiledCondition::Attribute(Attribute::Header(name), _) if **name == *"cookie")
+                });
+            if looks_at_cookies || first.is_some_and(|first| *first != **name) {
+                return None;
+            }
+            first = Some(name);
+        }
+        first
+    }
+
     /// The route of a request.
     pub fn route(&self, method: &str, path: &str) -> Option<&CompiledRoute> {
         self.table.find(method, path).and_then(|at| self.routes.get(at))

@@ -36,7 +36,7 @@ const MAX_KEPT_BODY = 65536;
 
 const ABSENT = "\0";
 
-let table = { generation: -1, revision: 0, inputs: [], origins: [], headers: 0, reasons: [] };
+let table = { generation: -1, revision: 0, inputs: [], cookies_unless: null, origins: [], headers: 0, reasons: [] };
 
 // Outcomes wait here and cross into WebAssembly in one call: bit 31 arm, 20 to 30 status, 0 to 19 milliseconds.
 const outcomes = new Uint32Array(512);
@@ -53,20 +53,32 @@ function drain() {
   waiting = 0;
 }
 
-function read(request, input) {
+function read(request, headers, input) {
   switch (input) {
     case ":country":
       return request.cf?.country ?? ABSENT;
     case ":ip":
-      return request.headers.get("cf-connecting-ip") ?? ABSENT;
+      return headers.get("cf-connecting-ip") ?? ABSENT;
     default:
-      return request.headers.get(input) ?? ABSENT;
+      return headers.get(input) ?? ABSENT;
   }
 }
 
 function pack(request, inputs) {
   let packed = request.method + "\n" + request.url;
-  for (let at = 0; at < inputs.length; at++) packed += "\n" + read(request, inputs[at]);
+  if (inputs.length === 0) return packed;
+  const headers = request.headers;
+  // Where this header is there, the rules say that nobody will look at a cookie.
+  const unless = table.cookies_unless;
+  const user = unless === null ? null : headers.get(unless);
+  for (let at = 0; at < inputs.length; at++) {
+    const input = inputs[at];
+    if (user !== null && user !== "") {
+      packed += "\n" + (input === unless ? user : input === "cookie" ? ABSENT : read(request, headers, input));
+    } else {
+      packed += "\n" + read(request, headers, input);
+    }
+  }
   return packed;
 }
 

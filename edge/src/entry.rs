@@ -115,6 +115,7 @@ pub fn table() -> String {
             "generation": isolate.generation(),
             "revision": rules.as_deref().map_or(0, |rules| rules.revision().0),
             "inputs": isolate.inputs_up_front().iter().map(input_name).collect::<Vec<_>>(),
+            "cookies_unless": rules.as_deref().and_then(|rules| rules.cookies_unless()),
             "origins": origins,
             "headers": isolate.settings().headers.bits(),
             "reasons": Reason::ALL.map(Reason::as_str),

@@ -158,6 +158,42 @@ fn many_inputs_are_only_read_for_the_routes_that_need_them() {
 }
 
 #[test]
+fn cookies_are_only_skipped_where_nobody_looks_at_them() {
+    let unless = |change: &dyn Fn(&mut Snapshot)| {
+        let mut snapshot = snapshot(1, 100.0, 1);
+        change(&mut snapshot);
+        Ruleset::compile(&snapshot).unwrap().cookies_unless().map(str::to_owned)
+    };
+    let condition = |name: &str| Condition::Attribute {
+        name: name.parse().unwrap(),
+        op: Operator::Equals,
+        values: vec!["1".to_owned()],
+    };
+    assert_eq!(unless(&|_| ()).as_deref(), Some("x-user-id"));
+    assert_eq!(unless(&|s| s.routes.clear()), None);
+    for sources in [["cookie:uid", "header:x-user-id"], ["anonymous", "header:x-user-id"]] {
+        let identity: Vec<_> = sources.iter().map(|text| text.parse().unwrap()).collect();
+        assert_eq!(unless(&|s| s.routes[0].identity = identity.clone()), None, "{sources:?}");
+    }
+    for name in ["cookie:plan", "header:cookie"] {
+        let looks = |s: &mut Snapshot| {
+            for flag in s.flags.values_mut() {
+                flag.conditions.push(condition(name));
+            }
+        };
+        assert_eq!(unless(&looks), None, "{name}");
+    }
+    let other_header = |s: &mut Snapshot| {
+        let mut route = s.routes[0].clone();
+        route.id = "other".parse().unwrap();
+        route.matcher.path = "/other".to_owned();
+        route.identity = vec!["header:x-account".parse().unwrap()];
+        s.routes.push(route);
+    };
+    assert_eq!(unless(&other_header), None);
+}
+
+#[test]
 fn outcomes_are_counted_per_arm() {
     let mut counts = Counts::default();
     let outcome = |new: u32, status: u32, ms: u32| new << 31 | status << 20 | ms;

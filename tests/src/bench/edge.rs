@@ -21,6 +21,10 @@ use std::{
 const CONNECTIONS: usize = 16;
 const USERS: u64 = 100_000;
 
+/// The Workers that are measured, in the order that results are indexed by.
+const NAMES: [&str; 7] =
+    ["passthrough", "edge", "flag-proxy", "edge-headers", "edge-10000", "stage-read", "stage-limit"];
+
 /// The spread of a ratio over the rounds of a run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Spread {
@@ -50,6 +54,10 @@ pub struct Report {
     pub js_flag_proxy_to_passthrough: Spread,
     /// Throughput of our Worker with decision headers on over that of the bare pass-through.
     pub with_headers_to_passthrough: Spread,
+    /// Where our share goes: the pass-through that also reads the facts, over the bare one.
+    pub stage_read_to_passthrough: Spread,
+    /// And that also waits no longer than the time-out, and counts.
+    pub stage_limit_to_passthrough: Spread,
     /// Processor time per request of our Worker over that of the bare pass-through: the same question, less moved
     /// by what else the machine does.
     pub cpu_to_passthrough: Spread,
@@ -94,21 +102,22 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
         Worker::javascript("flag-proxy", &paths::root().join("tests/bench/flag_proxy.js"))
             .with("ORIGIN", &url)
             .with("NEW", &url),
+        stage("stage-read", "read", &url),
+        stage("stage-limit", "limit", &url),
     ]);
-    let names = ["passthrough", "edge", "flag-proxy", "edge-headers", "edge-10000"];
-    for name in names {
+    for name in NAMES {
         load::run(workerd.port(name), CONNECTIONS, Duration::from_secs_f64(1.0), USERS).await;
     }
-    let mut rates: Vec<[f64; 5]> = Vec::new();
-    let mut costs: Vec<[f64; 5]> = Vec::new();
+    let mut rates: Vec<[f64; NAMES.len()]> = Vec::new();
+    let mut costs: Vec<[f64; NAMES.len()]> = Vec::new();
     for round in 0..rounds {
-        let (mut rate, mut cost) = ([0.0; 5], [0.0; 5]);
-        for step in 0..names.len() {
+        let (mut rate, mut cost) = ([0.0; NAMES.len()], [0.0; NAMES.len()]);
+        for step in 0..NAMES.len() {
             // Each round begins elsewhere, so that no Worker always follows the same other one.
-            let at = (step + round) % names.len();
+            let at = (step + round) % NAMES.len();
             let (before, started) = (processor_seconds(workerd.id()), Instant::now());
             let duration = Duration::from_secs_f64(seconds);
-            rate[at] = load::run(workerd.port(names[at]), CONNECTIONS, duration, USERS).await;
+            rate[at] = load::run(workerd.port(NAMES[at]), CONNECTIONS, duration, USERS).await;
             let requests = rate[at] * started.elapsed().as_secs_f64();
             cost[at] = (processor_seconds(workerd.id()) - before) / requests;
         }
@@ -127,6 +136,8 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     let ratio = |a: usize, b: usize| Spread::of(rates.iter().map(|rate| rate[a] / rate[b]).collect());
     let cost = |a: usize, b: usize| Spread::of(costs.iter().map(|cost| cost[a] / cost[b]).collect());
     let report = Report {
+        stage_read_to_passthrough: ratio(5, 0),
+        stage_limit_to_passthrough: ratio(6, 0),
         cpu_to_passthrough: cost(1, 0),
         cpu_10000_to_10_flags: cost(4, 1),
         ratio_to_passthrough: ratio(1, 0),
@@ -143,6 +154,12 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     let json = serde_json::to_string_pretty(&report).expect("a report is JSON");
     std::fs::write(paths::target("bench").join("edge.json"), json).expect("the report is written");
     report
+}
+
+fn stage<'n>(name: &'n str, stage: &str, origin: &str) -> Worker<'n> {
+    Worker::javascript(name, &paths::root().join("tests/bench/stages.js"))
+        .with("ORIGIN", origin)
+        .with("STAGE", stage)
 }
 
 async fn store(snapshot: &Snapshot) -> KvServer {

@@ -17,6 +17,8 @@ async fn main() {
     row("hand-written flag proxy / bare pass-through", report.js_flag_proxy_to_passthrough);
     row("Cutover with decision headers / bare pass-through", report.with_headers_to_passthrough);
     row("Cutover with 10 000 flags / with 10", report.ratio_10000_to_10_flags);
+    row("  stage: reads the facts / bare pass-through", report.stage_read_to_passthrough);
+    row("  stage: and limits the time, counts / bare pass-through", report.stage_limit_to_passthrough);
     println!("{:<52} {:>7} {:>7} {:>7}", "processor time per request, ratio", "median", "min", "max");
     row("Cutover / bare pass-through", report.cpu_to_passthrough);
     row("Cutover with 10 000 flags / with 10", report.cpu_10000_to_10_flags);
