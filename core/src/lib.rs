@@ -5,7 +5,10 @@
 //! management functions, in the command line and in the tests, so that an answer given in one place is the
 //! answer everywhere.
 
+pub mod batch;
 pub mod bucket;
+#[cfg(feature = "config")]
+pub mod canary;
 pub mod condition;
 #[cfg(feature = "config")]
 pub mod config;
@@ -14,6 +17,7 @@ pub mod emergency;
 pub mod experiment;
 pub mod facts;
 pub mod flag;
+pub mod histogram;
 pub mod identity;
 pub mod names;
 pub mod origin;
@@ -22,6 +26,7 @@ pub mod rate;
 pub mod route;
 pub mod ruleset;
 pub mod snapshot;
+pub mod statistics;
 pub mod timestamp;
 
 pub use bucket::{Bucket, Purpose};
@@ -29,7 +34,7 @@ pub use decide::{Arm, Decision, Reason, decide, decide_flag};
 pub use emergency::Emergency;
 pub use facts::Facts;
 pub use flag::Flag;
-pub use names::{ExperimentName, FlagName, OriginName, RouteId};
+pub use names::{ExperimentName, FlagName, OriginName, RouteId, RunId};
 pub use origin::Origin;
 pub use rate::PartsPerMillion;
 pub use route::Route;

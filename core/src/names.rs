@@ -106,6 +106,11 @@ name!(
     ExperimentName
 );
 
+name!(
+    /// The identifier of a run of a canary.
+    RunId
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 //! whatever changes the meaning of a field raises the schema number, which older readers refuse.
 
 use crate::{
+    batch::CanaryLabel,
     emergency::Emergency,
     experiment::Experiment,
     flag::Flag,
@@ -59,6 +60,9 @@ pub struct Snapshot {
     /// The experiments.
     #[serde(default)]
     pub experiments: BTreeMap<ExperimentName, Experiment>,
+    /// Where the runs of canaries stand, as labels of what is counted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub canaries: BTreeMap<FlagName, CanaryLabel>,
 }
 
 /// Why a text is not a snapshot that can be used.

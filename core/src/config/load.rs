@@ -1,7 +1,7 @@
 //! Reads a whole configuration, and checks how its parts refer to each other.
 
 use super::{
-    Config, flag,
+    Config, canary, flag,
     node::{Entry, Node},
     reader::{Problem, Reader, join},
     references::Names,
@@ -10,7 +10,6 @@ use super::{
 use crate::{
     experiment::{Experiment, Variant},
     names::{ExperimentName, FlagName},
-    plan::{CanaryPlan, Criteria},
     rate::PartsPerMillion,
     route::{Route, RouteTable},
 };
@@ -47,7 +46,7 @@ fn read(reader: &mut Reader, node: &Node) -> Option<Config> {
     let canary_entries = reader.named(canary_nodes, "canary_deployments", "write one entry per flag");
     let canary_deployments = map(reader, canary_entries, "canary_deployments", |reader, entry, path| {
         names.must_have(reader, "flag", &entry.key, (entry.line, entry.column), path);
-        canary(reader, &entry.node, path)
+        canary::read(reader, &entry.node, path)
     });
     let experiment_entries = reader.named(experiment_nodes, "ab_tests", "write one entry per experiment");
     let ab_tests = map(reader, experiment_entries, "ab_tests", |reader, entry, path| {
@@ -78,75 +77,6 @@ where
             Some((key?, value?))
         })
         .collect()
-}
-
-fn canary(reader: &mut Reader, node: &Node, path: &str) -> Option<CanaryPlan> {
-    let mut fields =
-        reader.fields(node, path, "write initial_percentage, promotion_steps and the criteria")?;
-    let percent_hint = "write a percentage, such as 1.0";
-    let initial = fields
-        .required(reader, "initial_percentage", percent_hint)
-        .and_then(|node| reader.percentage(node, &join(path, "initial_percentage")));
-    let steps_path = join(path, "promotion_steps");
-    let steps_node = fields.required(reader, "promotion_steps", "write a list such as [1, 5, 25, 100]");
-    let steps: Vec<PartsPerMillion> = reader
-        .list(steps_node, &steps_path, "write a list such as [1, 5, 25, 100]")
-        .iter()
-        .enumerate()
-        .filter_map(|(at, node)| reader.percentage(node, &format!("{steps_path}[{at}]")))
-        .collect();
-    if let Some(node) = steps_node {
-        let ascending = steps.iter().zip(steps.iter().skip(1)).all(|(low, high)| low < high);
-        if steps.is_empty()
-            || !ascending
-            || steps.first().is_some_and(|first| *first == PartsPerMillion::ZERO)
-        {
-            let hint = "write percentages above 0, each larger than the one before, such as [1, 5, 25, 100]";
-            reader.report(node, &steps_path, "the steps do not climb", hint);
-        }
-    }
-    let minutes = fields
-        .required(reader, "step_duration_minutes", "write how many minutes a step lasts, such as 60")
-        .and_then(|node| {
-            reader.number_within(node, &join(path, "step_duration_minutes"), (0.01, 43_200.0), "minutes")
-        });
-    let mut criteria = |name| {
-        fields
-            .required(reader, name, "write { max_error_rate: 0.05, max_response_time_p95: 500 }")
-            .and_then(|node| criteria(reader, node, &join(path, name)).map(|limits| (node, limits)))
-    };
-    let (success, rollback) = (criteria("success_criteria"), criteria("rollback_criteria"));
-    fields.finish(reader);
-    if let (Some((_, success)), Some((node, rollback))) = (&success, &rollback)
-        && (rollback.max_error_rate < success.max_error_rate
-            || rollback.max_response_time_p95 < success.max_response_time_p95)
-    {
-        let hint = "make every rollback limit at least as large as the success limit beside it";
-        let message = "a canary could be rolled back while it succeeds";
-        reader.report(node, &join(path, "rollback_criteria"), message, hint);
-    }
-    Some(CanaryPlan {
-        initial_percentage: initial?,
-        promotion_steps: steps,
-        step_duration_minutes: minutes?,
-        success_criteria: success?.1,
-        rollback_criteria: rollback?.1,
-    })
-}
-
-fn criteria(reader: &mut Reader, node: &Node, path: &str) -> Option<Criteria> {
-    let mut fields =
-        reader.fields(node, path, "write { max_error_rate: 0.05, max_response_time_p95: 500 }")?;
-    let rate = fields
-        .required(reader, "max_error_rate", "write the share of requests that may fail, such as 0.05")
-        .and_then(|node| reader.number_within(node, &join(path, "max_error_rate"), (0.0, 1.0), "share"));
-    let p95 = fields.required(reader, "max_response_time_p95", "write milliseconds, such as 500").and_then(
-        |node| {
-            reader.number_within(node, &join(path, "max_response_time_p95"), (1.0, 600_000.0), "milliseconds")
-        },
-    );
-    fields.finish(reader);
-    Some(Criteria { max_error_rate: rate?, max_response_time_p95: p95? })
 }
 
 fn experiment(reader: &mut Reader, node: &Node, path: &str) -> Option<Experiment> {

@@ -1,5 +1,6 @@
 //! The configuration: the unit that people keep in git, read from YAML or JSON with every mistake at once.
 
+mod canary;
 mod diff;
 mod flag;
 mod load;
@@ -73,6 +74,7 @@ impl Config {
             origins: self.origins,
             routes: self.routes,
             experiments: self.ab_tests,
+            canaries: BTreeMap::new(),
         }
     }
 

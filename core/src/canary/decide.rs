@@ -1,0 +1,220 @@
+//! The one step that a tick makes. The order in which things are looked at is the contract: what takes the canary
+//! back is looked at before every hold, timer and approval.
+
+use super::{
+    evidence::Evidence,
+    freeze::is_frozen,
+    run::{Run, RunState},
+    verdict::Verdict,
+};
+use crate::{
+    plan::{CanaryPlan, OnNoData},
+    timestamp::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// What a tick does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Nothing.
+    Hold,
+    /// One step up, or into the watch after the last one.
+    Advance,
+    /// The run has arrived.
+    Complete,
+    /// Everybody back to legacy.
+    RollBack,
+    /// Nothing more until a person says so.
+    Pause,
+    /// A new run begins, because the plan is another one.
+    Restart,
+}
+
+/// Why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "`says` is the documentation")]
+pub enum Reason {
+    Ended,
+    Emergency,
+    Breach,
+    PlanChanged,
+    FlagDisabled,
+    Paused,
+    SharedIncident,
+    SampleRatioMismatch,
+    NoData,
+    CanaryStarved,
+    Freeze,
+    StepTime,
+    NotProven,
+    Approval,
+    Proven,
+    Baking,
+    Baked,
+}
+
+impl Reason {
+    /// What it says, for people.
+    pub fn says(self) -> &'static str {
+        match self {
+            Self::Ended => "the run is over",
+            Self::Emergency => "an emergency holds the flag on legacy",
+            Self::Breach => "a rollback criterion is exceeded",
+            Self::PlanChanged => "the plan was changed",
+            Self::FlagDisabled => "the flag is disabled; enable it to go on",
+            Self::Paused => "a person has to resume the run",
+            Self::SharedIncident => "both backends are beyond a limit alike, so it is not the new one's doing",
+            Self::SampleRatioMismatch => "users are not split between the backends as configured",
+            Self::NoData => "neither backend is asked for anything",
+            Self::CanaryStarved => "legacy is asked for things and the new backend for nothing",
+            Self::Freeze => "a freeze window is open",
+            Self::StepTime => "the step has not lasted long enough",
+            Self::NotProven => "the success criteria are not proven yet",
+            Self::Approval => "the next step needs a person's approval",
+            Self::Proven => "the success criteria are proven",
+            Self::Baking => "the last step is being watched",
+            Self::Baked => "the watch after the last step is over",
+        }
+    }
+}
+
+/// What else there is to know at a tick.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// An emergency covers the flag.
+    pub emergency: bool,
+    /// The flag is enabled.
+    pub enabled: bool,
+    /// The plan as it is configured now; `None` where it was removed.
+    pub plan: Option<CanaryPlan>,
+}
+
+/// What a tick decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What is done.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// What the evidence said.
+    pub verdict: Verdict,
+    /// When the reason for waiting ends by itself, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+}
+
+/// A share of the deadline after which a step without requests is called that.
+const QUIET_SHARE: f64 = 0.25;
+
+/// Decides one tick.
+pub fn decide(run: &Run, evidence: &Evidence, around: &Circumstances, now: Timestamp) -> Decision {
+    let verdict = Verdict::of(run, evidence);
+    let (action, reason, not_before) = choose(run, evidence, around, &verdict, now);
+    Decision { action, reason, verdict, not_before }
+}
+
+fn choose(
+    run: &Run,
+    evidence: &Evidence,
+    around: &Circumstances,
+    verdict: &Verdict,
+    now: Timestamp,
+) -> (Action, Reason, Option<Timestamp>) {
+    let hold = |reason| (Action::Hold, reason, None);
+    let paused = run.state == RunState::Paused;
+    if !run.state.is_active() {
+        return hold(Reason::Ended);
+    }
+    if around.emergency {
+        // Everybody is on legacy already. After it, a person says whether the canary goes on.
+        return if paused { hold(Reason::Emergency) } else { (Action::Pause, Reason::Emergency, None) };
+    }
+    if verdict.breach.is_some() {
+        return (Action::RollBack, Reason::Breach, None);
+    }
+    if around.plan.as_ref() != Some(&run.plan) {
+        let restarts = around.plan.as_ref().and_then(|plan| run.under(plan, run.id.clone(), now)).is_some();
+        return match (restarts, paused) {
+            (true, _) => (Action::Restart, Reason::PlanChanged, None),
+            (false, false) => (Action::Pause, Reason::PlanChanged, None),
+            (false, true) => hold(Reason::PlanChanged),
+        };
+    }
+    if !around.enabled {
+        return hold(Reason::FlagDisabled);
+    }
+    if paused {
+        return hold(Reason::Paused);
+    }
+    if verdict.shared_incident {
+        return hold(Reason::SharedIncident);
+    }
+    if verdict.ratio_mismatch {
+        return hold(Reason::SampleRatioMismatch);
+    }
+    if let Some(quiet) = without_data(run, evidence, now) {
+        return quiet;
+    }
+    choose_time(run, verdict, now)
+}
+
+fn minutes(count: f64) -> i64 {
+    (count * 60_000.0) as i64
+}
+
+fn without_data(
+    run: &Run,
+    evidence: &Evidence,
+    now: Timestamp,
+) -> Option<(Action, Reason, Option<Timestamp>)> {
+    let begun = run.step_started_at.millis();
+    let last = |seen: Option<i64>| seen.unwrap_or(begun).max(begun);
+    let quiet = now.millis() - last(evidence.last_new);
+    let deadline = minutes(run.plan.options.deadline_minutes);
+    if quiet < minutes(run.plan.options.deadline_minutes * QUIET_SHARE) {
+        return None;
+    }
+    let legacy_is_asked = last(evidence.last_legacy) > last(evidence.last_new);
+    let reason = if legacy_is_asked { Reason::CanaryStarved } else { Reason::NoData };
+    if quiet < deadline {
+        return Some((Action::Hold, reason, None));
+    }
+    let action = match run.plan.options.on_no_data {
+        OnNoData::Pause => Action::Pause,
+        OnNoData::Rollback => Action::RollBack,
+    };
+    Some((action, reason, None))
+}
+
+fn choose_time(run: &Run, verdict: &Verdict, now: Timestamp) -> (Action, Reason, Option<Timestamp>) {
+    let options = &run.plan.options;
+    let after = |count: f64| Timestamp::from_millis(run.step_started_at.millis().saturating_add(minutes(count)));
+    if run.is_past_last_step() {
+        let until = after(options.bake_minutes);
+        return if now < until {
+            (Action::Hold, Reason::Baking, Some(until))
+        } else {
+            (Action::Complete, Reason::Baked, None)
+        };
+    }
+    let thawed = run.thawed_until.is_some_and(|until| now < until);
+    if !thawed && is_frozen(&options.freeze_windows, now) {
+        return (Action::Hold, Reason::Freeze, None);
+    }
+    let until = after(run.plan.step_duration_minutes);
+    if now < until {
+        return (Action::Hold, Reason::StepTime, Some(until));
+    }
+    if !verdict.proven {
+        return (Action::Hold, Reason::NotProven, None);
+    }
+    let next = run.step + 1;
+    let steps = run.plan.steps();
+    let share = usize::try_from(next).ok().and_then(|at| steps.get(at));
+    if share.is_some_and(|share| options.approval_before.contains(share)) && run.approved != Some(next) {
+        return (Action::Hold, Reason::Approval, None);
+    }
+    (Action::Advance, Reason::Proven, None)
+}

@@ -1,0 +1,21 @@
+//! The watch after the last step: a detector that starts anew at every window and keeps the best of all starts
+//! (an e-detector, Shin, Ramdas and Rinaldo, arXiv 2203.03532). With an alarm at `1/alpha` it sounds on average
+//! no more often than every `1/alpha` windows while the rate stays within its limit.
+
+/// Multiples of the limit that the detector bets on, with even weight.
+pub const BAKE_GRID: [f64; 6] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0];
+
+/// Beyond this the alarm has sounded long ago, and numbers stay finite.
+const CEILING: f64 = 1e12;
+
+/// Takes a window into the detector: `M <- L (M + 1)` for every bet.
+pub fn bake(states: &mut [f64; BAKE_GRID.len()], events: u64, trials: u64, limit: f64) {
+    let limit = limit.clamp(1e-6, 1.0 - 1e-6);
+    let (events, others) = (events.min(trials) as f64, trials.saturating_sub(events) as f64);
+    for (state, multiple) in states.iter_mut().zip(BAKE_GRID) {
+        // A bet stays a probability.
+        let bet = (limit * multiple).min(0.5 * (1.0 + limit));
+        let gained = events * libm::log(bet / limit) + others * (libm::log1p(-bet) - libm::log1p(-limit));
+        *state = (libm::exp(gained.min(60.0)) * (*state + 1.0)).min(CEILING);
+    }
+}
