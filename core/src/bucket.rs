@@ -4,7 +4,7 @@
 //! `bucket = (h * 1 000 000) >> 64`. Integers only, so every port agrees to the last bit; the golden vectors
 //! are in `docs/bucketing.json`.
 
-use crate::rate::PartsPerMillion;
+use crate::{batch::UNIT_SAMPLING, rate::PartsPerMillion};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// What a place is used for. The same user has independent places for different purposes.
@@ -68,6 +68,15 @@ impl UserHash {
     pub fn bucket(self) -> Bucket {
         // Below 1 000 000 because the factor is; the shift leaves at most 20 bits.
         Bucket(((u128::from(self.0) * 1_000_000) >> 64) as u32)
+    }
+
+    /// The user as an assignment unit, if it is one of those that are sampled. The low bits of the hash say so, which
+    /// have nothing to do with the place.
+    #[inline]
+    pub fn unit(self) -> Option<u32> {
+        let sampling = u64::from(UNIT_SAMPLING);
+        // The remaining bits are cut to 32 on purpose.
+        self.0.is_multiple_of(sampling).then_some((self.0 / sampling) as u32)
     }
 
     /// The number itself, for the golden vectors.

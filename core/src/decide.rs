@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Which origin answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arm {
     /// The old backend.
@@ -38,7 +38,7 @@ impl fmt::Display for Arm {
 }
 
 /// Why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[repr(u8)]
 pub enum Reason {
@@ -117,11 +117,13 @@ pub struct Verdict {
     pub bucket: Option<Bucket>,
     /// The position of the first condition that does not hold.
     pub failed_condition: Option<usize>,
+    /// The user as an assignment unit, where the bucket decided and the user is among those that are sampled.
+    pub unit: Option<u32>,
 }
 
 impl Verdict {
     fn legacy(reason: Reason) -> Self {
-        Self { arm: Arm::Legacy, reason, bucket: None, failed_condition: None }
+        Self { arm: Arm::Legacy, reason, bucket: None, failed_condition: None, unit: None }
     }
 }
 
@@ -132,6 +134,8 @@ pub struct Decision<'r> {
     pub verdict: Verdict,
     /// The route; `None` where no route is for the request.
     pub route: Option<&'r CompiledRoute>,
+    /// The route's position, in [`Ruleset::routes`].
+    pub route_position: Option<usize>,
     /// Whether the route wants an anonymous id minted, and the request to be decided again with it.
     pub wants_anonymous_id: bool,
 }
@@ -148,10 +152,11 @@ impl Decision<'_> {
 
 /// Decides a request: finds its route, the user, and asks the route's flag.
 pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Decision<'r> {
-    let Some(route) = rules.route(facts.method, facts.path) else {
+    let Some((position, route)) = rules.route_at(facts.method, facts.path) else {
         return Decision {
             verdict: Verdict::legacy(Reason::NoRoute),
             route: None,
+            route_position: None,
             wants_anonymous_id: false,
         };
     };
@@ -161,7 +166,7 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
         Identity::Absent => (None, false),
     };
     let verdict = decide_flag(rules.flag_at(route.flag), user, facts, now);
-    Decision { verdict, route: Some(route), wants_anonymous_id }
+    Decision { verdict, route: Some(route), route_position: Some(position), wants_anonymous_id }
 }
 
 /// Decides one flag for one user. The order is the contract; an unknown flag is `None`.
@@ -172,7 +177,7 @@ pub fn decide_flag(
     now: Timestamp,
 ) -> Verdict {
     let Some(flag) = flag else { return Verdict::legacy(Reason::Disabled) };
-    if flag.emergency {
+    if flag.emergency() {
         return Verdict::legacy(Reason::Emergency);
     }
     if !flag.enabled {
@@ -193,5 +198,5 @@ pub fn decide_flag(
     let Some((place, _)) = place else { return Verdict::legacy(Reason::NoKey) };
     let bucket = place.bucket();
     let arm = if bucket.is_in(flag.rollout) { Arm::New } else { Arm::Legacy };
-    Verdict { arm, bucket: Some(bucket), ..Verdict::legacy(Reason::Rollout) }
+    Verdict { arm, bucket: Some(bucket), unit: place.unit(), ..Verdict::legacy(Reason::Rollout) }
 }

@@ -9,6 +9,7 @@ use crate::{
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 
 /// The switch of one capability.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -45,8 +46,8 @@ pub struct CompiledFlag {
     pub enabled: bool,
     /// As in [`Flag::rollout_percentage`].
     pub rollout: PartsPerMillion,
-    /// Whether an emergency holds the flag on legacy.
-    pub emergency: bool,
+    // An emergency can be learned of between two snapshots.
+    emergency: Cell<bool>,
     seed: Seed,
     whitelist: UserList,
     blacklist: UserList,
@@ -79,12 +80,21 @@ impl CompiledFlag {
             name: name.clone(),
             enabled: flag.enabled,
             rollout: flag.rollout_percentage,
-            emergency,
+            emergency: Cell::new(emergency),
             seed,
             whitelist: UserList::new(seed, &flag.user_whitelist),
             blacklist: UserList::new(seed, &flag.user_blacklist),
             conditions: flag.conditions.iter().map(CompiledCondition::new).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Whether an emergency holds the flag on legacy.
+    pub fn emergency(&self) -> bool {
+        self.emergency.get()
+    }
+
+    pub(crate) fn set_emergency(&self, holds: bool) {
+        self.emergency.set(holds);
     }
 
     /// The user's place for this flag.
@@ -123,5 +133,9 @@ impl UserPlace<'_> {
 
     pub(crate) fn bucket(&self) -> Bucket {
         self.hash.bucket()
+    }
+
+    pub(crate) fn unit(&self) -> Option<u32> {
+        self.hash.unit()
     }
 }

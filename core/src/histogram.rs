@@ -10,15 +10,8 @@ pub const SCALE: u32 = 3;
 pub const BUCKETS: usize = 128;
 
 /// 2^(s/8) in units of 2^-32, for s from 1 to 7.
-const EIGHTHS: [u64; 7] = [
-    4_683_695_047,
-    5_107_605_667,
-    5_569_883_475,
-    6_074_000_999,
-    6_623_745_058,
-    7_223_245_205,
-    7_877_004_751,
-];
+const EIGHTHS: [u64; 7] =
+    [4_683_695_047, 5_107_605_667, 5_569_883_475, 6_074_000_999, 6_623_745_058, 7_223_245_205, 7_877_004_751];
 
 /// Counts of whole milliseconds by bucket. Written as pairs of bucket and count, without the empty ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +84,8 @@ impl Histogram {
         let mut seen = 0;
         self.buckets().find_map(|(bucket, count)| {
             seen += count;
-            (seen >= wanted).then(|| if bucket == 0 { 1.0 } else { upper_bound(bucket) / libm::exp2(1.0 / 16.0) })
+            (seen >= wanted)
+                .then(|| if bucket == 0 { 1.0 } else { upper_bound(bucket) / libm::exp2(1.0 / 16.0) })
         })
     }
 }

@@ -1,7 +1,9 @@
 //! The ruleset: a snapshot compiled so that deciding costs the same for ten flags and for ten thousand.
 
 use crate::{
+    batch::CanaryLabel,
     condition::{Attribute, CompiledCondition, InvalidCondition},
+    emergency::Emergency,
     flag::CompiledFlag,
     identity::Source,
     names::{FlagName, OriginName, RouteId},
@@ -18,6 +20,7 @@ pub struct Ruleset {
     routes: Vec<CompiledRoute>,
     table: RouteTable,
     inputs: Vec<Input>,
+    canaries: Vec<Option<CanaryLabel>>,
 }
 
 /// An origin as the forwarding side needs it.
@@ -146,7 +149,8 @@ impl Ruleset {
         let mut inputs: Vec<_> = routes.iter().flat_map(|route| route.inputs.iter().cloned()).collect();
         inputs.sort();
         inputs.dedup();
-        Ok(Self { revision: snapshot.revision, flags, origins, routes, table, inputs })
+        let canaries = flags.iter().map(|flag| snapshot.canaries.get(&flag.name).cloned()).collect();
+        Ok(Self { revision: snapshot.revision, flags, origins, routes, table, inputs, canaries })
     }
 
     /// The revision of the snapshot.
@@ -162,6 +166,23 @@ impl Ruleset {
     /// The flags, by name.
     pub fn flags(&self) -> &[CompiledFlag] {
         &self.flags
+    }
+
+    /// The routes, in the order that positions refer to.
+    pub fn routes(&self) -> &[CompiledRoute] {
+        &self.routes
+    }
+
+    /// Where the canary of a flag stands, by the flag's position.
+    pub fn canary(&self, flag: usize) -> Option<&CanaryLabel> {
+        self.canaries.get(flag).and_then(Option::as_ref)
+    }
+
+    /// Lets an emergency hold flags that was learned of otherwise than by a snapshot, or lets go of them.
+    pub fn declare(&self, emergency: Option<&Emergency>) {
+        for flag in &self.flags {
+            flag.set_emergency(emergency.is_some_and(|emergency| emergency.covers(&flag.name)));
+        }
     }
 
     /// What any route may have to be asked for.
@@ -192,7 +213,12 @@ impl Ruleset {
 
     /// The route of a request.
     pub fn route(&self, method: &str, path: &str) -> Option<&CompiledRoute> {
-        self.table.find(method, path).and_then(|at| self.routes.get(at))
+        self.route_at(method, path).map(|(_, route)| route)
+    }
+
+    /// The route of a request, with its position.
+    pub(crate) fn route_at(&self, method: &str, path: &str) -> Option<(usize, &CompiledRoute)> {
+        self.table.find(method, path).and_then(|at| Some((at, self.routes.get(at)?)))
     }
 
     /// The flag of a name.

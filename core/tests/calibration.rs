@@ -40,5 +40,10 @@ fn no_test_fires_in_vain_more_often_than_its_level() {
 #[test]
 fn the_naive_rules_beside_them() {
     near(naive_windows(0.02, 0.10, 36, 60), 0.288, 1e-3, "some window of 60 above 10 % at a true 2 %");
-    near(naive_cumulative(0.05, 0.10, 20, 3_000).fires, 0.112, 1e-3, "cumulative looks every 20 at a true 5 %");
+    near(
+        naive_cumulative(0.05, 0.10, 20, 3_000).fires,
+        0.112,
+        1e-3,
+        "cumulative looks every 20 at a true 5 %",
+    );
 }

@@ -14,43 +14,168 @@ const instance = new WebAssembly.Instance(wasm, {
 core.__wbg_set_wasm(instance.exports);
 instance.exports.__wbindgen_start?.();
 
-const NO_ORIGIN = 0xfff;
-const NEW = 1 << 16;
-const REFRESH = 1 << 17;
-const MINTED = 1 << 18;
-const NEED_INPUTS = 1 << 19;
-const OWN_PATH = 1 << 20;
-const BOOT = 1 << 21;
-const TABLE = 1 << 22;
-const STALE = 1 << 23;
-const RETRYABLE = 1 << 24;
+const NO_ROUTE = 0xffff;
+const REASON = 0xf << 16;
+const NEW = 1 << 20;
+const KIND = 0x1fffff;
+const REFRESH = 1 << 21;
+const MINTED = 1 << 22;
+const NEED_INPUTS = 1 << 23;
+const OWN_PATH = 1 << 24;
+const BOOT = 1 << 25;
+const TABLE = 1 << 26;
+const STALE = 1 << 27;
+const RETRYABLE = 1 << 28;
+const ASK = 1 << 29;
 // Anything here leaves the short way through `fetch` below.
-const ASIDE = NEED_INPUTS | OWN_PATH | BOOT | TABLE;
+const ASIDE = NEED_INPUTS | OWN_PATH | BOOT | TABLE | ASK;
 
-const REASON_NO_SNAPSHOT = 8 << 12;
-const REASON_FALLBACK = 9 << 12;
-const REASON_INTERNAL = 10 << 12;
+const REASON_NO_SNAPSHOT = 8 << 16;
+const REASON_FALLBACK = 9 << 16;
+const REASON_INTERNAL = 10 << 16;
+
+// What an outcome has in the place of a status where there was no answer.
+const UNREACHABLE = 0;
+const TIMEOUT = 1;
 
 // A request body up to this many bytes is kept, so that legacy can answer where the new origin could not.
 const MAX_KEPT_BODY = 65536;
 
 const ABSENT = "\0";
 
-let table = { generation: -1, revision: 0, inputs: [], cookies_unless: null, origins: [], headers: 0, reasons: [] };
+let table = {
+  generation: -1,
+  revision: 0,
+  inputs: [],
+  cookies_unless: null,
+  origins: [],
+  arms: [],
+  report_interval: 0,
+  headers: 0,
+  reasons: [],
+};
 
-// Outcomes wait here and cross into WebAssembly in one call: bit 31 arm, 20 to 30 status, 0 to 19 milliseconds.
-const outcomes = new Uint32Array(512);
+// Outcomes of one window wait here, two numbers each, and cross into WebAssembly in one call.
+const outcomes = new Uint32Array(1024);
+const WINDOW_MS = 10000;
 let waiting = 0;
+let windowEnd = 0;
+// Requests that were begun, and outcomes that were counted, since the isolate began.
+let begun = 0;
+let counted = 0;
+// When a request has to begin a turn of reporting; and which turn is the newest.
+let reportAt = Infinity;
+let turn = 0;
 
-function count(answer, status, started) {
-  if (waiting === outcomes.length) drain();
-  const elapsed = Math.min(Date.now() - started, 0xfffff);
-  outcomes[waiting++] = ((answer & NEW) << 15) | (status << 20) | elapsed;
+function count(held, answer, status, started, env, context) {
+  const now = Date.now();
+  if (now >= windowEnd || waiting === outcomes.length) drain(now);
+  counted++;
+  outcomes[waiting] = (answer & KIND) | (held.generation << 21);
+  outcomes[waiting + 1] = (status << 20) | Math.min(now - started, 0xfffff);
+  waiting += 2;
+  if (now >= reportAt) report(env, context, now);
 }
 
-function drain() {
-  core.record(outcomes.subarray(0, waiting));
+function drain(now) {
+  const at = windowEnd - WINDOW_MS;
+  if (now >= windowEnd) windowEnd = now - (now % WINDOW_MS) + WINDOW_MS;
+  if (waiting === 0) return;
+  const length = waiting;
   waiting = 0;
+  try {
+    core.record(outcomes.subarray(0, length), at);
+  } catch (error) {
+    console.error("outcomes could not be counted:", error);
+  }
+}
+
+function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+// Reporting goes on behind the requests, for as long as there is something to tell. Work behind a request may take
+// 30 seconds, so a turn is handed over to a later request before that.
+function report(env, context, now) {
+  reportAt = now + 30000;
+  context.waitUntil(takeTurn(env, ++turn, table.report_interval, now));
+}
+
+const HAND_OVER_MS = 12000;
+const LONGEST_TURN_MS = 24000;
+
+async function takeTurn(env, mine, interval, since) {
+  try {
+    if (core.must_ask(interval)) await ask(env);
+    let before = -1;
+    while (turn === mine) {
+      await sleep(interval);
+      if (turn !== mine) return;
+      const now = Date.now();
+      drain(now);
+      // At rest: nothing is under way, and nothing was counted since the last look.
+      const atRest = begun === counted && before === counted;
+      before = counted;
+      await flush(env, atRest);
+      if (atRest && before === counted && begun === counted) break;
+      if (now - since > LONGEST_TURN_MS) break;
+      reportAt = now - since > HAND_OVER_MS ? 0 : now + 30000;
+    }
+  } catch (error) {
+    console.error("reporting broke off:", error);
+  } finally {
+    if (turn === mine) reportAt = 0;
+  }
+}
+
+async function flush(env, atRest) {
+  for (let batches = 0; batches < 16; batches++) {
+    const body = core.next_batch(atRest);
+    if (body === undefined) return;
+    const [status, text] = await post(env, body);
+    if (!core.finish_batch(status, text)) return;
+  }
+}
+
+// Asks the control plane how things stand, or waits while another request does.
+async function ask(env) {
+  const body = core.question();
+  if (body === undefined) {
+    while (core.is_asking()) await sleep(2);
+    return;
+  }
+  const [status, text] = await post(env, body, 1000);
+  core.answered(status, text);
+}
+
+const encoder = new TextEncoder();
+let signing = { secret: undefined, key: undefined };
+
+async function post(env, body, patience = 4000) {
+  try {
+    const secret = env.CUTOVER_INGEST_SECRET ?? "";
+    if (signing.secret !== secret) {
+      const algorithm = { name: "HMAC", hash: "SHA-256" };
+      const key = await crypto.subtle.importKey("raw", encoder.encode(secret), algorithm, false, ["sign"]);
+      signing = { secret, key };
+    }
+    const at = String(Date.now());
+    const mac = await crypto.subtle.sign("HMAC", signing.key, encoder.encode(at + "." + body));
+    const hex = Array.from(new Uint8Array(mac), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const response = await fetch(env.INGEST_URL.replace(/\/+$/, "") + "/v1/batches", {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        "x-cutover-timestamp": at,
+        "x-cutover-signature": "v1=" + hex,
+      },
+      body,
+      signal: AbortSignal.timeout(patience),
+    });
+    return [response.status, await response.text()];
+  } catch (error) {
+    return [0, ""];
+  }
 }
 
 function read(request, headers, input) {
@@ -85,72 +210,83 @@ function pack(request, inputs) {
 export default {
   fetch(request, env, context) {
     const started = Date.now();
-    let packed, answer;
+    let answer;
     try {
-      packed = pack(request, table.inputs);
+      const packed = pack(request, table.inputs);
       answer = core.decide(packed, started, table.generation);
       if (answer & ASIDE) return aside(request, env, context, packed, answer);
       if (answer & REFRESH) core.refresh(env, context);
     } catch (error) {
-      return withoutCore(request, env, error);
+      return withoutCore(request, env, context, error);
     }
-    return forward(request, env, packed, answer, started);
+    return forward(request, env, context, answer, started);
   },
 };
 
 // Every way that is not the short one. Ends in `forward`, or in an answer of the Worker's own.
 async function aside(request, env, context, packed, answer) {
-  const started = Date.now();
+  let started = Date.now();
   try {
-    for (let turn = 0; turn < 4 && answer & ASIDE; turn++) {
+    let read_again = () => core.decide(packed, started, table.generation);
+    for (let turns = 0; turns < 6 && answer & ASIDE; turns++) {
       if (answer & OWN_PATH) {
-        drain();
+        drain(started);
         await core.boot(env, context);
         return core.own_path(packed, request.headers.get("authorization") ?? undefined, env);
       }
       if (answer & BOOT) {
-        if (turn > 1) break;
+        if (turns > 1) break;
         await core.boot(env, context);
       }
-      if (answer & NEED_INPUTS) {
+      if (answer & ASK) {
+        await ask(env);
+      } else if (answer & NEED_INPUTS) {
         packed = pack(request, core.inputs_for(packed).split("\n"));
-        answer = core.decide_with(packed, started);
-        break;
+        read_again = () => core.decide_with(packed, started);
+      } else {
+        // Outcomes that wait carry the generation that they were decided in.
+        table = JSON.parse(core.table());
+        if (table.report_interval > 0 && reportAt === Infinity) reportAt = 0;
+        packed = pack(request, table.inputs);
       }
-      table = JSON.parse(core.table());
-      packed = pack(request, table.inputs);
-      answer = core.decide(packed, started, table.generation);
+      started = Date.now();
+      answer = read_again();
     }
-    if (answer & ASIDE) answer = NO_ORIGIN | REASON_NO_SNAPSHOT;
+    if (answer & ASIDE) answer = NO_ROUTE | REASON_NO_SNAPSHOT;
     if (answer & REFRESH) core.refresh(env, context);
   } catch (error) {
-    return withoutCore(request, env, error);
+    return withoutCore(request, env, context, error);
   }
-  return forward(request, env, packed, answer, started);
+  return forward(request, env, context, answer, started);
 }
 
-function forward(request, env, packed, answer, started) {
-  const origin = table.origins[answer & NO_ORIGIN];
-  if (origin === undefined) return toLegacy(request, env, answer, started);
+function forward(request, env, context, answer, started) {
+  // The table that the request was decided with; another may be in force when it ends.
+  const held = table;
+  const route = answer & NO_ROUTE;
+  const origin = held.origins[held.arms[(route << 1) | ((answer >> 20) & 1)]];
+  if (origin === undefined) return toLegacy(request, env, context, answer, started);
+  begun++;
+  if (started >= reportAt) report(env, context, started);
   let kept = null;
   if ((answer & (NEW | RETRYABLE)) === (NEW | RETRYABLE)) kept = keep(request);
   const cookie = answer & MINTED ? core.minted() : undefined;
   return new Promise((resolve) => {
     let timer = setTimeout(() => {
       timer = 0;
-      resolve(recover(request, env, packed, answer, started, kept, cookie, true));
+      resolve(recover(env, context, held, answer, started, kept, cookie, true));
     }, origin[1]);
     fetch(origin[0] + target(request.url), request).then(
       (response) => {
         if (timer === 0) return;
         clearTimeout(timer);
-        count(answer, response.status, started);
-        resolve(table.headers || cookie ? decorate(response, answer, cookie) : response);
+        count(held, answer, response.status, started, env, context);
+        resolve(held.headers || cookie ? decorate(held, response, answer, cookie) : response);
       },
       () => {
         if (timer === 0) return;
         clearTimeout(timer);
-        resolve(recover(request, env, packed, answer, started, kept, cookie, false));
+        resolve(recover(env, context, held, answer, started, kept, cookie, false));
       },
     );
   });
@@ -169,25 +305,24 @@ function target(url) {
 }
 
 // An origin refused, or did not begin to answer in time.
-async function recover(request, env, packed, answer, started, kept, cookie, late) {
-  count(answer, 0, started);
+async function recover(env, context, held, answer, started, kept, cookie, late) {
+  count(held, answer, late ? TIMEOUT : UNREACHABLE, started, env, context);
   if (kept !== null) {
     const again = Date.now();
-    const legacy = (core.legacy_for(packed) | REASON_FALLBACK | (answer & STALE)) >>> 0;
-    const origin = table.origins[legacy & NO_ORIGIN];
-    if (origin !== undefined) {
-      try {
-        const response = await inTime(fetch(origin[0] + target(kept.url), kept), origin[1]);
-        count(legacy, response.status, again);
-        return table.headers || cookie ? decorate(response, legacy, cookie) : response;
-      } catch (error) {
-        count(legacy, 0, again);
-        late = error === LATE;
-        answer = legacy;
-      }
+    const legacy = (answer & ~(REASON | NEW)) | REASON_FALLBACK;
+    const origin = held.origins[held.arms[(legacy & NO_ROUTE) << 1]];
+    begun++;
+    try {
+      const response = await inTime(fetch(origin[0] + target(kept.url), kept), origin[1]);
+      count(held, legacy, response.status, again, env, context);
+      return held.headers || cookie ? decorate(held, response, legacy, cookie) : response;
+    } catch (error) {
+      late = error === LATE;
+      count(held, legacy, late ? TIMEOUT : UNREACHABLE, again, env, context);
+      answer = legacy;
     }
   }
-  return decorate(unanswered(late), answer, cookie);
+  return decorate(held, unanswered(late), answer, cookie);
 }
 
 const LATE = new Error("the origin did not begin to answer in time");
@@ -218,34 +353,37 @@ function unanswered(late) {
 }
 
 // No route, or no snapshot: the configured legacy origin, or where the zone points without a Worker.
-async function toLegacy(request, env, answer, started) {
+async function toLegacy(request, env, context, answer, started) {
+  const held = table;
+  begun++;
+  if (started >= reportAt) report(env, context, started);
   let response;
   try {
     const base = env.LEGACY_ORIGIN;
     response = await (base ? fetch(base.replace(/\/+$/, "") + target(request.url), request) : fetch(request));
-    count(answer, response.status, started);
+    count(held, answer, response.status, started, env, context);
   } catch {
-    count(answer, 0, started);
+    count(held, answer, UNREACHABLE, started, env, context);
     response = unanswered(false);
   }
-  return table.headers ? decorate(response, answer, undefined) : response;
+  return held.headers ? decorate(held, response, answer, undefined) : response;
 }
 
 // Something of ours failed. The request is legacy's, whatever it was.
-function withoutCore(request, env, error) {
+function withoutCore(request, env, context, error) {
   console.error("legacy answers because the edge failed:", error);
-  return toLegacy(request, env, NO_ORIGIN | REASON_INTERNAL, Date.now());
+  return toLegacy(request, env, context, NO_ROUTE | REASON_INTERNAL, Date.now());
 }
 
-function decorate(response, answer, cookie) {
+function decorate(held, response, answer, cookie) {
   // A WebSocket answer cannot be built again, and nobody reads headers of it.
   if (response.status === 101) return response;
   const decorated = new Response(response.body, response);
   const headers = decorated.headers;
-  const shown = table.headers;
+  const shown = held.headers;
   if (shown & 1) headers.set("x-cutover-arm", answer & NEW ? "new" : "legacy");
-  if (shown & 2) headers.set("x-cutover-reason", table.reasons[(answer >> 12) & 15] ?? "INTERNAL");
-  if (shown & 4) headers.set("x-cutover-revision", String(table.revision));
+  if (shown & 2) headers.set("x-cutover-reason", held.reasons[(answer >> 16) & 15] ?? "INTERNAL");
+  if (shown & 4) headers.set("x-cutover-revision", String(held.revision));
   if (shown && answer & STALE) headers.set("x-cutover-stale", "1");
   if (cookie) {
     headers.append(

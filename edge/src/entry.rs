@@ -89,16 +89,6 @@ pub fn minted() -> Option<String> {
     MINTED.with(RefCell::take)
 }
 
-/// The origin that stands in for a new origin that could not answer: the legacy origin of the route.
-#[wasm_bindgen]
-pub fn legacy_for(packed: &str) -> u32 {
-    let origin = with_isolate(|isolate| {
-        let packed = Packed::new(packed);
-        isolate.rules()?.route(packed.method, packed.path).and_then(|route| u32::try_from(route.legacy).ok())
-    });
-    origin.flatten().filter(|origin| *origin < Answer::NO_ORIGIN).unwrap_or(Answer::NO_ORIGIN)
-}
-
 /// What JavaScript keeps between requests, as JSON.
 #[wasm_bindgen]
 pub fn table() -> String {
@@ -111,13 +101,23 @@ pub fn table() -> String {
             .iter()
             .map(|origin| (origin.base.as_str(), origin.timeout_ms))
             .collect();
+        let arms: Vec<usize> = rules
+            .as_deref()
+            .map(|rules| rules.routes())
+            .unwrap_or_default()
+            .iter()
+            .flat_map(|route| [route.legacy, route.new])
+            .collect();
+        let settings = isolate.settings();
         serde_json::json!({
             "generation": isolate.generation(),
             "revision": rules.as_deref().map_or(0, |rules| rules.revision().0),
             "inputs": isolate.inputs_up_front().iter().map(input_name).collect::<Vec<_>>(),
             "cookies_unless": rules.as_deref().and_then(|rules| rules.cookies_unless()),
             "origins": origins,
-            "headers": isolate.settings().headers.bits(),
+            "arms": arms,
+            "report_interval": if settings.reports { settings.report_interval_ms } else { 0 },
+            "headers": settings.headers.bits(),
             "reasons": Reason::ALL.map(Reason::as_str),
         })
         .to_string()
@@ -125,10 +125,46 @@ pub fn table() -> String {
     .unwrap_or_default()
 }
 
-/// Adds outcomes, see [`crate::isolate::Counts::add`].
+/// Counts outcomes, see [`crate::isolate::Isolate::record`].
 #[wasm_bindgen]
-pub fn record(outcomes: &[u32]) {
-    with_isolate(|isolate| isolate.counts.add(outcomes));
+pub fn record(outcomes: &[u32], at: f64) {
+    with_isolate(|isolate| isolate.record(outcomes, at as i64));
+}
+
+/// The next batch to send, see [`crate::isolate::Isolate::next_batch`].
+#[wasm_bindgen]
+pub fn next_batch(at_rest: bool) -> Option<String> {
+    with_isolate(|isolate| isolate.next_batch(at_rest)).flatten()
+}
+
+/// Takes in how the exchange of a batch ended, see [`crate::isolate::Isolate::finish_batch`].
+#[wasm_bindgen]
+pub fn finish_batch(status: u16, body: &str) -> bool {
+    with_isolate(|isolate| isolate.finish_batch(status, body, now_ms())).unwrap_or_default()
+}
+
+/// A question to the control plane, see [`crate::isolate::Isolate::question`].
+#[wasm_bindgen]
+pub fn question() -> Option<String> {
+    with_isolate(|isolate| isolate.question(now_ms())).flatten()
+}
+
+/// Takes in the answer to a question, see [`crate::isolate::Isolate::answered`].
+#[wasm_bindgen]
+pub fn answered(status: u16, body: &str) {
+    with_isolate(|isolate| isolate.answered(status, body, now_ms()));
+}
+
+/// Whether another request waits for the answer to a question.
+#[wasm_bindgen]
+pub fn is_asking() -> bool {
+    with_isolate(|isolate| isolate.reporting.is_asking(now_ms())).unwrap_or_default()
+}
+
+/// Whether the control plane has not been heard since this many milliseconds.
+#[wasm_bindgen]
+pub fn must_ask(limit_ms: f64) -> bool {
+    with_isolate(|isolate| isolate.reporting.must_ask(now_ms(), limit_ms as i64)).unwrap_or_default()
 }
 
 /// Reads the environment and brings the first snapshot, or gives up after the configured wait.
@@ -138,8 +174,11 @@ pub async fn boot(env: Env, context: RawContext) {
     let settings = Settings::read(|name| env.var(name).ok().map(|value| value.to_string()));
     let patience = settings.boot_wait_ms;
     with_isolate(|isolate| {
+        if let (None, Some(name)) = (isolate.reporting.isolate(), mint()) {
+            isolate.reporting.name(name);
+        }
         if *isolate.settings() != settings {
-            isolate.configure(settings);
+            isolate.configure(settings, started);
         }
     });
     refresh(env, context);

@@ -2,16 +2,20 @@
 //! Plain state without I/O, so that every transition is tested on the host.
 
 use crate::{
+    counting::Counting,
+    reporting::{Exchanged, Reporting},
     settings::Settings,
-    wire::{Answer, Packed, is_own_path},
+    wire::{Answer, Ended, Packed, is_own_path},
 };
 use cutover_core::{
-    Facts, Reason, Ruleset, Snapshot, Timestamp, decide,
+    Arm, Decision, Emergency, Facts, Reason, Ruleset, Snapshot, Timestamp,
+    batch::{Outcome, Receipt},
+    decide,
     route::is_idempotent,
     ruleset::{CompileError, Input},
     snapshot::{Revision, SnapshotError, digest},
 };
-use std::{fmt, rc::Rc};
+use std::{cell::RefCell, fmt, rc::Rc};
 
 /// Up to this many inputs are read for every request; beyond it, only those that the request's route asks for.
 const MAX_INPUTS_UP_FRONT: usize = 6;
@@ -30,8 +34,14 @@ pub struct Isolate {
     last_refusal: Option<String>,
     /// Reads of the snapshot that were begun.
     pub reads: u64,
-    /// What was counted, see [`Counts`].
+    /// What was counted since the isolate began, see [`Counts`].
     pub counts: Counts,
+    /// What was counted and not yet sent. Deciding notes assignment units in it.
+    pub counting: RefCell<Counting>,
+    /// What was told to the control plane, and heard.
+    pub reporting: Reporting,
+    /// The newest word on emergencies that came with a receipt.
+    declared: (Revision, Option<Emergency>),
 }
 
 #[derive(Debug)]
@@ -97,24 +107,26 @@ pub struct ArmCounts {
 }
 
 impl Counts {
-    /// Adds outcomes as `js/shim.js` packs them: bit 31 the arm, 20 to 30 the status (0 where no answer came),
-    /// 0 to 19 the milliseconds.
-    pub fn add(&mut self, outcomes: &[u32]) {
-        for outcome in outcomes {
-            let arm = if outcome >> 31 == 0 { &mut self.legacy } else { &mut self.new };
-            let status = (outcome >> 20) & 0x7FF;
-            arm.requests += 1;
-            arm.errors += u64::from(status == 0 || status >= 500);
-            arm.duration_ms += u64::from(outcome & 0xF_FFFF);
-        }
+    fn add(&mut self, ended: Ended) {
+        let arm = if ended.answer().arm() == Arm::Legacy { &mut self.legacy } else { &mut self.new };
+        arm.requests += 1;
+        arm.errors += u64::from(!matches!(ended.outcome(), Outcome::Status(status) if status < 500));
+        arm.duration_ms += u64::from(ended.ms());
     }
 }
 
 impl Isolate {
     /// Sets what the environment says. The table that JavaScript holds becomes outdated.
-    pub fn configure(&mut self, settings: Settings) {
+    pub fn configure(&mut self, settings: Settings, now: i64) {
         self.settings = settings;
+        self.begin_generation(now);
+    }
+
+    fn begin_generation(&mut self, now: i64) {
         self.generation = self.generation.wrapping_add(1);
+        if let Some(rules) = self.rules() {
+            self.counting.borrow_mut().begin_generation(self.generation, rules, now);
+        }
     }
 
     /// The settings.
@@ -200,14 +212,120 @@ impl Isolate {
         }
         packed.facts(inputs, |facts| {
             let decision = decide(&held.rules, facts, moment);
+            if decision.verdict.arm == Arm::New && self.must_ask(now) {
+                return (Answer(Answer::ASK), None);
+            }
             if decision.wants_anonymous_id
                 && let Some(minted) = mint()
             {
                 let decision = decide(&held.rules, &Facts { minted: Some(&minted), ..*facts }, moment);
+                if decision.verdict.arm == Arm::New && self.must_ask(now) {
+                    return (Answer(Answer::ASK), None);
+                }
+                self.note_unit(&decision);
                 return (Answer::of(&decision).with(todo | Answer::MINTED), Some(minted));
             }
+            self.note_unit(&decision);
             (Answer::of(&decision).with(todo), None)
         })
+    }
+
+    /// Whether the control plane has been silent for so long that it has to be asked before anybody goes to the new
+    /// arm: an emergency may have been declared meanwhile.
+    fn must_ask(&self, now: i64) -> bool {
+        self.settings.reports
+            && self.settings.lease_ms > 0
+            && (self.reporting.must_ask(now, self.settings.lease_ms) || self.reporting.is_asking(now))
+    }
+
+    /// Users who are sampled are noted with the arm that their bucket gave them, while their flag's canary runs.
+    fn note_unit(&self, decision: &Decision<'_>) {
+        if let (Some(unit), true) = (decision.verdict.unit, self.settings.reports)
+            && let Some(flag) = decision.route.and_then(|route| route.flag)
+            && self.held.as_ref().is_some_and(|held| held.rules.canary(flag).is_some())
+            && let Ok(mut counting) = self.counting.try_borrow_mut()
+        {
+            counting.add_unit(self.generation, flag, decision.verdict.arm, unit);
+        }
+    }
+
+    /// Counts outcomes as `js/shim.js` packs them, two numbers each, that ended in the window of this moment.
+    pub fn record(&mut self, outcomes: &[u32], at: i64) {
+        let ended = || {
+            outcomes.chunks_exact(2).filter_map(|pair| match pair {
+                [kind, end] => Some(Ended { kind: *kind, end: *end }),
+                _ => None,
+            })
+        };
+        ended().for_each(|ended| self.counts.add(ended));
+        if self.settings.reports {
+            self.counting.get_mut().add(ended(), at);
+        }
+    }
+
+    /// The next batch to send, see [`Reporting::next`].
+    pub fn next_batch(&mut self, at_rest: bool) -> Option<String> {
+        let revision = self.revision();
+        self.reporting.next(self.counting.get_mut(), revision, at_rest)
+    }
+
+    /// Takes in how the exchange of a batch ended: the status, 0 where none came, and the body. `true` where the
+    /// batch is stored.
+    pub fn finish_batch(&mut self, status: u16, body: &str, now: i64) -> bool {
+        let receipt = serde_json::from_str::<Receipt>(body);
+        let exchanged = match (status, receipt) {
+            (200..=299, Ok(receipt)) => Exchanged::Stored(receipt),
+            // Understood and refused: the same again would be refused again.
+            (400 | 413 | 422, _) => Exchanged::Refused,
+            _ => Exchanged::Failed,
+        };
+        self.reporting.finish(self.counting.get_mut(), &exchanged, now);
+        match exchanged {
+            Exchanged::Stored(receipt) => {
+                self.hear(&receipt, now);
+                true
+            }
+            Exchanged::Refused | Exchanged::Failed => false,
+        }
+    }
+
+    /// A question to the control plane; `None` while another one waits for its answer.
+    pub fn question(&mut self, now: i64) -> Option<String> {
+        let revision = self.revision();
+        self.reporting.question(revision, now)
+    }
+
+    /// Takes in the answer to a question.
+    pub fn answered(&mut self, status: u16, body: &str, now: i64) {
+        let receipt = serde_json::from_str::<Receipt>(body).ok().filter(|_| (200..=299).contains(&status));
+        self.reporting.answered(receipt.is_some(), now);
+        if let Some(receipt) = receipt {
+            self.hear(&receipt, now);
+        }
+    }
+
+    fn revision(&self) -> Revision {
+        self.held.as_ref().map(|held| held.rules.revision()).unwrap_or_default()
+    }
+
+    /// Applies what a receipt says, without waiting for KV.
+    fn hear(&mut self, receipt: &Receipt, now: i64) {
+        if receipt.revision >= self.declared.0 {
+            self.declared = (receipt.revision, receipt.emergency.clone());
+        }
+        if let Some(text) = &receipt.snapshot
+            && receipt.revision > self.revision()
+            && let Err(refusal) = self.accept(text, now)
+        {
+            self.last_refusal = Some(refusal.to_string());
+        }
+        if let Some(held) = &mut self.held {
+            if held.rules.revision() == receipt.revision {
+                held.confirmed_at = now;
+            } else if held.rules.revision() < self.declared.0 {
+                held.rules.declare(self.declared.1.as_ref());
+            }
+        }
     }
 
     fn refresh_is_due(&self, now: i64) -> bool {
@@ -263,8 +381,11 @@ impl Isolate {
             }
         }
         let rules = Ruleset::compile(&snapshot).map_err(Refusal::Compile)?;
+        if rules.revision() < self.declared.0 {
+            rules.declare(self.declared.1.as_ref());
+        }
         self.held = Some(Held { rules: Rc::new(rules), digest, confirmed_at: now });
-        self.generation = self.generation.wrapping_add(1);
+        self.begin_generation(now);
         Ok(())
     }
 }

@@ -7,7 +7,9 @@
 //!
 //! Everything but the modules behind `cfg(target_arch = "wasm32")` is plain Rust and is tested on the host.
 
+pub mod counting;
 pub mod isolate;
+pub mod reporting;
 pub mod settings;
 pub mod wire;
 

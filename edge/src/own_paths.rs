@@ -58,6 +58,15 @@ fn health() -> (u16, Value) {
             "kv_reads": isolate.reads,
             "last_refusal": isolate.last_refusal(),
             "settings_not_understood": isolate.settings().not_understood,
+            "reporting": {
+                "isolate": isolate.reporting.isolate(),
+                "sent": isolate.reporting.sent,
+                "failures": isolate.reporting.failures,
+                "silence_ms": isolate.reporting.silence_ms(now),
+                "pending": isolate.reporting.is_pending(),
+                "cells": isolate.counting.borrow().len(),
+                "lost": isolate.counting.borrow().lost_in_all,
+            },
             "outcomes": { "legacy": arm(isolate.counts.legacy), "new": arm(isolate.counts.new) },
         })
     });

@@ -10,6 +10,13 @@ pub struct Settings {
     pub hard_ttl_ms: i64,
     /// Milliseconds that the first requests of an isolate wait for a snapshot before legacy answers them.
     pub boot_wait_ms: i64,
+    /// Whether outcomes are reported: a URL to report them to is set.
+    pub reports: bool,
+    /// Milliseconds between two reports while there is something to tell.
+    pub report_interval_ms: i64,
+    /// Milliseconds of silence of the control plane after which nobody goes to the new arm before it was asked; 0
+    /// switches that off.
+    pub lease_ms: i64,
     /// Which decision headers answers carry.
     pub headers: DecisionHeaders,
     /// Names of variables that were not understood.
@@ -40,6 +47,9 @@ impl Default for Settings {
             soft_ttl_ms: 5_000,
             hard_ttl_ms: 300_000,
             boot_wait_ms: 1_000,
+            reports: false,
+            report_interval_ms: 5_000,
+            lease_ms: 5_500,
             headers: DecisionHeaders::default(),
             not_understood: Vec::new(),
         }
@@ -51,15 +61,21 @@ impl Settings {
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut settings = Self::default();
         let mut not_understood = Vec::new();
-        let mut duration =
-            |name: &'static str, target: &mut i64| match variable(name).map(|text| text.parse()) {
-                Some(Ok(ms)) if (1..=86_400_000).contains(&ms) => *target = ms,
-                Some(_) => not_understood.push(name),
-                None => {}
-            };
-        duration("SNAPSHOT_SOFT_TTL_MS", &mut settings.soft_ttl_ms);
-        duration("SNAPSHOT_HARD_TTL_MS", &mut settings.hard_ttl_ms);
-        duration("SNAPSHOT_BOOT_WAIT_MS", &mut settings.boot_wait_ms);
+        settings.reports = variable("INGEST_URL").is_some_and(|url| !url.trim().is_empty());
+        let mut duration = |name: &'static str, least: i64, target: &mut i64| match variable(name)
+            .map(|text| text.parse())
+        {
+            Some(Ok(ms)) if (least..=86_400_000).contains(&ms) => *target = ms,
+            Some(_) => not_understood.push(name),
+            None => {}
+        };
+        duration("SNAPSHOT_SOFT_TTL_MS", 1, &mut settings.soft_ttl_ms);
+        duration("SNAPSHOT_HARD_TTL_MS", 1, &mut settings.hard_ttl_ms);
+        duration("SNAPSHOT_BOOT_WAIT_MS", 1, &mut settings.boot_wait_ms);
+        duration("REPORT_INTERVAL_MS", 50, &mut settings.report_interval_ms);
+        // A report takes a moment; its answer may be that much older than the interval.
+        settings.lease_ms = settings.report_interval_ms + 500;
+        duration("CONTROL_LEASE_MS", 0, &mut settings.lease_ms);
         for word in variable("DECISION_HEADERS").unwrap_or_default().split(',').map(str::trim) {
             match word {
                 "arm" => settings.headers.arm = true,

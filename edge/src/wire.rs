@@ -8,6 +8,7 @@
 
 use cutover_core::{
     Facts, Reason,
+    batch::Outcome,
     decide::{Arm, Decision},
     ruleset::Input,
 };
@@ -75,50 +76,56 @@ pub fn input_name(input: &Input) -> &str {
     }
 }
 
-/// What was decided, in one number: bits 0 to 11 the origin, 12 to 15 the reason, 16 the arm, and from 17 on
+/// What was decided, in one number: bits 0 to 15 the route, 16 to 19 the reason, 20 the arm, and from 21 on
 /// what JavaScript has to do besides. The layout is shared with `js/shim.js`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer(pub u32);
 
 impl Answer {
-    /// The origin that stands for "none of the snapshot's": the configured legacy origin.
-    pub const NO_ORIGIN: u32 = 0xFFF;
+    /// The route that stands for "none of the snapshot's": the configured legacy origin answers.
+    pub const NO_ROUTE: u32 = 0xFFFF;
+    /// Where the reason stands.
+    pub const REASON_SHIFT: u32 = 16;
     /// The new arm answers.
-    pub const NEW: u32 = 1 << 16;
+    pub const NEW: u32 = 1 << 20;
     /// The snapshot is due for a refresh.
-    pub const REFRESH: u32 = 1 << 17;
+    pub const REFRESH: u32 = 1 << 21;
     /// An anonymous id was minted; ask for it.
-    pub const MINTED: u32 = 1 << 18;
+    pub const MINTED: u32 = 1 << 22;
     /// The route needs inputs that were not sent; ask for their names and decide again.
-    pub const NEED_INPUTS: u32 = 1 << 19;
+    pub const NEED_INPUTS: u32 = 1 << 23;
     /// The path belongs to the Worker itself.
-    pub const OWN_PATH: u32 = 1 << 20;
+    pub const OWN_PATH: u32 = 1 << 24;
     /// The isolate holds no snapshot yet; wait for one.
-    pub const BOOT: u32 = 1 << 21;
+    pub const BOOT: u32 = 1 << 25;
     /// JavaScript's table belongs to another generation; read it again and decide again.
-    pub const TABLE: u32 = 1 << 22;
+    pub const TABLE: u32 = 1 << 26;
     /// The snapshot is older than its hard limit.
-    pub const STALE: u32 = 1 << 23;
+    pub const STALE: u32 = 1 << 27;
     /// Legacy may answer in the place of a new origin that cannot.
-    pub const RETRYABLE: u32 = 1 << 24;
+    pub const RETRYABLE: u32 = 1 << 28;
+    /// Nothing was heard of the control plane for so long that nobody goes to the new arm before it was asked.
+    pub const ASK: u32 = 1 << 29;
+    /// What of an answer says which request it was: the route, the reason and the arm.
+    pub const KIND: u32 = 0x1F_FFFF;
 
     /// A request that the configured legacy origin answers.
     pub fn legacy(reason: Reason) -> Self {
-        Self(Self::NO_ORIGIN | (reason as u32) << 12)
+        Self(Self::NO_ROUTE | (reason as u32) << Self::REASON_SHIFT)
     }
 
     /// The answer for a decision.
     pub fn of(decision: &Decision<'_>) -> Self {
-        let origin = decision
-            .origin()
-            .and_then(|origin| u32::try_from(origin).ok())
-            .filter(|origin| *origin < Self::NO_ORIGIN);
-        match origin {
-            // More origins than the number can name: fail safe.
+        let route = decision
+            .route_position
+            .and_then(|route| u32::try_from(route).ok())
+            .filter(|route| *route < Self::NO_ROUTE);
+        match route {
+            // More routes than the number can name: fail safe.
             None => Self::legacy(decision.verdict.reason),
-            Some(origin) => {
+            Some(route) => {
                 let arm = if decision.verdict.arm == Arm::New { Self::NEW } else { 0 };
-                Self(origin | (decision.verdict.reason as u32) << 12 | arm)
+                Self(route | (decision.verdict.reason as u32) << Self::REASON_SHIFT | arm)
             }
         }
     }
@@ -131,6 +138,57 @@ impl Answer {
     /// The arm that answers.
     pub fn arm(self) -> Arm {
         if self.0 & Self::NEW == 0 { Arm::Legacy } else { Arm::New }
+    }
+
+    /// Why.
+    pub fn reason(self) -> Reason {
+        let code = (self.0 >> Self::REASON_SHIFT) & 15;
+        usize::try_from(code).ok().and_then(|at| Reason::ALL.get(at)).copied().unwrap_or(Reason::Internal)
+    }
+
+    /// The position of the route; `None` where the configured legacy origin answers.
+    pub fn route(self) -> Option<usize> {
+        Some(self.0 & Self::NO_ROUTE).filter(|route| *route != Self::NO_ROUTE)?.try_into().ok()
+    }
+}
+
+/// How a request ended, as JavaScript packs it in two numbers. The first: bits 0 to 20 as in [`Answer`], 21 to 31
+/// the low bits of the generation that it was decided in. The second: bits 20 to 31 the status, or 0 where the
+/// connection was refused or broken off and 1 where no answer began in time; 0 to 19 the milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The first number.
+    pub kind: u32,
+    /// The second number.
+    pub end: u32,
+}
+
+impl Ended {
+    /// Generations are told apart by this many bits.
+    pub const GENERATION_BITS: u32 = 11;
+
+    /// The low bits of the generation.
+    pub fn generation(self) -> u32 {
+        self.kind >> 21
+    }
+
+    /// The decision.
+    pub fn answer(self) -> Answer {
+        Answer(self.kind & Answer::KIND)
+    }
+
+    /// How it ended.
+    pub fn outcome(self) -> Outcome {
+        match self.end >> 20 {
+            0 => Outcome::Unreachable,
+            1 => Outcome::Timeout,
+            status => Outcome::Status(status),
+        }
+    }
+
+    /// Milliseconds from the request's arrival to its end.
+    pub fn ms(self) -> u32 {
+        self.end & 0xF_FFFF
     }
 }
 

@@ -65,7 +65,9 @@ impl Reason {
             Self::PlanChanged => "the plan was changed",
             Self::FlagDisabled => "the flag is disabled; enable it to go on",
             Self::Paused => "a person has to resume the run",
-            Self::SharedIncident => "both backends are beyond a limit alike, so it is not the new one's doing",
+            Self::SharedIncident => {
+                "both backends are beyond a limit alike, so it is not the new one's doing"
+            }
             Self::SampleRatioMismatch => "users are not split between the backends as configured",
             Self::NoData => "neither backend is asked for anything",
             Self::CanaryStarved => "legacy is asked for things and the new backend for nothing",
@@ -190,7 +192,8 @@ fn without_data(
 
 fn choose_time(run: &Run, verdict: &Verdict, now: Timestamp) -> (Action, Reason, Option<Timestamp>) {
     let options = &run.plan.options;
-    let after = |count: f64| Timestamp::from_millis(run.step_started_at.millis().saturating_add(minutes(count)));
+    let after =
+        |count: f64| Timestamp::from_millis(run.step_started_at.millis().saturating_add(minutes(count)));
     if run.is_past_last_step() {
         let until = after(options.bake_minutes);
         return if now < until {

@@ -2,11 +2,11 @@
 //! the windows of a step.
 
 use super::run::{Run, RunState};
+use crate::plan::SLOW_SHARE;
 use crate::{
     names::RunId,
     statistics::{BAKE_GRID, Relative, bake},
 };
-use crate::plan::SLOW_SHARE;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 

@@ -57,8 +57,12 @@ impl Test {
             Self::LegacyErrorsAbove => "the old backend's error rate is above the rollback limit",
             Self::LegacySlowAbove => "the old backend's response time is above the rollback limit",
             Self::SampleRatio => "users are not split between the backends as configured",
-            Self::BakeErrors => "the new backend's error rate went above the rollback limit after the last step",
-            Self::BakeSlow => "the new backend's response time went above the rollback limit after the last step",
+            Self::BakeErrors => {
+                "the new backend's error rate went above the rollback limit after the last step"
+            }
+            Self::BakeSlow => {
+                "the new backend's response time went above the rollback limit after the last step"
+            }
         }
     }
 }

@@ -63,6 +63,7 @@ pub fn naive_cumulative(rate: f64, limit: f64, every: u64, horizon: u64) -> Cali
 
 /// The same rule on every window by itself: the probability that some window shows more than the limit.
 pub fn naive_windows(rate: f64, limit: f64, requests: u64, windows: i32) -> f64 {
-    let one = carry_on(rate, requests, |n, _| if n == requests { (limit * n as f64) as u64 + 1 } else { n + 1 });
+    let one =
+        carry_on(rate, requests, |n, _| if n == requests { (limit * n as f64) as u64 + 1 } else { n + 1 });
     1.0 - (1.0 - one.fires).powi(windows)
 }

@@ -5,9 +5,9 @@
 //! Logarithms and exponentials come from the crate `libm`, not from the platform, so that a decision recomputed
 //! on another machine agrees to the last bit.
 
+mod bake;
 mod beta;
 pub mod calibration;
-mod bake;
 mod ratio;
 mod relative;
 mod threshold;
@@ -15,7 +15,7 @@ mod threshold;
 pub use bake::{BAKE_GRID, bake};
 pub use beta::ln_regularised_beta;
 pub use ratio::sample_ratio;
-pub use relative::{Relative, RISKS};
+pub use relative::{RISKS, Relative};
 pub use threshold::Threshold;
 
 /// The evidence at which a test of this level fires.

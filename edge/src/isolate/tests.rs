@@ -1,6 +1,7 @@
 use super::*;
 use cutover_core::{
-    Flag, Origin, PartsPerMillion, Route,
+    Emergency, Flag, Origin, PartsPerMillion, Route,
+    batch::{Batch, CanaryLabel},
     condition::{Condition, Operator},
     decide::Arm,
     identity::default_sources,
@@ -50,7 +51,7 @@ fn answer(isolate: &Isolate, lines: &str, now: i64) -> Answer {
 }
 
 fn reason(answer: Answer) -> Reason {
-    Reason::ALL[(answer.0 >> 12 & 15) as usize]
+    answer.reason()
 }
 
 const REQUEST: &str = "GET\nhttps://api.example.com/api/x\n\0\nu1";
@@ -59,7 +60,7 @@ const REQUEST: &str = "GET\nhttps://api.example.com/api/x\n\0\nu1";
 fn without_a_snapshot_legacy_answers_and_the_isolate_asks_for_one() {
     let isolate = Isolate::default();
     let answer = answer(&isolate, REQUEST, 0);
-    assert_eq!(answer.0 & Answer::NO_ORIGIN, Answer::NO_ORIGIN);
+    assert_eq!(answer.route(), None);
     assert_eq!((reason(answer), answer.arm()), (Reason::NoSnapshot, Arm::Legacy));
     assert_ne!(answer.0 & Answer::BOOT, 0);
 }
@@ -193,19 +194,186 @@ fn cookies_are_only_skipped_where_nobody_looks_at_them() {
     assert_eq!(unless(&other_header), None);
 }
 
+/// Outcomes as JavaScript packs them: arm, status and milliseconds of requests of the only route.
+fn outcomes(isolate: &Isolate, ended: &[(Arm, u32, u32)]) -> Vec<u32> {
+    let kind = |arm: Arm| {
+        let arm = if arm == Arm::New { Answer::NEW } else { 0 };
+        (Reason::Rollout as u32) << Answer::REASON_SHIFT | arm | isolate.generation() << 21
+    };
+    ended.iter().flat_map(|(arm, status, ms)| [kind(*arm), status << 20 | ms]).collect()
+}
+
+/// An isolate that reports, with a canary at its step.
+fn reporting(step: u32) -> Isolate {
+    let mut isolate = Isolate::default();
+    let settings = Settings::read(|name| (name == "INGEST_URL").then(|| "https://ingest.example".to_owned()));
+    isolate.configure(settings, 0);
+    isolate.reporting.name("ab".repeat(16));
+    isolate.finish_read(0, Ok(Some(with_canary(1, step).encode().unwrap()))).unwrap();
+    isolate
+}
+
+fn with_canary(revision: u64, step: u32) -> Snapshot {
+    let mut snapshot = snapshot(revision, 50.0, 0);
+    let label = CanaryLabel { run: "r1".parse().unwrap(), step, slow_success_ms: 100, slow_rollback_ms: 200 };
+    snapshot.canaries.insert("flag".parse().unwrap(), label);
+    snapshot
+}
+
+fn sent(isolate: &mut Isolate, at_rest: bool) -> Option<Batch> {
+    isolate.next_batch(at_rest).map(|body| serde_json::from_str(&body).unwrap())
+}
+
+fn receipt(revision: u64) -> Receipt {
+    Receipt { revision: Revision(revision), emergency: None, snapshot: None, duplicate: false }
+}
+
+fn store(isolate: &mut Isolate, receipt: &Receipt, now: i64) -> bool {
+    isolate.finish_batch(200, &serde_json::to_string(receipt).unwrap(), now)
+}
+
 #[test]
-fn outcomes_are_counted_per_arm() {
-    let mut counts = Counts::default();
-    let outcome = |new: u32, status: u32, ms: u32| new << 31 | status << 20 | ms;
-    counts.add(&[
-        outcome(0, 200, 5),
-        outcome(1, 200, 7),
-        outcome(1, 503, 1),
-        outcome(1, 0, 1_000),
-        outcome(0, 404, 2),
-    ]);
-    assert_eq!(counts.legacy, ArmCounts { requests: 2, errors: 0, duration_ms: 7 });
-    assert_eq!(counts.new, ArmCounts { requests: 3, errors: 2, duration_ms: 1_008 });
+fn outcomes_are_counted_exactly_and_labelled() {
+    let mut isolate = reporting(2);
+    let ended = [
+        (Arm::Legacy, 200, 5),
+        (Arm::New, 200, 100),
+        (Arm::New, 404, 101),
+        (Arm::New, 503, 201),
+        (Arm::New, 0, 1),
+        (Arm::New, 1, 1_000),
+    ];
+    let packed = outcomes(&isolate, &ended);
+    isolate.record(&packed, 12_345);
+    assert_eq!(isolate.counts.legacy, ArmCounts { requests: 1, errors: 0, duration_ms: 5 });
+    assert_eq!(isolate.counts.new, ArmCounts { requests: 5, errors: 3, duration_ms: 1_403 });
+    let batch = sent(&mut isolate, false).unwrap();
+    assert_eq!((batch.sequence, batch.cells.len(), batch.idle), (1, 2, false));
+    let new = batch.cells.iter().find(|cell| cell.arm == Arm::New).unwrap();
+    assert_eq!(new.canary, Some(("r1".parse().unwrap(), 2)));
+    assert_eq!((new.window, new.revision, new.reason), (10_000, Revision(1), Reason::Rollout));
+    assert_eq!(
+        (new.flag.as_ref().unwrap().as_str(), new.route.as_ref().unwrap().as_str()),
+        ("flag", "route")
+    );
+    let counts = &new.counts;
+    assert_eq!((counts.requests, counts.server_errors, counts.timeouts, counts.unreachable), (5, 1, 1, 1));
+    // Slower than the limit, and no answer at all.
+    assert_eq!((counts.slow_success, counts.slow_rollback), (4, 3));
+    assert_eq!(counts.histogram.count(), 5);
+}
+
+#[test]
+fn what_was_decided_before_a_change_is_counted_with_its_own_revision_and_step() {
+    let mut isolate = reporting(0);
+    let before = outcomes(&isolate, &[(Arm::New, 200, 1)]);
+    isolate.finish_read(1, Ok(Some(with_canary(2, 1).encode().unwrap()))).unwrap();
+    let after = outcomes(&isolate, &[(Arm::New, 200, 1)]);
+    isolate.record(&[before, after].concat(), 0);
+    let steps: Vec<_> = sent(&mut isolate, false)
+        .unwrap()
+        .cells
+        .into_iter()
+        .map(|c| (c.revision.0, c.canary.unwrap().1))
+        .collect();
+    assert_eq!(steps, [(1, 0), (2, 1)]);
+}
+
+#[test]
+fn a_batch_is_sent_again_until_it_is_known_to_be_stored() {
+    let mut isolate = reporting(0);
+    let one = outcomes(&isolate, &[(Arm::New, 200, 1)]);
+    isolate.record(&one, 0);
+    let first = isolate.next_batch(false).unwrap();
+    isolate.record(&one, 0);
+    for status in [0, 401, 429, 500, 200] {
+        assert!(!isolate.finish_batch(status, "not a receipt", 1), "{status}");
+        assert_eq!(isolate.next_batch(false).as_ref(), Some(&first), "{status}");
+    }
+    assert!(store(&mut isolate, &receipt(1), 2));
+    let second = sent(&mut isolate, false).unwrap();
+    assert_eq!((second.sequence, second.cells[0].counts.requests), (2, 1));
+    // What can never be stored is lost, and said to be.
+    assert!(!isolate.finish_batch(413, "", 3));
+    let third = sent(&mut isolate, false).unwrap();
+    assert_eq!((third.sequence, third.lost, third.idle), (3, 1, false));
+    assert!(store(&mut isolate, &receipt(1), 4));
+    // At rest it says so, once.
+    let last = sent(&mut isolate, true).unwrap();
+    assert_eq!((last.sequence, last.idle, last.cells.len()), (4, true, 0));
+    assert!(store(&mut isolate, &receipt(1), 5));
+    assert_eq!(isolate.next_batch(true), None);
+}
+
+#[test]
+fn memory_is_bounded_while_nobody_takes_the_batches() {
+    let mut isolate = reporting(0);
+    let one = outcomes(&isolate, &[(Arm::New, 200, 1), (Arm::Legacy, 200, 1)]);
+    for window in 0..5_000 {
+        isolate.record(&one, window * 10_000);
+        assert!(isolate.counting.borrow().len() <= crate::counting::MAX_CELLS);
+    }
+    let mut told = 0;
+    while let Some(batch) = sent(&mut isolate, false) {
+        told += batch.cells.iter().map(|cell| cell.counts.requests).sum::<u64>();
+        assert_eq!(batch.lost, 0);
+        store(&mut isolate, &receipt(1), 0);
+    }
+    assert_eq!(told, 10_000, "windows become one, and nothing is lost");
+}
+
+#[test]
+fn an_emergency_that_a_receipt_tells_holds_at_once() {
+    let mut isolate = reporting(0);
+    let user = (0..).map(|at| format!("GET\nhttps://h/api/x\n\0\nu{at}"));
+    let ask = |isolate: &Isolate, lines: &str| answer(isolate, lines, 10);
+    isolate.question(1).unwrap();
+    isolate.answered(200, &serde_json::to_string(&receipt(1)).unwrap(), 1);
+    let lines = user.into_iter().find(|lines| ask(&isolate, lines).arm() == Arm::New).unwrap();
+    let emergency = Emergency {
+        flags: Some(vec!["flag".parse().unwrap()]),
+        reason: "r".to_owned(),
+        by: "b".to_owned(),
+        since: Timestamp::from_millis(0),
+    };
+    let told = Receipt { emergency: Some(emergency), ..receipt(3) };
+    isolate.question(2).unwrap();
+    isolate.answered(200, &serde_json::to_string(&told).unwrap(), 2);
+    assert_eq!(reason(ask(&isolate, &lines)), Reason::Emergency);
+    // A snapshot from before it does not end it, one from after it does.
+    isolate.finish_read(3, Ok(Some(with_canary(2, 0).encode().unwrap()))).unwrap();
+    assert_eq!(reason(ask(&isolate, &lines)), Reason::Emergency);
+    isolate.finish_read(4, Ok(Some(with_canary(4, 0).encode().unwrap()))).unwrap();
+    assert_eq!(reason(ask(&isolate, &lines)), Reason::Rollout);
+    // A receipt can bring the snapshot along.
+    let off = Receipt { snapshot: Some(snapshot(5, 0.0, 0).encode().unwrap()), ..receipt(5) };
+    isolate.question(5).unwrap();
+    isolate.answered(200, &serde_json::to_string(&off).unwrap(), 5);
+    assert_eq!(
+        (ask(&isolate, &lines).arm(), isolate.rules().unwrap().revision()),
+        (Arm::Legacy, Revision(5))
+    );
+}
+
+#[test]
+fn nobody_goes_to_the_new_arm_on_an_old_word() {
+    let mut isolate = Isolate::default();
+    let settings = Settings::read(|name| (name == "INGEST_URL").then(|| "http://i".to_owned()));
+    isolate.configure(settings, 0);
+    isolate.reporting.name("ab".repeat(16));
+    isolate.finish_read(0, document(1, 100.0)).unwrap();
+    assert_eq!(answer(&isolate, REQUEST, 0), Answer(Answer::ASK));
+    isolate.question(0).unwrap();
+    assert_eq!(isolate.question(1), None, "one question at a time");
+    assert_eq!(answer(&isolate, REQUEST, 10), Answer(Answer::ASK), "the answer is waited for");
+    isolate.answered(200, &serde_json::to_string(&receipt(1)).unwrap(), 20);
+    assert_eq!(answer(&isolate, REQUEST, 5_520).arm(), Arm::New);
+    assert_eq!(answer(&isolate, REQUEST, 5_521), Answer(Answer::ASK));
+    // A control plane that does not answer is no reason to take anybody back, or to wait again at once.
+    isolate.question(5_521).unwrap();
+    isolate.answered(0, "", 6_521);
+    assert_eq!(answer(&isolate, REQUEST, 6_522).arm(), Arm::New);
+    assert_eq!(answer(&isolate, REQUEST, 11_022), Answer(Answer::ASK));
 }
 
 proptest::proptest! {
@@ -219,7 +387,6 @@ proptest::proptest! {
         let mut isolate = holding(1, f64::from(percent));
         let _ = isolate.finish_read(now / 4, Ok(Some(text)));
         let (answer, _) = isolate.decide(&Packed::new(&lines), now / 4, isolate.generation(), || None);
-        let origin = answer.0 & Answer::NO_ORIGIN;
-        proptest::prop_assert!(origin < 2 || origin == Answer::NO_ORIGIN);
+        proptest::prop_assert!(matches!(answer.route(), None | Some(0)));
     }
 }
