@@ -137,6 +137,14 @@ async function flush(env, atRest) {
   }
 }
 
+// Brings the first snapshot, or gives up after the configured wait. A request cannot await what another one began,
+// so each looks for itself whether it has come.
+async function boot(env, context) {
+  const since = Date.now();
+  const patience = core.boot(env, context);
+  while (Date.now() - since < patience && core.is_worth_waiting()) await sleep(2);
+}
+
 // Asks the control plane how things stand, or waits while another request does.
 async function ask(env) {
   const body = core.question();
@@ -231,12 +239,12 @@ async function aside(request, env, context, packed, answer) {
     for (let turns = 0; turns < 6 && answer & ASIDE; turns++) {
       if (answer & OWN_PATH) {
         drain(started);
-        await core.boot(env, context);
+        await boot(env, context);
         return core.own_path(packed, request.headers.get("authorization") ?? undefined, env);
       }
       if (answer & BOOT) {
         if (turns > 1) break;
-        await core.boot(env, context);
+        await boot(env, context);
       }
       if (answer & ASK) {
         await ask(env);

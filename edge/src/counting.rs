@@ -7,10 +7,7 @@ use cutover_core::{
     batch::{Batch, Cell, Counts, SCHEMA, Units, WINDOW_MS},
     snapshot::Revision,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-};
+use std::rc::Rc;
 
 /// Cells that wait to be sent. Beyond it the oldest windows become one, and after that outcomes are lost.
 pub const MAX_CELLS: usize = 1_024;
@@ -18,8 +15,8 @@ pub const MAX_CELLS: usize = 1_024;
 /// Cells in one batch.
 const MAX_BATCH_CELLS: usize = 200;
 
-/// Assignment units in one batch, per flag and arm.
-const MAX_UNITS: usize = 256;
+/// Assignment units in one batch.
+const MAX_UNITS: usize = 1_024;
 
 /// A request that was decided this long ago has ended, one way or the other.
 const LONGEST_REQUEST_MS: i64 = 300_000;
@@ -32,13 +29,16 @@ struct Generation {
     retired_at: Option<i64>,
 }
 
+/// A sampled user: the generation, the flag's position, the arm and the user's hash.
+type Unit = (u32, usize, Arm, u32);
+
 /// What is counted and not yet sent.
 #[derive(Debug, Default)]
 pub struct Counting {
     generations: Vec<Generation>,
-    /// By window (upper half) and kind with generation (lower half).
-    cells: BTreeMap<u64, Counts>,
-    units: BTreeMap<(u32, usize), [BTreeSet<u32>; 2]>,
+    /// Sorted by window (upper half) and kind with generation (lower half). There are few, the newest last.
+    cells: Vec<(u64, Counts)>,
+    units: Vec<Unit>,
     lost: u64,
     /// Outcomes lost since the isolate began.
     pub lost_in_all: u64,
@@ -61,10 +61,11 @@ impl Counting {
         for held in &mut self.generations {
             held.retired_at = held.retired_at.or(Some(now));
         }
-        let waiting: BTreeSet<u32> = self.cells.keys().map(|key| kind_of(*key).generation()).collect();
-        self.generations.retain(|held| {
+        let Self { generations, cells, .. } = self;
+        generations.retain(|held| {
             let over = held.retired_at.is_some_and(|at| now - at > LONGEST_REQUEST_MS);
-            held.number != number && (!over || waiting.contains(&held.number))
+            let waited_for = || cells.iter().any(|(key, _)| kind_of(*key).generation() == held.number);
+            held.number != number && (!over || waited_for())
         });
         self.generations.push(Generation { number, rules, retired_at: None });
     }
@@ -78,31 +79,49 @@ impl Counting {
     pub fn add(&mut self, outcomes: impl Iterator<Item = Ended>, at: i64) {
         for ended in outcomes {
             let key = key(at, ended.kind);
-            if !self.cells.contains_key(&key) && !self.make_room() {
-                self.lost += 1;
-                self.lost_in_all += 1;
-                continue;
+            let mut place = self.cells.binary_search_by_key(&key, |(held, _)| *held);
+            if place.is_err() {
+                if !self.make_room() {
+                    self.lose(1);
+                    continue;
+                }
+                place = self.cells.binary_search_by_key(&key, |(held, _)| *held);
             }
+            let at = place.unwrap_or_else(|at| {
+                self.cells.insert(at, (key, Counts::default()));
+                at
+            });
             let Self { generations, cells, .. } = self;
-            let rules = generations.iter().rev().find(|held| held.number == ended.generation());
-            let label = rules.and_then(|held| {
+            // The newest is last, and nearly always the one that is asked for.
+            let held = generations.iter().rev().find(|held| held.number == ended.generation());
+            let label = held.and_then(|held| {
                 let route = held.rules.routes().get(ended.answer().route()?)?;
                 held.rules.canary(route.flag?)
             });
-            cells.entry(key).or_default().add(ended.outcome(), ended.ms(), label);
+            if let Some((_, counts)) = cells.get_mut(at) {
+                counts.add(ended.outcome(), ended.ms(), label);
+            }
         }
     }
 
     /// Makes room for one more cell. `false` where there is none.
     fn make_room(&mut self) -> bool {
         while self.cells.len() >= MAX_CELLS {
-            let Some(oldest) = self.cells.keys().next().map(|key| key >> 32) else { return true };
-            let Some(next) = self.cells.keys().map(|key| key >> 32).find(|window| *window > oldest) else {
-                return false;
-            };
-            let later = self.cells.split_off(&(next << 32));
+            let windows = || self.cells.iter().map(|(key, _)| key >> 32);
+            let Some(oldest) = windows().next() else { return true };
+            let Some(next) = windows().find(|window| *window > oldest) else { return false };
+            let later = self.cells.partition_point(|(key, _)| key >> 32 == oldest);
+            let later = self.cells.split_off(later);
             for (key, counts) in std::mem::replace(&mut self.cells, later) {
-                self.cells.entry((next << 32) | (key & u64::from(u32::MAX))).or_default().merge(&counts);
+                let moved = (next << 32) | (key & u64::from(u32::MAX));
+                match self.cells.binary_search_by_key(&moved, |(held, _)| *held) {
+                    Ok(at) => {
+                        if let Some((_, held)) = self.cells.get_mut(at) {
+                            held.merge(&counts);
+                        }
+                    }
+                    Err(at) => self.cells.insert(at, (moved, counts)),
+                }
             }
         }
         true
@@ -110,12 +129,9 @@ impl Counting {
 
     /// Notes a sampled user and the arm it was given.
     pub fn add_unit(&mut self, generation: u32, flag: usize, arm: Arm, unit: u32) {
-        let generation = generation & ((1 << Ended::GENERATION_BITS) - 1);
-        let arms = self.units.entry((generation, flag)).or_default();
-        let [new, legacy] = arms;
-        let units = if arm == Arm::New { new } else { legacy };
-        if units.len() < MAX_UNITS {
-            units.insert(unit);
+        let unit = (generation & ((1 << Ended::GENERATION_BITS) - 1), flag, arm, unit);
+        if self.units.len() < MAX_UNITS && !self.units.contains(&unit) {
+            self.units.push(unit);
         }
     }
 
@@ -137,25 +153,11 @@ impl Counting {
 
     /// Takes the oldest cells out, as a batch.
     pub fn take(&mut self, isolate: &str, sequence: u64, revision: Revision) -> Batch {
-        let mut cells = Vec::new();
-        while cells.len() < MAX_BATCH_CELLS
-            && let Some((key, counts)) = self.cells.pop_first()
-        {
-            cells.push(self.cell(key, counts));
-        }
-        let units = std::mem::take(&mut self.units);
-        let units = units.into_iter().filter_map(|((generation, flag), [new, legacy])| {
-            let rules = self.rules(generation)?;
-            let label = rules.canary(flag)?;
-            Some(Units {
-                flag: rules.flags().get(flag)?.name.clone(),
-                run: label.run.clone(),
-                step: label.step,
-                new: new.into_iter().collect(),
-                legacy: legacy.into_iter().collect(),
-            })
-        });
-        let units = units.collect();
+        let taken = self.cells.len().min(MAX_BATCH_CELLS);
+        let later = self.cells.split_off(taken);
+        let taken = std::mem::replace(&mut self.cells, later);
+        let cells = taken.into_iter().map(|(key, counts)| self.cell(key, counts)).collect();
+        let units = self.take_units();
         let lost = std::mem::take(&mut self.lost);
         Batch {
             schema: SCHEMA,
@@ -167,6 +169,23 @@ impl Counting {
             cells,
             units,
         }
+    }
+
+    fn take_units(&mut self) -> Vec<Units> {
+        let mut all: Vec<Units> = Vec::new();
+        for (generation, flag, arm, unit) in std::mem::take(&mut self.units) {
+            let Some(rules) = self.rules(generation) else { continue };
+            let Some((flag, label)) = rules.flags().get(flag).zip(rules.canary(flag)) else { continue };
+            let same = |held: &Units| held.run == label.run && held.step == label.step;
+            if !all.last().is_some_and(same) {
+                let (flag, run) = (flag.name.clone(), label.run.clone());
+                all.push(Units { flag, run, step: label.step, new: Vec::new(), legacy: Vec::new() });
+            }
+            if let Some(last) = all.last_mut() {
+                if arm == Arm::New { last.new.push(unit) } else { last.legacy.push(unit) }
+            }
+        }
+        all
     }
 
     fn cell(&self, key: u64, counts: Counts) -> Cell {

@@ -8,12 +8,10 @@ use crate::{
     wire::{Answer, Packed, input_name},
 };
 use cutover_core::{Reason, ruleset::Input};
-use std::{cell::RefCell, fmt::Write, time::Duration};
+use serde::Serialize;
+use std::{cell::RefCell, fmt::Write};
 use wasm_bindgen::prelude::wasm_bindgen;
-use worker::{Context, Delay, Env, worker_sys::Context as RawContext};
-
-/// How often a request looks whether the snapshot that another one is reading has come.
-const BOOT_POLL: Duration = Duration::from_millis(2);
+use worker::{Context, Env, worker_sys::Context as RawContext};
 
 thread_local! {
     static ISOLATE: RefCell<Isolate> = RefCell::new(Isolate::default());
@@ -89,6 +87,22 @@ pub fn minted() -> Option<String> {
     MINTED.with(RefCell::take)
 }
 
+/// What JavaScript keeps between requests.
+#[derive(Serialize)]
+struct Table<'i> {
+    generation: u32,
+    revision: u64,
+    inputs: Vec<&'i str>,
+    cookies_unless: Option<&'i str>,
+    /// Base URL and milliseconds of each origin.
+    origins: Vec<(&'i str, u32)>,
+    /// The positions of the origins of each route: legacy, new, legacy, new and so on.
+    arms: Vec<usize>,
+    report_interval: i64,
+    headers: u32,
+    reasons: [Reason; 11],
+}
+
 /// What JavaScript keeps between requests, as JSON.
 #[wasm_bindgen]
 pub fn table() -> String {
@@ -109,18 +123,18 @@ pub fn table() -> String {
             .flat_map(|route| [route.legacy, route.new])
             .collect();
         let settings = isolate.settings();
-        serde_json::json!({
-            "generation": isolate.generation(),
-            "revision": rules.as_deref().map_or(0, |rules| rules.revision().0),
-            "inputs": isolate.inputs_up_front().iter().map(input_name).collect::<Vec<_>>(),
-            "cookies_unless": rules.as_deref().and_then(|rules| rules.cookies_unless()),
-            "origins": origins,
-            "arms": arms,
-            "report_interval": if settings.reports { settings.report_interval_ms } else { 0 },
-            "headers": settings.headers.bits(),
-            "reasons": Reason::ALL.map(Reason::as_str),
-        })
-        .to_string()
+        let table = Table {
+            generation: isolate.generation(),
+            revision: rules.as_deref().map_or(0, |rules| rules.revision().0),
+            inputs: isolate.inputs_up_front().iter().map(input_name).collect(),
+            cookies_unless: rules.as_deref().and_then(|rules| rules.cookies_unless()),
+            origins,
+            arms,
+            report_interval: if settings.reports { settings.report_interval_ms } else { 0 },
+            headers: settings.headers.bits(),
+            reasons: Reason::ALL,
+        };
+        serde_json::to_string(&table).unwrap_or_default()
     })
     .unwrap_or_default()
 }
@@ -167,10 +181,10 @@ pub fn must_ask(limit_ms: f64) -> bool {
     with_isolate(|isolate| isolate.reporting.must_ask(now_ms(), limit_ms as i64)).unwrap_or_default()
 }
 
-/// Reads the environment and brings the first snapshot, or gives up after the configured wait.
+/// Reads the environment and begins to bring the first snapshot. Returns for how many milliseconds it may be waited
+/// for.
 #[wasm_bindgen]
-pub async fn boot(env: Env, context: RawContext) {
-    let started = now_ms();
+pub fn boot(env: Env, context: RawContext) -> f64 {
     let settings = Settings::read(|name| env.var(name).ok().map(|value| value.to_string()));
     let patience = settings.boot_wait_ms;
     with_isolate(|isolate| {
@@ -178,15 +192,17 @@ pub async fn boot(env: Env, context: RawContext) {
             isolate.reporting.name(name);
         }
         if *isolate.settings() != settings {
-            isolate.configure(settings, started);
+            isolate.configure(settings, now_ms());
         }
     });
     refresh(env, context);
-    while now_ms() - started < patience
-        && with_isolate(|isolate| isolate.is_worth_waiting(now_ms())).unwrap_or(false)
-    {
-        Delay::from(BOOT_POLL).await;
-    }
+    patience as f64
+}
+
+/// Whether a request may still hope for the snapshot that is being read.
+#[wasm_bindgen]
+pub fn is_worth_waiting() -> bool {
+    with_isolate(|isolate| isolate.is_worth_waiting(now_ms())).unwrap_or_default()
 }
 
 /// Reads the snapshot behind the request, unless another request is on it or it is not due.

@@ -15,6 +15,7 @@ use cutover_core::{
     ruleset::{CompileError, Input},
     snapshot::{Revision, SnapshotError, digest},
 };
+use serde::Serialize;
 use std::{cell::RefCell, fmt, rc::Rc};
 
 /// Up to this many inputs are read for every request; beyond it, only those that the request's route asks for.
@@ -87,7 +88,7 @@ impl fmt::Display for Refusal {
 }
 
 /// Outcomes per arm since the isolate began.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Answers of the legacy arm.
     pub legacy: ArmCounts,
@@ -96,7 +97,7 @@ pub struct Counts {
 }
 
 /// Outcomes of one arm.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ArmCounts {
     /// Requests.
     pub requests: u64,

@@ -2,11 +2,11 @@
 
 use crate::{
     entry::{now_ms, with_isolate},
-    isolate::ArmCounts,
+    isolate::Counts,
     wire::Packed,
 };
-use cutover_core::{Facts, Timestamp, decide};
-use serde_json::{Value, json};
+use cutover_core::{Arm, Facts, Reason, Timestamp, decide};
+use serde::Serialize;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::Env;
 
@@ -25,56 +25,97 @@ pub fn own_path(packed: &str, authorization: Option<String>, env: Env) -> Result
     let init = web_sys::ResponseInit::new();
     init.set_status(status);
     init.set_headers(&headers);
-    web_sys::Response::new_with_opt_str_and_init(Some(&body.to_string()), &init)
+    web_sys::Response::new_with_opt_str_and_init(Some(&body), &init)
 }
 
-fn problem(status: u16, code: &str, title: &str, detail: &str) -> (u16, Value) {
-    let body =
-        json!({ "type": "about:blank", "title": title, "status": status, "code": code, "detail": detail });
-    (status, body)
+#[derive(Serialize)]
+struct Problem<'p> {
+    r#type: &'p str,
+    title: &'p str,
+    status: u16,
+    code: &'p str,
+    detail: &'p str,
 }
 
-fn health() -> (u16, Value) {
+fn problem(status: u16, code: &str, title: &str, detail: &str) -> (u16, String) {
+    (status, json(&Problem { r#type: "about:blank", title, status, code, detail }))
+}
+
+fn json(body: &impl Serialize) -> String {
+    serde_json::to_string(body).unwrap_or_default()
+}
+
+/// The state of the isolate.
+#[derive(Serialize)]
+struct Health<'i> {
+    status: &'i str,
+    revision: Option<u64>,
+    snapshot_age_ms: Option<i64>,
+    flags: Option<usize>,
+    kv_reads: u64,
+    last_refusal: Option<&'i str>,
+    settings_not_understood: &'i [&'static str],
+    reporting: ReportingHealth<'i>,
+    outcomes: Counts,
+}
+
+#[derive(Serialize)]
+struct ReportingHealth<'i> {
+    isolate: Option<&'i str>,
+    sent: u64,
+    failures: u64,
+    silence_ms: Option<i64>,
+    pending: bool,
+    cells: usize,
+    lost: u64,
+}
+
+fn health() -> (u16, String) {
     let now = now_ms();
     let body = with_isolate(|isolate| {
-        let arm = |counts: ArmCounts| {
-            json!({
-                "requests": counts.requests,
-                "errors": counts.errors,
-                "duration_ms": counts.duration_ms,
-            })
-        };
         let rules = isolate.rules();
         let status = match (&rules, isolate.is_stale(now)) {
             (None, _) => "no_snapshot",
             (Some(_), true) => "stale",
             (Some(_), false) => "ok",
         };
-        json!({
-            "status": status,
-            "revision": rules.as_deref().map(|rules| rules.revision().0),
-            "snapshot_age_ms": isolate.age_ms(now),
-            "flags": rules.as_deref().map(|rules| rules.flags().len()),
-            "kv_reads": isolate.reads,
-            "last_refusal": isolate.last_refusal(),
-            "settings_not_understood": isolate.settings().not_understood,
-            "reporting": {
-                "isolate": isolate.reporting.isolate(),
-                "sent": isolate.reporting.sent,
-                "failures": isolate.reporting.failures,
-                "silence_ms": isolate.reporting.silence_ms(now),
-                "pending": isolate.reporting.is_pending(),
-                "cells": isolate.counting.borrow().len(),
-                "lost": isolate.counting.borrow().lost_in_all,
+        let counting = isolate.counting.borrow();
+        json(&Health {
+            status,
+            revision: rules.as_deref().map(|rules| rules.revision().0),
+            snapshot_age_ms: isolate.age_ms(now),
+            flags: rules.as_deref().map(|rules| rules.flags().len()),
+            kv_reads: isolate.reads,
+            last_refusal: isolate.last_refusal(),
+            settings_not_understood: &isolate.settings().not_understood,
+            reporting: ReportingHealth {
+                isolate: isolate.reporting.isolate(),
+                sent: isolate.reporting.sent,
+                failures: isolate.reporting.failures,
+                silence_ms: isolate.reporting.silence_ms(now),
+                pending: isolate.reporting.is_pending(),
+                cells: counting.len(),
+                lost: counting.lost_in_all,
             },
-            "outcomes": { "legacy": arm(isolate.counts.legacy), "new": arm(isolate.counts.new) },
+            outcomes: isolate.counts,
         })
     });
-    (200, body.unwrap_or(Value::Null))
+    (200, body.unwrap_or_default())
+}
+
+#[derive(Serialize)]
+struct Explained<'e> {
+    arm: Arm,
+    reason: Reason,
+    bucket: Option<u32>,
+    failed_condition: Option<usize>,
+    route: Option<&'e str>,
+    origin: Option<&'e str>,
+    revision: Option<u64>,
 }
 
 /// `/_cutover/decide?path=&user=&method=`: what this isolate would do, for whoever holds the token.
-fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16, Value) {
+fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16, String) {
     let Ok(token) = env.secret("CUTOVER_EDGE_TOKEN").map(|token| token.to_string()) else {
         let detail = "Set the secret CUTOVER_EDGE_TOKEN to use this path.";
         return problem(403, "edge_token_not_set", "Forbidden", detail);
@@ -94,20 +135,30 @@ fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16,
     let (path, query) = path.split_once('?').unwrap_or((&path, ""));
     let now = now_ms();
     let Some(rules) = with_isolate(|isolate| isolate.rules()).flatten() else {
-        return (200, json!({ "arm": "legacy", "reason": "NO_SNAPSHOT" }));
+        let nothing = Explained {
+            arm: Arm::Legacy,
+            reason: Reason::NoSnapshot,
+            bucket: None,
+            failed_condition: None,
+            route: None,
+            origin: None,
+            revision: None,
+        };
+        return (200, json(&nothing));
     };
     let facts = Facts { method: &method, path, query, user: user.as_deref(), ..Facts::default() };
     let decision = decide(&rules, &facts, Timestamp::from_millis(now));
-    let body = json!({
-        "arm": decision.verdict.arm,
-        "reason": decision.verdict.reason,
-        "bucket": decision.verdict.bucket.map(|bucket| bucket.get()),
-        "failed_condition": decision.verdict.failed_condition,
-        "route": decision.route.map(|route| route.id.as_str()),
-        "origin": decision.origin().and_then(|at| rules.origins().get(at)).map(|origin| origin.name.as_str()),
-        "revision": rules.revision().0,
-    });
-    (200, body)
+    let origin = decision.origin().and_then(|at| rules.origins().get(at));
+    let explained = Explained {
+        arm: decision.verdict.arm,
+        reason: decision.verdict.reason,
+        bucket: decision.verdict.bucket.map(|bucket| bucket.get()),
+        failed_condition: decision.verdict.failed_condition,
+        route: decision.route.map(|route| route.id.as_str()),
+        origin: origin.map(|origin| origin.name.as_str()),
+        revision: Some(rules.revision().0),
+    };
+    (200, json(&explained))
 }
 
 fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
