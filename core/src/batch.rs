@@ -177,6 +177,9 @@ pub struct Batch {
     /// having said so was lost, and with it what it had counted since.
     #[serde(default)]
     pub idle: bool,
+    /// Milliseconds since the isolate's snapshot was last known to be the newest.
+    #[serde(default)]
+    pub age_ms: u64,
     /// Outcomes that were counted and could not be kept.
     #[serde(default)]
     pub lost: u64,

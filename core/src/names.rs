@@ -1,5 +1,6 @@
 //! Names that are parsed once, where they enter the system, and are valid from then on.
 
+use crate::snapshot::Revision;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Borrow, fmt, str::FromStr};
 
@@ -110,6 +111,14 @@ name!(
     /// The identifier of a run of a canary.
     RunId
 );
+
+impl RunId {
+    /// The run that begins with a revision. No two runs begin with the same one.
+    pub fn of_revision(revision: Revision) -> Self {
+        // A letter and digits, which is always a name.
+        Self(format!("r{revision}").into_boxed_str())
+    }
+}
 
 #[cfg(test)]
 mod tests {

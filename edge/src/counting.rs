@@ -165,6 +165,7 @@ impl Counting {
             sequence,
             revision,
             idle: false,
+            age_ms: 0,
             lost,
             cells,
             units,

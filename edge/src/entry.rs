@@ -148,7 +148,7 @@ pub fn record(outcomes: &[u32], at: f64) {
 /// The next batch to send, see [`crate::isolate::Isolate::next_batch`].
 #[wasm_bindgen]
 pub fn next_batch(at_rest: bool) -> Option<String> {
-    with_isolate(|isolate| isolate.next_batch(at_rest)).flatten()
+    with_isolate(|isolate| isolate.next_batch(at_rest, now_ms())).flatten()
 }
 
 /// Takes in how the exchange of a batch ended, see [`crate::isolate::Isolate::finish_batch`].

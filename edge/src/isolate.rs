@@ -265,9 +265,9 @@ impl Isolate {
     }
 
     /// The next batch to send, see [`Reporting::next`].
-    pub fn next_batch(&mut self, at_rest: bool) -> Option<String> {
-        let revision = self.revision();
-        self.reporting.next(self.counting.get_mut(), revision, at_rest)
+    pub fn next_batch(&mut self, at_rest: bool, now: i64) -> Option<String> {
+        let (revision, age) = (self.revision(), self.age_now(now));
+        self.reporting.next(self.counting.get_mut(), revision, age, at_rest)
     }
 
     /// Takes in how the exchange of a batch ended: the status, 0 where none came, and the body. `true` where the
@@ -292,8 +292,8 @@ impl Isolate {
 
     /// A question to the control plane; `None` while another one waits for its answer.
     pub fn question(&mut self, now: i64) -> Option<String> {
-        let revision = self.revision();
-        self.reporting.question(revision, now)
+        let (revision, age) = (self.revision(), self.age_now(now));
+        self.reporting.question(revision, age, now)
     }
 
     /// Takes in the answer to a question.
@@ -303,6 +303,10 @@ impl Isolate {
         if let Some(receipt) = receipt {
             self.hear(&receipt, now);
         }
+    }
+
+    fn age_now(&self, now: i64) -> u64 {
+        self.age_ms(now).and_then(|age| u64::try_from(age).ok()).unwrap_or_default()
     }
 
     fn revision(&self) -> Revision {

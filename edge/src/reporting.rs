@@ -59,7 +59,13 @@ impl Reporting {
 
     /// The next batch to send: the one that is under way, or what was counted since. With `at_rest` also the word
     /// that nothing more is to come, once.
-    pub fn next(&mut self, counting: &mut Counting, revision: Revision, at_rest: bool) -> Option<String> {
+    pub fn next(
+        &mut self,
+        counting: &mut Counting,
+        revision: Revision,
+        age_ms: u64,
+        at_rest: bool,
+    ) -> Option<String> {
         if let Some(pending) = &self.pending {
             return Some(pending.body.clone());
         }
@@ -69,6 +75,7 @@ impl Reporting {
         }
         let mut batch = counting.take(isolate, self.sequence + 1, revision);
         batch.idle = at_rest && batch.cells.is_empty();
+        batch.age_ms = age_ms;
         let outcomes = batch.cells.iter().map(|cell| cell.counts.requests).sum::<u64>() + batch.lost;
         // A batch is always JSON.
         let body = serde_json::to_string(&batch).ok()?;
@@ -99,7 +106,7 @@ impl Reporting {
 
     /// A batch with nothing in it: it asks how things stand, and says that there will be something to tell. `None`
     /// while an answer is still being waited for.
-    pub fn question(&mut self, revision: Revision, now: i64) -> Option<String> {
+    pub fn question(&mut self, revision: Revision, age_ms: u64, now: i64) -> Option<String> {
         let isolate = self.isolate.clone().filter(|_| !self.is_asking(now))?;
         (self.asked_at, self.asking, self.awaited) = (Some(now), true, true);
         let batch = Batch {
@@ -108,6 +115,7 @@ impl Reporting {
             sequence: 0,
             revision,
             idle: false,
+            age_ms,
             lost: 0,
             cells: Vec::new(),
             units: Vec::new(),

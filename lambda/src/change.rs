@@ -262,6 +262,19 @@ fn audit(
     let mut objects: Vec<String> = changes.iter().map(Change::object).collect();
     objects.extend(proposal.others.iter().map(|(object, _)| object.clone()));
     let mut details: Vec<Value> = changes.iter().map(|change| json!(change)).collect();
+    for (_, write) in &proposal.others {
+        // A run is too large to be told whole; what moved in it is not.
+        if let Write::Object { section, name, value: Some(value), .. } = write {
+            let part = |field: &str| value.get(field).cloned().unwrap_or_default();
+            details.push(json!({
+                "section": section,
+                "name": name,
+                "run": part("id"),
+                "state": part("state"),
+                "step": part("step"),
+            }));
+        }
+    }
     if let Some(emergency) = &proposal.emergency {
         details.push(json!({ "emergency": [before.head.emergency, emergency] }));
         // An emergency is found in the history of every flag that it holds.

@@ -5,13 +5,22 @@ pub mod api;
 pub mod auth;
 pub mod change;
 pub mod clock;
+pub mod evaluate;
+pub mod ingest;
 pub mod kv;
+pub mod notify;
 pub mod problem;
+pub mod prometheus;
+pub mod promote;
 pub mod publish;
 pub mod reconcile;
 pub mod settings;
+pub mod signature;
 pub mod store;
 pub mod telemetry;
+
+/// The version of the code, as records name it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 use settings::Settings;
 use std::sync::Arc;

@@ -48,7 +48,7 @@ impl Publisher {
         while started.elapsed() < PATIENCE {
             let state = self.store.state().await?;
             let revision = state.head.revision;
-            let document = state.config.snapshot(revision, state.head.emergency).encode()?;
+            let document = state.snapshot().encode()?;
             self.kv.put(document).await?;
             self.store.note_published(revision).await?;
             if self.store.head().await?.revision == revision {

@@ -21,6 +21,14 @@ pub struct Settings {
     pub kv_token: String,
     /// How long one call to the KV REST API may take.
     pub kv_timeout: Duration,
+    /// The secrets that batches may be signed with: the current one, and the one before it while it is rotated.
+    pub ingest_secrets: Vec<String>,
+    /// How long evaluation waits for batches that are being stored.
+    pub settle: Duration,
+    /// After this silence an isolate that had more to tell is lost.
+    pub isolate_silence: Duration,
+    /// Where notifications go, and the secret they are signed with.
+    pub webhook: Option<(String, String)>,
     /// The token of the first start; nobody has it where it is not set.
     pub root_token: Option<String>,
 }
@@ -42,9 +50,26 @@ pub enum InvalidSettings {
     /// The variable has no value.
     #[error("the environment variable {0} is not set; {1}")]
     Missing(&'static str, &'static str),
+    /// The variable is no number.
+    #[error("the environment variable {0} is {1:?}; write whole milliseconds")]
+    NotMilliseconds(&'static str, String),
     /// The root token could be guessed.
     #[error("CUTOVER_ROOT_TOKEN has {0} characters; use at least 24 random ones, or remove the variable")]
     ShortRootToken(usize),
+}
+
+fn milliseconds(
+    variable: impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    otherwise: u64,
+) -> Result<Duration, InvalidSettings> {
+    match variable(name) {
+        None => Ok(Duration::from_millis(otherwise)),
+        Some(text) => match text.parse() {
+            Ok(ms) => Ok(Duration::from_millis(ms)),
+            Err(_) => Err(InvalidSettings::NotMilliseconds(name, text)),
+        },
+    }
 }
 
 impl std::fmt::Debug for Settings {
@@ -61,6 +86,14 @@ impl Settings {
     /// Reads the environment of the process.
     pub fn from_env() -> Result<Self, InvalidSettings> {
         Self::read(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    /// Reads the environment of a function that does not publish, and so needs no access to KV.
+    pub fn from_env_without_kv() -> Result<Self, InvalidSettings> {
+        Self::read(|name| {
+            let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+            value.or_else(|| name.starts_with("CUTOVER_KV_").then(String::new))
+        })
     }
 
     /// Reads the settings through a function that gives the text of a variable.
@@ -92,6 +125,18 @@ impl Settings {
             kv_timeout: variable("CUTOVER_KV_TIMEOUT_MS")
                 .and_then(|text| text.parse().ok())
                 .map_or(Duration::from_secs(2), Duration::from_millis),
+            ingest_secrets: ["CUTOVER_INGEST_SECRET", "CUTOVER_INGEST_SECRET_PREVIOUS"]
+                .into_iter()
+                .filter_map(&variable)
+                .collect(),
+            settle: milliseconds(&variable, "CUTOVER_SETTLE_MS", 10_000)?,
+            isolate_silence: milliseconds(&variable, "CUTOVER_ISOLATE_SILENCE_MS", 60_000)?,
+            webhook: variable("CUTOVER_WEBHOOK_URL")
+                .map(|url| {
+                    let why = "notifications are signed with it";
+                    Ok((url, required("CUTOVER_WEBHOOK_SECRET", why)?))
+                })
+                .transpose()?,
             root_token,
         })
     }

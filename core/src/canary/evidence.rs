@@ -4,11 +4,13 @@
 use super::run::{Run, RunState};
 use crate::plan::SLOW_SHARE;
 use crate::{
+    batch::Batch,
+    decide::{Arm, Reason},
     names::RunId,
     statistics::{BAKE_GRID, Relative, bake},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Assignment units that are kept per step; more tell nothing new.
 const MAX_UNITS: usize = 4_000;
@@ -136,6 +138,47 @@ impl StepEvidence {
             }
         }
     }
+}
+
+/// The windows of a run, out of what isolates reported. Only what the bucket decided counts: lists and conditions
+/// choose users who are not like the others.
+pub fn windows<'b>(run: &RunId, batches: impl Iterator<Item = &'b Batch>) -> Vec<Window> {
+    let mut windows: BTreeMap<(i64, u32), Window> = BTreeMap::new();
+    for batch in batches {
+        let mut newest = None;
+        for cell in &batch.cells {
+            let Some((_, step)) = cell.canary.as_ref().filter(|(held, _)| held == run) else { continue };
+            if cell.reason != Reason::Rollout {
+                continue;
+            }
+            newest = newest.max(Some(cell.window));
+            let window = windows.entry((cell.window, *step)).or_default();
+            (window.start, window.step) = (cell.window, *step);
+            let arm = if cell.arm == Arm::New { &mut window.new } else { &mut window.legacy };
+            arm.add(ArmCounts {
+                requests: cell.counts.requests,
+                errors: cell.counts.errors(),
+                slow_success: cell.counts.slow_success,
+                slow_rollback: cell.counts.slow_rollback,
+            });
+        }
+        for units in batch.units.iter().filter(|units| units.run == *run) {
+            // A window of counts that the same batch brought, or one of its own.
+            let start = newest.unwrap_or_default();
+            let window = windows.entry((start, units.step)).or_default();
+            (window.start, window.step) = (start, units.step);
+            window.units_new.extend(&units.new);
+            window.units_legacy.extend(&units.legacy);
+        }
+    }
+    let mut windows: Vec<Window> = windows.into_values().collect();
+    for window in &mut windows {
+        for units in [&mut window.units_new, &mut window.units_legacy] {
+            units.sort_unstable();
+            units.dedup();
+        }
+    }
+    windows
 }
 
 /// Takes windows in. Evidence of another run is forgotten; that of an earlier step moves aside.

@@ -10,9 +10,9 @@ mod run;
 mod verdict;
 
 pub use decide::{Action, Circumstances, Decision, Reason, decide};
-pub use evidence::{ArmCounts, Evidence, StepEvidence, Window, fold};
+pub use evidence::{ArmCounts, Evidence, StepEvidence, Window, fold, windows};
 pub use forecast::{Forecast, requests_to_promote, requests_to_roll_back};
 pub use freeze::{check as check_freeze_window, is_frozen};
-pub use record::{Disagreement, Record, replay};
+pub use record::{Disagreement, Record, Step, replay};
 pub use run::{Breach, Run, RunState};
 pub use verdict::{Test, TestResult, Verdict};

@@ -221,7 +221,7 @@ fn with_canary(revision: u64, step: u32) -> Snapshot {
 }
 
 fn sent(isolate: &mut Isolate, at_rest: bool) -> Option<Batch> {
-    isolate.next_batch(at_rest).map(|body| serde_json::from_str(&body).unwrap())
+    isolate.next_batch(at_rest, 0).map(|body| serde_json::from_str(&body).unwrap())
 }
 
 fn receipt(revision: u64) -> Receipt {
@@ -284,11 +284,11 @@ fn a_batch_is_sent_again_until_it_is_known_to_be_stored() {
     let mut isolate = reporting(0);
     let one = outcomes(&isolate, &[(Arm::New, 200, 1)]);
     isolate.record(&one, 0);
-    let first = isolate.next_batch(false).unwrap();
+    let first = isolate.next_batch(false, 0).unwrap();
     isolate.record(&one, 0);
     for status in [0, 401, 429, 500, 200] {
         assert!(!isolate.finish_batch(status, "not a receipt", 1), "{status}");
-        assert_eq!(isolate.next_batch(false).as_ref(), Some(&first), "{status}");
+        assert_eq!(isolate.next_batch(false, 0).as_ref(), Some(&first), "{status}");
     }
     assert!(store(&mut isolate, &receipt(1), 2));
     let second = sent(&mut isolate, false).unwrap();
@@ -302,7 +302,7 @@ fn a_batch_is_sent_again_until_it_is_known_to_be_stored() {
     let last = sent(&mut isolate, true).unwrap();
     assert_eq!((last.sequence, last.idle, last.cells.len()), (4, true, 0));
     assert!(store(&mut isolate, &receipt(1), 5));
-    assert_eq!(isolate.next_batch(true), None);
+    assert_eq!(isolate.next_batch(true, 0), None);
 }
 
 #[test]

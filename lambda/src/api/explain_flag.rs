@@ -23,7 +23,7 @@ pub(super) async fn handle(
     let now = question.at.unwrap_or_else(clock::now);
     let state = platform.store.state().await?;
     let conditions = state.config.feature_flags.get(&name).map(|flag| flag.conditions.clone());
-    let snapshot = state.config.snapshot(state.head.revision, state.head.emergency);
+    let snapshot = state.snapshot();
     let rules = Ruleset::compile(&snapshot).map_err(|error| {
         tracing::error!(%error, "the stored configuration does not compile");
         Problem::unavailable("configuration_broken", "the stored configuration cannot be evaluated")

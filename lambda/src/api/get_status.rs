@@ -1,16 +1,63 @@
 //! `GET /status`: how far the migration is, on one page.
 
 use super::json_response;
-use crate::{Platform, auth::Caller, problem::Problem, store::State as Truth};
+use crate::{
+    Platform,
+    auth::Caller,
+    clock,
+    problem::Problem,
+    store::{Recent, State as Truth},
+};
 use axum::{extract::State, http::StatusCode, response::Response};
+use cutover_core::{Arm, FlagName, Timestamp};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
-    Ok(json_response(StatusCode::OK, &status(&state)))
+    let ledgers = platform.store.ledgers().await?;
+    let hour_ago = Timestamp::from_millis(clock::now().millis() - 3_600_000);
+    let gaps = platform.store.gaps(hour_ago).await?;
+    let recent = Measured::of(ledgers.iter().flat_map(|(_, ledger)| &ledger.recent));
+    Ok(json_response(StatusCode::OK, &status(&state, &recent, gaps.len())))
 }
 
-fn status(state: &Truth) -> Value {
+/// What the last minutes saw.
+#[derive(Default)]
+struct Measured {
+    requests: u64,
+    on_new: u64,
+    errors: u64,
+    duration_ms: u64,
+}
+
+impl Measured {
+    fn of<'r>(recent: impl Iterator<Item = &'r Recent> + Clone) -> Self {
+        let newest = recent.clone().map(|recent| recent.window).max().unwrap_or_default();
+        let mut measured = Self::default();
+        // Flags that nobody asks any more say nothing about now.
+        let five_minutes = 300_000;
+        let old = clock::now().millis() - newest > five_minutes;
+        for recent in recent.filter(|recent| !old && newest - recent.window < five_minutes) {
+            measured.requests += recent.requests;
+            measured.on_new += if recent.arm == Arm::New { recent.requests } else { 0 };
+            measured.errors += recent.errors;
+            measured.duration_ms += recent.duration_ms;
+        }
+        measured
+    }
+
+    /// A share of the requests; `None` where there were none. Unknown is null, never zero.
+    fn per_request(&self, of: u64) -> Option<f64> {
+        (self.requests > 0).then(|| rounded(of as f64 / self.requests as f64))
+    }
+}
+
+fn rounded(number: f64) -> f64 {
+    (number * 10_000.0).round() / 10_000.0
+}
+
+fn status(state: &Truth, recent: &Measured, gaps: usize) -> Value {
     let flags = &state.config.feature_flags;
     let emergency = state.head.emergency.as_ref();
     let shares: Vec<f64> = flags
@@ -22,13 +69,22 @@ fn status(state: &Truth) -> Value {
         .collect();
     // Every flag weighs the same: what is configured, not what traffic made of it.
     let progress = if shares.is_empty() { 0.0 } else { shares.iter().sum::<f64>() / shares.len() as f64 };
-    let progress = (progress * 10_000.0).round() / 10_000.0;
+    let progress = rounded(progress);
+    // What was measured, or what is configured where nothing was.
+    let on_new = recent.per_request(recent.on_new).map_or(progress, |share| share * 100.0);
     let phase = match progress {
         _ if emergency.is_some() => "emergency",
         0.0 => "not_started",
         100.0 => "complete",
         _ => "in_progress",
     };
+    let canaries: BTreeMap<&FlagName, Value> = state
+        .runs
+        .iter()
+        .map(|(flag, run)| {
+            (flag, json!({ "state": run.state, "percentage": run.share(), "reason": run.reason }))
+        })
+        .collect();
     let lag = state.head.revision.0.saturating_sub(state.head.published.0);
     let health = match (emergency, lag) {
         (Some(_), _) => "emergency",
@@ -41,12 +97,19 @@ fn status(state: &Truth) -> Value {
             "completion_percentage": progress,
             "active_flags": flags.values().filter(|flag| flag.enabled).count(),
             "traffic_distribution": {
-                "graphql": progress,
-                "rest": ((100.0 - progress) * 10_000.0).round() / 10_000.0,
+                "graphql": rounded(on_new),
+                "rest": rounded(100.0 - on_new),
             },
         },
-        // No measurements reach the table yet, and an unknown number is null, never zero.
-        "health": { "status": health, "error_rate": null, "avg_response_time": null },
+        "health": {
+            "status": health,
+            "error_rate": recent.per_request(recent.errors),
+            "avg_response_time": recent.per_request(recent.duration_ms),
+            "requests": recent.requests,
+            // Isolates that fell silent in the last hour: what they had counted last is unknown.
+            "unknown_isolates": gaps,
+        },
+        "canaries": canaries,
         "revision": state.head.revision,
         "published_revision": state.head.published,
         "emergency": state.head.emergency,

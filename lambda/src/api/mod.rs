@@ -1,5 +1,10 @@
 //! The management API: one endpoint per file, all of them below `/api/migration`.
 
+mod canary;
+mod canary_guard;
+mod canary_records;
+mod canary_start;
+mod canary_steer;
 mod create_token;
 mod delete_flag;
 mod emergency;
@@ -8,6 +13,7 @@ mod extract;
 mod flags;
 mod get_audit;
 mod get_config;
+mod get_metrics;
 mod get_status;
 mod put_config;
 mod put_flag;
@@ -37,6 +43,17 @@ pub fn router(platform: Platform) -> Router {
         .route("/flags/{name}/disable", post(switch_flag::disable))
         .route("/flags/{name}/rollout", put(set_rollout::handle))
         .route("/flags/{name}/explain", get(explain_flag::handle))
+        .route("/canary", get(canary::list))
+        .route("/canary/{name}", get(canary::one))
+        .route("/canary/{name}/start", post(canary_start::start))
+        .route("/canary/{name}/retry", post(canary_start::retry))
+        .route("/canary/{name}/promote", post(canary_steer::promote))
+        .route("/canary/{name}/approve", post(canary_steer::approve))
+        .route("/canary/{name}/pause", post(canary_steer::pause))
+        .route("/canary/{name}/resume", post(canary_steer::resume))
+        .route("/canary/{name}/rollback", post(canary_steer::rollback))
+        .route("/canary/{name}/runs/{run}/records", get(canary_records::handle))
+        .route("/metrics", get(get_metrics::handle))
         .route("/status", get(get_status::handle))
         .route("/emergency/rollback", post(emergency::rollback))
         .route("/emergency/clear", post(emergency::clear))

@@ -1,6 +1,6 @@
 //! `PUT /config?dry_run=&prune=`: a whole file at once.
 
-use super::{extract::Parameters, json_response};
+use super::{canary_guard, extract::Parameters, json_response};
 use crate::{
     Platform,
     change::{Demand, Proposal, change},
@@ -42,17 +42,24 @@ pub(super) async fn handle(
         let truth = platform.store.state().await?;
         let merged = merged(&truth, &wanted, query.prune)?;
         let changes = diff(&truth.config, &merged);
-        let body = json!({ "dry_run": true, "revision": truth.head.revision, "changes": changes });
+        let body = json!({
+            "dry_run": true,
+            "revision": truth.head.revision,
+            "changes": changes,
+            "warnings": warnings(&truth, &wanted),
+        });
         return Ok(json_response(StatusCode::OK, &body));
     }
     let changed = change(&platform, &demand, "config.apply", |truth| {
         demand.precondition.check("the configuration", Some(truth.head.revision))?;
+        let warnings = warnings(truth, &wanted);
         Ok(Proposal {
             config: merged(truth, &wanted, query.prune)?,
             emergency: None,
             others: Vec::new(),
-            answer: Box::new(|outcome| {
-                (StatusCode::OK, json!({ "dry_run": false, "changes": outcome.changes }))
+            answer: Box::new(move |outcome| {
+                let body = json!({ "dry_run": false, "changes": outcome.changes, "warnings": warnings });
+                (StatusCode::OK, body)
             }),
         })
     });
@@ -72,7 +79,33 @@ fn read(demand: &Demand) -> Result<Config, Problem> {
 
 /// What would be true: also the whole must pass the checks that each file passes.
 fn merged(truth: &Truth, wanted: &Config, prune: bool) -> Result<Config, Problem> {
-    let merged = truth.config.merged(wanted, prune);
+    let mut merged = truth.config.merged(wanted, prune);
+    // A running canary owns its flag's share; the file says where the flag was meant to begin.
+    for (name, flag) in &mut merged.feature_flags {
+        if let Some(held) = truth.active_run(name).and_then(|_| truth.config.feature_flags.get(name)) {
+            flag.rollout_percentage = held.rollout_percentage;
+        }
+    }
     merged.check().map_err(Problem::invalid_document)?;
     Ok(merged)
+}
+
+/// What a person should know about a file that is right.
+fn warnings(truth: &Truth, wanted: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (name, plan) in &wanted.canary_deployments {
+        if truth.config.canary_deployments.get(name) != Some(plan) {
+            warnings.extend(canary_guard::slow_steps(name, plan));
+        }
+    }
+    for (name, flag) in &wanted.feature_flags {
+        let held = truth.active_run(name).and_then(|_| truth.config.feature_flags.get(name));
+        if let Some(held) = held.filter(|held| held.rollout_percentage != flag.rollout_percentage) {
+            warnings.push(format!(
+                "{name} stays at {}: its canary is running, and the file's {} is not applied",
+                held.rollout_percentage, flag.rollout_percentage
+            ));
+        }
+    }
+    warnings
 }

@@ -1,6 +1,7 @@
 //! `PUT /flags/{name}`: create or replace.
 
 use super::{
+    canary_guard,
     extract::FlagPath,
     flags::{SECTION, flag_json},
 };
@@ -24,6 +25,7 @@ pub(super) async fn handle(
     change(&platform, &demand, "flag.put", |truth| {
         let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
         demand.precondition.check(&format!("the flag {name}"), version)?;
+        canary_guard::owns_share(truth, &name, flag.rollout_percentage)?;
         Ok(with_flag(truth, &name, flag.clone()))
     })
     .await

@@ -1,6 +1,6 @@
 //! `PUT /flags/{name}/rollout`.
 
-use super::{extract::FlagPath, put_flag::edit_flag};
+use super::{canary_guard, extract::FlagPath, put_flag::edit_flag};
 use crate::{
     Platform,
     change::{Changed, Demand, change},
@@ -32,6 +32,11 @@ pub(super) async fn handle(
         )
     })?;
     change(&platform, &demand, "flag.rollout", |truth| {
+        let held = truth.config.feature_flags.get(&name).map(|flag| flag.rollout_percentage);
+        canary_guard::owns_share(truth, &name, share)?;
+        if held.is_some_and(|held| share > held) {
+            canary_guard::no_emergency(truth, &name)?;
+        }
         edit_flag(truth, &demand, &name, |flag| flag.rollout_percentage = share)
     })
     .await

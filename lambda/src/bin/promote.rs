@@ -1,6 +1,7 @@
-//! The scheduled function that keeps what is published equal to what is true.
+//! The scheduled function that moves canaries, delivers notifications, and keeps what is published equal to what is
+//! true.
 
-use cutover_lambda::{Platform, reconcile, settings::Settings, telemetry};
+use cutover_lambda::{Platform, promote, settings::Settings, telemetry};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let platform = Platform::new(Settings::from_env()?);
     let platform = &platform;
     let tick = service_fn(async |_: LambdaEvent<Value>| {
-        reconcile::tick(platform).await.map_err(lambda_runtime::Error::from)
+        promote::tick(platform).await.map_err(lambda_runtime::Error::from)
     });
     lambda_runtime::run(tick).await
 }

@@ -34,6 +34,15 @@ pub enum Write {
     PutToken(super::TokenRecord),
     /// Removes a token, by the hash of its secret.
     DeleteToken(String),
+    /// Puts an item that must not exist yet: a record, a notification.
+    New(NewItem),
+    /// Adds one to a counter of what happened to a flag's canary.
+    Count {
+        /// The flag.
+        flag: String,
+        /// The counter.
+        name: &'static str,
+    },
 }
 
 /// A change that waits to be made.
@@ -62,11 +71,11 @@ pub enum CommitError {
     Store(#[from] StoreError),
 }
 
-fn number(value: u64) -> AttributeValue {
+pub(super) fn number(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-fn build<T>(built: Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T, StoreError> {
+pub(super) fn build<T>(built: Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T, StoreError> {
     built.map_err(|error| StoreError::Item(error.to_string()))
 }
 
@@ -118,7 +127,7 @@ impl Store {
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    fn put_new(&self, item: NewItem) -> Result<TransactWriteItem, StoreError> {
+    pub(super) fn put_new(&self, item: NewItem) -> Result<TransactWriteItem, StoreError> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item.into_attributes()))
@@ -135,6 +144,18 @@ impl Store {
     ) -> Result<TransactWriteItem, StoreError> {
         match write {
             Write::PutToken(token) => self.put_new(token.item()?),
+            Write::New(item) => self.put_new(item.clone()),
+            Write::Count { flag, name } => {
+                let update = Update::builder()
+                    .table_name(&self.table)
+                    .set_key(Some(Key::events(flag).attributes()))
+                    .update_expression("SET #schema = :schema ADD #name :one")
+                    .expression_attribute_names("#schema", "schema")
+                    .expression_attribute_names("#name", *name)
+                    .expression_attribute_values(":schema", number(SCHEMA))
+                    .expression_attribute_values(":one", number(1));
+                Ok(TransactWriteItem::builder().update(build(update.build())?).build())
+            }
             Write::DeleteToken(hash) => {
                 let delete = Delete::builder()
                     .table_name(&self.table)
@@ -200,7 +221,7 @@ impl Store {
 }
 
 /// A cancelled transaction is a conflict where a condition failed or another transaction was on an item.
-fn is_conflict(error: &TransactWriteItemsError) -> bool {
+pub(super) fn is_conflict(error: &TransactWriteItemsError) -> bool {
     match error {
         TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled
             .cancellation_reasons()

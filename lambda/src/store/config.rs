@@ -2,13 +2,15 @@
 
 use super::{
     Store, StoreError,
-    item::Item,
     keys::{self, Key},
 };
 use aws_sdk_dynamodb::types::AttributeValue;
-use cutover_core::{Emergency, Revision, Timestamp, config::Config};
+use cutover_core::{Emergency, FlagName, Revision, Snapshot, Timestamp, canary::Run, config::Config};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+
+/// The section of the runs of canaries. People do not write it, so the file has none.
+pub const RUNS: &str = "canary_runs";
 
 /// A reader that finds the head moved this often gives up.
 const MAX_READS: usize = 8;
@@ -42,6 +44,8 @@ pub struct State {
     pub head: Head,
     /// The objects.
     pub config: Config,
+    /// The newest run of each flag's canary.
+    pub runs: BTreeMap<FlagName, Run>,
     meta: BTreeMap<(String, String), Meta>,
 }
 
@@ -49,6 +53,24 @@ impl State {
     /// When and by whom an object was last changed.
     pub fn meta(&self, section: &str, name: &str) -> Option<&Meta> {
         self.meta.get(&(section.to_owned(), name.to_owned()))
+    }
+
+    /// The run of a flag's canary that owns its share, if one does.
+    pub fn active_run(&self, flag: &FlagName) -> Option<&Run> {
+        self.runs.get(flag).filter(|run| run.state.is_active())
+    }
+
+    /// Whether an emergency holds a flag.
+    pub fn is_held(&self, flag: &FlagName) -> bool {
+        self.head.emergency.as_ref().is_some_and(|emergency| emergency.covers(flag))
+    }
+
+    /// The document that the edge reads.
+    pub fn snapshot(&self) -> Snapshot {
+        let labels = self.runs.iter().filter_map(|(flag, run)| Some((flag.clone(), run.label()?)));
+        let canaries = labels.collect();
+        let snapshot = self.config.clone().snapshot(self.head.revision, self.head.emergency.clone());
+        Snapshot { canaries, ..snapshot }
     }
 }
 
@@ -70,32 +92,22 @@ impl Store {
     pub async fn state(&self) -> Result<State, StoreError> {
         let mut head = self.head().await?;
         for _ in 0..MAX_READS {
-            let (config, meta) = self.objects().await?;
+            let objects = self.objects().await?;
             let after = self.head().await?;
             if after.revision == head.revision {
-                return Ok(State { head: after, config, meta });
+                return Ok(State { head: after, ..objects });
             }
             head = after;
         }
         Err(StoreError::Restless)
     }
 
-    async fn objects(&self) -> Result<(Config, BTreeMap<(String, String), Meta>), StoreError> {
+    async fn objects(&self) -> Result<State, StoreError> {
         let mut sections: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
         let mut routes = Vec::new();
+        let mut runs = BTreeMap::new();
         let mut meta = BTreeMap::new();
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :config")
-            .expression_attribute_values(":config", AttributeValue::S(keys::CONFIG.to_owned()))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(attributes) = pages.next().await {
-            let item = Item::new(attributes?)?;
+        for item in self.all(keys::CONFIG, "").await? {
             let Some((section, name)) = item.text(keys::SORT)?.split_once('#') else { continue };
             let value: Value = item.json("data")?;
             meta.insert(
@@ -122,6 +134,12 @@ impl Store {
                     routes.push(value);
                     None
                 }
+                RUNS => {
+                    let run: Run = serde_json::from_value(value)
+                        .map_err(|error| StoreError::Item(format!("run of {name}: {error}")))?;
+                    runs.insert(run.flag.clone(), run);
+                    None
+                }
                 other => return Err(StoreError::Item(format!("an object of the section {other:?}"))),
             };
         }
@@ -132,7 +150,7 @@ impl Store {
         document.insert("routes".to_owned(), Value::Array(routes));
         let config = serde_json::from_value(Value::Object(document))
             .map_err(|error| StoreError::Item(format!("configuration: {error}")))?;
-        Ok((config, meta))
+        Ok(State { head: Head::default(), config, runs, meta })
     }
 
     /// Notes that a revision was published. A later note stays.

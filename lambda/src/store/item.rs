@@ -86,6 +86,13 @@ impl Item {
         self.0.get(name).and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok())
     }
 
+    /// All attributes that are whole numbers, by name, without those that every item has.
+    pub fn numbers(&self) -> std::collections::BTreeMap<String, u64> {
+        let numbers =
+            self.0.iter().filter_map(|(name, value)| Some((name.clone(), value.as_n().ok()?.parse().ok()?)));
+        numbers.filter(|(name, _)| name != "schema" && name != super::keys::EXPIRES).collect()
+    }
+
     /// A set of texts; none where it is not there.
     pub fn texts(&self, name: &str) -> Vec<String> {
         self.0.get(name).and_then(|value| value.as_ss().ok()).cloned().unwrap_or_default()

@@ -2,16 +2,24 @@
 //! its audit record inside.
 
 mod audit;
+mod batches;
+mod canaries;
 mod commit;
 mod config;
 mod item;
 pub mod keys;
+mod ledger;
 mod replies;
 mod tokens;
 
 pub use audit::{AuditQuery, AuditRecord};
+pub use batches::{Arrival, Gap, IsolateCounts, Stored};
+pub(crate) use canaries::record_item;
+pub use canaries::{Notification, Waiting};
 pub use commit::{Commit, CommitError, MAX_WRITES, Write};
-pub use config::{Head, Meta, State};
+pub use config::{Head, Meta, RUNS, State};
+pub use item::NewItem;
+pub use ledger::{Cursor, Ledger, LedgerWrite, Recent, Series, Times};
 pub use replies::Reply;
 pub use tokens::{Role, TokenRecord};
 
@@ -93,6 +101,34 @@ impl Store {
             config = config.endpoint_url(endpoint);
         }
         Self { client: Client::from_conf(config.build()), table: settings.table.clone() }
+    }
+
+    /// The items of a partition, in order of their sort keys, that lie in a range of these; both ends belong to it.
+    async fn range(&self, partition: &str, from: &str, to: &str) -> Result<Vec<Item>, StoreError> {
+        use aws_sdk_dynamodb::types::AttributeValue;
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :partition AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":partition", AttributeValue::S(partition.to_owned()))
+            .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
+            .expression_attribute_values(":to", AttributeValue::S(to.to_owned()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut items = Vec::new();
+        while let Some(attributes) = pages.next().await {
+            items.push(Item::new(attributes?)?);
+        }
+        Ok(items)
+    }
+
+    /// All items of a partition whose sort keys begin with a text.
+    async fn all(&self, partition: &str, prefix: &str) -> Result<Vec<Item>, StoreError> {
+        // No name holds a character beyond this one.
+        self.range(partition, if prefix.is_empty() { " " } else { prefix }, &format!("{prefix}\u{7f}")).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {

@@ -5,7 +5,6 @@ use super::{
     item::{Item, NewItem},
     keys::{self, Key},
 };
-use aws_sdk_dynamodb::types::AttributeValue;
 use cutover_core::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -88,20 +87,8 @@ impl Store {
 
     /// All tokens.
     pub async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
-        let mut tokens = Vec::new();
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :tokens")
-            .expression_attribute_values(":tokens", AttributeValue::S(keys::TOKENS.to_owned()))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(attributes) = pages.next().await {
-            tokens.push(TokenRecord::read(&Item::new(attributes?)?)?);
-        }
+        let items = self.all(keys::TOKENS, "").await?;
+        let mut tokens = items.iter().map(TokenRecord::read).collect::<Result<Vec<_>, _>>()?;
         tokens.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tokens)
     }

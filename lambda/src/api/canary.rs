@@ -1,0 +1,230 @@
+//! `GET /canary` and `GET /canary/{name}`: where a canary stands, what is known, when and why it will move.
+
+use super::{
+    extract::{FlagPath, Parameters},
+    json_response,
+};
+use crate::{
+    Platform,
+    auth::Caller,
+    clock,
+    problem::Problem,
+    promote::{circumstances, evidence_of},
+    store::{Ledger, State as Truth, Times},
+};
+use axum::{extract::State, http::StatusCode, response::Response};
+use cutover_core::{
+    FlagName, PartsPerMillion, Timestamp,
+    batch::WINDOW_MS,
+    canary::{Action, ArmCounts, Forecast, Run, RunState, decide},
+    histogram::Histogram,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+pub(super) async fn list(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
+    let truth = platform.store.state().await?;
+    let canaries: Vec<Value> = truth
+        .config
+        .canary_deployments
+        .keys()
+        .map(|flag| match truth.runs.get(flag) {
+            None => json!({ "flag": flag, "state": "not_started" }),
+            Some(run) => json!({
+                "flag": flag,
+                "state": run.state,
+                "run": run.id,
+                "step": run.step,
+                "steps": run.plan.steps(),
+                "percentage": run.share(),
+                "reason": run.reason,
+            }),
+        })
+        .collect();
+    Ok(json_response(StatusCode::OK, &json!({ "canaries": canaries, "revision": truth.head.revision })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    /// The error rate that a forecast assumes.
+    #[serde(default = "assumed_rate")]
+    error_rate: f64,
+    /// The share of slow answers that a forecast assumes.
+    #[serde(default = "assumed_rate")]
+    slow_rate: f64,
+}
+
+fn assumed_rate() -> f64 {
+    0.01
+}
+
+pub(super) async fn one(
+    _: Caller,
+    State(platform): State<Platform>,
+    FlagPath(name): FlagPath,
+    Parameters(query): Parameters<Query>,
+) -> Result<Response, Problem> {
+    for (field, rate) in [("error_rate", query.error_rate), ("slow_rate", query.slow_rate)] {
+        if !(0.0..1.0).contains(&rate) {
+            return Err(Problem::invalid(field, format!("{rate} is not a rate"), "send a share from 0 to 1"));
+        }
+    }
+    let truth = platform.store.state().await?;
+    let ledger = platform.store.ledger(Some(&name)).await?;
+    let Some(run) = truth.runs.get(&name) else {
+        let plan = truth
+            .config
+            .canary_deployments
+            .get(&name)
+            .ok_or_else(|| Problem::not_found("canary", name.as_str()))?;
+        let body = json!({
+            "flag": name,
+            "state": "not_started",
+            "steps": plan.steps(),
+            "plan": plan,
+            "forecast": Forecast::of(plan, query.error_rate, query.slow_rate),
+            "requests_per_second": requests_per_second(&ledger),
+        });
+        return Ok(json_response(StatusCode::OK, &body));
+    };
+    let mut body = shown(&platform, &truth, run, &ledger).await?;
+    if let Some(fields) = body.as_object_mut() {
+        let forecast = Forecast::of(&run.plan, query.error_rate, query.slow_rate);
+        fields.insert("forecast".to_owned(), json!(forecast));
+        fields.insert("requests_per_second".to_owned(), json!(requests_per_second(&ledger)));
+    }
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+/// Requests a second on both arms together, over the last minutes; `None` where there were none.
+fn requests_per_second(ledger: &Ledger) -> Option<f64> {
+    let windows = ledger.recent.iter().map(|recent| recent.window);
+    let (first, last) = (windows.clone().min()?, windows.max()?);
+    let requests: u64 = ledger.recent.iter().map(|recent| recent.requests).sum();
+    Some(requests as f64 * 1_000.0 / (last - first + WINDOW_MS) as f64)
+}
+
+async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -> Result<Value, Problem> {
+    let now = clock::now();
+    let evidence = evidence_of(platform, run).await?;
+    let around = circumstances(truth, run);
+    let decision = decide(run, &evidence, &around, now);
+    let waiting = platform.store.waiting(&run.flag).await?;
+    let since = waiting
+        .filter(|(held, _)| held.run == run.id && held.step == run.step && held.reason == decision.reason)
+        .map(|(held, _)| held.since);
+    let times = ledger.times.as_ref().filter(|times| times.run == run.id && times.step == run.step);
+    let tests: Vec<Value> = decision
+        .verdict
+        .tests
+        .iter()
+        .map(|result| {
+            json!({
+                "test": result.test,
+                "says": result.test.says(),
+                "percent": (result.percent() * 10.0).round() / 10.0,
+                "fires": result.fires(),
+                "evidence": result.evidence,
+                "fires_at": result.fires_at,
+            })
+        })
+        .collect();
+    let next = if run.state.is_active() {
+        json!({
+            "action": decision.action,
+            "reason": decision.reason,
+            "message": decision.reason.says(),
+            "not_before": decision.not_before,
+            "waiting_since": since,
+            "percentage": next_share(run, decision.action),
+        })
+    } else {
+        Value::Null
+    };
+    let gaps = platform.store.gaps(run.step_started_at).await?;
+    Ok(json!({
+        "flag": run.flag,
+        "run": run.id,
+        "state": run.state,
+        "step": run.step,
+        "steps": run.plan.steps(),
+        "percentage": run.share(),
+        "started_at": run.started_at,
+        "started_by": run.started_by,
+        "step_started_at": run.step_started_at,
+        "reason": run.reason,
+        "breach": run.breach.map(|breach| json!({
+            "test": breach.test, "step": breach.step, "says": breach.test.says(),
+        })),
+        "plan": run.plan,
+        "next": next,
+        "evidence": {
+            "new": arm(evidence.current.new, times.map(new_times)),
+            "legacy": arm(evidence.current.legacy, times.map(legacy_times)),
+            "tests": tests,
+            "through": Timestamp::from_millis(ledger.through),
+        },
+        "unknown": gaps,
+        "version": truth.meta(crate::store::RUNS, run.flag.as_str()).map(|meta| meta.version),
+    }))
+}
+
+fn new_times(times: &Times) -> &Histogram {
+    &times.new
+}
+
+fn legacy_times(times: &Times) -> &Histogram {
+    &times.legacy
+}
+
+fn arm(counts: ArmCounts, times: Option<&Histogram>) -> Value {
+    let quantile = |share| times.and_then(|times| times.quantile(share)).map(|ms| (ms * 10.0).round() / 10.0);
+    json!({
+        "requests": counts.requests,
+        "errors": counts.errors,
+        // Of nothing there is no rate; null is unknown, never zero.
+        "error_rate": (counts.requests > 0).then(|| counts.errors as f64 / counts.requests as f64),
+        "slow_success": counts.slow_success,
+        "slow_rollback": counts.slow_rollback,
+        "p50_ms": quantile(0.50),
+        "p95_ms": quantile(0.95),
+    })
+}
+
+fn next_share(run: &Run, action: Action) -> Option<PartsPerMillion> {
+    match action {
+        Action::RollBack => Some(PartsPerMillion::ZERO),
+        Action::Hold | Action::Pause | Action::Restart | Action::Complete => None,
+        Action::Advance => Some(run.advanced(run.step_started_at, "").share()),
+    }
+}
+
+/// A short answer for whoever steered a run.
+pub(super) fn brief(run: &Run) -> Value {
+    json!({
+        "flag": run.flag,
+        "run": run.id,
+        "state": run.state,
+        "step": run.step,
+        "steps": run.plan.steps(),
+        "percentage": run.share(),
+        "reason": run.reason,
+    })
+}
+
+/// The run of a flag, in one of these states.
+pub(super) fn run_in<'t>(truth: &'t Truth, flag: &FlagName, states: &[RunState]) -> Result<&'t Run, Problem> {
+    let run = truth.runs.get(flag).ok_or_else(|| {
+        let detail = format!("the canary of {flag} was never started");
+        Problem::new(StatusCode::CONFLICT, "canary_not_started", detail, "start it first")
+    })?;
+    if states.contains(&run.state) {
+        return Ok(run);
+    }
+    let wanted: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+    let detail =
+        format!("the run {} of {flag} is {}, not {}", run.id, run.state.as_str(), wanted.join(" or "));
+    let hint = "look at GET /canary/{name} for where it stands; a run that is over is tried again with retry";
+    Err(Problem::new(StatusCode::CONFLICT, "canary_state", detail, hint))
+}

@@ -1,0 +1,54 @@
+//! What may not be done while a canary runs or an emergency is in force, and what a plan should be warned about.
+
+use crate::{problem::Problem, store::State as Truth};
+use axum::http::StatusCode;
+use cutover_core::{FlagName, PartsPerMillion, canary::Forecast, plan::CanaryPlan};
+
+/// The rate of errors, as a share of the success limit, that a healthy canary is assumed to have.
+const ASSUMED: f64 = 0.2;
+
+/// Refuses to give a flag another share than its running canary gave it.
+pub(super) fn owns_share(truth: &Truth, flag: &FlagName, share: PartsPerMillion) -> Result<(), Problem> {
+    let held = truth.config.feature_flags.get(flag).map(|flag| flag.rollout_percentage);
+    match truth.active_run(flag).filter(|_| held != Some(share)) {
+        None => Ok(()),
+        Some(run) => {
+            let detail = format!("the run {} of the canary of {flag} owns its share", run.id);
+            let hint =
+                "roll the canary back or promote it; to send everybody to legacy at once, disable the flag";
+            Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint))
+        }
+    }
+}
+
+/// Refuses to expose more users to a flag that an emergency holds.
+pub(super) fn no_emergency(truth: &Truth, flag: &FlagName) -> Result<(), Problem> {
+    match truth.head.emergency.as_ref().filter(|emergency| emergency.covers(flag)) {
+        None => Ok(()),
+        Some(emergency) => {
+            let detail = format!(
+                "an emergency holds {flag} on legacy since {}, declared by {}: {}",
+                emergency.since, emergency.by, emergency.reason
+            );
+            let hint = "clear the emergency first";
+            Err(Problem::new(StatusCode::CONFLICT, "emergency_in_force", detail, hint))
+        }
+    }
+}
+
+/// What a plan's steps need to be able to decide within their time.
+pub(super) fn slow_steps(flag: &FlagName, plan: &CanaryPlan) -> Option<String> {
+    let rate = plan.success_criteria.max_error_rate * ASSUMED;
+    let forecast = Forecast::of(plan, rate, cutover_core::plan::SLOW_SHARE * ASSUMED);
+    let first = forecast.first()?;
+    Some(match first.canary_requests.zip(first.requests_per_second) {
+        Some((requests, per_second)) => format!(
+            "{flag}: its first step of {} decides within {} minutes only from {per_second:.1} requests a second on \
+             ({requests} on the new backend, at an error rate of {:.2} %)",
+            first.share,
+            plan.step_duration_minutes,
+            rate * 100.0
+        ),
+        None => format!("{flag}: its success criteria can never be proven; allow an error rate above 0"),
+    })
+}

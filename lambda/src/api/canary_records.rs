@@ -1,0 +1,48 @@
+//! `GET /canary/{name}/runs/{run}/records?after=&limit=`: every decision of a run, oldest first, with all that went
+//! into it; `cutover canary replay` makes them again.
+
+use super::{extract::Parameters, json_response};
+use crate::{Platform, auth::Caller, problem::Problem};
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use cutover_core::{FlagName, RunId};
+use serde::Deserialize;
+use serde_json::json;
+
+const DEFAULT_LIMIT: usize = 200;
+const MAX_LIMIT: usize = 500;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    #[serde(default)]
+    after: String,
+    limit: Option<usize>,
+}
+
+pub(super) async fn handle(
+    _: Caller,
+    State(platform): State<Platform>,
+    Path((name, run)): Path<(String, String)>,
+    Parameters(query): Parameters<Query>,
+) -> Result<Response, Problem> {
+    let hint = "see GET /canary/{name} for the run";
+    let invalid =
+        |field: &str, error: &dyn std::fmt::Display| Problem::invalid(field, error.to_string(), hint);
+    let name: FlagName = name.parse().map_err(|error| invalid("name", &error))?;
+    let run: RunId = run.parse().map_err(|error| invalid("run", &error))?;
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        let hint = format!("ask for 1 to {MAX_LIMIT} records, and for the next page with after");
+        return Err(Problem::invalid("limit", format!("{limit} records cannot be given at once"), hint));
+    }
+    let (records, next) = platform.store.records(&run, &query.after, limit).await?;
+    if records.iter().any(|record| record.run.flag != name) || (records.is_empty() && query.after.is_empty())
+    {
+        return Err(Problem::not_found("run", run.as_str()));
+    }
+    Ok(json_response(StatusCode::OK, &json!({ "records": records, "next_after": next })))
+}

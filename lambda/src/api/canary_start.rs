@@ -1,0 +1,91 @@
+//! `POST /canary/{name}/start` and `/retry`: a new run, from the plan's first step.
+
+use super::{
+    canary::brief,
+    canary_guard::{no_emergency, slow_steps},
+    extract::FlagPath,
+    flags::SECTION,
+};
+use crate::{
+    Platform,
+    change::{Changed, Demand, Proposal, change},
+    clock,
+    problem::Problem,
+    promote::{run_id, run_write},
+    store::{RUNS, Role, State as Truth},
+};
+use axum::{extract::State, http::StatusCode};
+use cutover_core::{FlagName, canary::Run};
+use serde_json::json;
+
+pub(super) async fn start(
+    State(platform): State<Platform>,
+    FlagPath(name): FlagPath,
+    demand: Demand,
+) -> Result<Changed, Problem> {
+    begin(&platform, &name, &demand, "canary.start", |_| Ok(())).await
+}
+
+/// A retry is a new run; nothing of the one before counts.
+pub(super) async fn retry(
+    State(platform): State<Platform>,
+    FlagPath(name): FlagPath,
+    demand: Demand,
+) -> Result<Changed, Problem> {
+    begin(&platform, &name, &demand, "canary.retry", |truth| {
+        if truth.runs.contains_key(&name) {
+            return Ok(());
+        }
+        let detail = format!("the canary of {name} was never started, so there is nothing to try again");
+        Err(Problem::new(StatusCode::CONFLICT, "canary_not_started", detail, "start it first"))
+    })
+    .await
+}
+
+async fn begin(
+    platform: &Platform,
+    name: &FlagName,
+    demand: &Demand,
+    action: &str,
+    allowed: impl Fn(&Truth) -> Result<(), Problem>,
+) -> Result<Changed, Problem> {
+    demand.caller.must_be(Role::Operator)?;
+    change(platform, demand, action, |truth| {
+        allowed(truth)?;
+        let mut config = truth.config.clone();
+        let flag =
+            config.feature_flags.get_mut(name).ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
+        let plan = config
+            .canary_deployments
+            .get(name)
+            .ok_or_else(|| Problem::not_found("canary plan", name.as_str()))?;
+        no_emergency(truth, name)?;
+        if let Some(run) = truth.active_run(name) {
+            let detail = format!("the run {} of {name} is {} already", run.id, run.state.as_str());
+            let hint = "roll it back before a new one is started";
+            return Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint));
+        }
+        if !flag.enabled {
+            let detail = format!("the flag {name} is disabled, so its canary would see nobody");
+            return Err(Problem::new(StatusCode::CONFLICT, "flag_disabled", detail, "enable the flag first"));
+        }
+        let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
+        demand.precondition.check(&format!("the flag {name}"), version)?;
+        let run = Run::start(run_id(truth), name.clone(), plan.clone(), clock::now(), &demand.caller.name);
+        let warnings: Vec<String> = slow_steps(name, plan).into_iter().collect();
+        flag.rollout_percentage = run.share();
+        Ok(Proposal {
+            config,
+            emergency: None,
+            others: vec![(format!("{RUNS}/{name}"), run_write(truth, &run))],
+            answer: Box::new(move |_| {
+                let mut body = brief(&run);
+                if let Some(fields) = body.as_object_mut() {
+                    fields.insert("warnings".to_owned(), json!(warnings));
+                }
+                (StatusCode::CREATED, body)
+            }),
+        })
+    })
+    .await
+}

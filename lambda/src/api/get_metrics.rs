@@ -1,0 +1,46 @@
+//! `GET /metrics`: what was counted, as JSON, or as Prometheus text where the client accepts `text/plain`.
+
+use super::json_response;
+use crate::{Platform, auth::Caller, problem::Problem, prometheus, store::keys::Key};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use cutover_core::Timestamp;
+use serde_json::{Value, json};
+
+pub(super) async fn handle(
+    _: Caller,
+    State(platform): State<Platform>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // Prometheus asks for OpenMetrics first and for text/plain as well.
+    if accepts.contains("text/plain") {
+        let mut response = Response::new(Body::from(prometheus::page(&platform).await?));
+        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        return Ok(response);
+    }
+    let store = &platform.store;
+    let cursor = store.cursor().await?;
+    let flags: Vec<Value> = store
+        .ledgers()
+        .await?
+        .into_iter()
+        .map(|(flag, ledger)| json!({ "flag": flag, "series": ledger.series }))
+        .collect();
+    let isolates = store.isolate_counts().await?;
+    let body = json!({
+        "flags": flags,
+        "through": (cursor.through > 0).then(|| Timestamp::from_millis(cursor.through)),
+        "batches": store.counters(&Key::ingest()).await?,
+        "batches_taken_in": cursor.batches,
+        "outcomes_lost": cursor.outcomes_lost,
+        "isolates_active": isolates.active,
+        "batches_missing": isolates.missing_batches,
+    });
+    Ok(json_response(StatusCode::OK, &body))
+}

@@ -1,0 +1,10 @@
+//! The function that isolates report to, behind a function URL of its own.
+
+use cutover_lambda::{Platform, ingest, settings::Settings, telemetry};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::start();
+    let platform = Platform::new(Settings::from_env_without_kv()?);
+    lambda_http::run(ingest::router(platform)).await
+}

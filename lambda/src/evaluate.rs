@@ -1,0 +1,210 @@
+//! The scheduled look at what arrived: every batch is taken into the ledger of its flag once, and a running canary's
+//! part of it becomes evidence. Delivered twice, late or concurrently, a tick does no harm: a ledger knows up to which
+//! moment of arrival it holds everything, and is written on condition that nobody else wrote it.
+
+use crate::{
+    Platform, clock,
+    store::{
+        Arrival, CommitError, Cursor, Ledger, LedgerWrite, Recent, Series, State, StoreError, Times,
+        record_item,
+    },
+};
+use cutover_core::{
+    Arm, FlagName, Timestamp,
+    batch::{Batch, Cell, WINDOW_MS},
+    canary::{Record, Run, Verdict, windows},
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The longest stretch of arrivals that one tick takes in; what is left is for the next one.
+const MAX_STRETCH_MS: i64 = 60 * 60_000;
+
+/// How far back the first tick of all looks.
+const FIRST_LOOK_MS: i64 = 2 * 60 * 60_000;
+
+/// Windows that rates of the last minutes are made of.
+const RECENT_MS: i64 = 10 * 60_000;
+
+/// How often a ledger is tried again that somebody else wrote meanwhile.
+const MAX_TRIES: u32 = 5;
+
+/// What a tick found and did.
+#[derive(Debug, Default, Serialize)]
+pub struct Tick {
+    /// Batches that were taken in.
+    pub batches: usize,
+    /// Ledgers that were written.
+    pub ledgers: usize,
+    /// Isolates that were found lost.
+    pub isolates_lost: u64,
+    /// Everything that arrived up to this moment is taken in.
+    pub through: Option<Timestamp>,
+    /// What the evidence of each running canary says, where it changed.
+    pub verdicts: BTreeMap<String, Verdict>,
+}
+
+/// Looks once.
+pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
+    let store = &platform.store;
+    let now = clock::now().millis();
+    let settled = now - i64::try_from(platform.settings.settle.as_millis()).unwrap_or(i64::MAX);
+    let cursor = store.cursor().await?;
+    let from = if cursor.through == 0 { settled - FIRST_LOOK_MS } else { cursor.through };
+    let until = settled.min(from.saturating_add(MAX_STRETCH_MS));
+    let mut tick = Tick::default();
+    if until > from {
+        let arrivals = store.arrivals(from, until).await?;
+        for flag in flags(&arrivals) {
+            let part = Part { flag: flag.as_ref(), arrivals: &arrivals, until };
+            if let Some(verdict) = part.take_in(platform).await? {
+                tick.ledgers += 1;
+                if let (Some(flag), Some(verdict)) = (&flag, verdict) {
+                    tick.verdicts.insert(flag.to_string(), verdict);
+                }
+            }
+        }
+        tick.batches = arrivals.len();
+        let lost: u64 = arrivals.iter().map(|arrival| arrival.batch.lost).sum();
+        let moved = Cursor {
+            through: until,
+            outcomes_lost: cursor.outcomes_lost.saturating_add(lost),
+            batches: cursor.batches.saturating_add(arrivals.len() as u64),
+        };
+        store.move_cursor(cursor, moved).await?;
+        tick.through = Some(Timestamp::from_millis(until));
+    }
+    let silence = i64::try_from(platform.settings.isolate_silence.as_millis()).unwrap_or(i64::MAX);
+    tick.isolates_lost = store.note_lost_isolates(now - silence).await?;
+    if tick.isolates_lost > 0 {
+        tracing::warn!(
+            isolates = tick.isolates_lost,
+            "isolates fell silent; what they had counted is unknown"
+        );
+    }
+    Ok(tick)
+}
+
+/// The flags that something was counted for; `None` for requests that no flag decided.
+fn flags(arrivals: &[Arrival]) -> BTreeSet<Option<FlagName>> {
+    let cells = arrivals.iter().flat_map(|arrival| &arrival.batch.cells);
+    let units = arrivals.iter().flat_map(|arrival| &arrival.batch.units);
+    cells.map(|cell| cell.flag.clone()).chain(units.map(|units| Some(units.flag.clone()))).collect()
+}
+
+/// One flag's part of what arrived.
+struct Part<'a> {
+    flag: Option<&'a FlagName>,
+    arrivals: &'a [Arrival],
+    until: i64,
+}
+
+impl Part<'_> {
+    /// Takes the part into its ledger. `None` where it was in it already.
+    async fn take_in(&self, platform: &Platform) -> Result<Option<Option<Verdict>>, StoreError> {
+        for _ in 0..MAX_TRIES {
+            let ledger = platform.store.ledger(self.flag).await?;
+            let fresh: Vec<&Batch> = self
+                .arrivals
+                .iter()
+                .filter(|arrival| arrival.at > ledger.through)
+                .map(|arrival| &arrival.batch)
+                .collect();
+            if fresh.is_empty() || ledger.through >= self.until {
+                return Ok(None);
+            }
+            let state = platform.store.state().await?;
+            match self.write(platform, ledger, &fresh, &state).await {
+                Ok(verdict) => return Ok(Some(verdict)),
+                // Another tick was here, or the run moved on: look again.
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Store(error)) => return Err(error),
+            }
+        }
+        Err(StoreError::Restless)
+    }
+
+    async fn write(
+        &self,
+        platform: &Platform,
+        mut ledger: Ledger,
+        fresh: &[&Batch],
+        state: &State,
+    ) -> Result<Option<Verdict>, CommitError> {
+        for cell in fresh.iter().flat_map(|batch| &batch.cells) {
+            if cell.flag.as_ref() == self.flag {
+                add(&mut ledger, cell);
+            }
+        }
+        forget_old(&mut ledger);
+        ledger.through = self.until;
+        let run = self.flag.and_then(|flag| state.active_run(flag));
+        let mut others = Vec::new();
+        let mut verdict = None;
+        if let Some(run) = run {
+            let windows = windows(&run.id, fresh.iter().copied());
+            if !windows.is_empty() {
+                let before = ledger.evidence.as_ref().filter(|held| held.run == run.id);
+                let at = clock::now();
+                let (record, after) = Record::evaluation(at, crate::VERSION, run, before, windows);
+                others.push(record_item(&record, &format!("evaluation#{:012}", ledger.version))?);
+                verdict = Some(Verdict::of(run, &after));
+                ledger.evidence = Some(after);
+            }
+            note_times(&mut ledger, run, fresh);
+        }
+        let version = self.flag.zip(run).and_then(|(flag, _)| state.meta(crate::store::RUNS, flag.as_str()));
+        let run = version.map(|meta| meta.version);
+        platform.store.write_ledger(LedgerWrite { flag: self.flag, ledger: &ledger, run, others }).await?;
+        Ok(verdict)
+    }
+}
+
+fn add(ledger: &mut Ledger, cell: &Cell) {
+    let same =
+        |held: &&mut Series| held.route == cell.route && held.arm == cell.arm && held.reason == cell.reason;
+    match ledger.series.iter_mut().find(same) {
+        Some(series) => series.counts.merge(&cell.counts),
+        None => ledger.series.push(Series {
+            route: cell.route.clone(),
+            arm: cell.arm,
+            reason: cell.reason,
+            counts: cell.counts.clone(),
+        }),
+    }
+    let (requests, errors) = (cell.counts.requests, cell.counts.errors());
+    let duration_ms = cell.counts.duration_ms;
+    match ledger.recent.iter_mut().find(|held| held.window == cell.window && held.arm == cell.arm) {
+        Some(recent) => {
+            recent.requests += requests;
+            recent.errors += errors;
+            recent.duration_ms += duration_ms;
+        }
+        None => {
+            ledger.recent.push(Recent { window: cell.window, arm: cell.arm, requests, errors, duration_ms })
+        }
+    }
+}
+
+fn forget_old(ledger: &mut Ledger) {
+    let newest = ledger.recent.iter().map(|recent| recent.window).max().unwrap_or_default();
+    ledger.recent.retain(|recent| newest - recent.window < RECENT_MS - WINDOW_MS);
+    ledger.recent.sort_by_key(|recent| (recent.window, recent.arm));
+}
+
+/// Response times of the step that the run is at.
+fn note_times(ledger: &mut Ledger, run: &Run, fresh: &[&Batch]) {
+    let held = ledger.times.take().filter(|held| held.run == run.id && held.step == run.step);
+    let mut times = held.unwrap_or_else(|| Times {
+        run: run.id.clone(),
+        step: run.step,
+        new: Default::default(),
+        legacy: Default::default(),
+    });
+    let label = Some((run.id.clone(), run.step));
+    for cell in fresh.iter().flat_map(|batch| &batch.cells).filter(|cell| cell.canary == label) {
+        let arm = if cell.arm == Arm::New { &mut times.new } else { &mut times.legacy };
+        arm.merge(&cell.counts.histogram);
+    }
+    ledger.times = Some(times);
+}

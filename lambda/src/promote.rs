@@ -1,0 +1,242 @@
+//! The scheduled tick that moves canaries: for each running one, one decision and at most one step, made in one
+//! transaction with its record. Delivered twice, late or concurrently, it does no harm: the run is changed on condition
+//! that nobody else changed it.
+
+use crate::{
+    Platform, clock, notify,
+    publish::PublishError,
+    reconcile,
+    store::{AuditRecord, Commit, CommitError, RUNS, Role, State, StoreError, Waiting, Write, record_item},
+};
+use cutover_core::{
+    FlagName, RunId, Timestamp,
+    canary::{Action, Circumstances, Decision, Evidence, Record, Run, fold},
+};
+use serde::Serialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Who the audit log names for what happens by itself.
+pub const ACTOR: &str = "promote";
+
+/// How often a decision is tried again whose ground somebody moved meanwhile.
+const MAX_TRIES: u32 = 4;
+
+/// What a tick did.
+#[derive(Debug, Serialize)]
+pub struct Tick {
+    /// Publication.
+    #[serde(flatten)]
+    pub publication: reconcile::Tick,
+    /// What was decided for each canary.
+    pub canaries: BTreeMap<String, Outcome>,
+    /// Notifications that were delivered.
+    pub delivered: usize,
+}
+
+/// What was decided for a canary.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// What was done.
+    pub action: Action,
+    /// Why.
+    pub reason: cutover_core::canary::Reason,
+    /// The run after it.
+    pub run: RunId,
+    /// Its step.
+    pub step: u32,
+}
+
+/// Why a tick could not do all of it. What could be done was done.
+#[derive(Debug, thiserror::Error)]
+pub enum TickError {
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Publication.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+/// Looks once.
+pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
+    let mut canaries = BTreeMap::new();
+    let mut failed = None;
+    let state = platform.store.state().await?;
+    let active: Vec<FlagName> =
+        state.runs.values().filter(|run| run.state.is_active()).map(|run| run.flag.clone()).collect();
+    for flag in active {
+        // One canary that cannot be moved does not hold up the others.
+        match decide_one(platform, &flag).await {
+            Ok(Some(outcome)) => {
+                canaries.insert(flag.to_string(), outcome);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%flag, %error, "no decision could be made");
+                failed = Some(error);
+            }
+        }
+    }
+    // Publication and delivery come after every decision, and a refusal of theirs undoes none.
+    let publication = reconcile::tick(platform).await;
+    let delivered = notify::deliver(platform).await;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    Ok(Tick { publication: publication?, canaries, delivered: delivered? })
+}
+
+async fn decide_one(platform: &Platform, flag: &FlagName) -> Result<Option<Outcome>, StoreError> {
+    for _ in 0..MAX_TRIES {
+        let state = platform.store.state().await?;
+        let Some(run) = state.active_run(flag) else { return Ok(None) };
+        match (Ground { platform, state: &state, run, at: clock::now() }).decide().await {
+            Ok(outcome) => return Ok(Some(outcome)),
+            Err(CommitError::Conflict) => {}
+            Err(CommitError::Store(error)) => return Err(error),
+        }
+    }
+    Err(StoreError::Restless)
+}
+
+/// What a run's decisions rest on, as of now.
+pub async fn evidence_of(platform: &Platform, run: &Run) -> Result<Evidence, StoreError> {
+    let ledger = platform.store.ledger(Some(&run.flag)).await?;
+    // Moves evidence of an earlier step aside, if nothing of this one has come yet.
+    Ok(fold(run, ledger.evidence.as_ref(), &[]))
+}
+
+/// What else there is to know of a run.
+pub fn circumstances(state: &State, run: &Run) -> Circumstances {
+    Circumstances {
+        emergency: state.is_held(&run.flag),
+        enabled: state.config.feature_flags.get(&run.flag).is_some_and(|flag| flag.enabled),
+        plan: state.config.canary_deployments.get(&run.flag).cloned(),
+    }
+}
+
+struct Ground<'t> {
+    platform: &'t Platform,
+    state: &'t State,
+    run: &'t Run,
+    at: Timestamp,
+}
+
+impl Ground<'_> {
+    async fn decide(&self) -> Result<Outcome, CommitError> {
+        let evidence = evidence_of(self.platform, self.run).await?;
+        let around = circumstances(self.state, self.run);
+        let (record, decision) =
+            Record::decision(self.at, crate::VERSION, self.run, &evidence, around.clone());
+        let after = self.after(&decision, &around);
+        match &after {
+            None => self.hold(&record, &decision).await?,
+            Some(after) => self.step(&record, &decision, after).await?,
+        }
+        let run = after.as_ref().unwrap_or(self.run);
+        Ok(Outcome { action: decision.action, reason: decision.reason, run: run.id.clone(), step: run.step })
+    }
+
+    /// The run after a decision; `None` where it stays as it is.
+    fn after(&self, decision: &Decision, around: &Circumstances) -> Option<Run> {
+        let says = decision.verdict.breach.map_or(decision.reason.says(), |breach| breach.test.says());
+        match decision.action {
+            Action::Hold => None,
+            Action::Advance | Action::Complete => Some(self.run.advanced(self.at, decision.reason.says())),
+            Action::RollBack => Some(self.run.rolled_back(decision.verdict.breach, says)),
+            Action::Pause => Some(self.run.paused(decision.reason.says())),
+            Action::Restart => {
+                let plan = around.plan.as_ref()?;
+                let id = run_id(self.state);
+                self.run.under(plan, id, self.at)
+            }
+        }
+    }
+
+    /// Waits. A tick that waits for what the one before waited for writes nothing.
+    async fn hold(&self, record: &Record, decision: &Decision) -> Result<(), CommitError> {
+        let waiting = Waiting {
+            run: self.run.id.clone(),
+            step: self.run.step,
+            reason: decision.reason,
+            since: self.at,
+        };
+        let held = self.platform.store.waiting(&self.run.flag).await?;
+        let version = held.as_ref().map_or(0, |(_, version)| *version);
+        if held.is_some_and(|(held, _)| Waiting { since: waiting.since, ..held } == waiting) {
+            return Ok(());
+        }
+        let mut others = vec![record_item(record, &format!("hold#{version:012}"))?];
+        if let Some(notification) = notify::of(self.platform, self.run, decision, self.at) {
+            others.push(notification.item()?);
+        }
+        tracing::info!(flag = %self.run.flag, run = %self.run.id, reason = ?decision.reason, "holding");
+        self.platform.store.note_waiting(&self.run.flag, &waiting, version, others).await
+    }
+
+    async fn step(&self, record: &Record, decision: &Decision, after: &Run) -> Result<(), CommitError> {
+        let (state, flag_name) = (self.state, &self.run.flag);
+        let mut writes = vec![run_write(state, after)];
+        if let Some(flag) = state.config.feature_flags.get(flag_name)
+            && flag.rollout_percentage != after.share()
+        {
+            let flag = cutover_core::Flag { rollout_percentage: after.share(), ..flag.clone() };
+            writes.push(Write::Object {
+                section: "feature_flags".to_owned(),
+                name: flag_name.to_string(),
+                value: Some(json!(flag)),
+                expected: state.meta("feature_flags", flag_name.as_str()).map(|meta| meta.version),
+            });
+        }
+        writes.push(Write::New(record_item(record, &format!("decision#{:012}", state.head.revision.0))?));
+        if let Some(notification) = notify::of(self.platform, after, decision, self.at) {
+            writes.push(Write::New(notification.item()?));
+        }
+        let (action, counter) = match decision.action {
+            Action::Advance => ("canary.advance", "advances"),
+            Action::Complete => ("canary.complete", "completions"),
+            Action::RollBack => ("canary.rollback", "rollbacks"),
+            Action::Pause => ("canary.pause", "pauses"),
+            Action::Restart => ("canary.restart", "restarts"),
+            Action::Hold => ("canary.hold", "holds"),
+        };
+        writes.push(Write::Count { flag: flag_name.to_string(), name: counter });
+        let changes = json!([{
+            "section": RUNS,
+            "name": flag_name,
+            "run": after.id,
+            "state": [self.run.state, after.state],
+            "step": [self.run.step, after.step],
+            "rollout_percentage": [self.run.share(), after.share()],
+        }]);
+        let objects = vec![format!("{RUNS}/{flag_name}"), format!("feature_flags/{flag_name}")];
+        let audit = AuditRecord::new(self.at, ACTOR, Role::Operator, action, Some(after.reason.clone()))
+            .with_changes(objects, changes);
+        let commit = Commit { from: state.head.revision, writes, emergency: None, audit, reply: None };
+        let revision = self.platform.store.commit(commit).await?;
+        tracing::info!(
+            flag = %flag_name, run = %after.id, action, reason = ?decision.reason, revision = revision.0, "decided"
+        );
+        // Reconciling comes right after, and would do the same.
+        if let Err(error) = self.platform.publisher.publish().await {
+            tracing::warn!(%error, revision = revision.0, "committed, but not published yet");
+        }
+        Ok(())
+    }
+}
+
+/// The name of a run that begins with the next revision.
+pub fn run_id(state: &State) -> RunId {
+    RunId::of_revision(state.head.revision.next())
+}
+
+/// The write that puts a run in the place of the one before.
+pub fn run_write(state: &State, run: &Run) -> Write {
+    Write::Object {
+        section: RUNS.to_owned(),
+        name: run.flag.to_string(),
+        value: Some(json!(run)),
+        expected: state.meta(RUNS, run.flag.as_str()).map(|meta| meta.version),
+    }
+}

@@ -1,0 +1,203 @@
+//! Ledgers: what was measured of each flag, taken together. A ledger says up to which moment of arrival it holds
+//! everything, so that taking arrivals in twice, late or from two sides changes nothing.
+
+use super::{
+    Store, StoreError,
+    commit::{CommitError, build, is_conflict, number},
+    item::{Item, NewItem, SCHEMA},
+    keys::{self, Key},
+};
+use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
+use cutover_core::{
+    Arm, FlagName, Reason, Revision, RouteId, RunId, batch::Counts, canary::Evidence, histogram::Histogram,
+};
+use serde::{Deserialize, Serialize};
+
+/// Counts since the beginning, of one kind of request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// The route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteId>,
+    /// The arm that served.
+    pub arm: Arm,
+    /// Why.
+    pub reason: Reason,
+    /// What was counted.
+    pub counts: Counts,
+}
+
+/// What one window saw of one arm, for rates of the last minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recent {
+    /// When the window began, in milliseconds since 1970.
+    pub window: i64,
+    /// The arm that served.
+    pub arm: Arm,
+    /// Requests.
+    pub requests: u64,
+    /// Errors of every class.
+    pub errors: u64,
+    /// The sum of the times to the response headers, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// The response times of a run's step, for people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: u32,
+    /// Of the new arm.
+    pub new: Histogram,
+    /// Of legacy.
+    pub legacy: Histogram,
+}
+
+/// What was measured of a flag.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    /// All that arrived up to this moment is in it, in milliseconds since 1970.
+    pub through: i64,
+    /// Counts since the beginning.
+    pub series: Vec<Series>,
+    /// The last minutes.
+    pub recent: Vec<Recent>,
+    /// What is known of the newest run.
+    #[serde(default)]
+    pub evidence: Option<Evidence>,
+    /// The response times of its step.
+    #[serde(default)]
+    pub times: Option<Times>,
+    /// How often it was written; 0 where it never was.
+    #[serde(skip)]
+    pub version: u64,
+}
+
+/// How far arrivals have been taken into the ledgers, and what was counted on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor {
+    /// Every ledger holds all that arrived up to this moment, in milliseconds since 1970.
+    pub through: i64,
+    /// Outcomes that isolates said they lost.
+    pub outcomes_lost: u64,
+    /// Batches that were taken in.
+    pub batches: u64,
+}
+
+/// A ledger that waits to be written.
+pub struct LedgerWrite<'w> {
+    /// The flag; `None` for requests that no flag decided.
+    pub flag: Option<&'w FlagName>,
+    /// The ledger; its version is the one that was read.
+    pub ledger: &'w Ledger,
+    /// The run that its evidence was judged by, at this version.
+    pub run: Option<Revision>,
+    /// What goes along: a record.
+    pub others: Vec<NewItem>,
+}
+
+fn name(flag: Option<&FlagName>) -> &str {
+    flag.map(FlagName::as_str).unwrap_or_default()
+}
+
+fn read(item: &Item) -> Result<Ledger, StoreError> {
+    let ledger: Ledger = item.json("data")?;
+    Ok(Ledger { version: item.number("version")?, ..ledger })
+}
+
+impl Store {
+    /// The ledger of a flag.
+    pub async fn ledger(&self, flag: Option<&FlagName>) -> Result<Ledger, StoreError> {
+        let item = self.get(&Key::ledger(name(flag))).await?;
+        item.as_ref().map_or_else(|| Ok(Ledger::default()), read)
+    }
+
+    /// All ledgers.
+    pub async fn ledgers(&self) -> Result<Vec<(Option<FlagName>, Ledger)>, StoreError> {
+        let items = self.all(keys::METRICS, keys::LEDGER).await?;
+        items
+            .iter()
+            .map(|item| {
+                let name = item.text(keys::SORT)?.strip_prefix(keys::LEDGER).unwrap_or_default();
+                Ok((name.parse().ok(), read(item)?))
+            })
+            .collect()
+    }
+
+    /// Writes a ledger, on condition that it and the run are still as they were read.
+    pub async fn write_ledger(&self, write: LedgerWrite<'_>) -> Result<(), CommitError> {
+        let version = write.ledger.version;
+        let item = NewItem::new(&Key::ledger(name(write.flag)))
+            .number("version", version + 1)
+            .json("data", write.ledger)?;
+        let put = Put::builder().table_name(&self.table).set_item(Some(item.into_attributes()));
+        let put = if version == 0 {
+            put.condition_expression("attribute_not_exists(pk)")
+        } else {
+            put.condition_expression("version = :version")
+                .expression_attribute_values(":version", number(version))
+        };
+        let mut items = vec![TransactWriteItem::builder().put(build(put.build())?).build()];
+        if let Some((flag, run)) = write.flag.zip(write.run) {
+            let check = ConditionCheck::builder()
+                .table_name(&self.table)
+                .set_key(Some(Key::object(super::RUNS, flag.as_str()).attributes()))
+                .condition_expression("version = :run")
+                .expression_attribute_values(":run", number(run.0));
+            items.push(TransactWriteItem::builder().condition_check(build(check.build())?).build());
+        }
+        for other in write.others {
+            items.push(self.put_new(other)?);
+        }
+        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(is_conflict) => Err(CommitError::Conflict),
+            Err(error) => Err(CommitError::Store(error.into())),
+        }
+    }
+
+    /// How far arrivals have been taken in.
+    pub async fn cursor(&self) -> Result<Cursor, StoreError> {
+        let Some(item) = self.get(&Key::cursor()).await? else { return Ok(Cursor::default()) };
+        Ok(Cursor {
+            through: i64::try_from(item.number("through")?).unwrap_or_default(),
+            outcomes_lost: item.optional_number("outcomes_lost").unwrap_or_default(),
+            batches: item.optional_number("batches").unwrap_or_default(),
+        })
+    }
+
+    /// Moves the cursor on. `false` where another tick moved it meanwhile.
+    pub async fn move_cursor(&self, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
+        let unsigned = |at: i64| number(u64::try_from(at).unwrap_or_default());
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::cursor().attributes()))
+            .update_expression(
+                "SET #schema = :schema, through = :to, outcomes_lost = :lost, batches = :batches",
+            )
+            .condition_expression("attribute_not_exists(pk) OR through = :from")
+            .expression_attribute_names("#schema", "schema")
+            .expression_attribute_values(":schema", number(SCHEMA))
+            .expression_attribute_values(":from", unsigned(from.through))
+            .expression_attribute_values(":to", unsigned(to.through))
+            .expression_attribute_values(":lost", number(to.outcomes_lost))
+            .expression_attribute_values(":batches", number(to.batches))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
