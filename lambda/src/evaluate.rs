@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_STRETCH_MS: i64 = 60 * 60_000;
 
 /// How far back the first tick of all looks.
-const FIRST_LOOK_MS: i64 = 2 * 60 * 60_000;
+const FIRST_LOOK_MS: i64 = 20 * 60_000;
 
 /// Windows that rates of the last minutes are made of.
 const RECENT_MS: i64 = 10 * 60_000;

@@ -20,10 +20,14 @@ pub enum Edge {
         store: KvServer,
         /// The KV REST API as the publisher sees it; it can be told to fail.
         kv: FaultProxy,
+        /// How many isolates run the Worker, each on a port of its own.
+        isolates: usize,
     },
 }
 
-const WORKER: &str = "edge";
+fn worker_name(isolate: usize) -> String {
+    format!("edge{isolate}")
+}
 
 impl Edge {
     /// Starts the Worker behind `wrangler dev`.
@@ -32,10 +36,10 @@ impl Edge {
     }
 
     /// Starts the Worker in workerd alone.
-    pub async fn workerd(variables: &BTreeMap<&str, String>) -> Self {
+    pub async fn workerd(variables: &BTreeMap<&str, String>, isolates: usize) -> Self {
         let store = KvServer::start().await;
         let kv = FaultProxy::start(([127, 0, 0, 1], store.port()).into()).await;
-        Self::Workerd { workerd: start(&store, variables), store, kv }
+        Self::Workerd { workerd: start(&store, variables, isolates), store, kv, isolates }
     }
 
     /// Stops the Worker and starts it again over the same KV, behind wrangler also on the same port.
@@ -46,9 +50,19 @@ impl Edge {
                 let port = wrangler.port();
                 Self::Wrangler(Wrangler::start(state, port, variables, Some(wrangler.into_kv())).await)
             }
-            Self::Workerd { workerd, store, kv } => {
+            Self::Workerd { workerd, store, kv, isolates } => {
                 drop(workerd);
-                Self::Workerd { workerd: start(&store, variables), store, kv }
+                Self::Workerd { workerd: start(&store, variables, isolates), store, kv, isolates }
+            }
+        }
+    }
+
+    /// The ports of the Worker's isolates.
+    pub fn ports(&self) -> Vec<u16> {
+        match self {
+            Self::Wrangler(wrangler) => vec![wrangler.port()],
+            Self::Workerd { workerd, isolates, .. } => {
+                (0..*isolates).map(|at| workerd.port(&worker_name(at))).collect()
             }
         }
     }
@@ -57,7 +71,7 @@ impl Edge {
     pub fn port(&self) -> u16 {
         match self {
             Self::Wrangler(wrangler) => wrangler.port(),
-            Self::Workerd { workerd, .. } => workerd.port(WORKER),
+            Self::Workerd { workerd, .. } => workerd.port(&worker_name(0)),
         }
     }
 
@@ -83,7 +97,14 @@ impl Edge {
     }
 }
 
-fn start(store: &KvServer, variables: &BTreeMap<&str, String>) -> Workerd {
-    let worker = Worker::edge(WORKER, store.port());
-    Workerd::start(&[variables.iter().fold(worker, |worker, (name, value)| worker.with(name, value))])
+fn start(store: &KvServer, variables: &BTreeMap<&str, String>, isolates: usize) -> Workerd {
+    let names: Vec<String> = (0..isolates).map(worker_name).collect();
+    let workers: Vec<Worker<'_>> = names
+        .iter()
+        .map(|name| {
+            let worker = Worker::edge(name, store.port());
+            variables.iter().fold(worker, |worker, (name, value)| worker.with(name, value))
+        })
+        .collect();
+    Workerd::start(&workers)
 }

@@ -25,12 +25,16 @@ pub enum Fault {
     Answer(u16, &'static str, Bytes),
     /// It is not answered for a long time.
     Hang,
+    /// The real part sees it and does it, and its answer is lost on the way.
+    Lost,
 }
 
 #[derive(Default)]
 struct Faults {
     /// Happens to every request that writes.
     writes: Option<Fault>,
+    /// Happens to every second one of the requests that write.
+    half: Vec<Fault>,
     /// Happen to the next requests whose header of this name holds this text, one each.
     next: VecDeque<(&'static str, &'static str, Fault)>,
 }
@@ -77,6 +81,11 @@ impl FaultProxy {
         self.shared.faults.lock().expect("no handler panics").writes = fault;
     }
 
+    /// Sets what happens to every second write from now on, in turn.
+    pub fn on_half_of_writes(&self, faults: Vec<Fault>) {
+        self.shared.faults.lock().expect("no handler panics").half = faults;
+    }
+
     /// Sets what happens to the next request whose header holds this text.
     pub fn on_next(&self, header: &'static str, holds: &'static str, fault: Fault) {
         self.shared.faults.lock().expect("no handler panics").next.push_back((header, holds, fault));
@@ -96,9 +105,7 @@ impl Drop for FaultProxy {
 
 async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let writes = request.method() != Method::GET;
-    if writes {
-        shared.writes.fetch_add(1, Ordering::Relaxed);
-    }
+    let number = if writes { shared.writes.fetch_add(1, Ordering::Relaxed) } else { 0 };
     let fault = {
         let mut faults = shared.faults.lock().expect("no handler panics");
         let hit = faults.next.iter().position(|(header, holds, _)| {
@@ -110,6 +117,10 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         });
         match hit.and_then(|at| faults.next.remove(at)) {
             Some((_, _, fault)) => Some(fault),
+            None if writes && number % 2 == 1 && !faults.half.is_empty() => {
+                let turn = usize::try_from(number / 2).expect("a few writes") % faults.half.len();
+                Some(faults.half[turn].clone())
+            }
             None => faults.writes.clone().filter(|_| writes),
         }
     };
@@ -123,6 +134,12 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         Some(Fault::Hang) => {
             tokio::time::sleep(Duration::from_secs(600)).await;
             Response::new(Body::empty())
+        }
+        Some(Fault::Lost) => {
+            let _ = pass_on(&shared, request).await;
+            let mut response = Response::new(Body::from("the answer was lost"));
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+            response
         }
         None => pass_on(&shared, request).await,
     }

@@ -1,6 +1,6 @@
 //! The functions behind `cargo lambda watch`: the real runtime API, the real binaries.
 
-use crate::{paths, process::Process, process::free_port};
+use crate::{paths, process::Process};
 use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
 
@@ -14,11 +14,10 @@ pub struct Lambda {
 }
 
 impl Lambda {
-    /// Starts the runtime and this many processes of each function: a process handles one event at a time, as
+    /// Starts the runtime on this port, and this many processes of each function: a process handles one event at a time, as
     /// in the cloud.
-    pub async fn start(functions: &[(&str, usize)], environment: &BTreeMap<&str, String>) -> Self {
+    pub async fn start(port: u16, functions: &[(&str, usize)], environment: &BTreeMap<&str, String>) -> Self {
         let logs = tempfile::tempdir().expect("a directory for logs");
-        let port = free_port();
         let mut command = Command::new(paths::cargo_lambda());
         command
             .args(["lambda", "watch", "--only-lambda-apis", "--invoke-address", "127.0.0.1", "--invoke-port"])

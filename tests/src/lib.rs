@@ -2,6 +2,7 @@
 //! DynamoDB's API. Everything that is started is stopped when its handle is dropped.
 
 pub mod bench;
+pub mod canary;
 pub mod client;
 pub mod crowd;
 pub mod dynamodb;
@@ -15,5 +16,7 @@ pub mod process;
 pub mod proxied;
 pub mod raw_origin;
 pub mod stack;
+pub mod steady;
+pub mod webhook;
 pub mod workerd;
 pub mod wrangler;

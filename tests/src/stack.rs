@@ -1,7 +1,10 @@
 //! Everything of Cutover, started together: the Worker and KV, the functions behind cargo-lambda, DynamoDB's API,
 //! and the two backends.
 
-use crate::{client::Management, dynamodb::DynamoDb, edge::Edge, http, lambda::Lambda, paths, wrangler};
+use crate::{
+    client::Management, dynamodb::DynamoDb, edge::Edge, fault_proxy::FaultProxy, http, lambda::Lambda, paths,
+    process::free_port, wrangler,
+};
 use cutover_lambda::{settings::Settings, store::Store};
 use cutover_origins::{Backend, Data, Origin};
 use std::{
@@ -18,6 +21,9 @@ pub const ROOT_TOKEN: &str = "local-root-token-for-development";
 /// The token of `/_cutover/decide` of every local stack.
 pub const EDGE_TOKEN: &str = "local-edge-token";
 
+/// The secret that isolates sign batches with, in every local stack.
+pub const INGEST_SECRET: &str = "local-ingest-secret";
+
 const TABLE: &str = "cutover";
 
 /// How a stack is started.
@@ -29,8 +35,14 @@ pub struct Options {
     pub runtime: Runtime,
     /// Variables of the Worker, over the ones of every local stack.
     pub worker_variables: BTreeMap<&'static str, String>,
+    /// Variables of the functions, over the ones of every local stack.
+    pub function_variables: BTreeMap<&'static str, String>,
     /// Processes of the management function: how many requests are handled at once.
     pub management_processes: usize,
+    /// Processes of each scheduled function: how many ticks run at once.
+    pub scheduled_processes: usize,
+    /// Isolates that run the Worker; one where wrangler runs it.
+    pub isolates: usize,
 }
 
 impl Default for Options {
@@ -39,7 +51,10 @@ impl Default for Options {
             edge_port: 0,
             runtime: Runtime::Workerd,
             worker_variables: BTreeMap::new(),
+            function_variables: BTreeMap::new(),
             management_processes: 4,
+            scheduled_processes: 1,
+            isolates: 1,
         }
     }
 }
@@ -59,6 +74,8 @@ pub struct Stack {
     pub lambda: Lambda,
     /// The Worker and KV.
     pub edge: Edge,
+    /// The ingest function as isolates see it; it can be told to fail.
+    pub ingest: FaultProxy,
     /// The table.
     pub dynamodb: DynamoDb,
     /// The old backend.
@@ -77,21 +94,31 @@ impl Stack {
         let legacy = Origin::start(Backend::Legacy, Arc::clone(&data)).await;
         let new = Origin::start(Backend::New, data).await;
         let dynamodb = DynamoDb::start().await;
+        let lambda_port = free_port();
+        let ingest = FaultProxy::start(([127, 0, 0, 1], lambda_port).into()).await;
         let mut variables = BTreeMap::from([
             ("LEGACY_ORIGIN", legacy.url()),
             ("DECISION_HEADERS", "arm,reason,revision".to_owned()),
             ("CUTOVER_EDGE_TOKEN", EDGE_TOKEN.to_owned()),
+            ("INGEST_URL", format!("{}/lambda-url/ingest", ingest.url())),
+            ("CUTOVER_INGEST_SECRET", INGEST_SECRET.to_owned()),
         ]);
         variables.extend(options.worker_variables);
         let edge = match options.runtime {
             Runtime::Wrangler => Edge::wrangler(state.path(), options.edge_port, &variables).await,
-            Runtime::Workerd => Edge::workerd(&variables).await,
+            Runtime::Workerd => Edge::workerd(&variables, options.isolates).await,
         };
-        let environment = environment(&dynamodb.url(), &edge.kv_api());
+        let mut environment = environment(&dynamodb.url(), &edge.kv_api());
+        environment.extend(options.function_variables);
         create_table(&environment).await;
-        let functions = [("management", options.management_processes), ("promote", 1)];
-        let lambda = Lambda::start(&functions, &environment).await;
-        Self { lambda, edge, dynamodb, legacy, new, state, variables }
+        let functions = [
+            ("management", options.management_processes),
+            ("ingest", 2),
+            ("evaluate", options.scheduled_processes),
+            ("promote", options.scheduled_processes),
+        ];
+        let lambda = Lambda::start(lambda_port, &functions, &environment).await;
+        Self { lambda, edge, ingest, dynamodb, legacy, new, state, variables }
     }
 
     /// Where the Worker keeps its state.
@@ -126,6 +153,13 @@ impl Stack {
         }
     }
 
+    /// Runs the schedule once: evaluates, then promotes. Returns what both answered.
+    pub async fn tick(&self) -> (serde_json::Value, serde_json::Value) {
+        let evaluated = self.lambda.tick("evaluate").await.expect("evaluate answers");
+        let promoted = self.lambda.tick("promote").await.expect("promote answers");
+        (evaluated, promoted)
+    }
+
     /// A client of the management API.
     pub fn management(&self) -> Management {
         Management::new(&self.lambda.url("management"), ROOT_TOKEN)
@@ -144,6 +178,8 @@ fn environment(dynamodb: &str, kv_api: &str) -> BTreeMap<&'static str, String> {
         ("CUTOVER_KV_TOKEN", "local"),
         ("CUTOVER_KV_TIMEOUT_MS", "2000"),
         ("CUTOVER_ROOT_TOKEN", ROOT_TOKEN),
+        ("CUTOVER_INGEST_SECRET", INGEST_SECRET),
+        ("CUTOVER_SETTLE_MS", "1000"),
     ]
     .into_iter()
     .map(|(name, value)| (name, value.to_owned()))

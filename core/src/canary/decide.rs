@@ -202,8 +202,7 @@ fn choose_time(run: &Run, verdict: &Verdict, now: Timestamp) -> (Action, Reason,
             (Action::Complete, Reason::Baked, None)
         };
     }
-    let thawed = run.thawed_until.is_some_and(|until| now < until);
-    if !thawed && is_frozen(&options.freeze_windows, now) {
+    if is_frozen(&options.freeze_windows, now) {
         return (Action::Hold, Reason::Freeze, None);
     }
     let until = after(run.plan.step_duration_minutes);

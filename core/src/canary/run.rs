@@ -75,9 +75,6 @@ pub struct Run {
     /// The step that a person approved entering.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<u32>,
-    /// Until when freeze windows do not count, because a person said so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thawed_until: Option<Timestamp>,
     /// Why it is in this state, for people.
     pub reason: String,
     /// What it was taken back for.
@@ -98,7 +95,6 @@ impl Run {
             started_by: by.to_owned(),
             step_started_at: now,
             approved: None,
-            thawed_until: None,
             reason: "started".to_owned(),
             breach: None,
         }

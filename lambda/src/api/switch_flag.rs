@@ -1,6 +1,6 @@
 //! `POST /flags/{name}/enable` and `/disable`.
 
-use super::{extract::FlagPath, put_flag::edit_flag};
+use super::{canary_guard, extract::FlagPath, put_flag::edit_flag};
 use crate::{
     Platform,
     change::{Changed, Demand, change},
@@ -33,5 +33,11 @@ async fn switch(
 ) -> Result<Changed, Problem> {
     demand.caller.must_be(Role::Operator)?;
     let action = if on { "flag.enable" } else { "flag.disable" };
-    change(platform, demand, action, |truth| edit_flag(truth, demand, &name, |flag| flag.enabled = on)).await
+    change(platform, demand, action, |truth| {
+        if on {
+            canary_guard::no_emergency(truth, &name)?;
+        }
+        edit_flag(truth, demand, &name, |flag| flag.enabled = on)
+    })
+    .await
 }

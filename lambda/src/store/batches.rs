@@ -20,6 +20,9 @@ const KEPT_SECONDS: u64 = 2 * 24 * 60 * 60;
 /// Seconds that gaps are kept.
 const GAPS_KEPT_SECONDS: u64 = 30 * 24 * 60 * 60;
 
+/// Partitions of arrivals that are read at once.
+const MAX_READS: usize = 16;
+
 /// Whether a batch was new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
@@ -79,7 +82,7 @@ impl Store {
             .seen(batch, at)
             .update_expression(
                 "SET #schema = :schema, seen_at = :at, awaited = :awaited, expires_at = :expires, \
-                 age_ms = :age, newest = :sequence ADD stored :one",
+                 age_ms = :age, newest = :sequence ADD batch_count :one",
             )
             .expression_attribute_values(":sequence", number(batch.sequence))
             .expression_attribute_values(":one", number(1));
@@ -139,20 +142,21 @@ impl Store {
 
     /// What arrived after one moment and up to another, in order of arrival.
     pub async fn arrivals(&self, after: i64, until: i64) -> Result<Vec<Arrival>, StoreError> {
-        let mut tasks = tokio::task::JoinSet::new();
-        for minute in (after + 1).div_euclid(keys::MINUTE_MS)..=until.div_euclid(keys::MINUTE_MS) {
-            for shard in 0..keys::SHARDS {
-                let store = self.clone();
-                tasks.spawn(async move {
-                    let (from, to) = (format!("{:015}", after + 1), format!("{:015}", until + 1));
-                    store.range(&keys::arrivals(minute, shard), &from, &to).await
-                });
-            }
-        }
+        let minutes = (after + 1).div_euclid(keys::MINUTE_MS)..=until.div_euclid(keys::MINUTE_MS);
+        let mut partitions =
+            minutes.flat_map(|minute| (0..keys::SHARDS).map(move |shard| keys::arrivals(minute, shard)));
+        let (from, to) = (format!("{:015}", after + 1), format!("{:015}", until + 1));
+        let mut reading = tokio::task::JoinSet::new();
         let mut arrivals = Vec::new();
-        while let Some(task) = tasks.join_next().await {
-            let items = task.map_err(|error| StoreError::Call(error.to_string()))??;
-            for item in items {
+        loop {
+            while reading.len() < MAX_READS
+                && let Some(partition) = partitions.next()
+            {
+                let (store, from, to) = (self.clone(), from.clone(), to.clone());
+                reading.spawn(async move { store.range(&partition, &from, &to).await });
+            }
+            let Some(items) = reading.join_next().await else { break };
+            for item in items.map_err(|error| StoreError::Call(error.to_string()))?? {
                 let at = i64::try_from(item.number("at")?).unwrap_or(i64::MAX);
                 arrivals.push(Arrival { at, batch: item.json("batch")? });
             }
@@ -176,7 +180,7 @@ impl Store {
         let mut counts = IsolateCounts::default();
         for isolate in self.isolates().await? {
             let number = |name| isolate.optional_number(name).unwrap_or_default();
-            counts.missing_batches += number("newest").saturating_sub(number("stored"));
+            counts.missing_batches += number("newest").saturating_sub(number("batch_count"));
             if number("awaited") == 1 {
                 counts.active += 1;
                 counts.oldest_snapshot_ms = counts.oldest_snapshot_ms.max(Some(number("age_ms")));

@@ -11,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The port that wrangler uses by itself; taken, another one is.
 const EDGE_PORT: u16 = 8787;
 
-/// How often the schedule runs, here as in the cloud.
-const SCHEDULE: Duration = Duration::from_secs(60);
+/// How often the schedule runs: in the cloud every minute, here more often, because somebody is watching.
+const SCHEDULE: Duration = Duration::from_secs(5);
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() {
@@ -22,8 +22,10 @@ async fn main() {
         let stack = start().await;
         loop {
             tokio::time::sleep(SCHEDULE).await;
-            if let Err(error) = stack.lambda.tick("promote").await {
-                eprintln!("the scheduled promote failed: {error}");
+            for function in ["evaluate", "promote"] {
+                if let Err(error) = stack.lambda.tick(function).await {
+                    eprintln!("the scheduled {function} failed: {error}");
+                }
             }
         }
     };
@@ -52,6 +54,7 @@ async fn start() -> Stack {
     let endpoints = json!({
         "edge": stack.edge.url(),
         "management": management,
+        "ingest": stack.lambda.url("ingest"),
         "token": ROOT_TOKEN,
         "edge_token": EDGE_TOKEN,
         "legacy": stack.legacy.url(),
@@ -72,6 +75,7 @@ fn print(endpoints: &serde_json::Value) {
     for (name, what) in [
         ("edge", "the Worker: ask it as your users do"),
         ("management", "the management API, below /api/migration"),
+        ("ingest", "where isolates report to, at /v1/batches"),
         ("legacy", "the old backend; PUT /_control makes it fail or slow"),
         ("new", "the new backend, with GraphQL at /graphql"),
         ("dynamodb", "DynamoDB's API"),

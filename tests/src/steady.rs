@@ -1,0 +1,82 @@
+//! Steady traffic: users asking at a constant rate, and what each of them saw, with the moment.
+
+use crate::http::Connection;
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::task::JoinHandle;
+
+/// What one request saw.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// When it was sent.
+    pub sent: Instant,
+    /// Which of the paths it asked for.
+    pub path: usize,
+    /// Whether the new arm answered, as the edge says.
+    pub new: bool,
+    /// The status.
+    pub status: u16,
+}
+
+/// Running traffic.
+pub struct Steady {
+    stop: Arc<AtomicBool>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+const CONNECTIONS: usize = 12;
+
+impl Steady {
+    /// Asks for these paths in turn, at these ports in turn, so many times a second in all, each time as another user.
+    pub fn start(ports: &[u16], paths: &[&str], per_second: f64) -> Self {
+        let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let next = Arc::new(AtomicU64::new(0));
+        let begun = Instant::now();
+        let tasks = (0..CONNECTIONS)
+            .map(|at| {
+                let (stop, seen, next) = (Arc::clone(&stop), Arc::clone(&seen), Arc::clone(&next));
+                let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+                let port = ports[at % ports.len()];
+                tokio::spawn(async move {
+                    let mut connection = Connection::open(port).await;
+                    while !stop.load(Ordering::Relaxed) {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let due = begun + Duration::from_secs_f64(number as f64 / per_second);
+                        tokio::time::sleep_until(due.into()).await;
+                        let path = usize::try_from(number).expect("a few requests") % paths.len();
+                        let user = format!("user-{number}");
+                        let sent = Instant::now();
+                        let answer = connection.get(&paths[path], &[("x-user-id", &user)]).await;
+                        let new = answer.header("x-cutover-arm").as_deref() == Some("new");
+                        let one = Seen { sent, path, new, status: answer.status };
+                        seen.lock().expect("no task panics inside").push(one);
+                    }
+                })
+            })
+            .collect();
+        Self { stop, seen, tasks }
+    }
+
+    /// What was seen so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().expect("no task panics inside").clone()
+    }
+
+    /// Ends the traffic.
+    pub async fn stop(self) -> Vec<Seen> {
+        self.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            // A Worker that was killed ends its connections, and with them their tasks.
+            let _ = task.await;
+        }
+        let mut seen = self.seen.lock().expect("no task panics inside").clone();
+        seen.sort_by_key(|seen| seen.sent);
+        seen
+    }
+}

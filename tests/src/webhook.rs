@@ -1,0 +1,85 @@
+//! A receiver of notifications, which can be told to refuse them.
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::post,
+};
+use cutover_lambda::{clock, signature};
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+
+/// The secret that notifications are signed with.
+pub const SECRET: &str = "local-webhook-secret";
+
+#[derive(Default)]
+struct Shared {
+    refusing: bool,
+    refused: usize,
+    received: Vec<(String, Value)>,
+}
+
+/// A running receiver.
+pub struct Webhook {
+    port: u16,
+    shared: Arc<Mutex<Shared>>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Webhook {
+    /// Starts on a free port.
+    pub async fn start() -> Self {
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let app = Router::new().route("/hook", post(receive)).with_state(Arc::clone(&shared));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("a bound address").port();
+        let server = tokio::spawn(async move {
+            axum::serve(listener, app).await.expect("the receiver serves");
+        });
+        Self { port, shared, server }
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/hook", self.port)
+    }
+
+    /// Lets it refuse, or take again, what comes.
+    pub fn refuse(&self, refusing: bool) {
+        self.shared.lock().expect("no handler panics").refusing = refusing;
+    }
+
+    /// How many it refused.
+    pub fn refused(&self) -> usize {
+        self.shared.lock().expect("no handler panics").refused
+    }
+
+    /// What it took, as event and body.
+    pub fn received(&self) -> Vec<(String, Value)> {
+        self.shared.lock().expect("no handler panics").received.clone()
+    }
+}
+
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn receive(State(shared): State<Arc<Mutex<Shared>>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let mut shared = shared.lock().expect("no handler panics");
+    if shared.refusing {
+        shared.refused += 1;
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let (at, signed) = (text(signature::TIMESTAMP), text(signature::SIGNATURE));
+    let verified = signature::verify(&[SECRET.to_owned()], at, signed, &body, clock::now().millis());
+    verified.expect("notifications are signed");
+    assert!(text("x-cutover-event-id").is_some(), "notifications have a name");
+    let body: Value = serde_json::from_slice(&body).expect("notifications are JSON");
+    shared.received.push((body["event"].as_str().expect("an event").to_owned(), body));
+    StatusCode::NO_CONTENT
+}

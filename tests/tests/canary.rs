@@ -1,0 +1,263 @@
+//! A canary on the real stack, under steady traffic: it climbs while the new backend is good, comes back by itself
+//! when it is not, and waits when nobody can know.
+
+use cutover_core::{canary::requests_to_roll_back, statistics::calibration};
+use cutover_tests::{
+    canary::{Canary, errors, number, plan, slow},
+    stack::Options,
+};
+use serde_json::{Value, json};
+
+fn state(status: &Value) -> &str {
+    status["state"].as_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_backend_climbs_bakes_and_completes() {
+    let canary = Canary::start(&plan(1.0, &[1.0, 5.0, 25.0, 50.0, 100.0], ""), Options::default()).await;
+    // Whoever is to be told is down at first; that holds nothing up, and nothing is missed.
+    canary.webhook.refuse(true);
+    let traffic = canary.under_traffic(500.0).await;
+    let (_, took) = canary.tick_until("at the second step", 90, |status| status["step"] == 1).await;
+    canary.webhook.refuse(false);
+    let (done, took_all) = canary.tick_until("complete", 120, |status| state(status) == "completed").await;
+    println!("first step {took:.0} s, the rest {took_all:.0} s");
+    assert_eq!(done["percentage"], 100.0);
+    assert_eq!(canary.shares().await, [5.0, 25.0, 50.0, 100.0, 100.0, 100.0]);
+    let seen = traffic.stop().await;
+    assert!(seen.iter().all(|seen| seen.status == 200), "somebody noticed");
+    assert!(seen.iter().rev().take(100).all(|seen| seen.new), "not everybody arrived");
+    let records = canary.replayed(done["run"].as_str().unwrap()).await;
+    println!("{} records agree when they are made again", records.len());
+
+    // The notifications that were refused come again after their pause.
+    assert!(canary.webhook.refused() > 0, "the receiver was down");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(40);
+    loop {
+        canary.stack.lambda.tick("promote").await.unwrap();
+        let mut advanced: Vec<f64> = canary
+            .webhook
+            .received()
+            .iter()
+            .filter(|(event, _)| event == "advance")
+            .map(|(_, body)| number(&body["percentage"]))
+            .collect();
+        advanced.sort_by(f64::total_cmp);
+        let complete = canary.webhook.received().iter().any(|(event, _)| event == "complete");
+        if advanced == [5.0, 25.0, 50.0, 100.0, 100.0] && complete {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{:#?}", canary.webhook.received());
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_at_the_five_percent_step_bring_it_back() {
+    let canary = Canary::start(&plan(5.0, &[50.0, 100.0], ""), Options::default()).await;
+    canary.new_fails(errors(0.3));
+    let traffic = canary.under_traffic(400.0).await;
+    let (done, took) = canary.tick_until("rolled back", 60, |status| state(status) == "rolled_back").await;
+    assert_eq!(done["percentage"], 0.0);
+    assert_eq!(canary.shares().await, [0.0]);
+    let spent = number(&done["evidence"]["new"]["requests"]);
+    // Four tests share the level; the one of errors fires on the mean after this many requests.
+    let exact = calibration::threshold(0.3, 0.1, 0.01 / 4.0, 3_000).mean_trials;
+    println!(
+        "30 % errors at the 5 % step: back at 0 after {spent} canary requests ({took:.1} s, looked at every second); \
+         predicted {exact:.0} on the mean, {} on the expected path",
+        requests_to_roll_back(0.3, 0.1, 0.01 / 4.0).unwrap()
+    );
+    // It is looked at once a second, when some twenty more have come; and what is on its way comes too.
+    assert!(spent <= 3.0 * exact + 100.0, "{spent} requests were spent, {exact} predicted");
+    let breach = done["breach"]["test"].as_str().unwrap();
+    assert!(["errors_above", "errors_relative"].contains(&breach), "{breach}");
+    canary.replayed(done["run"].as_str().unwrap()).await;
+
+    // Nobody is on the new arm any more, and it is not tried again by itself.
+    canary.stack.edge_holds(done["version"].as_u64().unwrap()).await;
+    let from = std::time::Instant::now();
+    for _ in 0..4 {
+        canary.stack.tick().await;
+    }
+    assert_eq!(state(&canary.status().await), "rolled_back");
+    let seen = traffic.stop().await;
+    assert!(seen.iter().filter(|seen| seen.sent > from).all(|seen| !seen.new));
+    let told = canary.webhook.received();
+    assert!(
+        told.iter().any(|(event, body)| event == "rollback" && body["breach"]["test"] == breach),
+        "{told:?}"
+    );
+
+    // A person may: a retry is a new run that knows nothing of the old one.
+    canary.new_fails(errors(0.0));
+    let again = canary.steer("retry").await;
+    assert_ne!(again["run"], done["run"]);
+    let status = canary.status().await;
+    assert_eq!((state(&status), &status["evidence"]["new"]["requests"]), ("running", &json!(0)));
+    assert_eq!(status["breach"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_over_the_limit_bring_it_back_also_inside_a_long_step() {
+    let canary = Canary::start(&plan(5.0, &[50.0], "").replace("0.03", "60"), Options::default()).await;
+    let traffic = canary.under_traffic(300.0).await;
+    canary.tick_until("measured", 30, |status| number(&status["evidence"]["new"]["requests"]) > 30.0).await;
+    let waiting = canary.status().await;
+    assert_eq!(waiting["next"]["reason"], "step_time", "{waiting:#}");
+    assert!(waiting["next"]["not_before"].is_string());
+    canary.new_fails(slow(600));
+    let (done, took) = canary.tick_until("rolled back", 60, |status| state(status) == "rolled_back").await;
+    println!("600 ms at a limit of 500 ms: back at 0 after {took:.1} s of a step of an hour");
+    assert_eq!(done["percentage"], 0.0);
+    assert!(["slow_above", "slow_relative"].contains(&done["breach"]["test"].as_str().unwrap()), "{done:#}");
+    traffic.stop().await;
+    canary.replayed(done["run"].as_str().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_breaks_only_at_half_the_load_is_caught_there() {
+    let canary = Canary::start(&plan(20.0, &[50.0, 100.0], ""), Options::default()).await;
+    let traffic = canary.under_traffic(300.0).await;
+    canary.tick_until("at 50 %", 60, |status| status["percentage"] == 50.0).await;
+    canary.new_fails(errors(0.2));
+    let (done, _) = canary.tick_until("rolled back", 60, |status| state(status) == "rolled_back").await;
+    assert_eq!(canary.shares().await, [50.0, 0.0]);
+    assert_eq!(done["breach"]["step"], 1);
+    traffic.stop().await;
+    canary.replayed(done["run"].as_str().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_backends_failing_alike_is_a_shared_incident() {
+    let canary = Canary::start(&plan(20.0, &[50.0, 100.0], ""), Options::default()).await;
+    canary.stack.legacy.control().set(errors(0.3));
+    canary.new_fails(errors(0.3));
+    let traffic = canary.under_traffic(300.0).await;
+    let (held, _) = canary
+        .tick_until("held", 60, |status| {
+            assert_ne!(state(status), "rolled_back", "{status:#}");
+            status["next"]["reason"] == "shared_incident"
+        })
+        .await;
+    assert_eq!((&held["percentage"], &held["next"]["action"]), (&json!(20.0), &json!("hold")));
+    for _ in 0..5 {
+        canary.stack.tick().await;
+    }
+    let still = canary.status().await;
+    assert_eq!((state(&still), &still["percentage"]), ("running", &json!(20.0)), "{still:#}");
+    let told = canary.webhook.received();
+    let incidents =
+        told.iter().filter(|(event, body)| event == "hold" && body["reason"] == "shared_incident");
+    assert_eq!(incidents.count(), 1, "told once: {told:?}");
+    traffic.stop().await;
+    canary.replayed(held["run"].as_str().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_traffic_it_holds_and_pauses_at_the_deadline() {
+    let canary = Canary::start(&plan(5.0, &[50.0], "    deadline_minutes: 0.2\n"), Options::default()).await;
+    canary.steer("start").await;
+    let (held, _) = canary.tick_until("held", 20, |status| status["next"]["reason"] == "no_data").await;
+    assert_eq!((state(&held), &held["evidence"]["new"]["error_rate"]), ("running", &Value::Null));
+    let (paused, took) = canary.tick_until("paused", 30, |status| state(status) == "paused").await;
+    println!("no traffic, deadline 12 s: paused {took:.0} s after it was first held");
+    assert_eq!(paused["percentage"], 5.0);
+    let told: Vec<(String, Value)> = canary.webhook.received();
+    let told: Vec<(&str, &Value)> =
+        told.iter().map(|(event, body)| (event.as_str(), &body["reason"])).collect();
+    assert!(told.ends_with(&[("hold", &json!("no_data")), ("pause", &json!("no_data"))]), "{told:?}");
+    canary.steer("resume").await;
+    assert_eq!(state(&canary.status().await), "running");
+    canary.replayed(paused["run"].as_str().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ticks_twice_late_and_eight_at_once_are_one_step_at_most() {
+    let options = Options { scheduled_processes: 8, ..Options::default() };
+    let canary = Canary::start(&plan(20.0, &[50.0, 75.0, 100.0], ""), options).await;
+    let traffic = canary.under_traffic(300.0).await;
+    let lambda = &canary.stack.lambda;
+    let mut steps = 0;
+    let begun = std::time::Instant::now();
+    while steps < 3 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(120), "it does not climb");
+        for function in ["evaluate", "promote"] {
+            let mut eight: Vec<_> = Vec::new();
+            for _ in 0..8 {
+                eight.push(lambda.tick(function));
+            }
+            for answered in futures_util::future::join_all(eight).await {
+                answered.unwrap();
+            }
+        }
+        let now = canary.shares().await.len();
+        assert!(now <= steps + 1, "eight ticks made {} steps", now - steps);
+        steps = now;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    assert_eq!(canary.shares().await[..3], [50.0, 75.0, 100.0]);
+    traffic.stop().await;
+    // No record is lost or doubled: evidence continues from one to the next, and each step has one.
+    let records = canary.replayed(canary.status().await["run"].as_str().unwrap()).await;
+    let advances = records
+        .iter()
+        .filter(|record| serde_json::to_value(record).unwrap()["decision"]["action"] == "advance");
+    assert_eq!(advances.count(), steps);
+    let metrics = canary.stack.management().get("/metrics").await.expect(200).body;
+    let stored = metrics["batches"]["stored"].as_u64().unwrap();
+    let taken = metrics["batches_taken_in"].as_u64().unwrap();
+    assert!(taken <= stored, "{taken} of {stored} batches were taken in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_does_and_what_nobody_may() {
+    let canary =
+        Canary::start(&plan(5.0, &[50.0, 100.0], "    approval_before: [50]\n"), Options::default()).await;
+    let management = canary.stack.management();
+    let post = async |what: &str| {
+        management.send("POST", &format!("/canary/{}/{what}", cutover_tests::canary::FLAG), &[], None).await
+    };
+    let refused = async |what: &str, code: &str| {
+        let answer = post(what).await.expect(409);
+        assert_eq!(answer.body["code"], code, "{what}: {:#}", answer.body);
+        assert!(answer.body["hint"].as_str().is_some_and(|hint| !hint.is_empty()));
+    };
+    for what in ["promote", "pause", "resume", "rollback", "approve", "retry"] {
+        refused(what, "canary_not_started").await;
+    }
+    let started = canary.steer("start").await;
+    assert_eq!((&started["percentage"], &started["state"]), (&json!(5.0), &json!("running")));
+    assert!(started["warnings"][0].as_str().unwrap().contains("requests a second"), "{started:#}");
+    refused("start", "canary_running").await;
+    refused("resume", "canary_state").await;
+    // The canary owns the share; disabling stays possible, and so does sending the same again.
+    let rollout = format!("/flags/{}/rollout", cutover_tests::canary::FLAG);
+    let raised = management.put(&rollout, &json!({ "percentage": 60 })).await.expect(409);
+    assert_eq!(raised.body["code"], "canary_running");
+    management.put(&rollout, &json!({ "percentage": 5 })).await.expect(200);
+    canary.steer("pause").await;
+    refused("promote", "canary_state").await;
+    canary.steer("resume").await;
+    let up = canary.steer("promote").await;
+    assert_eq!((&up["percentage"], up["step"].as_u64()), (&json!(50.0), Some(1)));
+
+    // An emergency stops everything, pauses the run, and refuses with its reason until it is cleared.
+    management.post("/emergency/rollback", &json!({ "reason": "database on fire" })).await.expect(200);
+    let answer = post("promote").await.expect(409);
+    assert_eq!(answer.body["code"], "emergency_in_force");
+    assert!(answer.body["detail"].as_str().unwrap().contains("database on fire"), "{:#}", answer.body);
+    canary.stack.tick().await;
+    let held = canary.status().await;
+    assert_eq!((state(&held), &held["reason"]), ("paused", &json!("an emergency holds the flag on legacy")));
+    for what in ["resume", "retry"] {
+        refused(what, "emergency_in_force").await;
+    }
+    management.post("/emergency/clear", &json!({ "reason": "put out" })).await.expect(200);
+    canary.steer("resume").await;
+    let back = canary.steer("rollback").await;
+    assert_eq!((&back["percentage"], &back["state"]), (&json!(0.0), &json!("rolled_back")));
+    refused("rollback", "canary_state").await;
+    let flag = management.get(&format!("/flags/{}", cutover_tests::canary::FLAG)).await.expect(200);
+    assert_eq!(flag.body["rollout_percentage"], 0.0);
+}
