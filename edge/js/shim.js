@@ -106,7 +106,7 @@ const LONGEST_TURN_MS = 24000;
 
 async function takeTurn(env, mine, interval, since) {
   try {
-    if (core.must_ask(interval)) await ask(env);
+    if (core.must_announce(interval)) await ask(env);
     let before = -1;
     while (turn === mine) {
       await sleep(interval);
@@ -116,8 +116,8 @@ async function takeTurn(env, mine, interval, since) {
       // At rest: nothing is under way, and nothing was counted since the last look.
       const atRest = begun === counted && before === counted;
       before = counted;
-      await flush(env, atRest);
-      if (atRest && before === counted && begun === counted) break;
+      const told = await flush(env, atRest);
+      if (atRest && told && before === counted && begun === counted) break;
       if (now - since > LONGEST_TURN_MS) break;
       reportAt = now - since > HAND_OVER_MS ? 0 : now + 30000;
     }
@@ -128,13 +128,15 @@ async function takeTurn(env, mine, interval, since) {
   }
 }
 
+// Sends what there is to send. Whether all of it is stored.
 async function flush(env, atRest) {
   for (let batches = 0; batches < 16; batches++) {
     const body = core.next_batch(atRest);
-    if (body === undefined) return;
+    if (body === undefined) return true;
     const [status, text] = await post(env, body);
-    if (!core.finish_batch(status, text)) return;
+    if (!core.finish_batch(status, text)) return false;
   }
+  return false;
 }
 
 // Brings the first snapshot, or gives up after the configured wait. A request cannot await what another one began,

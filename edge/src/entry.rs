@@ -175,10 +175,11 @@ pub fn is_asking() -> bool {
     with_isolate(|isolate| isolate.reporting.is_asking(now_ms())).unwrap_or_default()
 }
 
-/// Whether the control plane has not been heard since this many milliseconds.
+/// Whether the control plane does not know that there will be something to tell, or was not heard since this many
+/// milliseconds.
 #[wasm_bindgen]
-pub fn must_ask(limit_ms: f64) -> bool {
-    with_isolate(|isolate| isolate.reporting.must_ask(now_ms(), limit_ms as i64)).unwrap_or_default()
+pub fn must_announce(limit_ms: f64) -> bool {
+    with_isolate(|isolate| isolate.reporting.must_announce(now_ms(), limit_ms as i64)).unwrap_or_default()
 }
 
 /// Reads the environment and begins to bring the first snapshot. Returns for how many milliseconds it may be waited

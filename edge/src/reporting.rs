@@ -139,6 +139,11 @@ impl Reporting {
         long_ago(self.heard_at) && long_ago(self.asked_at)
     }
 
+    /// Whether the control plane does not expect to hear more, or was not heard for longer than this.
+    pub fn must_announce(&self, now: i64, limit_ms: i64) -> bool {
+        !self.awaited || self.must_ask(now, limit_ms)
+    }
+
     /// Whether an answer is being waited for.
     pub fn is_asking(&self, now: i64) -> bool {
         self.asking && self.asked_at.is_some_and(|at| now - at < PATIENCE_MS)
