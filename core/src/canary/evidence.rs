@@ -1,7 +1,10 @@
 //! What is known of a run: the counts of its step, folded window by window. Folding does not depend on the order of
 //! the windows of a step.
 
-use super::run::{Run, RunState};
+use super::{
+    run::{Breach, Run, RunState},
+    verdict::Verdict,
+};
 use crate::plan::SLOW_SHARE;
 use crate::{
     batch::Batch,
@@ -88,6 +91,9 @@ pub struct Evidence {
     /// The step before: what comes late of it can still be a breach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<StepEvidence>,
+    /// What was found to take the run back. It stays found, also where later windows look better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breach: Option<Breach>,
     /// The detectors of errors and of slow answers after the last step.
     pub bake: [[f64; BAKE_GRID.len()]; 2],
     /// When the last window with requests on the new arm began, in milliseconds since 1970.
@@ -108,6 +114,7 @@ impl Evidence {
             run: run.id.clone(),
             current: StepEvidence { step: run.step, ..StepEvidence::default() },
             previous: None,
+            breach: None,
             bake: [[0.0; BAKE_GRID.len()]; 2],
             last_new: None,
             last_legacy: None,
@@ -216,5 +223,6 @@ pub fn fold(run: &Run, evidence: Option<&Evidence>, windows: &[Window]) -> Evide
             evidence.too_late = evidence.too_late.saturating_add(window.new.requests);
         }
     }
+    evidence.breach = Verdict::of(run, &evidence).breach;
     evidence
 }

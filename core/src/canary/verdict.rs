@@ -146,7 +146,7 @@ impl Verdict {
         });
         let fires = |test| fired(&tests, test).is_some();
         Self {
-            breach,
+            breach: evidence.breach.or(breach),
             shared_incident,
             proven: fires(Test::ErrorsBelow) && fires(Test::SlowBelow),
             ratio_mismatch: fires(Test::SampleRatio),

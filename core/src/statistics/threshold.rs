@@ -10,6 +10,9 @@ const TUNED_FOR: f64 = 500.0;
 /// Limits of 0 and 1 are moved inside by this much: nothing could ever be proven about them.
 const CLOSEST: f64 = 1e-6;
 
+/// More trials are counted as so many.
+const MAX_TRIALS: u64 = 1_000_000_000_000;
+
 /// A test of a proportion against a limit, at one level.
 #[derive(Debug, Clone, Copy)]
 pub struct Threshold {
@@ -45,7 +48,8 @@ impl Threshold {
 
     /// The evidence that more than the limit are events, for [`Self::above`].
     pub fn evidence(&self, events: u64, trials: u64) -> f64 {
-        // Counts stay below 2^53.
+        // Below 2^53, so that both are exact; nothing that is counted comes near.
+        let trials = trials.min(MAX_TRIALS);
         self.evidence_on_path(events.min(trials) as f64, trials as f64)
     }
 
