@@ -30,6 +30,9 @@ pub fn apply(client: &Client, file: &Path, options: Options, format: output::For
     for change in &changes {
         print!("{}", describe(change));
     }
+    for warning in answer.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+        eprintln!("warning: {}", output::cell(warning));
+    }
     let revision = answer.get("revision").map(output::cell).unwrap_or_default();
     match (changes.len(), options.dry_run) {
         (0, _) => println!("no change; the configuration is at revision {revision}"),
@@ -47,7 +50,8 @@ pub fn published_note(published: bool) -> &'static str {
     if published { ", published" } else { ", not published yet: the schedule tries again within a minute" }
 }
 
-fn read(file: &Path) -> Result<(String, String), Failure> {
+/// Reads a file, or standard input: its name and its text.
+pub fn read(file: &Path) -> Result<(String, String), Failure> {
     if file == Path::new("-") {
         let mut text = String::new();
         let read = std::io::stdin().read_to_string(&mut text);

@@ -1,7 +1,7 @@
 //! The commands.
 
 use crate::{
-    apply,
+    apply, canary,
     client::{Client, encode},
     failure::Failure,
     output::{self, Format, cell},
@@ -115,6 +115,13 @@ enum Command {
         #[arg(value_name = "REASON")]
         why: String,
     },
+    /// Canaries: start and steer them, see where they stand, try plans out.
+    Canary {
+        #[command(subcommand)]
+        command: canary::Command,
+    },
+    /// What was counted, as JSON.
+    Metrics,
     /// Write the completions of a shell.
     Completions {
         /// Which shell.
@@ -131,10 +138,18 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let missing = |what: &str, variable: &str| {
         Failure::Usage(format!("{what} is not known\n  hint: set {variable}, or see cutover --help"))
     };
-    let url = cli.url.ok_or_else(|| missing("the URL of the management API", "CUTOVER_URL"))?;
-    let token = cli.token.ok_or_else(|| missing("the token", "CUTOVER_TOKEN"))?;
-    let client = Client::new(&url, &token, cli.reason)?;
+    let (url, token, reason) = (cli.url, cli.token, cli.reason);
+    let connect = || {
+        let url = url.ok_or_else(|| missing("the URL of the management API", "CUTOVER_URL"))?;
+        let token = token.ok_or_else(|| missing("the token", "CUTOVER_TOKEN"))?;
+        Client::new(&url, &token, reason)
+    };
     let format = if cli.json { Format::Json } else { Format::Table };
+    // What works on a file alone needs nobody to answer it.
+    if let Command::Canary { command } = cli.command {
+        return canary::run(command, connect, format);
+    }
+    let client = connect()?;
     match cli.command {
         Command::List => {
             let answer = client.get("/flags")?;
@@ -189,7 +204,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             let answer = client.send_json(Method::POST, "/emergency/clear", &body)?;
             show(format, &answer, || println!("the emergency is over{}", revision(&answer)));
         }
-        Command::Completions { .. } => {}
+        Command::Metrics => output::json(&client.get("/metrics")?),
+        Command::Canary { .. } | Command::Completions { .. } => {}
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `cutover`: what operators type. Standard output is for data, standard error for people.
 
 mod apply;
+mod canary;
 mod client;
 mod commands;
 mod failure;

@@ -21,7 +21,8 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) {
     print!("{}", format_table(heading, rows));
 }
 
-fn format_table(heading: &[&str], rows: &[Vec<String>]) -> String {
+/// Rows under a heading, as text.
+pub fn format_table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(heading.get(column).map(|cell| cell.chars().count())).max().unwrap_or_default()
