@@ -90,7 +90,9 @@ mod tests {
         assert_eq!(check("1001", &signature, b"body", 1_000), Err(Refused::Wrong));
         assert_eq!(check("1000", &signature, b"bodi", 1_000), Err(Refused::Wrong));
         assert_eq!(check("1000", &sign("other", 1_000, b"body"), b"body", 1_000), Err(Refused::Wrong));
-        for bad in ["", "v1=", "v1=zz", &signature[..60], &signature.replace("v1", "v2")] {
+        let (shorter, other) =
+            (signature.trim_end_matches(char::is_alphanumeric), signature.replace("v1", "v2"));
+        for bad in ["", "v1=", "v1=zz", shorter, &other] {
             assert_eq!(check("1000", bad, b"body", 1_000), Err(Refused::Missing), "{bad}");
         }
         assert_eq!(verify(&secrets, None, Some(&signature), b"body", 1_000), Err(Refused::Missing));

@@ -114,3 +114,55 @@ async fn scripts_can_tell_failures_apart() {
     let unreadable = cutover(&stack, &["apply", "-f", "nowhere.yaml"], "").await;
     assert_eq!(unreadable.code, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_watches_a_canary() {
+    use cutover_tests::canary::{Canary, FLAG, plan};
+    let canary = Canary::start(&plan(50.0, &[100.0], ""), Options::default()).await;
+    let stack = &canary.stack;
+    let run = async |arguments: &[&str], code: i32| {
+        let done = cutover(stack, arguments, "").await;
+        assert_eq!(done.code, code, "{arguments:?}: {}{}", done.out, done.err);
+        done
+    };
+    // Before anybody is exposed, and without asking anybody.
+    let file = stack.state().join("plan.yaml");
+    std::fs::write(&file, stack.management().get("/config").await.expect(200).body.to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let needed = run(&["canary", "plan", FLAG, "-f", file], 0).await;
+    assert!(needed.out.contains("50%   180") && needed.out.contains("100%  180"), "{}", needed.out);
+    let good = run(&["canary", "simulate", FLAG, "-f", file, "--runs", "20"], 0).await;
+    assert!(good.out.contains("completed  100.0 %"), "{}", good.out);
+    let bad = run(&["canary", "simulate", FLAG, "-f", file, "--runs", "20", "--error-rate", "0.5"], 0).await;
+    assert!(bad.out.contains("rolled back at 50%"), "{}", bad.out);
+    run(&["canary", "simulate", FLAG, "-f", file, "--error-rate", "7"], 2).await;
+    run(&["canary", "plan", "nothing", "-f", file], 2).await;
+
+    assert!(run(&["canary", "list"], 0).await.out.contains("not_started"));
+    let started = run(&["canary", "start", FLAG], 0).await;
+    assert!(started.out.contains("is running at 50.0 percent, published"), "{}", started.out);
+    assert!(started.err.contains("requests a second"), "{}", started.err);
+    run(&["canary", "start", FLAG], 6).await;
+    run(&["canary", "approve", FLAG], 0).await;
+    run(&["canary", "pause", FLAG], 0).await;
+    assert!(run(&["canary", "status", FLAG], 0).await.out.contains("paused by root"));
+    run(&["canary", "resume", FLAG, "--reason", "lunch is over"], 0).await;
+    let traffic =
+        cutover_tests::steady::Steady::start(&stack.edge.ports(), &[cutover_tests::canary::PATH], 200.0);
+    canary.tick_until("at the second step", 60, |status| status["step"] == 1).await;
+    let status = run(&["canary", "status", FLAG], 0).await.out;
+    assert!(status.contains("50.0% > [100.0%] > bake") && status.contains("EVIDENCE"), "{status}");
+    // Whoever watches is let go when the run is over.
+    let watching = async { run(&["canary", "watch", FLAG, "--every", "1"], 0).await };
+    let (watched, _) =
+        tokio::join!(watching, canary.tick_until("complete", 60, |status| status["state"] == "completed"));
+    assert!(watched.out.contains("completed"), "{}", watched.out);
+    traffic.stop().await;
+    let replayed = run(&["canary", "replay", FLAG], 0).await;
+    assert!(replayed.err.contains("every decision is the same again"), "{}", replayed.err);
+    assert!(replayed.out.contains("advance") && replayed.out.contains("took in"), "{}", replayed.out);
+    let again = run(&["canary", "retry", FLAG], 0).await;
+    assert!(again.out.contains("is running at 50.0 percent"), "{}", again.out);
+    assert!(run(&["canary", "rollback", FLAG], 0).await.out.contains("rolled_back at 0.0 percent"));
+    assert!(run(&["metrics"], 0).await.out.contains("batches_taken_in"));
+}

@@ -19,7 +19,11 @@ const ROLLOUT: &str = "/flags/graphql_reviews_read/rollout";
 
 async fn started(processes: usize) -> Stack {
     let stack = Stack::start(Options {
-        worker_variables: BTreeMap::from([("SNAPSHOT_SOFT_TTL_MS", "200".to_owned())]),
+        // These tests are about KV, so the edge has no other way to learn of anything.
+        worker_variables: BTreeMap::from([
+            ("SNAPSHOT_SOFT_TTL_MS", "200".to_owned()),
+            ("INGEST_URL", String::new()),
+        ]),
         management_processes: processes,
         ..Options::default()
     })

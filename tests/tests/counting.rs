@@ -137,7 +137,7 @@ async fn an_isolate_that_is_killed_leaves_a_gap_that_is_reported_as_unknown() {
     println!("killed under traffic: {counted} of {answered} requests are counted, {certain} had to be");
     assert!(counted >= certain as u64 && counted <= answered + 12, "{counted} of {answered}, {certain}");
     let status = stack.management().get("/status").await.expect(200).body;
-    assert_eq!(status["health"]["unknown_isolates"], 1, "{status:#}");
+    assert_eq!(status["measurement"]["unknown_isolates"], 1, "{status:#}");
     assert_eq!(status["health"]["error_rate"], 0.0, "unknown requests are no errors, and no successes");
     // It is reported once.
     assert_eq!(stack.lambda.tick("evaluate").await.unwrap()["isolates_lost"], 0);

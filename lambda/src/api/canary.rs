@@ -1,6 +1,7 @@
 //! `GET /canary` and `GET /canary/{name}`: where a canary stands, what is known, when and why it will move.
 
 use super::{
+    canary_guard::requests_per_second,
     extract::{FlagPath, Parameters},
     json_response,
 };
@@ -15,7 +16,6 @@ use crate::{
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{
     FlagName, PartsPerMillion, Timestamp,
-    batch::WINDOW_MS,
     canary::{Action, ArmCounts, Forecast, Run, RunState, decide},
     histogram::Histogram,
 };
@@ -95,14 +95,6 @@ pub(super) async fn one(
         fields.insert("requests_per_second".to_owned(), json!(requests_per_second(&ledger)));
     }
     Ok(json_response(StatusCode::OK, &body))
-}
-
-/// Requests a second on both arms together, over the last minutes; `None` where there were none.
-fn requests_per_second(ledger: &Ledger) -> Option<f64> {
-    let windows = ledger.recent.iter().map(|recent| recent.window);
-    let (first, last) = (windows.clone().min()?, windows.max()?);
-    let requests: u64 = ledger.recent.iter().map(|recent| recent.requests).sum();
-    Some(requests as f64 * 1_000.0 / (last - first + WINDOW_MS) as f64)
 }
 
 async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -> Result<Value, Problem> {

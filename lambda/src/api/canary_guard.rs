@@ -1,8 +1,16 @@
 //! What may not be done while a canary runs or an emergency is in force, and what a plan should be warned about.
 
-use crate::{problem::Problem, store::State as Truth};
+use crate::{
+    problem::Problem,
+    store::{Ledger, State as Truth},
+};
 use axum::http::StatusCode;
-use cutover_core::{FlagName, PartsPerMillion, canary::Forecast, plan::CanaryPlan};
+use cutover_core::{
+    FlagName, PartsPerMillion,
+    batch::WINDOW_MS,
+    canary::Forecast,
+    plan::{CanaryPlan, SLOW_SHARE},
+};
 
 /// The rate of errors, as a share of the success limit, that a healthy canary is assumed to have.
 const ASSUMED: f64 = 0.2;
@@ -36,19 +44,39 @@ pub(super) fn no_emergency(truth: &Truth, flag: &FlagName) -> Result<(), Problem
     }
 }
 
-/// What a plan's steps need to be able to decide within their time.
-pub(super) fn slow_steps(flag: &FlagName, plan: &CanaryPlan) -> Option<String> {
+/// Requests a second on both arms together, over the last minutes; `None` where nothing is known of them.
+pub(super) fn requests_per_second(ledger: &Ledger) -> Option<f64> {
+    let windows = ledger.recent.iter().map(|recent| recent.window);
+    let (first, last) = (windows.clone().min()?, windows.max()?);
+    let requests: u64 = ledger.recent.iter().map(|recent| recent.requests).sum();
+    Some(requests as f64 * 1_000.0 / (last - first + WINDOW_MS) as f64)
+}
+
+/// What there is to say about a plan whose first step cannot decide within its time, at the traffic that was measured.
+/// `sure` is for when that is said also where no traffic was measured yet.
+pub(super) fn slow_steps(
+    flag: &FlagName,
+    plan: &CanaryPlan,
+    measured: Option<f64>,
+    sure: bool,
+) -> Option<String> {
     let rate = plan.success_criteria.max_error_rate * ASSUMED;
-    let forecast = Forecast::of(plan, rate, cutover_core::plan::SLOW_SHARE * ASSUMED);
+    let forecast = Forecast::of(plan, rate, SLOW_SHARE * ASSUMED);
     let first = forecast.first()?;
-    Some(match first.canary_requests.zip(first.requests_per_second) {
-        Some((requests, per_second)) => format!(
-            "{flag}: its first step of {} decides within {} minutes only from {per_second:.1} requests a second on \
-             ({requests} on the new backend, at an error rate of {:.2} %)",
-            first.share,
-            plan.step_duration_minutes,
-            rate * 100.0
-        ),
-        None => format!("{flag}: its success criteria can never be proven; allow an error rate above 0"),
-    })
+    let Some((requests, needed)) = first.canary_requests.zip(first.requests_per_second) else {
+        return Some(format!(
+            "{flag}: its success criteria can never be proven; allow an error rate above 0"
+        ));
+    };
+    if measured.map_or(!sure, |measured| measured >= needed) {
+        return None;
+    }
+    let seen = measured.map_or_else(|| "none were".to_owned(), |measured| format!("{measured:.1} were"));
+    Some(format!(
+        "{flag}: its first step of {} decides within {} minutes only from {needed:.1} requests a second on \
+         ({requests} on the new backend, at an error rate of {:.2} %); {seen} seen in the last minutes",
+        first.share,
+        plan.step_duration_minutes,
+        rate * 100.0
+    ))
 }

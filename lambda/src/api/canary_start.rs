@@ -2,7 +2,7 @@
 
 use super::{
     canary::brief,
-    canary_guard::{no_emergency, slow_steps},
+    canary_guard::{no_emergency, requests_per_second, slow_steps},
     extract::FlagPath,
     flags::SECTION,
 };
@@ -50,6 +50,7 @@ async fn begin(
     allowed: impl Fn(&Truth) -> Result<(), Problem>,
 ) -> Result<Changed, Problem> {
     demand.caller.must_be(Role::Operator)?;
+    let measured = requests_per_second(&platform.store.ledger(Some(name)).await?);
     change(platform, demand, action, |truth| {
         allowed(truth)?;
         let mut config = truth.config.clone();
@@ -72,7 +73,7 @@ async fn begin(
         let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
         demand.precondition.check(&format!("the flag {name}"), version)?;
         let run = Run::start(run_id(truth), name.clone(), plan.clone(), clock::now(), &demand.caller.name);
-        let warnings: Vec<String> = slow_steps(name, plan).into_iter().collect();
+        let warnings: Vec<String> = slow_steps(name, plan, measured, true).into_iter().collect();
         flag.rollout_percentage = run.share();
         Ok(Proposal {
             config,

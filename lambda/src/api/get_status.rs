@@ -105,6 +105,8 @@ fn status(state: &Truth, recent: &Measured, gaps: usize) -> Value {
             "status": health,
             "error_rate": recent.per_request(recent.errors),
             "avg_response_time": recent.per_request(recent.duration_ms),
+        },
+        "measurement": {
             "requests": recent.requests,
             // Isolates that fell silent in the last hour: what they had counted last is unknown.
             "unknown_isolates": gaps,

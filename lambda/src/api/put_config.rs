@@ -12,9 +12,13 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use cutover_core::config::{Config, diff};
+use cutover_core::{
+    FlagName,
+    config::{Config, diff},
+};
 use serde::Deserialize;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +42,10 @@ pub(super) async fn handle(
         Query { .. } => Role::Operator,
     })?;
     let wanted = read(&demand)?;
+    let ledgers = platform.store.ledgers().await?.into_iter();
+    let traffic: Traffic = ledgers
+        .filter_map(|(flag, ledger)| Some((flag?, canary_guard::requests_per_second(&ledger)?)))
+        .collect();
     if query.dry_run {
         let truth = platform.store.state().await?;
         let merged = merged(&truth, &wanted, query.prune)?;
@@ -46,13 +54,13 @@ pub(super) async fn handle(
             "dry_run": true,
             "revision": truth.head.revision,
             "changes": changes,
-            "warnings": warnings(&truth, &wanted),
+            "warnings": warnings(&truth, &wanted, &traffic),
         });
         return Ok(json_response(StatusCode::OK, &body));
     }
     let changed = change(&platform, &demand, "config.apply", |truth| {
         demand.precondition.check("the configuration", Some(truth.head.revision))?;
-        let warnings = warnings(truth, &wanted);
+        let warnings = warnings(truth, &wanted, &traffic);
         Ok(Proposal {
             config: merged(truth, &wanted, query.prune)?,
             emergency: None,
@@ -90,12 +98,15 @@ fn merged(truth: &Truth, wanted: &Config, prune: bool) -> Result<Config, Problem
     Ok(merged)
 }
 
+/// Requests a second of each flag, as far as they were measured.
+type Traffic = BTreeMap<FlagName, f64>;
+
 /// What a person should know about a file that is right.
-fn warnings(truth: &Truth, wanted: &Config) -> Vec<String> {
+fn warnings(truth: &Truth, wanted: &Config, traffic: &Traffic) -> Vec<String> {
     let mut warnings = Vec::new();
     for (name, plan) in &wanted.canary_deployments {
         if truth.config.canary_deployments.get(name) != Some(plan) {
-            warnings.extend(canary_guard::slow_steps(name, plan));
+            warnings.extend(canary_guard::slow_steps(name, plan, traffic.get(name).copied(), false));
         }
     }
     for (name, flag) in &wanted.feature_flags {

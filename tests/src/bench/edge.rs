@@ -93,10 +93,13 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     let origin = load::start_origin().await;
     let url = format!("http://127.0.0.1:{origin}");
     let stores = [store(&snapshot(10, 1, &url)).await, store(&snapshot(10_000, 1, &url)).await];
+    // Counting and reporting are on, as they are deployed.
+    let ingest = start_ingest().await;
+    let edge = |name, store: &KvServer| Worker::edge(name, store.port()).with("INGEST_URL", &ingest);
     let workerd = Workerd::start(&[
-        Worker::edge("edge", stores[0].port()),
-        Worker::edge("edge-headers", stores[0].port()).with("DECISION_HEADERS", "arm,reason,revision"),
-        Worker::edge("edge-10000", stores[1].port()),
+        edge("edge", &stores[0]),
+        edge("edge-headers", &stores[0]).with("DECISION_HEADERS", "arm,reason,revision"),
+        edge("edge-10000", &stores[1]),
         Worker::javascript("passthrough", &paths::root().join("tests/bench/passthrough.js"))
             .with("ORIGIN", &url),
         Worker::javascript("flag-proxy", &paths::root().join("tests/bench/flag_proxy.js"))
@@ -154,6 +157,18 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     let json = serde_json::to_string_pretty(&report).expect("a report is JSON");
     std::fs::write(paths::target("bench").join("edge.json"), json).expect("the report is written");
     report
+}
+
+/// Something that takes every batch, so that what is measured is the isolate's side of it.
+async fn start_ingest() -> String {
+    let receipt = || async { r#"{"revision":1,"emergency":null,"duplicate":false}"# };
+    let app = axum::Router::new().route("/v1/batches", axum::routing::post(receipt));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound address");
+    tokio::spawn(async move {
+        axum::serve(listener, app).await.expect("the stub serves");
+    });
+    format!("http://{address}")
 }
 
 fn stage<'n>(name: &'n str, stage: &str, origin: &str) -> Worker<'n> {
