@@ -199,8 +199,9 @@ function read(request, headers, input) {
   }
 }
 
-function pack(request, inputs) {
-  let packed = request.method + "\n" + request.url;
+// `url` is handed around because every look at `request.url` makes a new text.
+function pack(request, url, inputs) {
+  let packed = request.method + "\n" + url;
   if (inputs.length === 0) return packed;
   const headers = request.headers;
   // Where this header is there, the rules say that nobody will look at a cookie.
@@ -220,21 +221,22 @@ function pack(request, inputs) {
 export default {
   fetch(request, env, context) {
     const started = Date.now();
-    let answer;
+    let url, answer;
     try {
-      const packed = pack(request, table.inputs);
+      url = request.url;
+      const packed = pack(request, url, table.inputs);
       answer = core.decide(packed, started, table.generation);
-      if (answer & ASIDE) return aside(request, env, context, packed, answer);
+      if (answer & ASIDE) return aside(request, env, context, url, packed, answer);
       if (answer & REFRESH) core.refresh(env, context);
     } catch (error) {
       return withoutCore(request, env, context, error);
     }
-    return forward(request, env, context, answer, started);
+    return forward(request, env, context, url, answer, started);
   },
 };
 
 // Every way that is not the short one. Ends in `forward`, or in an answer of the Worker's own.
-async function aside(request, env, context, packed, answer) {
+async function aside(request, env, context, url, packed, answer) {
   let started = Date.now();
   try {
     let read_again = () => core.decide(packed, started, table.generation);
@@ -251,13 +253,13 @@ async function aside(request, env, context, packed, answer) {
       if (answer & ASK) {
         await ask(env);
       } else if (answer & NEED_INPUTS) {
-        packed = pack(request, core.inputs_for(packed).split("\n"));
+        packed = pack(request, url, core.inputs_for(packed).split("\n"));
         read_again = () => core.decide_with(packed, started);
       } else {
         // Outcomes that wait carry the generation that they were decided in.
         table = JSON.parse(core.table());
         if (table.report_interval > 0 && reportAt === Infinity) reportAt = 0;
-        packed = pack(request, table.inputs);
+        packed = pack(request, url, table.inputs);
       }
       started = Date.now();
       answer = read_again();
@@ -267,10 +269,10 @@ async function aside(request, env, context, packed, answer) {
   } catch (error) {
     return withoutCore(request, env, context, error);
   }
-  return forward(request, env, context, answer, started);
+  return forward(request, env, context, url, answer, started);
 }
 
-function forward(request, env, context, answer, started) {
+function forward(request, env, context, url, answer, started) {
   // The table that the request was decided with; another may be in force when it ends.
   const held = table;
   const route = answer & NO_ROUTE;
@@ -284,9 +286,9 @@ function forward(request, env, context, answer, started) {
   return new Promise((resolve) => {
     let timer = setTimeout(() => {
       timer = 0;
-      resolve(recover(env, context, held, answer, started, kept, cookie, true));
+      resolve(recover(env, context, url, held, answer, started, kept, cookie, true));
     }, origin[1]);
-    fetch(origin[0] + target(request.url), request).then(
+    fetch(origin[0] + target(url), request).then(
       (response) => {
         if (timer === 0) return;
         clearTimeout(timer);
@@ -296,7 +298,7 @@ function forward(request, env, context, answer, started) {
       () => {
         if (timer === 0) return;
         clearTimeout(timer);
-        resolve(recover(env, context, held, answer, started, kept, cookie, false));
+        resolve(recover(env, context, url, held, answer, started, kept, cookie, false));
       },
     );
   });
@@ -315,7 +317,7 @@ function target(url) {
 }
 
 // An origin refused, or did not begin to answer in time.
-async function recover(env, context, held, answer, started, kept, cookie, late) {
+async function recover(env, context, url, held, answer, started, kept, cookie, late) {
   count(held, answer, late ? TIMEOUT : UNREACHABLE, started, env, context);
   if (kept !== null) {
     const again = Date.now();
@@ -323,7 +325,7 @@ async function recover(env, context, held, answer, started, kept, cookie, late) 
     const origin = held.origins[held.arms[(legacy & NO_ROUTE) << 1]];
     begun++;
     try {
-      const response = await inTime(fetch(origin[0] + target(kept.url), kept), origin[1]);
+      const response = await inTime(fetch(origin[0] + target(url), kept), origin[1]);
       count(held, legacy, response.status, again, env, context);
       return held.headers || cookie ? decorate(held, response, legacy, cookie) : response;
     } catch (error) {
