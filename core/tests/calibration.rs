@@ -47,3 +47,10 @@ fn the_naive_rules_beside_them() {
         "cumulative looks every 20 at a true 5 %",
     );
 }
+
+#[test]
+fn the_published_tables_are_what_is_computed() {
+    let published = include_str!("../../docs/calibration.md");
+    let computed = cutover_core::statistics::calibration::report();
+    assert!(published.contains(computed.trim()), "put this into docs/calibration.md:\n{computed}");
+}

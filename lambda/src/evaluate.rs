@@ -15,10 +15,20 @@ use cutover_core::{
     canary::{Record, Run, Verdict, windows},
 };
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
-/// The longest stretch of arrivals that one tick takes in; what is left is for the next one.
-const MAX_STRETCH_MS: i64 = 60 * 60_000;
+/// The longest stretch of arrivals that is held in memory at once.
+const MAX_STRETCH_MS: i64 = 2 * 60_000;
+
+/// A tick begins no other stretch after this time; what is left is for the next one.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Kinds of requests that a ledger tells apart; DynamoDB holds 400 KB in an item. Beyond it the routes with the fewest
+/// requests are counted together.
+const MAX_SERIES: usize = 120;
 
 /// How far back the first tick of all looks.
 const FIRST_LOOK_MS: i64 = 20 * 60_000;
@@ -44,35 +54,33 @@ pub struct Tick {
     pub verdicts: BTreeMap<String, Verdict>,
 }
 
-/// Looks once.
+/// Looks once. What piled up while nobody looked is taken in stretch by stretch, for as long as a tick may take.
 pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
     let store = &platform.store;
+    let started = Instant::now();
     let now = clock::now().millis();
     let settled = now - i64::try_from(platform.settings.settle.as_millis()).unwrap_or(i64::MAX);
-    let cursor = store.cursor().await?;
-    let from = if cursor.through == 0 { settled - FIRST_LOOK_MS } else { cursor.through };
-    let until = settled.min(from.saturating_add(MAX_STRETCH_MS));
     let mut tick = Tick::default();
-    if until > from {
-        let arrivals = store.arrivals(from, until).await?;
-        for flag in flags(&arrivals) {
-            let part = Part { flag: flag.as_ref(), arrivals: &arrivals, until };
-            if let Some(verdict) = part.take_in(platform).await? {
-                tick.ledgers += 1;
-                if let (Some(flag), Some(verdict)) = (&flag, verdict) {
-                    tick.verdicts.insert(flag.to_string(), verdict);
-                }
-            }
+    loop {
+        let cursor = store.cursor().await?;
+        let from = if cursor.through == 0 { settled - FIRST_LOOK_MS } else { cursor.through };
+        let until = settled.min(from.saturating_add(MAX_STRETCH_MS));
+        if until <= from {
+            break;
         }
-        tick.batches = arrivals.len();
+        let arrivals = store.arrivals(from, until).await?;
+        take_in(platform, &arrivals, until, &mut tick).await?;
         let lost: u64 = arrivals.iter().map(|arrival| arrival.batch.lost).sum();
         let moved = Cursor {
             through: until,
             outcomes_lost: cursor.outcomes_lost.saturating_add(lost),
             batches: cursor.batches.saturating_add(arrivals.len() as u64),
         };
-        store.move_cursor(cursor, moved).await?;
         tick.through = Some(Timestamp::from_millis(until));
+        // Another tick that moved it has taken in the same.
+        if !store.move_cursor(cursor, moved).await? || started.elapsed() > PATIENCE {
+            break;
+        }
     }
     let silence = i64::try_from(platform.settings.isolate_silence.as_millis()).unwrap_or(i64::MAX);
     tick.isolates_lost = store.note_lost_isolates(now - silence).await?;
@@ -83,6 +91,30 @@ pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
         );
     }
     Ok(tick)
+}
+
+/// Takes a stretch into the ledgers of its flags.
+async fn take_in(
+    platform: &Platform,
+    arrivals: &[Arrival],
+    until: i64,
+    tick: &mut Tick,
+) -> Result<(), StoreError> {
+    tick.batches += arrivals.len();
+    if arrivals.is_empty() {
+        return Ok(());
+    }
+    let mut state = platform.store.state().await?;
+    for flag in flags(arrivals) {
+        let part = Part { flag: flag.as_ref(), arrivals, until };
+        if let Some(verdict) = part.take_in(platform, &mut state).await? {
+            tick.ledgers += 1;
+            if let (Some(flag), Some(verdict)) = (&flag, verdict) {
+                tick.verdicts.insert(flag.to_string(), verdict);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The flags that something was counted for; `None` for requests that no flag decided.
@@ -101,7 +133,11 @@ struct Part<'a> {
 
 impl Part<'_> {
     /// Takes the part into its ledger. `None` where it was in it already.
-    async fn take_in(&self, platform: &Platform) -> Result<Option<Option<Verdict>>, StoreError> {
+    async fn take_in(
+        &self,
+        platform: &Platform,
+        state: &mut State,
+    ) -> Result<Option<Option<Verdict>>, StoreError> {
         for _ in 0..MAX_TRIES {
             let ledger = platform.store.ledger(self.flag).await?;
             let fresh: Vec<&Batch> = self
@@ -113,11 +149,10 @@ impl Part<'_> {
             if fresh.is_empty() || ledger.through >= self.until {
                 return Ok(None);
             }
-            let state = platform.store.state().await?;
-            match self.write(platform, ledger, &fresh, &state).await {
+            match self.write(platform, ledger, &fresh, state).await {
                 Ok(verdict) => return Ok(Some(verdict)),
                 // Another tick was here, or the run moved on: look again.
-                Err(CommitError::Conflict) => {}
+                Err(CommitError::Conflict) => *state = platform.store.state().await?,
                 Err(CommitError::Store(error)) => return Err(error),
             }
         }
@@ -136,6 +171,7 @@ impl Part<'_> {
                 add(&mut ledger, cell);
             }
         }
+        bound(&mut ledger);
         forget_old(&mut ledger);
         ledger.through = self.until;
         let run = self.flag.and_then(|flag| state.active_run(flag));
@@ -161,17 +197,8 @@ impl Part<'_> {
 }
 
 fn add(ledger: &mut Ledger, cell: &Cell) {
-    let same =
-        |held: &&mut Series| held.route == cell.route && held.arm == cell.arm && held.reason == cell.reason;
-    match ledger.series.iter_mut().find(same) {
-        Some(series) => series.counts.merge(&cell.counts),
-        None => ledger.series.push(Series {
-            route: cell.route.clone(),
-            arm: cell.arm,
-            reason: cell.reason,
-            counts: cell.counts.clone(),
-        }),
-    }
+    let (route, counts) = (cell.route.clone(), cell.counts.clone());
+    merge(ledger, Series { route, arm: cell.arm, reason: cell.reason, counts });
     let (requests, errors) = (cell.counts.requests, cell.counts.errors());
     let duration_ms = cell.counts.duration_ms;
     match ledger.recent.iter_mut().find(|held| held.window == cell.window && held.arm == cell.arm) {
@@ -183,6 +210,25 @@ fn add(ledger: &mut Ledger, cell: &Cell) {
         None => {
             ledger.recent.push(Recent { window: cell.window, arm: cell.arm, requests, errors, duration_ms })
         }
+    }
+}
+
+/// Counts the rarest routes together where there are too many to be told apart.
+fn bound(ledger: &mut Ledger) {
+    while ledger.series.len() > MAX_SERIES {
+        let named = ledger.series.iter().enumerate().filter(|(_, series)| series.route.is_some());
+        let Some((at, _)) = named.min_by_key(|(_, series)| series.counts.requests) else { return };
+        let rare = ledger.series.swap_remove(at);
+        merge(ledger, Series { route: None, ..rare });
+    }
+}
+
+fn merge(ledger: &mut Ledger, more: Series) {
+    let same =
+        |held: &&mut Series| held.route == more.route && held.arm == more.arm && held.reason == more.reason;
+    match ledger.series.iter_mut().find(same) {
+        Some(series) => series.counts.merge(&more.counts),
+        None => ledger.series.push(more),
     }
 }
 
@@ -207,4 +253,26 @@ fn note_times(ledger: &mut Ledger, run: &Run, fresh: &[&Batch]) {
         arm.merge(&cell.counts.histogram);
     }
     ledger.times = Some(times);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::{Reason, batch::Counts};
+
+    #[test]
+    fn a_ledger_stays_small_and_loses_no_request() {
+        let mut ledger = Ledger::default();
+        for at in 0..1_000_u64 {
+            let counts = Counts { requests: at + 1, ..Counts::default() };
+            let route = format!("route-{at}").parse().ok();
+            merge(&mut ledger, Series { route, arm: Arm::New, reason: Reason::Rollout, counts });
+            bound(&mut ledger);
+        }
+        assert_eq!(ledger.series.len(), MAX_SERIES);
+        assert_eq!(ledger.series.iter().map(|series| series.counts.requests).sum::<u64>(), 500_500);
+        let busiest =
+            ledger.series.iter().any(|series| series.counts.requests == 1_000 && series.route.is_some());
+        assert!(busiest, "the busiest routes are told apart");
+    }
 }

@@ -28,8 +28,8 @@ use std::{
 /// The largest batch, in bytes. DynamoDB holds 400 KB in an item; an isolate sends 200 cells at most.
 pub const MAX_BATCH: usize = 300_000;
 
-/// The largest snapshot that travels in an answer, in bytes; Lambda lets 6 MB through.
-const MAX_SNAPSHOT: usize = 4_000_000;
+/// The largest snapshot that travels in an answer, in bytes; Lambda lets 6 MB through, and JSON inside JSON grows.
+const MAX_SNAPSHOT: usize = 3_000_000;
 
 /// What one process of the function keeps between requests.
 struct Ingest {

@@ -4,9 +4,11 @@
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::{
     fs::File,
+    ops::Range,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -91,10 +93,20 @@ impl Drop for Process {
     }
 }
 
-/// A port that nobody listens on at this moment.
+/// A port that nobody listens on, for a program that must be told its port before it starts. It lies below those that
+/// the kernel gives out by itself, so that nobody is given it meanwhile, and is handed out once.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("this machine has a free port")
-        .port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that run side by side begin elsewhere.
+    let offset = std::process::id() * 131;
+    for _ in 0..PORTS.len() {
+        let at = offset.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
+        let port = PORTS.start + u16::try_from(at).expect("below the number of ports");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("this machine has no free port from {} to {}", PORTS.start, PORTS.end);
 }
+
+const PORTS: Range<u16> = 20_000..32_000;

@@ -14,6 +14,7 @@ usage: cargo xtask COMMAND
   test                 install what is missing, check and test everything
   bench edge [R] [S]   the Worker beside a bare pass-through: R rounds of S seconds each (9 and 2)
   bench core           one evaluation, natively
+  bench calibration    how often the tests of a canary fire, computed exactly
   build edge           the Worker, into edge/build
   doctor               what is here, what is missing, and how it gets here
 ";
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test(rest),
         ["bench", "edge", rest @ ..] => bench_edge(rest),
         ["bench", "core"] => cargo(&["bench", "-p", "cutover-core"]),
+        ["bench", "calibration"] => {
+            cargo(&["run", "--quiet", "-p", "cutover-tests", "--bin", "bench-calibration"])
+        }
         ["build", "edge"] => tools::for_the_worker().and_then(|()| edge::build()),
         ["doctor"] => tools::doctor(),
         _ => {

@@ -15,8 +15,9 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Assignment units that are kept per step; more tell nothing new.
-const MAX_UNITS: usize = 4_000;
+/// Assignment units that are kept per step and arm. More would tell little that is new, and a record holds the
+/// evidence of two steps twice, in an item of at most 400 KB.
+const MAX_UNITS: usize = 1_000;
 
 /// The counts of one arm that decisions rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -179,10 +180,13 @@ pub fn windows<'b>(run: &RunId, batches: impl Iterator<Item = &'b Batch>) -> Vec
         }
     }
     let mut windows: Vec<Window> = windows.into_values().collect();
+    let mut room = [MAX_UNITS; 2];
     for window in &mut windows {
-        for units in [&mut window.units_new, &mut window.units_legacy] {
+        for (units, room) in [&mut window.units_new, &mut window.units_legacy].into_iter().zip(&mut room) {
             units.sort_unstable();
             units.dedup();
+            units.truncate(*room);
+            *room -= units.len();
         }
     }
     windows

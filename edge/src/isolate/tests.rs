@@ -264,6 +264,18 @@ fn outcomes_are_counted_exactly_and_labelled() {
 }
 
 #[test]
+fn counting_allocates_for_a_window_and_not_for_a_request() {
+    let mut isolate = reporting(0);
+    let ended: Vec<(Arm, u32, u32)> =
+        (0..256).flat_map(|at| [(Arm::New, 200, at), (Arm::Legacy, 503, at)]).collect();
+    let packed = outcomes(&isolate, &ended);
+    isolate.record(&packed, 0);
+    let info = allocation_counter::measure(|| isolate.record(&packed, 0));
+    assert_eq!(info.count_total, 0, "{info:?}");
+    assert_eq!(isolate.counting.borrow().len(), 2);
+}
+
+#[test]
 fn what_was_decided_before_a_change_is_counted_with_its_own_revision_and_step() {
     let mut isolate = reporting(0);
     let before = outcomes(&isolate, &[(Arm::New, 200, 1)]);
