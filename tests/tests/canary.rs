@@ -1,7 +1,10 @@
 //! A canary on the real stack, under steady traffic: it climbs while the new backend is good, comes back by itself
 //! when it is not, and waits when nobody can know.
 
-use cutover_core::{canary::requests_to_roll_back, statistics::calibration};
+use cutover_core::{
+    canary::requests_to_roll_back,
+    statistics::{Relative, calibration, firing},
+};
 use cutover_tests::{
     canary::{Canary, errors, number, plan, slow},
     stack::Options,
@@ -63,10 +66,20 @@ async fn errors_at_the_five_percent_step_bring_it_back() {
     let spent = number(&done["evidence"]["new"]["requests"]);
     // Four tests share the level; the one of errors fires on the mean after this many requests.
     let exact = calibration::threshold(0.3, 0.1, 0.01 / 4.0, 3_000).mean_trials;
+    // Beside a legacy without errors the comparison needs fewer: so many errors, all of them on the new arm.
+    let errors_needed = (1..100)
+        .find(|errors| {
+            let mut sums = Relative::default();
+            sums.add(0.05, *errors, *errors, 1.0);
+            sums.evidence() >= firing(0.01 / 4.0)
+        })
+        .unwrap();
     println!(
-        "30 % errors at the 5 % step: back at 0 after {spent} canary requests ({took:.1} s, looked at every second); \
-         predicted {exact:.0} on the mean, {} on the expected path",
-        requests_to_roll_back(0.3, 0.1, 0.01 / 4.0).unwrap()
+        "30 % errors at the 5 % step: back at 0 after {spent} canary requests ({took:.1} s, looked at every second) by \
+         {}; predicted: absolute test {exact:.0} on the mean, {} on the expected path; comparison with legacy {:.0}",
+        done["breach"]["test"],
+        requests_to_roll_back(0.3, 0.1, 0.01 / 4.0).unwrap(),
+        errors_needed as f64 / 0.3
     );
     // It is looked at once a second, when some twenty more have come; and what is on its way comes too.
     assert!(spent <= 3.0 * exact + 100.0, "{spent} requests were spent, {exact} predicted");

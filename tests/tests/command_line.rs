@@ -55,9 +55,9 @@ async fn an_operator_works_through_a_migration() {
     assert!(
         run(&["apply", "-f", file, "--dry-run"])
             .await
-            .contains("10 objects would change; nothing was written")
+            .contains("11 objects would change; nothing was written")
     );
-    assert!(run(&["apply", "-f", file]).await.contains("10 objects changed; revision 1, published"));
+    assert!(run(&["apply", "-f", file]).await.contains("11 objects changed; revision 1, published"));
     assert!(run(&["apply", "-f", file]).await.contains("no change; the configuration is at revision 1"));
 
     let exported = run(&["export"]).await;

@@ -75,7 +75,9 @@ fn describe(answer: &Value) -> String {
     let _ = writeln!(text, "  {}", at("/reason"));
     if let Some(breach) = answer.get("breach").filter(|breach| !breach.is_null()) {
         let says = breach.get("says").map(cell).unwrap_or_default();
-        let _ = writeln!(text, "  breach: {says}");
+        if says != at("/reason") {
+            let _ = writeln!(text, "  breach: {says}");
+        }
     }
     if answer.get("next").is_some_and(|next| !next.is_null()) {
         let _ = write!(text, "  next: {}, because {}", at("/next/action"), at("/next/message"));

@@ -94,5 +94,14 @@ fn print(endpoints: &serde_json::Value) {
     println!("    target/debug/cutover list");
     println!("    target/debug/cutover rollout graphql_reviews_read 100");
     println!("    target/debug/cutover emergency-rollback 'trying it out'");
+    println!("    target/debug/cutover emergency-clear 'tried'");
+    println!("\n  {bold}a canary that climbs, and comes back when the new backend fails{plain}");
+    println!("    target/debug/cutover canary start graphql_offers_read");
+    println!("    target/debug/users {edge}/api/v1/offers/3/reviews &");
+    println!("    target/debug/cutover canary watch graphql_offers_read");
+    let new = endpoints["new"].as_str().unwrap_or_default();
+    println!(
+        "    curl -X PUT {new}/_control -H 'content-type: application/json' -d '{{\"error_rate\": 0.3}}'"
+    );
     println!("\n  Ctrl-C stops all of it. These URLs are in target/dev/endpoints.json too.\n");
 }
