@@ -132,3 +132,44 @@ fn changes_come_in_an_order_that_keeps_references_valid() {
     assert_eq!(now, before);
     assert!(diff(&now, &before).is_empty());
 }
+
+#[test]
+fn a_plan_may_say_more_and_says_it_again() {
+    let plan = |more: &str| {
+        format!(
+            "feature_flags: {{ f: {{ enabled: true }} }}\ncanary_deployments:\n  f:\n    initial_percentage: 1\n    \
+             promotion_steps: [1, 50, 100]\n    step_duration_minutes: 5\n    \
+             success_criteria: {{ max_error_rate: 0.05, max_response_time_p95: 500 }}\n    \
+             rollback_criteria: {{ max_error_rate: 0.1, max_response_time_p95: 1000 }}\n{more}"
+        )
+    };
+    let more = "    alpha_rollback: 0.001\n    max_relative_risk: 1.5\n    deadline_minutes: 10\n    on_no_data: rollback\n    \
+                bake_minutes: 5\n    approval_before: [50]\n    freeze_windows:\n      - { timezone: Europe/Oslo, \
+                days: [fri, sat], start: \"16:00\", end: \"08:00\" }\n";
+    let config = Config::from_yaml(&plan(more)).unwrap();
+    let options = &config.canary_deployments.values().next().unwrap().options;
+    assert_eq!((options.alpha_rollback, options.max_relative_risk, options.bake_minutes), (0.001, 1.5, 5.0));
+    assert_eq!((options.approval_before.len(), options.freeze_windows[0].days.len()), (1, 2));
+    let written = serde_json::to_value(&config).unwrap();
+    assert_eq!(Config::from_json(&written).unwrap(), config, "{written:#}");
+    // What is not written is not written back.
+    let short = serde_json::to_value(Config::from_yaml(&plan("")).unwrap()).unwrap();
+    assert_eq!(short["canary_deployments"]["f"].as_object().unwrap().len(), 5, "{short:#}");
+    let wrong = "    alpha_rollback: 2\n    max_relative_risk: 0.5\n    on_no_data: explode\n    approval_before: [33]\n    \
+                 freeze_windows:\n      - { timezone: Mars/Olympus, days: [someday], start: \"25:00\", end: \"08:00\" }\n";
+    let problems = Config::from_yaml(&plan(wrong)).unwrap_err();
+    let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+    let at = |field: &str| format!("canary_deployments.f.{field}");
+    assert_eq!(
+        fields,
+        [
+            at("alpha_rollback"),
+            at("max_relative_risk"),
+            at("on_no_data"),
+            at("approval_before[0]"),
+            at("freeze_windows[0].days"),
+            at("freeze_windows[0]"),
+        ]
+    );
+    assert!(problems.iter().all(|problem| problem.line > 0 && !problem.hint.is_empty()), "{problems:#?}");
+}

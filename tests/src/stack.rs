@@ -179,7 +179,7 @@ fn environment(dynamodb: &str, kv_api: &str) -> BTreeMap<&'static str, String> {
         ("CUTOVER_KV_TIMEOUT_MS", "2000"),
         ("CUTOVER_ROOT_TOKEN", ROOT_TOKEN),
         ("CUTOVER_INGEST_SECRET", INGEST_SECRET),
-        ("CUTOVER_SETTLE_MS", "1000"),
+        ("CUTOVER_SETTLE_MS", "2000"),
     ]
     .into_iter()
     .map(|(name, value)| (name, value.to_owned()))

@@ -220,7 +220,7 @@ async fn batches_that_are_late_doubled_reordered_replayed_or_too_large_are_handl
         let body = batch(sequence, window, 1);
         send(&stack, &body, now, &sign(&body, now)).await;
     }
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    tokio::time::sleep(Duration::from_millis(2_200)).await;
     stack.lambda.tick("evaluate").await.unwrap();
     let metrics = stack.management().get("/metrics").await.expect(200).body;
     let new: u64 = metrics["flags"][0]["series"]

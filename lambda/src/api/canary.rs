@@ -11,7 +11,7 @@ use crate::{
     clock,
     problem::Problem,
     promote::{circumstances, evidence_of},
-    store::{Ledger, State as Truth, Times},
+    store::{Ledger, State as Truth},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{
@@ -135,39 +135,29 @@ async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -
         Value::Null
     };
     let gaps = platform.store.gaps(run.step_started_at).await?;
-    Ok(json!({
-        "flag": run.flag,
-        "run": run.id,
-        "state": run.state,
-        "step": run.step,
-        "steps": run.plan.steps(),
-        "percentage": run.share(),
+    let more = json!({
         "started_at": run.started_at,
         "started_by": run.started_by,
         "step_started_at": run.step_started_at,
-        "reason": run.reason,
         "breach": run.breach.map(|breach| json!({
             "test": breach.test, "step": breach.step, "says": breach.test.says(),
         })),
         "plan": run.plan,
         "next": next,
         "evidence": {
-            "new": arm(evidence.current.new, times.map(new_times)),
-            "legacy": arm(evidence.current.legacy, times.map(legacy_times)),
+            "new": arm(evidence.current.new, times.map(|times| &times.new)),
+            "legacy": arm(evidence.current.legacy, times.map(|times| &times.legacy)),
             "tests": tests,
             "through": Timestamp::from_millis(ledger.through),
         },
         "unknown": gaps,
         "version": truth.meta(crate::store::RUNS, run.flag.as_str()).map(|meta| meta.version),
-    }))
-}
-
-fn new_times(times: &Times) -> &Histogram {
-    &times.new
-}
-
-fn legacy_times(times: &Times) -> &Histogram {
-    &times.legacy
+    });
+    let mut body = brief(run);
+    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+        body.extend(more);
+    }
+    Ok(body)
 }
 
 fn arm(counts: ArmCounts, times: Option<&Histogram>) -> Value {

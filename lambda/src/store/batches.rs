@@ -2,7 +2,7 @@
 
 use super::{
     Store, StoreError,
-    commit::{build, is_conflict, number},
+    commit::{CommitError, build, is_conflict, number},
     item::{Item, NewItem, SCHEMA},
     keys::{self, Key},
 };
@@ -213,11 +213,11 @@ impl Store {
                 .expression_attribute_values(":seen", number(seen_at));
             let items =
                 vec![TransactWriteItem::builder().update(build(update.build())?).build(), self.put_new(gap)?];
-            match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
-                Ok(_) => lost += 1,
+            match self.transact(items).await {
+                Ok(()) => lost += 1,
                 // It spoke up, or another tick was faster.
-                Err(error) if error.as_service_error().is_some_and(is_conflict) => {}
-                Err(error) => return Err(error.into()),
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Store(error)) => return Err(error),
             }
         }
         if lost > 0 {

@@ -3,11 +3,10 @@
 
 use super::{
     Store, StoreError,
-    commit::{CommitError, build, is_conflict, number},
+    commit::CommitError,
     item::{Item, NewItem},
     keys::{self, Key},
 };
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use cutover_core::{
     FlagName, RunId, Timestamp,
     canary::{Reason, Record},
@@ -107,25 +106,12 @@ impl Store {
         version: u64,
         others: Vec<NewItem>,
     ) -> Result<(), CommitError> {
-        let item = NewItem::new(&Key::waiting(flag.as_str()))
-            .number("version", version + 1)
-            .json("waiting", waiting)?;
-        let put = Put::builder().table_name(&self.table).set_item(Some(item.into_attributes()));
-        let put = if version == 0 {
-            put.condition_expression("attribute_not_exists(pk)")
-        } else {
-            put.condition_expression("version = :version")
-                .expression_attribute_values(":version", number(version))
-        };
-        let mut items = vec![TransactWriteItem::builder().put(build(put.build())?).build()];
+        let item = NewItem::new(&Key::waiting(flag.as_str())).json("waiting", waiting)?;
+        let mut items = vec![self.put_after(item, version)?];
         for other in others {
             items.push(self.put_new(other)?);
         }
-        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(is_conflict) => Err(CommitError::Conflict),
-            Err(error) => Err(CommitError::Store(error.into())),
-        }
+        self.transact(items).await
     }
 
     /// Notifications that are not delivered yet, oldest first.

@@ -91,11 +91,31 @@ impl Store {
         for write in &commit.writes {
             items.push(self.write(write, revision, &commit.audit)?);
         }
+        self.transact(items).await.map(|()| revision)
+    }
+
+    /// Writes all of these items, or none of them.
+    pub(super) async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<(), CommitError> {
         match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
-            Ok(_) => Ok(revision),
+            Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(is_conflict) => Err(CommitError::Conflict),
             Err(error) => Err(CommitError::Store(error.into())),
         }
+    }
+
+    /// Puts an item as the version after this one, on condition that it has this one; 0 means that it must not exist.
+    pub(super) fn put_after(&self, item: NewItem, version: u64) -> Result<TransactWriteItem, StoreError> {
+        let item = item.number("version", version + 1);
+        if version == 0 {
+            return self.put_new(item);
+        }
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item.into_attributes()))
+            .condition_expression("version = :version")
+            .expression_attribute_values(":version", number(version))
+            .build();
+        Ok(TransactWriteItem::builder().put(build(put)?).build())
     }
 
     fn move_head(&self, commit: &Commit) -> Result<TransactWriteItem, StoreError> {

@@ -3,11 +3,11 @@
 
 use super::{
     Store, StoreError,
-    commit::{CommitError, build, is_conflict, number},
+    commit::{CommitError, build, number},
     item::{Item, NewItem, SCHEMA},
     keys::{self, Key},
 };
-use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use cutover_core::{
     Arm, FlagName, Reason, Revision, RouteId, RunId, batch::Counts, canary::Evidence, histogram::Histogram,
 };
@@ -129,17 +129,8 @@ impl Store {
     /// Writes a ledger, on condition that it and the run are still as they were read.
     pub async fn write_ledger(&self, write: LedgerWrite<'_>) -> Result<(), CommitError> {
         let version = write.ledger.version;
-        let item = NewItem::new(&Key::ledger(name(write.flag)))
-            .number("version", version + 1)
-            .json("data", write.ledger)?;
-        let put = Put::builder().table_name(&self.table).set_item(Some(item.into_attributes()));
-        let put = if version == 0 {
-            put.condition_expression("attribute_not_exists(pk)")
-        } else {
-            put.condition_expression("version = :version")
-                .expression_attribute_values(":version", number(version))
-        };
-        let mut items = vec![TransactWriteItem::builder().put(build(put.build())?).build()];
+        let item = NewItem::new(&Key::ledger(name(write.flag))).json("data", write.ledger)?;
+        let mut items = vec![self.put_after(item, version)?];
         if let Some((flag, run)) = write.flag.zip(write.run) {
             let check = ConditionCheck::builder()
                 .table_name(&self.table)
@@ -151,11 +142,7 @@ impl Store {
         for other in write.others {
             items.push(self.put_new(other)?);
         }
-        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(is_conflict) => Err(CommitError::Conflict),
-            Err(error) => Err(CommitError::Store(error.into())),
-        }
+        self.transact(items).await
     }
 
     /// How far arrivals have been taken in.
