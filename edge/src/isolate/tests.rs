@@ -1,7 +1,7 @@
 use super::*;
 use cutover_core::{
     Emergency, Flag, Origin, PartsPerMillion, Route,
-    batch::{Batch, CanaryLabel},
+    batch::{Batch, CanaryLabel, Receipt},
     condition::{Condition, Operator},
     decide::Arm,
     identity::default_sources,

@@ -1,0 +1,91 @@
+//! What an isolate counts and tells, and how it applies what it is told: emergencies and newer snapshots, without
+//! waiting for KV.
+
+use super::Isolate;
+use crate::{reporting::Exchanged, wire::Ended};
+use cutover_core::{batch::Receipt, snapshot::Revision};
+
+impl Isolate {
+    /// Counts outcomes as `js/shim.js` packs them, two numbers each, that ended in the window of this moment.
+    pub fn record(&mut self, outcomes: &[u32], at: i64) {
+        let ended = || {
+            outcomes.chunks_exact(2).filter_map(|pair| match pair {
+                [kind, end] => Some(Ended { kind: *kind, end: *end }),
+                _ => None,
+            })
+        };
+        ended().for_each(|ended| self.counts.add(ended));
+        if self.settings.reports {
+            self.counting.get_mut().add(ended(), at);
+        }
+    }
+
+    /// The next batch to send, see [`Reporting::next`].
+    pub fn next_batch(&mut self, at_rest: bool, now: i64) -> Option<String> {
+        let (revision, age) = (self.revision(), self.age_now(now));
+        self.reporting.next(self.counting.get_mut(), revision, age, at_rest)
+    }
+
+    /// Takes in how the exchange of a batch ended: the status, 0 where none came, and the body. `true` where the
+    /// batch is stored.
+    pub fn finish_batch(&mut self, status: u16, body: &str, now: i64) -> bool {
+        let receipt = serde_json::from_str::<Receipt>(body);
+        let exchanged = match (status, receipt) {
+            (200..=299, Ok(receipt)) => Exchanged::Stored(receipt),
+            // Understood and refused: the same again would be refused again.
+            (400 | 413 | 422, _) => Exchanged::Refused,
+            _ => Exchanged::Failed,
+        };
+        self.reporting.finish(self.counting.get_mut(), &exchanged, now);
+        match exchanged {
+            Exchanged::Stored(receipt) => {
+                self.hear(&receipt, now);
+                true
+            }
+            Exchanged::Refused | Exchanged::Failed => false,
+        }
+    }
+
+    /// A question to the control plane; `None` while another one waits for its answer.
+    pub fn question(&mut self, now: i64) -> Option<String> {
+        let (revision, age) = (self.revision(), self.age_now(now));
+        self.reporting.question(revision, age, now)
+    }
+
+    /// Takes in the answer to a question.
+    pub fn answered(&mut self, status: u16, body: &str, now: i64) {
+        let receipt = serde_json::from_str::<Receipt>(body).ok().filter(|_| (200..=299).contains(&status));
+        self.reporting.answered(receipt.is_some(), now);
+        if let Some(receipt) = receipt {
+            self.hear(&receipt, now);
+        }
+    }
+
+    fn age_now(&self, now: i64) -> u64 {
+        self.age_ms(now).and_then(|age| u64::try_from(age).ok()).unwrap_or_default()
+    }
+
+    fn revision(&self) -> Revision {
+        self.held.as_ref().map(|held| held.rules.revision()).unwrap_or_default()
+    }
+
+    /// Applies what a receipt says, without waiting for KV.
+    fn hear(&mut self, receipt: &Receipt, now: i64) {
+        if receipt.revision >= self.declared.0 {
+            self.declared = (receipt.revision, receipt.emergency.clone());
+        }
+        if let Some(text) = &receipt.snapshot
+            && receipt.revision > self.revision()
+            && let Err(refusal) = self.accept(text, now)
+        {
+            self.last_refusal = Some(refusal.to_string());
+        }
+        if let Some(held) = &mut self.held {
+            if held.rules.revision() == receipt.revision {
+                held.confirmed_at = now;
+            } else if held.rules.revision() < self.declared.0 {
+                held.rules.declare(self.declared.1.as_ref());
+            }
+        }
+    }
+}
