@@ -268,9 +268,49 @@ async fn what_a_person_does_and_what_nobody_may() {
     }
     management.post("/emergency/clear", &json!({ "reason": "put out" })).await.expect(200);
     canary.steer("resume").await;
+    canary.replayed(held["run"].as_str().unwrap()).await;
     let back = canary.steer("rollback").await;
     assert_eq!((&back["percentage"], &back["state"]), (&json!(0.0), &json!("rolled_back")));
     refused("rollback", "canary_state").await;
     let flag = management.get(&format!("/flags/{}", cutover_tests::canary::FLAG)).await.expect(200);
     assert_eq!(flag.body["rollout_percentage"], 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_plan_is_another_run_and_a_file_does_not_move_a_running_canary() {
+    let canary = Canary::start(&plan(5.0, &[50.0, 100.0], ""), Options::default()).await;
+    let management = canary.stack.management();
+    let first = canary.steer("start").await;
+    canary.steer("promote").await;
+    let mut file = management.get("/config").await.expect(200).body;
+    let flag = cutover_tests::canary::FLAG;
+    file["feature_flags"][flag]["rollout_percentage"] = json!(90.0);
+    file["canary_deployments"][flag]["rollback_criteria"]["max_error_rate"] = json!(0.2);
+    let applied = management.put("/config", &file).await.expect(200).body;
+    let warnings = applied["warnings"].to_string();
+    assert!(warnings.contains("its canary is running"), "{applied:#}");
+    let status = canary.status().await;
+    assert_eq!((&status["percentage"], &status["run"]), (&json!(50.0), &first["run"]));
+    assert_eq!(status["next"]["action"], "restart");
+
+    canary.stack.tick().await;
+    let status = canary.status().await;
+    assert_ne!(status["run"], first["run"], "a limit was changed");
+    assert_eq!(
+        (state(&status), &status["percentage"], &status["step"]),
+        ("running", &json!(50.0), &json!(1))
+    );
+    assert_eq!(status["plan"]["rollback_criteria"]["max_error_rate"], 0.2);
+    canary.replayed(first["run"].as_str().unwrap()).await;
+    canary.stack.tick().await;
+    assert_eq!(canary.status().await["run"], status["run"], "once");
+
+    // A plan that is gone leaves the run where it is, for a person.
+    let mut file = management.get("/config").await.expect(200).body;
+    file["canary_deployments"].as_object_mut().unwrap().remove(flag);
+    management.put("/config?prune=true", &file).await.expect(200);
+    canary.stack.tick().await;
+    let status = canary.status().await;
+    assert_eq!((state(&status), &status["reason"]), ("paused", &json!("the plan was changed")));
+    canary.steer("rollback").await;
 }

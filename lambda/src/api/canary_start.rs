@@ -73,7 +73,10 @@ async fn begin(
         let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
         demand.precondition.check(&format!("the flag {name}"), version)?;
         let run = Run::start(run_id(truth), name.clone(), plan.clone(), clock::now(), &demand.caller.name);
-        let warnings: Vec<String> = slow_steps(name, plan, measured, true).into_iter().collect();
+        let mut warnings: Vec<String> = slow_steps(name, plan, measured, true).into_iter().collect();
+        if !config.routes.iter().any(|route| route.flag == *name) {
+            warnings.push(format!("no route asks the flag {name}, so its canary will see nobody"));
+        }
         flag.rollout_percentage = run.share();
         Ok(Proposal {
             config,
