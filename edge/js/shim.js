@@ -133,8 +133,9 @@ async function flush(env, atRest) {
   for (let batches = 0; batches < 16; batches++) {
     const body = core.next_batch(atRest);
     if (body === undefined) return true;
+    const sequence = core.sequence();
     const [status, text] = await post(env, body);
-    if (!core.finish_batch(status, text)) return false;
+    if (!core.finish_batch(sequence, status, text)) return false;
   }
   return false;
 }

@@ -151,10 +151,17 @@ pub fn next_batch(at_rest: bool) -> Option<String> {
     with_isolate(|isolate| isolate.next_batch(at_rest, now_ms())).flatten()
 }
 
+/// The number of the batch that [`next_batch`] gave last.
+#[wasm_bindgen]
+pub fn sequence() -> f64 {
+    // A number of batches, far below 2^53.
+    with_isolate(|isolate| isolate.reporting.sequence() as f64).unwrap_or_default()
+}
+
 /// Takes in how the exchange of a batch ended, see [`crate::isolate::Isolate::finish_batch`].
 #[wasm_bindgen]
-pub fn finish_batch(status: u16, body: &str) -> bool {
-    with_isolate(|isolate| isolate.finish_batch(status, body, now_ms())).unwrap_or_default()
+pub fn finish_batch(sequence: f64, status: u16, body: &str) -> bool {
+    with_isolate(|isolate| isolate.finish_batch(sequence as u64, status, body, now_ms())).unwrap_or_default()
 }
 
 /// A question to the control plane, see [`crate::isolate::Isolate::question`].

@@ -30,6 +30,7 @@ pub struct Reporting {
 
 #[derive(Debug)]
 struct Pending {
+    sequence: u64,
     body: String,
     outcomes: u64,
     ends: bool,
@@ -80,22 +81,30 @@ impl Reporting {
         // A batch is always JSON.
         let body = serde_json::to_string(&batch).ok()?;
         self.sequence += 1;
-        self.pending = Some(Pending { body: body.clone(), outcomes, ends: batch.idle });
+        let (sequence, ends) = (self.sequence, batch.idle);
+        self.pending = Some(Pending { sequence, body: body.clone(), outcomes, ends });
         Some(body)
     }
 
-    /// Takes in what became of the batch that was sent last.
-    pub fn finish(&mut self, counting: &mut Counting, exchanged: &Exchanged, now: i64) {
+    /// The number of the newest batch.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Takes in what became of the batch of this number.
+    pub fn finish(&mut self, counting: &mut Counting, sequence: u64, exchanged: &Exchanged, now: i64) {
+        // The same batch may have been sent from two sides; the second answer says nothing about the next batch.
+        let mut taken = || self.pending.take_if(|pending| pending.sequence == sequence);
         match exchanged {
             Exchanged::Stored(_) => {
-                if let Some(stored) = self.pending.take() {
+                if let Some(stored) = taken() {
                     self.awaited = !stored.ends;
                     self.sent += 1;
                 }
                 self.heard_at = Some(now);
             }
             Exchanged::Refused => {
-                if let Some(refused) = self.pending.take() {
+                if let Some(refused) = taken() {
                     counting.lose(refused.outcomes);
                 }
                 self.failures += 1;

@@ -26,9 +26,9 @@ impl Isolate {
         self.reporting.next(self.counting.get_mut(), revision, age, at_rest)
     }
 
-    /// Takes in how the exchange of a batch ended: the status, 0 where none came, and the body. `true` where the
+    /// Takes in how the exchange of the batch of this number ended: the status, 0 where none came, and the body. `true` where the
     /// batch is stored.
-    pub fn finish_batch(&mut self, status: u16, body: &str, now: i64) -> bool {
+    pub fn finish_batch(&mut self, sequence: u64, status: u16, body: &str, now: i64) -> bool {
         let receipt = serde_json::from_str::<Receipt>(body);
         let exchanged = match (status, receipt) {
             (200..=299, Ok(receipt)) => Exchanged::Stored(receipt),
@@ -36,7 +36,7 @@ impl Isolate {
             (400 | 413 | 422, _) => Exchanged::Refused,
             _ => Exchanged::Failed,
         };
-        self.reporting.finish(self.counting.get_mut(), &exchanged, now);
+        self.reporting.finish(self.counting.get_mut(), sequence, &exchanged, now);
         match exchanged {
             Exchanged::Stored(receipt) => {
                 self.hear(&receipt, now);

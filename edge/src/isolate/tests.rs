@@ -229,7 +229,7 @@ fn receipt(revision: u64) -> Receipt {
 }
 
 fn store(isolate: &mut Isolate, receipt: &Receipt, now: i64) -> bool {
-    isolate.finish_batch(200, &serde_json::to_string(receipt).unwrap(), now)
+    isolate.finish_batch(isolate.reporting.sequence(), 200, &serde_json::to_string(receipt).unwrap(), now)
 }
 
 #[test]
@@ -299,20 +299,26 @@ fn a_batch_is_sent_again_until_it_is_known_to_be_stored() {
     let first = isolate.next_batch(false, 0).unwrap();
     isolate.record(&one, 0);
     for status in [0, 401, 429, 500, 200] {
-        assert!(!isolate.finish_batch(status, "not a receipt", 1), "{status}");
+        assert!(!isolate.finish_batch(1, status, "not a receipt", 1), "{status}");
         assert_eq!(isolate.next_batch(false, 0).as_ref(), Some(&first), "{status}");
     }
     assert!(store(&mut isolate, &receipt(1), 2));
     let second = sent(&mut isolate, false).unwrap();
     assert_eq!((second.sequence, second.cells[0].counts.requests), (2, 1));
     // What can never be stored is lost, and said to be.
-    assert!(!isolate.finish_batch(413, "", 3));
+    assert!(!isolate.finish_batch(2, 413, "", 3));
     let third = sent(&mut isolate, false).unwrap();
     assert_eq!((third.sequence, third.lost, third.idle), (3, 1, false));
     assert!(store(&mut isolate, &receipt(1), 4));
+    // A second answer to a batch that is long stored says nothing about the next one.
+    isolate.record(&one, 0);
+    let fourth = isolate.next_batch(false, 0);
+    assert!(isolate.finish_batch(3, 200, &serde_json::to_string(&receipt(1)).unwrap(), 4));
+    assert_eq!(isolate.next_batch(false, 0), fourth);
+    assert!(store(&mut isolate, &receipt(1), 4));
     // At rest it says so, once.
     let last = sent(&mut isolate, true).unwrap();
-    assert_eq!((last.sequence, last.idle, last.cells.len()), (4, true, 0));
+    assert_eq!((last.sequence, last.idle, last.cells.len()), (5, true, 0));
     assert!(store(&mut isolate, &receipt(1), 5));
     assert_eq!(isolate.next_batch(true, 0), None);
 }

@@ -32,6 +32,9 @@ pub(super) async fn handle(
         if config.canary_deployments.contains_key(&name) {
             users.push("its canary".to_owned());
         }
+        if let Some(run) = truth.active_run(&name) {
+            users.push(format!("the run {} of its canary", run.id));
+        }
         if !users.is_empty() {
             let detail = format!("the flag {name} is used by {}", users.join(", "));
             let hint = "remove these first, or disable the flag to send everybody to legacy";
