@@ -1,0 +1,58 @@
+//! What decisions about canaries are held to: the six properties, and the order in which a tick looks at things.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "a test fails loudly")]
+
+mod examples;
+mod properties;
+
+use cutover_core::{
+    PartsPerMillion, Timestamp,
+    canary::{ArmCounts, Circumstances, Evidence, Run, Window, fold},
+    plan::{CanaryPlan, Criteria, Options},
+};
+
+const START: i64 = 1_700_000_000_000;
+const MINUTE: i64 = 60_000;
+
+fn plan(steps: &[f64]) -> CanaryPlan {
+    let share = |percent: f64| PartsPerMillion::from_percent(percent).unwrap();
+    CanaryPlan {
+        initial_percentage: share(steps[0]),
+        promotion_steps: steps.iter().map(|step| share(*step)).collect(),
+        step_duration_minutes: 10.0,
+        success_criteria: Criteria { max_error_rate: 0.05, max_response_time_p95: 500.0 },
+        rollback_criteria: Criteria { max_error_rate: 0.10, max_response_time_p95: 1_000.0 },
+        options: Options::default(),
+    }
+}
+
+fn run() -> Run {
+    let moment = Timestamp::from_millis(START);
+    Run::start("r1".parse().unwrap(), "flag".parse().unwrap(), plan(&[1.0, 25.0, 100.0]), moment, "somebody")
+}
+
+fn around(run: &Run) -> Circumstances {
+    Circumstances { emergency: false, enabled: true, plan: Some(run.plan.clone()) }
+}
+
+fn counts(requests: u64, errors: u64, slow: u64) -> ArmCounts {
+    ArmCounts {
+        requests,
+        errors: errors.min(requests),
+        slow_success: slow.min(requests),
+        slow_rollback: slow.min(requests) / 2,
+    }
+}
+
+fn window(at: i64, step: u32, new: ArmCounts, legacy: ArmCounts) -> Window {
+    Window { start: START + at * 10_000, step, new, legacy, ..Window::default() }
+}
+
+fn after(minutes: i64) -> Timestamp {
+    Timestamp::from_millis(START + minutes * MINUTE)
+}
+
+/// Evidence of one window a minute up to a moment, so that there is no lack of data.
+fn known(run: &Run, new: ArmCounts, legacy: ArmCounts, minutes: i64) -> Evidence {
+    let windows: Vec<Window> = (0..minutes).map(|at| window(at * 6, run.step, new, legacy)).collect();
+    fold(run, None, &windows)
+}
