@@ -144,6 +144,28 @@ async fn an_isolate_that_is_killed_leaves_a_gap_that_is_reported_as_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_isolate_that_could_not_report_for_a_while_has_no_gap_in_the_end() {
+    let stack = started(1).await;
+    let traffic = cutover_tests::steady::Steady::start(&stack.edge.ports(), &[PATH], 200.0);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    stack.ingest.on_writes(Some(Fault::Answer(503, "text/plain", Bytes::from_static(b"down"))));
+    let unknown = async || {
+        stack.management().get("/status").await.expect(200).body["measurement"]["unknown_isolates"].clone()
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while unknown().await != 1 {
+        assert!(Instant::now() < deadline, "nobody notices that it is silent");
+        stack.lambda.tick("evaluate").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    stack.ingest.on_writes(None);
+    traffic.stop().await;
+    let counted = settled(&stack, Duration::from_secs(30)).await;
+    assert_eq!(counted, at_origins(&stack), "what was counted while ingest was down came after it");
+    assert_eq!(unknown().await, 0, "nothing was lost, so nothing is unknown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_isolate_that_has_nothing_more_to_tell_is_not_lost() {
     let stack = started(1).await;
     let crowd = users("user", 100);

@@ -82,7 +82,7 @@ impl Store {
             .seen(batch, at)
             .update_expression(
                 "SET #schema = :schema, seen_at = :at, awaited = :awaited, expires_at = :expires, \
-                 age_ms = :age, newest = :sequence ADD batch_count :one",
+                 age_ms = :age, newest = :sequence REMOVE gap_at ADD batch_count :one",
             )
             .expression_attribute_values(":sequence", number(batch.sequence))
             .expression_attribute_values(":one", number(1));
@@ -127,7 +127,8 @@ impl Store {
             .table_name(&self.table)
             .set_key(Some(Key::isolate(&batch.isolate).attributes()))
             .update_expression(
-                "SET #schema = :schema, seen_at = :at, awaited = :awaited, expires_at = :expires, age_ms = :age",
+                "SET #schema = :schema, seen_at = :at, awaited = :awaited, expires_at = :expires, age_ms = :age \
+                 REMOVE gap_at",
             )
             .expression_attribute_names("#schema", "schema")
             .expression_attribute_values(":schema", number(SCHEMA))
@@ -206,7 +207,7 @@ impl Store {
             let update = Update::builder()
                 .table_name(&self.table)
                 .set_key(Some(Key::isolate(name).attributes()))
-                .update_expression("SET awaited = :no")
+                .update_expression("SET awaited = :no, gap_at = :seen")
                 .condition_expression("seen_at = :seen AND awaited = :yes")
                 .expression_attribute_values(":no", number(0))
                 .expression_attribute_values(":yes", number(1))
@@ -226,17 +227,20 @@ impl Store {
         Ok(lost)
     }
 
-    /// The gaps since a moment.
+    /// The gaps since a moment. An isolate that was heard again afterwards has kept what it counted, so that there is
+    /// no gap after all.
     pub async fn gaps(&self, since: Timestamp) -> Result<Vec<Gap>, StoreError> {
         let items = self.range(keys::GAPS, &format!("{:015}", since.millis().max(0)), "~").await?;
-        items
-            .iter()
-            .map(|item| {
-                let since = i64::try_from(item.number("since")?).unwrap_or(i64::MAX);
-                let since = Timestamp::from_millis(since);
-                Ok(Gap { isolate: item.text("isolate")?.to_owned(), since })
-            })
-            .collect()
+        let mut gaps = Vec::new();
+        for item in items {
+            let (since, isolate) = (item.number("since")?, item.text("isolate")?.to_owned());
+            let held = self.get(&Key::isolate(&isolate)).await?;
+            if held.is_none_or(|held| held.optional_number("gap_at") == Some(since)) {
+                let since = Timestamp::from_millis(i64::try_from(since).unwrap_or(i64::MAX));
+                gaps.push(Gap { isolate, since });
+            }
+        }
+        Ok(gaps)
     }
 
     /// Adds to the counters of ingest.
