@@ -260,6 +260,12 @@ async fn what_a_person_does_and_what_nobody_may() {
     let answer = post("promote").await.expect(409);
     assert_eq!(answer.body["code"], "emergency_in_force");
     assert!(answer.body["detail"].as_str().unwrap().contains("database on fire"), "{:#}", answer.body);
+    // Nobody else is exposed to more either; less is always possible.
+    let other = "/flags/graphql_offers_read/rollout";
+    let raised = management.put(other, &json!({ "percentage": 60 })).await.expect(409);
+    assert_eq!(raised.body["code"], "emergency_in_force");
+    management.put(other, &json!({ "percentage": 40 })).await.expect(200);
+    management.send("POST", "/flags/graphql_reviews_write/enable", &[], None).await.expect(409);
     canary.stack.tick().await;
     let held = canary.status().await;
     assert_eq!((state(&held), &held["reason"]), ("paused", &json!("an emergency holds the flag on legacy")));

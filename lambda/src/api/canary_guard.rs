@@ -15,9 +15,12 @@ use cutover_core::{
 /// The rate of errors, as a share of the success limit, that a healthy canary is assumed to have.
 const ASSUMED: f64 = 0.2;
 
-/// Refuses to give a flag another share than its running canary gave it.
-pub(super) fn owns_share(truth: &Truth, flag: &FlagName, share: PartsPerMillion) -> Result<(), Problem> {
+/// Refuses to give a flag another share than its running canary gave it, and a larger one while an emergency holds it.
+pub(super) fn may_have(truth: &Truth, flag: &FlagName, share: PartsPerMillion) -> Result<(), Problem> {
     let held = truth.config.feature_flags.get(flag).map(|flag| flag.rollout_percentage);
+    if held.is_some_and(|held| share > held) {
+        no_emergency(truth, flag)?;
+    }
     match truth.active_run(flag).filter(|_| held != Some(share)) {
         None => Ok(()),
         Some(run) => {

@@ -25,7 +25,7 @@ pub(super) async fn handle(
     change(&platform, &demand, "flag.put", |truth| {
         let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
         demand.precondition.check(&format!("the flag {name}"), version)?;
-        canary_guard::owns_share(truth, &name, flag.rollout_percentage)?;
+        canary_guard::may_have(truth, &name, flag.rollout_percentage)?;
         Ok(with_flag(truth, &name, flag.clone()))
     })
     .await

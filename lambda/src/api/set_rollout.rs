@@ -32,11 +32,7 @@ pub(super) async fn handle(
         )
     })?;
     change(&platform, &demand, "flag.rollout", |truth| {
-        let held = truth.config.feature_flags.get(&name).map(|flag| flag.rollout_percentage);
-        canary_guard::owns_share(truth, &name, share)?;
-        if held.is_some_and(|held| share > held) {
-            canary_guard::no_emergency(truth, &name)?;
-        }
+        canary_guard::may_have(truth, &name, share)?;
         edit_flag(truth, &demand, &name, |flag| flag.rollout_percentage = share)
     })
     .await
