@@ -56,8 +56,7 @@ fn window_of(key: u64) -> i64 {
 impl Counting {
     /// New rules are in force from now on, under this number.
     pub fn begin_generation(&mut self, number: u32, rules: Rc<Ruleset>, now: i64) {
-        let mask = (1 << Ended::GENERATION_BITS) - 1;
-        let number = number & mask;
+        let number = Ended::tag(number);
         for held in &mut self.generations {
             held.retired_at = held.retired_at.or(Some(now));
         }
@@ -71,8 +70,7 @@ impl Counting {
     }
 
     fn rules(&self, generation: u32) -> Option<&Rc<Ruleset>> {
-        // The newest is last, and nearly always the one that is asked for.
-        self.generations.iter().rev().find(|held| held.number == generation).map(|held| &held.rules)
+        rules_of(&self.generations, generation)
     }
 
     /// Counts outcomes of one window.
@@ -92,11 +90,9 @@ impl Counting {
                 at
             });
             let Self { generations, cells, .. } = self;
-            // The newest is last, and nearly always the one that is asked for.
-            let held = generations.iter().rev().find(|held| held.number == ended.generation());
-            let label = held.and_then(|held| {
-                let route = held.rules.routes().get(ended.answer().route()?)?;
-                held.rules.canary(route.flag?)
+            let label = rules_of(generations, ended.generation()).and_then(|rules| {
+                let route = rules.routes().get(ended.answer().route()?)?;
+                rules.canary(route.flag?)
             });
             if let Some((_, counts)) = cells.get_mut(at) {
                 counts.add(ended.outcome(), ended.ms(), label);
@@ -129,7 +125,7 @@ impl Counting {
 
     /// Notes a sampled user and the arm it was given.
     pub fn add_unit(&mut self, generation: u32, flag: usize, arm: Arm, unit: u32) {
-        let unit = (generation & ((1 << Ended::GENERATION_BITS) - 1), flag, arm, unit);
+        let unit = (Ended::tag(generation), flag, arm, unit);
         if self.units.len() < MAX_UNITS && !self.units.contains(&unit) {
             self.units.push(unit);
         }
@@ -209,6 +205,11 @@ impl Counting {
             counts,
         }
     }
+}
+
+fn rules_of(generations: &[Generation], number: u32) -> Option<&Rc<Ruleset>> {
+    // The newest is last, and nearly always the one that is asked for.
+    generations.iter().rev().find(|held| held.number == number).map(|held| &held.rules)
 }
 
 fn kind_of(key: u64) -> Ended {

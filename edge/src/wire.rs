@@ -165,7 +165,12 @@ pub struct Ended {
 
 impl Ended {
     /// Generations are told apart by this many bits.
-    pub const GENERATION_BITS: u32 = 11;
+    const GENERATION_BITS: u32 = 11;
+
+    /// What of a generation's number an outcome carries.
+    pub fn tag(generation: u32) -> u32 {
+        generation & ((1 << Self::GENERATION_BITS) - 1)
+    }
 
     /// The low bits of the generation.
     pub fn generation(self) -> u32 {

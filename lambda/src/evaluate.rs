@@ -12,7 +12,7 @@ use crate::{
 use cutover_core::{
     Arm, FlagName, Timestamp,
     batch::{Batch, Cell, WINDOW_MS},
-    canary::{Record, Run, Verdict, windows},
+    canary::{Record, Run, Step, Verdict, windows},
 };
 use serde::Serialize;
 use std::{
@@ -184,7 +184,9 @@ impl Part<'_> {
                 let at = clock::now();
                 let (record, after) = Record::evaluation(at, crate::VERSION, run, before, windows);
                 others.push(record_item(&record, &format!("evaluation#{:012}", ledger.version))?);
-                verdict = Some(Verdict::of(run, &after));
+                if let Step::Evaluation { verdict: found, .. } = record.step {
+                    verdict = Some(found);
+                }
                 ledger.evidence = Some(after);
             }
             note_times(&mut ledger, run, fresh);

@@ -167,16 +167,7 @@ impl Store {
             .expression_attribute_values(":revision", AttributeValue::N(revision.to_string()))
             .send()
             .await;
-        match outcome {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
+        // Refused is fine: a later revision is noted already.
+        super::is_made(outcome).map(|_| ())
     }
 }

@@ -175,16 +175,6 @@ impl Store {
             .expression_attribute_values(":batches", number(to.batches))
             .send()
             .await;
-        match sent {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
+        super::is_made(sent)
     }
 }

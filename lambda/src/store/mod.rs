@@ -26,9 +26,14 @@ pub use tokens::{Role, TokenRecord};
 use crate::{problem::Problem, settings::Settings};
 use aws_sdk_dynamodb::{
     Client,
-    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
+    config::{
+        BehaviorVersion, Credentials, Region, http::HttpResponse, retry::RetryConfig, timeout::TimeoutConfig,
+    },
     error::{DisplayErrorContext, SdkError},
-    operation::get_item::GetItemOutput,
+    operation::{
+        get_item::GetItemOutput,
+        update_item::{UpdateItemError, UpdateItemOutput},
+    },
 };
 use item::Item;
 use keys::Key;
@@ -62,6 +67,23 @@ where
 {
     fn from(error: SdkError<E, R>) -> Self {
         Self::Call(DisplayErrorContext(&error).to_string())
+    }
+}
+
+/// Whether an update was made; `false` where its condition did not hold.
+fn is_made(
+    sent: Result<UpdateItemOutput, SdkError<UpdateItemError, HttpResponse>>,
+) -> Result<bool, StoreError> {
+    match sent {
+        Ok(_) => Ok(true),
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
