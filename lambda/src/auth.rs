@@ -1,16 +1,30 @@
 //! Who is calling, and what they may do.
 
 use crate::{
-    Platform,
+    Platform, clock,
+    jwt::Refused,
     problem::Problem,
+    settings::MIN_ROOT_TOKEN,
     store::{Role, TokenRecord},
 };
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header, request::Parts};
+use lambda_http::request::RequestContext;
 use sha2::{Digest, Sha256};
+use std::time::Instant;
 use subtle::ConstantTimeEq;
 
 /// The name of whoever holds the token of the first start.
 pub const ROOT: &str = "root";
+
+/// What the names of people begin with whom an identity provider vouches for, so that no subject can be taken for the
+/// name of a token.
+pub const PERSON: &str = "jwt:";
+
+/// The header for the token where `Authorization` belongs to somebody else: to AWS, behind a URL that asks for IAM.
+pub const TOKEN_HEADER: &str = "x-cutover-token";
+
+/// A longer token is not looked at.
+const MAX_TOKEN: usize = 16 * 1024;
 
 /// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,27 +33,92 @@ pub struct Caller {
     pub name: String,
     /// What they may do.
     pub role: Role,
+    /// Whose tokens theirs was made with; none of them counts as a second person beside them.
+    pub made_by: Vec<String>,
+    /// When their token ends.
+    pub expires_at: Option<cutover_core::Timestamp>,
+}
+
+/// What a second person agreed to, in the request that is made again for it.
+#[derive(Debug, Clone)]
+pub struct Approved {
+    /// Who had asked.
+    pub caller: Caller,
+    /// Who agreed.
+    pub by: String,
+    /// The change that waited.
+    pub id: String,
+    /// What was agreed to.
+    pub fingerprint: String,
 }
 
 impl Caller {
     /// Finds the caller of a request.
-    pub async fn of(platform: &Platform, headers: &HeaderMap) -> Result<Self, Problem> {
-        let secret = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, secret)| scheme.eq_ignore_ascii_case("bearer") && !secret.trim().is_empty())
-            .map(|(_, secret)| secret.trim())
-            .ok_or_else(|| unauthorized("token_missing", "the request carries no bearer token"))?;
+    pub async fn of(platform: &Platform, parts: &Parts) -> Result<Self, Problem> {
+        if let Some(approved) = parts.extensions.get::<Approved>() {
+            return Ok(approved.caller.clone());
+        }
+        let source = format!("from {}", source(parts));
+        // Whoever tries tokens gets no faster by trying more of them.
+        platform.limits.refusals.look(&source, Instant::now()).map_err(too_many)?;
+        let caller = match Self::identify(platform, &parts.headers).await {
+            Err(problem) if problem.status == StatusCode::UNAUTHORIZED => {
+                let _ = platform.limits.refusals.take(&source, Instant::now());
+                tracing::warn!(event = "sign_in_refused", source, code = problem.code, "refused");
+                return Err(problem);
+            }
+            identified => identified?,
+        };
+        platform.limits.callers.take(&caller.name, Instant::now()).map_err(too_many)?;
+        Ok(caller)
+    }
+
+    async fn identify(platform: &Platform, headers: &HeaderMap) -> Result<Self, Problem> {
+        let secret = token(headers)?;
         let digest = Sha256::digest(secret.as_bytes());
-        if let Some(root) = &platform.settings.root_token {
+        let roots = platform.settings.root_token.values().await.map_err(|error| {
+            tracing::error!(%error, "the root token cannot be compared");
+            Problem::unavailable(
+                "secret_unavailable",
+                "a secret that tokens are checked with could not be read",
+            )
+        })?;
+        for root in roots.iter().filter(|root| root.len() >= MIN_ROOT_TOKEN) {
             // Digests have one length, so comparing them tells nothing about the secret's.
             if bool::from(Sha256::digest(root.as_bytes()).as_slice().ct_eq(digest.as_slice())) {
-                return Ok(Self { name: ROOT.to_owned(), role: Role::Admin });
+                let (name, role) = (ROOT.to_owned(), Role::Admin);
+                return Ok(Self { name, role, made_by: Vec::new(), expires_at: None });
             }
         }
+        if secret.contains('.')
+            && let Some(provider) = &platform.provider
+        {
+            let verdict = provider.person(secret).await.map_err(|error| {
+                tracing::error!(%error, event = "jwks_unreachable", "no person can sign in");
+                Problem::unavailable(
+                    "identity_provider_unavailable",
+                    "the identity provider's keys could not be read",
+                )
+            })?;
+            return match verdict {
+                Ok(person) => Ok(Self {
+                    name: format!("{PERSON}{}", person.subject),
+                    role: person.role,
+                    made_by: Vec::new(),
+                    expires_at: None,
+                }),
+                Err(refused) => Err(refused_person(&refused)),
+            };
+        }
         match platform.store.token(&hex(&digest)).await? {
-            Some(TokenRecord { name, role, .. }) => Ok(Self { name, role }),
+            Some(token) if token.has_expired(clock::now()) => {
+                let hint = "ask an admin to rotate it (cutover token rotate), and use the new one";
+                let detail = format!("the token {} has expired", token.name);
+                Err(Problem::new(StatusCode::UNAUTHORIZED, "token_expired", detail, hint))
+            }
+            Some(TokenRecord { name, role, made_by, expires_at, .. }) => {
+                Ok(Self { name, role, made_by, expires_at })
+            }
             None => Err(unauthorized("token_unknown", "the bearer token is not known, or was revoked")),
         }
     }
@@ -53,6 +132,45 @@ impl Caller {
             format!("{} has the role {}, and this needs {}", self.name, self.role.as_str(), role.as_str());
         Err(Problem::new(StatusCode::FORBIDDEN, "role_too_low", detail, "ask somebody with that role"))
     }
+
+    /// Whether two callers are certainly two people: neither is the other, nor made the other's token.
+    pub fn is_independent_of(&self, name: &str, made_by: &[String]) -> bool {
+        self.name != name && !made_by.contains(&self.name) && !self.made_by.iter().any(|maker| maker == name)
+    }
+}
+
+/// The bearer token of a request.
+fn token(headers: &HeaderMap) -> Result<&str, Problem> {
+    let missing = || unauthorized("token_missing", "the request carries no bearer token");
+    let secret = match headers.get(TOKEN_HEADER) {
+        Some(value) => value.to_str().ok(),
+        None => headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, secret)| secret),
+    };
+    secret.map(str::trim).filter(|secret| !secret.is_empty() && secret.len() <= MAX_TOKEN).ok_or_else(missing)
+}
+
+/// The address that a request came from, as the platform saw it and nobody can set.
+pub fn source(parts: &Parts) -> &str {
+    match parts.extensions.get::<RequestContext>() {
+        Some(RequestContext::ApiGatewayV2(context)) => {
+            context.http.source_ip.as_deref().unwrap_or("somewhere")
+        }
+        _ => "somewhere",
+    }
+}
+
+/// The answer to a caller that asks too often.
+pub fn too_many(seconds: u16) -> Problem {
+    let hint = format!("wait {seconds} s; CUTOVER_RATE_LIMIT sets how often one caller may ask");
+    let mut problem =
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "this caller asks too often", hint);
+    problem.retry_after = Some(seconds);
+    problem
 }
 
 fn unauthorized(code: &'static str, detail: &str) -> Problem {
@@ -62,6 +180,11 @@ fn unauthorized(code: &'static str, detail: &str) -> Problem {
         detail,
         "send Authorization: Bearer TOKEN with a valid token",
     )
+}
+
+fn refused_person(refused: &Refused) -> Problem {
+    let hint = "sign in with your identity provider again, and check issuer, audience and role";
+    Problem::new(StatusCode::UNAUTHORIZED, "jwt_refused", format!("the token is refused: {refused}"), hint)
 }
 
 /// The hash under which a secret is stored or a request is recognised.

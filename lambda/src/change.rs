@@ -2,8 +2,8 @@
 //! mutation of the API goes through here, so that each has its audit record, its revision and its answer.
 
 use crate::{
-    Platform, auth,
-    auth::Caller,
+    Platform, approval, auth,
+    auth::{Approved, Caller},
     clock,
     problem::Problem,
     store::{AuditRecord, Commit, CommitError, MAX_WRITES, Meta, Reply, State, Write},
@@ -34,6 +34,14 @@ pub struct Demand {
     pub body: Vec<u8>,
     /// The body's media type, in lower case and without parameters.
     pub content_type: String,
+    /// The method.
+    pub method: String,
+    /// The path below `/api/migration`, and the query.
+    pub target: String,
+    /// `If-Match`, as it was sent.
+    pub if_match: Option<String>,
+    /// Who agreed to it, where it waited for a second person.
+    pub approved: Option<Approved>,
 }
 
 /// `If-Match` and `If-None-Match`.
@@ -135,9 +143,15 @@ pub async fn change(
         let before = platform.store.state().await?;
         let proposal = propose(&before)?;
         let mut changes = diff(&before.config, &proposal.config);
+        if made.is_empty()
+            && let Some(pending) = approval::gate(platform, demand, action, &before, &proposal, &changes)?
+        {
+            return approval::keep(platform, pending).await;
+        }
         // A transaction holds so many; the order keeps the configuration valid after each part.
-        let more = changes.len() + proposal.others.len() > MAX_WRITES;
-        changes.truncate(MAX_WRITES.saturating_sub(proposal.others.len()));
+        let room = MAX_WRITES.saturating_sub(proposal.others.len() + usize::from(demand.approved.is_some()));
+        let more = changes.len() > room;
+        changes.truncate(room);
         let at = clock::now();
         if changes.is_empty() && proposal.emergency.is_none() && proposal.others.is_empty() {
             let revision = before.head.revision;
@@ -159,7 +173,7 @@ pub async fn change(
         });
         let commit = Commit {
             from: before.head.revision,
-            writes: writes(&before, &proposal, &changes),
+            writes: writes(demand, &before, &proposal, &changes, made.len() == changes.len()),
             audit: audit(demand, action, at, &before, &proposal, &changes),
             emergency: proposal.emergency,
             reply,
@@ -241,14 +255,23 @@ async fn finish(
     Ok(Changed { status, body, replayed: false })
 }
 
-fn writes(before: &State, proposal: &Proposal, changes: &[Change]) -> Vec<Write> {
+/// What a commit writes. The first one takes what was waiting for a second person away, so that it is made once.
+fn writes(
+    demand: &Demand,
+    before: &State,
+    proposal: &Proposal,
+    changes: &[Change],
+    is_first: bool,
+) -> Vec<Write> {
+    let approved = demand.approved.as_ref().filter(|_| is_first);
+    let waited = approved.map(|approved| Write::DeletePending(approved.id.clone()));
     let objects = changes.iter().map(|change| Write::Object {
         section: change.section.to_owned(),
         name: change.name.clone(),
         value: proposal.config.object(change.section, &change.name),
         expected: before.meta(change.section, &change.name).map(|meta| meta.version),
     });
-    objects.chain(proposal.others.iter().map(|(_, write)| write.clone())).collect()
+    objects.chain(proposal.others.iter().map(|(_, write)| write.clone())).chain(waited).collect()
 }
 
 fn audit(
@@ -261,6 +284,26 @@ fn audit(
 ) -> AuditRecord {
     let mut objects: Vec<String> = changes.iter().map(Change::object).collect();
     objects.extend(proposal.others.iter().map(|(object, _)| object.clone()));
+    let details = details(before, proposal, changes);
+    if let Some(emergency) = &proposal.emergency {
+        // An emergency is found in the history of every flag that it holds.
+        let flags =
+            emergency.as_ref().or(before.head.emergency.as_ref()).and_then(|held| held.flags.as_ref());
+        match flags {
+            Some(flags) => objects.extend(flags.iter().map(|flag| format!("feature_flags/{flag}"))),
+            None => objects.push("emergency".to_owned()),
+        }
+    }
+    let caller = &demand.caller;
+    AuditRecord {
+        approved_by: demand.approved.as_ref().map(|approved| approved.by.clone()),
+        ..AuditRecord::new(at, &caller.name, caller.role, action, demand.reason.clone())
+    }
+    .with_changes(objects, Value::Array(details))
+}
+
+/// What changes, field by field.
+pub fn details(before: &State, proposal: &Proposal, changes: &[Change]) -> Vec<Value> {
     let mut details: Vec<Value> = changes.iter().map(|change| json!(change)).collect();
     for (_, write) in &proposal.others {
         // A run is too large to be told whole; what moved in it is not.
@@ -277,16 +320,8 @@ fn audit(
     }
     if let Some(emergency) = &proposal.emergency {
         details.push(json!({ "emergency": [before.head.emergency, emergency] }));
-        // An emergency is found in the history of every flag that it holds.
-        let flags =
-            emergency.as_ref().or(before.head.emergency.as_ref()).and_then(|held| held.flags.as_ref());
-        match flags {
-            Some(flags) => objects.extend(flags.iter().map(|flag| format!("feature_flags/{flag}"))),
-            None => objects.push("emergency".to_owned()),
-        }
     }
-    AuditRecord::new(at, &demand.caller.name, demand.caller.role, action, demand.reason.clone())
-        .with_changes(objects, Value::Array(details))
+    details
 }
 
 /// The hashes under which an answer is remembered: one for who and which key, one for the request.

@@ -86,10 +86,12 @@ pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
     tick.isolates_lost = store.note_lost_isolates(now - silence).await?;
     if tick.isolates_lost > 0 {
         tracing::warn!(
-            isolates = tick.isolates_lost,
+            event = "isolates_lost",
+            lost = tick.isolates_lost,
             "isolates fell silent; what they had counted is unknown"
         );
     }
+    store.note_tick("evaluate", clock::now()).await?;
     Ok(tick)
 }
 

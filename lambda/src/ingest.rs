@@ -2,16 +2,17 @@
 //! fast path of the kill switch.
 
 use crate::{
-    Platform, clock,
+    Platform, auth, clock, http,
     problem::Problem,
     signature::{self, Refused},
     store::{State, Stored},
 };
 use axum::{
     Json, Router,
-    body::to_bytes,
+    body::{Body, to_bytes},
     extract::{Request, State as Shared},
     http::{HeaderMap, StatusCode},
+    middleware::from_fn,
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -22,7 +23,7 @@ use cutover_core::{
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The largest batch, in bytes. DynamoDB holds 400 KB in an item; an isolate sends 200 cells at most.
@@ -50,6 +51,7 @@ pub fn router(platform: Platform) -> Router {
             let hint = "isolates post to /v1/batches; see docs/api.md";
             Problem::new(StatusCode::NOT_FOUND, "path_unknown", "there is nothing at this path", hint)
         })
+        .layer(from_fn(http::observe))
         .with_state(Arc::new(ingest))
 }
 
@@ -57,7 +59,7 @@ async fn receive(Shared(ingest): Shared<Arc<Ingest>>, request: Request) -> Respo
     match ingest.take(request).await {
         Ok(receipt) => Json(receipt).into_response(),
         Err((kind, problem)) => {
-            tracing::warn!(kind, %problem, "batch refused");
+            tracing::warn!(event = "batch_refused", kind, %problem, "batch refused");
             ingest.count(kind, 1);
             problem.into_response()
         }
@@ -76,6 +78,21 @@ impl Ingest {
 
     async fn take(&self, request: Request) -> Result<Receipt, Refusal> {
         let (parts, body) = request.into_parts();
+        let (source, limit) = (auth::source(&parts).to_owned(), &self.platform.limits.refusals);
+        // Looking at a signature costs little; whoever sends one wrong batch after the other is told so for less.
+        limit
+            .look(&source, Instant::now())
+            .map_err(|seconds| ("limited", Box::new(auth::too_many(seconds))))?;
+        let taken = self.take_from(&parts.headers, body).await;
+        if let Err((kind, _)) = &taken
+            && *kind != "failed"
+        {
+            let _ = limit.take(&source, Instant::now());
+        }
+        taken
+    }
+
+    async fn take_from(&self, headers: &HeaderMap, body: Body) -> Result<Receipt, Refusal> {
         let body = to_bytes(body, MAX_BATCH).await.map_err(|_| {
             let detail = format!("a batch has at most {MAX_BATCH} bytes");
             let problem = Problem::new(
@@ -87,7 +104,7 @@ impl Ingest {
             ("oversized", Box::new(problem))
         })?;
         let now = clock::now().millis();
-        self.check_signature(&parts.headers, &body, now)?;
+        self.check_signature(headers, &body, now).await?;
         let batch = read(&body)?;
         let store = &self.platform.store;
         let failed = |error: crate::store::StoreError| ("failed", Box::new(Problem::from(error)));
@@ -115,11 +132,23 @@ impl Ingest {
         self.receipt(&batch, duplicate).await.map_err(failed)
     }
 
-    fn check_signature(&self, headers: &HeaderMap, body: &[u8], now: i64) -> Result<(), Refusal> {
+    async fn check_signature(&self, headers: &HeaderMap, body: &[u8], now: i64) -> Result<(), Refusal> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let secrets = &self.platform.settings.ingest_secrets;
-        let checked =
-            signature::verify(secrets, text(signature::TIMESTAMP), text(signature::SIGNATURE), body, now);
+        let (at, signature) = (text(signature::TIMESTAMP), text(signature::SIGNATURE));
+        let unreadable = |error: crate::secret::SecretError| {
+            tracing::error!(%error, "no signature can be checked");
+            let detail = "the secret that signatures are checked with could not be read";
+            ("failed", Box::new(Problem::unavailable("secret_unavailable", detail)))
+        };
+        let secret = &self.platform.settings.ingest_secrets;
+        let values = secret.values().await.map_err(unreadable)?;
+        let mut checked = signature::verify(&values, at, signature, body, now);
+        // The edge may have the new secret before this process has.
+        if checked == Err(Refused::Wrong)
+            && let Some(newer) = secret.again().await.map_err(unreadable)?
+        {
+            checked = signature::verify(&newer, at, signature, body, now);
+        }
         checked.map_err(|refused| {
             let (kind, detail, hint) = match refused {
                 Refused::Missing => {

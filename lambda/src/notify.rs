@@ -5,6 +5,7 @@
 use crate::{
     Platform, clock, signature,
     store::{Notification, StoreError},
+    telemetry::traced,
 };
 use cutover_core::{
     Timestamp,
@@ -25,7 +26,7 @@ const LONGEST_PAUSE_MS: i64 = 3_600_000;
 const GIVEN_UP_MS: i64 = 3 * 24 * 3_600_000;
 
 /// What happened, in the words of the webhook; `None` where nobody needs to know.
-fn event(decision: &Decision) -> Option<&'static str> {
+pub fn event(decision: &Decision) -> Option<&'static str> {
     Some(match (decision.action, decision.reason) {
         (Action::Hold, Reason::StepTime | Reason::Baking | Reason::Ended | Reason::Paused) => return None,
         (Action::Hold, _) => "hold",
@@ -74,6 +75,18 @@ pub async fn deliver(platform: &Platform) -> Result<usize, StoreError> {
     if due.peek().is_none() {
         return Ok(0);
     }
+    // The current one; whoever checks it accepts the one before while it is rotated.
+    let secret = match secret.values().await.map(|values| values.into_iter().next()) {
+        Ok(Some(secret)) => secret,
+        Ok(None) => {
+            tracing::error!("notifications wait: their secret has no value yet");
+            return Ok(0);
+        }
+        Err(error) => {
+            tracing::error!(%error, "notifications wait");
+            return Ok(0);
+        }
+    };
     let client = match reqwest::Client::builder().timeout(Duration::from_secs(3)).build() {
         Ok(client) => client,
         Err(error) => {
@@ -87,7 +100,7 @@ pub async fn deliver(platform: &Platform) -> Result<usize, StoreError> {
         if started.elapsed() > PATIENCE {
             break;
         }
-        if send(&client, url, secret, &notification).await {
+        if send(&client, url, &secret, &notification).await {
             platform.store.forget_notification(&notification).await?;
             delivered += 1;
         } else if now.millis() - notification.at.millis() > GIVEN_UP_MS {
@@ -111,8 +124,7 @@ pub async fn deliver(platform: &Platform) -> Result<usize, StoreError> {
 async fn send(client: &reqwest::Client, url: &str, secret: &str, notification: &Notification) -> bool {
     let body = notification.body.to_string();
     let at = clock::now().millis();
-    let sent = client
-        .post(url)
+    let sent = traced(client.post(url))
         .header("content-type", "application/json")
         .header("x-cutover-event-id", &notification.id)
         .header(signature::TIMESTAMP, at.to_string())

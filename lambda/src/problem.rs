@@ -25,6 +25,8 @@ pub struct Problem {
     pub hint: String,
     /// Every mistake of a document, where there can be several.
     pub errors: Vec<config::Problem>,
+    /// Seconds after which trying again makes sense.
+    pub retry_after: Option<u16>,
 }
 
 impl Problem {
@@ -35,7 +37,15 @@ impl Problem {
         detail: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        Self { status, code, detail: detail.into(), field: None, hint: hint.into(), errors: Vec::new() }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            field: None,
+            hint: hint.into(),
+            errors: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// Names the field that is at fault.
@@ -63,7 +73,15 @@ impl Problem {
                 "correct every one in errors".to_owned(),
             ),
         };
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, code: "invalid", detail, field, hint, errors }
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code: "invalid",
+            detail,
+            field,
+            hint,
+            errors,
+            retry_after: None,
+        }
     }
 
     /// There is no such object.
@@ -82,7 +100,7 @@ impl Problem {
     /// The caller may try again.
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         let hint = "nothing was changed; try again in a few seconds";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail, hint)
+        Self { retry_after: Some(2), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail, hint) }
     }
 
     fn body(&self) -> Value {
@@ -123,8 +141,8 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

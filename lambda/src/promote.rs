@@ -81,9 +81,13 @@ pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
     // Publication and delivery come after every decision, and a refusal of theirs undoes none.
     let publication = reconcile::tick(platform).await;
     let delivered = notify::deliver(platform).await;
+    let head = platform.store.head().await?;
+    let lag = head.revision.0.saturating_sub(head.published.0);
+    tracing::info!(event = "tick", lag, revision = head.revision.0, canaries = canaries.len(), "looked");
     if let Some(error) = failed {
         return Err(error.into());
     }
+    platform.store.note_tick(ACTOR, clock::now()).await?;
     Ok(Tick { publication: publication?, canaries, delivered: delivered? })
 }
 
@@ -215,9 +219,8 @@ impl Ground<'_> {
             .with_changes(objects, changes);
         let commit = Commit { from: state.head.revision, writes, emergency: None, audit, reply: None };
         let revision = self.platform.store.commit(commit).await?;
-        tracing::info!(
-            flag = %flag_name, run = %after.id, action, reason = ?decision.reason, revision = revision.0, "decided"
-        );
+        let (event, run, reason) = (notify::event(decision).unwrap_or("decided"), &after.id, decision.reason);
+        tracing::info!(event, flag = %flag_name, %run, action, ?reason, revision = revision.0, "decided");
         // Reconciling comes right after, and would do the same.
         if let Err(error) = self.platform.publisher.publish().await {
             tracing::warn!(%error, revision = revision.0, "committed, but not published yet");

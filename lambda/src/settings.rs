@@ -1,6 +1,10 @@
 //! What the environment of a function sets.
 
-use std::time::Duration;
+use crate::{
+    jwt::Expected,
+    secret::{self, Secret},
+};
+use std::{sync::Arc, time::Duration};
 
 /// The settings of a function.
 #[derive(Clone)]
@@ -18,20 +22,29 @@ pub struct Settings {
     /// The KV namespace.
     pub kv_namespace: String,
     /// The token for the KV REST API.
-    pub kv_token: String,
+    pub kv_token: Arc<Secret>,
     /// How long one call to the KV REST API may take.
     pub kv_timeout: Duration,
     /// The secrets that batches may be signed with: the current one, and the one before it while it is rotated.
-    pub ingest_secrets: Vec<String>,
+    pub ingest_secrets: Arc<Secret>,
     /// How long evaluation waits for batches that are being stored.
     pub settle: Duration,
     /// After this silence an isolate that had more to tell is lost.
     pub isolate_silence: Duration,
     /// Where notifications go, and the secret they are signed with.
-    pub webhook: Option<(String, String)>,
-    /// The token of the first start; nobody has it where it is not set.
-    pub root_token: Option<String>,
+    pub webhook: Option<(String, Arc<Secret>)>,
+    /// The token of the first start; nobody has it where it has no value.
+    pub root_token: Arc<Secret>,
+    /// The JWKS of the identity provider whose tokens are accepted, and what is expected of them.
+    pub jwt: Option<(String, Expected)>,
+    /// Requests per second and process that one caller may make in the long run; `None` is no limit.
+    pub rate_limit: Option<f64>,
+    /// Whether a change that may move users to the new backend waits for a second person.
+    pub two_person: bool,
 }
+
+/// Characters that a root token has at least.
+pub const MIN_ROOT_TOKEN: usize = 24;
 
 /// Keys as Lambda hands them to a function.
 #[derive(Clone)]
@@ -53,9 +66,42 @@ pub enum InvalidSettings {
     /// The variable is no number.
     #[error("the environment variable {0} is {1:?}; write whole milliseconds")]
     NotMilliseconds(&'static str, String),
+    /// The variable is no rate.
+    #[error("the environment variable {0} is {1:?}; write requests per second, more than 0")]
+    NotARate(&'static str, String),
+    /// The variable is neither yes nor no.
+    #[error("the environment variable {0} is {1:?}; write true or false")]
+    NotASwitch(&'static str, String),
+    /// The URL would send secrets or keys over the open network, or holds a password.
+    #[error(
+        "the environment variable {0} is no usable URL; write https://, or http:// for this machine, without credentials"
+    )]
+    NotAUrl(&'static str),
     /// The root token could be guessed.
     #[error("CUTOVER_ROOT_TOKEN has {0} characters; use at least 24 random ones, or remove the variable")]
     ShortRootToken(usize),
+}
+
+/// A URL that secrets or keys may travel to.
+fn checked_url(name: &'static str, text: String) -> Result<String, InvalidSettings> {
+    let url = reqwest::Url::parse(&text).map_err(|_| InvalidSettings::NotAUrl(name))?;
+    let is_here = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_here);
+    if !is_safe || !url.username().is_empty() || url.password().is_some() {
+        return Err(InvalidSettings::NotAUrl(name));
+    }
+    Ok(text)
+}
+
+fn jwt(variable: impl Fn(&str) -> Option<String>) -> Result<Option<(String, Expected)>, InvalidSettings> {
+    let Some(url) = variable("CUTOVER_JWT_JWKS_URL") else { return Ok(None) };
+    let required = |name, why| variable(name).ok_or(InvalidSettings::Missing(name, why));
+    let expected = Expected {
+        issuer: required("CUTOVER_JWT_ISSUER", "it is the iss of the tokens that are accepted")?,
+        audience: required("CUTOVER_JWT_AUDIENCE", "it is the aud of the tokens that are accepted")?,
+        role_claim: variable("CUTOVER_JWT_ROLE_CLAIM").unwrap_or_else(|| "role".to_owned()),
+    };
+    Ok(Some((checked_url("CUTOVER_JWT_JWKS_URL", url)?, expected)))
 }
 
 fn milliseconds(
@@ -99,17 +145,36 @@ impl Settings {
     /// Reads the settings through a function that gives the text of a variable.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSettings> {
         let required = |name, why| variable(name).ok_or(InvalidSettings::Missing(name, why));
-        let root_token = variable("CUTOVER_ROOT_TOKEN");
-        if let Some(token) = root_token.as_deref().filter(|token| token.len() < 24) {
+        if let Some(token) =
+            variable("CUTOVER_ROOT_TOKEN").as_deref().filter(|token| token.len() < MIN_ROOT_TOKEN)
+        {
             return Err(InvalidSettings::ShortRootToken(token.len()));
+        }
+        let region = variable("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned());
+        let credentials = variable("AWS_ACCESS_KEY_ID")
+            .zip(variable("AWS_SECRET_ACCESS_KEY"))
+            .map(|(id, secret)| AwsKeys { id, secret, session: variable("AWS_SESSION_TOKEN") });
+        let vault =
+            secret::client(&region, variable("AWS_ENDPOINT_URL_SECRETS_MANAGER"), credentials.clone());
+        // Where the secret is stored, or else what it is; a stored one knows the one before it by itself.
+        let secret = |arn: &str, names: &[&str]| {
+            Arc::new(match variable(arn) {
+                Some(arn) => Secret::stored(vault.clone(), arn),
+                None => Secret::known(names.iter().filter_map(|name| variable(name))),
+            })
+        };
+        let is_set = |name: &str| variable(name).or_else(|| variable(&format!("{name}_ARN"))).is_some();
+        let must_be_set = |name, why| {
+            if is_set(name) { Ok(()) } else { Err(InvalidSettings::Missing(name, why)) }
+        };
+        must_be_set("CUTOVER_KV_TOKEN", "it is a Cloudflare API token that may write the namespace")?;
+        let webhook = variable("CUTOVER_WEBHOOK_URL");
+        if webhook.is_some() {
+            must_be_set("CUTOVER_WEBHOOK_SECRET", "notifications are signed with it")?;
         }
         Ok(Self {
             table: required("CUTOVER_TABLE", "it names the DynamoDB table")?,
-            region: variable("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned()),
             dynamodb_endpoint: variable("AWS_ENDPOINT_URL_DYNAMODB"),
-            credentials: variable("AWS_ACCESS_KEY_ID")
-                .zip(variable("AWS_SECRET_ACCESS_KEY"))
-                .map(|(id, secret)| AwsKeys { id, secret, session: variable("AWS_SESSION_TOKEN") }),
             kv_api: required(
                 "CUTOVER_KV_API",
                 "it is the KV REST API up to the account, https://api.cloudflare.com/client/v4/accounts/ID",
@@ -118,26 +183,90 @@ impl Settings {
                 "CUTOVER_KV_NAMESPACE",
                 "it is the id of the KV namespace in wrangler.toml",
             )?,
-            kv_token: required(
-                "CUTOVER_KV_TOKEN",
-                "it is a Cloudflare API token that may write the namespace",
-            )?,
+            kv_token: secret("CUTOVER_KV_TOKEN_ARN", &["CUTOVER_KV_TOKEN"]),
             kv_timeout: variable("CUTOVER_KV_TIMEOUT_MS")
                 .and_then(|text| text.parse().ok())
                 .map_or(Duration::from_secs(2), Duration::from_millis),
-            ingest_secrets: ["CUTOVER_INGEST_SECRET", "CUTOVER_INGEST_SECRET_PREVIOUS"]
-                .into_iter()
-                .filter_map(&variable)
-                .collect(),
+            ingest_secrets: secret(
+                "CUTOVER_INGEST_SECRET_ARN",
+                &["CUTOVER_INGEST_SECRET", "CUTOVER_INGEST_SECRET_PREVIOUS"],
+            ),
             settle: milliseconds(&variable, "CUTOVER_SETTLE_MS", 10_000)?,
             isolate_silence: milliseconds(&variable, "CUTOVER_ISOLATE_SILENCE_MS", 60_000)?,
-            webhook: variable("CUTOVER_WEBHOOK_URL")
+            webhook: webhook
                 .map(|url| {
-                    let why = "notifications are signed with it";
-                    Ok((url, required("CUTOVER_WEBHOOK_SECRET", why)?))
+                    let url = checked_url("CUTOVER_WEBHOOK_URL", url)?;
+                    Ok((url, secret("CUTOVER_WEBHOOK_SECRET_ARN", &["CUTOVER_WEBHOOK_SECRET"])))
                 })
                 .transpose()?,
-            root_token,
+            root_token: secret("CUTOVER_ROOT_TOKEN_ARN", &["CUTOVER_ROOT_TOKEN"]),
+            jwt: jwt(&variable)?,
+            rate_limit: variable("CUTOVER_RATE_LIMIT")
+                .map(|text| match text.parse::<f64>() {
+                    Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+                    _ => Err(InvalidSettings::NotARate("CUTOVER_RATE_LIMIT", text)),
+                })
+                .transpose()?,
+            two_person: match variable("CUTOVER_TWO_PERSON").as_deref() {
+                None | Some("false") => false,
+                Some("true") => true,
+                Some(other) => {
+                    return Err(InvalidSettings::NotASwitch("CUTOVER_TWO_PERSON", other.to_owned()));
+                }
+            },
+            region,
+            credentials,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLETE: [(&str, &str); 4] = [
+        ("CUTOVER_TABLE", "cutover"),
+        ("CUTOVER_KV_API", "https://api.cloudflare.com/client/v4/accounts/0"),
+        ("CUTOVER_KV_NAMESPACE", "namespace"),
+        ("CUTOVER_KV_TOKEN_ARN", "arn:aws:secretsmanager:us-east-1:0:secret:kv"),
+    ];
+
+    fn read(more: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
+        let all: Vec<_> = COMPLETE.iter().chain(more).collect();
+        Settings::read(|wanted| {
+            all.iter().rev().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        assert!(read(&[]).is_ok());
+        let refused = |more: &[(&str, &str)]| read(more).unwrap_err().to_string();
+        assert!(refused(&[("CUTOVER_ROOT_TOKEN", "short")]).contains("at least 24"));
+        for (name, value) in [
+            ("CUTOVER_RATE_LIMIT", "0"),
+            ("CUTOVER_RATE_LIMIT", "many"),
+            ("CUTOVER_TWO_PERSON", "perhaps"),
+            ("CUTOVER_SETTLE_MS", "1s"),
+        ] {
+            let text = refused(&[(name, value)]);
+            assert!(text.contains(name) && text.contains(value), "{text}");
+        }
+        let without_secret = refused(&[("CUTOVER_WEBHOOK_URL", "https://hooks.example/1")]);
+        assert!(without_secret.contains("CUTOVER_WEBHOOK_SECRET is not set"), "{without_secret}");
+        let jwt = [("CUTOVER_JWT_ISSUER", "i"), ("CUTOVER_JWT_AUDIENCE", "a")];
+        for url in ["http://keys.example/jwks", "https://me:secret@keys.example/jwks", "keys"] {
+            let text = refused(&[jwt[0], jwt[1], ("CUTOVER_JWT_JWKS_URL", url)]);
+            assert!(text.contains("CUTOVER_JWT_JWKS_URL") && !text.contains("secret@"), "{text}");
+        }
+        assert!(read(&[jwt[0], jwt[1], ("CUTOVER_JWT_JWKS_URL", "http://127.0.0.1:9/jwks")]).is_ok());
+        assert!(refused(&[jwt[0], ("CUTOVER_JWT_JWKS_URL", "https://k.example/")]).contains("AUDIENCE"));
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let settings = read(&[("CUTOVER_ROOT_TOKEN", "a-root-token-that-nobody-shall-see")]).unwrap();
+        let shown = format!("{settings:?} {:?}", settings.root_token);
+        assert!(!shown.contains("a-root-token"), "{shown}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     canary_guard::requests_per_second,
-    extract::{FlagPath, Parameters},
+    extract::{FlagPath, Page, Parameters},
     json_response,
 };
 use crate::{
@@ -22,12 +22,15 @@ use cutover_core::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub(super) async fn list(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    _: Caller,
+    State(platform): State<Platform>,
+    Parameters(page): Parameters<Page>,
+) -> Result<Response, Problem> {
     let truth = platform.store.state().await?;
-    let canaries: Vec<Value> = truth
-        .config
-        .canary_deployments
-        .keys()
+    let (flags, next) = page.of(truth.config.canary_deployments.keys(), |flag| flag.as_str())?;
+    let canaries: Vec<Value> = flags
+        .into_iter()
         .map(|flag| match truth.runs.get(flag) {
             None => json!({ "flag": flag, "state": "not_started" }),
             Some(run) => json!({
@@ -41,7 +44,8 @@ pub(super) async fn list(_: Caller, State(platform): State<Platform>) -> Result<
             }),
         })
         .collect();
-    Ok(json_response(StatusCode::OK, &json!({ "canaries": canaries, "revision": truth.head.revision })))
+    let body = json!({ "canaries": canaries, "revision": truth.head.revision, "next_after": next });
+    Ok(json_response(StatusCode::OK, &body))
 }
 
 #[derive(Deserialize)]

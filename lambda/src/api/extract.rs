@@ -2,7 +2,7 @@
 
 use crate::{
     Platform,
-    auth::Caller,
+    auth::{Approved, Caller},
     change::{Demand, Precondition, idempotency},
     problem::Problem,
 };
@@ -25,7 +25,7 @@ const REASON: &str = "x-cutover-reason";
 impl FromRequestParts<Platform> for Caller {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
-        Caller::of(platform, &parts.headers).await
+        Caller::of(platform, parts).await
     }
 }
 
@@ -33,7 +33,7 @@ impl FromRequest<Platform> for Demand {
     type Rejection = Problem;
     async fn from_request(request: Request, platform: &Platform) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let caller = Caller::of(platform, &parts.headers).await?;
+        let caller = Caller::of(platform, &parts).await?;
         let body = to_bytes(body, MAX_BODY).await.map_err(|_| {
             let detail = format!("the body is larger than {MAX_BODY} bytes");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, "send less at once")
@@ -45,6 +45,10 @@ impl FromRequest<Platform> for Demand {
             reason: text_header(&parts.headers, REASON, MAX_REASON)?,
             precondition: precondition(&parts.headers)?,
             idempotency: key.map(|key| idempotency(&caller, &key, parts.method.as_str(), &target, &body)),
+            approved: parts.extensions.get::<Approved>().cloned(),
+            method: parts.method.to_string(),
+            target,
+            if_match: text_header(&parts.headers, "if-match", 255)?,
             caller,
             body: body.to_vec(),
             content_type: content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
@@ -137,5 +141,41 @@ impl<T: DeserializeOwned> FromRequestParts<Platform> for Parameters<T> {
             let hint = "see docs/api.md for the parameters of this path";
             Problem::new(StatusCode::BAD_REQUEST, "parameters_invalid", rejection.body_text(), hint)
         })
+    }
+}
+
+/// Objects that are given at once where nobody said how many, and the most that may be asked for.
+const DEFAULT_PAGE: usize = 1_000;
+const MAX_PAGE: usize = 5_000;
+
+/// `?after=&limit=` of a list: objects come in order of their names, and the next page begins after the last one.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+impl Page {
+    /// The objects of this page, and what the next one comes after, if there is one.
+    pub(super) fn of<T>(
+        &self,
+        all: impl Iterator<Item = T>,
+        name: impl Fn(&T) -> &str,
+    ) -> Result<(Vec<T>, Option<String>), Problem> {
+        let limit = self.limit.unwrap_or(DEFAULT_PAGE);
+        if !(1..=MAX_PAGE).contains(&limit) {
+            let hint = format!("ask for 1 to {MAX_PAGE}, and for the next page with after");
+            return Err(Problem::invalid("limit", format!("{limit} cannot be given at once"), hint));
+        }
+        let mut all: Vec<T> = all.collect();
+        all.sort_by(|a, b| name(a).cmp(name(b)));
+        let mut rest = all
+            .into_iter()
+            .filter(|one| self.after.as_deref().is_none_or(|after| name(one) > after))
+            .peekable();
+        let page: Vec<T> = rest.by_ref().take(limit).collect();
+        let next = rest.peek().and(page.last()).map(|last| name(last).to_owned());
+        Ok((page, next))
     }
 }

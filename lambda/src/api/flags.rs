@@ -1,6 +1,9 @@
 //! `GET /flags` and `GET /flags/{name}`, and how a flag is written in every answer.
 
-use super::{extract::FlagPath, json_response};
+use super::{
+    extract::{FlagPath, Page, Parameters},
+    json_response,
+};
 use crate::{Platform, auth::Caller, problem::Problem, store::Meta};
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{Flag, FlagName};
@@ -28,15 +31,19 @@ pub(super) fn flag_json(name: &FlagName, flag: &Flag, meta: Option<&Meta>) -> Va
     body
 }
 
-pub(super) async fn list(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    _: Caller,
+    State(platform): State<Platform>,
+    Parameters(page): Parameters<Page>,
+) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
-    let flags: Vec<Value> = state
-        .config
-        .feature_flags
-        .iter()
+    let (flags, next) = page.of(state.config.feature_flags.iter(), |(name, _)| name.as_str())?;
+    let flags: Vec<Value> = flags
+        .into_iter()
         .map(|(name, flag)| flag_json(name, flag, state.meta(SECTION, name.as_str())))
         .collect();
-    Ok(json_response(StatusCode::OK, &json!({ "flags": flags, "revision": state.head.revision })))
+    let body = json!({ "flags": flags, "revision": state.head.revision, "next_after": next });
+    Ok(json_response(StatusCode::OK, &body))
 }
 
 pub(super) async fn one(

@@ -1,4 +1,4 @@
-//! `GET /audit?flag=&object=&since=&before=&limit=`: who changed what, newest first.
+//! `GET /audit?flag=&object=&actor=&action=&since=&until=&before=&limit=`: who changed what, newest first.
 
 use super::{extract::Parameters, json_response};
 use crate::{Platform, auth::Caller, problem::Problem, store::AuditQuery};
@@ -15,7 +15,10 @@ const MAX_LIMIT: usize = 1_000;
 pub(super) struct Query {
     flag: Option<FlagName>,
     object: Option<String>,
+    actor: Option<String>,
+    action: Option<String>,
     since: Option<Timestamp>,
+    until: Option<Timestamp>,
     before: Option<u64>,
     limit: Option<usize>,
 }
@@ -32,7 +35,10 @@ pub(super) async fn handle(
     }
     let query = AuditQuery {
         object: query.flag.map(|flag| format!("feature_flags/{flag}")).or(query.object),
+        actor: query.actor,
+        action: query.action,
         since: query.since,
+        until: query.until,
         before: query.before.map(Revision),
         limit,
     };

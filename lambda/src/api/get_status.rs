@@ -19,7 +19,13 @@ pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Resul
     let hour_ago = Timestamp::from_millis(clock::now().millis() - 3_600_000);
     let gaps = platform.store.gaps(hour_ago).await?;
     let recent = Measured::of(ledgers.iter().flat_map(|(_, ledger)| &ledger.recent));
-    Ok(json_response(StatusCode::OK, &status(&state, &recent, gaps.len())))
+    let mut body = status(&state, &recent, gaps.len());
+    if let Some(fields) = body.as_object_mut() {
+        // When each scheduled function last came to its end; one that never did is not there.
+        fields.insert("schedule".to_owned(), json!(platform.store.ticks().await?));
+        fields.insert("now".to_owned(), json!(clock::now()));
+    }
+    Ok(json_response(StatusCode::OK, &body))
 }
 
 /// What the last minutes saw.

@@ -5,6 +5,7 @@ mod canary_guard;
 mod canary_records;
 mod canary_start;
 mod canary_steer;
+mod changes;
 mod create_token;
 mod delete_flag;
 mod emergency;
@@ -17,26 +18,27 @@ mod get_metrics;
 mod get_status;
 mod put_config;
 mod put_flag;
+mod rotate_token;
 mod set_rollout;
 mod switch_flag;
 mod tokens;
+mod whoami;
 
-use crate::{Platform, change::Changed, problem::Problem};
+use crate::{Platform, change::Changed, http, problem::Problem};
 use axum::{
     Router,
     body::Body,
     extract::Request,
     http::{HeaderName, HeaderValue, StatusCode, header},
-    middleware::{Next, from_fn},
+    middleware::from_fn,
     response::{IntoResponse, Response},
     routing::{delete, get, post, put},
 };
 use serde_json::Value;
-use std::time::Instant;
 
-/// The API over this platform.
-pub fn router(platform: Platform) -> Router {
-    let api = Router::new()
+/// Everything below `/api/migration`.
+fn routes() -> Router<Platform> {
+    Router::new()
         .route("/flags", get(flags::list))
         .route("/flags/{name}", get(flags::one).put(put_flag::handle).delete(delete_flag::handle))
         .route("/flags/{name}/enable", post(switch_flag::enable))
@@ -60,12 +62,21 @@ pub fn router(platform: Platform) -> Router {
         .route("/audit", get(get_audit::handle))
         .route("/config", get(get_config::handle).put(put_config::handle))
         .route("/tokens", get(tokens::list).post(create_token::handle))
-        .route("/tokens/{id}", delete(tokens::revoke));
+        .route("/tokens/{id}", delete(tokens::revoke))
+        .route("/tokens/{id}/rotate", post(rotate_token::handle))
+        .route("/changes", get(changes::list))
+        .route("/changes/{id}", get(changes::one).delete(changes::withdraw))
+        .route("/changes/{id}/approve", post(changes::approve))
+        .route("/whoami", get(whoami::handle))
+}
+
+/// The API over this platform.
+pub fn router(platform: Platform) -> Router {
     Router::new()
-        .nest("/api/migration", api)
+        .nest("/api/migration", routes())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
-        .layer(from_fn(log))
+        .layer(from_fn(http::observe))
         .with_state(platform)
 }
 
@@ -82,15 +93,6 @@ async fn no_such_path(request: Request) -> Problem {
 async fn no_such_method(request: Request) -> Problem {
     let detail = format!("{} cannot be done to {}", request.method(), request.uri().path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, "see docs/api.md for what can")
-}
-
-async fn log(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = next.run(request).await;
-    let (status, elapsed) = (response.status().as_u16(), started.elapsed());
-    tracing::info!(%method, path, status, ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), "answered");
-    response
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response {

@@ -1,12 +1,16 @@
 //! `GET /tokens` and `DELETE /tokens/{id}`.
 
-use super::json_response;
+use super::{
+    extract::{Page, Parameters},
+    json_response,
+};
 use crate::{
     Platform,
     auth::Caller,
     change::{Changed, Demand, Proposal, change},
+    clock,
     problem::Problem,
-    store::{Role, Write},
+    store::{Role, TokenRecord, Write},
 };
 use axum::{
     extract::{Path, State},
@@ -20,21 +24,42 @@ pub(super) fn id(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
 }
 
-pub(super) async fn list(caller: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    caller: Caller,
+    State(platform): State<Platform>,
+    Parameters(page): Parameters<Page>,
+) -> Result<Response, Problem> {
     caller.must_be(Role::Admin)?;
     let tokens = platform.store.tokens().await?;
-    let tokens: Vec<Value> = tokens
-        .iter()
-        .map(|token| {
-            json!({
-                "id": id(&token.hash),
-                "name": token.name,
-                "role": token.role,
-                "created_at": token.created_at,
-            })
-        })
-        .collect();
-    Ok(json_response(StatusCode::OK, &json!({ "tokens": tokens })))
+    let now = clock::now();
+    let rows = tokens.iter().map(|token| {
+        let mut row = shown(token);
+        if let Some(fields) = row.as_object_mut() {
+            fields.insert("expired".to_owned(), json!(token.has_expired(now)));
+        }
+        row
+    });
+    let (rows, next) = page.of(rows, |row| row.get("id").and_then(Value::as_str).unwrap_or_default())?;
+    Ok(json_response(StatusCode::OK, &json!({ "tokens": rows, "next_after": next })))
+}
+
+/// A token without its secret.
+pub(super) fn shown(token: &TokenRecord) -> Value {
+    json!({
+        "id": id(&token.hash),
+        "name": token.name,
+        "role": token.role,
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "made_by": token.made_by,
+    })
+}
+
+/// The token that people call by this.
+pub(super) async fn find(platform: &Platform, wanted: &str) -> Result<TokenRecord, Problem> {
+    let tokens = platform.store.tokens().await?;
+    let found = tokens.into_iter().find(|token| id(&token.hash) == wanted);
+    found.ok_or_else(|| Problem::not_found("token", wanted))
 }
 
 pub(super) async fn revoke(
@@ -43,11 +68,7 @@ pub(super) async fn revoke(
     demand: Demand,
 ) -> Result<Changed, Problem> {
     demand.caller.must_be(Role::Admin)?;
-    let tokens = platform.store.tokens().await?;
-    let token = tokens
-        .into_iter()
-        .find(|token| id(&token.hash) == wanted)
-        .ok_or_else(|| Problem::not_found("token", &wanted))?;
+    let token = find(&platform, &wanted).await?;
     change(&platform, &demand, "token.revoke", |truth| {
         let revoked = json!({ "revoked": id(&token.hash), "name": token.name });
         Ok(Proposal {

@@ -4,7 +4,7 @@ use cutover_lambda::{Platform, ingest, settings::Settings, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    telemetry::start();
+    telemetry::start("ingest");
     let platform = Platform::new(Settings::from_env_without_kv()?);
     lambda_http::run(ingest::router(platform)).await
 }

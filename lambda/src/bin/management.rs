@@ -4,7 +4,7 @@ use cutover_lambda::{Platform, api, settings::Settings, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    telemetry::start();
+    telemetry::start("management");
     let platform = Platform::new(Settings::from_env()?);
     lambda_http::run(api::router(platform)).await
 }

@@ -24,6 +24,9 @@ pub struct AuditRecord {
     pub action: String,
     /// Why, if it was said.
     pub reason: Option<String>,
+    /// The second person, where one had to agree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
     /// The objects, as `section/name`.
     pub objects: Vec<String>,
     /// What changed, field by field.
@@ -40,6 +43,7 @@ impl AuditRecord {
             role,
             action: action.to_owned(),
             reason,
+            approved_by: None,
             objects: Vec::new(),
             changes: Value::Null,
         }
@@ -63,8 +67,14 @@ impl AuditRecord {
 pub struct AuditQuery {
     /// Only those that touch this object, `section/name`.
     pub object: Option<String>,
+    /// Only those of this actor, as the one who asked or the one who agreed.
+    pub actor: Option<String>,
+    /// Only those of this action, such as `flag.rollout`.
+    pub action: Option<String>,
     /// Only those at or after this moment.
     pub since: Option<Timestamp>,
+    /// Only those before this moment.
+    pub until: Option<Timestamp>,
     /// Only those before this revision: how the next page is asked for.
     pub before: Option<Revision>,
     /// At most this many.
@@ -84,10 +94,22 @@ impl Store {
             .expression_attribute_values(":before", AttributeValue::S(keys::Key::audit(before).sort))
             .scan_index_forward(false)
             .consistent_read(true);
-        if let Some(object) = &query.object {
-            request = request
-                .filter_expression("contains(objects, :object)")
-                .expression_attribute_values(":object", AttributeValue::S(object.clone()));
+        let mut filters = Vec::new();
+        for (wanted, name, filter) in [
+            (query.object.clone(), ":object", "contains(objects, :object)"),
+            (query.actor.clone(), ":actor", "(actor = :actor OR approved_by = :actor)"),
+            (query.action.clone(), ":action", "#action = :action"),
+        ] {
+            if let Some(wanted) = wanted {
+                filters.push(filter);
+                request = request.expression_attribute_values(name, AttributeValue::S(wanted));
+            }
+        }
+        if query.action.is_some() {
+            request = request.expression_attribute_names("#action", "action");
+        }
+        if !filters.is_empty() {
+            request = request.filter_expression(filters.join(" AND "));
         }
         let mut records = Vec::new();
         let mut pages = request.into_paginator().items().send();
@@ -99,7 +121,9 @@ impl Store {
             if query.since.is_some_and(|since| record.at < since) {
                 break;
             }
-            records.push(record);
+            if query.until.is_none_or(|until| record.at < until) {
+                records.push(record);
+            }
         }
         Ok(records)
     }
@@ -114,6 +138,7 @@ fn read(item: &Item) -> Result<AuditRecord, StoreError> {
         role: item.text("role")?.parse().map_err(|error| unexpected(&error))?,
         action: item.text("action")?.to_owned(),
         reason: item.optional_text("reason").map(str::to_owned),
+        approved_by: item.optional_text("approved_by").map(str::to_owned),
         objects: item.texts("objects"),
         changes: item.json("changes")?,
     })

@@ -4,7 +4,8 @@
 use super::{
     AuditRecord, Reply, Store, StoreError,
     item::{NewItem, SCHEMA},
-    keys::Key,
+    keys::{self, Key},
+    tokens::{VALID_UNTIL, removal},
 };
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
@@ -34,6 +35,10 @@ pub enum Write {
     PutToken(super::TokenRecord),
     /// Removes a token, by the hash of its secret.
     DeleteToken(String),
+    /// Has a token end at a moment, by the hash of its secret.
+    EndToken(String, cutover_core::Timestamp),
+    /// Removes a change that waited for a second person, by its id; it must still be waiting.
+    DeletePending(String),
     /// Puts an item that must not exist yet: a record, a notification.
     New(NewItem),
     /// Adds one to a counter of what happened to a flag's canary.
@@ -156,6 +161,15 @@ impl Store {
         Ok(TransactWriteItem::builder().put(build(put)?).build())
     }
 
+    fn delete_existing(&self, key: &Key) -> Result<TransactWriteItem, StoreError> {
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(key.attributes()))
+            .condition_expression("attribute_exists(pk)")
+            .build();
+        Ok(TransactWriteItem::builder().delete(build(delete)?).build())
+    }
+
     fn write(
         &self,
         write: &Write,
@@ -176,13 +190,19 @@ impl Store {
                     .expression_attribute_values(":one", number(1));
                 Ok(TransactWriteItem::builder().update(build(update.build())?).build())
             }
-            Write::DeleteToken(hash) => {
-                let delete = Delete::builder()
+            Write::DeleteToken(hash) => self.delete_existing(&Key::token(hash)),
+            Write::DeletePending(id) => self.delete_existing(&Key::pending(id)),
+            Write::EndToken(hash, at) => {
+                let update = Update::builder()
                     .table_name(&self.table)
                     .set_key(Some(Key::token(hash).attributes()))
                     .condition_expression("attribute_exists(pk)")
-                    .build();
-                Ok(TransactWriteItem::builder().delete(build(delete)?).build())
+                    .update_expression("SET #until = :until, #removal = :removal")
+                    .expression_attribute_names("#until", VALID_UNTIL)
+                    .expression_attribute_names("#removal", keys::EXPIRES)
+                    .expression_attribute_values(":until", AttributeValue::S(at.to_string()))
+                    .expression_attribute_values(":removal", number(removal(*at)));
+                Ok(TransactWriteItem::builder().update(build(update.build())?).build())
             }
             Write::Object { section, name, value: None, expected } => {
                 let delete = Delete::builder()
@@ -262,9 +282,10 @@ impl AuditRecord {
             .text("action", self.action.clone())
             .texts("objects", self.objects.clone())
             .json("changes", &self.changes)?;
-        Ok(match &self.reason {
+        let optional = [("reason", &self.reason), ("approved_by", &self.approved_by)];
+        Ok(optional.into_iter().fold(item, |item, (name, text)| match text {
             None => item,
-            Some(reason) => item.text("reason", reason.clone()),
-        })
+            Some(text) => item.text(name, text.clone()),
+        }))
     }
 }

@@ -18,6 +18,9 @@ pub const AUDIT: &str = "AUDIT";
 /// The partition of the tokens.
 pub const TOKENS: &str = "TOKENS";
 
+/// The partition of changes that wait for a second person.
+pub const PENDING: &str = "PENDING";
+
 /// The partition of what was measured: ledgers, the cursor, counters.
 pub const METRICS: &str = "METRICS";
 /// The partition of what canaries wait for.
@@ -89,6 +92,11 @@ impl Key {
         Self::new(TOKENS, hash)
     }
 
+    /// A change that waits for a second person.
+    pub fn pending(id: &str) -> Self {
+        Self::new(PENDING, id)
+    }
+
     /// The answer that was given under an idempotency key.
     pub fn idempotency(hash: &str) -> Self {
         Self::new(&format!("IDEMPOTENCY#{hash}"), "ANSWER")
@@ -118,6 +126,11 @@ impl Key {
     /// How far arrivals have been taken into the ledgers.
     pub fn cursor() -> Self {
         Self::new(METRICS, "CURSOR")
+    }
+
+    /// When each scheduled function last came to its end.
+    pub fn ticks() -> Self {
+        Self::new(METRICS, "TICKS")
     }
 
     /// Counters of ingest.

@@ -9,9 +9,11 @@ use super::{
 };
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use cutover_core::{
-    Arm, FlagName, Reason, Revision, RouteId, RunId, batch::Counts, canary::Evidence, histogram::Histogram,
+    Arm, FlagName, Reason, Revision, RouteId, RunId, Timestamp, batch::Counts, canary::Evidence,
+    histogram::Histogram,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Counts since the beginning, of one kind of request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,6 +155,29 @@ impl Store {
             outcomes_lost: item.optional_number("outcomes_lost").unwrap_or_default(),
             batches: item.optional_number("batches").unwrap_or_default(),
         })
+    }
+
+    /// Notes that a scheduled function came to its end.
+    pub async fn note_tick(&self, function: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::ticks().attributes()))
+            .update_expression("SET #schema = :schema, #function = :at")
+            .expression_attribute_names("#schema", "schema")
+            .expression_attribute_names("#function", function)
+            .expression_attribute_values(":schema", number(SCHEMA))
+            .expression_attribute_values(":at", number(u64::try_from(at.millis()).unwrap_or_default()))
+            .send()
+            .await?;
+        Ok(())
+    }
+
+    /// When each scheduled function last came to its end.
+    pub async fn ticks(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+        let ticks = self.counters(&Key::ticks()).await?;
+        let moment = |at: u64| Timestamp::from_millis(i64::try_from(at).unwrap_or_default());
+        Ok(ticks.into_iter().map(|(function, at)| (function, moment(at))).collect())
     }
 
     /// Moves the cursor on. `false` where another tick moved it meanwhile.

@@ -9,6 +9,7 @@ mod config;
 mod item;
 pub mod keys;
 mod ledger;
+mod pending;
 mod replies;
 mod tokens;
 
@@ -20,6 +21,7 @@ pub use commit::{Commit, CommitError, MAX_WRITES, Write};
 pub use config::{Head, Meta, RUNS, State};
 pub use item::NewItem;
 pub use ledger::{Cursor, Ledger, LedgerWrite, Recent, Series, Times};
+pub use pending::{Pending, Request};
 pub use replies::Reply;
 pub use tokens::{Role, TokenRecord};
 

@@ -32,6 +32,14 @@ impl Role {
     }
 }
 
+/// The attribute that holds when a token ends.
+pub(super) const VALID_UNTIL: &str = "valid_until";
+
+/// When DynamoDB may remove a token that ends at this moment, in seconds since 1970.
+pub(super) fn removal(end: Timestamp) -> u64 {
+    u64::try_from(end.millis() / 1_000 + KEPT_SECONDS).unwrap_or_default()
+}
+
 /// The text is not a role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a role; write viewer, operator or admin")]
@@ -58,14 +66,32 @@ pub struct TokenRecord {
     pub role: Role,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it ends; `None` never.
+    pub expires_at: Option<Timestamp>,
+    /// Whose tokens it was made with: its maker, the maker's maker, and so on. Whoever made a token could be the one who
+    /// uses it, so none of them counts as a second person beside it.
+    pub made_by: Vec<String>,
 }
+
+/// Expired tokens stay in the list for this long, so that somebody who wonders finds them. In seconds.
+const KEPT_SECONDS: i64 = 30 * 24 * 3_600;
 
 impl TokenRecord {
     pub(super) fn item(&self) -> Result<NewItem, StoreError> {
-        Ok(NewItem::new(&Key::token(&self.hash))
+        let item = NewItem::new(&Key::token(&self.hash))
             .text("name", self.name.clone())
             .text("role", self.role.as_str())
-            .text("created_at", self.created_at.to_string()))
+            .text("created_at", self.created_at.to_string());
+        let item = match self.expires_at {
+            None => item,
+            Some(at) => item.text(VALID_UNTIL, at.to_string()).number(keys::EXPIRES, removal(at)),
+        };
+        item.json("made_by", &self.made_by)
+    }
+
+    /// Whether it has ended.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
     }
 
     fn read(item: &Item) -> Result<Self, StoreError> {
@@ -75,6 +101,16 @@ impl TokenRecord {
             name: item.text("name")?.to_owned(),
             role: item.text("role")?.parse().map_err(|error| unexpected(&error))?,
             created_at: item.text("created_at")?.parse().map_err(|error| unexpected(&error))?,
+            expires_at: item
+                .optional_text(VALID_UNTIL)
+                .map(str::parse)
+                .transpose()
+                .map_err(|error| unexpected(&error))?,
+            made_by: match item.optional_text("made_by") {
+                Some(_) => item.json("made_by")?,
+                // Tokens of the first version were made by an admin whom nobody noted.
+                None => Vec::new(),
+            },
         })
     }
 }

@@ -1,0 +1,4 @@
+environment          = "staging"
+deletion_protection  = false
+secret_recovery_days = 0
+log_retention_days   = 7

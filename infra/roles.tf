@@ -1,0 +1,65 @@
+# One role per function, with what it does and no more. policies/NAME.json names actions and the partitions of the table
+# that they may touch; a test compares them with the calls that each function makes.
+data "aws_iam_policy_document" "assume_function" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "function" {
+  for_each           = local.functions
+  name               = "${local.name}-${each.key}"
+  assume_role_policy = data.aws_iam_policy_document.assume_function.json
+}
+
+locals {
+  table_policies = {
+    for name, _ in local.functions :
+    name => jsondecode(file("${path.module}/policies/${name}.json"))
+  }
+}
+
+data "aws_iam_policy_document" "function" {
+  for_each = local.functions
+
+  dynamic "statement" {
+    for_each = local.table_policies[each.key]
+    content {
+      actions   = [statement.key]
+      resources = [aws_dynamodb_table.cutover.arn]
+      condition {
+        test     = "ForAllValues:StringLike"
+        variable = "dynamodb:LeadingKeys"
+        values   = statement.value
+      }
+      # Without keys in the request the condition above holds for want of any.
+      condition {
+        test     = "Null"
+        variable = "dynamodb:LeadingKeys"
+        values   = ["false"]
+      }
+    }
+  }
+  dynamic "statement" {
+    for_each = length(each.value.secrets) == 0 ? [] : [each.value.secrets]
+    content {
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = [for name in statement.value : aws_secretsmanager_secret.secret[name].arn]
+    }
+  }
+  statement {
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.function[each.key].arn}:*"]
+  }
+}
+
+resource "aws_iam_role_policy" "function" {
+  for_each = local.functions
+  name     = "cutover"
+  role     = aws_iam_role.function[each.key].id
+  policy   = data.aws_iam_policy_document.function[each.key].json
+}

@@ -1,0 +1,25 @@
+# The control plane of Cutover on AWS. Works with Terraform 1.9 or later and OpenTofu 1.9 or later.
+terraform {
+  required_version = ">= 1.9.0"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 5.100"
+    }
+  }
+}
+
+provider "aws" {
+  region = var.region
+  default_tags {
+    tags = merge({ project = "cutover", environment = var.environment, managed-by = "terraform" }, var.tags)
+  }
+}
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+
+locals {
+  # Every name begins with it, so that two environments share an account without meeting.
+  name = "cutover-${var.environment}"
+}

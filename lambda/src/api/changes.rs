@@ -1,0 +1,109 @@
+//! `GET /changes`, `GET /changes/{id}`, `POST /changes/{id}/approve` and `DELETE /changes/{id}`: what waits for a second
+//! person.
+
+use super::{json_response, routes};
+use crate::{
+    Platform, approval,
+    auth::{Approved, Caller},
+    clock,
+    problem::Problem,
+    store::{Pending, Role},
+};
+use axum::{
+    body::Body,
+    extract::{Path, State},
+    http::{Request, StatusCode, header},
+    response::Response,
+};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+pub(super) async fn list(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
+    let now = clock::now();
+    let pending = platform.store.all_pending().await?;
+    let waiting: Vec<Value> =
+        pending.iter().filter(|pending| !pending.has_expired(now)).map(approval::shown).collect();
+    Ok(json_response(StatusCode::OK, &json!({ "changes": waiting })))
+}
+
+pub(super) async fn one(
+    _: Caller,
+    State(platform): State<Platform>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json_response(StatusCode::OK, &approval::shown(&waiting(&platform, &id).await?)))
+}
+
+/// Makes the request of the first person again, in their name, with the second person's agreement beside it.
+pub(super) async fn approve(
+    caller: Caller,
+    State(platform): State<Platform>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    caller.must_be(Role::Operator)?;
+    let pending = waiting(&platform, &id).await?;
+    caller.must_be(pending.role.min(Role::Admin))?;
+    if !caller.is_independent_of(&pending.requested_by, &pending.made_by) {
+        let detail = format!(
+            "{} asked for it, and {} is not certainly somebody else",
+            pending.requested_by, caller.name
+        );
+        let hint = "somebody else must agree, with a token that neither of the two made for the other";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "second_person_needed", detail, hint));
+    }
+    let request = again(&pending, &caller).map_err(|_| {
+        Problem::new(
+            StatusCode::CONFLICT,
+            "changed_since_asked",
+            "what was asked for cannot be sent again",
+            "withdraw it, and ask for it again",
+        )
+    })?;
+    routes().with_state(platform).oneshot(request).await.map_err(|never| match never {})
+}
+
+/// Gives a change up.
+pub(super) async fn withdraw(
+    caller: Caller,
+    State(platform): State<Platform>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    caller.must_be(Role::Operator)?;
+    if !platform.store.withdraw(&id).await? {
+        return Err(Problem::not_found("change", &id));
+    }
+    tracing::info!(event = "change_withdrawn", id, actor = caller.name, "withdrawn");
+    Ok(json_response(StatusCode::OK, &json!({ "withdrawn": id })))
+}
+
+async fn waiting(platform: &Platform, id: &str) -> Result<Pending, Problem> {
+    let pending = platform.store.pending(id).await?;
+    pending
+        .filter(|pending| !pending.has_expired(clock::now()))
+        .ok_or_else(|| Problem::not_found("change", id))
+}
+
+fn again(pending: &Pending, by: &Caller) -> Result<Request<Body>, axum::http::Error> {
+    let caller = Caller {
+        name: pending.requested_by.clone(),
+        role: pending.role,
+        made_by: pending.made_by.clone(),
+        expires_at: None,
+    };
+    let (id, fingerprint) = (pending.id.clone(), pending.fingerprint.clone());
+    let mut request = Request::builder()
+        .method(pending.request.method.as_str())
+        .uri(&pending.request.target)
+        .extension(Approved { caller, by: by.name.clone(), id, fingerprint });
+    let headers = [
+        (header::CONTENT_TYPE.as_str(), Some(&pending.request.content_type).filter(|kind| !kind.is_empty())),
+        (header::IF_MATCH.as_str(), pending.request.if_match.as_ref()),
+        ("x-cutover-reason", pending.reason.as_ref()),
+    ];
+    for (name, value) in headers {
+        if let Some(value) = value {
+            request = request.header(name, value);
+        }
+    }
+    request.body(Body::from(pending.request.body.clone()))
+}

@@ -1,0 +1,16 @@
+//! `GET /whoami`: who the caller is, as the audit log will name them, and what they may do.
+
+use super::json_response;
+use crate::{Platform, auth::Caller, problem::Problem};
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde_json::json;
+
+pub(super) async fn handle(caller: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
+    let body = json!({
+        "name": caller.name,
+        "role": caller.role,
+        "expires_at": caller.expires_at,
+        "second_person": platform.settings.two_person,
+    });
+    Ok(json_response(StatusCode::OK, &body))
+}
