@@ -87,12 +87,8 @@ resource "aws_lambda_function" "function" {
   environment {
     variables = merge(local.variables, local.trace_variables, each.value.variables)
   }
-  # The function writes JSON itself; Lambda's own lines become JSON too.
-  logging_config {
-    log_format = "JSON"
-    log_group  = aws_cloudwatch_log_group.function[each.key].name
-  }
-  depends_on = [aws_iam_role_policy.function]
+  # The log group has the name that Lambda gives it; made here, it has its retention from the first line on.
+  depends_on = [aws_iam_role_policy.function, aws_cloudwatch_log_group.function]
 }
 
 # Isolates sign what they send, and so need nothing of AWS; management can have AWS stand before it.

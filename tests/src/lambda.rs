@@ -16,7 +16,11 @@ pub struct Lambda {
 impl Lambda {
     /// Starts the runtime on this port, and this many processes of each function: a process handles one event at a time, as
     /// in the cloud.
-    pub async fn start(port: u16, functions: &[(&str, usize)], environment: &BTreeMap<&str, String>) -> Self {
+    pub async fn start<N: AsRef<std::ffi::OsStr>>(
+        port: u16,
+        functions: &[(&str, usize)],
+        environment: impl Fn(&str) -> BTreeMap<N, String>,
+    ) -> Self {
         let logs = tempfile::tempdir().expect("a directory for logs");
         let mut command = Command::new(paths::cargo_lambda());
         command
@@ -28,7 +32,7 @@ impl Lambda {
         lambda.wait_for_port().await;
         for (name, processes) in functions {
             for at in 0..*processes {
-                lambda.functions.push(lambda.function(name, at, environment));
+                lambda.functions.push(lambda.function(name, at, environment(name)));
             }
         }
         lambda.functions_stay_up().await;
@@ -58,7 +62,12 @@ impl Lambda {
         panic!("cargo lambda watch does not listen:\n{}", self.runtime.output());
     }
 
-    fn function(&self, name: &str, at: usize, environment: &BTreeMap<&str, String>) -> Process {
+    fn function<N: AsRef<std::ffi::OsStr>>(
+        &self,
+        name: &str,
+        at: usize,
+        environment: BTreeMap<N, String>,
+    ) -> Process {
         let mut command = Command::new(paths::function(name));
         command
             .env("AWS_LAMBDA_FUNCTION_NAME", name)

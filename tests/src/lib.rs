@@ -15,6 +15,7 @@ pub mod paths;
 pub mod process;
 pub mod proxied;
 pub mod raw_origin;
+pub mod recorder;
 pub mod stack;
 pub mod steady;
 pub mod webhook;

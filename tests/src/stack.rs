@@ -3,7 +3,7 @@
 
 use crate::{
     client::Management, dynamodb::DynamoDb, edge::Edge, fault_proxy::FaultProxy, http, lambda::Lambda, paths,
-    process::free_port, wrangler,
+    process::free_port, recorder::Recorder, wrangler,
 };
 use cutover_lambda::{settings::Settings, store::Store};
 use cutover_origins::{Backend, Data, Origin};
@@ -43,6 +43,8 @@ pub struct Options {
     pub scheduled_processes: usize,
     /// Isolates that run the Worker; one where wrangler runs it.
     pub isolates: usize,
+    /// Whether each function's calls of DynamoDB are noted.
+    pub record: bool,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             management_processes: 4,
             scheduled_processes: 1,
             isolates: 1,
+            record: false,
         }
     }
 }
@@ -78,6 +81,8 @@ pub struct Stack {
     pub ingest: FaultProxy,
     /// The table.
     pub dynamodb: DynamoDb,
+    /// What notes the calls of each function, where that was asked for.
+    pub recorders: BTreeMap<&'static str, Recorder>,
     /// The old backend.
     pub legacy: Origin,
     /// The new backend.
@@ -117,8 +122,21 @@ impl Stack {
             ("evaluate", options.scheduled_processes),
             ("promote", options.scheduled_processes),
         ];
-        let lambda = Lambda::start(lambda_port, &functions, &environment).await;
-        Self { lambda, edge, ingest, dynamodb, legacy, new, state, variables }
+        let mut recorders = BTreeMap::new();
+        if options.record {
+            for (name, _) in functions {
+                recorders.insert(name, Recorder::start(dynamodb.url()).await);
+            }
+        }
+        let of_function = |name: &str| {
+            let mut environment = environment.clone();
+            if let Some(recorder) = recorders.get(name) {
+                environment.insert("AWS_ENDPOINT_URL_DYNAMODB", recorder.url());
+            }
+            environment
+        };
+        let lambda = Lambda::start(lambda_port, &functions, of_function).await;
+        Self { lambda, edge, ingest, dynamodb, recorders, legacy, new, state, variables }
     }
 
     /// Where the Worker keeps its state.

@@ -68,10 +68,14 @@ impl Demand {
     /// The body as a JSON object of this shape. Fields that the shape does not have are mistakes.
     pub fn shape<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let value = self.json()?;
-        serde_json::from_value(value).map_err(|error| {
-            let message = error.to_string();
-            let field = message.split('`').nth(1).unwrap_or("body").to_owned();
-            Problem::invalid(&field, message, "see docs/api.md for the fields of this body")
+        serde_path_to_error::deserialize(value).map_err(|error| {
+            let (path, message) = (error.path().to_string(), error.inner().to_string());
+            // A field that is missing or unknown is named by the message; what is wrong inside of one, by the path.
+            let field = match path.as_str() {
+                "." | "?" => message.split('`').nth(1).unwrap_or("body"),
+                path => path,
+            };
+            Problem::invalid(field, &message, "see docs/api.md for the fields of this body")
         })
     }
 }

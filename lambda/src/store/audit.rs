@@ -50,7 +50,10 @@ impl AuditRecord {
     }
 
     /// Adds what changed. A change too large for an item is named, and left to the objects themselves.
-    pub fn with_changes(mut self, objects: Vec<String>, changes: Value) -> Self {
+    pub fn with_changes(mut self, mut objects: Vec<String>, changes: Value) -> Self {
+        // A set: one object may be touched twice.
+        let mut seen = std::collections::BTreeSet::new();
+        objects.retain(|object| seen.insert(object.clone()));
         let size = changes.to_string().len();
         self.objects = objects;
         self.changes = if size <= MAX_CHANGES_BYTES {

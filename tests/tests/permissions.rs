@@ -1,0 +1,179 @@
+//! The policies of infra against what the functions really do: nothing missing, nothing unused. One stack goes through
+//! everything that Cutover does, and every call of DynamoDB is noted with the function that made it.
+
+use axum::body::Bytes;
+use cutover_tests::{
+    canary::{Canary, FLAG, PATH, errors, plan},
+    client::Management,
+    fault_proxy::Fault,
+    paths,
+    recorder::Calls,
+    stack::Options,
+    steady::Steady,
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_function_may_do_what_it_does_and_nothing_else() {
+    let mut canary = Canary::start(
+        &plan(5.0, &[50.0, 100.0], ""),
+        Options {
+            record: true,
+            function_variables: BTreeMap::from([
+                ("CUTOVER_ISOLATE_SILENCE_MS", "3000".to_owned()),
+                ("CUTOVER_TWO_PERSON", "true".to_owned()),
+            ]),
+            ..Options::default()
+        },
+    )
+    .await;
+    by_hand(&canary.stack.management()).await;
+    second_person(&canary.stack.management()).await;
+    by_itself(&mut canary).await;
+
+    let mut differences = Vec::new();
+    for (function, recorder) in &canary.stack.recorders {
+        let allowed = policy(function);
+        let done = recorder.calls();
+        println!("{function}: {}", json!(done));
+        for (missing, what) in [(minus(&done, &allowed), "missing"), (minus(&allowed, &done), "unused")] {
+            differences.extend(missing.into_iter().map(|call| format!("{function}: {call} is {what}")));
+        }
+    }
+    assert_eq!(differences, Vec::<String>::new(), "infra/policies do not say what the functions do");
+}
+
+fn policy(function: &str) -> Calls {
+    let path = paths::root().join("infra/policies").join(format!("{function}.json"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn minus(these: &Calls, those: &Calls) -> Vec<String> {
+    these
+        .iter()
+        .flat_map(|(action, partitions)| partitions.iter().map(move |partition| (action, partition)))
+        .filter(|(action, partition)| {
+            !those.get(*action).is_some_and(|partitions| partitions.contains(*partition))
+        })
+        .map(|(action, partition)| format!("{action} on {partition}"))
+        .collect()
+}
+
+/// Everything that a person can ask the management API.
+async fn by_hand(root: &Management) {
+    let send = async |method: &str, path: &str, body: Option<Value>, expected: u16| {
+        let key = format!("{method} {path}");
+        let key = [("idempotency-key", key.as_str())];
+        let headers: &[(&str, &str)] = if method == "GET" { &[] } else { &key };
+        let body = body.map(|body| body.to_string());
+        root.send(method, path, headers, body.as_deref()).await.expect(expected).body
+    };
+    send("PUT", "/flags/mine", Some(json!({ "enabled": true })), 201).await;
+    send("PUT", "/flags/mine/rollout", Some(json!({ "percentage": 1 })), 200).await;
+    send("POST", "/flags/mine/disable", None, 200).await;
+    send("POST", "/flags/mine/enable", None, 200).await;
+    send("DELETE", "/flags/mine", None, 200).await;
+    for path in [
+        "/flags",
+        &format!("/flags/{FLAG}"),
+        &format!("/flags/{FLAG}/explain?user=u"),
+        "/canary",
+        &format!("/canary/{FLAG}"),
+        "/status",
+        "/metrics",
+        "/audit",
+        "/config",
+        "/tokens",
+        "/changes",
+        "/whoami",
+    ] {
+        send("GET", path, None, 200).await;
+    }
+    root.send("GET", "/metrics", &[("accept", "text/plain")], None).await.expect(200);
+    send("POST", "/emergency/rollback", Some(json!({ "reason": "drill" })), 200).await;
+    send("POST", "/emergency/clear", Some(json!({ "reason": "drill" })), 200).await;
+    let steer = async |action: &str, expected: u16| {
+        send("POST", &format!("/canary/{FLAG}/{action}"), None, expected).await
+    };
+    let started = steer("start", 201).await;
+    steer("pause", 200).await;
+    steer("resume", 200).await;
+    steer("approve", 200).await;
+    steer("promote", 200).await;
+    steer("rollback", 200).await;
+    let run = started["run"].as_str().expect("a run").to_owned();
+    let records = format!("/canary/{FLAG}/runs/{run}/records");
+    let answer = root.get(&records).await;
+    assert!([200, 404].contains(&answer.status), "{answer:?}");
+    let made = send("POST", "/tokens", Some(json!({ "name": "lead", "role": "viewer" })), 201).await;
+    let id = made["id"].as_str().expect("an id").to_owned();
+    send("POST", &format!("/tokens/{id}/rotate"), Some(json!({ "grace_seconds": 0 })), 201).await;
+    send("DELETE", &format!("/tokens/{id}"), None, 200).await;
+}
+
+/// A change that waits, one that is agreed to, one that is given up.
+async fn second_person(root: &Management) {
+    let mut people = Vec::new();
+    for name in ["one", "two"] {
+        let made = root.post("/tokens", &json!({ "name": name, "role": "operator" })).await.expect(201);
+        people.push(root.with_token(made.body["token"].as_str().expect("a secret")));
+    }
+    let asked = people[0].put(&format!("/flags/{FLAG}/rollout"), &json!({ "percentage": 3 })).await.expect(202);
+    let path = format!("/changes/{}", asked.body["change"].as_str().expect("an id"));
+    people[1].get(&path).await.expect(200);
+    people[1].send("POST", &format!("{path}/approve"), &[], None).await.expect(200);
+    let asked = people[0].put(&format!("/flags/{FLAG}/rollout"), &json!({ "percentage": 4 })).await.expect(202);
+    let path = format!("/changes/{}", asked.body["change"].as_str().expect("an id"));
+    people[0].send("DELETE", &path, &[], None).await.expect(200);
+}
+
+/// A canary that climbs and comes back, isolates that report, fall silent and come again, a receiver that is down.
+async fn by_itself(canary: &mut Canary) {
+    canary.webhook.refuse(true);
+    let traffic = canary.under_traffic(300.0).await;
+    canary.tick_until("at the second step", 60, |status| status["step"] == 1).await;
+    canary.new_fails(errors(0.5));
+    canary.webhook.refuse(false);
+    let (done, _) =
+        canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;
+    let run = done["run"].as_str().expect("a run").to_owned();
+    canary.replayed(&run).await;
+    traffic.stop().await;
+    let stack = &canary.stack;
+    // Ingest is down for a while, and isolates come back: a gap that is looked at, and taken back.
+    let traffic = Steady::start(&stack.edge.ports(), &[PATH], 100.0);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    stack.ingest.on_writes(Some(Fault::Answer(503, "text/plain", Bytes::from_static(b"down"))));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        stack.tick().await;
+        let status = stack.management().get("/status").await.expect(200).body;
+        if status["measurement"]["unknown_isolates"] == 1 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "nobody notices that it is silent: {status:#}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    stack.ingest.on_writes(None);
+    // An isolate that does not know of a change gets the whole snapshot with the answer to its report.
+    stack.management().put(&format!("/flags/{FLAG}/rollout"), &json!({ "percentage": 2 })).await.expect(200);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    traffic.stop().await;
+    // The receiver was down at first; what it missed comes again.
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while canary.webhook.received().len() < 2 {
+        assert!(Instant::now() < deadline, "nobody is told");
+        stack.tick().await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    // A publication that KV refused is healed by the schedule.
+    stack.edge.kv().on_writes(Some(Fault::Answer(429, "application/json", Bytes::from_static(b"{}"))));
+    stack.management().put(&format!("/flags/{FLAG}/rollout"), &json!({ "percentage": 1 })).await.expect(200);
+    stack.edge.kv().on_writes(None);
+    stack.lambda.tick("promote").await.expect("promote answers");
+}
