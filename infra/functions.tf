@@ -19,6 +19,7 @@ locals {
     CUTOVER_JWT_AUDIENCE   = var.jwt.audience
     CUTOVER_JWT_ROLE_CLAIM = var.jwt.role_claim
   }
+  root_variables  = var.root_token ? { CUTOVER_ROOT_TOKEN_ARN = aws_secretsmanager_secret.secret["root"].arn } : {}
   trace_variables = var.otlp_endpoint == "" ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint }
 
   functions = {
@@ -27,11 +28,10 @@ locals {
       timeout     = 30
       memory      = 256
       concurrency = var.concurrency.management
-      secrets     = ["kv", "root"]
-      variables = merge(local.kv_variables, local.jwt_variables, {
-        CUTOVER_ROOT_TOKEN_ARN = aws_secretsmanager_secret.secret["root"].arn
-        CUTOVER_RATE_LIMIT     = tostring(var.requests_per_second.management)
-        CUTOVER_TWO_PERSON     = tostring(var.two_person_approval)
+      secrets     = var.root_token ? ["kv", "root"] : ["kv"]
+      variables = merge(local.kv_variables, local.jwt_variables, local.root_variables, {
+        CUTOVER_RATE_LIMIT = tostring(var.requests_per_second.management)
+        CUTOVER_TWO_PERSON = tostring(var.two_person_approval)
       })
     }
     ingest = {

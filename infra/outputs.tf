@@ -9,6 +9,11 @@ output "ingest_url" {
   value       = trimsuffix(aws_lambda_function_url.url["ingest"].function_url, "/")
 }
 
+output "region" {
+  description = "The AWS region."
+  value       = var.region
+}
+
 output "table" {
   description = "The DynamoDB table."
   value       = aws_dynamodb_table.cutover.name

@@ -5,8 +5,9 @@ locals {
   secrets = merge(
     {
       "ingest" = "What isolates sign their reports with; the Worker's CUTOVER_INGEST_SECRET."
+      "edge"   = "What opens the Worker's /_cutover/decide; its CUTOVER_EDGE_TOKEN. No function reads it."
       "kv"     = "The Cloudflare API token that may write the KV namespace."
-      "root"   = "The bearer token of the first start. Empty it once there is an admin token."
+      "root"   = "The bearer token of the first start. Switched off by root_token = false."
     },
     var.webhook_url == "" ? {} : { "webhook" = "What notifications are signed with." },
   )

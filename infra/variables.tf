@@ -92,6 +92,12 @@ variable "two_person_approval" {
   default     = false
 }
 
+variable "root_token" {
+  description = "Whether the token of the first start is honoured. Set it to false once there is an admin token."
+  type        = bool
+  default     = true
+}
+
 variable "webhook_url" {
   description = "Where notifications of canaries go. Empty: nowhere."
   type        = string

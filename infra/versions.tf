@@ -3,8 +3,9 @@ terraform {
   required_version = ">= 1.9.0"
   required_providers {
     aws = {
-      source  = "hashicorp/aws"
-      version = "~> 5.100"
+      source = "hashicorp/aws"
+      # Exactly this one. A lock file would hold the checksums of one platform only.
+      version = "5.100.0"
     }
   }
 }

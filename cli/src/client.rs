@@ -33,6 +33,20 @@ impl Client {
         self.send(Method::GET, path, None)
     }
 
+    /// Asks for a list, page after page.
+    pub fn all(&self, path: &str, name: &str) -> Result<Vec<Value>, Failure> {
+        let mut all = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self.get(&format!("{path}{after}"))?;
+            all.extend(page.get(name).and_then(Value::as_array).into_iter().flatten().cloned());
+            match page.get("next_after").and_then(Value::as_str) {
+                Some(next) => after = format!("?after={}", encode(next)),
+                None => return Ok(all),
+            }
+        }
+    }
+
     /// Sends a JSON body.
     pub fn send_json(&self, method: Method, path: &str, body: &Value) -> Result<Value, Failure> {
         self.send(method, path, Some(("application/json", body.to_string())))
@@ -42,6 +56,9 @@ impl Client {
     pub fn send(&self, method: Method, path: &str, body: Option<(&str, String)>) -> Result<Value, Failure> {
         let url = format!("{}/api/migration{path}", self.base);
         let mut request = self.http.request(method, &url).bearer_auth(&self.token);
+        if let Some(trace) = traceparent() {
+            request = request.header("traceparent", trace);
+        }
         if let Some(reason) = &self.reason {
             request = request.header("x-cutover-reason", reason);
         }
@@ -56,6 +73,9 @@ impl Client {
         let status = response.status().as_u16();
         let text = response.text().unwrap_or_default();
         let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status == 202 {
+            return Err(waits(&body));
+        }
         if (200..300).contains(&status) {
             return Ok(body);
         }
@@ -73,6 +93,25 @@ impl Client {
                 .collect(),
         })
     }
+}
+
+/// A trace that begins at the command line, so that the logs of the functions can be found for one command.
+fn traceparent() -> Option<String> {
+    let mut id = [0_u8; 24];
+    getrandom::fill(&mut id).ok()?;
+    let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (trace, span) = digits.split_at_checked(32)?;
+    Some(format!("00-{trace}-{span}-01"))
+}
+
+fn waits(body: &Value) -> Failure {
+    let part = |name: &str| body.get(name).map(crate::output::cell).unwrap_or_default();
+    let id = part("change");
+    Failure::Waits(format!(
+        "{} waits for a second person until {}; nothing has changed yet\n  hint: somebody else types: cutover changes approve {id}",
+        part("action"),
+        part("expires_at"),
+    ))
 }
 
 fn one_error(error: &Value) -> String {

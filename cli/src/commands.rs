@@ -1,10 +1,11 @@
 //! The commands.
 
 use crate::{
-    apply, canary,
+    apply, canary, changes,
     client::{Client, encode},
     failure::Failure,
-    output::{self, Format, cell},
+    output::{self, Format, cell, pick},
+    preflight, token,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -93,13 +94,42 @@ enum Command {
         /// Only changes of this flag.
         #[arg(long)]
         flag: Option<String>,
+        /// Only changes of this object, such as routes/reviews.read.
+        #[arg(long, conflicts_with = "flag")]
+        object: Option<String>,
+        /// Only changes that this name made or agreed to.
+        #[arg(long)]
+        actor: Option<String>,
+        /// Only changes of this kind, such as flag.rollout.
+        #[arg(long)]
+        action: Option<String>,
         /// Only changes since this moment, RFC 3339.
         #[arg(long)]
         since: Option<String>,
-        /// At most this many.
+        /// Only changes before this moment, RFC 3339.
+        #[arg(long)]
+        until: Option<String>,
+        /// At most this many; all of them with --all.
         #[arg(long, default_value_t = 20)]
         limit: usize,
+        /// All of them, as one JSON object a line: to be kept elsewhere.
+        #[arg(long, conflicts_with = "limit")]
+        all: bool,
     },
+    /// Who you are to the management API, and what you may do.
+    Whoami,
+    /// Tokens: who may sign in, and for how long.
+    Token {
+        #[command(subcommand)]
+        command: token::Command,
+    },
+    /// Changes that wait for a second person.
+    Changes {
+        #[command(subcommand)]
+        command: changes::Command,
+    },
+    /// Check a deployment from outside, and say what to do about what is wrong.
+    Preflight(preflight::Options),
     /// Send everybody to legacy at once, until it is cleared.
     EmergencyRollback {
         /// Why.
@@ -152,10 +182,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let client = connect()?;
     match cli.command {
         Command::List => {
-            let answer = client.get("/flags")?;
-            show(format, &answer, || {
-                flags(answer.get("flags").and_then(Value::as_array).into_iter().flatten())
-            });
+            let all = client.all("/flags", "flags")?;
+            show(format, &json!({ "flags": all }), || flags(all.iter()));
         }
         Command::Get { flag } => {
             let answer = client.get(&format!("/flags/{}", encode(&flag)))?;
@@ -179,16 +207,32 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             let answer = client.get(&explain_path(&flag, user, at, &with)?)?;
             show(format, &answer, || fields(&answer));
         }
-        Command::Audit { flag, since, limit } => {
-            let mut path = format!("/audit?limit={limit}");
-            for (name, value) in [("flag", flag), ("since", since)] {
-                if let Some(value) = value {
-                    path.push_str(&format!("&{name}={}", encode(&value)));
-                }
+        Command::Audit { flag, object, actor, action, since, until, limit, all } => {
+            let wanted = [
+                ("flag", flag),
+                ("object", object),
+                ("actor", actor),
+                ("action", action),
+                ("since", since),
+                ("until", until),
+            ];
+            let query: String = wanted
+                .into_iter()
+                .filter_map(|(name, value)| Some(format!("&{name}={}", encode(&value?))))
+                .collect();
+            if all {
+                return export_audit(&client, &query);
             }
-            let answer = client.get(&path)?;
+            let answer = client.get(&format!("/audit?limit={limit}{query}"))?;
             show(format, &answer, || audit(&answer));
         }
+        Command::Whoami => {
+            let answer = client.get("/whoami")?;
+            show(format, &answer, || fields(&answer));
+        }
+        Command::Token { command } => token::run(command, &client, format)?,
+        Command::Changes { command } => changes::run(command, &client, format)?,
+        Command::Preflight(options) => preflight::run(&options, &client, format)?,
         Command::EmergencyRollback { why, flags } => {
             let mut body = json!({ "reason": why });
             if let (Some(fields), false) = (body.as_object_mut(), flags.is_empty()) {
@@ -243,10 +287,6 @@ fn revision(answer: &Value) -> String {
     format!("; revision {revision}{}", apply::published_note(published))
 }
 
-fn pick(value: &Value, names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| value.get(name).map(cell).unwrap_or_else(|| "-".to_owned())).collect()
-}
-
 fn flags<'v>(flags: impl Iterator<Item = &'v Value>) {
     let rows: Vec<_> = flags
         .map(|flag| {
@@ -285,6 +325,21 @@ fn status(answer: &Value) {
     .map(|(name, pointer)| vec![name.to_owned(), at(pointer)])
     .collect();
     output::table(&["MIGRATION", ""], &rows);
+}
+
+/// Every record, newest first, one a line.
+fn export_audit(client: &Client, query: &str) -> Result<(), Failure> {
+    let mut before = String::new();
+    loop {
+        let page = client.get(&format!("/audit?limit=1000{query}{before}"))?;
+        for record in page.get("records").and_then(Value::as_array).into_iter().flatten() {
+            println!("{record}");
+        }
+        match page.get("next_before").and_then(Value::as_u64) {
+            Some(next) => before = format!("&before={next}"),
+            None => return Ok(()),
+        }
+    }
 }
 
 fn audit(answer: &Value) {

@@ -26,6 +26,10 @@ pub enum Failure {
         /// Every mistake of a document.
         errors: Vec<String>,
     },
+    /// The change is kept until a second person agrees. Exit code 8.
+    Waits(String),
+    /// Checks of a deployment failed; they are on standard output. Exit code 9.
+    Preflight(usize),
     /// The management API could not be reached. Exit code 7.
     Unreachable(String),
     /// A file could not be read or written. Exit code 1.
@@ -40,12 +44,14 @@ impl Failure {
             Failure::File { .. } => 3,
             Failure::Refused { status, .. } => match status {
                 400 | 413 | 422 => 3,
-                401 | 403 => 4,
+                401 | 403 | 429 => 4,
                 404 => 5,
                 409 | 412 => 6,
                 _ => 1,
             },
             Failure::Unreachable(_) => 7,
+            Failure::Waits(_) => 8,
+            Failure::Preflight(_) => 9,
             Failure::Io(_) => 1,
         })
     }
@@ -56,6 +62,11 @@ impl fmt::Display for Failure {
         match self {
             Failure::Usage(text) | Failure::Unreachable(text) | Failure::Io(text) => {
                 write!(f, "error: {text}")
+            }
+            Failure::Waits(text) => f.write_str(text),
+            Failure::Preflight(failed) => {
+                let s = if *failed == 1 { "" } else { "s" };
+                write!(f, "error: {failed} check{s} failed; what to do stands beside each")
             }
             Failure::File { name, problems } => {
                 for problem in problems {

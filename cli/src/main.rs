@@ -2,10 +2,13 @@
 
 mod apply;
 mod canary;
+mod changes;
 mod client;
 mod commands;
 mod failure;
 mod output;
+mod preflight;
+mod token;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -42,6 +42,11 @@ pub fn format_table(heading: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Fields of an object as cells.
+pub fn pick(value: &Value, names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| value.get(name).map(cell).unwrap_or_else(|| "-".to_owned())).collect()
+}
+
 /// A value as a cell.
 pub fn cell(value: &Value) -> String {
     match value {

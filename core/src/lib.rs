@@ -25,6 +25,8 @@ pub mod plan;
 pub mod rate;
 pub mod route;
 pub mod ruleset;
+#[cfg(feature = "signature")]
+pub mod signature;
 pub mod snapshot;
 pub mod statistics;
 pub mod timestamp;

@@ -4,7 +4,6 @@
 use crate::{
     Platform, auth, clock, http,
     problem::Problem,
-    signature::{self, Refused},
     store::{State, Stored},
 };
 use axum::{
@@ -19,6 +18,7 @@ use axum::{
 use cutover_core::{
     Revision, Snapshot,
     batch::{Batch, Receipt, SCHEMA},
+    signature::{self, Refused},
 };
 use std::{
     collections::BTreeMap,

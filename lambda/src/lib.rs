@@ -21,7 +21,6 @@ pub mod reconcile;
 pub mod schedule;
 pub mod secret;
 pub mod settings;
-pub mod signature;
 pub mod store;
 pub mod telemetry;
 

@@ -3,13 +3,14 @@
 //! is down delays nothing and misses nothing.
 
 use crate::{
-    Platform, clock, signature,
+    Platform, clock,
     store::{Notification, StoreError},
     telemetry::traced,
 };
 use cutover_core::{
     Timestamp,
     canary::{Action, Decision, Reason, Run},
+    signature,
 };
 use serde_json::json;
 use std::time::{Duration, Instant};

@@ -7,7 +7,8 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::post,
 };
-use cutover_lambda::{clock, signature};
+use cutover_core::signature;
+use cutover_lambda::clock;
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 

@@ -1,7 +1,8 @@
 //! What is counted is what happened: exactly, whatever becomes of the batches on their way.
 
 use axum::body::Bytes;
-use cutover_lambda::{clock, signature};
+use cutover_core::signature;
+use cutover_lambda::clock;
 use cutover_tests::{
     crowd::{ask, users},
     fault_proxy::Fault,

@@ -186,10 +186,7 @@ async fn two_people_agree_to_what_moves_users_and_one_takes_them_back() {
     let approve = format!("{change}/approve");
 
     // Not oneself, not with a second token of one's own making, not without the role.
-    assert_eq!(
-        one.send("POST", &approve, &[], None).await.expect(403).body["code"],
-        "second_person_needed"
-    );
+    assert_eq!(one.send("POST", &approve, &[], None).await.expect(403).body["code"], "second_person_needed");
     let (puppet, _) = token(&one, json!({ "name": "somebody else", "role": "admin" })).await;
     let (puppets_puppet, _) = token(&puppet, json!({ "name": "another one", "role": "admin" })).await;
     for mine in [&puppet, &puppets_puppet] {

@@ -123,11 +123,13 @@ async fn second_person(root: &Management) {
         let made = root.post("/tokens", &json!({ "name": name, "role": "operator" })).await.expect(201);
         people.push(root.with_token(made.body["token"].as_str().expect("a secret")));
     }
-    let asked = people[0].put(&format!("/flags/{FLAG}/rollout"), &json!({ "percentage": 3 })).await.expect(202);
+    let asked =
+        people[0].put(&format!("/flags/{FLAG}/rollout"), &json!({ "percentage": 3 })).await.expect(202);
     let path = format!("/changes/{}", asked.body["change"].as_str().expect("an id"));
     people[1].get(&path).await.expect(200);
     people[1].send("POST", &format!("{path}/approve"), &[], None).await.expect(200);
-    let asked = people[0].put(&format!("/flags/{FLAG}/rollout"), &json!({ "percentage": 4 })).await.expect(202);
+    let asked =
+        people[0].put(&format!("/flags/{FLAG}/rollout"), &json!({ "percentage": 4 })).await.expect(202);
     let path = format!("/changes/{}", asked.body["change"].as_str().expect("an id"));
     people[0].send("DELETE", &path, &[], None).await.expect(200);
 }
@@ -139,8 +141,7 @@ async fn by_itself(canary: &mut Canary) {
     canary.tick_until("at the second step", 60, |status| status["step"] == 1).await;
     canary.new_fails(errors(0.5));
     canary.webhook.refuse(false);
-    let (done, _) =
-        canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;
+    let (done, _) = canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;
     let run = done["run"].as_str().expect("a run").to_owned();
     canary.replayed(&run).await;
     traffic.stop().await;

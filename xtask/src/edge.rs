@@ -82,6 +82,24 @@ pub fn clippy() -> Result<(), Failure> {
     run(&mut clippy, "read what it printed above")
 }
 
+/// Has wrangler make the upload, and send it nowhere.
+pub fn dry_run() -> Result<(), Failure> {
+    step("wrangler deploy --dry-run");
+    for environment in ["", "staging"] {
+        wrangler_dry_run(environment)?;
+    }
+    Ok(())
+}
+
+/// The upload of one environment; the empty name is production.
+pub fn wrangler_dry_run(environment: &str) -> Result<(), Failure> {
+    let out = root().join("target/wrangler");
+    let mut wrangler = command(root().join("node_modules/.bin/wrangler"));
+    wrangler.args(["deploy", "--dry-run", "--env", environment, "--outdir"]).arg(out);
+    wrangler.env("WRANGLER_SEND_METRICS", "false").env("CI", "1");
+    run(&mut wrangler, "read what wrangler printed above; it checks wrangler.toml")
+}
+
 /// Fails where the Worker is larger than it may be.
 pub fn size_gate() -> Result<(), Failure> {
     let mut total = 0;

@@ -1,11 +1,15 @@
 //! `cargo xtask dev | test | bench | build | doctor`.
 
+mod deploy;
 mod edge;
+mod functions;
+mod fuzz;
 mod run;
 mod tools;
 
 use run::{Failure, cargo, replace_with, step};
 use std::{path::PathBuf, process::ExitCode};
+use tools::Purpose;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -15,7 +19,12 @@ usage: cargo xtask COMMAND
   bench edge [R] [S]   the Worker beside a bare pass-through: R rounds of S seconds each (9 and 2)
   bench core           one evaluation, natively
   bench calibration    how often the tests of a canary fire, computed exactly
+  fuzz [S]             what reads foreign input, under a coverage-guided fuzzer: S seconds each (20)
   build edge           the Worker, into edge/build
+  build functions      the functions for AWS Lambda on arm64, into target/lambda
+  deploy [--env E] [--plan]
+                       functions, infrastructure, secrets and Worker, into staging or production;
+                       --plan shows what would change, and changes nothing
   doctor               what is here, what is missing, and how it gets here
 ";
 
@@ -30,7 +39,10 @@ fn main() -> ExitCode {
         ["bench", "calibration"] => {
             cargo(&["run", "--quiet", "-p", "cutover-tests", "--bin", "bench-calibration"])
         }
-        ["build", "edge"] => tools::for_the_worker().and_then(|()| edge::build()),
+        ["build", "edge"] => tools::install(Purpose::Worker).and_then(|()| edge::build()),
+        ["build", "functions"] => tools::install(Purpose::Deploy).and_then(|()| functions::build()),
+        ["fuzz", rest @ ..] => fuzz::run_all(rest),
+        ["deploy", rest @ ..] => deploy::deploy(rest),
         ["doctor"] => tools::doctor(),
         _ => {
             eprint!("{USAGE}");
@@ -57,7 +69,7 @@ const PROCESSES: [&str; 8] =
     ["build", "-p", "cutover-lambda", "--bins", "-p", "cutover", "-p", "cutover-tests"];
 
 fn dev(arguments: &[&str]) -> Result<(), Failure> {
-    tools::all()?;
+    tools::install(Purpose::Run)?;
     edge::build()?;
     step("building the functions, the backends and the command line");
     cargo(&PROCESSES)?;
@@ -66,7 +78,7 @@ fn dev(arguments: &[&str]) -> Result<(), Failure> {
 }
 
 fn test(arguments: &[&str]) -> Result<(), Failure> {
-    tools::all()?;
+    tools::install(Purpose::Test)?;
     step("formatting");
     cargo(&["fmt", "--all", "--check"])?;
     step("lints, for this machine");
@@ -75,6 +87,8 @@ fn test(arguments: &[&str]) -> Result<(), Failure> {
     edge::clippy()?;
     edge::build()?;
     edge::size_gate()?;
+    edge::dry_run()?;
+    functions::build()?;
     step("building the functions, the backends and the command line");
     cargo(&PROCESSES)?;
     step("tests");
@@ -84,7 +98,7 @@ fn test(arguments: &[&str]) -> Result<(), Failure> {
 }
 
 fn bench_edge(arguments: &[&str]) -> Result<(), Failure> {
-    tools::for_the_worker()?;
+    tools::install(Purpose::Worker)?;
     edge::build()?;
     let mut all = vec!["run", "-p", "cutover-tests", "--bin", "bench-edge", "--"];
     all.extend(arguments);

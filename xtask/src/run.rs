@@ -4,7 +4,7 @@ use crate::root;
 use std::{
     ffi::OsStr,
     fmt,
-    io::Error,
+    io::{Error, Write},
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -52,6 +52,22 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
 pub fn run(command: &mut Command, fix: &str) -> Result<(), Failure> {
     let shown = show(command);
     match command.stdin(Stdio::null()).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(format!("`{shown}` ended with {status}"), fix)),
+        Err(error) => Err(not_started(&shown, &error, fix)),
+    }
+}
+
+/// Runs a command to its end with a text that it reads; what it prints is not shown, because it may repeat the text.
+pub fn with_input(command: &mut Command, input: &str, fix: &str) -> Result<(), Failure> {
+    let shown = show(command);
+    let started = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+    let mut child = started.map_err(|error| not_started(&shown, &error, fix))?;
+    // A program that does not read says by its status what was wrong.
+    if let Some(mut stdin) = child.stdin.take() {
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    match child.wait() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::new(format!("`{shown}` ended with {status}"), fix)),
         Err(error) => Err(not_started(&shown, &error, fix)),

@@ -1,5 +1,5 @@
 //! The tools, their versions, and how they get here. This is the one place for versions that no lock file holds;
-//! npm's are in package-lock.json, Rust's in rust-toolchain.toml.
+//! npm's are in package-lock.json, Python's in requirements.txt here and in tests, Rust's in rust-toolchain.toml.
 
 use crate::{
     root,
@@ -11,8 +11,8 @@ use std::{
 };
 
 const WORKER_BUILD: &str = "0.8.7";
-const CARGO_LAMBDA: &str = "1.9.2";
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
+const LAMBDA_TARGET: &str = "aarch64-unknown-linux-gnu";
 const MIN_NODE: u32 = 20;
 const MIN_PYTHON: (u32, u32) = (3, 11);
 
@@ -21,29 +21,69 @@ struct Tool {
     name: &'static str,
     is_here: fn() -> bool,
     install: fn() -> Result<(), Failure>,
+    wanted_for: Purpose,
 }
+
+/// What somebody is about to do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Build the Worker.
+    Worker,
+    /// Run everything on this machine.
+    Run,
+    /// Build what is deployed.
+    Deploy,
+    /// Run the tests.
+    Test,
+}
+
+use Purpose::{Deploy, Run, Test, Worker};
 
 /// In the order in which they are installed: what fails soonest comes first.
-const TOOLS: [Tool; 5] = [
-    Tool { name: "the wasm32 target of Rust", is_here: has_wasm_target, install: add_wasm_target },
-    Tool { name: "wrangler, workerd, wasm-opt and esbuild", is_here: has_node_modules, install: npm_ci },
-    Tool { name: "cargo-lambda", is_here: has_cargo_lambda, install: install_cargo_lambda },
-    Tool { name: "wasm-bindgen", is_here: has_wasm_bindgen, install: install_wasm_bindgen },
-    Tool { name: "worker-build", is_here: has_worker_build, install: install_worker_build },
+const TOOLS: [Tool; 7] = [
+    Tool {
+        name: "the wasm32 target of Rust",
+        is_here: has_wasm_target,
+        install: add_wasm_target,
+        wanted_for: Worker,
+    },
+    Tool {
+        name: "wrangler, workerd, wasm-opt and esbuild",
+        is_here: has_node_modules,
+        install: npm_ci,
+        wanted_for: Worker,
+    },
+    Tool { name: "cargo-lambda", is_here: has_cargo_lambda, install: install_cargo_lambda, wanted_for: Run },
+    Tool {
+        name: "the arm64 target of Rust",
+        is_here: has_lambda_target,
+        install: add_lambda_target,
+        wanted_for: Deploy,
+    },
+    Tool {
+        name: "the emulator of AWS, its command line and schemathesis",
+        is_here: has_test_tools,
+        install: install_test_tools,
+        wanted_for: Test,
+    },
+    Tool {
+        name: "wasm-bindgen",
+        is_here: has_wasm_bindgen,
+        install: install_wasm_bindgen,
+        wanted_for: Worker,
+    },
+    Tool {
+        name: "worker-build",
+        is_here: has_worker_build,
+        install: install_worker_build,
+        wanted_for: Worker,
+    },
 ];
 
-/// Installs what is missing.
-pub fn all() -> Result<(), Failure> {
-    install(&|_| true)
-}
-
-/// Installs what is missing to build the Worker.
-pub fn for_the_worker() -> Result<(), Failure> {
-    install(&|tool| tool.name != "cargo-lambda")
-}
-
-fn install(wanted: &dyn Fn(&Tool) -> bool) -> Result<(), Failure> {
-    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| wanted(tool) && !(tool.is_here)()).collect();
+/// Installs what is missing for a purpose.
+pub fn install(purpose: Purpose) -> Result<(), Failure> {
+    let missing: Vec<&Tool> =
+        TOOLS.iter().filter(|tool| tool.wanted_for <= purpose && !(tool.is_here)()).collect();
     for (at, tool) in missing.iter().enumerate() {
         step(&format!("installing {} ({} of {})", tool.name, at + 1, missing.len()));
         (tool.install)()?;
@@ -63,15 +103,31 @@ pub fn doctor() -> Result<(), Failure> {
     Ok(())
 }
 
-fn has_wasm_target() -> bool {
+fn has_target(target: &str) -> bool {
     let fix = "install Rust with rustup";
-    output(command("rustc").args(["--print", "target-libdir", "--target", WASM_TARGET]), fix)
+    output(command("rustc").args(["--print", "target-libdir", "--target", target]), fix)
         .is_ok_and(|directory| Path::new(&directory).is_dir())
 }
 
+fn add_target(target: &str) -> Result<(), Failure> {
+    let fix = format!("install Rust with rustup, or add the target {target} the way your system does");
+    run(command("rustup").args(["target", "add", target]), &fix)
+}
+
+fn has_wasm_target() -> bool {
+    has_target(WASM_TARGET)
+}
+
 fn add_wasm_target() -> Result<(), Failure> {
-    let fix = "install Rust with rustup, or add the target wasm32-unknown-unknown the way your system does";
-    run(command("rustup").args(["target", "add", WASM_TARGET]), fix)
+    add_target(WASM_TARGET)
+}
+
+fn has_lambda_target() -> bool {
+    has_target(LAMBDA_TARGET)
+}
+
+fn add_lambda_target() -> Result<(), Failure> {
+    add_target(LAMBDA_TARGET)
 }
 
 fn node_version() -> Result<String, Failure> {
@@ -114,23 +170,62 @@ fn python() -> Result<(&'static str, String), Failure> {
     Err(Failure::new("no Python that is new enough was found", fix))
 }
 
-fn python_home() -> PathBuf {
-    root().join(".tools/python")
+/// A Python environment of its own, made of a list of pinned packages.
+struct Environment {
+    folder: &'static str,
+    requirements: &'static str,
+}
+
+const CARGO_LAMBDA: Environment =
+    Environment { folder: ".tools/python", requirements: "xtask/requirements.txt" };
+const TEST_TOOLS: Environment =
+    Environment { folder: ".tools/tests", requirements: "tests/requirements.txt" };
+
+impl Environment {
+    fn home(&self) -> PathBuf {
+        root().join(self.folder)
+    }
+
+    /// The list that was installed last is kept beside it.
+    fn is_here(&self) -> bool {
+        let installed = fs::read(self.home().join("requirements.txt")).ok();
+        installed.is_some() && installed == fs::read(root().join(self.requirements)).ok()
+    }
+
+    fn install(&self) -> Result<(), Failure> {
+        let (python, _) = python()?;
+        let fix = "install Python's venv module (on Debian the package python3-venv)";
+        run(command(python).args(["-m", "venv", "--clear"]).arg(self.home()), fix)?;
+        let list = root().join(self.requirements);
+        let fix = format!("look at pip's message; {} names every package that is needed", self.requirements);
+        let mut pip = command(self.home().join("bin/pip"));
+        pip.args(["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"]);
+        run(pip.arg(&list), &fix)?;
+        fs::copy(&list, self.home().join("requirements.txt")).map(|_| ()).map_err(|error| {
+            Failure::new(format!("{} cannot be written: {error}", self.folder), "check the permissions")
+        })
+    }
+}
+
+/// cargo-lambda, as its wheel brings it.
+pub fn cargo_lambda() -> PathBuf {
+    CARGO_LAMBDA.home().join("bin/cargo-lambda")
 }
 
 fn has_cargo_lambda() -> bool {
-    let program = python_home().join("bin/cargo-lambda");
-    output(command(program).args(["lambda", "--version"]), "").is_ok_and(|text| text.contains(CARGO_LAMBDA))
+    CARGO_LAMBDA.is_here()
 }
 
 fn install_cargo_lambda() -> Result<(), Failure> {
-    let (python, _) = python()?;
-    let fix = "install Python's venv module (on Debian the package python3-venv)";
-    run(command(python).args(["-m", "venv", "--clear"]).arg(python_home()), fix)?;
-    let pip = python_home().join("bin/pip");
-    let package = format!("cargo-lambda=={CARGO_LAMBDA}");
-    let fix = "look at pip's message; the package cargo-lambda is needed in this version";
-    run(command(pip).args(["install", "--quiet", "--disable-pip-version-check"]).arg(package), fix)
+    CARGO_LAMBDA.install()
+}
+
+fn has_test_tools() -> bool {
+    TEST_TOOLS.is_here()
+}
+
+fn install_test_tools() -> Result<(), Failure> {
+    TEST_TOOLS.install()
 }
 
 /// Where cargo puts tools that only this project uses.

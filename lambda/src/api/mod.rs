@@ -16,6 +16,7 @@ mod get_audit;
 mod get_config;
 mod get_metrics;
 mod get_status;
+mod publication;
 mod put_config;
 mod put_flag;
 mod rotate_token;
@@ -56,6 +57,7 @@ fn routes() -> Router<Platform> {
         .route("/canary/{name}/rollback", post(canary_steer::rollback))
         .route("/canary/{name}/runs/{run}/records", get(canary_records::handle))
         .route("/metrics", get(get_metrics::handle))
+        .route("/publication", get(publication::look).post(publication::publish))
         .route("/status", get(get_status::handle))
         .route("/emergency/rollback", post(emergency::rollback))
         .route("/emergency/clear", post(emergency::clear))

@@ -1,0 +1,79 @@
+//! Ingest: whether it takes what is signed, and refuses what is not.
+
+use super::{Check, Options, unreachable};
+use cutover_core::{
+    Revision,
+    batch::{Batch, SCHEMA},
+    signature,
+};
+use reqwest::blocking;
+use serde_json::Value;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Checks the ingest function.
+pub fn check(options: &Options, http: &blocking::Client, checks: &mut Vec<Check>) {
+    let Some(url) = options.ingest.as_deref().filter(|url| !url.is_empty()) else {
+        checks.push(Check::skipped("ingest", "say where it is: CUTOVER_INGEST_URL or --ingest"));
+        return;
+    };
+    let url = format!("{}/v1/batches", url.trim_end_matches('/'));
+    match ask(http, &url, "a-secret-that-nobody-has") {
+        Err(error) => {
+            let remedy = "check the URL (terraform output ingest_url), and that the function runs";
+            checks.push(Check::fail("ingest answers", unreachable(&error), remedy));
+            return;
+        }
+        Ok((401 | 429, _)) => checks.push(Check::ok("ingest answers", "and refuses a wrong signature")),
+        Ok((status, _)) => {
+            let remedy = "this is not the ingest function; check CUTOVER_INGEST_URL";
+            let found = format!("{status} to a wrong signature, where 401 was expected");
+            checks.push(Check::fail("ingest answers", found, remedy));
+            return;
+        }
+    }
+    let Some(secret) = options.ingest_secret.as_deref().filter(|secret| !secret.is_empty()) else {
+        checks.push(Check::skipped("ingest signature", "say what signs: CUTOVER_INGEST_SECRET"));
+        return;
+    };
+    checks.push(match ask(http, &url, secret) {
+        Ok((200, body)) => {
+            let revision = body.get("revision").and_then(Value::as_u64).unwrap_or_default();
+            Check::ok("ingest signature", format!("taken; the control plane is at revision {revision}"))
+        }
+        Ok((status, body)) => {
+            let detail = body.get("detail").and_then(Value::as_str).unwrap_or("no reason given");
+            let remedy = "use the same secret here, in the Worker (wrangler secret put CUTOVER_INGEST_SECRET) and in \
+                          Secrets Manager, and set this machine's clock";
+            Check::fail("ingest signature", format!("{status}: {detail}"), remedy)
+        }
+        Err(error) => Check::fail("ingest signature", unreachable(&error), "try again"),
+    });
+}
+
+/// Asks how things stand, as an isolate does before it has anything to tell. Nothing is counted by it.
+fn ask(http: &blocking::Client, url: &str, secret: &str) -> Result<(u16, Value), reqwest::Error> {
+    let question = Batch {
+        schema: SCHEMA,
+        isolate: "00000000000000000000707265666c69".to_owned(),
+        sequence: 0,
+        // Higher than any: no snapshot needs to come with the answer.
+        revision: Revision(u64::MAX >> 12),
+        idle: true,
+        age_ms: 0,
+        lost: 0,
+        cells: Vec::new(),
+        units: Vec::new(),
+    };
+    let body = serde_json::to_string(&question).unwrap_or_default();
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at = i64::try_from(at.as_millis()).unwrap_or_default();
+    let answer = http
+        .post(url)
+        .header(signature::TIMESTAMP, at.to_string())
+        .header(signature::SIGNATURE, signature::sign(secret, at, body.as_bytes()))
+        .header("content-type", "application/json")
+        .body(body)
+        .send()?;
+    let status = answer.status().as_u16();
+    Ok((status, serde_json::from_str(&answer.text()?).unwrap_or_default()))
+}

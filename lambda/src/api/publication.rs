@@ -1,0 +1,36 @@
+//! `GET /publication` and `POST /publication`: whether what is true has reached Workers KV, as KV itself says; and having
+//! it published now.
+
+use super::json_response;
+use crate::{Platform, auth::Caller, problem::Problem, publish::PublishError, store::Role};
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde_json::json;
+
+pub(super) async fn look(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
+    let head = platform.store.head().await?;
+    let held = platform.publisher.published().await.map_err(|error| refused(&error.into()))?;
+    let body = json!({
+        "revision": head.revision,
+        "noted": head.published,
+        "held": held,
+        "published": held == Some(head.revision),
+    });
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+pub(super) async fn publish(caller: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
+    caller.must_be(Role::Operator)?;
+    platform.publisher.publish().await.map_err(|error| refused(&error))?;
+    tracing::info!(event = "published_by_hand", actor = caller.name, "published");
+    look(caller, State(platform)).await
+}
+
+fn refused(error: &PublishError) -> Problem {
+    tracing::warn!(%error, "Workers KV refused");
+    Problem {
+        hint: "nothing is lost, and the schedule tries again every minute; check CUTOVER_KV_API, \
+               CUTOVER_KV_NAMESPACE and the token's permission Workers KV Storage: Edit"
+            .to_owned(),
+        ..Problem::unavailable("kv_unavailable", format!("Workers KV was not reached or refused: {error}"))
+    }
+}
