@@ -10,6 +10,9 @@ pub const ANONYMOUS_COOKIE: &str = "cutover_uid";
 /// The header that carries the user id where nothing else is configured.
 pub const DEFAULT_USER_HEADER: &str = "x-user-id";
 
+/// The name under which the subject of a verified JSON Web Token stands among the headers. No header can have it.
+pub const VERIFIED_SUBJECT: &str = ":jwt";
+
 /// Where a user id may come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -18,13 +21,15 @@ pub enum Source {
     Header(Box<str>),
     /// A cookie that the application sets.
     Cookie(Box<str>),
+    /// The subject of a JSON Web Token whose signature and claims the edge has verified.
+    Jwt,
     /// The edge's own cookie, minted where a client has none.
     Anonymous,
 }
 
 /// The text does not name a source of user ids.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a source of user ids; write header:NAME, cookie:NAME or anonymous")]
+#[error("{0:?} is not a source of user ids; write jwt, header:NAME, cookie:NAME or anonymous")]
 pub struct InvalidSource(String);
 
 impl FromStr for Source {
@@ -34,6 +39,7 @@ impl FromStr for Source {
             Some(("header", name)) if is_token(name) => Ok(Source::Header(name.to_ascii_lowercase().into())),
             Some(("cookie", name)) if is_token(name) => Ok(Source::Cookie(name.into())),
             None if text == "anonymous" => Ok(Source::Anonymous),
+            None if text == "jwt" => Ok(Source::Jwt),
             _ => Err(InvalidSource(text.to_owned())),
         }
     }
@@ -58,6 +64,7 @@ impl fmt::Display for Source {
             Source::Header(name) => write!(f, "header:{name}"),
             Source::Cookie(name) => write!(f, "cookie:{name}"),
             Source::Anonymous => f.write_str("anonymous"),
+            Source::Jwt => f.write_str("jwt"),
         }
     }
 }
@@ -97,6 +104,7 @@ pub fn identify<'a>(sources: &[Source], facts: &Facts<'a>) -> Identity<'a> {
     for source in sources {
         let found = match source {
             Source::Header(name) => facts.header(name).filter(|id| !id.is_empty()),
+            Source::Jwt => facts.header(VERIFIED_SUBJECT).filter(|id| !id.is_empty()),
             Source::Cookie(name) => facts.cookie(name).filter(|id| !id.is_empty()),
             Source::Anonymous => match facts.cookie(ANONYMOUS_COOKIE).filter(|id| is_anonymous_id(id)) {
                 None => match facts.minted {
@@ -137,11 +145,15 @@ mod tests {
         check(&["header:x-user-id"], &[("x-user-id", "")], Identity::Absent);
         check(&["anonymous"], &[("cookie", &format!("cutover_uid={hex}"))], Identity::Known(hex));
         check(&["anonymous"], &[("cookie", "cutover_uid=chosen-by-client")], Identity::MayMint);
+        let verified = [(VERIFIED_SUBJECT, "u3"), ("x-user-id", "u1")];
+        check(&["jwt", "header:x-user-id"], &verified, Identity::Known("u3"));
+        check(&["jwt", "header:x-user-id"], &verified[1..], Identity::Known("u1"));
+        check(&["jwt"], &verified[1..], Identity::Absent);
     }
 
     #[test]
     fn refuses_other_sources() {
-        for bad in ["ip", "header:", "header:a b", "cookie:", "anonymous:x", "jwt"] {
+        for bad in ["ip", "header:", "header:a b", "cookie:", "anonymous:x", "jwt:x", "header::jwt"] {
             assert!(bad.parse::<Source>().is_err(), "{bad}");
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     condition::{Attribute, CompiledCondition, InvalidCondition},
     emergency::Emergency,
     flag::CompiledFlag,
-    identity::Source,
+    identity::{Source, VERIFIED_SUBJECT},
     names::{FlagName, OriginName, RouteId},
     route::{InvalidRoute, RouteTable},
     snapshot::{Revision, Snapshot},
@@ -237,6 +237,7 @@ fn inputs_of(sources: &[Source], conditions: &[CompiledCondition]) -> Vec<Input>
         .iter()
         .map(|source| match source {
             Source::Header(name) => Input::Header(name.clone()),
+            Source::Jwt => Input::Header(VERIFIED_SUBJECT.into()),
             Source::Cookie(_) | Source::Anonymous => cookie(),
         })
         .collect();

@@ -5,6 +5,7 @@
 // worker-build bundles this file with the generated glue (CUSTOM_SHIM) and fills in the two $ lines.
 import * as core from "./index_bg.js";
 import wasm from "./index.wasm";
+import { subjectOf, verified } from "./jwt.js";
 $SNIPPET_JS_IMPORTS
 
 const instance = new WebAssembly.Instance(wasm, {
@@ -173,10 +174,13 @@ async function post(env, body, patience = 4000) {
     const at = String(Date.now());
     const mac = await crypto.subtle.sign("HMAC", signing.key, encoder.encode(at + "." + body));
     const hex = Array.from(new Uint8Array(mac), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    // A trace of its own for every report, so that the function's log can be found.
+    const trace = crypto.randomUUID().replace(/-/g, "");
     const response = await fetch(env.INGEST_URL.replace(/\/+$/, "") + "/v1/batches", {
       method: "POST",
       headers: {
         "content-type": "application/json",
+        traceparent: `00-${trace}-${trace.slice(16)}-01`,
         "x-cutover-timestamp": at,
         "x-cutover-signature": "v1=" + hex,
       },
@@ -189,8 +193,77 @@ async function post(env, body, patience = 4000) {
   }
 }
 
+// Tokens that were looked at, with whom they are for (nobody, where they were refused) and until when that holds; and the
+// provider's keys.
+const tokens = new Map();
+const MAX_TOKENS = 2000;
+let keys = [];
+let keysAt = -Infinity;
+let askedAt = -Infinity;
+let asking = false;
+const KEYS_PATIENCE = 2000;
+const KEYS_KEPT = 600000;
+const KEYS_AGAIN = 30000;
+const TOKEN_KEPT = 300000;
+
+// The token that a request brings, if it has the form of one.
+function bearer(headers) {
+  return /^bearer +([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(headers.get("authorization"))?.[1];
+}
+
+// Looks at the token of a request before its user is asked for. Without a provider, or where it does not answer, nobody is
+// known by a token, and the route's next source is asked.
+async function identify(request, env, inputs) {
+  if (!inputs.includes(":jwt")) return;
+  const token = bearer(request.headers);
+  const now = Date.now();
+  if (!token || tokens.get(token)?.[1] > now) return;
+  if (tokens.size >= MAX_TOKENS) tokens.delete(tokens.keys().next().value);
+  let held = ["", now + KEYS_AGAIN];
+  try {
+    if (token.length < 8192 && env.JWT_JWKS_URL) {
+      const look = () => verified(token, keys);
+      if (now - keysAt > KEYS_KEPT) await fetchKeys(env, now);
+      const payload = await look().catch(async (error) => {
+        // A provider that rotates its keys signs with one that is not held here.
+        if (error !== verified) throw error;
+        await fetchKeys(env, now);
+        return look();
+      });
+      held = subjectOf(payload, env.JWT_ISSUER, env.JWT_AUDIENCE, now);
+    }
+  } catch {
+    // Whatever was wrong with it: it names nobody.
+  }
+  tokens.set(token, [held[0], Math.min(held[1], now + TOKEN_KEPT)]);
+}
+
+// Asks the provider for its keys, or waits while another request does. One that is down is not asked by every request.
+async function fetchKeys(env, now) {
+  while (asking && Date.now() - askedAt < KEYS_PATIENCE) await sleep(2);
+  if (now - askedAt < KEYS_AGAIN) return;
+  askedAt = now;
+  asking = true;
+  try {
+    const response = await fetch(env.JWT_JWKS_URL, {
+      signal: AbortSignal.timeout(KEYS_PATIENCE),
+      cf: { cacheTtl: 60, cacheEverything: true },
+    });
+    const found = (await response.json()).keys;
+    if (!response.ok || !Array.isArray(found)) throw response.status;
+    keys = found;
+    keysAt = now;
+  } catch (error) {
+    console.error("the keys of the identity provider could not be read:", error);
+  } finally {
+    asking = false;
+  }
+}
+
 function read(request, headers, input) {
   switch (input) {
+    case ":jwt":
+      return tokens.get(bearer(headers))?.[0] || ABSENT;
     case ":country":
       return request.cf?.country ?? ABSENT;
     case ":ip":
@@ -219,12 +292,13 @@ function pack(request, url, inputs) {
   return packed;
 }
 
-export default {
+const entry = {
   fetch(request, env, context) {
     const started = Date.now();
     let url, answer;
     try {
       url = request.url;
+      if (table.jwt && needsLook(request)) return identified(request, env, context);
       const packed = pack(request, url, table.inputs);
       answer = core.decide(packed, started, table.generation);
       if (answer & ASIDE) return aside(request, env, context, url, packed, answer);
@@ -235,6 +309,18 @@ export default {
     return forward(request, env, context, url, answer, started);
   },
 };
+export default entry;
+
+// Whether the user of a request is in a token that was not looked at yet, or too long ago.
+function needsLook(request) {
+  const token = bearer(request.headers);
+  return token && !(tokens.get(token)?.[1] > Date.now());
+}
+
+async function identified(request, env, context) {
+  await identify(request, env, table.inputs);
+  return entry.fetch(request, env, context);
+}
 
 // Every way that is not the short one. Ends in `forward`, or in an answer of the Worker's own.
 async function aside(request, env, context, url, packed, answer) {
@@ -254,12 +340,16 @@ async function aside(request, env, context, url, packed, answer) {
       if (answer & ASK) {
         await ask(env);
       } else if (answer & NEED_INPUTS) {
-        packed = pack(request, url, core.inputs_for(packed).split("\n"));
+        const inputs = core.inputs_for(packed).split("\n");
+        await identify(request, env, inputs);
+        packed = pack(request, url, inputs);
         read_again = () => core.decide_with(packed, started);
       } else {
         // Outcomes that wait carry the generation that they were decided in.
         table = JSON.parse(core.table());
         if (table.report_interval > 0 && reportAt === Infinity) reportAt = 0;
+        table.jwt = table.inputs.includes(":jwt");
+        await identify(request, env, table.inputs);
         packed = pack(request, url, table.inputs);
       }
       started = Date.now();
@@ -281,6 +371,7 @@ function forward(request, env, context, url, answer, started) {
   if (origin === undefined) return toLegacy(request, env, context, answer, started);
   begun++;
   if (started >= reportAt) report(env, context, started);
+  request = cleaned(request, env);
   let kept = null;
   if ((answer & (NEW | RETRYABLE)) === (NEW | RETRYABLE)) kept = keep(request);
   const cookie = answer & MINTED ? core.minted() : undefined;
@@ -310,6 +401,25 @@ function keep(request) {
   if (request.body === null) return request;
   const length = Number(request.headers.get("content-length") ?? Infinity);
   return length <= MAX_KEPT_BODY ? request.clone() : null;
+}
+
+// Headers of a client that no backend shall see: names and beginnings of names, as STRIP_REQUEST_HEADERS lists them.
+let stripped;
+
+// Looking at every name costs a request some hundredths, so it is only done where somebody asked for it.
+function cleaned(request, env) {
+  if (stripped === undefined) {
+    const words = (env.STRIP_REQUEST_HEADERS ?? "").toLowerCase().match(/[\w-]+/g);
+    stripped = words && new RegExp("^(?:" + words.map((word) => (word.endsWith("-") ? word : word + "$")).join("|") + ")");
+  }
+  if (stripped === null) return request;
+  let clean = request;
+  for (const name of request.headers.keys()) {
+    if (!stripped.test(name)) continue;
+    if (clean === request) clean = new Request(request);
+    clean.headers.delete(name);
+  }
+  return clean;
 }
 
 // The path and query, byte for byte.
@@ -373,6 +483,7 @@ async function toLegacy(request, env, context, answer, started) {
   let response;
   try {
     const base = env.LEGACY_ORIGIN;
+    request = cleaned(request, env);
     response = await (base ? fetch(base.replace(/\/+$/, "") + target(request.url), request) : fetch(request));
     count(held, answer, response.status, started, env, context);
   } catch {

@@ -61,6 +61,7 @@ struct Health<'i> {
 
 #[derive(Serialize)]
 struct ReportingHealth<'i> {
+    enabled: bool,
     isolate: Option<&'i str>,
     sent: u64,
     failures: u64,
@@ -89,6 +90,7 @@ fn health() -> (u16, String) {
             last_refusal: isolate.last_refusal(),
             settings_not_understood: &isolate.settings().not_understood,
             reporting: ReportingHealth {
+                enabled: isolate.settings().reports,
                 isolate: isolate.reporting.isolate(),
                 sent: isolate.reporting.sent,
                 failures: isolate.reporting.failures,

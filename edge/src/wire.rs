@@ -67,7 +67,7 @@ fn path_and_query(url: &str) -> (&str, &str) {
     target.split_once('?').unwrap_or((target, ""))
 }
 
-/// The name by which JavaScript is told to read an input: a header name, `:country` or `:ip`.
+/// The name by which JavaScript is told to read an input: a header name, `:country`, `:ip` or `:jwt`.
 pub fn input_name(input: &Input) -> &str {
     match input {
         Input::Header(name) => name,

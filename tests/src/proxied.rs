@@ -22,6 +22,16 @@ impl Proxied {
 
     /// Starts the Worker with these decision headers.
     pub async fn with(legacy: &str, new: &str, timeout_ms: u32, headers: &str) -> Self {
+        Self::with_variables(legacy, new, timeout_ms, &[("DECISION_HEADERS", headers)]).await
+    }
+
+    /// Starts the Worker with these variables.
+    pub async fn with_variables(
+        legacy: &str,
+        new: &str,
+        timeout_ms: u32,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let yaml = format!(
             r#"
 feature_flags:
@@ -36,8 +46,8 @@ routes:
         let config = Config::from_yaml(&yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
         let kv = KvServer::start().await;
         kv.put("snapshot", config.snapshot(Revision(1), None).encode().expect("a snapshot is JSON"));
-        let worker =
-            Worker::edge("edge", kv.port()).with("LEGACY_ORIGIN", legacy).with("DECISION_HEADERS", headers);
+        let worker = Worker::edge("edge", kv.port()).with("LEGACY_ORIGIN", legacy);
+        let worker = variables.iter().fold(worker, |worker, (name, value)| worker.with(name, *value));
         Self { workerd: Workerd::start(&[worker]), kv }
     }
 

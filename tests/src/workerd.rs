@@ -41,6 +41,13 @@ impl<'a> Worker<'a> {
         Self { name, modules: vec![("worker.mjs", "esModule", text)], text: Vec::new(), kv: None }
     }
 
+    /// Adds a module that the Worker imports.
+    pub fn importing(mut self, name: &'a str, file: &Path) -> Self {
+        let text = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        self.modules.push((name, "esModule", text));
+        self
+    }
+
     /// Sets an environment variable.
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.text.push((name.to_owned(), value.into()));

@@ -343,3 +343,56 @@ async fn websockets_pass() {
         Some(websocket_accept(b"dGhlIHNhbXBsZSBub25jZQ==").as_str())
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_no_backend_shall_see_do_not_arrive() {
+    let (seen, mut arrived) = mpsc::unbounded_channel();
+    let new = RawOrigin::start(move |mut received: Received| {
+        let seen = seen.clone();
+        async move {
+            let body = received.body().await;
+            let _ = received
+                .socket
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                .await;
+            let names: Vec<String> = received
+                .text()
+                .lines()
+                .skip(1)
+                .filter_map(|line| line.split_once(':').map(|(name, _)| name.to_ascii_lowercase()))
+                .collect();
+            let _ = seen.send((names, body));
+        }
+    })
+    .await;
+    let legacy =
+        answering(b"HTTP/1.1 299 Legacy\r\ncontent-length: 6\r\nconnection: close\r\n\r\nlegacy").await;
+    let sent = [
+        USER,
+        ("x-cutover-arm", "new"),
+        ("X-Cutover-Anything", "1"),
+        ("x-internal", "1"),
+        ("x-internal-not", "1"),
+        ("te", "trailers"),
+        ("keep-alive", "timeout=5"),
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ];
+    let variables = [("STRIP_REQUEST_HEADERS", "x-cutover-, X-Internal")];
+    let edge = Proxied::with_variables(&legacy.url(), &new.url(), 1_000, &variables).await;
+    http::send(edge.port(), "POST", "/", &sent, b"a body").await;
+    let (names, body) = arrived.recv().await.unwrap();
+    assert_eq!(body, b"a body", "the request is otherwise as it was");
+    assert!(!names.iter().any(|name| name.starts_with("x-cutover-")), "{names:?}");
+    assert!(!names.contains(&"x-internal".to_owned()), "{names:?}");
+    for kept in ["x-internal-not", "traceparent", USER.0] {
+        assert!(names.contains(&kept.to_owned()), "{kept} is gone: {names:?}");
+    }
+    // What belongs to one connection, the runtime itself keeps from the next one.
+    for name in ["te", "keep-alive"] {
+        assert!(!names.contains(&name.to_owned()), "{names:?}");
+    }
+    // Switched off it is off.
+    let edge = Proxied::with_variables(&legacy.url(), &new.url(), 1_000, &[]).await;
+    http::send(edge.port(), "GET", "/", &sent, b"").await;
+    assert!(arrived.recv().await.unwrap().0.contains(&"x-cutover-arm".to_owned()));
+}

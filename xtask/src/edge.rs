@@ -5,7 +5,11 @@ use crate::{
     run::{Failure, command, output, run, step},
     tools::cargo_home,
 };
-use std::{fs, path::Path, time::SystemTime};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 /// Bytes that the Worker may have when it is uploaded, gzipped.
 const MAX_GZIP_BYTES: u64 = 180_000;
@@ -50,7 +54,7 @@ pub fn build() -> Result<(), Failure> {
         .env("WASM_BINDGEN_BIN", cargo_home().join("bin/wasm-bindgen"))
         .env("WASM_OPT_BIN", node.join("wasm-opt"))
         .env("ESBUILD_BIN", node.join("esbuild"))
-        .env("CUSTOM_SHIM", root().join("edge/js/shim.js"));
+        .env("CUSTOM_SHIM", joined_shim()?);
     run(&mut build, "read what it printed above; `cargo xtask doctor` lists the tools")?;
     let wasm = root().join("edge/build/worker/index.wasm");
     let mut optimise = command(node.join("wasm-opt"));
@@ -64,6 +68,29 @@ pub fn build() -> Result<(), Failure> {
     run(&mut optimise, "read what it printed above; `cargo xtask doctor` lists the tools")?;
     let written = fs::File::create(&stamp).and_then(|file| file.set_modified(started));
     written.map_err(|error| Failure::new(format!("{}: {error}", stamp.display()), "check the permissions"))
+}
+
+/// worker-build takes one file: the shim, with what it imports from beside it put in the place of the import.
+fn joined_shim() -> Result<PathBuf, Failure> {
+    let read = |name: &str| {
+        let path = root().join("edge/js").join(name);
+        fs::read_to_string(&path)
+            .map_err(|error| Failure::new(format!("{}: {error}", path.display()), "restore it"))
+    };
+    let (shim, jwt) = (read("shim.js")?, read("jwt.js")?.replace("export ", ""));
+    let import = "import { subjectOf, verified } from \"./jwt.js\";\n";
+    let (before, after) = shim
+        .split_once(import)
+        .ok_or_else(|| Failure::new("edge/js/shim.js does not import jwt.js", "put the import back"))?;
+    // Imports come first in a module.
+    let (imports, rest) = after.split_once("\n\n").unwrap_or(("", after));
+    let folder = root().join("target/edge");
+    let path = folder.join("shim.js");
+    let written = fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(&path, format!("{before}{imports}\n\n{jwt}\n{rest}")));
+    written
+        .map(|()| path.clone())
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display()), "check the permissions"))
 }
 
 fn newest(path: &Path) -> Option<SystemTime> {

@@ -139,11 +139,12 @@ fn reports(edge: &Edge<'_>) -> Check {
     let number =
         |health: &Value, field: &str| health.pointer(field).and_then(Value::as_u64).unwrap_or_default();
     let health = edge.health_until(REPORTS, |health| {
-        number(health, "/reporting/sent") + number(health, "/reporting/failures") > 0
+        let is_off = health.pointer("/reporting/enabled").and_then(Value::as_bool) == Some(false);
+        is_off || number(health, "/reporting/sent") + number(health, "/reporting/failures") > 0
     });
     let health = health.unwrap_or_default();
     let (sent, failures) = (number(&health, "/reporting/sent"), number(&health, "/reporting/failures"));
-    let is_silent = health.pointer("/reporting/isolate").is_none_or(Value::is_null);
+    let is_silent = health.pointer("/reporting/enabled").and_then(Value::as_bool) == Some(false);
     match (sent, failures) {
         (0, 0) if is_silent => Check::fail(
             name,
@@ -193,7 +194,9 @@ fn decisions(edge: &Edge<'_>, options: &Options, client: &Client, is_known: bool
     for field in ["revision", "arm", "reason", "bucket"] {
         let part = |of: &Value| of.get(field).map(cell).unwrap_or_default();
         let (there, here) = (part(&there), part(&here));
-        if there != here {
+        // The control plane tells the bucket also where it did not matter.
+        let is_told = field != "bucket" || there != "-";
+        if is_told && there != here {
             let found = format!("{field} for {path}: the edge says {there}, the control plane {here}");
             return Check::fail(name, found, "deploy an edge and functions that belong together");
         }

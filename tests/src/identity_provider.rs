@@ -1,0 +1,145 @@
+//! An identity provider: keys of every accepted kind, a JWKS over HTTP, and tokens signed with them.
+
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der},
+    rsa,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
+};
+use axum::{Json, Router, extract::State, routing::get};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
+use serde_json::{Value, json};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::task::JoinHandle;
+
+/// What it says of itself, and what its tokens are for.
+pub const ISSUER: &str = "https://id.example";
+/// The audience of its tokens.
+pub const AUDIENCE: &str = "cutover";
+
+/// A key pair.
+#[derive(Clone)]
+pub struct Key {
+    /// The id in the JWKS.
+    pub id: String,
+    algorithm: Algorithm,
+    private: EncodingKey,
+}
+
+impl Key {
+    /// Makes a key pair: RS256, ES256 or EdDSA.
+    pub fn new(id: &str, algorithm: Algorithm) -> Self {
+        let private = match algorithm {
+            Algorithm::RS256 => {
+                let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).expect("an RSA key");
+                let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).expect("PKCS #8");
+                // What PKCS #8 wraps is PKCS #1: 26 bytes say that it is RSA.
+                EncodingKey::from_rsa_der(&der.as_ref()[26..])
+            }
+            Algorithm::ES256 => {
+                let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("an EC key");
+                EncodingKey::from_ec_der(pair.to_pkcs8v1().expect("PKCS #8").as_ref())
+            }
+            Algorithm::EdDSA => {
+                let pair = Ed25519KeyPair::generate().expect("an Ed25519 key");
+                EncodingKey::from_ed_der(pair.to_pkcs8v1().expect("PKCS #8").as_ref())
+            }
+            other => panic!("{other:?} is not accepted"),
+        };
+        Self { id: id.to_owned(), algorithm, private }
+    }
+
+    fn public(&self) -> Value {
+        let jwk = Jwk::from_encoding_key(&self.private, self.algorithm).expect("a public key");
+        let mut jwk = serde_json::to_value(jwk).expect("JSON");
+        jwk["kid"] = json!(self.id);
+        jwk["use"] = json!("sig");
+        jwk
+    }
+
+    /// A token that says this.
+    pub fn token(&self, claims: &Value) -> String {
+        let header = Header { kid: Some(self.id.clone()), ..Header::new(self.algorithm) };
+        encode(&header, claims, &self.private).expect("a token")
+    }
+}
+
+/// Claims that are as they should be.
+pub fn claims(subject: &str, role: &str) -> Value {
+    json!({
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": subject,
+        "role": role,
+        "iat": seconds(),
+        "exp": seconds() + 300,
+    })
+}
+
+/// Seconds since 1970.
+pub fn seconds() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    i64::try_from(now.as_secs()).expect("a time")
+}
+
+#[derive(Default)]
+struct Shared {
+    keys: Mutex<Vec<Value>>,
+    asked: AtomicU64,
+}
+
+/// A running provider.
+pub struct IdentityProvider {
+    url: String,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+impl IdentityProvider {
+    /// Starts with these keys.
+    pub async fn start(keys: &[&Key]) -> Self {
+        let shared = Arc::new(Shared::default());
+        let app = Router::new().route("/jwks", get(jwks)).with_state(Arc::clone(&shared));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}/jwks", listener.local_addr().expect("a bound address"));
+        let server = tokio::spawn(async move {
+            axum::serve(listener, app).await.expect("the provider serves");
+        });
+        let provider = Self { url, shared, server };
+        provider.publish(keys);
+        provider
+    }
+
+    /// Publishes these keys from now on, beside one of a kind that nobody knows.
+    pub fn publish(&self, keys: &[&Key]) {
+        let mut all: Vec<Value> = keys.iter().map(|key| key.public()).collect();
+        all.push(json!({ "kty": "XYZ", "kid": "of a later time" }));
+        *self.shared.keys.lock().expect("no handler panics") = all;
+    }
+
+    /// Where its keys are.
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// How often it was asked.
+    pub fn asked(&self) -> u64 {
+        self.shared.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for IdentityProvider {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn jwks(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    shared.asked.fetch_add(1, Ordering::Relaxed);
+    Json(json!({ "keys": *shared.keys.lock().expect("no handler panics") }))
+}
