@@ -1,4 +1,3 @@
 environment          = "staging"
-deletion_protection  = false
 secret_recovery_days = 0
 log_retention_days   = 7

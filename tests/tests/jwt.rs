@@ -130,11 +130,7 @@ fn ed25519_itself_agrees_with_every_vector() {
 }
 
 fn keys() -> [Key; 3] {
-    [
-        Key::new("rsa", Algorithm::RS256),
-        Key::new("ec", Algorithm::ES256),
-        Key::new("ed", Algorithm::EdDSA),
-    ]
+    [Key::new("rsa", Algorithm::RS256), Key::new("ec", Algorithm::ES256), Key::new("ed", Algorithm::EdDSA)]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,7 +158,10 @@ async fn people_sign_in_with_their_provider() {
     let ann = as_person(&ec.token(&listed));
     ann.put("/flags/graphql_reviews_read/rollout", &json!({ "percentage": 11 })).await.expect(200);
     ann.send("DELETE", "/flags/graphql_reviews_read", &[], None).await.expect(403);
-    assert_eq!(root.get("/audit?actor=jwt:ann").await.expect(200).body["records"][0]["action"], "flag.rollout");
+    assert_eq!(
+        root.get("/audit?actor=jwt:ann").await.expect(200).body["records"][0]["action"],
+        "flag.rollout"
+    );
 
     // Everything that can be wrong with what a token says.
     let with = |field: &str, value: Value| {
@@ -245,8 +244,11 @@ async fn the_edge_knows_users_by_their_tokens() {
             .with("JWT_ISSUER", ISSUER)
             .with("JWT_AUDIENCE", AUDIENCE)
     };
-    let workerd =
-        Workerd::start(&[edge("edge", &provider.url()), edge("down", "http://127.0.0.1:9/"), edge("off", "")]);
+    let workerd = Workerd::start(&[
+        edge("edge", &provider.url()),
+        edge("down", "http://127.0.0.1:9/"),
+        edge("off", ""),
+    ]);
     let reason = async |worker: &str, headers: &[(&str, &str)]| {
         let answer = http::get(workerd.port(worker), "/api/v1/reviews/7", headers).await;
         assert_eq!(answer.status, 200);
