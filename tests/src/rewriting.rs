@@ -4,7 +4,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode},
     response::Response,
 };
 use std::sync::Arc;
@@ -54,6 +54,16 @@ impl Drop for Rewriting {
 async fn pass_on(State(shared): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("the request's body is read");
+    // The local Lambda runtime answers 500 by itself to a header or a body of text that is not UTF-8, and functions never
+    // see it.
+    let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
+    if !is_text(&body) || !parts.headers.values().all(|value| is_text(value.as_bytes())) {
+        let problem = r#"{"type":"about:blank","title":"Bad Request","status":400,"code":"not_text","detail":"a header or the body is not UTF-8","hint":"send UTF-8"}"#;
+        let mut response = Response::new(Body::from(problem));
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response.headers_mut().insert("content-type", HeaderValue::from_static("application/problem+json"));
+        return response;
+    }
     let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let mut headers = parts.headers;
     headers.remove("host");
@@ -61,6 +71,11 @@ async fn pass_on(State(shared): State<Shared>, request: Request) -> Response {
     let answer = sent.headers(headers).body(body).send().await.expect("the target answers");
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::from_u16(answer.status().as_u16()).expect("a status");
+    for (name, value) in answer.headers() {
+        if !matches!(name.as_str(), "transfer-encoding" | "content-length") {
+            response.headers_mut().append(name, value.clone());
+        }
+    }
     *response.body_mut() = Body::from((shared.rewrite)(answer.text().await.expect("a text")));
     response
 }

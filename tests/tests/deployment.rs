@@ -107,7 +107,9 @@ impl Walk {
         command.args(["deploy", "--env", "staging", "--plan", "--infra"]).arg(&infra);
         let (done, printed) = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
         assert!(done, "{printed}");
-        for shown in ["zipped for arm64", "bytes gzipped, of", "Plan: ", "Total Upload", "nothing was changed"] {
+        for shown in
+            ["zipped for arm64", "bytes gzipped, of", "Plan: ", "Total Upload", "nothing was changed"]
+        {
             assert!(printed.contains(shown), "{shown} is missing:\n{printed}");
         }
         println!("--- cargo xtask deploy --plan\n{}", last_lines(&printed, 3));

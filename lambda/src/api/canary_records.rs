@@ -39,6 +39,12 @@ pub(super) async fn handle(
         let hint = format!("ask for 1 to {MAX_LIMIT} records, and for the next page with after");
         return Err(Problem::invalid("limit", format!("{limit} records cannot be given at once"), hint));
     }
+    // What next_after gave: a moment, and what tells apart what was recorded in it.
+    let is_position = query.after.len() <= 200 && query.after.bytes().all(|byte| matches!(byte, b' '..=b'}'));
+    if !is_position {
+        let hint = "send next_after of the page before, as it was given";
+        return Err(Problem::invalid("after", "no page ends there", hint));
+    }
     let (records, next) = platform.store.records(&run, &query.after, limit).await?;
     if records.iter().any(|record| record.run.flag != name) || (records.is_empty() && query.after.is_empty())
     {

@@ -16,6 +16,7 @@ mod get_audit;
 mod get_config;
 mod get_metrics;
 mod get_status;
+mod openapi;
 mod publication;
 mod put_config;
 mod put_flag;
@@ -70,6 +71,7 @@ fn routes() -> Router<Platform> {
         .route("/changes/{id}", get(changes::one).delete(changes::withdraw))
         .route("/changes/{id}/approve", post(changes::approve))
         .route("/whoami", get(whoami::handle))
+        .route("/openapi.json", get(openapi::handle))
 }
 
 /// The API over this platform.

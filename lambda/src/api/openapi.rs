@@ -1,0 +1,12 @@
+//! `GET /openapi.json`: the description of this API. A test holds it against the routes.
+
+use crate::auth::Caller;
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
+
+pub(super) async fn handle(_: Caller) -> Response {
+    let document = include_str!("../../../docs/openapi.json");
+    ([(header::CONTENT_TYPE, "application/json")], document).into_response()
+}
