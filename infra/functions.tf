@@ -1,4 +1,6 @@
 locals {
+  archives = startswith(var.archives, "/") ? var.archives : "${path.module}/${var.archives}"
+
   variables = {
     CUTOVER_TABLE = aws_dynamodb_table.cutover.name
     RUST_LOG      = var.log_level
@@ -75,8 +77,8 @@ resource "aws_lambda_function" "function" {
   function_name                  = "${local.name}-${each.key}"
   description                    = each.value.description
   role                           = aws_iam_role.function[each.key].arn
-  filename                       = "${path.module}/${var.archives}/${each.key}/bootstrap.zip"
-  source_code_hash               = filebase64sha256("${path.module}/${var.archives}/${each.key}/bootstrap.zip")
+  filename                       = "${local.archives}/${each.key}/bootstrap.zip"
+  source_code_hash               = filebase64sha256("${local.archives}/${each.key}/bootstrap.zip")
   runtime                        = "provided.al2023"
   handler                        = "bootstrap"
   architectures                  = ["arm64"]

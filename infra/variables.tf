@@ -32,7 +32,7 @@ variable "kv_namespace_id" {
 }
 
 variable "archives" {
-  description = "The folder with cargo-lambda's archives, NAME/bootstrap.zip; relative to this one."
+  description = "The folder with the archives, NAME/bootstrap.zip; relative to this one, or its whole path."
   type        = string
   default     = "../target/lambda"
 }

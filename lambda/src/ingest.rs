@@ -67,7 +67,7 @@ async fn receive(Shared(ingest): Shared<Arc<Ingest>>, request: Request) -> Respo
 }
 
 /// The counter that it adds to, and the answer.
-type Refusal = (&'static str, Box<Problem>);
+pub type Refusal = (&'static str, Box<Problem>);
 
 impl Ingest {
     fn count(&self, kind: &'static str, by: u64) {
@@ -217,7 +217,8 @@ impl Ingest {
 /// A batch whose newest window began longer ago than this is late.
 const LATE_MS: i64 = Duration::from_secs(60).as_millis() as i64;
 
-fn read(body: &[u8]) -> Result<Batch, Refusal> {
+/// Reads a batch, or says what is wrong with it.
+pub fn read(body: &[u8]) -> Result<Batch, Refusal> {
     let malformed = |detail: String| {
         let hint = "deploy an edge and functions that belong together";
         ("malformed", Box::new(Problem::new(StatusCode::BAD_REQUEST, "batch_malformed", detail, hint)))

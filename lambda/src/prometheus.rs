@@ -1,7 +1,7 @@
 //! Metrics as Prometheus reads them (text exposition format 0.0.4).
 
 use crate::{
-    Platform, promote,
+    Platform, clock, promote,
     store::{Ledger, State, StoreError, keys::Key},
 };
 use cutover_core::{
@@ -189,6 +189,12 @@ async fn measurement(page: &mut Page, platform: &Platform) -> Result<(), StoreEr
     let isolates = platform.store.isolate_counts().await?;
     let counters = platform.store.counters(&Key::ingest()).await?;
     let cursor = platform.store.cursor().await?;
+    let name = "cutover_tick_age_seconds";
+    page.family(name, "gauge", "Seconds since each scheduled function last came to its end.");
+    for (function, at) in platform.store.ticks().await? {
+        let age = (clock::now().millis() - at.millis()).max(0);
+        page.sample(name, &[("function", &function)], age as f64 / 1_000.0);
+    }
     page.family("cutover_isolates_active", "gauge", "Isolates that are expected to report.");
     page.sample("cutover_isolates_active", &[], isolates.active as f64);
     if let Some(age) = isolates.oldest_snapshot_ms {

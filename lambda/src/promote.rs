@@ -175,7 +175,7 @@ impl Ground<'_> {
         if let Some(notification) = notify::of(self.platform, self.run, decision, self.at) {
             others.push(notification.item()?);
         }
-        tracing::info!(flag = %self.run.flag, run = %self.run.id, reason = ?decision.reason, "holding");
+        tracing::info!(event = "hold", flag = %self.run.flag, run = %self.run.id, reason = ?decision.reason, "holding");
         self.platform.store.note_waiting(&self.run.flag, &waiting, version, others).await
     }
 

@@ -175,10 +175,13 @@ impl Settings {
         Ok(Self {
             table: required("CUTOVER_TABLE", "it names the DynamoDB table")?,
             dynamodb_endpoint: variable("AWS_ENDPOINT_URL_DYNAMODB"),
-            kv_api: required(
+            kv_api: match required(
                 "CUTOVER_KV_API",
                 "it is the KV REST API up to the account, https://api.cloudflare.com/client/v4/accounts/ID",
-            )?,
+            )? {
+                none if none.is_empty() => none,
+                url => checked_url("CUTOVER_KV_API", url)?,
+            },
             kv_namespace: required(
                 "CUTOVER_KV_NAMESPACE",
                 "it is the id of the KV namespace in wrangler.toml",
@@ -255,6 +258,9 @@ mod tests {
         let without_secret = refused(&[("CUTOVER_WEBHOOK_URL", "https://hooks.example/1")]);
         assert!(without_secret.contains("CUTOVER_WEBHOOK_SECRET is not set"), "{without_secret}");
         let jwt = [("CUTOVER_JWT_ISSUER", "i"), ("CUTOVER_JWT_AUDIENCE", "a")];
+        assert!(
+            refused(&[("CUTOVER_KV_API", "http://kv.example")]).contains("CUTOVER_KV_API is no usable URL")
+        );
         for url in ["http://keys.example/jwks", "https://me:secret@keys.example/jwks", "keys"] {
             let text = refused(&[jwt[0], jwt[1], ("CUTOVER_JWT_JWKS_URL", url)]);
             assert!(text.contains("CUTOVER_JWT_JWKS_URL") && !text.contains("secret@"), "{text}");

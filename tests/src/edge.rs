@@ -88,6 +88,14 @@ impl Edge {
         }
     }
 
+    /// The store of the Worker in workerd alone.
+    pub fn store(&self) -> &KvServer {
+        match self {
+            Self::Wrangler(_) => panic!("wrangler keeps its own store"),
+            Self::Workerd { store, .. } => store,
+        }
+    }
+
     /// The proxy in front of the KV REST API.
     pub fn kv(&self) -> &FaultProxy {
         match self {

@@ -4,7 +4,7 @@
 use axum::{
     Router,
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     routing::get,
 };
 use std::{
@@ -30,6 +30,7 @@ struct Store {
     values: BTreeMap<String, String>,
     mode: Mode,
     reads: u64,
+    traces: Vec<String>,
 }
 
 /// A running store.
@@ -73,6 +74,11 @@ impl KvServer {
     /// Sets how reads are answered from now on.
     pub fn set_mode(&self, mode: Mode) {
         self.store.lock().expect("no test panics inside").mode = mode;
+    }
+
+    /// The `traceparent` of every write so far.
+    pub fn traces(&self) -> Vec<String> {
+        self.store.lock().expect("no test panics inside").traces.clone()
     }
 
     /// Reads so far.
@@ -121,8 +127,11 @@ async fn read_rest(
 async fn write_rest(
     State(store): State<Arc<Mutex<Store>>>,
     Path((_, key)): Path<(String, String)>,
+    headers: HeaderMap,
     value: String,
 ) -> &'static str {
-    store.lock().expect("no test panics inside").values.insert(key, value);
+    let mut store = store.lock().expect("no test panics inside");
+    store.values.insert(key, value);
+    store.traces.extend(headers.get("traceparent").and_then(|trace| Some(trace.to_str().ok()?.to_owned())));
     r#"{"success":true,"errors":[],"messages":[],"result":{}}"#
 }

@@ -156,7 +156,16 @@ async fn whatever_is_sent_the_api_stands() {
             "--checks",
             "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
         ])
-        .args(["--max-examples", "15", "--seed", "7", "--workers", "1", "--continue-on-failure", "--no-color"])
+        .args([
+            "--max-examples",
+            "15",
+            "--seed",
+            "7",
+            "--workers",
+            "1",
+            "--continue-on-failure",
+            "--no-color",
+        ])
         .args(["--generation-codec", "ascii", "--generation-database", "none", "--request-timeout", "40"])
         .current_dir(report)
         .env("PYTHONDONTWRITEBYTECODE", "1");

@@ -37,7 +37,17 @@ pub fn run_all(arguments: &[&str]) -> Result<(), Failure> {
         let corpus = format!("target/fuzz-corpus/{name}");
         fs::create_dir_all(root().join(&corpus)).map_err(unreadable)?;
         let mut fuzz = fuzzer();
-        fuzz.args(["fuzz", "run", "--fuzz-dir", "tests/fuzz", "--target-dir", "target/fuzz", &name]);
+        fuzz.args([
+            "fuzz",
+            "run",
+            "--sanitizer",
+            "none",
+            "--fuzz-dir",
+            "tests/fuzz",
+            "--target-dir",
+            "target/fuzz",
+            &name,
+        ]);
         fuzz.args([
             &corpus,
             &seeds,
