@@ -1,9 +1,9 @@
 //! The management API, as the command line sees it.
 
-use crate::failure::Failure;
+use crate::{failure::Failure, iam::Signer};
 use reqwest::{Method, blocking};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Longer than the function tries a contended change.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -15,17 +15,25 @@ pub struct Client {
     base: String,
     token: String,
     reason: Option<String>,
+    signer: Option<Signer>,
 }
 
 impl Client {
     /// A client of the function at this URL.
-    pub fn new(base: &str, token: &str, reason: Option<String>) -> Result<Self, Failure> {
+    pub fn new(base: &str, token: &str, reason: Option<String>, is_guarded: bool) -> Result<Self, Failure> {
+        let signer = is_guarded.then(|| Signer::from_env(base)).transpose()?;
         let http = blocking::Client::builder()
             .timeout(TIMEOUT)
             .user_agent(concat!("cutover/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::Unreachable(format!("no HTTP client can be built: {error}")))?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token: token.to_owned(), reason })
+        Ok(Self {
+            http,
+            base: base.trim_end_matches('/').to_owned(),
+            token: token.to_owned(),
+            reason,
+            signer,
+        })
     }
 
     /// Asks for something.
@@ -55,7 +63,19 @@ impl Client {
     /// Sends a request to a path below `/api/migration`.
     pub fn send(&self, method: Method, path: &str, body: Option<(&str, String)>) -> Result<Value, Failure> {
         let url = format!("{}/api/migration{path}", self.base);
-        let mut request = self.http.request(method, &url).bearer_auth(&self.token);
+        let mut request = self.http.request(method.clone(), &url);
+        match &self.signer {
+            None => request = request.bearer_auth(&self.token),
+            Some(signer) => {
+                let content = body.as_ref().map(|(_, body)| body.as_bytes()).unwrap_or_default();
+                let token = ("x-cutover-token", self.token.as_str());
+                request = request.header(token.0, token.1);
+                let signed = signer.headers(method.as_str(), &url, &[token], content, SystemTime::now())?;
+                for (name, value) in signed {
+                    request = request.header(name, value);
+                }
+            }
+        }
         if let Some(trace) = traceparent() {
             request = request.header("traceparent", trace);
         }

@@ -23,6 +23,9 @@ pub struct Cli {
     /// The bearer token.
     #[arg(long, env = "CUTOVER_TOKEN", global = true, hide_env_values = true)]
     token: Option<String>,
+    /// Sign requests for AWS: the function's URL asks for AWS_IAM. Keys come from the environment.
+    #[arg(long, env = "CUTOVER_AWS_IAM", global = true)]
+    aws_iam: bool,
     /// Why; goes into the audit log with the change.
     #[arg(long, global = true)]
     reason: Option<String>,
@@ -172,7 +175,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let connect = || {
         let url = url.ok_or_else(|| missing("the URL of the management API", "CUTOVER_URL"))?;
         let token = token.ok_or_else(|| missing("the token", "CUTOVER_TOKEN"))?;
-        Client::new(&url, &token, reason)
+        Client::new(&url, &token, reason, cli.aws_iam)
     };
     let format = if cli.json { Format::Json } else { Format::Table };
     // What works on a file alone needs nobody to answer it.

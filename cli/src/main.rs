@@ -6,6 +6,7 @@ mod changes;
 mod client;
 mod commands;
 mod failure;
+mod iam;
 mod output;
 mod preflight;
 mod token;
