@@ -4,8 +4,10 @@ use crate::{
     apply, canary, changes,
     client::{Client, encode},
     failure::Failure,
-    output::{self, Format, cell, pick},
-    preflight, token,
+    output::{self, Format, cell},
+    preflight,
+    show::{audit, fields, flags, status},
+    token,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -290,46 +292,6 @@ fn revision(answer: &Value) -> String {
     format!("; revision {revision}{}", apply::published_note(published))
 }
 
-fn flags<'v>(flags: impl Iterator<Item = &'v Value>) {
-    let rows: Vec<_> = flags
-        .map(|flag| {
-            pick(flag, &["name", "enabled", "rollout_percentage", "version", "updated_by", "description"])
-        })
-        .collect();
-    output::table(&["FLAG", "ON", "PERCENT", "VERSION", "BY", "DESCRIPTION"], &rows);
-}
-
-fn fields(value: &Value) {
-    let rows: Vec<_> = value
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| vec![name.clone(), cell(value)])
-        .collect();
-    output::table(&["FIELD", "VALUE"], &rows);
-}
-
-fn status(answer: &Value) {
-    let at = |pointer: &str| answer.pointer(pointer).map(cell).unwrap_or_else(|| "-".to_owned());
-    let rows: Vec<_> = [
-        ("phase", "/migration_progress/phase"),
-        ("percent complete", "/migration_progress/completion_percentage"),
-        ("active flags", "/migration_progress/active_flags"),
-        ("health", "/health/status"),
-        ("error rate", "/health/error_rate"),
-        ("response time ms", "/health/avg_response_time"),
-        ("requests, last 5 min", "/measurement/requests"),
-        ("unknown isolates", "/measurement/unknown_isolates"),
-        ("revision", "/revision"),
-        ("published", "/published_revision"),
-        ("emergency", "/emergency/reason"),
-    ]
-    .into_iter()
-    .map(|(name, pointer)| vec![name.to_owned(), at(pointer)])
-    .collect();
-    output::table(&["MIGRATION", ""], &rows);
-}
-
 /// Every record, newest first, one a line.
 fn export_audit(client: &Client, query: &str) -> Result<(), Failure> {
     let mut before = String::new();
@@ -342,33 +304,6 @@ fn export_audit(client: &Client, query: &str) -> Result<(), Failure> {
             Some(next) => before = format!("&before={next}"),
             None => return Ok(()),
         }
-    }
-}
-
-fn audit(answer: &Value) {
-    let rows: Vec<_> = answer
-        .get("records")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .map(|record| {
-            let mut row = pick(record, &["revision", "at", "actor", "action", "reason"]);
-            row.insert(
-                4,
-                shortened(record.get("objects").and_then(Value::as_array).map_or(&[], Vec::as_slice)),
-            );
-            row
-        })
-        .collect();
-    output::table(&["REVISION", "AT", "BY", "ACTION", "OBJECTS", "REASON"], &rows);
-}
-
-/// The first few of many: a configuration file touches more objects than a line holds.
-fn shortened(objects: &[Value]) -> String {
-    let names: Vec<_> = objects.iter().take(2).map(cell).collect();
-    match objects.len().saturating_sub(names.len()) {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names.join(", ")),
     }
 }
 

@@ -9,6 +9,7 @@ mod failure;
 mod iam;
 mod output;
 mod preflight;
+mod show;
 mod token;
 
 use clap::Parser;

@@ -58,13 +58,13 @@ impl Caller {
         if let Some(approved) = parts.extensions.get::<Approved>() {
             return Ok(approved.caller.clone());
         }
-        let source = format!("from {}", source(parts));
-        // Whoever tries tokens gets no faster by trying more of them.
-        platform.limits.refusals.look(&source, Instant::now()).map_err(too_many)?;
         let caller = match Self::identify(platform, &parts.headers).await {
             Err(problem) if problem.status == StatusCode::UNAUTHORIZED => {
-                let _ = platform.limits.refusals.take(&source, Instant::now());
+                let source = source(parts);
                 tracing::warn!(event = "sign_in_refused", source, code = problem.code, "refused");
+                // Whoever tries tokens gets no faster by trying more of them. A right one always opens: somebody behind the
+                // same address must not be able to keep others from the kill switch.
+                platform.limits.refusals.take(source, Instant::now()).map_err(too_many)?;
                 return Err(problem);
             }
             identified => identified?,

@@ -16,11 +16,15 @@ struct Done {
 }
 
 async fn cutover(stack: &Stack, arguments: &[&str], input: &str) -> Done {
+    cutover_as(stack, ROOT_TOKEN, arguments, input).await
+}
+
+async fn cutover_as(stack: &Stack, token: &str, arguments: &[&str], input: &str) -> Done {
     let mut command = Command::new(paths::root().join("target/debug/cutover"));
     command
         .args(arguments)
         .env("CUTOVER_URL", stack.lambda.url("management"))
-        .env("CUTOVER_TOKEN", ROOT_TOKEN)
+        .env("CUTOVER_TOKEN", token)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -165,4 +169,74 @@ async fn an_operator_watches_a_canary() {
     assert!(again.out.contains("is running at 50.0 percent"), "{}", again.out);
     assert!(run(&["canary", "rollback", FLAG], 0).await.out.contains("rolled_back at 0.0 percent"));
     assert!(run(&["metrics"], 0).await.out.contains("batches_taken_in"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_made_rotated_and_ended() {
+    let stack = Stack::start(Options::default()).await;
+    stack.management().apply(&stack.dev_configuration()).await.expect(200);
+    // The secret alone goes to standard output.
+    let made =
+        cutover(&stack, &["token", "create", "ann", "--role", "operator", "--expires", "12h"], "").await;
+    assert_eq!(made.code, 0, "{}", made.err);
+    let ann = made.out.trim().to_owned();
+    assert!(ann.starts_with("ctv_") && ann.len() == 68, "{ann}");
+    assert!(made.err.contains("the only time that its secret is shown"), "{}", made.err);
+    let me = cutover_as(&stack, &ann, &["whoami", "--json"], "").await;
+    let me: serde_json::Value = serde_json::from_str(&me.out).unwrap();
+    assert_eq!((&me["name"], &me["role"]), (&"ann".into(), &"operator".into()));
+    let listed = cutover(&stack, &["token", "list"], "").await.out;
+    assert!(listed.contains("ann") && !listed.contains("ctv_"), "{listed}");
+    let id = listed.lines().find(|line| line.contains("ann")).unwrap().split_whitespace().next().unwrap();
+    let rotated = cutover(&stack, &["token", "rotate", id, "--grace", "0s"], "").await;
+    assert!(rotated.err.contains("it replaces"), "{}", rotated.err);
+    let refused = cutover_as(&stack, &ann, &["list"], "").await;
+    assert_eq!(refused.code, 4, "{}", refused.err);
+    assert!(refused.err.contains("has expired") && refused.err.contains("hint: "), "{}", refused.err);
+    cutover_as(&stack, rotated.out.trim(), &["list"], "").await;
+    for wrong in [
+        &["token", "create", "x", "--role", "viewer", "--expires", "soon"][..],
+        &["token", "create", "x", "--role", "king"],
+        &["token", "rotate", id, "--grace", "1 day"],
+    ] {
+        assert_eq!(cutover(&stack, wrong, "").await.code, 2, "{wrong:?}");
+    }
+    assert_eq!(cutover(&stack, &["token", "revoke", "nobody"], "").await.code, 5);
+    assert_eq!(cutover(&stack, &["token", "revoke", id], "").await.code, 0);
+    // The whole log, one JSON object a line, newest first.
+    let log = cutover(&stack, &["audit", "--all", "--action", "token.rotate"], "").await.out;
+    let records: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.len(), 1, "{log}");
+    assert_eq!(records[0]["objects"][0], "tokens/ann");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_waits_says_so_and_how_it_goes_on() {
+    let function_variables = std::collections::BTreeMap::from([("CUTOVER_TWO_PERSON", "true".to_owned())]);
+    let stack = Stack::start(Options { function_variables, ..Options::default() }).await;
+    stack.management().apply(&stack.dev_configuration()).await.expect(200);
+    let mut people = Vec::new();
+    for name in ["one", "two"] {
+        let made = cutover(&stack, &["token", "create", name, "--role", "operator"], "").await;
+        people.push(made.out.trim().to_owned());
+    }
+    let asked = cutover_as(&stack, &people[0], &["rollout", "graphql_reviews_read", "40"], "").await;
+    assert_eq!((asked.code, asked.out.as_str()), (8, ""), "{}", asked.err);
+    let id = asked.err.trim().rsplit(' ').next().unwrap().to_owned();
+    assert!(asked.err.contains("nothing has changed yet"), "{}", asked.err);
+    let listed = cutover_as(&stack, &people[1], &["changes", "list"], "").await.out;
+    assert!(listed.contains(&id) && listed.contains("flag.rollout") && listed.contains("one"), "{listed}");
+    let shown = cutover_as(&stack, &people[1], &["changes", "show", &id], "").await.out;
+    assert!(shown.contains("\"requested_by\": \"one\""), "{shown}");
+    let alone = cutover_as(&stack, &people[0], &["changes", "approve", &id], "").await;
+    assert_eq!(alone.code, 4, "{}", alone.err);
+    let agreed = cutover_as(&stack, &people[1], &["changes", "approve", &id], "").await;
+    assert_eq!((agreed.code, agreed.out.contains("is made; revision")), (0, true), "{}", agreed.err);
+    assert_eq!(cutover_as(&stack, &people[1], &["changes", "approve", &id], "").await.code, 5);
+    let asked = cutover_as(&stack, &people[0], &["canary", "start", "graphql_offers_read"], "").await;
+    assert_eq!(asked.code, 8, "{}", asked.err);
+    let id = asked.err.trim().rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(cutover_as(&stack, &people[0], &["changes", "withdraw", &id], "").await.code, 0);
+    assert_eq!(cutover_as(&stack, &people[1], &["changes", "approve", &id], "").await.code, 5);
 }
