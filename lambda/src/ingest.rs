@@ -78,16 +78,13 @@ impl Ingest {
 
     async fn take(&self, request: Request) -> Result<Receipt, Refusal> {
         let (parts, body) = request.into_parts();
-        let (source, limit) = (auth::source(&parts).to_owned(), &self.platform.limits.refusals);
-        // Looking at a signature costs little; whoever sends one wrong batch after the other is told so for less.
-        limit
-            .look(&source, Instant::now())
-            .map_err(|seconds| ("limited", Box::new(auth::too_many(seconds))))?;
         let taken = self.take_from(&parts.headers, body).await;
+        // Whoever sends one wrong batch after the other is only told to wait. What is signed is taken whatever else comes
+        // from the same address: isolates share theirs with strangers.
         if let Err((kind, _)) = &taken
-            && *kind != "failed"
+            && !matches!(*kind, "failed" | "limited")
         {
-            let _ = limit.take(&source, Instant::now());
+            limited(self.platform.limits.refusals.take(auth::source(&parts), Instant::now()))?;
         }
         taken
     }
@@ -106,6 +103,7 @@ impl Ingest {
         let now = clock::now().millis();
         self.check_signature(headers, &body, now).await?;
         let batch = read(&body)?;
+        limited(self.platform.limits.callers.take(&batch.isolate, Instant::now()))?;
         let store = &self.platform.store;
         let failed = |error: crate::store::StoreError| ("failed", Box::new(Problem::from(error)));
         let mut duplicate = false;
@@ -216,6 +214,11 @@ impl Ingest {
 
 /// A batch whose newest window began longer ago than this is late.
 const LATE_MS: i64 = Duration::from_secs(60).as_millis() as i64;
+
+/// The answer where a limit is reached.
+fn limited(taken: Result<(), u16>) -> Result<(), Refusal> {
+    taken.map_err(|seconds| ("limited", Box::new(auth::too_many(seconds))))
+}
 
 /// Reads a batch, or says what is wrong with it.
 pub fn read(body: &[u8]) -> Result<Batch, Refusal> {

@@ -28,21 +28,6 @@ impl Limiter {
 
     /// Takes one token. Seconds to wait where there is none.
     pub fn take(&self, caller: &str, now: Instant) -> Result<(), u16> {
-        self.with(caller, now, |bucket| {
-            if bucket.tokens < 1.0 {
-                return false;
-            }
-            bucket.tokens -= 1.0;
-            true
-        })
-    }
-
-    /// Whether a token is left; takes none.
-    pub fn look(&self, caller: &str, now: Instant) -> Result<(), u16> {
-        self.with(caller, now, |bucket| bucket.tokens >= 1.0)
-    }
-
-    fn with(&self, caller: &str, now: Instant, asks: impl FnOnce(&mut Bucket) -> bool) -> Result<(), u16> {
         if self.per_second.is_infinite() {
             return Ok(());
         }
@@ -60,7 +45,8 @@ impl Limiter {
         let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
         bucket.tokens = (bucket.tokens + passed * self.per_second).min(most);
         bucket.at = now;
-        if asks(bucket) {
+        if bucket.tokens >= 1.0 {
+            bucket.tokens -= 1.0;
             return Ok(());
         }
         let wait = (1.0 - bucket.tokens) / self.per_second;
@@ -80,7 +66,7 @@ mod tests {
         let start = Instant::now();
         let granted = (0..30).filter(|_| limiter.take("a", start).is_ok()).count();
         assert_eq!(granted, 10);
-        assert_eq!(limiter.look("b", start), Ok(()), "another caller is not held back");
+        assert_eq!(limiter.take("b", start), Ok(()), "another caller is not held back");
         let later = start + Duration::from_secs(1);
         let granted = (0..30).filter(|_| limiter.take("a", later).is_ok()).count();
         assert_eq!(granted, 5);

@@ -42,7 +42,7 @@ pub(super) async fn approve(
 ) -> Result<Response, Problem> {
     caller.must_be(Role::Operator)?;
     let pending = waiting(&platform, &id).await?;
-    caller.must_be(pending.role.min(Role::Admin))?;
+    caller.must_be(pending.role)?;
     if !caller.is_independent_of(&pending.requested_by, &pending.made_by) {
         let detail = format!(
             "{} asked for it, and {} is not certainly somebody else",
