@@ -68,7 +68,14 @@ pub fn gate(
 
 /// Keeps a change, and says that it waits.
 pub async fn keep(platform: &Platform, pending: Pending) -> Result<Changed, Problem> {
-    platform.store.put_pending(&pending).await?;
+    let fingerprint = pending.fingerprint.clone();
+    let pending = platform.store.put_pending(pending).await?;
+    if pending.fingerprint != fingerprint {
+        let detail = "this Idempotency-Key was used for another change, which still waits";
+        let hint = "use a new key for every new change, and the same key only to repeat one";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail, hint)
+            .in_field("Idempotency-Key"));
+    }
     let (id, action, actor) = (&pending.id, &pending.action, &pending.requested_by);
     tracing::info!(event = "change_waits", id, action, actor, "waiting");
     Ok(Changed { status: StatusCode::ACCEPTED, body: shown(&pending), replayed: false })
@@ -87,12 +94,9 @@ fn pending(
         let hint = "divide the file, and apply its parts one after the other";
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, hint));
     }
-    let mut bits = [0_u8; 8];
-    getrandom::fill(&mut bits)
-        .map_err(|_| Problem::unavailable("no_randomness", "the function has no source of randomness"))?;
     let at = clock::now();
     Ok(Pending {
-        id: auth::hex(&bits),
+        id: id(demand)?,
         at,
         expires_at: Pending::end(at),
         requested_by: demand.caller.name.clone(),
@@ -112,6 +116,17 @@ fn pending(
             if_match: demand.if_match.clone(),
         },
     })
+}
+
+/// What people call a change by. The same request with the same Idempotency-Key is the same change.
+fn id(demand: &Demand) -> Result<String, Problem> {
+    if let Some(key) = demand.idempotency.as_ref().and_then(|(key, _)| key.get(..16)) {
+        return Ok(key.to_owned());
+    }
+    let mut bits = [0_u8; 8];
+    getrandom::fill(&mut bits)
+        .map_err(|_| Problem::unavailable("no_randomness", "the function has no source of randomness"))?;
+    Ok(auth::hex(&bits))
 }
 
 fn fingerprint(action: &str, details: &Value) -> String {

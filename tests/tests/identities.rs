@@ -185,6 +185,18 @@ async fn two_people_agree_to_what_moves_users_and_one_takes_them_back() {
     let change = format!("/changes/{}", asked["change"].as_str().unwrap());
     let approve = format!("{change}/approve");
 
+    // The same request with the same key is the same change; the key is no other's.
+    let key = [("idempotency-key", "a-key")];
+    let twice = [
+        one.send("PUT", &rollout, &key, Some(&body)).await,
+        one.send("PUT", &rollout, &key, Some(&body)).await,
+    ];
+    let [first, again] = twice.map(|answer| answer.expect(202).body["change"].clone());
+    assert_eq!(first, again);
+    let other = json!({ "percentage": 41 }).to_string();
+    one.send("PUT", &rollout, &key, Some(&other)).await.expect(422);
+    one.send("DELETE", &format!("/changes/{}", first.as_str().unwrap()), &[], None).await.expect(200);
+
     // Not oneself, not with a second token of one's own making, not without the role.
     assert_eq!(one.send("POST", &approve, &[], None).await.expect(403).body["code"], "second_person_needed");
     let (puppet, _) = token(&one, json!({ "name": "somebody else", "role": "admin" })).await;

@@ -5,6 +5,7 @@ use super::{
     item::{Item, NewItem},
     keys::{self, Key},
 };
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use cutover_core::{Revision, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -75,20 +76,31 @@ impl Pending {
 }
 
 impl Store {
-    /// Keeps a change until a second person agrees, or its time is over.
-    pub async fn put_pending(&self, pending: &Pending) -> Result<(), StoreError> {
+    /// Keeps a change until a second person agrees, or its time is over. Where one of this id waits already, that one.
+    pub async fn put_pending(&self, pending: Pending) -> Result<Pending, StoreError> {
         let seconds = u64::try_from(pending.expires_at.millis() / 1_000).unwrap_or_default();
         let item = NewItem::new(&Key::pending(&pending.id))
             .number(keys::EXPIRES, seconds)
-            .json("pending", pending)?;
-        self.client
+            .json("pending", &pending)?;
+        let sent = self
+            .client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(item.into_attributes()))
             .condition_expression("attribute_not_exists(pk)")
             .send()
-            .await?;
-        Ok(())
+            .await;
+        match sent {
+            Ok(_) => Ok(pending),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(self.pending(&pending.id).await?.unwrap_or(pending))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A change that waits.
