@@ -174,8 +174,9 @@ fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn deploy_md_walked_from_its_beginning_to_its_end() {
+/// What every test here begins with: a folder that looks like a clone, and an empty AWS. `None`, with a word about it, where
+/// Terraform or its provider cannot be had.
+async fn set_out(what: &str) -> Option<(tempfile::TempDir, Moto, Walk)> {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().to_path_buf();
     clone(&folder);
@@ -183,8 +184,8 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
         Ok(terraform) => terraform,
         Err(reason) => {
             // Past the capture of test output: whoever reads the log of a run shall see it.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: docs/DEPLOY.md was not walked: {reason}");
-            return;
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {reason}");
+            return None;
         }
     };
     for name in FUNCTIONS {
@@ -209,7 +210,55 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
     ] {
         environment.insert(name.to_owned(), value.to_owned());
     }
-    let mut walk = Walk { folder: folder.clone(), terraform, environment };
+    let walk = Walk { folder, terraform, environment };
+    Some((scratch, moto, walk))
+}
+
+/// `cargo xtask deploy` as far as AWS goes. There is no account at Cloudflare here, so it breaks off at the Worker, says what to
+/// do, and begins again without doing anything twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn deploy_breaks_off_and_goes_on_where_it_was() {
+    let Some((_scratch, _moto, mut walk)) = set_out("cargo xtask deploy was not run").await else { return };
+    let (heading, block) = blocks().into_iter().find(|(heading, _)| heading.starts_with("2.")).unwrap();
+    walk.run_block(&heading, &block).await;
+    let deploy = async |walk: &Walk| {
+        let mut command = walk.command(paths::root().join("target/debug/xtask").to_str().unwrap());
+        command.args(["deploy", "--env", "staging", "--infra"]).arg(walk.folder.join("infra"));
+        // Whoever runs the test may be signed in at Cloudflare: nothing must get there.
+        command.env("CLOUDFLARE_API_TOKEN", "none").env("CLOUDFLARE_API_BASE_URL", "http://127.0.0.1:9");
+        tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap()
+    };
+    let secret = |walk: &Walk, name: &str| {
+        let id = format!("cutover-staging/{name}");
+        let arguments = ["secretsmanager", "get-secret-value", "--secret-id", &id, "--query", "SecretString"];
+        let (there, value) = run(walk.command("aws").args(arguments).args(["--output", "text"]));
+        there.then(|| value.trim().to_owned())
+    };
+    // Without the Cloudflare token nothing can be published: it says how to make one.
+    let token = walk.environment.remove("CUTOVER_KV_TOKEN").unwrap();
+    let (done, printed) = deploy(&walk).await;
+    assert!(!done && printed.contains("Apply complete!"), "{printed}");
+    assert!(
+        printed.contains("cutover-staging/kv has no value yet") && printed.contains("CUTOVER_KV_TOKEN"),
+        "{printed}"
+    );
+    let made =
+        ["ingest", "edge", "root"].map(|name| secret(&walk, name).unwrap_or_else(|| panic!("no {name}")));
+    assert!(made.iter().all(|value| value.len() == 64), "{made:?}");
+    assert!(!made.iter().any(|value| printed.contains(value)), "a secret was printed");
+    walk.environment.insert("CUTOVER_KV_TOKEN".to_owned(), token.clone());
+    let (done, printed) = deploy(&walk).await;
+    assert!(!done && printed.contains("0 added, 0 changed, 0 destroyed"), "{printed}");
+    assert!(printed.contains("CLOUDFLARE_API_TOKEN lets it in"), "{printed}");
+    assert_eq!(secret(&walk, "kv"), Some(token));
+    assert_eq!(["ingest", "edge", "root"].map(|name| secret(&walk, name).unwrap()), made, "made twice");
+    println!("{}", last_lines(&printed, 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deploy_md_walked_from_its_beginning_to_its_end() {
+    let Some((_scratch, _moto, mut walk)) = set_out("docs/DEPLOY.md was not walked").await else { return };
+    let folder = walk.folder.clone();
 
     // The two backends and KV are there before; the rest comes as the page brings it.
     let data = Arc::new(cutover_origins::Data::default());

@@ -17,7 +17,8 @@ use std::{
 /// What is deployed, and where.
 struct Target {
     environment: String,
-    /// The folder with the Terraform configuration; a team may keep a copy in a repository of its own.
+    /// The folder with the Terraform configuration; a team may keep a copy in a repository of its own, with its wrangler.toml
+    /// beside it.
     infra: PathBuf,
     is_plan: bool,
     terraform: &'static str,
@@ -46,7 +47,9 @@ pub fn deploy(arguments: &[&str]) -> Result<(), Failure> {
     target.apply()?;
     if target.is_plan {
         step("the Worker, as it would be uploaded");
-        edge::wrangler_dry_run(target.wrangler_environment())?;
+        let out = root().join("target/wrangler").display().to_string();
+        let fix = "read what wrangler printed above; it checks wrangler.toml";
+        run(&mut target.wrangler(&["deploy", "--dry-run", "--outdir", &out]), fix)?;
         step("nothing was changed; without --plan this is what happens");
         return Ok(());
     }
@@ -114,8 +117,8 @@ impl Target {
             }
         }
         let namespace = self.setting("kv_namespace_id").unwrap_or_default();
-        let wrangler = fs::read_to_string(root().join("wrangler.toml")).unwrap_or_default();
-        if !self.is_plan && !wrangler.contains(&namespace) {
+        let wrangler = fs::read_to_string(self.wrangler_file()).unwrap_or_default();
+        if !wrangler.contains(&namespace) {
             return Err(Failure::new(
                 format!("wrangler.toml does not bind the KV namespace {namespace}"),
                 format!(
@@ -215,9 +218,16 @@ impl Target {
         if self.environment == "production" { "" } else { &self.environment }
     }
 
+    /// The Worker's settings: beside the Terraform configuration's folder, or else the project's own.
+    fn wrangler_file(&self) -> PathBuf {
+        let beside = self.infra.parent().map(|folder| folder.join("wrangler.toml"));
+        beside.filter(|file| file.is_file()).unwrap_or_else(|| root().join("wrangler.toml"))
+    }
+
     fn wrangler(&self, arguments: &[&str]) -> Command {
         let mut wrangler = command(root().join("node_modules/.bin/wrangler"));
-        wrangler.args(arguments).args(["--env", self.wrangler_environment()]);
+        wrangler.args(arguments).args(["--env", self.wrangler_environment(), "--config"]);
+        wrangler.arg(self.wrangler_file()).env("WRANGLER_SEND_METRICS", "false");
         wrangler
     }
 
