@@ -4,6 +4,7 @@ mod apply;
 mod canary;
 mod changes;
 mod client;
+mod clock;
 mod commands;
 mod failure;
 mod iam;

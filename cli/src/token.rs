@@ -2,6 +2,7 @@
 
 use crate::{
     client::{Client, encode},
+    clock,
     failure::Failure,
     output::{self, Format, pick},
 };
@@ -9,7 +10,6 @@ use clap::{Subcommand, ValueEnum};
 use cutover_core::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What can be done with tokens.
 #[derive(Debug, Subcommand)]
@@ -116,9 +116,7 @@ fn end(text: &str) -> Result<Option<Timestamp>, Failure> {
     if text == "never" {
         return Ok(None);
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    Ok(Some(Timestamp::from_millis(now.saturating_add(seconds(text)?.saturating_mul(1_000)))))
+    Ok(Some(Timestamp::from_millis(clock::now().saturating_add(seconds(text)?.saturating_mul(1_000)))))
 }
 
 /// Reads a time such as 90d, 24h, 30m or 45s.

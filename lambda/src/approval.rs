@@ -48,9 +48,9 @@ pub fn gate(
     proposal: &Proposal,
     changes: &[Change],
 ) -> Result<Option<Pending>, Problem> {
-    let details = Value::Array(details(before, proposal, changes));
+    let worked_out = || Value::Array(details(before, proposal, changes));
     if let Some(approved) = &demand.approved {
-        if approved.fingerprint == fingerprint(action, &details) {
+        if approved.fingerprint == fingerprint(action, &worked_out()) {
             return Ok(None);
         }
         let hint = "withdraw it, look at what changed, and ask for it again";
@@ -63,7 +63,7 @@ pub fn gate(
     if is_free || is_nothing || !may_expose(action, &before.config, &proposal.config) {
         return Ok(None);
     }
-    pending(demand, action, before, changes, details).map(Some)
+    pending(demand, action, before, changes, worked_out()).map(Some)
 }
 
 /// Keeps a change, and says that it waits.
@@ -123,10 +123,7 @@ fn id(demand: &Demand) -> Result<String, Problem> {
     if let Some(key) = demand.idempotency.as_ref().and_then(|(key, _)| key.get(..16)) {
         return Ok(key.to_owned());
     }
-    let mut bits = [0_u8; 8];
-    getrandom::fill(&mut bits)
-        .map_err(|_| Problem::unavailable("no_randomness", "the function has no source of randomness"))?;
-    Ok(auth::hex(&bits))
+    auth::random::<8>()
 }
 
 fn fingerprint(action: &str, details: &Value) -> String {

@@ -202,6 +202,14 @@ pub fn token_hash(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
 }
 
+/// So many random bytes, as hexadecimal digits.
+pub fn random<const BYTES: usize>() -> Result<String, Problem> {
+    let mut bits = [0_u8; BYTES];
+    getrandom::fill(&mut bits)
+        .map_err(|_| Problem::unavailable("no_randomness", "the function has no source of randomness"))?;
+    Ok(hex(&bits))
+}
+
 /// Bytes as hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

@@ -131,13 +131,7 @@ pub fn client(region: &str, endpoint: Option<String>, credentials: Option<AwsKey
                 .build(),
         );
     if let Some(keys) = credentials {
-        config = config.credentials_provider(Credentials::new(
-            keys.id,
-            keys.secret,
-            keys.session,
-            None,
-            "environment",
-        ));
+        config = config.credentials_provider(Credentials::from(keys));
     }
     if let Some(endpoint) = endpoint {
         config = config.endpoint_url(endpoint);

@@ -4,6 +4,7 @@ use crate::{
     jwt::Expected,
     secret::{self, Secret},
 };
+use aws_sdk_dynamodb::config::Credentials;
 use std::{sync::Arc, time::Duration};
 
 /// The settings of a function.
@@ -55,6 +56,12 @@ pub struct AwsKeys {
     pub secret: String,
     /// `AWS_SESSION_TOKEN`
     pub session: Option<String>,
+}
+
+impl From<AwsKeys> for Credentials {
+    fn from(AwsKeys { id, secret, session }: AwsKeys) -> Self {
+        Self::new(id, secret, session, None, "environment")
+    }
 }
 
 /// A variable that must be set is not.

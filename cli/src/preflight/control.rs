@@ -2,11 +2,10 @@
 //! lives.
 
 use super::Check;
-use crate::{client::Client, failure::Failure, output::cell};
+use crate::{client::Client, clock::now, failure::Failure, output::cell};
 use cutover_core::Timestamp;
 use reqwest::Method;
 use serde_json::Value;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Clocks may lie this far apart; signatures bear five minutes, and nobody should need them. In milliseconds.
 const CLOCKS_MS: i64 = 30_000;
@@ -46,11 +45,6 @@ pub fn check(client: &Client, checks: &mut Vec<Check>) -> Option<Value> {
         checks.push(schedule(&status, function));
     }
     Some(status)
-}
-
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn moment(value: Option<&Value>) -> Option<i64> {

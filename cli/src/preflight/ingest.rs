@@ -1,6 +1,7 @@
 //! Ingest: whether it takes what is signed, and refuses what is not.
 
 use super::{Check, Options, unreachable};
+use crate::clock;
 use cutover_core::{
     Revision,
     batch::{Batch, SCHEMA},
@@ -8,7 +9,6 @@ use cutover_core::{
 };
 use reqwest::blocking;
 use serde_json::Value;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Checks the ingest function.
 pub fn check(options: &Options, http: &blocking::Client, checks: &mut Vec<Check>) {
@@ -65,8 +65,7 @@ fn ask(http: &blocking::Client, url: &str, secret: &str) -> Result<(u16, Value),
         units: Vec::new(),
     };
     let body = serde_json::to_string(&question).unwrap_or_default();
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let at = i64::try_from(at.as_millis()).unwrap_or_default();
+    let at = clock::now();
     let answer = http
         .post(url)
         .header(signature::TIMESTAMP, at.to_string())

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const DEFAULT_DAYS: i64 = 90;
 
 /// Milliseconds of a day.
-pub(super) const DAY_MS: i64 = 24 * 3_600_000;
+const DAY_MS: i64 = 24 * 3_600_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,10 +78,7 @@ pub(super) fn makers(demand: &Demand) -> Vec<String> {
 
 /// A new secret of 256 random bits, and the hash under which it is stored.
 pub(super) fn new_secret() -> Result<(String, String), Problem> {
-    let mut bits = [0_u8; 32];
-    getrandom::fill(&mut bits)
-        .map_err(|_| Problem::unavailable("no_randomness", "the function has no source of randomness"))?;
-    let secret = format!("ctv_{}", auth::hex(&bits));
+    let secret = format!("ctv_{}", auth::random::<32>()?);
     let hash = auth::token_hash(&secret);
     Ok((secret, hash))
 }

@@ -112,14 +112,8 @@ impl Store {
                     .operation_timeout(Duration::from_secs(12))
                     .build(),
             );
-        if let Some(keys) = &settings.credentials {
-            config = config.credentials_provider(Credentials::new(
-                keys.id.clone(),
-                keys.secret.clone(),
-                keys.session.clone(),
-                None,
-                "environment",
-            ));
+        if let Some(keys) = settings.credentials.clone() {
+            config = config.credentials_provider(Credentials::from(keys));
         }
         if let Some(endpoint) = &settings.dynamodb_endpoint {
             config = config.endpoint_url(endpoint);
