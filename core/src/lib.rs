@@ -19,6 +19,7 @@ pub mod facts;
 pub mod flag;
 pub mod histogram;
 pub mod identity;
+pub mod json;
 pub mod names;
 pub mod origin;
 pub mod plan;

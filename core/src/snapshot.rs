@@ -10,6 +10,7 @@ use crate::{
     emergency::Emergency,
     experiment::Experiment,
     flag::Flag,
+    json::{self, Unfit},
     names::{ExperimentName, FlagName, OriginName},
     origin::Origin,
     route::Route,
@@ -70,7 +71,10 @@ pub struct Snapshot {
 pub enum SnapshotError {
     /// Not JSON, or not of this shape.
     #[error("not a snapshot document: {0}")]
-    Malformed(#[from] serde_json::Error),
+    Malformed(#[from] Unfit),
+    /// It cannot be written as JSON.
+    #[error("the snapshot cannot be written: {0}")]
+    Unwritable(#[from] serde_json::Error),
     /// Written in a format that this reader does not know.
     #[error("schema {0} is not supported; this reader knows schema {SCHEMA}")]
     Schema(u32),
@@ -79,12 +83,11 @@ pub enum SnapshotError {
     Hash,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Envelope<'a> {
     schema: u32,
     revision: Revision,
     hash: String,
-    #[serde(borrow)]
     body: &'a RawValue,
 }
 
@@ -98,15 +101,19 @@ impl Snapshot {
 
     /// Reads a document and checks that it is whole.
     pub fn decode(text: &str) -> Result<Self, SnapshotError> {
-        let envelope: Envelope<'_> = serde_json::from_str(text)?;
-        if envelope.schema != SCHEMA {
-            return Err(SnapshotError::Schema(envelope.schema));
+        let members = json::members(text).map_err(Unfit::from)?;
+        let member = |name: &str| {
+            members.iter().find(|(held, _)| held == name).map(|(_, value)| *value).ok_or(Unfit::Shape)
+        };
+        let (schema, revision) = (json::from_str(member("schema")?)?, json::from_str(member("revision")?)?);
+        if schema != SCHEMA {
+            return Err(SnapshotError::Schema(schema));
         }
-        if envelope.hash != content_hash(envelope.schema, envelope.revision, envelope.body.get()) {
+        let body = member("body")?;
+        if json::from_str::<String>(member("hash")?)? != content_hash(schema, revision, body) {
             return Err(SnapshotError::Hash);
         }
-        let snapshot: Self = serde_json::from_str(envelope.body.get())?;
-        Ok(Self { revision: envelope.revision, ..snapshot })
+        Ok(Self { revision, ..json::from_str(body)? })
     }
 }
 

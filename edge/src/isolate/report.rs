@@ -3,7 +3,7 @@
 
 use super::Isolate;
 use crate::{reporting::Exchanged, wire::Ended};
-use cutover_core::{batch::Receipt, snapshot::Revision};
+use cutover_core::{batch::Receipt, json, snapshot::Revision};
 
 impl Isolate {
     /// Counts outcomes as `js/shim.js` packs them, two numbers each, that ended in the window of this moment.
@@ -29,7 +29,7 @@ impl Isolate {
     /// Takes in how the exchange of the batch of this number ended: the status, 0 where none came, and the body. `true` where the
     /// batch is stored.
     pub fn finish_batch(&mut self, sequence: u64, status: u16, body: &str, now: i64) -> bool {
-        let receipt = serde_json::from_str::<Receipt>(body);
+        let receipt = json::from_str::<Receipt>(body);
         let exchanged = match (status, receipt) {
             (200..=299, Ok(receipt)) => Exchanged::Stored(receipt),
             // Understood and refused: the same again would be refused again.
@@ -54,7 +54,7 @@ impl Isolate {
 
     /// Takes in the answer to a question.
     pub fn answered(&mut self, status: u16, body: &str, now: i64) {
-        let receipt = serde_json::from_str::<Receipt>(body).ok().filter(|_| (200..=299).contains(&status));
+        let receipt = json::from_str::<Receipt>(body).ok().filter(|_| (200..=299).contains(&status));
         self.reporting.answered(receipt.is_some(), now);
         if let Some(receipt) = receipt {
             self.hear(&receipt, now);
