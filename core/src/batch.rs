@@ -1,7 +1,9 @@
 //! What an isolate tells the control plane: a batch of counts, and what it is told in return. Both are JSON and
 //! carry a schema number; readers tolerate fields they do not know.
 
+use crate::json::read_fields;
 use crate::{
+    compare::Compared,
     decide::{Arm, Reason},
     emergency::Emergency,
     histogram::Histogram,
@@ -189,6 +191,9 @@ pub struct Batch {
     /// Assignment units.
     #[serde(default)]
     pub units: Vec<Units>,
+    /// What was compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<Compared>,
 }
 
 /// What an isolate is told in return for a batch.
@@ -206,3 +211,6 @@ pub struct Receipt {
     #[serde(default)]
     pub duplicate: bool,
 }
+
+read_fields!(CanaryLabel { run, step, slow_success_ms, slow_rollback_ms });
+read_fields!(Receipt { revision, emergency, snapshot, duplicate });

@@ -3,6 +3,7 @@
 //! A condition that cannot be evaluated (the attribute is missing, the text is not a number, not a version,
 //! not an address) does not hold, whatever its operator; also `not_equals` and `not_in`.
 
+use crate::json::{read_names, read_text};
 mod written;
 
 use crate::{facts::Facts, identity::is_token, timestamp::Timestamp};
@@ -337,3 +338,24 @@ fn parse_number(text: &str) -> Option<f64> {
 fn parse_network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
+
+read_text!(Attribute);
+read_names!(Operator {
+    "equals" => Equals,
+    "not_equals" => NotEquals,
+    "in" => In,
+    "not_in" => NotIn,
+    "contains" => Contains,
+    "starts_with" => StartsWith,
+    "ends_with" => EndsWith,
+    "gt" => Gt,
+    "gte" => Gte,
+    "lt" => Lt,
+    "lte" => Lte,
+    "semver_equals" => SemverEquals,
+    "semver_gt" => SemverGt,
+    "semver_gte" => SemverGte,
+    "semver_lt" => SemverLt,
+    "semver_lte" => SemverLte,
+    "cidr" => Cidr,
+});

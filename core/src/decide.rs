@@ -5,7 +5,7 @@ use crate::{
     facts::Facts,
     flag::CompiledFlag,
     identity::{Identity, identify},
-    ruleset::{CompiledRoute, Ruleset},
+    ruleset::{Adaptation, CompiledRoute, Ruleset},
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -64,11 +64,13 @@ pub enum Reason {
     Fallback = 9,
     /// The edge failed inside.
     Internal = 10,
+    /// The new backend would have been asked through an adapter that has no route for this request.
+    Unadapted = 11,
 }
 
 impl Reason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Reason::Emergency,
         Reason::Disabled,
         Reason::Blacklisted,
@@ -80,6 +82,7 @@ impl Reason {
         Reason::NoSnapshot,
         Reason::Fallback,
         Reason::Internal,
+        Reason::Unadapted,
     ];
 
     /// The name in headers and documents.
@@ -96,6 +99,7 @@ impl Reason {
             Reason::NoSnapshot => "NO_SNAPSHOT",
             Reason::Fallback => "FALLBACK",
             Reason::Internal => "INTERNAL",
+            Reason::Unadapted => "UNADAPTED",
         }
     }
 }
@@ -165,7 +169,10 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
         Identity::MayMint => (None, true),
         Identity::Absent => (None, false),
     };
-    let verdict = decide_flag(rules.flag_at(route.flag), user, facts, now);
+    let mut verdict = decide_flag(rules.flag_at(route.flag), user, facts, now);
+    if verdict.arm == Arm::New && rules.adaptation(route, facts) == Adaptation::Unknown {
+        verdict = Verdict { arm: Arm::Legacy, reason: Reason::Unadapted, ..verdict };
+    }
     Decision { verdict, route: Some(route), route_position: Some(position), wants_anonymous_id }
 }
 

@@ -1,5 +1,6 @@
 //! The emergency override: all traffic of some or all flags goes to legacy, before anything else is looked at.
 
+use crate::json::read_fields;
 use crate::{names::FlagName, timestamp::Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -23,3 +24,5 @@ impl Emergency {
         self.flags.as_ref().is_none_or(|flags| flags.contains(flag))
     }
 }
+
+read_fields!(Emergency { flags, reason, by, since });

@@ -1,5 +1,6 @@
 //! Experiments: named variants with weights, and which of them a user belongs to.
 
+use crate::json::read_fields;
 use crate::{
     bucket::{Bucket, Purpose},
     names::ExperimentName,
@@ -39,3 +40,6 @@ impl Experiment {
         })
     }
 }
+
+read_fields!(Experiment { name, variants });
+read_fields!(Variant { name, traffic_percentage });

@@ -52,7 +52,16 @@ impl<'a> Facts<'a> {
 }
 
 /// Decodes `+` and `%XX`. Bytes that are not UTF-8 become replacement characters, a lone `%` stays.
-fn decode_form(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode_form(text: &str) -> Cow<'_, str> {
+    decode(text, b' ')
+}
+
+/// Decodes `%XX` as [`decode_form`] does. A plus is a plus.
+pub(crate) fn decode_path(text: &str) -> Cow<'_, str> {
+    decode(text, b'+')
+}
+
+fn decode(text: &str, plus: u8) -> Cow<'_, str> {
     if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
         return Cow::Borrowed(text);
     }
@@ -60,7 +69,7 @@ fn decode_form(text: &str) -> Cow<'_, str> {
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
         match byte {
-            b'+' => decoded.push(b' '),
+            b'+' => decoded.push(plus),
             b'%' => {
                 let mut ahead = bytes.clone();
                 match (ahead.next().and_then(hex_digit), ahead.next().and_then(hex_digit)) {

@@ -1,5 +1,6 @@
 //! A flag as operators write it, and as it is evaluated.
 
+use crate::json::read_fields;
 use crate::{
     bucket::{Bucket, Purpose, Seed, UserHash},
     condition::{CompiledCondition, Condition, InvalidCondition},
@@ -139,3 +140,13 @@ impl UserPlace<'_> {
         self.hash.unit()
     }
 }
+
+read_fields!(Flag {
+    enabled,
+    rollout_percentage or PartsPerMillion::ZERO,
+    description or String::new(),
+    user_whitelist,
+    user_blacklist,
+    conditions,
+    salt,
+});

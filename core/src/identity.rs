@@ -1,6 +1,7 @@
 //! Who is asking: the sources of a user id, tried in the order a route names them.
 
 use crate::facts::Facts;
+use crate::json::read_text;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -124,6 +125,8 @@ pub fn identify<'a>(sources: &[Source], facts: &Facts<'a>) -> Identity<'a> {
 fn is_anonymous_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
+
+read_text!(Source);
 
 #[cfg(test)]
 mod tests {

@@ -5,10 +5,12 @@
 //! management functions, in the command line and in the tests, so that an answer given in one place is the
 //! answer everywhere.
 
+pub mod adapter;
 pub mod batch;
 pub mod bucket;
 #[cfg(feature = "config")]
 pub mod canary;
+pub mod compare;
 pub mod condition;
 #[cfg(feature = "config")]
 pub mod config;
@@ -37,7 +39,7 @@ pub use decide::{Arm, Decision, Reason, decide, decide_flag};
 pub use emergency::Emergency;
 pub use facts::Facts;
 pub use flag::Flag;
-pub use names::{ExperimentName, FlagName, OriginName, RouteId, RunId};
+pub use names::{AdapterName, ExperimentName, FlagName, OriginName, RouteId, RunId};
 pub use origin::Origin;
 pub use rate::PartsPerMillion;
 pub use route::Route;

@@ -1,5 +1,6 @@
 //! Names that are parsed once, where they enter the system, and are valid from then on.
 
+use crate::json::read_text;
 use crate::snapshot::Revision;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Borrow, fmt, str::FromStr};
@@ -99,6 +100,10 @@ name!(
     OriginName
 );
 name!(
+    /// The name of an adapter.
+    AdapterName
+);
+name!(
     /// The identifier of a route.
     RouteId
 );
@@ -119,6 +124,8 @@ impl RunId {
         Self(format!("r{revision}").into_boxed_str())
     }
 }
+
+read_text!(FlagName, OriginName, AdapterName, RouteId, ExperimentName, RunId);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Origins: the backends that requests are forwarded to.
 
+use crate::json::read_fields;
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds that an origin may take to its first byte where nothing else is configured.
@@ -25,3 +26,5 @@ impl Origin {
         self.url.trim_end_matches('/')
     }
 }
+
+read_fields!(Origin { url, timeout_ms or DEFAULT_TIMEOUT_MS });

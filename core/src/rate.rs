@@ -1,5 +1,6 @@
 //! A share of traffic, exact to a ten-thousandth of a percent.
 
+use crate::json::{FromJson, Json};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
@@ -66,6 +67,12 @@ impl Serialize for PartsPerMillion {
 impl<'de> Deserialize<'de> for PartsPerMillion {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::from_percent(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl FromJson for PartsPerMillion {
+    fn from_json(json: &Json<'_>) -> Option<Self> {
+        Self::from_percent(f64::from_json(json)?).ok()
     }
 }
 

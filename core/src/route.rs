@@ -1,13 +1,15 @@
 //! Routes: which requests belong to which flag, and the two origins that can answer them.
 
+use crate::json::read_fields;
 use crate::{
+    compare::{Comparison, HiddenError},
     identity::{Source, default_sources, is_default},
-    names::{FlagName, OriginName, RouteId},
+    names::{AdapterName, FlagName, OriginName, RouteId},
 };
 use serde::{Deserialize, Serialize};
 
 /// A path pattern and methods, the flag that decides, and the origin of each arm.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Route {
     /// The identifier.
     pub id: RouteId,
@@ -23,6 +25,15 @@ pub struct Route {
     /// Where the user id comes from, first hit wins.
     #[serde(default = "default_sources", skip_serializing_if = "is_default_sources")]
     pub identity: Vec<Source>,
+    /// The adapters that requests go through on their way to the new arm; the first that is for a request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapt: Vec<AdapterName>,
+    /// How answers of both arms are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Comparison>,
+    /// An answer of 200 that is an error all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_when: Option<HiddenError>,
 }
 
 // serde hands over a reference to the field, not a slice.
@@ -120,6 +131,13 @@ impl RouteTable {
         router.at(path).ok().and_then(|found| usize::try_from(*found.value).ok())
     }
 
+    /// The position of the route for this request, with the parameters of its pattern, as they were sent.
+    pub fn find_with_parameters(&self, method: &str, path: &str) -> Option<(usize, Vec<(String, String)>)> {
+        let found = self.router(method).unwrap_or(&self.any_other).at(path).ok()?;
+        let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Some((usize::try_from(*found.value).ok()?, parameters.collect()))
+    }
+
     fn router(&self, method: &str) -> Option<&matchit::Router<u32>> {
         self.by_method.iter().find(|(name, _)| **name == *method).map(|(_, router)| router)
     }
@@ -155,6 +173,19 @@ fn invalid(path: &str, error: matchit::InsertError) -> InvalidRoute {
         error => InvalidRoute::Pattern { path: path.to_owned(), reason: error.to_string() },
     }
 }
+
+read_fields!(Route {
+    id,
+    matcher = "match",
+    flag,
+    legacy,
+    new,
+    identity or default_sources(),
+    adapt,
+    compare,
+    error_when,
+});
+read_fields!(Matcher { methods, path });
 
 #[cfg(test)]
 mod tests {

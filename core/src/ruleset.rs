@@ -1,15 +1,20 @@
 //! The ruleset: a snapshot compiled so that deciding costs the same for ten flags and for ten thousand.
 
 use crate::{
+    adapter::Adapter,
     batch::CanaryLabel,
+    compare::{Comparison, HiddenError},
     condition::{Attribute, CompiledCondition, InvalidCondition},
     emergency::Emergency,
+    facts::Facts,
     flag::CompiledFlag,
     identity::{Source, VERIFIED_SUBJECT},
-    names::{FlagName, OriginName, RouteId},
+    names::{AdapterName, FlagName, OriginName, RouteId},
     route::{InvalidRoute, RouteTable},
     snapshot::{Revision, Snapshot},
 };
+
+use std::sync::Arc;
 
 /// Everything that is needed to decide a request, at one revision.
 #[derive(Debug)]
@@ -20,6 +25,7 @@ pub struct Ruleset {
     routes: Vec<CompiledRoute>,
     table: RouteTable,
     inputs: Vec<Input>,
+    adapters: Vec<Arc<Adapter>>,
     canaries: Vec<Option<CanaryLabel>>,
 }
 
@@ -49,6 +55,12 @@ pub struct CompiledRoute {
     pub identity: Vec<Source>,
     /// What the request must be asked for before this route can be decided.
     pub inputs: Vec<Input>,
+    /// The positions of the adapters of the new arm.
+    pub adapt: Vec<usize>,
+    /// How answers are compared.
+    pub compare: Option<Comparison>,
+    /// What tells an error that a status hides.
+    pub error_when: Option<HiddenError>,
 }
 
 /// Something that has to be read from a request, beyond its method and URL, before it can be decided.
@@ -82,6 +94,22 @@ pub enum CompileError {
         route: RouteId,
         /// What is wrong.
         error: InvalidRoute,
+    },
+    /// An adapter makes no sense.
+    #[error("adapter {adapter}: {error}")]
+    Adapter {
+        /// The adapter.
+        adapter: AdapterName,
+        /// What is wrong.
+        error: InvalidRoute,
+    },
+    /// A route names an adapter that is not there.
+    #[error("route {route} names the adapter {adapter}, which does not exist")]
+    UnknownAdapter {
+        /// The route.
+        route: RouteId,
+        /// The adapter.
+        adapter: AdapterName,
     },
     /// A route names an origin that is not there.
     #[error("route {route} names the origin {origin}, which does not exist")]
@@ -121,10 +149,29 @@ impl Ruleset {
                 timeout_ms: origin.timeout_ms,
             })
             .collect();
+        let adapters = snapshot
+            .adapters
+            .iter()
+            .map(|(name, program)| match Adapter::new(Arc::clone(program)) {
+                Ok(adapter) => Ok(Arc::new(adapter)),
+                Err(error) => Err(CompileError::Adapter { adapter: name.clone(), error }),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<&AdapterName> = snapshot.adapters.keys().collect();
         let routes = snapshot
             .routes
             .iter()
             .map(|route| {
+                let adapter = |name: &AdapterName| {
+                    names.binary_search(&name).map_err(|_| CompileError::UnknownAdapter {
+                        route: route.id.clone(),
+                        adapter: name.clone(),
+                    })
+                };
+                let adapt = route.adapt.iter().map(adapter).collect::<Result<Vec<_>, _>>()?;
+                let programs = adapt.iter().filter_map(|at| adapters.get(*at));
+                let versions =
+                    programs.filter_map(|adapter| Some(adapter.program.version.as_ref()?.header.clone()));
                 // Maps iterate in order, so positions are found by binary search.
                 let origin = |name: &OriginName| {
                     origins.binary_search_by(|held| held.name.cmp(name)).map_err(|_| {
@@ -139,8 +186,11 @@ impl Ruleset {
                     flag,
                     legacy: origin(&route.legacy)?,
                     new: origin(&route.new)?,
-                    inputs: inputs_of(&route.identity, conditions),
+                    inputs: inputs_of(&route.identity, conditions, versions),
                     identity: route.identity.clone(),
+                    adapt,
+                    compare: route.compare.clone(),
+                    error_when: route.error_when.clone(),
                 })
             })
             .collect::<Result<Vec<_>, CompileError>>()?;
@@ -150,7 +200,7 @@ impl Ruleset {
         inputs.sort();
         inputs.dedup();
         let canaries = flags.iter().map(|flag| snapshot.canaries.get(&flag.name).cloned()).collect();
-        Ok(Self { revision: snapshot.revision, flags, origins, routes, table, inputs, canaries })
+        Ok(Self { revision: snapshot.revision, flags, origins, routes, table, inputs, adapters, canaries })
     }
 
     /// The revision of the snapshot.
@@ -171,6 +221,32 @@ impl Ruleset {
     /// The routes, in the order that positions refer to.
     pub fn routes(&self) -> &[CompiledRoute] {
         &self.routes
+    }
+
+    /// The adapters, in the order that positions refer to.
+    pub fn adapters(&self) -> &[Arc<Adapter>] {
+        &self.adapters
+    }
+
+    /// The adapter of a route that is for a request, and its route; [`Adaptation::None`] where the new backend speaks
+    /// the client's language.
+    pub fn adaptation(&self, route: &CompiledRoute, facts: &Facts<'_>) -> Adaptation {
+        if route.adapt.is_empty() {
+            return Adaptation::None;
+        }
+        let selected =
+            route.adapt.iter().filter_map(|at| Some((*at, self.adapters.get(*at)?))).find(|(_, adapter)| {
+                let version = adapter.program.version.as_ref();
+                version.is_none_or(|version| version.selects(facts.header(&version.header)))
+            });
+        match selected {
+            // Another version, which the backend speaks itself.
+            None => Adaptation::None,
+            Some((at, adapter)) => match adapter.find(facts.method, facts.path) {
+                Some(route) => Adaptation::Route(at, route),
+                None => Adaptation::Unknown,
+            },
+        }
     }
 
     /// Where the canary of a flag stands, by the flag's position.
@@ -231,7 +307,22 @@ impl Ruleset {
     }
 }
 
-fn inputs_of(sources: &[Source], conditions: &[CompiledCondition]) -> Vec<Input> {
+/// What an adapter does with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adaptation {
+    /// Nothing: it goes through as it is.
+    None,
+    /// This adapter takes it, by this route of its own.
+    Route(usize, usize),
+    /// An adapter is for it, and has no route for it: only legacy can answer.
+    Unknown,
+}
+
+fn inputs_of(
+    sources: &[Source],
+    conditions: &[CompiledCondition],
+    versions: impl Iterator<Item = String>,
+) -> Vec<Input> {
     let cookie = || Input::Header("cookie".into());
     let mut inputs: Vec<_> = sources
         .iter()
@@ -249,6 +340,7 @@ fn inputs_of(sources: &[Source], conditions: &[CompiledCondition]) -> Vec<Input>
         CompiledCondition::Attribute(Attribute::Query(_) | Attribute::Path | Attribute::Method, _)
         | CompiledCondition::TimeWindow { .. } => None,
     }));
+    inputs.extend(versions.map(|header| Input::Header(header.into())));
     inputs.sort();
     inputs.dedup();
     inputs

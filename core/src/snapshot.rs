@@ -6,18 +6,19 @@
 //! whatever changes the meaning of a field raises the schema number, which older readers refuse.
 
 use crate::{
+    adapter::Program,
     batch::CanaryLabel,
     emergency::Emergency,
     experiment::Experiment,
     flag::Flag,
-    json::{self, Unfit},
-    names::{ExperimentName, FlagName, OriginName},
+    json::{self, FromJson, Json, Unfit, field},
+    names::{AdapterName, ExperimentName, FlagName, OriginName},
     origin::Origin,
     route::Route,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// The number of this wire format.
 pub const SCHEMA: u32 = 1;
@@ -61,6 +62,9 @@ pub struct Snapshot {
     /// The experiments.
     #[serde(default)]
     pub experiments: BTreeMap<ExperimentName, Experiment>,
+    /// The adapters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub adapters: BTreeMap<AdapterName, Arc<Program>>,
     /// Where the runs of canaries stand, as labels of what is counted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub canaries: BTreeMap<FlagName, CanaryLabel>,
@@ -127,4 +131,26 @@ fn content_hash(schema: u32, revision: Revision, body: &str) -> String {
     hasher.update(format!("{schema}\n{revision}\n").as_bytes());
     hasher.update(body.as_bytes());
     format!("{:032x}", hasher.digest128())
+}
+
+impl FromJson for Revision {
+    fn from_json(json: &Json<'_>) -> Option<Self> {
+        u64::from_json(json).map(Self)
+    }
+}
+
+impl FromJson for Snapshot {
+    fn from_json(json: &Json<'_>) -> Option<Self> {
+        Some(Self {
+            // It stands outside.
+            revision: Revision::default(),
+            emergency: field(json, "emergency")?,
+            flags: field(json, "flags")?,
+            origins: field(json, "origins")?,
+            routes: field(json, "routes")?,
+            experiments: field(json, "experiments")?,
+            adapters: field(json, "adapters")?,
+            canaries: field(json, "canaries")?,
+        })
+    }
 }

@@ -1,5 +1,6 @@
 //! A moment, to the millisecond. It always comes in from outside: this crate has no clock.
 
+use crate::json::read_text;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
@@ -66,6 +67,8 @@ impl fmt::Display for Timestamp {
         }
     }
 }
+
+read_text!(Timestamp);
 
 #[cfg(test)]
 mod tests {

@@ -74,6 +74,9 @@ fn route() -> impl Strategy<Value = Route> {
             legacy: legacy.parse().unwrap(),
             new: new.parse().unwrap(),
             identity,
+            adapt: Vec::new(),
+            compare: None,
+            error_when: None,
         },
     )
 }

@@ -165,6 +165,7 @@ impl Counting {
             lost,
             cells,
             units,
+            comparisons: Vec::new(),
         }
     }
 

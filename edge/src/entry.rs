@@ -100,7 +100,7 @@ struct Table<'i> {
     arms: Vec<usize>,
     report_interval: i64,
     headers: u32,
-    reasons: [Reason; 11],
+    reasons: [Reason; 12],
 }
 
 /// What JavaScript keeps between requests, as JSON.

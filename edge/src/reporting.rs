@@ -128,6 +128,7 @@ impl Reporting {
             lost: 0,
             cells: Vec::new(),
             units: Vec::new(),
+            comparisons: Vec::new(),
         };
         serde_json::to_string(&batch).ok()
     }

@@ -63,6 +63,7 @@ fn ask(http: &blocking::Client, url: &str, secret: &str) -> Result<(u16, Value),
         lost: 0,
         cells: Vec::new(),
         units: Vec::new(),
+        comparisons: Vec::new(),
     };
     let body = serde_json::to_string(&question).unwrap_or_default();
     let at = clock::now();

@@ -1,6 +1,7 @@
 //! A condition in a document.
 
 use super::{Attribute, Condition, Operator};
+use crate::json::{FromJson, Json, read_fields, read_names};
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -57,5 +58,14 @@ impl From<Condition> for Written {
                 ..nothing
             },
         }
+    }
+}
+
+read_fields!(Written { r#type = "type", start, end, name, op, values });
+read_names!(Kind { "time_window" => TimeWindow, "attribute" => Attribute });
+
+impl FromJson for Condition {
+    fn from_json(json: &Json<'_>) -> Option<Self> {
+        Self::try_from(Written::from_json(json)?).ok()
     }
 }

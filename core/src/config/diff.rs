@@ -1,6 +1,6 @@
 //! What applying a configuration would change, object by object and field by field.
 
-use super::Config;
+use super::{COMPILED, Config};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -91,6 +91,7 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
     named!(canary_deployments);
     named!(ab_tests);
     named!(origins);
+    named!(adapters);
     section(
         "routes",
         before.routes.iter().map(|route| (route.id.to_string(), route)),
@@ -109,7 +110,8 @@ fn fields(before: Value, after: Value) -> BTreeMap<String, (Value, Value)> {
             for (name, value) in after {
                 fields.entry(name).or_default().1 = value;
             }
-            fields.retain(|_, (before, after)| before != after);
+            // What an adapter was compiled to follows from its source.
+            fields.retain(|name, (before, after)| before != after && name != COMPILED);
             fields
         }
         pair => BTreeMap::from([(String::new(), pair)]),

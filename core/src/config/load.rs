@@ -1,7 +1,9 @@
 //! Reads a whole configuration, and checks how its parts refer to each other.
 
 use super::{
-    Config, canary, flag,
+    Config, adapter,
+    adapter::Files,
+    canary, flag,
     node::{Entry, Node},
     reader::{Problem, Reader, join},
     references::Names,
@@ -18,18 +20,19 @@ use std::{collections::BTreeMap, str::FromStr};
 /// After this many pairs of routes in conflict the rest is left for the next try.
 const MAX_CONFLICTS: usize = 20;
 
-pub(super) fn config(node: &Node) -> Result<Config, Vec<Problem>> {
+pub(super) fn config(node: &Node, files: Files<'_>) -> Result<Config, Vec<Problem>> {
     let reader = &mut Reader::default();
-    let config = read(reader, node);
+    let config = read(reader, node, files);
     std::mem::take(reader).finish(config)
 }
 
-fn read(reader: &mut Reader, node: &Node) -> Option<Config> {
+fn read(reader: &mut Reader, node: &Node, files: Files<'_>) -> Option<Config> {
     let mut fields = reader.fields(node, "", "begin with feature_flags, origins and routes")?;
     let flag_nodes = fields.optional("feature_flags");
     let canary_nodes = fields.optional("canary_deployments");
     let experiment_nodes = fields.optional("ab_tests");
     let origin_nodes = fields.optional("origins");
+    let adapter_nodes = fields.optional("adapters");
     let route_nodes = fields.optional("routes");
     fields.finish(reader);
 
@@ -37,6 +40,7 @@ fn read(reader: &mut Reader, node: &Node) -> Option<Config> {
     let names = Names {
         flags: flag_entries,
         origins: reader.named(origin_nodes, "origins", "write one entry per origin"),
+        adapters: reader.named(adapter_nodes, "adapters", "write one entry per adapter"),
     };
     let feature_flags = map(reader, flag_entries, "feature_flags", |reader, entry, path| {
         // Also a flag with a bad name is read, so that its other mistakes show.
@@ -55,8 +59,11 @@ fn read(reader: &mut Reader, node: &Node) -> Option<Config> {
     let origins = map(reader, names.origins, "origins", |reader, entry, path| {
         traffic::origin(reader, &entry.node, path)
     });
+    let adapters = map(reader, names.adapters, "adapters", |reader, entry, path| {
+        adapter::read(reader, &entry.node, path, files)
+    });
     let routes = routes(reader, route_nodes, names);
-    Some(Config { feature_flags, canary_deployments, ab_tests, origins, routes })
+    Some(Config { feature_flags, canary_deployments, ab_tests, origins, adapters, routes })
 }
 
 fn map<K: FromStr + Ord, V>(

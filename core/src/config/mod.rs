@@ -1,6 +1,8 @@
 //! The configuration: the unit that people keep in git, read from YAML or JSON with every mistake at once.
 
+mod adapter;
 mod canary;
+mod compare;
 mod diff;
 mod flag;
 mod load;
@@ -9,6 +11,7 @@ mod reader;
 mod references;
 mod traffic;
 
+pub use adapter::{Adapter, COMPILED};
 pub use diff::{Action, Change, diff};
 pub use node::Node;
 pub use reader::Problem;
@@ -17,14 +20,14 @@ use crate::{
     emergency::Emergency,
     experiment::Experiment,
     flag::Flag,
-    names::{ExperimentName, FlagName, OriginName},
+    names::{AdapterName, ExperimentName, FlagName, OriginName},
     origin::Origin,
     plan::CanaryPlan,
     route::Route,
     snapshot::{Revision, Snapshot},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Everything that people configure. The field names are the keys of the file.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -41,6 +44,9 @@ pub struct Config {
     /// The origins.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub origins: BTreeMap<OriginName, Origin>,
+    /// The adapters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub adapters: BTreeMap<AdapterName, Adapter>,
     /// The routes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
@@ -49,12 +55,20 @@ pub struct Config {
 impl Config {
     /// Reads a file. YAML 1.2; JSON is a part of it.
     pub fn from_yaml(text: &str) -> Result<Self, Vec<Problem>> {
-        Node::from_yaml(text).map_err(|problem| vec![problem]).and_then(|node| load::config(&node))
+        Self::from_yaml_with(text, &no_files)
+    }
+
+    /// Reads a file that may name others, which `files` finds the texts of.
+    pub fn from_yaml_with(
+        text: &str,
+        files: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Self, Vec<Problem>> {
+        Node::from_yaml(text).map_err(|problem| vec![problem]).and_then(|node| load::config(&node, files))
     }
 
     /// Reads a JSON value; problems carry the field and no line.
     pub fn from_json(value: &serde_json::Value) -> Result<Self, Vec<Problem>> {
-        load::config(&Node::from_json(value))
+        load::config(&Node::from_json(value), &no_files)
     }
 
     /// Checks a configuration that was put together from parts, with the rules that a file is held to.
@@ -74,6 +88,11 @@ impl Config {
             origins: self.origins,
             routes: self.routes,
             experiments: self.ab_tests,
+            adapters: self
+                .adapters
+                .into_iter()
+                .map(|(name, held)| (name, Arc::clone(held.program())))
+                .collect(),
             canaries: BTreeMap::new(),
         }
     }
@@ -85,6 +104,7 @@ impl Config {
             "canary_deployments" => serde_json::to_value(self.canary_deployments.get(name)?).ok(),
             "ab_tests" => serde_json::to_value(self.ab_tests.get(name)?).ok(),
             "origins" => serde_json::to_value(self.origins.get(name)?).ok(),
+            "adapters" => serde_json::to_value(self.adapters.get(name)?).ok(),
             "routes" => {
                 serde_json::to_value(self.routes.iter().find(|route| route.id.as_str() == name)?).ok()
             }
@@ -103,11 +123,16 @@ impl Config {
         merged.canary_deployments.extend(wanted.canary_deployments.clone());
         merged.ab_tests.extend(wanted.ab_tests.clone());
         merged.origins.extend(wanted.origins.clone());
+        merged.adapters.extend(wanted.adapters.clone());
         merged.routes.retain(|held| wanted.routes.iter().all(|route| route.id != held.id));
         merged.routes.extend(wanted.routes.clone());
         merged.routes.sort_by(|a, b| a.id.cmp(&b.id));
         merged
     }
+}
+
+fn no_files(_: &str) -> Result<String, String> {
+    Err("files can only be named where `cutover` reads them; write the text itself here".to_owned())
 }
 
 /// Reads one flag from a request body.

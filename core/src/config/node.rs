@@ -60,6 +60,7 @@ impl Node {
             let (event, span) = event.map_err(|error| {
                 let mark = error.marker();
                 Problem {
+                    file: String::new(),
                     line: mark.line(),
                     column: mark.col() + 1,
                     field: String::new(),
@@ -171,6 +172,7 @@ fn key_text(node: &Node, span: &Span) -> Result<String, Problem> {
 
 fn refused(span: &Span, what: &str, hint: &str) -> Problem {
     Problem {
+        file: String::new(),
         line: span.start.line(),
         column: span.start.col() + 1,
         field: String::new(),

@@ -8,6 +8,9 @@ use std::{fmt, str::FromStr};
 /// Something that is wrong with a configuration, where, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    /// The file, where it is not the one that was given: one that it refers to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub file: String,
     /// The line, from 1; 0 where the text is not known.
     pub line: usize,
     /// The column, from 1; 0 where the text is not known.
@@ -22,12 +25,15 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn whole(message: String) -> Self {
-        Self { line: 0, column: 0, field: String::new(), message, hint: String::new() }
+        Self { file: String::new(), line: 0, column: 0, field: String::new(), message, hint: String::new() }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.file.is_empty() {
+            write!(f, "{}:", self.file)?;
+        }
         if self.line > 0 {
             write!(f, "{}:{}: ", self.line, self.column)?;
         }
@@ -42,6 +48,8 @@ impl fmt::Display for Problem {
 #[derive(Default)]
 pub(super) struct Reader {
     problems: Vec<Problem>,
+    /// The file that is being read, where it is not the one that was given.
+    file: String,
 }
 
 impl Reader {
@@ -63,6 +71,7 @@ impl Reader {
         hint: impl Into<String>,
     ) {
         self.problems.push(Problem {
+            file: self.file.clone(),
             line,
             column,
             field: field.to_owned(),
@@ -71,14 +80,33 @@ impl Reader {
         });
     }
 
-    fn expected(&mut self, node: &Node, field: &str, wanted: &str, hint: &str) {
+    /// Reads what stands in another file; what is wrong there is reported with its name.
+    pub(super) fn in_file<T>(&mut self, file: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.file, file.to_owned());
+        let made = read(self);
+        self.file = before;
+        made
+    }
+
+    /// How many problems were found.
+    pub(super) fn count(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// Takes over a problem that was found otherwise.
+    pub(super) fn add(&mut self, problem: Problem) {
+        let file = if problem.file.is_empty() { self.file.clone() } else { problem.file.clone() };
+        self.problems.push(Problem { file, ..problem });
+    }
+
+    pub(super) fn expected(&mut self, node: &Node, field: &str, wanted: &str, hint: &str) {
         let message = format!("expected {wanted}, found {}", node.value.kind());
         self.report(node, field, message, hint);
     }
 
     /// The value if nothing was wrong with it, and otherwise all problems in the order of their lines.
     pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, Vec<Problem>> {
-        self.problems.sort_by_key(|problem| (problem.line, problem.column));
+        self.problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         match value {
             Some(value) if self.problems.is_empty() => Ok(value),
             _ => Err(self.problems),

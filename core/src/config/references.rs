@@ -10,10 +10,11 @@ use super::{
 pub(super) struct Names<'n> {
     pub(super) flags: &'n [Entry],
     pub(super) origins: &'n [Entry],
+    pub(super) adapters: &'n [Entry],
 }
 
 impl Names<'_> {
-    /// Reports a name that the file does not define. `what` is `flag` or `origin`.
+    /// Reports a name that the file does not define. `what` is `flag`, `origin` or `adapter`.
     pub(super) fn must_have(
         self,
         reader: &mut Reader,
@@ -22,7 +23,11 @@ impl Names<'_> {
         at: (usize, usize),
         path: &str,
     ) {
-        let entries = if what == "flag" { self.flags } else { self.origins };
+        let entries = match what {
+            "flag" => self.flags,
+            "adapter" => self.adapters,
+            _ => self.origins,
+        };
         if entries.iter().any(|entry| entry.key == name) {
             return;
         }

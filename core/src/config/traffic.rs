@@ -1,11 +1,13 @@
 //! Reads origins and routes.
 
 use super::{
+    compare,
     node::Node,
     reader::{Fields, Reader, join},
     references::Names,
 };
 use crate::{
+    AdapterName,
     identity::{Source, default_sources, is_token},
     origin::{DEFAULT_TIMEOUT_MS, Origin},
     route::{Matcher, Route, RouteTable},
@@ -83,8 +85,35 @@ pub(super) fn route(reader: &mut Reader, node: &Node, path: &str, names: Names<'
                 .collect()
         }
     };
+    let mut adapt = Vec::new();
+    if let Some(node) = fields.optional("adapt") {
+        let path = join(path, "adapt");
+        let hint = "write a list of adapters, such as [reviews]";
+        for (at, item) in reader.list(Some(node), &path, hint).iter().enumerate() {
+            let path = format!("{path}[{at}]");
+            if let Some(name) = reader.parsed::<AdapterName>(item, &path, hint) {
+                names.must_have(reader, "adapter", name.as_str(), (item.line, item.column), &path);
+                adapt.push(name);
+            }
+        }
+    }
+    let compare =
+        fields.optional("compare").and_then(|node| compare::read(reader, node, &join(path, "compare")));
+    let error_when = fields
+        .optional("error_when")
+        .and_then(|node| compare::hidden(reader, node, &join(path, "error_when")));
     fields.finish(reader);
-    Some(Route { id: id?, matcher: matcher?, flag: flag?, legacy: legacy?, new: new?, identity })
+    Some(Route {
+        id: id?,
+        matcher: matcher?,
+        flag: flag?,
+        legacy: legacy?,
+        new: new?,
+        identity,
+        adapt,
+        compare,
+        error_when,
+    })
 }
 
 fn name<T: std::str::FromStr>(
@@ -124,25 +153,43 @@ fn matcher(reader: &mut Reader, node: &Node, path: &str) -> Option<Matcher> {
     let methods_node = fields.optional("methods");
     let methods = reader.texts(methods_node, &methods_path);
     if let Some(node) = methods_node {
-        for method in methods.iter().filter(|m| !is_token(m) || m.bytes().any(|b| b.is_ascii_lowercase())) {
-            let hint = "write methods in upper case, such as GET";
-            reader.report(node, &methods_path, format!("{method:?} is not a method"), hint);
-        }
+        methods.iter().for_each(|method| must_be_method(reader, node, &methods_path, method));
     }
-    let hint = "write a path such as /api/v1/reviews/{id} or /api/v1/reviews/{*rest}";
-    let pattern_node = fields.required(reader, "path", hint);
-    let pattern = pattern_node.and_then(|node| reader.text(node, &join(path, "path")));
+    let pattern_node = fields.required(reader, "path", PATTERN_HINT);
+    let pattern = pattern_node.and_then(|node| pattern(reader, node, &join(path, "path")));
     fields.finish(reader);
-    let matcher = Matcher { methods, path: pattern? };
-    let node = pattern_node?;
-    if !matcher.path.starts_with('/') || matcher.path.contains(['?', '#']) {
-        let message = format!("{:?} does not begin with a slash, or holds a query", matcher.path);
-        reader.report(node, &join(path, "path"), message, hint);
+    Some(Matcher { methods, path: pattern? })
+}
+
+fn must_be_method(reader: &mut Reader, node: &Node, path: &str, method: &str) {
+    if !is_token(method) || method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        let hint = "write methods in upper case, such as GET";
+        reader.report(node, path, format!("{method:?} is not a method"), hint);
+    }
+}
+
+/// Reads a method.
+pub(super) fn method(reader: &mut Reader, node: &Node, path: &str) -> Option<String> {
+    let before = reader.count();
+    let method = reader.text(node, path)?;
+    must_be_method(reader, node, path, &method);
+    Some(method).filter(|_| reader.count() == before)
+}
+
+const PATTERN_HINT: &str = "write a path such as /api/v1/reviews/{id} or /api/v1/reviews/{*rest}";
+
+/// Reads the pattern of a path.
+pub(super) fn pattern(reader: &mut Reader, node: &Node, path: &str) -> Option<String> {
+    let pattern = reader.text(node, path)?;
+    if !pattern.starts_with('/') || pattern.contains(['?', '#']) {
+        let message = format!("{pattern:?} does not begin with a slash, or holds a query");
+        reader.report(node, path, message, PATTERN_HINT);
         return None;
     }
+    let matcher = Matcher { methods: Vec::new(), path: pattern };
     if let Err(((), error)) = RouteTable::new(std::iter::once(((), &matcher))) {
-        reader.report(node, &join(path, "path"), error.to_string(), hint);
+        reader.report(node, path, error.to_string(), PATTERN_HINT);
         return None;
     }
-    Some(matcher)
+    Some(matcher.path)
 }

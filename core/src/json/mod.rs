@@ -4,14 +4,15 @@
 //! number becomes a float, no key moves. It is also how the edge reads its own documents ([`from_str`]), because a reader
 //! that words no errors is a tenth of the Worker smaller (docs/adr/0013).
 
-mod de;
 mod decimal;
 mod parse;
+mod read;
 mod write;
 
-pub use de::{Unfit, from_str};
 pub use decimal::Decimal;
 pub use parse::{Malformed, members};
+pub use read::{FromJson, Unfit, field, field_or, from_str, variant};
+pub(crate) use read::{read_fields, read_names, read_text};
 
 use std::borrow::Cow;
 

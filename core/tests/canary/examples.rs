@@ -230,6 +230,7 @@ fn only_what_the_bucket_decided_is_evidence() {
             cell(Arm::New, Why::Rollout, 1, 200, 1),
         ],
         units: Vec::new(),
+        comparisons: Vec::new(),
     };
     let found = windows(&run.id, std::iter::once(&batch));
     assert_eq!(found.len(), 2);

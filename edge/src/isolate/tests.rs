@@ -31,6 +31,9 @@ fn snapshot(revision: u64, percent: f64, headers: usize) -> Snapshot {
         legacy: "legacy".parse().unwrap(),
         new: "new".parse().unwrap(),
         identity: default_sources(),
+        adapt: Vec::new(),
+        compare: None,
+        error_when: None,
     });
     snapshot
 }

@@ -74,7 +74,7 @@ fn explanation(verdict: &Verdict, flag: Option<&CompiledFlag>) -> String {
             let side = if bucket < share.get() { "inside" } else { "outside" };
             format!("bucket {bucket} of 1000000 is {side} the rollout of {share}")
         }
-        Reason::NoRoute | Reason::NoSnapshot | Reason::Fallback | Reason::Internal => {
+        Reason::NoRoute | Reason::NoSnapshot | Reason::Fallback | Reason::Internal | Reason::Unadapted => {
             "decided at the edge, not by the flag".to_owned()
         }
     }

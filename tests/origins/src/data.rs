@@ -76,11 +76,24 @@ impl Data {
         self.lock().iter().find(|review| review.id == id).cloned()
     }
 
-    /// Adds a review.
-    pub fn create(&self, draft: Draft) -> Review {
+    /// Whether an offer can be asked for. All offers are known up to a number.
+    pub fn offer(id: u64) -> Result<(), Refusal> {
+        if id < 1_000_000 { Ok(()) } else { Err(Refusal::NotFound("no such offer")) }
+    }
+
+    /// Whether there is such a user.
+    pub fn is_user(id: &str) -> bool {
+        id.starts_with("user-")
+    }
+
+    /// Adds a review; an author writes one about an offer.
+    pub fn create(&self, draft: Draft) -> Result<Review, Refusal> {
         let mut reviews = self.lock();
         let id = reviews.iter().map(|review| review.id).max().unwrap_or_default() + 1;
         let Draft { offer_id, author_id, rating, text } = draft;
+        if reviews.iter().any(|review| review.offer_id == offer_id && review.author_id == author_id) {
+            return Err(Refusal::Conflict("this author has reviewed this offer already"));
+        }
         let at = now();
         let review = Review {
             id,
@@ -93,13 +106,13 @@ impl Data {
             is_moderated: false,
         };
         reviews.push(review.clone());
-        review
+        Ok(review)
     }
 
     /// Changes the rating or the text of a review.
-    pub fn update(&self, id: u64, rating: Option<u8>, text: Option<String>) -> Option<Review> {
+    pub fn update(&self, id: u64, rating: Option<u8>, text: Option<String>) -> Result<Review, Refusal> {
         let mut reviews = self.lock();
-        let review = reviews.iter_mut().find(|review| review.id == id)?;
+        let review = changeable(&mut reviews, id)?;
         if let Some(rating) = rating {
             review.rating = rating;
         }
@@ -107,14 +120,42 @@ impl Data {
             review.text = text;
         }
         review.updated_at = now();
-        Some(review.clone())
+        Ok(review.clone())
     }
 
     /// Removes a review.
-    pub fn delete(&self, id: u64) -> bool {
+    pub fn delete(&self, id: u64) -> Result<(), Refusal> {
         let mut reviews = self.lock();
-        let before = reviews.len();
+        changeable(&mut reviews, id)?;
         reviews.retain(|review| review.id != id);
-        reviews.len() < before
+        Ok(())
+    }
+}
+
+/// A review that may be changed.
+fn changeable(reviews: &mut [Review], id: u64) -> Result<&mut Review, Refusal> {
+    let review =
+        reviews.iter_mut().find(|review| review.id == id).ok_or(Refusal::NotFound("no such review"))?;
+    if review.is_moderated {
+        return Err(Refusal::Conflict("a moderated review cannot be changed"));
+    }
+    Ok(review)
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not there.
+    NotFound(&'static str),
+    /// It is in a state that does not allow it.
+    Conflict(&'static str),
+}
+
+impl Refusal {
+    /// What people are told.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::NotFound(message) | Self::Conflict(message) => message,
+        }
     }
 }

@@ -8,8 +8,9 @@ mod rest;
 
 pub use data::{Data, Review};
 pub use faults::{Control, Counts, Faults};
+pub use graphql::sdl;
 
-use axum::{Router, middleware};
+use axum::middleware;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::task::JoinHandle;
 
@@ -48,7 +49,7 @@ impl Origin {
     /// Starts a backend over this data on this port.
     pub async fn start_on(backend: Backend, data: Arc<Data>, port: u16) -> Self {
         let control = Arc::new(Control::default());
-        let mut app = Router::new().nest("/api/v1", rest::router(Arc::clone(&data)));
+        let mut app = rest::router(Arc::clone(&data));
         if backend == Backend::New {
             app = app.merge(graphql::router(data));
         }

@@ -217,6 +217,9 @@ pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
             legacy: "legacy".parse().expect("a name"),
             new: "new".parse().expect("a name"),
             identity: default_sources(),
+            adapt: Vec::new(),
+            compare: None,
+            error_when: None,
         });
     }
     snapshot

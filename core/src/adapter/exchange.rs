@@ -1,0 +1,526 @@
+//! One request of a client, from the first look at it to the answer, with what the backend is asked in between.
+
+use super::{
+    program::{Adapted, Backend, Errors, Fault, Pagination, Program, Style},
+    request::{Request, at},
+    shape::{Budget, Shape, Whole},
+    template::encode_segment,
+    variable::Invalid,
+};
+use crate::{
+    json::{Decimal, Json, write_text},
+    route::{InvalidRoute, RouteTable},
+    timestamp::Timestamp,
+};
+use std::sync::Arc;
+
+/// A program that is ready to run.
+#[derive(Debug)]
+pub struct Adapter {
+    /// The program.
+    pub program: Arc<Program>,
+    table: RouteTable,
+    /// Of each route with an operation, all of the body that does not depend on the request.
+    fixed: Vec<String>,
+}
+
+/// What a client sent, as it came.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sent<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path, still encoded.
+    pub path: &'a str,
+    /// The query, without the question mark.
+    pub query: &'a str,
+    /// The headers that the program reads, in lower case.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The body.
+    pub body: &'a [u8],
+    /// The claims of the verified token as JSON; empty where there is none.
+    pub claims: &'a str,
+}
+
+/// What to ask the backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The method.
+    pub method: String,
+    /// Path and query, below the origin's base.
+    pub target: String,
+    /// The body, as JSON.
+    pub body: Option<String>,
+}
+
+/// What to tell the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Headers, beside those that the program keeps of the backend's.
+    pub headers: Vec<(String, String)>,
+    /// The body, as JSON.
+    pub body: Option<String>,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Ask the backend.
+    Ask(Upstream),
+    /// Answer the client.
+    Answer(Answer),
+}
+
+/// What came of asking the backend.
+#[derive(Debug, Clone, Copy)]
+pub enum Reply<'a> {
+    /// An answer.
+    Answered(u16, &'a [u8]),
+    /// None in time.
+    Timeout,
+    /// None at all.
+    Unreachable,
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub struct Exchange {
+    adapter: Arc<Adapter>,
+    route: usize,
+    request: Request,
+    variables: Vec<(String, Json<'static>)>,
+    page: Option<Page>,
+}
+
+/// Which page was asked for, and how many are still to be walked over.
+#[derive(Debug, Clone, Copy)]
+struct Page {
+    number: i64,
+    limit: i64,
+    before: i64,
+}
+
+impl Adapter {
+    /// Makes a program ready.
+    pub fn new(program: Arc<Program>) -> Result<Self, InvalidRoute> {
+        let table = RouteTable::new(program.routes.iter().map(|route| ((), &route.matcher)));
+        let table = table.map_err(|((), error)| error)?;
+        let fixed = program.routes.iter().map(fixed_body).collect();
+        Ok(Self { program, table, fixed })
+    }
+
+    /// The route that a request is for.
+    pub fn find(&self, method: &str, path: &str) -> Option<usize> {
+        self.table.find(method, path)
+    }
+
+    /// Whether a route reads the body of its requests.
+    pub fn reads_body(&self, route: usize) -> bool {
+        self.program.routes.get(route).is_some_and(|route| route.reads_body)
+    }
+
+    /// Begins an exchange: what to ask the backend, or what to tell the client at once.
+    pub fn begin(self: &Arc<Self>, sent: Sent<'_>, now: Timestamp) -> Option<(Exchange, Next)> {
+        let (route, parameters) = self.table.find_with_parameters(sent.method, sent.path)?;
+        let adapted = self.program.routes.get(route)?;
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut request = Request {
+            path: sent.path.to_owned(),
+            query: sent.query.to_owned(),
+            headers: sent.headers.iter().map(owned).collect(),
+            parameters,
+            body: Json::Null,
+            claims: Json::parse(sent.claims).unwrap_or_default().into_owned(),
+        };
+        let body = adapted.reads_body.then(|| json(sent.body));
+        let unreadable = body == Some(None);
+        request.body = body.flatten().unwrap_or_default().into_owned();
+        let mut exchange =
+            Exchange { adapter: Arc::clone(self), route, request, variables: Vec::new(), page: None };
+        let next = if unreadable {
+            Next::Answer(exchange.refuse(&self.program.errors.invalid, "body", now))
+        } else {
+            match exchange.prepare(adapted) {
+                Ok(()) => exchange.ask(adapted, now),
+                Err(invalid) => Next::Answer(exchange.invalid(&invalid, now)),
+            }
+        };
+        Some((exchange, next))
+    }
+
+    /// What a client is told whose body is larger than is read.
+    pub fn too_large(&self, now: Timestamp) -> Answer {
+        fault_answer(
+            &self.program,
+            &Request::default(),
+            &self.program.errors.too_large,
+            &Told::default(),
+            now,
+        )
+    }
+}
+
+fn fixed_body(route: &Adapted) -> String {
+    let Backend::GraphQl(name, document) = &route.backend else { return String::new() };
+    let mut fixed = "{\"query\":".to_owned();
+    write_text(document, &mut fixed);
+    fixed.push_str(",\"operationName\":");
+    write_text(name, &mut fixed);
+    fixed.push_str(",\"variables\":");
+    fixed
+}
+
+fn json(bytes: &[u8]) -> Option<Json<'_>> {
+    std::str::from_utf8(bytes).ok().and_then(|text| Json::parse(text).ok())
+}
+
+/// What happened, for the places of a message.
+#[derive(Debug, Default)]
+struct Told {
+    code: String,
+    message: String,
+    field: String,
+}
+
+fn fault_answer(program: &Program, request: &Request, fault: &Fault, told: &Told, now: Timestamp) -> Answer {
+    let object = |code: &str, message: String| {
+        Json::Object(vec![
+            ("status".into(), Json::integer(fault.status.into())),
+            ("code".into(), Json::text(code.to_owned())),
+            ("message".into(), Json::text(message)),
+            ("field".into(), Json::text(told.field.clone())),
+        ])
+    };
+    let places = object(&told.code, told.message.clone());
+    // A fault without a code of its own takes over the backend's.
+    let code = if fault.code.is_empty() { &told.code } else { &fault.code };
+    let value = object(code, fault.message.fill(request, &places));
+    let whole = Whole { request, now };
+    let body = program.errors.envelope.apply(&value, whole, &mut Budget::default());
+    // An envelope that does not fit its own object would hide the error behind another one.
+    let body = body.ok().flatten().unwrap_or(value.into_owned());
+    Answer { status: fault.status, headers: Vec::new(), body: Some(body.to_string()) }
+}
+
+impl Exchange {
+    /// The program that it runs.
+    pub fn program(&self) -> &Program {
+        &self.adapter.program
+    }
+
+    fn refuse(&self, fault: &Fault, field: &str, now: Timestamp) -> Answer {
+        let told = Told { field: field.to_owned(), ..Told::default() };
+        self.fault(fault, &told, now)
+    }
+
+    fn fault(&self, fault: &Fault, told: &Told, now: Timestamp) -> Answer {
+        fault_answer(&self.adapter.program, &self.request, fault, told, now)
+    }
+
+    fn invalid(&self, (field, fault): &(String, Option<Fault>), now: Timestamp) -> Answer {
+        self.refuse(fault.as_ref().unwrap_or(&self.adapter.program.errors.invalid), field, now)
+    }
+
+    /// Reads the variables.
+    fn prepare(&mut self, adapted: &Adapted) -> Result<(), (String, Option<Fault>)> {
+        let errors = &self.adapter.program.errors;
+        let refused = |invalid: Invalid<'_>| {
+            let otherwise = invalid.unauthenticated.then_some(&errors.unauthenticated);
+            (invalid.field, invalid.fault.or(otherwise).cloned())
+        };
+        for variable in &adapted.variables {
+            if let Some(value) = variable.value(&self.request).map_err(refused)? {
+                self.variables.push((variable.name.clone(), value));
+            }
+        }
+        let Some(pagination) = &adapted.pagination else { return Ok(()) };
+        let page_fault = || (pagination.page.name.clone(), pagination.page.invalid.clone());
+        let number = whole_number(pagination.page.value(&self.request).map_err(refused)?).unwrap_or(1);
+        let limit = whole_number(pagination.limit.value(&self.request).map_err(refused)?).unwrap_or(20);
+        let mut page = Page { number, limit, before: 0 };
+        match &pagination.style {
+            Style::Offset(offset, count) => {
+                // Beyond what an Int holds there is nothing either.
+                let skipped = (number - 1).saturating_mul(limit).clamp(0, i64::from(i32::MAX));
+                self.variables.push((offset.clone(), Json::integer(skipped)));
+                self.variables.push((count.clone(), Json::integer(limit)));
+            }
+            Style::Cursor(first, _, _, most) => {
+                if number > i64::from(*most) {
+                    return Err(page_fault());
+                }
+                page.before = (number - 1).max(0);
+                self.variables.push((first.clone(), Json::integer(limit)));
+            }
+        }
+        self.page = Some(page);
+        Ok(())
+    }
+
+    fn ask(&self, adapted: &Adapted, now: Timestamp) -> Next {
+        match &adapted.backend {
+            Backend::GraphQl(..) => {
+                let mut body = self.adapter.fixed.get(self.route).cloned().unwrap_or_default();
+                body.push('{');
+                for (at, (name, value)) in self.variables.iter().enumerate() {
+                    if at > 0 {
+                        body.push(',');
+                    }
+                    write_text(name, &mut body);
+                    body.push(':');
+                    value.write(&mut body);
+                }
+                body.push_str("}}");
+                let target = self.adapter.program.endpoint.clone();
+                Next::Ask(Upstream { method: "POST".to_owned(), target, body: Some(body) })
+            }
+            Backend::Rest(method, target, shape) => {
+                let mut target = target.fill_url(&self.request, &Json::Null);
+                let query = if self.variables.is_empty() { self.request.query.clone() } else { self.query() };
+                if !query.is_empty() {
+                    target.push('?');
+                    target.push_str(&query);
+                }
+                match shape.as_ref().map(|shape| self.shaped(shape, &self.request.body, now)) {
+                    None => Next::Ask(Upstream { method: method.clone(), target, body: None }),
+                    Some(Some(body)) => {
+                        let body = Some(body.to_string());
+                        Next::Ask(Upstream { method: method.clone(), target, body })
+                    }
+                    Some(None) => {
+                        Next::Answer(self.refuse(&self.adapter.program.errors.invalid, "body", now))
+                    }
+                }
+            }
+        }
+    }
+
+    fn query(&self) -> String {
+        let mut query = String::new();
+        let mut push = |name: &str, value: &Json<'_>| {
+            if !query.is_empty() {
+                query.push('&');
+            }
+            encode_segment(name, &mut query);
+            query.push('=');
+            encode_segment(&super::request::plain(value), &mut query);
+        };
+        for (name, value) in &self.variables {
+            match value {
+                Json::List(items) => items.iter().for_each(|item| push(name, item)),
+                value => push(name, value),
+            }
+        }
+        query
+    }
+
+    fn shaped(&self, shape: &Shape, value: &Json<'_>, now: Timestamp) -> Option<Json<'static>> {
+        let whole = Whole { request: &self.request, now };
+        shape.apply(value, whole, &mut Budget::default()).ok().flatten()
+    }
+
+    /// Takes in what came of asking the backend.
+    pub fn next(&mut self, reply: Reply<'_>, now: Timestamp) -> Next {
+        let adapter = Arc::clone(&self.adapter);
+        let errors = &adapter.program.errors;
+        let Some(adapted) = adapter.program.routes.get(self.route) else {
+            return Next::Answer(self.refuse(&errors.unfit, "", now));
+        };
+        let (status, bytes) = match reply {
+            Reply::Answered(status, bytes) => (status, bytes),
+            Reply::Timeout => return Next::Answer(self.refuse(&errors.timeout, "", now)),
+            Reply::Unreachable => return Next::Answer(self.refuse(&errors.unreachable, "", now)),
+        };
+        let answer = json(bytes);
+        let is_graphql = matches!(adapted.backend, Backend::GraphQl(..));
+        let value = match (&answer, is_graphql) {
+            (Some(answer), true) => self.graphql_value(adapted, errors, status, answer),
+            (None, true) => {
+                Err(self.by_status(errors, status, None).unwrap_or((&errors.unfit, Told::default())))
+            }
+            (answer, false) => self.rest_value(adapted, errors, status, answer.as_ref(), bytes, now),
+        };
+        let value = match value {
+            Ok(value) => value,
+            Err((fault, told)) => return Next::Answer(self.fault(fault, &told, now)),
+        };
+        let null = Json::Null;
+        // Without cursors, a page that is full is taken to be followed by another one.
+        let full = |page: Page| value.map_or(0, |value| value.items().len()) as i64 >= page.limit;
+        let mut ended = !self.page.is_some_and(full);
+        if let (Some(pagination), Some(answer)) = (&adapted.pagination, &answer) {
+            match self.walk(pagination, answer.get("data").unwrap_or(answer)) {
+                Walk::There(Some(more)) => ended = !more,
+                Walk::There(None) => {}
+                Walk::On => return self.ask(adapted, now),
+                Walk::Beyond => {
+                    return Next::Answer(self.success(adapted, &Json::List(Vec::new()), true, now));
+                }
+            }
+        }
+        Next::Answer(self.success(adapted, value.unwrap_or(&null), ended, now))
+    }
+
+    fn success(&self, adapted: &Adapted, value: &Json<'_>, ended: bool, now: Timestamp) -> Answer {
+        let body = match &adapted.response {
+            None => None,
+            Some(shape) => match self.shaped(shape, value, now) {
+                Some(body) => Some(body.to_string()),
+                None => return self.refuse(&self.adapter.program.errors.unfit, "", now),
+            },
+        };
+        let mut headers: Vec<(String, String)> = Vec::new();
+        for (name, template) in &adapted.headers {
+            let text = template.fill_url(&self.request, value);
+            headers.push((name.clone(), text));
+        }
+        if let (Some(pagination), Some(page)) = (adapted.pagination.as_ref().filter(|p| p.link), self.page) {
+            let link = self.link(pagination, page, !ended);
+            if !link.is_empty() {
+                headers.push(("link".to_owned(), link));
+            }
+        }
+        Answer { status: adapted.status, headers, body }
+    }
+
+    /// The value that the response is made of, or what became of it.
+    fn graphql_value<'v>(
+        &self,
+        adapted: &'v Adapted,
+        errors: &'v Errors,
+        status: u16,
+        answer: &'v Json<'v>,
+    ) -> Result<Option<&'v Json<'v>>, (&'v Fault, Told)> {
+        let reported = answer.get("errors").map(Json::items).unwrap_or_default();
+        let data = answer.get("data");
+        let value = data.and_then(|data| at(data, &adapted.root)).filter(|value| !value.is_null());
+        let passes = adapted.partial && value.is_some();
+        if !(reported.is_empty() || passes) {
+            return Err(by_error(errors, reported));
+        }
+        if !(200..300).contains(&status) || (data.is_none() && reported.is_empty()) {
+            return Err(self.by_status(errors, status, None).unwrap_or((&errors.unfit, Told::default())));
+        }
+        match (value, &adapted.when_null) {
+            (None, Some(fault)) => Err((fault, Told::default())),
+            (None, None) if adapted.response.is_some() => Err((&errors.unfit, Told::default())),
+            (value, _) => Ok(value),
+        }
+    }
+
+    fn rest_value<'v>(
+        &self,
+        adapted: &'v Adapted,
+        errors: &'v Errors,
+        status: u16,
+        answer: Option<&'v Json<'v>>,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<&'v Json<'v>>, (&'v Fault, Told)> {
+        if !(200..300).contains(&status) {
+            let read =
+                answer.zip(errors.read.as_ref()).and_then(|(answer, read)| self.shaped(read, answer, now));
+            let fault = self.by_status(errors, status, read.as_ref());
+            return Err(fault.unwrap_or((&errors.otherwise, Told::default())));
+        }
+        match answer {
+            None if adapted.response.is_some() || !bytes.is_empty() => Err((&errors.unfit, Told::default())),
+            answer => match (answer.and_then(|answer| at(answer, &adapted.root)), &adapted.when_null) {
+                (None | Some(Json::Null), Some(fault)) => Err((fault, Told::default())),
+                (None, None) if adapted.response.is_some() => Err((&errors.unfit, Told::default())),
+                (value, _) => Ok(value),
+            },
+        }
+    }
+
+    fn by_status<'v>(
+        &self,
+        errors: &'v Errors,
+        status: u16,
+        read: Option<&Json<'_>>,
+    ) -> Option<(&'v Fault, Told)> {
+        let part = |name| {
+            let found = read.and_then(|read| read.get(name));
+            found.map(|found| super::request::plain(found).into_owned()).unwrap_or_default()
+        };
+        let told = Told { code: part("code"), message: part("message"), field: part("field") };
+        errors.statuses.iter().find(|(held, _)| *held == status).map(|(_, fault)| (fault, told))
+    }
+
+    fn walk(&mut self, pagination: &Pagination, data: &Json<'_>) -> Walk {
+        let Some(page) = &mut self.page else { return Walk::There(None) };
+        let Style::Cursor(_, after, info, _) = &pagination.style else { return Walk::There(None) };
+        let more = at(data, info).and_then(|info| info.get("hasNextPage")) == Some(&Json::Bool(true));
+        if page.before == 0 {
+            return Walk::There(Some(more));
+        }
+        let cursor = at(data, info).and_then(|info| info.get("endCursor")).filter(|_| more);
+        let Some(cursor) = cursor.cloned().map(Json::into_owned) else { return Walk::Beyond };
+        page.before -= 1;
+        self.variables.retain(|(name, _)| name != after);
+        self.variables.push((after.clone(), cursor));
+        Walk::On
+    }
+
+    fn link(&self, pagination: &Pagination, page: Page, more: bool) -> String {
+        let name = |variable: &super::variable::Variable| {
+            variable.from.as_ref().map_or_else(|| variable.name.clone(), super::request::Source::name)
+        };
+        let (page_name, limit_name) = (name(&pagination.page), name(&pagination.limit));
+        let others: String = self
+            .request
+            .pairs()
+            .filter(|(key, _)| *key != page_name && *key != limit_name)
+            .map(|(key, value)| format!("{key}={value}&"))
+            .collect();
+        let to = |number: i64, relation: &str| {
+            let (path, limit) = (&self.request.path, page.limit);
+            format!("<{path}?{others}{page_name}={number}&{limit_name}={limit}>; rel=\"{relation}\"")
+        };
+        let mut links = Vec::new();
+        if more {
+            links.push(to(page.number + 1, "next"));
+        }
+        if page.number > 1 {
+            links.push(to(page.number - 1, "prev"));
+        }
+        links.join(", ")
+    }
+}
+
+enum Walk {
+    /// The page that was asked for, and whether more follow, if that is known.
+    There(Option<bool>),
+    /// A page before it.
+    On,
+    /// There are fewer pages.
+    Beyond,
+}
+
+fn whole_number(value: Option<Json<'_>>) -> Option<i64> {
+    match value? {
+        Json::Number(digits) => Decimal::parse(&digits)?.as_i64(),
+        _ => None,
+    }
+}
+
+fn by_error<'v>(errors: &'v Errors, reported: &[Json<'_>]) -> (&'v Fault, Told) {
+    let told = |error: &Json<'_>| {
+        let code = error.get("extensions").and_then(|more| more.get("code"));
+        let path = error.get("path").map(Json::items).unwrap_or_default();
+        let names: Vec<&str> = path.iter().filter_map(Json::as_text).collect();
+        let text = |value: Option<&Json<'_>>| value.and_then(Json::as_text).unwrap_or_default().to_owned();
+        let told = Told { code: text(code), message: text(error.get("message")), field: names.join(".") };
+        let by_path = errors.paths.iter().find(|(held, _)| *held == names).map(|(_, fault)| fault);
+        let by_code = errors.codes.iter().find(|(held, _)| *held == told.code).map(|(_, fault)| fault);
+        (by_path.or(by_code), told)
+    };
+    // The first error that means something to the old interface speaks for all.
+    for error in reported {
+        if let (Some(fault), told) = told(error) {
+            return (fault, told);
+        }
+    }
+    (&errors.otherwise, reported.first().map(|error| told(error).1).unwrap_or_default())
+}

@@ -1,0 +1,86 @@
+//! Two answers as a whole: status, headers and body.
+
+use super::{
+    difference::{Difference, DifferenceKind, Limits, differences, redacted},
+    policy::Comparison,
+    tally::Skipped,
+};
+use crate::json::{Json, Malformed};
+
+/// An answer of a backend, as far as it is compared.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Response<'a> {
+    /// The status.
+    pub status: u16,
+    /// `content-type`, then the headers that the comparison names, in its order.
+    pub headers: &'a [Option<&'a str>],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// What came of holding two answers against each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// They were compared; this is different.
+    Compared(Vec<Difference>),
+    /// They could not be.
+    Skipped(Skipped),
+}
+
+/// Holds the new backend's answer against the old one's.
+pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>) -> Finding {
+    let mut found = Vec::new();
+    if old.status != new.status {
+        // A status is no secret.
+        let example = (old.status.to_string(), new.status.to_string());
+        found.push(Difference { path: "status".to_owned(), kind: DifferenceKind::Number, example });
+    }
+    let names = std::iter::once("content-type").chain(policy.headers.iter().map(String::as_str));
+    for (at, name) in names.enumerate() {
+        let of = |response: &Response<'_>| response.headers.get(at).copied().flatten().map(str::to_owned);
+        let (before, after) = (of(&old), of(&new));
+        let kind = match (&before, &after) {
+            _ if before == after => continue,
+            (Some(_), None) => DifferenceKind::Missing,
+            (None, _) => DifferenceKind::Extra,
+            (Some(_), Some(_)) => DifferenceKind::Value,
+        };
+        let shown = |value: Option<String>| redacted(value.map(Json::text).as_ref());
+        found.push(Difference {
+            path: format!("header {name}"),
+            kind,
+            example: (shown(before), shown(after)),
+        });
+    }
+    let most = usize::try_from(policy.max_bytes).unwrap_or(usize::MAX);
+    if old.body.len() > most || new.body.len() > most {
+        return Finding::Skipped(Skipped::Size);
+    }
+    if old.body.is_empty() && new.body.is_empty() {
+        return Finding::Compared(found);
+    }
+    let depth = usize::try_from(policy.max_depth).unwrap_or(usize::MAX).min(crate::json::MAX_DEPTH);
+    match (parsed(old.body, depth), parsed(new.body, depth)) {
+        (Err(Malformed::Depth), _) | (_, Err(Malformed::Depth)) => Finding::Skipped(Skipped::Depth),
+        (Ok(before), Ok(after)) => match differences(&before, &after, &policy.rules, Limits::default()) {
+            Ok(more) => {
+                found.extend(more);
+                Finding::Compared(found)
+            }
+            Err(_) => Finding::Skipped(Skipped::Size),
+        },
+        // What is no JSON on both sides is not looked into.
+        (Err(_), Err(_)) => Finding::Skipped(Skipped::NotJson),
+        (before, _) => {
+            let shown = |is_json: bool| if is_json { "JSON" } else { "not JSON" }.to_owned();
+            let example = (shown(before.is_ok()), shown(before.is_err()));
+            found.push(Difference { path: "body".to_owned(), kind: DifferenceKind::Type, example });
+            Finding::Compared(found)
+        }
+    }
+}
+
+fn parsed(bytes: &[u8], depth: usize) -> Result<Json<'_>, Malformed> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Malformed::Syntax(error.valid_up_to()))?;
+    Json::parse_within(text, depth)
+}

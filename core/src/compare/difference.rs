@@ -1,0 +1,388 @@
+//! What is different about two JSON values. The first is the old backend's and says how it should be.
+
+use super::policy::{Normalise, Rule};
+use crate::{
+    json::{Decimal, Json},
+    timestamp::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// How two values differ at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DifferenceKind {
+    /// The old one has it, the new one has not.
+    Missing,
+    /// The new one has it, the old one has not.
+    Extra,
+    /// The values are of different types.
+    Type,
+    /// The values are different texts or truths.
+    Value,
+    /// The same items stand in another order.
+    Order,
+    /// The lists have different lengths.
+    Length,
+    /// The values are different numbers.
+    Number,
+}
+
+impl DifferenceKind {
+    /// The name in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Extra => "extra",
+            Self::Type => "type",
+            Self::Value => "value",
+            Self::Order => "order",
+            Self::Length => "length",
+            Self::Number => "number",
+        }
+    }
+}
+
+/// A difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Where, with `[]` for any item of a list; `status`, `header NAME` and `body` stand outside of the body.
+    pub path: String,
+    /// How.
+    pub kind: DifferenceKind,
+    /// The values, with every letter and digit made unreadable: old, new.
+    pub example: (String, String),
+}
+
+/// How far two values are looked into.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Pairs of values that are looked at.
+    pub work: u32,
+    /// Differences that are named; more are of no use to anybody.
+    pub differences: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { work: 200_000, differences: 64 }
+    }
+}
+
+/// The values are larger than is looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMuch;
+
+/// Everything that is different, once for each path and kind.
+pub fn differences(
+    old: &Json<'_>,
+    new: &Json<'_>,
+    rules: &[Rule],
+    limits: Limits,
+) -> Result<Vec<Difference>, TooMuch> {
+    let mut comparing = Comparing { rules, path: Vec::new(), found: Vec::new(), work: limits.work, limits };
+    comparing.values(old, new)?;
+    Ok(comparing.found)
+}
+
+struct Comparing<'r, 'v> {
+    rules: &'r [Rule],
+    path: Vec<&'v str>,
+    found: Vec<Difference>,
+    work: u32,
+    limits: Limits,
+}
+
+impl<'v> Comparing<'_, 'v> {
+    fn pay(&mut self, steps: usize) -> Result<(), TooMuch> {
+        let left = u32::try_from(steps).ok().and_then(|steps| self.work.checked_sub(steps));
+        self.work = left.ok_or(TooMuch)?;
+        Ok(())
+    }
+
+    fn rule(&self) -> Rule {
+        let mut all = Rule::default();
+        for rule in self.rules.iter().filter(|rule| rule.is_for(&self.path)) {
+            all.ignore |= rule.ignore;
+            all.unordered |= rule.unordered;
+            all.key_by = all.key_by.or_else(|| rule.key_by.clone());
+            all.tolerance = all.tolerance.or(rule.tolerance);
+            all.normalise = all.normalise.or(rule.normalise);
+        }
+        all
+    }
+
+    fn note(&mut self, kind: DifferenceKind, old: Option<&Json<'_>>, new: Option<&Json<'_>>) {
+        let path = written(&self.path);
+        let known = self.found.iter().any(|held| held.kind == kind && held.path == path);
+        if !known && self.found.len() < self.limits.differences {
+            self.found.push(Difference { path, kind, example: (redacted(old), redacted(new)) });
+        }
+    }
+
+    fn at(
+        &mut self,
+        step: &'v str,
+        compare: impl FnOnce(&mut Self) -> Result<(), TooMuch>,
+    ) -> Result<(), TooMuch> {
+        self.path.push(step);
+        let compared = compare(self);
+        self.path.pop();
+        compared
+    }
+
+    fn values(&mut self, old: &'v Json<'_>, new: &'v Json<'_>) -> Result<(), TooMuch> {
+        self.pay(1)?;
+        let rule = if self.rules.is_empty() { Rule::default() } else { self.rule() };
+        if rule.ignore || (rule.normalise.is_some() && rule.makes_equal(old, new)) {
+            return Ok(());
+        }
+        match (old, new) {
+            (Json::Object(old), Json::Object(_)) => {
+                for (name, value) in old {
+                    match new.get(name) {
+                        Some(other) => self.at(name, |all| all.values(value, other))?,
+                        None => self.lone(name, DifferenceKind::Missing, value)?,
+                    }
+                }
+                if let Json::Object(fields) = new {
+                    self.pay(fields.len())?;
+                    for (name, value) in fields.iter().filter(|(name, _)| old.iter().all(|(n, _)| n != name))
+                    {
+                        self.lone(name, DifferenceKind::Extra, value)?;
+                    }
+                }
+            }
+            (Json::List(old), Json::List(new)) => self.lists(old, new, &rule)?,
+            (Json::Number(a), Json::Number(b)) if a == b || same_number(a, b, rule.tolerance) => {}
+            (Json::Number(_), Json::Number(_)) => self.note(DifferenceKind::Number, Some(old), Some(new)),
+            _ if old.kind() != new.kind() => self.note(DifferenceKind::Type, Some(old), Some(new)),
+            _ if old != new => self.note(DifferenceKind::Value, Some(old), Some(new)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Something that one side alone has.
+    fn lone(&mut self, name: &'v str, kind: DifferenceKind, value: &Json<'_>) -> Result<(), TooMuch> {
+        self.at(name, |all| {
+            if !all.rule().ignore {
+                let (old, new) =
+                    if kind == DifferenceKind::Missing { (Some(value), None) } else { (None, Some(value)) };
+                all.note(kind, old, new);
+            }
+            Ok(())
+        })
+    }
+
+    fn lists(&mut self, old: &'v [Json<'_>], new: &'v [Json<'_>], rule: &Rule) -> Result<(), TooMuch> {
+        if old.len() != new.len() {
+            let length = |items: &[Json<'_>]| Json::text(format!("{} items", items.len()));
+            // Lengths are no secret.
+            let (path, example) = (written(&self.path), (length(old), length(new)));
+            let example = (example.0.to_string(), example.1.to_string());
+            let kind = DifferenceKind::Length;
+            if !self.found.iter().any(|held| held.kind == kind && held.path == path) {
+                self.found.push(Difference { path, kind, example });
+            }
+        }
+        self.pay(old.len() + new.len())?;
+        let key = rule.key_by.as_deref().unwrap_or("id");
+        if let (Some(old_keys), Some(new_keys)) = (keys(old, key), keys(new, key)) {
+            return self.by_key(old, new, &old_keys, &new_keys, rule.unordered);
+        }
+        if old.len() == new.len() {
+            let texts =
+                |items: &[Json<'_>]| -> Vec<String> { items.iter().map(ToString::to_string).collect() };
+            let (before, after) = (texts(old), texts(new));
+            if before != after {
+                let (mut sorted, mut others) = (before, after);
+                sorted.sort_unstable();
+                others.sort_unstable();
+                if sorted == others {
+                    if !rule.unordered {
+                        self.note(DifferenceKind::Order, None, None);
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        if rule.unordered {
+            return self.unordered(old, new);
+        }
+        for (old, new) in old.iter().zip(new) {
+            self.at("[]", |all| all.values(old, new))?;
+        }
+        Ok(())
+    }
+
+    /// Items that belong together by a key.
+    fn by_key(
+        &mut self,
+        old: &'v [Json<'_>],
+        new: &'v [Json<'_>],
+        old_keys: &[Cow<'_, str>],
+        new_keys: &[Cow<'_, str>],
+        unordered: bool,
+    ) -> Result<(), TooMuch> {
+        let mut places: Vec<(&str, usize)> =
+            new_keys.iter().enumerate().map(|(place, key)| (&**key, place)).collect();
+        places.sort_unstable();
+        let mut matched = vec![false; new.len()];
+        let mut last = None;
+        let mut moved = false;
+        for (key, item) in old_keys.iter().zip(old) {
+            let found = places.binary_search_by(|(held, _)| (*held).cmp(key)).ok();
+            match found.and_then(|at| places.get(at)).and_then(|(_, place)| Some((*place, new.get(*place)?)))
+            {
+                Some((place, other)) => {
+                    moved |= last.is_some_and(|last| place < last);
+                    last = Some(place);
+                    if let Some(matched) = matched.get_mut(place) {
+                        *matched = true;
+                    }
+                    self.at("[]", |all| all.values(item, other))?;
+                }
+                None => self.lone("[]", DifferenceKind::Missing, item)?,
+            }
+        }
+        for (item, _) in new.iter().zip(&matched).filter(|(_, matched)| !**matched) {
+            self.lone("[]", DifferenceKind::Extra, item)?;
+        }
+        if moved && !unordered {
+            self.note(DifferenceKind::Order, None, None);
+        }
+        Ok(())
+    }
+
+    /// Items in any order: equal ones are taken away, and what is left is compared one by one.
+    fn unordered(&mut self, old: &'v [Json<'_>], new: &'v [Json<'_>]) -> Result<(), TooMuch> {
+        let mut left: Vec<&'v Json<'_>> = new.iter().collect();
+        let mut lone: Vec<&'v Json<'_>> = Vec::new();
+        for item in old {
+            let mut found = None;
+            for (at, other) in left.iter().enumerate() {
+                let limits = Limits { work: self.work, differences: 1 };
+                let mut path = self.path.clone();
+                path.push("[]");
+                let mut inner =
+                    Comparing { rules: self.rules, path, found: Vec::new(), work: self.work, limits };
+                inner.values(item, other)?;
+                self.work = inner.work;
+                if inner.found.is_empty() {
+                    found = Some(at);
+                    break;
+                }
+            }
+            match found {
+                Some(at) => {
+                    left.remove(at);
+                }
+                None => lone.push(item),
+            }
+        }
+        for (old, new) in lone.into_iter().zip(left) {
+            self.at("[]", |all| all.values(old, new))?;
+        }
+        Ok(())
+    }
+}
+
+/// The keys of all items, where each has one of its own.
+fn keys<'i>(items: &'i [Json<'_>], key: &str) -> Option<Vec<Cow<'i, str>>> {
+    let of = |item: &'i Json<'_>| match item.get(key)? {
+        Json::Text(text) => Some(Cow::Borrowed(&**text)),
+        Json::Number(digits) => Some(Cow::Owned(format!("{digits} "))),
+        _ => None,
+    };
+    let keys: Vec<_> = items.iter().map(of).collect::<Option<_>>()?;
+    let mut sorted: Vec<&str> = keys.iter().map(|key| &**key).collect();
+    sorted.sort_unstable();
+    sorted.windows(2).all(|pair| pair.first() != pair.last()).then_some(keys)
+}
+
+fn same_number(a: &str, b: &str, tolerance: Option<f64>) -> bool {
+    match (Decimal::parse(a), Decimal::parse(b)) {
+        (Some(a), Some(b)) => {
+            a == b || tolerance.is_some_and(|tolerance| (a.as_f64() - b.as_f64()).abs() <= tolerance)
+        }
+        _ => false,
+    }
+}
+
+impl Rule {
+    fn makes_equal(&self, old: &Json<'_>, new: &Json<'_>) -> bool {
+        let texts = old.as_text().zip(new.as_text());
+        match self.normalise {
+            Some(Normalise::Lowercase) => texts.is_some_and(|(a, b)| a.to_lowercase() == b.to_lowercase()),
+            Some(Normalise::Whitespace) => {
+                texts.is_some_and(|(a, b)| a.split_whitespace().eq(b.split_whitespace()))
+            }
+            Some(Normalise::Date) => match (moment(old), moment(new)) {
+                (Some(a), Some(b)) => a == b,
+                _ => false,
+            },
+            Some(Normalise::Number) => match (digits(old), digits(new)) {
+                (Some(a), Some(b)) => same_number(a, b, self.tolerance),
+                _ => false,
+            },
+            None => false,
+        }
+    }
+}
+
+/// A moment: a text by RFC 3339, or a number of seconds, or of milliseconds where it is too large for seconds.
+fn moment(value: &Json<'_>) -> Option<i64> {
+    match value {
+        Json::Text(text) => text.parse::<Timestamp>().ok().map(Timestamp::millis),
+        Json::Number(digits) => {
+            let number = Decimal::parse(digits)?.as_i64()?;
+            if number.abs() < 100_000_000_000 { number.checked_mul(1000) } else { Some(number) }
+        }
+        _ => None,
+    }
+}
+
+fn digits<'j>(value: &'j Json<'_>) -> Option<&'j str> {
+    match value {
+        Json::Text(text) => Some(text.trim()),
+        Json::Number(digits) => Some(digits),
+        _ => None,
+    }
+}
+
+fn written(path: &[&str]) -> String {
+    let mut text = String::new();
+    for step in path {
+        if !text.is_empty() && *step != "[]" {
+            text.push('.');
+        }
+        text.push_str(step);
+    }
+    if text.is_empty() { ".".to_owned() } else { text }
+}
+
+/// Characters of an example.
+const EXAMPLE: usize = 32;
+
+/// What a value looks like, without what it says: letters become x, digits 9.
+pub(super) fn redacted(value: Option<&Json<'_>>) -> String {
+    let mask = |text: &str| -> String {
+        let masked = text.chars().take(EXAMPLE).map(|c| match c {
+            c if c.is_ascii_digit() => '9',
+            c if c.is_alphabetic() => 'x',
+            c if c.is_ascii_punctuation() || c == ' ' => c,
+            _ => '?',
+        });
+        masked.collect()
+    };
+    match value {
+        None => "(nothing)".to_owned(),
+        Some(Json::Null) => "null".to_owned(),
+        Some(Json::Bool(truth)) => truth.to_string(),
+        Some(Json::Number(digits)) => mask(digits),
+        Some(Json::Text(text)) => format!("\"{}\"", mask(text)),
+        Some(Json::List(items)) => format!("a list of {}", items.len()),
+        Some(Json::Object(fields)) => format!("an object of {} fields", fields.len()),
+    }
+}

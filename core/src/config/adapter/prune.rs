@@ -1,0 +1,140 @@
+//! Cuts a schema down to what the operations touch: that is what is kept with the adapter, so that it can be checked
+//! again whenever it is applied, however large the backend's schema is.
+
+use super::graphql::Documents;
+use apollo_compiler::{
+    Name, Schema,
+    ast::Type,
+    executable::{Selection, SelectionSet},
+    schema::{ComponentName, ExtendedType},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Types, and of objects the fields.
+#[derive(Default)]
+struct Touched(BTreeMap<Name, BTreeSet<Name>>);
+
+pub(super) fn prune(documents: &Documents) -> String {
+    let schema: &Schema = &documents.schema;
+    let mut touched = Touched::default();
+    let named = documents.operations.operations.named.values();
+    for operation in named {
+        touched.set(schema, documents, &operation.selection_set, 0);
+        operation.variables.iter().for_each(|variable| touched.input(schema, variable.ty.inner_named_type()));
+    }
+    let mut cut = schema.clone();
+    let keeps = |name: &Name| touched.0.contains_key(name);
+    let definition = cut.schema_definition.make_mut();
+    for root in [&mut definition.query, &mut definition.mutation, &mut definition.subscription] {
+        if root.as_ref().is_some_and(|root: &ComponentName| !keeps(&root.name)) {
+            *root = None;
+        }
+    }
+    // A schema without queries is none.
+    if cut.schema_definition.query.is_none() {
+        let query = schema.schema_definition.query.clone();
+        if let Some((query, ExtendedType::Object(object))) =
+            query.as_ref().and_then(|query| Some((query, schema.types.get(&query.name)?)))
+            && let Some(field) = object.fields.values().next()
+        {
+            touched.0.entry(query.name.clone()).or_default().insert(field.name.clone());
+            touched.output(schema, field.ty.inner_named_type());
+            field.arguments.iter().for_each(|argument| touched.input(schema, argument.ty.inner_named_type()));
+        }
+        cut.schema_definition.make_mut().query = query;
+    }
+    cut.types.retain(|name, definition| definition.is_built_in() || touched.0.contains_key(name));
+    for (name, definition) in &mut cut.types {
+        let Some(fields) = touched.0.get(name) else { continue };
+        match definition {
+            ExtendedType::Object(object) => {
+                let object = object.make_mut();
+                object.implements_interfaces.retain(|held| touched.0.contains_key(&held.name));
+                let interfaces: Vec<&Name> =
+                    object.implements_interfaces.iter().map(|held| &held.name).collect();
+                let needed = |field: &Name| {
+                    let of_interface =
+                        |held: &&&Name| touched.0.get(**held).is_some_and(|fields| fields.contains(field));
+                    fields.contains(field) || interfaces.iter().any(|held| of_interface(&held))
+                };
+                object.fields.retain(|field, _| needed(field));
+            }
+            ExtendedType::Interface(interface) => {
+                let interface = interface.make_mut();
+                interface.implements_interfaces.retain(|held| touched.0.contains_key(&held.name));
+                interface.fields.retain(|field, _| fields.contains(field));
+            }
+            ExtendedType::Union(union) => {
+                union.make_mut().members.retain(|member| touched.0.contains_key(&member.name));
+            }
+            _ => {}
+        }
+    }
+    cut.serialize().to_string()
+}
+
+impl Touched {
+    fn set(&mut self, schema: &Schema, documents: &Documents, set: &SelectionSet, depth: usize) {
+        self.0.entry(set.ty.clone()).or_default();
+        if depth > 48 {
+            return;
+        }
+        for selection in &set.selections {
+            match selection {
+                Selection::Field(field) => {
+                    self.0.entry(set.ty.clone()).or_default().insert(field.name.clone());
+                    self.field_types(schema, &set.ty, &field.name);
+                    self.set(schema, documents, &field.selection_set, depth + 1);
+                }
+                Selection::FragmentSpread(spread) => {
+                    if let Some(fragment) = spread.fragment_def(&documents.operations) {
+                        self.set(schema, documents, &fragment.selection_set, depth + 1);
+                    }
+                }
+                Selection::InlineFragment(inline) => {
+                    self.set(schema, documents, &inline.selection_set, depth + 1)
+                }
+            }
+        }
+    }
+
+    fn field_types(&mut self, schema: &Schema, ty: &Name, field: &Name) {
+        let found = match schema.types.get(ty) {
+            Some(ExtendedType::Object(object)) => object.fields.get(field),
+            Some(ExtendedType::Interface(interface)) => interface.fields.get(field),
+            _ => None,
+        };
+        if let Some(definition) = found {
+            self.0.entry(definition.ty.inner_named_type().clone()).or_default();
+            let arguments: Vec<&Type> = definition.arguments.iter().map(|argument| &*argument.ty).collect();
+            arguments.iter().for_each(|ty| self.input(schema, ty.inner_named_type()));
+        }
+    }
+
+    /// A type that nobody selects of: its first field keeps it a type.
+    fn output(&mut self, schema: &Schema, name: &Name) {
+        if self.0.contains_key(name) {
+            return;
+        }
+        self.0.entry(name.clone()).or_default();
+        let first = match schema.types.get(name) {
+            Some(ExtendedType::Object(object)) => object.fields.keys().next(),
+            Some(ExtendedType::Interface(interface)) => interface.fields.keys().next(),
+            _ => None,
+        };
+        if let Some(first) = first.cloned() {
+            self.0.entry(name.clone()).or_default().insert(first.clone());
+            self.field_types(schema, name, &first);
+        }
+    }
+
+    fn input(&mut self, schema: &Schema, name: &Name) {
+        if self.0.contains_key(name) {
+            return;
+        }
+        self.0.entry(name.clone()).or_default();
+        if let Some(ExtendedType::InputObject(input)) = schema.types.get(name) {
+            input.fields.values().for_each(|field| self.input(schema, field.ty.inner_named_type()));
+        }
+    }
+}
