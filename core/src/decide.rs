@@ -142,6 +142,8 @@ pub struct Decision<'r> {
     pub route_position: Option<usize>,
     /// Whether the route wants an anonymous id minted, and the request to be decided again with it.
     pub wants_anonymous_id: bool,
+    /// Whether an adapter stands between the client and the origin.
+    pub is_adapted: bool,
 }
 
 impl Decision<'_> {
@@ -162,6 +164,7 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
             route: None,
             route_position: None,
             wants_anonymous_id: false,
+            is_adapted: false,
         };
     };
     let (user, wants_anonymous_id) = match identify(&route.identity, facts) {
@@ -170,10 +173,17 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
         Identity::Absent => (None, false),
     };
     let mut verdict = decide_flag(rules.flag_at(route.flag), user, facts, now);
-    if verdict.arm == Arm::New && rules.adaptation(route, facts) == Adaptation::Unknown {
-        verdict = Verdict { arm: Arm::Legacy, reason: Reason::Unadapted, ..verdict };
+    let mut is_adapted = false;
+    if verdict.arm == Arm::New {
+        match rules.adaptation(route, facts) {
+            Adaptation::None => {}
+            Adaptation::Route(..) => is_adapted = true,
+            Adaptation::Unknown => {
+                verdict = Verdict { arm: Arm::Legacy, reason: Reason::Unadapted, ..verdict };
+            }
+        }
     }
-    Decision { verdict, route: Some(route), route_position: Some(position), wants_anonymous_id }
+    Decision { verdict, route: Some(route), route_position: Some(position), wants_anonymous_id, is_adapted }
 }
 
 /// Decides one flag for one user. The order is the contract; an unknown flag is `None`.

@@ -5,9 +5,9 @@ use crate::{
     bucket::{Bucket, Purpose},
     names::ExperimentName,
     rate::PartsPerMillion,
+    sorted::Sorted,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// An experiment over all users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Experiment {
     /// What the experiment is called in reports.
     pub name: String,
     /// The variants by key. Their shares add up to 100 percent.
-    pub variants: BTreeMap<ExperimentName, Variant>,
+    pub variants: Sorted<ExperimentName, Variant>,
 }
 
 /// One variant of an experiment.

@@ -31,6 +31,7 @@ pub mod ruleset;
 #[cfg(feature = "signature")]
 pub mod signature;
 pub mod snapshot;
+pub mod sorted;
 pub mod statistics;
 pub mod timestamp;
 

@@ -53,6 +53,11 @@ pub struct Matcher {
     pub path: String,
 }
 
+/// Whether a request of this method changes nothing (RFC 9110, 9.2.1) and has an answer that can be compared.
+pub fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD")
+}
+
 /// Whether a request of this method may be sent a second time (RFC 9110, 9.2.2).
 pub fn is_idempotent(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")

@@ -1,7 +1,7 @@
 //! The ruleset: a snapshot compiled so that deciding costs the same for ten flags and for ten thousand.
 
 use crate::{
-    adapter::Adapter,
+    adapter::{Adapter, Program},
     batch::CanaryLabel,
     compare::{Comparison, HiddenError},
     condition::{Attribute, CompiledCondition, InvalidCondition},
@@ -157,13 +157,12 @@ impl Ruleset {
                 Err(error) => Err(CompileError::Adapter { adapter: name.clone(), error }),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let names: Vec<&AdapterName> = snapshot.adapters.keys().collect();
         let routes = snapshot
             .routes
             .iter()
             .map(|route| {
                 let adapter = |name: &AdapterName| {
-                    names.binary_search(&name).map_err(|_| CompileError::UnknownAdapter {
+                    snapshot.adapters.position(name).ok_or_else(|| CompileError::UnknownAdapter {
                         route: route.id.clone(),
                         adapter: name.clone(),
                     })
@@ -196,9 +195,8 @@ impl Ruleset {
             .collect::<Result<Vec<_>, CompileError>>()?;
         let table = RouteTable::new(snapshot.routes.iter().map(|route| (route, &route.matcher)))
             .map_err(|(route, error)| CompileError::Route { route: route.id.clone(), error })?;
-        let mut inputs: Vec<_> = routes.iter().flat_map(|route| route.inputs.iter().cloned()).collect();
-        inputs.sort();
-        inputs.dedup();
+        let mut inputs = Vec::new();
+        routes.iter().flat_map(|route| &route.inputs).for_each(|input| add(&mut inputs, input.clone()));
         let canaries = flags.iter().map(|flag| snapshot.canaries.get(&flag.name).cloned()).collect();
         Ok(Self { revision: snapshot.revision, flags, origins, routes, table, inputs, adapters, canaries })
     }
@@ -247,6 +245,28 @@ impl Ruleset {
                 None => Adaptation::Unknown,
             },
         }
+    }
+
+    /// The headers that the adapters of a route look at, in the order in which they are handed over.
+    pub fn headers_for(&self, route: &CompiledRoute) -> Vec<&str> {
+        self.of_adapters(route, |program| &program.reads)
+    }
+
+    /// The claims of a token that the adapters of a route look at.
+    pub fn claims_for(&self, route: &CompiledRoute) -> Vec<&str> {
+        self.of_adapters(route, |program| &program.claims)
+    }
+
+    fn of_adapters(&self, route: &CompiledRoute, names: impl Fn(&Program) -> &Vec<String>) -> Vec<&str> {
+        let mut all: Vec<&str> = Vec::new();
+        for adapter in route.adapt.iter().filter_map(|at| self.adapters.get(*at)) {
+            for name in names(&adapter.program) {
+                if !all.contains(&name.as_str()) {
+                    all.push(name);
+                }
+            }
+        }
+        all
     }
 
     /// Where the canary of a flag stands, by the flag's position.
@@ -324,24 +344,33 @@ fn inputs_of(
     versions: impl Iterator<Item = String>,
 ) -> Vec<Input> {
     let cookie = || Input::Header("cookie".into());
-    let mut inputs: Vec<_> = sources
-        .iter()
-        .map(|source| match source {
+    let mut inputs = Vec::new();
+    for source in sources {
+        let input = match source {
             Source::Header(name) => Input::Header(name.clone()),
             Source::Jwt => Input::Header(VERIFIED_SUBJECT.into()),
             Source::Cookie(_) | Source::Anonymous => cookie(),
-        })
-        .collect();
-    inputs.extend(conditions.iter().filter_map(|condition| match condition {
-        CompiledCondition::Attribute(Attribute::Header(name), _) => Some(Input::Header(name.clone())),
-        CompiledCondition::Attribute(Attribute::Cookie(_), _) => Some(cookie()),
-        CompiledCondition::Attribute(Attribute::Country, _) => Some(Input::Country),
-        CompiledCondition::Attribute(Attribute::Ip, _) => Some(Input::Ip),
-        CompiledCondition::Attribute(Attribute::Query(_) | Attribute::Path | Attribute::Method, _)
-        | CompiledCondition::TimeWindow { .. } => None,
-    }));
-    inputs.extend(versions.map(|header| Input::Header(header.into())));
-    inputs.sort();
-    inputs.dedup();
+        };
+        add(&mut inputs, input);
+    }
+    for condition in conditions {
+        let input = match condition {
+            CompiledCondition::Attribute(Attribute::Header(name), _) => Input::Header(name.clone()),
+            CompiledCondition::Attribute(Attribute::Cookie(_), _) => cookie(),
+            CompiledCondition::Attribute(Attribute::Country, _) => Input::Country,
+            CompiledCondition::Attribute(Attribute::Ip, _) => Input::Ip,
+            CompiledCondition::Attribute(Attribute::Query(_) | Attribute::Path | Attribute::Method, _)
+            | CompiledCondition::TimeWindow { .. } => continue,
+        };
+        add(&mut inputs, input);
+    }
+    versions.for_each(|header| add(&mut inputs, Input::Header(header.into())));
     inputs
+}
+
+/// Puts an input into its place, once. There are few.
+fn add(inputs: &mut Vec<Input>, input: Input) {
+    if let Err(at) = inputs.binary_search(&input) {
+        inputs.insert(at, input);
+    }
 }

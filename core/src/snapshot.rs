@@ -15,10 +15,11 @@ use crate::{
     names::{AdapterName, ExperimentName, FlagName, OriginName},
     origin::Origin,
     route::Route,
+    sorted::Sorted,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 /// The number of this wire format.
 pub const SCHEMA: u32 = 1;
@@ -52,22 +53,22 @@ pub struct Snapshot {
     pub emergency: Option<Emergency>,
     /// The flags.
     #[serde(default)]
-    pub flags: BTreeMap<FlagName, Flag>,
+    pub flags: Sorted<FlagName, Flag>,
     /// The origins.
     #[serde(default)]
-    pub origins: BTreeMap<OriginName, Origin>,
+    pub origins: Sorted<OriginName, Origin>,
     /// The routes.
     #[serde(default)]
     pub routes: Vec<Route>,
     /// The experiments.
     #[serde(default)]
-    pub experiments: BTreeMap<ExperimentName, Experiment>,
+    pub experiments: Sorted<ExperimentName, Experiment>,
     /// The adapters.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub adapters: BTreeMap<AdapterName, Arc<Program>>,
+    #[serde(default, skip_serializing_if = "Sorted::is_empty")]
+    pub adapters: Sorted<AdapterName, Arc<Program>>,
     /// Where the runs of canaries stand, as labels of what is counted.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub canaries: BTreeMap<FlagName, CanaryLabel>,
+    #[serde(default, skip_serializing_if = "Sorted::is_empty")]
+    pub canaries: Sorted<FlagName, CanaryLabel>,
 }
 
 /// Why a text is not a snapshot that can be used.

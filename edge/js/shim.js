@@ -6,6 +6,7 @@
 import * as core from "./index_bg.js";
 import wasm from "./index.wasm";
 import { subjectOf, verified } from "./jwt.js";
+import { adapted, compared, judged } from "./beside.js";
 $SNIPPET_JS_IMPORTS
 
 const instance = new WebAssembly.Instance(wasm, {
@@ -28,6 +29,8 @@ const TABLE = 1 << 26;
 const STALE = 1 << 27;
 const RETRYABLE = 1 << 28;
 const ASK = 1 << 29;
+const ADAPT = 1 << 30;
+const COMPARE = 1 << 31;
 // Anything here leaves the short way through `fetch` below.
 const ASIDE = NEED_INPUTS | OWN_PATH | BOOT | TABLE | ASK;
 
@@ -235,7 +238,7 @@ async function identify(request, env, inputs) {
   } catch {
     // Whatever was wrong with it: it names nobody.
   }
-  tokens.set(token, [held[0], Math.min(held[1], now + TOKEN_KEPT)]);
+  tokens.set(token, [held[0], Math.min(held[1], now + TOKEN_KEPT), held[2]]);
 }
 
 // Asks the provider for its keys, or waits while another request does. One that is down is not asked by every request.
@@ -372,6 +375,9 @@ function forward(request, env, context, url, answer, started) {
   begun++;
   if (started >= reportAt) report(env, context, started);
   request = cleaned(request, env);
+  if (answer & (ADAPT | COMPARE) || (held.hides && held.hides[route])) {
+    return beside(request, env, context, url, held, answer, started);
+  }
   let kept = null;
   if ((answer & (NEW | RETRYABLE)) === (NEW | RETRYABLE)) kept = keep(request);
   const cookie = answer & MINTED ? core.minted() : undefined;
@@ -394,6 +400,42 @@ function forward(request, env, context, url, answer, started) {
       },
     );
   });
+}
+
+// Requests that go through an adapter, or whose answers are looked into behind them. The client waits for nothing of that
+// but the adapter.
+async function beside(request, env, context, url, held, answer, started) {
+  const cookie = answer & MINTED ? core.minted() : undefined;
+  const route = answer & NO_ROUTE;
+  const hides = held.hides !== null && held.hides[route];
+  const compare = answer & COMPARE ? compared(request, context, url, held, answer) : undefined;
+  const kept = (answer & (NEW | RETRYABLE)) === (NEW | RETRYABLE) ? keep(request) : null;
+  const origin = held.origins[held.arms[(route << 1) | ((answer >> 20) & 1)]];
+  let response;
+  try {
+    response =
+      answer & ADAPT
+        ? await adapted(request, env, url, held, route, origin, started + origin[1], kept === null)
+        : await inTime(fetch(origin[0] + target(url), request), origin[1]);
+  } catch (error) {
+    compare?.(undefined);
+    return recover(env, context, url, held, answer, started, kept, cookie, error === LATE);
+  }
+  // An adapter's answer in the place of one that did not come.
+  const status = response.late === undefined ? response.status : response.late ? TIMEOUT : UNREACHABLE;
+  if (hides && response.ok && response.body !== null) {
+    const ms = Date.now();
+    const copy = response.clone();
+    context.waitUntil(
+      judged(copy, route, held.generation).then((error) => {
+        count(held, answer, error ? 500 : status, Date.now() - (ms - started), env, context);
+      }),
+    );
+  } else {
+    count(held, answer, status, started, env, context);
+  }
+  compare?.(response);
+  return held.headers || cookie ? decorate(held, response, answer, cookie) : response;
 }
 
 // The request as it can be sent a second time; null where its body cannot be.

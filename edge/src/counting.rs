@@ -1,7 +1,10 @@
 //! What an isolate counts, and how it becomes batches. Exact, bounded in memory, and without an allocation per
 //! request: a cell is made for the first request of its kind in a window.
 
-use crate::wire::{Answer, Ended};
+use crate::{
+    comparing::Comparing,
+    wire::{Answer, Ended},
+};
 use cutover_core::{
     Arm, FlagName, Ruleset,
     batch::{Batch, Cell, Counts, SCHEMA, Units, WINDOW_MS},
@@ -39,6 +42,8 @@ pub struct Counting {
     /// Sorted by window (upper half) and kind with generation (lower half). There are few, the newest last.
     cells: Vec<(u64, Counts)>,
     units: Vec<Unit>,
+    /// What was compared.
+    pub comparing: Comparing,
     lost: u64,
     /// Outcomes lost since the isolate began.
     pub lost_in_all: u64,
@@ -69,8 +74,9 @@ impl Counting {
         self.generations.push(Generation { number, rules, retired_at: None });
     }
 
-    fn rules(&self, generation: u32) -> Option<&Rc<Ruleset>> {
-        rules_of(&self.generations, generation)
+    /// The rules of a generation, until nothing that they decided can end any more.
+    pub fn rules(&self, generation: u32) -> Option<&Rc<Ruleset>> {
+        rules_of(&self.generations, Ended::tag(generation))
     }
 
     /// Counts outcomes of one window.
@@ -133,7 +139,7 @@ impl Counting {
 
     /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
-        self.cells.is_empty() && self.lost == 0
+        self.cells.is_empty() && self.lost == 0 && self.comparing.is_empty()
     }
 
     /// How many cells wait.
@@ -165,7 +171,7 @@ impl Counting {
             lost,
             cells,
             units,
-            comparisons: Vec::new(),
+            comparisons: self.comparing.take(),
         }
     }
 

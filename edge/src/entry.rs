@@ -87,6 +87,9 @@ pub fn minted() -> Option<String> {
     MINTED.with(RefCell::take)
 }
 
+/// Something of the routes that have it; nothing at all where none has.
+type PerRoute<T> = Option<Vec<Option<T>>>;
+
 /// What JavaScript keeps between requests.
 #[derive(Serialize)]
 struct Table<'i> {
@@ -98,6 +101,13 @@ struct Table<'i> {
     origins: Vec<(&'i str, u32)>,
     /// The positions of the origins of each route: legacy, new, legacy, new and so on.
     arms: Vec<usize>,
+    /// Of each route, what its adapters look at: headers, and claims of a token.
+    adapt: PerRoute<(Vec<&'i str>, Vec<&'i str>)>,
+    /// Of each route, how its answers are compared: milliseconds, bytes, headers, and the header that makes a request that
+    /// changes something safe to repeat.
+    compare: PerRoute<(u32, u32, &'i [String], Option<&'i str>)>,
+    /// Of each route, whether its answers may hide errors.
+    hides: Option<Vec<bool>>,
     report_interval: i64,
     headers: u32,
     reasons: [Reason; 12],
@@ -122,6 +132,16 @@ pub fn table() -> String {
             .iter()
             .flat_map(|route| [route.legacy, route.new])
             .collect();
+        let routes = || rules.as_deref().map(|rules| rules.routes()).unwrap_or_default().iter();
+        let adapt = routes().map(|route| {
+            let rules = rules.as_deref().filter(|_| !route.adapt.is_empty())?;
+            Some((rules.headers_for(route), rules.claims_for(route)))
+        });
+        let compare = routes().map(|route| {
+            let policy = route.compare.as_ref()?;
+            let key = policy.mirror.as_ref().map(|mirror| mirror.key_header.as_str());
+            Some((policy.timeout_ms, policy.max_bytes, policy.headers.as_slice(), key))
+        });
         let settings = isolate.settings();
         let table = Table {
             generation: isolate.generation(),
@@ -130,6 +150,12 @@ pub fn table() -> String {
             cookies_unless: rules.as_deref().and_then(|rules| rules.cookies_unless()),
             origins,
             arms,
+            // Most configurations have none, and their tables stay small.
+            adapt: routes().any(|route| !route.adapt.is_empty()).then(|| adapt.collect()),
+            compare: routes().any(|route| route.compare.is_some()).then(|| compare.collect()),
+            hides: routes()
+                .any(|route| route.error_when.is_some())
+                .then(|| routes().map(|route| route.error_when.is_some()).collect()),
             report_interval: if settings.reports { settings.report_interval_ms } else { 0 },
             headers: settings.headers.bits(),
             reasons: Reason::ALL,
@@ -197,6 +223,7 @@ pub fn boot(env: Env, context: RawContext) -> f64 {
     let patience = settings.boot_wait_ms;
     with_isolate(|isolate| {
         if let (None, Some(name)) = (isolate.reporting.isolate(), mint()) {
+            isolate.begin_draws(&name);
             isolate.reporting.name(name);
         }
         if *isolate.settings() != settings {

@@ -2,6 +2,7 @@
 //! Plain state without I/O, so that every transition is tested on the host.
 
 use crate::{
+    comparing::is_drawn,
     counting::Counting,
     reporting::Reporting,
     settings::Settings,
@@ -11,12 +12,16 @@ use cutover_core::{
     Arm, Decision, Emergency, Facts, Reason, Ruleset, Snapshot, Timestamp,
     batch::Outcome,
     decide,
-    route::is_idempotent,
+    route::{is_idempotent, is_safe},
     ruleset::{CompileError, Input},
     snapshot::{Revision, SnapshotError, digest},
 };
 use serde::Serialize;
-use std::{cell::RefCell, fmt, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+};
 
 /// Up to this many inputs are read for every request; beyond it, only those that the request's route asks for.
 const MAX_INPUTS_UP_FRONT: usize = 6;
@@ -41,6 +46,8 @@ pub struct Isolate {
     pub counting: RefCell<Counting>,
     /// What was told to the control plane, and heard.
     pub reporting: Reporting,
+    /// Where the numbers of draws stand.
+    dice: Cell<u64>,
     /// The newest word on emergencies that came with a receipt.
     declared: (Revision, Option<Emergency>),
 }
@@ -224,11 +231,46 @@ impl Isolate {
                     return (Answer(Answer::ASK), None);
                 }
                 self.note_unit(&decision);
-                return (Answer::of(&decision).with(todo | Answer::MINTED), Some(minted));
+                let todo = todo | self.beside(&decision, packed.method) | Answer::MINTED;
+                return (Answer::of(&decision).with(todo), Some(minted));
             }
             self.note_unit(&decision);
+            let todo = todo | self.beside(&decision, packed.method);
             (Answer::of(&decision).with(todo), None)
         })
+    }
+
+    /// What else is to be done with a request: an adapter, a comparison.
+    fn beside(&self, decision: &Decision<'_>, method: &str) -> u32 {
+        let adapt = if decision.is_adapted { Answer::ADAPT } else { 0 };
+        let compared = decision.route.and_then(|route| route.compare.as_ref()).is_some_and(|policy| {
+            let is_meant = is_safe(method)
+                || policy
+                    .mirror
+                    .as_ref()
+                    .is_some_and(|mirror| mirror.methods.iter().any(|held| held == method));
+            is_meant && self.settings.reports && is_drawn(self.draw(), policy.sample)
+        });
+        adapt | if compared { Answer::COMPARE } else { 0 }
+    }
+
+    /// The next number of a row that looks like chance (SplitMix64, after Steele, Lea and Flood 2014).
+    pub fn draw(&self) -> u64 {
+        let state = self.dice.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.dice.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Where the row of draws begins: somewhere else in every isolate.
+    pub fn begin_draws(&mut self, seed: &str) {
+        self.dice.set(digest(seed));
+    }
+
+    /// The rules of a generation that is still held.
+    pub fn rules_of(&self, generation: u32) -> Option<Rc<Ruleset>> {
+        self.counting.borrow().rules(generation).cloned()
     }
 
     /// Whether the control plane has been silent for so long that it has to be asked before anybody goes to the new

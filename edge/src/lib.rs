@@ -7,12 +7,17 @@
 //!
 //! Everything but the modules behind `cfg(target_arch = "wasm32")` is plain Rust and is tested on the host.
 
+pub mod comparing;
 pub mod counting;
 pub mod isolate;
 pub mod reporting;
 pub mod settings;
 pub mod wire;
 
+#[cfg(target_arch = "wasm32")]
+pub mod adapting;
+#[cfg(target_arch = "wasm32")]
+pub mod comparisons;
 #[cfg(target_arch = "wasm32")]
 pub mod entry;
 #[cfg(target_arch = "wasm32")]

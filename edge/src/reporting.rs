@@ -75,7 +75,7 @@ impl Reporting {
             return None;
         }
         let mut batch = counting.take(isolate, self.sequence + 1, revision);
-        batch.idle = at_rest && batch.cells.is_empty();
+        batch.idle = at_rest && batch.cells.is_empty() && batch.comparisons.is_empty();
         batch.age_ms = age_ms;
         let outcomes = batch.cells.iter().map(|cell| cell.counts.requests).sum::<u64>() + batch.lost;
         // A batch is always JSON.

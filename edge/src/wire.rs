@@ -13,7 +13,8 @@ use cutover_core::{
     ruleset::Input,
 };
 
-const ABSENT: &str = "\0";
+/// What stands in the place of something that is not there.
+pub const ABSENT: &str = "\0";
 
 /// The lines of one request.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +107,10 @@ impl Answer {
     pub const RETRYABLE: u32 = 1 << 28;
     /// Nothing was heard of the control plane for so long that nobody goes to the new arm before it was asked.
     pub const ASK: u32 = 1 << 29;
+    /// An adapter stands between the client and the origin.
+    pub const ADAPT: u32 = 1 << 30;
+    /// The other backend's answer is compared with this one.
+    pub const COMPARE: u32 = 1 << 31;
     /// What of an answer says which request it was: the route, the reason and the arm.
     pub const KIND: u32 = 0x1F_FFFF;
 

@@ -78,16 +78,18 @@ fn joined_shim() -> Result<PathBuf, Failure> {
             .map_err(|error| Failure::new(format!("{}: {error}", path.display()), "restore it"))
     };
     let (shim, jwt) = (read("shim.js")?, read("jwt.js")?.replace("export ", ""));
-    let import = "import { subjectOf, verified } from \"./jwt.js\";\n";
-    let (before, after) = shim
-        .split_once(import)
-        .ok_or_else(|| Failure::new("edge/js/shim.js does not import jwt.js", "put the import back"))?;
+    let beside = read("beside.js")?.replace("export ", "");
+    let import = "import { subjectOf, verified } from \"./jwt.js\";\n\
+                  import { adapted, compared, judged } from \"./beside.js\";\n";
+    let (before, after) = shim.split_once(import).ok_or_else(|| {
+        Failure::new("edge/js/shim.js does not import jwt.js and beside.js", "put the imports back")
+    })?;
     // Imports come first in a module.
     let (imports, rest) = after.split_once("\n\n").unwrap_or(("", after));
     let folder = root().join("target/edge");
     let path = folder.join("shim.js");
     let written = fs::create_dir_all(&folder)
-        .and_then(|()| fs::write(&path, format!("{before}{imports}\n\n{jwt}\n{rest}")));
+        .and_then(|()| fs::write(&path, format!("{before}{imports}\n\n{jwt}\n{beside}\n{rest}")));
     written
         .map(|()| path.clone())
         .map_err(|error| Failure::new(format!("{}: {error}", path.display()), "check the permissions"))

@@ -97,7 +97,7 @@ pub struct Rule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalise {
-    /// Texts in lower case.
+    /// Texts without regard to the case of the letters A to Z.
     Lowercase,
     /// Texts without space at their ends, and with single spaces inside.
     Whitespace,

@@ -115,7 +115,7 @@ fn experiment(reader: &mut Reader, node: &Node, path: &str) -> Option<Experiment
         let message = format!("the variants add up to {} percent", total as f64 / 10_000.0);
         reader.report(node, &variants_path, message, "make traffic_percentage add up to 100");
     }
-    Some(Experiment { name: name?, variants })
+    Some(Experiment { name: name?, variants: variants.into_iter().collect() })
 }
 
 fn routes(reader: &mut Reader, node: Option<&Node>, names: Names<'_>) -> Vec<Route> {

@@ -25,6 +25,7 @@ use crate::{
     plan::CanaryPlan,
     route::Route,
     snapshot::{Revision, Snapshot},
+    sorted::Sorted,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -84,16 +85,16 @@ impl Config {
         Snapshot {
             revision,
             emergency,
-            flags: self.feature_flags,
-            origins: self.origins,
+            flags: self.feature_flags.into_iter().collect(),
+            origins: self.origins.into_iter().collect(),
             routes: self.routes,
-            experiments: self.ab_tests,
+            experiments: self.ab_tests.into_iter().collect(),
             adapters: self
                 .adapters
                 .into_iter()
                 .map(|(name, held)| (name, Arc::clone(held.program())))
                 .collect(),
-            canaries: BTreeMap::new(),
+            canaries: Sorted::default(),
         }
     }
 

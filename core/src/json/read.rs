@@ -2,7 +2,6 @@
 //! no errors, and that is one small function per type (docs/adr/0013). What is written stays serde's.
 
 use super::{Json, Malformed};
-use std::collections::BTreeMap;
 
 /// The text is not JSON, or not of the shape that is wanted. What exactly is wrong is not said: the writers of these
 /// documents are our own.
@@ -191,20 +190,5 @@ impl<A: FromJson, B: FromJson> FromJson for (A, B) {
             [a, b] => Some((A::from_json(a)?, B::from_json(b)?)),
             _ => None,
         }
-    }
-}
-
-impl<K: FromJson + Ord, V: FromJson> FromJson for BTreeMap<K, V> {
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        let Json::Object(fields) = json else { return None };
-        // One by one: collecting a map sorts it first, and sorting is 4 KB of code for each type.
-        let mut read = Self::new();
-        for (name, value) in fields {
-            read.insert(K::from_json(&Json::text(&**name))?, V::from_json(value)?);
-        }
-        Some(read)
-    }
-    fn absent() -> Option<Self> {
-        Some(Self::new())
     }
 }

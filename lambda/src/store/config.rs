@@ -130,6 +130,7 @@ impl Store {
                 }
                 "ab_tests" => sections.entry("ab_tests").or_default().insert(name.to_owned(), value),
                 "origins" => sections.entry("origins").or_default().insert(name.to_owned(), value),
+                "adapters" => sections.entry("adapters").or_default().insert(name.to_owned(), value),
                 "routes" => {
                     routes.push(value);
                     None

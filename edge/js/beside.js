@@ -1,0 +1,200 @@
+// What happens beside the short way: adapters, and comparisons behind the requests. Which adapter, what is compared and what is
+// different about two answers is decided in WebAssembly; here it is asked for and carried out.
+
+const MAX_ADAPTED_BODY = 1048576;
+const MAX_ADAPTED_ANSWER = 4194304;
+
+// Reasons not to compare, by their place in Skipped::ALL.
+const SKIPPED_SIZE = 2;
+const SKIPPED_TIMEOUT = 4;
+const SKIPPED_UNREACHABLE = 5;
+const SKIPPED_UNSAFE = 7;
+const SKIPPED_UNADAPTED = 8;
+
+const NOTHING = new Uint8Array(0);
+const TOO_LARGE = new Error("a body is larger than is read");
+
+// All bytes of a body, up to so many.
+export async function bytesOf(message, most) {
+  if (message.body === null) return NOTHING;
+  const length = Number(message.headers.get("content-length") ?? NaN);
+  if (length > most) {
+    message.body.cancel().catch(() => {});
+    throw TOO_LARGE;
+  }
+  // Announced to be small: no need to count on the way.
+  if (length <= most) return new Uint8Array(await message.arrayBuffer());
+  const parts = [];
+  let size = 0;
+  const reader = message.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    size += value.length;
+    if (size > most) {
+      reader.cancel().catch(() => {});
+      throw TOO_LARGE;
+    }
+    parts.push(value);
+  }
+  const all = new Uint8Array(size);
+  size = 0;
+  for (const part of parts) {
+    all.set(part, size);
+    size += part.length;
+  }
+  return all;
+}
+
+// The claims of the request's token that adapters look at, as JSON.
+async function claimsOf(request, env, names) {
+  if (names.length === 0) return "";
+  await identify(request, env, [":jwt"]);
+  const claims = tokens.get(bearer(request.headers))?.[2] ?? {};
+  return JSON.stringify(Object.fromEntries(names.filter((name) => name in claims).map((name) => [name, claims[name]])));
+}
+
+// Answers a request through its adapter. Throws where the backend gives no answer and another one can take its place;
+// otherwise the adapter has its own answer to that.
+export async function adapted(request, env, url, held, route, origin, deadline, isLast, known) {
+  const [reads, claims] = held.adapt[route];
+  const headers = reads.map((name) => request.headers.get(name) ?? ABSENT).join("\n");
+  let body = known ?? NOTHING;
+  if (known === undefined && request.body !== null) {
+    body = await bytesOf(request, MAX_ADAPTED_BODY).catch((error) => {
+      if (error !== TOO_LARGE) throw error;
+    });
+  }
+  const said = claims.length === 0 ? "" : await claimsOf(request, env, claims);
+  const exchange = core.adapt(request.method + "\n" + url, route, held.generation, headers, said, body);
+  if (exchange === undefined) throw new Error("the adapter is gone");
+  let response;
+  let failed;
+  try {
+    for (;;) {
+      const next = exchange.what_next();
+      const kind = next[0];
+      if (kind === "R") return answerOf(request, next, response, failed);
+      if (kind !== "A") return kind === "P" ? null : undefined;
+      const [, method, path, forward, text] = next.split("\n");
+      const sent = new Headers();
+      for (const name of forward ? forward.split(",") : []) {
+        const value = request.headers.get(name);
+        if (value !== null) sent.set(name, value);
+      }
+      sent.set("accept", "application/json");
+      if (text !== ABSENT) sent.set("content-type", "application/json");
+      const init = { method, headers: sent, body: text === ABSENT ? undefined : text, redirect: "manual" };
+      try {
+        const asked = fetch(origin[0] + path, init).then(async (answer) => {
+          response = answer;
+          return bytesOf(answer, MAX_ADAPTED_ANSWER);
+        });
+        const bytes = await inTime(asked, Math.max(deadline - Date.now(), 1));
+        exchange.answered(response.status, bytes);
+      } catch (error) {
+        if (error === TOO_LARGE) {
+          exchange.answered(response.status, NOTHING);
+          continue;
+        }
+        if (!isLast) throw error;
+        failed = error === LATE;
+        exchange.failed(failed);
+      }
+    }
+  } finally {
+    exchange.free();
+  }
+}
+
+function answerOf(request, next, upstream, failed) {
+  const lines = next.split("\n");
+  const headers = new Headers();
+  for (const name of upstream && lines[2] ? lines[2].split(",") : []) {
+    const value = upstream.headers.get(name);
+    if (value !== null) headers.set(name, value);
+  }
+  const own = 4 + 2 * Number(lines[3]);
+  for (let at = 4; at < own; at += 2) headers.set(lines[at], lines[at + 1]);
+  const text = lines[own];
+  if (text !== ABSENT) headers.set("content-type", "application/json");
+  const body = text === ABSENT || request.method === "HEAD" ? null : text;
+  const response = new Response(body, { status: Number(lines[1]), headers });
+  response.late = failed;
+  return response;
+}
+
+// Whether an answer that looks like a success hides an error.
+export async function judged(response, route, generation) {
+  try {
+    return core.hides_error(route, generation, await bytesOf(response, MAX_ADAPTED_ANSWER));
+  } catch {
+    return false;
+  }
+}
+
+// Claims a comparison before the request is sent, while it can still be copied. What is returned takes the answer of the
+// client, and asks the other backend when that is through.
+export function compared(request, context, url, held, answer) {
+  const route = answer & 0xffff;
+  const [patience, most, names, key] = held.compare[route];
+  const isSafe = request.method === "GET" || request.method === "HEAD";
+  const again = request.body === null ? request : keep(request);
+  const mayRepeat = isSafe || (key !== null && request.headers.has(key) && again !== null);
+  const ticket = core.begin_comparison(route, held.generation, mayRepeat);
+  if (ticket === 0) return undefined;
+  const skip = (reason) => core.skip_comparison(route, held.generation, reason);
+  return (response) => {
+    if (response === undefined || response.late !== undefined) return skip(SKIPPED_UNREACHABLE);
+    const work = compareLater(request, again, url, held, answer, response.clone(), ticket, [patience, most, names]);
+    context.waitUntil(
+      work.catch((error) => {
+        const reasons = new Map([[LATE, SKIPPED_TIMEOUT], [TOO_LARGE, SKIPPED_SIZE], [UNADAPTED, SKIPPED_UNADAPTED]]);
+        skip(reasons.get(error) ?? SKIPPED_UNREACHABLE);
+      }),
+    );
+  };
+}
+
+const UNADAPTED = new Error("the adapter is not for this request");
+
+async function compareLater(request, again, url, held, answer, copy, ticket, [patience, most, names]) {
+  const route = answer & 0xffff;
+  const headOf = (response) =>
+    [response.status, ...["content-type", ...names].map((name) => response.headers.get(name) ?? ABSENT)].join("\n");
+  // The client has its answer when its copy has been read.
+  const mine = [headOf(copy), await bytesOf(copy, most)];
+  const body = again.body === null ? undefined : await bytesOf(again, MAX_KEPT_BODY);
+  const legacy = async () => {
+    const origin = held.origins[held.arms[route << 1]];
+    return read(fetch(origin[0] + target(url), shadow(request, body)));
+  };
+  const fresh = async () => {
+    const origin = held.origins[held.arms[(route << 1) | 1]];
+    if (held.adapt?.[route]) {
+      const deadline = Date.now() + patience;
+      const made = await adapted(shadow(request, body), {}, url, held, route, origin, deadline, false, body ?? NOTHING);
+      if (made === undefined) throw UNADAPTED;
+      if (made !== null) return [headOf(made), await bytesOf(made, most)];
+    }
+    return read(fetch(origin[0] + target(url), shadow(request, body)));
+  };
+  const read = (asked) =>
+    inTime(
+      asked.then(async (response) => [headOf(response), await bytesOf(response, most)]),
+      patience,
+    );
+  const isNew = (answer & NEW) !== 0;
+  const other = await (isNew ? legacy() : fresh());
+  const [old, next] = isNew ? [other, mine] : [mine, other];
+  const noise = ticket === 2 ? await legacy() : ["", NOTHING];
+  const heads = [old[0], next[0], noise[0]].join("\u0001");
+  core.finish_comparison(route, held.generation, heads, old[1], next[1], noise[1]);
+}
+
+// The same request once more. Backends can tell it by its header.
+function shadow(request, body) {
+  const headers = new Headers(request.headers);
+  headers.set("x-cutover-shadow", "1");
+  return new Request(request.url, { method: request.method, headers, body, redirect: "manual" });
+}

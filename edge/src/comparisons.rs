@@ -1,0 +1,73 @@
+//! Comparisons as JavaScript drives them. Counting needs no answer: what goes wrong here concerns nobody's request.
+
+use crate::{
+    comparing::{Answers, Comparing, Ticket},
+    entry::{now_ms, with_isolate},
+};
+use cutover_core::{Ruleset, compare::Skipped, json::Json, ruleset::CompiledRoute};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+fn with_route<T>(
+    route: u32,
+    generation: u32,
+    step: impl FnOnce(&mut Comparing, &Ruleset, &CompiledRoute, u64) -> T,
+) -> Option<T> {
+    with_isolate(|isolate| {
+        let draw = isolate.draw();
+        let rules = isolate.rules_of(generation)?;
+        let route = rules.routes().get(usize::try_from(route).ok()?)?;
+        Some(step(&mut isolate.counting.get_mut().comparing, &rules, route, draw))
+    })
+    .flatten()
+}
+
+/// Claims a comparison: 0 for none, 1 for one, 2 for one for which legacy is asked twice.
+#[wasm_bindgen]
+pub fn begin_comparison(route: u32, generation: u32, is_safe: bool) -> u32 {
+    with_route(route, generation, |comparing, rules, route, draw| {
+        match comparing.begin(route, is_safe, draw, now_ms()) {
+            Ticket::Compare => 1,
+            Ticket::WithNoise => 2,
+            Ticket::Refused(reason) => {
+                comparing.skip(rules, route, reason, now_ms(), false);
+                0
+            }
+        }
+    })
+    .unwrap_or_default()
+}
+
+/// Gives a claimed comparison back. The reason is its place in [`Skipped::ALL`].
+#[wasm_bindgen]
+pub fn skip_comparison(route: u32, generation: u32, reason: usize) {
+    with_route(route, generation, |comparing, rules, route, _| {
+        let reason = Skipped::ALL.get(reason).copied().unwrap_or(Skipped::Unreachable);
+        comparing.skip(rules, route, reason, now_ms(), true);
+    });
+}
+
+/// Takes in the answers of a claimed comparison. A head is a status and header values in lines; the heads of legacy, of the
+/// new backend and of legacy's second answer stand with a U+0001 between them, which no header can hold.
+#[wasm_bindgen]
+pub fn finish_comparison(route: u32, generation: u32, heads: &str, old: &[u8], new: &[u8], again: &[u8]) {
+    with_route(route, generation, |comparing, rules, route, _| {
+        let mut heads = heads.split('\u{1}');
+        let mut head = || heads.next().unwrap_or_default();
+        let (old_head, new_head, again_head) = (head(), head(), head());
+        let again = Some((again_head, again)).filter(|(head, _)| !head.is_empty());
+        let answers = Answers { old: (old_head, old), new: (new_head, new), again };
+        comparing.finish(rules, route, answers, now_ms());
+    });
+}
+
+/// Whether an answer with a status of success hides an error, by the rule of its route.
+#[wasm_bindgen]
+pub fn hides_error(route: u32, generation: u32, body: &[u8]) -> bool {
+    with_route(route, generation, |_, _, route, _| {
+        let text = std::str::from_utf8(body).ok()?;
+        let body = Json::parse(text).ok()?;
+        Some(route.error_when.as_ref()?.is_in(&body))
+    })
+    .flatten()
+    .unwrap_or_default()
+}
