@@ -1,6 +1,6 @@
 //! `cutover apply` and `cutover export`: the configuration as one file.
 
-use crate::{client::Client, failure::Failure, output};
+use crate::{client::Client, failure::Failure, introspect, output};
 use cutover_core::config::Config;
 use reqwest::Method;
 use serde_json::Value;
@@ -17,11 +17,17 @@ pub struct Options {
 
 /// Checks a file, shows what it changes, and applies it.
 pub fn apply(client: &Client, file: &Path, options: Options, format: output::Format) -> Result<(), Failure> {
-    let (name, text) = read(file)?;
-    // Here first: only here are the lines known.
-    Config::from_yaml(&text).map_err(|problems| Failure::File { name: name.clone(), problems })?;
+    // Here first: only here are the files and their lines known.
+    let (text, config) = configuration(file)?;
+    let body = if config.adapters.is_empty() {
+        ("application/yaml", text)
+    } else {
+        // With the texts of the files that it names in their places.
+        let written = config.written().map_err(|error| Failure::Io(error.to_string()))?;
+        ("application/json", written.to_string())
+    };
     let path = format!("/config?dry_run={}&prune={}", options.dry_run, options.prune);
-    let answer = client.send(Method::PUT, &path, Some(("application/yaml", text)))?;
+    let answer = client.send(Method::PUT, &path, Some(body))?;
     if format == output::Format::Json {
         output::json(&answer);
         return Ok(());
@@ -48,6 +54,21 @@ pub fn apply(client: &Client, file: &Path, options: Options, format: output::For
 /// What a person must know about publication.
 pub fn published_note(published: bool) -> &'static str {
     if published { ", published" } else { ", not published yet: the schedule tries again within a minute" }
+}
+
+/// Reads a configuration with the files that it names: its text, and what it says.
+pub fn configuration(file: &Path) -> Result<(String, Config), Failure> {
+    let (name, text) = read(file)?;
+    let folder = file.parent().map(Path::to_path_buf).unwrap_or_default();
+    let files = |name: &str| {
+        if name.starts_with("http://") || name.starts_with("https://") {
+            return introspect::schema(name, &[]).map_err(|failure| failure.to_string());
+        }
+        std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())
+    };
+    let config =
+        Config::from_yaml_with(&text, &files).map_err(|problems| Failure::File { name, problems })?;
+    Ok((text, config))
 }
 
 /// Reads a file, or standard input: its name and its text.
@@ -94,7 +115,10 @@ pub fn export(client: &Client, format: output::Format) -> Result<(), Failure> {
     }
     let unexpected =
         |error: String| Failure::Io(format!("the management API sent no configuration: {error}"));
-    let config: Config = serde_json::from_value(answer).map_err(|error| unexpected(error.to_string()))?;
-    print!("{}", serde_saphyr::to_string(&config).map_err(|error| unexpected(error.to_string()))?);
+    let config = Config::from_json(&answer).map_err(|problems| {
+        unexpected(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    let written = config.written().map_err(|error| unexpected(error.to_string()))?;
+    print!("{}", serde_saphyr::to_string(&written).map_err(|error| unexpected(error.to_string()))?);
     Ok(())
 }

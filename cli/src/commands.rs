@@ -4,6 +4,7 @@ use crate::{
     apply, canary, changes,
     client::{Client, encode},
     failure::Failure,
+    introspect,
     output::{self, Format, cell},
     preflight,
     show::{audit, fields, flags, status},
@@ -36,6 +37,18 @@ pub struct Cli {
     json: bool,
     #[command(subcommand)]
     command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum AdapterCommand {
+    /// Write the schema of a GraphQL backend, by introspection.
+    Schema {
+        /// The URL of the endpoint.
+        url: String,
+        /// A header to send, such as "Authorization: Bearer TOKEN".
+        #[arg(long)]
+        header: Vec<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,6 +90,11 @@ enum Command {
         /// Also remove what the file does not name.
         #[arg(long)]
         prune: bool,
+    },
+    /// What adapters are made from.
+    Adapter {
+        #[command(subcommand)]
+        command: AdapterCommand,
     },
     /// Write the configuration as a file that can be applied again.
     Export,
@@ -184,6 +202,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     if let Command::Canary { command } = cli.command {
         return canary::run(command, connect, format);
     }
+    if let Command::Adapter { command: AdapterCommand::Schema { url, header } } = cli.command {
+        print!("{}", introspect::schema(&url, &header)?);
+        return Ok(());
+    }
     let client = connect()?;
     match cli.command {
         Command::List => {
@@ -254,7 +276,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             show(format, &answer, || println!("the emergency is over{}", revision(&answer)));
         }
         Command::Metrics => output::json(&client.get("/metrics")?),
-        Command::Canary { .. } | Command::Completions { .. } => {}
+        Command::Canary { .. } | Command::Adapter { .. } | Command::Completions { .. } => {}
     }
     Ok(())
 }

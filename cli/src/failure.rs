@@ -70,7 +70,9 @@ impl fmt::Display for Failure {
             }
             Failure::File { name, problems } => {
                 for problem in problems {
-                    writeln!(f, "{name}:{problem}\n  hint: {}", problem.hint)?;
+                    // What stands in a file that this one names says which.
+                    let own = if problem.file.is_empty() { format!("{name}:") } else { String::new() };
+                    writeln!(f, "{own}{problem}\n  hint: {}", problem.hint)?;
                 }
                 let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
                 write!(f, "error: {count} mistake{s} in {name}; nothing was changed")

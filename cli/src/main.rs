@@ -8,6 +8,7 @@ mod clock;
 mod commands;
 mod failure;
 mod iam;
+mod introspect;
 mod output;
 mod preflight;
 mod show;

@@ -1,47 +1,12 @@
 //! `cutover`, as an operator and as a script use it.
 
 use cutover_tests::{
-    paths,
+    command::{Done, cutover as cutover_as},
     stack::{Options, ROOT_TOKEN, Stack},
 };
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-};
-
-struct Done {
-    code: i32,
-    out: String,
-    err: String,
-}
 
 async fn cutover(stack: &Stack, arguments: &[&str], input: &str) -> Done {
     cutover_as(stack, ROOT_TOKEN, arguments, input).await
-}
-
-async fn cutover_as(stack: &Stack, token: &str, arguments: &[&str], input: &str) -> Done {
-    let mut command = Command::new(paths::root().join("target/debug/cutover"));
-    command
-        .args(arguments)
-        .env("CUTOVER_URL", stack.lambda.url("management"))
-        .env("CUTOVER_TOKEN", token)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let input = input.to_owned();
-    // The command waits for servers that run in this process.
-    tokio::task::spawn_blocking(move || {
-        let mut child = command.spawn().expect("cutover is built; run `cargo build -p cutover`");
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        Done {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    })
-    .await
-    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use crate::{
     output::{self, Format},
 };
 use clap::{Args, Subcommand};
-use cutover_core::{FlagName, config::Config, plan::CanaryPlan};
+use cutover_core::{FlagName, plan::CanaryPlan};
 use reqwest::Method;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -153,13 +153,11 @@ fn plan(planned: &Planned, client: impl FnOnce() -> Result<Client, Failure>) -> 
         ))
     };
     if let Some(file) = &planned.file {
-        let (name, text) = apply::read(file)?;
-        let config =
-            Config::from_yaml(&text).map_err(|problems| Failure::File { name: name.clone(), problems })?;
+        let (_, config) = apply::configuration(file)?;
         let flag: Option<FlagName> = planned.flag.parse().ok();
         return flag
             .and_then(|flag| config.canary_deployments.get(&flag).cloned())
-            .ok_or_else(|| missing(&name));
+            .ok_or_else(|| missing(&file.display().to_string()));
     }
     let answer = client()?.get(&path(&planned.flag, ""))?;
     let plan = answer.get("plan").cloned().ok_or_else(|| missing("the management API"))?;

@@ -72,6 +72,17 @@ impl Config {
         load::config(&Node::from_json(value), &no_files)
     }
 
+    /// The configuration in the shape of the file: without what adapters were compiled to.
+    pub fn written(&self) -> serde_json::Result<serde_json::Value> {
+        let mut value = serde_json::to_value(self)?;
+        if let Some(adapters) = value.get_mut("adapters").and_then(serde_json::Value::as_object_mut) {
+            for adapter in adapters.values_mut().filter_map(serde_json::Value::as_object_mut) {
+                adapter.remove(COMPILED);
+            }
+        }
+        Ok(value)
+    }
+
     /// Checks a configuration that was put together from parts, with the rules that a file is held to.
     pub fn check(&self) -> Result<(), Vec<Problem>> {
         match serde_json::to_value(self) {

@@ -103,8 +103,8 @@ pub(crate) async fn apply(
         Response::new(Body::from_stream(futures_util::stream::iter([Err::<Vec<u8>, _>(broken)])))
     } else if happens(faults.error_rate) {
         control.errors.fetch_add(1, Ordering::Relaxed);
-        let body =
-            json!({ "success": false, "error": { "code": "internal", "message": "failed on purpose" } });
+        let error = json!({ "code": "internal", "message": "failed on purpose" });
+        let body = json!({ "success": false, "error": error, "timestamp": crate::data::now() });
         (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
     } else {
         next.run(request).await

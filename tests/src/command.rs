@@ -1,0 +1,44 @@
+//! `cutover`, run as an operator runs it.
+
+use crate::{paths, stack::Stack};
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Done {
+    /// The exit code.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// Runs `cutover` against a stack.
+pub async fn cutover(stack: &Stack, token: &str, arguments: &[&str], input: &str) -> Done {
+    let mut command = Command::new(paths::root().join("target/debug/cutover"));
+    command
+        .args(arguments)
+        .env("CUTOVER_URL", stack.lambda.url("management"))
+        .env("CUTOVER_TOKEN", token)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let input = input.to_owned();
+    // The command waits for servers that run in this process.
+    let run = move || {
+        let mut child = command.spawn().expect("cutover is built; run `cargo build -p cutover`");
+        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("the command reads");
+        let output = child.wait_with_output().expect("the command ends");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Done {
+            code: output.status.code().expect("an exit code"),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    };
+    tokio::task::spawn_blocking(run).await.expect("the command is run")
+}
