@@ -3,6 +3,7 @@
 use crate::{
     apply, canary, changes,
     client::{Client, encode},
+    compare,
     failure::Failure,
     introspect,
     output::{self, Format, cell},
@@ -37,6 +38,18 @@ pub struct Cli {
     json: bool,
     #[command(subcommand)]
     command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum CompareCommand {
+    /// What differs, where and how often, against what legacy has with itself.
+    Report {
+        /// Only this route.
+        route: Option<String>,
+        /// Also what differs by itself.
+        #[arg(long)]
+        noise: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,6 +103,11 @@ enum Command {
         /// Also remove what the file does not name.
         #[arg(long)]
         prune: bool,
+    },
+    /// What is different about the answers of the two backends.
+    Compare {
+        #[command(subcommand)]
+        command: CompareCommand,
     },
     /// What adapters are made from.
     Adapter {
@@ -228,6 +246,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Apply { file, dry_run, prune } => {
             apply::apply(&client, &file, apply::Options { dry_run, prune }, format)?;
+        }
+        Command::Compare { command: CompareCommand::Report { route, noise } } => {
+            compare::report(&client, route.as_deref(), noise, format)?;
         }
         Command::Export => apply::export(&client, format)?,
         Command::Explain { flag, user, at, with } => {

@@ -6,6 +6,7 @@ mod changes;
 mod client;
 mod clock;
 mod commands;
+mod compare;
 mod failure;
 mod iam;
 mod introspect;

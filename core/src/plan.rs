@@ -28,6 +28,10 @@ pub struct Criteria {
     pub max_error_rate: f64,
     /// The 95th percentile of the response time, in milliseconds.
     pub max_response_time_p95: f64,
+    /// The share of compared answers that may differ in more than what differs by itself, 0 to 1; nothing is asked of
+    /// comparisons where it is not written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_mismatch_rate: Option<f64>,
 }
 
 /// The share of answers that may be slower than a 95th percentile.

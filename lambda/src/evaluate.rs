@@ -5,14 +5,15 @@
 use crate::{
     Platform, clock,
     store::{
-        Arrival, CommitError, Cursor, Ledger, LedgerWrite, Recent, Series, State, StoreError, Times,
-        record_item,
+        Arrival, CommitError, Cursor, Ledger, LedgerWrite, Recent, RouteComparison, Series, State,
+        StoreError, Times, record_item,
     },
 };
 use cutover_core::{
-    Arm, FlagName, Timestamp,
+    Arm, FlagName, RunId, Timestamp,
     batch::{Batch, Cell, WINDOW_MS},
     canary::{Record, Run, Step, Verdict, windows},
+    compare::{Compared, Tally},
 };
 use serde::Serialize;
 use std::{
@@ -35,6 +36,9 @@ const FIRST_LOOK_MS: i64 = 20 * 60_000;
 
 /// Windows that rates of the last minutes are made of.
 const RECENT_MS: i64 = 10 * 60_000;
+
+/// Routes of a flag whose comparisons are reported; each has up to 64 kinds of differences, in an item of 400 KB.
+const MAX_COMPARED_ROUTES: usize = 12;
 
 /// How often a ledger is tried again that somebody else wrote meanwhile.
 const MAX_TRIES: u32 = 5;
@@ -123,7 +127,12 @@ async fn take_in(
 fn flags(arrivals: &[Arrival]) -> BTreeSet<Option<FlagName>> {
     let cells = arrivals.iter().flat_map(|arrival| &arrival.batch.cells);
     let units = arrivals.iter().flat_map(|arrival| &arrival.batch.units);
-    cells.map(|cell| cell.flag.clone()).chain(units.map(|units| Some(units.flag.clone()))).collect()
+    let comparisons = arrivals.iter().flat_map(|arrival| &arrival.batch.comparisons);
+    cells
+        .map(|cell| cell.flag.clone())
+        .chain(units.map(|units| Some(units.flag.clone())))
+        .chain(comparisons.map(|compared| Some(compared.flag.clone())))
+        .collect()
 }
 
 /// One flag's part of what arrived.
@@ -171,6 +180,12 @@ impl Part<'_> {
         for cell in fresh.iter().flat_map(|batch| &batch.cells) {
             if cell.flag.as_ref() == self.flag {
                 add(&mut ledger, cell);
+            }
+        }
+        let newest = self.flag.and_then(|flag| state.runs.get(flag)).map(|run| &run.id);
+        for compared in fresh.iter().flat_map(|batch| &batch.comparisons) {
+            if Some(&compared.flag) == self.flag {
+                note_comparison(&mut ledger, compared, newest);
             }
         }
         bound(&mut ledger);
@@ -234,6 +249,36 @@ fn merge(ledger: &mut Ledger, more: Series) {
         Some(series) => series.counts.merge(&more.counts),
         None => ledger.series.push(more),
     }
+}
+
+/// Adds what was compared. A new run begins a new report; what comes late of an older one is not told any more.
+fn note_comparison(ledger: &mut Ledger, compared: &Compared, newest: Option<&RunId>) {
+    let run = compared.canary.as_ref().map(|(run, _)| run);
+    let known = ledger.comparisons.iter().position(|held| held.route == compared.route);
+    let at = match known {
+        Some(at) => at,
+        None if ledger.comparisons.len() >= MAX_COMPARED_ROUTES => return,
+        None => {
+            ledger.comparisons.push(RouteComparison {
+                route: compared.route.clone(),
+                run: run.cloned(),
+                since: compared.window,
+                until: compared.window,
+                tally: Tally::default(),
+            });
+            ledger.comparisons.len() - 1
+        }
+    };
+    let Some(held) = ledger.comparisons.get_mut(at) else { return };
+    if run.is_some() && run != held.run.as_ref() {
+        if run != newest {
+            return;
+        }
+        (held.run, held.since, held.tally) = (run.cloned(), compared.window, Tally::default());
+    }
+    held.since = held.since.min(compared.window);
+    held.until = held.until.max(compared.window);
+    held.tally.merge(&compared.tally);
 }
 
 fn forget_old(ledger: &mut Ledger) {

@@ -53,12 +53,22 @@ pub struct Window {
     pub new: ArmCounts,
     /// Legacy.
     pub legacy: ArmCounts,
+    /// Requests that both backends answered.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub compared: u64,
+    /// Of these, answered differently.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mismatched: u64,
     /// Assignment units on the new arm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units_new: Vec<u32>,
     /// Assignment units on legacy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units_legacy: Vec<u32>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What is known of one step.
@@ -70,6 +80,12 @@ pub struct StepEvidence {
     pub new: ArmCounts,
     /// Legacy.
     pub legacy: ArmCounts,
+    /// Requests that both backends answered.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub compared: u64,
+    /// Of these, answered differently.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mismatched: u64,
     /// The comparison of errors.
     pub errors: Relative,
     /// The comparison of slow answers.
@@ -128,6 +144,8 @@ impl StepEvidence {
     fn take_in(&mut self, window: &Window, tolerated: f64) {
         self.new.add(window.new);
         self.legacy.add(window.legacy);
+        self.compared = self.compared.saturating_add(window.compared);
+        self.mismatched = self.mismatched.saturating_add(window.mismatched);
         let all = window.new.requests.saturating_add(window.legacy.requests);
         if all > 0 {
             let share = window.new.requests as f64 / all as f64;
@@ -169,6 +187,13 @@ pub fn windows<'b>(run: &RunId, batches: impl Iterator<Item = &'b Batch>) -> Vec
                 slow_success: cell.counts.slow_success,
                 slow_rollback: cell.counts.slow_rollback,
             });
+        }
+        for compared in &batch.comparisons {
+            let Some((_, step)) = compared.canary.as_ref().filter(|(held, _)| held == run) else { continue };
+            let window = windows.entry((compared.window, *step)).or_default();
+            (window.start, window.step) = (compared.window, *step);
+            window.compared = window.compared.saturating_add(compared.tally.compared);
+            window.mismatched = window.mismatched.saturating_add(compared.tally.mismatched);
         }
         for units in batch.units.iter().filter(|units| units.run == *run) {
             // A window of counts that the same batch brought, or one of its own.

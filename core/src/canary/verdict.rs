@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 /// The level at which a split of users that is not the configured one is believed.
 const ALPHA_SAMPLE_RATIO: f64 = 0.001;
 
-/// The tests that can take a canary back; they share `alpha_rollback` evenly.
+/// The tests that can always take a canary back; they share `alpha_rollback` evenly, with the one of comparisons where the
+/// plan has a limit for it.
 const ROLLBACK_TESTS: f64 = 4.0;
 
 /// A test.
@@ -32,6 +33,10 @@ pub enum Test {
     ErrorsBelow,
     /// Fewer of the new arm's answers are slower than the success limit than a 95th percentile allows.
     SlowBelow,
+    /// More answers differ between the backends than the rollback limit allows.
+    MismatchAbove,
+    /// Fewer answers differ between the backends than the success limit allows.
+    MismatchBelow,
     /// Legacy's error rate is above the rollback limit.
     LegacyErrorsAbove,
     /// More of legacy's answers are slower than the rollback limit than a 95th percentile allows.
@@ -54,6 +59,12 @@ impl Test {
             Self::SlowRelative => "the new backend is slow more often than the old one at the same time",
             Self::ErrorsBelow => "the new backend's error rate is proven to be below the success limit",
             Self::SlowBelow => "the new backend's response time is proven to be below the success limit",
+            Self::MismatchAbove => {
+                "the new backend's answers differ from the old one's more often than the rollback limit allows"
+            }
+            Self::MismatchBelow => {
+                "the new backend's answers are proven to differ less often than the success limit allows"
+            }
             Self::LegacyErrorsAbove => "the old backend's error rate is above the rollback limit",
             Self::LegacySlowAbove => "the old backend's response time is above the rollback limit",
             Self::SampleRatio => "users are not split between the backends as configured",
@@ -126,6 +137,7 @@ impl Verdict {
             // After the last step only the detectors speak: legacy has no traffic to compare with.
             breach = fired(&tests, Test::BakeErrors)
                 .or(fired(&tests, Test::BakeSlow))
+                .or(fired(&tests, Test::MismatchAbove))
                 .map(|test| Breach { test, step: run.step })
                 .or(breach.filter(|breach| breach.step < run.step));
         }
@@ -138,6 +150,11 @@ impl Verdict {
             let evidence = Threshold::below(limit, alpha).evidence_below(events, counts.requests);
             tests.push(TestResult { test, evidence, fires_at: firing(alpha) });
         }
+        if let Some(limit) = run.plan.success_criteria.max_mismatch_rate {
+            let step = &evidence.current;
+            let evidence = Threshold::below(limit, alpha).evidence_below(step.mismatched, step.compared);
+            tests.push(TestResult { test: Test::MismatchBelow, evidence, fires_at: firing(alpha) });
+        }
         let units = (evidence.current.units_new.len(), evidence.current.units_legacy.len());
         tests.push(TestResult {
             test: Test::SampleRatio,
@@ -148,7 +165,9 @@ impl Verdict {
         Self {
             breach: evidence.breach.or(breach),
             shared_incident,
-            proven: fires(Test::ErrorsBelow) && fires(Test::SlowBelow),
+            proven: fires(Test::ErrorsBelow)
+                && fires(Test::SlowBelow)
+                && (fires(Test::MismatchBelow) || run.plan.success_criteria.max_mismatch_rate.is_none()),
             ratio_mismatch: fires(Test::SampleRatio),
             tests,
         }
@@ -166,19 +185,21 @@ fn fired(tests: &[TestResult], test: Test) -> Option<Test> {
 
 fn rollback_tests(run: &Run, step: &StepEvidence) -> Vec<TestResult> {
     let limit = run.plan.rollback_criteria.max_error_rate;
-    let alpha = run.plan.options.alpha_rollback / ROLLBACK_TESTS;
+    let mismatch = run.plan.rollback_criteria.max_mismatch_rate;
+    let alpha = run.plan.options.alpha_rollback / (ROLLBACK_TESTS + f64::from(u8::from(mismatch.is_some())));
     let above = |limit, events, requests| Threshold::above(limit, alpha).evidence(events, requests);
     let (new, legacy) = (&step.new, &step.legacy);
-    [
+    let mut tests = vec![
         (Test::ErrorsAbove, above(limit, new.errors, new.requests)),
         (Test::SlowAbove, above(SLOW_SHARE, new.slow_rollback, new.requests)),
         (Test::ErrorsRelative, step.errors.evidence()),
         (Test::SlowRelative, step.slow.evidence()),
         (Test::LegacyErrorsAbove, above(limit, legacy.errors, legacy.requests)),
         (Test::LegacySlowAbove, above(SLOW_SHARE, legacy.slow_rollback, legacy.requests)),
-    ]
-    .map(|(test, evidence)| TestResult { test, evidence, fires_at: firing(alpha) })
-    .to_vec()
+    ];
+    tests.extend(mismatch.map(|limit| (Test::MismatchAbove, above(limit, step.mismatched, step.compared))));
+    let result = |(test, evidence)| TestResult { test, evidence, fires_at: firing(alpha) };
+    tests.into_iter().map(result).collect()
 }
 
 /// The breach of a step, and whether both backends are beyond a limit alike, which is none.
@@ -196,5 +217,8 @@ fn judged(tests: &[TestResult], step: u32) -> (Option<Breach>, bool) {
             (None, None, _) => {}
         }
     }
+    // Both backends answer a comparison, so no incident of both can explain it away.
+    let mismatch = fired(tests, Test::MismatchAbove).map(|test| Breach { test, step });
+    let breach = breach.or(mismatch);
     (breach, shared && breach.is_none())
 }

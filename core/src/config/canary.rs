@@ -50,7 +50,11 @@ pub(super) fn read(reader: &mut Reader, node: &Node, path: &str) -> Option<Canar
     fields.finish(reader);
     if let (Some((_, success)), Some((node, rollback))) = (&success, &rollback)
         && (rollback.max_error_rate < success.max_error_rate
-            || rollback.max_response_time_p95 < success.max_response_time_p95)
+            || rollback.max_response_time_p95 < success.max_response_time_p95
+            || rollback
+                .max_mismatch_rate
+                .zip(success.max_mismatch_rate)
+                .is_some_and(|(rollback, success)| rollback < success))
     {
         let hint = "make every rollback limit at least as large as the success limit beside it";
         let message = "a canary could be rolled back while it succeeds";
@@ -77,8 +81,11 @@ fn criteria(reader: &mut Reader, node: &Node, path: &str) -> Option<Criteria> {
             reader.number_within(node, &join(path, "max_response_time_p95"), (1.0, 600_000.0), "milliseconds")
         },
     );
+    let mismatch = fields
+        .optional("max_mismatch_rate")
+        .and_then(|node| reader.number_within(node, &join(path, "max_mismatch_rate"), (0.0, 1.0), "share"));
     fields.finish(reader);
-    Some(Criteria { max_error_rate: rate?, max_response_time_p95: p95? })
+    Some(Criteria { max_error_rate: rate?, max_response_time_p95: p95?, max_mismatch_rate: mismatch })
 }
 
 /// The names of the days, in the order of the week.

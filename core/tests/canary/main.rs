@@ -19,8 +19,16 @@ fn plan(steps: &[f64]) -> CanaryPlan {
         initial_percentage: share(steps[0]),
         promotion_steps: steps.iter().map(|step| share(*step)).collect(),
         step_duration_minutes: 10.0,
-        success_criteria: Criteria { max_error_rate: 0.05, max_response_time_p95: 500.0 },
-        rollback_criteria: Criteria { max_error_rate: 0.10, max_response_time_p95: 1_000.0 },
+        success_criteria: Criteria {
+            max_error_rate: 0.05,
+            max_response_time_p95: 500.0,
+            max_mismatch_rate: None,
+        },
+        rollback_criteria: Criteria {
+            max_error_rate: 0.10,
+            max_response_time_p95: 1_000.0,
+            max_mismatch_rate: None,
+        },
         options: Options::default(),
     }
 }

@@ -6,6 +6,7 @@ mod canary_records;
 mod canary_start;
 mod canary_steer;
 mod changes;
+mod comparisons;
 mod create_token;
 mod delete_flag;
 mod emergency;
@@ -57,6 +58,7 @@ fn routes() -> Router<Platform> {
         .route("/canary/{name}/resume", post(canary_steer::resume))
         .route("/canary/{name}/rollback", post(canary_steer::rollback))
         .route("/canary/{name}/runs/{run}/records", get(canary_records::handle))
+        .route("/comparisons", get(comparisons::handle))
         .route("/metrics", get(get_metrics::handle))
         .route("/publication", get(publication::look).post(publication::publish))
         .route("/status", get(get_status::handle))

@@ -10,7 +10,7 @@ use super::{
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use cutover_core::{
     Arm, FlagName, Reason, Revision, RouteId, RunId, Timestamp, batch::Counts, canary::Evidence,
-    histogram::Histogram,
+    compare::Tally, histogram::Histogram,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,6 +57,22 @@ pub struct Times {
     pub legacy: Histogram,
 }
 
+/// What was compared of a route since a run of its flag's canary began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteComparison {
+    /// The route.
+    pub route: RouteId,
+    /// The run; none before the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// When the first window began, in milliseconds since 1970.
+    pub since: i64,
+    /// When the last window began.
+    pub until: i64,
+    /// The counts.
+    pub tally: Tally,
+}
+
 /// What was measured of a flag.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Ledger {
@@ -72,6 +88,9 @@ pub struct Ledger {
     /// The response times of its step.
     #[serde(default)]
     pub times: Option<Times>,
+    /// What was compared, by route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<RouteComparison>,
     /// How often it was written; 0 where it never was.
     #[serde(skip)]
     pub version: u64,

@@ -20,7 +20,7 @@ pub use canaries::{Notification, Waiting};
 pub use commit::{Commit, CommitError, MAX_WRITES, Write};
 pub use config::{Head, Meta, RUNS, State};
 pub use item::NewItem;
-pub use ledger::{Cursor, Ledger, LedgerWrite, Recent, Series, Times};
+pub use ledger::{Cursor, Ledger, LedgerWrite, Recent, RouteComparison, Series, Times};
 pub use pending::{Pending, Request};
 pub use replies::Reply;
 pub use tokens::{Role, TokenRecord};
