@@ -11,6 +11,9 @@ const SKIPPED_UNREACHABLE = 5;
 const SKIPPED_UNSAFE = 7;
 const SKIPPED_UNADAPTED = 8;
 
+// Milliseconds that work behind a request is held back.
+const HOLD_BACK = 5;
+
 const NOTHING = new Uint8Array(0);
 const TOO_LARGE = new Error("a body is larger than is read");
 
@@ -127,6 +130,7 @@ function answerOf(request, next, upstream, failed) {
 // Whether an answer that looks like a success hides an error.
 export async function judged(response, route, generation) {
   try {
+    await sleep(HOLD_BACK);
     return core.hides_error(route, generation, await bytesOf(response, MAX_ADAPTED_ANSWER));
   } catch {
     return false;
@@ -162,7 +166,8 @@ async function compareLater(request, again, url, held, answer, copy, ticket, [pa
   const route = answer & 0xffff;
   const headOf = (response) =>
     [response.status, ...["content-type", ...names].map((name) => response.headers.get(name) ?? ABSENT)].join("\n");
-  // The client has its answer when its copy has been read.
+  // First the client's answer goes out: what is done here would stand in its way.
+  await sleep(HOLD_BACK);
   const mine = [headOf(copy), await bytesOf(copy, most)];
   const body = again.body === null ? undefined : await bytesOf(again, MAX_KEPT_BODY);
   const legacy = async () => {

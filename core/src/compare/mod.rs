@@ -7,5 +7,5 @@ mod tally;
 
 pub use answer::{Finding, Response, compare_answers};
 pub use difference::{Difference, DifferenceKind, Limits, TooMuch, differences};
-pub use policy::{Comparison, HiddenError, Mirror, Normalise, Rule, Share};
+pub use policy::{Comparison, HiddenError, Mirror, Normalise, Plain, Rule, Share};
 pub use tally::{Compared, Counted, Skipped, Tally};

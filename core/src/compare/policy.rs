@@ -1,7 +1,7 @@
 //! What is compared, how often, and what may differ.
 
 use crate::json::{FromJson, field, field_or, read_fields, read_names};
-use crate::{adapter::Literal, json::Json, rate::PartsPerMillion};
+use crate::{json::Json, rate::PartsPerMillion};
 use serde::{Deserialize, Serialize};
 
 /// How the answers of a route are compared.
@@ -129,20 +129,45 @@ impl Rule {
     }
 }
 
+/// A JSON value that stands in a document as itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plain(pub Json<'static>);
+
+impl Serialize for Plain {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value: serde_json::Value =
+            serde_json::from_str(&self.0.to_string()).map_err(serde::ser::Error::custom)?;
+        value.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = serde_json::Value::deserialize(deserializer)?.to_string();
+        Json::parse(&text).map(|value| Self(value.into_owned())).map_err(serde::de::Error::custom)
+    }
+}
+
+impl FromJson for Plain {
+    fn from_json(json: &Json<'_>) -> Option<Self> {
+        Some(Self(json.clone().into_owned()))
+    }
+}
+
 /// An answer of 200 that is an error all the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HiddenError {
     /// The path of the field that tells.
-    pub path: Vec<String>,
+    pub path: String,
     /// It tells by having this value; otherwise by being there and not null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub equals: Option<Literal>,
+    pub equals: Option<Plain>,
 }
 
 impl HiddenError {
     /// Whether a body hides an error.
     pub fn is_in(&self, body: &Json<'_>) -> bool {
-        let found = self.path.iter().try_fold(body, |value, name| value.get(name));
+        let found = self.path.split('.').try_fold(body, |value, name| value.get(name));
         match (found, &self.equals) {
             (Some(found), Some(literal)) => *found == literal.0,
             (Some(found), None) => !found.is_null(),

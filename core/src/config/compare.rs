@@ -6,7 +6,7 @@ use super::{
     reader::{Reader, join},
 };
 use crate::{
-    compare::{Comparison, HiddenError, Mirror, Normalise, Rule},
+    compare::{Comparison, HiddenError, Mirror, Normalise, Plain, Rule},
     identity::is_token,
 };
 
@@ -111,7 +111,7 @@ pub(super) fn hidden(reader: &mut Reader, node: &Node, path: &str) -> Option<Hid
     let mut fields = reader.fields(node, path, hint)?;
     let place = fields.required(reader, "path", hint);
     let place = place.and_then(|node| reader.text(node, &join(path, "path")));
-    let equals = fields.optional("equals").map(literal);
+    let equals = fields.optional("equals").map(|node| Plain(literal(node).0));
     fields.finish(reader);
-    Some(HiddenError { path: place?.split('.').map(str::to_owned).collect(), equals })
+    Some(HiddenError { path: place?, equals })
 }

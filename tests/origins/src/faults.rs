@@ -12,7 +12,7 @@ use axum::{
     routing::get,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     sync::{
         Arc, Mutex,
@@ -31,6 +31,47 @@ pub struct Faults {
     pub latency_ms: u64,
     /// The share of requests whose connection is cut instead of answered, 0 to 1.
     pub cut_rate: f64,
+    /// Answers carry a `request_id` that is another one each time.
+    pub request_ids: bool,
+    /// The share of answers in which the rating of the first review is another one, 0 to 1.
+    pub change_rate: f64,
+    /// Lists of reviews are turned around.
+    pub reverse: bool,
+    /// Reviews have a field more.
+    pub add_field: bool,
+    /// The share of answers that say `success: false`, with status 200, 0 to 1.
+    pub hidden_error_rate: f64,
+}
+
+impl Faults {
+    fn rewrites(&self) -> bool {
+        let rates = self.change_rate > 0.0 || self.hidden_error_rate > 0.0;
+        self.request_ids || self.reverse || self.add_field || rates
+    }
+
+    fn rewrite(&self, body: &mut Value) {
+        if let Some(fields) = body.as_object_mut() {
+            if self.request_ids {
+                let id = format!("{:08x}", getrandom::u32().expect("randomness"));
+                fields.insert("request_id".to_owned(), json!(id));
+            }
+            if happens(self.hidden_error_rate) {
+                fields.insert("success".to_owned(), json!(false));
+            }
+        }
+        let Some(reviews) = body.get_mut("data").and_then(Value::as_array_mut) else { return };
+        if happens(self.change_rate)
+            && let Some(review) = reviews.first_mut()
+        {
+            review["rating"] = json!(review["rating"].as_u64().unwrap_or_default() + 10);
+        }
+        if self.add_field {
+            reviews.iter_mut().for_each(|review| review["badge"] = json!("gold"));
+        }
+        if self.reverse {
+            reviews.reverse();
+        }
+    }
 }
 
 /// The switches and counts of a backend.
@@ -86,6 +127,20 @@ fn happens(share: f64) -> bool {
     share > 0.0 && f64::from(getrandom::u32().expect("randomness")) / f64::from(u32::MAX) < share
 }
 
+async fn rewritten(response: Response, faults: Faults) -> Response {
+    if !faults.rewrites() || !response.status().is_success() {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, 1 << 24).await.expect("the body is in memory");
+    let Ok(mut body) = serde_json::from_slice(&bytes) else {
+        return Response::from_parts(parts, Body::from(bytes));
+    };
+    faults.rewrite(&mut body);
+    parts.headers.remove(axum::http::header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(body.to_string()))
+}
+
 pub(crate) async fn apply(
     State((backend, control)): State<(Backend, Arc<Control>)>,
     request: Request,
@@ -107,7 +162,7 @@ pub(crate) async fn apply(
         let body = json!({ "success": false, "error": error, "timestamp": crate::data::now() });
         (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
     } else {
-        next.run(request).await
+        rewritten(next.run(request).await, faults).await
     };
     response.headers_mut().insert("x-backend", HeaderValue::from_static(backend.as_str()));
     response
