@@ -375,35 +375,42 @@ function forward(request, env, context, url, answer, started) {
   begun++;
   if (started >= reportAt) report(env, context, started);
   request = cleaned(request, env);
-  if (answer & (ADAPT | COMPARE) || (held.hides && held.hides[route])) {
+  if (answer & ADAPT || (held.hides !== null && held.hides[route])) {
     return beside(request, env, context, url, held, answer, started);
   }
   let kept = null;
   if ((answer & (NEW | RETRYABLE)) === (NEW | RETRYABLE)) kept = keep(request);
   const cookie = answer & MINTED ? core.minted() : undefined;
+  // A body has to be copied before it is sent; without one there is time while the backend works.
+  let compare = answer & COMPARE && request.body !== null ? compared(request, context, url, held, answer) : null;
   return new Promise((resolve) => {
     let timer = setTimeout(() => {
       timer = 0;
+      compare?.(undefined);
       resolve(recover(env, context, url, held, answer, started, kept, cookie, true));
     }, origin[1]);
-    fetch(origin[0] + target(url), request).then(
+    const asked = fetch(origin[0] + target(url), request);
+    if (answer & COMPARE && request.body === null) compare = compared(request, context, url, held, answer);
+    asked.then(
       (response) => {
         if (timer === 0) return;
         clearTimeout(timer);
         count(held, answer, response.status, started, env, context);
+        compare?.(response);
         resolve(held.headers || cookie ? decorate(held, response, answer, cookie) : response);
       },
       () => {
         if (timer === 0) return;
         clearTimeout(timer);
+        compare?.(undefined);
         resolve(recover(env, context, url, held, answer, started, kept, cookie, false));
       },
     );
   });
 }
 
-// Requests that go through an adapter, or whose answers are looked into behind them. The client waits for nothing of that
-// but the adapter.
+// Requests that go through an adapter, or whose answers may hide errors. The client waits for nothing of that but the
+// adapter.
 async function beside(request, env, context, url, held, answer, started) {
   const cookie = answer & MINTED ? core.minted() : undefined;
   const route = answer & NO_ROUTE;

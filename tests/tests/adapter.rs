@@ -233,6 +233,121 @@ async fn a_rest_client_gets_from_the_graphql_backend_what_the_old_one_gives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_version_1_keeps_it_while_the_backend_speaks_version_2() {
+    let stack = Stack::start(Options::default()).await;
+    let text = format!(
+        r#"
+feature_flags: {{ second: {{ enabled: true, rollout_percentage: 100 }} }}
+origins: {{ rest: {{ url: "{}" }}, second: {{ url: "{}" }} }}
+adapters:
+  version_1:
+    version: {{ header: X-API-Version, values: ["1"] }}
+    shapes:
+      review:
+        object:
+          id: {{ from: review.reviewId, as: number }}
+          rating: review.stars
+          text: review.text.plain
+          created_at: {{ from: review.createdAt, date: {{ from: epoch_ms, to: rfc3339 }} }}
+    errors:
+      envelope: {{ object: {{ error: code, message: message }} }}
+      read: {{ object: {{ code: problem.name, message: problem.text }} }}
+      statuses: {{ 404: {{ status: 404, code: "", message: "{{message}}" }}, 409: {{ status: 409, code: locked, message: "it is moderated" }} }}
+    routes:
+      - match: {{ method: GET, path: "/api/reviews/{{id}}" }}
+        backend: {{ method: GET, path: "/api/reviews/{{path.id}}" }}
+        response: {{ shape: review }}
+      - match: {{ method: PUT, path: "/api/reviews/{{id}}" }}
+        backend: {{ method: PUT, path: "/api/reviews/{{path.id}}", body_inverse_of: {{ shape: review }} }}
+        response: {{ shape: review }}
+routes:
+  - {{ id: reviews, match: {{ path: "/api/reviews/{{id}}" }}, flag: second, legacy: rest, new: second, adapt: [version_1] }}
+"#,
+        stack.legacy.url(),
+        stack.new.url()
+    );
+    let applied = stack.management().apply(&text).await.expect(200);
+    stack.edge_holds(applied.body["revision"].as_u64().unwrap()).await;
+    let port = stack.edge.port();
+    let ask = async |method: &str, path: &str, version: &str, body: &str| {
+        let mut headers = vec![("x-user-id", "u1"), ("content-type", "application/json")];
+        if !version.is_empty() {
+            headers.push(("x-api-version", version));
+        }
+        let answer = send(port, method, path, &headers, body.as_bytes()).await;
+        (answer.status, answer.header("x-cutover-reason").unwrap(), answer.json())
+    };
+    let first = serde_json::json!({
+        "id": 7, "rating": 3, "text": "Would buy again.", "created_at": "2024-01-08T12:00:00Z",
+    });
+    let second = serde_json::json!({
+        "review": {
+            "reviewId": "7", "stars": 3, "text": { "plain": "Would buy again." }, "createdAt": 1_704_715_200_000_u64,
+        }
+    });
+    let rollout = || "ROLLOUT".to_owned();
+    assert_eq!(ask("GET", "/api/reviews/7", "1", "").await, (200, rollout(), first.clone()));
+    assert_eq!(ask("GET", "/api/reviews/7", "", "").await, (200, rollout(), first));
+    assert_eq!(ask("GET", "/api/reviews/7", "2", "").await, (200, rollout(), second));
+
+    // What a client of version 1 writes arrives in version 2, field by field.
+    let (status, _, written) = ask("PUT", "/api/reviews/7", "1", r#"{"rating": 5, "text": "Better."}"#).await;
+    assert_eq!((status, &written["rating"], &written["text"]), (200, &5.into(), &"Better.".into()));
+    let (_, _, now) = ask("GET", "/api/reviews/7", "2", "").await;
+    assert_eq!((&now["review"]["stars"], &now["review"]["text"]["plain"]), (&5.into(), &"Better.".into()));
+
+    let unknown = serde_json::json!({ "error": "unknown_review", "message": "look at the id" });
+    assert_eq!(ask("GET", "/api/reviews/4711", "1", "").await, (404, rollout(), unknown));
+    let locked = serde_json::json!({ "error": "locked", "message": "it is moderated" });
+    assert_eq!(ask("PUT", "/api/reviews/9", "1", "{}").await, (409, rollout(), locked));
+
+    // Nothing is adapted that the adapter does not know: legacy answers, and it is said why.
+    let (status, reason, _) = ask("DELETE", "/api/reviews/7", "1", "").await;
+    assert_eq!((status, reason.as_str()), (404, "UNADAPTED"));
+
+    // What cannot be turned back is refused when it is applied.
+    let lossy = text.replace("rating: review.stars", "rating: { from: review.stars, default: 1 }");
+    let refused = stack.management().apply(&lossy).await.expect(422);
+    let error = &refused.body["errors"][0];
+    assert_eq!(
+        error["message"], "rating cannot be turned back: a default is not told from a value",
+        "{error:#}"
+    );
+    assert!(error["hint"].as_str().unwrap().contains("lossy: [rating]"), "{error:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_gone_slow_or_talks_nonsense_is_answered_for() {
+    let new = Origin::start(Backend::New, Arc::new(Data::default())).await;
+    let stack = started(&new, "").await;
+    let port = stack.edge.port();
+    let post = async |content: &[u8]| {
+        let headers = [("x-user-id", "u1"), ("content-type", "application/json")];
+        send(port, "POST", "/api/v1/reviews", &headers, content).await
+    };
+    // Reading can be done by legacy instead, and is.
+    new.control().set(cutover_origins::Faults { latency_ms: 3_000, ..Default::default() });
+    let read = send(port, "GET", "/api/v1/reviews/7", &[("x-user-id", "u1")], b"").await;
+    assert_eq!((read.status, read.header("x-cutover-reason").as_deref()), (200, Some("FALLBACK")));
+    assert_eq!(read.header("x-backend").as_deref(), Some("legacy"));
+    // Writing cannot be done twice: the old envelope says what happened.
+    let late = post(NEW_REVIEW.as_bytes()).await;
+    assert_eq!((late.status, late.json()["error"]["code"].as_str()), (504, Some("timeout")));
+    new.control().set(cutover_origins::Faults { cut_rate: 1.0, ..Default::default() });
+    let cut = post(NEW_REVIEW.as_bytes()).await;
+    assert_eq!((cut.status, cut.json()["error"]["code"].as_str()), (502, Some("unreachable")));
+    new.control().set(cutover_origins::Faults::default());
+    // A body that is larger than is read never reaches the backend.
+    let before = new.control().counts().requests;
+    let large = post(format!("{{\"text\":\"{}\"}}", "x".repeat(1_100_000)).as_bytes()).await;
+    assert_eq!((large.status, large.json()["error"]["code"].as_str()), (413, Some("too_large")));
+    assert_eq!(new.control().counts().requests, before);
+    let head = send(port, "HEAD", "/api/v1/reviews/7", &[("x-user-id", "u1")], b"").await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("x-cutover-arm").as_deref(), Some("new"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_example_schema_is_the_backends_own() {
     let text = std::fs::read_to_string(paths::root().join("tests/reviews/schema.graphql")).unwrap();
     assert_eq!(text, cutover_origins::sdl(), "run `cargo run -p cutover-origins --example schema`");

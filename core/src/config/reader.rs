@@ -107,6 +107,8 @@ impl Reader {
     /// The value if nothing was wrong with it, and otherwise all problems in the order of their lines.
     pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, Vec<Problem>> {
         self.problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        // A shape that is used twice is looked at twice.
+        self.problems.dedup();
         match value {
             Some(value) if self.problems.is_empty() => Ok(value),
             _ => Err(self.problems),

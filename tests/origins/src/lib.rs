@@ -5,6 +5,7 @@ mod data;
 mod faults;
 mod graphql;
 mod rest;
+mod second;
 
 pub use data::{Data, Review};
 pub use faults::{Control, Counts, Faults};
@@ -51,7 +52,7 @@ impl Origin {
         let control = Arc::new(Control::default());
         let mut app = rest::router(Arc::clone(&data));
         if backend == Backend::New {
-            app = app.merge(graphql::router(data));
+            app = app.merge(graphql::router(Arc::clone(&data))).merge(second::router(data));
         }
         let app = app
             .fallback(rest::unknown)

@@ -160,6 +160,10 @@ fn whole(reader: &mut Reader, node: &Node, path: &str, folder: &str, files: File
     fields.finish(reader);
     let mut context = Context::new(shapes);
     let errors = errors::read(&mut context, reader, error_node, &at("errors"));
+    if let Some(node) = envelope {
+        // Each route puts it around its own response; where none can be read, its mistakes shall show all the same.
+        context.shape(reader, node, &at("envelope"), None);
+    }
     let mut routes = Vec::new();
     for (index, node) in reader.list(route_node, &at("routes"), "write a list of routes").iter().enumerate() {
         let path = format!("{}[{index}]", at("routes"));
