@@ -93,29 +93,27 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
-    /// Builds the table; [`Self::find`] answers with positions in the list that is given. A matcher comes with
-    /// whatever it belongs to, which is handed back where it is refused.
-    pub fn new<'m, T>(
-        matchers: impl Iterator<Item = (T, &'m Matcher)> + Clone,
-    ) -> Result<Self, (T, InvalidRoute)> {
+    /// Builds the table; [`Self::find`] answers with positions in the list that is given, and where one is refused, its
+    /// position is told too.
+    pub fn new(matchers: &[&Matcher]) -> Result<Self, (usize, InvalidRoute)> {
         let mut table = Self::default();
-        for method in matchers.clone().flat_map(|(_, matcher)| &matcher.methods) {
+        for method in matchers.iter().flat_map(|matcher| &matcher.methods) {
             for method in implied(method) {
                 if table.router(method).is_none() {
                     table.by_method.push((method.into(), matchit::Router::new()));
                 }
             }
         }
-        for (position, (owner, matcher)) in matchers.clone().enumerate() {
+        for (position, matcher) in matchers.iter().enumerate() {
             // u32 keeps the tree nodes small; a snapshot cannot hold four thousand million routes.
             let value = u32::try_from(position).unwrap_or(u32::MAX);
             table
                 .routers_for(matcher)
                 .try_for_each(|router| router.insert(&matcher.path, value))
-                .map_err(|error| (owner, invalid(&matcher.path, error)))?;
+                .map_err(|error| (position, invalid(&matcher.path, error)))?;
         }
         // `/a/{*rest}` also stands for `/a` and `/a/`, unless another route says so of its own.
-        for (position, (_, matcher)) in matchers.enumerate() {
+        for (position, matcher) in matchers.iter().enumerate() {
             let value = u32::try_from(position).unwrap_or(u32::MAX);
             if let Some(base) = catch_all_base(&matcher.path) {
                 for router in table.routers_for(matcher) {
@@ -204,7 +202,7 @@ mod tests {
                 path: (*path).to_owned(),
             })
             .collect();
-        RouteTable::new(matchers.iter().enumerate())
+        RouteTable::new(&matchers.iter().collect::<Vec<_>>())
     }
 
     #[test]

@@ -88,10 +88,10 @@ pub enum CompileError {
         error: InvalidCondition,
     },
     /// A route makes no sense.
-    #[error("route {route}: {error}")]
+    #[error("route {}: {error}", route.as_ref().map_or("", RouteId::as_str))]
     Route {
         /// The route.
-        route: RouteId,
+        route: Option<RouteId>,
         /// What is wrong.
         error: InvalidRoute,
     },
@@ -193,8 +193,11 @@ impl Ruleset {
                 })
             })
             .collect::<Result<Vec<_>, CompileError>>()?;
-        let table = RouteTable::new(snapshot.routes.iter().map(|route| (route, &route.matcher)))
-            .map_err(|(route, error)| CompileError::Route { route: route.id.clone(), error })?;
+        let matchers: Vec<_> = snapshot.routes.iter().map(|route| &route.matcher).collect();
+        let table = RouteTable::new(&matchers).map_err(|(at, error)| {
+            let route = snapshot.routes.get(at).map(|route| route.id.clone());
+            CompileError::Route { route, error }
+        })?;
         let mut inputs = Vec::new();
         routes.iter().flat_map(|route| &route.inputs).for_each(|input| add(&mut inputs, input.clone()));
         let canaries = flags.iter().map(|flag| snapshot.canaries.get(&flag.name).cloned()).collect();

@@ -91,10 +91,13 @@ fn parse(text: &str) -> Option<i64> {
         }
     };
     let days = days_of(year, month, day);
-    // A leap second counts as the second before it.
+    // A leap second counts as the second before it, and only stands where there can be one: before a month begins in UTC.
     let leap = second == 60;
-    let fits = hour < 24 && minute < 60 && (second < 60 || leap) && date_of(days) == (year, month, day);
     let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second - i64::from(leap) - offset * 60;
+    let next = seconds + 1;
+    let is_last = next.rem_euclid(86_400) == 0 && date_of(next.div_euclid(86_400)).2 == 1;
+    let fits =
+        hour < 24 && minute < 60 && (second < 60 || (leap && is_last)) && date_of(days) == (year, month, day);
     if leap {
         ms = 999;
     }

@@ -178,6 +178,11 @@ proptest! {
         let request = Request { query: "a=1&b=%41".into(), ..Request::default() };
         // Whatever comes of it, it ends; within the budget, or with the word that it was used up.
         let _ = shape.apply(&value, whole(&request), &mut Budget::of(budget));
+        // Written at once, or made and written: the same.
+        let made = shape.apply(&value, whole(&request), &mut Budget::default());
+        let mut text = String::new();
+        let written = shape.write(&value, whole(&request), &mut Budget::default(), &mut text);
+        prop_assert_eq!(written.map(|is_there| is_there.then_some(text)), made.map(|made| made.map(|made| made.to_string())));
         let _ = invert(&shape).0.apply(&value, whole(&request), &mut Budget::of(budget));
     }
 

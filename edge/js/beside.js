@@ -19,14 +19,14 @@ const TOO_LARGE = new Error("a body is larger than is read");
 
 // All bytes of a body, up to so many.
 export async function bytesOf(message, most) {
-  if (message.body === null) return NOTHING;
   const length = Number(message.headers.get("content-length") ?? NaN);
   if (length > most) {
     message.body.cancel().catch(() => {});
     throw TOO_LARGE;
   }
-  // Announced to be small: no need to count on the way.
+  // Announced to be small: no need to count on the way, nor to look at the stream.
   if (length <= most) return new Uint8Array(await message.arrayBuffer());
+  if (message.body === null) return NOTHING;
   const parts = [];
   let size = 0;
   const reader = message.body.getReader();
@@ -61,69 +61,85 @@ async function claimsOf(request, env, names) {
 // otherwise the adapter has its own answer to that.
 export async function adapted(request, env, url, held, route, origin, deadline, isLast, known) {
   const [reads, claims] = held.adapt[route];
-  const headers = reads.map((name) => request.headers.get(name) ?? ABSENT).join("\n");
+  const values = reads.map((name) => request.headers.get(name) ?? ABSENT);
   let body = known ?? NOTHING;
-  if (known === undefined && request.body !== null) {
+  const method = request.method;
+  if (known === undefined && method !== "GET" && method !== "HEAD" && request.body !== null) {
     body = await bytesOf(request, MAX_ADAPTED_BODY).catch((error) => {
       if (error !== TOO_LARGE) throw error;
     });
   }
   const said = claims.length === 0 ? "" : await claimsOf(request, env, claims);
-  const exchange = core.adapt(request.method + "\n" + url, route, held.generation, headers, said, body);
-  if (exchange === undefined) throw new Error("the adapter is gone");
+  let next = core.adapt(method + "\n" + url, route, held.generation, values.join("\n"), said, body);
   let response;
   let failed;
-  try {
-    for (;;) {
-      const next = exchange.what_next();
-      const kind = next[0];
-      if (kind === "R") return answerOf(request, next, response, failed);
-      if (kind !== "A") return kind === "P" ? null : undefined;
-      const [, method, path, forward, text] = next.split("\n");
-      const sent = new Headers();
-      for (const name of forward ? forward.split(",") : []) {
-        const value = request.headers.get(name);
-        if (value !== null) sent.set(name, value);
-      }
-      sent.set("accept", "application/json");
-      if (text !== ABSENT) sent.set("content-type", "application/json");
-      const init = { method, headers: sent, body: text === ABSENT ? undefined : text, redirect: "manual" };
-      try {
-        const asked = fetch(origin[0] + path, init).then(async (answer) => {
-          response = answer;
-          return bytesOf(answer, MAX_ADAPTED_ANSWER);
-        });
-        const bytes = await inTime(asked, Math.max(deadline - Date.now(), 1));
-        exchange.answered(response.status, bytes);
-      } catch (error) {
-        if (error === TOO_LARGE) {
-          exchange.answered(response.status, NOTHING);
-          continue;
-        }
-        if (!isLast) throw error;
-        failed = error === LATE;
-        exchange.failed(failed);
+  for (;;) {
+    if (next === undefined) throw new Error("the adapter is gone");
+    const kind = next[0];
+    if (kind === "R") return answerOf(request, next, response, failed);
+    if (kind !== "A") return kind === "P" ? null : undefined;
+    const [, number, verb, path, forward, hasBody] = next.split("\n");
+    const sent = { accept: "application/json" };
+    if (forward !== "") {
+      // What is forwarded was read already.
+      for (const name of forward.split(",")) {
+        const value = values[reads.indexOf(name)] ?? ABSENT;
+        if (value !== ABSENT) sent[name] = value;
       }
     }
-  } finally {
-    exchange.free();
+    const text = hasBody === "1" ? core.adapted_body() : undefined;
+    if (text !== undefined) sent["content-type"] = "application/json";
+    const init = { method: verb, headers: sent, body: text, redirect: "manual" };
+    try {
+      response = undefined;
+      const bytes = await within(deadline, async () => {
+        response = await fetch(origin[0] + path, init);
+        return bytesOf(response, MAX_ADAPTED_ANSWER);
+      });
+      next = core.adapt_answered(number, response.status, bytes);
+    } catch (error) {
+      if (error === TOO_LARGE) {
+        next = core.adapt_answered(number, response.status, NOTHING);
+      } else {
+        if (!isLast) throw error;
+        failed = error === LATE;
+        next = core.adapt_failed(number, failed);
+      }
+    }
   }
+}
+
+// What a step brings, unless that takes longer than until a moment.
+function within(deadline, step) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(LATE), Math.max(deadline - Date.now(), 1));
+    step().then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
+  });
 }
 
 function answerOf(request, next, upstream, failed) {
   const lines = next.split("\n");
-  const headers = new Headers();
-  for (const name of upstream && lines[2] ? lines[2].split(",") : []) {
-    const value = upstream.headers.get(name);
-    if (value !== null) headers.set(name, value);
+  const headers = {};
+  if (upstream !== undefined && lines[2] !== "") {
+    for (const name of lines[2].split(",")) {
+      const value = upstream.headers.get(name);
+      if (value !== null) headers[name] = value;
+    }
   }
-  const own = 4 + 2 * Number(lines[3]);
-  for (let at = 4; at < own; at += 2) headers.set(lines[at], lines[at + 1]);
-  const text = lines[own];
-  if (text !== ABSENT) headers.set("content-type", "application/json");
-  const body = text === ABSENT || request.method === "HEAD" ? null : text;
-  const response = new Response(body, { status: Number(lines[1]), headers });
-  response.late = failed;
+  for (let at = 4; at < lines.length; at += 2) headers[lines[at]] = lines[at + 1];
+  const text = lines[3] === "1" ? core.adapted_body() : null;
+  if (text !== null) headers["content-type"] = "application/json";
+  const response = new Response(request.method === "HEAD" ? null : text, { status: Number(lines[1]), headers });
+  if (failed !== undefined) response.late = failed;
   return response;
 }
 

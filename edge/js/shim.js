@@ -416,7 +416,8 @@ async function beside(request, env, context, url, held, answer, started) {
   const route = answer & NO_ROUTE;
   const hides = held.hides !== null && held.hides[route];
   const compare = answer & COMPARE ? compared(request, context, url, held, answer) : undefined;
-  const kept = (answer & (NEW | RETRYABLE)) === (NEW | RETRYABLE) ? keep(request) : null;
+  const isRead = request.method === "GET" || request.method === "HEAD";
+  const kept = (answer & (NEW | RETRYABLE)) !== (NEW | RETRYABLE) ? null : isRead ? request : keep(request);
   const origin = held.origins[held.arms[(route << 1) | ((answer >> 20) & 1)]];
   let response;
   try {

@@ -17,6 +17,7 @@ usage: cargo xtask COMMAND
   dev                  install what is missing, start everything on this machine, stay until Ctrl-C
   test                 install what is missing, check and test everything
   bench edge [R] [S]   the Worker beside a bare pass-through: R rounds of S seconds each (9 and 2)
+  bench adapter [R] [S] an adapted route beside a Worker written by hand for it
   bench core           one evaluation, natively
   bench calibration    how often the tests of a canary fire, computed exactly
   fuzz [S]             what reads foreign input, under a coverage-guided fuzzer: S seconds each (20)
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["dev", rest @ ..] => dev(rest),
         ["test", rest @ ..] => test(rest),
-        ["bench", "edge", rest @ ..] => bench_edge(rest),
+        ["bench", "edge", rest @ ..] => bench_workers("bench-edge", rest),
+        ["bench", "adapter", rest @ ..] => bench_workers("bench-adapter", rest),
         ["bench", "core"] => cargo(&["bench", "-p", "cutover-core"]),
         ["bench", "calibration"] => {
             cargo(&["run", "--quiet", "-p", "cutover-tests", "--bin", "bench-calibration"])
@@ -97,10 +99,10 @@ fn test(arguments: &[&str]) -> Result<(), Failure> {
     cargo(&all)
 }
 
-fn bench_edge(arguments: &[&str]) -> Result<(), Failure> {
+fn bench_workers(binary: &str, arguments: &[&str]) -> Result<(), Failure> {
     tools::install(Purpose::Worker)?;
     edge::build()?;
-    let mut all = vec!["run", "-p", "cutover-tests", "--bin", "bench-edge", "--"];
+    let mut all = vec!["run", "-p", "cutover-tests", "--bin", binary, "--"];
     all.extend(arguments);
     cargo(&all)
 }

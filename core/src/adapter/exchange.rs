@@ -104,8 +104,8 @@ struct Page {
 impl Adapter {
     /// Makes a program ready.
     pub fn new(program: Arc<Program>) -> Result<Self, InvalidRoute> {
-        let table = RouteTable::new(program.routes.iter().map(|route| ((), &route.matcher)));
-        let table = table.map_err(|((), error)| error)?;
+        let matchers: Vec<_> = program.routes.iter().map(|route| &route.matcher).collect();
+        let table = RouteTable::new(&matchers).map_err(|(_, error)| error)?;
         let fixed = program.routes.iter().map(fixed_body).collect();
         Ok(Self { program, table, fixed })
     }
@@ -320,6 +320,13 @@ impl Exchange {
         shape.apply(value, whole, &mut Budget::default()).ok().flatten()
     }
 
+    /// What a shape makes of a value, as text: nothing of the value is copied on the way.
+    fn written(&self, shape: &Shape, value: &Json<'_>, now: Timestamp) -> Option<String> {
+        let whole = Whole { request: &self.request, now };
+        let mut text = String::with_capacity(4_096);
+        shape.write(value, whole, &mut Budget::default(), &mut text).ok()?.then_some(text)
+    }
+
     /// Takes in what came of asking the backend.
     pub fn next(&mut self, reply: Reply<'_>, now: Timestamp) -> Next {
         let adapter = Arc::clone(&self.adapter);
@@ -365,8 +372,8 @@ impl Exchange {
     fn success(&self, adapted: &Adapted, value: &Json<'_>, ended: bool, now: Timestamp) -> Answer {
         let body = match &adapted.response {
             None => None,
-            Some(shape) => match self.shaped(shape, value, now) {
-                Some(body) => Some(body.to_string()),
+            Some(shape) => match self.written(shape, value, now) {
+                Some(body) => Some(body),
                 None => return self.refuse(&self.adapter.program.errors.unfit, "", now),
             },
         };

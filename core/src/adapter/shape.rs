@@ -7,7 +7,7 @@ use super::{
 };
 use crate::json::{FromJson, read_names, variant};
 use crate::{
-    json::{Decimal, Json},
+    json::{Decimal, Json, write_text},
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -143,14 +143,26 @@ impl Shape {
         Ok(made.map(|made| made.into_owned().into_owned()))
     }
 
+    /// Writes what becomes of a value, and whether there was anything: what [`Self::apply`] gives as a value, without that
+    /// value. Lists and objects, which answers are made of, go from the backend's text to the client's one by one.
+    pub fn write(
+        &self,
+        value: &Json<'_>,
+        whole: Whole<'_>,
+        budget: &mut Budget,
+        out: &mut String,
+    ) -> Result<bool, Refused> {
+        write_row(&self.0, value, whole, budget, out)
+    }
+
     /// What becomes of a value, borrowing of it what stays as it is.
-    pub fn run<'a>(&'a self, value: Cow<'a, Json<'a>>, whole: Whole<'a>, budget: &mut Budget) -> Made<'a> {
-        let mut held = Some(value);
-        for step in &self.0 {
-            budget.pay(1)?;
-            held = step.run(held, whole, budget)?;
-        }
-        Ok(held)
+    fn run<'a>(&'a self, value: Cow<'a, Json<'a>>, whole: Whole<'a>, budget: &mut Budget) -> Made<'a> {
+        run_row(&self.0, value, whole, budget)
+    }
+
+    /// Whether it does not look at its value.
+    fn makes_its_own(&self) -> bool {
+        matches!(self.0.first(), Some(Step::Request(_) | Step::Const(_) | Step::Now(_)))
     }
 }
 
@@ -255,11 +267,110 @@ impl Shape {
     fn is_free(&self) -> bool {
         match self.0.first() {
             None => true,
-            Some(Step::Request(_) | Step::Const(_) | Step::Now(_)) => true,
+            Some(_) if self.makes_its_own() => true,
             Some(Step::Get(path)) => path.is_empty(),
             Some(_) => false,
         }
     }
+}
+
+fn write_row(
+    steps: &[Step],
+    value: &Json<'_>,
+    whole: Whole<'_>,
+    budget: &mut Budget,
+    out: &mut String,
+) -> Result<bool, Refused> {
+    match (steps, value) {
+        ([], value) => {
+            value.write(out);
+            Ok(true)
+        }
+        ([Step::Get(path)], value) => {
+            budget.pay(1)?;
+            let found = at(value, path);
+            if let Some(found) = found {
+                found.write(out);
+            }
+            Ok(found.is_some())
+        }
+        ([Step::Each(shape)], Json::List(items)) => {
+            budget.pay(items.len() + 1)?;
+            out.push('[');
+            for (place, item) in items.iter().enumerate() {
+                if place > 0 {
+                    out.push(',');
+                }
+                if !write_row(&shape.0, item, whole, budget, out)? {
+                    out.push_str("null");
+                }
+            }
+            out.push(']');
+            Ok(true)
+        }
+        ([Step::Object(fields)], Json::Object(_) | Json::List(_)) => {
+            write_object(fields, &[], value, whole, budget, out)
+        }
+        // An envelope around a list or an object that is made.
+        ([Step::Each(_), Step::Object(fields)], Json::List(_))
+        | ([Step::Object(_), Step::Object(fields)], Json::Object(_))
+            if fields.iter().all(|field| field.1.0.is_empty() || field.1.makes_its_own()) =>
+        {
+            write_object(fields, steps.get(..1).unwrap_or_default(), value, whole, budget, out)
+        }
+        _ => {
+            let made = run_row(steps, Cow::Borrowed(value), whole, budget)?;
+            if let Some(made) = &made {
+                made.write(out);
+            }
+            Ok(made.is_some())
+        }
+    }
+}
+
+/// Writes an object of what the steps before it make of a value.
+fn write_object(
+    fields: &[Field],
+    before: &[Step],
+    value: &Json<'_>,
+    whole: Whole<'_>,
+    budget: &mut Budget,
+    out: &mut String,
+) -> Result<bool, Refused> {
+    budget.pay(1)?;
+    out.push('{');
+    let mut is_first = true;
+    for Field(name, shape) in fields {
+        let mark = out.len();
+        if !is_first {
+            out.push(',');
+        }
+        write_text(name, out);
+        out.push(':');
+        let steps = if shape.0.is_empty() { before } else { &shape.0 };
+        if write_row(steps, value, whole, budget, out)? {
+            is_first = false;
+        } else {
+            // The field is not there, and neither is its name.
+            out.truncate(mark);
+        }
+    }
+    out.push('}');
+    Ok(true)
+}
+
+fn run_row<'a>(
+    steps: &'a [Step],
+    value: Cow<'a, Json<'a>>,
+    whole: Whole<'a>,
+    budget: &mut Budget,
+) -> Made<'a> {
+    let mut held = Some(value);
+    for step in steps {
+        budget.pay(1)?;
+        held = step.run(held, whole, budget)?;
+    }
+    Ok(held)
 }
 
 fn get<'a>(value: Cow<'a, Json<'a>>, path: &[String]) -> Option<Cow<'a, Json<'a>>> {

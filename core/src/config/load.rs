@@ -132,8 +132,8 @@ fn routes(reader: &mut Reader, node: Option<&Node>, names: Names<'_>) -> Vec<Rou
     }
     let mut unchecked: Vec<_> = routes.iter().collect();
     for _ in 0..MAX_CONFLICTS {
-        let table = RouteTable::new(unchecked.iter().enumerate().map(|(at, (r, _, _))| (at, &r.matcher)));
-        let Err((at, error)) = table else { break };
+        let matchers: Vec<_> = unchecked.iter().map(|(route, _, _)| &route.matcher).collect();
+        let Err((at, error)) = RouteTable::new(&matchers) else { break };
         if at >= unchecked.len() {
             break;
         }

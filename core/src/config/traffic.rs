@@ -187,7 +187,7 @@ pub(super) fn pattern(reader: &mut Reader, node: &Node, path: &str) -> Option<St
         return None;
     }
     let matcher = Matcher { methods: Vec::new(), path: pattern };
-    if let Err(((), error)) = RouteTable::new(std::iter::once(((), &matcher))) {
+    if let Err((_, error)) = RouteTable::new(&[&matcher]) {
         reader.report(node, path, error.to_string(), PATTERN_HINT);
         return None;
     }

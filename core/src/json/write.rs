@@ -1,6 +1,6 @@
 //! Writes JSON, without spaces.
 
-use super::Json;
+use super::{Json, parse::plain_length};
 
 pub(super) fn value(value: &Json<'_>, out: &mut String) {
     match value {
@@ -38,7 +38,11 @@ pub(super) fn text(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
     // What needs an escape is one byte of its own, so it may be cut at.
-    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+    loop {
+        let at = plain_length(rest.as_bytes());
+        if at >= rest.len() {
+            break;
+        }
         out.push_str(rest.get(..at).unwrap_or_default());
         let byte = rest.as_bytes().get(at).copied().unwrap_or_default();
         match byte {

@@ -37,7 +37,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
+    pub(super) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         Self { median: values[values.len() / 2], min: values[0], max: values[values.len() - 1] }
     }
@@ -160,7 +160,7 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
 }
 
 /// Something that takes every batch, so that what is measured is the isolate's side of it.
-async fn start_ingest() -> String {
+pub(super) async fn start_ingest() -> String {
     let receipt = || async { r#"{"revision":1,"emergency":null,"duplicate":false}"# };
     let app = axum::Router::new().route("/v1/batches", axum::routing::post(receipt));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -170,10 +170,10 @@ fn whole(reader: &mut Reader, node: &Node, path: &str, folder: &str, files: File
         let route = routes::read(&mut context, reader, node, &path, documents.as_ref(), envelope);
         routes.extend(route.map(|route| (route, node, path)));
     }
-    let table = crate::route::RouteTable::new(
-        routes.iter().map(|(route, node, path)| ((*node, path), &route.matcher)),
-    );
-    if let Err(((node, path), error)) = table {
+    let matchers: Vec<_> = routes.iter().map(|(route, _, _)| &route.matcher).collect();
+    if let Err((at, error)) = crate::route::RouteTable::new(&matchers)
+        && let Some((_, node, path)) = routes.get(at)
+    {
         reader.report(node, path, error.to_string(), "give each route a path or method of its own");
     }
     if reader.count() > before {

@@ -1,0 +1,18 @@
+//! `cargo xtask bench adapter [ROUNDS] [SECONDS]`.
+
+use cutover_tests::bench::adapter;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let rounds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(9);
+    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let [one, list] = adapter::run(rounds, seconds).await;
+    println!(
+        "{:<52} {:>7} {:>7} {:>7}",
+        "throughput, adapted route / written by hand", "median", "min", "max"
+    );
+    for (name, spread) in [("one review", one), ("a list of twenty", list)] {
+        println!("{name:<52} {:>7.3} {:>7.3} {:>7.3}", spread.median, spread.min, spread.max);
+    }
+}
