@@ -1,7 +1,7 @@
 //! The snapshot: the one document that the edge reads. All flags, routes, origins and experiments at one
 //! revision, with a hash that tells a damaged copy from a whole one.
 //!
-//! Wire format, schema 1: `{"schema":1,"revision":N,"hash":"…","body":{…}}`. The hash is the xxh3-128 of
+//! Wire format, schema 1, or 2 where a route is adapted: `{"schema":1,"revision":N,"hash":"…","body":{…}}`. The hash is the xxh3-128 of
 //! `schema LF revision LF body` with the body's bytes as they stand. Readers tolerate fields they do not know;
 //! whatever changes the meaning of a field raises the schema number, which older readers refuse.
 
@@ -21,8 +21,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::{fmt, sync::Arc};
 
-/// The number of this wire format.
-pub const SCHEMA: u32 = 1;
+/// The newest wire format that is read. A document is written in the oldest one that says all of it, so that Workers of before
+/// go on reading what they understand.
+pub const SCHEMA: u32 = 2;
+
+/// The first format. A reader of it would send requests past their adapters.
+const WITHOUT_ADAPTERS: u32 = 1;
 
 /// The monotone number of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -81,7 +85,7 @@ pub enum SnapshotError {
     #[error("the snapshot cannot be written: {0}")]
     Unwritable(#[from] serde_json::Error),
     /// Written in a format that this reader does not know.
-    #[error("schema {0} is not supported; this reader knows schema {SCHEMA}")]
+    #[error("schema {0} is not supported; this reader knows schemas {WITHOUT_ADAPTERS} to {SCHEMA}")]
     Schema(u32),
     /// The body is not the one that was written.
     #[error("the hash does not fit the body: the document is damaged")]
@@ -100,8 +104,10 @@ impl Snapshot {
     /// Writes the document.
     pub fn encode(&self) -> Result<String, SnapshotError> {
         let body = serde_json::value::to_raw_value(self)?;
-        let hash = content_hash(SCHEMA, self.revision, body.get());
-        Ok(serde_json::to_string(&Envelope { schema: SCHEMA, revision: self.revision, hash, body: &body })?)
+        let is_adapted = self.routes.iter().any(|route| !route.adapt.is_empty());
+        let schema = if is_adapted { SCHEMA } else { WITHOUT_ADAPTERS };
+        let hash = content_hash(schema, self.revision, body.get());
+        Ok(serde_json::to_string(&Envelope { schema, revision: self.revision, hash, body: &body })?)
     }
 
     /// Reads a document and checks that it is whole.
@@ -111,7 +117,7 @@ impl Snapshot {
             members.iter().find(|(held, _)| held == name).map(|(_, value)| *value).ok_or(Unfit::Shape)
         };
         let (schema, revision) = (json::from_str(member("schema")?)?, json::from_str(member("revision")?)?);
-        if schema != SCHEMA {
+        if !(WITHOUT_ADAPTERS..=SCHEMA).contains(&schema) {
             return Err(SnapshotError::Schema(schema));
         }
         let body = member("body")?;

@@ -1,6 +1,9 @@
 //! Adapters in a file: what is right compiles, and every mistake is named with its place and what to do.
 
-use cutover_core::config::{Config, Problem};
+use cutover_core::{
+    config::{Config, Problem},
+    snapshot::{Revision, Snapshot, SnapshotError},
+};
 
 const SCHEMA: &str = include_str!("../../tests/reviews/schema.graphql");
 const OPERATIONS: &str = include_str!("../../tests/reviews/operations.graphql");
@@ -221,4 +224,56 @@ fn all_mistakes_are_named_at_once() {
         .collect();
     println!("{planted} mistakes planted, {} problems told", told.len());
     assert_eq!(missing, Vec::<&str>::new(), "{told:#?}");
+}
+
+#[test]
+fn a_snapshot_with_everything_is_read_as_it_was_written() {
+    let more = r#"
+feature_flags: { graphql: { enabled: true, rollout_percentage: 12.5, user_whitelist: ["a"], salt: other } }
+origins: { rest: { url: "http://a", timeout_ms: 1000 }, graphql: { url: "http://b" } }
+ab_tests: { t: { name: T, variants: { a: { name: A, traffic_percentage: 40 }, b: { name: B, traffic_percentage: 60 } } } }
+routes:
+  - id: reviews
+    match: { path: "/api/v1/{*rest}" }
+    flag: graphql
+    legacy: rest
+    new: graphql
+    adapt: [reviews]
+    compare:
+      sample: 2.5
+      noise: 50
+      per_minute: 7
+      concurrency: 3
+      timeout_ms: 900
+      max_bytes: 1000
+      max_depth: 9
+      headers: [Link]
+      mirror: { methods: [PUT], key_header: Idempotency-Key }
+      rules:
+        - { path: timestamp, ignore: true }
+        - { path: "data[].tags", unordered: true }
+        - { path: "data[]", key_by: sku }
+        - { path: "data[].price", tolerance: 0.01 }
+        - { path: "data[].at", normalise: date }
+        - { path: "data[].a", normalise: lowercase }
+        - { path: "data[].b", normalise: whitespace }
+        - { path: "data[].c", normalise: number }
+    error_when: { path: result.ok, equals: false }
+"#;
+    let config = read(&format!("{CONFIG}{more}"), ADAPTER, OPERATIONS, SCHEMA).unwrap();
+    assert!(Config::from_json(&serde_json::to_value(&config).unwrap()).unwrap() == config);
+    let snapshot = config.clone().snapshot(Revision(7), None);
+    let text = snapshot.encode().unwrap();
+    assert!(Snapshot::decode(&text).unwrap() == snapshot);
+    assert!(
+        text.starts_with("{\"schema\":2,"),
+        "a Worker of before must not send requests past their adapter"
+    );
+
+    let mut plain = snapshot;
+    plain.routes.iter_mut().for_each(|route| route.adapt.clear());
+    let text = plain.encode().unwrap();
+    assert!(text.starts_with("{\"schema\":1,") && Snapshot::decode(&text).unwrap() == plain);
+    let later = text.replacen("\"schema\":1", "\"schema\":3", 1);
+    assert!(matches!(Snapshot::decode(&later), Err(SnapshotError::Schema(3))));
 }
