@@ -333,3 +333,53 @@ async fn the_edge_knows_users_by_their_tokens() {
     }
     assert_eq!(provider.asked(), asked + 1);
 }
+
+const ADAPTED: &str = r#"
+feature_flags: { everything: { enabled: true, rollout_percentage: 100 } }
+origins: { old: { url: "LEGACY" }, new: { url: "NEW" } }
+adapters:
+  mine:
+    routes:
+      - match: { method: GET, path: /api/v1/mine }
+        backend: { method: GET, path: "/api/v1/users/{jwt.sub}/reviews" }
+        variables: { author: { from: jwt.sub, required: true } }
+        root: data
+        response: { each: author_id }
+routes:
+  - { id: all, match: { path: "/{*rest}" }, flag: everything, legacy: old, new: new, adapt: [mine] }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_reads_claims_of_tokens_that_were_verified_and_of_no_others() {
+    let [rsa, ec, ed] = keys();
+    let provider = IdentityProvider::start(&[&rsa, &ec]).await;
+    let new = cutover_origins::Origin::start(cutover_origins::Backend::New, Default::default()).await;
+    let yaml = ADAPTED.replace("LEGACY", &new.url()).replace("NEW", &new.url());
+    let config = Config::from_yaml(&yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let store = KvServer::start().await;
+    store.put("snapshot", config.snapshot(Revision(1), None).encode().unwrap());
+    let edge = Worker::edge("edge", store.port())
+        .with("LEGACY_ORIGIN", new.url())
+        .with("JWT_JWKS_URL", provider.url())
+        .with("JWT_ISSUER", ISSUER)
+        .with("JWT_AUDIENCE", AUDIENCE);
+    let workerd = Workerd::start(&[edge]);
+    let mine = async |token: Option<&str>| {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let mut headers = vec![("x-user-id", "u1")];
+        headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
+        let answer = http::get(workerd.port("edge"), "/api/v1/mine", &headers).await;
+        (answer.status, answer.json())
+    };
+    for key in [&rsa, &ec] {
+        let (status, body) = mine(Some(&key.token(&claims("user-3", "-")))).await;
+        assert_eq!((status, body), (200, json!(["user-3", "user-3", "user-3", "user-3"])));
+    }
+    // A key that the provider does not have, no token at all, and one that is over.
+    let mut over = claims("user-3", "-");
+    over["exp"] = json!(seconds() - 600);
+    for token in [Some(ed.token(&claims("user-3", "-"))), None, Some(rsa.token(&over))] {
+        let (status, body) = mine(token.as_deref()).await;
+        assert_eq!((status, &body["code"]), (401, &json!("unauthenticated")), "{body:#}");
+    }
+}

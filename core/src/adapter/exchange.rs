@@ -1,17 +1,22 @@
 //! One request of a client, from the first look at it to the answer, with what the backend is asked in between.
 
+mod meaning;
+mod pages;
+
 use super::{
-    program::{Adapted, Backend, Errors, Fault, Pagination, Program, Style},
-    request::{Request, at},
+    program::{Adapted, Backend, Fault, Program, Style},
+    request::Request,
     shape::{Budget, Shape, Whole},
     template::encode_segment,
     variable::Invalid,
 };
 use crate::{
-    json::{Decimal, Json, write_text},
+    json::{Json, write_text},
     route::{InvalidRoute, RouteTable},
     timestamp::Timestamp,
 };
+use meaning::{Told, fault_answer};
+use pages::{Page, Walk, whole_number};
 use std::sync::Arc;
 
 /// A program that is ready to run.
@@ -93,14 +98,6 @@ pub struct Exchange {
     page: Option<Page>,
 }
 
-/// Which page was asked for, and how many are still to be walked over.
-#[derive(Debug, Clone, Copy)]
-struct Page {
-    number: i64,
-    limit: i64,
-    before: i64,
-}
-
 impl Adapter {
     /// Makes a program ready.
     pub fn new(program: Arc<Program>) -> Result<Self, InvalidRoute> {
@@ -173,34 +170,6 @@ fn fixed_body(route: &Adapted) -> String {
 
 fn json(bytes: &[u8]) -> Option<Json<'_>> {
     std::str::from_utf8(bytes).ok().and_then(|text| Json::parse(text).ok())
-}
-
-/// What happened, for the places of a message.
-#[derive(Debug, Default)]
-struct Told {
-    code: String,
-    message: String,
-    field: String,
-}
-
-fn fault_answer(program: &Program, request: &Request, fault: &Fault, told: &Told, now: Timestamp) -> Answer {
-    let object = |code: &str, message: String| {
-        Json::Object(vec![
-            ("status".into(), Json::integer(fault.status.into())),
-            ("code".into(), Json::text(code.to_owned())),
-            ("message".into(), Json::text(message)),
-            ("field".into(), Json::text(told.field.clone())),
-        ])
-    };
-    let places = object(&told.code, told.message.clone());
-    // A fault without a code of its own takes over the backend's.
-    let code = if fault.code.is_empty() { &told.code } else { &fault.code };
-    let value = object(code, fault.message.fill(request, &places));
-    let whole = Whole { request, now };
-    let body = program.errors.envelope.apply(&value, whole, &mut Budget::default());
-    // An envelope that does not fit its own object would hide the error behind another one.
-    let body = body.ok().flatten().unwrap_or(value.into_owned());
-    Answer { status: fault.status, headers: Vec::new(), body: Some(body.to_string()) }
 }
 
 impl Exchange {
@@ -390,144 +359,4 @@ impl Exchange {
         }
         Answer { status: adapted.status, headers, body }
     }
-
-    /// The value that the response is made of, or what became of it.
-    fn graphql_value<'v>(
-        &self,
-        adapted: &'v Adapted,
-        errors: &'v Errors,
-        status: u16,
-        answer: &'v Json<'v>,
-    ) -> Result<Option<&'v Json<'v>>, (&'v Fault, Told)> {
-        let reported = answer.get("errors").map(Json::items).unwrap_or_default();
-        let data = answer.get("data");
-        let value = data.and_then(|data| at(data, &adapted.root)).filter(|value| !value.is_null());
-        let passes = adapted.partial && value.is_some();
-        if !(reported.is_empty() || passes) {
-            return Err(by_error(errors, reported));
-        }
-        if !(200..300).contains(&status) || (data.is_none() && reported.is_empty()) {
-            return Err(self.by_status(errors, status, None).unwrap_or((&errors.unfit, Told::default())));
-        }
-        match (value, &adapted.when_null) {
-            (None, Some(fault)) => Err((fault, Told::default())),
-            (None, None) if adapted.response.is_some() => Err((&errors.unfit, Told::default())),
-            (value, _) => Ok(value),
-        }
-    }
-
-    fn rest_value<'v>(
-        &self,
-        adapted: &'v Adapted,
-        errors: &'v Errors,
-        status: u16,
-        answer: Option<&'v Json<'v>>,
-        bytes: &[u8],
-        now: Timestamp,
-    ) -> Result<Option<&'v Json<'v>>, (&'v Fault, Told)> {
-        if !(200..300).contains(&status) {
-            let read =
-                answer.zip(errors.read.as_ref()).and_then(|(answer, read)| self.shaped(read, answer, now));
-            let fault = self.by_status(errors, status, read.as_ref());
-            return Err(fault.unwrap_or((&errors.otherwise, Told::default())));
-        }
-        match answer {
-            None if adapted.response.is_some() || !bytes.is_empty() => Err((&errors.unfit, Told::default())),
-            answer => match (answer.and_then(|answer| at(answer, &adapted.root)), &adapted.when_null) {
-                (None | Some(Json::Null), Some(fault)) => Err((fault, Told::default())),
-                (None, None) if adapted.response.is_some() => Err((&errors.unfit, Told::default())),
-                (value, _) => Ok(value),
-            },
-        }
-    }
-
-    fn by_status<'v>(
-        &self,
-        errors: &'v Errors,
-        status: u16,
-        read: Option<&Json<'_>>,
-    ) -> Option<(&'v Fault, Told)> {
-        let part = |name| {
-            let found = read.and_then(|read| read.get(name));
-            found.map(|found| super::request::plain(found).into_owned()).unwrap_or_default()
-        };
-        let told = Told { code: part("code"), message: part("message"), field: part("field") };
-        errors.statuses.iter().find(|(held, _)| *held == status).map(|(_, fault)| (fault, told))
-    }
-
-    fn walk(&mut self, pagination: &Pagination, data: &Json<'_>) -> Walk {
-        let Some(page) = &mut self.page else { return Walk::There(None) };
-        let Style::Cursor(_, after, info, _) = &pagination.style else { return Walk::There(None) };
-        let more = at(data, info).and_then(|info| info.get("hasNextPage")) == Some(&Json::Bool(true));
-        if page.before == 0 {
-            return Walk::There(Some(more));
-        }
-        let cursor = at(data, info).and_then(|info| info.get("endCursor")).filter(|_| more);
-        let Some(cursor) = cursor.cloned().map(Json::into_owned) else { return Walk::Beyond };
-        page.before -= 1;
-        self.variables.retain(|(name, _)| name != after);
-        self.variables.push((after.clone(), cursor));
-        Walk::On
-    }
-
-    fn link(&self, pagination: &Pagination, page: Page, more: bool) -> String {
-        let name = |variable: &super::variable::Variable| {
-            variable.from.as_ref().map_or_else(|| variable.name.clone(), super::request::Source::name)
-        };
-        let (page_name, limit_name) = (name(&pagination.page), name(&pagination.limit));
-        let others: String = self
-            .request
-            .pairs()
-            .filter(|(key, _)| *key != page_name && *key != limit_name)
-            .map(|(key, value)| format!("{key}={value}&"))
-            .collect();
-        let to = |number: i64, relation: &str| {
-            let (path, limit) = (&self.request.path, page.limit);
-            format!("<{path}?{others}{page_name}={number}&{limit_name}={limit}>; rel=\"{relation}\"")
-        };
-        let mut links = Vec::new();
-        if more {
-            links.push(to(page.number + 1, "next"));
-        }
-        if page.number > 1 {
-            links.push(to(page.number - 1, "prev"));
-        }
-        links.join(", ")
-    }
-}
-
-enum Walk {
-    /// The page that was asked for, and whether more follow, if that is known.
-    There(Option<bool>),
-    /// A page before it.
-    On,
-    /// There are fewer pages.
-    Beyond,
-}
-
-fn whole_number(value: Option<Json<'_>>) -> Option<i64> {
-    match value? {
-        Json::Number(digits) => Decimal::parse(&digits)?.as_i64(),
-        _ => None,
-    }
-}
-
-fn by_error<'v>(errors: &'v Errors, reported: &[Json<'_>]) -> (&'v Fault, Told) {
-    let told = |error: &Json<'_>| {
-        let code = error.get("extensions").and_then(|more| more.get("code"));
-        let path = error.get("path").map(Json::items).unwrap_or_default();
-        let names: Vec<&str> = path.iter().filter_map(Json::as_text).collect();
-        let text = |value: Option<&Json<'_>>| value.and_then(Json::as_text).unwrap_or_default().to_owned();
-        let told = Told { code: text(code), message: text(error.get("message")), field: names.join(".") };
-        let by_path = errors.paths.iter().find(|(held, _)| *held == names).map(|(_, fault)| fault);
-        let by_code = errors.codes.iter().find(|(held, _)| *held == told.code).map(|(_, fault)| fault);
-        (by_path.or(by_code), told)
-    };
-    // The first error that means something to the old interface speaks for all.
-    for error in reported {
-        if let (Some(fault), told) = told(error) {
-            return (fault, told);
-        }
-    }
-    (&errors.otherwise, reported.first().map(|error| told(error).1).unwrap_or_default())
 }

@@ -1,15 +1,15 @@
 //! Shapes: how one JSON value becomes another. A shape is a row of steps; each takes the value that the one before it
 //! made.
 
+mod convert;
+mod read;
+mod write;
+
 use super::{
     literal::Literal,
     request::{Request, Source, at},
 };
-use crate::json::{FromJson, read_names, variant};
-use crate::{
-    json::{Decimal, Json, write_text},
-    timestamp::Timestamp,
-};
+use crate::{json::Json, timestamp::Timestamp};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -152,7 +152,7 @@ impl Shape {
         budget: &mut Budget,
         out: &mut String,
     ) -> Result<bool, Refused> {
-        write_row(&self.0, value, whole, budget, out)
+        write::write_row(&self.0, value, whole, budget, out)
     }
 
     /// What becomes of a value, borrowing of it what stays as it is.
@@ -274,91 +274,6 @@ impl Shape {
     }
 }
 
-fn write_row(
-    steps: &[Step],
-    value: &Json<'_>,
-    whole: Whole<'_>,
-    budget: &mut Budget,
-    out: &mut String,
-) -> Result<bool, Refused> {
-    match (steps, value) {
-        ([], value) => {
-            value.write(out);
-            Ok(true)
-        }
-        ([Step::Get(path)], value) => {
-            budget.pay(1)?;
-            let found = at(value, path);
-            if let Some(found) = found {
-                found.write(out);
-            }
-            Ok(found.is_some())
-        }
-        ([Step::Each(shape)], Json::List(items)) => {
-            budget.pay(items.len() + 1)?;
-            out.push('[');
-            for (place, item) in items.iter().enumerate() {
-                if place > 0 {
-                    out.push(',');
-                }
-                if !write_row(&shape.0, item, whole, budget, out)? {
-                    out.push_str("null");
-                }
-            }
-            out.push(']');
-            Ok(true)
-        }
-        ([Step::Object(fields)], Json::Object(_) | Json::List(_)) => {
-            write_object(fields, &[], value, whole, budget, out)
-        }
-        // An envelope around a list or an object that is made.
-        ([Step::Each(_), Step::Object(fields)], Json::List(_))
-        | ([Step::Object(_), Step::Object(fields)], Json::Object(_))
-            if fields.iter().all(|field| field.1.0.is_empty() || field.1.makes_its_own()) =>
-        {
-            write_object(fields, steps.get(..1).unwrap_or_default(), value, whole, budget, out)
-        }
-        _ => {
-            let made = run_row(steps, Cow::Borrowed(value), whole, budget)?;
-            if let Some(made) = &made {
-                made.write(out);
-            }
-            Ok(made.is_some())
-        }
-    }
-}
-
-/// Writes an object of what the steps before it make of a value.
-fn write_object(
-    fields: &[Field],
-    before: &[Step],
-    value: &Json<'_>,
-    whole: Whole<'_>,
-    budget: &mut Budget,
-    out: &mut String,
-) -> Result<bool, Refused> {
-    budget.pay(1)?;
-    out.push('{');
-    let mut is_first = true;
-    for Field(name, shape) in fields {
-        let mark = out.len();
-        if !is_first {
-            out.push(',');
-        }
-        write_text(name, out);
-        out.push(':');
-        let steps = if shape.0.is_empty() { before } else { &shape.0 };
-        if write_row(steps, value, whole, budget, out)? {
-            is_first = false;
-        } else {
-            // The field is not there, and neither is its name.
-            out.truncate(mark);
-        }
-    }
-    out.push('}');
-    Ok(true)
-}
-
 fn run_row<'a>(
     steps: &'a [Step],
     value: Cow<'a, Json<'a>>,
@@ -429,100 +344,4 @@ fn fields_of<'a>(
     let mut fields = into_fields(value, budget)?;
     fields.retain(|(name, _)| keep(name));
     Ok(Json::Object(fields))
-}
-
-impl Conversion {
-    fn apply(self, value: &Json<'_>) -> Result<Json<'static>, Refused> {
-        match (self, value) {
-            (Self::Number, Json::Text(text)) => match Json::parse(text) {
-                Ok(Json::Number(digits)) if digits.len() == text.len() => {
-                    Ok(Json::Number(digits.into_owned().into()))
-                }
-                _ => Err(Refused::Unfit),
-            },
-            (Self::Text, Json::Number(digits)) => Ok(Json::text(digits.clone().into_owned())),
-            (Self::Date(from, to), value) => from.read(value).map(|at| to.write(at)).ok_or(Refused::Unfit),
-            _ => Err(Refused::Unfit),
-        }
-    }
-}
-
-impl DateForm {
-    fn read(self, value: &Json<'_>) -> Option<Timestamp> {
-        let number = || match value {
-            Json::Number(digits) => Decimal::parse(digits)?.as_i64(),
-            _ => None,
-        };
-        let ms = match self {
-            Self::Rfc3339 => return value.as_text()?.parse().ok(),
-            Self::Epoch => number()?.checked_mul(1000)?,
-            Self::EpochMs => number()?,
-        };
-        Some(Timestamp::from_millis(ms)).filter(|held| held.millis() == ms)
-    }
-
-    fn write(self, at: Timestamp) -> Json<'static> {
-        match self {
-            Self::Rfc3339 => Json::text(at.to_string()),
-            Self::Epoch => Json::integer(at.millis().div_euclid(1000)),
-            Self::EpochMs => Json::integer(at.millis()),
-        }
-    }
-}
-
-read_names!(DateForm { "rfc3339" => Rfc3339, "epoch" => Epoch, "epoch_ms" => EpochMs });
-
-impl FromJson for Shape {
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        Vec::from_json(json).map(Self)
-    }
-}
-
-impl FromJson for Field {
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        <(String, Shape)>::from_json(json).map(|(name, shape)| Self(name, shape))
-    }
-}
-
-impl FromJson for Conversion {
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        let (name, held) = variant(json)?;
-        Some(match name {
-            "number" => Self::Number,
-            "text" => Self::Text,
-            "date" => {
-                let (from, to) = FromJson::from_json(held)?;
-                Self::Date(from, to)
-            }
-            _ => return None,
-        })
-    }
-}
-
-impl FromJson for Step {
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        let (name, held) = variant(json)?;
-        Some(match name {
-            "get" => Self::Get(Vec::from_json(held)?),
-            "request" => Self::Request(Source::from_json(held)?),
-            "const" => Self::Const(Literal::from_json(held)?),
-            "now" => Self::Now(DateForm::from_json(held)?),
-            "object" => Self::Object(Vec::from_json(held)?),
-            "each" => Self::Each(Shape::from_json(held)?),
-            "pick" => Self::Pick(Vec::from_json(held)?),
-            "hide" => Self::Hide(Vec::from_json(held)?),
-            "rename" => Self::Rename(Vec::from_json(held)?),
-            "add" => Self::Add(Vec::from_json(held)?),
-            "coalesce" => Self::Coalesce(Vec::from_json(held)?),
-            "convert" => Self::Convert(Conversion::from_json(held)?),
-            "map" => {
-                let (table, otherwise) = FromJson::from_json(held)?;
-                Self::Map(table, otherwise)
-            }
-            "default" => Self::Default(Literal::from_json(held)?),
-            "hide_null" => Self::HideNull,
-            "wrap" => Self::Wrap(String::from_json(held)?),
-            _ => return None,
-        })
-    }
 }

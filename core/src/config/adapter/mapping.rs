@@ -1,6 +1,11 @@
 //! Reads mappings: shapes of answers, texts with places, and what they look at in a request. A mapping of a GraphQL
 //! answer is held against what its operation selects, step by step.
 
+mod checks;
+mod places;
+
+pub(in crate::config) use places::literal;
+
 use super::{
     super::{
         node::{Entry, Node, Value},
@@ -8,11 +13,8 @@ use super::{
     },
     graphql::{Holds, Selected},
 };
-use crate::{
-    adapter::{Conversion, DateForm, Field, Literal, Part, Shape, Source, Step, Template},
-    identity::is_token,
-    json::Json,
-};
+use crate::adapter::{Conversion, Field, Literal, Shape, Step};
+use places::{date_form, scalar_key};
 
 /// Steps of all mappings of an adapter together, with every named shape written out where it is used.
 const MAX_STEPS: usize = 20_000;
@@ -104,47 +106,6 @@ impl<'n> Context<'n> {
             held = self.field(reader, node, path, &held, name)?;
         }
         Some((vec![Step::Get(names)], Some(held)))
-    }
-
-    fn field(
-        &self,
-        reader: &mut Reader,
-        node: &Node,
-        path: &str,
-        held: &Selected,
-        name: &str,
-    ) -> Option<Selected> {
-        let operation = &self.operation;
-        let (message, hint) = match &held.holds {
-            Holds::Object(fields) => match fields.iter().find(|(field, _)| field == name) {
-                Some((_, selected)) => {
-                    return Some(Selected {
-                        nullable: selected.nullable || held.nullable,
-                        ..selected.clone()
-                    });
-                }
-                None => {
-                    let message = format!("{operation} does not select {name} of {}", held.written);
-                    let hint = match nearest(name, fields.iter().map(|(field, _)| field.as_str())) {
-                        Some(near) => {
-                            format!("did you mean {near}? Otherwise select {name} in the operation")
-                        }
-                        None => format!("select {name} in the operation, or take it out of the mapping"),
-                    };
-                    (message, hint)
-                }
-            },
-            Holds::List(_) => (
-                format!("{} is a list and has no field {name}", held.written),
-                "map its items with each".into(),
-            ),
-            Holds::Scalar(_) | Holds::Enum(_) => (
-                format!("{} has no fields, so no {name}", held.written),
-                "map the value itself with .".into(),
-            ),
-        };
-        reader.report(node, path, message, hint);
-        None
     }
 
     fn map(
@@ -315,21 +276,6 @@ impl<'n> Context<'n> {
         (reader.count() == before).then_some((Shape(steps), held))
     }
 
-    fn known<'a>(
-        &self,
-        reader: &mut Reader,
-        node: &Node,
-        path: &str,
-        held: Option<&Selected>,
-        names: impl Iterator<Item = &'a String>,
-    ) {
-        if let Some(held) = held {
-            for name in names {
-                self.field(reader, node, path, held, name);
-            }
-        }
-    }
-
     fn named(
         &mut self,
         reader: &mut Reader,
@@ -370,150 +316,5 @@ impl<'n> Context<'n> {
             }
         }
         made
-    }
-
-    fn conversion(
-        &self,
-        reader: &mut Reader,
-        node: &Node,
-        path: &str,
-        held: Option<&Selected>,
-    ) -> Option<Conversion> {
-        let hint = "write as: number for a text of digits, or as: string for a number";
-        let conversion = match reader.text(node, path)?.as_str() {
-            "number" => Conversion::Number,
-            "string" => Conversion::Text,
-            other => {
-                reader.report(node, path, format!("{other:?} is not a form"), hint);
-                return None;
-            }
-        };
-        let fits = match held.map(|held| &held.holds) {
-            None => true,
-            Some(Holds::Scalar(name)) => match (name.as_str(), conversion) {
-                ("Int" | "Float", found) => found == Conversion::Text,
-                ("String" | "ID", found) => found == Conversion::Number,
-                ("Boolean", _) => false,
-                _ => true,
-            },
-            Some(_) => false,
-        };
-        if !fits {
-            let written = held.map(|held| held.written.clone()).unwrap_or_default();
-            reader.report(node, path, format!("{written} cannot be converted like this"), hint);
-            return None;
-        }
-        Some(conversion)
-    }
-
-    /// A place in a request, such as `path.id`.
-    pub(super) fn source(
-        &mut self,
-        reader: &mut Reader,
-        node: &Node,
-        path: &str,
-        text: &str,
-    ) -> Option<Source> {
-        let (kind, name) = text.split_once('.').unwrap_or((text, ""));
-        let source = match kind {
-            "path" if self.parameters.iter().any(|held| held == name) => Source::Path(name.to_owned()),
-            "path" => {
-                let hint = match nearest(name, self.parameters.iter().map(String::as_str)) {
-                    Some(near) => format!("did you mean path.{near}?"),
-                    None => format!("write {{{name}}} in the path of the route"),
-                };
-                reader.report(node, path, format!("the path of the route has no parameter {name:?}"), hint);
-                return None;
-            }
-            "query" if !name.is_empty() => Source::Query(name.to_owned()),
-            "header" if is_token(name) => {
-                self.reads.push(name.to_ascii_lowercase());
-                Source::Header(name.to_ascii_lowercase())
-            }
-            "cookie" if is_token(name) => {
-                self.reads.push("cookie".to_owned());
-                Source::Cookie(name.to_owned())
-            }
-            "body" if name.is_empty() => Source::Body(Vec::new()),
-            "body" => Source::Body(name.split('.').map(str::to_owned).collect()),
-            "jwt" if !name.is_empty() => {
-                self.claims.push(name.to_owned());
-                Source::Jwt(name.to_owned())
-            }
-            _ => {
-                let hint = "write path.NAME, query.NAME, header.NAME, cookie.NAME, body.FIELD or jwt.CLAIM";
-                reader.report(node, path, format!("{text:?} is no place in a request"), hint);
-                return None;
-            }
-        };
-        Some(source)
-    }
-
-    /// A text with places such as `{path.id}`; other names are paths of the value at hand.
-    pub(super) fn template(&mut self, reader: &mut Reader, node: &Node, path: &str) -> Option<Template> {
-        let text = reader.loose_text(node, path)?;
-        let mut parts = Vec::new();
-        let mut rest = text.as_str();
-        while let Some((before, after)) = rest.split_once('{') {
-            let Some((place, after)) = after.split_once('}') else {
-                let hint = "close the place, as in /reviews/{id}";
-                reader.report(node, path, format!("{text:?} has a {{ without its }}"), hint);
-                return None;
-            };
-            if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
-            }
-            let kind = place.split('.').next().unwrap_or_default();
-            if place.contains('.') && matches!(kind, "path" | "query" | "header" | "cookie" | "body" | "jwt")
-            {
-                parts.push(Part::Request(self.source(reader, node, path, place)?));
-            } else {
-                parts.push(Part::Value(place.split('.').map(str::to_owned).collect()));
-            }
-            rest = after;
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
-        }
-        Some(Template(parts))
-    }
-}
-
-fn date_form(reader: &mut Reader, node: &Node, path: &str) -> Option<DateForm> {
-    let hint = "write rfc3339, epoch (seconds) or epoch_ms";
-    match reader.text(node, path)?.as_str() {
-        "rfc3339" => Some(DateForm::Rfc3339),
-        "epoch" => Some(DateForm::Epoch),
-        "epoch_ms" => Some(DateForm::EpochMs),
-        other => {
-            reader.report(node, path, format!("{other:?} is no form of a time"), hint);
-            None
-        }
-    }
-}
-
-/// A key of a table of values: `true`, `false`, `null` and numbers mean what they say.
-fn scalar_key(key: &str) -> Json<'static> {
-    match Json::parse(key) {
-        Ok(value @ (Json::Null | Json::Bool(_) | Json::Number(_))) => value.into_owned(),
-        _ => Json::text(key.to_owned()),
-    }
-}
-
-/// A constant as it stands in a file.
-pub(in crate::config) fn literal(node: &Node) -> Literal {
-    Literal(json(node))
-}
-
-fn json(node: &Node) -> Json<'static> {
-    match &node.value {
-        Value::Null => Json::Null,
-        Value::Bool(truth) => Json::Bool(*truth),
-        Value::Number(number) => Json::Number(number.to_string().into()),
-        Value::Text(text) => Json::text(text.clone()),
-        Value::List(items) => Json::List(items.iter().map(json).collect()),
-        Value::Map(entries) => {
-            Json::Object(entries.iter().map(|entry| (entry.key.clone().into(), json(&entry.node))).collect())
-        }
     }
 }
