@@ -425,6 +425,8 @@ async function beside(request, env, context, url, held, answer, started) {
       answer & ADAPT
         ? await adapted(request, env, url, held, route, origin, started + origin[1], kept === null)
         : await inTime(fetch(origin[0] + target(url), request), origin[1]);
+    // Decided for an adapter that then has no word for it: nobody but legacy can answer.
+    if (!response) throw new Error("the adapter gave no answer");
   } catch (error) {
     compare?.(undefined);
     return recover(env, context, url, held, answer, started, kept, cookie, error === LATE);

@@ -348,6 +348,51 @@ async fn a_backend_that_is_gone_slow_or_talks_nonsense_is_answered_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_schema_comes_from_the_backend_and_what_is_exported_can_be_applied() {
+    let stack = Stack::start(Options::default()).await;
+    let example = paths::root().join("tests/reviews");
+    let folder = stack.state().join("configuration");
+    std::fs::create_dir_all(folder.join("adapters")).unwrap();
+    let url = format!("{}/graphql", stack.new.url());
+    let adapter = std::fs::read_to_string(example.join("adapter.yaml")).unwrap();
+    let write = |schema: &str| {
+        let text = adapter.replace("schema: schema.graphql", &format!("schema: {schema}"));
+        std::fs::write(folder.join("adapters/reviews.yaml"), text).unwrap();
+    };
+    std::fs::copy(example.join("operations.graphql"), folder.join("adapters/operations.graphql")).unwrap();
+    let file = folder.join("cutover.yaml");
+    std::fs::write(&file, "adapters: { reviews: adapters/reviews.yaml }\n").unwrap();
+    let apply = async |file: &std::path::Path| {
+        cutover(&stack, ROOT_TOKEN, &["apply", "-f", file.to_str().unwrap()], "").await
+    };
+
+    write(&url.replace("/graphql", "/nothing-here"));
+    let refused = apply(&file).await;
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(
+        refused.err.contains("adapters/reviews.yaml:2:9") && refused.err.contains("gave no schema"),
+        "{}",
+        refused.err
+    );
+
+    write(&url);
+    let done = apply(&file).await;
+    assert_eq!((done.code, done.err.as_str()), (0, ""), "{done:?}");
+    let again = apply(&file).await;
+    assert!(again.out.contains("no change"), "{again:?}");
+
+    let exported = cutover(&stack, ROOT_TOKEN, &["export"], "").await;
+    assert!(exported.out.contains("type Review") && !exported.out.contains("compiled"), "{}", exported.out);
+    let copy = folder.join("exported.yaml");
+    std::fs::write(&copy, &exported.out).unwrap();
+    let unchanged = apply(&copy).await;
+    assert!(unchanged.code == 0 && unchanged.out.contains("no change"), "{unchanged:?}");
+
+    let printed = cutover(&stack, ROOT_TOKEN, &["adapter", "schema", &url], "").await;
+    assert!(printed.code == 0 && printed.out.contains("reviews(offerId: ID, authorId: ID"), "{printed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_example_schema_is_the_backends_own() {
     let text = std::fs::read_to_string(paths::root().join("tests/reviews/schema.graphql")).unwrap();
     assert_eq!(text, cutover_origins::sdl(), "run `cargo run -p cutover-origins --example schema`");

@@ -58,6 +58,9 @@ impl<'de> Deserialize<'de> for Adapter {
     }
 }
 
+/// What is stored of an adapter, at most. An audit record holds it twice where it changes, in an item of 400 KB.
+const MAX_BYTES: usize = 150_000;
+
 /// Finds the text of a file that a configuration names.
 pub type Files<'f> = &'f dyn Fn(&str) -> Result<String, String>;
 
@@ -204,7 +207,14 @@ fn whole(reader: &mut Reader, node: &Node, path: &str, folder: &str, files: File
         errors: errors?,
         routes: routes.into_iter().map(|(route, _, _)| route).collect(),
     };
-    Some(Adapter { source, program: Arc::new(program) })
+    let adapter = Adapter { source, program: Arc::new(program) };
+    let bytes = serde_json::to_string(&adapter).map(|text| text.len()).unwrap_or(usize::MAX);
+    if bytes > MAX_BYTES {
+        let message = format!("compiled, the adapter has {bytes} bytes, more than {MAX_BYTES}");
+        reader.report(node, path, message, "divide its routes over two adapters, and name both in adapt");
+        return None;
+    }
+    Some(adapter)
 }
 
 fn lower(names: Vec<String>) -> Vec<String> {
