@@ -10,6 +10,9 @@ use cutover_core::{
 /// Entries that wait to be sent, one for each route, step and window. What comes beyond joins the last one.
 const MAX_WAITING: usize = 64;
 
+/// Kinds of differences in one batch: some 80 KB.
+const MAX_BATCH_DIFFERENCES: usize = 256;
+
 /// Requests of a route that legacy is asked twice at first, whatever the share: what differs by itself is not known yet.
 const FIRST_NOISE: u64 = 8;
 
@@ -167,9 +170,17 @@ impl Comparing {
         self.waiting.is_empty()
     }
 
-    /// Takes everything out, for a batch.
+    /// Takes the oldest entries out, as many as a batch has room for.
     pub fn take(&mut self) -> Vec<Compared> {
-        std::mem::take(&mut self.waiting)
+        let mut room = MAX_BATCH_DIFFERENCES;
+        let fits = self.waiting.iter().take_while(|held| {
+            let is_first = room == MAX_BATCH_DIFFERENCES;
+            let left = room.checked_sub(held.tally.differences.len() + 1);
+            room = left.unwrap_or_default();
+            is_first || left.is_some()
+        });
+        let taken = fits.count();
+        self.waiting.drain(..taken).collect()
     }
 }
 
@@ -197,5 +208,37 @@ impl<'a> Head<'a> {
             status,
             headers: lines.map(|line| Some(line).filter(|line| *line != crate::wire::ABSENT)).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::compare::Counted;
+
+    #[test]
+    fn a_batch_takes_what_it_has_room_for_and_leaves_the_rest() {
+        let entry = |window: i64, kinds: usize| {
+            let counted = |at: usize| Counted {
+                path: format!("field{at}"),
+                kind: cutover_core::compare::DifferenceKind::Value,
+                count: 1,
+                noise: 0,
+                example: Default::default(),
+            };
+            let tally =
+                Tally { compared: 1, differences: (0..kinds).map(counted).collect(), ..Tally::default() };
+            let (flag, route) = ("f".parse().unwrap(), "r".parse().unwrap());
+            Compared { flag, route, canary: None, window, tally }
+        };
+        let waiting = (0..10).map(|window| entry(window, 60)).collect();
+        let mut comparing = Comparing { waiting, ..Comparing::default() };
+        let mut batches = Vec::new();
+        while !comparing.is_empty() {
+            batches.push(comparing.take().iter().map(|held| held.window).collect::<Vec<_>>());
+        }
+        assert_eq!(batches, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
+        let mut one = Comparing { waiting: vec![entry(0, 1_000)], ..Comparing::default() };
+        assert_eq!(one.take().len(), 1, "an entry larger than all room still goes out");
     }
 }

@@ -38,7 +38,7 @@ const FIRST_LOOK_MS: i64 = 20 * 60_000;
 const RECENT_MS: i64 = 10 * 60_000;
 
 /// Routes of a flag whose comparisons are reported; each has up to 64 kinds of differences, in an item of 400 KB.
-const MAX_COMPARED_ROUTES: usize = 12;
+const MAX_COMPARED_ROUTES: usize = 8;
 
 /// How often a ledger is tried again that somebody else wrote meanwhile.
 const MAX_TRIES: u32 = 5;

@@ -367,8 +367,19 @@ fn written(path: &[&str]) -> String {
         }
         text.push_str(step);
     }
-    if text.is_empty() { ".".to_owned() } else { text }
+    if text.is_empty() {
+        return ".".to_owned();
+    }
+    if text.len() > MAX_PATH {
+        let end = (0..=MAX_PATH).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
 }
+
+/// Bytes of a path that is told; what is below is told as one. Batches and ledgers have to hold many of them.
+const MAX_PATH: usize = 120;
 
 /// Characters of an example.
 const EXAMPLE: usize = 32;
