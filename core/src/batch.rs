@@ -62,7 +62,8 @@ pub struct Counts {
     pub histogram: Histogram,
 }
 
-fn is_zero(count: &u64) -> bool {
+/// For counts that are not written where there are none.
+pub(crate) fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

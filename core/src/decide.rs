@@ -5,7 +5,7 @@ use crate::{
     facts::Facts,
     flag::CompiledFlag,
     identity::{Identity, identify},
-    ruleset::{Adaptation, CompiledRoute, Ruleset},
+    ruleset::{CompiledRoute, Ruleset},
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -174,13 +174,12 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
     };
     let mut verdict = decide_flag(rules.flag_at(route.flag), user, facts, now);
     let mut is_adapted = false;
-    if verdict.arm == Arm::New {
-        match rules.adaptation(route, facts) {
-            Adaptation::None => {}
-            Adaptation::Route(..) => is_adapted = true,
-            Adaptation::Unknown => {
-                verdict = Verdict { arm: Arm::Legacy, reason: Reason::Unadapted, ..verdict };
-            }
+    if verdict.arm == Arm::New
+        && let Some(adapter) = rules.adapter_for(route, facts)
+    {
+        is_adapted = adapter.has_route(facts.method, facts.path);
+        if !is_adapted {
+            verdict = Verdict { arm: Arm::Legacy, reason: Reason::Unadapted, ..verdict };
         }
     }
     Decision { verdict, route: Some(route), route_position: Some(position), wants_anonymous_id, is_adapted }

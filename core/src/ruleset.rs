@@ -224,30 +224,17 @@ impl Ruleset {
         &self.routes
     }
 
-    /// The adapters, in the order that positions refer to.
-    pub fn adapters(&self) -> &[Arc<Adapter>] {
-        &self.adapters
+    /// The adapter of a route that is for a request, by its version; `None` where the new backend speaks the client's
+    /// language. Whether it has a route for the request is the adapter's to say.
+    pub fn adapter_for(&self, route: &CompiledRoute, facts: &Facts<'_>) -> Option<&Arc<Adapter>> {
+        self.adapters_of(route).find(|adapter| {
+            let version = adapter.program.version.as_ref();
+            version.is_none_or(|version| version.selects(facts.header(&version.header)))
+        })
     }
 
-    /// The adapter of a route that is for a request, and its route; [`Adaptation::None`] where the new backend speaks
-    /// the client's language.
-    pub fn adaptation(&self, route: &CompiledRoute, facts: &Facts<'_>) -> Adaptation {
-        if route.adapt.is_empty() {
-            return Adaptation::None;
-        }
-        let selected =
-            route.adapt.iter().filter_map(|at| Some((*at, self.adapters.get(*at)?))).find(|(_, adapter)| {
-                let version = adapter.program.version.as_ref();
-                version.is_none_or(|version| version.selects(facts.header(&version.header)))
-            });
-        match selected {
-            // Another version, which the backend speaks itself.
-            None => Adaptation::None,
-            Some((at, adapter)) => match adapter.find(facts.method, facts.path) {
-                Some(route) => Adaptation::Route(at, route),
-                None => Adaptation::Unknown,
-            },
-        }
+    fn adapters_of(&self, route: &CompiledRoute) -> impl Iterator<Item = &Arc<Adapter>> {
+        route.adapt.iter().filter_map(|at| self.adapters.get(*at))
     }
 
     /// The headers that the adapters of a route look at, in the order in which they are handed over.
@@ -262,7 +249,7 @@ impl Ruleset {
 
     fn of_adapters(&self, route: &CompiledRoute, names: impl Fn(&Program) -> &Vec<String>) -> Vec<&str> {
         let mut all: Vec<&str> = Vec::new();
-        for adapter in route.adapt.iter().filter_map(|at| self.adapters.get(*at)) {
+        for adapter in self.adapters_of(route) {
             for name in names(&adapter.program) {
                 if !all.contains(&name.as_str()) {
                     all.push(name);
@@ -328,17 +315,6 @@ impl Ruleset {
     pub(crate) fn flag_at(&self, position: Option<usize>) -> Option<&CompiledFlag> {
         position.and_then(|at| self.flags.get(at))
     }
-}
-
-/// What an adapter does with a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Adaptation {
-    /// Nothing: it goes through as it is.
-    None,
-    /// This adapter takes it, by this route of its own.
-    Route(usize, usize),
-    /// An adapter is for it, and has no route for it: only legacy can answer.
-    Unknown,
 }
 
 fn inputs_of(

@@ -92,10 +92,11 @@ export async function adapted(request, env, url, held, route, origin, deadline, 
     const init = { method: verb, headers: sent, body: text, redirect: "manual" };
     try {
       response = undefined;
-      const bytes = await within(deadline, async () => {
-        response = await fetch(origin[0] + path, init);
-        return bytesOf(response, MAX_ADAPTED_ANSWER);
+      const asked = fetch(origin[0] + path, init).then((answer) => {
+        response = answer;
+        return bytesOf(answer, MAX_ADAPTED_ANSWER);
       });
+      const bytes = await inTime(asked, Math.max(deadline - Date.now(), 1));
       next = core.adapt_answered(number, response.status, bytes);
     } catch (error) {
       if (error === TOO_LARGE) {
@@ -107,23 +108,6 @@ export async function adapted(request, env, url, held, route, origin, deadline, 
       }
     }
   }
-}
-
-// What a step brings, unless that takes longer than until a moment.
-function within(deadline, step) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(LATE), Math.max(deadline - Date.now(), 1));
-    step().then(
-      (value) => {
-        clearTimeout(timer);
-        resolve(value);
-      },
-      (error) => {
-        clearTimeout(timer);
-        reject(error);
-      },
-    );
-  });
 }
 
 function answerOf(request, next, upstream, failed) {
@@ -155,8 +139,8 @@ export async function judged(response, route, generation) {
 
 // Claims a comparison before the request is sent, while it can still be copied. What is returned takes the answer of the
 // client, and asks the other backend when that is through.
-export function compared(request, context, url, held, answer) {
-  const route = answer & 0xffff;
+export function compared(request, env, context, url, held, answer) {
+  const route = answer & NO_ROUTE;
   const [patience, most, names, key] = held.compare[route];
   const isSafe = request.method === "GET" || request.method === "HEAD";
   const again = request.body === null ? request : keep(request);
@@ -167,19 +151,19 @@ export function compared(request, context, url, held, answer) {
   return (response) => {
     if (response === undefined || response.late !== undefined) return skip(SKIPPED_UNREACHABLE);
     const work = compareLater(request, again, url, held, answer, response.clone(), ticket, [patience, most, names]);
-    context.waitUntil(
-      work.catch((error) => {
-        const reasons = new Map([[LATE, SKIPPED_TIMEOUT], [TOO_LARGE, SKIPPED_SIZE], [UNADAPTED, SKIPPED_UNADAPTED]]);
-        skip(reasons.get(error) ?? SKIPPED_UNREACHABLE);
-      }),
-    );
+    const ended = work.catch((error) => {
+      const reasons = new Map([[LATE, SKIPPED_TIMEOUT], [TOO_LARGE, SKIPPED_SIZE], [UNADAPTED, SKIPPED_UNADAPTED]]);
+      skip(reasons.get(error) ?? SKIPPED_UNREACHABLE);
+    });
+    // The requests may all be answered and told of by now: what came of this would wait for the next one.
+    context.waitUntil(ended.then(() => reportIfDue(env, context, Date.now())));
   };
 }
 
 const UNADAPTED = new Error("the adapter is not for this request");
 
 async function compareLater(request, again, url, held, answer, copy, ticket, [patience, most, names]) {
-  const route = answer & 0xffff;
+  const route = answer & NO_ROUTE;
   const headOf = (response) =>
     [response.status, ...["content-type", ...names].map((name) => response.headers.get(name) ?? ABSENT)].join("\n");
   // First the client's answer goes out: what is done here would stand in its way.

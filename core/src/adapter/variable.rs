@@ -42,7 +42,7 @@ pub struct Variable {
     /// Its type.
     pub kind: Kind,
     /// The request must have it.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
     /// Where it is in the request; nowhere for constants and objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,18 +63,14 @@ pub struct Variable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
     /// A text that has to be a whole number, as ids often are.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub integer: bool,
     /// A number outside of the bounds is moved to the nearest one instead of being refused.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clamp: bool,
     /// What the client is told where the value does not fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid: Option<Fault>,
-}
-
-fn is_false(truth: &bool) -> bool {
-    !truth
 }
 
 /// A value that does not fit: which, and what to say if that was declared.

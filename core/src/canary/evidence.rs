@@ -7,7 +7,7 @@ use super::{
 };
 use crate::plan::SLOW_SHARE;
 use crate::{
-    batch::Batch,
+    batch::{Batch, is_zero},
     decide::{Arm, Reason},
     names::RunId,
     statistics::{BAKE_GRID, Relative, bake},
@@ -65,10 +65,6 @@ pub struct Window {
     /// Assignment units on legacy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units_legacy: Vec<u32>,
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// What is known of one step.

@@ -1,7 +1,10 @@
 //! Counts of what was different, and which of it differs by itself.
 
 use super::difference::{Difference, DifferenceKind};
-use crate::names::{FlagName, RouteId, RunId};
+use crate::{
+    batch::is_zero,
+    names::{FlagName, RouteId, RunId},
+};
 use serde::{Deserialize, Serialize};
 
 /// Kinds of differences that one tally keeps apart.
@@ -114,10 +117,6 @@ pub struct Tally {
     /// Differences of kinds that there was no room for.
     #[serde(skip_serializing_if = "is_zero")]
     pub others: u64,
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// A difference is explained where legacy differs from itself at least half as often.

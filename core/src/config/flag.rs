@@ -2,7 +2,7 @@
 
 use super::{
     node::{Node, Value},
-    reader::{Fields, Reader, join, nearest},
+    reader::{Fields, Reader, did_you_mean, join},
 };
 use crate::{
     condition::{CompiledCondition, Condition, Operator},
@@ -119,10 +119,9 @@ fn operator(reader: &mut Reader, node: &Node, path: &str) -> Option<Operator> {
     let names = || Operator::ALL.iter().map(|(name, _)| *name);
     let found = Operator::ALL.iter().find(|(name, _)| *name == written).map(|(_, op)| *op);
     if found.is_none() {
-        let hint = match nearest(&written, names()) {
-            Some(name) => format!("did you mean {name}?"),
-            None => format!("write one of {}", names().collect::<Vec<_>>().join(", ")),
-        };
+        let hint = did_you_mean(&written, names(), || {
+            format!("write one of {}", names().collect::<Vec<_>>().join(", "))
+        });
         reader.report(node, path, format!("{written:?} is not an operator"), hint);
     }
     found

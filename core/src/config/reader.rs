@@ -294,11 +294,8 @@ impl<'n> Fields<'n> {
     /// Reports every key that was not asked for.
     pub(super) fn finish(self, reader: &mut Reader) {
         for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str())) {
-            let nearest = nearest(&entry.key, self.known.iter().copied());
-            let hint = match nearest {
-                Some(name) => format!("did you mean {name}?"),
-                None => format!("remove it; known here: {}", self.known.join(", ")),
-            };
+            let known = || format!("remove it; known here: {}", self.known.join(", "));
+            let hint = did_you_mean(&entry.key, self.known.iter().copied(), known);
             let message = format!("{} is not a field of this object", entry.key);
             reader.report_at((entry.line, entry.column), &join(&self.path, &entry.key), message, hint);
         }
@@ -312,6 +309,15 @@ pub(super) fn nearest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
+}
+
+/// What to do about a name that is not known: the one that was most likely meant, or something else.
+pub(super) fn did_you_mean<'k>(
+    written: &str,
+    known: impl Iterator<Item = &'k str>,
+    otherwise: impl FnOnce() -> String,
+) -> String {
+    nearest(written, known).map_or_else(otherwise, |near| format!("did you mean {near}?"))
 }
 
 pub(super) fn join(path: &str, name: &str) -> String {

@@ -2,7 +2,7 @@
 
 use super::{
     node::Entry,
-    reader::{Reader, nearest},
+    reader::{Reader, did_you_mean},
 };
 
 /// What a file defines, as written: also what could not be read is there to be referred to.
@@ -31,10 +31,9 @@ impl Names<'_> {
         if entries.iter().any(|entry| entry.key == name) {
             return;
         }
-        let hint = match nearest(name, entries.iter().map(|entry| entry.key.as_str())) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("add {name} to the {what}s of this file, or name one that is there"),
-        };
+        let hint = did_you_mean(name, entries.iter().map(|entry| entry.key.as_str()), || {
+            format!("add {name} to the {what}s of this file, or name one that is there")
+        });
         reader.report_at(at, path, format!("there is no {what} {name:?}"), hint);
     }
 }

@@ -9,7 +9,7 @@ pub(in crate::config) use places::literal;
 use super::{
     super::{
         node::{Entry, Node, Value},
-        reader::{Reader, join, nearest},
+        reader::{Reader, did_you_mean, join},
     },
     graphql::{Holds, Selected},
 };
@@ -285,10 +285,9 @@ impl<'n> Context<'n> {
     ) -> Option<Typed> {
         let name = reader.text(node, path)?;
         let Some(entry) = self.shapes.iter().find(|entry| entry.key == name) else {
-            let hint = match nearest(&name, self.shapes.iter().map(|entry| entry.key.as_str())) {
-                Some(near) => format!("did you mean {near}?"),
-                None => "define it under shapes".to_owned(),
-            };
+            let hint = did_you_mean(&name, self.shapes.iter().map(|entry| entry.key.as_str()), || {
+                "define it under shapes".to_owned()
+            });
             reader.report(node, path, format!("there is no shape {name:?}"), hint);
             return None;
         };

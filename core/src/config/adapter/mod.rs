@@ -78,18 +78,7 @@ const HINT: &str =
 /// Reads an adapter, or the file that stands in its place.
 pub(super) fn read(reader: &mut Reader, node: &Node, path: &str, files: Files<'_>) -> Option<Adapter> {
     let Value::Text(name) = &node.value else { return whole(reader, node, path, "", files) };
-    let text = match files(name) {
-        Ok(text) => text,
-        Err(error) => {
-            reader.report(
-                node,
-                path,
-                format!("{name}: {error}"),
-                "correct the name; it begins at this file's folder",
-            );
-            return None;
-        }
-    };
+    let text = found(reader, node, path, name, files)?;
     let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
     reader.in_file(name, |reader| match Node::from_yaml(&text) {
         Ok(node) => whole(reader, &node, "", folder, files),
@@ -100,6 +89,12 @@ pub(super) fn read(reader: &mut Reader, node: &Node, path: &str, files: Files<'_
     })
 }
 
+/// The text of a file that is named at a place.
+fn found(reader: &mut Reader, node: &Node, path: &str, name: &str, files: Files<'_>) -> Option<String> {
+    let hint = "correct the name; it begins at this file's folder";
+    files(name).map_err(|error| reader.report(node, path, format!("{name}: {error}"), hint)).ok()
+}
+
 /// A text with a brace is GraphQL, anything else names a file: no operation does without one.
 fn text(reader: &mut Reader, node: &Node, path: &str, folder: &str, files: Files<'_>) -> Option<Text> {
     let text = reader.text(node, path)?;
@@ -107,18 +102,7 @@ fn text(reader: &mut Reader, node: &Node, path: &str, folder: &str, files: Files
         return Some(Text { file: String::new(), text, before: node.line });
     }
     let name = if folder.is_empty() || text.contains("://") { text } else { format!("{folder}/{text}") };
-    match files(&name) {
-        Ok(text) => Some(Text { file: name, text, before: 0 }),
-        Err(error) => {
-            reader.report(
-                node,
-                path,
-                format!("{name}: {error}"),
-                "correct the name; it begins at this file's folder",
-            );
-            None
-        }
-    }
+    found(reader, node, path, &name, files).map(|text| Text { file: name, text, before: 0 })
 }
 
 fn whole(reader: &mut Reader, node: &Node, path: &str, folder: &str, files: Files<'_>) -> Option<Adapter> {

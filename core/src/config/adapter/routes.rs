@@ -5,7 +5,7 @@ mod pages;
 use super::{
     super::{
         node::{Node, Value},
-        reader::{Fields, Reader, join, nearest},
+        reader::{Fields, Reader, did_you_mean, join},
         traffic,
     },
     errors,
@@ -206,10 +206,9 @@ fn asked(
     // Where the documents could not be read, that was reported.
     let documents = documents?;
     let Some(operation) = documents.operation(&name) else {
-        let hint = match nearest(&name, documents.operation_names()) {
-            Some(near) => format!("did you mean {near}?"),
-            None => "add it to the operations, with this name".to_owned(),
-        };
+        let hint = did_you_mean(&name, documents.operation_names(), || {
+            "add it to the operations, with this name".to_owned()
+        });
         reader.report(node, path, format!("there is no operation {name:?}"), hint);
         return None;
     };
@@ -246,10 +245,9 @@ fn root(
                 held = Some(Selected { nullable: found.nullable || *nullable, ..found.clone() });
             }
             None => {
-                let hint = match nearest(name, selected.iter().map(|(field, _)| field.as_str())) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None => format!("select {name} in the operation, or name what it selects"),
-                };
+                let hint = did_you_mean(name, selected.iter().map(|(field, _)| field.as_str()), || {
+                    format!("select {name} in the operation, or name what it selects")
+                });
                 reader.report(node, &path, format!("{} does not select {name}", context.operation), hint);
                 return (names, None);
             }

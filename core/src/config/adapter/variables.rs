@@ -3,7 +3,7 @@
 use super::{
     super::{
         node::{Entry, Node, Value},
-        reader::{Reader, join, nearest},
+        reader::{Reader, did_you_mean, join},
     },
     errors,
     mapping::{Context, literal},
@@ -33,10 +33,9 @@ pub(super) fn read<'n>(
             None => (Variable::new(entry.key.clone(), Kind::Text), "String".to_owned()),
             Some(None) => {
                 let names = declared.unwrap_or_default().iter().map(|(variable, _)| variable.name.as_str());
-                let hint = match nearest(&entry.key, names) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None => "declare it in the operation, or take it out here".to_owned(),
-                };
+                let hint = did_you_mean(&entry.key, names, || {
+                    "declare it in the operation, or take it out here".to_owned()
+                });
                 let message = format!("{} declares no variable ${}", context.operation, entry.key);
                 reader.report_at((entry.line, entry.column), &path, message, hint);
                 continue;

@@ -10,7 +10,7 @@ use crate::{
             variables,
         },
         node::Node,
-        reader::{Fields, Reader, join, nearest},
+        reader::{Fields, Reader, did_you_mean, join},
     },
     json::Json,
 };
@@ -80,10 +80,9 @@ fn variable(
     if let Some(Asked::Operation(operation, _, declared, ..)) = asked
         && declared.iter().all(|(variable, _)| variable.name != text)
     {
-        let hint = match nearest(&text, declared.iter().map(|(variable, _)| variable.name.as_str())) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("declare ${text} in the operation"),
-        };
+        let hint = did_you_mean(&text, declared.iter().map(|(variable, _)| variable.name.as_str()), || {
+            format!("declare ${text} in the operation")
+        });
         reader.report(node, &path, format!("{operation} declares no variable ${text}"), hint);
         return None;
     }
