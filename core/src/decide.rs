@@ -175,7 +175,7 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
     let mut verdict = decide_flag(rules.flag_at(route.flag), user, facts, now);
     let mut is_adapted = false;
     if verdict.arm == Arm::New
-        && let Some(adapter) = rules.adapter_for(route, facts)
+        && let Some((_, adapter)) = rules.adapter_for(route, facts)
     {
         is_adapted = adapter.has_route(facts.method, facts.path);
         if !is_adapted {

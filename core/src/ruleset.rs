@@ -224,17 +224,22 @@ impl Ruleset {
         &self.routes
     }
 
-    /// The adapter of a route that is for a request, by its version; `None` where the new backend speaks the client's
-    /// language. Whether it has a route for the request is the adapter's to say.
-    pub fn adapter_for(&self, route: &CompiledRoute, facts: &Facts<'_>) -> Option<&Arc<Adapter>> {
-        self.adapters_of(route).find(|adapter| {
+    /// The adapters, in the order that positions refer to.
+    pub fn adapters(&self) -> &[Arc<Adapter>] {
+        &self.adapters
+    }
+
+    /// The adapter of a route that is for a request, by its version, with its position; `None` where the new backend
+    /// speaks the client's language. Whether it has a route for the request is the adapter's to say.
+    pub fn adapter_for(&self, route: &CompiledRoute, facts: &Facts<'_>) -> Option<(usize, &Arc<Adapter>)> {
+        self.adapters_of(route).find(|(_, adapter)| {
             let version = adapter.program.version.as_ref();
             version.is_none_or(|version| version.selects(facts.header(&version.header)))
         })
     }
 
-    fn adapters_of(&self, route: &CompiledRoute) -> impl Iterator<Item = &Arc<Adapter>> {
-        route.adapt.iter().filter_map(|at| self.adapters.get(*at))
+    fn adapters_of(&self, route: &CompiledRoute) -> impl Iterator<Item = (usize, &Arc<Adapter>)> {
+        route.adapt.iter().filter_map(|at| Some((*at, self.adapters.get(*at)?)))
     }
 
     /// The headers that the adapters of a route look at, in the order in which they are handed over.
@@ -249,7 +254,7 @@ impl Ruleset {
 
     fn of_adapters(&self, route: &CompiledRoute, names: impl Fn(&Program) -> &Vec<String>) -> Vec<&str> {
         let mut all: Vec<&str> = Vec::new();
-        for adapter in self.adapters_of(route) {
+        for (_, adapter) in self.adapters_of(route) {
             for name in names(&adapter.program) {
                 if !all.contains(&name.as_str()) {
                     all.push(name);

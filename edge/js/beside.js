@@ -18,14 +18,18 @@ const NOTHING = new Uint8Array(0);
 const TOO_LARGE = new Error("a body is larger than is read");
 
 // All bytes of a body, up to so many.
-export async function bytesOf(message, most) {
-  const length = Number(message.headers.get("content-length") ?? NaN);
+export function bytesOf(message, most) {
+  const length = message.headers.get("content-length");
+  // Announced to be small: no need to count on the way, nor to look at the stream.
+  if (length !== null && Number(length) <= most) return message.arrayBuffer().then((buffer) => new Uint8Array(buffer));
+  return bytesCounted(message, most, Number(length));
+}
+
+async function bytesCounted(message, most, length) {
   if (length > most) {
     message.body.cancel().catch(() => {});
     throw TOO_LARGE;
   }
-  // Announced to be small: no need to count on the way, nor to look at the stream.
-  if (length <= most) return new Uint8Array(await message.arrayBuffer());
   if (message.body === null) return NOTHING;
   const parts = [];
   let size = 0;
@@ -57,73 +61,120 @@ async function claimsOf(request, env, names) {
   return JSON.stringify(Object.fromEntries(names.filter((name) => name in claims).map((name) => [name, claims[name]])));
 }
 
-// Answers a request through its adapter. Throws where the backend gives no answer and another one can take its place;
-// otherwise the adapter has its own answer to that.
-export async function adapted(request, env, url, held, route, origin, deadline, isLast, known) {
+// What WebAssembly tells to do next, in one number: see src/adapting.rs.
+const TOLD = 7;
+const PASS = 1;
+const UPSTREAM = 3;
+const RESPOND = 4;
+const TOLD_BODY = 1 << 3;
+const TOLD_MORE = 1 << 4;
+
+// Answers a request through its adapter: a response, null where the request goes through as it is, undefined where the adapter
+// has no word for it, or a promise of one of these. Throws where the backend gives no answer and another one can take its
+// place; otherwise the adapter has its own answer to that.
+export function adapted(request, env, url, held, route, origin, deadline, isLast, known) {
   const [reads, claims] = held.adapt[route];
-  const values = reads.map((name) => request.headers.get(name) ?? ABSENT);
-  let body = known ?? NOTHING;
   const method = request.method;
-  if (known === undefined && method !== "GET" && method !== "HEAD" && request.body !== null) {
-    body = await bytesOf(request, MAX_ADAPTED_BODY).catch((error) => {
-      if (error !== TOO_LARGE) throw error;
-    });
-  }
-  const said = claims.length === 0 ? "" : await claimsOf(request, env, claims);
-  let next = core.adapt(method + "\n" + url, route, held.generation, values.join("\n"), said, body);
-  let response;
-  let failed;
-  for (;;) {
-    if (next === undefined) throw new Error("the adapter is gone");
-    const kind = next[0];
-    if (kind === "R") return answerOf(request, next, response, failed);
-    if (kind !== "A") return kind === "P" ? null : undefined;
-    const [, number, verb, path, forward, hasBody] = next.split("\n");
-    const sent = { accept: "application/json" };
-    if (forward !== "") {
-      // What is forwarded was read already.
-      for (const name of forward.split(",")) {
-        const value = values[reads.indexOf(name)] ?? ABSENT;
-        if (value !== ABSENT) sent[name] = value;
-      }
-    }
-    const text = hasBody === "1" ? core.adapted_body() : undefined;
-    if (text !== undefined) sent["content-type"] = "application/json";
-    const init = { method: verb, headers: sent, body: text, redirect: "manual" };
-    try {
-      response = undefined;
-      const asked = fetch(origin[0] + path, init).then((answer) => {
-        response = answer;
-        return bytesOf(answer, MAX_ADAPTED_ANSWER);
-      });
-      const bytes = await inTime(asked, Math.max(deadline - Date.now(), 1));
-      next = core.adapt_answered(number, response.status, bytes);
-    } catch (error) {
-      if (error === TOO_LARGE) {
-        next = core.adapt_answered(number, response.status, NOTHING);
-      } else {
-        if (!isLast) throw error;
-        failed = error === LATE;
-        next = core.adapt_failed(number, failed);
-      }
-    }
-  }
+  const has_body = known === undefined && method !== "GET" && method !== "HEAD" && request.body !== null;
+  const exchange = { method, held, origin, deadline, isLast, reads, adapter: null, values: null, response: null, late: null };
+  exchange.values = reads.map((name) => request.headers.get(name) ?? ABSENT);
+  const begin = (said, body) => {
+    const headers = exchange.values.join("\n");
+    const told = core.adapt(method + "\n" + url, route, held.generation, headers, said, body ?? NOTHING, body === undefined);
+    exchange.adapter = held.adapters[core.adapter()];
+    return proceed(exchange, told);
+  };
+  if (!has_body && claims.length === 0) return begin("", known ?? NOTHING);
+  return prepared(request, env, claims, has_body ? undefined : known ?? NOTHING, begin);
 }
 
-function answerOf(request, next, upstream, failed) {
-  const lines = next.split("\n");
+// Reads the body and the token first.
+async function prepared(request, env, claims, body, begin) {
+  body ??= await bytesOf(request, MAX_ADAPTED_BODY).catch((error) => {
+    if (error !== TOO_LARGE) throw error;
+  });
+  return begin(claims.length === 0 ? "" : await claimsOf(request, env, claims), body);
+}
+
+// The body that belongs to what was told last.
+function toldBody() {
+  const at = core.adapted_body();
+  return new Uint8Array(instance.exports.memory.buffer, at, core.adapted_body_length()).slice();
+}
+
+function proceed(exchange, told) {
+  const kind = told & TOLD;
+  if (kind === RESPOND) return answerOf(exchange, told);
+  if (kind !== UPSTREAM) {
+    if (kind === 0) throw new Error("the adapter is gone");
+    return kind === PASS ? null : undefined;
+  }
+  const { reads, values, origin } = exchange;
+  const [endpoint, forward] = exchange.adapter;
+  const headers = { accept: "application/json" };
+  const init = { method: "POST", headers, body: undefined, redirect: "manual" };
+  let path = endpoint;
+  if (told & TOLD_MORE) [init.method, path] = core.adapted_more().split("\n");
+  for (const name of forward) {
+    // What is forwarded was read already.
+    const value = values[reads.indexOf(name)] ?? ABSENT;
+    if (value !== ABSENT) headers[name] = value;
+  }
+  if (told & TOLD_BODY) {
+    headers["content-type"] = "application/json";
+    init.body = toldBody();
+  }
+  const number = told >>> 5;
+  return new Promise((resolve, reject) => {
+    let response;
+    const go_on = (next) => {
+      clearTimeout(timer);
+      timer = 0;
+      try {
+        exchange.response = response;
+        resolve(proceed(exchange, next()));
+      } catch (error) {
+        reject(error);
+      }
+    };
+    const failed = (error) => {
+      if (timer === 0) return;
+      go_on(() => {
+        if (error === TOO_LARGE) return core.adapt_answered(number, response.status, NOTHING);
+        if (!exchange.isLast) throw error;
+        exchange.late = error === LATE;
+        return core.adapt_failed(number, exchange.late);
+      });
+    };
+    let timer = setTimeout(failed, Math.max(exchange.deadline - Date.now(), 1), LATE);
+    fetch(origin[0] + path, init)
+      .then((answer) => {
+        response = answer;
+        return bytesOf(answer, MAX_ADAPTED_ANSWER);
+      })
+      .then((bytes) => timer && go_on(() => core.adapt_answered(number, response.status, bytes)), failed);
+  });
+}
+
+function answerOf({ method, adapter, response: upstream, late }, told) {
   const headers = {};
-  if (upstream !== undefined && lines[2] !== "") {
-    for (const name of lines[2].split(",")) {
+  if (upstream) {
+    for (const name of adapter[2]) {
       const value = upstream.headers.get(name);
       if (value !== null) headers[name] = value;
     }
   }
-  for (let at = 4; at < lines.length; at += 2) headers[lines[at]] = lines[at + 1];
-  const text = lines[3] === "1" ? core.adapted_body() : null;
-  if (text !== null) headers["content-type"] = "application/json";
-  const response = new Response(request.method === "HEAD" ? null : text, { status: Number(lines[1]), headers });
-  if (failed !== undefined) response.late = failed;
+  if (told & TOLD_MORE) {
+    const lines = core.adapted_more().split("\n");
+    for (let at = 0; at < lines.length - 1; at += 2) headers[lines[at]] = lines[at + 1];
+  }
+  let body = null;
+  if (told & TOLD_BODY) {
+    headers["content-type"] = "application/json";
+    if (method !== "HEAD") body = toldBody();
+  }
+  const response = new Response(body, { status: told >>> 5, headers });
+  if (late !== null) response.late = late;
   return response;
 }
 

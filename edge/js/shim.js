@@ -412,7 +412,7 @@ function forward(request, env, context, url, answer, started) {
 
 // Requests that go through an adapter, or whose answers may hide errors. The client waits for nothing of that but the
 // adapter.
-async function beside(request, env, context, url, held, answer, started) {
+function beside(request, env, context, url, held, answer, started) {
   const cookie = answer & MINTED ? core.minted() : undefined;
   const route = answer & NO_ROUTE;
   const hides = held.hides !== null && held.hides[route];
@@ -420,33 +420,38 @@ async function beside(request, env, context, url, held, answer, started) {
   const isRead = request.method === "GET" || request.method === "HEAD";
   const kept = (answer & (NEW | RETRYABLE)) !== (NEW | RETRYABLE) ? null : isRead ? request : keep(request);
   const origin = held.origins[held.arms[(route << 1) | ((answer >> 20) & 1)]];
-  let response;
-  try {
-    response =
-      answer & ADAPT
-        ? await adapted(request, env, url, held, route, origin, started + origin[1], kept === null)
-        : await inTime(fetch(origin[0] + target(url), request), origin[1]);
-    // Decided for an adapter that then has no word for it: nobody but legacy can answer.
-    if (!response) throw new Error("the adapter gave no answer");
-  } catch (error) {
+  const failed = (error) => {
     compare?.(undefined);
     return recover(env, context, url, held, answer, started, kept, cookie, error === LATE);
+  };
+  const answered = (response) => {
+    // Decided for an adapter that then has no word for it: nobody but legacy can answer.
+    if (!response) return failed();
+    // An adapter's answer in the place of one that did not come.
+    const status = response.late === undefined ? response.status : response.late ? TIMEOUT : UNREACHABLE;
+    if (hides && response.ok && response.body !== null) {
+      const ms = Date.now();
+      const copy = response.clone();
+      context.waitUntil(
+        judged(copy, route, held.generation).then((error) => {
+          count(held, answer, error ? 500 : status, Date.now() - (ms - started), env, context);
+        }),
+      );
+    } else {
+      count(held, answer, status, started, env, context);
+    }
+    compare?.(response);
+    return held.headers || cookie ? decorate(held, response, answer, cookie) : response;
+  };
+  try {
+    const response =
+      answer & ADAPT
+        ? adapted(request, env, url, held, route, origin, started + origin[1], kept === null)
+        : inTime(fetch(origin[0] + target(url), request), origin[1]);
+    return response?.then ? response.then(answered, failed) : answered(response);
+  } catch (error) {
+    return failed(error);
   }
-  // An adapter's answer in the place of one that did not come.
-  const status = response.late === undefined ? response.status : response.late ? TIMEOUT : UNREACHABLE;
-  if (hides && response.ok && response.body !== null) {
-    const ms = Date.now();
-    const copy = response.clone();
-    context.waitUntil(
-      judged(copy, route, held.generation).then((error) => {
-        count(held, answer, error ? 500 : status, Date.now() - (ms - started), env, context);
-      }),
-    );
-  } else {
-    count(held, answer, status, started, env, context);
-  }
-  compare?.(response);
-  return held.headers || cookie ? decorate(held, response, answer, cookie) : response;
 }
 
 // The request as it can be sent a second time; null where its body cannot be.

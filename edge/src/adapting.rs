@@ -7,14 +7,23 @@ use crate::{
 };
 use cutover_core::{
     Facts, Timestamp,
-    adapter::{Answer, Exchange, Next, Program, Reply, Sent},
+    adapter::{Answer, Exchange, Next, Reply, Sent},
 };
-use std::{cell::RefCell, fmt::Write};
+use std::cell::RefCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Exchanges that an isolate has under way, at most. A client that goes away leaves its exchange behind; it is overwritten
 /// when so many others have begun.
 const MAX_EXCHANGES: usize = 4_096;
+
+/// What the number that was told last has no room for. It is asked for in the same turn.
+#[derive(Default)]
+struct Told {
+    /// The position of the adapter.
+    adapter: usize,
+    more: String,
+    body: String,
+}
 
 /// What is under way, in a ring: an exchange has its number, and stands at the remainder of it.
 #[derive(Default)]
@@ -24,7 +33,7 @@ struct Exchanges {
 }
 
 thread_local! {
-    static BODY: RefCell<Option<String>> = const { RefCell::new(None) };
+    static TOLD: RefCell<Told> = RefCell::new(Told::default());
     static EXCHANGES: RefCell<Exchanges> = RefCell::new(Exchanges::default());
 }
 
@@ -35,7 +44,7 @@ fn place(number: u32) -> usize {
 impl Exchanges {
     fn put(&mut self, exchange: Exchange) -> u32 {
         let number = self.begun;
-        self.begun = self.begun.wrapping_add(1);
+        self.begun = (number + 1) & tells::NUMBERS;
         let at = place(number);
         if self.held.len() <= at {
             self.held.resize_with(at + 1, || None);
@@ -56,8 +65,32 @@ fn now() -> Timestamp {
     Timestamp::from_millis(now_ms())
 }
 
-/// Begins an exchange and says what to do, see [`told`]. `headers` are lines of the values of the headers that the table
-/// names for the route, in its order; `None` as a body says that it is larger than is read.
+/// What JavaScript is told to do, in one number, because texts are what crossings cost: bits 0 to 2 what, bit 3 that there is
+/// a body ([`adapted_body`]), bit 4 that there is more to know ([`adapted_more`]), and from bit 5 on the number of the exchange
+/// or the status of the answer.
+mod tells {
+    /// The exchange is not known.
+    pub const GONE: u32 = 0;
+    /// The request goes through as it is.
+    pub const PASS: u32 = 1;
+    /// The adapter has no route for it.
+    pub const UNKNOWN: u32 = 2;
+    /// The backend is asked: `POST` to the adapter's endpoint, unless there is more: `method LF target`.
+    pub const ASK: u32 = 3;
+    /// The client is answered. More are headers: `name LF value LF name …`.
+    pub const ANSWER: u32 = 4;
+    /// There is a body.
+    pub const BODY: u32 = 1 << 3;
+    /// There is more.
+    pub const MORE: u32 = 1 << 4;
+    /// Where the number begins.
+    pub const SHIFT: u32 = 5;
+    /// Of an exchange's number, what there is room for.
+    pub const NUMBERS: u32 = u32::MAX >> SHIFT;
+}
+
+/// Begins an exchange and says what to do, see [`tells`]. `headers` are lines of the values of the headers that the table
+/// names for the route, in its order; `is_too_large` says that there is a body that was not read.
 #[wasm_bindgen]
 pub fn adapt(
     packed: &str,
@@ -65,11 +98,23 @@ pub fn adapt(
     generation: u32,
     headers: &str,
     claims: &str,
-    body: Option<Box<[u8]>>,
-) -> Option<String> {
+    body: &[u8],
+    is_too_large: bool,
+) -> u32 {
+    begin(Packed::new(packed), route, generation, headers, claims, body, is_too_large).unwrap_or(tells::GONE)
+}
+
+fn begin(
+    packed: Packed<'_>,
+    route: u32,
+    generation: u32,
+    headers: &str,
+    claims: &str,
+    body: &[u8],
+    is_too_large: bool,
+) -> Option<u32> {
     let rules = with_isolate(|isolate| isolate.rules_of(generation)).flatten()?;
     let route = rules.routes().get(usize::try_from(route).ok()?)?;
-    let packed = Packed::new(packed);
     let names = rules.headers_for(route);
     let read = names.iter().copied().zip(headers.split('\n')).filter(|(_, value)| *value != ABSENT);
     let read: Vec<(&str, &str)> = read.collect();
@@ -80,81 +125,107 @@ pub fn adapt(
         headers: &read,
         ..Facts::default()
     };
-    let Some(adapter) = rules.adapter_for(route, &facts) else { return Some("P".to_owned()) };
-    let no_route = || Some("U".to_owned());
-    let Some(body) = body else {
+    let Some((at, adapter)) = rules.adapter_for(route, &facts) else { return Some(tells::PASS) };
+    TOLD.with(|told| told.borrow_mut().adapter = at);
+    if is_too_large {
         let is_known = adapter.has_route(packed.method, packed.path);
-        return if is_known { Some(answer(&adapter.program, adapter.too_large(now()))) } else { no_route() };
-    };
+        return Some(if is_known { answer(adapter.too_large(now())) } else { tells::UNKNOWN });
+    }
     let sent = Sent {
         // HEAD asks what GET would answer.
         method: if packed.method == "HEAD" { "GET" } else { packed.method },
         path: packed.path,
         query: packed.query,
         headers: &read,
-        body: &body,
+        body,
         claims,
     };
-    adapter.begin(sent, now()).map(|(exchange, next)| told(exchange, next)).or_else(no_route)
+    let Some((exchange, next)) = adapter.begin(sent, now()) else { return Some(tells::UNKNOWN) };
+    Some(tell(exchange, next))
 }
 
 /// The backend answered; what to do now.
 #[wasm_bindgen]
-pub fn adapt_answered(number: u32, status: u16, body: &[u8]) -> Option<String> {
+pub fn adapt_answered(number: u32, status: u16, body: &[u8]) -> u32 {
     take_in(number, Reply::Answered(status, body))
 }
 
 /// The backend did not answer, in time or at all; what to do now.
 #[wasm_bindgen]
-pub fn adapt_failed(number: u32, late: bool) -> Option<String> {
+pub fn adapt_failed(number: u32, late: bool) -> u32 {
     take_in(number, if late { Reply::Timeout } else { Reply::Unreachable })
 }
 
-fn take_in(number: u32, reply: Reply<'_>) -> Option<String> {
-    let mut exchange = EXCHANGES.with(|held| held.borrow_mut().take(number))?;
+fn take_in(number: u32, reply: Reply<'_>) -> u32 {
+    let Some(mut exchange) = EXCHANGES.with(|held| held.borrow_mut().take(number)) else {
+        return tells::GONE;
+    };
     let next = exchange.next(reply, now());
-    Some(told(exchange, next))
+    tell(exchange, next)
 }
 
-/// The body that belongs to what was told last. It is asked for in the same turn, and as bytes: a text would be decoded for
-/// JavaScript and encoded again on its way out.
+/// The position of the adapter that [`adapt`] found.
 #[wasm_bindgen]
-pub fn adapted_body() -> Option<Vec<u8>> {
-    BODY.with(RefCell::take).map(String::into_bytes)
+pub fn adapter() -> usize {
+    TOLD.with(|told| told.borrow().adapter)
 }
 
-fn keep_body(body: Option<String>) -> u8 {
-    let has_body = u8::from(body.is_some());
-    BODY.with(|held| held.replace(body));
-    has_body
+/// What the last number had no room for, see [`tells`].
+#[wasm_bindgen]
+pub fn adapted_more() -> String {
+    TOLD.with(|told| std::mem::take(&mut told.borrow_mut().more))
 }
 
-/// What to do, by its first letter: `P` passes the request through as it is, `U` has no route for it, `A` asks the backend:
-/// `A LF number LF method LF target LF headers to forward LF has a body`, and `R` answers, see [`answer`].
-fn told(exchange: Exchange, next: Next) -> String {
+/// Where the body begins that belongs to the last number. JavaScript copies it out of this memory before anything else
+/// happens: as a text it would be decoded, and encoded again on its way out.
+#[wasm_bindgen]
+pub fn adapted_body() -> usize {
+    TOLD.with(|told| told.borrow().body.as_ptr().addr())
+}
+
+/// How many bytes it has.
+#[wasm_bindgen]
+pub fn adapted_body_length() -> usize {
+    TOLD.with(|told| told.borrow().body.len())
+}
+
+fn tell(exchange: Exchange, next: Next) -> u32 {
     match next {
-        Next::Answer(given) => answer(exchange.program(), given),
+        Next::Answer(given) => answer(given),
         Next::Ask(upstream) => {
-            let forward = exchange.program().forward.join(",");
+            let is_plain = upstream.method == "POST" && upstream.target == exchange.program().endpoint;
+            let more = if is_plain { None } else { Some(upstream.method + "\n" + &upstream.target) };
             let number = EXCHANGES.with(|held| held.borrow_mut().put(exchange));
-            let has_body = keep_body(upstream.body);
-            format!("A\n{number}\n{}\n{}\n{forward}\n{has_body}", upstream.method, upstream.target)
+            tells::ASK | keep(more, upstream.body) | number << tells::SHIFT
         }
     }
 }
 
-/// `R LF status LF headers to keep LF has a body LF name LF value …`.
-fn answer(program: &Program, given: Answer) -> String {
-    let has_body = keep_body(given.body);
-    let mut text = String::with_capacity(100);
-    // Writing to a text cannot fail.
-    let _ = write!(text, "R\n{}\n{}\n{has_body}", given.status, program.keep.join(","));
+fn answer(given: Answer) -> u32 {
+    let mut more = String::new();
     for (name, value) in &given.headers {
-        text.push('\n');
-        text.push_str(name);
-        text.push('\n');
+        more.push_str(name);
+        more.push('\n');
         // No header holds a line feed, whatever a backend put into what it is made of.
-        text.extend(value.chars().filter(|c| !c.is_ascii_control()));
+        more.extend(value.chars().filter(|c| !c.is_ascii_control()));
+        more.push('\n');
     }
-    text
+    let more = Some(more).filter(|more| !more.is_empty());
+    tells::ANSWER | keep(more, given.body) | u32::from(given.status) << tells::SHIFT
+}
+
+fn keep(more: Option<String>, body: Option<String>) -> u32 {
+    TOLD.with(|told| {
+        let mut told = told.borrow_mut();
+        let mut bits = 0;
+        if let Some(more) = more {
+            told.more = more;
+            bits |= tells::MORE;
+        }
+        if let Some(body) = body {
+            told.body = body;
+            bits |= tells::BODY;
+        }
+        bits
+    })
 }

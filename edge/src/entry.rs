@@ -103,6 +103,9 @@ struct Table<'i> {
     arms: Vec<usize>,
     /// Of each route, what its adapters look at: headers, and claims of a token.
     adapt: PerRoute<(Vec<&'i str>, Vec<&'i str>)>,
+    /// Of each adapter, the path of its endpoint, the headers that the backend gets, and those of the backend's that the
+    /// client gets.
+    adapters: Vec<(&'i str, &'i [String], &'i [String])>,
     /// Of each route, how its answers are compared: milliseconds, bytes, headers, and the header that makes a request that
     /// changes something safe to repeat.
     compare: PerRoute<(u32, u32, &'i [String], Option<&'i str>)>,
@@ -137,6 +140,11 @@ pub fn table() -> String {
             let rules = rules.as_deref().filter(|_| !route.adapt.is_empty())?;
             Some((rules.headers_for(route), rules.claims_for(route)))
         });
+        let adapters = rules.as_deref().map(|rules| rules.adapters()).unwrap_or_default().iter();
+        let adapters = adapters.map(|adapter| {
+            let program = &adapter.program;
+            (program.endpoint.as_str(), program.forward.as_slice(), program.keep.as_slice())
+        });
         let compare = routes().map(|route| {
             let policy = route.compare.as_ref()?;
             let key = policy.mirror.as_ref().map(|mirror| mirror.key_header.as_str());
@@ -152,6 +160,7 @@ pub fn table() -> String {
             arms,
             // Most configurations have none, and their tables stay small.
             adapt: routes().any(|route| !route.adapt.is_empty()).then(|| adapt.collect()),
+            adapters: adapters.collect(),
             compare: routes().any(|route| route.compare.is_some()).then(|| compare.collect()),
             hides: routes()
                 .any(|route| route.error_when.is_some())
