@@ -3,7 +3,7 @@
 //! A condition that cannot be evaluated (the attribute is missing, the text is not a number, not a version,
 //! not an address) does not hold, whatever its operator; also `not_equals` and `not_in`.
 
-use crate::json::{read_names, read_text};
+use crate::json::{float, read_names, read_text};
 mod written;
 
 use crate::{facts::Facts, identity::is_token, timestamp::Timestamp};
@@ -331,7 +331,7 @@ impl Test {
 }
 
 fn parse_number(text: &str) -> Option<f64> {
-    text.trim().parse::<f64>().ok().filter(|number| number.is_finite())
+    float(text.trim())
 }
 
 /// A network, or a single address as the network that holds only it.

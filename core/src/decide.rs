@@ -142,8 +142,8 @@ pub struct Decision<'r> {
     pub route_position: Option<usize>,
     /// Whether the route wants an anonymous id minted, and the request to be decided again with it.
     pub wants_anonymous_id: bool,
-    /// Whether an adapter stands between the client and the origin.
-    pub is_adapted: bool,
+    /// The position of the adapter that stands between the client and the origin, in [`Ruleset::adapters`].
+    pub adapter: Option<usize>,
 }
 
 impl Decision<'_> {
@@ -164,7 +164,7 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
             route: None,
             route_position: None,
             wants_anonymous_id: false,
-            is_adapted: false,
+            adapter: None,
         };
     };
     let (user, wants_anonymous_id) = match identify(&route.identity, facts) {
@@ -173,16 +173,17 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
         Identity::Absent => (None, false),
     };
     let mut verdict = decide_flag(rules.flag_at(route.flag), user, facts, now);
-    let mut is_adapted = false;
+    let mut adapter = None;
     if verdict.arm == Arm::New
-        && let Some((_, adapter)) = rules.adapter_for(route, facts)
+        && let Some((at, found)) = rules.adapter_for(route, facts)
     {
-        is_adapted = adapter.has_route(facts.method, facts.path);
-        if !is_adapted {
+        if found.has_route(facts.method, facts.path) {
+            adapter = Some(at);
+        } else {
             verdict = Verdict { arm: Arm::Legacy, reason: Reason::Unadapted, ..verdict };
         }
     }
-    Decision { verdict, route: Some(route), route_position: Some(position), wants_anonymous_id, is_adapted }
+    Decision { verdict, route: Some(route), route_position: Some(position), wants_anonymous_id, adapter }
 }
 
 /// Decides one flag for one user. The order is the contract; an unknown flag is `None`.

@@ -168,9 +168,10 @@ impl Ruleset {
                     })
                 };
                 let adapt = route.adapt.iter().map(adapter).collect::<Result<Vec<_>, _>>()?;
-                let programs = adapt.iter().filter_map(|at| adapters.get(*at));
-                let versions =
-                    programs.filter_map(|adapter| Some(adapter.program.version.as_ref()?.header.clone()));
+                let programs = adapt.iter().filter_map(|at| Some(&adapters.get(*at)?.program));
+                let read = programs.flat_map(|program| {
+                    program.version.iter().map(|version| &version.header).chain(&program.reads)
+                });
                 // Maps iterate in order, so positions are found by binary search.
                 let origin = |name: &OriginName| {
                     origins.binary_search_by(|held| held.name.cmp(name)).map_err(|_| {
@@ -185,7 +186,7 @@ impl Ruleset {
                     flag,
                     legacy: origin(&route.legacy)?,
                     new: origin(&route.new)?,
-                    inputs: inputs_of(&route.identity, conditions, versions),
+                    inputs: inputs_of(&route.identity, conditions, read),
                     identity: route.identity.clone(),
                     adapt,
                     compare: route.compare.clone(),
@@ -282,7 +283,7 @@ impl Ruleset {
     }
 
     /// The header whose presence makes the cookies of a request irrelevant: every route asks it first for the user,
-    /// and no condition looks at a cookie. Reading cookies costs the edge, and most requests bring the header.
+    /// and neither a condition nor an adapter looks at a cookie. Reading cookies costs the edge, and most requests bring the header.
     pub fn cookies_unless(&self) -> Option<&str> {
         let mut first: Option<&str> = None;
         for route in &self.routes {
@@ -294,7 +295,11 @@ impl Ruleset {
                 || conditions.iter().any(|condition| {
                     matches!(condition, CompiledCondition::Attribute(Attribute::Header(name), _) if **name == *"cookie")
                 });
-            if looks_at_cookies || first.is_some_and(|first| *first != **name) {
+            let is_adapted_by_cookies = || {
+                let mut adapters = self.adapters_of(route);
+                adapters.any(|(_, adapter)| adapter.program.reads.iter().any(|name| name == "cookie"))
+            };
+            if looks_at_cookies || is_adapted_by_cookies() || first.is_some_and(|first| *first != **name) {
                 return None;
             }
             first = Some(name);
@@ -322,10 +327,10 @@ impl Ruleset {
     }
 }
 
-fn inputs_of(
+fn inputs_of<'r>(
     sources: &[Source],
     conditions: &[CompiledCondition],
-    versions: impl Iterator<Item = String>,
+    read: impl Iterator<Item = &'r String>,
 ) -> Vec<Input> {
     let cookie = || Input::Header("cookie".into());
     let mut inputs = Vec::new();
@@ -348,7 +353,7 @@ fn inputs_of(
         };
         add(&mut inputs, input);
     }
-    versions.for_each(|header| add(&mut inputs, Input::Header(header.into())));
+    read.for_each(|header| add(&mut inputs, Input::Header(header.as_str().into())));
     inputs
 }
 

@@ -11,7 +11,7 @@ use crate::{
     emergency::Emergency,
     experiment::Experiment,
     flag::Flag,
-    json::{self, FromJson, Json, Unfit, field},
+    json::{FromJson, Json, Tape, Unfit, field},
     names::{AdapterName, ExperimentName, FlagName, OriginName},
     origin::Origin,
     route::Route,
@@ -112,19 +112,17 @@ impl Snapshot {
 
     /// Reads a document and checks that it is whole.
     pub fn decode(text: &str) -> Result<Self, SnapshotError> {
-        let members = json::members(text).map_err(Unfit::from)?;
-        let member = |name: &str| {
-            members.iter().find(|(held, _)| held == name).map(|(_, value)| *value).ok_or(Unfit::Shape)
-        };
-        let (schema, revision) = (json::from_str(member("schema")?)?, json::from_str(member("revision")?)?);
+        let tape = Tape::read(text).map_err(Unfit::from)?;
+        let member = |name: &str| tape.root().get(name).ok_or(Unfit::Shape);
+        let (schema, revision) = (member("schema")?.to()?, member("revision")?.to()?);
         if !(WITHOUT_ADAPTERS..=SCHEMA).contains(&schema) {
             return Err(SnapshotError::Schema(schema));
         }
         let body = member("body")?;
-        if json::from_str::<String>(member("hash")?)? != content_hash(schema, revision, body) {
+        if member("hash")?.to::<String>()? != content_hash(schema, revision, body.raw()) {
             return Err(SnapshotError::Hash);
         }
-        Ok(Self { revision, ..json::from_str(body)? })
+        Ok(Self { revision, ..body.to()? })
     }
 }
 

@@ -9,7 +9,7 @@ use cutover_core::{
         Shape, Source, Step, Whole, invert,
     },
     config::Config,
-    json::{self, FromJson, Json},
+    json::{self, FromJson, Json, Tape},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::sync::Arc;
@@ -168,6 +168,20 @@ proptest! {
     }
 
     #[test]
+    fn floats_are_read_as_the_standard_library_reads_them(digits in -999_999_999_999_999_i64..1_000_000_000_000_000, exponent in -22_i32..=8, any in any::<f64>()) {
+        let text = format!("{digits}e{exponent}");
+        prop_assert_eq!(json::float(&text), text.parse().ok(), "{}", text);
+        // The others within some units of the last place; what is no normal number, near to it.
+        let read = json::float(&any.to_string());
+        if any.is_finite() {
+            let read = read.unwrap_or(f64::MAX);
+            prop_assert!((read - any).abs() <= any.abs() * 1e-14 + f64::MIN_POSITIVE, "{} is not {}", read, any);
+        } else {
+            prop_assert_eq!(read, None);
+        }
+    }
+
+    #[test]
     fn any_shape_is_read_as_it_was_written(shape in any_shape()) {
         let text = serde_json::to_string(&shape).unwrap();
         prop_assert_eq!(json::from_str::<Shape>(&text).unwrap(), shape);
@@ -181,7 +195,9 @@ proptest! {
         // Written at once, or made and written: the same.
         let made = shape.apply(&value, whole(&request), &mut Budget::default());
         let mut text = String::new();
-        let written = shape.write(&value, whole(&request), &mut Budget::default(), &mut text);
+        let written_value = value.to_string();
+        let tape = Tape::read_within(&written_value, 1_000).unwrap();
+        let written = shape.write(tape.root(), whole(&request), &mut Budget::default(), &mut text);
         prop_assert_eq!(written.map(|is_there| is_there.then_some(text)), made.map(|made| made.map(|made| made.to_string())));
         let _ = invert(&shape).0.apply(&value, whole(&request), &mut Budget::of(budget));
     }

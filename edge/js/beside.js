@@ -17,11 +17,11 @@ const HOLD_BACK = 5;
 const NOTHING = new Uint8Array(0);
 const TOO_LARGE = new Error("a body is larger than is read");
 
-// All bytes of a body, up to so many.
-export function bytesOf(message, most) {
+// All bytes of a body, up to so many, as an ArrayBuffer.
+function bufferOf(message, most) {
   const length = message.headers.get("content-length");
   // Announced to be small: no need to count on the way, nor to look at the stream.
-  if (length !== null && Number(length) <= most) return message.arrayBuffer().then((buffer) => new Uint8Array(buffer));
+  if (length !== null && Number(length) <= most) return message.arrayBuffer();
   return bytesCounted(message, most, Number(length));
 }
 
@@ -30,7 +30,7 @@ async function bytesCounted(message, most, length) {
     message.body.cancel().catch(() => {});
     throw TOO_LARGE;
   }
-  if (message.body === null) return NOTHING;
+  if (message.body === null) return NOTHING.buffer;
   const parts = [];
   let size = 0;
   const reader = message.body.getReader();
@@ -50,7 +50,11 @@ async function bytesCounted(message, most, length) {
     all.set(part, size);
     size += part.length;
   }
-  return all;
+  return all.buffer;
+}
+
+async function bytesOf(message, most) {
+  return new Uint8Array(await bufferOf(message, most));
 }
 
 // The claims of the request's token that adapters look at, as JSON.
@@ -69,31 +73,37 @@ const RESPOND = 4;
 const TOLD_BODY = 1 << 3;
 const TOLD_MORE = 1 << 4;
 
-// Answers a request through its adapter: a response, null where the request goes through as it is, undefined where the adapter
-// has no word for it, or a promise of one of these. Throws where the backend gives no answer and another one can take its
-// place; otherwise the adapter has its own answer to that.
-export function adapted(request, env, url, held, route, origin, deadline, isLast, known) {
-  const [reads, claims] = held.adapt[route];
-  const method = request.method;
-  const has_body = known === undefined && method !== "GET" && method !== "HEAD" && request.body !== null;
-  const exchange = { method, held, origin, deadline, isLast, reads, adapter: null, values: null, response: null, late: null };
-  exchange.values = reads.map((name) => request.headers.get(name) ?? ABSENT);
-  const begin = (said, body) => {
-    const headers = exchange.values.join("\n");
-    const told = core.adapt(method + "\n" + url, route, held.generation, headers, said, body ?? NOTHING, body === undefined);
+// Answers a request through its adapter. `end` gets a response, null where the request goes through as it is, or undefined where
+// the adapter has no word for it; `fail` is called where the backend gives no answer and another one can take its place,
+// otherwise the adapter has its own answer to that. By calls and not by promises, which cost more than an adapter does.
+export function adapted(request, env, url, held, route, origin, deadline, isLast, known, end, fail) {
+  const exchange = { request, origin, deadline, isLast, end, fail, adapter: null, response: null, late: null };
+  // What was decided a moment ago may have begun already.
+  const told = known === undefined ? core.begun() : 0;
+  if (told !== 0) {
     exchange.adapter = held.adapters[core.adapter()];
-    return proceed(exchange, told);
-  };
-  if (!has_body && claims.length === 0) return begin("", known ?? NOTHING);
-  return prepared(request, env, claims, has_body ? undefined : known ?? NOTHING, begin);
+    proceed(exchange, told);
+  } else {
+    prepared(exchange, env, url, held, route, known).catch(fail);
+  }
 }
 
 // Reads the body and the token first.
-async function prepared(request, env, claims, body, begin) {
-  body ??= await bytesOf(request, MAX_ADAPTED_BODY).catch((error) => {
-    if (error !== TOO_LARGE) throw error;
-  });
-  return begin(claims.length === 0 ? "" : await claimsOf(request, env, claims), body);
+async function prepared(exchange, env, url, held, route, body) {
+  const { method, headers } = exchange.request;
+  const [reads, claims] = held.adapt[route];
+  const values = reads.map((name) => headers.get(name) ?? ABSENT).join("\n");
+  let isTooLarge = false;
+  if (body === undefined && method !== "GET" && method !== "HEAD" && exchange.request.body !== null) {
+    body = await bytesOf(exchange.request, MAX_ADAPTED_BODY).catch((error) => {
+      if (error !== TOO_LARGE) throw error;
+      isTooLarge = true;
+    });
+  }
+  const said = claims.length === 0 ? "" : await claimsOf(exchange.request, env, claims);
+  const told = core.adapt(method + "\n" + url, route, held.generation, values, said, body ?? NOTHING, isTooLarge);
+  exchange.adapter = held.adapters[core.adapter()];
+  proceed(exchange, told);
 }
 
 // The body that belongs to what was told last.
@@ -103,60 +113,53 @@ function toldBody() {
 }
 
 function proceed(exchange, told) {
+  const { request, origin, end } = exchange;
   const kind = told & TOLD;
-  if (kind === RESPOND) return answerOf(exchange, told);
-  if (kind !== UPSTREAM) {
-    if (kind === 0) throw new Error("the adapter is gone");
-    return kind === PASS ? null : undefined;
-  }
-  const { reads, values, origin } = exchange;
+  if (kind === RESPOND) return end(answerOf(exchange, told));
+  if (kind === 0) throw new Error("the adapter is gone");
+  if (kind !== UPSTREAM) return end(kind === PASS ? null : undefined);
   const [endpoint, forward] = exchange.adapter;
   const headers = { accept: "application/json" };
   const init = { method: "POST", headers, body: undefined, redirect: "manual" };
   let path = endpoint;
   if (told & TOLD_MORE) [init.method, path] = core.adapted_more().split("\n");
   for (const name of forward) {
-    // What is forwarded was read already.
-    const value = values[reads.indexOf(name)] ?? ABSENT;
-    if (value !== ABSENT) headers[name] = value;
+    const value = request.headers.get(name);
+    if (value !== null) headers[name] = value;
   }
   if (told & TOLD_BODY) {
     headers["content-type"] = "application/json";
     init.body = toldBody();
   }
   const number = told >>> 5;
-  return new Promise((resolve, reject) => {
-    let response;
-    const go_on = (next) => {
-      clearTimeout(timer);
-      timer = 0;
-      try {
-        exchange.response = response;
-        resolve(proceed(exchange, next()));
-      } catch (error) {
-        reject(error);
-      }
-    };
-    const failed = (error) => {
-      if (timer === 0) return;
-      go_on(() => {
-        if (error === TOO_LARGE) return core.adapt_answered(number, response.status, NOTHING);
-        if (!exchange.isLast) throw error;
-        exchange.late = error === LATE;
-        return core.adapt_failed(number, exchange.late);
-      });
-    };
-    let timer = setTimeout(failed, Math.max(exchange.deadline - Date.now(), 1), LATE);
-    fetch(origin[0] + path, init)
-      .then((answer) => {
-        response = answer;
-        return bytesOf(answer, MAX_ADAPTED_ANSWER);
-      })
-      .then((bytes) => timer && go_on(() => core.adapt_answered(number, response.status, bytes)), failed);
-  });
+  let response = null;
+  const next = (step, reply) => {
+    if (timer === 0) return;
+    clearTimeout(timer);
+    timer = 0;
+    exchange.response = response;
+    try {
+      proceed(exchange, step(reply));
+    } catch (error) {
+      exchange.fail(error);
+    }
+  };
+  const failed = (error) => {
+    if (error === TOO_LARGE) return core.adapt_answered(number, response.status, NOTHING);
+    if (!exchange.isLast) throw error;
+    exchange.late = error === LATE;
+    return core.adapt_failed(number, exchange.late);
+  };
+  const answered = (bytes) => core.adapt_answered(number, response.status, new Uint8Array(bytes));
+  let timer = setTimeout(next, Math.max(exchange.deadline - Date.now(), 1), failed, LATE);
+  const lost = (error) => next(failed, error);
+  fetch(origin[0] + path, init).then((answer) => {
+    response = answer;
+    bufferOf(answer, MAX_ADAPTED_ANSWER).then((bytes) => next(answered, bytes), lost);
+  }, lost);
 }
 
-function answerOf({ method, adapter, response: upstream, late }, told) {
+function answerOf({ request, adapter, response: upstream, late }, told) {
   const headers = {};
   if (upstream) {
     for (const name of adapter[2]) {
@@ -171,7 +174,7 @@ function answerOf({ method, adapter, response: upstream, late }, told) {
   let body = null;
   if (told & TOLD_BODY) {
     headers["content-type"] = "application/json";
-    if (method !== "HEAD") body = toldBody();
+    if (request.method !== "HEAD") body = toldBody();
   }
   const response = new Response(body, { status: told >>> 5, headers });
   if (late !== null) response.late = late;
@@ -229,7 +232,10 @@ async function compareLater(request, again, url, held, answer, copy, ticket, [pa
     const origin = held.origins[held.arms[(route << 1) | 1]];
     if (held.adapt?.[route]) {
       const deadline = Date.now() + patience;
-      const made = await adapted(shadow(request, body), {}, url, held, route, origin, deadline, false, body ?? NOTHING);
+      const sent = shadow(request, body);
+      const made = await new Promise((resolve, reject) =>
+        adapted(sent, {}, url, held, route, origin, deadline, false, body ?? NOTHING, resolve, reject),
+      );
       if (made === undefined) throw UNADAPTED;
       if (made !== null) return [headOf(made), await bytesOf(made, most)];
     }

@@ -443,15 +443,19 @@ function beside(request, env, context, url, held, answer, started) {
     compare?.(response);
     return held.headers || cookie ? decorate(held, response, answer, cookie) : response;
   };
-  try {
-    const response =
-      answer & ADAPT
-        ? adapted(request, env, url, held, route, origin, started + origin[1], kept === null)
-        : inTime(fetch(origin[0] + target(url), request), origin[1]);
-    return response?.then ? response.then(answered, failed) : answered(response);
-  } catch (error) {
-    return failed(error);
-  }
+  return new Promise((resolve) => {
+    const end = (response) => resolve(answered(response));
+    const fail = (error) => resolve(failed(error));
+    try {
+      if (answer & ADAPT) {
+        adapted(request, env, url, held, route, origin, started + origin[1], kept === null, undefined, end, fail);
+      } else {
+        inTime(fetch(origin[0] + target(url), request), origin[1]).then(end, fail);
+      }
+    } catch (error) {
+      fail(error);
+    }
+  });
 }
 
 // The request as it can be sent a second time; null where its body cannot be.

@@ -21,6 +21,8 @@ const MAX_EXCHANGES: usize = 4_096;
 struct Told {
     /// The position of the adapter.
     adapter: usize,
+    /// What the last decision told, see [`begun`].
+    begun: u32,
     more: String,
     body: String,
 }
@@ -87,6 +89,24 @@ mod tells {
     pub const SHIFT: u32 = 5;
     /// Of an exchange's number, what there is room for.
     pub const NUMBERS: u32 = u32::MAX >> SHIFT;
+}
+
+/// Keeps the exchange that a decision began, for [`begun`].
+pub(crate) fn remember(begun: Option<(usize, Exchange, Next)>) {
+    let Some((adapter, exchange, next)) = begun else {
+        return TOLD.with(|told| told.borrow_mut().begun = tells::GONE);
+    };
+    let number = tell(exchange, next);
+    TOLD.with(|told| {
+        let mut told = told.borrow_mut();
+        (told.adapter, told.begun) = (adapter, number);
+    });
+}
+
+/// What to do for the request that was decided last, see [`tells`]; [`tells::GONE`] where [`adapt`] has to begin.
+#[wasm_bindgen]
+pub fn begun() -> u32 {
+    TOLD.with(|told| std::mem::take(&mut told.borrow_mut().begun))
 }
 
 /// Begins an exchange and says what to do, see [`tells`]. `headers` are lines of the values of the headers that the table

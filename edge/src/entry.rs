@@ -2,6 +2,7 @@
 //! the isolate's state is borrowed for one step at a time.
 
 use crate::{
+    adapting,
     isolate::Isolate,
     kv,
     settings::Settings,
@@ -39,7 +40,8 @@ fn mint() -> Option<String> {
     Some(id)
 }
 
-fn remember((answer, minted): (Answer, Option<String>)) -> u32 {
+fn remember(isolate: &Isolate, (answer, minted): (Answer, Option<String>)) -> u32 {
+    adapting::remember(isolate.begun.take());
     if minted.is_some() {
         MINTED.with(|held| held.replace(minted));
     }
@@ -49,8 +51,10 @@ fn remember((answer, minted): (Answer, Option<String>)) -> u32 {
 /// Decides a request. See [`crate::wire`] for both formats.
 #[wasm_bindgen]
 pub fn decide(packed: &str, now: f64, generation: u32) -> u32 {
-    with_isolate(|isolate| remember(isolate.decide(&Packed::new(packed), now as i64, generation, mint)))
-        .unwrap_or(Answer::legacy(Reason::Internal).0)
+    with_isolate(|isolate| {
+        remember(isolate, isolate.decide(&Packed::new(packed), now as i64, generation, mint))
+    })
+    .unwrap_or(Answer::legacy(Reason::Internal).0)
 }
 
 /// Decides a request with the inputs that [`inputs_for`] named.
@@ -64,7 +68,7 @@ pub fn decide_with(packed: &str, now: f64) -> u32 {
             .and_then(|rules| rules.route(packed.method, packed.path))
             .map(|route| route.inputs.as_slice())
             .unwrap_or_default();
-        remember(isolate.decide_with(&packed, inputs, now as i64, mint))
+        remember(isolate, isolate.decide_with(&packed, inputs, now as i64, mint))
     })
     .unwrap_or(Answer::legacy(Reason::Internal).0)
 }

@@ -10,6 +10,7 @@ use crate::{
 };
 use cutover_core::{
     Arm, Decision, Emergency, Facts, Reason, Ruleset, Snapshot, Timestamp,
+    adapter::{Exchange, Next},
     batch::Outcome,
     decide,
     route::{is_idempotent, is_safe},
@@ -46,6 +47,8 @@ pub struct Isolate {
     pub counting: RefCell<Counting>,
     /// What was told to the control plane, and heard.
     pub reporting: Reporting,
+    /// The exchange that the last decision began, with the position of its adapter.
+    pub begun: RefCell<Option<(usize, Exchange, Next)>>,
     /// Where the numbers of draws stand.
     dice: Cell<u64>,
     /// The newest word on emergencies that came with a receipt.
@@ -231,18 +234,31 @@ impl Isolate {
                     return (Answer(Answer::ASK), None);
                 }
                 self.note_unit(&decision);
+                self.begin_exchange(&held.rules, &decision, facts, moment);
                 let todo = todo | self.beside(&decision, packed.method) | Answer::MINTED;
                 return (Answer::of(&decision).with(todo), Some(minted));
             }
             self.note_unit(&decision);
+            self.begin_exchange(&held.rules, &decision, facts, moment);
             let todo = todo | self.beside(&decision, packed.method);
             (Answer::of(&decision).with(todo), None)
         })
     }
 
+    /// Begins the exchange of an adapted request here already, where nothing has to be read before: a second crossing with the
+    /// same texts would cost as much as all of this one.
+    fn begin_exchange(&self, rules: &Ruleset, decision: &Decision<'_>, facts: &Facts<'_>, now: Timestamp) {
+        let found = decision.adapter.and_then(|at| Some((at, rules.adapters().get(at)?)));
+        let begun = found.and_then(|(at, adapter)| {
+            let (exchange, next) = adapter.begin_at_once(facts, now)?;
+            Some((at, exchange, next))
+        });
+        self.begun.replace(begun);
+    }
+
     /// What else is to be done with a request: an adapter, a comparison.
     fn beside(&self, decision: &Decision<'_>, method: &str) -> u32 {
-        let adapt = if decision.is_adapted { Answer::ADAPT } else { 0 };
+        let adapt = if decision.adapter.is_some() { Answer::ADAPT } else { 0 };
         let compared = decision.route.and_then(|route| route.compare.as_ref()).is_some_and(|policy| {
             let is_meant = is_safe(method)
                 || policy

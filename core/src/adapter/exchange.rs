@@ -11,7 +11,8 @@ use super::{
     variable::Invalid,
 };
 use crate::{
-    json::{Json, write_text},
+    facts::Facts,
+    json::{Json, Tape, Value, write_text},
     route::{InvalidRoute, RouteTable},
     timestamp::Timestamp,
 };
@@ -112,20 +113,53 @@ impl Adapter {
         self.table.find(method, path).is_some()
     }
 
+    /// Begins an exchange, where all that its route looks at is in the facts of the request.
+    pub fn begin_at_once(self: &Arc<Self>, facts: &Facts<'_>, now: Timestamp) -> Option<(Exchange, Next)> {
+        if !self.program.claims.is_empty() {
+            return None;
+        }
+        let sent = Sent {
+            method: facts.method,
+            path: facts.path,
+            query: facts.query,
+            headers: facts.headers,
+            ..Sent::default()
+        };
+        let (route, parameters) = self.table.find_with_parameters(sent.method, sent.path)?;
+        if self.program.routes.get(route)?.reads_body {
+            return None;
+        }
+        self.begin_at(route, parameters, sent, now)
+    }
+
     /// Begins an exchange: what to ask the backend, or what to tell the client at once. `None` where it has no route.
     pub fn begin(self: &Arc<Self>, sent: Sent<'_>, now: Timestamp) -> Option<(Exchange, Next)> {
         let (route, parameters) = self.table.find_with_parameters(sent.method, sent.path)?;
+        self.begin_at(route, parameters, sent, now)
+    }
+
+    fn begin_at(
+        self: &Arc<Self>,
+        route: usize,
+        parameters: Vec<(String, String)>,
+        sent: Sent<'_>,
+        now: Timestamp,
+    ) -> Option<(Exchange, Next)> {
         let adapted = self.program.routes.get(route)?;
+        let is_read = |(name, _): &&(&str, &str)| self.program.reads.iter().any(|read| read == name);
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut request = Request {
             path: sent.path.to_owned(),
             query: sent.query.to_owned(),
-            headers: sent.headers.iter().map(owned).collect(),
+            headers: sent.headers.iter().filter(is_read).map(owned).collect(),
             parameters,
             body: Json::Null,
-            claims: Json::parse(sent.claims).unwrap_or_default().into_owned(),
+            claims: match sent.claims {
+                "" => Json::Null,
+                claims => Json::parse(claims).unwrap_or_default().into_owned(),
+            },
         };
-        let body = adapted.reads_body.then(|| json(sent.body));
+        let body = adapted.reads_body.then(|| json(sent.body).map(|tape| tape.json()));
         let unreadable = body == Some(None);
         request.body = body.flatten().unwrap_or_default().into_owned();
         let mut exchange =
@@ -163,8 +197,8 @@ fn fixed_body(route: &Adapted) -> String {
     fixed
 }
 
-fn json(bytes: &[u8]) -> Option<Json<'_>> {
-    std::str::from_utf8(bytes).ok().and_then(|text| Json::parse(text).ok())
+fn json(bytes: &[u8]) -> Option<Tape<'_>> {
+    std::str::from_utf8(bytes).ok().and_then(|text| Tape::read(text).ok())
 }
 
 impl Exchange {
@@ -285,7 +319,7 @@ impl Exchange {
     }
 
     /// What a shape makes of a value, as text: nothing of the value is copied on the way.
-    fn written(&self, shape: &Shape, value: &Json<'_>, now: Timestamp) -> Option<String> {
+    fn written(&self, shape: &Shape, value: Value<'_>, now: Timestamp) -> Option<String> {
         let whole = Whole { request: &self.request, now };
         let mut text = String::with_capacity(4_096);
         shape.write(value, whole, &mut Budget::default(), &mut text).ok()?.then_some(text)
@@ -303,37 +337,37 @@ impl Exchange {
             Reply::Timeout => return Next::Answer(self.refuse(&errors.timeout, "", now)),
             Reply::Unreachable => return Next::Answer(self.refuse(&errors.unreachable, "", now)),
         };
-        let answer = json(bytes);
+        let tape = json(bytes);
+        let answer = tape.as_ref().map(Tape::root);
         let is_graphql = matches!(adapted.backend, Backend::GraphQl(..));
-        let value = match (&answer, is_graphql) {
+        let value = match (answer, is_graphql) {
             (Some(answer), true) => self.graphql_value(adapted, errors, status, answer),
             (None, true) => {
                 Err(self.by_status(errors, status, None).unwrap_or((&errors.unfit, Told::default())))
             }
-            (answer, false) => self.rest_value(adapted, errors, status, answer.as_ref(), bytes, now),
+            (answer, false) => self.rest_value(adapted, errors, status, answer, bytes, now),
         };
         let value = match value {
             Ok(value) => value,
             Err((fault, told)) => return Next::Answer(self.fault(fault, &told, now)),
         };
-        let null = Json::Null;
         // Without cursors, a page that is full is taken to be followed by another one.
-        let full = |page: Page| value.map_or(0, |value| value.items().len()) as i64 >= page.limit;
+        let full = |page: Page| value.map_or(0, |value| value.items().count()) as i64 >= page.limit;
         let mut ended = !self.page.is_some_and(full);
-        if let (Some(pagination), Some(answer)) = (&adapted.pagination, &answer) {
+        if let (Some(pagination), Some(answer)) = (&adapted.pagination, answer) {
             match self.walk(pagination, answer.get("data").unwrap_or(answer)) {
                 Walk::There(Some(more)) => ended = !more,
                 Walk::There(None) => {}
                 Walk::On => return self.ask(adapted, now),
                 Walk::Beyond => {
-                    return Next::Answer(self.success(adapted, &Json::List(Vec::new()), true, now));
+                    return Next::Answer(self.success(adapted, Value::EMPTY, true, now));
                 }
             }
         }
-        Next::Answer(self.success(adapted, value.unwrap_or(&null), ended, now))
+        Next::Answer(self.success(adapted, value.unwrap_or(Value::NULL), ended, now))
     }
 
-    fn success(&self, adapted: &Adapted, value: &Json<'_>, ended: bool, now: Timestamp) -> Answer {
+    fn success(&self, adapted: &Adapted, value: Value<'_>, ended: bool, now: Timestamp) -> Answer {
         let body = match &adapted.response {
             None => None,
             Some(shape) => match self.written(shape, value, now) {
@@ -343,7 +377,7 @@ impl Exchange {
         };
         let mut headers: Vec<(String, String)> = Vec::new();
         for (name, template) in &adapted.headers {
-            let text = template.fill_url(&self.request, value);
+            let text = template.fill_url(&self.request, &value.json());
             headers.push((name.clone(), text));
         }
         if let (Some(pagination), Some(page)) = (adapted.pagination.as_ref().filter(|p| p.link), self.page) {

@@ -9,7 +9,10 @@ use super::{
     literal::Literal,
     request::{Request, Source, at},
 };
-use crate::{json::Json, timestamp::Timestamp};
+use crate::{
+    json::{Json, Value},
+    timestamp::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -147,7 +150,7 @@ impl Shape {
     /// value. Lists and objects, which answers are made of, go from the backend's text to the client's one by one.
     pub fn write(
         &self,
-        value: &Json<'_>,
+        value: Value<'_>,
         whole: Whole<'_>,
         budget: &mut Budget,
         out: &mut String,
@@ -157,16 +160,16 @@ impl Shape {
 
     /// What becomes of a value, borrowing of it what stays as it is.
     fn run<'a>(&'a self, value: Cow<'a, Json<'a>>, whole: Whole<'a>, budget: &mut Budget) -> Made<'a> {
-        run_row(&self.0, value, whole, budget)
-    }
-
-    /// Whether it does not look at its value.
-    fn makes_its_own(&self) -> bool {
-        matches!(self.0.first(), Some(Step::Request(_) | Step::Const(_) | Step::Now(_)))
+        run_row(&self.0, Some(value), whole, budget)
     }
 }
 
 impl Step {
+    /// Whether it does not look at its value.
+    fn makes_its_own(&self) -> bool {
+        matches!(self, Self::Request(_) | Self::Const(_) | Self::Now(_))
+    }
+
     fn run<'a>(&'a self, held: Option<Cow<'a, Json<'a>>>, whole: Whole<'a>, budget: &mut Budget) -> Made<'a> {
         // Steps that make a value of their own, or look at absence.
         match self {
@@ -267,7 +270,7 @@ impl Shape {
     fn is_free(&self) -> bool {
         match self.0.first() {
             None => true,
-            Some(_) if self.makes_its_own() => true,
+            Some(step) if step.makes_its_own() => true,
             Some(Step::Get(path)) => path.is_empty(),
             Some(_) => false,
         }
@@ -276,11 +279,10 @@ impl Shape {
 
 fn run_row<'a>(
     steps: &'a [Step],
-    value: Cow<'a, Json<'a>>,
+    mut held: Option<Cow<'a, Json<'a>>>,
     whole: Whole<'a>,
     budget: &mut Budget,
 ) -> Made<'a> {
-    let mut held = Some(value);
     for step in steps {
         budget.pay(1)?;
         held = step.run(held, whole, budget)?;

@@ -7,12 +7,14 @@
 mod decimal;
 mod parse;
 mod read;
+mod tape;
 mod write;
 
-pub use decimal::Decimal;
-pub use parse::{Malformed, members};
+pub use decimal::{Decimal, float};
+pub use parse::{Malformed, is_number};
 pub use read::{FromJson, Unfit, field, field_or, from_str, variant};
 pub(crate) use read::{read_fields, read_names, read_text};
+pub use tape::{Tape, Value};
 
 use std::borrow::Cow;
 
@@ -45,7 +47,7 @@ impl<'a> Json<'a> {
 
     /// Reads a text of at most so many levels.
     pub fn parse_within(text: &'a str, depth: usize) -> Result<Self, Malformed> {
-        parse::whole(text, depth)
+        Tape::read_within(text, depth).map(|tape| tape.json())
     }
 
     /// A text.

@@ -1,6 +1,6 @@
-//! Reads RFC 8259, strictly. Recursion is bounded by the depth that is allowed.
+//! Reads RFC 8259, strictly, in one pass. Recursion is bounded by the depth that is allowed.
 
-use super::Json;
+use super::tape::{Kind, Node};
 use std::borrow::Cow;
 
 /// The text is not JSON, or nested too deeply.
@@ -15,29 +15,25 @@ pub enum Malformed {
 }
 
 struct Reader<'a> {
-    text: &'a str,
+    bytes: &'a [u8],
     at: usize,
+    nodes: Vec<Node>,
 }
 
-pub(super) fn whole(text: &str, depth: usize) -> Result<Json<'_>, Malformed> {
-    let mut reader = Reader { text, at: 0 };
-    let value = reader.value(depth)?;
-    reader.end().map(|()| value)
-}
-
-/// The fields of an object with the text of their values, as it stands.
-pub fn members(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Malformed> {
-    let mut reader = Reader { text, at: 0 };
-    let mut members = Vec::new();
+/// The nodes of a text, in its order.
+pub(super) fn nodes(text: &str, depth: usize) -> Result<Vec<Node>, Malformed> {
+    // Documents have one node in ten bytes or so.
+    let nodes = Vec::with_capacity(text.len() / 10 + 4);
+    let mut reader = Reader { bytes: text.as_bytes(), at: 0, nodes };
+    reader.value(depth)?;
     reader.space();
-    reader.object(|reader, name| {
-        reader.space();
-        let start = reader.at;
-        reader.skip(super::MAX_DEPTH)?;
-        members.push((name, reader.since(start)));
-        Ok(())
-    })?;
-    reader.end().map(|()| members)
+    if reader.at == text.len() { Ok(reader.nodes) } else { reader.refused() }
+}
+
+/// Whether a text is a number as JSON writes it, and nothing else.
+pub fn is_number(text: &str) -> bool {
+    let mut reader = Reader { bytes: text.as_bytes(), at: 0, nodes: Vec::new() };
+    reader.number().is_ok() && reader.at == text.len()
 }
 
 /// How many bytes stand before a quote, a backslash or a control character. Eight at a time: a byte of a word is less than
@@ -62,31 +58,25 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
     length + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)).count()
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
+    #[inline(always)]
     fn peek(&self) -> u8 {
         // A NUL is no part of JSON outside of texts, and there it is refused too.
-        self.text.as_bytes().get(self.at).copied().unwrap_or(0)
+        self.bytes.get(self.at).copied().unwrap_or(0)
     }
 
     fn refused<T>(&self) -> Result<T, Malformed> {
         Err(Malformed::Syntax(self.at))
     }
 
-    fn since(&self, start: usize) -> &'a str {
-        self.text.get(start..self.at).unwrap_or_default()
-    }
-
+    #[inline(always)]
     fn space(&mut self) {
         while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }
     }
 
-    fn end(&mut self) -> Result<(), Malformed> {
-        self.space();
-        if self.at == self.text.len() { Ok(()) } else { self.refused() }
-    }
-
+    #[inline(always)]
     fn take(&mut self, byte: u8) -> Result<(), Malformed> {
         if self.peek() == byte {
             self.at += 1;
@@ -96,81 +86,65 @@ impl<'a> Reader<'a> {
     }
 
     fn word(&mut self, word: &str) -> Result<(), Malformed> {
-        if self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
+        if self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
             self.at += word.len();
             return Ok(());
         }
         self.refused()
     }
 
-    fn value(&mut self, depth: usize) -> Result<Json<'a>, Malformed> {
+    fn value(&mut self, depth: usize) -> Result<(), Malformed> {
         self.space();
-        match self.peek() {
-            b'{' => {
-                let depth = depth.checked_sub(1).ok_or(Malformed::Depth)?;
-                let mut fields = Vec::new();
-                self.object(|reader, name| {
-                    fields.push((name, reader.value(depth)?));
-                    Ok(())
-                })?;
-                Ok(Json::Object(fields))
-            }
-            b'[' => {
-                let depth = depth.checked_sub(1).ok_or(Malformed::Depth)?;
-                let mut items = Vec::new();
-                self.list(|reader| {
-                    items.push(reader.value(depth)?);
-                    Ok(())
-                })?;
-                Ok(Json::List(items))
-            }
-            b'"' => self.string().map(Json::Text),
-            b't' => self.word("true").map(|()| Json::Bool(true)),
-            b'f' => self.word("false").map(|()| Json::Bool(false)),
-            b'n' => self.word("null").map(|()| Json::Null),
-            _ => self.number().map(|text| Json::Number(text.into())),
+        let (place, start) = (self.nodes.len(), self.at);
+        let kind = match self.peek() {
+            b'"' => return self.string(),
+            b'{' => Kind::Object,
+            b'[' => Kind::List,
+            b't' => Kind::Bool,
+            b'f' => Kind::Bool,
+            b'n' => Kind::Null,
+            _ => Kind::Number,
+        };
+        self.nodes.push(Node { kind, start, end: start, next: place });
+        match kind {
+            Kind::Object | Kind::List => self.inside(depth.checked_sub(1).ok_or(Malformed::Depth)?, kind)?,
+            Kind::Bool if self.peek() == b't' => self.word("true")?,
+            Kind::Bool => self.word("false")?,
+            Kind::Null => self.word("null")?,
+            _ => self.number()?,
         }
+        let (end, next) = (self.at, self.nodes.len());
+        if let Some(node) = self.nodes.get_mut(place) {
+            (node.end, node.next) = (end, next);
+        }
+        Ok(())
     }
 
-    fn skip(&mut self, depth: usize) -> Result<(), Malformed> {
-        // Texts are the only values that own anything, and only where they hold escapes.
-        self.value(depth).map(|_| ())
-    }
-
-    fn object(
-        &mut self,
-        mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Malformed>,
-    ) -> Result<(), Malformed> {
-        self.take(b'{')?;
+    /// The fields of an object or the items of a list.
+    fn inside(&mut self, depth: usize, kind: Kind) -> Result<(), Malformed> {
+        let is_object = kind == Kind::Object;
+        let close = if is_object { b'}' } else { b']' };
+        self.at += 1;
         self.space();
-        if self.peek() == b'}' {
-            return self.take(b'}');
+        if self.peek() == close {
+            return self.take(close);
         }
         loop {
-            self.space();
-            let name = self.string()?;
-            self.space();
-            self.take(b':')?;
-            member(self, name)?;
-            self.space();
-            if self.peek() != b',' {
-                return self.take(b'}');
+            let name = self.nodes.len();
+            if is_object {
+                self.space();
+                self.string()?;
+                self.space();
+                self.take(b':')?;
             }
-            self.at += 1;
-        }
-    }
-
-    fn list(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Malformed>) -> Result<(), Malformed> {
-        self.take(b'[')?;
-        self.space();
-        if self.peek() == b']' {
-            return self.take(b']');
-        }
-        loop {
-            item(self)?;
+            self.value(depth)?;
+            let next = self.nodes.len();
+            if let (true, Some(name)) = (is_object, self.nodes.get_mut(name)) {
+                name.next = next;
+            }
             self.space();
             if self.peek() != b',' {
-                return self.take(b']');
+                return self.take(close);
             }
             self.at += 1;
         }
@@ -186,8 +160,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn number(&mut self) -> Result<&'a str, Malformed> {
-        let start = self.at;
+    fn number(&mut self) -> Result<(), Malformed> {
         if self.peek() == b'-' {
             self.at += 1;
         }
@@ -208,92 +181,91 @@ impl<'a> Reader<'a> {
             }
             self.digits()?;
         }
-        Ok(self.since(start))
+        Ok(())
     }
 
-    fn string(&mut self) -> Result<Cow<'a, str>, Malformed> {
-        self.take(b'"')?;
+    fn string(&mut self) -> Result<(), Malformed> {
         let start = self.at;
-        self.plain();
-        if self.peek() == b'"' {
-            let text = self.since(start);
-            self.at += 1;
-            return Ok(text.into());
-        }
-        let mut text = self.since(start).to_owned();
+        let mut kind = Kind::Text;
+        self.take(b'"')?;
         loop {
+            // On to what ends a text or needs to be looked at.
+            self.at += plain_length(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
-                b'"' => {
-                    self.at += 1;
-                    return Ok(text.into());
-                }
+                b'"' => break,
                 b'\\' => {
+                    kind = Kind::Escaped;
                     self.at += 1;
-                    text.push(self.escape()?);
+                    self.escape()?;
                 }
-                0..=0x1f => return self.refused(),
-                _ => {
-                    let start = self.at;
-                    self.plain();
-                    text.push_str(self.since(start));
-                }
+                _ => return self.refused(),
             }
         }
+        self.at += 1;
+        let next = self.nodes.len() + 1;
+        self.nodes.push(Node { kind, start, end: self.at, next });
+        Ok(())
     }
 
-    /// Goes on to what ends a text or needs to be looked at.
-    fn plain(&mut self) {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        self.at += plain_length(rest);
-    }
-
-    fn escape(&mut self) -> Result<char, Malformed> {
-        let escaped = match self.peek() {
-            b'"' => '"',
-            b'\\' => '\\',
-            b'/' => '/',
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
+    fn escape(&mut self) -> Result<(), Malformed> {
+        match self.peek() {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 1,
             b'u' => {
                 self.at += 1;
-                return self.unicode();
-            }
-            _ => return self.refused(),
-        };
-        self.at += 1;
-        Ok(escaped)
-    }
-
-    fn hexadecimal(&mut self) -> Result<u32, Malformed> {
-        let digits = self.text.get(self.at..self.at + 4).filter(|text| !text.starts_with('+'));
-        match digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
-            Some(code) => {
-                self.at += 4;
-                Ok(code)
-            }
-            None => self.refused(),
-        }
-    }
-
-    /// Half of a surrogate pair alone is no character; it is read as U+FFFD.
-    fn unicode(&mut self) -> Result<char, Malformed> {
-        let first = self.hexadecimal()?;
-        let mut code = first;
-        if (0xd800..0xdc00).contains(&first) {
-            let at = self.at;
-            if self.word("\\u").is_ok() {
-                let second = self.hexadecimal()?;
-                if (0xdc00..0xe000).contains(&second) {
-                    code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-                } else {
-                    // Another character, to be read on its own.
-                    self.at = at;
+                for _ in 0..4 {
+                    if !self.peek().is_ascii_hexdigit() {
+                        return self.refused();
+                    }
+                    self.at += 1;
                 }
             }
+            _ => return self.refused(),
         }
-        Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER))
+        Ok(())
+    }
+}
+
+/// What a text says, read from what stands between its quotes. Half of a surrogate pair alone is no character; it is read as
+/// U+FFFD.
+pub(super) fn unescaped(raw: &str) -> Cow<'_, str> {
+    let Some((before, mut rest)) = raw.split_once('\\') else { return raw.into() };
+    let mut text = before.to_owned();
+    loop {
+        let mut characters = rest.chars();
+        text.push(match characters.next() {
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('u') => {
+                let (character, length) = surrogates(characters.as_str());
+                characters = characters.as_str().get(length..).unwrap_or_default().chars();
+                character
+            }
+            Some(itself) => itself,
+            None => return text.into(),
+        });
+        let (plain, more) = match characters.as_str().split_once('\\') {
+            Some((plain, more)) => (plain, Some(more)),
+            None => (characters.as_str(), None),
+        };
+        text.push_str(plain);
+        let Some(more) = more else { return text.into() };
+        rest = more;
+    }
+}
+
+/// The character that follows on `\u`, and how many bytes say so.
+fn surrogates(text: &str) -> (char, usize) {
+    let code = |at: usize| text.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    let first = code(0).unwrap_or_default();
+    let second = text.get(4..6).filter(|next| *next == "\\u").and_then(|_| code(6));
+    match second {
+        Some(second) if (0xd800..0xdc00).contains(&first) && (0xdc00..0xe000).contains(&second) => {
+            let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+            (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 10)
+        }
+        _ => (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 4),
     }
 }

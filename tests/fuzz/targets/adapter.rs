@@ -8,7 +8,7 @@ use cutover_core::{
     adapter::{Adapter, Budget, Next, Reply, Request, Sent, Shape, Whole, invert},
     compare::{Limits, differences},
     config::Config,
-    json::Json,
+    json::{Json, Tape},
 };
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
@@ -32,7 +32,8 @@ fuzz_target!(|text: &str| {
         let whole = Whole { request: &request, now };
         let made = shape.apply(&value, whole, &mut Budget::of(10_000));
         let mut written = String::new();
-        if shape.write(&value, whole, &mut Budget::default(), &mut written) == Ok(true) {
+        let tape = Tape::read(answer).expect("it was read as a value");
+        if shape.write(tape.root(), whole, &mut Budget::default(), &mut written) == Ok(true) {
             assert!(Json::parse_within(&written, usize::MAX >> 1).is_ok());
         }
         let _ = invert(&shape).0.apply(&value, whole, &mut Budget::of(10_000));

@@ -4,10 +4,10 @@ use super::{Answer, Exchange};
 use crate::{
     adapter::{
         program::{Adapted, Errors, Fault, Program},
-        request::{Request, at, plain},
+        request::{Request, plain},
         shape::{Budget, Whole},
     },
-    json::Json,
+    json::{Json, Value},
     timestamp::Timestamp,
 };
 
@@ -72,14 +72,15 @@ impl Exchange {
         adapted: &'v Adapted,
         errors: &'v Errors,
         status: u16,
-        answer: &'v Json<'v>,
-    ) -> Result<Option<&'v Json<'v>>, (&'v Fault, Told)> {
-        let reported = answer.get("errors").map(Json::items).unwrap_or_default();
+        answer: Value<'v>,
+    ) -> Result<Option<Value<'v>>, (&'v Fault, Told)> {
+        let reported: Vec<Json<'_>> =
+            answer.get("errors").into_iter().flat_map(Value::items).map(Value::json).collect();
         let data = answer.get("data");
-        let value = data.and_then(|data| at(data, &adapted.root)).filter(|value| !value.is_null());
+        let value = data.and_then(|data| data.at_path(&adapted.root)).filter(|value| !value.is_null());
         let passes = adapted.partial && value.is_some();
         if !(reported.is_empty() || passes) {
-            return Err(by_error(errors, reported));
+            return Err(by_error(errors, &reported));
         }
         if !(200..300).contains(&status) || (data.is_none() && reported.is_empty()) {
             return Err(self.by_status(errors, status, None).unwrap_or((&errors.unfit, Told::default())));
@@ -96,20 +97,21 @@ impl Exchange {
         adapted: &'v Adapted,
         errors: &'v Errors,
         status: u16,
-        answer: Option<&'v Json<'v>>,
+        answer: Option<Value<'v>>,
         bytes: &[u8],
         now: Timestamp,
-    ) -> Result<Option<&'v Json<'v>>, (&'v Fault, Told)> {
+    ) -> Result<Option<Value<'v>>, (&'v Fault, Told)> {
         if !(200..300).contains(&status) {
-            let read =
-                answer.zip(errors.read.as_ref()).and_then(|(answer, read)| self.shaped(read, answer, now));
+            let read = answer
+                .zip(errors.read.as_ref())
+                .and_then(|(answer, read)| self.shaped(read, &answer.json(), now));
             let fault = self.by_status(errors, status, read.as_ref());
             return Err(fault.unwrap_or((&errors.otherwise, Told::default())));
         }
         match answer {
             None if adapted.response.is_some() || !bytes.is_empty() => Err((&errors.unfit, Told::default())),
-            answer => match (answer.and_then(|answer| at(answer, &adapted.root)), &adapted.when_null) {
-                (None | Some(Json::Null), Some(fault)) => Err((fault, Told::default())),
+            answer => match (answer.and_then(|answer| answer.at_path(&adapted.root)), &adapted.when_null) {
+                (value, Some(fault)) if value.is_none_or(Value::is_null) => Err((fault, Told::default())),
                 (None, None) if adapted.response.is_some() => Err((&errors.unfit, Told::default())),
                 (value, _) => Ok(value),
             },

@@ -4,10 +4,10 @@ use super::Exchange;
 use crate::{
     adapter::{
         program::{Pagination, Style},
-        request::{Source, at},
+        request::Source,
         variable::Variable,
     },
-    json::{Decimal, Json},
+    json::{Decimal, Json, Value},
 };
 
 /// Which page was asked for, and how many are still to be walked over.
@@ -35,15 +35,16 @@ pub(super) fn whole_number(value: Option<Json<'_>>) -> Option<i64> {
 }
 
 impl Exchange {
-    pub(super) fn walk(&mut self, pagination: &Pagination, data: &Json<'_>) -> Walk {
+    pub(super) fn walk(&mut self, pagination: &Pagination, data: Value<'_>) -> Walk {
         let Some(page) = &mut self.page else { return Walk::There(None) };
         let Style::Cursor(_, after, info, _) = &pagination.style else { return Walk::There(None) };
-        let more = at(data, info).and_then(|info| info.get("hasNextPage")) == Some(&Json::Bool(true));
+        let info = data.at_path(info);
+        let more = info.and_then(|info| info.get("hasNextPage")).is_some_and(Value::is_true);
         if page.before == 0 {
             return Walk::There(Some(more));
         }
-        let cursor = at(data, info).and_then(|info| info.get("endCursor")).filter(|_| more);
-        let Some(cursor) = cursor.cloned().map(Json::into_owned) else { return Walk::Beyond };
+        let cursor = info.and_then(|info| info.get("endCursor")).filter(|_| more);
+        let Some(cursor) = cursor.map(|cursor| cursor.json().into_owned()) else { return Walk::Beyond };
         page.before -= 1;
         self.variables.retain(|(name, _)| name != after);
         self.variables.push((after.clone(), cursor));

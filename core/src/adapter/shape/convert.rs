@@ -2,23 +2,36 @@
 
 use super::{Conversion, DateForm, Refused};
 use crate::{
-    json::{Decimal, Json},
+    json::{Decimal, Json, Value, is_number},
     timestamp::Timestamp,
 };
 
 impl Conversion {
     pub(super) fn apply(self, value: &Json<'_>) -> Result<Json<'static>, Refused> {
         match (self, value) {
-            (Self::Number, Json::Text(text)) => match Json::parse(text) {
-                Ok(Json::Number(digits)) if digits.len() == text.len() => {
-                    Ok(Json::Number(digits.into_owned().into()))
-                }
-                _ => Err(Refused::Unfit),
-            },
+            (Self::Number, Json::Text(text)) if is_number(text) => {
+                Ok(Json::Number(text.clone().into_owned().into()))
+            }
             (Self::Text, Json::Number(digits)) => Ok(Json::text(digits.clone().into_owned())),
             (Self::Date(from, to), value) => from.read(value).map(|at| to.write(at)).ok_or(Refused::Unfit),
             _ => Err(Refused::Unfit),
         }
+    }
+}
+
+impl Conversion {
+    /// Writes the value in its other form where that is a copy; whether it did.
+    pub(super) fn copies(self, value: Value<'_>, out: &mut String) -> bool {
+        match (self, value.plain_text()) {
+            (Self::Number, Some(text)) if is_number(text) => out.push_str(text),
+            (Self::Text, None) if is_number(value.raw()) => {
+                out.push('"');
+                out.push_str(value.raw());
+                out.push('"');
+            }
+            _ => return false,
+        }
+        true
     }
 }
 
