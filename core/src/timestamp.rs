@@ -117,17 +117,42 @@ impl From<Timestamp> for String {
     }
 }
 
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Timestamp {
+    /// Appends it to a text. By hand because it is part of most answers that adapters make.
+    pub fn write(self, out: &mut String) {
         let (days, of_day) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
         let (year, month, day) = date_of(days);
         let (seconds, ms) = (of_day / 1_000, of_day % 1_000);
         let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-        let mut text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
-        if ms > 0 {
-            text.push_str(format!(".{ms:03}").trim_end_matches('0'));
+        for (number, count, after) in [
+            (year, 4, '-'),
+            (month, 2, '-'),
+            (day, 2, 'T'),
+            (hour, 2, ':'),
+            (minute, 2, ':'),
+            (second, 2, '.'),
+        ] {
+            push_digits(number, count, out);
+            out.push(after);
         }
-        text.push('Z');
+        push_digits(ms, 3, out);
+        let length = out.trim_end_matches('0').trim_end_matches('.').len();
+        out.truncate(length);
+        out.push('Z');
+    }
+}
+
+fn push_digits(number: i64, count: u32, out: &mut String) {
+    for place in (0..count).rev() {
+        let digit = number / 10_i64.pow(place) % 10;
+        out.push(u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, 10)).unwrap_or('0'));
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.write(&mut text);
         f.pad(&text)
     }
 }

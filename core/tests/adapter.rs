@@ -203,6 +203,27 @@ proptest! {
     }
 
     #[test]
+    fn lists_of_objects_that_are_more_or_less_alike_are_written_as_they_are_made(
+        rows in vec(vec((select(vec!["a", "b", "a\"", "\u{e9}"]), any_json()), 0..5), 0..5),
+        wanted in vec((select(vec!["a", "b", "a\"", "\u{e9}", "c"]), select(vec!["x", "y"]), any::<bool>()), 0..5),
+    ) {
+        // Names may be repeated, missing, in another order, or not be alone in a path.
+        let object = |row: Vec<(&'static str, Json<'static>)>| Json::Object(row.into_iter().map(|(name, value)| (name.into(), value)).collect());
+        let value = Json::List(rows.into_iter().map(object).collect());
+        let field = |(from, to, deep): (&str, &str, bool)| {
+            let path = if deep { vec![from.to_owned(), "a".to_owned()] } else { vec![from.to_owned()] };
+            Field(to.to_owned(), Shape(vec![Step::Get(path)]))
+        };
+        let shape = Shape(vec![Step::Each(Shape(vec![Step::Object(wanted.into_iter().map(field).collect())]))]);
+        let request = Request::default();
+        let made = shape.apply(&value, whole(&request), &mut Budget::default());
+        let (written, mut text) = (value.to_string(), String::new());
+        let tape = Tape::read_within(&written, 1_000).unwrap();
+        let there = shape.write(tape.root(), whole(&request), &mut Budget::default(), &mut text);
+        prop_assert_eq!(there.map(|is_there| is_there.then_some(text)), made.map(|made| made.map(|made| made.to_string())));
+    }
+
+    #[test]
     fn what_is_adapted_and_turned_back_is_what_it_was((steps, value) in fitting()) {
         let shape = Shape(steps);
         let (inverse, lost) = invert(&shape);

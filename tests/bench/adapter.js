@@ -34,9 +34,11 @@ function review(node) {
   };
 }
 
-function answer(status, body) {
+function answer(status, body, backend = null) {
   body.timestamp = new Date().toISOString();
-  return new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json" } });
+  const headers = { "content-type": "application/json" };
+  if (backend !== null) headers["x-backend"] = backend;
+  return new Response(JSON.stringify(body), { status, headers });
 }
 
 function failure(status, code, message) {
@@ -78,6 +80,7 @@ export default {
         body: JSON.stringify({ query, variables }),
       });
       const response = await Promise.race([asked, limit]);
+      const backend = response.headers.get("x-backend");
       const { data, errors: reported } = await response.json();
       counts.requests++;
       counts.duration += Date.now() - started;
@@ -85,9 +88,9 @@ export default {
         const [status, code] = errors[reported[0].extensions?.code] ?? [500, "internal"];
         return failure(status, code, reported[0].message);
       }
-      if (env.MODE === "list") return answer(200, { success: true, data: data.reviews.map(review) });
+      if (env.MODE === "list") return answer(200, { success: true, data: data.reviews.map(review) }, backend);
       if (data.review === null) return failure(404, "not_found", "no such review");
-      return answer(200, { success: true, data: review(data.review) });
+      return answer(200, { success: true, data: review(data.review) }, backend);
     } catch (error) {
       counts.errors++;
       return failure(502, "unreachable", "the service could not be reached");

@@ -1,6 +1,7 @@
 //! One request of a client, from the first look at it to the answer, with what the backend is asked in between.
 
 mod meaning;
+mod messages;
 mod pages;
 
 use super::{
@@ -17,6 +18,7 @@ use crate::{
     timestamp::Timestamp,
 };
 use meaning::{Told, fault_answer};
+pub use messages::{Answer, Next, Reply, Sent, Upstream};
 use pages::{Page, Walk, whole_number};
 use std::sync::Arc;
 
@@ -28,65 +30,6 @@ pub struct Adapter {
     table: RouteTable,
     /// Of each route with an operation, all of the body that does not depend on the request.
     fixed: Vec<String>,
-}
-
-/// What a client sent, as it came.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Sent<'a> {
-    /// The method.
-    pub method: &'a str,
-    /// The path, still encoded.
-    pub path: &'a str,
-    /// The query, without the question mark.
-    pub query: &'a str,
-    /// The headers that the program reads, in lower case.
-    pub headers: &'a [(&'a str, &'a str)],
-    /// The body.
-    pub body: &'a [u8],
-    /// The claims of the verified token as JSON; empty where there is none.
-    pub claims: &'a str,
-}
-
-/// What to ask the backend.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
-    /// The method.
-    pub method: String,
-    /// Path and query, below the origin's base.
-    pub target: String,
-    /// The body, as JSON.
-    pub body: Option<String>,
-}
-
-/// What to tell the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// Headers, beside those that the program keeps of the backend's.
-    pub headers: Vec<(String, String)>,
-    /// The body, as JSON.
-    pub body: Option<String>,
-}
-
-/// What comes next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
-    /// Ask the backend.
-    Ask(Upstream),
-    /// Answer the client.
-    Answer(Answer),
-}
-
-/// What came of asking the backend.
-#[derive(Debug, Clone, Copy)]
-pub enum Reply<'a> {
-    /// An answer.
-    Answered(u16, &'a [u8]),
-    /// None in time.
-    Timeout,
-    /// None at all.
-    Unreachable,
 }
 
 /// A request under way.

@@ -175,7 +175,7 @@ impl Step {
         match self {
             Self::Request(source) => return Ok(whole.request.read(source).map(Cow::Owned)),
             Self::Const(literal) => return Ok(Some(Cow::Borrowed(&literal.0))),
-            Self::Now(form) => return Ok(Some(Cow::Owned(form.write(whole.now)))),
+            Self::Now(form) => return Ok(Some(Cow::Owned(form.made(whole.now)))),
             Self::Default(literal) => {
                 return Ok(held.filter(|value| !value.is_null()).or(Some(Cow::Borrowed(&literal.0))));
             }

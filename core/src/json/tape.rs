@@ -73,6 +73,12 @@ fn raw(text: &str, node: Node) -> &str {
     text.get(node.start..node.end).unwrap_or_default()
 }
 
+/// Whether a name as it stands in its quotes says this.
+pub fn is_name(written: &str, name: &str) -> bool {
+    let quoted = written.get(1..written.len().saturating_sub(1)).unwrap_or_default();
+    if quoted.contains('\\') { parse::unescaped(quoted) == name } else { quoted == name }
+}
+
 /// What stands between the quotes of a text.
 fn quoted(text: &str, node: Node) -> &str {
     text.get(node.start + 1..node.end.saturating_sub(1)).unwrap_or_default()
@@ -184,6 +190,17 @@ impl<'t> Value<'t> {
             let value = Self::at(self.text, self.nodes, place);
             place = value.node.next;
             Some(value)
+        })
+    }
+
+    /// The fields, where it is an object: names as they stand, in their quotes, and values.
+    pub fn members(self) -> impl Iterator<Item = (&'t str, Value<'t>)> {
+        let mut place = if self.is_object() { self.at + 1 } else { self.node.next };
+        std::iter::from_fn(move || {
+            let name = self.nodes.get(place).filter(|_| place < self.node.next)?;
+            let value = Self::at(self.text, self.nodes, place + 1);
+            place = name.next;
+            Some((raw(self.text, *name), value))
         })
     }
 

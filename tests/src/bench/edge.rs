@@ -280,7 +280,7 @@ async fn kv_reads(origin: &str) -> KvReads {
 }
 
 /// User and system time of a process, from the kernel.
-fn processor_seconds(id: u32) -> f64 {
+pub(super) fn processor_seconds(id: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("the kernel tells");
     let fields: Vec<&str> = stat.rsplit_once(") ").expect("a stat line").1.split(' ').collect();
     let ticks: f64 = fields[11..=12].iter().map(|field| field.parse::<f64>().expect("a number")).sum();

@@ -13,7 +13,7 @@ impl Conversion {
                 Ok(Json::Number(text.clone().into_owned().into()))
             }
             (Self::Text, Json::Number(digits)) => Ok(Json::text(digits.clone().into_owned())),
-            (Self::Date(from, to), value) => from.read(value).map(|at| to.write(at)).ok_or(Refused::Unfit),
+            (Self::Date(from, to), value) => from.read(value).map(|at| to.made(at)).ok_or(Refused::Unfit),
             _ => Err(Refused::Unfit),
         }
     }
@@ -36,6 +36,18 @@ impl Conversion {
 }
 
 impl DateForm {
+    /// Writes a time as JSON.
+    pub(super) fn write(self, at: Timestamp, out: &mut String) {
+        match self {
+            Self::Rfc3339 => {
+                out.push('"');
+                at.write(out);
+                out.push('"');
+            }
+            other => other.made(at).write(out),
+        }
+    }
+
     fn read(self, value: &Json<'_>) -> Option<Timestamp> {
         let number = || match value {
             Json::Number(digits) => Decimal::parse(digits)?.as_i64(),
@@ -49,7 +61,7 @@ impl DateForm {
         Some(Timestamp::from_millis(ms)).filter(|held| held.millis() == ms)
     }
 
-    pub(super) fn write(self, at: Timestamp) -> Json<'static> {
+    pub(super) fn made(self, at: Timestamp) -> Json<'static> {
         match self {
             Self::Rfc3339 => Json::text(at.to_string()),
             Self::Epoch => Json::integer(at.millis().div_euclid(1000)),

@@ -2,7 +2,7 @@
 //! backend's answer.
 
 use super::{Budget, Field, Refused, Step, Whole, run_row};
-use crate::json::{Value, write_text};
+use crate::json::{Value, is_name, write_text};
 use std::borrow::Cow;
 
 pub(super) fn write_row(
@@ -27,15 +27,33 @@ pub(super) fn write_row(
             }
         }
         [Step::Convert(conversion)] if conversion.copies(value, out) => budget.pay(1).map(|()| true),
+        [Step::Const(literal)] => {
+            budget.pay(1)?;
+            literal.0.write(out);
+            Ok(true)
+        }
+        [Step::Now(form)] => {
+            budget.pay(1)?;
+            form.write(whole.now, out);
+            Ok(true)
+        }
         [Step::Each(shape)] if value.is_list() => {
             budget.pay(1)?;
+            let mut alike = Alike::default();
             out.push('[');
             for (place, item) in value.items().enumerate() {
                 budget.pay(1)?;
                 if place > 0 {
                     out.push(',');
                 }
-                if !write_row(&shape.0, item, whole, budget, out)? {
+                let written = match &shape.0[..] {
+                    [Step::Object(fields)] if item.is_object() => {
+                        alike.take(fields, item);
+                        write_object(fields, &[], item, &alike.places, (whole, budget, out))?
+                    }
+                    steps => write_row(steps, item, whole, budget, out)?,
+                };
+                if !written {
                     out.push_str("null");
                 }
             }
@@ -43,23 +61,66 @@ pub(super) fn write_row(
             Ok(true)
         }
         [Step::Object(fields)] if value.is_object() || value.is_list() => {
-            write_object(fields, &[], value, whole, budget, out)
+            write_object(fields, &[], value, &[], (whole, budget, out))
         }
         // An envelope around a list or an object that is made.
         [Step::Each(_), Step::Object(fields)] if value.is_list() && is_envelope(fields) => {
-            write_object(fields, steps.get(..1).unwrap_or_default(), value, whole, budget, out)
+            write_object(fields, steps.get(..1).unwrap_or_default(), value, &[], (whole, budget, out))
         }
         [Step::Object(_), Step::Object(fields)] if value.is_object() && is_envelope(fields) => {
-            write_object(fields, steps.get(..1).unwrap_or_default(), value, whole, budget, out)
+            write_object(fields, steps.get(..1).unwrap_or_default(), value, &[], (whole, budget, out))
         }
         [step, ..] if step.makes_its_own() => otherwise(steps, None, whole, budget, out),
         _ => otherwise(steps, Some(value), whole, budget, out),
     }
 }
 
-/// Whether nothing looks into the value.
+/// Whether the value is put into it as it is, and nothing looks into it.
 fn is_envelope(fields: &[Field]) -> bool {
-    fields.iter().all(|field| field.1.0.first().is_none_or(Step::makes_its_own))
+    let takes_it = |field: &Field| field.1.0.is_empty();
+    fields.iter().any(takes_it)
+        && fields.iter().all(|field| field.1.0.first().is_none_or(Step::makes_its_own))
+}
+
+/// Objects that have the same names in the same order, as the items of a list mostly do: where a field stands in one, it
+/// stands in the others.
+#[derive(Default)]
+struct Alike<'t> {
+    names: Vec<&'t str>,
+    /// Of each field that is made, which name of the object it begins with.
+    chosen: Vec<Option<usize>>,
+    /// Of each field that is made, the value of that name in the object that was taken last.
+    places: Vec<Option<Value<'t>>>,
+    values: Vec<Value<'t>>,
+}
+
+impl<'t> Alike<'t> {
+    fn take(&mut self, fields: &[Field], object: Value<'t>) {
+        self.values.clear();
+        let mut is_alike = true;
+        for (name, value) in object.members() {
+            if self.names.get(self.values.len()) != Some(&name) {
+                is_alike = false;
+                self.names.truncate(self.values.len());
+                self.names.push(name);
+            }
+            self.values.push(value);
+        }
+        if !is_alike || self.values.len() != self.names.len() {
+            self.names.truncate(self.values.len());
+            let names = &self.names;
+            // The last one, where a writer repeated a name.
+            let place = |name: &String| names.iter().rposition(|written| is_name(written, name));
+            let first = |field: &Field| match field.1.0.first() {
+                Some(Step::Get(path)) => path.first().and_then(place),
+                _ => None,
+            };
+            self.chosen = fields.iter().map(first).collect();
+        }
+        self.places.clear();
+        let values = &self.values;
+        self.places.extend(self.chosen.iter().map(|at| values.get((*at)?).copied()));
+    }
 }
 
 /// Makes the value, and writes it.
@@ -79,19 +140,19 @@ fn otherwise(
     Ok(made.is_some())
 }
 
-/// Writes an object of what the steps before it make of a value.
+/// Writes an object of what the steps before it make of a value. `places` are the values that its fields begin with, where
+/// that is known.
 fn write_object(
     fields: &[Field],
     before: &[Step],
     value: Value<'_>,
-    whole: Whole<'_>,
-    budget: &mut Budget,
-    out: &mut String,
+    places: &[Option<Value<'_>>],
+    (whole, budget, out): (Whole<'_>, &mut Budget, &mut String),
 ) -> Result<bool, Refused> {
     budget.pay(1)?;
     out.push('{');
     let mut is_first = true;
-    for Field(name, shape) in fields {
+    for (at, Field(name, shape)) in fields.iter().enumerate() {
         let mark = out.len();
         if !is_first {
             out.push(',');
@@ -99,7 +160,17 @@ fn write_object(
         write_text(name, out);
         out.push(':');
         let steps = if shape.0.is_empty() { before } else { &shape.0 };
-        if write_row(steps, value, whole, budget, out)? {
+        let is_there = match (steps, places.get(at).copied().flatten()) {
+            ([Step::Get(path), rest @ ..], Some(found)) => {
+                budget.pay(1)?;
+                match found.at_path(path.get(1..).unwrap_or_default()) {
+                    Some(found) => write_row(rest, found, whole, budget, out)?,
+                    None => otherwise(rest, None, whole, budget, out)?,
+                }
+            }
+            _ => write_row(steps, value, whole, budget, out)?,
+        };
+        if is_there {
             is_first = false;
         } else {
             // The field is not there, and neither is its name.
