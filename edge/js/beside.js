@@ -75,7 +75,8 @@ const TOLD_MORE = 1 << 4;
 
 // Answers a request through its adapter. `end` gets a response, null where the request goes through as it is, or undefined where
 // the adapter has no word for it; `fail` is called where the backend gives no answer and another one can take its place,
-// otherwise the adapter has its own answer to that. By calls and not by promises, which cost more than an adapter does.
+// otherwise the adapter has its own answer to that. Where nothing has to be read first, all up to the backend's answer happens in
+// the turn in which the request was decided.
 export function adapted(request, env, url, held, route, origin, deadline, isLast, known, end, fail) {
   const exchange = { request, origin, deadline, isLast, end, fail, adapter: null, response: null, late: null };
   // What was decided a moment ago may have begun already.

@@ -49,7 +49,7 @@ pub(super) fn write_row(
                 let written = match &shape.0[..] {
                     [Step::Object(fields)] if item.is_object() => {
                         alike.take(fields, item);
-                        write_object(fields, &[], item, &alike.places, (whole, budget, out))?
+                        write_object(fields, &[], item, Some(&alike), (whole, budget, out))?
                     }
                     steps => write_row(steps, item, whole, budget, out)?,
                 };
@@ -61,14 +61,14 @@ pub(super) fn write_row(
             Ok(true)
         }
         [Step::Object(fields)] if value.is_object() || value.is_list() => {
-            write_object(fields, &[], value, &[], (whole, budget, out))
+            write_object(fields, &[], value, None, (whole, budget, out))
         }
         // An envelope around a list or an object that is made.
         [Step::Each(_), Step::Object(fields)] if value.is_list() && is_envelope(fields) => {
-            write_object(fields, steps.get(..1).unwrap_or_default(), value, &[], (whole, budget, out))
+            write_object(fields, steps.get(..1).unwrap_or_default(), value, None, (whole, budget, out))
         }
         [Step::Object(_), Step::Object(fields)] if value.is_object() && is_envelope(fields) => {
-            write_object(fields, steps.get(..1).unwrap_or_default(), value, &[], (whole, budget, out))
+            write_object(fields, steps.get(..1).unwrap_or_default(), value, None, (whole, budget, out))
         }
         [step, ..] if step.makes_its_own() => otherwise(steps, None, whole, budget, out),
         _ => otherwise(steps, Some(value), whole, budget, out),
@@ -92,10 +92,15 @@ struct Alike<'t> {
     /// Of each field that is made, the value of that name in the object that was taken last.
     places: Vec<Option<Value<'t>>>,
     values: Vec<Value<'t>>,
+    /// Of each field that is made, its name as it is written, with the comma before it and the colon behind.
+    keys: Vec<String>,
 }
 
 impl<'t> Alike<'t> {
     fn take(&mut self, fields: &[Field], object: Value<'t>) {
+        if self.keys.is_empty() {
+            self.keys = fields.iter().map(|field| key(&field.0)).collect();
+        }
         self.values.clear();
         let mut is_alike = true;
         for (name, value) in object.members() {
@@ -123,6 +128,13 @@ impl<'t> Alike<'t> {
     }
 }
 
+fn key(name: &str) -> String {
+    let mut key = ",".to_owned();
+    write_text(name, &mut key);
+    key.push(':');
+    key
+}
+
 /// Makes the value, and writes it.
 fn otherwise(
     steps: &[Step],
@@ -140,13 +152,13 @@ fn otherwise(
     Ok(made.is_some())
 }
 
-/// Writes an object of what the steps before it make of a value. `places` are the values that its fields begin with, where
-/// that is known.
+/// Writes an object of what the steps before it make of a value. `alike` knows what its fields begin with, where it
+/// was taken in.
 fn write_object(
     fields: &[Field],
     before: &[Step],
     value: Value<'_>,
-    places: &[Option<Value<'_>>],
+    alike: Option<&Alike<'_>>,
     (whole, budget, out): (Whole<'_>, &mut Budget, &mut String),
 ) -> Result<bool, Refused> {
     budget.pay(1)?;
@@ -154,13 +166,19 @@ fn write_object(
     let mut is_first = true;
     for (at, Field(name, shape)) in fields.iter().enumerate() {
         let mark = out.len();
-        if !is_first {
-            out.push(',');
+        let held = alike.and_then(|alike| Some((alike.keys.get(at)?, *alike.places.get(at)?)));
+        match held {
+            Some((key, _)) => out.push_str(if is_first { key.get(1..).unwrap_or_default() } else { key }),
+            None => {
+                if !is_first {
+                    out.push(',');
+                }
+                write_text(name, out);
+                out.push(':');
+            }
         }
-        write_text(name, out);
-        out.push(':');
         let steps = if shape.0.is_empty() { before } else { &shape.0 };
-        let is_there = match (steps, places.get(at).copied().flatten()) {
+        let is_there = match (steps, held.and_then(|(_, place)| place)) {
             ([Step::Get(path), rest @ ..], Some(found)) => {
                 budget.pay(1)?;
                 match found.at_path(path.get(1..).unwrap_or_default()) {
