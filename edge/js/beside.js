@@ -101,7 +101,7 @@ async function prepared(exchange, env, url, held, route, body) {
       isTooLarge = true;
     });
   }
-  const said = claims.length === 0 ? "" : await claimsOf(exchange.request, env, claims);
+  const said = await claimsOf(exchange.request, env, claims);
   const told = core.adapt(method + "\n" + url, route, held.generation, values, said, body ?? NOTHING, isTooLarge);
   exchange.adapter = held.adapters[core.adapter()];
   proceed(exchange, told);

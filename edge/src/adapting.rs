@@ -151,15 +151,7 @@ fn begin(
         let is_known = adapter.has_route(packed.method, packed.path);
         return Some(if is_known { answer(adapter.too_large(now())) } else { tells::UNKNOWN });
     }
-    let sent = Sent {
-        // HEAD asks what GET would answer.
-        method: if packed.method == "HEAD" { "GET" } else { packed.method },
-        path: packed.path,
-        query: packed.query,
-        headers: &read,
-        body,
-        claims,
-    };
+    let sent = Sent { body, claims, ..Sent::from(&facts) };
     let Some((exchange, next)) = adapter.begin(sent, now()) else { return Some(tells::UNKNOWN) };
     Some(tell(exchange, next))
 }
@@ -184,7 +176,7 @@ fn take_in(number: u32, reply: Reply<'_>) -> u32 {
     tell(exchange, next)
 }
 
-/// The position of the adapter that [`adapt`] found.
+/// The position of the adapter that the last decision or [`adapt`] found.
 #[wasm_bindgen]
 pub fn adapter() -> usize {
     TOLD.with(|told| told.borrow().adapter)

@@ -8,7 +8,7 @@ use super::{
     program::{Adapted, Backend, Fault, Program, Style},
     request::Request,
     shape::{Budget, Shape, Whole},
-    template::encode_segment,
+    template::{Template, encode_segment},
     variable::Invalid,
 };
 use crate::{
@@ -61,18 +61,11 @@ impl Adapter {
         if !self.program.claims.is_empty() {
             return None;
         }
-        let sent = Sent {
-            method: facts.method,
-            path: facts.path,
-            query: facts.query,
-            headers: facts.headers,
-            ..Sent::default()
-        };
-        let (route, parameters) = self.table.find_with_parameters(sent.method, sent.path)?;
+        let (route, parameters) = self.table.find_with_parameters(facts.method, facts.path)?;
         if self.program.routes.get(route)?.reads_body {
             return None;
         }
-        self.begin_at(route, parameters, sent, now)
+        self.begin_at(route, parameters, Sent::from(facts), now)
     }
 
     /// Begins an exchange: what to ask the backend, or what to tell the client at once. `None` where it has no route.
@@ -91,20 +84,19 @@ impl Adapter {
         let adapted = self.program.routes.get(route)?;
         let is_read = |(name, _): &&(&str, &str)| self.program.reads.iter().any(|read| read == name);
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let mut request = Request {
+        let body = adapted.reads_body.then(|| json(sent.body).map(|tape| tape.json()));
+        let unreadable = body == Some(None);
+        let request = Request {
             path: sent.path.to_owned(),
             query: sent.query.to_owned(),
             headers: sent.headers.iter().filter(is_read).map(owned).collect(),
             parameters,
-            body: Json::Null,
+            body: body.flatten().unwrap_or_default().into_owned(),
             claims: match sent.claims {
                 "" => Json::Null,
                 claims => Json::parse(claims).unwrap_or_default().into_owned(),
             },
         };
-        let body = adapted.reads_body.then(|| json(sent.body).map(|tape| tape.json()));
-        let unreadable = body == Some(None);
-        request.body = body.flatten().unwrap_or_default().into_owned();
         let mut exchange =
             Exchange { adapter: Arc::clone(self), route, request, variables: Vec::new(), page: None };
         let next = if unreadable {
@@ -319,9 +311,12 @@ impl Exchange {
             },
         };
         let mut headers: Vec<(String, String)> = Vec::new();
-        for (name, template) in &adapted.headers {
-            let text = template.fill_url(&self.request, &value.json());
-            headers.push((name.clone(), text));
+        if !adapted.headers.is_empty() {
+            let value = value.json();
+            let filled = |(name, template): &(String, Template)| {
+                (name.clone(), template.fill_url(&self.request, &value))
+            };
+            headers.extend(adapted.headers.iter().map(filled));
         }
         if let (Some(pagination), Some(page)) = (adapted.pagination.as_ref().filter(|p| p.link), self.page) {
             let link = self.link(pagination, page, !ended);

@@ -14,7 +14,7 @@ pub use decimal::{Decimal, float};
 pub use parse::{Malformed, is_number};
 pub use read::{FromJson, Unfit, field, field_or, from_str, variant};
 pub(crate) use read::{read_fields, read_names, read_text};
-pub use tape::{Tape, Value, is_name};
+pub use tape::{Tape, Value};
 
 use std::borrow::Cow;
 

@@ -96,22 +96,20 @@ impl Reader<'_> {
     fn value(&mut self, depth: usize) -> Result<(), Malformed> {
         self.space();
         let (place, start) = (self.nodes.len(), self.at);
-        let kind = match self.peek() {
+        let (kind, word) = match self.peek() {
             b'"' => return self.string(),
-            b'{' => Kind::Object,
-            b'[' => Kind::List,
-            b't' => Kind::Bool,
-            b'f' => Kind::Bool,
-            b'n' => Kind::Null,
-            _ => Kind::Number,
+            b'{' => (Kind::Object, ""),
+            b'[' => (Kind::List, ""),
+            b't' => (Kind::Bool, "true"),
+            b'f' => (Kind::Bool, "false"),
+            b'n' => (Kind::Null, "null"),
+            _ => (Kind::Number, ""),
         };
         self.nodes.push(Node { kind, start, end: start, next: place });
         match kind {
             Kind::Object | Kind::List => self.inside(depth.checked_sub(1).ok_or(Malformed::Depth)?, kind)?,
-            Kind::Bool if self.peek() == b't' => self.word("true")?,
-            Kind::Bool => self.word("false")?,
-            Kind::Null => self.word("null")?,
-            _ => self.number()?,
+            Kind::Number => self.number()?,
+            _ => self.word(word)?,
         }
         let (end, next) = (self.at, self.nodes.len());
         if let Some(node) = self.nodes.get_mut(place) {

@@ -73,12 +73,6 @@ fn raw(text: &str, node: Node) -> &str {
     text.get(node.start..node.end).unwrap_or_default()
 }
 
-/// Whether a name as it stands in its quotes says this.
-pub fn is_name(written: &str, name: &str) -> bool {
-    let quoted = written.get(1..written.len().saturating_sub(1)).unwrap_or_default();
-    if quoted.contains('\\') { parse::unescaped(quoted) == name } else { quoted == name }
-}
-
 /// What stands between the quotes of a text.
 fn quoted(text: &str, node: Node) -> &str {
     text.get(node.start + 1..node.end.saturating_sub(1)).unwrap_or_default()
@@ -87,6 +81,11 @@ fn quoted(text: &str, node: Node) -> &str {
 fn content(text: &str, node: Node) -> Cow<'_, str> {
     let quoted = quoted(text, node);
     if node.kind == Kind::Escaped { parse::unescaped(quoted) } else { quoted.into() }
+}
+
+/// Whether a text says this. Most names are told apart by their lengths.
+fn says(text: &str, node: &Node, name: &str) -> bool {
+    (node.end - node.start == name.len() + 2 || node.kind == Kind::Escaped) && content(text, *node) == name
 }
 
 /// Makes the value at a place, which is not nested more deeply than what was read.
@@ -193,14 +192,22 @@ impl<'t> Value<'t> {
         })
     }
 
-    /// The fields, where it is an object: names as they stand, in their quotes, and values.
-    pub fn members(self) -> impl Iterator<Item = (&'t str, Value<'t>)> {
+    /// Whether it is this text.
+    pub fn is_text(self, text: &str) -> bool {
+        matches!(self.node.kind, Kind::Text | Kind::Escaped) && says(self.text, &self.node, text)
+    }
+
+    /// The fields, where it is an object: names, which are texts, and values.
+    pub fn members(self) -> impl Iterator<Item = (Value<'t>, Value<'t>)> {
         let mut place = if self.is_object() { self.at + 1 } else { self.node.next };
         std::iter::from_fn(move || {
-            let name = self.nodes.get(place).filter(|_| place < self.node.next)?;
+            if place >= self.node.next {
+                return None;
+            }
+            let name = Self::at(self.text, self.nodes, place);
             let value = Self::at(self.text, self.nodes, place + 1);
-            place = name.next;
-            Some((raw(self.text, *name), value))
+            place = name.node.next;
+            Some((name, value))
         })
     }
 
@@ -210,9 +217,7 @@ impl<'t> Value<'t> {
         let mut place = if self.is_object() { self.at + 1 } else { self.node.next };
         while place < self.node.next {
             let Some(held) = self.nodes.get(place) else { break };
-            // Most names are told apart by their lengths.
-            let may_be = held.end - held.start == name.len() + 2 || held.kind == Kind::Escaped;
-            if may_be && content(self.text, *held) == name {
+            if says(self.text, held, name) {
                 found = Some(place + 1);
             }
             place = held.next;

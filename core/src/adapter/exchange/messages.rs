@@ -1,5 +1,7 @@
 //! What goes in and out of an exchange.
 
+use crate::facts::Facts;
+
 /// What a client sent, as it came.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sent<'a> {
@@ -15,6 +17,14 @@ pub struct Sent<'a> {
     pub body: &'a [u8],
     /// The claims of the verified token as JSON; empty where there is none.
     pub claims: &'a str,
+}
+
+impl<'a> From<&Facts<'a>> for Sent<'a> {
+    /// A request without a body and a token.
+    fn from(facts: &Facts<'a>) -> Self {
+        let Facts { method, path, query, headers, .. } = *facts;
+        Self { method, path, query, headers, ..Self::default() }
+    }
 }
 
 /// What to ask the backend.

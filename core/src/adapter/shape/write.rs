@@ -2,7 +2,7 @@
 //! backend's answer.
 
 use super::{Budget, Field, Refused, Step, Whole, run_row};
-use crate::json::{Value, is_name, write_text};
+use crate::json::{Value, write_text};
 use std::borrow::Cow;
 
 pub(super) fn write_row(
@@ -21,10 +21,8 @@ pub(super) fn write_row(
         [Step::Get(path), rest @ ..] => {
             budget.pay(1)?;
             // Null has no fields; it is passed on as it is.
-            match if value.is_null() { Some(value) } else { value.at_path(path) } {
-                Some(found) => write_row(rest, found, whole, budget, out),
-                None => otherwise(rest, None, whole, budget, out),
-            }
+            let found = if value.is_null() { Some(value) } else { value.at_path(path) };
+            write_found(rest, found, whole, budget, out)
         }
         [Step::Convert(conversion)] if conversion.copies(value, out) => budget.pay(1).map(|()| true),
         [Step::Const(literal)] => {
@@ -64,14 +62,36 @@ pub(super) fn write_row(
             write_object(fields, &[], value, None, (whole, budget, out))
         }
         // An envelope around a list or an object that is made.
-        [Step::Each(_), Step::Object(fields)] if value.is_list() && is_envelope(fields) => {
-            write_object(fields, steps.get(..1).unwrap_or_default(), value, None, (whole, budget, out))
-        }
-        [Step::Object(_), Step::Object(fields)] if value.is_object() && is_envelope(fields) => {
-            write_object(fields, steps.get(..1).unwrap_or_default(), value, None, (whole, budget, out))
+        [first, Step::Object(fields)] if first.goes_through(value) && is_envelope(fields) => {
+            write_object(fields, std::slice::from_ref(first), value, None, (whole, budget, out))
         }
         [step, ..] if step.makes_its_own() => otherwise(steps, None, whole, budget, out),
         _ => otherwise(steps, Some(value), whole, budget, out),
+    }
+}
+
+impl Step {
+    /// Whether it makes a list of a list or an object of an object.
+    fn goes_through(&self, value: Value<'_>) -> bool {
+        match self {
+            Self::Each(_) => value.is_list(),
+            Self::Object(_) => value.is_object(),
+            _ => false,
+        }
+    }
+}
+
+/// Goes on with what was found, or with nothing.
+fn write_found(
+    steps: &[Step],
+    found: Option<Value<'_>>,
+    whole: Whole<'_>,
+    budget: &mut Budget,
+    out: &mut String,
+) -> Result<bool, Refused> {
+    match found {
+        Some(found) => write_row(steps, found, whole, budget, out),
+        None => otherwise(steps, None, whole, budget, out),
     }
 }
 
@@ -86,12 +106,11 @@ fn is_envelope(fields: &[Field]) -> bool {
 /// stands in the others.
 #[derive(Default)]
 struct Alike<'t> {
-    names: Vec<&'t str>,
-    /// Of each field that is made, which name of the object it begins with.
-    chosen: Vec<Option<usize>>,
-    /// Of each field that is made, the value of that name in the object that was taken last.
-    places: Vec<Option<Value<'t>>>,
+    names: Vec<Value<'t>>,
+    /// The values of the object that was taken last.
     values: Vec<Value<'t>>,
+    /// Of each field that is made, which of them it begins with.
+    chosen: Vec<Option<usize>>,
     /// Of each field that is made, its name as it is written, with the comma before it and the colon behind.
     keys: Vec<String>,
 }
@@ -104,7 +123,7 @@ impl<'t> Alike<'t> {
         self.values.clear();
         let mut is_alike = true;
         for (name, value) in object.members() {
-            if self.names.get(self.values.len()) != Some(&name) {
+            if self.names.get(self.values.len()).is_none_or(|held| held.raw() != name.raw()) {
                 is_alike = false;
                 self.names.truncate(self.values.len());
                 self.names.push(name);
@@ -115,16 +134,18 @@ impl<'t> Alike<'t> {
             self.names.truncate(self.values.len());
             let names = &self.names;
             // The last one, where a writer repeated a name.
-            let place = |name: &String| names.iter().rposition(|written| is_name(written, name));
+            let place = |name: &String| names.iter().rposition(|held| held.is_text(name));
             let first = |field: &Field| match field.1.0.first() {
                 Some(Step::Get(path)) => path.first().and_then(place),
                 _ => None,
             };
             self.chosen = fields.iter().map(first).collect();
         }
-        self.places.clear();
-        let values = &self.values;
-        self.places.extend(self.chosen.iter().map(|at| values.get((*at)?).copied()));
+    }
+
+    /// The value that a field begins with.
+    fn first(&self, field: usize) -> Option<Value<'t>> {
+        self.values.get((*self.chosen.get(field)?)?).copied()
     }
 }
 
@@ -166,9 +187,8 @@ fn write_object(
     let mut is_first = true;
     for (at, Field(name, shape)) in fields.iter().enumerate() {
         let mark = out.len();
-        let held = alike.and_then(|alike| Some((alike.keys.get(at)?, *alike.places.get(at)?)));
-        match held {
-            Some((key, _)) => out.push_str(if is_first { key.get(1..).unwrap_or_default() } else { key }),
+        match alike.and_then(|alike| alike.keys.get(at)) {
+            Some(key) => out.push_str(if is_first { key.get(1..).unwrap_or_default() } else { key }),
             None => {
                 if !is_first {
                     out.push(',');
@@ -178,13 +198,11 @@ fn write_object(
             }
         }
         let steps = if shape.0.is_empty() { before } else { &shape.0 };
-        let is_there = match (steps, held.and_then(|(_, place)| place)) {
+        let is_there = match (steps, alike.and_then(|alike| alike.first(at))) {
             ([Step::Get(path), rest @ ..], Some(found)) => {
                 budget.pay(1)?;
-                match found.at_path(path.get(1..).unwrap_or_default()) {
-                    Some(found) => write_row(rest, found, whole, budget, out)?,
-                    None => otherwise(rest, None, whole, budget, out)?,
-                }
+                let found = found.at_path(path.get(1..).unwrap_or_default());
+                write_found(rest, found, whole, budget, out)?
             }
             _ => write_row(steps, value, whole, budget, out)?,
         };
