@@ -10,7 +10,7 @@ use crate::{
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
+use std::{cell::Cell, collections::BinaryHeap};
 
 /// The switch of one capability.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -61,10 +61,8 @@ struct UserList(Vec<(UserHash, Box<str>)>);
 
 impl UserList {
     fn new(seed: Seed, users: &[String]) -> Self {
-        let mut list: Vec<_> =
-            users.iter().map(|user| (seed.hash(user), Box::<str>::from(user.as_str()))).collect();
-        list.sort_unstable();
-        Self(list)
+        let list = users.iter().map(|user| (seed.hash(user), Box::<str>::from(user.as_str())));
+        Self(list.collect::<BinaryHeap<_>>().into_sorted_vec())
     }
 
     fn contains(&self, hash: UserHash, user: &str) -> bool {

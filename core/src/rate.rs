@@ -71,6 +71,7 @@ impl<'de> Deserialize<'de> for PartsPerMillion {
 }
 
 impl FromJson for PartsPerMillion {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         Self::from_percent(f64::from_json(json)?).ok()
     }

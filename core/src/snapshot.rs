@@ -111,6 +111,7 @@ impl Snapshot {
     }
 
     /// Reads a document and checks that it is whole.
+    #[inline]
     pub fn decode(text: &str) -> Result<Self, SnapshotError> {
         let tape = Tape::read(text).map_err(Unfit::from)?;
         let member = |name: &str| tape.root().get(name).ok_or(Unfit::Shape);
@@ -139,12 +140,14 @@ fn content_hash(schema: u32, revision: Revision, body: &str) -> String {
 }
 
 impl FromJson for Revision {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         u64::from_json(json).map(Self)
     }
 }
 
 impl FromJson for Snapshot {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         Some(Self {
             // It stands outside.

@@ -88,6 +88,7 @@ impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Deserialize<'de> for S
 }
 
 impl<K: FromJson + Ord, V: FromJson> FromJson for Sorted<K, V> {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         let Json::Object(fields) = json else { return None };
         let mut read = Self::default();

@@ -24,3 +24,8 @@ pub mod entry;
 pub mod kv;
 #[cfg(target_arch = "wasm32")]
 pub mod own_paths;
+
+/// Smaller than the standard library's.
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: rlsf::GlobalTlsf = rlsf::GlobalTlsf::new();

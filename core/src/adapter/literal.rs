@@ -23,6 +23,7 @@ impl From<Literal> for String {
 }
 
 impl FromJson for Literal {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         Self::try_from(json.as_text()?.to_owned()).ok()
     }

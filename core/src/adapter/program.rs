@@ -209,6 +209,7 @@ read_fields!(Adapted {
 read_fields!(Pagination { page, limit, style, link });
 
 impl FromJson for Backend {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         match variant(json)? {
             ("graph_ql", held) => {
@@ -228,6 +229,7 @@ impl FromJson for Backend {
 }
 
 impl FromJson for Style {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         let (name, held) = variant(json)?;
         let text = |at: usize| String::from_json(held.items().get(at)?);

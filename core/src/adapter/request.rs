@@ -112,6 +112,7 @@ pub(super) fn plain<'v>(value: &'v Json<'_>) -> Cow<'v, str> {
 }
 
 impl FromJson for Source {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         let (name, held) = variant(json)?;
         let text = || String::from_json(held);

@@ -74,6 +74,7 @@ pub(super) fn encode_segment(text: &str, out: &mut String) {
 }
 
 impl FromJson for Part {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         let (name, held) = variant(json)?;
         Some(match name {
@@ -86,6 +87,7 @@ impl FromJson for Part {
 }
 
 impl FromJson for Template {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         Vec::from_json(json).map(Self)
     }

@@ -261,6 +261,7 @@ impl Kind {
 read_fields!(Variable { name, kind, required, from, default, split, map, min, max, integer, clamp, invalid });
 
 impl FromJson for Kind {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         let (name, held) = variant(json)?;
         Some(match name {

@@ -6,7 +6,7 @@ use crate::{
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BinaryHeap};
 
 /// How two values differ at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -304,9 +304,7 @@ fn keys<'i>(items: &'i [Json<'_>], key: &str) -> Option<Vec<Cow<'i, str>>> {
 
 /// The one place that sorts: every type that is sorted is 4 KB of the Worker.
 fn in_order<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
-    let mut texts: Vec<&str> = texts.collect();
-    texts.sort_unstable();
-    texts
+    texts.collect::<BinaryHeap<_>>().into_sorted_vec()
 }
 
 fn same_number(a: &str, b: &str, tolerance: Option<f64>) -> bool {

@@ -149,6 +149,7 @@ impl<'de> Deserialize<'de> for Plain {
 }
 
 impl FromJson for Plain {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         Some(Self(json.clone().into_owned()))
     }
@@ -187,6 +188,7 @@ read_names!(Normalise {
 });
 
 impl FromJson for Comparison {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         let otherwise = Self::default();
         Some(Self {

@@ -65,6 +65,7 @@ read_fields!(Written { r#type = "type", start, end, name, op, values });
 read_names!(Kind { "time_window" => TimeWindow, "attribute" => Attribute });
 
 impl FromJson for Condition {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         Self::try_from(Written::from_json(json)?).ok()
     }

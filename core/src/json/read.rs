@@ -17,7 +17,7 @@ pub enum Unfit {
 
 /// A type that is read from a document. Fields that it does not know are left alone.
 pub trait FromJson: Sized {
-    /// The value, if it is one of this type.
+    /// The value, if it is one of this type. Implementations are `inline`, so that the Worker compiles them for size.
     fn from_json(json: &Json<'_>) -> Option<Self>;
 
     /// What it is where a document does not have it.
@@ -32,7 +32,7 @@ pub fn from_str<T: FromJson>(text: &str) -> Result<T, Unfit> {
 }
 
 /// A field of an object.
-#[inline(never)]
+#[inline]
 pub fn field<T: FromJson>(json: &Json<'_>, name: &str) -> Option<T> {
     match json.get(name) {
         Some(value) => T::from_json(value),
@@ -41,6 +41,7 @@ pub fn field<T: FromJson>(json: &Json<'_>, name: &str) -> Option<T> {
 }
 
 /// A field of an object that may be left out.
+#[inline]
 pub fn field_or<T: FromJson>(json: &Json<'_>, name: &str, otherwise: T) -> Option<T> {
     match json.get(name) {
         Some(value) => T::from_json(value),
@@ -64,7 +65,8 @@ pub fn variant<'j>(json: &'j Json<'_>) -> Option<(&'j str, &'j Json<'j>)> {
 macro_rules! read_fields {
     ($type:ident { $($field:ident $(= $name:literal)? $(or $otherwise:expr)?),* $(,)? }) => {
         impl $crate::json::FromJson for $type {
-            fn from_json(json: &$crate::json::Json<'_>) -> Option<Self> {
+            #[inline]
+           fn from_json(json: &$crate::json::Json<'_>) -> Option<Self> {
                 if !matches!(json, $crate::json::Json::Object(_)) {
                     return None;
                 }
@@ -83,6 +85,7 @@ macro_rules! read_fields {
 macro_rules! read_text {
     ($($type:ty),* $(,)?) => {
         $(impl $crate::json::FromJson for $type {
+            #[inline]
             fn from_json(json: &$crate::json::Json<'_>) -> Option<Self> {
                 json.as_text()?.parse().ok()
             }
@@ -94,6 +97,7 @@ macro_rules! read_text {
 macro_rules! read_names {
     ($type:ident { $($name:literal => $variant:ident),* $(,)? }) => {
         impl $crate::json::FromJson for $type {
+            #[inline]
             fn from_json(json: &$crate::json::Json<'_>) -> Option<Self> {
                 Some(match json.as_text()? { $($name => Self::$variant,)* _ => return None })
             }
@@ -106,6 +110,7 @@ pub(crate) use {read_fields, read_names, read_text};
 macro_rules! read_numbers {
     ($($type:ty),*) => {
         $(impl FromJson for $type {
+            #[inline]
             fn from_json(json: &Json<'_>) -> Option<Self> {
                 match json {
                     Json::Number(digits) => digits.parse().ok(),
@@ -119,6 +124,7 @@ macro_rules! read_numbers {
 read_numbers!(u16, u32, u64, usize, i64);
 
 impl FromJson for f64 {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         match json {
             Json::Number(digits) => float(digits),
@@ -128,6 +134,7 @@ impl FromJson for f64 {
 }
 
 impl FromJson for bool {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         match json {
             Json::Bool(truth) => Some(*truth),
@@ -140,18 +147,21 @@ impl FromJson for bool {
 }
 
 impl FromJson for String {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         json.as_text().map(str::to_owned)
     }
 }
 
 impl FromJson for Box<str> {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         json.as_text().map(Box::from)
     }
 }
 
 impl FromJson for char {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         let mut characters = json.as_text()?.chars();
         characters.next().filter(|_| characters.next().is_none())
@@ -159,6 +169,7 @@ impl FromJson for char {
 }
 
 impl<T: FromJson> FromJson for Option<T> {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         if json.is_null() { Some(None) } else { T::from_json(json).map(Some) }
     }
@@ -168,18 +179,21 @@ impl<T: FromJson> FromJson for Option<T> {
 }
 
 impl<T: FromJson> FromJson for Box<T> {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         T::from_json(json).map(Box::new)
     }
 }
 
 impl<T: FromJson> FromJson for std::sync::Arc<T> {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         T::from_json(json).map(Self::new)
     }
 }
 
 impl<T: FromJson> FromJson for Vec<T> {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         let Json::List(items) = json else { return None };
         let mut read = Self::with_capacity(items.len());
@@ -194,6 +208,7 @@ impl<T: FromJson> FromJson for Vec<T> {
 }
 
 impl<A: FromJson, B: FromJson> FromJson for (A, B) {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         match json.items() {
             [a, b] => Some((A::from_json(a)?, B::from_json(b)?)),

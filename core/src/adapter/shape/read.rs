@@ -9,18 +9,21 @@ use crate::{
 read_names!(DateForm { "rfc3339" => Rfc3339, "epoch" => Epoch, "epoch_ms" => EpochMs });
 
 impl FromJson for Shape {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         Vec::from_json(json).map(Self)
     }
 }
 
 impl FromJson for Field {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         <(String, Shape)>::from_json(json).map(|(name, shape)| Self(name, shape))
     }
 }
 
 impl FromJson for Conversion {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         let (name, held) = variant(json)?;
         Some(match name {
@@ -36,6 +39,7 @@ impl FromJson for Conversion {
 }
 
 impl FromJson for Step {
+    #[inline]
     fn from_json(json: &Json<'_>) -> Option<Self> {
         let (name, held) = variant(json)?;
         Some(match name {
