@@ -15,11 +15,20 @@ const SKIPPED_UNADAPTED = 8;
 const HOLD_BACK = 5;
 
 const NOTHING = new Uint8Array(0);
+
+// The headers of what adapters send, made once: the runtime copies them faster than it reads an object's properties.
+const NONE = {};
+const JSON_TYPE = { "content-type": "application/json" };
+const ASKED = { accept: "application/json" };
+const ASKED_WITH_BODY = { ...ASKED, ...JSON_TYPE };
+const ANSWERED = new Headers(JSON_TYPE);
+const PLAIN = new Headers(ASKED);
+const WITH_BODY = new Headers(ASKED_WITH_BODY);
 const TOO_LARGE = new Error("a body is larger than is read");
 
 // All bytes of a body, up to so many, as an ArrayBuffer.
-function bufferOf(message, most) {
-  const length = message.headers.get("content-length");
+function bufferOf(message, headers, most) {
+  const length = headers.get("content-length");
   // Announced to be small: no need to count on the way, nor to look at the stream.
   if (length !== null && Number(length) <= most) return message.arrayBuffer();
   return bytesCounted(message, most, Number(length));
@@ -54,7 +63,7 @@ async function bytesCounted(message, most, length) {
 }
 
 async function bytesOf(message, most) {
-  return new Uint8Array(await bufferOf(message, most));
+  return new Uint8Array(await bufferOf(message, message.headers, most));
 }
 
 // The claims of the request's token that adapters look at, as JSON.
@@ -78,7 +87,7 @@ const TOLD_MORE = 1 << 4;
 // otherwise the adapter has its own answer to that. Where nothing has to be read first, all up to the backend's answer happens in
 // the turn in which the request was decided.
 export function adapted(request, env, url, held, route, origin, deadline, isLast, known, end, fail) {
-  const exchange = { request, origin, deadline, isLast, end, fail, adapter: null, response: null, late: null };
+  const exchange = { request, origin, deadline, isLast, end, fail, adapter: null, kept: null, late: null };
   // What was decided a moment ago may have begun already.
   const told = known === undefined ? core.begun() : 0;
   if (told !== 0) {
@@ -123,26 +132,20 @@ function proceed(exchange, told) {
   if (kind === RESPOND) return end(answerOf(exchange, told));
   if (kind === 0) throw new Error("the adapter is gone");
   if (kind !== UPSTREAM) return end(kind === PASS ? null : undefined);
-  const [endpoint, forward] = exchange.adapter;
-  const headers = { accept: "application/json" };
-  const init = { method: "POST", headers, body: undefined, redirect: "manual" };
-  let path = endpoint;
-  if (told & TOLD_MORE) [init.method, path] = core.adapted_more().split("\n");
-  for (const name of forward) {
-    const value = request.headers.get(name);
-    if (value !== null) headers[name] = value;
-  }
-  if (told & TOLD_BODY) {
-    headers["content-type"] = "application/json";
-    init.body = toldBody();
-  }
+  const [endpoint, forward, keep] = exchange.adapter;
+  let [method, path] = ["POST", endpoint];
+  if (told & TOLD_MORE) [method, path] = core.adapted_more().split("\n");
+  const hasBody = (told & TOLD_BODY) !== 0;
+  const forwarded = picked(request.headers, forward, hasBody ? ASKED_WITH_BODY : ASKED);
+  const headers = forwarded ?? (hasBody ? WITH_BODY : PLAIN);
+  const init = { method, headers, body: hasBody ? toldBody() : undefined, redirect: "manual" };
   const number = told >>> 5;
-  let response = null;
+  exchange.kept = null;
+  let status = 0;
   const next = (step, reply) => {
     if (timer === 0) return;
     clearTimeout(timer);
     timer = 0;
-    exchange.response = response;
     try {
       proceed(exchange, step(reply));
     } catch (error) {
@@ -150,38 +153,46 @@ function proceed(exchange, told) {
     }
   };
   const failed = (error) => {
-    if (error === TOO_LARGE) return core.adapt_answered(number, response.status, NOTHING);
+    if (error === TOO_LARGE) return core.adapt_answered(number, status, NOTHING);
     if (!exchange.isLast) throw error;
     exchange.late = error === LATE;
     return core.adapt_failed(number, exchange.late);
   };
-  const answered = (bytes) => core.adapt_answered(number, response.status, new Uint8Array(bytes));
-  let timer = setTimeout(next, Math.max(exchange.deadline - Date.now(), 1), failed, LATE);
+  const answered = (bytes) => core.adapt_answered(number, status, new Uint8Array(bytes));
+  let timer = setTimeout(() => next(failed, LATE), Math.max(exchange.deadline - Date.now(), 1));
   const lost = (error) => next(failed, error);
   fetch(origin[0] + path, init).then((answer) => {
-    response = answer;
-    bufferOf(answer, MAX_ADAPTED_ANSWER).then((bytes) => next(answered, bytes), lost);
+    const headers = answer.headers;
+    status = answer.status;
+    exchange.kept = picked(headers, keep, NONE);
+    bufferOf(answer, headers, MAX_ADAPTED_ANSWER).then((bytes) => next(answered, bytes), lost);
   }, lost);
 }
 
-function answerOf({ request, adapter, response: upstream, late }, told) {
-  const headers = {};
-  if (upstream) {
-    for (const name of adapter[2]) {
-      const value = upstream.headers.get(name);
-      if (value !== null) headers[name] = value;
-    }
+// These headers, beside what stands there anyway; null where there is none of them.
+function picked(headers, names, beside) {
+  let found = null;
+  for (let at = 0; at < names.length; at++) {
+    const value = headers.get(names[at]);
+    if (value !== null) (found ??= { ...beside })[names[at]] = value;
   }
+  return found;
+}
+
+function answerOf({ request, kept, late }, told) {
+  let headers = kept;
   if (told & TOLD_MORE) {
+    headers ??= {};
     const lines = core.adapted_more().split("\n");
     for (let at = 0; at < lines.length - 1; at += 2) headers[lines[at]] = lines[at + 1];
   }
   let body = null;
   if (told & TOLD_BODY) {
-    headers["content-type"] = "application/json";
+    if (headers === null) headers = ANSWERED;
+    else headers["content-type"] = "application/json";
     if (request.method !== "HEAD") body = toldBody();
   }
-  const response = new Response(body, { status: told >>> 5, headers });
+  const response = new Response(body, { status: told >>> 5, headers: headers ?? NONE });
   if (late !== null) response.late = late;
   return response;
 }

@@ -417,7 +417,8 @@ function beside(request, env, context, url, held, answer, started) {
   const route = answer & NO_ROUTE;
   const hides = held.hides !== null && held.hides[route];
   const compare = answer & COMPARE ? compared(request, env, context, url, held, answer) : undefined;
-  const isRead = request.method === "GET" || request.method === "HEAD";
+  const method = request.method;
+  const isRead = method === "GET" || method === "HEAD";
   const kept = (answer & (NEW | RETRYABLE)) !== (NEW | RETRYABLE) ? null : isRead ? request : keep(request);
   const origin = held.origins[held.arms[(route << 1) | ((answer >> 20) & 1)]];
   const failed = (error) => {
