@@ -17,13 +17,12 @@ const HOLD_BACK = 5;
 const NOTHING = new Uint8Array(0);
 
 // The headers of what adapters send, made once: the runtime copies them faster than it reads an object's properties.
-const NONE = {};
 const JSON_TYPE = { "content-type": "application/json" };
-const ASKED = { accept: "application/json" };
-const ASKED_WITH_BODY = { ...ASKED, ...JSON_TYPE };
-const ANSWERED = new Headers(JSON_TYPE);
-const PLAIN = new Headers(ASKED);
-const WITH_BODY = new Headers(ASKED_WITH_BODY);
+const ACCEPT = { accept: "application/json" };
+const ASKED = new Headers(ACCEPT);
+const ASKED_WITH_BODY = new Headers({ ...ACCEPT, ...JSON_TYPE });
+const ANSWERED = new Headers();
+const ANSWERED_WITH_BODY = new Headers(JSON_TYPE);
 const TOO_LARGE = new Error("a body is larger than is read");
 
 // All bytes of a body, up to so many, as an ArrayBuffer.
@@ -87,7 +86,7 @@ const TOLD_MORE = 1 << 4;
 // otherwise the adapter has its own answer to that. Where nothing has to be read first, all up to the backend's answer happens in
 // the turn in which the request was decided.
 export function adapted(request, env, url, held, route, origin, deadline, isLast, known, end, fail) {
-  const exchange = { request, origin, deadline, isLast, end, fail, adapter: null, kept: null, late: null };
+  const exchange = { request, origin, deadline, isLast, end, fail, adapter: null, kept: ANSWERED, late: null };
   // What was decided a moment ago may have begun already.
   const told = known === undefined ? core.begun() : 0;
   if (told !== 0) {
@@ -136,11 +135,10 @@ function proceed(exchange, told) {
   let [method, path] = ["POST", endpoint];
   if (told & TOLD_MORE) [method, path] = core.adapted_more().split("\n");
   const hasBody = (told & TOLD_BODY) !== 0;
-  const forwarded = picked(request.headers, forward, hasBody ? ASKED_WITH_BODY : ASKED);
-  const headers = forwarded ?? (hasBody ? WITH_BODY : PLAIN);
+  const headers = picked(request.headers, forward, hasBody ? ASKED_WITH_BODY : ASKED);
   const init = { method, headers, body: hasBody ? toldBody() : undefined, redirect: "manual" };
   const number = told >>> 5;
-  exchange.kept = null;
+  exchange.kept = ANSWERED;
   let status = 0;
   const next = (step, reply) => {
     if (timer === 0) return;
@@ -164,35 +162,34 @@ function proceed(exchange, told) {
   fetch(origin[0] + path, init).then((answer) => {
     const headers = answer.headers;
     status = answer.status;
-    exchange.kept = picked(headers, keep, NONE);
+    exchange.kept = picked(headers, keep, ANSWERED);
     bufferOf(answer, headers, MAX_ADAPTED_ANSWER).then((bytes) => next(answered, bytes), lost);
   }, lost);
 }
 
-// These headers, beside what stands there anyway; null where there is none of them.
-function picked(headers, names, beside) {
-  let found = null;
+// Headers with those of these names; the same ones where there is none.
+function picked(from, names, headers) {
+  let own = headers;
   for (let at = 0; at < names.length; at++) {
-    const value = headers.get(names[at]);
-    if (value !== null) (found ??= { ...beside })[names[at]] = value;
+    const value = from.get(names[at]);
+    if (value === null) continue;
+    if (own === headers) own = new Headers(headers);
+    own.set(names[at], value);
   }
-  return found;
+  return own;
 }
 
 function answerOf({ request, kept, late }, told) {
-  let headers = kept;
-  if (told & TOLD_MORE) {
-    headers ??= {};
-    const lines = core.adapted_more().split("\n");
-    for (let at = 0; at < lines.length - 1; at += 2) headers[lines[at]] = lines[at + 1];
+  const hasBody = (told & TOLD_BODY) !== 0;
+  let headers = hasBody ? ANSWERED_WITH_BODY : ANSWERED;
+  if (kept !== ANSWERED || told & TOLD_MORE) {
+    headers = new Headers(kept);
+    const lines = told & TOLD_MORE ? core.adapted_more().split("\n") : [];
+    for (let at = 0; at < lines.length - 1; at += 2) headers.set(lines[at], lines[at + 1]);
+    if (hasBody) headers.set("content-type", "application/json");
   }
-  let body = null;
-  if (told & TOLD_BODY) {
-    if (headers === null) headers = ANSWERED;
-    else headers["content-type"] = "application/json";
-    if (request.method !== "HEAD") body = toldBody();
-  }
-  const response = new Response(body, { status: told >>> 5, headers: headers ?? NONE });
+  const body = hasBody && request.method !== "HEAD" ? toldBody() : null;
+  const response = new Response(body, { status: told >>> 5, headers });
   if (late !== null) response.late = late;
   return response;
 }
