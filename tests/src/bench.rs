@@ -3,3 +3,4 @@
 pub mod adapter;
 pub mod edge;
 pub mod load;
+mod reviews;
