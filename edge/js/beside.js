@@ -16,13 +16,26 @@ const HOLD_BACK = 5;
 
 const NOTHING = new Uint8Array(0);
 
-// The headers of what adapters send, made once: the runtime copies them faster than it reads an object's properties.
+// What adapters send is made of what was made once, as far as it is always the same: the runtime copies its own objects faster
+// than it reads the properties of ours.
 const JSON_TYPE = { "content-type": "application/json" };
 const ACCEPT = { accept: "application/json" };
 const ASKED = new Headers(ACCEPT);
 const ASKED_WITH_BODY = new Headers({ ...ACCEPT, ...JSON_TYPE });
 const ANSWERED = new Headers();
 const ANSWERED_WITH_BODY = new Headers(JSON_TYPE);
+const OK = new Response(null, { headers: JSON_TYPE });
+
+// The question to an adapter's endpoint, without its body.
+function question(origin, endpoint) {
+  const made = (origin[2] ??= new Map());
+  let request = made.get(endpoint);
+  if (request === undefined) {
+    request = new Request(origin[0] + endpoint, { method: "POST", headers: ASKED_WITH_BODY, redirect: "manual" });
+    made.set(endpoint, request);
+  }
+  return request;
+}
 const TOO_LARGE = new Error("a body is larger than is read");
 
 // All bytes of a body, up to so many, as an ArrayBuffer.
@@ -132,11 +145,18 @@ function proceed(exchange, told) {
   if (kind === 0) throw new Error("the adapter is gone");
   if (kind !== UPSTREAM) return end(kind === PASS ? null : undefined);
   const [endpoint, forward, keep] = exchange.adapter;
-  let [method, path] = ["POST", endpoint];
-  if (told & TOLD_MORE) [method, path] = core.adapted_more().split("\n");
   const hasBody = (told & TOLD_BODY) !== 0;
-  const headers = picked(request.headers, forward, hasBody ? ASKED_WITH_BODY : ASKED);
-  const init = { method, headers, body: hasBody ? toldBody() : undefined, redirect: "manual" };
+  const plain = hasBody ? ASKED_WITH_BODY : ASKED;
+  const headers = picked(request.headers, forward, plain);
+  const init = hasBody ? { body: toldBody() } : {};
+  if (headers !== plain) init.headers = headers;
+  let asked;
+  if (told & TOLD_MORE) {
+    const [method, target] = core.adapted_more().split("\n");
+    asked = new Request(origin[0] + target, { method, headers, redirect: "manual" });
+  } else {
+    asked = question(origin, endpoint);
+  }
   const number = told >>> 5;
   exchange.kept = ANSWERED;
   let status = 0;
@@ -159,7 +179,7 @@ function proceed(exchange, told) {
   const answered = (bytes) => core.adapt_answered(number, status, new Uint8Array(bytes));
   let timer = setTimeout(() => next(failed, LATE), Math.max(exchange.deadline - Date.now(), 1));
   const lost = (error) => next(failed, error);
-  fetch(origin[0] + path, init).then((answer) => {
+  fetch(asked, init).then((answer) => {
     const headers = answer.headers;
     status = answer.status;
     exchange.kept = picked(headers, keep, ANSWERED);
@@ -189,7 +209,9 @@ function answerOf({ request, kept, late }, told) {
     if (hasBody) headers.set("content-type", "application/json");
   }
   const body = hasBody && request.method !== "HEAD" ? toldBody() : null;
-  const response = new Response(body, { status: told >>> 5, headers });
+  const status = told >>> 5;
+  const isPlain = status === 200 && headers === ANSWERED_WITH_BODY;
+  const response = new Response(body, isPlain ? OK : { status, headers });
   if (late !== null) response.late = late;
   return response;
 }

@@ -205,8 +205,7 @@ fn tell(exchange: Exchange, next: Next) -> u32 {
     match next {
         Next::Answer(given) => answer(given),
         Next::Ask(upstream) => {
-            let is_plain = upstream.method == "POST" && upstream.target == exchange.program().endpoint;
-            let more = if is_plain { None } else { Some(upstream.method + "\n" + &upstream.target) };
+            let more = upstream.to.map(|(method, target)| method + "\n" + &target);
             let number = EXCHANGES.with(|held| held.borrow_mut().put(exchange));
             tells::ASK | keep(more, upstream.body) | number << tells::SHIFT
         }

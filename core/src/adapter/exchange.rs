@@ -20,7 +20,7 @@ use crate::{
 use meaning::{Told, fault_answer};
 pub use messages::{Answer, Next, Reply, Sent, Upstream};
 use pages::{Page, Walk, whole_number};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// A program that is ready to run.
 #[derive(Debug)]
@@ -38,9 +38,13 @@ pub struct Exchange {
     adapter: Arc<Adapter>,
     route: usize,
     request: Request,
-    variables: Vec<(String, Json<'static>)>,
+    /// What the backend was asked with, where it may be asked again.
+    variables: Variables<'static>,
     page: Option<Page>,
 }
+
+/// Values by their names.
+type Variables<'a> = Vec<(Cow<'a, str>, Json<'static>)>;
 
 impl Adapter {
     /// Makes a program ready.
@@ -103,7 +107,14 @@ impl Adapter {
             Next::Answer(exchange.refuse(&self.program.errors.invalid, "body", now))
         } else {
             match exchange.prepare(adapted) {
-                Ok(()) => exchange.ask(adapted, now),
+                Ok(variables) => {
+                    let next = exchange.ask(adapted, &variables, now);
+                    if adapted.pagination.as_ref().is_some_and(|held| matches!(held.style, Style::Cursor(..))) {
+                        let owned = |(name, value): (Cow<'_, str>, _)| (name.into_owned().into(), value);
+                        exchange.variables = variables.into_iter().map(owned).collect();
+                    }
+                    next
+                }
                 Err(invalid) => Next::Answer(exchange.invalid(&invalid, now)),
             }
         };
@@ -132,6 +143,25 @@ fn fixed_body(route: &Adapted) -> String {
     fixed
 }
 
+fn query(variables: &Variables<'_>) -> String {
+    let mut query = String::new();
+    let mut push = |name: &str, value: &Json<'_>| {
+        if !query.is_empty() {
+            query.push('&');
+        }
+        encode_segment(name, &mut query);
+        query.push('=');
+        encode_segment(&super::request::plain(value), &mut query);
+    };
+    for (name, value) in variables {
+        match value {
+            Json::List(items) => items.iter().for_each(|item| push(name, item)),
+            value => push(name, value),
+        }
+    }
+    query
+}
+
 fn json(bytes: &[u8]) -> Option<Tape<'_>> {
     std::str::from_utf8(bytes).ok().and_then(|text| Tape::read(text).ok())
 }
@@ -156,18 +186,19 @@ impl Exchange {
     }
 
     /// Reads the variables.
-    fn prepare(&mut self, adapted: &Adapted) -> Result<(), (String, Option<Fault>)> {
+    fn prepare<'a>(&mut self, adapted: &'a Adapted) -> Result<Variables<'a>, (String, Option<Fault>)> {
         let errors = &self.adapter.program.errors;
         let refused = |invalid: Invalid<'_>| {
             let otherwise = invalid.unauthenticated.then_some(&errors.unauthenticated);
             (invalid.field, invalid.fault.or(otherwise).cloned())
         };
+        let mut variables = Variables::with_capacity(adapted.variables.len() + 2);
         for variable in &adapted.variables {
             if let Some(value) = variable.value(&self.request).map_err(refused)? {
-                self.variables.push((variable.name.clone(), value));
+                variables.push((variable.name.as_str().into(), value));
             }
         }
-        let Some(pagination) = &adapted.pagination else { return Ok(()) };
+        let Some(pagination) = &adapted.pagination else { return Ok(variables) };
         let page_fault = || (pagination.page.name.clone(), pagination.page.invalid.clone());
         let number = whole_number(pagination.page.value(&self.request).map_err(refused)?).unwrap_or(1);
         let limit = whole_number(pagination.limit.value(&self.request).map_err(refused)?).unwrap_or(20);
@@ -176,27 +207,30 @@ impl Exchange {
             Style::Offset(offset, count) => {
                 // Beyond what an Int holds there is nothing either.
                 let skipped = (number - 1).saturating_mul(limit).clamp(0, i64::from(i32::MAX));
-                self.variables.push((offset.clone(), Json::integer(skipped)));
-                self.variables.push((count.clone(), Json::integer(limit)));
+                variables.push((offset.into(), Json::integer(skipped)));
+                variables.push((count.into(), Json::integer(limit)));
             }
             Style::Cursor(first, _, _, most) => {
                 if number > i64::from(*most) {
                     return Err(page_fault());
                 }
                 page.before = (number - 1).max(0);
-                self.variables.push((first.clone(), Json::integer(limit)));
+                variables.push((first.into(), Json::integer(limit)));
             }
         }
         self.page = Some(page);
-        Ok(())
+        Ok(variables)
     }
 
-    fn ask(&self, adapted: &Adapted, now: Timestamp) -> Next {
+    fn ask(&self, adapted: &Adapted, variables: &Variables<'_>, now: Timestamp) -> Next {
         match &adapted.backend {
             Backend::GraphQl(..) => {
-                let mut body = self.adapter.fixed.get(self.route).cloned().unwrap_or_default();
+                let fixed = self.adapter.fixed.get(self.route).map(String::as_str).unwrap_or_default();
+                // Variables are short, mostly; those of other lengths make it grow.
+                let mut body = String::with_capacity(fixed.len() + 128);
+                body.push_str(fixed);
                 body.push('{');
-                for (at, (name, value)) in self.variables.iter().enumerate() {
+                for (at, (name, value)) in variables.iter().enumerate() {
                     if at > 0 {
                         body.push(',');
                     }
@@ -205,47 +239,25 @@ impl Exchange {
                     value.write(&mut body);
                 }
                 body.push_str("}}");
-                let target = self.adapter.program.endpoint.clone();
-                Next::Ask(Upstream { method: "POST".to_owned(), target, body: Some(body) })
+                Next::Ask(Upstream { to: None, body: Some(body) })
             }
             Backend::Rest(method, target, shape) => {
                 let mut target = target.fill_url(&self.request, &Json::Null);
-                let query = if self.variables.is_empty() { self.request.query.clone() } else { self.query() };
+                let query = if variables.is_empty() { self.request.query.clone() } else { query(variables) };
                 if !query.is_empty() {
                     target.push('?');
                     target.push_str(&query);
                 }
+                let to = Some((method.clone(), target));
                 match shape.as_ref().map(|shape| self.shaped(shape, &self.request.body, now)) {
-                    None => Next::Ask(Upstream { method: method.clone(), target, body: None }),
-                    Some(Some(body)) => {
-                        let body = Some(body.to_string());
-                        Next::Ask(Upstream { method: method.clone(), target, body })
-                    }
+                    None => Next::Ask(Upstream { to, body: None }),
+                    Some(Some(body)) => Next::Ask(Upstream { to, body: Some(body.to_string()) }),
                     Some(None) => {
                         Next::Answer(self.refuse(&self.adapter.program.errors.invalid, "body", now))
                     }
                 }
             }
         }
-    }
-
-    fn query(&self) -> String {
-        let mut query = String::new();
-        let mut push = |name: &str, value: &Json<'_>| {
-            if !query.is_empty() {
-                query.push('&');
-            }
-            encode_segment(name, &mut query);
-            query.push('=');
-            encode_segment(&super::request::plain(value), &mut query);
-        };
-        for (name, value) in &self.variables {
-            match value {
-                Json::List(items) => items.iter().for_each(|item| push(name, item)),
-                value => push(name, value),
-            }
-        }
-        query
     }
 
     fn shaped(&self, shape: &Shape, value: &Json<'_>, now: Timestamp) -> Option<Json<'static>> {
@@ -293,7 +305,7 @@ impl Exchange {
             match self.walk(pagination, answer.get("data").unwrap_or(answer)) {
                 Walk::There(Some(more)) => ended = !more,
                 Walk::There(None) => {}
-                Walk::On => return self.ask(adapted, now),
+                Walk::On => return self.ask(adapted, &self.variables, now),
                 Walk::Beyond => {
                     return Next::Answer(self.success(adapted, Value::EMPTY, true, now));
                 }

@@ -30,10 +30,8 @@ impl<'a> From<&Facts<'a>> for Sent<'a> {
 /// What to ask the backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
-    /// The method.
-    pub method: String,
-    /// Path and query, below the origin's base.
-    pub target: String,
+    /// The method, and path and query below the origin's base; a `POST` to the program's endpoint where nothing is said.
+    pub to: Option<(String, String)>,
     /// The body, as JSON.
     pub body: Option<String>,
 }

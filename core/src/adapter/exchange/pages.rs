@@ -47,7 +47,7 @@ impl Exchange {
         let Some(cursor) = cursor.map(|cursor| cursor.json().into_owned()) else { return Walk::Beyond };
         page.before -= 1;
         self.variables.retain(|(name, _)| name != after);
-        self.variables.push((after.clone(), cursor));
+        self.variables.push((after.clone().into(), cursor));
         Walk::On
     }
 
