@@ -14,7 +14,7 @@ const errors = {
   CONFLICT: [409, "conflict"],
 };
 const OTHERWISE = [500, "internal", "the request could not be answered"];
-const PATIENCE = 5000;
+const PATIENCE = 2000;
 const MAX_ANSWER = 4194304;
 const LATE = new Error("the backend did not answer in time");
 const UNFIT = new Error("not what the interface says");

@@ -397,3 +397,9 @@ async fn the_example_schema_is_the_backends_own() {
     let text = std::fs::read_to_string(paths::root().join("tests/reviews/schema.graphql")).unwrap();
     assert_eq!(text, cutover_origins::sdl(), "run `cargo run -p cutover-origins --example schema`");
 }
+
+/// The Worker that the bench measures against was written by hand and shares nothing with the adapter.
+#[tokio::test]
+async fn an_adapter_does_what_a_worker_written_by_hand_does_whatever_comes_of_asking() {
+    cutover_tests::bench::adapter::check().await;
+}

@@ -109,7 +109,8 @@ impl Adapter {
             match exchange.prepare(adapted) {
                 Ok(variables) => {
                     let next = exchange.ask(adapted, &variables, now);
-                    if adapted.pagination.as_ref().is_some_and(|held| matches!(held.style, Style::Cursor(..))) {
+                    if adapted.pagination.as_ref().is_some_and(|held| matches!(held.style, Style::Cursor(..)))
+                    {
                         let owned = |(name, value): (Cow<'_, str>, _)| (name.into_owned().into(), value);
                         exchange.variables = variables.into_iter().map(owned).collect();
                     }

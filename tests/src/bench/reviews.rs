@@ -8,7 +8,7 @@ use tokio::{
 };
 
 /// The ids, or pages, with which something happens, and what.
-pub const SITUATIONS: [(u32, &str); 11] = [
+pub const SITUATIONS: [(u32, &str); 12] = [
     (900_001, "null"),
     (900_002, "an error that means something"),
     (900_003, "an error that means nothing"),
@@ -18,8 +18,9 @@ pub const SITUATIONS: [(u32, &str); 11] = [
     (900_007, "more than is read"),
     (900_008, "more than is read, in chunks"),
     (900_009, "a header that is kept"),
-    (900_010, "no answer at all"),
-    (900_011, "no answer in time"),
+    (900_010, "somewhere else"),
+    (900_011, "no answer at all"),
+    (900_012, "no answer in time"),
 ];
 
 /// The origin.
@@ -161,6 +162,7 @@ fn situation(request: &str, asked: &Mutex<Vec<String>>) -> Option<Option<Vec<u8>
                 .into_bytes()
         }
         "a header that is kept" => answer("200 OK", "x-backend: new\r\n", &data("7")),
+        "somewhere else" => answer("302 Found", "location: /elsewhere\r\n", ""),
         "no answer in time" => Vec::new(),
         _ => return Some(None),
     }))

@@ -5,8 +5,8 @@ use cutover_tests::bench::adapter;
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
-    let rounds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(9);
-    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let rounds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(0.8);
     let [one, list] = adapter::run(rounds, seconds).await;
     println!("{:<52} {:>7} {:>7} {:>7}", "adapted route / written by hand", "median", "min", "max");
     for (name, spread) in [
