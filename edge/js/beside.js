@@ -94,12 +94,12 @@ const RESPOND = 4;
 const TOLD_BODY = 1 << 3;
 const TOLD_MORE = 1 << 4;
 
-// Answers a request through its adapter. `end` gets a response, null where the request goes through as it is, or undefined where
-// the adapter has no word for it; `fail` is called where the backend gives no answer and another one can take its place,
-// otherwise the adapter has its own answer to that. Where nothing has to be read first, all up to the backend's answer happens in
-// the turn in which the request was decided.
+// Answers a request through its adapter. `end` gets a response and what is counted as its status, null where the request goes
+// through as it is, or undefined where the adapter has no word for it; `fail` is called where the backend gives no answer and
+// another one can take its place, otherwise the adapter has its own answer to that. Where nothing has to be read first, all up to
+// the backend's answer happens in the turn in which the request was decided.
 export function adapted(request, env, url, held, route, origin, deadline, isLast, known, end, fail) {
-  const exchange = { request, origin, deadline, isLast, end, fail, adapter: null, kept: ANSWERED, late: null };
+  const exchange = { request, origin, deadline, isLast, end, fail, adapter: null, kept: ANSWERED, lost: null };
   // What was decided a moment ago may have begun already.
   const told = known === undefined ? core.begun() : 0;
   if (told !== 0) {
@@ -141,7 +141,7 @@ function toldBody() {
 function proceed(exchange, told) {
   const { request, origin, end } = exchange;
   const kind = told & TOLD;
-  if (kind === RESPOND) return end(answerOf(exchange, told));
+  if (kind === RESPOND) return end(answerOf(exchange, told), exchange.lost ?? told >>> 5);
   if (kind === 0) throw new Error("the adapter is gone");
   if (kind !== UPSTREAM) return end(kind === PASS ? null : undefined);
   const [endpoint, forward, keep] = exchange.adapter;
@@ -173,8 +173,8 @@ function proceed(exchange, told) {
   const failed = (error) => {
     if (error === TOO_LARGE) return core.adapt_answered(number, status, NOTHING);
     if (!exchange.isLast) throw error;
-    exchange.late = error === LATE;
-    return core.adapt_failed(number, exchange.late);
+    exchange.lost = error === LATE ? TIMEOUT : UNREACHABLE;
+    return core.adapt_failed(number, error === LATE);
   };
   const answered = (bytes) => core.adapt_answered(number, status, new Uint8Array(bytes));
   let timer = setTimeout(() => next(failed, LATE), Math.max(exchange.deadline - Date.now(), 1));
@@ -199,7 +199,7 @@ function picked(from, names, headers) {
   return own;
 }
 
-function answerOf({ request, kept, late }, told) {
+function answerOf({ request, kept }, told) {
   const hasBody = (told & TOLD_BODY) !== 0;
   let headers = hasBody ? ANSWERED_WITH_BODY : ANSWERED;
   if (kept !== ANSWERED || told & TOLD_MORE) {
@@ -211,9 +211,7 @@ function answerOf({ request, kept, late }, told) {
   const body = hasBody && request.method !== "HEAD" ? toldBody() : null;
   const status = told >>> 5;
   const isPlain = status === 200 && headers === ANSWERED_WITH_BODY;
-  const response = new Response(body, isPlain ? OK : { status, headers });
-  if (late !== null) response.late = late;
-  return response;
+  return new Response(body, isPlain ? OK : { status, headers });
 }
 
 // Whether an answer that looks like a success hides an error.
@@ -238,7 +236,7 @@ export function compared(request, env, context, url, held, answer) {
   if (ticket === 0) return undefined;
   const skip = (reason) => core.skip_comparison(route, held.generation, reason);
   return (response) => {
-    if (response === undefined || response.late !== undefined) return skip(SKIPPED_UNREACHABLE);
+    if (response === undefined) return skip(SKIPPED_UNREACHABLE);
     const work = compareLater(request, again, url, held, answer, response.clone(), ticket, [patience, most, names]);
     const ended = work.catch((error) => {
       const reasons = new Map([[LATE, SKIPPED_TIMEOUT], [TOO_LARGE, SKIPPED_SIZE], [UNADAPTED, SKIPPED_UNADAPTED]]);

@@ -425,11 +425,11 @@ function beside(request, env, context, url, held, answer, started) {
     compare?.(undefined);
     return recover(env, context, url, held, answer, started, kept, cookie, error === LATE);
   };
-  const answered = (response) => {
+  const answered = (response, counted) => {
     // Decided for an adapter that then has no word for it: nobody but legacy can answer.
     if (!response) return failed();
-    // An adapter's answer in the place of one that did not come.
-    const status = response.late === undefined ? response.status : response.late ? TIMEOUT : UNREACHABLE;
+    // An adapter answers in the place of a backend that did not.
+    const status = counted ?? response.status;
     if (hides && response.ok && response.body !== null) {
       const ms = Date.now();
       const copy = response.clone();
@@ -441,11 +441,11 @@ function beside(request, env, context, url, held, answer, started) {
     } else {
       count(held, answer, status, started, env, context);
     }
-    compare?.(response);
+    compare?.(status > TIMEOUT ? response : undefined);
     return held.headers || cookie ? decorate(held, response, answer, cookie) : response;
   };
   return new Promise((resolve) => {
-    const end = (response) => resolve(answered(response));
+    const end = (response, counted) => resolve(answered(response, counted));
     const fail = (error) => resolve(failed(error));
     try {
       if (answer & ADAPT) {
