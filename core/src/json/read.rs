@@ -66,7 +66,7 @@ macro_rules! read_fields {
     ($type:ident { $($field:ident $(= $name:literal)? $(or $otherwise:expr)?),* $(,)? }) => {
         impl $crate::json::FromJson for $type {
             #[inline]
-           fn from_json(json: &$crate::json::Json<'_>) -> Option<Self> {
+            fn from_json(json: &$crate::json::Json<'_>) -> Option<Self> {
                 if !matches!(json, $crate::json::Json::Object(_)) {
                     return None;
                 }
