@@ -149,13 +149,13 @@ function proceed(exchange, told) {
   const plain = hasBody ? ASKED_WITH_BODY : ASKED;
   const headers = picked(request.headers, forward, plain);
   const init = hasBody ? { body: toldBody() } : {};
-  if (headers !== plain) init.headers = headers;
   let asked;
   if (told & TOLD_MORE) {
     const [method, target] = core.adapted_more().split("\n");
     asked = new Request(origin[0] + target, { method, headers, redirect: "manual" });
   } else {
     asked = question(origin, endpoint);
+    if (headers !== plain) init.headers = headers;
   }
   const number = told >>> 5;
   exchange.kept = ANSWERED;
