@@ -1,30 +1,30 @@
-# Each alarm has a chapter of the same name in docs/OPERATIONS.md. Functions write one JSON object per line; `event` is
-# the stable name of what happened, and what these filters count.
+# Each alarm has a chapter of the same name in docs/OPERATIONS.md. Functions write one JSON object per
+# line; these filters count by `event`, which is a stable name.
 locals {
   events = {
     publication-lag = {
       function = "promote", pattern = "{ $.event = \"tick\" }", value = "$.lag"
-      alarm    = "Changes are committed and not in Workers KV: the edge decides by an older revision."
+      alarm    = "Changes are committed, but Workers KV does not have them: the edge uses an older revision."
       over     = 0, periods = 3, statistic = "Maximum"
     }
     batches-refused = {
       function = "ingest", pattern = "{ $.event = \"batch_refused\" }", value = "1"
-      alarm    = "Reports of isolates are refused: canaries lack evidence, and the kill switch its fast path."
+      alarm    = "Ingest refuses the reports of isolates: canaries lack evidence, and the kill switch its fast path."
       over     = 20, periods = 2, statistic = "Sum"
     }
     canary-rolled-back = {
       function = "promote", pattern = "{ $.event = \"rollback\" }", value = "1"
-      alarm    = "A canary was taken back by itself: the new backend was worse."
+      alarm    = "A canary was rolled back automatically: the new backend did worse."
       over     = 0, periods = 1, statistic = "Sum"
     }
     isolates-lost = {
       function = "evaluate", pattern = "{ $.event = \"isolates_lost\" }", value = "$.lost"
-      alarm    = "Isolates fell silent with something to tell: what they had counted is unknown."
+      alarm    = "Isolates fell silent before their final report: their last counts are unknown."
       over     = 50, periods = 3, statistic = "Sum"
     }
     sign-in-refused = {
       function = "management", pattern = "{ $.event = \"sign_in_refused\" }", value = "1"
-      alarm    = "Somebody tries bearer tokens, or a client was left behind by a rotation."
+      alarm    = "Someone tries bearer tokens, or a client missed a rotation."
       over     = 20, periods = 1, statistic = "Sum"
     }
   }
@@ -59,7 +59,7 @@ resource "aws_cloudwatch_metric_alarm" "event" {
   ok_actions          = var.alarm_actions
 }
 
-# A tick that failed, and a tick that never began.
+# Ticks that failed, and ticks that never began.
 resource "aws_cloudwatch_metric_alarm" "tick_failed" {
   for_each            = local.ticks
   alarm_name          = "${local.name}-${each.key}-failed"

@@ -5,7 +5,7 @@ locals {
     CUTOVER_TABLE = aws_dynamodb_table.cutover.name
     RUST_LOG      = var.log_level
   }
-  # What publishes to Workers KV.
+  # Access to Workers KV, for the functions that publish.
   kv_variables = {
     CUTOVER_KV_API       = "https://api.cloudflare.com/client/v4/accounts/${var.cloudflare_account_id}"
     CUTOVER_KV_NAMESPACE = var.kv_namespace_id
@@ -37,7 +37,7 @@ locals {
       })
     }
     ingest = {
-      description = "Cutover: takes the reports of isolates"
+      description = "Cutover: ingests the reports of isolates"
       timeout     = 15
       memory      = 256
       concurrency = var.concurrency.ingest
@@ -48,7 +48,7 @@ locals {
       }
     }
     evaluate = {
-      description = "Cutover: makes evidence of what was measured, every minute"
+      description = "Cutover: evaluates measurements into evidence, every minute"
       timeout     = 50
       memory      = 512
       concurrency = -1
@@ -56,7 +56,7 @@ locals {
       variables   = {}
     }
     promote = {
-      description = "Cutover: moves canaries, publishes, notifies, every minute"
+      description = "Cutover: moves canaries, publishes and notifies, every minute"
       timeout     = 50
       memory      = 256
       concurrency = -1
@@ -89,18 +89,19 @@ resource "aws_lambda_function" "function" {
   environment {
     variables = merge(local.variables, local.trace_variables, each.value.variables)
   }
-  # The log group has the name that Lambda gives it; made here, it has its retention from the first line on.
+  # The log group has the name that Lambda would give it; created here, it has its retention from the
+  # first line on.
   depends_on = [aws_iam_role_policy.function, aws_cloudwatch_log_group.function]
 }
 
-# Isolates sign what they send, and so need nothing of AWS; management can have AWS stand before it.
+# Isolates sign their reports, so ingest needs no authentication by AWS; management can require it.
 resource "aws_lambda_function_url" "url" {
   for_each           = { management = var.management_url_auth, ingest = "NONE" }
   function_name      = aws_lambda_function.function[each.key].function_name
   authorization_type = each.value
 }
 
-# A function URL without AWS_IAM must be allowed to everybody; what is behind it checks tokens and signatures.
+# A function URL without AWS_IAM must be open to all callers; the function checks tokens and signatures.
 resource "aws_lambda_permission" "url" {
   for_each               = { for name, auth in { management = var.management_url_auth, ingest = "NONE" } : name => auth if auth == "NONE" }
   statement_id           = "function-url"

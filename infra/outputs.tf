@@ -1,11 +1,11 @@
-# What the command line and wrangler need; `terraform output -json` is what `cargo xtask deploy` reads.
+# Values for the command line and wrangler; `cargo xtask deploy` reads `terraform output -json`.
 output "management_url" {
-  description = "CUTOVER_URL of the command line."
+  description = "Value of CUTOVER_URL for the command line."
   value       = trimsuffix(aws_lambda_function_url.url["management"].function_url, "/")
 }
 
 output "ingest_url" {
-  description = "INGEST_URL of the Worker."
+  description = "Value of INGEST_URL for the Worker."
   value       = trimsuffix(aws_lambda_function_url.url["ingest"].function_url, "/")
 }
 
@@ -20,11 +20,11 @@ output "table" {
 }
 
 output "functions" {
-  description = "The functions, by what they do."
+  description = "Names of the Lambda functions, by their role."
   value       = { for name, function in aws_lambda_function.function : name => function.function_name }
 }
 
 output "secrets" {
-  description = "The secrets to be filled, by what they are for."
+  description = "ARNs of the secrets to be filled, by their purpose."
   value       = { for name, secret in aws_secretsmanager_secret.secret : name => secret.arn }
 }

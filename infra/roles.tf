@@ -1,5 +1,5 @@
-# One role per function, with what it does and no more. policies/NAME.json names actions and the partitions of the table
-# that they may touch; a test compares them with the calls that each function makes.
+# One role per function, with the least permissions. policies/NAME.json lists the actions and the
+# partitions of the table that they may touch; a test compares them with the calls of each function.
 data "aws_iam_policy_document" "assume_function" {
   statement {
     actions = ["sts:AssumeRole"]
@@ -36,7 +36,7 @@ data "aws_iam_policy_document" "function" {
         variable = "dynamodb:LeadingKeys"
         values   = statement.value
       }
-      # Without keys in the request the condition above holds for want of any.
+      # The condition above also holds for a request without keys.
       condition {
         test     = "Null"
         variable = "dynamodb:LeadingKeys"

@@ -1,4 +1,5 @@
-# Once a minute, evaluate and then promote. Each is idempotent: delivered twice, late or concurrently, it does no harm.
+# Starts evaluate and promote once a minute. Each is idempotent: a tick delivered twice, late or
+# concurrently does no harm.
 resource "aws_sqs_queue" "dead_letters" {
   name                      = "${local.name}-dead-letters"
   message_retention_seconds = 1209600
@@ -58,7 +59,7 @@ resource "aws_scheduler_schedule" "tick" {
   target {
     arn      = aws_lambda_function.function[each.key].arn
     role_arn = aws_iam_role.scheduler.arn
-    # A tick that is later than the next one has nothing to add to it.
+    # A tick that is delayed beyond the next one is redundant.
     retry_policy {
       maximum_event_age_in_seconds = 60
       maximum_retry_attempts       = 2
@@ -69,7 +70,7 @@ resource "aws_scheduler_schedule" "tick" {
   }
 }
 
-# Lambda itself would try a failed tick twice more, minutes later.
+# Without this, Lambda would retry a failed tick twice, minutes later.
 resource "aws_lambda_function_event_invoke_config" "tick" {
   for_each                     = toset(["evaluate", "promote"])
   function_name                = aws_lambda_function.function[each.key].function_name

@@ -1,4 +1,4 @@
-# The only truth. Keys are those of lambda/src/store/keys.rs.
+# The single source of truth. lambda/src/store/keys.rs defines the keys.
 resource "aws_dynamodb_table" "cutover" {
   name                        = local.name
   billing_mode                = "PAY_PER_REQUEST"
@@ -15,7 +15,8 @@ resource "aws_dynamodb_table" "cutover" {
     type = "S"
   }
 
-  # Remembered answers, batches and what is known of isolates go by themselves; configuration and audit log stay.
+  # Responses kept for idempotency, batches and the state of isolates expire; configuration and audit log
+  # stay.
   ttl {
     attribute_name = "expires_at"
     enabled        = true

@@ -8,7 +8,7 @@ variable "environment" {
 }
 
 variable "region" {
-  description = "The AWS region. Choose one near the people behind the API; isolates report to it every five seconds."
+  description = "The AWS region. Choose one near the users of the API; isolates report to it every five seconds."
   type        = string
   default     = "us-east-1"
 }
@@ -32,15 +32,16 @@ variable "kv_namespace_id" {
 }
 
 variable "archives" {
-  description = "The folder with the archives, NAME/bootstrap.zip; relative to this one, or its whole path."
+  description = "The directory with the archives, NAME/bootstrap.zip: an absolute path, or relative to this directory."
   type        = string
   default     = "../target/lambda"
 }
 
 variable "management_url_auth" {
   description = <<-EOT
-    Who may reach the management function at all: NONE leaves it to the function, which needs a bearer token for
-    everything; AWS_IAM has AWS check a signature before it, and the token moves to the header X-Cutover-Token.
+    Authentication in front of the management function. NONE leaves it to the function, which requires a
+    bearer token for everything. With AWS_IAM, AWS checks a signature first, and the token moves to the header
+    X-Cutover-Token.
   EOT
   type        = string
   default     = "NONE"
@@ -51,13 +52,13 @@ variable "management_url_auth" {
 }
 
 variable "deletion_protection" {
-  description = "Whether the table refuses to be deleted. Production wants true."
+  description = "If true, the table cannot be deleted. Use true in production."
   type        = bool
   default     = true
 }
 
 variable "secret_recovery_days" {
-  description = "Days for which a deleted secret can be brought back, 7 to 30; 0 deletes at once."
+  description = "Days for which a deleted secret can be restored, 7 to 30; 0 deletes at once."
   type        = number
   default     = 30
 }
@@ -69,61 +70,61 @@ variable "log_retention_days" {
 }
 
 variable "alarm_actions" {
-  description = "ARNs of what alarms call, such as SNS topics. Empty: alarms are only shown."
+  description = "ARNs that alarms notify, such as SNS topics. If empty, alarms are only shown."
   type        = list(string)
   default     = []
 }
 
 variable "concurrency" {
-  description = "The most instances of each function; -1 takes the account's. They bound what a flood can cost."
+  description = "Most concurrent instances of each function; -1 uses the account's limit. Bounds the cost of a flood."
   type        = object({ management = number, ingest = number })
   default     = { management = -1, ingest = -1 }
 }
 
 variable "requests_per_second" {
-  description = "Requests that one instance of management and of ingest answers for one caller; twice as many at once."
+  description = "Requests per second that one instance of management and of ingest accepts from one caller; bursts may be twice as large."
   type        = object({ management = number, ingest = number })
   default     = { management = 20, ingest = 200 }
 }
 
 variable "two_person_approval" {
-  description = "Whether a change that may move users to the new backend waits for a second person."
+  description = "If true, a change that may move users to the new backend waits for the approval of a second person."
   type        = bool
   default     = false
 }
 
 variable "root_token" {
-  description = "Whether the token of the first start is honoured. Set it to false once there is an admin token."
+  description = "If true, the token for the first start is accepted. Set it to false once there is an admin token."
   type        = bool
   default     = true
 }
 
 variable "webhook_url" {
-  description = "Where notifications of canaries go. Empty: nowhere."
+  description = "The URL that receives notifications of canaries. If empty, none are sent."
   type        = string
   default     = ""
 }
 
 variable "jwt" {
-  description = "Who issues JSON Web Tokens for people: the JWKS, the issuer, the audience, and the claim with their role."
+  description = "The issuer of JSON Web Tokens for operators: the JWKS, the issuer, the audience, and the claim with the role."
   type        = object({ jwks_url = string, issuer = string, audience = string, role_claim = optional(string, "role") })
   default     = null
 }
 
 variable "otlp_endpoint" {
-  description = "The OTLP/HTTP endpoint that traces are sent to, such as https://collector.example:4318. Empty: none."
+  description = "The OTLP/HTTP endpoint for traces, such as https://collector.example:4318. If empty, none are sent."
   type        = string
   default     = ""
 }
 
 variable "log_level" {
-  description = "error, warn, info, debug or trace."
+  description = "The log level: error, warn, info, debug or trace."
   type        = string
   default     = "info"
 }
 
 variable "tags" {
-  description = "Tags of everything, besides project, environment and managed-by."
+  description = "Tags of every resource, in addition to project, environment and managed-by."
   type        = map(string)
   default     = {}
 }

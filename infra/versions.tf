@@ -4,7 +4,7 @@ terraform {
   required_providers {
     aws = {
       source = "hashicorp/aws"
-      # Exactly this one. A lock file would hold the checksums of one platform only.
+      # Pinned exactly, because a lock file would hold the checksums of one platform only.
       version = "5.100.0"
     }
   }
@@ -21,6 +21,6 @@ data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
 locals {
-  # Every name begins with it, so that two environments share an account without meeting.
+  # Prefix of every name, so that two environments can share an account.
   name = "cutover-${var.environment}"
 }

@@ -1,4 +1,4 @@
-//! `cutover changes …`: what waits for a second person.
+//! `cutover changes …`: changes that need a second person's approval.
 
 use crate::{
     client::{Client, encode},
@@ -7,54 +7,57 @@ use crate::{
 };
 use clap::Subcommand;
 use reqwest::Method;
-use serde_json::Value;
 
-/// What can be done with changes that wait.
+/// Commands on pending changes.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// All of them.
+    /// List pending changes.
     List,
-    /// What one of them would change.
+    /// Show a pending change.
     Show {
-        /// Its id.
+        /// Id of the change.
         id: String,
     },
-    /// Agree to one, as the second person. It is made at once.
+    /// Approve a change requested by somebody else, and apply it at once.
     Approve {
-        /// Its id.
+        /// Id of the change.
         id: String,
     },
-    /// Give one up.
+    /// Withdraw a pending change.
     Withdraw {
-        /// Its id.
+        /// Id of the change.
         id: String,
     },
 }
 
 /// Runs a command.
+///
+/// # Errors
+///
+/// Fails if the management API refuses the request or cannot be reached.
 pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Failure> {
-    let answer = match &command {
-        Command::List => client.get("/changes")?,
-        Command::Show { id } => client.get(&format!("/changes/{}", encode(id)))?,
+    let path = |id: &str| format!("/changes/{}", encode(id));
+    match command {
+        Command::List => {
+            let response = client.get("/changes")?;
+            output::show(format, &response, || {
+                let names = ["change", "action", "objects", "requested_by", "expires_at", "reason"];
+                let rows: Vec<_> =
+                    output::list(&response, "changes").map(|change| pick(change, &names)).collect();
+                output::table(&["ID", "ACTION", "OBJECTS", "BY", "EXPIRES", "REASON"], &rows);
+            });
+        }
+        Command::Show { id } => output::json(&client.get(&path(&id))?),
         Command::Approve { id } => {
-            client.send(Method::POST, &format!("/changes/{}/approve", encode(id)), None)?
+            let response = client.send(Method::POST, &format!("{}/approve", path(&id)), None)?;
+            output::show(format, &response, || {
+                println!("approved and applied {id} as revision {}", output::field(&response, "revision"));
+            });
         }
-        Command::Withdraw { id } => client.send(Method::DELETE, &format!("/changes/{}", encode(id)), None)?,
-    };
-    match (format, command) {
-        (Format::Json, _) => output::json(&answer),
-        (Format::Table, Command::List) => {
-            let changes = answer.get("changes").and_then(Value::as_array).into_iter().flatten();
-            let names = ["change", "action", "objects", "requested_by", "expires_at", "reason"];
-            let rows: Vec<_> = changes.map(|change| pick(change, &names)).collect();
-            output::table(&["ID", "ACTION", "OBJECTS", "BY", "ENDS", "REASON"], &rows);
+        Command::Withdraw { id } => {
+            let response = client.send(Method::DELETE, &path(&id), None)?;
+            output::show(format, &response, || println!("withdrew {id}"));
         }
-        (Format::Table, Command::Show { .. }) => output::json(&answer),
-        (Format::Table, Command::Approve { id }) => {
-            let revision = answer.get("revision").map(output::cell).unwrap_or_default();
-            println!("{id} is made; revision {revision}");
-        }
-        (Format::Table, Command::Withdraw { id }) => println!("{id} is given up"),
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! The management API, as the command line sees it.
+//! A client of the management API.
 
-use crate::{failure::Failure, iam::Signer};
+use crate::{failure::Failure, iam::Signer, output};
 use reqwest::{Method, blocking};
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
 
-/// Longer than the function tries a contended change.
+/// Longest wait for a response; longer than the management function retries a contended change.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client with a token.
@@ -18,15 +18,29 @@ pub struct Client {
     signer: Option<Signer>,
 }
 
+/// The body of a request.
+#[derive(Debug)]
+pub struct Body {
+    /// Media type of the content.
+    pub media_type: &'static str,
+    /// The content itself.
+    pub content: String,
+}
+
 impl Client {
-    /// A client of the function at this URL.
+    /// Builds a client of the management function at `base`. Requests are signed for AWS if
+    /// `is_guarded`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if AWS keys are needed and missing, or if TLS cannot be set up.
     pub fn new(base: &str, token: &str, reason: Option<String>, is_guarded: bool) -> Result<Self, Failure> {
         let signer = is_guarded.then(|| Signer::from_env(base)).transpose()?;
         let http = blocking::Client::builder()
             .timeout(TIMEOUT)
             .user_agent(concat!("cutover/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| Failure::Unreachable(format!("no HTTP client can be built: {error}")))?;
+            .map_err(|error| Failure::Unreachable(format!("cannot set up an HTTP client: {error}")))?;
         Ok(Self {
             http,
             base: base.trim_end_matches('/').to_owned(),
@@ -36,18 +50,26 @@ impl Client {
         })
     }
 
-    /// Asks for something.
+    /// Sends a GET request.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Client::send`].
     pub fn get(&self, path: &str) -> Result<Value, Failure> {
         self.send(Method::GET, path, None)
     }
 
-    /// Asks for a list, page after page.
+    /// Reads all pages of a list and returns their items, which are in the field `name`.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Client::send`].
     pub fn all(&self, path: &str, name: &str) -> Result<Vec<Value>, Failure> {
         let mut all = Vec::new();
         let mut after = String::new();
         loop {
             let page = self.get(&format!("{path}{after}"))?;
-            all.extend(page.get(name).and_then(Value::as_array).into_iter().flatten().cloned());
+            all.extend(output::list(&page, name).cloned());
             match page.get("next_after").and_then(Value::as_str) {
                 Some(next) => after = format!("?after={}", encode(next)),
                 None => return Ok(all),
@@ -55,67 +77,64 @@ impl Client {
         }
     }
 
-    /// Sends a JSON body.
+    /// Sends a request with a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Client::send`].
     pub fn send_json(&self, method: Method, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.send(method, path, Some(("application/json", body.to_string())))
+        self.send(method, path, Some(Body { media_type: "application/json", content: body.to_string() }))
     }
 
-    /// Sends a request to a path below `/api/migration`.
-    pub fn send(&self, method: Method, path: &str, body: Option<(&str, String)>) -> Result<Value, Failure> {
+    /// Sends a request to a path below `/api/migration`. Returns the JSON of the response.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the management API cannot be reached, if it refuses the request, or if the change
+    /// needs a second person's approval.
+    pub fn send(&self, method: Method, path: &str, body: Option<Body>) -> Result<Value, Failure> {
         let url = format!("{}/api/migration{path}", self.base);
-        let mut request = self.http.request(method.clone(), &url);
-        match &self.signer {
-            None => request = request.bearer_auth(&self.token),
-            Some(signer) => {
-                let content = body.as_ref().map(|(_, body)| body.as_bytes()).unwrap_or_default();
-                let token = ("x-cutover-token", self.token.as_str());
-                request = request.header(token.0, token.1);
-                let signed = signer.headers(method.as_str(), &url, &[token], content, SystemTime::now())?;
-                for (name, value) in signed {
-                    request = request.header(name, value);
-                }
-            }
-        }
+        let content = body.as_ref().map(|body| body.content.as_bytes()).unwrap_or_default();
+        let mut request = self.authenticated(method, &url, content)?;
         if let Some(trace) = traceparent() {
             request = request.header("traceparent", trace);
         }
         if let Some(reason) = &self.reason {
             request = request.header("x-cutover-reason", reason);
         }
-        if let Some((kind, body)) = body {
-            request = request.header("content-type", kind).body(body);
+        if let Some(Body { media_type, content }) = body {
+            request = request.header("content-type", media_type).body(content);
         }
-        let response = request.send().map_err(|error| {
-            let why = if error.is_timeout() { "it did not answer in time" } else { "no connection" };
-            let base = &self.base;
-            Failure::Unreachable(format!("the management API at {base} could not be reached: {why}\n  hint: check --url or CUTOVER_URL, and that the function runs"))
-        })?;
+        let response = request.send().map_err(|error| unreachable(&self.base, &error))?;
         let status = response.status().as_u16();
-        let text = response.text().unwrap_or_default();
-        let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if status == 202 {
-            return Err(waits(&body));
+        let body: Value = serde_json::from_str(&response.text().unwrap_or_default()).unwrap_or(Value::Null);
+        match status {
+            202 => Err(pending(&body)),
+            200..300 => Ok(body),
+            _ => Err(refusal(status, &body)),
         }
-        if (200..300).contains(&status) {
-            return Ok(body);
+    }
+
+    fn authenticated(
+        &self,
+        method: Method,
+        url: &str,
+        content: &[u8],
+    ) -> Result<blocking::RequestBuilder, Failure> {
+        let mut request = self.http.request(method.clone(), url);
+        let Some(signer) = &self.signer else { return Ok(request.bearer_auth(&self.token)) };
+        // AWS needs the Authorization header for its signature.
+        let token = ("x-cutover-token", self.token.as_str());
+        request = request.header(token.0, token.1);
+        let signature = signer.headers(method.as_str(), url, &[token], content, SystemTime::now())?;
+        for (name, value) in signature {
+            request = request.header(name, value);
         }
-        let field = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
-        Err(Failure::Refused {
-            status,
-            detail: field("detail").unwrap_or_else(|| format!("the management API answered {status}")),
-            hint: field("hint").unwrap_or_default(),
-            errors: body
-                .get("errors")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .map(one_error)
-                .collect(),
-        })
+        Ok(request)
     }
 }
 
-/// A trace that begins at the command line, so that the logs of the functions can be found for one command.
+/// Returns a new W3C trace context, so that the functions' log lines of one command can be found.
 fn traceparent() -> Option<String> {
     let mut id = [0_u8; 24];
     getrandom::fill(&mut id).ok()?;
@@ -124,22 +143,56 @@ fn traceparent() -> Option<String> {
     Some(format!("00-{trace}-{span}-01"))
 }
 
-fn waits(body: &Value) -> Failure {
-    let part = |name: &str| body.get(name).map(crate::output::cell).unwrap_or_default();
-    let id = part("change");
-    Failure::Waits(format!(
-        "{} waits for a second person until {}; nothing has changed yet\n  hint: somebody else types: cutover changes approve {id}",
-        part("action"),
-        part("expires_at"),
+fn unreachable(base: &str, error: &reqwest::Error) -> Failure {
+    let (cause, hint) = if error.is_builder() {
+        (
+            "the URL or the token is malformed",
+            "check that --url or CUTOVER_URL begins with http:// or https://, and that the token has no line break",
+        )
+    } else {
+        let cause = if error.is_timeout() { "no response in time" } else { "no connection" };
+        (cause, "check --url or CUTOVER_URL, and that the function runs")
+    };
+    Failure::Unreachable(format!(
+        "the management API at {base} could not be reached: {cause}\n  hint: {hint}"
     ))
 }
 
-fn one_error(error: &Value) -> String {
-    let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
+fn pending(body: &Value) -> Failure {
+    let field = |name: &str| output::field(body, name);
+    Failure::Waits(format!(
+        "{} needs a second person's approval before {}; nothing has changed yet\n  hint: ask another operator to run \
+         cutover changes approve {}",
+        field("action"),
+        field("expires_at"),
+        field("change"),
+    ))
+}
+
+fn refusal(status: u16, body: &Value) -> Failure {
+    let Some(detail) = body.get("detail").and_then(Value::as_str) else {
+        return Failure::Refused {
+            status,
+            detail: format!("HTTP status {status} without an explanation"),
+            hint: "check that --url or CUTOVER_URL is the URL of the management function".to_owned(),
+            errors: Vec::new(),
+        };
+    };
+    Failure::Refused {
+        status,
+        detail: detail.to_owned(),
+        hint: output::text(body, "hint").to_owned(),
+        errors: output::list(body, "errors").map(mistake).collect(),
+    }
+}
+
+/// Formats one of the mistakes found in a document.
+fn mistake(error: &Value) -> String {
+    let text = |name: &str| output::text(error, name);
     format!("{}: {}\n  hint: {}", text("field"), text("message"), text("hint"))
 }
 
-/// A text as one segment of a path or one value of a query.
+/// Percent-encodes a string as one path segment or one query value.
 pub fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -1,86 +1,94 @@
-//! `cutover compare report`: what is different about the answers of the two backends.
+//! `cutover compare report`: differences between the responses of the two backends.
 
-use crate::{client::Client, failure::Failure, output};
-use serde_json::Value;
+use crate::{
+    client::Client,
+    failure::Failure,
+    output::{self, Format, text},
+};
+use clap::Subcommand;
+use serde_json::{Value, json};
 
-fn number(value: &Value, name: &str) -> u64 {
-    value.get(name).and_then(Value::as_u64).unwrap_or_default()
+/// Commands on comparisons.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show each difference, its rate, and the rate at which legacy differs from itself.
+    Report {
+        /// Only this route.
+        route: Option<String>,
+        /// Include noise: differences that legacy also has with itself.
+        #[arg(long)]
+        noise: bool,
+    },
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn percent(value: &Value, name: &str) -> String {
-    value
-        .get(name)
-        .and_then(Value::as_f64)
-        .map_or_else(|| "-".to_owned(), |share| format!("{:.3} %", share * 100.0))
-}
-
-/// Writes the report of one route, or of all.
-pub fn report(
-    client: &Client,
-    route: Option<&str>,
-    noise: bool,
-    format: output::Format,
-) -> Result<(), Failure> {
-    let answer = client.get("/comparisons")?;
-    let all = answer.get("comparisons").and_then(Value::as_array).cloned().unwrap_or_default();
-    let wanted: Vec<Value> =
-        all.into_iter().filter(|held| route.is_none_or(|route| text(held, "route") == route)).collect();
-    if format == output::Format::Json {
-        output::json(&serde_json::json!({ "comparisons": wanted }));
-        return Ok(());
-    }
-    if wanted.is_empty() {
-        let of = route.map(|route| format!(" of {route}")).unwrap_or_default();
-        println!("no answers{of} were compared yet; see compare: under the route, and give it traffic");
-    }
-    for (at, held) in wanted.iter().enumerate() {
-        if at > 0 {
-            println!();
-        }
-        one(held, noise);
-    }
+/// Runs a command.
+///
+/// # Errors
+///
+/// Fails if the management API refuses the request or cannot be reached.
+pub fn run(command: &Command, client: &Client, format: Format) -> Result<(), Failure> {
+    let Command::Report { route, noise } = command;
+    let response = client.get("/comparisons")?;
+    let comparisons: Vec<&Value> = output::list(&response, "comparisons")
+        .filter(|comparison| route.as_deref().is_none_or(|route| text(comparison, "route") == route))
+        .collect();
+    output::show(format, &json!({ "comparisons": comparisons }), || {
+        report(route.as_deref(), &comparisons, *noise);
+    });
     Ok(())
 }
 
-fn one(held: &Value, noise: bool) {
-    let run = held.get("run").and_then(Value::as_str).map(|run| format!(", run {run}")).unwrap_or_default();
+fn report(route: Option<&str>, comparisons: &[&Value], noise: bool) {
+    if comparisons.is_empty() {
+        let of = route.map(|route| format!(" of {route}")).unwrap_or_default();
+        println!("no responses{of} compared yet; configure compare: for the route, and send it traffic");
+    }
+    for (index, comparison) in comparisons.iter().enumerate() {
+        if index > 0 {
+            println!();
+        }
+        summary(comparison);
+        differences(comparison, noise);
+    }
+}
+
+fn summary(comparison: &Value) {
+    let run =
+        comparison.get("run").and_then(Value::as_str).map(|run| format!(", run {run}")).unwrap_or_default();
     println!(
         "{} (flag {}{run}), {} to {}",
-        text(held, "route"),
-        text(held, "flag"),
-        text(held, "since"),
-        text(held, "until")
+        text(comparison, "route"),
+        text(comparison, "flag"),
+        text(comparison, "since"),
+        text(comparison, "until")
     );
     println!(
-        "  compared {}, different {} ({}); legacy asked twice for {}",
-        number(held, "compared"),
-        number(held, "mismatched"),
-        percent(held, "mismatch_rate"),
-        number(held, "noise_compared"),
+        "  compared {}, different {} ({}); noise measured on {}",
+        number(comparison, "compared"),
+        number(comparison, "mismatched"),
+        percent(comparison, "mismatch_rate"),
+        number(comparison, "noise_compared"),
     );
-    if let Some(skipped) =
-        held.get("skipped").and_then(Value::as_object).filter(|skipped| !skipped.is_empty())
-    {
+    let skipped = comparison.get("skipped").and_then(Value::as_object);
+    if let Some(skipped) = skipped.filter(|skipped| !skipped.is_empty()) {
         let reasons: Vec<String> =
             skipped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
         println!("  not compared: {}", reasons.join(", "));
     }
-    let differences = held.get("differences").and_then(Value::as_array).cloned().unwrap_or_default();
+}
+
+fn differences(comparison: &Value, noise: bool) {
     let is_noise =
         |difference: &Value| difference.get("is_noise").and_then(Value::as_bool).unwrap_or_default();
-    let by_itself = differences.iter().filter(|difference| is_noise(difference)).count();
-    let shown: Vec<&Value> = differences.iter().filter(|difference| noise || !is_noise(difference)).collect();
+    let all = || output::list(comparison, "differences");
+    let shown: Vec<&Value> = all().filter(|difference| noise || !is_noise(difference)).collect();
     if !shown.is_empty() {
         println!(
             "  {:<32} {:<8} {:>8} {:>10} {:>10}  EXAMPLE: OLD -> NEW",
             "PATH", "KIND", "COUNT", "RATE", "NOISE"
         );
     }
-    for difference in shown {
+    for difference in &shown {
         let example = |side: &str| difference.pointer(&format!("/example/{side}")).and_then(Value::as_str);
         println!(
             "  {:<32} {:<8} {:>8} {:>10} {:>10}  {} -> {}",
@@ -93,12 +101,28 @@ fn one(held: &Value, noise: bool) {
             example("new").unwrap_or_default(),
         );
     }
-    if by_itself > 0 && !noise {
-        let s = if by_itself == 1 { "" } else { "s" };
-        println!("  {by_itself} more difference{s} that legacy has with itself; --noise shows them");
-    }
-    match number(held, "others") {
+    match all().count() - shown.len() {
         0 => {}
-        others => println!("  {others} differences of more kinds than are told apart"),
+        1 => println!("  1 more difference is noise, which legacy has with itself; --noise shows it"),
+        hidden => {
+            println!(
+                "  {hidden} more differences are noise, which legacy has with itself; --noise shows them"
+            );
+        }
     }
+    match number(comparison, "others") {
+        0 => {}
+        others => println!("  {others} more differences are of kinds not listed here"),
+    }
+}
+
+fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn percent(value: &Value, name: &str) -> String {
+    value
+        .get(name)
+        .and_then(Value::as_f64)
+        .map_or_else(|| "-".to_owned(), |share| format!("{:.3} %", share * 100.0))
 }

@@ -1,43 +1,45 @@
-//! What went wrong, and the exit code that scripts can act on.
+//! Failures of commands, and the exit codes that scripts can act on.
 
 use cutover_core::config::Problem;
 use std::{fmt, process::ExitCode};
 
-/// Why a command did not do what it was asked.
+/// Reason for which a command failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The command line or the environment lacks something. Exit code 2, as for a command line clap refuses.
+    /// An argument or an environment variable is missing or malformed. Exit code 2, as for
+    /// arguments that clap rejects.
     Usage(String),
     /// A file has mistakes. Exit code 3.
     File {
-        /// Its name.
+        /// The file's name.
         name: String,
-        /// All of them.
+        /// All mistakes, in the order of the file.
         problems: Vec<Problem>,
     },
-    /// The management API said no: bad input 3, not allowed 4, not found 5, somebody was faster 6, else 1.
+    /// The management API refused the request. Exit code 3 for bad input, 4 for missing rights, 5
+    /// if the object does not exist, 6 if it has changed meanwhile, else 1.
     Refused {
-        /// The HTTP status.
+        /// HTTP status of the response.
         status: u16,
-        /// What happened.
+        /// Description of the problem.
         detail: String,
-        /// What to do.
+        /// Suggested remedy.
         hint: String,
         /// Every mistake of a document.
         errors: Vec<String>,
     },
-    /// The change is kept until a second person agrees. Exit code 8.
+    /// The change is stored until a second person approves it. Exit code 8.
     Waits(String),
-    /// Checks of a deployment failed; they are on standard output. Exit code 9.
+    /// This number of preflight checks failed; standard output lists them. Exit code 9.
     Preflight(usize),
-    /// The management API could not be reached. Exit code 7.
+    /// The management API cannot be reached. Exit code 7.
     Unreachable(String),
-    /// A file could not be read or written. Exit code 1.
+    /// A file or a response cannot be read or written. Exit code 1.
     Io(String),
 }
 
 impl Failure {
-    /// The exit code.
+    /// Returns the exit code of the process.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Failure::Usage(_) => 2,
@@ -66,13 +68,13 @@ impl fmt::Display for Failure {
             Failure::Waits(text) => f.write_str(text),
             Failure::Preflight(failed) => {
                 let s = if *failed == 1 { "" } else { "s" };
-                write!(f, "error: {failed} check{s} failed; what to do stands beside each")
+                write!(f, "error: {failed} check{s} failed; remedies are listed above")
             }
             Failure::File { name, problems } => {
                 for problem in problems {
-                    // What stands in a file that this one names says which.
-                    let own = if problem.file.is_empty() { format!("{name}:") } else { String::new() };
-                    writeln!(f, "{own}{problem}\n  hint: {}", problem.hint)?;
+                    // A problem in a file that this one refers to already names that file.
+                    let file = if problem.file.is_empty() { format!("{name}:") } else { String::new() };
+                    writeln!(f, "{file}{problem}\n  hint: {}", problem.hint)?;
                 }
                 let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
                 write!(f, "error: {count} mistake{s} in {name}; nothing was changed")

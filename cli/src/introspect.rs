@@ -1,11 +1,40 @@
-//! A schema from the backend itself: its answer to the introspection query, written as the schema definition language.
+//! `cutover adapter schema`: queries a GraphQL backend by introspection, and converts the result to
+//! the schema definition language.
 
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    output::{list, text},
+};
+use clap::Subcommand;
 use reqwest::blocking;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Deeper than types are wrapped in lists.
+/// Commands on adapters.
+#[derive(Debug, Subcommand)]
+pub enum AdapterCommand {
+    /// Print the schema of a GraphQL backend, by introspection.
+    Schema {
+        /// URL of the GraphQL endpoint.
+        url: String,
+        /// Header to send, such as "Authorization: Bearer TOKEN".
+        #[arg(long)]
+        header: Vec<String>,
+    },
+}
+
+/// Runs a command.
+///
+/// # Errors
+///
+/// Fails like [`schema`].
+pub fn run(command: &AdapterCommand) -> Result<(), Failure> {
+    let AdapterCommand::Schema { url, header } = command;
+    print!("{}", schema(url, header)?);
+    Ok(())
+}
+
+/// Selection of a type reference, five levels deep: enough for lists of lists with `NON_NULL`.
 const TYPE: &str =
     "kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
 
@@ -18,11 +47,16 @@ fn query() -> String {
     )
 }
 
-/// Asks a GraphQL endpoint for its schema. Headers are `Name: value`.
+/// Queries a GraphQL endpoint for its schema. Each header is `Name: value`.
+///
+/// # Errors
+///
+/// Fails if a header is malformed, if the endpoint cannot be reached, or if it does not allow
+/// introspection.
 pub fn schema(url: &str, headers: &[String]) -> Result<String, Failure> {
-    let unreachable = |why: String| {
+    let unreachable = |cause: String| {
         Failure::Unreachable(format!(
-            "{url} gave no schema: {why}\n  hint: check the URL, whether introspection is allowed there, and --header"
+            "cannot read the schema of {url}: {cause}\n  hint: check the URL and --header, and allow introspection"
         ))
     };
     let client = blocking::Client::builder().timeout(Duration::from_secs(30)).build();
@@ -30,32 +64,24 @@ pub fn schema(url: &str, headers: &[String]) -> Result<String, Failure> {
     let mut request = client.post(url).header("content-type", "application/json");
     for header in headers {
         let (name, value) = header.split_once(':').ok_or_else(|| {
-            Failure::Usage(format!("{header:?} is no header\n  hint: write --header \"Name: value\""))
+            Failure::Usage(format!("{header:?} is not a header\n  hint: use --header \"Name: value\""))
         })?;
         request = request.header(name.trim(), value.trim());
     }
     let body = json!({ "query": query(), "operationName": "Introspection" }).to_string();
-    let answer = request.body(body).send().map_err(|error| unreachable(error.to_string()))?;
-    let status = answer.status();
-    let text = answer.text().map_err(|error| unreachable(error.to_string()))?;
-    let answer: Value =
-        serde_json::from_str(&text).map_err(|_| unreachable(format!("{status}, not JSON")))?;
-    match answer.pointer("/data/__schema") {
-        Some(schema) if schema.is_object() => Ok(written(schema)),
-        _ => Err(unreachable(format!("{status}, {}", answer.get("errors").unwrap_or(&Value::Null)))),
+    let response = request.body(body).send().map_err(|error| unreachable(error.to_string()))?;
+    let status = response.status();
+    let content = response.text().map_err(|error| unreachable(error.to_string()))?;
+    let response: Value =
+        serde_json::from_str(&content).map_err(|_| unreachable(format!("{status}, not JSON")))?;
+    match response.pointer("/data/__schema") {
+        Some(schema) if schema.is_object() => Ok(definition(schema)),
+        _ => Err(unreachable(format!("{status}, {}", response.get("errors").unwrap_or(&Value::Null)))),
     }
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
-    value.get(name).and_then(Value::as_array).into_iter().flatten()
-}
-
 fn names(value: &Value, name: &str, separator: &str) -> String {
-    list(value, name).map(|held| text(held, "name")).collect::<Vec<_>>().join(separator)
+    list(value, name).map(|item| text(item, "name")).collect::<Vec<_>>().join(separator)
 }
 
 fn type_of(value: Option<&Value>) -> String {
@@ -84,32 +110,32 @@ fn block(keyword: &str, name: &str, more: &str, lines: impl Iterator<Item = Stri
     format!("{keyword} {name}{more} {{\n{lines}}}\n\n")
 }
 
-/// The schema definition language of an introspection.
-fn written(schema: &Value) -> String {
+/// Converts the result of an introspection to the schema definition language.
+fn definition(schema: &Value) -> String {
     const BUILT_IN: [&str; 5] = ["Int", "Float", "String", "ID", "Boolean"];
     let root = |name: &str| schema.get(name).map(|root| text(root, "name")).filter(|name| !name.is_empty());
     let roots = [("query", root("queryType")), ("mutation", root("mutationType"))];
-    let mut made = block(
+    let mut sdl = block(
         "schema",
         "",
         "",
         roots.into_iter().filter_map(|(kind, name)| Some(format!("{kind}: {}", name?))),
     )
     .replace("schema  {", "schema {");
-    for held in list(schema, "types").filter(|held| !text(held, "name").starts_with("__")) {
-        let name = text(held, "name");
-        let implements = names(held, "interfaces", " & ");
+    for item in list(schema, "types").filter(|item| !text(item, "name").starts_with("__")) {
+        let name = text(item, "name");
+        let implements = names(item, "interfaces", " & ");
         let implements =
             if implements.is_empty() { String::new() } else { format!(" implements {implements}") };
-        made.push_str(&match text(held, "kind") {
-            "OBJECT" => block("type", name, &implements, list(held, "fields").map(field)),
-            "INTERFACE" => block("interface", name, &implements, list(held, "fields").map(field)),
-            "INPUT_OBJECT" => block("input", name, "", list(held, "inputFields").map(input)),
-            "ENUM" => block("enum", name, "", list(held, "enumValues").map(|v| text(v, "name").to_owned())),
-            "UNION" => format!("union {name} = {}\n\n", names(held, "possibleTypes", " | ")),
+        sdl.push_str(&match text(item, "kind") {
+            "OBJECT" => block("type", name, &implements, list(item, "fields").map(field)),
+            "INTERFACE" => block("interface", name, &implements, list(item, "fields").map(field)),
+            "INPUT_OBJECT" => block("input", name, "", list(item, "inputFields").map(input)),
+            "ENUM" => block("enum", name, "", list(item, "enumValues").map(|v| text(v, "name").to_owned())),
+            "UNION" => format!("union {name} = {}\n\n", names(item, "possibleTypes", " | ")),
             "SCALAR" if !BUILT_IN.contains(&name) => format!("scalar {name}\n\n"),
             _ => String::new(),
         });
     }
-    made.trim_end().to_owned() + "\n"
+    sdl.trim_end().to_owned() + "\n"
 }

@@ -1,19 +1,31 @@
-//! `cutover`: what operators type. Standard output is for data, standard error for people.
+//! `cutover`, the operators' command line. Standard output carries data, standard error carries
+//! messages.
 
 mod apply;
+mod audit;
 mod canary;
 mod changes;
 mod client;
 mod clock;
 mod commands;
 mod compare;
+mod completions;
+mod configuration;
+mod connection;
+mod emergency;
+mod explain;
+mod export;
 mod failure;
+mod flags;
 mod iam;
 mod introspect;
+mod metrics;
 mod output;
 mod preflight;
-mod show;
+mod publication;
+mod status;
 mod token;
+mod whoami;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,27 +1,49 @@
-//! Tables for people, JSON for programs.
+//! Output: tables for people, JSON for programs.
 
 use serde_json::Value;
 
-/// How results are written.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Tables and sentences, for people.
     Table,
-    /// For programs: the API's own answer.
+    /// The management API's own JSON, for programs.
     Json,
 }
 
-/// Writes a value as JSON.
+/// Prints a value as JSON, or calls `table` to print it for people.
+pub fn show(format: Format, value: &Value, table: impl FnOnce()) {
+    match format {
+        Format::Json => json(value),
+        Format::Table => table(),
+    }
+}
+
+/// Prints a value as JSON.
 pub fn json(value: &Value) {
     println!("{value:#}");
 }
 
-/// Writes rows under a heading, each column as wide as its widest cell.
+/// Prints rows under a heading, each column as wide as its widest cell.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) {
     print!("{}", format_table(heading, rows));
 }
 
-/// Rows under a heading, as text.
+/// Prints the fields of an object, one per row.
+pub fn fields(value: &Value) {
+    let fields = value.as_object().into_iter().flatten();
+    let rows: Vec<_> = fields.map(|(name, value)| vec![name.clone(), cell(value)]).collect();
+    table(&["FIELD", "VALUE"], &rows);
+}
+
+/// Prints the warnings of a response to standard error.
+pub fn warnings(response: &Value) {
+    for warning in list(response, "warnings") {
+        eprintln!("warning: {}", cell(warning));
+    }
+}
+
+/// Formats rows under a heading, each column as wide as its widest cell.
 pub fn format_table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
@@ -42,12 +64,27 @@ pub fn format_table(heading: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Fields of an object as cells.
+/// Returns the named fields of an object as cells, `-` for a field that is missing.
 pub fn pick(value: &Value, names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| value.get(name).map(cell).unwrap_or_else(|| "-".to_owned())).collect()
+    names.iter().map(|name| value.get(name).map_or_else(|| "-".to_owned(), cell)).collect()
 }
 
-/// A value as a cell.
+/// Returns a field of an object as a cell, empty if it is missing.
+pub fn field(value: &Value, name: &str) -> String {
+    value.get(name).map(cell).unwrap_or_default()
+}
+
+/// Returns a string field of an object, empty if it is missing or no string.
+pub fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Iterates over an array field of an object; a missing field is an empty array.
+pub fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Formats a value as a cell.
 pub fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),

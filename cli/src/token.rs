@@ -1,4 +1,4 @@
-//! `cutover token …`: who may sign in, and for how long.
+//! `cutover token …`: access tokens, their roles and their lifetimes.
 
 use crate::{
     client::{Client, encode},
@@ -11,129 +11,130 @@ use cutover_core::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// What can be done with tokens.
+/// Commands on tokens.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// All tokens, without their secrets.
+    /// List all tokens, without their secrets.
     List,
-    /// Make a token. Its secret is shown once.
+    /// Create a token and print its secret, which is shown only once.
     Create {
-        /// Who uses it; this name is in the audit log.
+        /// Name of its user, recorded in the audit log.
         name: String,
-        /// What it allows.
+        /// Role of its user.
         #[arg(long, value_enum)]
         role: Role,
-        /// How long it lives, such as 12h or 90d; never for a token that does not end.
+        /// Lifetime, such as 12h or 90d, or never.
         #[arg(long, value_name = "TIME", default_value = "90d")]
         expires: String,
     },
-    /// Make a new secret for a token. The old one goes on for a while.
+    /// Replace a token's secret; the old one stays valid for a while.
     Rotate {
-        /// Its id, from the list.
+        /// Id of the token, from the list.
         id: String,
-        /// How long the old secret goes on, such as 0s or 24h.
+        /// Time for which the old secret stays valid, such as 0s or 24h.
         #[arg(long, value_name = "TIME", default_value = "24h")]
         grace: String,
     },
-    /// End a token at once.
+    /// Revoke a token at once.
     Revoke {
-        /// Its id, from the list.
+        /// Id of the token, from the list.
         id: String,
     },
 }
 
-/// A role.
+/// Role of a token.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Role {
-    /// Reads everything but tokens.
+    /// Read everything except tokens.
     Viewer,
-    /// Changes flags and configuration.
+    /// Also change flags and configuration.
     Operator,
-    /// Removes objects, and manages tokens.
+    /// Also delete objects and manage tokens.
     Admin,
 }
 
 /// Runs a command.
+///
+/// # Errors
+///
+/// Fails if a duration is malformed, or if the management API refuses the request or cannot be
+/// reached.
 pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Failure> {
+    let path = |id: &str| format!("/tokens/{}", encode(id));
     match command {
         Command::List => {
             let tokens = client.all("/tokens", "tokens")?;
-            let rows: Vec<_> = tokens
-                .iter()
-                .map(|token| pick(token, &["id", "name", "role", "created_at", "expires_at", "made_by"]))
-                .collect();
-            match format {
-                Format::Json => output::json(&json!({ "tokens": tokens })),
-                Format::Table => {
-                    output::table(&["ID", "NAME", "ROLE", "CREATED", "EXPIRES", "MADE BY"], &rows);
-                }
-            }
+            output::show(format, &json!({ "tokens": tokens }), || {
+                let names = ["id", "name", "role", "created_at", "expires_at", "made_by"];
+                let rows: Vec<_> = tokens.iter().map(|token| pick(token, &names)).collect();
+                output::table(&["ID", "NAME", "ROLE", "CREATED", "EXPIRES", "CREATED BY"], &rows);
+            });
         }
         Command::Create { name, role, expires } => {
             let role = format!("{role:?}").to_lowercase();
-            let body = json!({ "name": name, "role": role, "expires_at": end(&expires)? });
-            let answer = client.send_json(Method::POST, "/tokens", &body)?;
-            shown(&answer, format);
+            let body = json!({ "name": name, "role": role, "expires_at": expiry(&expires)? });
+            let response = client.send_json(Method::POST, "/tokens", &body)?;
+            output::show(format, &response, || secret(&response));
         }
         Command::Rotate { id, grace } => {
             let body = json!({ "grace_seconds": seconds(&grace)? });
-            let answer = client.send_json(Method::POST, &format!("/tokens/{}/rotate", encode(&id)), &body)?;
-            shown(&answer, format);
+            let response = client.send_json(Method::POST, &format!("{}/rotate", path(&id)), &body)?;
+            output::show(format, &response, || secret(&response));
         }
         Command::Revoke { id } => {
-            let answer = client.send(Method::DELETE, &format!("/tokens/{}", encode(&id)), None)?;
-            match format {
-                Format::Json => output::json(&answer),
-                Format::Table => println!("{id} opens nothing any more"),
-            }
+            let response = client.send(Method::DELETE, &path(&id), None)?;
+            output::show(format, &response, || {
+                println!("revoked token {id} ({})", output::field(&response, "name"));
+            });
         }
     }
     Ok(())
 }
 
-/// The secret alone goes to standard output, so that it can be piped to where it is kept.
-fn shown(answer: &Value, format: Format) {
-    if format == Format::Json {
-        output::json(answer);
-        return;
-    }
-    let part = |name: &str| answer.get(name).map(output::cell).unwrap_or_default();
+/// Prints a new token. Only the secret goes to standard output, so that it can be piped into a
+/// secret store.
+fn secret(response: &Value) {
+    let field = |name: &str| output::field(response, name);
     eprintln!(
-        "token {} for {} ({}), ends {}; this is the only time that its secret is shown:",
-        part("id"),
-        part("name"),
-        part("role"),
-        part("expires_at")
+        "token {} for {} ({}), expires {}; its secret is shown only once:",
+        field("id"),
+        field("name"),
+        field("role"),
+        field("expires_at")
     );
-    if let Some(replaced) = answer.get("replaces") {
-        let part = |name: &str| replaced.get(name).map(output::cell).unwrap_or_default();
-        eprintln!("it replaces {}, which goes on until {}", part("id"), part("expires_at"));
+    if let Some(replaced) = response.get("replaces") {
+        let field = |name: &str| output::field(replaced, name);
+        eprintln!("it replaces {}, which stays valid until {}", field("id"), field("expires_at"));
     }
-    println!("{}", part("token"));
+    println!("{}", field("token"));
 }
 
-fn end(text: &str) -> Result<Option<Timestamp>, Failure> {
-    if text == "never" {
+/// Returns the time at which a token of this lifetime expires, `None` for `never`.
+fn expiry(lifetime: &str) -> Result<Option<Timestamp>, Failure> {
+    if lifetime == "never" {
         return Ok(None);
     }
-    Ok(Some(Timestamp::from_millis(clock::now().saturating_add(seconds(text)?.saturating_mul(1_000)))))
+    let millis = seconds(lifetime)?.saturating_mul(1_000);
+    Ok(Some(Timestamp::from_millis(clock::now().saturating_add(millis))))
 }
 
-/// Reads a time such as 90d, 24h, 30m or 45s.
+/// Parses a duration such as 90d, 24h, 30m or 45s.
 fn seconds(text: &str) -> Result<i64, Failure> {
-    let wrong = || {
-        Failure::Usage(format!("{text:?} is no time\n  hint: write a number with s, m, h or d, such as 90d"))
+    let malformed = || {
+        Failure::Usage(format!(
+            "{text:?} is not a duration\n  hint: use a number with s, m, h or d, such as 90d"
+        ))
     };
     let unit = match text.chars().last() {
         Some('s') => 1,
         Some('m') => 60,
         Some('h') => 3_600,
         Some('d') => 86_400,
-        _ => return Err(wrong()),
+        _ => return Err(malformed()),
     };
     let digits = text.trim_end_matches(char::is_alphabetic);
-    let number: i64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(unit).filter(|seconds| *seconds >= 0).ok_or_else(wrong)
+    let number: i64 = digits.parse().map_err(|_| malformed())?;
+    number.checked_mul(unit).filter(|seconds| *seconds >= 0).ok_or_else(malformed)
 }
 
 #[cfg(test)]
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_with_their_unit() {
+    fn durations_are_parsed_with_their_unit() {
         for (text, expected) in
             [("0s", Some(0)), ("90d", Some(7_776_000)), ("24h", Some(86_400)), ("5m", Some(300))]
         {

@@ -1,9 +1,10 @@
-//! One evaluation with two conditions, natively: time, and allocations. `cargo bench -p cutover-core`.
-#![allow(clippy::panic, missing_docs, reason = "a benchmark: what fails here fails loudly")]
+//! Time and allocations of one evaluation with two conditions, on the host. Run it with `cargo
+//! bench -p cutover-core`.
+#![allow(clippy::panic, missing_docs, reason = "a benchmark should fail loudly")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use cutover_core::{
-    Facts, Ruleset, Snapshot, Timestamp, config::Config, decide, decide_flag, snapshot::Revision,
+    Facts, Ruleset, Snapshot, Timestamp, config::Config, decide, decide_flag, vocabulary::revision::Revision,
 };
 use std::hint::black_box;
 

@@ -1,68 +1,74 @@
-//! Signatures over a moment and a body: HMAC-SHA256 of `TIMESTAMP.BODY`, as hexadecimal digits after `v1=`. Batches
-//! come in with one, notifications go out with one.
+//! Signatures over a timestamp and a body: HMAC-SHA256 of `TIMESTAMP.BODY`, as hexadecimal digits
+//! after `v1=`. Incoming batches and outgoing notifications are signed.
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::fmt::Write;
 
-/// The header that holds the moment, in milliseconds since 1970.
+/// Header with the timestamp, in milliseconds since 1970.
 pub const TIMESTAMP: &str = "x-cutover-timestamp";
 
-/// The header that holds the signature.
+/// Header with the signature.
 pub const SIGNATURE: &str = "x-cutover-signature";
 
-/// How far the clocks of signer and reader may lie apart, in milliseconds.
+/// Largest accepted difference between the timestamp and the verifier's clock, in milliseconds.
 pub const TOLERANCE_MS: i64 = 300_000;
 
-/// Why a signature is not accepted.
+/// Reason for rejecting a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// A header is missing or cannot be read.
+    /// A header is missing or malformed.
     Missing,
-    /// The moment is too far from now: an old message sent again, or a clock that is wrong.
+    /// The timestamp differs from now by more than [`TOLERANCE_MS`]: a replayed message, or a wrong
+    /// clock.
     Skewed,
-    /// It was made over something else, or with another secret.
+    /// The signature is for a different timestamp or body, or was made with another secret.
     Wrong,
 }
 
-fn mac(secret: &str, at: &str, body: &[u8]) -> Option<Hmac<Sha256>> {
+fn mac(secret: &str, timestamp: &str, body: &[u8]) -> Option<Hmac<Sha256>> {
     // HMAC takes keys of any length.
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
-    mac.update(at.as_bytes());
+    mac.update(timestamp.as_bytes());
     mac.update(b".");
     mac.update(body);
     Some(mac)
 }
 
-/// The signature of a body at a moment.
-pub fn sign(secret: &str, at: i64, body: &[u8]) -> String {
-    let mac = mac(secret, &at.to_string(), body);
+/// Signs a body with a timestamp, in milliseconds since 1970.
+pub fn sign(secret: &str, timestamp: i64, body: &[u8]) -> String {
+    let mac = mac(secret, &timestamp.to_string(), body);
     let digits = mac.map(|mac| mac.finalize().into_bytes()).unwrap_or_default();
     digits.iter().fold(String::from("v1="), |mut text, byte| {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// Checks a signature against any of these secrets.
+/// Verifies a signature with any of the given secrets; several are valid while a secret is rotated.
+///
+/// # Errors
+///
+/// Fails if the timestamp or signature is missing or malformed, the timestamp is too far from
+/// `now`, or no secret matches.
 pub fn verify(
     secrets: &[String],
-    at: Option<&str>,
+    timestamp: Option<&str>,
     signature: Option<&str>,
     body: &[u8],
     now: i64,
 ) -> Result<(), Refused> {
-    let (at, signature) = at.zip(signature).ok_or(Refused::Missing)?;
-    let moment: i64 = at.parse().map_err(|_| Refused::Missing)?;
+    let (timestamp, signature) = timestamp.zip(signature).ok_or(Refused::Missing)?;
+    let signed_ms: i64 = timestamp.parse().map_err(|_| Refused::Missing)?;
     let digits = signature.strip_prefix("v1=").filter(|digits| digits.len() == 64).ok_or(Refused::Missing)?;
     let bytes = unhex(digits).ok_or(Refused::Missing)?;
-    if now.saturating_sub(moment).saturating_abs() > TOLERANCE_MS {
+    if now.saturating_sub(signed_ms).saturating_abs() > TOLERANCE_MS {
         return Err(Refused::Skewed);
     }
     let fits = |secret: &String| {
-        // The comparison takes the same time wherever the two differ.
-        mac(secret, at, body).is_some_and(|mac| mac.verify_slice(&bytes).is_ok())
+        // The comparison runs in constant time.
+        mac(secret, timestamp, body).is_some_and(|mac| mac.verify_slice(&bytes).is_ok())
     };
     if secrets.iter().any(fits) { Ok(()) } else { Err(Refused::Wrong) }
 }
@@ -87,8 +93,8 @@ mod tests {
     fn a_signature_is_of_one_body_at_one_moment_with_one_secret() {
         let secrets = ["new".to_owned(), "old".to_owned()];
         let signature = sign("old", 1_000, b"body");
-        let check = |at: &str, signature: &str, body: &[u8], now| {
-            verify(&secrets, Some(at), Some(signature), body, now)
+        let check = |timestamp: &str, signature: &str, body: &[u8], now| {
+            verify(&secrets, Some(timestamp), Some(signature), body, now)
         };
         assert_eq!(check("1000", &signature, b"body", 1_000 + TOLERANCE_MS), Ok(()));
         assert_eq!(check("1000", &signature, b"body", 1_001 + TOLERANCE_MS), Err(Refused::Skewed));
@@ -101,7 +107,7 @@ mod tests {
             assert_eq!(check("1000", bad, b"body", 1_000), Err(Refused::Missing), "{bad}");
         }
         assert_eq!(verify(&secrets, None, Some(&signature), b"body", 1_000), Err(Refused::Missing));
-        // RFC 4231 has no such message; this one was made with Python's hmac module.
+        // RFC 4231 has no such message; this signature was computed with Python's hmac module.
         assert_eq!(
             sign("key", 1, b"{}"),
             "v1=1ba6b8171186efc613e8bcc0cbdab2748f24984d7c5a84faa2637afa0e40d224"

@@ -1,133 +1,122 @@
-//! The snapshot: the one document that the edge reads. All flags, routes, origins and experiments at one
-//! revision, with a hash that tells a damaged copy from a whole one.
+//! The snapshot: the one document that the edge reads. It holds all flags, routes, origins and
+//! experiments at one revision, with a hash that detects damaged copies.
 //!
-//! Wire format, schema 1, or 2 where a route is adapted: `{"schema":1,"revision":N,"hash":"…","body":{…}}`. The hash is the xxh3-128 of
-//! `schema LF revision LF body` with the body's bytes as they stand. Readers tolerate fields they do not know;
-//! whatever changes the meaning of a field raises the schema number, which older readers refuse.
+//! The wire format is `{"schema":1,"revision":N,"hash":"…","body":{…}}`, with schema 2 if a route
+//! has an adapter. The hash is the xxh3-128 of `schema LF revision LF body`, over the verbatim
+//! bytes of the body. Readers tolerate unknown fields; a change to the meaning of a field raises
+//! the schema number, which older readers reject.
 
 use crate::{
     adapter::Program,
-    batch::CanaryLabel,
-    emergency::Emergency,
-    experiment::Experiment,
-    flag::Flag,
-    json::{FromJson, Json, Tape, Unfit, field},
-    names::{AdapterName, ExperimentName, FlagName, OriginName},
-    origin::Origin,
-    route::Route,
-    sorted::Sorted,
+    measurement::label::CanaryLabel,
+    rules::{emergency::Emergency, experiment::Experiment, flag::Flag, origin::Origin, route::Route},
+    vocabulary::{
+        names::{AdapterName, ExperimentName, FlagName, OriginName},
+        revision::Revision,
+    },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-/// The newest wire format that is read. A document is written in the oldest one that says all of it, so that Workers of before
-/// go on reading what they understand.
+/// Newest schema version that [`Snapshot::decode`] accepts. Snapshots are encoded with the lowest
+/// version that can represent them, so that Workers deployed earlier keep accepting them.
 pub const SCHEMA: u32 = 2;
 
-/// The first format. A reader of it would send requests past their adapters.
+/// First schema version. A Worker that knows only this one would send requests past their adapters.
 const WITHOUT_ADAPTERS: u32 = 1;
 
-/// The monotone number of the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Revision(pub u64);
-
-impl Revision {
-    /// The revision that the next committed change gets.
-    pub fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-}
-
-impl fmt::Display for Revision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// All that is needed to decide, at one revision.
+/// Everything needed to decide requests, at one revision.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The revision; in the wire format it stands outside the body.
+    /// Revision of the configuration. The wire format has it outside the body.
     #[serde(skip)]
     pub revision: Revision,
-    /// The emergency in force, if there is one.
+    /// Emergency in force, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emergency: Option<Emergency>,
-    /// The flags.
+    /// Flags by name.
     #[serde(default)]
-    pub flags: Sorted<FlagName, Flag>,
-    /// The origins.
+    pub flags: BTreeMap<FlagName, Flag>,
+    /// Origins by name.
     #[serde(default)]
-    pub origins: Sorted<OriginName, Origin>,
-    /// The routes.
+    pub origins: BTreeMap<OriginName, Origin>,
+    /// Routes, in any order.
     #[serde(default)]
     pub routes: Vec<Route>,
-    /// The experiments.
+    /// Experiments by name.
     #[serde(default)]
-    pub experiments: Sorted<ExperimentName, Experiment>,
-    /// The adapters.
-    #[serde(default, skip_serializing_if = "Sorted::is_empty")]
-    pub adapters: Sorted<AdapterName, Arc<Program>>,
-    /// Where the runs of canaries stand, as labels of what is counted.
-    #[serde(default, skip_serializing_if = "Sorted::is_empty")]
-    pub canaries: Sorted<FlagName, CanaryLabel>,
+    pub experiments: BTreeMap<ExperimentName, Experiment>,
+    /// Compiled adapters by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub adapters: BTreeMap<AdapterName, Arc<Program>>,
+    /// Labels of the active canary runs, by flag. The edge attaches them to its counts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub canaries: BTreeMap<FlagName, CanaryLabel>,
 }
 
-/// Why a text is not a snapshot that can be used.
+/// Error of encoding or decoding a [`Snapshot`].
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// Not JSON, or not of this shape.
+    /// The document is not JSON or does not have the shape of a snapshot.
     #[error("not a snapshot document: {0}")]
-    Malformed(#[from] Unfit),
-    /// It cannot be written as JSON.
-    #[error("the snapshot cannot be written: {0}")]
-    Unwritable(#[from] serde_json::Error),
-    /// Written in a format that this reader does not know.
+    Malformed(serde_json::Error),
+    /// The snapshot cannot be serialised as JSON.
+    #[error("cannot serialise the snapshot: {0}")]
+    Unwritable(serde_json::Error),
+    /// The document has a schema version that this reader does not know.
     #[error("schema {0} is not supported; this reader knows schemas {WITHOUT_ADAPTERS} to {SCHEMA}")]
     Schema(u32),
-    /// The body is not the one that was written.
-    #[error("the hash does not fit the body: the document is damaged")]
+    /// The hash does not match the body.
+    #[error("the hash does not match the body: the document is damaged")]
     Hash,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Envelope<'a> {
     schema: u32,
     revision: Revision,
     hash: String,
+    #[serde(borrow)]
     body: &'a RawValue,
 }
 
 impl Snapshot {
-    /// Writes the document.
+    /// Encodes the snapshot in the wire format.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the snapshot cannot be serialised as JSON.
     pub fn encode(&self) -> Result<String, SnapshotError> {
-        let body = serde_json::value::to_raw_value(self)?;
+        let body = serde_json::value::to_raw_value(self).map_err(SnapshotError::Unwritable)?;
         let is_adapted = self.routes.iter().any(|route| !route.adapt.is_empty());
         let schema = if is_adapted { SCHEMA } else { WITHOUT_ADAPTERS };
         let hash = content_hash(schema, self.revision, body.get());
-        Ok(serde_json::to_string(&Envelope { schema, revision: self.revision, hash, body: &body })?)
+        let envelope = Envelope { schema, revision: self.revision, hash, body: &body };
+        serde_json::to_string(&envelope).map_err(SnapshotError::Unwritable)
     }
 
-    /// Reads a document and checks that it is whole.
-    #[inline]
+    /// Decodes a document in the wire format and checks its hash.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the document is malformed, has an unknown schema version, or does not match its
+    /// hash.
     pub fn decode(text: &str) -> Result<Self, SnapshotError> {
-        let tape = Tape::read(text).map_err(Unfit::from)?;
-        let member = |name: &str| tape.root().get(name).ok_or(Unfit::Shape);
-        let (schema, revision) = (member("schema")?.to()?, member("revision")?.to()?);
+        let envelope: Envelope<'_> = serde_json::from_str(text).map_err(SnapshotError::Malformed)?;
+        let Envelope { schema, revision, hash, body } = envelope;
         if !(WITHOUT_ADAPTERS..=SCHEMA).contains(&schema) {
             return Err(SnapshotError::Schema(schema));
         }
-        let body = member("body")?;
-        if member("hash")?.to::<String>()? != content_hash(schema, revision, body.raw()) {
+        if hash != content_hash(schema, revision, body.get()) {
             return Err(SnapshotError::Hash);
         }
-        Ok(Self { revision, ..body.to()? })
+        let snapshot: Self = serde_json::from_str(body.get()).map_err(SnapshotError::Malformed)?;
+        Ok(Self { revision, ..snapshot })
     }
 }
 
-/// Tells one document from another without reading either.
+/// Returns a hash that identifies a document without parsing it.
 pub fn digest(text: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }
@@ -137,28 +126,4 @@ fn content_hash(schema: u32, revision: Revision, body: &str) -> String {
     hasher.update(format!("{schema}\n{revision}\n").as_bytes());
     hasher.update(body.as_bytes());
     format!("{:032x}", hasher.digest128())
-}
-
-impl FromJson for Revision {
-    #[inline]
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        u64::from_json(json).map(Self)
-    }
-}
-
-impl FromJson for Snapshot {
-    #[inline]
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        Some(Self {
-            // It stands outside.
-            revision: Revision::default(),
-            emergency: field(json, "emergency")?,
-            flags: field(json, "flags")?,
-            origins: field(json, "origins")?,
-            routes: field(json, "routes")?,
-            experiments: field(json, "experiments")?,
-            adapters: field(json, "adapters")?,
-            canaries: field(json, "canaries")?,
-        })
-    }
 }

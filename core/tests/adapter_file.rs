@@ -2,7 +2,8 @@
 
 use cutover_core::{
     config::{Config, Problem},
-    snapshot::{Revision, Snapshot, SnapshotError},
+    snapshot::{Snapshot, SnapshotError},
+    vocabulary::revision::Revision,
 };
 
 const SCHEMA: &str = include_str!("../../tests/reviews/schema.graphql");
@@ -165,7 +166,7 @@ const MISTAKES: [Mistake; 16] = [
         to: "      rating: rating\n      review: { shape: review }\n",
         at: "reviews/adapter.yaml:15:",
         says: "the shape review contains itself",
-        remedy: "break the circle",
+        remedy: "break the cycle",
     },
     Mistake {
         file: ADAPTER_FILE,

@@ -1,15 +1,14 @@
-//! Whatever a snapshot or a request holds, nothing panics, and what compiles decides.
+//! Arbitrary snapshots and requests never panic, and every ruleset that compiles decides.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use cutover_core::{
     Facts, Flag, Origin, PartsPerMillion, Reason, Route, Ruleset, Snapshot, Timestamp,
-    condition::{Attribute, Condition, Operator},
     config::Config,
     decide,
-    decide::Arm,
-    identity::Source,
-    route::Matcher,
-    snapshot::Revision,
+    request::identity::Source,
+    routing::matcher::Matcher,
+    rules::condition::document::{Attribute, Condition, Operator},
+    vocabulary::{arm::Arm, revision::Revision},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -121,12 +120,12 @@ proptest! {
         let decision = decide(&rules, &facts, now);
         match decision.route {
             None => prop_assert_eq!(decision.verdict.reason, Reason::NoRoute),
-            Some(_) => prop_assert!(decision.origin().is_some_and(|at| at < rules.origins().len())),
+            Some(_) => prop_assert!(decision.origin().is_some_and(|index| index < rules.origins().len())),
         }
         if decision.verdict.arm == Arm::New {
             prop_assert!(matches!(decision.verdict.reason, Reason::Whitelisted | Reason::Rollout));
         }
-        // The same question has the same answer.
+        // The same input gives the same decision.
         prop_assert_eq!(decide(&rules, &facts, now).verdict, decision.verdict);
     }
 
@@ -136,13 +135,16 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_snapshot_is_refused(snapshot in snapshot(), at in any::<prop::sample::Index>(), with in 32_u8..127) {
+    fn a_damaged_snapshot_is_refused(
+        snapshot in snapshot(), index in any::<prop::sample::Index>(), with in 32_u8..127,
+    ) {
         let mut bytes = snapshot.encode().unwrap().into_bytes();
-        let at = at.index(bytes.len());
-        prop_assume!(bytes[at] != with && bytes[at].is_ascii());
-        bytes[at] = with;
+        let index = index.index(bytes.len());
+        prop_assume!(bytes[index] != with && bytes[index].is_ascii());
+        bytes[index] = with;
         let text = String::from_utf8(bytes).unwrap();
-        // White space and the like around the body can change without a difference; what is read must be equal.
+        // A change outside the body, of white space for example, may be harmless; the decoded
+        // snapshot must be equal.
         if let Ok(read) = Snapshot::decode(&text) {
             prop_assert_eq!(read, snapshot);
         }

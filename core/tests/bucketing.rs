@@ -1,9 +1,10 @@
-//! Bucketing v1 is a promise to everybody who ports it: the golden vectors, and the properties it is chosen for.
+//! Bucketing v1 is a contract with every port of it: the golden vectors, and the properties that it
+//! was chosen for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use cutover_core::{
     PartsPerMillion,
-    bucket::{Bucket, Purpose, Seed},
+    rules::bucket::{Bucket, Purpose, Seed},
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -27,7 +28,8 @@ fn golden_vectors() {
     }
 }
 
-/// Upper bound of chi-square that chance passes once in a million, by Wilson and Hilferty's approximation.
+/// Returns the value that chi-square exceeds by chance once in a million, by Wilson and Hilferty's
+/// approximation.
 fn chi_square_limit(degrees: f64) -> f64 {
     let z = 4.753;
     degrees * (1.0 - 2.0 / (9.0 * degrees) + z * (2.0 / (9.0 * degrees)).sqrt()).powi(3)
@@ -65,8 +67,8 @@ fn a_thousand_pairs_of_flags_split_independently() {
         .collect();
     let mut pairs = 0;
     let mut over_ten_thousandth = 0;
-    for (at, one) in flags.iter().enumerate() {
-        for other in flags.iter().skip(at + 1).take(1_000 - pairs) {
+    for (index, one) in flags.iter().enumerate() {
+        for other in flags.iter().skip(index + 1).take(1_000 - pairs) {
             let mut table = [[0.0_f64; 2]; 2];
             for (a, b) in one.iter().zip(other) {
                 table[usize::from(*a)][usize::from(*b)] += 1.0;
@@ -81,7 +83,7 @@ fn a_thousand_pairs_of_flags_split_independently() {
                 }
             }
             pairs += 1;
-            // 15.14 is passed by chance once in ten thousand.
+            // Chance exceeds 15.14 once in ten thousand.
             over_ten_thousandth += usize::from(chi_square > 15.14);
         }
     }

@@ -1,11 +1,12 @@
-//! How often the tests fire where they should not: exactly, and looked at after every single trial.
+//! False-alarm rates of the statistical tests, computed exactly, with an evaluation after every
+//! trial.
 #![allow(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use cutover_core::statistics::calibration::{naive_cumulative, naive_windows, relative, threshold};
 
-fn near(actual: f64, expected: f64, digits: f64, what: &str) {
-    println!("{what}: {actual:.5}, published {expected}");
-    assert!((actual - expected).abs() <= digits, "{what}: {actual}, expected {expected}");
+fn near(actual: f64, expected: f64, tolerance: f64, name: &str) {
+    println!("{name}: {actual:.5}, published {expected}");
+    assert!((actual - expected).abs() <= tolerance, "{name}: {actual}, expected {expected}");
 }
 
 #[test]
@@ -39,12 +40,12 @@ fn no_test_fires_in_vain_more_often_than_its_level() {
 
 #[test]
 fn the_naive_rules_beside_them() {
-    near(naive_windows(0.02, 0.10, 36, 60), 0.288, 1e-3, "some window of 60 above 10 % at a true 2 %");
+    near(naive_windows(0.02, 0.10, 36, 60), 0.288, 1e-3, "any of 60 windows above 10 % at a true 2 %");
     near(
         naive_cumulative(0.05, 0.10, 20, 3_000).fires,
         0.112,
         1e-3,
-        "cumulative looks every 20 at a true 5 %",
+        "cumulative, checked every 20 requests at a true 5 %",
     );
 }
 
@@ -52,5 +53,5 @@ fn the_naive_rules_beside_them() {
 fn the_published_tables_are_what_is_computed() {
     let published = include_str!("../../docs/calibration.md");
     let computed = cutover_core::statistics::calibration::report();
-    assert!(published.contains(computed.trim()), "put this into docs/calibration.md:\n{computed}");
+    assert!(published.contains(computed.trim()), "update docs/calibration.md with:\n{computed}");
 }

@@ -3,7 +3,7 @@
 
 use cutover_core::{
     config::{Action, Config, diff},
-    names::FlagName,
+    vocabulary::names::FlagName,
 };
 
 const EXAMPLE: &str = include_str!("../../docs/example.yaml");

@@ -1,10 +1,11 @@
-//! The tests that decisions rest on, against published golden values and an independent source.
+//! The statistical tests behind decisions, checked against published golden values and an
+//! independent source.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 use cutover_core::statistics::{Relative, Threshold, firing, ln_regularised_beta, sample_ratio};
 
-fn near(actual: f64, expected: f64, tolerance: f64, what: &str) {
-    assert!((actual - expected).abs() <= tolerance, "{what}: {actual}, expected {expected}");
+fn near(actual: f64, expected: f64, tolerance: f64, name: &str) {
+    assert!((actual - expected).abs() <= tolerance, "{name}: {actual}, expected {expected}");
 }
 
 #[test]
@@ -41,7 +42,7 @@ fn the_incomplete_beta_function_agrees_with_an_independent_source() {
     for line in include_str!("incomplete_beta.csv").lines().filter(|line| !line.starts_with('#')) {
         let row: Vec<f64> = line.split(',').map(|cell| cell.parse().unwrap()).collect();
         let value = ln_regularised_beta(row[0], row[1], row[2], 1.0 - row[2]);
-        // 1e-10 absolute; where the logarithm itself is larger than 1, of its size.
+        // 1e-10 absolute, or relative if the logarithm itself is larger than 1.
         let error = (value - row[3]).abs() / row[3].abs().max(1.0);
         worst = worst.max(error);
         assert!(error <= 1e-10, "{line}: {value}, off by {error:e}");

@@ -1,62 +1,95 @@
-// JSON Web Tokens as user identity: RS256, ES256 and EdDSA, verified with WebCrypto and the provider's JWKS. The key
-// decides the algorithm, never the token. Beside the shim and joined to it when the Worker is built.
+// JSON Web Tokens as user identity: RS256, ES256 and EdDSA, verified with WebCrypto and the
+// provider's JWKS. The key decides the algorithm, never the token. Imports nothing, so that a test
+// can run it on its own.
 
 const RSA = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
 const EC = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const ED = { name: "Ed25519" };
 
-// How far the clocks of the provider and of the edge may lie apart, in seconds.
+// Seconds by which the clocks of the provider and of the edge may differ.
 const LEEWAY = 30;
 
-function bytes(part) {
-  if (!/^[\w-]*$/.test(part)) throw part;
-  return Uint8Array.from(atob(part.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+const INVALID = new Error("the token is not valid");
+
+/** None of the given keys has the id that the token names. */
+export const UNKNOWN_KEY = new Error("the token was signed with an unknown key");
+
+/** @param {string} part */
+function decode(part) {
+  if (!/^[\w-]*$/.test(part)) throw INVALID;
+  const base64 = part.replace(/-/g, "+").replace(/_/g, "/");
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
+/** @param {string} part */
 function parse(part) {
-  return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes(part)));
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+  return JSON.parse(decoder.decode(decode(part)));
 }
 
-// The algorithm of a key that may verify, and its name in a token's header.
-function kind({ kty, crv, use, key_ops, alg, n }) {
-  const [name, algorithm] =
-    kty === "RSA" && n.length > 340
-      ? ["RS256", RSA]
+/**
+ * Returns the algorithm of a key that may verify, with its name in a token's header.
+ *
+ * @param {Jwk} key
+ */
+function algorithmOf({ kty, crv, use, key_ops, alg, n }) {
+  const found =
+    kty === "RSA" && n !== undefined && n.length > 340
+      ? { name: "RS256", parameters: RSA }
       : kty === "EC" && crv === "P-256"
-        ? ["ES256", EC]
+        ? { name: "ES256", parameters: EC }
         : kty === "OKP" && crv === "Ed25519"
-          ? ["EdDSA", ED]
-          : [];
-  if ((use ?? "sig") !== "sig" || (key_ops && !key_ops.includes("verify")) || (alg ?? name) !== name) return [];
-  return [name, algorithm];
+          ? { name: "EdDSA", parameters: ED }
+          : undefined;
+  const mayVerify = (use ?? "sig") === "sig" && (!key_ops || key_ops.includes("verify"));
+  return mayVerify && (alg ?? found?.name) === found?.name ? found : undefined;
 }
 
-// What a token says, where one of these keys has signed it; throws otherwise.
-export async function verified(token, keys) {
+/**
+ * Returns the payload of a token that one of the keys has signed. Rejects with UNKNOWN_KEY if the
+ * key is missing, and with another error if the token is not valid.
+ *
+ * @param {string} token
+ * @param {Jwk[]} keys
+ * @returns {Promise<string>}
+ */
+export async function verify(token, keys) {
   const parts = token.split(".");
   const { alg, kid, crit } = parse(parts[0]);
   const key = kid === undefined ? keys.length === 1 && keys[0] : keys.find((key) => key.kid === kid);
-  if (!key) throw verified;
-  const [name, algorithm] = kind(key);
-  if (parts.length !== 3 || !name || alg !== name || crit) throw alg;
+  if (!key) throw UNKNOWN_KEY;
+  const algorithm = algorithmOf(key);
+  if (parts.length !== 3 || !algorithm || alg !== algorithm.name || crit) throw INVALID;
+  const { parameters } = algorithm;
   const { kty, crv, x, y, n, e } = key;
-  const imported = await crypto.subtle.importKey("jwk", { kty, crv, x, y, n, e }, algorithm, false, ["verify"]);
+  const jwk = { kty, crv, x, y, n, e };
+  const imported = await crypto.subtle.importKey("jwk", jwk, parameters, false, ["verify"]);
   const signed = new TextEncoder().encode(parts[0] + "." + parts[1]);
-  if (!(await crypto.subtle.verify(algorithm, imported, bytes(parts[2]), signed))) throw token;
+  if (!(await crypto.subtle.verify(parameters, imported, decode(parts[2]), signed))) throw INVALID;
   return parts[1];
 }
 
-// The subject of a token that is meant for us and valid now, until when it is, in milliseconds, and all that it claims.
-export function subjectOf(payload, issuer, audience, now) {
+/**
+ * Returns the identity in a payload that is meant for this API and valid now. Throws otherwise.
+ *
+ * @param {string} payload
+ * @param {string | undefined} issuer
+ * @param {string | undefined} audience
+ * @param {number} now milliseconds
+ * @returns {Identity}
+ */
+export function identityOf(payload, issuer, audience, now) {
   const claims = parse(payload);
   const { iss, aud, exp, nbf, sub } = claims;
   const seconds = now / 1000;
-  const fits =
+  const isValid =
     iss === issuer &&
     [aud].flat().includes(audience) &&
     exp > seconds - LEEWAY &&
     !(nbf > seconds + LEEWAY) &&
+    typeof sub === "string" &&
+    // eslint-disable-next-line no-control-regex -- control characters are not allowed
     /^[^\x00-\x1f\x7f]{1,256}$/.test(sub);
-  if (!fits || typeof sub !== "string") throw sub;
-  return [sub, (exp + LEEWAY) * 1000, claims];
+  if (!isValid) throw INVALID;
+  return { subject: sub, until: (exp + LEEWAY) * 1000, claims };
 }

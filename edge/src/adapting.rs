@@ -1,5 +1,6 @@
-//! The exchanges of adapted requests, as JavaScript drives them: it is told what to do next, does it, and says what came of
-//! it. One crossing for each of these, because crossings are what costs.
+//! Exchanges of adapted requests, driven by JavaScript: it receives an instruction, carries it out
+//! and reports the result. Each instruction costs one call into WebAssembly, because the calls are
+//! the expensive part.
 
 use crate::{
     entry::{now_ms, with_isolate},
@@ -12,22 +13,23 @@ use cutover_core::{
 use std::cell::RefCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Exchanges that an isolate has under way, at most. A client that goes away leaves its exchange behind; it is overwritten
-/// when so many others have begun.
+/// Most exchanges that an isolate keeps at once. A client that disconnects leaves its exchange
+/// behind, which is overwritten once this many others have begun.
 const MAX_EXCHANGES: usize = 4_096;
 
-/// What the number that was told last has no room for. It is asked for in the same turn.
+/// The parts of the last instruction that do not fit into its number. JavaScript fetches them in
+/// the same turn.
 #[derive(Default)]
 struct Told {
-    /// The position of the adapter.
+    /// Position of the adapter.
     adapter: usize,
-    /// What the last decision told, see [`begun`].
+    /// Instruction of the last decision, see [`begun`].
     begun: u32,
     more: String,
     body: String,
 }
 
-/// What is under way, in a ring: an exchange has its number, and stands at the remainder of it.
+/// Exchanges under way, in a ring: the index of each is its number modulo [`MAX_EXCHANGES`].
 #[derive(Default)]
 struct Exchanges {
     held: Vec<Option<(u32, Exchange)>>,
@@ -47,11 +49,11 @@ impl Exchanges {
     fn put(&mut self, exchange: Exchange) -> u32 {
         let number = self.begun;
         self.begun = (number + 1) & tells::NUMBERS;
-        let at = place(number);
-        if self.held.len() <= at {
-            self.held.resize_with(at + 1, || None);
+        let index = place(number);
+        if self.held.len() <= index {
+            self.held.resize_with(index + 1, || None);
         }
-        if let Some(slot) = self.held.get_mut(at) {
+        if let Some(slot) = self.held.get_mut(index) {
             *slot = Some((number, exchange));
         }
         number
@@ -67,27 +69,30 @@ fn now() -> Timestamp {
     Timestamp::from_millis(now_ms())
 }
 
-/// What JavaScript is told to do, in one number, because texts are what crossings cost: bits 0 to 2 what, bit 3 that there is
-/// a body ([`adapted_body`]), bit 4 that there is more to know ([`adapted_more`]), and from bit 5 on the number of the exchange
-/// or the status of the answer.
+/// Instructions to JavaScript, packed in one number because strings are the expensive part of a
+/// call. Bits 0 to 2 are the instruction, bit 3 means that there is a body ([`adapted_body`]), bit
+/// 4 that there is more to read ([`adapted_more`]), and from bit 5 on follows the number of the
+/// exchange or the status of the response.
 mod tells {
-    /// The exchange is not known.
+    /// The exchange is unknown.
     pub const GONE: u32 = 0;
-    /// The request goes through as it is.
+    /// The request passes through unchanged.
     pub const PASS: u32 = 1;
-    /// The adapter has no route for it.
+    /// The adapter has no route for the request.
     pub const UNKNOWN: u32 = 2;
-    /// The backend is asked: `POST` to the adapter's endpoint, unless there is more: `method LF target`.
+    /// Send a request to the backend: `POST` to the adapter's endpoint unless [`MORE`] is set,
+    /// which then holds `method LF target`.
     pub const ASK: u32 = 3;
-    /// The client is answered. More are headers: `name LF value LF name …`.
+    /// Send the response to the client. If [`MORE`] is set, it holds the headers: `name LF value LF
+    /// name …`.
     pub const ANSWER: u32 = 4;
     /// There is a body.
     pub const BODY: u32 = 1 << 3;
-    /// There is more.
+    /// There is more to read.
     pub const MORE: u32 = 1 << 4;
-    /// Where the number begins.
+    /// First bit of the exchange number or the status.
     pub const SHIFT: u32 = 5;
-    /// Of an exchange's number, what there is room for.
+    /// Mask of an exchange number: the bits that remain for it.
     pub const NUMBERS: u32 = u32::MAX >> SHIFT;
 }
 
@@ -103,14 +108,16 @@ pub(crate) fn remember(begun: Option<(usize, Exchange, Next)>) {
     });
 }
 
-/// What to do for the request that was decided last, see [`tells`]; [`tells::GONE`] where [`adapt`] has to begin.
+/// Returns the instruction for the request that was decided last, see `tells`. `tells::GONE` means
+/// that JavaScript has to call [`adapt`].
 #[wasm_bindgen]
 pub fn begun() -> u32 {
     TOLD.with(|told| std::mem::take(&mut told.borrow_mut().begun))
 }
 
-/// Begins an exchange and says what to do, see [`tells`]. `headers` are lines of the values of the headers that the table
-/// names for the route, in its order; `is_too_large` says that there is a body that was not read.
+/// Begins an exchange and returns its first instruction, see `tells`. `headers` are the values of
+/// the headers that the table lists for the route, one per line and in that order. `is_too_large`
+/// means that the request has a body, which was not read because of its size.
 #[wasm_bindgen]
 pub fn adapt(
     packed: &str,
@@ -145,8 +152,8 @@ fn begin(
         headers: &read,
         ..Facts::default()
     };
-    let Some((at, adapter)) = rules.adapter_for(route, &facts) else { return Some(tells::PASS) };
-    TOLD.with(|told| told.borrow_mut().adapter = at);
+    let Some((position, adapter)) = rules.adapter_for(route, &facts) else { return Some(tells::PASS) };
+    TOLD.with(|told| told.borrow_mut().adapter = position);
     if is_too_large {
         let is_known = adapter.has_route(packed.method, packed.path);
         return Some(if is_known { answer(adapter.too_large(now())) } else { tells::UNKNOWN });
@@ -156,13 +163,14 @@ fn begin(
     Some(tell(exchange, next))
 }
 
-/// The backend answered; what to do now.
+/// Continues an exchange with the backend's response. Returns the next instruction.
 #[wasm_bindgen]
 pub fn adapt_answered(number: u32, status: u16, body: &[u8]) -> u32 {
     take_in(number, Reply::Answered(status, body))
 }
 
-/// The backend did not answer, in time or at all; what to do now.
+/// Continues an exchange whose backend timed out, if `late` is true, or could not be reached.
+/// Returns the next instruction.
 #[wasm_bindgen]
 pub fn adapt_failed(number: u32, late: bool) -> u32 {
     take_in(number, if late { Reply::Timeout } else { Reply::Unreachable })
@@ -176,26 +184,27 @@ fn take_in(number: u32, reply: Reply<'_>) -> u32 {
     tell(exchange, next)
 }
 
-/// The position of the adapter that the last decision or [`adapt`] found.
+/// Returns the position of the adapter that the last decision or [`adapt`] found.
 #[wasm_bindgen]
 pub fn adapter() -> usize {
     TOLD.with(|told| told.borrow().adapter)
 }
 
-/// What the last number had no room for, see [`tells`].
+/// Returns the part of the last instruction that does not fit into its number, see `tells`.
 #[wasm_bindgen]
 pub fn adapted_more() -> String {
     TOLD.with(|told| std::mem::take(&mut told.borrow_mut().more))
 }
 
-/// Where the body begins that belongs to the last number. JavaScript copies it out of this memory before anything else
-/// happens: as a text it would be decoded, and encoded again on its way out.
+/// Returns the address of the last instruction's body. JavaScript copies it out of WebAssembly
+/// memory before anything else runs: a string would be decoded there and encoded again on its way
+/// out.
 #[wasm_bindgen]
 pub fn adapted_body() -> usize {
     TOLD.with(|told| told.borrow().body.as_ptr().addr())
 }
 
-/// How many bytes it has.
+/// Returns the length of the last instruction's body, in bytes.
 #[wasm_bindgen]
 pub fn adapted_body_length() -> usize {
     TOLD.with(|told| told.borrow().body.len())
@@ -217,7 +226,8 @@ fn answer(given: Answer) -> u32 {
     for (name, value) in &given.headers {
         more.push_str(name);
         more.push('\n');
-        // No header holds a line feed, whatever a backend put into what it is made of.
+        // A value may be made from a backend's response, and a line feed in it would end the
+        // header.
         more.extend(value.chars().filter(|c| !c.is_ascii_control()));
         more.push('\n');
     }

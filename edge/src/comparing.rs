@@ -1,32 +1,35 @@
-//! What an isolate compares, and when it does not. Plain state without I/O.
+//! The comparisons of an isolate: which requests are compared, and the counts of the differences
+//! until they are sent. Plain state without I/O.
 
 use cutover_core::{
     RouteId, Ruleset,
-    batch::WINDOW_MS,
     compare::{Compared, Comparison, Finding, Response, Skipped, Tally, compare_answers},
-    ruleset::CompiledRoute,
+    decision::route::CompiledRoute,
+    measurement::batch::WINDOW_MS,
 };
 
-/// Entries that wait to be sent, one for each route, step and window. What comes beyond joins the last one.
+/// Most entries waiting to be sent, one per route, step and window. Beyond it, a comparison is
+/// counted in the newest entry of its route and step, or not at all if there is none.
 const MAX_WAITING: usize = 64;
 
-/// Kinds of differences in one batch: some 80 KB.
+/// Most kinds of differences in one batch, about 80 KB.
 const MAX_BATCH_DIFFERENCES: usize = 256;
 
-/// Requests of a route that legacy is asked twice at first, whatever the share: what differs by itself is not known yet.
+/// Number of a route's first comparisons for which legacy is queried twice regardless of the
+/// configured share, because its noise is not known yet.
 const FIRST_NOISE: u64 = 8;
 
-/// What is counted, and what is under way.
+/// Comparisons that are under way, and those counted but not yet sent.
 #[derive(Debug, Default)]
 pub struct Comparing {
     routes: Vec<(RouteId, Held)>,
     waiting: Vec<Compared>,
 }
 
-/// What is kept of a route between its comparisons.
+/// State of a route between its comparisons.
 #[derive(Debug, Default)]
 struct Held {
-    /// All that was compared by this isolate: what of it is noise.
+    /// All comparisons of this isolate, from which noise is recognised.
     learned: Tally,
     minute: i64,
     used: u32,
@@ -34,46 +37,48 @@ struct Held {
     noise_begun: u64,
 }
 
-/// Whether to compare, and with how many answers.
+/// Permission to make a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ticket {
-    /// Not now.
+    /// The request is not compared.
     Refused(Skipped),
-    /// The other backend is asked.
+    /// The other backend is queried.
     Compare,
-    /// And legacy a second time.
+    /// The other backend is queried, and legacy a second time.
     WithNoise,
 }
 
-/// The answers to one request, as JavaScript hands them over: the status and the headers, one per line, and the body.
+/// Both backends' responses to one request, as JavaScript passes them: each is a head, which is the
+/// status and the header values, one per line, and a body.
 #[derive(Debug, Clone, Copy)]
 pub struct Answers<'a> {
-    /// Legacy's.
+    /// Legacy's response.
     pub old: (&'a str, &'a [u8]),
-    /// The new backend's.
+    /// The new backend's response.
     pub new: (&'a str, &'a [u8]),
-    /// Legacy's second one.
+    /// Legacy's second response, if it was queried twice.
     pub again: Option<(&'a str, &'a [u8])>,
 }
 
-/// A part in a million of all 64-bit numbers.
+/// Returns true if a uniformly distributed 64-bit number falls into a share.
 pub fn is_drawn(draw: u64, share: cutover_core::PartsPerMillion) -> bool {
     (u128::from(draw) * 1_000_000) >> 64 < u128::from(share.get())
 }
 
 impl Comparing {
     fn held(&mut self, route: &RouteId) -> Option<&mut Held> {
-        let at = match self.routes.iter().position(|(held, _)| held == route) {
-            Some(at) => at,
+        let index = match self.routes.iter().position(|(held, _)| held == route) {
+            Some(index) => index,
             None => {
                 self.routes.push((route.clone(), Held::default()));
                 self.routes.len() - 1
             }
         };
-        self.routes.get_mut(at).map(|(_, held)| held)
+        self.routes.get_mut(index).map(|(_, held)| held)
     }
 
-    /// Claims a comparison of a route.
+    /// Decides if a request of a route is compared, and charges the comparison to the route's
+    /// budget.
     pub fn begin(&mut self, route: &CompiledRoute, is_safe: bool, draw: u64, now: i64) -> Ticket {
         let Some(policy) = &route.compare else { return Ticket::Refused(Skipped::Budget) };
         let Some(held) = self.held(&route.id) else { return Ticket::Refused(Skipped::Budget) };
@@ -104,18 +109,18 @@ impl Comparing {
         }
     }
 
-    /// The entry that a comparison at this moment belongs to.
-    fn entry(&mut self, rules: &Ruleset, route: &CompiledRoute, at: i64) -> Option<&mut Tally> {
+    /// Returns the entry in which a comparison at this time is counted.
+    fn entry(&mut self, rules: &Ruleset, route: &CompiledRoute, now: i64) -> Option<&mut Tally> {
         let position = route.flag?;
         let flag = rules.flags().get(position)?.name.clone();
         let canary = rules.canary(position).map(|label| (label.run.clone(), label.step));
-        let window = at - at.rem_euclid(WINDOW_MS);
+        let window = now - now.rem_euclid(WINDOW_MS);
         let full = self.waiting.len() >= MAX_WAITING;
         let found = self.waiting.iter().rposition(|held| {
             held.route == route.id && held.canary == canary && (held.window == window || full)
         });
-        let at = match found {
-            Some(at) => at,
+        let index = match found {
+            Some(index) => index,
             None if full => return None,
             None => {
                 let route = route.id.clone();
@@ -123,25 +128,26 @@ impl Comparing {
                 self.waiting.len() - 1
             }
         };
-        self.waiting.get_mut(at).map(|held| &mut held.tally)
+        self.waiting.get_mut(index).map(|held| &mut held.tally)
     }
 
-    /// A request was not compared after all. `begun` says that it was claimed.
-    pub fn skip(&mut self, rules: &Ruleset, route: &CompiledRoute, reason: Skipped, at: i64, begun: bool) {
+    /// Counts a request that was not compared. `begun` is true if [`Comparing::begin`] had
+    /// permitted the comparison.
+    pub fn skip(&mut self, rules: &Ruleset, route: &CompiledRoute, reason: Skipped, now: i64, begun: bool) {
         if begun {
             self.end(&route.id);
         }
-        if let Some(tally) = self.entry(rules, route, at) {
+        if let Some(tally) = self.entry(rules, route, now) {
             tally.skip(reason, 1);
         }
     }
 
-    /// Takes in the answers to a request.
-    pub fn finish(&mut self, rules: &Ruleset, route: &CompiledRoute, answers: Answers<'_>, at: i64) {
+    /// Compares the responses to a request and counts the differences.
+    pub fn finish(&mut self, rules: &Ruleset, route: &CompiledRoute, answers: Answers<'_>, now: i64) {
         let Some(policy) = &route.compare else { return };
         let found = match findings(policy, answers.old, answers.new) {
             Finding::Compared(found) => found,
-            Finding::Skipped(reason) => return self.skip(rules, route, reason, at, true),
+            Finding::Skipped(reason) => return self.skip(rules, route, reason, now, true),
         };
         self.end(&route.id);
         let again = answers.again.map(|again| findings(policy, answers.old, again));
@@ -152,18 +158,18 @@ impl Comparing {
         let Some(held) = self.held(&route.id) else { return };
         held.learned.add(&found, noise);
         let mismatch = u64::from(held.learned.is_mismatch(&found, noise));
-        if let Some(tally) = self.entry(rules, route, at) {
+        if let Some(tally) = self.entry(rules, route, now) {
             tally.add(&found, noise);
             tally.mismatched += mismatch;
         }
     }
 
-    /// Whether there is nothing to send.
+    /// Returns true if there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Takes the oldest entries out, as many as a batch has room for.
+    /// Removes and returns the oldest entries, as many as a batch has room for.
     pub fn take(&mut self) -> Vec<Compared> {
         let mut room = MAX_BATCH_DIFFERENCES;
         let fits = self.waiting.iter().take_while(|held| {
@@ -186,7 +192,8 @@ fn findings(policy: &Comparison, old: (&str, &[u8]), new: (&str, &[u8])) -> Find
     )
 }
 
-/// The status and the headers of an answer; a header that is not there is a NUL.
+/// The status and the headers of a response. An absent header is a NUL in the string and `None`
+/// here.
 struct Head<'a> {
     status: u16,
     headers: Vec<Option<&'a str>>,
@@ -211,8 +218,8 @@ mod tests {
     #[test]
     fn a_batch_takes_what_it_has_room_for_and_leaves_the_rest() {
         let entry = |window: i64, kinds: usize| {
-            let counted = |at: usize| Counted {
-                path: format!("field{at}"),
+            let counted = |index: usize| Counted {
+                path: format!("field{index}"),
                 kind: cutover_core::compare::DifferenceKind::Value,
                 count: 1,
                 noise: 0,
@@ -231,6 +238,6 @@ mod tests {
         }
         assert_eq!(batches, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
         let mut one = Comparing { waiting: vec![entry(0, 1_000)], ..Comparing::default() };
-        assert_eq!(one.take().len(), 1, "an entry larger than all room still goes out");
+        assert_eq!(one.take().len(), 1, "an entry larger than a batch is sent alone");
     }
 }

@@ -1,10 +1,11 @@
-//! Comparisons as JavaScript drives them. Counting needs no answer: what goes wrong here concerns nobody's request.
+//! Comparisons, driven by JavaScript. No response waits for their counts, so a failure here affects
+//! no request.
 
 use crate::{
     comparing::{Answers, Comparing, Ticket},
     entry::{now_ms, with_isolate},
 };
-use cutover_core::{Ruleset, compare::Skipped, json::Json, ruleset::CompiledRoute};
+use cutover_core::{Ruleset, compare::Skipped, decision::route::CompiledRoute, json::Json};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 fn with_route<T>(
@@ -21,7 +22,8 @@ fn with_route<T>(
     .flatten()
 }
 
-/// Claims a comparison: 0 for none, 1 for one, 2 for one for which legacy is asked twice.
+/// Claims a comparison. Returns 0 if the request is not compared, 1 if it is, and 2 if legacy is
+/// queried a second time as well.
 #[wasm_bindgen]
 pub fn begin_comparison(route: u32, generation: u32, is_safe: bool) -> u32 {
     with_route(route, generation, |comparing, rules, route, draw| {
@@ -37,7 +39,7 @@ pub fn begin_comparison(route: u32, generation: u32, is_safe: bool) -> u32 {
     .unwrap_or_default()
 }
 
-/// Gives a claimed comparison back. The reason is its place in [`Skipped::ALL`].
+/// Gives back a claimed comparison. `reason` is an index into [`Skipped::ALL`].
 #[wasm_bindgen]
 pub fn skip_comparison(route: u32, generation: u32, reason: usize) {
     with_route(route, generation, |comparing, rules, route, _| {
@@ -46,8 +48,9 @@ pub fn skip_comparison(route: u32, generation: u32, reason: usize) {
     });
 }
 
-/// Takes in the answers of a claimed comparison. A head is a status and header values in lines; the heads of legacy, of the
-/// new backend and of legacy's second answer stand with a U+0001 between them, which no header can hold.
+/// Counts a claimed comparison. `heads` holds the heads of legacy's response, of the new backend's
+/// and of legacy's second one, separated by U+0001, which no header can hold. A head is a status
+/// and header values, one per line.
 #[wasm_bindgen]
 pub fn finish_comparison(route: u32, generation: u32, heads: &str, old: &[u8], new: &[u8], again: &[u8]) {
     with_route(route, generation, |comparing, rules, route, _| {
@@ -60,7 +63,7 @@ pub fn finish_comparison(route: u32, generation: u32, heads: &str, old: &[u8], n
     });
 }
 
-/// Whether an answer with a status of success hides an error, by the rule of its route.
+/// Returns true if a response with a success status hides an error, by the rule of its route.
 #[wasm_bindgen]
 pub fn hides_error(route: u32, generation: u32, body: &[u8]) -> bool {
     with_route(route, generation, |_, _, route, _| {

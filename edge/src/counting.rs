@@ -1,5 +1,6 @@
-//! What an isolate counts, and how it becomes batches. Exact, bounded in memory, and without an allocation per
-//! request: a cell is made for the first request of its kind in a window.
+//! The outcomes that an isolate counts, and the batches made of them. Exact, bounded in memory, and
+//! without an allocation per request: a cell is created for the first request of its kind in a
+//! window.
 
 use crate::{
     comparing::Comparing,
@@ -7,24 +8,28 @@ use crate::{
 };
 use cutover_core::{
     Arm, FlagName, Ruleset,
-    batch::{Batch, Cell, Counts, SCHEMA, Units, WINDOW_MS},
-    snapshot::Revision,
+    measurement::{
+        batch::{Batch, Cell, SCHEMA, Units, WINDOW_MS},
+        counts::Counts,
+    },
+    vocabulary::revision::Revision,
 };
 use std::rc::Rc;
 
-/// Cells that wait to be sent. Beyond it the oldest windows become one, and after that outcomes are lost.
+/// Most cells waiting to be sent. Beyond it the oldest windows are merged; if only one window is
+/// left, further outcomes are lost.
 pub const MAX_CELLS: usize = 1_024;
 
-/// Cells in one batch.
+/// Most cells in one batch.
 const MAX_BATCH_CELLS: usize = 200;
 
-/// Assignment units in one batch.
+/// Most assignment units in one batch.
 const MAX_UNITS: usize = 1_024;
 
-/// A request that was decided this long ago has ended, one way or the other.
+/// Milliseconds after which every decided request has ended, one way or the other.
 const LONGEST_REQUEST_MS: i64 = 300_000;
 
-/// The rules of a generation, until nothing that they decided can end any more.
+/// The rules of a generation, kept until no request that they decided can be under way.
 #[derive(Debug)]
 struct Generation {
     number: u32,
@@ -35,17 +40,18 @@ struct Generation {
 /// A sampled user: the generation, the flag's position, the arm and the user's hash.
 type Unit = (u32, usize, Arm, u32);
 
-/// What is counted and not yet sent.
+/// Outcomes that are counted and not yet sent.
 #[derive(Debug, Default)]
 pub struct Counting {
     generations: Vec<Generation>,
-    /// Sorted by window (upper half) and kind with generation (lower half). There are few, the newest last.
+    /// Sorted by window (upper half) and kind with generation (lower half), so the newest are last.
+    /// There are few.
     cells: Vec<(u64, Counts)>,
     units: Vec<Unit>,
-    /// What was compared.
+    /// Comparisons that are counted and not yet sent.
     pub comparing: Comparing,
     lost: u64,
-    /// Outcomes lost since the isolate began.
+    /// Number of outcomes lost since the isolate began.
     pub lost_in_all: u64,
 }
 
@@ -59,7 +65,7 @@ fn window_of(key: u64) -> i64 {
 }
 
 impl Counting {
-    /// New rules are in force from now on, under this number.
+    /// Puts new rules in force under a generation number.
     pub fn begin_generation(&mut self, number: u32, rules: Rc<Ruleset>, now: i64) {
         let number = Ended::tag(number);
         for held in &mut self.generations {
@@ -67,22 +73,22 @@ impl Counting {
         }
         let Self { generations, cells, .. } = self;
         generations.retain(|held| {
-            let over = held.retired_at.is_some_and(|at| now - at > LONGEST_REQUEST_MS);
+            let over = held.retired_at.is_some_and(|retired| now - retired > LONGEST_REQUEST_MS);
             let waited_for = || cells.iter().any(|(key, _)| kind_of(*key).generation() == held.number);
             held.number != number && (!over || waited_for())
         });
         self.generations.push(Generation { number, rules, retired_at: None });
     }
 
-    /// The rules of a generation, until nothing that they decided can end any more.
+    /// Returns the rules of a generation, as long as requests that they decided can be under way.
     pub fn rules(&self, generation: u32) -> Option<&Rc<Ruleset>> {
         rules_of(&self.generations, Ended::tag(generation))
     }
 
-    /// Counts outcomes of one window.
-    pub fn add(&mut self, outcomes: impl Iterator<Item = Ended>, at: i64) {
+    /// Counts outcomes in the window of the given time.
+    pub fn add(&mut self, outcomes: impl Iterator<Item = Ended>, now: i64) {
         for ended in outcomes {
-            let key = key(at, ended.kind);
+            let key = key(now, ended.kind);
             let mut place = self.cells.binary_search_by_key(&key, |(held, _)| *held);
             if place.is_err() {
                 if !self.make_room() {
@@ -91,22 +97,22 @@ impl Counting {
                 }
                 place = self.cells.binary_search_by_key(&key, |(held, _)| *held);
             }
-            let at = place.unwrap_or_else(|at| {
-                self.cells.insert(at, (key, Counts::default()));
-                at
+            let index = place.unwrap_or_else(|index| {
+                self.cells.insert(index, (key, Counts::default()));
+                index
             });
             let Self { generations, cells, .. } = self;
             let label = rules_of(generations, ended.generation()).and_then(|rules| {
                 let route = rules.routes().get(ended.answer().route()?)?;
                 rules.canary(route.flag?)
             });
-            if let Some((_, counts)) = cells.get_mut(at) {
+            if let Some((_, counts)) = cells.get_mut(index) {
                 counts.add(ended.outcome(), ended.ms(), label);
             }
         }
     }
 
-    /// Makes room for one more cell. `false` where there is none.
+    /// Makes room for one more cell. Returns false if there is none.
     fn make_room(&mut self) -> bool {
         while self.cells.len() >= MAX_CELLS {
             let windows = || self.cells.iter().map(|(key, _)| key >> 32);
@@ -117,19 +123,19 @@ impl Counting {
             for (key, counts) in std::mem::replace(&mut self.cells, later) {
                 let moved = (next << 32) | (key & u64::from(u32::MAX));
                 match self.cells.binary_search_by_key(&moved, |(held, _)| *held) {
-                    Ok(at) => {
-                        if let Some((_, held)) = self.cells.get_mut(at) {
+                    Ok(index) => {
+                        if let Some((_, held)) = self.cells.get_mut(index) {
                             held.merge(&counts);
                         }
                     }
-                    Err(at) => self.cells.insert(at, (moved, counts)),
+                    Err(index) => self.cells.insert(index, (moved, counts)),
                 }
             }
         }
         true
     }
 
-    /// Notes a sampled user and the arm it was given.
+    /// Notes a sampled user and the arm that they were given.
     pub fn add_unit(&mut self, generation: u32, flag: usize, arm: Arm, unit: u32) {
         let unit = (Ended::tag(generation), flag, arm, unit);
         if self.units.len() < MAX_UNITS && !self.units.contains(&unit) {
@@ -137,23 +143,23 @@ impl Counting {
         }
     }
 
-    /// Whether there is nothing to send.
+    /// Returns true if there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.cells.is_empty() && self.lost == 0 && self.comparing.is_empty()
     }
 
-    /// How many cells wait.
+    /// Returns the number of cells waiting to be sent.
     pub fn len(&self) -> usize {
         self.cells.len()
     }
 
-    /// Outcomes that could never be delivered are lost, and said to be.
+    /// Counts outcomes that can never be delivered, so that the next batch reports them as lost.
     pub fn lose(&mut self, outcomes: u64) {
         self.lost += outcomes;
         self.lost_in_all += outcomes;
     }
 
-    /// Takes the oldest cells out, as a batch.
+    /// Removes the oldest cells and returns them as a batch.
     pub fn take(&mut self, isolate: &str, sequence: u64, revision: Revision) -> Batch {
         let taken = self.cells.len().min(MAX_BATCH_CELLS);
         let later = self.cells.split_off(taken);
@@ -199,8 +205,8 @@ impl Counting {
         let route = rules.and_then(|rules| rules.routes().get(answer.route()?));
         let position = route.and_then(|route| route.flag);
         let flag: Option<FlagName> =
-            rules.zip(position).and_then(|(rules, at)| rules.flags().get(at)).map(|flag| flag.name.clone());
-        let canary = rules.zip(position).and_then(|(rules, at)| rules.canary(at));
+            rules.zip(position).and_then(|(rules, i)| rules.flags().get(i)).map(|flag| flag.name.clone());
+        let canary = rules.zip(position).and_then(|(rules, flag)| rules.canary(flag));
         Cell {
             flag,
             route: route.map(|route| route.id.clone()),
@@ -215,11 +221,11 @@ impl Counting {
 }
 
 fn rules_of(generations: &[Generation], number: u32) -> Option<&Rc<Ruleset>> {
-    // The newest is last, and nearly always the one that is asked for.
+    // The newest is last, and nearly always the one requested.
     generations.iter().rev().find(|held| held.number == number).map(|held| &held.rules)
 }
 
 fn kind_of(key: u64) -> Ended {
-    // The lower half, on purpose.
+    // Truncates to the lower half on purpose.
     Ended { kind: key as u32, end: 0 }
 }

@@ -1,5 +1,5 @@
-//! What JavaScript calls. Nothing here is kept across an await but the environment of the request itself:
-//! the isolate's state is borrowed for one step at a time.
+//! The functions that JavaScript calls. Nothing here is kept across an await except the environment
+//! of the request itself: the isolate's state is borrowed for one step at a time.
 
 use crate::{
     adapting,
@@ -8,7 +8,7 @@ use crate::{
     settings::Settings,
     wire::{Answer, Packed, input_name},
 };
-use cutover_core::{Reason, ruleset::Input};
+use cutover_core::{Reason, decision::input::Input};
 use serde::Serialize;
 use std::{cell::RefCell, fmt::Write};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -19,7 +19,8 @@ thread_local! {
     static MINTED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// One step on the isolate's state. `None` cannot happen while no step calls another.
+/// Runs one step on the isolate's state. Returns `None` only if a step calls another step, which
+/// none does.
 pub(crate) fn with_isolate<T>(step: impl FnOnce(&mut Isolate) -> T) -> Option<T> {
     ISOLATE.with(|isolate| isolate.try_borrow_mut().ok().map(|mut isolate| step(&mut isolate)))
 }
@@ -29,7 +30,7 @@ pub(crate) fn now_ms() -> i64 {
     js_sys::Date::now() as i64
 }
 
-/// 128 random bits as 32 hexadecimal digits.
+/// Returns 128 random bits as 32 hexadecimal digits, or `None` if the runtime has no randomness.
 fn mint() -> Option<String> {
     let mut bits = [0_u8; 16];
     getrandom::fill(&mut bits).ok()?;
@@ -73,7 +74,7 @@ pub fn decide_with(packed: &str, now: f64) -> u32 {
     .unwrap_or(Answer::legacy(Reason::Internal).0)
 }
 
-/// The names of the inputs that the request's route asks for, one per line.
+/// Returns the names of the inputs that the request's route needs, one per line.
 #[wasm_bindgen]
 pub fn inputs_for(packed: &str) -> String {
     with_isolate(|isolate| {
@@ -85,42 +86,43 @@ pub fn inputs_for(packed: &str) -> String {
     .unwrap_or_default()
 }
 
-/// The anonymous id that the last decision minted. Asked for in the same turn, so no other request is between.
+/// Returns the anonymous id that the last decision minted. JavaScript calls this in the same turn,
+/// so no other request comes between.
 #[wasm_bindgen]
 pub fn minted() -> Option<String> {
     MINTED.with(RefCell::take)
 }
 
-/// Something of the routes that have it; nothing at all where none has.
+/// One value per route, `None` for a route without one; `None` altogether if no route has one.
 type PerRoute<T> = Option<Vec<Option<T>>>;
 
-/// What JavaScript keeps between requests.
+/// The configuration that JavaScript keeps between requests.
 #[derive(Serialize)]
 struct Table<'i> {
     generation: u32,
     revision: u64,
     inputs: Vec<&'i str>,
     cookies_unless: Option<&'i str>,
-    /// Base URL and milliseconds of each origin.
+    /// Base URL and timeout in milliseconds of each origin.
     origins: Vec<(&'i str, u32)>,
-    /// The positions of the origins of each route: legacy, new, legacy, new and so on.
+    /// Positions of each route's origins: legacy, new, legacy, new and so on.
     arms: Vec<usize>,
-    /// Of each route, what its adapters look at: headers, and claims of a token.
+    /// For each adapted route, the headers and the token claims that its adapters read.
     adapt: PerRoute<(Vec<&'i str>, Vec<&'i str>)>,
-    /// Of each adapter, the path of its endpoint, the headers that the backend gets, and those of the backend's that the
-    /// client gets.
+    /// For each adapter, the path of its endpoint, the request headers forwarded to the backend,
+    /// and the backend's response headers passed on to the client.
     adapters: Vec<(&'i str, &'i [String], &'i [String])>,
-    /// Of each route, how its answers are compared: milliseconds, bytes, headers, and the header that makes a request that
-    /// changes something safe to repeat.
+    /// For each compared route, the limits in milliseconds and bytes, the headers to compare, and
+    /// the idempotency-key header that makes a mirrored write safe to repeat.
     compare: PerRoute<(u32, u32, &'i [String], Option<&'i str>)>,
-    /// Of each route, whether its answers may hide errors.
+    /// For each route, true if a response with a success status may hide an error.
     hides: Option<Vec<bool>>,
     report_interval: i64,
     headers: u32,
     reasons: [Reason; 12],
 }
 
-/// What JavaScript keeps between requests, as JSON.
+/// Returns the configuration that JavaScript keeps between requests, as JSON.
 #[wasm_bindgen]
 pub fn table() -> String {
     with_isolate(|isolate| {
@@ -162,7 +164,7 @@ pub fn table() -> String {
             cookies_unless: rules.as_deref().and_then(|rules| rules.cookies_unless()),
             origins,
             arms,
-            // Most configurations have none, and their tables stay small.
+            // Most configurations adapt and compare nothing, which keeps their tables small.
             adapt: routes().any(|route| !route.adapt.is_empty()).then(|| adapt.collect()),
             adapters: adapters.collect(),
             compare: routes().any(|route| route.compare.is_some()).then(|| compare.collect()),
@@ -178,58 +180,58 @@ pub fn table() -> String {
     .unwrap_or_default()
 }
 
-/// Counts outcomes, see [`crate::isolate::Isolate::record`].
+/// Counts outcomes, see [`Isolate::record`].
 #[wasm_bindgen]
-pub fn record(outcomes: &[u32], at: f64) {
-    with_isolate(|isolate| isolate.record(outcomes, at as i64));
+pub fn record(outcomes: &[u32], now: f64) {
+    with_isolate(|isolate| isolate.record(outcomes, now as i64));
 }
 
-/// The next batch to send, see [`crate::isolate::Isolate::next_batch`].
+/// Returns the next batch to send, see [`Isolate::next_batch`].
 #[wasm_bindgen]
 pub fn next_batch(at_rest: bool) -> Option<String> {
     with_isolate(|isolate| isolate.next_batch(at_rest, now_ms())).flatten()
 }
 
-/// The number of the batch that [`next_batch`] gave last.
+/// Returns the sequence number of the batch that [`next_batch`] returned last.
 #[wasm_bindgen]
 pub fn sequence() -> f64 {
-    // A number of batches, far below 2^53.
+    // A count of batches, far below 2^53.
     with_isolate(|isolate| isolate.reporting.sequence() as f64).unwrap_or_default()
 }
 
-/// Takes in how the exchange of a batch ended, see [`crate::isolate::Isolate::finish_batch`].
+/// Applies the response to a batch, see [`Isolate::finish_batch`].
 #[wasm_bindgen]
 pub fn finish_batch(sequence: f64, status: u16, body: &str) -> bool {
     with_isolate(|isolate| isolate.finish_batch(sequence as u64, status, body, now_ms())).unwrap_or_default()
 }
 
-/// A question to the control plane, see [`crate::isolate::Isolate::question`].
+/// Returns a question to the control plane, see [`Isolate::question`].
 #[wasm_bindgen]
 pub fn question() -> Option<String> {
     with_isolate(|isolate| isolate.question(now_ms())).flatten()
 }
 
-/// Takes in the answer to a question, see [`crate::isolate::Isolate::answered`].
+/// Applies the response to a question, see [`Isolate::answered`].
 #[wasm_bindgen]
 pub fn answered(status: u16, body: &str) {
     with_isolate(|isolate| isolate.answered(status, body, now_ms()));
 }
 
-/// Whether another request waits for the answer to a question.
+/// Returns true while a question waits for its response.
 #[wasm_bindgen]
 pub fn is_asking() -> bool {
     with_isolate(|isolate| isolate.reporting.is_asking(now_ms())).unwrap_or_default()
 }
 
-/// Whether the control plane does not know that there will be something to tell, or was not heard since this many
-/// milliseconds.
+/// Returns true if the control plane does not expect a report from this isolate, or has been silent
+/// for more than `limit_ms` milliseconds.
 #[wasm_bindgen]
 pub fn must_announce(limit_ms: f64) -> bool {
     with_isolate(|isolate| isolate.reporting.must_announce(now_ms(), limit_ms as i64)).unwrap_or_default()
 }
 
-/// Reads the environment and begins to bring the first snapshot. Returns for how many milliseconds it may be waited
-/// for.
+/// Reads the environment and starts reading the first snapshot. Returns the number of milliseconds
+/// for which requests may wait for it.
 #[wasm_bindgen]
 pub fn boot(env: Env, context: RawContext) -> f64 {
     let settings = Settings::read(|name| env.var(name).ok().map(|value| value.to_string()));
@@ -247,13 +249,14 @@ pub fn boot(env: Env, context: RawContext) -> f64 {
     patience as f64
 }
 
-/// Whether a request may still hope for the snapshot that is being read.
+/// Returns true while the isolate holds no snapshot and one is being read.
 #[wasm_bindgen]
 pub fn is_worth_waiting() -> bool {
     with_isolate(|isolate| isolate.is_worth_waiting(now_ms())).unwrap_or_default()
 }
 
-/// Reads the snapshot behind the request, unless another request is on it or it is not due.
+/// Reads the snapshot in the background of the request, unless it is not due or another request is
+/// reading it.
 #[wasm_bindgen]
 pub fn refresh(env: Env, context: RawContext) {
     if with_isolate(|isolate| isolate.begin_read(now_ms())) != Some(true) {

@@ -1,5 +1,5 @@
-//! What one isolate holds between requests: the compiled snapshot, when it was read, and what was counted.
-//! Plain state without I/O, so that every transition is tested on the host.
+//! State that one isolate holds between requests: the compiled snapshot, when it was read, and the
+//! outcomes counted. Plain state without I/O, so that every transition is tested on the host.
 
 use crate::{
     comparing::is_drawn,
@@ -11,11 +11,12 @@ use crate::{
 use cutover_core::{
     Arm, Decision, Emergency, Facts, Reason, Ruleset, Snapshot, Timestamp,
     adapter::{Exchange, Next},
-    batch::Outcome,
     decide,
-    route::{is_idempotent, is_safe},
-    ruleset::{CompileError, Input},
-    snapshot::{Revision, SnapshotError, digest},
+    decision::{compile::CompileError, input::Input},
+    measurement::counts::Outcome,
+    routing::matcher::{is_idempotent, is_safe},
+    snapshot::{SnapshotError, digest},
+    vocabulary::revision::Revision,
 };
 use serde::Serialize;
 use std::{
@@ -24,10 +25,11 @@ use std::{
     rc::Rc,
 };
 
-/// Up to this many inputs are read for every request; beyond it, only those that the request's route asks for.
+/// Most inputs that are read for every request. If a snapshot needs more, only those of the
+/// request's route are read.
 const MAX_INPUTS_UP_FRONT: usize = 6;
 
-/// A read of the snapshot that has not come back after this time counts as lost, and another may begin.
+/// Milliseconds after which a read of the snapshot counts as lost, and another may begin.
 const READ_PATIENCE_MS: i64 = 10_000;
 
 /// The state of an isolate.
@@ -39,31 +41,31 @@ pub struct Isolate {
     refresh_at: i64,
     generation: u32,
     last_refusal: Option<String>,
-    /// Reads of the snapshot that were begun.
+    /// Number of reads of the snapshot that were begun.
     pub reads: u64,
-    /// What was counted since the isolate began, see [`Counts`].
+    /// Outcomes since the isolate began.
     pub counts: Counts,
-    /// What was counted and not yet sent. Deciding notes assignment units in it.
+    /// Outcomes that are counted and not yet sent. Deciding notes assignment units in it.
     pub counting: RefCell<Counting>,
-    /// What was told to the control plane, and heard.
+    /// Reports to the control plane, and its responses.
     pub reporting: Reporting,
     /// The exchange that the last decision began, with the position of its adapter.
     pub begun: RefCell<Option<(usize, Exchange, Next)>>,
-    /// Where the numbers of draws stand.
+    /// State of the random number generator of [`Isolate::draw`].
     dice: Cell<u64>,
-    /// The newest word on emergencies that came with a receipt.
+    /// The newest declaration of emergencies that came with a receipt.
     declared: (Revision, Option<Emergency>),
 }
 
 #[derive(Debug)]
 struct Held {
     rules: Rc<Ruleset>,
-    /// The document that the rules were compiled from, by its digest.
+    /// Digest of the document that the rules were compiled from.
     digest: u64,
     confirmed_at: i64,
 }
 
-/// Why a document was not taken over.
+/// The reason a document was not put in force.
 #[derive(Debug)]
 pub enum Refusal {
     /// The store holds nothing under the key.
@@ -72,9 +74,9 @@ pub enum Refusal {
     Unreadable(String),
     /// The document is damaged or of another format.
     Snapshot(SnapshotError),
-    /// The document is whole but makes no sense.
+    /// The document is intact, but its rules do not compile.
     Compile(CompileError),
-    /// A newer revision is held already.
+    /// A newer revision is already held.
     Older {
         /// The revision that is held.
         held: Revision,
@@ -100,20 +102,20 @@ impl fmt::Display for Refusal {
 /// Outcomes per arm since the isolate began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Answers of the legacy arm.
+    /// Outcomes of the legacy arm.
     pub legacy: ArmCounts,
-    /// Answers of the new arm.
+    /// Outcomes of the new arm.
     pub new: ArmCounts,
 }
 
 /// Outcomes of one arm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ArmCounts {
-    /// Requests.
+    /// Number of requests.
     pub requests: u64,
-    /// Of these, answered with 500 or above, or not at all.
+    /// Number of these with a status of 500 or above, or with no response at all.
     pub errors: u64,
-    /// The sum of the times to the response headers, in milliseconds.
+    /// Sum of the times to the response headers, in milliseconds.
     pub duration_ms: u64,
 }
 
@@ -127,7 +129,7 @@ impl Counts {
 }
 
 impl Isolate {
-    /// Sets what the environment says. The table that JavaScript holds becomes outdated.
+    /// Applies settings from the environment. This outdates the table that JavaScript holds.
     pub fn configure(&mut self, settings: Settings, now: i64) {
         self.settings = settings;
         self.begin_generation(now);
@@ -140,37 +142,37 @@ impl Isolate {
         }
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The number that changes whenever the table for JavaScript does.
+    /// Returns the number that changes whenever the table for JavaScript does.
     pub fn generation(&self) -> u32 {
         self.generation
     }
 
-    /// The rules that are held.
+    /// Returns the rules that are held.
     pub fn rules(&self) -> Option<Rc<Ruleset>> {
         self.held.as_ref().map(|held| Rc::clone(&held.rules))
     }
 
-    /// Milliseconds since the held snapshot was last confirmed to be the published one.
+    /// Returns the milliseconds since the held snapshot was last confirmed to be the published one.
     pub fn age_ms(&self, now: i64) -> Option<i64> {
         self.held.as_ref().map(|held| (now - held.confirmed_at).max(0))
     }
 
-    /// Whether the held snapshot is older than its hard limit.
+    /// Returns true if the held snapshot is older than its hard limit.
     pub fn is_stale(&self, now: i64) -> bool {
         self.age_ms(now).is_some_and(|age| age > self.settings.hard_ttl_ms)
     }
 
-    /// Why the last document that was read was not taken over, if it was not.
+    /// Returns the reason the last document that was read was not put in force, if it was not.
     pub fn last_refusal(&self) -> Option<&str> {
         self.last_refusal.as_deref()
     }
 
-    /// The inputs that JavaScript reads for every request.
+    /// Returns the inputs that JavaScript reads for every request.
     pub fn inputs_up_front(&self) -> &[Input] {
         match self.held.as_ref().map(|held| held.rules.inputs()) {
             Some(inputs) if inputs.len() <= MAX_INPUTS_UP_FRONT => inputs,
@@ -178,7 +180,8 @@ impl Isolate {
         }
     }
 
-    /// Decides a request whose inputs were read up front. `mint` makes an anonymous id.
+    /// Decides a request whose inputs were read up front. `mint` creates an anonymous id, which is
+    /// returned if the decision used it.
     pub fn decide(
         &self,
         packed: &Packed<'_>,
@@ -204,7 +207,7 @@ impl Isolate {
         self.decide_with(packed, inputs, now, mint)
     }
 
-    /// Decides a request with the inputs that its route asked for.
+    /// Decides a request with the inputs of its route, see [`Isolate::decide`].
     pub fn decide_with(
         &self,
         packed: &Packed<'_>,
@@ -213,7 +216,7 @@ impl Isolate {
         mint: impl FnOnce() -> Option<String>,
     ) -> (Answer, Option<String>) {
         let Some(held) = &self.held else { return (Answer::legacy(Reason::NoSnapshot), None) };
-        let moment = Timestamp::from_millis(now);
+        let timestamp = Timestamp::from_millis(now);
         let mut todo = if self.refresh_is_due(now) { Answer::REFRESH } else { 0 };
         if self.is_stale(now) {
             todo |= Answer::STALE;
@@ -222,41 +225,37 @@ impl Isolate {
             todo |= Answer::RETRYABLE;
         }
         packed.facts(inputs, |facts| {
-            let decision = decide(&held.rules, facts, moment);
+            let mut decision = decide(&held.rules, facts, timestamp);
+            let mut minted = None;
+            if decision.wants_anonymous_id
+                && let Some(id) = mint()
+            {
+                decision = decide(&held.rules, &Facts { minted: Some(&id), ..*facts }, timestamp);
+                minted = Some(id);
+                todo |= Answer::MINTED;
+            }
             if decision.verdict.arm == Arm::New && self.must_ask(now) {
                 return (Answer(Answer::ASK), None);
             }
-            if decision.wants_anonymous_id
-                && let Some(minted) = mint()
-            {
-                let decision = decide(&held.rules, &Facts { minted: Some(&minted), ..*facts }, moment);
-                if decision.verdict.arm == Arm::New && self.must_ask(now) {
-                    return (Answer(Answer::ASK), None);
-                }
-                self.note_unit(&decision);
-                self.begin_exchange(&held.rules, &decision, facts, moment);
-                let todo = todo | self.beside(&decision, packed.method) | Answer::MINTED;
-                return (Answer::of(&decision).with(todo), Some(minted));
-            }
             self.note_unit(&decision);
-            self.begin_exchange(&held.rules, &decision, facts, moment);
-            let todo = todo | self.beside(&decision, packed.method);
-            (Answer::of(&decision).with(todo), None)
+            self.begin_exchange(&held.rules, &decision, facts, timestamp);
+            todo |= self.beside(&decision, packed.method);
+            (Answer::of(&decision).with(todo), minted)
         })
     }
 
-    /// Begins the exchange of an adapted request here already, where nothing has to be read before: a second crossing with the
-    /// same texts would cost as much as all of this one.
+    /// Begins the exchange of an adapted request already here, if nothing has to be read first: a
+    /// second crossing with the same strings would cost as much as this whole one.
     fn begin_exchange(&self, rules: &Ruleset, decision: &Decision<'_>, facts: &Facts<'_>, now: Timestamp) {
-        let found = decision.adapter.and_then(|at| Some((at, rules.adapters().get(at)?)));
-        let begun = found.and_then(|(at, adapter)| {
+        let found = decision.adapter.and_then(|index| Some((index, rules.adapters().get(index)?)));
+        let begun = found.and_then(|(index, adapter)| {
             let (exchange, next) = adapter.begin_at_once(facts, now)?;
-            Some((at, exchange, next))
+            Some((index, exchange, next))
         });
         self.begun.replace(begun);
     }
 
-    /// What else is to be done with a request: an adapter, a comparison.
+    /// Returns the further work for a request, as bits of the [`Answer`]: an adapter, a comparison.
     fn beside(&self, decision: &Decision<'_>, method: &str) -> u32 {
         let adapt = if decision.adapter.is_some() { Answer::ADAPT } else { 0 };
         let compared = decision.route.and_then(|route| route.compare.as_ref()).is_some_and(|policy| {
@@ -270,7 +269,7 @@ impl Isolate {
         adapt | if compared { Answer::COMPARE } else { 0 }
     }
 
-    /// The next number of a row that looks like chance (SplitMix64, after Steele, Lea and Flood 2014).
+    /// Returns the next pseudorandom number (SplitMix64, after Steele, Lea and Flood 2014).
     pub fn draw(&self) -> u64 {
         let state = self.dice.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.dice.set(state);
@@ -279,25 +278,25 @@ impl Isolate {
         mixed ^ (mixed >> 31)
     }
 
-    /// Where the row of draws begins: somewhere else in every isolate.
+    /// Seeds [`Isolate::draw`], so that every isolate draws other numbers.
     pub fn begin_draws(&mut self, seed: &str) {
         self.dice.set(digest(seed));
     }
 
-    /// The rules of a generation that is still held.
+    /// Returns the rules of a generation, if they are still held.
     pub fn rules_of(&self, generation: u32) -> Option<Rc<Ruleset>> {
         self.counting.borrow().rules(generation).cloned()
     }
 
-    /// Whether the control plane has been silent for so long that it has to be asked before anybody goes to the new
-    /// arm: an emergency may have been declared meanwhile.
+    /// Returns true if the control plane has been silent for so long that it must be queried before
+    /// any request goes to the new arm: an emergency may have been declared meanwhile.
     fn must_ask(&self, now: i64) -> bool {
         self.settings.reports
             && self.settings.lease_ms > 0
             && (self.reporting.must_ask(now, self.settings.lease_ms) || self.reporting.is_asking(now))
     }
 
-    /// Users who are sampled are noted with the arm that their bucket gave them, while their flag's canary runs.
+    /// Notes a sampled user with the arm of their bucket, while their flag's canary runs.
     fn note_unit(&self, decision: &Decision<'_>) {
         if let (Some(unit), true) = (decision.verdict.unit, self.settings.reports)
             && let Some(flag) = decision.route.and_then(|route| route.flag)
@@ -316,12 +315,13 @@ impl Isolate {
         self.reading_since.is_some_and(|since| now - since < READ_PATIENCE_MS)
     }
 
-    /// Whether a request may still hope for a snapshot that another request is reading.
+    /// Returns true while no snapshot is held and one is being read.
     pub fn is_worth_waiting(&self, now: i64) -> bool {
         self.held.is_none() && self.is_reading(now)
     }
 
-    /// Claims the next read of the snapshot. `false` means that it is not due, or that another request is on it.
+    /// Claims the next read of the snapshot. Returns false if it is not due or another request is
+    /// reading it.
     pub fn begin_read(&mut self, now: i64) -> bool {
         if !self.refresh_is_due(now) {
             return false;
@@ -331,7 +331,13 @@ impl Isolate {
         true
     }
 
-    /// Takes over what a read brought, or keeps what is held and remembers why.
+    /// Puts in force the document of a finished read. A refused document changes nothing but
+    /// [`Isolate::last_refusal`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the [`Refusal`] if the read failed, or the document is missing, damaged, older than
+    /// the held one, or does not compile.
     pub fn finish_read(&mut self, now: i64, read: Result<Option<String>, String>) -> Result<(), Refusal> {
         self.reading_since = None;
         self.refresh_at = now + self.settings.soft_ttl_ms;
@@ -349,7 +355,7 @@ impl Isolate {
         if let Some(held) = &mut self.held
             && held.digest == digest
         {
-            // The same document again, as nearly always: nothing to parse.
+            // The same document as before, as nearly always: nothing to parse.
             held.confirmed_at = now;
             return Ok(());
         }

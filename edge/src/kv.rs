@@ -2,16 +2,21 @@
 
 use worker::Env;
 
-/// The binding of the namespace in `wrangler.toml`.
+/// Name of the KV namespace binding in `wrangler.toml`.
 pub const BINDING: &str = "CUTOVER_KV";
 
-/// The key of the snapshot.
+/// Key of the snapshot document.
 pub const SNAPSHOT_KEY: &str = "snapshot";
 
-/// Seconds that a Cloudflare location may answer from its own copy; the least that the platform takes.
+/// Seconds for which a Cloudflare location may serve its cached copy. This is the platform's
+/// minimum.
 const CACHE_TTL_SECONDS: u64 = 30;
 
-/// Reads the snapshot; `None` means that nothing was published yet.
+/// Reads the snapshot. Returns `None` if none has been published yet.
+///
+/// # Errors
+///
+/// Fails with the runtime's message if the binding is missing or KV cannot be read.
 pub async fn read_snapshot(env: &Env) -> Result<Option<String>, String> {
     let store = env.kv(BINDING).map_err(|error| error.to_string())?;
     store.get(SNAPSHOT_KEY).cache_ttl(CACHE_TTL_SECONDS).text().await.map_err(|error| error.to_string())

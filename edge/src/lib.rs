@@ -1,11 +1,12 @@
 //! The Cloudflare Worker: request facts in, `cutover_core` decides, fetch out.
 //!
-//! This crate holds no rule of its own. It translates between the runtime and the core, keeps the isolate's
-//! snapshot fresh, and turns every failure of its own into a request that legacy answers. What a request costs
-//! on its way through is spent in `js/shim.js` and [`wire`]: one call from JavaScript into WebAssembly, one
-//! string in, one number out.
+//! This crate holds no rule of its own. It translates between the runtime and the core, keeps the
+//! isolate's snapshot fresh, and routes the request to legacy if any part of the crate fails. The
+//! work per request is in `js/entry.js` and [`wire`]: one call from JavaScript into WebAssembly,
+//! one string in, one number out.
 //!
-//! Everything but the modules behind `cfg(target_arch = "wasm32")` is plain Rust and is tested on the host.
+//! Everything except the modules behind `cfg(target_arch = "wasm32")` is plain Rust and is tested
+//! on the host.
 
 pub mod comparing;
 pub mod counting;
@@ -24,8 +25,3 @@ pub mod entry;
 pub mod kv;
 #[cfg(target_arch = "wasm32")]
 pub mod own_paths;
-
-/// Smaller than the standard library's.
-#[cfg(target_arch = "wasm32")]
-#[global_allocator]
-static ALLOCATOR: rlsf::GlobalTlsf = rlsf::GlobalTlsf::new();

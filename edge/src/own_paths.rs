@@ -1,4 +1,4 @@
-//! The two paths that belong to the Worker itself.
+//! The two paths that the Worker answers itself.
 
 use crate::{
     entry::{now_ms, with_isolate},
@@ -11,6 +11,10 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::Env;
 
 /// Answers `/_cutover/health` and `/_cutover/decide`.
+///
+/// # Errors
+///
+/// Fails if the runtime cannot build the response.
 #[wasm_bindgen]
 pub fn own_path(packed: &str, authorization: Option<String>, env: Env) -> Result<web_sys::Response, JsValue> {
     let packed = Packed::new(packed);
@@ -45,7 +49,7 @@ fn json(body: &impl Serialize) -> String {
     serde_json::to_string(body).unwrap_or_default()
 }
 
-/// The state of the isolate.
+/// State of the isolate, as `/_cutover/health` reports it.
 #[derive(Serialize)]
 struct Health<'i> {
     status: &'i str,
@@ -116,7 +120,8 @@ struct Explained<'e> {
     revision: Option<u64>,
 }
 
-/// `/_cutover/decide?path=&user=&method=`: what this isolate would do, for whoever holds the token.
+/// Answers `/_cutover/decide?path=&user=&method=`: the decision that this isolate would make, for a
+/// caller who presents the edge token.
 fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16, String) {
     let Ok(token) = env.secret("CUTOVER_EDGE_TOKEN").map(|token| token.to_string()) else {
         let detail = "Set the secret CUTOVER_EDGE_TOKEN to use this path.";
@@ -150,7 +155,7 @@ fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16,
     };
     let facts = Facts { method: &method, path, query, user: user.as_deref(), ..Facts::default() };
     let decision = decide(&rules, &facts, Timestamp::from_millis(now));
-    let origin = decision.origin().and_then(|at| rules.origins().get(at));
+    let origin = decision.origin().and_then(|position| rules.origins().get(position));
     let explained = Explained {
         arm: decision.verdict.arm,
         reason: decision.verdict.reason,

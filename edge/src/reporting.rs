@@ -1,30 +1,31 @@
-//! When an isolate tells the control plane what it counted, and what it does with the answer. One batch is under way
-//! at a time; it is sent again, byte for byte, until it is known to be stored. Plain state without I/O.
+//! Reports of an isolate to the control plane: when one is due, and how its response is applied.
+//! One batch is under way at a time; it is sent again, byte for byte, until it is known to be
+//! stored. Plain state without I/O.
 
 use crate::counting::Counting;
 use cutover_core::{
-    batch::{Batch, Receipt, SCHEMA},
-    snapshot::Revision,
+    measurement::batch::{Batch, Receipt, SCHEMA},
+    vocabulary::revision::Revision,
 };
 
-/// An answer that has not come after this time is not waited for.
+/// Milliseconds for which the response to a question is waited for.
 const PATIENCE_MS: i64 = 1_000;
 
-/// What an isolate has told, and heard.
+/// Reports and questions of an isolate, and the responses to them.
 #[derive(Debug, Default)]
 pub struct Reporting {
-    /// The name of the isolate, once it has one.
+    /// Name of the isolate, once it has one.
     isolate: Option<String>,
     sequence: u64,
     pending: Option<Pending>,
-    /// Whether the control plane expects to hear more.
+    /// True while the control plane expects another report.
     awaited: bool,
     heard_at: Option<i64>,
     asked_at: Option<i64>,
     asking: bool,
-    /// Batches that were stored.
+    /// Number of batches that were stored.
     pub sent: u64,
-    /// Exchanges that brought no answer.
+    /// Number of exchanges that were refused or brought no usable response.
     pub failures: u64,
 }
 
@@ -36,30 +37,31 @@ struct Pending {
     ends: bool,
 }
 
-/// What became of an exchange.
+/// Result of sending a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Exchanged {
     /// The batch is stored.
     Stored(Receipt),
-    /// The batch can never be stored: it was understood and refused.
+    /// The batch was understood and refused, so it can never be stored.
     Refused,
-    /// Nobody knows.
+    /// The batch may or may not have been stored.
     Failed,
 }
 
 impl Reporting {
-    /// Names the isolate.
+    /// Names the isolate, unless it has a name already.
     pub fn name(&mut self, isolate: String) {
         self.isolate.get_or_insert(isolate);
     }
 
-    /// The name.
+    /// Returns the name of the isolate.
     pub fn isolate(&self) -> Option<&str> {
         self.isolate.as_deref()
     }
 
-    /// The next batch to send: the one that is under way, or what was counted since. With `at_rest` also the word
-    /// that nothing more is to come, once.
+    /// Returns the next batch to send: the one that is under way, or the outcomes counted since. If
+    /// `at_rest` is true and nothing was counted, returns once a batch that announces that no more
+    /// will follow.
     pub fn next(
         &mut self,
         counting: &mut Counting,
@@ -78,7 +80,7 @@ impl Reporting {
         batch.idle = at_rest && batch.cells.is_empty() && batch.comparisons.is_empty();
         batch.age_ms = age_ms;
         let outcomes = batch.cells.iter().map(|cell| cell.counts.requests).sum::<u64>() + batch.lost;
-        // A batch is always JSON.
+        // Serializing a batch cannot fail.
         let body = serde_json::to_string(&batch).ok()?;
         self.sequence += 1;
         let (sequence, ends) = (self.sequence, batch.idle);
@@ -86,14 +88,15 @@ impl Reporting {
         Some(body)
     }
 
-    /// The number of the newest batch.
+    /// Returns the sequence number of the newest batch.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Takes in what became of the batch of this number.
+    /// Applies the result of sending the batch with this sequence number.
     pub fn finish(&mut self, counting: &mut Counting, sequence: u64, exchanged: &Exchanged, now: i64) {
-        // The same batch may have been sent from two sides; the second answer says nothing about the next batch.
+        // Two requests may have sent the same batch; the second response must not settle the next
+        // one.
         let mut taken = || self.pending.take_if(|pending| pending.sequence == sequence);
         match exchanged {
             Exchanged::Stored(_) => {
@@ -113,8 +116,9 @@ impl Reporting {
         }
     }
 
-    /// A batch with nothing in it: it asks how things stand, and says that there will be something to tell. `None`
-    /// while an answer is still being waited for.
+    /// Returns an empty batch, which requests the state of the control plane and announces that
+    /// reports will follow. Returns `None` while another question waits for its response, and as
+    /// long as the isolate has no name.
     pub fn question(&mut self, revision: Revision, age_ms: u64, now: i64) -> Option<String> {
         let isolate = self.isolate.clone().filter(|_| !self.is_asking(now))?;
         (self.asked_at, self.asking, self.awaited) = (Some(now), true, true);
@@ -133,7 +137,7 @@ impl Reporting {
         serde_json::to_string(&batch).ok()
     }
 
-    /// The answer to a question came, or did not.
+    /// Records that a question was answered, or that it was not.
     pub fn answered(&mut self, heard: bool, now: i64) {
         self.asking = false;
         if heard {
@@ -143,28 +147,30 @@ impl Reporting {
         }
     }
 
-    /// Whether nothing was heard for longer than this, and nobody has asked either.
+    /// Returns true if nothing was heard from the control plane for more than `limit_ms`
+    /// milliseconds, and no question was sent in that time either.
     pub fn must_ask(&self, now: i64, limit_ms: i64) -> bool {
-        let long_ago = |at: Option<i64>| at.is_none_or(|at| now - at > limit_ms);
+        let long_ago = |time: Option<i64>| time.is_none_or(|time| now - time > limit_ms);
         long_ago(self.heard_at) && long_ago(self.asked_at)
     }
 
-    /// Whether the control plane does not expect to hear more, or was not heard for longer than this.
+    /// Returns true if the control plane does not expect another report, or has been silent for
+    /// more than `limit_ms` milliseconds.
     pub fn must_announce(&self, now: i64, limit_ms: i64) -> bool {
         !self.awaited || self.must_ask(now, limit_ms)
     }
 
-    /// Whether an answer is being waited for.
+    /// Returns true while a question waits for its response.
     pub fn is_asking(&self, now: i64) -> bool {
-        self.asking && self.asked_at.is_some_and(|at| now - at < PATIENCE_MS)
+        self.asking && self.asked_at.is_some_and(|asked| now - asked < PATIENCE_MS)
     }
 
-    /// Milliseconds since something was heard.
+    /// Returns the milliseconds since the control plane was last heard from.
     pub fn silence_ms(&self, now: i64) -> Option<i64> {
-        self.heard_at.map(|at| (now - at).max(0))
+        self.heard_at.map(|heard| (now - heard).max(0))
     }
 
-    /// Whether a batch is under way.
+    /// Returns true while a batch is under way.
     pub fn is_pending(&self) -> bool {
         self.pending.is_some()
     }

@@ -1,5 +1,6 @@
-//! What the Worker's environment variables set. A value that cannot be read counts as not written, because a
-//! typing mistake in a variable must not take the API down; `/_cutover/health` lists what was not understood.
+//! Settings from the Worker's environment variables. A value that cannot be read counts as unset,
+//! because a typing mistake in a variable must not take the API down; `/_cutover/health` lists the
+//! variables that were not understood.
 
 /// The settings of an isolate, read once when it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,34 +9,36 @@ pub struct Settings {
     pub soft_ttl_ms: i64,
     /// Milliseconds after which a held snapshot is marked stale. It is still served.
     pub hard_ttl_ms: i64,
-    /// Milliseconds that the first requests of an isolate wait for a snapshot before legacy answers them.
+    /// Milliseconds that the first requests of an isolate wait for a snapshot before they go to
+    /// legacy.
     pub boot_wait_ms: i64,
-    /// Whether outcomes are reported: a URL to report them to is set.
+    /// True if outcomes are reported, which they are if a URL to report them to is set.
     pub reports: bool,
-    /// Milliseconds between two reports while there is something to tell.
+    /// Milliseconds between two reports while there is something to report.
     pub report_interval_ms: i64,
-    /// Milliseconds of silence of the control plane after which nobody goes to the new arm before it was asked; 0
-    /// switches that off.
+    /// Milliseconds of silence of the control plane after which no request goes to the new arm
+    /// before a question was sent. 0 disables this.
     pub lease_ms: i64,
-    /// Which decision headers answers carry.
+    /// Decision headers that responses carry.
     pub headers: DecisionHeaders,
     /// Names of variables that were not understood.
     pub not_understood: Vec<&'static str>,
 }
 
-/// Which decision headers answers carry.
+/// Decision headers that responses carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DecisionHeaders {
-    /// `x-cutover-arm`
+    /// Sets `x-cutover-arm` on responses.
     pub arm: bool,
-    /// `x-cutover-reason`
+    /// Sets `x-cutover-reason` on responses.
     pub reason: bool,
-    /// `x-cutover-revision`
+    /// Sets `x-cutover-revision` on responses.
     pub revision: bool,
 }
 
 impl DecisionHeaders {
-    /// One bit per header: arm 1, reason 2, revision 4. The order is shared with `js/shim.js`.
+    /// Returns one bit per header: arm 1, reason 2, revision 4. The order is shared with
+    /// `js/wire.js`.
     pub fn bits(self) -> u32 {
         u32::from(self.arm) | u32::from(self.reason) << 1 | u32::from(self.revision) << 2
     }
@@ -57,7 +60,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads the settings through a function that gives the text of a variable.
+    /// Reads the settings through a function that returns the value of a variable.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut settings = Self::default();
         let mut not_understood = Vec::new();
@@ -73,7 +76,7 @@ impl Settings {
         duration("SNAPSHOT_HARD_TTL_MS", 1, &mut settings.hard_ttl_ms);
         duration("SNAPSHOT_BOOT_WAIT_MS", 1, &mut settings.boot_wait_ms);
         duration("REPORT_INTERVAL_MS", 50, &mut settings.report_interval_ms);
-        // A report takes a moment; its answer may be that much older than the interval.
+        // A report takes time, so its response may be older than the interval by that much.
         settings.lease_ms = settings.report_interval_ms + 500;
         duration("CONTROL_LEASE_MS", 0, &mut settings.lease_ms);
         for word in variable("DECISION_HEADERS").unwrap_or_default().split(',').map(str::trim) {

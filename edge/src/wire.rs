@@ -1,25 +1,44 @@
 //! The two formats that cross between JavaScript and WebAssembly, once per request.
 //!
-//! In: one string of lines, `METHOD LF URL LF value LF value …`, with the values of the inputs that the isolate
-//! announced, in their order. Neither a method, a URL nor a header value can hold a line feed; an input that
-//! the request lacks is a NUL, which a header value cannot hold either.
+//! In: one string of lines with the method, the URL, and one value for each input that the isolate
+//! announced, in the announced order. Neither a method, a URL nor a header value can hold a line
+//! feed. An input that the request lacks is a NUL ([`ABSENT`]), which a header value cannot hold
+//! either.
 //!
 //! Out: one number, see [`Answer`].
+//!
+//! For example, a request with the announced inputs `cookie`, `x-user-id` and `:country`, and the
+//! decision that it goes to the new origin of route 3 while the snapshot is due for a refresh:
+//!
+//! ```text
+//! GET LF https://api.example.com/api/v1/reviews?page=2 LF NUL LF u1 LF NO
+//! │      │                                             │      │     └ :country
+//! │      │                                             │      └ x-user-id
+//! │      │                                             └ cookie: absent
+//! │      └ URL, as it was sent
+//! └ method
+//!
+//! 0x0036_0003
+//!   bits 0 to 15    0x0003   route 3
+//!   bits 16 to 19   0x6      Reason::Rollout
+//!   bit 20          1        Answer::NEW
+//!   bits 21 to 31   1        Answer::REFRESH
+//! ```
 
 use cutover_core::{
     Facts, Reason,
-    batch::Outcome,
-    decide::{Arm, Decision},
-    ruleset::Input,
+    decision::{decide::Decision, input::Input},
+    measurement::counts::Outcome,
+    vocabulary::arm::Arm,
 };
 
-/// What stands in the place of something that is not there.
+/// Value of an input or a header that is absent.
 pub const ABSENT: &str = "\0";
 
-/// The lines of one request.
+/// A request, packed in lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Packed<'a> {
-    /// The method.
+    /// The HTTP method.
     pub method: &'a str,
     /// The path as it was sent.
     pub path: &'a str,
@@ -29,7 +48,7 @@ pub struct Packed<'a> {
 }
 
 impl<'a> Packed<'a> {
-    /// Splits the lines.
+    /// Splits the lines of a packed request.
     pub fn new(text: &'a str) -> Self {
         let (method, rest) = text.split_once('\n').unwrap_or((text, ""));
         let (url, values) = rest.split_once('\n').unwrap_or((rest, ""));
@@ -37,7 +56,8 @@ impl<'a> Packed<'a> {
         Self { method, path, query, values }
     }
 
-    /// Calls `with` with the facts of the request. Inputs stand in the order in which they were announced.
+    /// Calls `with` with the facts of the request. `inputs` are in the order in which they were
+    /// announced.
     pub fn facts<T>(&self, inputs: &[Input], with: impl FnOnce(&Facts<'_>) -> T) -> T {
         let mut facts = Facts { method: self.method, path: self.path, query: self.query, ..Facts::default() };
         if inputs.is_empty() {
@@ -56,11 +76,11 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// Where the path of an absolute URL begins and ends. Anything else is taken for a path.
+/// Returns the path and the query of an absolute URL. Anything else is taken for a path.
 fn path_and_query(url: &str) -> (&str, &str) {
     let target = match url.split_once("://") {
         Some((_, rest)) if !url.starts_with('/') => {
-            rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
+            rest.find('/').and_then(|start| rest.get(start..)).unwrap_or("/")
         }
         _ => url,
     };
@@ -68,7 +88,7 @@ fn path_and_query(url: &str) -> (&str, &str) {
     target.split_once('?').unwrap_or((target, ""))
 }
 
-/// The name by which JavaScript is told to read an input: a header name, `:country`, `:ip` or `:jwt`.
+/// Returns the name by which JavaScript reads an input: a header name, `:country`, `:ip` or `:jwt`.
 pub fn input_name(input: &Input) -> &str {
     match input {
         Input::Header(name) => name,
@@ -77,25 +97,25 @@ pub fn input_name(input: &Input) -> &str {
     }
 }
 
-/// What was decided, in one number: bits 0 to 15 the route, 16 to 19 the reason, 20 the arm, and from 21 on
-/// what JavaScript has to do besides. The layout is shared with `js/shim.js`.
+/// A decision, packed in one number: bits 0 to 15 are the route, 16 to 19 the reason, 20 the arm,
+/// and from 21 on the instructions to JavaScript. The layout is shared with `js/wire.js`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer(pub u32);
 
 impl Answer {
-    /// The route that stands for "none of the snapshot's": the configured legacy origin answers.
+    /// Route number that means "no route of the snapshot": the configured legacy origin answers.
     pub const NO_ROUTE: u32 = 0xFFFF;
-    /// Where the reason stands.
+    /// First bit of the reason.
     pub const REASON_SHIFT: u32 = 16;
     /// The new arm answers.
     pub const NEW: u32 = 1 << 20;
     /// The snapshot is due for a refresh.
     pub const REFRESH: u32 = 1 << 21;
-    /// An anonymous id was minted; ask for it.
+    /// An anonymous id was minted; fetch it.
     pub const MINTED: u32 = 1 << 22;
-    /// The route needs inputs that were not sent; ask for their names and decide again.
+    /// The route needs inputs that were not sent; fetch their names and decide again.
     pub const NEED_INPUTS: u32 = 1 << 23;
-    /// The path belongs to the Worker itself.
+    /// The Worker answers this path itself.
     pub const OWN_PATH: u32 = 1 << 24;
     /// The isolate holds no snapshot yet; wait for one.
     pub const BOOT: u32 = 1 << 25;
@@ -103,30 +123,32 @@ impl Answer {
     pub const TABLE: u32 = 1 << 26;
     /// The snapshot is older than its hard limit.
     pub const STALE: u32 = 1 << 27;
-    /// Legacy may answer in the place of a new origin that cannot.
+    /// Legacy may answer if the new origin cannot.
     pub const RETRYABLE: u32 = 1 << 28;
-    /// Nothing was heard of the control plane for so long that nobody goes to the new arm before it was asked.
+    /// The control plane has been silent for too long: send it a question before any request goes
+    /// to the new arm.
     pub const ASK: u32 = 1 << 29;
-    /// An adapter stands between the client and the origin.
+    /// An adapter translates between the client and the origin.
     pub const ADAPT: u32 = 1 << 30;
-    /// The other backend's answer is compared with this one.
+    /// The response is compared with the other backend's.
     pub const COMPARE: u32 = 1 << 31;
-    /// What of an answer says which request it was: the route, the reason and the arm.
+    /// Mask of the bits that identify a kind of request in an outcome: the route, the reason and
+    /// the arm.
     pub const KIND: u32 = 0x1F_FFFF;
 
-    /// A request that the configured legacy origin answers.
+    /// Returns the answer that sends a request to the configured legacy origin.
     pub fn legacy(reason: Reason) -> Self {
         Self(Self::NO_ROUTE | (reason as u32) << Self::REASON_SHIFT)
     }
 
-    /// The answer for a decision.
+    /// Packs a decision.
     pub fn of(decision: &Decision<'_>) -> Self {
         let route = decision
             .route_position
             .and_then(|route| u32::try_from(route).ok())
             .filter(|route| *route < Self::NO_ROUTE);
         match route {
-            // More routes than the number can name: fail safe.
+            // More routes than the number can address: fail safe.
             None => Self::legacy(decision.verdict.reason),
             Some(route) => {
                 let arm = if decision.verdict.arm == Arm::New { Self::NEW } else { 0 };
@@ -135,59 +157,60 @@ impl Answer {
         }
     }
 
-    /// The answer with more for JavaScript to do.
+    /// Adds instructions for JavaScript.
     pub fn with(self, bits: u32) -> Self {
         Self(self.0 | bits)
     }
 
-    /// The arm that answers.
+    /// Returns the arm that answers.
     pub fn arm(self) -> Arm {
         if self.0 & Self::NEW == 0 { Arm::Legacy } else { Arm::New }
     }
 
-    /// Why.
+    /// Returns the reason of the decision.
     pub fn reason(self) -> Reason {
         let code = (self.0 >> Self::REASON_SHIFT) & 15;
-        usize::try_from(code).ok().and_then(|at| Reason::ALL.get(at)).copied().unwrap_or(Reason::Internal)
+        usize::try_from(code).ok().and_then(|i| Reason::ALL.get(i)).copied().unwrap_or(Reason::Internal)
     }
 
-    /// The position of the route; `None` where the configured legacy origin answers.
+    /// Returns the position of the route, or `None` if the configured legacy origin answers.
     pub fn route(self) -> Option<usize> {
         Some(self.0 & Self::NO_ROUTE).filter(|route| *route != Self::NO_ROUTE)?.try_into().ok()
     }
 }
 
-/// How a request ended, as JavaScript packs it in two numbers. The first: bits 0 to 20 as in [`Answer`], 21 to 31
-/// the low bits of the generation that it was decided in. The second: bits 20 to 31 the status, or 0 where the
-/// connection was refused or broken off and 1 where no answer began in time; 0 to 19 the milliseconds.
+/// The outcome of a request, packed by JavaScript in two numbers. In the first, bits 0 to 20 are
+/// those of the [`Answer`], and bits 21 to 31 the low bits of the generation that decided the
+/// request. In the second, bits 0 to 19 are the milliseconds, and bits 20 to 31 the status, or 0 if
+/// the connection was refused or broken off, or 1 if no response began in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
-    /// The first number.
+    /// The first number: the decision and its generation.
     pub kind: u32,
-    /// The second number.
+    /// The second number: the status and the duration.
     pub end: u32,
 }
 
 impl Ended {
-    /// Generations are told apart by this many bits.
+    /// Number of bits by which generations are distinguished.
     const GENERATION_BITS: u32 = 11;
 
-    /// What of a generation's number an outcome carries.
+    /// Returns the part of a generation's number that an outcome carries.
     pub fn tag(generation: u32) -> u32 {
         generation & ((1 << Self::GENERATION_BITS) - 1)
     }
 
-    /// The low bits of the generation.
+    /// Returns the low bits of the generation.
     pub fn generation(self) -> u32 {
         self.kind >> 21
     }
 
-    /// The decision.
+    /// Returns the decision.
     pub fn answer(self) -> Answer {
         Answer(self.kind & Answer::KIND)
     }
 
-    /// How it ended.
+    /// Returns the status, or the kind of failure.
     pub fn outcome(self) -> Outcome {
         match self.end >> 20 {
             0 => Outcome::Unreachable,
@@ -196,13 +219,13 @@ impl Ended {
         }
     }
 
-    /// Milliseconds from the request's arrival to its end.
+    /// Returns the milliseconds from the request's arrival to its end.
     pub fn ms(self) -> u32 {
         self.end & 0xF_FFFF
     }
 }
 
-/// Whether a path belongs to the Worker itself.
+/// Returns true if the Worker answers a path itself.
 pub fn is_own_path(path: &str) -> bool {
     path == "/_cutover/health" || path == "/_cutover/decide"
 }

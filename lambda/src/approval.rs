@@ -1,78 +1,97 @@
-//! The second person: where an environment asks for one, a change that may move users to the new backend is checked,
-//! kept, and made when somebody else agrees to exactly it. What takes users back never waits.
+//! Two-person approval. If an environment requires it, a change that may move users to the new
+//! backend is checked, stored, and made once a second person approves exactly that change.
+//! Rollbacks never wait.
 
 use crate::{
     Platform,
     auth::{self, ROOT},
-    change::{Changed, Demand, Proposal, details},
+    change::{self, Changed, Demand, Proposal},
     clock,
+    operation::Operation,
     problem::Problem,
-    store::{Pending, Request, State},
+    store::{EmergencyChange, Pending, Request, State},
 };
 use axum::http::StatusCode;
 use cutover_core::config::{Change, Config};
 use serde_json::{Value, json};
 
-/// A larger request cannot be kept until somebody agrees, in bytes; DynamoDB holds 400 KB in an item.
+/// Longest request that can be stored until approval, with its changes, in bytes; a DynamoDB item
+/// is limited to 400 KB.
 const MAX_KEPT: usize = 200_000;
 
-/// What never waits: it takes users back to legacy, or only hands tokens out, whose makers do not count as second
-/// persons beside them.
-const NEVER_WAITS: [&str; 7] = [
-    "flag.disable",
-    "emergency.rollback",
-    "canary.pause",
-    "canary.rollback",
-    "token.create",
-    "token.revoke",
-    "token.rotate",
+/// Operations that never wait for approval: they move users back to legacy or keep them where they
+/// are, or only concern tokens, whose creators do not count as second persons for requests made
+/// with them.
+const NEVER_WAITS: [Operation; 7] = [
+    Operation::FlagDisable,
+    Operation::EmergencyRollback,
+    Operation::CanaryPause,
+    Operation::CanaryRollback,
+    Operation::TokenCreate,
+    Operation::TokenRevoke,
+    Operation::TokenRotate,
 ];
 
-/// Whether a change may move a user to the new backend, or weaken what watches over that.
-fn may_expose(action: &str, before: &Config, after: &Config) -> bool {
-    if NEVER_WAITS.contains(&action) {
+/// Returns true if a change may move a user to the new backend, or weaken the protection against
+/// that.
+fn may_expose(operation: Operation, before: &Config, after: &Config) -> bool {
+    if NEVER_WAITS.contains(&operation) {
         return false;
     }
     let is_raised = after.feature_flags.iter().any(|(name, flag)| {
         before.feature_flags.get(name).is_none_or(|held| flag.rollout_percentage > held.rollout_percentage)
     });
-    action != "flag.rollout" || is_raised
+    operation != Operation::FlagRollout || is_raised
 }
 
-/// Lets a change pass, or says what is to be kept until a second person agrees.
+/// Decides if a change may be made now. Returns `None` if so, or the pending change to store until
+/// a second person approves it.
+///
+/// # Errors
+///
+/// Returns the problem `changed_since_asked` if an approval does not cover the change any more, and
+/// `body_too_large` if the change is too large to be stored.
 pub fn gate(
     platform: &Platform,
     demand: &Demand,
-    action: &str,
+    operation: Operation,
     before: &State,
     proposal: &Proposal,
     changes: &[Change],
 ) -> Result<Option<Pending>, Problem> {
-    let worked_out = || Value::Array(details(before, proposal, changes));
+    let details = || Value::Array(change::details(before, proposal, changes));
     if let Some(approved) = &demand.approved {
-        if approved.fingerprint == fingerprint(action, &worked_out()) {
+        if approved.fingerprint == fingerprint(operation, &details()) {
             return Ok(None);
         }
-        let hint = "withdraw it, look at what changed, and ask for it again";
-        let detail = format!("what {} asked for would now change something else", demand.caller.name);
+        let hint = "withdraw the change, review the current state, and request it again";
+        let detail =
+            format!("the change that {} requested would now have a different effect", demand.caller.name);
         return Err(Problem::new(StatusCode::CONFLICT, "changed_since_asked", detail, hint));
     }
-    let is_nothing = changes.is_empty() && proposal.emergency.is_none() && proposal.others.is_empty();
-    // The root token is for the first start and for when nobody else can sign in; the audit log names it.
+    let is_nothing =
+        changes.is_empty() && proposal.emergency == EmergencyChange::Keep && proposal.others.is_empty();
+    // The root token is for the first start, and for when no other caller can sign in; the audit
+    // log names it.
     let is_free = !platform.settings.two_person || demand.caller.name == ROOT;
-    if is_free || is_nothing || !may_expose(action, &before.config, &proposal.config) {
+    if is_free || is_nothing || !may_expose(operation, &before.config, &proposal.config) {
         return Ok(None);
     }
-    pending(demand, action, before, changes, worked_out()).map(Some)
+    pending(demand, operation, before, changes, details()).map(Some)
 }
 
-/// Keeps a change, and says that it waits.
+/// Stores a change that needs approval, and builds the response that it is pending.
+///
+/// # Errors
+///
+/// Returns the problem `idempotency_key_reused` if a different change is pending under the same
+/// `Idempotency-Key`, or a problem if the store fails.
 pub async fn keep(platform: &Platform, pending: Pending) -> Result<Changed, Problem> {
     let fingerprint = pending.fingerprint.clone();
     let pending = platform.store.put_pending(pending).await?;
     if pending.fingerprint != fingerprint {
-        let detail = "this Idempotency-Key was used for another change, which still waits";
-        let hint = "use a new key for every new change, and the same key only to repeat one";
+        let detail = "this Idempotency-Key was used for a different change, which is still pending";
+        let hint = "use a new key for every new change, and repeat a key only to retry the same request";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail, hint)
             .in_field("Idempotency-Key"));
     }
@@ -83,15 +102,16 @@ pub async fn keep(platform: &Platform, pending: Pending) -> Result<Changed, Prob
 
 fn pending(
     demand: &Demand,
-    action: &str,
+    operation: Operation,
     before: &State,
     changes: &[Change],
     details: Value,
 ) -> Result<Pending, Problem> {
     let body = String::from_utf8_lossy(&demand.body).into_owned();
     if body.len() + details.to_string().len() > MAX_KEPT {
-        let detail = format!("a change that waits for a second person has at most {MAX_KEPT} bytes");
-        let hint = "divide the file, and apply its parts one after the other";
+        let detail =
+            format!("the change needs approval and is larger than {MAX_KEPT} bytes, too large to store");
+        let hint = "split the file, and apply its parts one after the other";
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, hint));
     }
     let at = clock::now();
@@ -103,9 +123,9 @@ fn pending(
         role: demand.caller.role,
         made_by: demand.caller.made_by.clone(),
         reason: demand.reason.clone(),
-        action: action.to_owned(),
+        action: operation.as_str().to_owned(),
         objects: changes.iter().map(Change::object).collect(),
-        fingerprint: fingerprint(action, &details),
+        fingerprint: fingerprint(operation, &details),
         changes: details,
         revision: before.head.revision,
         request: Request {
@@ -118,7 +138,7 @@ fn pending(
     })
 }
 
-/// What people call a change by. The same request with the same Idempotency-Key is the same change.
+/// Returns the id of a change. The same request with the same `Idempotency-Key` has the same id.
 fn id(demand: &Demand) -> Result<String, Problem> {
     if let Some(key) = demand.idempotency.as_ref().and_then(|(key, _)| key.get(..16)) {
         return Ok(key.to_owned());
@@ -126,11 +146,11 @@ fn id(demand: &Demand) -> Result<String, Problem> {
     auth::random::<8>()
 }
 
-fn fingerprint(action: &str, details: &Value) -> String {
-    auth::digest(&[action.as_bytes(), details.to_string().as_bytes()])
+fn fingerprint(operation: Operation, details: &Value) -> String {
+    auth::digest(&[operation.as_str().as_bytes(), details.to_string().as_bytes()])
 }
 
-/// A waiting change, as every answer shows it.
+/// Returns a pending change as JSON, in the form that every response uses.
 pub fn shown(pending: &Pending) -> Value {
     json!({
         "change": pending.id,
@@ -157,21 +177,21 @@ mod tests {
             Config::from_yaml(&text).unwrap()
         };
         let (low, high) = (config(10), config(20));
-        for (action, before, after, expected) in [
-            ("flag.rollout", &low, &high, true),
-            ("flag.rollout", &high, &low, false),
-            ("flag.enable", &low, &low, true),
-            ("flag.disable", &high, &high, false),
-            ("flag.put", &high, &low, true),
-            ("config.apply", &low, &high, true),
-            ("canary.start", &low, &high, true),
-            ("canary.pause", &low, &low, false),
-            ("canary.rollback", &high, &low, false),
-            ("emergency.rollback", &high, &high, false),
-            ("emergency.clear", &low, &low, true),
-            ("token.revoke", &low, &low, false),
+        for (operation, before, after, expected) in [
+            (Operation::FlagRollout, &low, &high, true),
+            (Operation::FlagRollout, &high, &low, false),
+            (Operation::FlagEnable, &low, &low, true),
+            (Operation::FlagDisable, &high, &high, false),
+            (Operation::FlagPut, &high, &low, true),
+            (Operation::ConfigApply, &low, &high, true),
+            (Operation::CanaryStart, &low, &high, true),
+            (Operation::CanaryPause, &low, &low, false),
+            (Operation::CanaryRollback, &high, &low, false),
+            (Operation::EmergencyRollback, &high, &high, false),
+            (Operation::EmergencyClear, &low, &low, true),
+            (Operation::TokenRevoke, &low, &low, false),
         ] {
-            assert_eq!(may_expose(action, before, after), expected, "{action}");
+            assert_eq!(may_expose(operation, before, after), expected, "{operation:?}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Who is calling, and what they may do.
+//! Authentication of callers and authorisation by role.
 
 use crate::{
     Platform, clock,
-    jwt::Refused,
+    jwt::{Refused, SignInError},
     problem::Problem,
     settings::MIN_ROOT_TOKEN,
     store::{Role, TokenRecord},
@@ -13,47 +13,53 @@ use sha2::{Digest, Sha256};
 use std::time::Instant;
 use subtle::ConstantTimeEq;
 
-/// The name of whoever holds the token of the first start.
+/// Name of the caller that uses the root token.
 pub const ROOT: &str = "root";
 
-/// What the names of people begin with whom an identity provider vouches for, so that no subject can be taken for the
-/// name of a token.
+/// Prefix of the names of callers authenticated by the identity provider, so that no subject can be
+/// mistaken for the name of a token.
 pub const PERSON: &str = "jwt:";
 
-/// The header for the token where `Authorization` belongs to somebody else: to AWS, behind a URL that asks for IAM.
+/// Header for the token if `Authorization` is taken: by AWS, if the function URL requires IAM.
 pub const TOKEN_HEADER: &str = "x-cutover-token";
 
-/// A longer token is not looked at.
+/// Longest token that is checked, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
 
 /// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The name in the audit log.
+    /// Name of the caller in the audit log.
     pub name: String,
-    /// What they may do.
+    /// Role of the caller.
     pub role: Role,
-    /// Whose tokens theirs was made with; none of them counts as a second person beside them.
+    /// Direct and indirect creators of the caller's token; none of them counts as a second person
+    /// for the caller's requests.
     pub made_by: Vec<String>,
-    /// When their token ends.
+    /// Expiry of the caller's token.
     pub expires_at: Option<cutover_core::Timestamp>,
 }
 
-/// What a second person agreed to, in the request that is made again for it.
+/// Approval of a pending change, attached to the replayed request.
 #[derive(Debug, Clone)]
 pub struct Approved {
-    /// Who had asked.
+    /// Caller who requested the change.
     pub caller: Caller,
-    /// Who agreed.
+    /// Name of the caller who approved it.
     pub by: String,
-    /// The change that waited.
+    /// Id of the pending change.
     pub id: String,
-    /// What was agreed to.
+    /// Fingerprint of the approved change.
     pub fingerprint: String,
 }
 
 impl Caller {
-    /// Finds the caller of a request.
+    /// Authenticates the caller of a request.
+    ///
+    /// # Errors
+    ///
+    /// Returns a problem if the request has no valid token, the caller or its address exceeds the
+    /// rate limit, or the token cannot be checked.
     pub async fn of(platform: &Platform, parts: &Parts) -> Result<Self, Problem> {
         if let Some(approved) = parts.extensions.get::<Approved>() {
             return Ok(approved.caller.clone());
@@ -62,8 +68,9 @@ impl Caller {
             Err(problem) if problem.status == StatusCode::UNAUTHORIZED => {
                 let source = source(parts);
                 tracing::warn!(event = "sign_in_refused", source, code = problem.code, "refused");
-                // Whoever tries tokens gets no faster by trying more of them. A right one always opens: somebody behind the
-                // same address must not be able to keep others from the kill switch.
+                // Only rejected requests count against an address, which slows down guessing. A
+                // valid token always works: another caller behind the same address must not be able
+                // to block the kill switch.
                 platform.limits.refusals.take(source, Instant::now()).map_err(too_many)?;
                 return Err(problem);
             }
@@ -77,14 +84,12 @@ impl Caller {
         let secret = token(headers)?;
         let digest = Sha256::digest(secret.as_bytes());
         let roots = platform.settings.root_token.values().await.map_err(|error| {
-            tracing::error!(%error, "the root token cannot be compared");
-            Problem::unavailable(
-                "secret_unavailable",
-                "a secret that tokens are checked with could not be read",
-            )
+            tracing::error!(%error, "the root token cannot be checked");
+            Problem::unavailable("secret_unavailable", "a secret needed to check tokens could not be read")
         })?;
         for root in roots.iter().filter(|root| root.len() >= MIN_ROOT_TOKEN) {
-            // Digests have one length, so comparing them tells nothing about the secret's.
+            // Digests have a fixed length, so the comparison reveals nothing about the length of
+            // the secret.
             if bool::from(Sha256::digest(root.as_bytes()).as_slice().ct_eq(digest.as_slice())) {
                 let (name, role) = (ROOT.to_owned(), Role::Admin);
                 return Ok(Self { name, role, made_by: Vec::new(), expires_at: None });
@@ -93,53 +98,58 @@ impl Caller {
         if secret.contains('.')
             && let Some(provider) = &platform.provider
         {
-            let verdict = provider.person(secret).await.map_err(|error| {
-                tracing::error!(%error, event = "jwks_unreachable", "no person can sign in");
-                Problem::unavailable(
-                    "identity_provider_unavailable",
-                    "the identity provider's keys could not be read",
-                )
-            })?;
-            return match verdict {
+            return match provider.person(secret).await {
                 Ok(person) => Ok(Self {
                     name: format!("{PERSON}{}", person.subject),
                     role: person.role,
                     made_by: Vec::new(),
                     expires_at: None,
                 }),
-                Err(refused) => Err(refused_person(&refused)),
+                Err(SignInError::Refused(refused)) => Err(refused_person(&refused)),
+                Err(SignInError::NoKeys(error)) => {
+                    tracing::error!(%error, event = "jwks_unreachable", "JSON Web Tokens cannot be checked");
+                    Err(Problem::unavailable(
+                        "identity_provider_unavailable",
+                        "the identity provider's keys could not be read",
+                    ))
+                }
             };
         }
         match platform.store.token(&hex(&digest)).await? {
             Some(token) if token.has_expired(clock::now()) => {
-                let hint = "ask an admin to rotate it (cutover token rotate), and use the new one";
+                let hint = "ask an admin to rotate the token (cutover token rotate), and use the new one";
                 let detail = format!("the token {} has expired", token.name);
                 Err(Problem::new(StatusCode::UNAUTHORIZED, "token_expired", detail, hint))
             }
             Some(TokenRecord { name, role, made_by, expires_at, .. }) => {
                 Ok(Self { name, role, made_by, expires_at })
             }
-            None => Err(unauthorized("token_unknown", "the bearer token is not known, or was revoked")),
+            None => Err(unauthorized("token_unknown", "the bearer token is unknown or was revoked")),
         }
     }
 
-    /// Refuses a caller whose role does not reach.
+    /// Checks that the caller has at least this role.
+    ///
+    /// # Errors
+    ///
+    /// Returns the problem `role_too_low` if not.
     pub fn must_be(&self, role: Role) -> Result<(), Problem> {
         if self.role >= role {
             return Ok(());
         }
         let detail =
-            format!("{} has the role {}, and this needs {}", self.name, self.role.as_str(), role.as_str());
-        Err(Problem::new(StatusCode::FORBIDDEN, "role_too_low", detail, "ask somebody with that role"))
+            format!("{} has the role {}, but {} is required", self.name, self.role.as_str(), role.as_str());
+        Err(Problem::new(StatusCode::FORBIDDEN, "role_too_low", detail, "ask a user with that role"))
     }
 
-    /// Whether two callers are certainly two people: neither is the other, nor made the other's token.
+    /// Returns true if two callers are certainly different people: they have different names, and
+    /// neither created the other's token.
     pub fn is_independent_of(&self, name: &str, made_by: &[String]) -> bool {
         self.name != name && !made_by.contains(&self.name) && !self.made_by.iter().any(|maker| maker == name)
     }
 }
 
-/// The bearer token of a request.
+/// Returns the bearer token of a request.
 fn token(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing = || unauthorized("token_missing", "the request carries no bearer token");
     let secret = match headers.get(TOKEN_HEADER) {
@@ -154,7 +164,7 @@ fn token(headers: &HeaderMap) -> Result<&str, Problem> {
     secret.map(str::trim).filter(|secret| !secret.is_empty() && secret.len() <= MAX_TOKEN).ok_or_else(missing)
 }
 
-/// The address that a request came from, as the platform saw it and nobody can set.
+/// Returns the source address of a request as seen by the platform, which a client cannot forge.
 pub fn source(parts: &Parts) -> &str {
     match parts.extensions.get::<RequestContext>() {
         Some(RequestContext::ApiGatewayV2(context)) => {
@@ -164,11 +174,15 @@ pub fn source(parts: &Parts) -> &str {
     }
 }
 
-/// The answer to a caller that asks too often.
+/// Builds the problem for a caller that exceeds the rate limit.
 pub fn too_many(seconds: u16) -> Problem {
-    let hint = format!("wait {seconds} s; CUTOVER_RATE_LIMIT sets how often one caller may ask");
-    let mut problem =
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "this caller asks too often", hint);
+    let hint = format!("wait {seconds} s; CUTOVER_RATE_LIMIT sets the requests per second of one caller");
+    let mut problem = Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_requests",
+        "this caller exceeds the rate limit",
+        hint,
+    );
     problem.retry_after = Some(seconds);
     problem
 }
@@ -184,10 +198,11 @@ fn unauthorized(code: &'static str, detail: &str) -> Problem {
 
 fn refused_person(refused: &Refused) -> Problem {
     let hint = "sign in with your identity provider again, and check issuer, audience and role";
-    Problem::new(StatusCode::UNAUTHORIZED, "jwt_refused", format!("the token is refused: {refused}"), hint)
+    Problem::new(StatusCode::UNAUTHORIZED, "jwt_refused", format!("the token was rejected: {refused}"), hint)
 }
 
-/// The hash under which a secret is stored or a request is recognised.
+/// Returns the hash of a sequence of byte strings, in hexadecimal digits. Each is prefixed with its
+/// length, so that different sequences cannot collide by concatenation.
 pub fn digest(parts: &[&[u8]]) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -197,24 +212,29 @@ pub fn digest(parts: &[&[u8]]) -> String {
     hex(&hasher.finalize())
 }
 
-/// The hash under which a token is stored.
+/// Returns the hash under which a token is stored.
 pub fn token_hash(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
 }
 
-/// So many random bytes, as hexadecimal digits.
+/// Returns the given number of random bytes as hexadecimal digits.
+///
+/// # Errors
+///
+/// Returns the problem `no_randomness` if the operating system provides no random bytes.
 pub fn random<const BYTES: usize>() -> Result<String, Problem> {
     let mut bits = [0_u8; BYTES];
-    getrandom::fill(&mut bits)
-        .map_err(|_| Problem::unavailable("no_randomness", "the function has no source of randomness"))?;
+    getrandom::fill(&mut bits).map_err(|_| {
+        Problem::unavailable("no_randomness", "the operating system provided no random bytes")
+    })?;
     Ok(hex(&bits))
 }
 
-/// Bytes as hexadecimal digits.
+/// Encodes bytes as hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })

@@ -1,53 +1,55 @@
-//! Making a change: read the truth, propose, commit on the condition that nobody was faster, publish. Every
-//! mutation of the API goes through here, so that each has its audit record, its revision and its answer.
+//! Changes: read the state, propose the new one, commit it on condition that the state has not
+//! changed, and publish. Every mutation of the API goes through here, so that each has an audit
+//! record, a revision and a response.
 
 use crate::{
     Platform, approval, auth,
     auth::{Approved, Caller},
     clock,
+    operation::Operation,
     problem::Problem,
-    store::{AuditRecord, Commit, CommitError, MAX_WRITES, Meta, Reply, State, Write},
+    store::{AuditRecord, Commit, CommitError, EmergencyChange, MAX_WRITES, Meta, Reply, State, Write},
 };
 use axum::http::StatusCode;
 use cutover_core::{
-    Emergency, Revision, Timestamp,
+    Revision, Timestamp,
     config::{Change, Config, diff},
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// How long a change is tried against others that are faster.
+/// Time for which a change is retried after conflicts with other changes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a request asks for besides the change itself.
+/// Attributes of a request for a change, other than the change itself.
 #[derive(Debug, Clone)]
 pub struct Demand {
-    /// Who.
+    /// Authenticated caller.
     pub caller: Caller,
-    /// Why, if it was said.
+    /// Reason given for the change.
     pub reason: Option<String>,
-    /// What the caller has seen.
+    /// Version of the object that the caller expects.
     pub precondition: Precondition,
-    /// The key under which the answer is remembered, and the hash of the request.
+    /// Key under which the response is remembered, and hash of the request.
     pub idempotency: Option<(String, String)>,
-    /// The body.
+    /// Request body.
     pub body: Vec<u8>,
-    /// The body's media type, in lower case and without parameters.
+    /// Media type of the body, in lower case and without parameters.
     pub content_type: String,
-    /// The method.
+    /// HTTP method.
     pub method: String,
-    /// The path below `/api/migration`, and the query.
+    /// Path below `/api/migration`, and query.
     pub target: String,
-    /// `If-Match`, as it was sent.
+    /// Value of `If-Match`, unchanged.
     pub if_match: Option<String>,
-    /// Who agreed to it, where it waited for a second person.
+    /// Approval, if the change was pending.
     pub approved: Option<Approved>,
 }
 
-/// `If-Match` and `If-None-Match`.
+/// Precondition of a request, from `If-Match` and `If-None-Match`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
-    /// None was sent: the last writer wins.
+    /// No precondition: the last writer wins.
     None,
     /// The object must exist.
     Exists,
@@ -58,51 +60,55 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    /// Holds a version against what the caller has seen.
-    pub fn check(&self, what: &str, version: Option<Revision>) -> Result<(), Problem> {
+    /// Checks the precondition against the version of an object; `None` if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns the problem `changed_meanwhile` if the precondition does not hold.
+    pub fn check(&self, object: &str, version: Option<Revision>) -> Result<(), Problem> {
         let refused = match (self, version) {
             (Precondition::None, _) | (Precondition::Exists, Some(_)) | (Precondition::Absent, None) => {
                 return Ok(());
             }
             (Precondition::Version(seen), Some(version)) if *seen == version => return Ok(()),
-            (Precondition::Absent, Some(version)) => format!("{what} exists already, at version {version}"),
-            (_, None) => format!("{what} does not exist"),
-            (_, Some(version)) => format!("{what} was changed meanwhile and is at version {version}"),
+            (Precondition::Absent, Some(version)) => format!("{object} already exists, at version {version}"),
+            (_, None) => format!("{object} does not exist"),
+            (_, Some(version)) => format!("{object} has been changed and is at version {version}"),
         };
         Err(Problem::changed_meanwhile(refused))
     }
 }
 
-/// What shall be true after a change.
+/// Desired state after a change.
 pub struct Proposal {
-    /// The configuration.
+    /// New configuration.
     pub config: Config,
-    /// The emergency; `None` leaves it as it is.
-    pub emergency: Option<Option<Emergency>>,
-    /// Writes outside the configuration, with the name of the object for the audit log.
+    /// Effect on the emergency.
+    pub emergency: EmergencyChange,
+    /// Writes outside the configuration, each with the name of its object for the audit log.
     pub others: Vec<(String, Write)>,
-    /// The answer, given how the change turned out.
-    #[expect(clippy::type_complexity, reason = "one function, named by its field")]
+    /// Builds the response from the outcome of the change.
+    #[expect(clippy::type_complexity, reason = "a single callback, named by its field")]
     pub answer: Box<dyn Fn(&Outcome<'_>) -> (StatusCode, Value) + Send>,
 }
 
-/// How a change turned out.
+/// Outcome of a change, from which the response is built.
 #[derive(Debug)]
 pub struct Outcome<'a> {
-    /// The revision; the one before where there was nothing to change.
+    /// New revision; the current one if there was nothing to change.
     pub revision: Revision,
-    /// The moment of the change.
+    /// Time of the change.
     pub at: Timestamp,
-    /// The caller's name.
+    /// Name of the caller.
     pub actor: &'a str,
-    /// What changed in the configuration.
+    /// Changes of the configuration.
     pub changes: &'a [Change],
-    /// The state before.
+    /// State before the change.
     pub before: &'a State,
 }
 
 impl Outcome<'_> {
-    /// When and by whom an object was last changed, after this change.
+    /// Returns the time and author of an object's last change, including this one.
     pub fn meta(&self, section: &str, name: &str) -> Option<Meta> {
         if self.changes.iter().any(|change| change.section == section && change.name == name) {
             return Some(Meta {
@@ -115,22 +121,29 @@ impl Outcome<'_> {
     }
 }
 
-/// A change that was made, or was found to be made already.
+/// The response to a request for a change.
 #[derive(Debug)]
 pub struct Changed {
-    /// The status of the answer.
+    /// HTTP status of the response.
     pub status: StatusCode,
-    /// The body of the answer.
+    /// Body of the response.
     pub body: Value,
-    /// Whether the answer is an earlier one, given again.
+    /// True if the response to an earlier, identical request is replayed.
     pub replayed: bool,
 }
 
-/// Makes a change. `propose` is called again on the new truth whenever somebody else was faster.
+/// Makes a change. After a conflict with another change, `propose` is called again on the new
+/// state.
+///
+/// # Errors
+///
+/// Returns the problem of `propose`, or a problem if the change needs an approval that does not
+/// match it, the idempotency key was used for a different request, conflicts persist, or the store
+/// fails.
 pub async fn change(
     platform: &Platform,
     demand: &Demand,
-    action: &str,
+    operation: Operation,
     propose: impl Fn(&State) -> Result<Proposal, Problem>,
 ) -> Result<Changed, Problem> {
     if let Some(changed) = answered_before(platform, demand).await? {
@@ -144,16 +157,17 @@ pub async fn change(
         let proposal = propose(&before)?;
         let mut changes = diff(&before.config, &proposal.config);
         if made.is_empty()
-            && let Some(pending) = approval::gate(platform, demand, action, &before, &proposal, &changes)?
+            && let Some(pending) = approval::gate(platform, demand, operation, &before, &proposal, &changes)?
         {
             return approval::keep(platform, pending).await;
         }
-        // A transaction holds so many; the order keeps the configuration valid after each part.
+        // The size of a transaction is limited; the order of changes keeps the configuration valid
+        // after each part.
         let room = MAX_WRITES.saturating_sub(proposal.others.len() + usize::from(demand.approved.is_some()));
         let more = changes.len() > room;
         changes.truncate(room);
         let at = clock::now();
-        if changes.is_empty() && proposal.emergency.is_none() && proposal.others.is_empty() {
+        if changes.is_empty() && proposal.emergency == EmergencyChange::Keep && proposal.others.is_empty() {
             let revision = before.head.revision;
             let outcome =
                 Outcome { revision, at, actor: &demand.caller.name, changes: &made, before: &before };
@@ -174,14 +188,15 @@ pub async fn change(
         let commit = Commit {
             from: before.head.revision,
             writes: writes(demand, &before, &proposal, &changes, made.len() == changes.len()),
-            audit: audit(demand, action, at, &before, &proposal, &changes),
+            audit: audit(demand, operation, at, &before, &proposal, &changes),
             emergency: proposal.emergency,
             reply,
         };
         match platform.store.commit(commit).await {
             Ok(_) if more => attempt = 0,
             Ok(revision) => {
-                tracing::info!(action, revision = revision.0, actor = demand.caller.name, "committed");
+                let (action, actor) = (operation.as_str(), &demand.caller.name);
+                tracing::info!(action, revision = revision.0, actor, "committed");
                 return finish(platform, status, body, revision).await;
             }
             Err(CommitError::Store(error)) => return Err(error.into()),
@@ -192,7 +207,7 @@ pub async fn change(
                 }
                 if started.elapsed() > PATIENCE {
                     let detail =
-                        "others changed the configuration again and again while this change was tried";
+                        "other callers kept changing the configuration while this change was being made";
                     return Err(Problem::unavailable("contended", detail));
                 }
                 attempt += 1;
@@ -202,7 +217,8 @@ pub async fn change(
     }
 }
 
-/// A random time up to a limit that doubles: callers that collided once shall not collide again.
+/// Returns a random delay below a limit that doubles, so that callers that collided do not collide
+/// again.
 fn backoff(attempt: u32) -> Duration {
     let limit = 4_u64 << attempt.min(6);
     Duration::from_millis(getrandom::u64().unwrap_or(limit / 2) % limit)
@@ -212,8 +228,8 @@ async fn answered_before(platform: &Platform, demand: &Demand) -> Result<Option<
     let Some((key, fingerprint)) = &demand.idempotency else { return Ok(None) };
     let Some(reply) = platform.store.reply(key).await? else { return Ok(None) };
     if reply.fingerprint != *fingerprint {
-        let detail = "this Idempotency-Key was used for another request";
-        let hint = "use a new key for every new change, and the same key only to repeat one";
+        let detail = "this Idempotency-Key was used for a different request";
+        let hint = "use a new key for every new change, and repeat a key only to retry the same request";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail, hint)
             .in_field("Idempotency-Key"));
     }
@@ -234,7 +250,8 @@ fn with_revision(mut body: Value, revision: Revision) -> Value {
     body
 }
 
-/// Publishes, and answers whether it went out. A refusal of KV is no failure of the change: the schedule heals it.
+/// Publishes the new state and adds the result to the response. If KV rejects it the change still
+/// stands, because the schedule publishes it later.
 async fn finish(
     platform: &Platform,
     status: StatusCode,
@@ -255,7 +272,8 @@ async fn finish(
     Ok(Changed { status, body, replayed: false })
 }
 
-/// What a commit writes. The first one takes what was waiting for a second person away, so that it is made once.
+/// Returns the writes of a commit. The first commit of an approved change also removes the pending
+/// change, so that it is made only once.
 fn writes(
     demand: &Demand,
     before: &State,
@@ -264,19 +282,19 @@ fn writes(
     is_first: bool,
 ) -> Vec<Write> {
     let approved = demand.approved.as_ref().filter(|_| is_first);
-    let waited = approved.map(|approved| Write::DeletePending(approved.id.clone()));
+    let pending = approved.map(|approved| Write::DeletePending(approved.id.clone()));
     let objects = changes.iter().map(|change| Write::Object {
         section: change.section.to_owned(),
         name: change.name.clone(),
         value: proposal.config.object(change.section, &change.name),
         expected: before.meta(change.section, &change.name).map(|meta| meta.version),
     });
-    objects.chain(proposal.others.iter().map(|(_, write)| write.clone())).chain(waited).collect()
+    objects.chain(proposal.others.iter().map(|(_, write)| write.clone())).chain(pending).collect()
 }
 
 fn audit(
     demand: &Demand,
-    action: &str,
+    operation: Operation,
     at: Timestamp,
     before: &State,
     proposal: &Proposal,
@@ -285,11 +303,13 @@ fn audit(
     let mut objects: Vec<String> = changes.iter().map(Change::object).collect();
     objects.extend(proposal.others.iter().map(|(object, _)| object.clone()));
     let details = details(before, proposal, changes);
-    if let Some(emergency) = &proposal.emergency {
-        // An emergency is found in the history of every flag that it holds.
-        let flags =
-            emergency.as_ref().or(before.head.emergency.as_ref()).and_then(|held| held.flags.as_ref());
-        match flags {
+    if proposal.emergency != EmergencyChange::Keep {
+        let emergency = match &proposal.emergency {
+            EmergencyChange::Set(declared) => Some(declared),
+            EmergencyChange::Keep | EmergencyChange::Clear => before.head.emergency.as_ref(),
+        };
+        // An emergency appears in the history of every flag that it covers.
+        match emergency.and_then(|emergency| emergency.flags.as_ref()) {
             Some(flags) => objects.extend(flags.iter().map(|flag| format!("feature_flags/{flag}"))),
             None => objects.push("emergency".to_owned()),
         }
@@ -297,16 +317,16 @@ fn audit(
     let caller = &demand.caller;
     AuditRecord {
         approved_by: demand.approved.as_ref().map(|approved| approved.by.clone()),
-        ..AuditRecord::new(at, &caller.name, caller.role, action, demand.reason.clone())
+        ..AuditRecord::new(at, &caller.name, caller.role, operation.as_str(), demand.reason.clone())
     }
     .with_changes(objects, Value::Array(details))
 }
 
-/// What changes, field by field.
+/// Lists the changes of a proposal field by field, for the audit log and for approval.
 pub fn details(before: &State, proposal: &Proposal, changes: &[Change]) -> Vec<Value> {
     let mut details: Vec<Value> = changes.iter().map(|change| json!(change)).collect();
     for (_, write) in &proposal.others {
-        // A run is too large to be told whole; what moved in it is not.
+        // A run is too large to list in full, so only its position is listed.
         if let Write::Object { section, name, value: Some(value), .. } = write {
             let part = |field: &str| value.get(field).cloned().unwrap_or_default();
             details.push(json!({
@@ -318,13 +338,16 @@ pub fn details(before: &State, proposal: &Proposal, changes: &[Change]) -> Vec<V
             }));
         }
     }
-    if let Some(emergency) = &proposal.emergency {
-        details.push(json!({ "emergency": [before.head.emergency, emergency] }));
-    }
+    let emergency = match &proposal.emergency {
+        EmergencyChange::Keep => return details,
+        EmergencyChange::Set(declared) => Some(declared),
+        EmergencyChange::Clear => None,
+    };
+    details.push(json!({ "emergency": [before.head.emergency, emergency] }));
     details
 }
 
-/// The hashes under which an answer is remembered: one for who and which key, one for the request.
+/// Returns the two hashes of a remembered response: one of caller and key, one of the request.
 pub fn idempotency(caller: &Caller, key: &str, method: &str, target: &str, body: &[u8]) -> (String, String) {
     (
         auth::digest(&[caller.name.as_bytes(), key.as_bytes()]),

@@ -1,6 +1,7 @@
-//! The scheduled look at what arrived: every batch is taken into the ledger of its flag once, and a running canary's
-//! part of it becomes evidence. Delivered twice, late or concurrently, a tick does no harm: a ledger knows up to which
-//! moment of arrival it holds everything, and is written on condition that nobody else wrote it.
+//! The scheduled evaluation of arrivals: every batch is folded into the ledger of its flag once,
+//! and the part that belongs to a running canary becomes evidence. A tick that runs twice, late or
+//! concurrently does no harm: a ledger records the arrival time up to which it is complete, and is
+//! written on condition that no other tick has written it meanwhile.
 
 use crate::{
     Platform, clock,
@@ -11,9 +12,9 @@ use crate::{
 };
 use cutover_core::{
     Arm, FlagName, RunId, Timestamp,
-    batch::{Batch, Cell, WINDOW_MS},
     canary::{Record, Run, Step, Verdict, windows},
     compare::{Compared, Tally},
+    measurement::batch::{Batch, Cell, WINDOW_MS},
 };
 use serde::Serialize;
 use std::{
@@ -21,44 +22,49 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The longest stretch of arrivals that is held in memory at once.
+/// Longest period of arrivals that is held in memory at once, in milliseconds.
 const MAX_STRETCH_MS: i64 = 2 * 60_000;
 
-/// A tick begins no other stretch after this time; what is left is for the next one.
+/// Time after which a tick begins no further period. The next tick continues.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Kinds of requests that a ledger tells apart; DynamoDB holds 400 KB in an item. Beyond it the routes with the fewest
-/// requests are counted together.
+/// Most series of a ledger; a DynamoDB item is limited to 400 KB. Beyond it, the routes with the
+/// fewest requests are counted together.
 const MAX_SERIES: usize = 120;
 
-/// How far back the first tick of all looks.
+/// Period that the very first tick looks back, in milliseconds.
 const FIRST_LOOK_MS: i64 = 20 * 60_000;
 
-/// Windows that rates of the last minutes are made of.
+/// Period for which recent windows are kept, in milliseconds.
 const RECENT_MS: i64 = 10 * 60_000;
 
-/// Routes of a flag whose comparisons are reported; each has up to 64 kinds of differences, in an item of 400 KB.
+/// Most routes of a flag with a comparison report. Each holds up to 64 kinds of differences, in an
+/// item of at most 400 KB.
 const MAX_COMPARED_ROUTES: usize = 8;
 
-/// How often a ledger is tried again that somebody else wrote meanwhile.
+/// Number of attempts to write a ledger that another tick keeps changing.
 const MAX_TRIES: u32 = 5;
 
-/// What a tick found and did.
+/// Summary of a tick.
 #[derive(Debug, Default, Serialize)]
 pub struct Tick {
-    /// Batches that were taken in.
+    /// Number of batches that were folded in.
     pub batches: usize,
-    /// Ledgers that were written.
+    /// Number of ledgers that were written.
     pub ledgers: usize,
-    /// Isolates that were found lost.
+    /// Number of isolates that were found lost.
     pub isolates_lost: u64,
-    /// Everything that arrived up to this moment is taken in.
+    /// Arrival time up to which all batches have been folded in.
     pub through: Option<Timestamp>,
-    /// What the evidence of each running canary says, where it changed.
+    /// Verdict of each running canary whose evidence changed, by flag.
     pub verdicts: BTreeMap<String, Verdict>,
 }
 
-/// Looks once. What piled up while nobody looked is taken in stretch by stretch, for as long as a tick may take.
+/// Runs one tick. A backlog is folded in period by period, for as long as a tick may take.
+///
+/// # Errors
+///
+/// Fails if the table cannot be read or written, or if other ticks keep writing the same ledgers.
 pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
     let store = &platform.store;
     let started = Instant::now();
@@ -81,7 +87,7 @@ pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
             batches: cursor.batches.saturating_add(arrivals.len() as u64),
         };
         tick.through = Some(Timestamp::from_millis(until));
-        // Another tick that moved it has taken in the same.
+        // If another tick has moved the cursor, it has folded in the same arrivals.
         if !store.move_cursor(cursor, moved).await? || started.elapsed() > PATIENCE {
             break;
         }
@@ -92,14 +98,14 @@ pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
         tracing::warn!(
             event = "isolates_lost",
             lost = tick.isolates_lost,
-            "isolates fell silent; what they had counted is unknown"
+            "isolates fell silent; their last counts are unknown"
         );
     }
     store.note_tick("evaluate", clock::now()).await?;
     Ok(tick)
 }
 
-/// Takes a stretch into the ledgers of its flags.
+/// Folds a period of arrivals into the ledgers of its flags.
 async fn take_in(
     platform: &Platform,
     arrivals: &[Arrival],
@@ -113,7 +119,7 @@ async fn take_in(
     let mut state = platform.store.state().await?;
     for flag in flags(arrivals) {
         let part = Part { flag: flag.as_ref(), arrivals, until };
-        if let Some(verdict) = part.take_in(platform, &mut state).await? {
+        if let Absorbed::Now(verdict) = part.take_in(platform, &mut state).await? {
             tick.ledgers += 1;
             if let (Some(flag), Some(verdict)) = (&flag, verdict) {
                 tick.verdicts.insert(flag.to_string(), verdict);
@@ -123,7 +129,7 @@ async fn take_in(
     Ok(())
 }
 
-/// The flags that something was counted for; `None` for requests that no flag decided.
+/// Returns the flags for which arrivals hold counts; `None` is for requests that no flag decided.
 fn flags(arrivals: &[Arrival]) -> BTreeSet<Option<FlagName>> {
     let cells = arrivals.iter().flat_map(|arrival| &arrival.batch.cells);
     let units = arrivals.iter().flat_map(|arrival| &arrival.batch.units);
@@ -135,7 +141,15 @@ fn flags(arrivals: &[Arrival]) -> BTreeSet<Option<FlagName>> {
         .collect()
 }
 
-/// One flag's part of what arrived.
+/// Result of folding the arrivals of a flag into its ledger.
+enum Absorbed {
+    /// The ledger held all of them already.
+    Already,
+    /// The ledger was written. The verdict is `None` if no running canary got new evidence.
+    Now(Option<Verdict>),
+}
+
+/// The arrivals of one flag.
 struct Part<'a> {
     flag: Option<&'a FlagName>,
     arrivals: &'a [Arrival],
@@ -143,12 +157,8 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Takes the part into its ledger. `None` where it was in it already.
-    async fn take_in(
-        &self,
-        platform: &Platform,
-        state: &mut State,
-    ) -> Result<Option<Option<Verdict>>, StoreError> {
+    /// Folds the flag's batches into its ledger, unless the ledger holds them already.
+    async fn take_in(&self, platform: &Platform, state: &mut State) -> Result<Absorbed, StoreError> {
         for _ in 0..MAX_TRIES {
             let ledger = platform.store.ledger(self.flag).await?;
             let fresh: Vec<&Batch> = self
@@ -158,11 +168,11 @@ impl Part<'_> {
                 .map(|arrival| &arrival.batch)
                 .collect();
             if fresh.is_empty() || ledger.through >= self.until {
-                return Ok(None);
+                return Ok(Absorbed::Already);
             }
             match self.write(platform, ledger, &fresh, state).await {
-                Ok(verdict) => return Ok(Some(verdict)),
-                // Another tick was here, or the run moved on: look again.
+                Ok(verdict) => return Ok(Absorbed::Now(verdict)),
+                // Another tick has written the ledger, or the run has moved on: read again.
                 Err(CommitError::Conflict) => *state = platform.store.state().await?,
                 Err(CommitError::Store(error)) => return Err(error),
             }
@@ -232,12 +242,12 @@ fn add(ledger: &mut Ledger, cell: &Cell) {
     }
 }
 
-/// Counts the rarest routes together where there are too many to be told apart.
+/// Merges the routes with the fewest requests if the ledger has too many series.
 fn bound(ledger: &mut Ledger) {
     while ledger.series.len() > MAX_SERIES {
         let named = ledger.series.iter().enumerate().filter(|(_, series)| series.route.is_some());
-        let Some((at, _)) = named.min_by_key(|(_, series)| series.counts.requests) else { return };
-        let rare = ledger.series.swap_remove(at);
+        let Some((index, _)) = named.min_by_key(|(_, series)| series.counts.requests) else { return };
+        let rare = ledger.series.swap_remove(index);
         merge(ledger, Series { route: None, ..rare });
     }
 }
@@ -251,12 +261,13 @@ fn merge(ledger: &mut Ledger, more: Series) {
     }
 }
 
-/// Adds what was compared. A new run begins a new report; what comes late of an older one is not told any more.
+/// Adds comparison results to the report of their route. A new run begins a new report; late
+/// results of an older run are dropped.
 fn note_comparison(ledger: &mut Ledger, compared: &Compared, newest: Option<&RunId>) {
     let run = compared.canary.as_ref().map(|(run, _)| run);
     let known = ledger.comparisons.iter().position(|held| held.route == compared.route);
-    let at = match known {
-        Some(at) => at,
+    let index = match known {
+        Some(index) => index,
         None if ledger.comparisons.len() >= MAX_COMPARED_ROUTES => return,
         None => {
             ledger.comparisons.push(RouteComparison {
@@ -269,7 +280,7 @@ fn note_comparison(ledger: &mut Ledger, compared: &Compared, newest: Option<&Run
             ledger.comparisons.len() - 1
         }
     };
-    let Some(held) = ledger.comparisons.get_mut(at) else { return };
+    let Some(held) = ledger.comparisons.get_mut(index) else { return };
     if run.is_some() && run != held.run.as_ref() {
         if run != newest {
             return;
@@ -287,7 +298,7 @@ fn forget_old(ledger: &mut Ledger) {
     ledger.recent.sort_by_key(|recent| (recent.window, recent.arm));
 }
 
-/// Response times of the step that the run is at.
+/// Adds the response times of the step that the run is at.
 fn note_times(ledger: &mut Ledger, run: &Run, fresh: &[&Batch]) {
     let held = ledger.times.take().filter(|held| held.run == run.id && held.step == run.step);
     let mut times = held.unwrap_or_else(|| Times {
@@ -307,14 +318,14 @@ fn note_times(ledger: &mut Ledger, run: &Run, fresh: &[&Batch]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cutover_core::{Reason, batch::Counts};
+    use cutover_core::{Reason, measurement::counts::Counts};
 
     #[test]
     fn a_ledger_stays_small_and_loses_no_request() {
         let mut ledger = Ledger::default();
-        for at in 0..1_000_u64 {
-            let counts = Counts { requests: at + 1, ..Counts::default() };
-            let route = format!("route-{at}").parse().ok();
+        for index in 0..1_000_u64 {
+            let counts = Counts { requests: index + 1, ..Counts::default() };
+            let route = format!("route-{index}").parse().ok();
             merge(&mut ledger, Series { route, arm: Arm::New, reason: Reason::Rollout, counts });
             bound(&mut ledger);
         }
@@ -322,6 +333,6 @@ mod tests {
         assert_eq!(ledger.series.iter().map(|series| series.counts.requests).sum::<u64>(), 500_500);
         let busiest =
             ledger.series.iter().any(|series| series.counts.requests == 1_000 && series.route.is_some());
-        assert!(busiest, "the busiest routes are told apart");
+        assert!(busiest, "the busiest routes keep their own series");
     }
 }

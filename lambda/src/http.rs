@@ -1,7 +1,10 @@
-//! What every answer of a function has in common, whoever asked and whatever came of it: a name, a trace, a line in the
-//! log, and headers that keep browsers from making anything else of it.
+//! Middleware for every response of a function: a request id, a trace, a log line, and headers that
+//! keep browsers from sniffing or caching it.
 
-use crate::telemetry::{self, REQUEST_ID, TRACEPARENT, Trace};
+use crate::{
+    store::StoreError,
+    telemetry::{self, REQUEST_ID, TRACEPARENT, Trace},
+};
 use axum::{
     extract::Request,
     http::{HeaderName, HeaderValue, header},
@@ -10,7 +13,7 @@ use axum::{
 };
 use std::time::Instant;
 
-/// The trace and the name of a request.
+/// Returns the trace and the id of a request.
 fn named(request: &Request) -> (Trace, String) {
     let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let context = request.extensions().get::<lambda_http::Context>();
@@ -18,7 +21,8 @@ fn named(request: &Request) -> (Trace, String) {
     (text(TRACEPARENT).and_then(Trace::read).unwrap_or_default(), id)
 }
 
-/// Answers inside a span, and says in one line what came of it.
+/// Runs a request inside a span and logs its result in one line. If the response is a problem that
+/// the store caused, the cause is logged too; clients do not see it.
 pub async fn observe(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let (trace, id) = named(&request);
@@ -26,6 +30,9 @@ pub async fn observe(request: Request, next: Next) -> Response {
     let span = tracing::info_span!("request", request_id = id, trace_id = trace.id(), %method, path);
     let mut response = telemetry::within(trace, span, async {
         let response = next.run(request).await;
+        if let Some(error) = response.extensions().get::<StoreError>() {
+            tracing::error!(%error, "the store failed");
+        }
         let (status, elapsed) = (response.status().as_u16(), started.elapsed());
         let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(event = "answered", status, ms, "answered");

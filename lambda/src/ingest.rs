@@ -1,10 +1,10 @@
-//! Where isolates report to: batches are checked, stored once, and answered with how things stand. That answer is the
-//! fast path of the kill switch.
+//! Ingest, the endpoint that isolates report to. Batches are verified, stored once, and answered
+//! with a receipt that holds the current state. This receipt is the fast path of the kill switch.
 
 use crate::{
     Platform, auth, clock, http,
     problem::Problem,
-    store::{State, Stored},
+    store::{State, StoreError, Stored},
 };
 use axum::{
     Json, Router,
@@ -17,8 +17,9 @@ use axum::{
 };
 use cutover_core::{
     Revision, Snapshot,
-    batch::{Batch, Receipt, SCHEMA},
-    signature::{self, Refused},
+    measurement::batch::{Batch, Receipt, SCHEMA},
+    signature,
+    signature::Refused,
 };
 use std::{
     collections::BTreeMap,
@@ -26,30 +27,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The largest batch, in bytes. DynamoDB holds 400 KB in an item; an isolate sends 200 cells at most.
+/// Largest batch, in bytes. A DynamoDB item is limited to 400 KB; an isolate sends at most 200
+/// cells.
 pub const MAX_BATCH: usize = 300_000;
 
-/// The largest snapshot that travels in an answer, in bytes; Lambda lets 6 MB through, and JSON inside JSON grows.
+/// Largest snapshot that is sent in a receipt, in bytes. Lambda limits responses to 6 MB, and JSON
+/// grows when it is embedded in JSON.
 const MAX_SNAPSHOT: usize = 3_000_000;
 
-/// What one process of the function keeps between requests.
+/// State that one process of the function keeps between requests.
 struct Ingest {
     platform: Platform,
-    /// The newest snapshot that was derived here, with its revision.
+    /// Newest snapshot derived by this process, with its revision.
     snapshot: Mutex<Option<(Revision, Arc<str>)>>,
-    /// Counts that go to the table with the next batch: a refusal by itself is not worth a write, and whoever
-    /// provokes it shall not be able to cause any.
+    /// Counts that are written with the next batch. A refusal alone causes no write, so that
+    /// refused requests cannot load the table.
     counts: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-/// The routes of the function.
+/// Builds the routes of the function.
 pub fn router(platform: Platform) -> Router {
     let ingest = Ingest { platform, snapshot: Mutex::default(), counts: Mutex::default() };
     Router::new()
         .route("/v1/batches", post(receive))
         .fallback(|| async {
-            let hint = "isolates post to /v1/batches; see docs/api.md";
-            Problem::new(StatusCode::NOT_FOUND, "path_unknown", "there is nothing at this path", hint)
+            let hint = "send batches to POST /v1/batches; see docs/api.md";
+            Problem::new(StatusCode::NOT_FOUND, "path_unknown", "the path does not exist", hint)
         })
         .layer(from_fn(http::observe))
         .with_state(Arc::new(ingest))
@@ -58,7 +61,8 @@ pub fn router(platform: Platform) -> Router {
 async fn receive(Shared(ingest): Shared<Arc<Ingest>>, request: Request) -> Response {
     match ingest.take(request).await {
         Ok(receipt) => Json(receipt).into_response(),
-        Err((kind, problem)) => {
+        Err(Refusal { kind, problem }) => {
+            let kind = kind.counter();
             tracing::warn!(event = "batch_refused", kind, %problem, "batch refused");
             ingest.count(kind, 1);
             problem.into_response()
@@ -66,8 +70,54 @@ async fn receive(Shared(ingest): Shared<Arc<Ingest>>, request: Request) -> Respo
     }
 }
 
-/// The counter that it adds to, and the answer.
-pub type Refusal = (&'static str, Box<Problem>);
+/// Kind of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The batch is too large.
+    Oversized,
+    /// The batch has no signature.
+    Unsigned,
+    /// The timestamp of the signature is too far from the current time.
+    Skewed,
+    /// The signature does not match the batch.
+    Forged,
+    /// The batch cannot be decoded.
+    Malformed,
+    /// The sender exceeds its rate limit.
+    Limited,
+    /// The batch could not be checked or stored.
+    Failed,
+}
+
+impl RefusalKind {
+    /// Returns the name of the counter for this kind.
+    pub const fn counter(self) -> &'static str {
+        match self {
+            Self::Oversized => "oversized",
+            Self::Unsigned => "unsigned",
+            Self::Skewed => "skewed",
+            Self::Forged => "forged",
+            Self::Malformed => "malformed",
+            Self::Limited => "limited",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A refused batch.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Kind of the refusal, for the counters.
+    pub kind: RefusalKind,
+    /// Problem for the response.
+    pub problem: Box<Problem>,
+}
+
+impl Refusal {
+    fn new(kind: RefusalKind, problem: Problem) -> Self {
+        Self { kind, problem: Box::new(problem) }
+    }
+}
 
 impl Ingest {
     fn count(&self, kind: &'static str, by: u64) {
@@ -79,10 +129,11 @@ impl Ingest {
     async fn take(&self, request: Request) -> Result<Receipt, Refusal> {
         let (parts, body) = request.into_parts();
         let taken = self.take_from(&parts.headers, body).await;
-        // Whoever sends one wrong batch after the other is only told to wait. What is signed is taken whatever else comes
-        // from the same address: isolates share theirs with strangers.
-        if let Err((kind, _)) = &taken
-            && !matches!(*kind, "failed" | "limited")
+        // An address that keeps sending invalid batches is rate limited. Signed batches are
+        // accepted regardless of other traffic from the same address, because isolates share
+        // addresses with strangers.
+        if let Err(refusal) = &taken
+            && !matches!(refusal.kind, RefusalKind::Failed | RefusalKind::Limited)
         {
             limited(self.platform.limits.refusals.take(auth::source(&parts), Instant::now()))?;
         }
@@ -91,32 +142,34 @@ impl Ingest {
 
     async fn take_from(&self, headers: &HeaderMap, body: Body) -> Result<Receipt, Refusal> {
         let body = to_bytes(body, MAX_BATCH).await.map_err(|_| {
-            let detail = format!("a batch has at most {MAX_BATCH} bytes");
+            let detail = format!("the batch is larger than {MAX_BATCH} bytes");
             let problem = Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "batch_too_large",
                 detail,
                 "send fewer cells at once",
             );
-            ("oversized", Box::new(problem))
+            Refusal::new(RefusalKind::Oversized, problem)
         })?;
         let now = clock::now().millis();
         self.check_signature(headers, &body, now).await?;
         let batch = read(&body)?;
         limited(self.platform.limits.callers.take(&batch.isolate, Instant::now()))?;
         let store = &self.platform.store;
-        let failed = |error: crate::store::StoreError| ("failed", Box::new(Problem::from(error)));
+        let failed = |error: StoreError| Refusal::new(RefusalKind::Failed, error.into());
         let mut duplicate = false;
         if batch.sequence == 0 {
             store.note_question(&batch, now).await.map_err(failed)?;
         } else {
-            // What is not stored in half the time that evaluation waits for stragglers is refused, and sent again.
+            // A batch must be stored within half the time that evaluation waits for stragglers.
+            // Otherwise it is refused, and the isolate sends it again.
             let patience = self.platform.settings.settle / 2;
             let text = String::from_utf8_lossy(&body);
             let stored = tokio::time::timeout(patience, store.store_batch(&batch, &text, now))
                 .await
                 .map_err(|_| {
-                    ("failed", Box::new(Problem::unavailable("store_slow", "the store took too long")))
+                    let problem = Problem::unavailable("store_slow", "the store took too long");
+                    Refusal::new(RefusalKind::Failed, problem)
                 })?
                 .map_err(failed)?;
             duplicate = stored == Stored::Duplicate;
@@ -134,9 +187,9 @@ impl Ingest {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let (at, signature) = (text(signature::TIMESTAMP), text(signature::SIGNATURE));
         let unreadable = |error: crate::secret::SecretError| {
-            tracing::error!(%error, "no signature can be checked");
-            let detail = "the secret that signatures are checked with could not be read";
-            ("failed", Box::new(Problem::unavailable("secret_unavailable", detail)))
+            tracing::error!(%error, "signatures cannot be checked");
+            let detail = "the secret needed to check signatures could not be read";
+            Refusal::new(RefusalKind::Failed, Problem::unavailable("secret_unavailable", detail))
         };
         let secret = &self.platform.settings.ingest_secrets;
         let values = secret.values().await.map_err(unreadable)?;
@@ -150,33 +203,34 @@ impl Ingest {
         checked.map_err(|refused| {
             let (kind, detail, hint) = match refused {
                 Refused::Missing => {
-                    ("unsigned", "the batch carries no signature", "sign it; see docs/api.md")
+                    (RefusalKind::Unsigned, "the batch has no signature", "sign the batch; see docs/api.md")
                 }
                 Refused::Skewed => (
-                    "skewed",
-                    "the batch was signed too long ago, or by a clock that is wrong",
-                    "set the clock, and sign every message anew",
+                    RefusalKind::Skewed,
+                    "the batch was signed too long ago, or with a wrong clock",
+                    "set the clock, and sign each attempt again",
                 ),
                 Refused::Wrong => (
-                    "forged",
-                    "the signature does not fit the batch",
+                    RefusalKind::Forged,
+                    "the signature does not match the batch",
                     "use the same secret at the edge and in the function",
                 ),
             };
-            (kind, Box::new(Problem::new(StatusCode::UNAUTHORIZED, "signature_invalid", detail, hint)))
+            Refusal::new(kind, Problem::new(StatusCode::UNAUTHORIZED, "signature_invalid", detail, hint))
         })
     }
 
     async fn flush_counts(&self) {
         let counts = self.counts.lock().map(|mut counts| std::mem::take(&mut *counts)).unwrap_or_default();
         if let Err(error) = self.platform.store.add_ingest_counts(&counts).await {
-            tracing::warn!(%error, "counters of ingest are added later");
+            tracing::warn!(%error, "the counters of ingest could not be written and are kept for the next batch");
             counts.into_iter().for_each(|(kind, by)| self.count(kind, by));
         }
     }
 
-    /// How things stand; with the snapshot where the isolate's is older.
-    async fn receipt(&self, batch: &Batch, duplicate: bool) -> Result<Receipt, crate::store::StoreError> {
+    /// Builds the receipt: the current revision and emergency, and the snapshot if the isolate's is
+    /// older.
+    async fn receipt(&self, batch: &Batch, duplicate: bool) -> Result<Receipt, StoreError> {
         let head = self.platform.store.head().await?;
         if batch.revision >= head.revision {
             return Ok(Receipt {
@@ -200,11 +254,10 @@ impl Ingest {
         })
     }
 
-    async fn derive(&self) -> Result<(Revision, Arc<str>), crate::store::StoreError> {
+    async fn derive(&self) -> Result<(Revision, Arc<str>), StoreError> {
         let state: State = self.platform.store.state().await?;
         let snapshot: Snapshot = state.snapshot();
-        let text: Arc<str> =
-            snapshot.encode().map_err(|error| crate::store::StoreError::Item(error.to_string()))?.into();
+        let text: Arc<str> = snapshot.encode().map_err(|error| StoreError::Item(error.to_string()))?.into();
         if let Ok(mut held) = self.snapshot.lock() {
             *held = Some((snapshot.revision, Arc::clone(&text)));
         }
@@ -212,31 +265,39 @@ impl Ingest {
     }
 }
 
-/// A batch whose newest window began longer ago than this is late.
+/// Age of a batch's newest window beyond which the batch counts as late, in milliseconds.
 const LATE_MS: i64 = Duration::from_secs(60).as_millis() as i64;
 
-/// The answer where a limit is reached.
+/// Refuses a batch whose sender exceeds its rate limit.
 fn limited(taken: Result<(), u16>) -> Result<(), Refusal> {
-    taken.map_err(|seconds| ("limited", Box::new(auth::too_many(seconds))))
+    taken.map_err(|seconds| Refusal::new(RefusalKind::Limited, auth::too_many(seconds)))
 }
 
-/// Reads a batch, or says what is wrong with it.
+/// Decodes and checks a batch.
+///
+/// # Errors
+///
+/// Returns a refusal of the kind [`RefusalKind::Malformed`] if the body is not a batch of the
+/// current schema.
 pub fn read(body: &[u8]) -> Result<Batch, Refusal> {
     let malformed = |detail: String| {
-        let hint = "deploy an edge and functions that belong together";
-        ("malformed", Box::new(Problem::new(StatusCode::BAD_REQUEST, "batch_malformed", detail, hint)))
+        let hint = "deploy the edge and the functions of the same version";
+        Refusal::new(
+            RefusalKind::Malformed,
+            Problem::new(StatusCode::BAD_REQUEST, "batch_malformed", detail, hint),
+        )
     };
-    let batch: Batch =
-        serde_json::from_slice(body).map_err(|error| malformed(format!("not a batch: {error}")))?;
+    let batch: Batch = serde_json::from_slice(body)
+        .map_err(|error| malformed(format!("the body is not a batch: {error}")))?;
     if batch.schema != SCHEMA {
-        return Err(malformed(format!("schema {} is not known here; this reads {SCHEMA}", batch.schema)));
+        return Err(malformed(format!("the batch has schema {}, this version reads {SCHEMA}", batch.schema)));
     }
     let is_name = batch.isolate.len() == 32 && batch.isolate.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_name {
         return Err(malformed("the name of the isolate is not 32 hexadecimal digits".to_owned()));
     }
     if batch.sequence > 9_999_999_999_999_999 {
-        return Err(malformed("the number of the batch is out of range".to_owned()));
+        return Err(malformed("the sequence number of the batch is out of range".to_owned()));
     }
     Ok(batch)
 }

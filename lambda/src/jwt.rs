@@ -1,5 +1,6 @@
-//! JSON Web Tokens of an identity provider, as an alternative to Cutover's own tokens for people: RS256, ES256 and
-//! EdDSA, verified with the keys of the provider's JWKS. The key decides the algorithm, never the token.
+//! JSON Web Tokens of an identity provider, as an alternative to Cutover's own tokens: RS256, ES256
+//! and EdDSA, verified with the keys of the provider's JWKS. The key determines the algorithm,
+//! never the token.
 
 use crate::store::Role;
 use jsonwebtoken::{
@@ -14,53 +15,54 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// What is expected of a token.
+/// Requirements on the claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// `iss`
+    /// Required value of `iss`.
     pub issuer: String,
-    /// One of `aud`.
+    /// Required value of `aud`, or one of its values.
     pub audience: String,
-    /// The claim that holds the role, as a text or a list of texts.
+    /// Claim that holds the role, as a string or an array of strings.
     pub role_claim: String,
 }
 
-/// Whom a token is for.
+/// A user authenticated by the identity provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
-    /// `sub`
+    /// Value of the claim `sub`.
     pub subject: String,
-    /// The highest role among those that the token names.
+    /// Highest of the roles that the token names.
     pub role: Role,
 }
 
-/// Why a token is not accepted.
+/// Reason for rejecting a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It is not three parts of the right kind.
+    /// The token is not a well-formed JSON Web Token.
     #[error("it is not a JSON Web Token")]
     Malformed,
-    /// No key of the provider is the one that it names, or that key is for something else.
-    #[error("it is signed with a key that the identity provider does not publish for this")]
+    /// The provider does not publish the key that the token names, or that key has another use.
+    #[error("it is signed with a key that the identity provider does not publish for signatures")]
     Key,
-    /// The signature does not fit.
+    /// The signature does not match.
     #[error("its signature is wrong")]
     Signature,
-    /// What it says is not what is expected.
+    /// The claims do not meet the requirements.
     #[error("{0}")]
     Claims(&'static str),
 }
 
-/// How far the clocks of the provider and of this function may lie apart, in seconds.
+/// Tolerated difference between the clocks of the provider and of this function, in seconds.
 const LEEWAY_SECONDS: u64 = 30;
 
-/// A longer token is not looked at.
+/// Longest token that is checked, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
 
-/// A subject is the actor in the audit log, and has the length of a name.
+/// Longest subject, in bytes. It is the actor in the audit log, so it is limited like a name.
 const MAX_SUBJECT: usize = 128;
 
-/// The one algorithm that a key is for; `None` where the key is not for verifying, or not of a kind that is accepted.
+/// Returns the algorithm of a key; `None` if the key is not for verifying signatures, or not of an
+/// accepted type.
 fn algorithm(key: &Jwk) -> Option<Algorithm> {
     let is_for_signatures =
         key.common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature)
@@ -83,7 +85,7 @@ fn algorithm(key: &Jwk) -> Option<Algorithm> {
     (is_for_signatures && is_named).then_some(algorithm)
 }
 
-/// The key that a token names, or the only one where it names none.
+/// Returns the key that a token names, or the only key if it names none.
 fn key_for<'k>(keys: &'k JwkSet, id: Option<&str>) -> Option<&'k Jwk> {
     match (id, keys.keys.as_slice()) {
         (Some(id), _) => keys.find(id),
@@ -92,13 +94,18 @@ fn key_for<'k>(keys: &'k JwkSet, id: Option<&str>) -> Option<&'k Jwk> {
     }
 }
 
-/// Verifies a token and what it says.
+/// Verifies the signature and the claims of a token.
+///
+/// # Errors
+///
+/// Returns the reason if the token is malformed, its signature is wrong, or its claims do not meet
+/// the requirements.
 pub fn verify(token: &str, keys: &JwkSet, expected: &Expected) -> Result<Person, Refused> {
     if token.len() > MAX_TOKEN || token.bytes().filter(|byte| *byte == b'.').count() != 2 {
         return Err(Refused::Malformed);
     }
     let header = decode_header(token).map_err(|_| Refused::Malformed)?;
-    // An extension that must be understood, and is not.
+    // `crit` lists extensions that a verifier must understand; none are supported.
     if header.crit.is_some() {
         return Err(Refused::Malformed);
     }
@@ -126,9 +133,9 @@ fn refusal(kind: &ErrorKind) -> Refused {
         ErrorKind::InvalidIssuer => Refused::Claims("it is from another issuer"),
         ErrorKind::InvalidAudience => Refused::Claims("it is meant for another audience"),
         ErrorKind::MissingRequiredClaim(_) => Refused::Claims("exp, iss, aud or sub is missing"),
-        // The signature is looked at before what was signed.
+        // The signature is checked before the claims are decoded, so this one was valid.
         ErrorKind::Json(_) | ErrorKind::Utf8(_) | ErrorKind::InvalidClaimFormat(_) => {
-            Refused::Claims("what it says is not a JSON object of claims")
+            Refused::Claims("its claims are not a JSON object")
         }
         _ => Refused::Malformed,
     }
@@ -149,13 +156,13 @@ fn person(claims: &Map<String, Value>, expected: &Expected) -> Result<Person, Re
     Ok(Person { subject: subject.to_owned(), role })
 }
 
-/// Keys are asked for again after this time.
+/// Time for which keys are cached.
 const KEPT: Duration = Duration::from_secs(600);
 
-/// A token with an unknown key makes them be asked for again, but not more often than this.
+/// Shortest interval between refreshes caused by tokens with unknown keys.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Where the provider publishes its keys.
+/// Client of an identity provider, with its cached keys.
 #[derive(Debug)]
 pub struct Provider {
     url: String,
@@ -170,39 +177,55 @@ struct Keys {
     at: Instant,
 }
 
-/// The keys could not be had, and none are held.
+/// The keys could not be fetched, and none are cached.
 #[derive(Debug, thiserror::Error)]
 #[error("the keys of the identity provider could not be read: {0}")]
 pub struct NoKeys(String);
 
+/// Failure to authenticate a user by a token of the identity provider.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// The token was rejected.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// No keys are available to check the token.
+    #[error(transparent)]
+    NoKeys(#[from] NoKeys),
+}
+
 impl Provider {
-    /// A provider, not yet connected.
+    /// Creates a client of a provider, without connecting.
     pub fn new(url: String, expected: Expected) -> Self {
         Self { url, expected, client: OnceCell::new(), keys: Mutex::default() }
     }
 
-    /// Whom a token is for.
-    pub async fn person(&self, token: &str) -> Result<Result<Person, Refused>, NoKeys> {
+    /// Verifies a token with the provider's keys, fetching them if needed. Returns the user it was
+    /// issued to.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SignInError`] if the token is rejected, or no keys are available.
+    pub async fn person(&self, token: &str) -> Result<Person, SignInError> {
         let held = self.keys.lock().ok().and_then(|keys| keys.clone());
-        let verdict = match &held {
+        let checked = match &held {
             Some(keys) if keys.at.elapsed() < KEPT => verify(token, &keys.set, &self.expected),
             _ => verify(token, &self.ask(held).await?, &self.expected),
         };
         let age = self.keys.lock().ok().and_then(|keys| keys.as_ref().map(|keys| keys.at.elapsed()));
-        // A provider that rotates its keys signs with one that is not held here.
-        if verdict == Err(Refused::Key) && age.is_none_or(|age| age > AGAIN) {
+        // A provider that has rotated its keys may sign with one that is not cached yet.
+        if checked == Err(Refused::Key) && age.is_none_or(|age| age > AGAIN) {
             let held = self.keys.lock().ok().and_then(|keys| keys.clone());
-            return Ok(verify(token, &self.ask(held).await?, &self.expected));
+            return Ok(verify(token, &self.ask(held).await?, &self.expected)?);
         }
-        Ok(verdict)
+        Ok(checked?)
     }
 
-    /// Asks for the keys. A provider that does not answer leaves the ones that are held in force.
+    /// Fetches the keys. If that fails, the cached ones remain in use.
     async fn ask(&self, held: Option<Keys>) -> Result<JwkSet, NoKeys> {
         let set = match (self.fetch().await, held) {
             (Ok(set), _) => set,
             (Err(error), Some(held)) => {
-                tracing::warn!(%error, event = "jwks_unreachable", "the keys held are used on");
+                tracing::warn!(%error, event = "jwks_unreachable", "continuing with the cached keys");
                 held.set
             }
             (Err(error), None) => return Err(error),
@@ -220,14 +243,14 @@ impl Provider {
             builder.redirect(reqwest::redirect::Policy::none()).build()
         };
         let client = self.client.get_or_try_init(build).await.map_err(unreachable)?;
-        let answer = client.get(&self.url).send().await.map_err(unreachable)?;
-        let answer = answer.error_for_status().map_err(unreachable)?;
-        let body = answer.bytes().await.map_err(unreachable)?;
-        read_keys(&body).ok_or_else(|| NoKeys("the answer is not a JWKS".to_owned()))
+        let response = client.get(&self.url).send().await.map_err(unreachable)?;
+        let response = response.error_for_status().map_err(unreachable)?;
+        let body = response.bytes().await.map_err(unreachable)?;
+        read_keys(&body).ok_or_else(|| NoKeys("the response is not a JWKS".to_owned()))
     }
 }
 
-/// Reads a JWKS, leaving out keys of kinds that are not known here: a provider may publish them for others.
+/// Parses a JWKS, skipping keys of unknown types, which a provider may publish for other uses.
 pub fn read_keys(body: &[u8]) -> Option<JwkSet> {
     let document: Value = serde_json::from_slice(body).ok()?;
     let keys = document.get("keys")?.as_array()?;

@@ -1,39 +1,39 @@
-//! Workers KV from outside: the REST API, of Cloudflare or of a local `wrangler dev`, which differ in their base
-//! URL alone.
+//! Client of the REST API of Workers KV, at Cloudflare or in a local `wrangler dev`; only the base
+//! URL differs.
 
 use crate::{secret::Secret, settings::Settings, telemetry::traced};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
 
-/// The key that the edge reads.
+/// Key that the edge reads.
 pub const SNAPSHOT_KEY: &str = "snapshot";
 
-/// A KV namespace.
+/// Client of a KV namespace.
 #[derive(Debug)]
 pub struct Kv {
-    // Built when it is first needed: reading the root certificates costs more than the rest of a cold start.
+    // Built on first use: loading the root certificates costs more than the rest of a cold start.
     client: OnceCell<reqwest::Client>,
     url: String,
     token: Arc<Secret>,
     timeout: Duration,
 }
 
-/// Why a call to KV brought nothing.
+/// Failure of a call to KV.
 #[derive(Debug, thiserror::Error)]
 pub enum KvError {
-    /// It answered with this status.
-    #[error("Workers KV answered {0}")]
+    /// KV responded with this status.
+    #[error("Workers KV responded with status {0}")]
     Refused(u16),
-    /// It did not answer.
+    /// KV did not respond.
     #[error("Workers KV could not be reached: {0}")]
     Unreachable(String),
-    /// The token for it could not be read, or has no value yet.
-    #[error("no token for Workers KV: {0}")]
+    /// The API token could not be read, or has no value yet.
+    #[error("no API token for Workers KV: {0}")]
     NoToken(String),
 }
 
 impl Kv {
-    /// A namespace, not yet connected.
+    /// Creates a client of the configured namespace, without connecting.
     pub fn new(settings: &Settings) -> Self {
         let base = settings.kv_api.trim_end_matches('/');
         Self {
@@ -51,7 +51,7 @@ impl Kv {
             .map_err(|error| unreachable_kv(&error))
     }
 
-    /// Sends a request, and once more where the token was refused and a newer one can be had.
+    /// Sends a request. If the token is rejected and a newer one is available, sends it again.
     async fn send(
         &self,
         request: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder,
@@ -76,6 +76,10 @@ impl Kv {
     }
 
     /// Writes the snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Fails if KV cannot be reached or rejects the write, or the token cannot be read.
     pub async fn put(&self, document: String) -> Result<(), KvError> {
         let response = self.send(|client| client.put(&self.url).body(document.clone())).await?;
         match response.status() {
@@ -84,7 +88,11 @@ impl Kv {
         }
     }
 
-    /// Reads the snapshot; `None` where there is none.
+    /// Reads the snapshot; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Fails if KV cannot be reached or rejects the read, or the token cannot be read.
     pub async fn get(&self) -> Result<Option<String>, KvError> {
         let response = self.send(|client| client.get(&self.url)).await?;
         match response.status() {
@@ -98,13 +106,13 @@ impl Kv {
 }
 
 fn unreachable_kv(error: &reqwest::Error) -> KvError {
-    // The URL holds the account; what went wrong is enough.
+    // The full error contains the URL, which names the account.
     let kind = if error.is_timeout() {
-        "it took too long"
+        "the request timed out"
     } else if error.is_connect() {
-        "no connection"
+        "the connection failed"
     } else {
-        "the exchange broke off"
+        "the connection was interrupted"
     };
     KvError::Unreachable(kind.to_owned())
 }

@@ -1,5 +1,6 @@
-//! The control plane: a management API and scheduled work over DynamoDB, which is the only truth. The document
-//! that the edge reads from Workers KV is derived from it, and can be derived again at any time.
+//! The control plane: a management API and scheduled functions over DynamoDB, the single source of
+//! truth. The document that the edge reads from Workers KV is derived from it, and can be derived
+//! again at any time.
 
 pub mod api;
 pub mod approval;
@@ -13,6 +14,7 @@ pub mod jwt;
 pub mod kv;
 pub mod limit;
 pub mod notify;
+pub mod operation;
 pub mod problem;
 pub mod prometheus;
 pub mod promote;
@@ -24,7 +26,7 @@ pub mod settings;
 pub mod store;
 pub mod telemetry;
 
-/// The version of the code, as records name it.
+/// Version of the code, stored in records of decisions.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 use jwt::Provider;
@@ -32,32 +34,32 @@ use limit::Limiter;
 use settings::Settings;
 use std::sync::Arc;
 
-/// How often callers may ask, in this process.
+/// Rate limits of this process.
 #[derive(Debug)]
 pub struct Limits {
-    /// Requests of one caller.
+    /// Limit on requests, by caller.
     pub callers: Limiter,
-    /// Refused requests from one address.
+    /// Limit on rejected requests, by source address.
     pub refusals: Limiter,
 }
 
-/// What every function is built from.
+/// Shared dependencies of every function.
 #[derive(Debug, Clone)]
 pub struct Platform {
-    /// The truth.
+    /// Client of the table.
     pub store: store::Store,
-    /// What derives the edge's document from it.
+    /// Publisher of the document that the edge reads.
     pub publisher: Arc<publish::Publisher>,
-    /// What the environment sets.
+    /// Settings from the environment.
     pub settings: Arc<Settings>,
-    /// The identity provider of people, where there is one.
+    /// Identity provider for JSON Web Tokens, if one is configured.
     pub provider: Option<Arc<Provider>>,
-    /// How often callers may ask.
+    /// Rate limits of this process.
     pub limits: Arc<Limits>,
 }
 
 impl Platform {
-    /// Builds the adapters. Nothing is connected before it is needed.
+    /// Builds the clients. Each connects on first use.
     pub fn new(settings: Settings) -> Self {
         let store = store::Store::new(&settings);
         let publisher = publish::Publisher::new(store.clone(), kv::Kv::new(&settings));

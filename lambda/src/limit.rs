@@ -1,15 +1,17 @@
-//! How often a caller may ask: a bucket of tokens for each, in this process. One process answers one request at a time
-//! and the platform bounds how many there are, so that the whole is bounded too (docs/OPERATIONS.md#limits).
+//! Rate limits: a token bucket for each caller, in this process. A process handles one request at a
+//! time and the platform bounds the number of processes, so the total rate is bounded too
+//! (docs/OPERATIONS.md#limits).
 
 use std::{collections::HashMap, sync::Mutex, time::Instant};
 
-/// Callers that are kept apart; beyond it, those that have not asked for longest begin anew.
+/// Most callers that are tracked. Beyond it, callers with full buckets are dropped, and all callers
+/// if that is not enough.
 const MAX_CALLERS: usize = 4_096;
 
-/// A limit for each caller.
+/// Rate limiter with a token bucket for each caller.
 #[derive(Debug)]
 pub struct Limiter {
-    /// Requests per second in the long run; twice as many at once.
+    /// Sustained rate in requests per second; the burst is twice as large.
     per_second: f64,
     buckets: Mutex<HashMap<String, Bucket>>,
 }
@@ -21,12 +23,16 @@ struct Bucket {
 }
 
 impl Limiter {
-    /// A limit of so many requests per second; `None` is no limit.
+    /// Creates a limiter with the given rate in requests per second; `None` means no limit.
     pub fn new(per_second: Option<f64>) -> Self {
         Self { per_second: per_second.unwrap_or(f64::INFINITY), buckets: Mutex::default() }
     }
 
-    /// Takes one token. Seconds to wait where there is none.
+    /// Takes one token from a caller's bucket.
+    ///
+    /// # Errors
+    ///
+    /// Returns the time to wait, in seconds, if the bucket is empty.
     pub fn take(&self, caller: &str, now: Instant) -> Result<(), u16> {
         if self.per_second.is_infinite() {
             return Ok(());
@@ -34,7 +40,7 @@ impl Limiter {
         let Ok(mut buckets) = self.buckets.lock() else { return Ok(()) };
         let most = self.per_second * 2.0;
         if buckets.len() >= MAX_CALLERS && !buckets.contains_key(caller) {
-            // A full bucket is one that nobody asks of.
+            // A full bucket belongs to an idle caller.
             let rate = self.per_second;
             buckets.retain(|_, held| held.tokens + now.duration_since(held.at).as_secs_f64() * rate < most);
             if buckets.len() >= MAX_CALLERS {
@@ -50,7 +56,7 @@ impl Limiter {
             return Ok(());
         }
         let wait = (1.0 - bucket.tokens) / self.per_second;
-        // At least a second, and no header says more than an hour.
+        // `Retry-After` is at least a second and at most an hour.
         Err(wait.ceil().clamp(1.0, 3_600.0) as u16)
     }
 }
@@ -77,8 +83,8 @@ mod tests {
     fn ever_new_callers_do_not_fill_the_memory() {
         let limiter = Limiter::new(Some(1.0));
         let start = Instant::now();
-        for at in 0..20_000 {
-            let _ = limiter.take(&at.to_string(), start);
+        for caller in 0..20_000 {
+            let _ = limiter.take(&caller.to_string(), start);
         }
         assert!(limiter.buckets.lock().unwrap().len() <= MAX_CALLERS);
     }

@@ -1,6 +1,6 @@
-//! Notifications: a signed webhook for everything that happens to a canary by itself. They are written in the
-//! transaction of the decision and delivered after it, again and again with growing pauses, so that a receiver that
-//! is down delays nothing and misses nothing.
+//! Notifications: a signed webhook for every automatic decision about a canary. They are written in
+//! the transaction of the decision and delivered afterwards, with exponential backoff, so that a
+//! receiver that is down delays no decision and misses no notification.
 
 use crate::{
     Platform, clock,
@@ -15,18 +15,18 @@ use cutover_core::{
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// Notifications that one tick tries to deliver, and how long it goes on trying.
+/// Limits of one tick: the number of notifications to deliver, and the time spent on it.
 const MAX_AT_ONCE: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The first pause, and the longest, in milliseconds.
+/// First and longest pause between attempts, in milliseconds.
 const FIRST_PAUSE_MS: i64 = 15_000;
 const LONGEST_PAUSE_MS: i64 = 3_600_000;
 
-/// A notification that could not be delivered for this long is given up, in milliseconds.
+/// Age after which an undelivered notification is dropped, in milliseconds.
 const GIVEN_UP_MS: i64 = 3 * 24 * 3_600_000;
 
-/// What happened, in the words of the webhook; `None` where nobody needs to know.
+/// Returns the webhook's name of an event; `None` if the decision needs no notification.
 pub fn event(decision: &Decision) -> Option<&'static str> {
     Some(match (decision.action, decision.reason) {
         (Action::Hold, Reason::StepTime | Reason::Baking | Reason::Ended | Reason::Paused) => return None,
@@ -39,7 +39,8 @@ pub fn event(decision: &Decision) -> Option<&'static str> {
     })
 }
 
-/// The notification of a decision, if there is one and somebody wants it. `run` is the run after it.
+/// Builds the notification of a decision; `None` if it needs none or no webhook is configured.
+/// `run` is the run after the decision.
 pub fn of(platform: &Platform, run: &Run, decision: &Decision, at: Timestamp) -> Option<Notification> {
     platform.settings.webhook.as_ref()?;
     let event = event(decision)?;
@@ -67,7 +68,11 @@ pub fn of(platform: &Platform, run: &Run, decision: &Decision, at: Timestamp) ->
     })
 }
 
-/// Delivers what is due. Returns how many were delivered.
+/// Delivers the notifications that are due, and returns the number of successful deliveries.
+///
+/// # Errors
+///
+/// Fails if the table cannot be read or written.
 pub async fn deliver(platform: &Platform) -> Result<usize, StoreError> {
     let Some((url, secret)) = &platform.settings.webhook else { return Ok(0) };
     let now = clock::now();
@@ -76,22 +81,22 @@ pub async fn deliver(platform: &Platform) -> Result<usize, StoreError> {
     if due.peek().is_none() {
         return Ok(0);
     }
-    // The current one; whoever checks it accepts the one before while it is rotated.
+    // Signed with the current secret; receivers accept the previous one as well during a rotation.
     let secret = match secret.values().await.map(|values| values.into_iter().next()) {
         Ok(Some(secret)) => secret,
         Ok(None) => {
-            tracing::error!("notifications wait: their secret has no value yet");
+            tracing::error!("notifications are delayed: their secret has no value yet");
             return Ok(0);
         }
         Err(error) => {
-            tracing::error!(%error, "notifications wait");
+            tracing::error!(%error, "notifications are delayed: their secret could not be read");
             return Ok(0);
         }
     };
     let client = match reqwest::Client::builder().timeout(Duration::from_secs(3)).build() {
         Ok(client) => client,
         Err(error) => {
-            tracing::error!(%error, "no HTTP client for notifications");
+            tracing::error!(%error, "notifications are delayed: the HTTP client could not be built");
             return Ok(0);
         }
     };
@@ -105,7 +110,7 @@ pub async fn deliver(platform: &Platform) -> Result<usize, StoreError> {
             platform.store.forget_notification(&notification).await?;
             delivered += 1;
         } else if now.millis() - notification.at.millis() > GIVEN_UP_MS {
-            tracing::error!(id = notification.id, "notification given up after three days");
+            tracing::error!(id = notification.id, "notification dropped after three days of failed attempts");
             platform.store.forget_notification(&notification).await?;
         } else {
             let pause = (FIRST_PAUSE_MS << notification.attempts.min(10)).min(LONGEST_PAUSE_MS);
@@ -133,5 +138,5 @@ async fn send(client: &reqwest::Client, url: &str, secret: &str, notification: &
         .body(body)
         .send()
         .await;
-    sent.is_ok_and(|answer| answer.status().is_success())
+    sent.is_ok_and(|response| response.status().is_success())
 }

@@ -1,6 +1,7 @@
-//! RFC 9457 problem documents: what went wrong, in which field, and what to do. The `code` is stable and meant
-//! for programs; no text from inside the system reaches a client.
+//! RFC 9457 problem documents: the error, the field at fault, and a hint for the next step. The
+//! `code` is stable and meant for programs. Internal error messages never reach a client.
 
+use crate::store::StoreError;
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
@@ -10,27 +11,29 @@ use cutover_core::config;
 use serde_json::{Value, json};
 use std::fmt;
 
-/// An answer that is not the one that was asked for.
+/// An error response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The HTTP status.
+    /// HTTP status.
     pub status: StatusCode,
-    /// The stable name.
+    /// Stable name of the problem, for programs.
     pub code: &'static str,
-    /// What happened, to what.
+    /// Description of the error and the object concerned.
     pub detail: String,
-    /// The field of the request that is at fault.
+    /// Field, header or parameter of the request that is at fault.
     pub field: Option<String>,
-    /// What to do next.
+    /// Suggested next step.
     pub hint: String,
-    /// Every mistake of a document, where there can be several.
-    pub errors: Vec<config::Problem>,
-    /// Seconds after which trying again makes sense.
+    /// All mistakes of a document. Boxed to keep `Result<_, Problem>` small.
+    pub errors: Box<[config::Problem]>,
+    /// Time after which a retry makes sense, in seconds.
     pub retry_after: Option<u16>,
+    /// Internal cause. It is logged by [`crate::http::observe`] and never sent.
+    pub cause: Option<Box<StoreError>>,
 }
 
 impl Problem {
-    /// A problem with a stable code, what happened, and what to do next.
+    /// Creates a problem with a stable code, a description and a hint.
     pub fn new(
         status: StatusCode,
         code: &'static str,
@@ -43,23 +46,24 @@ impl Problem {
             detail: detail.into(),
             field: None,
             hint: hint.into(),
-            errors: Vec::new(),
+            errors: Box::default(),
             retry_after: None,
+            cause: None,
         }
     }
 
-    /// Names the field that is at fault.
+    /// Sets the field that is at fault.
     pub fn in_field(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
         self
     }
 
-    /// The body or a parameter is not what it must be.
+    /// Builds the problem for an invalid field, header or parameter.
     pub fn invalid(field: &str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail, hint).in_field(field)
     }
 
-    /// A document has mistakes.
+    /// Builds the problem for a document with mistakes.
     pub fn invalid_document(errors: Vec<config::Problem>) -> Self {
         let (detail, field, hint) = match errors.as_slice() {
             [only] => (
@@ -68,9 +72,9 @@ impl Problem {
                 only.hint.clone(),
             ),
             many => (
-                format!("{} mistakes; nothing was changed", many.len()),
+                format!("the document has {} mistakes; nothing was changed", many.len()),
                 None,
-                "correct every one in errors".to_owned(),
+                "correct every mistake listed in errors".to_owned(),
             ),
         };
         Self {
@@ -79,25 +83,26 @@ impl Problem {
             detail,
             field,
             hint,
-            errors,
+            errors: errors.into_boxed_slice(),
             retry_after: None,
+            cause: None,
         }
     }
 
-    /// There is no such object.
-    pub fn not_found(what: &str, name: &str) -> Self {
-        let hint = format!("list the {what}s that exist, and check the spelling");
-        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what} {name:?}"), hint)
+    /// Builds the problem for an object that does not exist.
+    pub fn not_found(kind: &str, name: &str) -> Self {
+        let plural = kind.strip_suffix('y').map_or_else(|| format!("{kind}s"), |stem| format!("{stem}ies"));
+        let hint = format!("list the {plural}, and check the spelling");
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {kind} {name:?}"), hint)
     }
 
-    /// Somebody else was faster.
+    /// Builds the problem for a precondition that no longer holds.
     pub fn changed_meanwhile(detail: impl Into<String>) -> Self {
-        let hint =
-            "read the object again, look at what changed, and send your change with the new ETag in If-Match";
+        let hint = "read the object again, review what changed, and retry with the new ETag in If-Match";
         Self::new(StatusCode::PRECONDITION_FAILED, "changed_meanwhile", detail, hint)
     }
 
-    /// The caller may try again.
+    /// Builds the problem for a temporary failure, after which the caller may retry.
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         let hint = "nothing was changed; try again in a few seconds";
         Self { retry_after: Some(2), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail, hint) }
@@ -124,6 +129,15 @@ impl Problem {
     }
 }
 
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self {
+            cause: Some(Box::new(error)),
+            ..Self::unavailable("store_unavailable", "the configuration store could not be reached or read")
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.detail, self.code)
@@ -143,6 +157,9 @@ impl IntoResponse for Problem {
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(error) = self.cause {
+            response.extensions_mut().insert(*error);
         }
         response
     }

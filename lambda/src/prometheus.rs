@@ -1,4 +1,4 @@
-//! Metrics as Prometheus reads them (text exposition format 0.0.4).
+//! Metrics in the Prometheus text exposition format 0.0.4.
 
 use crate::{
     Platform, clock, promote,
@@ -10,8 +10,8 @@ use cutover_core::{
 };
 use std::{collections::BTreeMap, fmt::Write};
 
-/// Bounds of the response time histogram: powers of two, in milliseconds, which are bounds of the buckets that times
-/// are counted in, so that these counts are exact.
+/// Bounds of the response time histogram: powers of two, in milliseconds. They are also bounds of
+/// the internal buckets, so the exported counts are exact.
 const BOUNDS: std::ops::RangeInclusive<usize> = 0..=15;
 
 /// A page of metrics under construction.
@@ -22,21 +22,25 @@ struct Page {
 
 impl Page {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         let _ = self.text.write_str(name);
-        for (at, (label, text)) in labels.iter().enumerate() {
+        for (index, (label, text)) in labels.iter().enumerate() {
             let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _ = write!(self.text, "{}{label}=\"{text}\"", if at == 0 { '{' } else { ',' });
+            let _ = write!(self.text, "{}{label}=\"{text}\"", if index == 0 { '{' } else { ',' });
         }
         let _ = writeln!(self.text, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
 }
 
-/// The page as of now.
+/// Renders the current metrics.
+///
+/// # Errors
+///
+/// Fails if the table cannot be read or an item cannot be decoded.
 pub async fn page(platform: &Platform) -> Result<String, StoreError> {
     let store = &platform.store;
     let (state, ledgers) = (store.state().await?, store.ledgers().await?);
@@ -52,8 +56,8 @@ pub async fn page(platform: &Platform) -> Result<String, StoreError> {
 
 type Ledgers = [(Option<FlagName>, Ledger)];
 
-/// Every route and arm of every flag, with its counts over all reasons.
-fn by_route(ledgers: &Ledgers) -> BTreeMap<(&str, &str, &str), cutover_core::batch::Counts> {
+/// Returns the counts of every flag, route and arm, summed over all reasons.
+fn by_route(ledgers: &Ledgers) -> BTreeMap<(&str, &str, &str), cutover_core::measurement::counts::Counts> {
     let mut all = BTreeMap::new();
     for (flag, ledger) in ledgers {
         for series in &ledger.series {
@@ -62,7 +66,9 @@ fn by_route(ledgers: &Ledgers) -> BTreeMap<(&str, &str, &str), cutover_core::bat
                 series.route.as_ref().map(|route| route.as_str()).unwrap_or_default(),
                 series.arm.as_str(),
             );
-            all.entry(key).or_insert_with(cutover_core::batch::Counts::default).merge(&series.counts);
+            all.entry(key)
+                .or_insert_with(cutover_core::measurement::counts::Counts::default)
+                .merge(&series.counts);
         }
     }
     all
@@ -71,12 +77,16 @@ fn by_route(ledgers: &Ledgers) -> BTreeMap<(&str, &str, &str), cutover_core::bat
 fn requests(page: &mut Page, ledgers: &Ledgers) {
     let all = by_route(ledgers);
     let name = "cutover_requests_total";
-    page.family(name, "counter", "Requests by flag, route and the backend that served.");
+    page.family(name, "counter", "Requests by flag, route and backend that served them.");
     for ((flag, route, arm), counts) in &all {
         page.sample(name, &[("flag", flag), ("route", route), ("backend", arm)], counts.requests as f64);
     }
     let name = "cutover_request_errors_total";
-    page.family(name, "counter", "Requests that failed, by class: http_5xx, timeout, unreachable.");
+    page.family(
+        name,
+        "counter",
+        "Failed requests by flag, route, backend and class: http_5xx, timeout, unreachable.",
+    );
     for ((flag, route, arm), counts) in &all {
         for (class, count) in [
             ("http_5xx", counts.server_errors),
@@ -138,13 +148,17 @@ async fn canaries(page: &mut Page, platform: &Platform, state: &State) -> Result
         verdicts.push((run, Verdict::of(run, &evidence)));
     }
     let name = "cutover_canary_step";
-    page.family(name, "gauge", "Step of the running canary, from 0; one beyond the last while it bakes.");
+    page.family(
+        name,
+        "gauge",
+        "Step of the active canary run, from 0; one beyond the last step while it bakes.",
+    );
     for (run, _) in &verdicts {
         let labels = [("flag", run.flag.as_str()), ("run", run.id.as_str()), ("state", run.state.as_str())];
         page.sample(name, &labels, f64::from(run.step));
     }
     let name = "cutover_canary_evidence_ratio";
-    page.family(name, "gauge", "Evidence of each test of the step; the test fires at 1.");
+    page.family(name, "gauge", "Evidence of each test of the current step; a test fires at 1.");
     for (run, verdict) in &verdicts {
         for result in &verdict.tests {
             let test = test_name(result.test);
@@ -153,8 +167,8 @@ async fn canaries(page: &mut Page, platform: &Platform, state: &State) -> Result
         }
     }
     for (name, counter, help) in [
-        ("cutover_rollbacks_total", "rollbacks", "Canaries that were taken back."),
-        ("cutover_canary_advances_total", "advances", "Steps that canaries climbed."),
+        ("cutover_rollbacks_total", "rollbacks", "Canary runs that were rolled back automatically."),
+        ("cutover_canary_advances_total", "advances", "Steps that canary runs advanced automatically."),
     ] {
         page.family(name, "counter", help);
         for flag in state.config.feature_flags.keys() {
@@ -170,7 +184,7 @@ async fn canaries(page: &mut Page, platform: &Platform, state: &State) -> Result
 }
 
 fn test_name(test: Test) -> String {
-    // A name in JSON is a text.
+    // A unit variant is encoded as a string.
     serde_json::to_value(test).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
@@ -179,9 +193,9 @@ fn publication(page: &mut Page, state: &State) {
     page.family("cutover_revision", "gauge", "Revision of the configuration.");
     page.sample("cutover_revision", &[], head.revision.0 as f64);
     let name = "cutover_publication_lag_revisions";
-    page.family(name, "gauge", "Revisions that are not in Workers KV yet.");
+    page.family(name, "gauge", "Revisions that have not been published to Workers KV yet.");
     page.sample(name, &[], head.revision.0.saturating_sub(head.published.0) as f64);
-    page.family("cutover_emergency", "gauge", "Whether an emergency is in force.");
+    page.family("cutover_emergency", "gauge", "1 while an emergency is in force, otherwise 0.");
     page.sample("cutover_emergency", &[], f64::from(u8::from(head.emergency.is_some())));
 }
 
@@ -190,7 +204,7 @@ async fn measurement(page: &mut Page, platform: &Platform) -> Result<(), StoreEr
     let counters = platform.store.counters(&Key::ingest()).await?;
     let cursor = platform.store.cursor().await?;
     let name = "cutover_tick_age_seconds";
-    page.family(name, "gauge", "Seconds since each scheduled function last came to its end.");
+    page.family(name, "gauge", "Seconds since each scheduled function last completed.");
     for (function, at) in platform.store.ticks().await? {
         let age = (clock::now().millis() - at.millis()).max(0);
         page.sample(name, &[("function", &function)], age as f64 / 1_000.0);
@@ -199,26 +213,26 @@ async fn measurement(page: &mut Page, platform: &Platform) -> Result<(), StoreEr
     page.sample("cutover_isolates_active", &[], isolates.active as f64);
     if let Some(age) = isolates.oldest_snapshot_ms {
         let name = "cutover_snapshot_age_seconds";
-        page.family(name, "gauge", "Age of the oldest snapshot that an active isolate holds.");
+        page.family(name, "gauge", "Age of the oldest snapshot in use by an active isolate, in seconds.");
         page.sample(name, &[], age as f64 / 1_000.0);
     }
     let name = "cutover_batches_total";
-    page.family(name, "counter", "Batches by what became of them.");
+    page.family(name, "counter", "Batches received by ingest, by result.");
     for (result, count) in counters.iter().filter(|(name, _)| *name != "isolates_lost") {
         page.sample(name, &[("result", result)], *count as f64);
     }
     page.family(
         "cutover_isolates_lost_total",
         "counter",
-        "Isolates that fell silent with something to tell.",
+        "Isolates that fell silent before their final report.",
     );
     let lost = counters.get("isolates_lost").copied().unwrap_or_default();
     page.sample("cutover_isolates_lost_total", &[], lost as f64);
-    page.family("cutover_outcomes_lost_total", "counter", "Outcomes that isolates could not keep.");
+    page.family("cutover_outcomes_lost_total", "counter", "Outcomes that isolates reported as lost.");
     page.sample("cutover_outcomes_lost_total", &[], cursor.outcomes_lost as f64);
     if cursor.through > 0 {
         let name = "cutover_evaluation_lag_seconds";
-        page.family(name, "gauge", "Age of what is not yet taken into the ledgers.");
+        page.family(name, "gauge", "Seconds by which the ledgers lag behind the current time.");
         let lag = crate::clock::now().millis() - cursor.through;
         page.sample(name, &[], lag as f64 / 1_000.0);
     }

@@ -1,12 +1,15 @@
-//! The scheduled tick that moves canaries: for each running one, one decision and at most one step, made in one
-//! transaction with its record. Delivered twice, late or concurrently, it does no harm: the run is changed on condition
-//! that nobody else changed it.
+//! The scheduled tick that moves canaries. For each active run it makes one decision and at most
+//! one step, in one transaction with the record of the decision. A tick that runs twice, late or
+//! concurrently does no harm: a run is changed on condition that it has not been changed meanwhile.
 
 use crate::{
     Platform, clock, notify,
     publish::PublishError,
     reconcile,
-    store::{AuditRecord, Commit, CommitError, RUNS, Role, State, StoreError, Waiting, Write, record_item},
+    store::{
+        AuditRecord, Commit, CommitError, EmergencyChange, RUNS, Role, State, StoreError, Waiting, Write,
+        record_item,
+    },
 };
 use cutover_core::{
     FlagName, RunId, Timestamp,
@@ -16,49 +19,54 @@ use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// Who the audit log names for what happens by itself.
+/// Name of the actor in the audit log for automatic decisions.
 pub const ACTOR: &str = "promote";
 
-/// How often a decision is tried again whose ground somebody moved meanwhile.
+/// Number of attempts to make a decision while its inputs keep changing.
 const MAX_TRIES: u32 = 4;
 
-/// What a tick did.
+/// Summary of a tick.
 #[derive(Debug, Serialize)]
 pub struct Tick {
-    /// Publication.
+    /// Summary of the reconciliation of Workers KV.
     #[serde(flatten)]
     pub publication: reconcile::Tick,
-    /// What was decided for each canary.
+    /// Outcome for each active canary, by flag.
     pub canaries: BTreeMap<String, Outcome>,
-    /// Notifications that were delivered.
+    /// Number of notifications that were delivered.
     pub delivered: usize,
 }
 
-/// What was decided for a canary.
+/// Outcome of the decision about a canary.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
-    /// What was done.
+    /// Action that was taken.
     pub action: Action,
-    /// Why.
+    /// Reason for the action.
     pub reason: cutover_core::canary::Reason,
-    /// The run after it.
+    /// Id of the run after the decision.
     pub run: RunId,
-    /// Its step.
+    /// Step of that run.
     pub step: u32,
 }
 
-/// Why a tick could not do all of it. What could be done was done.
+/// Failure of a part of a tick. The other parts were completed.
 #[derive(Debug, thiserror::Error)]
 pub enum TickError {
-    /// The table.
+    /// The table could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Publication.
+    /// The configuration could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
 }
 
-/// Looks once.
+/// Runs one tick.
+///
+/// # Errors
+///
+/// Fails if a decision, the publication or the delivery of notifications fails. The other parts are
+/// attempted regardless.
 pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
     let mut canaries = BTreeMap::new();
     let mut failed = None;
@@ -66,19 +74,19 @@ pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
     let active: Vec<FlagName> =
         state.runs.values().filter(|run| run.state.is_active()).map(|run| run.flag.clone()).collect();
     for flag in active {
-        // One canary that cannot be moved does not hold up the others.
+        // A failure for one canary does not delay the others.
         match decide_one(platform, &flag).await {
             Ok(Some(outcome)) => {
                 canaries.insert(flag.to_string(), outcome);
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(%flag, %error, "no decision could be made");
+                tracing::error!(%flag, %error, "the decision about a canary failed");
                 failed = Some(error);
             }
         }
     }
-    // Publication and delivery come after every decision, and a refusal of theirs undoes none.
+    // Publication and delivery follow all decisions, and their failure undoes none.
     let publication = reconcile::tick(platform).await;
     let delivered = notify::deliver(platform).await;
     let head = platform.store.head().await?;
@@ -104,14 +112,18 @@ async fn decide_one(platform: &Platform, flag: &FlagName) -> Result<Option<Outco
     Err(StoreError::Restless)
 }
 
-/// What a run's decisions rest on, as of now.
+/// Returns the current evidence of a run.
+///
+/// # Errors
+///
+/// Fails if the table cannot be read or an item cannot be decoded.
 pub async fn evidence_of(platform: &Platform, run: &Run) -> Result<Evidence, StoreError> {
     let ledger = platform.store.ledger(Some(&run.flag)).await?;
-    // Moves evidence of an earlier step aside, if nothing of this one has come yet.
+    // Folding in no windows turns evidence of an earlier step into that of the previous step.
     Ok(fold(run, ledger.evidence.as_ref(), &[]))
 }
 
-/// What else there is to know of a run.
+/// Returns the inputs of a decision other than the evidence.
 pub fn circumstances(state: &State, run: &Run) -> Circumstances {
     Circumstances {
         emergency: state.is_held(&run.flag),
@@ -142,7 +154,7 @@ impl Ground<'_> {
         Ok(Outcome { action: decision.action, reason: decision.reason, run: run.id.clone(), step: run.step })
     }
 
-    /// The run after a decision; `None` where it stays as it is.
+    /// Returns the run after a decision; `None` if it does not change.
     fn after(&self, decision: &Decision, around: &Circumstances) -> Option<Run> {
         let says = decision.verdict.breach.map_or(decision.reason.says(), |breach| breach.test.says());
         match decision.action {
@@ -158,7 +170,7 @@ impl Ground<'_> {
         }
     }
 
-    /// Waits. A tick that waits for what the one before waited for writes nothing.
+    /// Records that the run is held. Writes nothing if it was held for the same reason before.
     async fn hold(&self, record: &Record, decision: &Decision) -> Result<(), CommitError> {
         let waiting = Waiting {
             run: self.run.id.clone(),
@@ -217,11 +229,17 @@ impl Ground<'_> {
         let objects = vec![format!("{RUNS}/{flag_name}"), format!("feature_flags/{flag_name}")];
         let audit = AuditRecord::new(self.at, ACTOR, Role::Operator, action, Some(after.reason.clone()))
             .with_changes(objects, changes);
-        let commit = Commit { from: state.head.revision, writes, emergency: None, audit, reply: None };
+        let commit = Commit {
+            from: state.head.revision,
+            writes,
+            emergency: EmergencyChange::Keep,
+            audit,
+            reply: None,
+        };
         let revision = self.platform.store.commit(commit).await?;
         let (event, run, reason) = (notify::event(decision).unwrap_or("decided"), &after.id, decision.reason);
         tracing::info!(event, flag = %flag_name, %run, action, ?reason, revision = revision.0, "decided");
-        // Reconciling comes right after, and would do the same.
+        // Reconciliation follows in the same tick and would publish as well.
         if let Err(error) = self.platform.publisher.publish().await {
             tracing::warn!(%error, revision = revision.0, "committed, but not published yet");
         }
@@ -229,12 +247,12 @@ impl Ground<'_> {
     }
 }
 
-/// The name of a run that begins with the next revision.
+/// Returns the id of a run that is started by the next revision.
 pub fn run_id(state: &State) -> RunId {
     RunId::of_revision(state.head.revision.next())
 }
 
-/// The write that puts a run in the place of the one before.
+/// Returns the write that replaces the run of a flag.
 pub fn run_write(state: &State, run: &Run) -> Write {
     Write::Object {
         section: RUNS.to_owned(),

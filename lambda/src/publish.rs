@@ -1,5 +1,6 @@
-//! Publication: deriving the edge's document from the truth and writing it to Workers KV. It can fail at any
-//! point and lose nothing; the schedule finds what is missing and does it again.
+//! Publication: deriving the document that the edge reads, and writing it to Workers KV. It can
+//! fail at any point without loss; the scheduled reconciliation detects the gap and publishes
+//! again.
 
 use crate::{
     kv::{Kv, KvError},
@@ -8,41 +9,48 @@ use crate::{
 use cutover_core::{Revision, Snapshot};
 use std::time::{Duration, Instant};
 
-/// How long a publisher goes after a head that keeps moving. Whoever moves it publishes too.
+/// Time for which a publisher follows a head that keeps moving. Every change that moves it
+/// publishes too.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Derives and writes the document.
+/// Publisher of the document that the edge reads.
 #[derive(Debug)]
 pub struct Publisher {
     store: Store,
     kv: Kv,
 }
 
-/// Why nothing, or not the newest, was published.
+/// Failure to publish the newest revision.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// KV did not take it.
+    /// Workers KV could not be reached or rejected the document.
     #[error(transparent)]
     Kv(#[from] KvError),
-    /// The truth could not be read.
+    /// The state could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The document could not be written as text.
+    /// The document could not be encoded.
     #[error("the snapshot cannot be encoded: {0}")]
     Snapshot(#[from] cutover_core::snapshot::SnapshotError),
-    /// The head was always ahead.
+    /// The head kept moving.
     #[error("the configuration changes faster than it can be published")]
     Outrun,
 }
 
 impl Publisher {
-    /// Publishes from this table to this namespace.
+    /// Creates a publisher from a table to a namespace.
     pub fn new(store: Store, kv: Kv) -> Self {
         Self { store, kv }
     }
 
-    /// Publishes the head. Two publishers that race cannot leave an old document behind: each looks at the head
-    /// again after its write, and the one that finds it moved writes once more.
+    /// Publishes the head and returns its revision. Two publishers that race cannot leave an old
+    /// document behind: each reads the head again after its write, and the one that finds it moved
+    /// writes once more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the state cannot be read or encoded, KV cannot be written, or the head keeps
+    /// moving.
     pub async fn publish(&self) -> Result<Revision, PublishError> {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
@@ -58,7 +66,11 @@ impl Publisher {
         Err(PublishError::Outrun)
     }
 
-    /// The revision that KV holds; `None` where it holds nothing that an edge would accept.
+    /// Returns the revision in KV; `None` if KV holds no document that an edge would accept.
+    ///
+    /// # Errors
+    ///
+    /// Fails if KV cannot be read.
     pub async fn published(&self) -> Result<Option<Revision>, KvError> {
         Ok(self
             .kv

@@ -1,21 +1,27 @@
-//! The scheduled look at publication. It compares the head with what KV really holds, not only with what was
-//! noted: a publisher that died between its write and its second look leaves a note that is wrong.
+//! The scheduled reconciliation of Workers KV with the table. It compares the head with the
+//! document in KV, not only with the recorded revision: a publisher that dies between its write and
+//! its second look at the head leaves a wrong record.
 
 use crate::{Platform, publish::PublishError};
 use serde::Serialize;
 
-/// What a tick found and did.
+/// Summary of a tick.
 #[derive(Debug, Serialize)]
 pub struct Tick {
-    /// The head.
+    /// Revision of the head.
     pub revision: u64,
-    /// The revision that KV held when the tick began; `None` where it held nothing usable.
+    /// Revision in KV when the tick began; `None` if KV held no usable document.
     pub found: Option<u64>,
-    /// Whether this tick published.
+    /// True if this tick published.
     pub published: bool,
 }
 
-/// Looks once. Delivered twice, late or concurrently, it does no harm: publishing is idempotent.
+/// Runs one tick. Running it twice, late or concurrently does no harm, because publishing is
+/// idempotent.
+///
+/// # Errors
+///
+/// Fails if the head or KV cannot be read, or the publication fails.
 pub async fn tick(platform: &Platform) -> Result<Tick, PublishError> {
     let head = platform.store.head().await?;
     let found = platform.publisher.published().await?;

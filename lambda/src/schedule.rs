@@ -1,4 +1,4 @@
-//! What every scheduled tick has in common: a trace, and one line that says what it found and did.
+//! Instrumentation of scheduled ticks: a trace, and one log line with the result.
 
 use crate::telemetry::{self, Trace};
 use lambda_runtime::LambdaEvent;
@@ -6,7 +6,11 @@ use serde::Serialize;
 use serde_json::Value;
 use std::{fmt::Display, time::Instant};
 
-/// Runs a tick inside a span, and says in one line what came of it.
+/// Runs a tick inside a span and logs its result in one line.
+///
+/// # Errors
+///
+/// Returns the error of the tick.
 pub async fn observe<T: Serialize, E: Display>(
     event: &LambdaEvent<Value>,
     tick: impl Future<Output = Result<T, E>>,

@@ -1,6 +1,6 @@
-//! Secrets: from the environment where somebody runs the functions by hand, from AWS Secrets Manager where
-//! `NAME_ARN` names one. A stored secret is read when it is first needed, and again when it was refused, so that
-//! rotating it takes no deployment.
+//! Secrets, from AWS Secrets Manager if the variable `NAME_ARN` is set, otherwise from the
+//! environment (for local stacks). A stored secret is read on first use and again after it was
+//! rejected, so that rotating it needs no deployment.
 
 use crate::settings::AwsKeys;
 use aws_sdk_secretsmanager::{
@@ -14,13 +14,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A refused secret is read again, but not more often than this.
+/// Shortest interval between reads of a secret that was rejected.
 const READ_AGAIN: Duration = Duration::from_secs(20);
 
-/// The stage of the version that the current one replaced.
+/// Staging label of the version that the current one replaced.
 const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// A secret, with the one before it where it is being rotated.
+/// A secret, with its previous value during a rotation.
 pub struct Secret {
     stored: Option<Stored>,
     held: Mutex<Held>,
@@ -37,7 +37,7 @@ struct Held {
     read_at: Option<Instant>,
 }
 
-/// A stored secret could not be read.
+/// Failure to read a stored secret.
 #[derive(Debug, thiserror::Error)]
 #[error("the secret {arn} could not be read: {why}")]
 pub struct SecretError {
@@ -47,7 +47,7 @@ pub struct SecretError {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Where it is, never what it is.
+        // The location of the secret, never its value.
         f.debug_struct("Secret")
             .field("arn", &self.stored.as_ref().map(|stored| &stored.arn))
             .finish_non_exhaustive()
@@ -55,7 +55,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// A secret that is known; the first value is the current one.
+    /// Creates a secret with known values; the first one is the current one.
     pub fn known(values: impl IntoIterator<Item = String>) -> Self {
         Self {
             stored: None,
@@ -63,12 +63,16 @@ impl Secret {
         }
     }
 
-    /// A secret in Secrets Manager, not yet read.
+    /// Creates a secret that is stored in Secrets Manager, without reading it.
     pub fn stored(client: Client, arn: String) -> Self {
         Self { stored: Some(Stored { client, arn }), held: Mutex::default() }
     }
 
-    /// The values that are accepted, the current one first; none where the secret has no value yet.
+    /// Returns the accepted values, the current one first; empty if the secret has no value yet.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the secret cannot be read from Secrets Manager.
     pub async fn values(&self) -> Result<Vec<String>, SecretError> {
         let held = self.held.lock().map(|held| held.clone()).unwrap_or_default();
         match held.read_at {
@@ -77,7 +81,12 @@ impl Secret {
         }
     }
 
-    /// The values once more, because the ones that are held were refused. `None` where there is nothing newer to expect.
+    /// Reads the values again after the cached ones were rejected. Returns `None` if no newer
+    /// values are to be expected.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the secret cannot be read from Secrets Manager.
     pub async fn again(&self) -> Result<Option<Vec<String>>, SecretError> {
         let read_at = self.held.lock().ok().and_then(|held| held.read_at);
         if self.stored.is_none() || read_at.is_some_and(|at| at.elapsed() < READ_AGAIN) {
@@ -98,13 +107,13 @@ impl Secret {
 }
 
 impl Stored {
-    /// One version; `None` where there is none.
+    /// Reads one version; `None` if there is none.
     async fn version(&self, stage: Option<&str>) -> Result<Option<String>, SecretError> {
         let request =
             self.client.get_secret_value().secret_id(&self.arn).set_version_stage(stage.map(str::to_owned));
         match request.send().await {
-            Ok(answer) => {
-                Ok(answer.secret_string.map(|text| text.trim().to_owned()).filter(|t| !t.is_empty()))
+            Ok(response) => {
+                Ok(response.secret_string.map(|value| value.trim().to_owned()).filter(|v| !v.is_empty()))
             }
             Err(error)
                 if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) =>
@@ -118,7 +127,7 @@ impl Stored {
     }
 }
 
-/// A client of Secrets Manager, not yet connected.
+/// Creates a client of Secrets Manager, without connecting.
 pub fn client(region: &str, endpoint: Option<String>, credentials: Option<AwsKeys>) -> Client {
     let mut config = aws_sdk_secretsmanager::Config::builder()
         .behavior_version(BehaviorVersion::latest())

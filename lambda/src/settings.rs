@@ -1,4 +1,4 @@
-//! What the environment of a function sets.
+//! Settings of the functions, from environment variables.
 
 use crate::{
     jwt::Expected,
@@ -7,54 +7,55 @@ use crate::{
 use aws_sdk_dynamodb::config::Credentials;
 use std::{sync::Arc, time::Duration};
 
-/// The settings of a function.
+/// Settings of a function.
 #[derive(Clone)]
 pub struct Settings {
-    /// The DynamoDB table.
+    /// Name of the DynamoDB table.
     pub table: String,
-    /// The AWS region.
+    /// AWS region.
     pub region: String,
-    /// Another endpoint for DynamoDB than the region's.
+    /// Endpoint of DynamoDB, if not that of the region.
     pub dynamodb_endpoint: Option<String>,
-    /// The keys of the function's role.
+    /// AWS credentials of the function's role.
     pub credentials: Option<AwsKeys>,
-    /// The base URL of the KV REST API, up to and without `/storage/kv`.
+    /// Base URL of the KV REST API, up to but not including `/storage/kv`.
     pub kv_api: String,
-    /// The KV namespace.
+    /// Id of the KV namespace.
     pub kv_namespace: String,
-    /// The token for the KV REST API.
+    /// Token for the KV REST API.
     pub kv_token: Arc<Secret>,
-    /// How long one call to the KV REST API may take.
+    /// Timeout of one call to the KV REST API.
     pub kv_timeout: Duration,
-    /// The secrets that batches may be signed with: the current one, and the one before it while it is rotated.
+    /// Secret that signs batches, with its previous value during a rotation.
     pub ingest_secrets: Arc<Secret>,
-    /// How long evaluation waits for batches that are being stored.
+    /// Time that evaluation waits for batches that are being stored.
     pub settle: Duration,
-    /// After this silence an isolate that had more to tell is lost.
+    /// Silence after which an isolate that was expected to report counts as lost.
     pub isolate_silence: Duration,
-    /// Where notifications go, and the secret they are signed with.
+    /// URL of the webhook for notifications, and the secret that signs them.
     pub webhook: Option<(String, Arc<Secret>)>,
-    /// The token of the first start; nobody has it where it has no value.
+    /// Root token, for the first start; disabled if it has no value.
     pub root_token: Arc<Secret>,
-    /// The JWKS of the identity provider whose tokens are accepted, and what is expected of them.
+    /// URL of the identity provider's JWKS, and the requirements on its tokens.
     pub jwt: Option<(String, Expected)>,
-    /// Requests per second and process that one caller may make in the long run; `None` is no limit.
+    /// Sustained rate limit of one caller, in requests per second and process; `None` means no
+    /// limit.
     pub rate_limit: Option<f64>,
-    /// Whether a change that may move users to the new backend waits for a second person.
+    /// True if changes that may move users to the new backend need a second person's approval.
     pub two_person: bool,
 }
 
-/// Characters that a root token has at least.
+/// Shortest root token, in characters.
 pub const MIN_ROOT_TOKEN: usize = 24;
 
-/// Keys as Lambda hands them to a function.
+/// AWS credentials, as Lambda passes them to a function.
 #[derive(Clone)]
 pub struct AwsKeys {
-    /// `AWS_ACCESS_KEY_ID`
+    /// Value of `AWS_ACCESS_KEY_ID`.
     pub id: String,
-    /// `AWS_SECRET_ACCESS_KEY`
+    /// Value of `AWS_SECRET_ACCESS_KEY`.
     pub secret: String,
-    /// `AWS_SESSION_TOKEN`
+    /// Value of `AWS_SESSION_TOKEN`.
     pub session: Option<String>,
 }
 
@@ -64,32 +65,33 @@ impl From<AwsKeys> for Credentials {
     }
 }
 
-/// A variable that must be set is not.
+/// An environment variable is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidSettings {
-    /// The variable has no value.
+    /// A required variable is not set.
     #[error("the environment variable {0} is not set; {1}")]
     Missing(&'static str, &'static str),
-    /// The variable is no number.
-    #[error("the environment variable {0} is {1:?}; write whole milliseconds")]
+    /// The value is not a number of milliseconds.
+    #[error("the environment variable {0} is {1:?}; use a whole number of milliseconds")]
     NotMilliseconds(&'static str, String),
-    /// The variable is no rate.
-    #[error("the environment variable {0} is {1:?}; write requests per second, more than 0")]
+    /// The value is not a rate.
+    #[error("the environment variable {0} is {1:?}; use a number of requests per second above 0")]
     NotARate(&'static str, String),
-    /// The variable is neither yes nor no.
-    #[error("the environment variable {0} is {1:?}; write true or false")]
+    /// The value is not a bool.
+    #[error("the environment variable {0} is {1:?}; use true or false")]
     NotASwitch(&'static str, String),
-    /// The URL would send secrets or keys over the open network, or holds a password.
+    /// The value is not a URL, would send secrets over an unencrypted network, or contains
+    /// credentials.
     #[error(
-        "the environment variable {0} is no usable URL; write https://, or http:// for this machine, without credentials"
+        "the environment variable {0} is no usable URL; use https://, or http:// for this machine, without credentials"
     )]
     NotAUrl(&'static str),
-    /// The root token could be guessed.
+    /// The root token is too short.
     #[error("CUTOVER_ROOT_TOKEN has {0} characters; use at least 24 random ones, or remove the variable")]
     ShortRootToken(usize),
 }
 
-/// A URL that secrets or keys may travel to.
+/// Checks that secrets may be sent to a URL.
 fn checked_url(name: &'static str, text: String) -> Result<String, InvalidSettings> {
     let url = reqwest::Url::parse(&text).map_err(|_| InvalidSettings::NotAUrl(name))?;
     let is_here = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
@@ -104,8 +106,8 @@ fn jwt(variable: impl Fn(&str) -> Option<String>) -> Result<Option<(String, Expe
     let Some(url) = variable("CUTOVER_JWT_JWKS_URL") else { return Ok(None) };
     let required = |name, why| variable(name).ok_or(InvalidSettings::Missing(name, why));
     let expected = Expected {
-        issuer: required("CUTOVER_JWT_ISSUER", "it is the iss of the tokens that are accepted")?,
-        audience: required("CUTOVER_JWT_AUDIENCE", "it is the aud of the tokens that are accepted")?,
+        issuer: required("CUTOVER_JWT_ISSUER", "it is the iss of accepted tokens")?,
+        audience: required("CUTOVER_JWT_AUDIENCE", "it is the aud of accepted tokens")?,
         role_claim: variable("CUTOVER_JWT_ROLE_CLAIM").unwrap_or_else(|| "role".to_owned()),
     };
     Ok(Some((checked_url("CUTOVER_JWT_JWKS_URL", url)?, expected)))
@@ -127,7 +129,7 @@ fn milliseconds(
 
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Secrets stay out of logs, also by accident.
+        // Keeps secrets out of logs, even by accident.
         f.debug_struct("Settings")
             .field("table", &self.table)
             .field("region", &self.region)
@@ -136,12 +138,20 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// Reads the environment of the process.
+    /// Reads the settings from the environment of the process.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidSettings`] for the first variable that is missing or invalid.
     pub fn from_env() -> Result<Self, InvalidSettings> {
         Self::read(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
 
-    /// Reads the environment of a function that does not publish, and so needs no access to KV.
+    /// Reads the settings of a function that does not publish and so needs no access to KV.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidSettings`] for the first variable that is missing or invalid.
     pub fn from_env_without_kv() -> Result<Self, InvalidSettings> {
         Self::read(|name| {
             let value = std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -149,7 +159,11 @@ impl Settings {
         })
     }
 
-    /// Reads the settings through a function that gives the text of a variable.
+    /// Reads the settings from a function that returns the value of a variable.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidSettings`] for the first variable that is missing or invalid.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSettings> {
         let required = |name, why| variable(name).ok_or(InvalidSettings::Missing(name, why));
         if let Some(token) =
@@ -163,7 +177,8 @@ impl Settings {
             .map(|(id, secret)| AwsKeys { id, secret, session: variable("AWS_SESSION_TOKEN") });
         let vault =
             secret::client(&region, variable("AWS_ENDPOINT_URL_SECRETS_MANAGER"), credentials.clone());
-        // Where the secret is stored, or else what it is; a stored one knows the one before it by itself.
+        // A stored secret brings its previous value; for one in the environment, further variables
+        // hold it.
         let secret = |arn: &str, names: &[&str]| {
             Arc::new(match variable(arn) {
                 Some(arn) => Secret::stored(vault.clone(), arn),
@@ -174,7 +189,7 @@ impl Settings {
         let must_be_set = |name, why| {
             if is_set(name) { Ok(()) } else { Err(InvalidSettings::Missing(name, why)) }
         };
-        must_be_set("CUTOVER_KV_TOKEN", "it is a Cloudflare API token that may write the namespace")?;
+        must_be_set("CUTOVER_KV_TOKEN", "it is a Cloudflare API token with write access to the namespace")?;
         let webhook = variable("CUTOVER_WEBHOOK_URL");
         if webhook.is_some() {
             must_be_set("CUTOVER_WEBHOOK_SECRET", "notifications are signed with it")?;
@@ -278,7 +293,7 @@ mod tests {
 
     #[test]
     fn no_secret_is_shown() {
-        let settings = read(&[("CUTOVER_ROOT_TOKEN", "a-root-token-that-nobody-shall-see")]).unwrap();
+        let settings = read(&[("CUTOVER_ROOT_TOKEN", "a-root-token-that-must-not-be-shown")]).unwrap();
         let shown = format!("{settings:?} {:?}", settings.root_token);
         assert!(!shown.contains("a-root-token"), "{shown}");
     }

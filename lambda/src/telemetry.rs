@@ -1,7 +1,8 @@
-//! What is seen from outside: one JSON object per line, as CloudWatch takes them apart by itself, with the request and
-//! the trace it belongs to; and, where a collector is named, the same requests as OpenTelemetry spans.
+//! Logs and traces. Logs have one JSON object per line, which CloudWatch parses, with the request
+//! and the trace that a line belongs to. If a collector is configured, requests are also exported
+//! as OpenTelemetry spans.
 //!
-//! A line about something that an alarm or a person looks for has the field `event`, whose names are stable
+//! Lines that alarms or runbooks refer to have a field `event`, whose values are stable
 //! (docs/OPERATIONS.md).
 
 use crate::auth::hex;
@@ -16,23 +17,23 @@ use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// The header of W3C Trace Context.
+/// Header of W3C Trace Context.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// The header that names a request, in and out.
+/// Header with the id of a request, in requests and responses.
 pub const REQUEST_ID: &str = "x-request-id";
 
-/// A longer request id is replaced.
+/// Longest request id that is accepted, in bytes; a longer one is replaced.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Where spans go, if anywhere.
+/// Exporter of spans, if a collector is configured.
 static EXPORT: OnceLock<SdkTracerProvider> = OnceLock::new();
 
 tokio::task_local! {
     static CURRENT: Trace;
 }
 
-/// The trace that a piece of work belongs to (W3C Trace Context, level 1).
+/// The trace that a unit of work belongs to (W3C Trace Context, level 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace {
     id: u128,
@@ -41,13 +42,14 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// A trace that begins here.
+    /// Begins a new trace.
     pub fn new() -> Self {
         let word = || getrandom::u64().unwrap_or(1).max(1);
         Self { id: (u128::from(word()) << 64) | u128::from(word()), parent: word(), flags: 1 }
     }
 
-    /// Reads a `traceparent`. One that is not as it must be counts as none, as the standard asks.
+    /// Parses a `traceparent`. Returns `None` if it is invalid, which the standard requires to be
+    /// ignored.
     pub fn read(header: &str) -> Option<Self> {
         let mut parts = header.trim().split('-');
         let (version, id, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -69,7 +71,7 @@ impl Trace {
         (trace.id != 0 && trace.parent != 0).then_some(trace)
     }
 
-    /// The id, as logs name it.
+    /// Returns the trace id in hexadecimal digits, as it appears in logs.
     pub fn id(self) -> String {
         format!("{:032x}", self.id)
     }
@@ -92,17 +94,17 @@ impl Default for Trace {
     }
 }
 
-/// The `traceparent` for a call that the current piece of work makes; `None` outside of any.
+/// Returns the `traceparent` for calls made by the current unit of work; `None` outside of any.
 pub fn traceparent() -> Option<String> {
     let trace = CURRENT.try_get().ok()?;
-    // The span that makes the call, where spans are recorded; otherwise the one that asked for the work.
+    // The span that makes the call if spans are recorded, otherwise the parent of the work.
     let span = Span::current().context().span().span_context().span_id();
     let parent =
         if span == SpanId::INVALID { format!("{:016x}", trace.parent) } else { hex(&span.to_bytes()) };
     Some(format!("00-{:032x}-{parent}-{:02x}", trace.id, trace.flags))
 }
 
-/// Adds the `traceparent` of the current piece of work to a call.
+/// Adds the `traceparent` of the current unit of work to a request.
 pub fn traced(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
     match traceparent() {
         Some(header) => request.header(TRACEPARENT, header),
@@ -110,7 +112,8 @@ pub fn traced(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
     }
 }
 
-/// The id of a request: the caller's, if it can stand in a header and a log, or else the platform's.
+/// Returns the id of a request: the caller's if it is valid in a header and a log, otherwise the
+/// platform's.
 pub fn request_id(given: Option<&str>, platform: Option<&str>) -> String {
     let is_usable = |id: &&str| {
         !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.bytes().all(|byte| byte.is_ascii_graphic())
@@ -118,10 +121,10 @@ pub fn request_id(given: Option<&str>, platform: Option<&str>) -> String {
     given.filter(is_usable).or(platform.filter(is_usable)).map_or_else(|| Trace::new().id(), str::to_owned)
 }
 
-/// Does a piece of work inside a span that every line of it names, and sends the span where spans go.
+/// Runs a unit of work inside a span that all of its log lines carry, and exports the span.
 pub async fn within<T>(trace: Trace, span: Span, work: impl Future<Output = T>) -> T {
     if EXPORT.get().is_some() {
-        // A span without a parent still has its id; this cannot go wrong in a way that matters to the work.
+        // A span without its parent is still useful, so a failure must not affect the work.
         let _ = span.set_parent(trace.context());
     }
     let done = CURRENT.scope(trace, work.instrument(span.clone())).await;
@@ -130,18 +133,18 @@ pub async fn within<T>(trace: Trace, span: Span, work: impl Future<Output = T>) 
     done
 }
 
-/// Sends what is recorded. The platform may freeze the process as soon as it has answered.
+/// Exports the recorded spans now, because the platform may freeze the process after the response.
 async fn flush() {
     let Some(export) = EXPORT.get() else { return };
     let flushed = tokio::task::spawn_blocking(|| export.force_flush()).await;
     if let Ok(Err(error)) = flushed {
-        // Never through tracing at a level that is exported: that would make the next flush fail for the same reason.
+        // Not at a level that is exported, or the next flush would fail for the same reason.
         tracing::debug!(%error, "spans could not be sent");
     }
 }
 
-/// Starts logging to standard output, at the level of `RUST_LOG` or `info`, and sending spans to
-/// `OTEL_EXPORTER_OTLP_ENDPOINT` if there is one.
+/// Starts logging to standard output, at the level of `RUST_LOG` or `info`, and exporting spans to
+/// `OTEL_EXPORTER_OTLP_ENDPOINT` if it is set.
 pub fn start(function: &'static str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt::layer()
@@ -153,18 +156,18 @@ pub fn start(function: &'static str) {
     let spans = exporter(function).map(|provider| {
         let tracer = provider.tracer("cutover");
         let _ = EXPORT.set(provider);
-        // Spans of our own; the libraries below would record every byte that they send, and their own sending.
+        // Only our own spans: libraries would record every byte sent, including the export itself.
         let ours = tracing_subscriber::filter::filter_fn(|data| data.target().starts_with("cutover"));
         tracing_opentelemetry::layer().with_tracer(tracer).with_filter(ours)
     });
-    // A second start in one process changes nothing, and is no reason to stop.
+    // A second start in one process is harmless and changes nothing.
     let _ = tracing_subscriber::registry().with(lines).with(spans).try_init();
 }
 
 fn exporter(function: &'static str) -> Option<SdkTracerProvider> {
     let endpoint = std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|url| !url.is_empty())?;
     let url = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
-    // The blocking client runs a small runtime of its own, which must not begin inside of this one.
+    // The blocking client starts a runtime of its own, which must not happen inside this one.
     let built = std::thread::spawn(move || {
         SpanExporter::builder()
             .with_http()

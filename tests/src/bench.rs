@@ -1,4 +1,4 @@
-//! Measuring the edge: an origin and a load generator that cost less than what they measure.
+//! Benchmarks of the edge, with an origin and a load generator that cost less than the edge.
 
 pub mod adapter;
 pub mod edge;

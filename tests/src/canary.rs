@@ -13,16 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The flag whose canary runs.
+/// Name of the flag whose canary runs.
 pub const FLAG: &str = "graphql_reviews_read";
 
-/// A path that the flag decides.
+/// A path whose route uses the flag.
 pub const PATH: &str = "/api/v1/reviews/7";
 
 /// Milliseconds between two reports of an isolate.
 pub const REPORT_INTERVAL_MS: u64 = 500;
 
-/// A stack, with what is sent by webhook.
+/// A stack with a canary, and the receiver of its notifications.
 pub struct Canary {
     /// The stack.
     pub stack: Stack,
@@ -30,7 +30,7 @@ pub struct Canary {
     pub webhook: Webhook,
 }
 
-/// The plan of a test: the first step, the others, and more fields of the plan.
+/// Returns a canary plan as YAML: the first step, the other steps, and further fields.
 pub fn plan(initial: f64, steps: &[f64], more: &str) -> String {
     format!(
         "  {FLAG}:\n    initial_percentage: {initial}\n    promotion_steps: {steps:?}\n    \
@@ -68,23 +68,26 @@ impl Canary {
         Self { stack, webhook }
     }
 
-    /// Does something to the canary: start, promote, pause and so on.
+    /// Sends an action to the canary: `start`, `promote`, `pause` and so on. Returns the response
+    /// body.
     pub async fn steer(&self, action: &str) -> Value {
         let path = format!("/canary/{FLAG}/{action}");
-        let answer = self.stack.management().send("POST", &path, &[], None).await;
-        assert!((200..300).contains(&answer.status), "{action}: {:#}", answer.body);
-        answer.body
+        let response = self.stack.management().send("POST", &path, &[], None).await;
+        assert!((200..300).contains(&response.status), "{action}: {:#}", response.body);
+        response.body
     }
 
-    /// Where the canary stands.
+    /// Returns the status of the canary.
     pub async fn status(&self) -> Value {
         self.stack.management().get(&format!("/canary/{FLAG}")).await.expect(200).body
     }
 
-    /// Ticks every second until the canary's status is as wanted, and returns it with the seconds that took.
+    /// Ticks every second until the canary's status satisfies `wanted`, for at most `patience`
+    /// seconds. Returns the status and the seconds it took. `expected` names the status in failure
+    /// messages.
     pub async fn tick_until(
         &self,
-        what: &str,
+        expected: &str,
         patience: u64,
         wanted: impl Fn(&Value) -> bool,
     ) -> (Value, f64) {
@@ -95,24 +98,27 @@ impl Canary {
             if wanted(&status) {
                 return (status, begun.elapsed().as_secs_f64());
             }
-            assert!(begun.elapsed() < Duration::from_secs(patience), "not {what}: {status:#}");
+            assert!(
+                begun.elapsed() < Duration::from_secs(patience),
+                "not {expected} after {patience} s: {status:#}"
+            );
             tokio::time::sleep(Duration::from_millis(700)).await;
         }
     }
 
-    /// Starts the canary, and traffic of so many requests a second.
+    /// Starts the canary, and traffic of the given number of requests per second.
     pub async fn under_traffic(&self, per_second: f64) -> Steady {
         let started = self.steer("start").await;
         self.stack.edge_holds(started["revision"].as_u64().expect("a revision")).await;
         Steady::start(&self.stack.edge.ports(), &[PATH], per_second)
     }
 
-    /// Makes a backend misbehave.
+    /// Sets the faults of the new backend.
     pub fn new_fails(&self, faults: Faults) {
         self.stack.new.control().set(faults);
     }
 
-    /// All records of a run, which must agree with what is computed from them.
+    /// Returns all records of a run, after checking that replaying them gives the same decisions.
     pub async fn replayed(&self, run: &str) -> Vec<Record> {
         let mut records: Vec<Record> = Vec::new();
         let mut after = String::new();
@@ -128,11 +134,11 @@ impl Canary {
             }
         }
         assert!(!records.is_empty());
-        assert_eq!(replay(&records), [], "a decision cannot be made again");
+        assert_eq!(replay(&records), [], "replaying the records gives other decisions");
         records
     }
 
-    /// The shares that the flag was given, in their order, as the audit log tells.
+    /// Returns the shares that `promote` gave the flag, in chronological order, from the audit log.
     pub async fn shares(&self) -> Vec<f64> {
         let path = format!("/audit?object=canary_runs/{FLAG}&limit=1000");
         let records = self.stack.management().get(&path).await.expect(200).body;
@@ -149,24 +155,24 @@ impl Canary {
     }
 }
 
-/// A backend that answers this share of requests with 500.
+/// Returns faults that answer a share of requests with status 500.
 pub fn errors(share: f64) -> Faults {
     Faults { error_rate: share, ..Faults::default() }
 }
 
-/// A backend that holds every answer back.
+/// Returns faults that delay every response by the given milliseconds.
 pub fn slow(ms: u64) -> Faults {
     Faults { latency_ms: ms, ..Faults::default() }
 }
 
-/// Options with a stack of its own variables for the functions.
+/// Returns options with additional variables for the functions.
 pub fn with_functions(variables: &[(&'static str, &str)]) -> Options {
     let function_variables: BTreeMap<_, _> =
         variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     Options { function_variables, ..Options::default() }
 }
 
-/// A JSON number as such.
+/// Returns a JSON number as `f64`, or panics with the value.
 pub fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{} is no number", json!(value)))
+    value.as_f64().unwrap_or_else(|| panic!("{} is not a number", json!(value)))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// A client with one token.
+/// A client of the management API with one token.
 #[derive(Clone)]
 pub struct Management {
     client: reqwest::Client,
@@ -10,23 +10,23 @@ pub struct Management {
     token: String,
 }
 
-/// An answer of the management API.
+/// A response of the management API.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The body; null where it is not JSON.
+    /// The body, or null if it is not JSON.
     pub body: Value,
     /// The entity tag.
     pub etag: Option<String>,
-    /// Whether it is an earlier answer, given again.
+    /// True if the response repeats an earlier one, by its idempotency key.
     pub replayed: bool,
     /// The media type.
     pub content_type: String,
 }
 
 impl Answer {
-    /// The answer, if it has this status.
+    /// Returns the response if it has the given status, and panics with its body otherwise.
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{:#}", self.body);
         self
@@ -34,14 +34,14 @@ impl Answer {
 }
 
 impl Management {
-    /// A client of the function at this URL.
+    /// Returns a client of the function at a base URL.
     pub fn new(base: &str, token: &str) -> Self {
-        // Longer than any change is tried for, shorter than a person waits for a test that hangs.
+        // Longer than the function retries a change, and short enough to notice a test that hangs.
         let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(40)).build();
         Self { client: client.expect("a client"), base: base.to_owned(), token: token.to_owned() }
     }
 
-    /// The same client with another token.
+    /// Returns the same client with another token.
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: token.to_owned(), ..self.clone() }
     }
@@ -65,16 +65,17 @@ impl Management {
         if let Some(body) = body {
             request = request.body(body.to_owned());
         }
-        let answer = request.send().await.expect("the function answers");
-        let header =
-            |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let response = request.send().await.expect("the function responds");
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
         let (status, etag, replayed, kind) = (
-            answer.status().as_u16(),
+            response.status().as_u16(),
             header("etag"),
             header("idempotency-replayed"),
             header("content-type"),
         );
-        let text = answer.text().await.expect("the body is read");
+        let text = response.text().await.expect("the body is read");
         Answer {
             status,
             body: serde_json::from_str(&text).unwrap_or(Value::Null),

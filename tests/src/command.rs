@@ -1,4 +1,4 @@
-//! `cutover`, run as an operator runs it.
+//! The `cutover` command, run as an operator runs it.
 
 use crate::{paths, stack::Stack};
 use std::{
@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What a command did.
+/// Result of a command.
 #[derive(Debug)]
 pub struct Done {
     /// The exit code.
@@ -28,7 +28,7 @@ pub async fn cutover(stack: &Stack, token: &str, arguments: &[&str], input: &str
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let input = input.to_owned();
-    // The command waits for servers that run in this process.
+    // Blocks outside the async threads, because the command waits for servers in this process.
     let run = move || {
         let mut child = command.spawn().expect("cutover is built; run `cargo build -p cutover`");
         child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("the command reads");

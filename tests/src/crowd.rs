@@ -1,22 +1,22 @@
-//! Many users asking the edge, and what it decided for each.
+//! Requests of many users to the edge, and the decision for each of them.
 
 use crate::http::Connection;
 use std::collections::BTreeMap;
 
-/// What the edge decided for one user.
+/// The edge's decision for one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// `legacy` or `new`, as the edge says.
+    /// `legacy` or `new`, as the edge reports it.
     pub arm: String,
-    /// Why.
+    /// The reason of the decision.
     pub reason: String,
-    /// The backend that answered, as it says itself.
+    /// The backend that responded, as it reports itself.
     pub backend: String,
 }
 
 const CONNECTIONS: usize = 16;
 
-/// Asks for a path as each of these users.
+/// Requests a path as each of the given users.
 pub async fn ask(port: u16, path: &str, users: &[String]) -> BTreeMap<String, Seen> {
     let tasks: Vec<_> = users
         .chunks(users.len().div_ceil(CONNECTIONS).max(1))
@@ -26,12 +26,12 @@ pub async fn ask(port: u16, path: &str, users: &[String]) -> BTreeMap<String, Se
                 let mut connection = Connection::open(port).await;
                 let mut seen = Vec::with_capacity(users.len());
                 for user in users {
-                    let answer = connection.get(&path, &[("x-user-id", &user)]).await;
-                    let header = |name: &str| answer.header(name).unwrap_or_default();
-                    assert_eq!(answer.status, 200, "{:?}", String::from_utf8_lossy(&answer.body));
+                    let response = connection.get(&path, &[("x-user-id", &user)]).await;
+                    let header = |name: &str| response.header(name).unwrap_or_default();
+                    assert_eq!(response.status, 200, "{:?}", String::from_utf8_lossy(&response.body));
                     let (arm, reason, backend) =
                         (header("x-cutover-arm"), header("x-cutover-reason"), header("x-backend"));
-                    assert_eq!(arm, backend, "what the edge says and who answered differ for {user}");
+                    assert_eq!(arm, backend, "the edge reports another arm than the backend for {user}");
                     seen.push((user, Seen { arm, reason, backend }));
                 }
                 seen
@@ -40,17 +40,17 @@ pub async fn ask(port: u16, path: &str, users: &[String]) -> BTreeMap<String, Se
         .collect();
     let mut all = BTreeMap::new();
     for task in tasks {
-        all.extend(task.await.expect("the users ask to the end"));
+        all.extend(task.await.expect("the task of a connection succeeds"));
     }
     all
 }
 
-/// The users that the new backend answered.
+/// Returns the users that the new backend served.
 pub fn on_new(seen: &BTreeMap<String, Seen>) -> Vec<&str> {
     seen.iter().filter(|(_, seen)| seen.arm == "new").map(|(user, _)| user.as_str()).collect()
 }
 
-/// That many different users.
+/// Returns the given number of different users.
 pub fn users(prefix: &str, count: usize) -> Vec<String> {
-    (0..count).map(|at| format!("{prefix}-{at}")).collect()
+    (0..count).map(|number| format!("{prefix}-{number}")).collect()
 }

@@ -4,15 +4,15 @@ use crate::fault_proxy::FaultProxy;
 use std::net::SocketAddr;
 use tokio::task::JoinHandle;
 
-/// A running DynamoDB, empty and in memory, with a proxy before it that can misbehave.
+/// A running DynamoDB, empty and in memory, behind a proxy that can inject faults.
 pub struct DynamoDb {
     server: JoinHandle<()>,
-    /// What the functions talk to.
+    /// The proxy to which the functions connect.
     pub proxy: FaultProxy,
 }
 
 impl DynamoDb {
-    /// Starts on a free port.
+    /// Starts the database on a free port.
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address: SocketAddr = listener.local_addr().expect("a bound address");
@@ -21,7 +21,7 @@ impl DynamoDb {
         Self { server, proxy: FaultProxy::start(address).await }
     }
 
-    /// The base URL.
+    /// Returns the base URL.
     pub fn url(&self) -> String {
         self.proxy.url()
     }

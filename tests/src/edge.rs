@@ -1,4 +1,4 @@
-//! A running Worker with its KV, whatever runs it.
+//! A running Worker and its KV, behind `wrangler dev` or in workerd alone.
 
 use crate::{
     fault_proxy::FaultProxy,
@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, path::Path};
 
-/// A running Worker with its KV.
+/// A running Worker and its KV.
 pub enum Edge {
     /// Behind `wrangler dev`.
     Wrangler(Wrangler),
@@ -18,9 +18,9 @@ pub enum Edge {
         workerd: Workerd,
         /// The store.
         store: KvServer,
-        /// The KV REST API as the publisher sees it; it can be told to fail.
+        /// The KV REST API as the publisher sees it; the proxy can inject faults.
         kv: FaultProxy,
-        /// How many isolates run the Worker, each on a port of its own.
+        /// Number of isolates that run the Worker, each on its own port.
         isolates: usize,
     },
 }
@@ -36,13 +36,14 @@ impl Edge {
     }
 
     /// Starts the Worker in workerd alone.
-    pub async fn workerd(variables: &BTreeMap<&str, String>, isolates: usize) -> Self {
+    pub async fn workerd(port: u16, variables: &BTreeMap<&str, String>, isolates: usize) -> Self {
         let store = KvServer::start().await;
         let kv = FaultProxy::start(([127, 0, 0, 1], store.port()).into()).await;
-        Self::Workerd { workerd: start(&store, variables, isolates), store, kv, isolates }
+        Self::Workerd { workerd: start(&store, port, variables, isolates), store, kv, isolates }
     }
 
-    /// Stops the Worker and starts it again over the same KV, behind wrangler also on the same port.
+    /// Stops the Worker and starts it again on the same KV. Behind wrangler the port stays the same
+    /// as well.
     pub async fn restart(self, state: &Path, variables: &BTreeMap<&str, String>) -> Self {
         match self {
             Self::Wrangler(mut wrangler) => {
@@ -52,22 +53,22 @@ impl Edge {
             }
             Self::Workerd { workerd, store, kv, isolates } => {
                 drop(workerd);
-                Self::Workerd { workerd: start(&store, variables, isolates), store, kv, isolates }
+                Self::Workerd { workerd: start(&store, 0, variables, isolates), store, kv, isolates }
             }
         }
     }
 
-    /// The ports of the Worker's isolates.
+    /// Returns the ports of the Worker's isolates.
     pub fn ports(&self) -> Vec<u16> {
         match self {
             Self::Wrangler(wrangler) => vec![wrangler.port()],
             Self::Workerd { workerd, isolates, .. } => {
-                (0..*isolates).map(|at| workerd.port(&worker_name(at))).collect()
+                (0..*isolates).map(|isolate| workerd.port(&worker_name(isolate))).collect()
             }
         }
     }
 
-    /// The port of the Worker.
+    /// Returns the port of the Worker, or of its first isolate.
     pub fn port(&self) -> u16 {
         match self {
             Self::Wrangler(wrangler) => wrangler.port(),
@@ -75,12 +76,12 @@ impl Edge {
         }
     }
 
-    /// The base URL of the Worker.
+    /// Returns the base URL of the Worker.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port())
     }
 
-    /// The base URL of the KV REST API, as the publisher sees it.
+    /// Returns the base URL of the KV REST API, as the publisher sees it.
     pub fn kv_api(&self) -> String {
         match self {
             Self::Wrangler(wrangler) => wrangler.kv_api(),
@@ -88,7 +89,7 @@ impl Edge {
         }
     }
 
-    /// The store of the Worker in workerd alone.
+    /// Returns the KV store of the Worker in workerd. Panics behind wrangler, which has its own.
     pub fn store(&self) -> &KvServer {
         match self {
             Self::Wrangler(_) => panic!("wrangler keeps its own store"),
@@ -96,7 +97,7 @@ impl Edge {
         }
     }
 
-    /// The proxy in front of the KV REST API.
+    /// Returns the proxy in front of the KV REST API.
     pub fn kv(&self) -> &FaultProxy {
         match self {
             Self::Wrangler(wrangler) => &wrangler.kv,
@@ -105,12 +106,12 @@ impl Edge {
     }
 }
 
-fn start(store: &KvServer, variables: &BTreeMap<&str, String>, isolates: usize) -> Workerd {
+fn start(store: &KvServer, port: u16, variables: &BTreeMap<&str, String>, isolates: usize) -> Workerd {
     let names: Vec<String> = (0..isolates).map(worker_name).collect();
     let workers: Vec<Worker<'_>> = names
         .iter()
         .map(|name| {
-            let worker = Worker::edge(name, store.port());
+            let worker = Worker::edge(name, store.port()).on_port(port);
             variables.iter().fold(worker, |worker, (name, value)| worker.with(name, value))
         })
         .collect();

@@ -1,4 +1,4 @@
-//! An HTTP proxy in front of a real part, which can answer in its place, or not at all, for a while.
+//! An HTTP proxy in front of a real part, which can respond in its place, or not at all.
 
 use axum::{
     Router,
@@ -18,24 +18,24 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// What happens to a request.
+/// A fault that the proxy injects.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// It is answered with this status and body, and the real part never sees it.
+    /// The proxy responds with this status, content type and body, without forwarding the request.
     Answer(u16, &'static str, Bytes),
-    /// It is not answered for a long time.
+    /// The proxy does not respond for ten minutes.
     Hang,
-    /// The real part sees it and does it, and its answer is lost on the way.
+    /// The request is forwarded and takes effect, but its response is lost.
     Lost,
 }
 
 #[derive(Default)]
 struct Faults {
-    /// Happens to every request that writes.
+    /// Fault of every write.
     writes: Option<Fault>,
-    /// Happens to every second one of the requests that write.
+    /// Faults of every second write, in turn.
     half: Vec<Fault>,
-    /// Happen to the next requests whose header of this name holds this text, one each.
+    /// Faults of single requests, each for the next request whose header contains a string.
     next: VecDeque<(&'static str, &'static str, Fault)>,
 }
 
@@ -54,7 +54,7 @@ struct Shared {
 }
 
 impl FaultProxy {
-    /// Starts a proxy in front of this address.
+    /// Starts a proxy in front of an address.
     pub async fn start(target: SocketAddr) -> Self {
         let shared = Arc::new(Shared {
             target: format!("http://{target}"),
@@ -71,27 +71,27 @@ impl FaultProxy {
         Self { address, shared, server }
     }
 
-    /// The base URL.
+    /// Returns the base URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Sets what happens to every write (anything but GET) from now on.
+    /// Sets the fault of every write (any method but GET) from now on.
     pub fn on_writes(&self, fault: Option<Fault>) {
         self.shared.faults.lock().expect("no handler panics").writes = fault;
     }
 
-    /// Sets what happens to every second write from now on, in turn.
+    /// Sets the faults of every second write from now on, to be used in turn.
     pub fn on_half_of_writes(&self, faults: Vec<Fault>) {
         self.shared.faults.lock().expect("no handler panics").half = faults;
     }
 
-    /// Sets what happens to the next request whose header holds this text.
+    /// Adds a fault for the next request whose header contains a string.
     pub fn on_next(&self, header: &'static str, holds: &'static str, fault: Fault) {
         self.shared.faults.lock().expect("no handler panics").next.push_back((header, holds, fault));
     }
 
-    /// Writes that arrived, also those that were not passed on.
+    /// Returns the number of writes that arrived, including those not forwarded.
     pub fn writes(&self) -> u64 {
         self.shared.writes.load(Ordering::Relaxed)
     }
@@ -115,7 +115,7 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
                 .and_then(|value| value.to_str().ok())
                 .is_some_and(|v| v.contains(holds))
         });
-        match hit.and_then(|at| faults.next.remove(at)) {
+        match hit.and_then(|index| faults.next.remove(index)) {
             Some((_, _, fault)) => Some(fault),
             None if writes && number % 2 == 1 && !faults.half.is_empty() => {
                 let turn = usize::try_from(number / 2).expect("a few writes") % faults.half.len();
@@ -137,7 +137,7 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         }
         Some(Fault::Lost) => {
             let _ = pass_on(&shared, request).await;
-            let mut response = Response::new(Body::from("the answer was lost"));
+            let mut response = Response::new(Body::from("the response was lost"));
             *response.status_mut() = StatusCode::BAD_GATEWAY;
             response
         }
@@ -158,16 +158,16 @@ async fn pass_on(shared: &Shared, request: Request) -> Response {
         .body(body)
         .send()
         .await;
-    let Ok(answer) = sent else {
+    let Ok(received) = sent else {
         let mut response = Response::new(Body::from("the proxy's target could not be reached"));
         *response.status_mut() = StatusCode::BAD_GATEWAY;
         return response;
     };
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = answer.status();
-    for (name, value) in answer.headers().iter().filter(|(name, _)| *name != "transfer-encoding") {
+    *response.status_mut() = received.status();
+    for (name, value) in received.headers().iter().filter(|(name, _)| *name != "transfer-encoding") {
         response.headers_mut().append(name, value.clone());
     }
-    *response.body_mut() = Body::from(answer.bytes().await.unwrap_or_default());
+    *response.body_mut() = Body::from(received.bytes().await.unwrap_or_default());
     response
 }

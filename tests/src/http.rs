@@ -1,5 +1,6 @@
-//! An HTTP client that sends bytes as they are given and returns them as they came: no normalisation, no
-//! decompression, no redirects. Libraries hide exactly what the tests of a proxy are about.
+//! An HTTP client that sends bytes exactly as given and returns them exactly as received: no
+//! normalisation, no decompression, no redirects. HTTP libraries hide precisely the details that
+//! the tests of a proxy check.
 
 use std::time::Duration;
 use tokio::{
@@ -7,19 +8,19 @@ use tokio::{
     net::TcpStream,
 };
 
-/// An answer as it came.
+/// A response as it was received.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The headers in their order, names in lower case, values as bytes.
+    /// The headers in order, with names in lower case and values as bytes.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The body, out of its chunks.
+    /// The body, without chunk framing.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// The first header of a name, as text.
+    /// Returns the first header of a name, as a string.
     pub fn header(&self, name: &str) -> Option<String> {
         self.headers
             .iter()
@@ -27,7 +28,7 @@ impl Answer {
             .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
     }
 
-    /// All headers of a name, as text.
+    /// Returns all headers of a name, as strings.
     pub fn all(&self, name: &str) -> Vec<String> {
         self.headers
             .iter()
@@ -36,19 +37,19 @@ impl Answer {
             .collect()
     }
 
-    /// The body as JSON.
+    /// Parses the body as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&self.body)))
     }
 }
 
-/// Sends a GET.
+/// Sends a GET over a new connection.
 pub async fn get(port: u16, target: &str, headers: &[(&str, &str)]) -> Answer {
     send(port, "GET", target, headers, b"").await
 }
 
-/// Sends a request over a connection of its own and reads the answer to its end.
+/// Sends a request over a new connection and reads the whole response.
 pub async fn send(port: u16, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut head = format!("{method} {target} HTTP/1.1\r\nhost: api.example.com\r\nconnection: close\r\n");
     for (name, value) in headers {
@@ -63,10 +64,10 @@ pub async fn send(port: u16, method: &str, target: &str, headers: &[(&str, &str)
     exchange(port, &request).await
 }
 
-/// Sends these bytes and reads one answer.
+/// Sends bytes over a new connection and reads one response.
 pub async fn exchange(port: u16, request: &[u8]) -> Answer {
     let answer = tokio::time::timeout(Duration::from_secs(60), async {
-        let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("somebody listens");
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("a server listens");
         socket.write_all(request).await.expect("the request is sent");
         let head_only = request.starts_with(b"HEAD ");
         let mut received = Vec::new();
@@ -81,12 +82,12 @@ pub async fn exchange(port: u16, request: &[u8]) -> Answer {
             }
         }
         parse_closed(&received)
-            .unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(&received)))
+            .unwrap_or_else(|| panic!("no complete response: {:?}", String::from_utf8_lossy(&received)))
     });
-    answer.await.expect("an answer within a minute")
+    answer.await.expect("a response within a minute")
 }
 
-/// The head of an answer and where its body begins.
+/// Parses the head of a response. Returns it with the offset of the body.
 pub fn parse_head(bytes: &[u8]) -> Option<(Answer, usize)> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let mut lines =
@@ -120,7 +121,7 @@ fn parse(bytes: &[u8], head_only: bool) -> Option<Answer> {
     Some(answer)
 }
 
-/// An answer that ends with its connection.
+/// Parses a response whose body ends with the connection.
 fn parse_closed(bytes: &[u8]) -> Option<Answer> {
     let (mut answer, start) = parse_head(bytes)?;
     answer.body = bytes[start..].to_vec();
@@ -149,14 +150,14 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects.
+    /// Connects to a port of this machine.
     pub async fn open(port: u16) -> Self {
-        let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("somebody listens");
+        let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("a server listens");
         let _ = socket.set_nodelay(true);
         Self { socket, buffer: vec![0; 64 * 1024] }
     }
 
-    /// Sends a GET and reads its answer.
+    /// Sends a GET and reads its response.
     pub async fn get(&mut self, target: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = format!("GET {target} HTTP/1.1\r\nhost: api.example.com\r\n");
         for (name, value) in headers {
@@ -167,7 +168,7 @@ impl Connection {
         let mut received = Vec::new();
         loop {
             let read = tokio::time::timeout(Duration::from_secs(30), self.socket.read(&mut self.buffer));
-            let read = read.await.expect("an answer within half a minute").expect("the answer is read");
+            let read = read.await.expect("a response within half a minute").expect("the response is read");
             assert!(read > 0, "the connection was closed: {:?}", String::from_utf8_lossy(&received));
             received.extend_from_slice(&self.buffer[..read]);
             if let Some(answer) = parse(&received, false) {

@@ -1,4 +1,5 @@
-//! An identity provider: keys of every accepted kind, a JWKS over HTTP, and tokens signed with them.
+//! An identity provider: keys of every accepted algorithm, a JWKS over HTTP, and tokens signed with
+//! the keys.
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
@@ -17,28 +18,28 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// What it says of itself, and what its tokens are for.
+/// Issuer of its tokens.
 pub const ISSUER: &str = "https://id.example";
-/// The audience of its tokens.
+/// Audience of its tokens.
 pub const AUDIENCE: &str = "cutover";
 
 /// A key pair.
 #[derive(Clone)]
 pub struct Key {
-    /// The id in the JWKS.
+    /// The key id in the JWKS.
     pub id: String,
     algorithm: Algorithm,
     private: EncodingKey,
 }
 
 impl Key {
-    /// Makes a key pair: RS256, ES256 or EdDSA.
+    /// Generates a key pair for RS256, ES256 or EdDSA.
     pub fn new(id: &str, algorithm: Algorithm) -> Self {
         let private = match algorithm {
             Algorithm::RS256 => {
                 let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).expect("an RSA key");
                 let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).expect("PKCS #8");
-                // What PKCS #8 wraps is PKCS #1: 26 bytes say that it is RSA.
+                // PKCS #8 is PKCS #1 behind 26 bytes that name the algorithm.
                 EncodingKey::from_rsa_der(&der.as_ref()[26..])
             }
             Algorithm::ES256 => {
@@ -62,14 +63,14 @@ impl Key {
         jwk
     }
 
-    /// A token that says this.
+    /// Returns a signed token with the given claims.
     pub fn token(&self, claims: &Value) -> String {
         let header = Header { kid: Some(self.id.clone()), ..Header::new(self.algorithm) };
         encode(&header, claims, &self.private).expect("a token")
     }
 }
 
-/// Claims that are as they should be.
+/// Returns valid claims of a subject with a role.
 pub fn claims(subject: &str, role: &str) -> Value {
     json!({
         "iss": ISSUER,
@@ -81,7 +82,7 @@ pub fn claims(subject: &str, role: &str) -> Value {
     })
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 pub fn seconds() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
     i64::try_from(now.as_secs()).expect("a time")
@@ -93,7 +94,7 @@ struct Shared {
     asked: AtomicU64,
 }
 
-/// A running provider.
+/// A running identity provider.
 pub struct IdentityProvider {
     url: String,
     shared: Arc<Shared>,
@@ -101,7 +102,7 @@ pub struct IdentityProvider {
 }
 
 impl IdentityProvider {
-    /// Starts with these keys.
+    /// Starts a provider that publishes the given keys.
     pub async fn start(keys: &[&Key]) -> Self {
         let shared = Arc::new(Shared::default());
         let app = Router::new().route("/jwks", get(jwks)).with_state(Arc::clone(&shared));
@@ -115,19 +116,19 @@ impl IdentityProvider {
         provider
     }
 
-    /// Publishes these keys from now on, beside one of a kind that nobody knows.
+    /// Publishes the given keys from now on, and one key of an unknown type.
     pub fn publish(&self, keys: &[&Key]) {
         let mut all: Vec<Value> = keys.iter().map(|key| key.public()).collect();
-        all.push(json!({ "kty": "XYZ", "kid": "of a later time" }));
+        all.push(json!({ "kty": "XYZ", "kid": "from-a-later-version" }));
         *self.shared.keys.lock().expect("no handler panics") = all;
     }
 
-    /// Where its keys are.
+    /// Returns the URL of the JWKS.
     pub fn url(&self) -> String {
         self.url.clone()
     }
 
-    /// How often it was asked.
+    /// Returns how often the JWKS was requested.
     pub fn asked(&self) -> u64 {
         self.shared.asked.load(Ordering::Relaxed)
     }

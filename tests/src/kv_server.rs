@@ -1,5 +1,6 @@
-//! Workers KV as workerd asks for it, `GET /KEY?urlencoded=true`, and as the publisher writes to it, the REST API.
-//! The binding in the Worker is the real one; this is the store behind it, which can count, lie, fail and hang.
+//! Workers KV as workerd reads it, `GET /KEY?urlencoded=true`, and as the publisher writes it,
+//! through the REST API. The binding in the Worker is the real one; this is the store behind it,
+//! which counts reads, returns other values, fails and hangs.
 
 use axum::{
     Router,
@@ -13,15 +14,15 @@ use std::{
     time::Duration,
 };
 
-/// How the store answers.
+/// Behaviour of the store's reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// As it should.
+    /// Reads return the stored value.
     #[default]
     Healthy,
-    /// With this status.
+    /// Reads fail with this status.
     Status(u16),
-    /// Not for a long time.
+    /// Reads do not respond for ten minutes.
     Hang,
 }
 
@@ -56,32 +57,32 @@ impl KvServer {
         Self { port, store, server }
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Puts a value.
+    /// Stores a value.
     pub fn put(&self, key: &str, value: impl Into<String>) {
         self.store.lock().expect("no test panics inside").values.insert(key.to_owned(), value.into());
     }
 
-    /// The value that is held.
+    /// Returns the stored value of a key.
     pub fn get(&self, key: &str) -> Option<String> {
         self.store.lock().expect("no test panics inside").values.get(key).cloned()
     }
 
-    /// Sets how reads are answered from now on.
+    /// Sets the behaviour of reads from now on.
     pub fn set_mode(&self, mode: Mode) {
         self.store.lock().expect("no test panics inside").mode = mode;
     }
 
-    /// The `traceparent` of every write so far.
+    /// Returns the `traceparent` header of every write so far.
     pub fn traces(&self) -> Vec<String> {
         self.store.lock().expect("no test panics inside").traces.clone()
     }
 
-    /// Reads so far.
+    /// Returns the number of reads so far.
     pub fn reads(&self) -> u64 {
         self.store.lock().expect("no test panics inside").reads
     }
@@ -105,7 +106,7 @@ async fn read(State(store): State<Arc<Mutex<Store>>>, Path(key): Path<String>) -
             None => (StatusCode::NOT_FOUND, String::new()),
         },
         Mode::Status(status) => {
-            (StatusCode::from_u16(status).expect("a valid status"), "the store was told to fail".to_owned())
+            (StatusCode::from_u16(status).expect("a valid status"), "the store fails in this test".to_owned())
         }
         Mode::Hang => {
             tokio::time::sleep(Duration::from_secs(600)).await;

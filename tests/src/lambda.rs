@@ -4,18 +4,18 @@ use crate::{paths, process::Process};
 use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
 
-/// A running Lambda runtime with its functions.
+/// A running Lambda runtime and its functions.
 pub struct Lambda {
     port: u16,
-    // The functions end before the runtime that they poll.
+    // Dropped in this order: the functions exit before the runtime that they poll.
     functions: Vec<Process>,
     runtime: Process,
     _logs: TempDir,
 }
 
 impl Lambda {
-    /// Starts the runtime on this port, and this many processes of each function: a process handles one event at a time, as
-    /// in the cloud.
+    /// Starts the runtime on a port, and the given number of processes of each function. A process
+    /// handles one event at a time, as in the cloud.
     pub async fn start<N: AsRef<std::ffi::OsStr>>(
         port: u16,
         functions: &[(&str, usize)],
@@ -31,15 +31,15 @@ impl Lambda {
         let mut lambda = Self { port, functions: Vec::new(), runtime, _logs: logs };
         lambda.wait_for_port().await;
         for (name, processes) in functions {
-            for at in 0..*processes {
-                lambda.functions.push(lambda.function(name, at, environment(name)));
+            for process in 0..*processes {
+                lambda.functions.push(lambda.function(name, process, environment(name)));
             }
         }
         lambda.functions_stay_up().await;
         lambda
     }
 
-    /// A function that cannot start ends at once, and every request to it would wait for ever.
+    /// Fails if a function exited at once: every request to it would hang.
     async fn functions_stay_up(&mut self) {
         tokio::time::sleep(Duration::from_millis(200)).await;
         for function in &mut self.functions {
@@ -59,13 +59,13 @@ impl Lambda {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("cargo lambda watch does not listen:\n{}", self.runtime.output());
+        panic!("cargo lambda watch did not start to listen:\n{}", self.runtime.output());
     }
 
     fn function<N: AsRef<std::ffi::OsStr>>(
         &self,
         name: &str,
-        at: usize,
+        process: usize,
         environment: BTreeMap<N, String>,
     ) -> Process {
         let mut command = Command::new(paths::function(name));
@@ -75,19 +75,24 @@ impl Lambda {
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
             .env("AWS_LAMBDA_RUNTIME_API", format!("http://127.0.0.1:{}/.rt/{name}", self.port))
             .envs(environment);
-        Process::start(name, command, &self.log(name, at))
+        Process::start(name, command, &self.log(name, process))
     }
 
-    fn log(&self, name: &str, at: usize) -> std::path::PathBuf {
-        Path::new(self._logs.path()).join(format!("{name}-{at}.log"))
+    fn log(&self, name: &str, process: usize) -> std::path::PathBuf {
+        Path::new(self._logs.path()).join(format!("{name}-{process}.log"))
     }
 
-    /// The base URL of a function that answers HTTP.
+    /// Returns the base URL of a function that serves HTTP.
     pub fn url(&self, function: &str) -> String {
         format!("http://127.0.0.1:{}/lambda-url/{function}", self.port)
     }
 
-    /// Invokes a function as EventBridge Scheduler does, and returns what it answered.
+    /// Invokes a function as EventBridge Scheduler does, and returns its result.
+    ///
+    /// # Errors
+    ///
+    /// Returns the response body if the function fails, and a description of the failure if there
+    /// is no usable response.
     pub async fn tick(&self, function: &str) -> Result<serde_json::Value, String> {
         let event = serde_json::json!({
             "version": "0",
@@ -101,14 +106,14 @@ impl Lambda {
             "detail": {},
         });
         let url = format!("http://127.0.0.1:{}/2015-03-31/functions/{function}/invocations", self.port);
-        let answer = reqwest::Client::new()
+        let response = reqwest::Client::new()
             .post(url)
             .body(event.to_string())
             .send()
             .await
             .map_err(|error| error.to_string())?;
-        let status = answer.status();
-        let text = answer.text().await.map_err(|error| error.to_string())?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| error.to_string())?;
         let body: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
         if !status.is_success() || body.get("errorMessage").is_some() {
@@ -117,7 +122,7 @@ impl Lambda {
         Ok(body)
     }
 
-    /// What the functions have printed.
+    /// Returns the output of the functions so far.
     pub fn output(&self) -> String {
         self.functions.iter().map(Process::output).collect()
     }

@@ -1,5 +1,10 @@
-//! Starts the real parts of Cutover on free ports and drives them from outside: workerd, the Lambda runtime,
-//! DynamoDB's API. Everything that is started is stopped when its handle is dropped.
+//! Starts the real parts of Cutover on free ports and drives them from outside: workerd, the Lambda
+//! runtime and DynamoDB's API. Dropping a handle stops everything that it started.
+
+/// Returns true in a run of `cargo xtask test --deep`, which gives long distributions the time they need.
+pub fn is_deep() -> bool {
+    std::env::var_os("CUTOVER_DEEP").is_some()
+}
 
 pub mod bench;
 pub mod canary;

@@ -15,7 +15,7 @@ pub struct Moto {
 }
 
 impl Moto {
-    /// Starts on a free port.
+    /// Starts an emulator on a free port.
     pub async fn start() -> Self {
         let logs = tempfile::tempdir().expect("a directory for logs");
         let port = free_port();
@@ -30,12 +30,13 @@ impl Moto {
         Self { port, _process: process, _logs: logs }
     }
 
-    /// The endpoint of every service.
+    /// Returns the endpoint of every service.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// What sends Terraform, the AWS command line and the SDK here.
+    /// Returns the environment that directs Terraform, the AWS command line and the SDK to this
+    /// emulator.
     pub fn environment(&self) -> BTreeMap<String, String> {
         [
             ("AWS_ENDPOINT_URL", self.url()),

@@ -1,23 +1,36 @@
-//! Where things are: everything below the workspace, wherever that is.
+//! Paths of the tools and build results, all below the workspace.
 
 use std::path::PathBuf;
 
-/// The root of the workspace.
+/// Returns the root of the workspace.
 pub fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_path_buf()
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace").to_path_buf()
 }
 
-/// The built Worker.
+/// Returns the directory of the built Worker.
 pub fn worker() -> PathBuf {
     root().join("edge/build/worker")
 }
 
-/// A tool that npm installed.
+/// Returns the folder of another build of the Worker, which benchmarks measure next to the current
+/// one: the value of CUTOVER_BASELINE, if it is set.
+pub fn baseline() -> Option<PathBuf> {
+    std::env::var_os("CUTOVER_BASELINE").map(PathBuf::from)
+}
+
+/// Returns the path of a tool that npm installed.
 pub fn node_tool(name: &str) -> PathBuf {
     root().join("node_modules/.bin").join(name)
 }
 
-/// The workerd of this machine's kind.
+/// Returns the search path with the project's own Node first, for programs that npm installed.
+pub fn search_path() -> std::ffi::OsString {
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(root().join(".tools/node/bin")).chain(std::env::split_paths(&inherited));
+    std::env::join_paths(folders).expect("no directory of PATH has a colon in its name")
+}
+
+/// Returns the workerd binary for this platform.
 pub fn workerd() -> PathBuf {
     let scope = root().join("node_modules/@cloudflare");
     std::fs::read_dir(&scope)
@@ -28,19 +41,20 @@ pub fn workerd() -> PathBuf {
         .expect("npm installed workerd for this machine; run `cargo xtask doctor`")
 }
 
-/// cargo-lambda, from its wheel.
+/// Returns the path of cargo-lambda, which is installed from its Python wheel.
 pub fn cargo_lambda() -> PathBuf {
     root().join(".tools/python/bin/cargo-lambda")
 }
 
-/// The binary of a function, as `cargo build -p cutover-lambda` leaves it.
+/// Returns the binary of a function, as `cargo build -p cutover-lambda` leaves it.
 pub fn function(name: &str) -> PathBuf {
     let path = root().join("target/debug").join(name);
     assert!(path.is_file(), "{} is not built; run `cargo build -p cutover-lambda`", path.display());
     path
 }
 
-/// A place for what a run leaves for people to read: logs, reports, endpoints.
+/// Creates and returns a directory below `target` for the files a run leaves behind: logs, reports,
+/// endpoints.
 pub fn target(name: &str) -> PathBuf {
     let path = root().join("target").join(name);
     std::fs::create_dir_all(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,5 +1,5 @@
-//! Child processes that cannot outlive their handle: each gets a process group of its own, and the whole group
-//! is ended, because wrangler and cargo-lambda start grandchildren.
+//! Child processes that cannot outlive their handle: each gets its own process group, and the whole
+//! group is terminated, because wrangler and cargo-lambda start grandchildren.
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::{
@@ -12,10 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a group may take to end by itself before it is killed.
+/// Time that a group has to exit on SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A running child and everything it started.
+/// A running child and every process it started.
 pub struct Process {
     name: String,
     child: Child,
@@ -24,7 +24,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a command; both its outputs go to the log file.
+    /// Starts a command whose standard output and standard error both go to the log file.
     pub fn start(name: &str, mut command: Command, log: &Path) -> Self {
         let file = File::create(log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
         let errors = file.try_clone().expect("a file handle can be cloned");
@@ -36,23 +36,24 @@ impl Process {
         Self { name: name.to_owned(), child, group, log: log.to_path_buf() }
     }
 
-    /// The process id, which is also that of the group.
+    /// Returns the process id, which is also the id of the group.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What the child has printed so far.
+    /// Returns the output of the child so far.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Whether it has ended by itself.
+    /// Returns the exit status if the child has exited.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Waits until `look` finds what it wants in the output.
-    pub fn wait_for<T>(&mut self, what: &str, patience: Duration, look: impl Fn(&str) -> Option<T>) -> T {
+    /// Waits until `look` returns a value for the output, and returns that value. `expected` names
+    /// it in failure messages.
+    pub fn wait_for<T>(&mut self, expected: &str, patience: Duration, look: impl Fn(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + patience;
         loop {
             let output = self.output();
@@ -60,18 +61,18 @@ impl Process {
                 return found;
             }
             if let Some(status) = self.ended() {
-                panic!("{} ended with {status} before {what}; it printed:\n{output}", self.name);
+                panic!("{} ended with {status} before {expected}; it printed:\n{output}", self.name);
             }
             assert!(
                 Instant::now() < deadline,
-                "{}: no {what} after {patience:?}; it printed:\n{output}",
+                "{}: no {expected} after {patience:?}; it printed:\n{output}",
                 self.name
             );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Ends the whole group, and waits until it is gone.
+    /// Terminates the whole group and waits until it is gone.
     pub fn stop(&mut self) {
         let _ = kill_process_group(self.group, Signal::TERM);
         let deadline = Instant::now() + GRACE;
@@ -93,15 +94,15 @@ impl Drop for Process {
     }
 }
 
-/// A port that nobody listens on, for a program that must be told its port before it starts. It lies below those that
-/// the kernel gives out by itself, so that nobody is given it meanwhile, and is handed out once.
+/// Returns a free port for a program that needs its port number before it starts. Each call returns
+/// another port, below the ephemeral ports, so that the kernel does not assign it meanwhile.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Processes that run side by side begin elsewhere.
+    // Test processes that run in parallel start at different offsets.
     let offset = std::process::id() * 131;
     for _ in 0..PORTS.len() {
-        let at = offset.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
-        let port = PORTS.start + u16::try_from(at).expect("below the number of ports");
+        let index = offset.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
+        let port = PORTS.start + u16::try_from(index).expect("below the number of ports");
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

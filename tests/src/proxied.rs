@@ -1,12 +1,12 @@
-//! The Worker between a test and two origins, with one flag that sends everybody to the new one.
+//! A Worker between a test and two origins, with one flag that sends every user to the new one.
 
 use crate::{
     kv_server::KvServer,
     workerd::{Worker, Workerd},
 };
-use cutover_core::{config::Config, snapshot::Revision};
+use cutover_core::{config::Config, vocabulary::revision::Revision};
 
-/// A running Worker with a store that holds one route for everything below `/`.
+/// A running Worker whose snapshot has one route for all paths.
 pub struct Proxied {
     /// The runtime.
     pub workerd: Workerd,
@@ -15,17 +15,17 @@ pub struct Proxied {
 }
 
 impl Proxied {
-    /// Starts the Worker between these origins. Decision headers are on.
+    /// Starts the Worker between two origins. Decision headers are on.
     pub async fn start(legacy: &str, new: &str, timeout_ms: u32) -> Self {
         Self::with(legacy, new, timeout_ms, "arm,reason,revision").await
     }
 
-    /// Starts the Worker with these decision headers.
+    /// Starts the Worker with the given decision headers.
     pub async fn with(legacy: &str, new: &str, timeout_ms: u32, headers: &str) -> Self {
         Self::with_variables(legacy, new, timeout_ms, &[("DECISION_HEADERS", headers)]).await
     }
 
-    /// Starts the Worker with these variables.
+    /// Starts the Worker with the given variables.
     pub async fn with_variables(
         legacy: &str,
         new: &str,
@@ -51,7 +51,7 @@ routes:
         Self { workerd: Workerd::start(&[worker]), kv }
     }
 
-    /// The port of the Worker.
+    /// Returns the port of the Worker.
     pub fn port(&self) -> u16 {
         self.workerd.port("edge")
     }

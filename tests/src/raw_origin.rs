@@ -1,4 +1,4 @@
-//! An origin that sees requests as they come and answers with whatever bytes a test wants.
+//! An origin that shows a test the exact bytes of each request, and responds with arbitrary bytes.
 
 use std::{future::Future, sync::Arc};
 use tokio::{
@@ -7,33 +7,33 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A request as it came.
+/// A request as it was received.
 pub struct Received {
-    /// The request line and headers, to the byte.
+    /// The request line and headers, byte for byte.
     pub head: Vec<u8>,
-    /// What of the body came along with the head.
+    /// The part of the body that arrived with the head.
     pub rest: Vec<u8>,
-    /// The connection, to read the body from and to answer on.
+    /// The connection, for reading the rest of the body and for the response.
     pub socket: TcpStream,
 }
 
 impl Received {
-    /// The head as text; bytes that are not UTF-8 are replaced.
+    /// Returns the head as a string, with replacement characters for bytes that are not UTF-8.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.head).into_owned()
     }
 
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> String {
         self.text().split(' ').next().unwrap_or_default().to_owned()
     }
 
-    /// The target as it was sent.
+    /// Returns the target as it was sent.
     pub fn target(&self) -> String {
         self.text().split(' ').nth(1).unwrap_or_default().to_owned()
     }
 
-    /// All values of a header (name in lower case), as bytes.
+    /// Returns all values of a header as bytes. The name must be in lower case.
     pub fn header(&self, name: &str) -> Vec<Vec<u8>> {
         self.head
             .split(|byte| *byte == b'\n')
@@ -45,7 +45,7 @@ impl Received {
             .collect()
     }
 
-    /// Reads the body to its end, if its length was announced.
+    /// Reads the whole body, if its length was announced.
     pub async fn body(&mut self) -> Vec<u8> {
         let length = self.header("content-length");
         let length: usize = length
@@ -70,7 +70,7 @@ pub struct RawOrigin {
 }
 
 impl RawOrigin {
-    /// Starts an origin; each connection carries one request, which `answer` deals with.
+    /// Starts an origin. Each connection carries one request, which `answer` handles.
     pub async fn start<F, A>(answer: A) -> Self
     where
         A: Fn(Received) -> F + Send + Sync + 'static,
@@ -92,7 +92,7 @@ impl RawOrigin {
         Self { port, server }
     }
 
-    /// The base URL.
+    /// Returns the base URL.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

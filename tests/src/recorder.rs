@@ -1,5 +1,5 @@
-//! A proxy in front of DynamoDB that notes what a function does: which action, on which partition of the table. Parts of
-//! a transaction are noted as the actions that they need permission for.
+//! A proxy in front of DynamoDB that records a function's calls: the action and the partition of
+//! the table. Parts of a transaction are recorded as the actions for which they need permission.
 
 use axum::{
     Router,
@@ -16,7 +16,8 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// Actions, each with the partitions it was done to. What follows a `#` in a key is a name, and noted as `*`.
+/// Actions with the partitions they were applied to. The part of a key after `#` is a name, and
+/// recorded as `*`.
 pub type Calls = BTreeMap<String, BTreeSet<String>>;
 
 /// A running proxy.
@@ -33,7 +34,7 @@ struct Shared {
 }
 
 impl Recorder {
-    /// Starts in front of this endpoint.
+    /// Starts a recorder in front of an endpoint.
     pub async fn start(target: String) -> Self {
         let shared =
             Arc::new(Shared { target, client: reqwest::Client::new(), calls: Mutex::new(Calls::new()) });
@@ -46,12 +47,12 @@ impl Recorder {
         Self { url, shared, server }
     }
 
-    /// The endpoint.
+    /// Returns the endpoint.
     pub fn url(&self) -> String {
         self.url.clone()
     }
 
-    /// What was done so far.
+    /// Returns the calls so far.
     pub fn calls(&self) -> Calls {
         self.shared.calls.lock().expect("no handler panics").clone()
     }
@@ -75,22 +76,22 @@ async fn pass_on(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     }
     let mut passed = headers.clone();
     passed.remove("host");
-    let answer = shared.client.post(&shared.target).headers(passed).body(body).send().await;
-    let Ok(answer) = answer else {
+    let sent = shared.client.post(&shared.target).headers(passed).body(body).send().await;
+    let Ok(received) = sent else {
         let mut response = Response::new(Body::from("{}"));
         *response.status_mut() = StatusCode::BAD_GATEWAY;
         return response;
     };
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = answer.status();
-    for (name, value) in answer.headers().iter().filter(|(name, _)| *name != "transfer-encoding") {
+    *response.status_mut() = received.status();
+    for (name, value) in received.headers().iter().filter(|(name, _)| *name != "transfer-encoding") {
         response.headers_mut().append(name, value.clone());
     }
-    *response.body_mut() = Body::from(answer.bytes().await.unwrap_or_default());
+    *response.body_mut() = Body::from(received.bytes().await.unwrap_or_default());
     response
 }
 
-/// The permissions that a call needs.
+/// Returns the permissions that a call needs.
 fn needed(action: &str, request: &Value) -> Vec<(String, String)> {
     match action {
         "GetItem" | "UpdateItem" | "DeleteItem" => vec![(action.to_owned(), partition(&request["Key"]))],
@@ -114,10 +115,10 @@ fn needed(action: &str, request: &Value) -> Vec<(String, String)> {
                 "Update" => ("UpdateItem".to_owned(), partition(&part["Key"])),
                 "Delete" => ("DeleteItem".to_owned(), partition(&part["Key"])),
                 "ConditionCheck" => ("ConditionCheckItem".to_owned(), partition(&part["Key"])),
-                other => panic!("{other} in a transaction is not known here"),
+                other => panic!("the recorder does not know {other} in a transaction"),
             })
             .collect(),
-        other => panic!("{other} is not known here; which permission does it need?"),
+        other => panic!("the recorder does not know {other}; add the permission that it needs"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! An HTTP proxy that changes what answers say: for faults of a real part that cannot be told to have them.
+//! An HTTP proxy that rewrites response bodies, for faults that a real part cannot be made to have.
 
 use axum::{
     Router,
@@ -26,7 +26,7 @@ pub struct Rewriting {
 }
 
 impl Rewriting {
-    /// Starts in front of this base URL.
+    /// Starts a proxy in front of a base URL.
     pub async fn start(target: &str, rewrite: impl Fn(String) -> String + Send + Sync + 'static) -> Self {
         let shared =
             Shared { target: target.to_owned(), client: reqwest::Client::new(), rewrite: Arc::new(rewrite) };
@@ -39,7 +39,7 @@ impl Rewriting {
         Self { url, server }
     }
 
-    /// The base URL.
+    /// Returns the base URL.
     pub fn url(&self) -> String {
         self.url.clone()
     }
@@ -54,8 +54,8 @@ impl Drop for Rewriting {
 async fn pass_on(State(shared): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("the request's body is read");
-    // The local Lambda runtime answers 500 by itself to a header or a body of text that is not UTF-8, and functions never
-    // see it.
+    // The local Lambda runtime responds with 500 to a header or a text body that is not UTF-8, so
+    // functions never see such a request.
     let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
     if !is_text(&body) || !parts.headers.values().all(|value| is_text(value.as_bytes())) {
         let problem = r#"{"type":"about:blank","title":"Bad Request","status":400,"code":"not_text","detail":"a header or the body is not UTF-8","hint":"send UTF-8"}"#;
@@ -68,14 +68,14 @@ async fn pass_on(State(shared): State<Shared>, request: Request) -> Response {
     let mut headers = parts.headers;
     headers.remove("host");
     let sent = shared.client.request(parts.method, format!("{}{target}", shared.target));
-    let answer = sent.headers(headers).body(body).send().await.expect("the target answers");
+    let received = sent.headers(headers).body(body).send().await.expect("the target responds");
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::from_u16(answer.status().as_u16()).expect("a status");
-    for (name, value) in answer.headers() {
+    *response.status_mut() = StatusCode::from_u16(received.status().as_u16()).expect("a status");
+    for (name, value) in received.headers() {
         if !matches!(name.as_str(), "transfer-encoding" | "content-length") {
             response.headers_mut().append(name, value.clone());
         }
     }
-    *response.body_mut() = Body::from((shared.rewrite)(answer.text().await.expect("a text")));
+    *response.body_mut() = Body::from((shared.rewrite)(received.text().await.expect("a text body")));
     response
 }

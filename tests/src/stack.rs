@@ -1,5 +1,5 @@
-//! Everything of Cutover, started together: the Worker and KV, the functions behind cargo-lambda, DynamoDB's API,
-//! and the two backends.
+//! The whole of Cutover, started together: the Worker and KV, the functions behind cargo-lambda,
+//! DynamoDB's API, and the two backends.
 
 use crate::{
     client::Management, dynamodb::DynamoDb, edge::Edge, fault_proxy::FaultProxy, http, lambda::Lambda, paths,
@@ -15,35 +15,35 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// The root token of every local stack.
+/// Root token of every local stack.
 pub const ROOT_TOKEN: &str = "local-root-token-for-development";
 
-/// The token of `/_cutover/decide` of every local stack.
+/// Token for `/_cutover/decide` of every local stack.
 pub const EDGE_TOKEN: &str = "local-edge-token";
 
-/// The secret that isolates sign batches with, in every local stack.
+/// Secret with which isolates sign batches, in every local stack.
 pub const INGEST_SECRET: &str = "local-ingest-secret";
 
 const TABLE: &str = "cutover";
 
-/// How a stack is started.
+/// Options of a [`Stack`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Ports, 0 for free ones.
+    /// Port of the Worker behind wrangler; 0 picks a free one.
     pub edge_port: u16,
-    /// What runs the Worker.
+    /// Runtime of the Worker.
     pub runtime: Runtime,
-    /// Variables of the Worker, over the ones of every local stack.
+    /// Variables of the Worker, which override those of every local stack.
     pub worker_variables: BTreeMap<&'static str, String>,
-    /// Variables of the functions, over the ones of every local stack.
+    /// Variables of the functions, which override those of every local stack.
     pub function_variables: BTreeMap<&'static str, String>,
-    /// Processes of the management function: how many requests are handled at once.
+    /// Processes of the management function, which is the number of requests handled concurrently.
     pub management_processes: usize,
-    /// Processes of each scheduled function: how many ticks run at once.
+    /// Processes of each scheduled function, which is the number of concurrent ticks.
     pub scheduled_processes: usize,
-    /// Isolates that run the Worker; one where wrangler runs it.
+    /// Isolates that run the Worker; ignored behind wrangler, which runs one.
     pub isolates: usize,
-    /// Whether each function's calls of DynamoDB are noted.
+    /// True if each function's calls to DynamoDB are recorded.
     pub record: bool,
 }
 
@@ -54,7 +54,7 @@ impl Default for Options {
             runtime: Runtime::Workerd,
             worker_variables: BTreeMap::new(),
             function_variables: BTreeMap::new(),
-            management_processes: 4,
+            management_processes: 2,
             scheduled_processes: 1,
             isolates: 1,
             record: false,
@@ -62,12 +62,12 @@ impl Default for Options {
     }
 }
 
-/// What runs the Worker.
+/// Program that runs the Worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runtime {
-    /// `wrangler dev`: what a developer uses, with wrangler's own proxies around workerd.
+    /// `wrangler dev`, as developers use it, with wrangler's own proxies around workerd.
     Wrangler,
-    /// workerd alone: the same Worker, at the speed that tests with many requests need.
+    /// workerd alone: the same Worker, fast enough for tests with many requests.
     Workerd,
 }
 
@@ -77,11 +77,11 @@ pub struct Stack {
     pub lambda: Lambda,
     /// The Worker and KV.
     pub edge: Edge,
-    /// The ingest function as isolates see it; it can be told to fail.
+    /// The ingest function as isolates see it; the proxy can inject faults.
     pub ingest: FaultProxy,
     /// The table.
     pub dynamodb: DynamoDb,
-    /// What notes the calls of each function, where that was asked for.
+    /// The recorded calls of each function, if [`Options::record`] is set.
     pub recorders: BTreeMap<&'static str, Recorder>,
     /// The old backend.
     pub legacy: Origin,
@@ -92,7 +92,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts everything.
+    /// Starts all parts.
     pub async fn start(options: Options) -> Self {
         let state = tempfile::tempdir().expect("a directory for state");
         let data = Arc::new(Data::default());
@@ -111,7 +111,7 @@ impl Stack {
         variables.extend(options.worker_variables);
         let edge = match options.runtime {
             Runtime::Wrangler => Edge::wrangler(state.path(), options.edge_port, &variables).await,
-            Runtime::Workerd => Edge::workerd(&variables, options.isolates).await,
+            Runtime::Workerd => Edge::workerd(options.edge_port, &variables, options.isolates).await,
         };
         let mut environment = environment(&dynamodb.url(), &edge.kv_api());
         environment.extend(options.function_variables);
@@ -139,18 +139,18 @@ impl Stack {
         Self { lambda, edge, ingest, dynamodb, recorders, legacy, new, state, variables }
     }
 
-    /// Where the Worker keeps its state.
+    /// Returns the directory in which the Worker keeps its state.
     pub fn state(&self) -> &Path {
         self.state.path()
     }
 
-    /// Stops the Worker and starts it again over the same KV.
+    /// Stops the Worker and starts it again on the same KV.
     pub async fn restart_worker(mut self) -> Self {
         self.edge = self.edge.restart(self.state.path(), &self.variables).await;
         self
     }
 
-    /// The example configuration, pointed at the two local backends.
+    /// Returns the example configuration with the URLs of the two local backends.
     pub fn dev_configuration(&self) -> String {
         let path = paths::root().join("tests/dev.yaml");
         let text =
@@ -158,7 +158,7 @@ impl Stack {
         text.replace("LEGACY_URL", &self.legacy.url()).replace("NEW_URL", &self.new.url())
     }
 
-    /// Waits, under a little traffic, until the edge holds a revision.
+    /// Waits until the edge holds a revision, sending a few requests meanwhile.
     pub async fn edge_holds(&self, revision: u64) {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
@@ -171,14 +171,14 @@ impl Stack {
         }
     }
 
-    /// Runs the schedule once: evaluates, then promotes. Returns what both answered.
+    /// Runs the schedule once: `evaluate`, then `promote`. Returns the results of both.
     pub async fn tick(&self) -> (serde_json::Value, serde_json::Value) {
         let evaluated = self.lambda.tick("evaluate").await.expect("evaluate answers");
         let promoted = self.lambda.tick("promote").await.expect("promote answers");
         (evaluated, promoted)
     }
 
-    /// A client of the management API.
+    /// Returns a client of the management API.
     pub fn management(&self) -> Management {
         Management::new(&self.lambda.url("management"), ROOT_TOKEN)
     }

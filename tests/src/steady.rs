@@ -1,4 +1,5 @@
-//! Steady traffic: users asking at a constant rate, and what each of them saw, with the moment.
+//! Steady traffic: users who send requests at a constant rate, and the result of each request with
+//! its time.
 
 use crate::http::Connection;
 use std::{
@@ -10,14 +11,14 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// What one request saw.
+/// Result of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
-    /// When it was sent.
+    /// The time at which it was sent.
     pub sent: Instant,
-    /// Which of the paths it asked for.
+    /// Index of the requested path.
     pub path: usize,
-    /// Whether the new arm answered, as the edge says.
+    /// True if the new arm responded, as the edge reports it.
     pub new: bool,
     /// The status.
     pub status: u16,
@@ -33,16 +34,17 @@ pub struct Steady {
 const CONNECTIONS: usize = 12;
 
 impl Steady {
-    /// Asks for these paths in turn, at these ports in turn, so many times a second in all, each time as another user.
+    /// Requests the given paths in turn, at the given ports, with the given total number of
+    /// requests per second, each as another user.
     pub fn start(ports: &[u16], paths: &[&str], per_second: f64) -> Self {
         let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
         let next = Arc::new(AtomicU64::new(0));
         let begun = Instant::now();
         let tasks = (0..CONNECTIONS)
-            .map(|at| {
+            .map(|connection| {
                 let (stop, seen, next) = (Arc::clone(&stop), Arc::clone(&seen), Arc::clone(&next));
                 let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
-                let port = ports[at % ports.len()];
+                let port = ports[connection % ports.len()];
                 tokio::spawn(async move {
                     let mut connection = Connection::open(port).await;
                     while !stop.load(Ordering::Relaxed) {
@@ -52,9 +54,9 @@ impl Steady {
                         let path = usize::try_from(number).expect("a few requests") % paths.len();
                         let user = format!("user-{number}");
                         let sent = Instant::now();
-                        let answer = connection.get(&paths[path], &[("x-user-id", &user)]).await;
-                        let new = answer.header("x-cutover-arm").as_deref() == Some("new");
-                        let one = Seen { sent, path, new, status: answer.status };
+                        let response = connection.get(&paths[path], &[("x-user-id", &user)]).await;
+                        let new = response.header("x-cutover-arm").as_deref() == Some("new");
+                        let one = Seen { sent, path, new, status: response.status };
                         seen.lock().expect("no task panics inside").push(one);
                     }
                 })
@@ -63,16 +65,16 @@ impl Steady {
         Self { stop, seen, tasks }
     }
 
-    /// What was seen so far.
+    /// Returns the results so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("no task panics inside").clone()
     }
 
-    /// Ends the traffic.
+    /// Stops the traffic and returns all results, sorted by time.
     pub async fn stop(self) -> Vec<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
-            // A Worker that was killed ends its connections, and with them their tasks.
+            // A Worker that was killed closes its connections, and their tasks panic.
             let _ = task.await;
         }
         let mut seen = self.seen.lock().expect("no task panics inside").clone();

@@ -1,36 +1,42 @@
-//! Terraform or OpenTofu, if they are on this machine, and the AWS provider, which is looked for on the machine and then
-//! through an ordinary `init`.
+//! Terraform or OpenTofu, if installed, and the AWS provider, which is looked for on this machine
+//! first and then fetched by an ordinary `init`.
 
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
-/// Where plugins are looked for besides where Terraform itself looks: folders of the shape of a plugin mirror.
+/// Directories whose children may be plugin mirrors, in addition to those that Terraform searches.
 const PARENTS: [&str; 4] = ["/opt", "/usr/share", "/usr/local/share", "/var/lib"];
 
-/// A program that reads Terraform's language, and where its providers come from.
+/// An installed Terraform or OpenTofu, and the source of its providers.
 pub struct Terraform {
-    /// terraform or tofu.
+    /// `terraform` or `tofu`.
     pub program: &'static str,
-    /// A folder of providers on this machine; `None` where `init` fetches them.
+    /// A directory of providers on this machine, or `None` if `init` fetches them.
     pub plugins: Option<PathBuf>,
 }
 
-/// Runs a command, and returns what it printed, both outputs in one.
+/// Runs a command. Returns true if it succeeded, and its standard output followed by its standard
+/// error.
 pub fn run(command: &mut Command) -> (bool, String) {
     let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().expect("it starts");
     (status.success(), format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)))
 }
 
 impl Terraform {
-    /// Looks for both. Says why where there is nothing to work with.
+    /// Finds the program and the AWS provider.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason if there is neither `terraform` nor `tofu`, or the provider cannot be
+    /// found or fetched.
     pub fn find(infra: &Path) -> Result<Self, String> {
         let answers = |name: &&&str| {
             Command::new(**name).arg("version").output().is_ok_and(|output| output.status.success())
         };
         let program = ["terraform", "tofu"].iter().find(answers).copied();
-        let program = program.ok_or("neither terraform nor tofu is on this machine")?;
+        let program = program.ok_or("neither terraform nor tofu is installed")?;
         let plugins = mirror();
         let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
         let mut init = Command::new(program);
@@ -47,12 +53,12 @@ impl Terraform {
         }
         let reason: Vec<&str> = printed.lines().filter(|line| line.contains("rror")).collect();
         Err(format!(
-            "the AWS provider is neither on this machine nor does `{program} init` get it: {}",
+            "the AWS provider is not on this machine, and `{program} init` could not fetch it: {}",
             reason.join(" ")
         ))
     }
 
-    /// Lets a command find the providers.
+    /// Sets the environment in which a command finds the providers.
     pub fn prepare(&self, command: &mut Command) {
         clean(command);
         if let Some(plugins) = &self.plugins {
@@ -62,14 +68,15 @@ impl Terraform {
     }
 }
 
-/// A configuration file of Terraform's that is named and not there says nothing about ours.
+/// Removes a `TF_CLI_CONFIG_FILE` that names a missing file: the failure would have nothing to do
+/// with our configuration.
 fn clean(command: &mut Command) {
     if std::env::var_os("TF_CLI_CONFIG_FILE").is_some_and(|file| !Path::new(&file).exists()) {
         command.env_remove("TF_CLI_CONFIG_FILE");
     }
 }
 
-/// A folder of the shape of a plugin mirror that holds the provider.
+/// Returns a directory in the layout of a plugin mirror that holds the provider.
 fn mirror() -> Option<PathBuf> {
     let named = std::env::var_os("CUTOVER_TERRAFORM_PLUGINS").map(PathBuf::from);
     let children = PARENTS

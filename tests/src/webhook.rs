@@ -1,4 +1,4 @@
-//! A receiver of notifications, which can be told to refuse them.
+//! A receiver of notifications, which can be made to refuse them.
 
 use axum::{
     Router,
@@ -12,7 +12,7 @@ use cutover_lambda::clock;
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 
-/// The secret that notifications are signed with.
+/// Secret with which notifications are signed.
 pub const SECRET: &str = "local-webhook-secret";
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Starts on a free port.
+    /// Starts a receiver on a free port.
     pub async fn start() -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let app = Router::new().route("/hook", post(receive)).with_state(Arc::clone(&shared));
@@ -42,22 +42,23 @@ impl Webhook {
         Self { port, shared, server }
     }
 
-    /// Where it listens.
+    /// Returns the URL to which notifications are sent.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/hook", self.port)
     }
 
-    /// Lets it refuse, or take again, what comes.
+    /// Refuses all notifications from now on if `refusing` is true, and accepts them again
+    /// otherwise.
     pub fn refuse(&self, refusing: bool) {
         self.shared.lock().expect("no handler panics").refusing = refusing;
     }
 
-    /// How many it refused.
+    /// Returns the number of refused notifications.
     pub fn refused(&self) -> usize {
         self.shared.lock().expect("no handler panics").refused
     }
 
-    /// What it took, as event and body.
+    /// Returns the accepted notifications, each as event and body.
     pub fn received(&self) -> Vec<(String, Value)> {
         self.shared.lock().expect("no handler panics").received.clone()
     }
@@ -76,10 +77,10 @@ async fn receive(State(shared): State<Arc<Mutex<Shared>>>, headers: HeaderMap, b
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let (at, signed) = (text(signature::TIMESTAMP), text(signature::SIGNATURE));
-    let verified = signature::verify(&[SECRET.to_owned()], at, signed, &body, clock::now().millis());
+    let (timestamp, signed) = (text(signature::TIMESTAMP), text(signature::SIGNATURE));
+    let verified = signature::verify(&[SECRET.to_owned()], timestamp, signed, &body, clock::now().millis());
     verified.expect("notifications are signed");
-    assert!(text("x-cutover-event-id").is_some(), "notifications have a name");
+    assert!(text("x-cutover-event-id").is_some(), "notifications have an event id");
     let body: Value = serde_json::from_slice(&body).expect("notifications are JSON");
     shared.received.push((body["event"].as_str().expect("an event").to_owned(), body));
     StatusCode::NO_CONTENT

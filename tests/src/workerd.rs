@@ -1,26 +1,32 @@
-//! workerd without wrangler: starts in milliseconds, on free ports, with as many Workers in one process as a
-//! test wants, and with Workers KV served by [`crate::kv_server`].
+//! workerd without wrangler: it starts in milliseconds on free ports, runs any number of Workers in
+//! one process, and reads Workers KV from [`crate::kv_server`].
 
 use crate::{paths, process::Process};
 use std::{collections::BTreeMap, fmt::Write, path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
 
-/// The platform features that our Worker is deployed with; `wrangler.toml` names the same date.
+/// Compatibility date of our Worker, the same as in `wrangler.toml`.
 pub const COMPATIBILITY_DATE: &str = "2026-04-01";
 
-/// One Worker of a process.
+/// A Worker of a workerd process.
 pub struct Worker<'a> {
     name: &'a str,
     modules: Vec<(&'a str, &'static str, Vec<u8>)>,
     text: Vec<(String, String)>,
     kv: Option<u16>,
+    port: u16,
 }
 
 impl<'a> Worker<'a> {
-    /// Our Worker as it was built, reading KV from this port.
+    /// Returns our built Worker, which reads KV from the given port.
     pub fn edge(name: &'a str, kv_port: u16) -> Self {
+        Self::built(name, kv_port, &paths::worker())
+    }
+
+    /// A build of our Worker in this folder, reading KV from this port.
+    pub fn built(name: &'a str, kv_port: u16, folder: &Path) -> Self {
         let read = |file: &str| {
-            let path = paths::worker().join(file);
+            let path = folder.join(file);
             std::fs::read(&path)
                 .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask build edge`", path.display()))
         };
@@ -32,19 +38,26 @@ impl<'a> Worker<'a> {
             ],
             text: Vec::new(),
             kv: Some(kv_port),
+            port: 0,
         }
     }
 
-    /// A Worker in JavaScript.
+    /// Returns a Worker written in JavaScript.
     pub fn javascript(name: &'a str, file: &Path) -> Self {
         let text = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        Self { name, modules: vec![("worker.mjs", "esModule", text)], text: Vec::new(), kv: None }
+        Self { name, modules: vec![("worker.mjs", "esModule", text)], text: Vec::new(), kv: None, port: 0 }
     }
 
     /// Adds a module that the Worker imports.
     pub fn importing(mut self, name: &'a str, file: &Path) -> Self {
         let text = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         self.modules.push((name, "esModule", text));
+        self
+    }
+
+    /// Listens on this port, or for 0, as by default, on a free one.
+    pub fn on_port(mut self, port: u16) -> Self {
+        self.port = port;
         self
     }
 
@@ -63,7 +76,7 @@ pub struct Workerd {
 }
 
 impl Workerd {
-    /// Starts one process with these Workers, each on a port of its own.
+    /// Starts one process with the given Workers, each on its own port.
     pub fn start(workers: &[Worker<'_>]) -> Self {
         let directory = tempfile::tempdir().expect("a directory for the configuration");
         let config = directory.path().join("config.capnp");
@@ -80,23 +93,23 @@ impl Workerd {
         Self { process, ports, _config: directory }
     }
 
-    /// The port of a Worker.
+    /// Returns the port of a Worker.
     pub fn port(&self, name: &str) -> u16 {
         *self.ports.get(name).unwrap_or_else(|| panic!("there is no Worker {name}"))
     }
 
-    /// The process id.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// What it has printed.
+    /// Returns the output of workerd so far.
     pub fn output(&self) -> String {
         self.process.output()
     }
 }
 
-/// A line such as `{"event":"listen","socket":"edge","port":41075}`.
+/// Parses a line such as `{"event":"listen","socket":"edge","port":41075}`.
 fn listening(line: &str) -> Option<(String, u16)> {
     let event: serde_json::Value = serde_json::from_str(line).ok()?;
     let port = u16::try_from(event.get("port")?.as_u64()?).ok()?;
@@ -109,36 +122,40 @@ fn configuration(workers: &[Worker<'_>], directory: &Path) -> String {
     );
     let mut sockets = String::new();
     let mut definitions = String::new();
-    for (at, worker) in workers.iter().enumerate() {
+    for (index, worker) in workers.iter().enumerate() {
         let name = worker.name;
-        writeln!(services, "(name = \"{name}\", worker = .worker{at}),").expect("text grows");
-        writeln!(sockets, "(name = \"{name}\", address = \"127.0.0.1:0\", http = (cfBlobHeader = \"cf-blob\"), service = \"{name}\"),")
-            .expect("text grows");
+        writeln!(services, "(name = \"{name}\", worker = .worker{index}),")
+            .expect("writing to a string cannot fail");
+        let port = worker.port;
+        writeln!(sockets, "(name = \"{name}\", address = \"127.0.0.1:{port}\", http = (cfBlobHeader = \"cf-blob\"), service = \"{name}\"),")
+            .expect("writing to a string cannot fail");
         let mut modules = String::new();
         for (module, kind, content) in &worker.modules {
-            let file = format!("{at}-{module}");
-            std::fs::write(directory.join(&file), content).expect("a module is written");
-            writeln!(modules, "(name = \"{module}\", {kind} = embed \"{file}\"),").expect("text grows");
+            let file = format!("{index}-{module}");
+            std::fs::write(directory.join(&file), content).expect("the module is written");
+            writeln!(modules, "(name = \"{module}\", {kind} = embed \"{file}\"),")
+                .expect("writing to a string cannot fail");
         }
         let mut bindings = String::new();
         for (name, value) in &worker.text {
             writeln!(bindings, "(name = \"{name}\", text = {}),", serde_json::json!(value))
-                .expect("text grows");
+                .expect("writing to a string cannot fail");
         }
         if let Some(port) = worker.kv {
             writeln!(
                 services,
-                "(name = \"kv{at}\", external = (address = \"127.0.0.1:{port}\", http = ())),"
+                "(name = \"kv{index}\", external = (address = \"127.0.0.1:{port}\", http = ())),"
             )
-            .expect("text grows");
-            writeln!(bindings, "(name = \"CUTOVER_KV\", kvNamespace = \"kv{at}\"),").expect("text grows");
+            .expect("writing to a string cannot fail");
+            writeln!(bindings, "(name = \"CUTOVER_KV\", kvNamespace = \"kv{index}\"),")
+                .expect("writing to a string cannot fail");
         }
         writeln!(
             definitions,
-            "const worker{at} :Workerd.Worker = (modules = [{modules}], bindings = [{bindings}], \
+            "const worker{index} :Workerd.Worker = (modules = [{modules}], bindings = [{bindings}], \
              compatibilityDate = \"{COMPATIBILITY_DATE}\");"
         )
-        .expect("text grows");
+        .expect("writing to a string cannot fail");
     }
     format!(
         "using Workerd = import \"/workerd/workerd.capnp\";\n\

@@ -7,20 +7,20 @@ use crate::{
 };
 use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 
-/// The id of the namespace in `wrangler.toml`.
+/// Id of the KV namespace in `wrangler.toml`.
 pub const NAMESPACE: &str = "cutover-kv";
 
 /// A running `wrangler dev`.
 pub struct Wrangler {
     port: u16,
     process: Process,
-    /// The KV REST API as the publisher sees it; it can be told to fail.
+    /// The KV REST API as the publisher sees it; the proxy can inject faults.
     pub kv: FaultProxy,
 }
 
 impl Wrangler {
-    /// Starts the Worker with its state in this folder, on this port or, for 0, on a free one; behind a proxy of
-    /// the KV REST API, which may be there already.
+    /// Starts the Worker with its state in a directory, on the given port or, for 0, on a free one.
+    /// `kv` is the proxy of an earlier Worker on the same port; without one, a proxy is started.
     pub async fn start(
         state: &Path,
         port: u16,
@@ -36,6 +36,7 @@ impl Wrangler {
             .arg("--persist-to")
             .arg(state)
             .current_dir(paths::root())
+            .env("PATH", paths::search_path())
             .env("WRANGLER_SEND_METRICS", "false")
             .env("WRANGLER_LOG_PATH", state.join("logs"))
             .env("NO_UPDATE_NOTIFIER", "1")
@@ -63,35 +64,35 @@ impl Wrangler {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("wrangler dev is not ready:\n{}", self.process.output());
+        panic!("wrangler dev did not become ready:\n{}", self.process.output());
     }
 
-    /// Stops the Worker; the proxy of its KV stays.
+    /// Stops the Worker. The proxy of its KV keeps running.
     pub fn stop(&mut self) {
         self.process.stop();
     }
 
-    /// The proxy of its KV, for the Worker that comes after.
+    /// Returns the proxy of its KV, for the next Worker.
     pub fn into_kv(self) -> FaultProxy {
         self.kv
     }
 
-    /// The port of the Worker.
+    /// Returns the port of the Worker.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The base URL of the Worker.
+    /// Returns the base URL of the Worker.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The base URL of the KV REST API.
+    /// Returns the base URL of the KV REST API.
     pub fn kv_api(&self) -> String {
         format!("{}/cdn-cgi/explorer/api", self.kv.url())
     }
 
-    /// What it has printed.
+    /// Returns the output of wrangler so far.
     pub fn output(&self) -> String {
         self.process.output()
     }

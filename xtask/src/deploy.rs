@@ -1,67 +1,70 @@
 //! `cargo xtask deploy`: functions, infrastructure, secrets, Worker, in this order, each step shown. Every step is
-//! idempotent: what broke off is begun again, and what is done already is not done twice. docs/DEPLOY.md has the same
-//! steps by hand.
+//! idempotent, so a deployment that fails part-way is simply run again. docs/DEPLOY.md has the same steps by hand.
 
 use crate::{
     edge, functions, root,
     run::{Failure, command, output, run, step, with_input},
     tools::{self, Purpose},
 };
-use std::{
-    fs,
-    io::Read,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, io::Read, path::PathBuf, process::Command};
 
-/// What is deployed, and where.
+/// The environment to deploy, and where its settings are.
 struct Target {
     environment: String,
-    /// The folder with the Terraform configuration; a team may keep a copy in a repository of its own, with its wrangler.toml
-    /// beside it.
+    /// The folder with the Terraform configuration. A team may keep a copy in a repository of its own, next to its
+    /// wrangler.toml.
     infra: PathBuf,
+    /// Archives that were built elsewhere, instead of building them here.
+    archives: Option<PathBuf>,
     is_plan: bool,
     terraform: &'static str,
     region: String,
 }
 
-/// A secret that is made here where it has no value: its name, and the Worker's secret that must be the same.
-const MADE: [(&str, Option<&str>); 4] = [
+/// Secrets that are generated if they have no value: the name, and the Worker's secret that must be equal.
+const GENERATED: [(&str, Option<&str>); 4] = [
     ("ingest", Some("CUTOVER_INGEST_SECRET")),
     ("edge", Some("CUTOVER_EDGE_TOKEN")),
     ("root", None),
     ("webhook", None),
 ];
 
-/// The variable that brings the Cloudflare token for Workers KV the first time.
+/// The environment variable with the Cloudflare token for Workers KV, needed for the first deployment.
 const KV_TOKEN: &str = "CUTOVER_KV_TOKEN";
 
-/// Deploys, or shows what would change.
+/// Deploys, or with `--plan` shows the changes without making them.
+///
+/// # Errors
+/// Fails at the first step that fails; running it again continues there.
 pub fn deploy(arguments: &[&str]) -> Result<(), Failure> {
     let target = Target::read(arguments)?;
     tools::install(Purpose::Deploy)?;
     target.check_settings()?;
-    functions::build()?;
+    if target.archives.is_none() {
+        functions::build()?;
+    }
     edge::build()?;
     edge::size_gate()?;
     target.apply()?;
     if target.is_plan {
-        step("the Worker, as it would be uploaded");
+        step("the Worker, assembled but not uploaded");
         let out = root().join("target/wrangler").display().to_string();
-        let fix = "read what wrangler printed above; it checks wrangler.toml";
+        let fix = "read the messages above; wrangler checks wrangler.toml";
         run(&mut target.wrangler(&["deploy", "--dry-run", "--outdir", &out]), fix)?;
-        step("nothing was changed; without --plan this is what happens");
+        step("nothing was changed; run it without --plan to make these changes");
         return Ok(());
     }
     target.fill_secrets()?;
     target.deploy_worker()?;
-    target.tell_what_next()
+    target.print_next_steps()
 }
 
 impl Target {
     fn read(arguments: &[&str]) -> Result<Self, Failure> {
-        let fix = "cargo xtask deploy [--env staging|production] [--plan] [--infra FOLDER]";
-        let (mut environment, mut is_plan, mut infra) = ("staging", false, root().join("infra"));
+        let fix =
+            "cargo xtask deploy [--env staging|production] [--plan] [--infra FOLDER] [--archives FOLDER]";
+        let (mut environment, mut is_plan) = ("staging", false);
+        let (mut infra, mut archives) = (root().join("infra"), None);
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             match (*word, words.as_slice().first()) {
@@ -74,12 +77,17 @@ impl Target {
                     infra = PathBuf::from(folder);
                     words.next();
                 }
-                _ => return Err(Failure::new(format!("{word} is not understood here"), fix)),
+                ("--archives", Some(folder)) => {
+                    archives = Some(PathBuf::from(folder));
+                    words.next();
+                }
+                _ => return Err(Failure::new(format!("unknown argument {word}"), fix)),
             }
         }
         let mut target = Self {
             environment: environment.to_owned(),
             infra,
+            archives,
             is_plan,
             terraform: terraform()?,
             region: String::new(),
@@ -92,7 +100,7 @@ impl Target {
         self.infra.join("environments").join(format!("{}.tfvars", self.environment))
     }
 
-    /// A text in the environment's variables.
+    /// Returns a string of the environment's variables.
     fn setting(&self, name: &str) -> Option<String> {
         if let Ok(value) = std::env::var(format!("TF_VAR_{name}")) {
             return Some(value);
@@ -103,7 +111,7 @@ impl Target {
         Some(line.split_once('=')?.1.trim().trim_matches('"').to_owned())
     }
 
-    /// What Terraform and wrangler must agree about, before either is asked.
+    /// Checks the settings that Terraform and wrangler must agree about, before either runs.
     fn check_settings(&self) -> Result<(), Failure> {
         let file = self.variables();
         let shown = file.strip_prefix(root()).unwrap_or(&file).display();
@@ -111,7 +119,7 @@ impl Target {
             if self.setting(name).is_none() {
                 return Err(Failure::new(
                     format!("{name} is not set in {shown}"),
-                    "`npx wrangler whoami` shows the account, `npx wrangler kv namespace create CUTOVER_KV` makes the \
+                    "`npx wrangler whoami` shows the account, `npx wrangler kv namespace create CUTOVER_KV` creates the \
                      namespace; docs/DEPLOY.md has the steps",
                 ));
             }
@@ -122,7 +130,7 @@ impl Target {
             return Err(Failure::new(
                 format!("wrangler.toml does not bind the KV namespace {namespace}"),
                 format!(
-                    "write it as the id of CUTOVER_KV for {}, so that the edge reads what is published",
+                    "set the id of CUTOVER_KV for {} to it, so that the edge reads the published snapshot",
                     self.environment
                 ),
             ));
@@ -141,12 +149,13 @@ impl Target {
 
     fn apply(&self) -> Result<(), Failure> {
         step(&format!("infrastructure of {}", self.environment));
-        let fix = "read what it printed above; AWS credentials are looked for as usual (aws sts get-caller-identity)";
+        let fix =
+            "read the messages above; `aws sts get-caller-identity` shows whether there are AWS credentials";
         run(&mut self.terraform(&["init", "-input=false"]), fix)?;
         run(&mut self.terraform(&["workspace", "select", "-or-create", &self.environment]), fix)?;
         let variables = fs::canonicalize(self.variables()).unwrap_or_else(|_| self.variables());
         let variables = format!("-var-file={}", variables.display());
-        let archives = format!("-var=archives={}", archives(&self.infra).display());
+        let archives = format!("-var=archives={}", self.archives().display());
         let change = if self.is_plan { "plan" } else { "apply" };
         let mut terraform =
             self.terraform(&[change, "-input=false", "-lock-timeout=60s", &variables, &archives]);
@@ -154,6 +163,16 @@ impl Target {
             terraform.arg("-auto-approve");
         }
         run(&mut terraform, fix)
+    }
+
+    /// Returns the folder of the archives, relative to the Terraform configuration where that is the project's own, so that
+    /// its state does not name this machine's folders.
+    fn archives(&self) -> PathBuf {
+        match &self.archives {
+            Some(folder) => fs::canonicalize(folder).unwrap_or_else(|_| folder.clone()),
+            None if self.infra == root().join("infra") => PathBuf::from("../target/lambda"),
+            None => root().join("target/lambda"),
+        }
     }
 
     fn aws(&self, arguments: &[&str]) -> Command {
@@ -166,7 +185,7 @@ impl Target {
         format!("cutover-{}/{name}", self.environment)
     }
 
-    /// The value of a secret; `None` where it has none yet.
+    /// Returns the value of a secret, or `None` if it has none yet.
     fn secret(&self, name: &str) -> Option<String> {
         let name = self.secret_name(name);
         let arguments = ["get-secret-value", "--secret-id", &name, "--query", "SecretString"];
@@ -176,7 +195,7 @@ impl Target {
 
     fn put_secret(&self, name: &str, value: &str) -> Result<(), Failure> {
         let full = self.secret_name(name);
-        // Through standard input: arguments of a process are seen by others.
+        // Through standard input: other users can see the arguments of a process.
         let arguments = ["put-secret-value", "--secret-id", &full, "--secret-string", "file:///dev/stdin"];
         let mut aws = self.aws(&[&arguments[..], &["--query", "VersionId"]].concat());
         with_input(&mut aws, value, "install the AWS command line, and allow secretsmanager:PutSecretValue")
@@ -188,40 +207,40 @@ impl Target {
         output(&mut self.aws(&arguments), "").is_ok()
     }
 
-    /// Gives every secret a value that has none; one that has is left alone.
+    /// Generates the secrets that have no value. Existing values stay.
     fn fill_secrets(&self) -> Result<(), Failure> {
         step("secrets");
         let fix = "install the AWS command line, version 1.29 or later";
         output(command("aws").arg("--version"), fix)?;
-        for (name, _) in MADE {
+        for (name, _) in GENERATED {
             if self.exists(name) && self.secret(name).is_none() {
                 self.put_secret(name, &random()?)?;
-                eprintln!("    {} was made", self.secret_name(name));
+                eprintln!("    {} was generated", self.secret_name(name));
             }
         }
         if self.secret("kv").is_none() {
             let fix = format!(
-                "make an API token with the permission Workers KV Storage: Edit in Cloudflare's dashboard, and run \
-                 this again with it in {KV_TOKEN}"
+                "create an API token with the permission Workers KV Storage: Edit in Cloudflare's dashboard, set \
+                 {KV_TOKEN} to it, and run this again"
             );
             let token = std::env::var(KV_TOKEN).ok().filter(|token| !token.is_empty());
             let name = self.secret_name("kv");
             let token = token.ok_or_else(|| Failure::new(format!("{name} has no value yet"), fix))?;
             self.put_secret("kv", &token)?;
-            eprintln!("    {name} was filled");
+            eprintln!("    {name} was set");
         }
         Ok(())
     }
 
-    /// wrangler's name of the environment; production is the one without a name.
+    /// Returns wrangler's name of the environment, which is empty for production.
     fn wrangler_environment(&self) -> &str {
         if self.environment == "production" { "" } else { &self.environment }
     }
 
-    /// The Worker's settings: beside the Terraform configuration's folder, or else the project's own.
+    /// Returns the wrangler.toml next to the folder of the Terraform configuration, or else the project's own.
     fn wrangler_file(&self) -> PathBuf {
-        let beside = self.infra.parent().map(|folder| folder.join("wrangler.toml"));
-        beside.filter(|file| file.is_file()).unwrap_or_else(|| root().join("wrangler.toml"))
+        let sibling = self.infra.parent().map(|folder| folder.join("wrangler.toml"));
+        sibling.filter(|file| file.is_file()).unwrap_or_else(|| root().join("wrangler.toml"))
     }
 
     fn wrangler(&self, arguments: &[&str]) -> Command {
@@ -232,16 +251,19 @@ impl Target {
     }
 
     fn output_of(&self, name: &str) -> Result<String, Failure> {
-        output(&mut self.terraform(&["output", "-raw", name]), "run the whole of `cargo xtask deploy` again")
+        output(
+            &mut self.terraform(&["output", "-raw", name]),
+            "run `cargo xtask deploy` again from its beginning",
+        )
     }
 
     fn deploy_worker(&self) -> Result<(), Failure> {
         step("the Worker");
         let ingest = format!("INGEST_URL:{}", self.output_of("ingest_url")?);
-        let fix = "read what wrangler printed above; `npx wrangler login` or CLOUDFLARE_API_TOKEN lets it in";
+        let fix = "read the messages above; sign in with `npx wrangler login` or CLOUDFLARE_API_TOKEN";
         run(&mut self.wrangler(&["deploy", "--var", &ingest]), fix)?;
         let held = output(&mut self.wrangler(&["secret", "list"]), fix)?;
-        for (name, worker) in MADE {
+        for (name, worker) in GENERATED {
             if let (Some(worker), Some(value)) = (worker, self.secret(name))
                 && !held.contains(worker)
             {
@@ -251,10 +273,10 @@ impl Target {
         Ok(())
     }
 
-    fn tell_what_next(&self) -> Result<(), Failure> {
+    fn print_next_steps(&self) -> Result<(), Failure> {
         let (management, ingest) = (self.output_of("management_url")?, self.output_of("ingest_url")?);
         let root = self.secret_name("root");
-        step("deployed; now, from any machine:");
+        step("deployed; from any machine:");
         println!("export CUTOVER_URL={management}");
         println!("export CUTOVER_INGEST_URL={ingest}");
         println!(
@@ -267,25 +289,19 @@ impl Target {
     }
 }
 
-/// The archives, as seen from the Terraform configuration or by their whole path.
-fn archives(infra: &Path) -> PathBuf {
-    let built = root().join("target/lambda");
-    if infra == root().join("infra") { PathBuf::from("../target/lambda") } else { built }
-}
-
-/// Terraform, or OpenTofu where that is what there is.
+/// Terraform, or OpenTofu if that is the one installed.
 fn terraform() -> Result<&'static str, Failure> {
     let found =
         ["terraform", "tofu"].into_iter().find(|name| output(command(name).arg("version"), "").is_ok());
     found.ok_or_else(|| {
         Failure::new(
-            "neither terraform nor tofu is on this machine",
+            "neither terraform nor tofu is installed",
             "install Terraform 1.9 or later, or OpenTofu 1.9 or later",
         )
     })
 }
 
-/// 256 random bits as hexadecimal digits.
+/// Returns 256 random bits as hexadecimal digits.
 fn random() -> Result<String, Failure> {
     let mut bits = [0_u8; 32];
     fs::File::open("/dev/urandom")

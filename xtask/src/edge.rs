@@ -1,20 +1,20 @@
-//! Building the Worker: worker-build compiles and bundles it, wasm-opt makes it fast and small.
+//! Builds the Worker: cargo compiles it, wasm-bindgen writes the glue, wasm-opt optimises, esbuild bundles the JavaScript.
 
 use crate::{
     root,
     run::{Failure, command, output, run, step},
-    tools::cargo_home,
 };
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::SystemTime,
 };
 
-/// Bytes that the Worker may have when it is uploaded, gzipped.
-const MAX_GZIP_BYTES: u64 = 180_000;
+/// Size of the gzipped upload at which we look again. The platform takes megabytes; start-up time is the reason to stay small.
+const MAX_GZIP_BYTES: u64 = 400_000;
 
-/// What the Worker is made of.
+/// Files and folders that the Worker is built from.
 const INPUTS: [&str; 8] = [
     "Cargo.toml",
     "Cargo.lock",
@@ -26,7 +26,9 @@ const INPUTS: [&str; 8] = [
     "xtask/src/edge.rs",
 ];
 
-/// What rustc emits and workerd runs; wasm-opt must not use more.
+const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// The WebAssembly features that rustc uses and workerd supports; wasm-opt must not use more.
 const FEATURES: [&str; 7] = [
     "--enable-mutable-globals",
     "--enable-sign-ext",
@@ -37,7 +39,12 @@ const FEATURES: [&str; 7] = [
     "--enable-exception-handling",
 ];
 
-/// Builds the Worker into edge/build, unless nothing changed since it was last built.
+const FIX: &str = "read the messages above; `cargo xtask doctor` lists the tools";
+
+/// Builds the Worker into edge/build, unless nothing changed since the last build.
+///
+/// # Errors
+/// Fails if a tool fails or a file cannot be written.
 pub fn build() -> Result<(), Failure> {
     let stamp = root().join("edge/build/.stamp");
     let built = fs::metadata(&stamp).and_then(|data| data.modified()).ok();
@@ -46,54 +53,63 @@ pub fn build() -> Result<(), Failure> {
     }
     step("building the Worker");
     let started = SystemTime::now();
-    let node = root().join("node_modules/.bin");
-    let mut build = command(cargo_home().join("bin/worker-build"));
-    build
-        .args(["--profile", "edge", "--no-opt"])
-        .current_dir(root().join("edge"))
-        .env("WASM_BINDGEN_BIN", cargo_home().join("bin/wasm-bindgen"))
-        .env("WASM_OPT_BIN", node.join("wasm-opt"))
-        .env("ESBUILD_BIN", node.join("esbuild"))
-        .env("CUSTOM_SHIM", joined_shim()?);
-    run(&mut build, "read what it printed above; `cargo xtask doctor` lists the tools")?;
-    let wasm = root().join("edge/build/worker/index.wasm");
-    let mut optimise = command(node.join("wasm-opt"));
-    // The names and the producers are a tenth of the upload, and nobody reads them there. For size as everything else here: for
-    // speed it is 900 bytes larger and no faster that could be measured.
-    optimise
-        .args(["-Os", "--strip-debug", "--strip-producers"])
-        .args(FEATURES)
-        .arg(&wasm)
-        .arg("-o")
-        .arg(&wasm);
-    run(&mut optimise, "read what it printed above; `cargo xtask doctor` lists the tools")?;
+    let mut compile = command("cargo");
+    compile.args(["build", "--locked", "-p", "cutover-edge", "--lib", "--profile", "edge"]);
+    run(compile.args(["--target", WASM_TARGET]), FIX)?;
+    let folder = root().join("edge/build/worker");
+    let glue = root().join("target/glue");
+    let _ = fs::remove_dir_all(&glue);
+    let created = fs::create_dir_all(&folder).and_then(|()| fs::create_dir_all(&glue));
+    created.map_err(|error| unwritable(&folder, &error))?;
+    let compiled = root().join("target").join(WASM_TARGET).join("edge/cutover_edge.wasm");
+    run(bindgen()?.arg(compiled).arg(&glue), FIX)?;
+    optimise(&glue.join("index_bg.wasm"), &folder.join("index.wasm"))?;
+    bundle(&glue, &folder.join("shim.mjs"))?;
     let written = fs::File::create(&stamp).and_then(|file| file.set_modified(started));
-    written.map_err(|error| Failure::new(format!("{}: {error}", stamp.display()), "check the permissions"))
+    written.map_err(|error| unwritable(&stamp, &error))
 }
 
-/// worker-build takes one file: the shim, with what it imports from beside it put in the place of the import.
-fn joined_shim() -> Result<PathBuf, Failure> {
-    let read = |name: &str| {
-        let path = root().join("edge/js").join(name);
-        fs::read_to_string(&path)
-            .map_err(|error| Failure::new(format!("{}: {error}", path.display()), "restore it"))
-    };
-    let (shim, jwt) = (read("shim.js")?, read("jwt.js")?.replace("export ", ""));
-    let beside = read("beside.js")?.replace("export ", "");
-    let import = "import { subjectOf, verified } from \"./jwt.js\";\n\
-                  import { adapted, compared, judged } from \"./beside.js\";\n";
-    let (before, after) = shim.split_once(import).ok_or_else(|| {
-        Failure::new("edge/js/shim.js does not import jwt.js and beside.js", "put the imports back")
-    })?;
-    // Imports come first in a module.
-    let (imports, rest) = after.split_once("\n\n").unwrap_or(("", after));
-    let folder = root().join("target/edge");
-    let path = folder.join("shim.js");
-    let written = fs::create_dir_all(&folder)
-        .and_then(|()| fs::write(&path, format!("{before}{imports}\n\n{jwt}\n{beside}\n{rest}")));
-    written
-        .map(|()| path.clone())
-        .map_err(|error| Failure::new(format!("{}: {error}", path.display()), "check the permissions"))
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(format!("{}: {error}", path.display()), "check the permissions")
+}
+
+/// Our own binary around wasm-bindgen's library; its version comes from Cargo.lock like the one in the Worker.
+fn bindgen() -> Result<Command, Failure> {
+    run(command("cargo").args(["build", "--locked", "-p", "cutover-glue"]), FIX)?;
+    Ok(command(root().join("target/debug/glue")))
+}
+
+fn optimise(input: &Path, output: &Path) -> Result<(), Failure> {
+    let mut optimise = command(node_tool("wasm-opt"));
+    // Function names and producers are a tenth of the upload, and nothing reads them there.
+    optimise.args(["-O2", "--strip-debug", "--strip-producers"]).args(FEATURES);
+    run(optimise.arg(input).arg("-o").arg(output), FIX)
+}
+
+/// Bundles edge/js with the generated glue. The wasm module stays a file of its own, as the platform wants it.
+fn bundle(glue: &Path, output: &Path) -> Result<(), Failure> {
+    let mut bundle = command(node_tool("esbuild"));
+    bundle
+        .args(["edge/js/entry.js", "--bundle", "--minify", "--format=esm", "--log-level=warning"])
+        .arg(format!("--alias:#glue={}", glue.join("index_bg.js").display()))
+        .args(["--alias:#wasm=./index.wasm", "--external:./index.wasm", "--external:cloudflare:*"])
+        .arg(format!("--outfile={}", output.display()));
+    run(&mut bundle, FIX)
+}
+
+/// A program that npm installed.
+fn node_tool(name: &str) -> PathBuf {
+    root().join("node_modules/.bin").join(name)
+}
+
+/// Lints the JavaScript and checks its types, which are JSDoc comments.
+///
+/// # Errors
+/// Fails if eslint or tsc report anything.
+pub fn check_javascript() -> Result<(), Failure> {
+    step("lints and types of the JavaScript");
+    run(command(node_tool("eslint")).args(["--config", "edge/eslint.config.js", "edge/js"]), FIX)?;
+    run(command(node_tool("tsc")).args(["--noEmit", "-p", "edge/tsconfig.json"]), FIX)
 }
 
 fn newest(path: &Path) -> Option<SystemTime> {
@@ -104,7 +120,10 @@ fn newest(path: &Path) -> Option<SystemTime> {
     fs::read_dir(path).ok()?.flatten().filter_map(|entry| newest(&entry.path())).max()
 }
 
-/// The lints, as the Worker is compiled.
+/// Runs clippy on the code that exists only in the Worker.
+///
+/// # Errors
+/// Fails if clippy warns about anything.
 pub fn clippy() -> Result<(), Failure> {
     let mut clippy = command("cargo");
     clippy.args(["clippy", "--locked", "-p", "cutover-edge", "--target", "wasm32-unknown-unknown"]);
@@ -112,7 +131,10 @@ pub fn clippy() -> Result<(), Failure> {
     run(&mut clippy, "read what it printed above")
 }
 
-/// Has wrangler make the upload, and send it nowhere.
+/// Lets wrangler assemble both environments' uploads without sending them.
+///
+/// # Errors
+/// Fails if wrangler does not accept wrangler.toml or the Worker.
 pub fn dry_run() -> Result<(), Failure> {
     step("wrangler deploy --dry-run");
     for environment in ["", "staging"] {
@@ -121,31 +143,33 @@ pub fn dry_run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The upload of one environment; the empty name is production.
+/// Assembles the upload of one environment; the empty name is production.
+///
+/// # Errors
+/// Fails if wrangler does not accept wrangler.toml or the Worker.
 pub fn wrangler_dry_run(environment: &str) -> Result<(), Failure> {
     let out = root().join("target/wrangler");
-    let mut wrangler = command(root().join("node_modules/.bin/wrangler"));
+    let mut wrangler = command(node_tool("wrangler"));
     wrangler.args(["deploy", "--dry-run", "--env", environment, "--outdir"]).arg(out);
     wrangler.env("WRANGLER_SEND_METRICS", "false").env("CI", "1");
     run(&mut wrangler, "read what wrangler printed above; it checks wrangler.toml")
 }
 
-/// Fails where the Worker is larger than it may be.
+/// Checks the size of the upload.
+///
+/// # Errors
+/// Fails if the gzipped Worker is larger than [`MAX_GZIP_BYTES`].
 pub fn size_gate() -> Result<(), Failure> {
-    let mut total = 0;
-    for file in ["index.wasm", "shim.mjs"] {
-        let script = "const z=require('zlib'),f=require('fs');\
-                      console.log(z.gzipSync(f.readFileSync(process.argv[1]),{level:9}).length)";
-        let path = root().join("edge/build/worker").join(file);
-        let size = output(command("node").args(["-e", script]).arg(path), "build the Worker first")?;
-        total += size.parse::<u64>().unwrap_or(u64::MAX);
-    }
-    step(&format!("the Worker is {total} bytes gzipped, of {MAX_GZIP_BYTES} that it may have"));
+    let script = "const z=require('zlib'),f=require('fs');\
+                  console.log(process.argv.slice(1).map(p=>z.gzipSync(f.readFileSync(p),{level:9}).length).join(' '))";
+    let files = ["index.wasm", "shim.mjs"].map(|file| root().join("edge/build/worker").join(file));
+    let sizes = output(command("node").args(["-e", script]).args(files), "build the Worker first")?;
+    let total: u64 = sizes.split(' ').map(|size| size.parse::<u64>().unwrap_or(u64::MAX / 4)).sum();
+    step(&format!("the Worker is {total} bytes gzipped; the limit is {MAX_GZIP_BYTES}"));
     if total > MAX_GZIP_BYTES {
-        let what = format!("the Worker has {total} bytes gzipped, more than {MAX_GZIP_BYTES}");
         return Err(Failure::new(
-            what,
-            "find what grew: build with the names kept, and list the functions by size",
+            format!("the gzipped Worker has {total} bytes, more than {MAX_GZIP_BYTES}"),
+            "find what grew: build with the names kept, list the functions by size, and measure the cold start",
         ));
     }
     Ok(())

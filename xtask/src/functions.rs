@@ -1,4 +1,4 @@
-//! The functions as AWS runs them: arm64, one archive each.
+//! Builds the functions as AWS runs them: for arm64, one archive each.
 
 use crate::{
     root,
@@ -7,16 +7,19 @@ use crate::{
 };
 use std::fs;
 
-/// The functions.
+/// Names of the functions, which are also the names of their binaries.
 pub const FUNCTIONS: [&str; 4] = ["evaluate", "ingest", "management", "promote"];
 
-/// Builds target/lambda/NAME/bootstrap.zip, and says how large each is.
+/// Builds target/lambda/NAME/bootstrap.zip and prints the sizes.
+///
+/// # Errors
+/// Fails if cargo-lambda fails or leaves no archive.
 pub fn build() -> Result<(), Failure> {
     step("building the functions for arm64");
     let mut build = command(cargo_lambda());
     build.args(["lambda", "build", "--release", "--arm64", "--locked", "--output-format", "zip"]);
     build.args(["-p", "cutover-lambda"]);
-    // cargo-lambda looks for its zig in PATH first, and beside itself.
+    // cargo-lambda looks for zig in PATH first.
     if let Some(folder) = cargo_lambda().parent() {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         let paths = std::iter::once(folder.to_path_buf()).chain(std::env::split_paths(&inherited));
@@ -28,9 +31,9 @@ pub fn build() -> Result<(), Failure> {
     for name in FUNCTIONS {
         let archive = root().join("target/lambda").join(name).join("bootstrap.zip");
         let size = fs::metadata(&archive).map(|data| data.len()).map_err(|error| {
-            Failure::new(format!("{}: {error}", archive.display()), "see what cargo-lambda printed above")
+            Failure::new(format!("{}: {error}", archive.display()), "read what cargo-lambda printed above")
         })?;
-        step(&format!("{name} is {size} bytes, zipped for arm64"));
+        step(&format!("{name} has {size} bytes, zipped for arm64"));
     }
     Ok(())
 }

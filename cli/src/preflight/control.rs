@@ -1,25 +1,25 @@
-//! The control plane: who the caller is, what time it is there, whether what is true is published, whether the schedule
-//! lives.
+//! Checks of the control plane: token, clock, publication and schedules.
 
-use super::Check;
-use crate::{client::Client, clock::now, failure::Failure, output::cell};
+use super::check::Check;
+use crate::{client::Client, clock::now, failure::Failure, output::field};
 use cutover_core::Timestamp;
 use reqwest::Method;
 use serde_json::Value;
 
-/// Clocks may lie this far apart; signatures bear five minutes, and nobody should need them. In milliseconds.
-const CLOCKS_MS: i64 = 30_000;
+/// Largest accepted difference between two clocks, in milliseconds. Signatures tolerate five
+/// minutes, which a healthy clock never needs.
+const MAX_CLOCK_SKEW_MS: i64 = 30_000;
 
-/// A schedule of one minute that is silent for longer than this is dead, in milliseconds.
-const SILENT_MS: i64 = 180_000;
+/// Age at which the last run of a schedule of one minute counts as missed, in milliseconds.
+const MAX_SILENCE_MS: i64 = 180_000;
 
-/// A token that ends sooner than this should be rotated, in milliseconds.
-const SOON_MS: i64 = 14 * 24 * 3_600_000;
+/// Remaining lifetime below which a token should be rotated, in milliseconds.
+const MIN_LIFETIME_MS: i64 = 14 * 24 * 3_600_000;
 
 /// Checks the control plane, and returns its status if it gave one.
 pub fn check(client: &Client, checks: &mut Vec<Check>) -> Option<Value> {
-    let me = match client.get("/whoami") {
-        Ok(me) => me,
+    let caller = match client.get("/whoami") {
+        Ok(caller) => caller,
         Err(failure @ Failure::Refused { status: 401 | 403, .. }) => {
             checks.push(Check::ok("management answers", "yes"));
             checks.push(Check::unanswered("token", &failure));
@@ -31,7 +31,7 @@ pub fn check(client: &Client, checks: &mut Vec<Check>) -> Option<Value> {
         }
     };
     checks.push(Check::ok("management answers", "yes"));
-    checks.push(token(&me));
+    checks.push(token(&caller));
     let status = match client.get("/status") {
         Ok(status) => status,
         Err(failure) => {
@@ -40,81 +40,78 @@ pub fn check(client: &Client, checks: &mut Vec<Check>) -> Option<Value> {
         }
     };
     checks.push(clocks(&status));
-    checks.push(publication(client, &me));
+    checks.push(publication(client, &caller));
     for function in ["evaluate", "promote"] {
         checks.push(schedule(&status, function));
     }
     Some(status)
 }
 
-fn moment(value: Option<&Value>) -> Option<i64> {
+/// Parses a timestamp. Returns milliseconds since 1970.
+fn millis(value: Option<&Value>) -> Option<i64> {
     value.and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok()).map(Timestamp::millis)
 }
 
-fn token(me: &Value) -> Check {
-    let name = me.get("name").map(cell).unwrap_or_default();
-    let found = format!("{name}, {}", me.get("role").map(cell).unwrap_or_default());
-    let end = moment(me.get("expires_at"));
+fn token(caller: &Value) -> Check {
+    let name = field(caller, "name");
+    let owner = format!("{name}, {}", field(caller, "role"));
     if name == "root" {
-        let remedy = "make an admin token (cutover token create NAME --role admin), use it, and switch the root token \
-                      off: root_token = false in infra/environments";
-        return Check::warn(
-            "token",
-            format!("{found}: the token of the first start is still honoured"),
-            remedy,
-        );
+        let remedy = "create an admin token (cutover token create NAME --role admin), use it, and switch off the root \
+                      token: root_token = false in infra/environments";
+        return Check::warn("token", format!("{owner}: the bootstrap token is still accepted"), remedy);
     }
-    match end {
-        Some(end) if end - now() < SOON_MS => {
+    match millis(caller.get("expires_at")) {
+        Some(end) if end - now() < MIN_LIFETIME_MS => {
             let remedy = "rotate it: cutover token list, cutover token rotate ID";
-            Check::warn("token", format!("{found}, and ends in {} days", (end - now()) / 86_400_000), remedy)
+            let days = (end - now()) / 86_400_000;
+            Check::warn("token", format!("{owner}, expires in {days} days"), remedy)
         }
-        _ => Check::ok("token", found),
+        _ => Check::ok("token", owner),
     }
 }
 
 fn clocks(status: &Value) -> Check {
-    let Some(there) = moment(status.get("now")) else {
-        let remedy = "deploy functions and a command line that belong together";
-        return Check::fail("clocks", "the management API does not say what time it is", remedy);
+    let Some(remote) = millis(status.get("now")) else {
+        let remedy = "deploy the functions in the version of this command";
+        return Check::fail("clocks", "the management API does not report its time", remedy);
     };
-    let apart = there - now();
-    if apart.abs() > CLOCKS_MS {
-        let found = format!("they lie {} s apart: here and at the management API", apart.abs() / 1_000);
+    let skew = (remote - now()).abs();
+    if skew > MAX_CLOCK_SKEW_MS {
+        let detail = format!("this machine and the management API are {} s apart", skew / 1_000);
         let remedy = "set the clock of this machine (NTP); signatures are refused beyond five minutes";
-        return Check::fail("clocks", found, remedy);
+        return Check::fail("clocks", detail, remedy);
     }
-    Check::ok("clocks", format!("{} ms apart", apart.abs()))
+    Check::ok("clocks", format!("{skew} ms apart"))
 }
 
-/// Writes what is true to Workers KV and reads it back, as far as the caller may.
-fn publication(client: &Client, me: &Value) -> Check {
+/// Writes the current snapshot to Workers KV and reads it back; a viewer may only read it.
+fn publication(client: &Client, caller: &Value) -> Check {
     let name = "KV round trip";
-    let may_write = me.get("role").and_then(Value::as_str) != Some("viewer");
-    let (method, what) =
+    let may_write = caller.get("role").and_then(Value::as_str) != Some("viewer");
+    let (method, action) =
         if may_write { (Method::POST, "written and read back") } else { (Method::GET, "read") };
     match client.send(method, "/publication", None) {
         Err(failure) => Check::unanswered(name, &failure),
-        Ok(answer) if answer.get("published").and_then(Value::as_bool) == Some(true) => {
-            Check::ok(name, format!("revision {} {what}", answer.get("held").map(cell).unwrap_or_default()))
+        Ok(response) if response.get("published").and_then(Value::as_bool) == Some(true) => {
+            Check::ok(name, format!("revision {} {action}", field(&response, "held")))
         }
-        Ok(answer) => {
-            let part = |field: &str| answer.get(field).map(cell).unwrap_or_default();
-            let found = format!("KV holds revision {}, and {} is true", part("held"), part("revision"));
-            Check::fail(name, found, "look at the log of promote, and check who else writes to the namespace")
+        Ok(response) => {
+            let (held, current) = (field(&response, "held"), field(&response, "revision"));
+            let detail = format!("KV has revision {held} instead of {current}");
+            Check::fail(name, detail, "see the log of promote, and check for other writers to the namespace")
         }
     }
 }
 
 fn schedule(status: &Value, function: &str) -> Check {
     let name = format!("schedule of {function}");
-    let remedy = "look at the schedule in EventBridge Scheduler (is it enabled?), at the function's log for \
-                  tick_failed, and at the dead letter queue";
-    match moment(status.pointer(&format!("/schedule/{function}"))) {
-        None => Check::fail(&name, "it never came to its end", remedy),
-        Some(at) if now() - at > SILENT_MS => {
-            Check::fail(&name, format!("it last came to its end {} s ago", (now() - at) / 1_000), remedy)
+    let remedy = "check that the schedule is enabled in EventBridge Scheduler, the function's log for tick_failed, and \
+                  the dead letter queue";
+    match millis(status.pointer(&format!("/schedule/{function}"))) {
+        None => Check::fail(&name, "never completed", remedy),
+        Some(last) if now() - last > MAX_SILENCE_MS => {
+            Check::fail(&name, format!("last completed {} s ago", (now() - last) / 1_000), remedy)
         }
-        Some(at) => Check::ok(&name, format!("{} s ago", (now() - at).max(0) / 1_000)),
+        Some(last) => Check::ok(&name, format!("{} s ago", (now() - last).max(0) / 1_000)),
     }
 }

@@ -1,10 +1,10 @@
-//! Ingest: whether it takes what is signed, and refuses what is not.
+//! Checks of ingest: accepts a signed batch, refuses a wrong signature.
 
-use super::{Check, Options, unreachable};
+use super::{check::Check, http::unreachable, options::Options};
 use crate::clock;
 use cutover_core::{
     Revision,
-    batch::{Batch, SCHEMA},
+    measurement::batch::{Batch, SCHEMA},
     signature,
 };
 use reqwest::blocking;
@@ -13,11 +13,11 @@ use serde_json::Value;
 /// Checks the ingest function.
 pub fn check(options: &Options, http: &blocking::Client, checks: &mut Vec<Check>) {
     let Some(url) = options.ingest.as_deref().filter(|url| !url.is_empty()) else {
-        checks.push(Check::skipped("ingest", "say where it is: CUTOVER_INGEST_URL or --ingest"));
+        checks.push(Check::skipped("ingest", "set CUTOVER_INGEST_URL or --ingest"));
         return;
     };
     let url = format!("{}/v1/batches", url.trim_end_matches('/'));
-    match ask(http, &url, "a-secret-that-nobody-has") {
+    match send(http, &url, "a-secret-in-use-nowhere") {
         Err(error) => {
             let remedy = "check the URL (terraform output ingest_url), and that the function runs";
             checks.push(Check::fail("ingest answers", unreachable(&error), remedy));
@@ -26,19 +26,19 @@ pub fn check(options: &Options, http: &blocking::Client, checks: &mut Vec<Check>
         Ok((401 | 429, _)) => checks.push(Check::ok("ingest answers", "and refuses a wrong signature")),
         Ok((status, _)) => {
             let remedy = "this is not the ingest function; check CUTOVER_INGEST_URL";
-            let found = format!("{status} to a wrong signature, where 401 was expected");
-            checks.push(Check::fail("ingest answers", found, remedy));
+            let detail = format!("{status} instead of 401 for a wrong signature");
+            checks.push(Check::fail("ingest answers", detail, remedy));
             return;
         }
     }
     let Some(secret) = options.ingest_secret.as_deref().filter(|secret| !secret.is_empty()) else {
-        checks.push(Check::skipped("ingest signature", "say what signs: CUTOVER_INGEST_SECRET"));
+        checks.push(Check::skipped("ingest signature", "set CUTOVER_INGEST_SECRET"));
         return;
     };
-    checks.push(match ask(http, &url, secret) {
+    checks.push(match send(http, &url, secret) {
         Ok((200, body)) => {
             let revision = body.get("revision").and_then(Value::as_u64).unwrap_or_default();
-            Check::ok("ingest signature", format!("taken; the control plane is at revision {revision}"))
+            Check::ok("ingest signature", format!("accepted; the control plane is at revision {revision}"))
         }
         Ok((status, body)) => {
             let detail = body.get("detail").and_then(Value::as_str).unwrap_or("no reason given");
@@ -50,13 +50,14 @@ pub fn check(options: &Options, http: &blocking::Client, checks: &mut Vec<Check>
     });
 }
 
-/// Asks how things stand, as an isolate does before it has anything to tell. Nothing is counted by it.
-fn ask(http: &blocking::Client, url: &str, secret: &str) -> Result<(u16, Value), reqwest::Error> {
-    let question = Batch {
+/// Sends an empty batch, as an isolate does that has nothing to report. Ingest stores nothing.
+/// Returns the status and the body of the response.
+fn send(http: &blocking::Client, url: &str, secret: &str) -> Result<(u16, Value), reqwest::Error> {
+    let batch = Batch {
         schema: SCHEMA,
         isolate: "00000000000000000000707265666c69".to_owned(),
         sequence: 0,
-        // Higher than any: no snapshot needs to come with the answer.
+        // Higher than any revision, so that the response carries no snapshot.
         revision: Revision(u64::MAX >> 12),
         idle: true,
         age_ms: 0,
@@ -65,15 +66,15 @@ fn ask(http: &blocking::Client, url: &str, secret: &str) -> Result<(u16, Value),
         units: Vec::new(),
         comparisons: Vec::new(),
     };
-    let body = serde_json::to_string(&question).unwrap_or_default();
-    let at = clock::now();
-    let answer = http
+    let body = serde_json::to_string(&batch).unwrap_or_default();
+    let now = clock::now();
+    let response = http
         .post(url)
-        .header(signature::TIMESTAMP, at.to_string())
-        .header(signature::SIGNATURE, signature::sign(secret, at, body.as_bytes()))
+        .header(signature::TIMESTAMP, now.to_string())
+        .header(signature::SIGNATURE, signature::sign(secret, now, body.as_bytes()))
         .header("content-type", "application/json")
         .body(body)
         .send()?;
-    let status = answer.status().as_u16();
-    Ok((status, serde_json::from_str(&answer.text()?).unwrap_or_default()))
+    let status = response.status().as_u16();
+    Ok((status, serde_json::from_str(&response.text()?).unwrap_or_default()))
 }

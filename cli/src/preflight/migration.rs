@@ -1,12 +1,12 @@
-//! The migration itself: whether both backends answer, and the check list of the phase it is in.
+//! Checks of the migration itself: the origins, and the check list of its phase.
 
-use super::{Check, Phase, unreachable};
+use super::{check::Check, http::unreachable, options::Phase};
 use crate::{client::Client, output::cell};
 use reqwest::blocking;
 use serde_json::Value;
 use std::time::Instant;
 
-/// Asks every origin once.
+/// Sends one request to every origin.
 pub fn origins(client: &Client, http: &blocking::Client, checks: &mut Vec<Check>) {
     let config = match client.get("/config") {
         Ok(config) => config,
@@ -17,40 +17,40 @@ pub fn origins(client: &Client, http: &blocking::Client, checks: &mut Vec<Check>
     };
     let origins = config.get("origins").and_then(Value::as_object);
     if origins.is_none_or(serde_json::Map::is_empty) {
-        let remedy = "write both backends into a file and apply it: cutover apply -f FILE";
-        checks.push(Check::warn("origins", "there are none", remedy));
+        let remedy = "add both backends to a configuration file, then cutover apply -f FILE";
+        checks.push(Check::warn("origins", "none are configured", remedy));
     }
     for (name, origin) in origins.into_iter().flatten() {
         let url = origin.get("url").and_then(Value::as_str).unwrap_or_default();
-        checks.push(origin_answers(http, name, url));
+        checks.push(probe(http, name, url));
     }
 }
 
-fn origin_answers(http: &blocking::Client, name: &str, url: &str) -> Check {
-    let what = format!("origin {name}");
+fn probe(http: &blocking::Client, name: &str, url: &str) -> Check {
+    let check = format!("origin {name}");
     let begun = Instant::now();
     match http.get(url).send() {
-        Ok(answer) if answer.status().is_server_error() => {
-            let found = format!("{url} answers with {}", answer.status().as_u16());
-            Check::fail(&what, found, "look at this backend before anybody is sent there")
+        Ok(response) if response.status().is_server_error() => {
+            let detail = format!("{url} returns {}", response.status().as_u16());
+            Check::fail(&check, detail, "repair this backend before sending it users")
         }
-        Ok(answer) => {
+        Ok(response) => {
             let ms = begun.elapsed().as_millis();
-            Check::ok(&what, format!("{} after {ms} ms", answer.status().as_u16()))
+            Check::ok(&check, format!("{} after {ms} ms", response.status().as_u16()))
         }
         Err(error) => Check::fail(
-            &what,
+            &check,
             format!("{url}: {}", unreachable(&error)),
-            "check the URL in the configuration, DNS, certificate and firewall; the Worker reaches it over the \
-             internet, as this machine does",
+            "check the URL in the configuration, DNS, the certificate and the firewall; the Worker connects over the \
+             internet too",
         ),
     }
 }
 
-/// The check list of a phase.
+/// Makes the checks of a phase; without one, of the phase that the migration is in.
 pub fn check(phase: Option<Phase>, client: &Client, status: &Value, checks: &mut Vec<Check>) {
-    let told = status.pointer("/migration_progress/phase").and_then(Value::as_str);
-    let phase = phase.unwrap_or(match told {
+    let reported = status.pointer("/migration_progress/phase").and_then(Value::as_str);
+    let phase = phase.unwrap_or(match reported {
         Some("not_started") => Phase::Before,
         Some("complete") => Phase::After,
         _ => Phase::During,
@@ -74,19 +74,20 @@ pub fn check(phase: Option<Phase>, client: &Client, status: &Value, checks: &mut
 fn emergency(status: &Value) -> Check {
     match status.pointer("/emergency/reason") {
         Some(reason) => {
-            let remedy = "when its cause is gone: cutover emergency-clear REASON";
-            Check::fail("emergency", format!("one is in force: {}", cell(reason)), remedy)
+            let remedy = "once its cause is fixed: cutover emergency-clear REASON";
+            Check::fail("emergency", format!("in force: {}", cell(reason)), remedy)
         }
         None => Check::ok("emergency", "none"),
     }
 }
 
-/// The names of the flags for which something holds.
-fn named<'f>(flags: &'f [Value], holds: impl Fn(&Value) -> bool + 'f) -> Vec<&'f str> {
-    let held = flags.iter().filter(move |flag| holds(flag));
-    held.filter_map(|flag| flag.get("name").and_then(Value::as_str)).collect()
+/// Returns the names of the flags that match.
+fn named<'f>(flags: &'f [Value], matches: impl Fn(&Value) -> bool + 'f) -> Vec<&'f str> {
+    let matching = flags.iter().filter(move |flag| matches(flag));
+    matching.filter_map(|flag| flag.get("name").and_then(Value::as_str)).collect()
 }
 
+/// Returns the percentage of users that a flag sends to the new backend.
 fn share(flag: &Value) -> f64 {
     let is_on = flag.get("enabled").and_then(Value::as_bool) == Some(true);
     let share = flag.get("rollout_percentage").and_then(Value::as_f64).unwrap_or_default();
@@ -94,7 +95,7 @@ fn share(flag: &Value) -> f64 {
 }
 
 fn before(client: &Client, flags: &[Value], checks: &mut Vec<Check>) {
-    let name = "before: everybody on legacy";
+    let name = "before: all users on legacy";
     let moved = named(flags, |flag| share(flag) > 0.0);
     checks.push(if moved.is_empty() {
         Check::ok(name, format!("{} flags at 0", flags.len()))
@@ -102,7 +103,7 @@ fn before(client: &Client, flags: &[Value], checks: &mut Vec<Check>) {
         Check::warn(
             name,
             format!("not at 0: {}", moved.join(", ")),
-            "cutover rollout FLAG 0, unless it is meant so",
+            "cutover rollout FLAG 0, unless intended",
         )
     });
     let config = client.get("/config").unwrap_or_default();
@@ -121,7 +122,7 @@ fn before(client: &Client, flags: &[Value], checks: &mut Vec<Check>) {
     checks.push(if idle.is_empty() {
         Check::ok(name, "yes")
     } else {
-        Check::warn(name, format!("none for {}", idle.join(", ")), "write routes for them, or remove them")
+        Check::warn(name, format!("none for {}", idle.join(", ")), "add routes for them, or delete them")
     });
     let name = "before: every routed flag has a canary";
     let mut bare: Vec<&str> =
@@ -130,7 +131,7 @@ fn before(client: &Client, flags: &[Value], checks: &mut Vec<Check>) {
     checks.push(if bare.is_empty() {
         Check::ok(name, "yes")
     } else {
-        let remedy = "write a plan for them (docs/canaries.md), or be ready to take them back by hand";
+        let remedy = "add plans for them (docs/canaries.md), or be ready to roll them back by hand";
         Check::warn(name, format!("none for {}", bare.join(", ")), remedy)
     });
 }
@@ -142,20 +143,15 @@ fn during(status: &Value, checks: &mut Vec<Check>) {
         Check::ok("during: requests are measured", format!("{requests} in the last five minutes"))
     } else {
         let remedy =
-            "see that the edge reports and that evaluate runs; a canary without measurements does not move";
+            "check that the edge reports and that evaluate runs; without measurements no canary moves";
         Check::warn("during: requests are measured", "none in the last five minutes", remedy)
     });
     let lost = number("/measurement/unknown_isolates");
     checks.push(if lost == 0 {
-        Check::ok("during: nothing is unknown", "no isolate was lost in the last hour")
+        Check::ok("during: no unknown counts", "no isolate lost in the last hour")
     } else {
-        let remedy =
-            "a few are what isolates do; many mean that ingest was down (docs/OPERATIONS.md#isolates-lost)";
-        Check::warn(
-            "during: nothing is unknown",
-            format!("{lost} isolates were lost in the last hour"),
-            remedy,
-        )
+        let remedy = "a few are normal; many mean that ingest was down (docs/OPERATIONS.md#isolates-lost)";
+        Check::warn("during: no unknown counts", format!("{lost} isolates lost in the last hour"), remedy)
     });
     let stopped: Vec<String> = status
         .get("canaries")
@@ -169,15 +165,15 @@ fn during(status: &Value, checks: &mut Vec<Check>) {
         .map(|(flag, run)| format!("{flag} is {}", run.get("state").map(cell).unwrap_or_default()))
         .collect();
     checks.push(if stopped.is_empty() {
-        Check::ok("during: canaries", "none is paused or was taken back")
+        Check::ok("during: canaries", "none paused or rolled back")
     } else {
-        let remedy = "cutover canary status FLAG says why; then retry, resume or roll back";
+        let remedy = "cutover canary status FLAG shows the reason; then retry, resume or roll back";
         Check::warn("during: canaries", stopped.join(", "), remedy)
     });
 }
 
 fn after(status: &Value, flags: &[Value], checks: &mut Vec<Check>) {
-    let name = "after: everybody on the new backend";
+    let name = "after: all users on the new backend";
     let behind = named(flags, |flag| share(flag) < 100.0);
     checks.push(if behind.is_empty() {
         Check::ok(name, format!("{} flags at 100", flags.len()))
@@ -185,19 +181,19 @@ fn after(status: &Value, flags: &[Value], checks: &mut Vec<Check>) {
         Check::warn(
             name,
             format!("not at 100: {}", behind.join(", ")),
-            "finish these, or keep legacy for them",
+            "complete these, or keep legacy for them",
         )
     });
-    let name = "after: nobody is kept back";
+    let name = "after: no user is excluded";
     let is_filled = |flag: &Value, field: &str| {
         flag.get(field).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
     };
-    let kept = named(flags, |flag| is_filled(flag, "user_blacklist") || is_filled(flag, "conditions"));
-    checks.push(if kept.is_empty() {
-        Check::ok(name, "no blacklist and no condition is left")
+    let excluding = named(flags, |flag| is_filled(flag, "user_blacklist") || is_filled(flag, "conditions"));
+    checks.push(if excluding.is_empty() {
+        Check::ok(name, "no blacklists or conditions left")
     } else {
-        let remedy = "remove their blacklists and conditions before legacy is switched off";
-        Check::warn(name, format!("some users of {}", kept.join(", ")), remedy)
+        let remedy = "remove their blacklists and conditions before switching legacy off";
+        Check::warn(name, format!("some users of {}", excluding.join(", ")), remedy)
     });
     let name = "after: legacy serves nothing";
     let requests = status.pointer("/measurement/requests").and_then(Value::as_u64).unwrap_or_default();
@@ -206,10 +202,10 @@ fn after(status: &Value, flags: &[Value], checks: &mut Vec<Check>) {
         Some(share) if requests > 0 && share > 0.0 => Check::warn(
             name,
             format!("it served {share} % of the last {requests} requests"),
-            "cutover metrics names the routes and reasons; give them routes before legacy is switched off",
+            "cutover metrics lists the routes and reasons; move them before switching legacy off",
         ),
         _ if requests == 0 => {
-            Check::warn(name, "nothing was measured in the last five minutes", "look again under traffic")
+            Check::warn(name, "no requests measured in the last five minutes", "run this again under traffic")
         }
         _ => Check::ok(name, format!("none of the last {requests} requests")),
     });

@@ -1,17 +1,24 @@
-//! The way back: the shape that undoes a shape, where there is one.
+//! Inversion of shapes. The request body of a REST backend can be built by the inverse of the shape
+//! that maps its responses.
 
-use super::shape::{Conversion, Field, Shape, Step};
+use crate::adapter::shape::step::{Conversion, Field, Shape, Step};
 
-/// Something that a shape does and that cannot be undone.
+/// A part of a shape that cannot be inverted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
-    /// The field of the old interface.
+    /// The path of the field in the old interface.
     pub field: String,
-    /// Why.
+    /// The reason, as the end of an error message.
     pub why: &'static str,
 }
 
-/// The shape that makes of an answer what it was made of, with what is lost on the way.
+/// Builds the shape that turns the result of `shape` back into its input, and lists the parts that
+/// cannot be inverted.
+///
+/// ```text
+/// object: { id: { from: id, as: number }, stars: rating }     a shape
+/// object: { id: { from: id, as: string }, rating: stars }     its inverse
+/// ```
 pub fn invert(shape: &Shape) -> (Shape, Vec<Lost>) {
     let mut lost = Vec::new();
     let inverse = row(&shape.0, "", &mut lost);
@@ -36,7 +43,7 @@ fn undo(step: &Step, field: &str, lost: &mut Vec<Lost>) -> Vec<Step> {
         Vec::new()
     };
     match step {
-        // A path of fields becomes objects around the value; what stood beside it is not known any more.
+        // A path of fields becomes nested objects around the value; its sibling fields are lost.
         Step::Get(path) => path.iter().rev().map(|name| Step::Wrap(name.clone())).collect(),
         Step::Wrap(name) => vec![Step::Get(vec![name.clone()])],
         Step::Each(shape) => {
@@ -51,35 +58,35 @@ fn undo(step: &Step, field: &str, lost: &mut Vec<Lost>) -> Vec<Step> {
         Step::Convert(Conversion::Text) => vec![Step::Convert(Conversion::Number)],
         Step::Convert(Conversion::Date(from, to)) if from == to => Vec::new(),
         Step::Convert(Conversion::Date(from, to)) => {
-            use super::shape::DateForm::{Epoch, EpochMs, Rfc3339};
+            use crate::adapter::shape::step::DateForm::{Epoch, EpochMs, Rfc3339};
             match (from, to) {
-                (Rfc3339, _) => refuse("a time as text loses its offset and its digits"),
-                (EpochMs, Epoch) => refuse("milliseconds are cut off"),
+                (Rfc3339, _) => refuse("the offset and precision of an RFC 3339 time are lost"),
+                (EpochMs, Epoch) => refuse("the milliseconds are lost"),
                 _ => vec![Step::Convert(Conversion::Date(*to, *from))],
             }
         }
         Step::Map(table, None) => {
-            let twice =
-                table.iter().enumerate().any(|(at, (_, to))| table.iter().skip(at + 1).any(|(_, t)| t == to));
-            if twice {
-                return refuse("two values become the same one");
+            let is_repeated =
+                table.iter().enumerate().any(|(i, (_, to))| table.iter().skip(i + 1).any(|(_, t)| t == to));
+            if is_repeated {
+                return refuse("the table maps two values to the same one");
             }
             if table.iter().any(|(_, to)| to.0.is_null()) {
-                return refuse("a value becomes null");
+                return refuse("the table maps a value to null");
             }
             vec![Step::Map(table.iter().map(|(from, to)| (to.clone(), from.clone())).collect(), None)]
         }
-        Step::Map(_, Some(_)) => refuse("values that are not in the table become the same one"),
+        Step::Map(_, Some(_)) => refuse("all values outside the table become the same one"),
         Step::Object(fields) => object(fields, field, lost),
-        Step::Pick(_) | Step::Hide(_) => refuse("hidden fields are gone"),
-        Step::HideNull => refuse("a null that was left out is not told from nothing"),
-        Step::Coalesce(_) => refuse("which of the fields it was is not known any more"),
-        Step::Default(_) => refuse("a default is not told from a value"),
-        Step::Const(_) | Step::Now(_) | Step::Request(_) => refuse("it is not made of the answer"),
+        Step::Pick(_) | Step::Hide(_) => refuse("removed fields cannot be restored"),
+        Step::HideNull => refuse("an omitted null cannot be distinguished from an absent field"),
+        Step::Coalesce(_) => refuse("the alternative that was chosen is unknown"),
+        Step::Default(_) => refuse("a default cannot be distinguished from a real value"),
+        Step::Const(_) | Step::Now(_) | Step::Request(_) => refuse("it does not come from the response"),
     }
 }
 
-/// A tree of the fields that an object was made of.
+/// The fields of the inverse of an object, as a tree of the paths that they were read from.
 #[derive(Default)]
 struct Tree {
     leaf: Option<Shape>,
@@ -90,7 +97,7 @@ fn object(fields: &[Field], field: &str, lost: &mut Vec<Lost>) -> Vec<Step> {
     let mut tree = Tree::default();
     for Field(name, shape) in fields {
         let full = below(field, name);
-        // What was not made of the answer is left out again.
+        // The inverse drops fields that do not come from the response.
         if matches!(shape.0.first(), Some(Step::Const(_) | Step::Now(_) | Step::Request(_))) {
             continue;
         }
@@ -101,14 +108,15 @@ fn object(fields: &[Field], field: &str, lost: &mut Vec<Lost>) -> Vec<Step> {
         let mut inverse = vec![Step::Get(vec![name.clone()])];
         inverse.extend(row(rest, &full, lost));
         if !tree.put(path, Shape(inverse)) {
-            lost.push(Lost { field: full, why: "another field is made of the same place" });
+            lost.push(Lost { field: full, why: "another field is read from the same path" });
         }
     }
     tree.steps()
 }
 
 impl Tree {
-    /// `false` where something stands on that way already.
+    /// Adds a shape at a path. Returns false if the path, a prefix of it or a path below it is
+    /// taken.
     fn put(&mut self, path: &[String], shape: Shape) -> bool {
         if self.leaf.is_some() {
             return false;

@@ -1,10 +1,10 @@
-//! A constant of a mapping.
+//! Constants in mappings.
 
-use crate::json::FromJson;
-use crate::json::Json;
+use crate::json::value::Json;
 use serde::{Deserialize, Serialize};
 
-/// A JSON value, held as it was written.
+/// A constant JSON value. Documents store it as a string of JSON, so that its digits and the order
+/// of its fields survive.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Literal(pub Json<'static>);
@@ -19,12 +19,5 @@ impl TryFrom<String> for Literal {
 impl From<Literal> for String {
     fn from(literal: Literal) -> String {
         literal.0.to_string()
-    }
-}
-
-impl FromJson for Literal {
-    #[inline]
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        Self::try_from(json.as_text()?.to_owned()).ok()
     }
 }

@@ -1,10 +1,11 @@
-//! The adapter: clients of an old interface are served by a backend that speaks another one. A [`Program`] is what a
-//! declarative file was compiled to; it travels in the snapshot. An [`Exchange`] runs it for one request.
+//! Adapters let a backend with a new interface serve the clients of an old one. A [`Program`] is a
+//! compiled adapter file and travels in the snapshot; an [`Exchange`] runs it for one request.
 //!
-//! Nothing here loops but over what it was given: shapes do not refer to themselves, every step of a shape is paid
-//! from a budget, and an exchange asks the backend at most as often as its route declares.
+//! Work is bounded: shapes cannot refer to themselves, every step of a shape is charged to a
+//! [`Budget`], and an exchange sends at most as many requests to the backend as its route declares.
 
 mod exchange;
+mod fault;
 #[cfg(feature = "config")]
 mod invert;
 mod literal;
@@ -14,12 +15,20 @@ mod shape;
 mod template;
 mod variable;
 
-pub use exchange::{Adapter, Answer, Exchange, Next, Reply, Sent, Upstream};
+pub use self::{
+    exchange::{Adapter, Answer, Exchange, Next, Reply, Sent, Upstream},
+    fault::Fault,
+    literal::Literal,
+    program::{Adapted, Backend, Errors, Pagination, Program, SelectedVersion, Style},
+    request::{Request, Source},
+    shape::{
+        budget::{Budget, Refused, Whole},
+        step::{Conversion, DateForm, Field, Shape, Step},
+    },
+    template::{Part, Template},
+    variable::{Kind, Variable},
+};
 #[cfg(feature = "config")]
-pub use invert::{Lost, invert};
-pub use literal::Literal;
-pub use program::{Adapted, Backend, Errors, Fault, Pagination, Program, SelectedVersion, Style};
-pub use request::{Request, Source};
-pub use shape::{Budget, Conversion, DateForm, Field, Refused, Shape, Step, Whole};
-pub use template::{Part, Template};
-pub use variable::{Kind, Variable};
+pub use invert::Lost;
+#[cfg(feature = "config")]
+pub use invert::invert;

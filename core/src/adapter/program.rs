@@ -1,50 +1,52 @@
-//! What a declarative file was compiled to: small, checked, and without a word of a client in it.
+//! The compiled form of an adapter file: small, validated, and without any text from a client.
 
-use super::{shape::Shape, template::Template, variable::Variable};
-use crate::json::{FromJson, Json, read_fields, variant};
-use crate::route::Matcher;
+use crate::{
+    adapter::{fault::Fault, shape::step::Shape, template::Template, variable::Variable},
+    routing::matcher::Matcher,
+};
 use serde::{Deserialize, Serialize};
 
-/// An adapter.
+/// A compiled adapter file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Program {
-    /// The path of the GraphQL endpoint, below the origin's base.
+    /// Path of the GraphQL endpoint, below the origin's base URL.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub endpoint: String,
-    /// Which requests are meant, where a header says so.
+    /// Selection of requests by a header; `None` selects all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<SelectedVersion>,
-    /// Headers of the client that mappings look at, in lower case.
+    /// Request headers that mappings read, in lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<String>,
-    /// Claims of the token that mappings look at.
+    /// Claims of the token that mappings read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,
-    /// Headers of the client that the backend gets, in lower case.
+    /// Request headers that are forwarded to the backend, in lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forward: Vec<String>,
-    /// Headers of the backend that the client gets, in lower case.
+    /// Headers of the backend's response that are passed on to the client, in lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<String>,
-    /// What errors become.
+    /// Mapping of errors to responses.
     pub errors: Errors,
-    /// The routes.
+    /// Routes of the old interface.
     pub routes: Vec<Adapted>,
 }
 
-/// A version of the interface, told by a header.
+/// A version of the old interface that is selected by a request header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SelectedVersion {
-    /// The header, in lower case.
+    /// Name of the header, in lower case.
     pub header: String,
-    /// The values that select this adapter.
+    /// Values of the header that select this adapter.
     pub values: Vec<String>,
-    /// A request without the header is meant too.
+    /// True if requests without the header are selected too.
     pub absent: bool,
 }
 
 impl SelectedVersion {
-    /// Whether a request with this value of the header is meant.
+    /// Returns true if a request with this value of the header is selected. An empty value counts
+    /// as absent.
     pub fn selects(&self, value: Option<&str>) -> bool {
         match value.map(str::trim).filter(|value| !value.is_empty()) {
             Some(value) => self.values.iter().any(|held| held == value),
@@ -53,193 +55,122 @@ impl SelectedVersion {
     }
 }
 
-/// What a client is told: the status, and the object that the envelope of errors is made of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Fault {
-    /// The status.
-    pub status: u16,
-    /// The code, for programs.
-    pub code: String,
-    /// The message, for people. Its places are `code`, `message` and `field` of what happened.
-    pub message: Template,
-}
-
-/// What errors become.
+/// The mapping of errors to [`Fault`]s. For a GraphQL error, `paths` is searched before `codes`;
+/// `statuses` is for responses that report none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Errors {
-    /// The envelope: made of an object with `status`, `code`, `message` and `field`.
+    /// Builds the body of an error response from an object with `status`, `code`, `message` and
+    /// `field`.
     pub envelope: Shape,
-    /// What is read of an answer of a REST backend that is an error: an object with `code` and `message`.
+    /// Builds an object with `code`, `message` and `field` from a REST backend's error response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<Shape>,
-    /// By the path of the field that failed, without indexes.
+    /// Faults by the path of the field that failed, without list indexes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<(Vec<String>, Fault)>,
-    /// By `extensions.code`.
+    /// Faults by the `extensions.code` of a GraphQL error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub codes: Vec<(String, Fault)>,
-    /// By the status of the backend's answer.
+    /// Faults by the status of the backend's response.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statuses: Vec<(u16, Fault)>,
-    /// An error of the backend that none of the others is for.
+    /// Any other error of the backend.
     pub otherwise: Fault,
-    /// The request does not fit.
+    /// The request has an invalid variable or body.
     pub invalid: Fault,
-    /// The body is larger than is read.
+    /// The request body is over the size limit.
     pub too_large: Fault,
-    /// A claim is needed, and there is no verified token with it.
+    /// A claim is required, and there is no verified token that has it.
     pub unauthenticated: Fault,
     /// The backend could not be reached.
     pub unreachable: Fault,
-    /// The backend did not answer in time.
+    /// The backend did not respond in time.
     pub timeout: Fault,
-    /// The backend's answer is not what its interface says.
+    /// The backend's response does not have the form that the mappings expect.
     pub unfit: Fault,
 }
 
 /// A route of the old interface.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Adapted {
-    /// Which requests.
+    /// Method and path of the requests that this route serves.
     #[serde(rename = "match")]
     pub matcher: Matcher,
-    /// What the backend is asked.
+    /// The request to the backend.
     pub backend: Backend,
-    /// Whether the body is read.
+    /// True if the request body is read.
     #[serde(default)]
     pub reads_body: bool,
-    /// What goes to the backend.
+    /// Variables that are sent to the backend.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<Variable>,
-    /// How pages are asked for.
+    /// Pagination, for a route that returns a list in pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
-    /// The part of the answer that the response is made of.
+    /// Path to the part of the backend's response that the client's response is built from; below
+    /// `data` for GraphQL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub root: Vec<String>,
-    /// What a null there means.
+    /// Fault to respond with if the value at `root` is null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when_null: Option<Fault>,
-    /// An answer that has errors and data is passed on.
+    /// True if a GraphQL response with both errors and data counts as a success.
     #[serde(default)]
     pub partial: bool,
-    /// The status of a success.
+    /// HTTP status of a successful response.
     pub status: u16,
-    /// The body of a success; none for an answer without one.
+    /// Shape of a successful body; `None` for a response without a body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Shape>,
-    /// More headers, made of the part of the answer that the response is made of.
+    /// Headers to add to a successful response, filled in from the value at `root`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, Template)>,
 }
 
-/// What a backend is asked.
+/// The request that a route sends to its backend.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Backend {
-    /// An operation: its name and its text.
+    /// A GraphQL operation: its name and its document.
     GraphQl(String, String),
-    /// A request of the newer interface: method, path, and what its body is made of. Variables become its query.
+    /// A REST request: its method, path and body. Variables become its query; without any, the
+    /// client's query is forwarded.
     Rest(String, Template, Option<Shape>),
 }
 
-/// How pages of the old interface are asked for.
+/// Pagination of the old interface by page number, translated to the [`Style`] of the backend.
+///
+/// For a request with `?page=3&limit=10`, the two styles send these variables:
+///
+/// ```text
+/// offset: { skip: offset, take: limit }
+///   {"offset":20,"limit":10}
+///
+/// cursor: { first: first, after: after, page_info: author.reviews.pageInfo, max_pages: 20 }
+///   {"first":10}                  the response has {"hasNextPage":true,"endCursor":"a"}
+///   {"first":10,"after":"a"}      the response has {"hasNextPage":true,"endCursor":"b"}
+///   {"first":10,"after":"b"}      the response is the client's page
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pagination {
-    /// The number of the page, from 1.
+    /// The page number, counted from 1.
     pub page: Variable,
-    /// How many items a page has.
+    /// The number of items on a page.
     pub limit: Variable,
-    /// How the backend is asked.
+    /// Pagination style of the backend.
     pub style: Style,
-    /// Whether `Link` headers are sent.
+    /// True if the client gets `Link` headers to the next and previous page.
     #[serde(default)]
     pub link: bool,
 }
 
-/// How a backend is asked for pages.
+/// The pagination style of a backend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Style {
-    /// By two variables: how many to leave out, and how many to give.
+    /// Two variables: the number of items to skip, and the number to return.
     Offset(String, String),
-    /// By the variables `first` and `after` and the path of `pageInfo`; at most so many pages are walked.
+    /// The variables `first` and `after`, the path of `pageInfo`, and the largest page number that
+    /// may be walked to.
     Cursor(String, String, Vec<String>, u32),
-}
-
-read_fields!(Program {
-    endpoint or String::new(),
-    version,
-    reads,
-    claims,
-    forward,
-    keep,
-    errors,
-    routes,
-});
-read_fields!(SelectedVersion { header, values, absent });
-read_fields!(Fault { status, code, message });
-read_fields!(Errors {
-    envelope,
-    read,
-    paths,
-    codes,
-    statuses,
-    otherwise,
-    invalid,
-    too_large,
-    unauthenticated,
-    unreachable,
-    timeout,
-    unfit,
-});
-read_fields!(Adapted {
-    matcher = "match",
-    backend,
-    reads_body,
-    variables,
-    pagination,
-    root,
-    when_null,
-    partial,
-    status,
-    response,
-    headers,
-});
-read_fields!(Pagination { page, limit, style, link });
-
-impl FromJson for Backend {
-    #[inline]
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        match variant(json)? {
-            ("graph_ql", held) => {
-                <(String, String)>::from_json(held).map(|(name, text)| Self::GraphQl(name, text))
-            }
-            ("rest", held) => match held.items() {
-                [method, target, body] => Some(Self::Rest(
-                    String::from_json(method)?,
-                    Template::from_json(target)?,
-                    Option::from_json(body)?,
-                )),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-}
-
-impl FromJson for Style {
-    #[inline]
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        let (name, held) = variant(json)?;
-        let text = |at: usize| String::from_json(held.items().get(at)?);
-        match name {
-            "offset" => Some(Self::Offset(text(0)?, text(1)?)),
-            "cursor" => {
-                let info = Vec::from_json(held.items().get(2)?)?;
-                Some(Self::Cursor(text(0)?, text(1)?, info, u32::from_json(held.items().get(3)?)?))
-            }
-            _ => None,
-        }
-    }
 }

@@ -1,22 +1,30 @@
-//! What a client sent, as far as a mapping may look at it.
+//! The parts of a client's request that mappings can read.
 
-use crate::json::{FromJson, variant};
 use crate::{
-    facts::{Facts, decode_form, decode_path},
-    json::Json,
+    json::value::Json,
+    request::facts::{Facts, decode_form, decode_path},
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// A place in a request.
+/// A place in a request. Adapter files write it as a kind and a name:
+///
+/// ```text
+/// path.id            a parameter of the path pattern, as in /reviews/{id}
+/// query.page         the first query parameter with this name
+/// header.x-client    a header
+/// cookie.session     a cookie
+/// body.author.name   a field of the JSON body; `body` alone is all of it
+/// jwt.sub            a claim of the verified token
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// A parameter of the path.
+    /// A parameter of the path pattern.
     Path(String),
     /// The first query parameter of this name.
     Query(String),
-    /// A header, name in lower case.
+    /// A header; its name is in lower case.
     Header(String),
     /// A cookie.
     Cookie(String),
@@ -27,7 +35,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// What clients call it, for messages.
+    /// Returns the name by which clients know the place, for error messages.
     pub fn name(&self) -> String {
         match self {
             Self::Path(name) | Self::Query(name) | Self::Header(name) | Self::Cookie(name) => name.clone(),
@@ -37,25 +45,26 @@ impl Source {
     }
 }
 
-/// A request, taken apart. It outlives the call that began the exchange, so it owns what it holds.
+/// The parts of a request. It outlives the call that began the exchange, so it owns its data.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// The path as it was sent.
+    /// The path as it was sent, still percent-encoded.
     pub path: String,
     /// The query as it was sent, without the question mark.
     pub query: String,
-    /// The headers that the program asks for; names in lower case.
+    /// The headers that the program reads; names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The parameters of the path, as they were sent.
+    /// The parameters of the path, still percent-encoded.
     pub parameters: Vec<(String, String)>,
-    /// The body, where the route reads one.
+    /// The parsed body; null if the route does not read it.
     pub body: Json<'static>,
-    /// The claims of the verified token; null where there is none.
+    /// The claims of the verified token; null if there is none.
     pub claims: Json<'static>,
 }
 
 impl Request {
-    /// What stands at a place; `None` where nothing does. A value of a body keeps its type, anything else is a text.
+    /// Returns the value at a place, or `None` if it is absent. Values of the body and of claims
+    /// keep their type; all others are strings.
     pub fn read(&self, source: &Source) -> Option<Json<'static>> {
         let text = match source {
             Source::Path(name) => {
@@ -77,7 +86,7 @@ impl Request {
         Some(Json::text(text))
     }
 
-    /// All values of a query parameter, in their order.
+    /// Returns all values of a query parameter, in order.
     pub fn every(&self, name: &str) -> Vec<Json<'static>> {
         self.pairs()
             .filter(|(key, _)| decode_form(key) == name)
@@ -85,45 +94,28 @@ impl Request {
             .collect()
     }
 
-    /// The pairs of the query, as they were sent.
+    /// Iterates over the names and values of the query, still encoded.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
         pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
     }
 
-    /// The header of this name, in lower case.
+    /// Returns the header with this name, which must be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// The value at a path of fields.
+/// Returns the value at a path of fields.
 pub(super) fn at<'v, 'j>(value: &'v Json<'j>, path: &[String]) -> Option<&'v Json<'j>> {
     path.iter().try_fold(value, |value, name| value.get(name))
 }
 
-/// A value as it stands in a text: texts without their quotes.
+/// Returns a value as part of a string: a string without its quotes, null as an empty string.
 pub(super) fn plain<'v>(value: &'v Json<'_>) -> Cow<'v, str> {
     match value {
         Json::Text(text) => Cow::Borrowed(text),
         Json::Null => Cow::Borrowed(""),
         other => Cow::Owned(other.to_string()),
-    }
-}
-
-impl FromJson for Source {
-    #[inline]
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        let (name, held) = variant(json)?;
-        let text = || String::from_json(held);
-        Some(match name {
-            "path" => Self::Path(text()?),
-            "query" => Self::Query(text()?),
-            "header" => Self::Header(text()?),
-            "cookie" => Self::Cookie(text()?),
-            "jwt" => Self::Jwt(text()?),
-            "body" => Self::Body(Vec::from_json(held)?),
-            _ => return None,
-        })
     }
 }

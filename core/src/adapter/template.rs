@@ -1,39 +1,48 @@
-//! Texts with places that are filled in.
+//! Templates: strings with places that are filled in.
 
-use super::request::{Request, Source, at, plain};
-use crate::json::Json;
-use crate::json::{FromJson, variant};
+use crate::{
+    adapter::request::{Request, Source, at, plain},
+    json::value::Json,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-/// A part of a text.
+/// A part of a [`Template`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// As it stands.
+    /// Literal text.
     Text(String),
-    /// What stands at a place of the request.
+    /// The value at a place of the request.
     Request(Source),
-    /// What stands at a path of the value at hand.
+    /// The value at a path of the current value.
     Value(Vec<String>),
 }
 
-/// A text with places that are filled in.
+/// A string with places in braces. A place that begins with a kind of [`Source`] is read from the
+/// request; any other name is a path of the current value. In a URL:
+///
+/// ```text
+/// /api/v1/reviews/{id}           with the value {"id":7}                 /api/v1/reviews/7
+/// /v2/offers/{path.id}/reviews   with the path parameter id = "a/b"      /v2/offers/a%2Fb/reviews
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Template(pub Vec<Part>);
 
 impl Template {
-    /// A text without places.
+    /// Builds a template without places.
     pub fn text(text: impl Into<String>) -> Self {
         Self(vec![Part::Text(text.into())])
     }
 
-    /// The text, with what is absent left empty.
+    /// Fills in the places. Absent values are left empty.
     pub fn fill(&self, request: &Request, value: &Json<'_>) -> String {
         self.filled(request, value, |filled, text| text.push_str(filled))
     }
 
-    /// The text as a part of a URL: whatever is filled in stays one segment of a path.
+    /// Fills in the places of a URL. Every value is percent-encoded, so that it stays within one
+    /// segment of the path.
     pub fn fill_url(&self, request: &Request, value: &Json<'_>) -> String {
         self.filled(request, value, encode_segment)
     }
@@ -59,36 +68,10 @@ impl Template {
     }
 }
 
-/// Appends a text with everything encoded but what RFC 3986 calls unreserved.
+/// All characters but the unreserved ones of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Appends a string, percent-encoding all but the unreserved characters of RFC 3986.
 pub(super) fn encode_segment(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            for digit in [byte >> 4, byte & 15] {
-                out.push(char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase());
-            }
-        }
-    }
-}
-
-impl FromJson for Part {
-    #[inline]
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        let (name, held) = variant(json)?;
-        Some(match name {
-            "text" => Self::Text(String::from_json(held)?),
-            "request" => Self::Request(Source::from_json(held)?),
-            "value" => Self::Value(Vec::from_json(held)?),
-            _ => return None,
-        })
-    }
-}
-
-impl FromJson for Template {
-    #[inline]
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        Vec::from_json(json).map(Self)
-    }
+    out.extend(utf8_percent_encode(text, RESERVED));
 }

@@ -1,91 +1,92 @@
-//! Variables: what of a request goes to the backend, in the types that the backend's operation declares. A value that
-//! does not fit is refused before anybody is asked.
+//! Variables: the values of a request that are sent to the backend, in the types that its operation
+//! declares. A value that does not fit is refused before a request is sent.
 
-use super::{
-    literal::Literal,
-    program::Fault,
-    request::{Request, Source},
+use crate::{
+    adapter::{
+        fault::Fault,
+        literal::Literal,
+        request::{Request, Source},
+    },
+    json::{Decimal, value::Json},
 };
-use crate::json::{Decimal, Json};
-use crate::json::{FromJson, read_fields, variant};
 use serde::{Deserialize, Serialize};
 
-/// A type of a variable.
+/// The type of a [`Variable`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A whole number of 32 bits.
+    /// A signed 32-bit integer.
     Int,
-    /// A number.
+    /// A finite number.
     Float,
-    /// A text.
+    /// A string.
     Text,
-    /// A text or a whole number, sent as a text.
+    /// A string or an integer, sent as a string.
     Id,
-    /// True or false.
+    /// A bool.
     Boolean,
     /// One of these names.
     Enum(Vec<String>),
-    /// Whatever it is: a scalar that only the backend knows.
+    /// Any value: a custom scalar that only the backend understands.
     Any,
-    /// A list.
+    /// A list of items of this type.
     List(Box<Kind>),
-    /// An object of these fields.
+    /// An object with these fields.
     Object(Vec<Variable>),
 }
 
-/// One variable, or one field of an object that is a variable.
+/// A variable, or a field of a variable that is an object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variable {
-    /// Its name.
+    /// The name in the backend's interface.
     pub name: String,
-    /// Its type.
+    /// The type that the backend expects.
     pub kind: Kind,
-    /// The request must have it.
+    /// True if the request must have a value.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
-    /// Where it is in the request; nowhere for constants and objects.
+    /// The place in the request; `None` for constants and objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Source>,
-    /// What it is where the request does not say.
+    /// The value to send if the request has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Literal>,
-    /// What separates the items of a list in one text.
+    /// The separator of list items that are sent in one string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<char>,
-    /// Values of the request and what they stand for.
+    /// Pairs of a value of the request and the value to send instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub map: Vec<(String, Literal)>,
-    /// The least number, or length of a text or list.
+    /// The smallest number, number of characters of a string, or number of items of a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
-    /// The largest number, or length of a text or list.
+    /// The largest number, number of characters of a string, or number of items of a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-    /// A text that has to be a whole number, as ids often are.
+    /// True if a string must hold an integer, as ids often do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub integer: bool,
-    /// A number outside of the bounds is moved to the nearest one instead of being refused.
+    /// True if a number out of bounds is moved to the nearest bound instead of being refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clamp: bool,
-    /// What the client is told where the value does not fit.
+    /// The response if the value does not fit; `None` for the program's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid: Option<Fault>,
 }
 
-/// A value that does not fit: which, and what to say if that was declared.
+/// The error of a value that does not fit its variable.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Invalid<'p> {
-    /// The name by which the client knows it.
+    /// The name by which the client knows the value.
     pub field: String,
-    /// What was declared for it.
+    /// The response that the variable declares for this error.
     pub fault: Option<&'p Fault>,
-    /// It is a claim: the caller is not who the operation needs.
+    /// True if the value is a claim of the token, so that the caller is not authenticated.
     pub unauthenticated: bool,
 }
 
 impl Variable {
-    /// A variable of this name and type that is read nowhere yet.
+    /// Builds an optional variable that has no place in the request yet.
     pub fn new(name: impl Into<String>, kind: Kind) -> Self {
         Self {
             name: name.into(),
@@ -103,7 +104,11 @@ impl Variable {
         }
     }
 
-    /// The value for a request; `None` where it has none and needs none.
+    /// Reads the value from a request. Returns `None` if it is absent and not required.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the value is required but absent, or if it does not fit the type or the bounds.
     pub fn value(&self, request: &Request) -> Result<Option<Json<'static>>, Invalid<'_>> {
         if let Kind::Object(fields) = &self.kind
             && self.from.is_none()
@@ -114,7 +119,7 @@ impl Variable {
                     made.push((field.name.clone().into(), value));
                 }
             }
-            // An object that nobody needs is there only if something is in it.
+            // An optional object is sent only if it has a field.
             return Ok(
                 Some(Json::Object(made)).filter(|made| self.required || *made != Json::Object(Vec::new()))
             );
@@ -165,7 +170,7 @@ impl Variable {
                 map.iter().find(|(from, _)| *from == text).map(|(_, to)| to.0.clone())?
             }
         };
-        // Whatever is not part of a body is a text, and has to be read.
+        // Values from outside the body and the token are strings and have to be parsed.
         let is_text = !matches!(self.from, Some(Source::Body(_) | Source::Jwt(_))) && self.map.is_empty();
         let value = self.kind.fit(value, is_text)?;
         let whole = || value.as_text().and_then(Decimal::parse).and_then(|number| number.as_i64());
@@ -187,14 +192,14 @@ impl Variable {
             (_, Some(max)) if size > max => max,
             _ => return Some(value),
         };
-        // The bounds of whole numbers are whole.
+        // The bounds of integers are integers.
         let number = matches!(value, Json::Number(_)) && self.clamp;
         number.then(|| Json::integer(bound as i64))
     }
 }
 
 impl Kind {
-    /// The value in this type. `is_text` says that a number or truth may stand in a text.
+    /// Converts a value to this type. With `is_text`, numbers and bools may be given as strings.
     fn fit(&self, value: Json<'static>, is_text: bool) -> Option<Json<'static>> {
         let as_number = |value: Json<'static>| match value {
             Json::Text(text) if is_text => match Json::parse(text.trim()) {
@@ -239,12 +244,13 @@ impl Kind {
                         items.into_iter().map(|item| kind.fit(item, is_text)).collect();
                     fitted.map(Json::List)
                 }
-                // One value stands for a list of one, as GraphQL has it.
+                // A single value counts as a list of one, as in GraphQL.
                 one => kind.fit(one, is_text).map(|item| Json::List(vec![item])),
             },
             Self::Object(fields) => {
                 let Json::Object(_) = &value else { return None };
-                // The fields of an object in a body are read by their own names; what is not declared is not sent.
+                // The fields of an object in a body are read by their own names; undeclared ones
+                // are not sent.
                 let inner = Request { body: value, ..Request::default() };
                 let mut made = Vec::new();
                 for field in fields {
@@ -255,26 +261,5 @@ impl Kind {
                 Some(Json::Object(made))
             }
         }
-    }
-}
-
-read_fields!(Variable { name, kind, required, from, default, split, map, min, max, integer, clamp, invalid });
-
-impl FromJson for Kind {
-    #[inline]
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        let (name, held) = variant(json)?;
-        Some(match name {
-            "int" => Self::Int,
-            "float" => Self::Float,
-            "text" => Self::Text,
-            "id" => Self::Id,
-            "boolean" => Self::Boolean,
-            "any" => Self::Any,
-            "enum" => Self::Enum(Vec::from_json(held)?),
-            "list" => Self::List(Box::from_json(held)?),
-            "object" => Self::Object(Vec::from_json(held)?),
-            _ => return None,
-        })
     }
 }

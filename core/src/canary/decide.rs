@@ -1,37 +1,37 @@
-//! The one step that a tick makes. The order in which things are looked at is the contract: what takes the canary
-//! back is looked at before every hold, timer and approval.
+//! The decision of one tick, at most one step of a run. The order of the checks is the contract:
+//! breaches are checked before every hold, timer and approval.
 
-use super::{
-    evidence::Evidence,
-    freeze::is_frozen,
-    run::{Run, RunState},
-    verdict::Verdict,
-};
 use crate::{
-    plan::{CanaryPlan, OnNoData},
-    timestamp::Timestamp,
+    canary::{
+        evidence::Evidence,
+        freeze::is_frozen,
+        plan::{CanaryPlan, OnNoData},
+        run::{Run, RunState},
+        verdict::Verdict,
+    },
+    vocabulary::timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
-/// What a tick does.
+/// Action of a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Nothing.
+    /// The run stays as it is.
     Hold,
-    /// One step up, or into the watch after the last one.
+    /// The run enters its next step, or the watch after the last one.
     Advance,
-    /// The run has arrived.
+    /// The run is complete.
     Complete,
-    /// Everybody back to legacy.
+    /// The run ends and all users return to legacy.
     RollBack,
-    /// Nothing more until a person says so.
+    /// The run waits until an operator resumes it.
     Pause,
-    /// A new run begins, because the plan is another one.
+    /// A new run begins, because the plan has changed.
     Restart,
 }
 
-/// Why.
+/// Reason for the action of a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "`says` is the documentation")]
@@ -56,7 +56,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// What it says, for people.
+    /// Returns the message for operators.
     pub fn says(self) -> &'static str {
         match self {
             Self::Ended => "the run is over",
@@ -64,17 +64,15 @@ impl Reason {
             Self::Breach => "a rollback criterion is exceeded",
             Self::PlanChanged => "the plan was changed",
             Self::FlagDisabled => "the flag is disabled; enable it to go on",
-            Self::Paused => "a person has to resume the run",
-            Self::SharedIncident => {
-                "both backends are beyond a limit alike, so it is not the new one's doing"
-            }
+            Self::Paused => "the run is paused; resume it to go on",
+            Self::SharedIncident => "both backends exceed the same limit, so the new one is not the cause",
             Self::SampleRatioMismatch => "users are not split between the backends as configured",
-            Self::NoData => "neither backend is asked for anything",
-            Self::CanaryStarved => "legacy is asked for things and the new backend for nothing",
+            Self::NoData => "neither backend receives requests",
+            Self::CanaryStarved => "the old backend receives requests and the new one receives none",
             Self::Freeze => "a freeze window is open",
             Self::StepTime => "the step has not lasted long enough",
             Self::NotProven => "the success criteria are not proven yet",
-            Self::Approval => "the next step needs a person's approval",
+            Self::Approval => "the next step needs an operator's approval",
             Self::Proven => "the success criteria are proven",
             Self::Baking => "the last step is being watched",
             Self::Baked => "the watch after the last step is over",
@@ -82,35 +80,35 @@ impl Reason {
     }
 }
 
-/// What else there is to know at a tick.
+/// State outside the run that a tick depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Circumstances {
-    /// An emergency covers the flag.
+    /// True if an emergency covers the flag.
     pub emergency: bool,
-    /// The flag is enabled.
+    /// True if the flag is enabled.
     pub enabled: bool,
-    /// The plan as it is configured now; `None` where it was removed.
+    /// Plan in the current configuration; `None` if it was removed.
     pub plan: Option<CanaryPlan>,
 }
 
-/// What a tick decided.
+/// Decision of a tick.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// What is done.
+    /// The action to take.
     pub action: Action,
-    /// Why.
+    /// The reason for the action.
     pub reason: Reason,
-    /// What the evidence said.
+    /// The verdict on the evidence at this tick.
     pub verdict: Verdict,
-    /// When the reason for waiting ends by itself, if it does.
+    /// Time at which the reason for waiting ends, if that depends on time alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
 }
 
-/// A share of the deadline after which a step without requests is called that.
+/// Share of the deadline after which a step without requests is reported as such.
 const QUIET_SHARE: f64 = 0.25;
 
-/// Decides one tick.
+/// Decides one tick of a run at time `now`.
 pub fn decide(run: &Run, evidence: &Evidence, around: &Circumstances, now: Timestamp) -> Decision {
     let verdict = Verdict::of(run, evidence);
     let (action, reason, not_before) = choose(run, evidence, around, &verdict, now);
@@ -130,7 +128,7 @@ fn choose(
         return hold(Reason::Ended);
     }
     if around.emergency {
-        // Everybody is on legacy already. After it, a person says whether the canary goes on.
+        // All users are on legacy already. Afterwards, an operator decides if the canary goes on.
         return if paused { hold(Reason::Emergency) } else { (Action::Pause, Reason::Emergency, None) };
     }
     if verdict.breach.is_some() {
@@ -178,8 +176,8 @@ fn without_data(
     if quiet < minutes(run.plan.options.deadline_minutes * QUIET_SHARE) {
         return None;
     }
-    let legacy_is_asked = last(evidence.last_legacy) > last(evidence.last_new);
-    let reason = if legacy_is_asked { Reason::CanaryStarved } else { Reason::NoData };
+    let legacy_has_requests = last(evidence.last_legacy) > last(evidence.last_new);
+    let reason = if legacy_has_requests { Reason::CanaryStarved } else { Reason::NoData };
     if quiet < deadline {
         return Some((Action::Hold, reason, None));
     }
@@ -214,7 +212,7 @@ fn choose_time(run: &Run, verdict: &Verdict, now: Timestamp) -> (Action, Reason,
     }
     let next = run.step + 1;
     let steps = run.plan.steps();
-    let share = usize::try_from(next).ok().and_then(|at| steps.get(at));
+    let share = usize::try_from(next).ok().and_then(|index| steps.get(index));
     if share.is_some_and(|share| options.approval_before.contains(share)) && run.approved != Some(next) {
         return (Action::Hold, Reason::Approval, None);
     }

@@ -1,28 +1,31 @@
-//! How much traffic a plan needs: before anybody is exposed, an operator learns which steps cannot decide.
+//! Forecast of the traffic that a plan needs. It shows an operator which steps cannot decide,
+//! before any user is exposed.
 
 use crate::{
-    plan::{CanaryPlan, SLOW_SHARE},
-    rate::PartsPerMillion,
+    canary::plan::{CanaryPlan, SLOW_SHARE},
     statistics::{Threshold, firing},
+    vocabulary::share::PartsPerMillion,
 };
 use serde::Serialize;
 
-/// Beyond this many requests a step is said not to decide.
+/// Number of requests beyond which a step is reported as never deciding.
 const HORIZON: u64 = 10_000_000;
 
-/// What one step needs.
+/// Traffic that one step needs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Forecast {
-    /// The share of the step.
+    /// Share of the step.
     pub share: PartsPerMillion,
-    /// Requests on the new arm that prove a canary with the assumed rates; `None` where it can never be proven.
+    /// Requests on the new arm that prove the success criteria at the assumed rates; `None` if they
+    /// can never be proven.
     pub canary_requests: Option<u64>,
-    /// Requests a second, on both arms together, that bring these within the step's time.
+    /// Requests per second, on both arms together, that yield these within the step's duration.
     pub requests_per_second: Option<f64>,
 }
 
 impl Forecast {
-    /// What each step of a plan needs, for a canary that fails and is slow this often.
+    /// Forecasts each step of a plan, for a canary with the given rates of errors and slow
+    /// responses.
     pub fn of(plan: &CanaryPlan, error_rate: f64, slow_rate: f64) -> Vec<Self> {
         let alpha = plan.options.alpha_promote;
         let needed = requests_to_promote(error_rate, plan.success_criteria.max_error_rate, alpha)
@@ -40,19 +43,22 @@ impl Forecast {
     }
 }
 
-/// Requests after which a rate is proven to be below a limit, if they come as expected.
+/// Returns the number of requests after which a rate is proven to be below a limit, if events occur
+/// exactly at that rate; `None` beyond 10 million.
 pub fn requests_to_promote(rate: f64, limit: f64, alpha: f64) -> Option<u64> {
     let (test, mark) = (Threshold::below(limit, alpha), firing(alpha));
     first(|n| test.evidence_on_path(n * (1.0 - rate), n) >= mark)
 }
 
-/// Requests after which a rate is known to be above a limit, if they come as expected.
+/// Returns the number of requests after which a rate is proven to be above a limit, if events occur
+/// exactly at that rate; `None` beyond 10 million.
 pub fn requests_to_roll_back(rate: f64, limit: f64, alpha: f64) -> Option<u64> {
     let (test, mark) = (Threshold::above(limit, alpha), firing(alpha));
     first(|n| test.evidence_on_path(n * rate, n) >= mark)
 }
 
-/// The smallest number for which something holds that goes on holding.
+/// Returns the smallest `n` for which the monotone predicate `holds` is true; `None` beyond
+/// [`HORIZON`].
 fn first(holds: impl Fn(f64) -> bool) -> Option<u64> {
     let mut high = 1_u64;
     while !holds(high as f64) {

@@ -1,12 +1,18 @@
-//! Freeze windows: times of the week, in a time zone of their own, in which a canary does not climb.
+//! Freeze windows: times of the week, each in its own time zone, in which a canary does not
+//! advance.
 
 use crate::{
-    plan::{FreezeWindow, Weekday},
-    timestamp::Timestamp,
+    canary::plan::{FreezeWindow, Weekday},
+    vocabulary::timestamp::Timestamp,
 };
 use jiff::{ToSpan, Zoned, civil::Time, tz::TimeZone};
 
-/// What is wrong with a freeze window, if something is.
+/// Checks the time zone and the times of a freeze window.
+///
+/// # Errors
+///
+/// Fails with a message for operators if the time zone is unknown or a time is not of the form
+/// `HH:MM`.
 pub fn check(window: &FreezeWindow) -> Result<(), String> {
     zone(&window.timezone)
         .ok_or_else(|| format!("{:?} is not an IANA time zone such as Europe/Oslo", window.timezone))?;
@@ -16,23 +22,23 @@ pub fn check(window: &FreezeWindow) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a moment lies inside any of these windows. A window that cannot be read always holds: not climbing is
-/// the safe side.
+/// Returns true if `now` is inside any of the windows. A malformed window always counts as open,
+/// because not advancing is the safe side.
 pub fn is_frozen(windows: &[FreezeWindow], now: Timestamp) -> bool {
     windows.iter().any(|window| holds(window, now).unwrap_or(true))
 }
 
 fn holds(window: &FreezeWindow, now: Timestamp) -> Option<bool> {
-    let moment = jiff::Timestamp::from_millisecond(now.millis()).ok()?.to_zoned(zone(&window.timezone)?);
+    let local = jiff::Timestamp::from_millisecond(now.millis()).ok()?.to_zoned(zone(&window.timezone)?);
     let (start, end) = (time(&window.start)?, time(&window.end)?);
     let begins_on = |day: &Zoned| window.days.iter().any(|name| weekday(*name) == day.weekday());
-    let at = moment.time();
+    let clock = local.time();
     if start < end {
-        return Some(begins_on(&moment) && start <= at && at < end);
+        return Some(begins_on(&local) && start <= clock && clock < end);
     }
-    // Over midnight: begun today, or yesterday and not yet over.
-    let yesterday = moment.checked_sub(1.day()).ok()?;
-    Some((begins_on(&moment) && start <= at) || (begins_on(&yesterday) && at < end))
+    // Past midnight: the window began today, or yesterday and has not ended yet.
+    let yesterday = local.checked_sub(1.day()).ok()?;
+    Some((begins_on(&local) && start <= clock) || (begins_on(&yesterday) && clock < end))
 }
 
 fn zone(name: &str) -> Option<TimeZone> {
@@ -70,7 +76,7 @@ mod tests {
         };
         assert_eq!(check(&window), Ok(()));
         // 2026-07-03 is a Friday; Oslo is two hours ahead in summer, one in winter.
-        for (moment, frozen) in [
+        for (time, frozen) in [
             ("2026-07-03T13:59:59Z", false),
             ("2026-07-03T14:00:00Z", true),
             ("2026-07-04T05:59:59Z", true),
@@ -79,14 +85,14 @@ mod tests {
             ("2026-01-02T15:00:00Z", true),
             ("2026-07-05T20:00:00Z", false),
         ] {
-            assert_eq!(is_frozen(std::slice::from_ref(&window), moment.parse().unwrap()), frozen, "{moment}");
+            assert_eq!(is_frozen(std::slice::from_ref(&window), time.parse().unwrap()), frozen, "{time}");
         }
         for broken in [
             FreezeWindow { timezone: "Mars/Olympus".to_owned(), ..window.clone() },
             FreezeWindow { start: "25:00".to_owned(), ..window.clone() },
         ] {
             assert!(check(&broken).is_err());
-            assert!(is_frozen(&[broken], "2026-07-05T20:00:00Z".parse().unwrap()), "unreadable is frozen");
+            assert!(is_frozen(&[broken], "2026-07-05T20:00:00Z".parse().unwrap()), "malformed is frozen");
         }
     }
 }

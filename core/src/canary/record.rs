@@ -1,71 +1,76 @@
-//! What is kept of every decision: all that went in and all that came out, so that anybody can make it again.
+//! Records of decisions: every input and every output, so that each decision can be recomputed
+//! later.
 
-use super::{
-    decide::{Circumstances, Decision, decide},
-    evidence::{Evidence, Window, fold},
-    run::Run,
-    verdict::Verdict,
+use crate::{
+    canary::{
+        decide::{Circumstances, Decision, decide},
+        evidence::Evidence,
+        fold::fold,
+        run::Run,
+        verdict::Verdict,
+        window::Window,
+    },
+    vocabulary::timestamp::Timestamp,
 };
-use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A record.
+/// Record of one fold or one decision of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// When it was made.
+    /// Time at which it was made.
     pub at: Timestamp,
-    /// Who made it: `evaluate` or `promote`.
+    /// Function that made it: `evaluate` or `promote`.
     pub actor: String,
-    /// The version of the code.
+    /// Version of the code.
     pub code: String,
-    /// The hash of the plan.
+    /// Hash of the plan.
     pub plan_hash: String,
-    /// The run as it was found.
+    /// The run before the step.
     pub run: Run,
-    /// What was done.
+    /// The recorded step, with its inputs and outputs.
     #[serde(flatten)]
     pub step: Step,
 }
 
-/// What was done.
+/// Inputs and outputs of a recorded step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(clippy::large_enum_variant, reason = "records are read one by one")]
 pub enum Step {
-    /// Windows were folded.
+    /// Windows folded into the evidence.
     Evaluation {
-        /// The evidence before.
+        /// Evidence before; `None` at the start of a run.
         before: Option<Evidence>,
-        /// The windows.
+        /// Windows folded into it.
         windows: Vec<Window>,
-        /// The evidence after.
+        /// Evidence after.
         after: Evidence,
-        /// What it says.
+        /// Verdict on the evidence after.
         verdict: Verdict,
     },
-    /// A tick decided.
+    /// Decision of a tick.
     Decision {
-        /// The evidence.
+        /// Evidence that the decision is based on.
         evidence: Evidence,
-        /// What else there was to know.
+        /// State outside the run.
         around: Circumstances,
-        /// What was decided.
+        /// The decision.
         decision: Decision,
     },
 }
 
-/// A hash that tells one plan from another.
+/// Returns a hash that identifies the plan of a run.
 fn plan_hash(run: &Run) -> String {
-    // A plan is always JSON.
+    // A plan can always be serialised.
     let text = serde_json::to_string(&run.plan).unwrap_or_default();
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
 }
 
 impl Record {
-    /// Folds windows, and records how.
+    /// Folds windows into the evidence. Returns the record and the new evidence.
     pub fn evaluation(
-        at: Timestamp,
+        now: Timestamp,
         code: &str,
         run: &Run,
         before: Option<&Evidence>,
@@ -74,25 +79,25 @@ impl Record {
         let after = fold(run, before, &windows);
         let verdict = Verdict::of(run, &after);
         let step = Step::Evaluation { before: before.cloned(), windows, after: after.clone(), verdict };
-        (Self::new(at, "evaluate", code, run, step), after)
+        (Self::new(now, "evaluate", code, run, step), after)
     }
 
-    /// Decides, and records how.
+    /// Decides one tick. Returns the record and the decision.
     pub fn decision(
-        at: Timestamp,
+        now: Timestamp,
         code: &str,
         run: &Run,
         evidence: &Evidence,
         around: Circumstances,
     ) -> (Self, Decision) {
-        let decision = decide(run, evidence, &around, at);
+        let decision = decide(run, evidence, &around, now);
         let step = Step::Decision { evidence: evidence.clone(), around, decision: decision.clone() };
-        (Self::new(at, "promote", code, run, step), decision)
+        (Self::new(now, "promote", code, run, step), decision)
     }
 
-    fn new(at: Timestamp, actor: &str, code: &str, run: &Run, step: Step) -> Self {
+    fn new(now: Timestamp, actor: &str, code: &str, run: &Run, step: Step) -> Self {
         Self {
-            at,
+            at: now,
             actor: actor.to_owned(),
             code: code.to_owned(),
             plan_hash: plan_hash(run),
@@ -102,12 +107,12 @@ impl Record {
     }
 }
 
-/// Where a record says something else than what is computed from it.
+/// A difference between a record and its recomputation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disagreement {
-    /// The position of the record.
+    /// Position of the record, from 0.
     pub position: usize,
-    /// What differs.
+    /// Message that names the differing part.
     pub what: &'static str,
 }
 
@@ -117,8 +122,8 @@ impl fmt::Display for Disagreement {
     }
 }
 
-/// Makes every decision of a run again. Values are compared as they are written, which for floating point means to
-/// the last bit; and evidence must continue where the evaluation before it ended.
+/// Recomputes every step of a run from its records. Floating-point values must agree to the last
+/// bit, and the evidence of each evaluation must continue that of the one before.
 pub fn replay(records: &[Record]) -> Vec<Disagreement> {
     let mut found = Vec::new();
     let mut last: Option<&Evidence> = None;
@@ -128,19 +133,25 @@ pub fn replay(records: &[Record]) -> Vec<Disagreement> {
                 found.push(Disagreement { position, what });
             }
         };
-        differs(record.plan_hash == plan_hash(&record.run), "the plan is not the one it was hashed from");
+        differs(record.plan_hash == plan_hash(&record.run), "the plan does not match its hash");
         match &record.step {
             Step::Evaluation { before, windows, after, verdict } => {
                 if let Some(last) = last {
-                    differs(before.as_ref() == Some(last), "the evidence does not continue the one before");
+                    differs(
+                        before.as_ref() == Some(last),
+                        "the evidence does not continue the record before",
+                    );
                 }
-                differs(fold(&record.run, before.as_ref(), windows) == *after, "the evidence is another");
-                differs(Verdict::of(&record.run, after) == *verdict, "the verdict is another");
+                differs(
+                    fold(&record.run, before.as_ref(), windows) == *after,
+                    "recomputing gives different evidence",
+                );
+                differs(Verdict::of(&record.run, after) == *verdict, "recomputing gives a different verdict");
                 last = Some(after);
             }
             Step::Decision { evidence, around, decision } => {
                 let again = decide(&record.run, evidence, around, record.at);
-                differs(again == *decision, "the decision is another");
+                differs(again == *decision, "recomputing gives a different decision");
             }
         }
     }

@@ -1,38 +1,39 @@
-//! A run: one attempt of a flag to climb its plan. A retry is a new run.
+//! A run: one attempt to raise a flag through the steps of its plan. A retry is a new run.
 
-use super::verdict::Test;
 use crate::{
-    batch::CanaryLabel,
-    names::{FlagName, RunId},
-    plan::CanaryPlan,
-    rate::PartsPerMillion,
-    timestamp::Timestamp,
+    canary::{plan::CanaryPlan, test::Breach},
+    measurement::label::CanaryLabel,
+    vocabulary::{
+        names::{FlagName, RunId},
+        share::PartsPerMillion,
+        timestamp::Timestamp,
+    },
 };
 use serde::{Deserialize, Serialize};
 
-/// What a run is doing.
+/// State of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// It climbs.
+    /// The run advances through its steps.
     Running,
-    /// It stays where it is until a person lets it go on. A breach still takes it back.
+    /// The run stays at its step until an operator resumes it. A breach still rolls it back.
     Paused,
-    /// It stands on its last step and is watched.
+    /// The run has passed its last step and is being watched.
     Baking,
-    /// It arrived.
+    /// The run ended after the watch.
     Completed,
-    /// It was taken back.
+    /// The run ended with all users back on legacy.
     RolledBack,
 }
 
 impl RunState {
-    /// Whether the run still owns its flag's share.
+    /// Returns true if the run still controls its flag's share.
     pub fn is_active(self) -> bool {
         matches!(self, Self::Running | Self::Paused | Self::Baking)
     }
 
-    /// The name in documents.
+    /// Returns the name in documents.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -44,46 +45,37 @@ impl RunState {
     }
 }
 
-/// What a run was taken back for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Breach {
-    /// The test that fired.
-    pub test: Test,
-    /// The step at which it fired.
-    pub step: u32,
-}
-
-/// A run. Its plan is the one it was started with.
+/// A run of a canary, with the plan that it was started with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// The identifier.
+    /// Identifier of the run.
     pub id: RunId,
-    /// The flag.
+    /// Flag that the run controls.
     pub flag: FlagName,
-    /// The plan.
+    /// Plan that it was started with.
     pub plan: CanaryPlan,
-    /// What it is doing.
+    /// Current state.
     pub state: RunState,
-    /// The step, from 0; one beyond the last while it bakes and after.
+    /// Current step, from 0; one beyond the last during and after the watch.
     pub step: u32,
-    /// When it was started.
+    /// Time at which the run was started.
     pub started_at: Timestamp,
-    /// By whom.
+    /// Operator who started it.
     pub started_by: String,
-    /// When the step began.
+    /// Time at which the current step began.
     pub step_started_at: Timestamp,
-    /// The step that a person approved entering.
+    /// Step that an operator has approved entering.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<u32>,
-    /// Why it is in this state, for people.
+    /// Reason for the current state, for operators.
     pub reason: String,
-    /// What it was taken back for.
+    /// Cause of the rollback, if the run was rolled back by a test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breach: Option<Breach>,
 }
 
 impl Run {
-    /// A run at its first step.
+    /// Starts a run at its first step.
     pub fn start(id: RunId, flag: FlagName, plan: CanaryPlan, now: Timestamp, by: &str) -> Self {
         Self {
             id,
@@ -100,7 +92,7 @@ impl Run {
         }
     }
 
-    /// The share that the flag has at this step; nobody after the run was taken back.
+    /// Returns the flag's share at the current step; zero after a rollback.
     pub fn share(&self) -> PartsPerMillion {
         if self.state == RunState::RolledBack {
             return PartsPerMillion::ZERO;
@@ -114,19 +106,20 @@ impl Run {
             .unwrap_or_default()
     }
 
-    /// How many steps the plan has.
+    /// Returns the number of steps in the plan.
     pub fn step_count(&self) -> u32 {
         u32::try_from(self.plan.steps().len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether the run has left its last step upwards.
+    /// Returns true if the run has passed its last step.
     pub fn is_past_last_step(&self) -> bool {
         self.step >= self.step_count()
     }
 
-    /// How the edge labels what it counts; `None` once the run is over.
+    /// Returns the label that the edge attaches to its counts; `None` once the run is over.
     pub fn label(&self) -> Option<CanaryLabel> {
-        // Limits are milliseconds of at most ten minutes. What is counted is "longer than", in whole milliseconds.
+        // Limits are at most ten minutes. The edge compares whole milliseconds with "longer than",
+        // so truncating a limit changes nothing.
         let limit = |ms: f64| ms.max(0.0) as u32;
         self.state.is_active().then(|| CanaryLabel {
             run: self.id.clone(),
@@ -136,7 +129,8 @@ impl Run {
         })
     }
 
-    /// The run one step further up: the next step, the watch after the last one, or its end.
+    /// Returns the run advanced by one: to the next step, to the watch after the last one, or to
+    /// its end.
     pub fn advanced(&self, now: Timestamp, reason: &str) -> Self {
         let (state, step) = if self.is_past_last_step() {
             (RunState::Completed, self.step)
@@ -148,24 +142,25 @@ impl Run {
         Self { state, step, step_started_at: now, approved: None, reason: reason.to_owned(), ..self.clone() }
     }
 
-    /// The run taken back.
+    /// Returns the run rolled back.
     pub fn rolled_back(&self, breach: Option<Breach>, reason: &str) -> Self {
         Self { state: RunState::RolledBack, breach, reason: reason.to_owned(), ..self.clone() }
     }
 
-    /// The run waiting for a person.
+    /// Returns the run paused until an operator resumes it.
     pub fn paused(&self, reason: &str) -> Self {
         Self { state: RunState::Paused, reason: reason.to_owned(), ..self.clone() }
     }
 
-    /// The run going on; its step's time begins again, because nobody watched it meanwhile.
+    /// Returns the run resumed. The time of its step begins again, because the pause does not count
+    /// as watched.
     pub fn resumed(&self, now: Timestamp, reason: &str) -> Self {
         let state = if self.is_past_last_step() { RunState::Baking } else { RunState::Running };
         Self { state, step_started_at: now, reason: reason.to_owned(), ..self.clone() }
     }
 
-    /// A new run under a new plan, at the highest of its steps that exposes nobody more than this run does. `None`
-    /// where the new plan begins above that.
+    /// Returns a new run under a new plan, at the highest step that exposes no more users than this
+    /// run does. `None` if the first step of the new plan is above that.
     pub fn under(&self, plan: &CanaryPlan, id: RunId, now: Timestamp) -> Option<Self> {
         let share = self.share();
         let step = plan.steps().iter().take_while(|step| **step <= share).count().checked_sub(1)?;

@@ -1,130 +1,71 @@
-//! What the evidence says: every test with its evidence and the mark at which it fires.
+//! The verdict on the evidence of a run: every test with its evidence and the threshold at which it
+//! fires.
 
-use super::{
-    evidence::{Evidence, StepEvidence},
-    run::{Breach, Run},
-};
 use crate::{
-    plan::SLOW_SHARE,
+    canary::{
+        evidence::{Evidence, StepEvidence},
+        plan::SLOW_SHARE,
+        run::Run,
+        test::{Breach, Test},
+    },
     statistics::{Threshold, firing, sample_ratio},
 };
 use serde::{Deserialize, Serialize};
 
-/// The level at which a split of users that is not the configured one is believed.
+/// Level of the sample ratio test.
 const ALPHA_SAMPLE_RATIO: f64 = 0.001;
 
-/// The tests that can always take a canary back; they share `alpha_rollback` evenly, with the one of comparisons where the
-/// plan has a limit for it.
+/// Number of tests that can always roll a canary back. They share `alpha_rollback` evenly, together
+/// with the test of comparisons if the plan has a limit for it.
 const ROLLBACK_TESTS: f64 = 4.0;
 
-/// A test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Test {
-    /// The new arm's error rate is above the rollback limit.
-    ErrorsAbove,
-    /// More of the new arm's answers are slower than the rollback limit than a 95th percentile allows.
-    SlowAbove,
-    /// The new arm's errors are more than its share, beside legacy's at the same time.
-    ErrorsRelative,
-    /// The new arm's slow answers are more than its share, beside legacy's at the same time.
-    SlowRelative,
-    /// The new arm's error rate is below the success limit.
-    ErrorsBelow,
-    /// Fewer of the new arm's answers are slower than the success limit than a 95th percentile allows.
-    SlowBelow,
-    /// More answers differ between the backends than the rollback limit allows.
-    MismatchAbove,
-    /// Fewer answers differ between the backends than the success limit allows.
-    MismatchBelow,
-    /// Legacy's error rate is above the rollback limit.
-    LegacyErrorsAbove,
-    /// More of legacy's answers are slower than the rollback limit than a 95th percentile allows.
-    LegacySlowAbove,
-    /// Users are not split as configured.
-    SampleRatio,
-    /// The new arm's error rate went above the rollback limit after the last step.
-    BakeErrors,
-    /// The new arm became slower than the rollback limit after the last step.
-    BakeSlow,
-}
-
-impl Test {
-    /// What it says when it fires, for people.
-    pub fn says(self) -> &'static str {
-        match self {
-            Self::ErrorsAbove => "the new backend's error rate is above the rollback limit",
-            Self::SlowAbove => "the new backend's response time is above the rollback limit",
-            Self::ErrorsRelative => "the new backend fails more often than the old one at the same time",
-            Self::SlowRelative => "the new backend is slow more often than the old one at the same time",
-            Self::ErrorsBelow => "the new backend's error rate is proven to be below the success limit",
-            Self::SlowBelow => "the new backend's response time is proven to be below the success limit",
-            Self::MismatchAbove => {
-                "the new backend's answers differ from the old one's more often than the rollback limit allows"
-            }
-            Self::MismatchBelow => {
-                "the new backend's answers are proven to differ less often than the success limit allows"
-            }
-            Self::LegacyErrorsAbove => "the old backend's error rate is above the rollback limit",
-            Self::LegacySlowAbove => "the old backend's response time is above the rollback limit",
-            Self::SampleRatio => "users are not split between the backends as configured",
-            Self::BakeErrors => {
-                "the new backend's error rate went above the rollback limit after the last step"
-            }
-            Self::BakeSlow => {
-                "the new backend's response time went above the rollback limit after the last step"
-            }
-        }
-    }
-}
-
-/// A test and what it found.
+/// A test with its evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TestResult {
-    /// The test.
+    /// The test that was made.
     pub test: Test,
-    /// The evidence, log E.
+    /// Its evidence, log E.
     pub evidence: f64,
-    /// The evidence at which it fires.
+    /// Evidence at which it fires.
     pub fires_at: f64,
 }
 
 impl TestResult {
-    /// Whether it fires.
+    /// Returns true if the test fires.
     pub fn fires(&self) -> bool {
         self.evidence >= self.fires_at
     }
 
-    /// The evidence in percent of what is needed, for people; never below 0.
+    /// Returns the evidence in percent of [`Self::fires_at`], never below 0, for display.
     pub fn percent(&self) -> f64 {
         (100.0 * self.evidence / self.fires_at).max(0.0)
     }
 }
 
-/// What the evidence of a run says.
+/// Verdict on the evidence of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// The tests of the current step.
+    /// Results of the current step's tests.
     pub tests: Vec<TestResult>,
-    /// What takes the canary back.
+    /// Cause to roll the canary back, if any.
     pub breach: Option<Breach>,
-    /// Both backends are beyond a limit alike.
+    /// True if both backends exceed the same limit and there is no breach.
     pub shared_incident: bool,
-    /// All success criteria are proven.
+    /// True if all success criteria are proven.
     pub proven: bool,
-    /// Users are not split as configured.
+    /// True if users are not split as configured.
     pub ratio_mismatch: bool,
 }
 
 impl Verdict {
-    /// What the evidence says.
+    /// Judges the evidence of a run.
     pub fn of(run: &Run, evidence: &Evidence) -> Self {
         let mut tests = rollback_tests(run, &evidence.current);
         let (mut breach, shared_incident) = judged(&tests, evidence.current.step);
         if breach.is_none()
             && let Some(previous) = &evidence.previous
         {
-            // What came late of the step before is held against the same marks.
+            // Late windows of the previous step are judged by the same thresholds.
             breach = judged(&rollback_tests(run, previous), previous.step).0;
         }
         if run.is_past_last_step() {
@@ -134,7 +75,7 @@ impl Verdict {
                 let evidence = if mean > 0.0 { libm::log(mean) } else { 0.0 };
                 tests.push(TestResult { test, evidence, fires_at });
             }
-            // After the last step only the detectors speak: legacy has no traffic to compare with.
+            // After the last step only the detectors count: legacy has no traffic to compare with.
             breach = fired(&tests, Test::BakeErrors)
                 .or(fired(&tests, Test::BakeSlow))
                 .or(fired(&tests, Test::MismatchAbove))
@@ -173,7 +114,7 @@ impl Verdict {
         }
     }
 
-    /// The result of a test, if it was made.
+    /// Returns the result of a test, if it was made.
     pub fn result(&self, test: Test) -> Option<&TestResult> {
         self.tests.iter().find(|result| result.test == test)
     }
@@ -202,7 +143,8 @@ fn rollback_tests(run: &Run, step: &StepEvidence) -> Vec<TestResult> {
     tests.into_iter().map(result).collect()
 }
 
-/// The breach of a step, and whether both backends are beyond a limit alike, which is none.
+/// Returns the breach of a step, and true if both backends exceed the same limit, which is not a
+/// breach.
 fn judged(tests: &[TestResult], step: u32) -> (Option<Breach>, bool) {
     let mut shared = false;
     let mut breach = None;
@@ -217,7 +159,8 @@ fn judged(tests: &[TestResult], step: u32) -> (Option<Breach>, bool) {
             (None, None, _) => {}
         }
     }
-    // Both backends answer a comparison, so no incident of both can explain it away.
+    // A compared request was served by both backends, so a shared incident cannot explain a
+    // mismatch.
     let mismatch = fired(tests, Test::MismatchAbove).map(|test| Breach { test, step });
     let breach = breach.or(mismatch);
     (breach, shared && breach.is_none())

@@ -1,43 +1,46 @@
-//! Two answers as a whole: status, headers and body.
+//! Comparison of two complete responses: status, headers and body.
 
-use super::{
-    difference::{Difference, DifferenceKind, Limits, differences, redacted},
-    policy::Comparison,
-    tally::Skipped,
+use crate::{
+    compare::{
+        difference::{Difference, DifferenceKind, Limits, differences},
+        policy::Comparison,
+        redaction::redacted,
+        tally::Skipped,
+    },
+    json::{Malformed, value::Json},
 };
-use crate::json::{Json, Malformed};
 
-/// An answer of a backend, as far as it is compared.
+/// The parts of a backend's response that are compared.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Response<'a> {
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
     /// `content-type`, then the headers that the comparison names, in its order.
     pub headers: &'a [Option<&'a str>],
-    /// The body.
+    /// The raw body.
     pub body: &'a [u8],
 }
 
-/// What came of holding two answers against each other.
+/// The outcome of comparing two responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// They were compared; this is different.
+    /// The responses were compared and have these differences.
     Compared(Vec<Difference>),
-    /// They could not be.
+    /// The responses could not be compared.
     Skipped(Skipped),
 }
 
-/// Holds the new backend's answer against the old one's.
+/// Compares the new backend's response with the old one's.
 pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>) -> Finding {
     let mut found = Vec::new();
     if old.status != new.status {
-        // A status is no secret.
+        // A status holds no user data, so it is not redacted.
         let example = (old.status.to_string(), new.status.to_string());
         found.push(Difference { path: "status".to_owned(), kind: DifferenceKind::Number, example });
     }
     let names = std::iter::once("content-type").chain(policy.headers.iter().map(String::as_str));
-    for (at, name) in names.enumerate() {
-        let of = |response: &Response<'_>| response.headers.get(at).copied().flatten().map(str::to_owned);
+    for (index, name) in names.enumerate() {
+        let of = |response: &Response<'_>| response.headers.get(index).copied().flatten().map(str::to_owned);
         let (before, after) = (of(&old), of(&new));
         let kind = match (&before, &after) {
             _ if before == after => continue,
@@ -59,7 +62,7 @@ pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>
     if old.body.is_empty() && new.body.is_empty() {
         return Finding::Compared(found);
     }
-    let depth = usize::try_from(policy.max_depth).unwrap_or(usize::MAX).min(crate::json::MAX_DEPTH);
+    let depth = usize::try_from(policy.max_depth).unwrap_or(usize::MAX).min(crate::json::parse::MAX_DEPTH);
     match (parsed(old.body, depth), parsed(new.body, depth)) {
         (Err(Malformed::Depth), _) | (_, Err(Malformed::Depth)) => Finding::Skipped(Skipped::Depth),
         (Ok(before), Ok(after)) => match differences(&before, &after, &policy.rules, Limits::default()) {
@@ -69,7 +72,7 @@ pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>
             }
             Err(_) => Finding::Skipped(Skipped::Size),
         },
-        // What is no JSON on both sides is not looked into.
+        // Bodies are not compared if neither is JSON.
         (Err(_), Err(_)) => Finding::Skipped(Skipped::NotJson),
         (before, _) => {
             let shown = |is_json: bool| if is_json { "JSON" } else { "not JSON" }.to_owned();

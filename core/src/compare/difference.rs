@@ -1,26 +1,29 @@
-//! What is different about two JSON values. The first is the old backend's and says how it should be.
+//! Differences between two JSON values. The first value, from the old backend, is the reference.
 
-use super::policy::{Normalise, Rule};
 use crate::{
-    json::{Decimal, Json},
-    timestamp::Timestamp,
+    compare::{
+        normalise::{digits, moment, same_number},
+        policy::{Normalise, Rule},
+        redaction::redacted,
+    },
+    json::value::Json,
 };
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, collections::BinaryHeap};
+use std::borrow::Cow;
 
-/// How two values differ at a path.
+/// The kind of difference between two values at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
-    /// The old one has it, the new one has not.
+    /// Only the old response has the value.
     Missing,
-    /// The new one has it, the old one has not.
+    /// Only the new response has the value.
     Extra,
-    /// The values are of different types.
+    /// The values have different types.
     Type,
-    /// The values are different texts or truths.
+    /// The values are different strings or bools.
     Value,
-    /// The same items stand in another order.
+    /// The lists have the same items in a different order.
     Order,
     /// The lists have different lengths.
     Length,
@@ -29,7 +32,7 @@ pub enum DifferenceKind {
 }
 
 impl DifferenceKind {
-    /// The name in documents.
+    /// Returns the name that documents use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -43,23 +46,24 @@ impl DifferenceKind {
     }
 }
 
-/// A difference.
+/// A difference between two responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Where, with `[]` for any item of a list; `status`, `header NAME` and `body` stand outside of the body.
+    /// The path in the body, with `[]` for any item of a list; or `status`, `header NAME` or `body`
+    /// if the responses differ outside of their JSON.
     pub path: String,
-    /// How.
+    /// The kind of difference at the path.
     pub kind: DifferenceKind,
-    /// The values, with every letter and digit made unreadable: old, new.
+    /// The old and the new value, with every letter and digit masked.
     pub example: (String, String),
 }
 
-/// How far two values are looked into.
+/// Limits on the comparison of two values.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Pairs of values that are looked at.
+    /// Largest number of pairs of values to compare.
     pub work: u32,
-    /// Differences that are named; more are of no use to anybody.
+    /// Largest number of differences to list; a longer list would help no reader.
     pub differences: usize,
 }
 
@@ -69,11 +73,15 @@ impl Default for Limits {
     }
 }
 
-/// The values are larger than is looked into.
+/// The error of a comparison that takes more work than [`Limits::work`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMuch;
 
-/// Everything that is different, once for each path and kind.
+/// Lists the differences, each path and kind once.
+///
+/// # Errors
+///
+/// Fails if the comparison takes more work than the limits permit.
 pub fn differences(
     old: &Json<'_>,
     new: &Json<'_>,
@@ -163,7 +171,7 @@ impl<'v> Comparing<'_, 'v> {
         Ok(())
     }
 
-    /// Something that one side alone has.
+    /// Notes a value that only one side has.
     fn lone(&mut self, name: &'v str, kind: DifferenceKind, value: &Json<'_>) -> Result<(), TooMuch> {
         self.at(name, |all| {
             if !all.rule().ignore {
@@ -178,7 +186,7 @@ impl<'v> Comparing<'_, 'v> {
     fn lists(&mut self, old: &'v [Json<'_>], new: &'v [Json<'_>], rule: &Rule) -> Result<(), TooMuch> {
         if old.len() != new.len() {
             let length = |items: &[Json<'_>]| Json::text(format!("{} items", items.len()));
-            // Lengths are no secret.
+            // Lengths hold no user data, so they are not redacted.
             let (path, example) = (written(&self.path), (length(old), length(new)));
             let example = (example.0.to_string(), example.1.to_string());
             let kind = DifferenceKind::Length;
@@ -214,7 +222,7 @@ impl<'v> Comparing<'_, 'v> {
         Ok(())
     }
 
-    /// Items that belong together by a key.
+    /// Compares the items of two lists in pairs with the same key.
     fn by_key(
         &mut self,
         old: &'v [Json<'_>],
@@ -227,7 +235,7 @@ impl<'v> Comparing<'_, 'v> {
         let mut last = None;
         let mut moved = false;
         for (key, item) in old_keys.iter().zip(old) {
-            // The place after the last one is nearly always the right one.
+            // The match is nearly always the item after the last match.
             let next = last.map_or(0, |last: usize| last + 1);
             let found = match new_keys.get(next) {
                 Some(held) if held == key => Some(next),
@@ -257,13 +265,14 @@ impl<'v> Comparing<'_, 'v> {
         Ok(())
     }
 
-    /// Items in any order: equal ones are taken away, and what is left is compared one by one.
+    /// Compares lists in any order: equal items are removed in pairs, and the rest are compared one
+    /// by one.
     fn unordered(&mut self, old: &'v [Json<'_>], new: &'v [Json<'_>]) -> Result<(), TooMuch> {
         let mut left: Vec<&'v Json<'_>> = new.iter().collect();
         let mut lone: Vec<&'v Json<'_>> = Vec::new();
         for item in old {
             let mut found = None;
-            for (at, other) in left.iter().enumerate() {
+            for (index, other) in left.iter().enumerate() {
                 let limits = Limits { work: self.work, differences: 1 };
                 let mut path = self.path.clone();
                 path.push("[]");
@@ -272,13 +281,13 @@ impl<'v> Comparing<'_, 'v> {
                 inner.values(item, other)?;
                 self.work = inner.work;
                 if inner.found.is_empty() {
-                    found = Some(at);
+                    found = Some(index);
                     break;
                 }
             }
             match found {
-                Some(at) => {
-                    left.remove(at);
+                Some(index) => {
+                    left.remove(index);
                 }
                 None => lone.push(item),
             }
@@ -290,7 +299,7 @@ impl<'v> Comparing<'_, 'v> {
     }
 }
 
-/// The keys of all items, where each has one of its own.
+/// Returns the keys of all items, or `None` unless every item has a unique one.
 fn keys<'i>(items: &'i [Json<'_>], key: &str) -> Option<Vec<Cow<'i, str>>> {
     let of = |item: &'i Json<'_>| match item.get(key)? {
         Json::Text(text) => Some(Cow::Borrowed(&**text)),
@@ -302,18 +311,10 @@ fn keys<'i>(items: &'i [Json<'_>], key: &str) -> Option<Vec<Cow<'i, str>>> {
     sorted.windows(2).all(|pair| pair.first() != pair.last()).then_some(keys)
 }
 
-/// The one place that sorts: every type that is sorted is 4 KB of the Worker.
 fn in_order<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
-    texts.collect::<BinaryHeap<_>>().into_sorted_vec()
-}
-
-fn same_number(a: &str, b: &str, tolerance: Option<f64>) -> bool {
-    match (Decimal::parse(a), Decimal::parse(b)) {
-        (Some(a), Some(b)) => {
-            a == b || tolerance.is_some_and(|tolerance| (a.as_f64() - b.as_f64()).abs() <= tolerance)
-        }
-        _ => false,
-    }
+    let mut sorted: Vec<_> = texts.collect();
+    sorted.sort_unstable();
+    sorted
 }
 
 impl Rule {
@@ -337,26 +338,6 @@ impl Rule {
     }
 }
 
-/// A moment: a text by RFC 3339, or a number of seconds, or of milliseconds where it is too large for seconds.
-fn moment(value: &Json<'_>) -> Option<i64> {
-    match value {
-        Json::Text(text) => text.parse::<Timestamp>().ok().map(Timestamp::millis),
-        Json::Number(digits) => {
-            let number = Decimal::parse(digits)?.as_i64()?;
-            if number.abs() < 100_000_000_000 { number.checked_mul(1000) } else { Some(number) }
-        }
-        _ => None,
-    }
-}
-
-fn digits<'j>(value: &'j Json<'_>) -> Option<&'j str> {
-    match value {
-        Json::Text(text) => Some(text.trim()),
-        Json::Number(digits) => Some(digits),
-        _ => None,
-    }
-}
-
 fn written(path: &[&str]) -> String {
     let mut text = String::new();
     for step in path {
@@ -376,30 +357,6 @@ fn written(path: &[&str]) -> String {
     text
 }
 
-/// Bytes of a path that is told; what is below is told as one. Batches and ledgers have to hold many of them.
+/// Longest reported path, in bytes. Differences below it are merged into one, because batches and
+/// ledgers store many paths.
 const MAX_PATH: usize = 120;
-
-/// Characters of an example.
-const EXAMPLE: usize = 32;
-
-/// What a value looks like, without what it says: letters become x, digits 9.
-pub(super) fn redacted(value: Option<&Json<'_>>) -> String {
-    let mask = |text: &str| -> String {
-        let masked = text.chars().take(EXAMPLE).map(|c| match c {
-            c if c.is_ascii_digit() => '9',
-            c if c.is_ascii_punctuation() || c == ' ' => c,
-            // Tables of letters would be 10 KB of the Worker.
-            _ => 'x',
-        });
-        masked.collect()
-    };
-    match value {
-        None => "(nothing)".to_owned(),
-        Some(Json::Null) => "null".to_owned(),
-        Some(Json::Bool(truth)) => truth.to_string(),
-        Some(Json::Number(digits)) => mask(digits),
-        Some(Json::Text(text)) => format!("\"{}\"", mask(text)),
-        Some(Json::List(items)) => format!("a list of {}", items.len()),
-        Some(Json::Object(fields)) => format!("an object of {} fields", fields.len()),
-    }
-}

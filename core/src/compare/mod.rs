@@ -1,11 +1,16 @@
-//! Comparison: the same request, answered by both backends, and what is different about the answers.
+//! Comparison of both backends' responses to the same request: the policy of a route, the
+//! differences between two responses, and their counts.
 
 mod answer;
 mod difference;
+mod normalise;
 mod policy;
+mod redaction;
 mod tally;
 
-pub use answer::{Finding, Response, compare_answers};
-pub use difference::{Difference, DifferenceKind, Limits, TooMuch, differences};
-pub use policy::{Comparison, HiddenError, Mirror, Normalise, Plain, Rule, Share};
-pub use tally::{Compared, Counted, Skipped, Tally};
+pub use self::{
+    answer::{Finding, Response, compare_answers},
+    difference::{Difference, DifferenceKind, Limits, TooMuch, differences},
+    policy::{Comparison, HiddenError, Mirror, Normalise, Plain, Rule, Share},
+    tally::{Compared, Counted, Skipped, Tally},
+};

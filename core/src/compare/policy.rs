@@ -1,34 +1,35 @@
-//! What is compared, how often, and what may differ.
+//! The comparison policy of a route: the requests to compare, the limits, and the differences that
+//! are permitted.
 
-use crate::json::{FromJson, field, field_or, read_fields, read_names};
-use crate::{json::Json, rate::PartsPerMillion};
+use crate::{json::value::Json, vocabulary::share::PartsPerMillion};
 use serde::{Deserialize, Serialize};
 
-/// How the answers of a route are compared.
+/// The comparison policy of a route.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Comparison {
-    /// The share of requests that both backends are asked.
+    /// Share of requests that are sent to both backends.
     pub sample: PartsPerMillion,
-    /// The share of these that legacy is asked a second time, to see what differs by itself.
+    /// Share of these that are sent to legacy a second time, to find the differences that are
+    /// noise.
     pub noise: PartsPerMillion,
-    /// Comparisons that one isolate begins in a minute, at most.
+    /// Largest number of comparisons that one isolate begins in a minute.
     pub per_minute: u32,
-    /// Comparisons that one isolate has under way, at most.
+    /// Largest number of comparisons that one isolate has in progress.
     pub concurrency: u32,
-    /// Milliseconds that the other backend is waited for.
+    /// Timeout of the request to the other backend, in milliseconds.
     pub timeout_ms: u32,
-    /// Bytes of a body, at most.
+    /// Largest body to compare, in bytes.
     pub max_bytes: u32,
-    /// Nesting of a body, at most.
+    /// Deepest nesting of a body to compare, in levels.
     pub max_depth: u32,
-    /// Headers that are compared beside `content-type`, in lower case.
+    /// Headers to compare in addition to `content-type`, in lower case.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<String>,
-    /// Which requests that change something are compared too.
+    /// Unsafe requests to compare too; `None` compares only GET and HEAD.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Mirror>,
-    /// What may differ.
+    /// Rules for differences that are permitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
 }
@@ -50,7 +51,7 @@ impl Default for Comparison {
     }
 }
 
-/// Percent, where they are a constant of the program.
+/// A percentage that is a constant of the program.
 #[derive(Debug, Clone, Copy)]
 pub struct Share(pub f64);
 
@@ -60,55 +61,75 @@ impl From<Share> for PartsPerMillion {
     }
 }
 
-/// Requests that change something, and may be sent to both backends all the same: those that carry a key by which a
-/// backend knows a repetition.
+/// Unsafe requests that may be sent to both backends all the same: those with an idempotency key,
+/// by which a backend recognises a repetition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mirror {
-    /// The methods.
+    /// Methods of the requests.
     pub methods: Vec<String>,
-    /// The header with the key, in lower case.
+    /// Name of the header with the key, in lower case.
     pub key_header: String,
 }
 
-/// What may differ at a path.
+/// The differences that are permitted at a path. In a configuration file:
+///
+/// ```text
+/// rules:
+///   - { path: timestamp, ignore: true }
+///   - { path: "data[].tags", unordered: true }      # rules for a list name the list itself,
+///   - { path: data, key_by: sku }                  # rules for its items end in []
+///   - { path: "data[].price", tolerance: 0.01 }
+///   - { path: "data[].created_at", normalise: date }
+/// ```
+///
+/// All rules that match a path apply; of two values for one option, the first counts.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rule {
-    /// The path: names with dots, `[]` for the items of a list, `*` for any name, `**` at the end for everything below.
+    /// The path: names separated by dots, `[]` for the items of a list, `*` for any name, `**` at
+    /// the end for everything below.
     pub path: String,
-    /// Nothing is compared here.
+    /// True if nothing is compared at the path.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ignore: bool,
-    /// The order of the items says nothing.
+    /// True if the order of the items does not matter.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unordered: bool,
-    /// Items belong together by this field.
+    /// The field that pairs the items of two lists; `id` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_by: Option<String>,
-    /// How far numbers may lie apart.
+    /// Largest permitted distance between two numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
-    /// How values are written before they are compared.
+    /// Normalisation of the values before they are compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub normalise: Option<Normalise>,
 }
 
-/// A way to write values before they are compared.
+/// A normalisation of values before they are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalise {
-    /// Texts without regard to the case of the letters A to Z.
+    /// Strings without regard to the case of the letters A to Z.
     Lowercase,
-    /// Texts without space at their ends, and with single spaces inside.
+    /// Strings without whitespace at their ends, and with single spaces inside.
     Whitespace,
-    /// Times by the moment they name.
+    /// Timestamps by the instant that they denote, as RFC 3339 strings or numbers.
     Date,
-    /// Numbers by their value, also where they stand in texts.
+    /// Numbers by their value, also inside strings.
     Number,
 }
 
 impl Rule {
-    /// Whether the rule is for this path.
+    /// Returns true if the rule matches this path, given as its steps.
+    ///
+    /// ```
+    /// use cutover_core::compare::Rule;
+    ///
+    /// let rule = Rule { path: "data[].author.*".to_owned(), ..Rule::default() };
+    /// assert!(rule.is_for(&["data", "[]", "author", "name"]));
+    /// assert!(!rule.is_for(&["data", "[]", "author"]));
+    /// ```
     pub fn is_for(&self, path: &[&str]) -> bool {
         let mut wanted = self.path.split('.').flat_map(|part| {
             // `data[]` is two steps: the name, and the items.
@@ -124,12 +145,12 @@ impl Rule {
                 _ => return false,
             }
         }
-        // `a.**` is for what is below a, not for a.
+        // `a.**` matches everything below a, but not a itself.
         wanted.next().is_none()
     }
 }
 
-/// A JSON value that stands in a document as itself.
+/// A JSON value that documents store as itself, not as a string of JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plain(pub Json<'static>);
 
@@ -148,25 +169,18 @@ impl<'de> Deserialize<'de> for Plain {
     }
 }
 
-impl FromJson for Plain {
-    #[inline]
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        Some(Self(json.clone().into_owned()))
-    }
-}
-
-/// An answer of 200 that is an error all the same.
+/// The mark of an error in the body of a successful response.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HiddenError {
-    /// The path of the field that tells.
+    /// The path of the field that reveals the error.
     pub path: String,
-    /// It tells by having this value; otherwise by being there and not null.
+    /// The value that reveals the error; if `None`, any value but null does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equals: Option<Plain>,
 }
 
 impl HiddenError {
-    /// Whether a body hides an error.
+    /// Returns true if the body has the mark of an error.
     pub fn is_in(&self, body: &Json<'_>) -> bool {
         let found = self.path.split('.').try_fold(body, |value, name| value.get(name));
         match (found, &self.equals) {
@@ -174,34 +188,5 @@ impl HiddenError {
             (Some(found), None) => !found.is_null(),
             (None, _) => false,
         }
-    }
-}
-
-read_fields!(Mirror { methods, key_header });
-read_fields!(Rule { path, ignore, unordered, key_by, tolerance, normalise });
-read_fields!(HiddenError { path, equals });
-read_names!(Normalise {
-    "lowercase" => Lowercase,
-    "whitespace" => Whitespace,
-    "date" => Date,
-    "number" => Number,
-});
-
-impl FromJson for Comparison {
-    #[inline]
-    fn from_json(json: &Json<'_>) -> Option<Self> {
-        let otherwise = Self::default();
-        Some(Self {
-            sample: field_or(json, "sample", otherwise.sample)?,
-            noise: field_or(json, "noise", otherwise.noise)?,
-            per_minute: field_or(json, "per_minute", otherwise.per_minute)?,
-            concurrency: field_or(json, "concurrency", otherwise.concurrency)?,
-            timeout_ms: field_or(json, "timeout_ms", otherwise.timeout_ms)?,
-            max_bytes: field_or(json, "max_bytes", otherwise.max_bytes)?,
-            max_depth: field_or(json, "max_depth", otherwise.max_depth)?,
-            headers: field(json, "headers")?,
-            mirror: field(json, "mirror")?,
-            rules: field(json, "rules")?,
-        })
     }
 }

@@ -1,36 +1,36 @@
-//! Counts of what was different, and which of it differs by itself.
+//! Counts of comparisons and their differences, and the distinction between differences and noise.
 
-use super::difference::{Difference, DifferenceKind};
 use crate::{
-    batch::is_zero,
-    names::{FlagName, RouteId, RunId},
+    compare::difference::{Difference, DifferenceKind},
+    json::omit::is_zero,
+    vocabulary::names::{FlagName, RouteId, RunId},
 };
 use serde::{Deserialize, Serialize};
 
-/// Kinds of differences that one tally keeps apart.
+/// Largest number of differences that one tally counts separately.
 const MAX_DIFFERENCES: usize = 64;
 
-/// Why two answers were not compared.
+/// A reason for not comparing two responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Skipped {
-    /// The minute's comparisons were used up.
+    /// The comparisons of this minute were used up.
     Budget,
-    /// As many as are allowed were under way.
+    /// The permitted number of comparisons were in progress.
     Concurrency,
-    /// A body is too large, or too much work.
+    /// A body was too large, or took too much work.
     Size,
-    /// A body is nested too deeply.
+    /// A body was nested too deeply.
     Depth,
-    /// The other backend did not answer in time.
+    /// The other backend did not respond in time.
     Timeout,
-    /// The other backend could not be reached, or broke off.
+    /// The other backend could not be reached, or the connection broke off.
     Unreachable,
-    /// Neither body is JSON.
+    /// Neither body was JSON.
     NotJson,
-    /// The request changes something and has no key, or its body could not be kept.
+    /// The request was unsafe and had no idempotency key, or its body could not be kept.
     Unsafe,
-    /// The adapter is not for this request.
+    /// The adapter does not serve this request.
     Unadapted,
 }
 
@@ -48,7 +48,7 @@ impl Skipped {
         Self::Unadapted,
     ];
 
-    /// The name in documents.
+    /// Returns the name that documents use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Budget => "budget",
@@ -64,36 +64,36 @@ impl Skipped {
     }
 }
 
-/// How often something was different.
+/// The counts of one difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
-    /// Where.
+    /// The path, see [`Difference::path`].
     pub path: String,
-    /// How.
+    /// The kind of difference at the path.
     pub kind: DifferenceKind,
-    /// Between the backends.
+    /// Number of requests with this difference between the backends.
     #[serde(default)]
     pub count: u64,
-    /// Between two answers of legacy.
+    /// Number of requests with this difference between two responses of legacy.
     #[serde(default)]
     pub noise: u64,
-    /// What it looked like: old, new.
+    /// An example of the old and the new value, masked.
     pub example: (String, String),
 }
 
-/// What was compared, of one route in one window.
+/// The comparisons of one route in one window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compared {
-    /// The flag.
+    /// The flag of the route.
     pub flag: FlagName,
-    /// The route.
+    /// The route that was compared.
     pub route: RouteId,
     /// The run of the flag's canary and its step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<(RunId, u32)>,
-    /// When the window began, in milliseconds since 1970.
+    /// Start of the window, in milliseconds since 1970.
     pub window: i64,
-    /// The counts.
+    /// The counts of the window.
     #[serde(flatten)]
     pub tally: Tally,
 }
@@ -102,28 +102,30 @@ pub struct Compared {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tally {
-    /// Requests whose two answers were compared.
+    /// Number of requests whose two responses were compared.
     pub compared: u64,
-    /// Of these, different in something that does not differ by itself.
+    /// Number of these with a difference that is not noise.
     pub mismatched: u64,
-    /// Requests that legacy answered twice.
+    /// Number of requests that legacy answered twice.
     pub noise_compared: u64,
-    /// What was not compared, by reason.
+    /// Number of requests that were not compared, by reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<(Skipped, u64)>,
-    /// What was different.
+    /// Counts of the differences, by path and kind.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Counted>,
-    /// Differences of kinds that there was no room for.
+    /// Number of differences that found no room in `differences`.
     #[serde(skip_serializing_if = "is_zero")]
     pub others: u64,
 }
 
-/// A difference is explained where legacy differs from itself at least half as often.
+/// A difference is explained by noise if legacy differs from itself at least half as often.
 const EXPLAINED: (u64, u64) = (1, 2);
 
 impl Counted {
-    /// Whether it differs by itself, as far as `compared` and `noise_compared` requests tell.
+    /// Returns true if the difference is noise: legacy disagrees with itself at least half as often
+    /// as with the new backend. `compared` and `noise_compared` are the numbers of requests behind
+    /// the two counts.
     pub fn is_noise(&self, compared: u64, noise_compared: u64) -> bool {
         // noise / noise_compared >= (count / compared) / 2, without dividing.
         let own = u128::from(self.noise) * u128::from(compared) * u128::from(EXPLAINED.1);
@@ -133,12 +135,12 @@ impl Counted {
 }
 
 impl Tally {
-    /// Whether nothing was counted.
+    /// Returns true if nothing was counted.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Counts what was not compared.
+    /// Counts requests that were not compared.
     pub fn skip(&mut self, reason: Skipped, count: u64) {
         match self.skipped.iter_mut().find(|(held, _)| *held == reason) {
             Some((_, sum)) => *sum = sum.saturating_add(count),
@@ -164,8 +166,8 @@ impl Tally {
         self.differences.get_mut(at)
     }
 
-    /// Counts a comparison. `noise` is what differed between two answers of legacy to the same request, where it was asked
-    /// twice.
+    /// Counts a comparison. `noise` has the differences between two responses of legacy to the same
+    /// request, if it was sent twice.
     pub fn add(&mut self, found: &[Difference], noise: Option<&[Difference]>) {
         self.compared += 1;
         for difference in found {
@@ -183,7 +185,8 @@ impl Tally {
         }
     }
 
-    /// Whether a request's differences are more than what differs by itself. `noise` is of the same request.
+    /// Returns true if any of a request's differences is not noise. `noise` has the differences
+    /// between two responses of legacy to the same request.
     pub fn is_mismatch(&self, found: &[Difference], noise: Option<&[Difference]>) -> bool {
         let same = |a: &Difference, b: &Difference| a.kind == b.kind && a.path == b.path;
         found.iter().any(|difference| {
@@ -197,7 +200,7 @@ impl Tally {
         })
     }
 
-    /// Adds other counts.
+    /// Adds the counts of another tally.
     pub fn merge(&mut self, other: &Self) {
         self.compared = self.compared.saturating_add(other.compared);
         self.mismatched = self.mismatched.saturating_add(other.mismatched);

@@ -1,117 +1,93 @@
-//! Reads how answers are compared.
+//! Reads the comparison of the responses of the two backends.
 
-use super::{
-    adapter::literal,
-    node::Node,
-    reader::{Reader, join},
-};
+use super::reading::{Cursor, Fields};
 use crate::{
     compare::{Comparison, HiddenError, Mirror, Normalise, Plain, Rule},
-    identity::is_token,
+    request::token::is_token,
 };
 
 const HINT: &str =
     "write { sample: 1, noise: 10, per_minute: 60, rules: [{ path: timestamp, ignore: true }] }";
 
-pub(super) fn read(reader: &mut Reader, node: &Node, path: &str) -> Option<Comparison> {
-    let before = reader.count();
-    let mut fields = reader.fields(node, path, HINT)?;
-    let mut made = Comparison::default();
-    let at = |name: &str| join(path, name);
-    let sample =
-        fields.required(reader, "sample", "write the percentage of requests that both backends are asked");
-    made.sample = reader.percentage(sample?, &at("sample"))?;
-    if let Some(node) = fields.optional("noise") {
-        made.noise = reader.percentage(node, &at("noise"))?;
-    }
+pub(super) fn read(cursor: &Cursor<'_>) -> Option<Comparison> {
+    let mut fields = cursor.fields(HINT)?;
+    let sample_hint = "write the percentage of requests to send to both backends";
+    let sample = fields.require("sample", sample_hint, Cursor::percentage)?;
+    let mut comparison = Comparison { sample, ..Comparison::default() };
+    fields.set("noise", &mut comparison.noise, Cursor::percentage)?;
     for (name, value, limits) in [
-        ("per_minute", &mut made.per_minute, (0.0, 1_000_000.0)),
-        ("concurrency", &mut made.concurrency, (1.0, 100.0)),
-        ("timeout_ms", &mut made.timeout_ms, (1.0, 25_000.0)),
-        ("max_bytes", &mut made.max_bytes, (1.0, 4_194_304.0)),
-        ("max_depth", &mut made.max_depth, (1.0, 64.0)),
+        ("per_minute", &mut comparison.per_minute, (0.0, 1_000_000.0)),
+        ("concurrency", &mut comparison.concurrency, (1.0, 100.0)),
+        ("timeout_ms", &mut comparison.timeout_ms, (1.0, 25_000.0)),
+        ("max_bytes", &mut comparison.max_bytes, (1.0, 4_194_304.0)),
+        ("max_depth", &mut comparison.max_depth, (1.0, 64.0)),
     ] {
-        if let Some(node) = fields.optional(name) {
-            // Inside the limits, which fit.
-            *value = reader.number_within(node, &at(name), limits, "this")? as u32;
-        }
+        // The limits fit.
+        fields.set(name, value, |cursor| Some(cursor.number_within(limits, "this")? as u32))?;
     }
-    let names = fields.optional("headers");
-    made.headers =
-        reader.texts(names, &at("headers")).into_iter().map(|name| name.to_ascii_lowercase()).collect();
-    if let Some(node) = names {
-        for name in made.headers.iter().filter(|name| !is_token(name)) {
-            reader.report(node, &at("headers"), format!("{name:?} is no header"), "write names such as link");
-        }
-    }
-    made.mirror = fields.optional("mirror").and_then(|node| mirror(reader, node, &at("mirror")));
-    let rules =
-        reader.list(fields.optional("rules"), &at("rules"), "write a list of rules, each with its path");
-    for (index, node) in rules.iter().enumerate() {
-        made.rules.extend(rule(reader, node, &format!("{}[{index}]", at("rules"))));
-    }
-    fields.finish(reader);
-    (reader.count() == before).then_some(made)
+    comparison.headers = headers(&mut fields);
+    comparison.mirror = fields.read("mirror", mirror);
+    let rules = fields.list("rules", "write a list of rules, each with its path");
+    comparison.rules.extend(rules.iter().filter_map(rule));
+    fields.finish()?;
+    Some(comparison)
 }
 
-fn mirror(reader: &mut Reader, node: &Node, path: &str) -> Option<Mirror> {
+fn headers(fields: &mut Fields<'_>) -> Vec<String> {
+    let Some(cursor) = fields.optional("headers") else { return Vec::new() };
+    let names: Vec<String> = cursor.strings().into_iter().map(|name| name.to_ascii_lowercase()).collect();
+    for name in names.iter().filter(|name| !is_token(name)) {
+        cursor.report(format!("{name:?} is not the name of a header"), "write names such as link");
+    }
+    names
+}
+
+fn mirror(cursor: &Cursor<'_>) -> Option<Mirror> {
     let hint = "write { methods: [POST], key_header: Idempotency-Key }";
-    let mut fields = reader.fields(node, path, hint)?;
-    let methods = fields.required(reader, "methods", hint);
-    let methods = reader.texts(methods, &join(path, "methods"));
-    let header = fields.required(reader, "key_header", hint);
-    let header = header.and_then(|node| reader.text(node, &join(path, "key_header")));
-    fields.finish(reader);
+    let mut fields = cursor.fields(hint)?;
+    let methods = fields.required("methods", hint).map(|cursor| cursor.strings()).unwrap_or_default();
+    let header = fields.require("key_header", hint, Cursor::string);
+    fields.finish();
     Some(Mirror { methods, key_header: header?.to_ascii_lowercase() })
 }
 
-fn rule(reader: &mut Reader, node: &Node, path: &str) -> Option<Rule> {
+const NORMALISATIONS: [(&str, Normalise); 4] = [
+    ("lowercase", Normalise::Lowercase),
+    ("whitespace", Normalise::Whitespace),
+    ("date", Normalise::Date),
+    ("number", Normalise::Number),
+];
+
+fn rule(cursor: &Cursor<'_>) -> Option<Rule> {
     let hint =
         "write { path: \"data[].created_at\", ignore: true }, or unordered, key_by, tolerance or normalise";
-    let mut fields = reader.fields(node, path, hint)?;
-    let mut made = Rule::default();
-    let at = |name: &str| join(path, name);
-    let place = fields.required(reader, "path", hint);
-    made.path = reader.text(place?, &at("path"))?;
-    if let Some(node) = fields.optional("ignore") {
-        made.ignore = reader.truth(node, &at("ignore"))?;
-    }
-    if let Some(node) = fields.optional("unordered") {
-        made.unordered = reader.truth(node, &at("unordered"))?;
-    }
-    if let Some(node) = fields.optional("key_by") {
-        made.key_by = Some(reader.text(node, &at("key_by"))?);
-    }
-    if let Some(node) = fields.optional("tolerance") {
-        made.tolerance = Some(reader.number_within(node, &at("tolerance"), (0.0, 1e12), "the field")?);
-    }
-    if let Some(node) = fields.optional("normalise") {
+    let mut fields = cursor.fields(hint)?;
+    let path = fields.require("path", hint, Cursor::string)?;
+    let empty = Rule { path, ..Rule::default() };
+    let mut rule = empty.clone();
+    fields.set("ignore", &mut rule.ignore, Cursor::bool)?;
+    fields.set("unordered", &mut rule.unordered, Cursor::bool)?;
+    fields.set("key_by", &mut rule.key_by, |cursor| cursor.string().map(Some))?;
+    fields.set("tolerance", &mut rule.tolerance, |cursor| {
+        cursor.number_within((0.0, 1e12), "the field").map(Some)
+    })?;
+    fields.set("normalise", &mut rule.normalise, |cursor| {
         let hint = "write lowercase, whitespace, date or number";
-        made.normalise = match reader.text(node, &at("normalise"))?.as_str() {
-            "lowercase" => Some(Normalise::Lowercase),
-            "whitespace" => Some(Normalise::Whitespace),
-            "date" => Some(Normalise::Date),
-            "number" => Some(Normalise::Number),
-            other => {
-                reader.report(node, &at("normalise"), format!("{other:?} is no way to write values"), hint);
-                None
-            }
-        };
+        cursor.choice(&NORMALISATIONS, "is not a normalisation", hint).map(Some)
+    })?;
+    fields.finish();
+    if rule == empty {
+        return cursor.refuse("this rule does nothing", hint);
     }
-    fields.finish(reader);
-    if made == (Rule { path: made.path.clone(), ..Rule::default() }) {
-        reader.report(node, path, "this rule does nothing", hint);
-        return None;
-    }
-    Some(made)
+    Some(rule)
 }
 
-pub(super) fn hidden(reader: &mut Reader, node: &Node, path: &str) -> Option<HiddenError> {
-    let hint = "write { path: success, equals: false }, or { path: errors } for a field that is only there in errors";
-    let mut fields = reader.fields(node, path, hint)?;
-    let place = fields.required(reader, "path", hint);
-    let place = place.and_then(|node| reader.text(node, &join(path, "path")));
-    let equals = fields.optional("equals").map(|node| Plain(literal(node).0));
-    fields.finish(reader);
-    Some(HiddenError { path: place?, equals })
+pub(super) fn hidden(cursor: &Cursor<'_>) -> Option<HiddenError> {
+    let hint =
+        "write { path: success, equals: false }, or { path: errors } for a field that only errors have";
+    let mut fields = cursor.fields(hint)?;
+    let path = fields.require("path", hint, Cursor::string);
+    let equals = fields.optional("equals").map(|cursor| Plain(cursor.literal().0));
+    fields.finish();
+    Some(HiddenError { path: path?, equals })
 }

@@ -1,26 +1,26 @@
-//! What applying a configuration would change, object by object and field by field.
+//! Differences between two configurations, object by object and field by field.
 
-use super::{COMPILED, Config};
+use super::{adapter::COMPILED, document::Config};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What happens to an object.
+/// The kind of change to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// It is new.
+    /// The object is new.
     Create,
-    /// Some of its fields change.
+    /// Some fields of the object change.
     Update,
-    /// It goes away.
+    /// The object is removed.
     Delete,
 }
 
 /// The change of one object.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
-    /// What happens.
+    /// The kind of change.
     pub action: Action,
     /// The section of the file: `feature_flags`, `routes` and so on.
     pub section: &'static str,
@@ -31,14 +31,14 @@ pub struct Change {
 }
 
 impl Change {
-    /// The object as the audit log and people name it.
+    /// Returns the name of the object in audit records and messages: `section/name`.
     pub fn object(&self) -> String {
         format!("{}/{}", self.section, self.name)
     }
 
-    /// Where this change stands in an order that keeps every reference valid after each single one: what others
-    /// refer to comes first and goes last.
-    fn turn(&self) -> u8 {
+    /// Returns the position of this change in an order that keeps every reference valid after each
+    /// single change: objects that others refer to are created first and deleted last.
+    fn position(&self) -> u8 {
         match (self.action, self.section) {
             (Action::Delete, "routes") => 3,
             (Action::Delete, "canary_deployments" | "ab_tests") => 4,
@@ -50,32 +50,9 @@ impl Change {
     }
 }
 
-/// All that differs between two configurations, in an order in which the changes can be made one by one.
+/// Returns all differences between two configurations, in an order in which they can be applied one
+/// by one.
 pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
-    fn section<'c, V: Serialize + 'c>(
-        section: &'static str,
-        before: impl Iterator<Item = (String, &'c V)>,
-        after: impl Iterator<Item = (String, &'c V)>,
-        changes: &mut Vec<Change>,
-    ) {
-        // A value that cannot be written as JSON cannot come from a file either.
-        let json = |value: &V| serde_json::to_value(value).unwrap_or(Value::Null);
-        let mut objects: BTreeMap<String, (Value, Value)> = BTreeMap::new();
-        for (name, value) in before {
-            objects.entry(name).or_default().0 = json(value);
-        }
-        for (name, value) in after {
-            objects.entry(name).or_default().1 = json(value);
-        }
-        for (name, (before, after)) in objects.into_iter().filter(|(_, (before, after))| before != after) {
-            let action = match (&before, &after) {
-                (Value::Null, _) => Action::Create,
-                (_, Value::Null) => Action::Delete,
-                _ => Action::Update,
-            };
-            changes.push(Change { action, section, name, fields: fields(before, after) });
-        }
-    }
     let mut changes = Vec::new();
     macro_rules! named {
         ($field:ident) => {
@@ -98,8 +75,34 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
         after.routes.iter().map(|route| (route.id.to_string(), route)),
         &mut changes,
     );
-    changes.sort_by_key(Change::turn);
+    changes.sort_by_key(Change::position);
     changes
+}
+
+/// Adds the differences between the objects of one section.
+fn section<'c, V: Serialize + 'c>(
+    section: &'static str,
+    before: impl Iterator<Item = (String, &'c V)>,
+    after: impl Iterator<Item = (String, &'c V)>,
+    changes: &mut Vec<Change>,
+) {
+    // A value that cannot be represented as JSON cannot come from a file either.
+    let json = |value: &V| serde_json::to_value(value).unwrap_or(Value::Null);
+    let mut objects: BTreeMap<String, (Value, Value)> = BTreeMap::new();
+    for (name, value) in before {
+        objects.entry(name).or_default().0 = json(value);
+    }
+    for (name, value) in after {
+        objects.entry(name).or_default().1 = json(value);
+    }
+    for (name, (before, after)) in objects.into_iter().filter(|(_, (before, after))| before != after) {
+        let action = match (&before, &after) {
+            (Value::Null, _) => Action::Create,
+            (_, Value::Null) => Action::Delete,
+            _ => Action::Update,
+        };
+        changes.push(Change { action, section, name, fields: fields(before, after) });
+    }
 }
 
 fn fields(before: Value, after: Value) -> BTreeMap<String, (Value, Value)> {
@@ -110,7 +113,7 @@ fn fields(before: Value, after: Value) -> BTreeMap<String, (Value, Value)> {
             for (name, value) in after {
                 fields.entry(name).or_default().1 = value;
             }
-            // What an adapter was compiled to follows from its source.
+            // The compiled adapter follows from its source.
             fields.retain(|name, (before, after)| before != after && name != COMPILED);
             fields
         }

@@ -1,148 +1,213 @@
-//! Reads a whole configuration, and checks how its parts refer to each other.
+//! Reads a whole configuration, and checks the references between its parts.
 
 use super::{
-    Config, adapter,
-    adapter::Files,
-    canary, flag,
-    node::{Entry, Node},
-    reader::{Problem, Reader, join},
-    references::Names,
+    adapter::{self, Files},
+    canary,
+    document::Config,
+    flag,
+    reading::{Cursor, EntryCursor, Names, Node, Problem, Problems, Section},
     traffic,
 };
 use crate::{
-    experiment::{Experiment, Variant},
-    names::{ExperimentName, FlagName},
-    rate::PartsPerMillion,
-    route::{Route, RouteTable},
+    routing::table::RouteTable,
+    rules::{
+        experiment::{Experiment, Variant},
+        flag::Flag,
+        route::Route,
+    },
+    vocabulary::{
+        names::{ExperimentName, FlagName},
+        share::PartsPerMillion,
+    },
 };
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
-/// After this many pairs of routes in conflict the rest is left for the next try.
+/// Conflicts between routes that are reported at once; the rest is left for the next attempt.
 const MAX_CONFLICTS: usize = 20;
 
-pub(super) fn config(node: &Node, files: Files<'_>) -> Result<Config, Vec<Problem>> {
-    let reader = &mut Reader::default();
-    let config = read(reader, node, files);
-    std::mem::take(reader).finish(config)
+const VARIANTS_HINT: &str = "write one entry per variant";
+
+impl Config {
+    /// Reads a configuration from YAML 1.2, of which JSON is a subset.
+    ///
+    /// # Errors
+    ///
+    /// Returns all mistakes in the file, with their places.
+    pub fn from_yaml(text: &str) -> Result<Self, Vec<Problem>> {
+        Self::from_yaml_with(text, &no_files)
+    }
+
+    /// Reads a configuration from YAML that may refer to other files, whose contents `files`
+    /// returns.
+    ///
+    /// # Errors
+    ///
+    /// Returns all mistakes in the files, with their places.
+    pub fn from_yaml_with(
+        text: &str,
+        files: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Self, Vec<Problem>> {
+        Node::from_yaml(text).map_err(|problem| vec![problem]).and_then(|node| load(&node, files))
+    }
+
+    /// Reads a configuration from JSON. Its problems carry the path of the field, but no line.
+    ///
+    /// # Errors
+    ///
+    /// Returns all mistakes in the value.
+    pub fn from_json(value: &serde_json::Value) -> Result<Self, Vec<Problem>> {
+        load(&Node::from_json(value), &no_files)
+    }
+
+    /// Checks a configuration that was assembled from parts by the rules for files.
+    ///
+    /// # Errors
+    ///
+    /// Returns all mistakes in the configuration.
+    pub fn check(&self) -> Result<(), Vec<Problem>> {
+        match serde_json::to_value(self) {
+            Ok(value) => Self::from_json(&value).map(|_| ()),
+            Err(error) => Err(vec![Problem::without_place(error.to_string())]),
+        }
+    }
 }
 
-fn read(reader: &mut Reader, node: &Node, files: Files<'_>) -> Option<Config> {
-    let mut fields = reader.fields(node, "", "begin with feature_flags, origins and routes")?;
-    let flag_nodes = fields.optional("feature_flags");
-    let canary_nodes = fields.optional("canary_deployments");
-    let experiment_nodes = fields.optional("ab_tests");
-    let origin_nodes = fields.optional("origins");
-    let adapter_nodes = fields.optional("adapters");
-    let route_nodes = fields.optional("routes");
-    fields.finish(reader);
+fn no_files(_: &str) -> Result<String, String> {
+    Err("only the cutover command can read other files; write the content of the file here".to_owned())
+}
 
-    let flag_entries = reader.named(flag_nodes, "feature_flags", "write one entry per flag");
-    let names = Names {
-        flags: flag_entries,
-        origins: reader.named(origin_nodes, "origins", "write one entry per origin"),
-        adapters: reader.named(adapter_nodes, "adapters", "write one entry per adapter"),
-    };
-    let feature_flags = map(reader, flag_entries, "feature_flags", |reader, entry, path| {
-        // Also a flag with a bad name is read, so that its other mistakes show.
+/// Reads one flag from a request body.
+///
+/// # Errors
+///
+/// Returns all mistakes in the flag.
+pub fn flag_from_json(name: &FlagName, value: &serde_json::Value) -> Result<Flag, Vec<Problem>> {
+    let node = Node::from_json(value);
+    let problems = Problems::default();
+    let flag = flag::read(&Cursor::root(&node, &problems), name);
+    problems.finish(flag)
+}
+
+fn load(node: &Node, files: Files<'_>) -> Result<Config, Vec<Problem>> {
+    let problems = Problems::default();
+    let config = config(&Cursor::root(node, &problems), files);
+    problems.finish(config)
+}
+
+fn config(cursor: &Cursor<'_>, files: Files<'_>) -> Option<Config> {
+    let mut fields = cursor.fields("begin with feature_flags, origins and routes")?;
+    let flags = fields.optional("feature_flags");
+    let canaries = fields.optional("canary_deployments");
+    let experiments = fields.optional("ab_tests");
+    let origins = fields.optional("origins");
+    let adapters = fields.optional("adapters");
+    let route_list = fields.optional("routes");
+    fields.finish();
+
+    let flags = section(flags, "write one entry per flag");
+    let origins = section(origins, "write one entry per origin");
+    let adapters = section(adapters, "write one entry per adapter");
+    let names = Names::new(&flags, &origins, &adapters);
+    let feature_flags = map(&flags, |entry| {
+        // A flag with an invalid name is read too, so that its other mistakes are reported.
         let name = entry.key.parse::<FlagName>().ok().or_else(|| "unnamed".parse().ok())?;
-        flag::read(reader, &name, &entry.node, path)
+        flag::read(&entry.value, &name)
     });
-    let canary_entries = reader.named(canary_nodes, "canary_deployments", "write one entry per flag");
-    let canary_deployments = map(reader, canary_entries, "canary_deployments", |reader, entry, path| {
-        names.must_have(reader, "flag", &entry.key, (entry.line, entry.column), path);
-        canary::read(reader, &entry.node, path)
+    let canaries = section(canaries, "write one entry per flag");
+    let canary_deployments = map(&canaries, |entry| {
+        names.must_have(Section::Flags, entry.key, &entry.key_cursor);
+        canary::read(&entry.value)
     });
-    let experiment_entries = reader.named(experiment_nodes, "ab_tests", "write one entry per experiment");
-    let ab_tests = map(reader, experiment_entries, "ab_tests", |reader, entry, path| {
-        experiment(reader, &entry.node, path)
-    });
-    let origins = map(reader, names.origins, "origins", |reader, entry, path| {
-        traffic::origin(reader, &entry.node, path)
-    });
-    let adapters = map(reader, names.adapters, "adapters", |reader, entry, path| {
-        adapter::read(reader, &entry.node, path, files)
-    });
-    let routes = routes(reader, route_nodes, names);
+    let experiments = section(experiments, "write one entry per experiment");
+    let ab_tests = map(&experiments, |entry| experiment(&entry.value));
+    let origins = map(&origins, |entry| traffic::origin(&entry.value));
+    let adapters = map(&adapters, |entry| adapter::read(&entry.value, files));
+    let routes = routes(route_list, &names);
     Some(Config { feature_flags, canary_deployments, ab_tests, origins, adapters, routes })
 }
 
-fn map<K: FromStr + Ord, V>(
-    reader: &mut Reader,
-    entries: &[Entry],
-    path: &str,
-    mut read: impl FnMut(&mut Reader, &Entry, &str) -> Option<V>,
+fn section<'n>(cursor: Option<Cursor<'n>>, hint: &str) -> Vec<EntryCursor<'n>> {
+    cursor.map(|cursor| cursor.entries(hint)).unwrap_or_default()
+}
+
+/// Reads the entries of a map whose keys are names, and leaves out those with mistakes.
+fn map<'n, K: FromStr + Ord, V>(
+    entries: &[EntryCursor<'n>],
+    mut read: impl FnMut(&EntryCursor<'n>) -> Option<V>,
 ) -> BTreeMap<K, V>
 where
-    K::Err: std::fmt::Display,
+    K::Err: fmt::Display,
 {
     entries
         .iter()
         .filter_map(|entry| {
-            let path = join(path, &entry.key);
-            let key = reader.key(entry, &path);
-            let value = read(reader, entry, &path);
+            let key = entry.parse_key();
+            let value = read(entry);
             Some((key?, value?))
         })
         .collect()
 }
 
-fn experiment(reader: &mut Reader, node: &Node, path: &str) -> Option<Experiment> {
-    let mut fields = reader.fields(node, path, "write name and variants below the experiment")?;
-    let name = fields
-        .required(reader, "name", "write what the experiment is called")
-        .and_then(|node| reader.text(node, &join(path, "name")));
-    let variants_path = join(path, "variants");
-    let variants_node = fields.required(reader, "variants", "write one entry per variant");
-    fields.finish(reader);
-    let entries = reader.named(variants_node, &variants_path, "write one entry per variant");
-    let variants: BTreeMap<ExperimentName, Variant> =
-        map(reader, entries, &variants_path, |reader, entry, path| {
-            let mut fields = reader.fields(&entry.node, path, "write { name, traffic_percentage }")?;
-            let name = fields
-                .required(reader, "name", "write what the variant is called")
-                .and_then(|node| reader.text(node, &join(path, "name")));
-            let share = fields
-                .required(reader, "traffic_percentage", "write the variant's share, such as 50.0")
-                .and_then(|node| reader.percentage(node, &join(path, "traffic_percentage")));
-            fields.finish(reader);
-            Some(Variant { name: name?, traffic_percentage: share? })
-        });
+fn experiment(cursor: &Cursor<'_>) -> Option<Experiment> {
+    let mut fields = cursor.fields("write name and variants below the experiment")?;
+    let name = fields.require("name", "write what the experiment is called", Cursor::string);
+    let variants_cursor = fields.required("variants", VARIANTS_HINT);
+    fields.finish();
+    let entries = section(variants_cursor.clone(), VARIANTS_HINT);
+    let variants: BTreeMap<ExperimentName, Variant> = map(&entries, |entry| variant(&entry.value));
     let total: u64 = variants.values().map(|variant| u64::from(variant.traffic_percentage.get())).sum();
-    // Where a variant could not be read, the sum says nothing.
-    let all_read = variants.len() == entries.len();
-    if let Some(node) = variants_node.filter(|_| all_read && total != u64::from(PartsPerMillion::ALL.get())) {
+    // If a variant could not be read, the sum means nothing.
+    let complete = variants.len() == entries.len();
+    if let Some(cursor) =
+        variants_cursor.filter(|_| complete && total != u64::from(PartsPerMillion::ALL.get()))
+    {
         // Shares have four decimals; the sum is exact in parts per million.
         let message = format!("the variants add up to {} percent", total as f64 / 10_000.0);
-        reader.report(node, &variants_path, message, "make traffic_percentage add up to 100");
+        cursor.report(message, "make traffic_percentage add up to 100");
     }
-    Some(Experiment { name: name?, variants: variants.into_iter().collect() })
+    Some(Experiment { name: name?, variants })
 }
 
-fn routes(reader: &mut Reader, node: Option<&Node>, names: Names<'_>) -> Vec<Route> {
-    let items = reader.list(node, "routes", "write a list, each item with id, match, flag, legacy and new");
-    let mut routes: Vec<(Route, &Node, String)> = Vec::new();
-    for (at, item) in items.iter().enumerate() {
-        let path = format!("routes[{at}]");
-        let Some(route) = traffic::route(reader, item, &path, names) else { continue };
-        if routes.iter().any(|(held, _, _)| held.id == route.id) {
-            let message = format!("a route {} stands above already", route.id);
-            reader.report(item, &join(&path, "id"), message, "give each route an id of its own");
+fn variant(cursor: &Cursor<'_>) -> Option<Variant> {
+    let mut fields = cursor.fields("write { name, traffic_percentage }")?;
+    let name = fields.require("name", "write what the variant is called", Cursor::string);
+    let hint = "write the variant's share, such as 50.0";
+    let share = fields.require("traffic_percentage", hint, Cursor::percentage);
+    fields.finish();
+    Some(Variant { name: name?, traffic_percentage: share? })
+}
+
+fn routes(cursor: Option<Cursor<'_>>, names: &Names<'_>) -> Vec<Route> {
+    let hint = "write a list, each item with id, match, flag, legacy and new";
+    let items = cursor.map(|cursor| cursor.list(hint)).unwrap_or_default();
+    let mut routes: Vec<(Route, Cursor<'_>)> = Vec::new();
+    for item in items {
+        let Some(route) = traffic::route(&item, names) else { continue };
+        if routes.iter().any(|(earlier, _)| earlier.id == route.id) {
+            let message = format!("the route {} is already defined above", route.id);
+            item.at_field("id").report(message, "give each route an id of its own");
         }
-        routes.push((route, item, path));
+        routes.push((route, item));
     }
-    let mut unchecked: Vec<_> = routes.iter().collect();
-    for _ in 0..MAX_CONFLICTS {
-        let matchers: Vec<_> = unchecked.iter().map(|(route, _, _)| &route.matcher).collect();
-        let Err((at, error)) = RouteTable::new(&matchers) else { break };
-        if at >= unchecked.len() {
-            break;
-        }
-        let (_, node, path) = unchecked.remove(at);
-        let hint = "make the two patterns differ in a literal segment, or give them different methods";
-        reader.report(node, &join(path, "match"), error.to_string(), hint);
-    }
-    let mut routes: Vec<_> = routes.into_iter().map(|(route, _, _)| route).collect();
-    // Order carries no meaning: the most specific pattern wins. Sorted, the same routes are the same text.
+    report_conflicts(&routes);
+    let mut routes: Vec<_> = routes.into_iter().map(|(route, _)| route).collect();
+    // The order has no meaning, because the most specific pattern wins. Sorted, equal sets of
+    // routes are equal documents.
     routes.sort_by(|a, b| a.id.cmp(&b.id));
     routes
+}
+
+/// Reports routes that claim the same requests.
+fn report_conflicts(routes: &[(Route, Cursor<'_>)]) {
+    let mut unchecked: Vec<_> = routes.iter().collect();
+    for _ in 0..MAX_CONFLICTS {
+        let matchers: Vec<_> = unchecked.iter().map(|(route, _)| &route.matcher).collect();
+        let Err((index, error)) = RouteTable::new(&matchers) else { break };
+        if index >= unchecked.len() {
+            break;
+        }
+        let (_, cursor) = unchecked.remove(index);
+        let hint = "make the two patterns differ in a literal segment, or give them different methods";
+        cursor.at_field("match").report(error.to_string(), hint);
+    }
 }

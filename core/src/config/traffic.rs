@@ -2,107 +2,84 @@
 
 use super::{
     compare,
-    node::Node,
-    reader::{Fields, Reader, join},
-    references::Names,
+    matcher::matcher,
+    reading::{Cursor, Fields, Names, Section},
 };
 use crate::{
-    AdapterName,
-    identity::{Source, default_sources, is_token},
-    origin::{DEFAULT_TIMEOUT_MS, Origin},
-    route::{Matcher, Route, RouteTable},
+    request::identity::{Source, default_sources},
+    rules::{
+        origin::{DEFAULT_TIMEOUT_MS, Origin},
+        route::Route,
+    },
+    vocabulary::names::AdapterName,
 };
+use std::{fmt, str::FromStr};
 
-/// The longest that an origin may be waited for, in milliseconds. A Worker's client rarely waits longer.
+/// The longest timeout of an origin, in milliseconds. A Worker's client rarely waits longer.
 const MAX_TIMEOUT_MS: f64 = 120_000.0;
 
-pub(super) fn origin(reader: &mut Reader, node: &Node, path: &str) -> Option<Origin> {
-    let mut fields = reader.fields(node, path, "write url and timeout_ms below the origin")?;
-    let url = fields
-        .required(reader, "url", "write the base URL, such as https://api.example.com")
-        .and_then(|node| base_url(reader, node, &join(path, "url")));
-    let timeout_ms = match fields.optional("timeout_ms") {
-        None => Some(DEFAULT_TIMEOUT_MS),
-        Some(node) => {
-            whole_number(reader, node, &join(path, "timeout_ms"), (1.0, MAX_TIMEOUT_MS), "milliseconds")
-        }
-    };
-    fields.finish(reader);
-    Some(Origin { url: url?, timeout_ms: timeout_ms? })
+pub(super) fn origin(cursor: &Cursor<'_>) -> Option<Origin> {
+    let mut fields = cursor.fields("write url and timeout_ms below the origin")?;
+    let url = fields.require("url", "write the base URL, such as https://api.example.com", base_url);
+    let mut timeout_ms = DEFAULT_TIMEOUT_MS;
+    let timeout = fields.set("timeout_ms", &mut timeout_ms, |cursor| {
+        whole_number(cursor, (1.0, MAX_TIMEOUT_MS), "milliseconds")
+    });
+    fields.finish();
+    timeout?;
+    Some(Origin { url: url?, timeout_ms })
 }
 
-fn whole_number(reader: &mut Reader, node: &Node, path: &str, limits: (f64, f64), unit: &str) -> Option<u32> {
-    let number = reader.number_within(node, path, limits, unit)?;
+fn whole_number(cursor: &Cursor<'_>, limits: (f64, f64), unit: &str) -> Option<u32> {
+    let number = cursor.number_within(limits, unit)?;
     if number.fract() != 0.0 {
-        reader.report(node, path, format!("{number} is not a whole number"), format!("write whole {unit}"));
-        return None;
+        return cursor.refuse(format!("{number} is not a whole number"), format!("write whole {unit}"));
     }
-    // Whole and inside the limits, which fit.
+    // A whole number inside the limits fits.
     Some(number as u32)
 }
 
-fn base_url(reader: &mut Reader, node: &Node, path: &str) -> Option<String> {
+fn base_url(cursor: &Cursor<'_>) -> Option<String> {
     let hint = "write an absolute http or https URL without credentials, query or fragment";
-    let text = reader.text(node, path)?;
+    let text = cursor.string()?;
     let problem = match url::Url::parse(&text) {
         Err(error) => format!("{text:?} is not a URL: {error}"),
         Ok(url) if !matches!(url.scheme(), "http" | "https") => {
             format!("the scheme {} cannot be forwarded to", url.scheme())
         }
-        // The text is not repeated: it holds a secret.
+        // The URL is not repeated in the message, because it contains a secret.
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "the URL holds credentials, and configuration is no place for them".to_owned()
+            "the URL contains credentials, which do not belong in a configuration".to_owned()
         }
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {
             format!("{text:?} has a query or fragment, which would end up before every path")
         }
         Ok(_) => return Some(text),
     };
-    reader.report(node, path, problem, hint);
-    None
+    cursor.refuse(problem, hint)
 }
 
-pub(super) fn route(reader: &mut Reader, node: &Node, path: &str, names: Names<'_>) -> Option<Route> {
-    let mut fields =
-        reader.fields(node, path, "write { id, match: { methods, path }, flag, legacy, new }")?;
-    let id = name(reader, &mut fields, "id", "give the route a name, such as reviews.read");
-    let matcher = fields
-        .required(reader, "match", "write match: { methods: [GET], path: /api/... }")
-        .and_then(|node| matcher(reader, node, &join(path, "match")));
-    let flag = reference(reader, &mut fields, names, "flag", "name the flag that decides");
-    let legacy = reference(reader, &mut fields, names, "legacy", "name the origin of the legacy arm");
-    let new = reference(reader, &mut fields, names, "new", "name the origin of the new arm");
+pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
+    let mut fields = cursor.fields("write { id, match: { methods, path }, flag, legacy, new }")?;
+    let id_hint = "give the route a name, such as reviews.read";
+    let id = fields.require("id", id_hint, |cursor| cursor.parse(id_hint));
+    let matcher_hint = "write match: { methods: [GET], path: /api/... }";
+    let matcher = fields.require("match", matcher_hint, matcher);
+    let flag = reference(&mut fields, "flag", "name the flag that decides", names, Section::Flags);
+    let legacy =
+        reference(&mut fields, "legacy", "name the origin of the legacy arm", names, Section::Origins);
+    let new = reference(&mut fields, "new", "name the origin of the new arm", names, Section::Origins);
     let identity = match fields.optional("identity") {
         None => default_sources(),
-        Some(node) => {
-            let path = join(path, "identity");
+        Some(cursor) => {
             let hint = "write a list such as [\"header:x-user-id\", \"cookie:uid\", \"anonymous\"]";
-            reader
-                .list(Some(node), &path, hint)
-                .iter()
-                .enumerate()
-                .filter_map(|(at, item)| reader.parsed::<Source>(item, &format!("{path}[{at}]"), hint))
-                .collect()
+            cursor.list(hint).iter().filter_map(|item| item.parse::<Source>(hint)).collect()
         }
     };
-    let mut adapt = Vec::new();
-    if let Some(node) = fields.optional("adapt") {
-        let path = join(path, "adapt");
-        let hint = "write a list of adapters, such as [reviews]";
-        for (at, item) in reader.list(Some(node), &path, hint).iter().enumerate() {
-            let path = format!("{path}[{at}]");
-            if let Some(name) = reader.parsed::<AdapterName>(item, &path, hint) {
-                names.must_have(reader, "adapter", name.as_str(), (item.line, item.column), &path);
-                adapt.push(name);
-            }
-        }
-    }
-    let compare =
-        fields.optional("compare").and_then(|node| compare::read(reader, node, &join(path, "compare")));
-    let error_when = fields
-        .optional("error_when")
-        .and_then(|node| compare::hidden(reader, node, &join(path, "error_when")));
-    fields.finish(reader);
+    let adapt = adapters(&mut fields, names);
+    let compare = fields.read("compare", compare::read);
+    let error_when = fields.read("error_when", compare::hidden);
+    fields.finish();
     Some(Route {
         id: id?,
         matcher: matcher?,
@@ -116,80 +93,31 @@ pub(super) fn route(reader: &mut Reader, node: &Node, path: &str, names: Names<'
     })
 }
 
-fn name<T: std::str::FromStr>(
-    reader: &mut Reader,
+/// Reads a name that must be defined in a section of the file.
+fn reference<T: FromStr + AsRef<str>>(
     fields: &mut Fields<'_>,
     field: &'static str,
     hint: &str,
+    names: &Names<'_>,
+    section: Section,
 ) -> Option<T>
 where
-    T::Err: std::fmt::Display,
+    T::Err: fmt::Display,
 {
-    let path = fields.path(field);
-    fields.required(reader, field, hint).and_then(|node| reader.parsed(node, &path, hint))
-}
-
-/// A name that must be defined elsewhere in the file: a flag under `flag`, an origin under anything else.
-fn reference<T: std::str::FromStr + AsRef<str>>(
-    reader: &mut Reader,
-    fields: &mut Fields<'_>,
-    names: Names<'_>,
-    field: &'static str,
-    hint: &str,
-) -> Option<T>
-where
-    T::Err: std::fmt::Display,
-{
-    let name: T = name(reader, fields, field, hint)?;
-    let place = fields.optional(field).map(|node| (node.line, node.column)).unwrap_or_default();
-    let what = if field == "flag" { "flag" } else { "origin" };
-    names.must_have(reader, what, name.as_ref(), place, &fields.path(field));
+    let cursor = fields.required(field, hint)?;
+    let name: T = cursor.parse(hint)?;
+    names.must_have(section, name.as_ref(), &cursor);
     Some(name)
 }
 
-fn matcher(reader: &mut Reader, node: &Node, path: &str) -> Option<Matcher> {
-    let mut fields = reader.fields(node, path, "write { methods: [GET], path: /api/... }")?;
-    let methods_path = join(path, "methods");
-    let methods_node = fields.optional("methods");
-    let methods = reader.texts(methods_node, &methods_path);
-    if let Some(node) = methods_node {
-        methods.iter().for_each(|method| must_be_method(reader, node, &methods_path, method));
+fn adapters(fields: &mut Fields<'_>, names: &Names<'_>) -> Vec<AdapterName> {
+    let hint = "write a list of adapters, such as [reviews]";
+    let mut adapters = Vec::new();
+    for item in fields.list("adapt", hint) {
+        if let Some(name) = item.parse::<AdapterName>(hint) {
+            names.must_have(Section::Adapters, name.as_str(), &item);
+            adapters.push(name);
+        }
     }
-    let pattern_node = fields.required(reader, "path", PATTERN_HINT);
-    let pattern = pattern_node.and_then(|node| pattern(reader, node, &join(path, "path")));
-    fields.finish(reader);
-    Some(Matcher { methods, path: pattern? })
-}
-
-fn must_be_method(reader: &mut Reader, node: &Node, path: &str, method: &str) {
-    if !is_token(method) || method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        let hint = "write methods in upper case, such as GET";
-        reader.report(node, path, format!("{method:?} is not a method"), hint);
-    }
-}
-
-/// Reads a method.
-pub(super) fn method(reader: &mut Reader, node: &Node, path: &str) -> Option<String> {
-    let before = reader.count();
-    let method = reader.text(node, path)?;
-    must_be_method(reader, node, path, &method);
-    Some(method).filter(|_| reader.count() == before)
-}
-
-const PATTERN_HINT: &str = "write a path such as /api/v1/reviews/{id} or /api/v1/reviews/{*rest}";
-
-/// Reads the pattern of a path.
-pub(super) fn pattern(reader: &mut Reader, node: &Node, path: &str) -> Option<String> {
-    let pattern = reader.text(node, path)?;
-    if !pattern.starts_with('/') || pattern.contains(['?', '#']) {
-        let message = format!("{pattern:?} does not begin with a slash, or holds a query");
-        reader.report(node, path, message, PATTERN_HINT);
-        return None;
-    }
-    let matcher = Matcher { methods: Vec::new(), path: pattern };
-    if let Err((_, error)) = RouteTable::new(&[&matcher]) {
-        reader.report(node, path, error.to_string(), PATTERN_HINT);
-        return None;
-    }
-    Some(matcher.path)
+    adapters
 }

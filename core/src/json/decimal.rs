@@ -1,20 +1,13 @@
-//! Numbers by their digits: exact however large or fine they are.
+//! Decimal numbers, kept as digits: exact at any size and precision.
 
-/// A text as a finite float, see [`Decimal::as_f64`]. Beside what JSON knows, a number may have a plus, and no digit before or
-/// behind its point.
+/// Parses a string as a finite float. Unlike in JSON, the number may begin with a plus, and have no
+/// digits before or after its point.
 pub fn float(text: &str) -> Option<f64> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (mantissa, exponent) =
-        digits.find(['e', 'E']).and_then(|at| digits.split_at_checked(at)).unwrap_or((digits, ""));
-    let zero = if mantissa.len() > 1 && mantissa.starts_with('.') { "0" } else { "" };
-    let number = Decimal::parse(&format!("{sign}{zero}{mantissa}{exponent}"))?.as_f64();
-    number.is_finite().then_some(number)
+    text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// A number in its one shortest form: sign, digits without zeros at either end, and the power of ten of the last digit.
+/// A number in its unique shortest form: sign, digits without zeros at either end, and the power of
+/// ten of the last digit. `1.50` and `15e-1` are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decimal {
     negative: bool,
@@ -23,7 +16,8 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// Reads a number as JSON writes it. `None` for anything else, and for exponents beyond 18 digits.
+    /// Parses a number in the notation of JSON. Returns `None` for anything else, and for exponents
+    /// of more than 18 characters.
     pub fn parse(text: &str) -> Option<Self> {
         let (negative, rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -51,7 +45,7 @@ impl Decimal {
         Some(Self { negative, digits, exponent })
     }
 
-    /// The number, where it is whole and fits.
+    /// Returns the number if it is an integer in the range of `i64`.
     pub fn as_i64(&self) -> Option<i64> {
         if self.digits.is_empty() {
             return Some(0);
@@ -61,21 +55,10 @@ impl Decimal {
         if self.negative { 0_i64.checked_sub_unsigned(number) } else { i64::try_from(number).ok() }
     }
 
-    /// The number as near as a float comes where it has up to 15 digits and an exponent of up to 22 (both of its factors are
-    /// exact then, and one rounding is made: Clinger, "How to read floating point numbers accurately"), and within some
-    /// units of the last place elsewhere. Being exact everywhere would take tables of 11 KB, a sixteenth of the Worker.
+    /// Returns the nearest float, which is infinite for a number beyond the range of floats.
     pub fn as_f64(&self) -> f64 {
-        const EXACT: u32 = 22;
-        let (head, rest) = self.digits.split_at_checked(18).unwrap_or((&self.digits, ""));
-        let mut number = head.parse::<u64>().unwrap_or_default() as f64;
-        let exponent = self.exponent.saturating_add(i64::try_from(rest.len()).unwrap_or(i64::MAX));
-        let mut left = u32::try_from(exponent.unsigned_abs()).unwrap_or(u32::MAX);
-        while left > 0 && number != 0.0 && number.is_finite() {
-            let step = left.min(EXACT);
-            let power = (0..step).fold(1.0, |power, _| power * 10.0);
-            number = if exponent < 0 { number / power } else { number * power };
-            left -= step;
-        }
-        if self.negative { -number } else { number }
+        let sign = if self.negative { "-" } else { "" };
+        let digits = if self.digits.is_empty() { "0" } else { &self.digits };
+        format!("{sign}{digits}e{}", self.exponent).parse().unwrap_or_default()
     }
 }

@@ -1,15 +1,18 @@
-//! Reads RFC 8259, strictly, in one pass. Recursion is bounded by the depth that is allowed.
+//! A strict parser of RFC 8259, in one pass. Its recursion is bounded by the permitted depth.
 
-use super::tape::{Kind, Node};
+use crate::json::node::{Kind, Node};
 use std::borrow::Cow;
 
-/// The text is not JSON, or nested too deeply.
+/// Default limit of nesting levels.
+pub const MAX_DEPTH: usize = 64;
+
+/// An error of the parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Not JSON, at this byte.
+    /// The text is not JSON from this byte offset on.
     #[error("not JSON at byte {0}")]
     Syntax(usize),
-    /// Nested more deeply than was allowed.
+    /// The text is nested more deeply than permitted.
     #[error("nested too deeply")]
     Depth,
 }
@@ -20,9 +23,9 @@ struct Reader<'a> {
     nodes: Vec<Node>,
 }
 
-/// The nodes of a text, in its order.
+/// Parses a text into its nodes, in the order of the source.
 pub(super) fn nodes(text: &str, depth: usize) -> Result<Vec<Node>, Malformed> {
-    // Documents have one node in ten bytes or so.
+    // Documents have about one node per ten bytes.
     let nodes = Vec::with_capacity(text.len() / 10 + 4);
     let mut reader = Reader { bytes: text.as_bytes(), at: 0, nodes };
     reader.value(depth)?;
@@ -30,14 +33,15 @@ pub(super) fn nodes(text: &str, depth: usize) -> Result<Vec<Node>, Malformed> {
     if reader.at == text.len() { Ok(reader.nodes) } else { reader.refused() }
 }
 
-/// Whether a text is a number as JSON writes it, and nothing else.
+/// Returns true if the whole text is a number in the notation of JSON.
 pub fn is_number(text: &str) -> bool {
     let mut reader = Reader { bytes: text.as_bytes(), at: 0, nodes: Vec::new() };
     reader.number().is_ok() && reader.at == text.len()
 }
 
-/// How many bytes stand before a quote, a backslash or a control character. Eight at a time: a byte of a word is less than
-/// n where taking n away from it borrows (Anderson, "Bit Twiddling Hacks", hasless).
+/// Returns the number of bytes before the first quote, backslash or control character. Looks at
+/// eight bytes at a time: a byte of a word is less than n if subtracting n from it borrows
+/// (Anderson, "Bit Twiddling Hacks", hasless).
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
@@ -49,7 +53,7 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
         let word = u64::from_le_bytes(*word);
         let found = less(word, 0x20) | is(word, b'"') | is(word, b'\\');
         if found != 0 {
-            // The lowest mark is exact; those above it may be borrowed.
+            // The lowest mark is exact; those above it may come from a borrow.
             return length + usize::try_from(found.trailing_zeros() / 8).unwrap_or_default();
         }
         length += 8;
@@ -61,7 +65,7 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
 impl Reader<'_> {
     #[inline(always)]
     fn peek(&self) -> u8 {
-        // A NUL is no part of JSON outside of texts, and there it is refused too.
+        // NUL can mark the end: it is not permitted anywhere in JSON, and strings refuse it too.
         self.bytes.get(self.at).copied().unwrap_or(0)
     }
 
@@ -118,7 +122,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The fields of an object or the items of a list.
+    /// Parses the fields of an object or the items of a list.
     fn inside(&mut self, depth: usize, kind: Kind) -> Result<(), Malformed> {
         let is_object = kind == Kind::Object;
         let close = if is_object { b'}' } else { b']' };
@@ -162,7 +166,7 @@ impl Reader<'_> {
         if self.peek() == b'-' {
             self.at += 1;
         }
-        // Nothing follows a zero at the front.
+        // No digit may follow a leading zero.
         if self.peek() == b'0' {
             self.at += 1
         } else {
@@ -187,7 +191,7 @@ impl Reader<'_> {
         let mut kind = Kind::Text;
         self.take(b'"')?;
         loop {
-            // On to what ends a text or needs to be looked at.
+            // Skip to the next byte that ends the string or needs a closer look.
             self.at += plain_length(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 b'"' => break,
@@ -223,8 +227,8 @@ impl Reader<'_> {
     }
 }
 
-/// What a text says, read from what stands between its quotes. Half of a surrogate pair alone is no character; it is read as
-/// U+FFFD.
+/// Resolves the escapes of a string, given the source between its quotes. Half of a surrogate pair
+/// is not a character and is read as U+FFFD.
 pub(super) fn unescaped(raw: &str) -> Cow<'_, str> {
     let Some((before, mut rest)) = raw.split_once('\\') else { return raw.into() };
     let mut text = before.to_owned();
@@ -254,9 +258,10 @@ pub(super) fn unescaped(raw: &str) -> Cow<'_, str> {
     }
 }
 
-/// The character that follows on `\u`, and how many bytes say so.
+/// Returns the character whose code follows `\u`, and the number of bytes that the code takes.
 fn surrogates(text: &str) -> (char, usize) {
-    let code = |at: usize| text.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    let code =
+        |start: usize| text.get(start..start + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
     let first = code(0).unwrap_or_default();
     let second = text.get(4..6).filter(|next| *next == "\\u").and_then(|_| code(6));
     match second {

@@ -1,69 +1,59 @@
-//! A JSON text that was read once: where each of its values stands. No value is made of it before somebody asks for one, and
-//! what goes on as it is is copied as it stands.
+//! Parsed JSON documents, kept as byte offsets of their values. Values are built on demand;
+//! unchanged parts are copied verbatim from the source.
 
-use super::{FromJson, Json, MAX_DEPTH, Malformed, Unfit, parse};
+use crate::json::{
+    Malformed,
+    node::{Kind, Node},
+    parse,
+    parse::MAX_DEPTH,
+    value::Json,
+};
 use std::borrow::Cow;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Null,
-    Bool,
-    Number,
-    /// A text without escapes.
-    Text,
-    /// A text with escapes.
-    Escaped,
-    List,
-    Object,
-}
-
-/// A value, or the name of a field, which its value stands behind.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Node {
-    pub(super) kind: Kind,
-    /// Where its text begins and ends, with quotes and brackets.
-    pub(super) start: usize,
-    pub(super) end: usize,
-    /// The place of what comes after it and all that is in it; after a name, of the name that follows on its value.
-    pub(super) next: usize,
-}
 
 const NOTHING: Node = Node { kind: Kind::Null, start: 0, end: 0, next: usize::MAX };
 
-/// A JSON text that was read.
+/// A parsed JSON document.
 #[derive(Debug, Clone)]
 pub struct Tape<'a> {
     text: &'a str,
     nodes: Vec<Node>,
 }
 
-/// A value of it.
+/// A value of a [`Tape`].
 #[derive(Debug, Clone, Copy)]
 pub struct Value<'t> {
     text: &'t str,
     nodes: &'t [Node],
     node: Node,
-    /// Its place among the nodes.
+    /// The index of its node.
     at: usize,
 }
 
 impl<'a> Tape<'a> {
-    /// Reads a text of at most [`MAX_DEPTH`] levels.
+    /// Parses a text of at most [`MAX_DEPTH`] levels.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the text is not JSON, or is nested more deeply.
     pub fn read(text: &'a str) -> Result<Self, Malformed> {
         Self::read_within(text, MAX_DEPTH)
     }
 
-    /// Reads a text of at most so many levels.
+    /// Parses a text of at most `depth` levels.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the text is not JSON, or is nested more deeply.
     pub fn read_within(text: &'a str, depth: usize) -> Result<Self, Malformed> {
         parse::nodes(text, depth).map(|nodes| Self { text, nodes })
     }
 
-    /// The whole value.
+    /// Returns the value of the whole document.
     pub fn root(&self) -> Value<'_> {
         Value::at(self.text, &self.nodes, 0)
     }
 
-    /// The whole value, made; it borrows of the text.
+    /// Builds the value of the whole document, borrowing from its text.
     pub fn json(&self) -> Json<'a> {
         make(self.text, &self.nodes, 0)
     }
@@ -73,7 +63,7 @@ fn raw(text: &str, node: Node) -> &str {
     text.get(node.start..node.end).unwrap_or_default()
 }
 
-/// What stands between the quotes of a text.
+/// Returns the source between the quotes of a string.
 fn quoted(text: &str, node: Node) -> &str {
     text.get(node.start + 1..node.end.saturating_sub(1)).unwrap_or_default()
 }
@@ -83,16 +73,17 @@ fn content(text: &str, node: Node) -> Cow<'_, str> {
     if node.kind == Kind::Escaped { parse::unescaped(quoted) } else { quoted.into() }
 }
 
-/// Whether a text says this. Most names are told apart by their lengths.
+/// Returns true if a string is equal to `name`. Lengths are compared first, because most names
+/// differ in them.
 fn says(text: &str, node: &Node, name: &str) -> bool {
     (node.end - node.start == name.len() + 2 || node.kind == Kind::Escaped) && content(text, *node) == name
 }
 
-/// Makes the value at a place, which is not nested more deeply than what was read.
-fn make<'a>(text: &'a str, nodes: &[Node], at: usize) -> Json<'a> {
-    let held = |at: usize| nodes.get(at).copied().unwrap_or(NOTHING);
-    let node = held(at);
-    let mut place = at + 1;
+/// Builds the value at an index. The recursion is bounded by the depth that the parser permitted.
+fn make<'a>(text: &'a str, nodes: &[Node], index: usize) -> Json<'a> {
+    let node_at = |index: usize| nodes.get(index).copied().unwrap_or(NOTHING);
+    let node = node_at(index);
+    let mut place = index + 1;
     match node.kind {
         Kind::Null => Json::Null,
         Kind::Bool => Json::Bool(raw(text, node) == "true"),
@@ -102,14 +93,14 @@ fn make<'a>(text: &'a str, nodes: &[Node], at: usize) -> Json<'a> {
             let mut items = Vec::new();
             while place < node.next {
                 items.push(make(text, nodes, place));
-                place = held(place).next;
+                place = node_at(place).next;
             }
             Json::List(items)
         }
         Kind::Object => {
             let mut fields = Vec::new();
             while place < node.next {
-                let name = held(place);
+                let name = node_at(place);
                 fields.push((content(text, name), make(text, nodes, place + 1)));
                 place = name.next;
             }
@@ -119,9 +110,9 @@ fn make<'a>(text: &'a str, nodes: &[Node], at: usize) -> Json<'a> {
 }
 
 impl Value<'static> {
-    /// `null`
+    /// The value `null`.
     pub const NULL: Self = Self::alone("null", &[Node { kind: Kind::Null, start: 0, end: 4, next: 1 }]);
-    /// `[]`
+    /// An empty list.
     pub const EMPTY: Self = Self::alone("[]", &[Node { kind: Kind::List, start: 0, end: 2, next: 1 }]);
 
     const fn alone(text: &'static str, nodes: &'static [Node; 1]) -> Self {
@@ -134,52 +125,47 @@ impl<'t> Value<'t> {
         Self { text, nodes, node: nodes.get(at).copied().unwrap_or(NOTHING), at }
     }
 
-    /// Its text as it stands.
+    /// Returns the source of the value, verbatim.
     pub fn raw(self) -> &'t str {
         raw(self.text, self.node)
     }
 
-    /// The value, made.
+    /// Builds the value.
     pub fn json(self) -> Json<'t> {
         make(self.text, self.nodes, self.at)
     }
 
-    /// What it says, as a type.
-    pub fn to<T: FromJson>(self) -> Result<T, Unfit> {
-        T::from_json(&self.json()).ok_or(Unfit::Shape)
-    }
-
-    /// Whether it is `null`.
+    /// Returns true if the value is `null`.
     pub fn is_null(self) -> bool {
         self.node.kind == Kind::Null
     }
 
-    /// What a text without escapes says.
+    /// Returns the content of a string without escapes, or `None` for any other value.
     pub fn plain_text(self) -> Option<&'t str> {
         (self.node.kind == Kind::Text).then(|| quoted(self.text, self.node))
     }
 
-    /// Whether it is `true`.
+    /// Returns true if the value is `true`.
     pub fn is_true(self) -> bool {
         self.node.kind == Kind::Bool && self.raw() == "true"
     }
 
-    /// How many values it is made of, names included.
+    /// Returns the number of values that the value consists of, itself and names included.
     pub fn weight(self) -> usize {
         self.node.next.saturating_sub(self.at).max(1)
     }
 
-    /// Whether it is a list.
+    /// Returns true if the value is a list.
     pub fn is_list(self) -> bool {
         self.node.kind == Kind::List
     }
 
-    /// Whether it is an object.
+    /// Returns true if the value is an object.
     pub fn is_object(self) -> bool {
         self.node.kind == Kind::Object
     }
 
-    /// The items, where it is a list.
+    /// Iterates over the items of a list; there are none in any other value.
     pub fn items(self) -> impl Iterator<Item = Value<'t>> {
         let mut place = if self.is_list() { self.at + 1 } else { self.node.next };
         std::iter::from_fn(move || {
@@ -192,12 +178,13 @@ impl<'t> Value<'t> {
         })
     }
 
-    /// Whether it is this text.
+    /// Returns true if the value is a string with this content.
     pub fn is_text(self, text: &str) -> bool {
         matches!(self.node.kind, Kind::Text | Kind::Escaped) && says(self.text, &self.node, text)
     }
 
-    /// The fields, where it is an object: names, which are texts, and values.
+    /// Iterates over the fields of an object, as pairs of a name (a string) and a value; there are
+    /// none in any other value.
     pub fn members(self) -> impl Iterator<Item = (Value<'t>, Value<'t>)> {
         let mut place = if self.is_object() { self.at + 1 } else { self.node.next };
         std::iter::from_fn(move || {
@@ -211,7 +198,7 @@ impl<'t> Value<'t> {
         })
     }
 
-    /// The field of this name; the last one, where a writer repeated it.
+    /// Returns the field with this name; the last one if the name is repeated.
     pub fn get(self, name: &str) -> Option<Self> {
         let mut found = None;
         let mut place = if self.is_object() { self.at + 1 } else { self.node.next };
@@ -225,8 +212,28 @@ impl<'t> Value<'t> {
         found.map(|at| Self::at(self.text, self.nodes, at))
     }
 
-    /// The value at a path of fields.
+    /// Returns the value at a path of fields.
     pub fn at_path(self, path: &[String]) -> Option<Self> {
         path.iter().try_fold(self, |value, name| value.get(name))
+    }
+}
+
+impl<'a> Json<'a> {
+    /// Parses a text of at most [`MAX_DEPTH`] levels.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the text is not JSON, or is nested more deeply.
+    pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        Self::parse_within(text, MAX_DEPTH)
+    }
+
+    /// Parses a text of at most `depth` levels.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the text is not JSON, or is nested more deeply.
+    pub fn parse_within(text: &'a str, depth: usize) -> Result<Self, Malformed> {
+        Tape::read_within(text, depth).map(|tape| tape.json())
     }
 }

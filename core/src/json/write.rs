@@ -1,18 +1,18 @@
-//! Writes JSON, without spaces.
+//! Writing of JSON, without whitespace.
 
-use super::{Json, parse::plain_length};
+use crate::json::{parse::plain_length, value::Json};
 
-pub(super) fn value(value: &Json<'_>, out: &mut String) {
+fn value(value: &Json<'_>, out: &mut String) {
     match value {
         Json::Null => out.push_str("null"),
         Json::Bool(true) => out.push_str("true"),
         Json::Bool(false) => out.push_str("false"),
         Json::Number(digits) => out.push_str(digits),
-        Json::Text(content) => text(content, out),
+        Json::Text(content) => write_text(content, out),
         Json::List(items) => {
             out.push('[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
                     out.push(',');
                 }
                 self::value(item, out);
@@ -21,11 +21,11 @@ pub(super) fn value(value: &Json<'_>, out: &mut String) {
         }
         Json::Object(fields) => {
             out.push('{');
-            for (at, (name, field)) in fields.iter().enumerate() {
-                if at > 0 {
+            for (index, (name, field)) in fields.iter().enumerate() {
+                if index > 0 {
                     out.push(',');
                 }
-                text(name, out);
+                write_text(name, out);
                 out.push(':');
                 self::value(field, out);
             }
@@ -34,10 +34,11 @@ pub(super) fn value(value: &Json<'_>, out: &mut String) {
     }
 }
 
-pub(super) fn text(text: &str, out: &mut String) {
+/// Appends a string to `out` as JSON, quoted and escaped.
+pub fn write_text(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
-    // What needs an escape is one byte of its own, so it may be cut at.
+    // Only ASCII characters need an escape, so it is safe to cut at their bytes.
     loop {
         let at = plain_length(rest.as_bytes());
         if at >= rest.len() {
@@ -64,4 +65,19 @@ pub(super) fn text(text: &str, out: &mut String) {
     }
     out.push_str(rest);
     out.push('"');
+}
+
+impl Json<'_> {
+    /// Appends the value to `out` as JSON without whitespace.
+    pub fn write(&self, out: &mut String) {
+        value(self, out);
+    }
+}
+
+impl std::fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = String::new();
+        self.write(&mut text);
+        f.write_str(&text)
+    }
 }

@@ -1,14 +1,15 @@
-//! The watch after the last step: a detector that starts anew at every window and keeps the best of all starts
-//! (an e-detector, Shin, Ramdas and Rinaldo, arXiv 2203.03532). With an alarm at `1/alpha` it sounds on average
-//! no more often than every `1/alpha` windows while the rate stays within its limit.
+//! The watch after the last step: a detector that restarts at every window and sums over all starts
+//! (an e-detector, Shin, Ramdas and Rinaldo, arXiv 2203.03532). With a threshold of `1/alpha` it
+//! raises a false alarm on average at most once in `1/alpha` windows while the rate stays within
+//! its limit.
 
-/// Multiples of the limit that the detector bets on, with even weight.
+/// Multiples of the limit that the detector bets on, with equal weights.
 pub const BAKE_GRID: [f64; 6] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0];
 
-/// Beyond this the alarm has sounded long ago, and numbers stay finite.
+/// Upper bound of the states, which keeps them finite. It is far above every alarm threshold.
 const CEILING: f64 = 1e12;
 
-/// Takes a window into the detector: `M <- L (M + 1)` for every bet.
+/// Adds a window to the detector: `M <- L (M + 1)` for every bet.
 pub fn bake(states: &mut [f64; BAKE_GRID.len()], events: u64, trials: u64, limit: f64) {
     let limit = limit.clamp(1e-6, 1.0 - 1e-6);
     let (events, others) = (events.min(trials) as f64, trials.saturating_sub(events) as f64);

@@ -1,53 +1,56 @@
 //! The incomplete beta function, on the logarithmic scale and for arguments up to many millions.
 //!
-//! Everything hangs on `P = x^a (1-x)^b / B(a, b)`. Written with gamma functions it is a difference of numbers of
-//! the size of `a + b`, and loses all digits for large counts; written as a deviance from the mean (C. Loader,
-//! "Fast and Accurate Computation of Binomial Probabilities", 2000) it keeps them. The ratio `I_x / P` is the
-//! continued fraction of Abramowitz and Stegun 26.5.8, evaluated by Lentz's method.
+//! The critical factor is `P = x^a (1-x)^b / B(a, b)`. Written with gamma functions it is a
+//! difference of numbers of the size of `a + b`, and loses all digits for large counts; written as
+//! a deviance from the mean (C. Loader, "Fast and Accurate Computation of Binomial Probabilities",
+//! 2000) it keeps them. The ratio `I_x / P` is the continued fraction of Abramowitz and Stegun
+//! 26.5.8, evaluated by Lentz's method.
 
 use std::f64::consts::PI;
 
-/// Enough for arguments of 1e8; a fraction converges in about the square root of its larger argument.
+/// Most terms of a continued fraction. Enough for arguments of 1e8: the number of terms needed
+/// grows with about the square root of the larger argument.
 const MAX_TERMS: u32 = 200_000;
 
-/// `x` and `1 - x`, both exact: where one is small, subtracting the other from 1 would lose it.
+/// `x` and `1 - x`, both exact: if one is small, subtracting the other from 1 would lose its
+/// digits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
     pub(super) x: f64,
     pub(super) y: f64,
 }
 
-/// The natural logarithm of the regularised incomplete beta function `I_x(a, b)`, for `0 < x < 1`, given with
-/// `y = 1 - x`.
+/// Returns the natural logarithm of the regularised incomplete beta function `I_x(a, b)`, for `0 <
+/// x < 1` and `y = 1 - x`.
 pub fn ln_regularised_beta(a: f64, b: f64, x: f64, y: f64) -> f64 {
-    let at = Share { x, y };
-    if left_of_mean(a, b, at) {
-        ln_prefix(a, b, at) + libm::log(fraction(a, b, x) / a)
+    let point = Share { x, y };
+    if left_of_mean(a, b, point) {
+        ln_prefix(a, b, point) + libm::log(fraction(a, b, x) / a)
     } else {
-        ln_from_the_right(a, b, at)
+        ln_from_the_right(a, b, point)
     }
 }
 
-/// `ln(I_x(a, b) / P)`, which is what a mixture's evidence is made of.
-pub(super) fn ln_over_prefix(a: f64, b: f64, at: Share) -> f64 {
-    if left_of_mean(a, b, at) {
-        libm::log(fraction(a, b, at.x) / a)
+/// Returns `ln(I_x(a, b) / P)`, the building block of a mixture's evidence.
+pub(super) fn ln_over_prefix(a: f64, b: f64, point: Share) -> f64 {
+    if left_of_mean(a, b, point) {
+        libm::log(fraction(a, b, point.x) / a)
     } else {
-        ln_from_the_right(a, b, at) - ln_prefix(a, b, at)
+        ln_from_the_right(a, b, point) - ln_prefix(a, b, point)
     }
 }
 
-fn left_of_mean(a: f64, b: f64, at: Share) -> bool {
-    at.x < (a + 1.0) / (a + b + 2.0)
+fn left_of_mean(a: f64, b: f64, point: Share) -> bool {
+    point.x < (a + 1.0) / (a + b + 2.0)
 }
 
-/// `ln(1 - I_y(b, a))`.
-fn ln_from_the_right(a: f64, b: f64, at: Share) -> f64 {
-    let other = ln_prefix(a, b, at) + libm::log(fraction(b, a, at.y) / b);
+/// Returns `ln(I_x(a, b))`, computed as `ln(1 - I_y(b, a))`.
+fn ln_from_the_right(a: f64, b: f64, point: Share) -> f64 {
+    let other = ln_prefix(a, b, point) + libm::log(fraction(b, a, point.y) / b);
     libm::log1p(-libm::exp(other))
 }
 
-/// `ln P`.
+/// Returns `ln P`.
 pub(super) fn ln_prefix(a: f64, b: f64, Share { x, y }: Share) -> f64 {
     let sum = a + b;
     // a - sum * x, without the cancellation.
@@ -57,7 +60,7 @@ pub(super) fn ln_prefix(a: f64, b: f64, Share { x, y }: Share) -> f64 {
     scale - deviance - (stirling(a) + stirling(b) - stirling(sum))
 }
 
-/// `value ln(value / mean) - distance`, where `distance = value - mean`.
+/// Returns `value ln(value / mean) - distance`, where `distance = value - mean`.
 fn deviance(value: f64, mean: f64, distance: f64) -> f64 {
     let t = distance / mean;
     if t.abs() > 0.1 {
@@ -77,7 +80,7 @@ fn deviance(value: f64, mean: f64, distance: f64) -> f64 {
     mean * sum
 }
 
-/// What Stirling's formula leaves of `ln Gamma(z)`: `ln Gamma(z) - (z - 1/2) ln z + z - ln(2 pi)/2`.
+/// Returns the remainder of Stirling's formula: `ln Gamma(z) - (z - 1/2) ln z + z - ln(2 pi)/2`.
 fn stirling(z: f64) -> f64 {
     let (mut z, mut carried) = (z, 0.0);
     while z < 16.0 {
@@ -94,7 +97,7 @@ fn stirling(z: f64) -> f64 {
     carried + series / z
 }
 
-/// The continued fraction of `a I_x(a, b) / P`.
+/// Evaluates the continued fraction of `a I_x(a, b) / P`.
 fn fraction(a: f64, b: f64, x: f64) -> f64 {
     const TINY: f64 = 1e-300;
     let lifted = |value: f64| if value.abs() < TINY { TINY } else { value };

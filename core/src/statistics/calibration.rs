@@ -1,36 +1,38 @@
-//! How often the tests fire, computed exactly: the distribution of the counts is carried on from trial to trial, and
-//! what reaches the mark is taken out. No simulation, so no error of simulation.
+//! Calibration: the probability that the tests fire, computed exactly. The distribution of the
+//! counts is propagated from trial to trial, and the mass that reaches the threshold is removed.
+//! Without simulation there is no simulation error.
 
-use super::{Relative, Threshold, firing};
-use std::fmt::{self, Write};
+use crate::statistics::{Relative, Threshold, firing};
+use std::{fmt, fmt::Write};
 
-/// How a test behaves when it is looked at after every trial up to a horizon.
+/// Behaviour of a test that is evaluated after every trial up to a horizon.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Calibration {
-    /// The probability that it fires.
+    /// Probability that it fires.
     pub fires: f64,
-    /// The mean number of trials after which it fires, of those cases in which it does.
+    /// Mean number of trials after which it fires, given that it does.
     pub mean_trials: f64,
 }
 
-/// Carries a distribution of counts on. `mark(n)` is the smallest count that fires after `n` trials.
+/// Propagates a distribution of counts. `mark(n, from)` is the smallest count that fires after `n`
+/// trials, given that none below `from` does.
 fn carry_on(rate: f64, horizon: u64, mut mark: impl FnMut(u64, u64) -> u64) -> Calibration {
     let (mut fires, mut weighted) = (0.0, 0.0);
     let mut alive: Vec<f64> = vec![1.0];
-    let mut at = 1;
+    let mut smallest = 1;
     for n in 1..=horizon {
         alive.push(0.0);
         for k in (1..alive.len()).rev() {
             let below = alive.get(k - 1).copied().unwrap_or_default();
-            if let Some(held) = alive.get_mut(k) {
-                *held = *held * (1.0 - rate) + below * rate;
+            if let Some(mass) = alive.get_mut(k) {
+                *mass = *mass * (1.0 - rate) + below * rate;
             }
         }
         if let Some(none) = alive.first_mut() {
             *none *= 1.0 - rate;
         }
-        at = mark(n, at);
-        let keep = usize::try_from(at).unwrap_or(usize::MAX).min(alive.len());
+        smallest = mark(n, smallest);
+        let keep = usize::try_from(smallest).unwrap_or(usize::MAX).min(alive.len());
         let gone: f64 = alive.drain(keep..).sum();
         fires += gone;
         weighted += gone * n as f64;
@@ -38,14 +40,15 @@ fn carry_on(rate: f64, horizon: u64, mut mark: impl FnMut(u64, u64) -> u64) -> C
     Calibration { fires, mean_trials: if fires > 0.0 { weighted / fires } else { f64::NAN } }
 }
 
-/// The threshold test of a limit, for a canary whose true rate is `rate`.
+/// Calibrates the threshold test of a limit, for a canary whose true rate is `rate`.
 pub fn threshold(rate: f64, limit: f64, alpha: f64, horizon: u64) -> Calibration {
     let (test, mark) = (Threshold::above(limit, alpha), firing(alpha));
     carry_on(rate, horizon, |n, from| (from..=n).find(|k| test.evidence(*k, n) >= mark).unwrap_or(n + 1))
 }
 
-/// The relative test, for a new arm with this share of the requests whose true relative risk is `risk`, looked at
-/// after every error up to a horizon of errors on both arms.
+/// Calibrates the relative-risk test, for a new arm with this share of the requests whose true
+/// relative risk is `risk`. It is evaluated after every error up to a horizon of errors on both
+/// arms.
 pub fn relative(share: f64, risk: f64, alpha: f64, horizon: u64) -> Calibration {
     let mark = firing(alpha);
     let evidence = |k, errors| {
@@ -57,22 +60,24 @@ pub fn relative(share: f64, risk: f64, alpha: f64, horizon: u64) -> Calibration 
     carry_on(rate, horizon, |n, from| (from..=n).find(|k| evidence(*k, n) >= mark).unwrap_or(n + 1))
 }
 
-/// The rule that people write first: the share of errors so far against the limit, every so many requests.
+/// Calibrates the common naive rule: compares the error rate so far with the limit, after every
+/// `every` requests.
 pub fn naive_cumulative(rate: f64, limit: f64, every: u64, horizon: u64) -> Calibration {
     carry_on(rate, horizon, |n, _| if n % every == 0 { (limit * n as f64) as u64 + 1 } else { n + 1 })
 }
 
-/// The same rule on every window by itself: the probability that some window shows more than the limit.
+/// Returns the probability that the naive rule fires in some window, if it is applied to every
+/// window separately.
 pub fn naive_windows(rate: f64, limit: f64, requests: u64, windows: i32) -> f64 {
     let one =
         carry_on(rate, requests, |n, _| if n == requests { (limit * n as f64) as u64 + 1 } else { n + 1 });
     1.0 - (1.0 - one.fires).powi(windows)
 }
 
-/// The tables of docs/calibration.md.
+/// Returns the tables of `docs/calibration.md`.
 pub fn report() -> String {
     let mut text = String::new();
-    // Writing to a text cannot fail.
+    // Writing to a string cannot fail.
     let _ = threshold_table(&mut text)
         .and_then(|()| relative_table(&mut text))
         .and_then(|()| naive_table(&mut text));
@@ -82,7 +87,7 @@ pub fn report() -> String {
 fn threshold_table(text: &mut String) -> fmt::Result {
     writeln!(
         text,
-        "| true error rate, limit 10 %, level 5 % | taken back | after so many requests, on the mean |"
+        "| true error rate, limit 10 %, level 5 % | rolled back | mean requests until rollback |"
     )?;
     writeln!(text, "|---|---|---|")?;
     for rate in [0.05, 0.10, 0.12, 0.15, 0.20, 0.30, 0.50] {
@@ -97,7 +102,7 @@ fn threshold_table(text: &mut String) -> fmt::Result {
 fn relative_table(text: &mut String) -> fmt::Result {
     writeln!(
         text,
-        "| share of the new arm, level 5 % | risk as legacy's | twice | three times | five times |"
+        "| share of the new arm, level 5 % | same risk as legacy | twice | three times | five times |"
     )?;
     writeln!(text, "|---|---|---|---|---|")?;
     for share in [0.01, 0.10, 0.50] {
@@ -111,16 +116,16 @@ fn relative_table(text: &mut String) -> fmt::Result {
 }
 
 fn naive_table(text: &mut String) -> fmt::Result {
-    writeln!(text, "| rule for a limit of 10 % | true error rate | taken back |")?;
+    writeln!(text, "| rule for a limit of 10 % | true error rate | rolled back |")?;
     writeln!(text, "|---|---|---|")?;
     let windows = naive_windows(0.02, 0.10, 36, 60);
-    writeln!(text, "| some window of 36 requests above it, 60 windows | 2 % | {windows:.4} |")?;
+    writeln!(text, "| any of 60 windows of 36 requests above it | 2 % | {windows:.4} |")?;
     let cumulative = naive_cumulative(0.05, 0.10, 20, 3_000).fires;
-    writeln!(text, "| all so far above it, looked at every 20 requests | 5 % | {cumulative:.4} |")?;
+    writeln!(text, "| rate so far above it, checked every 20 requests | 5 % | {cumulative:.4} |")?;
     for (rate, name) in [(0.02, "2 %"), (0.05, "5 %")] {
         let ours = threshold(rate, 0.10, 0.05, 3_000).fires;
         let ours = if ours < 1e-5 { "less than 0.00001".to_owned() } else { format!("{ours:.4}") };
-        writeln!(text, "| ours, looked at after every request | {name} | {ours} |")?;
+        writeln!(text, "| ours, checked after every request | {name} | {ours} |")?;
     }
     Ok(())
 }

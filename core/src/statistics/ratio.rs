@@ -1,20 +1,21 @@
-//! Is traffic split as it was configured? A sequential test on assignment units (users, not requests): the
-//! multinomial against a Dirichlet mixture around the configured shares.
+//! Sample ratio test: is traffic split as configured? A sequential test on assignment units (users,
+//! not requests): the multinomial against a Dirichlet mixture around the configured shares.
 
-use super::beta::Share;
+use crate::statistics::beta::Share;
 
-/// How closely the mixture sits around the configured shares.
+/// Concentration of the mixture around the configured shares.
 const CONCENTRATION: f64 = 10_000.0;
 
-/// The evidence that units do not fall on the new arm with this share.
+/// Returns the evidence that the share of units on the new arm is not `share`.
 pub fn sample_ratio(new: u64, legacy: u64, share: f64) -> f64 {
     if !(share > 0.0 && share < 1.0) {
-        // Nobody or everybody: a single unit elsewhere would be proof, but lists and conditions explain it too.
+        // At 0 or 100 percent a single unit on the other arm would be proof, but lists and
+        // conditions explain it too.
         return 0.0;
     }
     let (a, b) = (CONCENTRATION * share, CONCENTRATION * (1.0 - share));
     let (n, l) = (new as f64, legacy as f64);
-    let at = Share { x: share, y: 1.0 - share };
+    let point = Share { x: share, y: 1.0 - share };
     // ln B(a + n, b + l) - ln B(a, b) - n ln x - l ln y, as a difference of prefixes.
-    super::beta::ln_prefix(a, b, at) - super::beta::ln_prefix(a + n, b + l, at)
+    super::beta::ln_prefix(a, b, point) - super::beta::ln_prefix(a + n, b + l, point)
 }

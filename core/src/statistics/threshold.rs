@@ -1,16 +1,16 @@
-//! Is a proportion above or below a limit? The one-sided beta-binomial mixture of Howard, Ramdas, McAuliffe and
-//! Sekhon, Annals of Statistics 49(2) 2021 (arXiv 1810.08240): exact for any number of trials, valid for rates that
-//! drift, and for any number of looks.
+//! Threshold test: is a proportion above or below a limit? The one-sided beta-binomial mixture of
+//! Howard, Ramdas, McAuliffe and Sekhon, Annals of Statistics 49(2) 2021 (arXiv 1810.08240): exact
+//! for any number of trials, valid for rates that drift, and for any number of looks.
 
-use super::beta::{Share, ln_over_prefix};
+use crate::statistics::beta::{Share, ln_over_prefix};
 
-/// The number of trials that the mixture is tuned for.
+/// Number of trials that the mixture is tuned for.
 const TUNED_FOR: f64 = 500.0;
 
-/// Limits of 0 and 1 are moved inside by this much: nothing could ever be proven about them.
+/// Distance that limits keep from 0 and 1, about which nothing could ever be proven.
 const CLOSEST: f64 = 1e-6;
 
-/// More trials are counted as so many.
+/// Largest number of trials; larger numbers are clamped to it.
 const MAX_TRIALS: u64 = 1_000_000_000_000;
 
 /// A test of a proportion against a limit, at one level.
@@ -30,8 +30,8 @@ impl Threshold {
         Self::new(g, 1.0 - g, alpha)
     }
 
-    /// Tests the null hypothesis that at least this proportion of the trials are events. Its trials are counted
-    /// the other way round, which [`Self::evidence_below`] does.
+    /// Tests the null hypothesis that at least this proportion of the trials are events. It counts
+    /// the trials that are no events; [`Self::evidence_below`] converts.
     pub fn below(limit: f64, alpha: f64) -> Self {
         let h = limit.clamp(CLOSEST, 1.0 - CLOSEST);
         Self::new(1.0 - h, h, alpha)
@@ -46,21 +46,23 @@ impl Threshold {
         Self { g, h, a, b, prior: ln_over_prefix(a, b, Share { x: h, y: g }) }
     }
 
-    /// The evidence that more than the limit are events, for [`Self::above`].
+    /// Returns the evidence that the proportion of events is above the limit, for a test made by
+    /// [`Self::above`].
     pub fn evidence(&self, events: u64, trials: u64) -> f64 {
-        // Below 2^53, so that both are exact; nothing that is counted comes near.
+        // Below 2^53, so that both conversions are exact; no real count comes near.
         let trials = trials.min(MAX_TRIALS);
         self.evidence_on_path(events.min(trials) as f64, trials as f64)
     }
 
-    /// The evidence of counts that need not be whole: where an expected path of counts would be.
+    /// Returns the evidence of fractional counts, as on the expected path of the counts.
     pub fn evidence_on_path(&self, events: f64, trials: f64) -> f64 {
-        let at = Share { x: self.h, y: self.g };
+        let point = Share { x: self.h, y: self.g };
         // The terms in ln(limit) of the posterior and of the prior cancel, which keeps all digits.
-        ln_over_prefix(self.a + trials - events, self.b + events, at) - self.prior
+        ln_over_prefix(self.a + trials - events, self.b + events, point) - self.prior
     }
 
-    /// The evidence that fewer than the limit are events, for [`Self::below`].
+    /// Returns the evidence that the proportion of events is below the limit, for a test made by
+    /// [`Self::below`].
     pub fn evidence_below(&self, events: u64, trials: u64) -> f64 {
         self.evidence(trials.saturating_sub(events), trials)
     }

@@ -1,15 +1,17 @@
-//! The order in which a tick looks at things, and what is evidence.
+//! Examples: the order of the checks in a tick, and the requests that count as evidence.
 
 use super::{START, after, around, counts, known, run, window};
 use cutover_core::{
     PartsPerMillion,
-    batch::{Batch, Cell, Counts, Outcome, SCHEMA},
     canary::{
         Action, ArmCounts, Circumstances, Evidence, Reason, Run, RunState, Test, Verdict, Window, decide,
         fold, windows,
     },
-    decide::{Arm, Reason as Why},
-    snapshot::Revision,
+    measurement::{
+        batch::{Batch, Cell, SCHEMA},
+        counts::{Counts, Outcome},
+    },
+    vocabulary::{arm::Arm, reason::Reason as Why, revision::Revision},
 };
 
 #[test]
@@ -19,16 +21,16 @@ fn the_order_in_which_a_tick_looks_at_things() {
     let quiet = ArmCounts::default();
     let base = run();
     let check =
-        |what: &str, run: &Run, around: &Circumstances, evidence: &Evidence, minute: i64, expected| {
+        |name: &str, run: &Run, around: &Circumstances, evidence: &Evidence, minute: i64, expected| {
             let decision = decide(run, evidence, around, after(minute));
-            assert_eq!((decision.action, decision.reason), expected, "{what}");
+            assert_eq!((decision.action, decision.reason), expected, "{name}");
         };
     let proven = known(&base, good, good, 20);
     let breached = known(&base, bad, good, 20);
     let emergency = Circumstances { emergency: true, ..around(&base) };
     let paused = base.paused("p");
     check(
-        "an emergency pauses, before anything",
+        "an emergency pauses, before anything else",
         &base,
         &emergency,
         &breached,
@@ -36,7 +38,7 @@ fn the_order_in_which_a_tick_looks_at_things() {
         (Action::Pause, Reason::Emergency),
     );
     check(
-        "a breach goes before pause",
+        "a breach is checked before a pause",
         &paused,
         &around(&base),
         &breached,
@@ -44,7 +46,7 @@ fn the_order_in_which_a_tick_looks_at_things() {
         (Action::RollBack, Reason::Breach),
     );
     check(
-        "a breach goes before the step's time",
+        "a breach is checked before the step's time",
         &base,
         &around(&base),
         &known(&base, bad, good, 1),
@@ -74,7 +76,7 @@ fn the_order_in_which_a_tick_looks_at_things() {
     let few = known(&base, counts(2, 0, 0), good, 20);
     check("not proven", &base, &around(&base), &few, 20, (Action::Hold, Reason::NotProven));
     check(
-        "legacy is asked and the canary is not",
+        "only legacy receives requests",
         &base,
         &around(&base),
         &known(&base, quiet, good, 10),
@@ -82,13 +84,13 @@ fn the_order_in_which_a_tick_looks_at_things() {
         (Action::Hold, Reason::CanaryStarved),
     );
     let nothing = Evidence::none(&base);
-    check("nobody is asked", &base, &around(&base), &nothing, 10, (Action::Hold, Reason::NoData));
+    check("no requests", &base, &around(&base), &nothing, 10, (Action::Hold, Reason::NoData));
     check("the deadline", &base, &around(&base), &nothing, 30, (Action::Pause, Reason::NoData));
     let mut strict = base.clone();
     strict.plan.options.approval_before = vec![PartsPerMillion::from_percent(25.0).unwrap()];
     let known_strict = known(&strict, good, good, 20);
     check(
-        "approval is looked at last",
+        "approval is checked last",
         &strict,
         &around(&strict),
         &known_strict,
@@ -119,7 +121,7 @@ fn the_order_in_which_a_tick_looks_at_things() {
         (Action::Complete, Reason::Baked),
     );
     check(
-        "broken while it bakes",
+        "a breach while it bakes",
         &baking,
         &around(&base),
         &known(&baking, bad, quiet, 20),
@@ -130,7 +132,7 @@ fn the_order_in_which_a_tick_looks_at_things() {
     other.rollback_criteria.max_error_rate = 0.2;
     let changed = Circumstances { plan: Some(other.clone()), ..around(&base) };
     check(
-        "another plan is another run",
+        "a changed plan starts a new run",
         &base,
         &changed,
         &proven,

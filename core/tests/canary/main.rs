@@ -1,4 +1,4 @@
-//! What decisions about canaries are held to: the six properties, and the order in which a tick looks at things.
+//! The contract of canary decisions: six properties, and the order of the checks in a tick.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "a test fails loudly")]
 
 mod examples;
@@ -6,8 +6,10 @@ mod properties;
 
 use cutover_core::{
     PartsPerMillion, Timestamp,
-    canary::{ArmCounts, Circumstances, Evidence, Run, Window, fold},
-    plan::{CanaryPlan, Criteria, Options},
+    canary::{
+        ArmCounts, Circumstances, Evidence, Run, Window, fold,
+        plan::{CanaryPlan, Criteria, Options},
+    },
 };
 
 const START: i64 = 1_700_000_000_000;
@@ -34,8 +36,8 @@ fn plan(steps: &[f64]) -> CanaryPlan {
 }
 
 fn run() -> Run {
-    let moment = Timestamp::from_millis(START);
-    Run::start("r1".parse().unwrap(), "flag".parse().unwrap(), plan(&[1.0, 25.0, 100.0]), moment, "somebody")
+    let now = Timestamp::from_millis(START);
+    Run::start("r1".parse().unwrap(), "flag".parse().unwrap(), plan(&[1.0, 25.0, 100.0]), now, "operator")
 }
 
 fn around(run: &Run) -> Circumstances {
@@ -51,16 +53,17 @@ fn counts(requests: u64, errors: u64, slow: u64) -> ArmCounts {
     }
 }
 
-fn window(at: i64, step: u32, new: ArmCounts, legacy: ArmCounts) -> Window {
-    Window { start: START + at * 10_000, step, new, legacy, ..Window::default() }
+fn window(index: i64, step: u32, new: ArmCounts, legacy: ArmCounts) -> Window {
+    Window { start: START + index * 10_000, step, new, legacy, ..Window::default() }
 }
 
 fn after(minutes: i64) -> Timestamp {
     Timestamp::from_millis(START + minutes * MINUTE)
 }
 
-/// Evidence of one window a minute up to a moment, so that there is no lack of data.
+/// Builds evidence from one window per minute for the given number of minutes, so that data is
+/// never missing.
 fn known(run: &Run, new: ArmCounts, legacy: ArmCounts, minutes: i64) -> Evidence {
-    let windows: Vec<Window> = (0..minutes).map(|at| window(at * 6, run.step, new, legacy)).collect();
+    let windows: Vec<Window> = (0..minutes).map(|minute| window(minute * 6, run.step, new, legacy)).collect();
     fold(run, None, &windows)
 }

@@ -1,13 +1,14 @@
-//! The six properties, for arbitrary runs, counts and circumstances.
+//! The six properties of canary decisions, for arbitrary runs, counts and circumstances.
 
 use super::{after, around, counts, run, window};
 use cutover_core::{
     PartsPerMillion,
     canary::{
         Action, ArmCounts, Circumstances, Decision, Evidence, Reason, Record, Run, RunState, Verdict, Window,
-        decide, fold, replay,
+        decide, fold,
+        plan::{FreezeWindow, OnNoData, Weekday},
+        replay,
     },
-    plan::{FreezeWindow, OnNoData, Weekday},
 };
 use proptest::prelude::*;
 
@@ -17,9 +18,9 @@ fn arms() -> impl Strategy<Value = ArmCounts> {
 
 fn some_windows() -> impl Strategy<Value = Vec<Window>> {
     let one = (0_i64..40, 0_u32..3, arms(), arms(), prop::collection::vec(any::<u32>(), 0..4));
-    let one = one.prop_map(|(at, step, new, legacy, units)| Window {
+    let one = one.prop_map(|(index, step, new, legacy, units)| Window {
         units_new: units,
-        ..window(at, step, new, legacy)
+        ..window(index, step, new, legacy)
     });
     prop::collection::vec(one, 0..12)
 }
@@ -52,7 +53,7 @@ fn some_circumstances(run: &Run) -> impl Strategy<Value = Circumstances> + use<>
         .prop_map(|(emergency, enabled, plan)| Circumstances { emergency, enabled, plan })
 }
 
-/// A run, its windows, the circumstances and the minute it is looked at.
+/// Generates a run, its windows, the circumstances and the minute of the tick.
 fn some_case() -> impl Strategy<Value = (Run, Vec<Window>, Circumstances, i64)> {
     some_run().prop_flat_map(|run| {
         let around = some_circumstances(&run);
@@ -60,13 +61,13 @@ fn some_case() -> impl Strategy<Value = (Run, Vec<Window>, Circumstances, i64)> 
     })
 }
 
-/// Whether a decision exposes more users than before.
+/// Returns true if a decision exposes more users than before.
 fn climbs(run: &Run, decision: &Decision) -> bool {
     decision.action == Action::Advance && run.advanced(after(0), "").share() > run.share()
 }
 
 proptest! {
-    /// 1. Never advances with a breach, however it is dressed up.
+    /// 1. A run never advances with a breach, whatever the circumstances.
     #[test]
     fn property_1_never_advances_with_a_breach((run, windows, around, minute) in some_case()) {
         let evidence = fold(&run, None, &windows);
@@ -79,7 +80,7 @@ proptest! {
         }
     }
 
-    /// 2. More errors of the canary never turn a rollback into anything that leaves users exposed.
+    /// 2. More errors of the canary never turn a rollback into an action that leaves users exposed.
     #[test]
     fn property_2_more_errors_never_help(
         run in some_run(), new in arms(), legacy in arms(), more in 1_u64..200, minute in 0_i64..100,
@@ -98,7 +99,7 @@ proptest! {
         }
     }
 
-    /// 3. A freeze window never blocks a rollback, and always blocks climbing.
+    /// 3. A freeze window never blocks a rollback, and always blocks an advance.
     #[test]
     fn property_3_freeze_never_blocks_rollback((run, windows, around, minute) in some_case()) {
         let always = FreezeWindow {
@@ -123,7 +124,7 @@ proptest! {
         prop_assert!(!climbs(&frozen, &cold));
     }
 
-    /// 4. The order of windows inside a step changes nothing, to the last bit.
+    /// 4. The order of the windows of a step does not change the evidence, to the last bit.
     #[test]
     fn property_4_order_changes_nothing(
         run in some_run(), windows in some_windows().prop_flat_map(|w| (Just(w.clone()), Just(w).prop_shuffle())),
@@ -131,18 +132,18 @@ proptest! {
         let (ordered, shuffled) = windows;
         let (a, b) = (fold(&run, None, &ordered), fold(&run, None, &shuffled));
         prop_assert_eq!(serde_json::to_string(&a).unwrap(), serde_json::to_string(&b).unwrap());
-        // Nor does it where they come in two parts, before the watch after the last step.
+        // Before the watch after the last step, folding them in two parts changes nothing either.
         if !run.is_past_last_step() {
             let (first, second) = shuffled.split_at(shuffled.len() / 2);
             let mut parts = fold(&run, Some(&fold(&run, None, first)), second);
-            // Looking in between may find a breach, and what was found stays found.
+            // The first part alone may show a breach, and a breach is kept.
             let mut a = a;
             (a.breach, parts.breach) = (None, None);
             prop_assert_eq!(serde_json::to_string(&a).unwrap(), serde_json::to_string(&parts).unwrap());
         }
     }
 
-    /// 5. A repeated tick changes nothing; a tick that comes late makes one step, not several.
+    /// 5. A repeated tick changes nothing; a late tick advances by one step, not by several.
     #[test]
     fn property_5_a_repeated_tick_changes_nothing((run, windows, around, minute) in some_case(), late in 0_i64..600) {
         let evidence = fold(&run, None, &windows);
@@ -159,7 +160,7 @@ proptest! {
         }
     }
 
-    /// 6. Every decision can be made again from its record, also after the record was written and read.
+    /// 6. Every decision can be recomputed from its record, also from a serialised one.
     #[test]
     fn property_6_replay_agrees((run, windows, around, minute) in some_case(), parts in 1_usize..4) {
         let mut records = Vec::new();
@@ -176,13 +177,13 @@ proptest! {
         let read: Vec<Record> = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(&read, &records);
         prop_assert_eq!(replay(&read), []);
-        // And a record that was changed is found out.
+        // A changed record is detected.
         let mut forged = read.clone();
         forged[0].plan_hash = "0000000000000000".to_owned();
         prop_assert!(!replay(&forged).is_empty());
     }
 
-    /// Whatever is counted, nothing panics and every number is one that JSON can hold.
+    /// For arbitrary counts nothing panics, and every number can be represented in JSON.
     #[test]
     fn numbers_stay_numbers(
         run in some_run(),

@@ -1,13 +1,14 @@
-//! What an isolate counts and tells, and how it applies what it is told: emergencies and newer snapshots, without
-//! waiting for KV.
+//! Counts and reports of an isolate, and the responses of the control plane: emergencies and newer
+//! snapshots are applied without waiting for KV.
 
 use super::Isolate;
 use crate::{reporting::Exchanged, wire::Ended};
-use cutover_core::{batch::Receipt, json, snapshot::Revision};
+use cutover_core::{measurement::batch::Receipt, vocabulary::revision::Revision};
 
 impl Isolate {
-    /// Counts outcomes as `js/shim.js` packs them, two numbers each, that ended in the window of this moment.
-    pub fn record(&mut self, outcomes: &[u32], at: i64) {
+    /// Counts outcomes that ended in the current window, packed by `js/report.js` in two numbers
+    /// each, see [`Ended`].
+    pub fn record(&mut self, outcomes: &[u32], now: i64) {
         let ended = || {
             outcomes.chunks_exact(2).filter_map(|pair| match pair {
                 [kind, end] => Some(Ended { kind: *kind, end: *end }),
@@ -16,23 +17,23 @@ impl Isolate {
         };
         ended().for_each(|ended| self.counts.add(ended));
         if self.settings.reports {
-            self.counting.get_mut().add(ended(), at);
+            self.counting.get_mut().add(ended(), now);
         }
     }
 
-    /// The next batch to send, see [`Reporting::next`].
+    /// Returns the next batch to send, see [`Reporting::next`](crate::reporting::Reporting::next).
     pub fn next_batch(&mut self, at_rest: bool, now: i64) -> Option<String> {
         let (revision, age) = (self.revision(), self.age_now(now));
         self.reporting.next(self.counting.get_mut(), revision, age, at_rest)
     }
 
-    /// Takes in how the exchange of the batch of this number ended: the status, 0 where none came, and the body. `true` where the
-    /// batch is stored.
+    /// Applies the response to the batch with this sequence number: its status, 0 if none came, and
+    /// its body. Returns true if the batch is stored.
     pub fn finish_batch(&mut self, sequence: u64, status: u16, body: &str, now: i64) -> bool {
-        let receipt = json::from_str::<Receipt>(body);
+        let receipt = serde_json::from_str::<Receipt>(body);
         let exchanged = match (status, receipt) {
             (200..=299, Ok(receipt)) => Exchanged::Stored(receipt),
-            // Understood and refused: the same again would be refused again.
+            // Understood and refused: the same batch would be refused again.
             (400 | 413 | 422, _) => Exchanged::Refused,
             _ => Exchanged::Failed,
         };
@@ -46,15 +47,15 @@ impl Isolate {
         }
     }
 
-    /// A question to the control plane; `None` while another one waits for its answer.
+    /// Returns a question to the control plane, or `None` while another one waits for its response.
     pub fn question(&mut self, now: i64) -> Option<String> {
         let (revision, age) = (self.revision(), self.age_now(now));
         self.reporting.question(revision, age, now)
     }
 
-    /// Takes in the answer to a question.
+    /// Applies the response to a question.
     pub fn answered(&mut self, status: u16, body: &str, now: i64) {
-        let receipt = json::from_str::<Receipt>(body).ok().filter(|_| (200..=299).contains(&status));
+        let receipt = serde_json::from_str::<Receipt>(body).ok().filter(|_| (200..=299).contains(&status));
         self.reporting.answered(receipt.is_some(), now);
         if let Some(receipt) = receipt {
             self.hear(&receipt, now);
@@ -69,7 +70,7 @@ impl Isolate {
         self.held.as_ref().map(|held| held.rules.revision()).unwrap_or_default()
     }
 
-    /// Applies what a receipt says, without waiting for KV.
+    /// Applies a receipt without waiting for KV.
     fn hear(&mut self, receipt: &Receipt, now: i64) {
         if receipt.revision >= self.declared.0 {
             self.declared = (receipt.revision, receipt.emergency.clone());

@@ -1,11 +1,14 @@
 use super::*;
 use cutover_core::{
     Emergency, Flag, Origin, PartsPerMillion, Route,
-    batch::{Batch, CanaryLabel, Receipt},
-    condition::{Condition, Operator},
-    decide::Arm,
-    identity::default_sources,
-    route::Matcher,
+    measurement::{
+        batch::{Batch, Receipt},
+        label::CanaryLabel,
+    },
+    request::identity::default_sources,
+    routing::matcher::Matcher,
+    rules::condition::document::{Condition, Operator},
+    vocabulary::arm::Arm,
 };
 
 fn snapshot(revision: u64, percent: f64, headers: usize) -> Snapshot {
@@ -15,8 +18,8 @@ fn snapshot(revision: u64, percent: f64, headers: usize) -> Snapshot {
         snapshot.origins.insert(name.parse().unwrap(), origin);
     }
     let conditions = (0..headers)
-        .map(|at| Condition::Attribute {
-            name: format!("header:x-{at}").parse().unwrap(),
+        .map(|index| Condition::Attribute {
+            name: format!("header:x-{index}").parse().unwrap(),
             op: Operator::Equals,
             values: vec!["1".to_owned()],
         })
@@ -83,7 +86,7 @@ fn refused_documents_leave_what_is_held() {
     foreign.routes[0].new = "nowhere".parse().unwrap();
     let cases = [
         (document(4, 0.0), "revision 4 was refused because revision 5 is held"),
-        (Ok(damaged), "the hash does not fit the body"),
+        (Ok(damaged), "the hash does not match the body"),
         (Ok(Some("{}".to_owned())), "not a snapshot document"),
         (Ok(Some(String::new())), "not a snapshot document"),
         (Ok(None), "no snapshot has been published"),
@@ -112,9 +115,9 @@ fn one_read_at_a_time_and_none_before_the_soft_ttl() {
     let due = |isolate: &Isolate, now| answer(isolate, REQUEST, now).0 & Answer::REFRESH != 0;
     assert!(!due(&isolate, 4_999) && !isolate.begin_read(4_999));
     assert!(due(&isolate, 5_000) && isolate.begin_read(5_000));
-    assert!(!due(&isolate, 5_001) && !isolate.begin_read(5_001), "a read is on its way");
-    assert!(isolate.begin_read(5_000 + READ_PATIENCE_MS), "a lost read does not block the next one for ever");
-    // A failing store is not asked more often than a healthy one.
+    assert!(!due(&isolate, 5_001) && !isolate.begin_read(5_001), "a read is under way");
+    assert!(isolate.begin_read(5_000 + READ_PATIENCE_MS), "a lost read does not block the next one forever");
+    // A failing store is not read more often than a healthy one.
     isolate.finish_read(20_000, Err("down".to_owned())).unwrap_err();
     assert!(!due(&isolate, 24_999) && due(&isolate, 25_000));
     assert_eq!(isolate.reads, 3);
@@ -141,7 +144,7 @@ fn an_anonymous_user_is_minted_once_and_then_known() {
     let (answer, minted) =
         isolate.decide(&Packed::new(&known), 0, isolate.generation(), || panic!("minted again"));
     assert_eq!((answer.arm(), minted), (Arm::New, None));
-    // No randomness is a reason to be careful, not to fail.
+    // Without randomness the request goes to legacy instead of failing.
     let (answer, _) = isolate.decide(&stranger, 0, isolate.generation(), || None);
     assert_eq!((reason(answer), answer.arm()), (Reason::NoKey, Arm::Legacy));
 }
@@ -197,7 +200,7 @@ fn cookies_are_only_skipped_where_nobody_looks_at_them() {
     assert_eq!(unless(&other_header), None);
 }
 
-/// Outcomes as JavaScript packs them: arm, status and milliseconds of requests of the only route.
+/// Packs outcomes as JavaScript does: arm, status and milliseconds of requests of the only route.
 fn outcomes(isolate: &Isolate, ended: &[(Arm, u32, u32)]) -> Vec<u32> {
     let kind = |arm: Arm| {
         let arm = if arm == Arm::New { Answer::NEW } else { 0 };
@@ -206,7 +209,7 @@ fn outcomes(isolate: &Isolate, ended: &[(Arm, u32, u32)]) -> Vec<u32> {
     ended.iter().flat_map(|(arm, status, ms)| [kind(*arm), status << 20 | ms]).collect()
 }
 
-/// An isolate that reports, with a canary at its step.
+/// An isolate that reports and whose canary is at the given step.
 fn reporting(step: u32) -> Isolate {
     let mut isolate = Isolate::default();
     let settings = Settings::read(|name| (name == "INGEST_URL").then(|| "https://ingest.example".to_owned()));
@@ -261,7 +264,7 @@ fn outcomes_are_counted_exactly_and_labelled() {
     );
     let counts = &new.counts;
     assert_eq!((counts.requests, counts.server_errors, counts.timeouts, counts.unreachable), (5, 1, 1, 1));
-    // Slower than the limit, and no answer at all.
+    // Slower than the limit, or without any response.
     assert_eq!((counts.slow_success, counts.slow_rollback), (4, 3));
     assert_eq!(counts.histogram.count(), 5);
 }
@@ -270,7 +273,7 @@ fn outcomes_are_counted_exactly_and_labelled() {
 fn counting_allocates_for_a_window_and_not_for_a_request() {
     let mut isolate = reporting(0);
     let ended: Vec<(Arm, u32, u32)> =
-        (0..256).flat_map(|at| [(Arm::New, 200, at), (Arm::Legacy, 503, at)]).collect();
+        (0..256).flat_map(|ms| [(Arm::New, 200, ms), (Arm::Legacy, 503, ms)]).collect();
     let packed = outcomes(&isolate, &ended);
     isolate.record(&packed, 0);
     let info = allocation_counter::measure(|| isolate.record(&packed, 0));
@@ -308,18 +311,18 @@ fn a_batch_is_sent_again_until_it_is_known_to_be_stored() {
     assert!(store(&mut isolate, &receipt(1), 2));
     let second = sent(&mut isolate, false).unwrap();
     assert_eq!((second.sequence, second.cells[0].counts.requests), (2, 1));
-    // What can never be stored is lost, and said to be.
+    // A batch that can never be stored is reported as lost.
     assert!(!isolate.finish_batch(2, 413, "", 3));
     let third = sent(&mut isolate, false).unwrap();
     assert_eq!((third.sequence, third.lost, third.idle), (3, 1, false));
     assert!(store(&mut isolate, &receipt(1), 4));
-    // A second answer to a batch that is long stored says nothing about the next one.
+    // A second response to a batch that has long been stored does not settle the next one.
     isolate.record(&one, 0);
     let fourth = isolate.next_batch(false, 0);
     assert!(isolate.finish_batch(3, 200, &serde_json::to_string(&receipt(1)).unwrap(), 4));
     assert_eq!(isolate.next_batch(false, 0), fourth);
     assert!(store(&mut isolate, &receipt(1), 4));
-    // At rest it says so, once.
+    // An isolate at rest announces it, once.
     let last = sent(&mut isolate, true).unwrap();
     assert_eq!((last.sequence, last.idle, last.cells.len()), (5, true, 0));
     assert!(store(&mut isolate, &receipt(1), 5));
@@ -334,19 +337,19 @@ fn memory_is_bounded_while_nobody_takes_the_batches() {
         isolate.record(&one, window * 10_000);
         assert!(isolate.counting.borrow().len() <= crate::counting::MAX_CELLS);
     }
-    let mut told = 0;
+    let mut reported = 0;
     while let Some(batch) = sent(&mut isolate, false) {
-        told += batch.cells.iter().map(|cell| cell.counts.requests).sum::<u64>();
+        reported += batch.cells.iter().map(|cell| cell.counts.requests).sum::<u64>();
         assert_eq!(batch.lost, 0);
         store(&mut isolate, &receipt(1), 0);
     }
-    assert_eq!(told, 10_000, "windows become one, and nothing is lost");
+    assert_eq!(reported, 10_000, "windows are merged, and nothing is lost");
 }
 
 #[test]
 fn an_emergency_that_a_receipt_tells_holds_at_once() {
     let mut isolate = reporting(0);
-    let user = (0..).map(|at| format!("GET\nhttps://h/api/x\n\0\nu{at}"));
+    let user = (0..).map(|user| format!("GET\nhttps://h/api/x\n\0\nu{user}"));
     let ask = |isolate: &Isolate, lines: &str| answer(isolate, lines, 10);
     isolate.question(1).unwrap();
     isolate.answered(200, &serde_json::to_string(&receipt(1)).unwrap(), 1);
@@ -357,16 +360,16 @@ fn an_emergency_that_a_receipt_tells_holds_at_once() {
         by: "b".to_owned(),
         since: Timestamp::from_millis(0),
     };
-    let told = Receipt { emergency: Some(emergency), ..receipt(3) };
+    let declared = Receipt { emergency: Some(emergency), ..receipt(3) };
     isolate.question(2).unwrap();
-    isolate.answered(200, &serde_json::to_string(&told).unwrap(), 2);
+    isolate.answered(200, &serde_json::to_string(&declared).unwrap(), 2);
     assert_eq!(reason(ask(&isolate, &lines)), Reason::Emergency);
-    // A snapshot from before it does not end it, one from after it does.
+    // A snapshot from before the emergency does not end it; one from after it does.
     isolate.finish_read(3, Ok(Some(with_canary(2, 0).encode().unwrap()))).unwrap();
     assert_eq!(reason(ask(&isolate, &lines)), Reason::Emergency);
     isolate.finish_read(4, Ok(Some(with_canary(4, 0).encode().unwrap()))).unwrap();
     assert_eq!(reason(ask(&isolate, &lines)), Reason::Rollout);
-    // A receipt can bring the snapshot along.
+    // A receipt can carry the snapshot.
     let off = Receipt { snapshot: Some(snapshot(5, 0.0, 0).encode().unwrap()), ..receipt(5) };
     isolate.question(5).unwrap();
     isolate.answered(200, &serde_json::to_string(&off).unwrap(), 5);
@@ -386,11 +389,12 @@ fn nobody_goes_to_the_new_arm_on_an_old_word() {
     assert_eq!(answer(&isolate, REQUEST, 0), Answer(Answer::ASK));
     isolate.question(0).unwrap();
     assert_eq!(isolate.question(1), None, "one question at a time");
-    assert_eq!(answer(&isolate, REQUEST, 10), Answer(Answer::ASK), "the answer is waited for");
+    assert_eq!(answer(&isolate, REQUEST, 10), Answer(Answer::ASK), "the response is waited for");
     isolate.answered(200, &serde_json::to_string(&receipt(1)).unwrap(), 20);
     assert_eq!(answer(&isolate, REQUEST, 5_520).arm(), Arm::New);
     assert_eq!(answer(&isolate, REQUEST, 5_521), Answer(Answer::ASK));
-    // A control plane that does not answer is no reason to take anybody back, or to wait again at once.
+    // A control plane that does not respond moves no user back, and is not waited for again at
+    // once.
     isolate.question(5_521).unwrap();
     isolate.answered(0, "", 6_521);
     assert_eq!(answer(&isolate, REQUEST, 6_522).arm(), Arm::New);

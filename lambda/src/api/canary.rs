@@ -1,4 +1,5 @@
-//! `GET /canary` and `GET /canary/{name}`: where a canary stands, what is known, when and why it will move.
+//! `GET /canary` and `GET /canary/{name}`: the state of a canary, its evidence, its next action and
+//! the reason.
 
 use super::{
     canary_guard::requests_per_second,
@@ -17,7 +18,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{
     FlagName, PartsPerMillion, Timestamp,
     canary::{Action, ArmCounts, Forecast, Run, RunState, decide},
-    histogram::Histogram,
+    measurement::histogram::Histogram,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -51,10 +52,10 @@ pub(super) async fn list(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
-    /// The error rate that a forecast assumes.
+    /// Error rate that the forecast assumes.
     #[serde(default = "assumed_rate")]
     error_rate: f64,
-    /// The share of slow answers that a forecast assumes.
+    /// Share of slow responses that the forecast assumes.
     #[serde(default = "assumed_rate")]
     slow_rate: f64,
 }
@@ -71,7 +72,11 @@ pub(super) async fn one(
 ) -> Result<Response, Problem> {
     for (field, rate) in [("error_rate", query.error_rate), ("slow_rate", query.slow_rate)] {
         if !(0.0..1.0).contains(&rate) {
-            return Err(Problem::invalid(field, format!("{rate} is not a rate"), "send a share from 0 to 1"));
+            return Err(Problem::invalid(
+                field,
+                format!("{rate} is not a rate"),
+                "use a fraction from 0 up to, but not including, 1 (0.05 is 5 %)",
+            ));
         }
     }
     let truth = platform.store.state().await?;
@@ -169,7 +174,7 @@ fn arm(counts: ArmCounts, times: Option<&Histogram>) -> Value {
     json!({
         "requests": counts.requests,
         "errors": counts.errors,
-        // Of nothing there is no rate; null is unknown, never zero.
+        // Without requests the rate is unknown, which is null, never zero.
         "error_rate": (counts.requests > 0).then(|| counts.errors as f64 / counts.requests as f64),
         "slow_success": counts.slow_success,
         "slow_rollback": counts.slow_rollback,
@@ -186,7 +191,7 @@ fn next_share(run: &Run, action: Action) -> Option<PartsPerMillion> {
     }
 }
 
-/// A short answer for whoever steered a run.
+/// Returns the summary of a run, the response to operations on it.
 pub(super) fn brief(run: &Run) -> Value {
     json!({
         "flag": run.flag,
@@ -199,11 +204,11 @@ pub(super) fn brief(run: &Run) -> Value {
     })
 }
 
-/// The run of a flag, in one of these states.
+/// Returns the run of a flag, if it is in one of the given states.
 pub(super) fn run_in<'t>(truth: &'t Truth, flag: &FlagName, states: &[RunState]) -> Result<&'t Run, Problem> {
     let run = truth.runs.get(flag).ok_or_else(|| {
         let detail = format!("the canary of {flag} was never started");
-        Problem::new(StatusCode::CONFLICT, "canary_not_started", detail, "start it first")
+        Problem::new(StatusCode::CONFLICT, "canary_not_started", detail, "start the canary first")
     })?;
     if states.contains(&run.state) {
         return Ok(run);
@@ -211,6 +216,6 @@ pub(super) fn run_in<'t>(truth: &'t Truth, flag: &FlagName, states: &[RunState])
     let wanted: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
     let detail =
         format!("the run {} of {flag} is {}, not {}", run.id, run.state.as_str(), wanted.join(" or "));
-    let hint = "look at GET /canary/{name} for where it stands; a run that is over is tried again with retry";
+    let hint = "see GET /canary/{name} for its state; to start again after a finished run, use retry";
     Err(Problem::new(StatusCode::CONFLICT, "canary_state", detail, hint))
 }

@@ -1,4 +1,5 @@
-//! What may not be done while a canary runs or an emergency is in force, and what a plan should be warned about.
+//! Guards for changes while a canary is running or an emergency is in force, and warnings about
+//! slow plans.
 
 use crate::{
     problem::Problem,
@@ -7,15 +8,18 @@ use crate::{
 use axum::http::StatusCode;
 use cutover_core::{
     FlagName, PartsPerMillion,
-    batch::WINDOW_MS,
-    canary::Forecast,
-    plan::{CanaryPlan, SLOW_SHARE},
+    canary::{
+        Forecast,
+        plan::{CanaryPlan, SLOW_SHARE},
+    },
+    measurement::batch::WINDOW_MS,
 };
 
-/// The rate of errors, as a share of the success limit, that a healthy canary is assumed to have.
+/// Error rate that a healthy canary is assumed to have, as a share of the success limit.
 const ASSUMED: f64 = 0.2;
 
-/// Refuses to give a flag another share than its running canary gave it, and a larger one while an emergency holds it.
+/// Rejects a share that differs from the one that the flag's active run has set, and a larger share
+/// while an emergency forces the flag to legacy.
 pub(super) fn may_have(truth: &Truth, flag: &FlagName, share: PartsPerMillion) -> Result<(), Problem> {
     let held = truth.config.feature_flags.get(flag).map(|flag| flag.rollout_percentage);
     if held.is_some_and(|held| share > held) {
@@ -26,19 +30,19 @@ pub(super) fn may_have(truth: &Truth, flag: &FlagName, share: PartsPerMillion) -
         Some(run) => {
             let detail = format!("the run {} of the canary of {flag} owns its share", run.id);
             let hint =
-                "roll the canary back or promote it; to send everybody to legacy at once, disable the flag";
+                "roll the canary back or promote it; to send all users to legacy at once, disable the flag";
             Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint))
         }
     }
 }
 
-/// Refuses to expose more users to a flag that an emergency holds.
+/// Rejects a change that exposes users while an emergency forces the flag to legacy.
 pub(super) fn no_emergency(truth: &Truth, flag: &FlagName) -> Result<(), Problem> {
     match truth.head.emergency.as_ref().filter(|emergency| emergency.covers(flag)) {
         None => Ok(()),
         Some(emergency) => {
             let detail = format!(
-                "an emergency holds {flag} on legacy since {}, declared by {}: {}",
+                "an emergency has forced {flag} to legacy since {}, declared by {}: {}",
                 emergency.since, emergency.by, emergency.reason
             );
             let hint = "clear the emergency first";
@@ -47,7 +51,7 @@ pub(super) fn no_emergency(truth: &Truth, flag: &FlagName) -> Result<(), Problem
     }
 }
 
-/// Requests a second on both arms together, over the last minutes; `None` where nothing is known of them.
+/// Returns the requests per second on both arms together over the last minutes; `None` if unknown.
 pub(super) fn requests_per_second(ledger: &Ledger) -> Option<f64> {
     let windows = ledger.recent.iter().map(|recent| recent.window);
     let (first, last) = (windows.clone().min()?, windows.max()?);
@@ -55,29 +59,30 @@ pub(super) fn requests_per_second(ledger: &Ledger) -> Option<f64> {
     Some(requests as f64 * 1_000.0 / (last - first + WINDOW_MS) as f64)
 }
 
-/// What there is to say about a plan whose first step cannot decide within its time, at the traffic that was measured.
-/// `sure` is for when that is said also where no traffic was measured yet.
+/// Returns a warning if the first step of a plan cannot reach a decision within its duration at the
+/// measured traffic. `warn_unmeasured` decides if the warning is also given while no traffic has
+/// been measured.
 pub(super) fn slow_steps(
     flag: &FlagName,
     plan: &CanaryPlan,
     measured: Option<f64>,
-    sure: bool,
+    warn_unmeasured: bool,
 ) -> Option<String> {
     let rate = plan.success_criteria.max_error_rate * ASSUMED;
     let forecast = Forecast::of(plan, rate, SLOW_SHARE * ASSUMED);
     let first = forecast.first()?;
     let Some((requests, needed)) = first.canary_requests.zip(first.requests_per_second) else {
         return Some(format!(
-            "{flag}: its success criteria can never be proven; allow an error rate above 0"
+            "{flag}: the success criteria can never be proven; allow an error rate above 0"
         ));
     };
-    if measured.map_or(!sure, |measured| measured >= needed) {
+    if measured.map_or(!warn_unmeasured, |measured| measured >= needed) {
         return None;
     }
-    let seen = measured.map_or_else(|| "none were".to_owned(), |measured| format!("{measured:.1} were"));
+    let seen = measured.map_or_else(|| "none".to_owned(), |measured| format!("{measured:.1}"));
     Some(format!(
-        "{flag}: its first step of {} decides within {} minutes only from {needed:.1} requests a second on \
-         ({requests} on the new backend, at an error rate of {:.2} %); {seen} seen in the last minutes",
+        "{flag}: its first step of {} needs at least {needed:.1} requests a second to decide within {} minutes \
+                 ({requests} on the new backend, at an error rate of {:.2} %); measured in the last minutes: {seen}",
         first.share,
         plan.step_duration_minutes,
         rate * 100.0

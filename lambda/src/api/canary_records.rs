@@ -1,5 +1,5 @@
-//! `GET /canary/{name}/runs/{run}/records?after=&limit=`: every decision of a run, oldest first, with all that went
-//! into it; `cutover canary replay` makes them again.
+//! `GET /canary/{name}/runs/{run}/records?after=&limit=`: every decision of a run, oldest first,
+//! with all of its inputs, so that `cutover canary replay` can repeat them.
 
 use super::{extract::Parameters, json_response};
 use crate::{Platform, auth::Caller, problem::Problem};
@@ -29,21 +29,25 @@ pub(super) async fn handle(
     Path((name, run)): Path<(String, String)>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Response, Problem> {
-    let hint = "see GET /canary/{name} for the run";
+    let hint = "see GET /canary/{name} for the id of the run";
     let invalid =
         |field: &str, error: &dyn std::fmt::Display| Problem::invalid(field, error.to_string(), hint);
     let name: FlagName = name.parse().map_err(|error| invalid("name", &error))?;
     let run: RunId = run.parse().map_err(|error| invalid("run", &error))?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        let hint = format!("ask for 1 to {MAX_LIMIT} records, and for the next page with after");
-        return Err(Problem::invalid("limit", format!("{limit} records cannot be given at once"), hint));
+        let hint = format!("use a limit of 1 to {MAX_LIMIT}, and after to request the next page");
+        return Err(Problem::invalid(
+            "limit",
+            format!("a limit of {limit} records is not between 1 and {MAX_LIMIT}"),
+            hint,
+        ));
     }
-    // What next_after gave: a moment, and what tells apart what was recorded in it.
+    // A value of `next_after`: a timestamp, and the order within it.
     let is_position = query.after.len() <= 200 && query.after.bytes().all(|byte| matches!(byte, b' '..=b'}'));
     if !is_position {
-        let hint = "send next_after of the page before, as it was given";
-        return Err(Problem::invalid("after", "no page ends there", hint));
+        let hint = "send the next_after of the previous page unchanged";
+        return Err(Problem::invalid("after", "it is not the end of a page", hint));
     }
     let (records, next) = platform.store.records(&run, &query.after, limit).await?;
     if records.iter().any(|record| record.run.flag != name) || (records.is_empty() && query.after.is_empty())

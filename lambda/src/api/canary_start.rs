@@ -1,4 +1,4 @@
-//! `POST /canary/{name}/start` and `/retry`: a new run, from the plan's first step.
+//! `POST /canary/{name}/start` and `/retry`: start a new run at the plan's first step.
 
 use super::{
     canary::brief,
@@ -10,9 +10,10 @@ use crate::{
     Platform,
     change::{Changed, Demand, Proposal, change},
     clock,
+    operation::Operation,
     problem::Problem,
     promote::{run_id, run_write},
-    store::{RUNS, Role, State as Truth},
+    store::{EmergencyChange, RUNS, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{FlagName, canary::Run};
@@ -23,21 +24,21 @@ pub(super) async fn start(
     FlagPath(name): FlagPath,
     demand: Demand,
 ) -> Result<Changed, Problem> {
-    begin(&platform, &name, &demand, "canary.start", |_| Ok(())).await
+    begin(&platform, &name, &demand, Operation::CanaryStart, |_| Ok(())).await
 }
 
-/// A retry is a new run; nothing of the one before counts.
+/// Starts a new run after an earlier one, whose evidence does not count.
 pub(super) async fn retry(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
     demand: Demand,
 ) -> Result<Changed, Problem> {
-    begin(&platform, &name, &demand, "canary.retry", |truth| {
+    begin(&platform, &name, &demand, Operation::CanaryRetry, |truth| {
         if truth.runs.contains_key(&name) {
             return Ok(());
         }
-        let detail = format!("the canary of {name} was never started, so there is nothing to try again");
-        Err(Problem::new(StatusCode::CONFLICT, "canary_not_started", detail, "start it first"))
+        let detail = format!("the canary of {name} was never started, so there is nothing to retry");
+        Err(Problem::new(StatusCode::CONFLICT, "canary_not_started", detail, "start the canary first"))
     })
     .await
 }
@@ -46,12 +47,12 @@ async fn begin(
     platform: &Platform,
     name: &FlagName,
     demand: &Demand,
-    action: &str,
+    operation: Operation,
     allowed: impl Fn(&Truth) -> Result<(), Problem>,
 ) -> Result<Changed, Problem> {
     demand.caller.must_be(Role::Operator)?;
     let measured = requests_per_second(&platform.store.ledger(Some(name)).await?);
-    change(platform, demand, action, |truth| {
+    change(platform, demand, operation, |truth| {
         allowed(truth)?;
         let mut config = truth.config.clone();
         let flag =
@@ -62,12 +63,12 @@ async fn begin(
             .ok_or_else(|| Problem::not_found("canary plan", name.as_str()))?;
         no_emergency(truth, name)?;
         if let Some(run) = truth.active_run(name) {
-            let detail = format!("the run {} of {name} is {} already", run.id, run.state.as_str());
-            let hint = "roll it back before a new one is started";
+            let detail = format!("the run {} of {name} is already {}", run.id, run.state.as_str());
+            let hint = "roll the run back before starting a new one";
             return Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint));
         }
         if !flag.enabled {
-            let detail = format!("the flag {name} is disabled, so its canary would see nobody");
+            let detail = format!("the flag {name} is disabled, so its canary would get no traffic");
             return Err(Problem::new(StatusCode::CONFLICT, "flag_disabled", detail, "enable the flag first"));
         }
         let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
@@ -75,12 +76,12 @@ async fn begin(
         let run = Run::start(run_id(truth), name.clone(), plan.clone(), clock::now(), &demand.caller.name);
         let mut warnings: Vec<String> = slow_steps(name, plan, measured, true).into_iter().collect();
         if !config.routes.iter().any(|route| route.flag == *name) {
-            warnings.push(format!("no route asks the flag {name}, so its canary will see nobody"));
+            warnings.push(format!("no route uses the flag {name}, so its canary will get no traffic"));
         }
         flag.rollout_percentage = run.share();
         Ok(Proposal {
             config,
-            emergency: None,
+            emergency: EmergencyChange::Keep,
             others: vec![(format!("{RUNS}/{name}"), run_write(truth, &run))],
             answer: Box::new(move |_| {
                 let mut body = brief(&run);

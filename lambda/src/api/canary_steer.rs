@@ -1,4 +1,5 @@
-//! `POST /canary/{name}/promote`, `/approve`, `/pause`, `/resume` and `/rollback`: what a person may do to a run.
+//! `POST /canary/{name}/promote`, `/approve`, `/pause`, `/resume` and `/rollback`: manual control
+//! of a run.
 
 use super::{
     canary::{brief, run_in},
@@ -9,9 +10,10 @@ use crate::{
     Platform,
     change::{Changed, Demand, Proposal, change},
     clock,
+    operation::Operation,
     problem::Problem,
     promote::run_write,
-    store::{RUNS, Role, State as Truth},
+    store::{EmergencyChange, RUNS, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
@@ -22,18 +24,18 @@ use cutover_core::{
 const CLIMBING: [RunState; 2] = [RunState::Running, RunState::Baking];
 const ACTIVE: [RunState; 3] = [RunState::Running, RunState::Paused, RunState::Baking];
 
-/// One step up, whatever the evidence says; a person takes the decision over.
+/// Moves the run one step up regardless of the evidence.
 pub(super) async fn promote(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
     demand: Demand,
 ) -> Result<Changed, Problem> {
-    steer(&platform, &name, &demand, "canary.promote", |truth, now| {
+    steer(&platform, &name, &demand, Operation::CanaryPromote, |truth, now| {
         no_emergency(truth, &name)?;
         let run = run_in(truth, &name, &CLIMBING)?;
         if demand.reason.is_none() && is_frozen(&run.plan.options.freeze_windows, now) {
             let detail = format!("a freeze window of {name} is open");
-            let hint = "wait for its end, or say why it must be now, in X-Cutover-Reason (--reason)";
+            let hint = "wait until it closes, or give a reason in X-Cutover-Reason (--reason) to override it";
             return Err(Problem::new(StatusCode::CONFLICT, "freeze_window", detail, hint));
         }
         let reason = format!("promoted by {}", demand.caller.name);
@@ -42,13 +44,13 @@ pub(super) async fn promote(
     .await
 }
 
-/// Lets the run enter its next step, once the evidence is there.
+/// Lets the run enter its next step once the evidence suffices.
 pub(super) async fn approve(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
     demand: Demand,
 ) -> Result<Changed, Problem> {
-    steer(&platform, &name, &demand, "canary.approve", |truth, _| {
+    steer(&platform, &name, &demand, Operation::CanaryApprove, |truth, _| {
         no_emergency(truth, &name)?;
         let run = run_in(truth, &name, &CLIMBING)?;
         let reason = format!("step {} approved by {}", run.step + 1, demand.caller.name);
@@ -62,7 +64,7 @@ pub(super) async fn pause(
     FlagPath(name): FlagPath,
     demand: Demand,
 ) -> Result<Changed, Problem> {
-    steer(&platform, &name, &demand, "canary.pause", |truth, _| {
+    steer(&platform, &name, &demand, Operation::CanaryPause, |truth, _| {
         let run = run_in(truth, &name, &CLIMBING)?;
         Ok(run.paused(&with_reason(format!("paused by {}", demand.caller.name), &demand)))
     })
@@ -74,7 +76,7 @@ pub(super) async fn resume(
     FlagPath(name): FlagPath,
     demand: Demand,
 ) -> Result<Changed, Problem> {
-    steer(&platform, &name, &demand, "canary.resume", |truth, now| {
+    steer(&platform, &name, &demand, Operation::CanaryResume, |truth, now| {
         no_emergency(truth, &name)?;
         let run = run_in(truth, &name, &[RunState::Paused])?;
         Ok(run.resumed(now, &with_reason(format!("resumed by {}", demand.caller.name), &demand)))
@@ -87,30 +89,30 @@ pub(super) async fn rollback(
     FlagPath(name): FlagPath,
     demand: Demand,
 ) -> Result<Changed, Problem> {
-    steer(&platform, &name, &demand, "canary.rollback", |truth, _| {
+    steer(&platform, &name, &demand, Operation::CanaryRollback, |truth, _| {
         let run = run_in(truth, &name, &ACTIVE)?;
         Ok(run.rolled_back(None, &with_reason(format!("rolled back by {}", demand.caller.name), &demand)))
     })
     .await
 }
 
-fn with_reason(text: String, demand: &Demand) -> String {
+fn with_reason(message: String, demand: &Demand) -> String {
     match &demand.reason {
-        None => text,
-        Some(reason) => format!("{text}: {reason}"),
+        None => message,
+        Some(reason) => format!("{message}: {reason}"),
     }
 }
 
-/// Puts another run in the place of a flag's, with the share that belongs to it.
+/// Replaces the run of a flag, and sets the flag's share accordingly.
 async fn steer(
     platform: &Platform,
     name: &FlagName,
     demand: &Demand,
-    action: &str,
+    operation: Operation,
     after: impl Fn(&Truth, Timestamp) -> Result<Run, Problem>,
 ) -> Result<Changed, Problem> {
     demand.caller.must_be(Role::Operator)?;
-    change(platform, demand, action, |truth| {
+    change(platform, demand, operation, |truth| {
         let run = after(truth, clock::now())?;
         let version = truth.meta(RUNS, name.as_str()).map(|meta| meta.version);
         demand.precondition.check(&format!("the run of {name}"), version)?;
@@ -120,7 +122,7 @@ async fn steer(
         }
         Ok(Proposal {
             config,
-            emergency: None,
+            emergency: EmergencyChange::Keep,
             others: vec![(format!("{RUNS}/{name}"), run_write(truth, &run))],
             answer: Box::new(move |_| (StatusCode::OK, brief(&run))),
         })

@@ -1,5 +1,5 @@
-//! `GET /changes`, `GET /changes/{id}`, `POST /changes/{id}/approve` and `DELETE /changes/{id}`: what waits for a second
-//! person.
+//! `GET /changes`, `GET /changes/{id}`, `POST /changes/{id}/approve` and `DELETE /changes/{id}`:
+//! changes that are waiting for a second person's approval.
 
 use super::{json_response, routes};
 use crate::{
@@ -34,7 +34,8 @@ pub(super) async fn one(
     Ok(json_response(StatusCode::OK, &approval::shown(&waiting(&platform, &id).await?)))
 }
 
-/// Makes the request of the first person again, in their name, with the second person's agreement beside it.
+/// Approves a change: replays its request in the name of the original caller, with the approval
+/// attached.
 pub(super) async fn approve(
     caller: Caller,
     State(platform): State<Platform>,
@@ -45,24 +46,25 @@ pub(super) async fn approve(
     caller.must_be(pending.role)?;
     if !caller.is_independent_of(&pending.requested_by, &pending.made_by) {
         let detail = format!(
-            "{} asked for it, and {} is not certainly somebody else",
+            "{} requested this change, and {} may be the same person",
             pending.requested_by, caller.name
         );
-        let hint = "somebody else must agree, with a token that neither of the two made for the other";
+        let hint =
+            "a different person must approve it, with a token that neither of the two created for the other";
         return Err(Problem::new(StatusCode::FORBIDDEN, "second_person_needed", detail, hint));
     }
     let request = again(&pending, &caller).map_err(|_| {
         Problem::new(
             StatusCode::CONFLICT,
             "changed_since_asked",
-            "what was asked for cannot be sent again",
-            "withdraw it, and ask for it again",
+            "the stored request cannot be replayed",
+            "withdraw the change, and request it again",
         )
     })?;
     routes().with_state(platform).oneshot(request).await.map_err(|never| match never {})
 }
 
-/// Gives a change up.
+/// Withdraws a change.
 pub(super) async fn withdraw(
     caller: Caller,
     State(platform): State<Platform>,

@@ -1,4 +1,4 @@
-//! `GET /comparisons`: what was different about the answers of the two backends, route by route.
+//! `GET /comparisons`: differences between the responses of the two backends, route by route.
 
 use super::json_response;
 use crate::{Platform, auth::Caller, problem::Problem, store::RouteComparison};
@@ -18,7 +18,7 @@ pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Resul
     Ok(json_response(StatusCode::OK, &json!({ "comparisons": all })))
 }
 
-/// A share; null where nothing was counted.
+/// Returns `part` as a share of `whole`; `None` if nothing was counted.
 fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
@@ -27,7 +27,7 @@ fn told(flag: &str, compared: &RouteComparison) -> Value {
     let tally = &compared.tally;
     let mut differences: Vec<&Counted> = tally.differences.iter().collect();
     let is_noise = |counted: &Counted| counted.is_noise(tally.compared, tally.noise_compared);
-    // What matters first, and of that what is most often.
+    // Real differences before noise, and the most frequent ones first.
     differences
         .sort_by_key(|counted| (is_noise(counted), std::cmp::Reverse(counted.count), counted.path.clone()));
     let skipped: serde_json::Map<String, Value> =

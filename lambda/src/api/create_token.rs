@@ -1,21 +1,23 @@
-//! `POST /tokens`: a token for a person or a machine. Its secret is in this answer and nowhere else.
+//! `POST /tokens`: creates a token for a person or a machine. Its secret is in the response and
+//! nowhere else.
 
 use crate::{
     Platform, auth,
     change::{Changed, Demand, Proposal, change},
     clock,
+    operation::Operation,
     problem::Problem,
-    store::{Role, TokenRecord, Write},
+    store::{EmergencyChange, Role, TokenRecord, Write},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-/// A token of which nobody said when it ends, ends after this many days.
+/// Default lifetime of a token, in days, if the request gives none.
 const DEFAULT_DAYS: i64 = 90;
 
-/// Milliseconds of a day.
+/// Length of a day, in milliseconds.
 const DAY_MS: i64 = 24 * 3_600_000;
 
 #[derive(Deserialize)]
@@ -23,43 +25,58 @@ const DAY_MS: i64 = 24 * 3_600_000;
 struct Body {
     name: String,
     role: Role,
-    /// Left out: 90 days. `null`: never.
-    #[serde(default, deserialize_with = "said")]
-    expires_at: Option<Option<Timestamp>>,
+    #[serde(default)]
+    expires_at: Expiry,
 }
 
-/// Tells `null` from a field that is not there.
-fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Timestamp>>, D::Error> {
-    Option::<Timestamp>::deserialize(from).map(Some)
+/// Requested expiry of a token.
+#[derive(Default)]
+enum Expiry {
+    /// The field is missing: after [`DEFAULT_DAYS`].
+    #[default]
+    Unspecified,
+    /// The field is `null`: never.
+    Never,
+    /// The field is a timestamp: at that time.
+    At(Timestamp),
+}
+
+impl<'de> Deserialize<'de> for Expiry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::<Timestamp>::deserialize(deserializer)?.map_or(Self::Never, Self::At))
+    }
 }
 
 pub(super) async fn handle(State(platform): State<Platform>, mut demand: Demand) -> Result<Changed, Problem> {
     demand.caller.must_be(Role::Admin)?;
-    // The answer holds a secret, which must not be stored.
+    // The response contains a secret, which must not be stored.
     demand.idempotency = None;
     let body: Body = demand.shape()?;
     let name = body.name.trim().to_owned();
     let is_taken = name == auth::ROOT || name.starts_with(auth::PERSON);
     if name.is_empty() || name.len() > 128 || is_taken || name.chars().any(char::is_control) {
-        let hint =
-            "write who uses the token, in 1 to 128 characters; root and what begins with jwt: are taken";
-        return Err(Problem::invalid("name", format!("{name:?} cannot name a token"), hint));
+        let hint = "use 1 to 128 characters that describe its user; root and names that begin with jwt: are reserved";
+        return Err(Problem::invalid("name", format!("{name:?} is not a valid name of a token"), hint));
     }
     let now = clock::now();
     let in_days = |days: i64| Timestamp::from_millis(now.millis() + days * DAY_MS);
-    let expires_at = body.expires_at.unwrap_or(Some(in_days(DEFAULT_DAYS)));
+    let expires_at = match body.expires_at {
+        Expiry::Unspecified => Some(in_days(DEFAULT_DAYS)),
+        Expiry::Never => None,
+        Expiry::At(time) => Some(time),
+    };
     if expires_at.is_some_and(|at| at <= now) {
-        let hint = "write a moment that is still to come, or null for never";
-        return Err(Problem::invalid("expires_at", "the token would have ended already", hint));
+        let hint = "use a time in the future, or null for never";
+        return Err(Problem::invalid("expires_at", "the token would have expired already", hint));
     }
     let (secret, hash) = new_secret()?;
     let made_by = makers(&demand);
     let record = TokenRecord { hash, name, role: body.role, created_at: now, expires_at, made_by };
-    let changed = change(&platform, &demand, "token.create", |truth| {
+    let changed = change(&platform, &demand, Operation::TokenCreate, |truth| {
         let record = record.clone();
         Ok(Proposal {
             config: truth.config.clone(),
-            emergency: None,
+            emergency: EmergencyChange::Keep,
             others: vec![(format!("tokens/{}", record.name), Write::PutToken(record.clone()))],
             answer: Box::new(move |_| (StatusCode::CREATED, super::tokens::shown(&record))),
         })
@@ -67,7 +84,7 @@ pub(super) async fn handle(State(platform): State<Platform>, mut demand: Demand)
     Ok(with_secret(changed.await?, &secret))
 }
 
-/// The makers of a token that this caller makes.
+/// Returns the creators of a token that this caller creates.
 pub(super) fn makers(demand: &Demand) -> Vec<String> {
     let mut made_by = demand.caller.made_by.clone();
     if demand.caller.name != auth::ROOT && !made_by.contains(&demand.caller.name) {
@@ -76,14 +93,14 @@ pub(super) fn makers(demand: &Demand) -> Vec<String> {
     made_by
 }
 
-/// A new secret of 256 random bits, and the hash under which it is stored.
+/// Generates a secret of 256 random bits, and the hash under which it is stored.
 pub(super) fn new_secret() -> Result<(String, String), Problem> {
     let secret = format!("ctv_{}", auth::random::<32>()?);
     let hash = auth::token_hash(&secret);
     Ok((secret, hash))
 }
 
-/// The answer with the secret, which it alone holds.
+/// Adds the secret to the response, the only place where it appears.
 pub(super) fn with_secret(mut changed: Changed, secret: &str) -> Changed {
     if let Some(fields) = changed.body.as_object_mut() {
         fields.insert("token".to_owned(), Value::String(secret.to_owned()));

@@ -1,11 +1,12 @@
-//! `DELETE /flags/{name}`: refused while a route or a canary uses the flag.
+//! `DELETE /flags/{name}`: removes a flag, unless a route or a canary uses it.
 
 use super::{extract::FlagPath, flags::SECTION};
 use crate::{
     Platform,
     change::{Changed, Demand, Proposal, change},
+    operation::Operation,
     problem::Problem,
-    store::Role,
+    store::{EmergencyChange, Role},
 };
 use axum::{extract::State, http::StatusCode};
 use serde_json::json;
@@ -16,7 +17,7 @@ pub(super) async fn handle(
     demand: Demand,
 ) -> Result<Changed, Problem> {
     demand.caller.must_be(Role::Admin)?;
-    change(&platform, &demand, "flag.delete", |truth| {
+    change(&platform, &demand, Operation::FlagDelete, |truth| {
         let mut config = truth.config.clone();
         if config.feature_flags.remove(&name).is_none() {
             return Err(Problem::not_found("flag", name.as_str()));
@@ -37,13 +38,13 @@ pub(super) async fn handle(
         }
         if !users.is_empty() {
             let detail = format!("the flag {name} is used by {}", users.join(", "));
-            let hint = "remove these first, or disable the flag to send everybody to legacy";
+            let hint = "remove these first, or disable the flag to send all users to legacy";
             return Err(Problem::new(StatusCode::CONFLICT, "flag_in_use", detail, hint));
         }
         let name = name.clone();
         Ok(Proposal {
             config,
-            emergency: None,
+            emergency: EmergencyChange::Keep,
             others: Vec::new(),
             answer: Box::new(move |_| (StatusCode::OK, json!({ "deleted": name }))),
         })

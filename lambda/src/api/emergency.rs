@@ -1,11 +1,12 @@
-//! `POST /emergency/rollback` and `/emergency/clear`.
+//! `POST /emergency/rollback` and `/emergency/clear`: declare or clear an emergency.
 
 use crate::{
     Platform,
     change::{Changed, Demand, Proposal, change},
     clock,
+    operation::Operation,
     problem::Problem,
-    store::{Role, State as Truth},
+    store::{EmergencyChange, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{Emergency, FlagName};
@@ -35,7 +36,7 @@ pub(super) async fn rollback(
     demand.reason = Some(said(&body.reason)?);
     if body.flags.as_ref().is_some_and(Vec::is_empty) {
         let hint = "name the flags, or leave the field out to roll back all of them";
-        return Err(Problem::invalid("flags", "an empty list rolls nothing back", hint));
+        return Err(Problem::invalid("flags", "the list is empty, so nothing would be rolled back", hint));
     }
     let declared = Emergency {
         flags: body.flags,
@@ -43,7 +44,7 @@ pub(super) async fn rollback(
         by: demand.caller.name.clone(),
         since: clock::now(),
     };
-    change(&platform, &demand, "emergency.rollback", |truth| {
+    change(&platform, &demand, Operation::EmergencyRollback, |truth| {
         let flags = declared.flags.iter().flatten();
         if let Some(unknown) = flags.into_iter().find(|flag| !truth.config.feature_flags.contains_key(*flag))
         {
@@ -58,7 +59,7 @@ pub(super) async fn clear(State(platform): State<Platform>, mut demand: Demand) 
     demand.caller.must_be(Role::Operator)?;
     let body: ClearBody = demand.shape()?;
     demand.reason = Some(said(&body.reason)?);
-    change(&platform, &demand, "emergency.clear", |truth| {
+    change(&platform, &demand, Operation::EmergencyClear, |truth| {
         if truth.head.emergency.is_none() {
             let detail = "no emergency is in force";
             return Err(Problem::new(
@@ -76,13 +77,13 @@ pub(super) async fn clear(State(platform): State<Platform>, mut demand: Demand) 
 fn said(reason: &str) -> Result<String, Problem> {
     let reason = reason.trim();
     if reason.is_empty() {
-        let hint = "say in a few words why; whoever looks at this at night will thank you";
+        let hint = "give a short reason; it is shown to everyone who investigates the emergency";
         return Err(Problem::invalid("reason", "the reason is empty", hint));
     }
     Ok(reason.to_owned())
 }
 
-/// An emergency declared while another is in force adds to it: a second rollback must never put a flag back.
+/// Merges an emergency with the one in force: a second rollback must never release a flag.
 fn widened(held: Option<&Emergency>, declared: &Emergency) -> Emergency {
     let Some(held) = held else { return declared.clone() };
     let flags = match (&held.flags, &declared.flags) {
@@ -99,7 +100,7 @@ fn widened(held: Option<&Emergency>, declared: &Emergency) -> Emergency {
 fn with_emergency(truth: &Truth, emergency: Option<Emergency>) -> Proposal {
     Proposal {
         config: truth.config.clone(),
-        emergency: Some(emergency.clone()),
+        emergency: emergency.clone().map_or(EmergencyChange::Clear, EmergencyChange::Set),
         others: Vec::new(),
         answer: Box::new(move |_| (StatusCode::OK, json!({ "emergency": emergency }))),
     }

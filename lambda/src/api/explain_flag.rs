@@ -1,4 +1,5 @@
-//! `GET /flags/{name}/explain`: what the edge would decide, and why, by the same function.
+//! `GET /flags/{name}/explain`: the decision that the edge would make and the reason, computed by
+//! the same code.
 
 use super::{
     extract::{FlagPath, Parameters},
@@ -8,8 +9,8 @@ use crate::{Platform, auth::Caller, clock, problem::Problem};
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{
     Facts, Reason, Ruleset, Timestamp,
-    decide::{Verdict, decide_flag},
-    flag::CompiledFlag,
+    decision::decide::{Verdict, decide_flag},
+    rules::flag::CompiledFlag,
 };
 use serde_json::json;
 
@@ -41,7 +42,8 @@ pub(super) async fn handle(
         minted: None,
     };
     let verdict = decide_flag(flag, question.user.as_deref(), &facts, now);
-    let failed = verdict.failed_condition.and_then(|at| conditions.as_ref().and_then(|list| list.get(at)));
+    let failed =
+        verdict.failed_condition.and_then(|index| conditions.as_ref().and_then(|list| list.get(index)));
     Ok(json_response(
         StatusCode::OK,
         &json!({
@@ -61,13 +63,13 @@ pub(super) async fn handle(
 
 fn explanation(verdict: &Verdict, flag: Option<&CompiledFlag>) -> String {
     match verdict.reason {
-        Reason::Emergency => "an emergency holds the flag on legacy until it is cleared".to_owned(),
-        Reason::Disabled if flag.is_none() => "there is no such flag, so legacy answers".to_owned(),
+        Reason::Emergency => "an emergency forces the flag to legacy until it is cleared".to_owned(),
+        Reason::Disabled if flag.is_none() => "the flag does not exist, so legacy is used".to_owned(),
         Reason::Disabled => "the flag is disabled".to_owned(),
         Reason::Blacklisted => "the user is on the flag's blacklist".to_owned(),
         Reason::Whitelisted => "the user is on the flag's whitelist".to_owned(),
-        Reason::Condition => "a condition of the flag does not hold, see failed_condition".to_owned(),
-        Reason::NoKey => "there is no user id to bucket by".to_owned(),
+        Reason::Condition => "a condition of the flag does not hold; see failed_condition".to_owned(),
+        Reason::NoKey => "the request has no user id to assign a bucket to".to_owned(),
         Reason::Rollout => {
             let bucket = verdict.bucket.map(|bucket| bucket.get()).unwrap_or_default();
             let share = flag.map(|flag| flag.rollout).unwrap_or_default();
@@ -80,8 +82,8 @@ fn explanation(verdict: &Verdict, flag: Option<&CompiledFlag>) -> String {
     }
 }
 
-/// The request that is asked about. Parameters: `user`, `at`, `method`, `path`, `country`, `ip`, and any number
-/// of `header:NAME`, `cookie:NAME` and `query:NAME`.
+/// Request to explain the decision for. Parameters: `user`, `at`, `method`, `path`, `country`,
+/// `ip`, and any number of `header:NAME`, `cookie:NAME` and `query:NAME`.
 #[derive(Debug, Default)]
 struct Question {
     user: Option<String>,
@@ -102,10 +104,12 @@ impl Question {
             match (name.as_str(), name.split_once(':')) {
                 ("user", _) => question.user = Some(value).filter(|user| !user.is_empty()),
                 ("at", _) => {
-                    let hint = "write an RFC 3339 time such as 2026-01-31T23:59:59Z, with + as %2B";
-                    let at = value.parse().map_err(|error: cutover_core::timestamp::InvalidTimestamp| {
-                        Problem::invalid("at", error.to_string(), hint)
-                    })?;
+                    let hint = "use an RFC 3339 time such as 2026-01-31T23:59:59Z, with + encoded as %2B";
+                    let at = value.parse().map_err(
+                        |error: cutover_core::vocabulary::timestamp::InvalidTimestamp| {
+                            Problem::invalid("at", error.to_string(), hint)
+                        },
+                    )?;
                     question.at = Some(at);
                 }
                 ("method", _) => question.method = value,
@@ -149,7 +153,7 @@ fn append(query: &mut String, part: &str) {
     query.push_str(part);
 }
 
-/// Encodes everything but letters and digits: the core decodes it again.
+/// Percent-encodes everything but ASCII letters and digits; the core decodes it again.
 fn percent_encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() {

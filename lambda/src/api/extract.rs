@@ -1,4 +1,5 @@
-//! What every endpoint takes from a request: the caller, the preconditions, the body.
+//! Extractors shared by the endpoints: the caller, preconditions, body, path, query and page of a
+//! request.
 
 use crate::{
     Platform,
@@ -15,11 +16,12 @@ use cutover_core::{FlagName, Revision};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// The largest body; what Lambda itself lets through.
+/// Largest body, in bytes; Lambda has the same limit.
 const MAX_BODY: usize = 6 * 1024 * 1024;
+/// Longest reason, in bytes.
 const MAX_REASON: usize = 1_000;
 
-/// The header in which a reason is given where the body has no place for it.
+/// Header for the reason of a change, if the body has no field for it.
 const REASON: &str = "x-cutover-reason";
 
 impl FromRequestParts<Platform> for Caller {
@@ -36,7 +38,12 @@ impl FromRequest<Platform> for Demand {
         let caller = Caller::of(platform, &parts).await?;
         let body = to_bytes(body, MAX_BODY).await.map_err(|_| {
             let detail = format!("the body is larger than {MAX_BODY} bytes");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, "send less at once")
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                detail,
+                "split the change into several requests",
+            )
         })?;
         let key = text_header(&parts.headers, "idempotency-key", 255)?;
         let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
@@ -57,7 +64,11 @@ impl FromRequest<Platform> for Demand {
 }
 
 impl Demand {
-    /// The body as JSON.
+    /// Parses the body as JSON.
+    ///
+    /// # Errors
+    ///
+    /// Returns the problem `body_not_json` if the body is not JSON.
     pub fn json(&self) -> Result<Value, Problem> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let detail = format!("the body is not JSON: {error}");
@@ -65,12 +76,16 @@ impl Demand {
         })
     }
 
-    /// The body as a JSON object of this shape. Fields that the shape does not have are mistakes.
+    /// Decodes the body as a JSON object of type `T`, which decides if unknown fields are allowed.
+    ///
+    /// # Errors
+    ///
+    /// Returns a problem that names the field if the body is not JSON, or not of type `T`.
     pub fn shape<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let value = self.json()?;
         serde_path_to_error::deserialize(value).map_err(|error| {
             let (path, message) = (error.path().to_string(), error.inner().to_string());
-            // A field that is missing or unknown is named by the message; what is wrong inside of one, by the path.
+            // A missing or unknown field is named by the message, an invalid value by the path.
             let field = match path.as_str() {
                 "." | "?" => message.split('`').nth(1).unwrap_or("body"),
                 path => path,
@@ -106,9 +121,9 @@ fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
             .and_then(|rest| rest.strip_suffix('"'))
             .and_then(|digits| digits.parse().ok())
             .map(|version| Precondition::Version(Revision(version)))
-            // A tag that was never given out matches nothing, which is what the caller has to know.
+            // A tag that was never issued matches no version, and the caller must learn that.
             .ok_or_else(|| {
-                Problem::changed_meanwhile(format!("the ETag {tag} was never that of an object here"))
+                Problem::changed_meanwhile(format!("the ETag {tag} was never issued by this API"))
             }),
         _ => Err(Problem::invalid(
             "If-None-Match",
@@ -118,7 +133,7 @@ fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
     }
 }
 
-/// The name of a flag in the path.
+/// Extractor of a flag's name from the path.
 #[derive(Debug)]
 pub(super) struct FlagPath(pub(super) FlagName);
 
@@ -126,14 +141,14 @@ impl FromRequestParts<Platform> for FlagPath {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
         let Path(name) = Path::<String>::from_request_parts(parts, platform).await.map_err(|_| {
-            Problem::invalid("name", "the path does not hold a name", "write the flag's name")
+            Problem::invalid("name", "the path contains no flag name", "put the name of the flag in the path")
         })?;
         let hint = "use letters, digits, '_', '.' and '-'";
         name.parse().map(Self).map_err(|error| Problem::invalid("name", format!("{name:?}: {error}"), hint))
     }
 }
 
-/// Query parameters, with a problem document where they are wrong.
+/// Extractor of query parameters that responds with a problem document if they are invalid.
 #[derive(Debug)]
 pub(super) struct Parameters<T>(pub(super) T);
 
@@ -148,11 +163,12 @@ impl<T: DeserializeOwned> FromRequestParts<Platform> for Parameters<T> {
     }
 }
 
-/// Objects that are given at once where nobody said how many, and the most that may be asked for.
+/// Default and largest size of a page.
 const DEFAULT_PAGE: usize = 1_000;
 const MAX_PAGE: usize = 5_000;
 
-/// `?after=&limit=` of a list: objects come in order of their names, and the next page begins after the last one.
+/// Query parameters `?after=&limit=` of a list. Objects are ordered by name, and the next page
+/// begins after the last one.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
@@ -161,7 +177,8 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// The objects of this page, and what the next one comes after, if there is one.
+    /// Returns the objects of this page, and the value of `after` for the next page if there is
+    /// one.
     pub(super) fn of<T>(
         &self,
         all: impl Iterator<Item = T>,
@@ -169,8 +186,12 @@ impl Page {
     ) -> Result<(Vec<T>, Option<String>), Problem> {
         let limit = self.limit.unwrap_or(DEFAULT_PAGE);
         if !(1..=MAX_PAGE).contains(&limit) {
-            let hint = format!("ask for 1 to {MAX_PAGE}, and for the next page with after");
-            return Err(Problem::invalid("limit", format!("{limit} cannot be given at once"), hint));
+            let hint = format!("use a limit of 1 to {MAX_PAGE}, and after to request the next page");
+            return Err(Problem::invalid(
+                "limit",
+                format!("the limit {limit} is not between 1 and {MAX_PAGE}"),
+                hint,
+            ));
         }
         let mut all: Vec<T> = all.collect();
         all.sort_by(|a, b| name(a).cmp(name(b)));

@@ -1,4 +1,4 @@
-//! `GET /flags` and `GET /flags/{name}`, and how a flag is written in every answer.
+//! `GET /flags` and `GET /flags/{name}`, and the JSON form of a flag in every response.
 
 use super::{
     extract::{FlagPath, Page, Parameters},
@@ -9,7 +9,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{Flag, FlagName};
 use serde_json::{Value, json};
 
-/// The section of the configuration.
+/// Section of the configuration that holds the flags.
 pub(super) const SECTION: &str = "feature_flags";
 
 pub(super) fn flag_json(name: &FlagName, flag: &Flag, meta: Option<&Meta>) -> Value {

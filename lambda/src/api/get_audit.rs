@@ -1,4 +1,5 @@
-//! `GET /audit?flag=&object=&actor=&action=&since=&until=&before=&limit=`: who changed what, newest first.
+//! `GET /audit?flag=&object=&actor=&action=&since=&until=&before=&limit=`: the audit log, newest
+//! first.
 
 use super::{extract::Parameters, json_response};
 use crate::{Platform, auth::Caller, problem::Problem, store::AuditQuery};
@@ -30,8 +31,12 @@ pub(super) async fn handle(
 ) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        let hint = format!("ask for 1 to {MAX_LIMIT} records, and for the next page with before");
-        return Err(Problem::invalid("limit", format!("{limit} records cannot be given at once"), hint));
+        let hint = format!("use a limit of 1 to {MAX_LIMIT}, and before to request the next page");
+        return Err(Problem::invalid(
+            "limit",
+            format!("a limit of {limit} records is not between 1 and {MAX_LIMIT}"),
+            hint,
+        ));
     }
     let query = AuditQuery {
         object: query.flag.map(|flag| format!("feature_flags/{flag}")).or(query.object),
@@ -43,7 +48,7 @@ pub(super) async fn handle(
         limit,
     };
     let records = platform.store.audit(&query).await?;
-    // A full page may have another one behind it.
+    // A full page may be followed by another one.
     let next = records.last().filter(|_| records.len() == limit).map(|record| record.revision);
     Ok(json_response(StatusCode::OK, &json!({ "records": records, "next_before": next })))
 }

@@ -1,4 +1,4 @@
-//! `GET /config`: the whole configuration in the shape of the file.
+//! `GET /config`: the whole configuration, in the format of the configuration file.
 
 use super::json_response;
 use crate::{Platform, auth::Caller, problem::Problem, store::StoreError};

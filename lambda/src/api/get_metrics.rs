@@ -1,4 +1,5 @@
-//! `GET /metrics`: what was counted, as JSON, or as Prometheus text where the client accepts `text/plain`.
+//! `GET /metrics`: the counts, as JSON, or in the Prometheus text format if the client accepts
+//! `text/plain`.
 
 use super::json_response;
 use crate::{Platform, auth::Caller, problem::Problem, prometheus, store::keys::Key};
@@ -17,7 +18,7 @@ pub(super) async fn handle(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    // Prometheus asks for OpenMetrics first and for text/plain as well.
+    // Prometheus prefers OpenMetrics but accepts text/plain as well.
     if accepts.contains("text/plain") {
         let mut response = Response::new(Body::from(prometheus::page(&platform).await?));
         let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -1,4 +1,4 @@
-//! `GET /status`: how far the migration is, on one page.
+//! `GET /status`: progress and health of the migration at a glance.
 
 use super::json_response;
 use crate::{
@@ -21,14 +21,14 @@ pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Resul
     let recent = Measured::of(ledgers.iter().flat_map(|(_, ledger)| &ledger.recent));
     let mut body = status(&state, &recent, gaps.len());
     if let Some(fields) = body.as_object_mut() {
-        // When each scheduled function last came to its end; one that never did is not there.
+        // Times at which the scheduled functions last completed, without those that never did.
         fields.insert("schedule".to_owned(), json!(platform.store.ticks().await?));
         fields.insert("now".to_owned(), json!(clock::now()));
     }
     Ok(json_response(StatusCode::OK, &body))
 }
 
-/// What the last minutes saw.
+/// Totals of the last minutes.
 #[derive(Default)]
 struct Measured {
     requests: u64,
@@ -41,7 +41,7 @@ impl Measured {
     fn of<'r>(recent: impl Iterator<Item = &'r Recent> + Clone) -> Self {
         let newest = recent.clone().map(|recent| recent.window).max().unwrap_or_default();
         let mut measured = Self::default();
-        // Flags that nobody asks any more say nothing about now.
+        // Flags without recent requests say nothing about the current state.
         let five_minutes = 300_000;
         let old = clock::now().millis() - newest > five_minutes;
         for recent in recent.filter(|recent| !old && newest - recent.window < five_minutes) {
@@ -53,9 +53,10 @@ impl Measured {
         measured
     }
 
-    /// A share of the requests; `None` where there were none. Unknown is null, never zero.
-    fn per_request(&self, of: u64) -> Option<f64> {
-        (self.requests > 0).then(|| rounded(of as f64 / self.requests as f64))
+    /// Returns a total per request; `None` if there were no requests, because unknown is null,
+    /// never zero.
+    fn per_request(&self, total: u64) -> Option<f64> {
+        (self.requests > 0).then(|| rounded(total as f64 / self.requests as f64))
     }
 }
 
@@ -73,10 +74,10 @@ fn status(state: &Truth, recent: &Measured, gaps: usize) -> Value {
             if on { flag.rollout_percentage.percent() } else { 0.0 }
         })
         .collect();
-    // Every flag weighs the same: what is configured, not what traffic made of it.
+    // Every flag has the same weight: progress is that of the configuration, not of the traffic.
     let progress = if shares.is_empty() { 0.0 } else { shares.iter().sum::<f64>() / shares.len() as f64 };
     let progress = rounded(progress);
-    // What was measured, or what is configured where nothing was.
+    // The measured share, or the configured one if nothing was measured.
     let on_new = recent.per_request(recent.on_new).map_or(progress, |share| share * 100.0);
     let phase = match progress {
         _ if emergency.is_some() => "emergency",
@@ -114,7 +115,7 @@ fn status(state: &Truth, recent: &Measured, gaps: usize) -> Value {
         },
         "measurement": {
             "requests": recent.requests,
-            // Isolates that fell silent in the last hour: what they had counted last is unknown.
+            // Isolates that fell silent in the last hour; their last counts are unknown.
             "unknown_isolates": gaps,
         },
         "canaries": canaries,

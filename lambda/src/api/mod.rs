@@ -1,4 +1,5 @@
-//! The management API: one endpoint per file, all of them below `/api/migration`.
+//! The management API below `/api/migration`. Each file holds one endpoint, or the endpoints of one
+//! resource.
 
 mod canary;
 mod canary_guard;
@@ -39,7 +40,7 @@ use axum::{
 };
 use serde_json::Value;
 
-/// Everything below `/api/migration`.
+/// Builds the routes below `/api/migration`.
 fn routes() -> Router<Platform> {
     Router::new()
         .route("/flags", get(flags::list))
@@ -76,7 +77,7 @@ fn routes() -> Router<Platform> {
         .route("/openapi.json", get(openapi::handle))
 }
 
-/// The API over this platform.
+/// Builds the API.
 pub fn router(platform: Platform) -> Router {
     Router::new()
         .nest("/api/migration", routes())
@@ -87,7 +88,7 @@ pub fn router(platform: Platform) -> Router {
 }
 
 async fn no_such_path(request: Request) -> Problem {
-    let detail = format!("there is nothing at {}", request.uri().path());
+    let detail = format!("the path {} does not exist", request.uri().path());
     Problem::new(
         StatusCode::NOT_FOUND,
         "path_unknown",
@@ -97,8 +98,13 @@ async fn no_such_path(request: Request) -> Problem {
 }
 
 async fn no_such_method(request: Request) -> Problem {
-    let detail = format!("{} cannot be done to {}", request.method(), request.uri().path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, "see docs/api.md for what can")
+    let detail = format!("the path {} does not support {}", request.uri().path(), request.method());
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        detail,
+        "see docs/api.md for the supported methods",
+    )
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response {

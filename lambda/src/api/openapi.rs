@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: the description of this API. A test holds it against the routes.
+//! `GET /openapi.json`: the description of this API. A test compares it with the routes.
 
 use crate::auth::Caller;
 use axum::{

@@ -1,5 +1,5 @@
-//! `GET /publication` and `POST /publication`: whether what is true has reached Workers KV, as KV itself says; and having
-//! it published now.
+//! `GET /publication` and `POST /publication`: the revision that Workers KV really holds, and
+//! publishing the current one now.
 
 use super::json_response;
 use crate::{Platform, auth::Caller, problem::Problem, publish::PublishError, store::Role};
@@ -26,11 +26,14 @@ pub(super) async fn publish(caller: Caller, State(platform): State<Platform>) ->
 }
 
 fn refused(error: &PublishError) -> Problem {
-    tracing::warn!(%error, "Workers KV refused");
+    tracing::warn!(%error, "the publication failed or could not be read");
     Problem {
         hint: "nothing is lost, and the schedule tries again every minute; check CUTOVER_KV_API, \
                CUTOVER_KV_NAMESPACE and the token's permission Workers KV Storage: Edit"
             .to_owned(),
-        ..Problem::unavailable("kv_unavailable", format!("Workers KV was not reached or refused: {error}"))
+        ..Problem::unavailable(
+            "kv_unavailable",
+            format!("Workers KV could not be reached or rejected the request: {error}"),
+        )
     }
 }

@@ -1,11 +1,12 @@
-//! `PUT /config?dry_run=&prune=`: a whole file at once.
+//! `PUT /config?dry_run=&prune=`: applies a configuration file.
 
 use super::{canary_guard, extract::Parameters, json_response};
 use crate::{
     Platform,
     change::{Demand, Proposal, change},
+    operation::Operation,
     problem::Problem,
-    store::{Role, State as Truth},
+    store::{EmergencyChange, Role, State as Truth},
 };
 use axum::{
     extract::State,
@@ -23,10 +24,10 @@ use std::collections::BTreeMap;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
-    /// Only say what would change.
+    /// Reports the changes without making them.
     #[serde(default)]
     dry_run: bool,
-    /// Also remove what the file does not name.
+    /// Also removes objects that the file does not contain.
     #[serde(default)]
     prune: bool,
 }
@@ -58,12 +59,12 @@ pub(super) async fn handle(
         });
         return Ok(json_response(StatusCode::OK, &body));
     }
-    let changed = change(&platform, &demand, "config.apply", |truth| {
+    let changed = change(&platform, &demand, Operation::ConfigApply, |truth| {
         demand.precondition.check("the configuration", Some(truth.head.revision))?;
         let warnings = warnings(truth, &wanted, &traffic);
         Ok(Proposal {
             config: merged(truth, &wanted, query.prune)?,
-            emergency: None,
+            emergency: EmergencyChange::Keep,
             others: Vec::new(),
             answer: Box::new(move |outcome| {
                 let body = json!({ "dry_run": false, "changes": outcome.changes, "warnings": warnings });
@@ -85,10 +86,11 @@ fn read(demand: &Demand) -> Result<Config, Problem> {
     Config::from_yaml(text).map_err(Problem::invalid_document)
 }
 
-/// What would be true: also the whole must pass the checks that each file passes.
+/// Returns the configuration after applying the file. The result must pass the same checks as the
+/// file.
 fn merged(truth: &Truth, wanted: &Config, prune: bool) -> Result<Config, Problem> {
     let mut merged = truth.config.merged(wanted, prune);
-    // A running canary owns its flag's share; the file says where the flag was meant to begin.
+    // A running canary owns its flag's share; the file holds the flag's initial share.
     for (name, flag) in &mut merged.feature_flags {
         if let Some(held) = truth.active_run(name).and_then(|_| truth.config.feature_flags.get(name)) {
             flag.rollout_percentage = held.rollout_percentage;
@@ -98,10 +100,10 @@ fn merged(truth: &Truth, wanted: &Config, prune: bool) -> Result<Config, Problem
     Ok(merged)
 }
 
-/// Requests a second of each flag, as far as they were measured.
+/// Measured requests per second of each flag.
 type Traffic = BTreeMap<FlagName, f64>;
 
-/// What a person should know about a file that is right.
+/// Returns warnings about a valid file.
 fn warnings(truth: &Truth, wanted: &Config, traffic: &Traffic) -> Vec<String> {
     let mut warnings = Vec::new();
     for (name, plan) in &wanted.canary_deployments {
@@ -113,7 +115,7 @@ fn warnings(truth: &Truth, wanted: &Config, traffic: &Traffic) -> Vec<String> {
         let held = truth.active_run(name).and_then(|_| truth.config.feature_flags.get(name));
         if let Some(held) = held.filter(|held| held.rollout_percentage != flag.rollout_percentage) {
             warnings.push(format!(
-                "{name} stays at {}: its canary is running, and the file's {} is not applied",
+                "{name} stays at {}: its canary is running, so the file's {} is not applied",
                 held.rollout_percentage, flag.rollout_percentage
             ));
         }

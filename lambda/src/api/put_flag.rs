@@ -1,4 +1,4 @@
-//! `PUT /flags/{name}`: create or replace.
+//! `PUT /flags/{name}`: creates or replaces a flag.
 
 use super::{
     canary_guard,
@@ -8,8 +8,9 @@ use super::{
 use crate::{
     Platform,
     change::{Changed, Demand, Proposal, change},
+    operation::Operation,
     problem::Problem,
-    store::{Role, State as Truth},
+    store::{EmergencyChange, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{Flag, FlagName, config::flag_from_json};
@@ -22,7 +23,7 @@ pub(super) async fn handle(
 ) -> Result<Changed, Problem> {
     demand.caller.must_be(Role::Operator)?;
     let flag = read(&name, demand.json()?)?;
-    change(&platform, &demand, "flag.put", |truth| {
+    change(&platform, &demand, Operation::FlagPut, |truth| {
         let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
         demand.precondition.check(&format!("the flag {name}"), version)?;
         canary_guard::may_have(truth, &name, flag.rollout_percentage)?;
@@ -31,33 +32,33 @@ pub(super) async fn handle(
     .await
 }
 
-/// A flag as it was read with GET may be sent back: its name must be the path's, and what the server keeps
-/// about it is not read.
+/// Parses a flag. A response to GET may be sent back: its name must match the path, and the fields
+/// that the server maintains are ignored.
 fn read(name: &FlagName, mut body: Value) -> Result<Flag, Problem> {
     if let Some(fields) = body.as_object_mut() {
         for kept_by_the_server in ["version", "updated_at", "updated_by", "revision", "published"] {
             fields.remove(kept_by_the_server);
         }
         if let Some(written) = fields.remove("name").filter(|written| written != name.as_str()) {
-            let detail = format!("the body names {written}, the path {name:?}");
+            let detail = format!("the body names the flag {written}, the path names {name:?}");
             return Err(Problem::invalid(
                 "name",
                 detail,
-                "leave the name out of the body, or make both the same",
+                "leave the name out of the body, or use the same name in both",
             ));
         }
     }
     flag_from_json(name, &body).map_err(Problem::invalid_document)
 }
 
-/// The truth with one flag set, answered by that flag.
+/// Proposes the state with one flag set, with that flag as the response.
 pub(super) fn with_flag(truth: &Truth, name: &FlagName, flag: Flag) -> Proposal {
     let mut config = truth.config.clone();
     let created = config.feature_flags.insert(name.clone(), flag.clone()).is_none();
     let name = name.clone();
     Proposal {
         config,
-        emergency: None,
+        emergency: EmergencyChange::Keep,
         others: Vec::new(),
         answer: Box::new(move |outcome| {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -66,7 +67,7 @@ pub(super) fn with_flag(truth: &Truth, name: &FlagName, flag: Flag) -> Proposal 
     }
 }
 
-/// The truth with one field of an existing flag changed.
+/// Proposes the state with an existing flag edited.
 pub(super) fn edit_flag(
     truth: &Truth,
     demand: &Demand,

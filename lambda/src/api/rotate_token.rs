@@ -1,5 +1,5 @@
-//! `POST /tokens/{id}/rotate`: a new secret for the same name and role. The old one goes on for a while, so that whoever
-//! uses it can change over without a gap.
+//! `POST /tokens/{id}/rotate`: creates a new secret for the same name and role. The old one remains
+//! valid for a grace period, so that its user can switch without a gap.
 
 use super::{
     create_token::{makers, new_secret, with_secret},
@@ -9,8 +9,9 @@ use crate::{
     Platform,
     change::{Changed, Demand, Proposal, change},
     clock,
+    operation::Operation,
     problem::Problem,
-    store::{Role, TokenRecord, Write},
+    store::{EmergencyChange, Role, TokenRecord, Write},
 };
 use axum::{
     extract::{Path, State},
@@ -20,16 +21,16 @@ use cutover_core::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
-/// The old secret goes on for this many seconds where nobody said for how many.
+/// Default grace period of the old secret, in seconds.
 const DEFAULT_GRACE: i64 = 24 * 3_600;
 
-/// The longest that it may go on, in seconds.
+/// Longest grace period of the old secret, in seconds.
 const MAX_GRACE: i64 = 30 * 24 * 3_600;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    /// Seconds for which the old secret goes on.
+    /// Grace period of the old secret, in seconds.
     grace_seconds: Option<i64>,
 }
 
@@ -43,13 +44,13 @@ pub(super) async fn handle(
     let body: Body = if demand.body.is_empty() { Body::default() } else { demand.shape()? };
     let grace = body.grace_seconds.unwrap_or(DEFAULT_GRACE);
     if !(0..=MAX_GRACE).contains(&grace) {
-        let hint = format!("write 0 to {MAX_GRACE} seconds");
+        let hint = format!("use 0 to {MAX_GRACE} seconds");
         return Err(Problem::invalid("grace_seconds", format!("{grace} seconds are out of range"), hint));
     }
     let old = find(&platform, &wanted).await?;
     let (secret, hash) = new_secret()?;
     let now = clock::now();
-    // It lives as long as the old one was meant to.
+    // The new token gets the same lifetime as the old one had.
     let expires_at = old
         .expires_at
         .map(|end| Timestamp::from_millis(now.millis() + (end.millis() - old.created_at.millis()).max(1)));
@@ -58,7 +59,7 @@ pub(super) async fn handle(
         TokenRecord { hash, name: old.name.clone(), role: old.role, created_at: now, expires_at, made_by };
     let after_grace = Timestamp::from_millis(now.millis() + grace * 1_000);
     let ends = old.expires_at.map_or(after_grace, |end| end.min(after_grace));
-    let changed = change(&platform, &demand, "token.rotate", |truth| {
+    let changed = change(&platform, &demand, Operation::TokenRotate, |truth| {
         let record = record.clone();
         let mut answer = shown(&record);
         if let Some(fields) = answer.as_object_mut() {
@@ -66,7 +67,7 @@ pub(super) async fn handle(
         }
         Ok(Proposal {
             config: truth.config.clone(),
-            emergency: None,
+            emergency: EmergencyChange::Keep,
             others: vec![
                 (format!("tokens/{}", record.name), Write::PutToken(record)),
                 (format!("tokens/{}", old.name), Write::EndToken(old.hash.clone(), ends)),

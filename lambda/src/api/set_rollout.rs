@@ -1,9 +1,10 @@
-//! `PUT /flags/{name}/rollout`.
+//! `PUT /flags/{name}/rollout`: sets the rollout percentage of a flag.
 
 use super::{canary_guard, extract::FlagPath, put_flag::edit_flag};
 use crate::{
     Platform,
     change::{Changed, Demand, change},
+    operation::Operation,
     problem::Problem,
     store::Role,
 };
@@ -28,10 +29,10 @@ pub(super) async fn handle(
         Problem::invalid(
             "percentage",
             error.to_string(),
-            "send 0 to 100 with at most four decimals, such as 2.5",
+            "use a number from 0 to 100 with at most four decimals, such as 2.5",
         )
     })?;
-    change(&platform, &demand, "flag.rollout", |truth| {
+    change(&platform, &demand, Operation::FlagRollout, |truth| {
         canary_guard::may_have(truth, &name, share)?;
         edit_flag(truth, &demand, &name, |flag| flag.rollout_percentage = share)
     })

@@ -1,9 +1,10 @@
-//! `POST /flags/{name}/enable` and `/disable`.
+//! `POST /flags/{name}/enable` and `/disable`: turn a flag on or off.
 
 use super::{canary_guard, extract::FlagPath, put_flag::edit_flag};
 use crate::{
     Platform,
     change::{Changed, Demand, change},
+    operation::Operation,
     problem::Problem,
     store::Role,
 };
@@ -32,8 +33,8 @@ async fn switch(
     on: bool,
 ) -> Result<Changed, Problem> {
     demand.caller.must_be(Role::Operator)?;
-    let action = if on { "flag.enable" } else { "flag.disable" };
-    change(platform, demand, action, |truth| {
+    let operation = if on { Operation::FlagEnable } else { Operation::FlagDisable };
+    change(platform, demand, operation, |truth| {
         if on {
             canary_guard::no_emergency(truth, &name)?;
         }

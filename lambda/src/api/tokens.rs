@@ -1,4 +1,4 @@
-//! `GET /tokens` and `DELETE /tokens/{id}`.
+//! `GET /tokens` and `DELETE /tokens/{id}`: lists the tokens, or revokes one.
 
 use super::{
     extract::{Page, Parameters},
@@ -9,8 +9,9 @@ use crate::{
     auth::Caller,
     change::{Changed, Demand, Proposal, change},
     clock,
+    operation::Operation,
     problem::Problem,
-    store::{Role, TokenRecord, Write},
+    store::{EmergencyChange, Role, TokenRecord, Write},
 };
 use axum::{
     extract::{Path, State},
@@ -19,7 +20,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-/// What people call a token by: the beginning of its hash, which tells nothing about the secret.
+/// Returns the id of a token: the beginning of its hash, which reveals nothing about the secret.
 pub(super) fn id(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
 }
@@ -43,7 +44,7 @@ pub(super) async fn list(
     Ok(json_response(StatusCode::OK, &json!({ "tokens": rows, "next_after": next })))
 }
 
-/// A token without its secret.
+/// Returns a token as JSON, without its secret.
 pub(super) fn shown(token: &TokenRecord) -> Value {
     json!({
         "id": id(&token.hash),
@@ -55,7 +56,7 @@ pub(super) fn shown(token: &TokenRecord) -> Value {
     })
 }
 
-/// The token that people call by this.
+/// Finds a token by its id.
 pub(super) async fn find(platform: &Platform, wanted: &str) -> Result<TokenRecord, Problem> {
     let tokens = platform.store.tokens().await?;
     let found = tokens.into_iter().find(|token| id(&token.hash) == wanted);
@@ -69,11 +70,11 @@ pub(super) async fn revoke(
 ) -> Result<Changed, Problem> {
     demand.caller.must_be(Role::Admin)?;
     let token = find(&platform, &wanted).await?;
-    change(&platform, &demand, "token.revoke", |truth| {
+    change(&platform, &demand, Operation::TokenRevoke, |truth| {
         let revoked = json!({ "revoked": id(&token.hash), "name": token.name });
         Ok(Proposal {
             config: truth.config.clone(),
-            emergency: None,
+            emergency: EmergencyChange::Keep,
             others: vec![(format!("tokens/{}", token.name), Write::DeleteToken(token.hash.clone()))],
             answer: Box::new(move |_| (StatusCode::OK, revoked.clone())),
         })

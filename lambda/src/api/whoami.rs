@@ -1,4 +1,4 @@
-//! `GET /whoami`: who the caller is, as the audit log will name them, and what they may do.
+//! `GET /whoami`: the caller's name as it appears in the audit log, and the caller's role.
 
 use super::json_response;
 use crate::{Platform, auth::Caller, problem::Problem};

@@ -1,4 +1,4 @@
-//! The scheduled function that takes what was measured into ledgers and evidence.
+//! The scheduled function that folds measurements into ledgers and evidence.
 
 use cutover_lambda::{Platform, evaluate, schedule, settings::Settings, telemetry};
 use lambda_runtime::{LambdaEvent, service_fn};

@@ -1,4 +1,4 @@
-//! The function that isolates report to, behind a function URL of its own.
+//! The function that isolates report to, with a function URL of its own.
 
 use cutover_lambda::{Platform, ingest, settings::Settings, telemetry};
 

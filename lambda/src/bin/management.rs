@@ -1,4 +1,4 @@
-//! The management API as a Lambda function behind a function URL.
+//! The management API, as a function with a function URL.
 
 use cutover_lambda::{Platform, api, settings::Settings, telemetry};
 

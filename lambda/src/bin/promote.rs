@@ -1,5 +1,5 @@
-//! The scheduled function that moves canaries, delivers notifications, and keeps what is published equal to what is
-//! true.
+//! The scheduled function that moves canaries, delivers notifications, and keeps Workers KV in line
+//! with the table.
 
 use cutover_lambda::{Platform, promote, schedule, settings::Settings, telemetry};
 use lambda_runtime::{LambdaEvent, service_fn};

@@ -1,4 +1,4 @@
-//! The audit log: one record per revision, written in the transaction that made it.
+//! The audit log: one record per revision, written in the same transaction as the change.
 
 use super::{Role, Store, StoreError, item::Item, keys};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -6,35 +6,36 @@ use cutover_core::{Revision, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
-/// A record that lists its changes in full up to this many bytes; DynamoDB holds 400 KB in an item.
+/// Longest list of changes that a record stores in full, in bytes; a DynamoDB item is limited to
+/// 400 KB.
 const MAX_CHANGES_BYTES: usize = 300_000;
 
-/// Who changed what, when and why.
+/// One entry of the audit log: the author, time, reason and content of a change.
 #[derive(Debug, Clone, Serialize)]
 pub struct AuditRecord {
-    /// The revision that the change got.
+    /// Revision that the change created.
     pub revision: Revision,
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
-    /// Who.
+    /// Name of the caller who requested the change.
     pub actor: String,
-    /// With which role.
+    /// Role of that caller.
     pub role: Role,
-    /// What was done, such as `flag.rollout`.
+    /// Operation, such as `flag.rollout`.
     pub action: String,
-    /// Why, if it was said.
+    /// Reason given for the change.
     pub reason: Option<String>,
-    /// The second person, where one had to agree.
+    /// Name of the second person, if the change needed approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
-    /// The objects, as `section/name`.
+    /// Changed objects, as `section/name`.
     pub objects: Vec<String>,
-    /// What changed, field by field.
+    /// Changes, field by field.
     pub changes: Value,
 }
 
 impl AuditRecord {
-    /// A record whose revision is set when it is committed.
+    /// Creates a record without changes. Its revision is set on commit.
     pub fn new(at: Timestamp, actor: &str, role: Role, action: &str, reason: Option<String>) -> Self {
         Self {
             revision: Revision::default(),
@@ -49,9 +50,9 @@ impl AuditRecord {
         }
     }
 
-    /// Adds what changed. A change too large for an item is named, and left to the objects themselves.
+    /// Adds the changes. If they are too large for an item, the record holds their size instead.
     pub fn with_changes(mut self, mut objects: Vec<String>, changes: Value) -> Self {
-        // A set: one object may be touched twice.
+        // An object may be touched twice, but is listed once.
         let mut seen = std::collections::BTreeSet::new();
         objects.retain(|object| seen.insert(object.clone()));
         let size = changes.to_string().len();
@@ -65,27 +66,31 @@ impl AuditRecord {
     }
 }
 
-/// Which records are wanted, newest first.
+/// Filter for records of the audit log.
 #[derive(Debug, Clone, Default)]
 pub struct AuditQuery {
-    /// Only those that touch this object, `section/name`.
+    /// Only records that touch this object, `section/name`.
     pub object: Option<String>,
-    /// Only those of this actor, as the one who asked or the one who agreed.
+    /// Only records whose change this actor requested or approved.
     pub actor: Option<String>,
-    /// Only those of this action, such as `flag.rollout`.
+    /// Only records of this action, such as `flag.rollout`.
     pub action: Option<String>,
-    /// Only those at or after this moment.
+    /// Only records at or after this time.
     pub since: Option<Timestamp>,
-    /// Only those before this moment.
+    /// Only records before this time.
     pub until: Option<Timestamp>,
-    /// Only those before this revision: how the next page is asked for.
+    /// Only records before this revision; used to request the next page.
     pub before: Option<Revision>,
-    /// At most this many.
+    /// Maximum number of records.
     pub limit: usize,
 }
 
 impl Store {
-    /// The records that are wanted, newest first.
+    /// Returns the records that match a query, newest first.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRecord>, StoreError> {
         let before = query.before.unwrap_or(Revision(999_999_999_999));
         let mut request = self
@@ -120,7 +125,7 @@ impl Store {
             && let Some(attributes) = pages.next().await
         {
             let record = read(&Item::new(attributes?)?)?;
-            // Revisions and times grow together, so the first older record ends the search.
+            // Timestamps increase with revisions, so the first older record ends the search.
             if query.since.is_some_and(|since| record.at < since) {
                 break;
             }

@@ -1,4 +1,5 @@
-//! Batches as isolates send them: each stored once, in the order of arrival, and what is known of the isolates.
+//! Batches as isolates send them, each stored once and in order of arrival, and the last known
+//! state of every isolate.
 
 use super::{
     Store, StoreError,
@@ -10,54 +11,55 @@ use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{TransactWriteItem, Update},
 };
-use cutover_core::{Timestamp, batch::Batch};
+use cutover_core::{Timestamp, measurement::batch::Batch};
 use std::collections::BTreeMap;
 
-/// Seconds that batches and isolates are kept. A batch that is sent again after that would not be recognised, but
-/// its signature has long been refused by then.
+/// Retention of batches and isolates, in seconds. A batch resent later would not be recognised as a
+/// duplicate, but its signature has long expired by then.
 const KEPT_SECONDS: u64 = 2 * 24 * 60 * 60;
 
-/// Seconds that gaps are kept.
+/// Retention of gaps, in seconds.
 const GAPS_KEPT_SECONDS: u64 = 30 * 24 * 60 * 60;
 
-/// Partitions of arrivals that are read at once.
+/// Number of arrival partitions that are read concurrently.
 const MAX_READS: usize = 16;
 
-/// Whether a batch was new.
+/// Result of storing a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// It is stored now.
+    /// The batch was new and is now stored.
     New,
-    /// It had been stored before.
+    /// The batch had been stored before.
     Duplicate,
 }
 
-/// A batch with the moment it arrived.
+/// A batch and its time of arrival.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// When, in milliseconds since 1970.
+    /// Time of arrival, in milliseconds since 1970.
     pub at: i64,
-    /// The batch.
+    /// The batch itself.
     pub batch: Batch,
 }
 
-/// An isolate that fell silent although it had more to tell.
+/// A period for which the counts of an isolate are unknown, because it fell silent before its final
+/// report.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Gap {
-    /// The isolate.
+    /// Name of the isolate.
     pub isolate: String,
-    /// When it was last heard. What it counted after that, for one report interval at most, is unknown.
+    /// Time of its last report. Its counts after that, of at most one report interval, are unknown.
     pub since: Timestamp,
 }
 
-/// How many isolates there are.
+/// Summary of the isolates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IsolateCounts {
-    /// Of these more is expected.
+    /// Isolates that are expected to report again.
     pub active: u64,
-    /// The age of the oldest snapshot that an active one holds, in milliseconds.
+    /// Age of the oldest snapshot in use by an active isolate, in milliseconds.
     pub oldest_snapshot_ms: Option<u64>,
-    /// Batches whose numbers were skipped and did not arrive yet.
+    /// Batches whose sequence numbers were skipped and have not arrived yet.
     pub missing_batches: u64,
 }
 
@@ -70,7 +72,12 @@ fn unsigned(at: i64) -> u64 {
 }
 
 impl Store {
-    /// Stores a batch, unless it was stored before.
+    /// Stores a batch unless it has been stored before.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written, or if other writers keep conflicting with the
+    /// transaction.
     pub async fn store_batch(&self, batch: &Batch, body: &str, at: i64) -> Result<Stored, StoreError> {
         let expires = expiry(at, KEPT_SECONDS);
         let mark = NewItem::new(&Key::batch(&batch.isolate, batch.sequence)).number(keys::EXPIRES, expires);
@@ -120,7 +127,11 @@ impl Store {
             .expression_attribute_values(":age", number(batch.age_ms))
     }
 
-    /// Notes that an isolate asked how things stand, and will have something to tell.
+    /// Records that an isolate asked for the current state and is expected to report later.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written.
     pub async fn note_question(&self, batch: &Batch, at: i64) -> Result<(), StoreError> {
         self.client
             .update_item()
@@ -141,7 +152,11 @@ impl Store {
         Ok(())
     }
 
-    /// What arrived after one moment and up to another, in order of arrival.
+    /// Returns the batches that arrived in `(after, until]`, in order of arrival.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn arrivals(&self, after: i64, until: i64) -> Result<Vec<Arrival>, StoreError> {
         let minutes = (after + 1).div_euclid(keys::MINUTE_MS)..=until.div_euclid(keys::MINUTE_MS);
         let mut partitions =
@@ -176,7 +191,11 @@ impl Store {
         Ok(all)
     }
 
-    /// How many isolates there are.
+    /// Counts the isolates.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn isolate_counts(&self) -> Result<IsolateCounts, StoreError> {
         let mut counts = IsolateCounts::default();
         for isolate in self.isolates().await? {
@@ -190,7 +209,12 @@ impl Store {
         Ok(counts)
     }
 
-    /// Finds isolates that were expected to tell more and have been silent since a moment, and notes each once.
+    /// Finds isolates that were expected to report and have been silent since `silent_since`.
+    /// Records a gap for each, once, and returns their number.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or written.
     pub async fn note_lost_isolates(&self, silent_since: i64) -> Result<u64, StoreError> {
         let mut lost = 0;
         for isolate in self.isolates().await? {
@@ -216,7 +240,7 @@ impl Store {
                 vec![TransactWriteItem::builder().update(build(update.build())?).build(), self.put_new(gap)?];
             match self.transact(items).await {
                 Ok(()) => lost += 1,
-                // It spoke up, or another tick was faster.
+                // The isolate has reported meanwhile, or another tick was faster.
                 Err(CommitError::Conflict) => {}
                 Err(CommitError::Store(error)) => return Err(error),
             }
@@ -227,8 +251,12 @@ impl Store {
         Ok(lost)
     }
 
-    /// The gaps since a moment. An isolate that was heard again afterwards has kept what it counted, so that there is
-    /// no gap after all.
+    /// Returns the gaps since a point in time. An isolate that reported again afterwards had kept
+    /// its counts, so its gap is left out.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn gaps(&self, since: Timestamp) -> Result<Vec<Gap>, StoreError> {
         let items = self.range(keys::GAPS, &format!("{:015}", since.millis().max(0)), "~").await?;
         let mut gaps = Vec::new();
@@ -244,6 +272,10 @@ impl Store {
     }
 
     /// Adds to the counters of ingest.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written.
     pub async fn add_ingest_counts(&self, counts: &BTreeMap<&'static str, u64>) -> Result<(), StoreError> {
         let mut update = self
             .client
@@ -253,11 +285,11 @@ impl Store {
             .expression_attribute_names("#schema", "schema")
             .expression_attribute_values(":schema", number(SCHEMA));
         let mut added = Vec::new();
-        for (at, (name, count)) in counts.iter().enumerate() {
-            added.push(format!("#n{at} :n{at}"));
+        for (index, (name, count)) in counts.iter().enumerate() {
+            added.push(format!("#n{index} :n{index}"));
             update = update
-                .expression_attribute_names(format!("#n{at}"), *name)
-                .expression_attribute_values(format!(":n{at}"), number(*count));
+                .expression_attribute_names(format!("#n{index}"), *name)
+                .expression_attribute_values(format!(":n{index}"), number(*count));
         }
         if added.is_empty() {
             return Ok(());
@@ -266,13 +298,17 @@ impl Store {
         Ok(())
     }
 
-    /// The numbers of an item that holds counters, by name.
+    /// Returns the counters stored in an item, by name.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn counters(&self, key: &Key) -> Result<BTreeMap<String, u64>, StoreError> {
         Ok(self.get(key).await?.map(|item| item.numbers()).unwrap_or_default())
     }
 }
 
-/// The first item of the transaction is the mark; it exists.
+/// Returns true if the transaction failed because its first item, the mark of the batch, exists.
 fn is_duplicate(error: &TransactWriteItemsError) -> bool {
     match error {
         TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled

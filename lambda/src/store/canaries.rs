@@ -1,5 +1,5 @@
-//! What runs of canaries leave behind: records of every decision, what they wait for, and notifications that are not
-//! delivered yet.
+//! Stored by-products of canary runs: a record of every decision, the reason for waiting, and
+//! notifications that have not been delivered yet.
 
 use super::{
     Store, StoreError,
@@ -14,36 +14,40 @@ use cutover_core::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a canary waits for.
+/// The reason that a canary is waiting for, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// The run.
+    /// Run that is waiting.
     pub run: RunId,
-    /// The step.
+    /// Step that the run is at.
     pub step: u32,
-    /// Why.
+    /// Reason for holding the run at this step.
     pub reason: Reason,
-    /// Since when.
+    /// Time at which the wait for this reason began.
     pub since: Timestamp,
 }
 
-/// A notification that is not delivered yet.
+/// A notification that has not been delivered yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notification {
-    /// Its name, by which a receiver recognises it when it comes twice.
+    /// Unique id, by which a receiver recognises a repeated delivery.
     pub id: String,
-    /// When it happened.
+    /// Time of the event.
     pub at: Timestamp,
-    /// What is sent.
+    /// JSON body of the webhook request.
     pub body: Value,
-    /// How often it was tried.
+    /// Number of failed delivery attempts.
     pub attempts: u64,
-    /// Not before this moment is it tried again.
+    /// Earliest time of the next attempt.
     pub next_at: Timestamp,
 }
 
 impl Notification {
-    /// The item that holds it.
+    /// Builds the item that stores the notification.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the body cannot be encoded as JSON.
     pub fn item(&self) -> Result<NewItem, StoreError> {
         NewItem::new(&Key::notification(self.at.millis(), &self.id))
             .text("id", self.id.clone())
@@ -54,27 +58,31 @@ impl Notification {
     }
 
     fn read(item: &Item) -> Result<Self, StoreError> {
-        let moment = |name: &str| -> Result<Timestamp, StoreError> {
+        let timestamp = |name: &str| -> Result<Timestamp, StoreError> {
             item.text(name)?.parse().map_err(|error| StoreError::Item(format!("notification: {error}")))
         };
         Ok(Self {
             id: item.text("id")?.to_owned(),
-            at: moment("at")?,
+            at: timestamp("at")?,
             body: item.json("body")?,
             attempts: item.number("attempts")?,
-            next_at: moment("next_at")?,
+            next_at: timestamp("next_at")?,
         })
     }
 }
 
-/// The item of a record. `order` tells apart what was recorded in one millisecond.
+/// Builds the item of a record. `order` distinguishes records of the same millisecond.
 pub(crate) fn record_item(record: &Record, order: &str) -> Result<NewItem, StoreError> {
     NewItem::new(&Key::record(record.run.id.as_str(), record.at.millis(), order)).json("record", record)
 }
 
 impl Store {
-    /// The records of a run, oldest first, after a position, at most so many; with the position of the last one
-    /// where there may be more.
+    /// Returns up to `limit` records of a run after a position, oldest first, and the position of
+    /// the last one if there are more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn records(
         &self,
         run: &RunId,
@@ -92,13 +100,24 @@ impl Store {
         Ok((records, last.filter(|_| more)))
     }
 
-    /// What a flag's canary waits for, and how often that was written.
+    /// Returns the reason that the flag's canary is waiting for, with its version for optimistic
+    /// locking.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn waiting(&self, flag: &FlagName) -> Result<Option<(Waiting, u64)>, StoreError> {
         let Some(item) = self.get(&Key::waiting(flag.as_str())).await? else { return Ok(None) };
         Ok(Some((item.json("waiting")?, item.number("version")?)))
     }
 
-    /// Notes that a canary waits for something else than before, with what goes along.
+    /// Records that a canary is now waiting for another reason, together with `others`, which must
+    /// not exist yet.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CommitError::Conflict`] if the recorded reason no longer has this version, and
+    /// fails if the table cannot be written.
     pub async fn note_waiting(
         &self,
         flag: &FlagName,
@@ -114,19 +133,31 @@ impl Store {
         self.transact(items).await
     }
 
-    /// Notifications that are not delivered yet, oldest first.
+    /// Returns the notifications that have not been delivered yet, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn outbox(&self) -> Result<Vec<Notification>, StoreError> {
         self.all(keys::OUTBOX, "").await?.iter().map(Notification::read).collect()
     }
 
-    /// Removes a notification.
+    /// Removes a notification that was delivered or given up.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written.
     pub async fn forget_notification(&self, notification: &Notification) -> Result<(), StoreError> {
         let key = Key::notification(notification.at.millis(), &notification.id);
         self.client.delete_item().table_name(&self.table).set_key(Some(key.attributes())).send().await?;
         Ok(())
     }
 
-    /// Keeps a notification for later.
+    /// Stores a notification for a later attempt.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written.
     pub async fn keep_notification(&self, notification: &Notification) -> Result<(), StoreError> {
         self.client
             .put_item()

@@ -1,5 +1,5 @@
-//! The one way in which state changes: a transaction of the objects, the audit record, the remembered answer
-//! and the head, which moves from the revision that was read to the next one, or nothing happens at all.
+//! Commits, the only way to change state: one transaction that writes the objects, the audit record
+//! and the remembered response, and moves the head from the revision that was read to the next one.
 
 use super::{
     AuditRecord, Reply, Store, StoreError,
@@ -14,62 +14,75 @@ use aws_sdk_dynamodb::{
 use cutover_core::{Emergency, Revision};
 use serde_json::Value;
 
-/// DynamoDB takes 100 items in a transaction; the head, the audit record and the answer are three of them.
+/// Most writes of one commit. DynamoDB accepts 100 items in a transaction; the head, the audit
+/// record and the response are three of them.
 pub const MAX_WRITES: usize = 97;
 
-/// The change of one object.
+/// Write of one item.
 #[derive(Debug, Clone)]
 pub enum Write {
-    /// Puts an object of the configuration.
+    /// Puts or removes an object of the configuration.
     Object {
-        /// The section.
+        /// Section of the object.
         section: String,
-        /// The name.
+        /// Name of the object.
         name: String,
-        /// The object; `None` removes it.
+        /// New value; `None` removes the object.
         value: Option<Value>,
-        /// The version that it must have; `None` means that it must not exist.
+        /// Version that the object must have; `None` means that it must not exist.
         expected: Option<Revision>,
     },
     /// Puts a token.
     PutToken(super::TokenRecord),
     /// Removes a token, by the hash of its secret.
     DeleteToken(String),
-    /// Has a token end at a moment, by the hash of its secret.
+    /// Sets the expiry of a token, by the hash of its secret.
     EndToken(String, cutover_core::Timestamp),
-    /// Removes a change that waited for a second person, by its id; it must still be waiting.
+    /// Removes a pending change by its id; it must still be pending.
     DeletePending(String),
-    /// Puts an item that must not exist yet: a record, a notification.
+    /// Puts an item that must not exist yet: a record or a notification.
     New(NewItem),
-    /// Adds one to a counter of what happened to a flag's canary.
+    /// Increments an event counter of a flag's canary.
     Count {
-        /// The flag.
+        /// Flag of the canary.
         flag: String,
-        /// The counter.
+        /// Name of the counter.
         name: &'static str,
     },
 }
 
-/// A change that waits to be made.
+/// Effect of a change on the emergency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EmergencyChange {
+    /// Leaves the emergency unchanged, whether or not one is in force.
+    Keep,
+    /// Declares an emergency, replacing the one in force.
+    Set(Emergency),
+    /// Ends the emergency.
+    Clear,
+}
+
+/// A change to be committed.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// The revision that the change was made from.
+    /// Revision that the change is based on.
     pub from: Revision,
-    /// The objects, at most [`MAX_WRITES`].
+    /// Writes of the change, at most [`MAX_WRITES`].
     pub writes: Vec<Write>,
-    /// The emergency after the change; `None` leaves it as it is.
-    pub emergency: Option<Option<Emergency>>,
-    /// What goes into the audit log. Its revision is the one that the change gets.
+    /// Effect of the change on the emergency.
+    pub emergency: EmergencyChange,
+    /// Record for the audit log. Its revision is set to that of the change.
     pub audit: AuditRecord,
-    /// The answer to remember, so that a repeated request gets it again.
+    /// Response to remember and replay to a repeated request.
     pub reply: Option<Reply>,
 }
 
-/// Why a change was not made.
+/// Failure to commit a change.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The head or an object moved, or another transaction was on it. Reading again and trying again is right.
-    #[error("somebody else changed the configuration meanwhile")]
+    /// The head or an object has changed, or another transaction was in progress. The caller should
+    /// read again and retry.
+    #[error("another caller changed the configuration in the meantime")]
     Conflict,
     /// The store failed.
     #[error(transparent)]
@@ -85,7 +98,12 @@ pub(super) fn build<T>(built: Result<T, aws_sdk_dynamodb::error::BuildError>) ->
 }
 
 impl Store {
-    /// Makes a change, or nothing of it.
+    /// Commits a change atomically and returns its revision.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CommitError::Conflict`] if the head or an object has changed; the table is then
+    /// unchanged. Fails with [`CommitError::Store`] if the table cannot be written.
     pub async fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
         let revision = commit.from.next();
         let mut items = vec![self.move_head(&commit)?];
@@ -99,7 +117,7 @@ impl Store {
         self.transact(items).await.map(|()| revision)
     }
 
-    /// Writes all of these items, or none of them.
+    /// Writes all of the items, or none of them.
     pub(super) async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<(), CommitError> {
         match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
             Ok(_) => Ok(()),
@@ -108,7 +126,8 @@ impl Store {
         }
     }
 
-    /// Puts an item as the version after this one, on condition that it has this one; 0 means that it must not exist.
+    /// Puts an item as the successor of `version`, which it must have; 0 means that it must not
+    /// exist.
     pub(super) fn put_after(&self, item: NewItem, version: u64) -> Result<TransactWriteItem, StoreError> {
         let item = item.number("version", version + 1);
         if version == 0 {
@@ -139,9 +158,9 @@ impl Store {
                 .expression_attribute_values(":from", number(commit.from.0))
         };
         match &commit.emergency {
-            None => {}
-            Some(None) => expression.push_str(" REMOVE emergency"),
-            Some(Some(emergency)) => {
+            EmergencyChange::Keep => {}
+            EmergencyChange::Clear => expression.push_str(" REMOVE emergency"),
+            EmergencyChange::Set(emergency) => {
                 let json =
                     serde_json::to_string(emergency).map_err(|error| StoreError::Item(error.to_string()))?;
                 expression.push_str(", emergency = :emergency");
@@ -231,7 +250,12 @@ impl Store {
         }
     }
 
-    /// Creates the table where it does not exist: for a laptop and for tests. Deployments use Terraform.
+    /// Creates the table if it does not exist, for local stacks and tests. Deployments use
+    /// Terraform.
+    ///
+    /// # Errors
+    ///
+    /// Fails if DynamoDB cannot be reached or rejects the table.
     pub async fn create_table(&self) -> Result<(), StoreError> {
         use aws_sdk_dynamodb::types::{
             AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
@@ -260,7 +284,7 @@ impl Store {
     }
 }
 
-/// A cancelled transaction is a conflict where a condition failed or another transaction was on an item.
+/// Returns true if a condition failed, or another transaction was using one of the items.
 pub(super) fn is_conflict(error: &TransactWriteItemsError) -> bool {
     match error {
         TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled
@@ -283,9 +307,9 @@ impl AuditRecord {
             .texts("objects", self.objects.clone())
             .json("changes", &self.changes)?;
         let optional = [("reason", &self.reason), ("approved_by", &self.approved_by)];
-        Ok(optional.into_iter().fold(item, |item, (name, text)| match text {
+        Ok(optional.into_iter().fold(item, |item, (name, value)| match value {
             None => item,
-            Some(text) => item.text(name, text.clone()),
+            Some(value) => item.text(name, value.clone()),
         }))
     }
 }

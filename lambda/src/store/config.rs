@@ -9,63 +9,63 @@ use cutover_core::{Emergency, FlagName, Revision, Snapshot, Timestamp, canary::R
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// The section of the runs of canaries. People do not write it, so the file has none.
+/// Section of the canary runs. Users do not write it, so the configuration file does not have it.
 pub const RUNS: &str = "canary_runs";
 
-/// A reader that finds the head moved this often gives up.
+/// Number of attempts to read a consistent state while the head keeps moving.
 const MAX_READS: usize = 8;
 
-/// The head of the configuration.
+/// Head of the configuration: a single item that every change updates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Head {
-    /// The revision of the last committed change; 0 before the first one.
+    /// Revision of the last committed change; 0 before the first one.
     pub revision: Revision,
-    /// The revision that was last published.
+    /// Revision that was last published.
     pub published: Revision,
-    /// The emergency in force.
+    /// Emergency in force.
     pub emergency: Option<Emergency>,
 }
 
-/// When and by whom an object was last changed.
+/// Time and author of the last change of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
-    /// The revision of that change; it serves as the object's version and ETag.
+    /// Revision of that change; it serves as the object's version and ETag.
     pub version: Revision,
-    /// When.
+    /// Time of that change.
     pub updated_at: Timestamp,
-    /// By whom.
+    /// Name of the caller who made it.
     pub updated_by: String,
 }
 
 /// The whole configuration at one revision.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    /// The head.
+    /// Head at that revision.
     pub head: Head,
-    /// The objects.
+    /// Objects that users configure.
     pub config: Config,
-    /// The newest run of each flag's canary.
+    /// Newest run of each flag's canary.
     pub runs: BTreeMap<FlagName, Run>,
     meta: BTreeMap<(String, String), Meta>,
 }
 
 impl State {
-    /// When and by whom an object was last changed.
+    /// Returns the time and author of the last change of an object.
     pub fn meta(&self, section: &str, name: &str) -> Option<&Meta> {
         self.meta.get(&(section.to_owned(), name.to_owned()))
     }
 
-    /// The run of a flag's canary that owns its share, if one does.
+    /// Returns the active run of a flag's canary, which owns the flag's share.
     pub fn active_run(&self, flag: &FlagName) -> Option<&Run> {
         self.runs.get(flag).filter(|run| run.state.is_active())
     }
 
-    /// Whether an emergency holds a flag.
+    /// Returns true if an emergency forces the flag to legacy.
     pub fn is_held(&self, flag: &FlagName) -> bool {
         self.head.emergency.as_ref().is_some_and(|emergency| emergency.covers(flag))
     }
 
-    /// The document that the edge reads.
+    /// Builds the document that the edge reads.
     pub fn snapshot(&self) -> Snapshot {
         let labels = self.runs.iter().filter_map(|(flag, run)| Some((flag.clone(), run.label()?)));
         let canaries = labels.collect();
@@ -75,7 +75,11 @@ impl State {
 }
 
 impl Store {
-    /// The head.
+    /// Reads the head.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn head(&self) -> Result<Head, StoreError> {
         match self.get(&Key::head()).await? {
             None => Ok(Head::default()),
@@ -87,8 +91,14 @@ impl Store {
         }
     }
 
-    /// The whole configuration at one revision. DynamoDB reads items one by one, so the head is looked at before
-    /// and after: every change moves it, and an unmoved head means that nothing changed between.
+    /// Reads the whole configuration at one revision. A DynamoDB query is not a snapshot of its
+    /// items, so the head is read before and after: every change moves it, so an unchanged head
+    /// means that nothing changed in between.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read, an item cannot be decoded, or the configuration keeps
+    /// changing.
     pub async fn state(&self) -> Result<State, StoreError> {
         let mut head = self.head().await?;
         for _ in 0..MAX_READS {
@@ -141,7 +151,7 @@ impl Store {
                     runs.insert(run.flag.clone(), run);
                     None
                 }
-                other => return Err(StoreError::Item(format!("an object of the section {other:?}"))),
+                other => return Err(StoreError::Item(format!("an object of the unknown section {other:?}"))),
             };
         }
         let mut document: Map<String, Value> = sections
@@ -154,7 +164,11 @@ impl Store {
         Ok(State { head: Head::default(), config, runs, meta })
     }
 
-    /// Notes that a revision was published. A later note stays.
+    /// Records that a revision has been published, unless a later one is recorded already.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written.
     pub async fn note_published(&self, revision: Revision) -> Result<(), StoreError> {
         let outcome = self
             .client
@@ -168,7 +182,7 @@ impl Store {
             .expression_attribute_values(":revision", AttributeValue::N(revision.to_string()))
             .send()
             .await;
-        // Refused is fine: a later revision is noted already.
+        // An unmet condition is fine: a later revision has been recorded already.
         super::is_made(outcome).map(|_| ())
     }
 }

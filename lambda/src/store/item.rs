@@ -1,24 +1,24 @@
-//! Reading and writing the attributes of items.
+//! Typed access to the attributes of items.
 
 use super::{StoreError, keys::Key};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
 
-/// The number of this way of storing items. Readers refuse items of a later one.
+/// Version of the item layout. Items of a later version are rejected when read.
 pub const SCHEMA: u64 = 1;
 
-/// An item that is being written.
+/// An item to be written.
 #[derive(Debug, Clone)]
 pub struct NewItem(HashMap<String, AttributeValue>);
 
 impl NewItem {
-    /// Begins with the key and the schema number.
+    /// Creates an item with its key and schema number.
     pub fn new(key: &Key) -> Self {
         Self(key.attributes()).number("schema", SCHEMA)
     }
 
-    /// Adds a text.
+    /// Adds a string.
     pub fn text(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.insert(name.to_owned(), AttributeValue::S(value.into()));
         self
@@ -30,7 +30,7 @@ impl NewItem {
         self
     }
 
-    /// Adds a set of texts; an empty one is left out, because DynamoDB has none.
+    /// Adds a set of strings. An empty set is left out, because DynamoDB cannot store one.
     pub fn texts(mut self, name: &str, values: Vec<String>) -> Self {
         if !values.is_empty() {
             self.0.insert(name.to_owned(), AttributeValue::Ss(values));
@@ -38,24 +38,32 @@ impl NewItem {
         self
     }
 
-    /// Adds a value as JSON text.
+    /// Adds a value, encoded as JSON.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the value cannot be encoded.
     pub fn json(self, name: &str, value: &impl Serialize) -> Result<Self, StoreError> {
         let text = serde_json::to_string(value).map_err(|error| StoreError::Item(error.to_string()))?;
         Ok(self.text(name, text))
     }
 
-    /// The attributes.
+    /// Returns the attributes of the item.
     pub fn into_attributes(self) -> HashMap<String, AttributeValue> {
         self.0
     }
 }
 
-/// An item that was read.
+/// An item read from the table.
 #[derive(Debug)]
 pub struct Item(HashMap<String, AttributeValue>);
 
 impl Item {
-    /// Takes an item over, unless it was written by a later version.
+    /// Wraps the attributes of an item.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the item was written by a later version, or has no schema number.
     pub fn new(attributes: HashMap<String, AttributeValue>) -> Result<Self, StoreError> {
         let item = Self(attributes);
         match item.number("schema")? {
@@ -66,39 +74,51 @@ impl Item {
         }
     }
 
-    /// A text that must be there.
+    /// Returns a required string.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the attribute is missing or not a string.
     pub fn text(&self, name: &str) -> Result<&str, StoreError> {
         self.optional_text(name).ok_or_else(|| missing(name))
     }
 
-    /// A text, if it is there.
+    /// Returns a string, or `None` if there is none of that name.
     pub fn optional_text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
     }
 
-    /// A number that must be there.
+    /// Returns a required number.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the attribute is missing or not an unsigned integer.
     pub fn number(&self, name: &str) -> Result<u64, StoreError> {
         self.optional_number(name).ok_or_else(|| missing(name))
     }
 
-    /// A number, if it is there.
+    /// Returns a number, or `None` if there is none of that name.
     pub fn optional_number(&self, name: &str) -> Option<u64> {
         self.0.get(name).and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok())
     }
 
-    /// All attributes that are whole numbers, by name, without those that every item has.
+    /// Returns all unsigned integers of the item by name, except schema number and time to live.
     pub fn numbers(&self) -> std::collections::BTreeMap<String, u64> {
         let numbers =
             self.0.iter().filter_map(|(name, value)| Some((name.clone(), value.as_n().ok()?.parse().ok()?)));
         numbers.filter(|(name, _)| name != "schema" && name != super::keys::EXPIRES).collect()
     }
 
-    /// A set of texts; none where it is not there.
+    /// Returns a set of strings, empty if there is none of that name.
     pub fn texts(&self, name: &str) -> Vec<String> {
         self.0.get(name).and_then(|value| value.as_ss().ok()).cloned().unwrap_or_default()
     }
 
-    /// A value that was written as JSON text.
+    /// Decodes a value that was stored as JSON.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the attribute is missing or is not JSON of the type `T`.
     pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
         serde_json::from_str(self.text(name)?).map_err(|error| StoreError::Item(format!("{name}: {error}")))
     }

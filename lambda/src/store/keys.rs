@@ -4,52 +4,52 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use cutover_core::Revision;
 use std::collections::HashMap;
 
-/// The attribute that holds the partition key.
+/// Attribute of the partition key.
 pub const PARTITION: &str = "pk";
-/// The attribute that holds the sort key.
+/// Attribute of the sort key.
 pub const SORT: &str = "sk";
-/// The attribute after whose time (seconds since 1970) DynamoDB removes an item.
+/// Time-to-live attribute: DynamoDB removes an item after this time, in seconds since 1970.
 pub const EXPIRES: &str = "expires_at";
 
-/// The partition of the configuration and its head.
+/// Partition of the configuration and its head.
 pub const CONFIG: &str = "CONFIG";
-/// The partition of the audit log.
+/// Partition of the audit log.
 pub const AUDIT: &str = "AUDIT";
-/// The partition of the tokens.
+/// Partition of the tokens.
 pub const TOKENS: &str = "TOKENS";
 
-/// The partition of changes that wait for a second person.
+/// Partition of changes that are waiting for approval.
 pub const PENDING: &str = "PENDING";
 
-/// The partition of what was measured: ledgers, the cursor, counters.
+/// Partition of measurements: ledgers, the cursor, counters.
 pub const METRICS: &str = "METRICS";
-/// The partition of what canaries wait for.
+/// Partition of the reasons that canaries are waiting for.
 pub const WAITING: &str = "WAITING";
-/// The partition of notifications that are not delivered yet.
+/// Partition of undelivered notifications.
 pub const OUTBOX: &str = "OUTBOX";
-/// The partition of gaps: isolates that fell silent with something to tell.
+/// Partition of gaps: isolates that fell silent before their final report.
 pub const GAPS: &str = "GAPS";
 
-/// Partitions that many isolates write to are divided into this many.
+/// Number of shards of the partitions that many isolates write to.
 pub const SHARDS: u32 = 8;
 
-/// What the sort key of a ledger begins with.
+/// Prefix of the sort keys of ledgers.
 pub const LEDGER: &str = "LEDGER#";
 
-/// Milliseconds of one partition of arrivals.
+/// Time covered by one partition of arrivals, in milliseconds.
 pub const MINUTE_MS: i64 = 60_000;
 
-/// The partition of what arrived in a minute.
+/// Returns the partition of the batches that arrived in a minute.
 pub fn arrivals(minute: i64, shard: u32) -> String {
     format!("ARRIVALS#{minute}#{shard}")
 }
 
-/// The partition of isolates.
+/// Returns the partition of a shard of the isolates.
 pub fn isolates(shard: u32) -> String {
     format!("ISOLATES#{shard}")
 }
 
-/// The partition of the records of a run.
+/// Returns the partition of the records of a run.
 pub fn records(run: &str) -> String {
     format!("RUN#{run}")
 }
@@ -58,12 +58,12 @@ fn shard(isolate: &str) -> u32 {
     isolate.chars().next().and_then(|digit| digit.to_digit(16)).unwrap_or_default() % SHARDS
 }
 
-/// The key of one item.
+/// Primary key of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// The partition key.
+    /// Value of the partition key.
     pub partition: String,
-    /// The sort key.
+    /// Value of the sort key.
     pub sort: String,
 }
 
@@ -72,98 +72,98 @@ impl Key {
         Self { partition: partition.to_owned(), sort: sort.into() }
     }
 
-    /// The head: the revision, what of it is published, and the emergency.
+    /// Key of the head: the current revision, the published revision, and the emergency.
     pub fn head() -> Self {
         Self::new(CONFIG, "HEAD")
     }
 
-    /// An object of the configuration.
+    /// Key of an object of the configuration.
     pub fn object(section: &str, name: &str) -> Self {
         Self::new(CONFIG, format!("{section}#{name}"))
     }
 
-    /// The audit record of a revision. Padded, so that the order of texts is that of numbers.
+    /// Key of the audit record of a revision, zero-padded so that string order is numeric order.
     pub fn audit(revision: Revision) -> Self {
         Self::new(AUDIT, format!("{:012}", revision.0))
     }
 
-    /// A token, by the hash of its secret.
+    /// Key of a token, by the hash of its secret.
     pub fn token(hash: &str) -> Self {
         Self::new(TOKENS, hash)
     }
 
-    /// A change that waits for a second person.
+    /// Key of a pending change.
     pub fn pending(id: &str) -> Self {
         Self::new(PENDING, id)
     }
 
-    /// The answer that was given under an idempotency key.
+    /// Key of the response that was given under an idempotency key.
     pub fn idempotency(hash: &str) -> Self {
         Self::new(&format!("IDEMPOTENCY#{hash}"), "ANSWER")
     }
 
-    /// The mark that a batch was stored.
+    /// Key of the mark that a batch has been stored.
     pub fn batch(isolate: &str, sequence: u64) -> Self {
         Self::new(&format!("BATCH#{isolate}"), format!("{sequence:016}"))
     }
 
-    /// A batch in the order of arrival.
+    /// Key of a batch, ordered by time of arrival (milliseconds since 1970).
     pub fn arrival(at: i64, isolate: &str, sequence: u64) -> Self {
         let partition = arrivals(at.div_euclid(MINUTE_MS), shard(isolate));
         Self::new(&partition, format!("{at:015}#{isolate}#{sequence:016}"))
     }
 
-    /// What is known of an isolate.
+    /// Key of the last known state of an isolate.
     pub fn isolate(isolate: &str) -> Self {
         Self::new(&isolates(shard(isolate)), isolate)
     }
 
-    /// The gap that a lost isolate left.
+    /// Key of the gap that a lost isolate left.
     pub fn gap(at: i64, isolate: &str) -> Self {
         Self::new(GAPS, format!("{at:015}#{isolate}"))
     }
 
-    /// How far arrivals have been taken into the ledgers.
+    /// Key of the cursor: the time up to which arrivals have been folded into the ledgers.
     pub fn cursor() -> Self {
         Self::new(METRICS, "CURSOR")
     }
 
-    /// When each scheduled function last came to its end.
+    /// Key of the times at which each scheduled function last completed.
     pub fn ticks() -> Self {
         Self::new(METRICS, "TICKS")
     }
 
-    /// Counters of ingest.
+    /// Key of the counters of ingest.
     pub fn ingest() -> Self {
         Self::new(METRICS, "INGEST")
     }
 
-    /// Counters of what happened to a flag's canary.
+    /// Key of the event counters of a flag's canary.
     pub fn events(flag: &str) -> Self {
         Self::new(METRICS, format!("EVENTS#{flag}"))
     }
 
-    /// The ledger of a flag; the empty name is for requests that no flag decided.
+    /// Key of the ledger of a flag; the empty name is for requests that no flag decided.
     pub fn ledger(flag: &str) -> Self {
         Self::new(METRICS, format!("{LEDGER}{flag}"))
     }
 
-    /// What a flag's canary waits for.
+    /// Key of the reason that a flag's canary is waiting for.
     pub fn waiting(flag: &str) -> Self {
         Self::new(WAITING, flag)
     }
 
-    /// A record of a run. `order` tells apart what was recorded in one millisecond.
+    /// Key of a record of a run. `order` distinguishes records of the same millisecond.
     pub fn record(run: &str, at: i64, order: &str) -> Self {
         Self::new(&records(run), format!("{at:015}#{order}"))
     }
 
-    /// A notification that is not delivered yet.
+    /// Key of an undelivered notification.
     pub fn notification(at: i64, id: &str) -> Self {
         Self::new(OUTBOX, format!("{at:015}#{id}"))
     }
 
-    /// The two attributes.
+    /// Returns the key as its two attributes.
     pub fn attributes(&self) -> HashMap<String, AttributeValue> {
         HashMap::from([
             (PARTITION.to_owned(), AttributeValue::S(self.partition.clone())),

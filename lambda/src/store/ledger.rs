@@ -1,5 +1,5 @@
-//! Ledgers: what was measured of each flag, taken together. A ledger says up to which moment of arrival it holds
-//! everything, so that taking arrivals in twice, late or from two sides changes nothing.
+//! Ledgers: the aggregated measurements of each flag. A ledger records the arrival time up to which
+//! it is complete, so that folding arrivals in twice, late or concurrently changes nothing.
 
 use super::{
     Store, StoreError,
@@ -9,113 +9,115 @@ use super::{
 };
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use cutover_core::{
-    Arm, FlagName, Reason, Revision, RouteId, RunId, Timestamp, batch::Counts, canary::Evidence,
-    compare::Tally, histogram::Histogram,
+    Arm, FlagName, Reason, Revision, RouteId, RunId, Timestamp,
+    canary::Evidence,
+    compare::Tally,
+    measurement::{counts::Counts, histogram::Histogram},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Counts since the beginning, of one kind of request.
+/// Counts since the beginning for one combination of route, arm and reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// The route.
+    /// Route of the requests; `None` for the routes that are counted together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteId>,
-    /// The arm that served.
+    /// Arm that served the requests.
     pub arm: Arm,
-    /// Why.
+    /// Reason for choosing that arm.
     pub reason: Reason,
-    /// What was counted.
+    /// Aggregated counts.
     pub counts: Counts,
 }
 
-/// What one window saw of one arm, for rates of the last minutes.
+/// Counts of one arm in one window, for rates over the last minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recent {
-    /// When the window began, in milliseconds since 1970.
+    /// Start of the window, in milliseconds since 1970.
     pub window: i64,
-    /// The arm that served.
+    /// Arm that served the requests.
     pub arm: Arm,
-    /// Requests.
+    /// Number of requests.
     pub requests: u64,
-    /// Errors of every class.
+    /// Number of errors, of every class.
     pub errors: u64,
-    /// The sum of the times to the response headers, in milliseconds.
+    /// Sum of the times to the response headers, in milliseconds.
     pub duration_ms: u64,
 }
 
-/// The response times of a run's step, for people.
+/// Response times of one step of a run, for display only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Times {
-    /// The run.
+    /// Run that the times belong to.
     pub run: RunId,
-    /// The step.
+    /// Step that the times belong to.
     pub step: u32,
-    /// Of the new arm.
+    /// Response times of the new arm.
     pub new: Histogram,
-    /// Of legacy.
+    /// Response times of the legacy arm.
     pub legacy: Histogram,
 }
 
-/// What was compared of a route since a run of its flag's canary began.
+/// Comparison results of a route since a run of its flag's canary began.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RouteComparison {
-    /// The route.
+    /// Route that was compared.
     pub route: RouteId,
-    /// The run; none before the first one.
+    /// Run of the canary; `None` before the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
-    /// When the first window began, in milliseconds since 1970.
+    /// Start of the first window, in milliseconds since 1970.
     pub since: i64,
-    /// When the last window began.
+    /// Start of the last window, in milliseconds since 1970.
     pub until: i64,
-    /// The counts.
+    /// Counted differences.
     pub tally: Tally,
 }
 
-/// What was measured of a flag.
+/// Aggregated measurements of a flag.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Ledger {
-    /// All that arrived up to this moment is in it, in milliseconds since 1970.
+    /// Arrival time up to which the ledger is complete, in milliseconds since 1970.
     pub through: i64,
-    /// Counts since the beginning.
+    /// Counts since the beginning, by route, arm and reason.
     pub series: Vec<Series>,
-    /// The last minutes.
+    /// Counts of the last minutes, by window and arm.
     pub recent: Vec<Recent>,
-    /// What is known of the newest run.
+    /// Evidence of the newest run.
     #[serde(default)]
     pub evidence: Option<Evidence>,
-    /// The response times of its step.
+    /// Response times of that run's current step.
     #[serde(default)]
     pub times: Option<Times>,
-    /// What was compared, by route.
+    /// Comparison results, by route.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<RouteComparison>,
-    /// How often it was written; 0 where it never was.
+    /// Number of times the ledger has been written, for optimistic locking; 0 if never.
     #[serde(skip)]
     pub version: u64,
 }
 
-/// How far arrivals have been taken into the ledgers, and what was counted on the way.
+/// Progress of folding arrivals into the ledgers, with totals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor {
-    /// Every ledger holds all that arrived up to this moment, in milliseconds since 1970.
+    /// Arrival time up to which every ledger is complete, in milliseconds since 1970.
     pub through: i64,
-    /// Outcomes that isolates said they lost.
+    /// Number of outcomes that isolates reported as lost.
     pub outcomes_lost: u64,
-    /// Batches that were taken in.
+    /// Number of batches that have been folded in.
     pub batches: u64,
 }
 
-/// A ledger that waits to be written.
+/// A ledger to be written, with the conditions of the write.
 pub struct LedgerWrite<'w> {
-    /// The flag; `None` for requests that no flag decided.
+    /// Flag of the ledger; `None` for requests that no flag decided.
     pub flag: Option<&'w FlagName>,
-    /// The ledger; its version is the one that was read.
+    /// New content of the ledger; its version is the one that was read.
     pub ledger: &'w Ledger,
-    /// The run that its evidence was judged by, at this version.
+    /// Version of the run that the evidence was evaluated with; the run must still have it.
     pub run: Option<Revision>,
-    /// What goes along: a record.
+    /// Further items to put in the same transaction: records of evaluations.
     pub others: Vec<NewItem>,
 }
 
@@ -129,13 +131,21 @@ fn read(item: &Item) -> Result<Ledger, StoreError> {
 }
 
 impl Store {
-    /// The ledger of a flag.
+    /// Returns the ledger of a flag; an empty one if it was never written.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn ledger(&self, flag: Option<&FlagName>) -> Result<Ledger, StoreError> {
         let item = self.get(&Key::ledger(name(flag))).await?;
         item.as_ref().map_or_else(|| Ok(Ledger::default()), read)
     }
 
-    /// All ledgers.
+    /// Returns all ledgers, by flag; `None` is the one for requests that no flag decided.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn ledgers(&self) -> Result<Vec<(Option<FlagName>, Ledger)>, StoreError> {
         let items = self.all(keys::METRICS, keys::LEDGER).await?;
         items
@@ -147,7 +157,12 @@ impl Store {
             .collect()
     }
 
-    /// Writes a ledger, on condition that it and the run are still as they were read.
+    /// Writes a ledger on condition that neither it nor the run has changed since they were read.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CommitError::Conflict`] if either has changed, and fails if the table cannot be
+    /// written.
     pub async fn write_ledger(&self, write: LedgerWrite<'_>) -> Result<(), CommitError> {
         let version = write.ledger.version;
         let item = NewItem::new(&Key::ledger(name(write.flag))).json("data", write.ledger)?;
@@ -166,7 +181,11 @@ impl Store {
         self.transact(items).await
     }
 
-    /// How far arrivals have been taken in.
+    /// Returns the time up to which arrivals have been folded into the ledgers, with the totals.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn cursor(&self) -> Result<Cursor, StoreError> {
         let Some(item) = self.get(&Key::cursor()).await? else { return Ok(Cursor::default()) };
         Ok(Cursor {
@@ -176,7 +195,11 @@ impl Store {
         })
     }
 
-    /// Notes that a scheduled function came to its end.
+    /// Records the time at which a scheduled function completed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written.
     pub async fn note_tick(&self, function: &str, at: Timestamp) -> Result<(), StoreError> {
         self.client
             .update_item()
@@ -192,16 +215,24 @@ impl Store {
         Ok(())
     }
 
-    /// When each scheduled function last came to its end.
+    /// Returns the time at which each scheduled function last completed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn ticks(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
         let ticks = self.counters(&Key::ticks()).await?;
-        let moment = |at: u64| Timestamp::from_millis(i64::try_from(at).unwrap_or_default());
-        Ok(ticks.into_iter().map(|(function, at)| (function, moment(at))).collect())
+        let timestamp = |ms: u64| Timestamp::from_millis(i64::try_from(ms).unwrap_or_default());
+        Ok(ticks.into_iter().map(|(function, ms)| (function, timestamp(ms))).collect())
     }
 
-    /// Moves the cursor on. `false` where another tick moved it meanwhile.
+    /// Advances the cursor. Returns false if another tick has moved it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written.
     pub async fn move_cursor(&self, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
-        let unsigned = |at: i64| number(u64::try_from(at).unwrap_or_default());
+        let unsigned = |ms: i64| number(u64::try_from(ms).unwrap_or_default());
         let sent = self
             .client
             .update_item()

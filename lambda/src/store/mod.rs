@@ -1,5 +1,5 @@
-//! DynamoDB: the only truth. One table, typed keys, and every change of state one conditional transaction with
-//! its audit record inside.
+//! DynamoDB, the single source of truth: one table with typed keys. Every change of state is one
+//! conditional transaction that contains its audit record.
 
 mod audit;
 mod batches;
@@ -17,7 +17,7 @@ pub use audit::{AuditQuery, AuditRecord};
 pub use batches::{Arrival, Gap, IsolateCounts, Stored};
 pub(crate) use canaries::record_item;
 pub use canaries::{Notification, Waiting};
-pub use commit::{Commit, CommitError, MAX_WRITES, Write};
+pub use commit::{Commit, CommitError, EmergencyChange, MAX_WRITES, Write};
 pub use config::{Head, Meta, RUNS, State};
 pub use item::NewItem;
 pub use ledger::{Cursor, Ledger, LedgerWrite, Recent, RouteComparison, Series, Times};
@@ -25,7 +25,7 @@ pub use pending::{Pending, Request};
 pub use replies::Reply;
 pub use tokens::{Role, TokenRecord};
 
-use crate::{problem::Problem, settings::Settings};
+use crate::settings::Settings;
 use aws_sdk_dynamodb::{
     Client,
     config::{
@@ -41,24 +41,24 @@ use item::Item;
 use keys::Key;
 use std::time::Duration;
 
-/// The table.
+/// Client of the DynamoDB table.
 #[derive(Debug, Clone)]
 pub struct Store {
     client: Client,
     table: String,
 }
 
-/// Why the table gave nothing.
-#[derive(Debug, thiserror::Error)]
+/// Failure to read or write the table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The call failed, after the SDK's own retries.
     #[error("DynamoDB: {0}")]
     Call(String),
-    /// An item is not as this version writes it.
-    #[error("the table holds something unexpected: {0}")]
+    /// An item does not have the layout that this version writes.
+    #[error("unexpected item in the table: {0}")]
     Item(String),
-    /// The configuration changed again and again while it was read.
-    #[error("the configuration changes too fast to be read in one piece")]
+    /// The configuration kept changing while it was read.
+    #[error("the configuration changes too fast to read a consistent state")]
     Restless,
 }
 
@@ -72,7 +72,7 @@ where
     }
 }
 
-/// Whether an update was made; `false` where its condition did not hold.
+/// Returns true if an update was applied, false if its condition did not hold.
 fn is_made(
     sent: Result<UpdateItemOutput, SdkError<UpdateItemError, HttpResponse>>,
 ) -> Result<bool, StoreError> {
@@ -89,15 +89,8 @@ fn is_made(
     }
 }
 
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store failed");
-        Problem::unavailable("store_unavailable", "the configuration store could not be reached or read")
-    }
-}
-
 impl Store {
-    /// The table of these settings, not yet connected.
+    /// Creates a client for the configured table, without connecting.
     pub fn new(settings: &Settings) -> Self {
         let mut config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -121,7 +114,8 @@ impl Store {
         Self { client: Client::from_conf(config.build()), table: settings.table.clone() }
     }
 
-    /// The items of a partition, in order of their sort keys, that lie in a range of these; both ends belong to it.
+    /// Returns the items of a partition whose sort keys lie in an inclusive range, ordered by sort
+    /// key.
     async fn range(&self, partition: &str, from: &str, to: &str) -> Result<Vec<Item>, StoreError> {
         use aws_sdk_dynamodb::types::AttributeValue;
         let mut pages = self
@@ -143,9 +137,9 @@ impl Store {
         Ok(items)
     }
 
-    /// All items of a partition whose sort keys begin with a text.
+    /// Returns all items of a partition whose sort keys begin with `prefix`.
     async fn all(&self, partition: &str, prefix: &str) -> Result<Vec<Item>, StoreError> {
-        // No name holds a character beyond this one.
+        // No name contains a character greater than U+007F.
         self.range(partition, if prefix.is_empty() { " " } else { prefix }, &format!("{prefix}\u{7f}")).await
     }
 

@@ -1,4 +1,5 @@
-//! Changes that wait for a second person: the request as it was sent, and what it would change.
+//! Changes that are waiting for a second person's approval: the original request, and the changes
+//! it would make.
 
 use super::{
     Role, Store, StoreError,
@@ -10,62 +11,62 @@ use cutover_core::{Revision, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A change waits this long, in milliseconds.
+/// Lifetime of a pending change, in milliseconds.
 const WAITS_MS: i64 = 24 * 3_600_000;
 
-/// A change that waits for a second person.
+/// A change that is waiting for a second person's approval.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pending {
-    /// Its name.
+    /// Id of the change.
     pub id: String,
-    /// When it was asked for.
+    /// Time of the request.
     pub at: Timestamp,
-    /// After this nobody can agree any more.
+    /// Time after which the change can no longer be approved.
     pub expires_at: Timestamp,
-    /// Who asked.
+    /// Name of the caller who requested the change.
     pub requested_by: String,
-    /// With which role.
+    /// Role of that caller.
     pub role: Role,
-    /// Whose tokens theirs was made with.
+    /// Creators of that caller's token, direct and indirect.
     pub made_by: Vec<String>,
-    /// Why, if it was said.
+    /// Reason given in the request.
     pub reason: Option<String>,
-    /// What is to be done, such as `flag.rollout`.
+    /// Requested operation, such as `flag.rollout`.
     pub action: String,
-    /// What it would touch.
+    /// Objects that would change, as `section/name`.
     pub objects: Vec<String>,
-    /// What it would change, field by field.
+    /// Changes that would be made, field by field.
     pub changes: Value,
-    /// The revision that the changes were made out at.
+    /// Revision against which the changes were computed.
     pub revision: Revision,
-    /// The hash of action and changes. A second person agrees to exactly these.
+    /// Hash of action and changes. An approval covers exactly these.
     pub fingerprint: String,
-    /// The request.
+    /// Original request, to be replayed on approval.
     pub request: Request,
 }
 
-/// A request, as it was sent.
+/// A request as received from the caller.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Request {
-    /// The method.
+    /// HTTP method.
     pub method: String,
-    /// Path and query.
+    /// Path below `/api/migration`, and query.
     pub target: String,
-    /// The media type of the body.
+    /// Media type of the body.
     pub content_type: String,
-    /// The body.
+    /// Body of the request.
     pub body: String,
-    /// The entity tag that the object had to have, if one was sent.
+    /// Value of `If-Match`, if the header was sent.
     pub if_match: Option<String>,
 }
 
 impl Pending {
-    /// The end of a change that is asked for now.
+    /// Returns the expiry of a change that is requested now.
     pub fn end(now: Timestamp) -> Timestamp {
         Timestamp::from_millis(now.millis() + WAITS_MS)
     }
 
-    /// Whether nobody can agree to it any more.
+    /// Returns true if the change can no longer be approved.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.expires_at <= now
     }
@@ -76,7 +77,12 @@ impl Pending {
 }
 
 impl Store {
-    /// Keeps a change until a second person agrees, or its time is over. Where one of this id waits already, that one.
+    /// Stores a change until it is approved or expires. Returns the stored change, which is the
+    /// earlier one if a change with this id is pending already.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or written.
     pub async fn put_pending(&self, pending: Pending) -> Result<Pending, StoreError> {
         let seconds = u64::try_from(pending.expires_at.millis() / 1_000).unwrap_or_default();
         let item = NewItem::new(&Key::pending(&pending.id))
@@ -103,17 +109,29 @@ impl Store {
         }
     }
 
-    /// A change that waits.
+    /// Returns a pending change by its id.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn pending(&self, id: &str) -> Result<Option<Pending>, StoreError> {
         self.get(&Key::pending(id)).await?.as_ref().map(Pending::read).transpose()
     }
 
-    /// All changes that wait, oldest first.
+    /// Returns all pending changes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn all_pending(&self) -> Result<Vec<Pending>, StoreError> {
         self.all(keys::PENDING, "").await?.iter().map(Pending::read).collect()
     }
 
-    /// Gives up a change that waits. Whether it was still there.
+    /// Withdraws a pending change. Returns true if it was still pending.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written.
     pub async fn withdraw(&self, id: &str) -> Result<bool, StoreError> {
         let deleted = self
             .client

@@ -1,4 +1,5 @@
-//! Answers that were given under an `Idempotency-Key`, kept for a day so that a repeated request gets them again.
+//! Responses to requests with an `Idempotency-Key`, kept for a day and replayed to repeated
+//! requests.
 
 use super::{
     Store, StoreError,
@@ -8,21 +9,21 @@ use super::{
 use cutover_core::Timestamp;
 use serde_json::Value;
 
-/// Seconds that an answer is kept.
+/// Retention of a response, in seconds.
 const KEPT_SECONDS: u64 = 24 * 60 * 60;
 
-/// An answer under an idempotency key.
+/// A response stored under an idempotency key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
-    /// The hash of the caller's name and the key.
+    /// Hash of the caller's name and the key.
     pub key: String,
-    /// The hash of the request; the same key with another request is a mistake.
+    /// Hash of the request; using the same key for a different request is an error.
     pub fingerprint: String,
-    /// The status.
+    /// HTTP status.
     pub status: u16,
-    /// The body, without what is looked up afresh.
+    /// Response body, without the fields that are looked up again on replay.
     pub body: Value,
-    /// When it was given.
+    /// Time of the response.
     pub at: Timestamp,
 }
 
@@ -39,7 +40,11 @@ impl Reply {
 }
 
 impl Store {
-    /// The answer that was given under a key.
+    /// Returns the response that was stored under a key.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn reply(&self, key: &str) -> Result<Option<Reply>, StoreError> {
         let Some(item) = self.get(&Key::idempotency(key)).await? else { return Ok(None) };
         Ok(Some(Reply {
@@ -47,7 +52,7 @@ impl Store {
             fingerprint: item.text("fingerprint")?.to_owned(),
             status: u16::try_from(item.number("status")?).unwrap_or(200),
             body: item.json("body")?,
-            at: item.text("at")?.parse().map_err(|error| StoreError::Item(format!("answer: {error}")))?,
+            at: item.text("at")?.parse().map_err(|error| StoreError::Item(format!("response: {error}")))?,
         }))
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens: stored as the hash of their secret, never as the secret.
+//! Tokens, stored as the hash of their secret, never as the secret itself.
 
 use super::{
     Store, StoreError,
@@ -9,20 +9,20 @@ use cutover_core::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// What a caller may do. Each role includes the ones before it.
+/// Permissions of a caller. Each role includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Reads everything but tokens.
+    /// May read everything but tokens.
     Viewer,
-    /// Changes flags and configuration, declares and clears emergencies.
+    /// May change flags and configuration, and declare and clear emergencies.
     Operator,
-    /// Removes objects, and manages tokens.
+    /// May remove objects and manage tokens.
     Admin,
 }
 
 impl Role {
-    /// The name.
+    /// Returns the name of the role.
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Viewer => "viewer",
@@ -32,17 +32,18 @@ impl Role {
     }
 }
 
-/// The attribute that holds when a token ends.
+/// Attribute that holds the expiry of a token.
 pub(super) const VALID_UNTIL: &str = "valid_until";
 
-/// When DynamoDB may remove a token that ends at this moment, in seconds since 1970.
+/// Returns the time after which DynamoDB may remove a token that expires at `end`, in seconds since
+/// 1970.
 pub(super) fn removal(end: Timestamp) -> u64 {
     u64::try_from(end.millis() / 1_000 + KEPT_SECONDS).unwrap_or_default()
 }
 
-/// The text is not a role.
+/// The string is not the name of a role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a role; write viewer, operator or admin")]
+#[error("{0:?} is not a role; use viewer, operator or admin")]
 pub struct InvalidRole(String);
 
 impl FromStr for Role {
@@ -58,22 +59,23 @@ impl FromStr for Role {
 /// A token without its secret.
 #[derive(Debug, Clone)]
 pub struct TokenRecord {
-    /// The hash of the secret, in hexadecimal digits.
+    /// Hash of the secret, in hexadecimal digits.
     pub hash: String,
-    /// Who uses it; this name is the actor in the audit log.
+    /// Name of its user, which is the actor in the audit log.
     pub name: String,
-    /// What it allows.
+    /// Role of its user.
     pub role: Role,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it ends; `None` never.
+    /// Time of expiry; `None` means never.
     pub expires_at: Option<Timestamp>,
-    /// Whose tokens it was made with: its maker, the maker's maker, and so on. Whoever made a token could be the one who
-    /// uses it, so none of them counts as a second person beside it.
+    /// Names of its direct and indirect creators. A creator knows the secret and could be the one
+    /// who uses the token, so none of them counts as a second person for requests made with it.
     pub made_by: Vec<String>,
 }
 
-/// Expired tokens stay in the list for this long, so that somebody who wonders finds them. In seconds.
+/// Time that expired tokens remain listed, in seconds, so that the cause of a rejected token can be
+/// found.
 const KEPT_SECONDS: i64 = 30 * 24 * 3_600;
 
 impl TokenRecord {
@@ -89,7 +91,7 @@ impl TokenRecord {
         item.json("made_by", &self.made_by)
     }
 
-    /// Whether it has ended.
+    /// Returns true if the token has expired.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
     }
@@ -108,7 +110,7 @@ impl TokenRecord {
                 .map_err(|error| unexpected(&error))?,
             made_by: match item.optional_text("made_by") {
                 Some(_) => item.json("made_by")?,
-                // Tokens of the first version were made by an admin whom nobody noted.
+                // The first version did not record the creators of tokens.
                 None => Vec::new(),
             },
         })
@@ -116,12 +118,20 @@ impl TokenRecord {
 }
 
 impl Store {
-    /// The token of a secret, by its hash.
+    /// Returns the token with this hash of its secret.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn token(&self, hash: &str) -> Result<Option<TokenRecord>, StoreError> {
         self.get(&Key::token(hash)).await?.as_ref().map(TokenRecord::read).transpose()
     }
 
-    /// All tokens.
+    /// Returns all tokens, ordered by name.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
         let items = self.all(keys::TOKENS, "").await?;
         let mut tokens = items.iter().map(TokenRecord::read).collect::<Result<Vec<_>, _>>()?;

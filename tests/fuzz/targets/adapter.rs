@@ -8,7 +8,7 @@ use cutover_core::{
     adapter::{Adapter, Budget, Next, Reply, Request, Sent, Shape, Whole, invert},
     compare::{Limits, differences},
     config::Config,
-    json::{Json, Tape},
+    json::{Tape, Json},
 };
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
@@ -20,8 +20,11 @@ fn adapters(text: &str) -> Option<Vec<Arc<Adapter>>> {
 
 fuzz_target!(|text: &str| {
     let mut parts = text.splitn(3, '\n');
-    let (request, answer, mapping) =
-        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let (request, answer, mapping) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    );
     let now = Timestamp::from_millis(0);
     if let (Ok(old), Ok(new)) = (Json::parse(request), Json::parse(answer)) {
         let found = differences(&old, &new, &[], Limits::default());

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use cutover_core::batch::Counts;
+use cutover_core::measurement::counts::Counts;
 use cutover_lambda::ingest;
 use libfuzzer_sys::fuzz_target;
 

@@ -6,7 +6,7 @@
 use cutover_core::{
     Ruleset, Snapshot,
     config::{Config, diff},
-    snapshot::Revision,
+    vocabulary::revision::Revision,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -15,7 +15,8 @@ fuzz_target!(|text: &str| {
         Err(problems) => assert!(!problems.is_empty()),
         Ok(config) => {
             assert!(diff(&config, &config).is_empty());
-            let encoded = config.snapshot(Revision(1), None).encode().expect("what is checked can be published");
+            let encoded =
+                config.snapshot(Revision(1), None).encode().expect("what is checked can be published");
             let snapshot = Snapshot::decode(&encoded).expect("what is published can be read");
             Ruleset::compile(&snapshot).expect("what is published compiles");
         }

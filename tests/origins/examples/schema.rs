@@ -1,5 +1,5 @@
-//! Prints the schema of the new backend. `tests/reviews/schema.graphql` is this, and a test holds the two against each
-//! other.
+//! Prints the schema of the new backend. A test checks that `tests/reviews/schema.graphql` is the
+//! same.
 
 fn main() {
     print!("{}", cutover_origins::sdl());

@@ -18,7 +18,7 @@ pub struct Review {
     pub is_moderated: bool,
 }
 
-/// What a client may write.
+/// The fields of a new review that a client sets.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "the fields are those of the established interface")]
 pub struct Draft {
@@ -34,20 +34,20 @@ pub struct Data {
 }
 
 impl Default for Data {
-    /// Forty reviews that are the same at every start.
+    /// Returns forty reviews, the same at every start.
     fn default() -> Self {
         let texts = ["Exactly as described.", "Arrived late.", "Très bien, merci !", "Would buy again."];
         let reviews = (1..=40_u64)
             .map(|id| {
-                let at = format!("2024-01-{:02}T12:00:00Z", id % 28 + 1);
+                let time = format!("2024-01-{:02}T12:00:00Z", id % 28 + 1);
                 Review {
                     id,
                     offer_id: id % 8 + 1,
                     author_id: format!("user-{}", id % 10 + 1),
                     rating: u8::try_from(id % 5 + 1).expect("one to five"),
                     text: texts[usize::try_from(id % 4).expect("small")].to_owned(),
-                    created_at: at.clone(),
-                    updated_at: at,
+                    created_at: time.clone(),
+                    updated_at: time,
                     is_moderated: id % 3 == 0,
                 }
             })
@@ -56,9 +56,9 @@ impl Default for Data {
     }
 }
 
-/// The current time in the form of the interface.
+/// Returns the current time in the format of the interface.
 pub fn now() -> String {
-    OffsetDateTime::now_utc().format(&Rfc3339).expect("the time can be written")
+    OffsetDateTime::now_utc().format(&Rfc3339).expect("the time has an RFC 3339 form")
 }
 
 impl Data {
@@ -66,43 +66,51 @@ impl Data {
         self.reviews.lock().expect("no handler panics")
     }
 
-    /// The reviews that fit, in the order of their ids, from an offset on.
+    /// Returns the reviews that satisfy `fits`, ordered by id, from an offset on.
     pub fn list(&self, fits: impl Fn(&Review) -> bool, offset: usize, limit: usize) -> Vec<Review> {
         self.lock().iter().filter(|review| fits(review)).skip(offset).take(limit).cloned().collect()
     }
 
-    /// One review.
+    /// Returns the review with an id.
     pub fn get(&self, id: u64) -> Option<Review> {
         self.lock().iter().find(|review| review.id == id).cloned()
     }
 
-    /// Whether an offer can be asked for. All offers are known up to a number.
+    /// Checks that an offer exists, which all do with an id below one million.
+    ///
+    /// # Errors
+    ///
+    /// Returns `NotFound` for a larger id.
     pub fn offer(id: u64) -> Result<(), Refusal> {
         if id < 1_000_000 { Ok(()) } else { Err(Refusal::NotFound("no such offer")) }
     }
 
-    /// Whether there is such a user.
+    /// Returns true if a user with this id exists.
     pub fn is_user(id: &str) -> bool {
         id.starts_with("user-")
     }
 
-    /// Adds a review; an author writes one about an offer.
+    /// Adds a review. An author can review an offer once.
+    ///
+    /// # Errors
+    ///
+    /// Returns `Conflict` if the author has already reviewed the offer.
     pub fn create(&self, draft: Draft) -> Result<Review, Refusal> {
         let mut reviews = self.lock();
         let id = reviews.iter().map(|review| review.id).max().unwrap_or_default() + 1;
         let Draft { offer_id, author_id, rating, text } = draft;
         if reviews.iter().any(|review| review.offer_id == offer_id && review.author_id == author_id) {
-            return Err(Refusal::Conflict("this author has reviewed this offer already"));
+            return Err(Refusal::Conflict("this author has already reviewed this offer"));
         }
-        let at = now();
+        let time = now();
         let review = Review {
             id,
             offer_id,
             author_id,
             rating,
             text,
-            created_at: at.clone(),
-            updated_at: at,
+            created_at: time.clone(),
+            updated_at: time,
             is_moderated: false,
         };
         reviews.push(review.clone());
@@ -110,6 +118,11 @@ impl Data {
     }
 
     /// Changes the rating or the text of a review.
+    ///
+    /// # Errors
+    ///
+    /// Returns `NotFound` if there is no such review, and `Conflict` if it is
+    /// moderated.
     pub fn update(&self, id: u64, rating: Option<u8>, text: Option<String>) -> Result<Review, Refusal> {
         let mut reviews = self.lock();
         let review = changeable(&mut reviews, id)?;
@@ -124,6 +137,11 @@ impl Data {
     }
 
     /// Removes a review.
+    ///
+    /// # Errors
+    ///
+    /// Returns `NotFound` if there is no such review, and `Conflict` if it is
+    /// moderated.
     pub fn delete(&self, id: u64) -> Result<(), Refusal> {
         let mut reviews = self.lock();
         changeable(&mut reviews, id)?;
@@ -132,7 +150,7 @@ impl Data {
     }
 }
 
-/// A review that may be changed.
+/// Returns a review, if it may be changed.
 fn changeable(reviews: &mut [Review], id: u64) -> Result<&mut Review, Refusal> {
     let review =
         reviews.iter_mut().find(|review| review.id == id).ok_or(Refusal::NotFound("no such review"))?;
@@ -142,17 +160,17 @@ fn changeable(reviews: &mut [Review], id: u64) -> Result<&mut Review, Refusal> {
     Ok(review)
 }
 
-/// Why something was not done.
+/// The reason a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is not there.
+    /// The object does not exist.
     NotFound(&'static str),
-    /// It is in a state that does not allow it.
+    /// The state of the object does not allow the request.
     Conflict(&'static str),
 }
 
 impl Refusal {
-    /// What people are told.
+    /// Returns the message for the client.
     pub fn message(self) -> &'static str {
         match self {
             Self::NotFound(message) | Self::Conflict(message) => message,

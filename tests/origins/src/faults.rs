@@ -1,5 +1,5 @@
-//! Switches: a share of errors, added latency, cut connections. And counts, against which the edge's own counts
-//! are held.
+//! Faults of a backend: a share of errors, added latency, cut connections. And its counts, against
+//! which the edge's own counts are checked.
 
 use crate::Backend;
 use axum::{
@@ -21,25 +21,25 @@ use std::{
     time::Duration,
 };
 
-/// How a backend misbehaves. `PUT /_control` takes this as JSON.
+/// Faults of a backend. `PUT /_control` takes them as JSON.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
-    /// The share of requests that are answered 500, 0 to 1.
+    /// Share of requests that fail with status 500, 0 to 1.
     pub error_rate: f64,
-    /// Milliseconds that every answer is held back.
+    /// Milliseconds by which every response is delayed.
     pub latency_ms: u64,
-    /// The share of requests whose connection is cut instead of answered, 0 to 1.
+    /// Share of requests whose connection is cut without a response, 0 to 1.
     pub cut_rate: f64,
-    /// Answers carry a `request_id` that is another one each time.
+    /// True if responses carry a `request_id` that is different each time.
     pub request_ids: bool,
-    /// The share of answers in which the rating of the first review is another one, 0 to 1.
+    /// Share of responses in which the rating of the first review is different, 0 to 1.
     pub change_rate: f64,
-    /// Lists of reviews are turned around.
+    /// True if lists of reviews are reversed.
     pub reverse: bool,
-    /// Reviews have a field more.
+    /// True if reviews have an additional field.
     pub add_field: bool,
-    /// The share of answers that say `success: false`, with status 200, 0 to 1.
+    /// Share of responses with status 200 that contain `success: false`, 0 to 1.
     pub hidden_error_rate: f64,
 }
 
@@ -74,7 +74,7 @@ impl Faults {
     }
 }
 
-/// The switches and counts of a backend.
+/// Faults and counts of a backend.
 #[derive(Default)]
 pub struct Control {
     faults: Mutex<Faults>,
@@ -82,17 +82,17 @@ pub struct Control {
     errors: AtomicU64,
 }
 
-/// What a backend served.
+/// Requests that a backend received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Requests that arrived.
+    /// Number of requests.
     pub requests: u64,
-    /// Of these, failed on purpose.
+    /// Number of these that failed on purpose.
     pub errors: u64,
 }
 
 impl Control {
-    /// Sets how the backend misbehaves from now on.
+    /// Sets the faults of the backend from now on.
     pub fn set(&self, faults: Faults) {
         *self.faults.lock().expect("no handler panics") = faults;
     }
@@ -101,7 +101,7 @@ impl Control {
         *self.faults.lock().expect("no handler panics")
     }
 
-    /// What the backend served.
+    /// Returns the counts since the start.
     pub fn counts(&self) -> Counts {
         Counts {
             requests: self.requests.load(Ordering::Relaxed),
@@ -153,7 +153,8 @@ pub(crate) async fn apply(
     }
     let mut response = if happens(faults.cut_rate) {
         control.errors.fetch_add(1, Ordering::Relaxed);
-        // A body that fails before its first byte ends the connection without a whole answer.
+        // A body that fails before its first byte closes the connection without a complete
+        // response.
         let broken = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "cut on purpose");
         Response::new(Body::from_stream(futures_util::stream::iter([Err::<Vec<u8>, _>(broken)])))
     } else if happens(faults.error_rate) {

@@ -29,7 +29,7 @@ async fn answer(
     Json(schema.execute(request).await)
 }
 
-/// The schema, as the backend publishes it.
+/// Returns the schema as the backend publishes it.
 pub fn sdl() -> String {
     Schema::build(Query, Mutation, EmptySubscription).finish().sdl()
 }

@@ -1,5 +1,6 @@
-//! A small reviews service as two backends over the same data. Each says who it is in the header `x-backend`,
-//! and each can be told to fail, to be slow or to cut connections, at `/_control`.
+//! A small reviews service as two backends over the same data. Each names itself in the header
+//! `x-backend`, and each can be made to fail, to respond slowly or to cut connections, at
+//! `/_control`.
 
 mod data;
 mod faults;
@@ -15,17 +16,17 @@ use axum::middleware;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::task::JoinHandle;
 
-/// Which backend.
+/// One of the two backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
-    /// The old one: REST alone.
+    /// The old backend, with REST only.
     Legacy,
-    /// The new one: GraphQL, and the same REST paths.
+    /// The new backend, with GraphQL and the same REST paths.
     New,
 }
 
 impl Backend {
-    /// What it calls itself.
+    /// Returns the backend's name for itself.
     pub fn as_str(self) -> &'static str {
         match self {
             Backend::Legacy => "legacy",
@@ -42,12 +43,12 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Starts a backend over this data on a free port.
+    /// Starts a backend over the given data on a free port.
     pub async fn start(backend: Backend, data: Arc<Data>) -> Self {
         Self::start_on(backend, data, 0).await
     }
 
-    /// Starts a backend over this data on this port.
+    /// Starts a backend over the given data on the given port.
     pub async fn start_on(backend: Backend, data: Arc<Data>, port: u16) -> Self {
         let control = Arc::new(Control::default());
         let mut app = rest::router(Arc::clone(&data));
@@ -66,17 +67,17 @@ impl Origin {
         Self { address, control, server }
     }
 
-    /// The base URL.
+    /// Returns the base URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// Its switches and counts.
+    /// Returns the faults and counts of the backend.
     pub fn control(&self) -> &Control {
         &self.control
     }

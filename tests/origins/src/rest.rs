@@ -1,4 +1,5 @@
-//! The established REST interface: `{success, data, timestamp}` around everything.
+//! The established REST interface, with every response in the envelope `{success, data,
+//! timestamp}`.
 
 use crate::data::{Data, Draft, Refusal, Review, now};
 use axum::{
@@ -32,7 +33,7 @@ async fn authorised(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Reading needs no token, but one that has expired is refused.
+/// Returns true for an expired token. Reading needs no token, but an expired one is refused.
 pub(crate) fn is_expired(headers: &HeaderMap) -> bool {
     headers.get(header::AUTHORIZATION).is_some_and(|value| value == "Bearer expired")
 }
@@ -80,8 +81,9 @@ impl Page {
     }
 }
 
-/// A page, with links to the ones beside it. The next one is announced where this one is full, or, if that is known,
-/// where there is one.
+/// Returns a page of reviews with links to the previous and the next page. If `exact` is true,
+/// there is a link to the next page only if that page is not empty; otherwise a full page always
+/// has one.
 fn page(data: &Data, page: &Page, uri: &Uri, exact: bool, fits: impl Fn(&Review) -> bool) -> Response {
     let (number, limit) = match page.numbers() {
         Ok(numbers) => numbers,
@@ -145,7 +147,7 @@ async fn one(State(data): State<Arc<Data>>, Path(id): Path<String>) -> Response 
     }
 }
 
-/// A rating of 1 to 5; `None` where there is none.
+/// Returns a rating of 1 to 5, or `None` if there is none.
 fn rating(body: &Value) -> Result<Option<u8>, Box<Response>> {
     match body.get("rating") {
         None | Some(Value::Null) => Ok(None),

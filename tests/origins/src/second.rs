@@ -1,4 +1,5 @@
-//! The second version of the REST interface, at `/api/reviews/{id}`: other names, another nesting, times as numbers.
+//! The second version of the REST interface, at `/api/reviews/{id}`, with other names, another
+//! nesting, and times as numbers.
 
 use crate::data::{Data, Review};
 use axum::{
@@ -16,14 +17,14 @@ pub(crate) fn router(data: Arc<Data>) -> Router {
     Router::new().route("/api/reviews/{id}", get(one).put(update)).with_state(data)
 }
 
-fn told(review: &Review) -> Response {
-    let at = OffsetDateTime::parse(&review.created_at, &Rfc3339).expect("a time");
+fn found(review: &Review) -> Response {
+    let created = OffsetDateTime::parse(&review.created_at, &Rfc3339).expect("a time");
     Json(json!({
         "review": {
             "reviewId": review.id.to_string(),
             "stars": review.rating,
             "text": { "plain": review.text },
-            "createdAt": at.unix_timestamp() * 1_000,
+            "createdAt": created.unix_timestamp() * 1_000,
         }
     }))
     .into_response()
@@ -34,7 +35,7 @@ fn failed(status: StatusCode, reason: &str) -> Response {
 }
 
 async fn one(State(data): State<Arc<Data>>, Path(id): Path<u64>) -> Response {
-    data.get(id).map_or_else(|| failed(StatusCode::NOT_FOUND, "unknown_review"), |review| told(&review))
+    data.get(id).map_or_else(|| failed(StatusCode::NOT_FOUND, "unknown_review"), |review| found(&review))
 }
 
 async fn update(State(data): State<Arc<Data>>, Path(id): Path<u64>, Json(body): Json<Value>) -> Response {
@@ -42,7 +43,7 @@ async fn update(State(data): State<Arc<Data>>, Path(id): Path<u64>, Json(body): 
         body.pointer("/review/stars").and_then(Value::as_u64).and_then(|stars| u8::try_from(stars).ok());
     let text = body.pointer("/review/text/plain").and_then(Value::as_str).map(str::to_owned);
     match data.update(id, stars, text) {
-        Ok(review) => told(&review),
+        Ok(review) => found(&review),
         Err(_) => failed(StatusCode::CONFLICT, "locked"),
     }
 }

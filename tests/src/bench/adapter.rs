@@ -1,5 +1,6 @@
-//! `cargo xtask bench adapter`: an adapted route beside a Worker written by hand in JavaScript that does the same for one
-//! endpoint, in one workerd process, in front of one GraphQL origin, in interleaved runs.
+//! `cargo xtask bench adapter`: an adapted route against a Worker written by hand in JavaScript
+//! that does the same for one endpoint, in one workerd process, in front of one GraphQL origin, in
+//! interleaved runs.
 
 use super::{
     edge::{Spread, processor_seconds},
@@ -12,15 +13,19 @@ use crate::{
     paths,
     workerd::{Worker, Workerd},
 };
-use cutover_core::{Snapshot, config::Config, snapshot::Revision};
+use cutover_core::{Snapshot, config::Config, vocabulary::revision::Revision};
 use std::time::Duration;
 
 const CONNECTIONS: usize = 16;
 const WARM_UP: f64 = 5.0;
-/// An adapter, and who does its job by hand.
+/// Each adapter, and the hand-written Worker that does the same.
 const PAIRS: [(&str, &str); 2] = [("adapter-one", "js-one"), ("adapter-list", "js-list")];
+/// Each adapter, and the same adapter in the baseline build.
+const BASELINE_PAIRS: [(&str, &str); 2] =
+    [("adapter-one", "baseline-one"), ("adapter-list", "baseline-list")];
 
-/// Everybody goes through an adapter with one route, that of the load generator.
+/// Returns a snapshot that sends every user through an adapter with one route, that of the load
+/// generator.
 fn snapshot(origin: &str, list: bool) -> Snapshot {
     let folder = paths::root().join("tests/reviews");
     let adapter = std::fs::read_to_string(folder.join("adapter.yaml")).expect("the example is there");
@@ -45,58 +50,60 @@ fn snapshot(origin: &str, list: bool) -> Snapshot {
     config.snapshot(Revision(1), None)
 }
 
-/// Both do the same job, or their speeds say nothing: they ask the backend the same and answer the same, whatever comes of it.
+/// Checks that both Workers do the same job, without which their speeds cannot be compared: they
+/// send the same requests to the backend and give the same responses, in every situation.
 async fn do_the_same(edge: u16, by_hand: u16, reviews: &Reviews) {
     let one =
         |(id, what): &(u32, &'static str)| (*what, "GET", format!("/api/v1/reviews/{id}?page={id}&limit=1"));
     let mut requests: Vec<_> = SITUATIONS.iter().map(one).collect();
     for (what, method, target) in [
         ("a success", "GET", "/api/v1/reviews/7?page=2"),
-        ("a success that is only asked about", "HEAD", "/api/v1/reviews/7?page=2"),
-        ("a bad id, or nothing", "GET", "/api/v1/reviews/seven"),
-        ("a bad page, or nothing", "GET", "/api/v1/reviews/7?page=0"),
-        ("a bad limit, or nothing", "GET", "/api/v1/reviews/7?limit=many"),
-        ("a limit that is too large, or nothing", "GET", "/api/v1/reviews/9000?limit=9000&page=901"),
-        ("a method that nobody has", "DELETE", "/api/v1/reviews/7"),
-        ("a path that nobody has", "GET", "/api/v1/reviews/7/votes"),
+        ("a success, by HEAD", "HEAD", "/api/v1/reviews/7?page=2"),
+        ("a bad id, or no parameter", "GET", "/api/v1/reviews/seven"),
+        ("a bad page, or no parameter", "GET", "/api/v1/reviews/7?page=0"),
+        ("a bad limit, or no parameter", "GET", "/api/v1/reviews/7?limit=many"),
+        ("a limit that is too large, or no parameter", "GET", "/api/v1/reviews/9000?limit=9000&page=901"),
+        ("a method without a route", "DELETE", "/api/v1/reviews/7"),
+        ("a path without a route", "GET", "/api/v1/reviews/7/votes"),
     ] {
         requests.push((what, method, target.to_owned()));
     }
-    let said = async |port| {
-        // All at once: one of them waits for its time-out.
-        let ask = |(what, method, target): (&'static str, &'static str, String)| async move {
-            let answer = http::send(port, method, &target, &[("x-user-id", "u")], b"").await;
-            let mut body = if answer.body.is_empty() { "".into() } else { answer.json() };
+    let responses = async |port| {
+        // All at once, because one of them waits for its timeout.
+        let send = |(what, method, target): (&'static str, &'static str, String)| async move {
+            let response = http::send(port, method, &target, &[("x-user-id", "u")], b"").await;
+            let mut body = if response.body.is_empty() { "".into() } else { response.json() };
             if let Some(timestamp) = body.get_mut("timestamp") {
                 *timestamp = "now".into();
             }
-            let headers = ["content-type", "x-backend"].map(|name| answer.header(name));
-            format!("{what}: {} {headers:?} {body}", answer.status)
+            let headers = ["content-type", "x-backend"].map(|name| response.header(name));
+            format!("{what}: {} {headers:?} {body}", response.status)
         };
-        let asked: Vec<_> = requests.iter().cloned().map(|request| tokio::spawn(ask(request))).collect();
-        let mut answers = Vec::new();
-        for answer in asked {
-            answers.push(answer.await.expect("an answer"));
+        let tasks: Vec<_> = requests.iter().cloned().map(|request| tokio::spawn(send(request))).collect();
+        let mut responses = Vec::new();
+        for task in tasks {
+            responses.push(task.await.expect("a response"));
         }
-        (answers, reviews.asked())
+        (responses, reviews.asked())
     };
-    let (ours, we_asked) = said(edge).await;
-    let (theirs, they_asked) = said(by_hand).await;
+    let (ours, our_queries) = responses(edge).await;
+    let (theirs, their_queries) = responses(by_hand).await;
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert_eq!(ours, theirs);
     }
-    assert_eq!(we_asked, they_asked);
+    assert_eq!(our_queries, their_queries);
 }
 
-/// What was found of one kind of answer: an adapted route over the Worker that was written by hand.
+/// Ratios of an adapted route over the hand-written Worker, for one kind of response.
 pub struct Ratios {
-    /// Of the requests per second.
+    /// Ratio of the requests per second.
     pub throughput: Spread,
-    /// Of the processor time that workerd takes for a request. What waits beside it does not count, so it is steadier.
+    /// Ratio of workerd's processor time per request. Steadier, because it does not include
+    /// waiting.
     pub cpu: Spread,
 }
 
-/// Both Workers, for one review and for twenty, and what stands behind them.
+/// Both Workers, for one review and for twenty, and the origin and stores that they use.
 struct Setting {
     workerd: Workerd,
     reviews: Reviews,
@@ -118,16 +125,22 @@ async fn start() -> Setting {
     let by_hand = |name, mode| {
         Worker::javascript(name, &script).with("NEW", &origin).with("ORIGIN", &origin).with("MODE", mode)
     };
-    let workerd = Workerd::start(&[
+    let mut workers = vec![
         edge("adapter-one", &stores[0]),
         by_hand("js-one", "one"),
         edge("adapter-list", &stores[1]),
         by_hand("js-list", "list"),
-    ]);
+    ];
+    if let Some(folder) = paths::baseline() {
+        for ((_, name), store) in BASELINE_PAIRS.iter().zip(&stores) {
+            workers.push(Worker::built(name, store.port(), &folder).with("INGEST_URL", &ingest));
+        }
+    }
+    let workerd = Workerd::start(&workers);
     Setting { workerd, reviews, _stores: stores }
 }
 
-/// Fails where an adapter and the Worker that was written by hand do not do the same job.
+/// Checks that each adapter and its hand-written Worker do the same job.
 pub async fn check() {
     let Setting { workerd, reviews, _stores } = start().await;
     for (edge, by_hand) in PAIRS {
@@ -135,21 +148,23 @@ pub async fn check() {
     }
 }
 
-/// Runs everything; returns the ratios for one review and for twenty.
+/// Runs the benchmark against the hand-written Worker, or if there is a baseline build, against
+/// that. Returns the ratios for one review and for twenty.
 pub async fn run(rounds: usize, seconds: f64) -> [Ratios; 2] {
     let Setting { workerd, reviews, _stores } = start().await;
-    for (edge, by_hand) in PAIRS {
+    let pairs = if paths::baseline().is_some() { BASELINE_PAIRS } else { PAIRS };
+    for (edge, by_hand) in pairs {
         do_the_same(workerd.port(edge), workerd.port(by_hand), &reviews).await;
     }
-    for name in PAIRS.iter().flat_map(|(edge, by_hand)| [edge, by_hand]) {
-        // Until the compilers of the runtime are through with what is called often.
+    for name in pairs.iter().flat_map(|(edge, by_hand)| [edge, by_hand]) {
+        // Warms up until the runtime has compiled the hot functions.
         load::run(workerd.port(name), CONNECTIONS, Duration::from_secs_f64(WARM_UP), 100_000).await;
     }
     let duration = Duration::from_secs_f64(seconds / 2.0);
-    let mut ratios = [(); PAIRS.len()].map(|()| (Vec::new(), Vec::new()));
+    let mut ratios = [(); 2].map(|()| (Vec::new(), Vec::new()));
     for round in 1..=rounds {
-        for ((edge, by_hand), (rates, costs)) in PAIRS.iter().zip(&mut ratios) {
-            // Ours, theirs, theirs, ours: what drifts meets both alike.
+        for ((edge, by_hand), (rates, costs)) in pairs.iter().zip(&mut ratios) {
+            // Ours, theirs, theirs, ours: a drift affects both equally.
             let (mut requests, mut cost) = ([0.0; 2], [0.0; 2]);
             for (whose, name) in [(0, edge), (1, by_hand), (1, by_hand), (0, edge)] {
                 let before = processor_seconds(workerd.id());
@@ -162,7 +177,7 @@ pub async fn run(rounds: usize, seconds: f64) -> [Ratios; 2] {
         let last = ratios.each_ref().map(|(rates, _)| rates[rates.len() - 1]);
         eprintln!("round {round:2}: one review {:.3}, twenty {:.3}", last[0], last[1]);
     }
-    let is_legacy = |asked: &String| asked.starts_with("GET ");
-    assert!(!reviews.asked().iter().any(is_legacy), "legacy answered what was measured");
+    let is_legacy = |query: &String| query.starts_with("GET ");
+    assert!(!reviews.asked().iter().any(is_legacy), "legacy served measured requests");
     ratios.map(|(rates, costs)| Ratios { throughput: Spread::of(rates), cpu: Spread::of(costs) })
 }

@@ -1,5 +1,6 @@
-//! `cargo xtask bench edge`: our Worker beside a bare JavaScript pass-through and a hand-written JavaScript flag
-//! proxy, in one workerd process, in front of one origin, in interleaved runs. Only ratios of one run count.
+//! `cargo xtask bench edge`: our Worker against a bare JavaScript pass-through and a hand-written
+//! JavaScript flag proxy, in one workerd process, in front of one origin, in interleaved runs. Only
+//! ratios within one run are meaningful.
 
 use super::load;
 use crate::{
@@ -9,8 +10,8 @@ use crate::{
     workerd::{Worker, Workerd},
 };
 use cutover_core::{
-    Flag, Origin, PartsPerMillion, Route, Snapshot, condition::Condition, identity::default_sources,
-    route::Matcher, snapshot::Revision,
+    Flag, Origin, PartsPerMillion, Route, Snapshot, request::identity::default_sources,
+    routing::matcher::Matcher, rules::condition::document::Condition, vocabulary::revision::Revision,
 };
 use serde::Serialize;
 use std::{
@@ -21,18 +22,28 @@ use std::{
 const CONNECTIONS: usize = 16;
 const USERS: u64 = 100_000;
 
-/// The Workers that are measured, in the order that results are indexed by.
-const NAMES: [&str; 7] =
-    ["passthrough", "edge", "flag-proxy", "edge-headers", "edge-10000", "stage-read", "stage-limit"];
+/// The measured Workers, in the order in which results are indexed. The last one is measured only
+/// if there is a baseline.
+const NAMES: [&str; 8] = [
+    "passthrough",
+    "edge",
+    "flag-proxy",
+    "edge-headers",
+    "edge-10000",
+    "stage-read",
+    "stage-limit",
+    "baseline",
+];
+const BASELINE: usize = 7;
 
-/// The spread of a ratio over the rounds of a run.
+/// Spread of a ratio over the rounds of a run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Spread {
-    /// The middle one.
+    /// The median.
     pub median: f64,
-    /// The smallest.
+    /// The smallest value.
     pub min: f64,
-    /// The largest.
+    /// The largest value.
     pub max: f64,
 }
 
@@ -43,7 +54,7 @@ impl Spread {
     }
 }
 
-/// What the bench found.
+/// Results of the benchmark.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Throughput of our Worker over that of the bare pass-through.
@@ -52,51 +63,62 @@ pub struct Report {
     pub ratio_to_js_flag_proxy: Spread,
     /// Throughput of the hand-written flag proxy over that of the bare pass-through.
     pub js_flag_proxy_to_passthrough: Spread,
-    /// Throughput of our Worker with decision headers on over that of the bare pass-through.
+    /// Throughput of our Worker with decision headers over that of the bare pass-through.
     pub with_headers_to_passthrough: Spread,
-    /// Where our share goes: the pass-through that also reads the facts, over the bare one.
+    /// Throughput of the pass-through that also reads the facts of a request, over the bare one.
     pub stage_read_to_passthrough: Spread,
-    /// And that also waits no longer than the time-out, and counts.
+    /// Throughput of the pass-through that in addition limits the waiting time and counts, over the
+    /// bare one.
     pub stage_limit_to_passthrough: Spread,
-    /// Processor time per request of our Worker over that of the bare pass-through: the same question, less moved
-    /// by what else the machine does.
+    /// Processor time per request of our Worker over that of the bare pass-through. Like the
+    /// throughput, but less affected by other load on the machine.
     pub cpu_to_passthrough: Spread,
     /// Processor time per request with 10 000 flags and routes over that with 10.
     pub cpu_10000_to_10_flags: Spread,
     /// Throughput with 10 000 flags and routes over that with 10.
     pub ratio_10000_to_10_flags: Spread,
-    /// Milliseconds of processor time to read, check and compile a snapshot of 1 000 flags, above one of 1.
+    /// Throughput of our Worker over that of the baseline build.
+    pub ratio_to_baseline: Option<Spread>,
+    /// Processor time per request of our Worker over that of the baseline build.
+    pub cpu_to_baseline: Option<Spread>,
+    /// Time from the start of a fresh workerd to its first routed response, over that of one with
+    /// the bare pass-through.
+    pub cold_start_to_passthrough: Spread,
+    /// Milliseconds of processor time to read, check and compile a snapshot of 1 000 flags, minus
+    /// those of one with 1.
     pub snapshot_1000_flags_ms: f64,
-    /// KV reads of one isolate under load, and how many its soft TTL allows.
+    /// KV reads of one isolate under load, and the number that its soft TTL allows.
     pub kv_reads: KvReads,
-    /// The Worker as it is uploaded, gzipped, in bytes.
+    /// Size of the uploaded Worker, gzipped, in bytes.
     pub worker_gzip_bytes: u64,
-    /// Rounds.
+    /// Number of rounds.
     pub rounds: usize,
-    /// Seconds of each measurement in a round.
+    /// Seconds per measurement in a round.
     pub seconds: f64,
 }
 
 /// Reads of the snapshot under load.
 #[derive(Debug, Serialize)]
 pub struct KvReads {
-    /// Counted by the store.
+    /// Reads that the store counted.
     pub reads: u64,
-    /// One at the start and one per soft TTL.
+    /// Reads allowed: one at the start and one per soft TTL.
     pub allowed: u64,
-    /// Requests that the isolate answered meanwhile.
+    /// Requests that the isolate served in that time.
     pub requests: u64,
 }
 
-/// Runs everything, prints a table and writes `target/bench/edge.json`.
+/// Runs the benchmark and writes `target/bench/edge.json`.
 pub async fn run(rounds: usize, seconds: f64) -> Report {
     let origin = load::start_origin().await;
     let url = format!("http://127.0.0.1:{origin}");
     let stores = [store(&snapshot(10, 1, &url)).await, store(&snapshot(10_000, 1, &url)).await];
-    // Counting and reporting are on, as they are deployed.
+    // Counting and reporting are on, as in a deployment.
     let ingest = start_ingest().await;
     let edge = |name, store: &KvServer| Worker::edge(name, store.port()).with("INGEST_URL", &ingest);
-    let workerd = Workerd::start(&[
+    let baseline = paths::baseline();
+    let names = &NAMES[..if baseline.is_some() { BASELINE + 1 } else { BASELINE }];
+    let mut workers = vec![
         edge("edge", &stores[0]),
         edge("edge-headers", &stores[0]).with("DECISION_HEADERS", "arm,reason,revision"),
         edge("edge-10000", &stores[1]),
@@ -107,24 +129,29 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
             .with("NEW", &url),
         stage("stage-read", "read", &url),
         stage("stage-limit", "limit", &url),
-    ]);
-    for name in NAMES {
-        load::run(workerd.port(name), CONNECTIONS, Duration::from_secs_f64(1.0), USERS).await;
+    ];
+    if let Some(folder) = &baseline {
+        workers.push(Worker::built("baseline", stores[0].port(), folder).with("INGEST_URL", &ingest));
+    }
+    let workerd = Workerd::start(&workers);
+    // V8 compiles hot functions with its optimising compiler after some ten thousand requests.
+    for name in names {
+        load::run(workerd.port(name), CONNECTIONS, Duration::from_secs_f64(3.0), USERS).await;
     }
     let mut rates: Vec<[f64; NAMES.len()]> = Vec::new();
     let mut costs: Vec<[f64; NAMES.len()]> = Vec::new();
     for round in 0..rounds {
         let (mut rate, mut cost) = ([0.0; NAMES.len()], [0.0; NAMES.len()]);
-        for step in 0..NAMES.len() {
-            // Each round begins elsewhere, so that no Worker always follows the same other one.
-            let at = (step + round) % NAMES.len();
+        for step in 0..names.len() {
+            // Each round starts with another Worker, so that no Worker always follows the same one.
+            let worker = (step + round) % names.len();
             let (before, started) = (processor_seconds(workerd.id()), Instant::now());
             let duration = Duration::from_secs_f64(seconds);
-            rate[at] = load::run(workerd.port(NAMES[at]), CONNECTIONS, duration, USERS).await;
-            let requests = rate[at] * started.elapsed().as_secs_f64();
-            cost[at] = (processor_seconds(workerd.id()) - before) / requests;
+            rate[worker] = load::run(workerd.port(names[worker]), CONNECTIONS, duration, USERS).await;
+            let requests = rate[worker] * started.elapsed().as_secs_f64();
+            cost[worker] = (processor_seconds(workerd.id()) - before) / requests;
         }
-        let per = |at: usize| rate[at] / rate[0];
+        let per = |worker: usize| rate[worker] / rate[0];
         eprintln!(
             "round {:2}: edge {:.3}  flag proxy {:.3}  edge with headers {:.3}  10 000 flags {:.3}  (pass-through = 1)",
             round + 1,
@@ -139,6 +166,9 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     let ratio = |a: usize, b: usize| Spread::of(rates.iter().map(|rate| rate[a] / rate[b]).collect());
     let cost = |a: usize, b: usize| Spread::of(costs.iter().map(|cost| cost[a] / cost[b]).collect());
     let report = Report {
+        ratio_to_baseline: baseline.as_ref().map(|_| ratio(1, BASELINE)),
+        cpu_to_baseline: baseline.as_ref().map(|_| cost(1, BASELINE)),
+        cold_start_to_passthrough: cold_start(&url).await,
         stage_read_to_passthrough: ratio(5, 0),
         stage_limit_to_passthrough: ratio(6, 0),
         cpu_to_passthrough: cost(1, 0),
@@ -159,7 +189,8 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     report
 }
 
-/// Something that takes every batch, so that what is measured is the isolate's side of it.
+/// Starts a stub that accepts every batch, so that only the isolate's side of reporting is
+/// measured.
 pub(super) async fn start_ingest() -> String {
     let receipt = || async { r#"{"revision":1,"emergency":null,"duplicate":false}"# };
     let app = axum::Router::new().route("/v1/batches", axum::routing::post(receipt));
@@ -183,16 +214,17 @@ async fn store(snapshot: &Snapshot) -> KvServer {
     store
 }
 
-/// Flags and routes in this number; the route that the load asks for is one of them.
+/// Returns a snapshot with the given number of flags and routes. The load generator requests one of
+/// the routes.
 pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
     let mut snapshot = Snapshot { revision: Revision(revision), ..Snapshot::default() };
     for name in ["legacy", "new"] {
         let origin = Origin { url: origin.to_owned(), timeout_ms: 5_000 };
         snapshot.origins.insert(name.parse().expect("a name"), origin);
     }
-    for at in 0..flags {
-        let middle = at == flags / 2;
-        let name = if middle { "graphql_reviews_read".to_owned() } else { format!("flag_{at:05}") };
+    for number in 0..flags {
+        let middle = number == flags / 2;
+        let name = if middle { "graphql_reviews_read".to_owned() } else { format!("flag_{number:05}") };
         let flag = Flag {
             enabled: true,
             rollout_percentage: PartsPerMillion::from_percent(25.0).expect("a percentage"),
@@ -204,13 +236,13 @@ pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
         let name = name.parse::<cutover_core::FlagName>().expect("a name");
         snapshot.flags.insert(name.clone(), flag);
         snapshot.routes.push(Route {
-            id: format!("route-{at}").parse().expect("a name"),
+            id: format!("route-{number}").parse().expect("a name"),
             matcher: Matcher {
                 methods: vec!["GET".to_owned()],
                 path: if middle {
                     "/api/v1/reviews/{*rest}".to_owned()
                 } else {
-                    format!("/api/v1/things{at}/{{id}}")
+                    format!("/api/v1/things{number}/{{id}}")
                 },
             },
             flag: name,
@@ -225,9 +257,10 @@ pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
     snapshot
 }
 
-/// Processor time of a refresh that brings a new revision, with 1 000 flags above one with 1. Each revision is read
-/// once: one request notices that it is due, and nobody else asks until it is in. An upper bound, because what KV
-/// and the text decoder need for the larger document is inside.
+/// Returns the processor time of a refresh that brings a new revision of 1 000 flags, minus that of
+/// one with 1, in milliseconds. Each revision is read once: one request notices that it is due, and
+/// no other request is sent until it has been read. This is an upper bound, because it includes the
+/// work of KV and of the text decoder on the larger document.
 async fn snapshot_cost(origin: &str) -> f64 {
     const WARM_UP: u64 = 40;
     const REFRESHES: u64 = 100;
@@ -241,8 +274,8 @@ async fn snapshot_cost(origin: &str) -> f64 {
             .collect();
         http::get(port, "/api/v1/reviews/1", &[("x-user-id", "u")]).await;
         let mut before = 0.0;
-        for (at, document) in documents.into_iter().enumerate() {
-            if at as u64 == WARM_UP {
+        for (refresh, document) in documents.into_iter().enumerate() {
+            if refresh as u64 == WARM_UP {
                 before = processor_seconds(workerd.id());
             }
             store.put("snapshot", document);
@@ -252,13 +285,36 @@ async fn snapshot_cost(origin: &str) -> f64 {
         costs.push((processor_seconds(workerd.id()) - before) * 1_000.0 / REFRESHES as f64);
         let health = health(port).await;
         assert_eq!(health["revision"], 1 + WARM_UP + REFRESHES, "{health:#}");
-        // On a machine that stops for a moment a document is read twice; the second time it is only recognised.
+        // If the machine pauses briefly, a document is read twice; the second read only recognises
+        // it.
         assert!(
             health["kv_reads"].as_u64().is_some_and(|reads| reads <= 12 + WARM_UP + REFRESHES),
             "{health:#}"
         );
     }
     (costs[1] - costs[0]).max(0.0)
+}
+
+/// Starts a fresh workerd again and again, with our Worker and with the pass-through in turn, and
+/// measures from the start of the process to the first routed response.
+async fn cold_start(origin: &str) -> Spread {
+    const STARTS: usize = 15;
+    let store = store(&snapshot(1_000, 1, origin)).await;
+    let passthrough = paths::root().join("tests/bench/passthrough.js");
+    let first_response = async |worker: Worker<'_>, name: &str| {
+        let started = Instant::now();
+        let workerd = Workerd::start(&[worker]);
+        let response = http::get(workerd.port(name), "/api/v1/reviews/1", &[("x-user-id", "user-123")]).await;
+        assert_eq!(response.status, 200);
+        started.elapsed().as_secs_f64()
+    };
+    let mut ratios = Vec::new();
+    for _ in 0..STARTS {
+        let edge = first_response(Worker::edge("edge", store.port()), "edge").await;
+        let bare = Worker::javascript("bare", &passthrough).with("ORIGIN", origin);
+        ratios.push(edge / first_response(bare, "bare").await);
+    }
+    Spread::of(ratios)
 }
 
 async fn health(port: u16) -> serde_json::Value {
@@ -279,23 +335,23 @@ async fn kv_reads(origin: &str) -> KvReads {
     }
 }
 
-/// User and system time of a process, from the kernel.
+/// Returns the user and system time of a process, from the kernel.
 pub(super) fn processor_seconds(id: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("the kernel tells");
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("the process has a stat file");
     let fields: Vec<&str> = stat.rsplit_once(") ").expect("a stat line").1.split(' ').collect();
     let ticks: f64 = fields[11..=12].iter().map(|field| field.parse::<f64>().expect("a number")).sum();
     ticks / rustix::param::clock_ticks_per_second() as f64
 }
 
-/// The modules as they are uploaded, each gzipped.
+/// Returns the size of the uploaded modules, each gzipped.
 pub fn worker_size() -> u64 {
     ["index.wasm", "shim.mjs"]
         .iter()
         .map(|file| {
             let content = std::fs::read(paths::worker().join(file)).expect("the Worker is built");
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-            encoder.write_all(&content).expect("memory takes it");
-            encoder.finish().expect("memory takes it").len() as u64
+            encoder.write_all(&content).expect("memory is writable");
+            encoder.finish().expect("memory is writable").len() as u64
         })
         .sum()
 }

@@ -1,4 +1,5 @@
-//! A tiny origin and a closed-loop load generator over raw sockets, so that workerd is what is measured.
+//! A small origin and a closed-loop load generator over raw sockets, both cheaper than workerd, so
+//! that workerd limits the throughput.
 
 use std::{
     sync::{
@@ -12,11 +13,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// The answer of the origin: a small JSON body, as a reviews API gives it.
+/// Body of the origin's responses: small JSON, as a reviews API returns it.
 const BODY: &str =
     r#"{"success":true,"data":{"id":17,"offer_id":4,"author_id":"u1","rating":5,"text":"Good."}}"#;
 
-/// Starts an origin that answers every request alike. Returns its port.
+/// Starts an origin that gives every request the same response. Returns its port.
 pub async fn start_origin() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("a bound address").port();
@@ -24,7 +25,7 @@ pub async fn start_origin() -> u16 {
         while let Ok((mut socket, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let _ = socket.set_nodelay(true);
-                let answer = format!(
+                let response = format!(
                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{BODY}",
                     BODY.len()
                 );
@@ -35,7 +36,7 @@ pub async fn start_origin() -> u16 {
                     held += read;
                     if buffer[..held].ends_with(b"\r\n\r\n") {
                         held = 0;
-                        if socket.write_all(answer.as_bytes()).await.is_err() {
+                        if socket.write_all(response.as_bytes()).await.is_err() {
                             return;
                         }
                     }
@@ -46,8 +47,8 @@ pub async fn start_origin() -> u16 {
     port
 }
 
-/// Sends requests over this many connections for a while, each as soon as the one before is answered, and
-/// returns how many were answered per second. Every answer must be a 200.
+/// Sends requests over the given number of connections for a while, each as soon as the previous
+/// one is answered. Returns the responses per second. Every response must have status 200.
 pub async fn run(port: u16, connections: usize, duration: Duration, users: u64) -> f64 {
     let stop = Arc::new(AtomicBool::new(false));
     let answered = Arc::new(AtomicU64::new(0));
@@ -70,9 +71,9 @@ pub async fn run(port: u16, connections: usize, duration: Duration, users: u64) 
                     "GET /api/v1/reviews/{user}?page=2 HTTP/1.1\r\nhost: api.example.com\r\nx-user-id: user-{user}\r\n\
                      accept: application/json\r\nuser-agent: bench\r\n\r\n"
                 )
-                .expect("text grows");
+                .expect("writing to a string cannot fail");
                 socket.write_all(request.as_bytes()).await.expect("the request is sent");
-                read_answer(&mut socket, &mut buffer).await;
+                read_response(&mut socket, &mut buffer).await;
                 answered.fetch_add(1, Ordering::Relaxed);
             }
         }));
@@ -82,28 +83,28 @@ pub async fn run(port: u16, connections: usize, duration: Duration, users: u64) 
     let count = answered.load(Ordering::Relaxed);
     stop.store(true, Ordering::Relaxed);
     for task in tasks {
-        task.await.expect("a connection works to the end");
+        task.await.expect("the task of a connection succeeds");
     }
     count as f64 / elapsed
 }
 
-async fn read_answer(socket: &mut TcpStream, buffer: &mut [u8]) {
+async fn read_response(socket: &mut TcpStream, buffer: &mut [u8]) {
     let mut held = 0;
     loop {
-        let read = socket.read(&mut buffer[held..]).await.expect("the answer is read");
+        let read = socket.read(&mut buffer[held..]).await.expect("the response is read");
         assert!(read > 0, "the Worker closed the connection: {}", String::from_utf8_lossy(&buffer[..held]));
         held += read;
-        let answer = &buffer[..held];
-        if let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = std::str::from_utf8(&answer[..end]).expect("the head is text");
-            assert!(head.starts_with("HTTP/1.1 200"), "{}", String::from_utf8_lossy(answer));
+        let response = &buffer[..held];
+        if let Some(end) = response.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = std::str::from_utf8(&response[..end]).expect("the head is text");
+            assert!(head.starts_with("HTTP/1.1 200"), "{}", String::from_utf8_lossy(response));
             let length = head.lines().find_map(|line| {
                 let (name, value) = line.split_once(':')?;
                 name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
             });
             match length {
                 Some(length) if held >= end + 4 + length => return,
-                None if answer.ends_with(b"0\r\n\r\n") => return,
+                None if response.ends_with(b"0\r\n\r\n") => return,
                 _ => {}
             }
         }

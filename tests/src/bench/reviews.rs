@@ -1,5 +1,5 @@
-//! A GraphQL origin over raw sockets, so that workerd is what is measured: one review, or twenty, and under some ids whatever
-//! else can come of asking a backend.
+//! A GraphQL origin over raw sockets that costs less than workerd: it returns one review or twenty
+//! and, under some ids, the other outcomes of querying a backend.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::{
@@ -7,25 +7,25 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// The ids, or pages, with which something happens, and what.
+/// The ids, or pages, that provoke a situation, and its name.
 pub const SITUATIONS: [(u32, &str); 12] = [
     (900_001, "null"),
-    (900_002, "an error that means something"),
-    (900_003, "an error that means nothing"),
+    (900_002, "a mapped error"),
+    (900_003, "an unmapped error"),
     (900_004, "not JSON"),
     (900_005, "a status of 500"),
-    (900_006, "an id that is no number"),
-    (900_007, "more than is read"),
-    (900_008, "more than is read, in chunks"),
+    (900_006, "an id that is not a number"),
+    (900_007, "a body over the limit"),
+    (900_008, "a body over the limit, in chunks"),
     (900_009, "a header that is kept"),
-    (900_010, "somewhere else"),
-    (900_011, "no answer at all"),
-    (900_012, "no answer in time"),
+    (900_010, "a redirect"),
+    (900_011, "a closed connection"),
+    (900_012, "a timeout"),
 ];
 
-/// The origin.
+/// A running origin.
 pub struct Reviews {
-    /// Where it listens.
+    /// The port on which it listens.
     pub port: u16,
     asked: Arc<Mutex<Vec<String>>>,
 }
@@ -56,7 +56,7 @@ fn data(first: &str) -> String {
 }
 
 impl Reviews {
-    /// Starts it.
+    /// Starts the origin on a free port.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound address").port();
@@ -73,8 +73,8 @@ impl Reviews {
         Self { port, asked }
     }
 
-    /// What situations were asked for since this was called last: the variables, or the method and target of what was no
-    /// question to the backend.
+    /// Returns the queries since the last call that provoked a situation, as their variables, and
+    /// the other requests, as method and target.
     pub fn asked(&self) -> Vec<String> {
         let mut asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
         asked.sort();
@@ -86,7 +86,7 @@ async fn serve(mut socket: TcpStream, answers: Arc<Answers>, asked: Arc<Mutex<Ve
     let _ = socket.set_nodelay(true);
     let mut buffer = Vec::with_capacity(16 * 1024);
     loop {
-        // A request ends with its body, whose length it tells.
+        // A request ends with its body, whose length is in its head.
         let end = loop {
             let text = String::from_utf8_lossy(&buffer);
             let whole = text.split_once("\r\n\r\n").map(|(head, _)| {
@@ -109,21 +109,22 @@ async fn serve(mut socket: TcpStream, answers: Arc<Answers>, asked: Arc<Mutex<Ve
         let is_list = request.contains("query Reviews(");
         let is_question = request.starts_with("POST /graphql ");
         let usual = if is_list { &answers.list } else { &answers.one };
-        // The load never asks for what a situation is asked for.
+        // The load generator never requests the ids of situations.
         let unusual =
             if !is_question || request.contains("9000") { situation(&request, &asked) } else { None };
-        let said = match &unusual {
+        let response = match &unusual {
             Some(Some(bytes)) => bytes,
             Some(None) => return,
             None => usual,
         };
-        if socket.write_all(said).await.is_err() {
+        if socket.write_all(response).await.is_err() {
             return;
         }
     }
 }
 
-/// What is said where something happens: `Some(None)` is that the connection ends.
+/// Returns the response to a request that provokes a situation, where `Some(None)` closes the
+/// connection, and `None` for every other request.
 fn situation(request: &str, asked: &Mutex<Vec<String>>) -> Option<Option<Vec<u8>>> {
     let note = |what: &str| asked.lock().unwrap_or_else(PoisonError::into_inner).push(what.to_owned());
     let (head, body) = request.split_once("\r\n\r\n")?;
@@ -138,32 +139,32 @@ fn situation(request: &str, asked: &Mutex<Vec<String>>) -> Option<Option<Vec<u8>
         let value = variables.get(name)?;
         value.as_str().and_then(|text| text.parse().ok()).or_else(|| value.as_u64())
     };
-    // Page n of one review each begins behind the n - 1 before it.
+    // With one review per page, page n has the offset n - 1.
     let id = number("id").or_else(|| Some(number("offset")? + 1))?;
     let (_, what) = SITUATIONS.iter().find(|(held, _)| u64::from(*held) == id)?;
     let error = |code: &str| {
         let error = format!(
-            r#"{{"data":null,"errors":[{{"message":"it is so","extensions":{{"code":"{code}"}}}}]}}"#
+            r#"{{"data":null,"errors":[{{"message":"an error","extensions":{{"code":"{code}"}}}}]}}"#
         );
         answer("200 OK", "", &error)
     };
     let large = format!(r#"{{"data":{{"review":null}},"more":"{}"}}"#, "x".repeat(5_000_000));
     Some(Some(match *what {
         "null" => answer("200 OK", "", r#"{"data":{"review":null,"reviews":null}}"#),
-        "an error that means something" => error("CONFLICT"),
-        "an error that means nothing" => error("OTHER"),
+        "a mapped error" => error("CONFLICT"),
+        "an unmapped error" => error("OTHER"),
         "not JSON" => answer("200 OK", "", "<html>"),
         "a status of 500" => answer("500 Internal Server Error", "", "{}"),
-        "an id that is no number" => answer("200 OK", "", &data("seven")),
-        "more than is read" => answer("200 OK", "", &large),
-        "more than is read, in chunks" => {
+        "an id that is not a number" => answer("200 OK", "", &data("seven")),
+        "a body over the limit" => answer("200 OK", "", &large),
+        "a body over the limit, in chunks" => {
             let size = large.len();
             format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{size:x}\r\n{large}\r\n0\r\n\r\n")
                 .into_bytes()
         }
         "a header that is kept" => answer("200 OK", "x-backend: new\r\n", &data("7")),
-        "somewhere else" => answer("302 Found", "location: /elsewhere\r\n", ""),
-        "no answer in time" => Vec::new(),
+        "a redirect" => answer("302 Found", "location: /elsewhere\r\n", ""),
+        "a timeout" => Vec::new(),
         _ => return Some(None),
     }))
 }

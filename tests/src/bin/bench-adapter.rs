@@ -8,7 +8,17 @@ async fn main() {
     let rounds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(30);
     let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(0.8);
     let [one, list] = adapter::run(rounds, seconds).await;
-    println!("{:<52} {:>7} {:>7} {:>7}", "adapted route / written by hand", "median", "min", "max");
+    println!(
+        "{:<52} {:>7} {:>7} {:>7}",
+        if cutover_tests::paths::baseline().is_some() {
+            "adapted route / baseline build"
+        } else {
+            "adapted route / written by hand"
+        },
+        "median",
+        "min",
+        "max"
+    );
     for (name, spread) in [
         ("throughput, one review", one.throughput),
         ("throughput, a list of twenty", list.throughput),

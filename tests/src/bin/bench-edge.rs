@@ -18,10 +18,19 @@ async fn main() {
     row("Cutover with decision headers / bare pass-through", report.with_headers_to_passthrough);
     row("Cutover with 10 000 flags / with 10", report.ratio_10000_to_10_flags);
     row("  stage: reads the facts / bare pass-through", report.stage_read_to_passthrough);
-    row("  stage: and limits the time, counts / bare pass-through", report.stage_limit_to_passthrough);
+    row("  stage: also limits the time, counts / bare pass-through", report.stage_limit_to_passthrough);
     println!("{:<52} {:>7} {:>7} {:>7}", "processor time per request, ratio", "median", "min", "max");
     row("Cutover / bare pass-through", report.cpu_to_passthrough);
     row("Cutover with 10 000 flags / with 10", report.cpu_10000_to_10_flags);
+    if let (Some(throughput), Some(cpu)) = (report.ratio_to_baseline, report.cpu_to_baseline) {
+        row("Cutover / baseline build", cpu);
+        row("Cutover / baseline build, throughput", throughput);
+    }
+    println!(
+        "{:<52} {:>7} {:>7} {:>7}",
+        "cold start, time to the first response, ratio", "median", "min", "max"
+    );
+    row("Cutover with 1 000 flags / bare pass-through", report.cold_start_to_passthrough);
     println!("snapshot of 1 000 flags, read + checked + compiled: {:.2} ms", report.snapshot_1000_flags_ms);
     let reads = &report.kv_reads;
     println!("KV reads: {} of {} allowed, under {} requests", reads.reads, reads.allowed, reads.requests);

@@ -1,68 +1,69 @@
-//! What goes in and out of an exchange.
+//! Messages into and out of an exchange.
 
-use crate::facts::Facts;
+use crate::request::facts::Facts;
 
-/// What a client sent, as it came.
+/// A client's request, exactly as it arrived.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sent<'a> {
-    /// The method.
+    /// The HTTP method.
     pub method: &'a str,
-    /// The path, still encoded.
+    /// The path, still percent-encoded.
     pub path: &'a str,
-    /// The query, without the question mark.
+    /// The query string, without the question mark.
     pub query: &'a str,
-    /// The headers that the program reads, in lower case.
+    /// The headers, names in lower case. Those that the program does not read are ignored.
     pub headers: &'a [(&'a str, &'a str)],
-    /// The body.
+    /// The raw body.
     pub body: &'a [u8],
-    /// The claims of the verified token as JSON; empty where there is none.
+    /// The claims of the verified token as JSON; empty if there is none.
     pub claims: &'a str,
 }
 
 impl<'a> From<&Facts<'a>> for Sent<'a> {
-    /// A request without a body and a token.
+    /// Builds a request without a body and without a token.
     fn from(facts: &Facts<'a>) -> Self {
         let Facts { method, path, query, headers, .. } = *facts;
         Self { method, path, query, headers, ..Self::default() }
     }
 }
 
-/// What to ask the backend.
+/// A request to the backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
-    /// The method, and path and query below the origin's base; a `POST` to the program's endpoint where nothing is said.
+    /// The method, and the path and query below the origin's base URL; `None` is a `POST` to the
+    /// program's endpoint.
     pub to: Option<(String, String)>,
-    /// The body, as JSON.
+    /// The JSON body, if there is one.
     pub body: Option<String>,
 }
 
-/// What to tell the client.
+/// A response to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
-    /// Headers, beside those that the program keeps of the backend's.
+    /// Headers in addition to those that the program keeps from the backend's response.
     pub headers: Vec<(String, String)>,
-    /// The body, as JSON.
+    /// The JSON body, if there is one.
     pub body: Option<String>,
 }
 
-/// What comes next.
+/// The next action of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Ask the backend.
+    /// Send this request to the backend and pass its outcome to [`next`](super::Exchange::next).
     Ask(Upstream),
-    /// Answer the client.
+    /// Send this response to the client; the exchange is complete.
     Answer(Answer),
 }
 
-/// What came of asking the backend.
+/// The outcome of a request to the backend.
 #[derive(Debug, Clone, Copy)]
 pub enum Reply<'a> {
-    /// An answer.
+    /// A response: its status and its body.
     Answered(u16, &'a [u8]),
-    /// None in time.
+    /// No response in time.
     Timeout,
-    /// None at all.
+    /// No response at all.
     Unreachable,
 }

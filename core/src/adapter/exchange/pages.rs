@@ -1,16 +1,16 @@
-//! Pages: walking to one by cursors, and links to those beside.
+//! Pagination: walking to a page by cursors, and `Link` headers to the next and previous one.
 
-use super::Exchange;
 use crate::{
     adapter::{
+        exchange::question::Variables,
         program::{Pagination, Style},
-        request::Source,
+        request::{Request, Source},
         variable::Variable,
     },
-    json::{Decimal, Json, Value},
+    json::{Decimal, Value, value::Json},
 };
 
-/// Which page was asked for, and how many are still to be walked over.
+/// The requested page, and the number of pages still to be walked over.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Page {
     pub(super) number: i64,
@@ -19,11 +19,11 @@ pub(super) struct Page {
 }
 
 pub(super) enum Walk {
-    /// The page that was asked for, and whether more follow, if that is known.
+    /// The requested page; true if more pages follow, `None` if that is unknown.
     There(Option<bool>),
-    /// A page before it.
+    /// A page before the requested one.
     On,
-    /// There are fewer pages.
+    /// The requested page is past the last one.
     Beyond,
 }
 
@@ -34,43 +34,49 @@ pub(super) fn whole_number(value: Option<Json<'_>>) -> Option<i64> {
     }
 }
 
-impl Exchange {
-    pub(super) fn walk(&mut self, pagination: &Pagination, data: Value<'_>) -> Walk {
-        let Some(page) = &mut self.page else { return Walk::There(None) };
-        let Style::Cursor(_, after, info, _) = &pagination.style else { return Walk::There(None) };
-        let info = data.at_path(info);
-        let more = info.and_then(|info| info.get("hasNextPage")).is_some_and(Value::is_true);
-        if page.before == 0 {
-            return Walk::There(Some(more));
-        }
-        let cursor = info.and_then(|info| info.get("endCursor")).filter(|_| more);
-        let Some(cursor) = cursor.map(|cursor| cursor.json().into_owned()) else { return Walk::Beyond };
-        page.before -= 1;
-        self.variables.retain(|(name, _)| name != after);
-        self.variables.push((after.clone().into(), cursor));
-        Walk::On
+/// Takes the cursor of a page before the requested one into the variables of the next request.
+pub(super) fn walk(
+    page: Option<&mut Page>,
+    variables: &mut Variables<'static>,
+    pagination: &Pagination,
+    data: Value<'_>,
+) -> Walk {
+    let Some(page) = page else { return Walk::There(None) };
+    let Style::Cursor(_, after, info, _) = &pagination.style else { return Walk::There(None) };
+    let info = data.at_path(info);
+    let more = info.and_then(|info| info.get("hasNextPage")).is_some_and(Value::is_true);
+    if page.before == 0 {
+        return Walk::There(Some(more));
     }
+    let cursor = info.and_then(|info| info.get("endCursor")).filter(|_| more);
+    let Some(cursor) = cursor.map(|cursor| cursor.json().into_owned()) else { return Walk::Beyond };
+    page.before -= 1;
+    variables.retain(|(name, _)| name != after);
+    variables.push((after.clone().into(), cursor));
+    Walk::On
+}
 
-    pub(super) fn link(&self, pagination: &Pagination, page: Page, more: bool) -> String {
+impl Page {
+    /// Builds the `Link` header to the next page, if there are more, and to the previous one.
+    pub(super) fn link(self, pagination: &Pagination, request: &Request, more: bool) -> String {
         let name =
             |variable: &Variable| variable.from.as_ref().map_or_else(|| variable.name.clone(), Source::name);
         let (page_name, limit_name) = (name(&pagination.page), name(&pagination.limit));
-        let others: String = self
-            .request
+        let others: String = request
             .pairs()
             .filter(|(key, _)| *key != page_name && *key != limit_name)
             .map(|(key, value)| format!("{key}={value}&"))
             .collect();
         let to = |number: i64, relation: &str| {
-            let (path, limit) = (&self.request.path, page.limit);
+            let (path, limit) = (&request.path, self.limit);
             format!("<{path}?{others}{page_name}={number}&{limit_name}={limit}>; rel=\"{relation}\"")
         };
         let mut links = Vec::new();
         if more {
-            links.push(to(page.number + 1, "next"));
+            links.push(to(self.number + 1, "next"));
         }
-        if page.number > 1 {
-            links.push(to(page.number - 1, "prev"));
+        if self.number > 1 {
+            links.push(to(self.number - 1, "prev"));
         }
         links.join(", ")
     }

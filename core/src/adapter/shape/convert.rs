@@ -1,9 +1,12 @@
-//! Values in other forms.
+//! Conversions of scalars.
 
-use super::{Conversion, DateForm, Refused};
 use crate::{
-    json::{Decimal, Json, Value, is_number},
-    timestamp::Timestamp,
+    adapter::shape::{
+        budget::Refused,
+        step::{Conversion, DateForm},
+    },
+    json::{Decimal, Value, is_number, value::Json},
+    vocabulary::timestamp::Timestamp,
 };
 
 impl Conversion {
@@ -13,14 +16,15 @@ impl Conversion {
                 Ok(Json::Number(text.clone().into_owned().into()))
             }
             (Self::Text, Json::Number(digits)) => Ok(Json::text(digits.clone().into_owned())),
-            (Self::Date(from, to), value) => from.read(value).map(|at| to.made(at)).ok_or(Refused::Unfit),
+            (Self::Date(from, to), value) => from.read(value).map(|time| to.made(time)).ok_or(Refused::Unfit),
             _ => Err(Refused::Unfit),
         }
     }
 }
 
 impl Conversion {
-    /// Writes the value in its other form where that is a copy; whether it did.
+    /// Writes the converted value if that takes no more than copying its source. Returns true if it
+    /// did.
     pub(super) fn copies(self, value: Value<'_>, out: &mut String) -> bool {
         match (self, value.plain_text()) {
             (Self::Number, Some(text)) if is_number(text) => out.push_str(text),
@@ -36,15 +40,15 @@ impl Conversion {
 }
 
 impl DateForm {
-    /// Writes a time as JSON.
-    pub(super) fn write(self, at: Timestamp, out: &mut String) {
+    /// Appends a timestamp as JSON.
+    pub(super) fn write(self, time: Timestamp, out: &mut String) {
         match self {
             Self::Rfc3339 => {
                 out.push('"');
-                at.write(out);
+                time.write(out);
                 out.push('"');
             }
-            other => other.made(at).write(out),
+            other => other.made(time).write(out),
         }
     }
 
@@ -61,11 +65,11 @@ impl DateForm {
         Some(Timestamp::from_millis(ms)).filter(|held| held.millis() == ms)
     }
 
-    pub(super) fn made(self, at: Timestamp) -> Json<'static> {
+    pub(super) fn made(self, time: Timestamp) -> Json<'static> {
         match self {
-            Self::Rfc3339 => Json::text(at.to_string()),
-            Self::Epoch => Json::integer(at.millis().div_euclid(1000)),
-            Self::EpochMs => Json::integer(at.millis()),
+            Self::Rfc3339 => Json::text(time.to_string()),
+            Self::Epoch => Json::integer(time.millis().div_euclid(1000)),
+            Self::EpochMs => Json::integer(time.millis()),
         }
     }
 }

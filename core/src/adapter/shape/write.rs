@@ -1,11 +1,38 @@
-//! Writes what a shape makes of a value, without making that value: what goes on as it is is copied as it stands in the
-//! backend's answer.
+//! Writes the result of a shape directly as JSON text. Unchanged parts are copied verbatim from the
+//! backend's response.
 
-use super::{Budget, Field, Refused, Step, Whole, run_row};
-use crate::json::{Value, write_text};
+use crate::{
+    adapter::shape::{
+        budget::{Budget, Refused, Whole},
+        run::run_row,
+        step::{Field, Shape, Step},
+    },
+    json::{Value, write::write_text},
+};
 use std::borrow::Cow;
 
-pub(super) fn write_row(
+impl Shape {
+    /// Applies the shape to a value and appends the result to `out` as JSON. Returns false if the
+    /// result is absent. The result is that of [`Self::apply`], but it is not built as a value: the
+    /// items of lists and the fields of objects are written one by one, and unchanged ones are
+    /// copied from the source.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the value does not have the form that the shape expects, or if the budget is used
+    /// up. `out` may then end in an incomplete result.
+    pub fn write(
+        &self,
+        value: Value<'_>,
+        whole: Whole<'_>,
+        budget: &mut Budget,
+        out: &mut String,
+    ) -> Result<bool, Refused> {
+        write_row(&self.0, value, whole, budget, out)
+    }
+}
+
+fn write_row(
     steps: &[Step],
     value: Value<'_>,
     whole: Whole<'_>,
@@ -17,10 +44,10 @@ pub(super) fn write_row(
             out.push_str(value.raw());
             Ok(true)
         }
-        // What else is made of a part of the value needs that part only.
+        // The remaining steps need only that part of the value.
         [Step::Get(path), rest @ ..] => {
             budget.pay(1)?;
-            // Null has no fields; it is passed on as it is.
+            // Null has no fields; it passes through unchanged.
             let found = if value.is_null() { Some(value) } else { value.at_path(path) };
             write_found(rest, found, whole, budget, out)
         }
@@ -61,7 +88,7 @@ pub(super) fn write_row(
         [Step::Object(fields)] if value.is_object() || value.is_list() => {
             write_object(fields, &[], value, None, (whole, budget, out))
         }
-        // An envelope around a list or an object that is made.
+        // An envelope around a list or an object that the first step builds.
         [first, Step::Object(fields)] if first.goes_through(value) && is_envelope(fields) => {
             write_object(fields, std::slice::from_ref(first), value, None, (whole, budget, out))
         }
@@ -71,7 +98,7 @@ pub(super) fn write_row(
 }
 
 impl Step {
-    /// Whether it makes a list of a list or an object of an object.
+    /// Returns true if the step maps this list to a list, or this object to an object.
     fn goes_through(&self, value: Value<'_>) -> bool {
         match self {
             Self::Each(_) => value.is_list(),
@@ -81,7 +108,7 @@ impl Step {
     }
 }
 
-/// Goes on with what was found, or with nothing.
+/// Runs the remaining steps on the value that was found, or on an absent one.
 fn write_found(
     steps: &[Step],
     found: Option<Value<'_>>,
@@ -95,23 +122,24 @@ fn write_found(
     }
 }
 
-/// Whether the value is put into it as it is, and nothing looks into it.
+/// Returns true if the fields embed the value unchanged, and none of them looks into it.
 fn is_envelope(fields: &[Field]) -> bool {
     let takes_it = |field: &Field| field.1.0.is_empty();
     fields.iter().any(takes_it)
         && fields.iter().all(|field| field.1.0.first().is_none_or(Step::makes_its_own))
 }
 
-/// Objects that have the same names in the same order, as the items of a list mostly do: where a field stands in one, it
-/// stands in the others.
+/// The common layout of objects with the same names in the same order, as the items of a list
+/// mostly are: a field has the same index in all of them, so its name is looked up once.
 #[derive(Default)]
 struct Alike<'t> {
     names: Vec<Value<'t>>,
-    /// The values of the object that was taken last.
+    /// Values of the current object.
     values: Vec<Value<'t>>,
-    /// Of each field that is made, which of them it begins with.
+    /// For each field of the result, the index of the value that its steps begin with.
     chosen: Vec<Option<usize>>,
-    /// Of each field that is made, its name as it is written, with the comma before it and the colon behind.
+    /// For each field of the result, its encoded name, with the comma before and the colon after
+    /// it.
     keys: Vec<String>,
 }
 
@@ -133,7 +161,7 @@ impl<'t> Alike<'t> {
         if !is_alike || self.values.len() != self.names.len() {
             self.names.truncate(self.values.len());
             let names = &self.names;
-            // The last one, where a writer repeated a name.
+            // If a name is repeated, the last one counts.
             let place = |name: &String| names.iter().rposition(|held| held.is_text(name));
             let first = |field: &Field| match field.1.0.first() {
                 Some(Step::Get(path)) => path.first().and_then(place),
@@ -143,7 +171,7 @@ impl<'t> Alike<'t> {
         }
     }
 
-    /// The value that a field begins with.
+    /// Returns the value that the steps of a field begin with.
     fn first(&self, field: usize) -> Option<Value<'t>> {
         self.values.get((*self.chosen.get(field)?)?).copied()
     }
@@ -156,7 +184,7 @@ fn key(name: &str) -> String {
     key
 }
 
-/// Makes the value, and writes it.
+/// Builds the result as a value and writes that, for steps that cannot write directly.
 fn otherwise(
     steps: &[Step],
     value: Option<Value<'_>>,
@@ -173,8 +201,8 @@ fn otherwise(
     Ok(made.is_some())
 }
 
-/// Writes an object of what the steps before it make of a value. `alike` knows what its fields begin with, where it
-/// was taken in.
+/// Writes an object. A field without steps holds the result of the steps in `before`. `alike` has
+/// the values that the fields begin with, if `value` is its current object.
 fn write_object(
     fields: &[Field],
     before: &[Step],
@@ -185,9 +213,9 @@ fn write_object(
     budget.pay(1)?;
     out.push('{');
     let mut is_first = true;
-    for (at, Field(name, shape)) in fields.iter().enumerate() {
+    for (index, Field(name, shape)) in fields.iter().enumerate() {
         let mark = out.len();
-        match alike.and_then(|alike| alike.keys.get(at)) {
+        match alike.and_then(|alike| alike.keys.get(index)) {
             Some(key) => out.push_str(if is_first { key.get(1..).unwrap_or_default() } else { key }),
             None => {
                 if !is_first {
@@ -198,7 +226,7 @@ fn write_object(
             }
         }
         let steps = if shape.0.is_empty() { before } else { &shape.0 };
-        let is_there = match (steps, alike.and_then(|alike| alike.first(at))) {
+        let is_there = match (steps, alike.and_then(|alike| alike.first(index))) {
             ([Step::Get(path), rest @ ..], Some(found)) => {
                 budget.pay(1)?;
                 let found = found.at_path(path.get(1..).unwrap_or_default());
@@ -209,7 +237,7 @@ fn write_object(
         if is_there {
             is_first = false;
         } else {
-            // The field is not there, and neither is its name.
+            // The field is absent, so its name is removed again.
             out.truncate(mark);
         }
     }

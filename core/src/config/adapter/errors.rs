@@ -1,19 +1,16 @@
-//! Reads what errors become.
+//! Reads the responses to errors.
 
-use super::{
-    super::{
-        node::Node,
-        reader::{Reader, join},
-    },
-    mapping::Context,
+use super::mapping::Context;
+use crate::{
+    adapter::{Errors, Fault, Field, Part, Shape, Step, Template},
+    config::reading::{Cursor, Fields},
 };
-use crate::adapter::{Errors, Fault, Field, Part, Shape, Step, Template};
 
-fn default(status: u16, code: &str, message: &str) -> Fault {
+fn fault_with(status: u16, code: &str, message: &str) -> Fault {
     Fault { status, code: code.to_owned(), message: Template::text(message) }
 }
 
-/// What a request that does not fit becomes, unless something else is said.
+/// Returns the default response to a request whose values are missing or not valid.
 pub(super) fn invalid() -> Fault {
     let message = Template(vec![
         Part::Value(vec!["field".to_owned()]),
@@ -22,66 +19,51 @@ pub(super) fn invalid() -> Fault {
     Fault { status: 400, code: "invalid".to_owned(), message }
 }
 
-/// Reads `{ status, code, message }`; what is left out is as in the fault that is given.
-pub(super) fn fault<'n>(
-    context: &mut Context<'n>,
-    reader: &mut Reader,
-    node: &'n Node,
-    path: &str,
-    otherwise: Fault,
-) -> Option<Fault> {
-    let hint = "write { status: 404, code: not_found, message: \"no such review\" }";
-    let mut fields = reader.fields(node, path, hint)?;
-    let mut made = otherwise;
-    if let Some(node) = fields.optional("status") {
-        let path = fields.path("status");
-        let status = reader.number_within(node, &path, (400.0, 599.0), "an error's status")?;
-        // Between the bounds, which fit.
-        made.status = status as u16;
-    }
-    if let Some(node) = fields.optional("code") {
-        made.code = reader.loose_text(node, &fields.path("code"))?;
-    }
-    if let Some(node) = fields.optional("message") {
-        made.message = context.template(reader, node, &fields.path("message"))?;
-    }
-    fields.finish(reader);
-    Some(made)
+/// Returns the default response to a null at the root of a route.
+pub(super) fn not_found() -> Fault {
+    fault_with(404, "not_found", "there is no such thing")
 }
 
-/// Reads the section `errors`.
-pub(super) fn read<'n>(
-    context: &mut Context<'n>,
-    reader: &mut Reader,
-    node: Option<&'n Node>,
-    path: &str,
-) -> Option<Errors> {
-    let otherwise = default(500, "internal", "the request could not be answered");
-    let plain =
-        ["code", "message"].map(|name| Field(name.to_owned(), Shape(vec![Step::Get(vec![name.to_owned()])])));
-    let mut errors = Errors {
-        envelope: Shape(vec![Step::Object(plain.into())]),
+/// Returns the errors of an adapter without a section `errors`.
+fn defaults() -> Errors {
+    let field = |name: &str| Field(name.to_owned(), Shape(vec![Step::Get(vec![name.to_owned()])]));
+    Errors {
+        envelope: Shape(vec![Step::Object(vec![field("code"), field("message")])]),
         read: None,
         paths: Vec::new(),
         codes: Vec::new(),
         statuses: Vec::new(),
-        otherwise,
+        otherwise: fault_with(500, "internal", "the request could not be answered"),
         invalid: invalid(),
-        too_large: default(413, "too_large", "the body is too large"),
-        unauthenticated: default(401, "unauthenticated", "a valid token is needed"),
-        unreachable: default(502, "unreachable", "the service could not be reached"),
-        timeout: default(504, "timeout", "the service did not answer in time"),
-        unfit: default(502, "bad_answer", "the service gave an answer that cannot be used"),
-    };
-    let Some(node) = node else { return Some(errors) };
-    let mut fields = reader.fields(node, path, "write envelope, codes, paths, statuses and otherwise")?;
-    for (name, shape) in [("envelope", true), ("read", false)] {
-        if let Some(node) = fields.optional(name) {
-            let (read, _) = context.shape(reader, node, &join(path, name), None)?;
-            if shape { errors.envelope = read } else { errors.read = Some(read) }
-        }
+        too_large: fault_with(413, "too_large", "the body is too large"),
+        unauthenticated: fault_with(401, "unauthenticated", "a valid token is needed"),
+        unreachable: fault_with(502, "unreachable", "the service could not be reached"),
+        timeout: fault_with(504, "timeout", "the service did not answer in time"),
+        unfit: fault_with(502, "bad_answer", "the service gave an answer that cannot be used"),
     }
-    for (name, fault) in [
+}
+
+/// Reads `{ status, code, message }`; a missing field keeps its value in `fault`.
+pub(super) fn fault<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, mut fault: Fault) -> Option<Fault> {
+    let mut fields = cursor.fields("write { status: 404, code: not_found, message: \"no such review\" }")?;
+    fields.set("status", &mut fault.status, |cursor| {
+        // The limits fit.
+        Some(cursor.number_within((400.0, 599.0), "an error's status")? as u16)
+    })?;
+    fields.set("code", &mut fault.code, Cursor::loose_string)?;
+    fields.set("message", &mut fault.message, |cursor| context.template(cursor))?;
+    fields.finish();
+    Some(fault)
+}
+
+/// Reads the section `errors`.
+pub(super) fn read<'n>(context: &mut Context<'n>, cursor: Option<&Cursor<'n>>) -> Option<Errors> {
+    let mut errors = defaults();
+    let Some(cursor) = cursor else { return Some(errors) };
+    let mut fields = cursor.fields("write envelope, codes, paths, statuses and otherwise")?;
+    fields.set("envelope", &mut errors.envelope, |cursor| Some(context.mapping(cursor, None)?.shape))?;
+    fields.set("read", &mut errors.read, |cursor| Some(Some(context.mapping(cursor, None)?.shape)))?;
+    for (name, target) in [
         ("otherwise", &mut errors.otherwise),
         ("invalid", &mut errors.invalid),
         ("too_large", &mut errors.too_large),
@@ -90,35 +72,37 @@ pub(super) fn read<'n>(
         ("timeout", &mut errors.timeout),
         ("unfit", &mut errors.unfit),
     ] {
-        if let Some(node) = fields.optional(name) {
-            *fault = self::fault(context, reader, node, &join(path, name), fault.clone())?;
+        if let Some(cursor) = fields.optional(name) {
+            *target = fault(context, &cursor, target.clone())?;
         }
     }
+    lists(context, &mut fields, &mut errors);
+    fields.finish();
+    Some(errors)
+}
+
+/// Reads the faults for single codes, paths and statuses. Each starts from `otherwise`.
+fn lists<'n>(context: &mut Context<'n>, fields: &mut Fields<'n>, errors: &mut Errors) {
     let hint = "write one line per error, such as NOT_FOUND: { status: 404, code: not_found }";
-    for name in ["codes", "paths", "statuses"] {
-        let section = join(path, name);
-        for entry in reader.named(fields.optional(name), &section, hint) {
-            let path = join(&section, &entry.key);
-            let Some(fault) = self::fault(context, reader, &entry.node, &path, errors.otherwise.clone())
-            else {
-                continue;
-            };
-            match (name, entry.key.parse::<u16>()) {
-                ("codes", _) => errors.codes.push((entry.key.clone(), fault)),
-                ("paths", _) => errors.paths.push((entry.key.split('.').map(str::to_owned).collect(), fault)),
-                (_, Ok(status)) => errors.statuses.push((status, fault)),
-                (_, Err(_)) => {
-                    let at = (entry.line, entry.column);
-                    reader.report_at(
-                        at,
-                        &path,
-                        format!("{} is not a status", entry.key),
-                        "write one, such as 401",
-                    );
+    for entry in fields.entries("codes", hint) {
+        if let Some(fault) = fault(context, &entry.value, errors.otherwise.clone()) {
+            errors.codes.push((entry.key.to_owned(), fault));
+        }
+    }
+    for entry in fields.entries("paths", hint) {
+        if let Some(fault) = fault(context, &entry.value, errors.otherwise.clone()) {
+            errors.paths.push((entry.key.split('.').map(str::to_owned).collect(), fault));
+        }
+    }
+    for entry in fields.entries("statuses", hint) {
+        if let Some(fault) = fault(context, &entry.value, errors.otherwise.clone()) {
+            match entry.key.parse::<u16>() {
+                Ok(status) => errors.statuses.push((status, fault)),
+                Err(_) => {
+                    let message = format!("{} is not a status", entry.key);
+                    entry.key_cursor.report(message, "write one, such as 401");
                 }
             }
         }
     }
-    fields.finish(reader);
-    Some(errors)
 }

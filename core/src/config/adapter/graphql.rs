@@ -1,7 +1,11 @@
-//! What a schema and the operations say: types of variables, and what an answer is made of.
+//! A schema with the operations that use it: the types of variables, and the structure of
+//! responses.
 
-use super::super::reader::{Problem, Reader};
-use crate::adapter::{Kind, Source, Variable};
+use super::files::SourceText;
+use crate::{
+    adapter::{Kind, Source, Variable},
+    config::reading::{Cursor, Problem},
+};
 use apollo_compiler::{
     ExecutableDocument, Node, Schema,
     ast::Type,
@@ -10,67 +14,74 @@ use apollo_compiler::{
     validation::{DiagnosticList, Valid},
 };
 
-/// Deeper than any answer is looked into.
+/// The nesting of a response up to which its structure is checked.
 const MAX_DEPTH: usize = 24;
 
-/// A schema with operations that fit it.
-pub(super) struct Documents {
-    pub(super) schema: Valid<Schema>,
-    pub(super) operations: Valid<ExecutableDocument>,
+/// A schema with operations that are valid against it.
+pub(crate) struct Documents {
+    pub(crate) schema: Valid<Schema>,
+    pub(crate) operations: Valid<ExecutableDocument>,
 }
 
-/// What an answer has at a place.
+/// The structure of one value of a response.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Selected {
+pub(crate) struct Selected {
     /// The type as the schema writes it.
-    pub(super) written: String,
-    pub(super) nullable: bool,
-    pub(super) holds: Holds,
+    pub(crate) written: String,
+    pub(crate) nullable: bool,
+    pub(crate) content: Content,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Holds {
+pub(crate) enum Content {
     /// A scalar, by the name of its type.
     Scalar(String),
     /// One of these names.
     Enum(Vec<String>),
     List(Box<Selected>),
-    /// What is selected, by the name in the answer.
+    /// The selected fields, by their names in the response.
     Object(Vec<(String, Selected)>),
 }
 
-/// Parses both and holds them against each other. `at` is the line before the first one of each text.
-pub(super) fn documents(
-    reader: &mut Reader,
-    schema: (&str, &str, usize),
-    operations: (&str, &str, usize),
+/// A declared variable: one of an operation, or a field of an input object.
+#[derive(Clone)]
+pub(crate) struct Declared {
+    pub(crate) variable: Variable,
+    /// The type as it is written, for messages.
+    pub(crate) written: String,
+}
+
+/// Parses a schema and operations, and validates the operations against the schema.
+pub(crate) fn documents(
+    cursor: &Cursor<'_>,
+    schema: &SourceText,
+    operations: &SourceText,
 ) -> Option<Documents> {
-    let parsed = match Schema::parse_and_validate(schema.1, schema.0) {
+    let parsed = match Schema::parse_and_validate(&schema.text, &schema.file) {
         Ok(parsed) => parsed,
         Err(error) => {
             let hint = "correct the schema, or read it from the backend again: cutover adapter schema URL";
-            report(reader, &error.errors, schema, hint);
+            report(cursor, schema, &error.errors, hint);
             return None;
         }
     };
-    match ExecutableDocument::parse_and_validate(&parsed, operations.1, operations.0) {
+    match ExecutableDocument::parse_and_validate(&parsed, &operations.text, &operations.file) {
         Ok(operations) => Some(Documents { schema: parsed, operations }),
         Err(error) => {
             let hint = "correct the operation so that it fits the schema";
-            report(reader, &error.errors, operations, hint);
+            report(cursor, operations, &error.errors, hint);
             None
         }
     }
 }
 
-fn report(reader: &mut Reader, errors: &DiagnosticList, (file, _, before): (&str, &str, usize), hint: &str) {
+fn report(cursor: &Cursor<'_>, source: &SourceText, errors: &DiagnosticList, hint: &str) {
     for error in errors.iter() {
-        let place = error.line_column_range().map(|range| (range.start.line + before, range.start.column));
-        let (line, column) = place.unwrap_or((before, 0));
-        reader.add(Problem {
-            file: file.to_owned(),
-            line,
-            column,
+        let start = error.line_column_range().map(|range| range.start);
+        cursor.add(Problem {
+            file: source.file.clone(),
+            line: source.lines_before + start.map_or(0, |start| start.line),
+            column: start.map_or(0, |start| start.column),
             field: String::new(),
             message: error.error.to_string(),
             hint: hint.to_owned(),
@@ -79,16 +90,16 @@ fn report(reader: &mut Reader, errors: &DiagnosticList, (file, _, before): (&str
 }
 
 impl Documents {
-    pub(super) fn operation(&self, name: &str) -> Option<&Node<Operation>> {
+    pub(crate) fn operation(&self, name: &str) -> Option<&Node<Operation>> {
         self.operations.operations.named.get(name)
     }
 
-    pub(super) fn operation_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn operation_names(&self) -> impl Iterator<Item = &str> {
         self.operations.operations.named.keys().map(|name| name.as_str())
     }
 
-    /// The text that the backend is sent: the operation and the fragments that it uses.
-    pub(super) fn text(&self, operation: &Operation) -> String {
+    /// Returns the document to send to the backend: the operation and the fragments that it uses.
+    pub(crate) fn text(&self, operation: &Operation) -> String {
         let mut used: Vec<&str> = Vec::new();
         fragments(&operation.selection_set, &self.operations, &mut used);
         let mut text = operation.serialize().no_indent().to_string();
@@ -101,18 +112,19 @@ impl Documents {
         text
     }
 
-    /// What the operation's answer has under `data`.
-    pub(super) fn selected(&self, operation: &Operation) -> Selected {
-        let holds = self.holds(&operation.selection_set, 0);
-        Selected { written: operation.selection_set.ty.to_string(), nullable: true, holds }
+    /// Returns the structure of `data` in the operation's response.
+    pub(crate) fn selected(&self, operation: &Operation) -> Selected {
+        let content = self.object(&operation.selection_set, 0);
+        Selected { written: operation.selection_set.ty.to_string(), nullable: true, content }
     }
 
-    fn holds(&self, set: &SelectionSet, depth: usize) -> Holds {
+    fn object(&self, set: &SelectionSet, depth: usize) -> Content {
         let mut fields = Vec::new();
         self.collect(set, false, depth, &mut fields);
-        Holds::Object(fields)
+        Content::Object(fields)
     }
 
+    /// Adds the fields of a selection set. With `optional`, each may be missing from a response.
     fn collect(
         &self,
         set: &SelectionSet,
@@ -130,8 +142,8 @@ impl Documents {
                     let conditional = optional || !field.directives.is_empty();
                     let mut selected = self.typed(field.ty(), &field.selection_set, depth + 1);
                     selected.nullable |= conditional;
-                    match fields.iter_mut().find(|(held, _)| *held == name) {
-                        Some((_, held)) => held.merge(selected),
+                    match fields.iter_mut().find(|(known, _)| *known == name) {
+                        Some((_, known)) => known.merge(selected),
                         None => fields.push((name, selected)),
                     }
                 }
@@ -150,27 +162,29 @@ impl Documents {
     }
 
     fn typed(&self, ty: &Type, set: &SelectionSet, depth: usize) -> Selected {
-        let holds = match ty {
-            Type::List(item) | Type::NonNullList(item) => Holds::List(Box::new(self.typed(item, set, depth))),
+        let content = match ty {
+            Type::List(item) | Type::NonNullList(item) => {
+                Content::List(Box::new(self.typed(item, set, depth)))
+            }
             Type::Named(name) | Type::NonNullNamed(name) => match self.schema.types.get(name) {
                 Some(ExtendedType::Enum(names)) => {
-                    Holds::Enum(names.values.keys().map(|name| name.to_string()).collect())
+                    Content::Enum(names.values.keys().map(|name| name.to_string()).collect())
                 }
-                Some(ExtendedType::Scalar(_)) | None => Holds::Scalar(name.to_string()),
-                Some(_) => self.holds(set, depth),
+                Some(ExtendedType::Scalar(_)) | None => Content::Scalar(name.to_string()),
+                Some(_) => self.object(set, depth),
             },
         };
-        Selected { written: ty.to_string(), nullable: !ty.is_non_null(), holds }
+        Selected { written: ty.to_string(), nullable: !ty.is_non_null(), content }
     }
 
-    /// The variables that an operation declares.
-    pub(super) fn variables(&self, operation: &Operation) -> Vec<(Variable, String)> {
-        let variable = |definition: &Node<apollo_compiler::ast::VariableDefinition>| {
+    /// Returns the variables that an operation declares.
+    pub(crate) fn variables(&self, operation: &Operation) -> Vec<Declared> {
+        let declared = |definition: &Node<apollo_compiler::ast::VariableDefinition>| {
             let mut variable = Variable::new(definition.name.as_str(), self.kind(&definition.ty, 0));
             variable.required = definition.ty.is_non_null() && definition.default_value.is_none();
-            (variable, definition.ty.to_string())
+            Declared { variable, written: definition.ty.to_string() }
         };
-        operation.variables.iter().map(variable).collect()
+        operation.variables.iter().map(declared).collect()
     }
 
     fn kind(&self, ty: &Type, depth: usize) -> Kind {
@@ -191,7 +205,7 @@ impl Documents {
                     variable.from = Some(Source::Body(vec![field.name.to_string()]));
                     variable
                 };
-                Kind::Object(input.fields.values().map(|held| field(held)).collect())
+                Kind::Object(input.fields.values().map(|definition| field(definition)).collect())
             }
             _ => match name.as_str() {
                 "Int" => Kind::Int,
@@ -205,11 +219,8 @@ impl Documents {
     }
 }
 
-pub(super) fn fragments<'d>(
-    set: &'d SelectionSet,
-    document: &'d ExecutableDocument,
-    used: &mut Vec<&'d str>,
-) {
+/// Adds the names of the fragments that a selection set uses.
+fn fragments<'d>(set: &'d SelectionSet, document: &'d ExecutableDocument, used: &mut Vec<&'d str>) {
     for selection in &set.selections {
         match selection {
             Selection::Field(field) => fragments(&field.selection_set, document, used),
@@ -227,19 +238,32 @@ pub(super) fn fragments<'d>(
 }
 
 impl Selected {
-    /// The same field, selected twice.
+    /// Returns a field of an object.
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+        match &self.content {
+            Content::Object(fields) => fields.iter().find(|(field, _)| field == name).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// Returns this value as a field of an object: if the object may be null, so may the field.
+    pub(crate) fn within(&self, object: &Self) -> Self {
+        Self { nullable: self.nullable || object.nullable, ..self.clone() }
+    }
+
+    /// Adds a second selection of the same field.
     fn merge(&mut self, other: Self) {
         self.nullable &= other.nullable;
-        match (&mut self.holds, other.holds) {
-            (Holds::Object(fields), Holds::Object(more)) => {
+        match (&mut self.content, other.content) {
+            (Content::Object(fields), Content::Object(more)) => {
                 for (name, selected) in more {
-                    match fields.iter_mut().find(|(held, _)| *held == name) {
-                        Some((_, held)) => held.merge(selected),
+                    match fields.iter_mut().find(|(known, _)| *known == name) {
+                        Some((_, known)) => known.merge(selected),
                         None => fields.push((name, selected)),
                     }
                 }
             }
-            (Holds::List(item), Holds::List(other)) => item.merge(*other),
+            (Content::List(item), Content::List(other)) => item.merge(*other),
             _ => {}
         }
     }

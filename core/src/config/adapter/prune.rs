@@ -1,5 +1,6 @@
-//! Cuts a schema down to what the operations touch: that is what is kept with the adapter, so that it can be checked
-//! again whenever it is applied, however large the backend's schema is.
+//! Reduces a schema to the types and fields that the operations use. The result is stored with the
+//! adapter, so that the adapter can be checked again whenever it is applied, however large the
+//! backend's schema is.
 
 use super::graphql::Documents;
 use apollo_compiler::{
@@ -10,15 +11,18 @@ use apollo_compiler::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Types, and of objects the fields.
+/// Deeper nesting of selections than any response has.
+const MAX_DEPTH: usize = 48;
+
+/// The types that are used, and the fields that are used of each object.
 #[derive(Default)]
 struct Touched(BTreeMap<Name, BTreeSet<Name>>);
 
+/// Returns the reduced schema.
 pub(super) fn prune(documents: &Documents) -> String {
     let schema: &Schema = &documents.schema;
     let mut touched = Touched::default();
-    let named = documents.operations.operations.named.values();
-    for operation in named {
+    for operation in documents.operations.operations.named.values() {
         touched.set(schema, documents, &operation.selection_set, 0);
         operation.variables.iter().for_each(|variable| touched.input(schema, variable.ty.inner_named_type()));
     }
@@ -30,7 +34,7 @@ pub(super) fn prune(documents: &Documents) -> String {
             *root = None;
         }
     }
-    // A schema without queries is none.
+    // A schema without a query type is not valid.
     if cut.schema_definition.query.is_none() {
         let query = schema.schema_definition.query.clone();
         if let Some((query, ExtendedType::Object(object))) =
@@ -49,19 +53,19 @@ pub(super) fn prune(documents: &Documents) -> String {
         match definition {
             ExtendedType::Object(object) => {
                 let object = object.make_mut();
-                object.implements_interfaces.retain(|held| touched.0.contains_key(&held.name));
+                object.implements_interfaces.retain(|interface| touched.0.contains_key(&interface.name));
                 let interfaces: Vec<&Name> =
-                    object.implements_interfaces.iter().map(|held| &held.name).collect();
+                    object.implements_interfaces.iter().map(|interface| &interface.name).collect();
                 let needed = |field: &Name| {
-                    let of_interface =
-                        |held: &&&Name| touched.0.get(**held).is_some_and(|fields| fields.contains(field));
-                    fields.contains(field) || interfaces.iter().any(|held| of_interface(&held))
+                    let declares =
+                        |interface: &Name| touched.0.get(interface).is_some_and(|used| used.contains(field));
+                    fields.contains(field) || interfaces.iter().any(|interface| declares(interface))
                 };
                 object.fields.retain(|field, _| needed(field));
             }
             ExtendedType::Interface(interface) => {
                 let interface = interface.make_mut();
-                interface.implements_interfaces.retain(|held| touched.0.contains_key(&held.name));
+                interface.implements_interfaces.retain(|parent| touched.0.contains_key(&parent.name));
                 interface.fields.retain(|field, _| fields.contains(field));
             }
             ExtendedType::Union(union) => {
@@ -74,9 +78,10 @@ pub(super) fn prune(documents: &Documents) -> String {
 }
 
 impl Touched {
+    /// Adds a selection set.
     fn set(&mut self, schema: &Schema, documents: &Documents, set: &SelectionSet, depth: usize) {
         self.0.entry(set.ty.clone()).or_default();
-        if depth > 48 {
+        if depth > MAX_DEPTH {
             return;
         }
         for selection in &set.selections {
@@ -98,6 +103,7 @@ impl Touched {
         }
     }
 
+    /// Adds the types of a field and of its arguments.
     fn field_types(&mut self, schema: &Schema, ty: &Name, field: &Name) {
         let found = match schema.types.get(ty) {
             Some(ExtendedType::Object(object)) => object.fields.get(field),
@@ -111,7 +117,8 @@ impl Touched {
         }
     }
 
-    /// A type that nobody selects of: its first field keeps it a type.
+    /// Adds an output type of which no field is selected. Its first field is added too, because a
+    /// type without fields is not valid.
     fn output(&mut self, schema: &Schema, name: &Name) {
         if self.0.contains_key(name) {
             return;
@@ -128,6 +135,7 @@ impl Touched {
         }
     }
 
+    /// Adds an input type with all types below it.
     fn input(&mut self, schema: &Schema, name: &Name) {
         if self.0.contains_key(name) {
             return;

@@ -1,219 +1,240 @@
-//! Reads variables: where they are in a request, held against the types that the operation declares.
+//! Reads variables: their places in a request, checked against the types that the operation
+//! declares.
 
-use super::{
-    super::{
-        node::{Entry, Node, Value},
-        reader::{Reader, did_you_mean, join},
-    },
-    errors,
-    mapping::{Context, literal},
-};
+use super::{errors, graphql::Declared, mapping::Context};
 use crate::{
     adapter::{Kind, Source, Variable},
-    json::Json,
+    config::reading::{Cursor, EntryCursor, Fields, Value, did_you_mean},
+    json::value::Json,
 };
 
-const HINT: &str = "write a place such as path.id, or { from, default, min, max, clamp, split, map, const, fields, invalid }";
+const HINT: &str = "write a place such as path.id, or { from, default, min, max, clamp, split, map, const, \
+                    fields, invalid }";
 
-/// Reads the variables of a route. `declared` are those of the operation, with their types as written; where there is no
-/// operation, each says its own type.
+/// Reads the variables of a route. `declared` are those of the operation; without an operation, the
+/// file itself names their types.
 pub(super) fn read<'n>(
     context: &mut Context<'n>,
-    reader: &mut Reader,
-    node: Option<&'n Node>,
-    path: &str,
-    declared: Option<&[(Variable, String)]>,
+    cursor: Option<&Cursor<'n>>,
+    declared: Option<&[Declared]>,
 ) -> Vec<Variable> {
-    let mut made = Vec::new();
-    for entry in reader.named(node, path, "write one line per variable: name: path.id") {
-        let path = join(path, &entry.key);
-        let known = declared.map(|declared| declared.iter().find(|(variable, _)| variable.name == entry.key));
-        let (variable, written) = match known {
-            Some(Some((variable, written))) => (variable.clone(), written.clone()),
-            None => (Variable::new(entry.key.clone(), Kind::Text), "String".to_owned()),
-            Some(None) => {
-                let names = declared.unwrap_or_default().iter().map(|(variable, _)| variable.name.as_str());
-                let hint = did_you_mean(&entry.key, names, || {
-                    "declare it in the operation, or take it out here".to_owned()
-                });
-                let message = format!("{} declares no variable ${}", context.operation, entry.key);
-                reader.report_at((entry.line, entry.column), &path, message, hint);
-                continue;
+    let hint = "write one line per variable: name: path.id";
+    let entries = cursor.map(|cursor| cursor.entries(hint)).unwrap_or_default();
+    let mut variables = Vec::new();
+    for entry in entries {
+        let variable = match declared {
+            None => {
+                let variable = Variable::new(entry.key.to_owned(), Kind::Text);
+                let declared = Declared { variable, written: "String".to_owned() };
+                one(context, &entry.value, declared, Typing::File)
             }
+            Some(declared) => match declared.iter().find(|declared| declared.variable.name == entry.key) {
+                Some(declared) => one(context, &entry.value, declared.clone(), Typing::Operation),
+                None => undeclared(&context.operation, &entry, declared),
+            },
         };
-        let typed = declared.is_some();
-        made.extend(one(context, reader, &entry.node, &path, variable, (&written, typed)));
+        variables.extend(variable);
     }
-    made
+    variables
 }
 
-/// Reads one variable of a known type. A type that only the file says is said with `type`.
+/// Reports a variable that the operation does not declare.
+fn undeclared<T>(operation: &str, entry: &EntryCursor<'_>, declared: &[Declared]) -> Option<T> {
+    let names = declared.iter().map(|declared| declared.variable.name.as_str());
+    let hint = did_you_mean(entry.key, names, || "declare it in the operation, or remove it here".to_owned());
+    entry.key_cursor.refuse(format!("{operation} declares no variable ${}", entry.key), hint)
+}
+
+/// The place that determines the type of a variable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Typing {
+    /// The operation declares it.
+    Operation,
+    /// The file may name it with `type`.
+    File,
+}
+
+/// Reads one variable.
 pub(super) fn one<'n>(
     context: &mut Context<'n>,
-    reader: &mut Reader,
-    node: &'n Node,
-    path: &str,
-    mut variable: Variable,
-    (written, typed): (&str, bool),
+    cursor: &Cursor<'n>,
+    mut declared: Declared,
+    typing: Typing,
 ) -> Option<Variable> {
-    // Fields of input objects are read by their own names where nothing else is said.
-    variable.from = None;
-    if let Value::Text(text) = &node.value {
-        variable.from = Some(context.source(reader, node, path, text)?);
-        return fits(reader, node, path, &variable, written).then_some(variable);
+    // The fields of an input object have a default place, which is used only if the object is not
+    // mapped.
+    declared.variable.from = None;
+    if let Value::String(place) = cursor.value() {
+        declared.variable.from = Some(context.source(cursor, place)?);
+        return fits(cursor, &declared).then_some(declared.variable);
     }
-    let before = reader.count();
-    let mut fields = reader.fields(node, path, HINT)?;
-    let at = |name: &str| join(path, name);
-    if let Some(node) = fields.optional("type").filter(|_| !typed) {
-        variable.kind = kind(reader, node, &at("type"))?;
+    let mut fields = cursor.fields(HINT)?;
+    if let Some(cursor) = fields.optional("type").filter(|_| typing == Typing::File) {
+        declared.variable.kind = kind(&cursor)?;
     }
-    if let Some(node) = fields.optional("from") {
-        let text = reader.text(node, &at("from"))?;
-        variable.from = context.source(reader, node, &at("from"), &text);
+    if let Some(cursor) = fields.optional("from") {
+        let place = cursor.string()?;
+        declared.variable.from = context.source(&cursor, &place);
     }
+    constants(cursor, &mut fields, &mut declared);
+    limits(&mut fields, &mut declared)?;
+    split(&mut fields, &mut declared)?;
+    table(&mut fields, &mut declared);
+    declared.variable.invalid =
+        fields.read("invalid", |cursor| errors::fault(context, cursor, errors::invalid()));
+    if let Some(cursor) = fields.optional("fields") {
+        nested(context, &cursor, &mut declared);
+    }
+    fields.finish()?;
+    let variable = &declared.variable;
+    let has_source =
+        variable.from.is_some() || variable.default.is_some() || matches!(variable.kind, Kind::Object(_));
+    if !has_source {
+        return cursor.refuse("the variable has no source", "write from, const or fields");
+    }
+    fits(cursor, &declared).then_some(declared.variable)
+}
+
+/// Reads `default` and `const`.
+fn constants<'n>(cursor: &Cursor<'n>, fields: &mut Fields<'n>, declared: &mut Declared) {
+    let Declared { variable, written } = declared;
     let (default, constant) = (fields.optional("default"), fields.optional("const"));
-    for node in [default, constant].into_iter().flatten() {
-        let value = literal(node);
+    for value_cursor in [&default, &constant].into_iter().flatten() {
+        let value = value_cursor.literal();
         let may_be_null = value.0.is_null() && !variable.required;
-        if !(may_be_null || holds(&variable.kind, &value.0)) {
+        if !(may_be_null || is_of_kind(&variable.kind, &value.0)) {
             let message = format!("{} does not fit {written}", value.0);
-            reader.report(node, path, message, format!("write a value of the type {written}"));
+            let hint = format!("write a value of the type {written}");
+            value_cursor.at_path_of(cursor).report(message, hint);
         }
         variable.default = Some(value);
     }
-    if let Some(node) = constant.filter(|_| variable.from.is_some()) {
-        reader.report(node, path, "a constant is not read from anywhere", "keep const or from");
+    if let Some(constant) = constant.filter(|_| variable.from.is_some()) {
+        let message = "a constant cannot be read from a request";
+        constant.at_path_of(cursor).report(message, "keep const or from");
     }
-    if let Some(node) = fields.optional("required") {
-        // The operation may need less than the old interface asks for.
-        variable.required |= reader.truth(node, &at("required"))?;
-    }
-    for (name, bound) in [("min", &mut variable.min), ("max", &mut variable.max)] {
-        if let Some(node) = fields.optional(name) {
-            *bound = reader.number(node, &at(name), "write a number");
-            if !matches!(variable.kind, Kind::Int | Kind::Float | Kind::Text | Kind::List(_) | Kind::Any) {
-                let hint = "numbers, texts and lists have bounds; take it out";
-                reader.report(node, &at(name), format!("{written} has no {name}"), hint);
-            }
-        }
-    }
-    if let Some(node) = fields.optional("integer") {
-        variable.integer = reader.truth(node, &at("integer"))?;
-    }
-    if let Some(node) = fields.optional("clamp") {
-        variable.clamp = reader.truth(node, &at("clamp"))?;
-    }
-    if let Some(node) = fields.optional("split") {
-        let text = reader.text(node, &at("split"))?;
-        let mut characters = text.chars();
-        match (characters.next(), characters.next(), &variable.kind) {
-            (Some(separator), None, Kind::List(_)) => variable.split = Some(separator),
-            (_, _, Kind::List(_)) => {
-                reader.report(node, &at("split"), "this is not one character", "write one, such as \",\"");
-            }
-            _ => reader.report(node, &at("split"), format!("{written} is not a list"), "take split out"),
-        }
-    }
-    for entry in reader.named(fields.optional("map"), &at("map"), "write old: NEW, one line per value") {
-        let value = literal(&entry.node);
-        if !holds(&variable.kind, &value.0) {
-            let hint = format!("write a value of the type {written}");
-            reader.report(&entry.node, &at("map"), format!("{} does not fit {written}", value.0), hint);
-        }
-        variable.map.push((entry.key.clone(), value));
-    }
-    if let Some(node) = fields.optional("invalid") {
-        variable.invalid = errors::fault(context, reader, node, &at("invalid"), errors::invalid());
-    }
-    if let Some(node) = fields.optional("fields") {
-        nested(context, reader, node, &at("fields"), &mut variable, written);
-    }
-    fields.finish(reader);
-    let reads =
-        variable.from.is_some() || variable.default.is_some() || matches!(variable.kind, Kind::Object(_));
-    if !reads && reader.count() == before {
-        reader.report(node, path, "it is not said where the value comes from", "write from, const or fields");
-    }
-    if reader.count() == before && !fits(reader, node, path, &variable, written) {
-        return None;
-    }
-    (reader.count() == before).then_some(variable)
 }
 
-/// The fields of an input object, each with its own place.
-fn nested<'n>(
-    context: &mut Context<'n>,
-    reader: &mut Reader,
-    node: &'n Node,
-    path: &str,
-    variable: &mut Variable,
-    written: &str,
-) {
-    let Kind::Object(declared) = &variable.kind else {
-        reader.report(node, path, format!("{written} has no fields"), "write from instead of fields");
+/// Reads `required`, `min`, `max`, `integer` and `clamp`.
+fn limits(fields: &mut Fields<'_>, declared: &mut Declared) -> Option<()> {
+    let Declared { variable, written } = declared;
+    if let Some(cursor) = fields.optional("required") {
+        // The operation may need less than the old interface requires.
+        variable.required |= cursor.bool()?;
+    }
+    for (name, bound) in [("min", &mut variable.min), ("max", &mut variable.max)] {
+        if let Some(cursor) = fields.optional(name) {
+            *bound = cursor.number("write a number");
+            if !matches!(variable.kind, Kind::Int | Kind::Float | Kind::Text | Kind::List(_) | Kind::Any) {
+                let hint = "only numbers, strings and lists have bounds; remove it";
+                cursor.report(format!("{written} has no {name}"), hint);
+            }
+        }
+    }
+    fields.set("integer", &mut variable.integer, Cursor::bool)?;
+    fields.set("clamp", &mut variable.clamp, Cursor::bool)
+}
+
+/// Reads the separator of the items of a list.
+fn split(fields: &mut Fields<'_>, declared: &mut Declared) -> Option<()> {
+    let Declared { variable, written } = declared;
+    let Some(cursor) = fields.optional("split") else { return Some(()) };
+    let text = cursor.string()?;
+    let mut characters = text.chars();
+    match (characters.next(), characters.next(), &variable.kind) {
+        (Some(separator), None, Kind::List(_)) => variable.split = Some(separator),
+        (_, _, Kind::List(_)) => cursor.report("this is not one character", "write one, such as \",\""),
+        _ => cursor.report(format!("{written} is not a list"), "remove split"),
+    }
+    Some(())
+}
+
+/// Reads the table from values of the request to values of the variable.
+fn table(fields: &mut Fields<'_>, declared: &mut Declared) {
+    let Declared { variable, written } = declared;
+    let Some(cursor) = fields.optional("map") else { return };
+    for entry in cursor.entries("write old: NEW, one line per value") {
+        let value = entry.value.literal();
+        if !is_of_kind(&variable.kind, &value.0) {
+            let hint = format!("write a value of the type {written}");
+            entry.value.at_path_of(&cursor).report(format!("{} does not fit {written}", value.0), hint);
+        }
+        variable.map.push((entry.key.to_owned(), value));
+    }
+}
+
+/// Reads the fields of an input object, each with its own place.
+fn nested<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, object: &mut Declared) {
+    let Declared { variable, written } = object;
+    let Kind::Object(fields) = &variable.kind else {
+        cursor.report(format!("{written} has no fields"), "write from instead of fields");
         return;
     };
-    let declared: Vec<(Variable, String)> =
-        declared.iter().map(|field| (field.clone(), kind_name(&field.kind).to_owned())).collect();
-    let entries = reader.named(Some(node), path, "write one line per field: rating: body.rating");
-    missing(reader, node, path, entries, &declared, |name| format!("{written} needs the field {name}"));
-    let operation = std::mem::replace(&mut context.operation, written.to_owned());
-    variable.kind = Kind::Object(read(context, reader, Some(node), path, Some(&declared)));
+    let declared: Vec<Declared> = fields
+        .iter()
+        .map(|field| Declared { variable: field.clone(), written: kind_name(&field.kind).to_owned() })
+        .collect();
+    let entries = cursor.entries("write one line per field: rating: body.rating");
+    report_missing(cursor, &entries, declared.iter(), |field| {
+        format!("{written} needs the field {}", field.variable.name)
+    });
+    let operation = std::mem::replace(&mut context.operation, written.clone());
+    variable.kind = Kind::Object(read(context, Some(cursor), Some(&declared)));
     context.operation = operation;
 }
 
-/// Reports what is declared, needed and not written.
-pub(super) fn missing(
-    reader: &mut Reader,
-    node: &Node,
-    path: &str,
-    entries: &[Entry],
-    declared: &[(Variable, String)],
-    message: impl Fn(&str) -> String,
+/// Reports variables that are declared as required and have no entry.
+pub(super) fn report_missing<'d>(
+    cursor: &Cursor<'_>,
+    entries: &[EntryCursor<'_>],
+    declared: impl Iterator<Item = &'d Declared>,
+    message: impl Fn(&Declared) -> String,
 ) {
-    for (variable, _) in declared.iter().filter(|(variable, _)| variable.required) {
-        if entries.iter().all(|entry| entry.key != variable.name) {
-            let name = &variable.name;
+    for declared in declared.filter(|declared| declared.variable.required) {
+        let name = &declared.variable.name;
+        if entries.iter().all(|entry| entry.key != name) {
             let hint = format!("add {name}: and where it is in the request, such as body.{name}");
-            reader.report(node, path, message(name), hint);
+            cursor.report(message(declared), hint);
         }
     }
 }
 
-/// Whether what stands at the place can have the type.
-fn fits(reader: &mut Reader, node: &Node, path: &str, variable: &Variable, written: &str) -> bool {
+/// Returns true if values of the variable's source can have its type, and reports it otherwise.
+fn fits(cursor: &Cursor<'_>, declared: &Declared) -> bool {
+    let Declared { variable, written } = declared;
     let Some(source) = &variable.from else { return true };
-    let is_text = !matches!(source, Source::Body(_) | Source::Jwt(_));
+    let is_string = !matches!(source, Source::Body(_) | Source::Jwt(_));
     let (problem, hint) = match &variable.kind {
-        Kind::Object(_) if is_text => {
-            ("is an object, and a text cannot become one", "give its fields with fields")
+        Kind::Object(_) if is_string => {
+            ("is an object, and a string cannot become one", "map each of its fields with fields")
         }
-        Kind::List(_) if is_text && variable.split.is_none() && !matches!(source, Source::Query(_)) => {
-            ("is a list, and one text cannot become it", "say with split what separates its items")
+        Kind::List(_) if is_string && variable.split.is_none() && !matches!(source, Source::Query(_)) => {
+            ("is a list, and one string cannot become it", "name the separator of its items with split")
         }
         _ => return true,
     };
-    reader.report(node, path, format!("{written} {problem}"), hint);
+    cursor.report(format!("{written} {problem}"), hint);
     false
 }
 
-fn holds(kind: &Kind, value: &Json<'_>) -> bool {
+/// Returns true if the value is of the kind.
+fn is_of_kind(kind: &Kind, value: &Json<'_>) -> bool {
     match (kind, value) {
         (Kind::Int, Json::Number(digits)) => digits.parse::<i32>().is_ok(),
         (Kind::Float, Json::Number(_)) | (Kind::Text, Json::Text(_)) | (Kind::Boolean, Json::Bool(_)) => true,
         (Kind::Id, Json::Text(_) | Json::Number(_)) | (Kind::Any, _) => true,
         (Kind::Enum(names), Json::Text(text)) => names.iter().any(|name| name == text),
-        (Kind::List(kind), Json::List(items)) => items.iter().all(|item| holds(kind, item)),
+        (Kind::List(kind), Json::List(items)) => items.iter().all(|item| is_of_kind(kind, item)),
         (Kind::Object(fields), Json::Object(given)) => {
             let known = |name: &str| fields.iter().find(|field| field.name == name);
-            given.iter().all(|(name, value)| known(name).is_some_and(|field| holds(&field.kind, value)))
+            given.iter().all(|(name, value)| known(name).is_some_and(|field| is_of_kind(&field.kind, value)))
                 && fields.iter().filter(|field| field.required).all(|field| value.get(&field.name).is_some())
         }
         _ => false,
     }
 }
 
+/// Returns the word for a kind, for messages.
 fn kind_name(kind: &Kind) -> &'static str {
     match kind {
         Kind::Int => "Int",
@@ -228,18 +249,14 @@ fn kind_name(kind: &Kind) -> &'static str {
     }
 }
 
-fn kind(reader: &mut Reader, node: &Node, path: &str) -> Option<Kind> {
-    match reader.text(node, path)?.as_str() {
-        "int" => Some(Kind::Int),
-        "float" => Some(Kind::Float),
-        "string" => Some(Kind::Text),
-        "id" => Some(Kind::Id),
-        "boolean" => Some(Kind::Boolean),
-        "list" => Some(Kind::List(Box::new(Kind::Text))),
-        other => {
-            let hint = "write int, float, string, id, boolean or list";
-            reader.report(node, path, format!("{other:?} is no type"), hint);
-            None
-        }
-    }
+fn kind(cursor: &Cursor<'_>) -> Option<Kind> {
+    let kinds = [
+        ("int", Kind::Int),
+        ("float", Kind::Float),
+        ("string", Kind::Text),
+        ("id", Kind::Id),
+        ("boolean", Kind::Boolean),
+        ("list", Kind::List(Box::new(Kind::Text))),
+    ];
+    cursor.choice(&kinds, "is not a type", "write int, float, string, id, boolean or list")
 }

@@ -1,0 +1,137 @@
+//! The commands below `cutover canary`, by stage.
+
+use super::{
+    forecast, list,
+    path::path,
+    plan::{self, Source},
+    rate, replay, simulate, status, steer, watch,
+};
+use crate::{client::Client, failure::Failure, output::Format};
+use clap::{Args, Subcommand};
+
+/// Commands on canaries.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Commands on runs.
+    #[command(flatten)]
+    Run(RunCommand),
+    /// Commands on plans.
+    #[command(flatten)]
+    Plan(PlanCommand),
+}
+
+/// Commands on runs, which always need the management API.
+#[derive(Debug, Subcommand)]
+pub enum RunCommand {
+    /// List all canaries.
+    List,
+    /// Show a canary's step, its evidence, and its next move.
+    Status(Flag),
+    /// Watch the run live until it ends.
+    Watch {
+        #[command(flatten)]
+        flag: Flag,
+        /// Seconds between two refreshes.
+        #[arg(long, default_value_t = 2)]
+        every: u64,
+    },
+    /// Start a run at the plan's first step.
+    Start(Flag),
+    /// Start a new run after the last one has ended.
+    Retry(Flag),
+    /// Advance one step now, regardless of the evidence.
+    Promote(Flag),
+    /// Approve the next step, which still waits for its evidence.
+    Approve(Flag),
+    /// Pause the run; a breach still rolls it back.
+    Pause(Flag),
+    /// Resume a paused run.
+    Resume(Flag),
+    /// Send all users back to legacy and end the run.
+    Rollback(Flag),
+    /// Recompute every decision of a run from its records, and report differences.
+    Replay {
+        /// Name of the flag.
+        flag: String,
+        /// Id of the run [default: the newest].
+        run: Option<String>,
+    },
+}
+
+/// Commands on plans, which need the management API only if no file is given.
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Show the traffic that each step needs to reach a decision.
+    Plan {
+        #[command(flatten)]
+        source: Source,
+        /// Assumed error rate of the new backend, from 0 to 1.
+        #[arg(long, default_value_t = 0.01)]
+        error_rate: f64,
+        /// Assumed share of responses slower than the success limit, from 0 to 1.
+        #[arg(long, default_value_t = 0.01)]
+        slow_rate: f64,
+    },
+    /// Simulate a plan against a backend with given rates, before any user is exposed.
+    Simulate {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        assumptions: simulate::Assumptions,
+    },
+}
+
+/// Arguments of the commands on one canary.
+#[derive(Debug, Args)]
+pub struct Flag {
+    /// Name of the flag.
+    flag: String,
+}
+
+impl RunCommand {
+    /// Runs the command.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the management API refuses the request or cannot be reached.
+    pub fn run(self, client: &Client, format: Format) -> Result<(), Failure> {
+        match self {
+            Self::List => list::run(client, format),
+            Self::Status(Flag { flag }) => status::run(client, &path(&flag, ""), format),
+            Self::Watch { flag: Flag { flag }, every } => watch::run(client, &path(&flag, ""), every, format),
+            Self::Start(Flag { flag }) => steer::run(client, &flag, "start", format),
+            Self::Retry(Flag { flag }) => steer::run(client, &flag, "retry", format),
+            Self::Promote(Flag { flag }) => steer::run(client, &flag, "promote", format),
+            Self::Approve(Flag { flag }) => steer::run(client, &flag, "approve", format),
+            Self::Pause(Flag { flag }) => steer::run(client, &flag, "pause", format),
+            Self::Resume(Flag { flag }) => steer::run(client, &flag, "resume", format),
+            Self::Rollback(Flag { flag }) => steer::run(client, &flag, "rollback", format),
+            Self::Replay { flag, run } => replay::run(client, &flag, run.as_deref(), format),
+        }
+    }
+}
+
+impl PlanCommand {
+    /// Runs the command. Calls `connect` only if the plan is not in a file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an argument is out of range, or if the plan cannot be read.
+    pub fn run(
+        self,
+        connect: impl FnOnce() -> Result<Client, Failure>,
+        format: Format,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Plan { source, error_rate, slow_rate } => {
+                rate::check("--error-rate", error_rate)?;
+                rate::check("--slow-rate", slow_rate)?;
+                forecast::run(&plan::read(&source, connect)?, error_rate, slow_rate, format);
+                Ok(())
+            }
+            Self::Simulate { source, assumptions } => {
+                simulate::run(&plan::read(&source, connect)?, &assumptions, format)
+            }
+        }
+    }
+}

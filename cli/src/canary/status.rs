@@ -1,0 +1,140 @@
+//! `cutover canary status`: step, evidence and next move of a canary.
+
+use crate::{
+    client::Client,
+    failure::Failure,
+    output::{self, Format, cell},
+};
+use serde_json::Value;
+use std::fmt::Write;
+
+/// Shows the canary at a path of the management API.
+///
+/// # Errors
+///
+/// Fails if the management API refuses the request or cannot be reached.
+pub(super) fn run(client: &Client, path: &str, format: Format) -> Result<(), Failure> {
+    let status = client.get(path)?;
+    output::show(format, &status, || print!("{}", describe(&status)));
+    Ok(())
+}
+
+/// Formats the status of a canary for people.
+pub(super) fn describe(status: &Value) -> String {
+    let mut text = String::new();
+    let value = |pointer: &str| status.pointer(pointer).map_or_else(|| "-".to_owned(), cell);
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{}  run {}  {}", value("/flag"), value("/run"), value("/state"));
+    let _ = writeln!(text, "  {}", ladder(status));
+    let _ = writeln!(text, "  {}", value("/reason"));
+    if let Some(breach) = status.get("breach").filter(|breach| !breach.is_null()) {
+        let message = output::field(breach, "says");
+        if message != value("/reason") {
+            let _ = writeln!(text, "  breach: {message}");
+        }
+    }
+    if let Some(next) = status.get("next").filter(|next| !next.is_null()) {
+        let _ = writeln!(text, "  {}", next_move(next));
+    }
+    if status.get("evidence").is_some() {
+        text.push('\n');
+        text.push_str(&arms(status));
+        text.push('\n');
+        text.push_str(&tests(status));
+    }
+    let unknown = output::list(status, "unknown").count();
+    if unknown > 0 {
+        let _ =
+            writeln!(text, "\n  {unknown} isolates went silent in this step; their last counts are unknown");
+    }
+    text
+}
+
+/// Formats the steps, with the current one in brackets.
+fn ladder(status: &Value) -> String {
+    let step = status.get("step").and_then(Value::as_u64);
+    let bracketed = |name: String, is_current| if is_current { format!("[{name}]") } else { name };
+    let mut rungs: Vec<String> = output::list(status, "steps")
+        .zip(0_u64..)
+        .map(|(share, index)| bracketed(format!("{}%", cell(share)), step == Some(index)))
+        .collect();
+    let bake = u64::try_from(rungs.len()).ok();
+    rungs.push(bracketed("bake".to_owned(), step == bake));
+    rungs.join(" > ")
+}
+
+/// Formats the next decision: the reason for waiting, or the move and its reason.
+fn next_move(next: &Value) -> String {
+    let (action, message) = (output::field(next, "action"), output::field(next, "message"));
+    let mut text =
+        if action == "hold" { format!("waiting: {message}") } else { format!("next: {action} ({message})") };
+    for (name, field) in [("not before", "not_before"), ("since", "waiting_since")] {
+        if next.get(field).is_some_and(|time| !time.is_null()) {
+            text.push_str(&format!("; {name} {}", output::field(next, field)));
+        }
+    }
+    text
+}
+
+fn arms(status: &Value) -> String {
+    let rows: Vec<Vec<String>> = ["new", "legacy"]
+        .iter()
+        .map(|arm| {
+            let field = |name: &str| status.pointer(&format!("/evidence/{arm}/{name}"));
+            let value = |name: &str| field(name).map_or_else(|| "-".to_owned(), cell);
+            let rate = field("error_rate").and_then(Value::as_f64);
+            let rate = rate.map_or_else(|| "unknown".to_owned(), |rate| format!("{:.2} %", rate * 100.0));
+            vec![
+                format!("  {arm}"),
+                value("requests"),
+                value("errors"),
+                rate,
+                value("p50_ms"),
+                value("p95_ms"),
+            ]
+        })
+        .collect();
+    output::format_table(&["  BACKEND", "REQUESTS", "ERRORS", "RATE", "P50 MS", "P95 MS"], &rows)
+}
+
+fn tests(status: &Value) -> String {
+    let tests = status.pointer("/evidence/tests").and_then(Value::as_array).into_iter().flatten();
+    let rows: Vec<Vec<String>> = tests
+        .map(|test| {
+            let percent = test.get("percent").and_then(Value::as_f64).unwrap_or_default();
+            let progress = format!("{:.0} %", percent.min(999.0));
+            vec![format!("  {}", bar(percent)), progress, output::field(test, "says")]
+        })
+        .collect();
+    output::format_table(&["  PROGRESS", "", "CHECK"], &rows)
+}
+
+/// Draws a percentage as a bar of ten characters.
+fn bar(percent: f64) -> String {
+    let filled = (percent.clamp(0.0, 100.0) / 10.0) as usize;
+    format!("{}{}", "#".repeat(filled), ".".repeat(10 - filled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_ladder_shows_the_current_step() {
+        let at = |step: u64| ladder(&json!({ "step": step, "steps": [1.0, 50.0, 100.0] }));
+        assert_eq!(at(1), "1.0% > [50.0%] > 100.0% > bake");
+        assert_eq!(at(3), "1.0% > 50.0% > 100.0% > [bake]");
+        assert_eq!(bar(0.0), "..........");
+        assert_eq!(bar(55.0), "#####.....");
+        assert_eq!(bar(1e9), "##########");
+    }
+
+    #[test]
+    fn the_next_move_names_its_reason() {
+        let hold = json!({ "action": "hold", "message": "a freeze window is open", "not_before": null });
+        assert_eq!(next_move(&hold), "waiting: a freeze window is open");
+        let advance = json!({ "action": "advance", "message": "proven", "waiting_since": "noon" });
+        assert_eq!(next_move(&advance), "next: advance (proven); since noon");
+    }
+}

@@ -1,0 +1,56 @@
+//! All checks in order, and their output.
+
+use super::{
+    check::{Check, Finding},
+    control, edge, http, ingest, migration,
+    options::Options,
+};
+use crate::{
+    client::Client,
+    failure::Failure,
+    output::{self, Format},
+};
+use serde_json::{Value, json};
+
+/// Makes all checks and prints them.
+///
+/// # Errors
+///
+/// Fails if a check does.
+pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
+    let http = http::client()?;
+    let mut checks = Vec::new();
+    let status = control::check(client, &mut checks);
+    ingest::check(options, &http, &mut checks);
+    edge::check(options, &http, client, status.as_ref(), &mut checks);
+    if let Some(status) = &status {
+        migration::origins(client, &http, &mut checks);
+        migration::check(options.phase, client, status, &mut checks);
+    }
+    output::show(format, &json(&checks), || print(&checks));
+    match checks.iter().filter(|check| check.finding == Finding::Fail).count() {
+        0 => Ok(()),
+        failed => Err(Failure::Preflight(failed)),
+    }
+}
+
+fn json(checks: &[Check]) -> Value {
+    let rows: Vec<Value> = checks
+        .iter()
+        .map(|check| {
+            let result = check.finding.to_string().to_lowercase();
+            json!({ "check": check.name, "result": result, "found": check.detail, "remedy": check.remedy })
+        })
+        .collect();
+    json!({ "checks": rows })
+}
+
+fn print(checks: &[Check]) {
+    let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or_default();
+    for check in checks {
+        println!("{:<8} {:<width$}  {}", check.finding, check.name, check.detail);
+        if !check.remedy.is_empty() {
+            println!("{:<8} {:<width$}  -> {}", "", "", check.remedy);
+        }
+    }
+}

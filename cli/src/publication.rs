@@ -1,0 +1,18 @@
+//! The part of each change's report that says whether it has reached Workers KV.
+
+use crate::output;
+use serde_json::Value;
+
+/// Returns the suffix that says whether a change is published.
+pub fn note(response: &Value) -> &'static str {
+    if response.get("published").and_then(Value::as_bool).unwrap_or_default() {
+        ", published"
+    } else {
+        ", not published yet; retried within a minute"
+    }
+}
+
+/// Returns the revision of a change, and whether it is published.
+pub fn revision(response: &Value) -> String {
+    format!("revision {}{}", output::field(response, "revision"), note(response))
+}

@@ -1,0 +1,11 @@
+//! One request of a client, from its first inspection to the response, with the requests to the
+//! backend in between.
+
+mod meaning;
+mod messages;
+mod pages;
+mod question;
+mod run;
+
+pub use messages::{Answer, Next, Reply, Sent, Upstream};
+pub use run::{Adapter, Exchange};

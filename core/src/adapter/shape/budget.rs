@@ -1,0 +1,47 @@
+//! The inputs and the limits of a shape's evaluation.
+
+use crate::{adapter::request::Request, vocabulary::timestamp::Timestamp};
+
+/// An error that keeps a shape from being applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The value does not have the form that the shape expects.
+    #[error("the value does not have the form that the shape expects")]
+    Unfit,
+    /// The work or the result would exceed the [`Budget`].
+    #[error("the value is too large for the budget of the shape")]
+    TooMuch,
+}
+
+/// The number of steps that a shape may still take.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget(u32);
+
+impl Default for Budget {
+    /// A budget of two million steps, enough for a response of a few megabytes.
+    fn default() -> Self {
+        Self(2_000_000)
+    }
+}
+
+impl Budget {
+    /// Returns a budget of the given number of steps.
+    pub fn of(steps: u32) -> Self {
+        Self(steps)
+    }
+
+    pub(crate) fn pay(&mut self, steps: usize) -> Result<(), Refused> {
+        let left = u32::try_from(steps).ok().and_then(|steps| self.0.checked_sub(steps));
+        self.0 = left.ok_or(Refused::TooMuch)?;
+        Ok(())
+    }
+}
+
+/// The inputs of a shape in addition to the current value.
+#[derive(Debug, Clone, Copy)]
+pub struct Whole<'p> {
+    /// The client's request.
+    pub request: &'p Request,
+    /// The current time.
+    pub now: Timestamp,
+}

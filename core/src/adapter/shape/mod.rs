@@ -1,0 +1,8 @@
+//! Shapes: a small language that maps one JSON value to another. A shape is a list of steps, each
+//! of which takes the result of the step before.
+
+pub(crate) mod budget;
+mod convert;
+mod run;
+pub(crate) mod step;
+mod write;

@@ -1,0 +1,40 @@
+//! The state of reading one adapter, which all its mappings share.
+
+use crate::{
+    adapter::Shape,
+    config::{adapter::graphql::Selected, reading::EntryCursor},
+};
+
+/// The definitions that mappings refer to, and the parts of requests that they were found to read.
+pub(crate) struct Context<'n> {
+    pub(super) shapes: Vec<EntryCursor<'n>>,
+    /// The parameters in the pattern of the current route.
+    pub(crate) parameters: Vec<String>,
+    /// The operation whose response is mapped, for messages.
+    pub(crate) operation: String,
+    pub(crate) reads: Vec<String>,
+    pub(crate) claims: Vec<String>,
+    /// The named shapes that are being read, outermost first.
+    pub(super) open: Vec<String>,
+    pub(super) steps: usize,
+}
+
+impl<'n> Context<'n> {
+    pub(crate) fn new(shapes: Vec<EntryCursor<'n>>) -> Self {
+        Self {
+            shapes,
+            parameters: Vec::new(),
+            operation: String::new(),
+            reads: Vec::new(),
+            claims: Vec::new(),
+            open: Vec::new(),
+            steps: 0,
+        }
+    }
+}
+
+/// A shape, with the structure of its result according to the schema, if that is known.
+pub(crate) struct Mapping {
+    pub(crate) shape: Shape,
+    pub(crate) value: Option<Selected>,
+}

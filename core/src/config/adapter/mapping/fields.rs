@@ -1,0 +1,247 @@
+//! Reads the keys of a mapping, one function per key.
+
+use super::{checks::conversion, context::Context};
+use crate::{
+    adapter::{Conversion, DateForm, Literal, Step},
+    config::{
+        adapter::graphql::{Content, Selected},
+        reading::{Cursor, scalar_key},
+    },
+};
+
+/// All keys of a mapping, in the order in which messages list them.
+pub(super) const KEYS: [&str; 19] = [
+    "from",
+    "const",
+    "now",
+    "request",
+    "coalesce",
+    "shape",
+    "object",
+    "each",
+    "pick",
+    "hide",
+    "rename",
+    "add",
+    "as",
+    "date",
+    "map",
+    "otherwise",
+    "default",
+    "hide_null",
+    "wrap",
+];
+
+/// A mapping of which some keys have been read.
+pub(super) struct Draft {
+    pub(super) steps: Vec<Step>,
+    /// The structure of the value after these steps, if it is known.
+    pub(super) value: Option<Selected>,
+    /// The value for everything that `map` does not list.
+    pub(super) otherwise: Option<Literal>,
+}
+
+/// Reads the value of one key into the draft. Returns `None` if the keys after it cannot be read
+/// either.
+type Read = for<'n> fn(&mut Context<'n>, &Cursor<'n>, &mut Draft) -> Option<()>;
+
+/// The functions for the keys, in the order in which their steps are applied.
+pub(super) const READERS: [(&str, Read); 18] = [
+    ("from", from),
+    ("const", constant),
+    ("now", now),
+    ("request", request),
+    ("coalesce", coalesce),
+    ("shape", shape),
+    ("each", each),
+    ("object", object),
+    ("pick", pick),
+    ("hide", hide),
+    ("rename", rename),
+    ("add", add),
+    ("as", convert),
+    ("date", date),
+    ("map", table),
+    ("default", default),
+    ("hide_null", hide_null),
+    ("wrap", wrap),
+];
+
+impl Draft {
+    /// Replaces the source of the value by one of unknown structure.
+    fn set_source(&mut self, step: Step) -> Option<()> {
+        self.steps = vec![step];
+        self.value = None;
+        Some(())
+    }
+
+    /// Adds a step whose result has an unknown structure.
+    fn push(&mut self, step: Step) -> Option<()> {
+        self.steps.push(step);
+        self.value = None;
+        Some(())
+    }
+}
+
+fn from<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let path = cursor.string()?;
+    let mapping = context.path(cursor, &path, draft.value.take())?;
+    draft.steps = mapping.shape.0;
+    draft.value = mapping.value;
+    Some(())
+}
+
+fn constant<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    draft.set_source(Step::Const(cursor.literal()))
+}
+
+fn now<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    draft.set_source(Step::Now(date_form(cursor)?))
+}
+
+fn request<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let place = cursor.string()?;
+    draft.set_source(Step::Request(context.source(cursor, &place)?))
+}
+
+fn coalesce<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let mut shapes = Vec::new();
+    let mut last = None;
+    for item in cursor.list("write a list of mappings") {
+        if let Some(mapping) = context.mapping(&item, draft.value.as_ref()) {
+            shapes.push(mapping.shape);
+            last = mapping.value;
+        }
+    }
+    draft.steps = vec![Step::Coalesce(shapes)];
+    draft.value = last;
+    Some(())
+}
+
+fn shape<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let mapping = context.named(cursor, draft.value.as_ref())?;
+    draft.steps.extend(mapping.shape.0);
+    draft.value = mapping.value;
+    Some(())
+}
+
+fn each<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let item = match &draft.value {
+        None => None,
+        Some(Selected { content: Content::List(item), .. }) => Some((**item).clone()),
+        Some(other) => {
+            let hint = "map it with object or shape instead of each";
+            return cursor.refuse(format!("{} is not a list", other.written), hint);
+        }
+    };
+    let mapping = context.mapping(cursor, item.as_ref())?;
+    draft.steps.push(Step::Each(mapping.shape));
+    if let (Some(list), Some(item)) = (&mut draft.value, mapping.value) {
+        list.content = Content::List(Box::new(item));
+    }
+    Some(())
+}
+
+fn object<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let fields = context.object(cursor, draft.value.as_ref());
+    draft.push(Step::Object(fields))
+}
+
+fn pick<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let names = cursor.strings();
+    context.known(cursor, draft.value.as_ref(), names.iter());
+    if let Some(Selected { content: Content::Object(fields), .. }) = &mut draft.value {
+        fields.retain(|(field, _)| names.contains(field));
+    }
+    draft.steps.push(Step::Pick(names));
+    Some(())
+}
+
+fn hide<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let names = cursor.strings();
+    context.known(cursor, draft.value.as_ref(), names.iter());
+    if let Some(Selected { content: Content::Object(fields), .. }) = &mut draft.value {
+        fields.retain(|(field, _)| !names.contains(field));
+    }
+    draft.steps.push(Step::Hide(names));
+    Some(())
+}
+
+fn rename<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for entry in cursor.entries("write old: new") {
+        if let Some(to) = entry.value.string() {
+            pairs.push((entry.key.to_owned(), to));
+        }
+    }
+    context.known(cursor, draft.value.as_ref(), pairs.iter().map(|(from, _)| from));
+    if let Some(Selected { content: Content::Object(fields), .. }) = &mut draft.value {
+        for (name, _) in fields {
+            if let Some((_, to)) = pairs.iter().find(|(from, _)| from == name) {
+                name.clone_from(to);
+            }
+        }
+    }
+    draft.steps.push(Step::Rename(pairs));
+    Some(())
+}
+
+fn add<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let fields = context.object(cursor, draft.value.as_ref());
+    draft.push(Step::Add(fields))
+}
+
+fn convert<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let conversion = conversion(cursor, draft.value.as_ref())?;
+    draft.push(Step::Convert(conversion))
+}
+
+fn date<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let hint = "write { from: epoch_ms, to: rfc3339 }; the formats are rfc3339, epoch and epoch_ms";
+    let mut fields = cursor.fields(hint)?;
+    let [from, to] = ["from", "to"].map(|name| fields.require(name, hint, date_form));
+    fields.finish();
+    draft.push(Step::Convert(Conversion::Date(from?, to?)))
+}
+
+fn table<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let entries = cursor.entries("write NEW: old, one line per value");
+    if let (Some(Selected { content: Content::Enum(names), written, .. }), None) =
+        (&draft.value, &draft.otherwise)
+    {
+        for name in names.iter().filter(|name| entries.iter().all(|entry| entry.key != **name)) {
+            let hint = format!("add {name}, or set otherwise for all other values");
+            cursor.report(format!("{written} may be {name}, which is not mapped"), hint);
+        }
+    }
+    let pairs = entries.iter().map(|entry| (Literal(scalar_key(entry.key)), entry.value.literal())).collect();
+    let otherwise = draft.otherwise.take();
+    draft.push(Step::Map(pairs, otherwise))
+}
+
+fn default<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    draft.steps.push(Step::Default(cursor.literal()));
+    if let Some(value) = &mut draft.value {
+        value.nullable = false;
+    }
+    Some(())
+}
+
+fn hide_null<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    if cursor.bool()? {
+        draft.steps.push(Step::HideNull);
+    }
+    Some(())
+}
+
+fn wrap<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let path = cursor.string()?;
+    draft.steps.extend(path.split('.').rev().map(|name| Step::Wrap(name.to_owned())));
+    draft.value = None;
+    Some(())
+}
+
+fn date_form(cursor: &Cursor<'_>) -> Option<DateForm> {
+    let forms = [("rfc3339", DateForm::Rfc3339), ("epoch", DateForm::Epoch), ("epoch_ms", DateForm::EpochMs)];
+    cursor.choice(&forms, "is not a time format", "write rfc3339, epoch (seconds) or epoch_ms")
+}

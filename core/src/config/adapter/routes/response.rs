@@ -1,0 +1,130 @@
+//! Reads the response of a route, and its place in the response of the backend.
+
+use super::target::Operation;
+use crate::{
+    adapter::{Fault, Shape, Template},
+    config::{
+        adapter::{
+            errors,
+            graphql::{Content, Selected},
+            mapping::Context,
+        },
+        reading::{Cursor, Fields, Value, did_you_mean},
+    },
+};
+
+/// The fields of a route that determine its response.
+pub(super) struct Response {
+    pub(super) root: Vec<String>,
+    pub(super) when_null: Option<Fault>,
+    pub(super) partial: bool,
+    /// The mapping of the body, or `None` for a response without one.
+    pub(super) shape: Option<Shape>,
+    pub(super) status: Option<u16>,
+    pub(super) headers: Vec<(String, Template)>,
+}
+
+/// The part of the backend's response that a route maps.
+struct Root {
+    path: Vec<String>,
+    /// The structure of that part, if it is known.
+    value: Option<Selected>,
+}
+
+pub(super) fn read<'n>(
+    context: &mut Context<'n>,
+    route: &Cursor<'n>,
+    fields: &mut Fields<'n>,
+    operation: Option<&Operation>,
+    envelope: Option<&Cursor<'n>>,
+) -> Response {
+    let root = root(context, fields, operation);
+    let when_null_cursor = fields.optional("when_null");
+    let when_null =
+        when_null_cursor.as_ref().and_then(|cursor| errors::fault(context, cursor, errors::not_found()));
+    let partial = partial(fields);
+    let body = fields.optional("response");
+    let without_body =
+        body.as_ref().is_some_and(|cursor| *cursor.value() == Value::String("none".to_owned()));
+    if let Some(value) = &root.value
+        && when_null_cursor.is_none()
+        && !without_body
+        && value.nullable
+        && !root.path.is_empty()
+    {
+        let message = format!("{} of {} may be null", root.path.join("."), context.operation);
+        let hint = "set when_null to the response for a null, such as { status: 404, code: not_found }";
+        route.at_field("root").report(message, hint);
+    }
+    let mut shape = match body {
+        _ if without_body => None,
+        None => Some(Shape::default()),
+        Some(cursor) => context.mapping(&cursor, root.value.as_ref()).map(|mapping| mapping.shape),
+    };
+    let wrapped = fields.optional("envelope").is_none_or(|cursor| cursor.bool().unwrap_or(true));
+    if let (Some(shape), Some(envelope)) = (&mut shape, envelope.filter(|_| wrapped))
+        && let Some(mapping) = context.mapping(envelope, None)
+    {
+        shape.0.extend(mapping.shape.0);
+    }
+    let status = status(fields, if shape.is_none() { 204 } else { 200 });
+    let headers = headers(context, fields);
+    Response { root: root.path, when_null, partial, shape, status, headers }
+}
+
+/// Reads `root`, and checks it against the selection of the operation.
+fn root(context: &Context<'_>, fields: &mut Fields<'_>, operation: Option<&Operation>) -> Root {
+    let mut value = operation.map(|operation| operation.selected.clone());
+    let Some(cursor) = fields.optional("root") else { return Root { path: Vec::new(), value } };
+    let path: Vec<String> = match cursor.string() {
+        Some(text) if text == "." => Vec::new(),
+        Some(text) => text.split('.').map(str::to_owned).collect(),
+        None => return Root { path: Vec::new(), value: None },
+    };
+    if let Some(data) = &mut value {
+        // With a root, only the nullability of the fields below `data` counts.
+        data.nullable = false;
+    }
+    for name in &path {
+        let Some(object) = &value else { break };
+        let Content::Object(selected) = &object.content else { break };
+        match object.get(name) {
+            Some(field) => value = Some(field.within(object)),
+            None => {
+                let hint = did_you_mean(name, selected.iter().map(|(field, _)| field.as_str()), || {
+                    format!("select {name} in the operation, or name a field that it selects")
+                });
+                cursor.report(format!("{} does not select {name}", context.operation), hint);
+                return Root { path, value: None };
+            }
+        }
+    }
+    Root { path, value }
+}
+
+fn partial(fields: &mut Fields<'_>) -> bool {
+    let hint = "write fail to respond with the error, or pass to respond with the data";
+    let choices = [("pass", true), ("fail", false)];
+    fields
+        .read("partial", |cursor| cursor.choice(&choices, "is neither fail nor pass", hint))
+        .unwrap_or(false)
+}
+
+fn status(fields: &mut Fields<'_>, default: u16) -> Option<u16> {
+    let mut status = default;
+    fields.set("status", &mut status, |cursor| {
+        // The limits fit.
+        Some(cursor.number_within((200.0, 299.0), "a success's status")? as u16)
+    })?;
+    Some(status)
+}
+
+fn headers<'n>(context: &mut Context<'n>, fields: &mut Fields<'n>) -> Vec<(String, Template)> {
+    let mut headers = Vec::new();
+    for entry in fields.entries("headers", "write location: /reviews/{id}") {
+        if let Some(template) = context.template(&entry.value) {
+            headers.push((entry.key.to_ascii_lowercase(), template));
+        }
+    }
+    headers
+}

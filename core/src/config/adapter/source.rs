@@ -1,0 +1,70 @@
+//! An adapter as it is stored: its source next to the compiled program.
+
+use crate::{adapter::Program, config::reading::Value};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Map;
+use std::sync::Arc;
+
+/// The key of the compiled program in a stored adapter. The program is compiled again whenever the
+/// source is read.
+pub const COMPILED: &str = "compiled";
+
+/// A configured adapter: its source, which includes the contents of the files it names, and the
+/// program compiled from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Adapter {
+    source: Map<String, serde_json::Value>,
+    program: Arc<Program>,
+}
+
+impl Adapter {
+    pub(super) fn new(source: Map<String, serde_json::Value>, program: Program) -> Self {
+        Self { source, program: Arc::new(program) }
+    }
+
+    /// Returns the program that the edge runs.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// Returns the adapter as it was written, with the contents of files instead of their names.
+    pub fn source(&self) -> &Map<String, serde_json::Value> {
+        &self.source
+    }
+}
+
+impl Serialize for Adapter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut written = self.source.clone();
+        let program = serde_json::to_value(&*self.program).map_err(serde::ser::Error::custom)?;
+        written.insert(COMPILED.to_owned(), program);
+        written.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Adapter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut source = Map::deserialize(deserializer)?;
+        let program = source.remove(COMPILED).unwrap_or_default();
+        let program: Program = serde_json::from_value(program).map_err(serde::de::Error::custom)?;
+        Ok(Self::new(source, program))
+    }
+}
+
+/// Converts a value of the document to JSON, the form in which sources are stored.
+pub(super) fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        // Whole numbers stay whole.
+        Value::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => (*number as i64).into(),
+        Value::Number(number) => (*number).into(),
+        Value::String(string) => string.clone().into(),
+        Value::List(items) => items.iter().map(|item| json(&item.value)).collect(),
+        Value::Map(entries) => entries
+            .iter()
+            .map(|entry| (entry.key.clone(), json(&entry.node.value)))
+            .collect::<Map<_, _>>()
+            .into(),
+    }
+}

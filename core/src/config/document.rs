@@ -1,0 +1,105 @@
+//! The configuration as a value.
+
+use super::adapter::{Adapter, COMPILED};
+use crate::{
+    canary::plan::CanaryPlan,
+    rules::{emergency::Emergency, experiment::Experiment, flag::Flag, origin::Origin, route::Route},
+    snapshot::Snapshot,
+    vocabulary::{
+        names::{AdapterName, ExperimentName, FlagName, OriginName},
+        revision::Revision,
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Everything that operators configure. The field names are the keys of the file.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Config {
+    /// The flags by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub feature_flags: BTreeMap<FlagName, Flag>,
+    /// The canary plans by the name of their flag.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub canary_deployments: BTreeMap<FlagName, CanaryPlan>,
+    /// The experiments by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ab_tests: BTreeMap<ExperimentName, Experiment>,
+    /// The origins by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub origins: BTreeMap<OriginName, Origin>,
+    /// The adapters by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub adapters: BTreeMap<AdapterName, Adapter>,
+    /// The routes, sorted by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+}
+
+impl Config {
+    /// Returns the configuration as it is written in a file: without the compiled adapters.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a value cannot be represented as JSON.
+    pub fn written(&self) -> serde_json::Result<serde_json::Value> {
+        let mut value = serde_json::to_value(self)?;
+        if let Some(adapters) = value.get_mut("adapters").and_then(serde_json::Value::as_object_mut) {
+            for adapter in adapters.values_mut().filter_map(serde_json::Value::as_object_mut) {
+                adapter.remove(COMPILED);
+            }
+        }
+        Ok(value)
+    }
+
+    /// Builds the document that the edge reads.
+    pub fn snapshot(self, revision: Revision, emergency: Option<Emergency>) -> Snapshot {
+        Snapshot {
+            revision,
+            emergency,
+            flags: self.feature_flags,
+            origins: self.origins,
+            routes: self.routes,
+            experiments: self.ab_tests,
+            adapters: self
+                .adapters
+                .into_iter()
+                .map(|(name, adapter)| (name, Arc::clone(adapter.program())))
+                .collect(),
+            canaries: BTreeMap::new(),
+        }
+    }
+
+    /// Returns one object as JSON, by the section and name that [`diff()`](super::diff()) reports.
+    pub fn object(&self, section: &str, name: &str) -> Option<serde_json::Value> {
+        match section {
+            "feature_flags" => serde_json::to_value(self.feature_flags.get(name)?).ok(),
+            "canary_deployments" => serde_json::to_value(self.canary_deployments.get(name)?).ok(),
+            "ab_tests" => serde_json::to_value(self.ab_tests.get(name)?).ok(),
+            "origins" => serde_json::to_value(self.origins.get(name)?).ok(),
+            "adapters" => serde_json::to_value(self.adapters.get(name)?).ok(),
+            "routes" => {
+                serde_json::to_value(self.routes.iter().find(|route| route.id.as_str() == name)?).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns this configuration with the objects of `wanted` added or replaced. Objects that
+    /// `wanted` does not contain are kept, or removed if `prune` is true.
+    pub fn merged(&self, wanted: &Self, prune: bool) -> Self {
+        if prune {
+            return wanted.clone();
+        }
+        let mut merged = self.clone();
+        merged.feature_flags.extend(wanted.feature_flags.clone());
+        merged.canary_deployments.extend(wanted.canary_deployments.clone());
+        merged.ab_tests.extend(wanted.ab_tests.clone());
+        merged.origins.extend(wanted.origins.clone());
+        merged.adapters.extend(wanted.adapters.clone());
+        merged.routes.retain(|kept| wanted.routes.iter().all(|route| route.id != kept.id));
+        merged.routes.extend(wanted.routes.clone());
+        merged.routes.sort_by(|a, b| a.id.cmp(&b.id));
+        merged
+    }
+}

@@ -1,0 +1,173 @@
+use crate::{
+    adapter::{Adapter, Program},
+    decision::{
+        input::{add, inputs_of},
+        route::{CompiledOrigin, CompiledRoute},
+        ruleset::Ruleset,
+    },
+    routing::table::{InvalidRoute, RouteTable},
+    rules::{
+        condition::compiled::InvalidCondition,
+        flag::{CompiledFlag, Flag, InvalidFlag},
+        origin::Origin,
+        route::Route,
+    },
+    snapshot::Snapshot,
+    vocabulary::names::{AdapterName, FlagName, OriginName, RouteId},
+};
+use std::sync::Arc;
+
+/// Error for a snapshot that cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// A condition of a flag is invalid.
+    #[error("condition {position} of flag {flag}: {error}")]
+    Condition {
+        /// The flag that has the condition.
+        flag: FlagName,
+        /// Position of the condition, from 0.
+        position: usize,
+        /// The error of the condition.
+        error: InvalidCondition,
+    },
+    /// The pattern of a route is invalid or claimed by another route.
+    #[error("route {}: {error}", route.as_ref().map_or("", RouteId::as_str))]
+    Route {
+        /// The rejected route.
+        route: Option<RouteId>,
+        /// The error of its pattern.
+        error: InvalidRoute,
+    },
+    /// A pattern of an adapter is invalid or occurs twice.
+    #[error("adapter {adapter}: {error}")]
+    Adapter {
+        /// The rejected adapter.
+        adapter: AdapterName,
+        /// The error of its pattern.
+        error: InvalidRoute,
+    },
+    /// A route names an adapter that does not exist.
+    #[error("route {route} names the adapter {adapter}, which does not exist")]
+    UnknownAdapter {
+        /// The route with the reference.
+        route: RouteId,
+        /// The missing adapter.
+        adapter: AdapterName,
+    },
+    /// A route names an origin that does not exist.
+    #[error("route {route} names the origin {origin}, which does not exist")]
+    UnknownOrigin {
+        /// The route with the reference.
+        route: RouteId,
+        /// The missing origin.
+        origin: OriginName,
+    },
+}
+
+impl Ruleset {
+    /// Compiles a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a condition, a route's pattern or an adapter is invalid, or if a route refers to an
+    /// adapter or origin that does not exist. An unknown flag is no error: its routes go to legacy.
+    pub fn compile(snapshot: &Snapshot) -> Result<Self, CompileError> {
+        let flags = compile_flags(snapshot)?;
+        let adapters = compile_adapters(snapshot)?;
+        let origins = compile_origins(snapshot);
+        let compiled = Compiled { flags: &flags, origins: &origins, adapters: &adapters };
+        let routes = snapshot
+            .routes
+            .iter()
+            .map(|route| compiled.route(snapshot, route))
+            .collect::<Result<Vec<_>, _>>()?;
+        let table = compile_table(snapshot)?;
+        let mut inputs = Vec::new();
+        routes.iter().flat_map(|route| &route.inputs).for_each(|input| add(&mut inputs, input.clone()));
+        let canaries = flags.iter().map(|flag| snapshot.canaries.get(&flag.name).cloned()).collect();
+        Ok(Self { revision: snapshot.revision, flags, origins, routes, table, inputs, adapters, canaries })
+    }
+}
+
+/// Compiles the flags, in the order of their names.
+pub(crate) fn compile_flags(snapshot: &Snapshot) -> Result<Vec<CompiledFlag>, CompileError> {
+    let covered =
+        |name: &FlagName| snapshot.emergency.as_ref().is_some_and(|emergency| emergency.covers(name));
+    let compile = |(name, flag): (&FlagName, &Flag)| {
+        CompiledFlag::new(name, flag, covered(name)).map_err(|InvalidFlag { position, error }| {
+            CompileError::Condition { flag: name.clone(), position, error }
+        })
+    };
+    snapshot.flags.iter().map(compile).collect()
+}
+
+/// Compiles the origins, in the order of their names.
+pub(crate) fn compile_origins(snapshot: &Snapshot) -> Vec<CompiledOrigin> {
+    let compile = |(name, origin): (&OriginName, &Origin)| CompiledOrigin {
+        name: name.clone(),
+        base: origin.base().to_owned(),
+        timeout_ms: origin.timeout_ms,
+    };
+    snapshot.origins.iter().map(compile).collect()
+}
+
+/// Compiles the adapters, in the order of their names.
+pub(crate) fn compile_adapters(snapshot: &Snapshot) -> Result<Vec<Arc<Adapter>>, CompileError> {
+    let compile = |(name, program): (&AdapterName, &Arc<Program>)| {
+        let adapter = Adapter::new(Arc::clone(program));
+        adapter.map(Arc::new).map_err(|error| CompileError::Adapter { adapter: name.clone(), error })
+    };
+    snapshot.adapters.iter().map(compile).collect()
+}
+
+pub(crate) fn compile_table(snapshot: &Snapshot) -> Result<RouteTable, CompileError> {
+    let matchers: Vec<_> = snapshot.routes.iter().map(|route| &route.matcher).collect();
+    RouteTable::new(&matchers).map_err(|(index, error)| {
+        let route = snapshot.routes.get(index).map(|route| route.id.clone());
+        CompileError::Route { route, error }
+    })
+}
+
+/// The parts that routes refer to by position.
+pub(crate) struct Compiled<'c> {
+    flags: &'c [CompiledFlag],
+    origins: &'c [CompiledOrigin],
+    adapters: &'c [Arc<Adapter>],
+}
+
+impl Compiled<'_> {
+    fn route(&self, snapshot: &Snapshot, route: &Route) -> Result<CompiledRoute, CompileError> {
+        let adapt = route
+            .adapt
+            .iter()
+            .map(|name| {
+                let unknown =
+                    || CompileError::UnknownAdapter { route: route.id.clone(), adapter: name.clone() };
+                snapshot.adapters.keys().position(|held| held == name).ok_or_else(unknown)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let programs = adapt.iter().filter_map(|index| Some(&self.adapters.get(*index)?.program));
+        let read = programs
+            .flat_map(|program| program.version.iter().map(|version| &version.header).chain(&program.reads));
+        let flag = self.flags.binary_search_by(|flag| flag.name.cmp(&route.flag)).ok();
+        let conditions =
+            flag.and_then(|index| self.flags.get(index)).map(CompiledFlag::conditions).unwrap_or_default();
+        Ok(CompiledRoute {
+            id: route.id.clone(),
+            flag,
+            legacy: self.origin(route, &route.legacy)?,
+            new: self.origin(route, &route.new)?,
+            inputs: inputs_of(&route.identity, conditions, read),
+            identity: route.identity.clone(),
+            adapt,
+            compare: route.compare.clone(),
+            error_when: route.error_when.clone(),
+        })
+    }
+
+    fn origin(&self, route: &Route, name: &OriginName) -> Result<usize, CompileError> {
+        self.origins
+            .binary_search_by(|origin| origin.name.cmp(name))
+            .map_err(|_| CompileError::UnknownOrigin { route: route.id.clone(), origin: name.clone() })
+    }
+}

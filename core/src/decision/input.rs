@@ -1,0 +1,52 @@
+use crate::{
+    request::identity::{Source, VERIFIED_SUBJECT},
+    rules::condition::{compiled::CompiledCondition, document::Attribute},
+};
+
+/// A part of a request, other than its method and URL, that a decision depends on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Input {
+    /// A header; its name in lower case. Cookies are read from `cookie`.
+    Header(Box<str>),
+    /// The client's country.
+    Country,
+    /// The client's IP address.
+    Ip,
+}
+
+pub(crate) fn inputs_of<'r>(
+    sources: &[Source],
+    conditions: &[CompiledCondition],
+    read: impl Iterator<Item = &'r String>,
+) -> Vec<Input> {
+    let cookie = || Input::Header("cookie".into());
+    let mut inputs = Vec::new();
+    for source in sources {
+        let input = match source {
+            Source::Header(name) => Input::Header(name.clone()),
+            Source::Jwt => Input::Header(VERIFIED_SUBJECT.into()),
+            Source::Cookie(_) | Source::Anonymous => cookie(),
+        };
+        add(&mut inputs, input);
+    }
+    for condition in conditions {
+        let input = match condition {
+            CompiledCondition::Attribute(Attribute::Header(name), _) => Input::Header(name.clone()),
+            CompiledCondition::Attribute(Attribute::Cookie(_), _) => cookie(),
+            CompiledCondition::Attribute(Attribute::Country, _) => Input::Country,
+            CompiledCondition::Attribute(Attribute::Ip, _) => Input::Ip,
+            CompiledCondition::Attribute(Attribute::Query(_) | Attribute::Path | Attribute::Method, _)
+            | CompiledCondition::TimeWindow { .. } => continue,
+        };
+        add(&mut inputs, input);
+    }
+    read.for_each(|header| add(&mut inputs, Input::Header(header.as_str().into())));
+    inputs
+}
+
+/// Inserts an input into the sorted list unless it is present. Linear, because there are few.
+pub(crate) fn add(inputs: &mut Vec<Input>, input: Input) {
+    if let Err(index) = inputs.binary_search(&input) {
+        inputs.insert(index, input);
+    }
+}

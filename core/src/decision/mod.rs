@@ -1,0 +1,7 @@
+//! The decision of one request: a snapshot compiled to a ruleset, and its evaluation.
+
+pub mod compile;
+pub mod decide;
+pub mod input;
+pub mod route;
+pub mod ruleset;

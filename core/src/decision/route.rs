@@ -1,0 +1,40 @@
+use crate::{
+    compare::{Comparison, HiddenError},
+    decision::input::Input,
+    request::identity::Source,
+    vocabulary::names::{OriginName, RouteId},
+};
+
+/// An origin in the form that forwarding needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompiledOrigin {
+    /// Name of the origin.
+    pub name: OriginName,
+    /// Base URL without a trailing slash.
+    pub base: String,
+    /// Milliseconds until the response headers must have arrived.
+    pub timeout_ms: u32,
+}
+
+/// A route with its references resolved to positions.
+#[derive(Debug)]
+pub struct CompiledRoute {
+    /// Identifier of the route.
+    pub id: RouteId,
+    /// Position of the flag in [`Ruleset::flags`]; `None` if the snapshot has no such flag.
+    pub flag: Option<usize>,
+    /// Position of the legacy arm's origin in [`Ruleset::origins`].
+    pub legacy: usize,
+    /// Position of the new arm's origin in [`Ruleset::origins`].
+    pub new: usize,
+    /// Sources of the user id; the first one that yields an id wins.
+    pub identity: Vec<Source>,
+    /// Inputs that must be read from a request before this route can be decided.
+    pub inputs: Vec<Input>,
+    /// Positions of the new arm's adapters in [`Ruleset::adapters`].
+    pub adapt: Vec<usize>,
+    /// Settings for comparing the responses of both arms.
+    pub compare: Option<Comparison>,
+    /// Rule that recognises responses with status 200 that report an error in their body.
+    pub error_when: Option<HiddenError>,
+}

@@ -1,0 +1,160 @@
+//! The ruleset: a snapshot compiled so that a decision costs the same with ten flags and with ten
+//! thousand.
+
+use crate::{
+    adapter::{Adapter, Program},
+    decision::{
+        input::Input,
+        route::{CompiledOrigin, CompiledRoute},
+    },
+    measurement::label::CanaryLabel,
+    request::{facts::Facts, identity::Source},
+    routing::table::RouteTable,
+    rules::{
+        condition::{compiled::CompiledCondition, document::Attribute},
+        emergency::Emergency,
+        flag::CompiledFlag,
+    },
+    vocabulary::revision::Revision,
+};
+use std::sync::Arc;
+
+/// A compiled [`Snapshot`]: everything needed to decide a request, at one revision.
+#[derive(Debug)]
+pub struct Ruleset {
+    pub(super) revision: Revision,
+    pub(super) flags: Vec<CompiledFlag>,
+    pub(super) origins: Vec<CompiledOrigin>,
+    pub(super) routes: Vec<CompiledRoute>,
+    pub(super) table: RouteTable,
+    pub(super) inputs: Vec<Input>,
+    pub(super) adapters: Vec<Arc<Adapter>>,
+    pub(super) canaries: Vec<Option<CanaryLabel>>,
+}
+
+impl Ruleset {
+    /// Returns the revision of the snapshot.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The origins, sorted by name.
+    pub fn origins(&self) -> &[CompiledOrigin] {
+        &self.origins
+    }
+
+    /// The flags, sorted by name.
+    pub fn flags(&self) -> &[CompiledFlag] {
+        &self.flags
+    }
+
+    /// The routes, in the order of the snapshot.
+    pub fn routes(&self) -> &[CompiledRoute] {
+        &self.routes
+    }
+
+    /// The adapters, sorted by name.
+    pub fn adapters(&self) -> &[Arc<Adapter>] {
+        &self.adapters
+    }
+
+    /// Returns the first adapter of a route that matches the version of a request, with its
+    /// position; `None` if the new backend serves the client's interface itself. The adapter may
+    /// still have no route for the request, see [`Adapter::has_route`].
+    pub fn adapter_for(&self, route: &CompiledRoute, facts: &Facts<'_>) -> Option<(usize, &Arc<Adapter>)> {
+        self.adapters_of(route).find(|(_, adapter)| {
+            let version = adapter.program.version.as_ref();
+            version.is_none_or(|version| version.selects(facts.header(&version.header)))
+        })
+    }
+
+    fn adapters_of(&self, route: &CompiledRoute) -> impl Iterator<Item = (usize, &Arc<Adapter>)> {
+        route.adapt.iter().filter_map(|index| Some((*index, self.adapters.get(*index)?)))
+    }
+
+    /// Returns the headers that the adapters of a route read, in the order in which they are passed
+    /// on.
+    pub fn headers_for(&self, route: &CompiledRoute) -> Vec<&str> {
+        self.of_adapters(route, |program| &program.reads)
+    }
+
+    /// Returns the token claims that the adapters of a route read.
+    pub fn claims_for(&self, route: &CompiledRoute) -> Vec<&str> {
+        self.of_adapters(route, |program| &program.claims)
+    }
+
+    fn of_adapters(&self, route: &CompiledRoute, names: impl Fn(&Program) -> &Vec<String>) -> Vec<&str> {
+        let mut all: Vec<&str> = Vec::new();
+        for (_, adapter) in self.adapters_of(route) {
+            for name in names(&adapter.program) {
+                if !all.contains(&name.as_str()) {
+                    all.push(name);
+                }
+            }
+        }
+        all
+    }
+
+    /// Returns the label of a flag's canary, by the flag's position; `None` if no canary is active.
+    pub fn canary(&self, flag: usize) -> Option<&CanaryLabel> {
+        self.canaries.get(flag).and_then(Option::as_ref)
+    }
+
+    /// Applies an emergency that was not delivered by a snapshot: holds the flags that it covers on
+    /// legacy and releases all others.
+    pub fn declare(&self, emergency: Option<&Emergency>) {
+        for flag in &self.flags {
+            flag.set_emergency(emergency.is_some_and(|emergency| emergency.covers(&flag.name)));
+        }
+    }
+
+    /// Returns the inputs that some route needs.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// Returns the header whose presence makes the cookies of a request irrelevant: every route
+    /// takes the user id from it first, and neither a condition nor an adapter reads a cookie.
+    /// Reading cookies is expensive at the edge, and most requests have the header.
+    pub fn cookies_unless(&self) -> Option<&str> {
+        let mut first: Option<&str> = None;
+        for route in &self.routes {
+            let Some(Source::Header(name)) = route.identity.first() else { return None };
+            let conditions = self.flag_at(route.flag).map(CompiledFlag::conditions).unwrap_or_default();
+            let looks_at_cookies = conditions
+                .iter()
+                .any(|condition| matches!(condition, CompiledCondition::Attribute(Attribute::Cookie(_), _)))
+                || conditions.iter().any(|condition| {
+                    matches!(condition, CompiledCondition::Attribute(Attribute::Header(name), _) if **name == *"cookie")
+                });
+            let is_adapted_by_cookies = || {
+                let mut adapters = self.adapters_of(route);
+                adapters.any(|(_, adapter)| adapter.program.reads.iter().any(|name| name == "cookie"))
+            };
+            if looks_at_cookies || is_adapted_by_cookies() || first.is_some_and(|first| *first != **name) {
+                return None;
+            }
+            first = Some(name);
+        }
+        first
+    }
+
+    /// Returns the route of a request.
+    pub fn route(&self, method: &str, path: &str) -> Option<&CompiledRoute> {
+        self.route_at(method, path).map(|(_, route)| route)
+    }
+
+    /// Returns the route of a request, with its position.
+    pub(crate) fn route_at(&self, method: &str, path: &str) -> Option<(usize, &CompiledRoute)> {
+        self.table.find(method, path).and_then(|index| Some((index, self.routes.get(index)?)))
+    }
+
+    /// Returns the flag with this name.
+    pub fn flag(&self, name: &str) -> Option<&CompiledFlag> {
+        self.flag_at(self.flags.binary_search_by(|flag| flag.name.as_str().cmp(name)).ok())
+    }
+
+    pub(crate) fn flag_at(&self, position: Option<usize>) -> Option<&CompiledFlag> {
+        position.and_then(|index| self.flags.get(index))
+    }
+}

@@ -1,0 +1,4 @@
+/// Returns true for counts that serialisation leaves out.
+pub(crate) fn is_zero(count: &u64) -> bool {
+    *count == 0
+}

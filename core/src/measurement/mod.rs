@@ -1,0 +1,6 @@
+//! What isolates count and report: batches, counts, histograms.
+
+pub mod batch;
+pub mod counts;
+pub mod histogram;
+pub mod label;

@@ -1,0 +1,4 @@
+//! Matching of a method and a path.
+
+pub mod matcher;
+pub mod table;

@@ -1,0 +1,167 @@
+//! Flags, as operators write them and compiled for evaluation.
+
+use crate::{
+    request::facts::Facts,
+    rules::{
+        bucket::{Bucket, Purpose, Seed, UserHash},
+        condition::{
+            compiled::{CompiledCondition, InvalidCondition},
+            document::Condition,
+        },
+    },
+    vocabulary::{names::FlagName, share::PartsPerMillion, timestamp::Timestamp},
+};
+use serde::{Deserialize, Serialize};
+use std::cell::Cell;
+
+/// The switch that moves users of one capability to the new backend.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Flag {
+    /// False sends all users to legacy, whatever the other fields say.
+    #[serde(default)]
+    pub enabled: bool,
+    /// The share of users on the new arm.
+    #[serde(default)]
+    pub rollout_percentage: PartsPerMillion,
+    /// Purpose of the flag, in the operator's words.
+    #[serde(default)]
+    pub description: String,
+    /// Users who are always on the new arm.
+    #[serde(default)]
+    pub user_whitelist: Vec<String>,
+    /// Users who are always on legacy.
+    #[serde(default)]
+    pub user_blacklist: Vec<String>,
+    /// Conditions that all must hold before the rollout is considered.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// Salt that users are bucketed with; defaults to the name of the flag. Kept when a flag is
+    /// renamed, so that users keep their buckets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
+}
+
+/// A [`Flag`] compiled for evaluation.
+#[derive(Debug)]
+pub struct CompiledFlag {
+    /// Name of the flag.
+    pub name: FlagName,
+    /// Same as [`Flag::enabled`].
+    pub enabled: bool,
+    /// Same as [`Flag::rollout_percentage`].
+    pub rollout: PartsPerMillion,
+    // A cell, because an emergency can take effect between two snapshots.
+    emergency: Cell<bool>,
+    seed: Seed,
+    whitelist: UserList,
+    blacklist: UserList,
+    conditions: Vec<CompiledCondition>,
+}
+
+/// Users sorted by the hash that bucketing computes anyway: a look-up is one binary search over
+/// integers.
+#[derive(Debug, Default)]
+struct UserList(Vec<(UserHash, Box<str>)>);
+
+impl UserList {
+    fn new(seed: Seed, users: &[String]) -> Self {
+        let entry = |user: &String| (seed.hash(user), Box::<str>::from(user.as_str()));
+        let mut list: Vec<_> = users.iter().map(entry).collect();
+        list.sort_unstable();
+        Self(list)
+    }
+
+    fn contains(&self, hash: UserHash, user: &str) -> bool {
+        let start = self.0.partition_point(|(held, _)| *held < hash);
+        self.0.iter().skip(start).take_while(|(held, _)| *held == hash).any(|(_, name)| &**name == user)
+    }
+}
+
+/// Error for a flag with an invalid condition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("condition {position}: {error}")]
+pub struct InvalidFlag {
+    /// Index of the condition in [`Flag::conditions`].
+    pub position: usize,
+    /// Cause.
+    pub error: InvalidCondition,
+}
+
+impl CompiledFlag {
+    /// Compiles a flag. `emergency` is true if an emergency in the snapshot covers it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if one of its conditions is invalid.
+    pub fn new(name: &FlagName, flag: &Flag, emergency: bool) -> Result<Self, InvalidFlag> {
+        let seed = Seed::new(Purpose::Rollout, flag.salt.as_deref().unwrap_or(name.as_str()));
+        Ok(Self {
+            name: name.clone(),
+            enabled: flag.enabled,
+            rollout: flag.rollout_percentage,
+            emergency: Cell::new(emergency),
+            seed,
+            whitelist: UserList::new(seed, &flag.user_whitelist),
+            blacklist: UserList::new(seed, &flag.user_blacklist),
+            conditions: flag
+                .conditions
+                .iter()
+                .enumerate()
+                .map(|(position, condition)| {
+                    CompiledCondition::new(condition).map_err(|error| InvalidFlag { position, error })
+                })
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Returns true if an emergency holds the flag on legacy.
+    pub fn emergency(&self) -> bool {
+        self.emergency.get()
+    }
+
+    pub(crate) fn set_emergency(&self, holds: bool) {
+        self.emergency.set(holds);
+    }
+
+    /// Returns the user's bucket for this flag.
+    pub fn bucket(&self, user: &str) -> Bucket {
+        self.seed.hash(user).bucket()
+    }
+
+    /// The conditions, in the order of [`Flag::conditions`].
+    pub fn conditions(&self) -> &[CompiledCondition] {
+        &self.conditions
+    }
+
+    pub(crate) fn place(&self, user: &str) -> UserPlace<'_> {
+        UserPlace { flag: self, hash: self.seed.hash(user) }
+    }
+
+    pub(crate) fn failed_condition(&self, facts: &Facts<'_>, now: Timestamp) -> Option<usize> {
+        self.conditions.iter().position(|condition| !condition.holds(facts, now))
+    }
+}
+
+/// A user in relation to one flag. Hashed once, used for the lists, the bucket and the sampling.
+pub(crate) struct UserPlace<'f> {
+    flag: &'f CompiledFlag,
+    hash: UserHash,
+}
+
+impl UserPlace<'_> {
+    pub(crate) fn is_blacklisted(&self, user: &str) -> bool {
+        self.flag.blacklist.contains(self.hash, user)
+    }
+
+    pub(crate) fn is_whitelisted(&self, user: &str) -> bool {
+        self.flag.whitelist.contains(self.hash, user)
+    }
+
+    pub(crate) fn bucket(&self) -> Bucket {
+        self.hash.bucket()
+    }
+
+    pub(crate) fn unit(&self) -> Option<u32> {
+        self.hash.unit()
+    }
+}

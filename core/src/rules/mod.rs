@@ -1,0 +1,9 @@
+//! What operators write: flags, conditions, routes, origins, emergencies, experiments.
+
+pub mod bucket;
+pub mod condition;
+pub mod emergency;
+pub mod experiment;
+pub mod flag;
+pub mod origin;
+pub mod route;

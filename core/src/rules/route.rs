@@ -1,0 +1,53 @@
+//! Routes map requests to a flag and to the two origins that can serve them.
+//!
+//! A path pattern consists of literal segments, `{name}` for exactly one segment, and `{*rest}` at
+//! the end for any number of segments, including none:
+//!
+//! ```text
+//! /api/v1/reviews               only this path
+//! /api/v1/offers/{id}/reviews   /api/v1/offers/17/reviews, but not /api/v1/offers/17/18/reviews
+//! /api/v1/reviews/{*rest}       /api/v1/reviews, /api/v1/reviews/ and every path below
+//! /api/v1/reviews/latest        more specific than the pattern above, so it wins
+//! ```
+
+use crate::{
+    compare::{Comparison, HiddenError},
+    request::identity::{Source, default_sources, is_default},
+    routing::matcher::Matcher,
+    vocabulary::names::{AdapterName, FlagName, OriginName, RouteId},
+};
+use serde::{Deserialize, Serialize};
+
+/// A path pattern and methods, the flag that decides, and the origin of each arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    /// Identifier of the route.
+    pub id: RouteId,
+    /// The requests that the route applies to.
+    #[serde(rename = "match")]
+    pub matcher: Matcher,
+    /// The flag that decides.
+    pub flag: FlagName,
+    /// The origin of the legacy arm.
+    pub legacy: OriginName,
+    /// The origin of the new arm.
+    pub new: OriginName,
+    /// Sources of the user id; the first one that yields an id wins.
+    #[serde(default = "default_sources", skip_serializing_if = "is_default_sources")]
+    pub identity: Vec<Source>,
+    /// Adapters of the new arm; a request goes through the first one that matches its version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapt: Vec<AdapterName>,
+    /// Settings for comparing the responses of both arms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Comparison>,
+    /// Rule that recognises responses with status 200 that report an error in their body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_when: Option<HiddenError>,
+}
+
+// serde hands over a reference to the field, not a slice.
+#[expect(clippy::ptr_arg, reason = "the signature is serde's")]
+fn is_default_sources(sources: &Vec<Source>) -> bool {
+    is_default(sources)
+}

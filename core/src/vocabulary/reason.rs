@@ -1,0 +1,75 @@
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Reason for a decision. The numbers are codes between the Worker and its JavaScript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[repr(u8)]
+pub enum Reason {
+    /// An emergency holds the flag on legacy.
+    Emergency = 0,
+    /// The flag is unknown or disabled.
+    Disabled = 1,
+    /// The user is on the blacklist.
+    Blacklisted = 2,
+    /// The user is on the whitelist.
+    Whitelisted = 3,
+    /// A condition does not hold.
+    Condition = 4,
+    /// There is no user id to bucket by.
+    NoKey = 5,
+    /// The user's bucket decided. The only reason that counts as evidence for a canary.
+    Rollout = 6,
+    /// No route matches the request.
+    NoRoute = 7,
+    /// The edge has no usable snapshot.
+    NoSnapshot = 8,
+    /// The new origin was unreachable or too slow, and legacy served the request instead.
+    Fallback = 9,
+    /// The edge had an internal error.
+    Internal = 10,
+    /// The decision was the new arm, but its adapter has no route for the request.
+    Unadapted = 11,
+}
+
+impl Reason {
+    /// All reasons, in the order of their codes.
+    pub const ALL: [Reason; 12] = [
+        Reason::Emergency,
+        Reason::Disabled,
+        Reason::Blacklisted,
+        Reason::Whitelisted,
+        Reason::Condition,
+        Reason::NoKey,
+        Reason::Rollout,
+        Reason::NoRoute,
+        Reason::NoSnapshot,
+        Reason::Fallback,
+        Reason::Internal,
+        Reason::Unadapted,
+    ];
+
+    /// Returns the name in headers and documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Emergency => "EMERGENCY",
+            Reason::Disabled => "DISABLED",
+            Reason::Blacklisted => "BLACKLISTED",
+            Reason::Whitelisted => "WHITELISTED",
+            Reason::Condition => "CONDITION",
+            Reason::NoKey => "NO_KEY",
+            Reason::Rollout => "ROLLOUT",
+            Reason::NoRoute => "NO_ROUTE",
+            Reason::NoSnapshot => "NO_SNAPSHOT",
+            Reason::Fallback => "FALLBACK",
+            Reason::Internal => "INTERNAL",
+            Reason::Unadapted => "UNADAPTED",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

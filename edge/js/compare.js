@@ -1,0 +1,194 @@
+// Comparing the responses of both backends, behind the client's response. The core decides which
+// requests are compared and how two responses differ.
+import { adapt } from "./adapter.js";
+import { NO_BYTES, readBytes, TOO_LARGE } from "./body.js";
+import { LATE, MAX_KEPT_BODY, pathAndQuery, repeatable, sleep, withTimeout } from "./http.js";
+import { reportIfDue } from "./report.js";
+import * as core from "./wasm.js";
+import {
+  ABSENT,
+  HEAD_SEPARATOR,
+  NEW,
+  NO_ROUTE,
+  SKIPPED_SIZE,
+  SKIPPED_TIMEOUT,
+  SKIPPED_UNADAPTED,
+  SKIPPED_UNREACHABLE,
+  TICKET_NONE,
+  TICKET_WITH_NOISE,
+} from "./wire.js";
+
+const MAX_INSPECTED_BODY = 4194304;
+
+// Milliseconds that work behind a request is held back: first the client's response goes out.
+const HOLD_BACK = 5;
+
+const UNADAPTED = new Error("the adapter has no route for this request");
+
+/** @type {Map<unknown, number>} */
+const SKIPPED = new Map([
+  [LATE, SKIPPED_TIMEOUT],
+  [TOO_LARGE, SKIPPED_SIZE],
+  [UNADAPTED, SKIPPED_UNADAPTED],
+]);
+
+/**
+ * A claimed comparison.
+ *
+ * @typedef {object} Comparison
+ * @property {Request} request
+ * @property {Request | null} copy the request in a form whose body can be read
+ * @property {string} url
+ * @property {Table} table
+ * @property {number} decision
+ * @property {number} route
+ * @property {ComparePolicy} policy
+ * @property {number} ticket
+ *
+ * @typedef {object} Captured
+ * @property {string} head
+ * @property {Uint8Array} body
+ */
+
+/**
+ * Returns true if a response that looks like a success hides an error.
+ *
+ * @param {Response} response
+ * @param {number} route
+ * @param {number} generation
+ */
+export async function hidesError(response, route, generation) {
+  try {
+    await sleep(HOLD_BACK);
+    return core.hides_error(route, generation, await readBytes(response, MAX_INSPECTED_BODY));
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Claims a comparison, before the request is sent and while it can still be copied. Returns the
+ * function that takes the client's response; undefined if this request is not compared.
+ *
+ * @param {ComparedRequest} compared
+ * @returns {CompareResponse | undefined}
+ */
+export function claimComparison({ request, env, context, url, table, decision }) {
+  const route = decision & NO_ROUTE;
+  const policy = /** @type {ComparePolicy[]} */ (table.compare)[route];
+  const key = policy[3];
+  const isSafe = request.method === "GET" || request.method === "HEAD";
+  const copy = request.body === null ? request : repeatable(request);
+  const mayRepeat = isSafe || (key !== null && request.headers.has(key) && copy !== null);
+  const ticket = core.begin_comparison(route, table.generation, mayRepeat);
+  if (ticket === TICKET_NONE) return undefined;
+  /** @param {number} reason */
+  const skip = (reason) => core.skip_comparison(route, table.generation, reason);
+  return (response) => {
+    if (response === undefined) return skip(SKIPPED_UNREACHABLE);
+    /** @type {Comparison} */
+    const comparison = { request, copy, url, table, decision, route, policy, ticket };
+    const ended = compareWith(comparison, response.clone()).catch((error) => {
+      skip(SKIPPED.get(error) ?? SKIPPED_UNREACHABLE);
+    });
+    // All requests may be answered and reported by now: the result would wait for the next one.
+    context.waitUntil(ended.then(() => reportIfDue(env, context, Date.now())));
+  };
+}
+
+/**
+ * Compares the client's response with the other backend's.
+ *
+ * @param {Comparison} comparison
+ * @param {Response} response
+ */
+async function compareWith(comparison, response) {
+  const { copy, table, decision, route, policy, ticket } = comparison;
+  await sleep(HOLD_BACK);
+  const own = await capture(response, policy);
+  if (copy === null) throw new Error("the body of the request was not kept");
+  const body = copy.body === null ? undefined : await readBytes(copy, MAX_KEPT_BODY);
+  const isNew = (decision & NEW) !== 0;
+  const other = await (isNew ? fetchLegacy(comparison, body) : fetchNew(comparison, body));
+  const [legacy, fresh] = isNew ? [other, own] : [own, other];
+  const noise =
+    ticket === TICKET_WITH_NOISE ? await fetchLegacy(comparison, body) : { head: "", body: NO_BYTES };
+  const heads = [legacy.head, fresh.head, noise.head].join(HEAD_SEPARATOR);
+  core.finish_comparison(route, table.generation, heads, legacy.body, fresh.body, noise.body);
+}
+
+/**
+ * @param {Comparison} comparison
+ * @param {Uint8Array<ArrayBuffer> | undefined} body
+ */
+async function fetchLegacy(comparison, body) {
+  const { table, route } = comparison;
+  return fetchFrom(comparison, table.origins[table.arms[route << 1]], body);
+}
+
+/**
+ * @param {Comparison} comparison
+ * @param {Uint8Array<ArrayBuffer> | undefined} body
+ */
+async function fetchNew(comparison, body) {
+  const { request, url, table, route, policy } = comparison;
+  const origin = table.origins[table.arms[(route << 1) | 1]];
+  if (table.adapt?.[route]) {
+    const deadline = Date.now() + policy[0];
+    const call = {
+      request: shadowOf(request, body),
+      // Without a provider: the client's own request has had its token verified.
+      env: {},
+      url,
+      table,
+      route,
+      origin,
+      deadline,
+      isLast: false,
+      body: body ?? NO_BYTES,
+    };
+    /** @type {Response | null | undefined} */
+    const adapted = await new Promise((resolve, reject) => adapt(call, resolve, reject));
+    if (adapted === undefined) throw UNADAPTED;
+    if (adapted !== null) return capture(adapted, policy);
+  }
+  return fetchFrom(comparison, origin, body);
+}
+
+/**
+ * @param {Comparison} comparison
+ * @param {Origin} origin
+ * @param {Uint8Array<ArrayBuffer> | undefined} body
+ */
+function fetchFrom({ request, url, policy }, origin, body) {
+  const response = fetch(origin[0] + pathAndQuery(url), shadowOf(request, body));
+  return withTimeout(
+    response.then((response) => capture(response, policy)),
+    policy[0],
+  );
+}
+
+/**
+ * Reads a response: the status and the compared headers, one per line, and the body.
+ *
+ * @param {Response} response
+ * @param {ComparePolicy} policy
+ * @returns {Promise<Captured>}
+ */
+async function capture(response, [, limit, names]) {
+  const headers = ["content-type", ...names].map((name) => response.headers.get(name) ?? ABSENT);
+  const head = [response.status, ...headers].join("\n");
+  return { head, body: await readBytes(response, limit) };
+}
+
+/**
+ * Returns the same request once more, with a header by which backends can recognise it.
+ *
+ * @param {Request} request
+ * @param {Uint8Array<ArrayBuffer> | undefined} body
+ */
+function shadowOf(request, body) {
+  const headers = new Headers(request.headers);
+  headers.set("x-cutover-shadow", "1");
+  return new Request(request.url, { method: request.method, headers, body, redirect: "manual" });
+}

@@ -1,0 +1,192 @@
+// Counting outcomes, and reporting them to the control plane.
+import { sleep } from "./http.js";
+import { currentTable } from "./table.js";
+import * as core from "./wasm.js";
+import { GENERATION_SHIFT, KIND, MAX_MS, STATUS_SHIFT, WINDOW_MS } from "./wire.js";
+
+// Outcomes of one window wait here, two numbers each, and cross into WebAssembly in one call.
+const outcomes = new Uint32Array(1024);
+let waiting = 0;
+let windowEnd = 0;
+
+// Requests begun, and outcomes counted, since the isolate began.
+let begun = 0;
+let counted = 0;
+
+// The time from which a request has to begin a turn of reporting, and the number of the newest
+// turn.
+let reportAt = Infinity;
+let turn = 0;
+
+// Work behind a request may take 30 seconds, so a turn is handed over to a later request before
+// that.
+const TURN_MS = 30000;
+const HAND_OVER_MS = 12000;
+const LONGEST_TURN_MS = 24000;
+
+const MAX_BATCHES_AT_ONCE = 16;
+
+/** Notes a request that was sent to a backend. Each is followed by one `count`. */
+export function begin() {
+  begun++;
+}
+
+/**
+ * Counts the outcome of a request. Returns the time, for `reportIfDue`.
+ *
+ * @param {Table} table the table that the request was decided with
+ * @param {number} decision
+ * @param {number} status of the response, or UNREACHABLE or TIMEOUT
+ * @param {number} started
+ */
+export function count(table, decision, status, started) {
+  const now = Date.now();
+  if (now >= windowEnd || waiting === outcomes.length) drain(now);
+  counted++;
+  outcomes[waiting] = (decision & KIND) | (table.generation << GENERATION_SHIFT);
+  outcomes[waiting + 1] = (status << STATUS_SHIFT) | Math.min(now - started, MAX_MS);
+  waiting += 2;
+  return now;
+}
+
+/**
+ * Hands the waiting outcomes over to the core.
+ *
+ * @param {number} now
+ */
+export function drain(now) {
+  const windowStart = windowEnd - WINDOW_MS;
+  if (now >= windowEnd) windowEnd = now - (now % WINDOW_MS) + WINDOW_MS;
+  if (waiting === 0) return;
+  const length = waiting;
+  waiting = 0;
+  try {
+    core.record(outcomes.subarray(0, length), windowStart);
+  } catch (error) {
+    console.error("outcomes could not be counted:", error);
+  }
+}
+
+/** Lets the next request begin a turn of reporting, unless there was one before. */
+export function enableReports() {
+  if (reportAt === Infinity) reportAt = 0;
+}
+
+/**
+ * Begins a turn of reporting behind the request, if one is due.
+ *
+ * @param {Env} env
+ * @param {ExecutionContext} context
+ * @param {number} now
+ */
+export function reportIfDue(env, context, now) {
+  if (now < reportAt) return;
+  reportAt = now + TURN_MS;
+  context.waitUntil(takeTurn(env, ++turn, currentTable.report_interval, now));
+}
+
+/**
+ * Reports until there is nothing left to report, a newer turn takes over, or the time is up.
+ *
+ * @param {Env} env
+ * @param {number} own the number of this turn
+ * @param {number} interval milliseconds between two reports
+ * @param {number} since
+ */
+async function takeTurn(env, own, interval, since) {
+  try {
+    if (core.must_announce(interval)) await ask(env);
+    let before = -1;
+    while (turn === own) {
+      await sleep(interval);
+      if (turn !== own) return;
+      const now = Date.now();
+      drain(now);
+      // At rest: no request is under way, and none was counted since the last look.
+      const isAtRest = begun === counted && before === counted;
+      before = counted;
+      const isStored = await flush(env, isAtRest);
+      if (isAtRest && isStored && before === counted && begun === counted) break;
+      if (now - since > LONGEST_TURN_MS) break;
+      reportAt = now - since > HAND_OVER_MS ? 0 : now + TURN_MS;
+    }
+  } catch (error) {
+    console.error("reporting broke off:", error);
+  } finally {
+    if (turn === own) reportAt = 0;
+  }
+}
+
+/**
+ * Sends the batches that are waiting. Returns true if all of them are stored.
+ *
+ * @param {Env} env
+ * @param {boolean} isAtRest
+ */
+async function flush(env, isAtRest) {
+  for (let batches = 0; batches < MAX_BATCHES_AT_ONCE; batches++) {
+    const batch = core.next_batch(isAtRest);
+    if (batch === undefined) return true;
+    const sequence = core.sequence();
+    const { status, body } = await post(env, batch);
+    if (!core.finish_batch(sequence, status, body)) return false;
+  }
+  return false;
+}
+
+/**
+ * Sends a question to the control plane, or waits while another request does.
+ *
+ * @param {Env} env
+ */
+export async function ask(env) {
+  const question = core.question();
+  if (question === undefined) {
+    while (core.is_asking()) await sleep(2);
+    return;
+  }
+  const { status, body } = await post(env, question, 1000);
+  core.answered(status, body);
+}
+
+const encoder = new TextEncoder();
+
+/** @type {{ secret: string, key: CryptoKey } | undefined} */
+let signing;
+
+/**
+ * Posts a signed batch. The status is 0 if there was no response.
+ *
+ * @param {Env} env
+ * @param {string} batch
+ * @param {number} patience milliseconds
+ */
+async function post(env, batch, patience = 4000) {
+  try {
+    const secret = env.CUTOVER_INGEST_SECRET ?? "";
+    if (signing?.secret !== secret) {
+      const algorithm = { name: "HMAC", hash: "SHA-256" };
+      const key = await crypto.subtle.importKey("raw", encoder.encode(secret), algorithm, false, ["sign"]);
+      signing = { secret, key };
+    }
+    const timestamp = String(Date.now());
+    const mac = await crypto.subtle.sign("HMAC", signing.key, encoder.encode(timestamp + "." + batch));
+    const digits = Array.from(new Uint8Array(mac), (byte) => byte.toString(16).padStart(2, "0"));
+    // A trace of its own for every report, so that it is found in the function's log.
+    const trace = crypto.randomUUID().replace(/-/g, "");
+    const response = await fetch(env.INGEST_URL.replace(/\/+$/, "") + "/v1/batches", {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        traceparent: `00-${trace}-${trace.slice(16)}-01`,
+        "x-cutover-timestamp": timestamp,
+        "x-cutover-signature": "v1=" + digits.join(""),
+      },
+      body: batch,
+      signal: AbortSignal.timeout(patience),
+    });
+    return { status: response.status, body: await response.text() };
+  } catch {
+    return { status: 0, body: "" };
+  }
+}

@@ -1,0 +1,82 @@
+// The numbers and strings that JavaScript and WebAssembly exchange. Each has a counterpart in Rust,
+// and a test on the host reads this file to compare them. It expects one constant per line: a
+// number, `number << number`, a string, or constants from above joined by `|`.
+//
+// esbuild puts the numbers in place of their names, in every module, so the names cost nothing.
+
+// A decision is one number, see `Answer` in edge/src/wire.rs: bits 0 to 15 are the route, 16 to 19
+// the reason, 20 the arm, and the rest ask for further work. Bit operations in JavaScript are
+// signed, so COMPARE is negative here and positive in Rust; the bits are the same.
+export const NO_ROUTE = 0xffff;
+export const REASON_SHIFT = 16;
+export const REASON = 0xf << 16;
+export const ARM_SHIFT = 20;
+export const NEW = 1 << 20;
+export const KIND = 0x1fffff;
+export const REFRESH = 1 << 21;
+export const MINTED = 1 << 22;
+export const NEED_INPUTS = 1 << 23;
+export const OWN_PATH = 1 << 24;
+export const BOOT = 1 << 25;
+export const TABLE = 1 << 26;
+export const STALE = 1 << 27;
+export const RETRYABLE = 1 << 28;
+export const ASK = 1 << 29;
+export const ADAPT = 1 << 30;
+export const COMPARE = 1 << 31;
+// The request is not decided yet: something has to be done first.
+export const UNDECIDED = NEED_INPUTS | OWN_PATH | BOOT | TABLE | ASK;
+
+// Reasons that JavaScript gives itself: codes of `Reason`, at their place in a decision.
+export const REASON_NO_SNAPSHOT = 8 << 16;
+export const REASON_FALLBACK = 9 << 16;
+export const REASON_INTERNAL = 10 << 16;
+
+// An outcome is two numbers, see `Ended` in edge/src/wire.rs: the KIND of the decision with the low
+// bits of its generation above it, and the milliseconds with the status above them.
+export const GENERATION_SHIFT = 21;
+export const STATUS_SHIFT = 20;
+export const MAX_MS = 0xfffff;
+// In place of a status if no backend responded.
+export const UNREACHABLE = 0;
+export const TIMEOUT = 1;
+// Milliseconds of one window of counting, `WINDOW_MS` in core/src/batch.rs.
+export const WINDOW_MS = 10000;
+
+// In place of a value that a request or a response lacks. No header can hold it.
+export const ABSENT = "\0";
+// Between the heads of the compared responses. No header can hold it either.
+export const HEAD_SEPARATOR = "\u0001";
+
+// Inputs of a decision that are not headers, see `input_name` in edge/src/wire.rs.
+export const INPUT_JWT = ":jwt";
+export const INPUT_COUNTRY = ":country";
+export const INPUT_IP = ":ip";
+
+// The decision headers that responses carry, see `DecisionHeaders::bits` in edge/src/settings.rs.
+export const SHOW_ARM = 1 << 0;
+export const SHOW_REASON = 1 << 1;
+export const SHOW_REVISION = 1 << 2;
+
+// The next step of an adapted request, see `tells` in edge/src/adapting.rs: bits 0 to 2 are the
+// kind, and from STEP_SHIFT on there is the number of the exchange or the status of the response.
+export const STEP_KIND = 7;
+export const STEP_GONE = 0;
+export const STEP_PASS = 1;
+export const STEP_UNKNOWN = 2;
+export const STEP_UPSTREAM = 3;
+export const STEP_RESPOND = 4;
+export const STEP_BODY = 1 << 3;
+export const STEP_MORE = 1 << 4;
+export const STEP_SHIFT = 5;
+
+// Tickets, the return values of `begin_comparison` in edge/src/comparisons.rs.
+export const TICKET_NONE = 0;
+export const TICKET_COMPARE = 1;
+export const TICKET_WITH_NOISE = 2;
+
+// Reasons not to compare, by their index in `Skipped::ALL`.
+export const SKIPPED_SIZE = 2;
+export const SKIPPED_TIMEOUT = 4;
+export const SKIPPED_UNREACHABLE = 5;
+export const SKIPPED_UNADAPTED = 8;

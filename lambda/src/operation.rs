@@ -1,0 +1,68 @@
+//! The operations of the management API that change state.
+
+/// An operation that changes state. Its name is the `action` of audit records and pending changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Creates or replaces a flag.
+    FlagPut,
+    /// Sets the rollout percentage of a flag.
+    FlagRollout,
+    /// Enables a flag.
+    FlagEnable,
+    /// Disables a flag.
+    FlagDisable,
+    /// Removes a flag.
+    FlagDelete,
+    /// Applies a configuration file.
+    ConfigApply,
+    /// Starts the first run of a canary, or a new one.
+    CanaryStart,
+    /// Starts a new run of a canary that has run before.
+    CanaryRetry,
+    /// Moves a run one step up.
+    CanaryPromote,
+    /// Approves the next step of a run.
+    CanaryApprove,
+    /// Pauses a run.
+    CanaryPause,
+    /// Resumes a run.
+    CanaryResume,
+    /// Rolls a run back.
+    CanaryRollback,
+    /// Declares an emergency.
+    EmergencyRollback,
+    /// Clears the emergency.
+    EmergencyClear,
+    /// Creates a token.
+    TokenCreate,
+    /// Revokes a token.
+    TokenRevoke,
+    /// Replaces the secret of a token.
+    TokenRotate,
+}
+
+impl Operation {
+    /// Returns the stable name of the operation.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FlagPut => "flag.put",
+            Self::FlagRollout => "flag.rollout",
+            Self::FlagEnable => "flag.enable",
+            Self::FlagDisable => "flag.disable",
+            Self::FlagDelete => "flag.delete",
+            Self::ConfigApply => "config.apply",
+            Self::CanaryStart => "canary.start",
+            Self::CanaryRetry => "canary.retry",
+            Self::CanaryPromote => "canary.promote",
+            Self::CanaryApprove => "canary.approve",
+            Self::CanaryPause => "canary.pause",
+            Self::CanaryResume => "canary.resume",
+            Self::CanaryRollback => "canary.rollback",
+            Self::EmergencyRollback => "emergency.rollback",
+            Self::EmergencyClear => "emergency.clear",
+            Self::TokenCreate => "token.create",
+            Self::TokenRevoke => "token.revoke",
+            Self::TokenRotate => "token.rotate",
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! Clients of the old REST interface on the new GraphQL backend: they get what the old backend gives. Nothing here
+//! shares code with the adapter; the old backend itself says what is right.
+
+use cutover_origins::{Backend, Data, Origin};
+use cutover_tests::{
+    command::cutover,
+    http::{Answer, send},
+    paths,
+    stack::{Options, ROOT_TOKEN, Stack},
+};
+use serde_json::Value;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A stack that sends everybody through the adapter to a GraphQL backend with data of its own.
+async fn started(new: &Origin, more: &str) -> Stack {
+    let variables = BTreeMap::from([("SNAPSHOT_SOFT_TTL_MS", "200".to_owned())]);
+    let stack = Stack::start(Options { worker_variables: variables, ..Options::default() }).await;
+    let folder = paths::root().join("tests/reviews");
+    let file = stack.state().join("cutover.yaml");
+    let text = format!(
+        "feature_flags: {{ graphql: {{ enabled: true, rollout_percentage: 100 }} }}\n\
+         origins: {{ rest: {{ url: \"{}\", timeout_ms: 1000 }}, graphql: {{ url: \"{}\", timeout_ms: 1000 }} }}\n\
+         adapters: {{ reviews: \"{}/adapter.yaml\" }}\n\
+         routes:\n  - {{ id: reviews, match: {{ path: \"/api/v1/{{*rest}}\" }}, flag: graphql, legacy: rest, \
+         new: graphql, adapt: [reviews]{more} }}\n",
+        stack.legacy.url(),
+        new.url(),
+        folder.display(),
+    );
+    std::fs::write(&file, text).unwrap();
+    let done = cutover(&stack, ROOT_TOKEN, &["apply", "-f", file.to_str().unwrap()], "").await;
+    assert_eq!((done.code, done.err.as_str()), (0, ""), "{}{}", done.out, done.err);
+    stack.edge_holds(1).await;
+    stack
+}
+
+/// One request, what it is an example of, and the status that it must have.
+type Case = (&'static str, &'static str, &'static str, Option<&'static str>, u16);
+
+const NEW_REVIEW: &str =
+    r#"{"offer_id": 7, "author_id": "user-77", "rating": 4, "text": "Très bien \"ça\" \u00e9 😀"}"#;
+
+/// In this order: what is written by one is read by the next.
+const CASES: &[(&str, &[Case])] = &[
+    (
+        "GET /api/v1/reviews",
+        &[
+            ("success", "GET", "/api/v1/reviews", None, 200),
+            ("second page", "GET", "/api/v1/reviews?page=2&limit=7", None, 200),
+            ("last page", "GET", "/api/v1/reviews?limit=7&page=6", None, 200),
+            ("largest page", "GET", "/api/v1/reviews?limit=1000", None, 200),
+            ("empty", "GET", "/api/v1/reviews?page=99", None, 200),
+            ("invalid", "GET", "/api/v1/reviews?page=0", None, 400),
+            ("invalid", "GET", "/api/v1/reviews?page=first", None, 400),
+            ("invalid", "GET", "/api/v1/reviews?limit=%F0%9F%98%80", None, 400),
+        ],
+    ),
+    (
+        "GET /api/v1/offers/{id}/reviews",
+        &[
+            ("success", "GET", "/api/v1/offers/3/reviews", None, 200),
+            ("second page", "GET", "/api/v1/offers/3/reviews?page=2&limit=2", None, 200),
+            ("empty", "GET", "/api/v1/offers/999/reviews", None, 200),
+            ("not found", "GET", "/api/v1/offers/1000000/reviews", None, 404),
+            ("invalid", "GET", "/api/v1/offers/three/reviews", None, 400),
+        ],
+    ),
+    (
+        "GET /api/v1/users/{id}/reviews",
+        &[
+            ("success", "GET", "/api/v1/users/user-3/reviews", None, 200),
+            ("second page", "GET", "/api/v1/users/user-3/reviews?page=2&limit=1", None, 200),
+            ("fourth page", "GET", "/api/v1/users/user-3/reviews?page=4&limit=1", None, 200),
+            ("empty", "GET", "/api/v1/users/user-3/reviews?page=9", None, 200),
+            ("empty", "GET", "/api/v1/users/user-99/reviews", None, 200),
+            ("not found", "GET", "/api/v1/users/nobody%20here/reviews", None, 404),
+            ("invalid", "GET", "/api/v1/users/user-3/reviews?limit=x", None, 400),
+        ],
+    ),
+    (
+        "POST /api/v1/reviews",
+        &[
+            ("success", "POST", "/api/v1/reviews", Some(NEW_REVIEW), 201),
+            ("conflict", "POST", "/api/v1/reviews", Some(NEW_REVIEW), 409),
+            ("empty", "POST", "/api/v1/reviews", Some("{}"), 400),
+            ("invalid", "POST", "/api/v1/reviews", Some("{"), 400),
+            ("invalid", "POST", "/api/v1/reviews", Some(r#"{"offer_id":"x","author_id":"a"}"#), 400),
+            (
+                "invalid",
+                "POST",
+                "/api/v1/reviews",
+                Some(r#"{"offer_id":8,"author_id":"user-78","rating":6,"text":""}"#),
+                422,
+            ),
+            (
+                "invalid",
+                "POST",
+                "/api/v1/reviews",
+                Some(r#"{"offer_id":8,"author_id":"user-78","rating":2}"#),
+                400,
+            ),
+        ],
+    ),
+    (
+        "GET /api/v1/reviews/{id}",
+        &[
+            ("success", "GET", "/api/v1/reviews/7", None, 200),
+            ("success", "GET", "/api/v1/reviews/41", None, 200),
+            ("not found", "GET", "/api/v1/reviews/4711", None, 404),
+            ("invalid", "GET", "/api/v1/reviews/seven", None, 400),
+        ],
+    ),
+    (
+        "PUT /api/v1/reviews/{id}",
+        &[
+            ("success", "PUT", "/api/v1/reviews/7", Some(r#"{"rating":2,"text":"Changed my mind."}"#), 200),
+            ("empty", "PUT", "/api/v1/reviews/7", Some("{}"), 200),
+            ("not found", "PUT", "/api/v1/reviews/4711", Some(r#"{"rating":2}"#), 404),
+            ("conflict", "PUT", "/api/v1/reviews/9", Some(r#"{"rating":2}"#), 409),
+            ("invalid", "PUT", "/api/v1/reviews/7", Some(r#"{"rating":0}"#), 422),
+            ("invalid", "PUT", "/api/v1/reviews/7", Some(r#"{"text":1}"#), 400),
+            ("invalid", "PUT", "/api/v1/reviews/x", Some("{}"), 400),
+            ("invalid", "PUT", "/api/v1/reviews/7", Some("not json"), 400),
+        ],
+    ),
+    (
+        "DELETE /api/v1/reviews/{id}",
+        &[
+            ("success", "DELETE", "/api/v1/reviews/8", None, 204),
+            ("not found", "DELETE", "/api/v1/reviews/8", None, 404),
+            ("conflict", "DELETE", "/api/v1/reviews/9", None, 409),
+            ("invalid", "DELETE", "/api/v1/reviews/x", None, 400),
+        ],
+    ),
+];
+
+/// Requests that any endpoint refuses, or that no backend answers; the body of a write goes along.
+const SAMPLES: &[(&str, &str, Option<&str>)] = &[
+    ("GET", "/api/v1/reviews", None),
+    ("GET", "/api/v1/offers/3/reviews", None),
+    ("GET", "/api/v1/users/user-3/reviews", None),
+    ("POST", "/api/v1/reviews", Some(NEW_REVIEW)),
+    ("GET", "/api/v1/reviews/7", None),
+    ("PUT", "/api/v1/reviews/7", Some("{}")),
+    ("DELETE", "/api/v1/reviews/7", None),
+];
+
+/// Headers that are each server's own, or the edge's.
+fn compared(answer: &Answer) -> BTreeMap<String, String> {
+    const OWN: [&str; 6] =
+        ["date", "x-backend", "connection", "content-length", "transfer-encoding", "set-cookie"];
+    let named = answer.headers.iter().filter(|(name, _)| !OWN.contains(&name.as_str()));
+    let named = named.filter(|(name, _)| !name.starts_with("x-cutover-"));
+    named.map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned())).collect()
+}
+
+/// The body without the moments that differ because the two were asked one after the other.
+fn body(answer: &Answer) -> Value {
+    fn forget(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                for name in ["timestamp", "updated_at", "created_at"] {
+                    if let Some(Value::String(text)) = fields.get_mut(name) {
+                        // Those of this year are of this test; the others were there before.
+                        if !text.starts_with("2024-") {
+                            *text = "now".to_owned();
+                        }
+                    }
+                }
+                fields.values_mut().for_each(forget);
+            }
+            Value::Array(items) => items.iter_mut().for_each(forget),
+            _ => {}
+        }
+    }
+    if answer.body.is_empty() {
+        return Value::Null;
+    }
+    let mut body = answer.json();
+    forget(&mut body);
+    body
+}
+
+async fn parity(
+    edge: u16,
+    legacy: u16,
+    case: &str,
+    request: (&str, &str, Option<&str>),
+    token: Option<&str>,
+) -> u16 {
+    let (method, target, content) = request;
+    let mut headers = vec![("x-user-id", "u1"), ("accept", "application/json")];
+    headers.extend(content.map(|_| ("content-type", "application/json")));
+    headers.extend(token.map(|token| ("authorization", token)));
+    let content = content.unwrap_or_default().as_bytes();
+    let wanted = send(legacy, method, target, &headers, content).await;
+    let got = send(edge, method, target, &headers, content).await;
+    let label = format!("{case}: {method} {target}");
+    assert_eq!(got.header("x-cutover-arm").as_deref(), Some("new"), "{label}");
+    assert_eq!(got.status, wanted.status, "{label}: {}", String::from_utf8_lossy(&got.body));
+    assert_eq!(compared(&got), compared(&wanted), "{label}");
+    assert_eq!(body(&got), body(&wanted), "{label}");
+    got.status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rest_client_gets_from_the_graphql_backend_what_the_old_one_gives() {
+    let new = Origin::start(Backend::New, Arc::new(Data::default())).await;
+    let old = Origin::start(Backend::Legacy, Arc::new(Data::default())).await;
+    let stack = started(&new, "").await;
+    let (edge, legacy) = (stack.edge.port(), old.port());
+    let mut checked = 0;
+    for (endpoint, cases) in CASES {
+        for (case, method, target, content, status) in *cases {
+            let seen = parity(edge, legacy, case, (method, target, *content), None).await;
+            assert_eq!(seen, *status, "{endpoint}, {case}");
+            checked += 1;
+        }
+    }
+    for sample in SAMPLES {
+        let expired = Some("Bearer expired");
+        assert_eq!(parity(edge, legacy, "unauthorised", *sample, expired).await, 401);
+        checked += 1;
+    }
+    let failing = cutover_origins::Faults { error_rate: 1.0, ..Default::default() };
+    old.control().set(failing);
+    new.control().set(failing);
+    for sample in SAMPLES {
+        assert_eq!(parity(edge, legacy, "backend failure", *sample, None).await, 500);
+        checked += 1;
+    }
+    println!("{checked} requests answered alike by the old backend and through the adapter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_version_1_keeps_it_while_the_backend_speaks_version_2() {
+    let stack = Stack::start(Options::default()).await;
+    let text = format!(
+        r#"
+feature_flags: {{ second: {{ enabled: true, rollout_percentage: 100 }} }}
+origins: {{ rest: {{ url: "{}" }}, second: {{ url: "{}" }} }}
+adapters:
+  version_1:
+    version: {{ header: X-API-Version, values: ["1"] }}
+    shapes:
+      review:
+        object:
+          id: {{ from: review.reviewId, as: number }}
+          rating: review.stars
+          text: review.text.plain
+          created_at: {{ from: review.createdAt, date: {{ from: epoch_ms, to: rfc3339 }} }}
+    errors:
+      envelope: {{ object: {{ error: code, message: message }} }}
+      read: {{ object: {{ code: problem.name, message: problem.text }} }}
+      statuses: {{ 404: {{ status: 404, code: "", message: "{{message}}" }}, 409: {{ status: 409, code: locked, message: "it is moderated" }} }}
+    routes:
+      - match: {{ method: GET, path: "/api/reviews/{{id}}" }}
+        backend: {{ method: GET, path: "/api/reviews/{{path.id}}" }}
+        response: {{ shape: review }}
+      - match: {{ method: PUT, path: "/api/reviews/{{id}}" }}
+        backend: {{ method: PUT, path: "/api/reviews/{{path.id}}", body_inverse_of: {{ shape: review }} }}
+        response: {{ shape: review }}
+routes:
+  - {{ id: reviews, match: {{ path: "/api/reviews/{{id}}" }}, flag: second, legacy: rest, new: second, adapt: [version_1] }}
+"#,
+        stack.legacy.url(),
+        stack.new.url()
+    );
+    let applied = stack.management().apply(&text).await.expect(200);
+    stack.edge_holds(applied.body["revision"].as_u64().unwrap()).await;
+    let port = stack.edge.port();
+    let ask = async |method: &str, path: &str, version: &str, body: &str| {
+        let mut headers = vec![("x-user-id", "u1"), ("content-type", "application/json")];
+        if !version.is_empty() {
+            headers.push(("x-api-version", version));
+        }
+        let answer = send(port, method, path, &headers, body.as_bytes()).await;
+        (answer.status, answer.header("x-cutover-reason").unwrap(), answer.json())
+    };
+    let first = serde_json::json!({
+        "id": 7, "rating": 3, "text": "Would buy again.", "created_at": "2024-01-08T12:00:00Z",
+    });
+    let second = serde_json::json!({
+        "review": {
+            "reviewId": "7", "stars": 3, "text": { "plain": "Would buy again." }, "createdAt": 1_704_715_200_000_u64,
+        }
+    });
+    let rollout = || "ROLLOUT".to_owned();
+    assert_eq!(ask("GET", "/api/reviews/7", "1", "").await, (200, rollout(), first.clone()));
+    assert_eq!(ask("GET", "/api/reviews/7", "", "").await, (200, rollout(), first));
+    assert_eq!(ask("GET", "/api/reviews/7", "2", "").await, (200, rollout(), second));
+
+    // What a client of version 1 writes arrives in version 2, field by field.
+    let (status, _, written) = ask("PUT", "/api/reviews/7", "1", r#"{"rating": 5, "text": "Better."}"#).await;
+    assert_eq!((status, &written["rating"], &written["text"]), (200, &5.into(), &"Better.".into()));
+    let (_, _, now) = ask("GET", "/api/reviews/7", "2", "").await;
+    assert_eq!((&now["review"]["stars"], &now["review"]["text"]["plain"]), (&5.into(), &"Better.".into()));
+
+    let unknown = serde_json::json!({ "error": "unknown_review", "message": "look at the id" });
+    assert_eq!(ask("GET", "/api/reviews/4711", "1", "").await, (404, rollout(), unknown));
+    let locked = serde_json::json!({ "error": "locked", "message": "it is moderated" });
+    assert_eq!(ask("PUT", "/api/reviews/9", "1", "{}").await, (409, rollout(), locked));
+
+    // Nothing is adapted that the adapter does not know: legacy answers, and it is said why.
+    let (status, reason, _) = ask("DELETE", "/api/reviews/7", "1", "").await;
+    assert_eq!((status, reason.as_str()), (404, "UNADAPTED"));
+
+    // What cannot be turned back is refused when it is applied.
+    let lossy = text.replace("rating: review.stars", "rating: { from: review.stars, default: 1 }");
+    let refused = stack.management().apply(&lossy).await.expect(422);
+    let error = &refused.body["errors"][0];
+    assert_eq!(
+        error["message"], "rating cannot be inverted: a default cannot be distinguished from a real value",
+        "{error:#}"
+    );
+    assert!(error["hint"].as_str().unwrap().contains("lossy: [rating]"), "{error:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_gone_slow_or_talks_nonsense_is_answered_for() {
+    let new = Origin::start(Backend::New, Arc::new(Data::default())).await;
+    let stack = started(&new, "").await;
+    let port = stack.edge.port();
+    let post = async |content: &[u8]| {
+        let headers = [("x-user-id", "u1"), ("content-type", "application/json")];
+        send(port, "POST", "/api/v1/reviews", &headers, content).await
+    };
+    // Reading can be done by legacy instead, and is.
+    new.control().set(cutover_origins::Faults { latency_ms: 3_000, ..Default::default() });
+    let read = send(port, "GET", "/api/v1/reviews/7", &[("x-user-id", "u1")], b"").await;
+    assert_eq!((read.status, read.header("x-cutover-reason").as_deref()), (200, Some("FALLBACK")));
+    assert_eq!(read.header("x-backend").as_deref(), Some("legacy"));
+    // Writing cannot be done twice: the old envelope says what happened.
+    let late = post(NEW_REVIEW.as_bytes()).await;
+    assert_eq!((late.status, late.json()["error"]["code"].as_str()), (504, Some("timeout")));
+    new.control().set(cutover_origins::Faults { cut_rate: 1.0, ..Default::default() });
+    let cut = post(NEW_REVIEW.as_bytes()).await;
+    assert_eq!((cut.status, cut.json()["error"]["code"].as_str()), (502, Some("unreachable")));
+    new.control().set(cutover_origins::Faults::default());
+    // A body that is larger than is read never reaches the backend.
+    let before = new.control().counts().requests;
+    let large = post(format!("{{\"text\":\"{}\"}}", "x".repeat(1_100_000)).as_bytes()).await;
+    assert_eq!((large.status, large.json()["error"]["code"].as_str()), (413, Some("too_large")));
+    assert_eq!(new.control().counts().requests, before);
+    let head = send(port, "HEAD", "/api/v1/reviews/7", &[("x-user-id", "u1")], b"").await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("x-cutover-arm").as_deref(), Some("new"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_comes_from_the_backend_and_what_is_exported_can_be_applied() {
+    let stack = Stack::start(Options::default()).await;
+    let example = paths::root().join("tests/reviews");
+    let folder = stack.state().join("configuration");
+    std::fs::create_dir_all(folder.join("adapters")).unwrap();
+    let url = format!("{}/graphql", stack.new.url());
+    let adapter = std::fs::read_to_string(example.join("adapter.yaml")).unwrap();
+    let write = |schema: &str| {
+        let text = adapter.replace("schema: schema.graphql", &format!("schema: {schema}"));
+        std::fs::write(folder.join("adapters/reviews.yaml"), text).unwrap();
+    };
+    std::fs::copy(example.join("operations.graphql"), folder.join("adapters/operations.graphql")).unwrap();
+    let file = folder.join("cutover.yaml");
+    std::fs::write(&file, "adapters: { reviews: adapters/reviews.yaml }\n").unwrap();
+    let apply = async |file: &std::path::Path| {
+        cutover(&stack, ROOT_TOKEN, &["apply", "-f", file.to_str().unwrap()], "").await
+    };
+
+    write(&url.replace("/graphql", "/nothing-here"));
+    let refused = apply(&file).await;
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(
+        refused.err.contains("adapters/reviews.yaml:2:9") && refused.err.contains("cannot read the schema"),
+        "{}",
+        refused.err
+    );
+
+    write(&url);
+    let done = apply(&file).await;
+    assert_eq!((done.code, done.err.as_str()), (0, ""), "{done:?}");
+    let again = apply(&file).await;
+    assert!(again.out.contains("no change"), "{again:?}");
+
+    let exported = cutover(&stack, ROOT_TOKEN, &["export"], "").await;
+    assert!(exported.out.contains("type Review") && !exported.out.contains("compiled"), "{}", exported.out);
+    let copy = folder.join("exported.yaml");
+    std::fs::write(&copy, &exported.out).unwrap();
+    let unchanged = apply(&copy).await;
+    assert!(unchanged.code == 0 && unchanged.out.contains("no change"), "{unchanged:?}");
+
+    let printed = cutover(&stack, ROOT_TOKEN, &["adapter", "schema", &url], "").await;
+    assert!(printed.code == 0 && printed.out.contains("reviews(offerId: ID, authorId: ID"), "{printed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_schema_is_the_backends_own() {
+    let text = std::fs::read_to_string(paths::root().join("tests/reviews/schema.graphql")).unwrap();
+    assert_eq!(text, cutover_origins::sdl(), "run `cargo run -p cutover-origins --example schema`");
+}
+
+/// The Worker that the bench measures against was written by hand and shares nothing with the adapter.
+#[tokio::test]
+async fn an_adapter_does_what_a_worker_written_by_hand_does_whatever_comes_of_asking() {
+    cutover_tests::bench::adapter::check().await;
+}

@@ -1,0 +1,207 @@
+//! `cutover`, as an operator and as a script use it.
+
+use cutover_tests::{
+    command::{Done, cutover as cutover_as},
+    stack::{Options, ROOT_TOKEN, Stack},
+};
+
+async fn cutover(stack: &Stack, arguments: &[&str], input: &str) -> Done {
+    cutover_as(stack, ROOT_TOKEN, arguments, input).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_works_through_a_migration() {
+    let stack = Stack::start(Options::default()).await;
+    let run = async |arguments: &[&str]| {
+        let done = cutover(&stack, arguments, "").await;
+        assert_eq!(done.code, 0, "{arguments:?}: {}{}", done.out, done.err);
+        assert_eq!(done.err, "", "{arguments:?}");
+        done.out
+    };
+    let file = stack.state().join("cutover.yaml");
+    std::fs::write(&file, stack.dev_configuration()).unwrap();
+    let file = file.to_str().unwrap();
+    assert!(
+        run(&["apply", "-f", file, "--dry-run"])
+            .await
+            .contains("11 objects would change; nothing was written")
+    );
+    assert!(run(&["apply", "-f", file]).await.contains("11 objects changed; revision 1, published"));
+    assert!(run(&["apply", "-f", file]).await.contains("no change; the configuration is at revision 1"));
+
+    let exported = run(&["export"]).await;
+    let again = cutover(&stack, &["apply", "-f", "-", "--dry-run"], &exported).await;
+    assert_eq!((again.code, again.out.as_str()), (0, "no change; the configuration is at revision 1\n"));
+
+    assert!(run(&["rollout", "graphql_reviews_read", "50"]).await.contains("done; revision 2, published"));
+    assert!(
+        run(&["disable", "graphql_reviews_read", "--reason", "looking closer"]).await.contains("no  50.0")
+    );
+    assert!(run(&["enable", "graphql_reviews_read"]).await.contains("yes  50.0"));
+    assert!(run(&["list"]).await.lines().count() == 4);
+    assert!(run(&["get", "graphql_reviews_read"]).await.contains("rollout_percentage"));
+    let explained = run(&["explain", "graphql_reviews_read", "--user", "u1", "--with", "header:x-a=1"]).await;
+    assert!(explained.contains("bucket 425861 of 1000000 is inside the rollout of 50%"), "{explained}");
+    assert!(run(&["status"]).await.contains("in_progress"));
+    let audit = run(&["audit", "--flag", "graphql_reviews_read", "--limit", "2"]).await;
+    assert!(audit.contains("flag.enable") && audit.contains("looking closer"), "{audit}");
+    run(&["emergency-rollback", "errors on checkout", "--flag", "graphql_reviews_read"]).await;
+    assert!(run(&["status"]).await.contains("errors on checkout"));
+    run(&["emergency-clear", "fixed"]).await;
+
+    let json: serde_json::Value = serde_json::from_str(&run(&["list", "--json"]).await).unwrap();
+    assert_eq!(json["flags"].as_array().unwrap().len(), 3);
+    assert!(run(&["completions", "bash"]).await.contains("emergency-rollback"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_can_tell_failures_apart() {
+    let stack = Stack::start(Options::default()).await;
+    let mistaken = stack.state().join("mistaken.yaml");
+    std::fs::write(&mistaken, "feature_flags:\n  a: { enabled: maybe }\norigin: {}\n").unwrap();
+    let mistaken = mistaken.to_str().unwrap();
+    let cases: [(&[&str], i32, &str); 9] = [
+        (&["frobnicate"], 2, "unrecognized subcommand"),
+        (&["rollout", "x", "much"], 2, "invalid value"),
+        (&["explain", "x", "--with", "nonsense"], 2, "NAME=VALUE"),
+        (&["apply", "-f", mistaken], 3, ":2:17: feature_flags.a.enabled: expected true or false"),
+        (&["apply", "-f", mistaken], 3, "error: 2 mistakes in"),
+        (&["rollout", "x", "101"], 3, "not between 0 and 100"),
+        (&["list", "--token", "wrong"], 4, "is unknown or was revoked"),
+        (&["get", "nope"], 5, "there is no flag \"nope\""),
+        (&["emergency-clear", "why not"], 6, "no emergency is in force"),
+    ];
+    for (arguments, code, text) in cases {
+        let done = cutover(&stack, arguments, "").await;
+        assert_eq!(done.code, code, "{arguments:?}: {}", done.err);
+        assert!(done.err.contains(text), "{arguments:?}: {}", done.err);
+        assert_eq!(done.out, "", "{arguments:?}: standard output is for data");
+    }
+    let gone = cutover(&stack, &["list", "--url", "http://127.0.0.1:1"], "").await;
+    assert_eq!(gone.code, 7);
+    assert!(gone.err.contains("could not be reached"), "{}", gone.err);
+    let unreadable = cutover(&stack, &["apply", "-f", "nowhere.yaml"], "").await;
+    assert_eq!(unreadable.code, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_watches_a_canary() {
+    use cutover_tests::canary::{Canary, FLAG, plan};
+    let canary = Canary::start(&plan(50.0, &[100.0], ""), Options::default()).await;
+    let stack = &canary.stack;
+    let run = async |arguments: &[&str], code: i32| {
+        let done = cutover(stack, arguments, "").await;
+        assert_eq!(done.code, code, "{arguments:?}: {}{}", done.out, done.err);
+        done
+    };
+    // Before anybody is exposed, and without asking anybody.
+    let file = stack.state().join("plan.yaml");
+    std::fs::write(&file, stack.management().get("/config").await.expect(200).body.to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let needed = run(&["canary", "plan", FLAG, "-f", file], 0).await;
+    assert!(needed.out.contains("50%   180") && needed.out.contains("100%  180"), "{}", needed.out);
+    let good = run(&["canary", "simulate", FLAG, "-f", file, "--runs", "20"], 0).await;
+    assert!(good.out.contains("completed  100.0 %"), "{}", good.out);
+    let bad = run(&["canary", "simulate", FLAG, "-f", file, "--runs", "20", "--error-rate", "0.5"], 0).await;
+    assert!(bad.out.contains("rolled back at 50%"), "{}", bad.out);
+    run(&["canary", "simulate", FLAG, "-f", file, "--error-rate", "7"], 2).await;
+    run(&["canary", "plan", "nothing", "-f", file], 2).await;
+
+    assert!(run(&["canary", "list"], 0).await.out.contains("not_started"));
+    let started = run(&["canary", "start", FLAG], 0).await;
+    assert!(started.out.contains("is running at 50.0 percent, published"), "{}", started.out);
+    assert!(started.err.contains("requests a second"), "{}", started.err);
+    run(&["canary", "start", FLAG], 6).await;
+    run(&["canary", "approve", FLAG], 0).await;
+    run(&["canary", "pause", FLAG], 0).await;
+    assert!(run(&["canary", "status", FLAG], 0).await.out.contains("paused by root"));
+    run(&["canary", "resume", FLAG, "--reason", "lunch is over"], 0).await;
+    let traffic =
+        cutover_tests::steady::Steady::start(&stack.edge.ports(), &[cutover_tests::canary::PATH], 200.0);
+    canary.tick_until("at the second step", 60, |status| status["step"] == 1).await;
+    let status = run(&["canary", "status", FLAG], 0).await.out;
+    assert!(status.contains("50.0% > [100.0%] > bake") && status.contains("PROGRESS"), "{status}");
+    // Whoever watches is let go when the run is over.
+    let watching = async { run(&["canary", "watch", FLAG, "--every", "1"], 0).await };
+    let (watched, _) =
+        tokio::join!(watching, canary.tick_until("complete", 60, |status| status["state"] == "completed"));
+    assert!(watched.out.contains("completed"), "{}", watched.out);
+    traffic.stop().await;
+    let replayed = run(&["canary", "replay", FLAG], 0).await;
+    assert!(replayed.err.contains("records were reproduced exactly"), "{}", replayed.err);
+    assert!(replayed.out.contains("advance") && replayed.out.contains("evaluated"), "{}", replayed.out);
+    let again = run(&["canary", "retry", FLAG], 0).await;
+    assert!(again.out.contains("is running at 50.0 percent"), "{}", again.out);
+    assert!(run(&["canary", "rollback", FLAG], 0).await.out.contains("rolled_back at 0.0 percent"));
+    assert!(run(&["metrics"], 0).await.out.contains("batches_taken_in"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_made_rotated_and_ended() {
+    let stack = Stack::start(Options::default()).await;
+    stack.management().apply(&stack.dev_configuration()).await.expect(200);
+    // The secret alone goes to standard output.
+    let made =
+        cutover(&stack, &["token", "create", "ann", "--role", "operator", "--expires", "12h"], "").await;
+    assert_eq!(made.code, 0, "{}", made.err);
+    let ann = made.out.trim().to_owned();
+    assert!(ann.starts_with("ctv_") && ann.len() == 68, "{ann}");
+    assert!(made.err.contains("its secret is shown only once"), "{}", made.err);
+    let me = cutover_as(&stack, &ann, &["whoami", "--json"], "").await;
+    let me: serde_json::Value = serde_json::from_str(&me.out).unwrap();
+    assert_eq!((&me["name"], &me["role"]), (&"ann".into(), &"operator".into()));
+    let listed = cutover(&stack, &["token", "list"], "").await.out;
+    assert!(listed.contains("ann") && !listed.contains("ctv_"), "{listed}");
+    let id = listed.lines().find(|line| line.contains("ann")).unwrap().split_whitespace().next().unwrap();
+    let rotated = cutover(&stack, &["token", "rotate", id, "--grace", "0s"], "").await;
+    assert!(rotated.err.contains("it replaces"), "{}", rotated.err);
+    let refused = cutover_as(&stack, &ann, &["list"], "").await;
+    assert_eq!(refused.code, 4, "{}", refused.err);
+    assert!(refused.err.contains("has expired") && refused.err.contains("hint: "), "{}", refused.err);
+    cutover_as(&stack, rotated.out.trim(), &["list"], "").await;
+    for wrong in [
+        &["token", "create", "x", "--role", "viewer", "--expires", "soon"][..],
+        &["token", "create", "x", "--role", "king"],
+        &["token", "rotate", id, "--grace", "1 day"],
+    ] {
+        assert_eq!(cutover(&stack, wrong, "").await.code, 2, "{wrong:?}");
+    }
+    assert_eq!(cutover(&stack, &["token", "revoke", "nobody"], "").await.code, 5);
+    assert_eq!(cutover(&stack, &["token", "revoke", id], "").await.code, 0);
+    // The whole log, one JSON object a line, newest first.
+    let log = cutover(&stack, &["audit", "--all", "--action", "token.rotate"], "").await.out;
+    let records: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.len(), 1, "{log}");
+    assert_eq!(records[0]["objects"][0], "tokens/ann");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_waits_says_so_and_how_it_goes_on() {
+    let function_variables = std::collections::BTreeMap::from([("CUTOVER_TWO_PERSON", "true".to_owned())]);
+    let stack = Stack::start(Options { function_variables, ..Options::default() }).await;
+    stack.management().apply(&stack.dev_configuration()).await.expect(200);
+    let mut people = Vec::new();
+    for name in ["one", "two"] {
+        let made = cutover(&stack, &["token", "create", name, "--role", "operator"], "").await;
+        people.push(made.out.trim().to_owned());
+    }
+    let asked = cutover_as(&stack, &people[0], &["rollout", "graphql_reviews_read", "40"], "").await;
+    assert_eq!((asked.code, asked.out.as_str()), (8, ""), "{}", asked.err);
+    let id = asked.err.trim().rsplit(' ').next().unwrap().to_owned();
+    assert!(asked.err.contains("nothing has changed yet"), "{}", asked.err);
+    let listed = cutover_as(&stack, &people[1], &["changes", "list"], "").await.out;
+    assert!(listed.contains(&id) && listed.contains("flag.rollout") && listed.contains("one"), "{listed}");
+    let shown = cutover_as(&stack, &people[1], &["changes", "show", &id], "").await.out;
+    assert!(shown.contains("\"requested_by\": \"one\""), "{shown}");
+    let alone = cutover_as(&stack, &people[0], &["changes", "approve", &id], "").await;
+    assert_eq!(alone.code, 4, "{}", alone.err);
+    let agreed = cutover_as(&stack, &people[1], &["changes", "approve", &id], "").await;
+    assert_eq!((agreed.code, agreed.out.contains("approved and applied")), (0, true), "{}", agreed.err);
+    assert_eq!(cutover_as(&stack, &people[1], &["changes", "approve", &id], "").await.code, 5);
+    let asked = cutover_as(&stack, &people[0], &["canary", "start", "graphql_offers_read"], "").await;
+    assert_eq!(asked.code, 8, "{}", asked.err);
+    let id = asked.err.trim().rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(cutover_as(&stack, &people[0], &["changes", "withdraw", &id], "").await.code, 0);
+    assert_eq!(cutover_as(&stack, &people[1], &["changes", "approve", &id], "").await.code, 5);
+}

@@ -1,0 +1,45 @@
+//! How often an isolate reads KV, and what it does while it waits.
+
+use cutover_tests::{
+    bench::{edge::snapshot, load},
+    http,
+    kv_server::KvServer,
+    workerd::{Worker, Workerd},
+};
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_read_per_soft_ttl_whatever_the_request_rate() {
+    let origin = format!("http://127.0.0.1:{}", load::start_origin().await);
+    let kv = KvServer::start().await;
+    kv.put("snapshot", snapshot(10, 1, &origin).encode().unwrap());
+    let workerd = Workerd::start(&[Worker::edge("edge", kv.port()).with("SNAPSHOT_SOFT_TTL_MS", "500")]);
+    let started = Instant::now();
+    let rate = load::run(workerd.port("edge"), 16, Duration::from_secs(3), 1_000).await;
+    let allowed = 1 + (started.elapsed().as_millis() / 500) as u64;
+    println!("{} reads of {allowed} allowed, {rate:.0} requests a second", kv.reads());
+    assert!(kv.reads() <= allowed && kv.reads() >= 2, "{} reads, {allowed} allowed", kv.reads());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_first_requests_share_one_read() {
+    let origin = format!("http://127.0.0.1:{}", load::start_origin().await);
+    let kv = KvServer::start().await;
+    kv.put("snapshot", snapshot(1_000, 1, &origin).encode().unwrap());
+    let worker = Worker::edge("edge", kv.port()).with("DECISION_HEADERS", "arm,reason,revision");
+    let workerd = Workerd::start(&[worker]);
+    let port = workerd.port("edge");
+    let first: Vec<_> = (0..32)
+        .map(|_| {
+            tokio::spawn(
+                async move { http::get(port, "/api/v1/reviews/1", &[("x-user-id", "user-123")]).await },
+            )
+        })
+        .collect();
+    for answer in first {
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.header("x-cutover-reason").as_deref(), Some("WHITELISTED"));
+        assert_eq!(answer.header("x-cutover-revision").as_deref(), Some("1"));
+    }
+    assert_eq!(kv.reads(), 1);
+}

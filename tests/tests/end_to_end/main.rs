@@ -1,0 +1,25 @@
+//! Every test of the running system: the Worker in workerd, the functions behind cargo-lambda, DynamoDB's API and two backends.
+//! One program, so that it is linked once; `cargo xtask test` runs its tests side by side, and those in modules named `alone`,
+//! which measure time, one after the other.
+
+mod adapter;
+mod canary;
+mod cases;
+mod command_line;
+mod comparison;
+mod consistency;
+mod counting;
+mod deployment;
+mod dev;
+mod failover;
+mod forwarding;
+mod freshness;
+mod identities;
+mod jwt;
+mod kill_switch;
+mod management;
+mod observability;
+mod openapi;
+mod permissions;
+mod preflight;
+mod traffic;

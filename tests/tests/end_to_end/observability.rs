@@ -1,0 +1,195 @@
+//! What is seen from outside: one trace through all parts, spans at a collector, names that dashboards, alarms and runbooks
+//! share with what is really there.
+
+use axum::{Json, Router, extract::State, routing::post};
+use cutover_tests::{
+    canary::{Canary, errors, plan},
+    http, paths,
+    stack::{Options, Stack},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
+
+type Spans = Arc<Mutex<Vec<Value>>>;
+
+/// A collector of OpenTelemetry: what it receives, span by span.
+async fn collector() -> (String, Spans) {
+    async fn receive(State(spans): State<Spans>, Json(body): Json<Value>) -> Json<Value> {
+        for resource in body["resourceSpans"].as_array().into_iter().flatten() {
+            let service = resource["resource"]["attributes"].clone();
+            for span in resource["scopeSpans"].as_array().into_iter().flatten() {
+                for span in span["spans"].as_array().into_iter().flatten() {
+                    let mut span = span.clone();
+                    span["resource"] = service.clone();
+                    spans.lock().unwrap().push(span);
+                }
+            }
+        }
+        Json(json!({}))
+    }
+    let spans = Spans::default();
+    let app = Router::new().route("/v1/traces", post(receive)).with_state(Arc::clone(&spans));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    (url, spans)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_goes_through_all_parts() {
+    let (url, spans) = collector().await;
+    let function_variables = BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT", url)]);
+    let stack = Stack::start(Options { function_variables, ..Options::default() }).await;
+    stack.management().apply(&stack.dev_configuration()).await.expect(200);
+    let traceparent = format!("00-{TRACE}-{PARENT}-01");
+    let headers = [("traceparent", traceparent.as_str()), ("x-request-id", "mine-1")];
+    let share = json!({ "percentage": 26 }).to_string();
+    let url = format!("{}/api/migration/flags/graphql_reviews_read/rollout", stack.lambda.url("management"));
+    let request = reqwest::Client::new().put(&url).bearer_auth(cutover_tests::stack::ROOT_TOKEN);
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let answer = request.body(share).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let given = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    assert_eq!(given("x-request-id"), Some("mine-1"));
+    assert_eq!(
+        (given("x-content-type-options"), given("cache-control")),
+        (Some("nosniff"), Some("no-store"))
+    );
+    // On to KV, in the same trace, by the span that wrote.
+    let written = stack.edge.store().traces();
+    let last = written.last().expect("KV was written");
+    assert!(last.contains(TRACE) && !last.contains(PARENT), "{last}");
+    // In every line.
+    let output = stack.lambda.output();
+    let lines: Vec<Value> = output
+        .lines()
+        .filter(|line| line.contains(TRACE))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(lines.iter().any(|line| line["message"] == "committed"), "{output}");
+    assert!(lines.iter().all(|line| line["span"]["request_id"] == "mine-1"), "{lines:#?}");
+    // At the collector, under the span of the caller, before the function was frozen.
+    let found = spans.lock().unwrap().clone();
+    let span = found.iter().find(|span| span["traceId"] == TRACE).unwrap_or_else(|| panic!("{found:#?}"));
+    assert_eq!(span["parentSpanId"], PARENT);
+    assert_eq!(last.split('-').nth(2), span["spanId"].as_str());
+    assert!(span["resource"].to_string().contains("cutover-management"), "{span:#}");
+    // The Worker's reports begin traces of their own, which ingest names; ticks too.
+    http::get(stack.edge.port(), "/api/v1/reviews/7", &[("x-user-id", "u1")]).await;
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    stack.tick().await;
+    let services: BTreeSet<String> = spans
+        .lock()
+        .unwrap()
+        .iter()
+        .flat_map(|span| span["resource"].as_array().unwrap().clone())
+        .filter(|attribute| attribute["key"] == "service.name")
+        .map(|attribute| attribute["value"]["stringValue"].as_str().unwrap().to_owned())
+        .collect();
+    let expected = ["evaluate", "ingest", "management", "promote"].map(|name| format!("cutover-{name}"));
+    assert_eq!(services, BTreeSet::from(expected));
+    // A request that names nothing gets names; one that would split a line gets others.
+    let answer = reqwest::Client::new().get(&url).header("x-request-id", "two words").send().await.unwrap();
+    let id = answer.headers()["x-request-id"].to_str().unwrap();
+    assert!(!id.contains(' ') && !id.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_down_holds_nothing_up() {
+    let function_variables =
+        BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9".to_owned())]);
+    let stack = Stack::start(Options { function_variables, ..Options::default() }).await;
+    let begun = std::time::Instant::now();
+    for _ in 0..5 {
+        stack.management().get("/flags").await.expect(200);
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+/// Words of a text that begin like this.
+fn words<'t>(text: &'t str, beginning: &str) -> BTreeSet<&'t str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|w| w.starts_with(beginning))
+        .collect()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(paths::root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dashboards_alarms_and_runbooks_speak_of_what_is_there() {
+    // A canary that comes back, so that everything that can be told is told.
+    let canary = Canary::start(&plan(50.0, &[100.0], ""), Options::default()).await;
+    canary.new_fails(errors(0.5));
+    let traffic = canary.under_traffic(200.0).await;
+    canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;
+    traffic.stop().await;
+    let stack = &canary.stack;
+    stack.management().with_token("ctv_wrong").get("/flags").await.expect(401);
+    http::send(
+        stack.lambda.url("ingest").split(':').nth(2).unwrap().split('/').next().unwrap().parse().unwrap(),
+        "POST",
+        "/lambda-url/ingest/v1/batches",
+        &[],
+        b"{}",
+    )
+    .await;
+    let answer = reqwest::Client::new()
+        .get(format!("{}/api/migration/metrics", stack.lambda.url("management")))
+        .bearer_auth(cutover_tests::stack::ROOT_TOKEN)
+        .header("accept", "text/plain");
+    let page = answer.send().await.unwrap().text().await.unwrap();
+    let told = words(&page, "cutover_");
+    for file in ["infra/observability/dashboard.json", "infra/observability/alerts.yaml"] {
+        let text = read(file);
+        let missing: Vec<_> = words(&text, "cutover_").difference(&told).copied().collect();
+        assert_eq!(missing, Vec::<&str>::new(), "{file} asks for metrics that are not there");
+    }
+    serde_json::from_str::<Value>(&read("infra/observability/dashboard.json"))
+        .expect("the dashboard is JSON");
+
+    // Every alarm has its chapter.
+    let runbook = read("docs/OPERATIONS.md");
+    let alarms = format!("{}{}", read("infra/alarms.tf"), read("infra/observability/alerts.yaml"));
+    let mut chapters: BTreeSet<String> = BTreeSet::new();
+    for rest in alarms.split("docs/OPERATIONS.md#").skip(1) {
+        chapters.insert(rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect());
+    }
+    let events: Vec<&str> = alarms
+        .lines()
+        .filter_map(|line| line.strip_prefix("    ")?.strip_suffix(" = {"))
+        .filter(|name| name.contains('-'))
+        .collect();
+    assert_eq!(events.len(), 5, "{events:?}");
+    chapters.extend(events.into_iter().map(str::to_owned));
+    for chapter in chapters.iter().filter(|chapter| !chapter.is_empty()) {
+        assert!(
+            runbook.contains(&format!("\n## {chapter}\n")),
+            "docs/OPERATIONS.md has no chapter {chapter}"
+        );
+    }
+    // What alarms count is what functions say.
+    let output = stack.lambda.output();
+    let said: BTreeSet<String> = output
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter_map(|line| line["event"].as_str().map(str::to_owned))
+        .collect();
+    for pattern in alarms.split("$.event = \\\"").skip(1) {
+        let event = pattern.split('\\').next().unwrap();
+        // No isolate was lost here; tests/counting.rs sees to that, and the name is the source's.
+        let is_said = said.contains(event)
+            || (event == "isolates_lost"
+                && read("lambda/src/measurement/evaluate.rs").contains("event = \"isolates_lost\""));
+        assert!(is_said, "no function says {event}: {said:?}");
+    }
+    let tick = output.lines().find(|line| line.contains("\"event\":\"tick\"")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(tick).unwrap()["lag"], 0, "{tick}");
+}

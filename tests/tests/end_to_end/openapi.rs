@@ -1,0 +1,180 @@
+//! The published description of the management API: it names every route and no other, every role is answered as it says,
+//! and whatever is sent that it allows, or nearly allows, the API stands.
+
+use cutover_tests::{
+    client::Management,
+    is_deep, paths,
+    rewriting::Rewriting,
+    stack::{Options, ROOT_TOKEN, Stack},
+    terraform::run,
+};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+fn document() -> Value {
+    let text = std::fs::read_to_string(paths::root().join("docs/openapi.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Method, path and lowest role of every operation.
+fn operations(document: &Value) -> Vec<(String, String, String)> {
+    let mut operations = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let role = operation["x-role"].as_str().unwrap_or_else(|| panic!("{method} {path} has no role"));
+            operations.push((method.to_uppercase(), path.clone(), role.to_owned()));
+        }
+    }
+    operations
+}
+
+#[test]
+fn every_route_is_described_and_no_other() {
+    let source = std::fs::read_to_string(paths::root().join("lambda/src/api/mod.rs")).unwrap();
+    let mut routed = BTreeSet::new();
+    for line in source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
+        let (path, handlers) = line.split_once("\", ").unwrap();
+        for method in ["get", "put", "post", "delete"] {
+            if handlers.starts_with(&format!("{method}(")) || handlers.contains(&format!(".{method}(")) {
+                routed.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    let described: BTreeSet<String> =
+        operations(&document()).into_iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    assert!(routed.len() > 30, "{routed:?}");
+    assert_eq!(routed, described);
+}
+
+async fn started() -> Stack {
+    let stack = Stack::start(Options::default()).await;
+    stack.management().apply(&stack.dev_configuration()).await.expect(200);
+    stack
+}
+
+/// A body that the operation takes.
+fn body(method: &str, path: &str, config: &str) -> Option<String> {
+    let value = match (method, path) {
+        ("PUT", "/config") => return Some(config.to_owned()),
+        ("PUT", "/flags/{name}") => json!({ "enabled": false }),
+        ("PUT", "/flags/{name}/rollout") => json!({ "percentage": 1 }),
+        ("POST", "/emergency/rollback" | "/emergency/clear") => json!({ "reason": "drill" }),
+        ("POST", "/tokens") => json!({ "name": "another", "role": "viewer" }),
+        _ => return None,
+    };
+    Some(value.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_role_against_every_operation() {
+    let stack = started().await;
+    let root = stack.management();
+    let roles = ["viewer", "operator", "admin"];
+    let mut people: BTreeMap<&str, Management> = BTreeMap::new();
+    for role in roles {
+        let made = root.post("/tokens", &json!({ "name": role, "role": role })).await.expect(201);
+        people.insert(role, root.with_token(made.body["token"].as_str().unwrap()));
+    }
+    let expired = json!({ "name": "short", "role": "admin", "expires_at": soon() });
+    let expired = root.post("/tokens", &expired).await.expect(201);
+    let revoked = root.post("/tokens", &json!({ "name": "gone", "role": "admin" })).await.expect(201);
+    root.send("DELETE", &format!("/tokens/{}", revoked.body["id"].as_str().unwrap()), &[], None)
+        .await
+        .expect(200);
+    tokio::time::sleep(std::time::Duration::from_millis(3_100)).await;
+    let nobody: Vec<(&str, Management)> = [
+        ("no token", String::new()),
+        ("unknown", "ctv_0000".to_owned()),
+        ("expired", expired.body["token"].as_str().unwrap().to_owned()),
+        ("revoked", revoked.body["token"].as_str().unwrap().to_owned()),
+    ]
+    .into_iter()
+    .map(|(what, token)| (what, root.with_token(&token)))
+    .collect();
+    let config = stack.dev_configuration();
+    println!("{:<55} {:>8} {:>8} {:>8}  nobody", "", "viewer", "operator", "admin");
+    for (method, path, lowest) in operations(&document()) {
+        let target =
+            path.replace("{name}", "graphql_reviews_write").replace("{run}", "r1").replace("{id}", "none");
+        let body = body(&method, &path, &config);
+        let mut row = Vec::new();
+        for (at, role) in roles.iter().enumerate() {
+            let answer = people[role].send(&method, &target, &[], body.as_deref()).await;
+            let is_allowed = at >= roles.iter().position(|role| *role == lowest).unwrap();
+            let is_refused = answer.status == 403 && answer.body["code"] == "role_too_low";
+            assert_eq!(is_refused, !is_allowed, "{role}: {method} {path}: {:#}", answer.body);
+            assert!(
+                answer.status < 500 && answer.status != 401,
+                "{role}: {method} {path}: {:#}",
+                answer.body
+            );
+            row.push(answer.status);
+        }
+        for (what, somebody) in &nobody {
+            let answer = somebody.send(&method, &target, &[], body.as_deref()).await;
+            assert_eq!(answer.status, 401, "{what}: {method} {path}: {:#}", answer.body);
+            assert_eq!(answer.content_type, "application/problem+json");
+        }
+        println!("{:<55} {:>8} {:>8} {:>8}  401", format!("{method} {path}"), row[0], row[1], row[2]);
+    }
+    // What a parameter changes: looking needs less than applying, and removing more.
+    for (target, expected) in
+        [("/config?dry_run=true", [200, 200, 200]), ("/config?prune=true", [403, 403, 200])]
+    {
+        for (role, expected) in roles.iter().zip(expected) {
+            let answer = people[role].send("PUT", target, &[], Some(&config)).await;
+            assert_eq!(answer.status, expected, "{role}: {target}: {:#}", answer.body);
+        }
+    }
+    let output = stack.lambda.output();
+    assert!(!output.contains("ctv_"), "a secret is in the log");
+}
+
+fn soon() -> String {
+    let now = cutover_lambda::clock::now();
+    cutover_core::Timestamp::from_millis(now.millis() + 3_000).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_sent_the_api_stands() {
+    let stack = started().await;
+    let served = stack.management().get("/openapi.json").await.expect(200).body;
+    assert_eq!(served, document(), "what is served is what is published");
+    let front = Rewriting::start(&stack.lambda.url("management"), |body| body).await;
+    let report = paths::target("schemathesis");
+    // Other requests in each run; schemathesis prints the seed, and CUTOVER_SEED repeats a run.
+    let seed = std::env::var("CUTOVER_SEED").unwrap_or_else(|_| std::process::id().to_string());
+    let mut command = Command::new(paths::root().join(".tools/tests/bin/schemathesis"));
+    command
+        .arg("run")
+        .arg(paths::root().join("docs/openapi.json"))
+        .arg("--url")
+        .arg(format!("{}/api/migration", front.url()))
+        .args(["--header", &format!("Authorization: Bearer {ROOT_TOKEN}")])
+        .args([
+            "--checks",
+            "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+        ])
+        .args([
+            "--max-examples",
+            if is_deep() { "30" } else { "3" },
+            "--seed",
+            &seed,
+            "--workers",
+            "1",
+            "--continue-on-failure",
+            "--no-color",
+        ])
+        .args(["--generation-codec", "ascii", "--generation-database", "none", "--request-timeout", "40"])
+        .current_dir(report)
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    let (passed, printed) = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
+    let summary: Vec<&str> = printed.lines().rev().take(25).collect();
+    println!("{}", summary.into_iter().rev().collect::<Vec<_>>().join("\n"));
+    assert!(passed, "{printed}");
+    let output = stack.lambda.output();
+    assert!(!output.contains("panicked"), "a function panicked");
+}

@@ -1,0 +1,92 @@
+//! `cargo xtask test`: every check of the project, the quick ones first.
+
+use crate::{
+    edge, functions, fuzz,
+    run::{Failure, cargo, command, output, run, step},
+    tools::{self, Purpose},
+};
+use std::{process::Command, time::Instant};
+
+/// Threads of the end-to-end tests. They wait most of the time, so they are more than the cores.
+const END_TO_END_THREADS: &str = "--test-threads=6";
+
+/// The module name of end-to-end tests that measure time, and so run by themselves.
+const ALONE: &str = "::alone::";
+
+/// Seconds of fuzzing per target in a deep run.
+const FUZZ_SECONDS: &str = "60";
+
+/// Runs the suite; with `--deep` also what takes longer. Other arguments select tests by name, as in `cargo test`.
+///
+/// # Errors
+/// Fails at the first step that fails.
+pub fn test(arguments: &[&str]) -> Result<(), Failure> {
+    let is_deep = arguments.contains(&"--deep");
+    let filters: Vec<&str> = arguments.iter().copied().filter(|argument| *argument != "--deep").collect();
+    tools::install(Purpose::Test)?;
+    timed("formatting", || cargo(&["fmt", "--all", "--check"]))?;
+    timed("building and linting everything for this machine", || {
+        run(linting(&mut command("cargo"))?.args(["build", "--locked", "--workspace", "--all-targets"]), FIX)
+    })?;
+    timed("lints for the Worker", edge::clippy)?;
+    timed("the Worker", || {
+        edge::build()?;
+        edge::check_javascript()?;
+        edge::size_gate()?;
+        edge::dry_run()
+    })?;
+    timed("documentation", || {
+        let mut doc = command("cargo");
+        doc.args(["doc", "--locked", "--no-deps", "-p", "cutover-core"]).env("RUSTDOCFLAGS", "-D warnings");
+        run(&mut doc, FIX)
+    })?;
+    if is_deep {
+        timed("the archives for AWS", functions::build)?;
+    }
+    timed("tests of the crates", || {
+        let packages = ["--workspace", "--exclude", "cutover-tests"];
+        cargo_test(&packages, &filters, &[], is_deep)
+    })?;
+    let end_to_end = ["-p", "cutover-tests"];
+    timed("end-to-end tests", || {
+        cargo_test(&end_to_end, &filters, &["--skip", ALONE, END_TO_END_THREADS], is_deep)
+    })?;
+    timed("end-to-end tests that measure time, one by one", || {
+        let alone = if filters.is_empty() { vec![ALONE] } else { filters.clone() };
+        cargo_test(&end_to_end, &alone, &["--test-threads=1"], is_deep)
+    })?;
+    if is_deep && filters.is_empty() {
+        timed("fuzzing", || fuzz::run_all(&[FUZZ_SECONDS]))?;
+    }
+    Ok(())
+}
+
+const FIX: &str = "read the messages above";
+
+/// Runs one step of the suite and prints how long it took.
+fn timed(name: &str, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    step(name);
+    let started = Instant::now();
+    let outcome = work();
+    step(&format!("{name}: {} s", started.elapsed().as_secs()));
+    outcome
+}
+
+/// Lets clippy compile the workspace's own crates: lints and programs from one build, where `cargo clippy` would analyse
+/// every dependency a second time.
+fn linting(cargo: &mut Command) -> Result<&mut Command, Failure> {
+    let sysroot = output(command("rustc").args(["--print", "sysroot"]), "install Rust with rustup")?;
+    Ok(cargo
+        .env("RUSTC_WORKSPACE_WRAPPER", format!("{sysroot}/bin/clippy-driver"))
+        .env("CLIPPY_ARGS", "-Dwarnings__CLIPPY_HACKERY__"))
+}
+
+fn cargo_test(packages: &[&str], filters: &[&str], harness: &[&str], is_deep: bool) -> Result<(), Failure> {
+    let mut test = command("cargo");
+    linting(&mut test)?.args(["test", "--locked", "--no-fail-fast", "--all-targets"]).args(packages);
+    test.arg("--").args(harness).args(filters);
+    if is_deep {
+        test.env("CUTOVER_DEEP", "1");
+    }
+    run(&mut test, FIX)
+}
