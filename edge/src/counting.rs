@@ -3,7 +3,7 @@
 //! window.
 
 use crate::{
-    comparing::Comparing,
+    comparison_queue::Comparing,
     wire::{Answer, Ended},
 };
 use cutover_core::{

@@ -1,8 +1,12 @@
 //! State that one isolate holds between requests: the compiled snapshot, when it was read, and the
 //! outcomes counted. Plain state without I/O, so that every transition is tested on the host.
 
+mod report;
+#[cfg(test)]
+mod tests;
+
 use crate::{
-    comparing::is_drawn,
+    comparison_queue::is_drawn,
     counting::Counting,
     reporting::Reporting,
     settings::Settings,
@@ -375,8 +379,3 @@ impl Isolate {
         Ok(())
     }
 }
-
-mod report;
-
-#[cfg(test)]
-mod tests;

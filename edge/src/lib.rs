@@ -8,20 +8,11 @@
 //! Everything except the modules behind `cfg(target_arch = "wasm32")` is plain Rust and is tested
 //! on the host.
 
-pub mod comparing;
+#[cfg(target_arch = "wasm32")]
+pub mod bindings;
+pub mod comparison_queue;
 pub mod counting;
 pub mod isolate;
 pub mod reporting;
 pub mod settings;
 pub mod wire;
-
-#[cfg(target_arch = "wasm32")]
-pub mod adapting;
-#[cfg(target_arch = "wasm32")]
-pub mod comparisons;
-#[cfg(target_arch = "wasm32")]
-pub mod entry;
-#[cfg(target_arch = "wasm32")]
-pub mod kv;
-#[cfg(target_arch = "wasm32")]
-pub mod own_paths;

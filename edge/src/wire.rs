@@ -35,6 +35,9 @@ use cutover_core::{
 /// Value of an input or a header that is absent.
 pub const ABSENT: &str = "\0";
 
+/// Separator of the heads of compared responses; no header can hold it.
+pub const HEAD_SEPARATOR: char = '\u{1}';
+
 /// A request, packed in lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Packed<'a> {
@@ -194,6 +197,16 @@ pub struct Ended {
 impl Ended {
     /// Number of bits by which generations are distinguished.
     const GENERATION_BITS: u32 = 11;
+    /// First bit of the generation in the first number.
+    pub const GENERATION_SHIFT: u32 = 21;
+    /// First bit of the status in the second number.
+    pub const STATUS_SHIFT: u32 = 20;
+    /// Longest duration that an outcome can carry, in milliseconds.
+    pub const MAX_MS: u32 = 0xF_FFFF;
+    /// In place of a status if no backend responded.
+    pub const UNREACHABLE: u32 = 0;
+    /// In place of a status if the backend did not respond in time.
+    pub const TIMEOUT: u32 = 1;
 
     /// Returns the part of a generation's number that an outcome carries.
     pub fn tag(generation: u32) -> u32 {
@@ -202,7 +215,7 @@ impl Ended {
 
     /// Returns the low bits of the generation.
     pub fn generation(self) -> u32 {
-        self.kind >> 21
+        self.kind >> Self::GENERATION_SHIFT
     }
 
     /// Returns the decision.
@@ -212,22 +225,61 @@ impl Ended {
 
     /// Returns the status, or the kind of failure.
     pub fn outcome(self) -> Outcome {
-        match self.end >> 20 {
-            0 => Outcome::Unreachable,
-            1 => Outcome::Timeout,
+        match self.end >> Self::STATUS_SHIFT {
+            Self::UNREACHABLE => Outcome::Unreachable,
+            Self::TIMEOUT => Outcome::Timeout,
             status => Outcome::Status(status),
         }
     }
 
     /// Returns the milliseconds from the request's arrival to its end.
     pub fn ms(self) -> u32 {
-        self.end & 0xF_FFFF
+        self.end & Self::MAX_MS
     }
 }
 
 /// Returns true if the Worker answers a path itself.
 pub fn is_own_path(path: &str) -> bool {
     path == "/_cutover/health" || path == "/_cutover/decide"
+}
+
+/// Instructions to JavaScript, packed in one number because strings are the expensive part of a
+/// call. Bits 0 to 2 are the instruction, bit 3 means that there is a body (`adapted_body`), bit
+/// 4 that there is more to read (`adapted_more`), and from bit 5 on follows the number of the
+/// exchange or the status of the response.
+pub mod step {
+    /// The exchange is unknown.
+    pub const GONE: u32 = 0;
+    /// The request passes through unchanged.
+    pub const PASS: u32 = 1;
+    /// The adapter has no route for the request.
+    pub const UNKNOWN: u32 = 2;
+    /// Send a request to the backend: `POST` to the adapter's endpoint unless [`MORE`] is set,
+    /// which then holds `method LF target`.
+    pub const UPSTREAM: u32 = 3;
+    /// Send the response to the client. If [`MORE`] is set, it holds the headers: `name LF value LF
+    /// name …`.
+    pub const RESPOND: u32 = 4;
+    /// Mask of the instruction.
+    pub const KIND: u32 = 7;
+    /// There is a body.
+    pub const BODY: u32 = 1 << 3;
+    /// There is more to read.
+    pub const MORE: u32 = 1 << 4;
+    /// First bit of the exchange number or the status.
+    pub const SHIFT: u32 = 5;
+    /// Mask of an exchange number: the bits that remain for it.
+    pub const NUMBERS: u32 = u32::MAX >> SHIFT;
+}
+
+/// Tickets of comparisons, as JavaScript gets them.
+pub mod ticket {
+    /// The request is not compared.
+    pub const NONE: u32 = 0;
+    /// The other backend gets the request too.
+    pub const COMPARE: u32 = 1;
+    /// Like [`COMPARE`], and legacy gets it a second time, to measure noise.
+    pub const WITH_NOISE: u32 = 2;
 }
 
 #[cfg(test)]

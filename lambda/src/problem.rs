@@ -1,7 +1,7 @@
 //! RFC 9457 problem documents: the error, the field at fault, and a hint for the next step. The
 //! `code` is stable and meant for programs. Internal error messages never reach a client.
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
@@ -28,7 +28,7 @@ pub struct Problem {
     pub errors: Box<[config::Problem]>,
     /// Time after which a retry makes sense, in seconds.
     pub retry_after: Option<u16>,
-    /// Internal cause. It is logged by [`crate::http::observe`] and never sent.
+    /// Internal cause. It is logged by [`crate::observe::request::observe`] and never sent.
     pub cause: Option<Box<StoreError>>,
 }
 

@@ -5,7 +5,7 @@ use crate::{
     client::Management, dynamodb::DynamoDb, edge::Edge, fault_proxy::FaultProxy, http, lambda::Lambda, paths,
     process::free_port, recorder::Recorder, wrangler,
 };
-use cutover_lambda::{settings::Settings, store::Store};
+use cutover_lambda::{settings::environment::Settings, store::Store};
 use cutover_origins::{Backend, Data, Origin};
 use std::{
     collections::BTreeMap,

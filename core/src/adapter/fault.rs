@@ -1,3 +1,5 @@
+//! Error responses of adapters.
+
 use crate::adapter::template::Template;
 use serde::{Deserialize, Serialize};
 

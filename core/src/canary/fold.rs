@@ -1,3 +1,5 @@
+//! Folds windows into evidence.
+
 use crate::{
     canary::{
         evidence::{Evidence, StepEvidence},

@@ -1,3 +1,5 @@
+//! The tests of a canary, and breaches that they find.
+
 use serde::{Deserialize, Serialize};
 
 /// Cause of a rollback.

@@ -1,3 +1,5 @@
+//! Windows of counts, as a canary's evaluation sees them.
+
 use crate::{
     json::omit::is_zero,
     measurement::batch::Batch,

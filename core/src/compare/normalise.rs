@@ -1,3 +1,5 @@
+//! Equality of values after normalisation.
+
 use crate::{
     json::{Decimal, value::Json},
     vocabulary::timestamp::Timestamp,

@@ -1,3 +1,5 @@
+//! Examples of differences without their content.
+
 use crate::json::value::Json;
 
 /// Longest string or number in an example, in characters.

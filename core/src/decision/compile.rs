@@ -1,3 +1,5 @@
+//! Compiles a snapshot to a ruleset.
+
 use crate::{
     adapter::{Adapter, Program},
     decision::{

@@ -1,3 +1,5 @@
+//! The inputs of a decision: the parts of a request that the rules read.
+
 use crate::{
     request::identity::{Source, VERIFIED_SUBJECT},
     rules::condition::{compiled::CompiledCondition, document::Attribute},

@@ -1,3 +1,5 @@
+//! Compiled routes and origins.
+
 use crate::{
     compare::{Comparison, HiddenError},
     decision::input::Input,

@@ -1,3 +1,5 @@
+//! The nodes of a parsed document.
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Null,

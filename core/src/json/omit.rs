@@ -1,3 +1,5 @@
+//! Predicates for fields that documents leave out.
+
 /// Returns true for counts that serialisation leaves out.
 pub(crate) fn is_zero(count: &u64) -> bool {
     *count == 0

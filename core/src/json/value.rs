@@ -1,3 +1,5 @@
+//! JSON values.
+
 use std::borrow::Cow;
 
 /// A JSON value.

@@ -1,3 +1,5 @@
+//! Counts of outcomes.
+
 use crate::{
     json::omit::is_zero,
     measurement::{histogram::Histogram, label::CanaryLabel},

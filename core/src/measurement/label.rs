@@ -1,3 +1,5 @@
+//! The label that ties counts to a step of a canary run.
+
 use crate::vocabulary::names::RunId;
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! Methods and paths, as operators write them.
+
 use serde::{Deserialize, Serialize};
 
 /// The methods and paths that a route matches.

@@ -1,3 +1,5 @@
+//! The table that finds the route of a request.
+
 use crate::routing::matcher::Matcher;
 
 /// Error for a set of routes that no [`RouteTable`] can be built from.

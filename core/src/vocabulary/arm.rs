@@ -1,3 +1,5 @@
+//! The two arms of a migration.
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

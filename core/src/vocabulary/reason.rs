@@ -1,3 +1,5 @@
+//! Reasons of decisions.
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

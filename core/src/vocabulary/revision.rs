@@ -1,3 +1,5 @@
+//! Revisions of the configuration.
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

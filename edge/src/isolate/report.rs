@@ -1,8 +1,7 @@
 //! Counts and reports of an isolate, and the responses of the control plane: emergencies and newer
 //! snapshots are applied without waiting for KV.
 
-use super::Isolate;
-use crate::{reporting::Exchanged, wire::Ended};
+use crate::{isolate::Isolate, reporting::Exchanged, wire::Ended};
 use cutover_core::{measurement::batch::Receipt, vocabulary::revision::Revision};
 
 impl Isolate {

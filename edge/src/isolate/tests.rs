@@ -1,4 +1,4 @@
-use super::*;
+use crate::isolate::*;
 use cutover_core::{
     Emergency, Flag, Origin, PartsPerMillion, Route,
     measurement::{

@@ -1,17 +1,17 @@
 //! `GET /canary` and `GET /canary/{name}`: the state of a canary, its evidence, its next action and
 //! the reason.
 
-use super::{
-    canary_guard::requests_per_second,
-    extract::{FlagPath, Page, Parameters},
-    json_response,
-};
 use crate::{
-    Platform,
-    auth::Caller,
+    access::auth::Caller,
+    api::{
+        canary_guard::requests_per_second,
+        extract::{FlagPath, Page, Parameters},
+        respond::json_response,
+    },
+    canary::run::{circumstances, evidence_of},
     clock,
+    platform::Platform,
     problem::Problem,
-    promote::{circumstances, evidence_of},
     store::{Ledger, State as Truth},
 };
 use axum::{extract::State, http::StatusCode, response::Response};

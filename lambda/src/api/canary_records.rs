@@ -1,8 +1,12 @@
 //! `GET /canary/{name}/runs/{run}/records?after=&limit=`: every decision of a run, oldest first,
 //! with all of its inputs, so that `cutover canary replay` can repeat them.
 
-use super::{extract::Parameters, json_response};
-use crate::{Platform, auth::Caller, problem::Problem};
+use crate::{
+    access::auth::Caller,
+    api::{extract::Parameters, respond::json_response},
+    platform::Platform,
+    problem::Problem,
+};
 use axum::{
     extract::{Path, State},
     http::StatusCode,
@@ -13,6 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 const DEFAULT_LIMIT: usize = 200;
+
 const MAX_LIMIT: usize = 500;
 
 #[derive(Deserialize)]

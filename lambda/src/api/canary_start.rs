@@ -1,18 +1,22 @@
 //! `POST /canary/{name}/start` and `/retry`: start a new run at the plan's first step.
 
-use super::{
-    canary::brief,
-    canary_guard::{no_emergency, requests_per_second, slow_steps},
-    extract::FlagPath,
-    flags::SECTION,
-};
 use crate::{
-    Platform,
-    change::{Changed, Demand, Proposal, change},
+    api::{
+        canary::brief,
+        canary_guard::{no_emergency, requests_per_second, slow_steps},
+        extract::FlagPath,
+        flags::SECTION,
+    },
+    canary::run::{run_id, run_write},
+    change::{
+        commit::change,
+        demand::Demand,
+        operation::Operation,
+        proposal::{Changed, Proposal},
+    },
     clock,
-    operation::Operation,
+    platform::Platform,
     problem::Problem,
-    promote::{run_id, run_write},
     store::{EmergencyChange, RUNS, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};

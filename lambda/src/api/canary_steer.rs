@@ -1,18 +1,22 @@
 //! `POST /canary/{name}/promote`, `/approve`, `/pause`, `/resume` and `/rollback`: manual control
 //! of a run.
 
-use super::{
-    canary::{brief, run_in},
-    canary_guard::no_emergency,
-    extract::FlagPath,
-};
 use crate::{
-    Platform,
-    change::{Changed, Demand, Proposal, change},
+    api::{
+        canary::{brief, run_in},
+        canary_guard::no_emergency,
+        extract::FlagPath,
+    },
+    canary::run::run_write,
+    change::{
+        commit::change,
+        demand::Demand,
+        operation::Operation,
+        proposal::{Changed, Proposal},
+    },
     clock,
-    operation::Operation,
+    platform::Platform,
     problem::Problem,
-    promote::run_write,
     store::{EmergencyChange, RUNS, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
@@ -22,6 +26,7 @@ use cutover_core::{
 };
 
 const CLIMBING: [RunState; 2] = [RunState::Running, RunState::Baking];
+
 const ACTIVE: [RunState; 3] = [RunState::Running, RunState::Paused, RunState::Baking];
 
 /// Moves the run one step up regardless of the evidence.

@@ -1,15 +1,17 @@
 //! `GET /changes`, `GET /changes/{id}`, `POST /changes/{id}/approve` and `DELETE /changes/{id}`:
 //! changes that are waiting for a second person's approval.
 
-use super::{json_response, routes};
 use crate::{
-    Platform, approval,
-    auth::{Approved, Caller},
+    access::auth::{Approved, Caller},
+    api::respond::json_response,
+    change::approval,
     clock,
+    platform::Platform,
     problem::Problem,
     store::{Pending, Role},
 };
 use axum::{
+    Extension, Router,
     body::Body,
     extract::{Path, State},
     http::{Request, StatusCode, header},
@@ -34,11 +36,17 @@ pub(super) async fn one(
     Ok(json_response(StatusCode::OK, &approval::shown(&waiting(&platform, &id).await?)))
 }
 
+/// The routes of the API, to which approved requests are dispatched again. The router hands them in,
+/// so that an endpoint does not import the list of endpoints.
+#[derive(Clone)]
+pub(super) struct Replay(pub(super) Router);
+
 /// Approves a change: replays its request in the name of the original caller, with the approval
 /// attached.
 pub(super) async fn approve(
     caller: Caller,
     State(platform): State<Platform>,
+    Extension(Replay(routes)): Extension<Replay>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     caller.must_be(Role::Operator)?;
@@ -61,7 +69,7 @@ pub(super) async fn approve(
             "withdraw the change, and request it again",
         )
     })?;
-    routes().with_state(platform).oneshot(request).await.map_err(|never| match never {})
+    routes.oneshot(request).await.map_err(|never| match never {})
 }
 
 /// Withdraws a change.

@@ -1,7 +1,9 @@
 //! `GET /comparisons`: differences between the responses of the two backends, route by route.
 
-use super::json_response;
-use crate::{Platform, auth::Caller, problem::Problem, store::RouteComparison};
+use crate::{
+    access::auth::Caller, api::respond::json_response, platform::Platform, problem::Problem,
+    store::RouteComparison,
+};
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{Timestamp, compare::Counted};
 use serde_json::{Value, json};

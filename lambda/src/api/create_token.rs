@@ -2,10 +2,15 @@
 //! nowhere else.
 
 use crate::{
-    Platform, auth,
-    change::{Changed, Demand, Proposal, change},
+    access::{auth, digest},
+    change::{
+        commit::change,
+        demand::Demand,
+        operation::Operation,
+        proposal::{Changed, Proposal},
+    },
     clock,
-    operation::Operation,
+    platform::Platform,
     problem::Problem,
     store::{EmergencyChange, Role, TokenRecord, Write},
 };
@@ -95,8 +100,8 @@ pub(super) fn makers(demand: &Demand) -> Vec<String> {
 
 /// Generates a secret of 256 random bits, and the hash under which it is stored.
 pub(super) fn new_secret() -> Result<(String, String), Problem> {
-    let secret = format!("ctv_{}", auth::random::<32>()?);
-    let hash = auth::token_hash(&secret);
+    let secret = format!("ctv_{}", digest::random::<32>()?);
+    let hash = digest::token_hash(&secret);
     Ok((secret, hash))
 }
 

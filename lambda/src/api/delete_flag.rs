@@ -1,10 +1,14 @@
 //! `DELETE /flags/{name}`: removes a flag, unless a route or a canary uses it.
 
-use super::{extract::FlagPath, flags::SECTION};
 use crate::{
-    Platform,
-    change::{Changed, Demand, Proposal, change},
-    operation::Operation,
+    api::{extract::FlagPath, flags::SECTION},
+    change::{
+        commit::change,
+        demand::Demand,
+        operation::Operation,
+        proposal::{Changed, Proposal},
+    },
+    platform::Platform,
     problem::Problem,
     store::{EmergencyChange, Role},
 };

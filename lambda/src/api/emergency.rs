@@ -1,10 +1,14 @@
 //! `POST /emergency/rollback` and `/emergency/clear`: declare or clear an emergency.
 
 use crate::{
-    Platform,
-    change::{Changed, Demand, Proposal, change},
+    change::{
+        commit::change,
+        demand::Demand,
+        operation::Operation,
+        proposal::{Changed, Proposal},
+    },
     clock,
-    operation::Operation,
+    platform::Platform,
     problem::Problem,
     store::{EmergencyChange, Role, State as Truth},
 };

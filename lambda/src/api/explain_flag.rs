@@ -1,11 +1,16 @@
 //! `GET /flags/{name}/explain`: the decision that the edge would make and the reason, computed by
 //! the same code.
 
-use super::{
-    extract::{FlagPath, Parameters},
-    json_response,
+use crate::{
+    access::auth::Caller,
+    api::{
+        extract::{FlagPath, Parameters},
+        respond::json_response,
+    },
+    clock,
+    platform::Platform,
+    problem::Problem,
 };
-use crate::{Platform, auth::Caller, clock, problem::Problem};
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{
     Facts, Reason, Ruleset, Timestamp,

@@ -2,9 +2,9 @@
 //! request.
 
 use crate::{
-    Platform,
-    auth::{Approved, Caller},
-    change::{Demand, Precondition, idempotency},
+    access::auth::{Approved, Caller},
+    change::demand::{Demand, Precondition, idempotency},
+    platform::Platform,
     problem::Problem,
 };
 use axum::{
@@ -18,6 +18,7 @@ use serde_json::Value;
 
 /// Largest body, in bytes; Lambda has the same limit.
 const MAX_BODY: usize = 6 * 1024 * 1024;
+
 /// Longest reason, in bytes.
 const MAX_REASON: usize = 1_000;
 
@@ -165,6 +166,7 @@ impl<T: DeserializeOwned> FromRequestParts<Platform> for Parameters<T> {
 
 /// Default and largest size of a page.
 const DEFAULT_PAGE: usize = 1_000;
+
 const MAX_PAGE: usize = 5_000;
 
 /// Query parameters `?after=&limit=` of a list. Objects are ordered by name, and the next page

@@ -1,10 +1,15 @@
 //! `GET /flags` and `GET /flags/{name}`, and the JSON form of a flag in every response.
 
-use super::{
-    extract::{FlagPath, Page, Parameters},
-    json_response,
+use crate::{
+    access::auth::Caller,
+    api::{
+        extract::{FlagPath, Page, Parameters},
+        respond::json_response,
+    },
+    platform::Platform,
+    problem::Problem,
+    store::Meta,
 };
-use crate::{Platform, auth::Caller, problem::Problem, store::Meta};
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{Flag, FlagName};
 use serde_json::{Value, json};

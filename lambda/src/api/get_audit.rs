@@ -1,14 +1,20 @@
 //! `GET /audit?flag=&object=&actor=&action=&since=&until=&before=&limit=`: the audit log, newest
 //! first.
 
-use super::{extract::Parameters, json_response};
-use crate::{Platform, auth::Caller, problem::Problem, store::AuditQuery};
+use crate::{
+    access::auth::Caller,
+    api::{extract::Parameters, respond::json_response},
+    platform::Platform,
+    problem::Problem,
+    store::AuditQuery,
+};
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{FlagName, Revision, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
 
 const DEFAULT_LIMIT: usize = 50;
+
 const MAX_LIMIT: usize = 1_000;
 
 #[derive(Deserialize)]

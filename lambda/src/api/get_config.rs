@@ -1,7 +1,9 @@
 //! `GET /config`: the whole configuration, in the format of the configuration file.
 
-use super::json_response;
-use crate::{Platform, auth::Caller, problem::Problem, store::StoreError};
+use crate::{
+    access::auth::Caller, api::respond::json_response, platform::Platform, problem::Problem,
+    store::error::StoreError,
+};
 use axum::{
     extract::State,
     http::{HeaderValue, StatusCode, header},

@@ -1,8 +1,13 @@
 //! `GET /metrics`: the counts, as JSON, or in the Prometheus text format if the client accepts
 //! `text/plain`.
 
-use super::json_response;
-use crate::{Platform, auth::Caller, problem::Problem, prometheus, store::keys::Key};
+use crate::{
+    access::auth::Caller,
+    api::{prometheus, respond::json_response},
+    platform::Platform,
+    problem::Problem,
+    store::keys::Key,
+};
 use axum::{
     body::Body,
     extract::State,

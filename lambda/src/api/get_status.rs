@@ -1,10 +1,10 @@
 //! `GET /status`: progress and health of the migration at a glance.
 
-use super::json_response;
 use crate::{
-    Platform,
-    auth::Caller,
+    access::auth::Caller,
+    api::respond::json_response,
     clock,
+    platform::Platform,
     problem::Problem,
     store::{Recent, State as Truth},
 };

@@ -1,6 +1,6 @@
 //! `GET /openapi.json`: the description of this API. A test compares it with the routes.
 
-use crate::auth::Caller;
+use crate::access::auth::Caller;
 use axum::{
     http::header,
     response::{IntoResponse, Response},

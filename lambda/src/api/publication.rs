@@ -1,8 +1,10 @@
 //! `GET /publication` and `POST /publication`: the revision that Workers KV really holds, and
 //! publishing the current one now.
 
-use super::json_response;
-use crate::{Platform, auth::Caller, problem::Problem, publish::PublishError, store::Role};
+use crate::{
+    access::auth::Caller, api::respond::json_response, platform::Platform, problem::Problem,
+    publication::publish::PublishError, store::Role,
+};
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde_json::json;
 

@@ -1,10 +1,9 @@
 //! `PUT /config?dry_run=&prune=`: applies a configuration file.
 
-use super::{canary_guard, extract::Parameters, json_response};
 use crate::{
-    Platform,
-    change::{Demand, Proposal, change},
-    operation::Operation,
+    api::{canary_guard, extract::Parameters, respond::json_response},
+    change::{commit::change, demand::Demand, operation::Operation, proposal::Proposal},
+    platform::Platform,
     problem::Problem,
     store::{EmergencyChange, Role, State as Truth},
 };

@@ -1,14 +1,18 @@
 //! `PUT /flags/{name}`: creates or replaces a flag.
 
-use super::{
-    canary_guard,
-    extract::FlagPath,
-    flags::{SECTION, flag_json},
-};
 use crate::{
-    Platform,
-    change::{Changed, Demand, Proposal, change},
-    operation::Operation,
+    api::{
+        canary_guard,
+        extract::FlagPath,
+        flags::{SECTION, flag_json},
+    },
+    change::{
+        commit::change,
+        demand::Demand,
+        operation::Operation,
+        proposal::{Changed, Proposal},
+    },
+    platform::Platform,
     problem::Problem,
     store::{EmergencyChange, Role, State as Truth},
 };

@@ -1,15 +1,19 @@
 //! `POST /tokens/{id}/rotate`: creates a new secret for the same name and role. The old one remains
 //! valid for a grace period, so that its user can switch without a gap.
 
-use super::{
-    create_token::{makers, new_secret, with_secret},
-    tokens::{find, id, shown},
-};
 use crate::{
-    Platform,
-    change::{Changed, Demand, Proposal, change},
+    api::{
+        create_token::{makers, new_secret, with_secret},
+        tokens::{find, id, shown},
+    },
+    change::{
+        commit::change,
+        demand::Demand,
+        operation::Operation,
+        proposal::{Changed, Proposal},
+    },
     clock,
-    operation::Operation,
+    platform::Platform,
     problem::Problem,
     store::{EmergencyChange, Role, TokenRecord, Write},
 };

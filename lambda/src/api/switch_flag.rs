@@ -1,10 +1,9 @@
 //! `POST /flags/{name}/enable` and `/disable`: turn a flag on or off.
 
-use super::{canary_guard, extract::FlagPath, put_flag::edit_flag};
 use crate::{
-    Platform,
-    change::{Changed, Demand, change},
-    operation::Operation,
+    api::{canary_guard, extract::FlagPath, put_flag::edit_flag},
+    change::{commit::change, demand::Demand, operation::Operation, proposal::Changed},
+    platform::Platform,
     problem::Problem,
     store::Role,
 };

@@ -1,15 +1,19 @@
 //! `GET /tokens` and `DELETE /tokens/{id}`: lists the tokens, or revokes one.
 
-use super::{
-    extract::{Page, Parameters},
-    json_response,
-};
 use crate::{
-    Platform,
-    auth::Caller,
-    change::{Changed, Demand, Proposal, change},
+    access::auth::Caller,
+    api::{
+        extract::{Page, Parameters},
+        respond::json_response,
+    },
+    change::{
+        commit::change,
+        demand::Demand,
+        operation::Operation,
+        proposal::{Changed, Proposal},
+    },
     clock,
-    operation::Operation,
+    platform::Platform,
     problem::Problem,
     store::{EmergencyChange, Role, TokenRecord, Write},
 };

@@ -1,7 +1,6 @@
 //! `GET /whoami`: the caller's name as it appears in the audit log, and the caller's role.
 
-use super::json_response;
-use crate::{Platform, auth::Caller, problem::Problem};
+use crate::{access::auth::Caller, api::respond::json_response, platform::Platform, problem::Problem};
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde_json::json;
 

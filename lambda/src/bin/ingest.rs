@@ -1,6 +1,8 @@
 //! The function that isolates report to, with a function URL of its own.
 
-use cutover_lambda::{Platform, ingest, settings::Settings, telemetry};
+use cutover_lambda::{
+    measurement::ingest, observe::telemetry, platform::Platform, settings::environment::Settings,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {

@@ -1,6 +1,6 @@
 //! The audit log: one record per revision, written in the same transaction as the change.
 
-use super::{Role, Store, StoreError, item::Item, keys};
+use crate::store::{Role, error::StoreError, item::Item, keys, table::Store};
 use aws_sdk_dynamodb::types::AttributeValue;
 use cutover_core::{Revision, Timestamp};
 use serde::Serialize;

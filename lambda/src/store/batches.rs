@@ -1,11 +1,13 @@
 //! Batches as isolates send them, each stored once and in order of arrival, and the last known
 //! state of every isolate.
 
-use super::{
-    Store, StoreError,
+use crate::store::{
     commit::{CommitError, build, is_conflict, number},
+    error::StoreError,
     item::{Item, NewItem, SCHEMA},
-    keys::{self, Key},
+    keys,
+    keys::Key,
+    table::Store,
 };
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,

@@ -1,11 +1,13 @@
 //! Stored by-products of canary runs: a record of every decision, the reason for waiting, and
 //! notifications that have not been delivered yet.
 
-use super::{
-    Store, StoreError,
+use crate::store::{
     commit::CommitError,
+    error::StoreError,
     item::{Item, NewItem},
-    keys::{self, Key},
+    keys,
+    keys::Key,
+    table::Store,
 };
 use cutover_core::{
     FlagName, RunId, Timestamp,

@@ -1,10 +1,13 @@
 //! Commits, the only way to change state: one transaction that writes the objects, the audit record
 //! and the remembered response, and moves the head from the revision that was read to the next one.
 
-use super::{
-    AuditRecord, Reply, Store, StoreError,
+use crate::store::{
+    AuditRecord, Reply,
+    error::StoreError,
     item::{NewItem, SCHEMA},
-    keys::{self, Key},
+    keys,
+    keys::Key,
+    table::Store,
     tokens::{VALID_UNTIL, removal},
 };
 use aws_sdk_dynamodb::{

@@ -1,9 +1,6 @@
 //! The configuration and its head.
 
-use super::{
-    Store, StoreError,
-    keys::{self, Key},
-};
+use crate::store::{error::StoreError, keys, keys::Key, table::Store};
 use aws_sdk_dynamodb::types::AttributeValue;
 use cutover_core::{Emergency, FlagName, Revision, Snapshot, Timestamp, canary::Run, config::Config};
 use serde_json::{Map, Value};
@@ -183,6 +180,6 @@ impl Store {
             .send()
             .await;
         // An unmet condition is fine: a later revision has been recorded already.
-        super::is_made(outcome).map(|_| ())
+        crate::store::table::is_made(outcome).map(|_| ())
     }
 }

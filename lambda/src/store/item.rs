@@ -1,6 +1,6 @@
 //! Typed access to the attributes of items.
 
-use super::{StoreError, keys::Key};
+use crate::store::{error::StoreError, keys::Key};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;

@@ -6,15 +6,19 @@ use std::collections::HashMap;
 
 /// Attribute of the partition key.
 pub const PARTITION: &str = "pk";
+
 /// Attribute of the sort key.
 pub const SORT: &str = "sk";
+
 /// Time-to-live attribute: DynamoDB removes an item after this time, in seconds since 1970.
 pub const EXPIRES: &str = "expires_at";
 
 /// Partition of the configuration and its head.
 pub const CONFIG: &str = "CONFIG";
+
 /// Partition of the audit log.
 pub const AUDIT: &str = "AUDIT";
+
 /// Partition of the tokens.
 pub const TOKENS: &str = "TOKENS";
 
@@ -23,10 +27,13 @@ pub const PENDING: &str = "PENDING";
 
 /// Partition of measurements: ledgers, the cursor, counters.
 pub const METRICS: &str = "METRICS";
+
 /// Partition of the reasons that canaries are waiting for.
 pub const WAITING: &str = "WAITING";
+
 /// Partition of undelivered notifications.
 pub const OUTBOX: &str = "OUTBOX";
+
 /// Partition of gaps: isolates that fell silent before their final report.
 pub const GAPS: &str = "GAPS";
 

@@ -1,11 +1,13 @@
 //! Ledgers: the aggregated measurements of each flag. A ledger records the arrival time up to which
 //! it is complete, so that folding arrivals in twice, late or concurrently changes nothing.
 
-use super::{
-    Store, StoreError,
+use crate::store::{
     commit::{CommitError, build, number},
+    error::StoreError,
     item::{Item, NewItem, SCHEMA},
-    keys::{self, Key},
+    keys,
+    keys::Key,
+    table::Store,
 };
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use cutover_core::{
@@ -250,6 +252,6 @@ impl Store {
             .expression_attribute_values(":batches", number(to.batches))
             .send()
             .await;
-        super::is_made(sent)
+        crate::store::table::is_made(sent)
     }
 }

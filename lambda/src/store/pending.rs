@@ -1,10 +1,13 @@
 //! Changes that are waiting for a second person's approval: the original request, and the changes
 //! it would make.
 
-use super::{
-    Role, Store, StoreError,
+use crate::store::{
+    Role,
+    error::StoreError,
     item::{Item, NewItem},
-    keys::{self, Key},
+    keys,
+    keys::Key,
+    table::Store,
 };
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use cutover_core::{Revision, Timestamp};

@@ -1,11 +1,7 @@
 //! Responses to requests with an `Idempotency-Key`, kept for a day and replayed to repeated
 //! requests.
 
-use super::{
-    Store, StoreError,
-    item::NewItem,
-    keys::{self, Key},
-};
+use crate::store::{error::StoreError, item::NewItem, keys, keys::Key, table::Store};
 use cutover_core::Timestamp;
 use serde_json::Value;
 

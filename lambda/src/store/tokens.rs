@@ -1,36 +1,14 @@
 //! Tokens, stored as the hash of their secret, never as the secret itself.
 
-use super::{
-    Store, StoreError,
+use crate::store::{
+    error::StoreError,
     item::{Item, NewItem},
-    keys::{self, Key},
+    keys,
+    keys::Key,
+    role::Role,
+    table::Store,
 };
 use cutover_core::Timestamp;
-use serde::{Deserialize, Serialize};
-use std::str::FromStr;
-
-/// Permissions of a caller. Each role includes the ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// May read everything but tokens.
-    Viewer,
-    /// May change flags and configuration, and declare and clear emergencies.
-    Operator,
-    /// May remove objects and manage tokens.
-    Admin,
-}
-
-impl Role {
-    /// Returns the name of the role.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::Viewer => "viewer",
-            Role::Operator => "operator",
-            Role::Admin => "admin",
-        }
-    }
-}
 
 /// Attribute that holds the expiry of a token.
 pub(super) const VALID_UNTIL: &str = "valid_until";
@@ -39,21 +17,6 @@ pub(super) const VALID_UNTIL: &str = "valid_until";
 /// 1970.
 pub(super) fn removal(end: Timestamp) -> u64 {
     u64::try_from(end.millis() / 1_000 + KEPT_SECONDS).unwrap_or_default()
-}
-
-/// The string is not the name of a role.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a role; use viewer, operator or admin")]
-pub struct InvalidRole(String);
-
-impl FromStr for Role {
-    type Err = InvalidRole;
-    fn from_str(text: &str) -> Result<Self, InvalidRole> {
-        [Role::Viewer, Role::Operator, Role::Admin]
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| InvalidRole(text.to_owned()))
-    }
 }
 
 /// A token without its secret.

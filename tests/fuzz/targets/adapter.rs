@@ -8,7 +8,7 @@ use cutover_core::{
     adapter::{Adapter, Budget, Next, Reply, Request, Sent, Shape, Whole, invert},
     compare::{Limits, differences},
     config::Config,
-    json::{Tape, Json},
+    json::{Json, Tape},
 };
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use cutover_core::measurement::counts::Counts;
-use cutover_lambda::ingest;
+use cutover_lambda::measurement::ingest;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {

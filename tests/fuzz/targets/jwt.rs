@@ -2,7 +2,10 @@
 
 #![no_main]
 
-use cutover_lambda::jwt::{Expected, read_keys, verify};
+use cutover_lambda::{
+    access::jwt::{read_keys, verify},
+    settings::environment::identity_provider::Expected,
+};
 use libfuzzer_sys::fuzz_target;
 
 /// Public keys whose private halves nobody here has.

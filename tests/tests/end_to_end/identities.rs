@@ -116,7 +116,7 @@ async fn no_token_but_a_right_one_opens_anything() {
         &with_nul,
         &secret[4..],
         // The stored hash is no secret that opens anything.
-        &cutover_lambda::auth::token_hash(secret),
+        &cutover_lambda::access::digest::token_hash(secret),
         &ROOT_TOKEN[..ROOT_TOKEN.len() - 1],
         "a.b.c",
         "eyJhbGciOiJub25lIn0.eyJzdWIiOiJyb290In0.",

@@ -2,7 +2,10 @@
 //! knows by them.
 
 use cutover_core::{config::Config, vocabulary::revision::Revision};
-use cutover_lambda::jwt::{Expected, Refused, read_keys, verify};
+use cutover_lambda::{
+    access::jwt::{Refused, read_keys, verify},
+    settings::identity_provider::Expected,
+};
 use cutover_tests::{
     http,
     identity_provider::{AUDIENCE, ISSUER, IdentityProvider, Key, claims, seconds},

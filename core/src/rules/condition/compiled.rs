@@ -1,3 +1,5 @@
+//! Conditions, ready to be evaluated.
+
 use crate::{
     json::float,
     request::facts::Facts,

@@ -1,0 +1,76 @@
+//! Comparisons, driven by JavaScript. No response waits for their counts, so a failure here affects
+//! no request.
+
+use crate::{
+    bindings::state::{now_ms, with_isolate},
+    comparison_queue::{Answers, Comparing, Ticket},
+    wire::{HEAD_SEPARATOR, ticket},
+};
+use cutover_core::{Ruleset, compare::Skipped, decision::route::CompiledRoute, json::Json};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+fn with_route<T>(
+    route: u32,
+    generation: u32,
+    step: impl FnOnce(&mut Comparing, &Ruleset, &CompiledRoute, u64) -> T,
+) -> Option<T> {
+    with_isolate(|isolate| {
+        let draw = isolate.draw();
+        let rules = isolate.rules_of(generation)?;
+        let route = rules.routes().get(usize::try_from(route).ok()?)?;
+        Some(step(&mut isolate.counting.get_mut().comparing, &rules, route, draw))
+    })
+    .flatten()
+}
+
+/// Claims a comparison and returns its [`ticket`].
+#[wasm_bindgen]
+pub fn begin_comparison(route: u32, generation: u32, is_safe: bool) -> u32 {
+    with_route(route, generation, |comparing, rules, route, draw| {
+        match comparing.begin(route, is_safe, draw, now_ms()) {
+            Ticket::Compare => ticket::COMPARE,
+            Ticket::WithNoise => ticket::WITH_NOISE,
+            Ticket::Refused(reason) => {
+                comparing.skip(rules, route, reason, now_ms(), false);
+                ticket::NONE
+            }
+        }
+    })
+    .unwrap_or_default()
+}
+
+/// Gives back a claimed comparison. `reason` is an index into [`Skipped::ALL`].
+#[wasm_bindgen]
+pub fn skip_comparison(route: u32, generation: u32, reason: usize) {
+    with_route(route, generation, |comparing, rules, route, _| {
+        let reason = Skipped::ALL.get(reason).copied().unwrap_or(Skipped::Unreachable);
+        comparing.skip(rules, route, reason, now_ms(), true);
+    });
+}
+
+/// Counts a claimed comparison. `heads` holds the heads of legacy's response, of the new backend's
+/// and of legacy's second one, separated by U+0001, which no header can hold. A head is a status
+/// and header values, one per line.
+#[wasm_bindgen]
+pub fn finish_comparison(route: u32, generation: u32, heads: &str, old: &[u8], new: &[u8], again: &[u8]) {
+    with_route(route, generation, |comparing, rules, route, _| {
+        let mut heads = heads.split(HEAD_SEPARATOR);
+        let mut head = || heads.next().unwrap_or_default();
+        let (old_head, new_head, again_head) = (head(), head(), head());
+        let again = Some((again_head, again)).filter(|(head, _)| !head.is_empty());
+        let answers = Answers { old: (old_head, old), new: (new_head, new), again };
+        comparing.finish(rules, route, answers, now_ms());
+    });
+}
+
+/// Returns true if a response with a success status hides an error, by the rule of its route.
+#[wasm_bindgen]
+pub fn hides_error(route: u32, generation: u32, body: &[u8]) -> bool {
+    with_route(route, generation, |_, _, route, _| {
+        let text = std::str::from_utf8(body).ok()?;
+        let body = Json::parse(text).ok()?;
+        Some(route.error_when.as_ref()?.is_in(&body))
+    })
+    .flatten()
+    .unwrap_or_default()
+}

@@ -1,0 +1,167 @@
+//! The functions that JavaScript calls. Nothing here is kept across an await except the environment
+//! of the request itself: the isolate's state is borrowed for one step at a time.
+
+use crate::{
+    bindings::{
+        exchanges, kv,
+        state::{mint, now_ms, with_isolate},
+    },
+    isolate::Isolate,
+    settings::Settings,
+    wire::{Answer, Packed, input_name},
+};
+use cutover_core::{Reason, decision::input::Input};
+use std::{cell::RefCell, fmt::Write};
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::{Context, Env, worker_sys::Context as RawContext};
+
+thread_local! {
+    static MINTED: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+fn remember(isolate: &Isolate, (answer, minted): (Answer, Option<String>)) -> u32 {
+    exchanges::remember(isolate.begun.take());
+    if minted.is_some() {
+        MINTED.with(|held| held.replace(minted));
+    }
+    answer.0
+}
+
+/// Decides a request. See [`crate::wire`] for both formats.
+#[wasm_bindgen]
+pub fn decide(packed: &str, now: f64, generation: u32) -> u32 {
+    with_isolate(|isolate| {
+        remember(isolate, isolate.decide(&Packed::new(packed), now as i64, generation, mint))
+    })
+    .unwrap_or(Answer::legacy(Reason::Internal).0)
+}
+
+/// Decides a request with the inputs that [`inputs_for`] named.
+#[wasm_bindgen]
+pub fn decide_with(packed: &str, now: f64) -> u32 {
+    with_isolate(|isolate| {
+        let packed = Packed::new(packed);
+        let rules = isolate.rules();
+        let inputs: &[Input] = rules
+            .as_deref()
+            .and_then(|rules| rules.route(packed.method, packed.path))
+            .map(|route| route.inputs.as_slice())
+            .unwrap_or_default();
+        remember(isolate, isolate.decide_with(&packed, inputs, now as i64, mint))
+    })
+    .unwrap_or(Answer::legacy(Reason::Internal).0)
+}
+
+/// Returns the names of the inputs that the request's route needs, one per line.
+#[wasm_bindgen]
+pub fn inputs_for(packed: &str) -> String {
+    with_isolate(|isolate| {
+        let packed = Packed::new(packed);
+        let rules = isolate.rules();
+        let route = rules.as_deref().and_then(|rules| rules.route(packed.method, packed.path));
+        route.map(|route| lines(&route.inputs)).unwrap_or_default()
+    })
+    .unwrap_or_default()
+}
+
+/// Returns the anonymous id that the last decision minted. JavaScript calls this in the same turn,
+/// so no other request comes between.
+#[wasm_bindgen]
+pub fn minted() -> Option<String> {
+    MINTED.with(RefCell::take)
+}
+
+/// Counts outcomes, see [`Isolate::record`].
+#[wasm_bindgen]
+pub fn record(outcomes: &[u32], now: f64) {
+    with_isolate(|isolate| isolate.record(outcomes, now as i64));
+}
+
+/// Returns the next batch to send, see [`Isolate::next_batch`].
+#[wasm_bindgen]
+pub fn next_batch(at_rest: bool) -> Option<String> {
+    with_isolate(|isolate| isolate.next_batch(at_rest, now_ms())).flatten()
+}
+
+/// Returns the sequence number of the batch that [`next_batch`] returned last.
+#[wasm_bindgen]
+pub fn sequence() -> f64 {
+    // A count of batches, far below 2^53.
+    with_isolate(|isolate| isolate.reporting.sequence() as f64).unwrap_or_default()
+}
+
+/// Applies the response to a batch, see [`Isolate::finish_batch`].
+#[wasm_bindgen]
+pub fn finish_batch(sequence: f64, status: u16, body: &str) -> bool {
+    with_isolate(|isolate| isolate.finish_batch(sequence as u64, status, body, now_ms())).unwrap_or_default()
+}
+
+/// Returns a question to the control plane, see [`Isolate::question`].
+#[wasm_bindgen]
+pub fn question() -> Option<String> {
+    with_isolate(|isolate| isolate.question(now_ms())).flatten()
+}
+
+/// Applies the response to a question, see [`Isolate::answered`].
+#[wasm_bindgen]
+pub fn answered(status: u16, body: &str) {
+    with_isolate(|isolate| isolate.answered(status, body, now_ms()));
+}
+
+/// Returns true while a question waits for its response.
+#[wasm_bindgen]
+pub fn is_asking() -> bool {
+    with_isolate(|isolate| isolate.reporting.is_asking(now_ms())).unwrap_or_default()
+}
+
+/// Returns true if the control plane does not expect a report from this isolate, or has been silent
+/// for more than `limit_ms` milliseconds.
+#[wasm_bindgen]
+pub fn must_announce(limit_ms: f64) -> bool {
+    with_isolate(|isolate| isolate.reporting.must_announce(now_ms(), limit_ms as i64)).unwrap_or_default()
+}
+
+/// Reads the environment and starts reading the first snapshot. Returns the number of milliseconds
+/// for which requests may wait for it.
+#[wasm_bindgen]
+pub fn boot(env: Env, context: RawContext) -> f64 {
+    let settings = Settings::read(|name| env.var(name).ok().map(|value| value.to_string()));
+    let patience = settings.boot_wait_ms;
+    with_isolate(|isolate| {
+        if let (None, Some(name)) = (isolate.reporting.isolate(), mint()) {
+            isolate.begin_draws(&name);
+            isolate.reporting.name(name);
+        }
+        if *isolate.settings() != settings {
+            isolate.configure(settings, now_ms());
+        }
+    });
+    refresh(env, context);
+    patience as f64
+}
+
+/// Returns true while the isolate holds no snapshot and one is being read.
+#[wasm_bindgen]
+pub fn is_worth_waiting() -> bool {
+    with_isolate(|isolate| isolate.is_worth_waiting(now_ms())).unwrap_or_default()
+}
+
+/// Reads the snapshot in the background of the request, unless it is not due or another request is
+/// reading it.
+#[wasm_bindgen]
+pub fn refresh(env: Env, context: RawContext) {
+    if with_isolate(|isolate| isolate.begin_read(now_ms())) != Some(true) {
+        return;
+    }
+    Context::new(context).wait_until(async move {
+        let read = kv::read_snapshot(&env).await;
+        let outcome = with_isolate(|isolate| isolate.finish_read(now_ms(), read));
+        if let Some(Err(refusal)) = outcome {
+            worker::console_warn!("{refusal}");
+        }
+    });
+}
+
+fn lines(inputs: &[Input]) -> String {
+    inputs.iter().map(input_name).collect::<Vec<_>>().join("\n")
+}

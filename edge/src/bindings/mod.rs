@@ -1,0 +1,9 @@
+//! The functions that JavaScript calls, compiled for WebAssembly only.
+
+pub mod comparisons;
+pub mod entry;
+pub mod exchanges;
+pub mod kv;
+pub mod own_paths;
+pub mod state;
+pub mod table;

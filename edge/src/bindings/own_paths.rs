@@ -1,0 +1,173 @@
+//! The two paths that the Worker answers itself.
+
+use crate::{
+    bindings::state::{now_ms, with_isolate},
+    isolate::Counts,
+    wire::Packed,
+};
+use cutover_core::{Arm, Facts, Reason, Timestamp, decide};
+use serde::Serialize;
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use worker::Env;
+
+/// Answers `/_cutover/health` and `/_cutover/decide`.
+///
+/// # Errors
+///
+/// Fails if the runtime cannot build the response.
+#[wasm_bindgen]
+pub fn own_path(packed: &str, authorization: Option<String>, env: Env) -> Result<web_sys::Response, JsValue> {
+    let packed = Packed::new(packed);
+    let (status, body) = match packed.path {
+        "/_cutover/health" => health(),
+        _ => explain(&packed, authorization.as_deref(), &env),
+    };
+    let headers = web_sys::Headers::new()?;
+    let kind = if status == 200 { "application/json" } else { "application/problem+json" };
+    headers.set("content-type", kind)?;
+    headers.set("cache-control", "no-store")?;
+    let init = web_sys::ResponseInit::new();
+    init.set_status(status);
+    init.set_headers(&headers);
+    web_sys::Response::new_with_opt_str_and_init(Some(&body), &init)
+}
+
+#[derive(Serialize)]
+struct Problem<'p> {
+    r#type: &'p str,
+    title: &'p str,
+    status: u16,
+    code: &'p str,
+    detail: &'p str,
+}
+
+fn problem(status: u16, code: &str, title: &str, detail: &str) -> (u16, String) {
+    (status, json(&Problem { r#type: "about:blank", title, status, code, detail }))
+}
+
+fn json(body: &impl Serialize) -> String {
+    serde_json::to_string(body).unwrap_or_default()
+}
+
+/// State of the isolate, as `/_cutover/health` reports it.
+#[derive(Serialize)]
+struct Health<'i> {
+    status: &'i str,
+    revision: Option<u64>,
+    snapshot_age_ms: Option<i64>,
+    flags: Option<usize>,
+    kv_reads: u64,
+    last_refusal: Option<&'i str>,
+    settings_not_understood: &'i [&'static str],
+    reporting: ReportingHealth<'i>,
+    outcomes: Counts,
+}
+
+#[derive(Serialize)]
+struct ReportingHealth<'i> {
+    enabled: bool,
+    isolate: Option<&'i str>,
+    sent: u64,
+    failures: u64,
+    silence_ms: Option<i64>,
+    pending: bool,
+    cells: usize,
+    lost: u64,
+}
+
+fn health() -> (u16, String) {
+    let now = now_ms();
+    let body = with_isolate(|isolate| {
+        let rules = isolate.rules();
+        let status = match (&rules, isolate.is_stale(now)) {
+            (None, _) => "no_snapshot",
+            (Some(_), true) => "stale",
+            (Some(_), false) => "ok",
+        };
+        let counting = isolate.counting.borrow();
+        json(&Health {
+            status,
+            revision: rules.as_deref().map(|rules| rules.revision().0),
+            snapshot_age_ms: isolate.age_ms(now),
+            flags: rules.as_deref().map(|rules| rules.flags().len()),
+            kv_reads: isolate.reads,
+            last_refusal: isolate.last_refusal(),
+            settings_not_understood: &isolate.settings().not_understood,
+            reporting: ReportingHealth {
+                enabled: isolate.settings().reports,
+                isolate: isolate.reporting.isolate(),
+                sent: isolate.reporting.sent,
+                failures: isolate.reporting.failures,
+                silence_ms: isolate.reporting.silence_ms(now),
+                pending: isolate.reporting.is_pending(),
+                cells: counting.len(),
+                lost: counting.lost_in_all,
+            },
+            outcomes: isolate.counts,
+        })
+    });
+    (200, body.unwrap_or_default())
+}
+
+#[derive(Serialize)]
+struct Explained<'e> {
+    arm: Arm,
+    reason: Reason,
+    bucket: Option<u32>,
+    failed_condition: Option<usize>,
+    route: Option<&'e str>,
+    origin: Option<&'e str>,
+    revision: Option<u64>,
+}
+
+/// Answers `/_cutover/decide?path=&user=&method=`: the decision that this isolate would make, for a
+/// caller who presents the edge token.
+fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16, String) {
+    let Ok(token) = env.secret("CUTOVER_EDGE_TOKEN").map(|token| token.to_string()) else {
+        let detail = "Set the secret CUTOVER_EDGE_TOKEN to use this path.";
+        return problem(403, "edge_token_not_set", "Forbidden", detail);
+    };
+    let given = authorization.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    if token.is_empty() || !equal_in_constant_time(given.as_bytes(), token.as_bytes()) {
+        let detail = "Send the edge token as Authorization: Bearer TOKEN.";
+        return problem(401, "edge_token_wrong", "Unauthorized", detail);
+    }
+    let question = Facts { query: packed.query, ..Facts::default() };
+    let Some(path) = question.query_parameter("path") else {
+        let detail = "Name the path to decide, as in /_cutover/decide?path=/api/v1/reviews&user=u1.";
+        return problem(400, "path_missing", "Bad Request", detail);
+    };
+    let method = question.query_parameter("method").unwrap_or("GET".into());
+    let user = question.query_parameter("user");
+    let (path, query) = path.split_once('?').unwrap_or((&path, ""));
+    let now = now_ms();
+    let Some(rules) = with_isolate(|isolate| isolate.rules()).flatten() else {
+        let nothing = Explained {
+            arm: Arm::Legacy,
+            reason: Reason::NoSnapshot,
+            bucket: None,
+            failed_condition: None,
+            route: None,
+            origin: None,
+            revision: None,
+        };
+        return (200, json(&nothing));
+    };
+    let facts = Facts { method: &method, path, query, user: user.as_deref(), ..Facts::default() };
+    let decision = decide(&rules, &facts, Timestamp::from_millis(now));
+    let origin = decision.origin().and_then(|position| rules.origins().get(position));
+    let explained = Explained {
+        arm: decision.verdict.arm,
+        reason: decision.verdict.reason,
+        bucket: decision.verdict.bucket.map(|bucket| bucket.get()),
+        failed_condition: decision.verdict.failed_condition,
+        route: decision.route.map(|route| route.id.as_str()),
+        origin: origin.map(|origin| origin.name.as_str()),
+        revision: Some(rules.revision().0),
+    };
+    (200, json(&explained))
+}
+
+fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
+}

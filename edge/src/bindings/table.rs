@@ -1,0 +1,93 @@
+//! The table: the configuration that JavaScript keeps between requests.
+
+use crate::{bindings::state::with_isolate, wire::input_name};
+use cutover_core::Reason;
+use serde::Serialize;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// One value per route, `None` for a route without one; `None` altogether if no route has one.
+type PerRoute<T> = Option<Vec<Option<T>>>;
+
+/// The configuration that JavaScript keeps between requests.
+#[derive(Serialize)]
+struct Table<'i> {
+    generation: u32,
+    revision: u64,
+    inputs: Vec<&'i str>,
+    cookies_unless: Option<&'i str>,
+    /// Base URL and timeout in milliseconds of each origin.
+    origins: Vec<(&'i str, u32)>,
+    /// Positions of each route's origins: legacy, new, legacy, new and so on.
+    arms: Vec<usize>,
+    /// For each adapted route, the headers and the token claims that its adapters read.
+    adapt: PerRoute<(Vec<&'i str>, Vec<&'i str>)>,
+    /// For each adapter, the path of its endpoint, the request headers forwarded to the backend,
+    /// and the backend's response headers passed on to the client.
+    adapters: Vec<(&'i str, &'i [String], &'i [String])>,
+    /// For each compared route, the limits in milliseconds and bytes, the headers to compare, and
+    /// the idempotency-key header that makes a mirrored write safe to repeat.
+    compare: PerRoute<(u32, u32, &'i [String], Option<&'i str>)>,
+    /// For each route, true if a response with a success status may hide an error.
+    hides: Option<Vec<bool>>,
+    report_interval: i64,
+    headers: u32,
+    reasons: [Reason; 12],
+}
+
+/// Returns the configuration that JavaScript keeps between requests, as JSON.
+#[wasm_bindgen]
+pub fn table() -> String {
+    with_isolate(|isolate| {
+        let rules = isolate.rules();
+        let origins: Vec<_> = rules
+            .as_deref()
+            .map(|rules| rules.origins())
+            .unwrap_or_default()
+            .iter()
+            .map(|origin| (origin.base.as_str(), origin.timeout_ms))
+            .collect();
+        let arms: Vec<usize> = rules
+            .as_deref()
+            .map(|rules| rules.routes())
+            .unwrap_or_default()
+            .iter()
+            .flat_map(|route| [route.legacy, route.new])
+            .collect();
+        let routes = || rules.as_deref().map(|rules| rules.routes()).unwrap_or_default().iter();
+        let adapt = routes().map(|route| {
+            let rules = rules.as_deref().filter(|_| !route.adapt.is_empty())?;
+            Some((rules.headers_for(route), rules.claims_for(route)))
+        });
+        let adapters = rules.as_deref().map(|rules| rules.adapters()).unwrap_or_default().iter();
+        let adapters = adapters.map(|adapter| {
+            let program = &adapter.program;
+            (program.endpoint.as_str(), program.forward.as_slice(), program.keep.as_slice())
+        });
+        let compare = routes().map(|route| {
+            let policy = route.compare.as_ref()?;
+            let key = policy.mirror.as_ref().map(|mirror| mirror.key_header.as_str());
+            Some((policy.timeout_ms, policy.max_bytes, policy.headers.as_slice(), key))
+        });
+        let settings = isolate.settings();
+        let table = Table {
+            generation: isolate.generation(),
+            revision: rules.as_deref().map_or(0, |rules| rules.revision().0),
+            inputs: isolate.inputs_up_front().iter().map(input_name).collect(),
+            cookies_unless: rules.as_deref().and_then(|rules| rules.cookies_unless()),
+            origins,
+            arms,
+            // Most configurations adapt and compare nothing, which keeps their tables small.
+            adapt: routes().any(|route| !route.adapt.is_empty()).then(|| adapt.collect()),
+            adapters: adapters.collect(),
+            compare: routes().any(|route| route.compare.is_some()).then(|| compare.collect()),
+            hides: routes()
+                .any(|route| route.error_when.is_some())
+                .then(|| routes().map(|route| route.error_when.is_some()).collect()),
+            report_interval: if settings.reports { settings.report_interval_ms } else { 0 },
+            headers: settings.headers.bits(),
+            reasons: Reason::ALL,
+        };
+        serde_json::to_string(&table).unwrap_or_default()
+    })
+    .unwrap_or_default()
+}

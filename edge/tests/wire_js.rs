@@ -1,0 +1,119 @@
+//! js/wire.js and the Rust constants that it repeats are equal, name by name, and neither has one that the other lacks.
+
+use cutover_core::{Reason, compare::Skipped, decision::input::Input, measurement::batch, request::identity};
+use cutover_edge::{
+    settings::DecisionHeaders,
+    wire::{self, Answer, Ended, step, ticket},
+};
+use std::collections::BTreeMap;
+
+/// A constant of either language.
+#[derive(Debug, PartialEq)]
+enum Constant {
+    Number(u32),
+    String(String),
+}
+
+fn number(text: &str) -> u32 {
+    let digits = text.trim();
+    match digits.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).unwrap(),
+        None => digits.parse().unwrap_or_else(|_| panic!("{text} is not a number")),
+    }
+}
+
+/// Reads `export const NAME = VALUE;` lines: a number, `number << number`, a string, or names joined by `|`.
+fn javascript() -> BTreeMap<String, Constant> {
+    let mut constants = BTreeMap::new();
+    for line in include_str!("../js/wire.js").lines() {
+        if line.is_empty() || line.starts_with("//") {
+            continue;
+        }
+        let declaration = line.strip_prefix("export const ").and_then(|rest| rest.strip_suffix(';'));
+        let (name, value) =
+            declaration.and_then(|text| text.split_once(" = ")).unwrap_or_else(|| panic!("{line}"));
+        let value = if let Some(string) = value.strip_prefix('"') {
+            let string = string.strip_suffix('"').unwrap();
+            Constant::String(string.replace("\\u0001", "\u{1}").replace("\\0", "\0"))
+        } else if let Some((value, shift)) = value.split_once("<<") {
+            Constant::Number(number(value) << number(shift))
+        } else if value.contains('|') {
+            let bits = value.split('|').map(|name| match &constants[name.trim()] {
+                Constant::Number(bits) => *bits,
+                Constant::String(_) => panic!("{line}"),
+            });
+            Constant::Number(bits.fold(0, |all, bits| all | bits))
+        } else {
+            Constant::Number(number(value))
+        };
+        constants.insert(name.to_owned(), value);
+    }
+    constants
+}
+
+#[test]
+fn both_sides_of_the_boundary_use_the_same_constants() {
+    let reason = |reason: Reason| (reason as u32) << Answer::REASON_SHIFT;
+    let skipped =
+        |reason| u32::try_from(Skipped::ALL.iter().position(|held| *held == reason).unwrap()).unwrap();
+    let show = |arm, reason, revision| DecisionHeaders { arm, reason, revision }.bits();
+    let numbers = [
+        ("NO_ROUTE", Answer::NO_ROUTE),
+        ("REASON_SHIFT", Answer::REASON_SHIFT),
+        ("REASON", 15 << Answer::REASON_SHIFT),
+        ("ARM_SHIFT", Answer::NEW.trailing_zeros()),
+        ("NEW", Answer::NEW),
+        ("KIND", Answer::KIND),
+        ("REFRESH", Answer::REFRESH),
+        ("MINTED", Answer::MINTED),
+        ("NEED_INPUTS", Answer::NEED_INPUTS),
+        ("OWN_PATH", Answer::OWN_PATH),
+        ("BOOT", Answer::BOOT),
+        ("TABLE", Answer::TABLE),
+        ("STALE", Answer::STALE),
+        ("RETRYABLE", Answer::RETRYABLE),
+        ("ASK", Answer::ASK),
+        ("ADAPT", Answer::ADAPT),
+        ("COMPARE", Answer::COMPARE),
+        ("UNDECIDED", Answer::NEED_INPUTS | Answer::OWN_PATH | Answer::BOOT | Answer::TABLE | Answer::ASK),
+        ("REASON_NO_SNAPSHOT", reason(Reason::NoSnapshot)),
+        ("REASON_FALLBACK", reason(Reason::Fallback)),
+        ("REASON_INTERNAL", reason(Reason::Internal)),
+        ("GENERATION_SHIFT", Ended::GENERATION_SHIFT),
+        ("STATUS_SHIFT", Ended::STATUS_SHIFT),
+        ("MAX_MS", Ended::MAX_MS),
+        ("UNREACHABLE", Ended::UNREACHABLE),
+        ("TIMEOUT", Ended::TIMEOUT),
+        ("WINDOW_MS", u32::try_from(batch::WINDOW_MS).unwrap()),
+        ("SHOW_ARM", show(true, false, false)),
+        ("SHOW_REASON", show(false, true, false)),
+        ("SHOW_REVISION", show(false, false, true)),
+        ("STEP_KIND", step::KIND),
+        ("STEP_GONE", step::GONE),
+        ("STEP_PASS", step::PASS),
+        ("STEP_UNKNOWN", step::UNKNOWN),
+        ("STEP_UPSTREAM", step::UPSTREAM),
+        ("STEP_RESPOND", step::RESPOND),
+        ("STEP_BODY", step::BODY),
+        ("STEP_MORE", step::MORE),
+        ("STEP_SHIFT", step::SHIFT),
+        ("TICKET_NONE", ticket::NONE),
+        ("TICKET_COMPARE", ticket::COMPARE),
+        ("TICKET_WITH_NOISE", ticket::WITH_NOISE),
+        ("SKIPPED_SIZE", skipped(Skipped::Size)),
+        ("SKIPPED_TIMEOUT", skipped(Skipped::Timeout)),
+        ("SKIPPED_UNREACHABLE", skipped(Skipped::Unreachable)),
+        ("SKIPPED_UNADAPTED", skipped(Skipped::Unadapted)),
+    ];
+    let strings = [
+        ("ABSENT", wire::ABSENT.to_owned()),
+        ("HEAD_SEPARATOR", wire::HEAD_SEPARATOR.to_string()),
+        ("INPUT_JWT", identity::VERIFIED_SUBJECT.to_owned()),
+        ("INPUT_COUNTRY", wire::input_name(&Input::Country).to_owned()),
+        ("INPUT_IP", wire::input_name(&Input::Ip).to_owned()),
+    ];
+    let numbers = numbers.into_iter().map(|(name, value)| (name.to_owned(), Constant::Number(value)));
+    let strings = strings.into_iter().map(|(name, value)| (name.to_owned(), Constant::String(value)));
+    let rust: BTreeMap<String, Constant> = numbers.chain(strings).collect();
+    assert_eq!(javascript(), rust);
+}

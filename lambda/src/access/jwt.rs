@@ -1,0 +1,247 @@
+//! JSON Web Tokens of an identity provider, as an alternative to Cutover's own tokens: RS256, ES256
+//! and EdDSA, verified with the keys of the provider's JWKS. The key determines the algorithm,
+//! never the token.
+
+use crate::{settings::identity_provider::Expected, store::Role};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation, decode, decode_header,
+    errors::ErrorKind,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse},
+};
+use serde_json::{Map, Value};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+use tokio::sync::OnceCell;
+
+/// A user authenticated by the identity provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Value of the claim `sub`.
+    pub subject: String,
+    /// Highest of the roles that the token names.
+    pub role: Role,
+}
+
+/// Reason for rejecting a token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The token is not a well-formed JSON Web Token.
+    #[error("it is not a JSON Web Token")]
+    Malformed,
+    /// The provider does not publish the key that the token names, or that key has another use.
+    #[error("it is signed with a key that the identity provider does not publish for signatures")]
+    Key,
+    /// The signature does not match.
+    #[error("its signature is wrong")]
+    Signature,
+    /// The claims do not meet the requirements.
+    #[error("{0}")]
+    Claims(&'static str),
+}
+
+/// Tolerated difference between the clocks of the provider and of this function, in seconds.
+const LEEWAY_SECONDS: u64 = 30;
+
+/// Longest token that is checked, in bytes.
+const MAX_TOKEN: usize = 16 * 1024;
+
+/// Longest subject, in bytes. It is the actor in the audit log, so it is limited like a name.
+const MAX_SUBJECT: usize = 128;
+
+/// Returns the algorithm of a key; `None` if the key is not for verifying signatures, or not of an
+/// accepted type.
+fn algorithm(key: &Jwk) -> Option<Algorithm> {
+    let is_for_signatures =
+        key.common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature)
+            && key
+                .common
+                .key_operations
+                .as_ref()
+                .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+    let (algorithm, named) = match &key.algorithm {
+        AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
+        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
+            (Algorithm::ES256, KeyAlgorithm::ES256)
+        }
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
+        }
+        _ => return None,
+    };
+    let is_named = key.common.key_algorithm.is_none_or(|is| is == named);
+    (is_for_signatures && is_named).then_some(algorithm)
+}
+
+/// Returns the key that a token names, or the only key if it names none.
+fn key_for<'k>(keys: &'k JwkSet, id: Option<&str>) -> Option<&'k Jwk> {
+    match (id, keys.keys.as_slice()) {
+        (Some(id), _) => keys.find(id),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    }
+}
+
+/// Verifies the signature and the claims of a token.
+///
+/// # Errors
+///
+/// Returns the reason if the token is malformed, its signature is wrong, or its claims do not meet
+/// the requirements.
+pub fn verify(token: &str, keys: &JwkSet, expected: &Expected) -> Result<Person, Refused> {
+    if token.len() > MAX_TOKEN || token.bytes().filter(|byte| *byte == b'.').count() != 2 {
+        return Err(Refused::Malformed);
+    }
+    let header = decode_header(token).map_err(|_| Refused::Malformed)?;
+    // `crit` lists extensions that a verifier must understand; none are supported.
+    if header.crit.is_some() {
+        return Err(Refused::Malformed);
+    }
+    let key = key_for(keys, header.kid.as_deref()).ok_or(Refused::Key)?;
+    let algorithm = algorithm(key).ok_or(Refused::Key)?;
+    let decoding = DecodingKey::from_jwk(key).map_err(|_| Refused::Key)?;
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = LEEWAY_SECONDS;
+    validation.validate_nbf = true;
+    validation.set_issuer(&[&expected.issuer]);
+    validation.set_audience(&[&expected.audience]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    let claims = decode::<Map<String, Value>>(token, &decoding, &validation)
+        .map_err(|error| refusal(error.kind()))?
+        .claims;
+    person(&claims, expected)
+}
+
+fn refusal(kind: &ErrorKind) -> Refused {
+    match kind {
+        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => Refused::Signature,
+        ErrorKind::InvalidRsaKey(_) | ErrorKind::InvalidEcdsaKey | ErrorKind::InvalidEddsaKey => Refused::Key,
+        ErrorKind::ExpiredSignature => Refused::Claims("it has expired"),
+        ErrorKind::ImmatureSignature => Refused::Claims("it is not valid yet"),
+        ErrorKind::InvalidIssuer => Refused::Claims("it is from another issuer"),
+        ErrorKind::InvalidAudience => Refused::Claims("it is meant for another audience"),
+        ErrorKind::MissingRequiredClaim(_) => Refused::Claims("exp, iss, aud or sub is missing"),
+        // The signature is checked before the claims are decoded, so this one was valid.
+        ErrorKind::Json(_) | ErrorKind::Utf8(_) | ErrorKind::InvalidClaimFormat(_) => {
+            Refused::Claims("its claims are not a JSON object")
+        }
+        _ => Refused::Malformed,
+    }
+}
+
+fn person(claims: &Map<String, Value>, expected: &Expected) -> Result<Person, Refused> {
+    let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
+    if subject.is_empty() || subject.len() > MAX_SUBJECT || subject.chars().any(char::is_control) {
+        return Err(Refused::Claims("its subject is empty, too long or not printable"));
+    }
+    let named = match claims.get(&expected.role_claim) {
+        Some(Value::String(one)) => vec![one.as_str()],
+        Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let role = named.into_iter().filter_map(|name| name.parse::<Role>().ok()).max();
+    let role = role.ok_or(Refused::Claims("it names none of the roles viewer, operator and admin"))?;
+    Ok(Person { subject: subject.to_owned(), role })
+}
+
+/// Time for which keys are cached.
+const KEPT: Duration = Duration::from_secs(600);
+
+/// Shortest interval between refreshes caused by tokens with unknown keys.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Client of an identity provider, with its cached keys.
+#[derive(Debug)]
+pub struct Provider {
+    url: String,
+    expected: Expected,
+    client: OnceCell<reqwest::Client>,
+    keys: Mutex<Option<Keys>>,
+}
+
+#[derive(Debug, Clone)]
+struct Keys {
+    set: JwkSet,
+    at: Instant,
+}
+
+/// The keys could not be fetched, and none are cached.
+#[derive(Debug, thiserror::Error)]
+#[error("the keys of the identity provider could not be read: {0}")]
+pub struct NoKeys(String);
+
+/// Failure to authenticate a user by a token of the identity provider.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// The token was rejected.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// No keys are available to check the token.
+    #[error(transparent)]
+    NoKeys(#[from] NoKeys),
+}
+
+impl Provider {
+    /// Creates a client of a provider, without connecting.
+    pub fn new(url: String, expected: Expected) -> Self {
+        Self { url, expected, client: OnceCell::new(), keys: Mutex::default() }
+    }
+
+    /// Verifies a token with the provider's keys, fetching them if needed. Returns the user it was
+    /// issued to.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SignInError`] if the token is rejected, or no keys are available.
+    pub async fn person(&self, token: &str) -> Result<Person, SignInError> {
+        let held = self.keys.lock().ok().and_then(|keys| keys.clone());
+        let checked = match &held {
+            Some(keys) if keys.at.elapsed() < KEPT => verify(token, &keys.set, &self.expected),
+            _ => verify(token, &self.ask(held).await?, &self.expected),
+        };
+        let age = self.keys.lock().ok().and_then(|keys| keys.as_ref().map(|keys| keys.at.elapsed()));
+        // A provider that has rotated its keys may sign with one that is not cached yet.
+        if checked == Err(Refused::Key) && age.is_none_or(|age| age > AGAIN) {
+            let held = self.keys.lock().ok().and_then(|keys| keys.clone());
+            return Ok(verify(token, &self.ask(held).await?, &self.expected)?);
+        }
+        Ok(checked?)
+    }
+
+    /// Fetches the keys. If that fails, the cached ones remain in use.
+    async fn ask(&self, held: Option<Keys>) -> Result<JwkSet, NoKeys> {
+        let set = match (self.fetch().await, held) {
+            (Ok(set), _) => set,
+            (Err(error), Some(held)) => {
+                tracing::warn!(%error, event = "jwks_unreachable", "continuing with the cached keys");
+                held.set
+            }
+            (Err(error), None) => return Err(error),
+        };
+        if let Ok(mut keys) = self.keys.lock() {
+            *keys = Some(Keys { set: set.clone(), at: Instant::now() });
+        }
+        Ok(set)
+    }
+
+    async fn fetch(&self) -> Result<JwkSet, NoKeys> {
+        let unreachable = |error: reqwest::Error| NoKeys(error.without_url().to_string());
+        let build = || async {
+            let builder = reqwest::Client::builder().timeout(Duration::from_secs(3));
+            builder.redirect(reqwest::redirect::Policy::none()).build()
+        };
+        let client = self.client.get_or_try_init(build).await.map_err(unreachable)?;
+        let response = client.get(&self.url).send().await.map_err(unreachable)?;
+        let response = response.error_for_status().map_err(unreachable)?;
+        let body = response.bytes().await.map_err(unreachable)?;
+        read_keys(&body).ok_or_else(|| NoKeys("the response is not a JWKS".to_owned()))
+    }
+}
+
+/// Parses a JWKS, skipping keys of unknown types, which a provider may publish for other uses.
+pub fn read_keys(body: &[u8]) -> Option<JwkSet> {
+    let document: Value = serde_json::from_slice(body).ok()?;
+    let keys = document.get("keys")?.as_array()?;
+    Some(JwkSet { keys: keys.iter().filter_map(|key| serde_json::from_value(key.clone()).ok()).collect() })
+}

@@ -1,0 +1,6 @@
+//! Who may call: tokens, identity providers, roles and rate limits.
+
+pub mod auth;
+pub mod digest;
+pub mod jwt;
+pub mod limit;

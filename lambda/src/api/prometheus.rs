@@ -1,0 +1,242 @@
+//! Metrics in the Prometheus text exposition format 0.0.4.
+
+use crate::{
+    canary::run::evidence_of,
+    clock,
+    platform::Platform,
+    store::{Ledger, State, error::StoreError, keys::Key},
+};
+use cutover_core::{
+    FlagName,
+    canary::{Test, Verdict},
+};
+use std::{collections::BTreeMap, fmt::Write};
+
+/// Bounds of the response time histogram: powers of two, in milliseconds. They are also bounds of
+/// the internal buckets, so the exported counts are exact.
+const BOUNDS: std::ops::RangeInclusive<usize> = 0..=15;
+
+/// A page of metrics under construction.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let _ = self.text.write_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.text, "{}{label}=\"{text}\"", if index == 0 { '{' } else { ',' });
+        }
+        let _ = writeln!(self.text, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+}
+
+/// Renders the current metrics.
+///
+/// # Errors
+///
+/// Fails if the table cannot be read or an item cannot be decoded.
+pub async fn page(platform: &Platform) -> Result<String, StoreError> {
+    let store = &platform.store;
+    let (state, ledgers) = (store.state().await?, store.ledgers().await?);
+    let mut page = Page::default();
+    requests(&mut page, &ledgers);
+    durations(&mut page, &ledgers);
+    evaluations(&mut page, &ledgers);
+    canaries(&mut page, platform, &state).await?;
+    publication(&mut page, &state);
+    measurement(&mut page, platform).await?;
+    Ok(page.text)
+}
+
+type Ledgers = [(Option<FlagName>, Ledger)];
+
+/// Returns the counts of every flag, route and arm, summed over all reasons.
+fn by_route(ledgers: &Ledgers) -> BTreeMap<(&str, &str, &str), cutover_core::measurement::counts::Counts> {
+    let mut all = BTreeMap::new();
+    for (flag, ledger) in ledgers {
+        for series in &ledger.series {
+            let key = (
+                flag.as_ref().map(FlagName::as_str).unwrap_or_default(),
+                series.route.as_ref().map(|route| route.as_str()).unwrap_or_default(),
+                series.arm.as_str(),
+            );
+            all.entry(key)
+                .or_insert_with(cutover_core::measurement::counts::Counts::default)
+                .merge(&series.counts);
+        }
+    }
+    all
+}
+
+fn requests(page: &mut Page, ledgers: &Ledgers) {
+    let all = by_route(ledgers);
+    let name = "cutover_requests_total";
+    page.family(name, "counter", "Requests by flag, route and backend that served them.");
+    for ((flag, route, arm), counts) in &all {
+        page.sample(name, &[("flag", flag), ("route", route), ("backend", arm)], counts.requests as f64);
+    }
+    let name = "cutover_request_errors_total";
+    page.family(
+        name,
+        "counter",
+        "Failed requests by flag, route, backend and class: http_5xx, timeout, unreachable.",
+    );
+    for ((flag, route, arm), counts) in &all {
+        for (class, count) in [
+            ("http_5xx", counts.server_errors),
+            ("timeout", counts.timeouts),
+            ("unreachable", counts.unreachable),
+        ] {
+            let labels = [("flag", *flag), ("route", *route), ("backend", *arm), ("class", class)];
+            page.sample(name, &labels, count as f64);
+        }
+    }
+}
+
+fn durations(page: &mut Page, ledgers: &Ledgers) {
+    let name = "cutover_request_duration_seconds";
+    page.family(name, "histogram", "Time to the response headers, in seconds.");
+    for ((flag, route, arm), counts) in by_route(ledgers) {
+        let labels = |le: &'static str| [("flag", flag), ("route", route), ("backend", arm), ("le", le)];
+        for octave in BOUNDS {
+            let bound = f64::from(1_u32 << octave) / 1_000.0;
+            let mut labels = labels("");
+            let text = bound.to_string();
+            labels[3].1 = &text;
+            page.sample(&format!("{name}_bucket"), &labels, counts.histogram.at_most(octave * 8) as f64);
+        }
+        page.sample(&format!("{name}_bucket"), &labels("+Inf"), counts.histogram.count() as f64);
+        let labels = [("flag", flag), ("route", route), ("backend", arm)];
+        page.sample(&format!("{name}_sum"), &labels, counts.duration_ms as f64 / 1_000.0);
+        page.sample(&format!("{name}_count"), &labels, counts.histogram.count() as f64);
+    }
+}
+
+fn evaluations(page: &mut Page, ledgers: &Ledgers) {
+    let name = "cutover_flag_evaluations_total";
+    page.family(name, "counter", "Decisions by flag, reason and backend.");
+    let mut all: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+    for (flag, ledger) in ledgers {
+        let flag = flag.as_ref().map(FlagName::as_str).unwrap_or_default();
+        for series in &ledger.series {
+            *all.entry((flag, series.reason.as_str(), series.arm.as_str())).or_default() +=
+                series.counts.requests;
+        }
+    }
+    for ((flag, reason, arm), count) in all {
+        page.sample(name, &[("flag", flag), ("reason", reason), ("backend", arm)], count as f64);
+    }
+}
+
+async fn canaries(page: &mut Page, platform: &Platform, state: &State) -> Result<(), StoreError> {
+    let name = "cutover_canary_percentage";
+    page.family(name, "gauge", "Share of users on the new backend, in percent.");
+    for (flag, config) in &state.config.feature_flags {
+        let on = config.enabled && !state.is_held(flag);
+        let share = if on { config.rollout_percentage.percent() } else { 0.0 };
+        page.sample(name, &[("flag", flag.as_str())], share);
+    }
+    let mut verdicts = Vec::new();
+    for run in state.runs.values().filter(|run| run.state.is_active()) {
+        let evidence = evidence_of(platform, run).await?;
+        verdicts.push((run, Verdict::of(run, &evidence)));
+    }
+    let name = "cutover_canary_step";
+    page.family(
+        name,
+        "gauge",
+        "Step of the active canary run, from 0; one beyond the last step while it bakes.",
+    );
+    for (run, _) in &verdicts {
+        let labels = [("flag", run.flag.as_str()), ("run", run.id.as_str()), ("state", run.state.as_str())];
+        page.sample(name, &labels, f64::from(run.step));
+    }
+    let name = "cutover_canary_evidence_ratio";
+    page.family(name, "gauge", "Evidence of each test of the current step; a test fires at 1.");
+    for (run, verdict) in &verdicts {
+        for result in &verdict.tests {
+            let test = test_name(result.test);
+            let labels = [("flag", run.flag.as_str()), ("run", run.id.as_str()), ("test", test.as_str())];
+            page.sample(name, &labels, result.percent() / 100.0);
+        }
+    }
+    for (name, counter, help) in [
+        ("cutover_rollbacks_total", "rollbacks", "Canary runs that were rolled back automatically."),
+        ("cutover_canary_advances_total", "advances", "Steps that canary runs advanced automatically."),
+    ] {
+        page.family(name, "counter", help);
+        for flag in state.config.feature_flags.keys() {
+            let counters = platform.store.counters(&Key::events(flag.as_str())).await?;
+            page.sample(
+                name,
+                &[("flag", flag.as_str())],
+                counters.get(counter).copied().unwrap_or_default() as f64,
+            );
+        }
+    }
+    Ok(())
+}
+
+fn test_name(test: Test) -> String {
+    // A unit variant is encoded as a string.
+    serde_json::to_value(test).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn publication(page: &mut Page, state: &State) {
+    let head = &state.head;
+    page.family("cutover_revision", "gauge", "Revision of the configuration.");
+    page.sample("cutover_revision", &[], head.revision.0 as f64);
+    let name = "cutover_publication_lag_revisions";
+    page.family(name, "gauge", "Revisions that have not been published to Workers KV yet.");
+    page.sample(name, &[], head.revision.0.saturating_sub(head.published.0) as f64);
+    page.family("cutover_emergency", "gauge", "1 while an emergency is in force, otherwise 0.");
+    page.sample("cutover_emergency", &[], f64::from(u8::from(head.emergency.is_some())));
+}
+
+async fn measurement(page: &mut Page, platform: &Platform) -> Result<(), StoreError> {
+    let isolates = platform.store.isolate_counts().await?;
+    let counters = platform.store.counters(&Key::ingest()).await?;
+    let cursor = platform.store.cursor().await?;
+    let name = "cutover_tick_age_seconds";
+    page.family(name, "gauge", "Seconds since each scheduled function last completed.");
+    for (function, at) in platform.store.ticks().await? {
+        let age = (clock::now().millis() - at.millis()).max(0);
+        page.sample(name, &[("function", &function)], age as f64 / 1_000.0);
+    }
+    page.family("cutover_isolates_active", "gauge", "Isolates that are expected to report.");
+    page.sample("cutover_isolates_active", &[], isolates.active as f64);
+    if let Some(age) = isolates.oldest_snapshot_ms {
+        let name = "cutover_snapshot_age_seconds";
+        page.family(name, "gauge", "Age of the oldest snapshot in use by an active isolate, in seconds.");
+        page.sample(name, &[], age as f64 / 1_000.0);
+    }
+    let name = "cutover_batches_total";
+    page.family(name, "counter", "Batches received by ingest, by result.");
+    for (result, count) in counters.iter().filter(|(name, _)| *name != "isolates_lost") {
+        page.sample(name, &[("result", result)], *count as f64);
+    }
+    page.family(
+        "cutover_isolates_lost_total",
+        "counter",
+        "Isolates that fell silent before their final report.",
+    );
+    let lost = counters.get("isolates_lost").copied().unwrap_or_default();
+    page.sample("cutover_isolates_lost_total", &[], lost as f64);
+    page.family("cutover_outcomes_lost_total", "counter", "Outcomes that isolates reported as lost.");
+    page.sample("cutover_outcomes_lost_total", &[], cursor.outcomes_lost as f64);
+    if cursor.through > 0 {
+        let name = "cutover_evaluation_lag_seconds";
+        page.family(name, "gauge", "Seconds by which the ledgers lag behind the current time.");
+        let lag = crate::clock::now().millis() - cursor.through;
+        page.sample(name, &[], lag as f64 / 1_000.0);
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! Two-person approval. If an environment requires it, a change that may move users to the new
+//! backend is checked, stored, and made once a second person approves exactly that change.
+//! Rollbacks never wait.
+
+use crate::{
+    access::{auth::ROOT, digest},
+    change::{
+        demand::Demand,
+        operation::Operation,
+        proposal::{Changed, Proposal, details as details_of},
+    },
+    clock,
+    platform::Platform,
+    problem::Problem,
+    store::{EmergencyChange, Pending, Request, State},
+};
+use axum::http::StatusCode;
+use cutover_core::config::{Change, Config};
+use serde_json::{Value, json};
+
+/// Longest request that can be stored until approval, with its changes, in bytes; a DynamoDB item
+/// is limited to 400 KB.
+const MAX_KEPT: usize = 200_000;
+
+/// Operations that never wait for approval: they move users back to legacy or keep them where they
+/// are, or only concern tokens, whose creators do not count as second persons for requests made
+/// with them.
+const NEVER_WAITS: [Operation; 7] = [
+    Operation::FlagDisable,
+    Operation::EmergencyRollback,
+    Operation::CanaryPause,
+    Operation::CanaryRollback,
+    Operation::TokenCreate,
+    Operation::TokenRevoke,
+    Operation::TokenRotate,
+];
+
+/// Returns true if a change may move a user to the new backend, or weaken the protection against
+/// that.
+fn may_expose(operation: Operation, before: &Config, after: &Config) -> bool {
+    if NEVER_WAITS.contains(&operation) {
+        return false;
+    }
+    let is_raised = after.feature_flags.iter().any(|(name, flag)| {
+        before.feature_flags.get(name).is_none_or(|held| flag.rollout_percentage > held.rollout_percentage)
+    });
+    operation != Operation::FlagRollout || is_raised
+}
+
+/// Decides if a change may be made now. Returns `None` if so, or the pending change to store until
+/// a second person approves it.
+///
+/// # Errors
+///
+/// Returns the problem `changed_since_asked` if an approval does not cover the change any more, and
+/// `body_too_large` if the change is too large to be stored.
+pub fn gate(
+    platform: &Platform,
+    demand: &Demand,
+    operation: Operation,
+    before: &State,
+    proposal: &Proposal,
+    changes: &[Change],
+) -> Result<Option<Pending>, Problem> {
+    let details = || Value::Array(details_of(before, proposal, changes));
+    if let Some(approved) = &demand.approved {
+        if approved.fingerprint == fingerprint(operation, &details()) {
+            return Ok(None);
+        }
+        let hint = "withdraw the change, review the current state, and request it again";
+        let detail =
+            format!("the change that {} requested would now have a different effect", demand.caller.name);
+        return Err(Problem::new(StatusCode::CONFLICT, "changed_since_asked", detail, hint));
+    }
+    let is_nothing =
+        changes.is_empty() && proposal.emergency == EmergencyChange::Keep && proposal.others.is_empty();
+    // The root token is for the first start, and for when no other caller can sign in; the audit
+    // log names it.
+    let is_free = !platform.settings.two_person || demand.caller.name == ROOT;
+    if is_free || is_nothing || !may_expose(operation, &before.config, &proposal.config) {
+        return Ok(None);
+    }
+    pending(demand, operation, before, changes, details()).map(Some)
+}
+
+/// Stores a change that needs approval, and builds the response that it is pending.
+///
+/// # Errors
+///
+/// Returns the problem `idempotency_key_reused` if a different change is pending under the same
+/// `Idempotency-Key`, or a problem if the store fails.
+pub async fn keep(platform: &Platform, pending: Pending) -> Result<Changed, Problem> {
+    let fingerprint = pending.fingerprint.clone();
+    let pending = platform.store.put_pending(pending).await?;
+    if pending.fingerprint != fingerprint {
+        let detail = "this Idempotency-Key was used for a different change, which is still pending";
+        let hint = "use a new key for every new change, and repeat a key only to retry the same request";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail, hint)
+            .in_field("Idempotency-Key"));
+    }
+    let (id, action, actor) = (&pending.id, &pending.action, &pending.requested_by);
+    tracing::info!(event = "change_waits", id, action, actor, "waiting");
+    Ok(Changed { status: StatusCode::ACCEPTED, body: shown(&pending), replayed: false })
+}
+
+fn pending(
+    demand: &Demand,
+    operation: Operation,
+    before: &State,
+    changes: &[Change],
+    details: Value,
+) -> Result<Pending, Problem> {
+    let body = String::from_utf8_lossy(&demand.body).into_owned();
+    if body.len() + details.to_string().len() > MAX_KEPT {
+        let detail =
+            format!("the change needs approval and is larger than {MAX_KEPT} bytes, too large to store");
+        let hint = "split the file, and apply its parts one after the other";
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, hint));
+    }
+    let at = clock::now();
+    Ok(Pending {
+        id: id(demand)?,
+        at,
+        expires_at: Pending::end(at),
+        requested_by: demand.caller.name.clone(),
+        role: demand.caller.role,
+        made_by: demand.caller.made_by.clone(),
+        reason: demand.reason.clone(),
+        action: operation.as_str().to_owned(),
+        objects: changes.iter().map(Change::object).collect(),
+        fingerprint: fingerprint(operation, &details),
+        changes: details,
+        revision: before.head.revision,
+        request: Request {
+            method: demand.method.clone(),
+            target: demand.target.clone(),
+            content_type: demand.content_type.clone(),
+            body,
+            if_match: demand.if_match.clone(),
+        },
+    })
+}
+
+/// Returns the id of a change. The same request with the same `Idempotency-Key` has the same id.
+fn id(demand: &Demand) -> Result<String, Problem> {
+    if let Some(key) = demand.idempotency.as_ref().and_then(|(key, _)| key.get(..16)) {
+        return Ok(key.to_owned());
+    }
+    digest::random::<8>()
+}
+
+fn fingerprint(operation: Operation, details: &Value) -> String {
+    digest::digest(&[operation.as_str().as_bytes(), details.to_string().as_bytes()])
+}
+
+/// Returns a pending change as JSON, in the form that every response uses.
+pub fn shown(pending: &Pending) -> Value {
+    json!({
+        "change": pending.id,
+        "waits_for": "a second person",
+        "action": pending.action,
+        "objects": pending.objects,
+        "changes": pending.changes,
+        "requested_by": pending.requested_by,
+        "requested_at": pending.at,
+        "expires_at": pending.expires_at,
+        "reason": pending.reason,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_move_users_to_the_new_backend_waits() {
+        let config = |percentage: u32| {
+            let text =
+                format!("feature_flags: {{ f: {{ enabled: true, rollout_percentage: {percentage} }} }}");
+            Config::from_yaml(&text).unwrap()
+        };
+        let (low, high) = (config(10), config(20));
+        for (operation, before, after, expected) in [
+            (Operation::FlagRollout, &low, &high, true),
+            (Operation::FlagRollout, &high, &low, false),
+            (Operation::FlagEnable, &low, &low, true),
+            (Operation::FlagDisable, &high, &high, false),
+            (Operation::FlagPut, &high, &low, true),
+            (Operation::ConfigApply, &low, &high, true),
+            (Operation::CanaryStart, &low, &high, true),
+            (Operation::CanaryPause, &low, &low, false),
+            (Operation::CanaryRollback, &high, &low, false),
+            (Operation::EmergencyRollback, &high, &high, false),
+            (Operation::EmergencyClear, &low, &low, true),
+            (Operation::TokenRevoke, &low, &low, false),
+        ] {
+            assert_eq!(may_expose(operation, before, after), expected, "{operation:?}");
+        }
+    }
+}

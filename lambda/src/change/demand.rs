@@ -1,0 +1,76 @@
+//! The request for a change: caller, reason, precondition, idempotency key.
+
+use crate::{
+    access::{
+        auth::{Approved, Caller},
+        digest,
+    },
+    problem::Problem,
+};
+use cutover_core::Revision;
+
+/// Attributes of a request for a change, other than the change itself.
+#[derive(Debug, Clone)]
+pub struct Demand {
+    /// Authenticated caller.
+    pub caller: Caller,
+    /// Reason given for the change.
+    pub reason: Option<String>,
+    /// Version of the object that the caller expects.
+    pub precondition: Precondition,
+    /// Key under which the response is remembered, and hash of the request.
+    pub idempotency: Option<(String, String)>,
+    /// Request body.
+    pub body: Vec<u8>,
+    /// Media type of the body, in lower case and without parameters.
+    pub content_type: String,
+    /// HTTP method.
+    pub method: String,
+    /// Path below `/api/migration`, and query.
+    pub target: String,
+    /// Value of `If-Match`, unchanged.
+    pub if_match: Option<String>,
+    /// Approval, if the change was pending.
+    pub approved: Option<Approved>,
+}
+
+/// Precondition of a request, from `If-Match` and `If-None-Match`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// No precondition: the last writer wins.
+    None,
+    /// The object must exist.
+    Exists,
+    /// The object must not exist.
+    Absent,
+    /// The object must have this version.
+    Version(Revision),
+}
+
+impl Precondition {
+    /// Checks the precondition against the version of an object; `None` if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns the problem `changed_meanwhile` if the precondition does not hold.
+    pub fn check(&self, object: &str, version: Option<Revision>) -> Result<(), Problem> {
+        let refused = match (self, version) {
+            (Precondition::None, _) | (Precondition::Exists, Some(_)) | (Precondition::Absent, None) => {
+                return Ok(());
+            }
+            (Precondition::Version(seen), Some(version)) if *seen == version => return Ok(()),
+            (Precondition::Absent, Some(version)) => format!("{object} already exists, at version {version}"),
+            (_, None) => format!("{object} does not exist"),
+            (_, Some(version)) => format!("{object} has been changed and is at version {version}"),
+        };
+        Err(Problem::changed_meanwhile(refused))
+    }
+}
+
+/// Returns the two hashes of a remembered response: one of caller and key, one of the request.
+pub fn idempotency(caller: &Caller, key: &str, method: &str, target: &str, body: &[u8]) -> (String, String) {
+    (
+        digest::digest(&[caller.name.as_bytes(), key.as_bytes()]),
+        digest::digest(&[method.as_bytes(), target.as_bytes(), body]),
+    )
+}

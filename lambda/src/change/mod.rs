@@ -1,0 +1,7 @@
+//! The way of every change: request, approval, proposal, commit.
+
+pub mod approval;
+pub mod commit;
+pub mod demand;
+pub mod operation;
+pub mod proposal;

@@ -1,0 +1,339 @@
+//! The scheduled evaluation of arrivals: every batch is folded into the ledger of its flag once,
+//! and the part that belongs to a running canary becomes evidence. A tick that runs twice, late or
+//! concurrently does no harm: a ledger records the arrival time up to which it is complete, and is
+//! written on condition that no other tick has written it meanwhile.
+
+use crate::{
+    clock,
+    platform::Platform,
+    store::{
+        Arrival, CommitError, Cursor, Ledger, LedgerWrite, Recent, RouteComparison, Series, State, Times,
+        error::StoreError, record_item,
+    },
+};
+use cutover_core::{
+    Arm, FlagName, RunId, Timestamp,
+    canary::{Record, Run, Step, Verdict, windows},
+    compare::{Compared, Tally},
+    measurement::batch::{Batch, Cell, WINDOW_MS},
+};
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+/// Longest period of arrivals that is held in memory at once, in milliseconds.
+const MAX_STRETCH_MS: i64 = 2 * 60_000;
+
+/// Time after which a tick begins no further period. The next tick continues.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Most series of a ledger; a DynamoDB item is limited to 400 KB. Beyond it, the routes with the
+/// fewest requests are counted together.
+const MAX_SERIES: usize = 120;
+
+/// Period that the very first tick looks back, in milliseconds.
+const FIRST_LOOK_MS: i64 = 20 * 60_000;
+
+/// Period for which recent windows are kept, in milliseconds.
+const RECENT_MS: i64 = 10 * 60_000;
+
+/// Most routes of a flag with a comparison report. Each holds up to 64 kinds of differences, in an
+/// item of at most 400 KB.
+const MAX_COMPARED_ROUTES: usize = 8;
+
+/// Number of attempts to write a ledger that another tick keeps changing.
+const MAX_TRIES: u32 = 5;
+
+/// Summary of a tick.
+#[derive(Debug, Default, Serialize)]
+pub struct Tick {
+    /// Number of batches that were folded in.
+    pub batches: usize,
+    /// Number of ledgers that were written.
+    pub ledgers: usize,
+    /// Number of isolates that were found lost.
+    pub isolates_lost: u64,
+    /// Arrival time up to which all batches have been folded in.
+    pub through: Option<Timestamp>,
+    /// Verdict of each running canary whose evidence changed, by flag.
+    pub verdicts: BTreeMap<String, Verdict>,
+}
+
+/// Runs one tick. A backlog is folded in period by period, for as long as a tick may take.
+///
+/// # Errors
+///
+/// Fails if the table cannot be read or written, or if other ticks keep writing the same ledgers.
+pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
+    let store = &platform.store;
+    let started = Instant::now();
+    let now = clock::now().millis();
+    let settled = now - i64::try_from(platform.settings.settle.as_millis()).unwrap_or(i64::MAX);
+    let mut tick = Tick::default();
+    loop {
+        let cursor = store.cursor().await?;
+        let from = if cursor.through == 0 { settled - FIRST_LOOK_MS } else { cursor.through };
+        let until = settled.min(from.saturating_add(MAX_STRETCH_MS));
+        if until <= from {
+            break;
+        }
+        let arrivals = store.arrivals(from, until).await?;
+        take_in(platform, &arrivals, until, &mut tick).await?;
+        let lost: u64 = arrivals.iter().map(|arrival| arrival.batch.lost).sum();
+        let moved = Cursor {
+            through: until,
+            outcomes_lost: cursor.outcomes_lost.saturating_add(lost),
+            batches: cursor.batches.saturating_add(arrivals.len() as u64),
+        };
+        tick.through = Some(Timestamp::from_millis(until));
+        // If another tick has moved the cursor, it has folded in the same arrivals.
+        if !store.move_cursor(cursor, moved).await? || started.elapsed() > PATIENCE {
+            break;
+        }
+    }
+    let silence = i64::try_from(platform.settings.isolate_silence.as_millis()).unwrap_or(i64::MAX);
+    tick.isolates_lost = store.note_lost_isolates(now - silence).await?;
+    if tick.isolates_lost > 0 {
+        tracing::warn!(
+            event = "isolates_lost",
+            lost = tick.isolates_lost,
+            "isolates fell silent; their last counts are unknown"
+        );
+    }
+    store.note_tick("evaluate", clock::now()).await?;
+    Ok(tick)
+}
+
+/// Folds a period of arrivals into the ledgers of its flags.
+async fn take_in(
+    platform: &Platform,
+    arrivals: &[Arrival],
+    until: i64,
+    tick: &mut Tick,
+) -> Result<(), StoreError> {
+    tick.batches += arrivals.len();
+    if arrivals.is_empty() {
+        return Ok(());
+    }
+    let mut state = platform.store.state().await?;
+    for flag in flags(arrivals) {
+        let part = Part { flag: flag.as_ref(), arrivals, until };
+        if let Absorbed::Now(verdict) = part.take_in(platform, &mut state).await? {
+            tick.ledgers += 1;
+            if let (Some(flag), Some(verdict)) = (&flag, verdict) {
+                tick.verdicts.insert(flag.to_string(), verdict);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the flags for which arrivals hold counts; `None` is for requests that no flag decided.
+fn flags(arrivals: &[Arrival]) -> BTreeSet<Option<FlagName>> {
+    let cells = arrivals.iter().flat_map(|arrival| &arrival.batch.cells);
+    let units = arrivals.iter().flat_map(|arrival| &arrival.batch.units);
+    let comparisons = arrivals.iter().flat_map(|arrival| &arrival.batch.comparisons);
+    cells
+        .map(|cell| cell.flag.clone())
+        .chain(units.map(|units| Some(units.flag.clone())))
+        .chain(comparisons.map(|compared| Some(compared.flag.clone())))
+        .collect()
+}
+
+/// Result of folding the arrivals of a flag into its ledger.
+enum Absorbed {
+    /// The ledger held all of them already.
+    Already,
+    /// The ledger was written. The verdict is `None` if no running canary got new evidence.
+    Now(Option<Verdict>),
+}
+
+/// The arrivals of one flag.
+struct Part<'a> {
+    flag: Option<&'a FlagName>,
+    arrivals: &'a [Arrival],
+    until: i64,
+}
+
+impl Part<'_> {
+    /// Folds the flag's batches into its ledger, unless the ledger holds them already.
+    async fn take_in(&self, platform: &Platform, state: &mut State) -> Result<Absorbed, StoreError> {
+        for _ in 0..MAX_TRIES {
+            let ledger = platform.store.ledger(self.flag).await?;
+            let fresh: Vec<&Batch> = self
+                .arrivals
+                .iter()
+                .filter(|arrival| arrival.at > ledger.through)
+                .map(|arrival| &arrival.batch)
+                .collect();
+            if fresh.is_empty() || ledger.through >= self.until {
+                return Ok(Absorbed::Already);
+            }
+            match self.write(platform, ledger, &fresh, state).await {
+                Ok(verdict) => return Ok(Absorbed::Now(verdict)),
+                // Another tick has written the ledger, or the run has moved on: read again.
+                Err(CommitError::Conflict) => *state = platform.store.state().await?,
+                Err(CommitError::Store(error)) => return Err(error),
+            }
+        }
+        Err(StoreError::Restless)
+    }
+
+    async fn write(
+        &self,
+        platform: &Platform,
+        mut ledger: Ledger,
+        fresh: &[&Batch],
+        state: &State,
+    ) -> Result<Option<Verdict>, CommitError> {
+        for cell in fresh.iter().flat_map(|batch| &batch.cells) {
+            if cell.flag.as_ref() == self.flag {
+                add(&mut ledger, cell);
+            }
+        }
+        let newest = self.flag.and_then(|flag| state.runs.get(flag)).map(|run| &run.id);
+        for compared in fresh.iter().flat_map(|batch| &batch.comparisons) {
+            if Some(&compared.flag) == self.flag {
+                note_comparison(&mut ledger, compared, newest);
+            }
+        }
+        bound(&mut ledger);
+        forget_old(&mut ledger);
+        ledger.through = self.until;
+        let run = self.flag.and_then(|flag| state.active_run(flag));
+        let mut others = Vec::new();
+        let mut verdict = None;
+        if let Some(run) = run {
+            let windows = windows(&run.id, fresh.iter().copied());
+            if !windows.is_empty() {
+                let before = ledger.evidence.as_ref().filter(|held| held.run == run.id);
+                let at = clock::now();
+                let (record, after) = Record::evaluation(at, crate::VERSION, run, before, windows);
+                others.push(record_item(&record, &format!("evaluation#{:012}", ledger.version))?);
+                if let Step::Evaluation { verdict: found, .. } = record.step {
+                    verdict = Some(found);
+                }
+                ledger.evidence = Some(after);
+            }
+            note_times(&mut ledger, run, fresh);
+        }
+        let version = self.flag.zip(run).and_then(|(flag, _)| state.meta(crate::store::RUNS, flag.as_str()));
+        let run = version.map(|meta| meta.version);
+        platform.store.write_ledger(LedgerWrite { flag: self.flag, ledger: &ledger, run, others }).await?;
+        Ok(verdict)
+    }
+}
+
+fn add(ledger: &mut Ledger, cell: &Cell) {
+    let (route, counts) = (cell.route.clone(), cell.counts.clone());
+    merge(ledger, Series { route, arm: cell.arm, reason: cell.reason, counts });
+    let (requests, errors) = (cell.counts.requests, cell.counts.errors());
+    let duration_ms = cell.counts.duration_ms;
+    match ledger.recent.iter_mut().find(|held| held.window == cell.window && held.arm == cell.arm) {
+        Some(recent) => {
+            recent.requests += requests;
+            recent.errors += errors;
+            recent.duration_ms += duration_ms;
+        }
+        None => {
+            ledger.recent.push(Recent { window: cell.window, arm: cell.arm, requests, errors, duration_ms })
+        }
+    }
+}
+
+/// Merges the routes with the fewest requests if the ledger has too many series.
+fn bound(ledger: &mut Ledger) {
+    while ledger.series.len() > MAX_SERIES {
+        let named = ledger.series.iter().enumerate().filter(|(_, series)| series.route.is_some());
+        let Some((index, _)) = named.min_by_key(|(_, series)| series.counts.requests) else { return };
+        let rare = ledger.series.swap_remove(index);
+        merge(ledger, Series { route: None, ..rare });
+    }
+}
+
+fn merge(ledger: &mut Ledger, more: Series) {
+    let same =
+        |held: &&mut Series| held.route == more.route && held.arm == more.arm && held.reason == more.reason;
+    match ledger.series.iter_mut().find(same) {
+        Some(series) => series.counts.merge(&more.counts),
+        None => ledger.series.push(more),
+    }
+}
+
+/// Adds comparison results to the report of their route. A new run begins a new report; late
+/// results of an older run are dropped.
+fn note_comparison(ledger: &mut Ledger, compared: &Compared, newest: Option<&RunId>) {
+    let run = compared.canary.as_ref().map(|(run, _)| run);
+    let known = ledger.comparisons.iter().position(|held| held.route == compared.route);
+    let index = match known {
+        Some(index) => index,
+        None if ledger.comparisons.len() >= MAX_COMPARED_ROUTES => return,
+        None => {
+            ledger.comparisons.push(RouteComparison {
+                route: compared.route.clone(),
+                run: run.cloned(),
+                since: compared.window,
+                until: compared.window,
+                tally: Tally::default(),
+            });
+            ledger.comparisons.len() - 1
+        }
+    };
+    let Some(held) = ledger.comparisons.get_mut(index) else { return };
+    if run.is_some() && run != held.run.as_ref() {
+        if run != newest {
+            return;
+        }
+        (held.run, held.since, held.tally) = (run.cloned(), compared.window, Tally::default());
+    }
+    held.since = held.since.min(compared.window);
+    held.until = held.until.max(compared.window);
+    held.tally.merge(&compared.tally);
+}
+
+fn forget_old(ledger: &mut Ledger) {
+    let newest = ledger.recent.iter().map(|recent| recent.window).max().unwrap_or_default();
+    ledger.recent.retain(|recent| newest - recent.window < RECENT_MS - WINDOW_MS);
+    ledger.recent.sort_by_key(|recent| (recent.window, recent.arm));
+}
+
+/// Adds the response times of the step that the run is at.
+fn note_times(ledger: &mut Ledger, run: &Run, fresh: &[&Batch]) {
+    let held = ledger.times.take().filter(|held| held.run == run.id && held.step == run.step);
+    let mut times = held.unwrap_or_else(|| Times {
+        run: run.id.clone(),
+        step: run.step,
+        new: Default::default(),
+        legacy: Default::default(),
+    });
+    let label = Some((run.id.clone(), run.step));
+    for cell in fresh.iter().flat_map(|batch| &batch.cells).filter(|cell| cell.canary == label) {
+        let arm = if cell.arm == Arm::New { &mut times.new } else { &mut times.legacy };
+        arm.merge(&cell.counts.histogram);
+    }
+    ledger.times = Some(times);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::{Reason, measurement::counts::Counts};
+
+    #[test]
+    fn a_ledger_stays_small_and_loses_no_request() {
+        let mut ledger = Ledger::default();
+        for index in 0..1_000_u64 {
+            let counts = Counts { requests: index + 1, ..Counts::default() };
+            let route = format!("route-{index}").parse().ok();
+            merge(&mut ledger, Series { route, arm: Arm::New, reason: Reason::Rollout, counts });
+            bound(&mut ledger);
+        }
+        assert_eq!(ledger.series.len(), MAX_SERIES);
+        assert_eq!(ledger.series.iter().map(|series| series.counts.requests).sum::<u64>(), 500_500);
+        let busiest =
+            ledger.series.iter().any(|series| series.counts.requests == 1_000 && series.route.is_some());
+        assert!(busiest, "the busiest routes keep their own series");
+    }
+}

@@ -1,0 +1,306 @@
+//! Ingest, the endpoint that isolates report to. Batches are verified, stored once, and answered
+//! with a receipt that holds the current state. This receipt is the fast path of the kill switch.
+
+use crate::{
+    access::auth,
+    clock,
+    observe::request::observe,
+    platform::Platform,
+    problem::Problem,
+    store::{State, Stored, error::StoreError},
+};
+use axum::{
+    Json, Router,
+    body::{Body, to_bytes},
+    extract::{Request, State as Shared},
+    http::{HeaderMap, StatusCode},
+    middleware::from_fn,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use cutover_core::{
+    Revision, Snapshot,
+    measurement::batch::{Batch, Receipt, SCHEMA},
+    signature,
+    signature::Refused,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+/// Largest batch, in bytes. A DynamoDB item is limited to 400 KB; an isolate sends at most 200
+/// cells.
+pub const MAX_BATCH: usize = 300_000;
+
+/// Largest snapshot that is sent in a receipt, in bytes. Lambda limits responses to 6 MB, and JSON
+/// grows when it is embedded in JSON.
+const MAX_SNAPSHOT: usize = 3_000_000;
+
+/// State that one process of the function keeps between requests.
+struct Ingest {
+    platform: Platform,
+    /// Newest snapshot derived by this process, with its revision.
+    snapshot: Mutex<Option<(Revision, Arc<str>)>>,
+    /// Counts that are written with the next batch. A refusal alone causes no write, so that
+    /// refused requests cannot load the table.
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// Builds the routes of the function.
+pub fn router(platform: Platform) -> Router {
+    let ingest = Ingest { platform, snapshot: Mutex::default(), counts: Mutex::default() };
+    Router::new()
+        .route("/v1/batches", post(receive))
+        .fallback(|| async {
+            let hint = "send batches to POST /v1/batches; see docs/api.md";
+            Problem::new(StatusCode::NOT_FOUND, "path_unknown", "the path does not exist", hint)
+        })
+        .layer(from_fn(observe))
+        .with_state(Arc::new(ingest))
+}
+
+async fn receive(Shared(ingest): Shared<Arc<Ingest>>, request: Request) -> Response {
+    match ingest.take(request).await {
+        Ok(receipt) => Json(receipt).into_response(),
+        Err(Refusal { kind, problem }) => {
+            let kind = kind.counter();
+            tracing::warn!(event = "batch_refused", kind, %problem, "batch refused");
+            ingest.count(kind, 1);
+            problem.into_response()
+        }
+    }
+}
+
+/// Kind of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The batch is too large.
+    Oversized,
+    /// The batch has no signature.
+    Unsigned,
+    /// The timestamp of the signature is too far from the current time.
+    Skewed,
+    /// The signature does not match the batch.
+    Forged,
+    /// The batch cannot be decoded.
+    Malformed,
+    /// The sender exceeds its rate limit.
+    Limited,
+    /// The batch could not be checked or stored.
+    Failed,
+}
+
+impl RefusalKind {
+    /// Returns the name of the counter for this kind.
+    pub const fn counter(self) -> &'static str {
+        match self {
+            Self::Oversized => "oversized",
+            Self::Unsigned => "unsigned",
+            Self::Skewed => "skewed",
+            Self::Forged => "forged",
+            Self::Malformed => "malformed",
+            Self::Limited => "limited",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A refused batch.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Kind of the refusal, for the counters.
+    pub kind: RefusalKind,
+    /// Problem for the response.
+    pub problem: Box<Problem>,
+}
+
+impl Refusal {
+    fn new(kind: RefusalKind, problem: Problem) -> Self {
+        Self { kind, problem: Box::new(problem) }
+    }
+}
+
+impl Ingest {
+    fn count(&self, kind: &'static str, by: u64) {
+        if let Ok(mut counts) = self.counts.lock() {
+            *counts.entry(kind).or_default() += by;
+        }
+    }
+
+    async fn take(&self, request: Request) -> Result<Receipt, Refusal> {
+        let (parts, body) = request.into_parts();
+        let taken = self.take_from(&parts.headers, body).await;
+        // An address that keeps sending invalid batches is rate limited. Signed batches are
+        // accepted regardless of other traffic from the same address, because isolates share
+        // addresses with strangers.
+        if let Err(refusal) = &taken
+            && !matches!(refusal.kind, RefusalKind::Failed | RefusalKind::Limited)
+        {
+            limited(self.platform.limits.refusals.take(auth::source(&parts), Instant::now()))?;
+        }
+        taken
+    }
+
+    async fn take_from(&self, headers: &HeaderMap, body: Body) -> Result<Receipt, Refusal> {
+        let body = to_bytes(body, MAX_BATCH).await.map_err(|_| {
+            let detail = format!("the batch is larger than {MAX_BATCH} bytes");
+            let problem = Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "batch_too_large",
+                detail,
+                "send fewer cells at once",
+            );
+            Refusal::new(RefusalKind::Oversized, problem)
+        })?;
+        let now = clock::now().millis();
+        self.check_signature(headers, &body, now).await?;
+        let batch = read(&body)?;
+        limited(self.platform.limits.callers.take(&batch.isolate, Instant::now()))?;
+        let store = &self.platform.store;
+        let failed = |error: StoreError| Refusal::new(RefusalKind::Failed, error.into());
+        let mut duplicate = false;
+        if batch.sequence == 0 {
+            store.note_question(&batch, now).await.map_err(failed)?;
+        } else {
+            // A batch must be stored within half the time that evaluation waits for stragglers.
+            // Otherwise it is refused, and the isolate sends it again.
+            let patience = self.platform.settings.settle / 2;
+            let text = String::from_utf8_lossy(&body);
+            let stored = tokio::time::timeout(patience, store.store_batch(&batch, &text, now))
+                .await
+                .map_err(|_| {
+                    let problem = Problem::unavailable("store_slow", "the store took too long");
+                    Refusal::new(RefusalKind::Failed, problem)
+                })?
+                .map_err(failed)?;
+            duplicate = stored == Stored::Duplicate;
+            self.count(if duplicate { "duplicate" } else { "stored" }, 1);
+            let newest = batch.cells.iter().map(|cell| cell.window).max();
+            if newest.is_some_and(|window| now - window > LATE_MS) {
+                self.count("late", 1);
+            }
+        }
+        self.flush_counts().await;
+        self.receipt(&batch, duplicate).await.map_err(failed)
+    }
+
+    async fn check_signature(&self, headers: &HeaderMap, body: &[u8], now: i64) -> Result<(), Refusal> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let (at, signature) = (text(signature::TIMESTAMP), text(signature::SIGNATURE));
+        let unreadable = |error: crate::settings::secret::SecretError| {
+            tracing::error!(%error, "signatures cannot be checked");
+            let detail = "the secret needed to check signatures could not be read";
+            Refusal::new(RefusalKind::Failed, Problem::unavailable("secret_unavailable", detail))
+        };
+        let secret = &self.platform.settings.ingest_secrets;
+        let values = secret.values().await.map_err(unreadable)?;
+        let mut checked = signature::verify(&values, at, signature, body, now);
+        // The edge may have the new secret before this process has.
+        if checked == Err(Refused::Wrong)
+            && let Some(newer) = secret.again().await.map_err(unreadable)?
+        {
+            checked = signature::verify(&newer, at, signature, body, now);
+        }
+        checked.map_err(|refused| {
+            let (kind, detail, hint) = match refused {
+                Refused::Missing => {
+                    (RefusalKind::Unsigned, "the batch has no signature", "sign the batch; see docs/api.md")
+                }
+                Refused::Skewed => (
+                    RefusalKind::Skewed,
+                    "the batch was signed too long ago, or with a wrong clock",
+                    "set the clock, and sign each attempt again",
+                ),
+                Refused::Wrong => (
+                    RefusalKind::Forged,
+                    "the signature does not match the batch",
+                    "use the same secret at the edge and in the function",
+                ),
+            };
+            Refusal::new(kind, Problem::new(StatusCode::UNAUTHORIZED, "signature_invalid", detail, hint))
+        })
+    }
+
+    async fn flush_counts(&self) {
+        let counts = self.counts.lock().map(|mut counts| std::mem::take(&mut *counts)).unwrap_or_default();
+        if let Err(error) = self.platform.store.add_ingest_counts(&counts).await {
+            tracing::warn!(%error, "the counters of ingest could not be written and are kept for the next batch");
+            counts.into_iter().for_each(|(kind, by)| self.count(kind, by));
+        }
+    }
+
+    /// Builds the receipt: the current revision and emergency, and the snapshot if the isolate's is
+    /// older.
+    async fn receipt(&self, batch: &Batch, duplicate: bool) -> Result<Receipt, StoreError> {
+        let head = self.platform.store.head().await?;
+        if batch.revision >= head.revision {
+            return Ok(Receipt {
+                revision: head.revision,
+                emergency: head.emergency,
+                snapshot: None,
+                duplicate,
+            });
+        }
+        let held = self.snapshot.lock().ok().and_then(|held| held.clone());
+        let (revision, text) = match held.filter(|(revision, _)| *revision >= head.revision) {
+            Some(held) => held,
+            None => self.derive().await?,
+        };
+        let fits = revision >= head.revision && text.len() <= MAX_SNAPSHOT;
+        Ok(Receipt {
+            revision: head.revision,
+            emergency: head.emergency,
+            snapshot: fits.then(|| text.to_string()),
+            duplicate,
+        })
+    }
+
+    async fn derive(&self) -> Result<(Revision, Arc<str>), StoreError> {
+        let state: State = self.platform.store.state().await?;
+        let snapshot: Snapshot = state.snapshot();
+        let text: Arc<str> = snapshot.encode().map_err(|error| StoreError::Item(error.to_string()))?.into();
+        if let Ok(mut held) = self.snapshot.lock() {
+            *held = Some((snapshot.revision, Arc::clone(&text)));
+        }
+        Ok((snapshot.revision, text))
+    }
+}
+
+/// Age of a batch's newest window beyond which the batch counts as late, in milliseconds.
+const LATE_MS: i64 = Duration::from_secs(60).as_millis() as i64;
+
+/// Refuses a batch whose sender exceeds its rate limit.
+fn limited(taken: Result<(), u16>) -> Result<(), Refusal> {
+    taken.map_err(|seconds| Refusal::new(RefusalKind::Limited, auth::too_many(seconds)))
+}
+
+/// Decodes and checks a batch.
+///
+/// # Errors
+///
+/// Returns a refusal of the kind [`RefusalKind::Malformed`] if the body is not a batch of the
+/// current schema.
+pub fn read(body: &[u8]) -> Result<Batch, Refusal> {
+    let malformed = |detail: String| {
+        let hint = "deploy the edge and the functions of the same version";
+        Refusal::new(
+            RefusalKind::Malformed,
+            Problem::new(StatusCode::BAD_REQUEST, "batch_malformed", detail, hint),
+        )
+    };
+    let batch: Batch = serde_json::from_slice(body)
+        .map_err(|error| malformed(format!("the body is not a batch: {error}")))?;
+    if batch.schema != SCHEMA {
+        return Err(malformed(format!("the batch has schema {}, this version reads {SCHEMA}", batch.schema)));
+    }
+    let is_name = batch.isolate.len() == 32 && batch.isolate.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_name {
+        return Err(malformed("the name of the isolate is not 32 hexadecimal digits".to_owned()));
+    }
+    if batch.sequence > 9_999_999_999_999_999 {
+        return Err(malformed("the sequence number of the batch is out of range".to_owned()));
+    }
+    Ok(batch)
+}

@@ -1,0 +1,53 @@
+//! Shared dependencies of the functions.
+
+use crate::{
+    access::{jwt::Provider, limit::Limiter},
+    publication::{kv::Kv, publish::Publisher},
+    settings::environment::Settings,
+    store::Store,
+};
+use std::sync::Arc;
+
+/// Rate limits of this process.
+#[derive(Debug)]
+pub struct Limits {
+    /// Limit on requests, by caller.
+    pub callers: Limiter,
+    /// Limit on rejected requests, by source address.
+    pub refusals: Limiter,
+}
+
+/// Shared dependencies of every function.
+#[derive(Debug, Clone)]
+pub struct Platform {
+    /// Client of the table.
+    pub store: Store,
+    /// Publisher of the document that the edge reads.
+    pub publisher: Arc<Publisher>,
+    /// Settings from the environment.
+    pub settings: Arc<Settings>,
+    /// Identity provider for JSON Web Tokens, if one is configured.
+    pub provider: Option<Arc<Provider>>,
+    /// Rate limits of this process.
+    pub limits: Arc<Limits>,
+}
+
+impl Platform {
+    /// Builds the clients. Each connects on first use.
+    pub fn new(settings: Settings) -> Self {
+        let store = Store::new(&settings);
+        let publisher = Publisher::new(store.clone(), Kv::new(&settings));
+        let provider = settings.jwt.clone().map(|(url, expected)| Arc::new(Provider::new(url, expected)));
+        let limits = Limits {
+            callers: Limiter::new(settings.rate_limit),
+            refusals: Limiter::new(settings.rate_limit),
+        };
+        Self {
+            store,
+            publisher: Arc::new(publisher),
+            settings: Arc::new(settings),
+            provider,
+            limits: Arc::new(limits),
+        }
+    }
+}

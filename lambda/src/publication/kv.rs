@@ -1,0 +1,121 @@
+//! Client of the REST API of Workers KV, at Cloudflare or in a local `wrangler dev`; only the base
+//! URL differs.
+
+use crate::{
+    observe::telemetry::traced,
+    settings::{environment::Settings, secret::Secret},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::OnceCell;
+
+/// Key that the edge reads.
+pub const SNAPSHOT_KEY: &str = "snapshot";
+
+/// Client of a KV namespace.
+#[derive(Debug)]
+pub struct Kv {
+    // Built on first use: loading the root certificates costs more than the rest of a cold start.
+    client: OnceCell<reqwest::Client>,
+    url: String,
+    token: Arc<Secret>,
+    timeout: Duration,
+}
+
+/// Failure of a call to KV.
+#[derive(Debug, thiserror::Error)]
+pub enum KvError {
+    /// KV responded with this status.
+    #[error("Workers KV responded with status {0}")]
+    Refused(u16),
+    /// KV did not respond.
+    #[error("Workers KV could not be reached: {0}")]
+    Unreachable(String),
+    /// The API token could not be read, or has no value yet.
+    #[error("no API token for Workers KV: {0}")]
+    NoToken(String),
+}
+
+impl Kv {
+    /// Creates a client of the configured namespace, without connecting.
+    pub fn new(settings: &Settings) -> Self {
+        let base = settings.kv_api.trim_end_matches('/');
+        Self {
+            client: OnceCell::new(),
+            url: format!("{base}/storage/kv/namespaces/{}/values/{SNAPSHOT_KEY}", settings.kv_namespace),
+            token: Arc::clone(&settings.kv_token),
+            timeout: settings.kv_timeout,
+        }
+    }
+
+    async fn client(&self) -> Result<&reqwest::Client, KvError> {
+        self.client
+            .get_or_try_init(|| async { reqwest::Client::builder().timeout(self.timeout).build() })
+            .await
+            .map_err(|error| unreachable_kv(&error))
+    }
+
+    /// Sends a request. If the token is rejected and a newer one is available, sends it again.
+    async fn send(
+        &self,
+        request: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, KvError> {
+        let client = self.client().await?;
+        let no_token = |error: crate::settings::secret::SecretError| KvError::NoToken(error.to_string());
+        let mut tokens = self.token.values().await.map_err(no_token)?;
+        loop {
+            let token =
+                tokens.first().ok_or_else(|| KvError::NoToken("the secret has no value yet".to_owned()))?;
+            let response = traced(request(client))
+                .bearer_auth(token)
+                .send()
+                .await
+                .map_err(|error| unreachable_kv(&error))?;
+            let refused = matches!(response.status().as_u16(), 401 | 403);
+            match if refused { self.token.again().await.map_err(no_token)? } else { None } {
+                Some(newer) => tokens = newer,
+                None => return Ok(response),
+            }
+        }
+    }
+
+    /// Writes the snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Fails if KV cannot be reached or rejects the write, or the token cannot be read.
+    pub async fn put(&self, document: String) -> Result<(), KvError> {
+        let response = self.send(|client| client.put(&self.url).body(document.clone())).await?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(KvError::Refused(status.as_u16())),
+        }
+    }
+
+    /// Reads the snapshot; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Fails if KV cannot be reached or rejects the read, or the token cannot be read.
+    pub async fn get(&self) -> Result<Option<String>, KvError> {
+        let response = self.send(|client| client.get(&self.url)).await?;
+        match response.status() {
+            status if status.is_success() => {
+                response.text().await.map(Some).map_err(|error| unreachable_kv(&error))
+            }
+            status if status.as_u16() == 404 => Ok(None),
+            status => Err(KvError::Refused(status.as_u16())),
+        }
+    }
+}
+
+fn unreachable_kv(error: &reqwest::Error) -> KvError {
+    // The full error contains the URL, which names the account.
+    let kind = if error.is_timeout() {
+        "the request timed out"
+    } else if error.is_connect() {
+        "the connection failed"
+    } else {
+        "the connection was interrupted"
+    };
+    KvError::Unreachable(kind.to_owned())
+}

@@ -1,0 +1,39 @@
+//! The scheduled reconciliation of Workers KV with the table. It compares the head with the
+//! document in KV, not only with the recorded revision: a publisher that dies between its write and
+//! its second look at the head leaves a wrong record.
+
+use crate::{platform::Platform, publication::publish::PublishError};
+use serde::Serialize;
+
+/// Summary of a tick.
+#[derive(Debug, Serialize)]
+pub struct Tick {
+    /// Revision of the head.
+    pub revision: u64,
+    /// Revision in KV when the tick began; `None` if KV held no usable document.
+    pub found: Option<u64>,
+    /// True if this tick published.
+    pub published: bool,
+}
+
+/// Runs one tick. Running it twice, late or concurrently does no harm, because publishing is
+/// idempotent.
+///
+/// # Errors
+///
+/// Fails if the head or KV cannot be read, or the publication fails.
+pub async fn tick(platform: &Platform) -> Result<Tick, PublishError> {
+    let head = platform.store.head().await?;
+    let found = platform.publisher.published().await?;
+    let healthy = head.published == head.revision && found == Some(head.revision);
+    if !healthy {
+        let revision = platform.publisher.publish().await?;
+        tracing::warn!(
+            head = head.revision.0,
+            noted = head.published.0,
+            published = revision.0,
+            "publication healed"
+        );
+    }
+    Ok(Tick { revision: head.revision.0, found: found.map(|revision| revision.0), published: !healthy })
+}

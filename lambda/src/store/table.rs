@@ -1,0 +1,109 @@
+//! The client of the table.
+
+use crate::{
+    settings::environment::Settings,
+    store::{error::StoreError, item::Item, keys::Key},
+};
+use aws_sdk_dynamodb::{
+    Client,
+    config::{
+        BehaviorVersion, Credentials, Region, http::HttpResponse, retry::RetryConfig, timeout::TimeoutConfig,
+    },
+    error::SdkError,
+    operation::{
+        get_item::GetItemOutput,
+        update_item::{UpdateItemError, UpdateItemOutput},
+    },
+};
+use std::time::Duration;
+
+/// Client of the DynamoDB table.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) client: Client,
+    pub(super) table: String,
+}
+
+/// Returns true if an update was applied, false if its condition did not hold.
+pub(crate) fn is_made(
+    sent: Result<UpdateItemOutput, SdkError<UpdateItemError, HttpResponse>>,
+) -> Result<bool, StoreError> {
+    match sent {
+        Ok(_) => Ok(true),
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Store {
+    /// Creates a client for the configured table, without connecting.
+    pub fn new(settings: &Settings) -> Self {
+        let mut config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(settings.region.clone()))
+            .retry_config(
+                RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(30)),
+            )
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(Duration::from_secs(2))
+                    .operation_attempt_timeout(Duration::from_secs(4))
+                    .operation_timeout(Duration::from_secs(12))
+                    .build(),
+            );
+        if let Some(keys) = settings.credentials.clone() {
+            config = config.credentials_provider(Credentials::from(keys));
+        }
+        if let Some(endpoint) = &settings.dynamodb_endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        Self { client: Client::from_conf(config.build()), table: settings.table.clone() }
+    }
+
+    /// Returns the items of a partition whose sort keys lie in an inclusive range, ordered by sort
+    /// key.
+    pub(crate) async fn range(&self, partition: &str, from: &str, to: &str) -> Result<Vec<Item>, StoreError> {
+        use aws_sdk_dynamodb::types::AttributeValue;
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :partition AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":partition", AttributeValue::S(partition.to_owned()))
+            .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
+            .expression_attribute_values(":to", AttributeValue::S(to.to_owned()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut items = Vec::new();
+        while let Some(attributes) = pages.next().await {
+            items.push(Item::new(attributes?)?);
+        }
+        Ok(items)
+    }
+
+    /// Returns all items of a partition whose sort keys begin with `prefix`.
+    pub(crate) async fn all(&self, partition: &str, prefix: &str) -> Result<Vec<Item>, StoreError> {
+        // No name contains a character greater than U+007F.
+        self.range(partition, if prefix.is_empty() { " " } else { prefix }, &format!("{prefix}\u{7f}")).await
+    }
+
+    pub(crate) async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {
+        let GetItemOutput { item, .. } = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key.attributes()))
+            .consistent_read(true)
+            .send()
+            .await?;
+        item.map(Item::new).transpose()
+    }
+}
