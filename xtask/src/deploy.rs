@@ -2,7 +2,8 @@
 //! idempotent, so a deployment that fails part-way is simply run again. docs/DEPLOY.md has the same steps by hand.
 
 use crate::{
-    edge, functions, root,
+    edge, functions,
+    root::root,
     run::{Failure, command, output, run, step, with_input},
     tools::{self, Purpose},
 };

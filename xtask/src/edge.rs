@@ -1,7 +1,7 @@
 //! Builds the Worker: cargo compiles it, wasm-bindgen writes the glue, wasm-opt optimises, esbuild bundles the JavaScript.
 
 use crate::{
-    root,
+    root::root,
     run::{Failure, command, output, run, step},
 };
 use std::{

@@ -1,7 +1,7 @@
 //! Builds the functions as AWS runs them: for arm64, one archive each.
 
 use crate::{
-    root,
+    root::root,
     run::{Failure, command, run, step},
     tools::cargo_lambda,
 };

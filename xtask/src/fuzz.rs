@@ -2,7 +2,7 @@
 //! tests/fuzz/artifacts.
 
 use crate::{
-    root,
+    root::root,
     run::{Failure, command, output, run, step},
     tools::cargo_home,
 };

@@ -4,12 +4,14 @@ mod deploy;
 mod edge;
 mod functions;
 mod fuzz;
+mod root;
 mod run;
 mod suite;
 mod tools;
 
+use root::root;
 use run::{Failure, cargo, command, replace_with, run, step};
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 use tools::Purpose;
 
 const USAGE: &str = "\
@@ -62,12 +64,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The root folder of the workspace.
-fn root() -> PathBuf {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    here.parent().map(PathBuf::from).unwrap_or(here)
 }
 
 /// Everything that `dev`, the tests and the benchmarks start. One selection of packages for all of them: another one would

@@ -1,6 +1,6 @@
 //! Runs programs, and reports failures in one line with a remedy.
 
-use crate::{root, tools};
+use crate::root::{node_folder, root};
 use std::{
     ffi::OsStr,
     fmt,
@@ -40,7 +40,7 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command.current_dir(root());
     // The project's own Node first: wrangler, esbuild and npm's scripts look for it in PATH.
     let inherited = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(tools::node_folder()).chain(std::env::split_paths(&inherited));
+    let folders = std::iter::once(node_folder()).chain(std::env::split_paths(&inherited));
     if let Ok(path) = std::env::join_paths(folders) {
         command.env("PATH", path);
     }

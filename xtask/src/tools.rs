@@ -2,7 +2,7 @@
 //! requirements.txt here and in tests, Rust's in rust-toolchain.toml.
 
 use crate::{
-    root,
+    root::{node_folder, root},
     run::{Failure, command, output, run, step},
 };
 use std::{
@@ -116,11 +116,6 @@ fn add_target(target: &str) -> Result<(), Failure> {
     let fix =
         format!("install Rust with rustup, or add the target {target} with your system's package manager");
     run(command("rustup").args(["target", "add", target]), &fix)
-}
-
-/// The folder with node, npm and npx. [`command`] puts it first in `PATH`.
-pub fn node_folder() -> PathBuf {
-    root().join(".tools/node/bin")
 }
 
 /// A copy of the lock file, written after everything else, marks a complete installation.

@@ -1,4 +1,4 @@
-//! What isolates count and report: batches, counts, histograms.
+//! Counts and reports of isolates: batches, counts, histograms.
 
 pub mod batch;
 pub mod counts;

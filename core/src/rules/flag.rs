@@ -83,7 +83,7 @@ impl UserList {
 pub struct InvalidFlag {
     /// Index of the condition in [`Flag::conditions`].
     pub position: usize,
-    /// Cause.
+    /// The error of the condition.
     pub error: InvalidCondition,
 }
 

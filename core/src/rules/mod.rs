@@ -1,4 +1,4 @@
-//! What operators write: flags, conditions, routes, origins, emergencies, experiments.
+//! Rules, as operators write them: flags, conditions, routes, origins, emergencies, experiments.
 
 pub mod bucket;
 pub mod condition;

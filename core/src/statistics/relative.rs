@@ -4,7 +4,7 @@
 //! relative risk alone: a shared outage and the time of day cancel, and a change of step only
 //! changes the share.
 
-use crate::statistics::log_sum_exp;
+use crate::statistics::levels::log_sum_exp;
 use serde::{Deserialize, Serialize};
 
 /// Relative risks of the alternative, which weights them evenly.

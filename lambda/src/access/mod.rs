@@ -1,4 +1,4 @@
-//! Who may call: tokens, identity providers, roles and rate limits.
+//! Access: tokens, identity providers, roles and rate limits.
 
 pub mod auth;
 pub mod digest;

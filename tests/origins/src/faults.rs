@@ -1,7 +1,7 @@
 //! Faults of a backend: a share of errors, added latency, cut connections. And its counts, against
 //! which the edge's own counts are checked.
 
-use crate::Backend;
+use crate::backend::Backend;
 use axum::{
     Json, Router,
     body::Body,

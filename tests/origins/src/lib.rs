@@ -2,12 +2,14 @@
 //! `x-backend`, and each can be made to fail, to respond slowly or to cut connections, at
 //! `/_control`.
 
+mod backend;
 mod data;
 mod faults;
 mod graphql;
 mod rest;
 mod second;
 
+pub use backend::Backend;
 pub use data::{Data, Review};
 pub use faults::{Control, Counts, Faults};
 pub use graphql::sdl;
@@ -15,25 +17,6 @@ pub use graphql::sdl;
 use axum::middleware;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::task::JoinHandle;
-
-/// One of the two backends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backend {
-    /// The old backend, with REST only.
-    Legacy,
-    /// The new backend, with GraphQL and the same REST paths.
-    New,
-}
-
-impl Backend {
-    /// Returns the backend's name for itself.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Backend::Legacy => "legacy",
-            Backend::New => "new",
-        }
-    }
-}
 
 /// A running backend.
 pub struct Origin {

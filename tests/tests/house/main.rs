@@ -1,0 +1,6 @@
+//! The order of the house: imports without circles, documentation that reads like English, paths in documents that exist.
+
+mod circles;
+mod documents;
+mod prose;
+mod sources;
