@@ -16,7 +16,7 @@ pub const TOLERANCE_MS: i64 = 300_000;
 
 /// Reason for rejecting a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum SignatureError {
     /// A header is missing or malformed.
     Missing,
     /// The timestamp differs from now by more than [`TOLERANCE_MS`]: a replayed message, or a wrong
@@ -58,19 +58,20 @@ pub fn verify(
     signature: Option<&str>,
     body: &[u8],
     now: i64,
-) -> Result<(), Refused> {
-    let (timestamp, signature) = timestamp.zip(signature).ok_or(Refused::Missing)?;
-    let signed_ms: i64 = timestamp.parse().map_err(|_| Refused::Missing)?;
-    let digits = signature.strip_prefix("v1=").filter(|digits| digits.len() == 64).ok_or(Refused::Missing)?;
-    let bytes = unhex(digits).ok_or(Refused::Missing)?;
+) -> Result<(), SignatureError> {
+    let (timestamp, signature) = timestamp.zip(signature).ok_or(SignatureError::Missing)?;
+    let signed_ms: i64 = timestamp.parse().map_err(|_| SignatureError::Missing)?;
+    let digits =
+        signature.strip_prefix("v1=").filter(|digits| digits.len() == 64).ok_or(SignatureError::Missing)?;
+    let bytes = unhex(digits).ok_or(SignatureError::Missing)?;
     if now.saturating_sub(signed_ms).saturating_abs() > TOLERANCE_MS {
-        return Err(Refused::Skewed);
+        return Err(SignatureError::Skewed);
     }
     let fits = |secret: &String| {
         // The comparison runs in constant time.
         mac(secret, timestamp, body).is_some_and(|mac| mac.verify_slice(&bytes).is_ok())
     };
-    if secrets.iter().any(fits) { Ok(()) } else { Err(Refused::Wrong) }
+    if secrets.iter().any(fits) { Ok(()) } else { Err(SignatureError::Wrong) }
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {
@@ -97,16 +98,16 @@ mod tests {
             verify(&secrets, Some(timestamp), Some(signature), body, now)
         };
         assert_eq!(check("1000", &signature, b"body", 1_000 + TOLERANCE_MS), Ok(()));
-        assert_eq!(check("1000", &signature, b"body", 1_001 + TOLERANCE_MS), Err(Refused::Skewed));
-        assert_eq!(check("1001", &signature, b"body", 1_000), Err(Refused::Wrong));
-        assert_eq!(check("1000", &signature, b"bodi", 1_000), Err(Refused::Wrong));
-        assert_eq!(check("1000", &sign("other", 1_000, b"body"), b"body", 1_000), Err(Refused::Wrong));
+        assert_eq!(check("1000", &signature, b"body", 1_001 + TOLERANCE_MS), Err(SignatureError::Skewed));
+        assert_eq!(check("1001", &signature, b"body", 1_000), Err(SignatureError::Wrong));
+        assert_eq!(check("1000", &signature, b"bodi", 1_000), Err(SignatureError::Wrong));
+        assert_eq!(check("1000", &sign("other", 1_000, b"body"), b"body", 1_000), Err(SignatureError::Wrong));
         let (shorter, other) =
             (signature.trim_end_matches(char::is_alphanumeric), signature.replace("v1", "v2"));
         for bad in ["", "v1=", "v1=zz", shorter, &other] {
-            assert_eq!(check("1000", bad, b"body", 1_000), Err(Refused::Missing), "{bad}");
+            assert_eq!(check("1000", bad, b"body", 1_000), Err(SignatureError::Missing), "{bad}");
         }
-        assert_eq!(verify(&secrets, None, Some(&signature), b"body", 1_000), Err(Refused::Missing));
+        assert_eq!(verify(&secrets, None, Some(&signature), b"body", 1_000), Err(SignatureError::Missing));
         // RFC 4231 has no such message; this signature was computed with Python's hmac module.
         assert_eq!(
             sign("key", 1, b"{}"),

@@ -6,8 +6,8 @@
 use cutover_core::{
     Timestamp,
     adapter::{
-        Adapter, Backend, Budget, Conversion, DateForm, Field, Literal, Next, Program, Refused, Reply,
-        Request, Sent, Shape, Source, Step, Whole, invert,
+        Adapter, Backend, Budget, ClientRequest, Conversion, DateForm, EvalContext, Field, Literal, Next,
+        Program, Reply, Request, Shape, ShapeError, Source, Step, invert,
     },
     config::Config,
     json::{Json, Tape},
@@ -27,8 +27,8 @@ fn example() -> Arc<Program> {
     Arc::clone(config.unwrap().adapters.values().next().unwrap().program())
 }
 
-fn whole(request: &Request) -> Whole<'_> {
-    Whole { request, now: Timestamp::from_millis(1_700_000_000_000) }
+fn whole(request: &Request) -> EvalContext<'_> {
+    EvalContext { request, now: Timestamp::from_millis(1_700_000_000_000) }
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -253,7 +253,7 @@ proptest! {
         let adapter = Arc::new(Adapter::new(example()).unwrap());
         let now = Timestamp::from_millis(0);
         for body in [body, sent.to_string().into_bytes()] {
-            let sent = Sent { method, path, query: &query, body: &body, ..Sent::default() };
+            let sent = ClientRequest { method, path, query: &query, body: &body, ..ClientRequest::default() };
             let Some((mut exchange, mut next)) = adapter.begin(sent, now) else { continue };
             let page = format!(
                 "{{\"data\":{{\"author\":{{\"reviews\":{{\"nodes\":{answer},\
@@ -301,7 +301,7 @@ fn work_is_bounded_also_where_a_shape_asks_for_more_than_anybody_has() {
     let wide = Json::List(vec![Json::integer(1); 5_000]);
     let each = Shape(vec![Step::Each(Shape(vec![Step::Wrap("a".into())]))]);
     let refused = each.apply(&wide, whole(&request), &mut Budget::of(1_000));
-    assert_eq!(refused, Err(Refused::TooMuch));
+    assert_eq!(refused, Err(ShapeError::TooMuch));
     assert!(each.apply(&wide, whole(&request), &mut Budget::default()).is_ok());
 }
 

@@ -1,5 +1,5 @@
 // Requests that are answered through an adapter. The core decides each step, and returns it as one
-// number, see `tells` in edge/src/adapting.rs; the steps are carried out here.
+// number, see `step` in edge/src/wire.rs; the steps are carried out here.
 import { NO_BYTES, readBuffer, readBytes, TOO_LARGE } from "./body.js";
 import { LATE } from "./http.js";
 import { claimsIn } from "./identity.js";

@@ -40,7 +40,7 @@ export const MAX_MS = 0xfffff;
 // In place of a status if no backend responded.
 export const UNREACHABLE = 0;
 export const TIMEOUT = 1;
-// Milliseconds of one window of counting, `WINDOW_MS` in core/src/batch.rs.
+// Milliseconds of one window of counting, `WINDOW_MS` in core/src/measurement/batch.rs.
 export const WINDOW_MS = 10000;
 
 // In place of a value that a request or a response lacks. No header can hold it.
@@ -58,7 +58,7 @@ export const SHOW_ARM = 1 << 0;
 export const SHOW_REASON = 1 << 1;
 export const SHOW_REVISION = 1 << 2;
 
-// The next step of an adapted request, see `tells` in edge/src/adapting.rs: bits 0 to 2 are the
+// The next step of an adapted request, see `step` in edge/src/wire.rs: bits 0 to 2 are the
 // kind, and from STEP_SHIFT on there is the number of the exchange or the status of the response.
 export const STEP_KIND = 7;
 export const STEP_GONE = 0;
@@ -70,7 +70,7 @@ export const STEP_BODY = 1 << 3;
 export const STEP_MORE = 1 << 4;
 export const STEP_SHIFT = 5;
 
-// Tickets, the return values of `begin_comparison` in edge/src/comparisons.rs.
+// Tickets, the return values of `begin_comparison` in edge/src/bindings/comparisons.rs.
 export const TICKET_NONE = 0;
 export const TICKET_COMPARE = 1;
 export const TICKET_WITH_NOISE = 2;

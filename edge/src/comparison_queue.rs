@@ -3,7 +3,9 @@
 
 use cutover_core::{
     RouteId, Ruleset,
-    compare::{Compared, Comparison, Finding, Response, Skipped, Tally, compare_answers},
+    compare::{
+        Comparison, ComparisonOutcome, ComparisonWindow, Response, SkipReason, Tally, compare_answers,
+    },
     decision::route::CompiledRoute,
     measurement::batch::WINDOW_MS,
 };
@@ -21,14 +23,14 @@ const FIRST_NOISE: u64 = 8;
 
 /// Comparisons that are under way, and those counted but not yet sent.
 #[derive(Debug, Default)]
-pub struct Comparing {
-    routes: Vec<(RouteId, Held)>,
-    waiting: Vec<Compared>,
+pub struct ComparisonQueue {
+    routes: Vec<(RouteId, RouteState)>,
+    waiting: Vec<ComparisonWindow>,
 }
 
 /// State of a route between its comparisons.
 #[derive(Debug, Default)]
-struct Held {
+struct RouteState {
     /// All comparisons of this isolate, from which noise is recognised.
     learned: Tally,
     minute: i64,
@@ -41,7 +43,7 @@ struct Held {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ticket {
     /// The request is not compared.
-    Refused(Skipped),
+    Refused(SkipReason),
     /// The other backend is queried.
     Compare,
     /// The other backend is queried, and legacy a second time.
@@ -51,7 +53,7 @@ pub enum Ticket {
 /// Both backends' responses to one request, as JavaScript passes them: each is a head, which is the
 /// status and the header values, one per line, and a body.
 #[derive(Debug, Clone, Copy)]
-pub struct Answers<'a> {
+pub struct ResponsePair<'a> {
     /// Legacy's response.
     pub old: (&'a str, &'a [u8]),
     /// The new backend's response.
@@ -65,12 +67,12 @@ pub fn is_drawn(draw: u64, share: cutover_core::PartsPerMillion) -> bool {
     (u128::from(draw) * 1_000_000) >> 64 < u128::from(share.get())
 }
 
-impl Comparing {
-    fn held(&mut self, route: &RouteId) -> Option<&mut Held> {
+impl ComparisonQueue {
+    fn held(&mut self, route: &RouteId) -> Option<&mut RouteState> {
         let index = match self.routes.iter().position(|(held, _)| held == route) {
             Some(index) => index,
             None => {
-                self.routes.push((route.clone(), Held::default()));
+                self.routes.push((route.clone(), RouteState::default()));
                 self.routes.len() - 1
             }
         };
@@ -80,20 +82,20 @@ impl Comparing {
     /// Decides if a request of a route is compared, and charges the comparison to the route's
     /// budget.
     pub fn begin(&mut self, route: &CompiledRoute, is_safe: bool, draw: u64, now: i64) -> Ticket {
-        let Some(policy) = &route.compare else { return Ticket::Refused(Skipped::Budget) };
-        let Some(held) = self.held(&route.id) else { return Ticket::Refused(Skipped::Budget) };
+        let Some(policy) = &route.compare else { return Ticket::Refused(SkipReason::Budget) };
+        let Some(held) = self.held(&route.id) else { return Ticket::Refused(SkipReason::Budget) };
         if !is_safe {
-            return Ticket::Refused(Skipped::Unsafe);
+            return Ticket::Refused(SkipReason::Unsafe);
         }
         let minute = now.div_euclid(60_000);
         if held.minute != minute {
             (held.minute, held.used) = (minute, 0);
         }
         if held.used >= policy.per_minute {
-            return Ticket::Refused(Skipped::Budget);
+            return Ticket::Refused(SkipReason::Budget);
         }
         if held.running >= policy.concurrency {
-            return Ticket::Refused(Skipped::Concurrency);
+            return Ticket::Refused(SkipReason::Concurrency);
         }
         held.used += 1;
         held.running += 1;
@@ -124,16 +126,23 @@ impl Comparing {
             None if full => return None,
             None => {
                 let route = route.id.clone();
-                self.waiting.push(Compared { flag, route, canary, window, tally: Tally::default() });
+                self.waiting.push(ComparisonWindow { flag, route, canary, window, tally: Tally::default() });
                 self.waiting.len() - 1
             }
         };
         self.waiting.get_mut(index).map(|held| &mut held.tally)
     }
 
-    /// Counts a request that was not compared. `begun` is true if [`Comparing::begin`] had
+    /// Counts a request that was not compared. `begun` is true if [`ComparisonQueue::begin`] had
     /// permitted the comparison.
-    pub fn skip(&mut self, rules: &Ruleset, route: &CompiledRoute, reason: Skipped, now: i64, begun: bool) {
+    pub fn skip(
+        &mut self,
+        rules: &Ruleset,
+        route: &CompiledRoute,
+        reason: SkipReason,
+        now: i64,
+        begun: bool,
+    ) {
         if begun {
             self.end(&route.id);
         }
@@ -143,16 +152,16 @@ impl Comparing {
     }
 
     /// Compares the responses to a request and counts the differences.
-    pub fn finish(&mut self, rules: &Ruleset, route: &CompiledRoute, answers: Answers<'_>, now: i64) {
+    pub fn finish(&mut self, rules: &Ruleset, route: &CompiledRoute, answers: ResponsePair<'_>, now: i64) {
         let Some(policy) = &route.compare else { return };
         let found = match findings(policy, answers.old, answers.new) {
-            Finding::Compared(found) => found,
-            Finding::Skipped(reason) => return self.skip(rules, route, reason, now, true),
+            ComparisonOutcome::Compared(found) => found,
+            ComparisonOutcome::Skipped(reason) => return self.skip(rules, route, reason, now, true),
         };
         self.end(&route.id);
         let again = answers.again.map(|again| findings(policy, answers.old, again));
         let noise = match &again {
-            Some(Finding::Compared(noise)) => Some(noise.as_slice()),
+            Some(ComparisonOutcome::Compared(noise)) => Some(noise.as_slice()),
             _ => None,
         };
         let Some(held) = self.held(&route.id) else { return };
@@ -170,7 +179,7 @@ impl Comparing {
     }
 
     /// Removes and returns the oldest entries, as many as a batch has room for.
-    pub fn take(&mut self) -> Vec<Compared> {
+    pub fn take(&mut self) -> Vec<ComparisonWindow> {
         let mut room = MAX_BATCH_DIFFERENCES;
         let fits = self.waiting.iter().take_while(|held| {
             let is_first = room == MAX_BATCH_DIFFERENCES;
@@ -183,7 +192,7 @@ impl Comparing {
     }
 }
 
-fn findings(policy: &Comparison, old: (&str, &[u8]), new: (&str, &[u8])) -> Finding {
+fn findings(policy: &Comparison, old: (&str, &[u8]), new: (&str, &[u8])) -> ComparisonOutcome {
     let (old_head, new_head) = (Head::new(old.0), Head::new(new.0));
     compare_answers(
         policy,
@@ -213,12 +222,12 @@ impl<'a> Head<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cutover_core::compare::Counted;
+    use cutover_core::compare::DifferenceCount;
 
     #[test]
     fn a_batch_takes_what_it_has_room_for_and_leaves_the_rest() {
         let entry = |window: i64, kinds: usize| {
-            let counted = |index: usize| Counted {
+            let counted = |index: usize| DifferenceCount {
                 path: format!("field{index}"),
                 kind: cutover_core::compare::DifferenceKind::Value,
                 count: 1,
@@ -228,16 +237,16 @@ mod tests {
             let tally =
                 Tally { compared: 1, differences: (0..kinds).map(counted).collect(), ..Tally::default() };
             let (flag, route) = ("f".parse().unwrap(), "r".parse().unwrap());
-            Compared { flag, route, canary: None, window, tally }
+            ComparisonWindow { flag, route, canary: None, window, tally }
         };
         let waiting = (0..10).map(|window| entry(window, 60)).collect();
-        let mut comparing = Comparing { waiting, ..Comparing::default() };
+        let mut comparing = ComparisonQueue { waiting, ..ComparisonQueue::default() };
         let mut batches = Vec::new();
         while !comparing.is_empty() {
             batches.push(comparing.take().iter().map(|held| held.window).collect::<Vec<_>>());
         }
         assert_eq!(batches, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
-        let mut one = Comparing { waiting: vec![entry(0, 1_000)], ..Comparing::default() };
+        let mut one = ComparisonQueue { waiting: vec![entry(0, 1_000)], ..ComparisonQueue::default() };
         assert_eq!(one.take().len(), 1, "an entry larger than a batch is sent alone");
     }
 }

@@ -3,13 +3,13 @@
 //! window.
 
 use crate::{
-    comparison_queue::Comparing,
-    wire::{Answer, Ended},
+    comparison_queue::ComparisonQueue,
+    wire::{PackedDecision, PackedOutcome},
 };
 use cutover_core::{
     Arm, FlagName, Ruleset,
     measurement::{
-        batch::{Batch, Cell, SCHEMA, Units, WINDOW_MS},
+        batch::{AssignmentUnits, Batch, Cell, SCHEMA, WINDOW_MS},
         counts::Counts,
     },
     vocabulary::revision::Revision,
@@ -49,7 +49,7 @@ pub struct Counting {
     cells: Vec<(u64, Counts)>,
     units: Vec<Unit>,
     /// Comparisons that are counted and not yet sent.
-    pub comparing: Comparing,
+    pub comparing: ComparisonQueue,
     lost: u64,
     /// Number of outcomes lost since the isolate began.
     pub lost_in_all: u64,
@@ -67,7 +67,7 @@ fn window_of(key: u64) -> i64 {
 impl Counting {
     /// Puts new rules in force under a generation number.
     pub fn begin_generation(&mut self, number: u32, rules: Rc<Ruleset>, now: i64) {
-        let number = Ended::tag(number);
+        let number = PackedOutcome::tag(number);
         for held in &mut self.generations {
             held.retired_at = held.retired_at.or(Some(now));
         }
@@ -82,11 +82,11 @@ impl Counting {
 
     /// Returns the rules of a generation, as long as requests that they decided can be under way.
     pub fn rules(&self, generation: u32) -> Option<&Rc<Ruleset>> {
-        rules_of(&self.generations, Ended::tag(generation))
+        rules_of(&self.generations, PackedOutcome::tag(generation))
     }
 
     /// Counts outcomes in the window of the given time.
-    pub fn add(&mut self, outcomes: impl Iterator<Item = Ended>, now: i64) {
+    pub fn add(&mut self, outcomes: impl Iterator<Item = PackedOutcome>, now: i64) {
         for ended in outcomes {
             let key = key(now, ended.kind);
             let mut place = self.cells.binary_search_by_key(&key, |(held, _)| *held);
@@ -137,7 +137,7 @@ impl Counting {
 
     /// Notes a sampled user and the arm that they were given.
     pub fn add_unit(&mut self, generation: u32, flag: usize, arm: Arm, unit: u32) {
-        let unit = (Ended::tag(generation), flag, arm, unit);
+        let unit = (PackedOutcome::tag(generation), flag, arm, unit);
         if self.units.len() < MAX_UNITS && !self.units.contains(&unit) {
             self.units.push(unit);
         }
@@ -181,15 +181,21 @@ impl Counting {
         }
     }
 
-    fn take_units(&mut self) -> Vec<Units> {
-        let mut all: Vec<Units> = Vec::new();
+    fn take_units(&mut self) -> Vec<AssignmentUnits> {
+        let mut all: Vec<AssignmentUnits> = Vec::new();
         for (generation, flag, arm, unit) in std::mem::take(&mut self.units) {
             let Some(rules) = self.rules(generation) else { continue };
             let Some((flag, label)) = rules.flags().get(flag).zip(rules.canary(flag)) else { continue };
-            let same = |held: &Units| held.run == label.run && held.step == label.step;
+            let same = |held: &AssignmentUnits| held.run == label.run && held.step == label.step;
             if !all.last().is_some_and(same) {
                 let (flag, run) = (flag.name.clone(), label.run.clone());
-                all.push(Units { flag, run, step: label.step, new: Vec::new(), legacy: Vec::new() });
+                all.push(AssignmentUnits {
+                    flag,
+                    run,
+                    step: label.step,
+                    new: Vec::new(),
+                    legacy: Vec::new(),
+                });
             }
             if let Some(last) = all.last_mut() {
                 if arm == Arm::New { last.new.push(unit) } else { last.legacy.push(unit) }
@@ -200,7 +206,7 @@ impl Counting {
 
     fn cell(&self, key: u64, counts: Counts) -> Cell {
         let ended = kind_of(key);
-        let answer: Answer = ended.answer();
+        let answer: PackedDecision = ended.answer();
         let rules = self.rules(ended.generation());
         let route = rules.and_then(|rules| rules.routes().get(answer.route()?));
         let position = route.and_then(|route| route.flag);
@@ -225,7 +231,7 @@ fn rules_of(generations: &[Generation], number: u32) -> Option<&Rc<Ruleset>> {
     generations.iter().rev().find(|held| held.number == number).map(|held| &held.rules)
 }
 
-fn kind_of(key: u64) -> Ended {
+fn kind_of(key: u64) -> PackedOutcome {
     // Truncates to the lower half on purpose.
-    Ended { kind: key as u32, end: 0 }
+    PackedOutcome { kind: key as u32, end: 0 }
 }

@@ -10,7 +10,7 @@ use crate::{
     counting::Counting,
     reporting::Reporting,
     settings::Settings,
-    wire::{Answer, Ended, Packed, is_own_path},
+    wire::{Packed, PackedDecision, PackedOutcome, is_own_path},
 };
 use cutover_core::{
     Arm, Decision, Emergency, Facts, Reason, Ruleset, Snapshot, Timestamp,
@@ -40,7 +40,7 @@ const READ_PATIENCE_MS: i64 = 10_000;
 #[derive(Debug, Default)]
 pub struct Isolate {
     settings: Settings,
-    held: Option<Held>,
+    held: Option<CurrentSnapshot>,
     reading_since: Option<i64>,
     refresh_at: i64,
     generation: u32,
@@ -62,7 +62,7 @@ pub struct Isolate {
 }
 
 #[derive(Debug)]
-struct Held {
+struct CurrentSnapshot {
     rules: Rc<Ruleset>,
     /// Digest of the document that the rules were compiled from.
     digest: u64,
@@ -124,7 +124,7 @@ pub struct ArmCounts {
 }
 
 impl Counts {
-    fn add(&mut self, ended: Ended) {
+    fn add(&mut self, ended: PackedOutcome) {
         let arm = if ended.answer().arm() == Arm::Legacy { &mut self.legacy } else { &mut self.new };
         arm.requests += 1;
         arm.errors += u64::from(!matches!(ended.outcome(), Outcome::Status(status) if status < 500));
@@ -192,21 +192,21 @@ impl Isolate {
         now: i64,
         generation: u32,
         mint: impl FnOnce() -> Option<String>,
-    ) -> (Answer, Option<String>) {
+    ) -> (PackedDecision, Option<String>) {
         if generation != self.generation {
-            return (Answer(Answer::TABLE), None);
+            return (PackedDecision(PackedDecision::TABLE), None);
         }
         if is_own_path(packed.path) {
-            return (Answer(Answer::OWN_PATH), None);
+            return (PackedDecision(PackedDecision::OWN_PATH), None);
         }
         let Some(held) = &self.held else {
-            return (Answer::legacy(Reason::NoSnapshot).with(Answer::BOOT), None);
+            return (PackedDecision::legacy(Reason::NoSnapshot).with(PackedDecision::BOOT), None);
         };
         let inputs = self.inputs_up_front();
         if inputs.len() != held.rules.inputs().len()
             && held.rules.route(packed.method, packed.path).is_some_and(|route| !route.inputs.is_empty())
         {
-            return (Answer(Answer::NEED_INPUTS), None);
+            return (PackedDecision(PackedDecision::NEED_INPUTS), None);
         }
         self.decide_with(packed, inputs, now, mint)
     }
@@ -218,15 +218,15 @@ impl Isolate {
         inputs: &[Input],
         now: i64,
         mint: impl FnOnce() -> Option<String>,
-    ) -> (Answer, Option<String>) {
-        let Some(held) = &self.held else { return (Answer::legacy(Reason::NoSnapshot), None) };
+    ) -> (PackedDecision, Option<String>) {
+        let Some(held) = &self.held else { return (PackedDecision::legacy(Reason::NoSnapshot), None) };
         let timestamp = Timestamp::from_millis(now);
-        let mut todo = if self.refresh_is_due(now) { Answer::REFRESH } else { 0 };
+        let mut todo = if self.refresh_is_due(now) { PackedDecision::REFRESH } else { 0 };
         if self.is_stale(now) {
-            todo |= Answer::STALE;
+            todo |= PackedDecision::STALE;
         }
         if is_idempotent(packed.method) {
-            todo |= Answer::RETRYABLE;
+            todo |= PackedDecision::RETRYABLE;
         }
         packed.facts(inputs, |facts| {
             let mut decision = decide(&held.rules, facts, timestamp);
@@ -236,15 +236,15 @@ impl Isolate {
             {
                 decision = decide(&held.rules, &Facts { minted: Some(&id), ..*facts }, timestamp);
                 minted = Some(id);
-                todo |= Answer::MINTED;
+                todo |= PackedDecision::MINTED;
             }
             if decision.verdict.arm == Arm::New && self.must_ask(now) {
-                return (Answer(Answer::ASK), None);
+                return (PackedDecision(PackedDecision::ASK), None);
             }
             self.note_unit(&decision);
             self.begin_exchange(&held.rules, &decision, facts, timestamp);
             todo |= self.beside(&decision, packed.method);
-            (Answer::of(&decision).with(todo), minted)
+            (PackedDecision::of(&decision).with(todo), minted)
         })
     }
 
@@ -259,9 +259,9 @@ impl Isolate {
         self.begun.replace(begun);
     }
 
-    /// Returns the further work for a request, as bits of the [`Answer`]: an adapter, a comparison.
+    /// Returns the further work for a request, as bits of the [`PackedDecision`]: an adapter, a comparison.
     fn beside(&self, decision: &Decision<'_>, method: &str) -> u32 {
-        let adapt = if decision.adapter.is_some() { Answer::ADAPT } else { 0 };
+        let adapt = if decision.adapter.is_some() { PackedDecision::ADAPT } else { 0 };
         let compared = decision.route.and_then(|route| route.compare.as_ref()).is_some_and(|policy| {
             let is_meant = is_safe(method)
                 || policy
@@ -270,7 +270,7 @@ impl Isolate {
                     .is_some_and(|mirror| mirror.methods.iter().any(|held| held == method));
             is_meant && self.settings.reports && is_drawn(self.draw(), policy.sample)
         });
-        adapt | if compared { Answer::COMPARE } else { 0 }
+        adapt | if compared { PackedDecision::COMPARE } else { 0 }
     }
 
     /// Returns the next pseudorandom number (SplitMix64, after Steele, Lea and Flood 2014).
@@ -374,7 +374,7 @@ impl Isolate {
         if rules.revision() < self.declared.0 {
             rules.declare(self.declared.1.as_ref());
         }
-        self.held = Some(Held { rules: Rc::new(rules), digest, confirmed_at: now });
+        self.held = Some(CurrentSnapshot { rules: Rc::new(rules), digest, confirmed_at: now });
         self.begin_generation(now);
         Ok(())
     }

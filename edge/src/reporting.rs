@@ -39,7 +39,7 @@ struct Pending {
 
 /// Result of sending a batch.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Exchanged {
+pub enum BatchResult {
     /// The batch is stored.
     Stored(Receipt),
     /// The batch was understood and refused, so it can never be stored.
@@ -94,25 +94,25 @@ impl Reporting {
     }
 
     /// Applies the result of sending the batch with this sequence number.
-    pub fn finish(&mut self, counting: &mut Counting, sequence: u64, exchanged: &Exchanged, now: i64) {
+    pub fn finish(&mut self, counting: &mut Counting, sequence: u64, exchanged: &BatchResult, now: i64) {
         // Two requests may have sent the same batch; the second response must not settle the next
         // one.
         let mut taken = || self.pending.take_if(|pending| pending.sequence == sequence);
         match exchanged {
-            Exchanged::Stored(_) => {
+            BatchResult::Stored(_) => {
                 if let Some(stored) = taken() {
                     self.awaited = !stored.ends;
                     self.sent += 1;
                 }
                 self.heard_at = Some(now);
             }
-            Exchanged::Refused => {
+            BatchResult::Refused => {
                 if let Some(refused) = taken() {
                     counting.lose(refused.outcomes);
                 }
                 self.failures += 1;
             }
-            Exchanged::Failed => self.failures += 1,
+            BatchResult::Failed => self.failures += 1,
         }
     }
 

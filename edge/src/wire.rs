@@ -5,7 +5,7 @@
 //! feed. An input that the request lacks is a NUL ([`ABSENT`]), which a header value cannot hold
 //! either.
 //!
-//! Out: one number, see [`Answer`].
+//! Out: one number, see [`PackedDecision`].
 //!
 //! For example, a request with the announced inputs `cookie`, `x-user-id` and `:country`, and the
 //! decision that it goes to the new origin of route 3 while the snapshot is due for a refresh:
@@ -103,9 +103,9 @@ pub fn input_name(input: &Input) -> &str {
 /// A decision, packed in one number: bits 0 to 15 are the route, 16 to 19 the reason, 20 the arm,
 /// and from 21 on the instructions to JavaScript. The layout is shared with `js/wire.js`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer(pub u32);
+pub struct PackedDecision(pub u32);
 
-impl Answer {
+impl PackedDecision {
     /// Route number that means "no route of the snapshot": the configured legacy origin answers.
     pub const NO_ROUTE: u32 = 0xFFFF;
     /// First bit of the reason.
@@ -183,18 +183,18 @@ impl Answer {
 }
 
 /// The outcome of a request, packed by JavaScript in two numbers. In the first, bits 0 to 20 are
-/// those of the [`Answer`], and bits 21 to 31 the low bits of the generation that decided the
+/// those of the [`PackedDecision`], and bits 21 to 31 the low bits of the generation that decided the
 /// request. In the second, bits 0 to 19 are the milliseconds, and bits 20 to 31 the status, or 0 if
 /// the connection was refused or broken off, or 1 if no response began in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
+pub struct PackedOutcome {
     /// The first number: the decision and its generation.
     pub kind: u32,
     /// The second number: the status and the duration.
     pub end: u32,
 }
 
-impl Ended {
+impl PackedOutcome {
     /// Number of bits by which generations are distinguished.
     const GENERATION_BITS: u32 = 11;
     /// First bit of the generation in the first number.
@@ -219,8 +219,8 @@ impl Ended {
     }
 
     /// Returns the decision.
-    pub fn answer(self) -> Answer {
-        Answer(self.kind & Answer::KIND)
+    pub fn answer(self) -> PackedDecision {
+        PackedDecision(self.kind & PackedDecision::KIND)
     }
 
     /// Returns the status, or the kind of failure.

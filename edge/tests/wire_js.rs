@@ -1,9 +1,11 @@
 //! js/wire.js and the Rust constants that it repeats are equal, name by name, and neither has one that the other lacks.
 
-use cutover_core::{Reason, compare::Skipped, decision::input::Input, measurement::batch, request::identity};
+use cutover_core::{
+    Reason, compare::SkipReason, decision::input::Input, measurement::batch, request::identity,
+};
 use cutover_edge::{
     settings::DecisionHeaders,
-    wire::{self, Answer, Ended, step, ticket},
+    wire::{self, PackedDecision, PackedOutcome, step, ticket},
 };
 use std::collections::BTreeMap;
 
@@ -53,37 +55,44 @@ fn javascript() -> BTreeMap<String, Constant> {
 
 #[test]
 fn both_sides_of_the_boundary_use_the_same_constants() {
-    let reason = |reason: Reason| (reason as u32) << Answer::REASON_SHIFT;
+    let reason = |reason: Reason| (reason as u32) << PackedDecision::REASON_SHIFT;
     let skipped =
-        |reason| u32::try_from(Skipped::ALL.iter().position(|held| *held == reason).unwrap()).unwrap();
+        |reason| u32::try_from(SkipReason::ALL.iter().position(|held| *held == reason).unwrap()).unwrap();
     let show = |arm, reason, revision| DecisionHeaders { arm, reason, revision }.bits();
     let numbers = [
-        ("NO_ROUTE", Answer::NO_ROUTE),
-        ("REASON_SHIFT", Answer::REASON_SHIFT),
-        ("REASON", 15 << Answer::REASON_SHIFT),
-        ("ARM_SHIFT", Answer::NEW.trailing_zeros()),
-        ("NEW", Answer::NEW),
-        ("KIND", Answer::KIND),
-        ("REFRESH", Answer::REFRESH),
-        ("MINTED", Answer::MINTED),
-        ("NEED_INPUTS", Answer::NEED_INPUTS),
-        ("OWN_PATH", Answer::OWN_PATH),
-        ("BOOT", Answer::BOOT),
-        ("TABLE", Answer::TABLE),
-        ("STALE", Answer::STALE),
-        ("RETRYABLE", Answer::RETRYABLE),
-        ("ASK", Answer::ASK),
-        ("ADAPT", Answer::ADAPT),
-        ("COMPARE", Answer::COMPARE),
-        ("UNDECIDED", Answer::NEED_INPUTS | Answer::OWN_PATH | Answer::BOOT | Answer::TABLE | Answer::ASK),
+        ("NO_ROUTE", PackedDecision::NO_ROUTE),
+        ("REASON_SHIFT", PackedDecision::REASON_SHIFT),
+        ("REASON", 15 << PackedDecision::REASON_SHIFT),
+        ("ARM_SHIFT", PackedDecision::NEW.trailing_zeros()),
+        ("NEW", PackedDecision::NEW),
+        ("KIND", PackedDecision::KIND),
+        ("REFRESH", PackedDecision::REFRESH),
+        ("MINTED", PackedDecision::MINTED),
+        ("NEED_INPUTS", PackedDecision::NEED_INPUTS),
+        ("OWN_PATH", PackedDecision::OWN_PATH),
+        ("BOOT", PackedDecision::BOOT),
+        ("TABLE", PackedDecision::TABLE),
+        ("STALE", PackedDecision::STALE),
+        ("RETRYABLE", PackedDecision::RETRYABLE),
+        ("ASK", PackedDecision::ASK),
+        ("ADAPT", PackedDecision::ADAPT),
+        ("COMPARE", PackedDecision::COMPARE),
+        (
+            "UNDECIDED",
+            PackedDecision::NEED_INPUTS
+                | PackedDecision::OWN_PATH
+                | PackedDecision::BOOT
+                | PackedDecision::TABLE
+                | PackedDecision::ASK,
+        ),
         ("REASON_NO_SNAPSHOT", reason(Reason::NoSnapshot)),
         ("REASON_FALLBACK", reason(Reason::Fallback)),
         ("REASON_INTERNAL", reason(Reason::Internal)),
-        ("GENERATION_SHIFT", Ended::GENERATION_SHIFT),
-        ("STATUS_SHIFT", Ended::STATUS_SHIFT),
-        ("MAX_MS", Ended::MAX_MS),
-        ("UNREACHABLE", Ended::UNREACHABLE),
-        ("TIMEOUT", Ended::TIMEOUT),
+        ("GENERATION_SHIFT", PackedOutcome::GENERATION_SHIFT),
+        ("STATUS_SHIFT", PackedOutcome::STATUS_SHIFT),
+        ("MAX_MS", PackedOutcome::MAX_MS),
+        ("UNREACHABLE", PackedOutcome::UNREACHABLE),
+        ("TIMEOUT", PackedOutcome::TIMEOUT),
         ("WINDOW_MS", u32::try_from(batch::WINDOW_MS).unwrap()),
         ("SHOW_ARM", show(true, false, false)),
         ("SHOW_REASON", show(false, true, false)),
@@ -100,10 +109,10 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("TICKET_NONE", ticket::NONE),
         ("TICKET_COMPARE", ticket::COMPARE),
         ("TICKET_WITH_NOISE", ticket::WITH_NOISE),
-        ("SKIPPED_SIZE", skipped(Skipped::Size)),
-        ("SKIPPED_TIMEOUT", skipped(Skipped::Timeout)),
-        ("SKIPPED_UNREACHABLE", skipped(Skipped::Unreachable)),
-        ("SKIPPED_UNADAPTED", skipped(Skipped::Unadapted)),
+        ("SKIPPED_SIZE", skipped(SkipReason::Size)),
+        ("SKIPPED_TIMEOUT", skipped(SkipReason::Timeout)),
+        ("SKIPPED_UNREACHABLE", skipped(SkipReason::Unreachable)),
+        ("SKIPPED_UNADAPTED", skipped(SkipReason::Unadapted)),
     ];
     let strings = [
         ("ABSENT", wire::ABSENT.to_owned()),

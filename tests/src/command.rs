@@ -8,7 +8,7 @@ use std::{
 
 /// Result of a command.
 #[derive(Debug)]
-pub struct Done {
+pub struct CommandOutput {
     /// The exit code.
     pub code: i32,
     /// Standard output.
@@ -18,7 +18,7 @@ pub struct Done {
 }
 
 /// Runs `cutover` against a stack.
-pub async fn cutover(stack: &Stack, token: &str, arguments: &[&str], input: &str) -> Done {
+pub async fn cutover(stack: &Stack, token: &str, arguments: &[&str], input: &str) -> CommandOutput {
     let mut command = Command::new(paths::root().join("target/debug/cutover"));
     command
         .args(arguments)
@@ -34,7 +34,7 @@ pub async fn cutover(stack: &Stack, token: &str, arguments: &[&str], input: &str
         child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("the command reads");
         let output = child.wait_with_output().expect("the command ends");
         let text = |bytes| String::from_utf8(bytes).expect("text");
-        Done {
+        CommandOutput {
             code: output.status.code().expect("an exit code"),
             out: text(output.stdout),
             err: text(output.stderr),

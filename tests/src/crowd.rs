@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// The edge's decision for one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct UserDecision {
     /// `legacy` or `new`, as the edge reports it.
     pub arm: String,
     /// The reason of the decision.
@@ -17,7 +17,7 @@ pub struct Seen {
 const CONNECTIONS: usize = 16;
 
 /// Requests a path as each of the given users.
-pub async fn ask(port: u16, path: &str, users: &[String]) -> BTreeMap<String, Seen> {
+pub async fn ask(port: u16, path: &str, users: &[String]) -> BTreeMap<String, UserDecision> {
     let tasks: Vec<_> = users
         .chunks(users.len().div_ceil(CONNECTIONS).max(1))
         .map(|users| {
@@ -32,7 +32,7 @@ pub async fn ask(port: u16, path: &str, users: &[String]) -> BTreeMap<String, Se
                     let (arm, reason, backend) =
                         (header("x-cutover-arm"), header("x-cutover-reason"), header("x-backend"));
                     assert_eq!(arm, backend, "the edge reports another arm than the backend for {user}");
-                    seen.push((user, Seen { arm, reason, backend }));
+                    seen.push((user, UserDecision { arm, reason, backend }));
                 }
                 seen
             })
@@ -46,7 +46,7 @@ pub async fn ask(port: u16, path: &str, users: &[String]) -> BTreeMap<String, Se
 }
 
 /// Returns the users that the new backend served.
-pub fn on_new(seen: &BTreeMap<String, Seen>) -> Vec<&str> {
+pub fn on_new(seen: &BTreeMap<String, UserDecision>) -> Vec<&str> {
     seen.iter().filter(|(_, seen)| seen.arm == "new").map(|(user, _)| user.as_str()).collect()
 }
 

@@ -7,14 +7,14 @@ use crate::{
 use cutover_core::{config::Config, vocabulary::revision::Revision};
 
 /// A running Worker whose snapshot has one route for all paths.
-pub struct Proxied {
+pub struct SingleRouteWorker {
     /// The runtime.
     pub workerd: Workerd,
     /// The store.
     pub kv: KvServer,
 }
 
-impl Proxied {
+impl SingleRouteWorker {
     /// Starts the Worker between two origins. Decision headers are on.
     pub async fn start(legacy: &str, new: &str, timeout_ms: u32) -> Self {
         Self::with(legacy, new, timeout_ms, "arm,reason,revision").await

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 /// A request as it was received.
-pub struct Received {
+pub struct ReceivedRequest {
     /// The request line and headers, byte for byte.
     pub head: Vec<u8>,
     /// The part of the body that arrived with the head.
@@ -17,7 +17,7 @@ pub struct Received {
     pub socket: TcpStream,
 }
 
-impl Received {
+impl ReceivedRequest {
     /// Returns the head as a string, with replacement characters for bytes that are not UTF-8.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.head).into_owned()
@@ -73,7 +73,7 @@ impl RawOrigin {
     /// Starts an origin. Each connection carries one request, which `answer` handles.
     pub async fn start<F, A>(answer: A) -> Self
     where
-        A: Fn(Received) -> F + Send + Sync + 'static,
+        A: Fn(ReceivedRequest) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -104,7 +104,7 @@ impl Drop for RawOrigin {
     }
 }
 
-async fn receive(mut socket: TcpStream) -> Option<Received> {
+async fn receive(mut socket: TcpStream) -> Option<ReceivedRequest> {
     let mut held = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -112,7 +112,7 @@ async fn receive(mut socket: TcpStream) -> Option<Received> {
         held.extend_from_slice(&buffer[..read]);
         if let Some(end) = held.windows(4).position(|window| window == b"\r\n\r\n") {
             let rest = held.split_off(end + 4);
-            return Some(Received { head: held, rest, socket });
+            return Some(ReceivedRequest { head: held, rest, socket });
         }
     }
 }

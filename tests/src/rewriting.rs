@@ -20,12 +20,12 @@ struct Shared {
 }
 
 /// A running proxy.
-pub struct Rewriting {
+pub struct RewriteProxy {
     url: String,
     server: JoinHandle<()>,
 }
 
-impl Rewriting {
+impl RewriteProxy {
     /// Starts a proxy in front of a base URL.
     pub async fn start(target: &str, rewrite: impl Fn(String) -> String + Send + Sync + 'static) -> Self {
         let shared =
@@ -45,7 +45,7 @@ impl Rewriting {
     }
 }
 
-impl Drop for Rewriting {
+impl Drop for RewriteProxy {
     fn drop(&mut self) {
         self.server.abort();
     }

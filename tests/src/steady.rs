@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 /// Result of one request.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
+pub struct Sample {
     /// The time at which it was sent.
     pub sent: Instant,
     /// Index of the requested path.
@@ -27,7 +27,7 @@ pub struct Seen {
 /// Running traffic.
 pub struct Steady {
     stop: Arc<AtomicBool>,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<Sample>>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -56,7 +56,7 @@ impl Steady {
                         let sent = Instant::now();
                         let response = connection.get(&paths[path], &[("x-user-id", &user)]).await;
                         let new = response.header("x-cutover-arm").as_deref() == Some("new");
-                        let one = Seen { sent, path, new, status: response.status };
+                        let one = Sample { sent, path, new, status: response.status };
                         seen.lock().expect("no task panics inside").push(one);
                     }
                 })
@@ -66,12 +66,12 @@ impl Steady {
     }
 
     /// Returns the results so far.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Sample> {
         self.seen.lock().expect("no task panics inside").clone()
     }
 
     /// Stops the traffic and returns all results, sorted by time.
-    pub async fn stop(self) -> Vec<Seen> {
+    pub async fn stop(self) -> Vec<Sample> {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             // A Worker that was killed closes its connections, and their tasks panic.

@@ -10,7 +10,7 @@ use clap::Args;
 use cutover_core::{
     Timestamp,
     canary::{
-        Action, ArmCounts, Circumstances, Evidence, Run, RunState, Window, decide, fold, plan::CanaryPlan,
+        Action, ArmCounts, Evidence, Run, RunState, TickContext, Window, decide, fold, plan::CanaryPlan,
     },
     measurement::batch::WINDOW_MS,
 };
@@ -134,7 +134,7 @@ fn median(mut values: Vec<u64>) -> u64 {
 
 /// Simulates one run, evaluated once a minute as in production.
 fn one(plan: &CanaryPlan, assumptions: &Assumptions, random: &mut SmallRng) -> End {
-    let around = Circumstances { emergency: false, enabled: true, plan: Some(plan.clone()) };
+    let around = TickContext { emergency: false, enabled: true, plan: Some(plan.clone()) };
     // Monday, 2026-01-05, noon, because freeze windows refer to days of the week.
     let start: i64 = 1_767_614_400_000;
     let time = |minute: i64| Timestamp::from_millis(start + minute * 60_000);

@@ -5,7 +5,7 @@ use crate::adapter::shape::step::{Conversion, Field, Shape, Step};
 
 /// A part of a shape that cannot be inverted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost {
+pub struct Irreversible {
     /// The path of the field in the old interface.
     pub field: String,
     /// The reason, as the end of an error message.
@@ -19,13 +19,13 @@ pub struct Lost {
 /// object: { id: { from: id, as: number }, stars: rating }     a shape
 /// object: { id: { from: id, as: string }, rating: stars }     its inverse
 /// ```
-pub fn invert(shape: &Shape) -> (Shape, Vec<Lost>) {
+pub fn invert(shape: &Shape) -> (Shape, Vec<Irreversible>) {
     let mut lost = Vec::new();
     let inverse = row(&shape.0, "", &mut lost);
     (Shape(inverse), lost)
 }
 
-fn row(steps: &[Step], field: &str, lost: &mut Vec<Lost>) -> Vec<Step> {
+fn row(steps: &[Step], field: &str, lost: &mut Vec<Irreversible>) -> Vec<Step> {
     let mut inverse = Vec::new();
     for step in steps.iter().rev() {
         inverse.extend(undo(step, field, lost));
@@ -37,9 +37,9 @@ fn below(field: &str, name: &str) -> String {
     if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") }
 }
 
-fn undo(step: &Step, field: &str, lost: &mut Vec<Lost>) -> Vec<Step> {
+fn undo(step: &Step, field: &str, lost: &mut Vec<Irreversible>) -> Vec<Step> {
     let mut refuse = |why| {
-        lost.push(Lost { field: field.to_owned(), why });
+        lost.push(Irreversible { field: field.to_owned(), why });
         Vec::new()
     };
     match step {
@@ -93,7 +93,7 @@ struct Tree {
     below: Vec<(String, Tree)>,
 }
 
-fn object(fields: &[Field], field: &str, lost: &mut Vec<Lost>) -> Vec<Step> {
+fn object(fields: &[Field], field: &str, lost: &mut Vec<Irreversible>) -> Vec<Step> {
     let mut tree = Tree::default();
     for Field(name, shape) in fields {
         let full = below(field, name);
@@ -108,7 +108,7 @@ fn object(fields: &[Field], field: &str, lost: &mut Vec<Lost>) -> Vec<Step> {
         let mut inverse = vec![Step::Get(vec![name.clone()])];
         inverse.extend(row(rest, &full, lost));
         if !tree.put(path, Shape(inverse)) {
-            lost.push(Lost { field: full, why: "another field is read from the same path" });
+            lost.push(Irreversible { field: full, why: "another field is read from the same path" });
         }
     }
     tree.steps()

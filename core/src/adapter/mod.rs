@@ -16,19 +16,19 @@ mod template;
 mod variable;
 
 pub use self::{
-    exchange::{Adapter, Answer, Exchange, Next, Reply, Sent, Upstream},
+    exchange::{Adapter, Answer, ClientRequest, Exchange, Next, Reply, Upstream},
     fault::Fault,
     literal::Literal,
-    program::{Adapted, Backend, Errors, Pagination, Program, SelectedVersion, Style},
+    program::{AdaptedRoute, Backend, Errors, Pagination, Program, SelectedVersion, Style},
     request::{Request, Source},
     shape::{
-        budget::{Budget, Refused, Whole},
+        budget::{Budget, EvalContext, ShapeError},
         step::{Conversion, DateForm, Field, Shape, Step},
     },
     template::{Part, Template},
     variable::{Kind, Variable},
 };
 #[cfg(feature = "config")]
-pub use invert::Lost;
+pub use invert::Irreversible;
 #[cfg(feature = "config")]
 pub use invert::invert;

@@ -30,7 +30,7 @@ pub struct Program {
     /// Mapping of errors to responses.
     pub errors: Errors,
     /// Routes of the old interface.
-    pub routes: Vec<Adapted>,
+    pub routes: Vec<AdaptedRoute>,
 }
 
 /// A version of the old interface that is selected by a request header.
@@ -92,7 +92,7 @@ pub struct Errors {
 
 /// A route of the old interface.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Adapted {
+pub struct AdaptedRoute {
     /// Method and path of the requests that this route serves.
     #[serde(rename = "match")]
     pub matcher: Matcher,

@@ -82,7 +82,7 @@ impl Reason {
 
 /// State outside the run that a tick depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Circumstances {
+pub struct TickContext {
     /// True if an emergency covers the flag.
     pub emergency: bool,
     /// True if the flag is enabled.
@@ -109,7 +109,7 @@ pub struct Decision {
 const QUIET_SHARE: f64 = 0.25;
 
 /// Decides one tick of a run at time `now`.
-pub fn decide(run: &Run, evidence: &Evidence, around: &Circumstances, now: Timestamp) -> Decision {
+pub fn decide(run: &Run, evidence: &Evidence, around: &TickContext, now: Timestamp) -> Decision {
     let verdict = Verdict::of(run, evidence);
     let (action, reason, not_before) = choose(run, evidence, around, &verdict, now);
     Decision { action, reason, verdict, not_before }
@@ -118,7 +118,7 @@ pub fn decide(run: &Run, evidence: &Evidence, around: &Circumstances, now: Times
 fn choose(
     run: &Run,
     evidence: &Evidence,
-    around: &Circumstances,
+    around: &TickContext,
     verdict: &Verdict,
     now: Timestamp,
 ) -> (Action, Reason, Option<Timestamp>) {

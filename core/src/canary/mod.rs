@@ -14,7 +14,7 @@ mod verdict;
 mod window;
 
 pub use self::{
-    decide::{Action, Circumstances, Decision, Reason, decide},
+    decide::{Action, Decision, Reason, TickContext, decide},
     evidence::{Evidence, StepEvidence},
     fold::fold,
     forecast::{Forecast, requests_to_promote, requests_to_roll_back},

@@ -3,7 +3,7 @@
 
 use crate::{
     canary::{
-        decide::{Circumstances, Decision, decide},
+        decide::{Decision, TickContext, decide},
         evidence::Evidence,
         fold::fold,
         run::Run,
@@ -54,7 +54,7 @@ pub enum Step {
         /// Evidence that the decision is based on.
         evidence: Evidence,
         /// State outside the run.
-        around: Circumstances,
+        around: TickContext,
         /// The decision.
         decision: Decision,
     },
@@ -88,7 +88,7 @@ impl Record {
         code: &str,
         run: &Run,
         evidence: &Evidence,
-        around: Circumstances,
+        around: TickContext,
     ) -> (Self, Decision) {
         let decision = decide(run, evidence, &around, now);
         let step = Step::Decision { evidence: evidence.clone(), around, decision: decision.clone() };

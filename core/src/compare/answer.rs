@@ -5,7 +5,7 @@ use crate::{
         difference::{Difference, DifferenceKind, Limits, differences},
         policy::Comparison,
         redaction::redacted,
-        tally::Skipped,
+        tally::SkipReason,
     },
     json::{Malformed, value::Json},
 };
@@ -23,15 +23,15 @@ pub struct Response<'a> {
 
 /// The outcome of comparing two responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+pub enum ComparisonOutcome {
     /// The responses were compared and have these differences.
     Compared(Vec<Difference>),
     /// The responses could not be compared.
-    Skipped(Skipped),
+    Skipped(SkipReason),
 }
 
 /// Compares the new backend's response with the old one's.
-pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>) -> Finding {
+pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>) -> ComparisonOutcome {
     let mut found = Vec::new();
     if old.status != new.status {
         // A status holds no user data, so it is not redacted.
@@ -57,28 +57,30 @@ pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>
     }
     let most = usize::try_from(policy.max_bytes).unwrap_or(usize::MAX);
     if old.body.len() > most || new.body.len() > most {
-        return Finding::Skipped(Skipped::Size);
+        return ComparisonOutcome::Skipped(SkipReason::Size);
     }
     if old.body.is_empty() && new.body.is_empty() {
-        return Finding::Compared(found);
+        return ComparisonOutcome::Compared(found);
     }
     let depth = usize::try_from(policy.max_depth).unwrap_or(usize::MAX).min(crate::json::parse::MAX_DEPTH);
     match (parsed(old.body, depth), parsed(new.body, depth)) {
-        (Err(Malformed::Depth), _) | (_, Err(Malformed::Depth)) => Finding::Skipped(Skipped::Depth),
+        (Err(Malformed::Depth), _) | (_, Err(Malformed::Depth)) => {
+            ComparisonOutcome::Skipped(SkipReason::Depth)
+        }
         (Ok(before), Ok(after)) => match differences(&before, &after, &policy.rules, Limits::default()) {
             Ok(more) => {
                 found.extend(more);
-                Finding::Compared(found)
+                ComparisonOutcome::Compared(found)
             }
-            Err(_) => Finding::Skipped(Skipped::Size),
+            Err(_) => ComparisonOutcome::Skipped(SkipReason::Size),
         },
         // Bodies are not compared if neither is JSON.
-        (Err(_), Err(_)) => Finding::Skipped(Skipped::NotJson),
+        (Err(_), Err(_)) => ComparisonOutcome::Skipped(SkipReason::NotJson),
         (before, _) => {
             let shown = |is_json: bool| if is_json { "JSON" } else { "not JSON" }.to_owned();
             let example = (shown(before.is_ok()), shown(before.is_err()));
             found.push(Difference { path: "body".to_owned(), kind: DifferenceKind::Type, example });
-            Finding::Compared(found)
+            ComparisonOutcome::Compared(found)
         }
     }
 }

@@ -88,12 +88,12 @@ pub fn differences(
     rules: &[Rule],
     limits: Limits,
 ) -> Result<Vec<Difference>, TooMuch> {
-    let mut comparing = Comparing { rules, path: Vec::new(), found: Vec::new(), work: limits.work, limits };
+    let mut comparing = Comparer { rules, path: Vec::new(), found: Vec::new(), work: limits.work, limits };
     comparing.values(old, new)?;
     Ok(comparing.found)
 }
 
-struct Comparing<'r, 'v> {
+struct Comparer<'r, 'v> {
     rules: &'r [Rule],
     path: Vec<&'v str>,
     found: Vec<Difference>,
@@ -101,7 +101,7 @@ struct Comparing<'r, 'v> {
     limits: Limits,
 }
 
-impl<'v> Comparing<'_, 'v> {
+impl<'v> Comparer<'_, 'v> {
     fn pay(&mut self, steps: usize) -> Result<(), TooMuch> {
         let left = u32::try_from(steps).ok().and_then(|steps| self.work.checked_sub(steps));
         self.work = left.ok_or(TooMuch)?;
@@ -277,7 +277,7 @@ impl<'v> Comparing<'_, 'v> {
                 let mut path = self.path.clone();
                 path.push("[]");
                 let mut inner =
-                    Comparing { rules: self.rules, path, found: Vec::new(), work: self.work, limits };
+                    Comparer { rules: self.rules, path, found: Vec::new(), work: self.work, limits };
                 inner.values(item, other)?;
                 self.work = inner.work;
                 if inner.found.is_empty() {

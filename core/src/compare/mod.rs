@@ -9,8 +9,8 @@ mod redaction;
 mod tally;
 
 pub use self::{
-    answer::{Finding, Response, compare_answers},
+    answer::{ComparisonOutcome, Response, compare_answers},
     difference::{Difference, DifferenceKind, Limits, TooMuch, differences},
-    policy::{Comparison, HiddenError, Mirror, Normalise, Plain, Rule, Share},
-    tally::{Compared, Counted, Skipped, Tally},
+    policy::{Comparison, ConstantPercent, HiddenError, Mirror, Normalise, PlainJson, Rule},
+    tally::{ComparisonWindow, DifferenceCount, SkipReason, Tally},
 };

@@ -38,7 +38,7 @@ impl Default for Comparison {
     fn default() -> Self {
         Self {
             sample: PartsPerMillion::ZERO,
-            noise: Share(10.0).into(),
+            noise: ConstantPercent(10.0).into(),
             per_minute: 60,
             concurrency: 4,
             timeout_ms: 5_000,
@@ -53,10 +53,10 @@ impl Default for Comparison {
 
 /// A percentage that is a constant of the program.
 #[derive(Debug, Clone, Copy)]
-pub struct Share(pub f64);
+pub struct ConstantPercent(pub f64);
 
-impl From<Share> for PartsPerMillion {
-    fn from(share: Share) -> Self {
+impl From<ConstantPercent> for PartsPerMillion {
+    fn from(share: ConstantPercent) -> Self {
         Self::from_percent(share.0).unwrap_or_default()
     }
 }
@@ -152,9 +152,9 @@ impl Rule {
 
 /// A JSON value that documents store as itself, not as a string of JSON.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plain(pub Json<'static>);
+pub struct PlainJson(pub Json<'static>);
 
-impl Serialize for Plain {
+impl Serialize for PlainJson {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let value: serde_json::Value =
             serde_json::from_str(&self.0.to_string()).map_err(serde::ser::Error::custom)?;
@@ -162,7 +162,7 @@ impl Serialize for Plain {
     }
 }
 
-impl<'de> Deserialize<'de> for Plain {
+impl<'de> Deserialize<'de> for PlainJson {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = serde_json::Value::deserialize(deserializer)?.to_string();
         Json::parse(&text).map(|value| Self(value.into_owned())).map_err(serde::de::Error::custom)
@@ -176,7 +176,7 @@ pub struct HiddenError {
     pub path: String,
     /// The value that reveals the error; if `None`, any value but null does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub equals: Option<Plain>,
+    pub equals: Option<PlainJson>,
 }
 
 impl HiddenError {

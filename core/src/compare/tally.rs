@@ -13,7 +13,7 @@ const MAX_DIFFERENCES: usize = 64;
 /// A reason for not comparing two responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Skipped {
+pub enum SkipReason {
     /// The comparisons of this minute were used up.
     Budget,
     /// The permitted number of comparisons were in progress.
@@ -34,7 +34,7 @@ pub enum Skipped {
     Unadapted,
 }
 
-impl Skipped {
+impl SkipReason {
     /// All reasons, in the order of their codes.
     pub const ALL: [Self; 9] = [
         Self::Budget,
@@ -66,7 +66,7 @@ impl Skipped {
 
 /// The counts of one difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counted {
+pub struct DifferenceCount {
     /// The path, see [`Difference::path`].
     pub path: String,
     /// The kind of difference at the path.
@@ -83,7 +83,7 @@ pub struct Counted {
 
 /// The comparisons of one route in one window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Compared {
+pub struct ComparisonWindow {
     /// The flag of the route.
     pub flag: FlagName,
     /// The route that was compared.
@@ -110,10 +110,10 @@ pub struct Tally {
     pub noise_compared: u64,
     /// Number of requests that were not compared, by reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub skipped: Vec<(Skipped, u64)>,
+    pub skipped: Vec<(SkipReason, u64)>,
     /// Counts of the differences, by path and kind.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub differences: Vec<Counted>,
+    pub differences: Vec<DifferenceCount>,
     /// Number of differences that found no room in `differences`.
     #[serde(skip_serializing_if = "is_zero")]
     pub others: u64,
@@ -122,7 +122,7 @@ pub struct Tally {
 /// A difference is explained by noise if legacy differs from itself at least half as often.
 const EXPLAINED: (u64, u64) = (1, 2);
 
-impl Counted {
+impl DifferenceCount {
     /// Returns true if the difference is noise: legacy disagrees with itself at least half as often
     /// as with the new backend. `compared` and `noise_compared` are the numbers of requests behind
     /// the two counts.
@@ -141,15 +141,15 @@ impl Tally {
     }
 
     /// Counts requests that were not compared.
-    pub fn skip(&mut self, reason: Skipped, count: u64) {
+    pub fn skip(&mut self, reason: SkipReason, count: u64) {
         match self.skipped.iter_mut().find(|(held, _)| *held == reason) {
             Some((_, sum)) => *sum = sum.saturating_add(count),
             None => self.skipped.push((reason, count)),
         }
     }
 
-    fn counted(&mut self, difference: &Difference) -> Option<&mut Counted> {
-        let same = |held: &Counted| held.kind == difference.kind && held.path == difference.path;
+    fn counted(&mut self, difference: &Difference) -> Option<&mut DifferenceCount> {
+        let same = |held: &DifferenceCount| held.kind == difference.kind && held.path == difference.path;
         let at = match self.differences.iter().position(same) {
             Some(at) => at,
             None if self.differences.len() >= MAX_DIFFERENCES => {
@@ -159,7 +159,7 @@ impl Tally {
             None => {
                 let (path, kind) = (difference.path.clone(), difference.kind);
                 let example = difference.example.clone();
-                self.differences.push(Counted { path, kind, count: 0, noise: 0, example });
+                self.differences.push(DifferenceCount { path, kind, count: 0, noise: 0, example });
                 self.differences.len() - 1
             }
         };

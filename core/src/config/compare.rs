@@ -2,7 +2,7 @@
 
 use super::reading::{Cursor, Fields};
 use crate::{
-    compare::{Comparison, HiddenError, Mirror, Normalise, Plain, Rule},
+    compare::{Comparison, HiddenError, Mirror, Normalise, PlainJson, Rule},
     request::token::is_token,
 };
 
@@ -87,7 +87,7 @@ pub(super) fn hidden(cursor: &Cursor<'_>) -> Option<HiddenError> {
         "write { path: success, equals: false }, or { path: errors } for a field that only errors have";
     let mut fields = cursor.fields(hint)?;
     let path = fields.require("path", hint, Cursor::string);
-    let equals = fields.optional("equals").map(|cursor| Plain(cursor.literal().0));
+    let equals = fields.optional("equals").map(|cursor| PlainJson(cursor.literal().0));
     fields.finish();
     Some(HiddenError { path: path?, equals })
 }

@@ -13,7 +13,7 @@ use crate::{
 
 /// Decision of one flag for one user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub struct FlagDecision {
     /// The arm that serves the request.
     pub arm: Arm,
     /// The reason for this arm.
@@ -26,7 +26,7 @@ pub struct Verdict {
     pub unit: Option<u32>,
 }
 
-impl Verdict {
+impl FlagDecision {
     fn legacy(reason: Reason) -> Self {
         Self { arm: Arm::Legacy, reason, bucket: None, failed_condition: None, unit: None }
     }
@@ -36,7 +36,7 @@ impl Verdict {
 #[derive(Debug, Clone, Copy)]
 pub struct Decision<'r> {
     /// Decision of the route's flag.
-    pub verdict: Verdict,
+    pub verdict: FlagDecision,
     /// The route; `None` if none matches the request.
     pub route: Option<&'r CompiledRoute>,
     /// Position of the route in [`Ruleset::routes`].
@@ -61,7 +61,7 @@ impl Decision<'_> {
 pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Decision<'r> {
     let Some((position, route)) = rules.route_at(facts.method, facts.path) else {
         return Decision {
-            verdict: Verdict::legacy(Reason::NoRoute),
+            verdict: FlagDecision::legacy(Reason::NoRoute),
             route: None,
             route_position: None,
             wants_anonymous_id: false,
@@ -81,7 +81,7 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
         if found.has_route(facts.method, facts.path) {
             adapter = Some(index);
         } else {
-            verdict = Verdict { arm: Arm::Legacy, reason: Reason::Unadapted, ..verdict };
+            verdict = FlagDecision { arm: Arm::Legacy, reason: Reason::Unadapted, ..verdict };
         }
     }
     Decision { verdict, route: Some(route), route_position: Some(position), wants_anonymous_id, adapter }
@@ -94,28 +94,28 @@ pub fn decide_flag(
     user: Option<&str>,
     facts: &Facts<'_>,
     now: Timestamp,
-) -> Verdict {
-    let Some(flag) = flag else { return Verdict::legacy(Reason::Disabled) };
+) -> FlagDecision {
+    let Some(flag) = flag else { return FlagDecision::legacy(Reason::Disabled) };
     if flag.emergency() {
-        return Verdict::legacy(Reason::Emergency);
+        return FlagDecision::legacy(Reason::Emergency);
     }
     if !flag.enabled {
-        return Verdict::legacy(Reason::Disabled);
+        return FlagDecision::legacy(Reason::Disabled);
     }
     let place = user.map(|user| (flag.place(user), user));
     if let Some((place, user)) = &place {
         if place.is_blacklisted(user) {
-            return Verdict::legacy(Reason::Blacklisted);
+            return FlagDecision::legacy(Reason::Blacklisted);
         }
         if place.is_whitelisted(user) {
-            return Verdict { arm: Arm::New, ..Verdict::legacy(Reason::Whitelisted) };
+            return FlagDecision { arm: Arm::New, ..FlagDecision::legacy(Reason::Whitelisted) };
         }
     }
     if let Some(failed) = flag.failed_condition(facts, now) {
-        return Verdict { failed_condition: Some(failed), ..Verdict::legacy(Reason::Condition) };
+        return FlagDecision { failed_condition: Some(failed), ..FlagDecision::legacy(Reason::Condition) };
     }
-    let Some((place, _)) = place else { return Verdict::legacy(Reason::NoKey) };
+    let Some((place, _)) = place else { return FlagDecision::legacy(Reason::NoKey) };
     let bucket = place.bucket();
     let arm = if bucket.is_in(flag.rollout) { Arm::New } else { Arm::Legacy };
-    Verdict { arm, bucket: Some(bucket), unit: place.unit(), ..Verdict::legacy(Reason::Rollout) }
+    FlagDecision { arm, bucket: Some(bucket), unit: place.unit(), ..FlagDecision::legacy(Reason::Rollout) }
 }

@@ -19,7 +19,7 @@
 //! ```
 
 use crate::{
-    compare::Compared,
+    compare::ComparisonWindow,
     measurement::counts::Counts,
     rules::emergency::Emergency,
     vocabulary::{
@@ -65,7 +65,7 @@ pub struct Cell {
 /// Assignment units first seen since the last batch: hashes of user ids, by the arm that the users
 /// were assigned to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Units {
+pub struct AssignmentUnits {
     /// The flag that assigned the users.
     pub flag: FlagName,
     /// The run of its canary.
@@ -105,10 +105,10 @@ pub struct Batch {
     pub cells: Vec<Cell>,
     /// New assignment units.
     #[serde(default)]
-    pub units: Vec<Units>,
+    pub units: Vec<AssignmentUnits>,
     /// Counts of comparisons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub comparisons: Vec<Compared>,
+    pub comparisons: Vec<ComparisonWindow>,
 }
 
 /// Response of the control plane to a batch.

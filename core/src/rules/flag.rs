@@ -133,8 +133,8 @@ impl CompiledFlag {
         &self.conditions
     }
 
-    pub(crate) fn place(&self, user: &str) -> UserPlace<'_> {
-        UserPlace { flag: self, hash: self.seed.hash(user) }
+    pub(crate) fn place(&self, user: &str) -> HashedUser<'_> {
+        HashedUser { flag: self, hash: self.seed.hash(user) }
     }
 
     pub(crate) fn failed_condition(&self, facts: &Facts<'_>, now: Timestamp) -> Option<usize> {
@@ -143,12 +143,12 @@ impl CompiledFlag {
 }
 
 /// A user in relation to one flag. Hashed once, used for the lists, the bucket and the sampling.
-pub(crate) struct UserPlace<'f> {
+pub(crate) struct HashedUser<'f> {
     flag: &'f CompiledFlag,
     hash: UserHash,
 }
 
-impl UserPlace<'_> {
+impl HashedUser<'_> {
     pub(crate) fn is_blacklisted(&self, user: &str) -> bool {
         self.flag.blacklist.contains(self.hash, user)
     }

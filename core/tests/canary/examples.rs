@@ -4,8 +4,8 @@ use super::{START, after, around, counts, known, run, window};
 use cutover_core::{
     PartsPerMillion,
     canary::{
-        Action, ArmCounts, Circumstances, Evidence, Reason, Run, RunState, Test, Verdict, Window, decide,
-        fold, windows,
+        Action, ArmCounts, Evidence, Reason, Run, RunState, Test, TickContext, Verdict, Window, decide, fold,
+        windows,
     },
     measurement::{
         batch::{Batch, Cell, SCHEMA},
@@ -20,14 +20,13 @@ fn the_order_in_which_a_tick_looks_at_things() {
     let bad = counts(500, 250, 0);
     let quiet = ArmCounts::default();
     let base = run();
-    let check =
-        |name: &str, run: &Run, around: &Circumstances, evidence: &Evidence, minute: i64, expected| {
-            let decision = decide(run, evidence, around, after(minute));
-            assert_eq!((decision.action, decision.reason), expected, "{name}");
-        };
+    let check = |name: &str, run: &Run, around: &TickContext, evidence: &Evidence, minute: i64, expected| {
+        let decision = decide(run, evidence, around, after(minute));
+        assert_eq!((decision.action, decision.reason), expected, "{name}");
+    };
     let proven = known(&base, good, good, 20);
     let breached = known(&base, bad, good, 20);
-    let emergency = Circumstances { emergency: true, ..around(&base) };
+    let emergency = TickContext { emergency: true, ..around(&base) };
     let paused = base.paused("p");
     check(
         "an emergency pauses, before anything else",
@@ -53,7 +52,7 @@ fn the_order_in_which_a_tick_looks_at_things() {
         1,
         (Action::RollBack, Reason::Breach),
     );
-    let off = Circumstances { enabled: false, ..around(&base) };
+    let off = TickContext { enabled: false, ..around(&base) };
     check("a disabled flag holds", &base, &off, &proven, 20, (Action::Hold, Reason::FlagDisabled));
     check("pause holds", &paused, &around(&base), &proven, 20, (Action::Hold, Reason::Paused));
     check(
@@ -130,7 +129,7 @@ fn the_order_in_which_a_tick_looks_at_things() {
     );
     let mut other = base.plan.clone();
     other.rollback_criteria.max_error_rate = 0.2;
-    let changed = Circumstances { plan: Some(other.clone()), ..around(&base) };
+    let changed = TickContext { plan: Some(other.clone()), ..around(&base) };
     check(
         "a changed plan starts a new run",
         &base,
@@ -148,7 +147,7 @@ fn the_order_in_which_a_tick_looks_at_things() {
     check(
         "no step of the new plan is low enough",
         &base,
-        &Circumstances { plan: Some(other), ..around(&base) },
+        &TickContext { plan: Some(other), ..around(&base) },
         &proven,
         20,
         (Action::Pause, Reason::PlanChanged),

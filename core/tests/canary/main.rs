@@ -7,7 +7,7 @@ mod properties;
 use cutover_core::{
     PartsPerMillion, Timestamp,
     canary::{
-        ArmCounts, Circumstances, Evidence, Run, Window, fold,
+        ArmCounts, Evidence, Run, TickContext, Window, fold,
         plan::{CanaryPlan, Criteria, Options},
     },
 };
@@ -40,8 +40,8 @@ fn run() -> Run {
     Run::start("r1".parse().unwrap(), "flag".parse().unwrap(), plan(&[1.0, 25.0, 100.0]), now, "operator")
 }
 
-fn around(run: &Run) -> Circumstances {
-    Circumstances { emergency: false, enabled: true, plan: Some(run.plan.clone()) }
+fn around(run: &Run) -> TickContext {
+    TickContext { emergency: false, enabled: true, plan: Some(run.plan.clone()) }
 }
 
 fn counts(requests: u64, errors: u64, slow: u64) -> ArmCounts {

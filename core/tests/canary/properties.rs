@@ -4,7 +4,7 @@ use super::{after, around, counts, run, window};
 use cutover_core::{
     PartsPerMillion,
     canary::{
-        Action, ArmCounts, Circumstances, Decision, Evidence, Reason, Record, Run, RunState, Verdict, Window,
+        Action, ArmCounts, Decision, Evidence, Reason, Record, Run, RunState, TickContext, Verdict, Window,
         decide, fold,
         plan::{FreezeWindow, OnNoData, Weekday},
         replay,
@@ -45,16 +45,16 @@ fn some_run() -> impl Strategy<Value = Run> {
     )
 }
 
-fn some_circumstances(run: &Run) -> impl Strategy<Value = Circumstances> + use<> {
+fn some_circumstances(run: &Run) -> impl Strategy<Value = TickContext> + use<> {
     let mut other = run.plan.clone();
     other.step_duration_minutes += 1.0;
     let plan = prop_oneof![5 => Just(Some(run.plan.clone())), 1 => Just(Some(other)), 1 => Just(None)];
     (prop::bool::weighted(0.1), prop::bool::weighted(0.9), plan)
-        .prop_map(|(emergency, enabled, plan)| Circumstances { emergency, enabled, plan })
+        .prop_map(|(emergency, enabled, plan)| TickContext { emergency, enabled, plan })
 }
 
 /// Generates a run, its windows, the circumstances and the minute of the tick.
-fn some_case() -> impl Strategy<Value = (Run, Vec<Window>, Circumstances, i64)> {
+fn some_case() -> impl Strategy<Value = (Run, Vec<Window>, TickContext, i64)> {
     some_run().prop_flat_map(|run| {
         let around = some_circumstances(&run);
         (Just(run), some_windows(), around, 0_i64..200)
@@ -114,7 +114,7 @@ proptest! {
         frozen.plan.options.freeze_windows = vec![always];
         let same_plan = around.plan.as_ref() == Some(&run.plan);
         let frozen_around =
-            Circumstances { plan: if same_plan { Some(frozen.plan.clone()) } else { around.plan.clone() }, ..around.clone() };
+            TickContext { plan: if same_plan { Some(frozen.plan.clone()) } else { around.plan.clone() }, ..around.clone() };
         let evidence = fold(&run, None, &windows);
         let free = decide(&run, &evidence, &around, after(minute));
         let cold = decide(&frozen, &evidence, &frozen_around, after(minute));

@@ -3,16 +3,16 @@
 
 use crate::{
     bindings::state::{now_ms, with_isolate},
-    comparison_queue::{Answers, Comparing, Ticket},
+    comparison_queue::{ComparisonQueue, ResponsePair, Ticket},
     wire::{HEAD_SEPARATOR, ticket},
 };
-use cutover_core::{Ruleset, compare::Skipped, decision::route::CompiledRoute, json::Json};
+use cutover_core::{Ruleset, compare::SkipReason, decision::route::CompiledRoute, json::Json};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 fn with_route<T>(
     route: u32,
     generation: u32,
-    step: impl FnOnce(&mut Comparing, &Ruleset, &CompiledRoute, u64) -> T,
+    step: impl FnOnce(&mut ComparisonQueue, &Ruleset, &CompiledRoute, u64) -> T,
 ) -> Option<T> {
     with_isolate(|isolate| {
         let draw = isolate.draw();
@@ -39,11 +39,11 @@ pub fn begin_comparison(route: u32, generation: u32, is_safe: bool) -> u32 {
     .unwrap_or_default()
 }
 
-/// Gives back a claimed comparison. `reason` is an index into [`Skipped::ALL`].
+/// Gives back a claimed comparison. `reason` is an index into [`SkipReason::ALL`].
 #[wasm_bindgen]
 pub fn skip_comparison(route: u32, generation: u32, reason: usize) {
     with_route(route, generation, |comparing, rules, route, _| {
-        let reason = Skipped::ALL.get(reason).copied().unwrap_or(Skipped::Unreachable);
+        let reason = SkipReason::ALL.get(reason).copied().unwrap_or(SkipReason::Unreachable);
         comparing.skip(rules, route, reason, now_ms(), true);
     });
 }
@@ -58,7 +58,7 @@ pub fn finish_comparison(route: u32, generation: u32, heads: &str, old: &[u8], n
         let mut head = || heads.next().unwrap_or_default();
         let (old_head, new_head, again_head) = (head(), head(), head());
         let again = Some((again_head, again)).filter(|(head, _)| !head.is_empty());
-        let answers = Answers { old: (old_head, old), new: (new_head, new), again };
+        let answers = ResponsePair { old: (old_head, old), new: (new_head, new), again };
         comparing.finish(rules, route, answers, now_ms());
     });
 }

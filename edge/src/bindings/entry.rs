@@ -8,7 +8,7 @@ use crate::{
     },
     isolate::Isolate,
     settings::Settings,
-    wire::{Answer, Packed, input_name},
+    wire::{Packed, PackedDecision, input_name},
 };
 use cutover_core::{Reason, decision::input::Input};
 use std::{cell::RefCell, fmt::Write};
@@ -19,7 +19,7 @@ thread_local! {
     static MINTED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-fn remember(isolate: &Isolate, (answer, minted): (Answer, Option<String>)) -> u32 {
+fn remember(isolate: &Isolate, (answer, minted): (PackedDecision, Option<String>)) -> u32 {
     exchanges::remember(isolate.begun.take());
     if minted.is_some() {
         MINTED.with(|held| held.replace(minted));
@@ -33,7 +33,7 @@ pub fn decide(packed: &str, now: f64, generation: u32) -> u32 {
     with_isolate(|isolate| {
         remember(isolate, isolate.decide(&Packed::new(packed), now as i64, generation, mint))
     })
-    .unwrap_or(Answer::legacy(Reason::Internal).0)
+    .unwrap_or(PackedDecision::legacy(Reason::Internal).0)
 }
 
 /// Decides a request with the inputs that [`inputs_for`] named.
@@ -49,7 +49,7 @@ pub fn decide_with(packed: &str, now: f64) -> u32 {
             .unwrap_or_default();
         remember(isolate, isolate.decide_with(&packed, inputs, now as i64, mint))
     })
-    .unwrap_or(Answer::legacy(Reason::Internal).0)
+    .unwrap_or(PackedDecision::legacy(Reason::Internal).0)
 }
 
 /// Returns the names of the inputs that the request's route needs, one per line.

@@ -8,7 +8,7 @@ use crate::{
 };
 use cutover_core::{
     Facts, Timestamp,
-    adapter::{Answer, Exchange, Next, Reply, Sent},
+    adapter::{Answer, ClientRequest, Exchange, Next, Reply},
 };
 use std::cell::RefCell;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -131,7 +131,7 @@ fn begin(
         let is_known = adapter.has_route(packed.method, packed.path);
         return Some(if is_known { answer(adapter.too_large(now())) } else { step::UNKNOWN });
     }
-    let sent = Sent { body, claims, ..Sent::from(&facts) };
+    let sent = ClientRequest { body, claims, ..ClientRequest::from(&facts) };
     let Some((exchange, next)) = adapter.begin(sent, now()) else { return Some(step::UNKNOWN) };
     Some(tell(exchange, next))
 }

@@ -1,16 +1,16 @@
 //! Counts and reports of an isolate, and the responses of the control plane: emergencies and newer
 //! snapshots are applied without waiting for KV.
 
-use crate::{isolate::Isolate, reporting::Exchanged, wire::Ended};
+use crate::{isolate::Isolate, reporting::BatchResult, wire::PackedOutcome};
 use cutover_core::{measurement::batch::Receipt, vocabulary::revision::Revision};
 
 impl Isolate {
     /// Counts outcomes that ended in the current window, packed by `js/report.js` in two numbers
-    /// each, see [`Ended`].
+    /// each, see [`PackedOutcome`].
     pub fn record(&mut self, outcomes: &[u32], now: i64) {
         let ended = || {
             outcomes.chunks_exact(2).filter_map(|pair| match pair {
-                [kind, end] => Some(Ended { kind: *kind, end: *end }),
+                [kind, end] => Some(PackedOutcome { kind: *kind, end: *end }),
                 _ => None,
             })
         };
@@ -31,18 +31,18 @@ impl Isolate {
     pub fn finish_batch(&mut self, sequence: u64, status: u16, body: &str, now: i64) -> bool {
         let receipt = serde_json::from_str::<Receipt>(body);
         let exchanged = match (status, receipt) {
-            (200..=299, Ok(receipt)) => Exchanged::Stored(receipt),
+            (200..=299, Ok(receipt)) => BatchResult::Stored(receipt),
             // Understood and refused: the same batch would be refused again.
-            (400 | 413 | 422, _) => Exchanged::Refused,
-            _ => Exchanged::Failed,
+            (400 | 413 | 422, _) => BatchResult::Refused,
+            _ => BatchResult::Failed,
         };
         self.reporting.finish(self.counting.get_mut(), sequence, &exchanged, now);
         match exchanged {
-            Exchanged::Stored(receipt) => {
+            BatchResult::Stored(receipt) => {
                 self.hear(&receipt, now);
                 true
             }
-            Exchanged::Refused | Exchanged::Failed => false,
+            BatchResult::Refused | BatchResult::Failed => false,
         }
     }
 

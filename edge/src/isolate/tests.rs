@@ -52,11 +52,11 @@ fn holding(revision: u64, percent: f64) -> Isolate {
     isolate
 }
 
-fn answer(isolate: &Isolate, lines: &str, now: i64) -> Answer {
+fn answer(isolate: &Isolate, lines: &str, now: i64) -> PackedDecision {
     isolate.decide(&Packed::new(lines), now, isolate.generation(), || None).0
 }
 
-fn reason(answer: Answer) -> Reason {
+fn reason(answer: PackedDecision) -> Reason {
     answer.reason()
 }
 
@@ -68,14 +68,14 @@ fn without_a_snapshot_legacy_answers_and_the_isolate_asks_for_one() {
     let answer = answer(&isolate, REQUEST, 0);
     assert_eq!(answer.route(), None);
     assert_eq!((reason(answer), answer.arm()), (Reason::NoSnapshot, Arm::Legacy));
-    assert_ne!(answer.0 & Answer::BOOT, 0);
+    assert_ne!(answer.0 & PackedDecision::BOOT, 0);
 }
 
 #[test]
 fn a_table_of_another_generation_is_read_again() {
     let isolate = holding(1, 100.0);
     let (answer, _) = isolate.decide(&Packed::new(REQUEST), 0, isolate.generation() + 1, || None);
-    assert_eq!(answer, Answer(Answer::TABLE));
+    assert_eq!(answer, PackedDecision(PackedDecision::TABLE));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn refused_documents_leave_what_is_held() {
 #[test]
 fn one_read_at_a_time_and_none_before_the_soft_ttl() {
     let mut isolate = holding(1, 100.0);
-    let due = |isolate: &Isolate, now| answer(isolate, REQUEST, now).0 & Answer::REFRESH != 0;
+    let due = |isolate: &Isolate, now| answer(isolate, REQUEST, now).0 & PackedDecision::REFRESH != 0;
     assert!(!due(&isolate, 4_999) && !isolate.begin_read(4_999));
     assert!(due(&isolate, 5_000) && isolate.begin_read(5_000));
     assert!(!due(&isolate, 5_001) && !isolate.begin_read(5_001), "a read is under way");
@@ -126,9 +126,9 @@ fn one_read_at_a_time_and_none_before_the_soft_ttl() {
 #[test]
 fn an_old_snapshot_is_served_and_marked() {
     let isolate = holding(1, 100.0);
-    assert_eq!(answer(&isolate, REQUEST, 300_000).0 & Answer::STALE, 0);
+    assert_eq!(answer(&isolate, REQUEST, 300_000).0 & PackedDecision::STALE, 0);
     let late = answer(&isolate, REQUEST, 300_001);
-    assert_ne!(late.0 & Answer::STALE, 0);
+    assert_ne!(late.0 & PackedDecision::STALE, 0);
     assert_eq!(late.arm(), Arm::New);
 }
 
@@ -139,7 +139,7 @@ fn an_anonymous_user_is_minted_once_and_then_known() {
     let stranger = Packed::new("GET\nhttps://h/api/x\n\0\n\0");
     let (answer, minted) = isolate.decide(&stranger, 0, isolate.generation(), || Some(id.to_owned()));
     assert_eq!((answer.arm(), minted.as_deref()), (Arm::New, Some(id)));
-    assert_ne!(answer.0 & Answer::MINTED, 0);
+    assert_ne!(answer.0 & PackedDecision::MINTED, 0);
     let known = format!("GET\nhttps://h/api/x\ncutover_uid={id}\n\0");
     let (answer, minted) =
         isolate.decide(&Packed::new(&known), 0, isolate.generation(), || panic!("minted again"));
@@ -154,7 +154,7 @@ fn many_inputs_are_only_read_for_the_routes_that_need_them() {
     let mut isolate = Isolate::default();
     isolate.finish_read(0, Ok(Some(snapshot(1, 100.0, 8).encode().unwrap()))).unwrap();
     assert!(isolate.inputs_up_front().is_empty());
-    assert_eq!(answer(&isolate, "GET\nhttps://h/api/x", 0), Answer(Answer::NEED_INPUTS));
+    assert_eq!(answer(&isolate, "GET\nhttps://h/api/x", 0), PackedDecision(PackedDecision::NEED_INPUTS));
     assert_eq!(reason(answer(&isolate, "GET\nhttps://h/other", 0)), Reason::NoRoute);
     let rules = isolate.rules().unwrap();
     let inputs = &rules.route("GET", "/api/x").unwrap().inputs;
@@ -203,8 +203,8 @@ fn cookies_are_only_skipped_where_nobody_looks_at_them() {
 /// Packs outcomes as JavaScript does: arm, status and milliseconds of requests of the only route.
 fn outcomes(isolate: &Isolate, ended: &[(Arm, u32, u32)]) -> Vec<u32> {
     let kind = |arm: Arm| {
-        let arm = if arm == Arm::New { Answer::NEW } else { 0 };
-        (Reason::Rollout as u32) << Answer::REASON_SHIFT | arm | isolate.generation() << 21
+        let arm = if arm == Arm::New { PackedDecision::NEW } else { 0 };
+        (Reason::Rollout as u32) << PackedDecision::REASON_SHIFT | arm | isolate.generation() << 21
     };
     ended.iter().flat_map(|(arm, status, ms)| [kind(*arm), status << 20 | ms]).collect()
 }
@@ -386,19 +386,23 @@ fn nobody_goes_to_the_new_arm_on_an_old_word() {
     isolate.configure(settings, 0);
     isolate.reporting.name("ab".repeat(16));
     isolate.finish_read(0, document(1, 100.0)).unwrap();
-    assert_eq!(answer(&isolate, REQUEST, 0), Answer(Answer::ASK));
+    assert_eq!(answer(&isolate, REQUEST, 0), PackedDecision(PackedDecision::ASK));
     isolate.question(0).unwrap();
     assert_eq!(isolate.question(1), None, "one question at a time");
-    assert_eq!(answer(&isolate, REQUEST, 10), Answer(Answer::ASK), "the response is waited for");
+    assert_eq!(
+        answer(&isolate, REQUEST, 10),
+        PackedDecision(PackedDecision::ASK),
+        "the response is waited for"
+    );
     isolate.answered(200, &serde_json::to_string(&receipt(1)).unwrap(), 20);
     assert_eq!(answer(&isolate, REQUEST, 5_520).arm(), Arm::New);
-    assert_eq!(answer(&isolate, REQUEST, 5_521), Answer(Answer::ASK));
+    assert_eq!(answer(&isolate, REQUEST, 5_521), PackedDecision(PackedDecision::ASK));
     // A control plane that does not respond moves no user back, and is not waited for again at
     // once.
     isolate.question(5_521).unwrap();
     isolate.answered(0, "", 6_521);
     assert_eq!(answer(&isolate, REQUEST, 6_522).arm(), Arm::New);
-    assert_eq!(answer(&isolate, REQUEST, 11_022), Answer(Answer::ASK));
+    assert_eq!(answer(&isolate, REQUEST, 11_022), PackedDecision(PackedDecision::ASK));
 }
 
 proptest::proptest! {

@@ -1,7 +1,7 @@
 //! Authentication of callers and authorisation by role.
 
 use crate::{
-    access::jwt::{Refused, SignInError},
+    access::jwt::{SignInError, TokenRejection},
     clock,
     observe::hex::hex,
     platform::Platform,
@@ -44,7 +44,7 @@ pub struct Caller {
 
 /// Approval of a pending change, attached to the replayed request.
 #[derive(Debug, Clone)]
-pub struct Approved {
+pub struct Approval {
     /// Caller who requested the change.
     pub caller: Caller,
     /// Name of the caller who approved it.
@@ -63,7 +63,7 @@ impl Caller {
     /// Returns a problem if the request has no valid token, the caller or its address exceeds the
     /// rate limit, or the token cannot be checked.
     pub async fn of(platform: &Platform, parts: &Parts) -> Result<Self, Problem> {
-        if let Some(approved) = parts.extensions.get::<Approved>() {
+        if let Some(approved) = parts.extensions.get::<Approval>() {
             return Ok(approved.caller.clone());
         }
         let caller = match Self::identify(platform, &parts.headers).await {
@@ -198,7 +198,7 @@ fn unauthorized(code: &'static str, detail: &str) -> Problem {
     )
 }
 
-fn refused_person(refused: &Refused) -> Problem {
+fn refused_person(refused: &TokenRejection) -> Problem {
     let hint = "sign in with your identity provider again, and check issuer, audience and role";
     Problem::new(StatusCode::UNAUTHORIZED, "jwt_refused", format!("the token was rejected: {refused}"), hint)
 }

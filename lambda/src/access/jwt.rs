@@ -2,7 +2,7 @@
 //! and EdDSA, verified with the keys of the provider's JWKS. The key determines the algorithm,
 //! never the token.
 
-use crate::{settings::identity_provider::Expected, store::Role};
+use crate::{settings::identity_provider::TokenRequirements, store::Role};
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, decode, decode_header,
     errors::ErrorKind,
@@ -26,7 +26,7 @@ pub struct Person {
 
 /// Reason for rejecting a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum TokenRejection {
     /// The token is not a well-formed JSON Web Token.
     #[error("it is not a JSON Web Token")]
     Malformed,
@@ -89,18 +89,18 @@ fn key_for<'k>(keys: &'k JwkSet, id: Option<&str>) -> Option<&'k Jwk> {
 ///
 /// Returns the reason if the token is malformed, its signature is wrong, or its claims do not meet
 /// the requirements.
-pub fn verify(token: &str, keys: &JwkSet, expected: &Expected) -> Result<Person, Refused> {
+pub fn verify(token: &str, keys: &JwkSet, expected: &TokenRequirements) -> Result<Person, TokenRejection> {
     if token.len() > MAX_TOKEN || token.bytes().filter(|byte| *byte == b'.').count() != 2 {
-        return Err(Refused::Malformed);
+        return Err(TokenRejection::Malformed);
     }
-    let header = decode_header(token).map_err(|_| Refused::Malformed)?;
+    let header = decode_header(token).map_err(|_| TokenRejection::Malformed)?;
     // `crit` lists extensions that a verifier must understand; none are supported.
     if header.crit.is_some() {
-        return Err(Refused::Malformed);
+        return Err(TokenRejection::Malformed);
     }
-    let key = key_for(keys, header.kid.as_deref()).ok_or(Refused::Key)?;
-    let algorithm = algorithm(key).ok_or(Refused::Key)?;
-    let decoding = DecodingKey::from_jwk(key).map_err(|_| Refused::Key)?;
+    let key = key_for(keys, header.kid.as_deref()).ok_or(TokenRejection::Key)?;
+    let algorithm = algorithm(key).ok_or(TokenRejection::Key)?;
+    let decoding = DecodingKey::from_jwk(key).map_err(|_| TokenRejection::Key)?;
     let mut validation = Validation::new(algorithm);
     validation.leeway = LEEWAY_SECONDS;
     validation.validate_nbf = true;
@@ -113,27 +113,29 @@ pub fn verify(token: &str, keys: &JwkSet, expected: &Expected) -> Result<Person,
     person(&claims, expected)
 }
 
-fn refusal(kind: &ErrorKind) -> Refused {
+fn refusal(kind: &ErrorKind) -> TokenRejection {
     match kind {
-        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => Refused::Signature,
-        ErrorKind::InvalidRsaKey(_) | ErrorKind::InvalidEcdsaKey | ErrorKind::InvalidEddsaKey => Refused::Key,
-        ErrorKind::ExpiredSignature => Refused::Claims("it has expired"),
-        ErrorKind::ImmatureSignature => Refused::Claims("it is not valid yet"),
-        ErrorKind::InvalidIssuer => Refused::Claims("it is from another issuer"),
-        ErrorKind::InvalidAudience => Refused::Claims("it is meant for another audience"),
-        ErrorKind::MissingRequiredClaim(_) => Refused::Claims("exp, iss, aud or sub is missing"),
+        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => TokenRejection::Signature,
+        ErrorKind::InvalidRsaKey(_) | ErrorKind::InvalidEcdsaKey | ErrorKind::InvalidEddsaKey => {
+            TokenRejection::Key
+        }
+        ErrorKind::ExpiredSignature => TokenRejection::Claims("it has expired"),
+        ErrorKind::ImmatureSignature => TokenRejection::Claims("it is not valid yet"),
+        ErrorKind::InvalidIssuer => TokenRejection::Claims("it is from another issuer"),
+        ErrorKind::InvalidAudience => TokenRejection::Claims("it is meant for another audience"),
+        ErrorKind::MissingRequiredClaim(_) => TokenRejection::Claims("exp, iss, aud or sub is missing"),
         // The signature is checked before the claims are decoded, so this one was valid.
         ErrorKind::Json(_) | ErrorKind::Utf8(_) | ErrorKind::InvalidClaimFormat(_) => {
-            Refused::Claims("its claims are not a JSON object")
+            TokenRejection::Claims("its claims are not a JSON object")
         }
-        _ => Refused::Malformed,
+        _ => TokenRejection::Malformed,
     }
 }
 
-fn person(claims: &Map<String, Value>, expected: &Expected) -> Result<Person, Refused> {
+fn person(claims: &Map<String, Value>, expected: &TokenRequirements) -> Result<Person, TokenRejection> {
     let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
     if subject.is_empty() || subject.len() > MAX_SUBJECT || subject.chars().any(char::is_control) {
-        return Err(Refused::Claims("its subject is empty, too long or not printable"));
+        return Err(TokenRejection::Claims("its subject is empty, too long or not printable"));
     }
     let named = match claims.get(&expected.role_claim) {
         Some(Value::String(one)) => vec![one.as_str()],
@@ -141,7 +143,7 @@ fn person(claims: &Map<String, Value>, expected: &Expected) -> Result<Person, Re
         _ => Vec::new(),
     };
     let role = named.into_iter().filter_map(|name| name.parse::<Role>().ok()).max();
-    let role = role.ok_or(Refused::Claims("it names none of the roles viewer, operator and admin"))?;
+    let role = role.ok_or(TokenRejection::Claims("it names none of the roles viewer, operator and admin"))?;
     Ok(Person { subject: subject.to_owned(), role })
 }
 
@@ -155,7 +157,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Provider {
     url: String,
-    expected: Expected,
+    expected: TokenRequirements,
     client: OnceCell<reqwest::Client>,
     keys: Mutex<Option<Keys>>,
 }
@@ -169,22 +171,22 @@ struct Keys {
 /// The keys could not be fetched, and none are cached.
 #[derive(Debug, thiserror::Error)]
 #[error("the keys of the identity provider could not be read: {0}")]
-pub struct NoKeys(String);
+pub struct KeysUnavailable(String);
 
 /// Failure to authenticate a user by a token of the identity provider.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
     /// The token was rejected.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(#[from] TokenRejection),
     /// No keys are available to check the token.
     #[error(transparent)]
-    NoKeys(#[from] NoKeys),
+    NoKeys(#[from] KeysUnavailable),
 }
 
 impl Provider {
     /// Creates a client of a provider, without connecting.
-    pub fn new(url: String, expected: Expected) -> Self {
+    pub fn new(url: String, expected: TokenRequirements) -> Self {
         Self { url, expected, client: OnceCell::new(), keys: Mutex::default() }
     }
 
@@ -202,7 +204,7 @@ impl Provider {
         };
         let age = self.keys.lock().ok().and_then(|keys| keys.as_ref().map(|keys| keys.at.elapsed()));
         // A provider that has rotated its keys may sign with one that is not cached yet.
-        if checked == Err(Refused::Key) && age.is_none_or(|age| age > AGAIN) {
+        if checked == Err(TokenRejection::Key) && age.is_none_or(|age| age > AGAIN) {
             let held = self.keys.lock().ok().and_then(|keys| keys.clone());
             return Ok(verify(token, &self.ask(held).await?, &self.expected)?);
         }
@@ -210,7 +212,7 @@ impl Provider {
     }
 
     /// Fetches the keys. If that fails, the cached ones remain in use.
-    async fn ask(&self, held: Option<Keys>) -> Result<JwkSet, NoKeys> {
+    async fn ask(&self, held: Option<Keys>) -> Result<JwkSet, KeysUnavailable> {
         let set = match (self.fetch().await, held) {
             (Ok(set), _) => set,
             (Err(error), Some(held)) => {
@@ -225,8 +227,8 @@ impl Provider {
         Ok(set)
     }
 
-    async fn fetch(&self) -> Result<JwkSet, NoKeys> {
-        let unreachable = |error: reqwest::Error| NoKeys(error.without_url().to_string());
+    async fn fetch(&self) -> Result<JwkSet, KeysUnavailable> {
+        let unreachable = |error: reqwest::Error| KeysUnavailable(error.without_url().to_string());
         let build = || async {
             let builder = reqwest::Client::builder().timeout(Duration::from_secs(3));
             builder.redirect(reqwest::redirect::Policy::none()).build()
@@ -235,7 +237,7 @@ impl Provider {
         let response = client.get(&self.url).send().await.map_err(unreachable)?;
         let response = response.error_for_status().map_err(unreachable)?;
         let body = response.bytes().await.map_err(unreachable)?;
-        read_keys(&body).ok_or_else(|| NoKeys("the response is not a JWKS".to_owned()))
+        read_keys(&body).ok_or_else(|| KeysUnavailable("the response is not a JWKS".to_owned()))
     }
 }
 

@@ -13,11 +13,11 @@ const MAX_CALLERS: usize = 4_096;
 pub struct Limiter {
     /// Sustained rate in requests per second; the burst is twice as large.
     per_second: f64,
-    buckets: Mutex<HashMap<String, Bucket>>,
+    buckets: Mutex<HashMap<String, TokenBucket>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+struct TokenBucket {
     tokens: f64,
     at: Instant,
 }
@@ -47,7 +47,7 @@ impl Limiter {
                 buckets.clear();
             }
         }
-        let bucket = buckets.entry(caller.to_owned()).or_insert(Bucket { tokens: most, at: now });
+        let bucket = buckets.entry(caller.to_owned()).or_insert(TokenBucket { tokens: most, at: now });
         let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
         bucket.tokens = (bucket.tokens + passed * self.per_second).min(most);
         bucket.at = now;

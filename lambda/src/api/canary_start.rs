@@ -10,9 +10,9 @@ use crate::{
     canary::run::{run_id, run_write},
     change::{
         commit::change,
-        demand::Demand,
+        demand::ChangeRequest,
         operation::Operation,
-        proposal::{Changed, Proposal},
+        proposal::{ChangeResponse, Proposal},
     },
     clock,
     platform::Platform,
@@ -26,8 +26,8 @@ use serde_json::json;
 pub(super) async fn start(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     begin(&platform, &name, &demand, Operation::CanaryStart, |_| Ok(())).await
 }
 
@@ -35,8 +35,8 @@ pub(super) async fn start(
 pub(super) async fn retry(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     begin(&platform, &name, &demand, Operation::CanaryRetry, |truth| {
         if truth.runs.contains_key(&name) {
             return Ok(());
@@ -50,10 +50,10 @@ pub(super) async fn retry(
 async fn begin(
     platform: &Platform,
     name: &FlagName,
-    demand: &Demand,
+    demand: &ChangeRequest,
     operation: Operation,
     allowed: impl Fn(&Truth) -> Result<(), Problem>,
-) -> Result<Changed, Problem> {
+) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
     let measured = requests_per_second(&platform.store.ledger(Some(name)).await?);
     change(platform, demand, operation, |truth| {

@@ -10,9 +10,9 @@ use crate::{
     canary::run::run_write,
     change::{
         commit::change,
-        demand::Demand,
+        demand::ChangeRequest,
         operation::Operation,
-        proposal::{Changed, Proposal},
+        proposal::{ChangeResponse, Proposal},
     },
     clock,
     platform::Platform,
@@ -33,8 +33,8 @@ const ACTIVE: [RunState; 3] = [RunState::Running, RunState::Paused, RunState::Ba
 pub(super) async fn promote(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     steer(&platform, &name, &demand, Operation::CanaryPromote, |truth, now| {
         no_emergency(truth, &name)?;
         let run = run_in(truth, &name, &CLIMBING)?;
@@ -53,8 +53,8 @@ pub(super) async fn promote(
 pub(super) async fn approve(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     steer(&platform, &name, &demand, Operation::CanaryApprove, |truth, _| {
         no_emergency(truth, &name)?;
         let run = run_in(truth, &name, &CLIMBING)?;
@@ -67,8 +67,8 @@ pub(super) async fn approve(
 pub(super) async fn pause(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     steer(&platform, &name, &demand, Operation::CanaryPause, |truth, _| {
         let run = run_in(truth, &name, &CLIMBING)?;
         Ok(run.paused(&with_reason(format!("paused by {}", demand.caller.name), &demand)))
@@ -79,8 +79,8 @@ pub(super) async fn pause(
 pub(super) async fn resume(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     steer(&platform, &name, &demand, Operation::CanaryResume, |truth, now| {
         no_emergency(truth, &name)?;
         let run = run_in(truth, &name, &[RunState::Paused])?;
@@ -92,8 +92,8 @@ pub(super) async fn resume(
 pub(super) async fn rollback(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     steer(&platform, &name, &demand, Operation::CanaryRollback, |truth, _| {
         let run = run_in(truth, &name, &ACTIVE)?;
         Ok(run.rolled_back(None, &with_reason(format!("rolled back by {}", demand.caller.name), &demand)))
@@ -101,7 +101,7 @@ pub(super) async fn rollback(
     .await
 }
 
-fn with_reason(message: String, demand: &Demand) -> String {
+fn with_reason(message: String, demand: &ChangeRequest) -> String {
     match &demand.reason {
         None => message,
         Some(reason) => format!("{message}: {reason}"),
@@ -112,10 +112,10 @@ fn with_reason(message: String, demand: &Demand) -> String {
 async fn steer(
     platform: &Platform,
     name: &FlagName,
-    demand: &Demand,
+    demand: &ChangeRequest,
     operation: Operation,
     after: impl Fn(&Truth, Timestamp) -> Result<Run, Problem>,
-) -> Result<Changed, Problem> {
+) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
     change(platform, demand, operation, |truth| {
         let run = after(truth, clock::now())?;

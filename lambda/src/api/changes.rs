@@ -2,7 +2,7 @@
 //! changes that are waiting for a second person's approval.
 
 use crate::{
-    access::auth::{Approved, Caller},
+    access::auth::{Approval, Caller},
     api::respond::json_response,
     change::approval,
     clock,
@@ -104,7 +104,7 @@ fn again(pending: &Pending, by: &Caller) -> Result<Request<Body>, axum::http::Er
     let mut request = Request::builder()
         .method(pending.request.method.as_str())
         .uri(&pending.request.target)
-        .extension(Approved { caller, by: by.name.clone(), id, fingerprint });
+        .extension(Approval { caller, by: by.name.clone(), id, fingerprint });
     let headers = [
         (header::CONTENT_TYPE.as_str(), Some(&pending.request.content_type).filter(|kind| !kind.is_empty())),
         (header::IF_MATCH.as_str(), pending.request.if_match.as_ref()),

@@ -5,7 +5,7 @@ use crate::{
     store::RouteComparison,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
-use cutover_core::{Timestamp, compare::Counted};
+use cutover_core::{Timestamp, compare::DifferenceCount};
 use serde_json::{Value, json};
 
 pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
@@ -27,8 +27,8 @@ fn share(part: u64, whole: u64) -> Option<f64> {
 
 fn told(flag: &str, compared: &RouteComparison) -> Value {
     let tally = &compared.tally;
-    let mut differences: Vec<&Counted> = tally.differences.iter().collect();
-    let is_noise = |counted: &Counted| counted.is_noise(tally.compared, tally.noise_compared);
+    let mut differences: Vec<&DifferenceCount> = tally.differences.iter().collect();
+    let is_noise = |counted: &DifferenceCount| counted.is_noise(tally.compared, tally.noise_compared);
     // Real differences before noise, and the most frequent ones first.
     differences
         .sort_by_key(|counted| (is_noise(counted), std::cmp::Reverse(counted.count), counted.path.clone()));

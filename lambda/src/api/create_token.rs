@@ -5,9 +5,9 @@ use crate::{
     access::{auth, digest},
     change::{
         commit::change,
-        demand::Demand,
+        demand::ChangeRequest,
         operation::Operation,
-        proposal::{Changed, Proposal},
+        proposal::{ChangeResponse, Proposal},
     },
     clock,
     platform::Platform,
@@ -52,7 +52,10 @@ impl<'de> Deserialize<'de> for Expiry {
     }
 }
 
-pub(super) async fn handle(State(platform): State<Platform>, mut demand: Demand) -> Result<Changed, Problem> {
+pub(super) async fn handle(
+    State(platform): State<Platform>,
+    mut demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Admin)?;
     // The response contains a secret, which must not be stored.
     demand.idempotency = None;
@@ -90,7 +93,7 @@ pub(super) async fn handle(State(platform): State<Platform>, mut demand: Demand)
 }
 
 /// Returns the creators of a token that this caller creates.
-pub(super) fn makers(demand: &Demand) -> Vec<String> {
+pub(super) fn makers(demand: &ChangeRequest) -> Vec<String> {
     let mut made_by = demand.caller.made_by.clone();
     if demand.caller.name != auth::ROOT && !made_by.contains(&demand.caller.name) {
         made_by.push(demand.caller.name.clone());
@@ -106,7 +109,7 @@ pub(super) fn new_secret() -> Result<(String, String), Problem> {
 }
 
 /// Adds the secret to the response, the only place where it appears.
-pub(super) fn with_secret(mut changed: Changed, secret: &str) -> Changed {
+pub(super) fn with_secret(mut changed: ChangeResponse, secret: &str) -> ChangeResponse {
     if let Some(fields) = changed.body.as_object_mut() {
         fields.insert("token".to_owned(), Value::String(secret.to_owned()));
         fields.insert("shown".to_owned(), json!("once; keep it now"));

@@ -4,9 +4,9 @@ use crate::{
     api::{extract::FlagPath, flags::SECTION},
     change::{
         commit::change,
-        demand::Demand,
+        demand::ChangeRequest,
         operation::Operation,
-        proposal::{Changed, Proposal},
+        proposal::{ChangeResponse, Proposal},
     },
     platform::Platform,
     problem::Problem,
@@ -18,8 +18,8 @@ use serde_json::json;
 pub(super) async fn handle(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Admin)?;
     change(&platform, &demand, Operation::FlagDelete, |truth| {
         let mut config = truth.config.clone();

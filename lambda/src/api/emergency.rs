@@ -3,9 +3,9 @@
 use crate::{
     change::{
         commit::change,
-        demand::Demand,
+        demand::ChangeRequest,
         operation::Operation,
-        proposal::{Changed, Proposal},
+        proposal::{ChangeResponse, Proposal},
     },
     clock,
     platform::Platform,
@@ -33,8 +33,8 @@ struct ClearBody {
 
 pub(super) async fn rollback(
     State(platform): State<Platform>,
-    mut demand: Demand,
-) -> Result<Changed, Problem> {
+    mut demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
     let body: RollbackBody = demand.shape()?;
     demand.reason = Some(said(&body.reason)?);
@@ -59,7 +59,10 @@ pub(super) async fn rollback(
     .await
 }
 
-pub(super) async fn clear(State(platform): State<Platform>, mut demand: Demand) -> Result<Changed, Problem> {
+pub(super) async fn clear(
+    State(platform): State<Platform>,
+    mut demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
     let body: ClearBody = demand.shape()?;
     demand.reason = Some(said(&body.reason)?);

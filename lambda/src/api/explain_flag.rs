@@ -14,7 +14,7 @@ use crate::{
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{
     Facts, Reason, Ruleset, Timestamp,
-    decision::decide::{Verdict, decide_flag},
+    decision::decide::{FlagDecision, decide_flag},
     rules::flag::CompiledFlag,
 };
 use serde_json::json;
@@ -25,7 +25,7 @@ pub(super) async fn handle(
     FlagPath(name): FlagPath,
     Parameters(parameters): Parameters<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
-    let question = Question::read(parameters)?;
+    let question = ExplainQuery::read(parameters)?;
     let now = question.at.unwrap_or_else(clock::now);
     let state = platform.store.state().await?;
     let conditions = state.config.feature_flags.get(&name).map(|flag| flag.conditions.clone());
@@ -66,7 +66,7 @@ pub(super) async fn handle(
     ))
 }
 
-fn explanation(verdict: &Verdict, flag: Option<&CompiledFlag>) -> String {
+fn explanation(verdict: &FlagDecision, flag: Option<&CompiledFlag>) -> String {
     match verdict.reason {
         Reason::Emergency => "an emergency forces the flag to legacy until it is cleared".to_owned(),
         Reason::Disabled if flag.is_none() => "the flag does not exist, so legacy is used".to_owned(),
@@ -90,7 +90,7 @@ fn explanation(verdict: &Verdict, flag: Option<&CompiledFlag>) -> String {
 /// Request to explain the decision for. Parameters: `user`, `at`, `method`, `path`, `country`,
 /// `ip`, and any number of `header:NAME`, `cookie:NAME` and `query:NAME`.
 #[derive(Debug, Default)]
-struct Question {
+struct ExplainQuery {
     user: Option<String>,
     at: Option<Timestamp>,
     method: String,
@@ -101,7 +101,7 @@ struct Question {
     headers: Vec<(String, String)>,
 }
 
-impl Question {
+impl ExplainQuery {
     fn read(parameters: Vec<(String, String)>) -> Result<Self, Problem> {
         let mut question = Self { method: "GET".to_owned(), path: "/".to_owned(), ..Self::default() };
         let mut cookies: Vec<String> = Vec::new();

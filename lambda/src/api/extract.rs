@@ -2,8 +2,8 @@
 //! request.
 
 use crate::{
-    access::auth::{Approved, Caller},
-    change::demand::{Demand, Precondition, idempotency},
+    access::auth::{Approval, Caller},
+    change::demand::{ChangeRequest, Precondition, idempotency},
     platform::Platform,
     problem::Problem,
 };
@@ -32,7 +32,7 @@ impl FromRequestParts<Platform> for Caller {
     }
 }
 
-impl FromRequest<Platform> for Demand {
+impl FromRequest<Platform> for ChangeRequest {
     type Rejection = Problem;
     async fn from_request(request: Request, platform: &Platform) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
@@ -53,7 +53,7 @@ impl FromRequest<Platform> for Demand {
             reason: text_header(&parts.headers, REASON, MAX_REASON)?,
             precondition: precondition(&parts.headers)?,
             idempotency: key.map(|key| idempotency(&caller, &key, parts.method.as_str(), &target, &body)),
-            approved: parts.extensions.get::<Approved>().cloned(),
+            approved: parts.extensions.get::<Approval>().cloned(),
             method: parts.method.to_string(),
             target,
             if_match: text_header(&parts.headers, "if-match", 255)?,
@@ -64,7 +64,7 @@ impl FromRequest<Platform> for Demand {
     }
 }
 
-impl Demand {
+impl ChangeRequest {
     /// Parses the body as JSON.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use crate::{
     clock,
     platform::Platform,
     problem::Problem,
-    store::{Recent, State as Truth},
+    store::{State as Truth, WindowCounts},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{Arm, FlagName, Timestamp};
@@ -18,7 +18,7 @@ pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Resul
     let ledgers = platform.store.ledgers().await?;
     let hour_ago = Timestamp::from_millis(clock::now().millis() - 3_600_000);
     let gaps = platform.store.gaps(hour_ago).await?;
-    let recent = Measured::of(ledgers.iter().flat_map(|(_, ledger)| &ledger.recent));
+    let recent = RecentTotals::of(ledgers.iter().flat_map(|(_, ledger)| &ledger.recent));
     let mut body = status(&state, &recent, gaps.len());
     if let Some(fields) = body.as_object_mut() {
         // Times at which the scheduled functions last completed, without those that never did.
@@ -30,15 +30,15 @@ pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Resul
 
 /// Totals of the last minutes.
 #[derive(Default)]
-struct Measured {
+struct RecentTotals {
     requests: u64,
     on_new: u64,
     errors: u64,
     duration_ms: u64,
 }
 
-impl Measured {
-    fn of<'r>(recent: impl Iterator<Item = &'r Recent> + Clone) -> Self {
+impl RecentTotals {
+    fn of<'r>(recent: impl Iterator<Item = &'r WindowCounts> + Clone) -> Self {
         let newest = recent.clone().map(|recent| recent.window).max().unwrap_or_default();
         let mut measured = Self::default();
         // Flags without recent requests say nothing about the current state.
@@ -64,7 +64,7 @@ fn rounded(number: f64) -> f64 {
     (number * 10_000.0).round() / 10_000.0
 }
 
-fn status(state: &Truth, recent: &Measured, gaps: usize) -> Value {
+fn status(state: &Truth, recent: &RecentTotals, gaps: usize) -> Value {
     let flags = &state.config.feature_flags;
     let emergency = state.head.emergency.as_ref();
     let shares: Vec<f64> = flags

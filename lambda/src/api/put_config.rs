@@ -2,7 +2,7 @@
 
 use crate::{
     api::{canary_guard, extract::Parameters, respond::json_response},
-    change::{commit::change, demand::Demand, operation::Operation, proposal::Proposal},
+    change::{commit::change, demand::ChangeRequest, operation::Operation, proposal::Proposal},
     platform::Platform,
     problem::Problem,
     store::{EmergencyChange, Role, State as Truth},
@@ -34,7 +34,7 @@ pub(super) struct Query {
 pub(super) async fn handle(
     State(platform): State<Platform>,
     Parameters(query): Parameters<Query>,
-    demand: Demand,
+    demand: ChangeRequest,
 ) -> Result<Response, Problem> {
     demand.caller.must_be(match query {
         Query { dry_run: true, .. } => Role::Viewer,
@@ -74,7 +74,7 @@ pub(super) async fn handle(
     Ok(changed.await?.into_response())
 }
 
-fn read(demand: &Demand) -> Result<Config, Problem> {
+fn read(demand: &ChangeRequest) -> Result<Config, Problem> {
     if demand.content_type == "application/json" {
         return Config::from_json(&demand.json()?).map_err(Problem::invalid_document);
     }

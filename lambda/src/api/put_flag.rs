@@ -8,9 +8,9 @@ use crate::{
     },
     change::{
         commit::change,
-        demand::Demand,
+        demand::ChangeRequest,
         operation::Operation,
-        proposal::{Changed, Proposal},
+        proposal::{ChangeResponse, Proposal},
     },
     platform::Platform,
     problem::Problem,
@@ -23,8 +23,8 @@ use serde_json::Value;
 pub(super) async fn handle(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
     let flag = read(&name, demand.json()?)?;
     change(&platform, &demand, Operation::FlagPut, |truth| {
@@ -74,7 +74,7 @@ pub(super) fn with_flag(truth: &Truth, name: &FlagName, flag: Flag) -> Proposal 
 /// Proposes the state with an existing flag edited.
 pub(super) fn edit_flag(
     truth: &Truth,
-    demand: &Demand,
+    demand: &ChangeRequest,
     name: &FlagName,
     edit: impl FnOnce(&mut Flag),
 ) -> Result<Proposal, Problem> {

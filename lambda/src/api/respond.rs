@@ -1,6 +1,6 @@
 //! Responses of the API.
 
-use crate::change::proposal::Changed;
+use crate::change::proposal::ChangeResponse;
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -23,7 +23,7 @@ pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response {
     response
 }
 
-impl IntoResponse for Changed {
+impl IntoResponse for ChangeResponse {
     fn into_response(self) -> Response {
         let mut response = json_response(self.status, &self.body);
         if self.replayed {

@@ -8,9 +8,9 @@ use crate::{
     },
     change::{
         commit::change,
-        demand::Demand,
+        demand::ChangeRequest,
         operation::Operation,
-        proposal::{Changed, Proposal},
+        proposal::{ChangeResponse, Proposal},
     },
     clock,
     platform::Platform,
@@ -41,8 +41,8 @@ struct Body {
 pub(super) async fn handle(
     State(platform): State<Platform>,
     Path(wanted): Path<String>,
-    mut demand: Demand,
-) -> Result<Changed, Problem> {
+    mut demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Admin)?;
     demand.idempotency = None;
     let body: Body = if demand.body.is_empty() { Body::default() } else { demand.shape()? };

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{canary_guard, extract::FlagPath, put_flag::edit_flag},
-    change::{commit::change, demand::Demand, operation::Operation, proposal::Changed},
+    change::{commit::change, demand::ChangeRequest, operation::Operation, proposal::ChangeResponse},
     platform::Platform,
     problem::Problem,
     store::Role,
@@ -20,8 +20,8 @@ struct Body {
 pub(super) async fn handle(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
     let Body { percentage } = demand.shape()?;
     let share = PartsPerMillion::from_percent(percentage).map_err(|error| {

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{canary_guard, extract::FlagPath, put_flag::edit_flag},
-    change::{commit::change, demand::Demand, operation::Operation, proposal::Changed},
+    change::{commit::change, demand::ChangeRequest, operation::Operation, proposal::ChangeResponse},
     platform::Platform,
     problem::Problem,
     store::Role,
@@ -12,25 +12,25 @@ use axum::extract::State;
 pub(super) async fn enable(
     State(platform): State<Platform>,
     path: FlagPath,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     switch(&platform, path, &demand, true).await
 }
 
 pub(super) async fn disable(
     State(platform): State<Platform>,
     path: FlagPath,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     switch(&platform, path, &demand, false).await
 }
 
 async fn switch(
     platform: &Platform,
     FlagPath(name): FlagPath,
-    demand: &Demand,
+    demand: &ChangeRequest,
     on: bool,
-) -> Result<Changed, Problem> {
+) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
     let operation = if on { Operation::FlagEnable } else { Operation::FlagDisable };
     change(platform, demand, operation, |truth| {

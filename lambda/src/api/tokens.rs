@@ -8,9 +8,9 @@ use crate::{
     },
     change::{
         commit::change,
-        demand::Demand,
+        demand::ChangeRequest,
         operation::Operation,
-        proposal::{Changed, Proposal},
+        proposal::{ChangeResponse, Proposal},
     },
     clock,
     platform::Platform,
@@ -70,8 +70,8 @@ pub(super) async fn find(platform: &Platform, wanted: &str) -> Result<TokenRecor
 pub(super) async fn revoke(
     State(platform): State<Platform>,
     Path(wanted): Path<String>,
-    demand: Demand,
-) -> Result<Changed, Problem> {
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Admin)?;
     let token = find(&platform, &wanted).await?;
     change(&platform, &demand, Operation::TokenRevoke, |truth| {

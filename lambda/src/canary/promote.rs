@@ -11,13 +11,13 @@ use crate::{
     platform::Platform,
     publication::{publish::PublishError, reconcile},
     store::{
-        AuditRecord, Commit, CommitError, EmergencyChange, RUNS, Role, State, Waiting, Write,
+        AuditRecord, Commit, CommitError, EmergencyChange, HoldState, RUNS, Role, State, Write,
         error::StoreError, record_item,
     },
 };
 use cutover_core::{
     FlagName, RunId, Timestamp,
-    canary::{Action, Circumstances, Decision, Record, Run},
+    canary::{Action, Decision, Record, Run, TickContext},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -107,7 +107,7 @@ async fn decide_one(platform: &Platform, flag: &FlagName) -> Result<Option<Outco
     for _ in 0..MAX_TRIES {
         let state = platform.store.state().await?;
         let Some(run) = state.active_run(flag) else { return Ok(None) };
-        match (Ground { platform, state: &state, run, at: clock::now() }).decide().await {
+        match (DecisionContext { platform, state: &state, run, at: clock::now() }).decide().await {
             Ok(outcome) => return Ok(Some(outcome)),
             Err(CommitError::Conflict) => {}
             Err(CommitError::Store(error)) => return Err(error),
@@ -116,14 +116,14 @@ async fn decide_one(platform: &Platform, flag: &FlagName) -> Result<Option<Outco
     Err(StoreError::Restless)
 }
 
-struct Ground<'t> {
+struct DecisionContext<'t> {
     platform: &'t Platform,
     state: &'t State,
     run: &'t Run,
     at: Timestamp,
 }
 
-impl Ground<'_> {
+impl DecisionContext<'_> {
     async fn decide(&self) -> Result<Outcome, CommitError> {
         let evidence = evidence_of(self.platform, self.run).await?;
         let around = circumstances(self.state, self.run);
@@ -139,7 +139,7 @@ impl Ground<'_> {
     }
 
     /// Returns the run after a decision; `None` if it does not change.
-    fn after(&self, decision: &Decision, around: &Circumstances) -> Option<Run> {
+    fn after(&self, decision: &Decision, around: &TickContext) -> Option<Run> {
         let says = decision.verdict.breach.map_or(decision.reason.says(), |breach| breach.test.says());
         match decision.action {
             Action::Hold => None,
@@ -156,7 +156,7 @@ impl Ground<'_> {
 
     /// Records that the run is held. Writes nothing if it was held for the same reason before.
     async fn hold(&self, record: &Record, decision: &Decision) -> Result<(), CommitError> {
-        let waiting = Waiting {
+        let waiting = HoldState {
             run: self.run.id.clone(),
             step: self.run.step,
             reason: decision.reason,
@@ -164,7 +164,7 @@ impl Ground<'_> {
         };
         let held = self.platform.store.waiting(&self.run.flag).await?;
         let version = held.as_ref().map_or(0, |(_, version)| *version);
-        if held.is_some_and(|(held, _)| Waiting { since: waiting.since, ..held } == waiting) {
+        if held.is_some_and(|(held, _)| HoldState { since: waiting.since, ..held } == waiting) {
             return Ok(());
         }
         let mut others = vec![record_item(record, &format!("hold#{version:012}"))?];

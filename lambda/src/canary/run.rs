@@ -6,7 +6,7 @@ use crate::{
 };
 use cutover_core::{
     RunId,
-    canary::{Circumstances, Evidence, Run, fold},
+    canary::{Evidence, Run, TickContext, fold},
 };
 use serde_json::json;
 
@@ -22,8 +22,8 @@ pub async fn evidence_of(platform: &Platform, run: &Run) -> Result<Evidence, Sto
 }
 
 /// Returns the inputs of a decision other than the evidence.
-pub fn circumstances(state: &State, run: &Run) -> Circumstances {
-    Circumstances {
+pub fn circumstances(state: &State, run: &Run) -> TickContext {
+    TickContext {
         emergency: state.is_held(&run.flag),
         enabled: state.config.feature_flags.get(&run.flag).is_some_and(|flag| flag.enabled),
         plan: state.config.canary_deployments.get(&run.flag).cloned(),

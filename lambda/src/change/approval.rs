@@ -5,9 +5,9 @@
 use crate::{
     access::{auth::ROOT, digest},
     change::{
-        demand::Demand,
+        demand::ChangeRequest,
         operation::Operation,
-        proposal::{Changed, Proposal, details as details_of},
+        proposal::{ChangeResponse, Proposal, details as details_of},
     },
     clock,
     platform::Platform,
@@ -56,7 +56,7 @@ fn may_expose(operation: Operation, before: &Config, after: &Config) -> bool {
 /// `body_too_large` if the change is too large to be stored.
 pub fn gate(
     platform: &Platform,
-    demand: &Demand,
+    demand: &ChangeRequest,
     operation: Operation,
     before: &State,
     proposal: &Proposal,
@@ -89,7 +89,7 @@ pub fn gate(
 ///
 /// Returns the problem `idempotency_key_reused` if a different change is pending under the same
 /// `Idempotency-Key`, or a problem if the store fails.
-pub async fn keep(platform: &Platform, pending: Pending) -> Result<Changed, Problem> {
+pub async fn keep(platform: &Platform, pending: Pending) -> Result<ChangeResponse, Problem> {
     let fingerprint = pending.fingerprint.clone();
     let pending = platform.store.put_pending(pending).await?;
     if pending.fingerprint != fingerprint {
@@ -100,11 +100,11 @@ pub async fn keep(platform: &Platform, pending: Pending) -> Result<Changed, Prob
     }
     let (id, action, actor) = (&pending.id, &pending.action, &pending.requested_by);
     tracing::info!(event = "change_waits", id, action, actor, "waiting");
-    Ok(Changed { status: StatusCode::ACCEPTED, body: shown(&pending), replayed: false })
+    Ok(ChangeResponse { status: StatusCode::ACCEPTED, body: shown(&pending), replayed: false })
 }
 
 fn pending(
-    demand: &Demand,
+    demand: &ChangeRequest,
     operation: Operation,
     before: &State,
     changes: &[Change],
@@ -142,7 +142,7 @@ fn pending(
 }
 
 /// Returns the id of a change. The same request with the same `Idempotency-Key` has the same id.
-fn id(demand: &Demand) -> Result<String, Problem> {
+fn id(demand: &ChangeRequest) -> Result<String, Problem> {
     if let Some(key) = demand.idempotency.as_ref().and_then(|(key, _)| key.get(..16)) {
         return Ok(key.to_owned());
     }

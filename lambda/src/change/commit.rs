@@ -5,9 +5,9 @@
 use crate::{
     change::{
         approval,
-        demand::Demand,
+        demand::ChangeRequest,
         operation::Operation,
-        proposal::{Changed, Outcome, Proposal, details},
+        proposal::{ChangeResponse, Outcome, Proposal, details},
     },
     clock,
     platform::Platform,
@@ -35,10 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// fails.
 pub async fn change(
     platform: &Platform,
-    demand: &Demand,
+    demand: &ChangeRequest,
     operation: Operation,
     propose: impl Fn(&State) -> Result<Proposal, Problem>,
-) -> Result<Changed, Problem> {
+) -> Result<ChangeResponse, Problem> {
     if let Some(changed) = answered_before(platform, demand).await? {
         return Ok(changed);
     }
@@ -117,7 +117,10 @@ fn backoff(attempt: u32) -> Duration {
     Duration::from_millis(getrandom::u64().unwrap_or(limit / 2) % limit)
 }
 
-async fn answered_before(platform: &Platform, demand: &Demand) -> Result<Option<Changed>, Problem> {
+async fn answered_before(
+    platform: &Platform,
+    demand: &ChangeRequest,
+) -> Result<Option<ChangeResponse>, Problem> {
     let Some((key, fingerprint)) = &demand.idempotency else { return Ok(None) };
     let Some(reply) = platform.store.reply(key).await? else { return Ok(None) };
     if reply.fingerprint != *fingerprint {
@@ -133,7 +136,7 @@ async fn answered_before(platform: &Platform, demand: &Demand) -> Result<Option<
         fields.insert("published".to_owned(), json!(published >= revision));
     }
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
-    Ok(Some(Changed { status, body, replayed: true }))
+    Ok(Some(ChangeResponse { status, body, replayed: true }))
 }
 
 fn with_revision(mut body: Value, revision: Revision) -> Value {
@@ -150,7 +153,7 @@ async fn finish(
     status: StatusCode,
     body: Value,
     revision: Revision,
-) -> Result<Changed, Problem> {
+) -> Result<ChangeResponse, Problem> {
     let published = match platform.publisher.publish().await {
         Ok(published) => published >= revision,
         Err(error) => {
@@ -162,13 +165,13 @@ async fn finish(
     if let Some(fields) = body.as_object_mut() {
         fields.insert("published".to_owned(), json!(published));
     }
-    Ok(Changed { status, body, replayed: false })
+    Ok(ChangeResponse { status, body, replayed: false })
 }
 
 /// Returns the writes of a commit. The first commit of an approved change also removes the pending
 /// change, so that it is made only once.
 fn writes(
-    demand: &Demand,
+    demand: &ChangeRequest,
     before: &State,
     proposal: &Proposal,
     changes: &[Change],
@@ -186,7 +189,7 @@ fn writes(
 }
 
 pub(crate) fn audit(
-    demand: &Demand,
+    demand: &ChangeRequest,
     operation: Operation,
     at: Timestamp,
     before: &State,

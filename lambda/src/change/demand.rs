@@ -2,7 +2,7 @@
 
 use crate::{
     access::{
-        auth::{Approved, Caller},
+        auth::{Approval, Caller},
         digest,
     },
     problem::Problem,
@@ -11,7 +11,7 @@ use cutover_core::Revision;
 
 /// Attributes of a request for a change, other than the change itself.
 #[derive(Debug, Clone)]
-pub struct Demand {
+pub struct ChangeRequest {
     /// Authenticated caller.
     pub caller: Caller,
     /// Reason given for the change.
@@ -31,7 +31,7 @@ pub struct Demand {
     /// Value of `If-Match`, unchanged.
     pub if_match: Option<String>,
     /// Approval, if the change was pending.
-    pub approved: Option<Approved>,
+    pub approved: Option<Approval>,
 }
 
 /// Precondition of a request, from `If-Match` and `If-None-Match`.

@@ -52,7 +52,7 @@ impl Outcome<'_> {
 
 /// The response to a request for a change.
 #[derive(Debug)]
-pub struct Changed {
+pub struct ChangeResponse {
     /// HTTP status of the response.
     pub status: StatusCode,
     /// Body of the response.

@@ -7,14 +7,14 @@ use crate::{
     clock,
     platform::Platform,
     store::{
-        Arrival, CommitError, Cursor, Ledger, LedgerWrite, Recent, RouteComparison, Series, State, Times,
-        error::StoreError, record_item,
+        Arrival, CommitError, Cursor, Ledger, LedgerWrite, RouteComparison, Series, State, StepTimes,
+        WindowCounts, error::StoreError, record_item,
     },
 };
 use cutover_core::{
     Arm, FlagName, RunId, Timestamp,
     canary::{Record, Run, Step, Verdict, windows},
-    compare::{Compared, Tally},
+    compare::{ComparisonWindow, Tally},
     measurement::batch::{Batch, Cell, WINDOW_MS},
 };
 use serde::Serialize;
@@ -119,7 +119,7 @@ async fn take_in(
     }
     let mut state = platform.store.state().await?;
     for flag in flags(arrivals) {
-        let part = Part { flag: flag.as_ref(), arrivals, until };
+        let part = FlagArrivals { flag: flag.as_ref(), arrivals, until };
         if let Absorbed::Now(verdict) = part.take_in(platform, &mut state).await? {
             tick.ledgers += 1;
             if let (Some(flag), Some(verdict)) = (&flag, verdict) {
@@ -151,13 +151,13 @@ enum Absorbed {
 }
 
 /// The arrivals of one flag.
-struct Part<'a> {
+struct FlagArrivals<'a> {
     flag: Option<&'a FlagName>,
     arrivals: &'a [Arrival],
     until: i64,
 }
 
-impl Part<'_> {
+impl FlagArrivals<'_> {
     /// Folds the flag's batches into its ledger, unless the ledger holds them already.
     async fn take_in(&self, platform: &Platform, state: &mut State) -> Result<Absorbed, StoreError> {
         for _ in 0..MAX_TRIES {
@@ -237,9 +237,13 @@ fn add(ledger: &mut Ledger, cell: &Cell) {
             recent.errors += errors;
             recent.duration_ms += duration_ms;
         }
-        None => {
-            ledger.recent.push(Recent { window: cell.window, arm: cell.arm, requests, errors, duration_ms })
-        }
+        None => ledger.recent.push(WindowCounts {
+            window: cell.window,
+            arm: cell.arm,
+            requests,
+            errors,
+            duration_ms,
+        }),
     }
 }
 
@@ -264,7 +268,7 @@ fn merge(ledger: &mut Ledger, more: Series) {
 
 /// Adds comparison results to the report of their route. A new run begins a new report; late
 /// results of an older run are dropped.
-fn note_comparison(ledger: &mut Ledger, compared: &Compared, newest: Option<&RunId>) {
+fn note_comparison(ledger: &mut Ledger, compared: &ComparisonWindow, newest: Option<&RunId>) {
     let run = compared.canary.as_ref().map(|(run, _)| run);
     let known = ledger.comparisons.iter().position(|held| held.route == compared.route);
     let index = match known {
@@ -302,7 +306,7 @@ fn forget_old(ledger: &mut Ledger) {
 /// Adds the response times of the step that the run is at.
 fn note_times(ledger: &mut Ledger, run: &Run, fresh: &[&Batch]) {
     let held = ledger.times.take().filter(|held| held.run == run.id && held.step == run.step);
-    let mut times = held.unwrap_or_else(|| Times {
+    let mut times = held.unwrap_or_else(|| StepTimes {
         run: run.id.clone(),
         step: run.step,
         new: Default::default(),

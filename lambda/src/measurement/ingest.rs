@@ -7,7 +7,7 @@ use crate::{
     observe::request::observe,
     platform::Platform,
     problem::Problem,
-    store::{State, Stored, error::StoreError},
+    store::{BatchStatus, State, error::StoreError},
 };
 use axum::{
     Json, Router,
@@ -22,7 +22,7 @@ use cutover_core::{
     Revision, Snapshot,
     measurement::batch::{Batch, Receipt, SCHEMA},
     signature,
-    signature::Refused,
+    signature::SignatureError,
 };
 use std::{
     collections::BTreeMap,
@@ -175,7 +175,7 @@ impl Ingest {
                     Refusal::new(RefusalKind::Failed, problem)
                 })?
                 .map_err(failed)?;
-            duplicate = stored == Stored::Duplicate;
+            duplicate = stored == BatchStatus::Duplicate;
             self.count(if duplicate { "duplicate" } else { "stored" }, 1);
             let newest = batch.cells.iter().map(|cell| cell.window).max();
             if newest.is_some_and(|window| now - window > LATE_MS) {
@@ -198,22 +198,22 @@ impl Ingest {
         let values = secret.values().await.map_err(unreadable)?;
         let mut checked = signature::verify(&values, at, signature, body, now);
         // The edge may have the new secret before this process has.
-        if checked == Err(Refused::Wrong)
+        if checked == Err(SignatureError::Wrong)
             && let Some(newer) = secret.again().await.map_err(unreadable)?
         {
             checked = signature::verify(&newer, at, signature, body, now);
         }
         checked.map_err(|refused| {
             let (kind, detail, hint) = match refused {
-                Refused::Missing => {
+                SignatureError::Missing => {
                     (RefusalKind::Unsigned, "the batch has no signature", "sign the batch; see docs/api.md")
                 }
-                Refused::Skewed => (
+                SignatureError::Skewed => (
                     RefusalKind::Skewed,
                     "the batch was signed too long ago, or with a wrong clock",
                     "set the clock, and sign each attempt again",
                 ),
-                Refused::Wrong => (
+                SignatureError::Wrong => (
                     RefusalKind::Forged,
                     "the signature does not match the batch",
                     "use the same secret at the edge and in the function",

@@ -1,6 +1,6 @@
 //! Settings of the functions, from environment variables.
 
-use crate::settings::{aws::AwsKeys, identity_provider::Expected, secret, secret::Secret};
+use crate::settings::{aws::AwsKeys, identity_provider::TokenRequirements, secret, secret::Secret};
 use std::{sync::Arc, time::Duration};
 
 /// Settings of a function.
@@ -33,7 +33,7 @@ pub struct Settings {
     /// Root token, for the first start; disabled if it has no value.
     pub root_token: Arc<Secret>,
     /// URL of the identity provider's JWKS, and the requirements on its tokens.
-    pub jwt: Option<(String, Expected)>,
+    pub jwt: Option<(String, TokenRequirements)>,
     /// Sustained rate limit of one caller, in requests per second and process; `None` means no
     /// limit.
     pub rate_limit: Option<f64>,
@@ -81,10 +81,12 @@ fn checked_url(name: &'static str, text: String) -> Result<String, InvalidSettin
     Ok(text)
 }
 
-fn jwt(variable: impl Fn(&str) -> Option<String>) -> Result<Option<(String, Expected)>, InvalidSettings> {
+fn jwt(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<(String, TokenRequirements)>, InvalidSettings> {
     let Some(url) = variable("CUTOVER_JWT_JWKS_URL") else { return Ok(None) };
     let required = |name, why| variable(name).ok_or(InvalidSettings::Missing(name, why));
-    let expected = Expected {
+    let expected = TokenRequirements {
         issuer: required("CUTOVER_JWT_ISSUER", "it is the iss of accepted tokens")?,
         audience: required("CUTOVER_JWT_AUDIENCE", "it is the aud of accepted tokens")?,
         role_claim: variable("CUTOVER_JWT_ROLE_CLAIM").unwrap_or_else(|| "role".to_owned()),

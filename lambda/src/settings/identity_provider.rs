@@ -2,7 +2,7 @@
 
 /// Requirements on the claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
+pub struct TokenRequirements {
     /// Required value of `iss`.
     pub issuer: String,
     /// Required value of `aud`, or one of its values.

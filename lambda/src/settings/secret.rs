@@ -22,17 +22,17 @@ const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// A secret, with its previous value during a rotation.
 pub struct Secret {
-    stored: Option<Stored>,
-    held: Mutex<Held>,
+    stored: Option<SecretSource>,
+    held: Mutex<CachedValues>,
 }
 
-struct Stored {
+struct SecretSource {
     client: Client,
     arn: String,
 }
 
 #[derive(Clone, Default)]
-struct Held {
+struct CachedValues {
     values: Vec<String>,
     read_at: Option<Instant>,
 }
@@ -59,13 +59,16 @@ impl Secret {
     pub fn known(values: impl IntoIterator<Item = String>) -> Self {
         Self {
             stored: None,
-            held: Mutex::new(Held { values: values.into_iter().collect(), read_at: Some(Instant::now()) }),
+            held: Mutex::new(CachedValues {
+                values: values.into_iter().collect(),
+                read_at: Some(Instant::now()),
+            }),
         }
     }
 
     /// Creates a secret that is stored in Secrets Manager, without reading it.
     pub fn stored(client: Client, arn: String) -> Self {
-        Self { stored: Some(Stored { client, arn }), held: Mutex::default() }
+        Self { stored: Some(SecretSource { client, arn }), held: Mutex::default() }
     }
 
     /// Returns the accepted values, the current one first; empty if the secret has no value yet.
@@ -100,13 +103,13 @@ impl Secret {
         let (current, previous) = tokio::join!(stored.version(None), stored.version(Some(PREVIOUS)));
         let values: Vec<String> = [current?, previous?].into_iter().flatten().collect();
         if let Ok(mut held) = self.held.lock() {
-            *held = Held { values: values.clone(), read_at: Some(Instant::now()) };
+            *held = CachedValues { values: values.clone(), read_at: Some(Instant::now()) };
         }
         Ok(values)
     }
 }
 
-impl Stored {
+impl SecretSource {
     /// Reads one version; `None` if there is none.
     async fn version(&self, stage: Option<&str>) -> Result<Option<String>, SecretError> {
         let request =

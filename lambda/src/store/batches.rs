@@ -28,7 +28,7 @@ const MAX_READS: usize = 16;
 
 /// Result of storing a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stored {
+pub enum BatchStatus {
     /// The batch was new and is now stored.
     New,
     /// The batch had been stored before.
@@ -80,7 +80,7 @@ impl Store {
     ///
     /// Fails if the table cannot be written, or if other writers keep conflicting with the
     /// transaction.
-    pub async fn store_batch(&self, batch: &Batch, body: &str, at: i64) -> Result<Stored, StoreError> {
+    pub async fn store_batch(&self, batch: &Batch, body: &str, at: i64) -> Result<BatchStatus, StoreError> {
         let expires = expiry(at, KEPT_SECONDS);
         let mark = NewItem::new(&Key::batch(&batch.isolate, batch.sequence)).number(keys::EXPIRES, expires);
         let arrival = NewItem::new(&Key::arrival(at, &batch.isolate, batch.sequence))
@@ -104,9 +104,9 @@ impl Store {
             let sent =
                 self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await;
             match sent {
-                Ok(_) => return Ok(Stored::New),
+                Ok(_) => return Ok(BatchStatus::New),
                 Err(error) if error.as_service_error().is_some_and(is_duplicate) => {
-                    return Ok(Stored::Duplicate);
+                    return Ok(BatchStatus::Duplicate);
                 }
                 Err(error) if error.as_service_error().is_some_and(is_conflict) && attempt < 3 => {
                     tokio::time::sleep(std::time::Duration::from_millis(5 << attempt)).await;

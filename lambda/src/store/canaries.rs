@@ -18,7 +18,7 @@ use serde_json::Value;
 
 /// The reason that a canary is waiting for, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiting {
+pub struct HoldState {
     /// Run that is waiting.
     pub run: RunId,
     /// Step that the run is at.
@@ -108,7 +108,7 @@ impl Store {
     /// # Errors
     ///
     /// Fails if the table cannot be read or an item cannot be decoded.
-    pub async fn waiting(&self, flag: &FlagName) -> Result<Option<(Waiting, u64)>, StoreError> {
+    pub async fn waiting(&self, flag: &FlagName) -> Result<Option<(HoldState, u64)>, StoreError> {
         let Some(item) = self.get(&Key::waiting(flag.as_str())).await? else { return Ok(None) };
         Ok(Some((item.json("waiting")?, item.number("version")?)))
     }
@@ -123,7 +123,7 @@ impl Store {
     pub async fn note_waiting(
         &self,
         flag: &FlagName,
-        waiting: &Waiting,
+        waiting: &HoldState,
         version: u64,
         others: Vec<NewItem>,
     ) -> Result<(), CommitError> {

@@ -35,7 +35,7 @@ pub struct Series {
 
 /// Counts of one arm in one window, for rates over the last minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recent {
+pub struct WindowCounts {
     /// Start of the window, in milliseconds since 1970.
     pub window: i64,
     /// Arm that served the requests.
@@ -50,7 +50,7 @@ pub struct Recent {
 
 /// Response times of one step of a run, for display only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Times {
+pub struct StepTimes {
     /// Run that the times belong to.
     pub run: RunId,
     /// Step that the times belong to.
@@ -85,13 +85,13 @@ pub struct Ledger {
     /// Counts since the beginning, by route, arm and reason.
     pub series: Vec<Series>,
     /// Counts of the last minutes, by window and arm.
-    pub recent: Vec<Recent>,
+    pub recent: Vec<WindowCounts>,
     /// Evidence of the newest run.
     #[serde(default)]
     pub evidence: Option<Evidence>,
     /// Response times of that run's current step.
     #[serde(default)]
-    pub times: Option<Times>,
+    pub times: Option<StepTimes>,
     /// Comparison results, by route.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<RouteComparison>,

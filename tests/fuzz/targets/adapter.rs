@@ -5,7 +5,7 @@
 
 use cutover_core::{
     Timestamp,
-    adapter::{Adapter, Budget, Next, Reply, Request, Sent, Shape, Whole, invert},
+    adapter::{Adapter, Budget, ClientRequest, EvalContext, Next, Reply, Request, Shape, invert},
     compare::{Limits, differences},
     config::Config,
     json::{Json, Tape},
@@ -32,7 +32,7 @@ fuzz_target!(|text: &str| {
     }
     if let (Ok(shape), Ok(value)) = (serde_json::from_str::<Shape>(mapping), Json::parse(answer)) {
         let request = Request { query: request.to_owned(), ..Request::default() };
-        let whole = Whole { request: &request, now };
+        let whole = EvalContext { request: &request, now };
         let made = shape.apply(&value, whole, &mut Budget::of(10_000));
         let mut written = String::new();
         let tape = Tape::read(answer).expect("it was read as a value");
@@ -45,7 +45,8 @@ fuzz_target!(|text: &str| {
     let (path, query) = request.split_once('?').unwrap_or((request, ""));
     for adapter in adapters(mapping).unwrap_or_default() {
         for method in ["GET", "POST", "PUT", "DELETE"] {
-            let sent = Sent { method, path, query, body: answer.as_bytes(), ..Sent::default() };
+            let sent =
+                ClientRequest { method, path, query, body: answer.as_bytes(), ..ClientRequest::default() };
             let Some((mut exchange, mut next)) = adapter.begin(sent, now) else { continue };
             let mut asked = 0;
             while let Next::Ask(_) = next {

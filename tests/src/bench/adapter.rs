@@ -104,13 +104,13 @@ pub struct Ratios {
 }
 
 /// Both Workers, for one review and for twenty, and the origin and stores that they use.
-struct Setting {
+struct Bench {
     workerd: Workerd,
     reviews: Reviews,
     _stores: Vec<KvServer>,
 }
 
-async fn start() -> Setting {
+async fn start() -> Bench {
     let reviews = Reviews::start().await;
     let origin = format!("http://127.0.0.1:{}", reviews.port);
     let mut stores = Vec::new();
@@ -137,12 +137,12 @@ async fn start() -> Setting {
         }
     }
     let workerd = Workerd::start(&workers);
-    Setting { workerd, reviews, _stores: stores }
+    Bench { workerd, reviews, _stores: stores }
 }
 
 /// Checks that each adapter and its hand-written Worker do the same job.
 pub async fn check() {
-    let Setting { workerd, reviews, _stores } = start().await;
+    let Bench { workerd, reviews, _stores } = start().await;
     for (edge, by_hand) in PAIRS {
         do_the_same(workerd.port(edge), workerd.port(by_hand), &reviews).await;
     }
@@ -151,7 +151,7 @@ pub async fn check() {
 /// Runs the benchmark against the hand-written Worker, or if there is a baseline build, against
 /// that. Returns the ratios for one review and for twenty.
 pub async fn run(rounds: usize, seconds: f64) -> [Ratios; 2] {
-    let Setting { workerd, reviews, _stores } = start().await;
+    let Bench { workerd, reviews, _stores } = start().await;
     let pairs = if paths::baseline().is_some() { BASELINE_PAIRS } else { PAIRS };
     for (edge, by_hand) in pairs {
         do_the_same(workerd.port(edge), workerd.port(by_hand), &reviews).await;

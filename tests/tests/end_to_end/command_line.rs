@@ -1,11 +1,11 @@
 //! `cutover`, as an operator and as a script use it.
 
 use cutover_tests::{
-    command::{Done, cutover as cutover_as},
+    command::{CommandOutput, cutover as cutover_as},
     stack::{Options, ROOT_TOKEN, Stack},
 };
 
-async fn cutover(stack: &Stack, arguments: &[&str], input: &str) -> Done {
+async fn cutover(stack: &Stack, arguments: &[&str], input: &str) -> CommandOutput {
     cutover_as(stack, ROOT_TOKEN, arguments, input).await
 }
 

@@ -2,8 +2,8 @@
 
 use cutover_tests::{
     http::{self, Answer},
-    proxied::Proxied,
-    raw_origin::{RawOrigin, Received},
+    proxied::SingleRouteWorker,
+    raw_origin::{RawOrigin, ReceivedRequest},
 };
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
@@ -15,7 +15,7 @@ async fn refused() -> String {
 }
 
 async fn hanging() -> RawOrigin {
-    RawOrigin::start(|received: Received| async move {
+    RawOrigin::start(|received: ReceivedRequest| async move {
         tokio::time::sleep(Duration::from_secs(60)).await;
         drop(received);
     })
@@ -32,7 +32,7 @@ fn problem(answer: &Answer) -> (u16, String, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_origin_that_cannot_answer_is_replaced_by_legacy_where_that_is_safe() {
-    let legacy = RawOrigin::start(|mut received: Received| async move {
+    let legacy = RawOrigin::start(|mut received: ReceivedRequest| async move {
         let body = received.body().await;
         let head = format!(
             "HTTP/1.1 200 OK\r\nx-backend: legacy\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
@@ -44,7 +44,7 @@ async fn a_new_origin_that_cannot_answer_is_replaced_by_legacy_where_that_is_saf
     .await;
     let hanging = hanging().await;
     for (new, late) in [(refused().await, false), (hanging.url(), true)] {
-        let edge = Proxied::start(&legacy.url(), &new, 300).await;
+        let edge = SingleRouteWorker::start(&legacy.url(), &new, 300).await;
         for (method, body) in
             [("GET", &b""[..]), ("HEAD", b""), ("OPTIONS", b""), ("DELETE", b""), ("PUT", b"small body")]
         {
@@ -76,14 +76,14 @@ async fn a_new_origin_that_cannot_answer_is_replaced_by_legacy_where_that_is_saf
         assert_eq!(counts["outcomes"]["legacy"]["requests"], 5, "{counts:#}");
     }
     // Neither answers.
-    let edge = Proxied::start(&refused().await, &refused().await, 300).await;
+    let edge = SingleRouteWorker::start(&refused().await, &refused().await, 300).await;
     let answer = http::get(edge.port(), "/x", &[USER]).await;
     assert_eq!(problem(&answer).0, 502);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_began_in_time_may_take_its_time() {
-    let new = RawOrigin::start(|mut received: Received| async move {
+    let new = RawOrigin::start(|mut received: ReceivedRequest| async move {
         let _ = received
             .socket
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nab")
@@ -92,7 +92,7 @@ async fn an_answer_that_began_in_time_may_take_its_time() {
         let _ = received.socket.write_all(b"cd").await;
     })
     .await;
-    let edge = Proxied::start(&refused().await, &new.url(), 300).await;
+    let edge = SingleRouteWorker::start(&refused().await, &new.url(), 300).await;
     let answer = http::get(edge.port(), "/slow", &[USER]).await;
     assert_eq!((answer.status, answer.body.as_slice()), (200, &b"abcd"[..]));
 }

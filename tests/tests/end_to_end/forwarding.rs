@@ -2,8 +2,8 @@
 
 use cutover_tests::{
     http::{self, parse_head},
-    proxied::Proxied,
-    raw_origin::{RawOrigin, Received},
+    proxied::SingleRouteWorker,
+    raw_origin::{RawOrigin, ReceivedRequest},
 };
 use std::{
     sync::{Arc, Mutex},
@@ -19,7 +19,7 @@ const USER: (&str, &str) = ("x-user-id", "u1");
 
 /// An origin that answers everything with these bytes.
 async fn answering(bytes: &'static [u8]) -> RawOrigin {
-    RawOrigin::start(move |mut received: Received| async move {
+    RawOrigin::start(move |mut received: ReceivedRequest| async move {
         received.body().await;
         let _ = received.socket.write_all(bytes).await;
     })
@@ -27,16 +27,16 @@ async fn answering(bytes: &'static [u8]) -> RawOrigin {
 }
 
 /// The Worker in front of a new origin; legacy answers 299, so that nothing is mistaken for it.
-async fn in_front_of(new: &RawOrigin) -> (Proxied, RawOrigin) {
+async fn in_front_of(new: &RawOrigin) -> (SingleRouteWorker, RawOrigin) {
     let legacy =
         answering(b"HTTP/1.1 299 Legacy\r\ncontent-length: 6\r\nconnection: close\r\n\r\nlegacy").await;
-    (Proxied::start(&legacy.url(), &new.url(), 1_000).await, legacy)
+    (SingleRouteWorker::start(&legacy.url(), &new.url(), 1_000).await, legacy)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn methods_paths_queries_headers_and_bodies_arrive_as_sent() {
     let (seen, mut arrived) = mpsc::unbounded_channel();
-    let new = RawOrigin::start(move |mut received: Received| {
+    let new = RawOrigin::start(move |mut received: ReceivedRequest| {
         let seen = seen.clone();
         async move {
             let body = received.body().await;
@@ -80,7 +80,7 @@ async fn methods_paths_queries_headers_and_bodies_arrive_as_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_come_back_as_given() {
-    let new = RawOrigin::start(|mut received: Received| async move {
+    let new = RawOrigin::start(|mut received: ReceivedRequest| async move {
         let answer = match received.target().as_str() {
             "/cookies" => {
                 "200 OK\r\nset-cookie: a=1; Path=/\r\nset-cookie: b=2; Expires=Wed, 21 Oct 2026 07:28:00 GMT\r\n\
@@ -143,7 +143,7 @@ async fn compressed_bodies_are_not_touched() {
     let gzipped = encoder.finish().unwrap();
     let brotli: Vec<u8> = vec![0x8b, 0x01, 0x80, b'a', b'b', b'c', b'd', 0x03];
     let bodies = Arc::new([gzipped.clone(), brotli.clone()]);
-    let new = RawOrigin::start(move |mut received: Received| {
+    let new = RawOrigin::start(move |mut received: ReceivedRequest| {
         let bodies = Arc::clone(&bodies);
         async move {
             let (coding, body) = if received.target() == "/gzip" { ("gzip", &bodies[0]) } else { ("br", &bodies[1]) };
@@ -170,7 +170,7 @@ async fn bodies_stream_both_ways() {
     let (first_up, first_up_arrived) = oneshot::channel::<()>();
     let (go_on, may_go_on) = oneshot::channel::<()>();
     let channels = Arc::new(Mutex::new(Some((first_up, may_go_on))));
-    let new = RawOrigin::start(move |mut received: Received| {
+    let new = RawOrigin::start(move |mut received: ReceivedRequest| {
         let (first_up, may_go_on) = channels.lock().unwrap().take().expect("one request");
         async move {
             let mut buffer = [0; 1024];
@@ -226,7 +226,7 @@ fn resident_kilobytes(id: u32) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_megabytes_pass_without_the_worker_growing() {
     const SIZE: usize = 200 * 1024 * 1024;
-    let new = RawOrigin::start(|mut received: Received| async move {
+    let new = RawOrigin::start(|mut received: ReceivedRequest| async move {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\nconnection: close\r\n\r\n");
         received.socket.write_all(head.as_bytes()).await.unwrap();
         let block = vec![b'x'; 64 * 1024];
@@ -284,7 +284,7 @@ async fn an_anonymous_client_gets_one_cookie_and_keeps_its_place() {
     .await;
     let legacy = format!("http://127.0.0.1:{}", cutover_tests::process::free_port());
     // Also without decision headers, which is how it is deployed.
-    let edge = Proxied::with(&legacy, &new.url(), 1_000, "").await;
+    let edge = SingleRouteWorker::with(&legacy, &new.url(), 1_000, "").await;
     let first = http::get(edge.port(), "/x", &[]).await;
     let cookies = first.all("set-cookie");
     assert_eq!((cookies.len(), cookies[0].as_str()), (2, "own=1"));
@@ -310,7 +310,7 @@ fn websocket_accept(key: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn websockets_pass() {
-    let new = RawOrigin::start(|mut received: Received| async move {
+    let new = RawOrigin::start(|mut received: ReceivedRequest| async move {
         // The runtime is a party to the handshake, so the key is its own, not the client's.
         let accept = websocket_accept(&received.header("sec-websocket-key")[0]);
         let head = format!(
@@ -347,7 +347,7 @@ async fn websockets_pass() {
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_that_no_backend_shall_see_do_not_arrive() {
     let (seen, mut arrived) = mpsc::unbounded_channel();
-    let new = RawOrigin::start(move |mut received: Received| {
+    let new = RawOrigin::start(move |mut received: ReceivedRequest| {
         let seen = seen.clone();
         async move {
             let body = received.body().await;
@@ -378,7 +378,7 @@ async fn headers_that_no_backend_shall_see_do_not_arrive() {
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ];
     let variables = [("STRIP_REQUEST_HEADERS", "x-cutover-, X-Internal")];
-    let edge = Proxied::with_variables(&legacy.url(), &new.url(), 1_000, &variables).await;
+    let edge = SingleRouteWorker::with_variables(&legacy.url(), &new.url(), 1_000, &variables).await;
     http::send(edge.port(), "POST", "/", &sent, b"a body").await;
     let (names, body) = arrived.recv().await.unwrap();
     assert_eq!(body, b"a body", "the request is otherwise as it was");
@@ -392,7 +392,7 @@ async fn headers_that_no_backend_shall_see_do_not_arrive() {
         assert!(!names.contains(&name.to_owned()), "{names:?}");
     }
     // Switched off it is off.
-    let edge = Proxied::with_variables(&legacy.url(), &new.url(), 1_000, &[]).await;
+    let edge = SingleRouteWorker::with_variables(&legacy.url(), &new.url(), 1_000, &[]).await;
     http::send(edge.port(), "GET", "/", &sent, b"").await;
     assert!(arrived.recv().await.unwrap().0.contains(&"x-cutover-arm".to_owned()));
 }

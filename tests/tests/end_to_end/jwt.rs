@@ -3,8 +3,8 @@
 
 use cutover_core::{config::Config, vocabulary::revision::Revision};
 use cutover_lambda::{
-    access::jwt::{Refused, read_keys, verify},
-    settings::identity_provider::Expected,
+    access::jwt::{TokenRejection, read_keys, verify},
+    settings::identity_provider::TokenRequirements,
 };
 use cutover_tests::{
     http,
@@ -73,14 +73,17 @@ fn vectors() -> Vec<Vector> {
 
 #[test]
 fn management_agrees_with_every_vector() {
-    let expected =
-        Expected { issuer: ISSUER.to_owned(), audience: AUDIENCE.to_owned(), role_claim: "role".to_owned() };
+    let expected = TokenRequirements {
+        issuer: ISSUER.to_owned(),
+        audience: AUDIENCE.to_owned(),
+        role_claim: "role".to_owned(),
+    };
     let mut counted = BTreeMap::new();
     let mut wrong = Vec::new();
     for vector in vectors() {
         let keys = read_keys(json!({ "keys": [vector.key] }).to_string().as_bytes()).unwrap();
         // What was signed is no claims for us, which is found after the signature was found to be good.
-        let taken = matches!(verify(&vector.jws, &keys, &expected), Ok(_) | Err(Refused::Claims(_)));
+        let taken = matches!(verify(&vector.jws, &keys, &expected), Ok(_) | Err(TokenRejection::Claims(_)));
         *counted.entry(vector.is_valid).or_insert(0) += 1;
         if taken != vector.is_valid {
             wrong.push(vector.name);

@@ -4,7 +4,7 @@
 use cutover_tests::{
     client::Management,
     is_deep, paths,
-    rewriting::Rewriting,
+    rewriting::RewriteProxy,
     stack::{Options, ROOT_TOKEN, Stack},
     terraform::run,
 };
@@ -143,7 +143,7 @@ async fn whatever_is_sent_the_api_stands() {
     let stack = started().await;
     let served = stack.management().get("/openapi.json").await.expect(200).body;
     assert_eq!(served, document(), "what is served is what is published");
-    let front = Rewriting::start(&stack.lambda.url("management"), |body| body).await;
+    let front = RewriteProxy::start(&stack.lambda.url("management"), |body| body).await;
     let report = paths::target("schemathesis");
     // Other requests in each run; schemathesis prints the seed, and CUTOVER_SEED repeats a run.
     let seed = std::env::var("CUTOVER_SEED").unwrap_or_else(|_| std::process::id().to_string());

@@ -4,7 +4,7 @@ use axum::body::Bytes;
 use cutover_tests::{
     fault_proxy::Fault,
     paths,
-    rewriting::Rewriting,
+    rewriting::RewriteProxy,
     stack::{EDGE_TOKEN, INGEST_SECRET, Options, ROOT_TOKEN, Runtime, Stack},
 };
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use std::{
 
 /// What the command line is told.
 #[derive(Clone)]
-struct Told {
+struct Arguments {
     management: String,
     token: String,
     edge: String,
@@ -24,7 +24,7 @@ struct Told {
     ingest_secret: String,
 }
 
-impl Told {
+impl Arguments {
     fn of(stack: &Stack) -> Self {
         Self {
             management: stack.lambda.url("management"),
@@ -38,7 +38,7 @@ impl Told {
 }
 
 /// Runs the checks. Returns the exit code, and each check with its result.
-async fn preflight(told: &Told, more: &[&str]) -> (i32, Vec<Value>) {
+async fn preflight(told: &Arguments, more: &[&str]) -> (i32, Vec<Value>) {
     let mut command = Command::new(paths::root().join("target/debug/cutover"));
     command
         .args(["preflight", "--json"])
@@ -64,7 +64,7 @@ fn with_result<'c>(checks: &'c [Value], result: &str) -> Vec<&'c Value> {
 }
 
 /// The checks must fail at exactly this one, and its remedy must name what to do.
-async fn finds(told: &Told, check: &str, remedy: &str) {
+async fn finds(told: &Arguments, check: &str, remedy: &str) {
     let (code, checks) = preflight(told, &[]).await;
     let failed = with_result(&checks, "fail");
     let names: Vec<_> = failed.iter().map(|check| check["check"].as_str().unwrap()).collect();
@@ -89,7 +89,7 @@ async fn started(worker_variables: BTreeMap<&'static str, String>) -> Stack {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_is_as_it_should_be_passes() {
     let stack = started(BTreeMap::new()).await;
-    let told = Told::of(&stack);
+    let told = Arguments::of(&stack);
     let (code, checks) = preflight(&told, &[]).await;
     assert_eq!((code, with_result(&checks, "fail").len()), (0, 0), "{checks:#?}");
     assert_eq!(with_result(&checks, "skipped").len(), 0, "{checks:#?}");
@@ -106,7 +106,7 @@ async fn a_deployment_that_is_as_it_should_be_passes() {
     let warned: Vec<_> = with_result(&checks, "warn").iter().map(|c| c["check"].to_string()).collect();
     assert!(warned.iter().any(|name| name.contains("all users on the new backend")), "{warned:?}");
     // What was not said is not looked at, and that is said.
-    let told = Told { edge: String::new(), ingest: String::new(), ..told };
+    let told = Arguments { edge: String::new(), ingest: String::new(), ..told };
     let (code, checks) = preflight(&told, &[]).await;
     assert_eq!((code, with_result(&checks, "skipped").len()), (0, 2), "{checks:#?}");
 }
@@ -114,15 +114,19 @@ async fn a_deployment_that_is_as_it_should_be_passes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_that_can_be_planted_in_a_running_deployment_are_found() {
     let stack = started(BTreeMap::new()).await;
-    let told = Told::of(&stack);
+    let told = Arguments::of(&stack);
     let right = || told.clone();
 
     // 1, 2: nobody there, somebody unknown.
-    finds(&Told { management: "http://127.0.0.1:9".into(), ..right() }, "management answers", "CUTOVER_URL")
-        .await;
-    finds(&Told { token: "ctv_wrong".into(), ..right() }, "token", "valid token").await;
+    finds(
+        &Arguments { management: "http://127.0.0.1:9".into(), ..right() },
+        "management answers",
+        "CUTOVER_URL",
+    )
+    .await;
+    finds(&Arguments { token: "ctv_wrong".into(), ..right() }, "token", "valid token").await;
     // 3: a clock that is ten minutes off; the stack's own cannot be turned, so its answers are.
-    let wrong_clock = Rewriting::start(&told.management, |body| {
+    let wrong_clock = RewriteProxy::start(&told.management, |body| {
         let mut answer: Value = serde_json::from_str(&body).unwrap_or_default();
         if let Some(now) = answer.get("now").and_then(Value::as_str) {
             let at: cutover_core::Timestamp = now.parse().unwrap();
@@ -132,13 +136,15 @@ async fn faults_that_can_be_planted_in_a_running_deployment_are_found() {
         if answer.is_null() { body } else { answer.to_string() }
     })
     .await;
-    finds(&Told { management: wrong_clock.url(), ..right() }, "clocks", "NTP").await;
+    finds(&Arguments { management: wrong_clock.url(), ..right() }, "clocks", "NTP").await;
     // 4, 5: ingest is not there; it is, and has another secret.
-    finds(&Told { ingest: "http://127.0.0.1:9".into(), ..right() }, "ingest answers", "ingest_url").await;
-    finds(&Told { ingest_secret: "another".into(), ..right() }, "ingest signature", "Secrets Manager").await;
+    finds(&Arguments { ingest: "http://127.0.0.1:9".into(), ..right() }, "ingest answers", "ingest_url")
+        .await;
+    finds(&Arguments { ingest_secret: "another".into(), ..right() }, "ingest signature", "Secrets Manager")
+        .await;
     // 6, 7: the Worker does not stand there; it does, and has another token.
-    finds(&Told { edge: stack.legacy.url(), ..right() }, "edge answers", "wrangler.toml").await;
-    finds(&Told { edge_token: "another".into(), ..right() }, "edge and API agree", "CUTOVER_EDGE_TOKEN")
+    finds(&Arguments { edge: stack.legacy.url(), ..right() }, "edge answers", "wrangler.toml").await;
+    finds(&Arguments { edge_token: "another".into(), ..right() }, "edge and API agree", "CUTOVER_EDGE_TOKEN")
         .await;
 
     // 8: an emergency that somebody forgot.
@@ -169,27 +175,27 @@ async fn faults_of_how_it_was_deployed_are_found() {
     let stack = Stack::start(Options::default()).await;
     stack.management().apply(&stack.dev_configuration()).await.expect(200);
     stack.lambda.tick("promote").await.unwrap();
-    finds(&Told::of(&stack), "schedule of evaluate", "EventBridge Scheduler").await;
+    finds(&Arguments::of(&stack), "schedule of evaluate", "EventBridge Scheduler").await;
     drop(stack);
 
     // 13: the Worker does not know where to report to.
     let stack = started(variables("INGEST_URL", "")).await;
-    finds(&Told::of(&stack), "edge reports", "INGEST_URL").await;
+    finds(&Arguments::of(&stack), "edge reports", "INGEST_URL").await;
     drop(stack);
 
     // 14: its secret is not the functions'. It asks before it sends anybody anywhere, so nobody is served wrongly.
     let stack = started(variables("CUTOVER_INGEST_SECRET", "another")).await;
-    finds(&Told::of(&stack), "edge reports", "CUTOVER_INGEST_SECRET").await;
+    finds(&Arguments::of(&stack), "edge reports", "CUTOVER_INGEST_SECRET").await;
     drop(stack);
 
     // 15: a variable with a typing mistake.
     let stack = started(variables("SNAPSHOT_HARD_TTL_MS", "5min")).await;
-    finds(&Told::of(&stack), "edge settings", "wrangler.toml").await;
+    finds(&Arguments::of(&stack), "edge settings", "wrangler.toml").await;
     drop(stack);
 
     // 16: no route is for this, and the old backend is somewhere else.
     let stack = started(variables("LEGACY_ORIGIN", "http://127.0.0.1:9")).await;
-    finds(&Told::of(&stack), "unmatched requests", "LEGACY_ORIGIN").await;
+    finds(&Arguments::of(&stack), "unmatched requests", "LEGACY_ORIGIN").await;
     drop(stack);
 
     // 17: the Worker reads another namespace than the one that is written: it never hears of what is true.
@@ -200,7 +206,7 @@ async fn faults_of_how_it_was_deployed_are_found() {
         .put("/flags/graphql_reviews_read/rollout", &json!({ "percentage": 7 }))
         .await
         .expect(200);
-    let told = Told { edge: stack.edge.url(), ..Told::of(&other) };
+    let told = Arguments { edge: stack.edge.url(), ..Arguments::of(&other) };
     let (code, checks) = preflight(&told, &[]).await;
     let failed: Vec<_> = with_result(&checks, "fail").iter().map(|c| c["check"].as_str().unwrap()).collect();
     assert_eq!((code, failed.contains(&"edge is up to date")), (9, true), "{checks:#?}");

@@ -4,9 +4,9 @@ use crate::{
     adapter::{
         exchange::messages::Answer,
         fault::Fault,
-        program::{Adapted, Errors, Program},
+        program::{AdaptedRoute, Errors, Program},
         request::{Request, plain},
-        shape::budget::{Budget, Whole},
+        shape::budget::{Budget, EvalContext},
     },
     json::{Value, value::Json},
     vocabulary::timestamp::Timestamp,
@@ -14,7 +14,7 @@ use crate::{
 
 /// Details of an error, for the places in the message of a [`Fault`].
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct ErrorDetails {
     pub(super) code: String,
     pub(super) message: String,
     pub(super) field: String,
@@ -24,7 +24,7 @@ pub(super) fn fault_answer(
     program: &Program,
     request: &Request,
     fault: &Fault,
-    told: &Told,
+    told: &ErrorDetails,
     now: Timestamp,
 ) -> Answer {
     let object = |code: &str, message: String| {
@@ -39,20 +39,21 @@ pub(super) fn fault_answer(
     // A fault without a code of its own uses the backend's.
     let code = if fault.code.is_empty() { &told.code } else { &fault.code };
     let value = object(code, fault.message.fill(request, &places));
-    let whole = Whole { request, now };
+    let whole = EvalContext { request, now };
     let body = program.errors.envelope.apply(&value, whole, &mut Budget::default());
     // If the envelope cannot be applied, send the bare object: a second error would hide the first.
     let body = body.ok().flatten().unwrap_or(value.into_owned());
     Answer { status: fault.status, headers: Vec::new(), body: Some(body.to_string()) }
 }
 
-pub(super) fn by_error<'v>(errors: &'v Errors, reported: &[Json<'_>]) -> (&'v Fault, Told) {
+pub(super) fn by_error<'v>(errors: &'v Errors, reported: &[Json<'_>]) -> (&'v Fault, ErrorDetails) {
     let told = |error: &Json<'_>| {
         let code = error.get("extensions").and_then(|more| more.get("code"));
         let path = error.get("path").map(Json::items).unwrap_or_default();
         let names: Vec<&str> = path.iter().filter_map(Json::as_text).collect();
         let text = |value: Option<&Json<'_>>| value.and_then(Json::as_text).unwrap_or_default().to_owned();
-        let told = Told { code: text(code), message: text(error.get("message")), field: names.join(".") };
+        let told =
+            ErrorDetails { code: text(code), message: text(error.get("message")), field: names.join(".") };
         let by_path = errors.paths.iter().find(|(held, _)| *held == names).map(|(_, fault)| fault);
         let by_code = errors.codes.iter().find(|(held, _)| *held == told.code).map(|(_, fault)| fault);
         (by_path.or(by_code), told)
@@ -68,11 +69,11 @@ pub(super) fn by_error<'v>(errors: &'v Errors, reported: &[Json<'_>]) -> (&'v Fa
 
 /// Returns the value at the route's root, or the fault to respond with.
 pub(super) fn graphql_value<'v>(
-    adapted: &'v Adapted,
+    adapted: &'v AdaptedRoute,
     errors: &'v Errors,
     status: u16,
     answer: Value<'v>,
-) -> Result<Option<Value<'v>>, (&'v Fault, Told)> {
+) -> Result<Option<Value<'v>>, (&'v Fault, ErrorDetails)> {
     let reported: Vec<Json<'_>> =
         answer.get("errors").into_iter().flat_map(Value::items).map(Value::json).collect();
     let data = answer.get("data");
@@ -82,11 +83,11 @@ pub(super) fn graphql_value<'v>(
         return Err(by_error(errors, &reported));
     }
     if !(200..300).contains(&status) || (data.is_none() && reported.is_empty()) {
-        return Err(by_status(errors, status, None).unwrap_or((&errors.unfit, Told::default())));
+        return Err(by_status(errors, status, None).unwrap_or((&errors.unfit, ErrorDetails::default())));
     }
     match (value, &adapted.when_null) {
-        (None, Some(fault)) => Err((fault, Told::default())),
-        (None, None) if adapted.response.is_some() => Err((&errors.unfit, Told::default())),
+        (None, Some(fault)) => Err((fault, ErrorDetails::default())),
+        (None, None) if adapted.response.is_some() => Err((&errors.unfit, ErrorDetails::default())),
         (value, _) => Ok(value),
     }
 }
@@ -103,24 +104,26 @@ pub(super) struct RestResponse<'v> {
 
 /// Returns the value at the route's root, or the fault to respond with.
 pub(super) fn rest_value<'v>(
-    adapted: &'v Adapted,
+    adapted: &'v AdaptedRoute,
     errors: &'v Errors,
     response: RestResponse<'v>,
-    whole: Whole<'_>,
-) -> Result<Option<Value<'v>>, (&'v Fault, Told)> {
+    whole: EvalContext<'_>,
+) -> Result<Option<Value<'v>>, (&'v Fault, ErrorDetails)> {
     let RestResponse { status, value, bytes } = response;
     if !(200..300).contains(&status) {
         let read = value.zip(errors.read.as_ref()).and_then(|(value, read)| {
             read.apply(&value.json(), whole, &mut Budget::default()).ok().flatten()
         });
         let fault = by_status(errors, status, read.as_ref());
-        return Err(fault.unwrap_or((&errors.otherwise, Told::default())));
+        return Err(fault.unwrap_or((&errors.otherwise, ErrorDetails::default())));
     }
     match value {
-        None if adapted.response.is_some() || !bytes.is_empty() => Err((&errors.unfit, Told::default())),
+        None if adapted.response.is_some() || !bytes.is_empty() => {
+            Err((&errors.unfit, ErrorDetails::default()))
+        }
         value => match (value.and_then(|value| value.at_path(&adapted.root)), &adapted.when_null) {
-            (value, Some(fault)) if value.is_none_or(Value::is_null) => Err((fault, Told::default())),
-            (None, None) if adapted.response.is_some() => Err((&errors.unfit, Told::default())),
+            (value, Some(fault)) if value.is_none_or(Value::is_null) => Err((fault, ErrorDetails::default())),
+            (None, None) if adapted.response.is_some() => Err((&errors.unfit, ErrorDetails::default())),
             (value, _) => Ok(value),
         },
     }
@@ -132,11 +135,11 @@ pub(super) fn by_status<'v>(
     errors: &'v Errors,
     status: u16,
     read: Option<&Json<'_>>,
-) -> Option<(&'v Fault, Told)> {
+) -> Option<(&'v Fault, ErrorDetails)> {
     let part = |name| {
         let found = read.and_then(|read| read.get(name));
         found.map(|found| plain(found).into_owned()).unwrap_or_default()
     };
-    let told = Told { code: part("code"), message: part("message"), field: part("field") };
+    let told = ErrorDetails { code: part("code"), message: part("message"), field: part("field") };
     errors.statuses.iter().find(|(held, _)| *held == status).map(|(_, fault)| (fault, told))
 }

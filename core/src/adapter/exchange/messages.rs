@@ -4,7 +4,7 @@ use crate::request::facts::Facts;
 
 /// A client's request, exactly as it arrived.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Sent<'a> {
+pub struct ClientRequest<'a> {
     /// The HTTP method.
     pub method: &'a str,
     /// The path, still percent-encoded.
@@ -19,7 +19,7 @@ pub struct Sent<'a> {
     pub claims: &'a str,
 }
 
-impl<'a> From<&Facts<'a>> for Sent<'a> {
+impl<'a> From<&Facts<'a>> for ClientRequest<'a> {
     /// Builds a request without a body and without a token.
     fn from(facts: &Facts<'a>) -> Self {
         let Facts { method, path, query, headers, .. } = *facts;

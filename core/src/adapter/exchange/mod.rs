@@ -7,5 +7,5 @@ mod pages;
 mod question;
 mod run;
 
-pub use messages::{Answer, Next, Reply, Sent, Upstream};
+pub use messages::{Answer, ClientRequest, Next, Reply, Upstream};
 pub use run::{Adapter, Exchange};

@@ -2,7 +2,7 @@
 
 use crate::{
     adapter::{
-        program::{Adapted, Backend},
+        program::{AdaptedRoute, Backend},
         template::encode_segment,
     },
     json::{value::Json, write::write_text},
@@ -12,7 +12,7 @@ use std::borrow::Cow;
 /// Named values, in the order in which they are sent.
 pub(crate) type Variables<'a> = Vec<(Cow<'a, str>, Json<'static>)>;
 
-pub(crate) fn fixed_body(route: &Adapted) -> String {
+pub(crate) fn fixed_body(route: &AdaptedRoute) -> String {
     let Backend::GraphQl(name, document) = &route.backend else { return String::new() };
     let mut fixed = "{\"query\":".to_owned();
     write_text(document, &mut fixed);

@@ -3,16 +3,16 @@
 use crate::{
     adapter::{
         exchange::{
-            meaning::{RestResponse, Told, by_status, fault_answer, graphql_value, rest_value},
-            messages::{Answer, Next, Reply, Sent, Upstream},
+            meaning::{ErrorDetails, RestResponse, by_status, fault_answer, graphql_value, rest_value},
+            messages::{Answer, ClientRequest, Next, Reply, Upstream},
             pages::{Page, Walk, walk, whole_number},
             question::{Variables, fixed_body, query},
         },
         fault::Fault,
-        program::{Adapted, Backend, Program, Style},
+        program::{AdaptedRoute, Backend, Program, Style},
         request::Request,
         shape::{
-            budget::{Budget, Whole},
+            budget::{Budget, EvalContext},
             step::Shape,
         },
         template::Template,
@@ -76,11 +76,11 @@ impl Adapter {
         if self.program.routes.get(route)?.reads_body {
             return None;
         }
-        self.begin_at(route, parameters, Sent::from(facts), now)
+        self.begin_at(route, parameters, ClientRequest::from(facts), now)
     }
 
     /// Begins an exchange. Returns it with its first action, or `None` if no route matches.
-    pub fn begin(self: &Arc<Self>, sent: Sent<'_>, now: Timestamp) -> Option<(Exchange, Next)> {
+    pub fn begin(self: &Arc<Self>, sent: ClientRequest<'_>, now: Timestamp) -> Option<(Exchange, Next)> {
         let (route, parameters) = self.table.find_with_parameters(sent.method, sent.path)?;
         self.begin_at(route, parameters, sent, now)
     }
@@ -89,7 +89,7 @@ impl Adapter {
         self: &Arc<Self>,
         route: usize,
         parameters: Vec<(String, String)>,
-        sent: Sent<'_>,
+        sent: ClientRequest<'_>,
         now: Timestamp,
     ) -> Option<(Exchange, Next)> {
         let adapted = self.program.routes.get(route)?;
@@ -135,7 +135,7 @@ impl Adapter {
             &self.program,
             &Request::default(),
             &self.program.errors.too_large,
-            &Told::default(),
+            &ErrorDetails::default(),
             now,
         )
     }
@@ -152,11 +152,11 @@ impl Exchange {
     }
 
     fn refuse(&self, fault: &Fault, field: &str, now: Timestamp) -> Answer {
-        let told = Told { field: field.to_owned(), ..Told::default() };
+        let told = ErrorDetails { field: field.to_owned(), ..ErrorDetails::default() };
         self.fault(fault, &told, now)
     }
 
-    fn fault(&self, fault: &Fault, told: &Told, now: Timestamp) -> Answer {
+    fn fault(&self, fault: &Fault, told: &ErrorDetails, now: Timestamp) -> Answer {
         fault_answer(&self.adapter.program, &self.request, fault, told, now)
     }
 
@@ -165,7 +165,7 @@ impl Exchange {
     }
 
     /// Reads the route's variables from the request, including those of its pagination.
-    fn prepare<'a>(&mut self, adapted: &'a Adapted) -> Result<Variables<'a>, (String, Option<Fault>)> {
+    fn prepare<'a>(&mut self, adapted: &'a AdaptedRoute) -> Result<Variables<'a>, (String, Option<Fault>)> {
         let errors = &self.adapter.program.errors;
         let refused = |invalid: Invalid<'_>| {
             let otherwise = invalid.unauthenticated.then_some(&errors.unauthenticated);
@@ -202,7 +202,7 @@ impl Exchange {
         Ok(variables)
     }
 
-    fn ask(&self, adapted: &Adapted, variables: &Variables<'_>, now: Timestamp) -> Next {
+    fn ask(&self, adapted: &AdaptedRoute, variables: &Variables<'_>, now: Timestamp) -> Next {
         match &adapted.backend {
             Backend::GraphQl(..) => {
                 let fixed = self.adapter.fixed.get(self.route).map(String::as_str).unwrap_or_default();
@@ -241,13 +241,13 @@ impl Exchange {
     }
 
     fn shaped(&self, shape: &Shape, value: &Json<'_>, now: Timestamp) -> Option<Json<'static>> {
-        let whole = Whole { request: &self.request, now };
+        let whole = EvalContext { request: &self.request, now };
         shape.apply(value, whole, &mut Budget::default()).ok().flatten()
     }
 
     /// Applies a shape and returns the result as JSON text, without building it as a value first.
     fn written(&self, shape: &Shape, value: Value<'_>, now: Timestamp) -> Option<String> {
-        let whole = Whole { request: &self.request, now };
+        let whole = EvalContext { request: &self.request, now };
         let mut text = String::with_capacity(4_096);
         shape.write(value, whole, &mut Budget::default(), &mut text).ok()?.then_some(text)
     }
@@ -269,9 +269,11 @@ impl Exchange {
         let is_graphql = matches!(adapted.backend, Backend::GraphQl(..));
         let value = match (answer, is_graphql) {
             (Some(answer), true) => graphql_value(adapted, errors, status, answer),
-            (None, true) => Err(by_status(errors, status, None).unwrap_or((&errors.unfit, Told::default()))),
+            (None, true) => {
+                Err(by_status(errors, status, None).unwrap_or((&errors.unfit, ErrorDetails::default())))
+            }
             (value, false) => {
-                let whole = Whole { request: &self.request, now };
+                let whole = EvalContext { request: &self.request, now };
                 rest_value(adapted, errors, RestResponse { status, value, bytes }, whole)
             }
         };
@@ -300,7 +302,7 @@ impl Exchange {
         Next::Answer(self.success(adapted, value.unwrap_or(Value::NULL), ended, now))
     }
 
-    fn success(&self, adapted: &Adapted, value: Value<'_>, ended: bool, now: Timestamp) -> Answer {
+    fn success(&self, adapted: &AdaptedRoute, value: Value<'_>, ended: bool, now: Timestamp) -> Answer {
         let body = match &adapted.response {
             None => None,
             Some(shape) => match self.written(shape, value, now) {

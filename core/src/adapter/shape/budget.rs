@@ -4,7 +4,7 @@ use crate::{adapter::request::Request, vocabulary::timestamp::Timestamp};
 
 /// An error that keeps a shape from being applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum ShapeError {
     /// The value does not have the form that the shape expects.
     #[error("the value does not have the form that the shape expects")]
     Unfit,
@@ -30,16 +30,16 @@ impl Budget {
         Self(steps)
     }
 
-    pub(crate) fn pay(&mut self, steps: usize) -> Result<(), Refused> {
+    pub(crate) fn pay(&mut self, steps: usize) -> Result<(), ShapeError> {
         let left = u32::try_from(steps).ok().and_then(|steps| self.0.checked_sub(steps));
-        self.0 = left.ok_or(Refused::TooMuch)?;
+        self.0 = left.ok_or(ShapeError::TooMuch)?;
         Ok(())
     }
 }
 
 /// The inputs of a shape in addition to the current value.
 #[derive(Debug, Clone, Copy)]
-pub struct Whole<'p> {
+pub struct EvalContext<'p> {
     /// The client's request.
     pub request: &'p Request,
     /// The current time.

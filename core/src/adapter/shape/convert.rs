@@ -2,7 +2,7 @@
 
 use crate::{
     adapter::shape::{
-        budget::Refused,
+        budget::ShapeError,
         step::{Conversion, DateForm},
     },
     json::{Decimal, Value, is_number, value::Json},
@@ -10,14 +10,16 @@ use crate::{
 };
 
 impl Conversion {
-    pub(super) fn apply(self, value: &Json<'_>) -> Result<Json<'static>, Refused> {
+    pub(super) fn apply(self, value: &Json<'_>) -> Result<Json<'static>, ShapeError> {
         match (self, value) {
             (Self::Number, Json::Text(text)) if is_number(text) => {
                 Ok(Json::Number(text.clone().into_owned().into()))
             }
             (Self::Text, Json::Number(digits)) => Ok(Json::text(digits.clone().into_owned())),
-            (Self::Date(from, to), value) => from.read(value).map(|time| to.made(time)).ok_or(Refused::Unfit),
-            _ => Err(Refused::Unfit),
+            (Self::Date(from, to), value) => {
+                from.read(value).map(|time| to.made(time)).ok_or(ShapeError::Unfit)
+            }
+            _ => Err(ShapeError::Unfit),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     adapter::{
         request::at,
         shape::{
-            budget::{Budget, Refused, Whole},
+            budget::{Budget, EvalContext, ShapeError},
             step::{Field, Shape, Step},
         },
     },
@@ -13,7 +13,7 @@ use crate::{
 use std::borrow::Cow;
 
 /// The result of a step; `None` is an absent value, which leaves its field out.
-type Made<'a> = Result<Option<Cow<'a, Json<'a>>>, Refused>;
+type StepResult<'a> = Result<Option<Cow<'a, Json<'a>>>, ShapeError>;
 
 impl Shape {
     /// Applies the shape to a value. Returns `None` if the result is absent.
@@ -25,9 +25,9 @@ impl Shape {
     pub fn apply(
         &self,
         value: &Json<'_>,
-        whole: Whole<'_>,
+        whole: EvalContext<'_>,
         budget: &mut Budget,
-    ) -> Result<Option<Json<'static>>, Refused> {
+    ) -> Result<Option<Json<'static>>, ShapeError> {
         let made = self.run(Cow::Borrowed(value), whole, budget)?;
         Ok(made.map(|made| made.into_owned().into_owned()))
     }
@@ -36,9 +36,9 @@ impl Shape {
     pub(crate) fn run<'a>(
         &'a self,
         value: Cow<'a, Json<'a>>,
-        whole: Whole<'a>,
+        whole: EvalContext<'a>,
         budget: &mut Budget,
-    ) -> Made<'a> {
+    ) -> StepResult<'a> {
         run_row(&self.0, Some(value), whole, budget)
     }
 }
@@ -52,9 +52,9 @@ impl Step {
     pub(crate) fn run<'a>(
         &'a self,
         held: Option<Cow<'a, Json<'a>>>,
-        whole: Whole<'a>,
+        whole: EvalContext<'a>,
         budget: &mut Budget,
-    ) -> Made<'a> {
+    ) -> StepResult<'a> {
         // Steps that ignore their value, or that handle its absence.
         match self {
             Self::Request(source) => return Ok(whole.request.read(source).map(Cow::Owned)),
@@ -78,17 +78,17 @@ impl Step {
             Self::Each(shape) => {
                 // A list cannot have holes, so an absent item becomes null.
                 let mut run = |item| {
-                    let made: Made<'a> = shape.run(item, whole, budget);
+                    let made: StepResult<'a> = shape.run(item, whole, budget);
                     Ok(made?.map(Cow::into_owned).unwrap_or_default())
                 };
-                let list: Result<Vec<_>, Refused> = match value {
+                let list: Result<Vec<_>, ShapeError> = match value {
                     Cow::Borrowed(Json::List(items)) => {
                         items.iter().map(Cow::Borrowed).map(&mut run).collect()
                     }
                     Cow::Owned(Json::List(items)) => {
                         items.into_iter().map(Cow::Owned).map(&mut run).collect()
                     }
-                    _ => Err(Refused::Unfit),
+                    _ => Err(ShapeError::Unfit),
                 };
                 Json::List(list?)
             }
@@ -128,7 +128,7 @@ impl Step {
                     Some(literal) => return Ok(Some(Cow::Borrowed(&literal.0))),
                     // A table need not list null, which passes through.
                     None if value.is_null() => return Ok(Some(value)),
-                    None => return Err(Refused::Unfit),
+                    None => return Err(ShapeError::Unfit),
                 }
             }
             Self::HideNull => return Ok(Some(value).filter(|value| !value.is_null())),
@@ -140,7 +140,12 @@ impl Step {
 
     /// Handles a null value, which passes through. Only an object none of whose fields looks into
     /// the value is built.
-    fn of_null<'a>(&'a self, null: Cow<'a, Json<'a>>, whole: Whole<'a>, budget: &mut Budget) -> Made<'a> {
+    fn of_null<'a>(
+        &'a self,
+        null: Cow<'a, Json<'a>>,
+        whole: EvalContext<'a>,
+        budget: &mut Budget,
+    ) -> StepResult<'a> {
         match self {
             Self::Object(fields) if fields.iter().all(|field| field.1.is_free()) => {
                 Ok(Some(Cow::Owned(Json::Object(object(fields, &null, whole, budget)?))))
@@ -166,9 +171,9 @@ impl Shape {
 pub(crate) fn run_row<'a>(
     steps: &'a [Step],
     mut held: Option<Cow<'a, Json<'a>>>,
-    whole: Whole<'a>,
+    whole: EvalContext<'a>,
     budget: &mut Budget,
-) -> Made<'a> {
+) -> StepResult<'a> {
     for step in steps {
         budget.pay(1)?;
         held = step.run(held, whole, budget)?;
@@ -189,9 +194,9 @@ fn get<'a>(value: Cow<'a, Json<'a>>, path: &[String]) -> Option<Cow<'a, Json<'a>
 fn object<'a>(
     fields: &'a [Field],
     value: &Cow<'a, Json<'a>>,
-    whole: Whole<'a>,
+    whole: EvalContext<'a>,
     budget: &mut Budget,
-) -> Result<Vec<(Cow<'a, str>, Json<'a>)>, Refused> {
+) -> Result<Vec<(Cow<'a, str>, Json<'a>)>, ShapeError> {
     let mut made = Vec::with_capacity(fields.len());
     if matches!(value, Cow::Owned(_)) {
         // Each field begins with its own copy of the value.
@@ -217,10 +222,10 @@ fn weight(value: &Json<'_>) -> usize {
 fn into_fields<'a>(
     value: Cow<'a, Json<'a>>,
     budget: &mut Budget,
-) -> Result<Vec<(Cow<'a, str>, Json<'a>)>, Refused> {
+) -> Result<Vec<(Cow<'a, str>, Json<'a>)>, ShapeError> {
     match value.into_owned() {
         Json::Object(fields) => budget.pay(fields.len()).map(|()| fields),
-        _ => Err(Refused::Unfit),
+        _ => Err(ShapeError::Unfit),
     }
 }
 
@@ -228,7 +233,7 @@ fn fields_of<'a>(
     value: Cow<'a, Json<'a>>,
     budget: &mut Budget,
     keep: impl Fn(&str) -> bool,
-) -> Result<Json<'a>, Refused> {
+) -> Result<Json<'a>, ShapeError> {
     let mut fields = into_fields(value, budget)?;
     fields.retain(|(name, _)| keep(name));
     Ok(Json::Object(fields))

@@ -3,7 +3,7 @@
 
 use crate::{
     adapter::shape::{
-        budget::{Budget, Refused, Whole},
+        budget::{Budget, EvalContext, ShapeError},
         run::run_row,
         step::{Field, Shape, Step},
     },
@@ -24,10 +24,10 @@ impl Shape {
     pub fn write(
         &self,
         value: Value<'_>,
-        whole: Whole<'_>,
+        whole: EvalContext<'_>,
         budget: &mut Budget,
         out: &mut String,
-    ) -> Result<bool, Refused> {
+    ) -> Result<bool, ShapeError> {
         write_row(&self.0, value, whole, budget, out)
     }
 }
@@ -35,10 +35,10 @@ impl Shape {
 fn write_row(
     steps: &[Step],
     value: Value<'_>,
-    whole: Whole<'_>,
+    whole: EvalContext<'_>,
     budget: &mut Budget,
     out: &mut String,
-) -> Result<bool, Refused> {
+) -> Result<bool, ShapeError> {
     match steps {
         [] => {
             out.push_str(value.raw());
@@ -64,7 +64,7 @@ fn write_row(
         }
         [Step::Each(shape)] if value.is_list() => {
             budget.pay(1)?;
-            let mut alike = Alike::default();
+            let mut alike = Layout::default();
             out.push('[');
             for (place, item) in value.items().enumerate() {
                 budget.pay(1)?;
@@ -112,10 +112,10 @@ impl Step {
 fn write_found(
     steps: &[Step],
     found: Option<Value<'_>>,
-    whole: Whole<'_>,
+    whole: EvalContext<'_>,
     budget: &mut Budget,
     out: &mut String,
-) -> Result<bool, Refused> {
+) -> Result<bool, ShapeError> {
     match found {
         Some(found) => write_row(steps, found, whole, budget, out),
         None => otherwise(steps, None, whole, budget, out),
@@ -132,7 +132,7 @@ fn is_envelope(fields: &[Field]) -> bool {
 /// The common layout of objects with the same names in the same order, as the items of a list
 /// mostly are: a field has the same index in all of them, so its name is looked up once.
 #[derive(Default)]
-struct Alike<'t> {
+struct Layout<'t> {
     names: Vec<Value<'t>>,
     /// Values of the current object.
     values: Vec<Value<'t>>,
@@ -143,7 +143,7 @@ struct Alike<'t> {
     keys: Vec<String>,
 }
 
-impl<'t> Alike<'t> {
+impl<'t> Layout<'t> {
     fn take(&mut self, fields: &[Field], object: Value<'t>) {
         if self.keys.is_empty() {
             self.keys = fields.iter().map(|field| key(&field.0)).collect();
@@ -188,10 +188,10 @@ fn key(name: &str) -> String {
 fn otherwise(
     steps: &[Step],
     value: Option<Value<'_>>,
-    whole: Whole<'_>,
+    whole: EvalContext<'_>,
     budget: &mut Budget,
     out: &mut String,
-) -> Result<bool, Refused> {
+) -> Result<bool, ShapeError> {
     budget.pay(value.map_or(0, Value::weight))?;
     let value = value.map(Value::json);
     let made = run_row(steps, value.as_ref().map(Cow::Borrowed), whole, budget)?;
@@ -207,9 +207,9 @@ fn write_object(
     fields: &[Field],
     before: &[Step],
     value: Value<'_>,
-    alike: Option<&Alike<'_>>,
-    (whole, budget, out): (Whole<'_>, &mut Budget, &mut String),
-) -> Result<bool, Refused> {
+    alike: Option<&Layout<'_>>,
+    (whole, budget, out): (EvalContext<'_>, &mut Budget, &mut String),
+) -> Result<bool, ShapeError> {
     budget.pay(1)?;
     out.push('{');
     let mut is_first = true;

@@ -10,7 +10,7 @@ use super::{
     source::{Adapter, COMPILED, json},
 };
 use crate::{
-    adapter::{Adapted, Program, SelectedVersion},
+    adapter::{AdaptedRoute, Program, SelectedVersion},
     config::reading::{Cursor, Fields, Node, Problem, Value},
     routing::table::RouteTable,
 };
@@ -131,7 +131,7 @@ fn routes<'n>(
     items: &[Cursor<'n>],
     documents: Option<&Documents>,
     envelope: Option<&Cursor<'n>>,
-) -> Vec<Adapted> {
+) -> Vec<AdaptedRoute> {
     let mut routes = Vec::new();
     let mut cursors = Vec::new();
     for item in items {

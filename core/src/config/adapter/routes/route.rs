@@ -5,7 +5,7 @@ use super::{
     target::{self, Operation, Target},
 };
 use crate::{
-    adapter::{Adapted, Backend, Kind, Pagination, Source, Style, Variable},
+    adapter::{AdaptedRoute, Backend, Kind, Pagination, Source, Style, Variable},
     config::{
         adapter::{graphql::Documents, mapping::Context, variables},
         matcher::{method, pattern},
@@ -22,7 +22,7 @@ pub(crate) fn read<'n>(
     cursor: &Cursor<'n>,
     documents: Option<&Documents>,
     envelope: Option<&Cursor<'n>>,
-) -> Option<Adapted> {
+) -> Option<AdaptedRoute> {
     let mut fields = cursor.fields(HINT)?;
     let hint = "write match: { method: GET, path: /api/v1/reviews/{id} }";
     let matcher = fields.require("match", hint, matcher);
@@ -51,7 +51,7 @@ pub(crate) fn read<'n>(
         Target::Rest => backend::read(context, &rest?)?,
     };
     let reads_body = variables.iter().any(reads_body) || matches!(&backend, Backend::Rest(_, _, Some(_)));
-    let route = Adapted {
+    let route = AdaptedRoute {
         matcher: matcher?,
         backend,
         reads_body,
