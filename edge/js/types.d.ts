@@ -32,7 +32,7 @@ type AdapterProgram = [endpoint: string, forwarded: string[], kept: string[]];
  */
 type ComparePolicy = [ms: number, limit: number, headers: string[], key: string | null];
 
-/** The part of the rules that JavaScript needs, see `Table` in edge/src/entry.rs. */
+/** The part of the rules that JavaScript needs, see `Table` in edge/src/bindings/table.rs. */
 interface Table {
   generation: number;
   revision: number;

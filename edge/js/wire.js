@@ -4,7 +4,7 @@
 //
 // esbuild puts the numbers in place of their names, in every module, so the names cost nothing.
 
-// A decision is one number, see `Answer` in edge/src/wire.rs: bits 0 to 15 are the route, 16 to 19
+// A decision is one number, see `PackedDecision` in edge/src/wire.rs: bits 0 to 15 are the route, 16 to 19
 // the reason, 20 the arm, and the rest ask for further work. Bit operations in JavaScript are
 // signed, so COMPARE is negative here and positive in Rust; the bits are the same.
 export const NO_ROUTE = 0xffff;
@@ -32,7 +32,7 @@ export const REASON_NO_SNAPSHOT = 8 << 16;
 export const REASON_FALLBACK = 9 << 16;
 export const REASON_INTERNAL = 10 << 16;
 
-// An outcome is two numbers, see `Ended` in edge/src/wire.rs: the KIND of the decision with the low
+// An outcome is two numbers, see `PackedOutcome` in edge/src/wire.rs: the KIND of the decision with the low
 // bits of its generation above it, and the milliseconds with the status above them.
 export const GENERATION_SHIFT = 21;
 export const STATUS_SHIFT = 20;

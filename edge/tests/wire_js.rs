@@ -1,4 +1,5 @@
 //! js/wire.js and the Rust constants that it repeats are equal, name by name, and neither has one that the other lacks.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test: it fails loudly")]
 
 use cutover_core::{
     Reason, compare::SkipReason, decision::input::Input, measurement::batch, request::identity,

@@ -7,8 +7,8 @@ use crate::{
 };
 use std::{process::Command, time::Instant};
 
-/// Threads of the end-to-end tests. They wait most of the time, so they are more than the cores.
-const END_TO_END_THREADS: &str = "--test-threads=6";
+/// Threads of the tests. Most of them wait for processes and timers, so there are more threads than cores.
+const THREADS: &str = "--test-threads=6";
 
 /// The module name of end-to-end tests that measure time, and so run by themselves.
 const ALONE: &str = "::alone::";
@@ -16,7 +16,7 @@ const ALONE: &str = "::alone::";
 /// Seconds of fuzzing per target in a deep run.
 const FUZZ_SECONDS: &str = "60";
 
-/// Runs the suite; with `--deep` also what takes longer. Other arguments select tests by name, as in `cargo test`.
+/// Runs the suite; with `--deep` also its long parts. Other arguments select tests by name, as in `cargo test`.
 ///
 /// # Errors
 /// Fails at the first step that fails.
@@ -43,17 +43,16 @@ pub fn test(arguments: &[&str]) -> Result<(), Failure> {
     if is_deep {
         timed("the archives for AWS", functions::build)?;
     }
-    timed("tests of the crates", || {
-        let packages = ["--workspace", "--exclude", "cutover-tests"];
-        cargo_test(&packages, &filters, &[], is_deep)
+    // Always the whole workspace: another selection of packages would choose other features of shared dependencies, and
+    // compile them again.
+    timed("tests", || {
+        let targets = ["--lib", "--bins", "--tests"];
+        cargo_test(&targets, &filters, &["--skip", ALONE, THREADS], is_deep)
     })?;
-    let end_to_end = ["-p", "cutover-tests"];
-    timed("end-to-end tests", || {
-        cargo_test(&end_to_end, &filters, &["--skip", ALONE, END_TO_END_THREADS], is_deep)
-    })?;
-    timed("end-to-end tests that measure time, one by one", || {
+    timed("examples in the documentation", || cargo_test(&["--doc"], &filters, &[], is_deep))?;
+    timed("tests that measure time, one by one", || {
         let alone = if filters.is_empty() { vec![ALONE] } else { filters.clone() };
-        cargo_test(&end_to_end, &alone, &["--test-threads=1"], is_deep)
+        cargo_test(&["--test", "end_to_end"], &alone, &["--test-threads=1"], is_deep)
     })?;
     if is_deep && filters.is_empty() {
         timed("fuzzing", || fuzz::run_all(&[FUZZ_SECONDS]))?;
@@ -81,9 +80,9 @@ fn linting(cargo: &mut Command) -> Result<&mut Command, Failure> {
         .env("CLIPPY_ARGS", "-Dwarnings__CLIPPY_HACKERY__"))
 }
 
-fn cargo_test(packages: &[&str], filters: &[&str], harness: &[&str], is_deep: bool) -> Result<(), Failure> {
+fn cargo_test(targets: &[&str], filters: &[&str], harness: &[&str], is_deep: bool) -> Result<(), Failure> {
     let mut test = command("cargo");
-    linting(&mut test)?.args(["test", "--locked", "--no-fail-fast", "--all-targets"]).args(packages);
+    linting(&mut test)?.args(["test", "--locked", "--workspace", "--no-fail-fast"]).args(targets);
     test.arg("--").args(harness).args(filters);
     if is_deep {
         test.env("CUTOVER_DEEP", "1");

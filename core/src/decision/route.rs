@@ -23,17 +23,17 @@ pub struct CompiledOrigin {
 pub struct CompiledRoute {
     /// Identifier of the route.
     pub id: RouteId,
-    /// Position of the flag in [`Ruleset::flags`]; `None` if the snapshot has no such flag.
+    /// Position of the flag in [`Ruleset::flags`](super::ruleset::Ruleset::flags); `None` if the snapshot has no such flag.
     pub flag: Option<usize>,
-    /// Position of the legacy arm's origin in [`Ruleset::origins`].
+    /// Position of the legacy arm's origin in [`Ruleset::origins`](super::ruleset::Ruleset::origins).
     pub legacy: usize,
-    /// Position of the new arm's origin in [`Ruleset::origins`].
+    /// Position of the new arm's origin in [`Ruleset::origins`](super::ruleset::Ruleset::origins).
     pub new: usize,
     /// Sources of the user id; the first one that yields an id wins.
     pub identity: Vec<Source>,
     /// Inputs that must be read from a request before this route can be decided.
     pub inputs: Vec<Input>,
-    /// Positions of the new arm's adapters in [`Ruleset::adapters`].
+    /// Positions of the new arm's adapters in [`Ruleset::adapters`](super::ruleset::Ruleset::adapters).
     pub adapt: Vec<usize>,
     /// Settings for comparing the responses of both arms.
     pub compare: Option<Comparison>,

@@ -19,7 +19,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// A compiled [`Snapshot`]: everything needed to decide a request, at one revision.
+/// A compiled [`Snapshot`](crate::Snapshot): everything needed to decide a request, at one revision.
 #[derive(Debug)]
 pub struct Ruleset {
     pub(super) revision: Revision,

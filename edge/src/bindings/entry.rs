@@ -11,7 +11,7 @@ use crate::{
     wire::{Packed, PackedDecision, input_name},
 };
 use cutover_core::{Reason, decision::input::Input};
-use std::{cell::RefCell, fmt::Write};
+use std::cell::RefCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::{Context, Env, worker_sys::Context as RawContext};
 

@@ -2,6 +2,7 @@
 //! assumed; the functions are then started with exactly what Terraform gave them, and looked at from outside.
 
 use cutover_tests::{
+    is_deep,
     kv_server::KvServer,
     lambda::Lambda,
     moto::Moto,
@@ -57,13 +58,39 @@ fn clone(folder: &Path) {
         let _ = std::fs::remove_dir_all(folder.join("infra").join(left));
         let _ = std::fs::remove_file(folder.join("infra").join(left));
     }
-    for linked in ["target", "edge", "node_modules", "package.json", "docs"] {
+    for linked in ["edge", "node_modules", "package.json", "docs", "target/debug", "target/wrangler"] {
+        std::fs::create_dir_all(folder.join(linked).parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(root.join(linked), folder.join(linked)).unwrap();
     }
+    archives(&folder.join("target/lambda"));
     // wrangler would build the Worker from sources that are not here; it is built.
     let toml = std::fs::read_to_string(folder.join("wrangler.toml")).unwrap();
     let toml = toml.replace("command = \"cargo xtask build edge\"", "command = \"true\"");
     std::fs::write(folder.join("wrangler.toml"), toml).unwrap();
+}
+
+/// The archives that Terraform uploads. The emulator of AWS does not run them, so only a deep run builds them for arm64;
+/// another run uploads archives of a placeholder.
+fn archives(folder: &Path) {
+    if is_deep() {
+        std::os::unix::fs::symlink(paths::root().join("target/lambda"), folder).unwrap();
+        return;
+    }
+    let placeholder = folder.join("bootstrap");
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(&placeholder, "#!/bin/sh\n").unwrap();
+    for name in FUNCTIONS {
+        std::fs::create_dir(folder.join(name)).unwrap();
+        let mut zip = Command::new(paths::root().join(".tools/tests/bin/python"));
+        zip.args(["-m", "zipfile", "-c"]).arg(folder.join(name).join("bootstrap.zip")).arg(&placeholder);
+        let (done, printed) = run(&mut zip);
+        assert!(done, "{printed}");
+    }
+}
+
+/// Adds the archives to the arguments of `cargo xtask deploy`, which builds them itself in a deep run.
+fn with_archives<'c>(command: &'c mut Command, folder: &Path) -> &'c mut Command {
+    if is_deep() { command } else { command.arg("--archives").arg(folder.join("target/lambda")) }
 }
 
 struct Walk {
@@ -105,11 +132,15 @@ impl Walk {
         let infra = self.folder.join("infra");
         let mut command = self.command(paths::root().join("target/debug/xtask").to_str().unwrap());
         command.args(["deploy", "--env", "staging", "--plan", "--infra"]).arg(&infra);
+        with_archives(&mut command, &self.folder);
         let (done, printed) = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
         assert!(done, "{printed}");
         for shown in
-            ["zipped for arm64", "bytes gzipped, of", "Plan: ", "Total Upload", "nothing was changed"]
+            ["zipped for arm64", "bytes gzipped; the limit", "Plan: ", "Total Upload", "nothing was changed"]
         {
+            if shown == "zipped for arm64" && !is_deep() {
+                continue;
+            }
             assert!(printed.contains(shown), "{shown} is missing:\n{printed}");
         }
         println!("--- cargo xtask deploy --plan\n{}", last_lines(&printed, 3));
@@ -119,7 +150,8 @@ impl Walk {
         let text = std::fs::read_to_string(&named).unwrap();
         std::fs::write(&named, text.replace("kv_namespace_id", "# kv_namespace_id")).unwrap();
         let mut command = self.command(paths::root().join("target/debug/xtask").to_str().unwrap());
-        let (done, printed) = run(command.args(["deploy", "--plan", "--infra"]).arg(&infra));
+        let (done, printed) =
+            run(with_archives(command.args(["deploy", "--plan", "--infra"]).arg(&infra), &self.folder));
         assert!(!done && printed.contains("kv_namespace_id is not set in"), "{printed}");
         std::fs::write(&named, text).unwrap();
     }
@@ -188,10 +220,6 @@ async fn set_out(what: &str) -> Option<(tempfile::TempDir, Moto, Walk)> {
             return None;
         }
     };
-    for name in FUNCTIONS {
-        let archive = paths::root().join("target/lambda").join(name).join("bootstrap.zip");
-        assert!(archive.is_file(), "{} is missing; run `cargo xtask build functions`", archive.display());
-    }
     let moto = Moto::start().await;
     let mut environment = moto.environment();
     let programs = [".tools/tests/bin", "target/debug"].map(|at| paths::root().join(at));
@@ -224,6 +252,7 @@ async fn deploy_breaks_off_and_goes_on_where_it_was() {
     let deploy = async |walk: &Walk| {
         let mut command = walk.command(paths::root().join("target/debug/xtask").to_str().unwrap());
         command.args(["deploy", "--env", "staging", "--infra"]).arg(walk.folder.join("infra"));
+        with_archives(&mut command, &walk.folder);
         // Whoever runs the test may be signed in at Cloudflare: nothing must get there.
         command.env("CLOUDFLARE_API_TOKEN", "none").env("CLOUDFLARE_API_BASE_URL", "http://127.0.0.1:9");
         tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap()
@@ -249,7 +278,7 @@ async fn deploy_breaks_off_and_goes_on_where_it_was() {
     walk.environment.insert("CUTOVER_KV_TOKEN".to_owned(), token.clone());
     let (done, printed) = deploy(&walk).await;
     assert!(!done && printed.contains("0 added, 0 changed, 0 destroyed"), "{printed}");
-    assert!(printed.contains("CLOUDFLARE_API_TOKEN lets it in"), "{printed}");
+    assert!(printed.contains("sign in with `npx wrangler login` or CLOUDFLARE_API_TOKEN"), "{printed}");
     assert_eq!(secret(&walk, "kv"), Some(token));
     assert_eq!(["ingest", "edge", "root"].map(|name| secret(&walk, name).unwrap()), made, "made twice");
     println!("{}", last_lines(&printed, 6));
