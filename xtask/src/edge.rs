@@ -82,7 +82,7 @@ fn bindgen() -> Result<Command, Failure> {
 fn optimise(input: &Path, output: &Path) -> Result<(), Failure> {
     let mut optimise = command(node_tool("wasm-opt"));
     // Function names and producers are a tenth of the upload, and nothing reads them there.
-    optimise.args(["-O2", "--strip-debug", "--strip-producers"]).args(FEATURES);
+    optimise.args(["-O3", "--strip-debug", "--strip-producers"]).args(FEATURES);
     run(optimise.arg(input).arg("-o").arg(output), FIX)
 }
 

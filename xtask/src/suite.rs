@@ -85,6 +85,8 @@ fn cargo_test(targets: &[&str], filters: &[&str], harness: &[&str], is_deep: boo
     linting(&mut test)?.args(["test", "--locked", "--workspace", "--no-fail-fast"]).args(targets);
     test.arg("--").args(harness).args(filters);
     if is_deep {
+        // Tests that only a deep run has time for are marked as ignored.
+        test.arg("--include-ignored");
         test.env("CUTOVER_DEEP", "1");
     }
     run(&mut test, FIX)

@@ -27,6 +27,8 @@ pub enum InvalidRoute {
 /// cost does not depend on the number of routes.
 #[derive(Debug, Default)]
 pub struct RouteTable {
+    /// True if a route names HEAD. Otherwise its table would be that of GET, which is then used for both.
+    has_head: bool,
     by_method: Vec<(Box<str>, matchit::Router<u32>)>,
     any_other: matchit::Router<u32>,
 }
@@ -39,9 +41,10 @@ impl RouteTable {
     /// Fails with the position of the first matcher whose path is not a valid pattern or claims the
     /// same requests as an earlier one.
     pub fn new(matchers: &[&Matcher]) -> Result<Self, (usize, InvalidRoute)> {
-        let mut table = Self::default();
+        let has_head = matchers.iter().any(|matcher| matcher.methods.iter().any(|method| method == "HEAD"));
+        let mut table = Self { has_head, ..Self::default() };
         for method in matchers.iter().flat_map(|matcher| &matcher.methods) {
-            for method in implied(method) {
+            for method in implied(method, has_head) {
                 if table.router(method).is_none() {
                     table.by_method.push((method.into(), matchit::Router::new()));
                 }
@@ -86,6 +89,7 @@ impl RouteTable {
     }
 
     fn router(&self, method: &str) -> Option<&matchit::Router<u32>> {
+        let method = if method == "HEAD" && !self.has_head { "GET" } else { method };
         self.by_method.iter().find(|(name, _)| **name == *method).map(|(_, router)| router)
     }
 
@@ -94,10 +98,11 @@ impl RouteTable {
         matcher: &'t Matcher,
     ) -> impl Iterator<Item = &'t mut matchit::Router<u32>> {
         let any = matcher.methods.is_empty();
+        let has_head = self.has_head;
         self.by_method
             .iter_mut()
             .filter(move |(name, _)| {
-                any || matcher.methods.iter().any(|method| implied(method).any(|m| m == &**name))
+                any || matcher.methods.iter().any(|method| implied(method, has_head).any(|m| m == &**name))
             })
             .map(|(_, router)| router)
             .chain(any.then_some(&mut self.any_other))
@@ -106,8 +111,8 @@ impl RouteTable {
 
 /// Yields the method, and `HEAD` after `GET`: the response to HEAD describes that to GET, so both
 /// must go to the same arm.
-fn implied(method: &str) -> impl Iterator<Item = &str> {
-    std::iter::once(method).chain((method == "GET").then_some("HEAD"))
+fn implied(method: &str, has_head: bool) -> impl Iterator<Item = &str> {
+    std::iter::once(method).chain((method == "GET" && has_head).then_some("HEAD"))
 }
 
 fn catch_all_base(path: &str) -> Option<&str> {
@@ -167,6 +172,17 @@ mod tests {
         for (method, path, expected) in cases {
             assert_eq!(table.find(method, path), expected, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn head_goes_where_get_goes_unless_a_route_names_it() {
+        let get = table(&[(&["GET"], "/a/{*rest}"), (&["POST"], "/b")]).unwrap();
+        assert_eq!((get.find("HEAD", "/a/1"), get.find("HEAD", "/b")), (Some(0), None));
+        let any = table(&[(&["POST"], "/a"), (&[], "/b")]).unwrap();
+        assert_eq!((any.find("HEAD", "/a"), any.find("HEAD", "/b")), (None, Some(1)));
+        let named = table(&[(&["GET"], "/a/{*rest}"), (&["HEAD"], "/a/1")]).unwrap();
+        assert_eq!((named.find("HEAD", "/a/1"), named.find("GET", "/a/1")), (Some(1), Some(0)));
+        assert_eq!(named.find("HEAD", "/a/2"), Some(0));
     }
 
     #[test]

@@ -16,25 +16,16 @@ use cutover_core::{
 use serde::Serialize;
 use std::{
     io::Write as _,
+    path::Path,
     time::{Duration, Instant},
 };
 
 const CONNECTIONS: usize = 16;
 const USERS: u64 = 100_000;
 
-/// The measured Workers, in the order in which results are indexed. The last one is measured only
-/// if there is a baseline.
-const NAMES: [&str; 8] = [
-    "passthrough",
-    "edge",
-    "flag-proxy",
-    "edge-headers",
-    "edge-10000",
-    "stage-read",
-    "stage-limit",
-    "baseline",
-];
-const BASELINE: usize = 7;
+/// The measured Workers, in the order in which results are indexed.
+const NAMES: [&str; 7] =
+    ["passthrough", "edge", "flag-proxy", "edge-headers", "edge-10000", "stage-read", "stage-limit"];
 
 /// Spread of a ratio over the rounds of a run.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -77,13 +68,11 @@ pub struct Report {
     pub cpu_10000_to_10_flags: Spread,
     /// Throughput with 10 000 flags and routes over that with 10.
     pub ratio_10000_to_10_flags: Spread,
-    /// Throughput of our Worker over that of the baseline build.
-    pub ratio_to_baseline: Option<Spread>,
-    /// Processor time per request of our Worker over that of the baseline build.
-    pub cpu_to_baseline: Option<Spread>,
     /// Time from the start of a fresh workerd to its first routed response, over that of one with
     /// the bare pass-through.
     pub cold_start_to_passthrough: Spread,
+    /// The same with a snapshot of 1 000 flags instead of 10.
+    pub cold_start_with_1000_flags: Spread,
     /// Milliseconds of processor time to read, check and compile a snapshot of 1 000 flags, minus
     /// those of one with 1.
     pub snapshot_1000_flags_ms: f64,
@@ -116,9 +105,7 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     // Counting and reporting are on, as in a deployment.
     let ingest = start_ingest().await;
     let edge = |name, store: &KvServer| Worker::edge(name, store.port()).with("INGEST_URL", &ingest);
-    let baseline = paths::baseline();
-    let names = &NAMES[..if baseline.is_some() { BASELINE + 1 } else { BASELINE }];
-    let mut workers = vec![
+    let workerd = Workerd::start(&[
         edge("edge", &stores[0]),
         edge("edge-headers", &stores[0]).with("DECISION_HEADERS", "arm,reason,revision"),
         edge("edge-10000", &stores[1]),
@@ -129,25 +116,21 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
             .with("NEW", &url),
         stage("stage-read", "read", &url),
         stage("stage-limit", "limit", &url),
-    ];
-    if let Some(folder) = &baseline {
-        workers.push(Worker::built("baseline", stores[0].port(), folder).with("INGEST_URL", &ingest));
-    }
-    let workerd = Workerd::start(&workers);
+    ]);
     // V8 compiles hot functions with its optimising compiler after some ten thousand requests.
-    for name in names {
+    for name in NAMES {
         load::run(workerd.port(name), CONNECTIONS, Duration::from_secs_f64(3.0), USERS).await;
     }
     let mut rates: Vec<[f64; NAMES.len()]> = Vec::new();
     let mut costs: Vec<[f64; NAMES.len()]> = Vec::new();
     for round in 0..rounds {
         let (mut rate, mut cost) = ([0.0; NAMES.len()], [0.0; NAMES.len()]);
-        for step in 0..names.len() {
+        for step in 0..NAMES.len() {
             // Each round starts with another Worker, so that no Worker always follows the same one.
-            let worker = (step + round) % names.len();
+            let worker = (step + round) % NAMES.len();
             let (before, started) = (processor_seconds(workerd.id()), Instant::now());
             let duration = Duration::from_secs_f64(seconds);
-            rate[worker] = load::run(workerd.port(names[worker]), CONNECTIONS, duration, USERS).await;
+            rate[worker] = load::run(workerd.port(NAMES[worker]), CONNECTIONS, duration, USERS).await;
             let requests = rate[worker] * started.elapsed().as_secs_f64();
             cost[worker] = (processor_seconds(workerd.id()) - before) / requests;
         }
@@ -166,9 +149,8 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     let ratio = |a: usize, b: usize| Spread::of(rates.iter().map(|rate| rate[a] / rate[b]).collect());
     let cost = |a: usize, b: usize| Spread::of(costs.iter().map(|cost| cost[a] / cost[b]).collect());
     let report = Report {
-        ratio_to_baseline: baseline.as_ref().map(|_| ratio(1, BASELINE)),
-        cpu_to_baseline: baseline.as_ref().map(|_| cost(1, BASELINE)),
-        cold_start_to_passthrough: cold_start(&url).await,
+        cold_start_to_passthrough: cold_start(&url, 10).await,
+        cold_start_with_1000_flags: cold_start(&url, 1_000).await,
         stage_read_to_passthrough: ratio(5, 0),
         stage_limit_to_passthrough: ratio(6, 0),
         cpu_to_passthrough: cost(1, 0),
@@ -187,6 +169,35 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     let json = serde_json::to_string_pretty(&report).expect("a report is JSON");
     std::fs::write(paths::target("bench").join("edge.json"), json).expect("the report is written");
     report
+}
+
+/// Compares our Worker with another build of it, round by round: ours, theirs, theirs, ours, so that
+/// a drift of the machine affects both equally. Returns the ratios of throughput and of processor
+/// time per request.
+pub async fn against(folder: &Path, rounds: usize, seconds: f64) -> (Spread, Spread) {
+    let origin = load::start_origin().await;
+    let store = store(&snapshot(10, 1, &format!("http://127.0.0.1:{origin}"))).await;
+    let ingest = start_ingest().await;
+    let workerd = Workerd::start(&[
+        Worker::edge("edge", store.port()).with("INGEST_URL", &ingest),
+        Worker::built("baseline", store.port(), folder).with("INGEST_URL", &ingest),
+    ]);
+    let duration = Duration::from_secs_f64(seconds);
+    for name in ["edge", "baseline"] {
+        load::run(workerd.port(name), CONNECTIONS, Duration::from_secs(5), USERS).await;
+    }
+    let (mut rates, mut costs) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (mut requests, mut cost) = ([0.0; 2], [0.0; 2]);
+        for (whose, name) in [(0, "edge"), (1, "baseline"), (1, "baseline"), (0, "edge")] {
+            let before = processor_seconds(workerd.id());
+            requests[whose] += load::run(workerd.port(name), CONNECTIONS, duration, USERS).await;
+            cost[whose] += processor_seconds(workerd.id()) - before;
+        }
+        rates.push(requests[0] / requests[1]);
+        costs.push(cost[0] / requests[0] * requests[1] / cost[1]);
+    }
+    (Spread::of(rates), Spread::of(costs))
 }
 
 /// Starts a stub that accepts every batch, so that only the isolate's side of reporting is
@@ -261,7 +272,7 @@ pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
 /// one with 1, in milliseconds. Each revision is read once: one request notices that it is due, and
 /// no other request is sent until it has been read. This is an upper bound, because it includes the
 /// work of KV and of the text decoder on the larger document.
-async fn snapshot_cost(origin: &str) -> f64 {
+pub async fn snapshot_cost(origin: &str) -> f64 {
     const WARM_UP: u64 = 40;
     const REFRESHES: u64 = 100;
     let mut costs = Vec::new();
@@ -297,9 +308,9 @@ async fn snapshot_cost(origin: &str) -> f64 {
 
 /// Starts a fresh workerd again and again, with our Worker and with the pass-through in turn, and
 /// measures from the start of the process to the first routed response.
-async fn cold_start(origin: &str) -> Spread {
+pub async fn cold_start(origin: &str, flags: usize) -> Spread {
     const STARTS: usize = 15;
-    let store = store(&snapshot(1_000, 1, origin)).await;
+    let store = store(&snapshot(flags, 1, origin)).await;
     let passthrough = paths::root().join("tests/bench/passthrough.js");
     let first_response = async |worker: Worker<'_>, name: &str| {
         let started = Instant::now();
@@ -312,7 +323,8 @@ async fn cold_start(origin: &str) -> Spread {
     for _ in 0..STARTS {
         let edge = first_response(Worker::edge("edge", store.port()), "edge").await;
         let bare = Worker::javascript("bare", &passthrough).with("ORIGIN", origin);
-        ratios.push(edge / first_response(bare, "bare").await);
+        let bare = first_response(bare, "bare").await;
+        ratios.push(edge / bare);
     }
     Spread::of(ratios)
 }
