@@ -173,3 +173,21 @@ fn a_plan_may_say_more_and_says_it_again() {
     );
     assert!(problems.iter().all(|problem| problem.line > 0 && !problem.hint.is_empty()), "{problems:#?}");
 }
+
+#[test]
+fn strings_of_flags_are_as_long_as_the_api_says() {
+    let with = |field: &str, value: String| {
+        let document = serde_json::json!({ "feature_flags": { "f": { "enabled": true, field: value } } });
+        Config::from_yaml(&document.to_string()).map(|_| ()).map_err(|problems| problems.len())
+    };
+    for (field, most) in [("description", 500), ("salt", 128)] {
+        assert_eq!(with(field, "ü".repeat(most)), Ok(()), "{field}");
+        assert_eq!(with(field, "ü".repeat(most + 1)), Err(1), "{field}");
+    }
+    let list = |user: String| {
+        let document =
+            serde_json::json!({ "feature_flags": { "f": { "enabled": true, "user_whitelist": [user] } } });
+        Config::from_yaml(&document.to_string()).map(|_| ()).map_err(|problems| problems.len())
+    };
+    assert_eq!((list("u".repeat(256)), list("u".repeat(257)), list(String::new())), (Ok(()), Err(1), Err(1)));
+}

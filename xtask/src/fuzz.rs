@@ -3,8 +3,8 @@
 
 use crate::{
     root::root,
-    run::{Failure, command, output, run, step},
-    tools::cargo_home,
+    run::{Failure, command, run, step},
+    tools::{cargo_home, install_crate},
 };
 use std::fs;
 
@@ -24,7 +24,7 @@ pub fn run_all(arguments: &[&str]) -> Result<(), Failure> {
         [seconds] if seconds.parse::<u32>().is_ok() => seconds,
         _ => return Err(Failure::new("seconds must be a whole number", "cargo xtask fuzz [SECONDS]")),
     };
-    install()?;
+    install_crate("cargo-fuzz", CARGO_FUZZ)?;
     let targets = root().join("tests/fuzz/targets");
     let unreadable = |error| Failure::new(format!("{}: {error}", targets.display()), "restore it");
     let mut names: Vec<String> = fs::read_dir(&targets)
@@ -70,24 +70,4 @@ fn fuzzer() -> std::process::Command {
     let mut fuzz = command(cargo_home().join("bin/cargo-fuzz"));
     fuzz.env("RUSTC_BOOTSTRAP", "1");
     fuzz
-}
-
-fn install() -> Result<(), Failure> {
-    if output(fuzzer().args(["fuzz", "--version"]), "").is_ok_and(|text| text.contains(CARGO_FUZZ)) {
-        return Ok(());
-    }
-    step("installing cargo-fuzz");
-    let mut install = command("cargo");
-    install.args([
-        "install",
-        "--locked",
-        "--debug",
-        "--force",
-        "cargo-fuzz",
-        "--version",
-        CARGO_FUZZ,
-        "--root",
-    ]);
-    install.arg(cargo_home()).env("CARGO_TARGET_DIR", root().join("target/tools"));
-    run(&mut install, "read cargo's message above; a C++ compiler is needed too")
 }

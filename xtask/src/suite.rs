@@ -55,12 +55,35 @@ pub fn test(arguments: &[&str]) -> Result<(), Failure> {
         cargo_test(&["--test", "end_to_end"], &alone, &["--test-threads=1"], is_deep)
     })?;
     if is_deep && filters.is_empty() {
+        timed("licences and sources of dependencies", deny)?;
         timed("fuzzing", || fuzz::run_all(&[FUZZ_SECONDS]))?;
     }
     Ok(())
 }
 
 const FIX: &str = "read the messages above";
+
+/// Checks the dependencies against deny.toml.
+fn deny() -> Result<(), Failure> {
+    tools::install_crate("cargo-deny", CARGO_DENY)?;
+    let deny = |checks: &[&str]| {
+        let mut deny = command(tools::cargo_home().join("bin/cargo-deny"));
+        deny.args(["--all-features", "check", "--hide-inclusion-graph"]).args(checks);
+        deny
+    };
+    run(
+        &mut deny(&["licenses", "bans", "sources"]),
+        "read the messages above; deny.toml says what is allowed",
+    )?;
+    // The advisories are in a repository of their own, which not every machine reaches.
+    if output(&mut deny(&["advisories"]), "").is_err() {
+        step("SKIPPED or failed: advisories; `cargo deny check advisories` says which");
+    }
+    Ok(())
+}
+
+/// The pinned version of cargo-deny.
+const CARGO_DENY: &str = "0.20.2";
 
 /// Runs one step of the suite and prints how long it took.
 fn timed(name: &str, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {

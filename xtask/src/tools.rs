@@ -225,3 +225,20 @@ pub fn cargo_lambda() -> PathBuf {
 pub fn cargo_home() -> PathBuf {
     root().join(".tools/cargo")
 }
+
+/// Installs a program from the Rust registry at a pinned version, unless it is there. A debug build: these programs run for
+/// seconds, and a release build would take minutes longer.
+///
+/// # Errors
+/// Fails if cargo fails.
+pub fn install_crate(name: &str, version: &str) -> Result<(), Failure> {
+    let installed = fs::read_to_string(cargo_home().join(".crates.toml"));
+    if installed.is_ok_and(|list| list.contains(&format!("\"{name} {version} "))) {
+        return Ok(());
+    }
+    step(&format!("installing {name}"));
+    let mut install = command("cargo");
+    install.args(["install", "--locked", "--debug", "--force", name, "--version", version, "--root"]);
+    install.arg(cargo_home()).env("CARGO_TARGET_DIR", root().join("target/tools"));
+    run(&mut install, "read cargo's message above; a C and C++ compiler is needed too")
+}

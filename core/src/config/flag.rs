@@ -11,16 +11,25 @@ use crate::{
     },
     vocabulary::{names::FlagName, share::PartsPerMillion},
 };
+use std::ops::RangeInclusive;
 
 /// The most users in one list. DynamoDB holds 400 KB in an item; lists of this size stay below it.
 const MAX_LIST: usize = 5_000;
+
+/// Longest user id in a list, description and salt, in characters, as docs/openapi.json has them.
+const MAX_USER: usize = 256;
+const MAX_DESCRIPTION: usize = 500;
+const MAX_SALT: usize = 128;
 
 pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
     let mut fields =
         cursor.fields("write enabled, rollout_percentage and the other fields of a flag below it")?;
     let enabled = fields.read("enabled", Cursor::bool);
     let rollout = fields.read("rollout_percentage", Cursor::percentage);
-    let description = fields.present("description").and_then(|cursor| cursor.string());
+    let description = fields.present("description").and_then(|cursor| {
+        let description = cursor.string()?;
+        has_length(&cursor, &description, 0..=MAX_DESCRIPTION).then_some(description)
+    });
     let user_whitelist = users(&mut fields, "user_whitelist");
     let user_blacklist = users(&mut fields, "user_blacklist");
     let conditions = fields
@@ -30,7 +39,10 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
         .collect();
     let salt = fields
         .present("salt")
-        .and_then(|cursor| cursor.string())
+        .and_then(|cursor| {
+            let salt = cursor.string()?;
+            has_length(&cursor, &salt, 1..=MAX_SALT).then_some(salt)
+        })
         // The default salt is not kept, so that what is exported equals what was applied.
         .filter(|salt| salt != name.as_str());
     fields.finish();
@@ -47,13 +59,29 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
 
 fn users(fields: &mut Fields<'_>, name: &'static str) -> Vec<String> {
     let Some(cursor) = fields.optional(name) else { return Vec::new() };
-    let users = cursor.strings();
+    let user = |cursor: &Cursor<'_>| {
+        let user = cursor.loose_string()?;
+        has_length(cursor, &user, 1..=MAX_USER).then_some(user)
+    };
+    let users: Vec<String> =
+        cursor.list("write a list such as [\"a\", \"b\"]").iter().filter_map(user).collect();
     if users.len() > MAX_LIST {
         let message = format!("{} users are too many for a list", users.len());
         let hint = format!("list at most {MAX_LIST} users; use a condition on a header or cookie for more");
         cursor.report(message, hint);
     }
     users
+}
+
+/// Returns true if a string has as many characters as it may have, and reports it otherwise.
+fn has_length(cursor: &Cursor<'_>, text: &str, allowed: RangeInclusive<usize>) -> bool {
+    let length = text.chars().count();
+    let fits = allowed.contains(&length);
+    if !fits {
+        let hint = format!("write {} to {} characters", allowed.start(), allowed.end());
+        cursor.report(format!("the string has {length} characters"), hint);
+    }
+    fits
 }
 
 fn condition(cursor: &Cursor<'_>) -> Option<Condition> {
