@@ -23,3 +23,4 @@ mod openapi;
 mod permissions;
 mod preflight;
 mod traffic;
+mod transcripts;

@@ -1,0 +1,88 @@
+//! The transcripts in the README are what the command prints, but for times, counts and columns that follow from them.
+
+use cutover_tests::{
+    canary::{Canary, errors},
+    command::cutover,
+    paths,
+    stack::{Options, ROOT_TOKEN, Stack},
+};
+
+/// A command of a transcript and the lines that it prints.
+struct Transcript {
+    arguments: Vec<String>,
+    printed: Vec<String>,
+}
+
+/// Reads the blocks that are marked `console transcript`.
+fn transcripts(document: &str) -> Vec<Transcript> {
+    let text = std::fs::read_to_string(paths::root().join(document)).unwrap();
+    let mut found = Vec::new();
+    for block in text.split("```console transcript\n").skip(1) {
+        for line in block.split("```").next().unwrap().lines() {
+            if let Some(command) = line.strip_prefix("$ cutover ") {
+                let arguments = command.split_whitespace().map(str::to_owned).collect();
+                found.push(Transcript { arguments, printed: Vec::new() });
+            } else {
+                found.last_mut().expect("a transcript begins with a command").printed.push(line.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// A line without times, and with single spaces, because columns are as wide as their content.
+fn normal(line: &str) -> String {
+    let words = line.split_whitespace().map(|word| {
+        let is_time = word.ends_with('Z') && word.contains('T') && word.contains(':');
+        if is_time { "TIME" } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A line without anything that depends on traffic: numbers, and bars made of them.
+fn shape(line: &str) -> String {
+    let words = line.split_whitespace().filter(|word| !word.contains(|c: char| c.is_ascii_digit()));
+    words
+        .filter(|word| !word.contains(['#', '%']))
+        .filter(|word| !word.starts_with(".."))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_shows_what_the_command_prints() {
+    let stack = Stack::start(Options::default()).await;
+    stack.management().apply(&stack.dev_configuration()).await.expect(200);
+    let mut checked = 0;
+    for Transcript { arguments, printed } in transcripts("README.md") {
+        if arguments.starts_with(&["canary".to_owned()]) {
+            continue;
+        }
+        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let done = cutover(&stack, ROOT_TOKEN, &words, "").await;
+        let expected: Vec<String> = printed.iter().map(|line| normal(line)).collect();
+        let found: Vec<String> = done.out.lines().map(normal).collect();
+        assert_eq!(found, expected, "cutover {}:\n{}{}", arguments.join(" "), done.out, done.err);
+        checked += 1;
+    }
+    assert!(checked >= 3, "only {checked} transcripts were found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_shows_a_canary_that_was_rolled_back() {
+    let shown = transcripts("README.md").into_iter().find(|found| found.arguments[0] == "canary").unwrap();
+    let plan = cutover_tests::canary::plan(5.0, &[25.0, 50.0, 100.0], "");
+    let canary = Canary::start(&plan, Options::default()).await;
+    canary.new_fails(errors(0.3));
+    let traffic = canary.under_traffic(300.0).await;
+    canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;
+    traffic.stop().await;
+    let flag = cutover_tests::canary::FLAG;
+    let done = cutover(&canary.stack, ROOT_TOKEN, &["canary", "status", flag], "").await;
+    let found: Vec<String> = done.out.lines().map(shape).collect();
+    // The ellipsis stands for rows of further checks.
+    for line in shown.printed.iter().filter(|line| line.trim() != "…").skip(2) {
+        let line = shape(&line.replace(&shown.arguments[2], flag));
+        assert!(found.contains(&line), "{line:?} is not printed:\n{}", done.out);
+    }
+}
