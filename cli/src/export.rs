@@ -22,7 +22,7 @@ pub fn run(client: &Client, format: Format) -> Result<(), Failure> {
     let unreadable = |error: String| {
         Failure::Io(format!("the management API sent a configuration that cannot be read: {error}"))
     };
-    let config = Config::from_json(&response).map_err(|problems| {
+    let config = Config::from_stored(&response).map_err(|problems| {
         unreadable(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })?;
     let document = config.written().map_err(|error| unreadable(error.to_string()))?;

@@ -81,6 +81,16 @@ struct Envelope<'a> {
     body: &'a RawValue,
 }
 
+/// The part of the envelope that every schema has.
+#[derive(Deserialize)]
+struct Version {
+    schema: u32,
+}
+
+fn is_known(schema: u32) -> bool {
+    (WITHOUT_ADAPTERS..=SCHEMA).contains(&schema)
+}
+
 impl Snapshot {
     /// Encodes the snapshot in the wire format.
     ///
@@ -103,9 +113,15 @@ impl Snapshot {
     /// Fails if the document is malformed, has an unknown schema version, or does not match its
     /// hash.
     pub fn decode(text: &str) -> Result<Self, SnapshotError> {
-        let envelope: Envelope<'_> = serde_json::from_str(text).map_err(SnapshotError::Malformed)?;
+        let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
+            // A later schema may have another envelope, and is reported as such.
+            match serde_json::from_str(text) {
+                Ok(Version { schema }) if !is_known(schema) => SnapshotError::Schema(schema),
+                _ => SnapshotError::Malformed(error),
+            }
+        })?;
         let Envelope { schema, revision, hash, body } = envelope;
-        if !(WITHOUT_ADAPTERS..=SCHEMA).contains(&schema) {
+        if !is_known(schema) {
             return Err(SnapshotError::Schema(schema));
         }
         if hash != content_hash(schema, revision, body.get()) {

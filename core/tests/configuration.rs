@@ -189,5 +189,10 @@ fn strings_of_flags_are_as_long_as_the_api_says() {
             serde_json::json!({ "feature_flags": { "f": { "enabled": true, "user_whitelist": [user] } } });
         Config::from_yaml(&document.to_string()).map(|_| ()).map_err(|problems| problems.len())
     };
+    // What an earlier version stored stays readable.
+    let stored =
+        serde_json::json!({ "feature_flags": { "f": { "enabled": true, "description": "d".repeat(600) } } });
+    assert!(Config::from_json(&stored).is_err());
+    assert_eq!(Config::from_stored(&stored).and_then(|config| config.check()), Ok(()));
     assert_eq!((list("u".repeat(256)), list("u".repeat(257)), list(String::new())), (Ok(()), Err(1), Err(1)));
 }

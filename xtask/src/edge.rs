@@ -15,7 +15,7 @@ use std::{
 const MAX_GZIP_BYTES: u64 = 400_000;
 
 /// Files and folders that the Worker is built from.
-const INPUTS: [&str; 8] = [
+const INPUTS: [&str; 11] = [
     "Cargo.toml",
     "Cargo.lock",
     "core/Cargo.toml",
@@ -23,6 +23,9 @@ const INPUTS: [&str; 8] = [
     "edge/Cargo.toml",
     "edge/src",
     "edge/js",
+    "package-lock.json",
+    "rust-toolchain.toml",
+    "xtask/glue",
     "xtask/src/edge.rs",
 ];
 

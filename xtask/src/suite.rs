@@ -37,7 +37,9 @@ pub fn test(arguments: &[&str]) -> Result<(), Failure> {
     })?;
     timed("documentation", || {
         let mut doc = command("cargo");
-        doc.args(["doc", "--locked", "--no-deps", "-p", "cutover-core"]).env("RUSTDOCFLAGS", "-D warnings");
+        doc.args(["doc", "--locked", "--no-deps", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings");
+        // The other crates are programs; documenting them means checking all of their dependencies.
+        doc.args(if is_deep { ["--workspace", "--quiet"] } else { ["-p", "cutover-core"] });
         run(&mut doc, FIX)
     })?;
     if is_deep {

@@ -11,6 +11,6 @@ mod tally;
 pub use self::{
     answer::{ComparisonOutcome, Response, compare_answers},
     difference::{Difference, DifferenceKind, Limits, TooMuch, differences},
-    policy::{Comparison, ConstantPercent, HiddenError, Mirror, Normalise, PlainJson, Rule},
+    policy::{Comparison, HiddenError, Mirror, Normalise, PlainJson, Rule},
     tally::{ComparisonWindow, DifferenceCount, SkipReason, Tally},
 };

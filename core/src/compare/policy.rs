@@ -38,7 +38,7 @@ impl Default for Comparison {
     fn default() -> Self {
         Self {
             sample: PartsPerMillion::ZERO,
-            noise: ConstantPercent(10.0).into(),
+            noise: PartsPerMillion::of_percent(10),
             per_minute: 60,
             concurrency: 4,
             timeout_ms: 5_000,
@@ -48,16 +48,6 @@ impl Default for Comparison {
             mirror: None,
             rules: Vec::new(),
         }
-    }
-}
-
-/// A percentage that is a constant of the program.
-#[derive(Debug, Clone, Copy)]
-pub struct ConstantPercent(pub f64);
-
-impl From<ConstantPercent> for PartsPerMillion {
-    fn from(share: ConstantPercent) -> Self {
-        Self::from_percent(share.0).unwrap_or_default()
     }
 }
 

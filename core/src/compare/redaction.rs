@@ -25,3 +25,29 @@ pub(super) fn redacted(value: Option<&Json<'_>>) -> String {
         Some(Json::Object(fields)) => format!("an object of {} fields", fields.len()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_letter_and_no_digit_of_a_value_is_in_its_example() {
+        let secrets =
+            ["Ann Müller", "ann@example.com", "4111 1111 1111 1111", "Bearer eyJ0", "日本", "O'Neil-Å"];
+        for secret in secrets {
+            let value = Json::text(secret);
+            let example = redacted(Some(&value));
+            assert!(
+                example
+                    .trim_matches('"')
+                    .chars()
+                    .all(|c| c == 'x' || c == '9' || c == ' ' || c.is_ascii_punctuation()),
+                "{secret}: {example}"
+            );
+            assert!(example.chars().count() <= EXAMPLE + 2, "{example}");
+        }
+        let long = Json::text("a".repeat(1_000));
+        assert_eq!(redacted(Some(&long)).len(), EXAMPLE + 2);
+        assert_eq!(redacted(Some(&Json::Number("-12.5e3".into()))), "-99.9x9");
+    }
+}

@@ -47,7 +47,8 @@ impl Config {
         text: &str,
         files: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<Self, Vec<Problem>> {
-        Node::from_yaml(text).map_err(|problem| vec![problem]).and_then(|node| load(&node, files))
+        let node = Node::from_yaml(text).map_err(|problem| vec![problem])?;
+        load(&node, files, Problems::default())
     }
 
     /// Reads a configuration from JSON. Its problems carry the path of the field, but no line.
@@ -56,7 +57,17 @@ impl Config {
     ///
     /// Returns all mistakes in the value.
     pub fn from_json(value: &serde_json::Value) -> Result<Self, Vec<Problem>> {
-        load(&Node::from_json(value), &no_files)
+        load(&Node::from_json(value), &no_files, Problems::default())
+    }
+
+    /// Reads a configuration that was stored earlier, from JSON. Limits on the lengths of strings do
+    /// not apply to it.
+    ///
+    /// # Errors
+    ///
+    /// Returns all mistakes in the value.
+    pub fn from_stored(value: &serde_json::Value) -> Result<Self, Vec<Problem>> {
+        load(&Node::from_json(value), &no_files, Problems::of_stored())
     }
 
     /// Checks a configuration that was assembled from parts by the rules for files.
@@ -66,7 +77,7 @@ impl Config {
     /// Returns all mistakes in the configuration.
     pub fn check(&self) -> Result<(), Vec<Problem>> {
         match serde_json::to_value(self) {
-            Ok(value) => Self::from_json(&value).map(|_| ()),
+            Ok(value) => Self::from_stored(&value).map(|_| ()),
             Err(error) => Err(vec![Problem::without_place(error.to_string())]),
         }
     }
@@ -88,8 +99,7 @@ pub fn flag_from_json(name: &FlagName, value: &serde_json::Value) -> Result<Flag
     problems.finish(flag)
 }
 
-fn load(node: &Node, files: Files<'_>) -> Result<Config, Vec<Problem>> {
-    let problems = Problems::default();
+fn load(node: &Node, files: Files<'_>, problems: Problems) -> Result<Config, Vec<Problem>> {
     let config = config(&Cursor::root(node, &problems), files);
     problems.finish(config)
 }

@@ -27,6 +27,11 @@ impl PartsPerMillion {
     /// Share of 100 percent.
     pub const ALL: Self = Self(1_000_000);
 
+    /// Returns the share of a whole percentage, at most 100.
+    pub const fn of_percent(percent: u32) -> Self {
+        Self(if percent > 100 { 1_000_000 } else { percent * 10_000 })
+    }
+
     /// Converts a percentage from 0 to 100 with at most four decimals.
     ///
     /// # Errors

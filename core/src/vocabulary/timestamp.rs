@@ -41,6 +41,10 @@ impl FromStr for Timestamp {
 }
 
 fn parse(text: &str) -> Option<i64> {
+    // The library takes any character between date and time.
+    if !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) {
+        return None;
+    }
     let nanoseconds = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
     let ms = i64::try_from(nanoseconds.div_euclid(1_000_000)).ok()?;
     (MIN_MS..=MAX_MS).contains(&ms).then_some(ms)
@@ -96,7 +100,22 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), written);
         }
-        for bad in ["", "2024-12-31", "2024-12-31T23:59:59", "2024-13-01T00:00:00Z", "yesterday"] {
+        for bad in [
+            "",
+            "2024-12-31",
+            "2024-12-31T23:59:59",
+            "2024-13-01T00:00:00Z",
+            "2024-12-31X23:59:59Z",
+            "2024-12-31/23:59:59Z",
+            "2024-12-31T24:00:00Z",
+            "2024-12-30T23:59:60Z",
+            "2024-12-31T23:59:59+24:00",
+            "2024-12-31T23:59:59.Z",
+            "24-12-31T23:59:59Z",
+            "2024-12-31T23:59:59Z ",
+            "9999-12-31T23:59:59-01:00",
+            "yesterday",
+        ] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
         }
     }

@@ -73,8 +73,8 @@ pub fn minted() -> Option<String> {
 
 /// Counts outcomes, see [`Isolate::record`].
 #[wasm_bindgen]
-pub fn record(outcomes: &[u32], now: f64) {
-    with_isolate(|isolate| isolate.record(outcomes, now as i64));
+pub fn record(outcomes: &[u32], window_start: f64) {
+    with_isolate(|isolate| isolate.record(outcomes, window_start as i64));
 }
 
 /// Returns the next batch to send, see [`Isolate::next_batch`].

@@ -5,9 +5,9 @@ use crate::{isolate::Isolate, reporting::BatchResult, wire::PackedOutcome};
 use cutover_core::{measurement::batch::Receipt, vocabulary::revision::Revision};
 
 impl Isolate {
-    /// Counts outcomes that ended in the current window, packed by `js/report.js` in two numbers
-    /// each, see [`PackedOutcome`].
-    pub fn record(&mut self, outcomes: &[u32], now: i64) {
+    /// Counts outcomes of the window that began at `window_start`, packed by `js/report.js` in two
+    /// numbers each, see [`PackedOutcome`].
+    pub fn record(&mut self, outcomes: &[u32], window_start: i64) {
         let ended = || {
             outcomes.chunks_exact(2).filter_map(|pair| match pair {
                 [kind, end] => Some(PackedOutcome { kind: *kind, end: *end }),
@@ -16,7 +16,7 @@ impl Isolate {
         };
         ended().for_each(|ended| self.counts.add(ended));
         if self.settings.reports {
-            self.counting.get_mut().add(ended(), now);
+            self.counting.get_mut().add(ended(), window_start);
         }
     }
 

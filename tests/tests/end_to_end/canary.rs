@@ -224,7 +224,7 @@ async fn ticks_twice_late_and_eight_at_once_are_one_step_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_person_does_and_what_nobody_may() {
+async fn manual_operations_and_refused_ones() {
     let canary =
         Canary::start(&plan(5.0, &[50.0, 100.0], "    approval_before: [50]\n"), Options::default()).await;
     let management = canary.stack.management();

@@ -141,8 +141,10 @@ async fn an_isolate_that_is_killed_leaves_a_gap_that_is_reported_as_unknown() {
     let status = stack.management().get("/status").await.expect(200).body;
     assert_eq!(status["measurement"]["unknown_isolates"], 1, "{status:#}");
     assert_eq!(status["health"]["error_rate"], 0.0, "unknown requests are no errors, and no successes");
-    // It is reported once.
+    // It is reported once, with the event that the alarm counts.
     assert_eq!(stack.lambda.tick("evaluate").await.unwrap()["isolates_lost"], 0);
+    let events = stack.lambda.output().matches("\"event\":\"isolates_lost\"").count();
+    assert_eq!(events, 1, "{}", stack.lambda.output());
 }
 
 #[tokio::test(flavor = "multi_thread")]

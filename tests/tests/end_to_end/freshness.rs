@@ -18,7 +18,7 @@ async fn one_read_per_soft_ttl_whatever_the_request_rate() {
     let rate = load::run(workerd.port("edge"), 16, Duration::from_secs(3), 1_000).await;
     let allowed = 1 + (started.elapsed().as_millis() / 500) as u64;
     println!("{} reads of {allowed} allowed, {rate:.0} requests a second", kv.reads());
-    assert!(kv.reads() <= allowed && kv.reads() >= 2, "{} reads, {allowed} allowed", kv.reads());
+    assert!(kv.reads() <= allowed && kv.reads() >= allowed / 2, "{} reads, {allowed} allowed", kv.reads());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -142,7 +142,7 @@ async fn no_token_but_a_right_one_opens_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_asks_too_often_waits_and_others_do_not() {
+async fn a_caller_over_the_limit_waits_and_others_do_not() {
     let stack = started(&[("CUTOVER_RATE_LIMIT", "5")]).await;
     let root = stack.management();
     let (busy, _) = token(&root, json!({ "name": "busy", "role": "viewer" })).await;
@@ -167,7 +167,7 @@ async fn whoever_asks_too_often_waits_and_others_do_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_people_agree_to_what_moves_users_and_one_takes_them_back() {
+async fn two_people_approve_exposure_and_one_is_enough_to_roll_back() {
     let stack = started(&[("CUTOVER_TWO_PERSON", "true")]).await;
     let root = stack.management();
     let (one, _) = token(&root, json!({ "name": "one", "role": "admin" })).await;

@@ -43,7 +43,7 @@ async fn a_percentage_turned_over_http_moves_that_share_of_users_and_only_them()
     let crowd = users("user", size);
     let percent = |count: usize| 100.0 * count as f64 / size as f64;
     // Users and salts are fixed, so this cannot flicker: three standard deviations of a share of a quarter.
-    let tolerance = 300.0 * (0.25 * 0.75 / size as f64).sqrt();
+    let tolerance = if is_deep() { 0.8 } else { 300.0 * (0.25 * 0.75 / size as f64).sqrt() };
 
     let at_25 = ask(stack.edge.port(), PATH, &crowd).await;
     let share = percent(on_new(&at_25).len());
@@ -146,5 +146,7 @@ async fn a_change_is_visible_at_the_edge_within_its_soft_ttl() {
     }
     delays.sort();
     println!("change to visible at the edge, soft TTL 5 s: {delays:?}");
-    assert!(delays[2] <= Duration::from_secs(8), "half of the changes took longer than {:?}", delays[2]);
+    // A busy machine stretches a short run.
+    let limit = Duration::from_secs(if is_deep() { 6 } else { 8 });
+    assert!(delays[2] <= limit, "half of the changes took longer than {:?}", delays[2]);
 }

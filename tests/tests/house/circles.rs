@@ -216,7 +216,8 @@ fn no_crate_has_a_circle_of_imports() {
     let mut circles = Vec::new();
     for folder in CRATES {
         let graph = rust_graph(folder);
-        assert!(graph.values().map(BTreeMap::len).sum::<usize>() > 0, "{folder} has no imports");
+        let has_one_file = graph.len() == 1;
+        assert!(has_one_file || graph.values().any(|targets| !targets.is_empty()), "{folder} has no imports");
         if let Some(found) = circle(&graph) {
             circles.push(format!("{folder}:\n{}", describe(&graph, &found)));
         }

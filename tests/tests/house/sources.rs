@@ -3,8 +3,16 @@
 use std::path::{Path, PathBuf};
 
 /// The folders with production code in Rust.
-pub const CRATES: [&str; 7] =
-    ["core/src", "edge/src", "lambda/src", "cli/src", "xtask/src", "tests/src", "tests/origins/src"];
+pub const CRATES: [&str; 8] = [
+    "core/src",
+    "edge/src",
+    "lambda/src",
+    "cli/src",
+    "xtask/src",
+    "xtask/glue/src",
+    "tests/src",
+    "tests/origins/src",
+];
 
 /// Returns the root folder of the workspace.
 pub fn root() -> PathBuf {

@@ -28,72 +28,141 @@ impl Shape {
         budget: &mut Budget,
         out: &mut String,
     ) -> Result<bool, ShapeError> {
-        write_row(&self.0, value, whole, budget, out)
+        Writer { whole, budget, out }.row(&self.0, value)
     }
 }
 
-fn write_row(
-    steps: &[Step],
-    value: Value<'_>,
-    whole: EvalContext<'_>,
-    budget: &mut Budget,
-    out: &mut String,
-) -> Result<bool, ShapeError> {
-    match steps {
-        [] => {
-            out.push_str(value.raw());
-            Ok(true)
+/// Writes results with a budget. `out` is only ever appended to, and cut back if a field is absent.
+struct Writer<'w> {
+    whole: EvalContext<'w>,
+    budget: &'w mut Budget,
+    out: &'w mut String,
+}
+
+impl Writer<'_> {
+    fn row(&mut self, steps: &[Step], value: Value<'_>) -> Result<bool, ShapeError> {
+        match steps {
+            [] => {
+                self.out.push_str(value.raw());
+                Ok(true)
+            }
+            // The remaining steps need only that part of the value.
+            [Step::Get(path), rest @ ..] => {
+                self.budget.pay(1)?;
+                // Null has no fields; it passes through unchanged.
+                let found = if value.is_null() { Some(value) } else { value.at_path(path) };
+                self.found(rest, found)
+            }
+            [Step::Convert(conversion)] if conversion.copies(value, self.out) => {
+                self.budget.pay(1).map(|()| true)
+            }
+            [Step::Const(literal)] => {
+                self.budget.pay(1)?;
+                literal.0.write(self.out);
+                Ok(true)
+            }
+            [Step::Now(form)] => {
+                self.budget.pay(1)?;
+                form.write(self.whole.now, self.out);
+                Ok(true)
+            }
+            [Step::Each(shape)] if value.is_list() => self.list(shape, value),
+            [Step::Object(fields)] if value.is_object() || value.is_list() => {
+                self.object(fields, &[], value, None)
+            }
+            // An envelope around a list or an object that the first step builds.
+            [first, Step::Object(fields)] if first.goes_through(value) && is_envelope(fields) => {
+                self.object(fields, std::slice::from_ref(first), value, None)
+            }
+            [step, ..] if step.makes_its_own() => self.built(steps, None),
+            _ => self.built(steps, Some(value)),
         }
-        // The remaining steps need only that part of the value.
-        [Step::Get(path), rest @ ..] => {
-            budget.pay(1)?;
-            // Null has no fields; it passes through unchanged.
-            let found = if value.is_null() { Some(value) } else { value.at_path(path) };
-            write_found(rest, found, whole, budget, out)
-        }
-        [Step::Convert(conversion)] if conversion.copies(value, out) => budget.pay(1).map(|()| true),
-        [Step::Const(literal)] => {
-            budget.pay(1)?;
-            literal.0.write(out);
-            Ok(true)
-        }
-        [Step::Now(form)] => {
-            budget.pay(1)?;
-            form.write(whole.now, out);
-            Ok(true)
-        }
-        [Step::Each(shape)] if value.is_list() => {
-            budget.pay(1)?;
-            let mut alike = Layout::default();
-            out.push('[');
-            for (place, item) in value.items().enumerate() {
-                budget.pay(1)?;
-                if place > 0 {
-                    out.push(',');
+    }
+
+    fn list(&mut self, shape: &Shape, value: Value<'_>) -> Result<bool, ShapeError> {
+        self.budget.pay(1)?;
+        let mut layout = Layout::default();
+        self.out.push('[');
+        for (place, item) in value.items().enumerate() {
+            self.budget.pay(1)?;
+            if place > 0 {
+                self.out.push(',');
+            }
+            let written = match &shape.0[..] {
+                [Step::Object(fields)] if item.is_object() => {
+                    layout.take(fields, item);
+                    self.object(fields, &[], item, Some(&layout))?
                 }
-                let written = match &shape.0[..] {
-                    [Step::Object(fields)] if item.is_object() => {
-                        alike.take(fields, item);
-                        write_object(fields, &[], item, Some(&alike), (whole, budget, out))?
+                steps => self.row(steps, item)?,
+            };
+            if !written {
+                self.out.push_str("null");
+            }
+        }
+        self.out.push(']');
+        Ok(true)
+    }
+
+    /// Runs the remaining steps on the value that was found, or on an absent one.
+    fn found(&mut self, steps: &[Step], found: Option<Value<'_>>) -> Result<bool, ShapeError> {
+        match found {
+            Some(found) => self.row(steps, found),
+            None => self.built(steps, None),
+        }
+    }
+
+    /// Builds the result as a value and writes that, for steps that cannot write directly.
+    fn built(&mut self, steps: &[Step], value: Option<Value<'_>>) -> Result<bool, ShapeError> {
+        self.budget.pay(value.map_or(0, Value::weight))?;
+        let value = value.map(Value::json);
+        let result = run_row(steps, value.as_ref().map(Cow::Borrowed), self.whole, self.budget)?;
+        if let Some(result) = &result {
+            result.write(self.out);
+        }
+        Ok(result.is_some())
+    }
+
+    /// Writes an object. A field without steps holds the result of the steps in `before`. `layout`
+    /// has the values that the fields begin with, if `value` is its current object.
+    fn object(
+        &mut self,
+        fields: &[Field],
+        before: &[Step],
+        value: Value<'_>,
+        layout: Option<&Layout<'_>>,
+    ) -> Result<bool, ShapeError> {
+        self.budget.pay(1)?;
+        self.out.push('{');
+        let mut is_first = true;
+        for (index, Field(name, shape)) in fields.iter().enumerate() {
+            let mark = self.out.len();
+            match layout.and_then(|layout| layout.keys.get(index)) {
+                Some(key) => self.out.push_str(if is_first { key.get(1..).unwrap_or_default() } else { key }),
+                None => {
+                    if !is_first {
+                        self.out.push(',');
                     }
-                    steps => write_row(steps, item, whole, budget, out)?,
-                };
-                if !written {
-                    out.push_str("null");
+                    write_text(name, self.out);
+                    self.out.push(':');
                 }
             }
-            out.push(']');
-            Ok(true)
+            let steps = if shape.0.is_empty() { before } else { &shape.0 };
+            let is_there = match (steps, layout.and_then(|layout| layout.first(index))) {
+                ([Step::Get(path), rest @ ..], Some(found)) => {
+                    self.budget.pay(1)?;
+                    self.found(rest, found.at_path(path.get(1..).unwrap_or_default()))?
+                }
+                _ => self.row(steps, value)?,
+            };
+            if is_there {
+                is_first = false;
+            } else {
+                // The field is absent, so its name is removed again.
+                self.out.truncate(mark);
+            }
         }
-        [Step::Object(fields)] if value.is_object() || value.is_list() => {
-            write_object(fields, &[], value, None, (whole, budget, out))
-        }
-        // An envelope around a list or an object that the first step builds.
-        [first, Step::Object(fields)] if first.goes_through(value) && is_envelope(fields) => {
-            write_object(fields, std::slice::from_ref(first), value, None, (whole, budget, out))
-        }
-        [step, ..] if step.makes_its_own() => otherwise(steps, None, whole, budget, out),
-        _ => otherwise(steps, Some(value), whole, budget, out),
+        self.out.push('}');
+        Ok(true)
     }
 }
 
@@ -105,20 +174,6 @@ impl Step {
             Self::Object(_) => value.is_object(),
             _ => false,
         }
-    }
-}
-
-/// Runs the remaining steps on the value that was found, or on an absent one.
-fn write_found(
-    steps: &[Step],
-    found: Option<Value<'_>>,
-    whole: EvalContext<'_>,
-    budget: &mut Budget,
-    out: &mut String,
-) -> Result<bool, ShapeError> {
-    match found {
-        Some(found) => write_row(steps, found, whole, budget, out),
-        None => otherwise(steps, None, whole, budget, out),
     }
 }
 
@@ -182,65 +237,4 @@ fn key(name: &str) -> String {
     write_text(name, &mut key);
     key.push(':');
     key
-}
-
-/// Builds the result as a value and writes that, for steps that cannot write directly.
-fn otherwise(
-    steps: &[Step],
-    value: Option<Value<'_>>,
-    whole: EvalContext<'_>,
-    budget: &mut Budget,
-    out: &mut String,
-) -> Result<bool, ShapeError> {
-    budget.pay(value.map_or(0, Value::weight))?;
-    let value = value.map(Value::json);
-    let made = run_row(steps, value.as_ref().map(Cow::Borrowed), whole, budget)?;
-    if let Some(made) = &made {
-        made.write(out);
-    }
-    Ok(made.is_some())
-}
-
-/// Writes an object. A field without steps holds the result of the steps in `before`. `alike` has
-/// the values that the fields begin with, if `value` is its current object.
-fn write_object(
-    fields: &[Field],
-    before: &[Step],
-    value: Value<'_>,
-    alike: Option<&Layout<'_>>,
-    (whole, budget, out): (EvalContext<'_>, &mut Budget, &mut String),
-) -> Result<bool, ShapeError> {
-    budget.pay(1)?;
-    out.push('{');
-    let mut is_first = true;
-    for (index, Field(name, shape)) in fields.iter().enumerate() {
-        let mark = out.len();
-        match alike.and_then(|alike| alike.keys.get(index)) {
-            Some(key) => out.push_str(if is_first { key.get(1..).unwrap_or_default() } else { key }),
-            None => {
-                if !is_first {
-                    out.push(',');
-                }
-                write_text(name, out);
-                out.push(':');
-            }
-        }
-        let steps = if shape.0.is_empty() { before } else { &shape.0 };
-        let is_there = match (steps, alike.and_then(|alike| alike.first(index))) {
-            ([Step::Get(path), rest @ ..], Some(found)) => {
-                budget.pay(1)?;
-                let found = found.at_path(path.get(1..).unwrap_or_default());
-                write_found(rest, found, whole, budget, out)?
-            }
-            _ => write_row(steps, value, whole, budget, out)?,
-        };
-        if is_there {
-            is_first = false;
-        } else {
-            // The field is absent, so its name is removed again.
-            out.truncate(mark);
-        }
-    }
-    out.push('}');
-    Ok(true)
 }

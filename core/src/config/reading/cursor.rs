@@ -74,6 +74,11 @@ impl<'n> Cursor<'n> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
+    /// Returns true if the document was stored earlier, see [`Problems::of_stored`].
+    pub(crate) fn is_stored(&self) -> bool {
+        self.problems.is_stored()
+    }
+
     /// Reports a problem at this place.
     pub(crate) fn report(&self, message: impl Into<String>, hint: impl Into<String>) {
         self.problems.add(Problem {

@@ -47,23 +47,37 @@ impl fmt::Display for Problem {
 /// The problems found so far in one document and the files it refers to. All cursors of a document
 /// share it, which is why it is filled through a shared reference.
 #[derive(Default)]
-pub(crate) struct Problems(RefCell<Vec<Problem>>);
+pub(crate) struct Problems {
+    found: RefCell<Vec<Problem>>,
+    is_stored: bool,
+}
 
 impl Problems {
+    /// The problems of a document that was stored earlier. Limits that came later do not apply to
+    /// it, so that a stored object does not make every change of another one fail.
+    pub(crate) fn of_stored() -> Self {
+        Self { is_stored: true, ..Self::default() }
+    }
+
+    /// Returns true if the document was stored earlier.
+    pub(super) fn is_stored(&self) -> bool {
+        self.is_stored
+    }
+
     /// Adds a problem.
     pub(super) fn add(&self, problem: Problem) {
-        self.0.borrow_mut().push(problem);
+        self.found.borrow_mut().push(problem);
     }
 
     /// Returns the number of problems found so far.
     pub(super) fn count(&self) -> usize {
-        self.0.borrow().len()
+        self.found.borrow().len()
     }
 
     /// Returns the value if no problem was found, and otherwise all problems in the order of their
     /// lines.
     pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Vec<Problem>> {
-        let mut problems = self.0.into_inner();
+        let mut problems = self.found.into_inner();
         problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         // A shape that is used twice is read twice, and reports its problems twice.
         problems.dedup();

@@ -19,7 +19,8 @@ use std::{fmt, str::FromStr};
 
 /// A condition as operators write it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+// A condition with a field that this reader does not know is refused: without it, it would hold for more requests.
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Condition {
     /// Holds from `start` on and before `end`; a missing side is open.
     TimeWindow {
