@@ -18,7 +18,7 @@ pub enum Command {
         /// Id of the change.
         id: String,
     },
-    /// Approve a change requested by somebody else, and apply it at once.
+    /// Approve a change requested by another operator, and apply it at once.
     Approve {
         /// Id of the change.
         id: String,

@@ -75,7 +75,7 @@ export const TICKET_NONE = 0;
 export const TICKET_COMPARE = 1;
 export const TICKET_WITH_NOISE = 2;
 
-// Reasons not to compare, by their index in `Skipped::ALL`.
+// Reasons not to compare, by their index in `SkipReason::ALL`.
 export const SKIPPED_SIZE = 2;
 export const SKIPPED_TIMEOUT = 4;
 export const SKIPPED_UNREACHABLE = 5;

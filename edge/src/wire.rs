@@ -21,8 +21,8 @@
 //! 0x0036_0003
 //!   bits 0 to 15    0x0003   route 3
 //!   bits 16 to 19   0x6      Reason::Rollout
-//!   bit 20          1        Answer::NEW
-//!   bits 21 to 31   1        Answer::REFRESH
+//!   bit 20          1        PackedDecision::NEW
+//!   bits 21 to 31   1        PackedDecision::REFRESH
 //! ```
 
 use cutover_core::{

@@ -1,4 +1,4 @@
-//! Shared dependencies of the functions.
+//! The clients and settings that every handler of a function shares.
 
 use crate::{
     access::{jwt::Provider, limit::Limiter},

@@ -1,4 +1,4 @@
-//! Error responses of adapters.
+//! The error responses that an adapter declares: status, code and message.
 
 use crate::adapter::template::Template;
 use serde::{Deserialize, Serialize};

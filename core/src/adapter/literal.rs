@@ -1,4 +1,5 @@
-//! Constants in mappings.
+//! Constant JSON values in compiled adapters, stored as strings so that digits and field order
+//! survive.
 
 use crate::json::value::Json;
 use serde::{Deserialize, Serialize};

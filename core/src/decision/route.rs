@@ -1,4 +1,5 @@
-//! Compiled routes and origins.
+//! Routes and origins with their references resolved to positions, so that a decision looks up no
+//! name.
 
 use crate::{
     compare::{Comparison, HiddenError},

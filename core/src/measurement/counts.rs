@@ -1,4 +1,4 @@
-//! Counts of outcomes.
+//! Counts of one cell: requests, errors by class, slow responses, response times.
 
 use crate::{
     json::omit::is_zero,

@@ -1,4 +1,4 @@
-//! Reasons of decisions.
+//! Reasons of decisions, with the codes that cross between Rust and JavaScript.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,3 +1,5 @@
+//! Transitions of an isolate's state, on the host.
+
 use crate::isolate::*;
 use cutover_core::{
     Emergency, Flag, Origin, PartsPerMillion, Route,

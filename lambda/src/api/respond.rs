@@ -1,4 +1,4 @@
-//! Responses of the API.
+//! Conversion of change results and JSON values to HTTP responses.
 
 use crate::change::proposal::ChangeResponse;
 use axum::{

@@ -12,7 +12,10 @@ use opentelemetry::{
 };
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
-use std::sync::OnceLock;
+use std::{
+    sync::{Mutex, OnceLock},
+    time::{Duration, Instant},
+};
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
@@ -28,6 +31,12 @@ const MAX_REQUEST_ID: usize = 128;
 
 /// Exporter of spans, if a collector is configured.
 static EXPORT: OnceLock<SdkTracerProvider> = OnceLock::new();
+
+/// Time without exports after one that failed.
+const EXPORT_PAUSE: Duration = Duration::from_secs(60);
+
+/// End of the current pause of exports.
+static PAUSED_UNTIL: Mutex<Option<Instant>> = Mutex::new(None);
 
 tokio::task_local! {
     static CURRENT: Trace;
@@ -136,8 +145,16 @@ pub async fn within<T>(trace: Trace, span: Span, work: impl Future<Output = T>) 
 /// Exports the recorded spans now, because the platform may freeze the process after the response.
 async fn flush() {
     let Some(export) = EXPORT.get() else { return };
+    let is_paused = |until: &mut Option<Instant>| until.is_some_and(|until| Instant::now() < until);
+    if PAUSED_UNTIL.lock().is_ok_and(|mut until| is_paused(&mut until)) {
+        return;
+    }
     let flushed = tokio::task::spawn_blocking(|| export.force_flush()).await;
     if let Ok(Err(error)) = flushed {
+        // A collector that hangs would delay every request; it delays one in a pause.
+        if let Ok(mut until) = PAUSED_UNTIL.lock() {
+            *until = Instant::now().checked_add(EXPORT_PAUSE);
+        }
         // Not at a level that is exported, or the next flush would fail for the same reason.
         tracing::debug!(%error, "spans could not be sent");
     }
@@ -173,7 +190,7 @@ fn exporter(function: &'static str) -> Option<SdkTracerProvider> {
             .with_http()
             .with_protocol(Protocol::HttpJson)
             .with_endpoint(url)
-            .with_timeout(std::time::Duration::from_secs(2))
+            .with_timeout(Duration::from_secs(2))
             .build()
     });
     let exporter = built.join().ok()?.ok()?;

@@ -1,4 +1,4 @@
-//! Errors of the store.
+//! `StoreError`: failures of DynamoDB calls and of decoding items.
 
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 

@@ -1,4 +1,4 @@
-//! The client of the table.
+//! `Store`: the DynamoDB client with its timeouts, and reads of items and ranges.
 
 use crate::{
     settings::environment::Settings,

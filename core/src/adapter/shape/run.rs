@@ -1,4 +1,4 @@
-//! Applies shapes to values.
+//! Applies shapes to JSON values; `write.rs` does the same straight from a tape to a string.
 
 use crate::{
     adapter::{

@@ -1,4 +1,4 @@
-//! The steps of shapes.
+//! The instructions that shapes consist of, as they are stored in snapshots.
 
 use crate::adapter::{literal::Literal, request::Source};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Conditions, ready to be evaluated.
+//! Conditions with their values parsed once, and their evaluation on a request.
 
 use crate::{
     json::float,
