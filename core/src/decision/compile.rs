@@ -9,7 +9,7 @@ use crate::{
     },
     routing::table::{InvalidRoute, RouteTable},
     rules::{
-        condition::compiled::InvalidCondition,
+        condition::compiled::{CompiledCondition, InvalidCondition},
         flag::{CompiledFlag, Flag, InvalidFlag},
         origin::Origin,
         route::Route,
@@ -78,14 +78,14 @@ impl Ruleset {
         let adapters = compile_adapters(snapshot)?;
         let origins = compile_origins(snapshot);
         let compiled = Compiled { flags: &flags, origins: &origins, adapters: &adapters };
-        let routes = snapshot
-            .routes
-            .iter()
-            .map(|route| compiled.route(snapshot, route))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut routes: Vec<CompiledRoute> = Vec::with_capacity(snapshot.routes.len());
+        for route in &snapshot.routes {
+            let route = compiled.route(snapshot, route, routes.last())?;
+            routes.push(route);
+        }
         let table = compile_table(snapshot)?;
         let mut inputs = Vec::new();
-        routes.iter().flat_map(|route| &route.inputs).for_each(|input| add(&mut inputs, input.clone()));
+        routes.iter().flat_map(|route| &*route.inputs).for_each(|input| add(&mut inputs, input));
         let canaries = flags.iter().map(|flag| snapshot.canaries.get(&flag.name).cloned()).collect();
         Ok(Self { revision: snapshot.revision, flags, origins, routes, table, inputs, adapters, canaries })
     }
@@ -138,7 +138,14 @@ pub(crate) struct Compiled<'c> {
 }
 
 impl Compiled<'_> {
-    fn route(&self, snapshot: &Snapshot, route: &Route) -> Result<CompiledRoute, CompileError> {
+    /// Compiles a route. Most routes identify users as the one `before` them does, and share its
+    /// lists.
+    fn route(
+        &self,
+        snapshot: &Snapshot,
+        route: &Route,
+        before: Option<&CompiledRoute>,
+    ) -> Result<CompiledRoute, CompileError> {
         let adapt = route
             .adapt
             .iter()
@@ -154,13 +161,23 @@ impl Compiled<'_> {
         let flag = self.flags.binary_search_by(|flag| flag.name.cmp(&route.flag)).ok();
         let conditions =
             flag.and_then(|index| self.flags.get(index)).map(CompiledFlag::conditions).unwrap_or_default();
+        let like = before.filter(|before| *before.identity == *route.identity);
+        let identity =
+            like.map_or_else(|| route.identity.as_slice().into(), |before| Arc::clone(&before.identity));
+        let reads_nothing_else = adapt.is_empty()
+            && conditions.iter().all(|condition| matches!(condition, CompiledCondition::TimeWindow { .. }));
+        let inputs = match like {
+            Some(before) if reads_nothing_else && before.reads_identity_only => Arc::clone(&before.inputs),
+            _ => inputs_of(&route.identity, conditions, read).into(),
+        };
         Ok(CompiledRoute {
             id: route.id.clone(),
             flag,
             legacy: self.origin(route, &route.legacy)?,
             new: self.origin(route, &route.new)?,
-            inputs: inputs_of(&route.identity, conditions, read),
-            identity: route.identity.clone(),
+            inputs,
+            reads_identity_only: reads_nothing_else,
+            identity,
             adapt,
             compare: route.compare.clone(),
             error_when: route.error_when.clone(),

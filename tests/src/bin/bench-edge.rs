@@ -16,6 +16,13 @@ async fn main() {
         }
         return;
     }
+    if rounds == 0 {
+        // Only what takes seconds: the processor time of a snapshot.
+        let origin = format!("http://127.0.0.1:{}", cutover_tests::bench::load::start_origin().await);
+        let cost = edge::snapshot_cost(&origin).await;
+        println!("snapshot of 1 000 flags, read + checked + compiled: {cost:.2} ms");
+        return;
+    }
     let report = edge::run(rounds, seconds).await;
     let row = |name: &str, spread: edge::Spread| {
         println!("{name:<52} {:>7.3} {:>7.3} {:>7.3}", spread.median, spread.min, spread.max);
