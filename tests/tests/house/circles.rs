@@ -143,7 +143,10 @@ fn definition(modules: &BTreeMap<Name, Module>, path: &[String], depth: usize) -
     if module.items.contains(name) {
         return Some(own.to_vec());
     }
-    let (_, target) = module.imports.iter().find(|(imported, _)| imported == name)?;
+    let Some((_, target)) = module.imports.iter().find(|(imported, _)| imported == name) else {
+        // A macro defined it there.
+        return Some(own.to_vec());
+    };
     let target = [&target[..], &rest[1..]].concat();
     definition(modules, &target, depth + 1).or(Some(own.to_vec()))
 }
@@ -294,7 +297,7 @@ fn a_planted_circle_is_found_also_behind_a_face() {
     };
     let names = [
         write("lib.rs", "mod a; mod b; pub use b::Late;"),
-        write("a.rs", "use crate::Late; pub struct Early(Late);"),
+        write("a.rs", "use crate::Late; pub struct Early(Late); names!(Made);"),
         write("b/mod.rs", "mod late; pub use late::Late;"),
         write("b/late.rs", "pub struct Late; fn early(_: crate::a::Early) {}"),
     ];
@@ -304,6 +307,7 @@ fn a_planted_circle_is_found_also_behind_a_face() {
     };
     assert_eq!(defined(&["Late"]), Some(vec!["b".to_owned(), "late".to_owned()]));
     assert_eq!(defined(&["a", "Early"]), Some(vec!["a".to_owned()]));
+    assert_eq!(defined(&["a", "Made"]), Some(vec!["a".to_owned()]));
     let edges = [("a", "late"), ("late", "a"), ("late", "json")];
     let mut graph = Graph::new();
     for (from, to) in edges {
