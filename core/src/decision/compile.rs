@@ -9,7 +9,7 @@ use crate::{
     },
     routing::table::{InvalidRoute, RouteTable},
     rules::{
-        condition::compiled::{CompiledCondition, InvalidCondition},
+        condition::compiled::InvalidCondition,
         flag::{CompiledFlag, Flag, InvalidFlag},
         origin::Origin,
         route::Route,
@@ -78,21 +78,21 @@ impl Ruleset {
         let adapters = compile_adapters(snapshot)?;
         let origins = compile_origins(snapshot);
         let compiled = Compiled { flags: &flags, origins: &origins, adapters: &adapters };
-        let mut routes: Vec<CompiledRoute> = Vec::with_capacity(snapshot.routes.len());
-        for route in &snapshot.routes {
-            let route = compiled.route(snapshot, route, routes.last())?;
-            routes.push(route);
-        }
+        let routes = snapshot
+            .routes
+            .iter()
+            .map(|route| compiled.route(snapshot, route))
+            .collect::<Result<Vec<_>, _>>()?;
         let table = compile_table(snapshot)?;
         let mut inputs = Vec::new();
-        routes.iter().flat_map(|route| &*route.inputs).for_each(|input| add(&mut inputs, input));
+        routes.iter().flat_map(|route| &route.inputs).for_each(|input| add(&mut inputs, input.clone()));
         let canaries = flags.iter().map(|flag| snapshot.canaries.get(&flag.name).cloned()).collect();
         Ok(Self { revision: snapshot.revision, flags, origins, routes, table, inputs, adapters, canaries })
     }
 }
 
 /// Compiles the flags, in the order of their names.
-pub(crate) fn compile_flags(snapshot: &Snapshot) -> Result<Vec<CompiledFlag>, CompileError> {
+fn compile_flags(snapshot: &Snapshot) -> Result<Vec<CompiledFlag>, CompileError> {
     let covered =
         |name: &FlagName| snapshot.emergency.as_ref().is_some_and(|emergency| emergency.covers(name));
     let compile = |(name, flag): (&FlagName, &Flag)| {
@@ -104,7 +104,7 @@ pub(crate) fn compile_flags(snapshot: &Snapshot) -> Result<Vec<CompiledFlag>, Co
 }
 
 /// Compiles the origins, in the order of their names.
-pub(crate) fn compile_origins(snapshot: &Snapshot) -> Vec<CompiledOrigin> {
+fn compile_origins(snapshot: &Snapshot) -> Vec<CompiledOrigin> {
     let compile = |(name, origin): (&OriginName, &Origin)| CompiledOrigin {
         name: name.clone(),
         base: origin.base().to_owned(),
@@ -114,7 +114,7 @@ pub(crate) fn compile_origins(snapshot: &Snapshot) -> Vec<CompiledOrigin> {
 }
 
 /// Compiles the adapters, in the order of their names.
-pub(crate) fn compile_adapters(snapshot: &Snapshot) -> Result<Vec<Arc<Adapter>>, CompileError> {
+fn compile_adapters(snapshot: &Snapshot) -> Result<Vec<Arc<Adapter>>, CompileError> {
     let compile = |(name, program): (&AdapterName, &Arc<Program>)| {
         let adapter = Adapter::new(Arc::clone(program));
         adapter.map(Arc::new).map_err(|error| CompileError::Adapter { adapter: name.clone(), error })
@@ -122,7 +122,7 @@ pub(crate) fn compile_adapters(snapshot: &Snapshot) -> Result<Vec<Arc<Adapter>>,
     snapshot.adapters.iter().map(compile).collect()
 }
 
-pub(crate) fn compile_table(snapshot: &Snapshot) -> Result<RouteTable, CompileError> {
+fn compile_table(snapshot: &Snapshot) -> Result<RouteTable, CompileError> {
     let matchers: Vec<_> = snapshot.routes.iter().map(|route| &route.matcher).collect();
     RouteTable::new(&matchers).map_err(|(index, error)| {
         let route = snapshot.routes.get(index).map(|route| route.id.clone());
@@ -131,21 +131,14 @@ pub(crate) fn compile_table(snapshot: &Snapshot) -> Result<RouteTable, CompileEr
 }
 
 /// The parts that routes refer to by position.
-pub(crate) struct Compiled<'c> {
+struct Compiled<'c> {
     flags: &'c [CompiledFlag],
     origins: &'c [CompiledOrigin],
     adapters: &'c [Arc<Adapter>],
 }
 
 impl Compiled<'_> {
-    /// Compiles a route. Most routes identify users as the one `before` them does, and share its
-    /// lists.
-    fn route(
-        &self,
-        snapshot: &Snapshot,
-        route: &Route,
-        before: Option<&CompiledRoute>,
-    ) -> Result<CompiledRoute, CompileError> {
+    fn route(&self, snapshot: &Snapshot, route: &Route) -> Result<CompiledRoute, CompileError> {
         let adapt = route
             .adapt
             .iter()
@@ -161,23 +154,13 @@ impl Compiled<'_> {
         let flag = self.flags.binary_search_by(|flag| flag.name.cmp(&route.flag)).ok();
         let conditions =
             flag.and_then(|index| self.flags.get(index)).map(CompiledFlag::conditions).unwrap_or_default();
-        let like = before.filter(|before| *before.identity == *route.identity);
-        let identity =
-            like.map_or_else(|| route.identity.as_slice().into(), |before| Arc::clone(&before.identity));
-        let reads_nothing_else = adapt.is_empty()
-            && conditions.iter().all(|condition| matches!(condition, CompiledCondition::TimeWindow { .. }));
-        let inputs = match like {
-            Some(before) if reads_nothing_else && before.reads_identity_only => Arc::clone(&before.inputs),
-            _ => inputs_of(&route.identity, conditions, read).into(),
-        };
         Ok(CompiledRoute {
             id: route.id.clone(),
             flag,
             legacy: self.origin(route, &route.legacy)?,
             new: self.origin(route, &route.new)?,
-            inputs,
-            reads_identity_only: reads_nothing_else,
-            identity,
+            inputs: inputs_of(&route.identity, conditions, read),
+            identity: route.identity.clone(),
             adapt,
             compare: route.compare.clone(),
             error_when: route.error_when.clone(),

@@ -29,7 +29,7 @@ pub(crate) fn inputs_of<'r>(
             Source::Jwt => Input::Header(VERIFIED_SUBJECT.into()),
             Source::Cookie(_) | Source::Anonymous => cookie(),
         };
-        add(&mut inputs, &input);
+        add(&mut inputs, input);
     }
     for condition in conditions {
         let input = match condition {
@@ -40,15 +40,15 @@ pub(crate) fn inputs_of<'r>(
             CompiledCondition::Attribute(Attribute::Query(_) | Attribute::Path | Attribute::Method, _)
             | CompiledCondition::TimeWindow { .. } => continue,
         };
-        add(&mut inputs, &input);
+        add(&mut inputs, input);
     }
-    read.for_each(|header| add(&mut inputs, &Input::Header(header.as_str().into())));
+    read.for_each(|header| add(&mut inputs, Input::Header(header.as_str().into())));
     inputs
 }
 
 /// Inserts an input into the sorted list unless it is present. Linear, because there are few.
-pub(crate) fn add(inputs: &mut Vec<Input>, input: &Input) {
-    if let Err(index) = inputs.binary_search(input) {
-        inputs.insert(index, input.clone());
+pub(crate) fn add(inputs: &mut Vec<Input>, input: Input) {
+    if let Err(index) = inputs.binary_search(&input) {
+        inputs.insert(index, input);
     }
 }

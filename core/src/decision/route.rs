@@ -7,7 +7,6 @@ use crate::{
     request::identity::Source,
     vocabulary::names::{OriginName, RouteId},
 };
-use std::sync::Arc;
 
 /// An origin in the form that forwarding needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,11 +31,9 @@ pub struct CompiledRoute {
     /// Position of the new arm's origin in [`Ruleset::origins`](super::ruleset::Ruleset::origins).
     pub new: usize,
     /// Sources of the user id; the first one that yields an id wins.
-    pub identity: Arc<[Source]>,
+    pub identity: Vec<Source>,
     /// Inputs that must be read from a request before this route can be decided.
-    pub inputs: Arc<[Input]>,
-    /// True if [`Self::inputs`] are those of [`Self::identity`] alone.
-    pub(super) reads_identity_only: bool,
+    pub inputs: Vec<Input>,
     /// Positions of the new arm's adapters in [`Ruleset::adapters`](super::ruleset::Ruleset::adapters).
     pub adapt: Vec<usize>,
     /// Settings for comparing the responses of both arms.

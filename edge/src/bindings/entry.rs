@@ -45,7 +45,7 @@ pub fn decide_with(packed: &str, now: f64) -> u32 {
         let inputs: &[Input] = rules
             .as_deref()
             .and_then(|rules| rules.route(packed.method, packed.path))
-            .map(|route| &*route.inputs)
+            .map(|route| route.inputs.as_slice())
             .unwrap_or_default();
         remember(isolate, isolate.decide_with(&packed, inputs, now as i64, mint))
     })

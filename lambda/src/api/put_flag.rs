@@ -56,7 +56,7 @@ fn read(name: &FlagName, mut body: Value) -> Result<Flag, Problem> {
 }
 
 /// Proposes the state with one flag set, with that flag as the response.
-pub(super) fn with_flag(truth: &Truth, name: &FlagName, flag: Flag) -> Proposal {
+fn with_flag(truth: &Truth, name: &FlagName, flag: Flag) -> Proposal {
     let mut config = truth.config.clone();
     let created = config.feature_flags.insert(name.clone(), flag.clone()).is_none();
     let name = name.clone();

@@ -46,7 +46,7 @@ pub(super) fn fault_answer(
     Answer { status: fault.status, headers: Vec::new(), body: Some(body.to_string()) }
 }
 
-pub(super) fn by_error<'v>(errors: &'v Errors, reported: &[Json<'_>]) -> (&'v Fault, ErrorDetails) {
+fn by_error<'v>(errors: &'v Errors, reported: &[Json<'_>]) -> (&'v Fault, ErrorDetails) {
     let told = |error: &Json<'_>| {
         let code = error.get("extensions").and_then(|more| more.get("code"));
         let path = error.get("path").map(Json::items).unwrap_or_default();
