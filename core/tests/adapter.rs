@@ -6,8 +6,9 @@
 use cutover_core::{
     Timestamp,
     adapter::{
-        Adapter, Backend, Budget, ClientRequest, Conversion, DateForm, EvalContext, Field, Literal, Next,
-        Program, Reply, Request, Shape, ShapeError, Source, Step, invert,
+        Adapter, Answer, Backend, Budget, ClientRequest, Conversion, DateForm, EvalContext, Exchange, Field,
+        Kind, Literal, Next, Part, Pending, Program, Reply, Request, Shape, ShapeError, Source, Step,
+        Template, Upstream, Variable, invert,
     },
     config::Config,
     json::{Json, Tape},
@@ -25,6 +26,37 @@ fn example() -> Arc<Program> {
         .to_owned())
     });
     Arc::clone(config.unwrap().adapters.values().next().unwrap().program())
+}
+
+/// Builds an adapter for a REST backend with one route, which is written as a YAML flow mapping.
+fn rest(route: &str) -> Arc<Adapter> {
+    let route = route.replace('\n', " ");
+    let config = Config::from_yaml(&format!("adapters:\n  rest:\n    routes:\n      - {route}\n"));
+    let program = Arc::clone(config.unwrap().adapters.values().next().unwrap().program());
+    Arc::new(Adapter::new(program).unwrap())
+}
+
+fn begin(adapter: &Arc<Adapter>, sent: ClientRequest<'_>) -> (Exchange, Next) {
+    adapter.begin(sent, Timestamp::from_millis(0)).unwrap()
+}
+
+/// Returns the target of a request to a REST backend, or the answer to the client.
+fn target((_, next): (Exchange, Next)) -> Result<String, Answer> {
+    match next {
+        Next::Ask(Upstream { to, .. }) => Ok(to.unwrap().1),
+        Next::Answer(answer) => Err(answer),
+    }
+}
+
+/// Generates values that parsers of URLs read in another way than as text.
+fn hostile() -> impl Strategy<Value = String> {
+    let known =
+        ["", ".", "..", "%2e", ".%2E", "%2e%2e", "e", "a/..", "..\\", "\t..", "..\n", "?", "#", "/", " "];
+    prop_oneof![select(known.to_vec()).prop_map(str::to_owned), "[.%2eE/\\\\?#a\\t]{0,6}", "\\PC{0,8}",]
+}
+
+fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 fn whole(request: &Request) -> EvalContext<'_> {
@@ -234,6 +266,37 @@ proptest! {
     }
 
     #[test]
+    fn a_filled_path_has_the_segments_of_its_template(a in hostile(), b in hostile()) {
+        let request =
+            Request { query: format!("a={}&b={}", encoded(&a), encoded(&b)), ..Request::default() };
+        let text = |text: &str| Part::Text(text.to_owned());
+        let place = |name: &str| Part::Request(Source::Query(name.to_owned()));
+        let template = Template(vec![
+            text("/v2/users/"),
+            place("a"),
+            text("/reviews/"),
+            place("a"),
+            place("b"),
+            text("/%2"),
+            place("b"),
+            text("?q="),
+            place("a"),
+        ]);
+        let Ok(path) = template.fill_path(&request) else {
+            let is_dots = |text: &str| ["", ".", ".."].contains(&text);
+            let ends_escape = ["e", "e."].contains(&&*b.to_ascii_lowercase());
+            prop_assert!(is_dots(&a) || is_dots(&format!("{a}{b}")) || ends_escape, "{a:?} {b:?}");
+            return Ok(());
+        };
+        let url = url::Url::parse(&format!("https://backend.example/base{path}")).unwrap();
+        let segments: Vec<&str> = url.path_segments().unwrap().collect();
+        prop_assert_eq!(segments.len(), 7, "{}", path);
+        let fixed = (segments[0], segments[1], segments[2], segments[4]);
+        prop_assert_eq!(fixed, ("base", "v2", "users", "reviews"));
+        prop_assert_eq!(url.fragment(), None);
+    }
+
+    #[test]
     fn any_request_and_any_answers_come_to_an_end(
         method in select(vec!["GET", "POST", "PUT", "DELETE"]),
         path in select(vec![
@@ -331,4 +394,216 @@ fn what_cannot_be_turned_back_is_named() {
     let (_, lost) = invert(&Shape(vec![Step::Object(fields)]));
     let named: Vec<&str> = lost.iter().map(|lost| lost.field.as_str()).collect();
     assert_eq!(named, ["default", "either", "either", "cut", "twice"]);
+}
+
+#[test]
+fn a_value_that_is_no_segment_of_a_path_is_refused() {
+    let adapter = rest(
+        r#"{ match: { method: DELETE, path: "/q/{name}" }, response: none,
+             backend: { method: DELETE, path: "/users/{query.id}/reviews/{path.name}" } }"#,
+    );
+    let cases = [
+        ("/q/a", "id=7", Some("/users/7/reviews/a")),
+        ("/q/...", "id=a/..", Some("/users/a%2F../reviews/...")),
+        ("/q/a", "id=%252e", Some("/users/%252e/reviews/a")),
+        ("/q/a", "id=..", None),
+        ("/q/a", "id=.", None),
+        ("/q/a", "id=%2e%2E", None),
+        ("/q/a", "id=", None),
+        ("/q/a", "", None),
+        ("/q/%2e%2E", "id=7", None),
+        ("/q/.", "id=7", None),
+    ];
+    for (path, query, expected) in cases {
+        let sent = ClientRequest { method: "DELETE", path, query, ..ClientRequest::default() };
+        match (target(begin(&adapter, sent)), expected) {
+            (Ok(target), Some(expected)) => {
+                assert_eq!(target.split('?').next().unwrap(), expected, "{path} {query}");
+            }
+            (Err(answer), None) => {
+                let name = if query == "id=7" { "name" } else { "id" };
+                let body = format!(r#"{{"code":"invalid","message":"{name} is missing or not valid"}}"#);
+                assert_eq!((answer.status, answer.body), (400, Some(body)), "{path} {query}");
+            }
+            (found, _) => panic!("{path} {query}: {found:?}"),
+        }
+    }
+}
+
+const MINE: &str = r#"{ match: { method: GET, path: /mine }, response: none,
+    backend: { method: GET, path: "/users/{jwt.uid}" } }"#;
+
+#[test]
+fn claims_are_picked_from_the_payload_with_their_digits() {
+    let adapter = rest(MINE);
+    let ask = |claims: &str| {
+        begin(&adapter, ClientRequest { method: "GET", path: "/mine", claims, ..ClientRequest::default() })
+    };
+    let payload = r#"{"sub": "ann", "uid": 1, "note": "not for the adapter", "uid": 9007199254740993}"#;
+    let begun = ask(payload);
+    assert!(!format!("{:?}", begun.0).contains("not for the adapter"), "{:?}", begun.0);
+    assert_eq!(target(begun), Ok("/users/9007199254740993".to_owned()));
+    let long = format!(r#"{{"uid": 1, "note": "{}"}}"#, "x".repeat(10_000));
+    for refused in ["", "{}", "[1]", "nonsense", r#"{"uid": ".."}"#, r#"{"uid": null}"#, long.as_str()] {
+        assert_eq!(target(ask(refused)).unwrap_err().status, 401, "{refused}");
+    }
+}
+
+/// Sends a request for a page to an adapter of a backend with these responses. Returns the answer and
+/// the number of requests to the backend.
+fn page(root: &str, response: &str, query: &str, pages: &[&str]) -> (Answer, usize) {
+    let adapter = rest(&format!(
+        r#"{{ match: {{ method: GET, path: /r }}, backend: {{ method: GET, path: /v2/r }},
+             root: {root}, response: {response},
+             pagination: {{ page: query.page, limit: {{ from: query.limit, default: 2 }}, link: true,
+               cursor: {{ first: first, after: after, page_info: reviews.pageInfo, max_pages: 5 }} }} }}"#
+    ));
+    let sent = ClientRequest { method: "GET", path: "/r", query, ..ClientRequest::default() };
+    let (mut exchange, mut next) = begin(&adapter, sent);
+    let mut asked = 0;
+    loop {
+        match next {
+            Next::Answer(answer) => return (answer, asked),
+            Next::Ask(_) => {
+                let reply = Reply::Answered(200, pages[asked].as_bytes());
+                asked += 1;
+                next = exchange.next(reply, Timestamp::from_millis(0));
+            }
+        }
+    }
+}
+
+const CONNECTION: &str =
+    "{ object: { items: { from: nodes, each: id }, total: totalCount, more: pageInfo.hasNextPage } }";
+const FIRST: &str = r#"{"reviews":{"nodes":[{"id":1},{"id":2}],"totalCount":3,
+    "pageInfo":{"hasNextPage":true,"endCursor":"a"}}}"#;
+const LAST: &str = r#"{"reviews":{"nodes":[{"id":3}],"totalCount":3,
+    "pageInfo":{"hasNextPage":false,"endCursor":"b"}}}"#;
+const WITHOUT_CURSOR: &str = r#"{"reviews":{"nodes":[{"id":1},{"id":2}],"totalCount":3,
+    "pageInfo":{"hasNextPage":true,"endCursor":null}}}"#;
+
+#[test]
+fn a_page_past_the_last_one_is_empty_in_the_form_of_the_others() {
+    let body = |query: &str, pages: &[&str]| {
+        let (answer, asked) = page("reviews", CONNECTION, query, pages);
+        (answer.status, answer.body.unwrap_or_default(), asked)
+    };
+    let full = |items: &str, more: bool| format!(r#"{{"items":{items},"total":3,"more":{more}}}"#);
+    assert_eq!(body("page=1", &[FIRST]), (200, full("[1,2]", true), 1));
+    assert_eq!(body("page=2", &[FIRST, LAST]), (200, full("[3]", false), 2));
+    assert_eq!(body("page=3", &[FIRST, LAST]), (200, full("[]", false), 2));
+    // Also where the root is above the connection, or the list itself.
+    let above = page(".", "reviews.nodes", "page=3", &[FIRST, LAST]).0;
+    assert_eq!((above.status, above.body.as_deref()), (200, Some("[]")));
+    let list = page("reviews.nodes", "{ each: id }", "page=3", &[FIRST, LAST]).0;
+    assert_eq!((list.status, list.body.as_deref()), (200, Some("[]")));
+}
+
+#[test]
+fn a_next_page_without_a_cursor_is_the_end() {
+    let (answer, asked) = page("reviews", CONNECTION, "page=2", &[WITHOUT_CURSOR, FIRST]);
+    assert_eq!((answer.status, asked), (200, 1), "the first page is never asked for again");
+    assert_eq!(answer.body.unwrap(), r#"{"items":[],"total":3,"more":false}"#);
+    let (answer, _) = page("reviews", CONNECTION, "page=1", &[WITHOUT_CURSOR]);
+    assert!(answer.headers.is_empty(), "no link to a page that is empty");
+}
+
+#[test]
+fn an_integer_has_one_notation() {
+    let mut variable = Variable::new("id", Kind::Id);
+    (variable.integer, variable.from) = (true, Some(Source::Query("id".to_owned())));
+    let mut read = |kind: Kind, text: &str| {
+        variable.kind = kind;
+        let request = Request { query: format!("id={}", encoded(text)), ..Request::default() };
+        variable.value(&request).is_ok_and(|value| value.is_some())
+    };
+    for accepted in ["7", "-7", "0", "10", "9223372036854775807", "-9223372036854775808"] {
+        assert!(read(Kind::Id, accepted), "{accepted}");
+    }
+    for refused in ["", "-", "007", "00", "-0", "+7", " 7", "7 ", "7.0", "5.", "1e3", "0x7", "\u{667}"] {
+        assert!(!read(Kind::Id, refused), "{refused}");
+    }
+    assert!(!read(Kind::Id, "9223372036854775808"), "beyond i64");
+    assert!(read(Kind::Int, "7") && read(Kind::Float, "7") && !read(Kind::Float, "7.0"));
+}
+
+/// A body with a list that no route reads.
+fn body_of(values: usize) -> String {
+    format!(r#"{{"list":[{}],"name":"ann"}}"#, vec!["1"; values].join(","))
+}
+
+const POSTED: &str = r#"{ match: { method: POST, path: /r }, backend: { method: POST, path: /v2/r },
+    variables: { name: body.name }, headers: { x-name: "{body.name}" } }"#;
+
+#[test]
+fn a_waiting_exchange_holds_only_what_it_reads_later() {
+    let adapter = rest(POSTED);
+    let body = body_of(90_000);
+    let sent =
+        ClientRequest { method: "POST", path: "/r", body: body.as_bytes(), ..ClientRequest::default() };
+    let mut begun = None;
+    let info = allocation_counter::measure(|| begun = Some(begin(&adapter, sent)));
+    assert!(info.bytes_current < 4_096, "{info:?}");
+    let (mut exchange, next) = begun.unwrap();
+    assert!(exchange.heap_bytes() < 1_024);
+    assert!(matches!(next, Next::Ask(Upstream { to: Some((_, target)), .. }) if target == "/v2/r?name=ann"));
+    let Next::Answer(answer) = exchange.next(Reply::Answered(200, b"{}"), Timestamp::from_millis(0)) else {
+        panic!("one request is enough");
+    };
+    assert_eq!(answer.headers, [("x-name".to_owned(), "ann".to_owned())]);
+}
+
+#[test]
+fn a_body_with_too_many_values_is_refused_before_it_is_parsed() {
+    let adapter = rest(POSTED);
+    let body = body_of(400_000);
+    let sent =
+        ClientRequest { method: "POST", path: "/r", body: body.as_bytes(), ..ClientRequest::default() };
+    let mut begun = None;
+    let info = allocation_counter::measure(|| begun = Some(begin(&adapter, sent)));
+    assert_eq!(target(begun.unwrap()).unwrap_err().status, 413);
+    assert!(info.bytes_max < 16_384, "{info:?}");
+}
+
+#[test]
+fn exchanges_that_nobody_finishes_are_bounded_together() {
+    let adapter = rest(r#"{ match: { method: GET, path: /r }, backend: { method: GET, path: /v2/r } }"#);
+    let exchange = |query: &str| {
+        begin(&adapter, ClientRequest { method: "GET", path: "/r", query, ..ClientRequest::default() }).0
+    };
+    let mut pending = Pending::new(0x1fff);
+    let query = "q".repeat(65_536);
+    let mut last = 0;
+    let info = allocation_counter::measure(|| {
+        for _ in 0..1_000 {
+            last = pending.put(exchange(&query));
+        }
+    });
+    assert!(info.bytes_current < 20_000_000, "{info:?}");
+    assert!(pending.take(0).is_none(), "the oldest was given up");
+    assert!(pending.take(last).is_some() && pending.take(last).is_none());
+    for number in 0..1_000 {
+        pending.take(number);
+    }
+    assert_eq!(pending.heap_bytes(), 0, "an exchange is freed as soon as it goes on");
+
+    // Numbers begin again after the last one.
+    let numbers: Vec<u32> = (0..10_000).map(|_| pending.put(exchange(""))).collect();
+    let held = numbers.iter().rev().take_while(|number| pending.take(**number).is_some()).count();
+    assert_eq!((held, pending.heap_bytes()), (4_096, 0));
+}
+
+#[test]
+fn the_content_type_of_an_adapter_is_part_of_its_answer() {
+    let adapter = rest(
+        r#"{ match: { method: GET, path: /r }, backend: { method: GET, path: /v2/r },
+             headers: { Content-Type: "application/json; charset=utf-8" } }"#,
+    );
+    let sent = ClientRequest { method: "GET", path: "/r", ..ClientRequest::default() };
+    let (mut exchange, _) = begin(&adapter, sent);
+    let Next::Answer(answer) = exchange.next(Reply::Answered(200, b"[]"), Timestamp::from_millis(0)) else {
+        panic!("one request is enough");
+    };
+    let expected = ("content-type".to_owned(), "application/json; charset=utf-8".to_owned());
+    assert_eq!(answer.headers, [expected]);
 }

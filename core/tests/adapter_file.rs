@@ -47,7 +47,7 @@ struct Mistake {
 const ADAPTER_FILE: &str = "reviews/adapter.yaml";
 const OPERATIONS_FILE: &str = "reviews/operations.graphql";
 
-const MISTAKES: [Mistake; 16] = [
+const MISTAKES: [Mistake; 20] = [
     Mistake {
         file: ADAPTER_FILE,
         from: "author_id: authorId",
@@ -176,6 +176,38 @@ const MISTAKES: [Mistake; 16] = [
         says: "reviews/schema.grapql: there is no such file",
         remedy: "correct the name",
     },
+    Mistake {
+        file: ADAPTER_FILE,
+        from: "forward_headers: [authorization]",
+        to: "forward_headers: [authorization, \"x trace\"]",
+        at: "reviews/adapter.yaml:5:",
+        says: "\"x trace\" is not the name of a header",
+        remedy: "such as x-trace",
+    },
+    Mistake {
+        file: ADAPTER_FILE,
+        from: "keep_headers: [x-backend]",
+        to: "keep_headers: [x-backend, Set-Cookie]",
+        at: "reviews/adapter.yaml:6:",
+        says: "several cookies cannot be joined in one header",
+        remedy: "remove it",
+    },
+    Mistake {
+        file: ADAPTER_FILE,
+        from: "endpoint: /graphql\n",
+        to: "endpoint: /graphql\nversion: { header: \"X API Version\" }\n",
+        at: "reviews/adapter.yaml:5:",
+        says: "\"X API Version\" is not the name of a header",
+        remedy: "such as X-API-Version",
+    },
+    Mistake {
+        file: ADAPTER_FILE,
+        from: "headers: { location: \"/api/v1/reviews/{id}\" }",
+        to: "headers: { content-length: \"{id}\" }",
+        at: "reviews/adapter.yaml:",
+        says: "content-length describes a body that the adapter replaces",
+        remedy: "the runtime sets it",
+    },
 ];
 
 #[test]
@@ -277,4 +309,122 @@ routes:
     assert!(text.starts_with("{\"schema\":1,") && Snapshot::decode(&text).unwrap() == plain);
     let later = text.replacen("\"schema\":1", "\"schema\":3", 1);
     assert!(matches!(Snapshot::decode(&later), Err(SnapshotError::Schema(3))));
+}
+
+/// Returns the problems of a file that must have some, with their remedies.
+fn problems(text: &str) -> Vec<String> {
+    let told = |problem: &Problem| format!("{problem} | {}", problem.hint);
+    Config::from_yaml(text).err().unwrap_or_default().iter().map(told).collect()
+}
+
+#[test]
+fn names_that_no_header_has_or_that_make_no_sense_are_refused() {
+    let cases = [
+        ("forward_headers: [Transfer-Encoding]", "transfer-encoding concerns a single connection"),
+        ("forward_headers: [content-length]", "content-length describes a body"),
+        ("forward_headers: [\"\"]", "\"\" is not the name of a header"),
+        ("keep_headers: [connection]", "connection concerns a single connection"),
+        ("keep_headers: [Content-Encoding]", "content-encoding describes a body"),
+        ("keep_headers: [content-type]", "write headers: { content-type: ... }"),
+        ("keep_headers: [\"x:y\"]", "\"x:y\" is not the name of a header"),
+        ("version: { header: \"\" }", "\"\" is not the name of a header"),
+    ];
+    for (line, expected) in cases {
+        let told = problems(&format!("adapters:\n  a:\n    {line}\n    routes: []\n"));
+        let fits = |problem: &String| problem.starts_with("3:") && problem.contains(expected);
+        assert!(told.len() == 1 && told.iter().any(fits), "{line}: {told:#?}");
+    }
+    let allowed = "forward_headers: [Authorization, accept-language], keep_headers: [etag, Cache-Control]";
+    let config = Config::from_yaml(&format!("adapters: {{ a: {{ {allowed}, routes: [] }} }}")).unwrap();
+    let program = config.adapters.values().next().unwrap().program();
+    assert_eq!(program.keep, ["etag", "cache-control"]);
+}
+
+#[test]
+fn the_path_of_a_backend_is_one_that_parsers_of_urls_leave_as_it_is() {
+    let told = |path: &str| {
+        problems(&format!(
+            "adapters:\n  a:\n    routes:\n      - match: {{ method: GET, path: '/r/{{id}}' }}\n        \
+             backend: {{ method: GET, path: '{path}' }}\n"
+        ))
+    };
+    let cases = [
+        ("api/{path.id}", "does not begin with a slash"),
+        ("{path.id}.example/api", "does not begin with a slash"),
+        ("/api/{id}", "{id} is not a place in a request"),
+        ("/api/../{path.id}", "has a segment . or .."),
+        ("/api/%2E/{path.id}", "has a segment . or .."),
+        ("/api\\{path.id}", "has another meaning in a URL"),
+        ("/api#{path.id}", "has another meaning in a URL"),
+    ];
+    for (path, expected) in cases {
+        let told = told(path);
+        assert!(
+            told.len() == 1 && told[0].starts_with("5:") && told[0].contains(expected),
+            "{path}: {told:#?}"
+        );
+    }
+    for allowed in ["/api/{path.id}/", "/api/.{path.id}", "/api//x?q=../{path.id}"] {
+        assert_eq!(told(allowed), Vec::<String>::new(), "{allowed}");
+    }
+}
+
+/// Writes a configuration with this many objects inside each other, each in a shape of its own.
+fn nested(levels: usize) -> String {
+    let shape =
+        |level: usize| format!("      s{level}: {{ object: {{ a: {{ shape: s{} }} }} }}\n", level - 1);
+    let shapes: String = (1..=levels).map(shape).collect();
+    format!(
+        "feature_flags: {{ f: {{ enabled: true, rollout_percentage: 1 }} }}\norigins: {{ o: {{ url: \"http://o\" }} }}\n\
+         adapters:\n  deep:\n    shapes:\n      s0: {{ request: query.a }}\n{shapes}    routes:\n      \
+         - match: {{ method: GET, path: /r }}\n        backend: {{ method: GET, path: /r }}\n        \
+         response: {{ shape: s{levels} }}\nroutes:\n  \
+         - {{ id: r, match: {{ path: /r }}, flag: f, legacy: o, new: o, adapt: [deep] }}\n"
+    )
+}
+
+#[test]
+fn mappings_are_as_deep_as_the_edge_reads_them() {
+    let mut deepest = 0;
+    for levels in 1..60 {
+        match Config::from_yaml(&nested(levels)) {
+            Ok(config) => {
+                deepest = levels;
+                let text = config.clone().snapshot(Revision(1), None).encode().unwrap();
+                assert!(Snapshot::decode(&text).is_ok(), "{levels} levels");
+                let stored = serde_json::to_string(&config).unwrap();
+                assert!(serde_json::from_str::<Config>(&stored).is_ok(), "{levels} levels");
+            }
+            Err(problems) => {
+                let problem = &problems[0];
+                assert!(problem.message.contains("more than 24 mappings are inside each other"), "{problem}");
+                assert!(problem.line > 0 && problem.field.contains("shapes.s"), "{problem}");
+            }
+        }
+    }
+    assert_eq!(deepest, 23);
+    // A chain of names without any level has an end too.
+    let chain: String = (1..=5_000).map(|at| format!("      c{at}: {{ shape: c{} }}\n", at - 1)).collect();
+    let text = nested(1)
+        .replace("    routes:\n      - match", &format!("      c0: a\n{chain}    routes:\n      - match"));
+    let told = problems(&text.replace("response: { shape: s1 }", "response: { shape: c5000 }"));
+    assert!(told.iter().any(|problem| problem.contains("inside each other")), "{told:#?}");
+}
+
+#[test]
+fn inverses_and_types_are_as_deep_as_the_edge_reads_them() {
+    let path = vec!["a"; 40].join(".");
+    let told = problems(&format!(
+        "adapters:\n  a:\n    routes:\n      - match: {{ method: PUT, path: /r }}\n        \
+         backend: {{ method: PUT, path: /r, body_inverse_of: {{ object: {{ b: {path} }} }} }}\n"
+    ));
+    assert!(told.iter().any(|told| told.contains("the inverse has more than 24 levels")), "{told:#?}");
+
+    let deep = format!("{}Int{}", "[".repeat(30), "]".repeat(30));
+    let told = problems(&format!(
+        "adapters:\n  a:\n    schema: \"type Query {{ a(x: {deep}): Int! }}\"\n    \
+         operations: \"query A($x: {deep}) {{ a(x: $x) }}\"\n    routes:\n      \
+         - match: {{ method: POST, path: /r }}\n        operation: A\n        variables: {{ x: body.x }}\n"
+    ));
+    assert!(told.iter().any(|told| told.contains("more than 24 types inside each other")), "{told:#?}");
 }

@@ -1,10 +1,14 @@
 //! The comparisons of an isolate: which requests are compared, and the counts of the differences
 //! until they are sent. Plain state without I/O.
 
+#[cfg(test)]
+mod tests;
+
 use cutover_core::{
     RouteId, Ruleset,
     compare::{
-        Comparison, ComparisonOutcome, ComparisonWindow, Response, SkipReason, Tally, compare_answers,
+        Comparison, ComparisonOutcome, ComparisonWindow, Difference, Response, SkipReason, Tally,
+        compare_answers,
     },
     decision::route::CompiledRoute,
     measurement::batch::WINDOW_MS,
@@ -17,9 +21,17 @@ const MAX_WAITING: usize = 64;
 /// Most kinds of differences in one batch, about 80 KB.
 const MAX_BATCH_DIFFERENCES: usize = 256;
 
-/// Number of a route's first comparisons for which legacy is queried twice regardless of the
-/// configured share, because its noise is not known yet.
+/// Number of second responses of legacy that must be compared before a comparison may do without
+/// its own: until then the noise of a route is not known.
 const FIRST_NOISE: u64 = 8;
+
+/// Milliseconds that a comparison may take beyond its requests. The runtime ends all work behind a
+/// response 30 s after the response.
+const PATIENCE_MS: i64 = 30_000;
+
+/// Most requests of one comparison, one after the other: an adapter's two, or the other backend and
+/// legacy again, and the rest of the client's own response.
+const MAX_REQUESTS: i64 = 3;
 
 /// Comparisons that are under way, and those counted but not yet sent.
 #[derive(Debug, Default)]
@@ -35,8 +47,52 @@ struct RouteState {
     learned: Tally,
     minute: i64,
     used: u32,
-    running: u32,
-    noise_begun: u64,
+    claims: Claims,
+    /// Number of claims that ran out and are not yet counted.
+    abandoned: u64,
+}
+
+/// The comparisons of a route that are under way: for each, the time at which it counts as
+/// abandoned, in milliseconds since 1970. A runtime that ends a request's context, for example
+/// because the client disconnected, calls neither [`ComparisonQueue::finish`] nor
+/// [`ComparisonQueue::skip`].
+#[derive(Debug, Default)]
+struct Claims(Vec<i64>);
+
+impl Claims {
+    /// Claims a slot. The caller has compared [`Claims::len`] with the limit.
+    fn begin(&mut self, policy: &Comparison, now: i64) {
+        self.0.push(now + i64::from(policy.timeout_ms) * MAX_REQUESTS + PATIENCE_MS);
+    }
+
+    /// Removes the claims that ran out, and returns their number.
+    fn expire(&mut self, now: i64) -> u64 {
+        let before = self.0.len();
+        self.0.retain(|expires_at| now < *expires_at);
+        u64::try_from(before - self.0.len()).unwrap_or_default()
+    }
+
+    /// Gives back the newest claim. Claims are not told apart. If the oldest were given back
+    /// instead, an abandoned claim would be exchanged for a newer one by every comparison that
+    /// ends, and would never run out under steady traffic.
+    fn end(&mut self) {
+        self.0.pop();
+    }
+
+    fn len(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+}
+
+impl RouteState {
+    fn expire(&mut self, now: i64) {
+        self.abandoned += self.claims.expire(now);
+    }
+
+    fn end(&mut self, now: i64) {
+        self.expire(now);
+        self.claims.end();
+    }
 }
 
 /// Permission to make a comparison.
@@ -80,7 +136,8 @@ impl ComparisonQueue {
     }
 
     /// Decides if a request of a route is compared, and charges the comparison to the route's
-    /// budget.
+    /// budget. A permitted comparison that is neither finished nor skipped counts as abandoned
+    /// after three times its timeout and 30 s.
     pub fn begin(&mut self, route: &CompiledRoute, is_safe: bool, draw: u64, now: i64) -> Ticket {
         let Some(policy) = &route.compare else { return Ticket::Refused(SkipReason::Budget) };
         let Some(held) = self.held(&route.id) else { return Ticket::Refused(SkipReason::Budget) };
@@ -94,21 +151,15 @@ impl ComparisonQueue {
         if held.used >= policy.per_minute {
             return Ticket::Refused(SkipReason::Budget);
         }
-        if held.running >= policy.concurrency {
+        held.expire(now);
+        if held.claims.len() >= policy.concurrency {
             return Ticket::Refused(SkipReason::Concurrency);
         }
         held.used += 1;
-        held.running += 1;
-        let noise =
-            policy.noise.get() > 0 && (held.noise_begun < FIRST_NOISE || is_drawn(draw, policy.noise));
-        held.noise_begun += u64::from(noise);
+        held.claims.begin(policy, now);
+        let is_unknown = held.learned.noise_compared < FIRST_NOISE;
+        let noise = policy.noise.get() > 0 && (is_unknown || is_drawn(draw, policy.noise));
         if noise { Ticket::WithNoise } else { Ticket::Compare }
-    }
-
-    fn end(&mut self, route: &RouteId) {
-        if let Some(held) = self.held(route) {
-            held.running = held.running.saturating_sub(1);
-        }
     }
 
     /// Returns the entry in which a comparison at this time is counted.
@@ -133,6 +184,18 @@ impl ComparisonQueue {
         self.waiting.get_mut(index).map(|held| &mut held.tally)
     }
 
+    /// Counts something in the entry of a route, and the route's abandoned comparisons with it.
+    fn count(&mut self, rules: &Ruleset, route: &CompiledRoute, now: i64, add: impl FnOnce(&mut Tally)) {
+        let held = self.held(&route.id);
+        let abandoned = held.map(|held| std::mem::take(&mut held.abandoned)).unwrap_or_default();
+        if let Some(tally) = self.entry(rules, route, now) {
+            if abandoned > 0 {
+                tally.skip(SkipReason::Timeout, abandoned);
+            }
+            add(tally);
+        }
+    }
+
     /// Counts a request that was not compared. `begun` is true if [`ComparisonQueue::begin`] had
     /// permitted the comparison.
     pub fn skip(
@@ -143,34 +206,28 @@ impl ComparisonQueue {
         now: i64,
         begun: bool,
     ) {
-        if begun {
-            self.end(&route.id);
+        if begun && let Some(held) = self.held(&route.id) {
+            held.end(now);
         }
-        if let Some(tally) = self.entry(rules, route, now) {
-            tally.skip(reason, 1);
-        }
+        self.count(rules, route, now, |tally| tally.skip(reason, 1));
     }
 
     /// Compares the responses to a request and counts the differences.
     pub fn finish(&mut self, rules: &Ruleset, route: &CompiledRoute, answers: ResponsePair<'_>, now: i64) {
         let Some(policy) = &route.compare else { return };
-        let found = match findings(policy, answers.old, answers.new) {
-            ComparisonOutcome::Compared(found) => found,
-            ComparisonOutcome::Skipped(reason) => return self.skip(rules, route, reason, now, true),
+        let (found, noise) = match compared(policy, answers) {
+            Ok(both) => both,
+            Err(reason) => return self.skip(rules, route, reason, now, true),
         };
-        self.end(&route.id);
-        let again = answers.again.map(|again| findings(policy, answers.old, again));
-        let noise = match &again {
-            Some(ComparisonOutcome::Compared(noise)) => Some(noise.as_slice()),
-            _ => None,
-        };
+        let noise = noise.as_deref();
         let Some(held) = self.held(&route.id) else { return };
+        held.end(now);
         held.learned.add(&found, noise);
         let mismatch = u64::from(held.learned.is_mismatch(&found, noise));
-        if let Some(tally) = self.entry(rules, route, now) {
+        self.count(rules, route, now, |tally| {
             tally.add(&found, noise);
             tally.mismatched += mismatch;
-        }
+        });
     }
 
     /// Returns true if there is nothing to send.
@@ -192,13 +249,37 @@ impl ComparisonQueue {
     }
 }
 
-fn findings(policy: &Comparison, old: (&str, &[u8]), new: (&str, &[u8])) -> ComparisonOutcome {
+/// The differences of a request between the backends, and those of legacy with itself if it was
+/// queried twice.
+type Findings = (Vec<Difference>, Option<Vec<Difference>>);
+
+/// Compares the responses to a request. Fails if they cannot be compared, or legacy's second one
+/// cannot: a difference that may be noise must not be counted without the response that would tell.
+fn compared(policy: &Comparison, answers: ResponsePair<'_>) -> Result<Findings, SkipReason> {
+    let found = findings(policy, answers.old, answers.new)?;
+    let noise = match answers.again.map(|again| findings(policy, answers.old, again)) {
+        // Legacy has no JSON at all, and so no noise in it; only the new backend does.
+        Some(Err(SkipReason::NotJson)) => Some(Vec::new()),
+        other => other.transpose()?,
+    };
+    Ok((found, noise))
+}
+
+fn findings(
+    policy: &Comparison,
+    old: (&str, &[u8]),
+    new: (&str, &[u8]),
+) -> Result<Vec<Difference>, SkipReason> {
     let (old_head, new_head) = (Head::new(old.0), Head::new(new.0));
-    compare_answers(
+    let outcome = compare_answers(
         policy,
         Response { status: old_head.status, headers: &old_head.headers, body: old.1 },
         Response { status: new_head.status, headers: &new_head.headers, body: new.1 },
-    )
+    );
+    match outcome {
+        ComparisonOutcome::Compared(found) => Ok(found),
+        ComparisonOutcome::Skipped(reason) => Err(reason),
+    }
 }
 
 /// The status and the headers of a response. An absent header is a NUL in the string and `None`
@@ -216,37 +297,5 @@ impl<'a> Head<'a> {
             status,
             headers: lines.map(|line| Some(line).filter(|line| *line != crate::wire::ABSENT)).collect(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use cutover_core::compare::DifferenceCount;
-
-    #[test]
-    fn a_batch_takes_what_it_has_room_for_and_leaves_the_rest() {
-        let entry = |window: i64, kinds: usize| {
-            let counted = |index: usize| DifferenceCount {
-                path: format!("field{index}"),
-                kind: cutover_core::compare::DifferenceKind::Value,
-                count: 1,
-                noise: 0,
-                example: Default::default(),
-            };
-            let tally =
-                Tally { compared: 1, differences: (0..kinds).map(counted).collect(), ..Tally::default() };
-            let (flag, route) = ("f".parse().unwrap(), "r".parse().unwrap());
-            ComparisonWindow { flag, route, canary: None, window, tally }
-        };
-        let waiting = (0..10).map(|window| entry(window, 60)).collect();
-        let mut comparing = ComparisonQueue { waiting, ..ComparisonQueue::default() };
-        let mut batches = Vec::new();
-        while !comparing.is_empty() {
-            batches.push(comparing.take().iter().map(|held| held.window).collect::<Vec<_>>());
-        }
-        assert_eq!(batches, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
-        let mut one = ComparisonQueue { waiting: vec![entry(0, 1_000)], ..ComparisonQueue::default() };
-        assert_eq!(one.take().len(), 1, "an entry larger than a batch is sent alone");
     }
 }

@@ -4,6 +4,7 @@
 //! Work is bounded: shapes cannot refer to themselves, every step of a shape is charged to a
 //! [`Budget`], and an exchange sends at most as many requests to the backend as its route declares.
 
+mod body_fields;
 mod exchange;
 mod fault;
 #[cfg(feature = "config")]
@@ -16,7 +17,7 @@ mod template;
 mod variable;
 
 pub use self::{
-    exchange::{Adapter, Answer, ClientRequest, Exchange, Next, Reply, Upstream},
+    exchange::{Adapter, Answer, ClientRequest, Exchange, Next, Pending, Reply, Upstream},
     fault::Fault,
     literal::Literal,
     program::{AdaptedRoute, Backend, Errors, Pagination, Program, SelectedVersion, Style},
@@ -29,6 +30,10 @@ pub use self::{
     variable::{Kind, Variable},
 };
 #[cfg(feature = "config")]
+pub(crate) use body_fields::BodyFields;
+#[cfg(feature = "config")]
 pub use invert::Irreversible;
 #[cfg(feature = "config")]
 pub use invert::invert;
+#[cfg(feature = "config")]
+pub(crate) use template::is_dot_segment;

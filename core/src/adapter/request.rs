@@ -56,9 +56,9 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The parameters of the path, still percent-encoded.
     pub parameters: Vec<(String, String)>,
-    /// The parsed body; null if the route does not read it.
+    /// The fields of the body that the next steps read; null if there are none.
     pub body: Json<'static>,
-    /// The claims of the verified token; null if there is none.
+    /// The claims of the verified token that the program reads; null if there is no token.
     pub claims: Json<'static>,
 }
 

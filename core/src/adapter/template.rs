@@ -30,6 +30,17 @@ pub enum Part {
 #[serde(transparent)]
 pub struct Template(pub Vec<Part>);
 
+impl Part {
+    /// Returns the name by which clients know the place, for error messages; empty for literal text.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Text(_) => String::new(),
+            Self::Request(source) => source.name(),
+            Self::Value(path) => path.join("."),
+        }
+    }
+}
+
 impl Template {
     /// Builds a template without places.
     pub fn text(text: impl Into<String>) -> Self {
@@ -41,31 +52,103 @@ impl Template {
         self.filled(request, value, |filled, text| text.push_str(filled))
     }
 
-    /// Fills in the places of a URL. Every value is percent-encoded, so that it stays within one
-    /// segment of the path.
+    /// Fills in the places of a URL in a header. Every value is percent-encoded. Absent values are
+    /// left empty.
     pub fn fill_url(&self, request: &Request, value: &Json<'_>) -> String {
         self.filled(request, value, encode_segment)
+    }
+
+    /// Fills in the places of a request's path and query. Every value is percent-encoded, and stays
+    /// within its segment of the path, also when a URL parser resolves dot segments.
+    ///
+    /// # Errors
+    ///
+    /// Returns the last place of the first segment that would be empty, `.` or `..`.
+    pub fn fill_path(&self, request: &Request) -> Result<String, &Part> {
+        let mut path = String::new();
+        let mut segment = Segment::default();
+        for part in &self.0 {
+            let Part::Text(fixed) = part else {
+                push_value(part, request, &Json::Null, &encode_segment, &mut path);
+                segment.place = Some(part);
+                continue;
+            };
+            for piece in fixed.split_inclusive(['/', '\\', '?', '#']) {
+                let end = path.len() + piece.trim_end_matches(['/', '\\', '?', '#']).len();
+                path.push_str(piece);
+                if end < path.len() {
+                    segment.end(&path, end)?;
+                    segment.begin = path.len();
+                    segment.is_in_path &= !piece.ends_with(['?', '#']);
+                }
+            }
+        }
+        segment.end(&path, path.len())?;
+        Ok(path)
     }
 
     fn filled(&self, request: &Request, value: &Json<'_>, push: impl Fn(&str, &mut String)) -> String {
         let mut text = String::new();
         for part in &self.0 {
-            match part {
-                Part::Text(fixed) => text.push_str(fixed),
-                Part::Request(source) => {
-                    if let Some(found) = request.read(source) {
-                        push(&plain(&found), &mut text);
-                    }
-                }
-                Part::Value(path) => {
-                    if let Some(found) = at(value, path) {
-                        push(&plain(found), &mut text);
-                    }
-                }
-            }
+            push_value(part, request, value, &push, &mut text);
         }
         text
     }
+}
+
+/// Appends a part with its place filled in.
+fn push_value(
+    part: &Part,
+    request: &Request,
+    value: &Json<'_>,
+    push: &impl Fn(&str, &mut String),
+    text: &mut String,
+) {
+    match part {
+        Part::Text(fixed) => text.push_str(fixed),
+        Part::Request(source) => {
+            if let Some(found) = request.read(source) {
+                push(&plain(&found), text);
+            }
+        }
+        Part::Value(path) => {
+            if let Some(found) = at(value, path) {
+                push(&plain(found), text);
+            }
+        }
+    }
+}
+
+/// The segment of a path that is being filled in.
+struct Segment<'t> {
+    /// Offset of its first byte.
+    begin: usize,
+    /// The last place in it.
+    place: Option<&'t Part>,
+    /// False after the question mark, where there are no segments.
+    is_in_path: bool,
+}
+
+impl Default for Segment<'_> {
+    fn default() -> Self {
+        Self { begin: 0, place: None, is_in_path: true }
+    }
+}
+
+impl<'t> Segment<'t> {
+    /// Checks the segment, which ends before the offset `end`, unless all of it is literal text.
+    fn end(&mut self, path: &str, end: usize) -> Result<(), &'t Part> {
+        let Some(place) = self.place.take().filter(|_| self.is_in_path) else { return Ok(()) };
+        let filled = path.get(self.begin..end).unwrap_or_default();
+        if filled.is_empty() || is_dot_segment(filled) { Err(place) } else { Ok(()) }
+    }
+}
+
+/// Returns true for a single-dot or double-dot URL path segment, as the URL Standard lists them:
+/// parsers of URLs remove such a segment, and `..` also the one before it.
+pub(crate) fn is_dot_segment(segment: &str) -> bool {
+    let dots = [".", "%2e", "..", ".%2e", "%2e.", "%2e%2e"];
+    dots.iter().any(|dots| segment.eq_ignore_ascii_case(dots))
 }
 
 /// All characters but the unreserved ones of RFC 3986.

@@ -63,7 +63,8 @@ pub struct Variable {
     /// The largest number, number of characters of a string, or number of items of a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-    /// True if a string must hold an integer, as ids often do.
+    /// True if a string must hold an integer in plain decimal digits and in the range of `i64`, as
+    /// ids often do. `007`, `+7`, `7.0`, `7e0` and `-0` are refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub integer: bool,
     /// True if a number out of bounds is moved to the nearest bound instead of being refused.
@@ -173,8 +174,7 @@ impl Variable {
         // Values from outside the body and the token are strings and have to be parsed.
         let is_text = !matches!(self.from, Some(Source::Body(_) | Source::Jwt(_))) && self.map.is_empty();
         let value = self.kind.fit(value, is_text)?;
-        let whole = || value.as_text().and_then(Decimal::parse).and_then(|number| number.as_i64());
-        if self.integer && whole().is_none() {
+        if self.integer && !is_integer(&value) {
             return None;
         }
         self.bounded(value)
@@ -196,6 +196,19 @@ impl Variable {
         let number = matches!(value, Json::Number(_)) && self.clamp;
         number.then(|| Json::integer(bound as i64))
     }
+}
+
+/// Returns true if the value is an integer without any other notation of the same number, or a list
+/// of such.
+fn is_integer(value: &Json<'_>) -> bool {
+    let text = match value {
+        Json::Text(text) | Json::Number(text) => text,
+        Json::List(items) => return items.iter().all(is_integer),
+        _ => return false,
+    };
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_plain = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+    *text == "0" || (is_plain && text.parse::<i64>().is_ok())
 }
 
 impl Kind {

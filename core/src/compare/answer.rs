@@ -2,10 +2,13 @@
 
 use crate::{
     compare::{
-        difference::{Difference, DifferenceKind, Limits, differences},
+        budget::Limits,
+        difference::{Difference, DifferenceKind},
+        media_type::same_media_type,
         policy::Comparison,
         redaction::redacted,
         tally::SkipReason,
+        walk::differences,
     },
     json::{Malformed, value::Json},
 };
@@ -30,6 +33,8 @@ pub enum ComparisonOutcome {
     Skipped(SkipReason),
 }
 
+const CONTENT_TYPE: &str = "content-type";
+
 /// Compares the new backend's response with the old one's.
 pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>) -> ComparisonOutcome {
     let mut found = Vec::new();
@@ -38,23 +43,7 @@ pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>
         let example = (old.status.to_string(), new.status.to_string());
         found.push(Difference { path: "status".to_owned(), kind: DifferenceKind::Number, example });
     }
-    let names = std::iter::once("content-type").chain(policy.headers.iter().map(String::as_str));
-    for (index, name) in names.enumerate() {
-        let of = |response: &Response<'_>| response.headers.get(index).copied().flatten().map(str::to_owned);
-        let (before, after) = (of(&old), of(&new));
-        let kind = match (&before, &after) {
-            _ if before == after => continue,
-            (Some(_), None) => DifferenceKind::Missing,
-            (None, _) => DifferenceKind::Extra,
-            (Some(_), Some(_)) => DifferenceKind::Value,
-        };
-        let shown = |value: Option<String>| redacted(value.map(Json::text).as_ref());
-        found.push(Difference {
-            path: format!("header {name}"),
-            kind,
-            example: (shown(before), shown(after)),
-        });
-    }
+    found.extend(header_differences(policy, old.headers, new.headers));
     let most = usize::try_from(policy.max_bytes).unwrap_or(usize::MAX);
     if old.body.len() > most || new.body.len() > most {
         return ComparisonOutcome::Skipped(SkipReason::Size);
@@ -83,6 +72,26 @@ pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>
             ComparisonOutcome::Compared(found)
         }
     }
+}
+
+fn header_differences(policy: &Comparison, old: &[Option<&str>], new: &[Option<&str>]) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let names = std::iter::once(CONTENT_TYPE).chain(policy.headers.iter().map(String::as_str));
+    for (index, name) in names.enumerate() {
+        let of = |headers: &[Option<&str>]| headers.get(index).copied().flatten().map(str::to_owned);
+        let (before, after) = (of(old), of(new));
+        let kind = match (&before, &after) {
+            _ if before == after => continue,
+            (Some(before), Some(after)) if name == CONTENT_TYPE && same_media_type(before, after) => continue,
+            (Some(_), None) => DifferenceKind::Missing,
+            (None, _) => DifferenceKind::Extra,
+            (Some(_), Some(_)) => DifferenceKind::Value,
+        };
+        let shown = |value: Option<String>| redacted(value.map(Json::text).as_ref());
+        let (path, example) = (format!("header {name}"), (shown(before), shown(after)));
+        found.push(Difference { path, kind, example });
+    }
+    found
 }
 
 fn parsed(bytes: &[u8], depth: usize) -> Result<Json<'_>, Malformed> {

@@ -2,15 +2,25 @@
 //! differences between two responses, and their counts.
 
 mod answer;
+mod budget;
+mod canonical;
 mod difference;
+mod media_type;
+mod naming;
 mod normalise;
+mod pairing;
+mod path;
+mod place;
 mod policy;
 mod redaction;
 mod tally;
+mod walk;
 
 pub use self::{
     answer::{ComparisonOutcome, Response, compare_answers},
-    difference::{Difference, DifferenceKind, Limits, TooMuch, differences},
+    budget::{Limits, TooMuch},
+    difference::{Difference, DifferenceKind},
     policy::{Comparison, HiddenError, Mirror, Normalise, PlainJson, Rule},
     tally::{ComparisonWindow, DifferenceCount, SkipReason, Tally},
+    walk::differences,
 };

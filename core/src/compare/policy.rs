@@ -66,13 +66,15 @@ pub struct Mirror {
 /// ```text
 /// rules:
 ///   - { path: timestamp, ignore: true }
-///   - { path: "data[].tags", unordered: true }      # rules for a list name the list itself,
-///   - { path: data, key_by: sku }                  # rules for its items end in []
+///   - { path: "data[].tags", unordered: true }
+///   - { path: "data[]", key_by: sku }
 ///   - { path: "data[].price", tolerance: 0.01 }
 ///   - { path: "data[].created_at", normalise: date }
 /// ```
 ///
-/// All rules that match a path apply; of two values for one option, the first counts.
+/// All rules that match a path apply; of two values for one option, the first counts. `unordered`
+/// and `key_by` are options of a list, and their path may name the list (`data`) or its items
+/// (`data[]`).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rule {
@@ -82,7 +84,7 @@ pub struct Rule {
     /// True if nothing is compared at the path.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ignore: bool,
-    /// True if the order of the items does not matter.
+    /// True if the order of a list's items does not matter.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unordered: bool,
     /// The field that pairs the items of two lists; `id` by default.
@@ -111,6 +113,19 @@ pub enum Normalise {
 }
 
 impl Rule {
+    /// Returns the rules that match a path as one.
+    pub(super) fn merged(rules: &[Self], path: &[&str]) -> Self {
+        let mut all = Self::default();
+        for rule in rules.iter().filter(|rule| rule.is_for(path)) {
+            all.ignore |= rule.ignore;
+            all.unordered |= rule.unordered;
+            all.key_by = all.key_by.or_else(|| rule.key_by.clone());
+            all.tolerance = all.tolerance.or(rule.tolerance);
+            all.normalise = all.normalise.or(rule.normalise);
+        }
+        all
+    }
+
     /// Returns true if the rule matches this path, given as its steps.
     ///
     /// ```
@@ -164,7 +179,8 @@ impl<'de> Deserialize<'de> for PlainJson {
 pub struct HiddenError {
     /// The path of the field that reveals the error.
     pub path: String,
-    /// The value that reveals the error; if `None`, any value but null does.
+    /// The value that reveals the error; if `None`, any value does that is not empty: not null,
+    /// false, `""`, `[]` or `{}`, which many backends write beside a success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equals: Option<PlainJson>,
 }
@@ -175,8 +191,18 @@ impl HiddenError {
         let found = self.path.split('.').try_fold(body, |value, name| value.get(name));
         match (found, &self.equals) {
             (Some(found), Some(literal)) => *found == literal.0,
-            (Some(found), None) => !found.is_null(),
+            (Some(found), None) => !is_empty(found),
             (None, _) => false,
         }
+    }
+}
+
+fn is_empty(value: &Json<'_>) -> bool {
+    match value {
+        Json::Null | Json::Bool(false) => true,
+        Json::Bool(true) | Json::Number(_) => false,
+        Json::Text(text) => text.is_empty(),
+        Json::List(items) => items.is_empty(),
+        Json::Object(fields) => fields.is_empty(),
     }
 }

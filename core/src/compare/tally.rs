@@ -22,7 +22,8 @@ pub enum SkipReason {
     Size,
     /// A body was nested too deeply.
     Depth,
-    /// The other backend did not respond in time.
+    /// The other backend did not respond in time, or the comparison was abandoned, for example
+    /// because the client disconnected.
     Timeout,
     /// The other backend could not be reached, or the connection broke off.
     Unreachable,
@@ -186,7 +187,8 @@ impl Tally {
     }
 
     /// Returns true if any of a request's differences is not noise. `noise` has the differences
-    /// between two responses of legacy to the same request.
+    /// between two responses of legacy to the same request. As long as the tally has measured little
+    /// noise, only requests with `noise` can be judged.
     pub fn is_mismatch(&self, found: &[Difference], noise: Option<&[Difference]>) -> bool {
         let same = |a: &Difference, b: &Difference| a.kind == b.kind && a.path == b.path;
         found.iter().any(|difference| {

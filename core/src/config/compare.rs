@@ -42,13 +42,39 @@ fn headers(fields: &mut Fields<'_>) -> Vec<String> {
     names
 }
 
+/// Methods of requests that change something and may be sent to both backends.
+const MIRRORED: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
+
 fn mirror(cursor: &Cursor<'_>) -> Option<Mirror> {
     let hint = "write { methods: [POST], key_header: Idempotency-Key }";
     let mut fields = cursor.fields(hint)?;
-    let methods = fields.required("methods", hint).map(|cursor| cursor.strings()).unwrap_or_default();
-    let header = fields.require("key_header", hint, Cursor::string);
+    let methods = fields.required("methods", hint).map(|cursor| mirrored(&cursor)).unwrap_or_default();
+    let header = fields.require("key_header", hint, key_header);
     fields.finish();
-    Some(Mirror { methods, key_header: header?.to_ascii_lowercase() })
+    Some(Mirror { methods, key_header: header? })
+}
+
+fn mirrored(cursor: &Cursor<'_>) -> Vec<String> {
+    let methods = cursor.strings();
+    for method in methods.iter().filter(|method| !MIRRORED.contains(&method.as_str())) {
+        if !cursor.is_stored() {
+            let hint = "write POST, PUT, PATCH or DELETE, in upper case";
+            cursor.report(format!("{method:?} is not a method that can be mirrored"), hint);
+        }
+    }
+    methods.into_iter().map(|method| method.to_ascii_uppercase()).collect()
+}
+
+fn key_header(cursor: &Cursor<'_>) -> Option<String> {
+    let name = cursor.string()?;
+    if is_token(&name) {
+        return Some(name.to_ascii_lowercase());
+    }
+    if cursor.is_stored() {
+        // Stored before names were checked: without a header that a request can have, none is mirrored.
+        return None;
+    }
+    cursor.refuse(format!("{name:?} is not the name of a header"), "write a name such as Idempotency-Key")
 }
 
 const NORMALISATIONS: [(&str, Normalise); 4] = [
@@ -62,12 +88,12 @@ fn rule(cursor: &Cursor<'_>) -> Option<Rule> {
     let hint =
         "write { path: \"data[].created_at\", ignore: true }, or unordered, key_by, tolerance or normalise";
     let mut fields = cursor.fields(hint)?;
-    let path = fields.require("path", hint, Cursor::string)?;
+    let path = fields.require("path", hint, rule_path)?;
     let empty = Rule { path, ..Rule::default() };
     let mut rule = empty.clone();
     fields.set("ignore", &mut rule.ignore, Cursor::bool)?;
     fields.set("unordered", &mut rule.unordered, Cursor::bool)?;
-    fields.set("key_by", &mut rule.key_by, |cursor| cursor.string().map(Some))?;
+    fields.set("key_by", &mut rule.key_by, |cursor| key_by(cursor).map(Some))?;
     fields.set("tolerance", &mut rule.tolerance, |cursor| {
         cursor.number_within((0.0, 1e12), "the field").map(Some)
     })?;
@@ -80,6 +106,58 @@ fn rule(cursor: &Cursor<'_>) -> Option<Rule> {
         return cursor.refuse("this rule does nothing", hint);
     }
     Some(rule)
+}
+
+/// Reads the path of a rule, and refuses one that can match nothing by its form.
+fn rule_path(cursor: &Cursor<'_>) -> Option<String> {
+    let path = cursor.string()?;
+    match path_problem(&path).filter(|_| !cursor.is_stored()) {
+        None => Some(path),
+        Some((problem, hint)) => cursor.refuse(format!("{path:?} matches nothing: {problem}"), hint),
+    }
+}
+
+/// Returns the problem of a path that can match nothing, and its remedy.
+fn path_problem(path: &str) -> Option<(&'static str, &'static str)> {
+    if path == "." {
+        // Reports write the whole body so.
+        return None;
+    }
+    if path.starts_with("header ") {
+        return Some(("rules are for bodies", "remove the header from the list of headers instead"));
+    }
+    let mut steps = path.split('.').peekable();
+    while let Some(step) = steps.next() {
+        let name = step.trim_end_matches("[]");
+        if step.is_empty() {
+            return Some(("a name between two dots is empty", "write names separated by single dots"));
+        }
+        if name == "$" {
+            return Some(("paths begin inside the body", "remove the $, as in data[].price"));
+        }
+        if name.contains(['[', ']']) {
+            return Some((
+                "only [] can follow a name",
+                "write [] for any item of a list, as in data[].price",
+            ));
+        }
+        if name.contains('*') && !matches!(name, "*" | "**") {
+            return Some(("* stands for a whole name", "write * in place of the name, as in data.*.price"));
+        }
+        if name == "**" && (step != "**" || steps.peek().is_some()) {
+            return Some(("** can only end a path", "write * for one name, or end the path in .**"));
+        }
+    }
+    None
+}
+
+fn key_by(cursor: &Cursor<'_>) -> Option<String> {
+    let name = cursor.string()?;
+    if (name.is_empty() || name.contains(['.', '[', ']', '*'])) && !cursor.is_stored() {
+        let problem = format!("{name:?} is not the name of a field");
+        return cursor.refuse(problem, "name one field of the items, such as sku");
+    }
+    Some(name)
 }
 
 pub(super) fn hidden(cursor: &Cursor<'_>) -> Option<HiddenError> {

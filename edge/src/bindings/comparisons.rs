@@ -39,7 +39,8 @@ pub fn begin_comparison(route: u32, generation: u32, is_safe: bool) -> u32 {
     .unwrap_or_default()
 }
 
-/// Gives back a claimed comparison. `reason` is an index into [`SkipReason::ALL`].
+/// Gives back a claimed comparison. `reason` is an index into [`SkipReason::ALL`]. If the generation
+/// is no longer held, the claim runs out and counts as a timeout, as if this had not been called.
 #[wasm_bindgen]
 pub fn skip_comparison(route: u32, generation: u32, reason: usize) {
     with_route(route, generation, |comparing, rules, route, _| {
@@ -50,7 +51,8 @@ pub fn skip_comparison(route: u32, generation: u32, reason: usize) {
 
 /// Counts a claimed comparison. `heads` holds the heads of legacy's response, of the new backend's
 /// and of legacy's second one, separated by U+0001, which no header can hold. A head is a status
-/// and header values, one per line.
+/// and header values, one per line. If the generation is no longer held, the claim runs out and
+/// counts as a timeout, as if this had not been called.
 #[wasm_bindgen]
 pub fn finish_comparison(route: u32, generation: u32, heads: &str, old: &[u8], new: &[u8], again: &[u8]) {
     with_route(route, generation, |comparing, rules, route, _| {

@@ -8,14 +8,10 @@ use crate::{
 };
 use cutover_core::{
     Facts, Timestamp,
-    adapter::{Answer, ClientRequest, Exchange, Next, Reply},
+    adapter::{Answer, ClientRequest, Exchange, Next, Pending, Reply},
 };
 use std::cell::RefCell;
 use wasm_bindgen::prelude::wasm_bindgen;
-
-/// Most exchanges that an isolate keeps at once. A client that disconnects leaves its exchange
-/// behind, which is overwritten once this many others have begun.
-const MAX_EXCHANGES: usize = 4_096;
 
 /// The parts of the last instruction that do not fit into its number. JavaScript fetches them in
 /// the same turn.
@@ -29,40 +25,9 @@ struct LastStep {
     body: String,
 }
 
-/// Exchanges under way, in a ring: the index of each is its number modulo [`MAX_EXCHANGES`].
-#[derive(Default)]
-struct Exchanges {
-    held: Vec<Option<(u32, Exchange)>>,
-    begun: u32,
-}
-
 thread_local! {
     static LAST_STEP: RefCell<LastStep> = RefCell::new(LastStep::default());
-    static EXCHANGES: RefCell<Exchanges> = RefCell::new(Exchanges::default());
-}
-
-fn place(number: u32) -> usize {
-    usize::try_from(number).unwrap_or_default() % MAX_EXCHANGES
-}
-
-impl Exchanges {
-    fn put(&mut self, exchange: Exchange) -> u32 {
-        let number = self.begun;
-        self.begun = (number + 1) & step::NUMBERS;
-        let index = place(number);
-        if self.held.len() <= index {
-            self.held.resize_with(index + 1, || None);
-        }
-        if let Some(slot) = self.held.get_mut(index) {
-            *slot = Some((number, exchange));
-        }
-        number
-    }
-
-    fn take(&mut self, number: u32) -> Option<Exchange> {
-        let slot = self.held.get_mut(place(number))?;
-        slot.take_if(|(held, _)| *held == number).map(|(_, exchange)| exchange)
-    }
+    static EXCHANGES: RefCell<Pending> = const { RefCell::new(Pending::new(step::NUMBERS)) };
 }
 
 fn now() -> Timestamp {
@@ -89,7 +54,8 @@ pub fn begun() -> u32 {
 }
 
 /// Begins an exchange and returns its first instruction, see [`step`]. `headers` are the values of
-/// the headers that the table lists for the route, one per line and in that order. `is_too_large`
+/// the headers that the table lists for the route, one per line and in that order. `claims` is the
+/// payload of the verified token, decoded but otherwise as it was signed, or empty. `is_too_large`
 /// means that the request has a body, which was not read because of its size.
 #[wasm_bindgen]
 pub fn adapt(
@@ -147,6 +113,12 @@ pub fn adapt_answered(number: u32, status: u16, body: &[u8]) -> u32 {
 #[wasm_bindgen]
 pub fn adapt_failed(number: u32, late: bool) -> u32 {
     take_in(number, if late { Reply::Timeout } else { Reply::Unreachable })
+}
+
+/// Frees an exchange that does not continue, because another backend answers the request.
+#[wasm_bindgen]
+pub fn adapt_abandoned(number: u32) {
+    EXCHANGES.with(|held| held.borrow_mut().take(number));
 }
 
 fn take_in(number: u32, reply: Reply<'_>) -> u32 {

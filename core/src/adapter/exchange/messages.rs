@@ -15,7 +15,9 @@ pub struct ClientRequest<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The raw body.
     pub body: &'a [u8],
-    /// The claims of the verified token as JSON; empty if there is none.
+    /// The payload of the verified token, as the JSON text that was signed; empty if there is no
+    /// token, or if the program reads no claim. The exchange picks the claims that the program reads
+    /// and keeps their digits.
     pub claims: &'a str,
 }
 

@@ -1,11 +1,15 @@
 //! One request of a client, from its first inspection to the response, with the requests to the
 //! backend in between.
 
+mod asking;
+mod body;
 mod meaning;
 mod messages;
 mod pages;
+mod pending;
 mod question;
 mod run;
 
 pub use messages::{Answer, ClientRequest, Next, Reply, Upstream};
+pub use pending::Pending;
 pub use run::{Adapter, Exchange};

@@ -44,16 +44,58 @@ pub(super) fn walk(
     let Some(page) = page else { return Walk::There(None) };
     let Style::Cursor(_, after, info, _) = &pagination.style else { return Walk::There(None) };
     let info = data.at_path(info);
-    let more = info.and_then(|info| info.get("hasNextPage")).is_some_and(Value::is_true);
+    let is_last = !info.and_then(|info| info.get("hasNextPage")).is_some_and(Value::is_true);
+    // Without a cursor there is no next page: the backend would return the first one again.
+    let cursor = info.and_then(|info| info.get("endCursor"));
+    let cursor = cursor.filter(|cursor| !is_last && !cursor.is_null());
     if page.before == 0 {
-        return Walk::There(Some(more));
+        return Walk::There(Some(cursor.is_some()));
     }
-    let cursor = info.and_then(|info| info.get("endCursor")).filter(|_| more);
     let Some(cursor) = cursor.map(|cursor| cursor.json().into_owned()) else { return Walk::Beyond };
     page.before -= 1;
     variables.retain(|(name, _)| name != after);
     variables.push((after.clone().into(), cursor));
     Walk::On
+}
+
+/// Returns the data of the page after the last one, as JSON: the data of the last one, with the lists
+/// beside `pageInfo` empty. Returns `None` if there are none.
+pub(super) fn emptied(pagination: &Pagination, data: Value<'_>) -> Option<String> {
+    let Style::Cursor(_, _, info, _) = &pagination.style else { return None };
+    let (info, connection) = info.split_last()?;
+    let mut data = data.json();
+    let connection = connection.iter().try_fold(&mut data, |value, name| field(value, name))?;
+    let Json::Object(fields) = connection else { return None };
+    let mut has_list = false;
+    for (name, value) in fields {
+        match value {
+            Json::List(items) => {
+                items.clear();
+                has_list = true;
+            }
+            Json::Object(parts) if *name == *info => {
+                for (part, value) in parts {
+                    match &**part {
+                        "hasNextPage" => *value = Json::Bool(false),
+                        "endCursor" => *value = Json::Null,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    has_list.then(|| data.to_string())
+}
+
+/// Returns the field with this name; the last one if the name is repeated.
+fn field<'v, 'j>(value: &'v mut Json<'j>, name: &str) -> Option<&'v mut Json<'j>> {
+    match value {
+        Json::Object(fields) => {
+            fields.iter_mut().rev().find(|(held, _)| held == name).map(|(_, value)| value)
+        }
+        _ => None,
+    }
 }
 
 impl Page {

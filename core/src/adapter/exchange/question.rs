@@ -5,9 +5,12 @@ use crate::{
         program::{AdaptedRoute, Backend},
         template::encode_segment,
     },
-    json::{value::Json, write::write_text},
+    json::{Tape, value::Json, write::write_text},
 };
 use std::borrow::Cow;
+
+/// Longest payload of a token that claims are picked from, in bytes.
+const MAX_PAYLOAD: usize = 8_192;
 
 /// Named values, in the order in which they are sent.
 pub(crate) type Variables<'a> = Vec<(Cow<'a, str>, Json<'static>)>;
@@ -20,6 +23,17 @@ pub(crate) fn fixed_body(route: &AdaptedRoute) -> String {
     write_text(name, &mut fixed);
     fixed.push_str(",\"variables\":");
     fixed
+}
+
+/// Picks the named claims out of the payload of a verified token. Returns null if none are named, and
+/// for a payload that is not JSON or too long.
+pub(crate) fn claims(payload: &str, names: &[String]) -> Json<'static> {
+    if names.is_empty() || payload.is_empty() || payload.len() > MAX_PAYLOAD {
+        return Json::Null;
+    }
+    let Ok(tape) = Tape::read(payload) else { return Json::Null };
+    let claim = |name: &String| Some((name.clone().into(), tape.root().get(name)?.json().into_owned()));
+    Json::Object(names.iter().filter_map(claim).collect())
 }
 
 pub(crate) fn query(variables: &Variables<'_>) -> String {

@@ -2,28 +2,28 @@
 
 use crate::{
     adapter::{
+        body_fields::BodyFields,
         exchange::{
             meaning::{ErrorDetails, RestResponse, by_status, fault_answer, graphql_value, rest_value},
-            messages::{Answer, ClientRequest, Next, Reply, Upstream},
-            pages::{Page, Walk, walk, whole_number},
-            question::{Variables, fixed_body, query},
+            messages::{Answer, ClientRequest, Next, Reply},
+            pages::{Page, Walk, emptied, walk},
+            question::{Variables, claims, fixed_body},
         },
         fault::Fault,
-        program::{AdaptedRoute, Backend, Program, Style},
+        program::{AdaptedRoute, Backend, Pagination, Program},
         request::Request,
         shape::{
             budget::{Budget, EvalContext},
             step::Shape,
         },
         template::Template,
-        variable::Invalid,
     },
-    json::{Tape, Value, value::Json, write::write_text},
+    json::{Tape, Value, value::Json},
     request::facts::Facts,
     routing::table::{InvalidRoute, RouteTable},
     vocabulary::timestamp::Timestamp,
 };
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 /// A [`Program`] with its route table, ready to run.
 #[derive(Debug)]
@@ -33,19 +33,30 @@ pub struct Adapter {
     table: RouteTable,
     /// For each route, the part of its GraphQL request body that does not depend on the client's
     /// request; empty for REST backends.
-    fixed: Vec<String>,
+    pub(super) fixed: Vec<String>,
+    /// For each route, the fields that it reads of a client's body.
+    body_fields: Vec<RouteBody>,
+}
+
+/// The fields of a client's body that a route reads.
+#[derive(Debug)]
+pub(super) struct RouteBody {
+    /// Until the first request to the backend is sent.
+    pub(super) before: BodyFields,
+    /// While the backend works, and afterwards.
+    pub(super) after: BodyFields,
 }
 
 /// A client's request in progress.
 #[derive(Debug)]
 pub struct Exchange {
-    adapter: Arc<Adapter>,
-    route: usize,
-    request: Request,
+    pub(super) adapter: Arc<Adapter>,
+    pub(super) route: usize,
+    pub(super) request: Request,
     /// The variables of the last backend request, kept if the next page may have to be requested
     /// too.
-    variables: Variables<'static>,
-    page: Option<Page>,
+    pub(super) variables: Variables<'static>,
+    pub(super) page: Option<Page>,
 }
 
 impl Adapter {
@@ -58,7 +69,13 @@ impl Adapter {
         let matchers: Vec<_> = program.routes.iter().map(|route| &route.matcher).collect();
         let table = RouteTable::new(&matchers).map_err(|(_, error)| error)?;
         let fixed = program.routes.iter().map(fixed_body).collect();
-        Ok(Self { program, table, fixed })
+        let route_body = |route: &AdaptedRoute| {
+            let after = BodyFields::of_answer(route, &program.errors);
+            // An error of the question is answered at once.
+            RouteBody { before: BodyFields::of_question(route).with(&after), after }
+        };
+        let body_fields = program.routes.iter().map(route_body).collect();
+        Ok(Self { program, table, fixed, body_fields })
     }
 
     /// Returns true if a route matches the method and path.
@@ -95,36 +112,20 @@ impl Adapter {
         let adapted = self.program.routes.get(route)?;
         let is_read = |(name, _): &&(&str, &str)| self.program.reads.iter().any(|read| read == name);
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let body = adapted.reads_body.then(|| json(sent.body).map(|tape| tape.json()));
-        let unreadable = body == Some(None);
         let request = Request {
             path: sent.path.to_owned(),
             query: sent.query.to_owned(),
             headers: sent.headers.iter().filter(is_read).map(owned).collect(),
             parameters,
-            body: body.flatten().unwrap_or_default().into_owned(),
-            claims: match sent.claims {
-                "" => Json::Null,
-                claims => Json::parse(claims).unwrap_or_default().into_owned(),
-            },
+            body: Json::Null,
+            claims: claims(sent.claims, &self.program.claims),
         };
         let mut exchange =
             Exchange { adapter: Arc::clone(self), route, request, variables: Vec::new(), page: None };
-        let next = if unreadable {
-            Next::Answer(exchange.refuse(&self.program.errors.invalid, "body", now))
+        let next = if adapted.reads_body {
+            exchange.begin_with_body(adapted, self.body_fields.get(route)?, sent.body, now)
         } else {
-            match exchange.prepare(adapted) {
-                Ok(variables) => {
-                    let next = exchange.ask(adapted, &variables, now);
-                    if adapted.pagination.as_ref().is_some_and(|held| matches!(held.style, Style::Cursor(..)))
-                    {
-                        let owned = |(name, value): (Cow<'_, str>, _)| (name.into_owned().into(), value);
-                        exchange.variables = variables.into_iter().map(owned).collect();
-                    }
-                    next
-                }
-                Err(invalid) => Next::Answer(exchange.invalid(&invalid, now)),
-            }
+            exchange.first(adapted, now)
         };
         Some((exchange, next))
     }
@@ -141,6 +142,17 @@ impl Adapter {
     }
 }
 
+/// Returns roughly the number of bytes that a value takes.
+fn size(value: &Json<'_>) -> usize {
+    let content = match value {
+        Json::Null | Json::Bool(_) => 0,
+        Json::Number(text) | Json::Text(text) => text.len(),
+        Json::List(items) => items.iter().map(size).sum(),
+        Json::Object(fields) => fields.iter().map(|(name, field)| name.len() + size(field)).sum(),
+    };
+    size_of::<Json<'_>>() + content
+}
+
 fn json(bytes: &[u8]) -> Option<Tape<'_>> {
     std::str::from_utf8(bytes).ok().and_then(|text| Tape::read(text).ok())
 }
@@ -151,98 +163,22 @@ impl Exchange {
         &self.adapter.program
     }
 
-    fn refuse(&self, fault: &Fault, field: &str, now: Timestamp) -> Answer {
+    /// Returns roughly the number of bytes that the exchange holds on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        let Request { path, query, headers, parameters, body, claims } = &self.request;
+        let pair = |(name, value): &(String, String)| name.len() + value.len();
+        let pairs: usize = headers.iter().chain(parameters).map(pair).sum();
+        let variables: usize = self.variables.iter().map(|(name, value)| name.len() + size(value)).sum();
+        path.len() + query.len() + pairs + size(body) + size(claims) + variables
+    }
+
+    pub(super) fn refuse(&self, fault: &Fault, field: &str, now: Timestamp) -> Answer {
         let told = ErrorDetails { field: field.to_owned(), ..ErrorDetails::default() };
         self.fault(fault, &told, now)
     }
 
     fn fault(&self, fault: &Fault, told: &ErrorDetails, now: Timestamp) -> Answer {
         fault_answer(&self.adapter.program, &self.request, fault, told, now)
-    }
-
-    fn invalid(&self, (field, fault): &(String, Option<Fault>), now: Timestamp) -> Answer {
-        self.refuse(fault.as_ref().unwrap_or(&self.adapter.program.errors.invalid), field, now)
-    }
-
-    /// Reads the route's variables from the request, including those of its pagination.
-    fn prepare<'a>(&mut self, adapted: &'a AdaptedRoute) -> Result<Variables<'a>, (String, Option<Fault>)> {
-        let errors = &self.adapter.program.errors;
-        let refused = |invalid: Invalid<'_>| {
-            let otherwise = invalid.unauthenticated.then_some(&errors.unauthenticated);
-            (invalid.field, invalid.fault.or(otherwise).cloned())
-        };
-        let mut variables = Variables::with_capacity(adapted.variables.len() + 2);
-        for variable in &adapted.variables {
-            if let Some(value) = variable.value(&self.request).map_err(refused)? {
-                variables.push((variable.name.as_str().into(), value));
-            }
-        }
-        let Some(pagination) = &adapted.pagination else { return Ok(variables) };
-        let page_fault = || (pagination.page.name.clone(), pagination.page.invalid.clone());
-        let number = whole_number(pagination.page.value(&self.request).map_err(refused)?).unwrap_or(1);
-        let limit = whole_number(pagination.limit.value(&self.request).map_err(refused)?).unwrap_or(20);
-        let mut page = Page { number, limit, before: 0 };
-        match &pagination.style {
-            Style::Offset(offset, count) => {
-                // No list has items beyond the range of a GraphQL Int, so the offset can be
-                // clamped.
-                let skipped = (number - 1).saturating_mul(limit).clamp(0, i64::from(i32::MAX));
-                variables.push((offset.into(), Json::integer(skipped)));
-                variables.push((count.into(), Json::integer(limit)));
-            }
-            Style::Cursor(first, _, _, most) => {
-                if number > i64::from(*most) {
-                    return Err(page_fault());
-                }
-                page.before = (number - 1).max(0);
-                variables.push((first.into(), Json::integer(limit)));
-            }
-        }
-        self.page = Some(page);
-        Ok(variables)
-    }
-
-    fn ask(&self, adapted: &AdaptedRoute, variables: &Variables<'_>, now: Timestamp) -> Next {
-        match &adapted.backend {
-            Backend::GraphQl(..) => {
-                let fixed = self.adapter.fixed.get(self.route).map(String::as_str).unwrap_or_default();
-                // Enough for most variables; longer ones grow the buffer.
-                let mut body = String::with_capacity(fixed.len() + 128);
-                body.push_str(fixed);
-                body.push('{');
-                for (index, (name, value)) in variables.iter().enumerate() {
-                    if index > 0 {
-                        body.push(',');
-                    }
-                    write_text(name, &mut body);
-                    body.push(':');
-                    value.write(&mut body);
-                }
-                body.push_str("}}");
-                Next::Ask(Upstream { to: None, body: Some(body) })
-            }
-            Backend::Rest(method, target, shape) => {
-                let mut target = target.fill_url(&self.request, &Json::Null);
-                let query = if variables.is_empty() { self.request.query.clone() } else { query(variables) };
-                if !query.is_empty() {
-                    target.push('?');
-                    target.push_str(&query);
-                }
-                let to = Some((method.clone(), target));
-                match shape.as_ref().map(|shape| self.shaped(shape, &self.request.body, now)) {
-                    None => Next::Ask(Upstream { to, body: None }),
-                    Some(Some(body)) => Next::Ask(Upstream { to, body: Some(body.to_string()) }),
-                    Some(None) => {
-                        Next::Answer(self.refuse(&self.adapter.program.errors.invalid, "body", now))
-                    }
-                }
-            }
-        }
-    }
-
-    fn shaped(&self, shape: &Shape, value: &Json<'_>, now: Timestamp) -> Option<Json<'static>> {
-        let whole = EvalContext { request: &self.request, now };
-        shape.apply(value, whole, &mut Budget::default()).ok().flatten()
     }
 
     /// Applies a shape and returns the result as JSON text, without building it as a value first.
@@ -284,22 +220,35 @@ impl Exchange {
         // Without cursors, a full page is assumed to be followed by another one.
         let full = |page: Page| value.map_or(0, |value| value.items().count()) as i64 >= page.limit;
         let mut ended = !self.page.is_some_and(full);
-        if let (Some(pagination), Some(answer)) = (&adapted.pagination, answer) {
-            match walk(
-                self.page.as_mut(),
-                &mut self.variables,
-                pagination,
-                answer.get("data").unwrap_or(answer),
-            ) {
+        let data = answer.and_then(|answer| if is_graphql { answer.get("data") } else { Some(answer) });
+        if let (Some(pagination), Some(data)) = (&adapted.pagination, data) {
+            match walk(self.page.as_mut(), &mut self.variables, pagination, data) {
                 Walk::There(Some(more)) => ended = !more,
                 Walk::There(None) => {}
                 Walk::On => return self.ask(adapted, &self.variables, now),
-                Walk::Beyond => {
-                    return Next::Answer(self.success(adapted, Value::EMPTY, true, now));
-                }
+                Walk::Beyond => return Next::Answer(self.beyond(adapted, pagination, data, now)),
             }
         }
         Next::Answer(self.success(adapted, value.unwrap_or(Value::NULL), ended, now))
+    }
+
+    /// Builds the response for a page past the last one. `data` has the last page.
+    fn beyond(
+        &self,
+        adapted: &AdaptedRoute,
+        pagination: &Pagination,
+        data: Value<'_>,
+        now: Timestamp,
+    ) -> Answer {
+        if data.at_path(&adapted.root).is_some_and(Value::is_list) {
+            return self.success(adapted, Value::EMPTY, true, now);
+        }
+        let text = emptied(pagination, data).unwrap_or_default();
+        let tape = Tape::read(&text).ok();
+        match tape.as_ref().and_then(|tape| tape.root().at_path(&adapted.root)) {
+            Some(value) => self.success(adapted, value, true, now),
+            None => self.refuse(&self.adapter.program.errors.unfit, "", now),
+        }
     }
 
     fn success(&self, adapted: &AdaptedRoute, value: Value<'_>, ended: bool, now: Timestamp) -> Answer {

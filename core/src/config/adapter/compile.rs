@@ -4,6 +4,7 @@ use super::{
     errors,
     files::{Files, SourceText, content, graphql},
     graphql::{Documents, documents},
+    headers::{self, Use},
     mapping::Context,
     prune::prune,
     routes,
@@ -43,8 +44,8 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let interface = interface(cursor, &mut fields, folder, files);
     let endpoint = endpoint(&mut fields);
     let version = fields.read("version", version);
-    let forward = lower(fields.strings("forward_headers"));
-    let keep = lower(fields.strings("keep_headers"));
+    let forward = headers::names(fields.optional("forward_headers"), Use::Forward);
+    let keep = headers::names(fields.optional("keep_headers"), Use::Keep);
     let shapes = fields.entries("shapes", "write name: mapping");
     let envelope = fields.optional("envelope");
     let errors = fields.optional("errors");
@@ -118,12 +119,14 @@ fn endpoint(fields: &mut Fields<'_>) -> Option<String> {
 
 fn version(cursor: &Cursor<'_>) -> Option<SelectedVersion> {
     let mut fields = cursor.fields("write { header: X-API-Version, values: [\"1\"], absent: true }")?;
-    let header = fields.require("header", "name the header that carries the version", Cursor::string);
+    let header = fields.require("header", "name the header that carries the version", |cursor| {
+        headers::name(cursor, &cursor.string()?, Use::Select)
+    });
     let values = fields.strings("values");
     let mut absent = true;
     fields.set("absent", &mut absent, Cursor::bool)?;
     fields.finish();
-    Some(SelectedVersion { header: header?.to_ascii_lowercase(), values, absent })
+    Some(SelectedVersion { header: header?, values, absent })
 }
 
 fn routes<'n>(
@@ -162,8 +165,4 @@ fn source(cursor: &Cursor<'_>, interface: Interface) -> Map<String, serde_json::
         source.insert("operations".to_owned(), operations.text.into());
     }
     source
-}
-
-fn lower(names: Vec<String>) -> Vec<String> {
-    names.into_iter().map(|name| name.to_ascii_lowercase()).collect()
 }

@@ -1,7 +1,12 @@
 //! Reads variables: their places in a request, checked against the types that the operation
 //! declares.
 
-use super::{errors, graphql::Declared, mapping::Context};
+use super::{
+    errors,
+    graphql::Declared,
+    mapping::Context,
+    nesting::{self, MAX_NESTING},
+};
 use crate::{
     adapter::{Kind, Source, Variable},
     config::reading::{Cursor, EntryCursor, Fields, Value, did_you_mean},
@@ -199,9 +204,15 @@ pub(super) fn report_missing<'d>(
     }
 }
 
-/// Returns true if values of the variable's source can have its type, and reports it otherwise.
+/// Returns true if the edge can read the variable's type, and values of its source can have it; reports
+/// it otherwise.
 fn fits(cursor: &Cursor<'_>, declared: &Declared) -> bool {
     let Declared { variable, written } = declared;
+    if nesting::of_kind(&variable.kind) > MAX_NESTING {
+        let hint = "send it as a custom scalar, or declare a flatter type in the schema";
+        cursor.report(format!("{written} has more than {MAX_NESTING} types inside each other"), hint);
+        return false;
+    }
     let Some(source) = &variable.from else { return true };
     let is_string = !matches!(source, Source::Body(_) | Source::Jwt(_));
     let (problem, hint) = match &variable.kind {

@@ -17,6 +17,8 @@ pub(crate) struct Context<'n> {
     /// The named shapes that are being read, outermost first.
     pub(super) open: Vec<String>,
     pub(super) steps: usize,
+    /// The number of mappings around the one that is being read.
+    pub(super) depth: usize,
 }
 
 impl<'n> Context<'n> {
@@ -29,6 +31,7 @@ impl<'n> Context<'n> {
             claims: Vec::new(),
             open: Vec::new(),
             steps: 0,
+            depth: 0,
         }
     }
 }

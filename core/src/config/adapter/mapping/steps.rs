@@ -7,9 +7,10 @@ use super::{
 use crate::{
     adapter::{Field, Shape, Step},
     config::{
-        adapter::graphql::Selected,
+        adapter::{graphql::Selected, nesting::MAX_NESTING},
         reading::{Cursor, Value, did_you_mean},
     },
+    json::MAX_DEPTH,
 };
 
 /// The most steps in all mappings of an adapter together, with every named shape counted at each
@@ -32,11 +33,20 @@ impl<'n> Context<'n> {
         if self.steps >= MAX_STEPS {
             return None;
         }
-        match cursor.value() {
+        // Shapes that only name another one are no levels, but read inside each other too.
+        if self.depth >= MAX_NESTING || self.open.len() > 2 * MAX_NESTING {
+            let message = format!("more than {MAX_NESTING} mappings are inside each other here");
+            let hint = "build a flatter response; each use of a named shape counts as if it were written out";
+            return cursor.refuse(message, hint);
+        }
+        self.depth += 1;
+        let mapping = match cursor.value() {
             Value::String(path) => self.path(cursor, path, value.cloned()),
             Value::Map(_) => self.map(cursor, value.cloned()),
             _ => cursor.expected("a mapping", HINT),
-        }
+        };
+        self.depth -= 1;
+        mapping
     }
 
     /// Reads the path to a part of the value, such as `author.name`.
@@ -53,6 +63,11 @@ impl<'n> Context<'n> {
         if names.iter().any(String::is_empty) {
             let hint = "write names with a dot between, such as author.name, or . for the value itself";
             return cursor.refuse(format!("{path:?} is not a path"), hint);
+        }
+        if names.len() > MAX_DEPTH {
+            let message =
+                format!("the path has {} names; responses have at most {MAX_DEPTH} levels", names.len());
+            return cursor.refuse(message, "write a shorter path");
         }
         if let Some(value) = &mut value {
             for name in &names {
@@ -96,7 +111,11 @@ impl<'n> Context<'n> {
         // A shape may be read for any route, so its path begins at the adapter.
         let shape = shape.value.at_path(format!("shapes.{name}"));
         self.open.push(name);
+        // It takes the place of the mapping that names it.
+        let depth = self.depth;
+        self.depth = depth.saturating_sub(1);
         let mapping = self.mapping(&shape, value);
+        self.depth = depth;
         self.open.pop();
         mapping
     }

@@ -7,6 +7,7 @@ use crate::{
         adapter::{
             errors,
             graphql::{Content, Selected},
+            headers::{self, Use},
             mapping::Context,
         },
         reading::{Cursor, Fields, Value, did_you_mean},
@@ -68,7 +69,7 @@ pub(super) fn read<'n>(
         shape.0.extend(mapping.shape.0);
     }
     let status = status(fields, if shape.is_none() { 204 } else { 200 });
-    let headers = headers(context, fields);
+    let headers = added(context, fields);
     Response { root: root.path, when_null, partial, shape, status, headers }
 }
 
@@ -119,12 +120,16 @@ fn status(fields: &mut Fields<'_>, default: u16) -> Option<u16> {
     Some(status)
 }
 
-fn headers<'n>(context: &mut Context<'n>, fields: &mut Fields<'n>) -> Vec<(String, Template)> {
-    let mut headers = Vec::new();
+/// Reads the headers that are added to a success.
+fn added<'n>(context: &mut Context<'n>, fields: &mut Fields<'n>) -> Vec<(String, Template)> {
+    let mut added = Vec::new();
     for entry in fields.entries("headers", "write location: /reviews/{id}") {
-        if let Some(template) = context.template(&entry.value) {
-            headers.push((entry.key.to_ascii_lowercase(), template));
+        let name = headers::name(&entry.key_cursor, entry.key, Use::Add);
+        let template = context.template(&entry.value);
+        if let (Some(name), Some(template)) = (name, template) {
+            headers::check_value(&entry.value, &template);
+            added.push((name, template));
         }
     }
-    headers
+    added
 }

@@ -5,7 +5,7 @@ use super::{
     target::{self, Operation, Target},
 };
 use crate::{
-    adapter::{AdaptedRoute, Backend, Kind, Pagination, Source, Style, Variable},
+    adapter::{AdaptedRoute, Backend, BodyFields, Pagination, Style},
     config::{
         adapter::{graphql::Documents, mapping::Context, variables},
         matcher::{method, pattern},
@@ -50,11 +50,10 @@ pub(crate) fn read<'n>(
         Target::Operation(operation) => Backend::GraphQl(operation.name, operation.text),
         Target::Rest => backend::read(context, &rest?)?,
     };
-    let reads_body = variables.iter().any(reads_body) || matches!(&backend, Backend::Rest(_, _, Some(_)));
-    let route = AdaptedRoute {
+    let mut route = AdaptedRoute {
         matcher: matcher?,
         backend,
-        reads_body,
+        reads_body: false,
         variables,
         pagination,
         root: response.root,
@@ -64,6 +63,7 @@ pub(crate) fn read<'n>(
         response: response.shape,
         headers: response.headers,
     };
+    route.reads_body = BodyFields::are_read_by(&route);
     fields.clean()?;
     Some(route)
 }
@@ -90,11 +90,6 @@ fn page_variables(style: &Style) -> [&str; 2] {
         Style::Offset(skip, take) => [skip, take],
         Style::Cursor(first, after, ..) => [first, after],
     }
-}
-
-fn reads_body(variable: &Variable) -> bool {
-    let nested = |kind: &Kind| matches!(kind, Kind::Object(fields) if fields.iter().any(reads_body));
-    matches!(variable.from, Some(Source::Body(_))) || nested(&variable.kind)
 }
 
 /// Returns the names of the parameters of a pattern.

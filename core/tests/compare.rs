@@ -1,0 +1,471 @@
+//! Comparison of responses: the differences that are found, the work it takes, and the data that
+//! must not get into a report.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use cutover_core::{
+    compare::{
+        Comparison, ComparisonOutcome, Difference, DifferenceKind, HiddenError, Limits, Normalise, PlainJson,
+        Response, Rule, Tally, TooMuch, compare_answers, differences,
+    },
+    config::Config,
+    json::Json,
+};
+use proptest::{collection::vec, prelude::*, sample::select};
+
+fn rule(path: &str) -> Rule {
+    Rule { path: path.to_owned(), ..Rule::default() }
+}
+
+fn found_within(
+    old: &str,
+    new: &str,
+    rules: &[Rule],
+    limits: Limits,
+) -> Result<Vec<(String, DifferenceKind)>, TooMuch> {
+    let (old, new) = (Json::parse(old).unwrap(), Json::parse(new).unwrap());
+    let found = differences(&old, &new, rules, limits)?;
+    Ok(found.into_iter().map(|difference| (difference.path, difference.kind)).collect())
+}
+
+fn found(old: &str, new: &str, rules: &[Rule]) -> Vec<(String, DifferenceKind)> {
+    found_within(old, new, rules, Limits::default()).expect("it is within the default limits")
+}
+
+fn check(old: &str, new: &str, rules: &[Rule], expected: &[(&str, DifferenceKind)]) {
+    let expected: Vec<_> = expected.iter().map(|(path, kind)| ((*path).to_owned(), *kind)).collect();
+    assert_eq!(found(old, new, rules), expected, "{old} | {new} | {rules:?}");
+}
+
+/// A name of letters for each number.
+fn word(number: usize) -> String {
+    let letter = |digit: usize| char::from(b'a' + u8::try_from(digit % 26).unwrap());
+    [letter(number / 676), letter(number / 26), letter(number)].iter().collect()
+}
+
+mod work {
+    use super::*;
+
+    const KEYS: usize = 16_000;
+
+    fn object(keys: impl Iterator<Item = usize>) -> String {
+        let fields: Vec<String> = keys.map(|key| format!("\"key{key}\":{key}")).collect();
+        format!("{{{}}}", fields.join(","))
+    }
+
+    fn items(ids: impl Iterator<Item = usize>, name: &str) -> String {
+        let items: Vec<String> = ids.map(|id| format!("{{\"{name}\":{id},\"a\":[1],\"b\":\"x\"}}")).collect();
+        format!("[{}]", items.join(","))
+    }
+
+    /// Sorting is tested where it happens, in `core/src/compare/pairing.rs`; this is the budget.
+    #[test]
+    fn objects_with_many_keys_take_as_many_steps_as_they_have_names_and_pairs() {
+        let old = object(0..KEYS);
+        let limits = |work: usize| Limits { work: u32::try_from(work).unwrap(), ..Limits::default() };
+        let none: &[(String, DifferenceKind)] = &[];
+        let disjoint = [("*".to_owned(), DifferenceKind::Missing), ("*".to_owned(), DifferenceKind::Extra)];
+        let cases = [
+            (object(0..KEYS), 3 * KEYS + 1, none),
+            (object((0..KEYS).rev()), 3 * KEYS + 1, none),
+            (object(KEYS..2 * KEYS), 2 * KEYS + 1, disjoint.as_slice()),
+        ];
+        for (new, work, expected) in cases {
+            assert_eq!(found_within(&old, &new, &[], limits(work)).unwrap(), expected);
+            assert_eq!(found_within(&old, &new, &[], limits(work - 1)), Err(TooMuch), "a step was not paid");
+        }
+    }
+
+    #[test]
+    fn thousands_of_moved_items_are_within_the_budget() {
+        let count = 5_000;
+        for name in ["id", "sku"] {
+            let (old, new) = (items(0..count, name), items((0..count).rev(), name));
+            let keys = [Rule { key_by: Some("sku".to_owned()), ..rule("[]") }];
+            check(&old, &new, &keys[..usize::from(name == "sku")], &[(".", DifferenceKind::Order)]);
+            let unordered = [Rule { unordered: true, ..rule("[]") }];
+            check(&old, &new, &unordered, &[]);
+        }
+        // One item is another one.
+        let (old, new) = (items(0..count, "x"), items((1..=count).rev(), "x"));
+        let unordered = [Rule { unordered: true, ..rule(".") }];
+        check(&old, &new, &unordered, &[("[].x", DifferenceKind::Number)]);
+    }
+
+    #[test]
+    fn a_tolerance_in_any_order_compares_each_with_each_until_the_budget_is_used_up() {
+        let rules = [Rule { unordered: true, ..rule("[]") }, Rule { tolerance: Some(0.5), ..rule("[].x") }];
+        let list = |count: usize, plus: &str| {
+            let items: Vec<String> = (0..count).map(|x| format!("{{\"x\":{x}{plus}}}")).collect();
+            format!("[{}]", items.join(","))
+        };
+        assert_eq!(found_within(&list(100, ".1"), &list(100, ".3"), &rules, Limits::default()), Ok(vec![]));
+        let reversed: Vec<String> = (0..2_000).rev().map(|x| format!("{{\"x\":{x}.3}}")).collect();
+        let reversed = format!("[{}]", reversed.join(","));
+        assert_eq!(found_within(&list(2_000, ".1"), &reversed, &rules, Limits::default()), Err(TooMuch));
+    }
+
+    #[test]
+    fn the_limit_of_differences_holds_for_lists_too() {
+        let old = r#"{"a":[1],"b":[1],"c":[1],"d":[1],"e":1,"f":1}"#;
+        let new = r#"{"a":[],"b":[],"c":[],"d":[],"e":2,"f":2}"#;
+        let limits = Limits { differences: 3, ..Limits::default() };
+        let expected = ["a", "b", "c"].map(|path| (path.to_owned(), DifferenceKind::Length));
+        assert_eq!(found_within(old, new, &[], limits).unwrap(), expected);
+    }
+}
+
+mod rules {
+    use super::*;
+    use DifferenceKind::*;
+
+    #[test]
+    fn every_kind_of_difference_is_found() {
+        check("{\"a\":1}", "{\"a\":1.0}", &[], &[]);
+        check("{\"a\":1,\"b\":null}", "{\"b\":null,\"a\":1}", &[], &[]);
+        check("{\"a\":1}", "{\"b\":\"1\"}", &[], &[("a", Missing), ("b", Extra)]);
+        check("{\"a\":1}", "{\"a\":\"1\"}", &[], &[("a", Type)]);
+        check("{\"a\":1}", "{\"a\":2}", &[], &[("a", Number)]);
+        check("[true]", "[false]", &[], &[("[]", Value)]);
+        check("[[1,2],[3]]", "[[2,1],[4]]", &[], &[("[]", Order), ("[][]", Number)]);
+        check("[1,2,2]", "[2,1,2]", &[], &[(".", Order)]);
+        check("[1,2,2]", "[2,1,1]", &[], &[("[]", Number)]);
+        check("[1]", "[1,2]", &[], &[(".", Length)]);
+        check("[{\"id\":1},{\"id\":2}]", "[{\"id\":2},{\"id\":3}]", &[], &[("[]", Missing), ("[]", Extra)]);
+        // The same digits in a string are another key.
+        check("[{\"id\":1}]", "[{\"id\":\"1\"}]", &[], &[("[]", Missing), ("[]", Extra)]);
+        // A name that is repeated is compared occurrence by occurrence.
+        check("{\"a\":1,\"a\":2}", "{\"a\":1,\"a\":3}", &[], &[("a", Number)]);
+    }
+
+    #[test]
+    fn a_list_is_named_by_itself_or_by_its_items() {
+        let old = r#"{"data":[{"sku":"a","n":1},{"sku":"b","n":2}]}"#;
+        let new = r#"{"data":[{"sku":"b","n":2},{"sku":"a","n":3}]}"#;
+        check(old, new, &[], &[("data[].sku", Value), ("data[].n", Number)]);
+        for path in ["data", "data[]"] {
+            let by_key = Rule { key_by: Some("sku".to_owned()), ..rule(path) };
+            check(old, new, &[by_key.clone()], &[("data[].n", Number), ("data", Order)]);
+            let unordered = Rule { unordered: true, ..by_key };
+            check(old, new, &[unordered], &[("data[].n", Number)]);
+            let unordered = Rule { unordered: true, ..rule(path) };
+            check("{\"data\":[1,2,2]}", "{\"data\":[2,1,2]}", &[unordered], &[]);
+        }
+        // The rule is for this list, not for those inside.
+        let outer = [Rule { unordered: true, ..rule("a") }];
+        check("{\"a\":[{\"b\":[1,2]}]}", "{\"a\":[{\"b\":[2,1]}]}", &outer, &[("a[].b", Order)]);
+    }
+
+    #[test]
+    fn items_in_any_order_are_equal_by_the_rules() {
+        let unordered = Rule { unordered: true, ..rule("[]") };
+        let with = |more: Rule| [unordered.clone(), more];
+        let (old, new) = (r#"[{"a":1,"t":5},{"a":2,"t":6}]"#, r#"[{"t":8,"a":2.0},{"t":7,"a":1}]"#);
+        check(old, new, &with(Rule { ignore: true, ..rule("[].t") }), &[]);
+        let normalise = |normalise| with(Rule { normalise: Some(normalise), ..rule("[]") });
+        check(r#"["A","b"]"#, r#"["B","a"]"#, &normalise(Normalise::Lowercase), &[]);
+        check(r#"[" a  b","c"]"#, r#"["c ","a b"]"#, &normalise(Normalise::Whitespace), &[]);
+        check(r#"["1","2"]"#, r#"[2.0,1]"#, &normalise(Normalise::Number), &[]);
+        let dates = r#"["1970-01-01T00:00:01Z",2]"#;
+        check(dates, r#"[2,"1970-01-01T01:00:01+01:00"]"#, &normalise(Normalise::Date), &[]);
+        check(r#"["a","b"]"#, r#"["c","a"]"#, &normalise(Normalise::Lowercase), &[("[]", Value)]);
+        // Nested lists keep their order unless a rule says otherwise.
+        let (old, new) = ("[[1,2],[3]]", "[[3],[2,1]]");
+        check(old, new, &[Rule { unordered: true, ..rule(".") }], &[("[]", Order)]);
+        check(old, new, &[unordered], &[]);
+    }
+
+    #[test]
+    fn an_ignored_field_does_not_hide_a_moved_item() {
+        let (old, new) = (r#"[{"a":1,"t":1},{"a":2,"t":2}]"#, r#"[{"a":2,"t":3},{"a":1,"t":4}]"#);
+        check(old, new, &[Rule { ignore: true, ..rule("[].t") }], &[(".", Order)]);
+    }
+
+    fn hidden(path: &str, equals: Option<&str>) -> HiddenError {
+        let equals = equals.map(|text| PlainJson(Json::parse(text).unwrap().into_owned()));
+        HiddenError { path: path.to_owned(), equals }
+    }
+
+    #[test]
+    fn an_empty_field_is_no_error() {
+        let errors = hidden("errors", None);
+        let is_error = |errors: &HiddenError, value: &str| {
+            errors.is_in(&Json::parse(&format!("{{\"errors\":{value}}}")).unwrap())
+        };
+        for value in ["null", "false", "\"\"", "[]", "{}"] {
+            assert!(!is_error(&errors, value), "{value}");
+            assert!(is_error(&hidden("errors", Some(value)), value), "{value} is named");
+        }
+        for value in ["true", "\"no such review\"", "[null]", "{\"a\":null}", "42", "\" \""] {
+            assert!(is_error(&errors, value), "{value}");
+        }
+        assert!(!errors.is_in(&Json::parse("{}").unwrap()));
+    }
+}
+
+mod headers {
+    use super::*;
+
+    fn header_differences(old: &str, new: &str) -> Vec<Difference> {
+        let headers = [[Some(old)], [Some(new)]];
+        let of = |index: usize| Response { status: 200, headers: &headers[index], body: b"{}" };
+        match compare_answers(&Comparison::default(), of(0), of(1)) {
+            ComparisonOutcome::Compared(found) => found,
+            ComparisonOutcome::Skipped(reason) => panic!("skipped: {reason:?}"),
+        }
+    }
+
+    #[test]
+    fn a_content_type_is_compared_by_its_meaning() {
+        for same in ["application/json; charset=utf-8", "Application/JSON;charset=\"UTF-8\""] {
+            assert_eq!(header_differences("application/json", same).len(), 0, "{same}");
+            assert_eq!(header_differences(same, "application/json").len(), 0, "{same}");
+        }
+        for other in ["text/html", "application/problem+json", "application/json; charset=iso-8859-1"] {
+            let found = header_differences("application/json", other);
+            assert_eq!(found.len(), 1, "{other}");
+            assert_eq!(
+                (found[0].path.as_str(), found[0].kind),
+                ("header content-type", DifferenceKind::Value)
+            );
+        }
+    }
+}
+
+mod privacy {
+    use super::*;
+
+    #[test]
+    fn keys_that_look_like_data_are_not_reported() {
+        let old = r#"{"limits":{"ann@example.com":{"credit":1},"c0ffee00-0000-4000-8000-00805f9b34fb":{"credit":1}}}"#;
+        let new = r#"{"limits":{"ann@example.com":{"credit":2},"user-1234":{"credit":1}}}"#;
+        let expected = [
+            ("limits.*.credit", DifferenceKind::Number),
+            ("limits.*", DifferenceKind::Missing),
+            ("limits.*", DifferenceKind::Extra),
+        ];
+        check(old, new, &[], &expected);
+        // Rules still see the keys.
+        check(old, new, &[Rule { ignore: true, ..rule("limits.user-1234") }], &expected[..2]);
+        check(old, new, &[Rule { ignore: true, ..rule("limits.**") }], &[]);
+    }
+
+    #[test]
+    fn keys_of_a_map_are_not_reported_even_if_they_look_like_names() {
+        let object = |value: &dyn Fn(usize) -> String, count: usize| {
+            let fields: Vec<String> =
+                (0..count).map(|number| format!("\"{}\":{}", word(number), value(number))).collect();
+            format!("{{{}}}", fields.join(","))
+        };
+        let map = |credit: usize, count: usize| object(&|_| format!("{{\"credit\":{credit}}}"), count);
+        check(&map(1, 33), &map(2, 33), &[], &[("*.credit", DifferenceKind::Number)]);
+        // A record has fields of several types, and keeps its names at any size.
+        let record = |first: usize| {
+            object(&|number| if number == 0 { first.to_string() } else { "\"x\"".to_owned() }, 60)
+        };
+        check(&record(1), &record(2), &[], &[("aaa", DifferenceKind::Number)]);
+        check(
+            &map(1, 2),
+            &map(2, 2),
+            &[],
+            &[("aaa.credit", DifferenceKind::Number), ("aab.credit", DifferenceKind::Number)],
+        );
+    }
+
+    const FIELDS: [&str; 5] = ["id", "name", "created_at", "limits", "Items-2"];
+
+    /// Upper case, which no word of a report has so much of: a value in a report would be found.
+    fn secret() -> impl Strategy<Value = String> {
+        "[A-Z]{6}[A-Za-z0-9@. '-]{0,40}"
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        prop_oneof![
+            4 => select(FIELDS.to_vec()).prop_map(str::to_owned),
+            1 => "[A-Z]{1,8}@[a-z]{3,8}[.]com",
+            1 => "[0-9]{1,12}",
+            1 => "user-[0-9]{3,9}",
+            1 => "[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[a-f0-9]{12}",
+            1 => "[A-Z][a-z]{2,8} [A-Z][a-z]{2,8}",
+            1 => "[æøå日本]{1,6}",
+        ]
+    }
+
+    fn body() -> BoxedStrategy<Json<'static>> {
+        let leaf = prop_oneof![
+            1 => Just(Json::Null),
+            1 => any::<bool>().prop_map(Json::Bool),
+            1 => any::<i32>().prop_map(|number| Json::integer(number.into())),
+            3 => secret().prop_map(Json::text),
+        ];
+        let nested = leaf.prop_recursive(4, 64, 6, |inner| {
+            let object = |fields: Vec<(String, Json<'static>)>| {
+                Json::Object(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
+            };
+            prop_oneof![
+                vec(inner.clone(), 0..6).prop_map(Json::List),
+                vec((name(), inner), 0..6).prop_map(object),
+            ]
+        });
+        nested.boxed()
+    }
+
+    /// Adds all strings of a body and all names that are not fields.
+    fn secrets(value: &Json<'_>, all: &mut Vec<String>) {
+        match value {
+            Json::Text(text) => all.push(text.to_string()),
+            Json::List(items) => items.iter().for_each(|item| secrets(item, all)),
+            Json::Object(fields) => {
+                for (name, value) in fields {
+                    // Short keys, such as one digit, are part of anything.
+                    if !FIELDS.contains(&&**name) && name.len() > 5 {
+                        all.push(name.to_string());
+                    }
+                    secrets(value, all);
+                }
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) => {}
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn no_data_of_a_body_or_header_is_in_the_tally(
+            (old, new, again) in (body(), body(), body()),
+            (link, other) in (secret(), secret()),
+        ) {
+            let policy = Comparison { headers: vec!["link".to_owned()], ..Comparison::default() };
+            let bodies = [&old, &new, &again].map(ToString::to_string);
+            let headers = [[Some("application/json"), Some(&*link)], [Some("text/json"), Some(&*other)]];
+            let response = |index: usize| Response {
+                status: 200,
+                headers: &headers[index % 2],
+                body: bodies[index].as_bytes(),
+            };
+            let compared = |other: usize| match compare_answers(&policy, response(0), response(other)) {
+                ComparisonOutcome::Compared(found) => found,
+                ComparisonOutcome::Skipped(reason) => panic!("skipped: {reason:?}"),
+            };
+            let mut tally = Tally::default();
+            tally.add(&compared(1), Some(&compared(2)));
+            let mut all = vec![link.clone(), other.clone()];
+            [&old, &new, &again].iter().for_each(|body| secrets(body, &mut all));
+            let written = serde_json::to_string(&tally).unwrap();
+            for counted in &tally.differences {
+                for step in counted.path.split('.').map(|step| step.trim_end_matches("[]")) {
+                    let is_known = FIELDS.contains(&step) || ["", "*", "header content-type", "header link"].contains(&step);
+                    prop_assert!(is_known, "{}", counted.path);
+                }
+                for secret in &all {
+                    prop_assert!(!counted.example.0.contains(secret) && !counted.example.1.contains(secret));
+                }
+            }
+            for secret in &all {
+                prop_assert!(!written.contains(secret), "{secret} in {written}");
+            }
+        }
+
+        #[test]
+        fn a_body_has_no_difference_from_itself_in_another_order(body in body()) {
+            prop_assert_eq!(differences(&body, &body, &[], Limits::default()), Ok(vec![]));
+            let Json::List(items) = &body else { return Ok(()) };
+            let reversed = Json::List(items.iter().rev().cloned().collect());
+            let unordered = [Rule { unordered: true, ..rule("[]") }];
+            prop_assert_eq!(differences(&body, &reversed, &unordered, Limits::default()), Ok(vec![]));
+        }
+    }
+}
+
+mod configuration {
+    use super::*;
+
+    fn text(compare: &str) -> String {
+        format!(
+            "feature_flags: {{ f: {{ enabled: true }} }}\norigins: {{ a: {{ url: \"http://a\" }} }}\nroutes:\n  \
+             - id: r\n    match: {{ path: /x }}\n    flag: f\n    legacy: a\n    new: a\n    \
+             compare: {{ sample: 1, {compare} }}\n"
+        )
+    }
+
+    fn read(compare: &str) -> Comparison {
+        Config::from_yaml(&text(compare)).unwrap().routes[0].compare.clone().unwrap()
+    }
+
+    /// One mistake, in this field, with its line and a remedy.
+    fn refused(compare: &str, field: &str) {
+        let problems = Config::from_yaml(&text(compare)).expect_err(compare);
+        assert_eq!(problems.len(), 1, "{compare}: {problems:#?}");
+        assert_eq!(problems[0].field, format!("routes[0].compare.{field}"), "{compare}");
+        assert!(problems[0].line == 9 && !problems[0].hint.is_empty(), "{problems:#?}");
+    }
+
+    #[test]
+    fn paths_that_can_match_nothing_are_refused() {
+        for path in ["a", "data[].price", "[]", "a[][].b", "*", "a.*.b", "a.**", "**", "a.*[]", ".", "@type"]
+        {
+            let comparison = read(&format!("rules: [{{ path: \"{path}\", ignore: true }}]"));
+            assert_eq!(comparison.rules, [Rule { ignore: true, ..rule(path) }]);
+        }
+        let wrong = [
+            "",
+            "a..b",
+            ".a",
+            "a.",
+            "data[0]",
+            "data[*]",
+            "a[]b",
+            "a.**.b",
+            "**[]",
+            "a*",
+            "$.a",
+            "header link",
+        ];
+        for path in wrong {
+            refused(&format!("rules: [{{ path: \"{path}\", ignore: true }}]"), "rules[0].path");
+        }
+    }
+
+    #[test]
+    fn the_key_of_items_is_one_field() {
+        assert_eq!(
+            read("rules: [{ path: \"data[]\", key_by: sku }]").rules[0].key_by.as_deref(),
+            Some("sku")
+        );
+        for key in ["", "a.b", "items[]", "*"] {
+            refused(&format!("rules: [{{ path: data, key_by: \"{key}\" }}]"), "rules[0].key_by");
+        }
+    }
+
+    #[test]
+    fn a_mirror_has_unsafe_methods_and_a_header() {
+        let mirror = read("mirror: { methods: [PUT, PATCH], key_header: Idempotency-Key }").mirror.unwrap();
+        assert_eq!((mirror.methods.len(), mirror.key_header.as_str()), (2, "idempotency-key"));
+        for method in ["put", "GET", "HEAD", "OPTIONS", "PURGE", "P UT"] {
+            refused(&format!("mirror: {{ methods: [\"{method}\"], key_header: k }}"), "mirror.methods");
+        }
+        for header in ["", "Idempotency Key", "key:", "ключ"] {
+            refused(&format!("mirror: {{ methods: [PUT], key_header: \"{header}\" }}"), "mirror.key_header");
+        }
+        refused("headers: [\"a b\"]", "headers");
+    }
+
+    #[test]
+    fn stored_objects_stay_readable() {
+        let stored = |method: &str, header: &str, path: &str| {
+            let valid = Config::from_yaml(&text("per_minute: 60")).unwrap();
+            let mut document = serde_json::to_value(&valid).unwrap();
+            document["routes"][0]["compare"] = serde_json::json!({
+                "sample": 1,
+                "mirror": { "methods": [method], "key_header": header },
+                "rules": [{ "path": path, "ignore": true }],
+            });
+            Config::from_stored(&document).unwrap().routes[0].compare.clone().unwrap()
+        };
+        let lower = stored("put", "Key", "data[0]");
+        assert_eq!(lower.mirror.unwrap().methods, ["PUT"], "a method in lower case would match no request");
+        assert_eq!(lower.rules[0].path, "data[0]");
+        let broken = stored("PUT", "a key", "a");
+        assert_eq!(broken.mirror, None, "no request can have the header, and reading it would throw");
+    }
+}
