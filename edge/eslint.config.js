@@ -4,11 +4,14 @@ import js from "@eslint/js";
 // The platform's names that the Worker uses, and no others: `no-undef` reports the rest.
 const GLOBALS = [
   "AbortSignal",
+  "FixedLengthStream",
   "Headers",
+  "IdentityTransformStream",
   "Request",
   "Response",
   "TextDecoder",
   "TextEncoder",
+  "URL",
   "WebAssembly",
   "atob",
   "clearTimeout",

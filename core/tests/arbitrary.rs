@@ -7,7 +7,10 @@ use cutover_core::{
     decide,
     request::identity::Source,
     routing::matcher::Matcher,
-    rules::condition::document::{Attribute, Condition, Operator},
+    rules::{
+        condition::document::{Attribute, Condition, Operator},
+        route::Fallback,
+    },
     vocabulary::{arm::Arm, revision::Revision},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -76,6 +79,7 @@ fn route() -> impl Strategy<Value = Route> {
             adapt: Vec::new(),
             compare: None,
             error_when: None,
+            fallback: Fallback::default(),
         },
     )
 }

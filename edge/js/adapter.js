@@ -1,9 +1,9 @@
 // Requests that are answered through an adapter. The core decides each step, and returns it as one
 // number, see `step` in edge/src/wire.rs; the steps are carried out here.
 import { NO_BYTES, readBuffer, readBytes, TOO_LARGE } from "./body.js";
-import { LATE } from "./http.js";
+import { CLIENT_LEFT, LATE } from "./http.js";
 import { claimsIn } from "./identity.js";
-import * as core from "./wasm.js";
+import { copyFromMemory, core } from "./wasm.js";
 import {
   ABSENT,
   STEP_BODY,
@@ -40,6 +40,7 @@ const OK = new Response(null, { headers: JSON_TYPE });
  * @property {(error: unknown) => void} fail
  * @property {AdapterProgram | undefined} program
  * @property {Headers} keptHeaders the headers of the backend's response that the client gets
+ * @property {number} deadline milliseconds since 1970; 0 until the backend is called
  * @property {number | undefined} lostStatus UNREACHABLE or TIMEOUT, if the adapter answers for a
  *   backend that did not respond
  */
@@ -62,7 +63,7 @@ const OK = new Response(null, { headers: JSON_TYPE });
 export function adapt(call, end, fail) {
   const keptHeaders = RESPONSE_HEADERS;
   /** @type {Exchange} */
-  const exchange = { call, end, fail, program: undefined, keptHeaders, lostStatus: undefined };
+  const exchange = { call, end, fail, program: undefined, keptHeaders, deadline: 0, lostStatus: undefined };
   // The decision may have begun the exchange already.
   const step = call.body === undefined ? core.begun() : STEP_GONE;
   if (step === STEP_GONE) {
@@ -79,18 +80,21 @@ export function adapt(call, end, fail) {
  * @param {Exchange} exchange
  */
 async function beginWithBody(exchange) {
-  const { request, env, url, table, route } = exchange.call;
+  const { request, env, url, table, route, open } = exchange.call;
   const { method, headers } = request;
   const [names, claimNames] = /** @type {AdapterInputs[]} */ (table.adapt)[route];
   const values = names.map((name) => headers.get(name) ?? ABSENT).join("\n");
   let body = exchange.call.body;
   let isTooLarge = false;
   if (body === undefined && method !== "GET" && method !== "HEAD" && request.body !== null) {
+    const since = Date.now();
     body = await readBytes(request, MAX_REQUEST_BODY).catch((error) => {
-      if (error !== TOO_LARGE) throw error;
+      if (error !== TOO_LARGE) throw CLIENT_LEFT;
       isTooLarge = true;
       return undefined;
     });
+    // The time of the upload is the client's.
+    if (open !== undefined) open.started += Date.now() - since;
   }
   const claims = await claimsIn(request, env, claimNames);
   const packed = method + "\n" + url;
@@ -130,7 +134,9 @@ function proceed(exchange, step) {
  * @param {number} step
  */
 function callUpstream(exchange, step) {
-  const { request, origin, deadline, isLast } = exchange.call;
+  const { request, origin, limit, isLast } = exchange.call;
+  // All steps share the time limit, which begins when the client's body has been read.
+  if (exchange.deadline === 0) exchange.deadline = Date.now() + limit;
   const [endpoint, forwarded, kept] = /** @type {AdapterProgram} */ (exchange.program);
   const hasBody = (step & STEP_BODY) !== 0;
   const plain = hasBody ? REQUEST_HEADERS_WITH_BODY : REQUEST_HEADERS;
@@ -168,7 +174,7 @@ function callUpstream(exchange, step) {
     exchange.lostStatus = error === LATE ? TIMEOUT : UNREACHABLE;
     return core.adapt_failed(number, error === LATE);
   };
-  let timer = setTimeout(() => next(takeError, LATE), Math.max(deadline - Date.now(), 1));
+  let timer = setTimeout(() => next(takeError, LATE), Math.max(exchange.deadline - Date.now(), 1));
   /** @param {unknown} error */
   const failed = (error) => next(takeError, error);
   fetch(upstream, init).then((response) => {
@@ -199,7 +205,7 @@ function endpointRequest(origin, endpoint) {
 
 /** Returns the body of the last step. */
 function stepBody() {
-  return core.copyFromMemory(core.adapted_body(), core.adapted_body_length());
+  return copyFromMemory(core.adapted_body(), core.adapted_body_length());
 }
 
 /**

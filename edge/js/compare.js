@@ -2,9 +2,9 @@
 // requests are compared and how two responses differ.
 import { adapt } from "./adapter.js";
 import { NO_BYTES, readBytes, TOO_LARGE } from "./body.js";
-import { LATE, MAX_KEPT_BODY, pathAndQuery, repeatable, sleep, withTimeout } from "./http.js";
+import { LATE, MAX_KEPT_BODY, pathAndQuery, repeatable, SHADOW, sleep, withTimeout } from "./http.js";
 import { reportIfDue } from "./report.js";
-import * as core from "./wasm.js";
+import { core } from "./wasm.js";
 import {
   ABSENT,
   HEAD_SEPARATOR,
@@ -38,6 +38,7 @@ const SKIPPED = new Map([
  * @typedef {object} Comparison
  * @property {Request} request
  * @property {Request | null} copy the request in a form whose body can be read
+ * @property {Env} env
  * @property {string} url
  * @property {Table} table
  * @property {number} decision
@@ -68,32 +69,54 @@ export async function hidesError(response, route, generation) {
 
 /**
  * Claims a comparison, before the request is sent and while it can still be copied. Returns the
- * function that takes the client's response; undefined if this request is not compared.
+ * function that takes the client's response; undefined if this request is not compared. Neither throws: no request fails
+ * because it was to be compared.
  *
  * @param {ComparedRequest} compared
  * @returns {CompareResponse | undefined}
  */
 export function claimComparison({ request, env, context, url, table, decision }) {
-  const route = decision & NO_ROUTE;
-  const policy = /** @type {ComparePolicy[]} */ (table.compare)[route];
-  const key = policy[3];
-  const isSafe = request.method === "GET" || request.method === "HEAD";
-  const copy = request.body === null ? request : repeatable(request);
-  const mayRepeat = isSafe || (key !== null && request.headers.has(key) && copy !== null);
-  const ticket = core.begin_comparison(route, table.generation, mayRepeat);
-  if (ticket === TICKET_NONE) return undefined;
-  /** @param {number} reason */
-  const skip = (reason) => core.skip_comparison(route, table.generation, reason);
-  return (response) => {
-    if (response === undefined) return skip(SKIPPED_UNREACHABLE);
+  try {
+    // A WebSocket has no response to compare.
+    if (request.headers.has("upgrade")) return undefined;
+    const route = decision & NO_ROUTE;
+    const policy = /** @type {ComparePolicy[]} */ (table.compare)[route];
+    const key = policy[3];
+    const isSafe = request.method === "GET" || request.method === "HEAD";
+    const copy = request.body === null ? request : repeatable(request);
+    const mayRepeat = isSafe || (key !== null && request.headers.has(key) && copy !== null);
+    const ticket = core.begin_comparison(route, table.generation, mayRepeat);
+    if (ticket === TICKET_NONE) return undefined;
     /** @type {Comparison} */
-    const comparison = { request, copy, url, table, decision, route, policy, ticket };
-    const ended = compareWith(comparison, response.clone()).catch((error) => {
-      skip(SKIPPED.get(error) ?? SKIPPED_UNREACHABLE);
-    });
+    const comparison = { request, copy, env, url, table, decision, route, policy, ticket };
+    return (response) => compareBehind(comparison, context, response);
+  } catch (error) {
+    console.error("a request is not compared because the edge failed:", error);
+    return undefined;
+  }
+}
+
+/**
+ * Compares a response behind the client's.
+ *
+ * @param {Comparison} comparison
+ * @param {ExecutionContext} context
+ * @param {Response | undefined} response
+ */
+function compareBehind(comparison, context, response) {
+  const { route, table, env } = comparison;
+  /** @param {unknown} error */
+  const skip = (error) => {
+    core.skip_comparison(route, table.generation, SKIPPED.get(error) ?? SKIPPED_UNREACHABLE);
+  };
+  try {
+    if (response === undefined || response.status < 200) return skip(undefined);
+    const ended = compareWith(comparison, response.clone()).catch(skip);
     // All requests may be answered and reported by now: the result would wait for the next one.
     context.waitUntil(ended.then(() => reportIfDue(env, context, Date.now())));
-  };
+  } catch (error) {
+    console.error("a request is not compared because the edge failed:", error);
+  }
 }
 
 /**
@@ -131,19 +154,19 @@ async function fetchLegacy(comparison, body) {
  * @param {Uint8Array<ArrayBuffer> | undefined} body
  */
 async function fetchNew(comparison, body) {
-  const { request, url, table, route, policy } = comparison;
+  const { request, env, url, table, route, policy } = comparison;
   const origin = table.origins[table.arms[(route << 1) | 1]];
   if (table.adapt?.[route]) {
-    const deadline = Date.now() + policy[0];
+    /** @type {AdapterCall} */
     const call = {
       request: shadowOf(request, body),
-      // Without a provider: the client's own request has had its token verified.
-      env: {},
+      env,
       url,
       table,
       route,
       origin,
-      deadline,
+      open: undefined,
+      limit: policy[0],
       isLast: false,
       body: body ?? NO_BYTES,
     };
@@ -189,6 +212,6 @@ async function capture(response, [, limit, names]) {
  */
 function shadowOf(request, body) {
   const headers = new Headers(request.headers);
-  headers.set("x-cutover-shadow", "1");
+  headers.set(SHADOW, "1");
   return new Request(request.url, { method: request.method, headers, body, redirect: "manual" });
 }

@@ -2,11 +2,11 @@
 // WebAssembly, and returns the backend's response. It holds no rule: the origin, the reason and the
 // permission to retry come back in one number, see wire.js.
 import { forward, forwardAfterError } from "./forward.js";
-import { sleep } from "./http.js";
+import { plainUrl, sleep } from "./http.js";
 import { identify, needsVerification, subjectIn } from "./identity.js";
 import { ask, drain, enableReports } from "./report.js";
-import { currentTable, replaceTable } from "./table.js";
-import * as core from "./wasm.js";
+import { currentTable, forgetTable, replaceTable } from "./table.js";
+import { core, replaceCore } from "./wasm.js";
 import {
   ABSENT,
   ASK,
@@ -14,11 +14,12 @@ import {
   INPUT_COUNTRY,
   INPUT_IP,
   INPUT_JWT,
-  NEED_INPUTS,
   NO_ROUTE,
   OWN_PATH,
+  REASON_INTERNAL,
   REASON_NO_SNAPSHOT,
   REFRESH,
+  TABLE,
   UNDECIDED,
 } from "./wire.js";
 
@@ -34,77 +35,82 @@ const MAX_PREPARATIONS = 6;
  */
 function handle(request, env, context) {
   const started = Date.now();
-  let url, decision;
+  const table = currentTable;
+  let url = "";
+  let decision = NO_ROUTE | REASON_INTERNAL;
   try {
-    url = request.url;
-    if (currentTable.readsTokens && needsVerification(request)) {
-      return identifyAndHandle(request, env, context);
+    url = plainUrl(request.url);
+    if (table.readsTokens && needsVerification(request)) {
+      return prepareAndForward(request, env, context, url, TABLE);
     }
-    const packed = pack(request, url, currentTable.inputs);
-    decision = core.decide(packed, started, currentTable.generation);
-    if (decision & UNDECIDED) return prepareAndForward({ request, env, context, url, packed, decision });
+    decision = core.decide(pack(request, url, table), started, table.generation);
+    if (decision & UNDECIDED) return prepareAndForward(request, env, context, url, decision);
     if (decision & REFRESH) core.refresh(env, context);
+    return forward(request, env, context, url, table, decision, started);
   } catch (error) {
-    return forwardAfterError(request, env, context, error);
+    if (error instanceof WebAssembly.RuntimeError && replaceCore()) {
+      forgetTable();
+      return prepareAndForward(request, env, context, url, BOOT);
+    }
+    return forwardAfterError(request, env, context, url, table, decision, error);
   }
-  return forward(request, env, context, url, decision, started);
 }
 
 export default { fetch: handle };
 
 /**
+ * Fetches whatever a decision lacks, decides again from the beginning, and forwards the request; or
+ * answers it, if its path belongs to the Worker itself.
+ *
  * @param {ClientRequest} request
  * @param {Env} env
  * @param {ExecutionContext} context
+ * @param {string} url
+ * @param {number} decision what is lacking
  */
-async function identifyAndHandle(request, env, context) {
-  await identify(request, env, currentTable.inputs);
-  return handle(request, env, context);
-}
-
-/**
- * Fetches whatever a decision lacks, decides again, and forwards the request; or answers it, if its
- * path belongs to the Worker itself.
- *
- * @param {UndecidedRequest} undecided
- */
-async function prepareAndForward({ request, env, context, url, packed, decision }) {
-  let started = Date.now();
+async function prepareAndForward(request, env, context, url, decision) {
+  let table = currentTable;
   try {
-    let decideAgain = () => core.decide(packed, started, currentTable.generation);
     for (let turn = 0; turn < MAX_PREPARATIONS && decision & UNDECIDED; turn++) {
       if (decision & OWN_PATH) {
-        drain(started);
+        drain(Date.now());
         await boot(env, context);
-        return core.own_path(packed, request.headers.get("authorization") ?? undefined, env);
+        const authorization = request.headers.get("authorization") ?? undefined;
+        return core.own_path(request.method + "\n" + url, authorization, env);
       }
       if (decision & BOOT) {
         if (turn > 1) break;
         await boot(env, context);
-      }
-      if (decision & ASK) {
+      } else if (decision & ASK) {
         await ask(env);
-      } else if (decision & NEED_INPUTS) {
-        const inputs = core.inputs_for(packed).split("\n");
-        await identify(request, env, inputs);
-        packed = pack(request, url, inputs);
-        decideAgain = () => core.decide_with(packed, started);
-      } else {
-        // Outcomes that wait carry the generation that they were decided in.
+      }
+      decision = decideNow(request, url);
+      if (decision & TABLE) {
         replaceTable(core.table());
         if (currentTable.report_interval > 0) enableReports();
-        await identify(request, env, currentTable.inputs);
-        packed = pack(request, url, currentTable.inputs);
+        if (currentTable.readsTokens && needsVerification(request)) await identify(request, env);
+        decision = decideNow(request, url);
       }
-      started = Date.now();
-      decision = decideAgain();
     }
+    table = currentTable;
     if (decision & UNDECIDED) decision = NO_ROUTE | REASON_NO_SNAPSHOT;
     if (decision & REFRESH) core.refresh(env, context);
+    return await forward(request, env, context, url, table, decision, Date.now());
   } catch (error) {
-    return forwardAfterError(request, env, context, error);
+    if (error instanceof WebAssembly.RuntimeError && replaceCore()) forgetTable();
+    return forwardAfterError(request, env, context, url, table, decision, error);
   }
-  return forward(request, env, context, url, decision, started);
+}
+
+/**
+ * Packs a request for the table in force and decides it.
+ *
+ * @param {ClientRequest} request
+ * @param {string} url
+ */
+function decideNow(request, url) {
+  const table = currentTable;
+  return core.decide(pack(request, url, table), Date.now(), table.generation);
 }
 
 /**
@@ -125,14 +131,15 @@ async function boot(env, context) {
  *
  * @param {ClientRequest} request
  * @param {string} url of the request, because every look at `request.url` builds another string
- * @param {string[]} inputs
+ * @param {Table} table
  */
-function pack(request, url, inputs) {
+function pack(request, url, table) {
+  const inputs = table.inputs;
   let packed = request.method + "\n" + url;
   if (inputs.length === 0) return packed;
   const headers = request.headers;
   // If this header is present, the rules do not look at cookies.
-  const unless = currentTable.cookies_unless;
+  const unless = table.cookies_unless;
   const user = unless === null ? null : headers.get(unless);
   for (let index = 0; index < inputs.length; index++) {
     const input = inputs[index];

@@ -1,8 +1,11 @@
-// Sending a decided request to its backend, and the response back to the client.
+// Sending a decided request to its backend, and the response back to the client. Whatever fails between, the client gets
+// a response: nothing here throws or rejects once a request is noted as begun.
 import { adapt } from "./adapter.js";
 import { claimComparison, hidesError } from "./compare.js";
 import {
+  CLIENT_LEFT,
   decorate,
+  fetchWithin,
   gatewayProblem,
   LATE,
   pathAndQuery,
@@ -11,12 +14,14 @@ import {
   withTimeout,
 } from "./http.js";
 import { begin, count, reportIfDue } from "./report.js";
-import { currentTable } from "./table.js";
-import * as core from "./wasm.js";
+import { core, replaceCore } from "./wasm.js";
 import {
   ADAPT,
   ARM_SHIFT,
+  CLIENT_GONE,
   COMPARE,
+  FALLBACK_NEVER,
+  FALLBACK_UNAVAILABLE,
   MINTED,
   NEW,
   NO_ROUTE,
@@ -28,121 +33,151 @@ import {
   UNREACHABLE,
 } from "./wire.js";
 
+// The time limit of requests that no route describes, in milliseconds. The platform ends them soon after.
+const UNROUTED_MS = 100000;
+
 /**
  * Forwards a request. Nothing but the time limit is between the client and the backend, unless the
  * decision says so.
  *
- * @param {Request} request
+ * @param {ClientRequest} request
  * @param {Env} env
  * @param {ExecutionContext} context
  * @param {string} url of the request, because every look at `request.url` builds another string
+ * @param {Table} table the one that the request was decided with
  * @param {number} decision
  * @param {number} started
  * @returns {Response | Promise<Response>}
  */
 // eslint-disable-next-line max-params -- an object would be one more allocation for every request
-export function forward(request, env, context, url, decision, started) {
-  // Another table may be in force when the request ends.
-  const table = currentTable;
+export function forward(request, env, context, url, table, decision, started) {
   const route = decision & NO_ROUTE;
   const origin = table.origins[table.arms[(route << 1) | ((decision >> ARM_SHIFT) & 1)]];
-  if (origin === undefined) return forwardToLegacy(request, env, context, decision, started);
-  begin();
-  reportIfDue(env, context, started);
-  request = stripHeaders(request, env);
-  if (decision & ADAPT || (table.hides !== null && table.hides[route])) {
-    return forwardInspected({
-      request,
-      env,
-      context,
-      url,
-      table,
-      route,
-      origin,
-      decision,
-      started,
-      deadline: started + origin[1],
-      isLast: false,
-      body: undefined,
-      kept: null,
-      cookie: undefined,
-    });
+  if (origin === undefined) {
+    // The core says so itself if it has broken before.
+    if ((decision & REASON) === REASON_INTERNAL) replaceCore();
+    return forwardToLegacy(request, env, context, url, table, decision, undefined);
   }
-  let kept = null;
-  if ((decision & (NEW | RETRYABLE)) === (NEW | RETRYABLE)) kept = repeatable(request);
+  const sent = stripHeaders(request, env);
   const cookie = decision & MINTED ? core.minted() : undefined;
-  // A body has to be copied before it is sent; without one there is time while the backend works.
-  /** @type {CompareResponse | null | undefined} */
-  let compare =
-    decision & COMPARE && request.body !== null
-      ? claimComparison({ request, env, context, url, table, decision })
-      : null;
+  /** @type {ForwardedRequest} */
+  const forwarded = {
+    request: sent,
+    env,
+    context,
+    url,
+    table,
+    route,
+    origin,
+    decision,
+    cookie,
+    open: begin(table, decision, started),
+    limit: origin[1],
+    kept: sent,
+    compare: undefined,
+    isLast: false,
+    body: undefined,
+  };
+  reportIfDue(env, context, started);
+  const isPlain =
+    (decision & ADAPT) === 0 && sent.body === null && (table.hides === null || !table.hides[route]);
+  const answered = isPlain ? forwardPlain(forwarded) : forwardInspected(forwarded);
+  // A client may leave before its backend responds. What the backend does is evidence all the same.
+  context.waitUntil(answered);
+  return answered;
+}
+
+/**
+ * Forwards a request without a body, whose response nobody looks into.
+ *
+ * @param {ForwardedRequest} forwarded
+ * @returns {Promise<Response>}
+ */
+function forwardPlain(forwarded) {
   return new Promise((resolve) => {
-    let timer = setTimeout(() => {
-      timer = 0;
-      compare?.(undefined);
-      resolve(recover({ env, context, url, table, decision, started, kept, cookie }, true));
-    }, origin[1]);
-    const response = fetch(origin[0] + pathAndQuery(url), request);
-    if (decision & COMPARE && request.body === null) {
-      compare = claimComparison({ request, env, context, url, table, decision });
+    let isOver = false;
+    const timer = setTimeout(() => {
+      isOver = true;
+      resolve(recover(forwarded, LATE, undefined));
+    }, forwarded.limit);
+    /** @param {unknown} error */
+    const fail = (error) => {
+      if (isOver) return;
+      clearTimeout(timer);
+      resolve(recover(forwarded, error, undefined));
+    };
+    try {
+      const { origin, url, request, decision } = forwarded;
+      const response = fetch(origin[0] + pathAndQuery(url), request);
+      // Without a body to copy there is time while the backend works.
+      if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
+      response.then((response) => {
+        if (isOver) return;
+        clearTimeout(timer);
+        resolve(finish(forwarded, response, response.status));
+      }, fail);
+    } catch (error) {
+      fail(error);
     }
-    response.then(
-      (response) => {
-        if (timer === 0) return;
-        clearTimeout(timer);
-        reportIfDue(env, context, count(table, decision, response.status, started));
-        compare?.(response);
-        resolve(table.headers || cookie ? decorate(table, response, decision, cookie) : response);
-      },
-      () => {
-        if (timer === 0) return;
-        clearTimeout(timer);
-        compare?.(undefined);
-        resolve(recover({ env, context, url, table, decision, started, kept, cookie }, false));
-      },
-    );
   });
 }
 
 /**
- * Forwards a request that goes through an adapter, or whose response may hide an error. The client
+ * Forwards a request with a body, one that goes through an adapter, or one whose response may hide an error. The client
  * waits for the adapter only.
  *
  * @param {ForwardedRequest} forwarded
  * @returns {Promise<Response>}
  */
 function forwardInspected(forwarded) {
-  const { request, url, origin, decision } = forwarded;
-  forwarded.cookie = decision & MINTED ? core.minted() : undefined;
-  const compare = decision & COMPARE ? claimComparison(forwarded) : undefined;
-  const mayFallBack = (decision & (NEW | RETRYABLE)) === (NEW | RETRYABLE);
-  const isRead = request.method === "GET" || request.method === "HEAD";
-  forwarded.kept = !mayFallBack ? null : isRead ? request : repeatable(request);
-  forwarded.isLast = forwarded.kept === null;
   return new Promise((resolve) => {
     /** @param {unknown} error */
-    const fail = (error) => {
-      compare?.(undefined);
-      resolve(recover(forwarded, error === LATE));
-    };
+    const fail = (error) => resolve(recover(forwarded, error, undefined));
     /** @type {AdapterEnd} */
     const end = (response, status) => {
       // Decided for an adapter that has no route for it after all: only legacy can answer.
       if (!response) return fail(undefined);
       // An adapter's own response may stand in for a backend that did not respond.
-      resolve(finish(forwarded, response, status ?? response.status, compare));
+      resolve(finish(forwarded, response, status ?? response.status));
     };
     try {
+      const { request, url, origin, decision, limit, open } = forwarded;
+      if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
+      if (mayFallBack(forwarded, undefined)) {
+        forwarded.kept = isRead(request) ? request : repeatable(request);
+      }
+      forwarded.isLast = !mayFallBack(forwarded, undefined) || forwarded.kept === null;
       if (decision & ADAPT) {
         adapt(forwarded, end, fail);
       } else {
-        withTimeout(fetch(origin[0] + pathAndQuery(url), request), origin[1]).then(end, fail);
+        fetchWithin(origin[0] + pathAndQuery(url), request, limit, open).then(end, fail);
       }
     } catch (error) {
       fail(error);
     }
   });
+}
+
+/** @param {Request} request */
+function isRead(request) {
+  return request.method === "GET" || request.method === "HEAD";
+}
+
+/**
+ * Returns true if legacy may serve a request that the new backend failed to serve. A request that changes something is
+ * sent a second time only if there was no connection, and never past an adapter, which may have made it into something
+ * that cannot be repeated.
+ *
+ * @param {ForwardedRequest} forwarded
+ * @param {unknown} failure LATE, the new backend's own response, or another error
+ */
+function mayFallBack({ table, route, decision, request }, failure) {
+  if ((decision & (NEW | RETRYABLE)) !== (NEW | RETRYABLE) || failure === CLIENT_LEFT) return false;
+  const policy = table.fallback === null ? FALLBACK_UNAVAILABLE : table.fallback[route];
+  if (policy === FALLBACK_NEVER) return false;
+  const isUnavailable = failure instanceof Response;
+  if (isUnavailable && policy !== FALLBACK_UNAVAILABLE) return false;
+  return isRead(request) || ((decision & ADAPT) === 0 && !isUnavailable && failure !== LATE);
 }
 
 /**
@@ -151,92 +186,179 @@ function forwardInspected(forwarded) {
  * @param {ForwardedRequest} forwarded
  * @param {Response} response
  * @param {number} status the one to count
- * @param {CompareResponse | undefined} compare
+ * @returns {Response | Promise<Response>}
  */
-function finish(forwarded, response, status, compare) {
-  const { env, context, table, route, decision, started, cookie } = forwarded;
-  if (table.hides !== null && table.hides[route] && response.ok && response.body !== null) {
-    const responded = Date.now();
-    context.waitUntil(
-      hidesError(response.clone(), route, table.generation).then((isError) => {
-        // The time that the inspection took is not the backend's.
-        const inspection = Date.now() - responded;
-        reportIfDue(env, context, count(table, decision, isError ? 500 : status, started + inspection));
-      }),
-    );
-  } else {
-    reportIfDue(env, context, count(table, decision, status, started));
-  }
-  compare?.(status > TIMEOUT ? response : undefined);
-  return table.headers || cookie ? decorate(table, response, decision, cookie) : response;
-}
-
-/**
- * Answers a request that its origin refused, or did not begin to answer in time: by legacy if the
- * request can be sent again, otherwise with a problem.
- *
- * @param {FailedRequest} failed
- * @param {boolean} late
- */
-async function recover({ env, context, url, table, decision, started, kept, cookie }, late) {
-  reportIfDue(env, context, count(table, decision, late ? TIMEOUT : UNREACHABLE, started));
-  if (kept !== null) {
-    const restarted = Date.now();
-    const fallback = (decision & ~(REASON | NEW)) | REASON_FALLBACK;
-    const origin = table.origins[table.arms[(fallback & NO_ROUTE) << 1]];
-    begin();
-    try {
-      const response = await withTimeout(fetch(origin[0] + pathAndQuery(url), kept), origin[1]);
-      reportIfDue(env, context, count(table, fallback, response.status, restarted));
-      return table.headers || cookie ? decorate(table, response, fallback, cookie) : response;
-    } catch (error) {
-      late = error === LATE;
-      reportIfDue(env, context, count(table, fallback, late ? TIMEOUT : UNREACHABLE, restarted));
-      decision = fallback;
+function finish(forwarded, response, status) {
+  const { env, context, table, route, decision, open, cookie, compare } = forwarded;
+  try {
+    if (status >= 502 && status <= 504 && mayFallBack(forwarded, response)) {
+      return recover(forwarded, undefined, response);
     }
+    if (decision & NEW) noteResult(forwarded, isFailure(status));
+    if (table.hides !== null && table.hides[route] && response.ok && response.body !== null) {
+      const responded = Date.now();
+      context.waitUntil(
+        hidesError(response.clone(), route, table.generation).then((isError) => {
+          // The time that the inspection took is not the backend's.
+          open.started += Date.now() - responded;
+          reportIfDue(env, context, count(open, isError ? 500 : status));
+        }),
+      );
+    } else {
+      reportIfDue(env, context, count(open, status));
+    }
+    compare?.(status > TIMEOUT ? response : undefined);
+    return decorate(table, response, decision, cookie);
+  } catch (error) {
+    console.error("a response goes out as it came because the edge failed:", error);
+    return response;
   }
-  return decorate(table, gatewayProblem(late), decision, cookie);
 }
 
 /**
- * Forwards a request without a route, or without a snapshot, to the configured legacy origin; if
- * none is configured, to where the zone points without a Worker.
+ * A status by which a backend says that it cannot serve anybody.
  *
- * @param {Request} request
- * @param {Env} env
- * @param {ExecutionContext} context
- * @param {number} decision
- * @param {number} started
+ * @param {number} status or UNREACHABLE or TIMEOUT
+ */
+function isFailure(status) {
+  return status <= TIMEOUT || (status >= 502 && status <= 504);
+}
+
+/**
+ * Tells the core of a failure of the new backend, or of the first success after failures.
+ *
+ * @param {ForwardedRequest} forwarded
+ * @param {boolean} hasFailed
+ */
+function noteResult({ origin, table, route }, hasFailed) {
+  // The first response of a table is told in any case: the failures before it were told with another table.
+  if (!hasFailed && origin[3] === false) return;
+  origin[3] = hasFailed;
+  core.note_result(table.arms[(route << 1) | 1], table.generation, hasFailed);
+}
+
+/**
+ * Answers a request that its backend did not serve: by legacy if the request can be sent again, otherwise with a problem.
+ *
+ * @param {ForwardedRequest} forwarded
+ * @param {unknown} error
+ * @param {Response | undefined} unavailable the backend's own response, which says that it cannot serve the request
  * @returns {Promise<Response>}
  */
-async function forwardToLegacy(request, env, context, decision, started) {
-  const table = currentTable;
-  begin();
-  reportIfDue(env, context, started);
-  let response;
+async function recover(forwarded, error, unavailable) {
+  const { request, env, context, url, table, route, decision, open, kept, cookie, compare } = forwarded;
   try {
-    const base = env.LEGACY_ORIGIN;
-    request = stripHeaders(request, env);
-    response = await (base
-      ? fetch(base.replace(/\/+$/, "") + pathAndQuery(request.url), request)
-      : fetch(request));
-    reportIfDue(env, context, count(table, decision, response.status, started));
-  } catch {
-    reportIfDue(env, context, count(table, decision, UNREACHABLE, started));
-    response = gatewayProblem(false);
+    const status = unavailable !== undefined ? unavailable.status : statusOf(error);
+    reportIfDue(env, context, count(open, status));
+    if (decision & NEW && error !== CLIENT_LEFT) noteResult(forwarded, true);
+    compare?.(undefined);
+    const again = isRead(request) ? request : kept;
+    if (again !== null && mayFallBack(forwarded, unavailable ?? error)) {
+      const legacy = (decision & ~(REASON | NEW)) | REASON_FALLBACK;
+      const origin = table.origins[table.arms[route << 1]];
+      const second = begin(table, legacy, Date.now());
+      try {
+        const response = await withTimeout(fetch(origin[0] + pathAndQuery(url), again), origin[1]);
+        reportIfDue(env, context, count(second, response.status));
+        unavailable?.body?.cancel().catch(() => {});
+        return decorate(table, response, legacy, cookie);
+      } catch (error) {
+        reportIfDue(env, context, count(second, statusOf(error)));
+        if (unavailable === undefined) {
+          return decorate(table, gatewayProblem(error === LATE), legacy, cookie);
+        }
+      }
+    }
+  } catch (error) {
+    console.error("a request is answered with a problem because the edge failed:", error);
   }
-  return table.headers ? decorate(table, response, decision, undefined) : response;
+  return decorate(table, unavailable ?? gatewayProblem(error === LATE), decision, cookie);
+}
+
+/** @param {unknown} error */
+function statusOf(error) {
+  return error === LATE ? TIMEOUT : error === CLIENT_LEFT ? CLIENT_GONE : UNREACHABLE;
 }
 
 /**
- * Forwards a request that the edge itself failed to decide. It goes to legacy, whatever it was.
+ * Forwards a request that has no route, or no snapshot to be decided by, or that the edge failed to decide, to a legacy
+ * origin: the given one, or that of LEGACY_ROUTES, or LEGACY_ORIGIN, or else where the zone points without a Worker.
  *
  * @param {Request} request
  * @param {Env} env
  * @param {ExecutionContext} context
+ * @param {string} url
+ * @param {Table} table
+ * @param {number} decision
+ * @param {Origin | undefined} origin
+ * @returns {Promise<Response>}
+ */
+// eslint-disable-next-line max-params -- as `forward`
+async function forwardToLegacy(request, env, context, url, table, decision, origin) {
+  const open = begin(table, decision, Date.now());
+  try {
+    reportIfDue(env, context, open.started);
+    const base = origin === undefined ? legacyOf(url, env) : origin[0];
+    const target = base === undefined ? url : base + pathAndQuery(url);
+    const answered = fetchWithin(target, stripHeaders(request, env), origin?.[1] ?? UNROUTED_MS, open);
+    context.waitUntil(answered.catch(() => {}));
+    const response = await answered;
+    reportIfDue(env, context, count(open, response.status));
+    return decorate(table, response, decision, undefined);
+  } catch (error) {
+    reportIfDue(env, context, count(open, statusOf(error)));
+    return decorate(table, gatewayProblem(error === LATE), decision, undefined);
+  }
+}
+
+/**
+ * Forwards a request that the edge itself failed to decide. It goes to the legacy origin of its route, whatever it was.
+ *
+ * @param {Request} request
+ * @param {Env} env
+ * @param {ExecutionContext} context
+ * @param {string} url
+ * @param {Table} table
+ * @param {number} decision
  * @param {unknown} error
  */
-export function forwardAfterError(request, env, context, error) {
+// eslint-disable-next-line max-params -- as `forward`
+export function forwardAfterError(request, env, context, url, table, decision, error) {
   console.error("legacy answers because the edge failed:", error);
-  return forwardToLegacy(request, env, context, NO_ROUTE | REASON_INTERNAL, Date.now());
+  const route = decision & NO_ROUTE;
+  let position = table.arms[route << 1];
+  if (position === undefined) {
+    try {
+      position = core.legacy_origin(request.method + "\n" + url, table.generation);
+    } catch (error) {
+      console.error("the route of the request is not known:", error);
+    }
+  }
+  const failed = NO_ROUTE | REASON_INTERNAL;
+  return forwardToLegacy(request, env, context, url, table, failed, table.origins[position]);
+}
+
+/**
+ * The legacy origins of LEGACY_ROUTES by the beginnings of paths, the longest first.
+ *
+ * @type {[prefix: string, origin: string][] | undefined}
+ */
+let legacyRoutes;
+
+/**
+ * Returns the legacy origin of a request for which there is no table.
+ *
+ * @param {string} url
+ * @param {Env} env
+ */
+function legacyOf(url, env) {
+  legacyRoutes ??= (env.LEGACY_ROUTES ?? "")
+    .split(/\s+/)
+    .map((route) => route.split("="))
+    .filter(([prefix, origin]) => prefix.startsWith("/") && origin !== undefined)
+    .map(([prefix, ...origin]) => /** @type {[string, string]} */ ([prefix, origin.join("=")]))
+    .sort(([one], [other]) => other.length - one.length);
+  const path = pathAndQuery(url);
+  const found = legacyRoutes.find(([prefix]) => path.startsWith(prefix))?.[1] || env.LEGACY_ORIGIN;
+  return found ? found.replace(/\/+$/, "") : undefined;
 }

@@ -1,10 +1,22 @@
 // Functions over requests and responses. Their only state is the list of headers to strip.
-import { NEW, REASON_SHIFT, SHOW_ARM, SHOW_REASON, SHOW_REVISION, STALE } from "./wire.js";
+import {
+  NEW,
+  REASON_SHIFT,
+  SHOW_ARM,
+  SHOW_REASON,
+  SHOW_REVISION,
+  STALE,
+} from "./wire.js";
 
 // A request body of up to this many bytes is kept, so that the request can be sent a second time.
 export const MAX_KEPT_BODY = 65536;
 
 export const LATE = new Error("the origin did not begin to respond in time");
+
+export const CLIENT_LEFT = new Error("the client broke off its upload");
+
+// The header by which backends recognise the second request of a comparison.
+export const SHADOW = "x-cutover-shadow";
 
 /** @param {number} ms */
 export function sleep(ms) {
@@ -27,7 +39,89 @@ export function withTimeout(promise, ms) {
 }
 
 /**
- * Returns path and query of an absolute URL, byte for byte.
+ * Sends a request to a backend. Rejects with LATE if the backend does not begin to respond in time, and with CLIENT_LEFT
+ * if the client breaks off its upload. The time for which the client lets its upload wait is not the backend's: it is
+ * not a part of the limit, and is added to the start of the request.
+ *
+ * @param {string} target
+ * @param {Request} request
+ * @param {number} ms
+ * @param {{ started: number } | undefined} open
+ * @returns {Promise<Response>}
+ */
+export function fetchWithin(target, request, ms, open) {
+  const body = request.body;
+  if (body === null) return withTimeout(fetch(target, request), ms);
+  const length = request.headers.get("content-length");
+  const { readable, writable } =
+    length === null ? new IdentityTransformStream() : new FixedLengthStream(Number(length));
+  return new Promise((resolve, reject) => {
+    const reader = body.getReader();
+    const writer = writable.getWriter();
+    let isOver = false;
+    /** @type {ReturnType<typeof setTimeout>} */
+    let timer;
+    const end = () => {
+      isOver = true;
+      clearTimeout(timer);
+    };
+    /** @param {unknown} error */
+    const fail = (error) => {
+      if (isOver) return;
+      end();
+      reject(error);
+      writer.abort(error).catch(() => {});
+      reader.cancel(error).catch(() => {});
+    };
+    const startTimer = () => {
+      if (!isOver) timer = setTimeout(() => fail(LATE), ms);
+    };
+    const upload = async () => {
+      for (;;) {
+        const since = Date.now();
+        const { done, value } = await reader.read().catch((error) => {
+          console.warn("a client broke off its upload:", error);
+          throw CLIENT_LEFT;
+        });
+        if (open !== undefined && !isOver) open.started += Date.now() - since;
+        startTimer();
+        if (done) return writer.close();
+        await writer.write(value);
+        clearTimeout(timer);
+      }
+    };
+    fetch(target, new Request(request, { body: readable })).then(
+      (response) => {
+        if (isOver) return;
+        // A backend may respond before it has read everything; the rest of the upload goes on.
+        end();
+        resolve(response);
+      },
+      // The failure of the upload, if there was one, is told by the upload itself.
+      (error) => setTimeout(() => fail(error), 0),
+    );
+    upload().catch((error) => {
+      // A backend that stops reading is noticed by its response, or by its silence.
+      if (error === CLIENT_LEFT) fail(error);
+    });
+  });
+}
+
+/**
+ * Returns a URL in the form in which a backend will get it. The runtime resolves dot segments and turns backslashes when
+ * it sends a request, so a route has to be decided by the result.
+ *
+ * @param {string} url absolute
+ */
+export function plainUrl(url) {
+  return SPECIAL.test(url) ? new URL(url).href : url;
+}
+
+// A backslash, or a segment that begins like a dot segment, before the query.
+const SPECIAL = /^[^?#]*(?:\\|\/(?:\.|%2e))/i;
+
+/**
+ * Returns path and query of an absolute URL.
  *
  * @param {string} url
  */
@@ -55,9 +149,9 @@ export function repeatable(request) {
 let stripped;
 
 /**
- * Removes the headers that STRIP_REQUEST_HEADERS lists: names, and beginnings of names, which end
- * in a hyphen. Looking at every name costs some hundredths of a request, so it is only done if that
- * variable is set.
+ * Removes the headers that clients may not send: the one that marks shadows, and those that STRIP_REQUEST_HEADERS lists,
+ * which are names, and beginnings of names, which end in a hyphen. Looking at every name costs some hundredths of a
+ * request, so it is only done if that variable is set.
  *
  * @param {Request} request
  * @param {Env} env
@@ -69,8 +163,12 @@ export function stripHeaders(request, env) {
     const patterns = words?.map((word) => (word.endsWith("-") ? word : word + "$"));
     stripped = patterns ? new RegExp("^(?:" + patterns.join("|") + ")") : null;
   }
-  if (stripped === null) return request;
   let clean = request;
+  if (request.headers.has(SHADOW)) {
+    clean = new Request(request);
+    clean.headers.delete(SHADOW);
+  }
+  if (stripped === null) return clean;
   for (const name of request.headers.keys()) {
     if (!stripped.test(name)) continue;
     if (clean === request) clean = new Request(request);
@@ -110,22 +208,40 @@ export function gatewayProblem(late) {
  * @param {string | undefined} cookie
  */
 export function decorate(table, response, decision, cookie) {
-  // A WebSocket response cannot be built again, and no client reads its headers.
-  if (response.status === 101) return response;
+  const shown = table.headers;
+  const { status } = response;
+  if (!shown && !cookie) return response;
+  // A WebSocket response cannot be built again, nor can one with a status that no standard knows.
+  if (status < 200 || status > 599) return response;
   const decorated = new Response(response.body, response);
   const headers = decorated.headers;
-  const shown = table.headers;
   if (shown & SHOW_ARM) headers.set("x-cutover-arm", decision & NEW ? "new" : "legacy");
   if (shown & SHOW_REASON) {
     headers.set("x-cutover-reason", table.reasons[(decision >> REASON_SHIFT) & 15] ?? "INTERNAL");
   }
   if (shown & SHOW_REVISION) headers.set("x-cutover-revision", String(table.revision));
   if (shown && decision & STALE) headers.set("x-cutover-stale", "1");
-  if (cookie) {
+  // A 304 would give the cookie to whoever gets the response that a cache holds.
+  if (cookie && status !== 304) {
     headers.append(
       "set-cookie",
       `cutover_uid=${cookie}; Path=/; Max-Age=31536000; HttpOnly; Secure; SameSite=Lax`,
     );
+    makePrivate(headers);
   }
   return decorated;
+}
+
+/**
+ * Keeps a response with one user's cookie out of caches that several users share.
+ *
+ * @param {Headers} headers
+ */
+function makePrivate(headers) {
+  const directives = (headers.get("cache-control") ?? "").split(",").map((directive) => directive.trim());
+  if (directives.some((directive) => /^no-store$/i.test(directive))) return;
+  const kept = directives.filter(
+    (directive) => directive !== "" && !/^(?:public|private|s-maxage=.*)$/i.test(directive),
+  );
+  headers.set("cache-control", ["private", ...kept].join(", "));
 }

@@ -2,14 +2,17 @@
 // its user, and the result is remembered, so that most requests find their user at once.
 import { sleep } from "./http.js";
 import { identityOf, UNKNOWN_KEY, verify } from "./jwt.js";
-import { INPUT_JWT } from "./wire.js";
 
-const MAX_TOKENS = 2000;
+// A longer token names no user. Cookies and other headers of this size are not accepted by most servers either.
+const MAX_TOKEN = 8192;
+// Characters of all remembered tokens and their payloads.
+const MAX_REMEMBERED = 2000000;
 // Milliseconds.
 const KEYS_PATIENCE = 2000;
 const KEYS_KEPT = 600000;
-const KEYS_AGAIN = 30000;
+const KEYS_AGAIN = 5000;
 const TOKEN_KEPT = 300000;
+const REFUSED_KEPT = 30000;
 
 /**
  * Verified tokens, and refused ones, whose subject is empty.
@@ -17,6 +20,7 @@ const TOKEN_KEPT = 300000;
  * @type {Map<string, Identity>}
  */
 const identities = new Map();
+let remembered = 0;
 
 /** @type {Jwk[]} */
 let keys = [];
@@ -30,7 +34,9 @@ let isRequesting = false;
  * @param {Headers} headers
  */
 function bearer(headers) {
-  return /^bearer +([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(headers.get("authorization") ?? "")?.[1];
+  const authorization = headers.get("authorization");
+  if (authorization === null || authorization.length > MAX_TOKEN) return undefined;
+  return /^bearer +([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(authorization)?.[1];
 }
 
 /** @param {Headers} headers */
@@ -68,48 +74,66 @@ export function subjectIn(headers) {
 }
 
 /**
- * Returns those of the named claims that the request's token has, as JSON; an empty string if no
- * claim is named.
+ * Returns the claims of the request's token as they were signed, which is JSON; an empty string if no claim is read or
+ * the token is not valid.
  *
  * @param {Request} request
  * @param {IdentityProvider} provider
- * @param {string[]} names
+ * @param {string[]} names of the claims that are read
  */
 export async function claimsIn(request, provider, names) {
   if (names.length === 0) return "";
-  await identify(request, provider, [INPUT_JWT]);
-  const claims = identityIn(request.headers)?.claims ?? {};
-  const found = names.filter((name) => name in claims).map((name) => [name, claims[name]]);
-  return JSON.stringify(Object.fromEntries(found));
+  await identify(request, provider);
+  return identityIn(request.headers)?.payload ?? "";
 }
 
 /**
- * Verifies the token of a request, if its user is among the inputs. Without a provider, or if the
- * provider does not respond, the token names no user, and the route's next source decides.
+ * Verifies the token of a request. Without a provider, or if the provider does not respond, the token names no user, and
+ * the route's next source decides.
  *
  * @param {Request} request
  * @param {IdentityProvider} provider
- * @param {string[]} inputs
  */
-export async function identify(request, provider, inputs) {
-  if (!inputs.includes(INPUT_JWT)) return;
+export async function identify(request, provider) {
   const token = bearer(request.headers);
   const now = Date.now();
   if (token === undefined || isFresh(token, now)) return;
-  if (identities.size >= MAX_TOKENS) {
-    identities.delete(/** @type {string} */ (identities.keys().next().value));
-  }
+  const { JWT_JWKS_URL: url, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = provider;
   /** @type {Identity} */
-  let found = { subject: "", until: now + KEYS_AGAIN, claims: undefined };
+  let found = { subject: "", until: now + REFUSED_KEPT, payload: "" };
   try {
-    if (token.length < 8192 && provider.JWT_JWKS_URL) {
-      const payload = await payloadOf(token, provider.JWT_JWKS_URL, now);
-      found = identityOf(payload, provider.JWT_ISSUER, provider.JWT_AUDIENCE, now);
+    // A token for no issuer in particular could be anybody's.
+    if (url && issuer && audience) {
+      found = identityOf(await payloadOf(token, url, now), issuer, audience, now);
     }
-  } catch {
-    // The token is not valid, whatever the reason: it names no user.
+  } catch (error) {
+    // The token is not valid, whatever the reason: it names no user. The key may be known soon.
+    if (error === UNKNOWN_KEY) found.until = now + KEYS_AGAIN;
   }
-  identities.set(token, { ...found, until: Math.min(found.until, now + TOKEN_KEPT) });
+  remember(token, { ...found, until: Math.min(found.until, now + TOKEN_KEPT) });
+}
+
+/**
+ * @param {string} token
+ * @param {Identity} identity
+ */
+function remember(token, identity) {
+  forget(token);
+  identities.set(token, identity);
+  remembered += token.length + identity.payload.length;
+  // A map is in the order in which its entries were set.
+  for (const oldest of identities.keys()) {
+    if (remembered <= MAX_REMEMBERED) break;
+    forget(oldest);
+  }
+}
+
+/** @param {string} token */
+function forget(token) {
+  const known = identities.get(token);
+  if (known === undefined) return;
+  identities.delete(token);
+  remembered -= token.length + known.payload.length;
 }
 
 /**
@@ -118,11 +142,11 @@ export async function identify(request, provider, inputs) {
  * @param {number} now
  */
 async function payloadOf(token, url, now) {
-  if (now - keysAt > KEYS_KEPT) await fetchKeys(url, now);
+  if (now - keysAt > KEYS_KEPT) await fetchKeys(url, now, 60);
   return verify(token, keys).catch(async (error) => {
     // A provider that rotates its keys signs with one that is not known here yet.
     if (error !== UNKNOWN_KEY) throw error;
-    await fetchKeys(url, now);
+    await fetchKeys(url, now, 5);
     return verify(token, keys);
   });
 }
@@ -133,8 +157,9 @@ async function payloadOf(token, url, now) {
  *
  * @param {string} url
  * @param {number} now
+ * @param {number} age seconds that a copy in the platform's cache may have
  */
-async function fetchKeys(url, now) {
+async function fetchKeys(url, now, age) {
   while (isRequesting && Date.now() - requestedAt < KEYS_PATIENCE) await sleep(2);
   if (now - requestedAt < KEYS_AGAIN) return;
   requestedAt = now;
@@ -142,7 +167,7 @@ async function fetchKeys(url, now) {
   try {
     const response = await fetch(url, {
       signal: AbortSignal.timeout(KEYS_PATIENCE),
-      cf: { cacheTtl: 60, cacheEverything: true },
+      cf: { cacheTtl: age, cacheEverything: true },
     });
     const found = /** @type {{ keys?: unknown }} */ (await response.json()).keys;
     if (!response.ok || !Array.isArray(found)) throw new Error(`no key set, status ${response.status}`);

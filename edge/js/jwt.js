@@ -22,9 +22,8 @@ function decode(part) {
 }
 
 /** @param {string} part */
-function parse(part) {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
-  return JSON.parse(decoder.decode(decode(part)));
+function textOf(part) {
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(decode(part));
 }
 
 /**
@@ -55,11 +54,13 @@ function algorithmOf({ kty, crv, use, key_ops, alg, n }) {
  */
 export async function verify(token, keys) {
   const parts = token.split(".");
-  const { alg, kid, crit } = parse(parts[0]);
-  const key = kid === undefined ? keys.length === 1 && keys[0] : keys.find((key) => key.kid === kid);
-  if (!key) throw UNKNOWN_KEY;
-  const algorithm = algorithmOf(key);
-  if (parts.length !== 3 || !algorithm || alg !== algorithm.name || crit) throw INVALID;
+  const { alg, kid, crit } = JSON.parse(textOf(parts[0]));
+  const named = kid === undefined ? keys.slice(0, keys.length === 1 ? 1 : 0) : keys.filter((key) => key.kid === kid);
+  if (named.length === 0) throw UNKNOWN_KEY;
+  // Keys of different types may share an id.
+  const key = named.find((key) => algorithmOf(key)?.name === alg);
+  const algorithm = key && algorithmOf(key);
+  if (parts.length !== 3 || !algorithm || crit) throw INVALID;
   const { parameters } = algorithm;
   const { kty, crv, x, y, n, e } = key;
   const jwk = { kty, crv, x, y, n, e };
@@ -73,14 +74,14 @@ export async function verify(token, keys) {
  * Returns the identity in a payload that is meant for this API and valid now. Throws otherwise.
  *
  * @param {string} payload
- * @param {string | undefined} issuer
- * @param {string | undefined} audience
+ * @param {string} issuer
+ * @param {string} audience
  * @param {number} now milliseconds
  * @returns {Identity}
  */
 export function identityOf(payload, issuer, audience, now) {
-  const claims = parse(payload);
-  const { iss, aud, exp, nbf, sub } = claims;
+  const text = textOf(payload);
+  const { iss, aud, exp, nbf, sub } = JSON.parse(text);
   const seconds = now / 1000;
   const isValid =
     iss === issuer &&
@@ -91,5 +92,5 @@ export function identityOf(payload, issuer, audience, now) {
     // eslint-disable-next-line no-control-regex -- control characters are not allowed
     /^[^\x00-\x1f\x7f]{1,256}$/.test(sub);
   if (!isValid) throw INVALID;
-  return { subject: sub, until: (exp + LEEWAY) * 1000, claims };
+  return { subject: sub, until: (exp + LEEWAY) * 1000, payload: text };
 }

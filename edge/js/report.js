@@ -1,7 +1,7 @@
 // Counting outcomes, and reporting them to the control plane.
 import { sleep } from "./http.js";
 import { currentTable } from "./table.js";
-import * as core from "./wasm.js";
+import { core } from "./wasm.js";
 import { GENERATION_SHIFT, KIND, MAX_MS, STATUS_SHIFT, WINDOW_MS } from "./wire.js";
 
 // Outcomes of one window wait here, two numbers each, and cross into WebAssembly in one call.
@@ -9,9 +9,17 @@ const outcomes = new Uint32Array(1024);
 let waiting = 0;
 let windowEnd = 0;
 
-// Requests begun, and outcomes counted, since the isolate began.
-let begun = 0;
+// Outcomes counted since the isolate began.
 let counted = 0;
+
+// Requests that are under way, by the time at which they began. A request whose end nobody will learn is given up with
+// its period.
+const PERIOD_MS = 5000;
+// The longest time limit of an origin, and what may come on top of it.
+const LONGEST_REQUEST_MS = 130000;
+/** @type {OpenPeriod[]} */
+let periods = [];
+let periodEnd = 0;
 
 // The time from which a request has to begin a turn of reporting, and the number of the newest
 // turn.
@@ -26,27 +34,57 @@ const LONGEST_TURN_MS = 24000;
 
 const MAX_BATCHES_AT_ONCE = 16;
 
-/** Notes a request that was sent to a backend. Each is followed by one `count`. */
-export function begin() {
-  begun++;
+/**
+ * Notes a request that is sent to a backend. Each is followed by one `count`.
+ *
+ * @param {Table} table the table that the request was decided with
+ * @param {number} decision
+ * @param {number} started
+ * @returns {OpenRequest}
+ */
+export function begin(table, decision, started) {
+  if (started >= periodEnd) {
+    periodEnd = started + PERIOD_MS;
+    periods.push({ end: periodEnd, open: 0 });
+  }
+  const period = periods[periods.length - 1];
+  period.open++;
+  return { table, decision, started, period };
 }
 
 /**
  * Counts the outcome of a request. Returns the time, for `reportIfDue`.
  *
- * @param {Table} table the table that the request was decided with
- * @param {number} decision
+ * @param {OpenRequest} open
  * @param {number} status of the response, or UNREACHABLE or TIMEOUT
- * @param {number} started
  */
-export function count(table, decision, status, started) {
+export function count({ table, decision, started, period }, status) {
   const now = Date.now();
   if (now >= windowEnd || waiting === outcomes.length) drain(now);
   counted++;
+  period.open--;
   outcomes[waiting] = (decision & KIND) | (table.generation << GENERATION_SHIFT);
-  outcomes[waiting + 1] = (status << STATUS_SHIFT) | Math.min(now - started, MAX_MS);
+  outcomes[waiting + 1] = (status << STATUS_SHIFT) | Math.min(Math.max(now - started, 0), MAX_MS);
   waiting += 2;
   return now;
+}
+
+/**
+ * Returns the number of requests under way. Gives up those that must have ended long ago.
+ *
+ * @param {number} now
+ */
+function openRequests(now) {
+  let open = 0;
+  let unknown = 0;
+  periods = periods.filter((period) => {
+    const isOver = now - period.end > LONGEST_REQUEST_MS;
+    if (isOver) unknown += period.open;
+    else open += period.open;
+    return !isOver && (period.open > 0 || period.end >= periodEnd);
+  });
+  if (unknown > 0) core.lose(unknown);
+  return open;
 }
 
 /**
@@ -103,10 +141,10 @@ async function takeTurn(env, own, interval, since) {
       const now = Date.now();
       drain(now);
       // At rest: no request is under way, and none was counted since the last look.
-      const isAtRest = begun === counted && before === counted;
+      const isAtRest = openRequests(now) === 0 && before === counted;
       before = counted;
       const isStored = await flush(env, isAtRest);
-      if (isAtRest && isStored && before === counted && begun === counted) break;
+      if (isAtRest && isStored && before === counted && openRequests(Date.now()) === 0) break;
       if (now - since > LONGEST_TURN_MS) break;
       reportAt = now - since > HAND_OVER_MS ? 0 : now + TURN_MS;
     }
@@ -134,6 +172,9 @@ async function flush(env, isAtRest) {
   return false;
 }
 
+// The time until which requests wait for the question of another one.
+let askedUntil = 0;
+
 /**
  * Sends a question to the control plane, or waits while another request does.
  *
@@ -142,12 +183,17 @@ async function flush(env, isAtRest) {
 export async function ask(env) {
   const question = core.question();
   if (question === undefined) {
-    while (core.is_asking()) await sleep(2);
+    while (Date.now() < askedUntil) await sleep(2);
     return;
   }
-  const { status, body } = await post(env, question, 1000);
+  askedUntil = Date.now() + QUESTION_MS;
+  const { status, body } = await post(env, question, QUESTION_MS);
   core.answered(status, body);
+  askedUntil = 0;
 }
+
+// Milliseconds for which a question is waited for.
+const QUESTION_MS = 1000;
 
 const encoder = new TextEncoder();
 

@@ -1,13 +1,8 @@
 // The table that the core publishes to JavaScript: origins, inputs and policies of one generation.
 import { INPUT_JWT } from "./wire.js";
 
-/**
- * The table in force. A request keeps the one that it was decided with, because another may be in
- * force when it ends.
- *
- * @type {Table}
- */
-export let currentTable = {
+/** @type {Table} */
+const NO_TABLE = {
   generation: -1,
   revision: 0,
   inputs: [],
@@ -18,11 +13,18 @@ export let currentTable = {
   adapters: [],
   compare: null,
   hides: null,
+  fallback: null,
   report_interval: 0,
   headers: 0,
   reasons: [],
   readsTokens: false,
 };
+
+/**
+ * The table in force. A request is packed, decided and forwarded with the same table: it reads this variable once for
+ * each attempt to decide it, and awaits nothing between that and forwarding.
+ */
+export let currentTable = NO_TABLE;
 
 /**
  * Puts another table in force.
@@ -32,4 +34,9 @@ export let currentTable = {
 export function replaceTable(json) {
   currentTable = JSON.parse(json);
   currentTable.readsTokens = currentTable.inputs.includes(INPUT_JWT);
+}
+
+/** Forgets the table of a core that was replaced. */
+export function forgetTable() {
+  currentTable = NO_TABLE;
 }

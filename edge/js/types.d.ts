@@ -3,6 +3,8 @@
 /** Variables and secrets of the Worker, see wrangler.toml. */
 interface Env extends IdentityProvider {
   LEGACY_ORIGIN?: string;
+  /** Beginnings of paths with their legacy origins, such as `/api/=https://a.example /b/=https://b.example`. */
+  LEGACY_ROUTES?: string;
   INGEST_URL: string;
   STRIP_REQUEST_HEADERS?: string;
   CUTOVER_INGEST_SECRET?: string;
@@ -17,8 +19,29 @@ interface IdentityProvider {
 /** A request as the runtime hands it over. */
 type ClientRequest = Request<unknown, IncomingRequestCfProperties>;
 
-/** The base URL of an origin, its time limit in milliseconds, and the requests built for it. */
-type Origin = [base: string, ms: number, built?: Map<string, Request>];
+/**
+ * The base URL of an origin, its time limit in milliseconds, the requests built for it, and true if its last response was
+ * a failure.
+ */
+type Origin = [base: string, ms: number, built?: Map<string, Request>, hasFailed?: boolean];
+
+/** Requests that began within some seconds. */
+interface OpenPeriod {
+  /** Milliseconds since 1970. */
+  end: number;
+  /** Those that have not ended. */
+  open: number;
+}
+
+/** A request that was sent to a backend and has not ended. */
+interface OpenRequest {
+  /** The table that it was decided with. */
+  table: Table;
+  decision: number;
+  /** Milliseconds since 1970, later by the time for which the client let its upload wait. */
+  started: number;
+  period: OpenPeriod;
+}
 
 /** The headers and the claims that the adapters of a route read. */
 type AdapterInputs = [headers: string[], claims: string[]];
@@ -49,6 +72,8 @@ interface Table {
   compare: (ComparePolicy | null)[] | null;
   /** By route: responses may hide errors. */
   hides: boolean[] | null;
+  /** By route: codes of `Fallback`. Null if all routes have the default. */
+  fallback: number[] | null;
   /** Milliseconds; 0 if nothing is reported. */
   report_interval: number;
   /** Bits of the decision headers that responses carry. */
@@ -57,16 +82,6 @@ interface Table {
   reasons: string[];
   /** Not from the core: the inputs include the user of a token. */
   readsTokens: boolean;
-}
-
-/** A request that cannot be decided yet. */
-interface UndecidedRequest {
-  request: ClientRequest;
-  env: Env;
-  context: ExecutionContext;
-  url: string;
-  packed: string;
-  decision: number;
 }
 
 /** A request whose responses are compared. */
@@ -79,21 +94,6 @@ interface ComparedRequest {
   decision: number;
 }
 
-/** A request that its origin did not answer. */
-interface FailedRequest {
-  env: Env;
-  context: ExecutionContext;
-  url: string;
-  table: Table;
-  decision: number;
-  /** Milliseconds since 1970. */
-  started: number;
-  /** The request as it can be sent to legacy; null if it cannot. */
-  kept: Request | null;
-  /** The id of a newly identified user. */
-  cookie: string | undefined;
-}
-
 /** A request for an adapter. */
 interface AdapterCall {
   request: Request;
@@ -102,17 +102,26 @@ interface AdapterCall {
   table: Table;
   route: number;
   origin: Origin;
-  /** Milliseconds since 1970. */
-  deadline: number;
+  /** Undefined for a request that is not counted. */
+  open: OpenRequest | undefined;
+  /** Milliseconds that the backend has for its responses. */
+  limit: number;
   /** No other backend can answer, so the adapter answers for a backend that does not respond. */
   isLast: boolean;
   /** The request's body if it was read before. */
   body: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** A request that goes through an adapter, or whose response may hide an error. */
-interface ForwardedRequest extends AdapterCall, ComparedRequest, FailedRequest {
+/** A request on its way to its backend. */
+interface ForwardedRequest extends AdapterCall, ComparedRequest {
   env: Env;
+  open: OpenRequest;
+  /** The request as it can be sent to legacy; null if it cannot. */
+  kept: Request | null;
+  /** The id of a newly identified user. */
+  cookie: string | undefined;
+  /** Takes the client's response if it is compared. */
+  compare: CompareResponse | undefined;
 }
 
 /** Takes an adapter's response, see `adapt` in adapter.js. */
@@ -132,7 +141,8 @@ interface Identity {
   subject: string;
   /** The time from which the token is verified again, in milliseconds since 1970. */
   until: number;
-  claims: Record<string, unknown> | undefined;
+  /** The payload of the token as it was signed, which is JSON; empty if the token was refused. */
+  payload: string;
 }
 
 interface CoreExports {
@@ -145,31 +155,36 @@ declare module "#wasm" {
   export default module;
 }
 
-/** The functions with `#[wasm_bindgen]` in edge/src. */
+/** Makes the functions with `#[wasm_bindgen]` in edge/src for one instance. */
 declare module "#glue" {
-  export function __wbg_set_wasm(exports: CoreExports): void;
+  export default function makeGlue(): Core & WebAssembly.ModuleImports;
+}
 
-  export function decide(packed: string, now: number, generation: number): number;
-  export function decide_with(packed: string, now: number): number;
-  export function inputs_for(packed: string): string;
-  export function minted(): string | undefined;
-  export function table(): string;
-  export function boot(env: Env, context: ExecutionContext): number;
-  export function is_worth_waiting(): boolean;
-  export function refresh(env: Env, context: ExecutionContext): void;
-  export function own_path(packed: string, authorization: string | undefined, env: Env): Response;
+/** The functions with `#[wasm_bindgen]` in edge/src. */
+interface Core {
+  __wbg_set_wasm(exports: CoreExports): void;
 
-  export function record(outcomes: Uint32Array, windowStart: number): void;
-  export function next_batch(isAtRest: boolean): string | undefined;
-  export function sequence(): number;
-  export function finish_batch(sequence: number, status: number, body: string): boolean;
-  export function question(): string | undefined;
-  export function answered(status: number, body: string): void;
-  export function is_asking(): boolean;
-  export function must_announce(ms: number): boolean;
+  decide(packed: string, now: number, generation: number): number;
+  legacy_origin(packed: string, generation: number): number;
+  note_result(origin: number, generation: number, hasFailed: boolean): void;
+  lose(outcomes: number): void;
+  minted(): string | undefined;
+  table(): string;
+  boot(env: Env, context: ExecutionContext): number;
+  is_worth_waiting(): boolean;
+  refresh(env: Env, context: ExecutionContext): void;
+  own_path(packed: string, authorization: string | undefined, env: Env): Response;
 
-  export function begun(): number;
-  export function adapt(
+  record(outcomes: Uint32Array, windowStart: number): void;
+  next_batch(isAtRest: boolean): string | undefined;
+  sequence(): number;
+  finish_batch(sequence: number, status: number, body: string): boolean;
+  question(): string | undefined;
+  answered(status: number, body: string): void;
+  must_announce(ms: number): boolean;
+
+  begun(): number;
+  adapt(
     packed: string,
     route: number,
     generation: number,
@@ -178,16 +193,16 @@ declare module "#glue" {
     body: Uint8Array,
     isTooLarge: boolean,
   ): number;
-  export function adapt_answered(number: number, status: number, body: Uint8Array): number;
-  export function adapt_failed(number: number, late: boolean): number;
-  export function adapter(): number;
-  export function adapted_more(): string;
-  export function adapted_body(): number;
-  export function adapted_body_length(): number;
+  adapt_answered(number: number, status: number, body: Uint8Array): number;
+  adapt_failed(number: number, late: boolean): number;
+  adapter(): number;
+  adapted_more(): string;
+  adapted_body(): number;
+  adapted_body_length(): number;
 
-  export function begin_comparison(route: number, generation: number, isSafe: boolean): number;
-  export function skip_comparison(route: number, generation: number, reason: number): void;
-  export function finish_comparison(
+  begin_comparison(route: number, generation: number, isSafe: boolean): number;
+  skip_comparison(route: number, generation: number, reason: number): void;
+  finish_comparison(
     route: number,
     generation: number,
     heads: string,
@@ -195,5 +210,5 @@ declare module "#glue" {
     fresh: Uint8Array,
     noise: Uint8Array,
   ): void;
-  export function hides_error(route: number, generation: number, body: Uint8Array): boolean;
+  hides_error(route: number, generation: number, body: Uint8Array): boolean;
 }

@@ -1,18 +1,51 @@
 // The instance of the compiled core, and the functions that it exports.
 //
-// The build maps `#glue` to index_bg.js and `#wasm` to index.wasm, both written by wasm-bindgen.
-// Other modules import this one as a namespace: esbuild resolves `core.decide` of a namespace to
-// the function itself, whereas an exported object would cost every call a getter.
-import * as glue from "#glue";
+// The build maps `#glue` to a module that makes the functions of one instance, and `#wasm` to index.wasm. Each instance
+// has functions of its own, because those that wasm-bindgen writes keep views of its memory.
+import makeGlue from "#glue";
 import wasm from "#wasm";
-export * from "#glue";
 
-const instance = new WebAssembly.Instance(wasm, { "./index_bg.js": glue });
-const coreExports = /** @type {CoreExports} */ (/** @type {unknown} */ (instance.exports));
-glue.__wbg_set_wasm(coreExports);
-coreExports.__wbindgen_start?.();
+/** @type {WebAssembly.Memory} */
+let memory;
 
 let view = new Uint8Array(0);
+
+// The shortest time between two replacements, in milliseconds: a request that breaks every instance must not cost the
+// others their snapshot each time.
+const REPLACE_AGAIN = 1000;
+
+let replacedAt = -Infinity;
+
+/**
+ * The core's functions.
+ *
+ * @type {Core}
+ */
+export let core = instantiate();
+
+function instantiate() {
+  const glue = makeGlue();
+  const instance = new WebAssembly.Instance(wasm, { "./index_bg.js": glue });
+  const exported = /** @type {CoreExports} */ (/** @type {unknown} */ (instance.exports));
+  memory = exported.memory;
+  view = new Uint8Array(0);
+  glue.__wbg_set_wasm(exported);
+  exported.__wbindgen_start?.();
+  return glue;
+}
+
+/**
+ * Replaces a core that has broken: after a trap, its memory is in no known state. Returns false if one was replaced a
+ * moment ago. Whatever it had counted since its last report is lost.
+ */
+export function replaceCore() {
+  const now = Date.now();
+  if (now - replacedAt < REPLACE_AGAIN) return false;
+  replacedAt = now;
+  console.error("the core has broken and is replaced; its counts since the last report are lost");
+  core = instantiate();
+  return true;
+}
 
 /**
  * Copies bytes out of the core's memory.
@@ -23,6 +56,6 @@ let view = new Uint8Array(0);
  */
 export function copyFromMemory(start, length) {
   // A view loses its length when the memory grows, and has to be made again.
-  if (view.length === 0) view = new Uint8Array(coreExports.memory.buffer);
+  if (view.length === 0) view = new Uint8Array(memory.buffer);
   return view.slice(start, start + length);
 }

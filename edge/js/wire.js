@@ -15,7 +15,6 @@ export const NEW = 1 << 20;
 export const KIND = 0x1fffff;
 export const REFRESH = 1 << 21;
 export const MINTED = 1 << 22;
-export const NEED_INPUTS = 1 << 23;
 export const OWN_PATH = 1 << 24;
 export const BOOT = 1 << 25;
 export const TABLE = 1 << 26;
@@ -25,7 +24,7 @@ export const ASK = 1 << 29;
 export const ADAPT = 1 << 30;
 export const COMPARE = 1 << 31;
 // The request is not decided yet: something has to be done first.
-export const UNDECIDED = NEED_INPUTS | OWN_PATH | BOOT | TABLE | ASK;
+export const UNDECIDED = OWN_PATH | BOOT | TABLE | ASK;
 
 // Reasons that JavaScript gives itself: codes of `Reason`, at their place in a decision.
 export const REASON_NO_SNAPSHOT = 8 << 16;
@@ -40,6 +39,8 @@ export const MAX_MS = 0xfffff;
 // In place of a status if no backend responded.
 export const UNREACHABLE = 0;
 export const TIMEOUT = 1;
+// The status of a request whose upload the client broke off.
+export const CLIENT_GONE = 499;
 // Milliseconds of one window of counting, `WINDOW_MS` in core/src/measurement/batch.rs.
 export const WINDOW_MS = 10000;
 
@@ -52,6 +53,10 @@ export const HEAD_SEPARATOR = "\u0001";
 export const INPUT_JWT = ":jwt";
 export const INPUT_COUNTRY = ":country";
 export const INPUT_IP = ":ip";
+
+// Failures of the new backend after which legacy serves the request, codes of `Fallback`.
+export const FALLBACK_NEVER = 0;
+export const FALLBACK_UNAVAILABLE = 2;
 
 // The decision headers that responses carry, see `DecisionHeaders::bits` in edge/src/settings.rs.
 export const SHOW_ARM = 1 << 0;

@@ -13,10 +13,10 @@ use crate::{
     wire::{Packed, PackedDecision, PackedOutcome, is_own_path},
 };
 use cutover_core::{
-    Arm, Decision, Emergency, Facts, Reason, Ruleset, Snapshot, Timestamp,
+    Arm, Decision, Emergency, Facts, OriginName, Reason, Ruleset, Snapshot, Timestamp,
     adapter::{Exchange, Next},
     decide,
-    decision::{compile::CompileError, input::Input},
+    decision::{compile::CompileError, diversion::Diversion, input::Input},
     measurement::counts::Outcome,
     routing::matcher::{is_idempotent, is_safe},
     snapshot::{SnapshotError, digest},
@@ -28,10 +28,6 @@ use std::{
     fmt,
     rc::Rc,
 };
-
-/// Most inputs that are read for every request. If a snapshot needs more, only those of the
-/// request's route are read.
-const MAX_INPUTS_UP_FRONT: usize = 6;
 
 /// Milliseconds after which a read of the snapshot counts as lost, and another may begin.
 const READ_PATIENCE_MS: i64 = 10_000;
@@ -57,6 +53,8 @@ pub struct Isolate {
     pub begun: RefCell<Option<(usize, Exchange, Next)>>,
     /// State of the random number generator of [`Isolate::draw`].
     dice: Cell<u64>,
+    /// Origins that failed lately.
+    diversions: Vec<(OriginName, Diversion)>,
     /// The newest declaration of emergencies that came with a receipt.
     declared: (Revision, Option<Emergency>),
 }
@@ -177,15 +175,12 @@ impl Isolate {
     }
 
     /// Returns the inputs that JavaScript reads for every request.
-    pub fn inputs_up_front(&self) -> &[Input] {
-        match self.held.as_ref().map(|held| held.rules.inputs()) {
-            Some(inputs) if inputs.len() <= MAX_INPUTS_UP_FRONT => inputs,
-            _ => &[],
-        }
+    pub fn inputs(&self) -> &[Input] {
+        self.held.as_ref().map(|held| held.rules.inputs()).unwrap_or_default()
     }
 
-    /// Decides a request whose inputs were read up front. `mint` creates an anonymous id, which is
-    /// returned if the decision used it.
+    /// Decides a request that was packed for a generation. A request packed for another one is not decided, because its
+    /// lines may hold other inputs. `mint` creates an anonymous id, which is returned if the decision used it.
     pub fn decide(
         &self,
         packed: &Packed<'_>,
@@ -202,24 +197,6 @@ impl Isolate {
         let Some(held) = &self.held else {
             return (PackedDecision::legacy(Reason::NoSnapshot).with(PackedDecision::BOOT), None);
         };
-        let inputs = self.inputs_up_front();
-        if inputs.len() != held.rules.inputs().len()
-            && held.rules.route(packed.method, packed.path).is_some_and(|route| !route.inputs.is_empty())
-        {
-            return (PackedDecision(PackedDecision::NEED_INPUTS), None);
-        }
-        self.decide_with(packed, inputs, now, mint)
-    }
-
-    /// Decides a request with the inputs of its route, see [`Isolate::decide`].
-    pub fn decide_with(
-        &self,
-        packed: &Packed<'_>,
-        inputs: &[Input],
-        now: i64,
-        mint: impl FnOnce() -> Option<String>,
-    ) -> (PackedDecision, Option<String>) {
-        let Some(held) = &self.held else { return (PackedDecision::legacy(Reason::NoSnapshot), None) };
         let timestamp = Timestamp::from_millis(now);
         let mut todo = if self.refresh_is_due(now) { PackedDecision::REFRESH } else { 0 };
         if self.is_stale(now) {
@@ -228,7 +205,7 @@ impl Isolate {
         if is_idempotent(packed.method) {
             todo |= PackedDecision::RETRYABLE;
         }
-        packed.facts(inputs, |facts| {
+        packed.facts(held.rules.inputs(), |facts| {
             let mut decision = decide(&held.rules, facts, timestamp);
             let mut minted = None;
             if decision.wants_anonymous_id
@@ -238,8 +215,14 @@ impl Isolate {
                 minted = Some(id);
                 todo |= PackedDecision::MINTED;
             }
-            if decision.verdict.arm == Arm::New && self.must_ask(now) {
-                return (PackedDecision(PackedDecision::ASK), None);
+            if decision.verdict.arm == Arm::New {
+                if self.settings.force_legacy {
+                    decision.turn_to_legacy(Reason::Emergency);
+                } else if self.must_ask(now) {
+                    return (PackedDecision(PackedDecision::ASK), None);
+                } else if self.is_diverted(&decision, now) {
+                    decision.turn_to_legacy(Reason::Diverted);
+                }
             }
             self.note_unit(&decision);
             self.begin_exchange(&held.rules, &decision, facts, timestamp);
@@ -298,6 +281,38 @@ impl Isolate {
         self.settings.reports
             && self.settings.lease_ms > 0
             && (self.reporting.must_ask(now, self.settings.lease_ms) || self.reporting.is_asking(now))
+    }
+
+    fn is_diverted(&self, decision: &Decision<'_>, now: i64) -> bool {
+        if self.diversions.is_empty() {
+            return false;
+        }
+        let rules = self.held.as_ref().map(|held| &held.rules);
+        let origin = rules.zip(decision.origin()).and_then(|(rules, origin)| rules.origins().get(origin));
+        origin.is_some_and(|origin| {
+            self.diversions.iter().any(|(name, diversion)| *name == origin.name && diversion.is_on(now))
+        })
+    }
+
+    /// Takes in the result of a request to an origin of a generation: a failure, or the first success after failures.
+    pub fn note_result(&mut self, origin: usize, generation: u32, has_failed: bool, now: i64) {
+        let rules = self.rules_of(generation);
+        let Some(origin) = rules.as_deref().and_then(|rules| rules.origins().get(origin)) else { return };
+        let known = self.diversions.iter().position(|(name, _)| *name == origin.name);
+        let index = known.unwrap_or_else(|| {
+            self.diversions.push((origin.name.clone(), Diversion::default()));
+            self.diversions.len() - 1
+        });
+        if let Some((_, diversion)) = self.diversions.get_mut(index) {
+            if has_failed { diversion.failed(now) } else { diversion.succeeded(now) }
+        }
+        self.diversions.retain(|(_, diversion)| *diversion != Diversion::default());
+    }
+
+    /// Returns the position of the legacy origin of the request's route, for a request that could not be decided.
+    pub fn legacy_origin(&self, packed: &Packed<'_>) -> Option<usize> {
+        let route = self.held.as_ref()?.rules.route(packed.method, packed.path)?;
+        Some(route.legacy)
     }
 
     /// Notes a sampled user with the arm of their bucket, while their flag's canary runs.

@@ -21,6 +21,9 @@ pub struct Settings {
     pub lease_ms: i64,
     /// Decision headers that responses carry.
     pub headers: DecisionHeaders,
+    /// True if all requests go to legacy, whatever the snapshot says: the last resort of an operator who has lost the
+    /// control plane.
+    pub force_legacy: bool,
     /// Names of variables that were not understood.
     pub not_understood: Vec<&'static str>,
 }
@@ -54,6 +57,7 @@ impl Default for Settings {
             report_interval_ms: 5_000,
             lease_ms: 5_500,
             headers: DecisionHeaders::default(),
+            force_legacy: false,
             not_understood: Vec::new(),
         }
     }
@@ -79,6 +83,31 @@ impl Settings {
         // A report takes time, so its response may be older than the interval by that much.
         settings.lease_ms = settings.report_interval_ms + 500;
         duration("CONTROL_LEASE_MS", 0, &mut settings.lease_ms);
+        match variable("FORCE_LEGACY").unwrap_or_default().trim() {
+            "" | "false" => {}
+            "true" => settings.force_legacy = true,
+            // Whoever sets it wants legacy, and has no time for a typing mistake.
+            _ => {
+                settings.force_legacy = true;
+                not_understood.push("FORCE_LEGACY");
+            }
+        }
+        let is_url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        if variable("LEGACY_ORIGIN").is_some_and(|url| !url.is_empty() && !is_url(&url)) {
+            not_understood.push("LEGACY_ORIGIN");
+        }
+        let routes = variable("LEGACY_ROUTES").unwrap_or_default();
+        let is_route = |route: &str| {
+            route.split_once('=').is_some_and(|(prefix, origin)| prefix.starts_with('/') && is_url(origin))
+        };
+        if !routes.split_whitespace().all(is_route) {
+            not_understood.push("LEGACY_ROUTES");
+        }
+        let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+        if is_set("JWT_JWKS_URL") {
+            let missing = ["JWT_ISSUER", "JWT_AUDIENCE"].into_iter().filter(|name| !is_set(name));
+            not_understood.extend(missing);
+        }
         for word in variable("DECISION_HEADERS").unwrap_or_default().split(',').map(str::trim) {
             match word {
                 "arm" => settings.headers.arm = true,
@@ -103,11 +132,26 @@ mod tests {
             "SNAPSHOT_SOFT_TTL_MS" => Some("250".into()),
             "SNAPSHOT_HARD_TTL_MS" => Some("never".into()),
             "DECISION_HEADERS" => Some("arm, revision,colour".into()),
+            "FORCE_LEGACY" => Some("yes".into()),
+            "LEGACY_ORIGIN" => Some("legacy.internal".into()),
+            "LEGACY_ROUTES" => Some("/a=http://a /b=b".into()),
+            "JWT_JWKS_URL" => Some("https://id.example/keys".into()),
+            "JWT_ISSUER" => Some("https://id.example".into()),
             _ => None,
         });
         assert_eq!(settings.soft_ttl_ms, 250);
         assert_eq!(settings.hard_ttl_ms, Settings::default().hard_ttl_ms);
         assert_eq!(settings.headers.bits(), 0b101);
-        assert_eq!(settings.not_understood, ["SNAPSHOT_HARD_TTL_MS", "DECISION_HEADERS"]);
+        assert!(settings.force_legacy);
+        let expected = [
+            "SNAPSHOT_HARD_TTL_MS",
+            "FORCE_LEGACY",
+            "LEGACY_ORIGIN",
+            "LEGACY_ROUTES",
+            "JWT_AUDIENCE",
+            "DECISION_HEADERS",
+        ];
+        assert_eq!(settings.not_understood, expected);
+        assert!(Settings::read(|_| None).not_understood.is_empty());
     }
 }

@@ -116,8 +116,6 @@ impl PackedDecision {
     pub const REFRESH: u32 = 1 << 21;
     /// An anonymous id was minted; fetch it.
     pub const MINTED: u32 = 1 << 22;
-    /// The route needs inputs that were not sent; fetch their names and decide again.
-    pub const NEED_INPUTS: u32 = 1 << 23;
     /// The Worker answers this path itself.
     pub const OWN_PATH: u32 = 1 << 24;
     /// The isolate holds no snapshot yet; wait for one.

@@ -3,6 +3,7 @@
 
 use cutover_core::{
     Reason, compare::SkipReason, decision::input::Input, measurement::batch, request::identity,
+    rules::route::Fallback,
 };
 use cutover_edge::{
     settings::DecisionHeaders,
@@ -69,7 +70,6 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("KIND", PackedDecision::KIND),
         ("REFRESH", PackedDecision::REFRESH),
         ("MINTED", PackedDecision::MINTED),
-        ("NEED_INPUTS", PackedDecision::NEED_INPUTS),
         ("OWN_PATH", PackedDecision::OWN_PATH),
         ("BOOT", PackedDecision::BOOT),
         ("TABLE", PackedDecision::TABLE),
@@ -80,11 +80,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("COMPARE", PackedDecision::COMPARE),
         (
             "UNDECIDED",
-            PackedDecision::NEED_INPUTS
-                | PackedDecision::OWN_PATH
-                | PackedDecision::BOOT
-                | PackedDecision::TABLE
-                | PackedDecision::ASK,
+            PackedDecision::OWN_PATH | PackedDecision::BOOT | PackedDecision::TABLE | PackedDecision::ASK,
         ),
         ("REASON_NO_SNAPSHOT", reason(Reason::NoSnapshot)),
         ("REASON_FALLBACK", reason(Reason::Fallback)),
@@ -94,6 +90,9 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("MAX_MS", PackedOutcome::MAX_MS),
         ("UNREACHABLE", PackedOutcome::UNREACHABLE),
         ("TIMEOUT", PackedOutcome::TIMEOUT),
+        ("CLIENT_GONE", 499),
+        ("FALLBACK_NEVER", Fallback::Never as u32),
+        ("FALLBACK_UNAVAILABLE", Fallback::Unavailable as u32),
         ("WINDOW_MS", u32::try_from(batch::WINDOW_MS).unwrap()),
         ("SHOW_ARM", show(true, false, false)),
         ("SHOW_REASON", show(false, true, false)),

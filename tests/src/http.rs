@@ -2,6 +2,7 @@
 //! normalisation, no decompression, no redirects. HTTP libraries hide precisely the details that
 //! the tests of a proxy check.
 
+use crate::stack::EDGE_TOKEN;
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -47,6 +48,12 @@ impl Answer {
 /// Sends a GET over a new connection.
 pub async fn get(port: u16, target: &str, headers: &[(&str, &str)]) -> Answer {
     send(port, "GET", target, headers, b"").await
+}
+
+/// Returns the state of an isolate, as the holder of the edge token sees it.
+pub async fn edge_health(port: u16) -> serde_json::Value {
+    let bearer = format!("Bearer {EDGE_TOKEN}");
+    get(port, "/_cutover/health", &[("authorization", &bearer)]).await.json()
 }
 
 /// Sends a request over a new connection and reads the whole response.

@@ -162,7 +162,7 @@ impl Stack {
     pub async fn edge_holds(&self, revision: u64) {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let health = http::get(self.edge.port(), "/_cutover/health", &[]).await.json();
+            let health = http::edge_health(self.edge.port()).await;
             if health["revision"].as_u64().is_some_and(|held| held >= revision) {
                 return;
             }

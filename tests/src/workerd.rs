@@ -1,7 +1,7 @@
 //! workerd without wrangler: it starts in milliseconds on free ports, runs any number of Workers in
 //! one process, and reads Workers KV from [`crate::kv_server`].
 
-use crate::{paths, process::Process};
+use crate::{paths, process::Process, stack::EDGE_TOKEN};
 use std::{collections::BTreeMap, fmt::Write, path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
 
@@ -36,7 +36,7 @@ impl<'a> Worker<'a> {
                 ("shim.mjs", "esModule", read("shim.mjs")),
                 ("index.wasm", "wasm", read("index.wasm")),
             ],
-            text: Vec::new(),
+            text: vec![("CUTOVER_EDGE_TOKEN".to_owned(), EDGE_TOKEN.to_owned())],
             kv: Some(kv_port),
             port: 0,
         }
@@ -63,6 +63,7 @@ impl<'a> Worker<'a> {
 
     /// Sets an environment variable.
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.text.retain(|(held, _)| held != name);
         self.text.push((name.to_owned(), value.into()));
         self
     }

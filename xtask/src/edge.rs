@@ -91,10 +91,18 @@ fn optimise(input: &Path, output: &Path) -> Result<(), Failure> {
 
 /// Bundles edge/js with the generated glue. The wasm module stays a file of its own, as the platform wants it.
 fn bundle(glue: &Path, output: &Path) -> Result<(), Failure> {
+    // An instance of the core has functions of its own, so the glue becomes a function that makes them.
+    let factory = glue.join("factory.js");
+    let mut wrap = command(node_tool("esbuild"));
+    wrap.arg(glue.join("index_bg.js")).args(["--bundle", "--format=iife", "--global-name=glue"]);
+    wrap.args(["--log-level=warning", "--banner:js=export default function makeGlue() {"]);
+    // A copy: what esbuild exports are accessors, and each would be one more call.
+    wrap.args(["--footer:js=return { ...glue };\n}", "--external:cloudflare:*"]);
+    run(wrap.arg(format!("--outfile={}", factory.display())), FIX)?;
     let mut bundle = command(node_tool("esbuild"));
     bundle
         .args(["edge/js/entry.js", "--bundle", "--minify", "--format=esm", "--log-level=warning"])
-        .arg(format!("--alias:#glue={}", glue.join("index_bg.js").display()))
+        .arg(format!("--alias:#glue={}", factory.display()))
         .args(["--alias:#wasm=./index.wasm", "--external:./index.wasm", "--external:cloudflare:*"])
         .arg(format!("--outfile={}", output.display()));
     run(&mut bundle, FIX)

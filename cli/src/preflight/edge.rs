@@ -24,6 +24,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 struct Edge<'e> {
     http: &'e blocking::Client,
     url: &'e str,
+    token: Option<&'e str>,
 }
 
 impl Edge<'_> {
@@ -47,7 +48,7 @@ impl Edge<'_> {
     fn health_until(&self, patience: Duration, is_wanted: impl Fn(&Value) -> bool) -> Option<Value> {
         let begun = Instant::now();
         loop {
-            let health = self.get("/_cutover/health", None).ok().map(|(_, health)| health);
+            let health = self.get("/_cutover/health", self.token).ok().map(|(_, health)| health);
             if health.as_ref().is_some_and(&is_wanted) || begun.elapsed() > patience {
                 return health;
             }
@@ -69,11 +70,13 @@ pub fn check(
         checks.push(Check::skipped("edge", "set CUTOVER_EDGE_URL or --edge"));
         return;
     };
-    let edge = Edge { http, url: url.trim_end_matches('/') };
-    match edge.get("/_cutover/health", None) {
-        Ok((200, health)) if health.get("kv_reads").is_some() => {
+    let token = options.edge_token.as_deref().filter(|token| !token.is_empty());
+    let edge = Edge { http, url: url.trim_end_matches('/'), token };
+    let is_holder = match edge.get("/_cutover/health", token) {
+        Ok((200, health)) if health.get("status").is_some() => {
             checks.push(Check::ok("edge answers", "yes"));
             settings(&health, checks);
+            health.get("kv_reads").is_some()
         }
         Ok((status, _)) => {
             let remedy = "the Worker does not serve this URL; check its route in wrangler.toml";
@@ -85,12 +88,19 @@ pub fn check(
             checks.push(Check::fail("edge answers", unreachable(&error), remedy));
             return;
         }
-    }
+    };
     checks.push(unmatched_requests(&edge));
-    if let Some(status) = status {
-        checks.push(revision(&edge, status));
+    if is_holder {
+        if let Some(status) = status {
+            checks.push(revision(&edge, status));
+        }
+        checks.push(reports(&edge));
+    } else {
+        // Without the token the Worker says only that it runs.
+        for name in ["edge is up to date", "edge reports"] {
+            checks.push(Check::skipped(name, "set CUTOVER_EDGE_TOKEN to the Worker's token"));
+        }
     }
-    checks.push(reports(&edge));
     checks.push(decisions(&edge, options, client, status.is_some()));
 }
 

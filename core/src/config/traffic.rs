@@ -9,7 +9,7 @@ use crate::{
     request::identity::{Source, default_sources},
     rules::{
         origin::{DEFAULT_TIMEOUT_MS, Origin},
-        route::Route,
+        route::{Fallback, Route},
     },
     vocabulary::names::AdapterName,
 };
@@ -79,6 +79,15 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
     let adapt = adapters(&mut fields, names);
     let compare = fields.read("compare", compare::read);
     let error_when = fields.read("error_when", compare::hidden);
+    let fallback = fields.read("fallback", |cursor| {
+        let choices = [
+            ("never", Fallback::Never),
+            ("unreachable", Fallback::Unreachable),
+            ("unavailable", Fallback::Unavailable),
+        ];
+        let hint = "write unavailable, unreachable or never";
+        cursor.choice(&choices, "is not a kind of fallback", hint)
+    });
     fields.finish();
     Some(Route {
         id: id?,
@@ -90,6 +99,7 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
         adapt,
         compare,
         error_when,
+        fallback: fallback.unwrap_or_default(),
     })
 }
 

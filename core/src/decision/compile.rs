@@ -164,6 +164,7 @@ impl Compiled<'_> {
             adapt,
             compare: route.compare.clone(),
             error_when: route.error_when.clone(),
+            fallback: route.fallback,
         })
     }
 

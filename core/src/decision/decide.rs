@@ -8,7 +8,7 @@ use crate::{
         identity::{Identity, identify},
     },
     rules::{bucket::Bucket, flag::CompiledFlag},
-    vocabulary::{arm::Arm, reason::Reason, timestamp::Timestamp},
+    vocabulary::{arm::Arm, reason::Reason, share::PartsPerMillion, timestamp::Timestamp},
 };
 
 /// Decision of one flag for one user.
@@ -48,6 +48,12 @@ pub struct Decision<'r> {
 }
 
 impl Decision<'_> {
+    /// Sends the request to legacy after all, for a reason that the rules do not know.
+    pub fn turn_to_legacy(&mut self, reason: Reason) {
+        self.verdict = FlagDecision { arm: Arm::Legacy, reason, ..self.verdict };
+        self.adapter = None;
+    }
+
     /// Returns the position in [`Ruleset::origins`] of the origin that serves the request.
     pub fn origin(&self) -> Option<usize> {
         self.route.map(|route| match self.verdict.arm {
@@ -68,12 +74,27 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
             adapter: None,
         };
     };
-    let (user, wants_anonymous_id) = match identify(&route.identity, facts) {
-        Identity::Known(user) => (Some(user), false),
-        Identity::MayMint => (None, true),
-        Identity::Absent => (None, false),
+    // A preflight carries neither cookies nor the user's headers, so it takes the arm of nobody.
+    let identity =
+        if facts.method == "OPTIONS" { Identity::Absent } else { identify(&route.identity, facts) };
+    let user = match identity {
+        Identity::Known(user) => Some(user),
+        Identity::MayMint | Identity::Absent => None,
     };
-    let mut verdict = decide_flag(rules.flag_at(route.flag), user, facts, now);
+    let flag = rules.flag_at(route.flag);
+    let mut verdict = decide_flag(flag, user, facts, now);
+    let mut wants_anonymous_id = false;
+    if verdict.reason == Reason::NoKey
+        && let Some(flag) = flag
+    {
+        let is_counted = route.flag.is_some_and(|position| rules.canary(position).is_some());
+        if identity == Identity::MayMint && flag.needs_bucket(is_counted) {
+            wants_anonymous_id = true;
+        } else if identity == Identity::MayMint && flag.rollout == PartsPerMillion::ALL {
+            // Whoever it is, the share of all users includes them.
+            verdict = FlagDecision { arm: Arm::New, ..FlagDecision::legacy(Reason::Rollout) };
+        }
+    }
     let mut adapter = None;
     if verdict.arm == Arm::New
         && let Some((index, found)) = rules.adapter_for(route, facts)

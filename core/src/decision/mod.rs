@@ -2,6 +2,7 @@
 
 pub mod compile;
 pub mod decide;
+pub mod diversion;
 pub mod input;
 pub mod route;
 pub mod ruleset;

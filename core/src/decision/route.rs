@@ -5,6 +5,7 @@ use crate::{
     compare::{Comparison, HiddenError},
     decision::input::Input,
     request::identity::Source,
+    rules::route::Fallback,
     vocabulary::names::{OriginName, RouteId},
 };
 
@@ -40,4 +41,6 @@ pub struct CompiledRoute {
     pub compare: Option<Comparison>,
     /// Rule that recognises responses with status 200 that report an error in their body.
     pub error_when: Option<HiddenError>,
+    /// Failures of the new backend after which legacy serves the request.
+    pub fallback: Fallback,
 }

@@ -123,6 +123,12 @@ impl CompiledFlag {
         self.emergency.set(holds);
     }
 
+    /// Returns true if the arm of an unknown user depends on a bucket: the share is neither nothing nor everything.
+    /// `is_counted` is true while a canary counts the flag's users, who need an id for that at every share above 0.
+    pub fn needs_bucket(&self, is_counted: bool) -> bool {
+        self.rollout > PartsPerMillion::ZERO && (is_counted || self.rollout < PartsPerMillion::ALL)
+    }
+
     /// Returns the user's bucket for this flag.
     pub fn bucket(&self, user: &str) -> Bucket {
         self.seed.hash(user).bucket()

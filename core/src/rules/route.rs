@@ -44,6 +44,29 @@ pub struct Route {
     /// Rule that recognises responses with status 200 that report an error in their body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_when: Option<HiddenError>,
+    /// Failures of the new backend after which legacy serves the request.
+    #[serde(default, skip_serializing_if = "is_default_fallback")]
+    pub fallback: Fallback,
+}
+
+/// Failures of the new backend after which legacy serves the same request, if it can be sent a second time: safe
+/// requests after any of them; `PUT` and `DELETE` only if there was no connection. The numbers are codes between the
+/// Worker and its JavaScript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Fallback {
+    /// None: clients see every failure of the new backend.
+    Never = 0,
+    /// No connection, or no response in time.
+    Unreachable = 1,
+    /// As [`Self::Unreachable`], and the statuses 502, 503 and 504.
+    #[default]
+    Unavailable = 2,
+}
+
+fn is_default_fallback(fallback: &Fallback) -> bool {
+    *fallback == Fallback::default()
 }
 
 // serde hands over a reference to the field, not a slice.

@@ -32,11 +32,13 @@ pub enum Reason {
     Internal = 10,
     /// The decision was the new arm, but its adapter has no route for the request.
     Unadapted = 11,
+    /// The new origin failed many times in a row, so the isolate sends nobody there for some seconds.
+    Diverted = 12,
 }
 
 impl Reason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 13] = [
         Reason::Emergency,
         Reason::Disabled,
         Reason::Blacklisted,
@@ -49,6 +51,7 @@ impl Reason {
         Reason::Fallback,
         Reason::Internal,
         Reason::Unadapted,
+        Reason::Diverted,
     ];
 
     /// Returns the name in headers and documents.
@@ -66,6 +69,7 @@ impl Reason {
             Reason::Fallback => "FALLBACK",
             Reason::Internal => "INTERNAL",
             Reason::Unadapted => "UNADAPTED",
+            Reason::Diverted => "DIVERTED",
         }
     }
 }

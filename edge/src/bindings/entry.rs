@@ -8,9 +8,9 @@ use crate::{
     },
     isolate::Isolate,
     settings::Settings,
-    wire::{Packed, PackedDecision, input_name},
+    wire::{Packed, PackedDecision},
 };
-use cutover_core::{Reason, decision::input::Input};
+use cutover_core::Reason;
 use std::cell::RefCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::{Context, Env, worker_sys::Context as RawContext};
@@ -36,32 +36,27 @@ pub fn decide(packed: &str, now: f64, generation: u32) -> u32 {
     .unwrap_or(PackedDecision::legacy(Reason::Internal).0)
 }
 
-/// Decides a request with the inputs that [`inputs_for`] named.
+/// Returns the position of the legacy origin of the request's route, or -1 if no route matches. For a request that
+/// could not be decided, because its inputs could not be read.
 #[wasm_bindgen]
-pub fn decide_with(packed: &str, now: f64) -> u32 {
-    with_isolate(|isolate| {
-        let packed = Packed::new(packed);
-        let rules = isolate.rules();
-        let inputs: &[Input] = rules
-            .as_deref()
-            .and_then(|rules| rules.route(packed.method, packed.path))
-            .map(|route| route.inputs.as_slice())
-            .unwrap_or_default();
-        remember(isolate, isolate.decide_with(&packed, inputs, now as i64, mint))
-    })
-    .unwrap_or(PackedDecision::legacy(Reason::Internal).0)
+pub fn legacy_origin(packed: &str, generation: u32) -> i32 {
+    let position = with_isolate(|isolate| {
+        let is_current = isolate.generation() == generation;
+        isolate.legacy_origin(&Packed::new(packed)).filter(|_| is_current)
+    });
+    position.flatten().and_then(|position| i32::try_from(position).ok()).unwrap_or(-1)
 }
 
-/// Returns the names of the inputs that the request's route needs, one per line.
+/// Notes that a request to an origin failed, or that one succeeded after failures, see [`Isolate::note_result`].
 #[wasm_bindgen]
-pub fn inputs_for(packed: &str) -> String {
-    with_isolate(|isolate| {
-        let packed = Packed::new(packed);
-        let rules = isolate.rules();
-        let route = rules.as_deref().and_then(|rules| rules.route(packed.method, packed.path));
-        route.map(|route| lines(&route.inputs)).unwrap_or_default()
-    })
-    .unwrap_or_default()
+pub fn note_result(origin: usize, generation: u32, has_failed: bool) {
+    with_isolate(|isolate| isolate.note_result(origin, generation, has_failed, now_ms()));
+}
+
+/// Counts requests whose ends nobody will learn.
+#[wasm_bindgen]
+pub fn lose(outcomes: u32) {
+    with_isolate(|isolate| isolate.counting.get_mut().lose(u64::from(outcomes)));
 }
 
 /// Returns the anonymous id that the last decision minted. JavaScript calls this in the same turn,
@@ -160,8 +155,4 @@ pub fn refresh(env: Env, context: RawContext) {
             worker::console_warn!("{refusal}");
         }
     });
-}
-
-fn lines(inputs: &[Input]) -> String {
-    inputs.iter().map(input_name).collect::<Vec<_>>().join("\n")
 }

@@ -1,7 +1,7 @@
 //! The table: the configuration that JavaScript keeps between requests.
 
 use crate::{bindings::state::with_isolate, wire::input_name};
-use cutover_core::Reason;
+use cutover_core::{Reason, rules::route::Fallback};
 use serde::Serialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -29,9 +29,11 @@ struct Table<'i> {
     compare: PerRoute<(u32, u32, &'i [String], Option<&'i str>)>,
     /// For each route, true if a response with a success status may hide an error.
     hides: Option<Vec<bool>>,
+    /// For each route, the code of its [`Fallback`]; `None` altogether if all have the default.
+    fallback: Option<Vec<u8>>,
     report_interval: i64,
     headers: u32,
-    reasons: [Reason; 12],
+    reasons: [Reason; Reason::ALL.len()],
 }
 
 /// Returns the configuration that JavaScript keeps between requests, as JSON.
@@ -72,7 +74,7 @@ pub fn table() -> String {
         let table = Table {
             generation: isolate.generation(),
             revision: rules.as_deref().map_or(0, |rules| rules.revision().0),
-            inputs: isolate.inputs_up_front().iter().map(input_name).collect(),
+            inputs: isolate.inputs().iter().map(input_name).collect(),
             cookies_unless: rules.as_deref().and_then(|rules| rules.cookies_unless()),
             origins,
             arms,
@@ -83,6 +85,9 @@ pub fn table() -> String {
             hides: routes()
                 .any(|route| route.error_when.is_some())
                 .then(|| routes().map(|route| route.error_when.is_some()).collect()),
+            fallback: routes()
+                .any(|route| route.fallback != Fallback::default())
+                .then(|| routes().map(|route| route.fallback as u8).collect()),
             report_interval: if settings.reports { settings.report_interval_ms } else { 0 },
             headers: settings.headers.bits(),
             reasons: Reason::ALL,

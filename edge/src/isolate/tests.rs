@@ -9,7 +9,10 @@ use cutover_core::{
     },
     request::identity::default_sources,
     routing::matcher::Matcher,
-    rules::condition::document::{Condition, Operator},
+    rules::{
+        condition::document::{Condition, Operator},
+        route::Fallback,
+    },
     vocabulary::arm::Arm,
 };
 
@@ -39,6 +42,7 @@ fn snapshot(revision: u64, percent: f64, headers: usize) -> Snapshot {
         adapt: Vec::new(),
         compare: None,
         error_when: None,
+        fallback: Fallback::default(),
     });
     snapshot
 }
@@ -152,18 +156,47 @@ fn an_anonymous_user_is_minted_once_and_then_known() {
 }
 
 #[test]
-fn many_inputs_are_only_read_for_the_routes_that_need_them() {
+fn a_request_packed_for_another_generation_is_never_decided() {
     let mut isolate = Isolate::default();
-    isolate.finish_read(0, Ok(Some(snapshot(1, 100.0, 8).encode().unwrap()))).unwrap();
-    assert!(isolate.inputs_up_front().is_empty());
-    assert_eq!(answer(&isolate, "GET\nhttps://h/api/x", 0), PackedDecision(PackedDecision::NEED_INPUTS));
-    assert_eq!(reason(answer(&isolate, "GET\nhttps://h/other", 0)), Reason::NoRoute);
-    let rules = isolate.rules().unwrap();
-    let inputs = &rules.route("GET", "/api/x").unwrap().inputs;
-    // Sorted: cookie, x-0 to x-7, x-user-id.
-    let lines = format!("GET\nhttps://h/api/x\n\0{}\nu1", "\n1".repeat(8));
-    let (answer, _) = isolate.decide_with(&Packed::new(&lines), inputs, 0, || None);
-    assert_eq!((reason(answer), answer.arm()), (Reason::Rollout, Arm::New));
+    isolate.finish_read(0, Ok(Some(snapshot(1, 100.0, 3).encode().unwrap()))).unwrap();
+    let packed_for = isolate.generation();
+    let lines = format!("GET\nhttps://h/api/x{}\nu1", "\n1".repeat(4));
+    let decided = isolate.decide(&Packed::new(&lines), 0, packed_for, || None).0;
+    assert_eq!((decided.arm(), decided.reason()), (Arm::New, Reason::Rollout));
+    isolate.finish_read(10, Ok(Some(snapshot(2, 100.0, 2).encode().unwrap()))).unwrap();
+    let (answer, minted) = isolate.decide(&Packed::new(&lines), 10, packed_for, || Some("id".to_owned()));
+    assert_eq!((answer, minted), (PackedDecision(PackedDecision::TABLE), None));
+}
+
+#[test]
+fn an_origin_that_keeps_failing_gets_nobody_for_some_seconds() {
+    let mut isolate = holding(1, 100.0);
+    let generation = isolate.generation();
+    let new = isolate.rules().unwrap().routes()[0].new;
+    for _ in 0..5 {
+        assert_eq!(answer(&isolate, REQUEST, 1_000).arm(), Arm::New);
+        isolate.note_result(new, generation, true, 1_000);
+    }
+    let diverted = answer(&isolate, REQUEST, 1_001);
+    assert_eq!(
+        (diverted.arm(), diverted.reason(), diverted.route()),
+        (Arm::Legacy, Reason::Diverted, Some(0))
+    );
+    // A newer snapshot does not make the origin well.
+    isolate.finish_read(2_000, document(2, 100.0)).unwrap();
+    assert_eq!(answer(&isolate, REQUEST, 2_000).reason(), Reason::Diverted);
+    assert_eq!(answer(&isolate, REQUEST, 6_001).arm(), Arm::New);
+    isolate.note_result(new, isolate.generation(), false, 6_001);
+    isolate.note_result(new, isolate.generation(), true, 6_002);
+    assert_eq!(answer(&isolate, REQUEST, 6_003).arm(), Arm::New, "a success ends the row");
+}
+
+#[test]
+fn everybody_goes_to_legacy_if_the_worker_is_told_so() {
+    let mut isolate = holding(1, 100.0);
+    isolate.configure(Settings { force_legacy: true, ..Settings::default() }, 0);
+    let forced = answer(&isolate, REQUEST, 0);
+    assert_eq!((forced.arm(), forced.reason()), (Arm::Legacy, Reason::Emergency));
 }
 
 #[test]

@@ -81,9 +81,12 @@ fn explanation(verdict: &FlagDecision, flag: Option<&CompiledFlag>) -> String {
             let side = if bucket < share.get() { "inside" } else { "outside" };
             format!("bucket {bucket} of 1000000 is {side} the rollout of {share}")
         }
-        Reason::NoRoute | Reason::NoSnapshot | Reason::Fallback | Reason::Internal | Reason::Unadapted => {
-            "decided at the edge, not by the flag".to_owned()
-        }
+        Reason::NoRoute
+        | Reason::NoSnapshot
+        | Reason::Fallback
+        | Reason::Internal
+        | Reason::Unadapted
+        | Reason::Diverted => "decided at the edge, not by the flag".to_owned(),
     }
 }
 

@@ -10,8 +10,11 @@ use crate::{
     workerd::{Worker, Workerd},
 };
 use cutover_core::{
-    Flag, Origin, PartsPerMillion, Route, Snapshot, request::identity::default_sources,
-    routing::matcher::Matcher, rules::condition::document::Condition, vocabulary::revision::Revision,
+    Flag, Origin, PartsPerMillion, Route, Snapshot,
+    request::identity::default_sources,
+    routing::matcher::Matcher,
+    rules::{condition::document::Condition, route::Fallback},
+    vocabulary::revision::Revision,
 };
 use serde::Serialize;
 use std::{
@@ -263,6 +266,7 @@ pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
             adapt: Vec::new(),
             compare: None,
             error_when: None,
+            fallback: Fallback::default(),
         });
     }
     snapshot
@@ -330,7 +334,7 @@ pub async fn cold_start(origin: &str, flags: usize) -> Spread {
 }
 
 async fn health(port: u16) -> serde_json::Value {
-    http::get(port, "/_cutover/health", &[]).await.json()
+    http::edge_health(port).await
 }
 
 async fn kv_reads(origin: &str) -> KvReads {

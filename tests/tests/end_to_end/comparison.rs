@@ -234,7 +234,7 @@ async fn an_error_behind_status_200_is_counted_as_one() {
     }
     // What a body says is looked at behind the request.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let health = cutover_tests::http::get(stack.edge.port(), "/_cutover/health", &[]).await.json();
+    let health = cutover_tests::http::edge_health(stack.edge.port()).await;
     assert_eq!(health["outcomes"]["new"]["requests"], 40, "{health:#}");
     assert_eq!(health["outcomes"]["new"]["errors"], 20, "{health:#}");
 }

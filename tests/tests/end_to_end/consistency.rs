@@ -179,7 +179,7 @@ async fn an_isolate_that_cannot_read_kv_sends_everybody_to_legacy() {
         let started = Instant::now();
         assert_eq!(ask(&stack).await, legacy, "{mode:?}");
         assert!(started.elapsed() < Duration::from_secs(3), "{mode:?} held the request up");
-        let health = http::get(stack.edge.port(), "/_cutover/health", &[]).await.json();
+        let health = http::edge_health(stack.edge.port()).await;
         assert_eq!(health["status"], "no_snapshot", "{health:#}");
         if mode != Mode::Hang {
             assert!(health["last_refusal"].as_str().unwrap().contains("could not be read"), "{health:#}");
@@ -213,7 +213,7 @@ async fn a_corrupt_or_older_snapshot_is_refused_by_a_running_isolate() {
         loop {
             let seen = http::get(stack.edge.port(), "/api/v1/reviews/7", &[("x-user-id", "u")]).await;
             assert_eq!(seen.header("x-cutover-arm").as_deref(), Some("new"));
-            let health = http::get(stack.edge.port(), "/_cutover/health", &[]).await.json();
+            let health = http::edge_health(stack.edge.port()).await;
             assert_eq!(health["revision"], 2);
             if health["last_refusal"].as_str().is_some_and(|refusal| refusal.contains(why)) {
                 break;

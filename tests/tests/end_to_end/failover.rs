@@ -45,9 +45,13 @@ async fn a_new_origin_that_cannot_answer_is_replaced_by_legacy_where_that_is_saf
     let hanging = hanging().await;
     for (new, late) in [(refused().await, false), (hanging.url(), true)] {
         let edge = SingleRouteWorker::start(&legacy.url(), &new, 300).await;
-        for (method, body) in
-            [("GET", &b""[..]), ("HEAD", b""), ("OPTIONS", b""), ("DELETE", b""), ("PUT", b"small body")]
-        {
+        // An answer that did not come in time says nothing about what was carried out, so only reads are sent again.
+        let again: &[(&str, &[u8])] = if late {
+            &[("GET", b""), ("HEAD", b"")]
+        } else {
+            &[("GET", b""), ("HEAD", b""), ("DELETE", b""), ("PUT", b"small body")]
+        };
+        for (method, body) in again.iter().copied() {
             let started = Instant::now();
             let answer = http::send(edge.port(), method, "/x?y=1", &[USER], body).await;
             assert_eq!(answer.status, 200, "{method} {new}");
@@ -71,9 +75,9 @@ async fn a_new_origin_that_cannot_answer_is_replaced_by_legacy_where_that_is_saf
                 "{method}"
             );
         }
-        let counts = http::get(edge.port(), "/_cutover/health", &[]).await.json();
-        assert_eq!(counts["outcomes"]["new"]["errors"], 8, "{counts:#}");
-        assert_eq!(counts["outcomes"]["legacy"]["requests"], 5, "{counts:#}");
+        let counts = edge.health().await;
+        assert_eq!(counts["outcomes"]["new"]["errors"], again.len() + 3, "{counts:#}");
+        assert_eq!(counts["outcomes"]["legacy"]["requests"], again.len(), "{counts:#}");
     }
     // Neither answers.
     let edge = SingleRouteWorker::start(&refused().await, &refused().await, 300).await;

@@ -3,6 +3,8 @@
 //! which measure time, one after the other.
 
 mod adapter;
+mod answers;
+mod boundary;
 mod canary;
 mod cases;
 mod command_line;
