@@ -54,6 +54,7 @@ fn flag() -> impl Strategy<Value = Flag> {
             user_blacklist,
             conditions,
             salt,
+            on_control_loss: None,
             ..Flag::default()
         },
     )

@@ -144,7 +144,7 @@ mod rules {
         check(old, new, &[], &[("data[].sku", Value), ("data[].n", Number)]);
         for path in ["data", "data[]"] {
             let by_key = Rule { key_by: Some("sku".to_owned()), ..rule(path) };
-            check(old, new, &[by_key.clone()], &[("data[].n", Number), ("data", Order)]);
+            check(old, new, std::slice::from_ref(&by_key), &[("data[].n", Number), ("data", Order)]);
             let unordered = Rule { unordered: true, ..by_key };
             check(old, new, &[unordered], &[("data[].n", Number)]);
             let unordered = Rule { unordered: true, ..rule(path) };

@@ -170,7 +170,10 @@ function callUpstream(exchange, step) {
   /** @param {unknown} error */
   const takeError = (error) => {
     if (error === TOO_LARGE) return core.adapt_answered(number, status, NO_BYTES);
-    if (!isLast) throw error;
+    if (!isLast) {
+      core.adapt_abandoned(number);
+      throw error;
+    }
     exchange.lostStatus = error === LATE ? TIMEOUT : UNREACHABLE;
     return core.adapt_failed(number, error === LATE);
   };
@@ -237,9 +240,9 @@ function responseOf({ call, keptHeaders }, step) {
   let headers = hasBody ? RESPONSE_HEADERS_WITH_BODY : RESPONSE_HEADERS;
   if (keptHeaders !== RESPONSE_HEADERS || step & STEP_MORE) {
     headers = new Headers(keptHeaders);
+    if (hasBody) headers.set("content-type", "application/json");
     const lines = step & STEP_MORE ? core.adapted_more().split("\n") : [];
     for (let index = 0; index < lines.length - 1; index += 2) headers.set(lines[index], lines[index + 1]);
-    if (hasBody) headers.set("content-type", "application/json");
   }
   const body = hasBody && call.request.method !== "HEAD" ? stepBody() : null;
   const status = step >>> STEP_SHIFT;

@@ -40,7 +40,7 @@ function handle(request, env, context) {
   let decision = NO_ROUTE | REASON_INTERNAL;
   try {
     url = plainUrl(request.url);
-    if (table.readsTokens && needsVerification(request)) {
+    if (isUnverified(request)) {
       return prepareAndForward(request, env, context, url, TABLE);
     }
     decision = core.decide(pack(request, url, table), started, table.generation);
@@ -69,7 +69,6 @@ export default { fetch: handle };
  * @param {number} decision what is lacking
  */
 async function prepareAndForward(request, env, context, url, decision) {
-  let table = currentTable;
   try {
     for (let turn = 0; turn < MAX_PREPARATIONS && decision & UNDECIDED; turn++) {
       if (decision & OWN_PATH) {
@@ -84,22 +83,31 @@ async function prepareAndForward(request, env, context, url, decision) {
       } else if (decision & ASK) {
         await ask(env);
       }
+      if (isUnverified(request)) await identify(request, env);
       decision = decideNow(request, url);
       if (decision & TABLE) {
         replaceTable(core.table());
         if (currentTable.report_interval > 0) enableReports();
-        if (currentTable.readsTokens && needsVerification(request)) await identify(request, env);
-        decision = decideNow(request, url);
+        if (!isUnverified(request)) decision = decideNow(request, url);
       }
     }
-    table = currentTable;
     if (decision & UNDECIDED) decision = NO_ROUTE | REASON_NO_SNAPSHOT;
     if (decision & REFRESH) core.refresh(env, context);
-    return await forward(request, env, context, url, table, decision, Date.now());
+    // In the same turn as the decision, so with its table.
+    return forward(request, env, context, url, currentTable, decision, Date.now());
   } catch (error) {
     if (error instanceof WebAssembly.RuntimeError && replaceCore()) forgetTable();
-    return forwardAfterError(request, env, context, url, table, decision, error);
+    return forwardAfterError(request, env, context, url, currentTable, decision, error);
   }
+}
+
+/**
+ * Returns true if the rules read tokens, and the request brings one that was not verified yet.
+ *
+ * @param {Request} request
+ */
+function isUnverified(request) {
+  return currentTable.readsTokens && needsVerification(request);
 }
 
 /**

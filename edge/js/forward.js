@@ -30,6 +30,7 @@ import {
   REASON_INTERNAL,
   RETRYABLE,
   TIMEOUT,
+  UNDECIDED,
   UNREACHABLE,
 } from "./wire.js";
 
@@ -325,7 +326,7 @@ async function forwardToLegacy(request, env, context, url, table, decision, orig
 // eslint-disable-next-line max-params -- as `forward`
 export function forwardAfterError(request, env, context, url, table, decision, error) {
   console.error("legacy answers because the edge failed:", error);
-  const route = decision & NO_ROUTE;
+  const route = decision & UNDECIDED ? NO_ROUTE : decision & NO_ROUTE;
   let position = table.arms[route << 1];
   if (position === undefined) {
     try {

@@ -195,6 +195,7 @@ interface Core {
   ): number;
   adapt_answered(number: number, status: number, body: Uint8Array): number;
   adapt_failed(number: number, late: boolean): number;
+  adapt_abandoned(number: number): void;
   adapter(): number;
   adapted_more(): string;
   adapted_body(): number;

@@ -19,6 +19,7 @@ use cutover_core::{
     decision::{compile::CompileError, diversion::Diversion, input::Input},
     measurement::counts::Outcome,
     routing::matcher::{is_idempotent, is_safe},
+    rules::flag::OnControlLoss,
     snapshot::{SnapshotError, digest},
     vocabulary::revision::Revision,
 };
@@ -220,6 +221,8 @@ impl Isolate {
                     decision.turn_to_legacy(Reason::Emergency);
                 } else if self.must_ask(now) {
                     return (PackedDecision(PackedDecision::ASK), None);
+                } else if self.leaves_new(&decision, now) {
+                    decision.turn_to_legacy(Reason::Emergency);
                 } else if self.is_diverted(&decision, now) {
                     decision.turn_to_legacy(Reason::Diverted);
                 }
@@ -280,7 +283,22 @@ impl Isolate {
     fn must_ask(&self, now: i64) -> bool {
         self.settings.reports
             && self.settings.lease_ms > 0
-            && (self.reporting.must_ask(now, self.settings.lease_ms) || self.reporting.is_asking(now))
+            && (self.reporting.must_ask(now, self.settings.lease_ms) || self.reporting.is_awaited(now))
+    }
+
+    /// Returns true if the control plane is lost, and the flag of the decision sends its users to legacy then.
+    fn leaves_new(&self, decision: &Decision<'_>, now: i64) -> bool {
+        if !self.settings.reports || !self.reporting.is_lost(now, self.settings.control_loss_ms) {
+            return false;
+        }
+        let rules = self.held.as_ref().map(|held| &held.rules);
+        let Some((rules, position)) = rules.zip(decision.route.and_then(|route| route.flag)) else {
+            return false;
+        };
+        match rules.flags().get(position).and_then(|flag| flag.on_control_loss) {
+            Some(choice) => choice == OnControlLoss::Legacy,
+            None => rules.canary(position).is_some(),
+        }
     }
 
     fn is_diverted(&self, decision: &Decision<'_>, now: i64) -> bool {

@@ -21,7 +21,11 @@ pub struct Reporting {
     /// True while the control plane expects another report.
     awaited: bool,
     heard_at: Option<i64>,
+    /// Time of the last word of the control plane, or of the first question that it was sent.
+    silent_since: Option<i64>,
     asked_at: Option<i64>,
+    /// Time of the question before that.
+    asked_before: Option<i64>,
     asking: bool,
     /// Number of batches that were stored.
     pub sent: u64,
@@ -104,7 +108,7 @@ impl Reporting {
                     self.awaited = !stored.ends;
                     self.sent += 1;
                 }
-                self.heard_at = Some(now);
+                self.hear(now);
             }
             BatchResult::Refused => {
                 if let Some(refused) = taken() {
@@ -121,7 +125,9 @@ impl Reporting {
     /// long as the isolate has no name.
     pub fn question(&mut self, revision: Revision, age_ms: u64, now: i64) -> Option<String> {
         let isolate = self.isolate.clone().filter(|_| !self.is_asking(now))?;
+        self.asked_before = self.asked_at;
         (self.asked_at, self.asking, self.awaited) = (Some(now), true, true);
+        self.silent_since.get_or_insert(now);
         let batch = Batch {
             schema: SCHEMA,
             isolate,
@@ -141,10 +147,26 @@ impl Reporting {
     pub fn answered(&mut self, heard: bool, now: i64) {
         self.asking = false;
         if heard {
-            self.heard_at = Some(now);
+            self.hear(now);
         } else {
             self.failures += 1;
         }
+    }
+
+    fn hear(&mut self, now: i64) {
+        self.heard_at = Some(now);
+        self.silent_since = Some(now);
+    }
+
+    /// Returns true if the control plane was asked and has said nothing for more than `limit_ms` milliseconds.
+    pub fn is_lost(&self, now: i64, limit_ms: i64) -> bool {
+        self.silent_since.is_some_and(|since| now - since > limit_ms)
+    }
+
+    /// Returns true if requests wait for the question that another one has sent. Nobody waits for a control plane that
+    /// did not answer the question before.
+    pub fn is_awaited(&self, now: i64) -> bool {
+        self.is_asking(now) && self.heard_at >= self.asked_before
     }
 
     /// Returns true if nothing was heard from the control plane for more than `limit_ms`

@@ -19,6 +19,9 @@ pub struct Settings {
     /// Milliseconds of silence of the control plane after which no request goes to the new arm
     /// before a question was sent. 0 disables this.
     pub lease_ms: i64,
+    /// Milliseconds of silence of the control plane after which it counts as lost, see
+    /// [`Flag::on_control_loss`](cutover_core::Flag::on_control_loss).
+    pub control_loss_ms: i64,
     /// Decision headers that responses carry.
     pub headers: DecisionHeaders,
     /// True if all requests go to legacy, whatever the snapshot says: the last resort of an operator who has lost the
@@ -56,6 +59,7 @@ impl Default for Settings {
             reports: false,
             report_interval_ms: 5_000,
             lease_ms: 5_500,
+            control_loss_ms: 60_000,
             headers: DecisionHeaders::default(),
             force_legacy: false,
             not_understood: Vec::new(),
@@ -83,6 +87,7 @@ impl Settings {
         // A report takes time, so its response may be older than the interval by that much.
         settings.lease_ms = settings.report_interval_ms + 500;
         duration("CONTROL_LEASE_MS", 0, &mut settings.lease_ms);
+        duration("CONTROL_LOSS_MS", 1, &mut settings.control_loss_ms);
         match variable("FORCE_LEGACY").unwrap_or_default().trim() {
             "" | "false" => {}
             "true" => settings.force_legacy = true,

@@ -2,12 +2,14 @@
 //! normalisation, no decompression, no redirects. HTTP libraries hide precisely the details that
 //! the tests of a proxy check.
 
-use crate::stack::EDGE_TOKEN;
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+
+/// Token of every Worker that the tests start.
+pub const EDGE_TOKEN: &str = "local-edge-token";
 
 /// A response as it was received.
 #[derive(Debug, Clone)]

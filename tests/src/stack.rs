@@ -2,8 +2,8 @@
 //! DynamoDB's API, and the two backends.
 
 use crate::{
-    client::Management, dynamodb::DynamoDb, edge::Edge, fault_proxy::FaultProxy, http, lambda::Lambda, paths,
-    process::free_port, recorder::Recorder, wrangler,
+    client::Management, dynamodb::DynamoDb, edge::Edge, fault_proxy::FaultProxy, http, http::EDGE_TOKEN,
+    lambda::Lambda, paths, process::free_port, recorder::Recorder, wrangler,
 };
 use cutover_lambda::{settings::environment::Settings, store::Store};
 use cutover_origins::{Backend, Data, Origin};
@@ -17,9 +17,6 @@ use tempfile::TempDir;
 
 /// Root token of every local stack.
 pub const ROOT_TOKEN: &str = "local-root-token-for-development";
-
-/// Token for `/_cutover/decide` of every local stack.
-pub const EDGE_TOKEN: &str = "local-edge-token";
 
 /// Secret with which isolates sign batches, in every local stack.
 pub const INGEST_SECRET: &str = "local-ingest-secret";

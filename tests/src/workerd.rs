@@ -1,7 +1,7 @@
 //! workerd without wrangler: it starts in milliseconds on free ports, runs any number of Workers in
 //! one process, and reads Workers KV from [`crate::kv_server`].
 
-use crate::{paths, process::Process, stack::EDGE_TOKEN};
+use crate::{http::EDGE_TOKEN, paths, process::Process};
 use std::{collections::BTreeMap, fmt::Write, path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
 

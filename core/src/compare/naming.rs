@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn large_objects_are_maps_if_their_values_are_alike_or_their_names_are_not() {
         let object = |count: usize, odd: Json<'static>| -> Vec<(Cow<'static, str>, Json<'static>)> {
-            let value = |index: usize| if index % 2 == 0 { Json::text("a") } else { odd.clone() };
+            let value = |index: usize| if index.is_multiple_of(2) { Json::text("a") } else { odd.clone() };
             (0..count).map(|index| (Cow::Owned(format!("f{index}")), value(index))).collect()
         };
         let alike = object(33, Json::Null);

@@ -54,7 +54,7 @@ pub(super) fn pair<K: Ord>(old: &[K], new: &[K]) -> Pairing {
 /// Returns the keys from an index on, with their indices, sorted by key and then by index.
 fn sorted<K: Ord>(keys: &[K], from: usize) -> Vec<(usize, &K)> {
     let mut sorted: Vec<(usize, &K)> = keys.iter().enumerate().skip(from).collect();
-    sorted.sort_by(|(_, a), (_, b)| a.cmp(b));
+    sorted.sort_by_key(|(_, name)| *name);
     sorted
 }
 

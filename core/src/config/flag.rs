@@ -7,7 +7,7 @@ use crate::{
             compiled::CompiledCondition,
             document::{Condition, Operator},
         },
-        flag::Flag,
+        flag::{Flag, OnControlLoss},
     },
     vocabulary::{names::FlagName, share::PartsPerMillion},
 };
@@ -45,6 +45,10 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
         })
         // The default salt is not kept, so that what is exported equals what was applied.
         .filter(|salt| salt != name.as_str());
+    let on_control_loss = fields.present("on_control_loss").and_then(|cursor| {
+        let choices = [("hold", OnControlLoss::Hold), ("legacy", OnControlLoss::Legacy)];
+        cursor.choice(&choices, "is not one of the two choices", "write hold or legacy")
+    });
     fields.finish();
     Some(Flag {
         enabled: enabled.unwrap_or(false),
@@ -54,6 +58,7 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
         user_blacklist,
         conditions,
         salt,
+        on_control_loss,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::{
         origin::Origin,
         route::Route,
     },
-    snapshot::Snapshot,
+    snapshot::{Snapshot, SnapshotError},
     vocabulary::names::{AdapterName, FlagName, OriginName, RouteId},
 };
 use std::sync::Arc;
@@ -66,7 +66,28 @@ pub enum CompileError {
     },
 }
 
+/// Error for a document that an edge would not put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum UnusableDocument {
+    /// The document is damaged or of another format.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The document is intact, but its rules do not compile.
+    #[error(transparent)]
+    Rules(#[from] CompileError),
+}
+
 impl Ruleset {
+    /// Reads a document as the edge does. Whoever publishes one tries this first: an edge that cannot read a document
+    /// keeps the one before, and every later change with it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the document cannot be decoded, or its snapshot not be compiled.
+    pub fn from_document(text: &str) -> Result<Self, UnusableDocument> {
+        Ok(Self::compile(&Snapshot::decode(text)?)?)
+    }
+
     /// Compiles a snapshot.
     ///
     /// # Errors

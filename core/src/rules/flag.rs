@@ -39,6 +39,20 @@ pub struct Flag {
     /// renamed, so that users keep their buckets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<String>,
+    /// The arm of the flag's users after the edge has lost the control plane. By default they go to legacy while a
+    /// canary run is active, because nobody would roll it back, and stay where they are otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_control_loss: Option<OnControlLoss>,
+}
+
+/// The arm of a flag's users after the edge has lost the control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnControlLoss {
+    /// The flag decides as the held snapshot says.
+    Hold,
+    /// All users go to legacy.
+    Legacy,
 }
 
 /// A [`Flag`] compiled for evaluation.
@@ -50,6 +64,8 @@ pub struct CompiledFlag {
     pub enabled: bool,
     /// Same as [`Flag::rollout_percentage`].
     pub rollout: PartsPerMillion,
+    /// Same as [`Flag::on_control_loss`].
+    pub on_control_loss: Option<OnControlLoss>,
     // A cell, because an emergency can take effect between two snapshots.
     emergency: Cell<bool>,
     seed: Seed,
@@ -99,6 +115,7 @@ impl CompiledFlag {
             name: name.clone(),
             enabled: flag.enabled,
             rollout: flag.rollout_percentage,
+            on_control_loss: flag.on_control_loss,
             emergency: Cell::new(emergency),
             seed,
             whitelist: UserList::new(seed, &flag.user_whitelist),

@@ -6,6 +6,7 @@ use cutover_core::{
     compare::{DifferenceCount, DifferenceKind},
     request::identity::default_sources,
     routing::matcher::Matcher,
+    rules::route::Fallback,
 };
 
 /// Milliseconds after which the claims of [`policy`] run out.
@@ -37,6 +38,7 @@ fn rules(compare: Comparison) -> Ruleset {
         adapt: Vec::new(),
         compare: Some(compare),
         error_when: None,
+        fallback: Fallback::default(),
     });
     Ruleset::compile(&snapshot).unwrap()
 }

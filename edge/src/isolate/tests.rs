@@ -11,6 +11,7 @@ use cutover_core::{
     routing::matcher::Matcher,
     rules::{
         condition::document::{Condition, Operator},
+        flag::OnControlLoss,
         route::Fallback,
     },
     vocabulary::arm::Arm,
@@ -140,7 +141,7 @@ fn an_old_snapshot_is_served_and_marked() {
 
 #[test]
 fn an_anonymous_user_is_minted_once_and_then_known() {
-    let isolate = holding(1, 100.0);
+    let isolate = holding(1, 99.9999);
     let id = "0123456789abcdef0123456789abcdef";
     let stranger = Packed::new("GET\nhttps://h/api/x\n\0\n\0");
     let (answer, minted) = isolate.decide(&stranger, 0, isolate.generation(), || Some(id.to_owned()));
@@ -150,7 +151,12 @@ fn an_anonymous_user_is_minted_once_and_then_known() {
     let (answer, minted) =
         isolate.decide(&Packed::new(&known), 0, isolate.generation(), || panic!("minted again"));
     assert_eq!((answer.arm(), minted), (Arm::New, None));
-    // Without randomness the request goes to legacy instead of failing.
+    // At a share of 100 % no id is needed; without randomness the request goes to legacy instead of failing.
+    let (everybody, minted) = {
+        let isolate = holding(1, 100.0);
+        isolate.decide(&stranger, 0, isolate.generation(), || panic!("minted for nothing"))
+    };
+    assert_eq!((everybody.arm(), minted), (Arm::New, None));
     let (answer, _) = isolate.decide(&stranger, 0, isolate.generation(), || None);
     assert_eq!((reason(answer), answer.arm()), (Reason::NoKey, Arm::Legacy));
 }
@@ -453,4 +459,62 @@ proptest::proptest! {
         let (answer, _) = isolate.decide(&Packed::new(&lines), now / 4, isolate.generation(), || None);
         proptest::prop_assert!(matches!(answer.route(), None | Some(0)));
     }
+}
+
+#[test]
+fn a_flag_leaves_the_new_arm_when_the_control_plane_is_lost_if_it_says_so_or_a_canary_runs() {
+    let label =
+        CanaryLabel { run: "r1".parse().unwrap(), step: 0, slow_success_ms: 100, slow_rollback_ms: 200 };
+    let cases = [
+        (None, false, Arm::New),
+        (None, true, Arm::Legacy),
+        (Some(OnControlLoss::Hold), true, Arm::New),
+        (Some(OnControlLoss::Legacy), false, Arm::Legacy),
+    ];
+    for (choice, canary, expected) in cases {
+        let mut snapshot = snapshot(1, 100.0, 0);
+        snapshot.flags.values_mut().for_each(|flag| flag.on_control_loss = choice);
+        if canary {
+            snapshot.canaries.insert("flag".parse().unwrap(), label.clone());
+        }
+        let mut isolate = Isolate::default();
+        isolate.configure(Settings { reports: true, ..Settings::default() }, 0);
+        isolate.reporting.name("i".to_owned());
+        isolate.finish_read(0, Ok(Some(snapshot.encode().unwrap()))).unwrap();
+        let ask = |isolate: &mut Isolate, now: i64, heard: bool| {
+            assert_ne!(answer(isolate, REQUEST, now).0 & PackedDecision::ASK, 0, "{now}");
+            isolate.question(now).unwrap();
+            let receipt =
+                Receipt { revision: Revision(1), emergency: None, snapshot: None, duplicate: false };
+            let (status, body) =
+                if heard { (200, serde_json::to_string(&receipt).unwrap()) } else { (0, String::new()) };
+            isolate.answered(status, &body, now);
+        };
+        ask(&mut isolate, 0, true);
+        ask(&mut isolate, 50_000, false);
+        assert_eq!(answer(&isolate, REQUEST, 50_001).arm(), Arm::New, "{choice:?} {canary}");
+        ask(&mut isolate, 60_001, false);
+        let late = answer(&isolate, REQUEST, 60_002);
+        assert_eq!(late.arm(), expected, "{choice:?} {canary}");
+        if expected == Arm::Legacy {
+            assert_eq!(late.reason(), Reason::Emergency);
+        }
+        ask(&mut isolate, 70_000, true);
+        assert_eq!(answer(&isolate, REQUEST, 70_001).arm(), Arm::New, "it comes back with the control plane");
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_control_plane_that_did_not_answer_before() {
+    let mut isolate = holding(1, 100.0);
+    isolate.configure(Settings { reports: true, ..Settings::default() }, 0);
+    isolate.reporting.name("i".to_owned());
+    let must_wait = |isolate: &Isolate, now| answer(isolate, REQUEST, now).0 & PackedDecision::ASK != 0;
+    isolate.question(0).unwrap();
+    assert!(must_wait(&isolate, 1), "the first question is waited for");
+    isolate.answered(0, "", 1_000);
+    assert!(!must_wait(&isolate, 1_001));
+    assert!(must_wait(&isolate, 5_600), "one request asks again");
+    isolate.question(5_600).unwrap();
+    assert!(!must_wait(&isolate, 5_601), "and the others do not wait for it");
 }

@@ -27,6 +27,7 @@ pub(super) fn flag_json(name: &FlagName, flag: &Flag, meta: Option<&Meta>) -> Va
         "user_blacklist": flag.user_blacklist,
         "conditions": flag.conditions,
         "salt": flag.salt.as_deref().unwrap_or(name.as_str()),
+        "on_control_loss": flag.on_control_loss,
     });
     if let (Some(fields), Some(meta)) = (body.as_object_mut(), meta) {
         fields.insert("updated_at".to_owned(), json!(meta.updated_at));

@@ -16,7 +16,7 @@ use crate::{
 };
 use axum::http::StatusCode;
 use cutover_core::{
-    Revision, Timestamp,
+    Revision, Ruleset, Timestamp,
     config::{Change, diff},
 };
 use serde_json::{Value, json};
@@ -67,8 +67,11 @@ pub async fn change(
             let (status, body) = (proposal.answer)(&outcome);
             return finish(platform, status, body, revision).await;
         }
-        made.extend(changes.iter().cloned());
         let revision = before.head.revision.next();
+        if !changes.is_empty() {
+            rehearse(&proposal, revision)?;
+        }
+        made.extend(changes.iter().cloned());
         let outcome = Outcome { revision, at, actor: &demand.caller.name, changes: &made, before: &before };
         let (status, body) = (proposal.answer)(&outcome);
         let reply = demand.idempotency.clone().filter(|_| !more).map(|(key, fingerprint)| Reply {
@@ -108,6 +111,19 @@ pub async fn change(
             }
         }
     }
+}
+
+/// Reads the document that a change would publish as the edge does, because an edge refuses a document that it cannot
+/// read, and every later one that has the same fault.
+fn rehearse(proposal: &Proposal, revision: Revision) -> Result<(), Problem> {
+    let refused = |error: String| {
+        let hint = "simplify what the message names; the configuration was not changed";
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "snapshot_unusable", error, hint)
+    };
+    let document = proposal.config.clone().snapshot(revision, None).encode();
+    let document = document.map_err(|error| refused(error.to_string()))?;
+    let read = Ruleset::from_document(&document);
+    read.map(|_| ()).map_err(|error| refused(format!("the edge could not use this configuration: {error}")))
 }
 
 /// Returns a random delay below a limit that doubles, so that callers that collided do not collide

@@ -6,7 +6,7 @@ use crate::{
     publication::kv::{Kv, KvError},
     store::{error::StoreError, table::Store},
 };
-use cutover_core::{Revision, Snapshot};
+use cutover_core::{Revision, Ruleset, Snapshot, decision::compile::UnusableDocument};
 use std::time::{Duration, Instant};
 
 /// Time for which a publisher follows a head that keeps moving. Every change that moves it
@@ -32,6 +32,9 @@ pub enum PublishError {
     /// The document could not be encoded.
     #[error("the snapshot cannot be encoded: {0}")]
     Snapshot(#[from] cutover_core::snapshot::SnapshotError),
+    /// No edge could use the document.
+    #[error("the snapshot cannot be used by the edge: {0}")]
+    Unusable(#[from] UnusableDocument),
     /// The head kept moving.
     #[error("the configuration changes faster than it can be published")]
     Outrun,
@@ -57,6 +60,7 @@ impl Publisher {
             let state = self.store.state().await?;
             let revision = state.head.revision;
             let document = state.snapshot().encode()?;
+            Ruleset::from_document(&document)?;
             self.kv.put(document).await?;
             self.store.note_published(revision).await?;
             if self.store.head().await?.revision == revision {

@@ -4,7 +4,7 @@
 
 use cutover_lambda::{
     access::jwt::{read_keys, verify},
-    settings::environment::identity_provider::Expected,
+    settings::identity_provider::TokenRequirements,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -15,7 +15,7 @@ const KEYS: &str = r#"{"keys":[
    "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
 
 fuzz_target!(|text: &str| {
-    let expected = Expected {
+    let expected = TokenRequirements {
         issuer: "https://id.example".to_owned(),
         audience: "cutover".to_owned(),
         role_claim: "role".to_owned(),

@@ -40,7 +40,7 @@ fn snapshot(origin: &str, list: bool) -> Snapshot {
                   feature_flags: { reviews: { enabled: true, rollout_percentage: 100 } }\n\
                   origins: { rest: { url: \"ORIGIN\" }, graphql: { url: \"ORIGIN\", timeout_ms: 2000 } }\n\
                   routes: [{ id: reviews, match: { path: \"/api/v1/reviews/{*rest}\" }, flag: reviews, legacy: rest, \
-                  new: graphql, adapt: [reviews] }]\n"
+                  new: graphql, adapt: [reviews], fallback: unreachable }]\n"
         .replace("ORIGIN", origin);
     let files = |name: &str| match name {
         "reviews/adapter.yaml" => Ok(adapter.clone()),

@@ -1,8 +1,9 @@
 //! `cargo xtask dev`: all of Cutover on this machine, until Ctrl-C.
 
 use cutover_tests::{
+    http::EDGE_TOKEN,
     paths,
-    stack::{EDGE_TOKEN, Options, ROOT_TOKEN, Runtime, Stack},
+    stack::{Options, ROOT_TOKEN, Runtime, Stack},
 };
 use serde_json::json;
 use std::{io::IsTerminal, time::Duration};

@@ -125,7 +125,7 @@ async fn answers_come_back_as_given() {
 
     for status in [
         200, 201, 202, 203, 206, 207, 226, 299, 300, 301, 303, 307, 308, 400, 401, 402, 403, 404, 405, 409,
-        410, 412, 415, 418, 422, 425, 428, 429, 431, 451, 499, 500, 501, 502, 503, 504, 507, 511, 520, 599,
+        410, 412, 415, 418, 422, 425, 428, 429, 431, 451, 499, 500, 501, 505, 507, 511, 520, 599,
     ] {
         let answer = get(&format!("/{status}")).await;
         assert_eq!((answer.status, answer.header("x-kept").as_deref()), (status, Some("1")), "{status}");
@@ -283,8 +283,14 @@ async fn an_anonymous_client_gets_one_cookie_and_keeps_its_place() {
     )
     .await;
     let legacy = format!("http://127.0.0.1:{}", cutover_tests::process::free_port());
-    // Also without decision headers, which is how it is deployed.
-    let edge = SingleRouteWorker::with(&legacy, &new.url(), 1_000, "").await;
+    // Without decision headers, which is how it is deployed.
+    let yaml = format!(
+        "feature_flags: {{ most: {{ enabled: true, rollout_percentage: 99.9999 }} }}\n\
+         origins: {{ old: {{ url: \"{legacy}\" }}, new: {{ url: \"{}\" }} }}\n\
+         routes: [{{ id: all, match: {{ path: \"/{{*rest}}\" }}, flag: most, legacy: old, new: new }}]\n",
+        new.url()
+    );
+    let edge = SingleRouteWorker::configured(&yaml, &[]).await;
     let first = http::get(edge.port(), "/x", &[]).await;
     let cookies = first.all("set-cookie");
     assert_eq!((cookies.len(), cookies[0].as_str()), (2, "own=1"));

@@ -3,9 +3,10 @@
 use axum::body::Bytes;
 use cutover_tests::{
     fault_proxy::Fault,
+    http::EDGE_TOKEN,
     paths,
     rewriting::RewriteProxy,
-    stack::{EDGE_TOKEN, INGEST_SECRET, Options, ROOT_TOKEN, Runtime, Stack},
+    stack::{INGEST_SECRET, Options, ROOT_TOKEN, Runtime, Stack},
 };
 use serde_json::{Value, json};
 use std::{
