@@ -29,10 +29,6 @@ use std::{
     rc::Rc,
 };
 
-/// Most inputs that are read for every request. If a snapshot needs more, only those of the
-/// request's route are read.
-const MAX_INPUTS_UP_FRONT: usize = 6;
-
 /// Milliseconds after which a read of the snapshot counts as lost, and another may begin.
 const READ_PATIENCE_MS: i64 = 10_000;
 
@@ -49,12 +45,14 @@ pub struct Isolate {
     pub reads: u64,
     /// Outcomes since the isolate began.
     pub counts: Counts,
-    /// Outcomes that are counted and not yet sent. Deciding notes assignment units in it.
-    pub counting: RefCell<Counting>,
+    /// Outcomes that are counted and not yet sent.
+    pub counting: Counting,
     /// Reports to the control plane, and its responses.
     pub reporting: Reporting,
     /// The exchange that the last decision began, with the position of its adapter.
     pub begun: RefCell<Option<(usize, Exchange, Next)>>,
+    /// Hash of the last decision's user, if that decision had [`PackedDecision::EVIDENCE`].
+    pub evidence: Cell<u64>,
     /// State of the random number generator of [`Isolate::draw`].
     dice: Cell<u64>,
     /// The newest declaration of emergencies that came with a receipt.
@@ -125,7 +123,7 @@ pub struct ArmCounts {
 
 impl Counts {
     fn add(&mut self, ended: PackedOutcome) {
-        let arm = if ended.answer().arm() == Arm::Legacy { &mut self.legacy } else { &mut self.new };
+        let arm = if ended.kind.decision().arm() == Arm::Legacy { &mut self.legacy } else { &mut self.new };
         arm.requests += 1;
         arm.errors += u64::from(!matches!(ended.outcome(), Outcome::Status(status) if status < 500));
         arm.duration_ms += u64::from(ended.ms());
@@ -142,7 +140,7 @@ impl Isolate {
     fn begin_generation(&mut self, now: i64) {
         self.generation = self.generation.wrapping_add(1);
         if let Some(rules) = self.rules() {
-            self.counting.borrow_mut().begin_generation(self.generation, rules, now);
+            self.counting.begin_generation(self.generation, rules, now);
         }
     }
 
@@ -178,14 +176,11 @@ impl Isolate {
 
     /// Returns the inputs that JavaScript reads for every request.
     pub fn inputs_up_front(&self) -> &[Input] {
-        match self.held.as_ref().map(|held| held.rules.inputs()) {
-            Some(inputs) if inputs.len() <= MAX_INPUTS_UP_FRONT => inputs,
-            _ => &[],
-        }
+        self.held.as_ref().map(|held| held.rules.inputs()).unwrap_or_default()
     }
 
-    /// Decides a request whose inputs were read up front. `mint` creates an anonymous id, which is
-    /// returned if the decision used it.
+    /// Decides a request with the inputs of [`Isolate::inputs_up_front`]. `mint` creates an
+    /// anonymous id, which is returned if the decision used it.
     pub fn decide(
         &self,
         packed: &Packed<'_>,
@@ -202,24 +197,6 @@ impl Isolate {
         let Some(held) = &self.held else {
             return (PackedDecision::legacy(Reason::NoSnapshot).with(PackedDecision::BOOT), None);
         };
-        let inputs = self.inputs_up_front();
-        if inputs.len() != held.rules.inputs().len()
-            && held.rules.route(packed.method, packed.path).is_some_and(|route| !route.inputs.is_empty())
-        {
-            return (PackedDecision(PackedDecision::NEED_INPUTS), None);
-        }
-        self.decide_with(packed, inputs, now, mint)
-    }
-
-    /// Decides a request with the inputs of its route, see [`Isolate::decide`].
-    pub fn decide_with(
-        &self,
-        packed: &Packed<'_>,
-        inputs: &[Input],
-        now: i64,
-        mint: impl FnOnce() -> Option<String>,
-    ) -> (PackedDecision, Option<String>) {
-        let Some(held) = &self.held else { return (PackedDecision::legacy(Reason::NoSnapshot), None) };
         let timestamp = Timestamp::from_millis(now);
         let mut todo = if self.refresh_is_due(now) { PackedDecision::REFRESH } else { 0 };
         if self.is_stale(now) {
@@ -228,7 +205,7 @@ impl Isolate {
         if is_idempotent(packed.method) {
             todo |= PackedDecision::RETRYABLE;
         }
-        packed.facts(inputs, |facts| {
+        packed.facts(held.rules.inputs(), |facts| {
             let mut decision = decide(&held.rules, facts, timestamp);
             let mut minted = None;
             if decision.wants_anonymous_id
@@ -241,7 +218,10 @@ impl Isolate {
             if decision.verdict.arm == Arm::New && self.must_ask(now) {
                 return (PackedDecision(PackedDecision::ASK), None);
             }
-            self.note_unit(&decision);
+            if let Some(evidence) = decision.evidence.filter(|_| self.settings.reports) {
+                self.evidence.set(evidence.user);
+                todo |= PackedDecision::EVIDENCE;
+            }
             self.begin_exchange(&held.rules, &decision, facts, timestamp);
             todo |= self.beside(&decision, packed.method);
             (PackedDecision::of(&decision).with(todo), minted)
@@ -289,7 +269,7 @@ impl Isolate {
 
     /// Returns the rules of a generation, if they are still held.
     pub fn rules_of(&self, generation: u32) -> Option<Rc<Ruleset>> {
-        self.counting.borrow().rules(generation).cloned()
+        self.counting.rules(generation).cloned()
     }
 
     /// Returns true if the control plane has been silent for so long that it must be queried before
@@ -298,17 +278,6 @@ impl Isolate {
         self.settings.reports
             && self.settings.lease_ms > 0
             && (self.reporting.must_ask(now, self.settings.lease_ms) || self.reporting.is_asking(now))
-    }
-
-    /// Notes a sampled user with the arm of their bucket, while their flag's canary runs.
-    fn note_unit(&self, decision: &Decision<'_>) {
-        if let (Some(unit), true) = (decision.verdict.unit, self.settings.reports)
-            && let Some(flag) = decision.route.and_then(|route| route.flag)
-            && self.held.as_ref().is_some_and(|held| held.rules.canary(flag).is_some())
-            && let Ok(mut counting) = self.counting.try_borrow_mut()
-        {
-            counting.add_unit(self.generation, flag, decision.verdict.arm, unit);
-        }
     }
 
     fn refresh_is_due(&self, now: i64) -> bool {

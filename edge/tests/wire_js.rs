@@ -1,12 +1,10 @@
 //! js/wire.js and the Rust constants that it repeats are equal, name by name, and neither has one that the other lacks.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test: it fails loudly")]
 
-use cutover_core::{
-    Reason, compare::SkipReason, decision::input::Input, measurement::batch, request::identity,
-};
+use cutover_core::{Reason, compare::SkipReason, decision::input::Input, request::identity};
 use cutover_edge::{
     settings::DecisionHeaders,
-    wire::{self, PackedDecision, PackedOutcome, step, ticket},
+    wire::{self, OutcomeKind, PackedDecision, PackedOutcome, step, ticket},
 };
 use std::collections::BTreeMap;
 
@@ -69,7 +67,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("KIND", PackedDecision::KIND),
         ("REFRESH", PackedDecision::REFRESH),
         ("MINTED", PackedDecision::MINTED),
-        ("NEED_INPUTS", PackedDecision::NEED_INPUTS),
+        ("EVIDENCE", PackedDecision::EVIDENCE),
         ("OWN_PATH", PackedDecision::OWN_PATH),
         ("BOOT", PackedDecision::BOOT),
         ("TABLE", PackedDecision::TABLE),
@@ -80,21 +78,19 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("COMPARE", PackedDecision::COMPARE),
         (
             "UNDECIDED",
-            PackedDecision::NEED_INPUTS
-                | PackedDecision::OWN_PATH
-                | PackedDecision::BOOT
-                | PackedDecision::TABLE
-                | PackedDecision::ASK,
+            PackedDecision::OWN_PATH | PackedDecision::BOOT | PackedDecision::TABLE | PackedDecision::ASK,
         ),
         ("REASON_NO_SNAPSHOT", reason(Reason::NoSnapshot)),
         ("REASON_FALLBACK", reason(Reason::Fallback)),
         ("REASON_INTERNAL", reason(Reason::Internal)),
-        ("GENERATION_SHIFT", PackedOutcome::GENERATION_SHIFT),
+        ("GENERATION_SHIFT", OutcomeKind::GENERATION_SHIFT),
         ("STATUS_SHIFT", PackedOutcome::STATUS_SHIFT),
         ("MAX_MS", PackedOutcome::MAX_MS),
         ("UNREACHABLE", PackedOutcome::UNREACHABLE),
         ("TIMEOUT", PackedOutcome::TIMEOUT),
-        ("WINDOW_MS", u32::try_from(batch::WINDOW_MS).unwrap()),
+        ("OUTCOME_LENGTH", u32::try_from(PackedOutcome::LENGTH).unwrap()),
+        ("MINTED_USER", PackedOutcome::MINTED_USER),
+        ("GAVE_UP", PackedOutcome::GAVE_UP),
         ("SHOW_ARM", show(true, false, false)),
         ("SHOW_REASON", show(false, true, false)),
         ("SHOW_REVISION", show(false, false, true)),

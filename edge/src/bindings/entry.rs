@@ -8,9 +8,9 @@ use crate::{
     },
     isolate::Isolate,
     settings::Settings,
-    wire::{Packed, PackedDecision, input_name},
+    wire::{Packed, PackedDecision},
 };
-use cutover_core::{Reason, decision::input::Input};
+use cutover_core::Reason;
 use std::cell::RefCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::{Context, Env, worker_sys::Context as RawContext};
@@ -36,34 +36,6 @@ pub fn decide(packed: &str, now: f64, generation: u32) -> u32 {
     .unwrap_or(PackedDecision::legacy(Reason::Internal).0)
 }
 
-/// Decides a request with the inputs that [`inputs_for`] named.
-#[wasm_bindgen]
-pub fn decide_with(packed: &str, now: f64) -> u32 {
-    with_isolate(|isolate| {
-        let packed = Packed::new(packed);
-        let rules = isolate.rules();
-        let inputs: &[Input] = rules
-            .as_deref()
-            .and_then(|rules| rules.route(packed.method, packed.path))
-            .map(|route| route.inputs.as_slice())
-            .unwrap_or_default();
-        remember(isolate, isolate.decide_with(&packed, inputs, now as i64, mint))
-    })
-    .unwrap_or(PackedDecision::legacy(Reason::Internal).0)
-}
-
-/// Returns the names of the inputs that the request's route needs, one per line.
-#[wasm_bindgen]
-pub fn inputs_for(packed: &str) -> String {
-    with_isolate(|isolate| {
-        let packed = Packed::new(packed);
-        let rules = isolate.rules();
-        let route = rules.as_deref().and_then(|rules| rules.route(packed.method, packed.path));
-        route.map(|route| lines(&route.inputs)).unwrap_or_default()
-    })
-    .unwrap_or_default()
-}
-
 /// Returns the anonymous id that the last decision minted. JavaScript calls this in the same turn,
 /// so no other request comes between.
 #[wasm_bindgen]
@@ -71,16 +43,30 @@ pub fn minted() -> Option<String> {
     MINTED.with(RefCell::take)
 }
 
+/// Returns the lower half of the hash of the last decision's user, see
+/// [`PackedDecision::EVIDENCE`]. JavaScript calls this in the same turn.
+#[wasm_bindgen]
+pub fn evidence_low() -> u32 {
+    // Cuts off the upper half on purpose.
+    with_isolate(|isolate| isolate.evidence.get() as u32).unwrap_or_default()
+}
+
+/// Returns the upper half of the hash of the last decision's user, see [`evidence_low`].
+#[wasm_bindgen]
+pub fn evidence_high() -> u32 {
+    with_isolate(|isolate| (isolate.evidence.get() >> 32) as u32).unwrap_or_default()
+}
+
 /// Counts outcomes, see [`Isolate::record`].
 #[wasm_bindgen]
-pub fn record(outcomes: &[u32], window_start: f64) {
-    with_isolate(|isolate| isolate.record(outcomes, window_start as i64));
+pub fn record(outcomes: &[u32]) {
+    with_isolate(|isolate| isolate.record(outcomes));
 }
 
 /// Returns the next batch to send, see [`Isolate::next_batch`].
 #[wasm_bindgen]
-pub fn next_batch(at_rest: bool) -> Option<String> {
-    with_isolate(|isolate| isolate.next_batch(at_rest, now_ms())).flatten()
+pub fn next_batch(at_rest: bool, open: u32) -> Option<String> {
+    with_isolate(|isolate| isolate.next_batch(at_rest, open, now_ms())).flatten()
 }
 
 /// Returns the sequence number of the batch that [`next_batch`] returned last.
@@ -160,8 +146,4 @@ pub fn refresh(env: Env, context: RawContext) {
             worker::console_warn!("{refusal}");
         }
     });
-}
-
-fn lines(inputs: &[Input]) -> String {
-    inputs.iter().map(input_name).collect::<Vec<_>>().join("\n")
 }
