@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use cutover_core::{
+    canary::plan::{AfterStepPolicy, CanaryPlan, RelativePolicy, ToleratedRisk},
     config::{Action, Config, diff},
     vocabulary::names::FlagName,
 };
@@ -148,7 +149,8 @@ fn a_plan_may_say_more_and_says_it_again() {
                 days: [fri, sat], start: \"16:00\", end: \"08:00\" }\n";
     let config = Config::from_yaml(&plan(more)).unwrap();
     let options = &config.canary_deployments.values().next().unwrap().options;
-    assert_eq!((options.alpha_rollback, options.max_relative_risk, options.bake_minutes), (0.001, 1.5, 5.0));
+    assert_eq!((options.alpha_rollback, options.bake_minutes), (0.001, 5.0));
+    assert_eq!(options.tolerated_risk, ToleratedRisk::all(1.5), "the name of an earlier version");
     assert_eq!((options.approval_before.len(), options.freeze_windows[0].days.len()), (1, 2));
     let written = serde_json::to_value(&config).unwrap();
     assert_eq!(Config::from_json(&written).unwrap(), config, "{written:#}");
@@ -172,6 +174,47 @@ fn a_plan_may_say_more_and_says_it_again() {
         ]
     );
     assert!(problems.iter().all(|problem| problem.line > 0 && !problem.hint.is_empty()), "{problems:#?}");
+}
+
+/// B3: the rule beside the limits is part of the plan.
+#[test]
+fn the_comparison_with_legacy_is_configured_by_kind() {
+    let plan = |more: &str| {
+        format!(
+            "feature_flags: {{ f: {{ enabled: true }} }}\ncanary_deployments:\n  f:\n    initial_percentage: 1\n    \
+             promotion_steps: [1, 50]\n    step_duration_minutes: 5\n    \
+             success_criteria: {{ max_error_rate: 0.05, max_response_time_p95: 500 }}\n    \
+             rollback_criteria: {{ max_error_rate: 0.1, max_response_time_p95: 1000 }}\n{more}"
+        )
+    };
+    let read =
+        |more: &str| Config::from_yaml(&plan(more)).map(|config| config.canary_deployments["f"].clone());
+    let more = "    relative: rollback\n    tolerated_risk: { errors: 2, slow: 1.5 }\n    min_users: 7\n    \
+                false_alarm_days: 365\n    shared_incident_after_step: hold\n    alpha_bake: 0.0001\n";
+    let written = read(more).unwrap();
+    let options = &written.options;
+    let expected = ToleratedRisk { errors: 2.0, slow: 1.5, client_errors: 1.25 };
+    assert_eq!((options.relative, options.tolerated_risk), (RelativePolicy::Rollback, expected));
+    assert_eq!((options.min_users, options.false_alarm_days), (7, 365.0));
+    assert_eq!(options.shared_incident_after_step, AfterStepPolicy::Hold);
+    let json = serde_json::to_value(&written).unwrap();
+    assert_eq!(serde_json::from_value::<CanaryPlan>(json.clone()).unwrap(), written, "{json:#}");
+    // A stored plan of an earlier version.
+    let mut old = serde_json::to_value(read("").unwrap()).unwrap();
+    old["max_relative_risk"] = 3.0.into();
+    old["alpha_bake"] = 0.001.into();
+    let old: CanaryPlan = serde_json::from_value(old).unwrap();
+    assert_eq!(old.options.tolerated_risk, ToleratedRisk::all(3.0));
+    assert_eq!(old.options.relative, RelativePolicy::Hold);
+    for wrong in [
+        "    relative: perhaps\n",
+        "    tolerated_risk: 0.5\n",
+        "    tolerated_risk: { errors: 1, slowness: 2 }\n",
+        "    min_users: 1.5\n",
+        "    shared_incident_after_step: ignore\n",
+    ] {
+        assert_eq!(read(wrong).unwrap_err().len(), 1, "{wrong}");
+    }
 }
 
 #[test]

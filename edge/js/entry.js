@@ -72,7 +72,7 @@ async function prepareAndForward(request, env, context, url, decision) {
   try {
     for (let turn = 0; turn < MAX_PREPARATIONS && decision & UNDECIDED; turn++) {
       if (decision & OWN_PATH) {
-        drain(Date.now());
+        drain();
         await boot(env, context);
         const authorization = request.headers.get("authorization") ?? undefined;
         return core.own_path(request.method + "\n" + url, authorization, env);

@@ -20,6 +20,7 @@ import {
   ARM_SHIFT,
   CLIENT_GONE,
   COMPARE,
+  EVIDENCE,
   FALLBACK_NEVER,
   FALLBACK_UNAVAILABLE,
   MINTED,
@@ -255,7 +256,7 @@ async function recover(forwarded, error, unavailable) {
     compare?.(undefined);
     const again = isRead(request) ? request : kept;
     if (again !== null && mayFallBack(forwarded, unavailable ?? error)) {
-      const legacy = (decision & ~(REASON | NEW)) | REASON_FALLBACK;
+      const legacy = (decision & ~(REASON | NEW | EVIDENCE)) | REASON_FALLBACK;
       const origin = table.origins[table.arms[route << 1]];
       const second = begin(table, legacy, Date.now());
       try {

@@ -2,12 +2,22 @@
 import { sleep } from "./http.js";
 import { currentTable } from "./table.js";
 import { core } from "./wasm.js";
-import { GENERATION_SHIFT, KIND, MAX_MS, STATUS_SHIFT, WINDOW_MS } from "./wire.js";
+import {
+  CLIENT_GONE,
+  EVIDENCE,
+  GAVE_UP,
+  GENERATION_SHIFT,
+  KIND,
+  MAX_MS,
+  MINTED,
+  MINTED_USER,
+  OUTCOME_LENGTH,
+  STATUS_SHIFT,
+} from "./wire.js";
 
-// Outcomes of one window wait here, two numbers each, and cross into WebAssembly in one call.
-const outcomes = new Uint32Array(1024);
+// Outcomes wait here and cross into WebAssembly in one call.
+const outcomes = new Uint32Array(256 * OUTCOME_LENGTH);
 let waiting = 0;
-let windowEnd = 0;
 
 // Outcomes counted since the isolate began.
 let counted = 0;
@@ -35,7 +45,8 @@ const LONGEST_TURN_MS = 24000;
 const MAX_BATCHES_AT_ONCE = 16;
 
 /**
- * Notes a request that is sent to a backend. Each is followed by one `count`.
+ * Notes a request that is sent to a backend. Each is followed by one `count`. Called in the turn of the decision if that
+ * has EVIDENCE.
  *
  * @param {Table} table the table that the request was decided with
  * @param {number} decision
@@ -49,7 +60,10 @@ export function begin(table, decision, started) {
   }
   const period = periods[periods.length - 1];
   period.open++;
-  return { table, decision, started, period };
+  const isEvidence = (decision & EVIDENCE) !== 0;
+  const userLow = isEvidence ? core.evidence_low() : 0;
+  const userHigh = isEvidence ? core.evidence_high() : 0;
+  return { table, decision, begun: started, started, period, userLow, userHigh };
 }
 
 /**
@@ -58,14 +72,18 @@ export function begin(table, decision, started) {
  * @param {OpenRequest} open
  * @param {number} status of the response, or UNREACHABLE or TIMEOUT
  */
-export function count({ table, decision, started, period }, status) {
+export function count({ table, decision, begun, started, period, userLow, userHigh }, status) {
   const now = Date.now();
-  if (now >= windowEnd || waiting === outcomes.length) drain(now);
+  if (waiting === outcomes.length) drain();
   counted++;
   period.open--;
   outcomes[waiting] = (decision & KIND) | (table.generation << GENERATION_SHIFT);
   outcomes[waiting + 1] = (status << STATUS_SHIFT) | Math.min(Math.max(now - started, 0), MAX_MS);
-  waiting += 2;
+  outcomes[waiting + 2] = userLow;
+  outcomes[waiting + 3] = userHigh;
+  outcomes[waiting + 4] = begun / 1000;
+  outcomes[waiting + 5] = (decision & MINTED ? MINTED_USER : 0) | (status === CLIENT_GONE ? GAVE_UP : 0);
+  waiting += OUTCOME_LENGTH;
   return now;
 }
 
@@ -87,19 +105,13 @@ function openRequests(now) {
   return open;
 }
 
-/**
- * Hands the waiting outcomes over to the core.
- *
- * @param {number} now
- */
-export function drain(now) {
-  const windowStart = windowEnd - WINDOW_MS;
-  if (now >= windowEnd) windowEnd = now - (now % WINDOW_MS) + WINDOW_MS;
+/** Hands the waiting outcomes over to the core. */
+export function drain() {
   if (waiting === 0) return;
   const length = waiting;
   waiting = 0;
   try {
-    core.record(outcomes.subarray(0, length), windowStart);
+    core.record(outcomes.subarray(0, length));
   } catch (error) {
     console.error("outcomes could not be counted:", error);
   }
@@ -139,7 +151,7 @@ async function takeTurn(env, own, interval, since) {
       await sleep(interval);
       if (turn !== own) return;
       const now = Date.now();
-      drain(now);
+      drain();
       // At rest: no request is under way, and none was counted since the last look.
       const isAtRest = openRequests(now) === 0 && before === counted;
       before = counted;
@@ -162,8 +174,9 @@ async function takeTurn(env, own, interval, since) {
  * @param {boolean} isAtRest
  */
 async function flush(env, isAtRest) {
+  const open = openRequests(Date.now());
   for (let batches = 0; batches < MAX_BATCHES_AT_ONCE; batches++) {
-    const batch = core.next_batch(isAtRest);
+    const batch = core.next_batch(isAtRest, open);
     if (batch === undefined) return true;
     const sequence = core.sequence();
     const { status, body } = await post(env, batch);

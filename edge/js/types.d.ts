@@ -38,9 +38,14 @@ interface OpenRequest {
   /** The table that it was decided with. */
   table: Table;
   decision: number;
+  /** Milliseconds since 1970. */
+  begun: number;
   /** Milliseconds since 1970, later by the time for which the client let its upload wait. */
   started: number;
   period: OpenPeriod;
+  /** The halves of the hash of a user who is evidence; both 0 otherwise. */
+  userLow: number;
+  userHigh: number;
 }
 
 /** The headers and the claims that the adapters of a route read. */
@@ -169,14 +174,16 @@ interface Core {
   note_result(origin: number, generation: number, hasFailed: boolean): void;
   lose(outcomes: number): void;
   minted(): string | undefined;
+  evidence_low(): number;
+  evidence_high(): number;
   table(): string;
   boot(env: Env, context: ExecutionContext): number;
   is_worth_waiting(): boolean;
   refresh(env: Env, context: ExecutionContext): void;
   own_path(packed: string, authorization: string | undefined, env: Env): Response;
 
-  record(outcomes: Uint32Array, windowStart: number): void;
-  next_batch(isAtRest: boolean): string | undefined;
+  record(outcomes: Uint32Array): void;
+  next_batch(isAtRest: boolean, open: number): string | undefined;
   sequence(): number;
   finish_batch(sequence: number, status: number, body: string): boolean;
   question(): string | undefined;

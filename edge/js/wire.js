@@ -15,6 +15,7 @@ export const NEW = 1 << 20;
 export const KIND = 0x1fffff;
 export const REFRESH = 1 << 21;
 export const MINTED = 1 << 22;
+export const EVIDENCE = 1 << 23;
 export const OWN_PATH = 1 << 24;
 export const BOOT = 1 << 25;
 export const TABLE = 1 << 26;
@@ -31,8 +32,9 @@ export const REASON_NO_SNAPSHOT = 8 << 16;
 export const REASON_FALLBACK = 9 << 16;
 export const REASON_INTERNAL = 10 << 16;
 
-// An outcome is two numbers, see `PackedOutcome` in edge/src/wire.rs: the KIND of the decision with the low
-// bits of its generation above it, and the milliseconds with the status above them.
+// An outcome is OUTCOME_LENGTH numbers, see `PackedOutcome` in edge/src/wire.rs: the KIND of the decision with the low
+// bits of its generation above it, the milliseconds with the status above them, the halves of the user's hash, the
+// second in which the request began, and bits.
 export const GENERATION_SHIFT = 21;
 export const STATUS_SHIFT = 20;
 export const MAX_MS = 0xfffff;
@@ -41,8 +43,10 @@ export const UNREACHABLE = 0;
 export const TIMEOUT = 1;
 // The status of a request whose upload the client broke off.
 export const CLIENT_GONE = 499;
-// Milliseconds of one window of counting, `WINDOW_MS` in core/src/measurement/batch.rs.
-export const WINDOW_MS = 10000;
+// Numbers of one outcome, and the bits of its last one.
+export const OUTCOME_LENGTH = 6;
+export const MINTED_USER = 1;
+export const GAVE_UP = 2;
 
 // In place of a value that a request or a response lacks. No header can hold it.
 export const ABSENT = "\0";

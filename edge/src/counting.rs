@@ -1,33 +1,38 @@
 //! The outcomes that an isolate counts, and the batches made of them. Exact, bounded in memory, and
-//! without an allocation per request: a cell is created for the first request of its kind in a
-//! window.
+//! without an allocation per request: a cell is created for the first request of its kind.
+
+pub mod thinned;
+pub mod users;
+
+#[cfg(test)]
+mod tests;
 
 use crate::{
     comparison_queue::ComparisonQueue,
-    wire::{PackedDecision, PackedOutcome},
+    counting::users::{DecidedStep, UserRequest, Users},
+    wire::{OutcomeKind, PackedOutcome},
 };
 use cutover_core::{
-    Arm, FlagName, Ruleset,
+    Arm, Reason, Ruleset,
     measurement::{
-        batch::{AssignmentUnits, Batch, Cell, SCHEMA, WINDOW_MS},
-        counts::Counts,
+        batch::{Batch, Cell, SCHEMA},
+        counts::{Counts, kinds},
     },
     vocabulary::revision::Revision,
 };
 use std::rc::Rc;
 
-/// Most cells waiting to be sent. Beyond it the oldest windows are merged; if only one window is
-/// left, further outcomes are lost.
+/// Most cells waiting to be sent. Beyond it, outcomes of further kinds are lost.
 pub const MAX_CELLS: usize = 1_024;
 
 /// Most cells in one batch.
 const MAX_BATCH_CELLS: usize = 200;
 
-/// Most assignment units in one batch.
-const MAX_UNITS: usize = 1_024;
-
 /// Milliseconds after which every decided request has ended, one way or the other.
 const LONGEST_REQUEST_MS: i64 = 300_000;
+
+/// Most retired generations whose rules are kept. Outcomes of older ones are lost.
+const MAX_RETIRED: usize = 8;
 
 /// The rules of a generation, kept until no request that they decided can be under way.
 #[derive(Debug)]
@@ -37,17 +42,31 @@ struct Generation {
     retired_at: Option<i64>,
 }
 
-/// A sampled user: the generation, the flag's position, the arm and the user's hash.
-type Unit = (u32, usize, Arm, u32);
+/// State of an isolate when a batch is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BatchState {
+    /// Revision of the isolate's snapshot.
+    pub revision: Revision,
+    /// Milliseconds since the snapshot was last confirmed to be the newest.
+    pub age_ms: u64,
+    /// Milliseconds since 1970.
+    pub now: i64,
+    /// True if no request is under way, and none has ended since the last report.
+    pub at_rest: bool,
+    /// Number of requests under way.
+    pub open: u32,
+}
 
 /// Outcomes that are counted and not yet sent.
 #[derive(Debug, Default)]
 pub struct Counting {
+    /// The newest is last.
     generations: Vec<Generation>,
-    /// Sorted by window (upper half) and kind with generation (lower half), so the newest are last.
-    /// There are few.
-    cells: Vec<(u64, Counts)>,
-    units: Vec<Unit>,
+    /// Sorted by kind. There are few.
+    cells: Vec<(OutcomeKind, Counts)>,
+    /// Cells of generations whose rules are not kept any more.
+    named: Vec<Cell>,
+    users: Users,
     /// Comparisons that are counted and not yet sent.
     pub comparing: ComparisonQueue,
     lost: u64,
@@ -55,102 +74,113 @@ pub struct Counting {
     pub lost_in_all: u64,
 }
 
-fn key(window: i64, kind: u32) -> u64 {
-    // Windows since 1970 fit into 32 bits until the year 3331.
-    (u64::try_from(window / WINDOW_MS).unwrap_or_default() << 32) | u64::from(kind)
-}
-
-fn window_of(key: u64) -> i64 {
-    i64::try_from(key >> 32).unwrap_or_default() * WINDOW_MS
-}
-
 impl Counting {
     /// Puts new rules in force under a generation number.
     pub fn begin_generation(&mut self, number: u32, rules: Rc<Ruleset>, now: i64) {
-        let number = PackedOutcome::tag(number);
-        for held in &mut self.generations {
-            held.retired_at = held.retired_at.or(Some(now));
+        let number = OutcomeKind::tag(number);
+        let held = std::mem::take(&mut self.generations);
+        let surplus = held.len().saturating_sub(MAX_RETIRED);
+        for (index, generation) in held.into_iter().enumerate() {
+            let retired_at = generation.retired_at.unwrap_or(now);
+            let is_over = now - retired_at > LONGEST_REQUEST_MS;
+            if is_over || index < surplus || generation.number == number {
+                self.name_cells(&generation);
+            } else {
+                self.generations.push(Generation { retired_at: Some(retired_at), ..generation });
+            }
         }
-        let Self { generations, cells, .. } = self;
-        generations.retain(|held| {
-            let over = held.retired_at.is_some_and(|retired| now - retired > LONGEST_REQUEST_MS);
-            let waited_for = || cells.iter().any(|(key, _)| kind_of(*key).generation() == held.number);
-            held.number != number && (!over || waited_for())
-        });
         self.generations.push(Generation { number, rules, retired_at: None });
+    }
+
+    /// Names the cells of a generation whose rules are about to be dropped.
+    fn name_cells(&mut self, dropped: &Generation) {
+        let cells = std::mem::take(&mut self.cells);
+        for (kind, counts) in cells {
+            if kind.generation() == dropped.number {
+                self.named.push(cell(Some(&dropped.rules), kind, counts));
+            } else {
+                self.cells.push((kind, counts));
+            }
+        }
     }
 
     /// Returns the rules of a generation, as long as requests that they decided can be under way.
     pub fn rules(&self, generation: u32) -> Option<&Rc<Ruleset>> {
-        rules_of(&self.generations, PackedOutcome::tag(generation))
+        rules_of(&self.generations, OutcomeKind::tag(generation))
     }
 
-    /// Counts outcomes in the window of the given time.
-    pub fn add(&mut self, outcomes: impl Iterator<Item = PackedOutcome>, now: i64) {
+    /// Counts outcomes.
+    pub fn add(&mut self, outcomes: impl Iterator<Item = PackedOutcome>) {
         for ended in outcomes {
-            let key = key(now, ended.kind);
-            let mut place = self.cells.binary_search_by_key(&key, |(held, _)| *held);
-            if place.is_err() {
-                if !self.make_room() {
-                    self.lose(1);
-                    continue;
-                }
-                place = self.cells.binary_search_by_key(&key, |(held, _)| *held);
-            }
-            let index = place.unwrap_or_else(|index| {
-                self.cells.insert(index, (key, Counts::default()));
-                index
-            });
-            let Self { generations, cells, .. } = self;
-            let label = rules_of(generations, ended.generation()).and_then(|rules| {
-                let route = rules.routes().get(ended.answer().route()?)?;
-                rules.canary(route.flag?)
-            });
-            if let Some((_, counts)) = cells.get_mut(index) {
-                counts.add(ended.outcome(), ended.ms(), label);
+            if !self.add_one(ended) {
+                self.lose(1);
             }
         }
     }
 
-    /// Makes room for one more cell. Returns false if there is none.
-    fn make_room(&mut self) -> bool {
-        while self.cells.len() >= MAX_CELLS {
-            let windows = || self.cells.iter().map(|(key, _)| key >> 32);
-            let Some(oldest) = windows().next() else { return true };
-            let Some(next) = windows().find(|window| *window > oldest) else { return false };
-            let later = self.cells.partition_point(|(key, _)| key >> 32 == oldest);
-            let later = self.cells.split_off(later);
-            for (key, counts) in std::mem::replace(&mut self.cells, later) {
-                let moved = (next << 32) | (key & u64::from(u32::MAX));
-                match self.cells.binary_search_by_key(&moved, |(held, _)| *held) {
-                    Ok(index) => {
-                        if let Some((_, held)) = self.cells.get_mut(index) {
-                            held.merge(&counts);
-                        }
-                    }
-                    Err(index) => self.cells.insert(index, (moved, counts)),
-                }
+    /// Counts an outcome. Returns false if it is lost.
+    fn add_one(&mut self, ended: PackedOutcome) -> bool {
+        let Self { generations, cells, named, users, .. } = self;
+        let decision = ended.kind.decision();
+        let rules = rules_of(generations, ended.kind.generation());
+        if rules.is_none() && decision.route().is_some() {
+            return false;
+        }
+        let flag = rules.and_then(|rules| rules.routes().get(decision.route()?)?.flag);
+        let label = rules.zip(flag).and_then(|(rules, flag)| rules.canary(flag));
+        let index = match cells.binary_search_by_key(&ended.kind, |(held, _)| *held) {
+            Ok(index) => index,
+            Err(_) if cells.len() + named.len() >= MAX_CELLS => return false,
+            Err(index) => {
+                cells.insert(index, (ended.kind, Counts::default()));
+                index
+            }
+        };
+        if let Some((_, counts)) = cells.get_mut(index) {
+            counts.add(ended.outcome(), ended.ms(), ended.gave_up(), label);
+        }
+        let decided = rules.zip(flag).and_then(|(rules, flag)| DecidedStep::of(rules, flag));
+        if let Some((decided, user)) = decided.zip(ended.user()) {
+            let (minted, begun) = (ended.is_minted(), ended.begun_ms());
+            if decision.reason() == Reason::Rollout {
+                let request = UserRequest { user, arm: decision.arm(), minted, begun };
+                users.add(decided, request, kinds(ended.outcome(), ended.ms(), label));
+            } else {
+                // Only requests for the new arm are answered by something else.
+                users.see(decided, UserRequest { user, arm: Arm::New, minted, begun });
             }
         }
         true
     }
 
-    /// Notes a sampled user and the arm that they were given.
-    pub fn add_unit(&mut self, generation: u32, flag: usize, arm: Arm, unit: u32) {
-        let unit = (PackedOutcome::tag(generation), flag, arm, unit);
-        if self.units.len() < MAX_UNITS && !self.units.contains(&unit) {
-            self.units.push(unit);
+    /// Notes if the responses to a user's compared request differ. `flag` is the position of the
+    /// flag in the rules of the generation that decided the request.
+    pub fn add_compared(&mut self, generation: u32, flag: usize, request: UserRequest, mismatched: bool) {
+        let Self { generations, users, .. } = self;
+        let rules = rules_of(generations, OutcomeKind::tag(generation));
+        if let Some(decided) = rules.and_then(|rules| DecidedStep::of(rules, flag)) {
+            users.compare(decided, request, mismatched);
         }
     }
 
-    /// Returns true if there is nothing to send.
+    /// Returns true if there is something to send.
+    pub fn has_batch(&self, now: i64, at_rest: bool) -> bool {
+        !self.is_empty() || self.lost > 0 || !self.comparing.is_empty() || self.users.has_ripe(now, at_rest)
+    }
+
+    /// Returns true if no cell waits to be sent.
     pub fn is_empty(&self) -> bool {
-        self.cells.is_empty() && self.lost == 0 && self.comparing.is_empty()
+        self.len() == 0
     }
 
     /// Returns the number of cells waiting to be sent.
     pub fn len(&self) -> usize {
-        self.cells.len()
+        self.cells.len() + self.named.len()
+    }
+
+    /// Returns the number of entries in memory for users.
+    pub fn users_held(&self) -> usize {
+        self.users.held()
     }
 
     /// Counts outcomes that can never be delivered, so that the next batch reports them as lost.
@@ -159,70 +189,36 @@ impl Counting {
         self.lost_in_all += outcomes;
     }
 
-    /// Removes the oldest cells and returns them as a batch.
-    pub fn take(&mut self, isolate: &str, sequence: u64, revision: Revision) -> Batch {
-        let taken = self.cells.len().min(MAX_BATCH_CELLS);
-        let later = self.cells.split_off(taken);
-        let taken = std::mem::replace(&mut self.cells, later);
-        let cells = taken.into_iter().map(|(key, counts)| self.cell(key, counts)).collect();
-        let units = self.take_units();
-        let lost = std::mem::take(&mut self.lost);
+    /// Removes the oldest cells, the ripe users and the oldest comparisons, as many as a batch has
+    /// room for, and returns them as a batch.
+    pub fn take(&mut self, isolate: &str, sequence: u64, state: &BatchState) -> Batch {
+        let cells = self.take_cells();
+        let users = self.users.take(state.now, state.at_rest);
+        let comparisons = self.comparing.take();
         Batch {
             schema: SCHEMA,
             isolate: isolate.to_owned(),
             sequence,
-            revision,
-            idle: false,
-            age_ms: 0,
-            lost,
+            revision: state.revision,
+            idle: state.at_rest && cells.is_empty() && users.is_empty() && comparisons.is_empty(),
+            age_ms: state.age_ms,
+            lost: std::mem::take(&mut self.lost),
+            open: state.open,
             cells,
-            units,
-            comparisons: self.comparing.take(),
+            users,
+            comparisons,
         }
     }
 
-    fn take_units(&mut self) -> Vec<AssignmentUnits> {
-        let mut all: Vec<AssignmentUnits> = Vec::new();
-        for (generation, flag, arm, unit) in std::mem::take(&mut self.units) {
-            let Some(rules) = self.rules(generation) else { continue };
-            let Some((flag, label)) = rules.flags().get(flag).zip(rules.canary(flag)) else { continue };
-            let same = |held: &AssignmentUnits| held.run == label.run && held.step == label.step;
-            if !all.last().is_some_and(same) {
-                let (flag, run) = (flag.name.clone(), label.run.clone());
-                all.push(AssignmentUnits {
-                    flag,
-                    run,
-                    step: label.step,
-                    new: Vec::new(),
-                    legacy: Vec::new(),
-                });
-            }
-            if let Some(last) = all.last_mut() {
-                if arm == Arm::New { last.new.push(unit) } else { last.legacy.push(unit) }
-            }
-        }
-        all
-    }
-
-    fn cell(&self, key: u64, counts: Counts) -> Cell {
-        let ended = kind_of(key);
-        let answer: PackedDecision = ended.answer();
-        let rules = self.rules(ended.generation());
-        let route = rules.and_then(|rules| rules.routes().get(answer.route()?));
-        let position = route.and_then(|route| route.flag);
-        let flag: Option<FlagName> =
-            rules.zip(position).and_then(|(rules, i)| rules.flags().get(i)).map(|flag| flag.name.clone());
-        let canary = rules.zip(position).and_then(|(rules, flag)| rules.canary(flag));
-        Cell {
-            flag,
-            route: route.map(|route| route.id.clone()),
-            arm: answer.arm(),
-            reason: answer.reason(),
-            revision: rules.map(|rules| rules.revision()).unwrap_or_default(),
-            canary: canary.map(|label| (label.run.clone(), label.step)),
-            window: window_of(key),
-            counts,
-        }
+    fn take_cells(&mut self) -> Vec<Cell> {
+        let mut taken: Vec<Cell> = self.named.drain(..self.named.len().min(MAX_BATCH_CELLS)).collect();
+        let count = self.cells.len().min(MAX_BATCH_CELLS - taken.len());
+        let (generations, cells) = (&self.generations, &mut self.cells);
+        let named = |(kind, counts): (OutcomeKind, Counts)| {
+            cell(rules_of(generations, kind.generation()), kind, counts)
+        };
+        taken.extend(cells.drain(..count).map(named));
+        taken
     }
 }
 
@@ -231,7 +227,19 @@ fn rules_of(generations: &[Generation], number: u32) -> Option<&Rc<Ruleset>> {
     generations.iter().rev().find(|held| held.number == number).map(|held| &held.rules)
 }
 
-fn kind_of(key: u64) -> PackedOutcome {
-    // Truncates to the lower half on purpose.
-    PackedOutcome { kind: key as u32, end: 0 }
+fn cell(rules: Option<&Rc<Ruleset>>, kind: OutcomeKind, counts: Counts) -> Cell {
+    let decision = kind.decision();
+    let route = rules.and_then(|rules| rules.routes().get(decision.route()?));
+    let decided = rules.zip(route.and_then(|route| route.flag));
+    let flag = decided.and_then(|(rules, flag)| rules.flags().get(flag));
+    let canary = decided.and_then(|(rules, flag)| rules.canary(flag));
+    Cell {
+        flag: flag.map(|flag| flag.name.clone()),
+        route: route.map(|route| route.id.clone()),
+        arm: decision.arm(),
+        reason: decision.reason(),
+        revision: rules.map(|rules| rules.revision()).unwrap_or_default(),
+        canary: canary.map(|label| (label.run.clone(), label.step)),
+        counts,
+    }
 }

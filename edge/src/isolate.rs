@@ -46,12 +46,14 @@ pub struct Isolate {
     pub reads: u64,
     /// Outcomes since the isolate began.
     pub counts: Counts,
-    /// Outcomes that are counted and not yet sent. Deciding notes assignment units in it.
-    pub counting: RefCell<Counting>,
+    /// Outcomes that are counted and not yet sent.
+    pub counting: Counting,
     /// Reports to the control plane, and its responses.
     pub reporting: Reporting,
     /// The exchange that the last decision began, with the position of its adapter.
     pub begun: RefCell<Option<(usize, Exchange, Next)>>,
+    /// Hash of the last decision's user, if that decision had [`PackedDecision::EVIDENCE`].
+    pub evidence: Cell<u64>,
     /// State of the random number generator of [`Isolate::draw`].
     dice: Cell<u64>,
     /// Origins that failed lately.
@@ -124,7 +126,7 @@ pub struct ArmCounts {
 
 impl Counts {
     fn add(&mut self, ended: PackedOutcome) {
-        let arm = if ended.answer().arm() == Arm::Legacy { &mut self.legacy } else { &mut self.new };
+        let arm = if ended.kind.decision().arm() == Arm::Legacy { &mut self.legacy } else { &mut self.new };
         arm.requests += 1;
         arm.errors += u64::from(!matches!(ended.outcome(), Outcome::Status(status) if status < 500));
         arm.duration_ms += u64::from(ended.ms());
@@ -141,7 +143,7 @@ impl Isolate {
     fn begin_generation(&mut self, now: i64) {
         self.generation = self.generation.wrapping_add(1);
         if let Some(rules) = self.rules() {
-            self.counting.borrow_mut().begin_generation(self.generation, rules, now);
+            self.counting.begin_generation(self.generation, rules, now);
         }
     }
 
@@ -227,7 +229,10 @@ impl Isolate {
                     decision.turn_to_legacy(Reason::Diverted);
                 }
             }
-            self.note_unit(&decision);
+            if let Some(evidence) = decision.evidence.filter(|_| self.settings.reports) {
+                self.evidence.set(evidence.user);
+                todo |= PackedDecision::EVIDENCE;
+            }
             self.begin_exchange(&held.rules, &decision, facts, timestamp);
             todo |= self.beside(&decision, packed.method);
             (PackedDecision::of(&decision).with(todo), minted)
@@ -275,7 +280,7 @@ impl Isolate {
 
     /// Returns the rules of a generation, if they are still held.
     pub fn rules_of(&self, generation: u32) -> Option<Rc<Ruleset>> {
-        self.counting.borrow().rules(generation).cloned()
+        self.counting.rules(generation).cloned()
     }
 
     /// Returns true if the control plane has been silent for so long that it must be queried before
@@ -331,17 +336,6 @@ impl Isolate {
     pub fn legacy_origin(&self, packed: &Packed<'_>) -> Option<usize> {
         let route = self.held.as_ref()?.rules.route(packed.method, packed.path)?;
         Some(route.legacy)
-    }
-
-    /// Notes a sampled user with the arm of their bucket, while their flag's canary runs.
-    fn note_unit(&self, decision: &Decision<'_>) {
-        if let (Some(unit), true) = (decision.verdict.unit, self.settings.reports)
-            && let Some(flag) = decision.route.and_then(|route| route.flag)
-            && self.held.as_ref().is_some_and(|held| held.rules.canary(flag).is_some())
-            && let Ok(mut counting) = self.counting.try_borrow_mut()
-        {
-            counting.add_unit(self.generation, flag, decision.verdict.arm, unit);
-        }
     }
 
     fn refresh_is_due(&self, now: i64) -> bool {

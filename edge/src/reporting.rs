@@ -2,7 +2,7 @@
 //! One batch is under way at a time; it is sent again, byte for byte, until it is known to be
 //! stored. Plain state without I/O.
 
-use crate::counting::Counting;
+use crate::counting::{BatchState, Counting};
 use cutover_core::{
     measurement::batch::{Batch, Receipt, SCHEMA},
     vocabulary::revision::Revision,
@@ -64,25 +64,17 @@ impl Reporting {
     }
 
     /// Returns the next batch to send: the one that is under way, or the outcomes counted since. If
-    /// `at_rest` is true and nothing was counted, returns once a batch that announces that no more
-    /// will follow.
-    pub fn next(
-        &mut self,
-        counting: &mut Counting,
-        revision: Revision,
-        age_ms: u64,
-        at_rest: bool,
-    ) -> Option<String> {
+    /// the isolate is at rest and nothing was counted, returns once a batch that announces that no
+    /// more will follow.
+    pub fn next(&mut self, counting: &mut Counting, state: &BatchState) -> Option<String> {
         if let Some(pending) = &self.pending {
             return Some(pending.body.clone());
         }
         let isolate = self.isolate.as_deref()?;
-        if counting.is_empty() && !(at_rest && self.awaited) {
+        if !counting.has_batch(state.now, state.at_rest) && !(state.at_rest && self.awaited) {
             return None;
         }
-        let mut batch = counting.take(isolate, self.sequence + 1, revision);
-        batch.idle = at_rest && batch.cells.is_empty() && batch.comparisons.is_empty();
-        batch.age_ms = age_ms;
+        let batch = counting.take(isolate, self.sequence + 1, state);
         let outcomes = batch.cells.iter().map(|cell| cell.counts.requests).sum::<u64>() + batch.lost;
         // Serializing a batch cannot fail.
         let body = serde_json::to_string(&batch).ok()?;
@@ -136,8 +128,9 @@ impl Reporting {
             idle: false,
             age_ms,
             lost: 0,
+            open: 0,
             cells: Vec::new(),
-            units: Vec::new(),
+            users: Vec::new(),
             comparisons: Vec::new(),
         };
         serde_json::to_string(&batch).ok()

@@ -1,4 +1,4 @@
-//! The two formats that cross between JavaScript and WebAssembly, once per request.
+//! The formats that cross between JavaScript and WebAssembly, once per request.
 //!
 //! In: one string of lines with the method, the URL, and one value for each input that the isolate
 //! announced, in the announced order. Neither a method, a URL nor a header value can hold a line
@@ -6,6 +6,9 @@
 //! either.
 //!
 //! Out: one number, see [`PackedDecision`].
+//!
+//! Back, when the request has ended: six numbers, see [`PackedOutcome`]. Many outcomes cross in one
+//! call.
 //!
 //! For example, a request with the announced inputs `cookie`, `x-user-id` and `:country`, and the
 //! decision that it goes to the new origin of route 3 while the snapshot is due for a refresh:
@@ -116,6 +119,9 @@ impl PackedDecision {
     pub const REFRESH: u32 = 1 << 21;
     /// An anonymous id was minted; fetch it.
     pub const MINTED: u32 = 1 << 22;
+    /// The user is evidence in the run of a canary; fetch the hash (`evidence_low` and
+    /// `evidence_high`) in the same turn, and hand it back with the outcome.
+    pub const EVIDENCE: u32 = 1 << 23;
     /// The Worker answers this path itself.
     pub const OWN_PATH: u32 = 1 << 24;
     /// The isolate holds no snapshot yet; wait for one.
@@ -180,31 +186,16 @@ impl PackedDecision {
     }
 }
 
-/// The outcome of a request, packed by JavaScript in two numbers. In the first, bits 0 to 20 are
-/// those of the [`PackedDecision`], and bits 21 to 31 the low bits of the generation that decided the
-/// request. In the second, bits 0 to 19 are the milliseconds, and bits 20 to 31 the status, or 0 if
-/// the connection was refused or broken off, or 1 if no response began in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PackedOutcome {
-    /// The first number: the decision and its generation.
-    pub kind: u32,
-    /// The second number: the status and the duration.
-    pub end: u32,
-}
+/// The kind of a request in its outcome, packed by JavaScript: bits 0 to 20 are those of the
+/// [`PackedDecision`], and bits 21 to 31 the low bits of the generation that decided the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OutcomeKind(pub u32);
 
-impl PackedOutcome {
+impl OutcomeKind {
     /// Number of bits by which generations are distinguished.
     const GENERATION_BITS: u32 = 11;
-    /// First bit of the generation in the first number.
+    /// First bit of the generation.
     pub const GENERATION_SHIFT: u32 = 21;
-    /// First bit of the status in the second number.
-    pub const STATUS_SHIFT: u32 = 20;
-    /// Longest duration that an outcome can carry, in milliseconds.
-    pub const MAX_MS: u32 = 0xF_FFFF;
-    /// In place of a status if no backend responded.
-    pub const UNREACHABLE: u32 = 0;
-    /// In place of a status if the backend did not respond in time.
-    pub const TIMEOUT: u32 = 1;
 
     /// Returns the part of a generation's number that an outcome carries.
     pub fn tag(generation: u32) -> u32 {
@@ -213,17 +204,78 @@ impl PackedOutcome {
 
     /// Returns the low bits of the generation.
     pub fn generation(self) -> u32 {
-        self.kind >> Self::GENERATION_SHIFT
+        self.0 >> Self::GENERATION_SHIFT
     }
 
     /// Returns the decision.
-    pub fn answer(self) -> PackedDecision {
-        PackedDecision(self.kind & PackedDecision::KIND)
+    pub fn decision(self) -> PackedDecision {
+        PackedDecision(self.0 & PackedDecision::KIND)
+    }
+}
+
+/// The outcome of a request, packed by JavaScript in six numbers:
+///
+/// - 0: the [`OutcomeKind`]
+/// - 1: the milliseconds in bits 0 to 19, and in bits 20 to 31 the status, or 0 if the connection
+///   was refused or broken off, or 1 if no response began in time
+/// - 2 and 3: the lower and the upper half of the user's hash; both 0 if the request is no evidence
+/// - 4: the start of the request, in seconds since 1970
+/// - 5: the flags [`PackedOutcome::MINTED_USER`] and [`PackedOutcome::GAVE_UP`]
+///
+/// For example, a response with status 503 after 5 ms on the new origin of route 3, decided in
+/// generation 1 by the bucket of a user who is evidence:
+///
+/// ```text
+/// [0x0036_0003, 503 << 20 | 5, 0x89ab_cdef, 0x0123_4567, 1767225600, 0]
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackedOutcome {
+    /// The decision and its generation.
+    pub kind: OutcomeKind,
+    /// The status and the duration.
+    pub end: u32,
+    /// Hash of the user; 0 if the request is no evidence.
+    pub user: u64,
+    /// Start of the request, in seconds since 1970.
+    pub begun: u32,
+    /// Flags of the request and its user.
+    pub flags: u32,
+}
+
+impl PackedOutcome {
+    /// Number of numbers that one outcome takes.
+    pub const LENGTH: usize = 6;
+    /// First bit of the status in the second number.
+    pub const STATUS_SHIFT: u32 = 20;
+    /// Longest duration that an outcome can carry, in milliseconds.
+    pub const MAX_MS: u32 = 0xF_FFFF;
+    /// In place of a status if no backend responded.
+    pub const UNREACHABLE: u32 = 0;
+    /// In place of a status if the backend did not respond in time.
+    pub const TIMEOUT: u32 = 1;
+    /// Flag: the user id was minted for this very request.
+    pub const MINTED_USER: u32 = 1;
+    /// Flag: the client left before the response. The status does not count then.
+    pub const GAVE_UP: u32 = 1 << 1;
+
+    /// Reads the numbers of one outcome; `None` if there are more or fewer than six.
+    pub fn read(numbers: &[u32]) -> Option<Self> {
+        match *numbers {
+            [kind, end, low, high, begun, flags] => Some(Self {
+                kind: OutcomeKind(kind),
+                end,
+                user: u64::from(high) << 32 | u64::from(low),
+                begun,
+                flags,
+            }),
+            _ => None,
+        }
     }
 
-    /// Returns the status, or the kind of failure.
+    /// Returns the status, or the kind of failure; 499 if the client left.
     pub fn outcome(self) -> Outcome {
         match self.end >> Self::STATUS_SHIFT {
+            _ if self.gave_up() => Outcome::Status(499),
             Self::UNREACHABLE => Outcome::Unreachable,
             Self::TIMEOUT => Outcome::Timeout,
             status => Outcome::Status(status),
@@ -233,6 +285,27 @@ impl PackedOutcome {
     /// Returns the milliseconds from the request's arrival to its end.
     pub fn ms(self) -> u32 {
         self.end & Self::MAX_MS
+    }
+
+    /// Returns the hash of the user; `None` if the request is no evidence.
+    pub fn user(self) -> Option<u64> {
+        // One user in 2^64 has the hash 0, and is left out.
+        Some(self.user).filter(|user| *user != 0)
+    }
+
+    /// Returns the start of the request, in milliseconds since 1970.
+    pub fn begun_ms(self) -> i64 {
+        i64::from(self.begun) * 1_000
+    }
+
+    /// Returns true if the user id was minted for this very request.
+    pub fn is_minted(self) -> bool {
+        self.flags & Self::MINTED_USER != 0
+    }
+
+    /// Returns true if the client left before the response.
+    pub fn gave_up(self) -> bool {
+        self.flags & Self::GAVE_UP != 0
     }
 }
 
@@ -310,6 +383,29 @@ mod tests {
             assert_eq!(facts.header("cookie"), None);
             assert_eq!((facts.country, facts.ip), (Some("NO"), Some("")));
         });
+    }
+
+    #[test]
+    fn an_outcome_is_read_from_six_numbers() {
+        let new = 3 | (Reason::Rollout as u32) << PackedDecision::REASON_SHIFT | PackedDecision::NEW;
+        let kind = new | 7 << OutcomeKind::GENERATION_SHIFT;
+        let numbers = [kind, 503 << 20 | 5, 0x89ab_cdef, 0x0123_4567, 1_767_225_600, 0];
+        let read = PackedOutcome::read(&numbers).unwrap();
+        assert_eq!((read.kind.decision(), read.kind.generation()), (PackedDecision(new), 7));
+        assert_eq!((read.outcome(), read.ms()), (Outcome::Status(503), 5));
+        assert_eq!((read.user(), read.begun_ms()), (Some(0x0123_4567_89ab_cdef), 1_767_225_600_000));
+        assert_eq!((read.is_minted(), read.gave_up()), (false, false));
+        let with = |index: usize, number: u32| {
+            let mut numbers = numbers;
+            numbers[index] = number;
+            PackedOutcome::read(&numbers).unwrap()
+        };
+        assert_eq!(with(1, 9).outcome(), Outcome::Unreachable);
+        assert_eq!(with(1, 1 << 20).outcome(), Outcome::Timeout);
+        assert!(with(5, PackedOutcome::MINTED_USER).is_minted());
+        assert_eq!(with(5, PackedOutcome::GAVE_UP).outcome(), Outcome::Status(499));
+        assert_eq!(PackedOutcome::read(&[kind, 0, 0, 0, 0, 0]).unwrap().user(), None);
+        assert_eq!(PackedOutcome::read(&numbers[..5]), None);
     }
 
     proptest::proptest! {

@@ -2,12 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test: it fails loudly")]
 
 use cutover_core::{
-    Reason, compare::SkipReason, decision::input::Input, measurement::batch, request::identity,
-    rules::route::Fallback,
+    Reason, compare::SkipReason, decision::input::Input, request::identity, rules::route::Fallback,
 };
 use cutover_edge::{
     settings::DecisionHeaders,
-    wire::{self, PackedDecision, PackedOutcome, step, ticket},
+    wire::{self, OutcomeKind, PackedDecision, PackedOutcome, step, ticket},
 };
 use std::collections::BTreeMap;
 
@@ -70,6 +69,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("KIND", PackedDecision::KIND),
         ("REFRESH", PackedDecision::REFRESH),
         ("MINTED", PackedDecision::MINTED),
+        ("EVIDENCE", PackedDecision::EVIDENCE),
         ("OWN_PATH", PackedDecision::OWN_PATH),
         ("BOOT", PackedDecision::BOOT),
         ("TABLE", PackedDecision::TABLE),
@@ -85,7 +85,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("REASON_NO_SNAPSHOT", reason(Reason::NoSnapshot)),
         ("REASON_FALLBACK", reason(Reason::Fallback)),
         ("REASON_INTERNAL", reason(Reason::Internal)),
-        ("GENERATION_SHIFT", PackedOutcome::GENERATION_SHIFT),
+        ("GENERATION_SHIFT", OutcomeKind::GENERATION_SHIFT),
         ("STATUS_SHIFT", PackedOutcome::STATUS_SHIFT),
         ("MAX_MS", PackedOutcome::MAX_MS),
         ("UNREACHABLE", PackedOutcome::UNREACHABLE),
@@ -93,7 +93,9 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("CLIENT_GONE", 499),
         ("FALLBACK_NEVER", Fallback::Never as u32),
         ("FALLBACK_UNAVAILABLE", Fallback::Unavailable as u32),
-        ("WINDOW_MS", u32::try_from(batch::WINDOW_MS).unwrap()),
+        ("OUTCOME_LENGTH", u32::try_from(PackedOutcome::LENGTH).unwrap()),
+        ("MINTED_USER", PackedOutcome::MINTED_USER),
+        ("GAVE_UP", PackedOutcome::GAVE_UP),
         ("SHOW_ARM", show(true, false, false)),
         ("SHOW_REASON", show(false, true, false)),
         ("SHOW_REVISION", show(false, false, true)),

@@ -30,11 +30,12 @@ pub struct Canary {
     pub webhook: Webhook,
 }
 
-/// Returns a canary plan as YAML: the first step, the other steps, and further fields.
+/// Returns a canary plan as YAML: the first step, the other steps, and further fields. Its steps do not wait until users
+/// are known, which takes an event window and a time limit.
 pub fn plan(initial: f64, steps: &[f64], more: &str) -> String {
     format!(
         "  {FLAG}:\n    initial_percentage: {initial}\n    promotion_steps: {steps:?}\n    \
-         step_duration_minutes: 0.03\n    bake_minutes: 0.05\n    \
+         step_duration_minutes: 0.03\n    bake_minutes: 0.05\n    min_users: 0\n    \
          success_criteria: {{ max_error_rate: 0.05, max_response_time_p95: 300 }}\n    \
          rollback_criteria: {{ max_error_rate: 0.1, max_response_time_p95: 500 }}\n{more}"
     )

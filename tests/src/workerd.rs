@@ -13,6 +13,7 @@ pub struct Worker<'a> {
     name: &'a str,
     modules: Vec<(&'a str, &'static str, Vec<u8>)>,
     text: Vec<(String, String)>,
+    flags: Vec<&'a str>,
     kv: Option<u16>,
     port: u16,
 }
@@ -37,6 +38,7 @@ impl<'a> Worker<'a> {
                 ("index.wasm", "wasm", read("index.wasm")),
             ],
             text: vec![("CUTOVER_EDGE_TOKEN".to_owned(), EDGE_TOKEN.to_owned())],
+            flags: Vec::new(),
             kv: Some(kv_port),
             port: 0,
         }
@@ -44,14 +46,41 @@ impl<'a> Worker<'a> {
 
     /// Returns a Worker written in JavaScript.
     pub fn javascript(name: &'a str, file: &Path) -> Self {
-        let text = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        Self { name, modules: vec![("worker.mjs", "esModule", text)], text: Vec::new(), kv: None, port: 0 }
+        Self {
+            name,
+            modules: vec![("worker.mjs", "esModule", script(file))],
+            text: Vec::new(),
+            flags: Vec::new(),
+            kv: None,
+            port: 0,
+        }
     }
 
     /// Adds a module that the Worker imports.
     pub fn importing(mut self, name: &'a str, file: &Path) -> Self {
-        let text = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        self.modules.push((name, "esModule", text));
+        self.modules.push((name, "esModule", script(file)));
+        self
+    }
+
+    /// Puts a module in front of the others. It handles the requests, and imports the module that did so before.
+    pub fn behind(mut self, name: &'a str, file: &Path) -> Self {
+        self.modules.insert(0, (name, "esModule", script(file)));
+        self
+    }
+
+    /// Prepends JavaScript to the main module. It runs before the module's own code, and after that of its imports.
+    pub fn preceded_by(mut self, javascript: &str) -> Self {
+        if let Some((_, _, text)) = self.modules.first_mut() {
+            let mut whole = format!("{javascript}\n").into_bytes();
+            whole.append(text);
+            *text = whole;
+        }
+        self
+    }
+
+    /// Sets a compatibility flag.
+    pub fn flagged(mut self, flag: &'a str) -> Self {
+        self.flags.push(flag);
         self
     }
 
@@ -67,6 +96,10 @@ impl<'a> Worker<'a> {
         self.text.push((name.to_owned(), value.into()));
         self
     }
+}
+
+fn script(file: &Path) -> Vec<u8> {
+    std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
 /// A running workerd.
@@ -151,10 +184,12 @@ fn configuration(workers: &[Worker<'_>], directory: &Path) -> String {
             writeln!(bindings, "(name = \"CUTOVER_KV\", kvNamespace = \"kv{index}\"),")
                 .expect("writing to a string cannot fail");
         }
+        let flags: Vec<String> = worker.flags.iter().map(|flag| format!("\"{flag}\"")).collect();
+        let flags = flags.join(", ");
         writeln!(
             definitions,
             "const worker{index} :Workerd.Worker = (modules = [{modules}], bindings = [{bindings}], \
-             compatibilityDate = \"{COMPATIBILITY_DATE}\");"
+             compatibilityDate = \"{COMPATIBILITY_DATE}\", compatibilityFlags = [{flags}]);"
         )
         .expect("writing to a string cannot fail");
     }

@@ -4,7 +4,7 @@ use super::{
     forecast, list,
     path::path,
     plan::{self, Source},
-    rate, replay, simulate, status, steer, watch,
+    replay, simulate, status, steer, watch,
 };
 use crate::{client::Client, failure::Failure, output::Format};
 use clap::{Args, Subcommand};
@@ -37,8 +37,14 @@ pub enum RunCommand {
     },
     /// Start a run at the plan's first step.
     Start(Flag),
-    /// Start a new run after the last one has ended.
-    Retry(Flag),
+    /// Start a new run after the last one has ended. After a rollback users are dealt anew.
+    Retry {
+        #[command(flatten)]
+        flag: Flag,
+        /// Keep the users of the last run on the backends that they had.
+        #[arg(long)]
+        keep_users: bool,
+    },
     /// Advance one step now, regardless of the evidence.
     Promote(Flag),
     /// Approve the next step, which still waits for its evidence.
@@ -61,16 +67,12 @@ pub enum RunCommand {
 /// Commands on plans, which need the management API only if no file is given.
 #[derive(Debug, Subcommand)]
 pub enum PlanCommand {
-    /// Show the traffic that each step needs to reach a decision.
+    /// Show the test that decides each step, and the traffic that it needs.
     Plan {
         #[command(flatten)]
         source: Source,
-        /// Assumed error rate of the new backend, from 0 to 1.
-        #[arg(long, default_value_t = 0.01)]
-        error_rate: f64,
-        /// Assumed share of responses slower than the success limit, from 0 to 1.
-        #[arg(long, default_value_t = 0.01)]
-        slow_rate: f64,
+        #[command(flatten)]
+        assumptions: forecast::Assumptions,
     },
     /// Simulate a plan against a backend with given rates, before any user is exposed.
     Simulate {
@@ -100,7 +102,9 @@ impl RunCommand {
             Self::Status(Flag { flag }) => status::run(client, &path(&flag, ""), format),
             Self::Watch { flag: Flag { flag }, every } => watch::run(client, &path(&flag, ""), every, format),
             Self::Start(Flag { flag }) => steer::run(client, &flag, "start", format),
-            Self::Retry(Flag { flag }) => steer::run(client, &flag, "retry", format),
+            Self::Retry { flag: Flag { flag }, keep_users } => {
+                steer::run(client, &flag, if keep_users { "retry?keep_salt=true" } else { "retry" }, format)
+            }
             Self::Promote(Flag { flag }) => steer::run(client, &flag, "promote", format),
             Self::Approve(Flag { flag }) => steer::run(client, &flag, "approve", format),
             Self::Pause(Flag { flag }) => steer::run(client, &flag, "pause", format),
@@ -123,11 +127,8 @@ impl PlanCommand {
         format: Format,
     ) -> Result<(), Failure> {
         match self {
-            Self::Plan { source, error_rate, slow_rate } => {
-                rate::check("--error-rate", error_rate)?;
-                rate::check("--slow-rate", slow_rate)?;
-                forecast::run(&plan::read(&source, connect)?, error_rate, slow_rate, format);
-                Ok(())
+            Self::Plan { source, assumptions } => {
+                forecast::run(&plan::read(&source, connect)?, &assumptions, format)
             }
             Self::Simulate { source, assumptions } => {
                 simulate::run(&plan::read(&source, connect)?, &assumptions, format)

@@ -8,6 +8,7 @@ mod plan;
 mod rate;
 mod replay;
 mod simulate;
+mod simulated_users;
 mod status;
 mod steer;
 mod watch;

@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
     output::{self, Format},
 };
-use cutover_core::canary::{Record, Step, replay};
+use cutover_core::canary::{Action, Record, Step, replay};
 use serde_json::{Value, json};
 
 /// Replays a run, the newest one if none is named.
@@ -69,13 +69,19 @@ fn records(client: &Client, flag: &str, run: &str) -> Result<Vec<Record>, Failur
 
 fn row(record: &Record) -> Vec<String> {
     let (action, reason) = match &record.step {
-        Step::Evaluation { windows, after, .. } => (
-            format!("evaluated {} windows", windows.len()),
-            format!("{} requests, {} errors on new", after.current.new.requests, after.current.new.errors),
-        ),
+        Step::Evaluation { windows, after, .. } => {
+            let new = &after.counts.new;
+            let counts = || format!("{} requests, {} errors on new", new.requests, new.errors);
+            let found = after.breach.map_or_else(counts, |breach| breach.finding());
+            (format!("evaluated {} windows", windows.len()), found)
+        }
         Step::Decision { decision, .. } => {
             let action = serde_json::to_value(decision.action).unwrap_or_default();
-            (output::cell(&action), decision.reason.says().to_owned())
+            let reason = match decision.verdict.breach {
+                Some(breach) if decision.action == Action::RollBack => breach.sentence(),
+                _ => decision.reason.says().to_owned(),
+            };
+            (output::cell(&action), reason)
         }
     };
     vec![record.at.to_string(), record.actor.clone(), record.run.step.to_string(), action, reason]

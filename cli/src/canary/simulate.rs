@@ -1,7 +1,10 @@
 //! `cutover canary simulate`: runs a plan on random traffic with given rates, using the decision
 //! functions of production.
 
-use super::rate;
+use super::{
+    rate,
+    simulated_users::{ArmEvents, Crowd},
+};
 use crate::{
     failure::Failure,
     output::{self, Format},
@@ -10,9 +13,11 @@ use clap::Args;
 use cutover_core::{
     Timestamp,
     canary::{
-        Action, ArmCounts, Evidence, Run, RunState, TickContext, Window, decide, fold, plan::CanaryPlan,
+        Action, ArmCounts, Assumed, Evidence, Forecast, Reason, Run, RunIdentity, RunState, StepCounts,
+        TickContext, Window, decide, fold, plan::CanaryPlan,
     },
     measurement::batch::WINDOW_MS,
+    vocabulary::arm::Arm,
 };
 use rand::{SeedableRng, rngs::SmallRng};
 use rand_distr::{Binomial, Distribution};
@@ -20,7 +25,13 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Longest simulated run, in minutes of its own time; a run that lasts longer counts as waiting.
-const MAX_MINUTES: i64 = 30 * 24 * 60;
+const MAX_MINUTES: f64 = 30.0 * 24.0 * 60.0;
+
+/// Shortest limit on a simulated run, in minutes of its own time.
+const MIN_MINUTES: f64 = 24.0 * 60.0;
+
+/// Multiple of its shortest possible duration after which a run counts as waiting.
+const PATIENCE: f64 = 4.0;
 
 /// Assumed traffic, and the number of runs.
 #[derive(Debug, Args)]
@@ -31,12 +42,18 @@ pub struct Assumptions {
     /// Share of the new backend's responses that are slower than both limits, from 0 to 1.
     #[arg(long, default_value_t = 0.0)]
     slow_rate: f64,
-    /// Error rate of the old backend, from 0 to 1.
-    #[arg(long, default_value_t = 0.0)]
-    legacy_error_rate: f64,
+    /// Error rate of the old backend, from 0 to 1 [default: that of the new one].
+    #[arg(long)]
+    legacy_error_rate: Option<f64>,
+    /// Share of the old backend's slow responses, from 0 to 1 [default: that of the new one].
+    #[arg(long)]
+    legacy_slow_rate: Option<f64>,
     /// Requests per second to both backends together.
     #[arg(long, default_value_t = 10.0)]
     requests_per_second: f64,
+    /// Number of users, who are all equally active.
+    #[arg(long, default_value_t = 2_000)]
+    users: u64,
     /// Number of simulated runs.
     #[arg(long, default_value_t = 200)]
     runs: u32,
@@ -46,14 +63,19 @@ pub struct Assumptions {
 }
 
 impl Assumptions {
-    fn check(&self) -> Result<(), Failure> {
-        rate::check("--error-rate", self.error_rate)?;
-        rate::check("--slow-rate", self.slow_rate)?;
-        rate::check("--legacy-error-rate", self.legacy_error_rate)?;
-        if self.requests_per_second > 0.0 && self.requests_per_second <= 1e6 && self.runs > 0 {
-            return Ok(());
+    fn assumed(&self) -> Result<Assumed, Failure> {
+        let assumed = Assumed {
+            error_rate: self.error_rate,
+            slow_rate: self.slow_rate,
+            legacy_error_rate: self.legacy_error_rate.unwrap_or(self.error_rate),
+            legacy_slow_rate: self.legacy_slow_rate.unwrap_or(self.slow_rate),
+            requests_per_second: Some(self.requests_per_second),
+        };
+        rate::check_all(&assumed)?;
+        if self.runs > 0 && (1..=1_000_000).contains(&self.users) {
+            return Ok(assumed);
         }
-        let hint = "use more than 0 and at most 1000000 requests per second, and at least one run";
+        let hint = "use at least one run, and 1 to 1000000 users";
         Err(Failure::Usage(format!("this traffic cannot be simulated\n  hint: {hint}")))
     }
 }
@@ -108,20 +130,34 @@ impl Group {
 ///
 /// Fails if an assumption is out of range.
 pub(super) fn run(plan: &CanaryPlan, assumptions: &Assumptions, format: Format) -> Result<(), Failure> {
-    assumptions.check()?;
+    let assumed = assumptions.assumed()?;
+    let expected = Forecast::sentence(&Forecast::of(plan, &assumed));
     let mut random = SmallRng::seed_from_u64(assumptions.seed);
     let mut ends: BTreeMap<String, Vec<End>> = BTreeMap::new();
-    for _ in 0..assumptions.runs {
-        let end = one(plan, assumptions, &mut random);
+    for number in 0..assumptions.runs {
+        let crowd = Crowd::new(assumptions.users, u64::from(number) << 32);
+        let end = Simulation { plan, assumed: &assumed, crowd, random: &mut random }.run();
         ends.entry(end.outcome.clone()).or_default().push(end);
     }
     let mut groups: Vec<Group> =
         ends.into_iter().map(|(outcome, ends)| Group::of(outcome, &ends, assumptions.runs)).collect();
     groups.sort_by(|a, b| b.share.total_cmp(&a.share));
     let outcomes: Vec<Value> = groups.iter().map(Group::json).collect();
-    output::show(format, &json!({ "runs": assumptions.runs, "outcomes": outcomes }), || {
+    let report = json!({
+        "runs": assumptions.runs, "assumed": assumed, "users": assumptions.users, "expected": expected,
+        "outcomes": outcomes,
+    });
+    output::show(format, &report, || {
         let rows: Vec<Vec<String>> = groups.iter().map(Group::row).collect();
         output::table(&["OUTCOME", "RUNS", "MINUTES (MEDIAN)", "CANARY REQUESTS (MEDIAN)"], &rows);
+        println!("expected: {expected}");
+        println!(
+            "assumed: errors {:.2} % on new and {:.2} % on legacy; {} requests/s of {} users",
+            assumed.error_rate * 100.0,
+            assumed.legacy_error_rate * 100.0,
+            assumptions.requests_per_second,
+            assumptions.users
+        );
     });
     Ok(())
 }
@@ -132,83 +168,109 @@ fn median(mut values: Vec<u64>) -> u64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// Simulates one run, evaluated once a minute as in production.
-fn one(plan: &CanaryPlan, assumptions: &Assumptions, random: &mut SmallRng) -> End {
-    let around = TickContext { emergency: false, enabled: true, plan: Some(plan.clone()) };
-    // Monday, 2026-01-05, noon, because freeze windows refer to days of the week.
-    let start: i64 = 1_767_614_400_000;
-    let time = |minute: i64| Timestamp::from_millis(start + minute * 60_000);
-    let id = cutover_core::RunId::of_revision(cutover_core::Revision(1));
-    let Ok(flag) = "simulated".parse() else {
-        return End { outcome: "nothing".to_owned(), minutes: 0, canary_requests: 0 };
-    };
-    let mut run = Run::start(id, flag, plan.clone(), time(0), "simulation");
-    let mut evidence: Option<Evidence> = None;
-    let mut spent = 0;
-    for minute in 1..=MAX_MINUTES {
-        let windows: Vec<Window> = (0..60_000 / WINDOW_MS)
-            .map(|index| {
-                traffic(&run, start + (minute - 1) * 60_000 + index * WINDOW_MS, assumptions, random)
-            })
-            .collect();
-        spent += windows.iter().map(|window| window.new.requests).sum::<u64>();
-        let known = fold(&run, evidence.as_ref(), &windows);
-        let decision = decide(&run, &known, &around, time(minute));
-        evidence = Some(known);
-        match decision.action {
-            Action::Hold | Action::Restart => {}
-            Action::Advance | Action::Complete => run = run.advanced(time(minute), ""),
-            Action::RollBack => {
-                let share = run.share();
-                let test = decision.verdict.breach.map_or("no data", |breach| breach.test.says());
-                return End {
-                    outcome: format!("rolled back at {share}: {test}"),
-                    minutes: minute,
-                    canary_requests: spent,
-                };
+/// A simulated run.
+struct Simulation<'s> {
+    plan: &'s CanaryPlan,
+    assumed: &'s Assumed,
+    crowd: Crowd,
+    random: &'s mut SmallRng,
+}
+
+/// Monday, 2026-01-05, noon, because freeze windows refer to days of the week.
+const START: i64 = 1_767_614_400_000;
+
+impl Simulation<'_> {
+    /// Simulates the run, evaluated once a minute as in production.
+    fn run(mut self) -> End {
+        let around =
+            TickContext { emergency: false, enabled: true, plan: Some(self.plan.clone()), through: None };
+        let time = |minute: i64| Timestamp::from_millis(START + minute * 60_000);
+        let id = cutover_core::RunId::of_revision(cutover_core::Revision(1));
+        let Ok(flag) = "simulated".parse() else {
+            return End { outcome: "nothing".to_owned(), minutes: 0, canary_requests: 0 };
+        };
+        // Simulated users need no key, but a run without one would not ask for users.
+        let identity = RunIdentity { id, key: Some("0".repeat(32)) };
+        let mut run = Run::start(identity, flag, self.plan.clone(), time(0), "simulation");
+        let mut evidence: Option<Evidence> = None;
+        let mut canary_requests = 0;
+        let longest = longest(self.plan);
+        for minute in 1..=longest {
+            let windows: Vec<Window> = (0..60_000 / WINDOW_MS)
+                .map(|index| self.traffic(&run, START + (minute - 1) * 60_000 + index * WINDOW_MS))
+                .collect();
+            let counts = windows.iter().flat_map(|window| &window.steps);
+            canary_requests += counts.map(|counts| counts.new.requests).sum::<u64>();
+            let known = fold(&run, evidence.as_ref(), &windows);
+            let decision = decide(&run, &known, &around, time(minute));
+            evidence = Some(known);
+            let end = |outcome| End { outcome, minutes: minute, canary_requests };
+            let share = run.share();
+            match (decision.action, decision.reason) {
+                // It is latched: only an operator ends it.
+                (Action::Hold, Reason::WorseThanLegacy) => {
+                    return end(format!("held at {share}: {}", decision.reason.says()));
+                }
+                (Action::Hold | Action::Restart, _) => {}
+                (Action::Advance | Action::Complete, _) => run = run.advanced(time(minute), ""),
+                (Action::RollBack, _) => {
+                    let test = decision.verdict.breach.map_or("no data", |breach| breach.test.says());
+                    return end(format!("rolled back at {share}: {test}"));
+                }
+                (Action::Pause, _) => return end(format!("paused at {share}: {}", decision.reason.says())),
             }
-            Action::Pause => {
-                let outcome = format!("paused at {}: {}", run.share(), decision.reason.says());
-                return End { outcome, minutes: minute, canary_requests: spent };
+            if run.state == RunState::Completed {
+                return end("completed".to_owned());
             }
         }
-        if run.state == RunState::Completed {
-            return End { outcome: "completed".to_owned(), minutes: minute, canary_requests: spent };
-        }
+        let outcome = format!("still at {} after {longest} minutes", run.share());
+        End { outcome, minutes: longest, canary_requests }
     }
-    End {
-        outcome: format!("still at {} after 30 days", run.share()),
-        minutes: MAX_MINUTES,
-        canary_requests: spent,
+
+    /// Draws the traffic of an arrival window.
+    fn traffic(&mut self, run: &Run, start: i64) -> Window {
+        let Self { assumed, crowd, random, .. } = self;
+        let per_second = assumed.requests_per_second.unwrap_or_default();
+        let expected = per_second * WINDOW_MS as f64 / 1_000.0;
+        // A fraction of a request becomes one request in that fraction of the windows.
+        let requests = expected as u64 + draw(random, 1, expected.fract());
+        let on_new = draw(random, requests, run.share().percent() / 100.0);
+        let new = ArmEvents {
+            arm: Arm::New,
+            requests: on_new,
+            errors: draw(random, on_new, assumed.error_rate),
+            slow: draw(random, on_new, assumed.slow_rate),
+        };
+        let on_legacy = requests - on_new;
+        let legacy = ArmEvents {
+            arm: Arm::Legacy,
+            requests: on_legacy,
+            errors: draw(random, on_legacy, assumed.legacy_error_rate),
+            slow: draw(random, on_legacy, assumed.legacy_slow_rate),
+        };
+        let users = crowd.window(run, start, [new, legacy], random);
+        let steps = vec![StepCounts { step: run.step, new: counts(new), legacy: counts(legacy) }];
+        Window { start, end: start + WINDOW_MS, steps, users: vec![users] }
+    }
+}
+
+/// Returns the minutes after which a run of a plan counts as waiting.
+fn longest(plan: &CanaryPlan) -> i64 {
+    let shortest = plan.steps().len() as f64 * plan.step_duration_minutes + plan.options.bake_minutes;
+    (PATIENCE * shortest).clamp(MIN_MINUTES, MAX_MINUTES) as i64
+}
+
+fn counts(drawn: ArmEvents) -> ArmCounts {
+    ArmCounts {
+        requests: drawn.requests,
+        errors: drawn.errors,
+        slow_success: drawn.slow,
+        slow_rollback: drawn.slow,
+        ..ArmCounts::default()
     }
 }
 
 /// Draws how many of `count` requests belong to a share, from the binomial distribution.
 fn draw(random: &mut SmallRng, count: u64, share: f64) -> u64 {
     Binomial::new(count, share).map(|count| count.sample(random)).unwrap_or_default()
-}
-
-fn traffic(run: &Run, start: i64, assumptions: &Assumptions, random: &mut SmallRng) -> Window {
-    let expected = assumptions.requests_per_second * WINDOW_MS as f64 / 1_000.0;
-    // A fraction of a request becomes one request in that fraction of the windows.
-    let requests = expected as u64 + draw(random, 1, expected.fract());
-    let new = draw(random, requests, run.share().percent() / 100.0);
-    let legacy = requests - new;
-    let slow = draw(random, new, assumptions.slow_rate);
-    Window {
-        start,
-        step: run.step,
-        new: ArmCounts {
-            requests: new,
-            errors: draw(random, new, assumptions.error_rate),
-            slow_success: slow,
-            slow_rollback: slow,
-        },
-        legacy: ArmCounts {
-            requests: legacy,
-            errors: draw(random, legacy, assumptions.legacy_error_rate),
-            ..ArmCounts::default()
-        },
-        ..Window::default()
-    }
 }

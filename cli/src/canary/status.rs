@@ -28,10 +28,14 @@ pub(super) fn describe(status: &Value) -> String {
     let _ = writeln!(text, "  {}", ladder(status));
     let _ = writeln!(text, "  {}", value("/reason"));
     if let Some(breach) = status.get("breach").filter(|breach| !breach.is_null()) {
-        let message = output::field(breach, "says");
+        // One sentence with the counts; the reason repeats it unless an operator gave another one.
+        let message = output::field(breach, "sentence");
         if message != value("/reason") {
-            let _ = writeln!(text, "  breach: {message}");
+            let _ = writeln!(text, "  {message}");
         }
+    }
+    if let Some(worse) = status.pointer("/evidence/worse").filter(|worse| !worse.is_null()) {
+        let _ = writeln!(text, "  worse than legacy: {}", cell(worse));
     }
     if let Some(next) = status.get("next").filter(|next| !next.is_null()) {
         let _ = writeln!(text, "  {}", next_move(next));
@@ -39,6 +43,7 @@ pub(super) fn describe(status: &Value) -> String {
     if status.get("evidence").is_some() {
         text.push('\n');
         text.push_str(&arms(status));
+        text.push_str(&users(status));
         text.push('\n');
         text.push_str(&tests(status));
     }
@@ -97,9 +102,33 @@ fn arms(status: &Value) -> String {
     output::format_table(&["  BACKEND", "REQUESTS", "ERRORS", "RATE", "P50 MS", "P95 MS"], &rows)
 }
 
+/// Formats the distinct users of both arms, and those with an event of each kind.
+fn users(status: &Value) -> String {
+    let rows: Vec<Vec<String>> = ["new", "legacy"]
+        .iter()
+        .map(|arm| {
+            let kinds = ["seen", "errors", "slow", "unauthorized", "not_found", "client_errors"];
+            let count = |kind: &&str| {
+                status.pointer(&format!("/evidence/users/{kind}/{arm}")).map_or_else(|| "-".to_owned(), cell)
+            };
+            std::iter::once(format!("  {arm}")).chain(kinds.iter().map(count)).collect()
+        })
+        .collect();
+    let heading = ["  USERS", "SEEN", "WITH ERRORS", "SLOW", "401/403", "404/405/410", "OTHER 4XX"];
+    output::format_table(&heading, &rows)
+}
+
+/// Progress in percent below which a test is left out, unless it is needed to advance.
+const NOTEWORTHY: f64 = 0.5;
+
 fn tests(status: &Value) -> String {
     let tests = status.pointer("/evidence/tests").and_then(Value::as_array).into_iter().flatten();
+    let is_shown = |test: &&Value| {
+        output::text(test, "test").ends_with("_below")
+            || test.get("percent").and_then(Value::as_f64).is_some_and(|percent| percent >= NOTEWORTHY)
+    };
     let rows: Vec<Vec<String>> = tests
+        .filter(is_shown)
         .map(|test| {
             let percent = test.get("percent").and_then(Value::as_f64).unwrap_or_default();
             let progress = format!("{:.0} %", percent.min(999.0));
@@ -128,6 +157,30 @@ mod tests {
         assert_eq!(bar(0.0), "..........");
         assert_eq!(bar(55.0), "#####.....");
         assert_eq!(bar(1e9), "##########");
+    }
+
+    #[test]
+    fn b2_a_rollback_is_explained_by_its_counts() {
+        let sentence = "Rolled back from 50 %: 9 of 640 users on new had errors (1.4 %), 0 of 655 on legacy.";
+        let status = json!({
+            "flag": "f", "run": "r1", "state": "rolled_back", "steps": [50.0], "step": 0, "reason": sentence,
+            "breach": { "test": "errors_relative", "step": 0, "sentence": sentence },
+            "evidence": {
+                "new": { "requests": 1_000, "errors": 9 }, "legacy": { "requests": 1_000, "errors": 0 },
+                "users": { "seen": { "new": 640, "legacy": 655 }, "errors": { "new": 9, "legacy": 0 } },
+                "tests": [
+                    { "test": "errors_relative", "percent": 120.0, "says": "more errors" },
+                    { "test": "slow_relative", "percent": 0.0, "says": "slower" },
+                    { "test": "slow_below", "percent": 0.0, "says": "fast" },
+                ],
+            },
+        });
+        let text = describe(&status);
+        assert_eq!(text.matches(sentence).count(), 1, "{text}");
+        assert!(text.contains("640") && text.contains("more errors") && text.contains("fast"), "{text}");
+        assert!(!text.contains("slower"), "a test without evidence is noise: {text}");
+        let manual = json!({ "reason": "rolled back by alice", "breach": { "sentence": sentence } });
+        assert!(describe(&manual).contains(sentence));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! `cutover canary start`, `retry`, `promote`, `approve`, `pause`, `resume` and `rollback`: one
-//! request, whose path ends in the verb.
+//! request, whose path ends in the verb, with a query for some.
 
 use super::path::path;
 use crate::{

@@ -62,8 +62,9 @@ fn send(http: &blocking::Client, url: &str, secret: &str) -> Result<(u16, Value)
         idle: true,
         age_ms: 0,
         lost: 0,
+        open: 0,
         cells: Vec::new(),
-        units: Vec::new(),
+        users: Vec::new(),
         comparisons: Vec::new(),
     };
     let body = serde_json::to_string(&batch).unwrap_or_default();

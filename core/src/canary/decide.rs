@@ -46,9 +46,14 @@ pub enum Reason {
     SampleRatioMismatch,
     NoData,
     CanaryStarved,
+    WorseThanLegacy,
     Freeze,
     StepTime,
+    EvidenceBehind,
     NotProven,
+    Doubt,
+    FewUsers,
+    Diverted,
     Approval,
     Proven,
     Baking,
@@ -65,13 +70,23 @@ impl Reason {
             Self::PlanChanged => "the plan was changed",
             Self::FlagDisabled => "the flag is disabled; enable it to go on",
             Self::Paused => "the run is paused; resume it to go on",
-            Self::SharedIncident => "both backends exceed the same limit, so the new one is not the cause",
+            Self::SharedIncident => {
+                "the old backend may have the same problem as the new one; look for a common cause, then resume or roll \
+                 back"
+            }
             Self::SampleRatioMismatch => "users are not split between the backends as configured",
             Self::NoData => "neither backend receives requests",
             Self::CanaryStarved => "the old backend receives requests and the new one receives none",
+            Self::WorseThanLegacy => {
+                "the new backend keeps its limits but is worse than the old one; promote it or roll it back"
+            }
             Self::Freeze => "a freeze window is open",
             Self::StepTime => "the step has not lasted long enough",
+            Self::EvidenceBehind => "the newest counts were not evaluated yet",
             Self::NotProven => "the success criteria are not proven yet",
+            Self::Doubt => "the new backend may have become worse lately",
+            Self::FewUsers => "the new backend has served too few users so far",
+            Self::Diverted => "a breaker kept requests from the new backend in the last ten minutes",
             Self::Approval => "the next step needs an operator's approval",
             Self::Proven => "the success criteria are proven",
             Self::Baking => "the last step is being watched",
@@ -89,6 +104,10 @@ pub struct TickContext {
     pub enabled: bool,
     /// Plan in the current configuration; `None` if it was removed.
     pub plan: Option<CanaryPlan>,
+    /// Arrival time up to which all counts were evaluated; `None` if unknown. The run does not climb on
+    /// old evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Timestamp>,
 }
 
 /// Decision of a tick.
@@ -104,6 +123,9 @@ pub struct Decision {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
 }
+
+/// Age of the evidence beyond which the run does not climb, in milliseconds.
+const OLD_MS: i64 = 3 * 60_000;
 
 /// Share of the deadline after which a step without requests is reported as such.
 const QUIET_SHARE: f64 = 0.25;
@@ -135,7 +157,7 @@ fn choose(
         return (Action::RollBack, Reason::Breach, None);
     }
     if around.plan.as_ref() != Some(&run.plan) {
-        let restarts = around.plan.as_ref().and_then(|plan| run.under(plan, run.id.clone(), now)).is_some();
+        let restarts = around.plan.as_ref().and_then(|plan| run.step_under(plan)).is_some();
         return match (restarts, paused) {
             (true, _) => (Action::Restart, Reason::PlanChanged, None),
             (false, false) => (Action::Pause, Reason::PlanChanged, None),
@@ -148,8 +170,8 @@ fn choose(
     if paused {
         return hold(Reason::Paused);
     }
-    if verdict.shared_incident {
-        return hold(Reason::SharedIncident);
+    if let Some(since) = verdict.shared_incident {
+        return shared_incident(run, since, now);
     }
     if verdict.ratio_mismatch {
         return hold(Reason::SampleRatioMismatch);
@@ -157,7 +179,25 @@ fn choose(
     if let Some(quiet) = without_data(run, evidence, now) {
         return quiet;
     }
-    choose_time(run, verdict, now)
+    if verdict.worse.is_some() {
+        return hold(Reason::WorseThanLegacy);
+    }
+    match choose_time(run, verdict, now) {
+        (Action::Advance | Action::Complete, ..) if is_behind(around, now) => hold(Reason::EvidenceBehind),
+        chosen => chosen,
+    }
+}
+
+/// Holds a shared incident; after the deadline an operator has to look at it.
+fn shared_incident(run: &Run, since: i64, now: Timestamp) -> (Action, Reason, Option<Timestamp>) {
+    let since = since.max(run.step_started_at.millis());
+    let is_over = now.millis().saturating_sub(since) >= minutes(run.plan.options.deadline_minutes);
+    let action = if is_over { Action::Pause } else { Action::Hold };
+    (action, Reason::SharedIncident, None)
+}
+
+fn is_behind(around: &TickContext, now: Timestamp) -> bool {
+    around.through.is_some_and(|through| now.millis().saturating_sub(through.millis()) > OLD_MS)
 }
 
 fn minutes(count: f64) -> i64 {
@@ -207,8 +247,15 @@ fn choose_time(run: &Run, verdict: &Verdict, now: Timestamp) -> (Action, Reason,
     if now < until {
         return (Action::Hold, Reason::StepTime, Some(until));
     }
-    if !verdict.proven {
-        return (Action::Hold, Reason::NotProven, None);
+    for (holds, reason) in [
+        (!verdict.proven, Reason::NotProven),
+        (verdict.doubt, Reason::Doubt),
+        (verdict.few_users, Reason::FewUsers),
+        (verdict.diverted, Reason::Diverted),
+    ] {
+        if holds {
+            return (Action::Hold, reason, None);
+        }
     }
     let next = run.step + 1;
     let steps = run.plan.steps();

@@ -1,44 +1,53 @@
-//! Evidence of a run: the counts of its step, folded window by window. The result does not depend
-//! on the order of the windows of a step.
+//! Evidence of a run: the counts and the users of its step. Within one arrival window the result does
+//! not depend on the order in which things arrived.
 
 use crate::{
     canary::{
+        breach::Breach,
+        measure::Measure,
+        plan::CanaryPlan,
         run::Run,
-        test::Breach,
-        window::{ArmCounts, MAX_UNITS, Window},
+        users::{ComparedUsers, EventEvidence, PERIOD_MS, SeenUsers},
+        watch::{BothArms, Watches},
+        window::{StepCounts, Window},
     },
-    json::omit::is_zero,
-    statistics::{BAKE_GRID, Relative},
-    vocabulary::names::RunId,
+    measurement::batch::{SeenUser, UserWindow, WINDOW_MS},
+    vocabulary::{names::RunId, share::PartsPerMillion},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+
+/// Time for which diverted requests keep a step from being proven, in milliseconds.
+const DIVERTED_MS: i64 = 10 * 60_000;
 
 /// Evidence of one step.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepEvidence {
     /// The step, from 0.
     pub step: u32,
-    /// Counts of the new arm.
-    pub new: ArmCounts,
-    /// Counts of the legacy arm.
-    pub legacy: ArmCounts,
-    /// Requests that both backends served and whose responses were compared.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub compared: u64,
-    /// Of these, requests whose responses differ.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub mismatched: u64,
-    /// Relative-risk test of errors.
-    pub errors: Relative,
-    /// Relative-risk test of slow responses.
-    pub slow: Relative,
-    /// Assignment units on the new arm.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub units_new: BTreeSet<u32>,
-    /// Assignment units on the legacy arm.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub units_legacy: BTreeSet<u32>,
+    /// Share of users on the new arm.
+    pub share: PartsPerMillion,
+    /// Time at which the step began, in milliseconds since 1970. Periods are counted from it.
+    pub began: i64,
+    /// Counts of the whole step.
+    pub counts: BothArms,
+    /// Distinct users.
+    #[serde(default)]
+    pub seen: SeenUsers,
+    /// Users with an event.
+    #[serde(default)]
+    pub events: EventEvidence,
+    /// Users whose responses were compared.
+    #[serde(default)]
+    pub compared: ComparedUsers,
+    /// Watches over the newest requests.
+    #[serde(default)]
+    pub watches: Watches,
+    /// Comparison that fired while the new arm kept its success limits. It holds the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worse: Option<Breach>,
+    /// Start of the last arrival window with diverted requests, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_diverted: Option<i64>,
 }
 
 /// Evidence of a run.
@@ -51,20 +60,96 @@ pub struct Evidence {
     /// Evidence of the step before. Windows of it that arrive late can still be a breach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<StepEvidence>,
+    /// Users of event windows that are not ripe. They are added when their window is, whatever they
+    /// say, so that both arms are learned together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unripe: Vec<UserWindow>,
     /// Breach found so far. It is kept even if later windows look better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breach: Option<Breach>,
-    /// States of the two detectors after the last step: errors, and slow responses.
-    pub bake: [[f64; BAKE_GRID.len()]; 2],
-    /// Start of the last window with requests on the new arm, in milliseconds since 1970.
+    /// Start of the last arrival window with requests on the new arm, in milliseconds since 1970.
     #[serde(default)]
     pub last_new: Option<i64>,
-    /// Start of the last window with requests on the legacy arm, in milliseconds since 1970.
+    /// Start of the last arrival window with requests on the legacy arm.
     #[serde(default)]
     pub last_legacy: Option<i64>,
+    /// Arrival time up to which windows were folded, in milliseconds since 1970.
+    #[serde(default)]
+    pub through: Option<i64>,
     /// Requests on the new arm that belong to steps before the previous one and were discarded.
     #[serde(default)]
     pub too_late: u64,
+}
+
+impl StepEvidence {
+    fn begin(run: &Run) -> Self {
+        Self {
+            step: run.step,
+            share: run.plan.share_at(run.step),
+            began: run.step_started_at.millis(),
+            counts: BothArms::default(),
+            seen: SeenUsers::default(),
+            events: EventEvidence::default(),
+            compared: ComparedUsers::default(),
+            watches: Watches::default(),
+            worse: None,
+            last_diverted: None,
+        }
+    }
+
+    /// Returns true if both arms serve users of the bucket, so that they can be compared.
+    pub(crate) fn has_both_arms(&self) -> bool {
+        self.share > PartsPerMillion::ZERO && self.share < PartsPerMillion::ALL
+    }
+
+    /// Returns true if requests were diverted in the ten minutes before `now`.
+    pub(crate) fn was_diverted(&self, now: i64) -> bool {
+        self.last_diverted.is_some_and(|last| now.saturating_sub(last) < DIVERTED_MS)
+    }
+
+    fn take_in(&mut self, window: &Window, plan: &CanaryPlan) {
+        self.watches.close(window.start, plan);
+        for StepCounts { new, legacy, .. } in window.steps.iter().filter(|counts| counts.step == self.step) {
+            let counts = BothArms { new: *new, legacy: *legacy };
+            self.counts.add(counts);
+            self.watches.add(window.start, counts);
+            if new.diverted > 0 || legacy.diverted > 0 {
+                self.last_diverted = self.last_diverted.max(Some(window.start));
+            }
+        }
+        if window.is_closed() {
+            self.watches.close(window.start.saturating_add(1), plan);
+        }
+    }
+
+    /// Adds the users of a ripe event window.
+    fn add_users(&mut self, users: &UserWindow, now: i64) {
+        // A step has one share; with another one the null share of events would be wrong.
+        if users.canary.1 != self.step || users.share != self.share {
+            return;
+        }
+        let age = now.saturating_sub(self.began);
+        let period = users.window.saturating_sub(self.began).max(0) / PERIOD_MS;
+        let period = u32::try_from(period).unwrap_or(u32::MAX);
+        let span = self.watches.of(Measure::Errors).span_number();
+        for SeenUser(user, arm) in &users.seen {
+            self.seen.add(*user, *arm);
+        }
+        for events in &users.events {
+            self.events.add(events, period, age, span);
+        }
+        for (user, mismatched) in &users.compared {
+            self.compared.add(*user, *mismatched);
+        }
+    }
+
+    /// Thins the maps after everything of a window was added, and forgets periods that are over.
+    fn tidy(&mut self, now: i64) {
+        self.seen.users.thin();
+        self.events.users.thin();
+        self.compared.users.thin();
+        self.events.forget_periods(now.saturating_sub(self.began));
+    }
 }
 
 impl Evidence {
@@ -72,39 +157,75 @@ impl Evidence {
     pub fn none(run: &Run) -> Self {
         Self {
             run: run.id.clone(),
-            current: StepEvidence { step: run.step, ..StepEvidence::default() },
+            current: StepEvidence::begin(run),
             previous: None,
+            unripe: Vec::new(),
             breach: None,
-            bake: [[0.0; BAKE_GRID.len()]; 2],
             last_new: None,
             last_legacy: None,
+            through: None,
             too_late: 0,
         }
     }
-}
 
-impl StepEvidence {
-    pub(crate) fn take_in(&mut self, window: &Window, tolerated: f64) {
-        self.new.add(window.new);
-        self.legacy.add(window.legacy);
-        self.compared = self.compared.saturating_add(window.compared);
-        self.mismatched = self.mismatched.saturating_add(window.mismatched);
-        let all = window.new.requests.saturating_add(window.legacy.requests);
-        if all > 0 {
-            let share = window.new.requests as f64 / all as f64;
-            let errors = window.new.errors.saturating_add(window.legacy.errors);
-            self.errors.add(share, window.new.errors, errors, tolerated);
-            let slow = window.new.slow_rollback.saturating_add(window.legacy.slow_rollback);
-            self.slow.add(share, window.new.slow_rollback, slow, tolerated);
-        }
-        for (held, units) in
-            [(&mut self.units_new, &window.units_new), (&mut self.units_legacy, &window.units_legacy)]
-        {
-            for unit in units {
-                if held.len() < MAX_UNITS {
-                    held.insert(*unit);
-                }
-            }
+    /// Returns true if the time up to `until` changes the evidence although nothing arrives: users
+    /// become ripe, a window is closed, or an alarm waits for its decision.
+    pub fn is_waiting(&self, until: i64) -> bool {
+        let steps = || std::iter::once(&self.current).chain(&self.previous);
+        let watches = |step: &StepEvidence| {
+            step.watches.awaits_close(until)
+                || Measure::ALL
+                    .iter()
+                    .any(|measure| step.watches.of(*measure).alarm.is_some_and(|alarm| !alarm.held))
+        };
+        self.breach.is_none()
+            && (self.unripe.iter().any(|users| is_ripe(users, until)) || steps().any(watches))
+    }
+
+    /// Begins new evidence if the run has entered another step. The evidence before becomes
+    /// [`Self::previous`].
+    pub(crate) fn enter(&mut self, run: &Run) {
+        if self.current.step != run.step {
+            self.previous = Some(std::mem::replace(&mut self.current, StepEvidence::begin(run)));
         }
     }
+
+    /// Adds everything of an arrival window.
+    pub(crate) fn take_in(&mut self, window: &Window, plan: &CanaryPlan) {
+        for counts in &window.steps {
+            if counts.new.requests > 0 {
+                self.last_new = self.last_new.max(Some(window.start));
+            }
+            if counts.legacy.requests > 0 {
+                self.last_legacy = self.last_legacy.max(Some(window.start));
+            }
+            if !self.has_step(counts.step) {
+                self.too_late = self.too_late.saturating_add(counts.new.requests);
+            }
+        }
+        self.through = self.through.max(Some(window.end));
+        let known = window.users.iter().filter(|users| self.has_step(users.canary.1)).cloned();
+        let mut users: Vec<UserWindow> = known.collect();
+        users.append(&mut self.unripe);
+        // One order for everything that is known, whatever the order of its arrival.
+        users.sort_unstable();
+        let (ripe, unripe): (Vec<_>, Vec<_>) =
+            users.into_iter().partition(|users| is_ripe(users, window.end));
+        self.unripe = unripe;
+        for step in std::iter::once(&mut self.current).chain(&mut self.previous) {
+            step.take_in(window, plan);
+            ripe.iter().for_each(|users| step.add_users(users, window.end));
+            step.tidy(window.end);
+        }
+    }
+
+    fn has_step(&self, step: u32) -> bool {
+        self.current.step == step || self.previous.as_ref().is_some_and(|previous| previous.step == step)
+    }
+}
+
+/// Returns true if an event window is taken in at `now`: at its end plus the longer time limit of
+/// the two arms, one instant for both.
+fn is_ripe(users: &UserWindow, now: i64) -> bool {
+    users.window.saturating_add(WINDOW_MS).saturating_add(i64::from(users.settle_ms)) <= now
 }

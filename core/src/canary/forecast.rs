@@ -1,9 +1,15 @@
-//! Forecast of the traffic that a plan needs. It shows an operator which steps cannot decide,
-//! before any user is exposed.
+//! Forecast of a plan: for assumed rates, the test that will decide each step, and the traffic that it
+//! needs. The operator sees it before any user is exposed; `plan`, `start`, `apply` and `simulate`
+//! all say the same.
 
 use crate::{
-    canary::plan::{CanaryPlan, SLOW_SHARE},
-    statistics::{Threshold, firing},
+    canary::{
+        levels::Levels,
+        measure::Measure,
+        plan::{CanaryPlan, RelativePolicy},
+    },
+    measurement::event_kinds::EventKinds,
+    statistics::{MIN_EVENT_USERS, Threshold, event_evidence, firing},
     vocabulary::share::PartsPerMillion,
 };
 use serde::Serialize;
@@ -11,7 +17,62 @@ use serde::Serialize;
 /// Number of requests beyond which a step is reported as never deciding.
 const HORIZON: u64 = 10_000_000;
 
-/// Traffic that one step needs.
+/// Assumed rates of the two backends, each from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Assumed {
+    /// Error rate of the new backend.
+    pub error_rate: f64,
+    /// Share of the new backend's responses that are slower than both limits.
+    pub slow_rate: f64,
+    /// Error rate of legacy.
+    pub legacy_error_rate: f64,
+    /// Share of legacy's responses that are slower than both limits.
+    pub legacy_slow_rate: f64,
+    /// Requests per second to both backends together, if known.
+    pub requests_per_second: Option<f64>,
+}
+
+impl Assumed {
+    /// Assumes two backends with the same rates, under unknown traffic.
+    pub fn alike(error_rate: f64, slow_rate: f64) -> Self {
+        Self {
+            error_rate,
+            slow_rate,
+            legacy_error_rate: error_rate,
+            legacy_slow_rate: slow_rate,
+            requests_per_second: None,
+        }
+    }
+
+    fn rates(&self, measure: Measure) -> Rates {
+        match measure {
+            Measure::Errors => Rates { new: self.error_rate, legacy: self.legacy_error_rate },
+            Measure::Slow => Rates { new: self.slow_rate, legacy: self.legacy_slow_rate },
+        }
+    }
+}
+
+/// Rates of one measure on both arms.
+struct Rates {
+    new: f64,
+    legacy: f64,
+}
+
+/// Expected end of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outlook {
+    /// The success criteria are proven.
+    Advances,
+    /// The comparison with legacy holds the run.
+    Holds,
+    /// The run is rolled back.
+    RollsBack,
+    /// No test decides.
+    Undecided,
+}
+
+/// Forecast of one step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Forecast {
     /// Share of the step.
@@ -21,25 +82,130 @@ pub struct Forecast {
     pub canary_requests: Option<u64>,
     /// Requests per second, on both arms together, that yield these within the step's duration.
     pub requests_per_second: Option<f64>,
+    /// Expected end of the step.
+    pub outlook: Outlook,
+    /// One sentence for operators: the test that decides, and the requests that it needs.
+    pub says: String,
 }
 
 impl Forecast {
-    /// Forecasts each step of a plan, for a canary with the given rates of errors and slow
-    /// responses.
-    pub fn of(plan: &CanaryPlan, error_rate: f64, slow_rate: f64) -> Vec<Self> {
+    /// Forecasts each step of a plan.
+    pub fn of(plan: &CanaryPlan, assumed: &Assumed) -> Vec<Self> {
+        plan.steps().into_iter().map(|share| Self::of_step(plan, assumed, share)).collect()
+    }
+
+    /// Returns one sentence for a whole plan: about the first step that does not advance, or that
+    /// all of them do.
+    pub fn sentence(steps: &[Self]) -> String {
+        match steps.iter().find(|step| step.outlook != Outlook::Advances) {
+            Some(stopped) => stopped.says.clone(),
+            None => match steps.first() {
+                Some(first) => format!("every step is expected to advance; {}", first.says),
+                None => "the plan has no steps".to_owned(),
+            },
+        }
+    }
+
+    fn of_step(plan: &CanaryPlan, assumed: &Assumed, share: PartsPerMillion) -> Self {
         let alpha = plan.options.alpha_promote;
-        let needed = requests_to_promote(error_rate, plan.success_criteria.max_error_rate, alpha)
-            .zip(requests_to_promote(slow_rate, SLOW_SHARE, alpha))
-            .map(|(errors, slow)| errors.max(slow));
+        let proof = |measure: Measure| {
+            requests_to_promote(assumed.rates(measure).new, measure.success_limit(plan), alpha)
+        };
+        let needed = proof(Measure::Errors).zip(proof(Measure::Slow)).map(|(a, b)| a.max(b));
         let seconds = plan.step_duration_minutes * 60.0;
-        let steps = plan.steps().into_iter();
-        steps
-            .map(|share| Self {
-                share,
-                canary_requests: needed,
-                requests_per_second: needed.map(|n| n as f64 / (share.percent() / 100.0) / seconds),
-            })
-            .collect()
+        let part = share.percent() / 100.0;
+        let stop = Stop::first(plan, assumed, share);
+        // The step lasts its whole duration, also after the proof.
+        let seen = assumed.requests_per_second.map_or(0.0, |rate| rate * part * seconds) as u64;
+        let stop = stop.filter(|stop| needed.is_none_or(|needed| stop.requests <= needed.max(seen)));
+        let (outlook, says) = match (&stop, needed) {
+            (Some(stop), _) => (stop.outlook, format!("{share}: {}", stop.says)),
+            (None, Some(needed)) => (
+                Outlook::Advances,
+                format!("{share}: the success criteria are proven after about {needed} requests on new"),
+            ),
+            (None, None) => (
+                Outlook::Undecided,
+                format!("{share}: nothing is ever decided; the assumed rates are too close to the limits"),
+            ),
+        };
+        Self {
+            share,
+            canary_requests: needed,
+            requests_per_second: needed.map(|n| n as f64 / part / seconds),
+            outlook,
+            says,
+        }
+    }
+}
+
+/// A test that keeps a step from advancing.
+struct Stop {
+    requests: u64,
+    outlook: Outlook,
+    says: String,
+}
+
+impl Stop {
+    /// Returns the stop that needs the fewest requests on the new arm.
+    fn first(plan: &CanaryPlan, assumed: &Assumed, share: PartsPerMillion) -> Option<Self> {
+        let stops = Measure::ALL.into_iter().flat_map(|measure| {
+            let rates = assumed.rates(measure);
+            [Self::by_limit(plan, measure, &rates), Self::by_legacy(plan, measure, &rates, share)]
+        });
+        stops.flatten().min_by_key(|stop| stop.requests)
+    }
+
+    fn by_limit(plan: &CanaryPlan, measure: Measure, rates: &Rates) -> Option<Self> {
+        let limit = measure.rollback_limit(plan);
+        if rates.new <= limit {
+            return None;
+        }
+        let requests = requests_to_roll_back(rates.new, limit, Levels::of(plan).absolute())?;
+        let name = named(measure);
+        let says =
+            format!("rolled back by the rollback limit of {name} after about {requests} requests on new");
+        Some(Self { requests, outlook: Outlook::RollsBack, says })
+    }
+
+    fn by_legacy(plan: &CanaryPlan, measure: Measure, rates: &Rates, share: PartsPerMillion) -> Option<Self> {
+        let kind = match measure {
+            Measure::Errors => EventKinds::ERROR,
+            Measure::Slow => EventKinds::SLOW,
+        };
+        let tolerated = plan.options.tolerated_risk.of(kind);
+        let policy = plan.options.relative;
+        if policy == RelativePolicy::Ignore || rates.new <= tolerated * rates.legacy {
+            return None;
+        }
+        let part = share.percent() / 100.0;
+        // Share of the new arm among the users with an event.
+        let on_new = part * rates.new / (part * rates.new + (1.0 - part) * rates.legacy);
+        let mark = firing(Levels::of(plan).of_step(kind));
+        let users = first(|all| {
+            let new = (all * on_new) as u64;
+            new >= MIN_EVENT_USERS && event_evidence(part, tolerated, new, all as u64) >= mark
+        })?;
+        let requests = (users as f64 * on_new / rates.new).ceil() as u64;
+        let holds = policy == RelativePolicy::Hold && rates.new <= measure.success_limit(plan);
+        let (outlook, action) = if holds {
+            (Outlook::Holds, "held, although within the success limit, by the comparison with legacy")
+        } else {
+            (Outlook::RollsBack, "rolled back by the comparison with legacy")
+        };
+        let name = named(measure);
+        let says = format!(
+            "{action}: {name} are more than {tolerated} times as frequent, found after about {requests} requests on \
+             new"
+        );
+        Some(Self { requests, outlook, says })
+    }
+}
+
+fn named(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Errors => "errors",
+        Measure::Slow => "slow responses",
     }
 }
 

@@ -1,27 +1,38 @@
 //! Running a canary: from counts to evidence, from evidence to a verdict, from a verdict to one
 //! step. These are functions over plain data; storage and the clock are elsewhere.
 
+mod alarm;
+mod breach;
+mod comparison;
 mod decide;
 mod evidence;
 mod fold;
 mod forecast;
 mod freeze;
+mod levels;
+mod measure;
+mod mismatch;
 pub mod plan;
 mod record;
 mod run;
 mod test;
+mod users;
 mod verdict;
+mod watch;
 mod window;
 
 pub use self::{
+    breach::{Breach, Figures},
     decide::{Action, Decision, Reason, TickContext, decide},
     evidence::{Evidence, StepEvidence},
     fold::fold,
-    forecast::{Forecast, requests_to_promote, requests_to_roll_back},
+    forecast::{Assumed, Forecast, Outlook, requests_to_promote, requests_to_roll_back},
     freeze::{check as check_freeze_window, is_frozen},
-    record::{Disagreement, Record, Step, replay},
-    run::{Run, RunState},
-    test::{Breach, Test},
+    record::{Disagreement, Record, Step, Summary, replay},
+    run::{Run, RunIdentity, RunState},
+    test::Test,
+    users::{ComparedUsers, EventEvidence, EventSums, Failures, Period, SeenUsers, UserCount},
     verdict::{TestResult, Verdict},
-    window::{ArmCounts, Window, windows},
+    watch::{Alarm, BothArms, Pending, Span, Watch, Watches},
+    window::{ArmCounts, StepCounts, Window, windows},
 };

@@ -1,7 +1,7 @@
 //! A run: one attempt to raise a flag through the steps of its plan. A retry is a new run.
 
 use crate::{
-    canary::{plan::CanaryPlan, test::Breach},
+    canary::{breach::Breach, plan::CanaryPlan},
     measurement::label::CanaryLabel,
     vocabulary::{
         names::{FlagName, RunId},
@@ -45,11 +45,29 @@ impl RunState {
     }
 }
 
+/// Identity of a new run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunIdentity {
+    /// Identifier of the run.
+    pub id: RunId,
+    /// Secret key of its user hashes, 32 hexadecimal digits.
+    pub key: Option<String>,
+}
+
 /// A run of a canary, with the plan that it was started with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Identifier of the run.
     pub id: RunId,
+    /// Secret key of the run's user hashes, 32 hexadecimal digits. `None` for a run that was started
+    /// by an earlier version: no users are known, and none are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Salt that users are bucketed with during the run, instead of the flag's. A retry after a
+    /// rollback has its own: else it would meet the same users on the same arm, and a false rollback
+    /// would repeat itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
     /// Flag that the run controls.
     pub flag: FlagName,
     /// Plan that it was started with.
@@ -76,9 +94,11 @@ pub struct Run {
 
 impl Run {
     /// Starts a run at its first step.
-    pub fn start(id: RunId, flag: FlagName, plan: CanaryPlan, now: Timestamp, by: &str) -> Self {
+    pub fn start(identity: RunIdentity, flag: FlagName, plan: CanaryPlan, now: Timestamp, by: &str) -> Self {
         Self {
-            id,
+            id: identity.id,
+            key: identity.key,
+            salt: None,
             flag,
             plan,
             state: RunState::Running,
@@ -97,13 +117,7 @@ impl Run {
         if self.state == RunState::RolledBack {
             return PartsPerMillion::ZERO;
         }
-        let steps = self.plan.steps();
-        usize::try_from(self.step)
-            .ok()
-            .and_then(|step| steps.get(step))
-            .or(steps.last())
-            .copied()
-            .unwrap_or_default()
+        self.plan.share_at(self.step)
     }
 
     /// Returns the number of steps in the plan.
@@ -124,6 +138,8 @@ impl Run {
         self.state.is_active().then(|| CanaryLabel {
             run: self.id.clone(),
             step: self.step,
+            share: self.share(),
+            key: self.key.clone(),
             slow_success_ms: limit(self.plan.success_criteria.max_response_time_p95),
             slow_rollback_ms: limit(self.plan.rollback_criteria.max_response_time_p95),
         })
@@ -161,14 +177,27 @@ impl Run {
 
     /// Returns a new run under a new plan, at the highest step that exposes no more users than this
     /// run does. `None` if the first step of the new plan is above that.
-    pub fn under(&self, plan: &CanaryPlan, id: RunId, now: Timestamp) -> Option<Self> {
-        let share = self.share();
-        let step = plan.steps().iter().take_while(|step| **step <= share).count().checked_sub(1)?;
+    pub fn under(&self, plan: &CanaryPlan, identity: RunIdentity, now: Timestamp) -> Option<Self> {
         Some(Self {
-            step: u32::try_from(step).ok()?,
+            // Users stay where they are.
+            salt: self.salt.clone(),
+            step: self.step_under(plan)?,
             state: if self.state == RunState::Paused { RunState::Paused } else { RunState::Running },
             reason: "the plan changed, so a new run began".to_owned(),
-            ..Self::start(id, self.flag.clone(), plan.clone(), now, &self.started_by)
+            ..Self::start(identity, self.flag.clone(), plan.clone(), now, &self.started_by)
         })
+    }
+
+    /// Returns the highest step of a plan that exposes no more users than this run does; `None` if
+    /// its first step is above that.
+    pub fn step_under(&self, plan: &CanaryPlan) -> Option<u32> {
+        let share = self.share();
+        let step = plan.steps().iter().take_while(|step| **step <= share).count().checked_sub(1)?;
+        u32::try_from(step).ok()
+    }
+
+    /// Returns the run without its secret key, as records keep it.
+    pub(crate) fn redacted(&self) -> Self {
+        Self { key: self.key.as_ref().map(|_| "redacted".to_owned()), ..self.clone() }
     }
 }

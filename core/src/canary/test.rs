@@ -1,46 +1,52 @@
-//! The tests of a canary, and breaches that they find.
+//! The tests of a canary.
 
 use serde::{Deserialize, Serialize};
-
-/// Cause of a rollback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Breach {
-    /// The test that fired.
-    pub test: Test,
-    /// The step at which it fired.
-    pub step: u32,
-}
 
 /// A test of a canary step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Test {
-    /// The new arm's error rate is above the rollback limit.
+    /// The new arm's error rate is above the rollback limit, over the whole step.
     ErrorsAbove,
-    /// More of the new arm's responses exceed the rollback limit than a 95th percentile allows.
+    /// More of the new arm's responses exceed the rollback limit than a 95th percentile allows, over
+    /// the whole step.
     SlowAbove,
-    /// The new arm has more than its share of the errors on both arms at the same time.
+    /// The new arm's error rate went above the rollback limit, whatever it was before.
+    #[serde(alias = "bake_errors")]
+    ErrorsDetector,
+    /// The new arm became slower than the rollback limit, whatever it was before.
+    #[serde(alias = "bake_slow")]
+    SlowDetector,
+    /// More users than their share have errors on the new arm.
     ErrorsRelative,
-    /// The new arm has more than its share of the slow responses on both arms at the same time.
+    /// More users than their share have slow responses on the new arm.
     SlowRelative,
+    /// More users than their share get status 401 or 403 on the new arm.
+    UnauthorizedRelative,
+    /// More users than their share get status 404, 405 or 410 on the new arm.
+    NotFoundRelative,
+    /// More users than their share get another 4xx status on the new arm.
+    ClientErrorsRelative,
+    /// More users get different responses from the two backends than the rollback limit allows.
+    MismatchAbove,
+    /// Legacy's errors resemble those of the new arm, not those of a healthy backend.
+    #[serde(alias = "legacy_errors_above")]
+    SharedErrors,
+    /// Legacy's slow responses resemble those of the new arm, not those of a healthy backend.
+    #[serde(alias = "legacy_slow_above")]
+    SharedSlow,
     /// The new arm's error rate is below the success limit.
     ErrorsBelow,
     /// Fewer of the new arm's responses exceed the success limit than a 95th percentile allows.
     SlowBelow,
-    /// More responses differ between the backends than the rollback limit allows.
-    MismatchAbove,
-    /// Fewer responses differ between the backends than the success limit allows.
+    /// Fewer users get different responses from the two backends than the success limit allows.
     MismatchBelow,
-    /// Legacy's error rate is above the rollback limit.
-    LegacyErrorsAbove,
-    /// More of legacy's responses exceed the rollback limit than a 95th percentile allows.
-    LegacySlowAbove,
+    /// The new arm's error rate may have gone above the success limit lately.
+    ErrorsDoubt,
+    /// The new arm may have become slower than the success limit lately.
+    SlowDoubt,
     /// Users are not split as configured.
     SampleRatio,
-    /// The new arm's error rate went above the rollback limit after the last step.
-    BakeErrors,
-    /// The new arm became slower than the rollback limit after the last step.
-    BakeSlow,
 }
 
 impl Test {
@@ -49,25 +55,34 @@ impl Test {
         match self {
             Self::ErrorsAbove => "the new backend's error rate is above the rollback limit",
             Self::SlowAbove => "the new backend's response time is above the rollback limit",
-            Self::ErrorsRelative => "the new backend fails more often than the old one at the same time",
-            Self::SlowRelative => "the new backend is slow more often than the old one at the same time",
+            Self::ErrorsDetector => "the new backend's error rate has risen above the rollback limit",
+            Self::SlowDetector => "the new backend's response time has risen above the rollback limit",
+            Self::ErrorsRelative => "more users have errors on the new backend than on the old one",
+            Self::SlowRelative => "more users have slow responses on the new backend than on the old one",
+            Self::UnauthorizedRelative => {
+                "more users get 401 or 403 from the new backend than from the old one"
+            }
+            Self::NotFoundRelative => {
+                "more users get 404, 405 or 410 from the new backend than from the old one"
+            }
+            Self::ClientErrorsRelative => {
+                "more users get other 4xx statuses from the new backend than from the old one"
+            }
+            Self::MismatchAbove => {
+                "the new backend's responses differ from the old one's for more users than the rollback limit allows"
+            }
+            Self::SharedErrors => "the old backend fails like the new one",
+            Self::SharedSlow => "the old backend is slow like the new one",
             Self::ErrorsBelow => "the new backend's error rate is proven to be below the success limit",
             Self::SlowBelow => "the new backend's response time is proven to be below the success limit",
-            Self::MismatchAbove => {
-                "the new backend's responses differ from the old one's more often than the rollback limit allows"
-            }
             Self::MismatchBelow => {
-                "the new backend's responses are proven to differ less often than the success limit allows"
+                "the new backend's responses are proven to differ for fewer users than the success limit allows"
             }
-            Self::LegacyErrorsAbove => "the old backend's error rate is above the rollback limit",
-            Self::LegacySlowAbove => "the old backend's response time is above the rollback limit",
+            Self::ErrorsDoubt => "the new backend's error rate may have risen above the success limit lately",
+            Self::SlowDoubt => {
+                "the new backend's response time may have risen above the success limit lately"
+            }
             Self::SampleRatio => "users are not split between the backends as configured",
-            Self::BakeErrors => {
-                "the new backend's error rate went above the rollback limit after the last step"
-            }
-            Self::BakeSlow => {
-                "the new backend's response time went above the rollback limit after the last step"
-            }
         }
     }
 }

@@ -3,21 +3,27 @@
 
 use crate::{
     canary::{
+        alarm,
+        breach::Breach,
+        comparison,
         evidence::{Evidence, StepEvidence},
-        plan::SLOW_SHARE,
+        measure::Measure,
+        mismatch,
         run::Run,
-        test::{Breach, Test},
+        test::Test,
     },
-    statistics::{Threshold, firing, sample_ratio},
+    statistics::{Threshold, firing, split_evidence},
 };
 use serde::{Deserialize, Serialize};
 
 /// Level of the sample ratio test.
 const ALPHA_SAMPLE_RATIO: f64 = 0.001;
 
-/// Number of tests that can always roll a canary back. They share `alpha_rollback` evenly, together
-/// with the test of comparisons if the plan has a limit for it.
-const ROLLBACK_TESTS: f64 = 4.0;
+/// Number of users that the mixture of the sample ratio test stands for.
+const SAMPLE_RATIO_STRENGTH: f64 = 1_000.0;
+
+/// Mean bet at which there is a doubt.
+const DOUBT: f64 = 5.0;
 
 /// A test with its evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -49,67 +55,63 @@ pub struct Verdict {
     pub tests: Vec<TestResult>,
     /// Cause to roll the canary back, if any.
     pub breach: Option<Breach>,
-    /// True if both backends exceed the same limit and there is no breach.
-    pub shared_incident: bool,
-    /// True if all success criteria are proven.
-    pub proven: bool,
+    /// Start of an alarm that legacy shares or may share, in milliseconds since 1970.
+    pub shared_incident: Option<i64>,
+    /// Comparison that found the new arm worse while it keeps its success limits.
+    pub worse: Option<Breach>,
     /// True if users are not split as configured.
     pub ratio_mismatch: bool,
+    /// True if all success criteria are proven over the step.
+    pub proven: bool,
+    /// True if the newest requests cast doubt on them.
+    pub doubt: bool,
+    /// True if too few users were served by the new arm to speak for the others.
+    pub few_users: bool,
+    /// True if a breaker diverted requests in the last ten minutes.
+    pub diverted: bool,
 }
 
 impl Verdict {
-    /// Judges the evidence of a run.
+    /// Judges the evidence of a run. The breach is the one that [`fold()`](crate::canary::fold()) has
+    /// found.
     pub fn of(run: &Run, evidence: &Evidence) -> Self {
-        let mut tests = rollback_tests(run, &evidence.current);
-        let (mut breach, shared_incident) = judged(&tests, evidence.current.step);
-        if breach.is_none()
-            && let Some(previous) = &evidence.previous
-        {
-            // Late windows of the previous step are judged by the same thresholds.
-            breach = judged(&rollback_tests(run, previous), previous.step).0;
-        }
-        if run.is_past_last_step() {
-            let fires_at = firing(run.plan.options.alpha_bake);
-            for (test, states) in [Test::BakeErrors, Test::BakeSlow].into_iter().zip(evidence.bake) {
-                let mean = states.iter().sum::<f64>() / states.len() as f64;
-                let evidence = if mean > 0.0 { libm::log(mean) } else { 0.0 };
-                tests.push(TestResult { test, evidence, fires_at });
-            }
-            // After the last step only the detectors count: legacy has no traffic to compare with.
-            breach = fired(&tests, Test::BakeErrors)
-                .or(fired(&tests, Test::BakeSlow))
-                .or(fired(&tests, Test::MismatchAbove))
-                .map(|test| Breach { test, step: run.step })
-                .or(breach.filter(|breach| breach.step < run.step));
-        }
-        let counts = evidence.current.new;
+        let step = &evidence.current;
+        let mut tests = rollback_tests(run, step);
         let alpha = run.plan.options.alpha_promote;
-        for (test, limit, events) in [
-            (Test::ErrorsBelow, run.plan.success_criteria.max_error_rate, counts.errors),
-            (Test::SlowBelow, SLOW_SHARE, counts.slow_success),
-        ] {
-            let evidence = Threshold::below(limit, alpha).evidence_below(events, counts.requests);
-            tests.push(TestResult { test, evidence, fires_at: firing(alpha) });
+        let new = &step.counts.new;
+        for measure in Measure::ALL {
+            let test = Threshold::below(measure.success_limit(&run.plan), alpha);
+            let proof = test.evidence_below(measure.against_success(new), new.requests);
+            tests.push(TestResult { test: measure.below(), evidence: proof, fires_at: firing(alpha) });
+            let doubt = step.watches.of(measure).doubt.evidence();
+            tests.push(TestResult { test: measure.doubt(), evidence: doubt, fires_at: libm::log(DOUBT) });
         }
-        if let Some(limit) = run.plan.success_criteria.max_mismatch_rate {
-            let step = &evidence.current;
-            let evidence = Threshold::below(limit, alpha).evidence_below(step.mismatched, step.compared);
-            tests.push(TestResult { test: Test::MismatchBelow, evidence, fires_at: firing(alpha) });
-        }
-        let units = (evidence.current.units_new.len(), evidence.current.units_legacy.len());
+        tests.extend(mismatch::below(&run.plan, step).map(|(evidence, fires_at)| TestResult {
+            test: Test::MismatchBelow,
+            evidence,
+            fires_at,
+        }));
+        let (seen, share) = (step.seen.count, step.share.percent() / 100.0);
         tests.push(TestResult {
             test: Test::SampleRatio,
-            evidence: sample_ratio(units.0 as u64, units.1 as u64, run.share().percent() / 100.0),
+            evidence: split_evidence(seen.new, seen.all, share, SAMPLE_RATIO_STRENGTH),
             fires_at: firing(ALPHA_SAMPLE_RATIO),
         });
-        let fires = |test| fired(&tests, test).is_some();
+        let fires = |test| tests.iter().any(|result| result.test == test && result.fires());
+        let has_mismatch_limit = run.plan.success_criteria.max_mismatch_rate.is_some();
+        let alarms = Measure::ALL.iter().filter_map(|measure| step.watches.of(*measure).alarm);
         Self {
-            breach: evidence.breach.or(breach),
-            shared_incident,
+            breach: evidence.breach,
+            shared_incident: alarms.map(|alarm| alarm.since).min(),
+            worse: step.worse,
+            ratio_mismatch: fires(Test::SampleRatio),
             proven: fires(Test::ErrorsBelow)
                 && fires(Test::SlowBelow)
-                && (fires(Test::MismatchBelow) || run.plan.success_criteria.max_mismatch_rate.is_none()),
-            ratio_mismatch: fires(Test::SampleRatio),
+                && (fires(Test::MismatchBelow) || !has_mismatch_limit),
+            doubt: Measure::ALL.iter().any(|measure| step.watches.of(*measure).doubt.exists()),
+            // Nobody reports the users of a run without a key.
+            few_users: run.key.is_some() && seen.new < run.plan.options.min_users,
+            diverted: step.was_diverted(evidence.through.unwrap_or(step.began)),
             tests,
         }
     }
@@ -120,48 +122,30 @@ impl Verdict {
     }
 }
 
-fn fired(tests: &[TestResult], test: Test) -> Option<Test> {
-    tests.iter().find(|result| result.test == test && result.fires()).map(|result| result.test)
-}
-
 fn rollback_tests(run: &Run, step: &StepEvidence) -> Vec<TestResult> {
-    let limit = run.plan.rollback_criteria.max_error_rate;
-    let mismatch = run.plan.rollback_criteria.max_mismatch_rate;
-    let alpha = run.plan.options.alpha_rollback / (ROLLBACK_TESTS + f64::from(u8::from(mismatch.is_some())));
-    let above = |limit, events, requests| Threshold::above(limit, alpha).evidence(events, requests);
-    let (new, legacy) = (&step.new, &step.legacy);
-    let mut tests = vec![
-        (Test::ErrorsAbove, above(limit, new.errors, new.requests)),
-        (Test::SlowAbove, above(SLOW_SHARE, new.slow_rollback, new.requests)),
-        (Test::ErrorsRelative, step.errors.evidence()),
-        (Test::SlowRelative, step.slow.evidence()),
-        (Test::LegacyErrorsAbove, above(limit, legacy.errors, legacy.requests)),
-        (Test::LegacySlowAbove, above(SLOW_SHARE, legacy.slow_rollback, legacy.requests)),
-    ];
-    tests.extend(mismatch.map(|limit| (Test::MismatchAbove, above(limit, step.mismatched, step.compared))));
-    let result = |(test, evidence)| TestResult { test, evidence, fires_at: firing(alpha) };
-    tests.into_iter().map(result).collect()
-}
-
-/// Returns the breach of a step, and true if both backends exceed the same limit, which is not a
-/// breach.
-fn judged(tests: &[TestResult], step: u32) -> (Option<Breach>, bool) {
-    let mut shared = false;
-    let mut breach = None;
-    for (absolute, legacy, relative) in [
-        (Test::ErrorsAbove, Test::LegacyErrorsAbove, Test::ErrorsRelative),
-        (Test::SlowAbove, Test::LegacySlowAbove, Test::SlowRelative),
-    ] {
-        let fires = |test| fired(tests, test);
-        match (fires(relative), fires(absolute), fires(legacy)) {
-            (Some(test), _, _) | (None, Some(test), None) => breach = breach.or(Some(Breach { test, step })),
-            (None, Some(_), Some(_)) => shared = true,
-            (None, None, _) => {}
+    let mut tests = Vec::new();
+    for measure in Measure::ALL {
+        tests.extend(alarm::absolutes(&run.plan, step, measure).map(|absolute| TestResult {
+            test: absolute.test,
+            evidence: absolute.evidence,
+            fires_at: absolute.fires_at,
+        }));
+        if step.watches.of(measure).alarm.is_some() {
+            let evidence = alarm::shared_evidence(&run.plan, step, measure);
+            tests.push(TestResult { test: measure.shared(), evidence, fires_at: alarm::shared_fires_at() });
         }
     }
-    // A compared request was served by both backends, so a shared incident cannot explain a
-    // mismatch.
-    let mismatch = fired(tests, Test::MismatchAbove).map(|test| Breach { test, step });
-    let breach = breach.or(mismatch);
-    (breach, shared && breach.is_none())
+    if step.step < run.step_count() {
+        tests.extend(comparison::comparisons(&run.plan, step).into_iter().map(|compared| TestResult {
+            test: compared.test,
+            evidence: compared.evidence,
+            fires_at: compared.fires_at,
+        }));
+    }
+    tests.extend(mismatch::above(&run.plan, step).map(|(evidence, fires_at)| TestResult {
+        test: Test::MismatchAbove,
+        evidence,
+        fires_at,
+    }));
+    tests
 }

@@ -1,19 +1,23 @@
-//! Windows of counts, as a canary's evaluation sees them.
+//! Arrival windows: everything of a run that arrived within ten seconds, as the evaluation folds it.
 
 use crate::{
     json::omit::is_zero,
-    measurement::batch::Batch,
-    vocabulary::{arm::Arm, names::RunId, reason::Reason},
+    measurement::{
+        batch::{Batch, SeenUser, UserWindow, WINDOW_MS},
+        counts::Counts,
+    },
+    vocabulary::{arm::Arm, names::RunId, reason::Reason, share::PartsPerMillion},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Most assignment units kept per step and arm. More would add little, and a record contains the
-/// evidence of two steps twice, in an item of at most 400 KB.
-pub(crate) const MAX_UNITS: usize = 1_000;
+/// Most users in each list of the windows that are folded at once: a record contains them, in an
+/// item of at most 400 KB. Beyond it the same range of hashes is left out for both arms.
+const MAX_USERS: usize = 2_048;
 
 /// Counts of one arm that decisions are based on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ArmCounts {
     /// All requests.
     pub requests: u64,
@@ -23,90 +27,191 @@ pub struct ArmCounts {
     pub slow_success: u64,
     /// Requests slower than the rollback limit.
     pub slow_rollback: u64,
+    /// Responses with status 401 or 403.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unauthorized: u64,
+    /// Responses with status 404, 405 or 410.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub not_found: u64,
+    /// Responses with any other status from 400 to 498, except 429.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub client_errors: u64,
+    /// Requests whose client left before the response.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gave_up: u64,
+    /// Requests of the arm's users that a breaker sent elsewhere. They are in no other count.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub diverted: u64,
 }
 
 impl ArmCounts {
     /// Adds the counts of `other` to these.
     pub fn add(&mut self, other: Self) {
-        self.requests = self.requests.saturating_add(other.requests);
-        self.errors = self.errors.saturating_add(other.errors);
-        self.slow_success = self.slow_success.saturating_add(other.slow_success);
-        self.slow_rollback = self.slow_rollback.saturating_add(other.slow_rollback);
+        for (sum, count) in [
+            (&mut self.requests, other.requests),
+            (&mut self.errors, other.errors),
+            (&mut self.slow_success, other.slow_success),
+            (&mut self.slow_rollback, other.slow_rollback),
+            (&mut self.unauthorized, other.unauthorized),
+            (&mut self.not_found, other.not_found),
+            (&mut self.client_errors, other.client_errors),
+            (&mut self.gave_up, other.gave_up),
+            (&mut self.diverted, other.diverted),
+        ] {
+            *sum = sum.saturating_add(count);
+        }
     }
 }
 
-/// Counts of one step in one window.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Window {
-    /// Start of the window, in milliseconds since 1970.
-    pub start: i64,
+impl From<&Counts> for ArmCounts {
+    fn from(counts: &Counts) -> Self {
+        Self {
+            requests: counts.requests,
+            errors: counts.errors(),
+            slow_success: counts.slow_success,
+            slow_rollback: counts.slow_rollback,
+            unauthorized: counts.unauthorized,
+            not_found: counts.not_found,
+            client_errors: counts.client_errors,
+            gave_up: counts.gave_up,
+            diverted: 0,
+        }
+    }
+}
+
+/// Counts of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct StepCounts {
     /// Step at which the requests were decided.
     pub step: u32,
     /// Counts of the new arm.
     pub new: ArmCounts,
     /// Counts of the legacy arm.
     pub legacy: ArmCounts,
-    /// Requests that both backends served and whose responses were compared.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub compared: u64,
-    /// Of these, requests whose responses differ.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub mismatched: u64,
-    /// Assignment units on the new arm.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub units_new: Vec<u32>,
-    /// Assignment units on the legacy arm.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub units_legacy: Vec<u32>,
 }
 
-/// Collects the windows of a run from the batches of isolates. Only requests decided by the bucket
-/// count, because lists and conditions select users who are not representative.
-pub fn windows<'b>(run: &RunId, batches: impl Iterator<Item = &'b Batch>) -> Vec<Window> {
-    let mut windows: BTreeMap<(i64, u32), Window> = BTreeMap::new();
-    for batch in batches {
-        let mut newest = None;
+/// Everything of a run that arrived in one arrival window, or in a part of one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Window {
+    /// Start of the arrival window, in milliseconds since 1970, a multiple of [`WINDOW_MS`].
+    pub start: i64,
+    /// Arrival time up to which the window was read, at most its end. The detectors move when a
+    /// window is closed.
+    pub end: i64,
+    /// Counts, by step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepCounts>,
+    /// Users, by event window.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UserWindow>,
+}
+
+impl Window {
+    /// Creates an empty window, which tells the evidence that nothing arrived until `end`.
+    pub fn nothing(end: i64) -> Self {
+        // A window that ends now is closed; the one that would begin now is empty.
+        let start = end.saturating_sub(1).div_euclid(WINDOW_MS) * WINDOW_MS;
+        Self { start, end, ..Self::default() }
+    }
+
+    /// Returns true if everything that arrived in the window was read.
+    pub fn is_closed(&self) -> bool {
+        self.end.saturating_sub(self.start) >= WINDOW_MS
+    }
+
+    fn step(&mut self, step: u32) -> Option<&mut StepCounts> {
+        let index = match self.steps.binary_search_by_key(&step, |counts| counts.step) {
+            Ok(index) => index,
+            Err(index) => {
+                self.steps.insert(index, StepCounts { step, ..StepCounts::default() });
+                index
+            }
+        };
+        self.steps.get_mut(index)
+    }
+}
+
+/// Event window, settling time and share of users: parts of a report that can be joined.
+type PartKey = (i64, u32, i64, u32, PartsPerMillion);
+
+/// Collects the windows of a run from batches with their arrival times in milliseconds since 1970.
+/// `until` is the arrival time up to which all batches were read. Windows in which nothing of the
+/// run arrived are left out.
+///
+/// Only requests decided by the bucket count, because lists and conditions select users who are not
+/// representative.
+pub fn windows<'b>(run: &RunId, arrivals: impl Iterator<Item = (i64, &'b Batch)>, until: i64) -> Vec<Window> {
+    let mut windows: BTreeMap<i64, Window> = BTreeMap::new();
+    let mut users: BTreeMap<PartKey, UserWindow> = BTreeMap::new();
+    for (at, batch) in arrivals {
+        let start = at.div_euclid(WINDOW_MS) * WINDOW_MS;
+        let end = (start + WINDOW_MS).min(until).max(start);
+        let new_window = || Window { start, end, ..Window::default() };
         for cell in &batch.cells {
             let Some((_, step)) = cell.canary.as_ref().filter(|(held, _)| held == run) else { continue };
-            if cell.reason != Reason::Rollout {
+            if !matches!(cell.reason, Reason::Rollout | Reason::Diverted) {
                 continue;
             }
-            newest = newest.max(Some(cell.window));
-            let window = windows.entry((cell.window, *step)).or_default();
-            (window.start, window.step) = (cell.window, *step);
-            let arm = if cell.arm == Arm::New { &mut window.new } else { &mut window.legacy };
-            arm.add(ArmCounts {
-                requests: cell.counts.requests,
-                errors: cell.counts.errors(),
-                slow_success: cell.counts.slow_success,
-                slow_rollback: cell.counts.slow_rollback,
+            let window = windows.entry(start).or_insert_with(new_window);
+            let Some(counts) = window.step(*step) else { continue };
+            if cell.reason == Reason::Diverted {
+                // Legacy served them, but they belong to the new arm, which would have had them.
+                counts.new.add(ArmCounts { diverted: cell.counts.requests, ..ArmCounts::default() });
+                continue;
+            }
+            let arm = if cell.arm == Arm::New { &mut counts.new } else { &mut counts.legacy };
+            arm.add(ArmCounts::from(&cell.counts));
+        }
+        for reported in batch.users.iter().filter(|reported| reported.canary.0 == *run) {
+            windows.entry(start).or_insert_with(new_window);
+            // No request begins after its report arrived; a wrong clock must not delay it for ever.
+            let window = reported.window.min(start);
+            let key = (start, reported.canary.1, window, reported.settle_ms, reported.share);
+            let joined = users.entry(key).or_insert_with(|| UserWindow {
+                window,
+                seen: Vec::new(),
+                events: Vec::new(),
+                compared: Vec::new(),
+                ..reported.clone()
             });
-        }
-        for compared in &batch.comparisons {
-            let Some((_, step)) = compared.canary.as_ref().filter(|(held, _)| held == run) else { continue };
-            let window = windows.entry((compared.window, *step)).or_default();
-            (window.start, window.step) = (compared.window, *step);
-            window.compared = window.compared.saturating_add(compared.tally.compared);
-            window.mismatched = window.mismatched.saturating_add(compared.tally.mismatched);
-        }
-        for units in batch.units.iter().filter(|units| units.run == *run) {
-            // Units join the newest window of counts in the same batch, or a window of their own.
-            let start = newest.unwrap_or_default();
-            let window = windows.entry((start, units.step)).or_default();
-            (window.start, window.step) = (start, units.step);
-            window.units_new.extend(&units.new);
-            window.units_legacy.extend(&units.legacy);
+            joined.seen.extend(&reported.seen);
+            joined.events.extend(&reported.events);
+            joined.compared.extend(&reported.compared);
         }
     }
-    let mut windows: Vec<Window> = windows.into_values().collect();
-    let mut room = [MAX_UNITS; 2];
-    for window in &mut windows {
-        for (units, room) in [&mut window.units_new, &mut window.units_legacy].into_iter().zip(&mut room) {
-            units.sort_unstable();
-            units.dedup();
-            units.truncate(*room);
-            *room -= units.len();
+    bound(&mut users);
+    for ((start, ..), joined) in users {
+        if let Some(window) = windows.get_mut(&start) {
+            window.users.push(joined);
         }
     }
-    windows
+    windows.into_values().collect()
+}
+
+/// Sorts the users, and leaves out those with the largest hashes if there are too many.
+fn bound(users: &mut BTreeMap<PartKey, UserWindow>) {
+    let seen = users.values().flat_map(|held| held.seen.iter().map(|SeenUser(user, _)| *user));
+    let seen = theta(seen.collect());
+    let events = users.values().flat_map(|held| held.events.iter().map(|event| event.user));
+    let events = theta(events.collect());
+    let compared = users.values().flat_map(|held| held.compared.iter().map(|(user, _)| *user));
+    let compared = theta(compared.collect());
+    for held in users.values_mut() {
+        held.seen.retain(|SeenUser(user, _)| *user <= seen);
+        held.events.retain(|event| event.user <= events);
+        held.compared.retain(|(user, _)| *user <= compared);
+        held.seen.sort_unstable();
+        held.events.sort_unstable();
+        held.compared.sort_unstable();
+    }
+}
+
+/// Returns the largest hash to keep, halved until the list is small enough.
+fn theta(mut hashes: Vec<u64>) -> u64 {
+    hashes.sort_unstable();
+    let mut theta = u64::MAX;
+    while theta > 0 && hashes.partition_point(|hash| *hash <= theta) > MAX_USERS {
+        theta /= 2;
+    }
+    theta
 }

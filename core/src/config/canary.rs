@@ -1,15 +1,22 @@
 //! Reads the plan of a canary.
 
-use super::reading::{Cursor, Fields};
+use super::{
+    reading::{Cursor, Fields, Value},
+    traffic::whole_number,
+};
 use crate::{
     canary::{
         check_freeze_window,
-        plan::{CanaryPlan, Criteria, FreezeWindow, OnNoData, Options, Weekday},
+        plan::{
+            AfterStepPolicy, CanaryPlan, Criteria, FreezeWindow, OnNoData, Options, RelativePolicy,
+            ToleratedRisk, Weekday,
+        },
     },
     vocabulary::share::PartsPerMillion,
 };
 
 const STEPS_HINT: &str = "write a list such as [1, 5, 25, 100]";
+const RISK_HINT: &str = "write a number such as 1.25, or { errors: 1.25, slow: 1.5, client_errors: 1.25 }";
 const CRITERIA_HINT: &str = "write { max_error_rate: 0.05, max_response_time_p95: 500 }";
 
 pub(super) fn read(cursor: &Cursor<'_>) -> Option<CanaryPlan> {
@@ -79,17 +86,21 @@ fn options(fields: &mut Fields<'_>, steps: &[PartsPerMillion]) -> Options {
     for (name, target, limits, unit) in [
         ("alpha_rollback", &mut options.alpha_rollback, (1e-9, 0.2), "probability"),
         ("alpha_promote", &mut options.alpha_promote, (1e-9, 0.2), "probability"),
-        ("alpha_bake", &mut options.alpha_bake, (1e-9, 0.2), "probability"),
-        ("max_relative_risk", &mut options.max_relative_risk, (1.0, 10.0), "times"),
+        ("false_alarm_days", &mut options.false_alarm_days, (0.1, 36_500.0), "days"),
         ("deadline_minutes", &mut options.deadline_minutes, (0.01, 43_200.0), "minutes"),
         ("bake_minutes", &mut options.bake_minutes, (0.0, 43_200.0), "minutes"),
     ] {
         fields.set(name, target, |cursor| cursor.number_within(limits, unit));
     }
-    let actions = [("pause", OnNoData::Pause), ("rollback", OnNoData::Rollback)];
-    fields.set("on_no_data", &mut options.on_no_data, |cursor| {
-        cursor.choice(&actions, "is not a possible action", "write pause or rollback")
+    fields.set("min_users", &mut options.min_users, |cursor| {
+        whole_number(cursor, (0.0, 1_000_000.0), "users").map(u64::from)
     });
+    // The name of an earlier version, with one number for all kinds.
+    fields.set("max_relative_risk", &mut options.tolerated_risk, tolerated_risk);
+    fields.set("tolerated_risk", &mut options.tolerated_risk, tolerated_risk);
+    // The detectors have `false_alarm_days` now. Files of an earlier version stay valid.
+    let _: Option<f64> = fields.read("alpha_bake", |cursor| cursor.number_within((1e-9, 0.2), "probability"));
+    choices(fields, &mut options);
     for cursor in fields.list("approval_before", "write a list of steps such as [50]") {
         let Some(share) = cursor.percentage() else { continue };
         if !steps.contains(&share) {
@@ -101,6 +112,45 @@ fn options(fields: &mut Fields<'_>, steps: &[PartsPerMillion]) -> Options {
     let windows = fields.list("freeze_windows", "write a list of { timezone, days, start, end }");
     options.freeze_windows.extend(windows.iter().filter_map(freeze_window));
     options
+}
+
+fn choices(fields: &mut Fields<'_>, options: &mut Options) {
+    let problem = "is not a possible action";
+    let actions = [("pause", OnNoData::Pause), ("rollback", OnNoData::Rollback)];
+    fields.set("on_no_data", &mut options.on_no_data, |cursor| {
+        cursor.choice(&actions, problem, "write pause or rollback")
+    });
+    let policies = [
+        ("hold", RelativePolicy::Hold),
+        ("rollback", RelativePolicy::Rollback),
+        ("ignore", RelativePolicy::Ignore),
+    ];
+    fields.set("relative", &mut options.relative, |cursor| {
+        cursor.choice(&policies, problem, "write hold, rollback or ignore")
+    });
+    let policies = [("rollback", AfterStepPolicy::Rollback), ("hold", AfterStepPolicy::Hold)];
+    fields.set("shared_incident_after_step", &mut options.shared_incident_after_step, |cursor| {
+        cursor.choice(&policies, problem, "write rollback or hold")
+    });
+}
+
+/// Reads the tolerated risk: one number, or one for each kind.
+fn tolerated_risk(cursor: &Cursor<'_>) -> Option<ToleratedRisk> {
+    let risk = |cursor: &Cursor<'_>| cursor.number_within((1.0, 10.0), "times");
+    if !matches!(cursor.value(), Value::Map(_)) {
+        return risk(cursor).map(ToleratedRisk::all);
+    }
+    let mut fields = cursor.fields(RISK_HINT)?;
+    let mut tolerated = ToleratedRisk::default();
+    for (name, target) in [
+        ("errors", &mut tolerated.errors),
+        ("slow", &mut tolerated.slow),
+        ("client_errors", &mut tolerated.client_errors),
+    ] {
+        fields.set(name, target, risk);
+    }
+    fields.finish()?;
+    Some(tolerated)
 }
 
 /// The names of the days, in the order of the week.

@@ -30,7 +30,8 @@ pub(super) fn origin(cursor: &Cursor<'_>) -> Option<Origin> {
     Some(Origin { url: url?, timeout_ms })
 }
 
-fn whole_number(cursor: &Cursor<'_>, limits: (f64, f64), unit: &str) -> Option<u32> {
+/// Reads a whole number between two limits, both included.
+pub(super) fn whole_number(cursor: &Cursor<'_>, limits: (f64, f64), unit: &str) -> Option<u32> {
     let number = cursor.number_within(limits, unit)?;
     if number.fract() != 0.0 {
         return cursor.refuse(format!("{number} is not a whole number"), format!("write whole {unit}"));

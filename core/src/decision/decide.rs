@@ -22,14 +22,23 @@ pub struct FlagDecision {
     pub bucket: Option<Bucket>,
     /// Position of the first condition that does not hold, if a condition decided.
     pub failed_condition: Option<usize>,
-    /// The user as an assignment unit, if the bucket decided and the user is in the sample.
-    pub unit: Option<u32>,
 }
 
 impl FlagDecision {
     fn legacy(reason: Reason) -> Self {
-        Self { arm: Arm::Legacy, reason, bucket: None, failed_condition: None, unit: None }
+        Self { arm: Arm::Legacy, reason, bucket: None, failed_condition: None }
     }
+}
+
+/// The user of a request that is evidence in the run of a canary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence {
+    /// Hash of the user id, keyed per run, see [`UserKey`](crate::measurement::user_hash::UserKey).
+    pub user: u64,
+    /// The arm that the user's bucket gives.
+    pub arm: Arm,
+    /// True if the id was minted for this very request.
+    pub minted: bool,
 }
 
 /// Decision about one request.
@@ -45,6 +54,10 @@ pub struct Decision<'r> {
     pub wants_anonymous_id: bool,
     /// Position in [`Ruleset::adapters`] of the adapter that the request goes through, if any.
     pub adapter: Option<usize>,
+    /// The user, if the request is eligible as evidence: the bucket decided, a canary with a key
+    /// runs, and the new arm can serve the path. The last is asked for both arms alike, because
+    /// requests that only one arm can lose are no fair sample.
+    pub evidence: Option<Evidence>,
 }
 
 impl Decision<'_> {
@@ -52,6 +65,8 @@ impl Decision<'_> {
     pub fn turn_to_legacy(&mut self, reason: Reason) {
         self.verdict = FlagDecision { arm: Arm::Legacy, reason, ..self.verdict };
         self.adapter = None;
+        // A diverted user still counts for the split of users; whoever else is turned is outside the rollout.
+        self.evidence = self.evidence.filter(|_| reason == Reason::Diverted);
     }
 
     /// Returns the position in [`Ruleset::origins`] of the origin that serves the request.
@@ -72,6 +87,7 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
             route_position: None,
             wants_anonymous_id: false,
             adapter: None,
+            evidence: None,
         };
     };
     // A preflight carries neither cookies nor the user's headers, so it takes the arm of nobody.
@@ -95,17 +111,30 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
             verdict = FlagDecision { arm: Arm::New, ..FlagDecision::legacy(Reason::Rollout) };
         }
     }
-    let mut adapter = None;
-    if verdict.arm == Arm::New
-        && let Some((index, found)) = rules.adapter_for(route, facts)
-    {
-        if found.has_route(facts.method, facts.path) {
-            adapter = Some(index);
-        } else {
-            verdict = FlagDecision { arm: Arm::Legacy, reason: Reason::Unadapted, ..verdict };
-        }
+    let counted = route.flag.filter(|_| verdict.reason == Reason::Rollout);
+    let key = counted.and_then(|flag| rules.user_key(flag));
+    let is_new = verdict.arm == Arm::New;
+    // Users of legacy pass no adapter, and are asked for one only as evidence.
+    let adapted = if is_new || key.is_some() { rules.adapter_for(route, facts) } else { None };
+    let is_servable = adapted.is_none_or(|(_, adapter)| adapter.has_route(facts.method, facts.path));
+    let eligible = key.zip(user).filter(|_| is_servable);
+    let evidence = eligible.map(|(key, user)| Evidence {
+        user: key.hash(user),
+        arm: verdict.arm,
+        minted: facts.minted == Some(user),
+    });
+    if is_new && !is_servable {
+        verdict = FlagDecision { arm: Arm::Legacy, reason: Reason::Unadapted, ..verdict };
     }
-    Decision { verdict, route: Some(route), route_position: Some(position), wants_anonymous_id, adapter }
+    let adapter = adapted.filter(|_| is_new && is_servable).map(|(index, _)| index);
+    Decision {
+        verdict,
+        route: Some(route),
+        route_position: Some(position),
+        wants_anonymous_id,
+        adapter,
+        evidence,
+    }
 }
 
 /// Decides one flag for one user. The order of the rules is the contract. An unknown flag is passed
@@ -138,5 +167,125 @@ pub fn decide_flag(
     let Some((place, _)) = place else { return FlagDecision::legacy(Reason::NoKey) };
     let bucket = place.bucket();
     let arm = if bucket.is_in(flag.rollout) { Arm::New } else { Arm::Legacy };
-    FlagDecision { arm, bucket: Some(bucket), unit: place.unit(), ..FlagDecision::legacy(Reason::Rollout) }
+    FlagDecision { arm, bucket: Some(bucket), ..FlagDecision::legacy(Reason::Rollout) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Config,
+        measurement::label::CanaryLabel,
+        snapshot::Snapshot,
+        vocabulary::{revision::Revision, share::PartsPerMillion},
+    };
+
+    const CONFIG: &str = r#"
+feature_flags:
+  reviews: { enabled: true, rollout_percentage: 50, user_whitelist: [listed] }
+origins:
+  rest: { url: "http://legacy.internal" }
+  graphql: { url: "http://new.internal", timeout_ms: 9000 }
+adapters: { reviews: reviews/adapter.yaml }
+routes:
+  - { id: reviews, match: { path: "/api/v1/{*rest}" },
+      flag: reviews, legacy: rest, new: graphql, adapt: [reviews] }
+"#;
+    const ADAPTED: &str = "/api/v1/reviews";
+    const UNADAPTED: &str = "/api/v1/exports";
+    const KEY: &str = "000102030405060708090a0b0c0d0e0f";
+
+    fn rules(key: Option<&str>) -> Ruleset {
+        let config = Config::from_yaml_with(CONFIG, &|name| {
+            Ok(match name {
+                "reviews/adapter.yaml" => include_str!("../../../tests/reviews/adapter.yaml"),
+                "reviews/operations.graphql" => include_str!("../../../tests/reviews/operations.graphql"),
+                _ => include_str!("../../../tests/reviews/schema.graphql"),
+            }
+            .to_owned())
+        });
+        let mut snapshot: Snapshot = config.unwrap().snapshot(Revision(1), None);
+        let label = CanaryLabel {
+            run: "r1".parse().unwrap(),
+            step: 0,
+            slow_success_ms: 100,
+            slow_rollback_ms: 200,
+            key: key.map(str::to_owned),
+            share: PartsPerMillion::of_percent(50),
+        };
+        snapshot.canaries.insert("reviews".parse().unwrap(), label);
+        Ruleset::compile(&snapshot).unwrap()
+    }
+
+    fn facts<'f>(path: &'f str, headers: &'f [(&'f str, &'f str)]) -> Facts<'f> {
+        Facts { method: "GET", path, headers, ..Facts::default() }
+    }
+
+    fn by_user<'r>(rules: &'r Ruleset, path: &str, user: &str) -> Decision<'r> {
+        decide(rules, &facts(path, &[("x-user-id", user)]), Timestamp::from_millis(0))
+    }
+
+    #[test]
+    fn requests_that_the_adapter_cannot_serve_are_evidence_for_neither_arm() {
+        let rules = rules(Some(KEY));
+        let (mut new, mut unadapted) = (0, 0);
+        for user in 0..400 {
+            let user = format!("user-{user}");
+            let served = by_user(&rules, ADAPTED, &user);
+            let evidence = served.evidence.unwrap();
+            assert_eq!((evidence.arm, evidence.minted), (served.verdict.arm, false), "{user}");
+            new += u32::from(evidence.arm == Arm::New);
+            let left_out = by_user(&rules, UNADAPTED, &user);
+            assert_eq!((left_out.verdict.arm, left_out.evidence), (Arm::Legacy, None), "{user}");
+            unadapted += u32::from(left_out.verdict.reason == Reason::Unadapted);
+        }
+        assert!((140..=260).contains(&new), "{new} of 400 users are on new");
+        assert_eq!(unadapted, new, "the users of new, and of legacy nobody");
+    }
+
+    #[test]
+    fn only_the_bucket_of_a_user_in_a_canary_with_a_key_makes_evidence() {
+        let keyed = rules(Some(KEY));
+        assert!(by_user(&keyed, ADAPTED, "user-1").evidence.is_some());
+        assert_eq!(by_user(&keyed, ADAPTED, "listed").verdict.reason, Reason::Whitelisted);
+        assert_eq!(by_user(&keyed, ADAPTED, "listed").evidence, None);
+        assert_eq!(decide(&keyed, &facts(ADAPTED, &[]), Timestamp::from_millis(0)).evidence, None);
+        assert_eq!(by_user(&keyed, "/elsewhere", "user-1").evidence, None);
+        for key in [None, Some("not a key")] {
+            assert_eq!(by_user(&rules(key), ADAPTED, "user-1").evidence, None, "{key:?}");
+        }
+        let other = rules(Some("ffffffffffffffffffffffffffffffff"));
+        let user = |rules: &Ruleset| by_user(rules, ADAPTED, "user-1").evidence.map(|evidence| evidence.user);
+        assert_ne!(user(&keyed), user(&other), "the hash depends on the run's key");
+    }
+
+    #[test]
+    fn an_id_is_minted_for_one_request_and_brought_by_the_next() {
+        let rules = rules(Some(KEY));
+        let id = "0123456789abcdef0123456789abcdef";
+        let now = Timestamp::from_millis(0);
+        let first = decide(&rules, &Facts { minted: Some(id), ..facts(ADAPTED, &[]) }, now);
+        let cookie = format!("cutover_uid={id}");
+        let second = decide(&rules, &facts(ADAPTED, &[("cookie", &cookie)]), now);
+        let (first, second) = (first.evidence.unwrap(), second.evidence.unwrap());
+        assert_eq!(first, Evidence { minted: true, ..second });
+        assert!(!second.minted);
+    }
+
+    #[test]
+    fn evidence_costs_no_allocation() {
+        let rules = rules(Some(KEY));
+        for path in [ADAPTED, UNADAPTED] {
+            let info = allocation_counter::measure(|| {
+                by_user(&rules, path, "user-1");
+            });
+            assert_eq!(info.count_total, 0, "{path}: {info:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_time_limit_is_that_of_the_slower_arm() {
+        assert_eq!(rules(None).longest_timeout_ms(0), 9_000);
+        assert_eq!(rules(None).longest_timeout_ms(1), 0, "there is no such flag");
+    }
 }

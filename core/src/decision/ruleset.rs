@@ -7,7 +7,7 @@ use crate::{
         input::Input,
         route::{CompiledOrigin, CompiledRoute},
     },
-    measurement::label::CanaryLabel,
+    measurement::{label::CanaryLabel, user_hash::UserKey},
     request::{facts::Facts, identity::Source},
     routing::table::RouteTable,
     rules::{
@@ -29,7 +29,28 @@ pub struct Ruleset {
     pub(super) table: RouteTable,
     pub(super) inputs: Vec<Input>,
     pub(super) adapters: Vec<Arc<Adapter>>,
-    pub(super) canaries: Vec<Option<CanaryLabel>>,
+    pub(super) canaries: Canaries,
+}
+
+/// The active canaries, by the positions of their flags.
+#[derive(Debug)]
+pub(super) struct Canaries(Vec<Option<ActiveCanary>>);
+
+/// The label of a canary, with its key parsed.
+#[derive(Debug)]
+struct ActiveCanary {
+    label: CanaryLabel,
+    key: Option<UserKey>,
+}
+
+impl FromIterator<Option<CanaryLabel>> for Canaries {
+    fn from_iter<I: IntoIterator<Item = Option<CanaryLabel>>>(labels: I) -> Self {
+        let active = |label: CanaryLabel| {
+            let key = label.key.as_deref().and_then(UserKey::parse);
+            ActiveCanary { label, key }
+        };
+        Self(labels.into_iter().map(|label| label.map(active)).collect())
+    }
 }
 
 impl Ruleset {
@@ -97,7 +118,26 @@ impl Ruleset {
 
     /// Returns the label of a flag's canary, by the flag's position; `None` if no canary is active.
     pub fn canary(&self, flag: usize) -> Option<&CanaryLabel> {
-        self.canaries.get(flag).and_then(Option::as_ref)
+        self.active_canary(flag).map(|canary| &canary.label)
+    }
+
+    /// Returns the key by which the users of a flag's canary are hashed, by the flag's position;
+    /// `None` if no canary is active, or its label has no valid key.
+    pub(crate) fn user_key(&self, flag: usize) -> Option<UserKey> {
+        self.active_canary(flag)?.key
+    }
+
+    fn active_canary(&self, flag: usize) -> Option<&ActiveCanary> {
+        self.canaries.0.get(flag)?.as_ref()
+    }
+
+    /// Returns the longest time limit of an origin that serves a flag, by the flag's position, in
+    /// milliseconds; 0 if no route has the flag.
+    pub fn longest_timeout_ms(&self, flag: usize) -> u32 {
+        let routes = self.routes.iter().filter(|route| route.flag == Some(flag));
+        let origins = routes.flat_map(|route| [route.legacy, route.new]);
+        let limits = origins.filter_map(|origin| Some(self.origins.get(origin)?.timeout_ms));
+        limits.max().unwrap_or_default()
     }
 
     /// Applies an emergency that was not delivered by a snapshot: holds the flags that it covers on

@@ -1,22 +1,33 @@
 //! Batches of counts that an isolate sends to the control plane, and the receipt that it gets in
 //! return. Both are JSON, a batch with a schema number; readers tolerate unknown fields.
 //!
-//! A batch with two requests on the new arm, one of which failed, and one assignment unit:
+//! A batch with two requests on the new arm, one of which failed, and the user who sent it:
 //!
 //! ```json
 //! {
-//!   "schema": 1, "isolate": "0123456789abcdef0123456789abcdef", "sequence": 17, "revision": 42,
-//!   "idle": false, "age_ms": 1200, "lost": 0,
+//!   "schema": 2, "isolate": "0123456789abcdef0123456789abcdef", "sequence": 17, "revision": 42,
+//!   "idle": false, "age_ms": 1200, "lost": 0, "open": 3,
 //!   "cells": [{
 //!     "flag": "reviews_read", "route": "reviews", "arm": "new", "reason": "ROLLOUT",
-//!     "revision": 42, "canary": ["r40", 1], "window": 1767225600000,
+//!     "revision": 42, "canary": ["r40", 1],
 //!     "counts": {
 //!       "requests": 2, "server_errors": 1, "duration_ms": 161, "histogram": [[43, 1], [56, 1]]
 //!     }
 //!   }],
-//!   "units": [{ "flag": "reviews_read", "run": "r40", "step": 1, "new": [2847113], "legacy": [] }]
+//!   "users": [{
+//!     "flag": "reviews_read", "canary": ["r40", 1], "share": 5.0, "window": 1767225600000,
+//!     "settle_ms": 5000, "seen": [[1234567890123456789, "new"]],
+//!     "events": [{
+//!       "user": 1234567890123456789, "arm": "new", "minted": false, "kinds": 1, "errors": 1,
+//!       "requests": 1
+//!     }]
+//!   }]
 //! }
 //! ```
+//!
+//! Counts have no time window: they count when they arrive. Events of users do have one, because the
+//! two arms are compared by windows of the time at which requests *began*, each taken in at one
+//! instant for both arms. Else the arm that fails faster would be learned first.
 
 use crate::{
     compare::ComparisonWindow,
@@ -27,18 +38,22 @@ use crate::{
         names::{FlagName, RouteId, RunId},
         reason::Reason,
         revision::Revision,
+        share::PartsPerMillion,
     },
 };
 use serde::{Deserialize, Serialize};
 
-/// Schema number of this wire format.
-pub const SCHEMA: u32 = 1;
+pub use crate::measurement::event_kinds::EventKinds;
 
-/// Length of a window, in milliseconds. Windows begin at multiples of it since 1970.
+/// Schema number of this wire format.
+pub const SCHEMA: u32 = 2;
+
+/// Length of an event window and of an arrival window, in milliseconds. Windows begin at multiples
+/// of it since 1970.
 pub const WINDOW_MS: i64 = 10_000;
 
-/// Counts of the requests of one window that share flag, route, arm, reason, revision and canary
-/// step.
+/// Counts since the last batch of the requests that share flag, route, arm, reason, revision and
+/// canary step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
     /// The flag that decided; `None` if no route matched.
@@ -56,26 +71,57 @@ pub struct Cell {
     /// The run of the flag's canary and its step at that revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<(RunId, u32)>,
-    /// Start of the window, in milliseconds since 1970.
-    pub window: i64,
     /// Counts of these requests.
     pub counts: Counts,
 }
 
-/// Assignment units first seen since the last batch: hashes of user ids, by the arm that the users
-/// were assigned to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AssignmentUnits {
+/// Users of one flag, run and step whose requests began in one event window. Eligible are requests
+/// that the bucket decided, on paths that the new arm can serve.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UserWindow {
     /// The flag that assigned the users.
     pub flag: FlagName,
-    /// The run of its canary.
-    pub run: RunId,
-    /// The step of the run.
-    pub step: u32,
-    /// Units on the new arm.
-    pub new: Vec<u32>,
-    /// Units on the legacy arm.
-    pub legacy: Vec<u32>,
+    /// The run of its canary and its step, in the snapshot that decided.
+    pub canary: (RunId, u32),
+    /// Rollout of the flag in the snapshot that decided.
+    pub share: PartsPerMillion,
+    /// Start of the event window, in milliseconds since 1970, a multiple of [`WINDOW_MS`].
+    pub window: i64,
+    /// The longer time limit of the two arms, in milliseconds. The window is ripe at `window +
+    /// WINDOW_MS + settle_ms`.
+    pub settle_ms: u32,
+    /// Users whom this isolate saw for the first time in this step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<SeenUser>,
+    /// Users with an event in this window.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<UserEvents>,
+    /// First compared request of each user in this step: the hash of the user, and true if the two
+    /// responses differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compared: Vec<(u64, bool)>,
+}
+
+/// A user, and the arm of the user's bucket, also if something else served the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SeenUser(pub u64, pub Arm);
+
+/// Events of one user in one event window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UserEvents {
+    /// Keyed hash of the user, see [`UserKey`](crate::measurement::user_hash::UserKey).
+    pub user: u64,
+    /// Arm of the user's bucket.
+    pub arm: Arm,
+    /// True if the id was made for this very request, because the client brought none.
+    pub minted: bool,
+    /// Kinds of the events.
+    pub kinds: EventKinds,
+    /// Errors that no earlier entry of this isolate has reported.
+    pub errors: u32,
+    /// Requests since the user's first error in this isolate and step, itself included, that no
+    /// earlier entry has reported; 0 for users without errors.
+    pub requests: u32,
 }
 
 /// A batch of counts, as described in the [module documentation](self).
@@ -100,12 +146,15 @@ pub struct Batch {
     /// Outcomes that were counted but could not be kept.
     #[serde(default)]
     pub lost: u64,
+    /// Requests still open when the batch was made.
+    #[serde(default)]
+    pub open: u32,
     /// Counts of requests.
     #[serde(default)]
     pub cells: Vec<Cell>,
-    /// New assignment units.
-    #[serde(default)]
-    pub units: Vec<AssignmentUnits>,
+    /// Users, by event window.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UserWindow>,
     /// Counts of comparisons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<ComparisonWindow>,

@@ -1,6 +1,8 @@
-//! Counts and reports of isolates: batches, counts, histograms.
+//! Counts and reports of isolates: batches, counts, events of users, histograms.
 
 pub mod batch;
 pub mod counts;
+pub mod event_kinds;
 pub mod histogram;
 pub mod label;
+pub mod user_hash;

@@ -7,9 +7,6 @@
 use crate::vocabulary::share::PartsPerMillion;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// Sampling of assignment units: one in this many users is reported, by the hash of its id.
-pub const UNIT_SAMPLING: u32 = 64;
-
 /// Use of a bucket. The same user has independent buckets for different purposes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -71,15 +68,6 @@ impl UserHash {
     pub fn bucket(self) -> Bucket {
         // Below 1 000 000 because the factor is; the shift leaves at most 20 bits.
         Bucket(((u128::from(self.0) * 1_000_000) >> 64) as u32)
-    }
-
-    /// Returns the user as an assignment unit if it is in the sample. The low bits of the hash
-    /// decide, which are independent of the bucket.
-    #[inline]
-    pub fn unit(self) -> Option<u32> {
-        let sampling = u64::from(UNIT_SAMPLING);
-        // The remaining bits are cut to 32 on purpose.
-        self.0.is_multiple_of(sampling).then_some((self.0 / sampling) as u32)
     }
 
     /// Returns the raw number, for the golden vectors.

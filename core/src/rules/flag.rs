@@ -165,7 +165,7 @@ impl CompiledFlag {
     }
 }
 
-/// A user in relation to one flag. Hashed once, used for the lists, the bucket and the sampling.
+/// A user in relation to one flag. Hashed once, used for the lists and the bucket.
 pub(crate) struct HashedUser<'f> {
     flag: &'f CompiledFlag,
     hash: UserHash,
@@ -182,9 +182,5 @@ impl HashedUser<'_> {
 
     pub(crate) fn bucket(&self) -> Bucket {
         self.hash.bucket()
-    }
-
-    pub(crate) fn unit(&self) -> Option<u32> {
-        self.hash.unit()
     }
 }

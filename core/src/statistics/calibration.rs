@@ -2,7 +2,11 @@
 //! counts is propagated from trial to trial, and the mass that reaches the threshold is removed.
 //! Without simulation there is no simulation error.
 
-use crate::statistics::{Relative, Threshold, firing};
+use crate::statistics::{
+    event::{MIN_EVENT_USERS, comparison},
+    levels::firing,
+    threshold::Threshold,
+};
 use std::{fmt, fmt::Write};
 
 /// Behaviour of a test that is evaluated after every trial up to a horizon.
@@ -46,18 +50,14 @@ pub fn threshold(rate: f64, limit: f64, alpha: f64, horizon: u64) -> Calibration
     carry_on(rate, horizon, |n, from| (from..=n).find(|k| test.evidence(*k, n) >= mark).unwrap_or(n + 1))
 }
 
-/// Calibrates the relative-risk test, for a new arm with this share of the requests whose true
-/// relative risk is `risk`. It is evaluated after every error up to a horizon of errors on both
-/// arms.
-pub fn relative(share: f64, risk: f64, alpha: f64, horizon: u64) -> Calibration {
-    let mark = firing(alpha);
-    let evidence = |k, errors| {
-        let mut sums = Relative::default();
-        sums.add(share, k, errors, 1.0);
-        sums.evidence()
-    };
+/// Calibrates the comparison of users with an event, for a new arm with this share of the users
+/// whose true relative risk is `risk`. It is evaluated after every user with an event, up to a
+/// horizon of users on both arms.
+pub fn events(share: f64, tolerated_risk: f64, risk: f64, alpha: f64, horizon: u64) -> Calibration {
+    let (test, mark) = (comparison(share, tolerated_risk), firing(alpha));
+    let fires = |k, n| test.is_some_and(|test| test.evidence(k, n) >= mark);
     let rate = share * risk / (share * risk + 1.0 - share);
-    carry_on(rate, horizon, |n, from| (from..=n).find(|k| evidence(*k, n) >= mark).unwrap_or(n + 1))
+    carry_on(rate, horizon, |n, from| (from.max(MIN_EVENT_USERS)..=n).find(|k| fires(*k, n)).unwrap_or(n + 1))
 }
 
 /// Calibrates the common naive rule: compares the error rate so far with the limit, after every
@@ -79,7 +79,7 @@ pub fn report() -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = threshold_table(&mut text)
-        .and_then(|()| relative_table(&mut text))
+        .and_then(|()| event_table(&mut text))
         .and_then(|()| naive_table(&mut text));
     text
 }
@@ -99,16 +99,17 @@ fn threshold_table(text: &mut String) -> fmt::Result {
     writeln!(text)
 }
 
-fn relative_table(text: &mut String) -> fmt::Result {
-    writeln!(
-        text,
-        "| share of the new arm, level 5 % | same risk as legacy | twice | three times | five times |"
-    )?;
-    writeln!(text, "|---|---|---|---|---|")?;
-    for share in [0.01, 0.10, 0.50] {
+fn event_table(text: &mut String) -> fmt::Result {
+    let cases = [(1.0, 1.0), (1.25, 1.0), (1.25, 1.25), (1.25, 2.0), (1.25, 3.0), (1.25, 5.0)];
+    write!(text, "| share of the new arm, level 5 % |")?;
+    for (tolerated, risk) in cases {
+        write!(text, " risk {risk}, {tolerated} tolerated |")?;
+    }
+    writeln!(text, "\n|---|---|---|---|---|---|---|")?;
+    for share in [0.01, 0.10, 0.50, 0.90] {
         write!(text, "| {:.0} % |", share * 100.0)?;
-        for risk in [1.0, 2.0, 3.0, 5.0] {
-            write!(text, " {:.4} |", relative(share, risk, 0.05, 1_000).fires)?;
+        for (tolerated, risk) in cases {
+            write!(text, " {:.4} |", events(share, tolerated, risk, 0.05, 1_000).fires)?;
         }
         writeln!(text)?;
     }

@@ -6,7 +6,7 @@ pub fn firing(alpha: f64) -> f64 {
 }
 
 /// Computes `ln(sum(exp(x)))` without overflow.
-pub(crate) fn log_sum_exp(terms: &[f64]) -> f64 {
+pub(super) fn log_sum_exp(terms: &[f64]) -> f64 {
     let largest = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if !largest.is_finite() {
         return largest;

@@ -5,19 +5,26 @@
 //! Logarithms and exponentials come from the crate `libm`, not from the platform, so that a
 //! decision recomputed on another machine agrees to the last bit.
 
-mod bake;
 mod beta;
+mod bets;
 pub mod calibration;
+mod detector;
+mod doubt;
+mod event;
+mod incident;
 mod levels;
-mod ratio;
-mod relative;
+mod split;
 mod threshold;
+mod user_map;
 
 pub use self::{
-    bake::{BAKE_GRID, bake},
     beta::ln_regularised_beta,
+    detector::{Detector, detector_threshold},
+    doubt::Doubt,
+    event::{MIN_EVENT_USERS, event_evidence},
+    incident::{shared_incident_at, shared_incident_evidence},
     levels::firing,
-    ratio::sample_ratio,
-    relative::{RISKS, Relative},
+    split::split_evidence,
     threshold::Threshold,
+    user_map::{USER_MAP_CAPACITY, UserMap},
 };

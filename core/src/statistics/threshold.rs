@@ -8,12 +8,12 @@ use crate::statistics::beta::{Share, ln_over_prefix};
 const TUNED_FOR: f64 = 500.0;
 
 /// Distance that limits keep from 0 and 1, about which nothing could ever be proven.
-const CLOSEST: f64 = 1e-6;
+pub(super) const CLOSEST: f64 = 1e-6;
 
 /// Largest number of trials; larger numbers are clamped to it.
-const MAX_TRIALS: u64 = 1_000_000_000_000;
+pub(super) const MAX_TRIALS: u64 = 1_000_000_000_000;
 
-/// A test of a proportion against a limit, at one level.
+/// A test of a proportion against a limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Threshold {
     g: f64,
@@ -41,7 +41,12 @@ impl Threshold {
         let variance = g * h * TUNED_FOR;
         let level = -libm::log(2.0 * alpha);
         let rho = variance / (2.0 * level + libm::log1p(2.0 * level));
-        let r = (rho - g * h).max(1e-3 * g * h);
+        Self::mixture(g, h, (rho - g * h).max(1e-3 * g * h))
+    }
+
+    /// Builds the test of a proportion against the limit `g`, where `h = 1 - g`. The larger `r` is,
+    /// the nearer to the limit are the alternatives that the mixture favours.
+    pub(super) fn mixture(g: f64, h: f64, r: f64) -> Self {
         let (a, b) = (r / g, r / h);
         Self { g, h, a, b, prior: ln_over_prefix(a, b, Share { x: h, y: g }) }
     }

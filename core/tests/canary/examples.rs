@@ -1,251 +1,250 @@
-//! Examples: the order of the checks in a tick, and the requests that count as evidence.
+//! Examples: the order of the checks in a tick, and breaches that are kept.
 
-use super::{START, after, around, counts, known, run, window};
+use super::{after, around, counts, identity, known, percent, run, window};
 use cutover_core::{
-    PartsPerMillion,
+    PartsPerMillion, Timestamp,
     canary::{
-        Action, ArmCounts, Evidence, Reason, Run, RunState, Test, TickContext, Verdict, Window, decide, fold,
-        windows,
+        Action, ArmCounts, Evidence, Reason, Run, RunState, StepCounts, Test, TickContext, decide, fold,
+        plan::AfterStepPolicy,
     },
-    measurement::{
-        batch::{Batch, Cell, SCHEMA},
-        counts::{Counts, Outcome},
-    },
-    vocabulary::{arm::Arm, reason::Reason as Why, revision::Revision},
 };
 
+fn check(
+    name: &str,
+    run: &Run,
+    around: &TickContext,
+    evidence: &Evidence,
+    minute: i64,
+    expected: (Action, Reason),
+) {
+    let decision = decide(run, evidence, around, after(minute));
+    assert_eq!((decision.action, decision.reason), expected, "{name}");
+}
+
 #[test]
-fn the_order_in_which_a_tick_looks_at_things() {
-    let good = counts(500, 0, 0);
-    let bad = counts(500, 250, 0);
-    let quiet = ArmCounts::default();
+fn breaches_and_pauses_are_checked_before_everything_else() {
+    let (good, bad) = (counts(500, 0, 0), counts(500, 250, 0));
     let base = run();
-    let check = |name: &str, run: &Run, around: &TickContext, evidence: &Evidence, minute: i64, expected| {
-        let decision = decide(run, evidence, around, after(minute));
-        assert_eq!((decision.action, decision.reason), expected, "{name}");
-    };
     let proven = known(&base, good, good, 20);
     let breached = known(&base, bad, good, 20);
     let emergency = TickContext { emergency: true, ..around(&base) };
     let paused = base.paused("p");
-    check(
-        "an emergency pauses, before anything else",
-        &base,
-        &emergency,
-        &breached,
-        20,
-        (Action::Pause, Reason::Emergency),
-    );
-    check(
-        "a breach is checked before a pause",
-        &paused,
-        &around(&base),
-        &breached,
-        20,
-        (Action::RollBack, Reason::Breach),
-    );
-    check(
-        "a breach is checked before the step's time",
-        &base,
-        &around(&base),
-        &known(&base, bad, good, 1),
-        1,
-        (Action::RollBack, Reason::Breach),
-    );
+    let name = "an emergency pauses, before anything else";
+    check(name, &base, &emergency, &breached, 20, (Action::Pause, Reason::Emergency));
+    let name = "a breach is checked before a pause";
+    check(name, &paused, &around(&base), &breached, 20, (Action::RollBack, Reason::Breach));
+    let name = "a breach is checked before the step's time";
+    let early = known(&base, bad, good, 1);
+    check(name, &base, &around(&base), &early, 1, (Action::RollBack, Reason::Breach));
     let off = TickContext { enabled: false, ..around(&base) };
     check("a disabled flag holds", &base, &off, &proven, 20, (Action::Hold, Reason::FlagDisabled));
     check("pause holds", &paused, &around(&base), &proven, 20, (Action::Hold, Reason::Paused));
-    check(
-        "a shared incident holds",
-        &base,
-        &around(&base),
-        &known(&base, bad, bad, 20),
-        20,
-        (Action::Hold, Reason::SharedIncident),
-    );
-    check(
-        "the step's time",
-        &base,
-        &around(&base),
-        &known(&base, good, good, 5),
-        5,
-        (Action::Hold, Reason::StepTime),
-    );
-    check("proven", &base, &around(&base), &proven, 20, (Action::Advance, Reason::Proven));
-    let few = known(&base, counts(2, 0, 0), good, 20);
-    check("not proven", &base, &around(&base), &few, 20, (Action::Hold, Reason::NotProven));
-    check(
-        "only legacy receives requests",
-        &base,
-        &around(&base),
-        &known(&base, quiet, good, 10),
-        10,
-        (Action::Hold, Reason::CanaryStarved),
-    );
+}
+
+#[test]
+fn missing_data_holds_and_after_the_deadline_pauses() {
+    let (good, quiet) = (counts(500, 0, 0), ArmCounts::default());
+    let base = run();
+    let starved = known(&base, quiet, good, 10);
+    let name = "only legacy receives requests";
+    check(name, &base, &around(&base), &starved, 10, (Action::Hold, Reason::CanaryStarved));
     let nothing = Evidence::none(&base);
     check("no requests", &base, &around(&base), &nothing, 10, (Action::Hold, Reason::NoData));
     check("the deadline", &base, &around(&base), &nothing, 30, (Action::Pause, Reason::NoData));
+}
+
+#[test]
+fn a_step_advances_when_its_evidence_suffices() {
+    let good = counts(500, 0, 0);
+    let base = run();
+    let proven = known(&base, good, good, 20);
+    let short = known(&base, good, good, 5);
+    check("the step's time", &base, &around(&base), &short, 5, (Action::Hold, Reason::StepTime));
+    check("proven", &base, &around(&base), &proven, 20, (Action::Advance, Reason::Proven));
+    let few = known(&base, counts(2, 0, 0), good, 20);
+    check("not proven", &base, &around(&base), &few, 20, (Action::Hold, Reason::NotProven));
+
     let mut strict = base.clone();
-    strict.plan.options.approval_before = vec![PartsPerMillion::from_percent(25.0).unwrap()];
+    strict.plan.options.approval_before = vec![percent(25.0)];
     let known_strict = known(&strict, good, good, 20);
-    check(
-        "approval is checked last",
-        &strict,
-        &around(&strict),
-        &known_strict,
-        20,
-        (Action::Hold, Reason::Approval),
-    );
+    let name = "approval is checked last";
+    check(name, &strict, &around(&strict), &known_strict, 20, (Action::Hold, Reason::Approval));
     let approved = Run { approved: Some(1), ..strict.clone() };
     check("approved", &approved, &around(&strict), &known_strict, 20, (Action::Advance, Reason::Proven));
+}
+
+/// 180 requests of three users say nothing about the others.
+#[test]
+fn a_step_with_few_users_is_not_proven() {
+    let good = counts(500, 0, 0);
+    let base = run();
+    let windows: Vec<_> = (0..20).map(|minute| window(minute * 6, 0, good, good)).collect();
+    let evidence = fold(&base, None, &windows);
+    check("few users", &base, &around(&base), &evidence, 20, (Action::Hold, Reason::FewUsers));
+    let keyless = Run { key: None, ..base.clone() };
+    let name = "nobody reports the users of a run of an earlier version";
+    check(name, &keyless, &around(&base), &evidence, 20, (Action::Advance, Reason::Proven));
+}
+
+/// A fault that began after the criteria were proven.
+#[test]
+fn a_recent_fault_casts_doubt() {
+    let good = counts(500, 0, 0);
+    let base = run();
+    let proven = known(&base, good, good, 19);
+    let late = fold(&base, Some(&proven), &[window(19 * 6, 0, counts(500, 40, 0), good)]);
+    check("doubt", &base, &around(&base), &late, 20, (Action::Hold, Reason::Doubt));
+}
+
+#[test]
+fn diverted_requests_hold_for_ten_minutes() {
+    let good = counts(500, 0, 0);
+    let base = run();
+    let diverted = ArmCounts { diverted: 1, ..ArmCounts::default() };
+    let evidence = known(&base, good, good, 19);
+    let evidence = fold(&base, Some(&evidence), &[window(114, 0, diverted, good)]);
+    check("diverted", &base, &around(&base), &evidence, 20, (Action::Hold, Reason::Diverted));
+    let evidence = fold(&base, Some(&evidence), &[window(174, 0, good, good)]);
+    check("ten minutes later", &base, &around(&base), &evidence, 30, (Action::Advance, Reason::Proven));
+}
+
+#[test]
+fn old_evidence_never_advances() {
+    let good = counts(500, 0, 0);
+    let base = run();
+    let evidence = known(&base, good, good, 20);
+    let through = |minute: i64| TickContext { through: Some(after(minute)), ..around(&base) };
+    check("behind", &base, &through(16), &evidence, 20, (Action::Hold, Reason::EvidenceBehind));
+    check("not behind", &base, &through(19), &evidence, 20, (Action::Advance, Reason::Proven));
+}
+
+#[test]
+fn after_the_last_step_the_run_bakes() {
+    let (good, quiet) = (counts(500, 0, 0), ArmCounts::default());
+    let base = run();
     let mut baking = base.clone();
     for _ in 0..3 {
         baking = baking.advanced(after(0), "");
     }
     assert_eq!((baking.state, baking.step), (RunState::Baking, 3));
-    check(
-        "baking",
-        &baking,
-        &around(&base),
-        &known(&baking, good, quiet, 20),
-        20,
-        (Action::Hold, Reason::Baking),
-    );
-    check(
-        "baked",
-        &baking,
-        &around(&base),
-        &known(&baking, good, quiet, 60),
-        60,
-        (Action::Complete, Reason::Baked),
-    );
-    check(
-        "a breach while it bakes",
-        &baking,
-        &around(&base),
-        &known(&baking, bad, quiet, 20),
-        20,
-        (Action::RollBack, Reason::Breach),
-    );
+    let watched = known(&baking, good, quiet, 20);
+    check("baking", &baking, &around(&base), &watched, 20, (Action::Hold, Reason::Baking));
+    let watched = known(&baking, good, quiet, 60);
+    check("baked", &baking, &around(&base), &watched, 60, (Action::Complete, Reason::Baked));
+    let failed = known(&baking, counts(500, 250, 0), quiet, 20);
+    check("a breach", &baking, &around(&base), &failed, 20, (Action::RollBack, Reason::Breach));
+    let fair = known(&baking, counts(100, 5, 2), quiet, 60);
+    assert!(fair.breach.is_none());
+}
+
+#[test]
+fn a_changed_plan_begins_a_new_run() {
+    let good = counts(500, 0, 0);
+    let base = run();
+    let proven = known(&base, good, good, 20);
     let mut other = base.plan.clone();
     other.rollback_criteria.max_error_rate = 0.2;
     let changed = TickContext { plan: Some(other.clone()), ..around(&base) };
-    check(
-        "a changed plan starts a new run",
-        &base,
-        &changed,
-        &proven,
-        20,
-        (Action::Restart, Reason::PlanChanged),
-    );
+    check("changed", &base, &changed, &proven, 20, (Action::Restart, Reason::PlanChanged));
     let mut climbed = base.advanced(after(0), "");
-    let under = climbed.under(&other, "r2".parse().unwrap(), after(5)).unwrap();
+    let under = climbed.under(&other, identity("r2"), after(5)).unwrap();
     assert_eq!((under.step, under.share(), under.id.as_str()), (1, climbed.share(), "r2"));
     other.initial_percentage = PartsPerMillion::ALL;
     climbed.plan.initial_percentage = PartsPerMillion::ALL;
-    assert!(base.under(&other, "r3".parse().unwrap(), after(5)).is_none(), "never more than before");
-    check(
-        "no step of the new plan is low enough",
-        &base,
-        &TickContext { plan: Some(other), ..around(&base) },
-        &proven,
-        20,
-        (Action::Pause, Reason::PlanChanged),
+    assert!(base.under(&other, identity("r3"), after(5)).is_none(), "never more than before");
+    let name = "no step of the new plan is low enough";
+    let changed = TickContext { plan: Some(other), ..around(&base) };
+    check(name, &base, &changed, &proven, 20, (Action::Pause, Reason::PlanChanged));
+}
+
+/// B2: a breach keeps the counts that made it fire.
+#[test]
+fn b2_a_breach_stays_with_its_counts() {
+    let base = run();
+    let bad = fold(&base, None, &[window(0, 0, counts(60, 40, 0), counts(70, 1, 0))]);
+    let diluted = fold(&base, Some(&bad), &[window(60, 0, counts(1_000_000, 0, 0), counts(600, 0, 0))]);
+    let decision = decide(&base, &diluted, &around(&base), after(20));
+    assert_eq!(decision.action, Action::RollBack);
+    let breach = decision.verdict.breach.unwrap();
+    let figures = breach.figures.unwrap();
+    assert_eq!((breach.test, breach.step), (Test::ErrorsAbove, 0));
+    assert_eq!((figures.new.requests, figures.new.errors, figures.legacy.requests), (60, 40, 70));
+    assert!(figures.evidence >= figures.fires_at);
+    assert_eq!(
+        breach.sentence(),
+        "Rolled back from 1 %: 40 of 60 requests on new failed (66.7 %, the limit is 10.0 %), 1 of 70 on legacy."
     );
 }
 
+/// B2: also if it is found after the run has left the step.
 #[test]
-fn what_was_found_stays_found() {
-    let base = run();
-    let bad = fold(&base, None, &[window(0, 0, counts(60, 40, 0), counts(0, 0, 0))]);
-    let diluted = fold(&base, Some(&bad), &[window(60, 0, counts(1_000_000, 0, 0), counts(600, 0, 0))]);
-    let alone = Evidence { breach: None, ..diluted.clone() };
-    assert!(Verdict::of(&base, &alone).breach.is_none(), "the windows together look good");
-    assert_eq!(decide(&base, &diluted, &around(&base), after(20)).action, Action::RollBack);
-}
-
-#[test]
-fn what_comes_late_of_the_step_before_can_still_be_a_breach() {
+fn b2_late_counts_of_the_step_before_can_still_be_a_breach() {
     let base = run();
     let first = known(&base, counts(500, 0, 0), counts(500, 0, 0), 20);
     let next = base.advanced(after(20), "");
     let late = window(130, 0, counts(300, 300, 0), counts(300, 0, 0));
     let evidence = fold(&next, Some(&first), &[late]);
-    assert_eq!(evidence.current.new.requests, 0, "a new step is not diluted by the last");
+    assert_eq!(evidence.current.counts.new.requests, 0, "a new step is not diluted by the last");
     let decision = decide(&next, &evidence, &around(&next), after(21));
-    assert_eq!(
-        (decision.action, decision.verdict.breach.map(|breach| breach.step)),
-        (Action::RollBack, Some(0))
-    );
+    let breach = decision.verdict.breach.unwrap();
+    assert_eq!((decision.action, breach.step), (Action::RollBack, 0));
+    assert_eq!(breach.figures.unwrap().share, percent(1.0));
+}
+
+/// A breach of an earlier version has no figures, and is still readable.
+#[test]
+fn stored_runs_of_an_earlier_version_load() {
+    let mut run = serde_json::to_value(run()).unwrap();
+    run["breach"] = serde_json::json!({ "test": "bake_errors", "step": 3 });
+    run["plan"]["max_relative_risk"] = 2.0.into();
+    run.as_object_mut().unwrap().remove("key");
+    let read: Run = serde_json::from_value(run).unwrap();
+    assert_eq!(read.breach.unwrap().test, Test::ErrorsDetector);
+    assert_eq!(read.plan.options.tolerated_risk.errors, 2.0);
+    assert!(read.breach.unwrap().sentence().starts_with("Rolled back: "));
+    assert_eq!(read.label().unwrap().key, None);
 }
 
 #[test]
-fn a_split_that_is_not_the_configured_one_is_noticed() {
-    let run = run().advanced(after(0), "");
-    let users = |count: u32, from: u32| (from..from + count).collect::<Vec<_>>();
-    let with = |new: u32, legacy: u32| {
-        let counted = counts(5_000, 0, 0);
-        let window = Window {
-            units_new: users(new, 0),
-            units_legacy: users(legacy, 10_000),
-            ..window(60, 1, counted, counted)
-        };
-        let evidence = fold(&run, None, &[window.clone(), window]);
-        assert_eq!(evidence.current.units_new.len(), new as usize, "a user counts once");
-        decide(&run, &evidence, &around(&run), after(11)).reason
-    };
-    assert_eq!(with(250, 750), Reason::Proven);
-    assert_eq!(with(500, 500), Reason::SampleRatioMismatch);
+fn the_label_has_key_and_share() {
+    let label = run().advanced(after(1), "").label().unwrap();
+    assert_eq!((label.step, label.share), (1, percent(25.0)));
+    assert_eq!(label.key.unwrap().len(), 32);
+    assert!(run().rolled_back(None, "").label().is_none());
 }
 
 #[test]
-fn only_what_the_bucket_decided_is_evidence() {
-    let run = run();
-    let cell = |arm, reason, step, status, ms| {
-        let mut counts = Counts::default();
-        counts.add(Outcome::Status(status), ms, run.label().as_ref());
-        Cell {
-            flag: Some("flag".parse().unwrap()),
-            route: None,
-            arm,
-            reason,
-            revision: Revision(1),
-            canary: Some((run.id.clone(), step)),
-            window: START,
-            counts,
-        }
-    };
-    let batch = Batch {
-        schema: SCHEMA,
-        isolate: "a".repeat(32),
-        sequence: 1,
-        revision: Revision(1),
-        idle: false,
-        age_ms: 0,
-        lost: 0,
-        cells: vec![
-            cell(Arm::New, Why::Rollout, 0, 500, 2_000),
-            cell(Arm::New, Why::Whitelisted, 0, 500, 1),
-            cell(Arm::Legacy, Why::Rollout, 0, 200, 1),
-            cell(Arm::Legacy, Why::Fallback, 0, 200, 1),
-            cell(Arm::New, Why::Rollout, 1, 200, 1),
-        ],
-        units: Vec::new(),
-        comparisons: Vec::new(),
-    };
-    let found = windows(&run.id, std::iter::once(&batch));
-    assert_eq!(found.len(), 2);
-    let failed = ArmCounts { requests: 1, errors: 1, slow_success: 1, slow_rollback: 1 };
-    assert_eq!((found[0].new, found[0].legacy.requests, found[1].step), (failed, 1, 1));
-    assert!(windows(&"r9".parse().unwrap(), std::iter::once(&batch)).is_empty());
+fn a_shared_incident_holds_until_the_deadline_and_then_pauses() {
+    let (good, bad) = (counts(500, 0, 0), counts(500, 250, 0));
+    let mut base = run();
+    let soon = known(&base, bad, bad, 20);
+    let name = "soon after a step up the canary may have broken legacy";
+    check(name, &base, &around(&base), &soon, 20, (Action::RollBack, Reason::Breach));
+    base.plan.options.shared_incident_after_step = AfterStepPolicy::Hold;
+    let held = known(&base, bad, bad, 20);
+    check("held", &base, &around(&base), &held, 20, (Action::Hold, Reason::SharedIncident));
+    let long = known(&base, bad, bad, 31);
+    check("the deadline", &base, &around(&base), &long, 31, (Action::Pause, Reason::SharedIncident));
+    let resumed = base.resumed(after(31), "");
+    let name = "an operator who resumes has the whole deadline again";
+    check(name, &resumed, &around(&base), &long, 32, (Action::Hold, Reason::SharedIncident));
+
+    let later = run();
+    let evidence = known(&later, good, good, 20);
+    let ill = |index| window(index, 0, counts(500, 250, 0), counts(500, 250, 0));
+    let evidence = fold(&later, Some(&evidence), &[ill(120), ill(121)]);
+    check("later", &later, &around(&later), &evidence, 21, (Action::Hold, Reason::SharedIncident));
 }
 
 #[test]
-fn bake_tests_have_their_own_mark() {
-    let mut baking = run();
-    for _ in 0..3 {
-        baking = baking.advanced(after(0), "");
+fn counts_of_discarded_steps_are_reported() {
+    let mut third = run();
+    for _ in 0..2 {
+        third = third.advanced(after(0), "");
     }
-    let verdict = Verdict::of(&baking, &known(&baking, counts(100, 5, 2), ArmCounts::default(), 60));
-    assert!(!verdict.result(Test::BakeErrors).unwrap().fires() && verdict.breach.is_none());
+    let mut mixed = window(0, 2, counts(5, 0, 0), counts(0, 0, 0));
+    mixed.steps.insert(0, StepCounts { step: 0, new: counts(7, 7, 0), legacy: counts(0, 0, 0) });
+    let evidence = fold(&third, None, &[mixed]);
+    assert_eq!((evidence.too_late, evidence.current.counts.new.requests), (7, 5));
+    assert_eq!(evidence.through, Some(Timestamp::from_millis(super::START + 10_000).millis()));
 }

@@ -1,25 +1,44 @@
-//! The contract of canary decisions: six properties, and the order of the checks in a tick.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "a test fails loudly")]
+//! The contract of canary decisions: the order of the checks in a tick, the evidence that counts, and
+//! the properties of all decisions.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails loudly"
+)]
 
+mod alarms;
+mod comparisons;
 mod examples;
+mod forecasts;
 mod properties;
+mod reports;
 
 use cutover_core::{
     PartsPerMillion, Timestamp,
     canary::{
-        ArmCounts, Evidence, Run, TickContext, Window, fold,
+        ArmCounts, Evidence, Run, RunIdentity, StepCounts, TickContext, Window, fold,
         plan::{CanaryPlan, Criteria, Options},
     },
+    measurement::batch::{EventKinds, SeenUser, UserEvents, UserWindow, WINDOW_MS},
+    vocabulary::arm::Arm,
 };
 
 const START: i64 = 1_700_000_000_000;
 const MINUTE: i64 = 60_000;
 
+/// Time limit of both arms, in milliseconds.
+const SETTLE_MS: u32 = 1_000;
+
+fn percent(percent: f64) -> PartsPerMillion {
+    PartsPerMillion::from_percent(percent).unwrap()
+}
+
 fn plan(steps: &[f64]) -> CanaryPlan {
-    let share = |percent: f64| PartsPerMillion::from_percent(percent).unwrap();
     CanaryPlan {
-        initial_percentage: share(steps[0]),
-        promotion_steps: steps.iter().map(|step| share(*step)).collect(),
+        initial_percentage: percent(steps[0]),
+        promotion_steps: steps.iter().map(|step| percent(*step)).collect(),
         step_duration_minutes: 10.0,
         success_criteria: Criteria {
             max_error_rate: 0.05,
@@ -35,13 +54,21 @@ fn plan(steps: &[f64]) -> CanaryPlan {
     }
 }
 
-fn run() -> Run {
+fn identity(id: &str) -> RunIdentity {
+    RunIdentity { id: id.parse().unwrap(), key: Some("0123456789abcdef0123456789abcdef".to_owned()) }
+}
+
+fn run_of(steps: &[f64]) -> Run {
     let now = Timestamp::from_millis(START);
-    Run::start("r1".parse().unwrap(), "flag".parse().unwrap(), plan(&[1.0, 25.0, 100.0]), now, "operator")
+    Run::start(identity("r1"), "flag".parse().unwrap(), plan(steps), now, "operator")
+}
+
+fn run() -> Run {
+    run_of(&[1.0, 25.0, 100.0])
 }
 
 fn around(run: &Run) -> TickContext {
-    TickContext { emergency: false, enabled: true, plan: Some(run.plan.clone()) }
+    TickContext { emergency: false, enabled: true, plan: Some(run.plan.clone()), through: None }
 }
 
 fn counts(requests: u64, errors: u64, slow: u64) -> ArmCounts {
@@ -50,20 +77,77 @@ fn counts(requests: u64, errors: u64, slow: u64) -> ArmCounts {
         errors: errors.min(requests),
         slow_success: slow.min(requests),
         slow_rollback: slow.min(requests) / 2,
+        ..ArmCounts::default()
     }
 }
 
+/// Builds a closed arrival window.
 fn window(index: i64, step: u32, new: ArmCounts, legacy: ArmCounts) -> Window {
-    Window { start: START + index * 10_000, step, new, legacy, ..Window::default() }
+    let start = START + index * WINDOW_MS;
+    let steps = vec![StepCounts { step, new, legacy }];
+    Window { start, end: start + WINDOW_MS, steps, users: Vec::new() }
 }
 
 fn after(minutes: i64) -> Timestamp {
     Timestamp::from_millis(START + minutes * MINUTE)
 }
 
+/// Returns a hash for a number, spread over all 64 bits.
+fn hash(number: u64) -> u64 {
+    let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Builds an empty event window of a run's step.
+fn users(run: &Run, index: i64) -> UserWindow {
+    UserWindow {
+        flag: run.flag.clone(),
+        canary: (run.id.clone(), run.step),
+        share: run.share(),
+        window: START + index * WINDOW_MS,
+        settle_ms: SETTLE_MS,
+        seen: Vec::new(),
+        events: Vec::new(),
+        compared: Vec::new(),
+    }
+}
+
+/// Returns so many users of an arm, numbered from `first`.
+fn seen(arm: Arm, first: u64, count: u64) -> impl Iterator<Item = SeenUser> {
+    (first..first + count).map(move |number| SeenUser(hash(number), arm))
+}
+
+/// Returns one event for so many users of an arm, numbered from `first`.
+fn events(arm: Arm, kinds: EventKinds, first: u64, count: u64) -> impl Iterator<Item = UserEvents> {
+    let failures = u32::from(kinds.contains(EventKinds::ERROR));
+    (first..first + count).map(move |number| UserEvents {
+        user: hash(number),
+        arm,
+        minted: false,
+        kinds,
+        errors: failures,
+        requests: failures,
+    })
+}
+
+/// Builds the users of an event window: 60 on the new arm, and as many on legacy as the share asks
+/// for.
+fn crowd(run: &Run, index: i64) -> UserWindow {
+    let share = run.share().percent() / 100.0;
+    let legacy = (60.0 * (1.0 - share) / share).round() as u64;
+    let all = seen(Arm::New, 0, 60).chain(seen(Arm::Legacy, 1_000_000, legacy)).collect();
+    UserWindow { seen: all, ..users(run, index) }
+}
+
 /// Builds evidence from one window per minute for the given number of minutes, so that data is
-/// never missing.
+/// never missing, with a crowd of users in the first one.
 fn known(run: &Run, new: ArmCounts, legacy: ArmCounts, minutes: i64) -> Evidence {
-    let windows: Vec<Window> = (0..minutes).map(|minute| window(minute * 6, run.step, new, legacy)).collect();
+    let mut windows: Vec<Window> =
+        (0..minutes).map(|minute| window(minute * 6, run.step, new, legacy)).collect();
+    if let Some(first) = windows.first_mut() {
+        first.users.push(crowd(run, 0));
+    }
     fold(run, None, &windows)
 }

@@ -1,14 +1,19 @@
-//! The six properties of canary decisions, for arbitrary runs, counts and circumstances.
+//! The properties of canary decisions, for arbitrary runs, counts, users and circumstances.
 
-use super::{after, around, counts, run, window};
+use super::{START, after, around, counts, hash, run, users, window};
 use cutover_core::{
     PartsPerMillion,
     canary::{
-        Action, ArmCounts, Decision, Evidence, Reason, Record, Run, RunState, TickContext, Verdict, Window,
-        decide, fold,
-        plan::{FreezeWindow, OnNoData, Weekday},
-        replay,
+        Action, ArmCounts, Decision, Evidence, Reason, Record, Run, RunState, StepCounts, TickContext,
+        Verdict, Window, decide, fold,
+        plan::{AfterStepPolicy, FreezeWindow, OnNoData, RelativePolicy, Weekday},
+        replay, windows,
     },
+    measurement::{
+        batch::{Batch, Cell, EventKinds, SCHEMA, SeenUser, UserEvents, UserWindow, WINDOW_MS},
+        counts::Counts,
+    },
+    vocabulary::{arm::Arm, reason::Reason as Why, revision::Revision},
 };
 use proptest::prelude::*;
 
@@ -16,13 +21,31 @@ fn arms() -> impl Strategy<Value = ArmCounts> {
     (0_u64..400, 0_u64..60, 0_u64..60).prop_map(|(requests, errors, slow)| counts(requests, errors, slow))
 }
 
+fn some_user() -> impl Strategy<Value = UserEvents> {
+    (0_u64..40, any::<bool>(), 0_usize..5, 0_u32..9).prop_map(|(number, minted, kind, errors)| UserEvents {
+        user: hash(number),
+        arm: if number.is_multiple_of(2) { Arm::New } else { Arm::Legacy },
+        minted,
+        kinds: EventKinds::ALL[kind],
+        errors,
+        requests: errors * 2,
+    })
+}
+
+/// Step, counts of both arms, events, and the age of their window.
+type Parts = (u32, ArmCounts, ArmCounts, Vec<UserEvents>, i64);
+
+/// Generates windows of different times, of the first three steps.
 fn some_windows() -> impl Strategy<Value = Vec<Window>> {
-    let one = (0_i64..40, 0_u32..3, arms(), arms(), prop::collection::vec(any::<u32>(), 0..4));
-    let one = one.prop_map(|(index, step, new, legacy, units)| Window {
-        units_new: units,
-        ..window(index, step, new, legacy)
-    });
-    prop::collection::vec(one, 0..12)
+    let one = (0_u32..3, arms(), arms(), prop::collection::vec(some_user(), 0..12), 0_i64..3);
+    prop::collection::btree_map(0_i64..240, one, 0..12).prop_map(|all| {
+        let build = |(index, (step, new, legacy, events, age)): (i64, Parts)| {
+            let at = Run { step, ..run() };
+            let reported = UserWindow { events, ..users(&at, index - age) };
+            Window { users: vec![reported], ..window(index, step, new, legacy) }
+        };
+        all.into_iter().map(build).collect()
+    })
 }
 
 fn some_run() -> impl Strategy<Value = Run> {
@@ -33,12 +56,20 @@ fn some_run() -> impl Strategy<Value = Run> {
         Just(RunState::Completed),
         Just(RunState::RolledBack)
     ];
-    (state, 0_u32..4, any::<bool>(), prop::option::of(0_u32..4)).prop_map(
-        |(state, step, rollback, approved)| {
+    let policy =
+        prop_oneof![Just(RelativePolicy::Hold), Just(RelativePolicy::Rollback), Just(RelativePolicy::Ignore)];
+    (state, 0_u32..4, any::<bool>(), prop::option::of(0_u32..4), policy, any::<bool>()).prop_map(
+        |(state, step, rollback, approved, policy, hold)| {
             let mut run = Run { state, step, approved, ..run() };
+            let options = &mut run.plan.options;
+            options.relative = policy;
+            options.min_users = 1;
+            if hold {
+                options.shared_incident_after_step = AfterStepPolicy::Hold;
+            }
             if rollback {
-                run.plan.options.on_no_data = OnNoData::Rollback;
-                run.plan.options.approval_before = vec![PartsPerMillion::ALL];
+                options.on_no_data = OnNoData::Rollback;
+                options.approval_before = vec![PartsPerMillion::ALL];
             }
             run
         },
@@ -49,8 +80,14 @@ fn some_circumstances(run: &Run) -> impl Strategy<Value = TickContext> + use<> {
     let mut other = run.plan.clone();
     other.step_duration_minutes += 1.0;
     let plan = prop_oneof![5 => Just(Some(run.plan.clone())), 1 => Just(Some(other)), 1 => Just(None)];
-    (prop::bool::weighted(0.1), prop::bool::weighted(0.9), plan)
-        .prop_map(|(emergency, enabled, plan)| TickContext { emergency, enabled, plan })
+    (prop::bool::weighted(0.1), prop::bool::weighted(0.9), plan, prop::option::of(0_i64..200)).prop_map(
+        |(emergency, enabled, plan, through)| TickContext {
+            emergency,
+            enabled,
+            plan,
+            through: through.map(after),
+        },
+    )
 }
 
 /// Generates a run, its windows, the circumstances and the minute of the tick.
@@ -66,13 +103,52 @@ fn climbs(run: &Run, decision: &Decision) -> bool {
     decision.action == Action::Advance && run.advanced(after(0), "").share() > run.share()
 }
 
+/// Builds a batch of one isolate from the parts of a window.
+fn batch(run: &Run, sequence: u64, window: &Window) -> Batch {
+    let cell = |arm, step, counted: ArmCounts| Cell {
+        flag: Some(run.flag.clone()),
+        route: None,
+        arm,
+        reason: Why::Rollout,
+        revision: Revision(1),
+        canary: Some((run.id.clone(), step)),
+        counts: Counts {
+            requests: counted.requests,
+            server_errors: counted.errors,
+            slow_success: counted.slow_success,
+            slow_rollback: counted.slow_rollback,
+            ..Counts::default()
+        },
+    };
+    let cells = window.steps.iter().flat_map(|StepCounts { step, new, legacy }| {
+        [cell(Arm::New, *step, *new), cell(Arm::Legacy, *step, *legacy)]
+    });
+    Batch {
+        schema: SCHEMA,
+        isolate: format!("{sequence:032}"),
+        sequence,
+        revision: Revision(1),
+        idle: false,
+        age_ms: 0,
+        lost: 0,
+        open: 0,
+        cells: cells.collect(),
+        users: window.users.clone(),
+        comparisons: Vec::new(),
+    }
+}
+
+fn text(evidence: &Evidence) -> String {
+    serde_json::to_string(evidence).unwrap()
+}
+
 proptest! {
     /// 1. A run never advances with a breach, whatever the circumstances.
     #[test]
     fn property_1_never_advances_with_a_breach((run, windows, around, minute) in some_case()) {
         let evidence = fold(&run, None, &windows);
         let decision = decide(&run, &evidence, &around, after(minute));
-        if Verdict::of(&run, &evidence).breach.is_some() && run.state.is_active() && !around.emergency {
+        if evidence.breach.is_some() && run.state.is_active() && !around.emergency {
             prop_assert_eq!((decision.action, decision.reason), (Action::RollBack, Reason::Breach));
         }
         if matches!(decision.action, Action::Advance | Action::Complete) {
@@ -80,7 +156,7 @@ proptest! {
         }
     }
 
-    /// 2. More errors of the canary never turn a rollback into an action that leaves users exposed.
+    /// 2. More errors of the canary never turn a rollback into an advance, nor a hold.
     #[test]
     fn property_2_more_errors_never_help(
         run in some_run(), new in arms(), legacy in arms(), more in 1_u64..200, minute in 0_i64..100,
@@ -91,10 +167,10 @@ proptest! {
             decide(&run, &evidence, &around(&run), after(minute))
         };
         let (before, after) = (decided(new), decided(worse));
-        if before.action == Action::RollBack && before.reason == Reason::Breach {
-            prop_assert_eq!(after.action, Action::RollBack, "{:?} {:?}", new, worse);
-        }
         if !climbs(&run, &before) {
+            prop_assert!(!climbs(&run, &after), "{:?} {:?}", new, worse);
+        }
+        if before.action == Action::RollBack && before.reason == Reason::Breach {
             prop_assert!(!climbs(&run, &after), "{:?} {:?}", new, worse);
         }
     }
@@ -124,23 +200,28 @@ proptest! {
         prop_assert!(!climbs(&frozen, &cold));
     }
 
-    /// 4. The order of the windows of a step does not change the evidence, to the last bit.
+    /// 4. The order in which batches of one tick are read changes nothing, to the last bit; nor does
+    /// folding the windows in several ticks.
     #[test]
     fn property_4_order_changes_nothing(
-        run in some_run(), windows in some_windows().prop_flat_map(|w| (Just(w.clone()), Just(w).prop_shuffle())),
+        run in some_run(), parts in some_windows().prop_flat_map(|w| (Just(w.clone()), Just(w).prop_shuffle())),
     ) {
-        let (ordered, shuffled) = windows;
-        let (a, b) = (fold(&run, None, &ordered), fold(&run, None, &shuffled));
-        prop_assert_eq!(serde_json::to_string(&a).unwrap(), serde_json::to_string(&b).unwrap());
-        // Before the watch after the last step, folding them in two parts changes nothing either.
-        if !run.is_past_last_step() {
-            let (first, second) = shuffled.split_at(shuffled.len() / 2);
-            let mut parts = fold(&run, Some(&fold(&run, None, first)), second);
-            // The first part alone may show a breach, and a breach is kept.
-            let mut a = a;
-            (a.breach, parts.breach) = (None, None);
-            prop_assert_eq!(serde_json::to_string(&a).unwrap(), serde_json::to_string(&parts).unwrap());
-        }
+        let collected = |parts: &[Window]| {
+            // Several batches arrive in each window.
+            let all: Vec<(i64, Batch)> = (0..)
+                .zip(parts)
+                .map(|(sequence, part)| (part.start - part.start.rem_euclid(4 * WINDOW_MS), batch(&run, sequence, part)))
+                .collect();
+            windows(&run.id, all.iter().map(|(at, batch)| (*at, batch)), START + 3_600_000)
+        };
+        let (ordered, shuffled) = (collected(&parts.0), collected(&parts.1));
+        prop_assert_eq!(&ordered, &shuffled);
+        let whole = fold(&run, None, &ordered);
+        let reversed: Vec<Window> = ordered.iter().rev().cloned().collect();
+        prop_assert_eq!(text(&whole), text(&fold(&run, None, &reversed)));
+        let (first, second) = ordered.split_at(ordered.len() / 2);
+        let in_two = fold(&run, Some(&fold(&run, None, first)), second);
+        prop_assert_eq!(text(&whole), text(&in_two));
     }
 
     /// 5. A repeated tick changes nothing; a late tick advances by one step, not by several.
@@ -172,8 +253,12 @@ proptest! {
             evidence = Some(after);
         }
         let evidence = evidence.unwrap_or_else(|| Evidence::none(&run));
-        records.push(Record::decision(after(minute), "test", &run, &evidence, around).0);
+        let decision = Record::decision(after(minute), "test", &run, &evidence, around).0;
+        // The two functions run beside each other: the decision may be recorded first.
+        let position = records.len().saturating_sub(usize::from(minute % 2 == 0));
+        records.insert(position, decision);
         let text = serde_json::to_string(&records).unwrap();
+        prop_assert!(!text.contains("0123456789abcdef0123456789abcdef"), "the key is a secret");
         let read: Vec<Record> = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(&read, &records);
         prop_assert_eq!(replay(&read), []);
@@ -181,6 +266,24 @@ proptest! {
         let mut forged = read.clone();
         forged[0].plan_hash = "0000000000000000".to_owned();
         prop_assert!(!replay(&forged).is_empty());
+    }
+
+    /// 7. Sums over users never fall, whatever arrives and however the maps are thinned.
+    #[test]
+    fn property_7_sums_of_users_never_fall(run in some_run(), windows in some_windows()) {
+        let mut evidence = Evidence::none(&run);
+        for window in &windows {
+            let next = fold(&run, Some(&evidence), std::slice::from_ref(window));
+            for kind in EventKinds::ALL {
+                for (before, after) in
+                    evidence.current.events.step.of(kind).iter().zip(next.current.events.step.of(kind))
+                {
+                    prop_assert!(before.new <= after.new && before.all <= after.all && after.new <= after.all);
+                }
+            }
+            prop_assert!(evidence.breach.is_none() || evidence.breach == next.breach, "a breach is latched");
+            evidence = next;
+        }
     }
 
     /// For arbitrary counts nothing panics, and every number can be represented in JSON.
@@ -193,14 +296,35 @@ proptest! {
             .iter()
             .map(|(requests, errors, slow, start)| Window {
                 start: *start,
-                step: run.step,
-                new: ArmCounts { requests: *requests, errors: *errors, slow_success: *slow, slow_rollback: *slow },
-                legacy: ArmCounts { requests: *errors, errors: *slow, slow_success: *slow, slow_rollback: *requests },
-                ..Window::default()
+                end: start.saturating_add(WINDOW_MS),
+                steps: vec![StepCounts {
+                    step: run.step,
+                    new: ArmCounts {
+                        requests: *requests, errors: *errors, slow_success: *slow, slow_rollback: *slow,
+                        ..ArmCounts::default()
+                    },
+                    legacy: ArmCounts {
+                        requests: *errors, errors: *slow, slow_success: *slow, slow_rollback: *requests,
+                        ..ArmCounts::default()
+                    },
+                }],
+                users: vec![UserWindow {
+                    window: *start,
+                    seen: vec![SeenUser(*requests, Arm::New)],
+                    events: vec![UserEvents {
+                        user: *errors, arm: Arm::New, minted: false, kinds: EventKinds::ERROR, errors: u32::MAX,
+                        requests: 0,
+                    }],
+                    ..users(&run, 0)
+                }],
             })
             .collect();
         let evidence = fold(&run, None, &windows);
         let decision = decide(&run, &evidence, &around(&run), after(20));
         prop_assert!(decision.verdict.tests.iter().all(|test| test.evidence.is_finite()), "{:?}", decision);
+        let read: Evidence = serde_json::from_str(&text(&evidence)).unwrap();
+        prop_assert_eq!(&read, &evidence);
+        prop_assert!(decision.verdict.breach.is_none_or(|breach| breach.sentence().ends_with('.')));
+        prop_assert_eq!(Verdict::of(&run, &read).tests.len(), decision.verdict.tests.len());
     }
 }

@@ -18,7 +18,7 @@ fn with_route<T>(
         let draw = isolate.draw();
         let rules = isolate.rules_of(generation)?;
         let route = rules.routes().get(usize::try_from(route).ok()?)?;
-        Some(step(&mut isolate.counting.get_mut().comparing, &rules, route, draw))
+        Some(step(&mut isolate.counting.comparing, &rules, route, draw))
     })
     .flatten()
 }

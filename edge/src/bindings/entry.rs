@@ -56,7 +56,7 @@ pub fn note_result(origin: usize, generation: u32, has_failed: bool) {
 /// Counts requests whose ends nobody will learn.
 #[wasm_bindgen]
 pub fn lose(outcomes: u32) {
-    with_isolate(|isolate| isolate.counting.get_mut().lose(u64::from(outcomes)));
+    with_isolate(|isolate| isolate.counting.lose(u64::from(outcomes)));
 }
 
 /// Returns the anonymous id that the last decision minted. JavaScript calls this in the same turn,
@@ -66,16 +66,30 @@ pub fn minted() -> Option<String> {
     MINTED.with(RefCell::take)
 }
 
+/// Returns the lower half of the hash of the last decision's user, see
+/// [`PackedDecision::EVIDENCE`]. JavaScript calls this in the same turn.
+#[wasm_bindgen]
+pub fn evidence_low() -> u32 {
+    // Cuts off the upper half on purpose.
+    with_isolate(|isolate| isolate.evidence.get() as u32).unwrap_or_default()
+}
+
+/// Returns the upper half of the hash of the last decision's user, see [`evidence_low`].
+#[wasm_bindgen]
+pub fn evidence_high() -> u32 {
+    with_isolate(|isolate| (isolate.evidence.get() >> 32) as u32).unwrap_or_default()
+}
+
 /// Counts outcomes, see [`Isolate::record`].
 #[wasm_bindgen]
-pub fn record(outcomes: &[u32], window_start: f64) {
-    with_isolate(|isolate| isolate.record(outcomes, window_start as i64));
+pub fn record(outcomes: &[u32]) {
+    with_isolate(|isolate| isolate.record(outcomes));
 }
 
 /// Returns the next batch to send, see [`Isolate::next_batch`].
 #[wasm_bindgen]
-pub fn next_batch(at_rest: bool) -> Option<String> {
-    with_isolate(|isolate| isolate.next_batch(at_rest, now_ms())).flatten()
+pub fn next_batch(at_rest: bool, open: u32) -> Option<String> {
+    with_isolate(|isolate| isolate.next_batch(at_rest, open, now_ms())).flatten()
 }
 
 /// Returns the sequence number of the batch that [`next_batch`] returned last.

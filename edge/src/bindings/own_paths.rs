@@ -91,7 +91,7 @@ fn health() -> (u16, String) {
             (Some(_), true) => "stale",
             (Some(_), false) => "ok",
         };
-        let counting = isolate.counting.borrow();
+        let counting = &isolate.counting;
         json(&Health {
             status,
             revision: rules.as_deref().map(|rules| rules.revision().0),

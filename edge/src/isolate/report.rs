@@ -1,29 +1,25 @@
 //! Counts and reports of an isolate, and the responses of the control plane: emergencies and newer
 //! snapshots are applied without waiting for KV.
 
-use crate::{isolate::Isolate, reporting::BatchResult, wire::PackedOutcome};
+use crate::{counting::BatchState, isolate::Isolate, reporting::BatchResult, wire::PackedOutcome};
 use cutover_core::{measurement::batch::Receipt, vocabulary::revision::Revision};
 
 impl Isolate {
-    /// Counts outcomes of the window that began at `window_start`, packed by `js/report.js` in two
-    /// numbers each, see [`PackedOutcome`].
-    pub fn record(&mut self, outcomes: &[u32], window_start: i64) {
-        let ended = || {
-            outcomes.chunks_exact(2).filter_map(|pair| match pair {
-                [kind, end] => Some(PackedOutcome { kind: *kind, end: *end }),
-                _ => None,
-            })
-        };
+    /// Counts outcomes, packed by `js/report.js` one after the other, see [`PackedOutcome`].
+    pub fn record(&mut self, outcomes: &[u32]) {
+        let ended = || outcomes.chunks_exact(PackedOutcome::LENGTH).filter_map(PackedOutcome::read);
         ended().for_each(|ended| self.counts.add(ended));
         if self.settings.reports {
-            self.counting.get_mut().add(ended(), window_start);
+            self.counting.add(ended());
         }
     }
 
     /// Returns the next batch to send, see [`Reporting::next`](crate::reporting::Reporting::next).
-    pub fn next_batch(&mut self, at_rest: bool, now: i64) -> Option<String> {
-        let (revision, age) = (self.revision(), self.age_now(now));
-        self.reporting.next(self.counting.get_mut(), revision, age, at_rest)
+    /// `open` is the number of requests under way; `at_rest` is true if that is none, and no request
+    /// has ended since the last call.
+    pub fn next_batch(&mut self, at_rest: bool, open: u32, now: i64) -> Option<String> {
+        let state = BatchState { revision: self.revision(), age_ms: self.age_now(now), now, at_rest, open };
+        self.reporting.next(&mut self.counting, &state)
     }
 
     /// Applies the response to the batch with this sequence number: its status, 0 if none came, and
@@ -36,7 +32,7 @@ impl Isolate {
             (400 | 413 | 422, _) => BatchResult::Refused,
             _ => BatchResult::Failed,
         };
-        self.reporting.finish(self.counting.get_mut(), sequence, &exchanged, now);
+        self.reporting.finish(&mut self.counting, sequence, &exchanged, now);
         match exchanged {
             BatchResult::Stored(receipt) => {
                 self.hear(&receipt, now);

@@ -6,6 +6,7 @@ use cutover_core::{
     measurement::{
         batch::{Batch, Receipt},
         label::CanaryLabel,
+        user_hash::UserKey,
     },
     request::identity::default_sources,
     routing::matcher::Matcher,
@@ -206,6 +207,17 @@ fn everybody_goes_to_legacy_if_the_worker_is_told_so() {
 }
 
 #[test]
+fn a_request_is_decided_by_all_its_inputs_however_many() {
+    let mut isolate = Isolate::default();
+    isolate.finish_read(0, Ok(Some(snapshot(1, 100.0, 8).encode().unwrap()))).unwrap();
+    // Sorted: cookie, x-0 to x-7, x-user-id.
+    assert_eq!(isolate.inputs().len(), 10);
+    let lines = |last: &str| format!("GET\nhttps://h/api/x\n\0{}\n{last}\nu1", "\n1".repeat(7));
+    assert_eq!(reason(answer(&isolate, &lines("1"), 0)), Reason::Rollout);
+    assert_eq!(reason(answer(&isolate, &lines("0"), 0)), Reason::Condition);
+}
+
+#[test]
 fn cookies_are_only_skipped_where_nobody_looks_at_them() {
     let unless = |change: &dyn Fn(&mut Snapshot)| {
         let mut snapshot = snapshot(1, 100.0, 1);
@@ -241,13 +253,14 @@ fn cookies_are_only_skipped_where_nobody_looks_at_them() {
     assert_eq!(unless(&other_header), None);
 }
 
-/// Packs outcomes as JavaScript does: arm, status and milliseconds of requests of the only route.
+/// Packs outcomes as JavaScript does: arm, status and milliseconds of requests of the only route,
+/// without evidence.
 fn outcomes(isolate: &Isolate, ended: &[(Arm, u32, u32)]) -> Vec<u32> {
     let kind = |arm: Arm| {
         let arm = if arm == Arm::New { PackedDecision::NEW } else { 0 };
         (Reason::Rollout as u32) << PackedDecision::REASON_SHIFT | arm | isolate.generation() << 21
     };
-    ended.iter().flat_map(|(arm, status, ms)| [kind(*arm), status << 20 | ms]).collect()
+    ended.iter().flat_map(|(arm, status, ms)| [kind(*arm), status << 20 | ms, 0, 0, 0, 0]).collect()
 }
 
 /// An isolate that reports and whose canary is at the given step.
@@ -260,15 +273,25 @@ fn reporting(step: u32) -> Isolate {
     isolate
 }
 
+/// Key of the run's user hashes.
+const KEY: &str = "000102030405060708090a0b0c0d0e0f";
+
 fn with_canary(revision: u64, step: u32) -> Snapshot {
     let mut snapshot = snapshot(revision, 50.0, 0);
-    let label = CanaryLabel { run: "r1".parse().unwrap(), step, slow_success_ms: 100, slow_rollback_ms: 200 };
+    let label = CanaryLabel {
+        run: "r1".parse().unwrap(),
+        step,
+        share: PartsPerMillion::of_percent(50),
+        key: Some(KEY.to_owned()),
+        slow_success_ms: 100,
+        slow_rollback_ms: 200,
+    };
     snapshot.canaries.insert("flag".parse().unwrap(), label);
     snapshot
 }
 
 fn sent(isolate: &mut Isolate, at_rest: bool) -> Option<Batch> {
-    isolate.next_batch(at_rest, 0).map(|body| serde_json::from_str(&body).unwrap())
+    isolate.next_batch(at_rest, 0, 0).map(|body| serde_json::from_str(&body).unwrap())
 }
 
 fn receipt(revision: u64) -> Receipt {
@@ -291,35 +314,36 @@ fn outcomes_are_counted_exactly_and_labelled() {
         (Arm::New, 1, 1_000),
     ];
     let packed = outcomes(&isolate, &ended);
-    isolate.record(&packed, 12_345);
+    isolate.record(&packed);
     assert_eq!(isolate.counts.legacy, ArmCounts { requests: 1, errors: 0, duration_ms: 5 });
     assert_eq!(isolate.counts.new, ArmCounts { requests: 5, errors: 3, duration_ms: 1_403 });
     let batch = sent(&mut isolate, false).unwrap();
     assert_eq!((batch.sequence, batch.cells.len(), batch.idle), (1, 2, false));
     let new = batch.cells.iter().find(|cell| cell.arm == Arm::New).unwrap();
     assert_eq!(new.canary, Some(("r1".parse().unwrap(), 2)));
-    assert_eq!((new.window, new.revision, new.reason), (10_000, Revision(1), Reason::Rollout));
+    assert_eq!((new.revision, new.reason), (Revision(1), Reason::Rollout));
     assert_eq!(
         (new.flag.as_ref().unwrap().as_str(), new.route.as_ref().unwrap().as_str()),
         ("flag", "route")
     );
     let counts = &new.counts;
     assert_eq!((counts.requests, counts.server_errors, counts.timeouts, counts.unreachable), (5, 1, 1, 1));
+    assert_eq!((counts.not_found, counts.unauthorized, counts.client_errors), (1, 0, 0));
     // Slower than the limit, or without any response.
     assert_eq!((counts.slow_success, counts.slow_rollback), (4, 3));
     assert_eq!(counts.histogram.count(), 5);
 }
 
 #[test]
-fn counting_allocates_for_a_window_and_not_for_a_request() {
+fn counting_allocates_for_a_kind_and_not_for_a_request() {
     let mut isolate = reporting(0);
     let ended: Vec<(Arm, u32, u32)> =
         (0..256).flat_map(|ms| [(Arm::New, 200, ms), (Arm::Legacy, 503, ms)]).collect();
     let packed = outcomes(&isolate, &ended);
-    isolate.record(&packed, 0);
-    let info = allocation_counter::measure(|| isolate.record(&packed, 0));
+    isolate.record(&packed);
+    let info = allocation_counter::measure(|| isolate.record(&packed));
     assert_eq!(info.count_total, 0, "{info:?}");
-    assert_eq!(isolate.counting.borrow().len(), 2);
+    assert_eq!(isolate.counting.len(), 2);
 }
 
 #[test]
@@ -328,7 +352,7 @@ fn what_was_decided_before_a_change_is_counted_with_its_own_revision_and_step() 
     let before = outcomes(&isolate, &[(Arm::New, 200, 1)]);
     isolate.finish_read(1, Ok(Some(with_canary(2, 1).encode().unwrap()))).unwrap();
     let after = outcomes(&isolate, &[(Arm::New, 200, 1)]);
-    isolate.record(&[before, after].concat(), 0);
+    isolate.record(&[before, after].concat());
     let steps: Vec<_> = sent(&mut isolate, false)
         .unwrap()
         .cells
@@ -342,12 +366,12 @@ fn what_was_decided_before_a_change_is_counted_with_its_own_revision_and_step() 
 fn a_batch_is_sent_again_until_it_is_known_to_be_stored() {
     let mut isolate = reporting(0);
     let one = outcomes(&isolate, &[(Arm::New, 200, 1)]);
-    isolate.record(&one, 0);
-    let first = isolate.next_batch(false, 0).unwrap();
-    isolate.record(&one, 0);
+    isolate.record(&one);
+    let first = isolate.next_batch(false, 0, 0).unwrap();
+    isolate.record(&one);
     for status in [0, 401, 429, 500, 200] {
         assert!(!isolate.finish_batch(1, status, "not a receipt", 1), "{status}");
-        assert_eq!(isolate.next_batch(false, 0).as_ref(), Some(&first), "{status}");
+        assert_eq!(isolate.next_batch(false, 0, 0).as_ref(), Some(&first), "{status}");
     }
     assert!(store(&mut isolate, &receipt(1), 2));
     let second = sent(&mut isolate, false).unwrap();
@@ -358,33 +382,86 @@ fn a_batch_is_sent_again_until_it_is_known_to_be_stored() {
     assert_eq!((third.sequence, third.lost, third.idle), (3, 1, false));
     assert!(store(&mut isolate, &receipt(1), 4));
     // A second response to a batch that has long been stored does not settle the next one.
-    isolate.record(&one, 0);
-    let fourth = isolate.next_batch(false, 0);
+    isolate.record(&one);
+    let fourth = isolate.next_batch(false, 0, 0);
     assert!(isolate.finish_batch(3, 200, &serde_json::to_string(&receipt(1)).unwrap(), 4));
-    assert_eq!(isolate.next_batch(false, 0), fourth);
+    assert_eq!(isolate.next_batch(false, 0, 0), fourth);
     assert!(store(&mut isolate, &receipt(1), 4));
     // An isolate at rest announces it, once.
     let last = sent(&mut isolate, true).unwrap();
     assert_eq!((last.sequence, last.idle, last.cells.len()), (5, true, 0));
     assert!(store(&mut isolate, &receipt(1), 5));
-    assert_eq!(isolate.next_batch(true, 0), None);
+    assert_eq!(isolate.next_batch(true, 0, 0), None);
 }
 
 #[test]
 fn memory_is_bounded_while_nobody_takes_the_batches() {
     let mut isolate = reporting(0);
     let one = outcomes(&isolate, &[(Arm::New, 200, 1), (Arm::Legacy, 200, 1)]);
-    for window in 0..5_000 {
-        isolate.record(&one, window * 10_000);
-        assert!(isolate.counting.borrow().len() <= crate::counting::MAX_CELLS);
+    for route in 0..5_000 {
+        let mut other = one.clone();
+        other[0] |= route;
+        other[PackedOutcome::LENGTH] |= route;
+        isolate.record(&other);
+        isolate.record(&one);
+        assert!(isolate.counting.len() <= crate::counting::MAX_CELLS);
     }
-    let mut reported = 0;
+    let (mut reported, mut lost) = (0, 0);
     while let Some(batch) = sent(&mut isolate, false) {
         reported += batch.cells.iter().map(|cell| cell.counts.requests).sum::<u64>();
-        assert_eq!(batch.lost, 0);
+        lost += batch.lost;
         store(&mut isolate, &receipt(1), 0);
     }
-    assert_eq!(reported, 10_000, "windows are merged, and nothing is lost");
+    assert_eq!((reported + lost, isolate.counting.lost_in_all), (20_000, lost));
+    assert_eq!(lost, 2 * 5_000 - 1_024, "only kinds beyond the room for them are lost");
+}
+
+/// Decides a request of a user, after the control plane was heard from.
+fn decided(isolate: &Isolate, user: &str) -> PackedDecision {
+    answer(isolate, &format!("GET\nhttps://h/api/x\n\0\n{user}"), 10)
+}
+
+fn hear(isolate: &mut Isolate) {
+    isolate.question(1).unwrap();
+    isolate.answered(200, &serde_json::to_string(&receipt(1)).unwrap(), 1);
+}
+
+#[test]
+fn the_hash_of_the_user_is_given_along_while_a_canary_runs() {
+    let mut isolate = reporting(0);
+    hear(&mut isolate);
+    let key = UserKey::parse(KEY).unwrap();
+    for user in (0..20).map(|user| format!("u{user}")) {
+        let answer = decided(&isolate, &user);
+        assert_ne!(answer.0 & PackedDecision::EVIDENCE, 0, "{user}, on either arm");
+        assert_eq!(isolate.evidence.get(), key.hash(&user));
+    }
+    // No canary, and nobody to report to.
+    isolate.finish_read(2, Ok(Some(snapshot(2, 50.0, 0).encode().unwrap()))).unwrap();
+    assert_eq!(decided(&isolate, "u1").0 & PackedDecision::EVIDENCE, 0);
+    let mut silent = Isolate::default();
+    silent.finish_read(0, Ok(Some(with_canary(1, 0).encode().unwrap()))).unwrap();
+    assert_eq!(decided(&silent, "u1").0 & PackedDecision::EVIDENCE, 0);
+}
+
+#[test]
+fn a_report_has_the_users_of_its_ripe_windows_and_the_open_requests() {
+    let mut isolate = reporting(3);
+    let mut ended = outcomes(&isolate, &[(Arm::New, 503, 5)]);
+    ended[2..5].copy_from_slice(&[7, 1, 103]);
+    isolate.record(&ended);
+    let sent = |isolate: &mut Isolate, now| -> Batch {
+        let batch = serde_json::from_str(&isolate.next_batch(false, 4, now).unwrap()).unwrap();
+        store(isolate, &receipt(1), now);
+        batch
+    };
+    let first = sent(&mut isolate, 105_000);
+    assert_eq!((first.open, first.users.len()), (4, 0));
+    // The window of ten seconds, and the time limit of a second.
+    assert_eq!(isolate.next_batch(false, 4, 110_999), None, "users that are not ripe make no report");
+    let second = sent(&mut isolate, 111_000);
+    let users = &second.users[0];
+    assert_eq!((users.canary.1, users.window, users.events[0].user), (3, 100_000, 1 << 32 | 7));
 }
 
 #[test]
@@ -392,8 +469,7 @@ fn an_emergency_that_a_receipt_tells_holds_at_once() {
     let mut isolate = reporting(0);
     let user = (0..).map(|user| format!("GET\nhttps://h/api/x\n\0\nu{user}"));
     let ask = |isolate: &Isolate, lines: &str| answer(isolate, lines, 10);
-    isolate.question(1).unwrap();
-    isolate.answered(200, &serde_json::to_string(&receipt(1)).unwrap(), 1);
+    hear(&mut isolate);
     let lines = user.into_iter().find(|lines| ask(&isolate, lines).arm() == Arm::New).unwrap();
     let emergency = Emergency {
         flags: Some(vec!["flag".parse().unwrap()]),
@@ -463,8 +539,14 @@ proptest::proptest! {
 
 #[test]
 fn a_flag_leaves_the_new_arm_when_the_control_plane_is_lost_if_it_says_so_or_a_canary_runs() {
-    let label =
-        CanaryLabel { run: "r1".parse().unwrap(), step: 0, slow_success_ms: 100, slow_rollback_ms: 200 };
+    let label = CanaryLabel {
+        run: "r1".parse().unwrap(),
+        step: 0,
+        slow_success_ms: 100,
+        slow_rollback_ms: 200,
+        key: None,
+        share: PartsPerMillion::ALL,
+    };
     let cases = [
         (None, false, Arm::New),
         (None, true, Arm::Legacy),

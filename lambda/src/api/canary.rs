@@ -8,7 +8,10 @@ use crate::{
         extract::{FlagPath, Page, Parameters},
         respond::json_response,
     },
-    canary::run::{circumstances, evidence_of},
+    canary::{
+        notify,
+        run::{circumstances, evidence_of},
+    },
     clock,
     platform::Platform,
     problem::Problem,
@@ -17,7 +20,11 @@ use crate::{
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{
     FlagName, PartsPerMillion, Timestamp,
-    canary::{Action, ArmCounts, Forecast, Run, RunState, decide},
+    canary::{
+        Action, ArmCounts, Assumed, BothArms, Evidence, Forecast, Run, RunState, UserCount, decide,
+        plan::CanaryPlan,
+    },
+    measurement::event_kinds::EventKinds,
     measurement::histogram::Histogram,
 };
 use serde::Deserialize;
@@ -58,6 +65,33 @@ pub(super) struct Query {
     /// Share of slow responses that the forecast assumes.
     #[serde(default = "assumed_rate")]
     slow_rate: f64,
+    /// Error rate of legacy; that of the new backend by default.
+    legacy_error_rate: Option<f64>,
+    /// Share of slow responses of legacy; that of the new backend by default.
+    legacy_slow_rate: Option<f64>,
+}
+
+impl Query {
+    fn assumed(&self, requests_per_second: Option<f64>) -> Assumed {
+        Assumed {
+            error_rate: self.error_rate,
+            slow_rate: self.slow_rate,
+            legacy_error_rate: self.legacy_error_rate.unwrap_or(self.error_rate),
+            legacy_slow_rate: self.legacy_slow_rate.unwrap_or(self.slow_rate),
+            requests_per_second,
+        }
+    }
+}
+
+/// Adds the forecast of a plan under the measured traffic.
+fn add_forecast(body: &mut Value, plan: &CanaryPlan, query: &Query, ledger: &Ledger) {
+    let measured = requests_per_second(ledger);
+    let steps = Forecast::of(plan, &query.assumed(measured));
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("outlook".to_owned(), json!(Forecast::sentence(&steps)));
+        fields.insert("forecast".to_owned(), json!(steps));
+        fields.insert("requests_per_second".to_owned(), json!(measured));
+    }
 }
 
 fn assumed_rate() -> f64 {
@@ -70,7 +104,13 @@ pub(super) async fn one(
     FlagPath(name): FlagPath,
     Parameters(query): Parameters<Query>,
 ) -> Result<Response, Problem> {
-    for (field, rate) in [("error_rate", query.error_rate), ("slow_rate", query.slow_rate)] {
+    let assumed = query.assumed(None);
+    for (field, rate) in [
+        ("error_rate", assumed.error_rate),
+        ("slow_rate", assumed.slow_rate),
+        ("legacy_error_rate", assumed.legacy_error_rate),
+        ("legacy_slow_rate", assumed.legacy_slow_rate),
+    ] {
         if !(0.0..1.0).contains(&rate) {
             return Err(Problem::invalid(
                 field,
@@ -87,29 +127,24 @@ pub(super) async fn one(
             .canary_deployments
             .get(&name)
             .ok_or_else(|| Problem::not_found("canary", name.as_str()))?;
-        let body = json!({
+        let mut body = json!({
             "flag": name,
             "state": "not_started",
             "steps": plan.steps(),
             "plan": plan,
-            "forecast": Forecast::of(plan, query.error_rate, query.slow_rate),
-            "requests_per_second": requests_per_second(&ledger),
         });
+        add_forecast(&mut body, plan, &query, &ledger);
         return Ok(json_response(StatusCode::OK, &body));
     };
     let mut body = shown(&platform, &truth, run, &ledger).await?;
-    if let Some(fields) = body.as_object_mut() {
-        let forecast = Forecast::of(&run.plan, query.error_rate, query.slow_rate);
-        fields.insert("forecast".to_owned(), json!(forecast));
-        fields.insert("requests_per_second".to_owned(), json!(requests_per_second(&ledger)));
-    }
+    add_forecast(&mut body, &run.plan, &query, &ledger);
     Ok(json_response(StatusCode::OK, &body))
 }
 
 async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -> Result<Value, Problem> {
     let now = clock::now();
     let evidence = evidence_of(platform, run).await?;
-    let around = circumstances(truth, run);
+    let around = circumstances(platform, truth, run).await?;
     let decision = decide(run, &evidence, &around, now);
     let waiting = platform.store.waiting(&run.flag).await?;
     let since = waiting
@@ -148,14 +183,15 @@ async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -
         "started_at": run.started_at,
         "started_by": run.started_by,
         "step_started_at": run.step_started_at,
-        "breach": run.breach.map(|breach| json!({
-            "test": breach.test, "step": breach.step, "says": breach.test.says(),
-        })),
+        "breach": run.breach.map(|breach| notify::shown(&breach)),
         "plan": run.plan,
         "next": next,
         "evidence": {
-            "new": arm(evidence.current.new, times.map(|times| &times.new)),
-            "legacy": arm(evidence.current.legacy, times.map(|times| &times.legacy)),
+            "step": evidence.current.step,
+            "new": arm(counts(run, &evidence).new, times.map(|times| &times.new)),
+            "legacy": arm(counts(run, &evidence).legacy, times.map(|times| &times.legacy)),
+            "users": users(&evidence),
+            "worse": decision.verdict.worse.map(|worse| worse.finding()),
             "tests": tests,
             "through": Timestamp::from_millis(ledger.through),
         },
@@ -169,6 +205,30 @@ async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -
     Ok(body)
 }
 
+/// Returns the counts to show. After a rollback these are the ones that caused it, also if the
+/// evidence of their step is gone.
+fn counts(run: &Run, evidence: &Evidence) -> BothArms {
+    let breach = run.breach.filter(|_| run.state == RunState::RolledBack);
+    let caused = breach.and_then(|breach| breach.figures);
+    caused.map_or(evidence.current.counts, |figures| BothArms { new: figures.new, legacy: figures.legacy })
+}
+
+/// Returns the distinct users of the step, and those with an event of each kind.
+fn users(evidence: &Evidence) -> Value {
+    let both = |count: UserCount| json!({ "new": count.new, "legacy": count.legacy() });
+    let events = &evidence.current.events.step;
+    json!({
+        "seen": both(evidence.current.seen.count),
+        "errors": both(events.total(EventKinds::ERROR)),
+        "slow": both(events.total(EventKinds::SLOW)),
+        "unauthorized": both(events.total(EventKinds::UNAUTHORIZED)),
+        "not_found": both(events.total(EventKinds::NOT_FOUND)),
+        "client_errors": both(events.total(EventKinds::CLIENT_ERROR)),
+        "compared": evidence.current.compared.compared,
+        "mismatched": evidence.current.compared.mismatched,
+    })
+}
+
 fn arm(counts: ArmCounts, times: Option<&Histogram>) -> Value {
     let quantile = |share| times.and_then(|times| times.quantile(share)).map(|ms| (ms * 10.0).round() / 10.0);
     json!({
@@ -178,6 +238,11 @@ fn arm(counts: ArmCounts, times: Option<&Histogram>) -> Value {
         "error_rate": (counts.requests > 0).then(|| counts.errors as f64 / counts.requests as f64),
         "slow_success": counts.slow_success,
         "slow_rollback": counts.slow_rollback,
+        "unauthorized": counts.unauthorized,
+        "not_found": counts.not_found,
+        "client_errors": counts.client_errors,
+        "gave_up": counts.gave_up,
+        "diverted": counts.diverted,
         "p50_ms": quantile(0.50),
         "p95_ms": quantile(0.95),
     })

@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use cutover_core::{
     FlagName, PartsPerMillion,
     canary::{
-        Forecast,
-        plan::{CanaryPlan, SLOW_SHARE},
+        Assumed, Forecast, Outlook,
+        plan::{CanaryPlan, RelativePolicy, SLOW_SHARE},
     },
     measurement::batch::WINDOW_MS,
 };
@@ -69,7 +69,8 @@ pub(super) fn slow_steps(
     warn_unmeasured: bool,
 ) -> Option<String> {
     let rate = plan.success_criteria.max_error_rate * ASSUMED;
-    let forecast = Forecast::of(plan, rate, SLOW_SHARE * ASSUMED);
+    let assumed = Assumed { requests_per_second: measured, ..Assumed::alike(rate, SLOW_SHARE * ASSUMED) };
+    let forecast = Forecast::of(plan, &assumed);
     let first = forecast.first()?;
     let Some((requests, needed)) = first.canary_requests.zip(first.requests_per_second) else {
         return Some(format!(
@@ -87,4 +88,33 @@ pub(super) fn slow_steps(
         plan.step_duration_minutes,
         rate * 100.0
     ))
+}
+
+/// Explains the rule beside the limits: what follows if the new backend fails more often than legacy
+/// although it keeps its success limit. `None` if nothing does.
+pub(super) fn stricter_than_limits(
+    flag: &FlagName,
+    plan: &CanaryPlan,
+    measured: Option<f64>,
+) -> Option<String> {
+    if plan.options.relative != RelativePolicy::Rollback {
+        return None;
+    }
+    let limit = plan.success_criteria.max_error_rate;
+    // Half of the limit, beside a legacy that hardly fails.
+    let assumed = Assumed {
+        error_rate: limit / 2.0,
+        legacy_error_rate: limit / 20.0,
+        requests_per_second: measured,
+        ..Assumed::alike(0.0, 0.0)
+    };
+    let steps = Forecast::of(plan, &assumed);
+    let stricter = steps.iter().any(|step| step.outlook == Outlook::RollsBack);
+    stricter.then(|| {
+        format!(
+            "{flag}: with relative: rollback, a new backend at half of its error limit is rolled back if legacy is at a \
+             twentieth of it: {}",
+            Forecast::sentence(&steps)
+        )
+    })
 }

@@ -3,11 +3,11 @@
 use crate::{
     api::{
         canary::brief,
-        canary_guard::{no_emergency, requests_per_second, slow_steps},
-        extract::FlagPath,
+        canary_guard::{no_emergency, requests_per_second, slow_steps, stricter_than_limits},
+        extract::{FlagPath, Parameters},
         flags::SECTION,
     },
-    canary::run::{run_id, run_write},
+    canary::run::{run_identity, run_write},
     change::{
         commit::change,
         demand::ChangeRequest,
@@ -20,44 +20,77 @@ use crate::{
     store::{EmergencyChange, RUNS, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
-use cutover_core::{FlagName, canary::Run};
+use cutover_core::{
+    Flag, FlagName, PartsPerMillion,
+    canary::{Run, RunState},
+};
+use serde::Deserialize;
 use serde_json::json;
+
+/// Query parameters of both endpoints.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    /// True keeps the users of a rolled-back run on the arms that they had.
+    #[serde(default)]
+    keep_salt: bool,
+}
 
 pub(super) async fn start(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
+    Parameters(query): Parameters<Query>,
     demand: ChangeRequest,
 ) -> Result<ChangeResponse, Problem> {
-    begin(&platform, &name, &demand, Operation::CanaryStart, |_| Ok(())).await
+    begin(&platform, &name, &query, &demand, Operation::CanaryStart).await
 }
 
 /// Starts a new run after an earlier one, whose evidence does not count.
 pub(super) async fn retry(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
+    Parameters(query): Parameters<Query>,
     demand: ChangeRequest,
 ) -> Result<ChangeResponse, Problem> {
-    begin(&platform, &name, &demand, Operation::CanaryRetry, |truth| {
-        if truth.runs.contains_key(&name) {
-            return Ok(());
+    begin(&platform, &name, &query, &demand, Operation::CanaryRetry).await
+}
+
+/// Rejects a retry of a canary that never ran.
+fn may_retry(truth: &Truth, name: &FlagName) -> Result<(), Problem> {
+    if truth.runs.contains_key(name) {
+        return Ok(());
+    }
+    let detail = format!("the canary of {name} was never started, so there is nothing to retry");
+    Err(Problem::new(StatusCode::CONFLICT, "canary_not_started", detail, "start the canary first"))
+}
+
+/// Returns the salt of a new run. After a rollback nobody is on the new backend, so users are dealt
+/// anew: the same users on the same arm would repeat a false rollback.
+fn salt(truth: &Truth, flag: &Flag, run: &Run, query: &Query) -> Option<String> {
+    let last = truth.runs.get(&run.flag)?;
+    match (last.state, flag.rollout_percentage) {
+        (RunState::RolledBack, PartsPerMillion::ZERO) if !query.keep_salt => {
+            Some(format!("{}.{}", run.flag, run.id))
         }
-        let detail = format!("the canary of {name} was never started, so there is nothing to retry");
-        Err(Problem::new(StatusCode::CONFLICT, "canary_not_started", detail, "start the canary first"))
-    })
-    .await
+        // An operator has put users on the new backend since, by the flag's own salt.
+        (RunState::RolledBack, share) if share > PartsPerMillion::ZERO => None,
+        _ => last.salt.clone(),
+    }
 }
 
 async fn begin(
     platform: &Platform,
     name: &FlagName,
+    query: &Query,
     demand: &ChangeRequest,
     operation: Operation,
-    allowed: impl Fn(&Truth) -> Result<(), Problem>,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
     let measured = requests_per_second(&platform.store.ledger(Some(name)).await?);
     change(platform, demand, operation, |truth| {
-        allowed(truth)?;
+        if operation == Operation::CanaryRetry {
+            may_retry(truth, name)?;
+        }
         let mut config = truth.config.clone();
         let flag =
             config.feature_flags.get_mut(name).ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
@@ -77,8 +110,11 @@ async fn begin(
         }
         let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
         demand.precondition.check(&format!("the flag {name}"), version)?;
-        let run = Run::start(run_id(truth), name.clone(), plan.clone(), clock::now(), &demand.caller.name);
+        let identity = run_identity(truth)?;
+        let mut run = Run::start(identity, name.clone(), plan.clone(), clock::now(), &demand.caller.name);
+        run.salt = salt(truth, flag, &run, query);
         let mut warnings: Vec<String> = slow_steps(name, plan, measured, true).into_iter().collect();
+        warnings.extend(stricter_than_limits(name, plan, measured));
         if !config.routes.iter().any(|route| route.flag == *name) {
             warnings.push(format!("no route uses the flag {name}, so its canary will get no traffic"));
         }
@@ -97,4 +133,55 @@ async fn begin(
         })
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::{Timestamp, canary::RunIdentity};
+
+    fn run(id: &str) -> Run {
+        let config =
+            cutover_core::config::Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
+        let (flag, plan) = config.canary_deployments.into_iter().next().unwrap();
+        let identity = RunIdentity { id: id.parse().unwrap(), key: None };
+        Run::start(identity, flag, plan, Timestamp::from_millis(0), "operator")
+    }
+
+    /// S3: a retry after a rollback meets other users, unless the operator keeps them.
+    #[test]
+    fn s3_a_retry_after_a_rollback_deals_users_anew() {
+        let last = Run { salt: Some("before".to_owned()), ..run("r1") };
+        let salt_after = |last: Run, share: u32, keep_salt: bool| {
+            let mut truth = Truth::default();
+            truth.runs.insert(last.flag.clone(), last);
+            let rollout_percentage = PartsPerMillion::of_percent(share);
+            let flag = Flag { rollout_percentage, ..Flag::default() };
+            salt(&truth, &flag, &run("r2"), &Query { keep_salt })
+        };
+        let rolled_back = last.rolled_back(None, "");
+        let new = salt_after(rolled_back.clone(), 0, false).unwrap();
+        assert!(new.ends_with(".r2"), "{new}");
+        assert_eq!(salt_after(rolled_back.clone(), 0, true).as_deref(), Some("before"));
+        assert_eq!(
+            salt_after(rolled_back, 10, false),
+            None,
+            "users are on the new backend by the flag's salt"
+        );
+        let completed = Run { state: RunState::Completed, ..last };
+        assert_eq!(salt_after(completed, 100, false).as_deref(), Some("before"));
+    }
+
+    /// The edge buckets by the salt of the run as long as the run's share is in force.
+    #[test]
+    fn the_snapshot_has_the_salt_of_the_run() {
+        let retried = Run { salt: Some("other".to_owned()), ..run("r2") };
+        let mut truth = Truth::default();
+        truth.config.feature_flags.insert(retried.flag.clone(), Flag::default());
+        let salt_of = |truth: &Truth| truth.snapshot().flags[&retried.flag].salt.clone();
+        truth.runs.insert(retried.flag.clone(), retried.clone());
+        assert_eq!(salt_of(&truth).as_deref(), Some("other"));
+        truth.runs.insert(retried.flag.clone(), retried.rolled_back(None, ""));
+        assert_eq!(salt_of(&truth), None);
+    }
 }

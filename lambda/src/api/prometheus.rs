@@ -48,6 +48,7 @@ pub async fn page(platform: &Platform) -> Result<String, StoreError> {
     let (state, ledgers) = (store.state().await?, store.ledgers().await?);
     let mut page = Page::default();
     requests(&mut page, &ledgers);
+    client_errors(&mut page, &ledgers);
     durations(&mut page, &ledgers);
     evaluations(&mut page, &ledgers);
     canaries(&mut page, platform, &state).await?;
@@ -94,6 +95,24 @@ fn requests(page: &mut Page, ledgers: &Ledgers) {
             ("http_5xx", counts.server_errors),
             ("timeout", counts.timeouts),
             ("unreachable", counts.unreachable),
+        ] {
+            let labels = [("flag", *flag), ("route", *route), ("backend", *arm), ("class", class)];
+            page.sample(name, &labels, count as f64);
+        }
+    }
+}
+
+fn client_errors(page: &mut Page, ledgers: &Ledgers) {
+    let name = "cutover_request_client_errors_total";
+    let help = "Requests with a client error by flag, route, backend and class: http_401_403, http_404_405_410, \
+                http_4xx (any other but 429), gave_up (the client left before the response).";
+    page.family(name, "counter", help);
+    for ((flag, route, arm), counts) in &by_route(ledgers) {
+        for (class, count) in [
+            ("http_401_403", counts.unauthorized),
+            ("http_404_405_410", counts.not_found),
+            ("http_4xx", counts.client_errors),
+            ("gave_up", counts.gave_up),
         ] {
             let labels = [("flag", *flag), ("route", *route), ("backend", *arm), ("class", class)];
             page.sample(name, &labels, count as f64);

@@ -107,7 +107,9 @@ fn warnings(truth: &Truth, wanted: &Config, traffic: &Traffic) -> Vec<String> {
     let mut warnings = Vec::new();
     for (name, plan) in &wanted.canary_deployments {
         if truth.config.canary_deployments.get(name) != Some(plan) {
-            warnings.extend(canary_guard::slow_steps(name, plan, traffic.get(name).copied(), false));
+            let measured = traffic.get(name).copied();
+            warnings.extend(canary_guard::slow_steps(name, plan, measured, false));
+            warnings.extend(canary_guard::stricter_than_limits(name, plan, measured));
         }
     }
     for (name, flag) in &wanted.feature_flags {

@@ -10,7 +10,7 @@ use crate::{
 };
 use cutover_core::{
     Timestamp,
-    canary::{Action, Decision, Reason, Run},
+    canary::{Action, Breach, Decision, Reason, Run},
     signature,
 };
 use serde_json::json;
@@ -47,10 +47,11 @@ pub fn event(decision: &Decision) -> Option<&'static str> {
 pub fn of(platform: &Platform, run: &Run, decision: &Decision, at: Timestamp) -> Option<Notification> {
     platform.settings.webhook.as_ref()?;
     let event = event(decision)?;
-    let breach = decision
-        .verdict
-        .breach
-        .map(|breach| json!({ "test": breach.test, "step": breach.step, "says": breach.test.says() }));
+    let breach = decision.verdict.breach.map(|breach| shown(&breach));
+    let message = match decision.verdict.breach {
+        Some(breach) if decision.action == Action::RollBack => breach.sentence(),
+        _ => decision.reason.says().to_owned(),
+    };
     Some(Notification {
         id: format!("{}-{}-{event}-{}", run.id, run.step, at.millis()),
         at,
@@ -64,10 +65,21 @@ pub fn of(platform: &Platform, run: &Run, decision: &Decision, at: Timestamp) ->
             "step": run.step,
             "percentage": run.share(),
             "reason": decision.reason,
-            "message": decision.reason.says(),
+            "message": message,
             "breach": breach,
             "at": at,
         }),
+    })
+}
+
+/// Returns a breach as documents show it: the test, one sentence, and the counts behind it.
+pub fn shown(breach: &Breach) -> serde_json::Value {
+    json!({
+        "test": breach.test,
+        "step": breach.step,
+        "says": breach.test.says(),
+        "sentence": breach.sentence(),
+        "figures": breach.figures,
     })
 }
 

@@ -5,7 +5,7 @@
 use crate::{
     canary::{
         notify,
-        run::{circumstances, evidence_of, run_id, run_write},
+        run::{circumstances, evidence_of, run_identity, run_write},
     },
     clock,
     platform::Platform,
@@ -126,10 +126,10 @@ struct DecisionContext<'t> {
 impl DecisionContext<'_> {
     async fn decide(&self) -> Result<Outcome, CommitError> {
         let evidence = evidence_of(self.platform, self.run).await?;
-        let around = circumstances(self.state, self.run);
+        let around = circumstances(self.platform, self.state, self.run).await?;
         let (record, decision) =
             Record::decision(self.at, crate::VERSION, self.run, &evidence, around.clone());
-        let after = self.after(&decision, &around);
+        let after = self.after(&decision, &around)?;
         match &after {
             None => self.hold(&record, &decision).await?,
             Some(after) => self.step(&record, &decision, after).await?,
@@ -139,19 +139,27 @@ impl DecisionContext<'_> {
     }
 
     /// Returns the run after a decision; `None` if it does not change.
-    fn after(&self, decision: &Decision, around: &TickContext) -> Option<Run> {
-        let says = decision.verdict.breach.map_or(decision.reason.says(), |breach| breach.test.says());
-        match decision.action {
+    fn after(&self, decision: &Decision, around: &TickContext) -> Result<Option<Run>, StoreError> {
+        let says = decision.reason.says();
+        Ok(match decision.action {
             Action::Hold => None,
-            Action::Advance | Action::Complete => Some(self.run.advanced(self.at, decision.reason.says())),
-            Action::RollBack => Some(self.run.rolled_back(decision.verdict.breach, says)),
-            Action::Pause => Some(self.run.paused(decision.reason.says())),
-            Action::Restart => {
-                let plan = around.plan.as_ref()?;
-                let id = run_id(self.state);
-                self.run.under(plan, id, self.at)
+            Action::Advance | Action::Complete => Some(self.run.advanced(self.at, says)),
+            Action::RollBack => {
+                let breach = decision.verdict.breach;
+                // One sentence with the counts, also for those who look when the evidence is gone.
+                let reason = breach.map_or_else(|| says.to_owned(), |breach| breach.sentence());
+                Some(self.run.rolled_back(breach, &reason))
             }
-        }
+            Action::Pause => Some(self.run.paused(says)),
+            Action::Restart => match &around.plan {
+                None => None,
+                Some(plan) => {
+                    let identity =
+                        run_identity(self.state).map_err(|problem| StoreError::Call(problem.to_string()))?;
+                    self.run.under(plan, identity, self.at)
+                }
+            },
+        })
     }
 
     /// Records that the run is held. Writes nothing if it was held for the same reason before.

@@ -1,12 +1,14 @@
 //! The evidence of a canary run, and the circumstances of its decisions.
 
 use crate::{
+    access::digest,
     platform::Platform,
+    problem::Problem,
     store::{RUNS, State, Write, error::StoreError},
 };
 use cutover_core::{
-    RunId,
-    canary::{Evidence, Run, TickContext, fold},
+    RunId, Timestamp,
+    canary::{Evidence, Run, RunIdentity, TickContext, fold},
 };
 use serde_json::json;
 
@@ -16,23 +18,34 @@ use serde_json::json;
 ///
 /// Fails if the table cannot be read or an item cannot be decoded.
 pub async fn evidence_of(platform: &Platform, run: &Run) -> Result<Evidence, StoreError> {
-    let ledger = platform.store.ledger(Some(&run.flag)).await?;
+    let evidence = platform.store.evidence(&run.flag).await?;
     // Folding in no windows turns evidence of an earlier step into that of the previous step.
-    Ok(fold(run, ledger.evidence.as_ref(), &[]))
+    Ok(fold(run, evidence.as_ref(), &[]))
 }
 
 /// Returns the inputs of a decision other than the evidence.
-pub fn circumstances(state: &State, run: &Run) -> TickContext {
-    TickContext {
+///
+/// # Errors
+///
+/// Fails if the table cannot be read or an item cannot be decoded.
+pub async fn circumstances(platform: &Platform, state: &State, run: &Run) -> Result<TickContext, StoreError> {
+    let through = platform.store.cursor().await?.through;
+    Ok(TickContext {
         emergency: state.is_held(&run.flag),
         enabled: state.config.feature_flags.get(&run.flag).is_some_and(|flag| flag.enabled),
         plan: state.config.canary_deployments.get(&run.flag).cloned(),
-    }
+        through: (through > 0).then(|| Timestamp::from_millis(through)),
+    })
 }
 
-/// Returns the id of a run that is started by the next revision.
-pub fn run_id(state: &State) -> RunId {
-    RunId::of_revision(state.head.revision.next())
+/// Returns the identity of a run that is started by the next revision, with a new secret key.
+///
+/// # Errors
+///
+/// Returns the problem `no_randomness` if the operating system provides no random bytes.
+pub fn run_identity(state: &State) -> Result<RunIdentity, Problem> {
+    let id = RunId::of_revision(state.head.revision.next());
+    Ok(RunIdentity { id, key: Some(digest::random::<16>()?) })
 }
 
 /// Returns the write that replaces the run of a flag.

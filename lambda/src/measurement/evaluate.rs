@@ -1,5 +1,5 @@
 //! The scheduled evaluation of arrivals: every batch is folded into the ledger of its flag once,
-//! and the part that belongs to a running canary becomes evidence. A tick that runs twice, late or
+//! and the part that belongs to a running canary becomes evidence, by arrival windows of ten seconds. A tick that runs twice, late or
 //! concurrently does no harm: a ledger records the arrival time up to which it is complete, and is
 //! written on condition that no other tick has written it meanwhile.
 
@@ -13,9 +13,9 @@ use crate::{
 };
 use cutover_core::{
     Arm, FlagName, RunId, Timestamp,
-    canary::{Record, Run, Step, Verdict, windows},
+    canary::{Evidence, Record, Run, Step, Verdict, Window, windows},
     compare::{ComparisonWindow, Tally},
-    measurement::batch::{Batch, Cell, WINDOW_MS},
+    measurement::batch::{Cell, WINDOW_MS},
 };
 use serde::Serialize;
 use std::{
@@ -114,11 +114,12 @@ async fn take_in(
     tick: &mut Tick,
 ) -> Result<(), StoreError> {
     tick.batches += arrivals.len();
-    if arrivals.is_empty() {
-        return Ok(());
-    }
     let mut state = platform.store.state().await?;
-    for flag in flags(arrivals) {
+    // The evidence of a running canary may change by the time alone.
+    let running = state.runs.values().filter(|run| run.state.is_active());
+    let mut flags = flags(arrivals);
+    flags.extend(running.map(|run| Some(run.flag.clone())));
+    for flag in flags {
         let part = FlagArrivals { flag: flag.as_ref(), arrivals, until };
         if let Absorbed::Now(verdict) = part.take_in(platform, &mut state).await? {
             tick.ledgers += 1;
@@ -133,11 +134,11 @@ async fn take_in(
 /// Returns the flags for which arrivals hold counts; `None` is for requests that no flag decided.
 fn flags(arrivals: &[Arrival]) -> BTreeSet<Option<FlagName>> {
     let cells = arrivals.iter().flat_map(|arrival| &arrival.batch.cells);
-    let units = arrivals.iter().flat_map(|arrival| &arrival.batch.units);
+    let users = arrivals.iter().flat_map(|arrival| &arrival.batch.users);
     let comparisons = arrivals.iter().flat_map(|arrival| &arrival.batch.comparisons);
     cells
         .map(|cell| cell.flag.clone())
-        .chain(units.map(|units| Some(units.flag.clone())))
+        .chain(users.map(|users| Some(users.flag.clone())))
         .chain(comparisons.map(|compared| Some(compared.flag.clone())))
         .collect()
 }
@@ -161,17 +162,20 @@ impl FlagArrivals<'_> {
     /// Folds the flag's batches into its ledger, unless the ledger holds them already.
     async fn take_in(&self, platform: &Platform, state: &mut State) -> Result<Absorbed, StoreError> {
         for _ in 0..MAX_TRIES {
-            let ledger = platform.store.ledger(self.flag).await?;
-            let fresh: Vec<&Batch> = self
-                .arrivals
-                .iter()
-                .filter(|arrival| arrival.at > ledger.through)
-                .map(|arrival| &arrival.batch)
-                .collect();
-            if fresh.is_empty() || ledger.through >= self.until {
+            let (ledger, evidence) = platform.store.ledger_with_evidence(self.flag).await?;
+            if ledger.through >= self.until {
                 return Ok(Absorbed::Already);
             }
-            match self.write(platform, ledger, &fresh, state).await {
+            let of_flag = |arrival: &&Arrival| arrival.at > ledger.through && self.concerns(arrival);
+            let fresh: Vec<&Arrival> = self.arrivals.iter().filter(of_flag).collect();
+            let run = self.flag.and_then(|flag| state.active_run(flag));
+            let is_waiting = run.is_some_and(|run| {
+                evidence.as_ref().is_some_and(|held| held.run == run.id && held.is_waiting(self.until))
+            });
+            if fresh.is_empty() && !is_waiting {
+                return Ok(Absorbed::Already);
+            }
+            match self.write(platform, ledger, evidence.as_ref(), &fresh, state).await {
                 Ok(verdict) => return Ok(Absorbed::Now(verdict)),
                 // Another tick has written the ledger, or the run has moved on: read again.
                 Err(CommitError::Conflict) => *state = platform.store.state().await?,
@@ -181,20 +185,29 @@ impl FlagArrivals<'_> {
         Err(StoreError::Restless)
     }
 
+    /// Returns true if an arrival holds anything of the flag.
+    fn concerns(&self, arrival: &Arrival) -> bool {
+        let batch = &arrival.batch;
+        batch.cells.iter().any(|cell| cell.flag.as_ref() == self.flag)
+            || batch.users.iter().any(|users| Some(&users.flag) == self.flag)
+            || batch.comparisons.iter().any(|compared| Some(&compared.flag) == self.flag)
+    }
+
     async fn write(
         &self,
         platform: &Platform,
         mut ledger: Ledger,
-        fresh: &[&Batch],
+        before: Option<&Evidence>,
+        fresh: &[&Arrival],
         state: &State,
     ) -> Result<Option<Verdict>, CommitError> {
-        for cell in fresh.iter().flat_map(|batch| &batch.cells) {
-            if cell.flag.as_ref() == self.flag {
-                add(&mut ledger, cell);
+        for arrival in fresh {
+            for cell in arrival.batch.cells.iter().filter(|cell| cell.flag.as_ref() == self.flag) {
+                add(&mut ledger, cell, arrival.at);
             }
         }
         let newest = self.flag.and_then(|flag| state.runs.get(flag)).map(|run| &run.id);
-        for compared in fresh.iter().flat_map(|batch| &batch.comparisons) {
+        for compared in fresh.iter().flat_map(|arrival| &arrival.batch.comparisons) {
             if Some(&compared.flag) == self.flag {
                 note_comparison(&mut ledger, compared, newest);
             }
@@ -205,45 +218,56 @@ impl FlagArrivals<'_> {
         let run = self.flag.and_then(|flag| state.active_run(flag));
         let mut others = Vec::new();
         let mut verdict = None;
+        let mut evidence = None;
         if let Some(run) = run {
-            let windows = windows(&run.id, fresh.iter().copied());
+            let before = before.filter(|held| held.run == run.id);
+            let windows = self.windows(run, before, fresh);
             if !windows.is_empty() {
-                let before = ledger.evidence.as_ref().filter(|held| held.run == run.id);
                 let at = clock::now();
                 let (record, after) = Record::evaluation(at, crate::VERSION, run, before, windows);
                 others.push(record_item(&record, &format!("evaluation#{:012}", ledger.version))?);
                 if let Step::Evaluation { verdict: found, .. } = record.step {
-                    verdict = Some(found);
+                    verdict = Some(*found);
                 }
-                ledger.evidence = Some(after);
+                evidence = Some(after);
             }
             note_times(&mut ledger, run, fresh);
         }
         let version = self.flag.zip(run).and_then(|(flag, _)| state.meta(crate::store::RUNS, flag.as_str()));
         let run = version.map(|meta| meta.version);
-        platform.store.write_ledger(LedgerWrite { flag: self.flag, ledger: &ledger, run, others }).await?;
+        let write = LedgerWrite { flag: self.flag, ledger, evidence: evidence.as_ref(), run, others };
+        platform.store.write_ledger(write).await?;
         Ok(verdict)
+    }
+
+    /// Returns the arrival windows to fold; an empty one if the time alone changes the evidence.
+    fn windows(&self, run: &Run, before: Option<&Evidence>, fresh: &[&Arrival]) -> Vec<Window> {
+        let arrivals = fresh.iter().map(|arrival| (arrival.at, &arrival.batch));
+        let mut windows = windows(&run.id, arrivals, self.until);
+        let newest = windows.last().map(|window| window.start);
+        let nothing = Window::nothing(self.until);
+        let has_newest = newest.is_some_and(|newest| newest >= nothing.start);
+        if !has_newest && before.is_some_and(|held| held.is_waiting(self.until)) {
+            windows.push(nothing);
+        }
+        windows
     }
 }
 
-fn add(ledger: &mut Ledger, cell: &Cell) {
+/// Adds the counts of a cell that arrived at `at`.
+fn add(ledger: &mut Ledger, cell: &Cell, at: i64) {
+    let window = at.div_euclid(WINDOW_MS) * WINDOW_MS;
     let (route, counts) = (cell.route.clone(), cell.counts.clone());
     merge(ledger, Series { route, arm: cell.arm, reason: cell.reason, counts });
     let (requests, errors) = (cell.counts.requests, cell.counts.errors());
     let duration_ms = cell.counts.duration_ms;
-    match ledger.recent.iter_mut().find(|held| held.window == cell.window && held.arm == cell.arm) {
+    match ledger.recent.iter_mut().find(|held| held.window == window && held.arm == cell.arm) {
         Some(recent) => {
             recent.requests += requests;
             recent.errors += errors;
             recent.duration_ms += duration_ms;
         }
-        None => ledger.recent.push(WindowCounts {
-            window: cell.window,
-            arm: cell.arm,
-            requests,
-            errors,
-            duration_ms,
-        }),
+        None => ledger.recent.push(WindowCounts { window, arm: cell.arm, requests, errors, duration_ms }),
     }
 }
 
@@ -304,7 +328,7 @@ fn forget_old(ledger: &mut Ledger) {
 }
 
 /// Adds the response times of the step that the run is at.
-fn note_times(ledger: &mut Ledger, run: &Run, fresh: &[&Batch]) {
+fn note_times(ledger: &mut Ledger, run: &Run, fresh: &[&Arrival]) {
     let held = ledger.times.take().filter(|held| held.run == run.id && held.step == run.step);
     let mut times = held.unwrap_or_else(|| StepTimes {
         run: run.id.clone(),
@@ -313,7 +337,7 @@ fn note_times(ledger: &mut Ledger, run: &Run, fresh: &[&Batch]) {
         legacy: Default::default(),
     });
     let label = Some((run.id.clone(), run.step));
-    for cell in fresh.iter().flat_map(|batch| &batch.cells).filter(|cell| cell.canary == label) {
+    for cell in fresh.iter().flat_map(|arrival| &arrival.batch.cells).filter(|cell| cell.canary == label) {
         let arm = if cell.arm == Arm::New { &mut times.new } else { &mut times.legacy };
         arm.merge(&cell.counts.histogram);
     }

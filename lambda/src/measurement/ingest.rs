@@ -177,7 +177,7 @@ impl Ingest {
                 .map_err(failed)?;
             duplicate = stored == BatchStatus::Duplicate;
             self.count(if duplicate { "duplicate" } else { "stored" }, 1);
-            let newest = batch.cells.iter().map(|cell| cell.window).max();
+            let newest = batch.users.iter().map(|users| users.window).max();
             if newest.is_some_and(|window| now - window > LATE_MS) {
                 self.count("late", 1);
             }
@@ -268,7 +268,7 @@ impl Ingest {
     }
 }
 
-/// Age of a batch's newest window beyond which the batch counts as late, in milliseconds.
+/// Age of a batch's newest event window beyond which the batch counts as late, in milliseconds.
 const LATE_MS: i64 = Duration::from_secs(60).as_millis() as i64;
 
 /// Refuses a batch whose sender exceeds its rate limit.

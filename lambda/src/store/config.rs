@@ -2,7 +2,11 @@
 
 use crate::store::{error::StoreError, keys, keys::Key, table::Store};
 use aws_sdk_dynamodb::types::AttributeValue;
-use cutover_core::{Emergency, FlagName, Revision, Snapshot, Timestamp, canary::Run, config::Config};
+use cutover_core::{
+    Emergency, FlagName, Revision, Snapshot, Timestamp,
+    canary::{Run, RunState},
+    config::Config,
+};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -66,7 +70,13 @@ impl State {
     pub fn snapshot(&self) -> Snapshot {
         let labels = self.runs.iter().filter_map(|(flag, run)| Some((flag.clone(), run.label()?)));
         let canaries = labels.collect();
-        let snapshot = self.config.clone().snapshot(self.head.revision, self.head.emergency.clone());
+        let mut config = self.config.clone();
+        for run in self.runs.values().filter(|run| run.state != RunState::RolledBack) {
+            if let (Some(flag), Some(salt)) = (config.feature_flags.get_mut(&run.flag), &run.salt) {
+                flag.salt = Some(salt.clone());
+            }
+        }
+        let snapshot = config.snapshot(self.head.revision, self.head.emergency.clone());
         Snapshot { canaries, ..snapshot }
     }
 }

@@ -155,6 +155,11 @@ impl Key {
         Self::new(METRICS, format!("{LEDGER}{flag}"))
     }
 
+    /// Key of a part of the evidence of a flag's newest run, from 0.
+    pub fn evidence(flag: &str, part: usize) -> Self {
+        Self::new(METRICS, format!("EVIDENCE#{flag}#{part:03}"))
+    }
+
     /// Key of the reason that a flag's canary is waiting for.
     pub fn waiting(flag: &str) -> Self {
         Self::new(WAITING, flag)

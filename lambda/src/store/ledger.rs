@@ -9,7 +9,7 @@ use crate::store::{
     keys::Key,
     table::Store,
 };
-use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
+use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
 use cutover_core::{
     Arm, FlagName, Reason, Revision, RouteId, RunId, Timestamp,
     canary::Evidence,
@@ -18,6 +18,12 @@ use cutover_core::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Largest part of evidence in one item, in bytes.
+const MAX_PART: usize = 300_000;
+
+/// Number of attempts to read a ledger with its evidence while both keep changing.
+const MAX_READS: usize = 4;
 
 /// Counts since the beginning for one combination of route, arm and reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,10 +39,10 @@ pub struct Series {
     pub counts: Counts,
 }
 
-/// Counts of one arm in one window, for rates over the last minutes.
+/// Counts of one arm in one arrival window, for rates over the last minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowCounts {
-    /// Start of the window, in milliseconds since 1970.
+    /// Start of the arrival window, in milliseconds since 1970.
     pub window: i64,
     /// Arm that served the requests.
     pub arm: Arm,
@@ -86,9 +92,10 @@ pub struct Ledger {
     pub series: Vec<Series>,
     /// Counts of the last minutes, by window and arm.
     pub recent: Vec<WindowCounts>,
-    /// Evidence of the newest run.
+    /// Version of the ledger with which its evidence was last written, see
+    /// [`Store::ledger_with_evidence`]; 0 if never.
     #[serde(default)]
-    pub evidence: Option<Evidence>,
+    pub evidence_version: u64,
     /// Response times of that run's current step.
     #[serde(default)]
     pub times: Option<StepTimes>,
@@ -116,7 +123,9 @@ pub struct LedgerWrite<'w> {
     /// Flag of the ledger; `None` for requests that no flag decided.
     pub flag: Option<&'w FlagName>,
     /// New content of the ledger; its version is the one that was read.
-    pub ledger: &'w Ledger,
+    pub ledger: Ledger,
+    /// Evidence of the newest run, if it has changed.
+    pub evidence: Option<&'w Evidence>,
     /// Version of the run that the evidence was evaluated with; the run must still have it.
     pub run: Option<Revision>,
     /// Further items to put in the same transaction: records of evaluations.
@@ -130,6 +139,26 @@ fn name(flag: Option<&FlagName>) -> &str {
 fn read(item: &Item) -> Result<Ledger, StoreError> {
     let ledger: Ledger = item.json("data")?;
     Ok(Ledger { version: item.number("version")?, ..ledger })
+}
+
+/// Splits evidence into items. It may hold thousands of users, and an item is limited to 400 KB.
+fn evidence_items(flag: &str, version: u64, evidence: &Evidence) -> Result<Vec<NewItem>, StoreError> {
+    let text = serde_json::to_string(evidence).map_err(|error| StoreError::Item(error.to_string()))?;
+    let mut rest = text.as_str();
+    let mut chunks = Vec::new();
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(rest.floor_char_boundary(MAX_PART));
+        chunks.push(chunk);
+        rest = after;
+    }
+    let count = chunks.len() as u64;
+    let items = chunks.into_iter().enumerate().map(|(part, chunk)| {
+        NewItem::new(&Key::evidence(flag, part))
+            .number("version", version)
+            .number("parts", count)
+            .text("data", chunk)
+    });
+    Ok(items.collect())
 }
 
 impl Store {
@@ -159,6 +188,55 @@ impl Store {
             .collect()
     }
 
+    /// Returns the ledger of a flag and the evidence of its newest run.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read, an item cannot be decoded, or the ledger keeps changing.
+    pub async fn ledger_with_evidence(
+        &self,
+        flag: Option<&FlagName>,
+    ) -> Result<(Ledger, Option<Evidence>), StoreError> {
+        for _ in 0..MAX_READS {
+            let ledger = self.ledger(flag).await?;
+            if ledger.evidence_version == 0 {
+                return Ok((ledger, None));
+            }
+            if let Some(text) = self.evidence_text(name(flag), ledger.evidence_version).await? {
+                let evidence = serde_json::from_str(&text)
+                    .map_err(|error| StoreError::Item(format!("evidence: {error}")))?;
+                return Ok((ledger, Some(evidence)));
+            }
+        }
+        Err(StoreError::Restless)
+    }
+
+    /// Joins the parts of the evidence of a flag; `None` if another version has been written
+    /// meanwhile.
+    async fn evidence_text(&self, flag: &str, version: u64) -> Result<Option<String>, StoreError> {
+        let mut text = String::new();
+        let (mut part, mut count) = (0, 1);
+        while part < count {
+            let Some(item) = self.get(&Key::evidence(flag, part)).await? else { return Ok(None) };
+            if item.number("version")? != version {
+                return Ok(None);
+            }
+            text.push_str(item.text("data")?);
+            count = usize::try_from(item.number("parts")?).unwrap_or_default();
+            part += 1;
+        }
+        Ok(Some(text))
+    }
+
+    /// Returns the evidence of the newest run of a flag; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::ledger_with_evidence`] does.
+    pub async fn evidence(&self, flag: &FlagName) -> Result<Option<Evidence>, StoreError> {
+        Ok(self.ledger_with_evidence(Some(flag)).await?.1)
+    }
+
     /// Writes a ledger on condition that neither it nor the run has changed since they were read.
     ///
     /// # Errors
@@ -166,10 +244,21 @@ impl Store {
     /// Returns [`CommitError::Conflict`] if either has changed, and fails if the table cannot be
     /// written.
     pub async fn write_ledger(&self, write: LedgerWrite<'_>) -> Result<(), CommitError> {
-        let version = write.ledger.version;
-        let item = NewItem::new(&Key::ledger(name(write.flag))).json("data", write.ledger)?;
+        let LedgerWrite { flag, mut ledger, evidence, .. } = write;
+        let version = ledger.version;
+        let mut parts = Vec::new();
+        if let Some(evidence) = evidence {
+            ledger.evidence_version = version + 1;
+            parts = evidence_items(name(flag), ledger.evidence_version, evidence)?;
+        }
+        let item = NewItem::new(&Key::ledger(name(flag))).json("data", &ledger)?;
         let mut items = vec![self.put_after(item, version)?];
-        if let Some((flag, run)) = write.flag.zip(write.run) {
+        for part in parts {
+            // The condition on the ledger guards its parts.
+            let put = Put::builder().table_name(&self.table).set_item(Some(part.into_attributes()));
+            items.push(TransactWriteItem::builder().put(build(put.build())?).build());
+        }
+        if let Some((flag, run)) = flag.zip(write.run) {
             let check = ConditionCheck::builder()
                 .table_name(&self.table)
                 .set_key(Some(Key::object(super::RUNS, flag.as_str()).attributes()))
@@ -253,5 +342,57 @@ impl Store {
             .send()
             .await;
         crate::store::table::is_made(sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::{
+        canary::{Run, RunIdentity},
+        config::Config,
+        measurement::batch::{SeenUser, UserWindow},
+    };
+
+    /// Evidence of thousands of users is larger than an item may be.
+    #[test]
+    fn large_evidence_is_stored_in_parts() {
+        let config = Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
+        let (flag, plan) = config.canary_deployments.into_iter().next().unwrap();
+        let identity = RunIdentity { id: "r1".parse().unwrap(), key: None };
+        let run = Run::start(identity, flag, plan, Timestamp::from_millis(0), "operator");
+        let mut evidence = Evidence::none(&run);
+        evidence.unripe.push(UserWindow {
+            flag: run.flag.clone(),
+            canary: (run.id.clone(), 0),
+            share: run.share(),
+            window: 0,
+            settle_ms: 1,
+            seen: (0..30_000).map(|number| SeenUser(u64::MAX - number, Arm::New)).collect(),
+            events: Vec::new(),
+            compared: Vec::new(),
+        });
+        let items = evidence_items("f", 7, &evidence).unwrap();
+        assert!(items.len() > 1);
+        let mut text = String::new();
+        for (index, item) in items.into_iter().enumerate() {
+            let item = Item::new(item.into_attributes()).unwrap();
+            assert_eq!(item.text(keys::SORT).unwrap(), format!("EVIDENCE#f#{index:03}"));
+            assert_eq!(item.number("version").unwrap(), 7);
+            let part = item.text("data").unwrap();
+            assert!(part.len() <= MAX_PART);
+            text.push_str(part);
+        }
+        assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);
+    }
+
+    /// A ledger of an earlier version had its evidence inside, of another kind.
+    #[test]
+    fn evidence_of_an_earlier_version_is_ignored() {
+        let old = serde_json::json!({
+            "through": 5, "series": [], "recent": [], "evidence": { "run": "r1", "bake": [[0.0], [0.0]] },
+        });
+        let read: Ledger = serde_json::from_value(old).unwrap();
+        assert_eq!((read.through, read.evidence_version), (5, 0));
     }
 }

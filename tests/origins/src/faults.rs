@@ -25,8 +25,10 @@ use std::{
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
-    /// Share of requests that fail with status 500, 0 to 1.
+    /// Share of requests that fail, 0 to 1.
     pub error_rate: f64,
+    /// Status of requests that fail; 0 stands for 500.
+    pub error_status: u16,
     /// Milliseconds by which every response is delayed.
     pub latency_ms: u64,
     /// Share of requests whose connection is cut without a response, 0 to 1.
@@ -161,7 +163,8 @@ pub(crate) async fn apply(
         control.errors.fetch_add(1, Ordering::Relaxed);
         let error = json!({ "code": "internal", "message": "failed on purpose" });
         let body = json!({ "success": false, "error": error, "timestamp": crate::data::now() });
-        (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
+        let status = StatusCode::from_u16(faults.error_status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(body)).into_response()
     } else {
         rewritten(next.run(request).await, faults).await
     };

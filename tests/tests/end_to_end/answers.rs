@@ -2,7 +2,7 @@
 //! leaves a request without one.
 
 use super::forwarding::websocket_accept;
-use cutover_core::{config::Config, request::identity::Source, vocabulary::revision::Revision};
+use cutover_core::{config::Config, vocabulary::revision::Revision};
 use cutover_tests::{
     http::{self, Answer},
     proxied::SingleRouteWorker,
@@ -185,15 +185,19 @@ async fn what_fails_inside_is_answered_by_the_legacy_of_the_route() {
     let text = format!(
         "feature_flags: {{ f: {{ enabled: true, rollout_percentage: 100 }} }}\n\
          origins: {{ a: {{ url: \"{}\" }}, b: {{ url: \"{}\" }}, new: {{ url: \"http://127.0.0.1:9\" }} }}\n\
+         adapters: {{ old: {{ version: {{ header: x-version }}, routes: [{{ match: {{ method: GET, path: /z }}, \
+         backend: {{ method: GET, path: /z }} }}] }} }}\n\
          routes:\n  - {{ id: a, match: {{ path: \"/a/{{*rest}}\" }}, flag: f, legacy: a, new: new }}\n  \
-         - {{ id: b, match: {{ path: \"/b/{{id}}/x\" }}, flag: f, legacy: b, new: new }}\n",
+         - {{ id: b, match: {{ path: \"/b/{{id}}/x\" }}, flag: f, legacy: b, new: new, adapt: [old] }}\n",
         first.url(),
         second.url()
     );
     let config = Config::from_yaml(&text).unwrap();
     let mut broken = config.snapshot(Revision(1), None);
     // No header can have this name, so reading it throws. The configuration refuses it.
-    broken.routes[0].identity = vec![Source::Header("not a header".into())];
+    for program in broken.adapters.values_mut() {
+        Arc::make_mut(program).version.as_mut().unwrap().header = "not a header".to_owned();
+    }
     let edge = SingleRouteWorker::holding(&broken, &[HEADERS, ("LEGACY_ORIGIN", &other.url())]).await;
     for (path, expected) in [("/a/1", "first"), ("/b/1/x", "second"), ("/c", "other")] {
         let answer = http::get(edge.port(), path, &[USER]).await;

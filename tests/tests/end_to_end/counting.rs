@@ -201,14 +201,14 @@ async fn send(stack: &Stack, body: &str, at: i64, signature: &str) -> (u16, Valu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn batches_that_are_late_doubled_reordered_replayed_or_too_large_are_handled_and_counted() {
+async fn batches_that_are_doubled_reordered_replayed_or_too_large_are_handled_and_counted() {
     let stack = started(1).await;
-    let batch = |sequence: u64, window: i64, requests: u64| {
+    let batch = |sequence: u64, requests: u64| {
         json!({
-            "schema": 1, "isolate": "0123456789abcdef0123456789abcdef", "sequence": sequence, "revision": 1,
+            "schema": 2, "isolate": "0123456789abcdef0123456789abcdef", "sequence": sequence, "revision": 1,
             "cells": [{
                 "flag": "graphql_reviews_read", "route": "reviews.read", "arm": "new", "reason": "ROLLOUT",
-                "revision": 1, "window": window,
+                "revision": 1,
                 "counts": { "requests": requests, "duration_ms": 10, "histogram": [[8, requests]] },
             }],
         })
@@ -216,17 +216,16 @@ async fn batches_that_are_late_doubled_reordered_replayed_or_too_large_are_handl
     };
     let now = clock::now().millis();
     let sign = |body: &str, at: i64| signature::sign(INGEST_SECRET, at, body.as_bytes());
-    let window = now - now % 10_000;
-    // Reordered: the second before the first. Late: from an hour ago. Doubled: the same once more, later.
-    let (first, second, late) = (batch(1, window, 1), batch(2, window, 2), batch(3, window - 3_600_000, 4));
-    for (body, duplicate) in [(&second, false), (&first, false), (&late, false), (&second, true)] {
+    // Reordered: the second before the first. Doubled: the same once more, later.
+    let (first, second, third) = (batch(1, 1), batch(2, 2), batch(3, 4));
+    for (body, duplicate) in [(&second, false), (&first, false), (&third, false), (&second, true)] {
         let (status, receipt) = send(&stack, body, now, &sign(body, now)).await;
         assert_eq!((status, &receipt["duplicate"]), (200, &json!(duplicate)), "{receipt:#}");
         assert_eq!(receipt["revision"], 1);
     }
     // Replayed: signed well, long ago. Forged: another body under a good signature. Neither is stored.
     let old = now - signature::TOLERANCE_MS - 1_000;
-    let fresh = batch(9, window, 100);
+    let fresh = batch(9, 100);
     let huge = "x".repeat(400_000);
     for (body, at, signed, status, code) in [
         (&fresh, old, sign(&fresh, old), 401, "signature_invalid"),
@@ -234,7 +233,7 @@ async fn batches_that_are_late_doubled_reordered_replayed_or_too_large_are_handl
         (&fresh, now, String::new(), 401, "signature_invalid"),
         (&huge, now, sign(&huge, now), 413, "batch_too_large"),
         (&"{}".to_owned(), now, sign("{}", now), 400, "batch_malformed"),
-        (&fresh.replace("\"schema\":1", "\"schema\":2"), now, String::new(), 400, "batch_malformed"),
+        (&fresh.replace("\"schema\":2", "\"schema\":1"), now, String::new(), 400, "batch_malformed"),
         (&fresh.replace("0123456789abcdef0123456789abcdef", "x"), now, String::new(), 400, "batch_malformed"),
     ] {
         let signed = if status == 400 { sign(body, now) } else { signed };
@@ -243,7 +242,7 @@ async fn batches_that_are_late_doubled_reordered_replayed_or_too_large_are_handl
     }
     // Counters of refusals go to the table with batches that are stored; each process has its own.
     for sequence in 10..30 {
-        let body = batch(sequence, window, 1);
+        let body = batch(sequence, 1);
         send(&stack, &body, now, &sign(&body, now)).await;
     }
     tokio::time::sleep(Duration::from_millis(2_200)).await;
@@ -259,7 +258,6 @@ async fn batches_that_are_late_doubled_reordered_replayed_or_too_large_are_handl
     for (kind, count) in [
         ("stored", 23),
         ("duplicate", 1),
-        ("late", 1),
         ("skewed", 1),
         ("forged", 1),
         ("unsigned", 1),
@@ -269,7 +267,7 @@ async fn batches_that_are_late_doubled_reordered_replayed_or_too_large_are_handl
         assert_eq!(metrics["batches"][kind], count, "{kind}: {metrics:#}");
     }
     // An isolate with an older snapshot is given the newest one along.
-    let mut behind: Value = serde_json::from_str(&batch(40, window, 1)).unwrap();
+    let mut behind: Value = serde_json::from_str(&batch(40, 1)).unwrap();
     behind["revision"] = json!(0);
     let behind = behind.to_string();
     let (_, receipt) = send(&stack, &behind, now, &sign(&behind, now)).await;

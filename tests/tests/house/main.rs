@@ -3,5 +3,6 @@
 mod circles;
 mod dependencies;
 mod documents;
+mod guarantees;
 mod prose;
 mod sources;

@@ -1,0 +1,211 @@
+//! Absolute alarms: the new arm is above a rollback limit, over the whole step or since a short
+//! time. An alarm is a breach unless legacy shares the incident.
+
+use crate::{
+    canary::{
+        breach::{Breach, Figures},
+        evidence::StepEvidence,
+        levels::Levels,
+        measure::Measure,
+        plan::{AfterStepPolicy, CanaryPlan},
+        test::Test,
+        users::{Failures, UserCount},
+        watch::{Alarm, BothArms, Span},
+    },
+    statistics::{Threshold, detector_threshold, firing, shared_incident_evidence},
+    vocabulary::{share::PartsPerMillion, timestamp::Timestamp},
+};
+
+/// Level at which an alarm must stand without the busiest failing users.
+const ALPHA_SECOND_LOOK: f64 = 0.05;
+
+/// Fewest users on the new arm for a second look. Without the busiest of fewer, nobody would be left.
+const MIN_SECOND_LOOK: u64 = 10;
+
+/// Ratio of likelihoods at which an incident is shared, or is not: ln 10.
+const SHARED: f64 = std::f64::consts::LN_10;
+
+/// Longest wait for a decision about a shared incident, in milliseconds.
+const WAIT_MS: i64 = 60_000;
+
+/// Time after a step up within which the canary may have broken legacy, in milliseconds.
+const AFTER_STEP_MS: i64 = 15 * 60_000;
+
+/// An absolute test with its evidence, and the counts behind it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Absolute {
+    pub(crate) test: Test,
+    pub(crate) evidence: f64,
+    pub(crate) fires_at: f64,
+    counts: BothArms,
+    /// Start of the suspect span; `None` for the whole step.
+    since: Option<i64>,
+}
+
+impl Absolute {
+    pub(crate) fn fires(&self) -> bool {
+        self.evidence >= self.fires_at
+    }
+}
+
+/// Evaluates the two absolute tests of a measure: over the whole step, and by the detector.
+pub(crate) fn absolutes(plan: &CanaryPlan, step: &StepEvidence, measure: Measure) -> [Absolute; 2] {
+    let watch = step.watches.of(measure);
+    let level = Levels::of(plan).absolute();
+    let new = &step.counts.new;
+    let events = measure.against_rollback(new);
+    let whole = Absolute {
+        test: measure.above(),
+        evidence: Threshold::above(measure.rollback_limit(plan), level).evidence(events, new.requests),
+        fires_at: firing(level),
+        counts: step.counts,
+        since: None,
+    };
+    let detected = Absolute {
+        test: measure.detector(),
+        evidence: watch.detector.evidence(),
+        fires_at: detector_threshold(plan.options.false_alarm_days),
+        counts: watch.span.map_or(step.counts, |span| span.counts),
+        since: watch.span.map(|span| span.since),
+    };
+    [whole, detected]
+}
+
+/// Returns the test that raises an alarm, if one does and stands without the busiest failing users.
+fn alarm(plan: &CanaryPlan, step: &StepEvidence, measure: Measure) -> Option<(Absolute, Option<Failures>)> {
+    let new = &step.counts.new;
+    let is_below = measure.against_rollback(new) as f64 <= measure.rollback_limit(plan) * new.requests as f64;
+    if is_below && !step.watches.of(measure).detector.is_suspect() {
+        // The usual case, without the cost of a test: neither can fire.
+        return None;
+    }
+    absolutes(plan, step, measure).into_iter().filter(Absolute::fires).find_map(|test| {
+        // The wire tells the errors of each failing user, not the slow responses.
+        let busiest = match measure {
+            Measure::Errors => {
+                step.events.busiest(test.since.map(|_| step.watches.of(measure).span_number()))
+            }
+            Measure::Slow => Vec::new(),
+        };
+        let stands = stands(plan, step, measure, &test, &busiest);
+        stands.then(|| (test, busiest.first().copied()))
+    })
+}
+
+/// Returns true if an alarm stands without the busiest failing users: requests of one user are not
+/// independent, and a few who always fail, on either backend, would otherwise roll a canary back.
+fn stands(
+    plan: &CanaryPlan,
+    step: &StepEvidence,
+    measure: Measure,
+    test: &Absolute,
+    busiest: &[Failures],
+) -> bool {
+    if busiest.is_empty() || step.seen.count.new < MIN_SECOND_LOOK {
+        return true;
+    }
+    let new = &test.counts.new;
+    let (mut events, mut requests) = (measure.against_rollback(new), new.requests);
+    for user in busiest {
+        events = events.saturating_sub(user.errors);
+        requests = requests.saturating_sub(user.requests.max(user.errors));
+    }
+    let requests = requests.max(events);
+    let second = Threshold::above(measure.rollback_limit(plan), ALPHA_SECOND_LOOK).evidence(events, requests);
+    second >= firing(ALPHA_SECOND_LOOK)
+}
+
+/// Returns the evidence that legacy shares the incident of a measure: over the suspect span, or over
+/// the step if there is none.
+pub(crate) fn shared_evidence(plan: &CanaryPlan, step: &StepEvidence, measure: Measure) -> f64 {
+    let BothArms { new, legacy } = span(step, measure).counts;
+    shared_incident_evidence(
+        measure.against_rollback(&legacy),
+        legacy.requests,
+        measure.against_rollback(&new),
+        new.requests,
+        measure.rollback_limit(plan),
+    )
+}
+
+/// Evidence at which an incident counts as shared.
+pub(crate) fn shared_fires_at() -> f64 {
+    SHARED
+}
+
+fn span(step: &StepEvidence, measure: Measure) -> Span {
+    step.watches.of(measure).span.unwrap_or(Span { since: step.began, counts: step.counts })
+}
+
+/// Judges the alarm of a measure at `now`: notes it, and returns the breach if legacy does not share
+/// the incident.
+pub(crate) fn judge(
+    plan: &CanaryPlan,
+    step: &mut StepEvidence,
+    measure: Measure,
+    now: i64,
+) -> Option<Breach> {
+    let found = alarm(plan, step, measure);
+    let watch = step.watches.of(measure);
+    // An alarm is over when neither test nor detector suspects anything.
+    let goes_on = watch.alarm.is_some() && watch.detector.is_suspect();
+    if found.is_none() && !goes_on {
+        step.watches.of_mut(measure).alarm = None;
+        return None;
+    }
+    let mut alarm = watch.alarm.unwrap_or(Alarm { since: now, held: false });
+    let is_shared = is_shared(plan, step, measure, &mut alarm, now);
+    step.watches.of_mut(measure).alarm = Some(alarm);
+    if is_shared {
+        return None;
+    }
+    let (test, busiest) = found.or_else(|| {
+        // The alarm went on while it waited; its detector has the counts.
+        let [_, detected] = absolutes(plan, step, measure);
+        Some((detected, None))
+    })?;
+    Some(breach(plan, step, measure, &test, busiest))
+}
+
+/// Returns true if the run holds because legacy may be ill too, false if the alarm is a breach.
+fn is_shared(plan: &CanaryPlan, step: &StepEvidence, measure: Measure, alarm: &mut Alarm, now: i64) -> bool {
+    // Beside nobody on legacy there is nothing that could be shared.
+    if step.share >= PartsPerMillion::ALL {
+        return false;
+    }
+    let is_after_step = span(step, measure).since < step.began.saturating_add(AFTER_STEP_MS);
+    if is_after_step && plan.options.shared_incident_after_step == AfterStepPolicy::Rollback {
+        return false;
+    }
+    let evidence = shared_evidence(plan, step, measure);
+    if evidence <= -SHARED {
+        return false;
+    }
+    let is_over = now >= alarm.since.saturating_add(WAIT_MS);
+    if evidence >= SHARED || (is_over && evidence > 0.0) {
+        alarm.held = true;
+    }
+    alarm.held || !is_over
+}
+
+fn breach(
+    plan: &CanaryPlan,
+    step: &StepEvidence,
+    measure: Measure,
+    test: &Absolute,
+    busiest: Option<Failures>,
+) -> Breach {
+    let figures = Figures {
+        share: step.share,
+        since: test.since.map(Timestamp::from_millis),
+        new: test.counts.new,
+        legacy: test.counts.legacy,
+        users: UserCount::default(),
+        seen: None,
+        limit: measure.rollback_limit(plan),
+        evidence: test.evidence,
+        fires_at: test.fires_at,
+        busiest,
+    };
+    Breach { test: test.test, step: step.step, figures: Some(figures) }
+}

@@ -1,0 +1,275 @@
+//! The requests of a step, and the batches in which an isolate reports them. Requests are aggregated
+//! by window as the edge does it: counts by the time at which they are reported, users by the window
+//! in which their request began.
+
+use crate::{
+    canary::{
+        run::Run,
+        simulation::{
+            crowd::{Ended, User, arm_of, users},
+            random::{Activity, Random},
+            scenario::{Fault, Scenario, Seeds},
+        },
+    },
+    measurement::{
+        batch::{Batch, Cell, SCHEMA, SeenUser, UserEvents, UserWindow, WINDOW_MS},
+        counts::Counts,
+        event_kinds::EventKinds,
+    },
+    vocabulary::{arm::Arm, reason::Reason, revision::Revision, share::PartsPerMillion},
+};
+use std::collections::VecDeque;
+
+/// Response time of a request without a fault, in milliseconds.
+const USUAL_MS: i64 = 100;
+
+/// Time from an outcome to its arrival in the control plane, in milliseconds.
+const REPORT_MS: i64 = 2_000;
+
+/// Counts of one arm that are not reported yet.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    requests: u64,
+    errors: u64,
+    timeouts: u64,
+    slow: u64,
+    unauthorized: u64,
+    not_found: u64,
+}
+
+/// Requests of a scenario, window by window.
+#[derive(Debug)]
+pub(super) struct Traffic<'s> {
+    run: &'s Run,
+    scenario: &'s Scenario,
+    random: Random,
+    activity: Activity,
+    users: Vec<User>,
+    /// Faults, in the phase of this trial.
+    faults: Vec<Fault>,
+    /// Number of the window, from 0.
+    window: i64,
+    /// Counts of legacy and of the new arm that arrive in this window, and in the next one.
+    arriving: [[Tally; 2]; 2],
+    /// Users of past windows, with the number of the window in which they arrive.
+    waiting: VecDeque<(i64, UserWindow)>,
+}
+
+/// Users of the open window: of the step's snapshot, and of the one before.
+struct OpenWindow {
+    current: UserWindow,
+    old: UserWindow,
+}
+
+impl<'s> Traffic<'s> {
+    pub(super) fn new(run: &'s Run, scenario: &'s Scenario, seeds: Seeds) -> Self {
+        let mut random = Random::new(seeds.traffic);
+        let phase = match scenario.phase_ms {
+            Some(phase) => phase,
+            None => (random.unit() * WINDOW_MS as f64) as i64,
+        };
+        let in_phase = |fault: &Fault| {
+            let late = if fault.from_ms > 0 { phase } else { 0 };
+            Fault { from_ms: fault.from_ms + late, until_ms: fault.until_ms.saturating_add(late), ..*fault }
+        };
+        Self {
+            run,
+            scenario,
+            random,
+            activity: Activity::zipf(scenario.users),
+            users: users(run, scenario, seeds),
+            faults: scenario.faults.iter().map(in_phase).collect(),
+            window: 0,
+            arriving: Default::default(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Returns the beginning of the last fault, in milliseconds since the start of the step.
+    pub(super) fn last_fault_ms(&self) -> i64 {
+        self.faults.iter().map(|fault| fault.from_ms).max().unwrap_or_default()
+    }
+
+    /// Returns everything that arrives in the next window.
+    pub(super) fn next_batch(&mut self) -> Batch {
+        let old_share = self.scenario.old_snapshots.map_or(PartsPerMillion::ZERO, |old| old.share);
+        let mut open =
+            OpenWindow { current: self.user_window(self.run.share()), old: self.user_window(old_share) };
+        let bot = self.scenario.bot.map_or(0, |bot| bot.requests_per_second);
+        for (per_second, is_bot) in [(self.scenario.requests_per_second, false), (bot, true)] {
+            let count = i64::from(per_second) * WINDOW_MS / 1_000;
+            for number in 0..count {
+                let begun = number * WINDOW_MS / count;
+                if is_bot { self.send_as_bot(&mut open, begun) } else { self.send(&mut open, begun) }
+            }
+        }
+        let arrival = self.window + (WINDOW_MS + self.settle_ms() + REPORT_MS) / WINDOW_MS;
+        for reported in [open.current, open.old] {
+            if !reported.seen.is_empty() || !reported.events.is_empty() {
+                self.waiting.push_back((arrival, reported));
+            }
+        }
+        let batch = self.batch();
+        self.window += 1;
+        batch
+    }
+
+    fn settle_ms(&self) -> i64 {
+        self.scenario.time_limits.new_ms.max(self.scenario.time_limits.legacy_ms)
+    }
+
+    fn user_window(&self, share: PartsPerMillion) -> UserWindow {
+        UserWindow {
+            flag: self.run.flag.clone(),
+            canary: (self.run.id.clone(), self.run.step),
+            share,
+            window: self.run.step_started_at.millis() + self.window * WINDOW_MS,
+            settle_ms: u32::try_from(self.settle_ms()).unwrap_or(u32::MAX),
+            seen: Vec::new(),
+            events: Vec::new(),
+            compared: Vec::new(),
+        }
+    }
+
+    /// Sends the request of a user. `begun` is in milliseconds since the start of the window.
+    fn send(&mut self, open: &mut OpenWindow, begun: i64) {
+        let now = self.window * WINDOW_MS + begun;
+        let is_old = match self.scenario.old_snapshots {
+            Some(old) => now < old.until_ms && self.random.unit() < 0.5,
+            None => false,
+        };
+        let number = self.activity.draw(&mut self.random);
+        let Some(user) = self.users.get_mut(number as usize) else { return };
+        let arm = if is_old { user.old_arm } else { user.arm };
+        let ended = user.end(arm, now, &self.faults, &mut self.random);
+        if is_old {
+            open.old.seen.push(SeenUser(user.hash, arm));
+            open.old.events.extend(event(user.hash, arm, false, ended.kinds));
+        } else {
+            open.note(user, self.window, ended.kinds);
+        }
+        self.count(arm, begun, ended);
+    }
+
+    /// Sends a request whose id is minted for it.
+    fn send_as_bot(&mut self, open: &mut OpenWindow, begun: i64) {
+        let user = self.random.draw();
+        let arm = arm_of(self.random.draw(), self.run.share());
+        let is_failing = self.scenario.bot.is_some_and(|bot| self.random.unit() < bot.failing);
+        let kinds = if is_failing { EventKinds::ERROR } else { EventKinds::NONE };
+        open.current.seen.push(SeenUser(user, arm));
+        open.current.events.extend(event(user, arm, true, kinds));
+        self.count(arm, begun, Ended { kinds, timed_out: false });
+    }
+
+    fn count(&mut self, arm: Arm, begun: i64, ended: Ended) {
+        let limits = self.scenario.time_limits;
+        let limit = if arm == Arm::New { limits.new_ms } else { limits.legacy_ms };
+        let lasted = if ended.timed_out { limit } else { USUAL_MS };
+        let is_next = begun + lasted + REPORT_MS >= WINDOW_MS;
+        let arriving = self.arriving.get_mut(usize::from(is_next));
+        if let Some(tally) = arriving.and_then(|arms| arms.get_mut(usize::from(arm == Arm::New))) {
+            tally.add(ended);
+        }
+    }
+
+    fn batch(&mut self) -> Batch {
+        let [arrived, next] = std::mem::take(&mut self.arriving);
+        self.arriving = [next, Default::default()];
+        let cells = arrived.into_iter().zip([Arm::Legacy, Arm::New]);
+        let cells = cells.filter(|(tally, _)| tally.requests > 0).map(|(tally, arm)| Cell {
+            flag: Some(self.run.flag.clone()),
+            route: None,
+            arm,
+            reason: Reason::Rollout,
+            revision: Revision::default(),
+            canary: Some((self.run.id.clone(), self.run.step)),
+            counts: tally.counts(),
+        });
+        let cells = cells.collect();
+        let mut users = Vec::new();
+        while self.waiting.front().is_some_and(|(arrival, _)| *arrival <= self.window) {
+            users.extend(self.waiting.pop_front().map(|(_, arrived)| arrived));
+        }
+        Batch {
+            schema: SCHEMA,
+            isolate: String::new(),
+            sequence: u64::try_from(self.window).unwrap_or_default() + 1,
+            revision: Revision::default(),
+            idle: false,
+            age_ms: 0,
+            lost: 0,
+            open: 0,
+            cells,
+            users,
+            comparisons: Vec::new(),
+        }
+    }
+}
+
+/// Builds the entry of a request that is an event; `None` for one that is not.
+fn event(user: u64, arm: Arm, minted: bool, kinds: EventKinds) -> Option<UserEvents> {
+    let errors = u32::from(kinds.contains(EventKinds::ERROR));
+    (!kinds.is_empty()).then_some(UserEvents { user, arm, minted, kinds, errors, requests: errors })
+}
+
+impl OpenWindow {
+    /// Notes a request of a user, as the edge does.
+    fn note(&mut self, user: &mut User, window: i64, kinds: EventKinds) {
+        if !user.seen {
+            user.seen = true;
+            self.current.seen.push(SeenUser(user.hash, user.arm));
+        }
+        let is_error = kinds.contains(EventKinds::ERROR);
+        user.has_failed |= is_error;
+        // Of a user who has failed, all further requests are counted.
+        if kinds.is_empty() && !user.has_failed {
+            return;
+        }
+        let events = &mut self.current.events;
+        if user.entry.0 != window {
+            user.entry = (window, events.len());
+            let (user, arm) = (user.hash, user.arm);
+            events.push(UserEvents {
+                user,
+                arm,
+                minted: false,
+                kinds: EventKinds::NONE,
+                errors: 0,
+                requests: 0,
+            });
+        }
+        if let Some(entry) = events.get_mut(user.entry.1) {
+            entry.kinds |= kinds;
+            entry.errors += u32::from(is_error);
+            entry.requests += u32::from(user.has_failed);
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, Ended { kinds, timed_out }: Ended) {
+        self.requests += 1;
+        for (sum, kind) in [
+            (&mut self.slow, EventKinds::SLOW),
+            (&mut self.unauthorized, EventKinds::UNAUTHORIZED),
+            (&mut self.not_found, EventKinds::NOT_FOUND),
+            (if timed_out { &mut self.timeouts } else { &mut self.errors }, EventKinds::ERROR),
+        ] {
+            *sum += u64::from(kinds.contains(kind));
+        }
+    }
+
+    fn counts(self) -> Counts {
+        Counts {
+            requests: self.requests,
+            server_errors: self.errors,
+            timeouts: self.timeouts,
+            unauthorized: self.unauthorized,
+            not_found: self.not_found,
+            slow_success: self.slow,
+            slow_rollback: self.slow,
+            ..Counts::default()
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Shared incident: if the new arm is above its limit, is legacy ill too? The likelihood ratio of
+//! legacy's counts, at the new arm's rate against half the limit. It does not depend on the share.
+
+use crate::statistics::threshold::CLOSEST;
+
+/// Smallest rate of an ill arm, as a multiple of the limit.
+const ILL: f64 = 1.01;
+
+/// Rate of a healthy legacy, as a multiple of the limit.
+const HEALTHY: f64 = 0.5;
+
+/// Returns the evidence that legacy shares the incident of the new arm: positive if legacy resembles
+/// the new arm, negative if it resembles a backend at half the limit. The counts are those of the
+/// suspect span. 0 if one of the arms has no requests.
+pub fn shared_incident_evidence(
+    legacy_events: u64,
+    legacy_requests: u64,
+    new_events: u64,
+    new_requests: u64,
+    limit: f64,
+) -> f64 {
+    if new_requests == 0 {
+        return 0.0;
+    }
+    let new_rate = new_events.min(new_requests) as f64 / new_requests as f64;
+    shared_incident_at(legacy_events, legacy_requests, new_rate, limit)
+}
+
+/// Returns the evidence of a shared incident for a given rate of events on the new arm. Rates not
+/// above the limit are lifted above it.
+pub fn shared_incident_at(legacy_events: u64, legacy_requests: u64, new_rate: f64, limit: f64) -> f64 {
+    if limit.is_nan() {
+        return 0.0;
+    }
+    let p = limit.clamp(CLOSEST, 1.0 - CLOSEST);
+    let ill = new_rate.max(ILL * p).min(1.0 - CLOSEST);
+    let healthy = HEALTHY * p;
+    let events = legacy_events.min(legacy_requests);
+    let (events, others) = (events as f64, (legacy_requests - events) as f64);
+    events * libm::log(ill / healthy) + others * (libm::log1p(-ill) - libm::log1p(-healthy))
+}

@@ -1,0 +1,166 @@
+//! A core that breaks, as WebAssembly does after a trap: it is replaced, and no request goes without an answer. No input
+//! is known that breaks the real one, so its instances are wrapped.
+
+use cutover_core::{config::Config, vocabulary::revision::Revision};
+use cutover_tests::{
+    http::{self, Answer},
+    kv_server::KvServer,
+    raw_origin::{RawOrigin, ReceivedRequest},
+    workerd::{Worker, Workerd},
+};
+use futures_util::future::join_all;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
+
+/// Wraps the exports of every instance. The first `INSTANCES` ones break at their `CALLS`th call of `decide`.
+const BREAKING: &str = r#"{
+  const Instance = WebAssembly.Instance;
+  let made = 0;
+  WebAssembly.Instance = function (module, imports) {
+    const { exports } = new Instance(module, imports);
+    const mayBreak = made++ < INSTANCES;
+    let decided = 0;
+    let isBroken = false;
+    const breaking = (name, call) => (...values) => {
+      if (name === "decide" && mayBreak && ++decided >= CALLS) isBroken = true;
+      if (isBroken) { FAILURE }
+      return call(...values);
+    };
+    const wrap = ([name, value]) => [name, typeof value === "function" ? breaking(name, value) : value];
+    return { exports: Object.fromEntries(Object.entries(exports).map(wrap)) };
+  };
+}"#;
+
+/// Every call of a broken instance fails.
+const TRAP: &str = r#"throw new WebAssembly.RuntimeError("unreachable");"#;
+
+/// The state of a broken instance is borrowed for ever, so it decides nothing: no route, and the reason INTERNAL.
+const BORROWED: &str = r#"if (name === "decide") return 0xaffff;"#;
+
+fn breaking(instances: &str, calls: &str, failure: &str) -> String {
+    BREAKING.replace("INSTANCES", instances).replace("CALLS", calls).replace("FAILURE", failure)
+}
+
+/// An origin that answers everything with its name.
+async fn origin(name: &'static str) -> RawOrigin {
+    RawOrigin::start(move |mut received: ReceivedRequest| async move {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nx-backend: {name}\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+        );
+        let _ = received.socket.write_all(answer.as_bytes()).await;
+    })
+    .await
+}
+
+/// The Worker with wrapped instances, between two origins. One route sends everybody to the new one.
+struct Wrapped {
+    workerd: Workerd,
+    _store: KvServer,
+    _legacy: RawOrigin,
+    _new: RawOrigin,
+}
+
+impl Wrapped {
+    async fn start(breaking: &str, variables: &[(&str, &str)]) -> Self {
+        let (legacy, new) = (origin("legacy").await, origin("new").await);
+        let text = format!(
+            "feature_flags: {{ f: {{ enabled: true, rollout_percentage: 100 }} }}\n\
+             origins: {{ old: {{ url: \"{}\" }}, new: {{ url: \"{}\" }} }}\n\
+             routes:\n  - {{ id: all, match: {{ path: \"/{{*rest}}\" }}, flag: f, legacy: old, new: new }}\n",
+            legacy.url(),
+            new.url()
+        );
+        let config = Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let store = KvServer::start().await;
+        store.put("snapshot", config.snapshot(Revision(1), None).encode().unwrap());
+        let worker = Worker::edge("edge", store.port())
+            .preceded_by(breaking)
+            .with("DECISION_HEADERS", "arm,reason")
+            .with("LEGACY_ORIGIN", legacy.url());
+        let worker = variables.iter().fold(worker, |worker, (name, value)| worker.with(name, *value));
+        Self { workerd: Workerd::start(&[worker]), _store: store, _legacy: legacy, _new: new }
+    }
+
+    fn port(&self) -> u16 {
+        self.workerd.port("edge")
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        http::get(self.port(), path, &[("x-user-id", "u1")]).await
+    }
+
+    /// Returns the name of the isolate, which a new instance draws anew.
+    async fn isolate(&self) -> String {
+        let health = http::edge_health(self.port()).await;
+        health["reporting"]["isolate"].as_str().unwrap_or_else(|| panic!("{health:#}")).to_owned()
+    }
+}
+
+const WAVES: usize = 8;
+const MOST_AT_ONCE: usize = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_that_breaks_is_replaced_and_decides_again() {
+    for failure in [TRAP, BORROWED] {
+        for at_once in [1, MOST_AT_ONCE] {
+            // Patient, so that a busy machine does not look like a store that fails.
+            let variables = [("SNAPSHOT_BOOT_WAIT_MS", "20000"), ("SNAPSHOT_SOFT_TTL_MS", "600000")];
+            let edge = Wrapped::start(&breaking("1", "20", failure), &variables).await;
+            assert_eq!(edge.get("/first").await.header("x-cutover-reason").as_deref(), Some("ROLLOUT"));
+            let first = edge.isolate().await;
+            let mut others = Vec::new();
+            for _ in 0..WAVES * MOST_AT_ONCE / at_once {
+                for answer in join_all((0..at_once).map(|_| edge.get("/x"))).await {
+                    assert_eq!(answer.status, 200, "{failure}");
+                    let (reason, backend) = (answer.header("x-cutover-reason"), answer.header("x-backend"));
+                    match reason.as_deref() {
+                        Some("ROLLOUT") => assert_eq!(backend.as_deref(), Some("new"), "{failure}"),
+                        _ => {
+                            assert_eq!(backend.as_deref(), Some("legacy"), "{failure}");
+                            others.push(reason);
+                        }
+                    }
+                }
+            }
+            println!("{at_once} at once, {failure}: not decided by the rollout: {others:?}");
+            assert!(others.len() <= 1, "{failure}: {others:?}");
+            let last = edge.get("/last").await;
+            assert_eq!(last.header("x-cutover-reason").as_deref(), Some("ROLLOUT"), "{failure}");
+            assert_ne!(edge.isolate().await, first, "the instance did not break: {failure}");
+            let health = http::edge_health(edge.port()).await;
+            assert_eq!(health["status"], "ok", "{health:#}");
+            // Fewer than twenty of the requests were decided before.
+            let counted = health["outcomes"]["new"]["requests"].as_u64().unwrap();
+            assert!(counted + 20 >= (WAVES * MOST_AT_ONCE) as u64, "{health:#}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_that_always_breaks_leaves_every_request_to_legacy() {
+    let (first, second) = (origin("first").await, origin("second").await);
+    let routes = format!("/a/={} /b/={}", first.url(), second.url());
+    for failure in [TRAP, BORROWED] {
+        let edge = Wrapped::start(&breaking("Infinity", "1", failure), &[("LEGACY_ROUTES", &routes)]).await;
+        // Longer than the pause between two replacements.
+        let deadline = Instant::now() + Duration::from_millis(2_500);
+        let mut longest = Duration::ZERO;
+        while Instant::now() < deadline {
+            let paths = [("/a/1", "first"), ("/b/1/x", "second"), ("/c", "legacy")];
+            let asked = paths.map(|(path, expected)| {
+                let edge = &edge;
+                async move {
+                    let begun = Instant::now();
+                    let answer = edge.get(path).await;
+                    assert_eq!(answer.status, 200, "{path}, {failure}");
+                    assert_eq!(answer.header("x-backend").as_deref(), Some(expected), "{path}, {failure}");
+                    begun.elapsed()
+                }
+            });
+            longest = join_all(asked).await.into_iter().fold(longest, Duration::max);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        println!("the longest took {longest:?}: {failure}");
+        assert!(longest < Duration::from_secs(3), "{longest:?}, {failure}");
+    }
+}

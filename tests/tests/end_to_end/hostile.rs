@@ -1,0 +1,414 @@
+//! Floods of hostile requests: the memory of the runtime stays bounded, and other requests of the isolate do not stall.
+//! The same flood goes through a Worker that only forwards, which tells what it costs in any case.
+
+use super::teardown::Ingest;
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::Uri,
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use cutover_core::{config::Config, vocabulary::revision::Revision};
+use cutover_tests::{
+    http::Connection,
+    identity_provider::{AUDIENCE, ISSUER, IdentityProvider, Key},
+    is_deep,
+    kv_server::KvServer,
+    paths,
+    workerd::{Worker, Workerd},
+};
+use jsonwebtoken::Algorithm;
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+};
+
+const YAML: &str = r#"
+feature_flags:
+  half: { enabled: true, rollout_percentage: 50 }
+  everything: { enabled: true, rollout_percentage: 100 }
+origins:
+  old: { url: "LEGACY", timeout_ms: 20000 }
+  new: { url: "NEW", timeout_ms: 20000 }
+adapters:
+  up:
+    routes:
+      - match: { method: POST, path: /up }
+        backend: { method: POST, path: /v2/up }
+        variables: { name: body.name }
+        headers: { x-name: "{body.name}" }
+routes:
+  - { id: tokens, match: { path: /tokens }, flag: half, legacy: old, new: new, identity: ["jwt", "header:x-user-id"] }
+  - { id: up, match: { path: /up }, flag: everything, legacy: old, new: new, adapt: [up] }
+  - { id: users, match: { path: /users }, flag: half, legacy: old, new: new, identity: ["cookie:session"] }
+  - { id: compared, match: { path: "/compared/{kind}" }, flag: half, legacy: old, new: new,
+      compare: { sample: 100, noise: 0, per_minute: 1000000, max_bytes: 1000000 } }
+"#;
+
+/// Most that a flood may add to the resident memory, beyond what it adds to that of the Worker that only forwards.
+const MAX_GROWN_KILOBYTES: u64 = 96 * 1024;
+
+/// Most milliseconds for which another request may wait, beyond its wait in the Worker that only forwards. It is the
+/// middle one of the longest waits of each second: a single one may be the machine's.
+const MAX_STALL_MS: f64 = 50.0;
+
+/// Names in each object that is compared.
+const NAMES: usize = 16_000;
+
+fn object(prefix: &str) -> String {
+    let fields: Vec<String> = (0..NAMES).map(|name| format!("\"{prefix}{name}\":{name}")).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+/// What a backend answers, by the last part of the path.
+#[derive(Clone)]
+struct Answers {
+    equal: Bytes,
+    disjoint: Bytes,
+}
+
+async fn answer(State(answers): State<Answers>, uri: Uri, _body: Bytes) -> Response {
+    let json = |body: Bytes| ([("content-type", "application/json")], body).into_response();
+    match uri.path().rsplit('/').next().unwrap_or_default() {
+        "up" => {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            json(Bytes::from_static(b"{}"))
+        }
+        "equal" => json(answers.equal),
+        "disjoint" => json(answers.disjoint),
+        _ => json(Bytes::from_static(b"{\"ok\":true}")),
+    }
+}
+
+/// A backend, stopped when it is dropped.
+struct Backend {
+    url: String,
+    server: JoinHandle<()>,
+}
+
+impl Backend {
+    async fn start(name: &str) -> Self {
+        let answers = Answers { equal: object("name").into(), disjoint: object(name).into() };
+        let app = Router::new().fallback(answer).with_state(answers);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, server }
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Our Worker and the one that only forwards, each in a process of its own.
+struct Workers {
+    ours: Workerd,
+    bare: Workerd,
+    ingest: Ingest,
+    _store: KvServer,
+    _provider: IdentityProvider,
+    _backends: [Backend; 2],
+}
+
+impl Workers {
+    async fn start() -> Self {
+        let (legacy, new) = (Backend::start("legacy").await, Backend::start("new").await);
+        let provider = IdentityProvider::start(&[&Key::new("ec", Algorithm::ES256)]).await;
+        let ingest = Ingest::start().await;
+        let text = YAML.replace("LEGACY", &legacy.url).replace("NEW", &new.url);
+        let config = Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let store = KvServer::start().await;
+        store.put("snapshot", config.snapshot(Revision(1), None).encode().unwrap());
+        let ours = Worker::edge("edge", store.port())
+            .with("LEGACY_ORIGIN", legacy.url.clone())
+            .with("INGEST_URL", ingest.url())
+            .with("CUTOVER_INGEST_SECRET", "secret-of-the-hostile-test")
+            .with("REPORT_INTERVAL_MS", "500")
+            .with("JWT_JWKS_URL", provider.url())
+            .with("JWT_ISSUER", ISSUER)
+            .with("JWT_AUDIENCE", AUDIENCE);
+        let bare = Worker::javascript("edge", &paths::root().join("tests/vectors/bare.js"))
+            .with("BACKEND", legacy.url.clone());
+        Self {
+            ours: Workerd::start(&[ours]),
+            bare: Workerd::start(&[bare]),
+            ingest,
+            _store: store,
+            _provider: provider,
+            _backends: [legacy, new],
+        }
+    }
+}
+
+/// The requests of a flood, dealt out to its clients.
+#[derive(Clone)]
+struct Turns {
+    dealt: Arc<AtomicU64>,
+    requests: u64,
+    earliest_end: Instant,
+    latest_end: Instant,
+}
+
+impl Turns {
+    /// Deals out the given number of requests, in a deep run a minute of them, and none after another minute.
+    fn new(requests: u64) -> Self {
+        let seconds = if is_deep() { 60 } else { 3 };
+        let now = Instant::now();
+        let minute = Duration::from_secs(60);
+        let earliest_end = now + Duration::from_secs(seconds);
+        Self { dealt: Arc::default(), requests, earliest_end, latest_end: earliest_end + minute }
+    }
+
+    /// Returns the number of the next request, or `None` if the flood is over.
+    fn next(&self) -> Option<u64> {
+        let (now, number) = (Instant::now(), self.dealt.fetch_add(1, Ordering::Relaxed));
+        let is_enough = number >= self.requests && now >= self.earliest_end;
+        (!is_enough && now < self.latest_end).then_some(number)
+    }
+}
+
+/// A request over and over again beside a flood, which is answered without any backend.
+struct Probe {
+    is_over: Arc<AtomicBool>,
+    waits: JoinHandle<Vec<f64>>,
+}
+
+const PROBED: &str = "/_cutover/health";
+
+impl Probe {
+    fn start(port: u16) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let waits = tokio::spawn(async move {
+            let mut connection = Connection::open(port).await;
+            let begun = Instant::now();
+            let mut longest = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                let sent = Instant::now();
+                assert_eq!(connection.get(PROBED, &[]).await.status, 200);
+                let waited = sent.elapsed();
+                // It is a wait of every second in which it went on.
+                let second = |time: Duration| usize::try_from(time.as_secs()).unwrap();
+                let (first, last) = (second(sent - begun), second(sent + waited - begun));
+                if longest.len() <= last {
+                    longest.resize(last + 1, 0.0);
+                }
+                for held in &mut longest[first..=last] {
+                    *held = f64::max(*held, waited.as_secs_f64() * 1_000.0);
+                }
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+            longest
+        });
+        Self { is_over, waits }
+    }
+
+    /// Returns the longest wait of each second, in milliseconds.
+    async fn stop(self) -> Vec<f64> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.waits.await.expect("every request of the probe is answered")
+    }
+}
+
+/// Results of a flood.
+struct Effect {
+    grown_kilobytes: u64,
+    median_ms: f64,
+}
+
+fn resident_kilobytes(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Sends ordinary requests, so that the flood does not pay for the start.
+async fn warm_up(port: u16) {
+    let mut connection = Connection::open(port).await;
+    for number in 0..150 {
+        let user = format!("user-{number}");
+        let cookie = format!("session={user}");
+        for path in ["/tokens", "/users", PROBED] {
+            let answer = connection.get(path, &[("x-user-id", &user), ("cookie", &cookie)]).await;
+            assert_eq!(answer.status, 200, "{path}");
+        }
+    }
+}
+
+/// Sends a flood through one Worker. `client` sends requests until no turn is left; it is called with its own number.
+async fn flood<C, F>(name: &str, workerd: &Workerd, clients: u64, requests: u64, client: C) -> Effect
+where
+    C: Fn(u64, u16, Turns) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let port = workerd.port("edge");
+    warm_up(port).await;
+    let before = resident_kilobytes(workerd.id());
+    let probe = Probe::start(port);
+    let turns = Turns::new(requests);
+    let begun = Instant::now();
+    let running: Vec<_> = (0..clients).map(|own| tokio::spawn(client(own, port, turns.clone()))).collect();
+    for client in running {
+        client.await.expect("the Worker answers");
+    }
+    // Each client has been refused one turn.
+    let sent = turns.dealt.load(Ordering::Relaxed) - clients;
+    let took = begun.elapsed();
+    let mut longest = probe.stop().await;
+    let grown_kilobytes = resident_kilobytes(workerd.id()).saturating_sub(before);
+    println!("{name}: {sent} requests in {took:.1?}, {grown_kilobytes} KB more than {before} KB");
+    println!("{name}: longest wait of each second in ms: {longest:.1?}");
+    assert!(sent * 4 >= requests, "{name}: the flood was none: {sent} of {requests} requests");
+    longest.sort_by(f64::total_cmp);
+    Effect { grown_kilobytes, median_ms: longest[longest.len() / 2] }
+}
+
+/// Sends a flood through the Worker that only forwards and through ours, and compares the two.
+async fn withstand<C, F>(workers: &Workers, clients: u64, requests: u64, client: C)
+where
+    C: Fn(u64, u16, Turns) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let bare = flood("bare", &workers.bare, clients, requests, &client).await;
+    let ours = flood("ours", &workers.ours, clients, requests, &client).await;
+    assert!(
+        ours.grown_kilobytes < bare.grown_kilobytes + MAX_GROWN_KILOBYTES,
+        "memory grew by {} KB, that of the bare Worker by {} KB",
+        ours.grown_kilobytes,
+        bare.grown_kilobytes
+    );
+    assert!(
+        ours.median_ms <= bare.median_ms + MAX_STALL_MS,
+        "others waited for {:.1} ms, in the bare Worker for {:.1} ms",
+        ours.median_ms,
+        bare.median_ms
+    );
+}
+
+/// A token that a known key seems to have signed, of about the given length and different for each number.
+fn forged(number: u64, length: usize) -> String {
+    let head = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","kid":"ec"}"#);
+    let signature = "A".repeat(86);
+    let payload = format!("{number:012}{}", "x".repeat(length - head.len() - signature.len() - 14));
+    format!("{head}.{payload}.{signature}")
+}
+
+/// Time for which the clients of hanging uploads stay.
+const STAY: Duration = Duration::from_secs(1);
+
+/// Sends an upload, and disconnects after a while, answered or not.
+async fn upload_and_leave(port: u16, body: &[u8]) {
+    let begun = Instant::now();
+    let head = format!(
+        "POST /up HTTP/1.1\r\nhost: h\r\nx-user-id: u1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let sending = async {
+        if socket.write_all(head.as_bytes()).await.is_ok() && socket.write_all(body).await.is_ok() {
+            let mut received = [0; 1_024];
+            let _ = socket.read(&mut received).await;
+        }
+    };
+    let _ = tokio::time::timeout(STAY, sending).await;
+    // An answer does not make the flood faster.
+    tokio::time::sleep(STAY.saturating_sub(begun.elapsed())).await;
+}
+
+mod alone {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn forged_tokens() {
+        let workers = Workers::start().await;
+        withstand(&workers, 8, 8_000, |_, port, turns| async move {
+            let mut connection = Connection::open(port).await;
+            while let Some(number) = turns.next() {
+                // The longest token that is looked at, and one that is not.
+                let length = if number % 2 == 0 { 8_000 } else { 30_000 };
+                let authorization = format!("Bearer {}", forged(number, length));
+                let headers = [("authorization", authorization.as_str()), ("x-user-id", "u1")];
+                assert_eq!(connection.get("/tokens", &headers).await.status, 200);
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn large_uploads_whose_clients_leave() {
+        const CLIENTS: u64 = 32;
+        let workers = Workers::start().await;
+        let list = |item: &str, count: usize| vec![item; count].join(",");
+        // As many values as fit into a megabyte, which are too many, and as many as are taken.
+        let refused = format!("{{\"name\":\"ann\",\"x\":[{}]}}", list("1", 480_000));
+        let taken = format!("{{\"name\":\"ann\",\"x\":[{}]}}", list("123456789", 95_000));
+        let bodies = Arc::new([refused, taken]);
+        withstand(&workers, CLIENTS, 5 * CLIENTS, move |own, port, turns| {
+            let bodies = Arc::clone(&bodies);
+            async move {
+                // One after the other, so that a stall is that of one upload.
+                tokio::time::sleep(STAY * u32::try_from(own).unwrap() / u32::try_from(CLIENTS).unwrap())
+                    .await;
+                while let Some(number) = turns.next() {
+                    let body = &bodies[usize::from(number % 2 == 1)];
+                    upload_and_leave(port, body.as_bytes()).await;
+                }
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn comparisons_of_large_objects() {
+        let workers = Workers::start().await;
+        withstand(&workers, 1, 30, |_, port, turns| async move {
+            let mut connection = Connection::open(port).await;
+            while let Some(number) = turns.next() {
+                let path = if number % 2 == 0 { "/compared/equal" } else { "/compared/disjoint" };
+                let user = format!("user-{number}");
+                assert_eq!(connection.get(path, &[("x-user-id", &user)]).await.status, 200);
+                // Behind each response it is compared. A stall is that of one comparison.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+        // They were compared, not skipped. On a slow machine some find all slots in use.
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while workers.ingest.compared() < 10 {
+            let (compared, size) = (workers.ingest.compared(), workers.ingest.skipped("size"));
+            assert!(Instant::now() < deadline, "{compared} were compared, {size} too large");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn new_users_with_large_cookies() {
+        let workers = Workers::start().await;
+        let padding: Arc<str> = "x".repeat(8_000).into();
+        withstand(&workers, 8, 20_000, move |_, port, turns| {
+            let padding = Arc::clone(&padding);
+            async move {
+                let mut connection = Connection::open(port).await;
+                while let Some(number) = turns.next() {
+                    let cookie = format!("padding={padding}; session=user-{number}");
+                    assert_eq!(connection.get("/users", &[("cookie", &cookie)]).await.status, 200);
+                }
+            }
+        })
+        .await;
+    }
+}
