@@ -71,7 +71,8 @@ impl Reporting {
             return Some(pending.body.clone());
         }
         let isolate = self.isolate.as_deref()?;
-        if !counting.has_batch(state.now, state.at_rest) && !(state.at_rest && self.awaited) {
+        let says_so = state.at_rest && self.awaited;
+        if !(says_so || counting.has_batch(state.now, state.at_rest)) {
             return None;
         }
         let batch = counting.take(isolate, self.sequence + 1, state);

@@ -123,7 +123,7 @@ async fn take_in(
         let part = FlagArrivals { flag: flag.as_ref(), arrivals, until };
         if let Absorbed::Now(verdict) = part.take_in(platform, &mut state).await? {
             tick.ledgers += 1;
-            if let (Some(flag), Some(verdict)) = (&flag, verdict) {
+            if let (Some(flag), Some(verdict)) = (&flag, *verdict) {
                 tick.verdicts.insert(flag.to_string(), verdict);
             }
         }
@@ -148,7 +148,7 @@ enum Absorbed {
     /// The ledger held all of them already.
     Already,
     /// The ledger was written. The verdict is `None` if no running canary got new evidence.
-    Now(Option<Verdict>),
+    Now(Box<Option<Verdict>>),
 }
 
 /// The arrivals of one flag.
@@ -176,7 +176,7 @@ impl FlagArrivals<'_> {
                 return Ok(Absorbed::Already);
             }
             match self.write(platform, ledger, evidence.as_ref(), &fresh, state).await {
-                Ok(verdict) => return Ok(Absorbed::Now(verdict)),
+                Ok(verdict) => return Ok(Absorbed::Now(Box::new(verdict))),
                 // Another tick has written the ledger, or the run has moved on: read again.
                 Err(CommitError::Conflict) => *state = platform.store.state().await?,
                 Err(CommitError::Store(error)) => return Err(error),

@@ -141,21 +141,20 @@ async fn a_core_that_always_breaks_leaves_every_request_to_legacy() {
     let (first, second) = (origin("first").await, origin("second").await);
     let routes = format!("/a/={} /b/={}", first.url(), second.url());
     for failure in [TRAP, BORROWED] {
-        let edge = Wrapped::start(&breaking("Infinity", "1", failure), &[("LEGACY_ROUTES", &routes)]).await;
+        let wrapped =
+            Wrapped::start(&breaking("Infinity", "1", failure), &[("LEGACY_ROUTES", &routes)]).await;
+        let edge = &wrapped;
         // Longer than the pause between two replacements.
         let deadline = Instant::now() + Duration::from_millis(2_500);
         let mut longest = Duration::ZERO;
         while Instant::now() < deadline {
             let paths = [("/a/1", "first"), ("/b/1/x", "second"), ("/c", "legacy")];
-            let asked = paths.map(|(path, expected)| {
-                let edge = &edge;
-                async move {
-                    let begun = Instant::now();
-                    let answer = edge.get(path).await;
-                    assert_eq!(answer.status, 200, "{path}, {failure}");
-                    assert_eq!(answer.header("x-backend").as_deref(), Some(expected), "{path}, {failure}");
-                    begun.elapsed()
-                }
+            let asked = paths.map(|(path, expected)| async move {
+                let begun = Instant::now();
+                let answer = edge.get(path).await;
+                assert_eq!(answer.status, 200, "{path}, {failure}");
+                assert_eq!(answer.header("x-backend").as_deref(), Some(expected), "{path}, {failure}");
+                begun.elapsed()
             });
             longest = join_all(asked).await.into_iter().fold(longest, Duration::max);
             tokio::time::sleep(Duration::from_millis(50)).await;
