@@ -7,6 +7,7 @@ import { reportIfDue } from "./report.js";
 import { core } from "./wasm.js";
 import {
   ABSENT,
+  EVIDENCE,
   HEAD_SEPARATOR,
   NEW,
   NO_ROUTE,
@@ -16,6 +17,8 @@ import {
   SKIPPED_UNREACHABLE,
   TICKET_NONE,
   TICKET_WITH_NOISE,
+  VERDICT_MISMATCH,
+  VERDICT_NONE,
 } from "./wire.js";
 
 const MAX_INSPECTED_BODY = 4194304;
@@ -45,6 +48,7 @@ const SKIPPED = new Map([
  * @property {number} route
  * @property {ComparePolicy} policy
  * @property {number} ticket
+ * @property {OpenRequest} open
  *
  * @typedef {object} Captured
  * @property {string} head
@@ -75,7 +79,7 @@ export async function hidesError(response, route, generation) {
  * @param {ComparedRequest} compared
  * @returns {CompareResponse | undefined}
  */
-export function claimComparison({ request, env, context, url, table, decision }) {
+export function claimComparison({ request, env, context, url, table, decision, open }) {
   try {
     // A WebSocket has no response to compare.
     if (request.headers.has("upgrade")) return undefined;
@@ -88,7 +92,7 @@ export function claimComparison({ request, env, context, url, table, decision })
     const ticket = core.begin_comparison(route, table.generation, mayRepeat);
     if (ticket === TICKET_NONE) return undefined;
     /** @type {Comparison} */
-    const comparison = { request, copy, env, url, table, decision, route, policy, ticket };
+    const comparison = { request, copy, env, url, table, decision, route, policy, ticket, open };
     return (response) => compareBehind(comparison, context, response);
   } catch (error) {
     console.error("a request is not compared because the edge failed:", error);
@@ -126,7 +130,7 @@ function compareBehind(comparison, context, response) {
  * @param {Response} response
  */
 async function compareWith(comparison, response) {
-  const { copy, table, decision, route, policy, ticket } = comparison;
+  const { copy, table, decision, route, policy, ticket, open } = comparison;
   await sleep(HOLD_BACK);
   const own = await capture(response, policy);
   if (copy === null) throw new Error("the body of the request was not kept");
@@ -137,7 +141,10 @@ async function compareWith(comparison, response) {
   const noise =
     ticket === TICKET_WITH_NOISE ? await fetchLegacy(comparison, body) : { head: "", body: NO_BYTES };
   const heads = [legacy.head, fresh.head, noise.head].join(HEAD_SEPARATOR);
-  core.finish_comparison(route, table.generation, heads, legacy.body, fresh.body, noise.body);
+  const { generation } = table;
+  const verdict = core.finish_comparison(route, generation, heads, legacy.body, fresh.body, noise.body);
+  if (verdict === VERDICT_NONE || (decision & EVIDENCE) === 0) return;
+  core.note_compared(route, generation, open.userLow, open.userHigh, open.begun, verdict === VERDICT_MISMATCH);
 }
 
 /**

@@ -14,6 +14,7 @@ import {
   withTimeout,
 } from "./http.js";
 import { begin, count, reportIfDue } from "./report.js";
+import { forgetTable } from "./table.js";
 import { core, replaceCore } from "./wasm.js";
 import {
   ADAPT,
@@ -34,6 +35,9 @@ import {
   UNDECIDED,
   UNREACHABLE,
 } from "./wire.js";
+
+// The beginning of the Worker's own paths.
+const OWN_PATHS = "/_cutover/";
 
 // The time limit of requests that no route describes, in milliseconds. The platform ends them soon after.
 const UNROUTED_MS = 100000;
@@ -57,7 +61,7 @@ export function forward(request, env, context, url, table, decision, started) {
   const origin = table.origins[table.arms[(route << 1) | ((decision >> ARM_SHIFT) & 1)]];
   if (origin === undefined) {
     // The core says so itself if it has broken before.
-    if ((decision & REASON) === REASON_INTERNAL) replaceCore();
+    if ((decision & REASON) === REASON_INTERNAL && replaceCore()) forgetTable();
     return forwardToLegacy(request, env, context, url, table, decision, undefined);
   }
   const sent = stripHeaders(request, env);
@@ -300,6 +304,8 @@ async function forwardToLegacy(request, env, context, url, table, decision, orig
   const open = begin(table, decision, Date.now());
   try {
     reportIfDue(env, context, open.started);
+    // The Worker's own paths are no backend's, nor is the token that comes with them.
+    if (pathAndQuery(url).startsWith(OWN_PATHS)) throw new Error("the Worker cannot answer its own path");
     const base = origin === undefined ? legacyOf(url, env) : origin[0];
     const target = base === undefined ? url : base + pathAndQuery(url);
     const answered = fetchWithin(target, stripHeaders(request, env), origin?.[1] ?? UNROUTED_MS, open);

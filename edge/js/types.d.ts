@@ -91,6 +91,7 @@ interface Table {
 
 /** A request whose responses are compared. */
 interface ComparedRequest {
+  open: OpenRequest;
   request: Request;
   env: Env;
   context: ExecutionContext;
@@ -217,6 +218,14 @@ interface Core {
     legacy: Uint8Array,
     fresh: Uint8Array,
     noise: Uint8Array,
+  ): number;
+  note_compared(
+    route: number,
+    generation: number,
+    low: number,
+    high: number,
+    begun: number,
+    isMismatch: boolean,
   ): void;
   hides_error(route: number, generation: number, body: Uint8Array): boolean;
 }

@@ -84,6 +84,10 @@ export const TICKET_NONE = 0;
 export const TICKET_COMPARE = 1;
 export const TICKET_WITH_NOISE = 2;
 
+// Verdicts, the return values of `finish_comparison`.
+export const VERDICT_NONE = 0;
+export const VERDICT_MISMATCH = 2;
+
 // Reasons not to compare, by their index in `SkipReason::ALL`.
 export const SKIPPED_SIZE = 2;
 export const SKIPPED_TIMEOUT = 4;

@@ -212,22 +212,33 @@ impl ComparisonQueue {
         self.count(rules, route, now, |tally| tally.skip(reason, 1));
     }
 
-    /// Compares the responses to a request and counts the differences.
-    pub fn finish(&mut self, rules: &Ruleset, route: &CompiledRoute, answers: ResponsePair<'_>, now: i64) {
-        let Some(policy) = &route.compare else { return };
+    /// Compares the responses to a request and counts the differences. Returns true if they differ in more than noise;
+    /// `None` if they could not be compared.
+    pub fn finish(
+        &mut self,
+        rules: &Ruleset,
+        route: &CompiledRoute,
+        answers: ResponsePair<'_>,
+        now: i64,
+    ) -> Option<bool> {
+        let policy = route.compare.as_ref()?;
         let (found, noise) = match compared(policy, answers) {
             Ok(both) => both,
-            Err(reason) => return self.skip(rules, route, reason, now, true),
+            Err(reason) => {
+                self.skip(rules, route, reason, now, true);
+                return None;
+            }
         };
         let noise = noise.as_deref();
-        let Some(held) = self.held(&route.id) else { return };
+        let held = self.held(&route.id)?;
         held.end(now);
         held.learned.add(&found, noise);
-        let mismatch = u64::from(held.learned.is_mismatch(&found, noise));
+        let is_mismatch = held.learned.is_mismatch(&found, noise);
         self.count(rules, route, now, |tally| {
             tally.add(&found, noise);
-            tally.mismatched += mismatch;
+            tally.mismatched += u64::from(is_mismatch);
         });
+        Some(is_mismatch)
     }
 
     /// Returns true if there is nothing to send.

@@ -253,7 +253,10 @@ impl Isolate {
     /// Returns the further work for a request, as bits of the [`PackedDecision`]: an adapter, a comparison.
     fn beside(&self, decision: &Decision<'_>, method: &str) -> u32 {
         let adapt = if decision.adapter.is_some() { PackedDecision::ADAPT } else { 0 };
-        let compared = decision.route.and_then(|route| route.compare.as_ref()).is_some_and(|policy| {
+        // Whoever turned to legacy to spare the new backend does not send it copies.
+        let is_spared = matches!(decision.verdict.reason, Reason::Emergency | Reason::Diverted);
+        let policy = decision.route.and_then(|route| route.compare.as_ref()).filter(|_| !is_spared);
+        let compared = policy.is_some_and(|policy| {
             let is_meant = is_safe(method)
                 || policy
                     .mirror

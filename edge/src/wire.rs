@@ -343,6 +343,16 @@ pub mod step {
     pub const NUMBERS: u32 = u32::MAX >> SHIFT;
 }
 
+/// Verdicts of comparisons, as JavaScript gets them.
+pub mod verdict {
+    /// The responses could not be compared.
+    pub const NONE: u32 = 0;
+    /// They do not differ in more than noise.
+    pub const EQUAL: u32 = 1;
+    /// They differ.
+    pub const MISMATCH: u32 = 2;
+}
+
 /// Tickets of comparisons, as JavaScript gets them.
 pub mod ticket {
     /// The request is not compared.

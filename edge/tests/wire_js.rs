@@ -6,7 +6,7 @@ use cutover_core::{
 };
 use cutover_edge::{
     settings::DecisionHeaders,
-    wire::{self, OutcomeKind, PackedDecision, PackedOutcome, step, ticket},
+    wire::{self, OutcomeKind, PackedDecision, PackedOutcome, step, ticket, verdict},
 };
 use std::collections::BTreeMap;
 
@@ -111,6 +111,8 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("TICKET_NONE", ticket::NONE),
         ("TICKET_COMPARE", ticket::COMPARE),
         ("TICKET_WITH_NOISE", ticket::WITH_NOISE),
+        ("VERDICT_NONE", verdict::NONE),
+        ("VERDICT_MISMATCH", verdict::MISMATCH),
         ("SKIPPED_SIZE", skipped(SkipReason::Size)),
         ("SKIPPED_TIMEOUT", skipped(SkipReason::Timeout)),
         ("SKIPPED_UNREACHABLE", skipped(SkipReason::Unreachable)),

@@ -4,9 +4,10 @@
 use crate::{
     bindings::state::{now_ms, with_isolate},
     comparison_queue::{ComparisonQueue, ResponsePair, Ticket},
-    wire::{HEAD_SEPARATOR, ticket},
+    counting::users::UserRequest,
+    wire::{HEAD_SEPARATOR, ticket, verdict},
 };
-use cutover_core::{Ruleset, compare::SkipReason, decision::route::CompiledRoute, json::Json};
+use cutover_core::{Arm, Ruleset, compare::SkipReason, decision::route::CompiledRoute, json::Json};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 fn with_route<T>(
@@ -52,16 +53,43 @@ pub fn skip_comparison(route: u32, generation: u32, reason: usize) {
 /// Counts a claimed comparison. `heads` holds the heads of legacy's response, of the new backend's
 /// and of legacy's second one, separated by U+0001, which no header can hold. A head is a status
 /// and header values, one per line. If the generation is no longer held, the claim runs out and
-/// counts as a timeout, as if this had not been called.
+/// counts as a timeout, as if this had not been called. Returns a [`verdict`].
 #[wasm_bindgen]
-pub fn finish_comparison(route: u32, generation: u32, heads: &str, old: &[u8], new: &[u8], again: &[u8]) {
-    with_route(route, generation, |comparing, rules, route, _| {
+pub fn finish_comparison(
+    route: u32,
+    generation: u32,
+    heads: &str,
+    old: &[u8],
+    new: &[u8],
+    again: &[u8],
+) -> u32 {
+    let mismatch = with_route(route, generation, |comparing, rules, route, _| {
         let mut heads = heads.split(HEAD_SEPARATOR);
         let mut head = || heads.next().unwrap_or_default();
         let (old_head, new_head, again_head) = (head(), head(), head());
         let again = Some((again_head, again)).filter(|(head, _)| !head.is_empty());
         let answers = ResponsePair { old: (old_head, old), new: (new_head, new), again };
-        comparing.finish(rules, route, answers, now_ms());
+        comparing.finish(rules, route, answers, now_ms())
+    });
+    match mismatch.flatten() {
+        None => verdict::NONE,
+        Some(false) => verdict::EQUAL,
+        Some(true) => verdict::MISMATCH,
+    }
+}
+
+/// Notes the verdict on a request of a user who is evidence. `low` and `high` are the halves of the user's hash, and
+/// `begun` is the start of the request in milliseconds since 1970.
+#[wasm_bindgen]
+pub fn note_compared(route: u32, generation: u32, low: u32, high: u32, begun: f64, is_mismatch: bool) {
+    with_isolate(|isolate| {
+        let rules = isolate.rules_of(generation)?;
+        let flag = rules.routes().get(usize::try_from(route).ok()?)?.flag?;
+        let user = u64::from(high) << 32 | u64::from(low);
+        // Both backends answered, so the arm does not matter.
+        let request = UserRequest { user, arm: Arm::New, minted: false, begun: begun as i64 };
+        isolate.counting.add_compared(generation, flag, request, is_mismatch);
+        Some(())
     });
 }
 

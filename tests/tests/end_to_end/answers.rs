@@ -153,6 +153,9 @@ async fn the_time_limit_of_a_backend_does_not_run_while_the_client_uploads() {
             .await;
             let answer = upload(edge.port(), slow).await;
             assert_eq!(backend(&answer), (200, expected.to_owned()), "{route}");
+            // The upload took 1.2 s, which is not the backend's time.
+            let measured = edge.health().await["outcomes"][expected]["duration_ms"].as_u64().unwrap();
+            assert!(measured < 700, "{measured} ms {route}");
         }
     }
     // The limit still holds: for a backend that has the whole body, and for one that stops reading it.

@@ -305,7 +305,6 @@ async fn an_anonymous_client_gets_one_cookie_and_keeps_its_place() {
     assert_eq!(known.all("set-cookie"), ["own=1"]);
 }
 
-/// RFC 6455, 4.2.2: what a server answers to a key.
 /// The answer to the key of a handshake (RFC 6455, 4.2.2).
 pub(super) fn websocket_accept(key: &[u8]) -> String {
     use base64::Engine;

@@ -254,6 +254,8 @@ async fn the_edge_knows_users_by_their_tokens() {
         edge("edge", &provider.url()),
         edge("down", "http://127.0.0.1:9/"),
         edge("off", ""),
+        edge("no issuer", &provider.url()).with("JWT_ISSUER", ""),
+        edge("no audience", &provider.url()).with("JWT_AUDIENCE", ""),
     ]);
     let reason = async |worker: &str, headers: &[(&str, &str)]| {
         let answer = http::get(workerd.port(worker), "/api/v1/reviews/7", headers).await;
@@ -307,6 +309,23 @@ async fn the_edge_knows_users_by_their_tokens() {
     }
     assert_eq!(reason("edge", &[("authorization", "Basic YTpi"), ("x-user-id", "bob")]).await, "ROLLOUT");
     assert_eq!(reason("edge", &[]).await, "NO_KEY");
+    // A token for nobody in particular could be anybody's: issuer and audience have to be configured.
+    let mut neither = claims("ann", "-");
+    for claim in ["iss", "aud"] {
+        neither.as_object_mut().unwrap().remove(claim);
+    }
+    let neither = bearer(&ec.token(&neither));
+    let complete = bearer(&ec.token(&claims("ann", "-")));
+    for worker in ["no issuer", "no audience"] {
+        for token in [&neither, &complete] {
+            assert_eq!(reason(worker, &[("authorization", token)]).await, "NO_KEY", "{worker}");
+        }
+    }
+    // A token of more than 8 192 characters is not looked at.
+    for (length, expected) in [(1_000, "WHITELISTED"), (7_000, "NO_KEY")] {
+        let token = bearer(&ec.token(&with("note", json!("x".repeat(length)))));
+        assert_eq!(reason("edge", &[("authorization", &token)]).await, expected, "{}", token.len());
+    }
 
     // No provider, or none that answers: the API is served all the same, and nobody waits for long.
     let token = bearer(&good);
