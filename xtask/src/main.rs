@@ -25,7 +25,8 @@ usage: cargo xtask COMMAND
   bench adapter [R] [S]   an adapted route against a Worker written by hand for it
                           CUTOVER_BASELINE=FOLDER compares with another build of the Worker
   bench core              one evaluation, natively
-  bench calibration       how often the tests of a canary fire, computed exactly
+  bench calibration [--runs N]
+                          how often the tests of a canary fire: computed exactly, and simulated with N trials (40)
   fuzz [S]                every reader of foreign input under a coverage-guided fuzzer, S seconds each (20)
   build edge              the Worker, into edge/build
   build functions         the functions for AWS Lambda on arm64, into target/lambda
@@ -44,9 +45,7 @@ fn main() -> ExitCode {
         ["bench", "edge", rest @ ..] => bench_programs("bench-edge", rest),
         ["bench", "adapter", rest @ ..] => bench_programs("bench-adapter", rest),
         ["bench", "core"] => cargo(&["bench", "-p", "cutover-core"]),
-        ["bench", "calibration"] => cargo(&PROGRAMS).and_then(|()| {
-            run(&mut command(root().join("target/debug/bench-calibration")), "read the messages above")
-        }),
+        ["bench", "calibration", rest @ ..] => bench_calibration(rest),
         ["build", "edge"] => tools::install(Purpose::Worker).and_then(|()| edge::build()),
         ["build", "functions"] => tools::install(Purpose::Deploy).and_then(|()| functions::build()),
         ["fuzz", rest @ ..] => fuzz::run_all(rest),
@@ -88,4 +87,17 @@ fn bench_programs(binary: &str, arguments: &[&str]) -> Result<(), Failure> {
     edge::build()?;
     cargo(&PROGRAMS)?;
     run(command(root().join("target/debug").join(binary)).args(arguments), "read the messages above")
+}
+
+/// Prints the tables of docs/calibration.md. Only the domain is optimised for it.
+fn bench_calibration(arguments: &[&str]) -> Result<(), Failure> {
+    let selected = ["build", "--locked", "--workspace", "--bin", "bench-calibration"];
+    let optimised = [
+        "--config",
+        "profile.dev.package.cutover-core.opt-level=3",
+        "--config",
+        "profile.dev.package.libm.opt-level=3",
+    ];
+    cargo(&[selected.as_slice(), optimised.as_slice()].concat())?;
+    run(command(root().join("target/debug/bench-calibration")).args(arguments), "read the messages above")
 }

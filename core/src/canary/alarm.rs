@@ -28,6 +28,9 @@ const SHARED: f64 = std::f64::consts::LN_10;
 /// Longest wait for a decision about a shared incident, in milliseconds.
 const WAIT_MS: i64 = 60_000;
 
+/// Longest wait for the users behind an alarm, in milliseconds. Of a run without a key none are known.
+const USERS_MS: i64 = 30_000;
+
 /// Time after a step up within which the canary may have broken legacy, in milliseconds.
 const AFTER_STEP_MS: i64 = 15 * 60_000;
 
@@ -80,16 +83,27 @@ fn alarm(plan: &CanaryPlan, step: &StepEvidence, measure: Measure) -> Option<(Ab
         return None;
     }
     absolutes(plan, step, measure).into_iter().filter(Absolute::fires).find_map(|test| {
-        // The wire tells the errors of each failing user, not the slow responses.
-        let busiest = match measure {
-            Measure::Errors => {
-                step.events.busiest(test.since.map(|_| step.watches.of(measure).span_number()))
-            }
-            Measure::Slow => Vec::new(),
-        };
+        let busiest = busiest(step, measure, &test);
         let stands = stands(plan, step, measure, &test, &busiest);
         stands.then(|| (test, busiest.first().copied()))
     })
+}
+
+/// Returns true if the users of the window in which an alarm began are known: then so are all outcomes of
+/// that window, of both arms. Until then neither the busiest users can be taken out of it, nor does a
+/// legacy with the longer time limit look ill.
+fn is_learned(step: &StepEvidence, alarm: Alarm, now: i64) -> bool {
+    let is_known = step.users_through.is_some_and(|through| through >= alarm.since);
+    is_known || now >= alarm.since.saturating_add(USERS_MS)
+}
+
+/// Returns the busiest failing users behind a test. The wire tells the errors of each failing user, not
+/// the slow responses.
+fn busiest(step: &StepEvidence, measure: Measure, test: &Absolute) -> Vec<Failures> {
+    match measure {
+        Measure::Errors => step.events.busiest(test.since.map(|_| step.watches.of(measure).span_number())),
+        Measure::Slow => Vec::new(),
+    }
 }
 
 /// Returns true if an alarm stands without the busiest failing users: requests of one user are not
@@ -154,16 +168,26 @@ pub(crate) fn judge(
         return None;
     }
     let mut alarm = watch.alarm.unwrap_or(Alarm { since: now, held: false });
+    if !is_learned(step, alarm, now) {
+        step.watches.of_mut(measure).alarm = Some(alarm);
+        return None;
+    }
     let is_shared = is_shared(plan, step, measure, &mut alarm, now);
     step.watches.of_mut(measure).alarm = Some(alarm);
     if is_shared {
         return None;
     }
-    let (test, busiest) = found.or_else(|| {
+    let stood = found.or_else(|| {
         // The alarm went on while it waited; its detector has the counts.
         let [_, detected] = absolutes(plan, step, measure);
-        Some((detected, None))
-    })?;
+        let busiest = busiest(step, measure, &detected);
+        stands(plan, step, measure, &detected, &busiest).then(|| (detected, busiest.first().copied()))
+    });
+    let Some((test, busiest)) = stood else {
+        // A few users explain it.
+        step.watches.of_mut(measure).alarm = None;
+        return None;
+    };
     Some(breach(plan, step, measure, &test, busiest))
 }
 

@@ -48,6 +48,9 @@ pub struct StepEvidence {
     /// Start of the last arrival window with diverted requests, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_diverted: Option<i64>,
+    /// End of the newest event window whose users were added, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users_through: Option<i64>,
 }
 
 /// Evidence of a run.
@@ -94,6 +97,7 @@ impl StepEvidence {
             watches: Watches::default(),
             worse: None,
             last_diverted: None,
+            users_through: None,
         }
     }
 
@@ -128,6 +132,7 @@ impl StepEvidence {
         if users.canary.1 != self.step || users.share != self.share {
             return;
         }
+        self.users_through = self.users_through.max(Some(users.window.saturating_add(WINDOW_MS)));
         let age = now.saturating_sub(self.began);
         let period = users.window.saturating_sub(self.began).max(0) / PERIOD_MS;
         let period = u32::try_from(period).unwrap_or(u32::MAX);

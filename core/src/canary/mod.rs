@@ -15,6 +15,7 @@ mod mismatch;
 pub mod plan;
 mod record;
 mod run;
+pub mod simulation;
 mod test;
 mod users;
 mod verdict;

@@ -21,7 +21,7 @@ const USER_SPREAD: f64 = 0.4;
 const REQUEST_SPREAD: f64 = 0.5;
 
 /// Standard normal quantile of the slowest 5 %.
-const SLOWEST: f64 = 1.644_853_626_951_472_7;
+const SLOWEST: f64 = 1.644_853_627;
 
 /// A user, with the state that the edge keeps.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ pub(super) fn users(run: &Run, scenario: &Scenario, seeds: Seeds) -> Vec<User> {
             Affected::Busiest(count) => {
                 users.iter_mut().take(count as usize).for_each(|user| user.faults |= mask);
             }
-            Affected::Some(count) => {
+            Affected::Random(count) => {
                 let mut missing = count.min(scenario.users);
                 while missing > 0 {
                     let drawn = users.get_mut(random.below(scenario.users) as usize);

@@ -69,7 +69,8 @@ pub struct TimeLimits {
 }
 
 /// Snapshots from before the step. Each request of that time is decided by one of them with a
-/// probability of one half. They bear the same run and step, the worst case.
+/// probability of one half. Their users are reported for the same run and step but with the old share,
+/// the worst case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OldSnapshots {
     /// Share of the new arm in them.
@@ -114,7 +115,7 @@ pub enum Affected {
     /// All users.
     All,
     /// The given number of users, drawn at random.
-    Some(u32),
+    Random(u32),
     /// The given number of users, the busiest ones.
     Busiest(u32),
 }

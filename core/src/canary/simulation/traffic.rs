@@ -64,10 +64,7 @@ struct OpenWindow {
 impl<'s> Traffic<'s> {
     pub(super) fn new(run: &'s Run, scenario: &'s Scenario, seeds: Seeds) -> Self {
         let mut random = Random::new(seeds.traffic);
-        let phase = match scenario.phase_ms {
-            Some(phase) => phase,
-            None => (random.unit() * WINDOW_MS as f64) as i64,
-        };
+        let phase = scenario.phase_ms.unwrap_or_else(|| (random.unit() * WINDOW_MS as f64) as i64);
         let in_phase = |fault: &Fault| {
             let late = if fault.from_ms > 0 { phase } else { 0 };
             Fault { from_ms: fault.from_ms + late, until_ms: fault.until_ms.saturating_add(late), ..*fault }
@@ -134,20 +131,19 @@ impl<'s> Traffic<'s> {
     /// Sends the request of a user. `begun` is in milliseconds since the start of the window.
     fn send(&mut self, open: &mut OpenWindow, begun: i64) {
         let now = self.window * WINDOW_MS + begun;
-        let is_old = match self.scenario.old_snapshots {
-            Some(old) => now < old.until_ms && self.random.unit() < 0.5,
-            None => false,
-        };
+        let old = self.scenario.old_snapshots.filter(|old| now < old.until_ms);
+        let is_old = old.is_some() && self.random.unit() < 0.5;
         let number = self.activity.draw(&mut self.random);
         let Some(user) = self.users.get_mut(number as usize) else { return };
         let arm = if is_old { user.old_arm } else { user.arm };
         let ended = user.end(arm, now, &self.faults, &mut self.random);
         if is_old {
+            // Its counts are those of another step.
             open.old.seen.push(SeenUser(user.hash, arm));
             open.old.events.extend(event(user.hash, arm, false, ended.kinds));
-        } else {
-            open.note(user, self.window, ended.kinds);
+            return;
         }
+        open.note(user, self.window, ended.kinds);
         self.count(arm, begun, ended);
     }
 
