@@ -80,6 +80,7 @@ fn route() -> impl Strategy<Value = Route> {
             adapt: Vec::new(),
             compare: None,
             error_when: None,
+            error_statuses: Vec::new(),
             fallback: Fallback::default(),
         },
     )
@@ -92,7 +93,12 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             flags: flags.into_iter().map(|(name, flag)| (name.parse().unwrap(), flag)).collect(),
             origins: origins
                 .into_iter()
-                .map(|name| (name.parse().unwrap(), Origin { url: format!("http://{name}/"), timeout_ms: 1 }))
+                .map(|name| {
+                    (
+                        name.parse().unwrap(),
+                        Origin { url: format!("http://{name}/"), timeout_ms: 1, options: Default::default() },
+                    )
+                })
                 .collect(),
             routes,
             ..Snapshot::default()
@@ -119,7 +125,7 @@ proptest! {
         let headers = [("x", header.as_str()), ("cookie", header.as_str()), ("x-user-id", header.as_str())];
         let facts = Facts {
             method, path: &path, query: &query, user: user.as_deref(), minted: minted.as_deref(),
-            country: Some(&header), ip: Some(&header), headers: &headers,
+            country: Some(&header), ip: Some(&header), headers: &headers, forced: None,
         };
         let now = Timestamp::from_millis(now);
         let decision = decide(&rules, &facts, now);

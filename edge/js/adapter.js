@@ -3,6 +3,7 @@
 import { NO_BYTES, readBuffer, readBytes, TOO_LARGE } from "./body.js";
 import { CLIENT_LEFT, LATE } from "./http.js";
 import { claimsIn } from "./identity.js";
+import { sendWith } from "./origin.js";
 import { copyFromMemory, core } from "./wasm.js";
 import {
   ABSENT,
@@ -134,7 +135,7 @@ function proceed(exchange, step) {
  * @param {number} step
  */
 function callUpstream(exchange, step) {
-  const { request, origin, limit, isLast } = exchange.call;
+  const { request, env, url, origin, limit, isLast } = exchange.call;
   // All steps share the time limit, which begins when the client's body has been read.
   if (exchange.deadline === 0) exchange.deadline = Date.now() + limit;
   const [endpoint, forwarded, kept] = /** @type {AdapterProgram} */ (exchange.program);
@@ -180,7 +181,12 @@ function callUpstream(exchange, step) {
   let timer = setTimeout(() => next(takeError, LATE), Math.max(exchange.deadline - Date.now(), 1));
   /** @param {unknown} error */
   const failed = (error) => next(takeError, error);
-  fetch(upstream, init).then((response) => {
+  const options = origin[2];
+  const responded =
+    options === null
+      ? fetch(upstream, init)
+      : sendWith(options, origin, upstream.url, url, new Request(upstream, init), env);
+  responded.then((response) => {
     const headers = response.headers;
     status = response.status;
     exchange.keptHeaders = pickHeaders(headers, kept, RESPONSE_HEADERS);
@@ -196,7 +202,7 @@ function callUpstream(exchange, step) {
  * @returns {Request}
  */
 function endpointRequest(origin, endpoint) {
-  const built = (origin[2] ??= new Map());
+  const built = (origin[3] ??= new Map());
   let request = built.get(endpoint);
   if (request === undefined) {
     const headers = REQUEST_HEADERS_WITH_BODY;

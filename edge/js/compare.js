@@ -2,7 +2,8 @@
 // requests are compared and how two responses differ.
 import { adapt } from "./adapter.js";
 import { NO_BYTES, readBytes, TOO_LARGE } from "./body.js";
-import { LATE, MAX_KEPT_BODY, pathAndQuery, repeatable, SHADOW, sleep, withTimeout } from "./http.js";
+import { LATE, MAX_KEPT_BODY, repeatable, SHADOW, sleep, withTimeout } from "./http.js";
+import { send } from "./origin.js";
 import { reportIfDue } from "./report.js";
 import { core } from "./wasm.js";
 import {
@@ -190,8 +191,8 @@ async function fetchNew(comparison, body) {
  * @param {Origin} origin
  * @param {Uint8Array<ArrayBuffer> | undefined} body
  */
-function fetchFrom({ request, url, policy }, origin, body) {
-  const response = fetch(origin[0] + pathAndQuery(url), shadowOf(request, body));
+function fetchFrom({ request, env, url, policy }, origin, body) {
+  const response = send(origin, url, shadowOf(request, body), env);
   return withTimeout(
     response.then((response) => capture(response, policy)),
     policy[0],

@@ -1,6 +1,7 @@
 // The Worker's entry point. It packs the inputs that the rules read, makes one call into
 // WebAssembly, and returns the backend's response. It holds no rule: the origin, the reason and the
 // permission to retry come back in one number, see wire.js.
+import { asksForArm, forcedArm } from "./force.js";
 import { forward, forwardAfterError } from "./forward.js";
 import { plainUrl, sleep } from "./http.js";
 import { identify, needsVerification, subjectIn } from "./identity.js";
@@ -40,7 +41,7 @@ function handle(request, env, context) {
   let decision = NO_ROUTE | REASON_INTERNAL;
   try {
     url = plainUrl(request.url);
-    if (isUnverified(request)) {
+    if (isUnverified(request) || asksForArm(request, env)) {
       return prepareAndForward(request, env, context, url, TABLE);
     }
     decision = core.decide(pack(request, url, table), started, table.generation);
@@ -70,6 +71,7 @@ export default { fetch: handle };
  */
 async function prepareAndForward(request, env, context, url, decision) {
   try {
+    const isForced = asksForArm(request, env) ? await forcedArm(request, env) : undefined;
     for (let turn = 0; turn < MAX_PREPARATIONS && decision & UNDECIDED; turn++) {
       if (decision & OWN_PATH) {
         drain();
@@ -84,11 +86,11 @@ async function prepareAndForward(request, env, context, url, decision) {
         await ask(env);
       }
       if (isUnverified(request)) await identify(request, env);
-      decision = decideNow(request, url);
+      decision = decideNow(request, url, isForced);
       if (decision & TABLE) {
         replaceTable(core.table());
         if (currentTable.report_interval > 0) enableReports();
-        if (!isUnverified(request)) decision = decideNow(request, url);
+        if (!isUnverified(request)) decision = decideNow(request, url, isForced);
       }
     }
     if (decision & UNDECIDED) decision = NO_ROUTE | REASON_NO_SNAPSHOT;
@@ -115,10 +117,15 @@ function isUnverified(request) {
  *
  * @param {ClientRequest} request
  * @param {string} url
+ * @param {boolean | undefined} isForced true if a tester may have the new arm, false if legacy
  */
-function decideNow(request, url) {
+function decideNow(request, url, isForced) {
   const table = currentTable;
-  return core.decide(pack(request, url, table), Date.now(), table.generation);
+  const packed = pack(request, url, table);
+  const now = Date.now();
+  return isForced === undefined
+    ? core.decide(packed, now, table.generation)
+    : core.decide_forced(packed, now, table.generation, isForced);
 }
 
 /**

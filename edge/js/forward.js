@@ -5,14 +5,15 @@ import { claimComparison, hidesError } from "./compare.js";
 import {
   CLIENT_LEFT,
   decorate,
-  fetchWithin,
   gatewayProblem,
   LATE,
   pathAndQuery,
   repeatable,
+  sendWithin,
   stripHeaders,
   withTimeout,
 } from "./http.js";
+import { send } from "./origin.js";
 import { begin, count, reportIfDue } from "./report.js";
 import { forgetTable } from "./table.js";
 import { core, replaceCore } from "./wasm.js";
@@ -113,8 +114,8 @@ function forwardPlain(forwarded) {
       resolve(recover(forwarded, error, undefined));
     };
     try {
-      const { origin, url, request, decision } = forwarded;
-      const response = fetch(origin[0] + pathAndQuery(url), request);
+      const { origin, url, request, decision, env } = forwarded;
+      const response = send(origin, url, request, env);
       // Without a body to copy there is time while the backend works.
       if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
       response.then((response) => {
@@ -147,7 +148,7 @@ function forwardInspected(forwarded) {
       resolve(finish(forwarded, response, status ?? response.status));
     };
     try {
-      const { request, url, origin, decision, limit, open } = forwarded;
+      const { request, env, url, origin, decision, limit, open } = forwarded;
       if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
       if (mayFallBack(forwarded, undefined)) {
         forwarded.kept = isRead(request) ? request : repeatable(request);
@@ -156,7 +157,7 @@ function forwardInspected(forwarded) {
       if (decision & ADAPT) {
         adapt(forwarded, end, fail);
       } else {
-        fetchWithin(origin[0] + pathAndQuery(url), request, limit, open).then(end, fail);
+        sendWithin((sent) => send(origin, url, sent, env), request, limit, open).then(end, fail);
       }
     } catch (error) {
       fail(error);
@@ -238,8 +239,8 @@ function isFailure(status) {
  */
 function noteResult({ origin, table, route }, hasFailed) {
   // The first response of a table is told in any case: the failures before it were told with another table.
-  if (!hasFailed && origin[3] === false) return;
-  origin[3] = hasFailed;
+  if (!hasFailed && origin[4] === false) return;
+  origin[4] = hasFailed;
   core.note_result(table.arms[(route << 1) | 1], table.generation, hasFailed);
 }
 
@@ -264,7 +265,7 @@ async function recover(forwarded, error, unavailable) {
       const origin = table.origins[table.arms[route << 1]];
       const second = begin(table, legacy, Date.now());
       try {
-        const response = await withTimeout(fetch(origin[0] + pathAndQuery(url), again), origin[1]);
+        const response = await withTimeout(send(origin, url, again, env), origin[1]);
         reportIfDue(env, context, count(second, response.status));
         unavailable?.body?.cancel().catch(() => {});
         return decorate(table, response, legacy, cookie);
@@ -306,9 +307,10 @@ async function forwardToLegacy(request, env, context, url, table, decision, orig
     reportIfDue(env, context, open.started);
     // The Worker's own paths are no backend's, nor is the token that comes with them.
     if (pathAndQuery(url).startsWith(OWN_PATHS)) throw new Error("the Worker cannot answer its own path");
-    const base = origin === undefined ? legacyOf(url, env) : origin[0];
-    const target = base === undefined ? url : base + pathAndQuery(url);
-    const answered = fetchWithin(target, stripHeaders(request, env), origin?.[1] ?? UNROUTED_MS, open);
+    const to = origin ?? legacyOf(url, env);
+    /** @param {Request} sent */
+    const forwardTo = (sent) => (to === undefined ? fetch(url, sent) : send(to, url, sent, env));
+    const answered = sendWithin(forwardTo, stripHeaders(request, env), to?.[1] ?? UNROUTED_MS, open);
     context.waitUntil(answered.catch(() => {}));
     const response = await answered;
     reportIfDue(env, context, count(open, response.status));
@@ -358,6 +360,7 @@ let legacyRoutes;
  *
  * @param {string} url
  * @param {Env} env
+ * @returns {Origin | undefined}
  */
 function legacyOf(url, env) {
   legacyRoutes ??= (env.LEGACY_ROUTES ?? "")
@@ -368,5 +371,5 @@ function legacyOf(url, env) {
     .sort(([one], [other]) => other.length - one.length);
   const path = pathAndQuery(url);
   const found = legacyRoutes.find(([prefix]) => path.startsWith(prefix))?.[1] || env.LEGACY_ORIGIN;
-  return found ? found.replace(/\/+$/, "") : undefined;
+  return found ? [found.replace(/\/+$/, ""), UNROUTED_MS, null] : undefined;
 }

@@ -1,4 +1,5 @@
 // Functions over requests and responses. Their only state is the list of headers to strip.
+import { FORCE } from "./force.js";
 import {
   NEW,
   REASON_SHIFT,
@@ -43,15 +44,15 @@ export function withTimeout(promise, ms) {
  * if the client breaks off its upload. The time for which the client lets its upload wait is not the backend's: it is
  * not a part of the limit, and is added to the start of the request.
  *
- * @param {string} target
+ * @param {(request: Request) => Promise<Response>} send
  * @param {Request} request
  * @param {number} ms
  * @param {{ started: number } | undefined} open
  * @returns {Promise<Response>}
  */
-export function fetchWithin(target, request, ms, open) {
+export function sendWithin(send, request, ms, open) {
   const body = request.body;
-  if (body === null) return withTimeout(fetch(target, request), ms);
+  if (body === null) return withTimeout(send(request), ms);
   const length = request.headers.get("content-length");
   const { readable, writable } =
     length === null ? new IdentityTransformStream() : new FixedLengthStream(Number(length));
@@ -90,7 +91,7 @@ export function fetchWithin(target, request, ms, open) {
         clearTimeout(timer);
       }
     };
-    fetch(target, new Request(request, { body: readable })).then(
+    send(new Request(request, { body: readable })).then(
       (response) => {
         if (isOver) return;
         // A backend may respond before it has read everything; the rest of the upload goes on.
@@ -141,6 +142,9 @@ export function repeatable(request) {
   return length <= MAX_KEPT_BODY ? request.clone() : null;
 }
 
+// Headers that mean something to Cutover, and that no backend may take from a client.
+const OURS = [SHADOW, FORCE];
+
 /**
  * Matches the headers of a client that no backend may see; null if all may pass.
  *
@@ -149,7 +153,7 @@ export function repeatable(request) {
 let stripped;
 
 /**
- * Removes the headers that clients may not send: the one that marks shadows, and those that STRIP_REQUEST_HEADERS lists,
+ * Removes the headers that clients may not send: Cutover's own, and those that STRIP_REQUEST_HEADERS lists,
  * which are names, and beginnings of names, which end in a hyphen. Looking at every name costs some hundredths of a
  * request, so it is only done if that variable is set.
  *
@@ -164,9 +168,10 @@ export function stripHeaders(request, env) {
     stripped = patterns ? new RegExp("^(?:" + patterns.join("|") + ")") : null;
   }
   let clean = request;
-  if (request.headers.has(SHADOW)) {
-    clean = new Request(request);
-    clean.headers.delete(SHADOW);
+  for (const name of OURS) {
+    if (!request.headers.has(name)) continue;
+    if (clean === request) clean = new Request(request);
+    clean.headers.delete(name);
   }
   if (stripped === null) return clean;
   for (const name of request.headers.keys()) {

@@ -8,6 +8,7 @@ interface Env extends IdentityProvider {
   INGEST_URL: string;
   STRIP_REQUEST_HEADERS?: string;
   CUTOVER_INGEST_SECRET?: string;
+  CUTOVER_FORCE_SECRET?: string;
 }
 
 interface IdentityProvider {
@@ -20,10 +21,25 @@ interface IdentityProvider {
 type ClientRequest = Request<unknown, IncomingRequestCfProperties>;
 
 /**
- * The base URL of an origin, its time limit in milliseconds, the requests built for it, and true if its last response was
- * a failure.
+ * The base URL of an origin, its time limit in milliseconds, its options, the requests built for it, and true if its last
+ * response was a failure.
  */
-type Origin = [base: string, ms: number, built?: Map<string, Request>, hasFailed?: boolean];
+type Origin = [
+  base: string,
+  ms: number,
+  options: OriginOptions | null,
+  built?: Map<string, Request>,
+  hasFailed?: boolean,
+];
+
+/** Changes to the requests for an origin and to its responses, see `OriginOptions` in core/src/rules/origin.rs. */
+interface OriginOptions {
+  headers?: Record<string, string>;
+  forwarded?: boolean;
+  rewrite?: boolean;
+  trace?: boolean;
+  binding?: string;
+}
 
 /** Requests that began within some seconds. */
 interface OpenPeriod {
@@ -103,7 +119,7 @@ interface ComparedRequest {
 /** A request for an adapter. */
 interface AdapterCall {
   request: Request;
-  env: IdentityProvider;
+  env: Env;
   url: string;
   table: Table;
   route: number;
@@ -171,6 +187,7 @@ interface Core {
   __wbg_set_wasm(exports: CoreExports): void;
 
   decide(packed: string, now: number, generation: number): number;
+  decide_forced(packed: string, now: number, generation: number, isNew: boolean): number;
   legacy_origin(packed: string, generation: number): number;
   note_result(origin: number, generation: number, hasFailed: boolean): void;
   lose(outcomes: number): void;

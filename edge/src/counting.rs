@@ -14,9 +14,10 @@ use crate::{
 };
 use cutover_core::{
     Arm, Reason, Ruleset,
+    decision::route::CompiledRoute,
     measurement::{
         batch::{Batch, Cell, SCHEMA},
-        counts::{Counts, kinds},
+        counts::{Counts, Outcome, kinds},
     },
     vocabulary::revision::Revision,
 };
@@ -126,7 +127,15 @@ impl Counting {
         if rules.is_none() && decision.route().is_some() {
             return false;
         }
-        let flag = rules.and_then(|rules| rules.routes().get(decision.route()?)?.flag);
+        let route = rules.and_then(|rules| rules.routes().get(decision.route()?));
+        let flag = route.and_then(|route| route.flag);
+        let outcome = match ended.outcome() {
+            // What the route calls an error is one like any other.
+            Outcome::Status(status) if route.is_some_and(|route| is_error(route, status)) => {
+                Outcome::Status(500)
+            }
+            outcome => outcome,
+        };
         let label = rules.zip(flag).and_then(|(rules, flag)| rules.canary(flag));
         let index = match cells.binary_search_by_key(&ended.kind, |(held, _)| *held) {
             Ok(index) => index,
@@ -137,14 +146,14 @@ impl Counting {
             }
         };
         if let Some((_, counts)) = cells.get_mut(index) {
-            counts.add(ended.outcome(), ended.ms(), ended.gave_up(), label);
+            counts.add(outcome, ended.ms(), ended.gave_up(), label);
         }
         let decided = rules.zip(flag).and_then(|(rules, flag)| DecidedStep::of(rules, flag));
         if let Some((decided, user)) = decided.zip(ended.user()) {
             let (minted, begun) = (ended.is_minted(), ended.begun_ms());
             if decision.reason() == Reason::Rollout {
                 let request = UserRequest { user, arm: decision.arm(), minted, begun };
-                users.add(decided, request, kinds(ended.outcome(), ended.ms(), label));
+                users.add(decided, request, kinds(outcome, ended.ms(), label));
             } else {
                 // Only requests for the new arm are answered by something else.
                 users.see(decided, UserRequest { user, arm: Arm::New, minted, begun });
@@ -220,6 +229,10 @@ impl Counting {
         taken.extend(cells.drain(..count).map(named));
         taken
     }
+}
+
+fn is_error(route: &CompiledRoute, status: u32) -> bool {
+    route.error_statuses.iter().any(|error| u32::from(*error) == status)
 }
 
 fn rules_of(generations: &[Generation], number: u32) -> Option<&Rc<Ruleset>> {

@@ -50,6 +50,8 @@ pub struct Packed<'a> {
     pub path: &'a str,
     /// The query as it was sent, without the question mark.
     pub query: &'a str,
+    /// The arm that a signed header asks for.
+    pub forced: Option<Arm>,
     values: &'a str,
 }
 
@@ -59,13 +61,14 @@ impl<'a> Packed<'a> {
         let (method, rest) = text.split_once('\n').unwrap_or((text, ""));
         let (url, values) = rest.split_once('\n').unwrap_or((rest, ""));
         let (path, query) = path_and_query(url);
-        Self { method, path, query, values }
+        Self { method, path, query, forced: None, values }
     }
 
     /// Calls `with` with the facts of the request. `inputs` are in the order in which they were
     /// announced.
     pub fn facts<T>(&self, inputs: &[Input], with: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let mut facts = Facts { method: self.method, path: self.path, query: self.query, ..Facts::default() };
+        let Self { method, path, query, forced, .. } = *self;
+        let mut facts = Facts { method, path, query, forced, ..Facts::default() };
         if inputs.is_empty() {
             return with(&facts);
         }

@@ -14,6 +14,7 @@ pub struct Worker<'a> {
     modules: Vec<(&'a str, &'static str, Vec<u8>)>,
     text: Vec<(String, String)>,
     flags: Vec<&'a str>,
+    services: Vec<(&'a str, &'a str)>,
     kv: Option<u16>,
     port: u16,
 }
@@ -39,6 +40,7 @@ impl<'a> Worker<'a> {
             ],
             text: vec![("CUTOVER_EDGE_TOKEN".to_owned(), EDGE_TOKEN.to_owned())],
             flags: Vec::new(),
+            services: Vec::new(),
             kv: Some(kv_port),
             port: 0,
         }
@@ -51,6 +53,7 @@ impl<'a> Worker<'a> {
             modules: vec![("worker.mjs", "esModule", script(file))],
             text: Vec::new(),
             flags: Vec::new(),
+            services: Vec::new(),
             kv: None,
             port: 0,
         }
@@ -87,6 +90,12 @@ impl<'a> Worker<'a> {
     /// Listens on this port, or for 0, as by default, on a free one.
     pub fn on_port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// Binds another Worker of the same process.
+    pub fn bound_to(mut self, binding: &'a str, worker: &'a str) -> Self {
+        self.services.push((binding, worker));
         self
     }
 
@@ -173,6 +182,10 @@ fn configuration(workers: &[Worker<'_>], directory: &Path) -> String {
         let mut bindings = String::new();
         for (name, value) in &worker.text {
             writeln!(bindings, "(name = \"{name}\", text = {}),", serde_json::json!(value))
+                .expect("writing to a string cannot fail");
+        }
+        for (name, service) in &worker.services {
+            writeln!(bindings, "(name = \"{name}\", service = \"{service}\"),")
                 .expect("writing to a string cannot fail");
         }
         if let Some(port) = worker.kv {

@@ -8,6 +8,7 @@ use crate::{
         levels::Levels,
         measure::Measure,
         plan::{AfterStepPolicy, CanaryPlan},
+        run::Run,
         test::Test,
         users::{Failures, UserCount},
         watch::{Alarm, BothArms, Span},
@@ -28,7 +29,7 @@ const SHARED: f64 = std::f64::consts::LN_10;
 /// Longest wait for a decision about a shared incident, in milliseconds.
 const WAIT_MS: i64 = 60_000;
 
-/// Longest wait for the users behind an alarm, in milliseconds. Of a run without a key none are known.
+/// Longest wait for the users behind an alarm, in milliseconds.
 const USERS_MS: i64 = 30_000;
 
 /// Time after a step up within which the canary may have broken legacy, in milliseconds.
@@ -91,10 +92,10 @@ fn alarm(plan: &CanaryPlan, step: &StepEvidence, measure: Measure) -> Option<(Ab
 
 /// Returns true if the users of the window in which an alarm began are known: then so are all outcomes of
 /// that window, of both arms. Until then neither the busiest users can be taken out of it, nor does a
-/// legacy with the longer time limit look ill.
-fn is_learned(step: &StepEvidence, alarm: Alarm, now: i64) -> bool {
+/// legacy with the longer time limit look ill. A run without a key has no users to wait for.
+fn is_learned(run: &Run, step: &StepEvidence, alarm: Alarm, now: i64) -> bool {
     let is_known = step.users_through.is_some_and(|through| through >= alarm.since);
-    is_known || now >= alarm.since.saturating_add(USERS_MS)
+    run.key.is_none() || is_known || now >= alarm.since.saturating_add(USERS_MS)
 }
 
 /// Returns the busiest failing users behind a test. The wire tells the errors of each failing user, not
@@ -153,12 +154,8 @@ fn span(step: &StepEvidence, measure: Measure) -> Span {
 
 /// Judges the alarm of a measure at `now`: notes it, and returns the breach if legacy does not share
 /// the incident.
-pub(crate) fn judge(
-    plan: &CanaryPlan,
-    step: &mut StepEvidence,
-    measure: Measure,
-    now: i64,
-) -> Option<Breach> {
+pub(crate) fn judge(run: &Run, step: &mut StepEvidence, measure: Measure, now: i64) -> Option<Breach> {
+    let plan = &run.plan;
     let found = alarm(plan, step, measure);
     let watch = step.watches.of(measure);
     // An alarm is over when neither test nor detector suspects anything.
@@ -168,7 +165,7 @@ pub(crate) fn judge(
         return None;
     }
     let mut alarm = watch.alarm.unwrap_or(Alarm { since: now, held: false });
-    if !is_learned(step, alarm, now) {
+    if !is_learned(run, step, alarm, now) {
         step.watches.of_mut(measure).alarm = Some(alarm);
         return None;
     }

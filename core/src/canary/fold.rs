@@ -42,7 +42,7 @@ fn judge(run: &Run, step: &mut StepEvidence, now: i64) -> Option<Breach> {
             Compared::Nothing => {}
         }
     }
-    let alarms = Measure::ALL.map(|measure| alarm::judge(&run.plan, step, measure, now));
+    let alarms = Measure::ALL.map(|measure| alarm::judge(run, step, measure, now));
     let [errors, slow] = alarms;
     errors.or(slow).or_else(|| mismatch::judge(&run.plan, step))
 }

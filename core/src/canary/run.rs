@@ -155,12 +155,15 @@ impl Run {
         } else {
             (RunState::Running, self.step + 1)
         };
-        Self { state, step, step_started_at: now, approved: None, reason: reason.to_owned(), ..self.clone() }
+        let key = self.key.clone().filter(|_| state != RunState::Completed);
+        let reason = reason.to_owned();
+        Self { state, step, step_started_at: now, approved: None, key, reason, ..self.clone() }
     }
 
     /// Returns the run rolled back.
     pub fn rolled_back(&self, breach: Option<Breach>, reason: &str) -> Self {
-        Self { state: RunState::RolledBack, breach, reason: reason.to_owned(), ..self.clone() }
+        // The key of the users' hashes ends with the run.
+        Self { state: RunState::RolledBack, breach, key: None, reason: reason.to_owned(), ..self.clone() }
     }
 
     /// Returns the run paused until an operator resumes it.

@@ -3,12 +3,15 @@
 use super::{
     compare,
     matcher::matcher,
-    reading::{Cursor, Fields, Names, Section},
+    reading::{Cursor, EntryCursor, Fields, Names, Section},
 };
 use crate::{
-    request::identity::{Source, default_sources},
+    request::{
+        identity::{Source, default_sources},
+        token::is_token,
+    },
     rules::{
-        origin::{DEFAULT_TIMEOUT_MS, Origin},
+        origin::{DEFAULT_TIMEOUT_MS, Origin, OriginOptions},
         route::{Fallback, Route},
     },
     vocabulary::names::AdapterName,
@@ -19,15 +22,58 @@ use std::{fmt, str::FromStr};
 const MAX_TIMEOUT_MS: f64 = 120_000.0;
 
 pub(super) fn origin(cursor: &Cursor<'_>) -> Option<Origin> {
-    let mut fields = cursor.fields("write url and timeout_ms below the origin")?;
+    let mut fields = cursor.fields("write url, timeout_ms and the other fields of an origin below it")?;
     let url = fields.require("url", "write the base URL, such as https://api.example.com", base_url);
     let mut timeout_ms = DEFAULT_TIMEOUT_MS;
     let timeout = fields.set("timeout_ms", &mut timeout_ms, |cursor| {
         whole_number(cursor, (1.0, MAX_TIMEOUT_MS), "milliseconds")
     });
+    let options = options(&mut fields);
     fields.finish();
     timeout?;
-    Some(Origin { url: url?, timeout_ms })
+    Some(Origin { url: url?, timeout_ms, options })
+}
+
+fn options(fields: &mut Fields<'_>) -> OriginOptions {
+    let headers = fields.entries("headers", "write headers: { x-origin-auth: \"secret:ORIGIN_TOKEN\" }");
+    let mut flag = |name| fields.read(name, Cursor::bool).unwrap_or_default();
+    let (forwarded, rewrite, trace) = (flag("forwarded"), flag("rewrite"), flag("trace"));
+    let binding = fields.read("binding", |cursor| {
+        let name = cursor.string()?;
+        is_variable(&name)
+            .then_some(name)
+            .or_else(|| cursor.refuse("this is not the name of a binding", NAME_HINT))
+    });
+    OriginOptions { headers: headers.iter().filter_map(header).collect(), forwarded, rewrite, trace, binding }
+}
+
+const NAME_HINT: &str = "write the name as it is in wrangler.toml: letters, digits and underscores";
+
+/// Headers that an origin cannot be given, because the runtime sets them or others depend on them.
+const FIXED_HEADERS: [&str; 6] =
+    ["host", "content-length", "transfer-encoding", "connection", "upgrade", "x-cutover-shadow"];
+
+fn header(entry: &EntryCursor<'_>) -> Option<(String, String)> {
+    let name = entry.key.to_ascii_lowercase();
+    if !is_token(&name) || FIXED_HEADERS.contains(&name.as_str()) {
+        let message = format!("{:?} is not a header that a request can be given", entry.key);
+        return entry.key_cursor.refuse(message, "write the name of another header");
+    }
+    let value = entry.value.string()?;
+    let is_text = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    match value.strip_prefix("secret:") {
+        _ if !is_text => entry.value.refuse("the value has characters outside of ASCII", "write plain text"),
+        Some(secret) if !is_variable(secret) => {
+            entry.value.refuse("this is not the name of a secret", NAME_HINT)
+        }
+        _ => Some((name, value)),
+    }
+}
+
+/// Returns true for the name of a variable, a secret or a binding of a Worker.
+fn is_variable(name: &str) -> bool {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(is_name) && !name.bytes().next().is_none_or(|first| first.is_ascii_digit())
 }
 
 /// Reads a whole number between two limits, both included.
@@ -80,6 +126,11 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
     let adapt = adapters(&mut fields, names);
     let compare = fields.read("compare", compare::read);
     let error_when = fields.read("error_when", compare::hidden);
+    let statuses = fields.list("error_statuses", "write a list such as [404, 409]");
+    let status = |cursor: &Cursor<'_>| whole_number(cursor, (400.0, 499.0), "as a status from 400 to 499");
+    // In range, so that they fit.
+    let error_statuses =
+        statuses.iter().filter_map(status).filter_map(|status| u16::try_from(status).ok()).collect();
     let fallback = fields.read("fallback", |cursor| {
         let choices = [
             ("never", Fallback::Never),
@@ -100,6 +151,7 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
         adapt,
         compare,
         error_when,
+        error_statuses,
         fallback: fallback.unwrap_or_default(),
     })
 }

@@ -11,7 +11,7 @@ use crate::{
     rules::{
         condition::compiled::InvalidCondition,
         flag::{CompiledFlag, Flag, InvalidFlag},
-        origin::Origin,
+        origin::{Origin, OriginOptions},
         route::Route,
     },
     snapshot::{Snapshot, SnapshotError},
@@ -130,6 +130,7 @@ fn compile_origins(snapshot: &Snapshot) -> Vec<CompiledOrigin> {
         name: name.clone(),
         base: origin.base().to_owned(),
         timeout_ms: origin.timeout_ms,
+        options: Some(&origin.options).filter(|options| **options != OriginOptions::default()).cloned(),
     };
     snapshot.origins.iter().map(compile).collect()
 }
@@ -185,6 +186,7 @@ impl Compiled<'_> {
             adapt,
             compare: route.compare.clone(),
             error_when: route.error_when.clone(),
+            error_statuses: route.error_statuses.clone(),
             fallback: route.fallback,
         })
     }

@@ -152,6 +152,10 @@ pub fn decide_flag(
     if !flag.enabled {
         return FlagDecision::legacy(Reason::Disabled);
     }
+    if let Some(arm) = facts.forced {
+        let reason = if arm == Arm::New { Reason::Whitelisted } else { Reason::Blacklisted };
+        return FlagDecision { arm, ..FlagDecision::legacy(reason) };
+    }
     let place = user.map(|user| (flag.place(user), user));
     if let Some((place, user)) = &place {
         if place.is_blacklisted(user) {

@@ -5,7 +5,7 @@ use crate::{
     compare::{Comparison, HiddenError},
     decision::input::Input,
     request::identity::Source,
-    rules::route::Fallback,
+    rules::{origin::OriginOptions, route::Fallback},
     vocabulary::names::{OriginName, RouteId},
 };
 
@@ -18,6 +18,8 @@ pub struct CompiledOrigin {
     pub base: String,
     /// Milliseconds until the response headers must have arrived.
     pub timeout_ms: u32,
+    /// Changes to requests and responses, if there are any.
+    pub options: Option<OriginOptions>,
 }
 
 /// A route with its references resolved to positions.
@@ -41,6 +43,8 @@ pub struct CompiledRoute {
     pub compare: Option<Comparison>,
     /// Rule that recognises responses with status 200 that report an error in their body.
     pub error_when: Option<HiddenError>,
+    /// Statuses below 500 that count as errors.
+    pub error_statuses: Vec<u16>,
     /// Failures of the new backend after which legacy serves the request.
     pub fallback: Fallback,
 }

@@ -1,5 +1,6 @@
 //! Facts about one request. All of them are borrowed from the caller; nothing is copied.
 
+use crate::vocabulary::arm::Arm;
 use std::borrow::Cow;
 
 /// The facts about one request that the rules need.
@@ -15,6 +16,9 @@ pub struct Facts<'a> {
     pub user: Option<&'a str>,
     /// An anonymous id just minted for this request.
     pub minted: Option<&'a str>,
+    /// The arm that a tester has asked for with a signed header. It is taken before every rule but those that protect
+    /// users: an emergency and a disabled flag.
+    pub forced: Option<Arm>,
     /// The client's country as an ISO 3166 code.
     pub country: Option<&'a str>,
     /// The client's IP address.

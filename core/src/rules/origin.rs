@@ -1,6 +1,7 @@
 //! Origins: the backends that requests are forwarded to.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Default of [`Origin::timeout_ms`], in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: u32 = 5_000;
@@ -13,6 +14,38 @@ pub struct Origin {
     /// Milliseconds until the response headers must have arrived.
     #[serde(default = "default_timeout_ms")]
     pub timeout_ms: u32,
+    /// Changes to requests and responses; none by default.
+    #[serde(flatten)]
+    pub options: OriginOptions,
+}
+
+/// Changes to the requests for an origin and to its responses.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OriginOptions {
+    /// Headers that requests get, by name. A value `secret:NAME` stands for the Worker's secret of that name, so that no
+    /// secret is in the configuration.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// True if requests say which host and scheme the client asked for: `X-Forwarded-Host`, `X-Forwarded-Proto` and
+    /// `Forwarded`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub forwarded: bool,
+    /// True if `Location` headers and cookie domains that name the origin are changed to name the client's host.
+    #[serde(skip_serializing_if = "is_false")]
+    pub rewrite: bool,
+    /// True if requests without a `traceparent` header get one.
+    #[serde(skip_serializing_if = "is_false")]
+    pub trace: bool,
+    /// Service binding of the Worker that takes the requests, in place of the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binding: Option<String>,
+}
+
+// serde hands over a reference to the field.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn default_timeout_ms() -> u32 {

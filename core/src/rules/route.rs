@@ -44,6 +44,9 @@ pub struct Route {
     /// Rule that recognises responses with status 200 that report an error in their body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_when: Option<HiddenError>,
+    /// Statuses from 400 to 499 that count as errors, on both arms. Those from 500 on always do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub error_statuses: Vec<u16>,
     /// Failures of the new backend after which legacy serves the request.
     #[serde(default, skip_serializing_if = "is_default_fallback")]
     pub fallback: Fallback,

@@ -1,8 +1,11 @@
 //! Absolute alarms: the detector, the second look, and shared incidents.
 
-use super::{after, around, counts, crowd, events, known, run_of, users, window};
+use super::{
+    after, around, counts, crowd, events, failing_user, known, percent, reported, run_of, users, window,
+    with_failing,
+};
 use cutover_core::{
-    canary::{Action, ArmCounts, Evidence, Reason, Run, Test, Window, decide, fold},
+    canary::{Action, ArmCounts, Evidence, Reason, Run, Test, Window, decide, fold, plan::RelativePolicy},
     measurement::batch::{EventKinds, UserEvents, UserWindow, WINDOW_MS},
     vocabulary::arm::Arm,
 };
@@ -20,21 +23,90 @@ fn first_breach(run: &Run, windows: impl Iterator<Item = Window>) -> Option<(i64
     None
 }
 
+/// Starts a run at 50 percent that compares nothing, so that only absolute alarms roll it back.
+fn run_without_comparisons() -> Run {
+    let mut run = run_of(&[50.0]);
+    run.plan.options.relative = RelativePolicy::Ignore;
+    run
+}
+
 /// S6: at 100 percent, after 50 good minutes, a total outage is found at once and not after six
-/// minutes more.
+/// minutes more. The last window of each bound is the wait for the users.
 #[test]
 fn s6_the_detector_watches_every_step() {
     let run = run_of(&[100.0]);
     let quiet = ArmCounts::default();
-    for (errors, at_most) in [(100, 1), (50, 2), (30, 3), (15, 15)] {
+    for (errors, at_most) in [(100, 2), (50, 3), (30, 4), (15, 16)] {
         let windows = (0..400).map(|index| {
             let errors = if index < 300 { 0 } else { errors };
-            window(index, 0, counts(100, errors, 0), quiet)
+            reported(&run, window(index, 0, counts(100, errors, 0), quiet))
         });
         let (index, test) = first_breach(&run, windows).unwrap();
         assert!((300..300 + at_most).contains(&index), "{errors} %: {index}");
         assert_eq!(test, Test::ErrorsDetector);
     }
+}
+
+/// Counts are learned before users. An alarm waits for the users of the window in which it began,
+/// because they may explain it, but for 30 seconds at most.
+#[test]
+fn s3_an_alarm_waits_for_the_users_of_its_window() {
+    let run = run_of(&[50.0]);
+    let settled = |settle_ms| UserWindow { settle_ms, ..crowd(&run, 0) };
+    let cases = [
+        ("known with the counts", vec![settled(0)], 0),
+        ("known a second later", vec![crowd(&run, 0)], 1),
+        ("a time limit of 15 s", vec![settled(15_000)], 2),
+        ("a time limit of 60 s", vec![settled(60_000)], 3),
+        ("the users of the window before", vec![crowd(&run, -1)], 3),
+        ("the users of another share", vec![UserWindow { share: percent(25.0), ..crowd(&run, 0) }], 3),
+        ("no users", Vec::new(), 3),
+    ];
+    for (name, users, expected) in cases {
+        let ill = |index| window(index, 0, counts(500, 250, 0), counts(500, 0, 0));
+        let first = Window { users, ..ill(0) };
+        let windows: Vec<Window> = std::iter::once(first).chain((1..8).map(ill)).collect();
+        let found = first_breach(&run, windows.iter().cloned());
+        assert_eq!(found, Some((expected, Test::ErrorsAbove)), "{name}");
+        if expected > 0 {
+            let waiting = fold(&run, None, &windows[..1]);
+            assert!(waiting.current.watches.errors.alarm.is_some(), "{name}: it is noted");
+            assert!(waiting.is_waiting(super::START + WINDOW_MS), "{name}: time alone decides");
+        }
+    }
+}
+
+/// The edge reports no users of a run without a key.
+#[test]
+fn s3_an_alarm_of_a_run_without_a_key_does_not_wait() {
+    let keyless = Run { key: None, ..run_of(&[50.0]) };
+    let ill = |index| window(index, 0, counts(500, 250, 0), counts(500, 0, 0));
+    assert_eq!(first_breach(&keyless, (0..8).map(ill)), Some((0, Test::ErrorsAbove)));
+}
+
+/// An alarm that stands only because of three users is over once they are known.
+#[test]
+fn s3_an_alarm_of_three_users_is_cleared_and_the_run_goes_on() {
+    let run = run_of(&[50.0]);
+    let fine = counts(500, 0, 0);
+    let ill = window(0, 0, counts(400, 150, 0), counts(400, 0, 0));
+    let three = (0..3).map(|number| failing_user(Arm::New, number, 50)).collect();
+    let waiting = fold(&run, None, &[with_failing(&run, three, ill.clone())]);
+    assert_eq!(waiting.breach, None);
+    assert!(waiting.current.watches.errors.alarm.is_some(), "it waits for the users");
+
+    let next = window(1, 0, counts(100, 0, 0), counts(100, 0, 0));
+    let cleared = fold(&run, Some(&waiting), std::slice::from_ref(&next));
+    assert_eq!((cleared.breach, cleared.current.watches.errors.alarm), (None, None));
+    let others = fold(&run, None, &[with_failing(&run, Vec::new(), ill), next]);
+    assert_eq!(others.breach.map(|breach| breach.test), Some(Test::ErrorsAbove), "of others it stands");
+
+    let decision = decide(&run, &cleared, &around(&run), after(1));
+    assert_eq!((decision.action, decision.reason), (Action::Hold, Reason::StepTime));
+    let later: Vec<Window> = (1..20).map(|minute| window(minute * 6, 0, fine, fine)).collect();
+    let proven = fold(&run, Some(&cleared), &later);
+    let decision = decide(&run, &proven, &around(&run), after(20));
+    assert_eq!((decision.action, decision.reason), (Action::Advance, Reason::Proven));
 }
 
 /// A piece of a window must not move the detector: each restart makes false alarms more frequent.
@@ -73,46 +145,38 @@ fn an_open_window_is_closed_although_nothing_arrives() {
 /// S3: requests of one user are not independent. A limit that only three users break is not broken.
 #[test]
 fn s3_an_alarm_must_stand_without_the_three_busiest_failing_users() {
-    let run = run_of(&[50.0]);
-    let heavy = |number: u64| UserEvents {
-        errors: 50,
-        requests: 50,
-        ..events(Arm::New, EventKinds::ERROR, number, 1).next().unwrap()
+    let run = run_without_comparisons();
+    let quiet = |index| window(index, 0, counts(100, 0, 0), counts(100, 0, 0));
+    let with = |errors: u64, heavy_users: u64| {
+        let heavy = (0..heavy_users).map(|number| failing_user(Arm::New, number, 50)).collect();
+        let ill = window(0, 0, counts(500, errors, 0), counts(500, 0, 0));
+        fold(&run, None, &[with_failing(&run, heavy, ill), quiet(1)])
     };
-    let with = |heavy_users: u64| {
-        let failing: Vec<UserEvents> = (0..heavy_users).map(heavy).collect();
-        let first = UserWindow { events: failing, ..crowd(&run, 0) };
-        let fine = counts(1_000, 0, 0);
-        let mut windows = vec![window(0, 0, fine, fine), window(2, 0, fine, fine)];
-        windows[0].users.push(first);
-        // The users of the first window are ripe when the errors arrive.
-        windows.push(window(3, 0, counts(500, 500, 0), counts(500, 0, 0)));
-        fold(&run, None, &windows).breach.map(|breach| breach.test)
-    };
-    assert_eq!(with(0), Some(Test::ErrorsAbove), "without failing users there is no second look");
-    assert_eq!(with(8), Some(Test::ErrorsAbove), "it stands without three of eight");
+    let test = |evidence: &Evidence| evidence.breach.map(|breach| breach.test);
+    assert_eq!(
+        test(&with(500, 0)),
+        Some(Test::ErrorsAbove),
+        "without known failing users there is no second look"
+    );
+    assert_eq!(test(&with(400, 8)), Some(Test::ErrorsAbove), "it stands without three of eight");
+    let three = with(150, 3);
+    assert_eq!(test(&three), None, "three users alone break no limit");
 
-    let fine = counts(1_000, 0, 0);
-    let mut early = window(0, 0, counts(400, 150, 0), fine);
-    early.users.push(UserWindow { events: (0..3).map(heavy).collect(), ..crowd(&run, 0) });
-    assert!(fold(&run, None, std::slice::from_ref(&early)).breach.is_some(), "counts do not wait for users");
-    // Here the users are known when the errors are.
-    early.steps.clear();
-    let evidence = fold(&run, None, &[early, window(2, 0, counts(400, 150, 0), fine)]);
-    assert_eq!(evidence.breach, None, "three users alone break no limit");
-    let others = fold(&run, Some(&evidence), &[window(4, 0, counts(400, 300, 0), fine)]);
-    assert!(others.breach.is_some(), "others fail as well");
+    let others = (10..60).map(|number| failing_user(Arm::New, number, 6)).collect();
+    let ill = window(2, 0, counts(400, 300, 0), counts(400, 0, 0));
+    let others = fold(&run, Some(&three), &[with_failing(&run, others, ill), quiet(3)]);
+    assert_eq!(test(&others), Some(Test::ErrorsAbove), "others fail as well");
 }
 
 #[test]
 fn s3_an_alarm_reports_the_busiest_user() {
-    let run = run_of(&[50.0]);
-    let failing =
-        UserEvents { errors: 40, requests: 41, ..events(Arm::New, EventKinds::ERROR, 0, 1).next().unwrap() };
+    let run = run_without_comparisons();
+    let busiest = UserEvents { requests: 41, ..failing_user(Arm::New, 0, 40) };
+    let others = (1..=52).map(|number| failing_user(Arm::New, number, 5));
+    let failing = std::iter::once(busiest).chain(others).collect();
     let fine = counts(100, 0, 0);
-    let mut first = window(0, 0, fine, fine);
-    first.users.push(UserWindow { events: vec![failing], ..crowd(&run, 0) });
-    let windows = [first, window(2, 0, fine, fine), window(3, 0, counts(400, 300, 0), fine)];
+    let ill = with_failing(&run, failing, window(3, 0, counts(400, 300, 0), fine));
+    let windows = [window(0, 0, fine, fine), ill, window(4, 0, fine, fine)];
     let breach = fold(&run, None, &windows).breach.unwrap();
     assert_eq!(breach.figures.unwrap().busiest.unwrap().errors, 40);
     assert!(
@@ -152,13 +216,16 @@ fn s5_a_shared_incident_is_no_rollback_at_large_shares() {
 fn s5_a_held_incident_is_rolled_back_when_legacy_recovers() {
     let run = run_of(&[50.0]);
     let good = known(&run, counts(100, 0, 0), counts(100, 0, 0), 20);
-    let ill = window(120, 0, counts(100, 50, 0), counts(100, 50, 0));
-    let held = fold(&run, Some(&good), &[ill]);
+    let ill = |index| reported(&run, window(index, 0, counts(100, 50, 0), counts(100, 50, 0)));
+    let waiting = fold(&run, Some(&good), &[ill(120)]);
+    assert!(!waiting.current.watches.errors.alarm.unwrap().held, "the users of the window are not known");
+    let held = fold(&run, Some(&waiting), &[ill(121)]);
     let decision = decide(&run, &held, &around(&run), after(21));
     assert_eq!((decision.action, decision.reason), (Action::Hold, Reason::SharedIncident));
     assert!(held.current.watches.errors.alarm.unwrap().held);
-    let recovered: Vec<Window> =
-        (121..160).map(|index| window(index, 0, counts(100, 50, 0), counts(100, 0, 0))).collect();
+    let recovered: Vec<Window> = (122..160)
+        .map(|index| reported(&run, window(index, 0, counts(100, 50, 0), counts(100, 0, 0))))
+        .collect();
     let breach = fold(&run, Some(&held), &recovered).breach.unwrap();
     assert_eq!(breach.test, Test::ErrorsDetector);
     assert!(breach.figures.unwrap().since.is_some(), "the counts are those of the suspect span");

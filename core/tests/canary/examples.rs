@@ -1,12 +1,14 @@
 //! Examples: the order of the checks in a tick, and breaches that are kept.
 
-use super::{after, around, counts, identity, known, percent, run, window};
+use super::{after, around, counts, identity, known, percent, reported, run, window};
 use cutover_core::{
     PartsPerMillion, Timestamp,
     canary::{
-        Action, ArmCounts, Evidence, Reason, Run, RunState, StepCounts, Test, TickContext, decide, fold,
-        plan::AfterStepPolicy,
+        Action, ArmCounts, Evidence, Reason, Run, RunState, StepCounts, Test, TickContext, Window, decide,
+        fold,
+        plan::{AfterStepPolicy, RelativePolicy},
     },
+    measurement::batch::WINDOW_MS,
 };
 
 fn check(
@@ -34,8 +36,9 @@ fn breaches_and_pauses_are_checked_before_everything_else() {
     let name = "a breach is checked before a pause";
     check(name, &paused, &around(&base), &breached, 20, (Action::RollBack, Reason::Breach));
     let name = "a breach is checked before the step's time";
-    let early = known(&base, bad, good, 1);
-    check(name, &base, &around(&base), &early, 1, (Action::RollBack, Reason::Breach));
+    // The second window makes the users of the first one known.
+    let early = known(&base, bad, good, 2);
+    check(name, &base, &around(&base), &early, 2, (Action::RollBack, Reason::Breach));
     let off = TickContext { enabled: false, ..around(&base) };
     check("a disabled flag holds", &base, &off, &proven, 20, (Action::Hold, Reason::FlagDisabled));
     check("pause holds", &paused, &around(&base), &proven, 20, (Action::Hold, Reason::Paused));
@@ -157,10 +160,10 @@ fn a_changed_plan_begins_a_new_run() {
     check(name, &base, &changed, &proven, 20, (Action::Pause, Reason::PlanChanged));
 }
 
-/// B2: a breach keeps the counts that made it fire.
+/// B2: a breach keeps the counts that made it fire. Without a key it needs nothing but counts.
 #[test]
 fn b2_a_breach_stays_with_its_counts() {
-    let base = run();
+    let base = Run { key: None, ..run() };
     let bad = fold(&base, None, &[window(0, 0, counts(60, 40, 0), counts(70, 1, 0))]);
     let diluted = fold(&base, Some(&bad), &[window(60, 0, counts(1_000_000, 0, 0), counts(600, 0, 0))]);
     let decision = decide(&base, &diluted, &around(&base), after(20));
@@ -179,15 +182,18 @@ fn b2_a_breach_stays_with_its_counts() {
 /// B2: also if it is found after the run has left the step.
 #[test]
 fn b2_late_counts_of_the_step_before_can_still_be_a_breach() {
-    let base = run();
+    let mut base = run();
+    base.plan.options.relative = RelativePolicy::Ignore;
     let first = known(&base, counts(500, 0, 0), counts(500, 0, 0), 20);
     let next = base.advanced(after(20), "");
-    let late = window(130, 0, counts(300, 300, 0), counts(300, 0, 0));
-    let evidence = fold(&next, Some(&first), &[late]);
+    // The users are those of the step before too.
+    let late = reported(&base, window(130, 0, counts(300, 300, 0), counts(300, 0, 0)));
+    let evidence = fold(&next, Some(&first), &[late, Window::nothing(super::START + 132 * WINDOW_MS)]);
     assert_eq!(evidence.current.counts.new.requests, 0, "a new step is not diluted by the last");
     let decision = decide(&next, &evidence, &around(&next), after(21));
     let breach = decision.verdict.breach.unwrap();
     assert_eq!((decision.action, breach.step), (Action::RollBack, 0));
+    assert_eq!(breach.test, Test::ErrorsDetector);
     assert_eq!(breach.figures.unwrap().share, percent(1.0));
 }
 

@@ -141,6 +141,45 @@ fn crowd(run: &Run, index: i64) -> UserWindow {
     UserWindow { seen: all, ..users(run, index) }
 }
 
+/// Builds the report of a user on an arm all of whose requests failed.
+fn failing_user(arm: Arm, number: u64, errors: u64) -> UserEvents {
+    let errors = u32::try_from(errors).unwrap();
+    UserEvents { user: hash(number), arm, minted: false, kinds: EventKinds::ERROR, errors, requests: errors }
+}
+
+/// Spreads the errors of a window over at most 60 users of an arm, numbered from `first`. The next
+/// window goes on with the next users.
+fn failing_users(arm: Arm, first: u64, index: i64, errors: u64) -> Vec<UserEvents> {
+    let failing = errors.min(60);
+    let user = |number: u64| first + (index.unsigned_abs() * failing + number) % 60;
+    (0..failing)
+        .map(|number| {
+            let own = errors / failing + u64::from(number < errors % failing);
+            failing_user(arm, user(number), own)
+        })
+        .collect()
+}
+
+/// Adds the users to an arrival window as the edge reports them, for the event window at the same
+/// time: a crowd, and the users of the errors on both arms. They are ripe at the end of the next window.
+fn reported(run: &Run, window: Window) -> Window {
+    let index = (window.start - START) / WINDOW_MS;
+    let of_step = window.steps.iter().filter(|counts| counts.step == run.step);
+    let failing = of_step.flat_map(|StepCounts { new, legacy, .. }| {
+        let mut both = failing_users(Arm::New, 0, index, new.errors);
+        both.extend(failing_users(Arm::Legacy, 1_000_000, index, legacy.errors));
+        both
+    });
+    let failing: Vec<UserEvents> = failing.collect();
+    with_failing(run, failing, window)
+}
+
+/// Adds a crowd to an arrival window, and the given reports of failing users among it.
+fn with_failing(run: &Run, failing: Vec<UserEvents>, window: Window) -> Window {
+    let index = (window.start - START) / WINDOW_MS;
+    Window { users: vec![UserWindow { events: failing, ..crowd(run, index) }], ..window }
+}
+
 /// Builds evidence from one window per minute for the given number of minutes, so that data is
 /// never missing, with a crowd of users in the first one.
 fn known(run: &Run, new: ArmCounts, legacy: ArmCounts, minutes: i64) -> Evidence {

@@ -10,7 +10,7 @@ use crate::{
     settings::Settings,
     wire::{Packed, PackedDecision},
 };
-use cutover_core::Reason;
+use cutover_core::{Arm, Reason};
 use std::cell::RefCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::{Context, Env, worker_sys::Context as RawContext};
@@ -34,6 +34,16 @@ pub fn decide(packed: &str, now: f64, generation: u32) -> u32 {
         remember(isolate, isolate.decide(&Packed::new(packed), now as i64, generation, mint))
     })
     .unwrap_or(PackedDecision::legacy(Reason::Internal).0)
+}
+
+/// Decides a request that asks for an arm with a signed header, which JavaScript has verified.
+#[wasm_bindgen]
+pub fn decide_forced(packed: &str, now: f64, generation: u32, is_new: bool) -> u32 {
+    let forced = Some(if is_new { Arm::New } else { Arm::Legacy });
+    let mut packed = Packed::new(packed);
+    packed.forced = forced;
+    with_isolate(|isolate| remember(isolate, isolate.decide(&packed, now as i64, generation, mint)))
+        .unwrap_or(PackedDecision::legacy(Reason::Internal).0)
 }
 
 /// Returns the position of the legacy origin of the request's route, or -1 if no route matches. For a request that

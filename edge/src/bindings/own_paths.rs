@@ -64,6 +64,8 @@ struct Health<'i> {
     snapshot_age_ms: Option<i64>,
     flags: Option<usize>,
     kv_reads: u64,
+    /// Bytes of the core's memory, which grows and never shrinks.
+    memory: usize,
     last_refusal: Option<&'i str>,
     settings_not_understood: &'i [&'static str],
     reporting: ReportingHealth<'i>,
@@ -98,6 +100,7 @@ fn health() -> (u16, String) {
             snapshot_age_ms: isolate.age_ms(now),
             flags: rules.as_deref().map(|rules| rules.flags().len()),
             kv_reads: isolate.reads,
+            memory: core::arch::wasm32::memory_size(0) * 65_536,
             last_refusal: isolate.last_refusal(),
             settings_not_understood: &isolate.settings().not_understood,
             reporting: ReportingHealth {

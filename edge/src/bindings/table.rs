@@ -1,7 +1,10 @@
 //! The table: the configuration that JavaScript keeps between requests.
 
 use crate::{bindings::state::with_isolate, wire::input_name};
-use cutover_core::{Reason, rules::route::Fallback};
+use cutover_core::{
+    Reason,
+    rules::{origin::OriginOptions, route::Fallback},
+};
 use serde::Serialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -15,8 +18,8 @@ struct Table<'i> {
     revision: u64,
     inputs: Vec<&'i str>,
     cookies_unless: Option<&'i str>,
-    /// Base URL and timeout in milliseconds of each origin.
-    origins: Vec<(&'i str, u32)>,
+    /// Base URL, timeout in milliseconds and options of each origin.
+    origins: Vec<(&'i str, u32, Option<&'i OriginOptions>)>,
     /// Positions of each route's origins: legacy, new, legacy, new and so on.
     arms: Vec<usize>,
     /// For each adapted route, the headers and the token claims that its adapters read.
@@ -46,7 +49,7 @@ pub fn table() -> String {
             .map(|rules| rules.origins())
             .unwrap_or_default()
             .iter()
-            .map(|origin| (origin.base.as_str(), origin.timeout_ms))
+            .map(|origin| (origin.base.as_str(), origin.timeout_ms, origin.options.as_ref()))
             .collect();
         let arms: Vec<usize> = rules
             .as_deref()

@@ -25,7 +25,8 @@ fn policy(noise: u32, concurrency: u32) -> Comparison {
 
 fn rules(compare: Comparison) -> Ruleset {
     let mut snapshot = Snapshot::default();
-    let origin = Origin { url: "http://a.internal".to_owned(), timeout_ms: 1_000 };
+    let origin =
+        Origin { url: "http://a.internal".to_owned(), timeout_ms: 1_000, options: Default::default() };
     snapshot.origins.insert("a".parse().unwrap(), origin);
     snapshot.flags.insert("flag".parse().unwrap(), Flag::default());
     snapshot.routes.push(Route {
@@ -38,6 +39,7 @@ fn rules(compare: Comparison) -> Ruleset {
         adapt: Vec::new(),
         compare: Some(compare),
         error_when: None,
+        error_statuses: Vec::new(),
         fallback: Fallback::default(),
     });
     Ruleset::compile(&snapshot).unwrap()

@@ -28,7 +28,8 @@ const RIPE: i64 = WINDOW + 10_000 + 5_000;
 fn rules(revision: u64, step: u32) -> Rc<Ruleset> {
     let mut snapshot = Snapshot { revision: Revision(revision), ..Snapshot::default() };
     for (name, timeout_ms) in LIMITS {
-        let origin = Origin { url: format!("http://{name}.internal/"), timeout_ms };
+        let origin =
+            Origin { url: format!("http://{name}.internal/"), timeout_ms, options: Default::default() };
         snapshot.origins.insert(name.parse().unwrap(), origin);
     }
     let share = PartsPerMillion::of_percent(50);
@@ -44,6 +45,7 @@ fn rules(revision: u64, step: u32) -> Rc<Ruleset> {
         adapt: Vec::new(),
         compare: None,
         error_when: None,
+        error_statuses: vec![409],
         fallback: Fallback::default(),
     });
     let label = CanaryLabel {
@@ -172,6 +174,8 @@ fn client_errors_are_events_by_their_class() {
         (403, EventKinds::UNAUTHORIZED),
         (404, EventKinds::NOT_FOUND),
         (405, EventKinds::NOT_FOUND),
+        // A status that the route calls an error.
+        (409, EventKinds::ERROR),
         (410, EventKinds::NOT_FOUND),
         (422, EventKinds::CLIENT_ERROR),
         (429, EventKinds::NONE),

@@ -21,7 +21,11 @@ use cutover_core::{
 fn snapshot(revision: u64, percent: f64, headers: usize) -> Snapshot {
     let mut snapshot = Snapshot { revision: Revision(revision), ..Snapshot::default() };
     for name in ["legacy", "new"] {
-        let origin = Origin { url: format!("http://{name}.internal/"), timeout_ms: 1_000 };
+        let origin = Origin {
+            url: format!("http://{name}.internal/"),
+            timeout_ms: 1_000,
+            options: Default::default(),
+        };
         snapshot.origins.insert(name.parse().unwrap(), origin);
     }
     let conditions = (0..headers)
@@ -44,6 +48,7 @@ fn snapshot(revision: u64, percent: f64, headers: usize) -> Snapshot {
         adapt: Vec::new(),
         compare: None,
         error_when: None,
+        error_statuses: Vec::new(),
         fallback: Fallback::default(),
     });
     snapshot

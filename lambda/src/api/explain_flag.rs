@@ -45,6 +45,7 @@ pub(super) async fn handle(
         ip: question.ip.as_deref(),
         headers: &headers,
         minted: None,
+        forced: None,
     };
     let verdict = decide_flag(flag, question.user.as_deref(), &facts, now);
     let failed =

@@ -30,6 +30,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Oldest schema of a batch that is read: that of the Worker before this one, whose batches have no users.
+const OLDEST_SCHEMA: u32 = 1;
+
 /// Largest batch, in bytes. A DynamoDB item is limited to 400 KB; an isolate sends at most 200
 /// cells.
 pub const MAX_BATCH: usize = 300_000;
@@ -292,8 +295,10 @@ pub fn read(body: &[u8]) -> Result<Batch, Refusal> {
     };
     let batch: Batch = serde_json::from_slice(body)
         .map_err(|error| malformed(format!("the body is not a batch: {error}")))?;
-    if batch.schema != SCHEMA {
-        return Err(malformed(format!("the batch has schema {}, this version reads {SCHEMA}", batch.schema)));
+    if !(OLDEST_SCHEMA..=SCHEMA).contains(&batch.schema) {
+        let schema = batch.schema;
+        let detail = format!("the batch has schema {schema}, this version reads {OLDEST_SCHEMA} to {SCHEMA}");
+        return Err(malformed(detail));
     }
     let is_name = batch.isolate.len() == 32 && batch.isolate.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_name {

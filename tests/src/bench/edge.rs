@@ -233,7 +233,7 @@ async fn store(snapshot: &Snapshot) -> KvServer {
 pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
     let mut snapshot = Snapshot { revision: Revision(revision), ..Snapshot::default() };
     for name in ["legacy", "new"] {
-        let origin = Origin { url: origin.to_owned(), timeout_ms: 5_000 };
+        let origin = Origin { url: origin.to_owned(), timeout_ms: 5_000, options: Default::default() };
         snapshot.origins.insert(name.parse().expect("a name"), origin);
     }
     for number in 0..flags {
@@ -266,6 +266,7 @@ pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
             adapt: Vec::new(),
             compare: None,
             error_when: None,
+            error_statuses: Vec::new(),
             fallback: Fallback::default(),
         });
     }

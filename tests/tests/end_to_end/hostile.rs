@@ -12,7 +12,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cutover_core::{config::Config, vocabulary::revision::Revision};
 use cutover_tests::{
-    http::Connection,
+    http::{Connection, edge_health},
     identity_provider::{AUDIENCE, ISSUER, IdentityProvider, Key},
     is_deep,
     kv_server::KvServer,
@@ -58,6 +58,8 @@ routes:
 
 /// Most that a flood may add to the resident memory, beyond what it adds to that of the Worker that only forwards.
 const MAX_GROWN_KILOBYTES: u64 = 96 * 1024;
+/// Most memory of the core after a flood, in KB. An isolate has 128 MB for everything.
+const MAX_CORE_KILOBYTES: u64 = 48 * 1024;
 
 /// Most milliseconds for which another request may wait, beyond its wait in the Worker that only forwards. It is the
 /// middle one of the longest waits of each second: a single one may be the machine's.
@@ -285,6 +287,11 @@ where
 {
     let bare = flood("bare", &workers.bare, clients, requests, &client).await;
     let ours = flood("ours", &workers.ours, clients, requests, &client).await;
+    // What the process holds depends on when the runtime tidies up; the core's own memory never shrinks.
+    let health = edge_health(workers.ours.port("edge")).await;
+    let core = health["memory"].as_u64().unwrap() / 1024;
+    println!("ours: the core has {core} KB");
+    assert!(core < MAX_CORE_KILOBYTES, "the core's memory grew to {core} KB");
     assert!(
         ours.grown_kilobytes < bare.grown_kilobytes + MAX_GROWN_KILOBYTES,
         "memory grew by {} KB, that of the bare Worker by {} KB",

@@ -24,6 +24,7 @@ mod kill_switch;
 mod management;
 mod observability;
 mod openapi;
+mod origins;
 mod permissions;
 mod preflight;
 mod teardown;

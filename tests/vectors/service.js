@@ -1,0 +1,7 @@
+// A Worker that tells the method, the path and the body of a request.
+export default {
+  async fetch(request) {
+    const { pathname, search } = new URL(request.url);
+    return new Response(`${request.method} ${pathname}${search} ${await request.text()}`);
+  },
+};
