@@ -283,8 +283,8 @@ fn limited(taken: Result<(), u16>) -> Result<(), Refusal> {
 ///
 /// # Errors
 ///
-/// Returns a refusal of the kind [`RefusalKind::Malformed`] if the body is not a batch of the
-/// current schema.
+/// Returns a refusal of the kind [`RefusalKind::Malformed`] if the body is not a batch of a schema
+/// that is read.
 pub fn read(body: &[u8]) -> Result<Batch, Refusal> {
     let malformed = |detail: String| {
         let hint = "deploy the edge and the functions of the same version";
@@ -308,4 +308,24 @@ pub fn read(body: &[u8]) -> Result<Batch, Refusal> {
         return Err(malformed("the sequence number of the batch is out of range".to_owned()));
     }
     Ok(batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_of_the_worker_before_are_read() {
+        let before =
+            br#"{"schema":1,"isolate":"0123456789abcdef0123456789abcdef","sequence":17,"revision":42,
+            "idle":false,"age_ms":1200,"lost":0,"cells":[{"flag":"reviews_read","route":"reviews","arm":"new",
+            "reason":"ROLLOUT","revision":42,"canary":["r40",1],"window":1767225600000,"counts":{"requests":2,
+            "server_errors":1,"duration_ms":161,"histogram":[[43,1],[56,1]]}}],
+            "units":[{"flag":"reviews_read","run":"r40","step":1,"new":[2847113],"legacy":[]}]}"#;
+        let batch = read(before).map_err(|_| "refused").unwrap();
+        assert_eq!((batch.cells[0].counts.requests, batch.cells[0].counts.errors()), (2, 1));
+        assert!(batch.users.is_empty());
+        let later = String::from_utf8_lossy(before).replace("\"schema\":1", "\"schema\":3");
+        assert!(read(later.as_bytes()).is_err(), "a schema that is not known yet");
+    }
 }

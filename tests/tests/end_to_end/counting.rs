@@ -233,7 +233,7 @@ async fn batches_that_are_doubled_reordered_replayed_or_too_large_are_handled_an
         (&fresh, now, String::new(), 401, "signature_invalid"),
         (&huge, now, sign(&huge, now), 413, "batch_too_large"),
         (&"{}".to_owned(), now, sign("{}", now), 400, "batch_malformed"),
-        (&fresh.replace("\"schema\":2", "\"schema\":1"), now, String::new(), 400, "batch_malformed"),
+        (&fresh.replace("\"schema\":2", "\"schema\":3"), now, String::new(), 400, "batch_malformed"),
         (&fresh.replace("0123456789abcdef0123456789abcdef", "x"), now, String::new(), 400, "batch_malformed"),
     ] {
         let signed = if status == 400 { sign(body, now) } else { signed };
