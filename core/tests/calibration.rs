@@ -156,7 +156,7 @@ fn simulated_identical_backends_are_not_rolled_back() {
 
 #[test]
 fn simulated_bots_thinned_users_and_old_snapshots_do_not_roll_back() {
-    let bot = Some(Bot { requests_per_second: 5, failing: 0.5 });
+    let bot = Some(Bot { requests_per_second: 5, failing: 0.2 });
     assert_kept(&run(5), &Scenario { bot, ..short(5, failing(5, 1.0)) }, 0..2);
     // More than 4 096 users have an event.
     let crowd = Scenario { users: 20_000, ..short(6, vec![Fault::of_both(Symptom::NotFound, 1.0)]) };
@@ -283,7 +283,7 @@ fn assert_level(name: &str, level: f64, endings: &[Ending]) {
 #[test]
 #[ignore = "minutes of simulation; cargo xtask test --deep runs it"]
 fn deep_simulated_levels_are_kept() {
-    let bot = Some(Bot { requests_per_second: 5, failing: 0.5 });
+    let bot = Some(Bot { requests_per_second: 5, failing: 0.2 });
     let old = OldSnapshots { share: PartsPerMillion::of_percent(5), until_ms: 30_000 };
     let crowd = vec![Fault::of_both(Symptom::NotFound, 0.5)];
     let timeouts = vec![Fault::of_both(Symptom::Timeout, 1.0).from_minute(2).until_minute(4)];

@@ -135,13 +135,13 @@ function proceed(exchange, step) {
  * @param {number} step
  */
 function callUpstream(exchange, step) {
-  const { request, env, url, origin, limit, isLast } = exchange.call;
+  const { request, env, url, origin, limit, isLast, marks } = exchange.call;
   // All steps share the time limit, which begins when the client's body has been read.
   if (exchange.deadline === 0) exchange.deadline = Date.now() + limit;
   const [endpoint, forwarded, kept] = /** @type {AdapterProgram} */ (exchange.program);
   const hasBody = (step & STEP_BODY) !== 0;
   const plain = hasBody ? REQUEST_HEADERS_WITH_BODY : REQUEST_HEADERS;
-  const headers = pickHeaders(request.headers, forwarded, plain);
+  const headers = pickHeaders(request.headers, marks === undefined ? forwarded : [...forwarded, ...marks], plain);
   /** @type {RequestInit} */
   const init = hasBody ? { body: stepBody() } : {};
   let upstream;
@@ -154,6 +154,7 @@ function callUpstream(exchange, step) {
   }
   const number = step >>> STEP_SHIFT;
   exchange.keptHeaders = RESPONSE_HEADERS;
+  const own = core;
   let status = 0;
   /** @type {<T>(take: (reply: T) => number, reply: T) => void} */
   const next = (take, reply) => {
@@ -161,6 +162,7 @@ function callUpstream(exchange, step) {
     clearTimeout(timer);
     timer = 0;
     try {
+      if (own !== core) throw new Error("the core that began this exchange was replaced");
       proceed(exchange, take(reply));
     } catch (error) {
       exchange.fail(error);

@@ -25,8 +25,11 @@ export async function readBytes(message, limit) {
  */
 export function readBuffer(message, headers, limit) {
   const length = headers.get("content-length");
-  // Announced to be small: no need to count on the way, nor to look at the stream.
-  if (length !== null && Number(length) <= limit) return message.arrayBuffer();
+  // Announced to be small: no need to count on the way, nor to look at the stream. A compressed body becomes larger when
+  // the runtime decodes it.
+  if (length !== null && Number(length) <= limit && !headers.has("content-encoding")) {
+    return message.arrayBuffer();
+  }
   return readCounted(message, limit, Number(length));
 }
 

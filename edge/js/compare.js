@@ -132,6 +132,7 @@ function compareBehind(comparison, context, response) {
  */
 async function compareWith(comparison, response) {
   const { copy, table, decision, route, policy, ticket, open } = comparison;
+  const begunBy = core;
   await sleep(HOLD_BACK);
   const own = await capture(response, policy);
   if (copy === null) throw new Error("the body of the request was not kept");
@@ -141,6 +142,7 @@ async function compareWith(comparison, response) {
   const [legacy, fresh] = isNew ? [other, own] : [own, other];
   const noise =
     ticket === TICKET_WITH_NOISE ? await fetchLegacy(comparison, body) : { head: "", body: NO_BYTES };
+  if (begunBy !== core) return;
   const heads = [legacy.head, fresh.head, noise.head].join(HEAD_SEPARATOR);
   const { generation } = table;
   const verdict = core.finish_comparison(route, generation, heads, legacy.body, fresh.body, noise.body);
@@ -177,6 +179,7 @@ async function fetchNew(comparison, body) {
       limit: policy[0],
       isLast: false,
       body: body ?? NO_BYTES,
+      marks: policy[3] === null ? [SHADOW] : [SHADOW, policy[3]],
     };
     /** @type {Response | null | undefined} */
     const adapted = await new Promise((resolve, reject) => adapt(call, resolve, reject));

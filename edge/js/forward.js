@@ -240,8 +240,8 @@ function isFailure(status) {
 function noteResult({ origin, table, route }, hasFailed) {
   // The first response of a table is told in any case: the failures before it were told with another table.
   if (!hasFailed && origin[4] === false) return;
-  origin[4] = hasFailed;
-  core.note_result(table.arms[(route << 1) | 1], table.generation, hasFailed);
+  const isWell = core.note_result(table.arms[(route << 1) | 1], table.generation, hasFailed);
+  origin[4] = !isWell;
 }
 
 /**

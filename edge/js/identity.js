@@ -5,8 +5,9 @@ import { identityOf, UNKNOWN_KEY, verify } from "./jwt.js";
 
 // A longer token names no user. Cookies and other headers of this size are not accepted by most servers either.
 const MAX_TOKEN = 8192;
-// Characters of all remembered tokens and their payloads.
+// Characters of all remembered tokens and their payloads, and what an entry costs beside them.
 const MAX_REMEMBERED = 2000000;
+const ENTRY = 256;
 // Milliseconds.
 const KEYS_PATIENCE = 2000;
 const KEYS_KEPT = 600000;
@@ -120,7 +121,7 @@ export async function identify(request, provider) {
 function remember(token, identity) {
   forget(token);
   identities.set(token, identity);
-  remembered += token.length + identity.payload.length;
+  remembered += ENTRY + token.length + identity.payload.length;
   // A map is in the order in which its entries were set.
   for (const oldest of identities.keys()) {
     if (remembered <= MAX_REMEMBERED) break;
@@ -133,7 +134,7 @@ function forget(token) {
   const known = identities.get(token);
   if (known === undefined) return;
   identities.delete(token);
-  remembered -= token.length + known.payload.length;
+  remembered -= ENTRY + token.length + known.payload.length;
 }
 
 /**

@@ -3,6 +3,10 @@ import { pathAndQuery } from "./http.js";
 
 const SECRET = "secret:";
 
+// The beginning of the names of secrets and bindings that a configuration may name. Whoever may write origins must not
+// be able to send the Worker's own secrets anywhere.
+const ORIGINS = "ORIGIN_";
+
 /**
  * Sends a request to an origin.
  *
@@ -58,6 +62,7 @@ export async function sendWith(options, origin, target, url, request, env) {
  * @param {string} name
  */
 function secretOf(env, name) {
+  if (!name.startsWith(ORIGINS)) throw new Error(`${name} is not a secret of an origin`);
   const secret = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (env))[name];
   if (typeof secret !== "string" || secret === "") throw new Error(`the secret ${name} of an origin is not set`);
   return secret;
@@ -69,6 +74,7 @@ function secretOf(env, name) {
  * @returns {Fetcher}
  */
 function serviceOf(env, name) {
+  if (!name.startsWith(ORIGINS)) throw new Error(`${name} is not a binding of an origin`);
   const service = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (env))[name];
   if (service === undefined) throw new Error(`the service binding ${name} of an origin is not set`);
   return /** @type {Fetcher} */ (service);
@@ -104,23 +110,36 @@ function renamed(response, base, target, client) {
  */
 function renamedLocation(location, base, target, client) {
   const to = URL.canParse(location, target) ? new URL(location, target) : undefined;
-  if (to === undefined || to.origin !== base.origin) return location;
-  const folder = base.pathname.replace(/\/+$/, "");
+  if (to === undefined || to.host !== base.host) return location;
+  const folder = folderOf(base);
   if (to.pathname !== folder && !to.pathname.startsWith(folder + "/")) return location;
   const isAbsolute = URL.canParse(location);
   const path = (to.pathname.slice(folder.length) || "/") + to.search + to.hash;
-  return isAbsolute ? client.origin + path : path;
+  // Alone, a path that begins with two slashes would name another host.
+  return isAbsolute || path.startsWith("//") ? client.origin + path : path;
+}
+
+/** @param {URL} base */
+function folderOf(base) {
+  return base.pathname.replace(/\/+$/, "");
 }
 
 /**
- * Removes the domain of a cookie that is the origin's: the cookie then belongs to the host that the client asked.
+ * Removes the domain of a cookie that is the origin's, so that it belongs to the host that the client asked, and the
+ * origin's folder from its path, which the client does not know.
  *
  * @param {string} cookie
  * @param {URL} base
  */
 function renamedCookie(cookie, base) {
   const parts = cookie.split(";");
-  const kept = parts.filter((part, index) => {
+  const folder = folderOf(base);
+  const renamed = parts.map((part, index) => {
+    const path = /^\s*path\s*=\s*(.*?)\s*$/i.exec(part)?.[1];
+    const isBelow = path !== undefined && folder !== "" && (path === folder || path.startsWith(folder + "/"));
+    return index > 0 && isBelow ? ` Path=${path.slice(folder.length) || "/"}` : part;
+  });
+  const kept = renamed.filter((part, index) => {
     const domain = /^\s*domain\s*=\s*\.?(.*?)\s*$/i.exec(part)?.[1].toLowerCase();
     const isOrigins = domain !== undefined && (base.hostname === domain || base.hostname.endsWith("." + domain));
     return index === 0 || !isOrigins;

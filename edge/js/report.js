@@ -56,7 +56,7 @@ const MAX_BATCHES_AT_ONCE = 16;
 export function begin(table, decision, started) {
   if (started >= periodEnd) {
     periodEnd = started + PERIOD_MS;
-    periods.push({ end: periodEnd, open: 0 });
+    periods.push({ end: periodEnd, open: 0, isGivenUp: false });
   }
   const period = periods[periods.length - 1];
   period.open++;
@@ -77,6 +77,12 @@ export function count({ table, decision, begun, started, period, userLow, userHi
   if (waiting === outcomes.length) drain();
   counted++;
   period.open--;
+  if (period.isGivenUp) return now;
+  if (table.of !== undefined && table.of !== core) {
+    // The rules of a core that was replaced mean nothing to its successor.
+    core.lose(1);
+    return now;
+  }
   outcomes[waiting] = (decision & KIND) | (table.generation << GENERATION_SHIFT);
   outcomes[waiting + 1] = (status << STATUS_SHIFT) | Math.min(Math.max(now - started, 0), MAX_MS);
   outcomes[waiting + 2] = userLow;
@@ -97,6 +103,7 @@ function openRequests(now) {
   let unknown = 0;
   periods = periods.filter((period) => {
     const isOver = now - period.end > LONGEST_REQUEST_MS;
+    period.isGivenUp = isOver;
     if (isOver) unknown += period.open;
     else open += period.open;
     return !isOver && (period.open > 0 || period.end >= periodEnd);

@@ -1,4 +1,5 @@
 // The table that the core publishes to JavaScript: origins, inputs and policies of one generation.
+import { core } from "./wasm.js";
 import { INPUT_JWT } from "./wire.js";
 
 /** @type {Table} */
@@ -18,6 +19,7 @@ const NO_TABLE = {
   headers: 0,
   reasons: [],
   readsTokens: false,
+  of: undefined,
 };
 
 /**
@@ -34,6 +36,7 @@ export let currentTable = NO_TABLE;
 export function replaceTable(json) {
   currentTable = JSON.parse(json);
   currentTable.readsTokens = currentTable.inputs.includes(INPUT_JWT);
+  currentTable.of = core;
 }
 
 /** Forgets the table of a core that was replaced. */

@@ -47,6 +47,8 @@ interface OpenPeriod {
   end: number;
   /** Those that have not ended. */
   open: number;
+  /** They were given up: whatever ends later was counted as lost. */
+  isGivenUp: boolean;
 }
 
 /** A request that was sent to a backend and has not ended. */
@@ -103,6 +105,8 @@ interface Table {
   reasons: string[];
   /** Not from the core: the inputs include the user of a token. */
   readsTokens: boolean;
+  /** Not from the core: the core that wrote it; undefined before the first. */
+  of: Core | undefined;
 }
 
 /** A request whose responses are compared. */
@@ -132,6 +136,8 @@ interface AdapterCall {
   isLast: boolean;
   /** The request's body if it was read before. */
   body: Uint8Array<ArrayBuffer> | undefined;
+  /** Headers that are forwarded although the adapter does not name them: the marks of a shadow. */
+  marks?: string[];
 }
 
 /** A request on its way to its backend. */
@@ -189,7 +195,7 @@ interface Core {
   decide(packed: string, now: number, generation: number): number;
   decide_forced(packed: string, now: number, generation: number, isNew: boolean): number;
   legacy_origin(packed: string, generation: number): number;
-  note_result(origin: number, generation: number, hasFailed: boolean): void;
+  note_result(origin: number, generation: number, hasFailed: boolean): boolean;
   lose(outcomes: number): void;
   minted(): string | undefined;
   evidence_low(): number;

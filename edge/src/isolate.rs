@@ -219,15 +219,18 @@ impl Isolate {
                 todo |= PackedDecision::MINTED;
             }
             if decision.verdict.arm == Arm::New {
-                if self.settings.force_legacy {
-                    decision.turn_to_legacy(Reason::Emergency);
-                } else if self.must_ask(now) {
+                if self.must_ask(now) && !self.settings.force_legacy {
                     return (PackedDecision(PackedDecision::ASK), None);
-                } else if self.leaves_new(&decision, now) {
+                }
+                if self.is_turned(&decision, now) {
                     decision.turn_to_legacy(Reason::Emergency);
                 } else if self.is_diverted(&decision, now) {
                     decision.turn_to_legacy(Reason::Diverted);
                 }
+            }
+            if decision.evidence.is_some() && self.is_turned(&decision, now) {
+                // Whoever would go to the new arm is turned away and is no evidence, so neither are the others.
+                decision.evidence = None;
             }
             if let Some(evidence) = decision.evidence.filter(|_| self.settings.reports) {
                 self.evidence.set(evidence.user);
@@ -309,6 +312,11 @@ impl Isolate {
         }
     }
 
+    /// Returns true if this isolate sends nobody of the flag to the new arm, whatever the rules say.
+    fn is_turned(&self, decision: &Decision<'_>, now: i64) -> bool {
+        self.settings.force_legacy || self.leaves_new(decision, now)
+    }
+
     fn is_diverted(&self, decision: &Decision<'_>, now: i64) -> bool {
         if self.diversions.is_empty() {
             return false;
@@ -320,19 +328,28 @@ impl Isolate {
         })
     }
 
-    /// Takes in the result of a request to an origin of a generation: a failure, or the first success after failures.
-    pub fn note_result(&mut self, origin: usize, generation: u32, has_failed: bool, now: i64) {
+    /// Takes in the result of a request to an origin of a generation: a failure, or a success after failures. Returns
+    /// true if further successes need not be told.
+    pub fn note_result(&mut self, origin: usize, generation: u32, has_failed: bool, now: i64) -> bool {
         let rules = self.rules_of(generation);
-        let Some(origin) = rules.as_deref().and_then(|rules| rules.origins().get(origin)) else { return };
+        let Some(origin) = rules.as_deref().and_then(|rules| rules.origins().get(origin)) else {
+            return false;
+        };
         let known = self.diversions.iter().position(|(name, _)| *name == origin.name);
         let index = known.unwrap_or_else(|| {
             self.diversions.push((origin.name.clone(), Diversion::default()));
             self.diversions.len() - 1
         });
+        let mut is_well = false;
         if let Some((_, diversion)) = self.diversions.get_mut(index) {
-            if has_failed { diversion.failed(now) } else { diversion.succeeded(now) }
+            if has_failed {
+                diversion.failed(now);
+            } else {
+                is_well = diversion.succeeded(now);
+            }
         }
         self.diversions.retain(|(_, diversion)| *diversion != Diversion::default());
+        is_well
     }
 
     /// Returns the position of the legacy origin of the request's route, for a request that could not be decided.

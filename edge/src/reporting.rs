@@ -21,7 +21,7 @@ pub struct Reporting {
     /// True while the control plane expects another report.
     awaited: bool,
     heard_at: Option<i64>,
-    /// Time of the last word of the control plane, or of the first question that it was sent.
+    /// Time of the first question since the last word of the control plane.
     silent_since: Option<i64>,
     asked_at: Option<i64>,
     /// Time of the question before that.
@@ -149,10 +149,11 @@ impl Reporting {
 
     fn hear(&mut self, now: i64) {
         self.heard_at = Some(now);
-        self.silent_since = Some(now);
+        self.silent_since = None;
     }
 
-    /// Returns true if the control plane was asked and has said nothing for more than `limit_ms` milliseconds.
+    /// Returns true if the control plane was asked, and has not answered for more than `limit_ms` milliseconds. The time
+    /// for which the isolate itself was asleep does not count.
     pub fn is_lost(&self, now: i64, limit_ms: i64) -> bool {
         self.silent_since.is_some_and(|since| now - since > limit_ms)
     }

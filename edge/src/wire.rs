@@ -314,7 +314,7 @@ impl PackedOutcome {
 
 /// Returns true if the Worker answers a path itself.
 pub fn is_own_path(path: &str) -> bool {
-    path == "/_cutover/health" || path == "/_cutover/decide"
+    path.starts_with("/_cutover/")
 }
 
 /// Instructions to JavaScript, packed in one number because strings are the expensive part of a

@@ -52,7 +52,7 @@ pub struct Assumptions {
     #[arg(long, default_value_t = 10.0)]
     requests_per_second: f64,
     /// Number of users, who are all equally active.
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 20_000)]
     users: u64,
     /// Number of simulated runs.
     #[arg(long, default_value_t = 200)]
@@ -250,7 +250,7 @@ impl Simulation<'_> {
         };
         let users = crowd.window(run, start, [new, legacy], random);
         let steps = vec![StepCounts { step: run.step, new: counts(new), legacy: counts(legacy) }];
-        Window { start, end: start + WINDOW_MS, steps, users: vec![users] }
+        Window { start, end: start + WINDOW_MS, steps, users: vec![users], bounds: None }
     }
 }
 

@@ -160,7 +160,7 @@ fn reports(edge: &Edge<'_>) -> Check {
         (0, 0) if is_off => Check::fail(
             name,
             "reporting is off: no canary can be measured, and the kill switch is as slow as KV",
-            "set INGEST_URL in wrangler.toml (terraform output ingest_url), and deploy the Worker again",
+            "deploy the Worker with --var INGEST_URL:URL (terraform output ingest_url)",
         ),
         (0, 0) => Check::warn(
             name,
@@ -190,7 +190,7 @@ fn decisions(edge: &Edge<'_>, options: &Options, client: &Client, is_known: bool
         Ok((200, decision)) => decision,
         Ok((status, body)) => {
             let detail = body.get("detail").and_then(Value::as_str).unwrap_or("no reason given");
-            let remedy = "npx wrangler secret put CUTOVER_EDGE_TOKEN, with the token that is used here";
+            let remedy = "npx wrangler secret put CUTOVER_EDGE_TOKEN --env ENVIRONMENT, with the token that is used here";
             return Check::fail(name, format!("{status}: {detail}"), remedy);
         }
         Err(error) => return Check::fail(name, unreachable(&error), "try again"),

@@ -29,7 +29,7 @@ const SHARED: f64 = std::f64::consts::LN_10;
 /// Longest wait for a decision about a shared incident, in milliseconds.
 const WAIT_MS: i64 = 60_000;
 
-/// Longest wait for the users behind an alarm, in milliseconds.
+/// Longest wait for the users behind an alarm, in milliseconds, in addition to the longest time limit.
 const USERS_MS: i64 = 30_000;
 
 /// Time after a step up within which the canary may have broken legacy, in milliseconds.
@@ -75,34 +75,36 @@ pub(crate) fn absolutes(plan: &CanaryPlan, step: &StepEvidence, measure: Measure
     [whole, detected]
 }
 
-/// Returns the test that raises an alarm, if one does and stands without the busiest failing users.
-fn alarm(plan: &CanaryPlan, step: &StepEvidence, measure: Measure) -> Option<(Absolute, Option<Failures>)> {
+/// Returns the test that raises an alarm, if one does.
+fn raised(plan: &CanaryPlan, step: &StepEvidence, measure: Measure) -> Option<Absolute> {
     let new = &step.counts.new;
     let is_below = measure.against_rollback(new) as f64 <= measure.rollback_limit(plan) * new.requests as f64;
     if is_below && !step.watches.of(measure).detector.is_suspect() {
         // The usual case, without the cost of a test: neither can fire.
         return None;
     }
-    absolutes(plan, step, measure).into_iter().filter(Absolute::fires).find_map(|test| {
-        let busiest = busiest(step, measure, &test);
-        let stands = stands(plan, step, measure, &test, &busiest);
-        stands.then(|| (test, busiest.first().copied()))
-    })
+    absolutes(plan, step, measure).into_iter().find(Absolute::fires)
 }
 
 /// Returns true if the users of the window in which an alarm began are known: then so are all outcomes of
 /// that window, of both arms. Until then neither the busiest users can be taken out of it, nor does a
 /// legacy with the longer time limit look ill. A run without a key has no users to wait for.
 fn is_learned(run: &Run, step: &StepEvidence, alarm: Alarm, now: i64) -> bool {
+    if run.key.is_none() {
+        return true;
+    }
     let is_known = step.users_through.is_some_and(|through| through >= alarm.since);
-    run.key.is_none() || is_known || now >= alarm.since.saturating_add(USERS_MS)
+    let longest = USERS_MS.saturating_add(i64::from(step.settle_ms));
+    is_known || now >= alarm.since.saturating_add(longest)
 }
 
 /// Returns the busiest failing users behind a test. The wire tells the errors of each failing user, not
 /// the slow responses.
-fn busiest(step: &StepEvidence, measure: Measure, test: &Absolute) -> Vec<Failures> {
+fn busiest(step: &StepEvidence, measure: Measure, alarm: &Alarm) -> Vec<Failures> {
     match measure {
-        Measure::Errors => step.events.busiest(test.since.map(|_| step.watches.of(measure).span_number())),
+        Measure::Errors => {
+            step.events.busiest(alarm.suspect_since.map(|_| step.watches.of(measure).span_number()))
+        }
         Measure::Slow => Vec::new(),
     }
 }
@@ -113,13 +115,13 @@ fn stands(
     plan: &CanaryPlan,
     step: &StepEvidence,
     measure: Measure,
-    test: &Absolute,
+    alarm: &Alarm,
     busiest: &[Failures],
 ) -> bool {
     if busiest.is_empty() || step.seen.count.new < MIN_SECOND_LOOK {
         return true;
     }
-    let new = &test.counts.new;
+    let new = &alarm.counts.new;
     let (mut events, mut requests) = (measure.against_rollback(new), new.requests);
     for user in busiest {
         events = events.saturating_sub(user.errors);
@@ -152,40 +154,41 @@ fn span(step: &StepEvidence, measure: Measure) -> Span {
     step.watches.of(measure).span.unwrap_or(Span { since: step.began, counts: step.counts })
 }
 
-/// Judges the alarm of a measure at `now`: notes it, and returns the breach if legacy does not share
-/// the incident.
+/// Judges the alarm of a measure at `now`: notes it, and returns the breach if it stands without the busiest failing users
+/// and legacy does not share the incident.
 pub(crate) fn judge(run: &Run, step: &mut StepEvidence, measure: Measure, now: i64) -> Option<Breach> {
     let plan = &run.plan;
-    let found = alarm(plan, step, measure);
+    let raised = raised(plan, step, measure);
     let watch = step.watches.of(measure);
-    // An alarm is over when neither test nor detector suspects anything.
-    let goes_on = watch.alarm.is_some() && watch.detector.is_suspect();
-    if found.is_none() && !goes_on {
-        step.watches.of_mut(measure).alarm = None;
+    // An alarm that waits is looked at with the counts that raised it; one that is held is over when nothing is suspected.
+    let mut alarm = match (watch.alarm, raised) {
+        (Some(alarm), _) if !alarm.held || watch.detector.is_suspect() => alarm,
+        (_, Some(test)) => Alarm {
+            since: now,
+            held: false,
+            test: test.test,
+            evidence: test.evidence,
+            suspect_since: test.since,
+            counts: test.counts,
+        },
+        (_, None) => {
+            step.watches.of_mut(measure).alarm = None;
+            return None;
+        }
+    };
+    step.watches.of_mut(measure).alarm = Some(alarm);
+    if !is_learned(run, step, alarm, now) {
         return None;
     }
-    let mut alarm = watch.alarm.unwrap_or(Alarm { since: now, held: false });
-    if !is_learned(run, step, alarm, now) {
-        step.watches.of_mut(measure).alarm = Some(alarm);
+    let busiest = busiest(step, measure, &alarm);
+    if !stands(plan, step, measure, &alarm, &busiest) {
+        // A few users explain it. If it goes on without them, it is raised again.
+        step.watches.of_mut(measure).alarm = None;
         return None;
     }
     let is_shared = is_shared(plan, step, measure, &mut alarm, now);
     step.watches.of_mut(measure).alarm = Some(alarm);
-    if is_shared {
-        return None;
-    }
-    let stood = found.or_else(|| {
-        // The alarm went on while it waited; its detector has the counts.
-        let [_, detected] = absolutes(plan, step, measure);
-        let busiest = busiest(step, measure, &detected);
-        stands(plan, step, measure, &detected, &busiest).then(|| (detected, busiest.first().copied()))
-    });
-    let Some((test, busiest)) = stood else {
-        // A few users explain it.
-        step.watches.of_mut(measure).alarm = None;
-        return None;
-    };
-    Some(breach(plan, step, measure, &test, busiest))
+    (!is_shared).then(|| breach(plan, step, measure, &alarm, busiest.first().copied()))
 }
 
 /// Returns true if the run holds because legacy may be ill too, false if the alarm is a breach.
@@ -194,8 +197,9 @@ fn is_shared(plan: &CanaryPlan, step: &StepEvidence, measure: Measure, alarm: &m
     if step.share >= PartsPerMillion::ALL {
         return false;
     }
+    // A held incident is not blamed on the step when its span is over.
     let is_after_step = span(step, measure).since < step.began.saturating_add(AFTER_STEP_MS);
-    if is_after_step && plan.options.shared_incident_after_step == AfterStepPolicy::Rollback {
+    if !alarm.held && is_after_step && plan.options.shared_incident_after_step == AfterStepPolicy::Rollback {
         return false;
     }
     let evidence = shared_evidence(plan, step, measure);
@@ -213,20 +217,21 @@ fn breach(
     plan: &CanaryPlan,
     step: &StepEvidence,
     measure: Measure,
-    test: &Absolute,
+    alarm: &Alarm,
     busiest: Option<Failures>,
 ) -> Breach {
+    let found = absolutes(plan, step, measure).into_iter().find(|test| test.test == alarm.test);
     let figures = Figures {
         share: step.share,
-        since: test.since.map(Timestamp::from_millis),
-        new: test.counts.new,
-        legacy: test.counts.legacy,
+        since: alarm.suspect_since.map(Timestamp::from_millis),
+        new: alarm.counts.new,
+        legacy: alarm.counts.legacy,
         users: UserCount::default(),
         seen: None,
         limit: measure.rollback_limit(plan),
-        evidence: test.evidence,
-        fires_at: test.fires_at,
+        evidence: alarm.evidence,
+        fires_at: found.map_or(alarm.evidence, |test| test.fires_at),
         busiest,
     };
-    Breach { test: test.test, step: step.step, figures: Some(figures) }
+    Breach { test: alarm.test, step: step.step, figures: Some(figures) }
 }

@@ -42,6 +42,7 @@ pub enum Reason {
     PlanChanged,
     FlagDisabled,
     Paused,
+    Alarm,
     SharedIncident,
     SampleRatioMismatch,
     NoData,
@@ -70,6 +71,9 @@ impl Reason {
             Self::PlanChanged => "the plan was changed",
             Self::FlagDisabled => "the flag is disabled; enable it to go on",
             Self::Paused => "the run is paused; resume it to go on",
+            Self::Alarm => {
+                "the new backend is above a rollback limit; the users behind it are being looked at"
+            }
             Self::SharedIncident => {
                 "the old backend may have the same problem as the new one; look for a common cause, then resume or roll \
                  back"
@@ -173,10 +177,15 @@ fn choose(
     if let Some(since) = verdict.shared_incident {
         return shared_incident(run, since, now);
     }
+    if verdict.alarm.is_some() {
+        return hold(Reason::Alarm);
+    }
     if verdict.ratio_mismatch {
         return hold(Reason::SampleRatioMismatch);
     }
-    if let Some(quiet) = without_data(run, evidence, now) {
+    // What was not evaluated yet may hold requests.
+    let known = around.through.map_or(now, |through| through.min(now));
+    if let Some(quiet) = without_data(run, evidence, known) {
         return quiet;
     }
     if verdict.worse.is_some() {

@@ -48,6 +48,9 @@ pub struct StepEvidence {
     /// Start of the last arrival window with diverted requests, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_diverted: Option<i64>,
+    /// The longest time limit behind which users were reported, in milliseconds.
+    #[serde(default)]
+    pub settle_ms: u32,
     /// End of the newest event window whose users were added, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users_through: Option<i64>,
@@ -97,6 +100,7 @@ impl StepEvidence {
             watches: Watches::default(),
             worse: None,
             last_diverted: None,
+            settle_ms: 0,
             users_through: None,
         }
     }
@@ -113,6 +117,12 @@ impl StepEvidence {
 
     fn take_in(&mut self, window: &Window, plan: &CanaryPlan) {
         self.watches.close(window.start, plan);
+        if let Some([seen, events, compared]) = window.bounds {
+            // What was left out must not be counted from another report either, or sums would be of nobody in particular.
+            self.seen.users.lower(seen);
+            self.events.users.lower(events);
+            self.compared.users.lower(compared);
+        }
         for StepCounts { new, legacy, .. } in window.steps.iter().filter(|counts| counts.step == self.step) {
             let counts = BothArms { new: *new, legacy: *legacy };
             self.counts.add(counts);
@@ -192,6 +202,9 @@ impl Evidence {
     pub(crate) fn enter(&mut self, run: &Run) {
         if self.current.step != run.step {
             self.previous = Some(std::mem::replace(&mut self.current, StepEvidence::begin(run)));
+        } else if self.current.began != run.step_started_at.millis() {
+            // The run was resumed: what was seen before the pause was judged then.
+            self.current = StepEvidence::begin(run);
         }
     }
 
@@ -211,6 +224,13 @@ impl Evidence {
         self.through = self.through.max(Some(window.end));
         let known = window.users.iter().filter(|users| self.has_step(users.canary.1)).cloned();
         let mut users: Vec<UserWindow> = known.collect();
+        for reported in &users {
+            for step in std::iter::once(&mut self.current).chain(&mut self.previous) {
+                if step.step == reported.canary.1 {
+                    step.settle_ms = step.settle_ms.max(reported.settle_ms);
+                }
+            }
+        }
         users.append(&mut self.unripe);
         // One order for everything that is known, whatever the order of its arrival.
         users.sort_unstable();
@@ -229,8 +249,14 @@ impl Evidence {
     }
 }
 
+/// Time that a report takes after the outcomes that it holds are known: an interval, and its delivery.
+const REPORT_MS: i64 = 8_000;
+
 /// Returns true if an event window is taken in at `now`: at its end plus the longer time limit of
-/// the two arms, one instant for both.
+/// the two arms plus the time of a report, one instant for both. Without the last, the arm that fails
+/// faster would be learned first: an isolate whose requests have all ended reports at once, one in which
+/// some hang until their limit does not.
 fn is_ripe(users: &UserWindow, now: i64) -> bool {
-    users.window.saturating_add(WINDOW_MS).saturating_add(i64::from(users.settle_ms)) <= now
+    let settled = users.window.saturating_add(WINDOW_MS).saturating_add(i64::from(users.settle_ms));
+    settled.saturating_add(REPORT_MS) <= now
 }

@@ -40,17 +40,26 @@ impl UserCount {
 /// Distinct users of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SeenUsers {
-    /// The users that are remembered.
-    pub users: UserMap<()>,
+    /// The users that are remembered; true for those on the new arm.
+    pub users: UserMap<bool>,
     /// Users added since the step began.
     pub count: UserCount,
 }
 
 impl SeenUsers {
     pub(crate) fn add(&mut self, user: u64, arm: Arm) {
-        if let Some((_, true)) = self.users.get_mut_or_insert(user, ()) {
+        if let Some((_, true)) = self.users.get_mut_or_insert(user, arm == Arm::New) {
             self.count.add(arm);
         }
+    }
+
+    /// Returns the number of users on the new arm: those counted, or if users were left out, about as many as the part of
+    /// the hashes that is kept stands for.
+    pub(crate) fn on_new(&self) -> u64 {
+        let held = self.users.values().filter(|is_new| **is_new).count();
+        let part = self.users.theta() as f64 / u64::MAX as f64;
+        // A number of users, far below 2^53.
+        self.count.new.max((held as f64 / part.max(f64::MIN_POSITIVE)) as u64)
     }
 
     /// Returns true if every user was counted, so that the counts may be shown as totals.

@@ -57,6 +57,9 @@ pub struct Verdict {
     pub breach: Option<Breach>,
     /// Start of an alarm that legacy shares or may share, in milliseconds since 1970.
     pub shared_incident: Option<i64>,
+    /// Time of an alarm that is not decided, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<i64>,
     /// Comparison that found the new arm worse while it keeps its success limits.
     pub worse: Option<Breach>,
     /// True if users are not split as configured.
@@ -102,7 +105,8 @@ impl Verdict {
         let alarms = Measure::ALL.iter().filter_map(|measure| step.watches.of(*measure).alarm);
         Self {
             breach: evidence.breach,
-            shared_incident: alarms.map(|alarm| alarm.since).min(),
+            shared_incident: alarms.clone().filter(|alarm| alarm.held).map(|alarm| alarm.since).min(),
+            alarm: alarms.map(|alarm| alarm.since).min(),
             worse: step.worse,
             ratio_mismatch: fires(Test::SampleRatio),
             proven: fires(Test::ErrorsBelow)
@@ -110,7 +114,7 @@ impl Verdict {
                 && (fires(Test::MismatchBelow) || !has_mismatch_limit),
             doubt: Measure::ALL.iter().any(|measure| step.watches.of(*measure).doubt.exists()),
             // Nobody reports the users of a run without a key.
-            few_users: run.key.is_some() && seen.new < run.plan.options.min_users,
+            few_users: run.key.is_some() && step.seen.on_new() < run.plan.options.min_users,
             diverted: step.was_diverted(evidence.through.unwrap_or(step.began)),
             tests,
         }

@@ -2,7 +2,7 @@
 //! for each closed arrival window, with the counts of the span in which the detector is suspicious.
 
 use crate::{
-    canary::{measure::Measure, plan::CanaryPlan, window::ArmCounts},
+    canary::{measure::Measure, plan::CanaryPlan, test::Test, window::ArmCounts},
     measurement::batch::WINDOW_MS,
     statistics::{Detector, Doubt},
 };
@@ -34,12 +34,21 @@ pub struct Span {
 }
 
 /// An alarm: the new arm is above a rollback limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Alarm {
     /// Time of the alarm, in milliseconds since 1970.
     pub since: i64,
     /// True once legacy was found to share the incident.
     pub held: bool,
+    /// The test that raised it.
+    pub test: Test,
+    /// Its evidence, log E.
+    pub evidence: f64,
+    /// Start of the suspect span that the test looked at; `None` for the whole step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect_since: Option<i64>,
+    /// The counts that it looked at. Those that came later are not known by users yet.
+    pub counts: BothArms,
 }
 
 /// State of the watch over one measure.

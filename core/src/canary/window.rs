@@ -3,7 +3,7 @@
 use crate::{
     json::omit::is_zero,
     measurement::{
-        batch::{Batch, SeenUser, UserWindow, WINDOW_MS},
+        batch::{Batch, SeenUser, UserEvents, UserWindow, WINDOW_MS},
         counts::Counts,
     },
     vocabulary::{arm::Arm, names::RunId, reason::Reason, share::PartsPerMillion},
@@ -104,6 +104,10 @@ pub struct Window {
     /// Users, by event window.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<UserWindow>,
+    /// Bounds of the hashes in the three lists of users (seen, with events, compared), if users were left out because
+    /// there were too many. Those with this hash and more were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<[u64; 3]>,
 }
 
 impl Window {
@@ -179,17 +183,22 @@ pub fn windows<'b>(run: &RunId, arrivals: impl Iterator<Item = (i64, &'b Batch)>
             joined.compared.extend(&reported.compared);
         }
     }
-    bound(&mut users);
+    let bounds = bound(&mut users);
     for ((start, ..), joined) in users {
         if let Some(window) = windows.get_mut(&start) {
+            window.bounds = bounds;
             window.users.push(joined);
         }
     }
     windows.into_values().collect()
 }
 
-/// Sorts the users, and leaves out those with the largest hashes if there are too many.
-fn bound(users: &mut BTreeMap<PartKey, UserWindow>) {
+/// Sorts the users, and leaves out those with the largest hashes if there are too many. Returns the
+/// bounds if any were.
+fn bound(users: &mut BTreeMap<PartKey, UserWindow>) -> Option<[u64; 3]> {
+    for held in users.values_mut() {
+        join(&mut held.events);
+    }
     let seen = users.values().flat_map(|held| held.seen.iter().map(|SeenUser(user, _)| *user));
     let seen = theta(seen.collect());
     let events = users.values().flat_map(|held| held.events.iter().map(|event| event.user));
@@ -204,6 +213,24 @@ fn bound(users: &mut BTreeMap<PartKey, UserWindow>) {
         held.events.sort_unstable();
         held.compared.sort_unstable();
     }
+    let bounds = [seen, events, compared];
+    bounds.iter().any(|bound| *bound < u64::MAX).then(|| bounds.map(|bound| bound.saturating_add(1)))
+}
+
+/// Joins the entries of each user: many isolates report the same one, and the lists are bounded by users.
+fn join(events: &mut Vec<UserEvents>) {
+    let mut joined: BTreeMap<(u64, Arm, bool), UserEvents> = BTreeMap::new();
+    for entry in events.drain(..) {
+        joined
+            .entry((entry.user, entry.arm, entry.minted))
+            .and_modify(|held| {
+                held.kinds |= entry.kinds;
+                held.errors = held.errors.saturating_add(entry.errors);
+                held.requests = held.requests.saturating_add(entry.requests);
+            })
+            .or_insert(entry);
+    }
+    *events = joined.into_values().collect();
 }
 
 /// Returns the largest hash to keep, halved until the list is small enough.

@@ -47,11 +47,19 @@ fn options(fields: &mut Fields<'_>) -> OriginOptions {
     OriginOptions { headers: headers.iter().filter_map(header).collect(), forwarded, rewrite, trace, binding }
 }
 
-const NAME_HINT: &str = "write the name as it is in wrangler.toml: letters, digits and underscores";
+const NAME_HINT: &str =
+    "write a name that begins with ORIGIN_, as the Worker has it: letters, digits and underscores";
 
 /// Headers that an origin cannot be given, because the runtime sets them or others depend on them.
-const FIXED_HEADERS: [&str; 6] =
-    ["host", "content-length", "transfer-encoding", "connection", "upgrade", "x-cutover-shadow"];
+const FIXED_HEADERS: [&str; 7] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "x-cutover-shadow",
+    "x-cutover-force",
+];
 
 fn header(entry: &EntryCursor<'_>) -> Option<(String, String)> {
     let name = entry.key.to_ascii_lowercase();
@@ -70,10 +78,12 @@ fn header(entry: &EntryCursor<'_>) -> Option<(String, String)> {
     }
 }
 
-/// Returns true for the name of a variable, a secret or a binding of a Worker.
+/// Returns true for the name of a secret or a binding that an origin may use. Others are the Worker's own, and whoever
+/// writes origins must not be able to send them anywhere.
 fn is_variable(name: &str) -> bool {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    name.bytes().all(is_name) && !name.bytes().next().is_none_or(|first| first.is_ascii_digit())
+    let Some(name) = name.strip_prefix("ORIGIN_") else { return false };
+    !name.is_empty() && name.bytes().all(is_name)
 }
 
 /// Reads a whole number between two limits, both included.

@@ -90,9 +90,10 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
             evidence: None,
         };
     };
-    // A preflight carries neither cookies nor the user's headers, so it takes the arm of nobody.
-    let identity =
-        if facts.method == "OPTIONS" { Identity::Absent } else { identify(&route.identity, facts) };
+    // A preflight carries neither cookies nor the user's headers, so it takes the arm of nobody: legacy, until everybody
+    // is on the new one.
+    let is_preflight = facts.method == "OPTIONS";
+    let identity = if is_preflight { Identity::Absent } else { identify(&route.identity, facts) };
     let user = match identity {
         Identity::Known(user) => Some(user),
         Identity::MayMint | Identity::Absent => None,
@@ -106,7 +107,7 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
         let is_counted = route.flag.is_some_and(|position| rules.canary(position).is_some());
         if identity == Identity::MayMint && flag.needs_bucket(is_counted) {
             wants_anonymous_id = true;
-        } else if identity == Identity::MayMint && flag.rollout == PartsPerMillion::ALL {
+        } else if (is_preflight || identity == Identity::MayMint) && flag.rollout == PartsPerMillion::ALL {
             // Whoever it is, the share of all users includes them.
             verdict = FlagDecision { arm: Arm::New, ..FlagDecision::legacy(Reason::Rollout) };
         }

@@ -28,11 +28,14 @@ impl Diversion {
         }
     }
 
-    /// Takes in a response of the origin. A request that was begun before a diversion does not end it.
-    pub fn succeeded(&mut self, now: i64) {
-        if !self.is_on(now) {
+    /// Takes in a response of the origin, and returns true if it ends the row of failures. A request that was begun
+    /// before a diversion does not.
+    pub fn succeeded(&mut self, now: i64) -> bool {
+        let ends = !self.is_on(now);
+        if ends {
             *self = Self::default();
         }
+        ends
     }
 
     /// Returns true while requests are diverted.
@@ -78,7 +81,17 @@ mod tests {
             lengths.push(now - begun);
         }
         assert_eq!(lengths, [5_000, 10_000, 20_000, 40_000, 40_000, 40_000]);
-        diversion.succeeded(now);
+        assert!(diversion.succeeded(now));
         assert_eq!(diversion, Diversion::default());
+    }
+
+    #[test]
+    fn a_success_during_a_diversion_does_not_count_as_one_after_it() {
+        let mut diversion = Diversion::default();
+        (0..FAILURES_IN_A_ROW).for_each(|_| diversion.failed(0));
+        assert!(!diversion.succeeded(1_000), "it was begun before");
+        assert!(diversion.succeeded(6_000));
+        diversion.failed(7_000);
+        assert!(!diversion.is_on(7_000));
     }
 }

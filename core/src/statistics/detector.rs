@@ -15,10 +15,16 @@ const MOVES_PER_DAY: f64 = 8_640.0;
 /// Number of detectors of a run that share one rate of false alarms: errors and slow responses.
 const DETECTORS: f64 = 2.0;
 
-/// State of a detector: `ln M` of each bet, `None` before the first move (`M` is 0 then, and has no
-/// logarithm). It is serialised as an array of numbers or `null`.
+/// State of a detector.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Detector(Option<Bets>);
+pub struct Detector {
+    /// `ln M` of each bet; `None` before the first move, because `M` is 0 then and has no logarithm.
+    sums: Option<Bets>,
+    /// `ln C` of each bet: the same bet from its best start alone, `C <- L max(C, 1)`. It tells when a rise began. `M`
+    /// cannot: of an arm with few requests it stays above 1 for ever, because every window adds a start.
+    #[serde(default)]
+    best: Bets,
+}
 
 impl Detector {
     /// Moves by the requests of one closed arrival window, `M <- L (M + 1)` for every bet. Without
@@ -26,21 +32,23 @@ impl Detector {
     /// restart, and restarts beyond the clock's make false alarms more frequent.
     pub fn step(&mut self, events: u64, requests: u64, limit: f64) {
         if let Some(ratios) = log_ratios(events, requests, limit) {
-            let started = self.0.map_or_else(Bets::default, |logs| logs.map(|log| log_sum_exp(&[log, 0.0])));
-            self.0 = Some(multiplied(ratios, started));
+            let started =
+                self.sums.map_or_else(Bets::default, |logs| logs.map(|log| log_sum_exp(&[log, 0.0])));
+            self.sums = Some(multiplied(ratios, started));
+            self.best = multiplied(ratios, self.best.map(|log| log.max(0.0)));
         }
     }
 
     /// Returns the evidence that the rate is above the limit, the logarithm of the mean of `M`; 0
     /// before the first move, below every threshold.
     pub fn evidence(&self) -> f64 {
-        self.0.as_ref().map_or(0.0, log_mean)
+        self.sums.as_ref().map_or(0.0, log_mean)
     }
 
-    /// Returns true if the mean of `M` is above 1. The windows since it last was not are the
+    /// Returns true if the mean of `C` is above 1. The windows since it last was not are the
     /// suspect span.
     pub fn is_suspect(&self) -> bool {
-        self.evidence() > 0.0
+        log_mean(&self.best) > 0.0
     }
 }
 

@@ -22,7 +22,9 @@ pub fn shared_incident_evidence(
     if new_requests == 0 {
         return 0.0;
     }
-    let new_rate = new_events.min(new_requests) as f64 / new_requests as f64;
+    // One event and one success more: the rate of a few requests is not known to be 0 or 1, and beside a rate of 1 a
+    // single good response of legacy from before the incident would outweigh everything.
+    let new_rate = (new_events.min(new_requests) as f64 + 1.0) / (new_requests as f64 + 2.0);
     shared_incident_at(legacy_events, legacy_requests, new_rate, limit)
 }
 

@@ -61,6 +61,14 @@ impl<V> UserMap<V> {
         }
     }
 
+    /// Lowers the bound to `theta`, unless it is lower already, and forgets the users above it.
+    pub fn lower(&mut self, theta: u64) {
+        if theta < self.theta {
+            self.theta = theta;
+            drop(self.users.split_off(&theta));
+        }
+    }
+
     /// Returns the number of users in the map.
     pub fn len(&self) -> usize {
         self.users.len()

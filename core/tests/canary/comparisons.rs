@@ -169,15 +169,15 @@ fn users_wait_until_their_window_is_ripe() {
     let first = with_users(&run, 0, 0, reported(fast.clone()));
     let evidence = fold(&run, None, &[first]);
     assert_eq!((evidence.current.events.users.len(), evidence.breach), (0, None));
-    assert!(!evidence.is_waiting(super::START + 24_999) && evidence.is_waiting(super::START + 25_000));
+    assert!(!evidence.is_waiting(super::START + 32_999) && evidence.is_waiting(super::START + 33_000));
     let both = fold(
         &run,
         Some(&evidence),
-        &[with_users(&run, 1, 0, reported(slow)), window(2, 0, counts(1, 0, 0), counts(1, 0, 0))],
+        &[with_users(&run, 1, 0, reported(slow)), window(3, 0, counts(1, 0, 0), counts(1, 0, 0))],
     );
     assert_eq!(both.current.events.step.total(EventKinds::ERROR).all, 100);
     assert_eq!(both.breach, None);
-    let alone = fold(&run, Some(&evidence), &[Window::nothing(super::START + 25_000)]);
+    let alone = fold(&run, Some(&evidence), &[Window::nothing(super::START + 33_000)]);
     assert_eq!(alone.breach.unwrap().test, Test::ErrorsRelative);
 }
 

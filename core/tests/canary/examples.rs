@@ -238,7 +238,8 @@ fn a_shared_incident_holds_until_the_deadline_and_then_pauses() {
     let later = run();
     let evidence = known(&later, good, good, 20);
     let ill = |index| window(index, 0, counts(500, 250, 0), counts(500, 250, 0));
-    let evidence = fold(&later, Some(&evidence), &[ill(120), ill(121)]);
+    let ill: Vec<Window> = (120..=124).map(ill).collect();
+    let evidence = fold(&later, Some(&evidence), &ill);
     check("later", &later, &around(&later), &evidence, 21, (Action::Hold, Reason::SharedIncident));
 }
 

@@ -295,6 +295,7 @@ proptest! {
         let windows: Vec<Window> = all
             .iter()
             .map(|(requests, errors, slow, start)| Window {
+                bounds: None,
                 start: *start,
                 end: start.saturating_add(WINDOW_MS),
                 steps: vec![StepCounts {

@@ -59,8 +59,8 @@ pub fn legacy_origin(packed: &str, generation: u32) -> i32 {
 
 /// Notes that a request to an origin failed, or that one succeeded after failures, see [`Isolate::note_result`].
 #[wasm_bindgen]
-pub fn note_result(origin: usize, generation: u32, has_failed: bool) {
-    with_isolate(|isolate| isolate.note_result(origin, generation, has_failed, now_ms()));
+pub fn note_result(origin: usize, generation: u32, has_failed: bool) -> bool {
+    with_isolate(|isolate| isolate.note_result(origin, generation, has_failed, now_ms())).unwrap_or_default()
 }
 
 /// Counts requests whose ends nobody will learn.

@@ -21,7 +21,8 @@ pub fn own_path(packed: &str, authorization: Option<String>, env: Env) -> Result
     let (status, body) = match packed.path {
         "/_cutover/health" if is_holder(authorization.as_deref(), &env) => health(),
         "/_cutover/health" => (200, json(&Alive { status: "ok" })),
-        _ => explain(&packed, authorization.as_deref(), &env),
+        "/_cutover/decide" => explain(&packed, authorization.as_deref(), &env),
+        _ => problem(404, "own_path_unknown", "Not Found", "The Worker has no such path of its own."),
     };
     let headers = web_sys::Headers::new()?;
     let kind = if status == 200 { "application/json" } else { "application/problem+json" };

@@ -580,14 +580,18 @@ fn a_flag_leaves_the_new_arm_when_the_control_plane_is_lost_if_it_says_so_or_a_c
         ask(&mut isolate, 0, true);
         ask(&mut isolate, 50_000, false);
         assert_eq!(answer(&isolate, REQUEST, 50_001).arm(), Arm::New, "{choice:?} {canary}");
-        ask(&mut isolate, 60_001, false);
-        let late = answer(&isolate, REQUEST, 60_002);
+        ask(&mut isolate, 110_001, false);
+        let late = answer(&isolate, REQUEST, 110_002);
         assert_eq!(late.arm(), expected, "{choice:?} {canary}");
         if expected == Arm::Legacy {
             assert_eq!(late.reason(), Reason::Emergency);
         }
-        ask(&mut isolate, 70_000, true);
-        assert_eq!(answer(&isolate, REQUEST, 70_001).arm(), Arm::New, "it comes back with the control plane");
+        ask(&mut isolate, 120_000, true);
+        assert_eq!(
+            answer(&isolate, REQUEST, 120_001).arm(),
+            Arm::New,
+            "it comes back with the control plane"
+        );
     }
 }
 

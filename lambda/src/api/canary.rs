@@ -42,14 +42,15 @@ pub(super) async fn list(
         .map(|flag| match truth.runs.get(flag) {
             None => json!({ "flag": flag, "state": "not_started" }),
             Some(run) => json!({
-                "flag": flag,
-                "state": run.state,
-                "run": run.id,
-                "step": run.step,
-                "steps": run.plan.steps(),
-                "percentage": run.share(),
-                "reason": run.reason,
-            }),
+                    "flag": flag,
+                    "state": run.state,
+                    "run": run.id,
+                    "step": run.step,
+                    "steps": run.plan.steps(),
+                    "percentage": run.share(),
+                    "reason": run.reason,
+            "salt": run.salt,
+                }),
         })
         .collect();
     let body = json!({ "canaries": canaries, "revision": truth.head.revision, "next_after": next });
@@ -266,6 +267,7 @@ pub(super) fn brief(run: &Run) -> Value {
         "steps": run.plan.steps(),
         "percentage": run.share(),
         "reason": run.reason,
+        "salt": run.salt,
     })
 }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use axum::http::StatusCode;
 use cutover_core::{
-    FlagName, PartsPerMillion,
+    Flag, FlagName, PartsPerMillion,
     canary::{
         Assumed, Forecast, Outlook,
         plan::{CanaryPlan, RelativePolicy, SLOW_SHARE},
@@ -33,6 +33,30 @@ pub(super) fn may_have(truth: &Truth, flag: &FlagName, share: PartsPerMillion) -
                 "roll the canary back or promote it; to send all users to legacy at once, disable the flag";
             Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint))
         }
+    }
+}
+
+/// Rejects a flag that deals its users in another way while its canary runs: they would change arms in the middle of a
+/// step, and its evidence would be about nobody.
+pub(super) fn may_deal(truth: &Truth, name: &FlagName, flag: &Flag) -> Result<(), Problem> {
+    let is_running = truth.active_run(name).is_some();
+    let is_other = flag.salt.as_deref().is_some_and(|salt| salt != truth.salt(name).unwrap_or(name.as_str()));
+    // Without a salt in the file the run's stays in force, but not one that the flag had itself.
+    let had_own = truth.config.feature_flags.get(name).is_some_and(|held| held.salt.is_some());
+    if !is_running || !(is_other || (had_own && flag.salt.is_none())) {
+        return Ok(());
+    }
+    let detail =
+        format!("the canary of {name} is running, and another salt would move its users to other arms");
+    let hint = "roll the canary back before changing the salt, or keep the salt that GET /flags shows";
+    Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint))
+}
+
+/// Takes the salt out of a flag that was read with the one that its run has dealt users with: it stays the run's.
+pub(super) fn keep_dealt(truth: &Truth, name: &FlagName, flag: &mut Flag) {
+    let is_own = truth.config.feature_flags.get(name).is_some_and(|held| held.salt.is_some());
+    if !is_own && flag.salt.is_some() && flag.salt.as_deref() == truth.salt(name) {
+        flag.salt = None;
     }
 }
 

@@ -67,6 +67,10 @@ fn may_retry(truth: &Truth, name: &FlagName) -> Result<(), Problem> {
 /// Returns the salt of a new run. After a rollback nobody is on the new backend, so users are dealt
 /// anew: the same users on the same arm would repeat a false rollback.
 fn salt(truth: &Truth, flag: &Flag, run: &Run, query: &Query) -> Option<String> {
+    if flag.salt.is_some() {
+        // An operator chose it, perhaps so that several flags deal users alike.
+        return None;
+    }
     let last = truth.runs.get(&run.flag)?;
     match (last.state, flag.rollout_percentage) {
         (RunState::RolledBack, PartsPerMillion::ZERO) if !query.keep_salt => {

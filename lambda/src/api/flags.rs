@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// Section of the configuration that holds the flags.
 pub(super) const SECTION: &str = "feature_flags";
 
-pub(super) fn flag_json(name: &FlagName, flag: &Flag, meta: Option<&Meta>) -> Value {
+pub(super) fn flag_json(name: &FlagName, flag: &Flag, salt: Option<&str>, meta: Option<&Meta>) -> Value {
     let mut body = json!({
         "name": name,
         "enabled": flag.enabled,
@@ -26,7 +26,7 @@ pub(super) fn flag_json(name: &FlagName, flag: &Flag, meta: Option<&Meta>) -> Va
         "user_whitelist": flag.user_whitelist,
         "user_blacklist": flag.user_blacklist,
         "conditions": flag.conditions,
-        "salt": flag.salt.as_deref().unwrap_or(name.as_str()),
+        "salt": flag.salt.as_deref().or(salt).unwrap_or(name.as_str()),
         "on_control_loss": flag.on_control_loss,
     });
     if let (Some(fields), Some(meta)) = (body.as_object_mut(), meta) {
@@ -46,7 +46,7 @@ pub(super) async fn list(
     let (flags, next) = page.of(state.config.feature_flags.iter(), |(name, _)| name.as_str())?;
     let flags: Vec<Value> = flags
         .into_iter()
-        .map(|(name, flag)| flag_json(name, flag, state.meta(SECTION, name.as_str())))
+        .map(|(name, flag)| flag_json(name, flag, state.salt(name), state.meta(SECTION, name.as_str())))
         .collect();
     let body = json!({ "flags": flags, "revision": state.head.revision, "next_after": next });
     Ok(json_response(StatusCode::OK, &body))
@@ -60,5 +60,8 @@ pub(super) async fn one(
     let state = platform.store.state().await?;
     let flag =
         state.config.feature_flags.get(&name).ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
-    Ok(json_response(StatusCode::OK, &flag_json(&name, flag, state.meta(SECTION, name.as_str()))))
+    Ok(json_response(
+        StatusCode::OK,
+        &flag_json(&name, flag, state.salt(&name), state.meta(SECTION, name.as_str())),
+    ))
 }

@@ -12,7 +12,12 @@ use axum::{
 
 pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
-    let written = state.config.written().map_err(|error| StoreError::Item(error.to_string()))?;
+    let mut config = state.config.clone();
+    for (name, flag) in &mut config.feature_flags {
+        // With the salt in force, so that users keep their arms wherever the file is applied.
+        flag.salt = state.salt(name).map(str::to_owned);
+    }
+    let written = config.written().map_err(|error| StoreError::Item(error.to_string()))?;
     let mut response = json_response(StatusCode::OK, &written);
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", state.head.revision)) {
         response.headers_mut().insert(header::ETAG, tag);

@@ -1,8 +1,14 @@
 //! `PUT /config?dry_run=&prune=`: applies a configuration file.
 
 use crate::{
+    api::delete_flag::without_run,
     api::{canary_guard, extract::Parameters, respond::json_response},
-    change::{commit::change, demand::ChangeRequest, operation::Operation, proposal::Proposal},
+    change::{
+        commit::{change, rehearse},
+        demand::ChangeRequest,
+        operation::Operation,
+        proposal::Proposal,
+    },
     platform::Platform,
     problem::Problem,
     store::{EmergencyChange, Role, State as Truth},
@@ -49,6 +55,7 @@ pub(super) async fn handle(
     if query.dry_run {
         let truth = platform.store.state().await?;
         let merged = merged(&truth, &wanted, query.prune)?;
+        rehearse(&truth, &merged)?;
         let changes = diff(&truth.config, &merged);
         let body = json!({
             "dry_run": true,
@@ -61,10 +68,14 @@ pub(super) async fn handle(
     let changed = change(&platform, &demand, Operation::ConfigApply, |truth| {
         demand.precondition.check("the configuration", Some(truth.head.revision))?;
         let warnings = warnings(truth, &wanted, &traffic);
+        let config = merged(truth, &wanted, query.prune)?;
+        let pruned =
+            truth.config.feature_flags.keys().filter(|name| !config.feature_flags.contains_key(*name));
+        let runs = pruned.filter_map(|name| without_run(truth, name)).collect();
         Ok(Proposal {
-            config: merged(truth, &wanted, query.prune)?,
+            config,
             emergency: EmergencyChange::Keep,
-            others: Vec::new(),
+            others: runs,
             answer: Box::new(move |outcome| {
                 let body = json!({ "dry_run": false, "changes": outcome.changes, "warnings": warnings });
                 (StatusCode::OK, body)
@@ -94,6 +105,10 @@ fn merged(truth: &Truth, wanted: &Config, prune: bool) -> Result<Config, Problem
         if let Some(held) = truth.active_run(name).and_then(|_| truth.config.feature_flags.get(name)) {
             flag.rollout_percentage = held.rollout_percentage;
         }
+    }
+    for (name, flag) in &mut merged.feature_flags {
+        canary_guard::may_deal(truth, name, flag)?;
+        canary_guard::keep_dealt(truth, name, flag);
     }
     merged.check().map_err(Problem::invalid_document)?;
     Ok(merged)

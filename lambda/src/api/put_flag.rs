@@ -31,7 +31,10 @@ pub(super) async fn handle(
         let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
         demand.precondition.check(&format!("the flag {name}"), version)?;
         canary_guard::may_have(truth, &name, flag.rollout_percentage)?;
-        Ok(with_flag(truth, &name, flag.clone()))
+        canary_guard::may_deal(truth, &name, &flag)?;
+        let mut flag = flag.clone();
+        canary_guard::keep_dealt(truth, &name, &mut flag);
+        Ok(with_flag(truth, &name, flag))
     })
     .await
 }
@@ -59,6 +62,7 @@ fn read(name: &FlagName, mut body: Value) -> Result<Flag, Problem> {
 fn with_flag(truth: &Truth, name: &FlagName, flag: Flag) -> Proposal {
     let mut config = truth.config.clone();
     let created = config.feature_flags.insert(name.clone(), flag.clone()).is_none();
+    let salt = truth.salt(name).map(str::to_owned);
     let name = name.clone();
     Proposal {
         config,
@@ -66,7 +70,7 @@ fn with_flag(truth: &Truth, name: &FlagName, flag: Flag) -> Proposal {
         others: Vec::new(),
         answer: Box::new(move |outcome| {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-            (status, flag_json(&name, &flag, outcome.meta(SECTION, name.as_str()).as_ref()))
+            (status, flag_json(&name, &flag, salt.as_deref(), outcome.meta(SECTION, name.as_str()).as_ref()))
         }),
     }
 }

@@ -32,7 +32,10 @@ const GIVEN_UP_MS: i64 = 3 * 24 * 3_600_000;
 /// Returns the webhook's name of an event; `None` if the decision needs no notification.
 pub fn event(decision: &Decision) -> Option<&'static str> {
     Some(match (decision.action, decision.reason) {
-        (Action::Hold, Reason::StepTime | Reason::Baking | Reason::Ended | Reason::Paused) => return None,
+        (
+            Action::Hold,
+            Reason::StepTime | Reason::Baking | Reason::Ended | Reason::Paused | Reason::Alarm,
+        ) => return None,
         (Action::Hold, _) => "hold",
         (Action::Advance, _) => "advance",
         (Action::Complete, _) => "complete",

@@ -17,7 +17,7 @@ use crate::{
 use axum::http::StatusCode;
 use cutover_core::{
     Revision, Ruleset, Timestamp,
-    config::{Change, diff},
+    config::{Change, Config, diff},
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -49,6 +49,9 @@ pub async fn change(
         let before = platform.store.state().await?;
         let proposal = propose(&before)?;
         let mut changes = diff(&before.config, &proposal.config);
+        if made.is_empty() && !changes.is_empty() {
+            rehearse(&before, &proposal.config)?;
+        }
         if made.is_empty()
             && let Some(pending) = approval::gate(platform, demand, operation, &before, &proposal, &changes)?
         {
@@ -68,9 +71,6 @@ pub async fn change(
             return finish(platform, status, body, revision).await;
         }
         let revision = before.head.revision.next();
-        if !changes.is_empty() {
-            rehearse(&proposal, revision)?;
-        }
         made.extend(changes.iter().cloned());
         let outcome = Outcome { revision, at, actor: &demand.caller.name, changes: &made, before: &before };
         let (status, body) = (proposal.answer)(&outcome);
@@ -114,16 +114,27 @@ pub async fn change(
 }
 
 /// Reads the document that a change would publish as the edge does, because an edge refuses a document that it cannot
-/// read, and every later one that has the same fault.
-fn rehearse(proposal: &Proposal, revision: Revision) -> Result<(), Problem> {
-    let refused = |error: String| {
-        let hint = "simplify what the message names; the configuration was not changed";
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "snapshot_unusable", error, hint)
-    };
-    let document = proposal.config.clone().snapshot(revision, None).encode();
-    let document = document.map_err(|error| refused(error.to_string()))?;
-    let read = Ruleset::from_document(&document);
-    read.map(|_| ()).map_err(|error| refused(format!("the edge could not use this configuration: {error}")))
+/// read, and every later one that has the same fault. A fault that was there before refuses nothing: the change may be
+/// the one that takes users back.
+///
+/// # Errors
+///
+/// Returns a problem if the edge could not use the configuration.
+pub(crate) fn rehearse(before: &State, config: &Config) -> Result<(), Problem> {
+    let Err(error) = try_document(config) else { return Ok(()) };
+    if try_document(&before.config).is_err() {
+        tracing::error!(%error, "the edge cannot use the stored configuration");
+        return Ok(());
+    }
+    let detail = format!("the edge could not use this configuration: {error}");
+    let hint = "simplify what the message names; the configuration was not changed";
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "snapshot_unusable", detail, hint))
+}
+
+fn try_document(config: &Config) -> Result<(), String> {
+    let document = config.clone().snapshot(Revision::default(), None).encode();
+    let document = document.map_err(|error| error.to_string())?;
+    Ruleset::from_document(&document).map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// Returns a random delay below a limit that doubles, so that callers that collided do not collide

@@ -74,6 +74,7 @@ pub fn details(before: &State, proposal: &Proposal, changes: &[Change]) -> Vec<V
                 "run": part("id"),
                 "state": part("state"),
                 "step": part("step"),
+                "salt": part("salt"),
             }));
         }
     }

@@ -61,6 +61,14 @@ impl State {
         self.runs.get(flag).filter(|run| run.state.is_active())
     }
 
+    /// Returns the salt in force of a flag: its own, or else the one that its newest run dealt users anew with; `None` for
+    /// the default.
+    pub fn salt(&self, name: &FlagName) -> Option<&str> {
+        let own = self.config.feature_flags.get(name)?.salt.as_deref();
+        let run = self.runs.get(name).filter(|run| run.state != RunState::RolledBack);
+        own.or_else(|| run?.salt.as_deref())
+    }
+
     /// Returns true if an emergency forces the flag to legacy.
     pub fn is_held(&self, flag: &FlagName) -> bool {
         self.head.emergency.as_ref().is_some_and(|emergency| emergency.covers(flag))
@@ -71,10 +79,8 @@ impl State {
         let labels = self.runs.iter().filter_map(|(flag, run)| Some((flag.clone(), run.label()?)));
         let canaries = labels.collect();
         let mut config = self.config.clone();
-        for run in self.runs.values().filter(|run| run.state != RunState::RolledBack) {
-            if let (Some(flag), Some(salt)) = (config.feature_flags.get_mut(&run.flag), &run.salt) {
-                flag.salt = Some(salt.clone());
-            }
+        for (name, flag) in &mut config.feature_flags {
+            flag.salt = self.salt(name).map(str::to_owned);
         }
         let snapshot = config.snapshot(self.head.revision, self.head.emergency.clone());
         Snapshot { canaries, ..snapshot }

@@ -357,3 +357,38 @@ async fn within_its_limits_a_canary_that_is_worse_than_legacy_holds_and_says_why
     assert_eq!((state(&held), &held["percentage"]), ("running", &json!(50.0)));
     canary.replayed(held["run"].as_str().unwrap()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_salt_of_the_operators_stays_and_one_of_a_retry_is_shown_exported_and_ends_with_its_flag() {
+    let canary = Canary::start(&plan(50.0, &[100.0], ""), Options::default()).await;
+    let management = canary.stack.management();
+    let flag = cutover_tests::canary::FLAG;
+    let path = format!("/flags/{flag}");
+    let salt = async || management.get(&path).await.expect(200).body["salt"].as_str().unwrap().to_owned();
+    canary.steer("start").await;
+    canary.steer("rollback").await;
+    assert_eq!(salt().await, flag);
+    // A retry deals users anew, and says so wherever somebody looks.
+    canary.steer("retry").await;
+    let dealt = salt().await;
+    assert_ne!(dealt, flag);
+    let exported = management.get("/config").await.expect(200).body;
+    assert_eq!(exported["feature_flags"][flag]["salt"], dealt.as_str());
+    let again = management.put("/config", &exported).await.expect(200).body;
+    assert_eq!(again["changes"], json!([]), "what was exported is no change: {again:#}");
+    // Another salt would move users in the middle of a step.
+    let mut other = exported.clone();
+    other["feature_flags"][flag]["salt"] = json!("another");
+    assert_eq!(management.put("/config", &other).await.expect(409).body["code"], "canary_running");
+    assert_eq!(
+        management.put("/config?dry_run=true", &other).await.expect(409).body["code"],
+        "canary_running"
+    );
+    canary.steer("rollback").await;
+    // One that an operator has chosen is kept by every retry.
+    management.put("/config", &other).await.expect(200);
+    assert_eq!(salt().await, "another");
+    canary.steer("retry").await;
+    assert_eq!(salt().await, "another");
+    canary.steer("rollback").await;
+}

@@ -98,13 +98,14 @@ async fn redirects_and_cookies_of_an_origin_name_the_clients_host() {
     for (location, expected) in [
         ("http://127.0.0.1:PORT/base/login?next=%2F#top", "http://api.example.com/login?next=%2F#top"),
         ("/base/login", "/login"),
+        ("/base//evil.example/a/", "http://api.example.com//evil.example/a/"),
         ("http://127.0.0.1:PORT/other", "http://127.0.0.1:PORT/other"),
         ("https://elsewhere.example/base/x", "https://elsewhere.example/base/x"),
     ] {
         let origin = telling(move |port| {
             let location = location.replace("PORT", &port.to_string());
             format!(
-                "302 Found\r\nlocation: {location}\r\nset-cookie: a=1; Domain=127.0.0.1; Path=/; HttpOnly\r\n\
+                "302 Found\r\nlocation: {location}\r\nset-cookie: a=1; Domain=127.0.0.1; Path=/base; HttpOnly\r\n\
                  set-cookie: b=2; Domain=example.com; Expires=Wed, 21 Oct 2026 07:28:00 GMT\r\n"
             )
         })
@@ -123,13 +124,13 @@ async fn redirects_and_cookies_of_an_origin_name_the_clients_host() {
 async fn a_service_binding_takes_the_requests_of_its_origin() {
     let store = KvServer::start().await;
     let text = "feature_flags: { f: { enabled: true, rollout_percentage: 100 } }\n\
-                origins: { old: { url: \"http://127.0.0.1:9\" }, new: { url: \"http://service/base\", binding: BACKEND } }\n\
+                origins: { old: { url: \"http://127.0.0.1:9\" }, new: { url: \"http://service/base\", binding: ORIGIN_BACKEND } }\n\
                 routes: [{ id: all, match: { path: \"/{*rest}\" }, flag: f, legacy: old, new: new }]\n";
     let config = Config::from_yaml(text).unwrap_or_else(|problems| panic!("{problems:?}"));
     store.put("snapshot", config.snapshot(Revision(1), None).encode().unwrap());
     let service = Worker::javascript("service", &paths::root().join("tests/vectors/service.js"));
     let workerd =
-        Workerd::start(&[Worker::edge("edge", store.port()).bound_to("BACKEND", "service"), service]);
+        Workerd::start(&[Worker::edge("edge", store.port()).bound_to("ORIGIN_BACKEND", "service"), service]);
     let answer = http::send(workerd.port("edge"), "POST", "/x?y=1", &[USER], b"hello").await;
     assert_eq!((answer.status, answer.body.as_slice()), (200, &b"POST /base/x?y=1 hello"[..]));
 }

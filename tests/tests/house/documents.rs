@@ -1,10 +1,16 @@
-//! Documents name files that exist.
+//! Documents name files that exist, and their commands for the Worker name the environment.
 
 use crate::sources::{read, root};
 
 /// Folders at whose names a path in a document begins.
 const FOLDERS: [&str; 9] =
     ["core/", "edge/", "lambda/", "cli/", "infra/", "tests/", "xtask/", "docs/", ".ci/"];
+
+/// Commands that change a Worker. Without `--env` they change production; `--env ""` says so on purpose.
+const WORKER_COMMANDS: [&str; 3] = ["wrangler deploy", "wrangler delete", "wrangler secret"];
+
+/// Variable with which each deployment is made: without it a Worker reports nothing.
+const REPORTS: &str = "--var INGEST_URL:";
 
 fn documents() -> Vec<std::path::PathBuf> {
     let root = root();
@@ -64,6 +70,54 @@ fn every_link_between_documents_leads_somewhere() {
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// The commands in a document's code that change a Worker without naming its environment, or deploy it without the
+/// address of its reports.
+fn careless_commands(text: &str) -> Vec<&str> {
+    let code = text.split('`').skip(1).step_by(2).flat_map(str::lines);
+    let commands = code.map(|line| line.split(" #").next().unwrap_or(line).trim());
+    commands
+        .filter(|command| {
+            let is_change = WORKER_COMMANDS.iter().any(|change| command.contains(change));
+            let has_environment = command.contains(" --env ") || command.contains(" --env=");
+            let is_silent = command.contains("wrangler deploy") && !command.contains(REPORTS);
+            is_change && (!has_environment || is_silent)
+        })
+        .collect()
+}
+
+#[test]
+fn every_command_for_a_worker_names_its_environment() {
+    let (mut environments, mut careless) = (0, Vec::new());
+    for document in documents() {
+        let text = read(&document);
+        environments += text.matches("--env staging").count();
+        let shown = crate::sources::shown(&document);
+        careless.extend(careless_commands(&text).into_iter().map(|command| format!("{shown}: {command}")));
+    }
+    assert!(environments > 5, "only {environments} commands were found");
+    assert!(careless.is_empty(), "{}", careless.join("\n"));
+}
+
+#[test]
+fn planted_careless_commands_are_found() {
+    for text in [
+        "```\nnpx wrangler deploy\n```",
+        "```console\n$ npx wrangler deploy --env staging\n```",
+        "| `edge` | `npx wrangler secret put CUTOVER_EDGE_TOKEN` |",
+        "1. Then:\n\n   ```\n   printf true | npx wrangler secret put FORCE_LEGACY   # production: --env \"\"\n   ```",
+        "`npx wrangler delete`, then:",
+    ] {
+        assert_eq!(careless_commands(text).len(), 1, "{text}");
+    }
+    for text in [
+        "```\nnpx wrangler deploy --env \"\" --var INGEST_URL:\"$CUTOVER_INGEST_URL\"\n```",
+        "`npx wrangler secret delete FORCE_LEGACY --env=staging`",
+        "`npx wrangler whoami` and wrangler deploys it",
+    ] {
+        assert_eq!(careless_commands(text), Vec::<&str>::new(), "{text}");
+    }
 }
 
 /// The anchors of a document's headings, as its readers are shown them.

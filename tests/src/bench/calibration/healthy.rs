@@ -38,10 +38,10 @@ pub(super) fn identical(runs: u32) {
     }
     let bot = Scenario {
         faults: vec![failing(5, 1.0)],
-        bot: Some(Bot { requests_per_second: 5, failing: 0.5 }),
+        bot: Some(Bot { requests_per_second: 5, failing: 0.2 }),
         ..Scenario::default()
     };
-    rows("5 of 2 000 users, and half of 5 requests/s without an id, fail", runs, |_| &bot);
+    rows("5 of 2 000 users, and a fifth of 5 requests/s without an id, fail", runs, |_| &bot);
     let crowd = Scenario {
         users: 20_000,
         faults: vec![Fault::of_both(Symptom::NotFound, 0.2)],
