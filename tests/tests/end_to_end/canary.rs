@@ -8,6 +8,7 @@ use cutover_tests::{
     stack::Options,
 };
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 fn state(status: &Value) -> &str {
     status["state"].as_str().unwrap()
@@ -391,4 +392,31 @@ async fn a_salt_of_the_operators_stays_and_one_of_a_retry_is_shown_exported_and_
     canary.steer("retry").await;
     assert_eq!(salt().await, "another");
     canary.steer("rollback").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_hangs_is_taken_back_although_its_clients_give_up() {
+    let canary = Canary::start(&plan(50.0, &[100.0], ""), Options::default()).await;
+    canary.new_fails(slow(20_000));
+    let started = canary.steer("start").await;
+    canary.stack.edge_holds(started["revision"].as_u64().unwrap()).await;
+    let port = canary.stack.edge.port();
+    // Each client leaves after a second, which is before the backend's time limit.
+    let clients = tokio::spawn(async move {
+        for number in 0..u32::MAX {
+            tokio::spawn(async move {
+                let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+                let path = cutover_tests::canary::PATH;
+                let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\nx-user-id: user-{number}\r\n\r\n");
+                let _ = socket.write_all(request.as_bytes()).await;
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            });
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+    let (done, took) = canary.tick_until("rolled back", 120, |status| state(status) == "rolled_back").await;
+    clients.abort();
+    println!("clients that give up after 1 s: {} ({took:.0} s)", done["breach"]["sentence"]);
+    assert_eq!(done["percentage"], 0.0);
+    canary.replayed(done["run"].as_str().unwrap()).await;
 }

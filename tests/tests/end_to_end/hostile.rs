@@ -10,7 +10,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use cutover_core::{config::Config, vocabulary::revision::Revision};
+use cutover_core::{
+    PartsPerMillion, config::Config, measurement::label::CanaryLabel, vocabulary::revision::Revision,
+};
 use cutover_tests::{
     http::{Connection, edge_health},
     identity_provider::{AUDIENCE, ISSUER, IdentityProvider, Key},
@@ -134,7 +136,18 @@ impl Workers {
         let text = YAML.replace("LEGACY", &legacy.url).replace("NEW", &new.url);
         let config = Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
         let store = KvServer::start().await;
-        store.put("snapshot", config.snapshot(Revision(1), None).encode().unwrap());
+        let mut snapshot = config.snapshot(Revision(1), None);
+        // While a canary runs its users are remembered.
+        let label = CanaryLabel {
+            run: "r1".parse().unwrap(),
+            step: 0,
+            slow_success_ms: 100,
+            slow_rollback_ms: 200,
+            key: Some("0".repeat(32)),
+            share: PartsPerMillion::of_percent(50),
+        };
+        snapshot.canaries.insert("half".parse().unwrap(), label);
+        store.put("snapshot", snapshot.encode().unwrap());
         let ours = Worker::edge("edge", store.port())
             .with("LEGACY_ORIGIN", legacy.url.clone())
             .with("INGEST_URL", ingest.url())
