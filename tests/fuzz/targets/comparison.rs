@@ -36,7 +36,9 @@ fuzz_target!(|text: &str| {
         for word in body.split('"').filter(|word| word.len() >= TELLING && Json::parse(body).is_ok()) {
             let digits = word.bytes().filter(u8::is_ascii_digit).count();
             let is_plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'@' || byte == b'.');
-            assert!(!is_plain || digits < 3 || !report.contains(word), "{word} is in {report}");
+            // Nines and x are what everything is masked with.
+            let is_masked = word.bytes().all(|byte| matches!(byte, b'9' | b'x' | b'@' | b'.'));
+            assert!(!is_plain || is_masked || digits < 3 || !report.contains(word), "{word} is in {report}");
         }
     }
 });
