@@ -39,7 +39,7 @@ async fn started(rollout: f64, compare: &str, more: &str) -> Stack {
 
 /// Everything that was compared is in the report.
 async fn report(stack: &Stack, enough: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(40);
+    let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         stack.tick().await;
         let answer = stack.management().get("/comparisons").await.expect(200).body;
