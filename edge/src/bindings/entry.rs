@@ -127,12 +127,6 @@ pub fn answered(status: u16, body: &str) {
     with_isolate(|isolate| isolate.answered(status, body, now_ms()));
 }
 
-/// Returns true while a question waits for its response.
-#[wasm_bindgen]
-pub fn is_asking() -> bool {
-    with_isolate(|isolate| isolate.reporting.is_asking(now_ms())).unwrap_or_default()
-}
-
 /// Returns true if the control plane does not expect a report from this isolate, or has been silent
 /// for more than `limit_ms` milliseconds.
 #[wasm_bindgen]
