@@ -12,10 +12,15 @@ pub fn worker() -> PathBuf {
     root().join("edge/build/worker")
 }
 
-/// Returns the folder of another build of the Worker, which benchmarks measure next to the current
-/// one: the value of CUTOVER_BASELINE, if it is set.
+/// Returns the folders of other builds of the Worker, which benchmarks measure next to the current one: the value of
+/// CUTOVER_BASELINE, separated like the entries of PATH.
+pub fn baselines() -> Vec<PathBuf> {
+    std::env::var_os("CUTOVER_BASELINE").map(|paths| std::env::split_paths(&paths).collect()).unwrap_or_default()
+}
+
+/// Returns the first of [`baselines`].
 pub fn baseline() -> Option<PathBuf> {
-    std::env::var_os("CUTOVER_BASELINE").map(PathBuf::from)
+    baselines().into_iter().next()
 }
 
 /// Returns the path of a tool that npm installed.

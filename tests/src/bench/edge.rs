@@ -19,7 +19,7 @@ use cutover_core::{
 use serde::Serialize;
 use std::{
     io::Write as _,
-    path::Path,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -174,33 +174,35 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     report
 }
 
-/// Compares our Worker with another build of it, round by round: ours, theirs, theirs, ours, so that
-/// a drift of the machine affects both equally. Returns the ratios of throughput and of processor
-/// time per request.
-pub async fn against(folder: &Path, rounds: usize, seconds: f64) -> (Spread, Spread) {
+/// Compares our Worker with other builds of it, round by round: ours, theirs, theirs, ours, so that a drift of the machine
+/// affects both equally. Returns for each build our throughput and our processor time per request, as ratios to its own.
+pub async fn against(folders: &[PathBuf], rounds: usize, seconds: f64) -> Vec<(Spread, Spread)> {
     let origin = load::start_origin().await;
     let store = store(&snapshot(10, 1, &format!("http://127.0.0.1:{origin}"))).await;
     let ingest = start_ingest().await;
-    let workerd = Workerd::start(&[
-        Worker::edge("edge", store.port()).with("INGEST_URL", &ingest),
-        Worker::built("baseline", store.port(), folder).with("INGEST_URL", &ingest),
-    ]);
+    let names: Vec<String> = (0..folders.len()).map(|build| format!("build-{build}")).collect();
+    let theirs = names.iter().zip(folders).map(|(name, folder)| Worker::built(name, store.port(), folder));
+    let ours = std::iter::once(Worker::edge("edge", store.port()));
+    let workers: Vec<_> = ours.chain(theirs).map(|worker| worker.with("INGEST_URL", &ingest)).collect();
+    let workerd = Workerd::start(&workers);
     let duration = Duration::from_secs_f64(seconds);
-    for name in ["edge", "baseline"] {
+    for name in names.iter().map(String::as_str).chain(["edge"]) {
         load::run(workerd.port(name), CONNECTIONS, Duration::from_secs(5), USERS).await;
     }
-    let (mut rates, mut costs) = (Vec::new(), Vec::new());
+    let mut ratios = vec![(Vec::new(), Vec::new()); folders.len()];
     for _ in 0..rounds {
-        let (mut requests, mut cost) = ([0.0; 2], [0.0; 2]);
-        for (whose, name) in [(0, "edge"), (1, "baseline"), (1, "baseline"), (0, "edge")] {
-            let before = processor_seconds(workerd.id());
-            requests[whose] += load::run(workerd.port(name), CONNECTIONS, duration, USERS).await;
-            cost[whose] += processor_seconds(workerd.id()) - before;
+        for (name, (rates, costs)) in names.iter().zip(&mut ratios) {
+            let (mut requests, mut cost) = ([0.0; 2], [0.0; 2]);
+            for (whose, name) in [(0, "edge"), (1, name), (1, name), (0, "edge")] {
+                let before = processor_seconds(workerd.id());
+                requests[whose] += load::run(workerd.port(name), CONNECTIONS, duration, USERS).await;
+                cost[whose] += processor_seconds(workerd.id()) - before;
+            }
+            rates.push(requests[0] / requests[1]);
+            costs.push(cost[0] / requests[0] * requests[1] / cost[1]);
         }
-        rates.push(requests[0] / requests[1]);
-        costs.push(cost[0] / requests[0] * requests[1] / cost[1]);
     }
-    (Spread::of(rates), Spread::of(costs))
+    ratios.into_iter().map(|(rates, costs)| (Spread::of(rates), Spread::of(costs))).collect()
 }
 
 /// Starts a stub that accepts every batch, so that only the isolate's side of reporting is
@@ -352,12 +354,15 @@ async fn kv_reads(origin: &str) -> KvReads {
     }
 }
 
-/// Returns the user and system time of a process, from the kernel.
+/// Returns the processor time of the threads of a process in seconds, from the kernel, which counts it in nanoseconds.
 pub(super) fn processor_seconds(id: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("the process has a stat file");
-    let fields: Vec<&str> = stat.rsplit_once(") ").expect("a stat line").1.split(' ').collect();
-    let ticks: f64 = fields[11..=12].iter().map(|field| field.parse::<f64>().expect("a number")).sum();
-    ticks / rustix::param::clock_ticks_per_second() as f64
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).expect("the process has threads");
+    let nanoseconds = threads.flatten().map(|thread| {
+        // A thread may end meanwhile.
+        let times = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+        times.split(' ').next().and_then(|time| time.parse::<f64>().ok()).unwrap_or_default()
+    });
+    nanoseconds.sum::<f64>() / 1e9
 }
 
 /// Returns the size of the uploaded modules, each gzipped.

@@ -7,12 +7,15 @@ async fn main() {
     let mut arguments = std::env::args().skip(1);
     let rounds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(9);
     let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(2.0);
-    if let Some(folder) = cutover_tests::paths::baseline() {
-        let (throughput, cpu) = edge::against(&folder, rounds, seconds).await;
-        for (name, Spread { median, min, max }) in
-            [("throughput", throughput), ("processor time per request", cpu)]
-        {
-            println!("{name}, Cutover / baseline build: {median:.3} ({min:.3} to {max:.3})");
+    let folders = cutover_tests::paths::baselines();
+    if !folders.is_empty() {
+        for (folder, (throughput, cpu)) in folders.iter().zip(edge::against(&folders, rounds, seconds).await) {
+            println!("Cutover / {}", folder.display());
+            for (name, Spread { median, min, max }) in
+                [("throughput", throughput), ("processor time per request", cpu)]
+            {
+                println!("  {name}: {median:.3} ({min:.3} to {max:.3})");
+            }
         }
         return;
     }
