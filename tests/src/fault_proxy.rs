@@ -163,6 +163,11 @@ async fn pass_on(shared: &Shared, request: Request) -> Response {
         *response.status_mut() = StatusCode::BAD_GATEWAY;
         return response;
     };
+    returned(received).await
+}
+
+/// Returns what a proxy's target has responded as the proxy's own response.
+pub(crate) async fn returned(received: reqwest::Response) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = received.status();
     for (name, value) in received.headers().iter().filter(|(name, _)| *name != "transfer-encoding") {

@@ -135,7 +135,6 @@ impl Workers {
         let ingest = Ingest::start().await;
         let text = YAML.replace("LEGACY", &legacy.url).replace("NEW", &new.url);
         let config = Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let store = KvServer::start().await;
         let mut snapshot = config.snapshot(Revision(1), None);
         // While a canary runs its users are remembered.
         let label = CanaryLabel {
@@ -147,7 +146,7 @@ impl Workers {
             share: PartsPerMillion::of_percent(50),
         };
         snapshot.canaries.insert("half".parse().unwrap(), label);
-        store.put("snapshot", snapshot.encode().unwrap());
+        let store = KvServer::holding(&snapshot).await;
         let ours = Worker::edge("edge", store.port())
             .with("LEGACY_ORIGIN", legacy.url.clone())
             .with("INGEST_URL", ingest.url())

@@ -1,7 +1,6 @@
 //! JSON Web Tokens: Wycheproof's vectors against both verifiers, people who sign in with them, and users whom the edge
 //! knows by them.
 
-use cutover_core::{config::Config, vocabulary::revision::Revision};
 use cutover_lambda::{
     access::jwt::{TokenRejection, read_keys, verify},
     settings::identity_provider::TokenRequirements,
@@ -239,9 +238,7 @@ async fn the_edge_knows_users_by_their_tokens() {
         cutover_origins::Origin::start(cutover_origins::Backend::Legacy, std::sync::Arc::clone(&data)).await;
     let new = cutover_origins::Origin::start(cutover_origins::Backend::New, data).await;
     let yaml = YAML.replace("LEGACY", &legacy.url()).replace("NEW", &new.url());
-    let config = Config::from_yaml(&yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let store = KvServer::start().await;
-    store.put("snapshot", config.snapshot(Revision(1), None).encode().unwrap());
+    let store = KvServer::configured(&yaml).await;
     let edge = |name, jwks: &str| {
         Worker::edge(name, store.port())
             .with("LEGACY_ORIGIN", legacy.url())
@@ -380,9 +377,7 @@ async fn an_adapter_reads_claims_of_tokens_that_were_verified_and_of_no_others()
     let provider = IdentityProvider::start(&[&rsa, &ec]).await;
     let new = cutover_origins::Origin::start(cutover_origins::Backend::New, Default::default()).await;
     let yaml = ADAPTED.replace("LEGACY", &new.url()).replace("NEW", &new.url());
-    let config = Config::from_yaml(&yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let store = KvServer::start().await;
-    store.put("snapshot", config.snapshot(Revision(1), None).encode().unwrap());
+    let store = KvServer::configured(&yaml).await;
     let edge = Worker::edge("edge", store.port())
         .with("LEGACY_ORIGIN", new.url())
         .with("JWT_JWKS_URL", provider.url())
