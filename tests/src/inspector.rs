@@ -10,6 +10,15 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 /// Time that a command may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Size of V8's heap, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeapUsage {
+    /// Objects, and garbage that has not been collected.
+    pub used: u64,
+    /// What V8 holds for them, free space included.
+    pub total: u64,
+}
+
 /// A connection to the inspector of one Worker.
 pub struct Inspector {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -25,13 +34,14 @@ impl Inspector {
         Self { socket, sent: 0 }
     }
 
-    /// Returns the bytes that V8 holds for its heap: objects, garbage and free space between them.
-    pub async fn heap_bytes(&mut self) -> u64 {
+    /// Returns the size of the Worker's heap.
+    pub async fn heap(&mut self) -> HeapUsage {
         let command = self.send("Runtime.getHeapUsage").await;
         let usage =
             tokio::time::timeout(PATIENCE, self.result(command)).await.expect("the usage of the heap");
-        let total = usage["totalSize"].as_f64().unwrap_or_else(|| panic!("no size of the heap: {usage:#}"));
-        total as u64
+        let bytes =
+            |name: &str| usage[name].as_f64().unwrap_or_else(|| panic!("no {name}: {usage:#}")) as u64;
+        HeapUsage { used: bytes("usedSize"), total: bytes("totalSize") }
     }
 
     /// Collects the garbage of the Worker, which is requested meanwhile: V8 queues the collection, and the runtime looks into

@@ -257,7 +257,7 @@ impl HeapWatch {
         let peak = tokio::spawn(async move {
             let mut peak = 0;
             while !over.load(Ordering::Relaxed) {
-                peak = u64::max(peak, inspector.heap_bytes().await / 1024);
+                peak = u64::max(peak, inspector.heap().await.total / 1024);
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
             (inspector, peak)
@@ -326,7 +326,7 @@ where
     // Uncollected garbage is no use: the runtime here has no limit of memory that makes V8 collect it sooner.
     let (mut inspector, peak) = watch.stop().await;
     inspector.collect_garbage(port, PROBED).await;
-    let heap_kilobytes = inspector.heap_bytes().await / 1024;
+    let heap_kilobytes = inspector.heap().await.total / 1024;
     println!("{name}: V8's heap has {heap_kilobytes} KB, with garbage it had up to {peak} KB");
     assert!(sent * 4 >= requests, "{name}: the flood was none: {sent} of {requests} requests");
     longest.sort_by(f64::total_cmp);
