@@ -166,7 +166,7 @@ async fn pass_on(shared: &Shared, request: Request) -> Response {
     returned(received).await
 }
 
-/// Returns what a proxy's target has responded as the proxy's own response.
+/// Turns the response of a proxy's target into the proxy's own.
 pub(crate) async fn returned(received: reqwest::Response) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = received.status();

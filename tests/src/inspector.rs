@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct HeapUsage {
     /// Objects, and garbage that has not been collected.
     pub used: u64,
-    /// What V8 holds for them, free space included.
+    /// All memory that V8 holds for them, free space included.
     pub total: u64,
 }
 

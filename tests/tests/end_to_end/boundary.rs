@@ -84,8 +84,9 @@ fn snapshot(origin: &str, revision: u64, draws: &mut Draws) -> (Snapshot, Adapte
     text.push_str("adapters:\n  zero: { routes: [{ match: { method: GET, path: /zero }, backend: { method: GET, path: /zero } }] }\n");
     for (route, name) in adapters.iter().enumerate().filter_map(|(route, name)| Some((route, name.as_ref()?)))
     {
-        // A header that the decision does not read has to be read for the adapter.
-        let variables = if draws.next(2) == 0 { "" } else { "variables: { note: header.x-note }, " };
+        // A header is one more input of all requests; an adapter that reads claims begins after the decision.
+        let variables = ["", "variables: { note: header.x-note }, ", "variables: { note: jwt.sub }, "];
+        let variables = variables[draws.next(3) as usize];
         text.push_str(&format!(
             "  {name}:\n    forward_headers: [x-user-id, {}]\n    keep_headers: [x-asked, x-user, x-own]\n    \
              routes: [{{ match: {{ method: GET, path: \"/r{route}/{{id}}\" }}, {variables}\
