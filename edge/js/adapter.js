@@ -32,6 +32,9 @@ const RESPONSE_HEADERS = new Headers();
 const RESPONSE_HEADERS_WITH_BODY = new Headers(JSON_TYPE);
 const OK = new Response(null, { headers: JSON_TYPE });
 
+// The headers by which a trace that the client began goes on, at an origin that asks for traces.
+const TRACE_HEADERS = ["traceparent", "tracestate"];
+
 /**
  * An adapted request on its way: the call, and its state after the last step.
  *
@@ -141,7 +144,10 @@ function callUpstream(exchange, step) {
   const [endpoint, forwarded, kept] = /** @type {AdapterProgram} */ (exchange.program);
   const hasBody = (step & STEP_BODY) !== 0;
   const plain = hasBody ? REQUEST_HEADERS_WITH_BODY : REQUEST_HEADERS;
-  const headers = pickHeaders(request.headers, marks === undefined ? forwarded : [...forwarded, ...marks], plain);
+  const options = origin[2];
+  let names = marks === undefined ? forwarded : [...forwarded, ...marks];
+  if (options?.trace) names = [...names, ...TRACE_HEADERS];
+  const headers = pickHeaders(request.headers, names, plain);
   /** @type {RequestInit} */
   const init = hasBody ? { body: stepBody() } : {};
   let upstream;
@@ -183,7 +189,6 @@ function callUpstream(exchange, step) {
   let timer = setTimeout(() => next(takeError, LATE), Math.max(exchange.deadline - Date.now(), 1));
   /** @param {unknown} error */
   const failed = (error) => next(takeError, error);
-  const options = origin[2];
   const responded =
     options === null
       ? fetch(upstream, init)

@@ -163,6 +163,11 @@ async fn pass_on(shared: &Shared, request: Request) -> Response {
         *response.status_mut() = StatusCode::BAD_GATEWAY;
         return response;
     };
+    returned(received).await
+}
+
+/// Turns the response of a proxy's target into the proxy's own.
+pub(crate) async fn returned(received: reqwest::Response) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = received.status();
     for (name, value) in received.headers().iter().filter(|(name, _)| *name != "transfer-encoding") {

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::get,
 };
+use cutover_core::{Snapshot, config::Config, vocabulary::revision::Revision};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -55,6 +56,19 @@ impl KvServer {
             axum::serve(listener, app).await.expect("the store serves");
         });
         Self { port, store, server }
+    }
+
+    /// Starts a store that holds a snapshot.
+    pub async fn holding(snapshot: &Snapshot) -> Self {
+        let store = Self::start().await;
+        store.put("snapshot", snapshot.encode().expect("a snapshot is JSON"));
+        store
+    }
+
+    /// Starts a store that holds the snapshot of a configuration, with revision 1.
+    pub async fn configured(yaml: &str) -> Self {
+        let config = Config::from_yaml(yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
+        Self::holding(&config.snapshot(Revision(1), None)).await
     }
 
     /// Returns the port.

@@ -16,6 +16,7 @@ pub mod edge;
 pub mod fault_proxy;
 pub mod http;
 pub mod identity_provider;
+pub mod inspector;
 pub mod kv_server;
 pub mod lambda;
 pub mod moto;

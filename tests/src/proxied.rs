@@ -5,7 +5,7 @@ use crate::{
     kv_server::KvServer,
     workerd::{Worker, Workerd},
 };
-use cutover_core::{Snapshot, config::Config, vocabulary::revision::Revision};
+use cutover_core::Snapshot;
 use serde_json::Value;
 
 /// A running Worker whose snapshot has one route for all paths.
@@ -14,6 +14,17 @@ pub struct SingleRouteWorker {
     pub workerd: Workerd,
     /// The store.
     pub kv: KvServer,
+}
+
+/// Returns the configuration of one route for all paths between two origins, `old` and `new`, with the given fields of its
+/// flag and further fields of the route, such as `, compare: { sample: 100 }`.
+pub fn single_route(legacy: &str, new: &str, timeout_ms: u32, flag: &str, route: &str) -> String {
+    format!(
+        "feature_flags: {{ everything: {{ {flag} }} }}\n\
+         origins:\n  old: {{ url: \"{legacy}\", timeout_ms: {timeout_ms} }}\n  \
+         new: {{ url: \"{new}\", timeout_ms: {timeout_ms} }}\n\
+         routes:\n  - {{ id: all, match: {{ path: \"/{{*rest}}\" }}, flag: everything, legacy: old, new: new{route} }}\n"
+    )
 }
 
 impl SingleRouteWorker {
@@ -34,17 +45,8 @@ impl SingleRouteWorker {
         timeout_ms: u32,
         variables: &[(&str, &str)],
     ) -> Self {
-        let yaml = format!(
-            r#"
-feature_flags:
-  everything: {{ enabled: true, rollout_percentage: 100 }}
-origins:
-  old: {{ url: "{legacy}", timeout_ms: {timeout_ms} }}
-  new: {{ url: "{new}", timeout_ms: {timeout_ms} }}
-routes:
-  - {{ id: all, match: {{ path: "/{{*rest}}" }}, flag: everything, legacy: old, new: new }}
-"#
-        );
+        let flag = "enabled: true, rollout_percentage: 100";
+        let yaml = single_route(legacy, new, timeout_ms, flag, "");
         let mut all = vec![("LEGACY_ORIGIN", legacy)];
         all.extend(variables);
         Self::configured(&yaml, &all).await
@@ -52,17 +54,31 @@ routes:
 
     /// Starts the Worker with a configuration and variables.
     pub async fn configured(yaml: &str, variables: &[(&str, &str)]) -> Self {
-        let config = Config::from_yaml(yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
-        Self::holding(&config.snapshot(Revision(1), None), variables).await
+        Self::prepared(yaml, variables, |worker| worker).await
+    }
+
+    /// Starts the Worker with a configuration and variables, after the function has changed it.
+    pub async fn prepared(
+        yaml: &str,
+        variables: &[(&str, &str)],
+        prepare: impl FnOnce(Worker<'static>) -> Worker<'static>,
+    ) -> Self {
+        Self::on_store(KvServer::configured(yaml).await, variables, prepare)
     }
 
     /// Starts the Worker with a snapshot, valid or not.
     pub async fn holding(snapshot: &Snapshot, variables: &[(&str, &str)]) -> Self {
-        let kv = KvServer::start().await;
-        kv.put("snapshot", snapshot.encode().expect("a snapshot is JSON"));
+        Self::on_store(KvServer::holding(snapshot).await, variables, |worker| worker)
+    }
+
+    fn on_store(
+        kv: KvServer,
+        variables: &[(&str, &str)],
+        prepare: impl FnOnce(Worker<'static>) -> Worker<'static>,
+    ) -> Self {
         let worker = Worker::edge("edge", kv.port());
         let worker = variables.iter().fold(worker, |worker, (name, value)| worker.with(name, *value));
-        Self { workerd: Workerd::start(&[worker]), kv }
+        Self { workerd: Workerd::start(&[prepare(worker)]), kv }
     }
 
     /// Returns the state of the isolate, as the holder of the edge token sees it.

@@ -1,6 +1,7 @@
 //! A proxy in front of DynamoDB that records a function's calls: the action and the partition of
 //! the table. Parts of a transaction are recorded as the actions for which they need permission.
 
+use crate::fault_proxy::returned;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -82,13 +83,7 @@ async fn pass_on(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
         *response.status_mut() = StatusCode::BAD_GATEWAY;
         return response;
     };
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = received.status();
-    for (name, value) in received.headers().iter().filter(|(name, _)| *name != "transfer-encoding") {
-        response.headers_mut().append(name, value.clone());
-    }
-    *response.body_mut() = Body::from(received.bytes().await.unwrap_or_default());
-    response
+    returned(received).await
 }
 
 /// Returns the permissions that a call needs.

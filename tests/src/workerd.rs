@@ -1,7 +1,7 @@
 //! workerd without wrangler: it starts in milliseconds on free ports, runs any number of Workers in
 //! one process, and reads Workers KV from [`crate::kv_server`].
 
-use crate::{http::EDGE_TOKEN, paths, process::Process};
+use crate::{http::EDGE_TOKEN, inspector::Inspector, paths, process::Process};
 use std::{collections::BTreeMap, fmt::Write, path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
 
@@ -115,30 +115,52 @@ fn script(file: &Path) -> Vec<u8> {
 pub struct Workerd {
     process: Process,
     ports: BTreeMap<String, u16>,
+    inspector: Option<u16>,
     _config: TempDir,
 }
 
 impl Workerd {
     /// Starts one process with the given Workers, each on its own port.
     pub fn start(workers: &[Worker<'_>]) -> Self {
+        Self::launch(workers, false)
+    }
+
+    /// Starts one process with the given Workers, whose heaps can be inspected.
+    pub fn inspected(workers: &[Worker<'_>]) -> Self {
+        Self::launch(workers, true)
+    }
+
+    fn launch(workers: &[Worker<'_>], is_inspected: bool) -> Self {
         let directory = tempfile::tempdir().expect("a directory for the configuration");
         let config = directory.path().join("config.capnp");
         std::fs::write(&config, configuration(workers, directory.path()))
             .expect("the configuration is written");
         let mut command = Command::new(paths::workerd());
-        command.args(["serve", "--experimental", "--control-fd=1"]).arg(&config);
+        command.args(["serve", "--experimental", "--control-fd=1"]);
+        if is_inspected {
+            command.arg("--inspector-addr=127.0.0.1:0");
+        }
+        command.arg(&config);
         let log = directory.path().join("workerd.log");
         let mut process = Process::start("workerd", command, &log);
-        let ports = process.wait_for("its ports", Duration::from_secs(20), |output| {
+        let (ports, inspector) = process.wait_for("its ports", Duration::from_secs(20), |output| {
             let ports: BTreeMap<String, u16> = output.lines().filter_map(listening).collect();
-            (ports.len() == workers.len()).then_some(ports)
+            let inspector = output.lines().find_map(listening_inspector);
+            let is_complete = ports.len() == workers.len() && inspector.is_some() == is_inspected;
+            is_complete.then_some((ports, inspector))
         });
-        Self { process, ports, _config: directory }
+        Self { process, ports, inspector, _config: directory }
     }
 
     /// Returns the port of a Worker.
     pub fn port(&self, name: &str) -> u16 {
         *self.ports.get(name).unwrap_or_else(|| panic!("there is no Worker {name}"))
+    }
+
+    /// Connects to the inspector of a Worker.
+    pub async fn inspect(&self, name: &str) -> Inspector {
+        let port = self.inspector.expect("workerd was started with the inspector");
+        Inspector::open(port, name).await
     }
 
     /// Returns the process id.
@@ -157,6 +179,13 @@ fn listening(line: &str) -> Option<(String, u16)> {
     let event: serde_json::Value = serde_json::from_str(line).ok()?;
     let port = u16::try_from(event.get("port")?.as_u64()?).ok()?;
     Some((event.get("socket")?.as_str()?.to_owned(), port))
+}
+
+/// Parses the line `{"event":"listen-inspector","port":41076}`.
+fn listening_inspector(line: &str) -> Option<u16> {
+    let event: serde_json::Value = serde_json::from_str(line).ok()?;
+    let is_inspector = event.get("event")? == "listen-inspector";
+    u16::try_from(event.get("port")?.as_u64()?).ok().filter(|_| is_inspector)
 }
 
 fn configuration(workers: &[Worker<'_>], directory: &Path) -> String {

@@ -2,6 +2,6 @@
 export default {
   async fetch(request) {
     const { pathname, search } = new URL(request.url);
-    return new Response(`${request.method} ${pathname}${search} ${await request.text()}`);
+    return Response.json({ received: `${request.method} ${pathname}${search} ${await request.text()}` });
   },
 };

@@ -115,9 +115,7 @@ async fn start() -> Bench {
     let origin = format!("http://127.0.0.1:{}", reviews.port);
     let mut stores = Vec::new();
     for list in [false, true] {
-        let store = KvServer::start().await;
-        store.put("snapshot", snapshot(&origin, list).encode().expect("a snapshot is JSON"));
-        stores.push(store);
+        stores.push(KvServer::holding(&snapshot(&origin, list)).await);
     }
     let ingest = super::edge::start_ingest().await;
     let script = paths::root().join("tests/bench/adapter.js");

@@ -104,7 +104,10 @@ pub struct KvReads {
 pub async fn run(rounds: usize, seconds: f64) -> Report {
     let origin = load::start_origin().await;
     let url = format!("http://127.0.0.1:{origin}");
-    let stores = [store(&snapshot(10, 1, &url)).await, store(&snapshot(10_000, 1, &url)).await];
+    let stores = [
+        KvServer::holding(&snapshot(10, 1, &url)).await,
+        KvServer::holding(&snapshot(10_000, 1, &url)).await,
+    ];
     // Counting and reporting are on, as in a deployment.
     let ingest = start_ingest().await;
     let edge = |name, store: &KvServer| Worker::edge(name, store.port()).with("INGEST_URL", &ingest);
@@ -178,7 +181,7 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
 /// affects both equally. Returns for each build our throughput and our processor time per request, as ratios to its own.
 pub async fn against(folders: &[PathBuf], rounds: usize, seconds: f64) -> Vec<(Spread, Spread)> {
     let origin = load::start_origin().await;
-    let store = store(&snapshot(10, 1, &format!("http://127.0.0.1:{origin}"))).await;
+    let store = KvServer::holding(&snapshot(10, 1, &format!("http://127.0.0.1:{origin}"))).await;
     let ingest = start_ingest().await;
     let names: Vec<String> = (0..folders.len()).map(|build| format!("build-{build}")).collect();
     let theirs = names.iter().zip(folders).map(|(name, folder)| Worker::built(name, store.port(), folder));
@@ -222,12 +225,6 @@ fn stage<'n>(name: &'n str, stage: &str, origin: &str) -> Worker<'n> {
     Worker::javascript(name, &paths::root().join("tests/bench/stages.js"))
         .with("ORIGIN", origin)
         .with("STAGE", stage)
-}
-
-async fn store(snapshot: &Snapshot) -> KvServer {
-    let store = KvServer::start().await;
-    store.put("snapshot", snapshot.encode().expect("a snapshot is JSON"));
-    store
 }
 
 /// Returns a snapshot with the given number of flags and routes. The load generator requests one of
@@ -284,7 +281,7 @@ pub async fn snapshot_cost(origin: &str) -> f64 {
     const REFRESHES: u64 = 100;
     let mut costs = Vec::new();
     for flags in [1, 1_000] {
-        let store = store(&snapshot(flags, 1, origin)).await;
+        let store = KvServer::holding(&snapshot(flags, 1, origin)).await;
         let workerd = Workerd::start(&[Worker::edge("edge", store.port()).with("SNAPSHOT_SOFT_TTL_MS", "1")]);
         let port = workerd.port("edge");
         let documents: Vec<_> = (2..2 + WARM_UP + REFRESHES)
@@ -317,7 +314,7 @@ pub async fn snapshot_cost(origin: &str) -> f64 {
 /// measures from the start of the process to the first routed response.
 pub async fn cold_start(origin: &str, flags: usize) -> Spread {
     const STARTS: usize = 15;
-    let store = store(&snapshot(flags, 1, origin)).await;
+    let store = KvServer::holding(&snapshot(flags, 1, origin)).await;
     let passthrough = paths::root().join("tests/bench/passthrough.js");
     let first_response = async |worker: Worker<'_>, name: &str| {
         let started = Instant::now();
@@ -342,7 +339,7 @@ async fn health(port: u16) -> serde_json::Value {
 
 async fn kv_reads(origin: &str) -> KvReads {
     let soft_ttl = Duration::from_millis(500);
-    let store = store(&snapshot(10, 1, origin)).await;
+    let store = KvServer::holding(&snapshot(10, 1, origin)).await;
     let workerd = Workerd::start(&[Worker::edge("edge", store.port()).with("SNAPSHOT_SOFT_TTL_MS", "500")]);
     let started = Instant::now();
     let rate = load::run(workerd.port("edge"), CONNECTIONS, Duration::from_secs(5), USERS).await;

@@ -5,7 +5,7 @@ use super::forwarding::websocket_accept;
 use cutover_core::{config::Config, vocabulary::revision::Revision};
 use cutover_tests::{
     http::{self, Answer},
-    proxied::SingleRouteWorker,
+    proxied::{SingleRouteWorker, single_route},
     raw_origin::{RawOrigin, ReceivedRequest},
 };
 use std::{
@@ -50,11 +50,7 @@ async fn healthy(name: &'static str) -> RawOrigin {
 }
 
 fn yaml(legacy: &str, new: &str, flag: &str, route: &str) -> String {
-    format!(
-        "feature_flags: {{ everything: {{ {flag} }} }}\n\
-         origins:\n  old: {{ url: \"{legacy}\", timeout_ms: 500 }}\n  new: {{ url: \"{new}\", timeout_ms: 500 }}\n\
-         routes:\n  - {{ id: all, match: {{ path: \"/{{*rest}}\" }}, flag: everything, legacy: old, new: new{route} }}\n"
-    )
+    single_route(legacy, new, 500, flag, route)
 }
 
 const ALL_NEW: &str = "enabled: true, rollout_percentage: 100";

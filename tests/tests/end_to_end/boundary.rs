@@ -1,5 +1,5 @@
 //! The state on both sides of the boundary between JavaScript and WebAssembly: whatever is published while requests wait,
-//! each request is decided by one snapshot and sent to a backend of its own route.
+//! each request is decided by one snapshot and sent to a backend of its own route, by the route's own adapter if it has one.
 
 use axum::{
     Json, Router,
@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, Uri},
     response::IntoResponse,
-    routing::{any, post},
+    routing::post,
 };
 use cutover_core::{
     Ruleset, Snapshot, config::Config, measurement::batch::Receipt, vocabulary::revision::Revision,
@@ -20,6 +20,7 @@ use cutover_tests::{
 };
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -28,6 +29,8 @@ use std::{
 };
 
 const ROUTES: usize = 6;
+
+const COMPARE: &str = ", compare: { sample: 20, noise: 0, per_minute: 1000000, concurrency: 50 }";
 
 /// A small generator of pseudorandom numbers (SplitMix64), so that a run can be repeated.
 #[derive(Clone)]
@@ -42,9 +45,18 @@ impl Draws {
     }
 }
 
+/// True for each route that has an adapter in a snapshot.
+type Adapted = [bool; ROUTES];
+
+/// Returns the header that the adapter of a route forwards in a snapshot, beside that of the user.
+fn forwarded(route: usize, revision: u64) -> String {
+    format!("x-own-{}", (route as u64 + revision) % ROUTES as u64)
+}
+
 /// A snapshot in which every route has backends of its own and the same flag, but the order of the routes, the routes
-/// beside them and the inputs that have to be read are drawn.
-fn snapshot(origin: &str, revision: u64, draws: &mut Draws) -> Snapshot {
+/// beside them, their adapters and the inputs that have to be read are drawn. Paths of backends and responses of adapters name
+/// the route and the revision.
+fn snapshot(origin: &str, revision: u64, draws: &mut Draws) -> (Snapshot, Adapted) {
     let mut present: Vec<usize> = (0..ROUTES).collect();
     for index in (1..ROUTES).rev() {
         present.swap(index, draws.next(index as u64 + 1) as usize);
@@ -59,17 +71,40 @@ fn snapshot(origin: &str, revision: u64, draws: &mut Draws) -> Snapshot {
     text.push_str("] }\norigins:\n");
     for route in 0..ROUTES {
         for arm in ["legacy", "new"] {
-            text.push_str(&format!("  {arm}{route}: {{ url: \"{origin}/{arm}/{route}\" }}\n"));
+            text.push_str(&format!("  {arm}{route}: {{ url: \"{origin}/{arm}/{route}/v{revision}\" }}\n"));
         }
+    }
+    let adapters: Vec<Option<String>> = (0..ROUTES)
+        .map(|route| {
+            // The position of an adapter follows from its name.
+            let letter = char::from(b'a' + draws.next(20) as u8);
+            (draws.next(2) == 0).then(|| format!("{letter}{route}"))
+        })
+        .collect();
+    text.push_str("adapters:\n  zero: { routes: [{ match: { method: GET, path: /zero }, backend: { method: GET, path: /zero } }] }\n");
+    for (route, name) in adapters.iter().enumerate().filter_map(|(route, name)| Some((route, name.as_ref()?)))
+    {
+        // A header is one more input of all requests; an adapter that reads claims begins after the decision.
+        let variables = ["", "variables: { note: header.x-note }, ", "variables: { note: jwt.sub }, "];
+        let variables = variables[draws.next(3) as usize];
+        text.push_str(&format!(
+            "  {name}:\n    forward_headers: [x-user-id, {}]\n    keep_headers: [x-asked, x-user, x-own]\n    \
+             routes: [{{ match: {{ method: GET, path: \"/r{route}/{{id}}\" }}, {variables}\
+             backend: {{ method: GET, path: \"/a{route}/v{revision}/{{path.id}}\" }}, \
+             response: {{ object: {{ adapter: {{ const: \"a{route} v{revision}\" }} }} }} }}]\n",
+            forwarded(route, revision)
+        ));
     }
     text.push_str("routes:\n");
     for route in present {
         let jwt = if draws.next(3) == 0 { "jwt, " } else { "" };
         let mut more: Vec<String> = (0..draws.next(9)).map(|name| format!("\"header:a-{name}\"")).collect();
         more.push("\"header:x-user-id\"".to_owned());
+        let adapt = adapters[route].as_ref().map(|name| format!(", adapt: [{name}]")).unwrap_or_default();
+        let compare = if draws.next(3) == 0 { COMPARE } else { "" };
         text.push_str(&format!(
             "  - {{ id: r{route}, match: {{ path: \"/r{route}/{{*rest}}\" }}, flag: f, legacy: legacy{route}, \
-             new: new{route}, identity: [{jwt}{}] }}\n",
+             new: new{route}, identity: [{jwt}{}]{adapt}{compare} }}\n",
             more.join(", ")
         ));
     }
@@ -78,9 +113,8 @@ fn snapshot(origin: &str, revision: u64, draws: &mut Draws) -> Snapshot {
             "  - {{ id: x{extra}, match: {{ path: \"/x{extra}\" }}, flag: f, legacy: legacy0, new: new0 }}\n"
         ));
     }
-    Config::from_yaml(&text)
-        .unwrap_or_else(|problems| panic!("{problems:?}\n{text}"))
-        .snapshot(Revision(revision), None)
+    let config = Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
+    (config.snapshot(Revision(revision), None), std::array::from_fn(|route| adapters[route].is_some()))
 }
 
 struct Control {
@@ -88,6 +122,28 @@ struct Control {
     document: std::sync::Mutex<String>,
     draws: std::sync::Mutex<Draws>,
     questions: AtomicU64,
+    /// The routes with an adapter, by revision.
+    adapted: std::sync::Mutex<BTreeMap<u64, Adapted>>,
+    /// Number of second requests for comparisons.
+    shadows: AtomicU64,
+    /// Paths that belong to more than one route or snapshot.
+    mixed: std::sync::Mutex<Vec<String>>,
+}
+
+impl Control {
+    /// Makes a snapshot the newest one. Returns its document.
+    fn publish(&self, revision: u64, (snapshot, adapted): (Snapshot, Adapted)) -> String {
+        let document = snapshot.encode().unwrap();
+        self.adapted.lock().unwrap().insert(revision, adapted);
+        *self.document.lock().unwrap() = document.clone();
+        self.revision.store(revision, Ordering::SeqCst);
+        document
+    }
+
+    /// Returns true if an adapter serves the new arm of a route in a snapshot.
+    fn is_adapted(&self, revision: u64, route: usize) -> bool {
+        self.adapted.lock().unwrap().get(&revision).is_some_and(|adapted| adapted[route])
+    }
 }
 
 /// The control plane: it answers late, and with the newest snapshot.
@@ -106,10 +162,34 @@ async fn ingest(State(control): State<Arc<Control>>, body: Bytes) -> Json<Receip
     })
 }
 
-/// A backend: says which one was asked, and for which path.
-async fn backend(uri: Uri, headers: HeaderMap) -> impl IntoResponse {
+/// Returns true if a path belongs to one route of one snapshot: `/ARM/ROUTE/REVISION` of the origin, and then the path of the
+/// route or of its adapter.
+fn is_of_one_snapshot(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    match parts[..] {
+        ["legacy" | "new", route, _, sent, "1"] => sent.strip_prefix('r') == Some(route),
+        ["new", route, revision, adapter, adapted, "1"] => {
+            adapter.strip_prefix('a') == Some(route) && adapted == revision
+        }
+        _ => false,
+    }
+}
+
+/// A backend: says which one was asked, for which path, and which of the clients' own headers arrived.
+async fn backend(State(control): State<Arc<Control>>, uri: Uri, headers: HeaderMap) -> impl IntoResponse {
+    if !is_of_one_snapshot(uri.path()) {
+        control.mixed.lock().unwrap().push(uri.path().to_owned());
+    }
+    if headers.contains_key("x-cutover-shadow") {
+        control.shadows.fetch_add(1, Ordering::SeqCst);
+    }
     let user = headers.get("x-user-id").map(|user| user.to_str().unwrap().to_owned());
-    ([("x-asked", uri.path().to_owned()), ("x-user", user.unwrap_or_default())], "ok")
+    let mut own: Vec<&str> =
+        headers.keys().map(|name| name.as_str()).filter(|name| name.starts_with("x-own-")).collect();
+    own.sort_unstable();
+    let told =
+        [("x-asked", uri.path().to_owned()), ("x-user", user.unwrap_or_default()), ("x-own", own.join(" "))];
+    (told, Json(serde_json::json!({ "ok": true })))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,24 +200,24 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
         document: std::sync::Mutex::default(),
         draws: std::sync::Mutex::new(Draws(7)),
         questions: AtomicU64::new(0),
+        adapted: std::sync::Mutex::default(),
+        shadows: AtomicU64::new(0),
+        mixed: std::sync::Mutex::default(),
     });
-    let app = Router::new()
-        .route("/v1/batches", post(ingest))
-        .with_state(Arc::clone(&control))
-        .fallback(any(backend));
+    let app =
+        Router::new().route("/v1/batches", post(ingest)).fallback(backend).with_state(Arc::clone(&control));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
 
     let mut draws = Draws(1);
     let first = snapshot(&origin, 1, &mut draws);
-    let rules = Ruleset::compile(&first).unwrap();
+    let rules = Ruleset::compile(&first.0).unwrap();
     let flag = rules.flag("f").unwrap();
     let half = cutover_core::PartsPerMillion::from_percent(50.0).unwrap();
     let expected: Vec<bool> = (0..200).map(|user| flag.bucket(&format!("user-{user}")).is_in(half)).collect();
     let store = KvServer::start().await;
-    store.put("snapshot", first.encode().unwrap());
-    *control.document.lock().unwrap() = first.encode().unwrap();
+    store.put("snapshot", control.publish(1, first));
     let worker = Worker::edge("edge", store.port())
         .with("LEGACY_ORIGIN", format!("{origin}/unrouted"))
         .with("DECISION_HEADERS", "arm,reason,revision")
@@ -158,9 +238,7 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
                 if done.load(Ordering::SeqCst) {
                     return revision;
                 }
-                let document = snapshot(&origin, revision, &mut draws).encode().unwrap();
-                *control.document.lock().unwrap() = document.clone();
-                control.revision.store(revision, Ordering::SeqCst);
+                let document = control.publish(revision, snapshot(&origin, revision, &mut draws));
                 if draws.next(2) == 0 {
                     store.put("snapshot", document);
                 }
@@ -170,23 +248,27 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
         })
     };
     let clients = (0..16_u64).map(|client| {
-        let expected = expected.clone();
+        let (expected, control) = (expected.clone(), Arc::clone(&control));
         tokio::spawn(async move {
             let mut draws = Draws(1_000 + client);
             let mut connection = Connection::open(port).await;
             let mut wrong = Vec::new();
-            let mut reasons = std::collections::BTreeMap::new();
+            let mut reasons = BTreeMap::new();
+            let mut adapted = 0;
+            let all: Vec<String> = (0..ROUTES).map(|number| format!("x-own-{number}")).collect();
             for _ in 0..total / 16 {
                 let user = draws.next(200) as usize;
-                let route = draws.next(ROUTES as u64);
+                let route = draws.next(ROUTES as u64) as usize;
                 let name = format!("user-{user}");
-                let headers = [
+                let mut headers = vec![
                     ("x-user-id", name.as_str()),
+                    ("x-note", "noted"),
                     ("x-in-0", "yes"),
                     ("x-in-1", "yes"),
                     ("x-in-2", "yes"),
                     ("x-in-3", "yes"),
                 ];
+                headers.extend(all.iter().map(|own| (own.as_str(), "1")));
                 if draws.next(200) == 0 {
                     tokio::time::sleep(Duration::from_millis(30)).await;
                 }
@@ -194,31 +276,55 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
                 let asked = answer.header("x-asked").unwrap_or_default();
                 let reason = answer.header("x-cutover-reason").unwrap_or_default();
                 let arm = if expected[user] { "new" } else { "legacy" };
-                let is_right = asked == format!("/{arm}/{route}/r{route}/1")
-                    && answer.header("x-user") == Some(name)
+                let revision = answer.header("x-cutover-revision").and_then(|revision| revision.parse().ok());
+                let revision: u64 = revision.unwrap_or_default();
+                let is_adapted = arm == "new" && control.is_adapted(revision, route);
+                let (path, own, body) = if is_adapted {
+                    adapted += 1;
+                    let adapter = serde_json::json!({ "adapter": format!("a{route} v{revision}") });
+                    (format!("a{route}/v{revision}/1"), forwarded(route, revision), adapter)
+                } else {
+                    (format!("r{route}/1"), all.join(" "), serde_json::json!({ "ok": true }))
+                };
+                let is_right = asked == format!("/{arm}/{route}/v{revision}/{path}")
+                    && answer.header("x-user").as_deref() == Some(name.as_str())
+                    && answer.header("x-own") == Some(own)
+                    && serde_json::from_slice::<Value>(&answer.body).is_ok_and(|held| held == body)
                     && reason == "ROLLOUT";
                 if !is_right {
                     wrong.push(format!(
-                        "{user} on r{route}: asked {asked}, {reason}, status {}",
+                        "{user} on r{route} by {revision}: asked {asked}, {reason}, status {}",
                         answer.status
                     ));
                 }
                 *reasons.entry(reason).or_insert(0) += 1;
             }
-            (wrong, reasons)
+            (wrong, reasons, adapted)
         })
     });
-    let mut wrong = Vec::new();
+    let (mut wrong, mut adapted) = (Vec::new(), 0);
     for client in clients.collect::<Vec<_>>() {
-        let (more, reasons) = client.await.unwrap();
+        let (more, reasons, through_adapters) = client.await.unwrap();
         wrong.extend(more);
+        adapted += through_adapters;
         println!("{reasons:?}");
     }
     done.store(true, Ordering::SeqCst);
     let published = publishing.await.unwrap();
     server.abort();
     let questions = control.questions.load(Ordering::SeqCst);
-    println!("{published} snapshots, {questions} questions and batches");
+    let shadows = control.shadows.load(Ordering::SeqCst);
+    println!(
+        "{published} snapshots, {questions} questions and batches, {adapted} adapted, {shadows} compared"
+    );
+    assert!(adapted > total / 10 && shadows > 10, "{adapted} adapted, {shadows} compared");
+    let mixed = control.mixed.lock().unwrap();
+    assert!(
+        mixed.is_empty(),
+        "{} paths of several snapshots: {:#?}",
+        mixed.len(),
+        &mixed[..mixed.len().min(10)]
+    );
     assert!(published > 20 && questions > 20, "{published} {questions}");
     assert!(wrong.is_empty(), "{} of {total} were wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(10)]);
 }

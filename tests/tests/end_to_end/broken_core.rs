@@ -1,12 +1,10 @@
 //! A core that breaks, as WebAssembly does after a trap: it is replaced, and no request goes without an answer. No input
 //! is known that breaks the real one, so its instances are wrapped.
 
-use cutover_core::{config::Config, vocabulary::revision::Revision};
 use cutover_tests::{
     http::{self, Answer},
-    kv_server::KvServer,
+    proxied::{SingleRouteWorker, single_route},
     raw_origin::{RawOrigin, ReceivedRequest},
-    workerd::{Worker, Workerd},
 };
 use futures_util::future::join_all;
 use std::time::{Duration, Instant};
@@ -54,8 +52,7 @@ async fn origin(name: &'static str) -> RawOrigin {
 
 /// The Worker with wrapped instances, between two origins. One route sends everybody to the new one.
 struct Wrapped {
-    workerd: Workerd,
-    _store: KvServer,
+    worker: SingleRouteWorker,
     _legacy: RawOrigin,
     _new: RawOrigin,
 }
@@ -63,26 +60,17 @@ struct Wrapped {
 impl Wrapped {
     async fn start(breaking: &str, variables: &[(&str, &str)]) -> Self {
         let (legacy, new) = (origin("legacy").await, origin("new").await);
-        let text = format!(
-            "feature_flags: {{ f: {{ enabled: true, rollout_percentage: 100 }} }}\n\
-             origins: {{ old: {{ url: \"{}\" }}, new: {{ url: \"{}\" }} }}\n\
-             routes:\n  - {{ id: all, match: {{ path: \"/{{*rest}}\" }}, flag: f, legacy: old, new: new }}\n",
-            legacy.url(),
-            new.url()
-        );
-        let config = Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let store = KvServer::start().await;
-        store.put("snapshot", config.snapshot(Revision(1), None).encode().unwrap());
-        let worker = Worker::edge("edge", store.port())
-            .preceded_by(breaking)
-            .with("DECISION_HEADERS", "arm,reason")
-            .with("LEGACY_ORIGIN", legacy.url());
-        let worker = variables.iter().fold(worker, |worker, (name, value)| worker.with(name, *value));
-        Self { workerd: Workerd::start(&[worker]), _store: store, _legacy: legacy, _new: new }
+        let text =
+            single_route(&legacy.url(), &new.url(), 5_000, "enabled: true, rollout_percentage: 100", "");
+        let legacy_url = legacy.url();
+        let mut all = vec![("DECISION_HEADERS", "arm,reason"), ("LEGACY_ORIGIN", legacy_url.as_str())];
+        all.extend(variables);
+        let worker = SingleRouteWorker::prepared(&text, &all, |worker| worker.preceded_by(breaking)).await;
+        Self { worker, _legacy: legacy, _new: new }
     }
 
     fn port(&self) -> u16 {
-        self.workerd.port("edge")
+        self.worker.port()
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -91,7 +79,7 @@ impl Wrapped {
 
     /// Returns the name of the isolate, which a new instance draws anew.
     async fn isolate(&self) -> String {
-        let health = http::edge_health(self.port()).await;
+        let health = self.worker.health().await;
         health["reporting"]["isolate"].as_str().unwrap_or_else(|| panic!("{health:#}")).to_owned()
     }
 }

@@ -26,6 +26,27 @@ async fn answering(bytes: &'static [u8]) -> RawOrigin {
     .await
 }
 
+/// An origin with empty responses, and what the function returns for each of its requests and their bodies.
+async fn watching<T: Send + 'static>(
+    look: impl Fn(&ReceivedRequest, Vec<u8>) -> T + Send + Sync + 'static,
+) -> (RawOrigin, mpsc::UnboundedReceiver<T>) {
+    let (seen, arrived) = mpsc::unbounded_channel();
+    let look = Arc::new(look);
+    let origin = RawOrigin::start(move |mut received: ReceivedRequest| {
+        let (seen, look) = (seen.clone(), Arc::clone(&look));
+        async move {
+            let body = received.body().await;
+            let _ = received
+                .socket
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                .await;
+            let _ = seen.send(look(&received, body));
+        }
+    })
+    .await;
+    (origin, arrived)
+}
+
 /// The Worker in front of a new origin; legacy answers 299, so that nothing is mistaken for it.
 async fn in_front_of(new: &RawOrigin) -> (SingleRouteWorker, RawOrigin) {
     let legacy =
@@ -35,19 +56,9 @@ async fn in_front_of(new: &RawOrigin) -> (SingleRouteWorker, RawOrigin) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn methods_paths_queries_headers_and_bodies_arrive_as_sent() {
-    let (seen, mut arrived) = mpsc::unbounded_channel();
-    let new = RawOrigin::start(move |mut received: ReceivedRequest| {
-        let seen = seen.clone();
-        async move {
-            let body = received.body().await;
-            let _ = received
-                .socket
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-                .await;
-            let _ = seen.send((received.method(), received.target(), received.header("x-test"), body));
-        }
-    })
-    .await;
+    let (new, mut arrived) =
+        watching(|received, body| (received.method(), received.target(), received.header("x-test"), body))
+            .await;
     let (edge, _legacy) = in_front_of(&new).await;
     let targets = [
         "/",
@@ -352,23 +363,14 @@ async fn websockets_pass() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_that_no_backend_shall_see_do_not_arrive() {
-    let (seen, mut arrived) = mpsc::unbounded_channel();
-    let new = RawOrigin::start(move |mut received: ReceivedRequest| {
-        let seen = seen.clone();
-        async move {
-            let body = received.body().await;
-            let _ = received
-                .socket
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-                .await;
-            let names: Vec<String> = received
-                .text()
-                .lines()
-                .skip(1)
-                .filter_map(|line| line.split_once(':').map(|(name, _)| name.to_ascii_lowercase()))
-                .collect();
-            let _ = seen.send((names, body));
-        }
+    let (new, mut arrived) = watching(|received, body| {
+        let names: Vec<String> = received
+            .text()
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(':').map(|(name, _)| name.to_ascii_lowercase()))
+            .collect();
+        (names, body)
     })
     .await;
     let legacy =

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 #[tokio::test(flavor = "multi_thread")]
 async fn one_read_per_soft_ttl_whatever_the_request_rate() {
     let origin = format!("http://127.0.0.1:{}", load::start_origin().await);
-    let kv = KvServer::start().await;
-    kv.put("snapshot", snapshot(10, 1, &origin).encode().unwrap());
+    let kv = KvServer::holding(&snapshot(10, 1, &origin)).await;
     let workerd = Workerd::start(&[Worker::edge("edge", kv.port()).with("SNAPSHOT_SOFT_TTL_MS", "500")]);
     let started = Instant::now();
     let rate = load::run(workerd.port("edge"), 16, Duration::from_secs(3), 1_000).await;
@@ -24,8 +23,7 @@ async fn one_read_per_soft_ttl_whatever_the_request_rate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_first_requests_share_one_read() {
     let origin = format!("http://127.0.0.1:{}", load::start_origin().await);
-    let kv = KvServer::start().await;
-    kv.put("snapshot", snapshot(1_000, 1, &origin).encode().unwrap());
+    let kv = KvServer::holding(&snapshot(1_000, 1, &origin)).await;
     let worker = Worker::edge("edge", kv.port()).with("DECISION_HEADERS", "arm,reason,revision");
     let workerd = Workerd::start(&[worker]);
     let port = workerd.port("edge");

@@ -1,7 +1,7 @@
 //! JSON Web Tokens: Wycheproof's vectors against both verifiers, people who sign in with them, and users whom the edge
 //! knows by them.
 
-use cutover_core::{config::Config, vocabulary::revision::Revision};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cutover_lambda::{
     access::jwt::{TokenRejection, read_keys, verify},
     settings::identity_provider::TokenRequirements,
@@ -118,7 +118,6 @@ async fn the_edge_agrees_with_every_vector() {
 /// Both verifiers take signatures for good by the libraries below them; this is what those make of Ed25519.
 #[test]
 fn ed25519_itself_agrees_with_every_vector() {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519).unwrap();
     let mut seen = 0;
     for group in set.test_groups {
@@ -239,9 +238,7 @@ async fn the_edge_knows_users_by_their_tokens() {
         cutover_origins::Origin::start(cutover_origins::Backend::Legacy, std::sync::Arc::clone(&data)).await;
     let new = cutover_origins::Origin::start(cutover_origins::Backend::New, data).await;
     let yaml = YAML.replace("LEGACY", &legacy.url()).replace("NEW", &new.url());
-    let config = Config::from_yaml(&yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let store = KvServer::start().await;
-    store.put("snapshot", config.snapshot(Revision(1), None).encode().unwrap());
+    let store = KvServer::configured(&yaml).await;
     let edge = |name, jwks: &str| {
         Worker::edge(name, store.port())
             .with("LEGACY_ORIGIN", legacy.url())
@@ -359,6 +356,111 @@ async fn the_edge_knows_users_by_their_tokens() {
     assert_eq!(provider.asked(), asked + 1);
 }
 
+/// Tokens that nobody may be known by: short ones of every length, ones whose parts are empty, broken or no JSON, and ones
+/// that are signed, but not as they are.
+fn forged_tokens(key: &Key) -> Vec<String> {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let mut tokens: Vec<String> = (0..=40).map(|length| "x".repeat(length)).collect();
+    tokens.extend((5..=40).map(|length| format!("a.b.{}", "A".repeat(length - 4))));
+    tokens.extend(
+        ["..", ".", "a..", ".a.", "..a", "a.b.", "a..c", ".b.c", "...", "a.b.c.d", "a.b. c"]
+            .map(str::to_owned),
+    );
+    let (ann, bob) = (key.token(&claims("ann", "-")), key.token(&claims("bob", "-")));
+    let (signed, signature) = ann.rsplit_once('.').unwrap();
+    let (head, payload) = signed.split_once('.').unwrap();
+    // A signature of another token, or a part of the own one.
+    tokens.push(format!("{signed}.{}", bob.rsplit_once('.').unwrap().1));
+    tokens.extend((0..signature.len()).step_by(7).map(|length| format!("{signed}.{}", &signature[..length])));
+    tokens.push(format!("{signed}.{signature}A"));
+    // No algorithm, or one that the key is not for.
+    for alg in ["none", "None", "HS256", "RS256", ""] {
+        let head = part(&json!({ "alg": alg, "kid": key.id }).to_string());
+        tokens.extend(["", "A", signature].map(|signature| format!("{head}.{payload}.{signature}")));
+    }
+    // Heads that are no objects, or not even JSON.
+    for text in
+        ["", "null", "1", "\"x\"", "[]", "{}", "{", "no JSON", "{\"kid\":{}}", "{\"kid\":\"\"}", "\u{feff}{}"]
+    {
+        tokens.push(format!("{}.{payload}.{signature}", part(text)));
+        tokens.push(format!("{head}.{}.{signature}", part(text)));
+    }
+    // Payloads that are signed, but say nothing.
+    tokens.extend(
+        [json!(null), json!(1), json!("ann"), json!([]), json!({})].map(|payload| key.token(&payload)),
+    );
+    tokens
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_tokens_of_any_form_name_nobody_and_break_nothing() {
+    let key = Key::new("ec", Algorithm::ES256);
+    let provider = IdentityProvider::start(&[&key]).await;
+    let data = std::sync::Arc::new(cutover_origins::Data::default());
+    let legacy =
+        cutover_origins::Origin::start(cutover_origins::Backend::Legacy, std::sync::Arc::clone(&data)).await;
+    let new = cutover_origins::Origin::start(cutover_origins::Backend::New, data).await;
+    let read = |yaml: &str| yaml.replace("LEGACY", &legacy.url()).replace("NEW", &new.url());
+    let stores = [KvServer::configured(&read(YAML)).await, KvServer::configured(&read(ADAPTED)).await];
+    let edge = |name, store: &KvServer| {
+        Worker::edge(name, store.port())
+            .with("DECISION_HEADERS", "arm,reason")
+            .with("JWT_JWKS_URL", provider.url())
+            .with("JWT_ISSUER", ISSUER)
+            .with("JWT_AUDIENCE", AUDIENCE)
+    };
+    let workerd = Workerd::start(&[edge("decided", &stores[0]), edge("adapted", &stores[1])]);
+    let decided = async |headers: &[(&str, &str)]| {
+        let answer = http::get(workerd.port("decided"), "/api/v1/reviews/7", headers).await;
+        (answer.status, answer.header("x-cutover-reason").unwrap())
+    };
+    let is = |reason: &str| (200_u16, reason.to_owned());
+    for token in forged_tokens(&key) {
+        let bearer = format!("Bearer {token}");
+        // The second time its result is remembered.
+        for _ in 0..2 {
+            assert_eq!(decided(&[("authorization", &bearer)]).await, is("NO_KEY"), "{token}");
+            let headers = [("authorization", bearer.as_str()), ("x-user-id", "ann")];
+            assert_eq!(decided(&headers).await, is("WHITELISTED"), "{token}: the next source is not asked");
+        }
+        let headers = [("authorization", bearer.as_str()), ("x-user-id", "ann")];
+        let answer = http::get(workerd.port("adapted"), "/api/v1/mine", &headers).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (401, &json!("unauthenticated")), "{token}");
+    }
+    // The real one is known all the same.
+    let bearer = format!("Bearer {}", key.token(&claims("ann", "-")));
+    assert_eq!(decided(&[("authorization", &bearer)]).await, is("WHITELISTED"));
+    // Once, and again for keys that are not known, every five seconds at most.
+    assert!(provider.asked() < 30, "the provider was asked {} times", provider.asked());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_forged_tokens_do_not_fill_the_memory() {
+    const TOKENS: u64 = 500_000;
+    // A few thousand of them are remembered. With all of them the heap would have more than twice as much.
+    const MAX_HEAP_BYTES: u64 = 24 * 1024 * 1024;
+    let folder = paths::root().join("edge/js");
+    let worker = Worker::javascript("identify", &paths::root().join("tests/vectors/identify.js"));
+    let modules = ["identity.js", "jwt.js", "http.js", "force.js", "wire.js"];
+    let worker = modules.into_iter().fold(worker, |worker, name| worker.importing(name, &folder.join(name)));
+    // No keys can be read, so each of the tokens is one whose key may become known.
+    let worker = worker
+        .with("JWT_JWKS_URL", "http://127.0.0.1:9/")
+        .with("JWT_ISSUER", ISSUER)
+        .with("JWT_AUDIENCE", AUDIENCE);
+    let workerd = Workerd::inspected(&[worker]);
+    let port = workerd.port("identify");
+    for first in (0..TOKENS).step_by(50_000) {
+        let named = http::get(port, &format!("/?first={first}&count=50000"), &[]).await.json();
+        assert_eq!(named, 0, "forged tokens named users");
+    }
+    let mut inspector = workerd.inspect("identify").await;
+    inspector.collect_garbage(port, "/?first=0&count=0").await;
+    let heap = inspector.heap().await;
+    println!("after {TOKENS} short tokens: {heap:?}");
+    assert!(heap.used < MAX_HEAP_BYTES, "{heap:?}");
+}
+
 const ADAPTED: &str = r#"
 feature_flags: { everything: { enabled: true, rollout_percentage: 100 } }
 origins: { old: { url: "LEGACY" }, new: { url: "NEW" } }
@@ -380,9 +482,7 @@ async fn an_adapter_reads_claims_of_tokens_that_were_verified_and_of_no_others()
     let provider = IdentityProvider::start(&[&rsa, &ec]).await;
     let new = cutover_origins::Origin::start(cutover_origins::Backend::New, Default::default()).await;
     let yaml = ADAPTED.replace("LEGACY", &new.url()).replace("NEW", &new.url());
-    let config = Config::from_yaml(&yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let store = KvServer::start().await;
-    store.put("snapshot", config.snapshot(Revision(1), None).encode().unwrap());
+    let store = KvServer::configured(&yaml).await;
     let edge = Worker::edge("edge", store.port())
         .with("LEGACY_ORIGIN", new.url())
         .with("JWT_JWKS_URL", provider.url())

@@ -2,11 +2,10 @@
 //! local workerd does not, so a module in front of the Worker does it, see `tests/vectors/teardown.js`.
 
 use axum::{Json, Router, body::Bytes, extract::State, routing::post};
-use cutover_core::{config::Config, measurement::batch::Receipt, vocabulary::revision::Revision};
+use cutover_core::{measurement::batch::Receipt, vocabulary::revision::Revision};
 use cutover_tests::{
-    http,
-    kv_server::KvServer,
-    paths,
+    http, paths,
+    proxied::{SingleRouteWorker, single_route},
     raw_origin::{RawOrigin, ReceivedRequest},
     workerd::{Worker, Workerd},
 };
@@ -118,9 +117,8 @@ async fn origin() -> RawOrigin {
 
 /// The Worker behind the module that ends contexts, between two origins.
 struct Watched {
-    workerd: Workerd,
+    worker: SingleRouteWorker,
     ingest: Ingest,
-    _store: KvServer,
     _new: RawOrigin,
     _legacy: RawOrigin,
 }
@@ -129,26 +127,20 @@ impl Watched {
     /// Starts it with a rollout in percent, a time limit of both origins, and further fields of the route.
     async fn start(rollout: u32, timeout_ms: u32, route: &str) -> Self {
         let (legacy, new, ingest) = (origin().await, origin().await, Ingest::start().await);
-        let text = format!(
-            "feature_flags: {{ f: {{ enabled: true, rollout_percentage: {rollout} }} }}\n\
-             origins:\n  old: {{ url: \"{}\", timeout_ms: {timeout_ms} }}\n  \
-             new: {{ url: \"{}\", timeout_ms: {timeout_ms} }}\n\
-             routes:\n  - {{ id: all, match: {{ path: \"/{{*rest}}\" }}, flag: f, legacy: old, new: new{route} }}\n",
-            legacy.url(),
-            new.url()
-        );
-        let config = Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let store = KvServer::start().await;
-        store.put("snapshot", config.snapshot(Revision(1), None).encode().unwrap());
-        let worker = Worker::edge("edge", store.port())
-            .behind("teardown.mjs", &vector("teardown.js"))
-            .flagged("nodejs_als")
-            .with("LEGACY_ORIGIN", legacy.url())
-            .with("INGEST_URL", ingest.url())
-            .with("CUTOVER_INGEST_SECRET", "secret-of-the-teardown-test")
-            .with("REPORT_INTERVAL_MS", "200");
-        let workerd = Workerd::start(&[worker]);
-        let watched = Self { workerd, ingest, _store: store, _new: new, _legacy: legacy };
+        let flag = format!("enabled: true, rollout_percentage: {rollout}");
+        let text = single_route(&legacy.url(), &new.url(), timeout_ms, &flag, route);
+        let (legacy_url, ingest_url) = (legacy.url(), ingest.url());
+        let variables = [
+            ("LEGACY_ORIGIN", legacy_url.as_str()),
+            ("INGEST_URL", ingest_url.as_str()),
+            ("CUTOVER_INGEST_SECRET", "secret-of-the-teardown-test"),
+            ("REPORT_INTERVAL_MS", "200"),
+        ];
+        let worker = SingleRouteWorker::prepared(&text, &variables, |worker| {
+            worker.behind("teardown.mjs", &vector("teardown.js")).flagged("nodejs_als")
+        })
+        .await;
+        let watched = Self { worker, ingest, _new: new, _legacy: legacy };
         // An isolate has its snapshot from here on.
         watched.get("/ok").await;
         watched.rests().await;
@@ -156,7 +148,7 @@ impl Watched {
     }
 
     fn port(&self) -> u16 {
-        self.workerd.port("edge")
+        self.worker.port()
     }
 
     async fn get(&self, path: &str) {
