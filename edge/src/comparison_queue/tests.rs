@@ -1,12 +1,9 @@
 //! Claims, verdicts and batches of comparisons, on the host.
 
-use crate::comparison_queue::*;
+use crate::{comparison_queue::*, test_support};
 use cutover_core::{
-    Flag, Origin, PartsPerMillion, Route, Snapshot,
+    PartsPerMillion,
     compare::{DifferenceCount, DifferenceKind},
-    request::identity::default_sources,
-    routing::matcher::Matcher,
-    rules::route::Fallback,
 };
 
 /// Milliseconds after which the claims of [`policy`] run out.
@@ -24,24 +21,8 @@ fn policy(noise: u32, concurrency: u32) -> Comparison {
 }
 
 fn rules(compare: Comparison) -> Ruleset {
-    let mut snapshot = Snapshot::default();
-    let origin =
-        Origin { url: "http://a.internal".to_owned(), timeout_ms: 1_000, options: Default::default() };
-    snapshot.origins.insert("a".parse().unwrap(), origin);
-    snapshot.flags.insert("flag".parse().unwrap(), Flag::default());
-    snapshot.routes.push(Route {
-        id: "route".parse().unwrap(),
-        matcher: Matcher { methods: Vec::new(), path: "/{*rest}".to_owned() },
-        flag: "flag".parse().unwrap(),
-        legacy: "a".parse().unwrap(),
-        new: "a".parse().unwrap(),
-        identity: default_sources(),
-        adapt: Vec::new(),
-        compare: Some(compare),
-        error_when: None,
-        error_statuses: Vec::new(),
-        fallback: Fallback::default(),
-    });
+    let mut snapshot = test_support::snapshot(1, PartsPerMillion::ALL);
+    snapshot.routes[0].compare = Some(compare);
     Ruleset::compile(&snapshot).unwrap()
 }
 
