@@ -45,6 +45,7 @@ pub(super) async fn handle(
         "batches": store.counters(&Key::ingest()).await?,
         "batches_taken_in": cursor.batches,
         "outcomes_lost": cursor.outcomes_lost,
+        "users_lost": cursor.users_lost,
         "isolates_active": isolates.active,
         "batches_missing": isolates.missing_batches,
     });

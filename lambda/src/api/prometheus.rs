@@ -251,6 +251,8 @@ async fn measurement(page: &mut Page, platform: &Platform) -> Result<(), StoreEr
     page.sample("cutover_isolates_lost_total", &[], lost as f64);
     page.family("cutover_outcomes_lost_total", "counter", "Outcomes that isolates reported as lost.");
     page.sample("cutover_outcomes_lost_total", &[], cursor.outcomes_lost as f64);
+    page.family("cutover_users_lost_total", "counter", "Users in reports that ingest refused.");
+    page.sample("cutover_users_lost_total", &[], cursor.users_lost as f64);
     if cursor.through > 0 {
         let name = "cutover_evaluation_lag_seconds";
         page.family(name, "gauge", "Seconds by which the ledgers lag behind the current time.");

@@ -82,9 +82,12 @@ pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
         let arrivals = store.arrivals(from, until).await?;
         take_in(platform, &arrivals, until, &mut tick).await?;
         let lost: u64 = arrivals.iter().map(|arrival| arrival.batch.lost).sum();
+        let users_lost = arrivals.iter().flat_map(|arrival| &arrival.batch.users_lost);
+        let users_lost: u64 = users_lost.map(|loss| loss.users).sum();
         let moved = Cursor {
             through: until,
             outcomes_lost: cursor.outcomes_lost.saturating_add(lost),
+            users_lost: cursor.users_lost.saturating_add(users_lost),
             batches: cursor.batches.saturating_add(arrivals.len() as u64),
         };
         tick.through = Some(Timestamp::from_millis(until));
@@ -136,10 +139,12 @@ fn flags(arrivals: &[Arrival]) -> BTreeSet<Option<FlagName>> {
     let cells = arrivals.iter().flat_map(|arrival| &arrival.batch.cells);
     let users = arrivals.iter().flat_map(|arrival| &arrival.batch.users);
     let comparisons = arrivals.iter().flat_map(|arrival| &arrival.batch.comparisons);
+    let losses = arrivals.iter().flat_map(|arrival| &arrival.batch.users_lost);
     cells
         .map(|cell| cell.flag.clone())
         .chain(users.map(|users| Some(users.flag.clone())))
         .chain(comparisons.map(|compared| Some(compared.flag.clone())))
+        .chain(losses.map(|loss| Some(loss.flag.clone())))
         .collect()
 }
 
@@ -191,6 +196,7 @@ impl FlagArrivals<'_> {
         batch.cells.iter().any(|cell| cell.flag.as_ref() == self.flag)
             || batch.users.iter().any(|users| Some(&users.flag) == self.flag)
             || batch.comparisons.iter().any(|compared| Some(&compared.flag) == self.flag)
+            || batch.users_lost.iter().any(|loss| Some(&loss.flag) == self.flag)
     }
 
     async fn write(

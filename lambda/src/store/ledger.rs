@@ -114,6 +114,8 @@ pub struct Cursor {
     pub through: i64,
     /// Number of outcomes that isolates reported as lost.
     pub outcomes_lost: u64,
+    /// Number of users in reports that were refused.
+    pub users_lost: u64,
     /// Number of batches that have been folded in.
     pub batches: u64,
 }
@@ -282,6 +284,7 @@ impl Store {
         Ok(Cursor {
             through: i64::try_from(item.number("through")?).unwrap_or_default(),
             outcomes_lost: item.optional_number("outcomes_lost").unwrap_or_default(),
+            users_lost: item.optional_number("users_lost").unwrap_or_default(),
             batches: item.optional_number("batches").unwrap_or_default(),
         })
     }
@@ -330,7 +333,8 @@ impl Store {
             .table_name(&self.table)
             .set_key(Some(Key::cursor().attributes()))
             .update_expression(
-                "SET #schema = :schema, through = :to, outcomes_lost = :lost, batches = :batches",
+                "SET #schema = :schema, through = :to, outcomes_lost = :lost, users_lost = :users_lost, \
+                 batches = :batches",
             )
             .condition_expression("attribute_not_exists(pk) OR through = :from")
             .expression_attribute_names("#schema", "schema")
@@ -338,6 +342,7 @@ impl Store {
             .expression_attribute_values(":from", unsigned(from.through))
             .expression_attribute_values(":to", unsigned(to.through))
             .expression_attribute_values(":lost", number(to.outcomes_lost))
+            .expression_attribute_values(":users_lost", number(to.users_lost))
             .expression_attribute_values(":batches", number(to.batches))
             .send()
             .await;

@@ -10,7 +10,7 @@ use crate::{
 use cutover_core::{
     Arm, Reason,
     measurement::{
-        batch::{Batch, Receipt},
+        batch::{Batch, Receipt, UserLoss},
         user_hash::UserKey,
     },
     vocabulary::revision::Revision,
@@ -189,4 +189,29 @@ fn a_report_has_the_users_of_its_ripe_windows_and_the_open_requests() {
     let second = sent(&mut isolate, 111_000);
     let users = &second.users[0];
     assert_eq!((users.canary.1, users.window, users.events[0].user), (3, 100_000, 1 << 32 | 7));
+}
+
+/// The control plane must know that its evidence of users has a gap, and in which step.
+#[test]
+fn users_of_a_refused_batch_are_reported_as_lost_with_their_step() {
+    let mut isolate = reporting(3);
+    let mut ended = outcomes(&isolate, &[(Arm::New, 503, 5), (Arm::Legacy, 200, 5)]);
+    ended[2..5].copy_from_slice(&[7, 1, 103]);
+    ended[PackedOutcome::LENGTH + 2..PackedOutcome::LENGTH + 5].copy_from_slice(&[8, 1, 103]);
+    isolate.record(&ended);
+    let sent = |isolate: &mut Isolate| -> Batch {
+        serde_json::from_str(&isolate.next_batch(false, 0, 111_000).unwrap()).unwrap()
+    };
+    let first = sent(&mut isolate);
+    assert_eq!((first.users[0].seen.len(), first.users[0].events.len(), first.users_lost.len()), (2, 1, 0));
+    let loss = UserLoss { flag: "flag".parse().unwrap(), canary: ("r1".parse().unwrap(), 3), users: 2 };
+    // A batch that reports the loss may be refused too.
+    for (sequence, status) in [(1, 413), (2, 400), (3, 422)] {
+        assert!(!isolate.finish_batch(sequence, status, "", 111_000));
+        let next = sent(&mut isolate);
+        assert_eq!((next.sequence, next.lost, &next.users_lost), (sequence + 1, 2, &vec![loss.clone()]));
+        assert_eq!((isolate.counting.lost_in_all, isolate.counting.users_lost_in_all), (2, 2));
+    }
+    assert!(store(&mut isolate, &receipt(1), 111_000));
+    assert_eq!(isolate.next_batch(false, 0, 111_000), None, "reported once");
 }
