@@ -407,6 +407,15 @@ mod tests {
         assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);
     }
 
+    /// The run of a flag whose ledger is behind must not climb on the progress of the others.
+    #[test]
+    fn a_flag_that_is_behind_is_complete_up_to_its_own_time() {
+        let behind = BTreeMap::from([("one".to_owned(), 5)]);
+        let cursor = Cursor { through: 9, behind, ..Cursor::default() };
+        let through = ["one", "other"].map(|flag| cursor.through_of(&flag.parse().unwrap()));
+        assert_eq!(through, [5, 9]);
+    }
+
     /// A ledger of an earlier version had its evidence inside, of another kind.
     #[test]
     fn evidence_of_an_earlier_version_is_ignored() {
