@@ -22,6 +22,11 @@ locals {
       alarm    = "Isolates fell silent before their final report: their last counts are unknown."
       over     = 50, periods = 3, statistic = "Sum"
     }
+    flag-unreadable = {
+      function = "evaluate", pattern = "{ $.event = \"flag_unreadable\" }", value = "1"
+      alarm    = "The counts of a flag cannot be evaluated: its canary does not climb and is not rolled back."
+      over     = 0, periods = 3, statistic = "Sum"
+    }
     sign-in-refused = {
       function = "management", pattern = "{ $.event = \"sign_in_refused\" }", value = "1"
       alarm    = "Someone tries bearer tokens, or a client missed a rotation."

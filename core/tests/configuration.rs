@@ -239,3 +239,21 @@ fn strings_of_flags_are_as_long_as_the_api_says() {
     assert_eq!(Config::from_stored(&stored).and_then(|config| config.check()), Ok(()));
     assert_eq!((list("u".repeat(256)), list("u".repeat(257)), list(String::new())), (Ok(()), Err(1), Err(1)));
 }
+
+/// The platform ends the work for a client that left after 30 s, and what hung until then is not counted as an error.
+#[test]
+fn a_long_time_limit_behind_a_canary_is_warned_about() {
+    let warnings = |text: &str| Config::from_yaml(text).unwrap().warnings();
+    let new = "url: \"http://new.internal\",    timeout_ms: ";
+    let with = |timeout_ms: &str| EXAMPLE.replace(&format!("{new}5000"), &format!("{new}{timeout_ms}"));
+    assert_eq!(warnings(EXAMPLE), Vec::<String>::new());
+    assert_eq!(warnings(&with("25000")), Vec::<String>::new());
+    let told = warnings(&with("25001"));
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in ["graphql", "25001", "counted as unknown, not as errors, beyond 30 s"] {
+        assert!(told[0].contains(part), "{part}: {told:?}");
+    }
+    let mut without_canary = Config::from_yaml(&with("60000")).unwrap();
+    without_canary.canary_deployments.clear();
+    assert_eq!(without_canary.warnings(), Vec::<String>::new(), "nobody evaluates these counts");
+}

@@ -16,6 +16,7 @@ import {
   SKIPPED_TIMEOUT,
   SKIPPED_UNADAPTED,
   SKIPPED_UNREACHABLE,
+  TICKET_KIND,
   TICKET_NONE,
   TICKET_WITH_NOISE,
   VERDICT_MISMATCH,
@@ -49,6 +50,7 @@ const SKIPPED = new Map([
  * @property {number} route
  * @property {ComparePolicy} policy
  * @property {number} ticket
+ * @property {Core} begunBy the core that knows the ticket
  * @property {OpenRequest} open
  *
  * @typedef {object} Captured
@@ -93,7 +95,7 @@ export function claimComparison({ request, env, context, url, table, decision, o
     const ticket = core.begin_comparison(route, table.generation, mayRepeat);
     if (ticket === TICKET_NONE) return undefined;
     /** @type {Comparison} */
-    const comparison = { request, copy, env, url, table, decision, route, policy, ticket, open };
+    const comparison = { request, copy, env, url, table, decision, route, policy, ticket, begunBy: core, open };
     return (response) => compareBehind(comparison, context, response);
   } catch (error) {
     console.error("a request is not compared because the edge failed:", error);
@@ -109,10 +111,11 @@ export function claimComparison({ request, env, context, url, table, decision, o
  * @param {Response | undefined} response
  */
 function compareBehind(comparison, context, response) {
-  const { route, table, env } = comparison;
+  const { route, table, env, ticket, begunBy } = comparison;
   /** @param {unknown} error */
   const skip = (error) => {
-    core.skip_comparison(route, table.generation, SKIPPED.get(error) ?? SKIPPED_UNREACHABLE);
+    if (begunBy !== core) return;
+    core.skip_comparison(route, table.generation, ticket, SKIPPED.get(error) ?? SKIPPED_UNREACHABLE);
   };
   try {
     if (response === undefined || response.status < 200) return skip(undefined);
@@ -131,8 +134,7 @@ function compareBehind(comparison, context, response) {
  * @param {Response} response
  */
 async function compareWith(comparison, response) {
-  const { copy, table, decision, route, policy, ticket, open } = comparison;
-  const begunBy = core;
+  const { copy, table, decision, route, policy, ticket, begunBy, open } = comparison;
   await sleep(HOLD_BACK);
   const own = await capture(response, policy);
   if (copy === null) throw new Error("the body of the request was not kept");
@@ -141,11 +143,19 @@ async function compareWith(comparison, response) {
   const other = await (isNew ? fetchLegacy(comparison, body) : fetchNew(comparison, body));
   const [legacy, fresh] = isNew ? [other, own] : [own, other];
   const noise =
-    ticket === TICKET_WITH_NOISE ? await fetchLegacy(comparison, body) : { head: "", body: NO_BYTES };
+    (ticket & TICKET_KIND) === TICKET_WITH_NOISE ? await fetchLegacy(comparison, body) : { head: "", body: NO_BYTES };
   if (begunBy !== core) return;
   const heads = [legacy.head, fresh.head, noise.head].join(HEAD_SEPARATOR);
   const { generation } = table;
-  const verdict = core.finish_comparison(route, generation, heads, legacy.body, fresh.body, noise.body);
+  const verdict = core.finish_comparison(
+    route,
+    generation,
+    ticket,
+    heads,
+    legacy.body,
+    fresh.body,
+    noise.body,
+  );
   if (verdict === VERDICT_NONE || (decision & EVIDENCE) === 0) return;
   core.note_compared(route, generation, open.userLow, open.userHigh, open.begun, verdict === VERDICT_MISMATCH);
 }

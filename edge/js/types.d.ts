@@ -233,10 +233,11 @@ interface Core {
   adapted_body_length(): number;
 
   begin_comparison(route: number, generation: number, isSafe: boolean): number;
-  skip_comparison(route: number, generation: number, reason: number): void;
+  skip_comparison(route: number, generation: number, ticket: number, reason: number): void;
   finish_comparison(
     route: number,
     generation: number,
+    ticket: number,
     heads: string,
     legacy: Uint8Array,
     fresh: Uint8Array,

@@ -79,10 +79,12 @@ export const STEP_BODY = 1 << 3;
 export const STEP_MORE = 1 << 4;
 export const STEP_SHIFT = 5;
 
-// Tickets, the return values of `begin_comparison` in edge/src/bindings/comparisons.rs.
+// Tickets, the return values of `begin_comparison` in edge/src/bindings/comparisons.rs: bits 0 and 1 are the kind, the
+// others the number of the claim, by which the core knows the comparison when it ends.
 export const TICKET_NONE = 0;
 export const TICKET_COMPARE = 1;
 export const TICKET_WITH_NOISE = 2;
+export const TICKET_KIND = 3;
 
 // Verdicts, the return values of `finish_comparison`.
 export const VERDICT_NONE = 0;

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::wire::ticket;
 use cutover_core::{
     RouteId, Ruleset,
     compare::{
@@ -52,35 +53,52 @@ struct RouteState {
     abandoned: u64,
 }
 
-/// The comparisons of a route that are under way: for each, the time at which it counts as
-/// abandoned, in milliseconds since 1970. A runtime that ends a request's context, for example
-/// because the client disconnected, calls neither [`ComparisonQueue::finish`] nor
-/// [`ComparisonQueue::skip`].
+/// The comparisons of a route that are under way. A runtime that ends a request's context, for
+/// example because the client disconnected, calls neither [`ComparisonQueue::finish`] nor
+/// [`ComparisonQueue::skip`], so a claim runs out.
 #[derive(Debug, Default)]
-struct Claims(Vec<i64>);
+struct Claims {
+    held: Vec<Claim>,
+    /// Number of the newest claim.
+    newest: u32,
+}
+
+#[derive(Debug)]
+struct Claim {
+    number: u32,
+    /// Time at which the comparison counts as abandoned, in milliseconds since 1970.
+    expires_at: i64,
+}
 
 impl Claims {
-    /// Claims a slot. The caller has compared [`Claims::len`] with the limit.
-    fn begin(&mut self, policy: &Comparison, now: i64) {
-        self.0.push(now + i64::from(policy.timeout_ms) * MAX_REQUESTS + PATIENCE_MS);
+    /// Claims a slot, and returns the number of the claim. The caller has compared [`Claims::len`] with the limit.
+    fn begin(&mut self, policy: &Comparison, now: i64) -> u32 {
+        // Numbers repeat after a billion claims, when the first ones have long run out.
+        self.newest = (self.newest + 1) & ticket::NUMBERS;
+        let expires_at = now + i64::from(policy.timeout_ms) * MAX_REQUESTS + PATIENCE_MS;
+        self.held.push(Claim { number: self.newest, expires_at });
+        self.newest
     }
 
     /// Removes the claims that ran out, and returns their number.
     fn expire(&mut self, now: i64) -> u64 {
-        let before = self.0.len();
-        self.0.retain(|expires_at| now < *expires_at);
-        u64::try_from(before - self.0.len()).unwrap_or_default()
+        let before = self.held.len();
+        self.held.retain(|claim| now < claim.expires_at);
+        u64::try_from(before - self.held.len()).unwrap_or_default()
     }
 
-    /// Gives back the newest claim. Claims are not told apart. If the oldest were given back
-    /// instead, an abandoned claim would be exchanged for a newer one by every comparison that
-    /// ends, and would never run out under steady traffic.
-    fn end(&mut self) {
-        self.0.pop();
+    /// Gives a claim back. Returns false if it is not held any more: it ran out, and its slot may be
+    /// that of a newer comparison.
+    fn end(&mut self, number: u32) -> bool {
+        let index = self.held.iter().position(|claim| claim.number == number);
+        if let Some(index) = index {
+            self.held.swap_remove(index);
+        }
+        index.is_some()
     }
 
     fn len(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.held.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -89,21 +107,22 @@ impl RouteState {
         self.abandoned += self.claims.expire(now);
     }
 
-    fn end(&mut self, now: i64) {
+    /// Gives a claim back. Returns false if it ran out before.
+    fn end(&mut self, claim: u32, now: i64) -> bool {
         self.expire(now);
-        self.claims.end();
+        self.claims.end(claim)
     }
 }
 
-/// Permission to make a comparison.
+/// Permission to make a comparison, with the number of its claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ticket {
     /// The request is not compared.
     Refused(SkipReason),
     /// The other backend is queried.
-    Compare,
+    Compare(u32),
     /// The other backend is queried, and legacy a second time.
-    WithNoise,
+    WithNoise(u32),
 }
 
 /// Both backends' responses to one request, as JavaScript passes them: each is a head, which is the
@@ -137,7 +156,7 @@ impl ComparisonQueue {
 
     /// Decides if a request of a route is compared, and charges the comparison to the route's
     /// budget. A permitted comparison that is neither finished nor skipped counts as abandoned
-    /// after three times its timeout and 30 s.
+    /// after three times its timeout and 30 s; if it ends later, that is ignored.
     pub fn begin(&mut self, route: &CompiledRoute, is_safe: bool, draw: u64, now: i64) -> Ticket {
         let Some(policy) = &route.compare else { return Ticket::Refused(SkipReason::Budget) };
         let Some(held) = self.held(&route.id) else { return Ticket::Refused(SkipReason::Budget) };
@@ -156,10 +175,10 @@ impl ComparisonQueue {
             return Ticket::Refused(SkipReason::Concurrency);
         }
         held.used += 1;
-        held.claims.begin(policy, now);
+        let claim = held.claims.begin(policy, now);
         let is_unknown = held.learned.noise_compared < FIRST_NOISE;
         let noise = policy.noise.get() > 0 && (is_unknown || is_drawn(draw, policy.noise));
-        if noise { Ticket::WithNoise } else { Ticket::Compare }
+        if noise { Ticket::WithNoise(claim) } else { Ticket::Compare(claim) }
     }
 
     /// Returns the entry in which a comparison at this time is counted.
@@ -196,42 +215,41 @@ impl ComparisonQueue {
         }
     }
 
-    /// Counts a request that was not compared. `begun` is true if [`ComparisonQueue::begin`] had
-    /// permitted the comparison.
-    pub fn skip(
-        &mut self,
-        rules: &Ruleset,
-        route: &CompiledRoute,
-        reason: SkipReason,
-        now: i64,
-        begun: bool,
-    ) {
-        if begun && let Some(held) = self.held(&route.id) {
-            held.end(now);
-        }
+    /// Counts a request that [`ComparisonQueue::begin`] has refused to compare.
+    pub fn refuse(&mut self, rules: &Ruleset, route: &CompiledRoute, reason: SkipReason, now: i64) {
         self.count(rules, route, now, |tally| tally.skip(reason, 1));
     }
 
+    /// Ends a permitted comparison that could not be made. A claim that ran out has been counted as abandoned.
+    pub fn skip(&mut self, rules: &Ruleset, route: &CompiledRoute, claim: u32, reason: SkipReason, now: i64) {
+        if self.held(&route.id).is_some_and(|held| held.end(claim, now)) {
+            self.refuse(rules, route, reason, now);
+        }
+    }
+
     /// Compares the responses to a request and counts the differences. Returns true if they differ in more than noise;
-    /// `None` if they could not be compared.
+    /// `None` if they could not be compared, or the claim ran out and has been counted as abandoned.
     pub fn finish(
         &mut self,
         rules: &Ruleset,
         route: &CompiledRoute,
+        claim: u32,
         answers: ResponsePair<'_>,
         now: i64,
     ) -> Option<bool> {
         let policy = route.compare.as_ref()?;
+        if !self.held(&route.id)?.end(claim, now) {
+            return None;
+        }
         let (found, noise) = match compared(policy, answers) {
             Ok(both) => both,
             Err(reason) => {
-                self.skip(rules, route, reason, now, true);
+                self.refuse(rules, route, reason, now);
                 return None;
             }
         };
         let noise = noise.as_deref();
         let held = self.held(&route.id)?;
-        held.end(now);
         held.learned.add(&found, noise);
         let is_mismatch = held.learned.is_mismatch(&found, noise);
         self.count(rules, route, now, |tally| {

@@ -16,7 +16,7 @@ use cutover_core::{
     Arm, Reason, Ruleset,
     decision::route::CompiledRoute,
     measurement::{
-        batch::{Batch, Cell, SCHEMA},
+        batch::{Batch, Cell, SCHEMA, UserLoss},
         counts::{Counts, Outcome, kinds},
     },
     vocabulary::revision::Revision,
@@ -34,6 +34,9 @@ const LONGEST_REQUEST_MS: i64 = 300_000;
 
 /// Most retired generations whose rules are kept. Outcomes of older ones are lost.
 const MAX_RETIRED: usize = 8;
+
+/// Most steps whose lost users wait to be reported. Beyond it the oldest ones are left out.
+const MAX_LOSSES: usize = 32;
 
 /// The rules of a generation, kept until no request that they decided can be under way.
 #[derive(Debug)]
@@ -73,6 +76,9 @@ pub struct Counting {
     lost: u64,
     /// Number of outcomes lost since the isolate began.
     pub lost_in_all: u64,
+    users_lost: Vec<UserLoss>,
+    /// Number of users lost since the isolate began.
+    pub users_lost_in_all: u64,
 }
 
 impl Counting {
@@ -174,7 +180,11 @@ impl Counting {
 
     /// Returns true if there is something to send.
     pub fn has_batch(&self, now: i64, at_rest: bool) -> bool {
-        !self.is_empty() || self.lost > 0 || !self.comparing.is_empty() || self.users.has_ripe(now, at_rest)
+        !self.is_empty()
+            || self.lost > 0
+            || !self.users_lost.is_empty()
+            || !self.comparing.is_empty()
+            || self.users.has_ripe(now, at_rest)
     }
 
     /// Returns true if no cell waits to be sent.
@@ -198,6 +208,19 @@ impl Counting {
         self.lost_in_all += outcomes;
     }
 
+    /// Notes the content of a batch that can never be stored, so that the next batch reports it as lost.
+    pub fn lose_batch(&mut self, batch: &Batch) {
+        self.lose(batch.cells.iter().map(|cell| cell.counts.requests).sum());
+        // The control plane does not know of these either; in the totals of the isolate they are already.
+        self.lost += batch.lost;
+        let own = batch.user_losses();
+        self.users_lost_in_all += own.iter().map(|loss| loss.users).sum::<u64>();
+        for loss in batch.users_lost.iter().cloned().chain(own) {
+            loss.add_to(&mut self.users_lost);
+        }
+        self.users_lost.drain(..self.users_lost.len().saturating_sub(MAX_LOSSES));
+    }
+
     /// Removes the oldest cells, the ripe users and the oldest comparisons, as many as a batch has
     /// room for, and returns them as a batch.
     pub fn take(&mut self, isolate: &str, sequence: u64, state: &BatchState) -> Batch {
@@ -212,6 +235,7 @@ impl Counting {
             idle: state.at_rest && cells.is_empty() && users.is_empty() && comparisons.is_empty(),
             age_ms: state.age_ms,
             lost: std::mem::take(&mut self.lost),
+            users_lost: std::mem::take(&mut self.users_lost),
             open: state.open,
             cells,
             users,

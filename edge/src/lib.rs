@@ -15,4 +15,6 @@ pub mod counting;
 pub mod isolate;
 pub mod reporting;
 pub mod settings;
+#[cfg(test)]
+mod test_support;
 pub mod wire;

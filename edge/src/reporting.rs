@@ -35,10 +35,8 @@ pub struct Reporting {
 
 #[derive(Debug)]
 struct Pending {
-    sequence: u64,
+    batch: Batch,
     body: String,
-    outcomes: u64,
-    ends: bool,
 }
 
 /// Result of sending a batch.
@@ -76,12 +74,10 @@ impl Reporting {
             return None;
         }
         let batch = counting.take(isolate, self.sequence + 1, state);
-        let outcomes = batch.cells.iter().map(|cell| cell.counts.requests).sum::<u64>() + batch.lost;
         // Serializing a batch cannot fail.
         let body = serde_json::to_string(&batch).ok()?;
-        self.sequence += 1;
-        let (sequence, ends) = (self.sequence, batch.idle);
-        self.pending = Some(Pending { sequence, body: body.clone(), outcomes, ends });
+        self.sequence = batch.sequence;
+        self.pending = Some(Pending { batch, body: body.clone() });
         Some(body)
     }
 
@@ -94,18 +90,18 @@ impl Reporting {
     pub fn finish(&mut self, counting: &mut Counting, sequence: u64, exchanged: &BatchResult, now: i64) {
         // Two requests may have sent the same batch; the second response must not settle the next
         // one.
-        let mut taken = || self.pending.take_if(|pending| pending.sequence == sequence);
+        let mut taken = || self.pending.take_if(|pending| pending.batch.sequence == sequence);
         match exchanged {
             BatchResult::Stored(_) => {
                 if let Some(stored) = taken() {
-                    self.awaited = !stored.ends;
+                    self.awaited = !stored.batch.idle;
                     self.sent += 1;
                 }
                 self.hear(now);
             }
             BatchResult::Refused => {
                 if let Some(refused) = taken() {
-                    counting.lose(refused.outcomes);
+                    counting.lose_batch(&refused.batch);
                 }
                 self.failures += 1;
             }
@@ -129,6 +125,7 @@ impl Reporting {
             idle: false,
             age_ms,
             lost: 0,
+            users_lost: Vec::new(),
             open: 0,
             cells: Vec::new(),
             users: Vec::new(),

@@ -356,7 +356,8 @@ pub mod verdict {
     pub const MISMATCH: u32 = 2;
 }
 
-/// Tickets of comparisons, as JavaScript gets them.
+/// Tickets of comparisons, as JavaScript gets them and gives them back: bits 0 and 1 are the kind, and from bit 2 on
+/// follows the number of the claim.
 pub mod ticket {
     /// The request is not compared.
     pub const NONE: u32 = 0;
@@ -364,6 +365,12 @@ pub mod ticket {
     pub const COMPARE: u32 = 1;
     /// Like [`COMPARE`], and legacy gets it a second time, to measure noise.
     pub const WITH_NOISE: u32 = 2;
+    /// Mask of the kind.
+    pub const KIND: u32 = 3;
+    /// First bit of the claim's number.
+    pub const SHIFT: u32 = 2;
+    /// Mask of a claim's number: the bits that remain for it.
+    pub const NUMBERS: u32 = u32::MAX >> SHIFT;
 }
 
 #[cfg(test)]

@@ -111,6 +111,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("TICKET_NONE", ticket::NONE),
         ("TICKET_COMPARE", ticket::COMPARE),
         ("TICKET_WITH_NOISE", ticket::WITH_NOISE),
+        ("TICKET_KIND", ticket::KIND),
         ("VERDICT_NONE", verdict::NONE),
         ("VERDICT_MISMATCH", verdict::MISMATCH),
         ("SKIPPED_SIZE", skipped(SkipReason::Size)),

@@ -1,11 +1,16 @@
 //! DynamoDB's API over HTTP in this process, for the real AWS SDK.
 
 use crate::fault_proxy::FaultProxy;
+use serde_json::json;
 use std::net::SocketAddr;
 use tokio::task::JoinHandle;
 
+/// Name of the table.
+pub const TABLE: &str = "cutover";
+
 /// A running DynamoDB, empty and in memory, behind a proxy that can inject faults.
 pub struct DynamoDb {
+    database: dynoxide::Database,
     server: JoinHandle<()>,
     /// The proxy to which the functions connect.
     pub proxy: FaultProxy,
@@ -17,13 +22,32 @@ impl DynamoDb {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address: SocketAddr = listener.local_addr().expect("a bound address");
         let database = dynoxide::Database::memory().expect("a database in memory");
-        let server = tokio::spawn(dynoxide::server::serve_on(listener, database));
-        Self { server, proxy: FaultProxy::start(address).await }
+        let server = tokio::spawn(dynoxide::server::serve_on(listener, database.clone()));
+        Self { database, server, proxy: FaultProxy::start(address).await }
     }
 
     /// Returns the base URL.
     pub fn url(&self) -> String {
         self.proxy.url()
+    }
+
+    /// Replaces a string in an item of the table behind the functions' back, and returns the one before: so an item is
+    /// damaged, and repaired.
+    pub fn replace(&self, partition: &str, sort: &str, attribute: &str, value: &str) -> String {
+        let request = json!({
+            "TableName": TABLE,
+            "Key": { "pk": { "S": partition }, "sk": { "S": sort } },
+            "UpdateExpression": "SET #attribute = :value",
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeNames": { "#attribute": attribute },
+            "ExpressionAttributeValues": { ":value": { "S": value } },
+            "ReturnValues": "UPDATED_OLD",
+        });
+        let request = serde_json::from_value(request).expect("a request");
+        let updated = self.database.update_item(request).expect("the item is there");
+        let updated = serde_json::to_value(updated).expect("a response");
+        let before = &updated["Attributes"][attribute]["S"];
+        before.as_str().unwrap_or_else(|| panic!("no string {attribute}: {updated:#}")).to_owned()
     }
 }
 

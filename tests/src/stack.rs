@@ -2,8 +2,17 @@
 //! DynamoDB's API, and the two backends.
 
 use crate::{
-    client::Management, dynamodb::DynamoDb, edge::Edge, fault_proxy::FaultProxy, http, http::EDGE_TOKEN,
-    lambda::Lambda, paths, process::free_port, recorder::Recorder, wrangler,
+    client::Management,
+    dynamodb::{DynamoDb, TABLE},
+    edge::Edge,
+    fault_proxy::FaultProxy,
+    http,
+    http::EDGE_TOKEN,
+    lambda::Lambda,
+    paths,
+    process::free_port,
+    recorder::Recorder,
+    wrangler,
 };
 use cutover_lambda::{settings::environment::Settings, store::Store};
 use cutover_origins::{Backend, Data, Origin};
@@ -20,8 +29,6 @@ pub const ROOT_TOKEN: &str = "local-root-token-for-development";
 
 /// Secret with which isolates sign batches, in every local stack.
 pub const INGEST_SECRET: &str = "local-ingest-secret";
-
-const TABLE: &str = "cutover";
 
 /// Options of a [`Stack`].
 #[derive(Debug, Clone)]

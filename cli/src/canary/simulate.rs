@@ -250,7 +250,14 @@ impl Simulation<'_> {
         };
         let users = crowd.window(run, start, [new, legacy], random);
         let steps = vec![StepCounts { step: run.step, new: counts(new), legacy: counts(legacy) }];
-        Window { start, end: start + WINDOW_MS, steps, users: vec![users], bounds: None }
+        Window {
+            start,
+            end: start + WINDOW_MS,
+            steps,
+            users: vec![users],
+            bounds: None,
+            users_lost: Vec::new(),
+        }
     }
 }
 

@@ -62,6 +62,7 @@ fn send(http: &blocking::Client, url: &str, secret: &str) -> Result<(u16, Value)
         idle: true,
         age_ms: 0,
         lost: 0,
+        users_lost: Vec::new(),
         open: 0,
         cells: Vec::new(),
         users: Vec::new(),

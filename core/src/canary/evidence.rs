@@ -11,13 +11,15 @@ use crate::{
         watch::{BothArms, Watches},
         window::{StepCounts, Window},
     },
+    json::omit::is_zero,
     measurement::batch::{SeenUser, UserWindow, WINDOW_MS},
     vocabulary::{names::RunId, share::PartsPerMillion},
 };
 use serde::{Deserialize, Serialize};
 
-/// Time for which diverted requests keep a step from being proven, in milliseconds.
-const DIVERTED_MS: i64 = 10 * 60_000;
+/// Time for which diverted requests, and users who were lost, keep a step from being proven, in milliseconds. It is a
+/// period: a user who still meets a fault has been reported again by then.
+const INCOMPLETE_MS: i64 = PERIOD_MS;
 
 /// Evidence of one step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +50,13 @@ pub struct StepEvidence {
     /// Start of the last arrival window with diverted requests, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_diverted: Option<i64>,
+    /// Users whose reports were refused. A refused report has users of both arms, so a breach that the others show is
+    /// still one; but evidence with a gap proves nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub users_lost: u64,
+    /// Start of the last arrival window that told of lost users, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_lost: Option<i64>,
     /// The longest time limit behind which users were reported, in milliseconds.
     #[serde(default)]
     pub settle_ms: u32,
@@ -100,6 +109,8 @@ impl StepEvidence {
             watches: Watches::default(),
             worse: None,
             last_diverted: None,
+            users_lost: 0,
+            last_lost: None,
             settle_ms: 0,
             users_through: None,
         }
@@ -112,7 +123,12 @@ impl StepEvidence {
 
     /// Returns true if requests were diverted in the ten minutes before `now`.
     pub(crate) fn was_diverted(&self, now: i64) -> bool {
-        self.last_diverted.is_some_and(|last| now.saturating_sub(last) < DIVERTED_MS)
+        self.last_diverted.is_some_and(|last| now.saturating_sub(last) < INCOMPLETE_MS)
+    }
+
+    /// Returns true if users were reported as lost in the ten minutes before `now`.
+    pub(crate) fn has_lost_users(&self, now: i64) -> bool {
+        self.last_lost.is_some_and(|last| now.saturating_sub(last) < INCOMPLETE_MS)
     }
 
     fn take_in(&mut self, window: &Window, plan: &CanaryPlan) {
@@ -130,6 +146,10 @@ impl StepEvidence {
             if new.diverted > 0 || legacy.diverted > 0 {
                 self.last_diverted = self.last_diverted.max(Some(window.start));
             }
+        }
+        for loss in window.users_lost.iter().filter(|loss| loss.canary.1 == self.step) {
+            self.users_lost = self.users_lost.saturating_add(loss.users);
+            self.last_lost = self.last_lost.max(Some(window.start));
         }
         if window.is_closed() {
             self.watches.close(window.start.saturating_add(1), plan);

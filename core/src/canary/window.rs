@@ -3,7 +3,7 @@
 use crate::{
     json::omit::is_zero,
     measurement::{
-        batch::{Batch, SeenUser, UserEvents, UserWindow, WINDOW_MS},
+        batch::{Batch, SeenUser, UserEvents, UserLoss, UserWindow, WINDOW_MS},
         counts::Counts,
     },
     vocabulary::{arm::Arm, names::RunId, reason::Reason, share::PartsPerMillion},
@@ -108,6 +108,9 @@ pub struct Window {
     /// there were too many. Those with this hash and more were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounds: Option<[u64; 3]>,
+    /// Users whose events are unknown, because their reports were refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users_lost: Vec<UserLoss>,
 }
 
 impl Window {
@@ -165,6 +168,10 @@ pub fn windows<'b>(run: &RunId, arrivals: impl Iterator<Item = (i64, &'b Batch)>
             }
             let arm = if cell.arm == Arm::New { &mut counts.new } else { &mut counts.legacy };
             arm.add(ArmCounts::from(&cell.counts));
+        }
+        for loss in batch.users_lost.iter().filter(|loss| loss.canary.0 == *run) {
+            let window = windows.entry(start).or_insert_with(new_window);
+            loss.clone().add_to(&mut window.users_lost);
         }
         for reported in batch.users.iter().filter(|reported| reported.canary.0 == *run) {
             windows.entry(start).or_insert_with(new_window);

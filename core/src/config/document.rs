@@ -11,7 +11,14 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Longest time limit of an origin, in milliseconds, at which every timeout is counted. The Worker's platform ends the
+/// work of a request 30 s after its client has left; five seconds are for noticing that it has.
+const LONGEST_WATCHED_MS: u32 = 25_000;
 
 /// Everything that operators configure. The field names are the keys of the file.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -50,6 +57,24 @@ impl Config {
             }
         }
         Ok(value)
+    }
+
+    /// Returns warnings about a valid configuration: origins behind a canary whose timeouts may go uncounted.
+    pub fn warnings(&self) -> Vec<String> {
+        let behind_canary =
+            self.routes.iter().filter(|route| self.canary_deployments.contains_key(&route.flag));
+        let names: BTreeSet<&OriginName> =
+            behind_canary.flat_map(|route| [&route.legacy, &route.new]).collect();
+        let warning = |name: &OriginName| {
+            let timeout_ms = self.origins.get(name)?.timeout_ms;
+            (timeout_ms > LONGEST_WATCHED_MS).then(|| {
+                format!(
+                    "origin {name}: its timeout_ms of {timeout_ms} is above {LONGEST_WATCHED_MS}: requests whose client leaves \
+                     are counted as unknown, not as errors, beyond 30 s, and no canary sees them"
+                )
+            })
+        };
+        names.into_iter().filter_map(warning).collect()
     }
 
     /// Builds the document that the edge reads.

@@ -42,6 +42,7 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::measurement::event_kinds::EventKinds;
 
@@ -124,6 +125,27 @@ pub struct UserEvents {
     pub requests: u32,
 }
 
+/// Users of one step whose batches can never be stored.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UserLoss {
+    /// The flag that assigned the users.
+    pub flag: FlagName,
+    /// The run of its canary and its step.
+    pub canary: (RunId, u32),
+    /// Number of users; one in two lost batches counts twice.
+    pub users: u64,
+}
+
+impl UserLoss {
+    /// Adds the loss to a list that has one entry for each step.
+    pub fn add_to(self, losses: &mut Vec<Self>) {
+        match losses.iter_mut().find(|held| held.flag == self.flag && held.canary == self.canary) {
+            Some(held) => held.users = held.users.saturating_add(self.users),
+            None => losses.push(self),
+        }
+    }
+}
+
 /// A batch of counts, as described in the [module documentation](self).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
@@ -146,6 +168,9 @@ pub struct Batch {
     /// Outcomes that were counted but could not be kept.
     #[serde(default)]
     pub lost: u64,
+    /// Users in batches that were refused, so that their events are unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users_lost: Vec<UserLoss>,
     /// Requests still open when the batch was made.
     #[serde(default)]
     pub open: u32,
@@ -158,6 +183,25 @@ pub struct Batch {
     /// Counts of comparisons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<ComparisonWindow>,
+}
+
+impl Batch {
+    /// Returns the users of each step who are lost if this batch is.
+    pub fn user_losses(&self) -> Vec<UserLoss> {
+        let mut steps: BTreeMap<(&FlagName, &(RunId, u32)), BTreeSet<u64>> = BTreeMap::new();
+        for window in &self.users {
+            let users = steps.entry((&window.flag, &window.canary)).or_default();
+            users.extend(window.seen.iter().map(|SeenUser(user, _)| *user));
+            users.extend(window.events.iter().map(|events| events.user));
+            users.extend(window.compared.iter().map(|(user, _)| *user));
+        }
+        let loss = |((flag, canary), users): ((&FlagName, &(RunId, u32)), BTreeSet<u64>)| UserLoss {
+            flag: flag.clone(),
+            canary: canary.clone(),
+            users: users.len() as u64,
+        };
+        steps.into_iter().map(loss).collect()
+    }
 }
 
 /// Response of the control plane to a batch.

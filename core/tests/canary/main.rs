@@ -85,7 +85,7 @@ fn counts(requests: u64, errors: u64, slow: u64) -> ArmCounts {
 fn window(index: i64, step: u32, new: ArmCounts, legacy: ArmCounts) -> Window {
     let start = START + index * WINDOW_MS;
     let steps = vec![StepCounts { step, new, legacy }];
-    Window { start, end: start + WINDOW_MS, steps, users: Vec::new(), bounds: None }
+    Window { start, end: start + WINDOW_MS, steps, users: Vec::new(), bounds: None, users_lost: Vec::new() }
 }
 
 fn after(minutes: i64) -> Timestamp {

@@ -131,6 +131,7 @@ fn batch(run: &Run, sequence: u64, window: &Window) -> Batch {
         idle: false,
         age_ms: 0,
         lost: 0,
+        users_lost: Vec::new(),
         open: 0,
         cells: cells.collect(),
         users: window.users.clone(),
@@ -296,6 +297,7 @@ proptest! {
             .iter()
             .map(|(requests, errors, slow, start)| Window {
                 bounds: None,
+                users_lost: Vec::new(),
                 start: *start,
                 end: start.saturating_add(WINDOW_MS),
                 steps: vec![StepCounts {

@@ -4,7 +4,7 @@ use super::{SETTLE_MS, START, counts, events, run, seen, users};
 use cutover_core::{
     canary::{ArmCounts, Window, windows},
     measurement::{
-        batch::{Batch, Cell, EventKinds, SCHEMA, UserWindow, WINDOW_MS},
+        batch::{Batch, Cell, EventKinds, SCHEMA, UserLoss, UserWindow, WINDOW_MS},
         counts::{Counts, Outcome},
     },
     vocabulary::{arm::Arm, reason::Reason, revision::Revision},
@@ -19,6 +19,7 @@ fn batch(cells: Vec<Cell>, users: Vec<UserWindow>) -> Batch {
         idle: false,
         age_ms: 0,
         lost: 0,
+        users_lost: Vec::new(),
         open: 0,
         cells,
         users,
@@ -38,6 +39,32 @@ fn cell(arm: Arm, reason: Reason, step: u32, status: u32, ms: u32) -> Cell {
         canary: Some((run().id, step)),
         counts,
     }
+}
+
+#[test]
+fn lost_users_are_added_up_by_step_and_those_of_other_runs_are_left_out() {
+    let run = run();
+    let loss = |run: &str, step, users| UserLoss {
+        flag: "flag".parse().unwrap(),
+        canary: (run.parse().unwrap(), step),
+        users,
+    };
+    let name = run.id.as_str();
+    let reports = [
+        Batch { users_lost: vec![loss(name, 0, 2), loss("r99", 0, 40)], ..batch(Vec::new(), Vec::new()) },
+        Batch { users_lost: vec![loss(name, 0, 3), loss(name, 1, 1)], ..batch(Vec::new(), Vec::new()) },
+    ];
+    let found = windows(&run.id, reports.iter().map(|batch| (START + 5, batch)), START + WINDOW_MS);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].users_lost, [loss(name, 0, 5), loss(name, 1, 1)]);
+    // A batch loses each of its users once, whatever it says of them.
+    let lost = UserWindow {
+        seen: seen(Arm::New, 0, 3).collect(),
+        events: events(Arm::New, EventKinds::ERROR, 2, 2).collect(),
+        ..users(&run, 0)
+    };
+    let later = UserWindow { seen: Vec::new(), window: START + WINDOW_MS, ..lost.clone() };
+    assert_eq!(batch(Vec::new(), vec![lost, later]).user_losses(), [loss(name, run.step, 4)]);
 }
 
 #[test]

@@ -29,10 +29,10 @@ fn with_route<T>(
 pub fn begin_comparison(route: u32, generation: u32, is_safe: bool) -> u32 {
     with_route(route, generation, |comparing, rules, route, draw| {
         match comparing.begin(route, is_safe, draw, now_ms()) {
-            Ticket::Compare => ticket::COMPARE,
-            Ticket::WithNoise => ticket::WITH_NOISE,
+            Ticket::Compare(claim) => ticket::COMPARE | claim << ticket::SHIFT,
+            Ticket::WithNoise(claim) => ticket::WITH_NOISE | claim << ticket::SHIFT,
             Ticket::Refused(reason) => {
-                comparing.skip(rules, route, reason, now_ms(), false);
+                comparing.refuse(rules, route, reason, now_ms());
                 ticket::NONE
             }
         }
@@ -40,17 +40,17 @@ pub fn begin_comparison(route: u32, generation: u32, is_safe: bool) -> u32 {
     .unwrap_or_default()
 }
 
-/// Gives back a claimed comparison. `reason` is an index into [`SkipReason::ALL`]. If the generation
-/// is no longer held, the claim runs out and counts as a timeout, as if this had not been called.
+/// Gives back a claimed comparison by its ticket. `reason` is an index into [`SkipReason::ALL`]. If the
+/// generation is no longer held, the claim runs out and counts as a timeout, as if this had not been called.
 #[wasm_bindgen]
-pub fn skip_comparison(route: u32, generation: u32, reason: usize) {
+pub fn skip_comparison(route: u32, generation: u32, claimed: u32, reason: usize) {
     with_route(route, generation, |comparing, rules, route, _| {
         let reason = SkipReason::ALL.get(reason).copied().unwrap_or(SkipReason::Unreachable);
-        comparing.skip(rules, route, reason, now_ms(), true);
+        comparing.skip(rules, route, claimed >> ticket::SHIFT, reason, now_ms());
     });
 }
 
-/// Counts a claimed comparison. `heads` holds the heads of legacy's response, of the new backend's
+/// Counts a claimed comparison, by its ticket. `heads` holds the heads of legacy's response, of the new backend's
 /// and of legacy's second one, separated by U+0001, which no header can hold. A head is a status
 /// and header values, one per line. If the generation is no longer held, the claim runs out and
 /// counts as a timeout, as if this had not been called. Returns a [`verdict`].
@@ -58,6 +58,7 @@ pub fn skip_comparison(route: u32, generation: u32, reason: usize) {
 pub fn finish_comparison(
     route: u32,
     generation: u32,
+    claimed: u32,
     heads: &str,
     old: &[u8],
     new: &[u8],
@@ -69,7 +70,7 @@ pub fn finish_comparison(
         let (old_head, new_head, again_head) = (head(), head(), head());
         let again = Some((again_head, again)).filter(|(head, _)| !head.is_empty());
         let answers = ResponsePair { old: (old_head, old), new: (new_head, new), again };
-        comparing.finish(rules, route, answers, now_ms())
+        comparing.finish(rules, route, claimed >> ticket::SHIFT, answers, now_ms())
     });
     match mismatch.flatten() {
         None => verdict::NONE,

@@ -83,6 +83,7 @@ struct ReportingHealth<'i> {
     pending: bool,
     cells: usize,
     lost: u64,
+    users_lost: u64,
 }
 
 fn health() -> (u16, String) {
@@ -113,6 +114,7 @@ fn health() -> (u16, String) {
                 pending: isolate.reporting.is_pending(),
                 cells: counting.len(),
                 lost: counting.lost_in_all,
+                users_lost: counting.users_lost_in_all,
             },
             outcomes: isolate.counts,
         })

@@ -1,16 +1,19 @@
 //! Claims, verdicts and batches of comparisons, on the host.
 
-use crate::comparison_queue::*;
+use crate::{comparison_queue::*, test_support};
 use cutover_core::{
-    Flag, Origin, PartsPerMillion, Route, Snapshot,
+    PartsPerMillion,
     compare::{DifferenceCount, DifferenceKind},
-    request::identity::default_sources,
-    routing::matcher::Matcher,
-    rules::route::Fallback,
 };
 
 /// Milliseconds after which the claims of [`policy`] run out.
 const EXPIRY_MS: i64 = 3 * 1_000 + 30_000;
+
+/// The response to a request beyond the limit of comparisons under way.
+const FULL: Ticket = Ticket::Refused(SkipReason::Concurrency);
+
+/// Equal bodies, without a second response of legacy.
+const EQUAL: [&str; 3] = ["1", "1", ""];
 
 fn policy(noise: u32, concurrency: u32) -> Comparison {
     Comparison {
@@ -24,24 +27,8 @@ fn policy(noise: u32, concurrency: u32) -> Comparison {
 }
 
 fn rules(compare: Comparison) -> Ruleset {
-    let mut snapshot = Snapshot::default();
-    let origin =
-        Origin { url: "http://a.internal".to_owned(), timeout_ms: 1_000, options: Default::default() };
-    snapshot.origins.insert("a".parse().unwrap(), origin);
-    snapshot.flags.insert("flag".parse().unwrap(), Flag::default());
-    snapshot.routes.push(Route {
-        id: "route".parse().unwrap(),
-        matcher: Matcher { methods: Vec::new(), path: "/{*rest}".to_owned() },
-        flag: "flag".parse().unwrap(),
-        legacy: "a".parse().unwrap(),
-        new: "a".parse().unwrap(),
-        identity: default_sources(),
-        adapt: Vec::new(),
-        compare: Some(compare),
-        error_when: None,
-        error_statuses: Vec::new(),
-        fallback: Fallback::default(),
-    });
+    let mut snapshot = test_support::snapshot(1, PartsPerMillion::ALL);
+    snapshot.routes[0].compare = Some(compare);
     Ruleset::compile(&snapshot).unwrap()
 }
 
@@ -56,21 +43,35 @@ impl Held {
         Self { rules: rules(policy(noise, concurrency)), queue: ComparisonQueue::default() }
     }
 
-    /// Claims a comparison. The draw is the one that falls into no share below 100 %.
+    /// Requests a comparison. The draw is the one that falls into no share below 100 %.
     fn begin(&mut self, now: i64) -> Ticket {
         self.queue.begin(&self.rules.routes()[0], true, u64::MAX, now)
     }
 
-    fn skip(&mut self, now: i64) {
-        self.queue.skip(&self.rules, &self.rules.routes()[0], SkipReason::Unreachable, now, true);
+    /// Claims a comparison and returns the number of the claim.
+    fn claim(&mut self, now: i64) -> u32 {
+        match self.begin(now) {
+            Ticket::Compare(claim) | Ticket::WithNoise(claim) => claim,
+            Ticket::Refused(reason) => panic!("{reason:?} at {now}"),
+        }
     }
 
-    /// Ends a comparison of bodies; an empty `again` is no second response.
-    fn finish(&mut self, old: &str, new: &str, again: &str, now: i64) {
+    fn skip(&mut self, claim: u32, now: i64) {
+        self.queue.skip(&self.rules, &self.rules.routes()[0], claim, SkipReason::Unreachable, now);
+    }
+
+    /// Ends a comparison of the old body, the new one, and legacy's second one; an empty one is no second response.
+    fn finish(&mut self, claim: u32, [old, new, again]: [&str; 3], now: i64) {
         let head = "200\napplication/json";
         let again = Some((head, again.as_bytes())).filter(|(_, body)| !body.is_empty());
         let answers = ResponsePair { old: (head, old.as_bytes()), new: (head, new.as_bytes()), again };
-        self.queue.finish(&self.rules, &self.rules.routes()[0], answers, now);
+        self.queue.finish(&self.rules, &self.rules.routes()[0], claim, answers, now);
+    }
+
+    /// Claims a comparison and ends it at once.
+    fn compare(&mut self, bodies: [&str; 3]) {
+        let claim = self.claim(0);
+        self.finish(claim, bodies, 0);
     }
 
     /// Returns all counts.
@@ -86,48 +87,66 @@ impl Held {
 #[test]
 fn an_abandoned_comparison_gives_its_slot_back_and_is_counted() {
     let mut held = Held::new(0, 2);
-    assert_eq!((held.begin(0), held.begin(10)), (Ticket::Compare, Ticket::Compare));
-    let full = Ticket::Refused(SkipReason::Concurrency);
-    assert_eq!(held.begin(EXPIRY_MS - 1), full);
-    assert_eq!(held.begin(EXPIRY_MS), Ticket::Compare, "the first claim ran out");
-    assert_eq!(held.begin(EXPIRY_MS), full, "the second did not");
-    held.skip(EXPIRY_MS);
+    held.claim(0);
+    held.claim(10);
+    assert_eq!(held.begin(EXPIRY_MS - 1), FULL);
+    let third = held.claim(EXPIRY_MS);
+    assert_eq!(held.begin(EXPIRY_MS), FULL, "the first claim ran out, the second did not");
+    held.skip(third, EXPIRY_MS);
     assert_eq!(held.told().skipped, [(SkipReason::Timeout, 1), (SkipReason::Unreachable, 1)]);
 }
 
 #[test]
 fn an_abandoned_slot_is_free_in_time_however_many_comparisons_end_meanwhile() {
     let mut held = Held::new(0, 2);
-    assert_eq!(held.begin(0), Ticket::Compare);
+    held.claim(0);
     for now in (1..EXPIRY_MS).step_by(500) {
-        assert_eq!(held.begin(now), Ticket::Compare);
-        assert_eq!(held.begin(now), Ticket::Refused(SkipReason::Concurrency), "{now}");
-        held.finish("1", "1", "", now);
+        let claim = held.claim(now);
+        assert_eq!(held.begin(now), FULL, "{now}");
+        held.finish(claim, EQUAL, now);
     }
-    assert_eq!((held.begin(EXPIRY_MS), held.begin(EXPIRY_MS)), (Ticket::Compare, Ticket::Compare));
+    held.claim(EXPIRY_MS);
+    held.claim(EXPIRY_MS);
 }
 
 #[test]
 fn a_comparison_that_ends_after_its_claim_ran_out_frees_nothing_more() {
     let mut held = Held::new(0, 1);
-    assert_eq!(held.begin(0), Ticket::Compare);
-    held.finish("1", "1", "", EXPIRY_MS + 1);
-    assert_eq!(held.begin(EXPIRY_MS + 1), Ticket::Compare);
-    assert_eq!(held.begin(EXPIRY_MS + 1), Ticket::Refused(SkipReason::Concurrency));
+    let claim = held.claim(0);
+    held.finish(claim, EQUAL, EXPIRY_MS + 1);
+    held.claim(EXPIRY_MS + 1);
+    assert_eq!(held.begin(EXPIRY_MS + 1), FULL);
+}
+
+/// The slot of an abandoned comparison is that of a newer one when the old one ends after all.
+#[test]
+fn a_late_end_leaves_the_slot_of_a_newer_comparison_alone() {
+    let mut held = Held::new(0, 1);
+    let late = held.claim(0);
+    let newer = held.claim(EXPIRY_MS);
+    held.finish(late, ["1", "2", ""], EXPIRY_MS);
+    assert_eq!(held.begin(EXPIRY_MS), FULL, "after a late result");
+    held.skip(late, EXPIRY_MS);
+    assert_eq!(held.begin(EXPIRY_MS), FULL, "after a late failure");
+    held.finish(newer, EQUAL, EXPIRY_MS);
+    let told = held.told();
+    assert_eq!((told.compared, told.mismatched), (1, 0));
+    assert_eq!(told.skipped, [(SkipReason::Timeout, 1)], "the late one counts as abandoned, once");
+    held.claim(EXPIRY_MS);
 }
 
 #[test]
 fn no_verdict_is_given_before_noise_is_known() {
     let mut held = Held::new(10, 100);
     // All of these are claimed before the first one ends.
-    for _ in 0..20 {
-        assert_eq!(held.begin(0), Ticket::WithNoise);
+    let begun: Vec<Ticket> = (0..20).map(|_| held.begin(0)).collect();
+    assert!(begun.iter().all(|ticket| matches!(ticket, Ticket::WithNoise(_))), "{begun:?}");
+    for (request, ticket) in begun.iter().take(8).enumerate() {
+        let Ticket::WithNoise(claim) = ticket else { panic!("{ticket:?}") };
+        held.finish(*claim, ["{\"id\":1}", "{\"id\":2}", &format!("{{\"id\":{}}}", request + 3)], 0);
     }
-    for request in 0..8 {
-        held.finish("{\"id\":1}", "{\"id\":2}", &format!("{{\"id\":{}}}", request + 3), 0);
-    }
-    assert_eq!(held.begin(0), Ticket::Compare, "noise was measured eight times");
-    held.finish("{\"id\":1}", "{\"id\":2}", "", 0);
+    let Ticket::Compare(claim) = held.begin(0) else { panic!("noise was measured eight times") };
+    held.finish(claim, ["{\"id\":1}", "{\"id\":2}", ""], 0);
     let told = held.told();
     assert_eq!((told.compared, told.mismatched, told.noise_compared), (9, 0, 8), "{told:#?}");
 }
@@ -136,11 +155,9 @@ fn no_verdict_is_given_before_noise_is_known() {
 fn a_real_difference_is_one_from_the_first_comparison_on() {
     let mut held = Held::new(10, 100);
     for _ in 0..8 {
-        held.begin(0);
-        held.finish("{\"id\":1}", "{\"id\":2}", "{\"id\":1}", 0);
+        held.compare(["{\"id\":1}", "{\"id\":2}", "{\"id\":1}"]);
     }
-    held.begin(0);
-    held.finish("{\"id\":1}", "{\"id\":2}", "", 0);
+    held.compare(["{\"id\":1}", "{\"id\":2}", ""]);
     let told = held.told();
     assert_eq!((told.compared, told.mismatched), (9, 9));
 }
@@ -148,15 +165,13 @@ fn a_real_difference_is_one_from_the_first_comparison_on() {
 #[test]
 fn without_the_second_response_that_would_tell_nothing_is_counted() {
     let mut held = Held::new(10, 100);
-    held.begin(0);
     // Deeper than the policy permits.
     let deep = format!("{}{}", "[".repeat(40), "]".repeat(40));
-    held.finish("1", "2", &deep, 0);
+    held.compare(["1", "2", &deep]);
     let told = held.told();
     assert_eq!((told.compared, told.skipped), (0, vec![(SkipReason::Depth, 1)]));
     // Legacy has no JSON: its own two responses have nothing to compare, the backends have.
-    held.begin(0);
-    held.finish("<p>", "{}", "<p>", 0);
+    held.compare(["<p>", "{}", "<p>"]);
     let told = held.told();
     assert_eq!((told.compared, told.mismatched, told.noise_compared), (1, 1, 1));
 }
@@ -170,8 +185,7 @@ fn noise_that_was_shown_once_is_no_difference_any_more() {
     let value = |request: usize, offset: usize| format!("{{\"a\":{}}}", (request + offset) % 5 / 4);
     // At first the new backend has it, and legacy's second response does not.
     for request in 3..503 {
-        held.begin(0);
-        held.finish(&value(request, 0), &value(request, 1), &value(request, 3), 0);
+        held.compare([&value(request, 0), &value(request, 1), &value(request, 3)]);
     }
     let told = held.told();
     let found = told.differences.iter().map(|counted| counted.count).sum::<u64>();

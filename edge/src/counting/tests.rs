@@ -2,61 +2,30 @@
 
 use crate::{
     counting::{thinned::CAPACITY, *},
+    test_support,
     wire::PackedDecision,
 };
 use cutover_core::{
-    Flag, Origin, PartsPerMillion, Route, Snapshot,
+    PartsPerMillion,
     measurement::{
         batch::{SeenUser, UserEvents, UserWindow},
         event_kinds::EventKinds,
-        label::CanaryLabel,
     },
-    request::identity::default_sources,
-    routing::matcher::Matcher,
-    rules::route::Fallback,
 };
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Time limits of the two origins, in milliseconds.
-const LIMITS: [(&str, u32); 2] = [("legacy", 1_000), ("new", 5_000)];
 
 /// Start of the event window of [`Ended::default`], in milliseconds, and the time at which it is
 /// ripe: ten seconds and the longer time limit later.
 const WINDOW: i64 = 100_000;
 const RIPE: i64 = WINDOW + 10_000 + 5_000;
 
+/// The longer time limit is that of the new origin, five seconds.
 fn rules(revision: u64, step: u32) -> Rc<Ruleset> {
-    let mut snapshot = Snapshot { revision: Revision(revision), ..Snapshot::default() };
-    for (name, timeout_ms) in LIMITS {
-        let origin =
-            Origin { url: format!("http://{name}.internal/"), timeout_ms, options: Default::default() };
-        snapshot.origins.insert(name.parse().unwrap(), origin);
-    }
     let share = PartsPerMillion::of_percent(50);
-    let flag = Flag { enabled: true, rollout_percentage: share, ..Flag::default() };
-    snapshot.flags.insert("flag".parse().unwrap(), flag);
-    snapshot.routes.push(Route {
-        id: "route".parse().unwrap(),
-        matcher: Matcher { methods: Vec::new(), path: "/api/{*rest}".to_owned() },
-        flag: "flag".parse().unwrap(),
-        legacy: "legacy".parse().unwrap(),
-        new: "new".parse().unwrap(),
-        identity: default_sources(),
-        adapt: Vec::new(),
-        compare: None,
-        error_when: None,
-        error_statuses: vec![409],
-        fallback: Fallback::default(),
-    });
-    let label = CanaryLabel {
-        run: "r1".parse().unwrap(),
-        step,
-        share,
-        key: Some("000102030405060708090a0b0c0d0e0f".to_owned()),
-        slow_success_ms: 100,
-        slow_rollback_ms: 200,
-    };
-    snapshot.canaries.insert("flag".parse().unwrap(), label);
+    let mut snapshot = test_support::snapshot(revision, share);
+    snapshot.origins.get_mut("new").unwrap().timeout_ms = 5_000;
+    snapshot.routes[0].error_statuses = vec![409];
+    snapshot.canaries.insert("flag".parse().unwrap(), test_support::label(step, share));
     Rc::new(Ruleset::compile(&snapshot).unwrap())
 }
 

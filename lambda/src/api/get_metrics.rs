@@ -16,6 +16,7 @@ use axum::{
 };
 use cutover_core::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 pub(super) async fn handle(
     _: Caller,
@@ -38,13 +39,17 @@ pub(super) async fn handle(
         .into_iter()
         .map(|(flag, ledger)| json!({ "flag": flag, "series": ledger.series }))
         .collect();
+    let behind = cursor.behind.iter().map(|(flag, through)| (flag, Timestamp::from_millis(*through)));
+    let behind: BTreeMap<&String, Timestamp> = behind.collect();
     let isolates = store.isolate_counts().await?;
     let body = json!({
         "flags": flags,
         "through": (cursor.through > 0).then(|| Timestamp::from_millis(cursor.through)),
+        "behind": behind,
         "batches": store.counters(&Key::ingest()).await?,
         "batches_taken_in": cursor.batches,
         "outcomes_lost": cursor.outcomes_lost,
+        "users_lost": cursor.users_lost,
         "isolates_active": isolates.active,
         "batches_missing": isolates.missing_batches,
     });

@@ -165,8 +165,12 @@ async fn canaries(page: &mut Page, platform: &Platform, state: &State) -> Result
     }
     let mut verdicts = Vec::new();
     for run in state.runs.values().filter(|run| run.state.is_active()) {
-        let evidence = evidence_of(platform, run).await?;
-        verdicts.push((run, Verdict::of(run, &evidence)));
+        match evidence_of(platform, run).await {
+            Ok(evidence) => verdicts.push((run, Verdict::of(run, &evidence))),
+            // The samples of the other flags must not be missing too.
+            Err(StoreError::Item(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
     let name = "cutover_canary_step";
     page.family(
@@ -251,6 +255,18 @@ async fn measurement(page: &mut Page, platform: &Platform) -> Result<(), StoreEr
     page.sample("cutover_isolates_lost_total", &[], lost as f64);
     page.family("cutover_outcomes_lost_total", "counter", "Outcomes that isolates reported as lost.");
     page.sample("cutover_outcomes_lost_total", &[], cursor.outcomes_lost as f64);
+    page.family("cutover_users_lost_total", "counter", "Users in reports that ingest refused.");
+    page.sample("cutover_users_lost_total", &[], cursor.users_lost as f64);
+    let name = "cutover_flag_behind_seconds";
+    page.family(
+        name,
+        "gauge",
+        "Seconds by which the ledger of a flag lags that could not be read or written.",
+    );
+    for (flag, through) in &cursor.behind {
+        let lag = clock::now().millis() - through;
+        page.sample(name, &[("flag", flag)], lag as f64 / 1_000.0);
+    }
     if cursor.through > 0 {
         let name = "cutover_evaluation_lag_seconds";
         page.family(name, "gauge", "Seconds by which the ledgers lag behind the current time.");

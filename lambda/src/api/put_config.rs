@@ -61,14 +61,14 @@ pub(super) async fn handle(
             "dry_run": true,
             "revision": truth.head.revision,
             "changes": changes,
-            "warnings": warnings(&truth, &wanted, &traffic),
+            "warnings": warnings(&truth, &wanted, &merged, &traffic),
         });
         return Ok(json_response(StatusCode::OK, &body));
     }
     let changed = change(&platform, &demand, Operation::ConfigApply, |truth| {
         demand.precondition.check("the configuration", Some(truth.head.revision))?;
-        let warnings = warnings(truth, &wanted, &traffic);
         let config = merged(truth, &wanted, query.prune)?;
+        let warnings = warnings(truth, &wanted, &config, &traffic);
         let pruned =
             truth.config.feature_flags.keys().filter(|name| !config.feature_flags.contains_key(*name));
         let runs = pruned.filter_map(|name| without_run(truth, name)).collect();
@@ -117,9 +117,9 @@ fn merged(truth: &Truth, wanted: &Config, prune: bool) -> Result<Config, Problem
 /// Measured requests per second of each flag.
 type Traffic = BTreeMap<FlagName, f64>;
 
-/// Returns warnings about a valid file.
-fn warnings(truth: &Truth, wanted: &Config, traffic: &Traffic) -> Vec<String> {
-    let mut warnings = Vec::new();
+/// Returns warnings about a valid file, and about the configuration that it makes.
+fn warnings(truth: &Truth, wanted: &Config, merged: &Config, traffic: &Traffic) -> Vec<String> {
+    let mut warnings = merged.warnings();
     for (name, plan) in &wanted.canary_deployments {
         if truth.config.canary_deployments.get(name) != Some(plan) {
             let measured = traffic.get(name).copied();

@@ -84,6 +84,10 @@ pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
                 canaries.insert(flag.to_string(), outcome);
             }
             Ok(None) => {}
+            // The run stays as it is, the others are decided, and the tick is complete.
+            Err(error @ StoreError::Item(_)) => {
+                tracing::error!(event = "flag_unreadable", %flag, %error, "a canary cannot be decided");
+            }
             Err(error) => {
                 tracing::error!(%flag, %error, "the decision about a canary failed");
                 failed = Some(error);

@@ -29,7 +29,7 @@ pub async fn evidence_of(platform: &Platform, run: &Run) -> Result<Evidence, Sto
 ///
 /// Fails if the table cannot be read or an item cannot be decoded.
 pub async fn circumstances(platform: &Platform, state: &State, run: &Run) -> Result<TickContext, StoreError> {
-    let through = platform.store.cursor().await?.through;
+    let through = platform.store.cursor().await?.through_of(&run.flag);
     Ok(TickContext {
         emergency: state.is_held(&run.flag),
         enabled: state.config.feature_flags.get(&run.flag).is_some_and(|flag| flag.enabled),

@@ -43,6 +43,9 @@ const RECENT_MS: i64 = 10 * 60_000;
 /// item of at most 400 KB.
 const MAX_COMPARED_ROUTES: usize = 8;
 
+/// Most periods that a tick folds into a ledger that is behind. The next tick continues.
+const MAX_MISSED: usize = 10;
+
 /// Number of attempts to write a ledger that another tick keeps changing.
 const MAX_TRIES: u32 = 5;
 
@@ -55,17 +58,23 @@ pub struct Tick {
     pub ledgers: usize,
     /// Number of isolates that were found lost.
     pub isolates_lost: u64,
-    /// Arrival time up to which all batches have been folded in.
+    /// Arrival time up to which all batches have been folded in, but for the flags that are behind.
     pub through: Option<Timestamp>,
+    /// Flags whose ledger is behind, because it could not be read or written.
+    pub behind: Vec<String>,
     /// Verdict of each running canary whose evidence changed, by flag.
     pub verdicts: BTreeMap<String, Verdict>,
 }
 
 /// Runs one tick. A backlog is folded in period by period, for as long as a tick may take.
 ///
+/// The cursor moves on without a flag whose ledger or evidence cannot be read or written, so that the others are judged.
+/// It notes how far the flag is complete; as soon as its ledger can be read, what it missed is read again and folded
+/// before anything newer. Batches are kept for two days.
+///
 /// # Errors
 ///
-/// Fails if the table cannot be read or written, or if other ticks keep writing the same ledgers.
+/// Fails if the configuration, the arrivals or the cursor cannot be read or written.
 pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
     let store = &platform.store;
     let started = Instant::now();
@@ -80,16 +89,22 @@ pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
             break;
         }
         let arrivals = store.arrivals(from, until).await?;
-        take_in(platform, &arrivals, until, &mut tick).await?;
+        let period = Period { from, until, arrivals: &arrivals };
+        let behind = take_in(platform, &period, &cursor.behind, &mut tick).await?;
+        tick.behind = behind.keys().cloned().collect();
         let lost: u64 = arrivals.iter().map(|arrival| arrival.batch.lost).sum();
+        let users_lost = arrivals.iter().flat_map(|arrival| &arrival.batch.users_lost);
+        let users_lost: u64 = users_lost.map(|loss| loss.users).sum();
         let moved = Cursor {
             through: until,
             outcomes_lost: cursor.outcomes_lost.saturating_add(lost),
+            users_lost: cursor.users_lost.saturating_add(users_lost),
             batches: cursor.batches.saturating_add(arrivals.len() as u64),
+            behind,
         };
         tick.through = Some(Timestamp::from_millis(until));
         // If another tick has moved the cursor, it has folded in the same arrivals.
-        if !store.move_cursor(cursor, moved).await? || started.elapsed() > PATIENCE {
+        if !store.move_cursor(&cursor, &moved).await? || started.elapsed() > PATIENCE {
             break;
         }
     }
@@ -106,29 +121,91 @@ pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
     Ok(tick)
 }
 
-/// Folds a period of arrivals into the ledgers of its flags.
+/// A period of arrivals, from the cursor on; `from` is not in it. Both times are in milliseconds since 1970.
+struct Period<'a> {
+    from: i64,
+    until: i64,
+    arrivals: &'a [Arrival],
+}
+
+/// Folds a period of arrivals into the ledgers of its flags, each for itself. `before` are the flags that were behind, with
+/// the arrival time up to which each is complete; returns those that are now.
 async fn take_in(
     platform: &Platform,
-    arrivals: &[Arrival],
-    until: i64,
+    period: &Period<'_>,
+    before: &BTreeMap<String, i64>,
     tick: &mut Tick,
-) -> Result<(), StoreError> {
-    tick.batches += arrivals.len();
-    let mut state = platform.store.state().await?;
+) -> Result<BTreeMap<String, i64>, StoreError> {
+    tick.batches += period.arrivals.len();
+    let state = platform.store.state().await?;
     // The evidence of a running canary may change by the time alone.
     let running = state.runs.values().filter(|run| run.state.is_active());
-    let mut flags = flags(arrivals);
+    let mut flags = flags(period.arrivals);
     flags.extend(running.map(|run| Some(run.flag.clone())));
+    flags.extend(before.keys().map(|name| name.parse::<FlagName>().ok()));
+    let mut folding = Folding { platform, state, tick };
+    let mut behind = BTreeMap::new();
     for flag in flags {
-        let part = FlagArrivals { flag: flag.as_ref(), arrivals, until };
-        if let Absorbed::Now(verdict) = part.take_in(platform, &mut state).await? {
-            tick.ledgers += 1;
-            if let (Some(flag), Some(verdict)) = (&flag, *verdict) {
-                tick.verdicts.insert(flag.to_string(), verdict);
-            }
+        let name = flag.as_ref().map(FlagName::as_str).unwrap_or_default();
+        let mut through = before.get(name).copied().unwrap_or(period.from);
+        if let Err(error) = folding.catch_up(flag.as_ref(), period, &mut through).await {
+            tracing::error!(event = "flag_unreadable", flag = name, %error, "the counts of a flag are not evaluated");
+        }
+        if through < period.until {
+            behind.insert(name.to_owned(), through);
         }
     }
-    Ok(())
+    Ok(behind)
+}
+
+/// The folding of a period, flag by flag.
+struct Folding<'t> {
+    platform: &'t Platform,
+    /// State that runs are judged in; read again if a run has moved on.
+    state: State,
+    tick: &'t mut Tick,
+}
+
+impl Folding<'_> {
+    /// Folds into the ledger of a flag the arrivals that it missed before the period, and then those of the period.
+    /// `through` is the arrival time up to which the ledger is complete; it moves on with each part.
+    async fn catch_up(
+        &mut self,
+        flag: Option<&FlagName>,
+        period: &Period<'_>,
+        through: &mut i64,
+    ) -> Result<(), StoreError> {
+        let platform = self.platform;
+        let store = &platform.store;
+        if *through < period.from {
+            // The arrivals are read again only for a ledger that can be read.
+            store.ledger_with_evidence(flag).await?;
+        }
+        for _ in 0..MAX_MISSED {
+            if *through >= period.from {
+                break;
+            }
+            let until = period.from.min(through.saturating_add(MAX_STRETCH_MS));
+            let arrivals = store.arrivals(*through, until).await?;
+            self.fold(FlagArrivals { flag, arrivals: &arrivals, until }).await?;
+            *through = until;
+        }
+        if *through >= period.from {
+            self.fold(FlagArrivals { flag, arrivals: period.arrivals, until: period.until }).await?;
+            *through = period.until;
+        }
+        Ok(())
+    }
+
+    async fn fold(&mut self, part: FlagArrivals<'_>) -> Result<(), StoreError> {
+        if let Absorbed::Now(verdict) = part.take_in(self.platform, &mut self.state).await? {
+            self.tick.ledgers += 1;
+            if let (Some(flag), Some(verdict)) = (part.flag, *verdict) {
+                self.tick.verdicts.insert(flag.to_string(), verdict);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Returns the flags for which arrivals hold counts; `None` is for requests that no flag decided.
@@ -136,10 +213,12 @@ fn flags(arrivals: &[Arrival]) -> BTreeSet<Option<FlagName>> {
     let cells = arrivals.iter().flat_map(|arrival| &arrival.batch.cells);
     let users = arrivals.iter().flat_map(|arrival| &arrival.batch.users);
     let comparisons = arrivals.iter().flat_map(|arrival| &arrival.batch.comparisons);
+    let losses = arrivals.iter().flat_map(|arrival| &arrival.batch.users_lost);
     cells
         .map(|cell| cell.flag.clone())
         .chain(users.map(|users| Some(users.flag.clone())))
         .chain(comparisons.map(|compared| Some(compared.flag.clone())))
+        .chain(losses.map(|loss| Some(loss.flag.clone())))
         .collect()
 }
 
@@ -191,6 +270,7 @@ impl FlagArrivals<'_> {
         batch.cells.iter().any(|cell| cell.flag.as_ref() == self.flag)
             || batch.users.iter().any(|users| Some(&users.flag) == self.flag)
             || batch.comparisons.iter().any(|compared| Some(&compared.flag) == self.flag)
+            || batch.users_lost.iter().any(|loss| Some(&loss.flag) == self.flag)
     }
 
     async fn write(

@@ -9,7 +9,7 @@ use crate::store::{
     keys::Key,
     table::Store,
 };
-use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem};
 use cutover_core::{
     Arm, FlagName, Reason, Revision, RouteId, RunId, Timestamp,
     canary::Evidence,
@@ -108,14 +108,26 @@ pub struct Ledger {
 }
 
 /// Progress of folding arrivals into the ledgers, with totals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cursor {
-    /// Arrival time up to which every ledger is complete, in milliseconds since 1970.
+    /// Arrival time up to which every ledger is complete that is not [`Self::behind`], in milliseconds since 1970.
     pub through: i64,
+    /// Ledgers that could not be read or written, by flag, each with the arrival time up to which it is complete. The
+    /// empty name is the ledger for requests that no flag decided.
+    pub behind: BTreeMap<String, i64>,
     /// Number of outcomes that isolates reported as lost.
     pub outcomes_lost: u64,
+    /// Number of users in reports that were refused.
+    pub users_lost: u64,
     /// Number of batches that have been folded in.
     pub batches: u64,
+}
+
+impl Cursor {
+    /// Returns the arrival time up to which the ledger of a flag is complete, in milliseconds since 1970.
+    pub fn through_of(&self, flag: &FlagName) -> i64 {
+        self.behind.get(flag.as_str()).copied().unwrap_or(self.through)
+    }
 }
 
 /// A ledger to be written, with the conditions of the write.
@@ -172,27 +184,26 @@ impl Store {
         item.as_ref().map_or_else(|| Ok(Ledger::default()), read)
     }
 
-    /// Returns all ledgers, by flag; `None` is the one for requests that no flag decided.
+    /// Returns all ledgers that can be decoded, by flag; `None` is the one for requests that no flag decided. One that
+    /// cannot does not hide the others; it is [`Cursor::behind`], and `evaluate` says so.
     ///
     /// # Errors
     ///
-    /// Fails if the table cannot be read or an item cannot be decoded.
+    /// Fails if the table cannot be read.
     pub async fn ledgers(&self) -> Result<Vec<(Option<FlagName>, Ledger)>, StoreError> {
         let items = self.all(keys::METRICS, keys::LEDGER).await?;
-        items
-            .iter()
-            .map(|item| {
-                let name = item.text(keys::SORT)?.strip_prefix(keys::LEDGER).unwrap_or_default();
-                Ok((name.parse().ok(), read(item)?))
-            })
-            .collect()
+        let ledger = |item: &Item| {
+            let name = item.text(keys::SORT).ok()?.strip_prefix(keys::LEDGER)?;
+            Some((name.parse::<FlagName>().ok(), read(item).ok()?))
+        };
+        Ok(items.iter().filter_map(ledger).collect())
     }
 
     /// Returns the ledger of a flag and the evidence of its newest run.
     ///
     /// # Errors
     ///
-    /// Fails if the table cannot be read, an item cannot be decoded, or the ledger keeps changing.
+    /// Fails if the table cannot be read, an item cannot be decoded, or the evidence is not the one that the ledger names.
     pub async fn ledger_with_evidence(
         &self,
         flag: Option<&FlagName>,
@@ -208,7 +219,8 @@ impl Store {
                 return Ok((ledger, Some(evidence)));
             }
         }
-        Err(StoreError::Restless)
+        // A ledger is written once a minute: so many times in a row it has not changed between two reads.
+        Err(StoreError::Item("evidence: not the version that the ledger names".to_owned()))
     }
 
     /// Joins the parts of the evidence of a flag; `None` if another version has been written
@@ -282,7 +294,11 @@ impl Store {
         Ok(Cursor {
             through: i64::try_from(item.number("through")?).unwrap_or_default(),
             outcomes_lost: item.optional_number("outcomes_lost").unwrap_or_default(),
+            users_lost: item.optional_number("users_lost").unwrap_or_default(),
             batches: item.optional_number("batches").unwrap_or_default(),
+            behind: item
+                .optional_text("behind")
+                .map_or_else(|| Ok(BTreeMap::new()), |_| item.json("behind"))?,
         })
     }
 
@@ -322,15 +338,18 @@ impl Store {
     /// # Errors
     ///
     /// Fails if the table cannot be written.
-    pub async fn move_cursor(&self, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
+    pub async fn move_cursor(&self, from: &Cursor, to: &Cursor) -> Result<bool, StoreError> {
         let unsigned = |ms: i64| number(u64::try_from(ms).unwrap_or_default());
+        let behind =
+            serde_json::to_string(&to.behind).map_err(|error| StoreError::Item(error.to_string()))?;
         let sent = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(Key::cursor().attributes()))
             .update_expression(
-                "SET #schema = :schema, through = :to, outcomes_lost = :lost, batches = :batches",
+                "SET #schema = :schema, through = :to, outcomes_lost = :lost, users_lost = :users_lost, \
+                 batches = :batches, behind = :behind",
             )
             .condition_expression("attribute_not_exists(pk) OR through = :from")
             .expression_attribute_names("#schema", "schema")
@@ -338,7 +357,9 @@ impl Store {
             .expression_attribute_values(":from", unsigned(from.through))
             .expression_attribute_values(":to", unsigned(to.through))
             .expression_attribute_values(":lost", number(to.outcomes_lost))
+            .expression_attribute_values(":users_lost", number(to.users_lost))
             .expression_attribute_values(":batches", number(to.batches))
+            .expression_attribute_values(":behind", AttributeValue::S(behind))
             .send()
             .await;
         crate::store::table::is_made(sent)
@@ -384,6 +405,15 @@ mod tests {
             text.push_str(part);
         }
         assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);
+    }
+
+    /// The run of a flag whose ledger is behind must not climb on the progress of the others.
+    #[test]
+    fn a_flag_that_is_behind_is_complete_up_to_its_own_time() {
+        let behind = BTreeMap::from([("one".to_owned(), 5)]);
+        let cursor = Cursor { through: 9, behind, ..Cursor::default() };
+        let through = ["one", "other"].map(|flag| cursor.through_of(&flag.parse().unwrap()));
+        assert_eq!(through, [5, 9]);
     }
 
     /// A ledger of an earlier version had its evidence inside, of another kind.

@@ -4,7 +4,7 @@
 
 use super::load;
 use crate::{
-    http,
+    gzip, http,
     kv_server::KvServer,
     paths,
     workerd::{Worker, Workerd},
@@ -18,7 +18,6 @@ use cutover_core::{
 };
 use serde::Serialize;
 use std::{
-    io::Write as _,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -368,9 +367,7 @@ pub fn worker_size() -> u64 {
         .iter()
         .map(|file| {
             let content = std::fs::read(paths::worker().join(file)).expect("the Worker is built");
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-            encoder.write_all(&content).expect("memory is writable");
-            encoder.finish().expect("memory is writable").len() as u64
+            gzip::compress(&content).len() as u64
         })
         .sum()
 }

@@ -3,8 +3,10 @@
 use cutover_origins::Faults;
 use cutover_tests::{
     command::cutover,
-    http::Connection,
+    gzip,
+    http::{self, Connection},
     is_deep,
+    raw_origin::{RawOrigin, ReceivedRequest},
     stack::{Options, ROOT_TOKEN, Stack},
     steady::Steady,
 };
@@ -13,9 +15,20 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
+use tokio::io::AsyncWriteExt;
 
 const FLAG: &str = "offers";
 const LIST: &str = "/api/v1/offers/3/reviews";
+
+/// The configuration of one route between two origins. `compare` is the rest of the route, `more` of the file.
+fn configuration([legacy, new]: [&str; 2], rollout: f64, compare: &str, more: &str) -> String {
+    format!(
+        "feature_flags: {{ {FLAG}: {{ enabled: true, rollout_percentage: {rollout} }} }}\n\
+         origins: {{ rest: {{ url: \"{legacy}\", timeout_ms: 3000 }}, graphql: {{ url: \"{new}\", timeout_ms: 3000 }} }}\n\
+         routes:\n  - id: offers\n    match: {{ path: \"/api/v1/{{*rest}}\" }}\n    flag: {FLAG}\n    \
+         legacy: rest\n    new: graphql\n    {compare}\n{more}",
+    )
+}
 
 async fn started(rollout: f64, compare: &str, more: &str) -> Stack {
     let worker_variables = BTreeMap::from([
@@ -23,14 +36,7 @@ async fn started(rollout: f64, compare: &str, more: &str) -> Stack {
         ("REPORT_INTERVAL_MS", "300".to_owned()),
     ]);
     let stack = Stack::start(Options { worker_variables, ..Options::default() }).await;
-    let text = format!(
-        "feature_flags: {{ {FLAG}: {{ enabled: true, rollout_percentage: {rollout} }} }}\n\
-         origins: {{ rest: {{ url: \"{}\", timeout_ms: 3000 }}, graphql: {{ url: \"{}\", timeout_ms: 3000 }} }}\n\
-         routes:\n  - id: offers\n    match: {{ path: \"/api/v1/{{*rest}}\" }}\n    flag: {FLAG}\n    \
-         legacy: rest\n    new: graphql\n    {compare}\n{more}",
-        stack.legacy.url(),
-        stack.new.url(),
-    );
+    let text = configuration([&stack.legacy.url(), &stack.new.url()], rollout, compare, more);
     let applied = stack.management().apply(&text).await;
     assert_eq!(applied.status, 200, "{:#}", applied.body);
     stack.edge_holds(applied.body["revision"].as_u64().unwrap()).await;
@@ -237,6 +243,54 @@ async fn an_error_behind_status_200_is_counted_as_one() {
     let health = cutover_tests::http::edge_health(stack.edge.port()).await;
     assert_eq!(health["outcomes"]["new"]["requests"], 40, "{health:#}");
     assert_eq!(health["outcomes"]["new"]["errors"], 20, "{health:#}");
+}
+
+fn review(is_success: bool, rating: u32) -> String {
+    format!("{{\"success\":{is_success},\"rating\":{rating},\"text\":\"{}\"}}", "good ".repeat(500))
+}
+
+/// An origin that compresses its reviews. For a path with `broken` its body reports an error.
+async fn compressing(rating: u32) -> RawOrigin {
+    RawOrigin::start(move |mut received: ReceivedRequest| async move {
+        let body = gzip::compress(review(!received.target().contains("broken"), rating).as_bytes());
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\
+             connection: close\r\n\r\n",
+            body.len()
+        );
+        let _ = received.socket.write_all(head.as_bytes()).await;
+        let _ = received.socket.write_all(&body).await;
+    })
+    .await
+}
+
+/// The runtime decodes a body that is read. The client's must not suffer, and the reader must see through it.
+#[tokio::test(flavor = "multi_thread")]
+async fn compressed_bodies_reach_the_client_whole_and_are_compared_and_inspected() {
+    let (legacy, new) = (compressing(4).await, compressing(5).await);
+    let stack = started(100.0, EVERYTHING, "").await;
+    let routes = "  - { id: plain, match: { path: \"/plain/{*rest}\" }, flag: offers, legacy: rest, new: graphql }\n  \
+                  - { id: hiding, match: { path: \"/hiding/{*rest}\" }, flag: offers, legacy: rest, new: graphql, \
+                  error_when: { path: success, equals: false } }\n";
+    let text = configuration([&legacy.url(), &new.url()], 100.0, EVERYTHING, routes);
+    let applied = stack.management().apply(&text).await.expect(200);
+    stack.edge_holds(applied.body["revision"].as_u64().unwrap()).await;
+    for path in ["/plain/1", "/plain/broken", "/api/v1/1", "/hiding/1", "/hiding/broken"] {
+        let headers = [("x-user-id", "u1"), ("accept-encoding", "gzip")];
+        let answer = http::get(stack.edge.port(), path, &headers).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("content-encoding").as_deref(), Some("gzip"), "{path}");
+        let expected = review(!path.contains("broken"), 5);
+        assert_eq!(gzip::decompress(&answer.body), expected.as_bytes(), "{path}");
+    }
+    let told = report(&stack, |held| held["compared"] == 1).await;
+    let differs: Vec<(String, String)> = found(&told, false).into_keys().collect();
+    assert_eq!(differs, [("rating".to_owned(), "number".to_owned())], "{told:#}");
+    assert_eq!(told["skipped"], serde_json::json!({}), "{told:#}");
+    // Only the route with `error_when` takes the body for an error.
+    let health = http::edge_health(stack.edge.port()).await;
+    assert_eq!(health["outcomes"]["new"]["requests"], 5, "{health:#}");
+    assert_eq!(health["outcomes"]["new"]["errors"], 1, "{health:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,16 @@
 //! Nothing is lost, nothing happens twice, and what is published becomes what is true.
 
+use crate::counting::{at_origins, settled};
 use axum::body::Bytes;
 use cutover_core::Snapshot;
 use cutover_tests::{
+    canary::{Canary, FLAG, PATH, errors, number, plan},
     edge::Edge,
     fault_proxy::Fault,
     http,
     kv_server::Mode,
     stack::{Options, Stack},
+    steady::Steady,
 };
 use serde_json::{Value, json};
 use std::{
@@ -260,4 +263,51 @@ async fn a_transaction_conflict_is_tried_again() {
         (&answer.body["code"], answer.content_type.as_str()),
         (&json!("store_unavailable"), "application/problem+json")
     );
+}
+
+/// The evidence of one canary is damaged while both backends of two flags fail: the other canary is rolled back, and the
+/// first one as soon as its evidence is whole, with every request that came meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_whose_evidence_cannot_be_read_holds_up_no_other() {
+    const OTHER: &str = "graphql_offers_read";
+    let one = plan(50.0, &[100.0], "").replace("0.03", "60");
+    let canary = Canary::start(&format!("{one}{}", one.replace(FLAG, OTHER)), Options::default()).await;
+    let stack = &canary.stack;
+    canary.steer("start").await;
+    let started = stack.management().send("POST", &format!("/canary/{OTHER}/start"), &[], None).await;
+    stack.edge_holds(started.expect(201).body["revision"].as_u64().unwrap()).await;
+    let traffic = Steady::start(&stack.edge.ports(), &[PATH, "/api/v1/offers/7/reviews"], 300.0);
+    canary.tick_until("measured", 30, |status| number(&status["evidence"]["new"]["requests"]) > 30.0).await;
+
+    let part = format!("EVIDENCE#{FLAG}#000");
+    let whole = stack.dynamodb.replace("METRICS", &part, "data", "{}");
+    canary.new_fails(errors(0.5));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let (evaluated, promoted) = stack.tick().await;
+        assert_eq!(evaluated["behind"], json!([FLAG]), "{evaluated:#}");
+        assert_eq!(
+            promoted["canaries"][FLAG],
+            Value::Null,
+            "nothing is decided on evidence that is unreadable"
+        );
+        let other = stack.management().get(&format!("/canary/{OTHER}")).await.expect(200).body;
+        if other["state"] == "rolled_back" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the other canary is not rolled back: {other:#}");
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    // Operators are told, and still see the others.
+    assert!(stack.lambda.output().contains("\"event\":\"flag_unreadable\""));
+    let metrics = stack.management().get("/metrics").await.expect(200).body;
+    assert!(metrics["behind"][FLAG].is_string() && metrics["behind"][OTHER].is_null(), "{metrics:#}");
+
+    stack.dynamodb.replace("METRICS", &part, "data", &whole);
+    let (done, _) = canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;
+    traffic.stop().await;
+    assert_eq!(settled(stack, Duration::from_secs(30)).await, at_origins(stack), "no arrival was left out");
+    let tick = stack.lambda.tick("evaluate").await.unwrap();
+    assert_eq!(tick["behind"], json!([]), "{tick:#}");
+    canary.replayed(done["run"].as_str().unwrap()).await;
 }

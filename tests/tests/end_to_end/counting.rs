@@ -44,12 +44,12 @@ async fn in_ledgers(stack: &Stack) -> (u64, u64) {
 }
 
 /// Requests per arm, as the backends saw them.
-fn at_origins(stack: &Stack) -> (u64, u64) {
+pub(crate) fn at_origins(stack: &Stack) -> (u64, u64) {
     (stack.legacy.control().counts().requests, stack.new.control().counts().requests)
 }
 
 /// Ticks until everything that was counted is in the ledgers, as it should be.
-async fn settled(stack: &Stack, patience: Duration) -> (u64, u64) {
+pub(crate) async fn settled(stack: &Stack, patience: Duration) -> (u64, u64) {
     let deadline = Instant::now() + patience;
     loop {
         stack.lambda.tick("evaluate").await.unwrap();

@@ -195,6 +195,7 @@ impl<'s> Traffic<'s> {
             idle: false,
             age_ms: 0,
             lost: 0,
+            users_lost: Vec::new(),
             open: 0,
             cells,
             users,

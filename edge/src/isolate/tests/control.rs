@@ -1,0 +1,133 @@
+//! The word of the control plane: emergencies that it declares, and the loss of it.
+
+use super::{REQUEST, answer, document, hear, holding, reason, receipt, reporting, snapshot, with_canary};
+use crate::{isolate::Isolate, settings::Settings, test_support, wire::PackedDecision};
+use cutover_core::{
+    Arm, Emergency, PartsPerMillion, Reason, Timestamp, measurement::batch::Receipt,
+    rules::flag::OnControlLoss, vocabulary::revision::Revision,
+};
+
+#[test]
+fn everybody_goes_to_legacy_if_the_worker_is_told_so() {
+    let mut isolate = holding(1, 100.0);
+    isolate.configure(Settings { force_legacy: true, ..Settings::default() }, 0);
+    let forced = answer(&isolate, REQUEST, 0);
+    assert_eq!((forced.arm(), forced.reason()), (Arm::Legacy, Reason::Emergency));
+}
+
+#[test]
+fn an_emergency_that_a_receipt_tells_holds_at_once() {
+    let mut isolate = reporting(0);
+    let user = (0..).map(|user| format!("GET\nhttps://h/api/x\n\0\nu{user}"));
+    let ask = |isolate: &Isolate, lines: &str| answer(isolate, lines, 10);
+    hear(&mut isolate);
+    let lines = user.into_iter().find(|lines| ask(&isolate, lines).arm() == Arm::New).unwrap();
+    let emergency = Emergency {
+        flags: Some(vec!["flag".parse().unwrap()]),
+        reason: "r".to_owned(),
+        by: "b".to_owned(),
+        since: Timestamp::from_millis(0),
+    };
+    let declared = Receipt { emergency: Some(emergency), ..receipt(3) };
+    isolate.question(2).unwrap();
+    isolate.answered(200, &serde_json::to_string(&declared).unwrap(), 2);
+    assert_eq!(reason(ask(&isolate, &lines)), Reason::Emergency);
+    // A snapshot from before the emergency does not end it; one from after it does.
+    isolate.finish_read(3, Ok(Some(with_canary(2, 0).encode().unwrap()))).unwrap();
+    assert_eq!(reason(ask(&isolate, &lines)), Reason::Emergency);
+    isolate.finish_read(4, Ok(Some(with_canary(4, 0).encode().unwrap()))).unwrap();
+    assert_eq!(reason(ask(&isolate, &lines)), Reason::Rollout);
+    // A receipt can carry the snapshot.
+    let off = Receipt { snapshot: Some(snapshot(5, 0.0, 0).encode().unwrap()), ..receipt(5) };
+    isolate.question(5).unwrap();
+    isolate.answered(200, &serde_json::to_string(&off).unwrap(), 5);
+    assert_eq!(
+        (ask(&isolate, &lines).arm(), isolate.rules().unwrap().revision()),
+        (Arm::Legacy, Revision(5))
+    );
+}
+
+#[test]
+fn nobody_goes_to_the_new_arm_on_an_old_word() {
+    let mut isolate = Isolate::default();
+    let settings = Settings::read(|name| (name == "INGEST_URL").then(|| "http://i".to_owned()));
+    isolate.configure(settings, 0);
+    isolate.reporting.name("ab".repeat(16));
+    isolate.finish_read(0, document(1, 100.0)).unwrap();
+    assert_eq!(answer(&isolate, REQUEST, 0), PackedDecision(PackedDecision::ASK));
+    isolate.question(0).unwrap();
+    assert_eq!(isolate.question(1), None, "one question at a time");
+    assert_eq!(
+        answer(&isolate, REQUEST, 10),
+        PackedDecision(PackedDecision::ASK),
+        "the response is waited for"
+    );
+    isolate.answered(200, &serde_json::to_string(&receipt(1)).unwrap(), 20);
+    assert_eq!(answer(&isolate, REQUEST, 5_520).arm(), Arm::New);
+    assert_eq!(answer(&isolate, REQUEST, 5_521), PackedDecision(PackedDecision::ASK));
+    // A control plane that does not respond moves no user back, and is not waited for again at
+    // once.
+    isolate.question(5_521).unwrap();
+    isolate.answered(0, "", 6_521);
+    assert_eq!(answer(&isolate, REQUEST, 6_522).arm(), Arm::New);
+    assert_eq!(answer(&isolate, REQUEST, 11_022), PackedDecision(PackedDecision::ASK));
+}
+
+#[test]
+fn a_flag_leaves_the_new_arm_when_the_control_plane_is_lost_if_it_says_so_or_a_canary_runs() {
+    let label = test_support::label(0, PartsPerMillion::ALL);
+    let cases = [
+        (None, false, Arm::New),
+        (None, true, Arm::Legacy),
+        (Some(OnControlLoss::Hold), true, Arm::New),
+        (Some(OnControlLoss::Legacy), false, Arm::Legacy),
+    ];
+    for (choice, canary, expected) in cases {
+        let mut snapshot = snapshot(1, 100.0, 0);
+        snapshot.flags.values_mut().for_each(|flag| flag.on_control_loss = choice);
+        if canary {
+            snapshot.canaries.insert("flag".parse().unwrap(), label.clone());
+        }
+        let mut isolate = Isolate::default();
+        isolate.configure(Settings { reports: true, ..Settings::default() }, 0);
+        isolate.reporting.name("i".to_owned());
+        isolate.finish_read(0, Ok(Some(snapshot.encode().unwrap()))).unwrap();
+        let ask = |isolate: &mut Isolate, now: i64, heard: bool| {
+            assert_ne!(answer(isolate, REQUEST, now).0 & PackedDecision::ASK, 0, "{now}");
+            isolate.question(now).unwrap();
+            let (status, body) =
+                if heard { (200, serde_json::to_string(&receipt(1)).unwrap()) } else { (0, String::new()) };
+            isolate.answered(status, &body, now);
+        };
+        ask(&mut isolate, 0, true);
+        ask(&mut isolate, 50_000, false);
+        assert_eq!(answer(&isolate, REQUEST, 50_001).arm(), Arm::New, "{choice:?} {canary}");
+        ask(&mut isolate, 110_001, false);
+        let late = answer(&isolate, REQUEST, 110_002);
+        assert_eq!(late.arm(), expected, "{choice:?} {canary}");
+        if expected == Arm::Legacy {
+            assert_eq!(late.reason(), Reason::Emergency);
+        }
+        ask(&mut isolate, 120_000, true);
+        assert_eq!(
+            answer(&isolate, REQUEST, 120_001).arm(),
+            Arm::New,
+            "it comes back with the control plane"
+        );
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_control_plane_that_did_not_answer_before() {
+    let mut isolate = holding(1, 100.0);
+    isolate.configure(Settings { reports: true, ..Settings::default() }, 0);
+    isolate.reporting.name("i".to_owned());
+    let must_wait = |isolate: &Isolate, now| answer(isolate, REQUEST, now).0 & PackedDecision::ASK != 0;
+    isolate.question(0).unwrap();
+    assert!(must_wait(&isolate, 1), "the first question is waited for");
+    isolate.answered(0, "", 1_000);
+    assert!(!must_wait(&isolate, 1_001));
+    assert!(must_wait(&isolate, 5_600), "one request asks again");
+    isolate.question(5_600).unwrap();
+    assert!(!must_wait(&isolate, 5_601), "and the others do not wait for it");
+}

@@ -1,0 +1,217 @@
+//! The outcomes of an isolate in its batches, and the users whose requests are evidence.
+
+use super::{answer, hear, receipt, reporting, snapshot, with_canary};
+use crate::{
+    counting::MAX_CELLS,
+    isolate::{ArmCounts, Isolate},
+    test_support,
+    wire::{PackedDecision, PackedOutcome},
+};
+use cutover_core::{
+    Arm, Reason,
+    measurement::{
+        batch::{Batch, Receipt, UserLoss},
+        user_hash::UserKey,
+    },
+    vocabulary::revision::Revision,
+};
+
+/// Packs outcomes as JavaScript does: arm, status and milliseconds of requests of the only route,
+/// without evidence.
+fn outcomes(isolate: &Isolate, ended: &[(Arm, u32, u32)]) -> Vec<u32> {
+    let kind = |arm: Arm| {
+        let arm = if arm == Arm::New { PackedDecision::NEW } else { 0 };
+        (Reason::Rollout as u32) << PackedDecision::REASON_SHIFT | arm | isolate.generation() << 21
+    };
+    ended.iter().flat_map(|(arm, status, ms)| [kind(*arm), status << 20 | ms, 0, 0, 0, 0]).collect()
+}
+
+fn sent(isolate: &mut Isolate, at_rest: bool) -> Option<Batch> {
+    isolate.next_batch(at_rest, 0, 0).map(|body| serde_json::from_str(&body).unwrap())
+}
+
+fn store(isolate: &mut Isolate, receipt: &Receipt, now: i64) -> bool {
+    isolate.finish_batch(isolate.reporting.sequence(), 200, &serde_json::to_string(receipt).unwrap(), now)
+}
+
+#[test]
+fn outcomes_are_counted_exactly_and_labelled() {
+    let mut isolate = reporting(2);
+    let ended = [
+        (Arm::Legacy, 200, 5),
+        (Arm::New, 200, 100),
+        (Arm::New, 404, 101),
+        (Arm::New, 503, 201),
+        (Arm::New, 0, 1),
+        (Arm::New, 1, 1_000),
+    ];
+    let packed = outcomes(&isolate, &ended);
+    isolate.record(&packed);
+    assert_eq!(isolate.counts.legacy, ArmCounts { requests: 1, errors: 0, duration_ms: 5 });
+    assert_eq!(isolate.counts.new, ArmCounts { requests: 5, errors: 3, duration_ms: 1_403 });
+    let batch = sent(&mut isolate, false).unwrap();
+    assert_eq!((batch.sequence, batch.cells.len(), batch.idle), (1, 2, false));
+    let new = batch.cells.iter().find(|cell| cell.arm == Arm::New).unwrap();
+    assert_eq!(new.canary, Some(("r1".parse().unwrap(), 2)));
+    assert_eq!((new.revision, new.reason), (Revision(1), Reason::Rollout));
+    assert_eq!(
+        (new.flag.as_ref().unwrap().as_str(), new.route.as_ref().unwrap().as_str()),
+        ("flag", "route")
+    );
+    let counts = &new.counts;
+    assert_eq!((counts.requests, counts.server_errors, counts.timeouts, counts.unreachable), (5, 1, 1, 1));
+    assert_eq!((counts.not_found, counts.unauthorized, counts.client_errors), (1, 0, 0));
+    // Slower than the limit, or without any response.
+    assert_eq!((counts.slow_success, counts.slow_rollback), (4, 3));
+    assert_eq!(counts.histogram.count(), 5);
+}
+
+#[test]
+fn counting_allocates_for_a_kind_and_not_for_a_request() {
+    let mut isolate = reporting(0);
+    let ended: Vec<(Arm, u32, u32)> =
+        (0..256).flat_map(|ms| [(Arm::New, 200, ms), (Arm::Legacy, 503, ms)]).collect();
+    let packed = outcomes(&isolate, &ended);
+    isolate.record(&packed);
+    let info = allocation_counter::measure(|| isolate.record(&packed));
+    assert_eq!(info.count_total, 0, "{info:?}");
+    assert_eq!(isolate.counting.len(), 2);
+}
+
+#[test]
+fn what_was_decided_before_a_change_is_counted_with_its_own_revision_and_step() {
+    let mut isolate = reporting(0);
+    let before = outcomes(&isolate, &[(Arm::New, 200, 1)]);
+    isolate.finish_read(1, Ok(Some(with_canary(2, 1).encode().unwrap()))).unwrap();
+    let after = outcomes(&isolate, &[(Arm::New, 200, 1)]);
+    isolate.record(&[before, after].concat());
+    let steps: Vec<_> = sent(&mut isolate, false)
+        .unwrap()
+        .cells
+        .into_iter()
+        .map(|c| (c.revision.0, c.canary.unwrap().1))
+        .collect();
+    assert_eq!(steps, [(1, 0), (2, 1)]);
+}
+
+#[test]
+fn a_batch_is_sent_again_until_it_is_known_to_be_stored() {
+    let mut isolate = reporting(0);
+    let one = outcomes(&isolate, &[(Arm::New, 200, 1)]);
+    isolate.record(&one);
+    let first = isolate.next_batch(false, 0, 0).unwrap();
+    isolate.record(&one);
+    for status in [0, 401, 429, 500, 200] {
+        assert!(!isolate.finish_batch(1, status, "not a receipt", 1), "{status}");
+        assert_eq!(isolate.next_batch(false, 0, 0).as_ref(), Some(&first), "{status}");
+    }
+    assert!(store(&mut isolate, &receipt(1), 2));
+    let second = sent(&mut isolate, false).unwrap();
+    assert_eq!((second.sequence, second.cells[0].counts.requests), (2, 1));
+    // A batch that can never be stored is reported as lost.
+    assert!(!isolate.finish_batch(2, 413, "", 3));
+    let third = sent(&mut isolate, false).unwrap();
+    assert_eq!((third.sequence, third.lost, third.idle), (3, 1, false));
+    assert!(store(&mut isolate, &receipt(1), 4));
+    // A second response to a batch that has long been stored does not settle the next one.
+    isolate.record(&one);
+    let fourth = isolate.next_batch(false, 0, 0);
+    assert!(isolate.finish_batch(3, 200, &serde_json::to_string(&receipt(1)).unwrap(), 4));
+    assert_eq!(isolate.next_batch(false, 0, 0), fourth);
+    assert!(store(&mut isolate, &receipt(1), 4));
+    // An isolate at rest announces it, once.
+    let last = sent(&mut isolate, true).unwrap();
+    assert_eq!((last.sequence, last.idle, last.cells.len()), (5, true, 0));
+    assert!(store(&mut isolate, &receipt(1), 5));
+    assert_eq!(isolate.next_batch(true, 0, 0), None);
+}
+
+#[test]
+fn memory_is_bounded_while_nobody_takes_the_batches() {
+    let mut isolate = reporting(0);
+    let one = outcomes(&isolate, &[(Arm::New, 200, 1), (Arm::Legacy, 200, 1)]);
+    for route in 0..5_000 {
+        let mut other = one.clone();
+        other[0] |= route;
+        other[PackedOutcome::LENGTH] |= route;
+        isolate.record(&other);
+        isolate.record(&one);
+        assert!(isolate.counting.len() <= MAX_CELLS);
+    }
+    let (mut reported, mut lost) = (0, 0);
+    while let Some(batch) = sent(&mut isolate, false) {
+        reported += batch.cells.iter().map(|cell| cell.counts.requests).sum::<u64>();
+        lost += batch.lost;
+        store(&mut isolate, &receipt(1), 0);
+    }
+    assert_eq!((reported + lost, isolate.counting.lost_in_all), (20_000, lost));
+    assert_eq!(lost, 2 * 5_000 - 1_024, "only kinds beyond the room for them are lost");
+}
+
+/// Decides a request of a user, after the control plane was heard from.
+fn decided(isolate: &Isolate, user: &str) -> PackedDecision {
+    answer(isolate, &format!("GET\nhttps://h/api/x\n\0\n{user}"), 10)
+}
+
+#[test]
+fn the_hash_of_the_user_is_given_along_while_a_canary_runs() {
+    let mut isolate = reporting(0);
+    hear(&mut isolate);
+    let key = UserKey::parse(test_support::KEY).unwrap();
+    for user in (0..20).map(|user| format!("u{user}")) {
+        let answer = decided(&isolate, &user);
+        assert_ne!(answer.0 & PackedDecision::EVIDENCE, 0, "{user}, on either arm");
+        assert_eq!(isolate.evidence.get(), key.hash(&user));
+    }
+    // No canary, and nobody to report to.
+    isolate.finish_read(2, Ok(Some(snapshot(2, 50.0, 0).encode().unwrap()))).unwrap();
+    assert_eq!(decided(&isolate, "u1").0 & PackedDecision::EVIDENCE, 0);
+    let mut silent = Isolate::default();
+    silent.finish_read(0, Ok(Some(with_canary(1, 0).encode().unwrap()))).unwrap();
+    assert_eq!(decided(&silent, "u1").0 & PackedDecision::EVIDENCE, 0);
+}
+
+#[test]
+fn a_report_has_the_users_of_its_ripe_windows_and_the_open_requests() {
+    let mut isolate = reporting(3);
+    let mut ended = outcomes(&isolate, &[(Arm::New, 503, 5)]);
+    ended[2..5].copy_from_slice(&[7, 1, 103]);
+    isolate.record(&ended);
+    let sent = |isolate: &mut Isolate, now| -> Batch {
+        let batch = serde_json::from_str(&isolate.next_batch(false, 4, now).unwrap()).unwrap();
+        store(isolate, &receipt(1), now);
+        batch
+    };
+    let first = sent(&mut isolate, 105_000);
+    assert_eq!((first.open, first.users.len()), (4, 0));
+    // The window of ten seconds, and the time limit of a second.
+    assert_eq!(isolate.next_batch(false, 4, 110_999), None, "users that are not ripe make no report");
+    let second = sent(&mut isolate, 111_000);
+    let users = &second.users[0];
+    assert_eq!((users.canary.1, users.window, users.events[0].user), (3, 100_000, 1 << 32 | 7));
+}
+
+/// The control plane must know that its evidence of users has a gap, and in which step.
+#[test]
+fn users_of_a_refused_batch_are_reported_as_lost_with_their_step() {
+    let mut isolate = reporting(3);
+    let mut ended = outcomes(&isolate, &[(Arm::New, 503, 5), (Arm::Legacy, 200, 5)]);
+    ended[2..5].copy_from_slice(&[7, 1, 103]);
+    ended[PackedOutcome::LENGTH + 2..PackedOutcome::LENGTH + 5].copy_from_slice(&[8, 1, 103]);
+    isolate.record(&ended);
+    let sent = |isolate: &mut Isolate| -> Batch {
+        serde_json::from_str(&isolate.next_batch(false, 0, 111_000).unwrap()).unwrap()
+    };
+    let first = sent(&mut isolate);
+    assert_eq!((first.users[0].seen.len(), first.users[0].events.len(), first.users_lost.len()), (2, 1, 0));
+    let loss = UserLoss { flag: "flag".parse().unwrap(), canary: ("r1".parse().unwrap(), 3), users: 2 };
+    // A batch that reports the loss may be refused too.
+    for (sequence, status) in [(1, 413), (2, 400), (3, 422)] {
+        assert!(!isolate.finish_batch(sequence, status, "", 111_000));
+        let next = sent(&mut isolate);
+        assert_eq!((next.sequence, next.lost, &next.users_lost), (sequence + 1, 2, &vec![loss.clone()]));
+        assert_eq!((isolate.counting.lost_in_all, isolate.counting.users_lost_in_all), (2, 2));
+    }
+    assert!(store(&mut isolate, &receipt(1), 111_000));
+    assert_eq!(isolate.next_batch(false, 0, 111_000), None, "reported once");
+}
