@@ -5,11 +5,11 @@ use crate::{
     wire::PackedDecision,
 };
 use cutover_core::{
-    Flag, Origin, PartsPerMillion, Route, Snapshot,
+    Flag, Origin, PartsPerMillion, Route, RouteId, Snapshot,
     measurement::{
         batch::{SeenUser, UserEvents, UserWindow},
         event_kinds::EventKinds,
-        label::CanaryLabel,
+        label::{CanaryLabel, SlowLimits},
     },
     request::identity::default_sources,
     routing::matcher::Matcher,
@@ -26,6 +26,11 @@ const WINDOW: i64 = 100_000;
 const RIPE: i64 = WINDOW + 10_000 + 5_000;
 
 fn rules(revision: u64, step: u32) -> Rc<Ruleset> {
+    rules_with(revision, step, BTreeMap::new())
+}
+
+/// Compiles the rules with limits of routes with criteria of their own.
+fn rules_with(revision: u64, step: u32, routes: BTreeMap<RouteId, SlowLimits>) -> Rc<Ruleset> {
     let mut snapshot = Snapshot { revision: Revision(revision), ..Snapshot::default() };
     for (name, timeout_ms) in LIMITS {
         let origin =
@@ -55,6 +60,7 @@ fn rules(revision: u64, step: u32) -> Rc<Ruleset> {
         key: Some("000102030405060708090a0b0c0d0e0f".to_owned()),
         slow_success_ms: 100,
         slow_rollback_ms: 200,
+        routes,
     };
     snapshot.canaries.insert("flag".parse().unwrap(), label);
     Rc::new(Ruleset::compile(&snapshot).unwrap())
@@ -207,6 +213,23 @@ fn a_client_that_left_is_no_error_but_slow_beyond_the_limit() {
     let events = events_of(&batch.users);
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!((events[0].user, events[0].kinds), (8, EventKinds::SLOW));
+}
+
+/// A route with criteria of its own is slow by its own limits, in counts and in events of users.
+#[test]
+fn a_route_with_limits_of_its_own_is_slow_by_them() {
+    let own = SlowLimits { slow_success_ms: 300, slow_rollback_ms: 400 };
+    for (route, success, rollback) in [("route", 2, 1), ("other", 4, 3)] {
+        let mut counting = Counting::default();
+        counting.begin_generation(1, rules_with(1, 0, BTreeMap::from([(route.parse().unwrap(), own)])), 0);
+        add(&mut counting, [150, 250, 350, 450].map(|ms| Ended { ms, user: ms.into(), ..Ended::default() }));
+        let batch = take(&mut counting, RIPE, false);
+        let counts = &batch.cells[0].counts;
+        assert_eq!((counts.slow_success, counts.slow_rollback), (success, rollback), "{route}");
+        let slow = events_of(&batch.users);
+        assert_eq!(slow.len() as u64, rollback, "{route}: {slow:?}");
+        assert!(slow.iter().all(|events| events.kinds == EventKinds::SLOW), "{slow:?}");
+    }
 }
 
 #[test]

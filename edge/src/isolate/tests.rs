@@ -290,6 +290,7 @@ fn with_canary(revision: u64, step: u32) -> Snapshot {
         key: Some(KEY.to_owned()),
         slow_success_ms: 100,
         slow_rollback_ms: 200,
+        routes: Default::default(),
     };
     snapshot.canaries.insert("flag".parse().unwrap(), label);
     snapshot
@@ -549,6 +550,7 @@ fn a_flag_leaves_the_new_arm_when_the_control_plane_is_lost_if_it_says_so_or_a_c
         step: 0,
         slow_success_ms: 100,
         slow_rollback_ms: 200,
+        routes: Default::default(),
         key: None,
         share: PartsPerMillion::ALL,
     };
