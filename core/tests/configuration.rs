@@ -110,7 +110,10 @@ fn changes_come_in_an_order_that_keeps_references_valid() {
     let routes = creating.iter().position(|change| change.section == "routes").unwrap();
     assert!(creating[..routes].iter().filter(|change| change.section == "origins").count() == 2);
     let deleting = diff(&before, &empty);
-    assert_eq!((deleting[0].action, deleting[0].section), (Action::Delete, "routes"));
+    let at = |section: &str| deleting.iter().position(|change| change.section == section).unwrap();
+    assert_eq!(deleting[0].action, Action::Delete);
+    // A plan may name routes of its flag, and a route names its flag.
+    assert!(at("canary_deployments") < at("routes") && at("routes") < at("feature_flags"));
     // At every single step what is there is a valid configuration.
     let mut now = empty;
     for change in &creating {
@@ -174,6 +177,87 @@ fn a_plan_may_say_more_and_says_it_again() {
         ]
     );
     assert!(problems.iter().all(|problem| problem.line > 0 && !problem.hint.is_empty()), "{problems:#?}");
+}
+
+/// A plan with criteria of routes, on lines of its own for each part.
+fn plan_of_routes(route_criteria: &str) -> String {
+    format!(
+        "feature_flags: {{ f: {{ enabled: true }}, g: {{ enabled: true }} }}\norigins: {{ a: {{ url: \"http://a\" }} }}\nroutes:\n  \
+         - {{ id: f.read, match: {{ path: /read }}, flag: f, legacy: a, new: a }}\n  \
+         - {{ id: f.search, match: {{ path: /search }}, flag: f, legacy: a, new: a }}\n  \
+         - {{ id: g.all, match: {{ path: /all }}, flag: g, legacy: a, new: a }}\ncanary_deployments:\n  f:\n    \
+         initial_percentage: 1\n    promotion_steps: [1, 50]\n    step_duration_minutes: 5\n    \
+         success_criteria: {{ max_error_rate: 0.05, max_response_time_p95: 500 }}\n    \
+         rollback_criteria: {{ max_error_rate: 0.1, max_response_time_p95: 1000 }}\n    \
+         route_criteria:\n{route_criteria}"
+    )
+}
+
+/// Returns the criteria of a route as a line, with the error rates that success and rollback allow.
+fn line_of_route(route: &str, success: f64, rollback: f64) -> String {
+    format!(
+        "      {route}: {{ success_criteria: {{ max_error_rate: {success}, max_response_time_p95: 1500 }}, \
+         rollback_criteria: {{ max_error_rate: {rollback}, max_response_time_p95: 3000 }} }}\n"
+    )
+}
+
+#[test]
+fn a_route_may_have_criteria_of_its_own_and_says_them_again() {
+    let config = Config::from_yaml(&plan_of_routes(&line_of_route("f.search", 0.05, 0.2))).unwrap();
+    let own = &config.canary_deployments["f"].options.route_criteria["f.search"];
+    assert_eq!(
+        (own.rollback_criteria.max_error_rate, own.success_criteria.max_response_time_p95),
+        (0.2, 1500.0)
+    );
+    let written = config.written().unwrap();
+    let again = Config::from_json(&written).unwrap();
+    assert!(diff(&config, &again).is_empty(), "{written:#}");
+    assert_eq!(
+        (config.check(), serde_json::from_value::<Config>(written.clone()).unwrap()),
+        (Ok(()), config)
+    );
+    // The route cannot go, or move to another flag, before its criteria.
+    let mistakes_of = |change: fn(&mut serde_json::Value)| {
+        let mut changed = written.clone();
+        change(&mut changed);
+        let problems = Config::from_json(&changed).unwrap_err();
+        problems.into_iter().map(|problem| problem.field).collect::<Vec<_>>()
+    };
+    let at = "canary_deployments.f.route_criteria.f.search";
+    assert_eq!(mistakes_of(|config| drop(config["routes"].as_array_mut().unwrap().remove(1))), [at]);
+    assert_eq!(mistakes_of(|config| config["routes"][1]["flag"] = "g".into()), [at]);
+}
+
+#[test]
+fn mistakes_in_criteria_of_routes_are_reported_with_their_lines() {
+    // The criteria begin at line 14.
+    let many: String = (0..9).map(|number| line_of_route(&format!("r{number}"), 0.05, 0.1)).collect();
+    let only_success =
+        "      f.search: { success_criteria: { max_error_rate: 0.05, max_response_time_p95: 500 } }\n";
+    let mismatches = line_of_route("f.search", 0.05, 0.2).replacen(
+        "max_response_time_p95: 1500",
+        "max_response_time_p95: 1500, max_mismatch_rate: 0.1",
+        1,
+    );
+    for (written, expected) in [
+        (line_of_route("f.serch", 0.05, 0.2), "f.serch is not a route of this flag"),
+        (line_of_route("g.all", 0.05, 0.2), "g.all is not a route of this flag"),
+        (line_of_route("f.search", 0.2, 0.1), "a canary could be rolled back while it succeeds"),
+        (only_success.to_owned(), "rollback_criteria is missing"),
+        (mismatches, "a route has no limit for mismatches"),
+        (many, "9 routes have criteria of their own"),
+        (
+            line_of_route("f.search", 0.05, 0.2) + &line_of_route("f.read", 0.05, 0.2),
+            "every route of the flag has criteria of its own, so none is left for the plan's",
+        ),
+    ] {
+        let problems = Config::from_yaml(&plan_of_routes(&written)).unwrap_err();
+        let found = problems.iter().find(|problem| problem.message == expected);
+        let found = found.unwrap_or_else(|| panic!("{expected}: {problems:#?}"));
+        assert!((14..=15).contains(&found.line) && !found.hint.is_empty(), "{found:?}");
+    }
+    let problems = Config::from_yaml(&plan_of_routes(&line_of_route("f.serch", 0.05, 0.2))).unwrap_err();
+    assert_eq!((problems.len(), problems[0].hint.as_str()), (1, "did you mean f.search?"));
 }
 
 /// B3: the rule beside the limits is part of the plan.

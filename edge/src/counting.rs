@@ -142,7 +142,7 @@ impl Counting {
             }
             outcome => outcome,
         };
-        let label = rules.zip(flag).and_then(|(rules, flag)| rules.canary(flag));
+        let limits = route.and_then(|route| route.slow_limits);
         let index = match cells.binary_search_by_key(&ended.kind, |(held, _)| *held) {
             Ok(index) => index,
             Err(_) if cells.len() + named.len() >= MAX_CELLS => return false,
@@ -152,14 +152,14 @@ impl Counting {
             }
         };
         if let Some((_, counts)) = cells.get_mut(index) {
-            counts.add(outcome, ended.ms(), ended.gave_up(), label);
+            counts.add(outcome, ended.ms(), ended.gave_up(), limits);
         }
         let decided = rules.zip(flag).and_then(|(rules, flag)| DecidedStep::of(rules, flag));
         if let Some((decided, user)) = decided.zip(ended.user()) {
             let (minted, begun) = (ended.is_minted(), ended.begun_ms());
             if decision.reason() == Reason::Rollout {
                 let request = UserRequest { user, arm: decision.arm(), minted, begun };
-                users.add(decided, request, kinds(outcome, ended.ms(), label));
+                users.add(decided, request, kinds(outcome, ended.ms(), limits));
             } else {
                 // Only requests for the new arm are answered by something else.
                 users.see(decided, UserRequest { user, arm: Arm::New, minted, begun });

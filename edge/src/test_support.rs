@@ -5,6 +5,7 @@ use cutover_core::{
     request::identity::default_sources, routing::matcher::Matcher, rules::route::Fallback,
     vocabulary::revision::Revision,
 };
+use std::collections::BTreeMap;
 
 /// Key of the user hashes of [`label`].
 pub const KEY: &str = "000102030405060708090a0b0c0d0e0f";
@@ -44,5 +45,6 @@ pub fn label(step: u32, share: PartsPerMillion) -> CanaryLabel {
         key: Some(KEY.to_owned()),
         slow_success_ms: 100,
         slow_rollback_ms: 200,
+        routes: BTreeMap::new(),
     }
 }

@@ -15,7 +15,9 @@ pub fn worker() -> PathBuf {
 /// Returns the folders of other builds of the Worker, which benchmarks measure next to the current one: the value of
 /// CUTOVER_BASELINE, separated like the entries of PATH.
 pub fn baselines() -> Vec<PathBuf> {
-    std::env::var_os("CUTOVER_BASELINE").map(|paths| std::env::split_paths(&paths).collect()).unwrap_or_default()
+    std::env::var_os("CUTOVER_BASELINE")
+        .map(|paths| std::env::split_paths(&paths).collect())
+        .unwrap_or_default()
 }
 
 /// Returns the first of [`baselines`].

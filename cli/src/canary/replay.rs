@@ -72,14 +72,14 @@ fn row(record: &Record) -> Vec<String> {
         Step::Evaluation { windows, after, .. } => {
             let new = &after.counts.new;
             let counts = || format!("{} requests, {} errors on new", new.requests, new.errors);
-            let found = after.breach.map_or_else(counts, |breach| breach.finding());
+            let found = after.breach.as_ref().map_or_else(counts, |breach| breach.finding());
             (format!("evaluated {} windows", windows.len()), found)
         }
         Step::Decision { decision, .. } => {
             let action = serde_json::to_value(decision.action).unwrap_or_default();
-            let reason = match decision.verdict.breach {
+            let reason = match &decision.verdict.breach {
                 Some(breach) if decision.action == Action::RollBack => breach.sentence(),
-                _ => decision.reason.says().to_owned(),
+                _ => decision.says(),
             };
             (output::cell(&action), reason)
         }

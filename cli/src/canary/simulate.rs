@@ -11,10 +11,10 @@ use crate::{
 };
 use clap::Args;
 use cutover_core::{
-    Timestamp,
+    RouteId, Timestamp,
     canary::{
-        Action, ArmCounts, Assumed, Evidence, Forecast, Reason, Run, RunIdentity, RunState, StepCounts,
-        TickContext, Window, decide, fold, plan::CanaryPlan,
+        Action, ArmCounts, Assumed, BothArms, Evidence, Forecast, Reason, Run, RunIdentity, RunState,
+        StepCounts, TickContext, Window, decide, fold, plan::CanaryPlan,
     },
     measurement::batch::WINDOW_MS,
     vocabulary::arm::Arm,
@@ -158,6 +158,11 @@ pub(super) fn run(plan: &CanaryPlan, assumptions: &Assumptions, format: Format) 
             assumptions.requests_per_second,
             assumptions.users
         );
+        if !plan.options.route_criteria.is_empty() {
+            println!(
+                "assumed: each route with criteria of its own has as many requests as all others together"
+            );
+        }
     });
     Ok(())
 }
@@ -227,10 +232,28 @@ impl Simulation<'_> {
         End { outcome, minutes: longest, canary_requests }
     }
 
-    /// Draws the traffic of an arrival window.
+    /// Draws the traffic of an arrival window. Each route with criteria of its own has as many requests as
+    /// all others together.
     fn traffic(&mut self, run: &Run, start: i64) -> Window {
-        let Self { assumed, crowd, random, .. } = self;
-        let per_second = assumed.requests_per_second.unwrap_or_default();
+        let own: Vec<&RouteId> = run.plan.options.route_criteria.keys().collect();
+        let part = 1.0 / (1.0 + own.len() as f64);
+        let [mut new, mut legacy] = self.draw_part(run, part);
+        let mut routes = BTreeMap::new();
+        for route in own {
+            let [own_new, own_legacy] = self.draw_part(run, part);
+            routes.insert(route.clone(), BothArms { new: counts(own_new), legacy: counts(own_legacy) });
+            new.add(own_new);
+            legacy.add(own_legacy);
+        }
+        let users = self.crowd.window(run, start, [new, legacy], self.random);
+        let steps = vec![StepCounts { step: run.step, new: counts(new), legacy: counts(legacy), routes }];
+        Window { start, end: start + WINDOW_MS, steps, users: vec![users], ..Window::default() }
+    }
+
+    /// Draws a part of the requests of an arrival window: those on the new arm, and those on legacy.
+    fn draw_part(&mut self, run: &Run, part: f64) -> [ArmEvents; 2] {
+        let Self { assumed, random, .. } = self;
+        let per_second = assumed.requests_per_second.unwrap_or_default() * part;
         let expected = per_second * WINDOW_MS as f64 / 1_000.0;
         // A fraction of a request becomes one request in that fraction of the windows.
         let requests = expected as u64 + draw(random, 1, expected.fract());
@@ -248,16 +271,7 @@ impl Simulation<'_> {
             errors: draw(random, on_legacy, assumed.legacy_error_rate),
             slow: draw(random, on_legacy, assumed.legacy_slow_rate),
         };
-        let users = crowd.window(run, start, [new, legacy], random);
-        let steps = vec![StepCounts { step: run.step, new: counts(new), legacy: counts(legacy) }];
-        Window {
-            start,
-            end: start + WINDOW_MS,
-            steps,
-            users: vec![users],
-            bounds: None,
-            users_lost: Vec::new(),
-        }
+        [new, legacy]
     }
 }
 

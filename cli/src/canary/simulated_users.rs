@@ -21,6 +21,15 @@ pub(super) struct ArmEvents {
     pub(super) slow: u64,
 }
 
+impl ArmEvents {
+    /// Adds the requests of `other`, which are of the same arm.
+    pub(super) fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.errors += other.errors;
+        self.slow += other.slow;
+    }
+}
+
 /// Users of a simulated flag, numbered by their buckets: those with the smallest numbers are the first
 /// on the new arm.
 #[derive(Debug)]

@@ -43,6 +43,7 @@ pub(super) fn describe(status: &Value) -> String {
     if status.get("evidence").is_some() {
         text.push('\n');
         text.push_str(&arms(status));
+        text.push_str(&routes(status));
         text.push_str(&users(status));
         text.push('\n');
         text.push_str(&tests(status));
@@ -102,6 +103,32 @@ fn arms(status: &Value) -> String {
     output::format_table(&["  BACKEND", "REQUESTS", "ERRORS", "RATE", "P50 MS", "P95 MS"], &rows)
 }
 
+/// Formats the counts of the routes with criteria of their own; empty if there are none.
+fn routes(status: &Value) -> String {
+    let routes = status.pointer("/evidence/routes").and_then(Value::as_object).into_iter().flatten();
+    let rows: Vec<Vec<String>> = routes
+        .flat_map(|(route, counts)| {
+            ["new", "legacy"].map(|arm| {
+                let count = |name: &str| {
+                    counts.pointer(&format!("/{arm}/{name}")).map_or_else(|| "-".to_owned(), cell)
+                };
+                vec![
+                    format!("  {route}"),
+                    arm.to_owned(),
+                    count("requests"),
+                    count("errors"),
+                    count("slow_success"),
+                    count("slow_rollback"),
+                ]
+            })
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    output::format_table(&["  ROUTE", "BACKEND", "REQUESTS", "ERRORS", "SLOW", "SLOW (ROLLBACK)"], &rows)
+}
+
 /// Formats the distinct users of both arms, and those with an event of each kind.
 fn users(status: &Value) -> String {
     let rows: Vec<Vec<String>> = ["new", "legacy"]
@@ -132,7 +159,12 @@ fn tests(status: &Value) -> String {
         .map(|test| {
             let percent = test.get("percent").and_then(Value::as_f64).unwrap_or_default();
             let progress = format!("{:.0} %", percent.min(999.0));
-            vec![format!("  {}", bar(percent)), progress, output::field(test, "says")]
+            let says = output::field(test, "says");
+            let check = match test.get("route").and_then(Value::as_str) {
+                Some(route) => format!("{route}: {says}"),
+                None => says,
+            };
+            vec![format!("  {}", bar(percent)), progress, check]
         })
         .collect();
     output::format_table(&["  PROGRESS", "", "CHECK"], &rows)
@@ -181,6 +213,24 @@ mod tests {
         assert!(!text.contains("slower"), "a test without evidence is noise: {text}");
         let manual = json!({ "reason": "rolled back by alice", "breach": { "sentence": sentence } });
         assert!(describe(&manual).contains(sentence));
+    }
+
+    #[test]
+    fn routes_with_criteria_of_their_own_are_shown() {
+        let counts = json!({ "requests": 12, "errors": 3, "slow_success": 2, "slow_rollback": 1 });
+        let status = json!({
+            "evidence": {
+                "routes": { "reviews.search": { "new": counts, "legacy": counts } },
+                "tests": [
+                    { "test": "errors_below", "percent": 1.0, "says": "good" },
+                    { "test": "errors_below", "route": "reviews.search", "percent": 0.0, "says": "good" },
+                ],
+            },
+        });
+        let text = describe(&status);
+        assert_eq!(text.matches("reviews.search").count(), 3, "{text}");
+        assert!(text.contains("reviews.search: good"), "{text}");
+        assert!(!describe(&json!({ "evidence": { "routes": {} } })).contains("ROUTE"));
     }
 
     #[test]

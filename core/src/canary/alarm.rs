@@ -5,13 +5,15 @@ use crate::{
     canary::{
         breach::{Breach, Figures},
         evidence::StepEvidence,
+        group::GroupMeasure,
         levels::Levels,
         measure::Measure,
         plan::{AfterStepPolicy, CanaryPlan},
         run::Run,
         test::Test,
         users::{Failures, UserCount},
-        watch::{Alarm, BothArms, Span},
+        watch::{Alarm, Span},
+        window::BothArms,
     },
     statistics::{Threshold, detector_threshold, firing, shared_incident_evidence},
     vocabulary::{share::PartsPerMillion, timestamp::Timestamp},
@@ -53,33 +55,36 @@ impl Absolute {
 }
 
 /// Evaluates the two absolute tests of a measure: over the whole step, and by the detector.
-pub(crate) fn absolutes(plan: &CanaryPlan, step: &StepEvidence, measure: Measure) -> [Absolute; 2] {
-    let watch = step.watches.of(measure);
+pub(crate) fn absolutes(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMeasure<'_>) -> [Absolute; 2] {
+    let watch = step.watch(measure);
     let level = Levels::of(plan).absolute();
-    let new = &step.counts.new;
-    let events = measure.against_rollback(new);
+    let counts = step.counts_of(measure.group.route);
+    let new = &counts.new;
+    let events = measure.kind.against_rollback(new);
     let whole = Absolute {
-        test: measure.above(),
-        evidence: Threshold::above(measure.rollback_limit(plan), level).evidence(events, new.requests),
+        test: measure.kind.above(),
+        evidence: Threshold::above(measure.rollback_limit(), level).evidence(events, new.requests),
         fires_at: firing(level),
-        counts: step.counts,
+        counts,
         since: None,
     };
     let detected = Absolute {
-        test: measure.detector(),
+        test: measure.kind.detector(),
         evidence: watch.detector.evidence(),
-        fires_at: detector_threshold(plan.options.false_alarm_days),
-        counts: watch.span.map_or(step.counts, |span| span.counts),
+        // The detectors of all groups together have that many days.
+        fires_at: detector_threshold(plan.options.false_alarm_days * plan.group_count()),
+        counts: watch.span.map_or(counts, |span| span.counts),
         since: watch.span.map(|span| span.since),
     };
     [whole, detected]
 }
 
 /// Returns the test that raises an alarm, if one does.
-fn raised(plan: &CanaryPlan, step: &StepEvidence, measure: Measure) -> Option<Absolute> {
-    let new = &step.counts.new;
-    let is_below = measure.against_rollback(new) as f64 <= measure.rollback_limit(plan) * new.requests as f64;
-    if is_below && !step.watches.of(measure).detector.is_suspect() {
+fn raised(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMeasure<'_>) -> Option<Absolute> {
+    let new = &step.counts_of(measure.group.route).new;
+    let is_below =
+        measure.kind.against_rollback(new) as f64 <= measure.rollback_limit() * new.requests as f64;
+    if is_below && !step.watch(measure).detector.is_suspect() {
         // The usual case, without the cost of a test: neither can fire.
         return None;
     }
@@ -100,10 +105,14 @@ fn is_learned(run: &Run, step: &StepEvidence, alarm: Alarm, now: i64) -> bool {
 
 /// Returns the busiest failing users behind a test. The wire tells the errors of each failing user, not
 /// the slow responses.
-fn busiest(step: &StepEvidence, measure: Measure, alarm: &Alarm) -> Vec<Failures> {
-    match measure {
+fn busiest(step: &StepEvidence, measure: GroupMeasure<'_>, alarm: &Alarm) -> Vec<Failures> {
+    match measure.kind {
         Measure::Errors => {
-            step.events.busiest(alarm.suspect_since.map(|_| step.watches.of(measure).span_number()))
+            // The wire tells no route of a user's errors, and the spans of users are those of the routes without
+            // criteria of their own. Taken out of a group's counts they may be too many, which errs towards holding.
+            let is_rest = measure.group.route.is_none();
+            let since = alarm.suspect_since.filter(|_| is_rest);
+            step.events.busiest(since.map(|_| step.watch(measure).span_number()))
         }
         Measure::Slow => Vec::new(),
     }
@@ -111,37 +120,31 @@ fn busiest(step: &StepEvidence, measure: Measure, alarm: &Alarm) -> Vec<Failures
 
 /// Returns true if an alarm stands without the busiest failing users: requests of one user are not
 /// independent, and a few who always fail, on either backend, would otherwise roll a canary back.
-fn stands(
-    plan: &CanaryPlan,
-    step: &StepEvidence,
-    measure: Measure,
-    alarm: &Alarm,
-    busiest: &[Failures],
-) -> bool {
+fn stands(step: &StepEvidence, measure: GroupMeasure<'_>, alarm: &Alarm, busiest: &[Failures]) -> bool {
     if busiest.is_empty() || step.seen.count.new < MIN_SECOND_LOOK {
         return true;
     }
     let new = &alarm.counts.new;
-    let (mut events, mut requests) = (measure.against_rollback(new), new.requests);
+    let (mut events, mut requests) = (measure.kind.against_rollback(new), new.requests);
     for user in busiest {
         events = events.saturating_sub(user.errors);
         requests = requests.saturating_sub(user.requests.max(user.errors));
     }
     let requests = requests.max(events);
-    let second = Threshold::above(measure.rollback_limit(plan), ALPHA_SECOND_LOOK).evidence(events, requests);
+    let second = Threshold::above(measure.rollback_limit(), ALPHA_SECOND_LOOK).evidence(events, requests);
     second >= firing(ALPHA_SECOND_LOOK)
 }
 
 /// Returns the evidence that legacy shares the incident of a measure: over the suspect span, or over
 /// the step if there is none.
-pub(crate) fn shared_evidence(plan: &CanaryPlan, step: &StepEvidence, measure: Measure) -> f64 {
+pub(crate) fn shared_evidence(step: &StepEvidence, measure: GroupMeasure<'_>) -> f64 {
     let BothArms { new, legacy } = span(step, measure).counts;
     shared_incident_evidence(
-        measure.against_rollback(&legacy),
+        measure.kind.against_rollback(&legacy),
         legacy.requests,
-        measure.against_rollback(&new),
+        measure.kind.against_rollback(&new),
         new.requests,
-        measure.rollback_limit(plan),
+        measure.rollback_limit(),
     )
 }
 
@@ -150,16 +153,22 @@ pub(crate) fn shared_fires_at() -> f64 {
     SHARED
 }
 
-fn span(step: &StepEvidence, measure: Measure) -> Span {
-    step.watches.of(measure).span.unwrap_or(Span { since: step.began, counts: step.counts })
+fn span(step: &StepEvidence, measure: GroupMeasure<'_>) -> Span {
+    let counts = step.counts_of(measure.group.route);
+    step.watch(measure).span.unwrap_or(Span { since: step.began, counts })
 }
 
 /// Judges the alarm of a measure at `now`: notes it, and returns the breach if it stands without the busiest failing users
 /// and legacy does not share the incident.
-pub(crate) fn judge(run: &Run, step: &mut StepEvidence, measure: Measure, now: i64) -> Option<Breach> {
+pub(crate) fn judge(
+    run: &Run,
+    step: &mut StepEvidence,
+    measure: GroupMeasure<'_>,
+    now: i64,
+) -> Option<Breach> {
     let plan = &run.plan;
     let raised = raised(plan, step, measure);
-    let watch = step.watches.of(measure);
+    let watch = step.watch(measure);
     // An alarm that waits is looked at with the counts that raised it; one that is held is over when nothing is suspected.
     let mut alarm = match (watch.alarm, raised) {
         (Some(alarm), _) if !alarm.held || watch.detector.is_suspect() => alarm,
@@ -172,27 +181,33 @@ pub(crate) fn judge(run: &Run, step: &mut StepEvidence, measure: Measure, now: i
             counts: test.counts,
         },
         (_, None) => {
-            step.watches.of_mut(measure).alarm = None;
+            step.watch_mut(measure).alarm = None;
             return None;
         }
     };
-    step.watches.of_mut(measure).alarm = Some(alarm);
+    step.watch_mut(measure).alarm = Some(alarm);
     if !is_learned(run, step, alarm, now) {
         return None;
     }
     let busiest = busiest(step, measure, &alarm);
-    if !stands(plan, step, measure, &alarm, &busiest) {
+    if !stands(step, measure, &alarm, &busiest) {
         // A few users explain it. If it goes on without them, it is raised again.
-        step.watches.of_mut(measure).alarm = None;
+        step.watch_mut(measure).alarm = None;
         return None;
     }
     let is_shared = is_shared(plan, step, measure, &mut alarm, now);
-    step.watches.of_mut(measure).alarm = Some(alarm);
+    step.watch_mut(measure).alarm = Some(alarm);
     (!is_shared).then(|| breach(plan, step, measure, &alarm, busiest.first().copied()))
 }
 
 /// Returns true if the run holds because legacy may be ill too, false if the alarm is a breach.
-fn is_shared(plan: &CanaryPlan, step: &StepEvidence, measure: Measure, alarm: &mut Alarm, now: i64) -> bool {
+fn is_shared(
+    plan: &CanaryPlan,
+    step: &StepEvidence,
+    measure: GroupMeasure<'_>,
+    alarm: &mut Alarm,
+    now: i64,
+) -> bool {
     // Beside nobody on legacy there is nothing that could be shared.
     if step.share >= PartsPerMillion::ALL {
         return false;
@@ -202,7 +217,7 @@ fn is_shared(plan: &CanaryPlan, step: &StepEvidence, measure: Measure, alarm: &m
     if !alarm.held && is_after_step && plan.options.shared_incident_after_step == AfterStepPolicy::Rollback {
         return false;
     }
-    let evidence = shared_evidence(plan, step, measure);
+    let evidence = shared_evidence(step, measure);
     if evidence <= -SHARED {
         return false;
     }
@@ -216,7 +231,7 @@ fn is_shared(plan: &CanaryPlan, step: &StepEvidence, measure: Measure, alarm: &m
 fn breach(
     plan: &CanaryPlan,
     step: &StepEvidence,
-    measure: Measure,
+    measure: GroupMeasure<'_>,
     alarm: &Alarm,
     busiest: Option<Failures>,
 ) -> Breach {
@@ -228,10 +243,12 @@ fn breach(
         legacy: alarm.counts.legacy,
         users: UserCount::default(),
         seen: None,
-        limit: measure.rollback_limit(plan),
+        limit: measure.rollback_limit(),
         evidence: alarm.evidence,
         fires_at: found.map_or(alarm.evidence, |test| test.fires_at),
-        busiest,
+        // Errors on routes of other groups would be counted too.
+        busiest: busiest.filter(|_| plan.options.route_criteria.is_empty()),
     };
-    Breach { test: alarm.test, step: step.step, figures: Some(figures) }
+    let route = measure.group.route.cloned();
+    Breach { test: alarm.test, step: step.step, route, figures: Some(figures) }
 }

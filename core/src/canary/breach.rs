@@ -7,17 +7,20 @@ use crate::{
         users::{Failures, UserCount},
         window::ArmCounts,
     },
-    vocabulary::{share::PartsPerMillion, timestamp::Timestamp},
+    vocabulary::{names::RouteId, share::PartsPerMillion, timestamp::Timestamp},
 };
 use serde::{Deserialize, Serialize};
 
 /// Cause of a rollback. In breaches of an earlier version only the test and the step are known.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Breach {
     /// The test that fired.
     pub test: Test,
     /// The step at which it fired.
     pub step: u32,
+    /// The route whose own criteria were exceeded. The counts are those of its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteId>,
     /// Counts and evidence when it fired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub figures: Option<Figures>,
@@ -56,7 +59,7 @@ impl Breach {
     /// Returns one sentence for operators, such as "Rolled back from 50 %: 9 of 640 users on new had
     /// errors (1.4 %), 0 of 655 on legacy."
     pub fn sentence(&self) -> String {
-        match self.figures {
+        match &self.figures {
             None => format!("Rolled back: {}.", self.test.says()),
             Some(figures) => format!("Rolled back from {} %: {}.", figures.share.percent(), self.finding()),
         }
@@ -66,7 +69,7 @@ impl Breach {
     /// on legacy".
     pub fn finding(&self) -> String {
         let Some(figures) = &self.figures else { return self.test.says().to_owned() };
-        let mut text = match self.test {
+        let found = match self.test {
             Test::ErrorsAbove | Test::ErrorsDetector => {
                 figures.requests("requests on new failed", |counts| counts.errors)
             }
@@ -81,6 +84,10 @@ impl Breach {
             Test::NotFoundRelative => figures.users("got 404, 405 or 410"),
             Test::ClientErrorsRelative => figures.users("got other 4xx statuses"),
             _ => self.test.says().to_owned(),
+        };
+        let mut text = match &self.route {
+            Some(route) => format!("on route {route} {found}"),
+            None => found,
         };
         if let Some(busiest) = figures.busiest.filter(|busiest| busiest.errors > 1) {
             text.push_str(&format!("; the busiest failing user had {} of the errors", busiest.errors));

@@ -59,7 +59,7 @@ impl Comparison {
             fires_at: self.fires_at,
             busiest: None,
         };
-        Breach { test: self.test, step: step.step, figures: Some(figures) }
+        Breach { test: self.test, step: step.step, route: None, figures: Some(figures) }
     }
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn judge(plan: &CanaryPlan, step: &StepEvidence) -> Compared {
     if policy == RelativePolicy::Ignore {
         return Compared::Nothing;
     }
-    let mut worse = step.worse;
+    let mut worse = step.worse.clone();
     for compared in comparisons(plan, step).iter().filter(|compared| compared.fires()) {
         let breach = compared.breach(plan, step);
         if policy == RelativePolicy::Rollback || !keeps_limit(plan, step, compared.kind) {
@@ -130,13 +130,14 @@ fn kind(test: Test) -> EventKinds {
     EventKinds::ALL.into_iter().find(|kind| self::test(*kind) == test).unwrap_or_default()
 }
 
-/// Returns true if the new arm keeps the success limit of a kind over the whole step, without a doubt
-/// that it still does. Client errors have no limit.
+/// Returns true if every group keeps the success limit of a kind on the new arm over the whole step,
+/// without a doubt that it still does. Client errors have no limit.
 fn keeps_limit(plan: &CanaryPlan, step: &StepEvidence, kind: EventKinds) -> bool {
-    Measure::of(kind).is_some_and(|measure| {
-        let new = &step.counts.new;
-        let events = measure.against_success(new) as f64;
-        events <= measure.success_limit(plan) * new.requests as f64
-            && !step.watches.of(measure).doubt.exists()
+    Measure::of(kind).is_some_and(|kind| {
+        plan.groups().map(|group| group.measure(kind)).all(|measure| {
+            let new = &step.counts_of(measure.group.route).new;
+            let events = kind.against_success(new) as f64;
+            events <= measure.success_limit() * new.requests as f64 && !step.watch(measure).doubt.exists()
+        })
     })
 }

@@ -130,6 +130,18 @@ pub struct Decision {
     pub not_before: Option<Timestamp>,
 }
 
+impl Decision {
+    /// Returns the message for operators: that of the reason, with the groups of requests that are not proven.
+    pub fn says(&self) -> String {
+        let unproven = self.verdict.unproven.iter().filter(|_| self.reason == Reason::NotProven);
+        let unproven: Vec<String> = unproven.map(ToString::to_string).collect();
+        match unproven.as_slice() {
+            [] => self.reason.says().to_owned(),
+            groups => format!("{} ({})", self.reason.says(), groups.join(", ")),
+        }
+    }
+}
+
 /// Age of the evidence beyond which the run does not climb, in milliseconds.
 const OLD_MS: i64 = 3 * 60_000;
 

@@ -4,22 +4,36 @@
 use crate::{
     canary::{
         breach::Breach,
+        group::GroupMeasure,
         measure::Measure,
         plan::CanaryPlan,
         run::Run,
         users::{ComparedUsers, EventEvidence, PERIOD_MS, SeenUsers},
-        watch::{BothArms, Watches},
-        window::{StepCounts, Window},
+        watch::{Watch, Watches},
+        window::{BothArms, StepCounts, Window},
     },
     json::omit::is_zero,
     measurement::batch::{SeenUser, UserWindow, WINDOW_MS},
-    vocabulary::{names::RunId, share::PartsPerMillion},
+    vocabulary::{
+        names::{RouteId, RunId},
+        share::PartsPerMillion,
+    },
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Time for which diverted requests, and users who were lost, keep a step from being proven, in milliseconds. It is a
 /// period: a user who still meets a fault has been reported again by then.
 const INCOMPLETE_MS: i64 = PERIOD_MS;
+
+/// Evidence of a route with criteria of its own.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RouteEvidence {
+    /// Counts of the whole step.
+    pub counts: BothArms,
+    /// Watches over the newest requests.
+    pub watches: Watches,
+}
 
 /// Evidence of one step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,8 +44,11 @@ pub struct StepEvidence {
     pub share: PartsPerMillion,
     /// Time at which the step began, in milliseconds since 1970. Periods are counted from it.
     pub began: i64,
-    /// Counts of the whole step.
+    /// Counts of the whole step, of all routes.
     pub counts: BothArms,
+    /// Routes with criteria of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<RouteId, RouteEvidence>,
     /// Distinct users.
     #[serde(default)]
     pub seen: SeenUsers,
@@ -41,7 +58,7 @@ pub struct StepEvidence {
     /// Users whose responses were compared.
     #[serde(default)]
     pub compared: ComparedUsers,
-    /// Watches over the newest requests.
+    /// Watches over the newest requests of the routes without criteria of their own.
     #[serde(default)]
     pub watches: Watches,
     /// Comparison that fired while the new arm kept its success limits. It holds the run.
@@ -103,6 +120,13 @@ impl StepEvidence {
             share: run.plan.share_at(run.step),
             began: run.step_started_at.millis(),
             counts: BothArms::default(),
+            routes: run
+                .plan
+                .options
+                .route_criteria
+                .keys()
+                .map(|route| (route.clone(), RouteEvidence::default()))
+                .collect(),
             seen: SeenUsers::default(),
             events: EventEvidence::default(),
             compared: ComparedUsers::default(),
@@ -131,18 +155,63 @@ impl StepEvidence {
         self.last_lost.is_some_and(|last| now.saturating_sub(last) < INCOMPLETE_MS)
     }
 
+    /// Returns the counts of a group of requests: of a route, or of all routes without criteria of
+    /// their own.
+    pub(crate) fn counts_of(&self, route: Option<&RouteId>) -> BothArms {
+        match route {
+            Some(route) => self.routes.get(route).map(|held| held.counts).unwrap_or_default(),
+            None => self.counts.without(self.routes.values().map(|held| &held.counts)),
+        }
+    }
+
+    /// Returns the watch over a measure of a group.
+    pub(crate) fn watch(&self, measure: GroupMeasure<'_>) -> &Watch {
+        // The step was begun with all routes of its plan.
+        let own = measure.group.route.and_then(|route| self.routes.get(route));
+        own.map_or(&self.watches, |held| &held.watches).of(measure.kind)
+    }
+
+    /// Returns the watch over a measure of a group, to be changed.
+    pub(crate) fn watch_mut(&mut self, measure: GroupMeasure<'_>) -> &mut Watch {
+        let Self { routes, watches, .. } = self;
+        let own = measure.group.route.and_then(|route| routes.get_mut(route));
+        own.map_or(watches, |held| &mut held.watches).of_mut(measure.kind)
+    }
+
+    /// Returns all watches.
+    fn all_watches(&self) -> impl Iterator<Item = &Watches> {
+        std::iter::once(&self.watches).chain(self.routes.values().map(|held| &held.watches))
+    }
+
+    /// Moves the detectors of all groups by the windows that began before `closed`.
+    fn close(&mut self, closed: i64, plan: &CanaryPlan) {
+        self.watches.close(closed, plan.rest());
+        for group in plan.groups() {
+            if let Some(held) = group.route.and_then(|route| self.routes.get_mut(route)) {
+                held.watches.close(closed, group);
+            }
+        }
+    }
+
     fn take_in(&mut self, window: &Window, plan: &CanaryPlan) {
-        self.watches.close(window.start, plan);
+        self.close(window.start, plan);
         if let Some([seen, events, compared]) = window.bounds {
             // What was left out must not be counted from another report either, or sums would be of nobody in particular.
             self.seen.users.lower(seen);
             self.events.users.lower(events);
             self.compared.users.lower(compared);
         }
-        for StepCounts { new, legacy, .. } in window.steps.iter().filter(|counts| counts.step == self.step) {
-            let counts = BothArms { new: *new, legacy: *legacy };
-            self.counts.add(counts);
-            self.watches.add(window.start, counts);
+        for counts in window.steps.iter().filter(|counts| counts.step == self.step) {
+            let StepCounts { new, legacy, routes, .. } = counts;
+            let all = BothArms { new: *new, legacy: *legacy };
+            self.counts.add(all);
+            self.watches.add(window.start, all.without(routes.values()));
+            for (route, counts) in routes {
+                if let Some(held) = self.routes.get_mut(route) {
+                    held.counts.add(*counts);
+                    held.watches.add(window.start, *counts);
+                }
+            }
             if new.diverted > 0 || legacy.diverted > 0 {
                 self.last_diverted = self.last_diverted.max(Some(window.start));
             }
@@ -152,7 +221,7 @@ impl StepEvidence {
             self.last_lost = self.last_lost.max(Some(window.start));
         }
         if window.is_closed() {
-            self.watches.close(window.start.saturating_add(1), plan);
+            self.close(window.start.saturating_add(1), plan);
         }
     }
 
@@ -166,6 +235,7 @@ impl StepEvidence {
         let age = now.saturating_sub(self.began);
         let period = users.window.saturating_sub(self.began).max(0) / PERIOD_MS;
         let period = u32::try_from(period).unwrap_or(u32::MAX);
+        // Reports of users name no route, so the span is that of the routes without criteria of their own.
         let span = self.watches.of(Measure::Errors).span_number();
         for SeenUser(user, arm) in &users.seen {
             self.seen.add(*user, *arm);
@@ -207,14 +277,15 @@ impl Evidence {
     /// become ripe, a window is closed, or an alarm waits for its decision.
     pub fn is_waiting(&self, until: i64) -> bool {
         let steps = || std::iter::once(&self.current).chain(&self.previous);
-        let watches = |step: &StepEvidence| {
-            step.watches.awaits_close(until)
+        let is_waiting = |watches: &Watches| {
+            watches.awaits_close(until)
                 || Measure::ALL
                     .iter()
-                    .any(|measure| step.watches.of(*measure).alarm.is_some_and(|alarm| !alarm.held))
+                    .any(|measure| watches.of(*measure).alarm.is_some_and(|alarm| !alarm.held))
         };
         self.breach.is_none()
-            && (self.unripe.iter().any(|users| is_ripe(users, until)) || steps().any(watches))
+            && (self.unripe.iter().any(|users| is_ripe(users, until))
+                || steps().flat_map(StepEvidence::all_watches).any(is_waiting))
     }
 
     /// Begins new evidence if the run has entered another step. The evidence before becomes

@@ -6,7 +6,6 @@ use crate::canary::{
     comparison,
     comparison::Compared,
     evidence::{Evidence, StepEvidence},
-    measure::Measure,
     mismatch,
     run::Run,
     window::Window,
@@ -27,7 +26,7 @@ pub fn fold(run: &Run, evidence: Option<&Evidence>, windows: &[Window]) -> Evide
             // Late windows of the step before are judged by the same rules.
             found = found.or(judge(run, previous, window.end));
         }
-        evidence.breach = evidence.breach.or(found);
+        evidence.breach = evidence.breach.take().or(found);
     }
     evidence
 }
@@ -42,7 +41,11 @@ fn judge(run: &Run, step: &mut StepEvidence, now: i64) -> Option<Breach> {
             Compared::Nothing => {}
         }
     }
-    let alarms = Measure::ALL.map(|measure| alarm::judge(run, step, measure, now));
-    let [errors, slow] = alarms;
-    errors.or(slow).or_else(|| mismatch::judge(&run.plan, step))
+    let mut found = None;
+    for measure in run.plan.measures() {
+        // Every alarm is noted, also beside a breach.
+        let breach = alarm::judge(run, step, measure, now);
+        found = found.or(breach);
+    }
+    found.or_else(|| mismatch::judge(&run.plan, step))
 }

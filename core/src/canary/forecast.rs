@@ -4,13 +4,14 @@
 
 use crate::{
     canary::{
+        group::{Group, GroupMeasure},
         levels::Levels,
         measure::Measure,
         plan::{CanaryPlan, RelativePolicy},
     },
     measurement::event_kinds::EventKinds,
     statistics::{MIN_EVENT_USERS, Threshold, event_evidence, firing},
-    vocabulary::share::PartsPerMillion,
+    vocabulary::{names::RouteId, share::PartsPerMillion},
 };
 use serde::Serialize;
 
@@ -78,7 +79,7 @@ pub struct Forecast {
     /// Share of the step.
     pub share: PartsPerMillion,
     /// Requests on the new arm that prove the success criteria at the assumed rates; `None` if they
-    /// can never be proven.
+    /// can never be proven. Routes with criteria of their own need theirs besides, as [`Self::says`] tells.
     pub canary_requests: Option<u64>,
     /// Requests per second, on both arms together, that yield these within the step's duration.
     pub requests_per_second: Option<f64>,
@@ -108,21 +109,31 @@ impl Forecast {
 
     fn of_step(plan: &CanaryPlan, assumed: &Assumed, share: PartsPerMillion) -> Self {
         let alpha = plan.options.alpha_promote;
-        let proof = |measure: Measure| {
-            requests_to_promote(assumed.rates(measure).new, measure.success_limit(plan), alpha)
+        let proof = |measure: GroupMeasure<'_>| {
+            requests_to_promote(assumed.rates(measure.kind).new, measure.success_limit(), alpha)
         };
-        let needed = proof(Measure::Errors).zip(proof(Measure::Slow)).map(|(a, b)| a.max(b));
+        let needed = |group: Group<'_>| {
+            let [errors, slow] = group.measures().map(proof);
+            errors.zip(slow).map(|(a, b)| a.max(b))
+        };
+        let own = plan.groups().filter_map(|group| Some((group.route?, needed(group))));
+        let own: Vec<(&RouteId, Option<u64>)> = own.collect();
+        let needed = needed(plan.rest());
         let seconds = plan.step_duration_minutes * 60.0;
         let part = share.percent() / 100.0;
         let stop = Stop::first(plan, assumed, share);
         // The step lasts its whole duration, also after the proof.
         let seen = assumed.requests_per_second.map_or(0.0, |rate| rate * part * seconds) as u64;
         let stop = stop.filter(|stop| needed.is_none_or(|needed| stop.requests <= needed.max(seen)));
+        let needed = needed.filter(|_| own.iter().all(|(_, needed)| needed.is_some()));
         let (outlook, says) = match (&stop, needed) {
             (Some(stop), _) => (stop.outlook, format!("{share}: {}", stop.says)),
             (None, Some(needed)) => (
                 Outlook::Advances,
-                format!("{share}: the success criteria are proven after about {needed} requests on new"),
+                format!(
+                    "{share}: the success criteria are proven after about {needed} requests on new{}",
+                    own_traffic(&own)
+                ),
             ),
             (None, None) => (
                 Outlook::Undecided,
@@ -139,6 +150,12 @@ impl Forecast {
     }
 }
 
+/// Returns the end of a sentence about routes with criteria of their own: each needs its own traffic.
+fn own_traffic(routes: &[(&RouteId, Option<u64>)]) -> String {
+    let needed = routes.iter().filter_map(|(route, needed)| Some((route, (*needed)?)));
+    needed.map(|(route, needed)| format!(", and {needed} of {route} alone")).collect()
+}
+
 /// A test that keeps a step from advancing.
 struct Stop {
     requests: u64,
@@ -151,20 +168,24 @@ impl Stop {
     fn first(plan: &CanaryPlan, assumed: &Assumed, share: PartsPerMillion) -> Option<Self> {
         let stops = Measure::ALL.into_iter().flat_map(|measure| {
             let rates = assumed.rates(measure);
-            [Self::by_limit(plan, measure, &rates), Self::by_legacy(plan, measure, &rates, share)]
+            let by_limits = plan.groups().map(|group| Self::by_limit(plan, group.measure(measure), &rates));
+            let by_limits: Vec<Option<Self>> = by_limits.collect();
+            by_limits.into_iter().chain([Self::by_legacy(plan, measure, &rates, share)])
         });
         stops.flatten().min_by_key(|stop| stop.requests)
     }
 
-    fn by_limit(plan: &CanaryPlan, measure: Measure, rates: &Rates) -> Option<Self> {
-        let limit = measure.rollback_limit(plan);
+    fn by_limit(plan: &CanaryPlan, measure: GroupMeasure<'_>, rates: &Rates) -> Option<Self> {
+        let limit = measure.rollback_limit();
         if rates.new <= limit {
             return None;
         }
         let requests = requests_to_roll_back(rates.new, limit, Levels::of(plan).absolute())?;
-        let name = named(measure);
-        let says =
-            format!("rolled back by the rollback limit of {name} after about {requests} requests on new");
+        let name = named(measure.kind);
+        let alone = measure.group.route.map(|route| format!(" of {route} alone")).unwrap_or_default();
+        let says = format!(
+            "rolled back by the rollback limit of {name} after about {requests} requests on new{alone}"
+        );
         Some(Self { requests, outlook: Outlook::RollsBack, says })
     }
 
@@ -187,7 +208,8 @@ impl Stop {
             new >= MIN_EVENT_USERS && event_evidence(part, tolerated, new, all as u64) >= mark
         })?;
         let requests = (users as f64 * on_new / rates.new).ceil() as u64;
-        let holds = policy == RelativePolicy::Hold && rates.new <= measure.success_limit(plan);
+        let holds = policy == RelativePolicy::Hold
+            && plan.groups().all(|group| rates.new <= group.measure(measure).success_limit());
         let (outlook, action) = if holds {
             (Outlook::Holds, "held, although within the success limit, by the comparison with legacy")
         } else {

@@ -13,18 +13,20 @@ const MISMATCH: f64 = 0.1;
 pub(crate) struct Levels {
     alpha: f64,
     rest: f64,
+    groups: f64,
 }
 
 impl Levels {
     pub(crate) fn of(plan: &CanaryPlan) -> Self {
         let alpha = plan.options.alpha_rollback;
         let has_mismatch = plan.rollback_criteria.max_mismatch_rate.is_some();
-        Self { alpha, rest: if has_mismatch { alpha * (1.0 - MISMATCH) } else { alpha } }
+        let rest = if has_mismatch { alpha * (1.0 - MISMATCH) } else { alpha };
+        Self { alpha, rest, groups: plan.group_count() }
     }
 
-    /// Level of each absolute test.
+    /// Level of each absolute test of a group. The groups share the level of the test.
     pub(crate) fn absolute(self) -> f64 {
-        self.rest * ABSOLUTE
+        self.rest * ABSOLUTE / self.groups
     }
 
     /// Level of the test of mismatches.
@@ -59,8 +61,8 @@ impl Levels {
 mod tests {
     use super::*;
     use crate::{
-        canary::plan::{Criteria, Options},
-        vocabulary::share::PartsPerMillion,
+        canary::plan::{Criteria, Options, RouteCriteria},
+        vocabulary::{names::RouteId, share::PartsPerMillion},
     };
 
     #[test]
@@ -74,8 +76,11 @@ mod tests {
             rollback_criteria: limits,
             options: Options::default(),
         };
-        for mismatch in [None, Some(0.01)] {
+        let own = RouteCriteria { success_criteria: limits, rollback_criteria: limits };
+        for (mismatch, routes) in [(None, 0), (Some(0.01), 0), (None, 1), (Some(0.01), 8)] {
             plan.rollback_criteria.max_mismatch_rate = mismatch;
+            let route = |number: u32| (format!("route{number}").parse::<RouteId>().unwrap(), own);
+            plan.options.route_criteria = (0..routes).map(route).collect();
             let levels = Levels::of(&plan);
             let of_kind = |kind| {
                 let periods: f64 = (0..100_000).map(|number| levels.of_period(kind, number)).sum();
@@ -83,7 +88,7 @@ mod tests {
             };
             let kinds: f64 = EventKinds::ALL.into_iter().map(of_kind).sum();
             let mismatch = mismatch.map_or(0.0, |_| levels.mismatch());
-            let sum = kinds + 2.0 * levels.absolute() + mismatch;
+            let sum = kinds + 2.0 * f64::from(1 + routes) * levels.absolute() + mismatch;
             assert!(sum <= 0.01 && sum > 0.009_999, "{sum}");
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     canary::{
-        plan::{CanaryPlan, SLOW_SHARE},
+        plan::{Criteria, SLOW_SHARE},
         test::Test,
         window::ArmCounts,
     },
@@ -46,16 +46,10 @@ impl Measure {
         }
     }
 
-    pub(crate) fn success_limit(self, plan: &CanaryPlan) -> f64 {
+    /// Returns the share of requests that the criteria allow.
+    pub(crate) fn limit(self, criteria: &Criteria) -> f64 {
         match self {
-            Self::Errors => plan.success_criteria.max_error_rate,
-            Self::Slow => SLOW_SHARE,
-        }
-    }
-
-    pub(crate) fn rollback_limit(self, plan: &CanaryPlan) -> f64 {
-        match self {
-            Self::Errors => plan.rollback_criteria.max_error_rate,
+            Self::Errors => criteria.max_error_rate,
             Self::Slow => SLOW_SHARE,
         }
     }

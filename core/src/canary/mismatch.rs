@@ -50,6 +50,7 @@ pub(crate) fn judge(plan: &CanaryPlan, step: &StepEvidence) -> Option<Breach> {
     (evidence >= fires_at).then_some(Breach {
         test: Test::MismatchAbove,
         step: step.step,
+        route: None,
         figures: Some(figures),
     })
 }

@@ -9,6 +9,7 @@ mod evidence;
 mod fold;
 mod forecast;
 mod freeze;
+mod group;
 mod levels;
 mod measure;
 mod mismatch;
@@ -25,7 +26,7 @@ mod window;
 pub use self::{
     breach::{Breach, Figures},
     decide::{Action, Decision, Reason, TickContext, decide},
-    evidence::{Evidence, StepEvidence},
+    evidence::{Evidence, RouteEvidence, StepEvidence},
     fold::fold,
     forecast::{Assumed, Forecast, Outlook, requests_to_promote, requests_to_roll_back},
     freeze::{check as check_freeze_window, is_frozen},
@@ -33,7 +34,7 @@ pub use self::{
     run::{Run, RunIdentity, RunState},
     test::Test,
     users::{ComparedUsers, EventEvidence, EventSums, Failures, Period, SeenUsers, UserCount},
-    verdict::{TestResult, Verdict},
-    watch::{Alarm, BothArms, Pending, Span, Watch, Watches},
-    window::{ArmCounts, StepCounts, Window, windows},
+    verdict::{TestResult, Unproven, Verdict},
+    watch::{Alarm, Pending, Span, Watch, Watches},
+    window::{ArmCounts, BothArms, StepCounts, Window, windows},
 };

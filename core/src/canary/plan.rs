@@ -1,8 +1,12 @@
 //! The plan of a canary: its steps, its criteria, and the times at which it must not advance.
 //! [`crate::canary`] executes it.
 
-use crate::{measurement::event_kinds::EventKinds, vocabulary::share::PartsPerMillion};
+use crate::{
+    measurement::event_kinds::EventKinds,
+    vocabulary::{names::RouteId, share::PartsPerMillion},
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The steps that a canary raises its flag through, and the criteria for advancing and rolling
 /// back.
@@ -36,6 +40,18 @@ pub struct Criteria {
     pub max_mismatch_rate: Option<f64>,
 }
 
+/// Limits of one route, which is judged by them instead of the plan's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RouteCriteria {
+    /// Limits that the route must be proven to keep before the canary advances.
+    pub success_criteria: Criteria,
+    /// Limits that roll the canary back if the route exceeds them.
+    pub rollback_criteria: Criteria,
+}
+
+/// Most routes of a plan with criteria of their own. Each has counts and detectors in the evidence.
+pub const MAX_ROUTE_CRITERIA: usize = 8;
+
 /// Share of responses that may be slower than a limit on the 95th percentile.
 pub const SLOW_SHARE: f64 = 0.05;
 
@@ -44,6 +60,10 @@ pub const SLOW_SHARE: f64 = 0.05;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Options {
+    /// Routes that are judged by their own limits. All other routes of the flag together are judged by
+    /// the plan's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub route_criteria: BTreeMap<RouteId, RouteCriteria>,
     /// Probability that a canary within its limits is ever rolled back in a step, over all tests
     /// together.
     #[serde(skip_serializing_if = "is_default_alpha_rollback")]
@@ -88,6 +108,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            route_criteria: BTreeMap::new(),
             alpha_rollback: 0.01,
             alpha_promote: 0.05,
             false_alarm_days: 30.0,

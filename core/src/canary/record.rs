@@ -6,18 +6,21 @@ use crate::{
     canary::{
         breach::Breach,
         decide::{Decision, TickContext, decide},
-        evidence::{Evidence, StepEvidence},
+        evidence::{Evidence, RouteEvidence, StepEvidence},
         fold::fold,
         run::Run,
         users::{EventSums, Period, UserCount},
         verdict::Verdict,
-        watch::{BothArms, Watches},
-        window::Window,
+        watch::Watches,
+        window::{BothArms, Window},
     },
-    vocabulary::timestamp::Timestamp,
+    vocabulary::{names::RouteId, timestamp::Timestamp},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, fmt};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
 
 /// Record of one fold or one decision of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +73,9 @@ pub struct Summary {
     pub step: u32,
     /// Counts of the step.
     pub counts: BothArms,
+    /// Routes with criteria of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<RouteId, RouteEvidence>,
     /// Distinct users.
     pub seen: UserCount,
     /// Users with an event in the step, by kind and stratum.
@@ -90,18 +96,19 @@ pub struct Summary {
 impl Summary {
     /// Summarises evidence.
     pub fn of(evidence: &Evidence) -> Self {
-        let StepEvidence { step, counts, seen, events, compared, watches, .. } = &evidence.current;
+        let StepEvidence { step, counts, routes, seen, events, compared, watches, .. } = &evidence.current;
         Self {
             digest: digest(evidence),
             step: *step,
             counts: *counts,
+            routes: routes.clone(),
             seen: seen.count,
             events: events.step,
             periods: events.periods.clone(),
             compared: [compared.compared, compared.mismatched],
             thetas: [seen.users.theta(), events.users.theta(), compared.users.theta()],
             watches: watches.clone(),
-            breach: evidence.breach,
+            breach: evidence.breach.clone(),
         }
     }
 }

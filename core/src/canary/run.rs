@@ -1,8 +1,11 @@
 //! A run: one attempt to raise a flag through the steps of its plan. A retry is a new run.
 
 use crate::{
-    canary::{breach::Breach, plan::CanaryPlan},
-    measurement::label::CanaryLabel,
+    canary::{
+        breach::Breach,
+        plan::{CanaryPlan, Criteria},
+    },
+    measurement::label::{CanaryLabel, SlowLimits},
     vocabulary::{
         names::{FlagName, RunId},
         share::PartsPerMillion,
@@ -132,16 +135,20 @@ impl Run {
 
     /// Returns the label that the edge attaches to its counts; `None` once the run is over.
     pub fn label(&self) -> Option<CanaryLabel> {
-        // Limits are at most ten minutes. The edge compares whole milliseconds with "longer than",
-        // so truncating a limit changes nothing.
-        let limit = |ms: f64| ms.max(0.0) as u32;
+        let CanaryPlan { success_criteria, rollback_criteria, options, .. } = &self.plan;
+        let all = slow_limits(success_criteria, rollback_criteria);
+        let own = options
+            .route_criteria
+            .iter()
+            .map(|(route, own)| (route.clone(), slow_limits(&own.success_criteria, &own.rollback_criteria)));
         self.state.is_active().then(|| CanaryLabel {
             run: self.id.clone(),
             step: self.step,
             share: self.share(),
             key: self.key.clone(),
-            slow_success_ms: limit(self.plan.success_criteria.max_response_time_p95),
-            slow_rollback_ms: limit(self.plan.rollback_criteria.max_response_time_p95),
+            slow_success_ms: all.slow_success_ms,
+            slow_rollback_ms: all.slow_rollback_ms,
+            routes: own.collect(),
         })
     }
 
@@ -202,5 +209,16 @@ impl Run {
     /// Returns the run without its secret key, as records keep it.
     pub(crate) fn redacted(&self) -> Self {
         Self { key: self.key.as_ref().map(|_| "redacted".to_owned()), ..self.clone() }
+    }
+}
+
+/// Returns the limits above which a response is slow.
+fn slow_limits(success: &Criteria, rollback: &Criteria) -> SlowLimits {
+    // Limits are at most ten minutes. The edge compares whole milliseconds with "longer than", so truncating a
+    // limit changes nothing.
+    let limit = |ms: f64| ms.max(0.0) as u32;
+    SlowLimits {
+        slow_success_ms: limit(success.max_response_time_p95),
+        slow_rollback_ms: limit(rollback.max_response_time_p95),
     }
 }

@@ -50,6 +50,11 @@ pub enum Test {
 }
 
 impl Test {
+    /// Returns true for a test that proves a success criterion.
+    pub(crate) fn is_success(self) -> bool {
+        matches!(self, Self::ErrorsBelow | Self::SlowBelow | Self::MismatchBelow)
+    }
+
     /// Returns the message for operators when the test fires.
     pub fn says(self) -> &'static str {
         match self {

@@ -7,14 +7,16 @@ use crate::{
         breach::Breach,
         comparison,
         evidence::{Evidence, StepEvidence},
-        measure::Measure,
+        group::GroupMeasure,
         mismatch,
         run::Run,
         test::Test,
     },
     statistics::{Threshold, firing, split_evidence},
+    vocabulary::names::RouteId,
 };
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Level of the sample ratio test.
 const ALPHA_SAMPLE_RATIO: f64 = 0.001;
@@ -26,10 +28,14 @@ const SAMPLE_RATIO_STRENGTH: f64 = 1_000.0;
 const DOUBT: f64 = 5.0;
 
 /// A test with its evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestResult {
     /// The test that was made.
     pub test: Test,
+    /// The route with criteria of its own whose requests were tested; `None` for the requests of the others,
+    /// and for tests of the whole flag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteId>,
     /// Its evidence, log E.
     pub evidence: f64,
     /// Evidence at which it fires.
@@ -37,6 +43,14 @@ pub struct TestResult {
 }
 
 impl TestResult {
+    fn of_flag(test: Test, evidence: f64, fires_at: f64) -> Self {
+        Self { test, route: None, evidence, fires_at }
+    }
+
+    fn of_group(measure: GroupMeasure<'_>, test: Test, evidence: f64, fires_at: f64) -> Self {
+        Self { test, route: measure.group.route.cloned(), evidence, fires_at }
+    }
+
     /// Returns true if the test fires.
     pub fn fires(&self) -> bool {
         self.evidence >= self.fires_at
@@ -45,6 +59,23 @@ impl TestResult {
     /// Returns the evidence in percent of [`Self::fires_at`], never below 0, for display.
     pub fn percent(&self) -> f64 {
         (100.0 * self.evidence / self.fires_at).max(0.0)
+    }
+}
+
+/// A group of requests whose success criteria are not proven, in a plan with criteria of routes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unproven {
+    /// The route; `None` for all routes without criteria of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteId>,
+    /// Requests of the group on the new arm.
+    pub requests: u64,
+}
+
+impl fmt::Display for Unproven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let route = self.route.as_ref().map_or("the other routes", RouteId::as_str);
+        write!(f, "{route}: {} requests so far", self.requests)
     }
 }
 
@@ -66,6 +97,9 @@ pub struct Verdict {
     pub ratio_mismatch: bool,
     /// True if all success criteria are proven over the step.
     pub proven: bool,
+    /// Groups of requests that are not proven. Empty if no route has criteria of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unproven: Vec<Unproven>,
     /// True if the newest requests cast doubt on them.
     pub doubt: bool,
     /// True if too few users were served by the new arm to speak for the others.
@@ -83,39 +117,25 @@ impl Verdict {
     pub fn of(run: &Run, evidence: &Evidence) -> Self {
         let step = &evidence.current;
         let mut tests = rollback_tests(run, step);
-        let alpha = run.plan.options.alpha_promote;
-        let new = &step.counts.new;
-        for measure in Measure::ALL {
-            let test = Threshold::below(measure.success_limit(&run.plan), alpha);
-            let proof = test.evidence_below(measure.against_success(new), new.requests);
-            tests.push(TestResult { test: measure.below(), evidence: proof, fires_at: firing(alpha) });
-            let doubt = step.watches.of(measure).doubt.evidence();
-            tests.push(TestResult { test: measure.doubt(), evidence: doubt, fires_at: libm::log(DOUBT) });
-        }
-        tests.extend(mismatch::below(&run.plan, step).map(|(evidence, fires_at)| TestResult {
-            test: Test::MismatchBelow,
-            evidence,
-            fires_at,
-        }));
+        tests.extend(run.plan.measures().flat_map(|measure| success_tests(run, step, measure)));
+        tests.extend(
+            mismatch::below(&run.plan, step)
+                .map(|(evidence, fires_at)| TestResult::of_flag(Test::MismatchBelow, evidence, fires_at)),
+        );
         let (seen, share) = (step.seen.count, step.share.percent() / 100.0);
-        tests.push(TestResult {
-            test: Test::SampleRatio,
-            evidence: split_evidence(seen.new, seen.all, share, SAMPLE_RATIO_STRENGTH),
-            fires_at: firing(ALPHA_SAMPLE_RATIO),
-        });
-        let fires = |test| tests.iter().any(|result| result.test == test && result.fires());
-        let has_mismatch_limit = run.plan.success_criteria.max_mismatch_rate.is_some();
-        let alarms = Measure::ALL.iter().filter_map(|measure| step.watches.of(*measure).alarm);
+        let split = split_evidence(seen.new, seen.all, share, SAMPLE_RATIO_STRENGTH);
+        tests.push(TestResult::of_flag(Test::SampleRatio, split, firing(ALPHA_SAMPLE_RATIO)));
+        let alarms: Vec<_> = run.plan.measures().filter_map(|measure| step.watch(measure).alarm).collect();
         Self {
-            breach: evidence.breach,
-            shared_incident: alarms.clone().filter(|alarm| alarm.held).map(|alarm| alarm.since).min(),
-            alarm: alarms.map(|alarm| alarm.since).min(),
-            worse: step.worse,
-            ratio_mismatch: fires(Test::SampleRatio),
-            proven: fires(Test::ErrorsBelow)
-                && fires(Test::SlowBelow)
-                && (fires(Test::MismatchBelow) || !has_mismatch_limit),
-            doubt: Measure::ALL.iter().any(|measure| step.watches.of(*measure).doubt.exists()),
+            breach: evidence.breach.clone(),
+            shared_incident: alarms.iter().filter(|alarm| alarm.held).map(|alarm| alarm.since).min(),
+            alarm: alarms.iter().map(|alarm| alarm.since).min(),
+            worse: step.worse.clone(),
+            ratio_mismatch: tests.iter().any(|result| result.test == Test::SampleRatio && result.fires()),
+            // The test of mismatches is made only if the plan has a limit for them.
+            proven: tests.iter().filter(|result| result.test.is_success()).all(TestResult::fires),
+            unproven: unproven(run, step, &tests),
+            doubt: run.plan.measures().any(|measure| step.watch(measure).doubt.exists()),
             // Nobody reports the users of a run without a key.
             few_users: run.key.is_some() && step.seen.on_new() < run.plan.options.min_users,
             diverted: step.was_diverted(evidence.through.unwrap_or(step.began)),
@@ -124,36 +144,63 @@ impl Verdict {
         }
     }
 
-    /// Returns the result of a test, if it was made.
+    /// Returns the result of a test, if it was made: of the requests without criteria of their own, if it
+    /// is one of requests.
     pub fn result(&self, test: Test) -> Option<&TestResult> {
         self.tests.iter().find(|result| result.test == test)
     }
 }
 
+/// Returns the proof of a measure of a group, and the doubt.
+fn success_tests(run: &Run, step: &StepEvidence, measure: GroupMeasure<'_>) -> [TestResult; 2] {
+    // All groups must be proven, so each has the whole level.
+    let alpha = run.plan.options.alpha_promote;
+    let new = &step.counts_of(measure.group.route).new;
+    let test = Threshold::below(measure.success_limit(), alpha);
+    let proof = test.evidence_below(measure.kind.against_success(new), new.requests);
+    let doubt = step.watch(measure).doubt.evidence();
+    [
+        TestResult::of_group(measure, measure.kind.below(), proof, firing(alpha)),
+        TestResult::of_group(measure, measure.kind.doubt(), doubt, libm::log(DOUBT)),
+    ]
+}
+
+/// Returns the groups with a success test that does not fire.
+fn unproven(run: &Run, step: &StepEvidence, tests: &[TestResult]) -> Vec<Unproven> {
+    if run.plan.options.route_criteria.is_empty() {
+        return Vec::new();
+    }
+    let is_open = |route: Option<&RouteId>| {
+        let mut own = tests.iter().filter(|result| result.route.as_ref() == route);
+        // Mismatches are those of the whole flag.
+        own.any(|result| result.test.is_success() && result.test != Test::MismatchBelow && !result.fires())
+    };
+    let open = run.plan.groups().map(|group| group.route).filter(|route| is_open(*route));
+    open.map(|route| Unproven { route: route.cloned(), requests: step.counts_of(route).new.requests })
+        .collect()
+}
+
 fn rollback_tests(run: &Run, step: &StepEvidence) -> Vec<TestResult> {
     let mut tests = Vec::new();
-    for measure in Measure::ALL {
-        tests.extend(alarm::absolutes(&run.plan, step, measure).map(|absolute| TestResult {
-            test: absolute.test,
-            evidence: absolute.evidence,
-            fires_at: absolute.fires_at,
+    for measure in run.plan.measures() {
+        tests.extend(alarm::absolutes(&run.plan, step, measure).map(|absolute| {
+            TestResult::of_group(measure, absolute.test, absolute.evidence, absolute.fires_at)
         }));
-        if step.watches.of(measure).alarm.is_some() {
-            let evidence = alarm::shared_evidence(&run.plan, step, measure);
-            tests.push(TestResult { test: measure.shared(), evidence, fires_at: alarm::shared_fires_at() });
+        if step.watch(measure).alarm.is_some() {
+            let (test, evidence) = (measure.kind.shared(), alarm::shared_evidence(step, measure));
+            tests.push(TestResult::of_group(measure, test, evidence, alarm::shared_fires_at()));
         }
     }
     if step.step < run.step_count() {
-        tests.extend(comparison::comparisons(&run.plan, step).into_iter().map(|compared| TestResult {
-            test: compared.test,
-            evidence: compared.evidence,
-            fires_at: compared.fires_at,
-        }));
+        tests.extend(
+            comparison::comparisons(&run.plan, step)
+                .into_iter()
+                .map(|compared| TestResult::of_flag(compared.test, compared.evidence, compared.fires_at)),
+        );
     }
-    tests.extend(mismatch::above(&run.plan, step).map(|(evidence, fires_at)| TestResult {
-        test: Test::MismatchAbove,
-        evidence,
-        fires_at,
-    }));
+    tests.extend(
+        mismatch::above(&run.plan, step)
+            .map(|(evidence, fires_at)| TestResult::of_flag(Test::MismatchAbove, evidence, fires_at)),
+    );
     tests
 }

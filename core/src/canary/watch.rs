@@ -2,27 +2,16 @@
 //! for each closed arrival window, with the counts of the span in which the detector is suspicious.
 
 use crate::{
-    canary::{measure::Measure, plan::CanaryPlan, test::Test, window::ArmCounts},
+    canary::{
+        group::{Group, GroupMeasure},
+        measure::Measure,
+        test::Test,
+        window::BothArms,
+    },
     measurement::batch::WINDOW_MS,
     statistics::{Detector, Doubt},
 };
 use serde::{Deserialize, Serialize};
-
-/// Counts of both arms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct BothArms {
-    /// Counts of the new arm.
-    pub new: ArmCounts,
-    /// Counts of the legacy arm.
-    pub legacy: ArmCounts,
-}
-
-impl BothArms {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.new.add(other.new);
-        self.legacy.add(other.legacy);
-    }
-}
 
 /// The arrival windows since the detector was last not suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,10 +59,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    fn step(&mut self, measure: Measure, plan: &CanaryPlan, since: i64, counts: BothArms) {
+    fn step(&mut self, measure: GroupMeasure<'_>, since: i64, counts: BothArms) {
         let new = &counts.new;
-        self.detector.step(measure.against_rollback(new), new.requests, measure.rollback_limit(plan));
-        self.doubt.step(measure.against_success(new), new.requests, measure.success_limit(plan));
+        self.detector.step(measure.kind.against_rollback(new), new.requests, measure.rollback_limit());
+        self.doubt.step(measure.kind.against_success(new), new.requests, measure.success_limit());
         if !self.detector.is_suspect() {
             self.span = None;
             return;
@@ -104,7 +93,7 @@ pub struct Pending {
     pub counts: BothArms,
 }
 
-/// The watches of a step.
+/// The watches over one group of requests in a step.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Watches {
     /// Watch over errors.
@@ -141,11 +130,11 @@ impl Watches {
 
     /// Moves the detectors by the counts of all windows that began before `closed`. Without requests
     /// on the new arm they do not move, and the counts stay for the next move.
-    pub(crate) fn close(&mut self, closed: i64, plan: &CanaryPlan) {
+    pub(crate) fn close(&mut self, closed: i64, group: Group<'_>) {
         let ready = |pending: &mut Pending| pending.newest < closed && pending.counts.new.requests > 0;
         if let Some(Pending { since, counts, .. }) = self.pending.take_if(ready) {
-            for measure in Measure::ALL {
-                self.of_mut(measure).step(measure, plan, since, counts);
+            for measure in group.measures() {
+                self.of_mut(measure.kind).step(measure, since, counts);
             }
         }
     }

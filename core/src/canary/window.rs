@@ -1,12 +1,18 @@
 //! Arrival windows: everything of a run that arrived within ten seconds, as the evaluation folds it.
 
 use crate::{
+    canary::plan::CanaryPlan,
     json::omit::is_zero,
     measurement::{
-        batch::{Batch, SeenUser, UserEvents, UserLoss, UserWindow, WINDOW_MS},
+        batch::{Batch, Cell, SeenUser, UserEvents, UserLoss, UserWindow, WINDOW_MS},
         counts::Counts,
     },
-    vocabulary::{arm::Arm, names::RunId, reason::Reason, share::PartsPerMillion},
+    vocabulary::{
+        arm::Arm,
+        names::{RouteId, RunId},
+        reason::Reason,
+        share::PartsPerMillion,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,6 +53,15 @@ pub struct ArmCounts {
 impl ArmCounts {
     /// Adds the counts of `other` to these.
     pub fn add(&mut self, other: Self) {
+        self.combine(other, u64::saturating_add);
+    }
+
+    /// Subtracts the counts of `other`, which are a part of these.
+    pub(crate) fn subtract(&mut self, other: Self) {
+        self.combine(other, u64::saturating_sub);
+    }
+
+    fn combine(&mut self, other: Self, combined: fn(u64, u64) -> u64) {
         for (sum, count) in [
             (&mut self.requests, other.requests),
             (&mut self.errors, other.errors),
@@ -58,7 +73,7 @@ impl ArmCounts {
             (&mut self.gave_up, other.gave_up),
             (&mut self.diverted, other.diverted),
         ] {
-            *sum = sum.saturating_add(count);
+            *sum = combined(*sum, count);
         }
     }
 }
@@ -79,15 +94,43 @@ impl From<&Counts> for ArmCounts {
     }
 }
 
-/// Counts of one step.
+/// Counts of both arms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-pub struct StepCounts {
-    /// Step at which the requests were decided.
-    pub step: u32,
+pub struct BothArms {
     /// Counts of the new arm.
     pub new: ArmCounts,
     /// Counts of the legacy arm.
     pub legacy: ArmCounts,
+}
+
+impl BothArms {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.new.add(other.new);
+        self.legacy.add(other.legacy);
+    }
+
+    /// Returns these counts without those of the given parts.
+    pub(crate) fn without<'c>(mut self, parts: impl Iterator<Item = &'c Self>) -> Self {
+        for part in parts {
+            self.new.subtract(part.new);
+            self.legacy.subtract(part.legacy);
+        }
+        self
+    }
+}
+
+/// Counts of one step.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct StepCounts {
+    /// Step at which the requests were decided.
+    pub step: u32,
+    /// Counts of the new arm, of all routes.
+    pub new: ArmCounts,
+    /// Counts of the legacy arm, of all routes.
+    pub legacy: ArmCounts,
+    /// Part of these counts that belongs to routes with criteria of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<RouteId, BothArms>,
 }
 
 /// Everything of a run that arrived in one arrival window, or in a part of one.
@@ -141,13 +184,18 @@ impl Window {
 /// Event window, settling time and share of users: parts of a report that can be joined.
 type PartKey = (i64, u32, i64, u32, PartsPerMillion);
 
-/// Collects the windows of a run from batches with their arrival times in milliseconds since 1970.
+/// Collects the windows of a run under its plan, from batches with their arrival times in milliseconds since 1970.
 /// `until` is the arrival time up to which all batches were read. Windows in which nothing of the
 /// run arrived are left out.
 ///
 /// Only requests decided by the bucket count, because lists and conditions select users who are not
 /// representative.
-pub fn windows<'b>(run: &RunId, arrivals: impl Iterator<Item = (i64, &'b Batch)>, until: i64) -> Vec<Window> {
+pub fn windows<'b>(
+    run: &RunId,
+    plan: &CanaryPlan,
+    arrivals: impl Iterator<Item = (i64, &'b Batch)>,
+    until: i64,
+) -> Vec<Window> {
     let mut windows: BTreeMap<i64, Window> = BTreeMap::new();
     let mut users: BTreeMap<PartKey, UserWindow> = BTreeMap::new();
     for (at, batch) in arrivals {
@@ -161,13 +209,12 @@ pub fn windows<'b>(run: &RunId, arrivals: impl Iterator<Item = (i64, &'b Batch)>
             }
             let window = windows.entry(start).or_insert_with(new_window);
             let Some(counts) = window.step(*step) else { continue };
-            if cell.reason == Reason::Diverted {
-                // Legacy served them, but they belong to the new arm, which would have had them.
-                counts.new.add(ArmCounts { diverted: cell.counts.requests, ..ArmCounts::default() });
-                continue;
+            let counted = of_cell(cell);
+            counts.new.add(counted.new);
+            counts.legacy.add(counted.legacy);
+            if let Some(route) = own_route(plan, cell) {
+                counts.routes.entry(route.clone()).or_default().add(counted);
             }
-            let arm = if cell.arm == Arm::New { &mut counts.new } else { &mut counts.legacy };
-            arm.add(ArmCounts::from(&cell.counts));
         }
         for loss in batch.users_lost.iter().filter(|loss| loss.canary.0 == *run) {
             let window = windows.entry(start).or_insert_with(new_window);
@@ -198,6 +245,25 @@ pub fn windows<'b>(run: &RunId, arrivals: impl Iterator<Item = (i64, &'b Batch)>
         }
     }
     windows.into_values().collect()
+}
+
+/// Returns the counts of a cell, by the arm that they belong to.
+fn of_cell(cell: &Cell) -> BothArms {
+    let counts = ArmCounts::from(&cell.counts);
+    match (cell.reason, cell.arm) {
+        // Legacy served them, but they belong to the new arm, which would have had them.
+        (Reason::Diverted, _) => BothArms {
+            new: ArmCounts { diverted: cell.counts.requests, ..ArmCounts::default() },
+            ..BothArms::default()
+        },
+        (_, Arm::New) => BothArms { new: counts, ..BothArms::default() },
+        (_, Arm::Legacy) => BothArms { legacy: counts, ..BothArms::default() },
+    }
+}
+
+/// Returns the route of a cell if it has criteria of its own.
+fn own_route<'c>(plan: &CanaryPlan, cell: &'c Cell) -> Option<&'c RouteId> {
+    cell.route.as_ref().filter(|route| plan.options.route_criteria.contains_key(*route))
 }
 
 /// Sorts the users, and leaves out those with the largest hashes if there are too many. Returns the

@@ -1,25 +1,29 @@
 //! Reads the plan of a canary.
 
 use super::{
-    reading::{Cursor, Fields, Value},
+    reading::{Cursor, Fields, Value, did_you_mean},
     traffic::whole_number,
 };
 use crate::{
     canary::{
         check_freeze_window,
         plan::{
-            AfterStepPolicy, CanaryPlan, Criteria, FreezeWindow, OnNoData, Options, RelativePolicy,
-            ToleratedRisk, Weekday,
+            AfterStepPolicy, CanaryPlan, Criteria, FreezeWindow, MAX_ROUTE_CRITERIA, OnNoData, Options,
+            RelativePolicy, RouteCriteria, ToleratedRisk, Weekday,
         },
     },
-    vocabulary::share::PartsPerMillion,
+    vocabulary::{names::RouteId, share::PartsPerMillion},
 };
+use std::collections::BTreeMap;
 
 const STEPS_HINT: &str = "write a list such as [1, 5, 25, 100]";
 const RISK_HINT: &str = "write a number such as 1.25, or { errors: 1.25, slow: 1.5, client_errors: 1.25 }";
 const CRITERIA_HINT: &str = "write { max_error_rate: 0.05, max_response_time_p95: 500 }";
 
-pub(super) fn read(cursor: &Cursor<'_>) -> Option<CanaryPlan> {
+const ROUTES_HINT: &str = "write route_criteria: { reviews.search: { success_criteria, rollback_criteria } }";
+
+/// Reads the plan of a flag with these routes.
+pub(super) fn read(cursor: &Cursor<'_>, routes: &[&str]) -> Option<CanaryPlan> {
     let mut fields = cursor.fields("write initial_percentage, promotion_steps and the criteria")?;
     let initial = fields.require("initial_percentage", "write a percentage, such as 1.0", Cursor::percentage);
     let steps =
@@ -27,17 +31,11 @@ pub(super) fn read(cursor: &Cursor<'_>) -> Option<CanaryPlan> {
     let hint = "write how many minutes a step lasts, such as 60";
     let minutes = fields
         .require("step_duration_minutes", hint, |cursor| cursor.number_within((0.01, 43_200.0), "minutes"));
-    let success = fields.require("success_criteria", CRITERIA_HINT, criteria);
-    let rollback_cursor = fields.required("rollback_criteria", CRITERIA_HINT);
-    let rollback = rollback_cursor.as_ref().and_then(criteria);
-    let options = options(&mut fields, &steps);
+    let [success, rollback] = both_criteria(&mut fields);
+    let mut options = options(&mut fields, &steps);
+    options.route_criteria =
+        fields.present("route_criteria").map(|cursor| route_criteria(&cursor, routes)).unwrap_or_default();
     fields.finish();
-    if let (Some(success), Some(rollback), Some(cursor)) = (&success, &rollback, &rollback_cursor)
-        && is_below(rollback, success)
-    {
-        let hint = "make every rollback limit at least as large as its success limit";
-        cursor.report("a canary could be rolled back while it succeeds", hint);
-    }
     Some(CanaryPlan {
         initial_percentage: initial?,
         promotion_steps: steps,
@@ -56,6 +54,69 @@ fn steps(cursor: &Cursor<'_>) -> Vec<PartsPerMillion> {
         cursor.report("the steps do not climb", hint);
     }
     steps
+}
+
+/// Reads the success criteria and the rollback criteria of a plan or a route.
+fn both_criteria(fields: &mut Fields<'_>) -> [Option<Criteria>; 2] {
+    let success = fields.require("success_criteria", CRITERIA_HINT, criteria);
+    let rollback_cursor = fields.required("rollback_criteria", CRITERIA_HINT);
+    let rollback = rollback_cursor.as_ref().and_then(criteria);
+    if let (Some(success), Some(rollback), Some(cursor)) = (&success, &rollback, &rollback_cursor)
+        && is_below(rollback, success)
+    {
+        let hint = "make every rollback limit at least as large as its success limit";
+        cursor.report("a canary could be rolled back while it succeeds", hint);
+    }
+    [success, rollback]
+}
+
+/// Reads the criteria of routes. `routes` are those of the flag.
+fn route_criteria(cursor: &Cursor<'_>, routes: &[&str]) -> BTreeMap<RouteId, RouteCriteria> {
+    let entries = cursor.entries(ROUTES_HINT);
+    if entries.len() > MAX_ROUTE_CRITERIA {
+        let message = format!("{} routes have criteria of their own", entries.len());
+        cursor.report(
+            message,
+            format!("keep at most {MAX_ROUTE_CRITERIA}; the others share the plan's criteria"),
+        );
+    }
+    let is_own = |route: &&str| entries.iter().any(|entry| entry.key == *route);
+    if !routes.is_empty() && routes.iter().all(is_own) {
+        let hint = "remove one route, and write its criteria as those of the plan";
+        cursor
+            .report("every route of the flag has criteria of its own, so none is left for the plan's", hint);
+    }
+    let mut own = BTreeMap::new();
+    for entry in &entries {
+        let criteria = own_criteria(&entry.value);
+        let Some(route) = entry.parse_key::<RouteId>() else { continue };
+        if !routes.contains(&entry.key) {
+            let hint = did_you_mean(entry.key, routes.iter().copied(), || {
+                "name a route of this flag; the criteria of one that is removed go with it".to_owned()
+            });
+            entry.key_cursor.report(format!("{route} is not a route of this flag"), hint);
+        }
+        own.extend(criteria.map(|criteria| (route, criteria)));
+    }
+    own
+}
+
+fn own_criteria(cursor: &Cursor<'_>) -> Option<RouteCriteria> {
+    let mut fields = cursor.fields("write success_criteria and rollback_criteria below the route")?;
+    let both = both_criteria(&mut fields);
+    fields.finish();
+    for (name, criteria) in ["success_criteria", "rollback_criteria"].into_iter().zip(&both) {
+        if criteria.is_some_and(|criteria| criteria.max_mismatch_rate.is_some()) {
+            let hint =
+                "remove it here; mismatches are judged by users over the whole flag, by the plan's criteria";
+            cursor
+                .at_field(name)
+                .at_field("max_mismatch_rate")
+                .report("a route has no limit for mismatches", hint);
+        }
+    }
+    let [success_criteria, rollback_criteria] = both;
+    Some(RouteCriteria { success_criteria: success_criteria?, rollback_criteria: rollback_criteria? })
 }
 
 /// Returns true if a rollback limit is below its success limit.

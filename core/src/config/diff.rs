@@ -40,11 +40,12 @@ impl Change {
     /// single change: objects that others refer to are created first and deleted last.
     fn position(&self) -> u8 {
         match (self.action, self.section) {
-            (Action::Delete, "routes") => 3,
-            (Action::Delete, "canary_deployments" | "ab_tests") => 4,
+            (Action::Delete, "canary_deployments" | "ab_tests") => 3,
+            (Action::Delete, "routes") => 4,
             (Action::Delete, _) => 5,
-            (_, "routes") => 2,
-            (_, "canary_deployments") => 1,
+            // A plan may name routes of its flag.
+            (_, "canary_deployments") => 2,
+            (_, "routes") => 1,
             _ => 0,
         }
     }

@@ -123,10 +123,12 @@ fn config(cursor: &Cursor<'_>, files: Files<'_>) -> Option<Config> {
         let name = entry.key.parse::<FlagName>().ok().or_else(|| "unnamed".parse().ok())?;
         flag::read(&entry.value, &name)
     });
+    let hint = "write a list, each item with id, match, flag, legacy and new";
+    let route_list = route_list.map(|cursor| cursor.list(hint)).unwrap_or_default();
     let canaries = section(canaries, "write one entry per flag");
     let canary_deployments = map(&canaries, |entry| {
         names.must_have(Section::Flags, entry.key, &entry.key_cursor);
-        canary::read(&entry.value)
+        canary::read(&entry.value, &traffic::routes_of(&route_list, entry.key))
     });
     let experiments = section(experiments, "write one entry per experiment");
     let ab_tests = map(&experiments, |entry| experiment(&entry.value));
@@ -187,9 +189,7 @@ fn variant(cursor: &Cursor<'_>) -> Option<Variant> {
     Some(Variant { name: name?, traffic_percentage: share? })
 }
 
-fn routes(cursor: Option<Cursor<'_>>, names: &Names<'_>) -> Vec<Route> {
-    let hint = "write a list, each item with id, match, flag, legacy and new";
-    let items = cursor.map(|cursor| cursor.list(hint)).unwrap_or_default();
+fn routes(items: Vec<Cursor<'_>>, names: &Names<'_>) -> Vec<Route> {
     let mut routes: Vec<(Route, Cursor<'_>)> = Vec::new();
     for item in items {
         let Some(route) = traffic::route(&item, names) else { continue };

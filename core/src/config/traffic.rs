@@ -3,7 +3,7 @@
 use super::{
     compare,
     matcher::matcher,
-    reading::{Cursor, EntryCursor, Fields, Names, Section},
+    reading::{Cursor, EntryCursor, Fields, Names, Section, Value},
 };
 use crate::{
     request::{
@@ -164,6 +164,22 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
         error_statuses,
         fallback: fallback.unwrap_or_default(),
     })
+}
+
+/// Returns the ids of the routes that name a flag. Those with mistakes count too, so that one mistake is not
+/// reported again at every reference.
+pub(super) fn routes_of<'n>(items: &[Cursor<'n>], flag: &str) -> Vec<&'n str> {
+    let of_flag = items.iter().filter(|item| written(item, "flag") == Some(flag));
+    of_flag.filter_map(|item| written(item, "id")).collect()
+}
+
+/// Returns the string in a field of a map.
+fn written<'n>(cursor: &Cursor<'n>, name: &str) -> Option<&'n str> {
+    let Value::Map(entries) = cursor.value() else { return None };
+    match &entries.iter().find(|entry| entry.key == name)?.node.value {
+        Value::String(text) => Some(text.as_str()),
+        _ => None,
+    }
 }
 
 /// Reads a name that must be defined in a section of the file.

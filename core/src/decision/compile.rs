@@ -188,6 +188,9 @@ impl Compiled<'_> {
             error_when: route.error_when.clone(),
             error_statuses: route.error_statuses.clone(),
             fallback: route.fallback,
+            slow_limits: flag
+                .and_then(|_| snapshot.canaries.get(&route.flag))
+                .map(|label| label.limits(&route.id)),
         })
     }
 

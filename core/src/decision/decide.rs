@@ -215,6 +215,7 @@ routes:
             step: 0,
             slow_success_ms: 100,
             slow_rollback_ms: 200,
+            routes: Default::default(),
             key: key.map(str::to_owned),
             share: PartsPerMillion::of_percent(50),
         };

@@ -4,6 +4,7 @@
 use crate::{
     compare::{Comparison, HiddenError},
     decision::input::Input,
+    measurement::label::SlowLimits,
     request::identity::Source,
     rules::{origin::OriginOptions, route::Fallback},
     vocabulary::names::{OriginName, RouteId},
@@ -47,4 +48,6 @@ pub struct CompiledRoute {
     pub error_statuses: Vec<u16>,
     /// Failures of the new backend after which legacy serves the request.
     pub fallback: Fallback,
+    /// Limits above which a response is slow; `None` if the flag has no active canary.
+    pub slow_limits: Option<SlowLimits>,
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     json::omit::is_zero,
-    measurement::{event_kinds::EventKinds, histogram::Histogram, label::CanaryLabel},
+    measurement::{event_kinds::EventKinds, histogram::Histogram, label::SlowLimits},
 };
 use serde::{Deserialize, Serialize};
 
@@ -61,9 +61,9 @@ pub enum Outcome {
 /// Status of a request whose client left. No backend is to blame for it, unless it was slow.
 const CLIENT_LEFT: u32 = 499;
 
-/// Returns the kinds of events that a request is. Slow requests are recognised only with a `label`,
-/// which has the limit; a request without a response is slow, however soon it failed.
-pub fn kinds(outcome: Outcome, ms: u32, label: Option<&CanaryLabel>) -> EventKinds {
+/// Returns the kinds of events that a request is. Slow requests are recognised only with the `limits` of
+/// their route; a request without a response is slow, however soon it failed.
+pub fn kinds(outcome: Outcome, ms: u32, limits: Option<SlowLimits>) -> EventKinds {
     let (class, answered) = match outcome {
         Outcome::Timeout | Outcome::Unreachable => (EventKinds::ERROR, false),
         Outcome::Status(500..) => (EventKinds::ERROR, true),
@@ -73,21 +73,21 @@ pub fn kinds(outcome: Outcome, ms: u32, label: Option<&CanaryLabel>) -> EventKin
         Outcome::Status(400..) => (EventKinds::CLIENT_ERROR, true),
         Outcome::Status(_) => (EventKinds::NONE, true),
     };
-    let slow = label.is_some_and(|label| !answered || ms > label.slow_rollback_ms);
+    let slow = limits.is_some_and(|limits| !answered || ms > limits.slow_rollback_ms);
     class | if slow { EventKinds::SLOW } else { EventKinds::NONE }
 }
 
 impl Counts {
     /// Counts one request that took `ms` milliseconds. `gave_up` is true if the client left before
     /// the response, so that `outcome` is unknown and does not count. Slow requests are counted
-    /// only with a `label`, which has the limits.
-    pub fn add(&mut self, outcome: Outcome, ms: u32, gave_up: bool, label: Option<&CanaryLabel>) {
+    /// only with the `limits` of their route.
+    pub fn add(&mut self, outcome: Outcome, ms: u32, gave_up: bool, limits: Option<SlowLimits>) {
         let outcome = if gave_up { Outcome::Status(CLIENT_LEFT) } else { outcome };
         self.requests += 1;
         self.gave_up += u64::from(gave_up);
         self.duration_ms += u64::from(ms);
         self.histogram.add(ms);
-        let kinds = kinds(outcome, ms, label);
+        let kinds = kinds(outcome, ms, limits);
         let answered = match outcome {
             Outcome::Status(_) => {
                 self.server_errors += u64::from(kinds.contains(EventKinds::ERROR));
@@ -110,8 +110,8 @@ impl Counts {
         ] {
             *sum += u64::from(kinds.contains(kind));
         }
-        if let Some(label) = label {
-            self.slow_success += u64::from(!answered || ms > label.slow_success_ms);
+        if let Some(limits) = limits {
+            self.slow_success += u64::from(!answered || ms > limits.slow_success_ms);
         }
     }
 
@@ -145,16 +145,7 @@ impl Counts {
 mod tests {
     use super::*;
 
-    fn label() -> CanaryLabel {
-        CanaryLabel {
-            run: "r1".parse().unwrap(),
-            step: 0,
-            share: crate::vocabulary::share::PartsPerMillion::of_percent(5),
-            key: None,
-            slow_success_ms: 500,
-            slow_rollback_ms: 1_000,
-        }
-    }
+    const LIMITS: SlowLimits = SlowLimits { slow_success_ms: 500, slow_rollback_ms: 1_000 };
 
     /// S2: a backend that answers 404 to everything, without delay, is not a success.
     #[test]
@@ -176,8 +167,8 @@ mod tests {
             (599, EventKinds::ERROR),
         ] {
             let mut counts = Counts::default();
-            counts.add(Outcome::Status(status), 10, false, Some(&label()));
-            assert_eq!(kinds(Outcome::Status(status), 10, Some(&label())), expected, "{status}");
+            counts.add(Outcome::Status(status), 10, false, Some(LIMITS));
+            assert_eq!(kinds(Outcome::Status(status), 10, Some(LIMITS)), expected, "{status}");
             let found = [
                 (counts.errors(), EventKinds::ERROR),
                 (counts.unauthorized, EventKinds::UNAUTHORIZED),
@@ -196,7 +187,7 @@ mod tests {
     fn s4_a_client_that_gave_up_is_slow_beyond_the_limit() {
         let mut counts = Counts::default();
         for ms in [100, 700, 3_000] {
-            counts.add(Outcome::Status(500), ms, true, Some(&label()));
+            counts.add(Outcome::Status(500), ms, true, Some(LIMITS));
         }
         assert_eq!((counts.requests, counts.gave_up, counts.errors()), (3, 3, 0));
         assert_eq!((counts.slow_success, counts.slow_rollback), (2, 1));
@@ -205,10 +196,10 @@ mod tests {
     #[test]
     fn no_response_is_an_error_and_slow() {
         for outcome in [Outcome::Timeout, Outcome::Unreachable] {
-            assert_eq!(kinds(outcome, 1, Some(&label())), EventKinds::ERROR | EventKinds::SLOW);
+            assert_eq!(kinds(outcome, 1, Some(LIMITS)), EventKinds::ERROR | EventKinds::SLOW);
             assert_eq!(kinds(outcome, 1, None), EventKinds::ERROR);
             let (mut counts, mut sum) = (Counts::default(), Counts::default());
-            counts.add(outcome, 1, false, Some(&label()));
+            counts.add(outcome, 1, false, Some(LIMITS));
             assert_eq!((counts.errors(), counts.slow_success, counts.slow_rollback), (1, 1, 1));
             sum.merge(&counts);
             assert_eq!(sum, counts);

@@ -1,7 +1,20 @@
 //! The label that ties counts to a step of a canary run.
 
-use crate::vocabulary::{names::RunId, share::PartsPerMillion};
+use crate::vocabulary::{
+    names::{RouteId, RunId},
+    share::PartsPerMillion,
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Response times in milliseconds above which a response is slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowLimits {
+    /// Limit of the success criterion.
+    pub slow_success_ms: u32,
+    /// Limit of the rollback criterion.
+    pub slow_rollback_ms: u32,
+}
 
 /// The run and step of a canary, which the edge attaches to its counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,4 +34,15 @@ pub struct CanaryLabel {
     pub slow_success_ms: u32,
     /// Response time in milliseconds above which a response is slow by the rollback criterion.
     pub slow_rollback_ms: u32,
+    /// Limits of the routes with criteria of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<RouteId, SlowLimits>,
+}
+
+impl CanaryLabel {
+    /// Returns the limits of a route's requests.
+    pub fn limits(&self, route: &RouteId) -> SlowLimits {
+        let Self { slow_success_ms, slow_rollback_ms, .. } = *self;
+        self.routes.get(route).copied().unwrap_or(SlowLimits { slow_success_ms, slow_rollback_ms })
+    }
 }

@@ -15,7 +15,7 @@ fn first_breach(run: &Run, windows: impl Iterator<Item = Window>) -> Option<(i64
     let mut evidence = None;
     for (index, window) in (0..).zip(windows) {
         let next = fold(run, evidence.as_ref(), &[window]);
-        if let Some(breach) = next.breach {
+        if let Some(breach) = &next.breach {
             return Some((index, breach.test));
         }
         evidence = Some(next);
@@ -97,7 +97,7 @@ fn s3_an_alarm_of_three_users_is_cleared_and_the_run_goes_on() {
 
     let next = window(1, 0, counts(100, 0, 0), counts(100, 0, 0));
     let cleared = fold(&run, Some(&waiting), std::slice::from_ref(&next));
-    assert_eq!((cleared.breach, cleared.current.watches.errors.alarm), (None, None));
+    assert_eq!((&cleared.breach, cleared.current.watches.errors.alarm), (&None, None));
     let others = fold(&run, None, &[with_failing(&run, Vec::new(), ill), next]);
     assert_eq!(others.breach.map(|breach| breach.test), Some(Test::ErrorsAbove), "of others it stands");
 
@@ -152,7 +152,7 @@ fn s3_an_alarm_must_stand_without_the_three_busiest_failing_users() {
         let ill = window(0, 0, counts(500, errors, 0), counts(500, 0, 0));
         fold(&run, None, &[with_failing(&run, heavy, ill), quiet(1)])
     };
-    let test = |evidence: &Evidence| evidence.breach.map(|breach| breach.test);
+    let test = |evidence: &Evidence| evidence.breach.as_ref().map(|breach| breach.test);
     assert_eq!(
         test(&with(500, 0)),
         Some(Test::ErrorsAbove),

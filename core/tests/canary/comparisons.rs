@@ -34,7 +34,7 @@ fn b3_the_policy_decides_about_a_backend_that_is_worse_within_its_limits() {
     let mut run = run_of(&[25.0, 50.0]);
     let worse = with_events(&run, EventKinds::ERROR, 25, 0);
     assert_eq!(decided(&run, &worse), (Action::Hold, Reason::WorseThanLegacy));
-    assert_eq!(worse.current.worse.unwrap().test, Test::ErrorsRelative);
+    assert_eq!(worse.current.worse.as_ref().unwrap().test, Test::ErrorsRelative);
 
     // It is kept when the evidence fades, and becomes a breach when the limit is exceeded.
     let fine = counts(500, 0, 0);
@@ -121,7 +121,7 @@ fn s3_identical_backends_are_not_told_apart() {
             evidence = Some(fold(&run, evidence.as_ref(), &[with_users(&run, index + 2, 1, reported)]));
         }
         let evidence = evidence.unwrap();
-        assert_eq!((evidence.breach, evidence.current.worse), (None, None), "{share} %, salt {salt}");
+        assert_eq!((&evidence.breach, &evidence.current.worse), (&None, &None), "{share} %, salt {salt}");
     }
 }
 
@@ -168,7 +168,7 @@ fn users_wait_until_their_window_is_ripe() {
     let reported = |events| UserWindow { settle_ms: 15_000, events, ..users(&run, 0) };
     let first = with_users(&run, 0, 0, reported(fast.clone()));
     let evidence = fold(&run, None, &[first]);
-    assert_eq!((evidence.current.events.users.len(), evidence.breach), (0, None));
+    assert_eq!((evidence.current.events.users.len(), &evidence.breach), (0, &None));
     assert!(!evidence.is_waiting(super::START + 32_999) && evidence.is_waiting(super::START + 33_000));
     let both = fold(
         &run,

@@ -224,9 +224,10 @@ fn stored_runs_of_an_earlier_version_load() {
     run["plan"]["max_relative_risk"] = 2.0.into();
     run.as_object_mut().unwrap().remove("key");
     let read: Run = serde_json::from_value(run).unwrap();
-    assert_eq!(read.breach.unwrap().test, Test::ErrorsDetector);
+    let breach = read.breach.clone().unwrap();
+    assert_eq!((breach.test, breach.route.clone()), (Test::ErrorsDetector, None));
     assert_eq!(read.plan.options.tolerated_risk.errors, 2.0);
-    assert!(read.breach.unwrap().sentence().starts_with("Rolled back: "));
+    assert!(breach.sentence().starts_with("Rolled back: "));
     assert_eq!(read.label().unwrap().key, None);
 }
 
@@ -269,7 +270,7 @@ fn counts_of_discarded_steps_are_reported() {
         third = third.advanced(after(0), "");
     }
     let mut mixed = window(0, 2, counts(5, 0, 0), counts(0, 0, 0));
-    mixed.steps.insert(0, StepCounts { step: 0, new: counts(7, 7, 0), legacy: counts(0, 0, 0) });
+    mixed.steps.insert(0, StepCounts { new: counts(7, 7, 0), ..StepCounts::default() });
     let evidence = fold(&third, None, &[mixed]);
     assert_eq!((evidence.too_late, evidence.current.counts.new.requests), (7, 5));
     assert_eq!(evidence.through, Some(Timestamp::from_millis(super::START + 10_000).millis()));

@@ -14,6 +14,7 @@ mod examples;
 mod forecasts;
 mod properties;
 mod reports;
+mod routes;
 
 use cutover_core::{
     PartsPerMillion, Timestamp,
@@ -84,8 +85,8 @@ fn counts(requests: u64, errors: u64, slow: u64) -> ArmCounts {
 /// Builds a closed arrival window.
 fn window(index: i64, step: u32, new: ArmCounts, legacy: ArmCounts) -> Window {
     let start = START + index * WINDOW_MS;
-    let steps = vec![StepCounts { step, new, legacy }];
-    Window { start, end: start + WINDOW_MS, steps, users: Vec::new(), bounds: None, users_lost: Vec::new() }
+    let steps = vec![StepCounts { step, new, legacy, ..StepCounts::default() }];
+    Window { start, end: start + WINDOW_MS, steps, ..Window::default() }
 }
 
 fn after(minutes: i64) -> Timestamp {

@@ -120,7 +120,7 @@ fn batch(run: &Run, sequence: u64, window: &Window) -> Batch {
             ..Counts::default()
         },
     };
-    let cells = window.steps.iter().flat_map(|StepCounts { step, new, legacy }| {
+    let cells = window.steps.iter().flat_map(|StepCounts { step, new, legacy, .. }| {
         [cell(Arm::New, *step, *new), cell(Arm::Legacy, *step, *legacy)]
     });
     Batch {
@@ -213,7 +213,7 @@ proptest! {
                 .zip(parts)
                 .map(|(sequence, part)| (part.start - part.start.rem_euclid(4 * WINDOW_MS), batch(&run, sequence, part)))
                 .collect();
-            windows(&run.id, all.iter().map(|(at, batch)| (*at, batch)), START + 3_600_000)
+            windows(&run.id, &run.plan, all.iter().map(|(at, batch)| (*at, batch)), START + 3_600_000)
         };
         let (ordered, shuffled) = (collected(&parts.0), collected(&parts.1));
         prop_assert_eq!(&ordered, &shuffled);
@@ -310,6 +310,7 @@ proptest! {
                         requests: *errors, errors: *slow, slow_success: *slow, slow_rollback: *requests,
                         ..ArmCounts::default()
                     },
+                    ..StepCounts::default()
                 }],
                 users: vec![UserWindow {
                     window: *start,
@@ -327,7 +328,7 @@ proptest! {
         prop_assert!(decision.verdict.tests.iter().all(|test| test.evidence.is_finite()), "{:?}", decision);
         let read: Evidence = serde_json::from_str(&text(&evidence)).unwrap();
         prop_assert_eq!(&read, &evidence);
-        prop_assert!(decision.verdict.breach.is_none_or(|breach| breach.sentence().ends_with('.')));
+        prop_assert!(decision.verdict.breach.as_ref().is_none_or(|breach| breach.sentence().ends_with('.')));
         prop_assert_eq!(Verdict::of(&run, &read).tests.len(), decision.verdict.tests.len());
     }
 }

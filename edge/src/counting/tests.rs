@@ -6,10 +6,11 @@ use crate::{
     wire::PackedDecision,
 };
 use cutover_core::{
-    PartsPerMillion,
+    PartsPerMillion, RouteId,
     measurement::{
         batch::{SeenUser, UserEvents, UserWindow},
         event_kinds::EventKinds,
+        label::{CanaryLabel, SlowLimits},
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,13 +20,19 @@ use std::collections::{BTreeMap, BTreeSet};
 const WINDOW: i64 = 100_000;
 const RIPE: i64 = WINDOW + 10_000 + 5_000;
 
-/// The longer time limit is that of the new origin, five seconds.
+/// Compiles the rules. The longer time limit is that of the new origin, five seconds.
 fn rules(revision: u64, step: u32) -> Rc<Ruleset> {
+    rules_with(revision, step, BTreeMap::new())
+}
+
+/// Compiles the rules with limits of routes with criteria of their own.
+fn rules_with(revision: u64, step: u32, routes: BTreeMap<RouteId, SlowLimits>) -> Rc<Ruleset> {
     let share = PartsPerMillion::of_percent(50);
     let mut snapshot = test_support::snapshot(revision, share);
     snapshot.origins.get_mut("new").unwrap().timeout_ms = 5_000;
     snapshot.routes[0].error_statuses = vec![409];
-    snapshot.canaries.insert("flag".parse().unwrap(), test_support::label(step, share));
+    let label = CanaryLabel { routes, ..test_support::label(step, share) };
+    snapshot.canaries.insert("flag".parse().unwrap(), label);
     Rc::new(Ruleset::compile(&snapshot).unwrap())
 }
 
@@ -176,6 +183,23 @@ fn a_client_that_left_is_no_error_but_slow_beyond_the_limit() {
     let events = events_of(&batch.users);
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!((events[0].user, events[0].kinds), (8, EventKinds::SLOW));
+}
+
+/// A route with criteria of its own is slow by its own limits, in counts and in events of users.
+#[test]
+fn a_route_with_limits_of_its_own_is_slow_by_them() {
+    let own = SlowLimits { slow_success_ms: 300, slow_rollback_ms: 400 };
+    for (route, success, rollback) in [("route", 2, 1), ("other", 4, 3)] {
+        let mut counting = Counting::default();
+        counting.begin_generation(1, rules_with(1, 0, BTreeMap::from([(route.parse().unwrap(), own)])), 0);
+        add(&mut counting, [150, 250, 350, 450].map(|ms| Ended { ms, user: ms.into(), ..Ended::default() }));
+        let batch = take(&mut counting, RIPE, false);
+        let counts = &batch.cells[0].counts;
+        assert_eq!((counts.slow_success, counts.slow_rollback), (success, rollback), "{route}");
+        let slow = events_of(&batch.users);
+        assert_eq!(slow.len() as u64, rollback, "{route}: {slow:?}");
+        assert!(slow.iter().all(|events| events.kinds == EventKinds::SLOW), "{slow:?}");
+    }
 }
 
 #[test]

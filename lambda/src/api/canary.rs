@@ -157,21 +157,22 @@ async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -
         .tests
         .iter()
         .map(|result| {
-            json!({
+            let shown = json!({
                 "test": result.test,
                 "says": result.test.says(),
                 "percent": (result.percent() * 10.0).round() / 10.0,
                 "fires": result.fires(),
                 "evidence": result.evidence,
                 "fires_at": result.fires_at,
-            })
+            });
+            notify::with_route(shown, result.route.as_ref())
         })
         .collect();
     let next = if run.state.is_active() {
         json!({
             "action": decision.action,
             "reason": decision.reason,
-            "message": decision.reason.says(),
+            "message": decision.says(),
             "not_before": decision.not_before,
             "waiting_since": since,
             "percentage": next_share(run, decision.action),
@@ -184,15 +185,16 @@ async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -
         "started_at": run.started_at,
         "started_by": run.started_by,
         "step_started_at": run.step_started_at,
-        "breach": run.breach.map(|breach| notify::shown(&breach)),
+        "breach": run.breach.as_ref().map(notify::shown),
         "plan": run.plan,
         "next": next,
         "evidence": {
             "step": evidence.current.step,
             "new": arm(counts(run, &evidence).new, times.map(|times| &times.new)),
             "legacy": arm(counts(run, &evidence).legacy, times.map(|times| &times.legacy)),
+            "routes": routes(&evidence),
             "users": users(&evidence),
-            "worse": decision.verdict.worse.map(|worse| worse.finding()),
+            "worse": decision.verdict.worse.as_ref().map(|worse| worse.finding()),
             "tests": tests,
             "through": Timestamp::from_millis(ledger.through),
         },
@@ -209,9 +211,18 @@ async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -
 /// Returns the counts to show. After a rollback these are the ones that caused it, also if the
 /// evidence of their step is gone.
 fn counts(run: &Run, evidence: &Evidence) -> BothArms {
-    let breach = run.breach.filter(|_| run.state == RunState::RolledBack);
+    let breach = run.breach.as_ref().filter(|_| run.state == RunState::RolledBack);
     let caused = breach.and_then(|breach| breach.figures);
     caused.map_or(evidence.current.counts, |figures| BothArms { new: figures.new, legacy: figures.legacy })
+}
+
+/// Returns the counts of the routes with criteria of their own.
+fn routes(evidence: &Evidence) -> Value {
+    let routes = evidence.current.routes.iter().map(|(route, held)| {
+        let BothArms { new, legacy } = held.counts;
+        (route.to_string(), json!({ "new": arm(new, None), "legacy": arm(legacy, None) }))
+    });
+    Value::Object(routes.collect())
 }
 
 /// Returns the distinct users of the step, and those with an event of each kind.

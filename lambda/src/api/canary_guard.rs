@@ -83,6 +83,24 @@ pub(super) fn requests_per_second(ledger: &Ledger) -> Option<f64> {
     Some(requests as f64 * 1_000.0 / (last - first + WINDOW_MS) as f64)
 }
 
+/// Assumes two healthy backends, also by the strictest limit of a route.
+fn healthy(plan: &CanaryPlan, measured: Option<f64>) -> Assumed {
+    let own = plan.options.route_criteria.values().map(|own| own.success_criteria.max_error_rate);
+    let limit = own.fold(plan.success_criteria.max_error_rate, f64::min);
+    Assumed { requests_per_second: measured, ..Assumed::alike(limit * ASSUMED, SLOW_SHARE * ASSUMED) }
+}
+
+/// Explains the traffic that routes with criteria of their own need. `None` if there are none.
+pub(super) fn own_traffic(flag: &FlagName, plan: &CanaryPlan, measured: Option<f64>) -> Option<String> {
+    if plan.options.route_criteria.is_empty() {
+        return None;
+    }
+    let says = Forecast::sentence(&Forecast::of(plan, &healthy(plan, measured)));
+    Some(format!(
+        "{flag}: each route in route_criteria needs traffic of its own, or its canary holds: {says}"
+    ))
+}
+
 /// Returns a warning if the first step of a plan cannot reach a decision within its duration at the
 /// measured traffic. `warn_unmeasured` decides if the warning is also given while no traffic has
 /// been measured.
@@ -92,8 +110,8 @@ pub(super) fn slow_steps(
     measured: Option<f64>,
     warn_unmeasured: bool,
 ) -> Option<String> {
-    let rate = plan.success_criteria.max_error_rate * ASSUMED;
-    let assumed = Assumed { requests_per_second: measured, ..Assumed::alike(rate, SLOW_SHARE * ASSUMED) };
+    let assumed = healthy(plan, measured);
+    let rate = assumed.error_rate;
     let forecast = Forecast::of(plan, &assumed);
     let first = forecast.first()?;
     let Some((requests, needed)) = first.canary_requests.zip(first.requests_per_second) else {

@@ -3,7 +3,7 @@
 use crate::{
     api::{
         canary::brief,
-        canary_guard::{no_emergency, requests_per_second, slow_steps, stricter_than_limits},
+        canary_guard::{no_emergency, own_traffic, requests_per_second, slow_steps, stricter_than_limits},
         extract::{FlagPath, Parameters},
         flags::SECTION,
     },
@@ -119,6 +119,7 @@ async fn begin(
         run.salt = salt(truth, flag, &run, query);
         let mut warnings: Vec<String> = slow_steps(name, plan, measured, true).into_iter().collect();
         warnings.extend(stricter_than_limits(name, plan, measured));
+        warnings.extend(own_traffic(name, plan, measured));
         if !config.routes.iter().any(|route| route.flag == *name) {
             warnings.push(format!("no route uses the flag {name}, so its canary will get no traffic"));
         }

@@ -187,7 +187,9 @@ async fn canaries(page: &mut Page, platform: &Platform, state: &State) -> Result
     for (run, verdict) in &verdicts {
         for result in &verdict.tests {
             let test = test_name(result.test);
-            let labels = [("flag", run.flag.as_str()), ("run", run.id.as_str()), ("test", test.as_str())];
+            let mut labels =
+                vec![("flag", run.flag.as_str()), ("run", run.id.as_str()), ("test", test.as_str())];
+            labels.extend(result.route.as_ref().map(|route| ("route", route.as_str())));
             page.sample(name, &labels, result.percent() / 100.0);
         }
     }

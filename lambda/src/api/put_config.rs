@@ -125,6 +125,7 @@ fn warnings(truth: &Truth, wanted: &Config, merged: &Config, traffic: &Traffic) 
             let measured = traffic.get(name).copied();
             warnings.extend(canary_guard::slow_steps(name, plan, measured, false));
             warnings.extend(canary_guard::stricter_than_limits(name, plan, measured));
+            warnings.extend(canary_guard::own_traffic(name, plan, measured));
         }
     }
     for (name, flag) in &wanted.feature_flags {

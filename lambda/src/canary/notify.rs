@@ -9,7 +9,7 @@ use crate::{
     store::{Notification, error::StoreError},
 };
 use cutover_core::{
-    Timestamp,
+    RouteId, Timestamp,
     canary::{Action, Breach, Decision, Reason, Run},
     signature,
 };
@@ -50,10 +50,10 @@ pub fn event(decision: &Decision) -> Option<&'static str> {
 pub fn of(platform: &Platform, run: &Run, decision: &Decision, at: Timestamp) -> Option<Notification> {
     platform.settings.webhook.as_ref()?;
     let event = event(decision)?;
-    let breach = decision.verdict.breach.map(|breach| shown(&breach));
-    let message = match decision.verdict.breach {
+    let breach = decision.verdict.breach.as_ref().map(shown);
+    let message = match &decision.verdict.breach {
         Some(breach) if decision.action == Action::RollBack => breach.sentence(),
-        _ => decision.reason.says().to_owned(),
+        _ => decision.says(),
     };
     Some(Notification {
         id: format!("{}-{}-{event}-{}", run.id, run.step, at.millis()),
@@ -77,13 +77,22 @@ pub fn of(platform: &Platform, run: &Run, decision: &Decision, at: Timestamp) ->
 
 /// Returns a breach as documents show it: the test, one sentence, and the counts behind it.
 pub fn shown(breach: &Breach) -> serde_json::Value {
-    json!({
+    let shown = json!({
         "test": breach.test,
         "step": breach.step,
         "says": breach.test.says(),
         "sentence": breach.sentence(),
         "figures": breach.figures,
-    })
+    });
+    with_route(shown, breach.route.as_ref())
+}
+
+/// Adds the name of a route with criteria of its own to an object, if there is one.
+pub fn with_route(mut shown: serde_json::Value, route: Option<&RouteId>) -> serde_json::Value {
+    if let Some((fields, route)) = shown.as_object_mut().zip(route) {
+        fields.insert("route".to_owned(), json!(route));
+    }
+    shown
 }
 
 /// Delivers the notifications that are due, and returns the number of successful deliveries.

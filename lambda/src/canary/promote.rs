@@ -149,9 +149,9 @@ impl DecisionContext<'_> {
             Action::Hold => None,
             Action::Advance | Action::Complete => Some(self.run.advanced(self.at, says)),
             Action::RollBack => {
-                let breach = decision.verdict.breach;
+                let breach = decision.verdict.breach.clone();
                 // One sentence with the counts, also for those who look when the evidence is gone.
-                let reason = breach.map_or_else(|| says.to_owned(), |breach| breach.sentence());
+                let reason = breach.as_ref().map_or_else(|| says.to_owned(), |breach| breach.sentence());
                 Some(self.run.rolled_back(breach, &reason))
             }
             Action::Pause => Some(self.run.paused(says)),

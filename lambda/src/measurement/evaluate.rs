@@ -323,7 +323,7 @@ impl FlagArrivals<'_> {
     /// Returns the arrival windows to fold; an empty one if the time alone changes the evidence.
     fn windows(&self, run: &Run, before: Option<&Evidence>, fresh: &[&Arrival]) -> Vec<Window> {
         let arrivals = fresh.iter().map(|arrival| (arrival.at, &arrival.batch));
-        let mut windows = windows(&run.id, arrivals, self.until);
+        let mut windows = windows(&run.id, &run.plan, arrivals, self.until);
         let newest = windows.last().map(|window| window.start);
         let nothing = Window::nothing(self.until);
         let has_newest = newest.is_some_and(|newest| newest >= nothing.start);

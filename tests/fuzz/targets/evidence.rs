@@ -25,7 +25,7 @@ fuzz_target!(|text: &str| {
     for (number, line) in text.lines().take(8).enumerate() {
         let Ok(batch) = ingest::read(line.as_bytes()) else { continue };
         let at = i64::try_from(number).expect("a small number") * 7_000;
-        let arrived = windows(&run.id, std::iter::once((at, &batch)), at + 20_000);
+        let arrived = windows(&run.id, &run.plan, std::iter::once((at, &batch)), at + 20_000);
         let after = fold(&run, before.as_ref(), &arrived);
         assert_eq!(fold(&run, before.as_ref(), &arrived), after);
         let text = serde_json::to_string(&after).expect("evidence is JSON");

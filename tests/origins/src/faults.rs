@@ -29,6 +29,8 @@ pub struct Faults {
     pub error_rate: f64,
     /// Status of requests that fail; 0 stands for 500.
     pub error_status: u16,
+    /// Number at the end of the paths whose requests all fail, such as 8 for `/api/v1/reviews/8`; 0 stands for none.
+    pub failing_id: u64,
     /// Milliseconds by which every response is delayed.
     pub latency_ms: u64,
     /// Share of requests whose connection is cut without a response, 0 to 1.
@@ -46,6 +48,10 @@ pub struct Faults {
 }
 
 impl Faults {
+    fn breaks(&self, path: &str) -> bool {
+        self.failing_id > 0 && path.ends_with(&format!("/{}", self.failing_id))
+    }
+
     fn rewrites(&self) -> bool {
         let rates = self.change_rate > 0.0 || self.hidden_error_rate > 0.0;
         self.request_ids || self.reverse || self.add_field || rates
@@ -159,7 +165,7 @@ pub(crate) async fn apply(
         // response.
         let broken = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "cut on purpose");
         Response::new(Body::from_stream(futures_util::stream::iter([Err::<Vec<u8>, _>(broken)])))
-    } else if happens(faults.error_rate) {
+    } else if happens(faults.error_rate) || faults.breaks(request.uri().path()) {
         control.errors.fetch_add(1, Ordering::Relaxed);
         let error = json!({ "code": "internal", "message": "failed on purpose" });
         let body = json!({ "success": false, "error": error, "timestamp": crate::data::now() });

@@ -9,7 +9,8 @@ async fn main() {
     let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(2.0);
     let folders = cutover_tests::paths::baselines();
     if !folders.is_empty() {
-        for (folder, (throughput, cpu)) in folders.iter().zip(edge::against(&folders, rounds, seconds).await) {
+        for (folder, (throughput, cpu)) in folders.iter().zip(edge::against(&folders, rounds, seconds).await)
+        {
             println!("Cutover / {}", folder.display());
             for (name, Spread { median, min, max }) in
                 [("throughput", throughput), ("processor time per request", cpu)]

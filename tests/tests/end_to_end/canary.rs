@@ -4,8 +4,9 @@
 use cutover_core::{canary::requests_to_roll_back, statistics::calibration};
 use cutover_origins::Faults;
 use cutover_tests::{
-    canary::{Canary, errors, number, plan, slow},
+    canary::{Canary, FLAG, PATH, errors, number, plan, slow},
     stack::Options,
+    steady::Steady,
 };
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -392,6 +393,48 @@ async fn a_salt_of_the_operators_stays_and_one_of_a_retry_is_shown_exported_and_
     canary.steer("retry").await;
     assert_eq!(salt().await, "another");
     canary.steer("rollback").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_with_criteria_of_its_own_that_fails_brings_the_flag_back_and_is_named() {
+    // Users are not compared, so that the limits decide.
+    let canary = Canary::start(&plan(50.0, &[100.0], "    relative: ignore\n"), Options::default()).await;
+    let management = canary.stack.management();
+    let mut file = management.get("/config").await.expect(200).body;
+    let (id, path) = ("reviews.eighth", "/api/v1/reviews/8");
+    let matcher = json!({ "methods": ["GET"], "path": path });
+    let route = json!({ "id": id, "match": matcher, "flag": FLAG, "legacy": "rest", "new": "graphql" });
+    file["routes"].as_array_mut().unwrap().push(route);
+    file["canary_deployments"][FLAG]["route_criteria"][id] = json!({
+        "success_criteria": { "max_error_rate": 0.05, "max_response_time_p95": 600 },
+        "rollback_criteria": { "max_error_rate": 0.1, "max_response_time_p95": 900 },
+    });
+    let applied = management.put("/config", &file).await.expect(200).body;
+    assert!(applied["warnings"].to_string().contains(id), "it needs traffic of its own: {applied:#}");
+    // What is exported is no change, and the route cannot go before its criteria.
+    let mut exported = management.get("/config").await.expect(200).body;
+    assert_eq!(management.put("/config", &exported).await.expect(200).body["changes"], json!([]));
+    exported["routes"].as_array_mut().unwrap().retain(|route| route["id"] != id);
+    let refused = management.put("/config?prune=true", &exported).await;
+    assert!((400..500).contains(&refused.status), "{:#}", refused.body);
+    assert!(refused.body.to_string().contains("is not a route of this flag"), "{:#}", refused.body);
+
+    // One request in twenty fails: the pool would keep its rollback limit of 10 %.
+    canary.new_fails(Faults { failing_id: 8, ..Faults::default() });
+    let started = canary.steer("start").await;
+    canary.stack.edge_holds(started["revision"].as_u64().unwrap()).await;
+    let paths: Vec<&str> = std::iter::repeat_n(PATH, 19).chain([path]).collect();
+    let traffic = Steady::start(&canary.stack.edge.ports(), &paths, 200.0);
+    let (done, took) = canary.tick_until("rolled back", 90, |status| state(status) == "rolled_back").await;
+    traffic.stop().await;
+    let sentence = done["breach"]["sentence"].as_str().unwrap();
+    println!("{sentence} ({took:.0} s)");
+    assert_eq!(canary.shares().await, [0.0], "it never climbed");
+    assert_eq!(done["breach"]["route"], id, "{done:#}");
+    assert!(sentence.starts_with(&format!("Rolled back from 50 %: on route {id} ")), "{sentence}");
+    assert!(number(&done["evidence"]["routes"][id]["new"]["requests"]) > 0.0, "{done:#}");
+    assert!(done["evidence"]["tests"].as_array().unwrap().iter().any(|test| test["route"] == id));
+    canary.replayed(done["run"].as_str().unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -148,6 +148,7 @@ impl Workers {
             step: 0,
             slow_success_ms: 100,
             slow_rollback_ms: 200,
+            routes: Default::default(),
             key: Some("0".repeat(32)),
             share: PartsPerMillion::of_percent(50),
         };

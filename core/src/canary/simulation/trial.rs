@@ -60,7 +60,7 @@ pub fn simulate(run: &Run, scenario: &Scenario, seeds: Seeds) -> Ending {
         if number % per_tick != 0 && number != count {
             continue;
         }
-        let arrivals = windows(&run.id, arrived.iter().map(|(at, batch)| (*at, batch)), until);
+        let arrivals = windows(&run.id, &run.plan, arrived.iter().map(|(at, batch)| (*at, batch)), until);
         let after = fold(run, evidence.as_ref(), &arrivals);
         arrived.clear();
         let now = Timestamp::from_millis(until);
