@@ -182,8 +182,13 @@ const START: i64 = 1_767_614_400_000;
 impl Simulation<'_> {
     /// Simulates the run, evaluated once a minute as in production.
     fn run(mut self) -> End {
-        let around =
-            TickContext { emergency: false, enabled: true, plan: Some(self.plan.clone()), through: None };
+        let around = TickContext {
+            emergency: false,
+            enabled: true,
+            plan: Some(self.plan.clone()),
+            through: None,
+            flag_changed: None,
+        };
         let time = |minute: i64| Timestamp::from_millis(START + minute * 60_000);
         let id = cutover_core::RunId::of_revision(cutover_core::Revision(1));
         let Ok(flag) = "simulated".parse() else {

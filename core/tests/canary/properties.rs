@@ -80,12 +80,14 @@ fn some_circumstances(run: &Run) -> impl Strategy<Value = TickContext> + use<> {
     let mut other = run.plan.clone();
     other.step_duration_minutes += 1.0;
     let plan = prop_oneof![5 => Just(Some(run.plan.clone())), 1 => Just(Some(other)), 1 => Just(None)];
-    (prop::bool::weighted(0.1), prop::bool::weighted(0.9), plan, prop::option::of(0_i64..200)).prop_map(
-        |(emergency, enabled, plan, through)| TickContext {
+    let minute = || prop::option::of(0_i64..200);
+    (prop::bool::weighted(0.1), prop::bool::weighted(0.9), plan, minute(), minute()).prop_map(
+        |(emergency, enabled, plan, through, changed)| TickContext {
             emergency,
             enabled,
             plan,
             through: through.map(after),
+            flag_changed: changed.map(after),
         },
     )
 }

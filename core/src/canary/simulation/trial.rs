@@ -48,8 +48,13 @@ pub fn simulate(run: &Run, scenario: &Scenario, seeds: Seeds) -> Ending {
     let mut traffic = Traffic::new(run, scenario, seeds);
     let mut evidence: Option<Evidence> = None;
     let mut ending = Ending { rolled_back: None, worse: false, shared: false, last: Action::Hold };
-    let mut around =
-        TickContext { emergency: false, enabled: true, plan: Some(run.plan.clone()), through: None };
+    let mut around = TickContext {
+        emergency: false,
+        enabled: true,
+        plan: Some(run.plan.clone()),
+        through: None,
+        flag_changed: None,
+    };
     let began = run.step_started_at.millis();
     let count = i64::from(scenario.minutes) * WINDOWS_PER_MINUTE;
     let per_tick = i64::from(scenario.windows_per_tick.max(1));
