@@ -6,7 +6,7 @@
 use cutover_core::{
     PartsPerMillion, Timestamp,
     canary::{
-        Run, RunIdentity,
+        Reason, Run, RunIdentity,
         plan::{AfterStepPolicy, CanaryPlan, Criteria, Options, RelativePolicy},
         simulation::{
             Affected, Bot, Ending, Fault, OldSnapshots, Scenario, Seeds, Symptom, TimeLimits, simulate,
@@ -206,6 +206,24 @@ fn simulated_shared_incidents_hold() {
             let incident = Fault::of_both(Symptom::Error, requests).from_minute(2);
             for ending in endings(&run(share), &short(5, vec![incident]), 0..2) {
                 assert_eq!((ending.rolled_back, ending.shared), (None, true), "{share} %, {requests}");
+            }
+        }
+    }
+}
+
+#[test]
+fn simulated_shared_incidents_end_by_themselves() {
+    for share in [10, 50] {
+        for requests in [0.3, 1.0] {
+            let incident = Fault::of_both(Symptom::Error, requests).from_minute(2).until_minute(8);
+            for ending in endings(&run(share), &short(13, vec![incident]), 0..1) {
+                let (rolled_back, reason) = (ending.rolled_back, ending.reason);
+                assert_eq!((rolled_back, ending.shared), (None, true), "{share} %, {requests}");
+                assert_ne!(
+                    reason,
+                    Reason::SharedIncident,
+                    "{share} %, {requests}: five minutes after its end"
+                );
             }
         }
     }

@@ -130,12 +130,12 @@ fn kind(test: Test) -> EventKinds {
     EventKinds::ALL.into_iter().find(|kind| self::test(*kind) == test).unwrap_or_default()
 }
 
-/// Returns true if the new arm keeps the success limit of a kind over the whole step, without a doubt
-/// that it still does. Client errors have no limit.
+/// Returns true if the new arm keeps the success limit of a kind over the whole step, or since the last shared incident
+/// was over, without a doubt that it still does. Client errors have no limit.
 fn keeps_limit(plan: &CanaryPlan, step: &StepEvidence, kind: EventKinds) -> bool {
     Measure::of(kind).is_some_and(|measure| {
-        let new = &step.counts.new;
-        let events = measure.against_success(new) as f64;
+        let new = step.total(measure).counts.new;
+        let events = measure.against_success(&new) as f64;
         events <= measure.success_limit(plan) * new.requests as f64
             && !step.watches.of(measure).doubt.exists()
     })

@@ -8,7 +8,7 @@ use crate::{
         plan::CanaryPlan,
         run::Run,
         users::{ComparedUsers, EventEvidence, PERIOD_MS, SeenUsers},
-        watch::{BothArms, Watches},
+        watch::{BothArms, Span, Watches},
         window::{StepCounts, Window},
     },
     measurement::batch::{SeenUser, UserWindow, WINDOW_MS},
@@ -113,6 +113,21 @@ impl StepEvidence {
     /// Returns true if requests were diverted in the ten minutes before `now`.
     pub(crate) fn was_diverted(&self, now: i64) -> bool {
         self.last_diverted.is_some_and(|last| now.saturating_sub(last) < DIVERTED_MS)
+    }
+
+    /// Returns the counts by which a measure is tested against its limits: those of the step, or those since the last
+    /// shared incident was over.
+    pub(crate) fn total(&self, measure: Measure) -> Span {
+        let step = Span { since: self.began, counts: self.counts };
+        self.watches.of(measure).beginning.map_or(step, |beginning| beginning.total)
+    }
+
+    /// Begins a measure anew at `now`, because what was counted contains a shared incident that is over.
+    pub(crate) fn begin_anew(&mut self, measure: Measure, now: i64) {
+        self.watches.of_mut(measure).begin_anew(now);
+        if measure == Measure::Errors {
+            self.events.forget_failures();
+        }
     }
 
     fn take_in(&mut self, window: &Window, plan: &CanaryPlan) {

@@ -34,6 +34,6 @@ pub use self::{
     test::Test,
     users::{ComparedUsers, EventEvidence, EventSums, Failures, Period, SeenUsers, UserCount},
     verdict::{TestResult, Verdict},
-    watch::{Alarm, BothArms, Pending, Span, Watch, Watches},
+    watch::{Alarm, Beginning, BothArms, Incident, Pending, Span, Watch, Watches},
     window::{ArmCounts, StepCounts, Window, windows},
 };

@@ -7,6 +7,7 @@ use crate::{
         breach::Breach,
         comparison,
         evidence::{Evidence, StepEvidence},
+        levels::of_beginning,
         measure::Measure,
         mismatch,
         run::Run,
@@ -64,7 +65,7 @@ pub struct Verdict {
     pub worse: Option<Breach>,
     /// True if users are not split as configured.
     pub ratio_mismatch: bool,
-    /// True if all success criteria are proven over the step.
+    /// True if all success criteria are proven: over the step, or since the last shared incident was over.
     pub proven: bool,
     /// True if the newest requests cast doubt on them.
     pub doubt: bool,
@@ -80,11 +81,11 @@ impl Verdict {
     pub fn of(run: &Run, evidence: &Evidence) -> Self {
         let step = &evidence.current;
         let mut tests = rollback_tests(run, step);
-        let alpha = run.plan.options.alpha_promote;
-        let new = &step.counts.new;
         for measure in Measure::ALL {
+            let alpha = of_beginning(run.plan.options.alpha_promote, step.watches.of(measure).beginnings());
+            let new = step.total(measure).counts.new;
             let test = Threshold::below(measure.success_limit(&run.plan), alpha);
-            let proof = test.evidence_below(measure.against_success(new), new.requests);
+            let proof = test.evidence_below(measure.against_success(&new), new.requests);
             tests.push(TestResult { test: measure.below(), evidence: proof, fires_at: firing(alpha) });
             let doubt = step.watches.of(measure).doubt.evidence();
             tests.push(TestResult { test: measure.doubt(), evidence: doubt, fires_at: libm::log(DOUBT) });
