@@ -63,11 +63,13 @@ fn check_all(assumed: &Assumed) -> Result<(), Failure> {
     check("--slow-rate", assumed.slow_rate)?;
     check("--legacy-error-rate", assumed.legacy_error_rate)?;
     check("--legacy-slow-rate", assumed.legacy_slow_rate)?;
-    if !assumed.requests_per_second.is_none_or(|rate| rate > 0.0 && rate <= 1e6) {
+    let has_traffic = assumed.requests_per_second.is_none_or(|rate| rate > 0.0 && rate <= 1e6);
+    if !has_traffic {
         let hint = "use more than 0 and at most 1000000 requests per second";
         return Err(Failure::Usage(format!("--requests-per-second is out of range\n  hint: {hint}")));
     }
-    if !assumed.users.is_none_or(|users| (1..=1_000_000).contains(&users)) {
+    let has_users = assumed.users.is_none_or(|users| (1..=1_000_000).contains(&users));
+    if !has_users {
         let hint = "use 1 to 1000000 users";
         return Err(Failure::Usage(format!("--users is out of range\n  hint: {hint}")));
     }

@@ -160,6 +160,25 @@ pub struct Batch {
     pub comparisons: Vec<ComparisonWindow>,
 }
 
+impl Batch {
+    /// Creates an empty batch of an isolate without a snapshot.
+    pub fn empty(isolate: String, sequence: u64) -> Self {
+        Self {
+            schema: SCHEMA,
+            isolate,
+            sequence,
+            revision: Revision::default(),
+            idle: false,
+            age_ms: 0,
+            lost: 0,
+            open: 0,
+            cells: Vec::new(),
+            users: Vec::new(),
+            comparisons: Vec::new(),
+        }
+    }
+}
+
 /// Response of the control plane to a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {

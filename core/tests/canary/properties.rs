@@ -10,7 +10,7 @@ use cutover_core::{
         replay, windows,
     },
     measurement::{
-        batch::{Batch, Cell, EventKinds, SCHEMA, SeenUser, UserEvents, UserWindow, WINDOW_MS},
+        batch::{Batch, Cell, EventKinds, SeenUser, UserEvents, UserWindow, WINDOW_MS},
         counts::Counts,
     },
     vocabulary::{arm::Arm, reason::Reason as Why, revision::Revision},
@@ -125,19 +125,8 @@ fn batch(run: &Run, sequence: u64, window: &Window) -> Batch {
     let cells = window.steps.iter().flat_map(|StepCounts { step, new, legacy }| {
         [cell(Arm::New, *step, *new), cell(Arm::Legacy, *step, *legacy)]
     });
-    Batch {
-        schema: SCHEMA,
-        isolate: format!("{sequence:032}"),
-        sequence,
-        revision: Revision(1),
-        idle: false,
-        age_ms: 0,
-        lost: 0,
-        open: 0,
-        cells: cells.collect(),
-        users: window.users.clone(),
-        comparisons: Vec::new(),
-    }
+    let isolate = format!("{sequence:032}");
+    Batch { cells: cells.collect(), users: window.users.clone(), ..Batch::empty(isolate, sequence) }
 }
 
 fn text(evidence: &Evidence) -> String {

@@ -4,26 +4,14 @@ use super::{SETTLE_MS, START, counts, events, run, seen, users};
 use cutover_core::{
     canary::{ArmCounts, Window, windows},
     measurement::{
-        batch::{Batch, Cell, EventKinds, SCHEMA, UserWindow, WINDOW_MS},
+        batch::{Batch, Cell, EventKinds, UserWindow, WINDOW_MS},
         counts::{Counts, Outcome},
     },
     vocabulary::{arm::Arm, reason::Reason, revision::Revision},
 };
 
 fn batch(cells: Vec<Cell>, users: Vec<UserWindow>) -> Batch {
-    Batch {
-        schema: SCHEMA,
-        isolate: "a".repeat(32),
-        sequence: 1,
-        revision: Revision(1),
-        idle: false,
-        age_ms: 0,
-        lost: 0,
-        open: 0,
-        cells,
-        users,
-        comparisons: Vec::new(),
-    }
+    Batch { cells, users, ..Batch::empty("a".repeat(32), 1) }
 }
 
 fn cell(arm: Arm, reason: Reason, step: u32, status: u32, ms: u32) -> Cell {
