@@ -6,7 +6,7 @@ use crate::{
     output::{self, Format},
 };
 use clap::Args;
-use cutover_core::canary::{Assumed, Forecast, plan::CanaryPlan};
+use cutover_core::canary::{Forecast, plan::CanaryPlan};
 use serde_json::json;
 
 /// Rate that is assumed if none is given.
