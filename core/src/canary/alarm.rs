@@ -14,7 +14,7 @@ use crate::{
         users::{Failures, UserCount},
         watch::{Alarm, BothArms, Incident, Span},
     },
-    statistics::{Threshold, detector_threshold, firing, shared_incident_evidence},
+    statistics::{Threshold, detector_threshold, firing, shared_incident_at, shared_incident_evidence},
     vocabulary::{share::PartsPerMillion, timestamp::Timestamp},
 };
 
@@ -246,6 +246,16 @@ fn is_late(alarm: &Alarm, now: i64) -> bool {
     now >= alarm.since.saturating_add(WAIT_MS)
 }
 
+/// Returns true if a shared incident is over: the detector has suspected nothing for long enough, and the new arm looks
+/// like half of its limit and not like more than all of it. A detector that has just begun anew takes long to suspect an arm
+/// that is a little above its limit.
+fn is_over(plan: &CanaryPlan, incident: &Incident, measure: Measure) -> bool {
+    let Incident { quiet, calm, .. } = incident;
+    let events = measure.against_rollback(calm);
+    let ill = shared_incident_at(events, calm.requests, 0.0, measure.rollback_limit(plan));
+    *quiet >= QUIET_MOVES && ill <= -SHARED
+}
+
 /// Judges a measure whose shared incident holds the run. The detector has begun anew. If it raises an alarm, legacy's part
 /// is asked for again, over its new span; if it suspects nothing for long enough, the incident is over.
 ///
@@ -255,7 +265,7 @@ fn judge_held(run: &Run, step: &mut StepEvidence, measure: Measure, now: i64) ->
     let plan = &run.plan;
     // An earlier version held alarms without it.
     let mut incident = *step.watches.of_mut(measure).incident.get_or_insert_default();
-    if incident.quiet >= QUIET_MOVES {
+    if is_over(plan, &incident, measure) {
         step.begin_anew(measure, now);
         return None;
     }

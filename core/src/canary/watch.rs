@@ -58,6 +58,9 @@ pub struct Incident {
     /// Number of moves in a row after which the detector suspected nothing.
     #[serde(default)]
     pub quiet: u32,
+    /// Counts of the new arm in these moves.
+    #[serde(default)]
+    pub calm: ArmCounts,
     /// Alarm that the detector has raised since it began anew, until it is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Alarm>,
@@ -65,6 +68,17 @@ pub struct Incident {
     /// from before legacy recovered have ended then, those with the longest time limit too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alone_from: Option<i64>,
+}
+
+impl Incident {
+    fn note(&mut self, is_suspect: bool, new: ArmCounts) {
+        if is_suspect {
+            (self.quiet, self.calm) = (0, ArmCounts::default());
+        } else {
+            self.quiet = self.quiet.saturating_add(1);
+            self.calm.add(new);
+        }
+    }
 }
 
 /// A beginning of a measure within its step, after a shared incident is over.
@@ -110,7 +124,7 @@ impl Watch {
         self.detector.step(measure.against_rollback(new), new.requests, measure.rollback_limit(plan));
         let is_suspect = self.detector.is_suspect();
         if let Some(incident) = &mut self.incident {
-            incident.quiet = if is_suspect { 0 } else { incident.quiet.saturating_add(1) };
+            incident.note(is_suspect, *new);
         }
         if !is_suspect {
             self.span = None;

@@ -337,6 +337,19 @@ fn s5_a_shared_incident_that_goes_on_is_held() {
     assert_eq!((decision.action, decision.reason), (Action::Pause, Reason::SharedIncident));
 }
 
+/// A detector that has begun anew takes minutes to suspect an arm a little above its limit.
+#[test]
+fn s5_a_shared_incident_that_wanes_is_held() {
+    let run = run_of(&[50.0]);
+    let mut evidence = after_an_incident(&run);
+    for index in 240..300 {
+        let little = reported(&run, window(index, 0, counts(50, 6, 0), counts(50, 6, 0)));
+        evidence = fold(&run, Some(&evidence), &[little]);
+        assert!(evidence.current.watches.errors.alarm.is_some_and(|alarm| alarm.held), "{index}");
+    }
+    assert_eq!(evidence.breach, None);
+}
+
 /// The decisions about an incident can be made again from their records, and from stored evidence.
 #[test]
 fn s5_incidents_can_be_replayed() {
