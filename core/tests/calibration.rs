@@ -6,10 +6,11 @@
 use cutover_core::{
     PartsPerMillion, Timestamp,
     canary::{
-        Run, RunIdentity,
+        Reason, Run, RunIdentity,
         plan::{AfterStepPolicy, CanaryPlan, Criteria, Options, RelativePolicy},
         simulation::{
-            Affected, Bot, Ending, Fault, OldSnapshots, Scenario, Seeds, Symptom, TimeLimits, simulate,
+            Affected, Bot, Ending, Fault, Isolates, OldSnapshots, Scenario, Seeds, Symptom, TimeLimits,
+            simulate,
         },
     },
     statistics::{
@@ -211,6 +212,24 @@ fn simulated_shared_incidents_hold() {
     }
 }
 
+#[test]
+fn simulated_shared_incidents_end_by_themselves() {
+    for share in [10, 50] {
+        for requests in [0.3, 1.0] {
+            let incident = Fault::of_both(Symptom::Error, requests).from_minute(2).until_minute(8);
+            for ending in endings(&run(share), &short(13, vec![incident]), 0..1) {
+                let (rolled_back, reason) = (ending.rolled_back, ending.reason);
+                assert_eq!((rolled_back, ending.shared), (None, true), "{share} %, {requests}");
+                assert_ne!(
+                    reason,
+                    Reason::SharedIncident,
+                    "{share} %, {requests}: five minutes after its end"
+                );
+            }
+        }
+    }
+}
+
 /// An outage of both backends, with time limits of 1 s and 5 s, that begins so many milliseconds after
 /// an event window.
 fn outage(new_ms: i64, legacy_ms: i64, phase_ms: i64) -> Scenario {
@@ -239,6 +258,41 @@ fn simulated_lateness_across_windows_does_not_roll_back() {
     for phase_ms in [3_500, 4_000, 4_500] {
         assert_kept(&run(50), &outage(1_000, 5_000, phase_ms), 0..2);
     }
+}
+
+/// A scenario with these time limits and eight isolates. Six of them rest now and then, and report users of windows that
+/// are not ripe; those in which requests hang do not.
+fn at_rest(new_ms: i64, legacy_ms: i64, scenario: Scenario) -> Scenario {
+    Scenario {
+        requests_per_second: 20,
+        time_limits: TimeLimits { new_ms, legacy_ms },
+        isolates: Some(Isolates { busy: 2, resting: 6, resting_part: 0.05 }),
+        ..scenario
+    }
+}
+
+/// Pairs of long time limits of the new arm and of legacy, in milliseconds.
+const LONG_LIMITS: [(i64, i64); 4] = [(10_000, 10_000), (30_000, 30_000), (10_000, 30_000), (30_000, 10_000)];
+
+/// An outage of both backends from the second to the fourth minute, in which every request hangs.
+fn hanging() -> Vec<Fault> {
+    vec![Fault::of_both(Symptom::Timeout, 1.0).from_minute(2).until_minute(4)]
+}
+
+#[test]
+fn simulated_isolates_that_rest_do_not_roll_back() {
+    for (new_ms, legacy_ms) in LONG_LIMITS {
+        for faults in [failing(20, 0.5), hanging()] {
+            assert_kept(&run(50), &at_rest(new_ms, legacy_ms, short(7, faults)), 0..1);
+        }
+    }
+}
+
+#[test]
+fn simulated_isolates_that_rest_report_a_fault() {
+    let faults = vec![Fault::of_new(Symptom::Error, 0.5, 2)];
+    let ending = simulate(&run(50), &at_rest(10_000, 30_000, short(5, faults)), Seeds::of(1));
+    assert!(ending.rolled_back.is_some_and(|found| found.seconds > 0.0), "{ending:?}");
 }
 
 /// The errors of a user are learned later than the requests are counted. Until then nothing can be
@@ -301,6 +355,14 @@ fn deep_simulated_levels_are_kept() {
         let all: Vec<Ending> =
             SHARES.iter().flat_map(|share| endings(&run(*share), &scenario, 0..seeds)).collect();
         assert_level(name, LEVEL, &all);
+    }
+    for (new_ms, legacy_ms) in LONG_LIMITS {
+        for (name, faults) in [("alike", failing(20, 0.5)), ("an outage", hanging())] {
+            let scenario = at_rest(new_ms, legacy_ms, short(10, faults));
+            let all: Vec<Ending> =
+                SHARES.iter().flat_map(|share| endings(&run(*share), &scenario, 0..8)).collect();
+            assert_level(&format!("{name}, limits of {new_ms} and {legacy_ms} ms"), LEVEL, &all);
+        }
     }
     let lowered = Scenario { old_snapshots: Some(old), ..short(5, failing(20, 1.0)) };
     assert_level("a lowered share", LEVEL, &endings(&run(1), &lowered, 0..60));

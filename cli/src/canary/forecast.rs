@@ -1,46 +1,28 @@
 //! `cutover canary plan`: the test that decides each step of a plan, and the traffic that it needs.
 
-use super::rate;
+use super::rate::Rates;
 use crate::{
     failure::Failure,
     output::{self, Format},
 };
 use clap::Args;
-use cutover_core::canary::{Assumed, Forecast, plan::CanaryPlan};
+use cutover_core::canary::{Forecast, plan::CanaryPlan};
 use serde_json::json;
+
+/// Rate that is assumed if none is given.
+const USUAL_RATE: f64 = 0.01;
 
 /// Assumed rates of both backends, and the traffic.
 #[derive(Debug, Args)]
 pub struct Assumptions {
-    /// Assumed error rate of the new backend, from 0 to 1.
-    #[arg(long, default_value_t = 0.01)]
-    error_rate: f64,
-    /// Assumed share of the new backend's responses slower than the limits, from 0 to 1.
-    #[arg(long, default_value_t = 0.01)]
-    slow_rate: f64,
-    /// Assumed error rate of the old backend, from 0 to 1 [default: that of the new one].
-    #[arg(long)]
-    legacy_error_rate: Option<f64>,
-    /// Assumed share of the old backend's slow responses, from 0 to 1 [default: that of the new one].
-    #[arg(long)]
-    legacy_slow_rate: Option<f64>,
+    #[command(flatten)]
+    rates: Rates,
     /// Assumed requests per second to both backends together [default: just enough].
     #[arg(long)]
     requests_per_second: Option<f64>,
-}
-
-impl Assumptions {
-    fn assumed(&self) -> Result<Assumed, Failure> {
-        let assumed = Assumed {
-            error_rate: self.error_rate,
-            slow_rate: self.slow_rate,
-            legacy_error_rate: self.legacy_error_rate.unwrap_or(self.error_rate),
-            legacy_slow_rate: self.legacy_slow_rate.unwrap_or(self.slow_rate),
-            requests_per_second: self.requests_per_second,
-        };
-        rate::check_all(&assumed)?;
-        Ok(assumed)
-    }
+    /// Assumed users of both backends together, all equally active [default: enough].
+    #[arg(long)]
+    users: Option<u64>,
 }
 
 /// Shows the expected end of each step at these rates.
@@ -49,7 +31,8 @@ impl Assumptions {
 ///
 /// Fails if an assumption is out of range.
 pub(super) fn run(plan: &CanaryPlan, assumptions: &Assumptions, format: Format) -> Result<(), Failure> {
-    let assumed = assumptions.assumed()?;
+    let Assumptions { rates, requests_per_second, users } = assumptions;
+    let assumed = rates.assumed(USUAL_RATE, *requests_per_second, *users)?;
     let forecast = Forecast::of(plan, &assumed);
     let sentence = Forecast::sentence(&forecast);
     output::show(format, &json!(forecast), || {
@@ -65,8 +48,8 @@ pub(super) fn run(plan: &CanaryPlan, assumptions: &Assumptions, format: Format) 
             percent(assumed.legacy_slow_rate),
             plan.step_duration_minutes
         );
-        if forecast.iter().any(|step| step.canary_requests.is_none()) {
-            eprintln!("warning: this canary can never be proven: its rates are not below the success limits");
+        if let Some(warning) = Forecast::warning(plan, &assumed) {
+            eprintln!("warning: {warning}");
         }
     });
     Ok(())

@@ -2,7 +2,7 @@
 //! functions of production.
 
 use super::{
-    rate,
+    rate::Rates,
     simulated_users::{ArmEvents, Crowd},
 };
 use crate::{
@@ -33,21 +33,14 @@ const MIN_MINUTES: f64 = 24.0 * 60.0;
 /// Multiple of its shortest possible duration after which a run counts as waiting.
 const PATIENCE: f64 = 4.0;
 
+/// Rate that is assumed if none is given.
+const USUAL_RATE: f64 = 0.0;
+
 /// Assumed traffic, and the number of runs.
 #[derive(Debug, Args)]
 pub struct Assumptions {
-    /// Error rate of the new backend, from 0 to 1.
-    #[arg(long, default_value_t = 0.0)]
-    error_rate: f64,
-    /// Share of the new backend's responses that are slower than both limits, from 0 to 1.
-    #[arg(long, default_value_t = 0.0)]
-    slow_rate: f64,
-    /// Error rate of the old backend, from 0 to 1 [default: that of the new one].
-    #[arg(long)]
-    legacy_error_rate: Option<f64>,
-    /// Share of the old backend's slow responses, from 0 to 1 [default: that of the new one].
-    #[arg(long)]
-    legacy_slow_rate: Option<f64>,
+    #[command(flatten)]
+    rates: Rates,
     /// Requests per second to both backends together.
     #[arg(long, default_value_t = 10.0)]
     requests_per_second: f64,
@@ -64,19 +57,10 @@ pub struct Assumptions {
 
 impl Assumptions {
     fn assumed(&self) -> Result<Assumed, Failure> {
-        let assumed = Assumed {
-            error_rate: self.error_rate,
-            slow_rate: self.slow_rate,
-            legacy_error_rate: self.legacy_error_rate.unwrap_or(self.error_rate),
-            legacy_slow_rate: self.legacy_slow_rate.unwrap_or(self.slow_rate),
-            requests_per_second: Some(self.requests_per_second),
-        };
-        rate::check_all(&assumed)?;
-        if self.runs > 0 && (1..=1_000_000).contains(&self.users) {
-            return Ok(assumed);
+        if self.runs == 0 {
+            return Err(Failure::Usage("--runs is 0\n  hint: use at least one run".to_owned()));
         }
-        let hint = "use at least one run, and 1 to 1000000 users";
-        Err(Failure::Usage(format!("this traffic cannot be simulated\n  hint: {hint}")))
+        self.rates.assumed(USUAL_RATE, Some(self.requests_per_second), Some(self.users))
     }
 }
 
@@ -163,6 +147,9 @@ pub(super) fn run(plan: &CanaryPlan, assumptions: &Assumptions, format: Format) 
                 "assumed: each route with criteria of its own has as many requests as all others together"
             );
         }
+        if let Some(warning) = Forecast::warning(plan, &assumed) {
+            eprintln!("warning: {warning}");
+        }
     });
     Ok(())
 }
@@ -187,8 +174,13 @@ const START: i64 = 1_767_614_400_000;
 impl Simulation<'_> {
     /// Simulates the run, evaluated once a minute as in production.
     fn run(mut self) -> End {
-        let around =
-            TickContext { emergency: false, enabled: true, plan: Some(self.plan.clone()), through: None };
+        let around = TickContext {
+            emergency: false,
+            enabled: true,
+            plan: Some(self.plan.clone()),
+            through: None,
+            flag_changed: None,
+        };
         let time = |minute: i64| Timestamp::from_millis(START + minute * 60_000);
         let id = cutover_core::RunId::of_revision(cutover_core::Revision(1));
         let Ok(flag) = "simulated".parse() else {

@@ -1,21 +1,22 @@
 //! Absolute alarms: the new arm is above a rollback limit, over the whole step or since a short
-//! time. An alarm is a breach unless legacy shares the incident.
+//! time. An alarm is a breach unless legacy shares the incident. A shared incident holds the run until the detector,
+//! which begins anew, suspects nothing any more, or finds the new arm ill beside a healthy legacy.
 
 use crate::{
     canary::{
         breach::{Breach, Figures},
         evidence::StepEvidence,
         group::GroupMeasure,
-        levels::Levels,
+        levels::{Levels, of_beginning},
         measure::Measure,
         plan::{AfterStepPolicy, CanaryPlan},
         run::Run,
         test::Test,
         users::{Failures, UserCount},
-        watch::{Alarm, Span},
+        watch::{Alarm, Incident, Span},
         window::BothArms,
     },
-    statistics::{Threshold, detector_threshold, firing, shared_incident_evidence},
+    statistics::{Threshold, detector_threshold, firing, shared_incident_at, shared_incident_evidence},
     vocabulary::{share::PartsPerMillion, timestamp::Timestamp},
 };
 
@@ -37,6 +38,10 @@ const USERS_MS: i64 = 30_000;
 /// Time after a step up within which the canary may have broken legacy, in milliseconds.
 const AFTER_STEP_MS: i64 = 15 * 60_000;
 
+/// Moves in a row after which the detector must have suspected nothing for a shared incident to be over: two minutes in
+/// which the new arm is not idle.
+const QUIET_MOVES: u32 = 12;
+
 /// An absolute test with its evidence, and the counts behind it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Absolute {
@@ -44,7 +49,7 @@ pub(crate) struct Absolute {
     pub(crate) evidence: f64,
     pub(crate) fires_at: f64,
     counts: BothArms,
-    /// Start of the suspect span; `None` for the whole step.
+    /// Start of these counts; `None` for the whole step.
     since: Option<i64>,
 }
 
@@ -52,13 +57,24 @@ impl Absolute {
     pub(crate) fn fires(&self) -> bool {
         self.evidence >= self.fires_at
     }
+
+    fn alarm(&self, now: i64) -> Alarm {
+        Alarm {
+            since: now,
+            held: false,
+            test: self.test,
+            evidence: self.evidence,
+            suspect_since: self.since,
+            counts: self.counts,
+        }
+    }
 }
 
-/// Evaluates the two absolute tests of a measure: over the whole step, and by the detector.
+/// Evaluates the two absolute tests of a measure: over the whole step, or since its last beginning, and by the detector.
 pub(crate) fn absolutes(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMeasure<'_>) -> [Absolute; 2] {
     let watch = step.watch(measure);
-    let level = Levels::of(plan).absolute();
-    let counts = step.counts_of(measure.group.route);
+    let level = of_beginning(Levels::of(plan).absolute(), watch.beginnings());
+    let counts = step.total(measure).counts;
     let new = &counts.new;
     let events = measure.kind.against_rollback(new);
     let whole = Absolute {
@@ -66,7 +82,7 @@ pub(crate) fn absolutes(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMe
         evidence: Threshold::above(measure.rollback_limit(), level).evidence(events, new.requests),
         fires_at: firing(level),
         counts,
-        since: None,
+        since: watch.beginning.map(|beginning| beginning.total.since),
     };
     let detected = Absolute {
         test: measure.kind.detector(),
@@ -79,16 +95,20 @@ pub(crate) fn absolutes(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMe
     [whole, detected]
 }
 
-/// Returns the test that raises an alarm, if one does.
+/// Returns the test that raises an alarm, if one does. In a shared incident only the detector can: the other counts
+/// contain what both arms had.
 fn raised(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMeasure<'_>) -> Option<Absolute> {
-    let new = &step.counts_of(measure.group.route).new;
+    let new = step.total(measure).counts.new;
     let is_below =
-        measure.kind.against_rollback(new) as f64 <= measure.rollback_limit() * new.requests as f64;
-    if is_below && !step.watch(measure).detector.is_suspect() {
+        measure.kind.against_rollback(&new) as f64 <= measure.rollback_limit() * new.requests as f64;
+    let watch = step.watch(measure);
+    let is_held = watch.incident.is_some();
+    if (is_below || is_held) && !watch.detector.is_suspect() {
         // The usual case, without the cost of a test: neither can fire.
         return None;
     }
-    absolutes(plan, step, measure).into_iter().find(Absolute::fires)
+    let is_meant = |test: &Absolute| test.fires() && (!is_held || test.test == measure.kind.detector());
+    absolutes(plan, step, measure).into_iter().find(is_meant)
 }
 
 /// Returns true if the users of the window in which an alarm began are known: then so are all outcomes of
@@ -99,8 +119,12 @@ fn is_learned(run: &Run, step: &StepEvidence, alarm: Alarm, now: i64) -> bool {
         return true;
     }
     let is_known = step.users_through.is_some_and(|through| through >= alarm.since);
-    let longest = USERS_MS.saturating_add(i64::from(step.settle_ms));
-    is_known || now >= alarm.since.saturating_add(longest)
+    is_known || now >= alarm.since.saturating_add(longest_wait(step))
+}
+
+/// Returns the longest time in which everything of a request is learned, in milliseconds.
+fn longest_wait(step: &StepEvidence) -> i64 {
+    USERS_MS.saturating_add(i64::from(step.settle_ms))
 }
 
 /// Returns the busiest failing users behind a test. The wire tells the errors of each failing user, not
@@ -111,8 +135,8 @@ fn busiest(step: &StepEvidence, measure: GroupMeasure<'_>, alarm: &Alarm) -> Vec
             // The wire tells no route of a user's errors, and the spans of users are those of the routes without
             // criteria of their own. Taken out of a group's counts they may be too many, which errs towards holding.
             let is_rest = measure.group.route.is_none();
-            let since = alarm.suspect_since.filter(|_| is_rest);
-            step.events.busiest(since.map(|_| step.watch(measure).span_number()))
+            let of_span = is_rest && alarm.suspect_since.is_some() && alarm.test == measure.kind.detector();
+            step.events.busiest(of_span.then(|| step.watch(measure).span_number()))
         }
         Measure::Slow => Vec::new(),
     }
@@ -136,7 +160,7 @@ fn stands(step: &StepEvidence, measure: GroupMeasure<'_>, alarm: &Alarm, busiest
 }
 
 /// Returns the evidence that legacy shares the incident of a measure: over the suspect span, or over
-/// the step if there is none.
+/// everything that the measure is tested by if there is none.
 pub(crate) fn shared_evidence(step: &StepEvidence, measure: GroupMeasure<'_>) -> f64 {
     let BothArms { new, legacy } = span(step, measure).counts;
     shared_incident_evidence(
@@ -154,8 +178,7 @@ pub(crate) fn shared_fires_at() -> f64 {
 }
 
 fn span(step: &StepEvidence, measure: GroupMeasure<'_>) -> Span {
-    let counts = step.counts_of(measure.group.route);
-    step.watch(measure).span.unwrap_or(Span { since: step.began, counts })
+    step.watch(measure).span.unwrap_or_else(|| step.total(measure))
 }
 
 /// Judges the alarm of a measure at `now`: notes it, and returns the breach if it stands without the busiest failing users
@@ -167,24 +190,12 @@ pub(crate) fn judge(
     now: i64,
 ) -> Option<Breach> {
     let plan = &run.plan;
-    let raised = raised(plan, step, measure);
-    let watch = step.watch(measure);
-    // An alarm that waits is looked at with the counts that raised it; one that is held is over when nothing is suspected.
-    let mut alarm = match (watch.alarm, raised) {
-        (Some(alarm), _) if !alarm.held || watch.detector.is_suspect() => alarm,
-        (_, Some(test)) => Alarm {
-            since: now,
-            held: false,
-            test: test.test,
-            evidence: test.evidence,
-            suspect_since: test.since,
-            counts: test.counts,
-        },
-        (_, None) => {
-            step.watch_mut(measure).alarm = None;
-            return None;
-        }
-    };
+    let waiting = step.watch(measure).alarm;
+    if waiting.is_some_and(|alarm| alarm.held) {
+        return judge_held(run, step, measure, now);
+    }
+    // An alarm that waits is looked at with the counts that raised it.
+    let alarm = waiting.or_else(|| raised(plan, step, measure).map(|test| test.alarm(now)))?;
     step.watch_mut(measure).alarm = Some(alarm);
     if !is_learned(run, step, alarm, now) {
         return None;
@@ -195,37 +206,105 @@ pub(crate) fn judge(
         step.watch_mut(measure).alarm = None;
         return None;
     }
-    let is_shared = is_shared(plan, step, measure, &mut alarm, now);
-    step.watch_mut(measure).alarm = Some(alarm);
-    (!is_shared).then(|| breach(plan, step, measure, &alarm, busiest.first().copied()))
+    match sharing(plan, step, measure, &alarm, now) {
+        Sharing::Unknown => None,
+        Sharing::Shared => {
+            step.watch_mut(measure).hold(Incident::default());
+            None
+        }
+        Sharing::Alone => Some(breach(plan, step, measure, &alarm, busiest.first().copied())),
+    }
 }
 
-/// Returns true if the run holds because legacy may be ill too, false if the alarm is a breach.
-fn is_shared(
+/// Part of legacy in the incident of an alarm.
+enum Sharing {
+    /// The counts do not tell yet.
+    Unknown,
+    /// Legacy is ill too, so the run is held.
+    Shared,
+    /// The new arm alone is ill.
+    Alone,
+}
+
+/// Finds out if legacy shares the incident of an alarm that is not held.
+fn sharing(
     plan: &CanaryPlan,
     step: &StepEvidence,
     measure: GroupMeasure<'_>,
-    alarm: &mut Alarm,
+    alarm: &Alarm,
     now: i64,
-) -> bool {
+) -> Sharing {
     // Beside nobody on legacy there is nothing that could be shared.
     if step.share >= PartsPerMillion::ALL {
-        return false;
+        return Sharing::Alone;
     }
-    // A held incident is not blamed on the step when its span is over.
     let is_after_step = span(step, measure).since < step.began.saturating_add(AFTER_STEP_MS);
-    if !alarm.held && is_after_step && plan.options.shared_incident_after_step == AfterStepPolicy::Rollback {
-        return false;
+    if is_after_step && plan.options.shared_incident_after_step == AfterStepPolicy::Rollback {
+        return Sharing::Alone;
     }
     let evidence = shared_evidence(step, measure);
+    let is_late = is_late(alarm, now);
+    if evidence <= -SHARED || (is_late && evidence <= 0.0) {
+        Sharing::Alone
+    } else if evidence >= SHARED || is_late {
+        Sharing::Shared
+    } else {
+        Sharing::Unknown
+    }
+}
+
+/// Returns true if an alarm has waited for legacy's part for as long as it may.
+fn is_late(alarm: &Alarm, now: i64) -> bool {
+    now >= alarm.since.saturating_add(WAIT_MS)
+}
+
+/// Returns true if a shared incident is over: the detector has suspected nothing for long enough, and the new arm looks
+/// like half of its limit and not like more than all of it. A detector that has just begun anew takes long to suspect an arm
+/// that is a little above its limit.
+fn is_over(incident: &Incident, measure: GroupMeasure<'_>) -> bool {
+    let Incident { quiet, calm, .. } = incident;
+    let events = measure.kind.against_rollback(calm);
+    let ill = shared_incident_at(events, calm.requests, 0.0, measure.rollback_limit());
+    *quiet >= QUIET_MOVES && ill <= -SHARED
+}
+
+/// Judges a measure whose shared incident holds the run. The detector has begun anew. If it raises an alarm, legacy's part
+/// is asked for again, over its new span; if it suspects nothing for long enough, the incident is over.
+///
+/// At the end of an incident the arm with the longer time limit looks ill for longer: its requests from before go on
+/// to time out. So an alarm beside a healthy legacy is a breach if there is another one by requests that began later.
+fn judge_held(run: &Run, step: &mut StepEvidence, measure: GroupMeasure<'_>, now: i64) -> Option<Breach> {
+    let plan = &run.plan;
+    // An earlier version held alarms without it.
+    let mut incident = *step.watch_mut(measure).incident.get_or_insert_default();
+    if is_over(&incident, measure) {
+        step.begin_anew(measure, now);
+        return None;
+    }
+    let is_suspect = step.watch(measure).detector.is_suspect();
+    let waiting = incident.again.filter(|_| is_suspect);
+    incident.again = waiting.or_else(|| raised(plan, step, measure).map(|test| test.alarm(now)));
+    step.watch_mut(measure).incident = Some(incident);
+    let alarm = incident.again?;
+    if !is_learned(run, step, alarm, now) {
+        return None;
+    }
+    let busiest = busiest(step, measure, &alarm);
+    if !stands(step, measure, &alarm, &busiest) {
+        step.watch_mut(measure).incident = Some(Incident { again: None, ..incident });
+        return None;
+    }
+    let evidence = shared_evidence(step, measure);
+    if evidence <= -SHARED && incident.alone_from.is_some() {
+        return Some(breach(plan, step, measure, &alarm, busiest.first().copied()));
+    }
     if evidence <= -SHARED {
-        return false;
+        let alone_from = Some(now.saturating_add(longest_wait(step)));
+        step.watch_mut(measure).hold(Incident { alone_from, ..Incident::default() });
+    } else if evidence >= SHARED || (is_late(&alarm, now) && evidence > 0.0) {
+        step.watch_mut(measure).hold(Incident::default());
     }
-    let is_over = now >= alarm.since.saturating_add(WAIT_MS);
-    if evidence >= SHARED || (is_over && evidence > 0.0) {
-        alarm.held = true;
-    }
-    alarm.held || !is_over
+    None
 }
 
 fn breach(

@@ -130,13 +130,13 @@ fn kind(test: Test) -> EventKinds {
     EventKinds::ALL.into_iter().find(|kind| self::test(*kind) == test).unwrap_or_default()
 }
 
-/// Returns true if every group keeps the success limit of a kind on the new arm over the whole step,
-/// without a doubt that it still does. Client errors have no limit.
+/// Returns true if every group keeps the success limit of a kind on the new arm over the whole step, or since its last
+/// shared incident was over, without a doubt that it still does. Client errors have no limit.
 fn keeps_limit(plan: &CanaryPlan, step: &StepEvidence, kind: EventKinds) -> bool {
     Measure::of(kind).is_some_and(|kind| {
         plan.groups().map(|group| group.measure(kind)).all(|measure| {
-            let new = &step.counts_of(measure.group.route).new;
-            let events = kind.against_success(new) as f64;
+            let new = step.total(measure).counts.new;
+            let events = kind.against_success(&new) as f64;
             events <= measure.success_limit() * new.requests as f64 && !step.watch(measure).doubt.exists()
         })
     })

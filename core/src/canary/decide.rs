@@ -114,6 +114,10 @@ pub struct TickContext {
     /// old evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Timestamp>,
+    /// Time of the last change of the flag, which may have enabled it; `None` if unknown. Requests are missed
+    /// since then at the earliest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flag_changed: Option<Timestamp>,
 }
 
 /// Decision of a tick.
@@ -199,7 +203,8 @@ fn choose(
     }
     // What was not evaluated yet may hold requests.
     let known = around.through.map_or(now, |through| through.min(now));
-    if let Some(quiet) = without_data(run, evidence, known) {
+    let since = around.flag_changed.map_or(run.step_started_at, |changed| changed.max(run.step_started_at));
+    if let Some(quiet) = without_data(run, evidence, since, known) {
         return quiet;
     }
     if verdict.worse.is_some() {
@@ -227,13 +232,16 @@ fn minutes(count: f64) -> i64 {
     (count * 60_000.0) as i64
 }
 
+/// Reports requests that are missing at `now`, if they are for long. `since` is the time from which they were to
+/// come: a step that began, a run that was resumed or a flag that was enabled has the whole deadline.
 fn without_data(
     run: &Run,
     evidence: &Evidence,
+    since: Timestamp,
     now: Timestamp,
 ) -> Option<(Action, Reason, Option<Timestamp>)> {
-    let begun = run.step_started_at.millis();
-    let last = |seen: Option<i64>| seen.unwrap_or(begun).max(begun);
+    let since = since.millis();
+    let last = |seen: Option<i64>| seen.unwrap_or(since).max(since);
     let quiet = now.millis() - last(evidence.last_new);
     let deadline = minutes(run.plan.options.deadline_minutes);
     if quiet < minutes(run.plan.options.deadline_minutes * QUIET_SHARE) {

@@ -9,7 +9,7 @@ use crate::{
         plan::CanaryPlan,
         run::Run,
         users::{ComparedUsers, EventEvidence, PERIOD_MS, SeenUsers},
-        watch::{Watch, Watches},
+        watch::{Span, Watch, Watches},
         window::{BothArms, StepCounts, Window},
     },
     json::omit::is_zero,
@@ -190,6 +190,23 @@ impl StepEvidence {
             if let Some(held) = group.route.and_then(|route| self.routes.get_mut(route)) {
                 held.watches.close(closed, group);
             }
+        }
+    }
+
+    /// Returns the counts by which a measure of a group is tested against its limits: those of the step, or those since
+    /// the group's last shared incident was over.
+    pub(crate) fn total(&self, measure: GroupMeasure<'_>) -> Span {
+        let of_step = || Span { since: self.began, counts: self.counts_of(measure.group.route) };
+        self.watch(measure).beginning.map_or_else(of_step, |beginning| beginning.total)
+    }
+
+    /// Begins a measure of a group anew at `now`, because what was counted contains a shared incident that is over.
+    pub(crate) fn begin_anew(&mut self, measure: GroupMeasure<'_>, now: i64) {
+        self.watch_mut(measure).begin_anew(now);
+        // Users name no route: the counts of the other groups may still have their errors, and a few users who always
+        // fail would break a limit there. Too many may be taken out of this group instead, which errs towards holding.
+        if measure.kind == Measure::Errors && self.routes.is_empty() {
+            self.events.forget_failures();
         }
     }
 

@@ -31,10 +31,13 @@ pub struct Assumed {
     pub legacy_slow_rate: f64,
     /// Requests per second to both backends together, if known.
     pub requests_per_second: Option<f64>,
+    /// Users of both backends together, all equally active, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<u64>,
 }
 
 impl Assumed {
-    /// Assumes two backends with the same rates, under unknown traffic.
+    /// Assumes two backends with the same rates, under unknown traffic of unknown users.
     pub fn alike(error_rate: f64, slow_rate: f64) -> Self {
         Self {
             error_rate,
@@ -42,6 +45,7 @@ impl Assumed {
             legacy_error_rate: error_rate,
             legacy_slow_rate: slow_rate,
             requests_per_second: None,
+            users: None,
         }
     }
 
@@ -78,8 +82,9 @@ pub enum Outlook {
 pub struct Forecast {
     /// Share of the step.
     pub share: PartsPerMillion,
-    /// Requests on the new arm that prove the success criteria at the assumed rates; `None` if they
-    /// can never be proven. Routes with criteria of their own need theirs besides, as [`Self::says`] tells.
+    /// Requests on the new arm that prove the success criteria at the assumed rates and come from `min_users`
+    /// users, at least; `None` if no number of them does. Routes with criteria of their own need theirs besides, as
+    /// [`Self::says`] tells.
     pub canary_requests: Option<u64>,
     /// Requests per second, on both arms together, that yield these within the step's duration.
     pub requests_per_second: Option<f64>,
@@ -107,35 +112,65 @@ impl Forecast {
         }
     }
 
+    /// Returns a warning that names the steps that cannot advance within their duration under the assumed traffic, such as
+    /// "its step of 1% needs at least 30.0 requests a second ..."; `None` if every step can. Under unknown traffic only a step that
+    /// can never advance is warned about.
+    pub fn warning(plan: &CanaryPlan, assumed: &Assumed) -> Option<String> {
+        let forecast = Self::of(plan, assumed);
+        let mut late = forecast.iter().filter(|step| step.is_late(assumed.requests_per_second));
+        let first = late.next()?;
+        let mut text = match first.requests_per_second {
+            None => format!("it can never advance from {}", first.says),
+            Some(needed) => format!(
+                "its step of {} needs at least {needed:.1} requests a second to decide within {} minutes ({})",
+                first.share, plan.step_duration_minutes, first.says
+            ),
+        };
+        let others: Vec<String> = late.map(|step| step.share.to_string()).collect();
+        if !others.is_empty() {
+            text.push_str(&format!("; nor can it advance in time from {}", others.join(", ")));
+        }
+        Some(text)
+    }
+
+    /// Returns true if the step never advances, or needs more traffic for that than there is.
+    fn is_late(&self, requests_per_second: Option<f64>) -> bool {
+        match self.requests_per_second {
+            None => true,
+            Some(needed) => requests_per_second.is_some_and(|measured| measured < needed),
+        }
+    }
+
     fn of_step(plan: &CanaryPlan, assumed: &Assumed, share: PartsPerMillion) -> Self {
         let alpha = plan.options.alpha_promote;
         let proof = |measure: GroupMeasure<'_>| {
             requests_to_promote(assumed.rates(measure.kind).new, measure.success_limit(), alpha)
         };
-        let needed = |group: Group<'_>| {
+        let needed_by = |group: Group<'_>| {
             let [errors, slow] = group.measures().map(proof);
             errors.zip(slow).map(|(a, b)| a.max(b))
         };
-        let own = plan.groups().filter_map(|group| Some((group.route?, needed(group))));
+        let own = plan.groups().filter_map(|group| Some((group.route?, needed_by(group))));
         let own: Vec<(&RouteId, Option<u64>)> = own.collect();
-        let needed = needed(plan.rest());
+        // If one route is never proven, nor is the step.
+        let proof = needed_by(plan.rest()).filter(|_| own.iter().all(|(_, needed)| needed.is_some()));
         let seconds = plan.step_duration_minutes * 60.0;
         let part = share.percent() / 100.0;
+        let crowd =
+            Crowd { min_users: plan.options.min_users, on_new: assumed.users.map(|all| all as f64 * part) };
+        let needed = proof.zip(crowd.requests()).map(|(a, b)| a.max(b));
         let stop = Stop::first(plan, assumed, share);
         // The step lasts its whole duration, also after the proof.
         let seen = assumed.requests_per_second.map_or(0.0, |rate| rate * part * seconds) as u64;
         let stop = stop.filter(|stop| needed.is_none_or(|needed| stop.requests <= needed.max(seen)));
-        let needed = needed.filter(|_| own.iter().all(|(_, needed)| needed.is_some()));
-        let (outlook, says) = match (&stop, needed) {
-            (Some(stop), _) => (stop.outlook, format!("{share}: {}", stop.says)),
-            (None, Some(needed)) => (
-                Outlook::Advances,
-                format!(
-                    "{share}: the success criteria are proven after about {needed} requests on new{}",
-                    own_traffic(&own)
-                ),
-            ),
-            (None, None) => (
+        let (outlook, says) = match (&stop, proof, needed) {
+            (Some(stop), ..) => (stop.outlook, format!("{share}: {}", stop.says)),
+            (None, Some(proof), Some(needed)) => {
+                let says = format!("{share}: {}{}", crowd.says(proof, needed), own_traffic(&own));
+                (Outlook::Advances, says)
+            }
+            (None, Some(_), None) => (Outlook::Undecided, format!("{share}: {}", crowd.misses())),
+            (None, None, _) => (
                 Outlook::Undecided,
                 format!("{share}: nothing is ever decided; the assumed rates are too close to the limits"),
             ),
@@ -154,6 +189,47 @@ impl Forecast {
 fn own_traffic(routes: &[(&RouteId, Option<u64>)]) -> String {
     let needed = routes.iter().filter_map(|(route, needed)| Some((route, (*needed)?)));
     needed.map(|(route, needed)| format!(", and {needed} of {route} alone")).collect()
+}
+
+/// The distinct users that the new arm must have served in a step.
+struct Crowd {
+    min_users: u64,
+    /// Users on the new arm, if known.
+    on_new: Option<f64>,
+}
+
+impl Crowd {
+    /// Returns the number of requests after which about [`Self::min_users`] distinct users have sent one; `None` if
+    /// there are fewer. Of unknown users each is assumed to send one.
+    fn requests(&self) -> Option<u64> {
+        let wanted = self.min_users as f64;
+        match self.on_new {
+            None => Some(self.min_users),
+            Some(_) if self.min_users == 0 => Some(0),
+            Some(on_new) if on_new < wanted => None,
+            // The expected number of distinct users, rounded.
+            Some(on_new) => first(|n| on_new - on_new * libm::pow(1.0 - 1.0 / on_new, n) >= wanted - 0.5),
+        }
+    }
+
+    fn says(&self, proof: u64, needed: u64) -> String {
+        if needed <= proof {
+            return format!("the success criteria are proven after about {needed} requests on new");
+        }
+        format!(
+            "min_users, {} users on new, are served after about {needed} requests at least; the success criteria are \
+             proven after about {proof}",
+            self.min_users
+        )
+    }
+
+    fn misses(&self) -> String {
+        let on_new = self.on_new.unwrap_or_default();
+        format!(
+            "min_users is never reached; it is {}, and about {on_new:.0} users are on new",
+            self.min_users
+        )
+    }
 }
 
 /// A test that keeps a step from advancing.

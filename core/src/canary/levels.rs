@@ -8,6 +8,15 @@ const ABSOLUTE: f64 = 0.1;
 /// Share of the test of mismatches. It takes its part of everything, and the others share the rest.
 const MISMATCH: f64 = 0.1;
 
+/// Most halvings of a level. No step has as many shared incidents as would make the rest add up.
+const MAX_HALVINGS: u32 = 32;
+
+/// Returns the level of a test whose counts began anew so many times within their step: halved each time. The beginning
+/// depends on the data, so each has a level of its own, and all of them together have at most twice that of the first.
+pub(crate) fn of_beginning(level: f64, number: u32) -> f64 {
+    (0..number.min(MAX_HALVINGS)).fold(level, |level, _| level / 2.0)
+}
+
 /// Levels of a plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Levels {
@@ -64,6 +73,15 @@ mod tests {
         canary::plan::{Criteria, Options, RouteCriteria},
         vocabulary::{names::RouteId, share::PartsPerMillion},
     };
+
+    #[test]
+    fn levels_of_all_beginnings_are_at_most_twice_the_first() {
+        assert_eq!([0, 1, 3].map(|number| of_beginning(0.04, number)), [0.04, 0.02, 0.005]);
+        // The longest step has a beginning every two minutes.
+        let sum: f64 = (0..21_600).map(|number| of_beginning(0.01, number)).sum();
+        assert!(sum <= 0.020_001, "{sum}");
+        assert!(of_beginning(0.01, u32::MAX) > 0.0);
+    }
 
     #[test]
     fn all_levels_together_are_alpha_rollback() {

@@ -255,6 +255,11 @@ impl EventEvidence {
         self.periods.retain(|period| is_live(period.number, age));
     }
 
+    /// Forgets the errors of all users, but not that they had some.
+    pub(crate) fn forget_failures(&mut self) {
+        self.users.values_mut().for_each(|user| user.failures = Failures::default());
+    }
+
     /// Adds the events of a user in a period. `span` is the number of the open suspect span.
     pub(crate) fn add(&mut self, events: &UserEvents, period: u32, age: i64, span: u32) {
         let Some((user, _)) = self.users.get_mut_or_insert(events.user, EventUser::of(events)) else {

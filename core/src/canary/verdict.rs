@@ -7,7 +7,8 @@ use crate::{
         breach::Breach,
         comparison,
         evidence::{Evidence, StepEvidence},
-        group::GroupMeasure,
+        group::{Group, GroupMeasure},
+        levels::of_beginning,
         mismatch,
         run::Run,
         test::Test,
@@ -68,7 +69,7 @@ pub struct Unproven {
     /// The route; `None` for all routes without criteria of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteId>,
-    /// Requests of the group on the new arm.
+    /// Requests of the group on the new arm: in the step, or since its last shared incident was over.
     pub requests: u64,
 }
 
@@ -95,7 +96,7 @@ pub struct Verdict {
     pub worse: Option<Breach>,
     /// True if users are not split as configured.
     pub ratio_mismatch: bool,
-    /// True if all success criteria are proven over the step.
+    /// True if all success criteria are proven: over the step, or since the last shared incident was over.
     pub proven: bool,
     /// Groups of requests that are not proven. Empty if no route has criteria of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -153,12 +154,13 @@ impl Verdict {
 
 /// Returns the proof of a measure of a group, and the doubt.
 fn success_tests(run: &Run, step: &StepEvidence, measure: GroupMeasure<'_>) -> [TestResult; 2] {
+    let watch = step.watch(measure);
     // All groups must be proven, so each has the whole level.
-    let alpha = run.plan.options.alpha_promote;
-    let new = &step.counts_of(measure.group.route).new;
+    let alpha = of_beginning(run.plan.options.alpha_promote, watch.beginnings());
+    let new = &step.total(measure).counts.new;
     let test = Threshold::below(measure.success_limit(), alpha);
     let proof = test.evidence_below(measure.kind.against_success(new), new.requests);
-    let doubt = step.watch(measure).doubt.evidence();
+    let doubt = watch.doubt.evidence();
     [
         TestResult::of_group(measure, measure.kind.below(), proof, firing(alpha)),
         TestResult::of_group(measure, measure.kind.doubt(), doubt, libm::log(DOUBT)),
@@ -175,8 +177,12 @@ fn unproven(run: &Run, step: &StepEvidence, tests: &[TestResult]) -> Vec<Unprove
         // Mismatches are those of the whole flag.
         own.any(|result| result.test.is_success() && result.test != Test::MismatchBelow && !result.fires())
     };
-    let open = run.plan.groups().map(|group| group.route).filter(|route| is_open(*route));
-    open.map(|route| Unproven { route: route.cloned(), requests: step.counts_of(route).new.requests })
+    let requests = |group: Group<'_>| {
+        // Those by which the measure with the fewest is tested.
+        group.measures().map(|measure| step.total(measure).counts.new.requests).into_iter().min()
+    };
+    let open = run.plan.groups().filter(|group| is_open(group.route));
+    open.map(|group| Unproven { route: group.route.cloned(), requests: requests(group).unwrap_or_default() })
         .collect()
 }
 

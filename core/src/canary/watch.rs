@@ -6,7 +6,7 @@ use crate::{
         group::{Group, GroupMeasure},
         measure::Measure,
         test::Test,
-        window::BothArms,
+        window::{ArmCounts, BothArms},
     },
     measurement::batch::WINDOW_MS,
     statistics::{Detector, Doubt},
@@ -40,6 +40,45 @@ pub struct Alarm {
     pub counts: BothArms,
 }
 
+/// A shared incident that holds the run. Its detector has begun anew, or it would remember the incident for longer than
+/// it lasted.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Incident {
+    /// Number of moves in a row after which the detector suspected nothing.
+    #[serde(default)]
+    pub quiet: u32,
+    /// Counts of the new arm in these moves.
+    #[serde(default)]
+    pub calm: ArmCounts,
+    /// Alarm that the detector has raised since it began anew, until it is decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Alarm>,
+    /// Time from which the detector moves again after legacy was found healthy, in milliseconds since 1970. Requests
+    /// from before legacy recovered have ended then, those with the longest time limit too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone_from: Option<i64>,
+}
+
+impl Incident {
+    fn note(&mut self, is_suspect: bool, new: ArmCounts) {
+        if is_suspect {
+            (self.quiet, self.calm) = (0, ArmCounts::default());
+        } else {
+            self.quiet = self.quiet.saturating_add(1);
+            self.calm.add(new);
+        }
+    }
+}
+
+/// A beginning of a measure within its step, after a shared incident is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beginning {
+    /// Number of the beginning, from 1; the step's own is 0.
+    pub number: u32,
+    /// Counts since then.
+    pub total: Span,
+}
+
 /// State of the watch over one measure.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Watch {
@@ -56,14 +95,27 @@ pub struct Watch {
     /// Alarm that is neither a breach nor over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarm: Option<Alarm>,
+    /// Shared incident, while the alarm is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Incident>,
+    /// Last beginning of the measure, if there was a shared incident in the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beginning: Option<Beginning>,
 }
 
 impl Watch {
     fn step(&mut self, measure: GroupMeasure<'_>, since: i64, counts: BothArms) {
         let new = &counts.new;
-        self.detector.step(measure.kind.against_rollback(new), new.requests, measure.rollback_limit());
         self.doubt.step(measure.kind.against_success(new), new.requests, measure.success_limit());
-        if !self.detector.is_suspect() {
+        if self.incident.and_then(|incident| incident.alone_from).is_some_and(|from| since < from) {
+            return;
+        }
+        self.detector.step(measure.kind.against_rollback(new), new.requests, measure.rollback_limit());
+        let is_suspect = self.detector.is_suspect();
+        if let Some(incident) = &mut self.incident {
+            incident.note(is_suspect, *new);
+        }
+        if !is_suspect {
             self.span = None;
             return;
         }
@@ -74,6 +126,25 @@ impl Watch {
                 self.spans = self.spans.saturating_add(1);
             }
         }
+    }
+
+    /// Holds the alarm, and begins the detector anew in this state of the incident.
+    pub(crate) fn hold(&mut self, incident: Incident) {
+        self.alarm = self.alarm.map(|alarm| Alarm { held: true, ..alarm });
+        (self.detector, self.span, self.incident) = (Detector::default(), None, Some(incident));
+    }
+
+    /// Begins the measure anew at `now`, without anything from before but the numbers of its spans and beginnings.
+    pub(crate) fn begin_anew(&mut self, now: i64) {
+        let number = self.beginnings().saturating_add(1);
+        let total = Span { since: now, counts: BothArms::default() };
+        let beginning = Some(Beginning { number, total });
+        *self = Self { spans: self.spans, beginning, ..Self::default() };
+    }
+
+    /// Returns the number of beginnings after the step's own.
+    pub(crate) fn beginnings(&self) -> u32 {
+        self.beginning.map_or(0, |beginning| beginning.number)
     }
 
     /// Returns the number of the open suspect span, from 1; 0 if there is none.
@@ -126,6 +197,11 @@ impl Watches {
             self.pending.get_or_insert(Pending { since: start, newest: start, counts: BothArms::default() });
         pending.newest = pending.newest.max(start);
         pending.counts.add(counts);
+        for measure in Measure::ALL {
+            if let Some(beginning) = &mut self.of_mut(measure).beginning {
+                beginning.total.counts.add(counts);
+            }
+        }
     }
 
     /// Moves the detectors by the counts of all windows that began before `closed`. Without requests

@@ -186,6 +186,24 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Creates an empty batch of an isolate without a snapshot.
+    pub fn empty(isolate: String, sequence: u64) -> Self {
+        Self {
+            schema: SCHEMA,
+            isolate,
+            sequence,
+            revision: Revision::default(),
+            idle: false,
+            age_ms: 0,
+            lost: 0,
+            users_lost: Vec::new(),
+            open: 0,
+            cells: Vec::new(),
+            users: Vec::new(),
+            comparisons: Vec::new(),
+        }
+    }
+
     /// Returns the users of each step who are lost if this batch is.
     pub fn user_losses(&self) -> Vec<UserLoss> {
         let mut steps: BTreeMap<(&FlagName, &(RunId, u32)), BTreeSet<u64>> = BTreeMap::new();

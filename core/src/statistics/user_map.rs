@@ -84,6 +84,11 @@ impl<V> UserMap<V> {
         self.users.values()
     }
 
+    /// Returns the values for changes, in the order of the hashes.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.users.values_mut()
+    }
+
     /// Returns the bound below which hashes are admitted.
     pub fn theta(&self) -> u64 {
         self.theta

@@ -5,8 +5,12 @@ use super::{
     with_failing,
 };
 use cutover_core::{
-    canary::{Action, ArmCounts, Evidence, Reason, Run, Test, Window, decide, fold, plan::RelativePolicy},
+    canary::{
+        Action, ArmCounts, Evidence, Reason, Record, Run, Test, Verdict, Window, decide, fold,
+        plan::RelativePolicy, replay,
+    },
     measurement::batch::{EventKinds, UserEvents, UserWindow, WINDOW_MS},
+    statistics::firing,
     vocabulary::arm::Arm,
 };
 
@@ -229,6 +233,160 @@ fn s5_a_held_incident_is_rolled_back_when_legacy_recovers() {
     let breach = fold(&run, Some(&held), &recovered).breach.unwrap();
     assert_eq!(breach.test, Test::ErrorsDetector);
     assert!(breach.figures.unwrap().since.is_some(), "the counts are those of the suspect span");
+}
+
+/// Builds a window of 100 requests on each arm, with users and so many errors of each.
+fn of_both(run: &Run, index: i64, new: u64, legacy: u64) -> Window {
+    reported(run, window(index, 0, counts(100, new, 0), counts(100, legacy, 0)))
+}
+
+/// Builds evidence of 20 good minutes, and of a shared incident of 20 minutes after them, the windows 120 to 239.
+fn after_an_incident(run: &Run) -> Evidence {
+    let good = known(run, counts(100, 0, 0), counts(100, 0, 0), 20);
+    let ill: Vec<Window> = (120..240).map(|index| of_both(run, index, 50, 50)).collect();
+    let held = fold(run, Some(&good), &ill);
+    let decision = decide(run, &held, &around(run), after(40));
+    assert_eq!((decision.action, decision.reason), (Action::Hold, Reason::SharedIncident));
+    held
+}
+
+/// The detector does not remember a shared incident for longer than it lasted, and the counts of the incident raise no
+/// alarm after it. What is proven is proven without them, at half of the level.
+#[test]
+fn s5_a_shared_incident_that_is_over_ends_by_itself() {
+    let run = run_of(&[50.0]);
+    let mut evidence = after_an_incident(&run);
+    let mut index = 240;
+    while evidence.current.watches.errors.alarm.is_some() {
+        assert!(index < 260, "an incident of 20 minutes ends within 200 seconds of good traffic");
+        evidence = fold(&run, Some(&evidence), &[of_both(&run, index, 0, 0)]);
+        index += 1;
+    }
+    assert!(index > 250, "it does not end after a few good windows: {index}");
+    assert!(!Verdict::of(&run, &evidence).proven, "nothing from before it counts");
+    let windows: Vec<Window> = (index..300).map(|index| of_both(&run, index, 1, 1)).collect();
+    let evidence = fold(&run, Some(&evidence), &windows);
+    assert_eq!((&evidence.breach, evidence.current.watches.errors.alarm), (&None, None));
+    assert_eq!(
+        evidence.current.counts.new.errors,
+        6_000 + 300 - index.unsigned_abs(),
+        "the step's own are all kept"
+    );
+    let decision = decide(&run, &evidence, &around(&run), after(50));
+    assert_eq!((decision.action, decision.reason), (Action::Advance, Reason::Proven));
+    let fires_at = |test| decision.verdict.result(test).unwrap().fires_at;
+    assert_eq!(fires_at(Test::ErrorsBelow), firing(run.plan.options.alpha_promote / 2.0));
+    assert_eq!(fires_at(Test::SlowBelow), firing(run.plan.options.alpha_promote), "it had no incident");
+    let halved = fires_at(Test::ErrorsAbove) - fires_at(Test::SlowAbove);
+    assert!((halved - firing(0.5)).abs() < 1e-9, "{halved}");
+
+    // A second incident of the same step is held like the first one, and by what came after that.
+    let ill: Vec<Window> = (300..330).map(|index| of_both(&run, index, 50, 50)).collect();
+    let held = fold(&run, Some(&evidence), &ill);
+    assert!(held.breach.is_none() && held.current.watches.errors.alarm.unwrap().held);
+}
+
+/// Counts from before legacy recovered do not delay the rollback of a new arm that does not.
+#[test]
+fn s5_a_long_incident_that_goes_on_at_the_new_arm_is_rolled_back_soon() {
+    let run = run_without_comparisons();
+    let held = after_an_incident(&run);
+    let alone: Vec<Window> = (240..264).map(|index| of_both(&run, index, 50, 0)).collect();
+    let breach = fold(&run, Some(&held), &alone).breach.expect("within four minutes");
+    assert_eq!(breach.test, Test::ErrorsDetector);
+    let figures = breach.figures.unwrap();
+    assert_eq!(figures.legacy.errors, 0, "the counts are those since legacy recovered");
+}
+
+/// At the end of an outage the arm with the longer time limit goes on to time out, by requests that began in it.
+#[test]
+fn s5_the_timeouts_that_follow_a_shared_incident_are_no_rollback() {
+    let run = run_without_comparisons();
+    let slowly = |window: Window| {
+        let users = window.users.into_iter().map(|users| UserWindow { settle_ms: 30_000, ..users }).collect();
+        Window { users, ..window }
+    };
+    for minutes in [5, 20] {
+        let good = known(&run, counts(100, 0, 0), counts(100, 0, 0), 20);
+        let over = 120 + minutes * 6;
+        let windows = (120..over + 30).map(|index| {
+            let (new, legacy) = match index - over {
+                ..0 => (100, 100),
+                0..3 => (100, 0),
+                _ => (0, 0),
+            };
+            slowly(of_both(&run, index, new, legacy))
+        });
+        let evidence = fold(&run, Some(&good), &windows.collect::<Vec<_>>());
+        assert_eq!(evidence.breach, None, "{minutes} minutes");
+        assert_eq!(evidence.current.watches.errors.alarm, None, "{minutes} minutes: it is over");
+    }
+}
+
+/// An incident that goes on holds for as long as it lasts.
+#[test]
+fn s5_a_shared_incident_that_goes_on_is_held() {
+    let run = run_of(&[50.0]);
+    let held = after_an_incident(&run);
+    let since = held.current.watches.errors.alarm.unwrap().since;
+    let ill: Vec<Window> = (240..480).map(|index| of_both(&run, index, 20, 20)).collect();
+    let later = fold(&run, Some(&held), &ill);
+    let alarm = later.current.watches.errors.alarm.unwrap();
+    assert!(later.breach.is_none() && alarm.held && alarm.since == since, "{alarm:?}");
+    let decision = decide(&run, &later, &around(&run), after(80));
+    assert_eq!((decision.action, decision.reason), (Action::Pause, Reason::SharedIncident));
+}
+
+/// A detector that has begun anew takes minutes to suspect an arm a little above its limit.
+#[test]
+fn s5_a_shared_incident_that_wanes_is_held() {
+    let run = run_of(&[50.0]);
+    let mut evidence = after_an_incident(&run);
+    for index in 240..300 {
+        let little = reported(&run, window(index, 0, counts(50, 6, 0), counts(50, 6, 0)));
+        evidence = fold(&run, Some(&evidence), &[little]);
+        assert!(evidence.current.watches.errors.alarm.is_some_and(|alarm| alarm.held), "{index}");
+    }
+    assert_eq!(evidence.breach, None);
+}
+
+/// The decisions about an incident can be made again from their records, and from stored evidence.
+#[test]
+fn s5_incidents_can_be_replayed() {
+    let run = run_of(&[50.0]);
+    let errors = |index: i64| match index {
+        120..150 => (50, 50),
+        200..210 => (40, 40),
+        210..230 => (40, 0),
+        _ => (0, 0),
+    };
+    let mut records = Vec::new();
+    let mut evidence: Option<Evidence> = None;
+    for index in 0..230 {
+        let (new, legacy) = errors(index);
+        let window = of_both(&run, index, new, legacy);
+        let (record, next) = Record::evaluation(after(0), "test", &run, evidence.as_ref(), vec![window]);
+        records.push(record);
+        let stored = serde_json::to_string(&next).unwrap();
+        assert_eq!(serde_json::from_str::<Evidence>(&stored).unwrap(), next);
+        evidence = Some(next);
+    }
+    let evidence = evidence.unwrap();
+    assert!(evidence.breach.is_some() && evidence.current.watches.errors.beginning.unwrap().number == 1);
+    assert_eq!(replay(&records), []);
+}
+
+/// An earlier version held alarms without a state of the incident.
+#[test]
+fn s5_held_alarms_of_an_earlier_version_end_too() {
+    let run = run_of(&[50.0]);
+    let mut stored = serde_json::to_value(after_an_incident(&run)).unwrap();
+    let watch = stored["current"]["watches"]["errors"].as_object_mut().unwrap();
+    watch.remove("incident").unwrap();
+    let held: Evidence = serde_json::from_value(stored).unwrap();
+    assert!(held.current.watches.errors.alarm.unwrap().held);
+    let good: Vec<Window> = (240..270).map(|index| of_both(&run, index, 0, 0)).collect();
+    assert_eq!(fold(&run, Some(&held), &good).current.watches.errors.alarm, None);
 }
 
 /// With too little to tell, the run waits for a minute, then it is rolled back.

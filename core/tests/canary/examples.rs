@@ -6,7 +6,7 @@ use cutover_core::{
     canary::{
         Action, ArmCounts, Evidence, Reason, Run, RunState, StepCounts, Test, TickContext, Window, decide,
         fold,
-        plan::{AfterStepPolicy, RelativePolicy},
+        plan::{AfterStepPolicy, OnNoData, RelativePolicy},
     },
     measurement::batch::{UserLoss, WINDOW_MS},
 };
@@ -54,6 +54,37 @@ fn missing_data_holds_and_after_the_deadline_pauses() {
     let nothing = Evidence::none(&base);
     check("no requests", &base, &around(&base), &nothing, 10, (Action::Hold, Reason::NoData));
     check("the deadline", &base, &around(&base), &nothing, 30, (Action::Pause, Reason::NoData));
+}
+
+/// Nobody misses requests of a flag that was disabled: it has the whole deadline again when it is enabled.
+#[test]
+fn missing_data_counts_from_the_time_at_which_the_flag_was_enabled() {
+    let base = run();
+    let early = known(&base, counts(2, 0, 0), counts(500, 0, 0), 5);
+    for on_no_data in [OnNoData::Pause, OnNoData::Rollback] {
+        let mut base = base.clone();
+        base.plan.options.on_no_data = on_no_data;
+        let enabled = TickContext { flag_changed: Some(after(60)), ..around(&base) };
+        let off = TickContext { enabled: false, ..around(&base) };
+        check("disabled", &base, &off, &early, 60, (Action::Hold, Reason::FlagDisabled));
+        check("just enabled", &base, &enabled, &early, 61, (Action::Hold, Reason::NotProven));
+        check("a quarter of the deadline", &base, &enabled, &early, 68, (Action::Hold, Reason::NoData));
+        let action = if on_no_data == OnNoData::Pause { Action::Pause } else { Action::RollBack };
+        check("the deadline", &base, &enabled, &early, 90, (action, Reason::NoData));
+        check("never changed", &base, &around(&base), &early, 61, (action, Reason::NoData));
+    }
+    // After an emergency, which paused it, a run is resumed.
+    let resumed = base.paused("emergency").resumed(after(60), "resumed");
+    check("resumed", &resumed, &around(&base), &early, 61, (Action::Hold, Reason::StepTime));
+}
+
+/// Contexts in records of an earlier version have no time of a change.
+#[test]
+fn stored_circumstances_of_an_earlier_version_load() {
+    let around = around(&run());
+    let text = serde_json::to_string(&around).unwrap();
+    assert!(!text.contains("flag_changed"), "{text}");
+    assert_eq!(serde_json::from_str::<TickContext>(&text).unwrap(), around);
 }
 
 #[test]

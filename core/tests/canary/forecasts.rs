@@ -44,3 +44,47 @@ fn b3_a_plan_is_explained_in_one_sentence() {
     assert!(failing.starts_with("5%: rolled back by the rollback limit of errors after about"), "{failing}");
     assert_eq!(Forecast::of(&plan, &Assumed::alike(0.01, 0.01))[0].share, percent(5.0));
 }
+
+/// A step is not over before `min_users` distinct users were served, each of whom sends one request at least.
+#[test]
+fn b3_a_step_that_cannot_reach_min_users_is_warned_about() {
+    let mut plan = plan(&[5.0, 100.0]);
+    plan.options.min_users = 1_000;
+    let traffic = Assumed { requests_per_second: Some(10.0), ..Assumed::alike(0.01, 0.01) };
+    let forecast = Forecast::of(&plan, &traffic);
+    assert_eq!(forecast.iter().map(|step| step.canary_requests).collect::<Vec<_>>(), [Some(1_000); 2]);
+    let warning = Forecast::warning(&plan, &traffic).unwrap();
+    let expected = "its step of 5% needs at least 33.3 requests a second to decide within 10 minutes (5%: min_users, 1000 users";
+    assert!(warning.starts_with(expected) && !warning.contains("100%"), "{warning}");
+    assert_eq!(Forecast::warning(&plan, &Assumed { requests_per_second: Some(34.0), ..traffic }), None);
+
+    // Of 10 000 users 500 are on new.
+    let few = Assumed { users: Some(10_000), ..traffic };
+    let outlooks: Vec<Outlook> = Forecast::of(&plan, &few).iter().map(|step| step.outlook).collect();
+    assert_eq!(outlooks, [Outlook::Undecided, Outlook::Advances]);
+    let all = Forecast::of(&plan, &few)[1].canary_requests.unwrap();
+    assert!((1_040..1_070).contains(&all), "some users send two before the last has sent one: {all}");
+    let warning = Forecast::warning(&plan, &Assumed { requests_per_second: None, ..few }).unwrap();
+    assert_eq!(
+        warning,
+        "it can never advance from 5%: min_users is never reached; it is 1000, and about 500 users are on new"
+    );
+}
+
+/// Every step is looked at, not the first one alone.
+#[test]
+fn b3_each_step_without_enough_traffic_is_named() {
+    let plan = plan(&[5.0, 50.0, 100.0]);
+    let warning = |rate| {
+        let assumed = Assumed { requests_per_second: rate, ..Assumed::alike(0.01, 0.01) };
+        Forecast::warning(&plan, &assumed)
+    };
+    assert_eq!((warning(Some(7.0)), warning(None)), (None, None));
+    let first = warning(Some(1.0)).unwrap();
+    assert!(
+        first.contains("step of 5% needs at least 6.0 requests a second") && !first.contains("50%"),
+        "{first}"
+    );
+    let all = warning(Some(0.1)).unwrap();
+    assert!(all.ends_with("; nor can it advance in time from 50%, 100%"), "{all}");
+}

@@ -69,7 +69,13 @@ fn run() -> Run {
 }
 
 fn around(run: &Run) -> TickContext {
-    TickContext { emergency: false, enabled: true, plan: Some(run.plan.clone()), through: None }
+    TickContext {
+        emergency: false,
+        enabled: true,
+        plan: Some(run.plan.clone()),
+        through: None,
+        flag_changed: None,
+    }
 }
 
 fn counts(requests: u64, errors: u64, slow: u64) -> ArmCounts {

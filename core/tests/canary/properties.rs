@@ -10,7 +10,7 @@ use cutover_core::{
         replay, windows,
     },
     measurement::{
-        batch::{Batch, Cell, EventKinds, SCHEMA, SeenUser, UserEvents, UserWindow, WINDOW_MS},
+        batch::{Batch, Cell, EventKinds, SeenUser, UserEvents, UserWindow, WINDOW_MS},
         counts::Counts,
     },
     vocabulary::{arm::Arm, reason::Reason as Why, revision::Revision},
@@ -80,12 +80,14 @@ fn some_circumstances(run: &Run) -> impl Strategy<Value = TickContext> + use<> {
     let mut other = run.plan.clone();
     other.step_duration_minutes += 1.0;
     let plan = prop_oneof![5 => Just(Some(run.plan.clone())), 1 => Just(Some(other)), 1 => Just(None)];
-    (prop::bool::weighted(0.1), prop::bool::weighted(0.9), plan, prop::option::of(0_i64..200)).prop_map(
-        |(emergency, enabled, plan, through)| TickContext {
+    let minute = || prop::option::of(0_i64..200);
+    (prop::bool::weighted(0.1), prop::bool::weighted(0.9), plan, minute(), minute()).prop_map(
+        |(emergency, enabled, plan, through, changed)| TickContext {
             emergency,
             enabled,
             plan,
             through: through.map(after),
+            flag_changed: changed.map(after),
         },
     )
 }
@@ -123,20 +125,8 @@ fn batch(run: &Run, sequence: u64, window: &Window) -> Batch {
     let cells = window.steps.iter().flat_map(|StepCounts { step, new, legacy, .. }| {
         [cell(Arm::New, *step, *new), cell(Arm::Legacy, *step, *legacy)]
     });
-    Batch {
-        schema: SCHEMA,
-        isolate: format!("{sequence:032}"),
-        sequence,
-        revision: Revision(1),
-        idle: false,
-        age_ms: 0,
-        lost: 0,
-        users_lost: Vec::new(),
-        open: 0,
-        cells: cells.collect(),
-        users: window.users.clone(),
-        comparisons: Vec::new(),
-    }
+    let isolate = format!("{sequence:032}");
+    Batch { cells: cells.collect(), users: window.users.clone(), ..Batch::empty(isolate, sequence) }
 }
 
 fn text(evidence: &Evidence) -> String {

@@ -5,27 +5,14 @@ use cutover_core::{
     RouteId,
     canary::{ArmCounts, Window, plan::RouteCriteria, windows},
     measurement::{
-        batch::{Batch, Cell, EventKinds, SCHEMA, UserLoss, UserWindow, WINDOW_MS},
+        batch::{Batch, Cell, EventKinds, UserLoss, UserWindow, WINDOW_MS},
         counts::{Counts, Outcome},
     },
     vocabulary::{arm::Arm, reason::Reason, revision::Revision},
 };
 
 fn batch(cells: Vec<Cell>, users: Vec<UserWindow>) -> Batch {
-    Batch {
-        schema: SCHEMA,
-        isolate: "a".repeat(32),
-        sequence: 1,
-        revision: Revision(1),
-        idle: false,
-        age_ms: 0,
-        lost: 0,
-        users_lost: Vec::new(),
-        open: 0,
-        cells,
-        users,
-        comparisons: Vec::new(),
-    }
+    Batch { cells, users, ..Batch::empty("a".repeat(32), 1) }
 }
 
 fn cell(arm: Arm, reason: Reason, step: u32, status: u32, ms: u32) -> Cell {

@@ -11,7 +11,7 @@ use cutover_core::{
         replay,
     },
     measurement::batch::{EventKinds, UserWindow},
-    statistics::detector_threshold,
+    statistics::{detector_threshold, firing},
     vocabulary::arm::Arm,
 };
 
@@ -159,6 +159,64 @@ fn a_backend_that_is_worse_is_rolled_back_when_one_route_is_above_its_success_li
         let found = evidence.breach.or(evidence.current.worse).unwrap();
         assert_eq!((found.test, found.route), (Test::ErrorsRelative, None), "users are those of the flag");
     }
+}
+
+/// Builds a window of 500 requests of the other routes and 100 of `search` on each arm, with so many errors: of the
+/// others on the new arm, and of `search` on both.
+fn incident(run: &Run, index: i64, others: u64, errors: u64) -> Window {
+    let mut window = routed(run, index, counts(500, others, 0), counts(100, errors, 0));
+    let step = &mut window.steps[0];
+    step.legacy.errors = errors;
+    step.routes.get_mut(&search()).unwrap().legacy.errors = errors;
+    window
+}
+
+/// The incidents, the beginnings and their levels are those of a group.
+#[test]
+fn a_shared_incident_of_a_route_ends_by_itself_while_the_others_go_on() {
+    let [_, own] = runs(0.05, 0.1);
+    let windows: Vec<Window> =
+        (0..150).map(|index| incident(&own, index, 0, if index < 120 { 0 } else { 50 })).collect();
+    let mut evidence = fold(&own, None, &windows);
+    let decision = decide(&own, &evidence, &around(&own), after(25));
+    assert_eq!((decision.action, decision.reason), (Action::Hold, Reason::SharedIncident));
+    let alarm = |evidence: &Evidence| evidence.current.routes[&search()].watches.errors.alarm;
+    assert!(alarm(&evidence).unwrap().held);
+    assert_eq!(evidence.current.watches.errors.alarm, None, "the other routes have no incident");
+    let breach = fold(&own, Some(&evidence), &[incident(&own, 150, 400, 50)]).breach.unwrap();
+    assert_eq!((breach.test, breach.route), (Test::ErrorsDetector, None), "the others are judged meanwhile");
+
+    let mut index = 150;
+    while alarm(&evidence).is_some() {
+        assert!(index < 170, "an incident ends within 200 seconds of good traffic");
+        evidence = fold(&own, Some(&evidence), &[incident(&own, index, 0, 0)]);
+        index += 1;
+    }
+    assert!(index > 160, "it does not end after a few good windows: {index}");
+    let step = &evidence.current;
+    assert_eq!(step.routes[&search()].watches.errors.beginning.unwrap().number, 1);
+    assert_eq!(step.watches.errors.beginning, None, "the other routes keep what they have");
+    let decision = decide(&own, &evidence, &around(&own), after(29));
+    assert_eq!(decision.says(), "the success criteria are not proven yet (search: 0 requests so far)");
+
+    let windows: Vec<Window> = (index..210).map(|index| incident(&own, index, 5, 1)).collect();
+    let evidence = fold(&own, Some(&evidence), &windows);
+    assert_eq!((&evidence.breach, alarm(&evidence)), (&None, None));
+    let requests = 100 * (210 - index.unsigned_abs());
+    let held = &evidence.current.routes[&search()];
+    assert_eq!(held.watches.errors.beginning.unwrap().total.counts.new.requests, requests);
+    assert_eq!(held.counts.new.requests, 21_000, "the step's own are all kept");
+    let decision = decide(&own, &evidence, &around(&own), after(35));
+    assert_eq!((decision.action, decision.reason), (Action::Advance, Reason::Proven));
+    let fires_at = |route: Option<&RouteId>, test| {
+        let mut tests = decision.verdict.tests.iter();
+        tests.find(|result| result.test == test && result.route.as_ref() == route).unwrap().fires_at
+    };
+    let alpha = own.plan.options.alpha_promote;
+    assert_eq!(fires_at(Some(&search()), Test::ErrorsBelow), firing(alpha / 2.0));
+    assert_eq!(fires_at(None, Test::ErrorsBelow), firing(alpha), "they had no incident");
+    let halved = fires_at(Some(&search()), Test::ErrorsAbove) - fires_at(None, Test::ErrorsAbove);
+    assert!((halved - firing(0.5)).abs() < 1e-9, "{halved}");
 }
 
 /// The detectors of all groups together have one false alarm in `false_alarm_days`.

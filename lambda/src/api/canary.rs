@@ -80,6 +80,7 @@ impl Query {
             legacy_error_rate: self.legacy_error_rate.unwrap_or(self.error_rate),
             legacy_slow_rate: self.legacy_slow_rate.unwrap_or(self.slow_rate),
             requests_per_second,
+            users: None,
         }
     }
 }

@@ -101,33 +101,21 @@ pub(super) fn own_traffic(flag: &FlagName, plan: &CanaryPlan, measured: Option<f
     ))
 }
 
-/// Returns a warning if the first step of a plan cannot reach a decision within its duration at the
-/// measured traffic. `warn_unmeasured` decides if the warning is also given while no traffic has
-/// been measured.
+/// Returns a warning that names the steps of a plan that cannot reach a decision within their duration at the measured
+/// traffic. `warn_unmeasured` decides if the warning is also given while no traffic has been measured.
 pub(super) fn slow_steps(
     flag: &FlagName,
     plan: &CanaryPlan,
     measured: Option<f64>,
     warn_unmeasured: bool,
 ) -> Option<String> {
-    let assumed = healthy(plan, measured);
+    let assumed = healthy(plan, measured.or(warn_unmeasured.then_some(0.0)));
     let rate = assumed.error_rate;
-    let forecast = Forecast::of(plan, &assumed);
-    let first = forecast.first()?;
-    let Some((requests, needed)) = first.canary_requests.zip(first.requests_per_second) else {
-        return Some(format!(
-            "{flag}: the success criteria can never be proven; allow an error rate above 0"
-        ));
-    };
-    if measured.map_or(!warn_unmeasured, |measured| measured >= needed) {
-        return None;
-    }
+    let warning = Forecast::warning(plan, &assumed)?;
     let seen = measured.map_or_else(|| "none".to_owned(), |measured| format!("{measured:.1}"));
+    let hint = if rate > 0.0 { "" } else { "; allow an error rate above 0" };
     Some(format!(
-        "{flag}: its first step of {} needs at least {needed:.1} requests a second to decide within {} minutes \
-                 ({requests} on the new backend, at an error rate of {:.2} %); measured in the last minutes: {seen}",
-        first.share,
-        plan.step_duration_minutes,
+        "{flag}: {warning}; assumed is an error rate of {:.2} %, and measured in the last minutes: {seen}{hint}",
         rate * 100.0
     ))
 }

@@ -35,6 +35,7 @@ pub async fn circumstances(platform: &Platform, state: &State, run: &Run) -> Res
         enabled: state.config.feature_flags.get(&run.flag).is_some_and(|flag| flag.enabled),
         plan: state.config.canary_deployments.get(&run.flag).cloned(),
         through: (through > 0).then(|| Timestamp::from_millis(through)),
+        flag_changed: state.meta("feature_flags", run.flag.as_str()).map(|meta| meta.updated_at),
     })
 }
 

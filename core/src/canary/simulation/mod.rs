@@ -3,12 +3,13 @@
 //! Everything follows from seeds, so a result can be had again on any machine.
 
 mod crowd;
+mod isolates;
 mod random;
 mod scenario;
 mod traffic;
 mod trial;
 
 pub use self::{
-    scenario::{Affected, Bot, Fault, OldSnapshots, Scenario, Seeds, Symptom, TimeLimits},
+    scenario::{Affected, Bot, Fault, Isolates, OldSnapshots, Scenario, Seeds, Symptom, TimeLimits},
     trial::{Ending, RolledBack, simulate},
 };

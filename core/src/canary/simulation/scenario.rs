@@ -30,6 +30,15 @@ pub struct Scenario {
     pub time_limits: TimeLimits,
     /// Snapshots from before the step that still decide requests in its first seconds.
     pub old_snapshots: Option<OldSnapshots>,
+    /// Isolates that report in turns. If it is `None`, there is one that never rests, and reports what it knows at once.
+    pub isolates: Option<Isolates>,
+}
+
+impl Scenario {
+    /// Returns the longer time limit, in milliseconds.
+    pub(super) fn settle_ms(&self) -> i64 {
+        self.time_limits.new_ms.max(self.time_limits.legacy_ms)
+    }
 }
 
 impl Default for Scenario {
@@ -46,6 +55,7 @@ impl Default for Scenario {
             bot: None,
             time_limits: TimeLimits { new_ms: 1_000, legacy_ms: 1_000 },
             old_snapshots: None,
+            isolates: None,
         }
     }
 }
@@ -62,10 +72,23 @@ pub struct Bot {
 /// Time limits of the backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimits {
-    /// Limit of the new arm, in milliseconds, at most 7 000.
+    /// Limit of the new arm, in milliseconds.
     pub new_ms: i64,
-    /// Limit of the legacy arm, in milliseconds, at most 7 000.
+    /// Limit of the legacy arm, in milliseconds.
     pub legacy_ms: i64,
+}
+
+/// Isolates of the edge. Each request goes to one of them at random, and each reports in turns: counts at its next
+/// report, users when their window is ripe or when the isolate goes to rest, because it has no request under way and had no
+/// outcome since its last report.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Isolates {
+    /// Number of those with most of the traffic, at least 1.
+    pub busy: u32,
+    /// Number of those that rest now and then, at least 1 unless their part is 0.
+    pub resting: u32,
+    /// Share of the requests that go to one of the latter, 0 to 1.
+    pub resting_part: f64,
 }
 
 /// Snapshots from before the step. Each request of that time is decided by one of them with a

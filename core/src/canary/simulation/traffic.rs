@@ -7,12 +7,13 @@ use crate::{
         run::Run,
         simulation::{
             crowd::{Ended, User, arm_of, users},
+            isolates::{Edge, Report, Request},
             random::{Activity, Random},
             scenario::{Fault, Scenario, Seeds},
         },
     },
     measurement::{
-        batch::{Batch, Cell, SCHEMA, SeenUser, UserEvents, UserWindow, WINDOW_MS},
+        batch::{Batch, Cell, SeenUser, UserEvents, UserWindow, WINDOW_MS},
         counts::Counts,
         event_kinds::EventKinds,
     },
@@ -23,7 +24,7 @@ use std::collections::VecDeque;
 /// Response time of a request without a fault, in milliseconds.
 const USUAL_MS: i64 = 100;
 
-/// Time from an outcome to its arrival in the control plane, in milliseconds.
+/// Time from an outcome to its arrival in the control plane, in milliseconds, from an isolate that never rests.
 const REPORT_MS: i64 = 2_000;
 
 /// Counts of one arm that are not reported yet.
@@ -49,10 +50,12 @@ pub(super) struct Traffic<'s> {
     faults: Vec<Fault>,
     /// Number of the window, from 0.
     window: i64,
-    /// Counts of legacy and of the new arm that arrive in this window, and in the next one.
-    arriving: [[Tally; 2]; 2],
+    /// Isolates that report in turns, if the scenario has them.
+    edge: Option<Edge>,
+    /// Counts of legacy and of the new arm that arrive in this window, and in each of the next ones.
+    arriving: VecDeque<[Tally; 2]>,
     /// Users of past windows, with the number of the window in which they arrive.
-    waiting: VecDeque<(i64, UserWindow)>,
+    waiting: Vec<(i64, UserWindow)>,
 }
 
 /// Users of the open window: of the step's snapshot, and of the one before.
@@ -77,8 +80,10 @@ impl<'s> Traffic<'s> {
             users: users(run, scenario, seeds),
             faults: scenario.faults.iter().map(in_phase).collect(),
             window: 0,
-            arriving: Default::default(),
-            waiting: VecDeque::new(),
+            // A seed of its own: the draws of other scenarios stay as they are.
+            edge: scenario.isolates.map(|spread| Edge::new(spread, scenario.settle_ms(), !seeds.users)),
+            arriving: VecDeque::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -90,8 +95,8 @@ impl<'s> Traffic<'s> {
     /// Returns everything that arrives in the next window.
     pub(super) fn next_batch(&mut self) -> Batch {
         let old_share = self.scenario.old_snapshots.map_or(PartsPerMillion::ZERO, |old| old.share);
-        let mut open =
-            OpenWindow { current: self.user_window(self.run.share()), old: self.user_window(old_share) };
+        let [current, old] = [self.run.share(), old_share].map(|share| self.user_window(self.window, share));
+        let mut open = OpenWindow { current, old };
         let bot = self.scenario.bot.map_or(0, |bot| bot.requests_per_second);
         for (per_second, is_bot) in [(self.scenario.requests_per_second, false), (bot, true)] {
             let count = i64::from(per_second) * WINDOW_MS / 1_000;
@@ -100,28 +105,48 @@ impl<'s> Traffic<'s> {
                 if is_bot { self.send_as_bot(&mut open, begun) } else { self.send(&mut open, begun) }
             }
         }
-        let arrival = self.window + (WINDOW_MS + self.settle_ms() + REPORT_MS) / WINDOW_MS;
+        let arrival = self.window + (WINDOW_MS + self.scenario.settle_ms() + REPORT_MS) / WINDOW_MS;
         for reported in [open.current, open.old] {
-            if !reported.seen.is_empty() || !reported.events.is_empty() {
-                self.waiting.push_back((arrival, reported));
-            }
+            self.wait(arrival, reported);
         }
+        let end = (self.window + 1) * WINDOW_MS;
+        let reports = self.edge.as_mut().map(|edge| edge.report_until(end)).unwrap_or_default();
+        reports.into_iter().for_each(|report| self.receive(report));
         let batch = self.batch();
         self.window += 1;
         batch
     }
 
-    fn settle_ms(&self) -> i64 {
-        self.scenario.time_limits.new_ms.max(self.scenario.time_limits.legacy_ms)
+    /// Notes users that arrive in a later window, if there are any.
+    fn wait(&mut self, arrival: i64, reported: UserWindow) {
+        if !reported.seen.is_empty() || !reported.events.is_empty() {
+            self.waiting.push((arrival, reported));
+        }
     }
 
-    fn user_window(&self, share: PartsPerMillion) -> UserWindow {
+    /// Takes in a report, which arrives in this window or in a later one.
+    fn receive(&mut self, report: Report) {
+        let arrival = report.arrival.div_euclid(WINDOW_MS);
+        for request in &report.requests {
+            // The counts of others are those of another step.
+            if request.share == self.run.share() {
+                self.add(arrival - self.window, request.arm, request.ended);
+            }
+        }
+        for ((number, share), users) in report.users {
+            let window = self.user_window(number, share);
+            self.wait(arrival, UserWindow { seen: users.seen, events: users.events, ..window });
+        }
+    }
+
+    /// Creates an empty event window, numbered from 0.
+    fn user_window(&self, number: i64, share: PartsPerMillion) -> UserWindow {
         UserWindow {
             flag: self.run.flag.clone(),
             canary: (self.run.id.clone(), self.run.step),
             share,
-            window: self.run.step_started_at.millis() + self.window * WINDOW_MS,
-            settle_ms: u32::try_from(self.settle_ms()).unwrap_or(u32::MAX),
+            window: self.run.step_started_at.millis() + number * WINDOW_MS,
+            settle_ms: u32::try_from(self.scenario.settle_ms()).unwrap_or(u32::MAX),
             seen: Vec::new(),
             events: Vec::new(),
             compared: Vec::new(),
@@ -137,6 +162,12 @@ impl<'s> Traffic<'s> {
         let Some(user) = self.users.get_mut(number as usize) else { return };
         let arm = if is_old { user.old_arm } else { user.arm };
         let ended = user.end(arm, now, &self.faults, &mut self.random);
+        if let Some(edge) = &mut self.edge {
+            let share = old.filter(|_| is_old).map_or(self.run.share(), |old| old.share);
+            let end = now + lasted(self.scenario, arm, ended);
+            edge.send(Request { begun: now, end, user: user.hash, arm, minted: false, share, ended });
+            return;
+        }
         if is_old {
             // Its counts are those of another step.
             open.old.seen.push(SeenUser(user.hash, arm));
@@ -153,25 +184,37 @@ impl<'s> Traffic<'s> {
         let arm = arm_of(self.random.draw(), self.run.share());
         let is_failing = self.scenario.bot.is_some_and(|bot| self.random.unit() < bot.failing);
         let kinds = if is_failing { EventKinds::ERROR } else { EventKinds::NONE };
+        let ended = Ended { kinds, timed_out: false };
+        if let Some(edge) = &mut self.edge {
+            let now = self.window * WINDOW_MS + begun;
+            let (end, share) = (now + lasted(self.scenario, arm, ended), self.run.share());
+            edge.send(Request { begun: now, end, user, arm, minted: true, share, ended });
+            return;
+        }
         open.current.seen.push(SeenUser(user, arm));
         open.current.events.extend(event(user, arm, true, kinds));
-        self.count(arm, begun, Ended { kinds, timed_out: false });
+        self.count(arm, begun, ended);
     }
 
+    /// Counts a request of this window when its outcome arrives.
     fn count(&mut self, arm: Arm, begun: i64, ended: Ended) {
-        let limits = self.scenario.time_limits;
-        let limit = if arm == Arm::New { limits.new_ms } else { limits.legacy_ms };
-        let lasted = if ended.timed_out { limit } else { USUAL_MS };
-        let is_next = begun + lasted + REPORT_MS >= WINDOW_MS;
-        let arriving = self.arriving.get_mut(usize::from(is_next));
-        if let Some(tally) = arriving.and_then(|arms| arms.get_mut(usize::from(arm == Arm::New))) {
+        self.add((begun + lasted(self.scenario, arm, ended) + REPORT_MS) / WINDOW_MS, arm, ended);
+    }
+
+    /// Adds an outcome that arrives so many windows after this one.
+    fn add(&mut self, later: i64, arm: Arm, ended: Ended) {
+        let later = usize::try_from(later).unwrap_or_default();
+        while self.arriving.len() <= later {
+            self.arriving.push_back(Default::default());
+        }
+        let arms = self.arriving.get_mut(later);
+        if let Some(tally) = arms.and_then(|arms| arms.get_mut(usize::from(arm == Arm::New))) {
             tally.add(ended);
         }
     }
 
     fn batch(&mut self) -> Batch {
-        let [arrived, next] = std::mem::take(&mut self.arriving);
-        self.arriving = [next, Default::default()];
+        let arrived = self.arriving.pop_front().unwrap_or_default();
         let cells = arrived.into_iter().zip([Arm::Legacy, Arm::New]);
         let cells = cells.filter(|(tally, _)| tally.requests > 0).map(|(tally, arm)| Cell {
             flag: Some(self.run.flag.clone()),
@@ -183,24 +226,22 @@ impl<'s> Traffic<'s> {
             counts: tally.counts(),
         });
         let cells = cells.collect();
-        let mut users = Vec::new();
-        while self.waiting.front().is_some_and(|(arrival, _)| *arrival <= self.window) {
-            users.extend(self.waiting.pop_front().map(|(_, arrived)| arrived));
-        }
-        Batch {
-            schema: SCHEMA,
-            isolate: String::new(),
-            sequence: u64::try_from(self.window).unwrap_or_default() + 1,
-            revision: Revision::default(),
-            idle: false,
-            age_ms: 0,
-            lost: 0,
-            users_lost: Vec::new(),
-            open: 0,
-            cells,
-            users,
-            comparisons: Vec::new(),
-        }
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (arrived, waiting): (Vec<_>, Vec<_>) = waiting.partition(|(arrival, _)| *arrival <= self.window);
+        self.waiting = waiting;
+        let users = arrived.into_iter().map(|(_, users)| users).collect();
+        let sequence = u64::try_from(self.window).unwrap_or_default() + 1;
+        Batch { cells, users, ..Batch::empty(String::new(), sequence) }
+    }
+}
+
+/// Returns the duration of a request, in milliseconds.
+fn lasted(scenario: &Scenario, arm: Arm, ended: Ended) -> i64 {
+    let limits = scenario.time_limits;
+    match (ended.timed_out, arm) {
+        (false, _) => USUAL_MS,
+        (true, Arm::New) => limits.new_ms,
+        (true, Arm::Legacy) => limits.legacy_ms,
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Ending {
     pub shared: bool,
     /// Action of the last decision.
     pub last: Action,
+    /// Reason for it.
+    pub reason: Reason,
 }
 
 /// A rollback.
@@ -47,9 +49,15 @@ pub struct RolledBack {
 pub fn simulate(run: &Run, scenario: &Scenario, seeds: Seeds) -> Ending {
     let mut traffic = Traffic::new(run, scenario, seeds);
     let mut evidence: Option<Evidence> = None;
-    let mut ending = Ending { rolled_back: None, worse: false, shared: false, last: Action::Hold };
-    let mut around =
-        TickContext { emergency: false, enabled: true, plan: Some(run.plan.clone()), through: None };
+    let (last, reason) = (Action::Hold, Reason::StepTime);
+    let mut ending = Ending { rolled_back: None, worse: false, shared: false, last, reason };
+    let mut around = TickContext {
+        emergency: false,
+        enabled: true,
+        plan: Some(run.plan.clone()),
+        through: None,
+        flag_changed: None,
+    };
     let began = run.step_started_at.millis();
     let count = i64::from(scenario.minutes) * WINDOWS_PER_MINUTE;
     let per_tick = i64::from(scenario.windows_per_tick.max(1));
@@ -67,7 +75,7 @@ pub fn simulate(run: &Run, scenario: &Scenario, seeds: Seeds) -> Ending {
         around.through = Some(now);
         let decision = decide(run, &after, &around, now);
         evidence = Some(after);
-        ending.last = decision.action;
+        (ending.last, ending.reason) = (decision.action, decision.reason);
         ending.worse |= decision.reason == Reason::WorseThanLegacy;
         ending.shared |= decision.reason == Reason::SharedIncident;
         if decision.action == Action::RollBack {

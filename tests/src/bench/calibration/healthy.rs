@@ -8,7 +8,9 @@ use cutover_core::{
     PartsPerMillion,
     canary::{
         plan::RelativePolicy,
-        simulation::{Affected, Bot, Fault, OldSnapshots, Scenario, Seeds, Symptom, TimeLimits, simulate},
+        simulation::{
+            Affected, Bot, Fault, Isolates, OldSnapshots, Scenario, Seeds, Symptom, TimeLimits, simulate,
+        },
     },
 };
 
@@ -77,6 +79,7 @@ pub(super) fn special(runs: u32) {
         rows(&title, runs, |_| &scenario);
     }
     println!();
+    at_rest(runs, outage);
     let lowered = Scenario {
         minutes: 10,
         faults: vec![failing(20, 1.0)],
@@ -86,6 +89,27 @@ pub(super) fn special(runs: u32) {
     head("share lowered from 5 % to 1 %, 30 s of old snapshots", &["rolled back".to_owned()]);
     for policy in POLICIES {
         row(name(policy), std::iter::once(rolled_back(&trials(&run(1, policy), runs, |_| &lowered))));
+    }
+    println!();
+}
+
+/// Prints the rollbacks with eight isolates, six of which rest now and then, and long time limits.
+fn at_rest(runs: u32, outage: Fault) {
+    head("both backends alike, 20 requests/s, isolates at rest", &columns(&SHARES));
+    for (new_s, legacy_s) in [(10, 10), (30, 30), (10, 30), (30, 10)] {
+        for (what, fault) in
+            [("20 users fail half of the time", failing(20, 0.5)), ("outage of 2 minutes", outage)]
+        {
+            let scenario = Scenario {
+                minutes: 25,
+                requests_per_second: 20,
+                faults: vec![fault],
+                time_limits: TimeLimits { new_ms: new_s * 1_000, legacy_ms: legacy_s * 1_000 },
+                isolates: Some(Isolates { busy: 2, resting: 6, resting_part: 0.05 }),
+                ..Scenario::default()
+            };
+            rows(&format!("{what}, {new_s} s on new and {legacy_s} s on legacy"), runs, |_| &scenario);
+        }
     }
     println!();
 }
