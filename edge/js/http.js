@@ -165,12 +165,10 @@ export function stripHeaders(request, env) {
     stripped = patterns ? new RegExp("^(?:" + patterns.join("|") + ")") : null;
   }
   const { headers } = request;
-  // Without the secret, the header of testers means nothing to anybody.
-  const isTester = Boolean(env.CUTOVER_FORCE_SECRET) && headers.has(FORCE);
-  if (stripped === null && !isTester && !headers.has(SHADOW)) return request;
+  if (stripped === null && !headers.has(SHADOW) && !headers.has(FORCE)) return request;
   let clean = request;
   for (const name of headers.keys()) {
-    if (name !== SHADOW && !(isTester && name === FORCE) && !stripped?.test(name)) continue;
+    if (name !== SHADOW && name !== FORCE && !stripped?.test(name)) continue;
     if (clean === request) clean = new Request(request);
     clean.headers.delete(name);
   }
