@@ -126,27 +126,23 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     for name in NAMES {
         load::run(workerd.port(name), CONNECTIONS, Duration::from_secs_f64(3.0), USERS).await;
     }
-    let mut rates: Vec<[f64; NAMES.len()]> = Vec::new();
-    let mut costs: Vec<[f64; NAMES.len()]> = Vec::new();
+    // All as ratios to the bare pass-through, which is measured next to each.
+    let (mut rates, mut costs) = (Vec::new(), Vec::new());
+    let duration = Duration::from_secs_f64(seconds);
     for round in 0..rounds {
-        let (mut rate, mut cost) = ([0.0; NAMES.len()], [0.0; NAMES.len()]);
-        for step in 0..NAMES.len() {
+        let (mut rate, mut cost) = ([1.0; NAMES.len()], [1.0; NAMES.len()]);
+        for step in 1..NAMES.len() {
             // Each round starts with another Worker, so that no Worker always follows the same one.
-            let worker = (step + round) % NAMES.len();
-            let (before, started) = (processor_seconds(workerd.id()), Instant::now());
-            let duration = Duration::from_secs_f64(seconds);
-            rate[worker] = load::run(workerd.port(NAMES[worker]), CONNECTIONS, duration, USERS).await;
-            let requests = rate[worker] * started.elapsed().as_secs_f64();
-            cost[worker] = (processor_seconds(workerd.id()) - before) / requests;
+            let worker = 1 + (step + round) % (NAMES.len() - 1);
+            (rate[worker], cost[worker]) = pair(&workerd, [NAMES[worker], NAMES[0]], duration).await;
         }
-        let per = |worker: usize| rate[worker] / rate[0];
         eprintln!(
             "round {:2}: edge {:.3}  flag proxy {:.3}  edge with headers {:.3}  10 000 flags {:.3}  (pass-through = 1)",
             round + 1,
-            per(1),
-            per(2),
-            per(3),
-            per(4)
+            rate[1],
+            rate[2],
+            rate[3],
+            rate[4]
         );
         rates.push(rate);
         costs.push(cost);
@@ -176,8 +172,20 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     report
 }
 
-/// Compares our Worker with other builds of it, round by round: ours, theirs, theirs, ours, so that a drift of the machine
-/// affects both equally. Returns for each build our throughput and our processor time per request, as ratios to its own.
+/// Measures two Workers in the order first, second, second, first, so that a drift of the machine affects both equally.
+/// Returns the throughput of the first and its processor time per request, as ratios to those of the second.
+async fn pair(workerd: &Workerd, names: [&str; 2], duration: Duration) -> (f64, f64) {
+    let (mut requests, mut cost) = ([0.0; 2], [0.0; 2]);
+    for whose in [0, 1, 1, 0] {
+        let before = processor_seconds(workerd.id());
+        requests[whose] += load::run(workerd.port(names[whose]), CONNECTIONS, duration, USERS).await;
+        cost[whose] += processor_seconds(workerd.id()) - before;
+    }
+    (requests[0] / requests[1], cost[0] / requests[0] * requests[1] / cost[1])
+}
+
+/// Compares our Worker with other builds of it, round by round. Returns for each build our throughput and our processor
+/// time per request, as ratios to its own.
 pub async fn against(folders: &[PathBuf], rounds: usize, seconds: f64) -> Vec<(Spread, Spread)> {
     let origin = load::start_origin().await;
     let store = KvServer::holding(&snapshot(10, 1, &format!("http://127.0.0.1:{origin}"))).await;
@@ -194,14 +202,9 @@ pub async fn against(folders: &[PathBuf], rounds: usize, seconds: f64) -> Vec<(S
     let mut ratios = vec![(Vec::new(), Vec::new()); folders.len()];
     for _ in 0..rounds {
         for (name, (rates, costs)) in names.iter().zip(&mut ratios) {
-            let (mut requests, mut cost) = ([0.0; 2], [0.0; 2]);
-            for (whose, name) in [(0, "edge"), (1, name), (1, name), (0, "edge")] {
-                let before = processor_seconds(workerd.id());
-                requests[whose] += load::run(workerd.port(name), CONNECTIONS, duration, USERS).await;
-                cost[whose] += processor_seconds(workerd.id()) - before;
-            }
-            rates.push(requests[0] / requests[1]);
-            costs.push(cost[0] / requests[0] * requests[1] / cost[1]);
+            let (rate, cost) = pair(&workerd, ["edge", name], duration).await;
+            rates.push(rate);
+            costs.push(cost);
         }
     }
     ratios.into_iter().map(|(rates, costs)| (Spread::of(rates), Spread::of(costs))).collect()
