@@ -14,16 +14,15 @@ const CARGO_FUZZ: &str = "0.13.2";
 /// Default number of seconds per target.
 const SECONDS: &str = "20";
 
-/// Runs every target for the given number of seconds.
+/// Runs targets for the given number of seconds each: those that are named, or all of them.
 ///
 /// # Errors
 /// Fails if a tool is missing, or if a target finds an input that breaks it.
 pub fn run_all(arguments: &[&str]) -> Result<(), Failure> {
-    let seconds = match arguments {
-        [] => SECONDS,
-        [seconds] if seconds.parse::<u32>().is_ok() => seconds,
-        _ => return Err(Failure::new("seconds must be a whole number", "cargo xtask fuzz [SECONDS]")),
-    };
+    let (seconds, chosen) = arguments.split_first().unwrap_or((&SECONDS, &[]));
+    if seconds.parse::<u32>().is_err() {
+        return Err(Failure::new("seconds must be a whole number", "cargo xtask fuzz [SECONDS [TARGET...]]"));
+    }
     install_crate("cargo-fuzz", CARGO_FUZZ)?;
     let targets = root().join("tests/fuzz/targets");
     let unreadable = |error| Failure::new(format!("{}: {error}", targets.display()), "restore it");
@@ -33,6 +32,13 @@ pub fn run_all(arguments: &[&str]) -> Result<(), Failure> {
         .filter_map(|entry| entry.path().file_stem()?.to_str().map(str::to_owned))
         .collect();
     names.sort();
+    if let Some(unknown) = chosen.iter().find(|name| !names.iter().any(|known| known == *name)) {
+        return Err(Failure::new(
+            format!("there is no target {unknown}"),
+            format!("one of {}", names.join(", ")),
+        ));
+    }
+    names.retain(|name| chosen.is_empty() || chosen.contains(&name.as_str()));
     for name in names {
         step(&format!("{name}, for {seconds} s"));
         let limit = format!("-max_total_time={seconds}");

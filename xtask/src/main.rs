@@ -27,7 +27,7 @@ usage: cargo xtask COMMAND
   bench core              one evaluation, natively
   bench calibration [--runs N]
                           how often the tests of a canary fire: computed exactly, and simulated with N trials (40)
-  fuzz [S]                every reader of foreign input under a coverage-guided fuzzer, S seconds each (20)
+  fuzz [S [TARGET...]]    every reader of foreign input under a coverage-guided fuzzer, S seconds each (20)
   build edge              the Worker, into edge/build
   build functions         the functions for AWS Lambda on arm64, into target/lambda
   deploy [--env E] [--plan]
