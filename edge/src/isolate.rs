@@ -21,6 +21,7 @@ use cutover_core::{
     routing::matcher::{is_idempotent, is_safe},
     rules::flag::OnControlLoss,
     snapshot::{SnapshotError, digest},
+    statistics::split_mix::SplitMix64,
     vocabulary::revision::Revision,
 };
 use serde::Serialize;
@@ -54,8 +55,8 @@ pub struct Isolate {
     pub begun: RefCell<Option<(usize, Exchange, Next)>>,
     /// Hash of the last decision's user, if that decision had [`PackedDecision::EVIDENCE`].
     pub evidence: Cell<u64>,
-    /// State of the random number generator of [`Isolate::draw`].
-    dice: Cell<u64>,
+    /// The random number generator of [`Isolate::draw`].
+    dice: Cell<SplitMix64>,
     /// Origins that failed lately.
     diversions: Vec<(OriginName, Diversion)>,
     /// The newest declaration of emergencies that came with a receipt.
@@ -270,18 +271,17 @@ impl Isolate {
         adapt | if compared { PackedDecision::COMPARE } else { 0 }
     }
 
-    /// Returns the next pseudorandom number (SplitMix64, after Steele, Lea and Flood 2014).
+    /// Returns the next pseudorandom number.
     pub fn draw(&self) -> u64 {
-        let state = self.dice.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.dice.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        let mut dice = self.dice.get();
+        let drawn = dice.draw();
+        self.dice.set(dice);
+        drawn
     }
 
     /// Seeds [`Isolate::draw`], so that every isolate draws other numbers.
     pub fn begin_draws(&mut self, seed: &str) {
-        self.dice.set(digest(seed));
+        self.dice.set(SplitMix64::new(digest(seed)));
     }
 
     /// Returns the rules of a generation, if they are still held.

@@ -10,7 +10,8 @@ use axum::{
     routing::post,
 };
 use cutover_core::{
-    Ruleset, Snapshot, config::Config, measurement::batch::Receipt, vocabulary::revision::Revision,
+    Ruleset, Snapshot, config::Config, measurement::batch::Receipt, statistics::split_mix::SplitMix64,
+    vocabulary::revision::Revision,
 };
 use cutover_tests::{
     http::Connection,
@@ -32,16 +33,16 @@ const ROUTES: usize = 6;
 
 const COMPARE: &str = ", compare: { sample: 20, noise: 0, per_minute: 1000000, concurrency: 50 }";
 
-/// A small generator of pseudorandom numbers (SplitMix64), so that a run can be repeated.
-#[derive(Clone)]
-struct Draws(u64);
+/// Pseudorandom numbers, so that a run can be repeated.
+struct Draws(SplitMix64);
 
 impl Draws {
+    fn new(seed: u64) -> Self {
+        Self(SplitMix64::new(seed))
+    }
+
     fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % below
+        self.0.draw() % below
     }
 }
 
@@ -198,7 +199,7 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
     let control = Arc::new(Control {
         revision: AtomicU64::new(1),
         document: std::sync::Mutex::default(),
-        draws: std::sync::Mutex::new(Draws(7)),
+        draws: std::sync::Mutex::new(Draws::new(7)),
         questions: AtomicU64::new(0),
         adapted: std::sync::Mutex::default(),
         shadows: AtomicU64::new(0),
@@ -210,7 +211,7 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
 
-    let mut draws = Draws(1);
+    let mut draws = Draws::new(1);
     let first = snapshot(&origin, 1, &mut draws);
     let rules = Ruleset::compile(&first.0).unwrap();
     let flag = rules.flag("f").unwrap();
@@ -233,7 +234,7 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
     let publishing = {
         let (control, origin, done) = (Arc::clone(&control), origin.clone(), Arc::clone(&done));
         tokio::spawn(async move {
-            let mut draws = Draws(99);
+            let mut draws = Draws::new(99);
             for revision in 2.. {
                 if done.load(Ordering::SeqCst) {
                     return revision;
@@ -250,7 +251,7 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
     let clients = (0..16_u64).map(|client| {
         let (expected, control) = (expected.clone(), Arc::clone(&control));
         tokio::spawn(async move {
-            let mut draws = Draws(1_000 + client);
+            let mut draws = Draws::new(1_000 + client);
             let mut connection = Connection::open(port).await;
             let mut wrong = Vec::new();
             let mut reasons = BTreeMap::new();
