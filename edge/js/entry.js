@@ -6,8 +6,8 @@ import { forward, forwardAfterError } from "./forward.js";
 import { plainUrl, sleep } from "./http.js";
 import { identify, needsVerification, subjectIn } from "./identity.js";
 import { ask, drain, enableReports } from "./report.js";
-import { currentTable, forgetTable, replaceTable } from "./table.js";
-import { core, replaceCore } from "./wasm.js";
+import { currentTable, replaceBrokenCore, replaceTable } from "./table.js";
+import { core } from "./wasm.js";
 import {
   ABSENT,
   ASK,
@@ -49,8 +49,7 @@ function handle(request, env, context) {
     if (decision & REFRESH) core.refresh(env, context);
     return forward(request, env, context, url, table, decision, started);
   } catch (error) {
-    if (error instanceof WebAssembly.RuntimeError && replaceCore()) {
-      forgetTable();
+    if (error instanceof WebAssembly.RuntimeError && replaceBrokenCore()) {
       return prepareAndForward(request, env, context, url, BOOT);
     }
     return forwardAfterError(request, env, context, url, table, decision, error);
@@ -98,7 +97,7 @@ async function prepareAndForward(request, env, context, url, decision) {
     // In the same turn as the decision, so with its table.
     return forward(request, env, context, url, currentTable, decision, Date.now());
   } catch (error) {
-    if (error instanceof WebAssembly.RuntimeError && replaceCore()) forgetTable();
+    if (error instanceof WebAssembly.RuntimeError) replaceBrokenCore();
     return forwardAfterError(request, env, context, url, currentTable, decision, error);
   }
 }

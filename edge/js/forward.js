@@ -15,8 +15,8 @@ import {
 } from "./http.js";
 import { send } from "./origin.js";
 import { begin, count, reportIfDue } from "./report.js";
-import { forgetTable } from "./table.js";
-import { core, replaceCore } from "./wasm.js";
+import { replaceBrokenCore } from "./table.js";
+import { core } from "./wasm.js";
 import {
   ADAPT,
   ARM_SHIFT,
@@ -62,7 +62,7 @@ export function forward(request, env, context, url, table, decision, started) {
   const origin = table.origins[table.arms[(route << 1) | ((decision >> ARM_SHIFT) & 1)]];
   if (origin === undefined) {
     // The core says so itself if it has broken before.
-    if ((decision & REASON) === REASON_INTERNAL && replaceCore()) forgetTable();
+    if ((decision & REASON) === REASON_INTERNAL) replaceBrokenCore();
     return forwardToLegacy(request, env, context, url, table, decision, undefined);
   }
   const sent = stripHeaders(request, env);

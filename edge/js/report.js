@@ -78,11 +78,6 @@ export function count({ table, decision, begun, started, period, userLow, userHi
   counted++;
   period.open--;
   if (period.isGivenUp) return now;
-  if (table.of !== undefined && table.of !== core) {
-    // The rules of a core that was replaced mean nothing to its successor.
-    core.lose(1);
-    return now;
-  }
   outcomes[waiting] = (decision & KIND) | (table.generation << GENERATION_SHIFT);
   outcomes[waiting + 1] = (status << STATUS_SHIFT) | Math.min(Math.max(now - started, 0), MAX_MS);
   outcomes[waiting + 2] = userLow;

@@ -148,6 +148,12 @@ impl Isolate {
         }
     }
 
+    /// Sets the number of the current generation, for an isolate that takes the place of a broken one: the generations of
+    /// both must differ, because requests that the broken one decided are still under way.
+    pub fn begin_generations(&mut self, first: u32) {
+        self.generation = first;
+    }
+
     /// Returns the settings.
     pub fn settings(&self) -> &Settings {
         &self.settings

@@ -67,6 +67,19 @@ fn outcomes_are_counted_exactly_and_labelled() {
 }
 
 #[test]
+fn outcomes_of_a_broken_isolate_are_lost_to_the_one_in_its_place() {
+    let broken = reporting(0);
+    let mut isolate = Isolate::default();
+    isolate.begin_generations(broken.generation() + 1);
+    isolate.configure(broken.settings().clone(), 0);
+    isolate.finish_read(0, Ok(Some(with_canary(1, 0).encode().unwrap()))).unwrap();
+    isolate.record(&outcomes(&broken, &[(Arm::New, 200, 5)]));
+    assert_eq!((isolate.counting.len(), isolate.counting.lost_in_all), (0, 1));
+    isolate.record(&outcomes(&isolate, &[(Arm::New, 200, 5)]));
+    assert_eq!((isolate.counting.len(), isolate.counting.lost_in_all), (1, 1));
+}
+
+#[test]
 fn counting_allocates_for_a_kind_and_not_for_a_request() {
     let mut isolate = reporting(0);
     let ended: Vec<(Arm, u32, u32)> =
