@@ -1,7 +1,7 @@
 // Sending a decided request to its backend, and the response back to the client. Whatever fails between, the client gets
 // a response: nothing here throws or rejects once a request is noted as begun.
 import { adapt } from "./adapter.js";
-import { claimComparison, hidesError } from "./compare.js";
+import { claimComparison } from "./compare.js";
 import {
   CLIENT_LEFT,
   decorate,
@@ -13,6 +13,7 @@ import {
   stripHeaders,
   withTimeout,
 } from "./http.js";
+import { hidesError } from "./inspect.js";
 import { send } from "./origin.js";
 import { begin, count, reportIfDue } from "./report.js";
 import { replaceBrokenCore } from "./table.js";
@@ -34,6 +35,7 @@ import {
   RETRYABLE,
   TIMEOUT,
   UNDECIDED,
+  UNINSPECTED,
   UNREACHABLE,
 } from "./wire.js";
 
@@ -205,10 +207,11 @@ function finish(forwarded, response, status) {
     if (table.hides !== null && table.hides[route] && response.ok && response.body !== null) {
       const responded = Date.now();
       context.waitUntil(
-        hidesError(response.clone(), route, table.generation).then((isError) => {
+        hidesError(response, route, table.generation).then((isError) => {
           // The time that the inspection took is not the backend's.
           open.started += Date.now() - responded;
-          reportIfDue(env, context, count(open, isError ? 500 : status));
+          const flags = isError === undefined ? UNINSPECTED : 0;
+          reportIfDue(env, context, count(open, isError ? 500 : status, flags));
         }),
       );
     } else {

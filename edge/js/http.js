@@ -12,6 +12,9 @@ import {
 // A request body of up to this many bytes is kept, so that the request can be sent a second time.
 export const MAX_KEPT_BODY = 65536;
 
+// Milliseconds that work behind a request is held back: first the client's response goes out.
+export const HOLD_BACK = 5;
+
 export const LATE = new Error("the origin did not begin to respond in time");
 
 export const CLIENT_LEFT = new Error("the client broke off its upload");

@@ -71,8 +71,9 @@ export function begin(table, decision, started) {
  *
  * @param {OpenRequest} open
  * @param {number} status of the response, or UNREACHABLE or TIMEOUT
+ * @param {number} flags UNINSPECTED or none
  */
-export function count({ table, decision, begun, started, period, userLow, userHigh }, status) {
+export function count({ table, decision, begun, started, period, userLow, userHigh }, status, flags = 0) {
   const now = Date.now();
   if (waiting === outcomes.length) drain();
   counted++;
@@ -83,7 +84,7 @@ export function count({ table, decision, begun, started, period, userLow, userHi
   outcomes[waiting + 2] = userLow;
   outcomes[waiting + 3] = userHigh;
   outcomes[waiting + 4] = begun / 1000;
-  outcomes[waiting + 5] = (decision & MINTED ? MINTED_USER : 0) | (status === CLIENT_GONE ? GAVE_UP : 0);
+  outcomes[waiting + 5] = flags | (decision & MINTED ? MINTED_USER : 0) | (status === CLIENT_GONE ? GAVE_UP : 0);
   waiting += OUTCOME_LENGTH;
   return now;
 }

@@ -123,6 +123,8 @@ pub struct ArmCounts {
     pub errors: u64,
     /// Sum of the times to the response headers, in milliseconds.
     pub duration_ms: u64,
+    /// Number of responses that may hide an error and were not inspected, see [`PackedOutcome::UNINSPECTED`].
+    pub uninspected: u64,
 }
 
 impl Counts {
@@ -131,6 +133,7 @@ impl Counts {
         arm.requests += 1;
         arm.errors += u64::from(!matches!(ended.outcome(), Outcome::Status(status) if status < 500));
         arm.duration_ms += u64::from(ended.ms());
+        arm.uninspected += u64::from(ended.is_uninspected());
     }
 }
 
