@@ -273,9 +273,9 @@ async fn counted(edge: &SingleRouteWorker, expected: [u64; 3]) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_response_that_is_too_large_to_inspect_is_counted_by_its_status() {
-    let origin = RawOrigin::start(|mut received: ReceivedRequest| async move {
+/// An origin whose bodies report an error. On `/fits` they can be inspected; on `/streamed` their length is not announced.
+async fn failing() -> RawOrigin {
+    RawOrigin::start(|mut received: ReceivedRequest| async move {
         let body = failure(if received.target() == "/fits" { 65_536 } else { 65_537 });
         let length = match received.target().as_str() {
             "/streamed" => String::new(),
@@ -285,13 +285,39 @@ async fn a_response_that_is_too_large_to_inspect_is_counted_by_its_status() {
             format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{length}connection: close\r\n\r\n");
         let _ = received.socket.write_all(format!("{head}{body}").as_bytes()).await;
     })
-    .await;
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_is_too_large_to_inspect_is_counted_by_its_status() {
+    let origin = failing().await;
     let edge = inspecting(&origin).await;
     for path in ["/fits", "/large", "/streamed"] {
         let answer = http::get(edge.port(), path, &[("x-user-id", "u1")]).await;
         assert_eq!((answer.status, answer.json()["success"].as_bool()), (200, Some(false)), "{path}");
     }
     counted(&edge, [3, 1, 2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn responses_that_were_not_inspected_are_in_the_metrics() {
+    let error_when = "error_when: { path: success, equals: false }";
+    let (origin, stack) = (failing().await, started(100.0, error_when, "").await);
+    let text = configuration([&origin.url(), &origin.url()], 100.0, error_when, "");
+    let applied = stack.management().apply(&text).await.expect(200);
+    stack.edge_holds(applied.body["revision"].as_u64().unwrap()).await;
+    let answer = http::get(stack.edge.port(), "/api/v1/large", &[("x-user-id", "u1")]).await;
+    assert_eq!(answer.status, 200);
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        stack.tick().await;
+        let metrics = stack.management().get("/metrics").await.expect(200).body;
+        if metrics["responses_uninspected"] == 1 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{metrics:#}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
