@@ -50,6 +50,7 @@ const UNROUTED_MS = 100000;
  * decision says so.
  *
  * @param {ClientRequest} request
+ * @param {Headers} headers of the request, because every look at `request.headers` is a call into the runtime
  * @param {Env} env
  * @param {ExecutionContext} context
  * @param {string} url of the request, because every look at `request.url` builds another string
@@ -59,7 +60,7 @@ const UNROUTED_MS = 100000;
  * @returns {Response | Promise<Response>}
  */
 // eslint-disable-next-line max-params -- an object would be one more allocation for every request
-export function forward(request, env, context, url, table, decision, started) {
+export function forward(request, headers, env, context, url, table, decision, started) {
   const route = decision & NO_ROUTE;
   const origin = table.origins[table.arms[(route << 1) | ((decision >> ARM_SHIFT) & 1)]];
   if (origin === undefined) {
@@ -67,7 +68,7 @@ export function forward(request, env, context, url, table, decision, started) {
     if ((decision & REASON) === REASON_INTERNAL) replaceBrokenCore();
     return forwardToLegacy(request, env, context, url, table, decision, undefined);
   }
-  const sent = stripHeaders(request, env);
+  const sent = stripHeaders(request, headers, env);
   const cookie = decision & MINTED ? core.minted() : undefined;
   /** @type {ForwardedRequest} */
   const forwarded = {
@@ -152,10 +153,9 @@ function forwardInspected(forwarded) {
     try {
       const { request, env, url, origin, decision, limit, open } = forwarded;
       if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
-      if (mayFallBack(forwarded, undefined)) {
-        forwarded.kept = isRead(request) ? request : repeatable(request);
-      }
-      forwarded.isLast = !mayFallBack(forwarded, undefined) || forwarded.kept === null;
+      const mayRepeat = mayFallBack(forwarded, undefined);
+      if (mayRepeat && !isRead(request)) forwarded.kept = repeatable(request);
+      forwarded.isLast = !mayRepeat || forwarded.kept === null;
       if (decision & ADAPT) {
         adapt(forwarded, end, fail);
       } else {
@@ -313,7 +313,7 @@ async function forwardToLegacy(request, env, context, url, table, decision, orig
     const to = origin ?? legacyOf(url, env);
     /** @param {Request} sent */
     const forwardTo = (sent) => (to === undefined ? fetch(url, sent) : send(to, url, sent, env));
-    const answered = sendWithin(forwardTo, stripHeaders(request, env), to?.[1] ?? UNROUTED_MS, open);
+    const answered = sendWithin(forwardTo, stripHeaders(request, request.headers, env), to?.[1] ?? UNROUTED_MS, open);
     context.waitUntil(answered.catch(() => {}));
     const response = await answered;
     reportIfDue(env, context, count(open, response.status));

@@ -158,16 +158,16 @@ let stripped;
  * request, so it is only done if that variable is set.
  *
  * @param {Request} request
+ * @param {Headers} headers of the request
  * @param {Env} env
  * @returns {Request}
  */
-export function stripHeaders(request, env) {
+export function stripHeaders(request, headers, env) {
   if (stripped === undefined) {
     const words = (env.STRIP_REQUEST_HEADERS ?? "").toLowerCase().match(/[\w-]+/g);
     const patterns = words?.map((word) => (word.endsWith("-") ? word : word + "$"));
     stripped = patterns ? new RegExp("^(?:" + patterns.join("|") + ")") : null;
   }
-  const { headers } = request;
   if (stripped === null && !headers.has(SHADOW) && !headers.has(FORCE)) return request;
   let clean = request;
   for (const name of headers.keys()) {
