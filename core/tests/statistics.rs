@@ -5,7 +5,7 @@
 use cutover_core::statistics::{
     Detector, Doubt, MIN_EVENT_USERS, Threshold, USER_MAP_CAPACITY, UserMap, detector_threshold,
     event_evidence, firing, ln_regularised_beta, shared_incident_at, shared_incident_evidence,
-    split_evidence,
+    split_evidence, split_mix::mix,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -299,17 +299,10 @@ fn expected_requests_to_decide() {
     assert_eq!(requests_to_promote(0.05, 0.05, 0.05), None, "a rate at the limit is never proven below it");
 }
 
-/// A bijection of 64-bit numbers (the finaliser of SplitMix64), so that users have different hashes.
-fn hashed(user: u64) -> u64 {
-    let mixed = (user ^ (user >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
-
 #[test]
 fn a_full_map_leaves_out_the_upper_half_of_the_hashes() {
     let mut map = UserMap::default();
-    let hashes: Vec<u64> = (1..=5_000).map(hashed).collect();
+    let hashes: Vec<u64> = (1..=5_000).map(mix).collect();
     for hash in &hashes {
         let (value, is_new) = map.get_mut_or_insert(*hash, 1_u32).unwrap();
         assert!(is_new);

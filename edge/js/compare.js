@@ -2,7 +2,7 @@
 // requests are compared and how two responses differ.
 import { adapt } from "./adapter.js";
 import { NO_BYTES, readBytes, TOO_LARGE } from "./body.js";
-import { LATE, MAX_KEPT_BODY, repeatable, SHADOW, sleep, withTimeout } from "./http.js";
+import { HOLD_BACK, LATE, MAX_KEPT_BODY, repeatable, SHADOW, sleep, withTimeout } from "./http.js";
 import { send } from "./origin.js";
 import { reportIfDue } from "./report.js";
 import { core } from "./wasm.js";
@@ -22,11 +22,6 @@ import {
   VERDICT_MISMATCH,
   VERDICT_NONE,
 } from "./wire.js";
-
-const MAX_INSPECTED_BODY = 4194304;
-
-// Milliseconds that work behind a request is held back: first the client's response goes out.
-const HOLD_BACK = 5;
 
 const UNADAPTED = new Error("the adapter has no route for this request");
 
@@ -57,22 +52,6 @@ const SKIPPED = new Map([
  * @property {string} head
  * @property {Uint8Array} body
  */
-
-/**
- * Returns true if a response that looks like a success hides an error.
- *
- * @param {Response} response
- * @param {number} route
- * @param {number} generation
- */
-export async function hidesError(response, route, generation) {
-  try {
-    await sleep(HOLD_BACK);
-    return core.hides_error(route, generation, await readBytes(response, MAX_INSPECTED_BODY));
-  } catch {
-    return false;
-  }
-}
 
 /**
  * Claims a comparison, before the request is sent and while it can still be copied. Returns the

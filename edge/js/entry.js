@@ -6,8 +6,8 @@ import { forward, forwardAfterError } from "./forward.js";
 import { plainUrl, sleep } from "./http.js";
 import { identify, needsVerification, subjectIn } from "./identity.js";
 import { ask, drain, enableReports } from "./report.js";
-import { currentTable, forgetTable, replaceTable } from "./table.js";
-import { core, replaceCore } from "./wasm.js";
+import { currentTable, replaceBrokenCore, replaceTable } from "./table.js";
+import { core } from "./wasm.js";
 import {
   ABSENT,
   ASK,
@@ -41,16 +41,16 @@ function handle(request, env, context) {
   let decision = NO_ROUTE | REASON_INTERNAL;
   try {
     url = plainUrl(request.url);
-    if (isUnverified(request) || asksForArm(request, env)) {
+    const { headers } = request;
+    if (isUnverified(headers) || asksForArm(headers, env)) {
       return prepareAndForward(request, env, context, url, TABLE);
     }
-    decision = core.decide(pack(request, url, table), started, table.generation);
+    decision = core.decide(pack(request, headers, url, table), started, table.generation);
     if (decision & UNDECIDED) return prepareAndForward(request, env, context, url, decision);
     if (decision & REFRESH) core.refresh(env, context);
-    return forward(request, env, context, url, table, decision, started);
+    return forward(request, headers, env, context, url, table, decision, started);
   } catch (error) {
-    if (error instanceof WebAssembly.RuntimeError && replaceCore()) {
-      forgetTable();
+    if (error instanceof WebAssembly.RuntimeError && replaceBrokenCore()) {
       return prepareAndForward(request, env, context, url, BOOT);
     }
     return forwardAfterError(request, env, context, url, table, decision, error);
@@ -71,12 +71,13 @@ export default { fetch: handle };
  */
 async function prepareAndForward(request, env, context, url, decision) {
   try {
-    const isForced = asksForArm(request, env) ? await forcedArm(request, env) : undefined;
+    const { headers } = request;
+    const isForced = asksForArm(headers, env) ? await forcedArm(headers, env) : undefined;
     for (let turn = 0; turn < MAX_PREPARATIONS && decision & UNDECIDED; turn++) {
       if (decision & OWN_PATH) {
         drain();
         await boot(env, context);
-        const authorization = request.headers.get("authorization") ?? undefined;
+        const authorization = headers.get("authorization") ?? undefined;
         return core.own_path(request.method + "\n" + url, authorization, env);
       }
       if (decision & BOOT) {
@@ -85,20 +86,20 @@ async function prepareAndForward(request, env, context, url, decision) {
       } else if (decision & ASK) {
         await ask(env);
       }
-      if (isUnverified(request)) await identify(request, env);
+      if (isUnverified(headers)) await identify(request, env);
       decision = decideNow(request, url, isForced);
       if (decision & TABLE) {
         replaceTable(core.table());
         if (currentTable.report_interval > 0) enableReports();
-        if (!isUnverified(request)) decision = decideNow(request, url, isForced);
+        if (!isUnverified(headers)) decision = decideNow(request, url, isForced);
       }
     }
     if (decision & UNDECIDED) decision = NO_ROUTE | REASON_NO_SNAPSHOT;
     if (decision & REFRESH) core.refresh(env, context);
     // In the same turn as the decision, so with its table.
-    return forward(request, env, context, url, currentTable, decision, Date.now());
+    return forward(request, headers, env, context, url, currentTable, decision, Date.now());
   } catch (error) {
-    if (error instanceof WebAssembly.RuntimeError && replaceCore()) forgetTable();
+    if (error instanceof WebAssembly.RuntimeError) replaceBrokenCore();
     return forwardAfterError(request, env, context, url, currentTable, decision, error);
   }
 }
@@ -106,10 +107,10 @@ async function prepareAndForward(request, env, context, url, decision) {
 /**
  * Returns true if the rules read tokens, and the request brings one that was not verified yet.
  *
- * @param {Request} request
+ * @param {Headers} headers of the request
  */
-function isUnverified(request) {
-  return currentTable.readsTokens && needsVerification(request);
+function isUnverified(headers) {
+  return currentTable.readsTokens && needsVerification(headers);
 }
 
 /**
@@ -121,7 +122,7 @@ function isUnverified(request) {
  */
 function decideNow(request, url, isForced) {
   const table = currentTable;
-  const packed = pack(request, url, table);
+  const packed = pack(request, request.headers, url, table);
   const now = Date.now();
   return isForced === undefined
     ? core.decide(packed, now, table.generation)
@@ -145,14 +146,14 @@ async function boot(env, context) {
  * Packs a request into the string that the core decides it by, see edge/src/wire.rs.
  *
  * @param {ClientRequest} request
+ * @param {Headers} headers of the request, because every look at `request.headers` is a call into the runtime
  * @param {string} url of the request, because every look at `request.url` builds another string
  * @param {Table} table
  */
-function pack(request, url, table) {
+function pack(request, headers, url, table) {
   const inputs = table.inputs;
   let packed = request.method + "\n" + url;
   if (inputs.length === 0) return packed;
-  const headers = request.headers;
   // If this header is present, the rules do not look at cookies.
   const unless = table.cookies_unless;
   const user = unless === null ? null : headers.get(unless);

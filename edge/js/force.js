@@ -11,22 +11,22 @@ let verifying;
 /**
  * Returns true if the request asks for an arm, and this Worker lets testers do that.
  *
- * @param {Request} request
+ * @param {Headers} headers of the request
  * @param {Env} env
  */
-export function asksForArm(request, env) {
-  return Boolean(env.CUTOVER_FORCE_SECRET) && request.headers.has(FORCE);
+export function asksForArm(headers, env) {
+  return Boolean(env.CUTOVER_FORCE_SECRET) && headers.has(FORCE);
 }
 
 /**
  * Returns true for the new arm, false for legacy, and undefined if the request asks for none or may not.
  *
- * @param {Request} request
+ * @param {Headers} headers of the request
  * @param {Env} env
  * @returns {Promise<boolean | undefined>}
  */
-export async function forcedArm(request, env) {
-  const asked = /^((new|legacy)\.(\d{1,12}))\.([0-9a-f]{64})$/.exec(request.headers.get(FORCE) ?? "");
+export async function forcedArm(headers, env) {
+  const asked = /^((new|legacy)\.(\d{1,12}))\.([0-9a-f]{64})$/.exec(headers.get(FORCE) ?? "");
   if (asked === null || Number(asked[3]) * 1000 <= Date.now()) return undefined;
   const secret = /** @type {string} */ (env.CUTOVER_FORCE_SECRET);
   if (verifying?.secret !== secret) {

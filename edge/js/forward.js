@@ -1,7 +1,7 @@
 // Sending a decided request to its backend, and the response back to the client. Whatever fails between, the client gets
 // a response: nothing here throws or rejects once a request is noted as begun.
 import { adapt } from "./adapter.js";
-import { claimComparison, hidesError } from "./compare.js";
+import { claimComparison } from "./compare.js";
 import {
   CLIENT_LEFT,
   decorate,
@@ -13,10 +13,11 @@ import {
   stripHeaders,
   withTimeout,
 } from "./http.js";
+import { hidesError } from "./inspect.js";
 import { send } from "./origin.js";
 import { begin, count, reportIfDue } from "./report.js";
-import { forgetTable } from "./table.js";
-import { core, replaceCore } from "./wasm.js";
+import { replaceBrokenCore } from "./table.js";
+import { core } from "./wasm.js";
 import {
   ADAPT,
   ARM_SHIFT,
@@ -34,6 +35,7 @@ import {
   RETRYABLE,
   TIMEOUT,
   UNDECIDED,
+  UNINSPECTED,
   UNREACHABLE,
 } from "./wire.js";
 
@@ -48,6 +50,7 @@ const UNROUTED_MS = 100000;
  * decision says so.
  *
  * @param {ClientRequest} request
+ * @param {Headers} headers of the request, because every look at `request.headers` is a call into the runtime
  * @param {Env} env
  * @param {ExecutionContext} context
  * @param {string} url of the request, because every look at `request.url` builds another string
@@ -57,15 +60,15 @@ const UNROUTED_MS = 100000;
  * @returns {Response | Promise<Response>}
  */
 // eslint-disable-next-line max-params -- an object would be one more allocation for every request
-export function forward(request, env, context, url, table, decision, started) {
+export function forward(request, headers, env, context, url, table, decision, started) {
   const route = decision & NO_ROUTE;
   const origin = table.origins[table.arms[(route << 1) | ((decision >> ARM_SHIFT) & 1)]];
   if (origin === undefined) {
     // The core says so itself if it has broken before.
-    if ((decision & REASON) === REASON_INTERNAL && replaceCore()) forgetTable();
+    if ((decision & REASON) === REASON_INTERNAL) replaceBrokenCore();
     return forwardToLegacy(request, env, context, url, table, decision, undefined);
   }
-  const sent = stripHeaders(request, env);
+  const sent = stripHeaders(request, headers, env);
   const cookie = decision & MINTED ? core.minted() : undefined;
   /** @type {ForwardedRequest} */
   const forwarded = {
@@ -150,10 +153,9 @@ function forwardInspected(forwarded) {
     try {
       const { request, env, url, origin, decision, limit, open } = forwarded;
       if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
-      if (mayFallBack(forwarded, undefined)) {
-        forwarded.kept = isRead(request) ? request : repeatable(request);
-      }
-      forwarded.isLast = !mayFallBack(forwarded, undefined) || forwarded.kept === null;
+      const mayRepeat = mayFallBack(forwarded, undefined);
+      if (mayRepeat && !isRead(request)) forwarded.kept = repeatable(request);
+      forwarded.isLast = !mayRepeat || forwarded.kept === null;
       if (decision & ADAPT) {
         adapt(forwarded, end, fail);
       } else {
@@ -205,10 +207,11 @@ function finish(forwarded, response, status) {
     if (table.hides !== null && table.hides[route] && response.ok && response.body !== null) {
       const responded = Date.now();
       context.waitUntil(
-        hidesError(response.clone(), route, table.generation).then((isError) => {
+        hidesError(response, route, table.generation).then((isError) => {
           // The time that the inspection took is not the backend's.
           open.started += Date.now() - responded;
-          reportIfDue(env, context, count(open, isError ? 500 : status));
+          const flags = isError === undefined ? UNINSPECTED : 0;
+          reportIfDue(env, context, count(open, isError ? 500 : status, flags));
         }),
       );
     } else {
@@ -310,7 +313,7 @@ async function forwardToLegacy(request, env, context, url, table, decision, orig
     const to = origin ?? legacyOf(url, env);
     /** @param {Request} sent */
     const forwardTo = (sent) => (to === undefined ? fetch(url, sent) : send(to, url, sent, env));
-    const answered = sendWithin(forwardTo, stripHeaders(request, env), to?.[1] ?? UNROUTED_MS, open);
+    const answered = sendWithin(forwardTo, stripHeaders(request, request.headers, env), to?.[1] ?? UNROUTED_MS, open);
     context.waitUntil(answered.catch(() => {}));
     const response = await answered;
     reportIfDue(env, context, count(open, response.status));

@@ -12,6 +12,9 @@ import {
 // A request body of up to this many bytes is kept, so that the request can be sent a second time.
 export const MAX_KEPT_BODY = 65536;
 
+// Milliseconds that work behind a request is held back: first the client's response goes out.
+export const HOLD_BACK = 5;
+
 export const LATE = new Error("the origin did not begin to respond in time");
 
 export const CLIENT_LEFT = new Error("the client broke off its upload");
@@ -155,16 +158,16 @@ let stripped;
  * request, so it is only done if that variable is set.
  *
  * @param {Request} request
+ * @param {Headers} headers of the request
  * @param {Env} env
  * @returns {Request}
  */
-export function stripHeaders(request, env) {
+export function stripHeaders(request, headers, env) {
   if (stripped === undefined) {
     const words = (env.STRIP_REQUEST_HEADERS ?? "").toLowerCase().match(/[\w-]+/g);
     const patterns = words?.map((word) => (word.endsWith("-") ? word : word + "$"));
     stripped = patterns ? new RegExp("^(?:" + patterns.join("|") + ")") : null;
   }
-  const { headers } = request;
   if (stripped === null && !headers.has(SHADOW) && !headers.has(FORCE)) return request;
   let clean = request;
   for (const name of headers.keys()) {

@@ -49,10 +49,10 @@ function identityIn(headers) {
 /**
  * Returns true if the request brings a token that was not verified yet, or too long ago.
  *
- * @param {Request} request
+ * @param {Headers} headers of the request
  */
-export function needsVerification(request) {
-  const token = bearer(request.headers);
+export function needsVerification(headers) {
+  const token = bearer(headers);
   return token !== undefined && !isFresh(token, Date.now());
 }
 

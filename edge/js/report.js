@@ -71,24 +71,20 @@ export function begin(table, decision, started) {
  *
  * @param {OpenRequest} open
  * @param {number} status of the response, or UNREACHABLE or TIMEOUT
+ * @param {number} flags UNINSPECTED or none
  */
-export function count({ table, decision, begun, started, period, userLow, userHigh }, status) {
+export function count({ table, decision, begun, started, period, userLow, userHigh }, status, flags = 0) {
   const now = Date.now();
   if (waiting === outcomes.length) drain();
   counted++;
   period.open--;
   if (period.isGivenUp) return now;
-  if (table.of !== undefined && table.of !== core) {
-    // The rules of a core that was replaced mean nothing to its successor.
-    core.lose(1);
-    return now;
-  }
   outcomes[waiting] = (decision & KIND) | (table.generation << GENERATION_SHIFT);
   outcomes[waiting + 1] = (status << STATUS_SHIFT) | Math.min(Math.max(now - started, 0), MAX_MS);
   outcomes[waiting + 2] = userLow;
   outcomes[waiting + 3] = userHigh;
   outcomes[waiting + 4] = begun / 1000;
-  outcomes[waiting + 5] = (decision & MINTED ? MINTED_USER : 0) | (status === CLIENT_GONE ? GAVE_UP : 0);
+  outcomes[waiting + 5] = flags | (decision & MINTED ? MINTED_USER : 0) | (status === CLIENT_GONE ? GAVE_UP : 0);
   waiting += OUTCOME_LENGTH;
   return now;
 }

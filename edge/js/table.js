@@ -1,5 +1,5 @@
 // The table that the core publishes to JavaScript: origins, inputs and policies of one generation.
-import { core } from "./wasm.js";
+import { replaceCore } from "./wasm.js";
 import { INPUT_JWT } from "./wire.js";
 
 /** @type {Table} */
@@ -19,7 +19,6 @@ const NO_TABLE = {
   headers: 0,
   reasons: [],
   readsTokens: false,
-  of: undefined,
 };
 
 /**
@@ -36,10 +35,12 @@ export let currentTable = NO_TABLE;
 export function replaceTable(json) {
   currentTable = JSON.parse(json);
   currentTable.readsTokens = currentTable.inputs.includes(INPUT_JWT);
-  currentTable.of = core;
 }
 
-/** Forgets the table of a core that was replaced. */
-export function forgetTable() {
-  currentTable = NO_TABLE;
+/** Replaces a core that has broken, with its table. Returns false if one was replaced a moment ago. */
+export function replaceBrokenCore() {
+  if (!replaceCore(currentTable.generation + 1)) return false;
+  // Without its generation the next replacement would begin at the first one again.
+  currentTable = { ...NO_TABLE, generation: currentTable.generation };
+  return true;
 }

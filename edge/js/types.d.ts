@@ -105,8 +105,6 @@ interface Table {
   reasons: string[];
   /** Not from the core: the inputs include the user of a token. */
   readsTokens: boolean;
-  /** Not from the core: the core that wrote it; undefined before the first. */
-  of: Core | undefined;
 }
 
 /** A request whose responses are compared. */
@@ -192,6 +190,7 @@ declare module "#glue" {
 interface Core {
   __wbg_set_wasm(exports: CoreExports): void;
 
+  begin_generations(first: number): void;
   decide(packed: string, now: number, generation: number): number;
   decide_forced(packed: string, now: number, generation: number, isNew: boolean): number;
   legacy_origin(packed: string, generation: number): number;

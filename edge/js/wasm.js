@@ -37,13 +37,17 @@ function instantiate() {
 /**
  * Replaces a core that has broken: after a trap, its memory is in no known state. Returns false if one was replaced a
  * moment ago. Whatever it had counted since its last report is lost.
+ *
+ * @param {number} generation the first one of the new core. Requests that the old one decided are still under way, and what
+ *   they bring back must not be taken for the new one's.
  */
-export function replaceCore() {
+export function replaceCore(generation) {
   const now = Date.now();
   if (now - replacedAt < REPLACE_AGAIN) return false;
   replacedAt = now;
   console.error("the core has broken and is replaced; its counts since the last report are lost");
   core = instantiate();
+  core.begin_generations(generation);
   return true;
 }
 

@@ -47,6 +47,7 @@ export const CLIENT_GONE = 499;
 export const OUTCOME_LENGTH = 6;
 export const MINTED_USER = 1;
 export const GAVE_UP = 2;
+export const UNINSPECTED = 4;
 
 // In place of a value that a request or a response lacks. No header can hold it.
 export const ABSENT = "\0";

@@ -76,6 +76,8 @@ pub struct Counting {
     lost: u64,
     /// Number of outcomes lost since the isolate began.
     pub lost_in_all: u64,
+    /// Number of responses that may hide an error and were not inspected.
+    uninspected: u64,
     users_lost: Vec<UserLoss>,
     /// Number of users lost since the isolate began.
     pub users_lost_in_all: u64,
@@ -119,6 +121,7 @@ impl Counting {
     /// Counts outcomes.
     pub fn add(&mut self, outcomes: impl Iterator<Item = PackedOutcome>) {
         for ended in outcomes {
+            self.uninspected += u64::from(ended.is_uninspected());
             if !self.add_one(ended) {
                 self.lose(1);
             }
@@ -213,6 +216,7 @@ impl Counting {
         self.lose(batch.cells.iter().map(|cell| cell.counts.requests).sum());
         // The control plane does not know of these either; in the totals of the isolate they are already.
         self.lost += batch.lost;
+        self.uninspected += batch.uninspected;
         let own = batch.user_losses();
         self.users_lost_in_all += own.iter().map(|loss| loss.users).sum::<u64>();
         for loss in batch.users_lost.iter().cloned().chain(own) {
@@ -236,6 +240,7 @@ impl Counting {
             age_ms: state.age_ms,
             lost: std::mem::take(&mut self.lost),
             users_lost: std::mem::take(&mut self.users_lost),
+            uninspected: std::mem::take(&mut self.uninspected),
             open: state.open,
             cells,
             users,

@@ -21,6 +21,7 @@ use cutover_core::{
     routing::matcher::{is_idempotent, is_safe},
     rules::flag::OnControlLoss,
     snapshot::{SnapshotError, digest},
+    statistics::split_mix::SplitMix64,
     vocabulary::revision::Revision,
 };
 use serde::Serialize;
@@ -54,8 +55,8 @@ pub struct Isolate {
     pub begun: RefCell<Option<(usize, Exchange, Next)>>,
     /// Hash of the last decision's user, if that decision had [`PackedDecision::EVIDENCE`].
     pub evidence: Cell<u64>,
-    /// State of the random number generator of [`Isolate::draw`].
-    dice: Cell<u64>,
+    /// The random number generator of [`Isolate::draw`].
+    dice: Cell<SplitMix64>,
     /// Origins that failed lately.
     diversions: Vec<(OriginName, Diversion)>,
     /// The newest declaration of emergencies that came with a receipt.
@@ -122,6 +123,8 @@ pub struct ArmCounts {
     pub errors: u64,
     /// Sum of the times to the response headers, in milliseconds.
     pub duration_ms: u64,
+    /// Number of responses that may hide an error and were not inspected, see [`PackedOutcome::UNINSPECTED`].
+    pub uninspected: u64,
 }
 
 impl Counts {
@@ -130,6 +133,7 @@ impl Counts {
         arm.requests += 1;
         arm.errors += u64::from(!matches!(ended.outcome(), Outcome::Status(status) if status < 500));
         arm.duration_ms += u64::from(ended.ms());
+        arm.uninspected += u64::from(ended.is_uninspected());
     }
 }
 
@@ -145,6 +149,12 @@ impl Isolate {
         if let Some(rules) = self.rules() {
             self.counting.begin_generation(self.generation, rules, now);
         }
+    }
+
+    /// Sets the number of the current generation, for an isolate that takes the place of a broken one: the generations of
+    /// both must differ, because requests that the broken one decided are still under way.
+    pub fn begin_generations(&mut self, first: u32) {
+        self.generation = first;
     }
 
     /// Returns the settings.
@@ -270,18 +280,17 @@ impl Isolate {
         adapt | if compared { PackedDecision::COMPARE } else { 0 }
     }
 
-    /// Returns the next pseudorandom number (SplitMix64, after Steele, Lea and Flood 2014).
+    /// Returns the next pseudorandom number.
     pub fn draw(&self) -> u64 {
-        let state = self.dice.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.dice.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        let mut dice = self.dice.get();
+        let drawn = dice.draw();
+        self.dice.set(dice);
+        drawn
     }
 
     /// Seeds [`Isolate::draw`], so that every isolate draws other numbers.
     pub fn begin_draws(&mut self, seed: &str) {
-        self.dice.set(digest(seed));
+        self.dice.set(SplitMix64::new(digest(seed)));
     }
 
     /// Returns the rules of a generation, if they are still held.

@@ -126,6 +126,7 @@ impl Reporting {
             age_ms,
             lost: 0,
             users_lost: Vec::new(),
+            uninspected: 0,
             open: 0,
             cells: Vec::new(),
             users: Vec::new(),

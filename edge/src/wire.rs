@@ -223,7 +223,7 @@ impl OutcomeKind {
 ///   was refused or broken off, or 1 if no response began in time
 /// - 2 and 3: the lower and the upper half of the user's hash; both 0 if the request is no evidence
 /// - 4: the start of the request, in seconds since 1970
-/// - 5: the flags [`PackedOutcome::MINTED_USER`] and [`PackedOutcome::GAVE_UP`]
+/// - 5: the flags [`PackedOutcome::MINTED_USER`], [`PackedOutcome::GAVE_UP`] and [`PackedOutcome::UNINSPECTED`]
 ///
 /// For example, a response with status 503 after 5 ms on the new origin of route 3, decided in
 /// generation 1 by the bucket of a user who is evidence:
@@ -260,6 +260,8 @@ impl PackedOutcome {
     pub const MINTED_USER: u32 = 1;
     /// Flag: the client left before the response. The status does not count then.
     pub const GAVE_UP: u32 = 1 << 1;
+    /// Flag: the route has `error_when`, but the response was not inspected, so its status alone counts.
+    pub const UNINSPECTED: u32 = 1 << 2;
 
     /// Reads the numbers of one outcome; `None` if there are more or fewer than six.
     pub fn read(numbers: &[u32]) -> Option<Self> {
@@ -304,6 +306,11 @@ impl PackedOutcome {
     /// Returns true if the user id was minted for this very request.
     pub fn is_minted(self) -> bool {
         self.flags & Self::MINTED_USER != 0
+    }
+
+    /// Returns true if the response may hide an error and was not inspected.
+    pub fn is_uninspected(self) -> bool {
+        self.flags & Self::UNINSPECTED != 0
     }
 
     /// Returns true if the client left before the response.
@@ -414,7 +421,7 @@ mod tests {
         assert_eq!((read.kind.decision(), read.kind.generation()), (PackedDecision(new), 7));
         assert_eq!((read.outcome(), read.ms()), (Outcome::Status(503), 5));
         assert_eq!((read.user(), read.begun_ms()), (Some(0x0123_4567_89ab_cdef), 1_767_225_600_000));
-        assert_eq!((read.is_minted(), read.gave_up()), (false, false));
+        assert_eq!((read.is_minted(), read.gave_up(), read.is_uninspected()), (false, false, false));
         let with = |index: usize, number: u32| {
             let mut numbers = numbers;
             numbers[index] = number;
@@ -423,6 +430,7 @@ mod tests {
         assert_eq!(with(1, 9).outcome(), Outcome::Unreachable);
         assert_eq!(with(1, 1 << 20).outcome(), Outcome::Timeout);
         assert!(with(5, PackedOutcome::MINTED_USER).is_minted());
+        assert!(with(5, PackedOutcome::UNINSPECTED).is_uninspected());
         assert_eq!(with(5, PackedOutcome::GAVE_UP).outcome(), Outcome::Status(499));
         assert_eq!(PackedOutcome::read(&[kind, 0, 0, 0, 0, 0]).unwrap().user(), None);
         assert_eq!(PackedOutcome::read(&numbers[..5]), None);

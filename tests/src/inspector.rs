@@ -10,13 +10,36 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 /// Time that a command may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Size of V8's heap, in bytes.
+/// Size of V8's heap and of the memory that its objects keep outside it, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeapUsage {
     /// Objects, and garbage that has not been collected.
     pub used: u64,
     /// All memory that V8 holds for them, free space included.
     pub total: u64,
+    /// Objects of the runtime in a heap of its own; 0 if V8 does not tell.
+    pub embedder: u64,
+    /// Contents of buffers and of external strings; 0 if V8 does not tell.
+    pub backing: u64,
+}
+
+impl HeapUsage {
+    /// Reads the result of `Runtime.getHeapUsage`.
+    fn read(result: &Value) -> Self {
+        let optional = |name: &str| result[name].as_f64().map(|bytes| bytes as u64);
+        let bytes = |name: &str| optional(name).unwrap_or_else(|| panic!("no {name}: {result:#}"));
+        Self {
+            used: bytes("usedSize"),
+            total: bytes("totalSize"),
+            embedder: optional("embedderHeapUsedSize").unwrap_or_default(),
+            backing: optional("backingStorageSize").unwrap_or_default(),
+        }
+    }
+
+    /// Returns the bytes of all objects with what they keep outside V8's heap.
+    pub fn in_use(&self) -> u64 {
+        self.used + self.embedder + self.backing
+    }
 }
 
 /// A connection to the inspector of one Worker.
@@ -39,9 +62,7 @@ impl Inspector {
         let command = self.send("Runtime.getHeapUsage").await;
         let usage =
             tokio::time::timeout(PATIENCE, self.result(command)).await.expect("the usage of the heap");
-        let bytes =
-            |name: &str| usage[name].as_f64().unwrap_or_else(|| panic!("no {name}: {usage:#}")) as u64;
-        HeapUsage { used: bytes("usedSize"), total: bytes("totalSize") }
+        HeapUsage::read(&usage)
     }
 
     /// Collects the garbage of the Worker, which is requested meanwhile: V8 queues the collection, and the runtime looks into
@@ -74,5 +95,20 @@ impl Inspector {
                 return answer["result"].take();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_outside_the_heap_is_in_use_too() {
+        let known =
+            json!({ "usedSize": 5, "totalSize": 9, "embedderHeapUsedSize": 20, "backingStorageSize": 300 });
+        assert_eq!(HeapUsage::read(&known), HeapUsage { used: 5, total: 9, embedder: 20, backing: 300 });
+        assert_eq!(HeapUsage::read(&known).in_use(), 325);
+        // An earlier V8.
+        assert_eq!(HeapUsage::read(&json!({ "usedSize": 5, "totalSize": 9 })).in_use(), 5);
     }
 }

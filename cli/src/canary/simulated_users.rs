@@ -3,6 +3,7 @@
 use cutover_core::{
     canary::Run,
     measurement::batch::{EventKinds, SeenUser, UserEvents, UserWindow},
+    statistics::split_mix::nth_draw,
     vocabulary::arm::Arm,
 };
 use rand::rngs::SmallRng;
@@ -131,10 +132,7 @@ impl Crowd {
     }
 }
 
-/// Returns the hash of a simulated user: a bijection that spreads over all 64 bits (`SplitMix64`).
+/// Returns the hash of a simulated user, different for each number.
 fn hash(seed: u64, number: u64) -> u64 {
-    let mut z = number.wrapping_add(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    nth_draw(0, number.wrapping_add(seed))
 }

@@ -63,6 +63,7 @@ fn send(http: &blocking::Client, url: &str, secret: &str) -> Result<(u16, Value)
         age_ms: 0,
         lost: 0,
         users_lost: Vec::new(),
+        uninspected: 0,
         open: 0,
         cells: Vec::new(),
         users: Vec::new(),

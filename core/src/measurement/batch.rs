@@ -31,6 +31,7 @@
 
 use crate::{
     compare::ComparisonWindow,
+    json::omit::is_zero,
     measurement::counts::Counts,
     rules::emergency::Emergency,
     vocabulary::{
@@ -171,6 +172,10 @@ pub struct Batch {
     /// Users in batches that were refused, so that their events are unknown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_lost: Vec<UserLoss>,
+    /// Responses of routes with `error_when` that were not inspected, because they were too large or too many at once. They
+    /// are counted by their status.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub uninspected: u64,
     /// Requests still open when the batch was made.
     #[serde(default)]
     pub open: u32,
@@ -197,6 +202,7 @@ impl Batch {
             age_ms: 0,
             lost: 0,
             users_lost: Vec::new(),
+            uninspected: 0,
             open: 0,
             cells: Vec::new(),
             users: Vec::new(),

@@ -14,6 +14,7 @@ mod event;
 mod incident;
 mod levels;
 mod split;
+pub mod split_mix;
 mod threshold;
 mod user_map;
 

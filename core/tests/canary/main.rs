@@ -23,6 +23,7 @@ use cutover_core::{
         plan::{CanaryPlan, Criteria, Options},
     },
     measurement::batch::{EventKinds, SeenUser, UserEvents, UserWindow, WINDOW_MS},
+    statistics::split_mix::nth_draw,
     vocabulary::arm::Arm,
 };
 
@@ -101,10 +102,7 @@ fn after(minutes: i64) -> Timestamp {
 
 /// Returns a hash for a number, spread over all 64 bits.
 fn hash(number: u64) -> u64 {
-    let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    nth_draw(0, number.wrapping_add(1))
 }
 
 /// Builds an empty event window of a run's step.

@@ -27,6 +27,12 @@ fn remember(isolate: &Isolate, (answer, minted): (PackedDecision, Option<String>
     answer.0
 }
 
+/// Sets the number of the first generation of a core that replaces a broken one, see [`Isolate::begin_generations`].
+#[wasm_bindgen]
+pub fn begin_generations(first: u32) {
+    with_isolate(|isolate| isolate.begin_generations(first));
+}
+
 /// Decides a request. See [`crate::wire`] for both formats.
 #[wasm_bindgen]
 pub fn decide(packed: &str, now: f64, generation: u32) -> u32 {

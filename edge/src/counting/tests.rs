@@ -12,6 +12,7 @@ use cutover_core::{
         event_kinds::EventKinds,
         label::{CanaryLabel, SlowLimits},
     },
+    statistics::split_mix::nth_draw,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,12 +94,9 @@ fn take_all(counting: &mut Counting, now: i64) -> Vec<UserWindow> {
     all
 }
 
-/// Returns the hash of a user: SplitMix64 of the number.
+/// Returns the hash of a user, different for each number.
 fn hash(user: u64) -> u64 {
-    let mixed = (user + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    nth_draw(0, user + 1)
 }
 
 fn events_of(windows: &[UserWindow]) -> Vec<UserEvents> {

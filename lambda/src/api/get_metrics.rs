@@ -50,6 +50,7 @@ pub(super) async fn handle(
         "batches_taken_in": cursor.batches,
         "outcomes_lost": cursor.outcomes_lost,
         "users_lost": cursor.users_lost,
+        "responses_uninspected": cursor.uninspected,
         "isolates_active": isolates.active,
         "batches_missing": isolates.missing_batches,
     });

@@ -259,6 +259,9 @@ async fn measurement(page: &mut Page, platform: &Platform) -> Result<(), StoreEr
     page.sample("cutover_outcomes_lost_total", &[], cursor.outcomes_lost as f64);
     page.family("cutover_users_lost_total", "counter", "Users in reports that ingest refused.");
     page.sample("cutover_users_lost_total", &[], cursor.users_lost as f64);
+    let name = "cutover_responses_uninspected_total";
+    page.family(name, "counter", "Responses too large, or too many at once, for error_when to inspect.");
+    page.sample(name, &[], cursor.uninspected as f64);
     let name = "cutover_flag_behind_seconds";
     page.family(
         name,

@@ -95,10 +95,12 @@ pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
         let lost: u64 = arrivals.iter().map(|arrival| arrival.batch.lost).sum();
         let users_lost = arrivals.iter().flat_map(|arrival| &arrival.batch.users_lost);
         let users_lost: u64 = users_lost.map(|loss| loss.users).sum();
+        let uninspected: u64 = arrivals.iter().map(|arrival| arrival.batch.uninspected).sum();
         let moved = Cursor {
             through: until,
             outcomes_lost: cursor.outcomes_lost.saturating_add(lost),
             users_lost: cursor.users_lost.saturating_add(users_lost),
+            uninspected: cursor.uninspected.saturating_add(uninspected),
             batches: cursor.batches.saturating_add(arrivals.len() as u64),
             behind,
         };

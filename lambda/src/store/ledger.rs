@@ -119,6 +119,8 @@ pub struct Cursor {
     pub outcomes_lost: u64,
     /// Number of users in reports that were refused.
     pub users_lost: u64,
+    /// Number of responses that may hide an error and were not inspected.
+    pub uninspected: u64,
     /// Number of batches that have been folded in.
     pub batches: u64,
 }
@@ -295,6 +297,7 @@ impl Store {
             through: i64::try_from(item.number("through")?).unwrap_or_default(),
             outcomes_lost: item.optional_number("outcomes_lost").unwrap_or_default(),
             users_lost: item.optional_number("users_lost").unwrap_or_default(),
+            uninspected: item.optional_number("uninspected").unwrap_or_default(),
             batches: item.optional_number("batches").unwrap_or_default(),
             behind: item
                 .optional_text("behind")
@@ -349,7 +352,7 @@ impl Store {
             .set_key(Some(Key::cursor().attributes()))
             .update_expression(
                 "SET #schema = :schema, through = :to, outcomes_lost = :lost, users_lost = :users_lost, \
-                 batches = :batches, behind = :behind",
+                 uninspected = :uninspected, batches = :batches, behind = :behind",
             )
             .condition_expression("attribute_not_exists(pk) OR through = :from")
             .expression_attribute_names("#schema", "schema")
@@ -358,6 +361,7 @@ impl Store {
             .expression_attribute_values(":to", unsigned(to.through))
             .expression_attribute_values(":lost", number(to.outcomes_lost))
             .expression_attribute_values(":users_lost", number(to.users_lost))
+            .expression_attribute_values(":uninspected", number(to.uninspected))
             .expression_attribute_values(":batches", number(to.batches))
             .expression_attribute_values(":behind", AttributeValue::S(behind))
             .send()

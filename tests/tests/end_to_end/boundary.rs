@@ -10,7 +10,8 @@ use axum::{
     routing::post,
 };
 use cutover_core::{
-    Ruleset, Snapshot, config::Config, measurement::batch::Receipt, vocabulary::revision::Revision,
+    Ruleset, Snapshot, config::Config, measurement::batch::Receipt, statistics::split_mix::SplitMix64,
+    vocabulary::revision::Revision,
 };
 use cutover_tests::{
     http::Connection,
@@ -32,16 +33,16 @@ const ROUTES: usize = 6;
 
 const COMPARE: &str = ", compare: { sample: 20, noise: 0, per_minute: 1000000, concurrency: 50 }";
 
-/// A small generator of pseudorandom numbers (SplitMix64), so that a run can be repeated.
-#[derive(Clone)]
-struct Draws(u64);
+/// Pseudorandom numbers, so that a run can be repeated.
+struct Draws(SplitMix64);
 
 impl Draws {
+    fn new(seed: u64) -> Self {
+        Self(SplitMix64::new(seed))
+    }
+
     fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % below
+        self.0.draw() % below
     }
 }
 
@@ -88,7 +89,7 @@ fn snapshot(origin: &str, revision: u64, draws: &mut Draws) -> (Snapshot, Adapte
         let variables = ["", "variables: { note: header.x-note }, ", "variables: { note: jwt.sub }, "];
         let variables = variables[draws.next(3) as usize];
         text.push_str(&format!(
-            "  {name}:\n    forward_headers: [x-user-id, {}]\n    keep_headers: [x-asked, x-user, x-own]\n    \
+            "  {name}:\n    forward_headers: [x-user-id, x-request, {}]\n    keep_headers: [x-asked, x-user, x-own]\n    \
              routes: [{{ match: {{ method: GET, path: \"/r{route}/{{id}}\" }}, {variables}\
              backend: {{ method: GET, path: \"/a{route}/v{revision}/{{path.id}}\" }}, \
              response: {{ object: {{ adapter: {{ const: \"a{route} v{revision}\" }} }} }} }}]\n",
@@ -126,8 +127,31 @@ struct Control {
     adapted: std::sync::Mutex<BTreeMap<u64, Adapted>>,
     /// Number of second requests for comparisons.
     shadows: AtomicU64,
-    /// Paths that belong to more than one route or snapshot.
-    mixed: std::sync::Mutex<Vec<String>>,
+    origins: std::sync::Mutex<Asked>,
+}
+
+/// The requests that the backends received.
+#[derive(Default)]
+struct Asked {
+    /// The revision that each request of a client was sent by.
+    revisions: BTreeMap<String, String>,
+    /// Requests that belong to more than one route or snapshot.
+    mixed: Vec<String>,
+}
+
+impl Asked {
+    /// Notes the path of a backend's request, and the number of the client's request that it was sent for. A comparison
+    /// sends a second one with the same number, by the same snapshot.
+    fn note(&mut self, path: &str, request: &str) {
+        let is_of_one_snapshot = revision_of(path).is_some_and(|revision| {
+            let first = self.revisions.entry(request.to_owned()).or_insert_with(|| revision.to_owned());
+            first.as_str() == revision
+        });
+        if request.is_empty() || !is_of_one_snapshot {
+            let first = self.revisions.get(request);
+            self.mixed.push(format!("{path} for the request {request:?}, first sent by {first:?}"));
+        }
+    }
 }
 
 impl Control {
@@ -162,24 +186,47 @@ async fn ingest(State(control): State<Arc<Control>>, body: Bytes) -> Json<Receip
     })
 }
 
-/// Returns true if a path belongs to one route of one snapshot: `/ARM/ROUTE/REVISION` of the origin, and then the path of the
-/// route or of its adapter.
-fn is_of_one_snapshot(path: &str) -> bool {
+/// Returns the revision in a path that belongs to one route of one snapshot: `/ARM/ROUTE/REVISION` of the origin, and then
+/// the path of the route or of its adapter.
+fn revision_of(path: &str) -> Option<&str> {
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match parts[..] {
-        ["legacy" | "new", route, _, sent, "1"] => sent.strip_prefix('r') == Some(route),
-        ["new", route, revision, adapter, adapted, "1"] => {
-            adapter.strip_prefix('a') == Some(route) && adapted == revision
+        ["legacy" | "new", route, revision, sent, "1"] => {
+            (sent.strip_prefix('r') == Some(route)).then_some(revision)
         }
-        _ => false,
+        ["new", route, revision, adapter, adapted, "1"] => {
+            (adapter.strip_prefix('a') == Some(route) && adapted == revision).then_some(revision)
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn requests_by_more_than_one_snapshot_are_noticed() {
+    let mixed = |requests: &[(&str, &str)]| {
+        let mut asked = Asked::default();
+        requests.iter().for_each(|(path, request)| asked.note(path, request));
+        asked.mixed.len()
+    };
+    let one = ("/new/3/v7/r3/1", "a");
+    assert_eq!(mixed(&[one, ("/legacy/3/v7/r3/1", "a"), ("/legacy/3/v8/r3/1", "b")]), 0);
+    assert_eq!(mixed(&[("/new/3/v7/a3/v7/1", "a"), ("/legacy/3/v7/r3/1", "a")]), 0);
+    for other in [
+        ("/legacy/3/v8/r3/1", "a"),
+        ("/new/3/v8/a3/v8/1", "a"),
+        ("/new/3/v7/a3/v8/1", "b"),
+        ("/new/2/v7/r3/1", "b"),
+        ("/unrouted/r3/1", "b"),
+        ("/new/3/v7/r3/1", ""),
+    ] {
+        assert_eq!(mixed(&[one, other]), 1, "{other:?}");
     }
 }
 
 /// A backend: says which one was asked, for which path, and which of the clients' own headers arrived.
 async fn backend(State(control): State<Arc<Control>>, uri: Uri, headers: HeaderMap) -> impl IntoResponse {
-    if !is_of_one_snapshot(uri.path()) {
-        control.mixed.lock().unwrap().push(uri.path().to_owned());
-    }
+    let request = headers.get("x-request").map(|request| request.to_str().unwrap()).unwrap_or_default();
+    control.origins.lock().unwrap().note(uri.path(), request);
     if headers.contains_key("x-cutover-shadow") {
         control.shadows.fetch_add(1, Ordering::SeqCst);
     }
@@ -198,11 +245,11 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
     let control = Arc::new(Control {
         revision: AtomicU64::new(1),
         document: std::sync::Mutex::default(),
-        draws: std::sync::Mutex::new(Draws(7)),
+        draws: std::sync::Mutex::new(Draws::new(7)),
         questions: AtomicU64::new(0),
         adapted: std::sync::Mutex::default(),
         shadows: AtomicU64::new(0),
-        mixed: std::sync::Mutex::default(),
+        origins: std::sync::Mutex::default(),
     });
     let app =
         Router::new().route("/v1/batches", post(ingest)).fallback(backend).with_state(Arc::clone(&control));
@@ -210,7 +257,7 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
 
-    let mut draws = Draws(1);
+    let mut draws = Draws::new(1);
     let first = snapshot(&origin, 1, &mut draws);
     let rules = Ruleset::compile(&first.0).unwrap();
     let flag = rules.flag("f").unwrap();
@@ -233,7 +280,7 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
     let publishing = {
         let (control, origin, done) = (Arc::clone(&control), origin.clone(), Arc::clone(&done));
         tokio::spawn(async move {
-            let mut draws = Draws(99);
+            let mut draws = Draws::new(99);
             for revision in 2.. {
                 if done.load(Ordering::SeqCst) {
                     return revision;
@@ -250,18 +297,20 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
     let clients = (0..16_u64).map(|client| {
         let (expected, control) = (expected.clone(), Arc::clone(&control));
         tokio::spawn(async move {
-            let mut draws = Draws(1_000 + client);
+            let mut draws = Draws::new(1_000 + client);
             let mut connection = Connection::open(port).await;
             let mut wrong = Vec::new();
             let mut reasons = BTreeMap::new();
             let mut adapted = 0;
             let all: Vec<String> = (0..ROUTES).map(|number| format!("x-own-{number}")).collect();
-            for _ in 0..total / 16 {
+            for number in 0..total / 16 {
+                let request = format!("{client}-{number}");
                 let user = draws.next(200) as usize;
                 let route = draws.next(ROUTES as u64) as usize;
                 let name = format!("user-{user}");
                 let mut headers = vec![
                     ("x-user-id", name.as_str()),
+                    ("x-request", request.as_str()),
                     ("x-note", "noted"),
                     ("x-in-0", "yes"),
                     ("x-in-1", "yes"),
@@ -318,10 +367,11 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
         "{published} snapshots, {questions} questions and batches, {adapted} adapted, {shadows} compared"
     );
     assert!(adapted > total / 10 && shadows > 10, "{adapted} adapted, {shadows} compared");
-    let mixed = control.mixed.lock().unwrap();
+    let origins = control.origins.lock().unwrap();
+    let mixed = &origins.mixed;
     assert!(
         mixed.is_empty(),
-        "{} paths of several snapshots: {:#?}",
+        "{} requests by several snapshots: {:#?}",
         mixed.len(),
         &mixed[..mixed.len().min(10)]
     );

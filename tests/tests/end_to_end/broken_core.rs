@@ -1,14 +1,25 @@
 //! A core that breaks, as WebAssembly does after a trap: it is replaced, and no request goes without an answer. No input
 //! is known that breaks the real one, so its instances are wrapped.
 
+use cutover_core::{config::Config, vocabulary::revision::Revision};
 use cutover_tests::{
     http::{self, Answer},
     proxied::{SingleRouteWorker, single_route},
     raw_origin::{RawOrigin, ReceivedRequest},
 };
 use futures_util::future::join_all;
-use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{io::AsyncWriteExt, sync::watch};
+
+const USER: &[(&str, &str)] = &[("x-user-id", "u1")];
+
+const ALL_NEW: &str = "enabled: true, rollout_percentage: 100";
 
 /// Wraps the exports of every instance. The first `INSTANCES` ones break at their `CALLS`th call of `decide`.
 const BREAKING: &str = r#"{
@@ -60,8 +71,7 @@ struct Wrapped {
 impl Wrapped {
     async fn start(breaking: &str, variables: &[(&str, &str)]) -> Self {
         let (legacy, new) = (origin("legacy").await, origin("new").await);
-        let text =
-            single_route(&legacy.url(), &new.url(), 5_000, "enabled: true, rollout_percentage: 100", "");
+        let text = single_route(&legacy.url(), &new.url(), 5_000, ALL_NEW, "");
         let legacy_url = legacy.url();
         let mut all = vec![("DECISION_HEADERS", "arm,reason"), ("LEGACY_ORIGIN", legacy_url.as_str())];
         all.extend(variables);
@@ -74,7 +84,7 @@ impl Wrapped {
     }
 
     async fn get(&self, path: &str) -> Answer {
-        http::get(self.port(), path, &[("x-user-id", "u1")]).await
+        http::get(self.port(), path, USER).await
     }
 
     /// Returns the name of the isolate, which a new instance draws anew.
@@ -84,6 +94,9 @@ impl Wrapped {
     }
 }
 
+// Patient, so that a busy machine does not look like a store that fails.
+const PATIENT: [(&str, &str); 2] = [("SNAPSHOT_BOOT_WAIT_MS", "20000"), ("SNAPSHOT_SOFT_TTL_MS", "600000")];
+
 const WAVES: usize = 8;
 const MOST_AT_ONCE: usize = 8;
 
@@ -91,9 +104,7 @@ const MOST_AT_ONCE: usize = 8;
 async fn a_core_that_breaks_is_replaced_and_decides_again() {
     for failure in [TRAP, BORROWED] {
         for at_once in [1, MOST_AT_ONCE] {
-            // Patient, so that a busy machine does not look like a store that fails.
-            let variables = [("SNAPSHOT_BOOT_WAIT_MS", "20000"), ("SNAPSHOT_SOFT_TTL_MS", "600000")];
-            let edge = Wrapped::start(&breaking("1", "20", failure), &variables).await;
+            let edge = Wrapped::start(&breaking("1", "20", failure), &PATIENT).await;
             assert_eq!(edge.get("/first").await.header("x-cutover-reason").as_deref(), Some("ROLLOUT"));
             let first = edge.isolate().await;
             let mut others = Vec::new();
@@ -150,4 +161,67 @@ async fn a_core_that_always_breaks_leaves_every_request_to_legacy() {
         println!("the longest took {longest:?}: {failure}");
         assert!(longest < Duration::from_secs(3), "{longest:?}, {failure}");
     }
+}
+
+/// Requests that are under way while the core breaks: more than the failures in a row that divert.
+const UNDER_WAY: u64 = 6;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_of_requests_of_a_broken_core_are_not_told_to_its_successor() {
+    let (release, released) = watch::channel(false);
+    let arrived = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&arrived);
+    // It fails on /slow, and not before it is told to.
+    let first = RawOrigin::start(move |mut received: ReceivedRequest| {
+        let (mut released, counted) = (released.clone(), Arc::clone(&counted));
+        async move {
+            let is_slow = received.target() == "/slow";
+            if is_slow {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let _ = released.wait_for(|is_released| *is_released).await;
+            }
+            let status = if is_slow { 503 } else { 200 };
+            let answer = format!(
+                "HTTP/1.1 {status} Any\r\nx-backend: first\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            );
+            let _ = received.socket.write_all(answer.as_bytes()).await;
+        }
+    })
+    .await;
+    let (legacy, second) = (origin("legacy").await, origin("second").await);
+    let text = single_route(&legacy.url(), &first.url(), 30_000, ALL_NEW, "");
+    let mut variables = PATIENT.to_vec();
+    variables.push(("DECISION_HEADERS", "arm,reason"));
+    let edge = SingleRouteWorker::prepared(&text, &variables, |worker| {
+        worker.preceded_by(&breaking("1", "30", TRAP))
+    })
+    .await;
+    let port = edge.port();
+    let served_by = |answer: &Answer| answer.header("x-backend").unwrap_or_default();
+    assert_eq!(served_by(&http::get(port, "/x", USER).await), "first");
+    let slow: Vec<_> = (0..UNDER_WAY).map(|_| tokio::spawn(http::get(port, "/slow", USER))).collect();
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while arrived.load(Ordering::SeqCst) < UNDER_WAY {
+        assert!(Instant::now() < deadline, "the requests do not arrive");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    // In the next snapshot, another origin has the place of the first.
+    let next = single_route(&legacy.url(), &second.url(), 30_000, ALL_NEW, "");
+    let next = next.replace("new: {", "newer: {").replace("new: new", "new: newer");
+    let config = Config::from_yaml(&next).unwrap_or_else(|problems| panic!("{problems:?}"));
+    edge.kv.put("snapshot", config.snapshot(Revision(2), None).encode().unwrap());
+    let mut decided = 0;
+    while served_by(&http::get(port, "/x", USER).await) != "second" {
+        decided += 1;
+        assert!(decided < 40, "the core does not break");
+    }
+
+    release.send(true).expect("the requests wait");
+    for answer in slow {
+        assert_eq!(served_by(&answer.await.expect("an answer")), "legacy");
+    }
+    let answer = http::get(port, "/x", USER).await;
+    assert_eq!(answer.header("x-cutover-reason").as_deref(), Some("ROLLOUT"));
+    assert_eq!(served_by(&answer), "second");
 }

@@ -1,11 +1,11 @@
-//! Floods of hostile requests: the memory of the isolate (V8's heap and the core's) and of the runtime stays bounded, and
-//! other requests of the isolate do not stall.
+//! Floods of hostile requests: the memory of the isolate (V8's heap and buffers, and the core's) and of the runtime stays
+//! bounded, and other requests of the isolate do not stall.
 //! The same flood goes through a Worker that only forwards, which tells what it costs in any case.
 
 use super::teardown::Ingest;
 use axum::{
     Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::State,
     http::Uri,
     response::{IntoResponse, Response},
@@ -23,8 +23,10 @@ use cutover_tests::{
     paths,
     workerd::{Worker, Workerd},
 };
+use futures_util::stream;
 use jsonwebtoken::Algorithm;
 use std::{
+    convert::Infallible,
     future::Future,
     sync::{
         Arc,
@@ -34,7 +36,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     task::JoinHandle,
 };
 
@@ -58,6 +60,7 @@ routes:
   - { id: users, match: { path: /users }, flag: half, legacy: old, new: new, identity: ["cookie:session"] }
   - { id: compared, match: { path: "/compared/{kind}" }, flag: half, legacy: old, new: new,
       compare: { sample: 100, noise: 0, per_minute: 1000000, max_bytes: 1000000 } }
+  - { id: inspected, match: { path: "/inspected/{kind}" }, flag: half, legacy: old, new: new, error_when: { path: errors } }
 "#;
 
 /// Most that a flood may add to the resident memory, beyond what it adds to that of the Worker that only forwards.
@@ -65,9 +68,16 @@ const MAX_GROWN_KILOBYTES: u64 = 96 * 1024;
 /// Most memory of the core after a flood, in KB.
 const MAX_CORE_KILOBYTES: u64 = 48 * 1024;
 
-/// Most memory of the isolate after a flood, without garbage: V8's heap and the core's memory, in KB. The platform ends an
-/// isolate at 128 MB.
+/// Most memory of the isolate during and after a flood, without garbage: V8's heap, the buffers outside it and the core's
+/// memory, in KB. The platform ends an isolate at 128 MB.
 const MAX_ISOLATE_KILOBYTES: u64 = 96 * 1024;
+
+/// Time between two looks at the memory of a Worker.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Looks at the memory for each one that is taken without garbage. A collection holds up other requests, so fewer than half of
+/// the seconds may have one: the middle one of their longest waits counts.
+const LOOKS_PER_COLLECTION: usize = 15;
 
 /// Most milliseconds for which another request may wait, beyond its wait in the Worker that only forwards. It is the
 /// middle one of the longest waits of each second: a single one may be the machine's.
@@ -86,7 +96,12 @@ fn object(prefix: &str) -> String {
 struct Answers {
     equal: Bytes,
     disjoint: Bytes,
+    large: Bytes,
 }
+
+/// Bytes of a large response, and of each part of one whose length is not announced.
+const LARGE: usize = 3 << 20;
+const PART: usize = 16 << 10;
 
 async fn answer(State(answers): State<Answers>, uri: Uri, _body: Bytes) -> Response {
     let json = |body: Bytes| ([("content-type", "application/json")], body).into_response();
@@ -97,6 +112,13 @@ async fn answer(State(answers): State<Answers>, uri: Uri, _body: Bytes) -> Respo
         }
         "equal" => json(answers.equal),
         "disjoint" => json(answers.disjoint),
+        "large" => json(answers.large),
+        "streamed" => {
+            let parts =
+                (0..LARGE / PART).map(move |part| answers.large.slice(part * PART..(part + 1) * PART));
+            let body = Body::from_stream(stream::iter(parts.map(Ok::<_, Infallible>)));
+            ([("content-type", "application/json")], body).into_response()
+        }
         _ => json(Bytes::from_static(b"{\"ok\":true}")),
     }
 }
@@ -109,7 +131,8 @@ struct Backend {
 
 impl Backend {
     async fn start(name: &str) -> Self {
-        let answers = Answers { equal: object("name").into(), disjoint: object(name).into() };
+        let large = format!("{{\"text\":\"{}\"}}", "x".repeat(LARGE - 11)).into();
+        let answers = Answers { equal: object("name").into(), disjoint: object(name).into(), large };
         let app = Router::new().fallback(answer).with_state(answers);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -245,29 +268,65 @@ impl Probe {
     }
 }
 
-/// A look at the heap of a Worker over and over again beside a flood.
-struct HeapWatch {
-    is_over: Arc<AtomicBool>,
-    peak: JoinHandle<(Inspector, u64)>,
+/// The most memory that was found in looks at a Worker and its process, in KB.
+#[derive(Debug, Default)]
+struct Peak {
+    /// V8's heap and the buffers outside it, without garbage.
+    in_use: u64,
+    /// V8's heap, with its garbage and free space. The runtime here has no limit of memory that makes V8 collect sooner.
+    heap: u64,
+    /// The process.
+    resident: u64,
 }
 
-impl HeapWatch {
-    fn start(mut inspector: Inspector) -> Self {
+impl Peak {
+    /// Looks at the memory, without garbage if that is wanted.
+    async fn look(&mut self, inspector: &mut Inspector, workerd: Watched, is_collected: bool) {
+        self.resident = self.resident.max(resident_kilobytes(workerd.id));
+        self.heap = self.heap.max(inspector.heap().await.total / 1024);
+        if is_collected {
+            inspector.collect_garbage(workerd.port, PROBED).await;
+            self.in_use = self.in_use.max(inspector.heap().await.in_use() / 1024);
+        }
+    }
+}
+
+/// A Worker whose memory is looked at: its port, and the id of its process.
+#[derive(Clone, Copy)]
+struct Watched {
+    port: u16,
+    id: u32,
+}
+
+/// A look at the memory of a Worker over and over again beside a flood.
+struct MemoryWatch {
+    is_over: Arc<AtomicBool>,
+    peak: JoinHandle<Peak>,
+}
+
+impl MemoryWatch {
+    fn start(mut inspector: Inspector, workerd: Watched) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
         let peak = tokio::spawn(async move {
-            let mut peak = 0;
-            while !over.load(Ordering::Relaxed) {
-                peak = u64::max(peak, inspector.heap().await.total / 1024);
-                tokio::time::sleep(Duration::from_millis(200)).await;
+            let mut peak = Peak::default();
+            for number in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                // The first collection is in the middle of a short flood.
+                let is_collected = number % LOOKS_PER_COLLECTION == LOOKS_PER_COLLECTION / 2;
+                peak.look(&mut inspector, workerd, is_collected).await;
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
-            (inspector, peak)
+            peak.look(&mut inspector, workerd, true).await;
+            peak
         });
         Self { is_over, peak }
     }
 
-    /// Returns the inspector, and the most KB of the heap with its garbage.
-    async fn stop(self) -> (Inspector, u64) {
+    /// Returns the peak, the memory after the flood included.
+    async fn stop(self) -> Peak {
         self.is_over.store(true, Ordering::Relaxed);
         self.peak.await.expect("the inspector answers")
     }
@@ -275,9 +334,12 @@ impl HeapWatch {
 
 /// Results of a flood.
 struct Effect {
+    /// Resident memory after the flood, beyond that before it.
     grown_kilobytes: u64,
-    /// V8's heap after the flood, without garbage.
-    heap_kilobytes: u64,
+    /// The most resident memory during the flood, beyond that before it.
+    peak_grown_kilobytes: u64,
+    /// V8's heap and the buffers outside it, without garbage, at their largest.
+    in_use_kilobytes: u64,
     median_ms: f64,
 }
 
@@ -309,7 +371,7 @@ where
     let port = workerd.port("edge");
     warm_up(port).await;
     let before = resident_kilobytes(workerd.id());
-    let watch = HeapWatch::start(workerd.inspect("edge").await);
+    let watch = MemoryWatch::start(workerd.inspect("edge").await, Watched { port, id: workerd.id() });
     let probe = Probe::start(port);
     let turns = Turns::new(requests);
     let begun = Instant::now();
@@ -324,18 +386,20 @@ where
     let grown_kilobytes = resident_kilobytes(workerd.id()).saturating_sub(before);
     println!("{name}: {sent} requests in {took:.1?}, {grown_kilobytes} KB more than {before} KB");
     println!("{name}: longest wait of each second in ms: {longest:.1?}");
-    // Uncollected garbage is no use: the runtime here has no limit of memory that makes V8 collect it sooner.
-    let (mut inspector, peak) = watch.stop().await;
-    inspector.collect_garbage(port, PROBED).await;
-    let heap_kilobytes = inspector.heap().await.total / 1024;
-    println!("{name}: V8's heap has {heap_kilobytes} KB, with garbage it had up to {peak} KB");
+    let peak = watch.stop().await;
+    println!("{name}: at its largest, in KB: {peak:?}");
     assert!(sent * 4 >= requests, "{name}: the flood was none: {sent} of {requests} requests");
     longest.sort_by(f64::total_cmp);
-    Effect { grown_kilobytes, heap_kilobytes, median_ms: longest[longest.len() / 2] }
+    Effect {
+        grown_kilobytes,
+        peak_grown_kilobytes: peak.resident.saturating_sub(before),
+        in_use_kilobytes: peak.in_use,
+        median_ms: longest[longest.len() / 2],
+    }
 }
 
-/// Sends a flood through the Worker that only forwards and through ours, and compares the two.
-async fn withstand<C, F>(workers: &Workers, clients: u64, requests: u64, client: C)
+/// Sends a flood through the Worker that only forwards and through ours, and compares the two. Returns both effects.
+async fn withstand<C, F>(workers: &Workers, clients: u64, requests: u64, client: C) -> [Effect; 2]
 where
     C: Fn(u64, u16, Turns) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -347,8 +411,8 @@ where
     let core = health["memory"].as_u64().unwrap() / 1024;
     println!("ours: the core has {core} KB");
     assert!(core < MAX_CORE_KILOBYTES, "the core's memory grew to {core} KB");
-    let heap = ours.heap_kilobytes;
-    assert!(heap + core < MAX_ISOLATE_KILOBYTES, "V8's heap has {heap} KB, the core {core} KB");
+    let in_use = ours.in_use_kilobytes;
+    assert!(in_use + core < MAX_ISOLATE_KILOBYTES, "V8 used {in_use} KB, the core has {core} KB");
     assert!(
         ours.grown_kilobytes < bare.grown_kilobytes + MAX_GROWN_KILOBYTES,
         "memory grew by {} KB, that of the bare Worker by {} KB",
@@ -361,6 +425,7 @@ where
         ours.median_ms,
         bare.median_ms
     );
+    [bare, ours]
 }
 
 /// A token that a known key seems to have signed, of about the given length and different for each number.
@@ -371,7 +436,7 @@ fn forged(number: u64, length: usize) -> String {
     format!("{head}.{payload}.{signature}")
 }
 
-/// Time for which the clients of hanging uploads stay.
+/// Time for which clients stay that leave.
 const STAY: Duration = Duration::from_secs(1);
 
 /// Sends an upload, and disconnects after a while, answered or not.
@@ -391,6 +456,28 @@ async fn upload_and_leave(port: u16, body: &[u8]) {
     let _ = tokio::time::timeout(STAY, sending).await;
     // An answer does not make the flood faster.
     tokio::time::sleep(STAY.saturating_sub(begun.elapsed())).await;
+}
+
+/// Requests a response, reads hardly any of it, and disconnects after a while.
+async fn read_slowly_and_leave(port: u16, path: &str, number: u64) {
+    let begun = Instant::now();
+    let socket = TcpSocket::new_v4().unwrap();
+    // Bytes that the kernel takes in do not burden the Worker.
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut socket = socket.connect(([127, 0, 0, 1], port).into()).await.unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: h\r\nx-user-id: user-{number}\r\n\r\n");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut received = [0; 512];
+    let read = socket.read(&mut received).await.unwrap();
+    assert!(
+        received[..read].starts_with(b"HTTP/1.1 200 "),
+        "{:?}",
+        String::from_utf8_lossy(&received[..read])
+    );
+    while begun.elapsed() < STAY {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let _ = socket.read(&mut received).await;
+    }
 }
 
 mod alone {
@@ -461,6 +548,30 @@ mod alone {
             assert!(Instant::now() < deadline, "{compared} were compared, {size} too large");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn slow_readers_of_inspected_responses() {
+        // Together they request more than an isolate may have.
+        const CLIENTS: u64 = 48;
+        let workers = Workers::start().await;
+        let [bare, ours] = withstand(&workers, CLIENTS, 3 * CLIENTS, |_, port, turns| async move {
+            while let Some(number) = turns.next() {
+                let path = if number % 2 == 0 { "/inspected/large" } else { "/inspected/streamed" };
+                read_slowly_and_leave(port, path, number).await;
+            }
+        })
+        .await;
+        // What the runtime holds for slow readers is in no heap.
+        assert!(
+            ours.peak_grown_kilobytes < bare.peak_grown_kilobytes + MAX_GROWN_KILOBYTES,
+            "memory grew by up to {} KB, that of the bare Worker by up to {} KB",
+            ours.peak_grown_kilobytes,
+            bare.peak_grown_kilobytes
+        );
+        let outcomes = edge_health(workers.ours.port("edge")).await["outcomes"].clone();
+        let uninspected = ["legacy", "new"].map(|arm| outcomes[arm]["uninspected"].as_u64().unwrap());
+        assert!(uninspected.iter().sum::<u64>() > CLIENTS, "{outcomes:#}");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

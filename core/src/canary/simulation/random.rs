@@ -1,24 +1,22 @@
 //! Reproducible random numbers, and users drawn by their activity.
 
-/// Step of the sequence: 2^64 divided by the golden ratio, made odd.
-const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+use crate::statistics::split_mix::{SplitMix64, mix, nth_draw};
 
 /// 2^-53, the distance of two numbers that [`Random::unit`] returns.
 const UNIT: f64 = 1.0 / 9_007_199_254_740_992.0;
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+/// Random numbers of several distributions.
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub(super) struct Random(SplitMix64);
 
 impl Random {
     pub(super) fn new(seed: u64) -> Self {
         // Neighbouring seeds begin far apart.
-        Self(finish(seed))
+        Self(SplitMix64::new(mix(seed)))
     }
 
     pub(super) fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(GAMMA);
-        finish(self.0)
+        self.0.draw()
     }
 
     /// Returns a number from 0 to 1, without 1.
@@ -38,15 +36,9 @@ impl Random {
     }
 }
 
-fn finish(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 /// Returns the hash of a number under a key.
 pub(super) fn hash(key: u64, number: u32) -> u64 {
-    finish(finish(key).wrapping_add((u64::from(number) + 1).wrapping_mul(GAMMA)))
+    nth_draw(mix(key), u64::from(number) + 1)
 }
 
 /// Users who send requests in proportion to `1 / rank` (Zipf), drawn in constant time (A. J. Walker's

@@ -1,6 +1,7 @@
 //! Requests that are turned away from an origin that keeps failing.
 
 use super::{REQUEST, answer, document, holding};
+use crate::isolate::Isolate;
 use cutover_core::{Arm, Reason};
 
 #[test]
@@ -24,4 +25,17 @@ fn an_origin_that_keeps_failing_gets_nobody_for_some_seconds() {
     isolate.note_result(new, isolate.generation(), false, 6_001);
     isolate.note_result(new, isolate.generation(), true, 6_002);
     assert_eq!(answer(&isolate, REQUEST, 6_003).arm(), Arm::New, "a success ends the row");
+}
+
+#[test]
+fn failures_of_requests_that_a_broken_isolate_decided_divert_nobody() {
+    let broken = holding(1, 100.0);
+    let mut isolate = Isolate::default();
+    isolate.begin_generations(broken.generation() + 1);
+    isolate.finish_read(0, document(2, 100.0)).unwrap();
+    let new = isolate.rules().unwrap().routes()[0].new;
+    for _ in 0..5 {
+        isolate.note_result(new, broken.generation(), true, 1_000);
+    }
+    assert_eq!(answer(&isolate, REQUEST, 1_001).arm(), Arm::New);
 }

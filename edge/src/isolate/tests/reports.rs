@@ -47,8 +47,11 @@ fn outcomes_are_counted_exactly_and_labelled() {
     ];
     let packed = outcomes(&isolate, &ended);
     isolate.record(&packed);
-    assert_eq!(isolate.counts.legacy, ArmCounts { requests: 1, errors: 0, duration_ms: 5 });
-    assert_eq!(isolate.counts.new, ArmCounts { requests: 5, errors: 3, duration_ms: 1_403 });
+    assert_eq!(isolate.counts.legacy, ArmCounts { requests: 1, duration_ms: 5, ..ArmCounts::default() });
+    assert_eq!(
+        isolate.counts.new,
+        ArmCounts { requests: 5, errors: 3, duration_ms: 1_403, ..ArmCounts::default() }
+    );
     let batch = sent(&mut isolate, false).unwrap();
     assert_eq!((batch.sequence, batch.cells.len(), batch.idle), (1, 2, false));
     let new = batch.cells.iter().find(|cell| cell.arm == Arm::New).unwrap();
@@ -64,6 +67,34 @@ fn outcomes_are_counted_exactly_and_labelled() {
     // Slower than the limit, or without any response.
     assert_eq!((counts.slow_success, counts.slow_rollback), (4, 3));
     assert_eq!(counts.histogram.count(), 5);
+}
+
+#[test]
+fn outcomes_of_a_broken_isolate_are_lost_to_the_one_in_its_place() {
+    let broken = reporting(0);
+    let mut isolate = Isolate::default();
+    isolate.begin_generations(broken.generation() + 1);
+    isolate.configure(broken.settings().clone(), 0);
+    isolate.finish_read(0, Ok(Some(with_canary(1, 0).encode().unwrap()))).unwrap();
+    isolate.record(&outcomes(&broken, &[(Arm::New, 200, 5)]));
+    assert_eq!((isolate.counting.len(), isolate.counting.lost_in_all), (0, 1));
+    isolate.record(&outcomes(&isolate, &[(Arm::New, 200, 5)]));
+    assert_eq!((isolate.counting.len(), isolate.counting.lost_in_all), (1, 1));
+}
+
+#[test]
+fn responses_that_were_not_inspected_are_counted_by_their_status_and_reported() {
+    let mut isolate = reporting(0);
+    let mut packed = outcomes(&isolate, &[(Arm::New, 200, 5), (Arm::New, 200, 5), (Arm::Legacy, 200, 5)]);
+    packed[5] = PackedOutcome::UNINSPECTED;
+    isolate.record(&packed);
+    assert_eq!((isolate.counts.new.uninspected, isolate.counts.legacy.uninspected), (1, 0));
+    assert_eq!((isolate.counts.new.requests, isolate.counts.new.errors), (2, 0));
+    let batch = sent(&mut isolate, false).unwrap();
+    assert_eq!(batch.uninspected, 1);
+    // A batch that is refused for good does not take it along.
+    isolate.finish_batch(batch.sequence, 422, "", 0);
+    assert_eq!(sent(&mut isolate, false).unwrap().uninspected, 1);
 }
 
 #[test]
