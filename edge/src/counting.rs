@@ -16,7 +16,7 @@ use cutover_core::{
     Arm, Reason, Ruleset,
     decision::route::CompiledRoute,
     measurement::{
-        batch::{Batch, Cell, SCHEMA, UserLoss},
+        batch::{Batch, Cell, UserLoss},
         counts::{Counts, Outcome, kinds},
     },
     vocabulary::revision::Revision,
@@ -228,9 +228,6 @@ impl Counting {
         let users = self.users.take(state.now, state.at_rest);
         let comparisons = self.comparing.take();
         Batch {
-            schema: SCHEMA,
-            isolate: isolate.to_owned(),
-            sequence,
             revision: state.revision,
             idle: state.at_rest && cells.is_empty() && users.is_empty() && comparisons.is_empty(),
             age_ms: state.age_ms,
@@ -240,6 +237,7 @@ impl Counting {
             cells,
             users,
             comparisons,
+            ..Batch::empty(isolate.to_owned(), sequence)
         }
     }
 
