@@ -8,7 +8,7 @@ use cutover_core::{
         fold,
         plan::{AfterStepPolicy, OnNoData, RelativePolicy},
     },
-    measurement::batch::{UserLoss, WINDOW_MS},
+    measurement::batch::{StepLoss, WINDOW_MS},
 };
 
 fn check(
@@ -142,23 +142,25 @@ fn diverted_requests_hold_for_ten_minutes() {
     check("ten minutes later", &base, &around(&base), &evidence, 30, (Action::Advance, Reason::Proven));
 }
 
-/// A report that was refused had both arms' users; without them the step is not proven.
+/// A report that was refused had outcomes and users of both arms; without either the step is not proven.
 #[test]
-fn users_whose_reports_were_refused_hold_for_ten_minutes() {
+fn evidence_that_was_lost_holds_for_ten_minutes() {
     let good = counts(500, 0, 0);
     let base = run();
     let proven = known(&base, good, good, 19);
-    let lost = |step| {
-        let loss = UserLoss { flag: base.flag.clone(), canary: (base.id.clone(), step), users: 3 };
-        Window { users_lost: vec![loss], ..window(114, 0, good, good) }
+    let lost = |step, outcomes, users| {
+        let loss = StepLoss { flag: base.flag.clone(), canary: (base.id.clone(), step), outcomes, users };
+        Window { losses: vec![loss], ..window(114, 0, good, good) }
     };
-    let evidence = fold(&base, Some(&proven), &[lost(0)]);
-    assert_eq!(evidence.current.users_lost, 3);
-    check("users lost", &base, &around(&base), &evidence, 20, (Action::Hold, Reason::UsersLost));
-    let evidence = fold(&base, Some(&evidence), &[window(174, 0, good, good)]);
-    check("ten minutes later", &base, &around(&base), &evidence, 30, (Action::Advance, Reason::Proven));
-    let evidence = fold(&base, Some(&proven), &[lost(7)]);
-    check("users of another step", &base, &around(&base), &evidence, 20, (Action::Advance, Reason::Proven));
+    for (outcomes, users) in [(0, 3), (9, 0), (9, 3)] {
+        let evidence = fold(&base, Some(&proven), &[lost(0, outcomes, users)]);
+        assert_eq!((evidence.current.outcomes_lost, evidence.current.users_lost), (outcomes, users));
+        check("lost", &base, &around(&base), &evidence, 20, (Action::Hold, Reason::EvidenceLost));
+        let evidence = fold(&base, Some(&evidence), &[window(174, 0, good, good)]);
+        check("ten minutes later", &base, &around(&base), &evidence, 30, (Action::Advance, Reason::Proven));
+    }
+    let evidence = fold(&base, Some(&proven), &[lost(7, 9, 3)]);
+    check("those of another step", &base, &around(&base), &evidence, 20, (Action::Advance, Reason::Proven));
 }
 
 #[test]

@@ -93,7 +93,7 @@ pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
         let behind = take_in(platform, &period, &cursor.behind, &mut tick).await?;
         tick.behind = behind.keys().cloned().collect();
         let lost: u64 = arrivals.iter().map(|arrival| arrival.batch.lost).sum();
-        let users_lost = arrivals.iter().flat_map(|arrival| &arrival.batch.users_lost);
+        let users_lost = arrivals.iter().flat_map(|arrival| &arrival.batch.losses);
         let users_lost: u64 = users_lost.map(|loss| loss.users).sum();
         let moved = Cursor {
             through: until,
@@ -213,7 +213,7 @@ fn flags(arrivals: &[Arrival]) -> BTreeSet<Option<FlagName>> {
     let cells = arrivals.iter().flat_map(|arrival| &arrival.batch.cells);
     let users = arrivals.iter().flat_map(|arrival| &arrival.batch.users);
     let comparisons = arrivals.iter().flat_map(|arrival| &arrival.batch.comparisons);
-    let losses = arrivals.iter().flat_map(|arrival| &arrival.batch.users_lost);
+    let losses = arrivals.iter().flat_map(|arrival| &arrival.batch.losses);
     cells
         .map(|cell| cell.flag.clone())
         .chain(users.map(|users| Some(users.flag.clone())))
@@ -270,7 +270,7 @@ impl FlagArrivals<'_> {
         batch.cells.iter().any(|cell| cell.flag.as_ref() == self.flag)
             || batch.users.iter().any(|users| Some(&users.flag) == self.flag)
             || batch.comparisons.iter().any(|compared| Some(&compared.flag) == self.flag)
-            || batch.users_lost.iter().any(|loss| Some(&loss.flag) == self.flag)
+            || batch.losses.iter().any(|loss| Some(&loss.flag) == self.flag)
     }
 
     async fn write(
