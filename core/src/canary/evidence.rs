@@ -42,7 +42,7 @@ pub struct StepEvidence {
     pub step: u32,
     /// Share of users on the new arm.
     pub share: PartsPerMillion,
-    /// Time at which the step began, in milliseconds since 1970. Periods are counted from it.
+    /// Time at which the step began or the run was resumed, in milliseconds since 1970. Periods are counted from it.
     pub began: i64,
     /// Counts of the whole step, of all routes.
     pub counts: BothArms,
@@ -144,6 +144,12 @@ impl StepEvidence {
         }
     }
 
+    /// Returns true if a window from `start` was over when the step began. It may have counts of the step nevertheless: a
+    /// run is resumed at the step that it had, and a flag that is behind learns what came before only after that.
+    fn is_before(&self, start: i64) -> bool {
+        start.saturating_add(WINDOW_MS) <= self.began
+    }
+
     /// Returns true if both arms serve users of the bucket, so that they can be compared.
     pub(crate) fn has_both_arms(&self) -> bool {
         self.share > PartsPerMillion::ZERO && self.share < PartsPerMillion::ALL
@@ -215,6 +221,9 @@ impl StepEvidence {
     }
 
     fn take_in(&mut self, window: &Window, plan: &CanaryPlan) {
+        if self.is_before(window.start) {
+            return;
+        }
         self.close(window.start, plan);
         if let Some([seen, events, compared]) = window.bounds {
             // What was left out must not be counted from another report either, or sums would be of nobody in particular.
@@ -250,7 +259,7 @@ impl StepEvidence {
     /// Adds the users of a ripe event window.
     fn add_users(&mut self, users: &UserWindow, now: i64) {
         // A step has one share; with another one the null share of events would be wrong.
-        if users.canary.1 != self.step || users.share != self.share {
+        if users.canary.1 != self.step || users.share != self.share || self.is_before(users.window) {
             return;
         }
         self.users_through = self.users_through.max(Some(users.window.saturating_add(WINDOW_MS)));

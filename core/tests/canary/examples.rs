@@ -249,6 +249,28 @@ fn b2_late_counts_of_the_step_before_can_still_be_a_breach() {
     assert_eq!(breach.figures.unwrap().share, percent(1.0));
 }
 
+/// A flag that is behind learns after a resume what came before it, and an operator has resumed nevertheless.
+#[test]
+fn counts_from_before_a_resume_are_no_evidence_of_the_resumed_step() {
+    let (good, bad) = (counts(500, 0, 0), counts(500, 400, 0));
+    let base = run();
+    let resumed = base.paused("").resumed(after(20), "");
+    let mut ill: Vec<Window> = (100..118).map(|index| reported(&base, window(index, 0, bad, good))).collect();
+    let loss = StepLoss { flag: base.flag.clone(), canary: (base.id.clone(), 0), outcomes: 9, users: 3 };
+    ill[0].losses.push(loss);
+    let healthy: Vec<Window> =
+        (120..124).map(|index| reported(&base, window(index, 0, good, good))).collect();
+    let both: Vec<Window> = ill.iter().chain(&healthy).cloned().collect();
+    // The run was at its first step before; some of its users have not been added then.
+    let known = fold(&base, None, &ill[..1]);
+    for before in [None, Some(&known)] {
+        let evidence = fold(&resumed, before.filter(|held| held.breach.is_none()), &both);
+        assert!(evidence.breach.is_none(), "{:?}", evidence.breach);
+        assert_eq!(evidence.current, fold(&resumed, None, &healthy).current);
+    }
+    assert!(fold(&base, None, &both).breach.is_some(), "without a resume they are");
+}
+
 /// A breach of an earlier version has no figures, and is still readable.
 #[test]
 fn stored_runs_of_an_earlier_version_load() {
