@@ -17,7 +17,7 @@ use cutover_core::{
     measurement::{counts::Counts, histogram::Histogram},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Largest part of evidence in one item, in bytes.
 const MAX_PART: usize = 300_000;
@@ -185,13 +185,13 @@ impl Store {
     }
 
     /// Returns all ledgers that can be decoded, by flag; `None` is the one for requests that no flag decided. One that
-    /// cannot does not hide the others; it is [`Cursor::behind`], and `evaluate` says so.
+    /// cannot, or has another schema, does not hide the others; it is [`Cursor::behind`], and `evaluate` says so.
     ///
     /// # Errors
     ///
     /// Fails if the table cannot be read.
     pub async fn ledgers(&self) -> Result<Vec<(Option<FlagName>, Ledger)>, StoreError> {
-        let items = self.all(keys::METRICS, keys::LEDGER).await?;
+        let items = self.all_readable(keys::METRICS, keys::LEDGER).await?;
         let ledger = |item: &Item| {
             let name = item.text(keys::SORT).ok()?.strip_prefix(keys::LEDGER)?;
             Some((name.parse::<FlagName>().ok(), read(item).ok()?))
@@ -203,11 +203,13 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Fails if the table cannot be read, an item cannot be decoded, or the evidence is not the one that the ledger names.
+    /// Fails if the table cannot be read, an item cannot be decoded, or the evidence is not the one that the ledger names:
+    /// with [`StoreError::Restless`] if other ticks wrote both meanwhile.
     pub async fn ledger_with_evidence(
         &self,
         flag: Option<&FlagName>,
     ) -> Result<(Ledger, Option<Evidence>), StoreError> {
+        let mut versions = BTreeSet::new();
         for _ in 0..MAX_READS {
             let ledger = self.ledger(flag).await?;
             if ledger.evidence_version == 0 {
@@ -218,9 +220,13 @@ impl Store {
                     .map_err(|error| StoreError::Item(format!("evidence: {error}")))?;
                 return Ok((ledger, Some(evidence)));
             }
+            versions.insert(ledger.version);
         }
-        // A ledger is written once a minute: so many times in a row it has not changed between two reads.
-        Err(StoreError::Item("evidence: not the version that the ledger names".to_owned()))
+        // Both are written in one transaction: without one in all this time, they do not belong together.
+        if versions.len() == 1 {
+            return Err(StoreError::Item("evidence: not the version that the ledger names".to_owned()));
+        }
+        Err(StoreError::Restless)
     }
 
     /// Joins the parts of the evidence of a flag; `None` if another version has been written
