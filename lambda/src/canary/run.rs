@@ -26,7 +26,7 @@ pub async fn evidence_of(platform: &Platform, run: &Run) -> Result<Evidence, Sto
 /// Returns the inputs of a decision other than the evidence. The cursor must have been read before the evidence, which is
 /// then at least as new as the cursor says.
 pub fn circumstances(cursor: &Cursor, state: &State, run: &Run) -> TickContext {
-    let through = cursor.through_of(&run.flag);
+    let through = cursor.through_of(run);
     TickContext {
         emergency: state.is_held(&run.flag),
         enabled: state.config.feature_flags.get(&run.flag).is_some_and(|flag| flag.enabled),
