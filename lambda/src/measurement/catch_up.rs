@@ -61,6 +61,14 @@ pub(super) async fn catch_up(
     Ok(cursor.behind.into_keys().collect())
 }
 
+/// Notes that the counts of a flag in a period have expired before they were folded. Both times are in milliseconds since
+/// 1970.
+pub(super) fn note_gap(cursor: &mut Cursor, flag: &str, since: i64, until: i64) {
+    let (since, until) = (Timestamp::from_millis(since), Timestamp::from_millis(until));
+    tracing::error!(event = "flag_gap", flag, %since, %until, "counts of a flag have expired");
+    cursor.gaps.insert(flag.to_owned(), FlagGap { since, until });
+}
+
 /// Looks up how far each flag that is behind is complete, and adds those with a readable ledger to `readable`. Returns the
 /// cursor with these times, and with the gaps of flags whose missed arrivals have expired.
 async fn looked_up(store: &Store, cursor: &Cursor, readable: &mut BTreeSet<String>) -> Cursor {
@@ -79,9 +87,7 @@ async fn looked_up(store: &Store, cursor: &Cursor, readable: &mut BTreeSet<Strin
         // The ledger knows more than the cursor if a tick was stopped before it noted its progress.
         let complete = ledger.through.max(*through);
         if complete < kept {
-            let (since, until) = (Timestamp::from_millis(complete), Timestamp::from_millis(kept));
-            tracing::error!(event = "flag_gap", flag = name, %since, %until, "counts of a flag have expired");
-            next.gaps.insert(name.clone(), FlagGap { since, until });
+            note_gap(&mut next, name, complete, kept);
         }
         next.note_complete(name, complete.max(kept));
     }

@@ -5,11 +5,11 @@
 use crate::{
     clock,
     measurement::{
-        catch_up::catch_up,
+        catch_up::{catch_up, note_gap},
         folding::{FlagArrivals, Folding, MAX_STRETCH_MS},
     },
     platform::Platform,
-    store::{Arrival, Cursor, error::StoreError},
+    store::{Arrival, Cursor, error::StoreError, oldest_kept},
 };
 use cutover_core::{FlagName, Timestamp, canary::Verdict};
 use serde::Serialize;
@@ -69,13 +69,21 @@ pub async fn tick_within(platform: &Platform, patience: Duration) -> Result<Tick
     let mut folding = Folding::begin(platform).await?;
     loop {
         let cursor = store.cursor().await?;
-        let from = if cursor.through == 0 { settled - FIRST_LOOK_MS } else { cursor.through };
+        let from =
+            if cursor.through == 0 { settled - FIRST_LOOK_MS } else { cursor.through.max(oldest_kept(now)) };
         let until = settled.min(from.saturating_add(MAX_STRETCH_MS));
         if until <= from {
             break;
         }
         let arrivals = store.arrivals(from, until).await?;
         let mut moved = after(&cursor, &arrivals, until);
+        if cursor.through > 0 && cursor.through < from {
+            // No tick was made for two days.
+            folding
+                .running()
+                .iter()
+                .for_each(|flag| note_gap(&mut moved, flag.as_str(), cursor.through, from));
+        }
         take_in(&mut folding, &Period { from, until, arrivals: &arrivals }, &mut moved.behind).await;
         tick.batches += arrivals.len();
         tick.through = Some(Timestamp::from_millis(until));

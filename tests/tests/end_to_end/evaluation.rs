@@ -1,7 +1,9 @@
 //! The evaluation of arrivals on DynamoDB's API, without the Worker: ledgers that cannot be read, and flags that are behind.
 
 use cutover_core::{
-    Arm, FlagName, Reason, Revision,
+    Arm, FlagName, Reason, Revision, Timestamp,
+    canary::{Run, RunIdentity},
+    config::Config,
     measurement::{
         batch::{Batch, Cell},
         counts::Counts,
@@ -11,7 +13,10 @@ use cutover_lambda::{
     clock,
     measurement::evaluate::tick_within,
     platform::Platform,
-    store::{BatchStatus, Cursor, Ledger, LedgerWrite, StoreError},
+    store::{
+        AuditRecord, BatchStatus, Commit, Cursor, EmergencyChange, Ledger, LedgerWrite, RUNS, Role,
+        StoreError, Write,
+    },
 };
 use cutover_tests::{dynamodb::DynamoDb, fault_proxy::Fault, functions::platform};
 use serde_json::json;
@@ -239,5 +244,42 @@ async fn counts_that_expired_before_they_were_folded_are_a_gap() {
     assert_eq!(noted.behind["one"], gap.until.millis() + STRETCH);
     assert_eq!(evaluation.requests("one").await, 2);
     tick_within(&evaluation.late, Duration::ZERO).await.unwrap();
+    assert_eq!(evaluation.cursor().await.gaps, noted.gaps, "noted once");
+}
+
+/// The schedule was switched off for longer than batches are kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_that_expired_while_nothing_was_evaluated_are_a_gap_of_every_active_run() {
+    let evaluation = Evaluation::start().await;
+    let store = &evaluation.live.store;
+    let now = clock::now().millis();
+    let (started, since) =
+        (Timestamp::from_millis(now - 96 * 60 * MINUTE), Timestamp::from_millis(now - 72 * 60 * MINUTE));
+    let config = Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
+    let plan = config.canary_deployments.into_values().next().unwrap();
+    let identity = RunIdentity { id: "r1".parse().unwrap(), key: None };
+    let run = Run::start(identity, flag("one"), plan, started, "operator");
+    let write = Write::Object {
+        section: RUNS.to_owned(),
+        name: "one".to_owned(),
+        value: Some(json!(run)),
+        expected: None,
+    };
+    let commit = Commit {
+        from: Revision::default(),
+        writes: vec![write],
+        emergency: EmergencyChange::Keep,
+        audit: AuditRecord::new(started, "operator", Role::Operator, "canary.start", None),
+        reply: None,
+    };
+    store.commit(commit).await.unwrap();
+    let cursor = Cursor { through: since.millis(), ..Cursor::default() };
+    assert!(store.move_cursor(&Cursor::default(), &cursor).await.unwrap());
+    tick_within(&evaluation.live, Duration::ZERO).await.unwrap();
+    let noted = evaluation.cursor().await;
+    let gap = noted.gaps["one"];
+    assert_eq!((gap.since, noted.through), (since, gap.until.millis() + STRETCH));
+    assert_eq!(noted.through_of(&run), since.millis(), "its evidence has a hole");
+    tick_within(&evaluation.live, Duration::ZERO).await.unwrap();
     assert_eq!(evaluation.cursor().await.gaps, noted.gaps, "noted once");
 }
