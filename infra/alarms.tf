@@ -27,6 +27,16 @@ locals {
       alarm    = "The counts of a flag cannot be evaluated: its canary does not climb and is not rolled back."
       over     = 0, periods = 3, statistic = "Sum"
     }
+    flag-gap = {
+      function = "evaluate", pattern = "{ $.event = \"flag_gap\" }", value = "1"
+      alarm    = "Counts of a flag have expired before they could be evaluated: its canary does not climb until it is resumed."
+      over     = 0, periods = 1, statistic = "Sum"
+    }
+    canary-undecided = {
+      function = "promote", pattern = "{ $.event = \"canary_undecided\" }", value = "1"
+      alarm    = "An item of a canary cannot be read: the canary does not climb and is not rolled back."
+      over     = 0, periods = 3, statistic = "Sum"
+    }
     sign-in-refused = {
       function = "management", pattern = "{ $.event = \"sign_in_refused\" }", value = "1"
       alarm    = "Someone tries bearer tokens, or a client missed a rotation."

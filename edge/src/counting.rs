@@ -16,7 +16,7 @@ use cutover_core::{
     Arm, Reason, Ruleset,
     decision::route::CompiledRoute,
     measurement::{
-        batch::{Batch, Cell, SCHEMA, UserLoss},
+        batch::{Batch, Cell, StepLoss},
         counts::{Counts, Outcome, kinds},
     },
     vocabulary::revision::Revision,
@@ -35,7 +35,7 @@ const LONGEST_REQUEST_MS: i64 = 300_000;
 /// Most retired generations whose rules are kept. Outcomes of older ones are lost.
 const MAX_RETIRED: usize = 8;
 
-/// Most steps whose lost users wait to be reported. Beyond it the oldest ones are left out.
+/// Most steps whose losses wait to be reported. Beyond it the oldest ones are left out.
 const MAX_LOSSES: usize = 32;
 
 /// The rules of a generation, kept until no request that they decided can be under way.
@@ -78,7 +78,7 @@ pub struct Counting {
     pub lost_in_all: u64,
     /// Number of responses that may hide an error and were not inspected.
     uninspected: u64,
-    users_lost: Vec<UserLoss>,
+    losses: Vec<StepLoss>,
     /// Number of users lost since the isolate began.
     pub users_lost_in_all: u64,
 }
@@ -123,7 +123,7 @@ impl Counting {
         for ended in outcomes {
             self.uninspected += u64::from(ended.is_uninspected());
             if !self.add_one(ended) {
-                self.lose(1);
+                self.lose_one(ended.kind);
             }
         }
     }
@@ -185,7 +185,7 @@ impl Counting {
     pub fn has_batch(&self, now: i64, at_rest: bool) -> bool {
         !self.is_empty()
             || self.lost > 0
-            || !self.users_lost.is_empty()
+            || !self.losses.is_empty()
             || !self.comparing.is_empty()
             || self.users.has_ripe(now, at_rest)
     }
@@ -211,18 +211,28 @@ impl Counting {
         self.lost_in_all += outcomes;
     }
 
+    /// Counts an outcome as lost, with its step if that is known.
+    fn lose_one(&mut self, kind: OutcomeKind) {
+        self.lose(1);
+        let counts = Counts { requests: 1, ..Counts::default() };
+        let lost = cell(rules_of(&self.generations, kind.generation()), kind, counts);
+        self.note_losses(StepLoss::of_cell(&lost));
+    }
+
+    fn note_losses(&mut self, losses: impl IntoIterator<Item = StepLoss>) {
+        losses.into_iter().for_each(|loss| loss.add_to(&mut self.losses));
+        self.losses.drain(..self.losses.len().saturating_sub(MAX_LOSSES));
+    }
+
     /// Notes the content of a batch that can never be stored, so that the next batch reports it as lost.
     pub fn lose_batch(&mut self, batch: &Batch) {
         self.lose(batch.cells.iter().map(|cell| cell.counts.requests).sum());
         // The control plane does not know of these either; in the totals of the isolate they are already.
         self.lost += batch.lost;
         self.uninspected += batch.uninspected;
-        let own = batch.user_losses();
+        let own = batch.evidence();
         self.users_lost_in_all += own.iter().map(|loss| loss.users).sum::<u64>();
-        for loss in batch.users_lost.iter().cloned().chain(own) {
-            loss.add_to(&mut self.users_lost);
-        }
-        self.users_lost.drain(..self.users_lost.len().saturating_sub(MAX_LOSSES));
+        self.note_losses(batch.losses.iter().cloned().chain(own));
     }
 
     /// Removes the oldest cells, the ripe users and the oldest comparisons, as many as a batch has
@@ -232,19 +242,17 @@ impl Counting {
         let users = self.users.take(state.now, state.at_rest);
         let comparisons = self.comparing.take();
         Batch {
-            schema: SCHEMA,
-            isolate: isolate.to_owned(),
-            sequence,
             revision: state.revision,
             idle: state.at_rest && cells.is_empty() && users.is_empty() && comparisons.is_empty(),
             age_ms: state.age_ms,
             lost: std::mem::take(&mut self.lost),
-            users_lost: std::mem::take(&mut self.users_lost),
+            losses: std::mem::take(&mut self.losses),
             uninspected: std::mem::take(&mut self.uninspected),
             open: state.open,
             cells,
             users,
             comparisons,
+            ..Batch::empty(isolate.to_owned(), sequence)
         }
     }
 

@@ -4,7 +4,7 @@
 
 use crate::counting::{BatchState, Counting};
 use cutover_core::{
-    measurement::batch::{Batch, Receipt, SCHEMA},
+    measurement::batch::{Batch, Receipt},
     vocabulary::revision::Revision,
 };
 
@@ -117,21 +117,7 @@ impl Reporting {
         self.asked_before = self.asked_at;
         (self.asked_at, self.asking, self.awaited) = (Some(now), true, true);
         self.silent_since.get_or_insert(now);
-        let batch = Batch {
-            schema: SCHEMA,
-            isolate,
-            sequence: 0,
-            revision,
-            idle: false,
-            age_ms,
-            lost: 0,
-            users_lost: Vec::new(),
-            uninspected: 0,
-            open: 0,
-            cells: Vec::new(),
-            users: Vec::new(),
-            comparisons: Vec::new(),
-        };
+        let batch = Batch { revision, age_ms, ..Batch::empty(isolate, 0) };
         serde_json::to_string(&batch).ok()
     }
 

@@ -1,7 +1,7 @@
 //! DynamoDB's API over HTTP in this process, for the real AWS SDK.
 
 use crate::fault_proxy::FaultProxy;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::task::JoinHandle;
 
@@ -34,20 +34,30 @@ impl DynamoDb {
     /// Replaces a string in an item of the table behind the functions' back, and returns the one before: so an item is
     /// damaged, and repaired.
     pub fn replace(&self, partition: &str, sort: &str, attribute: &str, value: &str) -> String {
+        let before = self.put(partition, sort, attribute, &json!({ "S": value }));
+        before["S"].as_str().unwrap_or_else(|| panic!("no string {attribute}: {before:#}")).to_owned()
+    }
+
+    /// Gives an item of the table another schema number, as if a later version had written it.
+    pub fn set_schema(&self, partition: &str, sort: &str, schema: u64) {
+        self.put(partition, sort, "schema", &json!({ "N": schema.to_string() }));
+    }
+
+    /// Sets an attribute of an item that exists, and returns the value before.
+    fn put(&self, partition: &str, sort: &str, attribute: &str, value: &Value) -> Value {
         let request = json!({
             "TableName": TABLE,
             "Key": { "pk": { "S": partition }, "sk": { "S": sort } },
             "UpdateExpression": "SET #attribute = :value",
             "ConditionExpression": "attribute_exists(pk)",
             "ExpressionAttributeNames": { "#attribute": attribute },
-            "ExpressionAttributeValues": { ":value": { "S": value } },
+            "ExpressionAttributeValues": { ":value": value },
             "ReturnValues": "UPDATED_OLD",
         });
         let request = serde_json::from_value(request).expect("a request");
         let updated = self.database.update_item(request).expect("the item is there");
         let updated = serde_json::to_value(updated).expect("a response");
-        let before = &updated["Attributes"][attribute]["S"];
-        before.as_str().unwrap_or_else(|| panic!("no string {attribute}: {updated:#}")).to_owned()
+        updated["Attributes"][attribute].clone()
     }
 }
 

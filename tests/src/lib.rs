@@ -14,6 +14,7 @@ pub mod crowd;
 pub mod dynamodb;
 pub mod edge;
 pub mod fault_proxy;
+pub mod functions;
 pub mod gzip;
 pub mod http;
 pub mod identity_provider;

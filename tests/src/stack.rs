@@ -188,7 +188,8 @@ impl Stack {
     }
 }
 
-fn environment(dynamodb: &str, kv_api: &str) -> BTreeMap<&'static str, String> {
+/// Returns the variables of the functions of a local stack.
+pub(crate) fn environment(dynamodb: &str, kv_api: &str) -> BTreeMap<&'static str, String> {
     [
         ("CUTOVER_TABLE", TABLE),
         ("AWS_REGION", "us-east-1"),

@@ -2,11 +2,7 @@
 
 use super::{check::Check, http::unreachable, options::Options};
 use crate::clock;
-use cutover_core::{
-    Revision,
-    measurement::batch::{Batch, SCHEMA},
-    signature,
-};
+use cutover_core::{Revision, measurement::batch::Batch, signature};
 use reqwest::blocking;
 use serde_json::Value;
 
@@ -54,20 +50,10 @@ pub fn check(options: &Options, http: &blocking::Client, checks: &mut Vec<Check>
 /// Returns the status and the body of the response.
 fn send(http: &blocking::Client, url: &str, secret: &str) -> Result<(u16, Value), reqwest::Error> {
     let batch = Batch {
-        schema: SCHEMA,
-        isolate: "00000000000000000000707265666c69".to_owned(),
-        sequence: 0,
         // Higher than any revision, so that the response carries no snapshot.
         revision: Revision(u64::MAX >> 12),
         idle: true,
-        age_ms: 0,
-        lost: 0,
-        users_lost: Vec::new(),
-        uninspected: 0,
-        open: 0,
-        cells: Vec::new(),
-        users: Vec::new(),
-        comparisons: Vec::new(),
+        ..Batch::empty("00000000000000000000707265666c69".to_owned(), 0)
     };
     let body = serde_json::to_string(&batch).unwrap_or_default();
     let now = clock::now();

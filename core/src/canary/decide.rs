@@ -55,7 +55,7 @@ pub enum Reason {
     Doubt,
     FewUsers,
     Diverted,
-    UsersLost,
+    EvidenceLost,
     Approval,
     Proven,
     Baking,
@@ -92,7 +92,7 @@ impl Reason {
             Self::Doubt => "the new backend may have become worse lately",
             Self::FewUsers => "the new backend has served too few users so far",
             Self::Diverted => "a breaker kept requests from the new backend in the last ten minutes",
-            Self::UsersLost => "reports of users were lost in the last ten minutes",
+            Self::EvidenceLost => "counts or users of the step were lost in the last ten minutes",
             Self::Approval => "the next step needs an operator's approval",
             Self::Proven => "the success criteria are proven",
             Self::Baking => "the last step is being watched",
@@ -283,7 +283,7 @@ fn choose_time(run: &Run, verdict: &Verdict, now: Timestamp) -> (Action, Reason,
         (verdict.doubt, Reason::Doubt),
         (verdict.few_users, Reason::FewUsers),
         (verdict.diverted, Reason::Diverted),
-        (verdict.users_lost, Reason::UsersLost),
+        (verdict.evidence_lost, Reason::EvidenceLost),
     ] {
         if holds {
             return (Action::Hold, reason, None);

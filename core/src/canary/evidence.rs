@@ -22,7 +22,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Time for which diverted requests, and users who were lost, keep a step from being proven, in milliseconds. It is a
+/// Time for which diverted requests, and evidence that was lost, keep a step from being proven, in milliseconds. It is a
 /// period: a user who still meets a fault has been reported again by then.
 const INCOMPLETE_MS: i64 = PERIOD_MS;
 
@@ -42,7 +42,7 @@ pub struct StepEvidence {
     pub step: u32,
     /// Share of users on the new arm.
     pub share: PartsPerMillion,
-    /// Time at which the step began, in milliseconds since 1970. Periods are counted from it.
+    /// Time at which the step began or the run was resumed, in milliseconds since 1970. Periods are counted from it.
     pub began: i64,
     /// Counts of the whole step, of all routes.
     pub counts: BothArms,
@@ -67,11 +67,14 @@ pub struct StepEvidence {
     /// Start of the last arrival window with diverted requests, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_diverted: Option<i64>,
-    /// Users whose reports were refused. A refused report has users of both arms, so a breach that the others show is
-    /// still one; but evidence with a gap proves nothing.
+    /// Outcomes that isolates could not report. Those are of both arms, so a breach that the others show is still one;
+    /// but evidence with a gap proves nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub outcomes_lost: u64,
+    /// Users that isolates could not report.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub users_lost: u64,
-    /// Start of the last arrival window that told of lost users, in milliseconds since 1970.
+    /// Start of the last arrival window that told of lost evidence, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_lost: Option<i64>,
     /// The longest time limit behind which users were reported, in milliseconds.
@@ -133,11 +136,18 @@ impl StepEvidence {
             watches: Watches::default(),
             worse: None,
             last_diverted: None,
+            outcomes_lost: 0,
             users_lost: 0,
             last_lost: None,
             settle_ms: 0,
             users_through: None,
         }
+    }
+
+    /// Returns true if a window from `start` was over when the step began. It may have counts of the step nevertheless: a
+    /// run is resumed at the step that it had, and a flag that is behind learns what came before only after that.
+    fn is_before(&self, start: i64) -> bool {
+        start.saturating_add(WINDOW_MS) <= self.began
     }
 
     /// Returns true if both arms serve users of the bucket, so that they can be compared.
@@ -150,8 +160,8 @@ impl StepEvidence {
         self.last_diverted.is_some_and(|last| now.saturating_sub(last) < INCOMPLETE_MS)
     }
 
-    /// Returns true if users were reported as lost in the ten minutes before `now`.
-    pub(crate) fn has_lost_users(&self, now: i64) -> bool {
+    /// Returns true if outcomes or users were reported as lost in the ten minutes before `now`.
+    pub(crate) fn has_losses(&self, now: i64) -> bool {
         self.last_lost.is_some_and(|last| now.saturating_sub(last) < INCOMPLETE_MS)
     }
 
@@ -211,6 +221,9 @@ impl StepEvidence {
     }
 
     fn take_in(&mut self, window: &Window, plan: &CanaryPlan) {
+        if self.is_before(window.start) {
+            return;
+        }
         self.close(window.start, plan);
         if let Some([seen, events, compared]) = window.bounds {
             // What was left out must not be counted from another report either, or sums would be of nobody in particular.
@@ -233,7 +246,8 @@ impl StepEvidence {
                 self.last_diverted = self.last_diverted.max(Some(window.start));
             }
         }
-        for loss in window.users_lost.iter().filter(|loss| loss.canary.1 == self.step) {
+        for loss in window.losses.iter().filter(|loss| loss.canary.1 == self.step) {
+            self.outcomes_lost = self.outcomes_lost.saturating_add(loss.outcomes);
             self.users_lost = self.users_lost.saturating_add(loss.users);
             self.last_lost = self.last_lost.max(Some(window.start));
         }
@@ -245,7 +259,7 @@ impl StepEvidence {
     /// Adds the users of a ripe event window.
     fn add_users(&mut self, users: &UserWindow, now: i64) {
         // A step has one share; with another one the null share of events would be wrong.
-        if users.canary.1 != self.step || users.share != self.share {
+        if users.canary.1 != self.step || users.share != self.share || self.is_before(users.window) {
             return;
         }
         self.users_through = self.users_through.max(Some(users.window.saturating_add(WINDOW_MS)));

@@ -107,9 +107,9 @@ pub struct Verdict {
     pub few_users: bool,
     /// True if a breaker diverted requests in the last ten minutes.
     pub diverted: bool,
-    /// True if reports of users were lost in the last ten minutes.
+    /// True if counts or users of the step were lost in the last ten minutes.
     #[serde(default)]
-    pub users_lost: bool,
+    pub evidence_lost: bool,
 }
 
 impl Verdict {
@@ -140,7 +140,7 @@ impl Verdict {
             // Nobody reports the users of a run without a key.
             few_users: run.key.is_some() && step.seen.on_new() < run.plan.options.min_users,
             diverted: step.was_diverted(evidence.through.unwrap_or(step.began)),
-            users_lost: step.has_lost_users(evidence.through.unwrap_or(step.began)),
+            evidence_lost: step.has_losses(evidence.through.unwrap_or(step.began)),
             tests,
         }
     }

@@ -4,7 +4,7 @@ use crate::{
     canary::plan::CanaryPlan,
     json::omit::is_zero,
     measurement::{
-        batch::{Batch, Cell, SeenUser, UserEvents, UserLoss, UserWindow, WINDOW_MS},
+        batch::{Batch, Cell, SeenUser, StepLoss, UserEvents, UserWindow, WINDOW_MS},
         counts::Counts,
     },
     vocabulary::{
@@ -151,9 +151,9 @@ pub struct Window {
     /// there were too many. Those with this hash and more were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounds: Option<[u64; 3]>,
-    /// Users whose events are unknown, because their reports were refused.
+    /// Evidence that isolates could not report, by step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub users_lost: Vec<UserLoss>,
+    pub losses: Vec<StepLoss>,
 }
 
 impl Window {
@@ -204,7 +204,7 @@ pub fn windows<'b>(
         let new_window = || Window { start, end, ..Window::default() };
         for cell in &batch.cells {
             let Some((_, step)) = cell.canary.as_ref().filter(|(held, _)| held == run) else { continue };
-            if !matches!(cell.reason, Reason::Rollout | Reason::Diverted) {
+            if !cell.is_evidence() {
                 continue;
             }
             let window = windows.entry(start).or_insert_with(new_window);
@@ -216,9 +216,9 @@ pub fn windows<'b>(
                 counts.routes.entry(route.clone()).or_default().add(counted);
             }
         }
-        for loss in batch.users_lost.iter().filter(|loss| loss.canary.0 == *run) {
+        for loss in batch.losses.iter().filter(|loss| loss.canary.0 == *run) {
             let window = windows.entry(start).or_insert_with(new_window);
-            loss.clone().add_to(&mut window.users_lost);
+            loss.clone().add_to(&mut window.losses);
         }
         for reported in batch.users.iter().filter(|reported| reported.canary.0 == *run) {
             windows.entry(start).or_insert_with(new_window);

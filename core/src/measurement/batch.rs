@@ -77,6 +77,14 @@ pub struct Cell {
     pub counts: Counts,
 }
 
+impl Cell {
+    /// Returns true if the bucket decided the requests, so that they are evidence of a canary. Lists and conditions select
+    /// users who are not representative.
+    pub fn is_evidence(&self) -> bool {
+        matches!(self.reason, Reason::Rollout | Reason::Diverted)
+    }
+}
+
 /// Users of one flag, run and step whose requests began in one event window. Eligible are requests
 /// that the bucket decided, on paths that the new arm can serve.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -126,22 +134,33 @@ pub struct UserEvents {
     pub requests: u32,
 }
 
-/// Users of one step whose batches can never be stored.
+/// Evidence of one step that can never be stored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct UserLoss {
-    /// The flag that assigned the users.
+pub struct StepLoss {
+    /// The flag that decided.
     pub flag: FlagName,
     /// The run of its canary and its step.
     pub canary: (RunId, u32),
+    /// Number of outcomes that the bucket decided.
+    pub outcomes: u64,
     /// Number of users; one in two lost batches counts twice.
     pub users: u64,
 }
 
-impl UserLoss {
+impl StepLoss {
+    /// Returns the loss of a cell; `None` if its requests are no evidence of a canary.
+    pub fn of_cell(cell: &Cell) -> Option<Self> {
+        let (flag, canary) = cell.flag.as_ref().zip(cell.canary.as_ref()).filter(|_| cell.is_evidence())?;
+        Some(Self { flag: flag.clone(), canary: canary.clone(), outcomes: cell.counts.requests, users: 0 })
+    }
+
     /// Adds the loss to a list that has one entry for each step.
     pub fn add_to(self, losses: &mut Vec<Self>) {
         match losses.iter_mut().find(|held| held.flag == self.flag && held.canary == self.canary) {
-            Some(held) => held.users = held.users.saturating_add(self.users),
+            Some(held) => {
+                held.outcomes = held.outcomes.saturating_add(self.outcomes);
+                held.users = held.users.saturating_add(self.users);
+            }
             None => losses.push(self),
         }
     }
@@ -169,9 +188,9 @@ pub struct Batch {
     /// Outcomes that were counted but could not be kept.
     #[serde(default)]
     pub lost: u64,
-    /// Users in batches that were refused, so that their events are unknown.
+    /// Outcomes and users of canaries among those that were lost, by step. Their evidence has a gap.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub users_lost: Vec<UserLoss>,
+    pub losses: Vec<StepLoss>,
     /// Responses of routes with `error_when` that were not inspected, because they were too large or too many at once. They
     /// are counted by their status.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -201,7 +220,7 @@ impl Batch {
             idle: false,
             age_ms: 0,
             lost: 0,
-            users_lost: Vec::new(),
+            losses: Vec::new(),
             uninspected: 0,
             open: 0,
             cells: Vec::new(),
@@ -210,8 +229,10 @@ impl Batch {
         }
     }
 
-    /// Returns the users of each step who are lost if this batch is.
-    pub fn user_losses(&self) -> Vec<UserLoss> {
+    /// Returns the evidence of each step that is lost if this batch is, without the losses that it reports itself.
+    pub fn evidence(&self) -> Vec<StepLoss> {
+        let mut losses = Vec::new();
+        self.cells.iter().filter_map(StepLoss::of_cell).for_each(|loss| loss.add_to(&mut losses));
         let mut steps: BTreeMap<(&FlagName, &(RunId, u32)), BTreeSet<u64>> = BTreeMap::new();
         for window in &self.users {
             let users = steps.entry((&window.flag, &window.canary)).or_default();
@@ -219,12 +240,11 @@ impl Batch {
             users.extend(window.events.iter().map(|events| events.user));
             users.extend(window.compared.iter().map(|(user, _)| *user));
         }
-        let loss = |((flag, canary), users): ((&FlagName, &(RunId, u32)), BTreeSet<u64>)| UserLoss {
-            flag: flag.clone(),
-            canary: canary.clone(),
-            users: users.len() as u64,
-        };
-        steps.into_iter().map(loss).collect()
+        for ((flag, canary), users) in steps {
+            let users = users.len() as u64;
+            StepLoss { flag: flag.clone(), canary: canary.clone(), outcomes: 0, users }.add_to(&mut losses);
+        }
+        losses
     }
 }
 

@@ -8,7 +8,7 @@ use cutover_core::{
         fold,
         plan::{AfterStepPolicy, OnNoData, RelativePolicy},
     },
-    measurement::batch::{UserLoss, WINDOW_MS},
+    measurement::batch::{StepLoss, WINDOW_MS},
 };
 
 fn check(
@@ -142,23 +142,25 @@ fn diverted_requests_hold_for_ten_minutes() {
     check("ten minutes later", &base, &around(&base), &evidence, 30, (Action::Advance, Reason::Proven));
 }
 
-/// A report that was refused had both arms' users; without them the step is not proven.
+/// A report that was refused had outcomes and users of both arms; without either the step is not proven.
 #[test]
-fn users_whose_reports_were_refused_hold_for_ten_minutes() {
+fn evidence_that_was_lost_holds_for_ten_minutes() {
     let good = counts(500, 0, 0);
     let base = run();
     let proven = known(&base, good, good, 19);
-    let lost = |step| {
-        let loss = UserLoss { flag: base.flag.clone(), canary: (base.id.clone(), step), users: 3 };
-        Window { users_lost: vec![loss], ..window(114, 0, good, good) }
+    let lost = |step, outcomes, users| {
+        let loss = StepLoss { flag: base.flag.clone(), canary: (base.id.clone(), step), outcomes, users };
+        Window { losses: vec![loss], ..window(114, 0, good, good) }
     };
-    let evidence = fold(&base, Some(&proven), &[lost(0)]);
-    assert_eq!(evidence.current.users_lost, 3);
-    check("users lost", &base, &around(&base), &evidence, 20, (Action::Hold, Reason::UsersLost));
-    let evidence = fold(&base, Some(&evidence), &[window(174, 0, good, good)]);
-    check("ten minutes later", &base, &around(&base), &evidence, 30, (Action::Advance, Reason::Proven));
-    let evidence = fold(&base, Some(&proven), &[lost(7)]);
-    check("users of another step", &base, &around(&base), &evidence, 20, (Action::Advance, Reason::Proven));
+    for (outcomes, users) in [(0, 3), (9, 0), (9, 3)] {
+        let evidence = fold(&base, Some(&proven), &[lost(0, outcomes, users)]);
+        assert_eq!((evidence.current.outcomes_lost, evidence.current.users_lost), (outcomes, users));
+        check("lost", &base, &around(&base), &evidence, 20, (Action::Hold, Reason::EvidenceLost));
+        let evidence = fold(&base, Some(&evidence), &[window(174, 0, good, good)]);
+        check("ten minutes later", &base, &around(&base), &evidence, 30, (Action::Advance, Reason::Proven));
+    }
+    let evidence = fold(&base, Some(&proven), &[lost(7, 9, 3)]);
+    check("those of another step", &base, &around(&base), &evidence, 20, (Action::Advance, Reason::Proven));
 }
 
 #[test]
@@ -245,6 +247,28 @@ fn b2_late_counts_of_the_step_before_can_still_be_a_breach() {
     assert_eq!((decision.action, breach.step), (Action::RollBack, 0));
     assert_eq!(breach.test, Test::ErrorsDetector);
     assert_eq!(breach.figures.unwrap().share, percent(1.0));
+}
+
+/// A flag that is behind learns after a resume what came before it, and an operator has resumed nevertheless.
+#[test]
+fn counts_from_before_a_resume_are_no_evidence_of_the_resumed_step() {
+    let (good, bad) = (counts(500, 0, 0), counts(500, 400, 0));
+    let base = run();
+    let resumed = base.paused("").resumed(after(20), "");
+    let mut ill: Vec<Window> = (100..118).map(|index| reported(&base, window(index, 0, bad, good))).collect();
+    let loss = StepLoss { flag: base.flag.clone(), canary: (base.id.clone(), 0), outcomes: 9, users: 3 };
+    ill[0].losses.push(loss);
+    let healthy: Vec<Window> =
+        (120..124).map(|index| reported(&base, window(index, 0, good, good))).collect();
+    let both: Vec<Window> = ill.iter().chain(&healthy).cloned().collect();
+    // The run was at its first step before; some of its users have not been added then.
+    let known = fold(&base, None, &ill[..1]);
+    for before in [None, Some(&known)] {
+        let evidence = fold(&resumed, before.filter(|held| held.breach.is_none()), &both);
+        assert!(evidence.breach.is_none(), "{:?}", evidence.breach);
+        assert_eq!(evidence.current, fold(&resumed, None, &healthy).current);
+    }
+    assert!(fold(&base, None, &both).breach.is_some(), "without a resume they are");
 }
 
 /// A breach of an earlier version has no figures, and is still readable.

@@ -287,7 +287,7 @@ proptest! {
             .iter()
             .map(|(requests, errors, slow, start)| Window {
                 bounds: None,
-                users_lost: Vec::new(),
+                losses: Vec::new(),
                 start: *start,
                 end: start.saturating_add(WINDOW_MS),
                 steps: vec![StepCounts {

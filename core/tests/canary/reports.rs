@@ -5,7 +5,7 @@ use cutover_core::{
     RouteId,
     canary::{ArmCounts, Window, plan::RouteCriteria, windows},
     measurement::{
-        batch::{Batch, Cell, EventKinds, UserLoss, UserWindow, WINDOW_MS},
+        batch::{Batch, Cell, EventKinds, StepLoss, UserWindow, WINDOW_MS},
         counts::{Counts, Outcome},
     },
     vocabulary::{arm::Arm, reason::Reason, revision::Revision},
@@ -31,22 +31,23 @@ fn cell(arm: Arm, reason: Reason, step: u32, status: u32, ms: u32) -> Cell {
 }
 
 #[test]
-fn lost_users_are_added_up_by_step_and_those_of_other_runs_are_left_out() {
+fn losses_are_added_up_by_step_and_those_of_other_runs_are_left_out() {
     let run = run();
-    let loss = |run: &str, step, users| UserLoss {
+    let loss = |run: &str, step, outcomes, users| StepLoss {
         flag: "flag".parse().unwrap(),
         canary: (run.parse().unwrap(), step),
+        outcomes,
         users,
     };
     let name = run.id.as_str();
     let reports = [
-        Batch { users_lost: vec![loss(name, 0, 2), loss("r99", 0, 40)], ..batch(Vec::new(), Vec::new()) },
-        Batch { users_lost: vec![loss(name, 0, 3), loss(name, 1, 1)], ..batch(Vec::new(), Vec::new()) },
+        Batch { losses: vec![loss(name, 0, 5, 2), loss("r99", 0, 40, 40)], ..batch(Vec::new(), Vec::new()) },
+        Batch { losses: vec![loss(name, 0, 0, 3), loss(name, 1, 7, 0)], ..batch(Vec::new(), Vec::new()) },
     ];
     let found =
         windows(&run.id, &run.plan, reports.iter().map(|batch| (START + 5, batch)), START + WINDOW_MS);
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].users_lost, [loss(name, 0, 5), loss(name, 1, 1)]);
+    assert_eq!(found[0].losses, [loss(name, 0, 5, 5), loss(name, 1, 7, 0)]);
     // A batch loses each of its users once, whatever it says of them.
     let lost = UserWindow {
         seen: seen(Arm::New, 0, 3).collect(),
@@ -54,7 +55,16 @@ fn lost_users_are_added_up_by_step_and_those_of_other_runs_are_left_out() {
         ..users(&run, 0)
     };
     let later = UserWindow { seen: Vec::new(), window: START + WINDOW_MS, ..lost.clone() };
-    assert_eq!(batch(Vec::new(), vec![lost, later]).user_losses(), [loss(name, run.step, 4)]);
+    assert_eq!(batch(Vec::new(), vec![lost, later]).evidence(), [loss(name, run.step, 0, 4)]);
+    // And each of its outcomes that the bucket decided.
+    let cells = vec![
+        cell(Arm::New, Reason::Rollout, 1, 500, 1),
+        cell(Arm::Legacy, Reason::Rollout, 1, 200, 1),
+        cell(Arm::Legacy, Reason::Diverted, 1, 200, 1),
+        cell(Arm::New, Reason::Whitelisted, 1, 200, 1),
+        Cell { canary: None, ..cell(Arm::New, Reason::Rollout, 1, 200, 1) },
+    ];
+    assert_eq!(batch(cells, Vec::new()).evidence(), [loss(name, 1, 3, 0)]);
 }
 
 #[test]

@@ -425,6 +425,19 @@ fn outcomes_of_rules_that_are_not_kept_are_lost_and_those_counted_before_are_not
 }
 
 #[test]
+fn an_outcome_without_room_is_a_loss_of_its_step() {
+    let mut counting = counting();
+    let ended = Ended::default().packed();
+    let of_route = |route: u32| PackedOutcome { kind: OutcomeKind(ended.kind.0 | route), ..ended };
+    counting.add((1..).map(of_route).take(MAX_CELLS));
+    assert_eq!(counting.len(), MAX_CELLS);
+    add(&mut counting, [Ended::default(), Ended { arm: Arm::Legacy, ..Ended::default() }]);
+    let batch = take(&mut counting, 0, false);
+    let (flag, canary) = ("flag".parse().unwrap(), ("r1".parse().unwrap(), 0));
+    assert_eq!((batch.lost, batch.losses), (2, vec![StepLoss { flag, canary, outcomes: 2, users: 0 }]));
+}
+
+#[test]
 fn rules_are_dropped_when_their_requests_must_have_ended() {
     let mut counting = counting();
     counting.begin_generation(2, rules(2, 0), 1_000);

@@ -145,8 +145,9 @@ pub(super) async fn one(
 
 async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -> Result<Value, Problem> {
     let now = clock::now();
+    let cursor = platform.store.cursor().await?;
     let evidence = evidence_of(platform, run).await?;
-    let around = circumstances(platform, truth, run).await?;
+    let around = circumstances(&cursor, truth, run);
     let decision = decide(run, &evidence, &around, now);
     let waiting = platform.store.waiting(&run.flag).await?;
     let since = waiting

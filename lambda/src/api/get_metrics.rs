@@ -46,6 +46,7 @@ pub(super) async fn handle(
         "flags": flags,
         "through": (cursor.through > 0).then(|| Timestamp::from_millis(cursor.through)),
         "behind": behind,
+        "gaps": cursor.gaps,
         "batches": store.counters(&Key::ingest()).await?,
         "batches_taken_in": cursor.batches,
         "outcomes_lost": cursor.outcomes_lost,

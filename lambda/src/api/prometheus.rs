@@ -8,7 +8,7 @@ use crate::{
 };
 use cutover_core::{
     FlagName,
-    canary::{Test, Verdict},
+    canary::{Evidence, Run, Test, Verdict},
 };
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -163,14 +163,21 @@ async fn canaries(page: &mut Page, platform: &Platform, state: &State) -> Result
         let share = if on { config.rollout_percentage.percent() } else { 0.0 };
         page.sample(name, &[("flag", flag.as_str())], share);
     }
+    let name = "cutover_canary_undecided";
+    page.family(name, "gauge", "1 if an item of the active canary run cannot be read, otherwise 0.");
     let mut verdicts = Vec::new();
     for run in state.runs.values().filter(|run| run.state.is_active()) {
-        match evidence_of(platform, run).await {
-            Ok(evidence) => verdicts.push((run, Verdict::of(run, &evidence))),
+        let undecided = match evidence_to_decide(platform, run).await {
+            Ok(evidence) => {
+                verdicts.push((run, Verdict::of(run, &evidence)));
+                false
+            }
             // The samples of the other flags must not be missing too.
-            Err(StoreError::Item(_)) => {}
+            Err(StoreError::Item(_)) => true,
+            Err(StoreError::Restless) => false,
             Err(error) => return Err(error),
-        }
+        };
+        page.sample(name, &[("flag", run.flag.as_str())], f64::from(u8::from(undecided)));
     }
     let name = "cutover_canary_step";
     page.family(
@@ -208,6 +215,12 @@ async fn canaries(page: &mut Page, platform: &Platform, state: &State) -> Result
         }
     }
     Ok(())
+}
+
+/// Returns the evidence of a run, if `promote` can read everything that it decides the run by.
+async fn evidence_to_decide(platform: &Platform, run: &Run) -> Result<Evidence, StoreError> {
+    platform.store.waiting(&run.flag).await?;
+    evidence_of(platform, run).await
 }
 
 fn test_name(test: Test) -> String {

@@ -11,7 +11,7 @@ use crate::{
     platform::Platform,
     publication::{publish::PublishError, reconcile},
     store::{
-        AuditRecord, Commit, CommitError, EmergencyChange, HoldState, RUNS, Role, State, Write,
+        AuditRecord, Commit, CommitError, Cursor, EmergencyChange, HoldState, RUNS, Role, State, Write,
         error::StoreError, record_item,
     },
 };
@@ -73,47 +73,57 @@ pub enum TickError {
 /// attempted regardless.
 pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
     let mut canaries = BTreeMap::new();
-    let mut failed = None;
-    let state = platform.store.state().await?;
-    let active: Vec<FlagName> =
-        state.runs.values().filter(|run| run.state.is_active()).map(|run| run.flag.clone()).collect();
-    for flag in active {
-        // A failure for one canary does not delay the others.
-        match decide_one(platform, &flag).await {
-            Ok(Some(outcome)) => {
-                canaries.insert(flag.to_string(), outcome);
-            }
-            Ok(None) => {}
-            // The run stays as it is, the others are decided, and the tick is complete.
-            Err(error @ StoreError::Item(_)) => {
-                tracing::error!(event = "flag_unreadable", %flag, %error, "a canary cannot be decided");
-            }
-            Err(error) => {
-                tracing::error!(%flag, %error, "the decision about a canary failed");
-                failed = Some(error);
-            }
-        }
-    }
+    let decided = decide_all(platform, &mut canaries).await;
     // Publication and delivery follow all decisions, and their failure undoes none.
     let publication = reconcile::tick(platform).await;
     let delivered = notify::deliver(platform).await;
     let head = platform.store.head().await?;
     let lag = head.revision.0.saturating_sub(head.published.0);
     tracing::info!(event = "tick", lag, revision = head.revision.0, canaries = canaries.len(), "looked");
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
+    decided?;
     platform.store.note_tick(ACTOR, clock::now()).await?;
     Ok(Tick { publication: publication?, canaries, delivered: delivered? })
 }
 
-async fn decide_one(platform: &Platform, flag: &FlagName) -> Result<Option<Outcome>, StoreError> {
+/// Decides all active canaries. A failure for one does not delay the others; the last one is returned.
+async fn decide_all(platform: &Platform, canaries: &mut BTreeMap<String, Outcome>) -> Result<(), StoreError> {
+    let state = platform.store.state().await?;
+    // Read before any evidence: see `circumstances`.
+    let cursor = platform.store.cursor().await?;
+    let mut decided = Ok(());
+    for flag in state.runs.values().filter(|run| run.state.is_active()).map(|run| &run.flag) {
+        match decide_one(platform, &cursor, flag).await {
+            Ok(Some(outcome)) => {
+                canaries.insert(flag.to_string(), outcome);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%flag, %error, "the decision about a canary failed");
+                decided = Err(error);
+            }
+        }
+    }
+    decided
+}
+
+/// Decides the canary of a flag. Returns `None` if it is not active, or an item of this flag cannot be decoded: the run stays
+/// as it is then, and the tick is complete without it.
+async fn decide_one(
+    platform: &Platform,
+    cursor: &Cursor,
+    flag: &FlagName,
+) -> Result<Option<Outcome>, StoreError> {
     for _ in 0..MAX_TRIES {
         let state = platform.store.state().await?;
         let Some(run) = state.active_run(flag) else { return Ok(None) };
-        match (DecisionContext { platform, state: &state, run, at: clock::now() }).decide().await {
+        match (DecisionContext { platform, cursor, state: &state, run, at: clock::now() }).decide().await {
             Ok(outcome) => return Ok(Some(outcome)),
-            Err(CommitError::Conflict) => {}
+            Err(CommitError::Conflict | CommitError::Store(StoreError::Restless)) => {}
+            // A decision reads the evidence and the reason for waiting of its own flag, and nothing else.
+            Err(CommitError::Store(error @ StoreError::Item(_))) => {
+                tracing::error!(event = "canary_undecided", %flag, %error, "a canary cannot be decided");
+                return Ok(None);
+            }
             Err(CommitError::Store(error)) => return Err(error),
         }
     }
@@ -122,6 +132,7 @@ async fn decide_one(platform: &Platform, flag: &FlagName) -> Result<Option<Outco
 
 struct DecisionContext<'t> {
     platform: &'t Platform,
+    cursor: &'t Cursor,
     state: &'t State,
     run: &'t Run,
     at: Timestamp,
@@ -130,7 +141,7 @@ struct DecisionContext<'t> {
 impl DecisionContext<'_> {
     async fn decide(&self) -> Result<Outcome, CommitError> {
         let evidence = evidence_of(self.platform, self.run).await?;
-        let around = circumstances(self.platform, self.state, self.run).await?;
+        let around = circumstances(self.cursor, self.state, self.run);
         let (record, decision) =
             Record::decision(self.at, crate::VERSION, self.run, &evidence, around.clone());
         let after = self.after(&decision, &around)?;

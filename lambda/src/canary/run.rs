@@ -4,7 +4,7 @@ use crate::{
     access::digest,
     platform::Platform,
     problem::Problem,
-    store::{RUNS, State, Write, error::StoreError},
+    store::{Cursor, RUNS, State, Write, error::StoreError},
 };
 use cutover_core::{
     RunId, Timestamp,
@@ -23,20 +23,17 @@ pub async fn evidence_of(platform: &Platform, run: &Run) -> Result<Evidence, Sto
     Ok(fold(run, evidence.as_ref(), &[]))
 }
 
-/// Returns the inputs of a decision other than the evidence.
-///
-/// # Errors
-///
-/// Fails if the table cannot be read or an item cannot be decoded.
-pub async fn circumstances(platform: &Platform, state: &State, run: &Run) -> Result<TickContext, StoreError> {
-    let through = platform.store.cursor().await?.through_of(&run.flag);
-    Ok(TickContext {
+/// Returns the inputs of a decision other than the evidence. The cursor must have been read before the evidence, which is
+/// then at least as new as the cursor says.
+pub fn circumstances(cursor: &Cursor, state: &State, run: &Run) -> TickContext {
+    let through = cursor.through_of(run);
+    TickContext {
         emergency: state.is_held(&run.flag),
         enabled: state.config.feature_flags.get(&run.flag).is_some_and(|flag| flag.enabled),
         plan: state.config.canary_deployments.get(&run.flag).cloned(),
         through: (through > 0).then(|| Timestamp::from_millis(through)),
         flag_changed: state.meta("feature_flags", run.flag.as_str()).map(|meta| meta.updated_at),
-    })
+    }
 }
 
 /// Returns the identity of a run that is started by the next revision, with a new secret key.

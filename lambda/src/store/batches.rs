@@ -20,6 +20,9 @@ use std::collections::BTreeMap;
 /// duplicate, but its signature has long expired by then.
 const KEPT_SECONDS: u64 = 2 * 24 * 60 * 60;
 
+/// Retention of batches, in milliseconds, without a minute in which they may be read.
+const READABLE_MS: i64 = KEPT_SECONDS as i64 * 1_000 - 60_000;
+
 /// Retention of gaps, in seconds.
 const GAPS_KEPT_SECONDS: u64 = 30 * 24 * 60 * 60;
 
@@ -63,6 +66,11 @@ pub struct IsolateCounts {
     pub oldest_snapshot_ms: Option<u64>,
     /// Batches whose sequence numbers were skipped and have not arrived yet.
     pub missing_batches: u64,
+}
+
+/// Returns the arrival time after which no batch has expired at `now`. Both are in milliseconds since 1970.
+pub fn oldest_kept(now: i64) -> i64 {
+    now.saturating_sub(READABLE_MS)
 }
 
 fn expiry(at: i64, kept: u64) -> u64 {

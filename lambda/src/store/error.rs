@@ -11,8 +11,8 @@ pub enum StoreError {
     /// An item does not have the layout that this version writes.
     #[error("unexpected item in the table: {0}")]
     Item(String),
-    /// The configuration kept changing while it was read.
-    #[error("the configuration changes too fast to read a consistent state")]
+    /// Items that belong together kept changing while they were read or written.
+    #[error("the table changes too fast to read or write a consistent state")]
     Restless,
 }
 

@@ -12,12 +12,12 @@ use crate::store::{
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem};
 use cutover_core::{
     Arm, FlagName, Reason, Revision, RouteId, RunId, Timestamp,
-    canary::Evidence,
+    canary::{Evidence, Run},
     compare::Tally,
     measurement::{counts::Counts, histogram::Histogram},
 };
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Largest part of evidence in one item, in bytes.
 const MAX_PART: usize = 300_000;
@@ -107,6 +107,15 @@ pub struct Ledger {
     pub version: u64,
 }
 
+/// A period whose counts of a flag are unknown: its ledger was behind for so long that they have expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlagGap {
+    /// Arrival time up to which the ledger was complete.
+    pub since: Timestamp,
+    /// Arrival time from which on it was complete again.
+    pub until: Timestamp,
+}
+
 /// Progress of folding arrivals into the ledgers, with totals.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cursor {
@@ -115,6 +124,8 @@ pub struct Cursor {
     /// Ledgers that could not be read or written, by flag, each with the arrival time up to which it is complete. The
     /// empty name is the ledger for requests that no flag decided.
     pub behind: BTreeMap<String, i64>,
+    /// Last gap of each flag that has one.
+    pub gaps: BTreeMap<String, FlagGap>,
     /// Number of outcomes that isolates reported as lost.
     pub outcomes_lost: u64,
     /// Number of users in reports that were refused.
@@ -126,9 +137,22 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Returns the arrival time up to which the ledger of a flag is complete, in milliseconds since 1970.
-    pub fn through_of(&self, flag: &FlagName) -> i64 {
-        self.behind.get(flag.as_str()).copied().unwrap_or(self.through)
+    /// Returns the arrival time up to which the counts of a run's step are complete, in milliseconds since 1970. A gap in the
+    /// step ends that until the step begins anew, because an operator resumes the run.
+    pub fn through_of(&self, run: &Run) -> i64 {
+        let flag = run.flag.as_str();
+        let through = self.behind.get(flag).copied().unwrap_or(self.through);
+        let gap = self.gaps.get(flag).filter(|gap| gap.until > run.step_started_at);
+        gap.map_or(through, |gap| gap.since.millis().min(through))
+    }
+
+    /// Notes the arrival time up to which the ledger of a flag that is behind is complete, in milliseconds since 1970.
+    pub fn note_complete(&mut self, flag: &str, complete: i64) {
+        if complete < self.through {
+            self.behind.insert(flag.to_owned(), complete);
+        } else {
+            self.behind.remove(flag);
+        }
     }
 }
 
@@ -148,6 +172,16 @@ pub struct LedgerWrite<'w> {
 
 fn name(flag: Option<&FlagName>) -> &str {
     flag.map(FlagName::as_str).unwrap_or_default()
+}
+
+/// Decodes a map of flags that earlier versions did not write.
+fn optional_json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<BTreeMap<String, T>, StoreError> {
+    item.optional_text(name).map_or_else(|| Ok(BTreeMap::new()), |_| item.json(name))
+}
+
+fn json_text(value: &impl Serialize) -> Result<AttributeValue, StoreError> {
+    let text = serde_json::to_string(value).map_err(|error| StoreError::Item(error.to_string()))?;
+    Ok(AttributeValue::S(text))
 }
 
 fn read(item: &Item) -> Result<Ledger, StoreError> {
@@ -187,13 +221,13 @@ impl Store {
     }
 
     /// Returns all ledgers that can be decoded, by flag; `None` is the one for requests that no flag decided. One that
-    /// cannot does not hide the others; it is [`Cursor::behind`], and `evaluate` says so.
+    /// cannot, or has another schema, does not hide the others; it is [`Cursor::behind`], and `evaluate` says so.
     ///
     /// # Errors
     ///
     /// Fails if the table cannot be read.
     pub async fn ledgers(&self) -> Result<Vec<(Option<FlagName>, Ledger)>, StoreError> {
-        let items = self.all(keys::METRICS, keys::LEDGER).await?;
+        let items = self.all_readable(keys::METRICS, keys::LEDGER).await?;
         let ledger = |item: &Item| {
             let name = item.text(keys::SORT).ok()?.strip_prefix(keys::LEDGER)?;
             Some((name.parse::<FlagName>().ok(), read(item).ok()?))
@@ -205,11 +239,13 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Fails if the table cannot be read, an item cannot be decoded, or the evidence is not the one that the ledger names.
+    /// Fails if the table cannot be read, an item cannot be decoded, or the evidence is not the one that the ledger names:
+    /// with [`StoreError::Restless`] if other ticks wrote both meanwhile.
     pub async fn ledger_with_evidence(
         &self,
         flag: Option<&FlagName>,
     ) -> Result<(Ledger, Option<Evidence>), StoreError> {
+        let mut versions = BTreeSet::new();
         for _ in 0..MAX_READS {
             let ledger = self.ledger(flag).await?;
             if ledger.evidence_version == 0 {
@@ -220,9 +256,13 @@ impl Store {
                     .map_err(|error| StoreError::Item(format!("evidence: {error}")))?;
                 return Ok((ledger, Some(evidence)));
             }
+            versions.insert(ledger.version);
         }
-        // A ledger is written once a minute: so many times in a row it has not changed between two reads.
-        Err(StoreError::Item("evidence: not the version that the ledger names".to_owned()))
+        // Both are written in one transaction: without one in all this time, they do not belong together.
+        if versions.len() == 1 {
+            return Err(StoreError::Item("evidence: not the version that the ledger names".to_owned()));
+        }
+        Err(StoreError::Restless)
     }
 
     /// Joins the parts of the evidence of a flag; `None` if another version has been written
@@ -299,9 +339,8 @@ impl Store {
             users_lost: item.optional_number("users_lost").unwrap_or_default(),
             uninspected: item.optional_number("uninspected").unwrap_or_default(),
             batches: item.optional_number("batches").unwrap_or_default(),
-            behind: item
-                .optional_text("behind")
-                .map_or_else(|| Ok(BTreeMap::new()), |_| item.json("behind"))?,
+            behind: optional_json(&item, "behind")?,
+            gaps: optional_json(&item, "gaps")?,
         })
     }
 
@@ -336,15 +375,13 @@ impl Store {
         Ok(ticks.into_iter().map(|(function, ms)| (function, timestamp(ms))).collect())
     }
 
-    /// Advances the cursor. Returns false if another tick has moved it meanwhile.
+    /// Advances the cursor, or the flags that are behind. Returns false if another tick has moved either meanwhile.
     ///
     /// # Errors
     ///
     /// Fails if the table cannot be written.
     pub async fn move_cursor(&self, from: &Cursor, to: &Cursor) -> Result<bool, StoreError> {
         let unsigned = |ms: i64| number(u64::try_from(ms).unwrap_or_default());
-        let behind =
-            serde_json::to_string(&to.behind).map_err(|error| StoreError::Item(error.to_string()))?;
         let sent = self
             .client
             .update_item()
@@ -352,9 +389,13 @@ impl Store {
             .set_key(Some(Key::cursor().attributes()))
             .update_expression(
                 "SET #schema = :schema, through = :to, outcomes_lost = :lost, users_lost = :users_lost, \
-                 uninspected = :uninspected, batches = :batches, behind = :behind",
+                 uninspected = :uninspected, batches = :batches, behind = :behind, gaps = :gaps",
             )
-            .condition_expression("attribute_not_exists(pk) OR through = :from")
+            // Gaps are noted with the progress of their flag, so these two tell if anything has changed.
+            .condition_expression(
+                "attribute_not_exists(pk) OR (through = :from AND \
+                 (attribute_not_exists(behind) OR behind = :behind_before))",
+            )
             .expression_attribute_names("#schema", "schema")
             .expression_attribute_values(":schema", number(SCHEMA))
             .expression_attribute_values(":from", unsigned(from.through))
@@ -363,7 +404,9 @@ impl Store {
             .expression_attribute_values(":users_lost", number(to.users_lost))
             .expression_attribute_values(":uninspected", number(to.uninspected))
             .expression_attribute_values(":batches", number(to.batches))
-            .expression_attribute_values(":behind", AttributeValue::S(behind))
+            .expression_attribute_values(":behind_before", json_text(&from.behind)?)
+            .expression_attribute_values(":behind", json_text(&to.behind)?)
+            .expression_attribute_values(":gaps", json_text(&to.gaps)?)
             .send()
             .await;
         crate::store::table::is_made(sent)
@@ -374,18 +417,22 @@ impl Store {
 mod tests {
     use super::*;
     use cutover_core::{
-        canary::{Run, RunIdentity},
+        canary::RunIdentity,
         config::Config,
         measurement::batch::{SeenUser, UserWindow},
     };
 
+    fn run(flag: &str, began: i64) -> Run {
+        let config = Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
+        let plan = config.canary_deployments.into_values().next().unwrap();
+        let identity = RunIdentity { id: "r1".parse().unwrap(), key: None };
+        Run::start(identity, flag.parse().unwrap(), plan, Timestamp::from_millis(began), "operator")
+    }
+
     /// Evidence of thousands of users is larger than an item may be.
     #[test]
     fn large_evidence_is_stored_in_parts() {
-        let config = Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
-        let (flag, plan) = config.canary_deployments.into_iter().next().unwrap();
-        let identity = RunIdentity { id: "r1".parse().unwrap(), key: None };
-        let run = Run::start(identity, flag, plan, Timestamp::from_millis(0), "operator");
+        let run = run("one", 0);
         let mut evidence = Evidence::none(&run);
         evidence.unripe.push(UserWindow {
             flag: run.flag.clone(),
@@ -414,10 +461,22 @@ mod tests {
     /// The run of a flag whose ledger is behind must not climb on the progress of the others.
     #[test]
     fn a_flag_that_is_behind_is_complete_up_to_its_own_time() {
+        let (one, other) = (run("one", 0), run("other", 0));
         let behind = BTreeMap::from([("one".to_owned(), 5)]);
         let cursor = Cursor { through: 9, behind, ..Cursor::default() };
-        let through = ["one", "other"].map(|flag| cursor.through_of(&flag.parse().unwrap()));
-        assert_eq!(through, [5, 9]);
+        assert_eq!([&one, &other].map(|run| cursor.through_of(run)), [5, 9]);
+    }
+
+    /// Counts that have expired are unknown; a step that has some of them in it is never complete.
+    #[test]
+    fn a_gap_ends_the_counts_of_a_step_until_it_begins_anew() {
+        let time = Timestamp::from_millis;
+        let gaps = BTreeMap::from([("one".to_owned(), FlagGap { since: time(3), until: time(6) })]);
+        let cursor = Cursor { through: 9, gaps, ..Cursor::default() };
+        let started = run("one", 5);
+        assert_eq!(cursor.through_of(&started), 3);
+        assert_eq!(cursor.through_of(&started.paused("").resumed(time(8), "")), 9);
+        assert_eq!(cursor.through_of(&run("other", 5)), 9);
     }
 
     /// A ledger of an earlier version had its evidence inside, of another kind.

@@ -17,14 +17,14 @@ pub(crate) mod table;
 mod tokens;
 
 pub use audit::{AuditQuery, AuditRecord};
-pub use batches::{Arrival, BatchStatus, Gap, IsolateCounts};
+pub use batches::{Arrival, BatchStatus, Gap, IsolateCounts, oldest_kept};
 pub(crate) use canaries::record_item;
 pub use canaries::{HoldState, Notification};
 pub use commit::{Commit, CommitError, EmergencyChange, MAX_WRITES, Write};
 pub use config::{Head, Meta, RUNS, State};
 pub use error::StoreError;
 pub use item::NewItem;
-pub use ledger::{Cursor, Ledger, LedgerWrite, RouteComparison, Series, StepTimes, WindowCounts};
+pub use ledger::{Cursor, FlagGap, Ledger, LedgerWrite, RouteComparison, Series, StepTimes, WindowCounts};
 pub use pending::{Pending, Request};
 pub use replies::Reply;
 pub use role::Role;

@@ -14,8 +14,9 @@ use aws_sdk_dynamodb::{
         get_item::GetItemOutput,
         update_item::{UpdateItemError, UpdateItemOutput},
     },
+    types::AttributeValue,
 };
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 /// Client of the DynamoDB table.
 #[derive(Debug, Clone)]
@@ -39,6 +40,13 @@ pub(crate) fn is_made(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Returns the first and the last of the sort keys that begin with `prefix`.
+fn bounds(prefix: &str) -> (String, String) {
+    // No name contains a character greater than U+007F.
+    let from = if prefix.is_empty() { " " } else { prefix };
+    (from.to_owned(), format!("{prefix}\u{7f}"))
 }
 
 impl Store {
@@ -69,7 +77,16 @@ impl Store {
     /// Returns the items of a partition whose sort keys lie in an inclusive range, ordered by sort
     /// key.
     pub(crate) async fn range(&self, partition: &str, from: &str, to: &str) -> Result<Vec<Item>, StoreError> {
-        use aws_sdk_dynamodb::types::AttributeValue;
+        self.rows(partition, from, to).await?.into_iter().map(Item::new).collect()
+    }
+
+    /// Returns the attributes of the items in a range, whatever they are.
+    async fn rows(
+        &self,
+        partition: &str,
+        from: &str,
+        to: &str,
+    ) -> Result<Vec<HashMap<String, AttributeValue>>, StoreError> {
         let mut pages = self
             .client
             .query()
@@ -82,17 +99,24 @@ impl Store {
             .into_paginator()
             .items()
             .send();
-        let mut items = Vec::new();
+        let mut rows = Vec::new();
         while let Some(attributes) = pages.next().await {
-            items.push(Item::new(attributes?)?);
+            rows.push(attributes?);
         }
-        Ok(items)
+        Ok(rows)
     }
 
     /// Returns all items of a partition whose sort keys begin with `prefix`.
     pub(crate) async fn all(&self, partition: &str, prefix: &str) -> Result<Vec<Item>, StoreError> {
-        // No name contains a character greater than U+007F.
-        self.range(partition, if prefix.is_empty() { " " } else { prefix }, &format!("{prefix}\u{7f}")).await
+        let (from, to) = bounds(prefix);
+        self.range(partition, &from, &to).await
+    }
+
+    /// Returns the items of a partition whose sort keys begin with `prefix`, without those that a later version wrote.
+    pub(crate) async fn all_readable(&self, partition: &str, prefix: &str) -> Result<Vec<Item>, StoreError> {
+        let (from, to) = bounds(prefix);
+        let rows = self.rows(partition, &from, &to).await?;
+        Ok(rows.into_iter().filter_map(|attributes| Item::new(attributes).ok()).collect())
     }
 
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {

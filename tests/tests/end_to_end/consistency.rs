@@ -9,7 +9,7 @@ use cutover_tests::{
     fault_proxy::Fault,
     http,
     kv_server::Mode,
-    stack::{Options, Stack},
+    stack::{Options, ROOT_TOKEN, Stack},
     steady::Steady,
 };
 use serde_json::{Value, json};
@@ -298,10 +298,25 @@ async fn a_flag_whose_evidence_cannot_be_read_holds_up_no_other() {
         assert!(Instant::now() < deadline, "the other canary is not rolled back: {other:#}");
         tokio::time::sleep(Duration::from_millis(700)).await;
     }
-    // Operators are told, and still see the others.
-    assert!(stack.lambda.output().contains("\"event\":\"flag_unreadable\""));
+    // Operators are told, by both functions and in both kinds of metrics, and still see the others.
+    let output = stack.lambda.output();
+    for event in ["flag_unreadable", "canary_undecided"] {
+        assert!(output.contains(&format!("\"event\":\"{event}\"")), "{event}");
+    }
+    let page = reqwest::Client::new()
+        .get(format!("{}/api/migration/metrics", stack.lambda.url("management")))
+        .bearer_auth(ROOT_TOKEN)
+        .header("accept", "text/plain");
+    let page = page.send().await.unwrap().text().await.unwrap();
+    assert!(page.contains(&format!("cutover_canary_undecided{{flag=\"{FLAG}\"}} 1\n")), "{page}");
     let metrics = stack.management().get("/metrics").await.expect(200).body;
     assert!(metrics["behind"][FLAG].is_string() && metrics["behind"][OTHER].is_null(), "{metrics:#}");
+
+    // The cursor concerns all flags, so nothing is passed over.
+    let cursor = stack.dynamodb.replace("METRICS", "CURSOR", "behind", "damaged");
+    assert!(stack.lambda.tick("promote").await.is_err());
+    stack.dynamodb.replace("METRICS", "CURSOR", "behind", &cursor);
+    stack.lambda.tick("promote").await.unwrap();
 
     stack.dynamodb.replace("METRICS", &part, "data", &whole);
     let (done, _) = canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;

@@ -14,6 +14,7 @@ mod consistency;
 mod counting;
 mod deployment;
 mod dev;
+mod evaluation;
 mod failover;
 mod forwarding;
 mod freshness;

@@ -10,7 +10,7 @@ use crate::{
 use cutover_core::{
     Arm, Reason,
     measurement::{
-        batch::{Batch, Receipt, UserLoss},
+        batch::{Batch, Receipt, StepLoss},
         user_hash::UserKey,
     },
     vocabulary::revision::Revision,
@@ -222,9 +222,9 @@ fn a_report_has_the_users_of_its_ripe_windows_and_the_open_requests() {
     assert_eq!((users.canary.1, users.window, users.events[0].user), (3, 100_000, 1 << 32 | 7));
 }
 
-/// The control plane must know that its evidence of users has a gap, and in which step.
+/// The control plane must know that its evidence has a gap, and in which step.
 #[test]
-fn users_of_a_refused_batch_are_reported_as_lost_with_their_step() {
+fn the_evidence_of_a_refused_batch_is_reported_as_lost_with_its_step() {
     let mut isolate = reporting(3);
     let mut ended = outcomes(&isolate, &[(Arm::New, 503, 5), (Arm::Legacy, 200, 5)]);
     ended[2..5].copy_from_slice(&[7, 1, 103]);
@@ -234,15 +234,31 @@ fn users_of_a_refused_batch_are_reported_as_lost_with_their_step() {
         serde_json::from_str(&isolate.next_batch(false, 0, 111_000).unwrap()).unwrap()
     };
     let first = sent(&mut isolate);
-    assert_eq!((first.users[0].seen.len(), first.users[0].events.len(), first.users_lost.len()), (2, 1, 0));
-    let loss = UserLoss { flag: "flag".parse().unwrap(), canary: ("r1".parse().unwrap(), 3), users: 2 };
+    assert_eq!((first.users[0].seen.len(), first.users[0].events.len(), first.losses.len()), (2, 1, 0));
+    let loss =
+        StepLoss { flag: "flag".parse().unwrap(), canary: ("r1".parse().unwrap(), 3), outcomes: 2, users: 2 };
     // A batch that reports the loss may be refused too.
     for (sequence, status) in [(1, 413), (2, 400), (3, 422)] {
         assert!(!isolate.finish_batch(sequence, status, "", 111_000));
         let next = sent(&mut isolate);
-        assert_eq!((next.sequence, next.lost, &next.users_lost), (sequence + 1, 2, &vec![loss.clone()]));
+        assert_eq!((next.sequence, next.lost, &next.losses), (sequence + 1, 2, &vec![loss.clone()]));
         assert_eq!((isolate.counting.lost_in_all, isolate.counting.users_lost_in_all), (2, 2));
     }
     assert!(store(&mut isolate, &receipt(1), 111_000));
     assert_eq!(isolate.next_batch(false, 0, 111_000), None, "reported once");
+}
+
+/// Its users are reported when their window is ripe, so a batch of counts alone may be refused.
+#[test]
+fn a_refused_batch_of_counts_alone_is_a_loss_of_their_step() {
+    let mut isolate = reporting(3);
+    let packed = outcomes(&isolate, &[(Arm::New, 503, 5), (Arm::Legacy, 200, 5), (Arm::Legacy, 200, 5)]);
+    isolate.record(&packed);
+    let first = sent(&mut isolate, false).unwrap();
+    assert_eq!((first.cells.len(), first.users.len()), (2, 0));
+    assert!(!isolate.finish_batch(first.sequence, 413, "", 0));
+    let next = sent(&mut isolate, false).unwrap();
+    let canary = ("r1".parse().unwrap(), 3);
+    assert_eq!(next.losses, [StepLoss { flag: "flag".parse().unwrap(), canary, outcomes: 3, users: 0 }]);
+    assert_eq!((next.lost, isolate.counting.users_lost_in_all), (3, 0));
 }
