@@ -13,10 +13,10 @@ use crate::{
         run::Run,
         test::Test,
         users::{Failures, UserCount},
-        watch::{Alarm, Incident, Span},
+        watch::{Alarm, AlarmState, Incident, Span, Suspect},
         window::BothArms,
     },
-    statistics::{Threshold, detector_threshold, firing, shared_incident_at, shared_incident_evidence},
+    statistics::{Threshold, detector_threshold, firing, shared_incident_at},
     vocabulary::{share::PartsPerMillion, timestamp::Timestamp},
 };
 
@@ -58,14 +58,15 @@ impl Absolute {
         self.evidence >= self.fires_at
     }
 
-    fn alarm(&self, now: i64) -> Alarm {
+    /// Raises the alarm at `now`, beside the open suspect span.
+    fn alarm(&self, suspect: Option<Suspect>, now: i64) -> Alarm {
         Alarm {
             since: now,
-            held: false,
             test: self.test,
             evidence: self.evidence,
-            suspect_since: self.since,
+            counted_since: self.since,
             counts: self.counts,
+            suspect,
         }
     }
 }
@@ -95,26 +96,26 @@ pub(crate) fn absolutes(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMe
     [whole, detected]
 }
 
-/// Returns the test that raises an alarm, if one does. In a shared incident only the detector can: the other counts
-/// contain what both arms had.
-fn raised(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMeasure<'_>) -> Option<Absolute> {
+/// Raises the alarm of a test, if one fires. In a shared incident only the detector can: the other counts contain what both
+/// arms had.
+fn raised(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMeasure<'_>, now: i64) -> Option<Alarm> {
     let new = step.total(measure).counts.new;
     let is_below =
         measure.kind.against_rollback(&new) as f64 <= measure.rollback_limit() * new.requests as f64;
     let watch = step.watch(measure);
-    let is_held = watch.incident.is_some();
+    let is_held = watch.incident().is_some();
     if (is_below || is_held) && !watch.detector.is_suspect() {
         // The usual case, without the cost of a test: neither can fire.
         return None;
     }
     let is_meant = |test: &Absolute| test.fires() && (!is_held || test.test == measure.kind.detector());
-    absolutes(plan, step, measure).into_iter().find(is_meant)
+    absolutes(plan, step, measure).into_iter().find(is_meant).map(|test| test.alarm(watch.suspect(), now))
 }
 
 /// Returns true if the users of the window in which an alarm began are known: then so are all outcomes of
 /// that window, of both arms. Until then neither the busiest users can be taken out of it, nor does a
 /// legacy with the longer time limit look ill. A run without a key has no users to wait for.
-fn is_learned(run: &Run, step: &StepEvidence, alarm: Alarm, now: i64) -> bool {
+fn is_learned(run: &Run, step: &StepEvidence, alarm: &Alarm, now: i64) -> bool {
     if run.key.is_none() {
         return true;
     }
@@ -135,8 +136,8 @@ fn busiest(step: &StepEvidence, measure: GroupMeasure<'_>, alarm: &Alarm) -> Vec
             // The wire tells no route of a user's errors, and the spans of users are those of the routes without
             // criteria of their own. Taken out of a group's counts they may be too many, which errs towards holding.
             let is_rest = measure.group.route.is_none();
-            let of_span = is_rest && alarm.suspect_since.is_some() && alarm.test == measure.kind.detector();
-            step.events.busiest(of_span.then(|| step.watch(measure).span_number()))
+            let of_detector = alarm.suspect.filter(|_| is_rest && alarm.test == measure.kind.detector());
+            step.events.busiest(of_detector.map(|suspect| suspect.number))
         }
         Measure::Slow => Vec::new(),
     }
@@ -159,17 +160,13 @@ fn stands(step: &StepEvidence, measure: GroupMeasure<'_>, alarm: &Alarm, busiest
     second >= firing(ALPHA_SECOND_LOOK)
 }
 
-/// Returns the evidence that legacy shares the incident of a measure: over the suspect span, or over
-/// everything that the measure is tested by if there is none.
-pub(crate) fn shared_evidence(step: &StepEvidence, measure: GroupMeasure<'_>) -> f64 {
-    let BothArms { new, legacy } = span(step, measure).counts;
-    shared_incident_evidence(
-        measure.kind.against_rollback(&legacy),
-        legacy.requests,
-        measure.kind.against_rollback(&new),
-        new.requests,
-        measure.rollback_limit(),
-    )
+/// Returns the evidence that legacy shares the incident of a measure, if there is an alarm: that of the alarm that is not
+/// decided, or over the open suspect span.
+pub(crate) fn shared_evidence(step: &StepEvidence, measure: GroupMeasure<'_>) -> Option<f64> {
+    let watch = step.watch(measure);
+    let state = watch.alarm.as_ref()?;
+    let suspect = state.undecided().map_or_else(|| watch.suspect(), |alarm| alarm.suspect);
+    Some(measure.shared_evidence(&span(step, measure, suspect).counts))
 }
 
 /// Evidence at which an incident counts as shared.
@@ -177,8 +174,10 @@ pub(crate) fn shared_fires_at() -> f64 {
     SHARED
 }
 
-fn span(step: &StepEvidence, measure: GroupMeasure<'_>) -> Span {
-    step.watch(measure).span.unwrap_or_else(|| step.total(measure))
+/// Returns the counts by which legacy's part is judged: those of a suspect span, or everything that the measure is tested by
+/// if the detector suspects nothing.
+fn span(step: &StepEvidence, measure: GroupMeasure<'_>, suspect: Option<Suspect>) -> Span {
+    suspect.map_or_else(|| step.total(measure), |suspect| suspect.span)
 }
 
 /// Judges the alarm of a measure at `now`: notes it, and returns the breach if it stands without the busiest failing users
@@ -190,14 +189,15 @@ pub(crate) fn judge(
     now: i64,
 ) -> Option<Breach> {
     let plan = &run.plan;
-    let waiting = step.watch(measure).alarm;
-    if waiting.is_some_and(|alarm| alarm.held) {
-        return judge_held(run, step, measure, now);
-    }
+    let noted = step.watch(measure).alarm;
     // An alarm that waits is looked at with the counts that raised it.
-    let alarm = waiting.or_else(|| raised(plan, step, measure).map(|test| test.alarm(now)))?;
-    step.watch_mut(measure).alarm = Some(alarm);
-    if !is_learned(run, step, alarm, now) {
+    let alarm = match noted {
+        Some(AlarmState::Held(incident)) => return judge_held(run, step, measure, &incident, now),
+        Some(AlarmState::Waiting(alarm)) => alarm,
+        None => raised(plan, step, measure, now)?,
+    };
+    step.watch_mut(measure).alarm = Some(AlarmState::Waiting(alarm));
+    if !is_learned(run, step, &alarm, now) {
         return None;
     }
     let busiest = busiest(step, measure, &alarm);
@@ -209,7 +209,7 @@ pub(crate) fn judge(
     match sharing(plan, step, measure, &alarm, now) {
         Sharing::Unknown => None,
         Sharing::Shared => {
-            step.watch_mut(measure).hold(Incident::default());
+            step.watch_mut(measure).hold(Incident::begun(alarm.since));
             None
         }
         Sharing::Alone => Some(breach(plan, step, measure, &alarm, busiest.first().copied())),
@@ -238,11 +238,12 @@ fn sharing(
     if step.share >= PartsPerMillion::ALL {
         return Sharing::Alone;
     }
-    let is_after_step = span(step, measure).since < step.began.saturating_add(AFTER_STEP_MS);
+    let span = span(step, measure, alarm.suspect);
+    let is_after_step = span.since < step.began.saturating_add(AFTER_STEP_MS);
     if is_after_step && plan.options.shared_incident_after_step == AfterStepPolicy::Rollback {
         return Sharing::Alone;
     }
-    let evidence = shared_evidence(step, measure);
+    let evidence = measure.shared_evidence(&span.counts);
     let is_late = is_late(alarm, now);
     if evidence <= -SHARED || (is_late && evidence <= 0.0) {
         Sharing::Alone
@@ -273,36 +274,45 @@ fn is_over(incident: &Incident, measure: GroupMeasure<'_>) -> bool {
 ///
 /// At the end of an incident the arm with the longer time limit looks ill for longer: its requests from before go on
 /// to time out. So an alarm beside a healthy legacy is a breach if there is another one by requests that began later.
-fn judge_held(run: &Run, step: &mut StepEvidence, measure: GroupMeasure<'_>, now: i64) -> Option<Breach> {
+fn judge_held(
+    run: &Run,
+    step: &mut StepEvidence,
+    measure: GroupMeasure<'_>,
+    held: &Incident,
+    now: i64,
+) -> Option<Breach> {
     let plan = &run.plan;
-    // An earlier version held alarms without it.
-    let mut incident = *step.watch_mut(measure).incident.get_or_insert_default();
-    if is_over(&incident, measure) {
+    if held.again.is_none() && is_over(held, measure) {
         step.begin_anew(measure, now);
         return None;
     }
-    let is_suspect = step.watch(measure).detector.is_suspect();
-    let waiting = incident.again.filter(|_| is_suspect);
-    incident.again = waiting.or_else(|| raised(plan, step, measure).map(|test| test.alarm(now)));
-    step.watch_mut(measure).incident = Some(incident);
-    let alarm = incident.again?;
-    if !is_learned(run, step, alarm, now) {
+    let alarm = held.again.or_else(|| raised(plan, step, measure, now))?;
+    let number = |suspect: Suspect| suspect.number;
+    let note = |step: &mut StepEvidence, again: Option<Alarm>| {
+        step.watch_mut(measure).alarm = Some(AlarmState::Held(Incident { again, ..*held }));
+    };
+    note(step, Some(alarm));
+    if !is_learned(run, step, &alarm, now) {
         return None;
     }
     let busiest = busiest(step, measure, &alarm);
     if !stands(step, measure, &alarm, &busiest) {
-        step.watch_mut(measure).incident = Some(Incident { again: None, ..incident });
+        note(step, None);
         return None;
     }
-    let evidence = shared_evidence(step, measure);
-    if evidence <= -SHARED && incident.alone_from.is_some() {
+    let evidence = measure.shared_evidence(&span(step, measure, alarm.suspect).counts);
+    let is_late = is_late(&alarm, now);
+    if evidence <= -SHARED && held.alone_from.is_some() {
         return Some(breach(plan, step, measure, &alarm, busiest.first().copied()));
     }
     if evidence <= -SHARED {
         let alone_from = Some(now.saturating_add(longest_wait(step)));
-        step.watch_mut(measure).hold(Incident { alone_from, ..Incident::default() });
-    } else if evidence >= SHARED || (is_late(&alarm, now) && evidence > 0.0) {
-        step.watch_mut(measure).hold(Incident::default());
+        step.watch_mut(measure).hold(Incident { alone_from, ..Incident::begun(held.since) });
+    } else if evidence >= SHARED || (is_late && evidence > 0.0) {
+        step.watch_mut(measure).hold(Incident::begun(held.since));
+    } else if is_late && step.watch(measure).suspect().map(number) != alarm.suspect.map(number) {
+        // Its counts do not tell, and its span is closed.
+        note(step, None);
     }
     None
 }
@@ -317,7 +327,7 @@ fn breach(
     let found = absolutes(plan, step, measure).into_iter().find(|test| test.test == alarm.test);
     let figures = Figures {
         share: step.share,
-        since: alarm.suspect_since.map(Timestamp::from_millis),
+        since: alarm.counted_since.map(Timestamp::from_millis),
         new: alarm.counts.new,
         legacy: alarm.counts.legacy,
         users: UserCount::default(),

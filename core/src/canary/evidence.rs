@@ -295,10 +295,10 @@ impl Evidence {
     pub fn is_waiting(&self, until: i64) -> bool {
         let steps = || std::iter::once(&self.current).chain(&self.previous);
         let is_waiting = |watches: &Watches| {
-            watches.awaits_close(until)
-                || Measure::ALL
-                    .iter()
-                    .any(|measure| watches.of(*measure).alarm.is_some_and(|alarm| !alarm.held))
+            let awaits_decision = |measure: &Measure| {
+                watches.of(*measure).alarm.is_some_and(|alarm| alarm.undecided().is_some())
+            };
+            watches.awaits_close(until) || Measure::ALL.iter().any(awaits_decision)
         };
         self.breach.is_none()
             && (self.unripe.iter().any(|users| is_ripe(users, until))

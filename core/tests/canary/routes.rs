@@ -181,7 +181,7 @@ fn a_shared_incident_of_a_route_ends_by_itself_while_the_others_go_on() {
     let decision = decide(&own, &evidence, &around(&own), after(25));
     assert_eq!((decision.action, decision.reason), (Action::Hold, Reason::SharedIncident));
     let alarm = |evidence: &Evidence| evidence.current.routes[&search()].watches.errors.alarm;
-    assert!(alarm(&evidence).unwrap().held);
+    assert!(alarm(&evidence).unwrap().is_held());
     assert_eq!(evidence.current.watches.errors.alarm, None, "the other routes have no incident");
     let breach = fold(&own, Some(&evidence), &[incident(&own, 150, 400, 50)]).breach.unwrap();
     assert_eq!((breach.test, breach.route), (Test::ErrorsDetector, None), "the others are judged meanwhile");
