@@ -96,9 +96,19 @@ pub(crate) fn absolutes(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMe
     [whole, detected]
 }
 
-/// Raises the alarm of a test, if one fires. In a shared incident only the detector can: the other counts contain what both
-/// arms had.
-fn raised(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMeasure<'_>, now: i64) -> Option<Alarm> {
+/// Raises the alarm of a test that fires and stands without the busiest failing users known so far. In a shared incident only
+/// the detector can: the other counts contain what both arms had. The test of the alarm that has just been `cleared` is not
+/// tried.
+///
+/// The detector comes first: the counts of the whole step tell later of a fault, and may be above their level by a few users
+/// for long. Such an alarm would be cleared again and again, were it raised without a look at the users.
+fn raised(
+    plan: &CanaryPlan,
+    step: &StepEvidence,
+    measure: GroupMeasure<'_>,
+    cleared: Option<Test>,
+    now: i64,
+) -> Option<Alarm> {
     let new = step.total(measure).counts.new;
     let is_below =
         measure.kind.against_rollback(&new) as f64 <= measure.rollback_limit() * new.requests as f64;
@@ -108,8 +118,14 @@ fn raised(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMeasure<'_>, now
         // The usual case, without the cost of a test: neither can fire.
         return None;
     }
-    let is_meant = |test: &Absolute| test.fires() && (!is_held || test.test == measure.kind.detector());
-    absolutes(plan, step, measure).into_iter().find(is_meant).map(|test| test.alarm(watch.suspect(), now))
+    let [whole, detected] = absolutes(plan, step, measure);
+    let tests = [Some(detected), Some(whole).filter(|_| !is_held)];
+    let mut alarms = tests
+        .into_iter()
+        .flatten()
+        .filter(|test| test.fires() && Some(test.test) != cleared)
+        .map(|test| test.alarm(watch.suspect(), now));
+    alarms.find(|alarm| stands(step, measure, alarm, &busiest(step, measure, alarm)))
 }
 
 /// Returns true if the users of the window in which an alarm began are known: then so are all outcomes of
@@ -128,19 +144,15 @@ fn longest_wait(step: &StepEvidence) -> i64 {
     USERS_MS.saturating_add(i64::from(step.settle_ms))
 }
 
-/// Returns the busiest failing users behind a test. The wire tells the errors of each failing user, not
-/// the slow responses.
+/// Returns the busiest failing users behind an alarm, in its own time. The wire tells the errors of each failing user, not
+/// the slow responses, and not their routes: an alarm of a route with criteria of its own has no such users, because
+/// those who fail on another route would clear it for ever.
 fn busiest(step: &StepEvidence, measure: GroupMeasure<'_>, alarm: &Alarm) -> Vec<Failures> {
-    match measure.kind {
-        Measure::Errors => {
-            // The wire tells no route of a user's errors, and the spans of users are those of the routes without
-            // criteria of their own. Taken out of a group's counts they may be too many, which errs towards holding.
-            let is_rest = measure.group.route.is_none();
-            let of_detector = alarm.suspect.filter(|_| is_rest && alarm.test == measure.kind.detector());
-            step.events.busiest(of_detector.map(|suspect| suspect.number))
-        }
-        Measure::Slow => Vec::new(),
+    if measure.kind == Measure::Slow || measure.group.route.is_some() {
+        return Vec::new();
     }
+    let of_detector = alarm.suspect.filter(|_| alarm.test == measure.kind.detector());
+    step.events.busiest(of_detector.map(|suspect| suspect.number))
 }
 
 /// Returns true if an alarm stands without the busiest failing users: requests of one user are not
@@ -194,7 +206,7 @@ pub(crate) fn judge(
     let alarm = match noted {
         Some(AlarmState::Held(incident)) => return judge_held(run, step, measure, &incident, now),
         Some(AlarmState::Waiting(alarm)) => alarm,
-        None => raised(plan, step, measure, now)?,
+        None => raised(plan, step, measure, None, now)?,
     };
     step.watch_mut(measure).alarm = Some(AlarmState::Waiting(alarm));
     if !is_learned(run, step, &alarm, now) {
@@ -202,8 +214,9 @@ pub(crate) fn judge(
     }
     let busiest = busiest(step, measure, &alarm);
     if !stands(step, measure, &alarm, &busiest) {
-        // A few users explain it. If it goes on without them, it is raised again.
-        step.watch_mut(measure).alarm = None;
+        // A few users explain it. If it goes on without them, it is raised again, but the other test has its turn first.
+        let other = raised(plan, step, measure, Some(alarm.test), now);
+        step.watch_mut(measure).alarm = other.map(AlarmState::Waiting);
         return None;
     }
     match sharing(plan, step, measure, &alarm, now) {
@@ -286,7 +299,7 @@ fn judge_held(
         step.begin_anew(measure, now);
         return None;
     }
-    let alarm = held.again.or_else(|| raised(plan, step, measure, now))?;
+    let alarm = held.again.or_else(|| raised(plan, step, measure, None, now))?;
     let number = |suspect: Suspect| suspect.number;
     let note = |step: &mut StepEvidence, again: Option<Alarm>| {
         step.watch_mut(measure).alarm = Some(AlarmState::Held(Incident { again, ..*held }));

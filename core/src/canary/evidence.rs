@@ -203,9 +203,8 @@ impl StepEvidence {
     /// Begins a measure of a group anew at `now`, because what was counted contains a shared incident that is over.
     pub(crate) fn begin_anew(&mut self, measure: GroupMeasure<'_>, now: i64) {
         self.watch_mut(measure).begin_anew(now);
-        // Users name no route: the counts of the other groups may still have their errors, and a few users who always
-        // fail would break a limit there. Too many may be taken out of this group instead, which errs towards holding.
-        if measure.kind == Measure::Errors && self.routes.is_empty() {
+        // Users name no route, and only alarms of the routes without criteria of their own look at their errors.
+        if measure.kind == Measure::Errors && measure.group.route.is_none() {
             self.events.forget_failures();
         }
     }

@@ -220,12 +220,13 @@ fn b2_a_breach_stays_with_its_counts() {
     assert_eq!(decision.action, Action::RollBack);
     let breach = decision.verdict.breach.unwrap();
     let figures = breach.figures.unwrap();
-    assert_eq!((breach.test, breach.step), (Test::ErrorsAbove, 0));
+    assert_eq!((breach.test, breach.step), (Test::ErrorsDetector, 0));
     assert_eq!((figures.new.requests, figures.new.errors, figures.legacy.requests), (60, 40, 70));
     assert!(figures.evidence >= figures.fires_at);
     assert_eq!(
         breach.sentence(),
-        "Rolled back from 1 %: 40 of 60 requests on new failed (66.7 %, the limit is 10.0 %), 1 of 70 on legacy."
+        "Rolled back from 1 %: 40 of 60 requests on new failed (66.7 %, the limit is 10.0 %), 1 of 70 on legacy; counted \
+         since 2023-11-14T22:13:20Z."
     );
 }
 
