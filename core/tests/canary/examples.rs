@@ -67,7 +67,7 @@ fn missing_data_counts_from_the_time_at_which_the_flag_was_enabled() {
         let enabled = TickContext { flag_changed: Some(after(60)), ..around(&base) };
         let off = TickContext { enabled: false, ..around(&base) };
         check("disabled", &base, &off, &early, 60, (Action::Hold, Reason::FlagDisabled));
-        check("just enabled", &base, &enabled, &early, 61, (Action::Hold, Reason::NotProven));
+        check("just enabled", &base, &enabled, &early, 61, (Action::Hold, Reason::StepTime));
         check("a quarter of the deadline", &base, &enabled, &early, 68, (Action::Hold, Reason::NoData));
         let action = if on_no_data == OnNoData::Pause { Action::Pause } else { Action::RollBack };
         check("the deadline", &base, &enabled, &early, 90, (action, Reason::NoData));
@@ -76,6 +76,33 @@ fn missing_data_counts_from_the_time_at_which_the_flag_was_enabled() {
     // After an emergency, which paused it, a run is resumed.
     let resumed = base.paused("emergency").resumed(after(60), "resumed");
     check("resumed", &resumed, &around(&base), &early, 61, (Action::Hold, Reason::StepTime));
+}
+
+/// The proof of yesterday, or the hours of a flag that was disabled, advance and complete nothing: the step's time counts from
+/// the change of the flag, and the new arm must have had requests since.
+#[test]
+fn a_flag_that_was_just_enabled_does_not_climb() {
+    let good = counts(500, 0, 0);
+    let base = run();
+    let mut baking = base.clone();
+    for _ in 0..3 {
+        baking = baking.advanced(after(0), "");
+    }
+    let mut base = base;
+    base.plan.step_duration_minutes = 2.0;
+    baking.plan.options.bake_minutes = 2.0;
+    for (run, early, goes_on) in [
+        (&base, Reason::StepTime, (Action::Advance, Reason::Proven)),
+        (&baking, Reason::Baking, (Action::Complete, Reason::Baked)),
+    ] {
+        let proven = known(run, good, good, 20);
+        let enabled = TickContext { flag_changed: Some(after(600)), ..around(run) };
+        check("just enabled", run, &enabled, &proven, 601, (Action::Hold, early));
+        check("no request since", run, &enabled, &proven, 603, (Action::Hold, Reason::NoData));
+        let evidence = fold(run, Some(&proven), &[window(3_601, run.step, good, good)]);
+        check("requests since", run, &enabled, &evidence, 601, (Action::Hold, early));
+        check("requests since", run, &enabled, &evidence, 603, goes_on);
+    }
 }
 
 /// Contexts in records of an earlier version have no time of a change.
