@@ -252,7 +252,9 @@ fn sharing(
         return Sharing::Alone;
     }
     let span = span(step, measure, alarm.suspect);
-    let is_after_step = span.since < step.began.saturating_add(AFTER_STEP_MS);
+    // A run that was resumed has exposed nobody anew.
+    let stepped_up = step.stepped_up.unwrap_or(step.began);
+    let is_after_step = span.since < stepped_up.saturating_add(AFTER_STEP_MS);
     if is_after_step && plan.options.shared_incident_after_step == AfterStepPolicy::Rollback {
         return Sharing::Alone;
     }

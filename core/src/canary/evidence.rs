@@ -17,6 +17,7 @@ use crate::{
     vocabulary::{
         names::{RouteId, RunId},
         share::PartsPerMillion,
+        timestamp::Timestamp,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -42,8 +43,11 @@ pub struct StepEvidence {
     pub step: u32,
     /// Share of users on the new arm.
     pub share: PartsPerMillion,
-    /// Time at which the step began, in milliseconds since 1970. Periods are counted from it.
+    /// Time at which the step began, or was resumed, in milliseconds since 1970. Periods are counted from it.
     pub began: i64,
+    /// Time of the last step up, in milliseconds since 1970, if it is not that at which the step began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stepped_up: Option<i64>,
     /// Counts of the whole step, of all routes.
     pub counts: BothArms,
     /// Routes with criteria of their own.
@@ -119,6 +123,7 @@ impl StepEvidence {
             step: run.step,
             share: run.plan.share_at(run.step),
             began: run.step_started_at.millis(),
+            stepped_up: run.stepped_up_at.map(Timestamp::millis),
             counts: BothArms::default(),
             routes: run
                 .plan
@@ -310,8 +315,11 @@ impl Evidence {
         if self.current.step != run.step {
             self.previous = Some(std::mem::replace(&mut self.current, StepEvidence::begin(run)));
         } else if self.current.began != run.step_started_at.millis() {
-            // The run was resumed: what was seen before the pause was judged then.
-            self.current = StepEvidence::begin(run);
+            // The run was resumed: what was counted before the pause was judged then. The edge names a user as seen or
+            // compared once in a step, so these lists go on.
+            let StepEvidence { seen, compared, .. } =
+                std::mem::replace(&mut self.current, StepEvidence::begin(run));
+            (self.current.seen, self.current.compared) = (seen, compared);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Examples: the order of the checks in a tick, and breaches that are kept.
 
-use super::{after, around, counts, identity, known, percent, reported, run, window};
+use super::{after, around, counts, crowd, identity, known, percent, reported, run, window};
 use cutover_core::{
     PartsPerMillion, Timestamp,
     canary::{
@@ -8,7 +8,7 @@ use cutover_core::{
         fold,
         plan::{AfterStepPolicy, OnNoData, RelativePolicy},
     },
-    measurement::batch::{UserLoss, WINDOW_MS},
+    measurement::batch::{UserLoss, UserWindow, WINDOW_MS},
 };
 
 fn check(
@@ -320,6 +320,61 @@ fn a_shared_incident_holds_until_the_deadline_and_then_pauses() {
     let ill: Vec<Window> = (120..=124).map(ill).collect();
     let evidence = fold(&later, Some(&evidence), &ill);
     check("later", &later, &around(&later), &evidence, 21, (Action::Hold, Reason::SharedIncident));
+}
+
+/// A resume, and a plan that was changed, expose nobody anew: an incident of both backends soon after is held like any other
+/// that begins later than a step up.
+#[test]
+fn a_shared_incident_soon_after_a_resume_is_held() {
+    let (good, bad) = (counts(500, 0, 0), counts(500, 250, 0));
+    let base = run();
+    let resumed = base.paused("paused").resumed(after(20), "resumed");
+    let mut plan = base.plan.clone();
+    plan.step_duration_minutes += 1.0;
+    let changed = base.under(&plan, identity("r2"), after(20)).unwrap();
+    let advanced = base.advanced(after(20), "");
+    let held = (Action::Hold, Reason::SharedIncident);
+    let rolled_back = (Action::RollBack, Reason::Breach);
+    for (name, run, expected) in [
+        ("resumed", &resumed, held),
+        ("resumed twice", &resumed.resumed(after(20), "resumed"), held),
+        ("a changed plan", &changed, held),
+        ("a step up", &advanced, rolled_back),
+        ("a step up, resumed", &advanced.resumed(after(20), "resumed"), rolled_back),
+        (
+            "a new run",
+            &Run { started_at: after(20), step_started_at: after(20), ..base.clone() },
+            rolled_back,
+        ),
+    ] {
+        let windows: Vec<Window> = (121..126).map(|index| window(index, run.step, bad, bad)).collect();
+        let evidence = fold(run, None, &windows);
+        check(name, run, &around(run), &evidence, 21, expected);
+        let text = serde_json::to_string(run).unwrap();
+        assert_eq!(serde_json::from_str::<Run>(&text).unwrap(), *run, "{name}");
+    }
+    let later = fold(&base, None, &[window(0, 0, good, good)]);
+    assert_eq!(later.current.stepped_up, None);
+}
+
+/// The edge names a user as seen or compared once in a step. After a resume it names nobody again.
+#[test]
+fn users_who_were_named_before_a_pause_are_known_after_it() {
+    let good = counts(500, 0, 0);
+    let base = run();
+    let mut before = window(0, 0, good, good);
+    let compared = (0..20).map(|number| (super::hash(number), number == 0)).collect();
+    before.users.push(UserWindow { compared, ..crowd(&base, 0) });
+    let before = fold(&base, None, &[before, window(6, 0, good, good)]);
+    let resumed = base.paused("paused").resumed(after(5), "resumed");
+    let windows: Vec<Window> = (5..20).map(|minute| window(minute * 6, 0, good, good)).collect();
+    let evidence = fold(&resumed, Some(&before), &windows);
+    assert_eq!(evidence.current.counts.new.requests, 15 * 500, "the counts begin anew");
+    assert_eq!(
+        (evidence.current.seen.count, evidence.current.compared.compared),
+        (before.current.seen.count, 20)
+    );
+    check("resumed", &resumed, &around(&base), &evidence, 20, (Action::Advance, Reason::Proven));
 }
 
 #[test]
