@@ -6,7 +6,7 @@ use crate::{
     canary::{
         breach::{Breach, Figures},
         evidence::StepEvidence,
-        group::GroupMeasure,
+        group::{Group, GroupMeasure},
         levels::{Levels, of_beginning},
         measure::Measure,
         plan::{AfterStepPolicy, CanaryPlan},
@@ -274,14 +274,23 @@ fn is_late(alarm: &Alarm, now: i64) -> bool {
     now >= alarm.since.saturating_add(WAIT_MS)
 }
 
-/// Returns true if a shared incident is over: the detector has suspected nothing for long enough, and the new arm looks
+/// Returns true if the shared incidents of a group are over, of both measures: they begin anew together.
+fn is_over(step: &StepEvidence, group: Group<'_>) -> bool {
+    group.measures().into_iter().all(|measure| match &step.watch(measure).alarm {
+        None => true,
+        Some(AlarmState::Waiting(_)) => false,
+        Some(AlarmState::Held(incident)) => is_quiet(incident, measure),
+    })
+}
+
+/// Returns true if a shared incident has ended: the detector has suspected nothing for long enough, and the new arm looks
 /// like half of its limit and not like more than all of it. A detector that has just begun anew takes long to suspect an arm
 /// that is a little above its limit.
-fn is_over(incident: &Incident, measure: GroupMeasure<'_>) -> bool {
-    let Incident { quiet, calm, .. } = incident;
+fn is_quiet(incident: &Incident, measure: GroupMeasure<'_>) -> bool {
+    let Incident { quiet, calm, again, .. } = incident;
     let events = measure.kind.against_rollback(calm);
     let ill = shared_incident_at(events, calm.requests, 0.0, measure.rollback_limit());
-    *quiet >= QUIET_MOVES && ill <= -SHARED
+    again.is_none() && *quiet >= QUIET_MOVES && ill <= -SHARED
 }
 
 /// Judges a measure whose shared incident holds the run. The detector has begun anew. If it raises an alarm, legacy's part
@@ -297,8 +306,8 @@ fn judge_held(
     now: i64,
 ) -> Option<Breach> {
     let plan = &run.plan;
-    if held.again.is_none() && is_over(held, measure) {
-        step.begin_anew(measure, now);
+    if is_over(step, measure.group) {
+        step.begin_anew(measure.group, now);
         return None;
     }
     let alarm = held.again.or_else(|| raised(plan, step, measure, None, now))?;

@@ -4,7 +4,7 @@
 use crate::{
     canary::{
         breach::Breach,
-        group::GroupMeasure,
+        group::{Group, GroupMeasure},
         measure::Measure,
         plan::CanaryPlan,
         run::Run,
@@ -205,11 +205,16 @@ impl StepEvidence {
         self.watch(measure).beginning.map_or_else(of_step, |beginning| beginning.total)
     }
 
-    /// Begins a measure of a group anew at `now`, because what was counted contains a shared incident that is over.
-    pub(crate) fn begin_anew(&mut self, measure: GroupMeasure<'_>, now: i64) {
-        self.watch_mut(measure).begin_anew(now);
+    /// Begins both measures of a group anew at `now`, because what was counted contains a shared incident that is over. Its
+    /// requests prove nothing of the other measure either: those that fail at once are fast.
+    pub(crate) fn begin_anew(&mut self, group: Group<'_>, now: i64) {
+        let beginnings = group.measures().map(|measure| self.watch(measure).beginnings());
+        let number = beginnings.into_iter().max().unwrap_or_default().saturating_add(1);
+        for measure in group.measures() {
+            self.watch_mut(measure).begin_anew(number, now);
+        }
         // Users name no route, and only alarms of the routes without criteria of their own look at their errors.
-        if measure.kind == Measure::Errors && measure.group.route.is_none() {
+        if group.route.is_none() {
             self.events.forget_failures();
         }
     }

@@ -245,9 +245,9 @@ impl Watch {
         }
     }
 
-    /// Begins the measure anew at `now`, without anything from before but the numbers of its spans and beginnings.
-    pub(crate) fn begin_anew(&mut self, now: i64) {
-        let number = self.beginnings().saturating_add(1);
+    /// Begins the measure anew at `now`, as the beginning of this number, without anything from before but the number of its
+    /// spans.
+    pub(crate) fn begin_anew(&mut self, number: u32, now: i64) {
         let total = Span { since: now, counts: BothArms::default() };
         let beginning = Some(Beginning { number, total });
         *self = Self { spans: self.spans, beginning, ..Self::default() };

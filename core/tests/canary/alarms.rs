@@ -311,14 +311,31 @@ fn s5_a_shared_incident_that_is_over_ends_by_itself() {
     assert_eq!((decision.action, decision.reason), (Action::Advance, Reason::Proven));
     let fires_at = |test| decision.verdict.result(test).unwrap().fires_at;
     assert_eq!(fires_at(Test::ErrorsBelow), firing(run.plan.options.alpha_promote / 2.0));
-    assert_eq!(fires_at(Test::SlowBelow), firing(run.plan.options.alpha_promote), "it had no incident");
-    let halved = fires_at(Test::ErrorsAbove) - fires_at(Test::SlowAbove);
-    assert!((halved - firing(0.5)).abs() < 1e-9, "{halved}");
+    assert_eq!(fires_at(Test::SlowBelow), fires_at(Test::ErrorsBelow), "both measures began anew");
+    let first = Verdict::of(&run, &Evidence::none(&run));
+    for test in [Test::ErrorsAbove, Test::SlowAbove] {
+        let halved = fires_at(test) - first.result(test).unwrap().fires_at;
+        assert!((halved - firing(0.5)).abs() < 1e-9, "{test:?}: {halved}");
+    }
 
     // A second incident of the same step is held like the first one, and by what came after that.
     let ill: Vec<Window> = (300..330).map(|index| of_both(&run, index, 50, 50)).collect();
     let held = fold(&run, Some(&evidence), &ill);
     assert!(held.breach.is_none() && held.current.watches.errors.alarm.unwrap().is_held());
+}
+
+/// Requests that fail at once are fast. They prove nothing of slow responses when an incident of errors is over.
+#[test]
+fn s5_the_fast_errors_of_an_incident_prove_no_fast_responses() {
+    let run = run_of(&[50.0]);
+    let held = after_an_incident(&run);
+    assert!(Verdict::of(&run, &held).result(Test::SlowBelow).unwrap().fires(), "none of them was slow");
+    let good: Vec<Window> = (240..252).map(|index| of_both(&run, index, 0, 0)).collect();
+    let over = fold(&run, Some(&held), &good);
+    assert_eq!(over.current.watches.errors.alarm, None);
+    assert!(!Verdict::of(&run, &over).result(Test::SlowBelow).unwrap().fires());
+    let beginnings = [&over.current.watches.errors, &over.current.watches.slow].map(|watch| watch.beginning);
+    assert_eq!(beginnings[0], beginnings[1]);
 }
 
 /// Counts from before legacy recovered do not delay the rollback of a new arm that does not.
