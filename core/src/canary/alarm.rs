@@ -16,7 +16,7 @@ use crate::{
         watch::{Alarm, AlarmState, Incident, Span, Suspect},
         window::BothArms,
     },
-    statistics::{Threshold, detector_threshold, firing, shared_incident_at},
+    statistics::{Threshold, detector_threshold, firing},
     vocabulary::{share::PartsPerMillion, timestamp::Timestamp},
 };
 
@@ -37,10 +37,6 @@ const USERS_MS: i64 = 30_000;
 
 /// Time after a step up within which the canary may have broken legacy, in milliseconds.
 const AFTER_STEP_MS: i64 = 15 * 60_000;
-
-/// Moves in a row after which the detector must have suspected nothing for a shared incident to be over: two minutes in
-/// which the new arm is not idle.
-const QUIET_MOVES: u32 = 12;
 
 /// An absolute test with its evidence, and the counts behind it.
 #[derive(Debug, Clone, Copy)]
@@ -274,27 +270,19 @@ fn is_late(alarm: &Alarm, now: i64) -> bool {
     now >= alarm.since.saturating_add(WAIT_MS)
 }
 
-/// Returns true if the shared incidents of a group are over, of both measures: they begin anew together.
+/// Returns true if the shared incidents of a group are over, of both measures, because they begin anew together: the new arm
+/// has recovered, and no alarm waits. A detector that has just begun anew takes long to suspect an arm that is a little
+/// above its limit, so that its silence alone would not do.
 fn is_over(step: &StepEvidence, group: Group<'_>) -> bool {
     group.measures().into_iter().all(|measure| match &step.watch(measure).alarm {
         None => true,
         Some(AlarmState::Waiting(_)) => false,
-        Some(AlarmState::Held(incident)) => is_quiet(incident, measure),
+        Some(AlarmState::Held(incident)) => incident.again.is_none() && incident.recovery.is_complete(),
     })
 }
 
-/// Returns true if a shared incident has ended: the detector has suspected nothing for long enough, and the new arm looks
-/// like half of its limit and not like more than all of it. A detector that has just begun anew takes long to suspect an arm
-/// that is a little above its limit.
-fn is_quiet(incident: &Incident, measure: GroupMeasure<'_>) -> bool {
-    let Incident { quiet, calm, again, .. } = incident;
-    let events = measure.kind.against_rollback(calm);
-    let ill = shared_incident_at(events, calm.requests, 0.0, measure.rollback_limit());
-    again.is_none() && *quiet >= QUIET_MOVES && ill <= -SHARED
-}
-
 /// Judges a measure whose shared incident holds the run. The detector has begun anew. If it raises an alarm, legacy's part
-/// is asked for again, over its new span; if it suspects nothing for long enough, the incident is over.
+/// is asked for again, over its new span; when the new arm has recovered, the incident is over.
 ///
 /// At the end of an incident the arm with the longer time limit looks ill for longer: its requests from before go on
 /// to time out. So an alarm beside a healthy legacy is a breach if there is another one by requests that began later.
@@ -331,9 +319,9 @@ fn judge_held(
     }
     if evidence <= -SHARED {
         let alone_from = Some(now.saturating_add(longest_wait(step)));
-        step.watch_mut(measure).hold(Incident { alone_from, ..Incident::begun(held.since) });
+        step.watch_mut(measure).hold(Incident { alone_from, again: None, ..*held });
     } else if evidence >= SHARED || (is_late && evidence > 0.0) {
-        step.watch_mut(measure).hold(Incident::begun(held.since));
+        step.watch_mut(measure).hold(Incident { alone_from: None, again: None, ..*held });
     } else if is_late && step.watch(measure).suspect().map(number) != alarm.suspect.map(number) {
         // Its counts do not tell, and its span is closed.
         note(step, None);

@@ -9,7 +9,7 @@ use crate::{
         window::{ArmCounts, BothArms},
     },
     measurement::batch::WINDOW_MS,
-    statistics::{Detector, Doubt},
+    statistics::{Detector, Doubt, Recovery},
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -140,12 +140,9 @@ fn stored_alarm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ala
 pub struct Incident {
     /// Time of its first alarm, in milliseconds since 1970.
     pub since: i64,
-    /// Number of moves in a row after which the detector suspected nothing.
+    /// Recovery of the new arm since the run is held.
     #[serde(default)]
-    pub quiet: u32,
-    /// Counts of the new arm in these moves.
-    #[serde(default)]
-    pub calm: ArmCounts,
+    pub recovery: Recovery,
     /// Alarm that the detector has raised since it began anew, until it is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Alarm>,
@@ -158,16 +155,7 @@ pub struct Incident {
 impl Incident {
     /// Begins an incident with the time of its first alarm, in milliseconds since 1970.
     pub(crate) fn begun(since: i64) -> Self {
-        Self { since, quiet: 0, calm: ArmCounts::default(), again: None, alone_from: None }
-    }
-
-    fn note(&mut self, is_suspect: bool, new: ArmCounts) {
-        if is_suspect {
-            (self.quiet, self.calm) = (0, ArmCounts::default());
-        } else {
-            self.quiet = self.quiet.saturating_add(1);
-            self.calm.add(new);
-        }
+        Self { since, recovery: Recovery::default(), again: None, alone_from: None }
     }
 }
 
@@ -205,16 +193,15 @@ impl Watch {
     fn step(&mut self, measure: GroupMeasure<'_>, since: i64, counts: BothArms) {
         let new = &counts.new;
         self.doubt.step(measure.kind.against_success(new), new.requests, measure.success_limit());
-        let rests = |incident: &Incident| incident.alone_from.is_some_and(|from| since < from);
-        if self.incident().is_some_and(rests) {
-            return;
-        }
-        self.detector.step(measure.kind.against_rollback(new), new.requests, measure.rollback_limit());
-        let is_suspect = self.detector.is_suspect();
+        let events = measure.kind.against_rollback(new);
         if let Some(AlarmState::Held(incident)) = &mut self.alarm {
-            incident.note(is_suspect, *new);
+            incident.recovery.step(events, new.requests, measure.rollback_limit());
+            if incident.alone_from.is_some_and(|from| since < from) {
+                return;
+            }
         }
-        if is_suspect {
+        self.detector.step(events, new.requests, measure.rollback_limit());
+        if self.detector.is_suspect() {
             match &mut self.span {
                 Some(span) => span.counts.add(counts),
                 None => {

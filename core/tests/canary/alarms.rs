@@ -324,6 +324,23 @@ fn s5_a_shared_incident_that_is_over_ends_by_itself() {
     assert!(held.breach.is_none() && held.current.watches.errors.alarm.unwrap().is_held());
 }
 
+/// Twelve quiet windows are no recovery if they have few requests: an arm at its limit has such stretches.
+#[test]
+fn s5_a_few_good_requests_do_not_end_a_shared_incident() {
+    let run = run_of(&[50.0]);
+    let mut evidence = after_an_incident(&run);
+    for index in 240..270 {
+        let few = reported(&run, window(index, 0, counts(20, 1, 0), counts(20, 1, 0)));
+        evidence = fold(&run, Some(&evidence), &[few]);
+        let is_held = evidence.current.watches.errors.alarm.is_some();
+        assert!(is_held || index >= 258, "{index}: {} requests", 20 * (index - 239));
+    }
+    assert_eq!(
+        evidence.current.watches.errors.alarm, None,
+        "600 requests at half of the limit are a recovery"
+    );
+}
+
 /// Requests that fail at once are fast. They prove nothing of slow responses when an incident of errors is over.
 #[test]
 fn s5_the_fast_errors_of_an_incident_prove_no_fast_responses() {
