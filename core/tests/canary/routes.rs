@@ -321,6 +321,12 @@ fn the_forecast_says_that_a_route_needs_traffic_of_its_own() {
         "every step is expected to advance; 5%: the success criteria are proven after about 180 requests on new, and \
          180 of search alone"
     );
+    // 360 requests on new, of 20 times as many in ten minutes.
+    let first = Forecast::of(&plan, &assumed).remove(0);
+    assert!((first.requests_per_second.unwrap() - 12.0).abs() < 1e-9, "{first:?}");
+    let warning = |rate| Forecast::warning(&plan, &Assumed { requests_per_second: Some(rate), ..assumed });
+    assert!(warning(11.0).unwrap().starts_with("its step of 5% needs at least 12.0 requests a second"));
+    assert_eq!(warning(12.5), None);
     // Above the success limit of the route, it is never proven.
     with_search(&mut plan, 0.005, 0.2);
     let first = Forecast::of(&plan, &assumed).remove(0);
