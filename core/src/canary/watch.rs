@@ -117,7 +117,7 @@ impl AlarmState {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum StoredAlarm {
-    Current(AlarmState),
+    Current(Box<AlarmState>),
     /// An alarm of an earlier version, which had one form for both states.
     Earlier {
         since: i64,
@@ -128,7 +128,7 @@ enum StoredAlarm {
 /// Reads the state of an alarm. One of an earlier version that was held stays held; one that waited is raised again.
 fn stored_alarm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AlarmState>, D::Error> {
     Ok(match Option::<StoredAlarm>::deserialize(deserializer)? {
-        Some(StoredAlarm::Current(state)) => Some(state),
+        Some(StoredAlarm::Current(state)) => Some(*state),
         Some(StoredAlarm::Earlier { since, held: true }) => Some(AlarmState::Held(Incident::begun(since))),
         Some(StoredAlarm::Earlier { held: false, .. }) | None => None,
     })
