@@ -220,8 +220,8 @@ fn choose(
     }
 }
 
-/// Returns true if the new arm has had requests since the flag was changed. Otherwise what is proven is from before: a flag that
-/// was disabled overnight and enabled has shown nothing yet.
+/// Returns true if the new arm has had requests since the flag was changed. Otherwise the proof is from before: a flag
+/// that was disabled overnight and enabled has shown nothing yet.
 fn has_requests_since_change(evidence: &Evidence, around: &TickContext) -> bool {
     let ends_after = |changed: Timestamp| {
         evidence.last_new.is_some_and(|last| last.saturating_add(WINDOW_MS) > changed.millis())
