@@ -230,6 +230,22 @@ fn simulated_shared_incidents_end_by_themselves() {
     }
 }
 
+/// The users behind an alarm are known after the incident, when the detector suspects nothing any more.
+#[test]
+fn simulated_short_shared_incidents_do_not_roll_back() {
+    for seconds in [10, 20] {
+        for limit_ms in [1_000, 10_000, 30_000] {
+            let incident = Fault::of_both(Symptom::Error, 0.3).from_minute(2);
+            let incident = Fault { until_ms: incident.from_ms + seconds * 1_000, ..incident };
+            let time_limits = TimeLimits { new_ms: limit_ms, legacy_ms: limit_ms };
+            let scenario = Scenario { time_limits, windows_per_tick: 1, ..short(5, vec![incident]) };
+            for share in [10, 50] {
+                assert_kept(&run(share), &scenario, 0..1);
+            }
+        }
+    }
+}
+
 /// An outage of both backends, with time limits of 1 s and 5 s, that begins so many milliseconds after
 /// an event window.
 fn outage(new_ms: i64, legacy_ms: i64, phase_ms: i64) -> Scenario {

@@ -228,6 +228,22 @@ fn a_route_may_have_criteria_of_its_own_and_says_them_again() {
     assert_eq!(mistakes_of(|config| config["routes"][1]["flag"] = "g".into()), [at]);
 }
 
+/// A route that moves to another flag takes no criteria along: the plan drops them first, and lists new ones last.
+#[test]
+fn a_plan_drops_the_criteria_of_a_route_before_the_route_moves() {
+    let before = Config::from_yaml(&plan_of_routes(&line_of_route("f.search", 0.05, 0.2))).unwrap();
+    let mut moved = before.written().unwrap();
+    let plan = moved["canary_deployments"]["f"].as_object_mut().unwrap();
+    plan.remove("route_criteria").unwrap();
+    moved["routes"][1]["flag"] = "g".into();
+    let after = Config::from_json(&moved).unwrap();
+    let sections = |before: &Config, after: &Config| {
+        diff(before, after).into_iter().map(|change| change.section).collect::<Vec<_>>()
+    };
+    assert_eq!(sections(&before, &after), ["canary_deployments", "routes"]);
+    assert_eq!(sections(&after, &before), ["routes", "canary_deployments"]);
+}
+
 #[test]
 fn mistakes_in_criteria_of_routes_are_reported_with_their_lines() {
     // The criteria begin at line 14.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 use cutover_core::statistics::{
-    Detector, Doubt, MIN_EVENT_USERS, Threshold, USER_MAP_CAPACITY, UserMap, detector_threshold,
+    Detector, Doubt, MIN_EVENT_USERS, Recovery, Threshold, USER_MAP_CAPACITY, UserMap, detector_threshold,
     event_evidence, firing, ln_regularised_beta, shared_incident_at, shared_incident_evidence,
     split_evidence, split_mix::mix,
 };
@@ -138,6 +138,32 @@ fn golden_values_of_a_shared_incident() {
     );
 }
 
+/// A held canary is let go: seldom if it is at its limit, soon if it is at half of it.
+#[test]
+fn an_arm_at_its_limit_seldom_looks_recovered() {
+    const RUNS: u64 = 200;
+    const REQUESTS: u64 = 20;
+    // Returns the number of runs in which the recovery is complete within so many moves.
+    let recovered = |rate: f64, moves: u64| {
+        let is_event = |number: u64| (hashed(number) as f64) < rate * u64::MAX as f64;
+        let ends = |run: u64| {
+            let mut recovery = Recovery::default();
+            (0..moves).any(|index| {
+                let first = (run * moves + index) * REQUESTS + 1;
+                let events = (first..first + REQUESTS).filter(|number| is_event(*number)).count();
+                recovery.step(u64::try_from(events).unwrap(), REQUESTS, 0.1);
+                recovery.is_complete()
+            })
+        };
+        (0..RUNS).filter(|run| ends(*run)).count()
+    };
+    // Half an hour, and five minutes.
+    let (at_limit, at_half) = (recovered(0.1, 180), recovered(0.05, 30));
+    println!("of {RUNS} runs: {at_limit} recovered at the limit, {at_half} at half of it");
+    assert!(at_limit <= 14, "{at_limit} of {RUNS} at the limit");
+    assert!(at_half >= 160, "{at_half} of {RUNS} at half of the limit");
+}
+
 #[test]
 fn the_incomplete_beta_function_agrees_with_an_independent_source() {
     let mut worst = 0.0_f64;
@@ -266,6 +292,10 @@ fn nothing_is_not_evidence_and_numbers_stay_numbers() {
             assert!(shared_incident_evidence(k, n, n, k, share).is_finite());
             detector.step(k, n, share);
             doubt.step(k, n, share);
+            let mut recovery = Recovery::default();
+            recovery.step(k, n, share);
+            let text = serde_json::to_string(&recovery).unwrap();
+            assert!(!text.contains("null"), "{k} of {n}, {share}: {text}");
             assert!(detector.evidence().is_finite() && doubt.evidence().is_finite(), "{k} of {n}, {share}");
         }
     }

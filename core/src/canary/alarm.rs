@@ -6,17 +6,17 @@ use crate::{
     canary::{
         breach::{Breach, Figures},
         evidence::StepEvidence,
-        group::GroupMeasure,
+        group::{Group, GroupMeasure},
         levels::{Levels, of_beginning},
         measure::Measure,
         plan::{AfterStepPolicy, CanaryPlan},
         run::Run,
         test::Test,
         users::{Failures, UserCount},
-        watch::{Alarm, Incident, Span},
+        watch::{Alarm, AlarmState, Incident, Span, Suspect},
         window::BothArms,
     },
-    statistics::{Threshold, detector_threshold, firing, shared_incident_at, shared_incident_evidence},
+    statistics::{Threshold, detector_threshold, firing},
     vocabulary::{share::PartsPerMillion, timestamp::Timestamp},
 };
 
@@ -38,10 +38,6 @@ const USERS_MS: i64 = 30_000;
 /// Time after a step up within which the canary may have broken legacy, in milliseconds.
 const AFTER_STEP_MS: i64 = 15 * 60_000;
 
-/// Moves in a row after which the detector must have suspected nothing for a shared incident to be over: two minutes in
-/// which the new arm is not idle.
-const QUIET_MOVES: u32 = 12;
-
 /// An absolute test with its evidence, and the counts behind it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Absolute {
@@ -58,14 +54,15 @@ impl Absolute {
         self.evidence >= self.fires_at
     }
 
-    fn alarm(&self, now: i64) -> Alarm {
+    /// Raises the alarm at `now`, beside the open suspect span.
+    fn alarm(&self, suspect: Option<Suspect>, now: i64) -> Alarm {
         Alarm {
             since: now,
-            held: false,
             test: self.test,
             evidence: self.evidence,
-            suspect_since: self.since,
+            counted_since: self.since,
             counts: self.counts,
+            suspect,
         }
     }
 }
@@ -95,26 +92,42 @@ pub(crate) fn absolutes(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMe
     [whole, detected]
 }
 
-/// Returns the test that raises an alarm, if one does. In a shared incident only the detector can: the other counts
-/// contain what both arms had.
-fn raised(plan: &CanaryPlan, step: &StepEvidence, measure: GroupMeasure<'_>) -> Option<Absolute> {
+/// Raises the alarm of a test that fires and stands without the busiest failing users known so far. In a shared incident only
+/// the detector can: the other counts contain what both arms had. The test of the alarm that has just been `cleared` is not
+/// tried.
+///
+/// The detector comes first: the counts of the whole step tell later of a fault, and may be above their level by a few users
+/// for long. Such an alarm would be cleared again and again, were it raised without a look at the users.
+fn raised(
+    plan: &CanaryPlan,
+    step: &StepEvidence,
+    measure: GroupMeasure<'_>,
+    cleared: Option<Test>,
+    now: i64,
+) -> Option<Alarm> {
     let new = step.total(measure).counts.new;
     let is_below =
         measure.kind.against_rollback(&new) as f64 <= measure.rollback_limit() * new.requests as f64;
     let watch = step.watch(measure);
-    let is_held = watch.incident.is_some();
+    let is_held = watch.incident().is_some();
     if (is_below || is_held) && !watch.detector.is_suspect() {
         // The usual case, without the cost of a test: neither can fire.
         return None;
     }
-    let is_meant = |test: &Absolute| test.fires() && (!is_held || test.test == measure.kind.detector());
-    absolutes(plan, step, measure).into_iter().find(is_meant)
+    let [whole, detected] = absolutes(plan, step, measure);
+    let tests = [Some(detected), Some(whole).filter(|_| !is_held)];
+    let mut alarms = tests
+        .into_iter()
+        .flatten()
+        .filter(|test| test.fires() && Some(test.test) != cleared)
+        .map(|test| test.alarm(watch.suspect(), now));
+    alarms.find(|alarm| stands(step, measure, alarm, &busiest(step, measure, alarm)))
 }
 
 /// Returns true if the users of the window in which an alarm began are known: then so are all outcomes of
 /// that window, of both arms. Until then neither the busiest users can be taken out of it, nor does a
 /// legacy with the longer time limit look ill. A run without a key has no users to wait for.
-fn is_learned(run: &Run, step: &StepEvidence, alarm: Alarm, now: i64) -> bool {
+fn is_learned(run: &Run, step: &StepEvidence, alarm: &Alarm, now: i64) -> bool {
     if run.key.is_none() {
         return true;
     }
@@ -127,19 +140,15 @@ fn longest_wait(step: &StepEvidence) -> i64 {
     USERS_MS.saturating_add(i64::from(step.settle_ms))
 }
 
-/// Returns the busiest failing users behind a test. The wire tells the errors of each failing user, not
-/// the slow responses.
+/// Returns the busiest failing users behind an alarm, in its own time. The wire tells the errors of each failing user, not
+/// the slow responses, and not their routes: an alarm of a route with criteria of its own has no such users, because
+/// those who fail on another route would clear it for ever.
 fn busiest(step: &StepEvidence, measure: GroupMeasure<'_>, alarm: &Alarm) -> Vec<Failures> {
-    match measure.kind {
-        Measure::Errors => {
-            // The wire tells no route of a user's errors, and the spans of users are those of the routes without
-            // criteria of their own. Taken out of a group's counts they may be too many, which errs towards holding.
-            let is_rest = measure.group.route.is_none();
-            let of_span = is_rest && alarm.suspect_since.is_some() && alarm.test == measure.kind.detector();
-            step.events.busiest(of_span.then(|| step.watch(measure).span_number()))
-        }
-        Measure::Slow => Vec::new(),
+    if measure.kind == Measure::Slow || measure.group.route.is_some() {
+        return Vec::new();
     }
+    let of_detector = alarm.suspect.filter(|_| alarm.test == measure.kind.detector());
+    step.events.busiest(of_detector.map(|suspect| suspect.number))
 }
 
 /// Returns true if an alarm stands without the busiest failing users: requests of one user are not
@@ -159,17 +168,13 @@ fn stands(step: &StepEvidence, measure: GroupMeasure<'_>, alarm: &Alarm, busiest
     second >= firing(ALPHA_SECOND_LOOK)
 }
 
-/// Returns the evidence that legacy shares the incident of a measure: over the suspect span, or over
-/// everything that the measure is tested by if there is none.
-pub(crate) fn shared_evidence(step: &StepEvidence, measure: GroupMeasure<'_>) -> f64 {
-    let BothArms { new, legacy } = span(step, measure).counts;
-    shared_incident_evidence(
-        measure.kind.against_rollback(&legacy),
-        legacy.requests,
-        measure.kind.against_rollback(&new),
-        new.requests,
-        measure.rollback_limit(),
-    )
+/// Returns the evidence that legacy shares the incident of a measure, if there is an alarm: that of the alarm that is not
+/// decided, or over the open suspect span.
+pub(crate) fn shared_evidence(step: &StepEvidence, measure: GroupMeasure<'_>) -> Option<f64> {
+    let watch = step.watch(measure);
+    let state = watch.alarm.as_ref()?;
+    let suspect = state.undecided().map_or_else(|| watch.suspect(), |alarm| alarm.suspect);
+    Some(measure.shared_evidence(&span(step, measure, suspect).counts))
 }
 
 /// Evidence at which an incident counts as shared.
@@ -177,8 +182,10 @@ pub(crate) fn shared_fires_at() -> f64 {
     SHARED
 }
 
-fn span(step: &StepEvidence, measure: GroupMeasure<'_>) -> Span {
-    step.watch(measure).span.unwrap_or_else(|| step.total(measure))
+/// Returns the counts by which legacy's part is judged: those of a suspect span, or everything that the measure is tested by
+/// if the detector suspects nothing.
+fn span(step: &StepEvidence, measure: GroupMeasure<'_>, suspect: Option<Suspect>) -> Span {
+    suspect.map_or_else(|| step.total(measure), |suspect| suspect.span)
 }
 
 /// Judges the alarm of a measure at `now`: notes it, and returns the breach if it stands without the busiest failing users
@@ -190,26 +197,28 @@ pub(crate) fn judge(
     now: i64,
 ) -> Option<Breach> {
     let plan = &run.plan;
-    let waiting = step.watch(measure).alarm;
-    if waiting.is_some_and(|alarm| alarm.held) {
-        return judge_held(run, step, measure, now);
-    }
+    let noted = step.watch(measure).alarm;
     // An alarm that waits is looked at with the counts that raised it.
-    let alarm = waiting.or_else(|| raised(plan, step, measure).map(|test| test.alarm(now)))?;
-    step.watch_mut(measure).alarm = Some(alarm);
-    if !is_learned(run, step, alarm, now) {
+    let alarm = match noted {
+        Some(AlarmState::Held(incident)) => return judge_held(run, step, measure, &incident, now),
+        Some(AlarmState::Waiting(alarm)) => alarm,
+        None => raised(plan, step, measure, None, now)?,
+    };
+    step.watch_mut(measure).alarm = Some(AlarmState::Waiting(alarm));
+    if !is_learned(run, step, &alarm, now) {
         return None;
     }
     let busiest = busiest(step, measure, &alarm);
     if !stands(step, measure, &alarm, &busiest) {
-        // A few users explain it. If it goes on without them, it is raised again.
-        step.watch_mut(measure).alarm = None;
+        // A few users explain it. If it goes on without them, it is raised again, but the other test has its turn first.
+        let other = raised(plan, step, measure, Some(alarm.test), now);
+        step.watch_mut(measure).alarm = other.map(AlarmState::Waiting);
         return None;
     }
     match sharing(plan, step, measure, &alarm, now) {
         Sharing::Unknown => None,
         Sharing::Shared => {
-            step.watch_mut(measure).hold(Incident::default());
+            step.watch_mut(measure).hold(Incident::begun(alarm.since));
             None
         }
         Sharing::Alone => Some(breach(plan, step, measure, &alarm, busiest.first().copied())),
@@ -238,11 +247,14 @@ fn sharing(
     if step.share >= PartsPerMillion::ALL {
         return Sharing::Alone;
     }
-    let is_after_step = span(step, measure).since < step.began.saturating_add(AFTER_STEP_MS);
+    let span = span(step, measure, alarm.suspect);
+    // A run that was resumed has exposed nobody anew.
+    let stepped_up = step.stepped_up.unwrap_or(step.began);
+    let is_after_step = span.since < stepped_up.saturating_add(AFTER_STEP_MS);
     if is_after_step && plan.options.shared_incident_after_step == AfterStepPolicy::Rollback {
         return Sharing::Alone;
     }
-    let evidence = shared_evidence(step, measure);
+    let evidence = measure.shared_evidence(&span.counts);
     let is_late = is_late(alarm, now);
     if evidence <= -SHARED || (is_late && evidence <= 0.0) {
         Sharing::Alone
@@ -258,51 +270,61 @@ fn is_late(alarm: &Alarm, now: i64) -> bool {
     now >= alarm.since.saturating_add(WAIT_MS)
 }
 
-/// Returns true if a shared incident is over: the detector has suspected nothing for long enough, and the new arm looks
-/// like half of its limit and not like more than all of it. A detector that has just begun anew takes long to suspect an arm
-/// that is a little above its limit.
-fn is_over(incident: &Incident, measure: GroupMeasure<'_>) -> bool {
-    let Incident { quiet, calm, .. } = incident;
-    let events = measure.kind.against_rollback(calm);
-    let ill = shared_incident_at(events, calm.requests, 0.0, measure.rollback_limit());
-    *quiet >= QUIET_MOVES && ill <= -SHARED
+/// Returns true if the shared incidents of a group are over, of both measures, because they begin anew together: the new arm
+/// has recovered, and no alarm waits. A detector that has just begun anew takes long to suspect an arm that is a little
+/// above its limit, so that its silence alone would not do.
+fn is_over(step: &StepEvidence, group: Group<'_>) -> bool {
+    group.measures().into_iter().all(|measure| match &step.watch(measure).alarm {
+        None => true,
+        Some(AlarmState::Waiting(_)) => false,
+        Some(AlarmState::Held(incident)) => incident.again.is_none() && incident.recovery.is_complete(),
+    })
 }
 
 /// Judges a measure whose shared incident holds the run. The detector has begun anew. If it raises an alarm, legacy's part
-/// is asked for again, over its new span; if it suspects nothing for long enough, the incident is over.
+/// is asked for again, over its new span; when the new arm has recovered, the incident is over.
 ///
 /// At the end of an incident the arm with the longer time limit looks ill for longer: its requests from before go on
 /// to time out. So an alarm beside a healthy legacy is a breach if there is another one by requests that began later.
-fn judge_held(run: &Run, step: &mut StepEvidence, measure: GroupMeasure<'_>, now: i64) -> Option<Breach> {
+fn judge_held(
+    run: &Run,
+    step: &mut StepEvidence,
+    measure: GroupMeasure<'_>,
+    held: &Incident,
+    now: i64,
+) -> Option<Breach> {
     let plan = &run.plan;
-    // An earlier version held alarms without it.
-    let mut incident = *step.watch_mut(measure).incident.get_or_insert_default();
-    if is_over(&incident, measure) {
-        step.begin_anew(measure, now);
+    if is_over(step, measure.group) {
+        step.begin_anew(measure.group, now);
         return None;
     }
-    let is_suspect = step.watch(measure).detector.is_suspect();
-    let waiting = incident.again.filter(|_| is_suspect);
-    incident.again = waiting.or_else(|| raised(plan, step, measure).map(|test| test.alarm(now)));
-    step.watch_mut(measure).incident = Some(incident);
-    let alarm = incident.again?;
-    if !is_learned(run, step, alarm, now) {
+    let alarm = held.again.or_else(|| raised(plan, step, measure, None, now))?;
+    let number = |suspect: Suspect| suspect.number;
+    let note = |step: &mut StepEvidence, again: Option<Alarm>| {
+        step.watch_mut(measure).alarm = Some(AlarmState::Held(Incident { again, ..*held }));
+    };
+    note(step, Some(alarm));
+    if !is_learned(run, step, &alarm, now) {
         return None;
     }
     let busiest = busiest(step, measure, &alarm);
     if !stands(step, measure, &alarm, &busiest) {
-        step.watch_mut(measure).incident = Some(Incident { again: None, ..incident });
+        note(step, None);
         return None;
     }
-    let evidence = shared_evidence(step, measure);
-    if evidence <= -SHARED && incident.alone_from.is_some() {
+    let evidence = measure.shared_evidence(&span(step, measure, alarm.suspect).counts);
+    let is_late = is_late(&alarm, now);
+    if evidence <= -SHARED && held.alone_from.is_some() {
         return Some(breach(plan, step, measure, &alarm, busiest.first().copied()));
     }
     if evidence <= -SHARED {
         let alone_from = Some(now.saturating_add(longest_wait(step)));
-        step.watch_mut(measure).hold(Incident { alone_from, ..Incident::default() });
-    } else if evidence >= SHARED || (is_late(&alarm, now) && evidence > 0.0) {
-        step.watch_mut(measure).hold(Incident::default());
+        step.watch_mut(measure).hold(Incident { alone_from, again: None, ..*held });
+    } else if evidence >= SHARED || (is_late && evidence > 0.0) {
+        step.watch_mut(measure).hold(Incident { alone_from: None, again: None, ..*held });
+    } else if is_late && step.watch(measure).suspect().map(number) != alarm.suspect.map(number) {
+        // Its counts do not tell, and its span is closed.
+        note(step, None);
     }
     None
 }
@@ -317,7 +339,7 @@ fn breach(
     let found = absolutes(plan, step, measure).into_iter().find(|test| test.test == alarm.test);
     let figures = Figures {
         share: step.share,
-        since: alarm.suspect_since.map(Timestamp::from_millis),
+        since: alarm.counted_since.map(Timestamp::from_millis),
         new: alarm.counts.new,
         legacy: alarm.counts.legacy,
         users: UserCount::default(),

@@ -9,6 +9,7 @@ use crate::{
         run::{Run, RunState},
         verdict::Verdict,
     },
+    measurement::batch::WINDOW_MS,
     vocabulary::timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -114,8 +115,8 @@ pub struct TickContext {
     /// old evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Timestamp>,
-    /// Time of the last change of the flag, which may have enabled it; `None` if unknown. Requests are missed
-    /// since then at the earliest.
+    /// Time of the last change of the flag, which may have enabled it; `None` if unknown. Requests are missed, and the
+    /// time of the step counts, since then at the earliest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flag_changed: Option<Timestamp>,
 }
@@ -210,10 +211,22 @@ fn choose(
     if verdict.worse.is_some() {
         return hold(Reason::WorseThanLegacy);
     }
-    match choose_time(run, verdict, now) {
+    match choose_time(run, verdict, since, now) {
         (Action::Advance | Action::Complete, ..) if is_behind(around, now) => hold(Reason::EvidenceBehind),
+        (Action::Advance | Action::Complete, ..) if !has_requests_since_change(evidence, around) => {
+            hold(missing(evidence, since))
+        }
         chosen => chosen,
     }
+}
+
+/// Returns true if the new arm has had requests since the flag was changed. Otherwise the proof is from before: a flag
+/// that was disabled overnight and enabled has shown nothing yet.
+fn has_requests_since_change(evidence: &Evidence, around: &TickContext) -> bool {
+    let ends_after = |changed: Timestamp| {
+        evidence.last_new.is_some_and(|last| last.saturating_add(WINDOW_MS) > changed.millis())
+    };
+    around.flag_changed.is_none_or(ends_after)
 }
 
 /// Holds a shared incident; after the deadline an operator has to look at it.
@@ -240,15 +253,13 @@ fn without_data(
     since: Timestamp,
     now: Timestamp,
 ) -> Option<(Action, Reason, Option<Timestamp>)> {
-    let since = since.millis();
-    let last = |seen: Option<i64>| seen.unwrap_or(since).max(since);
-    let quiet = now.millis() - last(evidence.last_new);
+    let last_new = evidence.last_new.unwrap_or(i64::MIN).max(since.millis());
+    let quiet = now.millis() - last_new;
     let deadline = minutes(run.plan.options.deadline_minutes);
     if quiet < minutes(run.plan.options.deadline_minutes * QUIET_SHARE) {
         return None;
     }
-    let legacy_has_requests = last(evidence.last_legacy) > last(evidence.last_new);
-    let reason = if legacy_has_requests { Reason::CanaryStarved } else { Reason::NoData };
+    let reason = missing(evidence, since);
     if quiet < deadline {
         return Some((Action::Hold, reason, None));
     }
@@ -259,10 +270,23 @@ fn without_data(
     Some((action, reason, None))
 }
 
-fn choose_time(run: &Run, verdict: &Verdict, now: Timestamp) -> (Action, Reason, Option<Timestamp>) {
+/// Returns the reason for missing requests on the new arm: legacy has had some lately, or neither has.
+fn missing(evidence: &Evidence, since: Timestamp) -> Reason {
+    let last = |seen: Option<i64>| seen.unwrap_or(i64::MIN).max(since.millis());
+    let legacy_has_requests = last(evidence.last_legacy) > last(evidence.last_new);
+    if legacy_has_requests { Reason::CanaryStarved } else { Reason::NoData }
+}
+
+/// Chooses by the time of the step, or of the watch after the last one, and by what is proven. Both times count from `since`,
+/// the start of the step or a later change of the flag.
+fn choose_time(
+    run: &Run,
+    verdict: &Verdict,
+    since: Timestamp,
+    now: Timestamp,
+) -> (Action, Reason, Option<Timestamp>) {
     let options = &run.plan.options;
-    let after =
-        |count: f64| Timestamp::from_millis(run.step_started_at.millis().saturating_add(minutes(count)));
+    let after = |count: f64| Timestamp::from_millis(since.millis().saturating_add(minutes(count)));
     if run.is_past_last_step() {
         let until = after(options.bake_minutes);
         return if now < until {

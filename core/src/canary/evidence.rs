@@ -4,7 +4,7 @@
 use crate::{
     canary::{
         breach::Breach,
-        group::GroupMeasure,
+        group::{Group, GroupMeasure},
         measure::Measure,
         plan::CanaryPlan,
         run::Run,
@@ -17,6 +17,7 @@ use crate::{
     vocabulary::{
         names::{RouteId, RunId},
         share::PartsPerMillion,
+        timestamp::Timestamp,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub struct StepEvidence {
     pub share: PartsPerMillion,
     /// Time at which the step began or the run was resumed, in milliseconds since 1970. Periods are counted from it.
     pub began: i64,
+    /// Time of the last step up, in milliseconds since 1970, if it is not that at which the step began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stepped_up: Option<i64>,
     /// Counts of the whole step, of all routes.
     pub counts: BothArms,
     /// Routes with criteria of their own.
@@ -122,6 +126,7 @@ impl StepEvidence {
             step: run.step,
             share: run.plan.share_at(run.step),
             began: run.step_started_at.millis(),
+            stepped_up: run.stepped_up_at.map(Timestamp::millis),
             counts: BothArms::default(),
             routes: run
                 .plan
@@ -210,12 +215,16 @@ impl StepEvidence {
         self.watch(measure).beginning.map_or_else(of_step, |beginning| beginning.total)
     }
 
-    /// Begins a measure of a group anew at `now`, because what was counted contains a shared incident that is over.
-    pub(crate) fn begin_anew(&mut self, measure: GroupMeasure<'_>, now: i64) {
-        self.watch_mut(measure).begin_anew(now);
-        // Users name no route: the counts of the other groups may still have their errors, and a few users who always
-        // fail would break a limit there. Too many may be taken out of this group instead, which errs towards holding.
-        if measure.kind == Measure::Errors && self.routes.is_empty() {
+    /// Begins both measures of a group anew at `now`, because what was counted contains a shared incident that is over. Its
+    /// requests prove nothing of the other measure either: those that fail at once are fast.
+    pub(crate) fn begin_anew(&mut self, group: Group<'_>, now: i64) {
+        let beginnings = group.measures().map(|measure| self.watch(measure).beginnings());
+        let number = beginnings.into_iter().max().unwrap_or_default().saturating_add(1);
+        for measure in group.measures() {
+            self.watch_mut(measure).begin_anew(number, now);
+        }
+        // Users name no route, and only alarms of the routes without criteria of their own look at their errors.
+        if group.route.is_none() {
             self.events.forget_failures();
         }
     }
@@ -309,10 +318,10 @@ impl Evidence {
     pub fn is_waiting(&self, until: i64) -> bool {
         let steps = || std::iter::once(&self.current).chain(&self.previous);
         let is_waiting = |watches: &Watches| {
-            watches.awaits_close(until)
-                || Measure::ALL
-                    .iter()
-                    .any(|measure| watches.of(*measure).alarm.is_some_and(|alarm| !alarm.held))
+            let awaits_decision = |measure: &Measure| {
+                watches.of(*measure).alarm.is_some_and(|alarm| alarm.undecided().is_some())
+            };
+            watches.awaits_close(until) || Measure::ALL.iter().any(awaits_decision)
         };
         self.breach.is_none()
             && (self.unripe.iter().any(|users| is_ripe(users, until))
@@ -325,8 +334,11 @@ impl Evidence {
         if self.current.step != run.step {
             self.previous = Some(std::mem::replace(&mut self.current, StepEvidence::begin(run)));
         } else if self.current.began != run.step_started_at.millis() {
-            // The run was resumed: what was seen before the pause was judged then.
-            self.current = StepEvidence::begin(run);
+            // The run was resumed: what was counted before the pause was judged then. The edge names a user as seen or
+            // compared once in a step, so these lists go on.
+            let StepEvidence { seen, compared, .. } =
+                std::mem::replace(&mut self.current, StepEvidence::begin(run));
+            (self.current.seen, self.current.compared) = (seen, compared);
         }
     }
 

@@ -86,7 +86,8 @@ pub struct Forecast {
     /// users, at least; `None` if no number of them does. Routes with criteria of their own need theirs besides, as
     /// [`Self::says`] tells.
     pub canary_requests: Option<u64>,
-    /// Requests per second, on both arms together, that yield these within the step's duration.
+    /// Requests per second of the whole flag, on both arms together, that yield these and those of the routes with criteria
+    /// of their own within the step's duration.
     pub requests_per_second: Option<f64>,
     /// Expected end of the step.
     pub outlook: Outlook,
@@ -159,6 +160,12 @@ impl Forecast {
         let crowd =
             Crowd { min_users: plan.options.min_users, on_new: assumed.users.map(|all| all as f64 * part) };
         let needed = proof.zip(crowd.requests()).map(|(a, b)| a.max(b));
+        // Requests of one group prove nothing of another.
+        let of_groups = own
+            .iter()
+            .filter_map(|(_, needed)| *needed)
+            .fold(proof, |sum, needed| sum.map(|sum| sum.saturating_add(needed)));
+        let of_flag = needed.zip(of_groups).map(|(a, b)| a.max(b));
         let stop = Stop::first(plan, assumed, share);
         // The step lasts its whole duration, also after the proof.
         let seen = assumed.requests_per_second.map_or(0.0, |rate| rate * part * seconds) as u64;
@@ -178,7 +185,7 @@ impl Forecast {
         Self {
             share,
             canary_requests: needed,
-            requests_per_second: needed.map(|n| n as f64 / part / seconds),
+            requests_per_second: of_flag.map(|n| n as f64 / part / seconds),
             outlook,
             says,
         }

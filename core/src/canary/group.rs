@@ -5,7 +5,9 @@ use crate::{
     canary::{
         measure::Measure,
         plan::{CanaryPlan, Criteria},
+        window::BothArms,
     },
+    statistics::shared_incident_evidence,
     vocabulary::names::RouteId,
 };
 
@@ -42,6 +44,18 @@ impl GroupMeasure<'_> {
 
     pub(crate) fn rollback_limit(&self) -> f64 {
         self.kind.limit(self.group.rollback)
+    }
+
+    /// Returns the evidence that legacy shares the incident of the new arm, by the counts of both.
+    pub(crate) fn shared_evidence(&self, counts: &BothArms) -> f64 {
+        let BothArms { new, legacy } = counts;
+        shared_incident_evidence(
+            self.kind.against_rollback(legacy),
+            legacy.requests,
+            self.kind.against_rollback(new),
+            new.requests,
+            self.rollback_limit(),
+        )
     }
 }
 

@@ -35,6 +35,6 @@ pub use self::{
     test::Test,
     users::{ComparedUsers, EventEvidence, EventSums, Failures, Period, SeenUsers, UserCount},
     verdict::{TestResult, Unproven, Verdict},
-    watch::{Alarm, Beginning, Incident, Pending, Span, Watch, Watches},
+    watch::{Alarm, AlarmState, Beginning, Incident, Pending, Span, Suspect, Watch, Watches},
     window::{ArmCounts, BothArms, StepCounts, Window, windows},
 };

@@ -83,8 +83,11 @@ pub struct Run {
     pub started_at: Timestamp,
     /// Operator who started it.
     pub started_by: String,
-    /// Time at which the current step began.
+    /// Time at which the current step began, or was resumed.
     pub step_started_at: Timestamp,
+    /// Time of the last step up, if the run was resumed or its plan was changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stepped_up_at: Option<Timestamp>,
     /// Step that an operator has approved entering.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<u32>,
@@ -109,6 +112,7 @@ impl Run {
             started_at: now,
             started_by: by.to_owned(),
             step_started_at: now,
+            stepped_up_at: None,
             approved: None,
             reason: "started".to_owned(),
             breach: None,
@@ -121,6 +125,11 @@ impl Run {
             return PartsPerMillion::ZERO;
         }
         self.plan.share_at(self.step)
+    }
+
+    /// Returns the time of the last step up: that from which users have been on the new arm who were not before.
+    pub(crate) fn last_step_up(&self) -> Timestamp {
+        self.stepped_up_at.unwrap_or(self.step_started_at)
     }
 
     /// Returns the number of steps in the plan.
@@ -164,7 +173,16 @@ impl Run {
         };
         let key = self.key.clone().filter(|_| state != RunState::Completed);
         let reason = reason.to_owned();
-        Self { state, step, step_started_at: now, approved: None, key, reason, ..self.clone() }
+        Self {
+            state,
+            step,
+            step_started_at: now,
+            stepped_up_at: None,
+            approved: None,
+            key,
+            reason,
+            ..self.clone()
+        }
     }
 
     /// Returns the run rolled back.
@@ -182,7 +200,8 @@ impl Run {
     /// as watched.
     pub fn resumed(&self, now: Timestamp, reason: &str) -> Self {
         let state = if self.is_past_last_step() { RunState::Baking } else { RunState::Running };
-        Self { state, step_started_at: now, reason: reason.to_owned(), ..self.clone() }
+        let stepped_up_at = Some(self.last_step_up());
+        Self { state, step_started_at: now, stepped_up_at, reason: reason.to_owned(), ..self.clone() }
     }
 
     /// Returns a new run under a new plan, at the highest step that exposes no more users than this
@@ -191,6 +210,7 @@ impl Run {
         Some(Self {
             // Users stay where they are.
             salt: self.salt.clone(),
+            stepped_up_at: Some(self.last_step_up()),
             step: self.step_under(plan)?,
             state: if self.state == RunState::Paused { RunState::Paused } else { RunState::Running },
             reason: "the plan changed, so a new run began".to_owned(),

@@ -129,8 +129,8 @@ impl Verdict {
         let alarms: Vec<_> = run.plan.measures().filter_map(|measure| step.watch(measure).alarm).collect();
         Self {
             breach: evidence.breach.clone(),
-            shared_incident: alarms.iter().filter(|alarm| alarm.held).map(|alarm| alarm.since).min(),
-            alarm: alarms.iter().map(|alarm| alarm.since).min(),
+            shared_incident: alarms.iter().filter(|alarm| alarm.is_held()).map(|alarm| alarm.since()).min(),
+            alarm: alarms.iter().map(|alarm| alarm.since()).min(),
             worse: step.worse.clone(),
             ratio_mismatch: tests.iter().any(|result| result.test == Test::SampleRatio && result.fires()),
             // The test of mismatches is made only if the plan has a limit for them.
@@ -192,10 +192,9 @@ fn rollback_tests(run: &Run, step: &StepEvidence) -> Vec<TestResult> {
         tests.extend(alarm::absolutes(&run.plan, step, measure).map(|absolute| {
             TestResult::of_group(measure, absolute.test, absolute.evidence, absolute.fires_at)
         }));
-        if step.watch(measure).alarm.is_some() {
-            let (test, evidence) = (measure.kind.shared(), alarm::shared_evidence(step, measure));
-            tests.push(TestResult::of_group(measure, test, evidence, alarm::shared_fires_at()));
-        }
+        tests.extend(alarm::shared_evidence(step, measure).map(|evidence| {
+            TestResult::of_group(measure, measure.kind.shared(), evidence, alarm::shared_fires_at())
+        }));
     }
     if step.step < run.step_count() {
         tests.extend(

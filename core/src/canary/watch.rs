@@ -9,9 +9,9 @@ use crate::{
         window::{ArmCounts, BothArms},
     },
     measurement::batch::WINDOW_MS,
-    statistics::{Detector, Doubt},
+    statistics::{Detector, Doubt, Recovery},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The arrival windows since the detector was last not suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,34 +22,127 @@ pub struct Span {
     pub counts: BothArms,
 }
 
-/// An alarm: the new arm is above a rollback limit.
+/// An open or closed suspect span, with the number under which users are counted in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// Number of the span, from 1.
+    pub number: u32,
+    /// Its start and its counts.
+    pub span: Span,
+}
+
+/// An alarm: the new arm is above a rollback limit. It has its own counts, because the detector may suspect nothing any
+/// more when the users behind the alarm are known.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Alarm {
     /// Time of the alarm, in milliseconds since 1970.
     pub since: i64,
-    /// True once legacy was found to share the incident.
-    pub held: bool,
     /// The test that raised it.
     pub test: Test,
     /// Its evidence, log E.
     pub evidence: f64,
-    /// Start of the suspect span that the test looked at; `None` for the whole step.
+    /// Start of the counts below; `None` for the whole step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub suspect_since: Option<i64>,
-    /// The counts that it looked at. Those that came later are not known by users yet.
+    pub counted_since: Option<i64>,
+    /// The counts that the test looked at. Those that came later are not known by users yet.
     pub counts: BothArms,
+    /// Suspect span of the alarm, over which legacy's part is judged; `None` if the detector suspected nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<Suspect>,
+}
+
+impl Alarm {
+    /// Follows a move of the watch. The alarm's span grows while it is open.
+    ///
+    /// Once it is closed, only late outcomes of legacy belong to it: those of a move in which legacy resembles the new arm of
+    /// the span. All others would dilute an incident that legacy reports later, because its time limit is longer.
+    fn follow(&mut self, open: Option<Suspect>, legacy: ArmCounts, measure: GroupMeasure<'_>) {
+        let Some(own) = &mut self.suspect else {
+            self.suspect = open;
+            return;
+        };
+        match open {
+            Some(open) if open.number == own.number => *own = open,
+            _ => {
+                let late = BothArms { new: own.span.counts.new, legacy };
+                if measure.shared_evidence(&late) > 0.0 {
+                    own.span.counts.legacy.add(legacy);
+                }
+            }
+        }
+    }
+}
+
+/// State of an alarm that is neither a breach nor over.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmState {
+    /// The alarm waits for its users, or for the counts that tell if legacy shares it.
+    Waiting(Alarm),
+    /// Legacy was found to share the incident, which holds the run.
+    Held(Incident),
+}
+
+impl AlarmState {
+    /// Returns the time of the alarm, in milliseconds since 1970: of a shared incident, that of the first one.
+    pub fn since(&self) -> i64 {
+        match self {
+            Self::Waiting(alarm) => alarm.since,
+            Self::Held(incident) => incident.since,
+        }
+    }
+
+    /// Returns true if legacy was found to share the incident.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Held(_))
+    }
+
+    /// Returns the alarm that is not decided, if there is one: it may wait inside a shared incident.
+    pub(crate) fn undecided(&self) -> Option<&Alarm> {
+        match self {
+            Self::Waiting(alarm) => Some(alarm),
+            Self::Held(incident) => incident.again.as_ref(),
+        }
+    }
+
+    fn undecided_mut(&mut self) -> Option<&mut Alarm> {
+        match self {
+            Self::Waiting(alarm) => Some(alarm),
+            Self::Held(incident) => incident.again.as_mut(),
+        }
+    }
+}
+
+/// The two ways in which the state of an alarm is stored.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredAlarm {
+    Current(Box<AlarmState>),
+    /// An alarm of an earlier version, which had one form for both states.
+    Earlier {
+        since: i64,
+        held: bool,
+    },
+}
+
+/// Reads the state of an alarm. One of an earlier version that was held stays held; one that waited is raised again.
+fn stored_alarm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AlarmState>, D::Error> {
+    Ok(match Option::<StoredAlarm>::deserialize(deserializer)? {
+        Some(StoredAlarm::Current(state)) => Some(*state),
+        Some(StoredAlarm::Earlier { since, held: true }) => Some(AlarmState::Held(Incident::begun(since))),
+        Some(StoredAlarm::Earlier { held: false, .. }) | None => None,
+    })
 }
 
 /// A shared incident that holds the run. Its detector has begun anew, or it would remember the incident for longer than
 /// it lasted.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
-    /// Number of moves in a row after which the detector suspected nothing.
+    /// Time of its first alarm, in milliseconds since 1970.
+    pub since: i64,
+    /// Recovery of the new arm since the run is held.
     #[serde(default)]
-    pub quiet: u32,
-    /// Counts of the new arm in these moves.
-    #[serde(default)]
-    pub calm: ArmCounts,
+    pub recovery: Recovery,
     /// Alarm that the detector has raised since it began anew, until it is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Alarm>,
@@ -60,13 +153,9 @@ pub struct Incident {
 }
 
 impl Incident {
-    fn note(&mut self, is_suspect: bool, new: ArmCounts) {
-        if is_suspect {
-            (self.quiet, self.calm) = (0, ArmCounts::default());
-        } else {
-            self.quiet = self.quiet.saturating_add(1);
-            self.calm.add(new);
-        }
+    /// Begins an incident with the time of its first alarm, in milliseconds since 1970.
+    pub(crate) fn begun(since: i64) -> Self {
+        Self { since, recovery: Recovery::default(), again: None, alone_from: None }
     }
 }
 
@@ -93,11 +182,8 @@ pub struct Watch {
     #[serde(default)]
     pub spans: u32,
     /// Alarm that is neither a breach nor over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alarm: Option<Alarm>,
-    /// Shared incident, while the alarm is held.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub incident: Option<Incident>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "stored_alarm")]
+    pub alarm: Option<AlarmState>,
     /// Last beginning of the measure, if there was a shared incident in the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beginning: Option<Beginning>,
@@ -107,36 +193,48 @@ impl Watch {
     fn step(&mut self, measure: GroupMeasure<'_>, since: i64, counts: BothArms) {
         let new = &counts.new;
         self.doubt.step(measure.kind.against_success(new), new.requests, measure.success_limit());
-        if self.incident.and_then(|incident| incident.alone_from).is_some_and(|from| since < from) {
-            return;
-        }
-        self.detector.step(measure.kind.against_rollback(new), new.requests, measure.rollback_limit());
-        let is_suspect = self.detector.is_suspect();
-        if let Some(incident) = &mut self.incident {
-            incident.note(is_suspect, *new);
-        }
-        if !is_suspect {
-            self.span = None;
-            return;
-        }
-        match &mut self.span {
-            Some(span) => span.counts.add(counts),
-            None => {
-                self.span = Some(Span { since, counts });
-                self.spans = self.spans.saturating_add(1);
+        let events = measure.kind.against_rollback(new);
+        if let Some(AlarmState::Held(incident)) = &mut self.alarm {
+            incident.recovery.step(events, new.requests, measure.rollback_limit());
+            if incident.alone_from.is_some_and(|from| since < from) {
+                return;
             }
         }
+        self.detector.step(events, new.requests, measure.rollback_limit());
+        if self.detector.is_suspect() {
+            match &mut self.span {
+                Some(span) => span.counts.add(counts),
+                None => {
+                    self.span = Some(Span { since, counts });
+                    self.spans = self.spans.saturating_add(1);
+                }
+            }
+        } else {
+            self.span = None;
+        }
+        let open = self.suspect();
+        if let Some(alarm) = self.alarm.as_mut().and_then(AlarmState::undecided_mut) {
+            alarm.follow(open, counts.legacy, measure);
+        }
     }
 
-    /// Holds the alarm, and begins the detector anew in this state of the incident.
+    /// Holds the run in this state of a shared incident, and begins the detector anew.
     pub(crate) fn hold(&mut self, incident: Incident) {
-        self.alarm = self.alarm.map(|alarm| Alarm { held: true, ..alarm });
-        (self.detector, self.span, self.incident) = (Detector::default(), None, Some(incident));
+        (self.detector, self.span) = (Detector::default(), None);
+        self.alarm = Some(AlarmState::Held(incident));
     }
 
-    /// Begins the measure anew at `now`, without anything from before but the numbers of its spans and beginnings.
-    pub(crate) fn begin_anew(&mut self, now: i64) {
-        let number = self.beginnings().saturating_add(1);
+    /// Returns the shared incident, if one holds the run.
+    pub(crate) fn incident(&self) -> Option<&Incident> {
+        match &self.alarm {
+            Some(AlarmState::Held(incident)) => Some(incident),
+            _ => None,
+        }
+    }
+
+    /// Begins the measure anew at `now`, as the beginning of this number, without anything from before but the number of its
+    /// spans.
+    pub(crate) fn begin_anew(&mut self, number: u32, now: i64) {
         let total = Span { since: now, counts: BothArms::default() };
         let beginning = Some(Beginning { number, total });
         *self = Self { spans: self.spans, beginning, ..Self::default() };
@@ -147,9 +245,16 @@ impl Watch {
         self.beginning.map_or(0, |beginning| beginning.number)
     }
 
-    /// Returns the number of the open suspect span, from 1; 0 if there is none.
+    /// Returns the open suspect span, if there is one.
+    pub(crate) fn suspect(&self) -> Option<Suspect> {
+        self.span.map(|span| Suspect { number: self.spans, span })
+    }
+
+    /// Returns the number of the suspect span to which users belong who are learned now: that of the alarm that waits for
+    /// them, or the open one; 0 if there is none.
     pub(crate) fn span_number(&self) -> u32 {
-        if self.span.is_some() { self.spans } else { 0 }
+        let waiting = self.alarm.as_ref().and_then(AlarmState::undecided).and_then(|alarm| alarm.suspect);
+        waiting.or_else(|| self.suspect()).map_or(0, |suspect| suspect.number)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{adapter::COMPILED, document::Config};
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The kind of change to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -43,11 +43,22 @@ impl Change {
             (Action::Delete, "canary_deployments" | "ab_tests") => 3,
             (Action::Delete, "routes") => 4,
             (Action::Delete, _) => 5,
-            // A plan may name routes of its flag.
+            // A plan may name routes of its flag. One that names fewer releases them, to another flag or to be deleted.
+            (Action::Update, "canary_deployments") if self.only_drops_routes() => 0,
             (_, "canary_deployments") => 2,
             (_, "routes") => 1,
             _ => 0,
         }
+    }
+
+    /// Returns true if a plan has criteria for fewer routes than before, and for no other ones.
+    fn only_drops_routes(&self) -> bool {
+        let Some((before, after)) = self.fields.get("route_criteria") else { return false };
+        let names = |criteria: &Value| -> BTreeSet<String> {
+            criteria.as_object().map(|routes| routes.keys().cloned().collect()).unwrap_or_default()
+        };
+        let (before, after) = (names(before), names(after));
+        after.len() < before.len() && after.is_subset(&before)
     }
 }
 

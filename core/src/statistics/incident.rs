@@ -2,6 +2,7 @@
 //! legacy's counts, at the new arm's rate against half the limit. It does not depend on the share.
 
 use crate::statistics::threshold::CLOSEST;
+use serde::{Deserialize, Serialize};
 
 /// Smallest rate of an ill arm, as a multiple of the limit.
 const ILL: f64 = 1.01;
@@ -40,4 +41,39 @@ pub fn shared_incident_at(legacy_events: u64, legacy_requests: u64, new_rate: f6
     let events = legacy_events.min(legacy_requests);
     let (events, others) = (events as f64, (legacy_requests - events) as f64);
     events * libm::log(ill / healthy) + others * (libm::log1p(-ill) - libm::log1p(-healthy))
+}
+
+/// Logarithm of the ratio at which an arm has recovered: ln 1000.
+const RECOVERED: f64 = 3.0 * std::f64::consts::LN_10;
+
+/// Fewest moves of a recovery: two minutes in which the arm is not idle.
+const RECOVERY_MOVES: u32 = 12;
+
+/// Recovery of the new arm from a shared incident: the cumulative sum of the likelihood ratio of a rate at half the limit
+/// against one at the limit, from 0 to ln 1000. It is complete at ln 1000, twelve moves after it was last 0.
+///
+/// An arm at its limit looks so in at most one of a thousand stretches of requests, wherever they begin (Wald's bound);
+/// a ratio over windows that were selected as quiet would have no such bound.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Recovery {
+    log: f64,
+    moves: u32,
+}
+
+impl Recovery {
+    /// Moves by the requests of one closed arrival window.
+    pub fn step(&mut self, events: u64, requests: u64, limit: f64) {
+        let log = self.log - shared_incident_at(events, requests, 0.0, limit);
+        // A sum without an upper bound would take as long to fall as it took to rise.
+        *self = if log > 0.0 {
+            Self { log: log.min(RECOVERED), moves: self.moves.saturating_add(1) }
+        } else {
+            Self::default()
+        };
+    }
+
+    /// Returns true if the arm has recovered.
+    pub fn is_complete(&self) -> bool {
+        self.moves >= RECOVERY_MOVES && self.log >= RECOVERED
+    }
 }

@@ -23,7 +23,7 @@ pub use self::{
     detector::{Detector, detector_threshold},
     doubt::Doubt,
     event::{MIN_EVENT_USERS, event_evidence},
-    incident::{shared_incident_at, shared_incident_evidence},
+    incident::{Recovery, shared_incident_at, shared_incident_evidence},
     levels::firing,
     split::split_evidence,
     threshold::Threshold,

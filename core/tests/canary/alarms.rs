@@ -1,12 +1,12 @@
 //! Absolute alarms: the detector, the second look, and shared incidents.
 
 use super::{
-    after, around, counts, crowd, events, failing_user, known, percent, reported, run_of, users, window,
-    with_failing,
+    after, around, counts, crowd, events, failing_user, failing_users, known, percent, reported, run_of,
+    users, window, with_failing,
 };
 use cutover_core::{
     canary::{
-        Action, ArmCounts, Evidence, Reason, Record, Run, Test, Verdict, Window, decide, fold,
+        Action, AlarmState, ArmCounts, Evidence, Reason, Record, Run, Test, Verdict, Window, decide, fold,
         plan::RelativePolicy, replay,
     },
     measurement::batch::{EventKinds, UserEvents, UserWindow, WINDOW_MS},
@@ -71,7 +71,7 @@ fn s3_an_alarm_waits_for_the_users_of_its_window() {
         let first = Window { users, ..ill(0) };
         let windows: Vec<Window> = std::iter::once(first).chain((1..8).map(ill)).collect();
         let found = first_breach(&run, windows.iter().cloned());
-        assert_eq!(found, Some((expected, Test::ErrorsAbove)), "{name}");
+        assert_eq!(found, Some((expected, Test::ErrorsDetector)), "{name}");
         if expected > 0 {
             let waiting = fold(&run, None, &windows[..1]);
             assert!(waiting.current.watches.errors.alarm.is_some(), "{name}: it is noted");
@@ -85,7 +85,7 @@ fn s3_an_alarm_waits_for_the_users_of_its_window() {
 fn s3_an_alarm_of_a_run_without_a_key_does_not_wait() {
     let keyless = Run { key: None, ..run_of(&[50.0]) };
     let ill = |index| window(index, 0, counts(500, 250, 0), counts(500, 0, 0));
-    assert_eq!(first_breach(&keyless, (0..8).map(ill)), Some((0, Test::ErrorsAbove)));
+    assert_eq!(first_breach(&keyless, (0..8).map(ill)), Some((0, Test::ErrorsDetector)));
 }
 
 /// An alarm that stands only because of three users is over once they are known.
@@ -103,7 +103,7 @@ fn s3_an_alarm_of_three_users_is_cleared_and_the_run_goes_on() {
     let cleared = fold(&run, Some(&waiting), std::slice::from_ref(&next));
     assert_eq!((&cleared.breach, cleared.current.watches.errors.alarm), (&None, None));
     let others = fold(&run, None, &[with_failing(&run, Vec::new(), ill), next]);
-    assert_eq!(others.breach.map(|breach| breach.test), Some(Test::ErrorsAbove), "of others it stands");
+    assert_eq!(others.breach.map(|breach| breach.test), Some(Test::ErrorsDetector), "of others it stands");
 
     let decision = decide(&run, &cleared, &around(&run), after(1));
     assert_eq!((decision.action, decision.reason), (Action::Hold, Reason::StepTime));
@@ -159,17 +159,49 @@ fn s3_an_alarm_must_stand_without_the_three_busiest_failing_users() {
     let test = |evidence: &Evidence| evidence.breach.as_ref().map(|breach| breach.test);
     assert_eq!(
         test(&with(500, 0)),
-        Some(Test::ErrorsAbove),
+        Some(Test::ErrorsDetector),
         "without known failing users there is no second look"
     );
-    assert_eq!(test(&with(400, 8)), Some(Test::ErrorsAbove), "it stands without three of eight");
+    assert_eq!(test(&with(400, 8)), Some(Test::ErrorsDetector), "it stands without three of eight");
     let three = with(150, 3);
     assert_eq!(test(&three), None, "three users alone break no limit");
 
     let others = (10..60).map(|number| failing_user(Arm::New, number, 6)).collect();
     let ill = window(2, 0, counts(400, 300, 0), counts(400, 0, 0));
     let others = fold(&run, Some(&three), &[with_failing(&run, others, ill), quiet(3)]);
-    assert_eq!(test(&others), Some(Test::ErrorsAbove), "others fail as well");
+    assert_eq!(test(&others), Some(Test::ErrorsDetector), "others fail as well");
+}
+
+/// Three users keep the counts of the whole step above their level, a little above the limit. An alarm that they explain must
+/// not keep the detector from finding a fault of others.
+#[test]
+fn s3_an_alarm_that_was_cleared_does_not_hide_another() {
+    let run = run_without_comparisons();
+    let windows = (0..80).map(|index| {
+        let heavy = (0..3).map(|number| failing_user(Arm::New, number, if number < 2 { 37 } else { 36 }));
+        let others = if index < 60 { 0 } else { 200 };
+        let failing = heavy.chain(failing_users(Arm::New, 100, index, others)).collect();
+        let window = window(index, 0, counts(1_000, 110 + others, 0), counts(1_000, 0, 0));
+        with_failing(&run, failing, window)
+    });
+    let (index, test) = first_breach(&run, windows).expect("a fifth of the requests of others fail");
+    assert!((60..66).contains(&index), "{index}");
+    assert_eq!(test, Test::ErrorsDetector);
+}
+
+/// The counts of the whole step are looked at although an alarm of the detector was cleared.
+#[test]
+fn s3_an_alarm_that_goes_on_without_its_users_is_raised_again() {
+    let run = run_without_comparisons();
+    let windows = (0..60).map(|index| {
+        let heavy = (0..3).map(|number| failing_user(Arm::New, number, 50));
+        let others = if index < 3 { 0 } else { 60 };
+        let failing = heavy.chain(failing_users(Arm::New, 100, index, others)).collect();
+        let window = window(index, 0, counts(500, 150 + others, 0), counts(500, 0, 0));
+        with_failing(&run, failing, window)
+    });
+    let (index, _) = first_breach(&run, windows).expect("60 of 350 requests of others fail");
+    assert!(index < 20, "{index}");
 }
 
 #[test]
@@ -222,11 +254,14 @@ fn s5_a_held_incident_is_rolled_back_when_legacy_recovers() {
     let good = known(&run, counts(100, 0, 0), counts(100, 0, 0), 20);
     let ill = |index| reported(&run, window(index, 0, counts(100, 50, 0), counts(100, 50, 0)));
     let waiting = fold(&run, Some(&good), &[ill(120)]);
-    assert!(!waiting.current.watches.errors.alarm.unwrap().held, "the users of the window are not known");
+    assert!(
+        !waiting.current.watches.errors.alarm.unwrap().is_held(),
+        "the users of the window are not known"
+    );
     let held = fold(&run, Some(&waiting), &[ill(121)]);
     let decision = decide(&run, &held, &around(&run), after(21));
     assert_eq!((decision.action, decision.reason), (Action::Hold, Reason::SharedIncident));
-    assert!(held.current.watches.errors.alarm.unwrap().held);
+    assert!(held.current.watches.errors.alarm.unwrap().is_held());
     let recovered: Vec<Window> = (122..160)
         .map(|index| reported(&run, window(index, 0, counts(100, 50, 0), counts(100, 0, 0))))
         .collect();
@@ -276,14 +311,48 @@ fn s5_a_shared_incident_that_is_over_ends_by_itself() {
     assert_eq!((decision.action, decision.reason), (Action::Advance, Reason::Proven));
     let fires_at = |test| decision.verdict.result(test).unwrap().fires_at;
     assert_eq!(fires_at(Test::ErrorsBelow), firing(run.plan.options.alpha_promote / 2.0));
-    assert_eq!(fires_at(Test::SlowBelow), firing(run.plan.options.alpha_promote), "it had no incident");
-    let halved = fires_at(Test::ErrorsAbove) - fires_at(Test::SlowAbove);
-    assert!((halved - firing(0.5)).abs() < 1e-9, "{halved}");
+    assert_eq!(fires_at(Test::SlowBelow), fires_at(Test::ErrorsBelow), "both measures began anew");
+    let first = Verdict::of(&run, &Evidence::none(&run));
+    for test in [Test::ErrorsAbove, Test::SlowAbove] {
+        let halved = fires_at(test) - first.result(test).unwrap().fires_at;
+        assert!((halved - firing(0.5)).abs() < 1e-9, "{test:?}: {halved}");
+    }
 
     // A second incident of the same step is held like the first one, and by what came after that.
     let ill: Vec<Window> = (300..330).map(|index| of_both(&run, index, 50, 50)).collect();
     let held = fold(&run, Some(&evidence), &ill);
-    assert!(held.breach.is_none() && held.current.watches.errors.alarm.unwrap().held);
+    assert!(held.breach.is_none() && held.current.watches.errors.alarm.unwrap().is_held());
+}
+
+/// Twelve quiet windows are no recovery if they have few requests: an arm at its limit has such stretches.
+#[test]
+fn s5_a_few_good_requests_do_not_end_a_shared_incident() {
+    let run = run_of(&[50.0]);
+    let mut evidence = after_an_incident(&run);
+    for index in 240..270 {
+        let few = reported(&run, window(index, 0, counts(20, 1, 0), counts(20, 1, 0)));
+        evidence = fold(&run, Some(&evidence), &[few]);
+        let is_held = evidence.current.watches.errors.alarm.is_some();
+        assert!(is_held || index >= 258, "{index}: {} requests", 20 * (index - 239));
+    }
+    assert_eq!(
+        evidence.current.watches.errors.alarm, None,
+        "600 requests at half of the limit are a recovery"
+    );
+}
+
+/// Requests that fail at once are fast. They prove nothing of slow responses when an incident of errors is over.
+#[test]
+fn s5_the_fast_errors_of_an_incident_prove_no_fast_responses() {
+    let run = run_of(&[50.0]);
+    let held = after_an_incident(&run);
+    assert!(Verdict::of(&run, &held).result(Test::SlowBelow).unwrap().fires(), "none of them was slow");
+    let good: Vec<Window> = (240..252).map(|index| of_both(&run, index, 0, 0)).collect();
+    let over = fold(&run, Some(&held), &good);
+    assert_eq!(over.current.watches.errors.alarm, None);
+    assert!(!Verdict::of(&run, &over).result(Test::SlowBelow).unwrap().fires());
+    let beginnings = [&over.current.watches.errors, &over.current.watches.slow].map(|watch| watch.beginning);
+    assert_eq!(beginnings[0], beginnings[1]);
 }
 
 /// Counts from before legacy recovered do not delay the rollback of a new arm that does not.
@@ -302,10 +371,6 @@ fn s5_a_long_incident_that_goes_on_at_the_new_arm_is_rolled_back_soon() {
 #[test]
 fn s5_the_timeouts_that_follow_a_shared_incident_are_no_rollback() {
     let run = run_without_comparisons();
-    let slowly = |window: Window| {
-        let users = window.users.into_iter().map(|users| UserWindow { settle_ms: 30_000, ..users }).collect();
-        Window { users, ..window }
-    };
     for minutes in [5, 20] {
         let good = known(&run, counts(100, 0, 0), counts(100, 0, 0), 20);
         let over = 120 + minutes * 6;
@@ -315,7 +380,7 @@ fn s5_the_timeouts_that_follow_a_shared_incident_are_no_rollback() {
                 0..3 => (100, 0),
                 _ => (0, 0),
             };
-            slowly(of_both(&run, index, new, legacy))
+            with_limit(of_both(&run, index, new, legacy), 30_000)
         });
         let evidence = fold(&run, Some(&good), &windows.collect::<Vec<_>>());
         assert_eq!(evidence.breach, None, "{minutes} minutes");
@@ -328,11 +393,11 @@ fn s5_the_timeouts_that_follow_a_shared_incident_are_no_rollback() {
 fn s5_a_shared_incident_that_goes_on_is_held() {
     let run = run_of(&[50.0]);
     let held = after_an_incident(&run);
-    let since = held.current.watches.errors.alarm.unwrap().since;
+    let since = held.current.watches.errors.alarm.unwrap().since();
     let ill: Vec<Window> = (240..480).map(|index| of_both(&run, index, 20, 20)).collect();
     let later = fold(&run, Some(&held), &ill);
     let alarm = later.current.watches.errors.alarm.unwrap();
-    assert!(later.breach.is_none() && alarm.held && alarm.since == since, "{alarm:?}");
+    assert!(later.breach.is_none() && alarm.is_held() && alarm.since() == since, "{alarm:?}");
     let decision = decide(&run, &later, &around(&run), after(80));
     assert_eq!((decision.action, decision.reason), (Action::Pause, Reason::SharedIncident));
 }
@@ -345,7 +410,7 @@ fn s5_a_shared_incident_that_wanes_is_held() {
     for index in 240..300 {
         let little = reported(&run, window(index, 0, counts(50, 6, 0), counts(50, 6, 0)));
         evidence = fold(&run, Some(&evidence), &[little]);
-        assert!(evidence.current.watches.errors.alarm.is_some_and(|alarm| alarm.held), "{index}");
+        assert!(evidence.current.watches.errors.alarm.is_some_and(|alarm| alarm.is_held()), "{index}");
     }
     assert_eq!(evidence.breach, None);
 }
@@ -376,17 +441,115 @@ fn s5_incidents_can_be_replayed() {
     assert_eq!(replay(&records), []);
 }
 
-/// An earlier version held alarms without a state of the incident.
+/// An earlier version stored alarms in another form, and the incident apart from it. One that waits is raised again.
 #[test]
-fn s5_held_alarms_of_an_earlier_version_end_too() {
+fn s5_alarms_of_an_earlier_version_load() {
     let run = run_of(&[50.0]);
-    let mut stored = serde_json::to_value(after_an_incident(&run)).unwrap();
-    let watch = stored["current"]["watches"]["errors"].as_object_mut().unwrap();
-    watch.remove("incident").unwrap();
-    let held: Evidence = serde_json::from_value(stored).unwrap();
-    assert!(held.current.watches.errors.alarm.unwrap().held);
+    let loaded = |held: bool| {
+        let mut stored = serde_json::to_value(after_an_incident(&run)).unwrap();
+        let watch = stored["current"]["watches"]["errors"].as_object_mut().unwrap();
+        let counts = serde_json::to_value(counts(100, 50, 0)).unwrap();
+        let alarm = serde_json::json!({
+            "since": 17, "held": held, "test": "errors_detector", "evidence": 15.5, "suspect_since": 7,
+            "counts": { "new": counts, "legacy": counts },
+        });
+        watch.insert("alarm".to_owned(), alarm);
+        watch.insert("incident".to_owned(), serde_json::json!({ "quiet": 3 }));
+        serde_json::from_value::<Evidence>(stored).unwrap()
+    };
+    assert_eq!(loaded(false).current.watches.errors.alarm, None);
+    let held = loaded(true);
+    let alarm = held.current.watches.errors.alarm.unwrap();
+    assert!(alarm.is_held() && alarm.since() == 17, "{alarm:?}");
     let good: Vec<Window> = (240..270).map(|index| of_both(&run, index, 0, 0)).collect();
     assert_eq!(fold(&run, Some(&held), &good).current.watches.errors.alarm, None);
+}
+
+/// Gives the users of a window a longest time limit, in milliseconds.
+fn with_limit(window: Window, settle_ms: u32) -> Window {
+    let users = window.users.into_iter().map(|users| UserWindow { settle_ms, ..users }).collect();
+    Window { users, ..window }
+}
+
+/// Builds the windows 120 to 149 of 250 requests on each arm, and folds them after 20 good minutes. `errors` returns those of
+/// a window on both arms.
+fn with_errors(run: &Run, settle_ms: u32, errors: impl Fn(i64) -> (u64, u64)) -> Evidence {
+    let good = known(run, counts(250, 0, 0), counts(250, 0, 0), 20);
+    let windows = (120..150).map(|index| {
+        let (new, legacy) = errors(index);
+        let window = window(index, run.step, counts(250, new, 0), counts(250, legacy, 0));
+        with_limit(reported(run, window), settle_ms)
+    });
+    fold(run, Some(&good), &windows.collect::<Vec<_>>())
+}
+
+/// The users behind an alarm are known some windows later. The detector suspects nothing any more then, and the alarm is
+/// judged by its own span, not by the whole step.
+#[test]
+fn s5_a_short_shared_incident_is_no_rollback() {
+    let run = run_of(&[50.0]);
+    for settle_ms in [1_000, 10_000, 30_000] {
+        for windows in [1, 2] {
+            let is_ill = |index| (120..120 + windows).contains(&index);
+            let shared = with_errors(&run, settle_ms, |index| if is_ill(index) { (75, 75) } else { (0, 0) });
+            assert_eq!(shared.breach, None, "{windows} windows, a limit of {settle_ms} ms");
+            let alarm = shared.current.watches.errors.alarm;
+            assert_eq!(alarm, None, "{windows} windows, a limit of {settle_ms} ms: it is over");
+            let alone = with_errors(&run, settle_ms, |index| if is_ill(index) { (75, 0) } else { (0, 0) });
+            assert!(
+                alone.breach.is_some(),
+                "{windows} windows, a limit of {settle_ms} ms: legacy is healthy"
+            );
+        }
+    }
+}
+
+/// Of requests that hang, legacy with the longer time limit reports 30 s later that they failed.
+#[test]
+fn s5_the_late_outcomes_of_legacy_belong_to_a_short_incident() {
+    let run = run_without_comparisons();
+    let late = with_errors(&run, 30_000, |index| match index {
+        120 => (75, 0),
+        123 => (0, 75),
+        _ => (0, 0),
+    });
+    assert_eq!(late.breach, None);
+}
+
+/// The users of an alarm are those of its span, also if the detector suspects nothing any more when they are learned: others
+/// who failed before explain nothing.
+#[test]
+fn s3_the_users_of_a_short_alarm_are_those_of_its_span() {
+    let run = run_without_comparisons();
+    let heavy = (0..3).map(|number| failing_user(Arm::New, number, 25)).collect();
+    let early = window(0, 0, counts(1_000, 75, 0), counts(1_000, 0, 0));
+    let mut windows = vec![with_failing(&run, heavy, early)];
+    windows.extend((1..20).map(|minute| window(minute * 6, 0, counts(250, 0, 0), counts(250, 0, 0))));
+    windows.extend((120..130).map(|index| {
+        let errors = if index == 120 { 75 } else { 0 };
+        let window = window(index, 0, counts(250, errors, 0), counts(250, 0, 0));
+        with_limit(with_failing(&run, failing_users(Arm::New, 100, index, errors), window), 10_000)
+    }));
+    let breach = fold(&run, None, &windows).breach.expect("sixty users had errors");
+    assert_eq!(breach.test, Test::ErrorsDetector);
+}
+
+/// An alarm may wait for its users inside a shared incident.
+#[test]
+fn s5_an_alarm_inside_a_shared_incident_is_decided_although_nothing_arrives() {
+    let run = run_of(&[50.0]);
+    let mut evidence = after_an_incident(&run);
+    let undecided = |evidence: &Evidence| match evidence.current.watches.errors.alarm {
+        Some(AlarmState::Held(incident)) => incident.again.is_some(),
+        _ => false,
+    };
+    let mut index = 240;
+    while !undecided(&evidence) {
+        assert!(index < 250, "the detector raises another alarm");
+        evidence = fold(&run, Some(&evidence), &[of_both(&run, index, 50, 50)]);
+        index += 1;
+    }
+    assert!(evidence.is_waiting(0), "time alone decides");
 }
 
 /// With too little to tell, the run waits for a minute, then it is rolled back.

@@ -1,6 +1,6 @@
 //! Examples: the order of the checks in a tick, and breaches that are kept.
 
-use super::{after, around, counts, identity, known, percent, reported, run, window};
+use super::{after, around, counts, crowd, identity, known, percent, reported, run, window};
 use cutover_core::{
     PartsPerMillion, Timestamp,
     canary::{
@@ -8,7 +8,7 @@ use cutover_core::{
         fold,
         plan::{AfterStepPolicy, OnNoData, RelativePolicy},
     },
-    measurement::batch::{StepLoss, WINDOW_MS},
+    measurement::batch::{StepLoss, UserWindow, WINDOW_MS},
 };
 
 fn check(
@@ -67,7 +67,7 @@ fn missing_data_counts_from_the_time_at_which_the_flag_was_enabled() {
         let enabled = TickContext { flag_changed: Some(after(60)), ..around(&base) };
         let off = TickContext { enabled: false, ..around(&base) };
         check("disabled", &base, &off, &early, 60, (Action::Hold, Reason::FlagDisabled));
-        check("just enabled", &base, &enabled, &early, 61, (Action::Hold, Reason::NotProven));
+        check("just enabled", &base, &enabled, &early, 61, (Action::Hold, Reason::StepTime));
         check("a quarter of the deadline", &base, &enabled, &early, 68, (Action::Hold, Reason::NoData));
         let action = if on_no_data == OnNoData::Pause { Action::Pause } else { Action::RollBack };
         check("the deadline", &base, &enabled, &early, 90, (action, Reason::NoData));
@@ -76,6 +76,33 @@ fn missing_data_counts_from_the_time_at_which_the_flag_was_enabled() {
     // After an emergency, which paused it, a run is resumed.
     let resumed = base.paused("emergency").resumed(after(60), "resumed");
     check("resumed", &resumed, &around(&base), &early, 61, (Action::Hold, Reason::StepTime));
+}
+
+/// The proof of yesterday, or the hours of a flag that was disabled, advance and complete nothing: the step's time counts from
+/// the change of the flag, and the new arm must have had requests since.
+#[test]
+fn a_flag_that_was_just_enabled_does_not_climb() {
+    let good = counts(500, 0, 0);
+    let base = run();
+    let mut baking = base.clone();
+    for _ in 0..3 {
+        baking = baking.advanced(after(0), "");
+    }
+    let mut base = base;
+    base.plan.step_duration_minutes = 2.0;
+    baking.plan.options.bake_minutes = 2.0;
+    for (run, early, goes_on) in [
+        (&base, Reason::StepTime, (Action::Advance, Reason::Proven)),
+        (&baking, Reason::Baking, (Action::Complete, Reason::Baked)),
+    ] {
+        let proven = known(run, good, good, 20);
+        let enabled = TickContext { flag_changed: Some(after(600)), ..around(run) };
+        check("just enabled", run, &enabled, &proven, 601, (Action::Hold, early));
+        check("no request since", run, &enabled, &proven, 603, (Action::Hold, Reason::NoData));
+        let evidence = fold(run, Some(&proven), &[window(3_601, run.step, good, good)]);
+        check("requests since", run, &enabled, &evidence, 601, (Action::Hold, early));
+        check("requests since", run, &enabled, &evidence, 603, goes_on);
+    }
 }
 
 /// Contexts in records of an earlier version have no time of a change.
@@ -222,12 +249,13 @@ fn b2_a_breach_stays_with_its_counts() {
     assert_eq!(decision.action, Action::RollBack);
     let breach = decision.verdict.breach.unwrap();
     let figures = breach.figures.unwrap();
-    assert_eq!((breach.test, breach.step), (Test::ErrorsAbove, 0));
+    assert_eq!((breach.test, breach.step), (Test::ErrorsDetector, 0));
     assert_eq!((figures.new.requests, figures.new.errors, figures.legacy.requests), (60, 40, 70));
     assert!(figures.evidence >= figures.fires_at);
     assert_eq!(
         breach.sentence(),
-        "Rolled back from 1 %: 40 of 60 requests on new failed (66.7 %, the limit is 10.0 %), 1 of 70 on legacy."
+        "Rolled back from 1 %: 40 of 60 requests on new failed (66.7 %, the limit is 10.0 %), 1 of 70 on legacy; counted \
+         since 2023-11-14T22:13:20Z."
     );
 }
 
@@ -316,6 +344,61 @@ fn a_shared_incident_holds_until_the_deadline_and_then_pauses() {
     let ill: Vec<Window> = (120..=124).map(ill).collect();
     let evidence = fold(&later, Some(&evidence), &ill);
     check("later", &later, &around(&later), &evidence, 21, (Action::Hold, Reason::SharedIncident));
+}
+
+/// A resume, and a plan that was changed, expose nobody anew: an incident of both backends soon after is held like any other
+/// that begins later than a step up.
+#[test]
+fn a_shared_incident_soon_after_a_resume_is_held() {
+    let (good, bad) = (counts(500, 0, 0), counts(500, 250, 0));
+    let base = run();
+    let resumed = base.paused("paused").resumed(after(20), "resumed");
+    let mut plan = base.plan.clone();
+    plan.step_duration_minutes += 1.0;
+    let changed = base.under(&plan, identity("r2"), after(20)).unwrap();
+    let advanced = base.advanced(after(20), "");
+    let held = (Action::Hold, Reason::SharedIncident);
+    let rolled_back = (Action::RollBack, Reason::Breach);
+    for (name, run, expected) in [
+        ("resumed", &resumed, held),
+        ("resumed twice", &resumed.resumed(after(20), "resumed"), held),
+        ("a changed plan", &changed, held),
+        ("a step up", &advanced, rolled_back),
+        ("a step up, resumed", &advanced.resumed(after(20), "resumed"), rolled_back),
+        (
+            "a new run",
+            &Run { started_at: after(20), step_started_at: after(20), ..base.clone() },
+            rolled_back,
+        ),
+    ] {
+        let windows: Vec<Window> = (121..126).map(|index| window(index, run.step, bad, bad)).collect();
+        let evidence = fold(run, None, &windows);
+        check(name, run, &around(run), &evidence, 21, expected);
+        let text = serde_json::to_string(run).unwrap();
+        assert_eq!(serde_json::from_str::<Run>(&text).unwrap(), *run, "{name}");
+    }
+    let later = fold(&base, None, &[window(0, 0, good, good)]);
+    assert_eq!(later.current.stepped_up, None);
+}
+
+/// The edge names a user as seen or compared once in a step. After a resume it names nobody again.
+#[test]
+fn users_who_were_named_before_a_pause_are_known_after_it() {
+    let good = counts(500, 0, 0);
+    let base = run();
+    let mut before = window(0, 0, good, good);
+    let compared = (0..20).map(|number| (super::hash(number), number == 0)).collect();
+    before.users.push(UserWindow { compared, ..crowd(&base, 0) });
+    let before = fold(&base, None, &[before, window(6, 0, good, good)]);
+    let resumed = base.paused("paused").resumed(after(5), "resumed");
+    let windows: Vec<Window> = (5..20).map(|minute| window(minute * 6, 0, good, good)).collect();
+    let evidence = fold(&resumed, Some(&before), &windows);
+    assert_eq!(evidence.current.counts.new.requests, 15 * 500, "the counts begin anew");
+    assert_eq!(
+        (evidence.current.seen.count, evidence.current.compared.compared),
+        (before.current.seen.count, 20)
+    );
+    check("resumed", &resumed, &around(&base), &evidence, 20, (Action::Advance, Reason::Proven));
 }
 
 #[test]

@@ -1,24 +1,36 @@
 //! The properties of canary decisions, for arbitrary runs, counts, users and circumstances.
 
-use super::{START, after, around, counts, hash, run, users, window};
+use super::{START, after, around, counts, hash, run, seen, users, window};
 use cutover_core::{
-    PartsPerMillion,
+    PartsPerMillion, RouteId,
     canary::{
-        Action, ArmCounts, Decision, Evidence, Reason, Record, Run, RunState, StepCounts, TickContext,
-        Verdict, Window, decide, fold,
-        plan::{AfterStepPolicy, FreezeWindow, OnNoData, RelativePolicy, Weekday},
+        Action, ArmCounts, BothArms, Decision, Evidence, Reason, Record, Run, RunState, StepCounts,
+        TickContext, Verdict, Window, decide, fold,
+        plan::{AfterStepPolicy, CanaryPlan, FreezeWindow, OnNoData, RelativePolicy, RouteCriteria, Weekday},
         replay, windows,
     },
     measurement::{
-        batch::{Batch, Cell, EventKinds, SeenUser, UserEvents, UserWindow, WINDOW_MS},
+        batch::{Batch, Cell, EventKinds, SeenUser, StepLoss, UserEvents, UserWindow, WINDOW_MS},
         counts::Counts,
     },
     vocabulary::{arm::Arm, reason::Reason as Why, revision::Revision},
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use std::ops::Range;
 
-fn arms() -> impl Strategy<Value = ArmCounts> {
-    (0_u64..400, 0_u64..60, 0_u64..60).prop_map(|(requests, errors, slow)| counts(requests, errors, slow))
+/// Routes that a plan may have criteria for.
+const ROUTES: [&str; 2] = ["search", "read"];
+
+/// Healthy minutes, with a window each, from the start of the step.
+const HEALTHY: usize = 30;
+
+/// Generates the counts of one group of requests.
+fn some_arms(requests: Range<u64>, events: Range<u64>) -> impl Strategy<Value = BothArms> {
+    let arm = || {
+        (requests.clone(), events.clone(), events.clone())
+            .prop_map(|(requests, errors, slow)| counts(requests, errors, slow))
+    };
+    (arm(), arm()).prop_map(|(new, legacy)| BothArms { new, legacy })
 }
 
 fn some_user() -> impl Strategy<Value = UserEvents> {
@@ -32,36 +44,87 @@ fn some_user() -> impl Strategy<Value = UserEvents> {
     })
 }
 
-/// Step, counts of both arms, events, and the age of their window.
-type Parts = (u32, ArmCounts, ArmCounts, Vec<UserEvents>, i64);
+/// Builds a window from the counts of three groups: the routes with criteria come first, and all others are the rest.
+fn grouped(run: &Run, index: i64, step: u32, groups: [BothArms; 3]) -> Window {
+    let mut all = BothArms::default();
+    for group in &groups {
+        all.new.add(group.new);
+        all.legacy.add(group.legacy);
+    }
+    let mut window = window(index, step, all.new, all.legacy);
+    window.steps[0].routes = run.plan.options.route_criteria.keys().cloned().zip(groups).collect();
+    window
+}
 
-/// Generates windows of different times, of the first three steps.
-fn some_windows() -> impl Strategy<Value = Vec<Window>> {
-    let one = (0_u32..3, arms(), arms(), prop::collection::vec(some_user(), 0..12), 0_i64..3);
-    prop::collection::btree_map(0_i64..240, one, 0..12).prop_map(|all| {
-        let build = |(index, (step, new, legacy, events, age)): (i64, Parts)| {
-            let at = Run { step, ..run() };
-            let reported = UserWindow { events, ..users(&at, index - age) };
-            Window { users: vec![reported], ..window(index, step, new, legacy) }
-        };
-        all.into_iter().map(build).collect()
-    })
+/// Step, counts of three groups, events, the age of their window, and users who were lost.
+type Parts = (u32, [BothArms; 3], Vec<UserEvents>, i64, Option<u64>);
+
+/// Builds a window of any step.
+fn any_window(run: &Run, index: i64, (step, groups, events, age, lost): Parts) -> Window {
+    let at = Run { step, ..super::run() };
+    let reported = UserWindow { events, ..users(&at, index - age) };
+    let loss =
+        |users| StepLoss { flag: at.flag.clone(), canary: (at.id.clone(), step), outcomes: users, users };
+    Window {
+        users: vec![reported],
+        losses: lost.into_iter().map(loss).collect(),
+        ..grouped(run, index, step, groups)
+    }
+}
+
+/// Generates windows of a run: healthy ones of its step, from which it may climb, any ones of the first three steps, or
+/// these after those.
+fn some_windows(run: &Run) -> impl Strategy<Value = Vec<Window>> + use<> {
+    let healthy = prop::collection::vec(prop::array::uniform3(some_arms(150..300, 0..8)), HEALTHY);
+    let parts = (
+        0_u32..3,
+        prop::array::uniform3(some_arms(0..150, 0..20)),
+        prop::collection::vec(some_user(), 0..12),
+        0_i64..3,
+        prop::option::weighted(0.2, 1_u64..5),
+    );
+    let others = prop::collection::btree_map(0_i64..180, parts, 0..12);
+    let run = run.clone();
+    (prop::option::weighted(0.7, healthy), others, prop::bool::weighted(0.7)).prop_map(
+        move |(healthy, others, is_quiet)| {
+            let healthy = (0_i64..).zip(healthy.into_iter().flatten());
+            let mut windows: Vec<Window> =
+                healthy.map(|(minute, groups)| grouped(&run, minute * 6, run.step, groups)).collect();
+            let is_healthy = !windows.is_empty();
+            if let Some(first) = windows.first_mut() {
+                let seen = seen(Arm::New, 0, 6).collect();
+                first.users.push(UserWindow { seen, ..users(&run, 0) });
+            }
+            if !(is_healthy && is_quiet) {
+                let first = if is_healthy { 180 } else { 0 };
+                windows
+                    .extend(others.into_iter().map(|(index, parts)| any_window(&run, first + index, parts)));
+            }
+            windows
+        },
+    )
 }
 
 fn some_run() -> impl Strategy<Value = Run> {
     let state = prop_oneof![
-        Just(RunState::Running),
-        Just(RunState::Paused),
-        Just(RunState::Baking),
-        Just(RunState::Completed),
-        Just(RunState::RolledBack)
+        6 => Just(RunState::Running),
+        1 => Just(RunState::Paused),
+        1 => Just(RunState::Baking),
+        1 => Just(RunState::Completed),
+        1 => Just(RunState::RolledBack)
     ];
     let policy =
         prop_oneof![Just(RelativePolicy::Hold), Just(RelativePolicy::Rollback), Just(RelativePolicy::Ignore)];
-    (state, 0_u32..4, any::<bool>(), prop::option::of(0_u32..4), policy, any::<bool>()).prop_map(
-        |(state, step, rollback, approved, policy, hold)| {
+    let switches = (any::<bool>(), any::<bool>());
+    (state, 0_u32..4, switches, prop::option::of(0_u32..4), policy, 0_usize..=ROUTES.len()).prop_map(
+        |(state, step, (rollback, hold), approved, policy, routes)| {
             let mut run = Run { state, step, approved, ..run() };
+            let CanaryPlan { success_criteria, rollback_criteria, .. } = run.plan;
             let options = &mut run.plan.options;
+            for route in ROUTES.into_iter().take(routes) {
+                let criteria = RouteCriteria { success_criteria, rollback_criteria };
+                options.route_criteria.insert(route.parse().unwrap(), criteria);
+            }
             options.relative = policy;
             options.min_users = 1;
             if hold {
@@ -80,8 +143,8 @@ fn some_circumstances(run: &Run) -> impl Strategy<Value = TickContext> + use<> {
     let mut other = run.plan.clone();
     other.step_duration_minutes += 1.0;
     let plan = prop_oneof![5 => Just(Some(run.plan.clone())), 1 => Just(Some(other)), 1 => Just(None)];
-    let minute = || prop::option::of(0_i64..200);
-    (prop::bool::weighted(0.1), prop::bool::weighted(0.9), plan, minute(), minute()).prop_map(
+    let minute = |probability: f64| prop::option::weighted(probability, 0_i64..200);
+    (prop::bool::weighted(0.1), prop::bool::weighted(0.9), plan, minute(0.5), minute(0.3)).prop_map(
         |(emergency, enabled, plan, through, changed)| TickContext {
             emergency,
             enabled,
@@ -95,8 +158,21 @@ fn some_circumstances(run: &Run) -> impl Strategy<Value = TickContext> + use<> {
 /// Generates a run, its windows, the circumstances and the minute of the tick.
 fn some_case() -> impl Strategy<Value = (Run, Vec<Window>, TickContext, i64)> {
     some_run().prop_flat_map(|run| {
-        let around = some_circumstances(&run);
-        (Just(run), some_windows(), around, 0_i64..200)
+        let (around, windows) = (some_circumstances(&run), some_windows(&run));
+        (Just(run), windows, around, some_minute())
+    })
+}
+
+/// Generates the minute of a tick.
+fn some_minute() -> impl Strategy<Value = i64> {
+    prop_oneof![3 => 10_i64..37, 1 => 0_i64..200]
+}
+
+/// Generates a run and its windows.
+fn some_evidence() -> impl Strategy<Value = (Run, Vec<Window>)> {
+    some_run().prop_flat_map(|run| {
+        let windows = some_windows(&run);
+        (Just(run), windows)
     })
 }
 
@@ -105,11 +181,22 @@ fn climbs(run: &Run, decision: &Decision) -> bool {
     decision.action == Action::Advance && run.advanced(after(0), "").share() > run.share()
 }
 
+/// Returns counts without those of a part.
+fn less(all: ArmCounts, part: ArmCounts) -> ArmCounts {
+    ArmCounts {
+        requests: all.requests - part.requests,
+        errors: all.errors - part.errors,
+        slow_success: all.slow_success - part.slow_success,
+        slow_rollback: all.slow_rollback - part.slow_rollback,
+        ..ArmCounts::default()
+    }
+}
+
 /// Builds a batch of one isolate from the parts of a window.
 fn batch(run: &Run, sequence: u64, window: &Window) -> Batch {
-    let cell = |arm, step, counted: ArmCounts| Cell {
+    let cell = |route: Option<&RouteId>, arm, step, counted: ArmCounts| Cell {
         flag: Some(run.flag.clone()),
-        route: None,
+        route: route.cloned(),
         arm,
         reason: Why::Rollout,
         revision: Revision(1),
@@ -122,15 +209,41 @@ fn batch(run: &Run, sequence: u64, window: &Window) -> Batch {
             ..Counts::default()
         },
     };
-    let cells = window.steps.iter().flat_map(|StepCounts { step, new, legacy, .. }| {
-        [cell(Arm::New, *step, *new), cell(Arm::Legacy, *step, *legacy)]
-    });
-    let isolate = format!("{sequence:032}");
-    Batch { cells: cells.collect(), users: window.users.clone(), ..Batch::empty(isolate, sequence) }
+    let mut cells = Vec::new();
+    for StepCounts { step, new, legacy, routes } in &window.steps {
+        let (mut new, mut legacy) = (*new, *legacy);
+        for (route, own) in routes {
+            (new, legacy) = (less(new, own.new), less(legacy, own.legacy));
+            cells.push(cell(Some(route), Arm::New, *step, own.new));
+            cells.push(cell(Some(route), Arm::Legacy, *step, own.legacy));
+        }
+        cells.push(cell(None, Arm::New, *step, new));
+        cells.push(cell(None, Arm::Legacy, *step, legacy));
+    }
+    let (users, losses) = (window.users.clone(), window.losses.clone());
+    Batch { cells, users, losses, ..Batch::empty(format!("{sequence:032}"), sequence) }
 }
 
 fn text(evidence: &Evidence) -> String {
     serde_json::to_string(evidence).unwrap()
+}
+
+/// The properties about climbing would hold of themselves if no case climbed, and those about breaches if none had one.
+#[test]
+fn the_cases_climb_and_roll_back() {
+    let mut runner = TestRunner::deterministic();
+    let cases = some_case();
+    let (mut climbing, mut of_routes, mut rolled_back) = (0, 0, 0);
+    for _ in 0..1_000 {
+        let (run, windows, around, minute) = cases.new_tree(&mut runner).unwrap().current();
+        let decision = decide(&run, &fold(&run, None, &windows), &around, after(minute));
+        let is_climbing = climbs(&run, &decision);
+        climbing += u32::from(is_climbing);
+        of_routes += u32::from(is_climbing && !run.plan.options.route_criteria.is_empty());
+        rolled_back += u32::from(decision.reason == Reason::Breach);
+    }
+    println!("{climbing} climb, {of_routes} of them with criteria of routes; {rolled_back} are rolled back");
+    assert!(climbing >= 8 && of_routes >= 2 && rolled_back >= 8);
 }
 
 proptest! {
@@ -150,19 +263,19 @@ proptest! {
     /// 2. More errors of the canary never turn a rollback into an advance, nor a hold.
     #[test]
     fn property_2_more_errors_never_help(
-        run in some_run(), new in arms(), legacy in arms(), more in 1_u64..200, minute in 0_i64..100,
+        (run, windows) in some_evidence(), place in any::<prop::sample::Index>(), more in 1_u64..150, minute in some_minute(),
     ) {
-        let worse = ArmCounts { errors: (new.errors + more).min(new.requests), ..new };
-        let decided = |counts| {
-            let evidence = fold(&run, None, &[window(0, run.step, counts, legacy)]);
-            decide(&run, &evidence, &around(&run), after(minute))
-        };
-        let (before, after) = (decided(new), decided(worse));
+        prop_assume!(!windows.is_empty());
+        let mut worse = windows.clone();
+        let new = &mut worse[place.index(windows.len())].steps[0].new;
+        new.errors = (new.errors + more).min(new.requests);
+        let decided = |windows: &[Window]| decide(&run, &fold(&run, None, windows), &around(&run), after(minute));
+        let (before, after) = (decided(&windows), decided(&worse));
         if !climbs(&run, &before) {
-            prop_assert!(!climbs(&run, &after), "{:?} {:?}", new, worse);
+            prop_assert!(!climbs(&run, &after), "{:?} {:?}", before, after);
         }
         if before.action == Action::RollBack && before.reason == Reason::Breach {
-            prop_assert!(!climbs(&run, &after), "{:?} {:?}", new, worse);
+            prop_assert!(!climbs(&run, &after), "{:?} {:?}", before, after);
         }
     }
 
@@ -195,7 +308,9 @@ proptest! {
     /// folding the windows in several ticks.
     #[test]
     fn property_4_order_changes_nothing(
-        run in some_run(), parts in some_windows().prop_flat_map(|w| (Just(w.clone()), Just(w).prop_shuffle())),
+        (run, parts, shuffled) in some_evidence().prop_flat_map(|(run, windows)| {
+            (Just(run), Just(windows.clone()), Just(windows).prop_shuffle())
+        }),
     ) {
         let collected = |parts: &[Window]| {
             // Several batches arrive in each window.
@@ -203,9 +318,9 @@ proptest! {
                 .zip(parts)
                 .map(|(sequence, part)| (part.start - part.start.rem_euclid(4 * WINDOW_MS), batch(&run, sequence, part)))
                 .collect();
-            windows(&run.id, &run.plan, all.iter().map(|(at, batch)| (*at, batch)), START + 3_600_000)
+            windows(&run.id, &run.plan, all.iter().map(|(at, batch)| (*at, batch)), START + 2 * 3_600_000)
         };
-        let (ordered, shuffled) = (collected(&parts.0), collected(&parts.1));
+        let (ordered, shuffled) = (collected(&parts), collected(&shuffled));
         prop_assert_eq!(&ordered, &shuffled);
         let whole = fold(&run, None, &ordered);
         let reversed: Vec<Window> = ordered.iter().rev().cloned().collect();
@@ -261,7 +376,7 @@ proptest! {
 
     /// 7. Sums over users never fall, whatever arrives and however the maps are thinned.
     #[test]
-    fn property_7_sums_of_users_never_fall(run in some_run(), windows in some_windows()) {
+    fn property_7_sums_of_users_never_fall((run, windows) in some_evidence()) {
         let mut evidence = Evidence::none(&run);
         for window in &windows {
             let next = fold(&run, Some(&evidence), std::slice::from_ref(window));

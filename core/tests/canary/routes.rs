@@ -1,13 +1,16 @@
 //! Routes with criteria of their own: each is judged by its limits and by them alone, all others
 //! together by the plan's.
 
-use super::{after, around, counts, events, known, plan, run_of, users, window};
+use super::{
+    after, around, counts, events, failing_user, failing_users, known, plan, run_of, users, window,
+    with_failing,
+};
 use cutover_core::{
     RouteId,
     canary::{
         Action, ArmCounts, Assumed, BothArms, Evidence, Forecast, Outlook, Reason, Record, Run, Test,
         Verdict, Window, decide, fold,
-        plan::{CanaryPlan, Criteria, RouteCriteria},
+        plan::{CanaryPlan, Criteria, RelativePolicy, RouteCriteria},
         replay,
     },
     measurement::batch::{EventKinds, UserWindow},
@@ -75,12 +78,38 @@ fn a_small_route_that_fails_entirely_rolls_the_flag_back() {
     let decision = decide(&own, &evidence, &around(&own), after(1));
     assert_eq!((decision.action, decision.reason), (Action::RollBack, Reason::Breach));
     let breach = evidence.breach.unwrap();
-    assert_eq!((breach.test, &breach.route), (Test::ErrorsAbove, &Some(search())));
+    assert_eq!((breach.test, &breach.route), (Test::ErrorsDetector, &Some(search())));
     assert_eq!(
         breach.sentence(),
         "Rolled back from 50 %: on route search 40 of 40 requests on new failed (100.0 %, the limit is 10.0 %), 0 of \
-         40 on legacy."
+         40 on legacy; counted since 2023-11-14T22:13:20Z."
     );
+}
+
+/// Reports of users name no route, so no user explains an alarm of a listed route: neither those who fail there, nor heavy
+/// ones who fail on another route.
+#[test]
+fn a_route_that_fails_for_its_users_rolls_the_flag_back() {
+    let [_, own] = runs(0.05, 0.1);
+    let mut own = Run { key: run_of(&[50.0]).key, ..own };
+    own.plan.options.relative = RelativePolicy::Ignore;
+    for heavy_errors in [0, 50] {
+        let windows: Vec<Window> = (0..20)
+            .map(|index| {
+                let failing = if index < 12 { 0 } else { 40 };
+                // Three users have a few of the errors of the others, within their limits.
+                let heavy = (0..3).map(|number| failing_user(Arm::New, number, heavy_errors));
+                let heavy = heavy.filter(|user| user.errors > 0);
+                let users = heavy.chain(failing_users(Arm::New, 100, index, failing)).collect();
+                let window = routed(&own, index, counts(3_000, 3 * heavy_errors, 0), counts(40, failing, 0));
+                with_failing(&own, users, window)
+            })
+            .collect();
+        let good = fold(&own, None, &windows[..12]);
+        assert_eq!(good.breach, None);
+        let breach = fold(&own, Some(&good), &windows[12..15]).breach.expect("within three windows");
+        assert_eq!(breach.route, Some(search()), "{heavy_errors} errors of each heavy user");
+    }
 }
 
 /// A fault that begins after many good minutes is found on one route too.
@@ -181,7 +210,7 @@ fn a_shared_incident_of_a_route_ends_by_itself_while_the_others_go_on() {
     let decision = decide(&own, &evidence, &around(&own), after(25));
     assert_eq!((decision.action, decision.reason), (Action::Hold, Reason::SharedIncident));
     let alarm = |evidence: &Evidence| evidence.current.routes[&search()].watches.errors.alarm;
-    assert!(alarm(&evidence).unwrap().held);
+    assert!(alarm(&evidence).unwrap().is_held());
     assert_eq!(evidence.current.watches.errors.alarm, None, "the other routes have no incident");
     let breach = fold(&own, Some(&evidence), &[incident(&own, 150, 400, 50)]).breach.unwrap();
     assert_eq!((breach.test, breach.route), (Test::ErrorsDetector, None), "the others are judged meanwhile");
@@ -292,6 +321,12 @@ fn the_forecast_says_that_a_route_needs_traffic_of_its_own() {
         "every step is expected to advance; 5%: the success criteria are proven after about 180 requests on new, and \
          180 of search alone"
     );
+    // 360 requests on new, of 20 times as many in ten minutes.
+    let first = Forecast::of(&plan, &assumed).remove(0);
+    assert!((first.requests_per_second.unwrap() - 12.0).abs() < 1e-9, "{first:?}");
+    let warning = |rate| Forecast::warning(&plan, &Assumed { requests_per_second: Some(rate), ..assumed });
+    assert!(warning(11.0).unwrap().starts_with("its step of 5% needs at least 12.0 requests a second"));
+    assert_eq!(warning(12.5), None);
     // Above the success limit of the route, it is never proven.
     with_search(&mut plan, 0.005, 0.2);
     let first = Forecast::of(&plan, &assumed).remove(0);
