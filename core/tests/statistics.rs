@@ -145,7 +145,7 @@ fn an_arm_at_its_limit_seldom_looks_recovered() {
     const REQUESTS: u64 = 20;
     // Returns the number of runs in which the recovery is complete within so many moves.
     let recovered = |rate: f64, moves: u64| {
-        let is_event = |number: u64| (hashed(number) as f64) < rate * u64::MAX as f64;
+        let is_event = |number: u64| (mix(number) as f64) < rate * u64::MAX as f64;
         let ends = |run: u64| {
             let mut recovery = Recovery::default();
             (0..moves).any(|index| {
@@ -381,7 +381,7 @@ fn states_survive_documents() {
     }
     let mut users = UserMap::default();
     for user in [1, 2, 3] {
-        users.get_mut_or_insert(hashed(user), u32::MAX).unwrap();
+        users.get_mut_or_insert(mix(user), u32::MAX).unwrap();
     }
     let (mut detector, mut doubt) = (Detector::default(), Doubt::default());
     detector.step(3, 70, 0.1);
@@ -421,7 +421,7 @@ proptest! {
             let from = user.wrapping_sub(size / 2);
             let theta = map.theta();
             for offset in 0..size {
-                let hash = hashed(from.wrapping_add(offset));
+                let hash = mix(from.wrapping_add(offset));
                 let is_first = hash < theta && !counted.contains(&hash);
                 match map.get_mut_or_insert(hash, ()) {
                     Some((_, is_new)) => prop_assert_eq!(is_new, is_first, "counted twice or never"),
@@ -449,7 +449,7 @@ proptest! {
         for round in 0..3_u64 {
             let before: Vec<bool> = probes.iter().map(|hash| map.admits(*hash)).collect();
             for offset in 0..5_000 {
-                map.get_mut_or_insert(hashed(start.wrapping_add(round * 5_000 + offset)), ());
+                map.get_mut_or_insert(mix(start.wrapping_add(round * 5_000 + offset)), ());
             }
             map.thin();
             for (hash, before) in probes.iter().zip(before) {
