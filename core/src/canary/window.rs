@@ -244,6 +244,8 @@ pub fn windows<'b>(
             window.users.push(joined);
         }
     }
+    // Like the users, in one order, whatever the order of their arrival.
+    windows.values_mut().for_each(|window| window.losses.sort_unstable());
     windows.into_values().collect()
 }
 
