@@ -4,8 +4,8 @@
 
 use cutover_core::{
     compare::{
-        Comparison, ComparisonOutcome, Difference, DifferenceKind, HiddenError, Limits, Normalise, PlainJson,
-        Response, Rule, Tally, TooMuch, compare_answers, differences,
+        Comparison, ComparisonOutcome, Difference, DifferenceKind, Findings, HiddenError, Limits, Normalise,
+        PlainJson, Response, Rule, RuleCount, Tally, TooMuch, compare_answers, differences,
     },
     config::Config,
     json::Json,
@@ -36,10 +36,10 @@ fn check(old: &str, new: &str, rules: &[Rule], expected: &[(&str, DifferenceKind
     assert_eq!(found(old, new, rules), expected, "{old} | {new} | {rules:?}");
 }
 
-/// The differences of two responses that can be compared.
-fn findings(policy: &Comparison, old: Response<'_>, new: Response<'_>) -> Vec<Difference> {
+/// The findings of two responses that can be compared.
+fn findings(policy: &Comparison, old: Response<'_>, new: Response<'_>) -> Findings {
     match compare_answers(policy, old, new) {
-        ComparisonOutcome::Compared(found) => found,
+        ComparisonOutcome::Compared(findings) => findings,
         ComparisonOutcome::Skipped(reason) => panic!("skipped: {reason:?}"),
     }
 }
@@ -255,7 +255,7 @@ mod answers {
     fn header_differences(policy: &Comparison, old: [&str; 2], new: [&str; 2]) -> Vec<Difference> {
         let headers = [old.map(Some), new.map(Some)];
         let of = |index: usize| Response { status: 200, headers: &headers[index], body: b"{}" };
-        findings(policy, of(0), of(1))
+        findings(policy, of(0), of(1)).differences
     }
 
     const JSON: &str = "application/json";
@@ -351,13 +351,138 @@ mod answers {
         let policy = Comparison::default();
         let compared = |old: (u16, &'static str), new: (u16, &'static str)| {
             let of = |(status, body): (u16, &'static str)| Response { status, ..response(body) };
-            let found = findings(&policy, of(old), of(new));
+            let found = findings(&policy, of(old), of(new)).differences;
             found.into_iter().map(|difference| difference.path).collect::<Vec<_>>()
         };
         let found = compared((200, "{\"status\":1}"), (404, "{\"status\":2}"));
         assert_eq!(found, ["(status)", "status"]);
         assert_eq!(compared((200, "{}"), (200, "<p>")), ["(body)"]);
         assert_eq!(compared((200, "{\"(status)\":1}"), (200, "{\"(status)\":2}")), ["*"]);
+    }
+}
+
+/// Rules that match nothing.
+mod unmatched {
+    use super::*;
+
+    fn count(path: &str, matched: u64) -> RuleCount {
+        RuleCount { path: path.to_owned(), compared: 1, matched }
+    }
+
+    fn counted(rules: Vec<Rule>, old: &str, new: &str) -> Vec<RuleCount> {
+        findings(&Comparison { rules, ..Comparison::default() }, response(old), response(new)).rules
+    }
+
+    #[test]
+    fn rules_that_match_in_either_body_are_counted() {
+        let rules = || ["data[].tags", "data[].tagz", "meta", "meta.version", "old"].map(rule).to_vec();
+        let expected = |matched: [u64; 5]| -> Vec<RuleCount> {
+            rules().iter().zip(matched).map(|(rule, matched)| count(&rule.path, matched)).collect()
+        };
+        let (old, new) =
+            (r#"{"data":[{"tags":1}],"old":1}"#, r#"{"data":[{"tags":1}],"meta":{"version":1}}"#);
+        assert_eq!(counted(rules(), old, new), expected([1, 0, 1, 1, 1]));
+        // Bodies that are equal, or ignored, are searched as well.
+        assert_eq!(counted(rules(), old, old), expected([1, 0, 0, 0, 1]));
+        let mut ignored = rules();
+        ignored.push(Rule { ignore: true, ..rule("**") });
+        assert_eq!(counted(ignored, old, new)[..5], expected([1, 0, 1, 1, 1]));
+    }
+
+    #[test]
+    fn rules_for_headers_are_counted_if_the_header_is_compared() {
+        let rules = ["header link", "header content-type", "header etag", "a"].map(rule).to_vec();
+        let policy = Comparison { headers: vec!["link".to_owned()], rules, ..Comparison::default() };
+        let headers = [[None, None], [Some("text/plain"), None]];
+        let of = |index: usize| Response { status: 204, headers: &headers[index], body: b"" };
+        // Without bodies nothing is known about the rules for them.
+        let expected = [count("header link", 0), count("header content-type", 1)];
+        assert_eq!(findings(&policy, of(0), of(1)).rules, expected);
+        assert_eq!(findings(&policy, of(1), of(0)).rules, expected);
+    }
+
+    #[test]
+    fn the_counted_rules_are_bounded() {
+        let many: Vec<Rule> = (0..100).map(|number| rule(&word(number))).collect();
+        assert_eq!(counted(many, "{}", "{}").len(), 64);
+        let long = rule(&"a".repeat(121));
+        assert_eq!(counted(vec![rule("a"), long, rule("a")], "{}", "{}"), [count("a", 0)]);
+        let mut tally = Tally::default();
+        let paths: Vec<RuleCount> = (0..100).map(|number| count(&word(number), 0)).collect();
+        tally.add_rules(&paths);
+        tally.add_rules(&paths);
+        assert_eq!(tally.rules.len(), 64);
+        assert!(tally.rules.iter().all(|rule| rule.compared == 2));
+    }
+
+    #[test]
+    fn a_rule_is_unmatched_after_a_hundred_comparisons_without_a_match() {
+        let rules = [rule("a"), rule("b"), rule("c")];
+        let (mut tally, mut other) = (Tally::default(), Tally::default());
+        let unmatched = |tally: &Tally| -> Vec<(String, u64)> {
+            tally.unmatched(&rules).map(|rule| (rule.path.clone(), rule.compared)).collect()
+        };
+        for number in 0..99 {
+            tally.add_rules(&[count("a", u64::from(number == 50)), count("b", 0), count("gone", 0)]);
+        }
+        assert!(unmatched(&tally).is_empty());
+        other.add_rules(&[count("a", 0), count("b", 0), count("c", 0), count("gone", 0)]);
+        tally.merge(&other);
+        assert_eq!(unmatched(&tally), [("b".to_owned(), 100)]);
+        tally.add_rules(&[count("b", 1)]);
+        assert!(unmatched(&tally).is_empty());
+    }
+
+    #[test]
+    fn tallies_of_earlier_versions_are_read_and_later_ones_are_no_longer_than_they_need_to_be() {
+        let old = r#"{"compared":3,"mismatched":1,"noise_compared":2}"#;
+        let mut tally: Tally = serde_json::from_str(old).unwrap();
+        assert_eq!(serde_json::to_string(&tally).unwrap(), old);
+        tally.add_rules(&[count("a", 0), count("b", 1)]);
+        let rules = r#""rules":[{"path":"a","compared":1},{"path":"b","compared":1,"matched":1}]"#;
+        let text = serde_json::to_string(&tally).unwrap();
+        assert_eq!(text, format!("{},{rules}}}", old.trim_end_matches('}')));
+        assert_eq!(serde_json::from_str::<Tally>(&text).unwrap(), tally);
+    }
+
+    /// Adds the paths of all values of a body.
+    fn add_paths<'b>(value: &'b Json<'_>, path: &[&'b str], all: &mut Vec<Vec<&'b str>>) {
+        all.push(path.to_vec());
+        match value {
+            Json::List(items) => {
+                items.iter().for_each(|item| add_paths(item, &[path, ["[]"].as_slice()].concat(), all));
+            }
+            Json::Object(fields) => {
+                fields
+                    .iter()
+                    .for_each(|(name, value)| add_paths(value, &[path, [&**name].as_slice()].concat(), all));
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
+        }
+    }
+
+    fn rule_path() -> impl Strategy<Value = String> {
+        let name = prop_oneof![4 => select(privacy::FIELDS.to_vec()), 1 => Just("*")];
+        let step = (name, select(vec!["", "[]"])).prop_map(|(name, items)| format!("{name}{items}"));
+        (vec(step, 1..4), any::<bool>()).prop_map(|(steps, is_deep)| {
+            let end = if is_deep { ".**" } else { "" };
+            format!("{}{end}", steps.join("."))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_rule_is_found_if_it_is_for_any_path_of_a_body(body in privacy::body(), path in rule_path()) {
+            let rule = rule(&path);
+            let mut all = Vec::new();
+            add_paths(&body, &[], &mut all);
+            let is_found = all.iter().any(|path| rule.is_for(path));
+            // The items of an empty list have no path, but the options of the list may name them.
+            let list = Rule { path: path.trim_end_matches("[]").to_owned(), ..Rule::default() };
+            prop_assume!(is_found || !path.ends_with("[]") || !all.iter().any(|path| list.is_for(path)));
+            let text = body.to_string();
+            prop_assert_eq!(counted(vec![rule], &text, &text), [count(&path, u64::from(is_found))]);
+        }
     }
 }
 
@@ -401,7 +526,7 @@ mod privacy {
         );
     }
 
-    const FIELDS: [&str; 5] = ["id", "name", "created_at", "limits", "Items-2"];
+    pub(super) const FIELDS: [&str; 5] = ["id", "name", "created_at", "limits", "Items-2"];
 
     /// Upper case, which no word of a report has so much of: a value in a report would be found.
     fn secret() -> impl Strategy<Value = String> {
@@ -420,7 +545,7 @@ mod privacy {
         ]
     }
 
-    fn body() -> BoxedStrategy<Json<'static>> {
+    pub(super) fn body() -> BoxedStrategy<Json<'static>> {
         let leaf = prop_oneof![
             1 => Just(Json::Null),
             1 => any::<bool>().prop_map(Json::Bool),
@@ -473,7 +598,7 @@ mod privacy {
                 headers: &headers[index % 2],
                 body: bodies[index].as_bytes(),
             };
-            let compared = |other: usize| findings(&policy, response(0), response(other));
+            let compared = |other: usize| findings(&policy, response(0), response(other)).differences;
             let mut tally = Tally::default();
             tally.add(&compared(1), Some(&compared(2)));
             let mut all = vec![link.clone(), other.clone()];

@@ -7,7 +7,8 @@ use crate::{
         media_type::{is_media_type, same_media_type},
         policy::{CONTENT_TYPE, Comparison, Rule},
         redaction::{examples, unmasked},
-        tally::SkipReason,
+        rule_search::rule_counts,
+        tally::{RuleCount, SkipReason},
         walk::differences,
     },
     json::{Malformed, value::Json},
@@ -27,14 +28,27 @@ pub struct Response<'a> {
 /// The outcome of comparing two responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ComparisonOutcome {
-    /// The responses were compared and have these differences.
-    Compared(Vec<Difference>),
+    /// The responses were compared.
+    Compared(Findings),
     /// The responses could not be compared.
     Skipped(SkipReason),
 }
 
+/// The findings of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Findings {
+    /// Differences between the responses.
+    pub differences: Vec<Difference>,
+    /// The rules whose paths the responses were searched for.
+    pub rules: Vec<RuleCount>,
+}
+
 /// Compares the new backend's response with the old one's.
 pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>) -> ComparisonOutcome {
+    let compared = |differences: Vec<Difference>, bodies: Option<[&Json<'_>; 2]>| {
+        let rules = rule_counts(policy, [old.headers, new.headers], bodies);
+        ComparisonOutcome::Compared(Findings { differences, rules })
+    };
     let mut found = Vec::new();
     if old.status != new.status {
         // A status holds no user data, so it is not redacted.
@@ -47,7 +61,7 @@ pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>
         return ComparisonOutcome::Skipped(SkipReason::Size);
     }
     if old.body.is_empty() && new.body.is_empty() {
-        return ComparisonOutcome::Compared(found);
+        return compared(found, None);
     }
     let depth = usize::try_from(policy.max_depth).unwrap_or(usize::MAX).min(crate::json::parse::MAX_DEPTH);
     match (parsed(old.body, depth), parsed(new.body, depth)) {
@@ -57,7 +71,7 @@ pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>
         (Ok(before), Ok(after)) => match differences(&before, &after, &policy.rules, Limits::default()) {
             Ok(more) => {
                 found.extend(more);
-                ComparisonOutcome::Compared(found)
+                compared(found, Some([&before, &after]))
             }
             Err(_) => ComparisonOutcome::Skipped(SkipReason::Size),
         },
@@ -67,7 +81,7 @@ pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>
             let shown = |is_json: bool| if is_json { "JSON" } else { "not JSON" }.to_owned();
             let example = (shown(before.is_ok()), shown(before.is_err()));
             found.push(Difference { path: "(body)".to_owned(), kind: DifferenceKind::Type, example });
-            ComparisonOutcome::Compared(found)
+            compared(found, None)
         }
     }
 }
