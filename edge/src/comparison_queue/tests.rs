@@ -3,7 +3,7 @@
 use crate::{comparison_queue::*, test_support};
 use cutover_core::{
     PartsPerMillion,
-    compare::{DifferenceCount, DifferenceKind},
+    compare::{DifferenceCount, DifferenceKind, Rule, RuleCount},
 };
 
 /// Milliseconds after which the claims of [`policy`] run out.
@@ -193,6 +193,20 @@ fn noise_that_was_shown_once_is_no_difference_any_more() {
 }
 
 #[test]
+fn rules_are_counted_by_the_comparisons_in_which_they_match() {
+    let rule = |path: &str| Rule { path: path.to_owned(), unordered: true, ..Rule::default() };
+    let compare = Comparison { rules: vec![rule("a"), rule("b")], ..policy(100, 100) };
+    let mut held = Held { rules: rules(compare), queue: ComparisonQueue::default() };
+    held.compare(["{\"a\":1}", "{\"a\":2}", "{\"b\":1}"]);
+    held.compare(["{}", "{}", "{}"]);
+    // Without bodies that are JSON, nothing is known.
+    held.compare(["<p>", "<p>", "<p>"]);
+    let count = |path: &str, matched: u64| RuleCount { path: path.to_owned(), compared: 2, matched };
+    // Only the backends are compared by their rules, not legacy with itself.
+    assert_eq!(held.told().rules, [count("a", 1), count("b", 0)]);
+}
+
+#[test]
 fn a_batch_takes_what_it_has_room_for_and_leaves_the_rest() {
     let entry = |window: i64, kinds: usize| {
         let counted = |index: usize| DifferenceCount {
@@ -213,6 +227,16 @@ fn a_batch_takes_what_it_has_room_for_and_leaves_the_rest() {
         batches.push(comparing.take().iter().map(|held| held.window).collect::<Vec<_>>());
     }
     assert_eq!(batches, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
+    // Rules take as much room as differences.
+    let rule = |index: usize| RuleCount { path: format!("field{index}"), compared: 1, matched: 0 };
+    let with_rules = |window: i64| {
+        let entry = entry(window, 60);
+        let tally = Tally { rules: (0..60).map(rule).collect(), ..entry.tally };
+        ComparisonWindow { tally, ..entry }
+    };
+    let waiting = (0..4).map(with_rules).collect();
+    let mut comparing = ComparisonQueue { waiting, ..ComparisonQueue::default() };
+    assert_eq!(comparing.take().len(), 2);
     let mut one = ComparisonQueue { waiting: vec![entry(0, 1_000)], ..ComparisonQueue::default() };
     assert_eq!(one.take().len(), 1, "an entry larger than a batch is sent alone");
 }

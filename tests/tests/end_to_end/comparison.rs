@@ -1,5 +1,6 @@
 //! Comparison on the real stack: both backends are asked, what differs is named, and no client waits for it.
 
+use crate::transcripts::{shape, transcripts};
 use cutover_origins::Faults;
 use cutover_tests::{
     command::cutover,
@@ -79,7 +80,10 @@ async fn exactly_what_differs_is_reported_and_the_canary_holds() {
                 step_duration_minutes: 0.03\n    bake_minutes: 0.02\n    \
                 success_criteria: { max_error_rate: 0.05, max_response_time_p95: 1000, max_mismatch_rate: 0.01 }\n    \
                 rollback_criteria: { max_error_rate: 0.1, max_response_time_p95: 2000 }\n";
-    let stack = started(0.0, EVERYTHING, plan).await;
+    // One of them is misspelt.
+    let rules = "rules: [{ path: \"data[].tagz\", unordered: true }, { path: success, exact: true }] }";
+    let compare = EVERYTHING.replace('}', &format!(", {rules}"));
+    let stack = started(0.0, &compare, plan).await;
     stack.legacy.control().set(Faults { request_ids: true, ..Faults::default() });
     let worse =
         Faults { request_ids: true, change_rate: 0.005, reverse: true, add_field: true, ..Faults::default() };
@@ -110,6 +114,8 @@ async fn exactly_what_differs_is_reported_and_the_canary_holds() {
     assert_eq!(named, [("request_id", "value"), ("timestamp", "value")]);
     assert_eq!(told["mismatched"], told["compared"], "{told:#}");
     assert_eq!(told["skipped"], serde_json::json!({}), "{told:#}");
+    let unmatched = serde_json::json!([{ "path": "data[].tagz", "compared": told["compared"] }]);
+    assert_eq!(told["unmatched_rules"], unmatched, "{told:#}");
 
     // Its step has long lasted, errors and times are proven; differences are not.
     assert_eq!((status["state"].as_str(), status["step"].as_u64()), (Some("running"), Some(0)), "{status:#}");
@@ -117,6 +123,12 @@ async fn exactly_what_differs_is_reported_and_the_canary_holds() {
     println!("{}", done.out);
     assert!(done.out.contains("data[].badge") && !done.out.contains("request_id"), "{}", done.out);
     assert!(done.out.contains("2 more differences are noise, which legacy has with itself"), "{}", done.out);
+    let sentence = "the rule \"data[].tagz\" has matched nothing in ";
+    assert!(done.out.contains(sentence) && !done.out.contains("success"), "{}", done.out);
+    let printed: Vec<String> = done.out.lines().map(shape).collect();
+    let documented = transcripts("docs/comparison.md").remove(0);
+    let expected: Vec<String> = documented.printed.iter().map(|line| shape(line)).collect();
+    assert_eq!(printed, expected, "{}", done.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
