@@ -146,7 +146,7 @@ const SAMPLES: &[(&str, &str, Option<&str>)] = &[
 ];
 
 /// Headers that are each server's own, or the edge's.
-fn compared(answer: &Answer) -> BTreeMap<String, String> {
+pub(crate) fn compared(answer: &Answer) -> BTreeMap<String, String> {
     const OWN: [&str; 6] =
         ["date", "x-backend", "connection", "content-length", "transfer-encoding", "set-cookie"];
     let named = answer.headers.iter().filter(|(name, _)| !OWN.contains(&name.as_str()));
