@@ -7,7 +7,7 @@ use cutover_core::{
     Timestamp,
     adapter::{
         Adapter, Answer, Backend, Budget, ClientRequest, Conversion, DateForm, EvalContext, Exchange, Field,
-        Kind, Literal, Next, Part, Pending, Program, Reply, Request, Shape, ShapeError, Source, Step,
+        Kind, Literal, Misfit, Next, Part, Pending, Program, Reply, Request, Shape, ShapeError, Source, Step,
         Template, Upstream, Variable, invert,
     },
     config::Config,
@@ -225,6 +225,25 @@ proptest! {
     }
 
     #[test]
+    fn whatever_cannot_be_written_has_a_place(
+        shape in any_shape(),
+        value in any_json(),
+        budget in 0_u32..3_000,
+    ) {
+        let request = Request { query: "a=1&b=%41".into(), ..Request::default() };
+        let text = value.to_string();
+        let tape = Tape::read_within(&text, 1_000).unwrap();
+        let written = shape.write(tape.root(), whole(&request), &mut Budget::default(), &mut String::new());
+        let misfit = shape.diagnose(&value, whole(&request), &mut Budget::default());
+        prop_assert_eq!(misfit.is_none(), written == Ok(true), "{:?}", misfit);
+        if let Some(Misfit { path, expected, found }) = misfit {
+            prop_assert!(![path, expected, found].contains(&String::new()));
+        }
+        // Any result will do, as long as the call ends.
+        let _ = shape.diagnose(&value, whole(&request), &mut Budget::of(budget));
+    }
+
+    #[test]
     fn lists_of_objects_that_are_more_or_less_alike_are_written_as_they_are_made(
         rows in vec(vec((select(vec!["a", "b", "a\"", "\u{e9}"]), any_json()), 0..5), 0..5),
         wanted in vec(
@@ -361,6 +380,7 @@ fn work_is_bounded_also_where_a_shape_asks_for_more_than_anybody_has() {
     let deep = (0..40).fold(Json::integer(1), |value, _| Json::Object(vec![("a".into(), value)]));
     let request = Request::default();
     let _ = shape.apply(&deep, whole(&request), &mut Budget::of(10_000));
+    let _ = shape.diagnose(&deep, whole(&request), &mut Budget::of(10_000));
     let wide = Json::List(vec![Json::integer(1); 5_000]);
     let each = Shape(vec![Step::Each(Shape(vec![Step::Wrap("a".into())]))]);
     let refused = each.apply(&wide, whole(&request), &mut Budget::of(1_000));
@@ -606,4 +626,65 @@ fn the_content_type_of_an_adapter_is_part_of_its_answer() {
     };
     let expected = ("content-type".to_owned(), "application/json; charset=utf-8".to_owned());
     assert_eq!(answer.headers, [expected]);
+}
+
+/// Returns the answer of an adapter with one route to GET /r/7 after this response of its backend.
+fn answered(adapter: &Arc<Adapter>, status: u16, body: &str) -> Answer {
+    let sent = ClientRequest { method: "GET", path: "/r/7", ..ClientRequest::default() };
+    let (mut exchange, _) = begin(adapter, sent);
+    let answer = match exchange.next(Reply::Answered(status, body.as_bytes()), Timestamp::from_millis(0)) {
+        Next::Answer(answer) => Some(answer),
+        Next::Ask(_) => None,
+    };
+    answer.unwrap()
+}
+
+#[test]
+fn an_answer_that_cannot_be_used_has_a_reason() {
+    let rest = rest(
+        r#"{ match: { method: GET, path: "/r/{id}" }, backend: { method: GET, path: /v2/r }, root: page.items,
+             response: { object: { results: { from: results, each: { object: { id: { from: id, as: number } } } } } } }"#,
+    );
+    let graphql = Config::from_yaml(
+        "adapters:\n  graphql:\n    schema: \"type Query { a: A } type A { b: [Int!] }\"\n    \
+         operations: \"query A { a { b } }\"\n    errors: { unfit: { status: 404 } }\n    routes:\n      \
+         - { match: { method: GET, path: '/r/{id}' }, operation: A, root: ., response: { from: a.b, each: . } }\n",
+    );
+    let graphql = Arc::clone(graphql.unwrap().adapters.values().next().unwrap().program());
+    let graphql = Arc::new(Adapter::new(graphql).unwrap());
+    let cases = [
+        (
+            &rest,
+            (200, r#"{"page":{"items":{"results":[{"id":"1"},{"id":true}]}}}"#),
+            "results[].id: expected a string that holds a number, found true",
+        ),
+        (&rest, (200, r#"{"page":{}}"#), ".: expected a value at page.items, found (nothing)"),
+        (&rest, (200, "<p>Ann"), ".: expected JSON, found another body, with status 200"),
+        (
+            &rest,
+            (200, ""),
+            ".: expected JSON, found an empty body, or one that is too large, with status 200",
+        ),
+        (&graphql, (200, "{}"), ".: expected data or errors, found a response with status 200"),
+        (&graphql, (503, "<p>"), ".: expected JSON, found another body, with status 503"),
+        (
+            &graphql,
+            (503, r#"{"data":{"a":null}}"#),
+            ".: expected a status from 200 to 299, found a response with status 503",
+        ),
+        (&graphql, (200, r#"{"data":null}"#), ".: expected a value, found null"),
+        (&graphql, (200, r#"{"data":{"a":{"b":7}}}"#), "a.b: expected a list, found 9"),
+    ];
+    for (adapter, (status, body), reason) in cases {
+        let answer = answered(adapter, status, body);
+        assert_eq!(answer.status, if Arc::ptr_eq(adapter, &rest) { 502 } else { 404 }, "{body}");
+        let unfit = answer.unfit.map(|unfit| unfit.to_string());
+        assert_eq!(unfit, Some(format!("GET /r/{{id}}: {reason}")), "{body}");
+    }
+    // Neither a success nor an error that the backend itself reports is unfit.
+    let success = answered(&rest, 200, r#"{"page":{"items":{"results":[{"id":"1"}]}}}"#);
+    assert_eq!((success.status, success.unfit), (200, None));
+    assert_eq!(answered(&rest, 500, "{}").unfit, None);
+    let reported = r#"{"data":null,"errors":[{"message":"no","path":["a"]}]}"#;
+    assert_eq!(answered(&graphql, 200, reported).unfit, None);
 }

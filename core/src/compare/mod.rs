@@ -16,6 +16,7 @@ mod redaction;
 mod tally;
 mod walk;
 
+pub(crate) use self::redaction::redacted;
 pub use self::{
     answer::{ComparisonOutcome, Response, compare_answers},
     budget::{Limits, TooMuch},

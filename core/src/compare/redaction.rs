@@ -6,7 +6,7 @@ use crate::json::value::Json;
 const EXAMPLE: usize = 32;
 
 /// Renders the form of a value without its content: letters become x, digits become 9.
-pub(super) fn redacted(value: Option<&Json<'_>>) -> String {
+pub(crate) fn redacted(value: Option<&Json<'_>>) -> String {
     let mask = |text: &str| -> String {
         let masked = text.chars().take(EXAMPLE).map(|c| match c {
             c if c.is_ascii_digit() => '9',

@@ -9,7 +9,9 @@ mod pages;
 mod pending;
 mod question;
 mod run;
+mod unfit;
 
 pub use messages::{Answer, ClientRequest, Next, Reply, Upstream};
 pub use pending::Pending;
 pub use run::{Adapter, Exchange};
+pub use unfit::Unfit;
