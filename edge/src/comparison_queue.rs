@@ -9,7 +9,7 @@ use cutover_core::{
     RouteId, Ruleset,
     compare::{
         Comparison, ComparisonOutcome, ComparisonWindow, Difference, Response, SkipReason, Tally,
-        compare_answers,
+        compare_answers, compare_unfit,
     },
     decision::route::CompiledRoute,
     measurement::batch::WINDOW_MS,
@@ -127,12 +127,15 @@ pub enum Ticket {
 
 /// Both backends' responses to one request, as JavaScript passes them: each is a head, which is the
 /// status and the header values, one per line, and a body.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ResponsePair<'a> {
     /// Legacy's response.
     pub old: (&'a str, &'a [u8]),
     /// The new backend's response.
     pub new: (&'a str, &'a [u8]),
+    /// The place at which the new backend's own response does not fit its adapter, if it does not;
+    /// `new` is then the adapter's error.
+    pub misfit: Option<Difference>,
     /// Legacy's second response, if it was queried twice.
     pub again: Option<(&'a str, &'a [u8])>,
 }
@@ -285,8 +288,8 @@ type Findings = (Vec<Difference>, Option<Vec<Difference>>);
 /// Compares the responses to a request. Fails if they cannot be compared, or legacy's second one
 /// cannot: a difference that may be noise must not be counted without the response that would tell.
 fn compared(policy: &Comparison, answers: ResponsePair<'_>) -> Result<Findings, SkipReason> {
-    let found = findings(policy, answers.old, answers.new)?;
-    let noise = match answers.again.map(|again| findings(policy, answers.old, again)) {
+    let found = findings(policy, answers.old, answers.new, answers.misfit)?;
+    let noise = match answers.again.map(|again| findings(policy, answers.old, again, None)) {
         // Legacy has no JSON at all, and so no noise in it; only the new backend does.
         Some(Err(SkipReason::NotJson)) => Some(Vec::new()),
         other => other.transpose()?,
@@ -298,13 +301,15 @@ fn findings(
     policy: &Comparison,
     old: (&str, &[u8]),
     new: (&str, &[u8]),
+    misfit: Option<Difference>,
 ) -> Result<Vec<Difference>, SkipReason> {
     let (old_head, new_head) = (Head::new(old.0), Head::new(new.0));
-    let outcome = compare_answers(
-        policy,
-        Response { status: old_head.status, headers: &old_head.headers, body: old.1 },
-        Response { status: new_head.status, headers: &new_head.headers, body: new.1 },
-    );
+    let old = Response { status: old_head.status, headers: &old_head.headers, body: old.1 };
+    let new = Response { status: new_head.status, headers: &new_head.headers, body: new.1 };
+    let outcome = match misfit {
+        None => compare_answers(policy, old, new),
+        Some(misfit) => compare_unfit(policy, old, new, misfit),
+    };
     match outcome {
         ComparisonOutcome::Compared(found) => Ok(found),
         ComparisonOutcome::Skipped(reason) => Err(reason),

@@ -18,7 +18,7 @@ mod walk;
 
 pub(crate) use self::redaction::redacted;
 pub use self::{
-    answer::{ComparisonOutcome, Response, compare_answers},
+    answer::{ComparisonOutcome, Response, compare_answers, compare_unfit},
     budget::{Limits, TooMuch},
     difference::{Difference, DifferenceKind},
     policy::{Comparison, HiddenError, Mirror, Normalise, PlainJson, Rule},

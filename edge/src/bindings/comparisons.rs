@@ -5,7 +5,7 @@ use crate::{
     bindings::state::{now_ms, with_isolate},
     comparison_queue::{ComparisonQueue, ResponsePair, Ticket},
     counting::users::UserRequest,
-    wire::{HEAD_SEPARATOR, ticket, verdict},
+    wire::{HEAD_SEPARATOR, read_unfit, ticket, verdict},
 };
 use cutover_core::{Arm, Ruleset, compare::SkipReason, decision::route::CompiledRoute, json::Json};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -51,8 +51,8 @@ pub fn skip_comparison(route: u32, generation: u32, claimed: u32, reason: usize)
 }
 
 /// Counts a claimed comparison, by its ticket. `heads` holds the heads of legacy's response, of the new backend's
-/// and of legacy's second one, separated by U+0001, which no header can hold. A head is a status
-/// and header values, one per line. If the generation is no longer held, the claim runs out and
+/// and of legacy's second one, and the lines of `adapted_unfit` if the new backend's response does not fit its
+/// adapter, separated by U+0001, which no header can hold. A head is a status and header values, one per line. If the generation is no longer held, the claim runs out and
 /// counts as a timeout, as if this had not been called. Returns a [`verdict`].
 #[wasm_bindgen]
 pub fn finish_comparison(
@@ -67,9 +67,10 @@ pub fn finish_comparison(
     let mismatch = with_route(route, generation, |comparing, rules, route, _| {
         let mut heads = heads.split(HEAD_SEPARATOR);
         let mut head = || heads.next().unwrap_or_default();
-        let (old_head, new_head, again_head) = (head(), head(), head());
+        let (old_head, new_head, again_head, unfit) = (head(), head(), head(), head());
         let again = Some((again_head, again)).filter(|(head, _)| !head.is_empty());
-        let answers = ResponsePair { old: (old_head, old), new: (new_head, new), again };
+        let misfit = read_unfit(unfit).map(|unfit| unfit.difference());
+        let answers = ResponsePair { old: (old_head, old), new: (new_head, new), misfit, again };
         comparing.finish(rules, route, claimed >> ticket::SHIFT, answers, now_ms())
     });
     match mismatch.flatten() {
