@@ -30,8 +30,14 @@ fn example() -> Arc<Program> {
 
 /// Builds an adapter for a REST backend with one route, which is written as a YAML flow mapping.
 fn rest(route: &str) -> Arc<Adapter> {
+    rest_with("errors: {}", route)
+}
+
+/// Builds an adapter for a REST backend with a field of its own and one route.
+fn rest_with(field: &str, route: &str) -> Arc<Adapter> {
     let route = route.replace('\n', " ");
-    let config = Config::from_yaml(&format!("adapters:\n  rest:\n    routes:\n      - {route}\n"));
+    let config =
+        Config::from_yaml(&format!("adapters:\n  rest:\n    {field}\n    routes:\n      - {route}\n"));
     let program = Arc::clone(config.unwrap().adapters.values().next().unwrap().program());
     Arc::new(Adapter::new(program).unwrap())
 }
@@ -687,4 +693,56 @@ fn an_answer_that_cannot_be_used_has_a_reason() {
     assert_eq!(answered(&rest, 500, "{}").unfit, None);
     let reported = r#"{"data":null,"errors":[{"message":"no","path":["a"]}]}"#;
     assert_eq!(answered(&graphql, 200, reported).unfit, None);
+}
+
+#[test]
+fn an_answer_that_the_client_holds_is_not_sent_again() {
+    let answer = |method: &str, more: &str, held: &str, reply: Reply<'_>| {
+        let adapter = rest_with(
+            "etag: true",
+            &format!(
+                r#"{{ match: {{ method: {method}, path: /r }}, backend: {{ method: {method}, path: /v2/r }} {more} }}"#
+            ),
+        );
+        assert!(adapter.program.reads.iter().any(|name| name == "if-none-match"));
+        let headers = &[("if-none-match", held)][..usize::from(!held.is_empty())];
+        let sent = ClientRequest { method, path: "/r", headers, ..ClientRequest::default() };
+        match begin(&adapter, sent).0.next(reply, Timestamp::from_millis(0)) {
+            Next::Answer(Answer { status, headers, body, .. }) => (status, headers, body),
+            Next::Ask(upstream) => panic!("one request is enough: {upstream:?}"),
+        }
+    };
+    let ok = Reply::Answered(200, b"{\"a\":1}");
+    // XXH3-128 of the body, by an implementation that shares no code with this one.
+    let tag = "\"3c8c141663acf5a1b6b7137162fa70fb\"".to_owned();
+    let tagged = vec![("etag".to_owned(), tag.clone())];
+    let full = (200, tagged.clone(), Some(r#"{"a":1}"#.to_owned()));
+    let not_modified = (304, tagged.clone(), None);
+    for method in ["GET", "HEAD"] {
+        assert_eq!(answer(method, "", "", ok), full);
+        assert_eq!(answer(method, "", "\"another\"", ok), full);
+        for held in [tag.clone(), format!("\"1\", W/{tag}"), "*".to_owned()] {
+            assert_eq!(answer(method, "", &held, ok), not_modified, "{held}");
+        }
+    }
+    // What it has in addition stays, but for the type of a body that is not there.
+    let typed = ", headers: { content-type: text/json, cache-control: no-cache }";
+    let (status, headers, body) = answer("GET", typed, &tag, ok);
+    let expected = [("cache-control".to_owned(), "no-cache".to_owned()), tagged[0].clone()];
+    assert_eq!((status, &headers[..], body), (304, &expected[..], None));
+    // A tag of the route is the tag.
+    let own = r#", headers: { etag: 'W/"{a}"' }"#;
+    let expected = vec![("etag".to_owned(), "W/\"1\"".to_owned())];
+    assert_eq!(answer("GET", own, &tag, ok), (200, expected.clone(), full.2.clone()));
+    assert_eq!(answer("GET", own, "\"1\"", ok), (304, expected, None));
+    // Only whole successes of reading have one.
+    let untagged = |method: &str, more: &str, reply| {
+        let (status, headers, _) = answer(method, more, "*", reply);
+        (status, headers.is_empty())
+    };
+    assert_eq!(untagged("POST", "", ok), (200, true));
+    assert_eq!(untagged("GET", ", status: 203", ok), (203, true));
+    assert_eq!(untagged("GET", ", response: none, status: 200", ok), (200, true));
+    assert_eq!(untagged("GET", "", Reply::Answered(500, b"{}")), (500, true));
+    assert_eq!(untagged("GET", "", Reply::Timeout), (504, true));
 }

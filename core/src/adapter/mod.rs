@@ -33,6 +33,8 @@ pub use self::{
 #[cfg(feature = "config")]
 pub(crate) use body_fields::BodyFields;
 #[cfg(feature = "config")]
+pub(crate) use exchange::IF_NONE_MATCH;
+#[cfg(feature = "config")]
 pub use invert::Irreversible;
 #[cfg(feature = "config")]
 pub use invert::invert;

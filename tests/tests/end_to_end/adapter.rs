@@ -577,3 +577,48 @@ async fn an_unfit_answer_is_an_error_in_the_metrics_and_comparisons_name_its_pla
     assert!(errors.iter().all(|(arm, _)| *arm == "new"), "{metrics:#}");
     assert_eq!(errors.iter().map(|(_, count)| count).sum::<u64>(), 2, "{metrics:#}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_the_client_holds_is_not_sent_again() {
+    let [old, new] = backends().await;
+    let text = format!(
+        "feature_flags: {{ f: {{ enabled: true, rollout_percentage: 100 }} }}\n\
+         origins: {{ old: {{ url: \"{}\" }}, new: {{ url: \"{}\" }} }}\n\
+         adapters: {{ a: {{ etag: true, keep_headers: [x-kept], routes: [{{ match: {{ method: GET, path: /r }}, \
+         backend: {{ method: GET, path: /v2 }}, response: {{ object: {{ version: version }} }} }}] }} }}\n\
+         routes: [{{ id: r, match: {{ path: /r }}, flag: f, legacy: old, new: new, adapt: [a] }}]\n",
+        old.origin.url(),
+        new.origin.url()
+    );
+    let edge = SingleRouteWorker::configured(&text, &[]).await;
+    let ask = async |method: &str, held: Option<&str>| {
+        let mut headers = vec![USER];
+        headers.extend(held.map(|held| ("if-none-match", held)));
+        let answer = send(edge.port(), method, "/r", &headers, b"").await;
+        assert_eq!(answer.header("x-kept").as_deref(), Some("1"), "{method} {held:?}");
+        let [tag, kind] = ["etag", "content-type"].map(|name| answer.header(name));
+        (answer.status, tag.expect("a tag"), kind, String::from_utf8(answer.body).unwrap())
+    };
+    let (status, tag, kind, content) = ask("GET", None).await;
+    assert_eq!(
+        (status, kind.as_deref(), content.as_str()),
+        (200, Some("application/json"), r#"{"version":7}"#)
+    );
+    assert!(tag.len() == 34 && tag.starts_with('"') && tag.ends_with('"'), "{tag}");
+    let list = format!("\"another\", W/{tag}");
+    for held in [tag.as_str(), list.as_str(), "*"] {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(
+                ask(method, Some(held)).await,
+                (304, tag.clone(), None, String::new()),
+                "{method} {held}"
+            );
+        }
+    }
+    assert_eq!(ask("GET", Some("\"another\"")).await, (200, tag.clone(), kind.clone(), content));
+    assert_eq!(ask("HEAD", None).await, (200, tag, kind, String::new()));
+    assert!(!new.saw("if-none-match"), "the tags are not the backend's");
+    let health = edge.health().await;
+    let counted = ["requests", "errors"].map(|name| health["outcomes"]["new"][name].as_u64());
+    assert_eq!(counted, [Some(9), Some(0)], "{health:#}");
+}

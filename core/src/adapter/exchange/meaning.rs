@@ -23,12 +23,12 @@ pub(super) struct ErrorDetails {
     pub(super) message: String,
     pub(super) field: String,
     /// The reason, if the backend's response cannot be used.
-    pub(super) misfit: Option<Misfit>,
+    pub(super) misfit: Option<Box<Misfit>>,
 }
 
 /// Returns the fault for a response that cannot be used, with the reason.
 fn unfit(errors: &Errors, misfit: Misfit) -> (&Fault, ErrorDetails) {
-    (&errors.unfit, ErrorDetails { misfit: Some(misfit), ..ErrorDetails::default() })
+    (&errors.unfit, ErrorDetails { misfit: Some(Box::new(misfit)), ..ErrorDetails::default() })
 }
 
 /// Returns the fault for a body that is not JSON.

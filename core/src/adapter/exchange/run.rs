@@ -4,6 +4,7 @@ use crate::{
     adapter::{
         body_fields::BodyFields,
         exchange::{
+            etag::{IF_NONE_MATCH, tagged},
             meaning::{
                 ErrorDetails, RestResponse, by_status, fault_answer, graphql_value, missing_root, not_json,
                 rest_value,
@@ -25,7 +26,10 @@ use crate::{
     },
     json::{Tape, Value, value::Json},
     request::facts::Facts,
-    routing::table::{InvalidRoute, RouteTable},
+    routing::{
+        matcher::is_safe,
+        table::{InvalidRoute, RouteTable},
+    },
     vocabulary::timestamp::Timestamp,
 };
 use std::sync::Arc;
@@ -185,13 +189,13 @@ impl Exchange {
     fn fault(&self, fault: &Fault, told: &ErrorDetails, now: Timestamp) -> Answer {
         let answer = fault_answer(&self.adapter.program, &self.request, fault, told, now);
         let route = self.adapter.program.routes.get(self.route);
-        let unfit = told.misfit.clone().zip(route).map(|(misfit, route)| Unfit::new(route, misfit));
-        Answer { unfit: unfit.map(Box::new), ..answer }
+        let unfit = told.misfit.as_deref().zip(route);
+        Answer { unfit: unfit.map(|(misfit, route)| Box::new(Unfit::new(route, misfit))), ..answer }
     }
 
     /// Builds the response for a response of the backend that cannot be used.
     fn unfit(&self, misfit: Misfit, now: Timestamp) -> Answer {
-        let told = ErrorDetails { misfit: Some(misfit), ..ErrorDetails::default() };
+        let told = ErrorDetails { misfit: Some(Box::new(misfit)), ..ErrorDetails::default() };
         self.fault(&self.adapter.program.errors.unfit, &told, now)
     }
 
@@ -294,6 +298,10 @@ impl Exchange {
                 headers.push(("link".to_owned(), link));
             }
         }
-        Answer { status: adapted.status, headers, body, unfit: None }
+        let answer = Answer { status: adapted.status, headers, body, unfit: None };
+        if self.adapter.program.etag && adapted.matcher.methods.iter().all(|method| is_safe(method)) {
+            return tagged(answer, self.request.header(IF_NONE_MATCH));
+        }
+        answer
     }
 }
