@@ -12,6 +12,7 @@ import {
   HEAD_SEPARATOR,
   NEW,
   NO_ROUTE,
+  SKIPPED_CONDITIONAL,
   SKIPPED_SIZE,
   SKIPPED_TIMEOUT,
   SKIPPED_UNADAPTED,
@@ -22,6 +23,16 @@ import {
   VERDICT_MISMATCH,
   VERDICT_NONE,
 } from "./wire.js";
+
+// Headers by which one backend may answer 304 or 206 and the other one 200, without a difference between them.
+const CONDITIONS = [
+  "if-none-match",
+  "if-modified-since",
+  "if-match",
+  "if-unmodified-since",
+  "if-range",
+  "range",
+];
 
 const UNADAPTED = new Error("the adapter has no route for this request");
 
@@ -67,6 +78,10 @@ export function claimComparison({ request, env, context, url, table, decision, o
     // A WebSocket has no response to compare.
     if (request.headers.has("upgrade")) return undefined;
     const route = decision & NO_ROUTE;
+    if (CONDITIONS.some((name) => request.headers.has(name))) {
+      core.refuse_comparison(route, table.generation, SKIPPED_CONDITIONAL);
+      return undefined;
+    }
     const policy = /** @type {ComparePolicy[]} */ (table.compare)[route];
     const key = policy[3];
     const isSafe = request.method === "GET" || request.method === "HEAD";

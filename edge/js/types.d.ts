@@ -243,6 +243,7 @@ interface Core {
   adapted_body_length(): number;
 
   begin_comparison(route: number, generation: number, isSafe: boolean): number;
+  refuse_comparison(route: number, generation: number, reason: number): void;
   skip_comparison(route: number, generation: number, ticket: number, reason: number): void;
   finish_comparison(
     route: number,

@@ -97,3 +97,4 @@ export const SKIPPED_SIZE = 2;
 export const SKIPPED_TIMEOUT = 4;
 export const SKIPPED_UNREACHABLE = 5;
 export const SKIPPED_UNADAPTED = 8;
+export const SKIPPED_CONDITIONAL = 9;

@@ -218,7 +218,7 @@ impl ComparisonQueue {
         }
     }
 
-    /// Counts a request that [`ComparisonQueue::begin`] has refused to compare.
+    /// Counts a request that is not compared, without a claim.
     pub fn refuse(&mut self, rules: &Ruleset, route: &CompiledRoute, reason: SkipReason, now: i64) {
         self.count(rules, route, now, |tally| tally.skip(reason, 1));
     }

@@ -120,6 +120,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("SKIPPED_TIMEOUT", skipped(SkipReason::Timeout)),
         ("SKIPPED_UNREACHABLE", skipped(SkipReason::Unreachable)),
         ("SKIPPED_UNADAPTED", skipped(SkipReason::Unadapted)),
+        ("SKIPPED_CONDITIONAL", skipped(SkipReason::Conditional)),
     ];
     let strings = [
         ("ABSENT", wire::ABSENT.to_owned()),

@@ -33,11 +33,14 @@ pub enum SkipReason {
     Unsafe,
     /// The adapter does not serve this request.
     Unadapted,
+    /// The request was conditional, or for a range: one backend may answer 304 or 206, and the other
+    /// one 200, without a difference between them.
+    Conditional,
 }
 
 impl SkipReason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Budget,
         Self::Concurrency,
         Self::Size,
@@ -47,6 +50,7 @@ impl SkipReason {
         Self::NotJson,
         Self::Unsafe,
         Self::Unadapted,
+        Self::Conditional,
     ];
 
     /// Returns the name that documents use.
@@ -61,6 +65,7 @@ impl SkipReason {
             Self::NotJson => "not_json",
             Self::Unsafe => "unsafe",
             Self::Unadapted => "unadapted",
+            Self::Conditional => "conditional",
         }
     }
 }

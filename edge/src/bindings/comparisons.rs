@@ -40,13 +40,25 @@ pub fn begin_comparison(route: u32, generation: u32, is_safe: bool) -> u32 {
     .unwrap_or_default()
 }
 
+/// Counts a request that is not compared, without claiming a comparison. `reason` is an index into
+/// [`SkipReason::ALL`].
+#[wasm_bindgen]
+pub fn refuse_comparison(route: u32, generation: u32, reason: usize) {
+    with_route(route, generation, |comparing, rules, route, _| {
+        comparing.refuse(rules, route, skip_reason(reason), now_ms());
+    });
+}
+
+fn skip_reason(code: usize) -> SkipReason {
+    SkipReason::ALL.get(code).copied().unwrap_or(SkipReason::Unreachable)
+}
+
 /// Gives back a claimed comparison by its ticket. `reason` is an index into [`SkipReason::ALL`]. If the
 /// generation is no longer held, the claim runs out and counts as a timeout, as if this had not been called.
 #[wasm_bindgen]
 pub fn skip_comparison(route: u32, generation: u32, claimed: u32, reason: usize) {
     with_route(route, generation, |comparing, rules, route, _| {
-        let reason = SkipReason::ALL.get(reason).copied().unwrap_or(SkipReason::Unreachable);
-        comparing.skip(rules, route, claimed >> ticket::SHIFT, reason, now_ms());
+        comparing.skip(rules, route, claimed >> ticket::SHIFT, skip_reason(reason), now_ms());
     });
 }
 
