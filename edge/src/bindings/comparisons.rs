@@ -64,8 +64,9 @@ pub fn skip_comparison(route: u32, generation: u32, claimed: u32, reason: usize)
 
 /// Counts a claimed comparison, by its ticket. `heads` holds the heads of legacy's response, of the new backend's
 /// and of legacy's second one, and the lines of `adapted_unfit` if the new backend's response does not fit its
-/// adapter, separated by U+0001, which no header can hold. A head is a status and header values, one per line. If the generation is no longer held, the claim runs out and
-/// counts as a timeout, as if this had not been called. Returns a [`verdict`].
+/// adapter, separated by U+0001, which no header can hold. A head is a status and header values, one per line.
+/// If the generation is no longer held, the claim runs out and counts as a timeout, as if this had not been
+/// called. Returns a [`verdict`].
 #[wasm_bindgen]
 pub fn finish_comparison(
     route: u32,
