@@ -7,7 +7,7 @@ use cutover_core::{
     Timestamp,
     adapter::{
         Adapter, Answer, Backend, Budget, ClientRequest, Conversion, DateForm, EvalContext, Exchange, Field,
-        Kind, Literal, Next, Part, Pending, Program, Reply, Request, Shape, ShapeError, Source, Step,
+        Kind, Literal, Misfit, Next, Part, Pending, Program, Reply, Request, Shape, ShapeError, Source, Step,
         Template, Upstream, Variable, invert,
     },
     config::Config,
@@ -30,8 +30,14 @@ fn example() -> Arc<Program> {
 
 /// Builds an adapter for a REST backend with one route, which is written as a YAML flow mapping.
 fn rest(route: &str) -> Arc<Adapter> {
+    rest_with("errors: {}", route)
+}
+
+/// Builds an adapter for a REST backend with a field of its own and one route.
+fn rest_with(field: &str, route: &str) -> Arc<Adapter> {
     let route = route.replace('\n', " ");
-    let config = Config::from_yaml(&format!("adapters:\n  rest:\n    routes:\n      - {route}\n"));
+    let config =
+        Config::from_yaml(&format!("adapters:\n  rest:\n    {field}\n    routes:\n      - {route}\n"));
     let program = Arc::clone(config.unwrap().adapters.values().next().unwrap().program());
     Arc::new(Adapter::new(program).unwrap())
 }
@@ -225,6 +231,25 @@ proptest! {
     }
 
     #[test]
+    fn whatever_cannot_be_written_has_a_place(
+        shape in any_shape(),
+        value in any_json(),
+        budget in 0_u32..3_000,
+    ) {
+        let request = Request { query: "a=1&b=%41".into(), ..Request::default() };
+        let text = value.to_string();
+        let tape = Tape::read_within(&text, 1_000).unwrap();
+        let written = shape.write(tape.root(), whole(&request), &mut Budget::default(), &mut String::new());
+        let misfit = shape.diagnose(&value, whole(&request), &mut Budget::default());
+        prop_assert_eq!(misfit.is_none(), written == Ok(true), "{:?}", misfit);
+        if let Some(Misfit { path, expected, found }) = misfit {
+            prop_assert!(![path, expected, found].contains(&String::new()));
+        }
+        // Any result will do, as long as the call ends.
+        let _ = shape.diagnose(&value, whole(&request), &mut Budget::of(budget));
+    }
+
+    #[test]
     fn lists_of_objects_that_are_more_or_less_alike_are_written_as_they_are_made(
         rows in vec(vec((select(vec!["a", "b", "a\"", "\u{e9}"]), any_json()), 0..5), 0..5),
         wanted in vec(
@@ -361,6 +386,7 @@ fn work_is_bounded_also_where_a_shape_asks_for_more_than_anybody_has() {
     let deep = (0..40).fold(Json::integer(1), |value, _| Json::Object(vec![("a".into(), value)]));
     let request = Request::default();
     let _ = shape.apply(&deep, whole(&request), &mut Budget::of(10_000));
+    let _ = shape.diagnose(&deep, whole(&request), &mut Budget::of(10_000));
     let wide = Json::List(vec![Json::integer(1); 5_000]);
     let each = Shape(vec![Step::Each(Shape(vec![Step::Wrap("a".into())]))]);
     let refused = each.apply(&wide, whole(&request), &mut Budget::of(1_000));
@@ -606,4 +632,117 @@ fn the_content_type_of_an_adapter_is_part_of_its_answer() {
     };
     let expected = ("content-type".to_owned(), "application/json; charset=utf-8".to_owned());
     assert_eq!(answer.headers, [expected]);
+}
+
+/// Returns the answer of an adapter with one route to GET /r/7 after this response of its backend.
+fn answered(adapter: &Arc<Adapter>, status: u16, body: &str) -> Answer {
+    let sent = ClientRequest { method: "GET", path: "/r/7", ..ClientRequest::default() };
+    let (mut exchange, _) = begin(adapter, sent);
+    let answer = match exchange.next(Reply::Answered(status, body.as_bytes()), Timestamp::from_millis(0)) {
+        Next::Answer(answer) => Some(answer),
+        Next::Ask(_) => None,
+    };
+    answer.unwrap()
+}
+
+#[test]
+fn an_answer_that_cannot_be_used_has_a_reason() {
+    let rest = rest(
+        r#"{ match: { method: GET, path: "/r/{id}" }, backend: { method: GET, path: /v2/r }, root: page.items,
+             response: { object: { results: { from: results, each: { object: { id: { from: id, as: number } } } } } } }"#,
+    );
+    let graphql = Config::from_yaml(
+        "adapters:\n  graphql:\n    schema: \"type Query { a: A } type A { b: [Int!] }\"\n    \
+         operations: \"query A { a { b } }\"\n    errors: { unfit: { status: 404 } }\n    routes:\n      \
+         - { match: { method: GET, path: '/r/{id}' }, operation: A, root: ., response: { from: a.b, each: . } }\n",
+    );
+    let graphql = Arc::clone(graphql.unwrap().adapters.values().next().unwrap().program());
+    let graphql = Arc::new(Adapter::new(graphql).unwrap());
+    let cases = [
+        (
+            &rest,
+            (200, r#"{"page":{"items":{"results":[{"id":"1"},{"id":true}]}}}"#),
+            "results[].id: expected a string that holds a number, found true",
+        ),
+        (&rest, (200, r#"{"page":{}}"#), ".: expected a value at page.items, found (nothing)"),
+        (&rest, (200, "<p>Ann"), ".: expected JSON, found another body, with status 200"),
+        (
+            &rest,
+            (200, ""),
+            ".: expected JSON, found an empty body, or one that is too large, with status 200",
+        ),
+        (&graphql, (200, "{}"), ".: expected data or errors, found a response with status 200"),
+        (&graphql, (503, "<p>"), ".: expected JSON, found another body, with status 503"),
+        (
+            &graphql,
+            (503, r#"{"data":{"a":null}}"#),
+            ".: expected a status from 200 to 299, found a response with status 503",
+        ),
+        (&graphql, (200, r#"{"data":null}"#), ".: expected a value, found null"),
+        (&graphql, (200, r#"{"data":{"a":{"b":7}}}"#), "a.b: expected a list, found 9"),
+    ];
+    for (adapter, (status, body), reason) in cases {
+        let answer = answered(adapter, status, body);
+        assert_eq!(answer.status, if Arc::ptr_eq(adapter, &rest) { 502 } else { 404 }, "{body}");
+        let unfit = answer.unfit.map(|unfit| unfit.to_string());
+        assert_eq!(unfit, Some(format!("GET /r/{{id}}: {reason}")), "{body}");
+    }
+    // Neither a success nor an error that the backend itself reports is unfit.
+    let success = answered(&rest, 200, r#"{"page":{"items":{"results":[{"id":"1"}]}}}"#);
+    assert_eq!((success.status, success.unfit), (200, None));
+    assert_eq!(answered(&rest, 500, "{}").unfit, None);
+    let reported = r#"{"data":null,"errors":[{"message":"no","path":["a"]}]}"#;
+    assert_eq!(answered(&graphql, 200, reported).unfit, None);
+}
+
+#[test]
+fn an_answer_that_the_client_holds_is_not_sent_again() {
+    let answer = |method: &str, more: &str, held: &str, reply: Reply<'_>| {
+        let adapter = rest_with(
+            "etag: true",
+            &format!(
+                r#"{{ match: {{ method: {method}, path: /r }}, backend: {{ method: {method}, path: /v2/r }} {more} }}"#
+            ),
+        );
+        assert!(adapter.program.reads.iter().any(|name| name == "if-none-match"));
+        let headers = &[("if-none-match", held)][..usize::from(!held.is_empty())];
+        let sent = ClientRequest { method, path: "/r", headers, ..ClientRequest::default() };
+        match begin(&adapter, sent).0.next(reply, Timestamp::from_millis(0)) {
+            Next::Answer(Answer { status, headers, body, .. }) => (status, headers, body),
+            Next::Ask(upstream) => panic!("one request is enough: {upstream:?}"),
+        }
+    };
+    let ok = Reply::Answered(200, b"{\"a\":1}");
+    // XXH3-128 of the body, by an implementation that shares no code with this one.
+    let tag = "\"3c8c141663acf5a1b6b7137162fa70fb\"".to_owned();
+    let tagged = vec![("etag".to_owned(), tag.clone())];
+    let full = (200, tagged.clone(), Some(r#"{"a":1}"#.to_owned()));
+    let not_modified = (304, tagged.clone(), None);
+    for method in ["GET", "HEAD"] {
+        assert_eq!(answer(method, "", "", ok), full);
+        assert_eq!(answer(method, "", "\"another\"", ok), full);
+        for held in [tag.clone(), format!("\"1\", W/{tag}"), "*".to_owned()] {
+            assert_eq!(answer(method, "", &held, ok), not_modified, "{held}");
+        }
+    }
+    // What it has in addition stays, but for the type of a body that is not there.
+    let typed = ", headers: { content-type: text/json, cache-control: no-cache }";
+    let (status, headers, body) = answer("GET", typed, &tag, ok);
+    let expected = [("cache-control".to_owned(), "no-cache".to_owned()), tagged[0].clone()];
+    assert_eq!((status, &headers[..], body), (304, &expected[..], None));
+    // A tag of the route is the tag.
+    let own = r#", headers: { etag: 'W/"{a}"' }"#;
+    let expected = vec![("etag".to_owned(), "W/\"1\"".to_owned())];
+    assert_eq!(answer("GET", own, &tag, ok), (200, expected.clone(), full.2.clone()));
+    assert_eq!(answer("GET", own, "\"1\"", ok), (304, expected, None));
+    // Only whole successes of reading have one.
+    let untagged = |method: &str, more: &str, reply| {
+        let (status, headers, _) = answer(method, more, "*", reply);
+        (status, headers.is_empty())
+    };
+    assert_eq!(untagged("POST", "", ok), (200, true));
+    assert_eq!(untagged("GET", ", status: 203", ok), (203, true));
+    assert_eq!(untagged("GET", ", response: none, status: 200", ok), (200, true));
+    assert_eq!(untagged("GET", "", Reply::Answered(500, b"{}")), (500, true));
+    assert_eq!(untagged("GET", "", Reply::Timeout), (504, true));
 }

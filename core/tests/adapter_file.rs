@@ -334,6 +334,21 @@ fn names_that_no_header_has_or_that_make_no_sense_are_refused() {
         let fits = |problem: &String| problem.starts_with("3:") && problem.contains(expected);
         assert!(told.len() == 1 && told.iter().any(fits), "{line}: {told:#?}");
     }
+    let told =
+        problems("adapters:\n  a:\n    forward_headers: [If-None-Match]\n    etag: true\n    routes: []\n");
+    assert!(
+        told.len() == 1 && told[0].starts_with("3:") && told[0].contains("the edge answers 304"),
+        "{told:#?}"
+    );
+    let program = |fields: &str| {
+        let config = Config::from_yaml(&format!("adapters: {{ a: {{ {fields}, routes: [] }} }}")).unwrap();
+        let program = config.adapters.values().next().unwrap().program();
+        (program.etag, program.reads.clone())
+    };
+    let reads = vec!["if-none-match".to_owned()];
+    assert_eq!(program("forward_headers: [if-none-match]"), (false, reads.clone()));
+    assert_eq!(program("etag: true"), (true, reads));
+    assert_eq!(program("etag: false"), (false, Vec::new()));
     let allowed = "forward_headers: [Authorization, accept-language], keep_headers: [etag, Cache-Control]";
     let config = Config::from_yaml(&format!("adapters: {{ a: {{ {allowed}, routes: [] }} }}")).unwrap();
     let program = config.adapters.values().next().unwrap().program();

@@ -4,6 +4,7 @@ import { NO_BYTES, readBuffer, readBytes, TOO_LARGE } from "./body.js";
 import { CLIENT_LEFT, LATE } from "./http.js";
 import { claimsIn } from "./identity.js";
 import { sendWith } from "./origin.js";
+import { logUnfit, UNFIT_STATUS } from "./unfit.js";
 import { copyFromMemory, core } from "./wasm.js";
 import {
   ABSENT,
@@ -14,6 +15,7 @@ import {
   STEP_PASS,
   STEP_RESPOND,
   STEP_SHIFT,
+  STEP_UNFIT,
   STEP_UPSTREAM,
   TIMEOUT,
   UNREACHABLE,
@@ -52,10 +54,11 @@ const TRACE_HEADERS = ["traceparent", "tracestate"];
 /**
  * Answers a request through its adapter.
  *
- * Calls `end` with the response, and with the status to count if it is not the response's own; with
- * null if the request passes unchanged; with undefined if the adapter has no route for it. Calls
- * `fail` if the backend does not respond and another one can take over; otherwise the adapter has a
- * response of its own for that. Throws, instead of calling `fail`, if the first step fails.
+ * Calls `end` with the response, with the status to count if it is not the response's own, and with
+ * the reason if the backend's response does not fit the adapter; with null if the request passes
+ * unchanged; with undefined if the adapter has no route for it. Calls `fail` if the backend does not
+ * respond and another one can take over; otherwise the adapter has a response of its own for that.
+ * Throws, instead of calling `fail`, if the first step fails.
  *
  * If nothing has to be read first, everything up to the backend's response happens in the turn in
  * which the request was decided.
@@ -116,7 +119,7 @@ async function beginWithBody(exchange) {
 function proceed(exchange, step) {
   switch (step & STEP_KIND) {
     case STEP_RESPOND:
-      exchange.end(responseOf(exchange, step), exchange.lostStatus ?? step >>> STEP_SHIFT);
+      respond(exchange, step);
       break;
     case STEP_UPSTREAM:
       callUpstream(exchange, step);
@@ -129,6 +132,23 @@ function proceed(exchange, step) {
     default:
       exchange.end(undefined);
   }
+}
+
+/**
+ * Ends an exchange with a response.
+ *
+ * @param {Exchange} exchange
+ * @param {number} step
+ */
+function respond(exchange, step) {
+  const response = responseOf(exchange, step);
+  if ((step & STEP_UNFIT) === 0) {
+    exchange.end(response, exchange.lostStatus ?? step >>> STEP_SHIFT);
+    return;
+  }
+  const unfit = core.adapted_unfit();
+  logUnfit(unfit);
+  exchange.end(response, UNFIT_STATUS, unfit);
 }
 
 /**

@@ -9,7 +9,7 @@ use cutover_core::{
     RouteId, Ruleset,
     compare::{
         Comparison, ComparisonOutcome, ComparisonWindow, Difference, Findings, Response, SkipReason, Tally,
-        compare_answers,
+        compare_answers, compare_unfit,
     },
     decision::route::CompiledRoute,
     measurement::batch::WINDOW_MS,
@@ -127,12 +127,15 @@ pub enum Ticket {
 
 /// Both backends' responses to one request, as JavaScript passes them: each is a head, which is the
 /// status and the header values, one per line, and a body.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ResponsePair<'a> {
     /// Legacy's response.
     pub old: (&'a str, &'a [u8]),
     /// The new backend's response.
     pub new: (&'a str, &'a [u8]),
+    /// The place at which the new backend's own response does not fit its adapter, if it does not;
+    /// `new` is then the adapter's error.
+    pub misfit: Option<Difference>,
     /// Legacy's second response, if it was queried twice.
     pub again: Option<(&'a str, &'a [u8])>,
 }
@@ -215,7 +218,7 @@ impl ComparisonQueue {
         }
     }
 
-    /// Counts a request that [`ComparisonQueue::begin`] has refused to compare.
+    /// Counts a request that is not compared, without a claim.
     pub fn refuse(&mut self, rules: &Ruleset, route: &CompiledRoute, reason: SkipReason, now: i64) {
         self.count(rules, route, now, |tally| tally.skip(reason, 1));
     }
@@ -286,8 +289,8 @@ type WithNoise = (Findings, Option<Vec<Difference>>);
 /// Compares the responses to a request. Fails if they cannot be compared, or legacy's second one
 /// cannot: a difference that may be noise must not be counted without the response that would tell.
 fn compared(policy: &Comparison, answers: ResponsePair<'_>) -> Result<WithNoise, SkipReason> {
-    let found = findings(policy, answers.old, answers.new)?;
-    let noise = match answers.again.map(|again| findings(policy, answers.old, again)) {
+    let found = findings(policy, answers.old, answers.new, answers.misfit)?;
+    let noise = match answers.again.map(|again| findings(policy, answers.old, again, None)) {
         // Legacy has no JSON at all, and so no noise in it; only the new backend does.
         Some(Err(SkipReason::NotJson)) => Some(Vec::new()),
         other => other.transpose()?.map(|again| again.differences),
@@ -295,13 +298,19 @@ fn compared(policy: &Comparison, answers: ResponsePair<'_>) -> Result<WithNoise,
     Ok((found, noise))
 }
 
-fn findings(policy: &Comparison, old: (&str, &[u8]), new: (&str, &[u8])) -> Result<Findings, SkipReason> {
+fn findings(
+    policy: &Comparison,
+    old: (&str, &[u8]),
+    new: (&str, &[u8]),
+    misfit: Option<Difference>,
+) -> Result<Findings, SkipReason> {
     let (old_head, new_head) = (Head::new(old.0), Head::new(new.0));
-    let outcome = compare_answers(
-        policy,
-        Response { status: old_head.status, headers: &old_head.headers, body: old.1 },
-        Response { status: new_head.status, headers: &new_head.headers, body: new.1 },
-    );
+    let old = Response { status: old_head.status, headers: &old_head.headers, body: old.1 };
+    let new = Response { status: new_head.status, headers: &new_head.headers, body: new.1 };
+    let outcome = match misfit {
+        None => compare_answers(policy, old, new),
+        Some(misfit) => compare_unfit(policy, old, new, misfit),
+    };
     match outcome {
         ComparisonOutcome::Compared(found) => Ok(found),
         ComparisonOutcome::Skipped(reason) => Err(reason),

@@ -17,13 +17,14 @@ mod template;
 mod variable;
 
 pub use self::{
-    exchange::{Adapter, Answer, ClientRequest, Exchange, Next, Pending, Reply, Upstream},
+    exchange::{Adapter, Answer, ClientRequest, Exchange, Next, Pending, Reply, Unfit, Upstream},
     fault::Fault,
     literal::Literal,
     program::{AdaptedRoute, Backend, Errors, Pagination, Program, SelectedVersion, Style},
     request::{Request, Source},
     shape::{
         budget::{Budget, EvalContext, ShapeError},
+        diagnose::Misfit,
         step::{Conversion, DateForm, Field, Shape, Step},
     },
     template::{Part, Template},
@@ -31,6 +32,8 @@ pub use self::{
 };
 #[cfg(feature = "config")]
 pub(crate) use body_fields::BodyFields;
+#[cfg(feature = "config")]
+pub(crate) use exchange::IF_NONE_MATCH;
 #[cfg(feature = "config")]
 pub use invert::Irreversible;
 #[cfg(feature = "config")]

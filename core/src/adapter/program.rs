@@ -27,6 +27,10 @@ pub struct Program {
     /// Headers of the backend's response that are passed on to the client, in lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<String>,
+    /// True if successes of GET and HEAD carry an entity tag, by which the edge answers clients that
+    /// hold them already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub etag: bool,
     /// Mapping of errors to responses.
     pub errors: Errors,
     /// Routes of the old interface.

@@ -34,6 +34,21 @@ pub enum Source {
     Jwt(String),
 }
 
+impl std::fmt::Display for Source {
+    /// Writes the place as adapter files do.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(name) => write!(f, "path.{name}"),
+            Self::Query(name) => write!(f, "query.{name}"),
+            Self::Header(name) => write!(f, "header.{name}"),
+            Self::Cookie(name) => write!(f, "cookie.{name}"),
+            Self::Body(path) if path.is_empty() => f.write_str("body"),
+            Self::Body(path) => write!(f, "body.{}", path.join(".")),
+            Self::Jwt(claim) => write!(f, "jwt.{claim}"),
+        }
+    }
+}
+
 impl Source {
     /// Returns the name by which clients know the place, for error messages.
     pub fn name(&self) -> String {

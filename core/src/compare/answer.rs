@@ -86,6 +86,25 @@ pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>
     }
 }
 
+/// Compares legacy's response with the error that an adapter sends if the new backend's response does not
+/// fit. Headers and bodies of an error say nothing about the backend, so `misfit`, the difference that
+/// names the place, is listed instead of them.
+pub fn compare_unfit(
+    policy: &Comparison,
+    old: Response<'_>,
+    new: Response<'_>,
+    misfit: Difference,
+) -> ComparisonOutcome {
+    let [old, new] = [old, new].map(|Response { status, .. }| Response { status, ..Response::default() });
+    match compare_answers(policy, old, new) {
+        ComparisonOutcome::Compared(mut found) => {
+            found.differences.push(misfit);
+            ComparisonOutcome::Compared(found)
+        }
+        skipped => skipped,
+    }
+}
+
 fn header_differences(policy: &Comparison, old: &[Option<&str>], new: &[Option<&str>]) -> Vec<Difference> {
     let mut found = Vec::new();
     for (index, name) in policy.compared_headers().enumerate() {

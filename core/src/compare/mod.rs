@@ -17,8 +17,9 @@ mod rule_search;
 mod tally;
 mod walk;
 
+pub(crate) use self::redaction::redacted;
 pub use self::{
-    answer::{ComparisonOutcome, Findings, Response, compare_answers},
+    answer::{ComparisonOutcome, Findings, Response, compare_answers, compare_unfit},
     budget::{Limits, TooMuch},
     difference::{Difference, DifferenceKind},
     policy::{Comparison, HiddenError, Mirror, Normalise, PlainJson, Rule},

@@ -15,7 +15,7 @@ const MEDIA_TYPE: usize = 64;
 const CUT: &str = "...";
 
 /// Renders the form of a value without its content.
-pub(super) fn redacted(value: Option<&Json<'_>>) -> String {
+pub(crate) fn redacted(value: Option<&Json<'_>>) -> String {
     form(value, 0)
 }
 

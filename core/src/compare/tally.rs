@@ -42,11 +42,14 @@ pub enum SkipReason {
     Unsafe,
     /// The adapter does not serve this request.
     Unadapted,
+    /// The request was conditional, or for a range: one backend may answer 304 or 206, and the other
+    /// one 200, without a difference between them.
+    Conditional,
 }
 
 impl SkipReason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Budget,
         Self::Concurrency,
         Self::Size,
@@ -56,6 +59,7 @@ impl SkipReason {
         Self::NotJson,
         Self::Unsafe,
         Self::Unadapted,
+        Self::Conditional,
     ];
 
     /// Returns the name that documents use.
@@ -70,6 +74,7 @@ impl SkipReason {
             Self::NotJson => "not_json",
             Self::Unsafe => "unsafe",
             Self::Unadapted => "unadapted",
+            Self::Conditional => "conditional",
         }
     }
 }

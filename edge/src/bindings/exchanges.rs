@@ -4,7 +4,7 @@
 
 use crate::{
     bindings::state::{now_ms, with_isolate},
-    wire::{ABSENT, Packed, step},
+    wire::{ABSENT, Packed, step, unfit_lines},
 };
 use cutover_core::{
     Facts, Timestamp,
@@ -23,6 +23,8 @@ struct LastStep {
     begun: u32,
     more: String,
     body: String,
+    /// Lines of [`unfit_lines`].
+    unfit: String,
 }
 
 thread_local! {
@@ -141,6 +143,12 @@ pub fn adapted_more() -> String {
     LAST_STEP.with(|last| std::mem::take(&mut last.borrow_mut().more))
 }
 
+/// Returns the reason of the last instruction's unfit response, see [`unfit_lines`].
+#[wasm_bindgen]
+pub fn adapted_unfit() -> String {
+    LAST_STEP.with(|last| std::mem::take(&mut last.borrow_mut().unfit))
+}
+
 /// Returns the address of the last instruction's body. JavaScript copies it out of WebAssembly
 /// memory before anything else runs: a string would be decoded there and encoded again on its way
 /// out.
@@ -177,7 +185,14 @@ fn answer(given: Answer) -> u32 {
         more.push('\n');
     }
     let more = Some(more).filter(|more| !more.is_empty());
-    step::RESPOND | keep(more, given.body) | u32::from(given.status) << step::SHIFT
+    let unfit = match given.unfit {
+        None => 0,
+        Some(unfit) => {
+            LAST_STEP.with(|last| last.borrow_mut().unfit = unfit_lines(&unfit));
+            step::UNFIT
+        }
+    };
+    step::RESPOND | keep(more, given.body) | unfit | u32::from(given.status) << step::SHIFT
 }
 
 fn keep(more: Option<String>, body: Option<String>) -> u32 {

@@ -1,6 +1,6 @@
 //! Claims, verdicts and batches of comparisons, on the host.
 
-use crate::{comparison_queue::*, test_support};
+use crate::{comparison_queue::*, test_support, wire::read_unfit};
 use cutover_core::{
     PartsPerMillion,
     compare::{DifferenceCount, DifferenceKind, Rule, RuleCount},
@@ -64,7 +64,8 @@ impl Held {
     fn finish(&mut self, claim: u32, [old, new, again]: [&str; 3], now: i64) {
         let head = "200\napplication/json";
         let again = Some((head, again.as_bytes())).filter(|(_, body)| !body.is_empty());
-        let answers = ResponsePair { old: (head, old.as_bytes()), new: (head, new.as_bytes()), again };
+        let answers =
+            ResponsePair { old: (head, old.as_bytes()), new: (head, new.as_bytes()), misfit: None, again };
         self.queue.finish(&self.rules, &self.rules.routes()[0], claim, answers, now);
     }
 
@@ -133,6 +134,26 @@ fn a_late_end_leaves_the_slot_of_a_newer_comparison_alone() {
     assert_eq!((told.compared, told.mismatched), (1, 0));
     assert_eq!(told.skipped, [(SkipReason::Timeout, 1)], "the late one counts as abandoned, once");
     held.claim(EXPIRY_MS);
+}
+
+#[test]
+fn an_unfit_response_is_reported_by_its_place_and_not_by_the_error_that_says_so() {
+    let mut held = Held::new(0, 1);
+    let claim = held.claim(0);
+    let unfit = read_unfit("sentence\nGET /r\nresults[].id\na list\ntrue").unwrap();
+    let answers = ResponsePair {
+        old: ("200\napplication/json", b"{\"results\":[]}"),
+        new: ("502\ntext/plain", b"{\"code\":\"bad_answer\"}"),
+        misfit: Some(unfit.difference()),
+        again: None,
+    };
+    let is_mismatch = held.queue.finish(&held.rules, &held.rules.routes()[0], claim, answers, 0);
+    assert_eq!(is_mismatch, Some(true));
+    let told = held.told();
+    let found: Vec<_> = told.differences.iter().map(|found| (found.kind, found.path.as_str())).collect();
+    assert_eq!((found.len(), found[0].0), (2, DifferenceKind::Number), "the status: {found:?}");
+    assert_eq!(found[1], (DifferenceKind::Type, "(adapter) results[].id"));
+    assert_eq!(told.differences[1].example, ("a list".to_owned(), "true".to_owned()));
 }
 
 #[test]

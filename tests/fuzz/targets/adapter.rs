@@ -39,6 +39,7 @@ fuzz_target!(|text: &str| {
         if shape.write(tape.root(), whole, &mut Budget::default(), &mut written) == Ok(true) {
             assert!(Json::parse_within(&written, usize::MAX >> 1).is_ok());
         }
+        let _ = shape.diagnose(&value, whole, &mut Budget::of(10_000));
         let _ = invert(&shape).0.apply(&value, whole, &mut Budget::of(10_000));
         drop(made);
     }

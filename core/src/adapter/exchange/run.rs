@@ -4,23 +4,32 @@ use crate::{
     adapter::{
         body_fields::BodyFields,
         exchange::{
-            meaning::{ErrorDetails, RestResponse, by_status, fault_answer, graphql_value, rest_value},
+            etag::{IF_NONE_MATCH, tagged},
+            meaning::{
+                ErrorDetails, RestResponse, by_status, fault_answer, graphql_value, missing_root, not_json,
+                rest_value,
+            },
             messages::{Answer, ClientRequest, Next, Reply},
             pages::{Page, Walk, emptied, walk},
             question::{Variables, claims, fixed_body},
+            unfit::Unfit,
         },
         fault::Fault,
         program::{AdaptedRoute, Backend, Pagination, Program},
         request::Request,
         shape::{
             budget::{Budget, EvalContext},
+            diagnose::Misfit,
             step::Shape,
         },
         template::Template,
     },
     json::{Tape, Value, value::Json},
     request::facts::Facts,
-    routing::table::{InvalidRoute, RouteTable},
+    routing::{
+        matcher::is_safe,
+        table::{InvalidRoute, RouteTable},
+    },
     vocabulary::timestamp::Timestamp,
 };
 use std::sync::Arc;
@@ -178,14 +187,30 @@ impl Exchange {
     }
 
     fn fault(&self, fault: &Fault, told: &ErrorDetails, now: Timestamp) -> Answer {
-        fault_answer(&self.adapter.program, &self.request, fault, told, now)
+        let answer = fault_answer(&self.adapter.program, &self.request, fault, told, now);
+        let route = self.adapter.program.routes.get(self.route);
+        let unfit = told.misfit.as_deref().zip(route);
+        Answer { unfit: unfit.map(|(misfit, route)| Box::new(Unfit::new(route, misfit))), ..answer }
+    }
+
+    /// Builds the response for a response of the backend that cannot be used.
+    fn unfit(&self, misfit: Misfit, now: Timestamp) -> Answer {
+        let told = ErrorDetails { misfit: Some(Box::new(misfit)), ..ErrorDetails::default() };
+        self.fault(&self.adapter.program.errors.unfit, &told, now)
     }
 
     /// Applies a shape and returns the result as JSON text, without building it as a value first.
-    fn written(&self, shape: &Shape, value: Value<'_>, now: Timestamp) -> Option<String> {
+    fn written(&self, shape: &Shape, value: Value<'_>, now: Timestamp) -> Result<String, Misfit> {
         let whole = EvalContext { request: &self.request, now };
         let mut text = String::with_capacity(4_096);
-        shape.write(value, whole, &mut Budget::default(), &mut text).ok()?.then_some(text)
+        match shape.write(value, whole, &mut Budget::default(), &mut text) {
+            Ok(true) => Ok(text),
+            Ok(false) | Err(_) => {
+                let misfit = shape.diagnose(&value.json(), whole, &mut Budget::default());
+                // Writing pays for steps that the diagnosis does not take.
+                Err(misfit.unwrap_or_else(Misfit::too_much))
+            }
+        }
     }
 
     /// Handles the outcome of the last backend request and returns the next action.
@@ -206,7 +231,7 @@ impl Exchange {
         let value = match (answer, is_graphql) {
             (Some(answer), true) => graphql_value(adapted, errors, status, answer),
             (None, true) => {
-                Err(by_status(errors, status, None).unwrap_or((&errors.unfit, ErrorDetails::default())))
+                Err(by_status(errors, status, None).unwrap_or_else(|| not_json(errors, status, bytes)))
             }
             (value, false) => {
                 let whole = EvalContext { request: &self.request, now };
@@ -247,7 +272,7 @@ impl Exchange {
         let tape = Tape::read(&text).ok();
         match tape.as_ref().and_then(|tape| tape.root().at_path(&adapted.root)) {
             Some(value) => self.success(adapted, value, true, now),
-            None => self.refuse(&self.adapter.program.errors.unfit, "", now),
+            None => self.unfit(missing_root(adapted, None), now),
         }
     }
 
@@ -255,8 +280,8 @@ impl Exchange {
         let body = match &adapted.response {
             None => None,
             Some(shape) => match self.written(shape, value, now) {
-                Some(body) => Some(body),
-                None => return self.refuse(&self.adapter.program.errors.unfit, "", now),
+                Ok(body) => Some(body),
+                Err(misfit) => return self.unfit(misfit, now),
             },
         };
         let mut headers: Vec<(String, String)> = Vec::new();
@@ -273,6 +298,10 @@ impl Exchange {
                 headers.push(("link".to_owned(), link));
             }
         }
-        Answer { status: adapted.status, headers, body }
+        let answer = Answer { status: adapted.status, headers, body, unfit: None };
+        if self.adapter.program.etag && adapted.matcher.methods.iter().all(|method| is_safe(method)) {
+            return tagged(answer, self.request.header(IF_NONE_MATCH));
+        }
+        answer
     }
 }

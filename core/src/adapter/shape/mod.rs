@@ -3,6 +3,7 @@
 
 pub(crate) mod budget;
 mod convert;
+pub(crate) mod diagnose;
 mod run;
 pub(crate) mod step;
 mod write;

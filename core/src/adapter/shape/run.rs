@@ -211,7 +211,7 @@ fn object<'a>(
 }
 
 /// Returns the number of values that a value consists of, itself included.
-fn weight(value: &Json<'_>) -> usize {
+pub(super) fn weight(value: &Json<'_>) -> usize {
     match value {
         Json::List(items) => items.iter().map(weight).sum::<usize>() + 1,
         Json::Object(fields) => fields.iter().map(|(_, field)| weight(field)).sum::<usize>() + 1,

@@ -11,7 +11,7 @@ use super::{
     source::{Adapter, COMPILED, json},
 };
 use crate::{
-    adapter::{AdaptedRoute, Program, SelectedVersion},
+    adapter::{AdaptedRoute, IF_NONE_MATCH, Program, SelectedVersion},
     config::reading::{Cursor, Fields, Node, Problem, Value},
     routing::table::RouteTable,
 };
@@ -44,7 +44,9 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let interface = interface(cursor, &mut fields, folder, files);
     let endpoint = endpoint(&mut fields);
     let version = fields.read("version", version);
-    let forward = headers::names(fields.optional("forward_headers"), Use::Forward);
+    let etag = fields.read("etag", Cursor::bool).unwrap_or_default();
+    let forwarding = if etag { Use::ForwardBesideTags } else { Use::Forward };
+    let forward = headers::names(fields.optional("forward_headers"), forwarding);
     let keep = headers::names(fields.optional("keep_headers"), Use::Keep);
     let shapes = fields.entries("shapes", "write name: mapping");
     let envelope = fields.optional("envelope");
@@ -65,6 +67,7 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     fields.clean()?;
     let mut reads = [&context.reads[..], &forward[..]].concat();
     reads.extend(version.iter().map(|version| version.header.clone()));
+    reads.extend(etag.then(|| IF_NONE_MATCH.to_owned()));
     for names in [&mut reads, &mut context.claims] {
         names.sort();
         names.dedup();
@@ -76,6 +79,7 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
         claims: context.claims,
         forward,
         keep,
+        etag,
         errors: errors?,
         routes,
     };

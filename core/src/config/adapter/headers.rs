@@ -1,7 +1,7 @@
 //! Reads the names of headers, and refuses those that an adapter cannot pass on.
 
 use crate::{
-    adapter::{Part, Template},
+    adapter::{IF_NONE_MATCH, Part, Template},
     config::reading::Cursor,
     request::token::is_token,
 };
@@ -13,6 +13,8 @@ pub(super) enum Use {
     Select,
     /// It is forwarded to the backend.
     Forward,
+    /// It is forwarded to the backend, by an adapter that adds entity tags of its own.
+    ForwardBesideTags,
     /// It is kept from the backend's response.
     Keep,
     /// It is added to the client's response.
@@ -47,6 +49,11 @@ fn refusal(name: &str, usage: Use) -> Option<Refusal> {
         ("content-length" | "content-encoding", _) => Some(Refusal {
             reason: "describes a body that the adapter replaces by another one",
             hint: "remove it; the runtime sets it for the new body",
+        }),
+        (IF_NONE_MATCH, Use::ForwardBesideTags) => Some(Refusal {
+            reason: "names tags of this adapter, which the backend does not know",
+            hint: "remove it, and the edge answers 304; or remove etag, and the backend's tags pass with \
+                   keep_headers: [etag]",
         }),
         ("set-cookie", Use::Keep) => Some(Refusal {
             reason: "may occur several times, and several cookies cannot be joined in one header",
