@@ -1,8 +1,8 @@
 //! Absolute alarms: the detector and the second look.
 
 use super::{
-    after, around, counts, crowd, events, failing_user, failing_users, known, percent, reported, run_of,
-    users, window, with_failing,
+    after, around, counts, crowd, events, failing_user, failing_users, percent, reported, run_of, users,
+    window, with_failing,
 };
 use cutover_core::{
     canary::{Action, ArmCounts, Evidence, Reason, Run, Test, Window, decide, fold, plan::RelativePolicy},

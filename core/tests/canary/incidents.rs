@@ -3,8 +3,7 @@
 use super::{
     after,
     alarms::{first_breach, run_without_comparisons},
-    around, counts, failing_user, failing_users, known, percent, reported, run_of, users, window,
-    with_failing,
+    around, counts, failing_user, failing_users, known, reported, run_of, window, with_failing,
 };
 use cutover_core::{
     canary::{

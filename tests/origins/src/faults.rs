@@ -91,17 +91,18 @@ fn change(data: &mut Value) {
     }
 }
 
-/// Returns the name of an object, or of the first value inside that has one.
+/// Returns the name of an object, or of the first object inside that has one; a string itself.
 fn first_name(value: &mut Value) -> Option<&mut String> {
     match value {
-        Value::Object(fields) if fields.get("name").is_some_and(Value::is_string) => {
-            match fields.get_mut("name") {
-                Some(Value::String(name)) => Some(name),
-                _ => None,
+        Value::Object(fields) => {
+            if fields.get("name").is_some_and(Value::is_string) {
+                fields.get_mut("name").and_then(first_name)
+            } else {
+                fields.values_mut().filter(|value| !value.is_string()).find_map(first_name)
             }
         }
-        Value::Object(fields) => fields.values_mut().find_map(first_name),
-        Value::Array(items) => items.iter_mut().find_map(first_name),
+        Value::String(name) => Some(name),
+        Value::Array(items) => items.iter_mut().filter(|item| !item.is_string()).find_map(first_name),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Comparison on the real stack: both backends are asked, what differs is named, and no client waits for it.
 
-use crate::transcripts::{shape, transcripts};
 use super::teardown::Ingest;
+use crate::transcripts::{shape, transcripts};
 use cutover_origins::Faults;
 use cutover_tests::{
     command::cutover,

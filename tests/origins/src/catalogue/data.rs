@@ -117,8 +117,8 @@ fn person(id: u32) -> Person {
         status: pick(&[Status::Unknown, Status::Active, Status::Active, Status::Retired], id),
         role: pick(&["author", "composer", "painter", "translator", "editor"], id),
         genre: pick(&[None, Some("satire"), Some("nature writing"), None, Some("chamber music")], id / 2),
-        birthplace: at(id * 7, id % 9 != 0),
-        residence: at(id * 3, id % 5 != 0),
+        birthplace: at(id * 7, !id.is_multiple_of(9)),
+        residence: at(id * 3, !id.is_multiple_of(5)),
         created: created(id),
     }
 }
@@ -134,7 +134,8 @@ fn work(id: u32) -> Work {
         id,
         name: format!("{} {}", pick(&adjectives, id - 1), pick(&nouns, (id - 1) / 6)),
         code: format!("S{:02}W{:02}", (id - 1) / 10 + 1, (id - 1) % 10 + 1),
-        released: (id % 4 != 0).then(|| format!("{}-{:02}-{:02}", 1890 + id, id % 12 + 1, id % 28 + 1)),
+        released: (!id.is_multiple_of(4))
+            .then(|| format!("{}-{:02}-{:02}", 1890 + id, id % 12 + 1, id % 28 + 1)),
         pages: i32::try_from(id * 37 % 500 + 20).expect("a few pages"),
         score: 0.5 + f64::from(id % 17) * 0.25,
         people: people.into_iter().filter_map(|number| PERSONS.get(number as usize)).collect(),
