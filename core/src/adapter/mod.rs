@@ -24,7 +24,7 @@ pub use self::{
     request::{Request, Source},
     shape::{
         budget::{Budget, EvalContext, ShapeError},
-        step::{Conversion, DateForm, Field, Shape, Step},
+        step::{Conversion, DateForm, Field, Kept, PagePosition, PageUrl, Shape, Step},
     },
     template::{Part, Template},
     variable::{Kind, Variable},

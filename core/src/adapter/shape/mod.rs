@@ -5,4 +5,7 @@ pub(crate) mod budget;
 mod convert;
 mod run;
 pub(crate) mod step;
+#[cfg(test)]
+mod tests;
+mod text;
 mod write;
