@@ -7,8 +7,8 @@ use cutover_core::{
     Timestamp,
     adapter::{
         Adapter, Answer, Backend, Budget, ClientRequest, Conversion, DateForm, EvalContext, Exchange, Field,
-        Kind, Literal, Misfit, Next, Part, Pending, Program, Reply, Request, Shape, ShapeError, Source, Step,
-        Template, Upstream, Variable, invert,
+        Kept, Kind, Literal, Misfit, Next, PagePosition, PageUrl, Part, Pending, Program, Reply, Request, Shape,
+        ShapeError, Source, Step, Template, Upstream, Variable, invert,
     },
     config::Config,
     json::{Json, Tape},
@@ -73,6 +73,11 @@ fn name() -> impl Strategy<Value = String> {
     select(vec!["a", "b", "c", "id", "data"]).prop_map(str::to_owned)
 }
 
+/// Generates names of fields, some of which are indexes too.
+fn part() -> impl Strategy<Value = String> {
+    prop_oneof![3 => name(), 1 => select(vec!["0", "1", "01"]).prop_map(str::to_owned)]
+}
+
 fn any_json() -> impl Strategy<Value = Json<'static>> {
     let leaf = prop_oneof![
         Just(Json::Null),
@@ -85,7 +90,7 @@ fn any_json() -> impl Strategy<Value = Json<'static>> {
     leaf.prop_recursive(5, 40, 5, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..5).prop_map(Json::List),
-            vec((name(), inner), 0..5).prop_map(|fields| {
+            vec((part(), inner), 0..5).prop_map(|fields| {
                 let mut made: Vec<(std::borrow::Cow<'static, str>, Json<'static>)> = Vec::new();
                 for (name, value) in fields {
                     if made.iter().all(|(held, _)| *held != name) {
@@ -102,10 +107,26 @@ fn date_form() -> impl Strategy<Value = DateForm> {
     select(vec![DateForm::Rfc3339, DateForm::Epoch, DateForm::EpochMs])
 }
 
+fn any_template() -> impl Strategy<Value = Template> {
+    let place = prop_oneof![
+        "[/?a\"\\\\\n\u{e9}]{0,3}".prop_map(Part::Text),
+        name().prop_map(|name| Part::Request(Source::Query(name))),
+        vec(part(), 0..3).prop_map(Part::Value),
+    ];
+    vec(place, 0..4).prop_map(Template)
+}
+
+fn any_page_url() -> impl Strategy<Value = PageUrl> {
+    let keep = prop_oneof![Just(Kept::All), vec(name(), 0..3).prop_map(Kept::Named)];
+    let position = select(vec![PagePosition::First, PagePosition::Last, PagePosition::Same]);
+    (any_template(), vec(part(), 0..3), name(), keep, position)
+        .prop_map(|(base, page, parameter, keep, position)| PageUrl { base, page, parameter, keep, position })
+}
+
 fn any_shape() -> impl Strategy<Value = Shape> {
     let literal = || any_json().prop_map(Literal);
     let leaf = prop_oneof![
-        vec(name(), 0..3).prop_map(Step::Get),
+        vec(part(), 0..3).prop_map(Step::Get),
         name().prop_map(|name| Step::Request(Source::Query(name))),
         literal().prop_map(Step::Const),
         date_form().prop_map(Step::Now),
@@ -120,6 +141,11 @@ fn any_shape() -> impl Strategy<Value = Shape> {
         literal().prop_map(Step::Default),
         Just(Step::HideNull),
         name().prop_map(Step::Wrap),
+        any_template().prop_map(Step::Text),
+        any_template().prop_map(Step::Url),
+        any_page_url().prop_map(|url| Step::PageUrl(Box::new(url))),
+        Just(Step::Length),
+        Just(Step::Required),
     ];
     let step = leaf.prop_recursive(4, 30, 4, |inner| {
         let shape = || vec(inner.clone(), 0..3).prop_map(Shape);
@@ -213,8 +239,13 @@ proptest! {
     }
 
     #[test]
-    fn any_shape_meets_any_value(shape in any_shape(), value in any_json(), budget in 0_u32..3_000) {
-        let request = Request { query: "a=1&b=%41".into(), ..Request::default() };
+    fn any_shape_meets_any_value(
+        shape in any_shape(),
+        value in any_json(),
+        query in "a=1&b=%41|[abc=&%41+\"]{0,12}",
+        budget in 0_u32..3_000,
+    ) {
+        let request = Request { query, ..Request::default() };
         // Any result will do, as long as the call ends.
         let _ = shape.apply(&value, whole(&request), &mut Budget::of(budget));
         // Writing directly, and building the value before writing it, give the same text.
@@ -253,7 +284,7 @@ proptest! {
     fn lists_of_objects_that_are_more_or_less_alike_are_written_as_they_are_made(
         rows in vec(vec((select(vec!["a", "b", "a\"", "\u{e9}"]), any_json()), 0..5), 0..5),
         wanted in vec(
-            (select(vec!["a", "b", "a\"", "\u{e9}", "c"]), select(vec!["x", "y"]), any::<bool>()),
+            (select(vec!["a", "b", "a\"", "\u{e9}", "c"]), select(vec!["x", "y"]), 0..4),
             0..5
         ),
     ) {
@@ -262,9 +293,19 @@ proptest! {
             Json::Object(row.into_iter().map(|(name, value)| (name.into(), value)).collect())
         };
         let value = Json::List(rows.into_iter().map(object).collect());
-        let field = |(from, to, deep): (&str, &str, bool)| {
-            let path = if deep { vec![from.to_owned(), "a".to_owned()] } else { vec![from.to_owned()] };
-            Field(to.to_owned(), Shape(vec![Step::Get(path)]))
+        let field = |(from, to, kind): (&str, &str, i32)| {
+            let path = |length: usize| -> Vec<String> {
+                [from, "a"].iter().take(length).map(|name| (*name).to_owned()).collect()
+            };
+            // Fields that no text can contain would make most lists unfit.
+            let text = vec![Part::Text("\"".to_owned()), Part::Value(path(2)), Part::Value(path(2))];
+            let step = match kind {
+                0 => Step::Get(path(1)),
+                1 => Step::Get(path(2)),
+                2 => Step::Text(Template(text)),
+                _ => Step::Url(Template(text)),
+            };
+            Field(to.to_owned(), Shape(vec![step]))
         };
         let row = Step::Object(wanted.into_iter().map(field).collect());
         let shape = Shape(vec![Step::Each(Shape(vec![row]))]);
@@ -319,6 +360,26 @@ proptest! {
         let fixed = (segments[0], segments[1], segments[2], segments[4]);
         prop_assert_eq!(fixed, ("base", "v2", "users", "reviews"));
         prop_assert_eq!(url.fragment(), None);
+    }
+
+    #[test]
+    fn a_place_of_a_url_stays_within_its_segment(a in hostile(), b in "\\PC{0,8}") {
+        let text = |text: &str| Part::Text(text.to_owned());
+        let place = |name: &str| Part::Value(vec![name.to_owned()]);
+        let template = Template(vec![text("https://a.example/"), place("a"), text("/"), place("b")]);
+        let shape = Shape(vec![Step::Url(template)]);
+        let value = Json::Object(vec![
+            ("a".into(), Json::text(a.as_str())),
+            ("b".into(), Json::text(b.as_str())),
+        ]);
+        let made = shape.apply(&value, whole(&Request::default()), &mut Budget::default()).unwrap().unwrap();
+        let url = made.as_text().unwrap();
+        let places: Vec<&str> = url.strip_prefix("https://a.example/").unwrap().split('/').collect();
+        let decoded: Vec<String> = places
+            .iter()
+            .map(|place| percent_encoding::percent_decode_str(place).decode_utf8().unwrap().into_owned())
+            .collect();
+        prop_assert_eq!(decoded, [a.as_str(), b.as_str()], "{}", url);
     }
 
     #[test]
@@ -420,6 +481,135 @@ fn what_cannot_be_turned_back_is_named() {
     let (_, lost) = invert(&Shape(vec![Step::Object(fields)]));
     let named: Vec<&str> = lost.iter().map(|lost| lost.field.as_str()).collect();
     assert_eq!(named, ["default", "either", "either", "cut", "twice"]);
+}
+
+#[test]
+fn texts_lengths_and_items_of_lists_are_not_turned_back() {
+    let shape: Shape = serde_json::from_str(
+        r#"[{"object":[
+            ["id",[{"get":["id"]},"required"]],
+            ["url",[{"url":[{"text":"/u/"},{"value":["id"]}]}]],
+            ["links",[{"get":["friends"]},{"each":[{"url":[{"value":[]}]}]}]],
+            ["self",[{"text":[{"text":"/"},{"request":{"path":"id"}}]}]],
+            ["next",[{"page_url":{"base":[],"page":["n"],"parameter":"page"}}]],
+            ["count",[{"get":["friends"]},"length"]],
+            ["first",[{"get":["items","0"]}]],
+            ["level",[{"get":["level"]},{"map":[[["\"A\"","\"1\""],["\"B\"","1"]],null]}]]
+        ]}]"#,
+    )
+    .unwrap();
+    let (inverse, lost) = invert(&shape);
+    let named: Vec<&str> = lost.iter().map(|lost| lost.field.as_str()).collect();
+    assert_eq!(named, ["url", "links[]", "next", "count", "first", "level"]);
+    // A text is never sent in place of the values that it was made from.
+    let sent = Json::parse(r#"{"id":7,"url":"/u/7","links":["/u/8"],"next":"?page=2","count":1}"#).unwrap();
+    let back = inverse.apply(&sent, whole(&Request::default()), &mut Budget::default()).unwrap().unwrap();
+    assert_eq!(back.get("id"), Some(&Json::integer(7)));
+    assert!(back.get("friends").is_none() && back.get("n").is_none(), "{back}");
+}
+
+/// Returns the status and the body that a client of a route with this mapping receives, from a REST
+/// backend with the other body.
+fn mapped(mapping: &str, query: &str, body: &str) -> (u16, String) {
+    let adapter = rest(&format!(
+        r#"{{ match: {{ method: GET, path: "/r/{{id}}" }}, backend: {{ method: GET, path: /v2/r }},
+             response: {mapping} }}"#
+    ));
+    let sent = ClientRequest { method: "GET", path: "/r/a%2Fb", query, ..ClientRequest::default() };
+    let (mut exchange, _) = begin(&adapter, sent);
+    let reply = Reply::Answered(200, body.as_bytes());
+    let Next::Answer(answer) = exchange.next(reply, Timestamp::from_millis(0)) else {
+        panic!("one request is enough");
+    };
+    (answer.status, answer.body.unwrap_or_default())
+}
+
+#[test]
+fn a_mapping_makes_urls_and_counts_and_takes_items_of_lists() {
+    let mapping = r#"{ object: {
+        url: "https://a.example/u/{id}", self: { url: "/r/{path.id}" }, of: { from: info, text: "page {next}" },
+        links: { from: friends, each: { url: "/u/{.}" } }, names: { from: friends, each: "@{.}" },
+        first: friends.0, count: { from: friends, length: true },
+        next: { page_url: { base: "/r/{path.id}", page: info.next, keep: [name] }, default: "" } } }"#;
+    let body = r#"{"id":7,"friends":["a b","c"],"info":{"next":2}}"#;
+    let expected = r#"{"url":"https://a.example/u/7","self":"/r/a%2Fb","of":"page 2","links":["/u/a%20b","/u/c"],"names":["@a b","@c"],"first":"a b","count":2,"next":"/r/a%2Fb?page=2&name=x"}"#;
+    assert_eq!(mapped(mapping, "z=1&name=x", body), (200, expected.to_owned()));
+    let body = r#"{"id":null,"friends":[],"info":{"next":null}}"#;
+    let expected = r#"{"url":null,"self":"/r/a%2Fb","of":null,"links":[],"names":[],"count":0,"next":""}"#;
+    assert_eq!(mapped(mapping, "", body), (200, expected.to_owned()));
+    assert_eq!(mapped(r#""{info}""#, "", r#"{"info":{}}"#).0, 502, "no text contains an object");
+}
+
+#[test]
+fn a_required_value_that_is_missing_makes_the_answer_unfit() {
+    let mapping = "{ object: { id: { from: id, required: true } } }";
+    assert_eq!(mapped(mapping, "", r#"{"id":7}"#), (200, r#"{"id":7}"#.to_owned()));
+    for body in ["{}", r#"{"id":null}"#] {
+        assert_eq!(mapped(mapping, "", body).0, 502, "{body}");
+    }
+    let optional = "{ object: { id: { from: id, required: false } } }";
+    assert_eq!(mapped(optional, "", "{}"), (200, "{}".to_owned()));
+}
+
+#[test]
+fn a_key_of_a_table_matches_a_string_and_the_value_that_is_written_like_it() {
+    let mapping =
+        r#"{ from: id, map: { "1": one, true: yes, "1e3": thousand, "null": nothing }, otherwise: other }"#;
+    let cases = [
+        (r#""1""#, "one"),
+        ("1", "one"),
+        (r#""true""#, "yes"),
+        ("true", "yes"),
+        (r#""1e3""#, "thousand"),
+        ("null", "nothing"),
+        ("1.0", "other"),
+        (r#""x""#, "other"),
+    ];
+    for (id, expected) in cases {
+        let (status, body) = mapped(mapping, "", &format!(r#"{{"id":{id}}}"#));
+        assert_eq!((status, body), (200, format!("\"{expected}\"")), "{id}");
+    }
+    let number = "{ coalesce: [a, b], as: number }";
+    assert_eq!(mapped(number, "", r#"{"a":7}"#), (200, "7".to_owned()));
+    assert_eq!(mapped(number, "", r#"{"b":"7"}"#), (200, "7".to_owned()));
+}
+
+#[test]
+fn the_root_may_be_an_item_of_a_list() {
+    let adapter = rest(
+        r#"{ match: { method: GET, path: /r }, backend: { method: GET, path: /v2/r }, root: results.0,
+             when_null: { status: 404 }, response: id, headers: { x-tag: "{tags.1}" } }"#,
+    );
+    for (body, status, expected, tag) in [
+        (r#"{"results":[{"id":7,"tags":["a","b"]},{"id":8}]}"#, 200, "7", Some("b")),
+        (r#"{"results":[]}"#, 404, r#"{"code":"not_found","message":"there is no such thing"}"#, None),
+    ] {
+        let sent = ClientRequest { method: "GET", path: "/r", ..ClientRequest::default() };
+        let (mut exchange, _) = begin(&adapter, sent);
+        let reply = Reply::Answered(200, body.as_bytes());
+        let Next::Answer(answer) = exchange.next(reply, Timestamp::from_millis(0)) else {
+            panic!("one request is enough");
+        };
+        assert_eq!((answer.status, answer.body.as_deref()), (status, Some(expected)), "{body}");
+        assert_eq!(answer.headers.first().map(|(_, value)| value.as_str()), tag, "{body}");
+    }
+}
+
+#[test]
+fn a_text_reads_the_body_of_the_client() {
+    let adapter = rest(
+        r#"{ match: { method: POST, path: /r }, backend: { method: POST, path: /v2/r },
+             response: { object: { name: "{body.user.name}, {body.tags.1}",
+               next: { page_url: { base: "/{body.x}", page: n } } } } }"#,
+    );
+    let body = br#"{"user":{"name":"ann","age":7},"tags":["a","b"],"x":"y z","z":1}"#;
+    let sent = ClientRequest { method: "POST", path: "/r", body, ..ClientRequest::default() };
+    let (mut exchange, _) = begin(&adapter, sent);
+    let reply = Reply::Answered(200, br#"{"n":2}"#);
+    let Next::Answer(answer) = exchange.next(reply, Timestamp::from_millis(0)) else {
+        panic!("one request is enough");
+    };
+    assert_eq!(answer.body.as_deref(), Some(r#"{"name":"ann, b","next":"/y%20z?page=2"}"#));
 }
 
 #[test]

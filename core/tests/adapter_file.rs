@@ -355,6 +355,195 @@ fn names_that_no_header_has_or_that_make_no_sense_are_refused() {
     assert_eq!(program.keep, ["etag", "cache-control"]);
 }
 
+/// Returns the problems of a mapping of a user, which is written in line 9.
+fn problems_of_mapping(mapping: &str) -> Vec<String> {
+    let schema = "type Query { user: User! } type User { id: ID! name: String born: Int! tags: [String!]! \
+                  level: Level! friends: [User!]! address: Address } type Address { city: String! } \
+                  enum Level { LOW HIGH }";
+    let operations = "query Q { user { id name born tags level friends { id } address { city } } }";
+    problems(&format!(
+        "adapters:\n  a:\n    schema: \"{schema}\"\n    operations: \"{operations}\"\n    routes:\n      \
+         - match: {{ method: GET, path: '/u/{{id}}' }}\n        operation: Q\n        root: user\n        \
+         response: {mapping}\n"
+    ))
+}
+
+#[test]
+fn texts_and_paths_are_checked_against_the_selection() {
+    let cases = [
+        // Texts with places.
+        ("'https://api.example/users/{nam}'", "Q does not select nam of User!", "did you mean name?"),
+        ("{ url: '/u/{friends}' }", "[User!]! is a list, which a text cannot contain", "such as friends.0"),
+        ("{ text: '{address}' }", "Address is an object, which a text cannot", "such as address.city"),
+        ("'{.}'", "User! is an object, which a text cannot contain", "one of its fields, such as id"),
+        ("{ from: friends, each: '{name}' }", "Q does not select name of User!", "select name in"),
+        ("'{path.x}'", "the path of the route has no parameter \"x\"", "write {x} in the path"),
+        ("{ request: path }", "\"path\" is not a place in a request", "write path.NAME"),
+        ("'{friends[0].id}'", "\"friends[0].id\" is not a path", "write friends.0.id"),
+        ("'{}'", "\"\" is not a path", "write names with a dot between"),
+        ("'/u/{id'", "has a { without its }", "close the place"),
+        // Paths.
+        ("friends[0].id", "\"friends[0].id\" is not a path", "write friends.0.id"),
+        ("{ from: '[0]' }", "\"[0]\" is not a path", "write 0"),
+        ("https://api.example/users", "is not a path", "write const: \"https://api.example/users\""),
+        ("{ from: '/u/{id}' }", "\"/u/{id}\" is not a path", "as text: or url:"),
+        ("friends.01", "[User!]! is a list and has no field 01", "by its number"),
+        ("{ from: friends, pick: ['0'] }", "[User!]! is a list and has no field 0", "each"),
+        ("friends.0.name", "Q does not select name of User!", "select name in"),
+        // URLs of pages.
+        ("{ page_url: { base: /u, page: tags } }", "[String!]! is a list", "such as tags.0"),
+        ("{ page_url: { base: '/u/{x}', page: born } }", "Q does not select x of User!", "select x"),
+        ("{ page_url: { base: '/u#top', page: born } }", "would be behind the #", "remove the #"),
+        ("{ page_url: { base: /u, page: born, keep: [page] } }", "page is the number of the page", "remove"),
+        ("{ page_url: { base: /u, page: born, keep: some } }", "expected a list, found a string", "or all"),
+        ("{ page_url: { base: /u, page: born, position: top } }", "\"top\" is not a position", "same"),
+        ("{ page_url: { page: born } }", "base is missing", "write { base:"),
+        // What a mapping makes of them.
+        ("{ length: true }", "User! is not a list", "{ from: users, length: true }"),
+        ("{ from: name, otherwise: x }", "otherwise has no effect without map", "add map"),
+        ("{ text: '{id}', as: string }", "String! cannot be converted like this", "as: number"),
+        ("{ text: '{name}', as: string }", "String cannot be converted like this", "as: number"),
+        ("{ from: tags, length: true, as: number }", "Int! cannot be converted like this", "as: string"),
+        ("{ coalesce: [born, born], as: number }", "Int! cannot be converted like this", "as: string"),
+        ("{ from: friends, each: '/u/{id}', pick: [x] }", "is a list and has no field x", "each"),
+    ];
+    for (mapping, expected, remedy) in cases {
+        let told = problems_of_mapping(mapping);
+        let fits = |line: &String| line.starts_with("9:") && line.contains(expected) && line.contains(remedy);
+        assert!(told.len() == 1 && told.iter().all(fits), "{mapping}: {told:#?}");
+    }
+    let allowed = [
+        "'/u/{id}/{path.id}/{query.page}/{header.host}'",
+        "'{friends.0.id} {tags.1} {address.city} {level}'",
+        "{ from: friends, each: { url: '/u/{id}' } }",
+        "{ from: tags, each: '#{.}' }",
+        "{ from: friends.0.id, default: '' }",
+        "{ from: born, text: '{.}', as: number, required: true }",
+        "{ from: friends, length: true, as: string }",
+        "{ page_url: { base: '/u/{id}', page: born, parameter: p, keep: all, position: same } }",
+        "{ coalesce: [born, name], as: number }",
+        "{ coalesce: [{ from: friends.0 }, { const: { id: x } }], pick: [other] }",
+        "{ from: level, map: { LOW: 1, HIGH: 2 } }",
+        "{ const: 'https://api.example/users' }",
+    ];
+    for mapping in allowed {
+        assert_eq!(problems_of_mapping(mapping), Vec::<String>::new(), "{mapping}");
+    }
+}
+
+#[test]
+fn the_root_of_a_route_is_checked_like_a_path() {
+    let told = |root: &str| {
+        problems(&format!(
+            "adapters:\n  a:\n    schema: \"type Query {{ users: [User!]! }} type User {{ id: ID! }}\"\n    \
+             operations: \"query Q {{ users {{ id }} }}\"\n    routes:\n      \
+             - match: {{ method: GET, path: /u }}\n        operation: Q\n        root: {root}\n"
+        ))
+    };
+    let cases = [
+        ("user", "Q does not select user of Query", "did you mean users?"),
+        ("users[0]", "\"users[0]\" is not a path", "write users.0"),
+        ("users.id", "[User!]! is a list and has no field id", "by its number"),
+        ("users.0.name", "Q does not select name of User!", "select name"),
+        ("'{users}'", "\"{users}\" is not a path", "in place of the whole mapping"),
+        ("users.0", "users.0 of Q may be null", "set when_null"),
+    ];
+    for (root, expected, remedy) in cases {
+        let told = told(root);
+        let fits = |line: &String| line.contains(expected) && line.contains(remedy);
+        assert!(told.len() == 1 && told.iter().all(fits), "{root}: {told:#?}");
+    }
+    for root in ["users", "users.0\n        when_null: { status: 404 }", "."] {
+        assert_eq!(told(root), Vec::<String>::new(), "{root}");
+    }
+}
+
+#[test]
+fn an_error_has_four_fields() {
+    let told = |errors: &str, when_null: &str| {
+        problems(&format!(
+            "adapters:\n  a:\n    errors: {errors}\n    routes:\n      \
+             - match: {{ method: GET, path: '/u/{{id}}' }}\n        backend: {{ method: GET, path: /u }}\n        \
+             when_null: {when_null}\n"
+        ))
+    };
+    let error = "{ status: 404 }";
+    let cases = [
+        (
+            "{ envelope: { object: { error: mesage } } }",
+            error,
+            "3:",
+            "has no mesage",
+            "did you mean message?",
+        ),
+        (
+            "{ envelope: { object: { error: msg } } }",
+            error,
+            "3:",
+            "an error has no msg",
+            "an error has status",
+        ),
+        ("{ envelope: 'Sorry: {msg}' }", error, "3:", "an error has no msg", "an error has status"),
+        ("{ otherwise: { message: 'no {id}' } }", error, "3:", "an error has no id", "write {path.id}"),
+        ("{}", "{ status: 404, message: 'no {id}' }", "7:", "an error has no id", "write {path.id} for the"),
+        ("{}", "{ status: 404, message: '{.}' }", "7:", "an error is an object", "such as status"),
+    ];
+    for (errors, when_null, line, expected, remedy) in cases {
+        let told = told(errors, when_null);
+        let fits = |told: &String| told.starts_with(line) && told.contains(expected) && told.contains(remedy);
+        assert!(told.len() == 1 && told.iter().all(fits), "{errors} {when_null}: {told:#?}");
+    }
+    let allowed = "{ envelope: { object: { text: 'Sorry: {message}', status: { from: status, as: string } } }, \
+                   otherwise: { message: '{code}: {message} {field} {status} {query.x}' } }";
+    let problems = told(allowed, "{ status: 404, message: 'no {path.id}' }");
+    assert_eq!(problems, Vec::<String>::new());
+}
+
+#[test]
+fn shapes_that_nothing_uses_are_named() {
+    let told = problems(
+        "adapters:\n  a:\n    shapes:\n      used: id\n      inner: name\n      outer: { shape: inner }\n      \
+         other: { object: { a: { shape: last } } }\n      last: b\n    routes:\n      \
+         - match: { method: GET, path: /u }\n        backend: { method: GET, path: /u }\n        \
+         response: { coalesce: [{ shape: used }, { shape: outer }] }\n",
+    );
+    let expected = [("7:", "other"), ("8:", "last")];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, (line, name)) in told.iter().zip(expected) {
+        assert!(told.starts_with(line), "{told}");
+        assert!(
+            told.contains(&format!("nothing uses the shape {name} | use it with shape: {name}")),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_stored_adapter_may_have_what_is_refused_now() {
+    let stored = serde_json::json!({ "adapters": { "a": {
+        "shapes": { "unused": "x" },
+        "errors": {
+            "envelope": { "object": { "error": "msg" } },
+            "otherwise": { "message": "no {id} {}" },
+        },
+        "routes": [{
+            "match": { "method": "PUT", "path": "/r" },
+            "backend": {
+                "method": "PUT",
+                "path": "/r",
+                "body_inverse_of": { "object": { "id": "ids.0" } },
+            },
+            "root": "a[0]",
+            "response": { "from": "b[0]", "otherwise": 1 },
+        }],
+    } } });
+    let problems = Config::from_json(&stored).unwrap_err();
+    assert!(problems.len() >= 5, "{problems:#?}");
+    let config = Config::from_stored(&stored).unwrap();
+    let program = config.adapters.values().next().unwrap().program();
+    assert_eq!(program.routes[0].root, ["a[0]"]);
+}
+
 #[test]
 fn the_path_of_a_backend_is_one_that_parsers_of_urls_leave_as_it_is() {
     let told = |path: &str| {
@@ -391,7 +580,7 @@ fn nested(levels: usize) -> String {
     let shapes: String = (1..=levels).map(shape).collect();
     format!(
         "feature_flags: {{ f: {{ enabled: true, rollout_percentage: 1 }} }}\norigins: {{ o: {{ url: \"http://o\" }} }}\n\
-         adapters:\n  deep:\n    shapes:\n      s0: {{ request: query.a }}\n{shapes}    routes:\n      \
+         adapters:\n  deep:\n    shapes:\n      s0: {{ page_url: {{ base: \"/{{body.a.b}}\", page: a }} }}\n{shapes}    routes:\n      \
          - match: {{ method: GET, path: /r }}\n        backend: {{ method: GET, path: /r }}\n        \
          response: {{ shape: s{levels} }}\nroutes:\n  \
          - {{ id: r, match: {{ path: /r }}, flag: f, legacy: o, new: o, adapt: [deep] }}\n"

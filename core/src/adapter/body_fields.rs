@@ -127,6 +127,8 @@ impl Paths {
                 }
                 Step::Each(shape) => self.shape(shape),
                 Step::Coalesce(shapes) => shapes.iter().for_each(|shape| self.shape(shape)),
+                Step::Text(template) | Step::Url(template) => self.template(template),
+                Step::PageUrl(url) => self.template(&url.base),
                 _ => {}
             }
         }
@@ -188,6 +190,8 @@ mod tests {
             (vec!["a.c", "ab", "a.b", "a.b"], r#"{"a":{"b":1,"c":[2]},"ab":5}"#),
             // A field inside another one is there already.
             (vec!["e.f", "e"], r#"{"e":{"f":4}}"#),
+            // An item of a list is picked as a field, and found again at the same path.
+            (vec!["a.c.0", "a.c.1"], r#"{"a":{"c":{"0":2}}}"#),
             (vec!["a.b", ""], body),
             (vec!["x", "a.x", "ab.x"], "null"),
             (vec![], "null"),

@@ -25,7 +25,7 @@ pub use self::{
     shape::{
         budget::{Budget, EvalContext, ShapeError},
         diagnose::Misfit,
-        step::{Conversion, DateForm, Field, Shape, Step},
+        step::{Conversion, DateForm, Field, Kept, PagePosition, PageUrl, Shape, Step},
     },
     template::{Part, Template},
     variable::{Kind, Variable},

@@ -101,6 +101,15 @@ impl Request {
         Some(Json::text(text))
     }
 
+    /// Returns the number of bytes that are searched for the value at a place.
+    pub(super) fn searched(&self, source: &Source) -> usize {
+        match source {
+            Source::Query(_) => self.query.len(),
+            Source::Cookie(_) => self.header("cookie").map_or(0, str::len),
+            _ => 0,
+        }
+    }
+
     /// Returns all values of a query parameter, in order.
     pub fn every(&self, name: &str) -> Vec<Json<'static>> {
         self.pairs()
@@ -121,9 +130,9 @@ impl Request {
     }
 }
 
-/// Returns the value at a path of fields.
+/// Returns the value at a path of fields, and of items of lists by their indexes.
 pub(super) fn at<'v, 'j>(value: &'v Json<'j>, path: &[String]) -> Option<&'v Json<'j>> {
-    path.iter().try_fold(value, |value, name| value.get(name))
+    path.iter().try_fold(value, |value, name| value.part(name))
 }
 
 /// Returns a value as part of a string: a string without its quotes, null as an empty string.

@@ -13,6 +13,9 @@ pub enum ShapeError {
     TooMuch,
 }
 
+/// Bytes that are searched or copied in the time of one step, about.
+const BYTES_PER_STEP: usize = 32;
+
 /// The number of steps that a shape may still take.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget(u32);
@@ -34,6 +37,11 @@ impl Budget {
         let left = u32::try_from(steps).ok().and_then(|steps| self.0.checked_sub(steps));
         self.0 = left.ok_or(ShapeError::TooMuch)?;
         Ok(())
+    }
+
+    /// Pays for bytes of a string that are searched or copied.
+    pub(super) fn pay_bytes(&mut self, bytes: usize) -> Result<(), ShapeError> {
+        self.pay(bytes / BYTES_PER_STEP)
     }
 }
 

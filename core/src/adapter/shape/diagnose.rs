@@ -185,6 +185,10 @@ fn expected(step: &Step) -> &'static str {
         Step::Convert(Conversion::Date(DateForm::Epoch, _)) => "a whole number of seconds",
         Step::Convert(Conversion::Date(DateForm::EpochMs, _)) => "a whole number of milliseconds",
         Step::Map(..) => "one of the values of the map",
+        Step::Text(_) | Step::Url(_) => "strings, numbers or bools at the places of the text",
+        Step::PageUrl(_) => "the number of a page",
+        Step::Length => "a list",
+        Step::Required => "a value that is not null",
         // These fail only by the shapes inside them, or not at all.
         Step::Get(_)
         | Step::Request(_)

@@ -6,4 +6,7 @@ mod convert;
 pub(crate) mod diagnose;
 mod run;
 pub(crate) mod step;
+#[cfg(test)]
+mod tests;
+mod text;
 mod write;

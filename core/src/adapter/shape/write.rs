@@ -6,6 +6,7 @@ use crate::{
         budget::{Budget, EvalContext, ShapeError},
         run::run_row,
         step::{Field, Shape, Step},
+        text::{self, Places, Written},
     },
     json::{Value, write::write_text},
 };
@@ -56,6 +57,7 @@ impl Writer<'_> {
             [Step::Convert(conversion)] if conversion.copies(value, self.out) => {
                 self.budget.pay(1).map(|()| true)
             }
+            [step @ (Step::Text(_) | Step::Url(_) | Step::PageUrl(_))] => self.text(step, value, None),
             [Step::Const(literal)] => {
                 self.budget.pay(1)?;
                 literal.0.write(self.out);
@@ -69,6 +71,12 @@ impl Writer<'_> {
             [Step::Each(shape)] if value.is_list() => self.list(shape, value),
             [Step::Object(fields)] if value.is_object() || value.is_list() => {
                 self.object(fields, &[], value, None)
+            }
+            [Step::Length] if value.is_list() => self.length(value),
+            [before @ .., last @ (Step::Default(_) | Step::HideNull | Step::Required)] => {
+                let mark = self.out.len();
+                let is_there = self.row(before, value)?;
+                self.settled(last, mark, is_there)
             }
             // An envelope around a list or an object that the first step builds.
             [first, Step::Object(fields)] if first.goes_through(value) && is_envelope(fields) => {
@@ -101,6 +109,52 @@ impl Writer<'_> {
         }
         self.out.push(']');
         Ok(true)
+    }
+
+    /// Writes the string that a step makes. `first` is the field that its first path begins with, if
+    /// it was found already.
+    fn text(&mut self, step: &Step, value: Value<'_>, first: Option<Value<'_>>) -> Result<bool, ShapeError> {
+        self.budget.pay(1)?;
+        let mark = self.out.len();
+        self.out.push('"');
+        let places = Places::Tape { value, first };
+        match text::write(step, places, self.whole, self.budget, self.out)? {
+            Written::Whole => self.out.push('"'),
+            Written::Null => {
+                self.out.truncate(mark);
+                self.out.push_str("null");
+            }
+            Written::Absent => {
+                self.out.truncate(mark);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn length(&mut self, list: Value<'_>) -> Result<bool, ShapeError> {
+        let length = list.items().count();
+        self.budget.pay(length)?;
+        self.out.push_str(&length.to_string());
+        Ok(true)
+    }
+
+    /// Applies a step that leaves a value as it is unless it is null or absent. The value is written
+    /// from `mark` on, if it is there.
+    fn settled(&mut self, step: &Step, mark: usize, is_there: bool) -> Result<bool, ShapeError> {
+        self.budget.pay(1)?;
+        if is_there && self.out.get(mark..) != Some("null") {
+            return Ok(true);
+        }
+        self.out.truncate(mark);
+        match step {
+            Step::Default(literal) => {
+                literal.0.write(self.out);
+                Ok(true)
+            }
+            Step::HideNull => Ok(false),
+            _ => Err(ShapeError::Unfit),
+        }
     }
 
     /// Runs the remaining steps on the value that was found, or on an absent one.
@@ -151,6 +205,9 @@ impl Writer<'_> {
                 ([Step::Get(path), rest @ ..], Some(found)) => {
                     self.budget.pay(1)?;
                     self.found(rest, found.at_path(path.get(1..).unwrap_or_default()))?
+                }
+                ([step @ (Step::Text(_) | Step::Url(_))], first @ Some(_)) => {
+                    self.text(step, value, first)?
                 }
                 _ => self.row(steps, value)?,
             };
@@ -220,6 +277,7 @@ impl<'t> Layout<'t> {
             let place = |name: &String| names.iter().rposition(|held| held.is_text(name));
             let first = |field: &Field| match field.1.0.first() {
                 Some(Step::Get(path)) => path.first().and_then(place),
+                Some(Step::Text(text) | Step::Url(text)) => text.first_path()?.first().and_then(place),
                 _ => None,
             };
             self.chosen = fields.iter().map(first).collect();

@@ -65,6 +65,9 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let route_list = route_list.map(|cursor| cursor.list("write a list of routes")).unwrap_or_default();
     let routes = routes(&mut context, &route_list, interface.documents.as_ref(), envelope.as_ref());
     fields.clean()?;
+    // Mappings that could not be read may name more shapes.
+    context.report_unused_shapes();
+    fields.clean()?;
     let mut reads = [&context.reads[..], &forward[..]].concat();
     reads.extend(version.iter().map(|version| version.header.clone()));
     reads.extend(etag.then(|| IF_NONE_MATCH.to_owned()));

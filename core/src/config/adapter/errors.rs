@@ -51,7 +51,7 @@ pub(super) fn fault<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, mut faul
         Some(cursor.number_within((400.0, 599.0), "an error's status")? as u16)
     })?;
     fields.set("code", &mut fault.code, Cursor::loose_string)?;
-    fields.set("message", &mut fault.message, |cursor| context.template(cursor))?;
+    fields.set("message", &mut fault.message, |cursor| context.message(cursor))?;
     fields.finish();
     Some(fault)
 }
@@ -61,7 +61,7 @@ pub(super) fn read<'n>(context: &mut Context<'n>, cursor: Option<&Cursor<'n>>) -
     let mut errors = defaults();
     let Some(cursor) = cursor else { return Some(errors) };
     let mut fields = cursor.fields("write envelope, codes, paths, statuses and otherwise")?;
-    fields.set("envelope", &mut errors.envelope, |cursor| Some(context.mapping(cursor, None)?.shape))?;
+    fields.set("envelope", &mut errors.envelope, |cursor| context.error_envelope(cursor))?;
     fields.set("read", &mut errors.read, |cursor| Some(Some(context.mapping(cursor, None)?.shape)))?;
     for (name, target) in [
         ("otherwise", &mut errors.otherwise),

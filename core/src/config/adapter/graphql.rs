@@ -5,6 +5,7 @@ use super::files::SourceText;
 use crate::{
     adapter::{Kind, Source, Variable},
     config::reading::{Cursor, Problem},
+    json::list_index,
 };
 use apollo_compiler::{
     ExecutableDocument, Node, Schema,
@@ -238,11 +239,26 @@ fn fragments<'d>(set: &'d SelectionSet, document: &'d ExecutableDocument, used: 
 }
 
 impl Selected {
+    /// Returns the structure of a scalar that a mapping makes.
+    pub(crate) fn scalar(kind: &str, nullable: bool) -> Self {
+        let written = if nullable { kind.to_owned() } else { format!("{kind}!") };
+        Self { written, nullable, content: Content::Scalar(kind.to_owned()) }
+    }
+
     /// Returns a field of an object.
     pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         match &self.content {
             Content::Object(fields) => fields.iter().find(|(field, _)| field == name).map(|(_, value)| value),
             _ => None,
+        }
+    }
+
+    /// Returns the part that a name in a path stands for: a field of an object, or an item of a list,
+    /// which may have fewer items.
+    pub(crate) fn part(&self, name: &str) -> Option<Self> {
+        match &self.content {
+            Content::List(item) => list_index(name).map(|_| Self { nullable: true, ..(**item).clone() }),
+            _ => self.get(name).map(|field| field.within(self)),
         }
     }
 

@@ -2,9 +2,9 @@
 //! documents of more than 127 levels.
 //!
 //! A mapping inside another one takes at most four levels of the document: its list of steps, the step,
-//! the list of fields and the field. With up to ten levels around the outermost mapping and five in the
-//! innermost one, [`MAX_NESTING`] of them leave room for a document that contains the adapter, as
-//! stored configurations do.
+//! the list of fields and the field. With up to ten levels around the outermost mapping and seven in the
+//! innermost one (a field of the body in the URL of a page), [`MAX_NESTING`] of them leave room for a
+//! document that contains the adapter, as stored configurations do.
 
 use crate::adapter::{Field, Kind, Shape, Step};
 

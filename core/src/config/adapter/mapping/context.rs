@@ -16,6 +16,8 @@ pub(crate) struct Context<'n> {
     pub(crate) claims: Vec<String>,
     /// The named shapes that are being read, outermost first.
     pub(super) open: Vec<String>,
+    /// The named shapes that a mapping names.
+    pub(super) used: Vec<String>,
     pub(super) steps: usize,
     /// The number of mappings around the one that is being read.
     pub(super) depth: usize,
@@ -30,8 +32,19 @@ impl<'n> Context<'n> {
             reads: Vec::new(),
             claims: Vec::new(),
             open: Vec::new(),
+            used: Vec::new(),
             steps: 0,
             depth: 0,
+        }
+    }
+
+    /// Reports the shapes that no mapping has named. It is called when all of them are read, and finds
+    /// nothing in a stored adapter.
+    pub(crate) fn report_unused_shapes(&self) {
+        let is_unused = |shape: &&EntryCursor<'n>| self.used.iter().all(|used| used != shape.key);
+        for shape in self.shapes.iter().filter(is_unused).filter(|shape| !shape.key_cursor.is_stored()) {
+            let hint = format!("use it with shape: {}, or remove it", shape.key);
+            shape.key_cursor.report(format!("nothing uses the shape {}", shape.key), hint);
         }
     }
 }

@@ -6,11 +6,11 @@ use crate::{
     config::{
         adapter::{
             errors,
-            graphql::{Content, Selected},
+            graphql::Selected,
             headers::{self, Use},
             mapping::Context,
         },
-        reading::{Cursor, Fields, Value, did_you_mean},
+        reading::{Cursor, Fields, Value},
     },
 };
 
@@ -77,30 +77,15 @@ pub(super) fn read<'n>(
 fn root(context: &Context<'_>, fields: &mut Fields<'_>, operation: Option<&Operation>) -> Root {
     let mut value = operation.map(|operation| operation.selected.clone());
     let Some(cursor) = fields.optional("root") else { return Root { path: Vec::new(), value } };
-    let path: Vec<String> = match cursor.string() {
-        Some(text) if text == "." => Vec::new(),
-        Some(text) => text.split('.').map(str::to_owned).collect(),
-        None => return Root { path: Vec::new(), value: None },
-    };
     if let Some(data) = &mut value {
         // With a root, only the nullability of the fields below `data` counts.
         data.nullable = false;
     }
-    for name in &path {
-        let Some(object) = &value else { break };
-        let Content::Object(selected) = &object.content else { break };
-        match object.get(name) {
-            Some(field) => value = Some(field.within(object)),
-            None => {
-                let hint = did_you_mean(name, selected.iter().map(|(field, _)| field.as_str()), || {
-                    format!("select {name} in the operation, or name a field that it selects")
-                });
-                cursor.report(format!("{} does not select {name}", context.operation), hint);
-                return Root { path, value: None };
-            }
-        }
+    let path = cursor.string().and_then(|path| context.root(&cursor, &path, value));
+    match path {
+        Some(path) => Root { path: path.names, value: path.value },
+        None => Root { path: Vec::new(), value: None },
     }
-    Root { path, value }
 }
 
 fn partial(fields: &mut Fields<'_>) -> bool {
