@@ -1,14 +1,14 @@
 //! Properties of adapters on arbitrary input: they do not panic, their work is bounded, and
 //! inverted shapes restore their input.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that panics has failed")]
 
 use cutover_core::{
     Timestamp,
     adapter::{
         Adapter, Answer, Backend, Budget, ClientRequest, Conversion, DateForm, EvalContext, Exchange, Field,
-        Kept, Kind, Literal, Misfit, Next, PagePosition, PageUrl, Part, Pending, Program, Reply, Request, Shape,
-        ShapeError, Source, Step, Template, Upstream, Variable, invert,
+        Kept, Kind, Literal, Misfit, Next, PagePosition, PageUrl, Part, Pending, Program, Reply, Request,
+        Shape, ShapeError, Source, Step, Template, Upstream, Variable, invert,
     },
     config::Config,
     json::{Json, Tape},
