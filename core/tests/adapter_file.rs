@@ -428,3 +428,26 @@ fn inverses_and_types_are_as_deep_as_the_edge_reads_them() {
     ));
     assert!(told.iter().any(|told| told.contains("more than 24 types inside each other")), "{told:#?}");
 }
+
+/// Writes an adapter for a REST backend with a shape of so many fields, which all routes use.
+fn sharing(routes: usize, fields: usize) -> String {
+    let field = |at: usize| format!("          field_{at}: {{ from: value_{at}, as: string }}\n");
+    let route = |at: usize| {
+        format!(
+            "      - match: {{ method: GET, path: /r{at} }}\n        backend: {{ method: GET, path: /r{at} }}\n        \
+             response: {{ shape: user }}\n"
+        )
+    };
+    let (fields, routes): (String, String) =
+        ((0..fields).map(field).collect(), (0..routes).map(route).collect());
+    format!("adapters:\n  a:\n    shapes:\n      user:\n        object:\n{fields}    routes:\n{routes}")
+}
+
+#[test]
+fn a_large_adapter_is_told_before_it_is_too_large() {
+    let warnings = |fields| Config::from_yaml(&sharing(1, fields)).unwrap().warnings();
+    assert_eq!(warnings(40), Vec::<String>::new());
+    let told = warnings(1_000);
+    assert!(told.len() == 1 && told[0].starts_with("adapter a: compiled, it has "), "{told:?}");
+    assert!(told[0].contains(" of at most 150000 bytes") && told[0].contains("split its routes"), "{told:?}");
+}

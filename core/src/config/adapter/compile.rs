@@ -8,7 +8,7 @@ use super::{
     mapping::Context,
     prune::prune,
     routes,
-    source::{Adapter, COMPILED, json},
+    source::{Adapter, COMPILED, MAX_BYTES, json},
 };
 use crate::{
     adapter::{AdaptedRoute, Program, SelectedVersion},
@@ -16,10 +16,6 @@ use crate::{
     routing::table::RouteTable,
 };
 use serde_json::Map;
-
-/// The largest stored adapter, in bytes. An audit record of a change contains it twice, in an item
-/// of at most 400 KB.
-const MAX_BYTES: usize = 150_000;
 
 const HINT: &str =
     "write operations, schema, shapes, errors and routes below the adapter, or the name of a file with them";
@@ -80,7 +76,7 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
         routes,
     };
     let adapter = Adapter::new(source(cursor, interface), program);
-    let bytes = serde_json::to_string(&adapter).map(|text| text.len()).unwrap_or(usize::MAX);
+    let bytes = adapter.bytes();
     if bytes > MAX_BYTES {
         let message = format!("compiled, the adapter has {bytes} bytes, more than {MAX_BYTES}");
         return cursor.refuse(message, "split its routes into two adapters, and name both in adapt");

@@ -15,4 +15,5 @@ mod variables;
 
 pub(super) use compile::read;
 pub(super) use files::Files;
+pub(super) use source::MAX_BYTES;
 pub use source::{Adapter, COMPILED};
