@@ -444,6 +444,21 @@ fn sharing(routes: usize, fields: usize) -> String {
 }
 
 #[test]
+fn a_named_shape_is_stored_once_however_many_mappings_use_it() {
+    let compiled = |routes: usize| {
+        let config = Config::from_yaml(&sharing(routes, 40)).unwrap();
+        serde_json::to_string(&**config.adapters.values().next().unwrap().program()).unwrap()
+    };
+    let (one, two, twelve) = (compiled(1), compiled(2), compiled(12));
+    assert!(!one.contains("\"shape\""), "a shape that is used once is written out: {one}");
+    for text in [&one, &two, &twelve] {
+        assert_eq!(text.matches("\"value_7\"").count(), 1, "{text}");
+    }
+    let of_one_route = (twelve.len() - two.len()) / 10;
+    assert!(of_one_route < 200, "each use takes {of_one_route} bytes, and the shape {}", one.len());
+}
+
+#[test]
 fn a_large_adapter_is_told_before_it_is_too_large() {
     let warnings = |fields| Config::from_yaml(&sharing(1, fields)).unwrap().warnings();
     assert_eq!(warnings(40), Vec::<String>::new());

@@ -13,15 +13,15 @@ pub struct Irreversible {
 }
 
 /// Builds the shape that turns the result of `shape` back into its input, and lists the parts that
-/// cannot be inverted.
+/// cannot be inverted. The inverse has the named shapes of `shapes` written out.
 ///
 /// ```text
 /// object: { id: { from: id, as: number }, stars: rating }     a shape
 /// object: { id: { from: id, as: string }, rating: stars }     its inverse
 /// ```
-pub fn invert(shape: &Shape) -> (Shape, Vec<Irreversible>) {
+pub fn invert(shape: &Shape, shapes: &[Shape]) -> (Shape, Vec<Irreversible>) {
     let mut lost = Vec::new();
-    let inverse = row(&shape.0, "", &mut lost);
+    let inverse = row(&shape.expanded(shapes).0, "", &mut lost);
     (Shape(inverse), lost)
 }
 
@@ -83,6 +83,7 @@ fn undo(step: &Step, field: &str, lost: &mut Vec<Irreversible>) -> Vec<Step> {
         Step::Coalesce(_) => refuse("the alternative that was chosen is unknown"),
         Step::Default(_) => refuse("a default cannot be distinguished from a real value"),
         Step::Const(_) | Step::Now(_) | Step::Request(_) => refuse("it does not come from the response"),
+        Step::Shape(_) => refuse("the shape that it refers to is missing"),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
             question::{Variables, claims, fixed_body},
         },
         fault::Fault,
-        program::{AdaptedRoute, Backend, Pagination, Program},
+        program::{AdaptedRoute, Backend, InvalidProgram, Pagination, Program},
         request::Request,
         shape::{
             budget::{Budget, EvalContext},
@@ -20,7 +20,7 @@ use crate::{
     },
     json::{Tape, Value, value::Json},
     request::facts::Facts,
-    routing::table::{InvalidRoute, RouteTable},
+    routing::table::RouteTable,
     vocabulary::timestamp::Timestamp,
 };
 use std::sync::Arc;
@@ -60,19 +60,21 @@ pub struct Exchange {
 }
 
 impl Adapter {
-    /// Builds the route table of a program.
+    /// Checks the named shapes of a program and builds its route table.
     ///
     /// # Errors
     ///
-    /// Fails if the path pattern of a route is invalid.
-    pub fn new(program: Arc<Program>) -> Result<Self, InvalidRoute> {
+    /// Fails if the path pattern of a route is invalid, or if a named shape refers to one that is not
+    /// before it.
+    pub fn new(program: Arc<Program>) -> Result<Self, InvalidProgram> {
+        program.check_shapes()?;
         let matchers: Vec<_> = program.routes.iter().map(|route| &route.matcher).collect();
         let table = RouteTable::new(&matchers).map_err(|(_, error)| error)?;
         let fixed = program.routes.iter().map(fixed_body).collect();
         let route_body = |route: &AdaptedRoute| {
-            let after = BodyFields::of_answer(route, &program.errors);
+            let after = BodyFields::of_answer(route, &program);
             // An error of the question is answered at once.
-            RouteBody { before: BodyFields::of_question(route).with(&after), after }
+            RouteBody { before: BodyFields::of_question(route, &program.shapes).with(&after), after }
         };
         let body_fields = program.routes.iter().map(route_body).collect();
         Ok(Self { program, table, fixed, body_fields })
@@ -181,11 +183,15 @@ impl Exchange {
         fault_answer(&self.adapter.program, &self.request, fault, told, now)
     }
 
+    /// Returns the inputs of a shape in addition to its value.
+    pub(super) fn context(&self, now: Timestamp) -> EvalContext<'_> {
+        EvalContext { request: &self.request, now, shapes: &self.adapter.program.shapes }
+    }
+
     /// Applies a shape and returns the result as JSON text, without building it as a value first.
     fn written(&self, shape: &Shape, value: Value<'_>, now: Timestamp) -> Option<String> {
-        let whole = EvalContext { request: &self.request, now };
         let mut text = String::with_capacity(4_096);
-        shape.write(value, whole, &mut Budget::default(), &mut text).ok()?.then_some(text)
+        shape.write(value, self.context(now), &mut Budget::default(), &mut text).ok()?.then_some(text)
     }
 
     /// Handles the outcome of the last backend request and returns the next action.
@@ -209,8 +215,7 @@ impl Exchange {
                 Err(by_status(errors, status, None).unwrap_or((&errors.unfit, ErrorDetails::default())))
             }
             (value, false) => {
-                let whole = EvalContext { request: &self.request, now };
-                rest_value(adapted, errors, RestResponse { status, value, bytes }, whole)
+                rest_value(adapted, errors, RestResponse { status, value, bytes }, self.context(now))
             }
         };
         let value = match value {

@@ -3,6 +3,7 @@
 
 pub(crate) mod budget;
 mod convert;
+mod nested;
 mod run;
 pub(crate) mod step;
 mod write;

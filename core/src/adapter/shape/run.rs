@@ -63,6 +63,10 @@ impl Step {
             Self::Default(literal) => {
                 return Ok(held.filter(|value| !value.is_null()).or(Some(Cow::Borrowed(&literal.0))));
             }
+            Self::Shape(index) => {
+                let steps = whole.named(*index).ok_or(ShapeError::Unfit)?;
+                return run_row(steps, held, whole, budget);
+            }
             _ => {}
         }
         let Some(value) = held else { return Ok(None) };
@@ -133,7 +137,9 @@ impl Step {
             }
             Self::HideNull => return Ok(Some(value).filter(|value| !value.is_null())),
             Self::Wrap(name) => Json::Object(vec![(Cow::Borrowed(name), value.into_owned())]),
-            Self::Request(_) | Self::Const(_) | Self::Now(_) | Self::Default(_) => return Ok(Some(value)),
+            Self::Request(_) | Self::Const(_) | Self::Now(_) | Self::Default(_) | Self::Shape(_) => {
+                return Ok(Some(value));
+            }
         };
         Ok(Some(Cow::Owned(made)))
     }
@@ -147,7 +153,7 @@ impl Step {
         budget: &mut Budget,
     ) -> StepResult<'a> {
         match self {
-            Self::Object(fields) if fields.iter().all(|field| field.1.is_free()) => {
+            Self::Object(fields) if fields.iter().all(|field| field.1.is_free(whole)) => {
                 Ok(Some(Cow::Owned(Json::Object(object(fields, &null, whole, budget)?))))
             }
             _ => Ok(Some(null)),
@@ -158,8 +164,8 @@ impl Step {
 impl Shape {
     /// Returns true if the shape embeds its value unchanged or ignores it, so that null is as good
     /// as any other value.
-    fn is_free(&self) -> bool {
-        match self.0.first() {
+    fn is_free(&self, whole: EvalContext<'_>) -> bool {
+        match whole.first(&self.0) {
             None => true,
             Some(step) if step.makes_its_own() => true,
             Some(Step::Get(path)) => path.is_empty(),

@@ -64,6 +64,8 @@ pub enum Step {
     HideNull,
     /// An object with the value as its only field.
     Wrap(String),
+    /// The result of a named shape of the [`Program`](crate::adapter::Program), by its index.
+    Shape(u32),
 }
 
 /// A field of an object to build: its name and the shape of its value.

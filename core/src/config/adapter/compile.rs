@@ -65,17 +65,20 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
         names.sort();
         names.dedup();
     }
-    let program = Program {
+    let source = source(cursor, interface);
+    let mut program = Program {
         endpoint: endpoint?,
         version,
         reads,
         claims: context.claims,
         forward,
         keep,
+        shapes: Vec::new(),
         errors: errors?,
         routes,
     };
-    let adapter = Adapter::new(source(cursor, interface), program);
+    context.shared.share(&mut program);
+    let adapter = Adapter::new(source, program);
     let bytes = adapter.bytes();
     if bytes > MAX_BYTES {
         let message = format!("compiled, the adapter has {bytes} bytes, more than {MAX_BYTES}");

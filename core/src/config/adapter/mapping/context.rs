@@ -1,5 +1,6 @@
 //! The state of reading one adapter, which all its mappings share.
 
+use super::shared::SharedShapes;
 use crate::{
     adapter::Shape,
     config::{adapter::graphql::Selected, reading::EntryCursor},
@@ -8,6 +9,8 @@ use crate::{
 /// The definitions that mappings refer to, and the parts of requests that they were found to read.
 pub(crate) struct Context<'n> {
     pub(super) shapes: Vec<EntryCursor<'n>>,
+    /// The named shapes that were read, for the program.
+    pub(crate) shared: SharedShapes,
     /// The parameters in the pattern of the current route.
     pub(crate) parameters: Vec<String>,
     /// The operation whose response is mapped, for messages.
@@ -25,6 +28,7 @@ impl<'n> Context<'n> {
     pub(crate) fn new(shapes: Vec<EntryCursor<'n>>) -> Self {
         Self {
             shapes,
+            shared: SharedShapes::default(),
             parameters: Vec::new(),
             operation: String::new(),
             reads: Vec::new(),

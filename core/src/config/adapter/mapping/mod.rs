@@ -6,6 +6,7 @@ mod checks;
 mod context;
 mod fields;
 mod places;
+mod shared;
 mod steps;
 
 pub(super) use context::Context;

@@ -117,7 +117,8 @@ impl<'n> Context<'n> {
         let mapping = self.mapping(&shape, value);
         self.depth = depth;
         self.open.pop();
-        mapping
+        let Mapping { shape, value } = mapping?;
+        Some(Mapping { shape: self.shared.reference(shape), value })
     }
 
     /// Reads the fields of an object, each mapped from the given value.
