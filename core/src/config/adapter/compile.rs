@@ -5,6 +5,7 @@ use super::{
     files::{Files, SourceText, content, graphql},
     graphql::{Documents, documents},
     headers::{self, Use},
+    include::{self, INCLUDE},
     mapping::Context,
     prune::prune,
     routes,
@@ -42,12 +43,13 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let version = fields.read("version", version);
     let forward = headers::names(fields.optional("forward_headers"), Use::Forward);
     let keep = headers::names(fields.optional("keep_headers"), Use::Keep);
-    let shapes = fields.entries("shapes", "write name: mapping");
+    let included = include::read(&mut fields, folder, files);
+    let own_shapes = fields.entries("shapes", "write name: mapping");
     let envelope = fields.optional("envelope");
     let errors = fields.optional("errors");
     let route_list = fields.required("routes", "write a list of routes");
     fields.finish();
-    let mut context = Context::new(shapes);
+    let mut context = Context::new(include::shapes(cursor, &included, own_shapes));
     let errors = errors::read(&mut context, errors.as_ref());
     if let Some(cursor) = &envelope {
         // Each route applies it to its own response; if no route can be read, its mistakes are
@@ -65,7 +67,7 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
         names.sort();
         names.dedup();
     }
-    let source = source(cursor, interface);
+    let source = source(cursor, interface, &context);
     let mut program = Program {
         endpoint: endpoint?,
         version,
@@ -152,8 +154,12 @@ fn routes<'n>(
 }
 
 /// Returns the source that is stored: as written, with the contents of files, and with only those
-/// parts of the schema that the operations use.
-fn source(cursor: &Cursor<'_>, interface: Interface) -> Map<String, serde_json::Value> {
+/// parts of the schema that the operations use, and only those included shapes that mappings use.
+fn source(
+    cursor: &Cursor<'_>,
+    interface: Interface,
+    context: &Context<'_>,
+) -> Map<String, serde_json::Value> {
     let mut source = match json(cursor.value()) {
         serde_json::Value::Object(source) => source,
         _ => Map::new(),
@@ -162,6 +168,15 @@ fn source(cursor: &Cursor<'_>, interface: Interface) -> Map<String, serde_json::
     if let (Some(documents), Some(operations)) = (&interface.documents, interface.operations) {
         source.insert("schema".to_owned(), prune(documents).into());
         source.insert("operations".to_owned(), operations.text.into());
+    }
+    if source.remove(INCLUDE).is_some() {
+        let mut shapes = match source.remove("shapes") {
+            Some(serde_json::Value::Object(own)) => own,
+            _ => Map::new(),
+        };
+        let included = context.used_shapes().filter(|shape| shape.value.file() != cursor.file());
+        shapes.extend(included.map(|shape| (shape.key.to_owned(), json(shape.value.value()))));
+        source.insert("shapes".to_owned(), shapes.into());
     }
     source
 }

@@ -20,6 +20,11 @@ pub(crate) fn content(cursor: &Cursor<'_>, name: &str, files: Files<'_>) -> Opti
     files(name).map_err(|error| cursor.report(format!("{name}: {error}"), hint)).ok()
 }
 
+/// Returns the name of a file that is named relative to a folder.
+pub(crate) fn relative(folder: &str, name: String) -> String {
+    if folder.is_empty() || name.contains("://") { name } else { format!("{folder}/{name}") }
+}
+
 /// Reads GraphQL or the name of a file with it. A string with a brace is GraphQL, because no schema
 /// and no operation does without one.
 pub(crate) fn graphql(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<SourceText> {
@@ -27,6 +32,6 @@ pub(crate) fn graphql(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Op
     if text.contains('{') {
         return Some(SourceText { file: String::new(), text, lines_before: cursor.line() });
     }
-    let name = if folder.is_empty() || text.contains("://") { text } else { format!("{folder}/{text}") };
+    let name = relative(folder, text);
     content(cursor, &name, files).map(|text| SourceText { file: name, text, lines_before: 0 })
 }

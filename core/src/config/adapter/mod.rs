@@ -6,6 +6,7 @@ mod errors;
 mod files;
 mod graphql;
 mod headers;
+mod include;
 mod mapping;
 mod nesting;
 mod prune;

@@ -11,6 +11,8 @@ pub(crate) struct Context<'n> {
     pub(super) shapes: Vec<EntryCursor<'n>>,
     /// The named shapes that were read, for the program.
     pub(crate) shared: SharedShapes,
+    /// The names of these shapes.
+    pub(super) used: Vec<&'n str>,
     /// The parameters in the pattern of the current route.
     pub(crate) parameters: Vec<String>,
     /// The operation whose response is mapped, for messages.
@@ -29,6 +31,7 @@ impl<'n> Context<'n> {
         Self {
             shapes,
             shared: SharedShapes::default(),
+            used: Vec::new(),
             parameters: Vec::new(),
             operation: String::new(),
             reads: Vec::new(),
@@ -37,6 +40,11 @@ impl<'n> Context<'n> {
             steps: 0,
             depth: 0,
         }
+    }
+
+    /// Returns the named shapes that were read.
+    pub(crate) fn used_shapes(&self) -> impl Iterator<Item = &EntryCursor<'n>> {
+        self.shapes.iter().filter(move |shape| self.used.contains(&shape.key))
     }
 }
 

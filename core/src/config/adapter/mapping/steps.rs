@@ -108,6 +108,9 @@ impl<'n> Context<'n> {
         if self.open.contains(&name) {
             return cursor.refuse(format!("the shape {name} contains itself"), "break the cycle");
         }
+        if !self.used.contains(&shape.key) {
+            self.used.push(shape.key);
+        }
         // A shape may be read for any route, so its path begins at the adapter.
         let shape = shape.value.at_path(format!("shapes.{name}"));
         self.open.push(name);
