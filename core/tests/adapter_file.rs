@@ -560,3 +560,45 @@ fn a_mistake_in_an_included_file_is_named_with_that_file() {
         assert!(told.iter().any(|told| told.starts_with(at) && told.contains(says)), "{says}: {told:#?}");
     }
 }
+
+#[test]
+fn a_url_without_a_schema_has_one_message_and_the_hint_for_urls() {
+    let adapter = ADAPTER.replace("schema: schema.graphql", "schema: http://api.example/graphq");
+    let problems = Config::from_yaml_with(CONFIG, &|name| match name {
+        "reviews/adapter.yaml" => Ok(adapter.clone()),
+        "reviews/operations.graphql" => Ok(OPERATIONS.to_owned()),
+        _ => Err("404 Not Found, and no schema".to_owned()),
+    });
+    let told: Vec<String> = problems
+        .expect_err("there is no schema")
+        .iter()
+        .map(|problem| format!("{problem} | {}", problem.hint))
+        .collect();
+    let message =
+        "reviews/adapter.yaml:2:9: schema: http://api.example/graphq: 404 Not Found, and no schema | ";
+    assert!(told.len() == 1 && told[0].starts_with(message), "{told:#?}");
+    assert!(told[0].contains("cutover adapter schema URL") && !told[0].contains("folder"), "{told:#?}");
+}
+
+#[test]
+fn a_brace_that_is_missing_in_a_document_is_told_once() {
+    let problems = |operations: &str, schema: &str| {
+        let problems = read(CONFIG, ADAPTER, operations, schema).expect_err("a brace is missing");
+        let told = |problem: &Problem| format!("{problem} | {}", problem.hint);
+        problems.iter().map(told).collect::<Vec<_>>()
+    };
+    let cases = [
+        (problems(&OPERATIONS.replacen("  isModerated\n}", "  isModerated\n", 1), SCHEMA), OPERATIONS_FILE),
+        (problems(OPERATIONS, &SCHEMA.replacen(" {", "", 1)), "reviews/schema.graphql"),
+    ];
+    for (told, file) in cases {
+        assert!(told.len() == 1 && told[0].starts_with(file), "{told:#?}");
+        assert!(told[0].contains("syntax error") && told[0].contains("may be missing above"), "{told:#?}");
+    }
+    // The schema refuses each of these by itself.
+    let unknown = OPERATIONS.replacen("  rating\n  text\n", "  stars\n  words\n", 1);
+    let told = problems(&unknown, SCHEMA);
+    for name in ["`stars`", "`words`"] {
+        assert!(told.iter().any(|told| told.contains(name)), "{name}: {told:#?}");
+    }
+}

@@ -14,9 +14,14 @@ pub(crate) struct SourceText {
     pub(crate) lines_before: usize,
 }
 
-/// Returns the content of a file that is named at the cursor.
+/// Returns the content of a file, or the schema at a URL, that is named at the cursor.
 pub(crate) fn content(cursor: &Cursor<'_>, name: &str, files: Files<'_>) -> Option<String> {
-    let hint = "correct the name, which is relative to the folder of this file";
+    let hint = if name.contains("://") {
+        "check the URL, and that it allows introspection without credentials; otherwise write the schema into \
+         a file (cutover adapter schema URL --header ... > schema.graphql) and name that file"
+    } else {
+        "correct the name, which is relative to the folder of this file"
+    };
     files(name).map_err(|error| cursor.report(format!("{name}: {error}"), hint)).ok()
 }
 
