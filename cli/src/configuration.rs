@@ -13,8 +13,8 @@ pub fn load(file: &Path) -> Result<(String, Config), Failure> {
     let (name, text) = read(file)?;
     let folder = file.parent().map(Path::to_path_buf).unwrap_or_default();
     let files = |name: &str| {
-        if name.starts_with("http://") || name.starts_with("https://") {
-            return introspect::schema(name, &[]).map_err(|failure| failure.to_string());
+        if name.contains("://") {
+            return introspect::definition_at(name, &[]);
         }
         std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())
     };

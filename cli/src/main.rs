@@ -12,6 +12,7 @@ mod compare;
 mod completions;
 mod configuration;
 mod connection;
+mod difference;
 mod emergency;
 mod explain;
 mod export;

@@ -1,14 +1,19 @@
 //! Properties of adapters on arbitrary input: they do not panic, their work is bounded, and
 //! inverted shapes restore their input.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that panics has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that panics has failed"
+)]
 
 use cutover_core::{
     Timestamp,
     adapter::{
         Adapter, Answer, Backend, Budget, ClientRequest, Conversion, DateForm, EvalContext, Exchange, Field,
-        Kept, Kind, Literal, Misfit, Next, PagePosition, PageUrl, Part, Pending, Program, Reply, Request,
-        Shape, ShapeError, Source, Step, Template, Upstream, Variable, invert,
+        InvalidProgram, Kept, Kind, Literal, Misfit, Next, PagePosition, PageUrl, Part, Pending, Program,
+        Reply, Request, Shape, ShapeError, Source, Step, Template, Upstream, Variable, invert,
     },
     config::Config,
     json::{Json, Tape},
@@ -66,7 +71,11 @@ fn encoded(text: &str) -> String {
 }
 
 fn whole(request: &Request) -> EvalContext<'_> {
-    EvalContext { request, now: Timestamp::from_millis(1_700_000_000_000) }
+    with_shapes(request, &[])
+}
+
+fn with_shapes<'p>(request: &'p Request, shapes: &'p [Shape]) -> EvalContext<'p> {
+    EvalContext { request, now: Timestamp::from_millis(1_700_000_000_000), shapes }
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -123,9 +132,35 @@ fn any_page_url() -> impl Strategy<Value = PageUrl> {
         .prop_map(|(base, page, parameter, keep, position)| PageUrl { base, page, parameter, keep, position })
 }
 
+/// Generates shapes that may refer to named ones, of which the last is missing.
 fn any_shape() -> impl Strategy<Value = Shape> {
+    shape_with(NAMED_SHAPES + 1)
+}
+
+const NAMED_SHAPES: u32 = 3;
+
+/// Generates named shapes of which each refers only to those before it.
+fn named_shapes() -> impl Strategy<Value = Vec<Shape>> {
+    let named = |known: u32| {
+        shape_with(known).prop_map(|Shape(mut steps)| {
+            if steps.is_empty() {
+                steps.push(Step::HideNull);
+            }
+            Shape(steps)
+        })
+    };
+    (0..NAMED_SHAPES).map(|known| named(known).boxed()).collect::<Vec<_>>()
+}
+
+/// Generates shapes that may refer to so many named ones.
+fn shape_with(named: u32) -> impl Strategy<Value = Shape> {
     let literal = || any_json().prop_map(Literal);
+    let reference = match named {
+        0 => Just(Step::HideNull).boxed(),
+        _ => (0..named).prop_map(Step::Shape).boxed(),
+    };
     let leaf = prop_oneof![
+        reference,
         vec(part(), 0..3).prop_map(Step::Get),
         name().prop_map(|name| Step::Request(Source::Query(name))),
         literal().prop_map(Step::Const),
@@ -241,24 +276,28 @@ proptest! {
     #[test]
     fn any_shape_meets_any_value(
         shape in any_shape(),
+        shapes in named_shapes(),
         value in any_json(),
         query in "a=1&b=%41|[abc=&%41+\"]{0,12}",
         budget in 0_u32..3_000,
     ) {
         let request = Request { query, ..Request::default() };
+        let whole = with_shapes(&request, &shapes);
         // Any result will do, as long as the call ends.
-        let _ = shape.apply(&value, whole(&request), &mut Budget::of(budget));
+        let _ = shape.apply(&value, whole, &mut Budget::of(budget));
         // Writing directly, and building the value before writing it, give the same text.
-        let made = shape.apply(&value, whole(&request), &mut Budget::default());
+        let made = shape.apply(&value, whole, &mut Budget::default());
+        // So do named shapes, and the same ones written out.
+        prop_assert_eq!(&shape.expanded(&shapes).apply(&value, whole, &mut Budget::default()), &made);
         let mut text = String::new();
         let written_value = value.to_string();
         let tape = Tape::read_within(&written_value, 1_000).unwrap();
-        let written = shape.write(tape.root(), whole(&request), &mut Budget::default(), &mut text);
+        let written = shape.write(tape.root(), whole, &mut Budget::default(), &mut text);
         prop_assert_eq!(
             written.map(|is_there| is_there.then_some(text)),
             made.map(|made| made.map(|made| made.to_string()))
         );
-        let _ = invert(&shape).0.apply(&value, whole(&request), &mut Budget::of(budget));
+        let _ = invert(&shape, &shapes).0.apply(&value, whole, &mut Budget::of(budget));
     }
 
     #[test]
@@ -323,7 +362,7 @@ proptest! {
     #[test]
     fn what_is_adapted_and_turned_back_is_what_it_was((steps, value) in fitting()) {
         let shape = Shape(steps);
-        let (inverse, lost) = invert(&shape);
+        let (inverse, lost) = invert(&shape, &[]);
         prop_assume!(lost.is_empty());
         let request = Request::default();
         let adapted = shape.apply(&value, whole(&request), &mut Budget::default()).unwrap().unwrap();
@@ -455,6 +494,135 @@ fn work_is_bounded_also_where_a_shape_asks_for_more_than_anybody_has() {
     assert!(each.apply(&wide, whole(&request), &mut Budget::default()).is_ok());
 }
 
+/// A configuration with shapes that several mappings use, inside each other too.
+const SHARING: &str = r#"
+adapters:
+  rest:
+    shapes:
+      person: { from: person, object: { id: { from: id, as: string }, name: { from: name, default: "" } } }
+      review: { object: { id: id, author: { shape: person }, editor: { from: edited, shape: person } } }
+      reviews: { from: items, each: { shape: review } }
+      answer: { object: { success: { const: true }, data: . } }
+    envelope: { shape: answer }
+    routes:
+      - match: { method: GET, path: /one }
+        backend: { method: GET, path: /one }
+        response: { shape: review }
+      - match: { method: GET, path: /many }
+        backend: { method: GET, path: /many }
+        response: { shape: reviews }
+      - match: { method: PUT, path: /one }
+        backend: { method: PUT, path: /one, body_inverse_of: { shape: person }, lossy: [name] }
+        response: { each: { shape: review } }
+"#;
+
+#[test]
+fn routes_that_share_shapes_answer_as_if_these_were_written_out() {
+    let config = Config::from_yaml(SHARING).unwrap();
+    let program = Arc::clone(config.adapters.values().next().unwrap().program());
+    assert_eq!(program.shapes.len(), 3, "person, review and answer: {:#?}", program.shapes);
+    let text = serde_json::to_string(&*program).unwrap();
+    assert_eq!(text.matches("\"success\"").count(), 1, "{text}");
+    assert_eq!(serde_json::from_str::<Program>(&text).unwrap(), *program);
+    let adapter = Arc::new(Adapter::new(program).unwrap());
+    let answer = |method: &str, path: &str, body: &str, reply: &str| {
+        let sent = ClientRequest { method, path, body: body.as_bytes(), ..ClientRequest::default() };
+        let (mut exchange, next) = begin(&adapter, sent);
+        let Next::Ask(upstream) = next else { panic!("{next:?}") };
+        match exchange.next(Reply::Answered(200, reply.as_bytes()), Timestamp::from_millis(0)) {
+            Next::Answer(answer) => (upstream.body, answer.body.unwrap()),
+            next => panic!("{next:?}"),
+        }
+    };
+    let one = r#"{"id":1,"person":{"id":2},"edited":{"person":{"id":3,"name":"ann"}}}"#;
+    let expected = r#"{"id":1,"author":{"id":"2","name":""},"editor":{"id":"3","name":"ann"}}"#;
+    let wrapped = |data: &str| format!(r#"{{"success":true,"data":{data}}}"#);
+    assert_eq!(answer("GET", "/one", "", one), (None, wrapped(expected)));
+    let many = format!(r#"{{"items":[{one},{one}]}}"#);
+    assert_eq!(answer("GET", "/many", "", &many).1, wrapped(&format!("[{expected},{expected}]")));
+    let sent = r#"{"id":"7","name":"bob"}"#;
+    let body = r#"{"person":{"id":7,"name":"bob"}}"#.to_owned();
+    assert_eq!(answer("PUT", "/one", sent, "[]"), (Some(body), wrapped("[]")));
+}
+
+#[test]
+fn a_shape_that_refers_to_itself_or_to_a_later_one_is_refused() {
+    let adapter = |shapes: &str| {
+        let mut program = serde_json::to_value(&*example()).unwrap();
+        program["shapes"] = serde_json::from_str(shapes).unwrap();
+        Adapter::new(Arc::new(serde_json::from_value(program).unwrap())).map(|_| ())
+    };
+    let chain = |length: u32| {
+        let shapes = (0..length).map(|at| match at {
+            0 => r#"[{"now":"epoch"}]"#.to_owned(),
+            _ => format!(r#"[{{"shape":{}}},"hide_null"]"#, at - 1),
+        });
+        format!("[{}]", shapes.collect::<Vec<_>>().join(","))
+    };
+    let long = chain(200);
+    let refused = [
+        (r#"[[{"shape":0}]]"#, 0),
+        (r#"[[{"now":"epoch"}],[{"shape":2}],[{"shape":0}]]"#, 1),
+        (r#"[[{"each":[{"coalesce":[[{"object":[["a",[{"shape":0}]]]}]]}]}]]"#, 0),
+        (long.as_str(), 128),
+    ];
+    for (shapes, index) in refused {
+        assert_eq!(adapter(shapes), Err(InvalidProgram::Shape(index)), "{shapes}");
+    }
+    assert_eq!(adapter(&chain(100)), Ok(()));
+}
+
+#[test]
+fn a_reference_to_a_shape_that_is_missing_is_an_unfit_response() {
+    let plain = rest("{ match: { method: GET, path: /r }, backend: { method: GET, path: /v2/r } }");
+    let mut program = serde_json::to_value(&*plain.program).unwrap();
+    program["routes"][0]["response"] = serde_json::json!([{ "shape": 7 }]);
+    let adapter = Arc::new(Adapter::new(Arc::new(serde_json::from_value(program).unwrap())).unwrap());
+    let sent = ClientRequest { method: "GET", path: "/r", ..ClientRequest::default() };
+    let (mut exchange, _) = begin(&adapter, sent);
+    let next = exchange.next(Reply::Answered(200, b"[1]"), Timestamp::from_millis(0));
+    assert!(matches!(&next, Next::Answer(answer) if answer.status == 502), "{next:?}");
+}
+
+#[test]
+fn a_named_shape_is_written_as_directly_as_one_in_its_place() {
+    let get = |name: &str| Step::Get(vec![name.to_owned()]);
+    let field = |name: &str, steps: Vec<Step>| Field(name.to_owned(), Shape(steps));
+    let item = Step::Object(vec![
+        field("id", vec![get("id"), Step::Convert(Conversion::Number)]),
+        field("n", vec![get("n")]),
+    ]);
+    let content = vec![field("ok", vec![Step::Const(Literal(Json::Bool(true)))]), field("data", Vec::new())];
+    let shapes = [Shape(vec![item]), Shape(vec![Step::Object(content)])];
+    let (item, envelope) = (Step::Shape(0), Step::Shape(1));
+    let each = Step::Each(Shape(vec![item.clone()]));
+    let rows = [
+        vec![get("items"), each.clone()],
+        vec![get("items"), each, envelope.clone()],
+        vec![get("one"), item.clone()],
+        vec![get("one"), item, envelope],
+    ];
+    let one = r#"{"id":"7","n":"seven"}"#;
+    let source = format!(r#"{{"one":{one},"items":[{}]}}"#, vec![one; 200].join(","));
+    let tape = Tape::read(&source).unwrap();
+    let request = Request::default();
+    let written = |shape: &Shape| {
+        let mut text = String::with_capacity(100_000);
+        let info = allocation_counter::measure(|| {
+            let whole = with_shapes(&request, &shapes);
+            assert_eq!(shape.write(tape.root(), whole, &mut Budget::default(), &mut text), Ok(true));
+        });
+        (text, info.count_total)
+    };
+    for row in rows {
+        let named = Shape(row);
+        let ((text, allocations), (expected, in_place)) =
+            (written(&named), written(&named.expanded(&shapes)));
+        assert_eq!(text, expected);
+        assert!(allocations <= in_place, "{named:?}: {allocations} instead of {in_place} allocations");
+    }
+}
+
 #[test]
 fn the_program_of_the_example_is_read_at_the_edge_as_it_was_written() {
     let program = example();
@@ -478,7 +646,7 @@ fn what_cannot_be_turned_back_is_named() {
         ("twice", vec![Step::Get(vec!["a".into()])]),
     ];
     let fields = fields.into_iter().map(|(name, steps)| Field(name.to_owned(), Shape(steps))).collect();
-    let (_, lost) = invert(&Shape(vec![Step::Object(fields)]));
+    let (_, lost) = invert(&Shape(vec![Step::Object(fields)]), &[]);
     let named: Vec<&str> = lost.iter().map(|lost| lost.field.as_str()).collect();
     assert_eq!(named, ["default", "either", "either", "cut", "twice"]);
 }

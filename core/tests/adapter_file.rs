@@ -632,3 +632,177 @@ fn inverses_and_types_are_as_deep_as_the_edge_reads_them() {
     ));
     assert!(told.iter().any(|told| told.contains("more than 24 types inside each other")), "{told:#?}");
 }
+
+/// Writes an adapter for a REST backend with a shape of so many fields, which all routes use.
+fn sharing(routes: usize, fields: usize) -> String {
+    let field = |at: usize| format!("          field_{at}: {{ from: value_{at}, as: string }}\n");
+    let route = |at: usize| {
+        format!(
+            "      - match: {{ method: GET, path: /r{at} }}\n        backend: {{ method: GET, path: /r{at} }}\n        \
+             response: {{ shape: user }}\n"
+        )
+    };
+    let (fields, routes): (String, String) =
+        ((0..fields).map(field).collect(), (0..routes).map(route).collect());
+    format!("adapters:\n  a:\n    shapes:\n      user:\n        object:\n{fields}    routes:\n{routes}")
+}
+
+#[test]
+fn a_named_shape_is_stored_once_however_many_mappings_use_it() {
+    let compiled = |routes: usize| {
+        let config = Config::from_yaml(&sharing(routes, 40)).unwrap();
+        serde_json::to_string(&**config.adapters.values().next().unwrap().program()).unwrap()
+    };
+    let (one, two, twelve) = (compiled(1), compiled(2), compiled(12));
+    assert!(!one.contains("\"shape\""), "a shape that is used once is written out: {one}");
+    for text in [&one, &two, &twelve] {
+        assert_eq!(text.matches("\"value_7\"").count(), 1, "{text}");
+    }
+    let of_one_route = (twelve.len() - two.len()) / 10;
+    assert!(of_one_route < 200, "each use takes {of_one_route} bytes, and the shape {}", one.len());
+}
+
+#[test]
+fn a_large_adapter_is_told_before_it_is_too_large() {
+    let warnings = |fields| Config::from_yaml(&sharing(1, fields)).unwrap().warnings();
+    assert_eq!(warnings(40), Vec::<String>::new());
+    let told = warnings(1_000);
+    assert!(told.len() == 1 && told[0].starts_with("adapter a: compiled, it has "), "{told:?}");
+    assert!(told[0].contains(" of at most 150000 bytes") && told[0].contains("split its routes"), "{told:?}");
+}
+
+const INCLUDED: &str = "shapes:
+  user: { object: { id: { from: id, as: string }, home: { shape: place } } }
+  place: { object: { name: name } }
+  unused: { nothing: here }
+";
+
+const INCLUDING: &str = "include: [shared/common.yaml]
+routes:
+  - match: { method: GET, path: /u }
+    backend: { method: GET, path: /u }
+    response: { shape: user }
+";
+
+fn including(adapter: &str, included: &str) -> Result<Config, Vec<Problem>> {
+    Config::from_yaml_with("adapters: { a: api/a.yaml }", &|name| match name {
+        "api/a.yaml" => Ok(adapter.to_owned()),
+        "api/shared/common.yaml" => Ok(included.to_owned()),
+        "api/other.yaml" => Ok("shapes:\n  place: name\n".to_owned()),
+        _ => Err("there is no such file".to_owned()),
+    })
+}
+
+#[test]
+fn an_included_shape_is_one_of_the_adapter() {
+    let config = including(INCLUDING, INCLUDED).unwrap();
+    let stored = serde_json::to_value(&config).unwrap();
+    let source = &stored["adapters"]["a"];
+    let mut names: Vec<&String> = source["shapes"].as_object().unwrap().keys().collect();
+    names.sort();
+    assert_eq!(names, ["place", "user"], "those that a route uses");
+    assert!(source.get("include").is_none(), "{source}");
+    assert!(Config::from_json(&stored).unwrap() == config, "it is read again without the file");
+    let used = INCLUDED.replace("  unused: { nothing: here }\n", "");
+    let in_one_file = including(&INCLUDING.replace("include: [shared/common.yaml]\n", &used), "").unwrap();
+    let programs = [&config, &in_one_file].map(|config| config.adapters.values().next().unwrap().program());
+    assert!(programs[0] == programs[1]);
+}
+
+#[test]
+fn a_mistake_in_an_included_file_is_named_with_that_file() {
+    let own = INCLUDING.replace("routes:", "shapes:\n  place: name\nroutes:");
+    let with = |list: &str| INCLUDING.replace("[shared/common.yaml]", list);
+    let cases = [
+        (
+            INCLUDING.to_owned(),
+            INCLUDED.replace("home: {", "home: { form: x,"),
+            "api/shared/common.yaml:2:",
+            "form is not",
+        ),
+        (
+            INCLUDING.to_owned(),
+            INCLUDED.replace("{ name: name }", "name"),
+            "api/shared/common.yaml:3:",
+            "expected a map",
+        ),
+        (
+            INCLUDING.to_owned(),
+            format!("{INCLUDED}routes: []\n"),
+            "api/shared/common.yaml:5:",
+            "routes is not a field",
+        ),
+        (INCLUDING.to_owned(), "shapes: [".to_owned(), "api/shared/common.yaml:", "this is not YAML"),
+        (
+            own,
+            INCLUDED.to_owned(),
+            "api/a.yaml:3:3: ",
+            "the shape place is already defined in api/shared/common.yaml",
+        ),
+        (
+            with("[shared/common.yaml, other.yaml]"),
+            INCLUDED.to_owned(),
+            "api/other.yaml:2:3: ",
+            "the shape place is already defined in api/shared/common.yaml",
+        ),
+        (
+            with("[shared/common.yaml, shared/common.yaml]"),
+            INCLUDED.to_owned(),
+            "api/a.yaml:1:",
+            "api/shared/common.yaml is included twice",
+        ),
+        (
+            with("[shared/common.yaml, common.yaml]"),
+            INCLUDED.to_owned(),
+            "api/a.yaml:1:",
+            "api/common.yaml: there is no such file",
+        ),
+    ];
+    for (adapter, included, at, says) in cases {
+        let told: Vec<String> =
+            including(&adapter, &included).expect_err(says).iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|told| told.starts_with(at) && told.contains(says)), "{says}: {told:#?}");
+    }
+}
+
+#[test]
+fn a_url_without_a_schema_has_one_message_and_the_hint_for_urls() {
+    let adapter = ADAPTER.replace("schema: schema.graphql", "schema: http://api.example/graphq");
+    let problems = Config::from_yaml_with(CONFIG, &|name| match name {
+        "reviews/adapter.yaml" => Ok(adapter.clone()),
+        "reviews/operations.graphql" => Ok(OPERATIONS.to_owned()),
+        _ => Err("404 Not Found, and no schema".to_owned()),
+    });
+    let told: Vec<String> = problems
+        .expect_err("there is no schema")
+        .iter()
+        .map(|problem| format!("{problem} | {}", problem.hint))
+        .collect();
+    let message =
+        "reviews/adapter.yaml:2:9: schema: http://api.example/graphq: 404 Not Found, and no schema | ";
+    assert!(told.len() == 1 && told[0].starts_with(message), "{told:#?}");
+    assert!(told[0].contains("cutover adapter schema URL") && !told[0].contains("folder"), "{told:#?}");
+}
+
+#[test]
+fn a_brace_that_is_missing_in_a_document_is_told_once() {
+    let problems = |operations: &str, schema: &str| {
+        let problems = read(CONFIG, ADAPTER, operations, schema).expect_err("a brace is missing");
+        let told = |problem: &Problem| format!("{problem} | {}", problem.hint);
+        problems.iter().map(told).collect::<Vec<_>>()
+    };
+    let cases = [
+        (problems(&OPERATIONS.replacen("  isModerated\n}", "  isModerated\n", 1), SCHEMA), OPERATIONS_FILE),
+        (problems(OPERATIONS, &SCHEMA.replacen(" {", "", 1)), "reviews/schema.graphql"),
+    ];
+    for (told, file) in cases {
+        assert!(told.len() == 1 && told[0].starts_with(file), "{told:#?}");
+        assert!(told[0].contains("syntax error") && told[0].contains("may be missing above"), "{told:#?}");
+    }
+    // The schema refuses each of these by itself.
+    let unknown = OPERATIONS.replacen("  rating\n  text\n", "  stars\n  words\n", 1);
+    let told = problems(&unknown, SCHEMA);
+    for name in ["`stars`", "`words`"] {
+        assert!(told.iter().any(|told| told.contains(name)), "{name}: {told:#?}");
+    }
+}

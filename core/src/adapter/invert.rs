@@ -16,15 +16,15 @@ pub struct Irreversible {
 }
 
 /// Builds the shape that turns the result of `shape` back into its input, and lists the parts that
-/// cannot be inverted.
+/// cannot be inverted. The inverse has the named shapes of `shapes` written out.
 ///
 /// ```text
 /// object: { id: { from: id, as: number }, stars: rating }     a shape
 /// object: { id: { from: id, as: string }, rating: stars }     its inverse
 /// ```
-pub fn invert(shape: &Shape) -> (Shape, Vec<Irreversible>) {
+pub fn invert(shape: &Shape, shapes: &[Shape]) -> (Shape, Vec<Irreversible>) {
     let mut lost = Vec::new();
-    let inverse = row(&shape.0, "", &mut lost);
+    let inverse = row(&shape.expanded(shapes).0, "", &mut lost);
     (Shape(inverse), lost)
 }
 
@@ -97,6 +97,7 @@ fn undo(step: &Step, field: &str, lost: &mut Vec<Irreversible>) -> Vec<Step> {
         Step::Length => refuse("the items of a list cannot be restored from their number"),
         // A value that must be there is not changed.
         Step::Required => Vec::new(),
+        Step::Shape(_) => refuse("the shape that it refers to is missing"),
     }
 }
 

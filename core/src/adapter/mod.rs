@@ -20,7 +20,7 @@ pub use self::{
     exchange::{Adapter, Answer, ClientRequest, Exchange, Next, Pending, Reply, Unfit, Upstream},
     fault::Fault,
     literal::Literal,
-    program::{AdaptedRoute, Backend, Errors, Pagination, Program, SelectedVersion, Style},
+    program::{AdaptedRoute, Backend, Errors, InvalidProgram, Pagination, Program, SelectedVersion, Style},
     request::{Request, Source},
     shape::{
         budget::{Budget, EvalContext, ShapeError},

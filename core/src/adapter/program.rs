@@ -2,9 +2,13 @@
 
 use crate::{
     adapter::{fault::Fault, shape::step::Shape, template::Template, variable::Variable},
-    routing::matcher::Matcher,
+    routing::{matcher::Matcher, table::InvalidRoute},
 };
 use serde::{Deserialize, Serialize};
+
+/// Most shapes inside each other, the named ones written out: several times as many as a file may
+/// have, and few enough that no stack overflows.
+const MAX_LEVELS: usize = 128;
 
 /// A compiled adapter file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,10 +35,40 @@ pub struct Program {
     /// hold them already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub etag: bool,
+    /// The shapes that mappings use more than once. Each refers only to those before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shapes: Vec<Shape>,
     /// Mapping of errors to responses.
     pub errors: Errors,
     /// Routes of the old interface.
     pub routes: Vec<AdaptedRoute>,
+}
+
+/// Error of a program that cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidProgram {
+    /// The path pattern of a route is invalid or occurs twice.
+    #[error(transparent)]
+    Route(#[from] InvalidRoute),
+    /// A named shape, by its index, refers to one that is not before it, or has too many levels.
+    #[error("the named shape {0} refers to one that is not before it, or is nested too deeply")]
+    Shape(usize),
+}
+
+impl Program {
+    /// Checks that each named shape refers only to those before it, so that every evaluation ends.
+    ///
+    /// # Errors
+    ///
+    /// Fails at the first shape that does not, or that is nested too deeply.
+    pub(crate) fn check_shapes(&self) -> Result<(), InvalidProgram> {
+        let mut known = Vec::with_capacity(self.shapes.len());
+        for (index, shape) in self.shapes.iter().enumerate() {
+            let levels = shape.levels(&known).filter(|levels| *levels <= MAX_LEVELS);
+            known.push(levels.ok_or(InvalidProgram::Shape(index))?);
+        }
+        Ok(())
+    }
 }
 
 /// A version of the old interface that is selected by a request header.

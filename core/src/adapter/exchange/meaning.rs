@@ -66,7 +66,7 @@ pub(super) fn fault_answer(
     // A fault without a code of its own uses the backend's.
     let code = if fault.code.is_empty() { &told.code } else { &fault.code };
     let value = object(code, fault.message.fill(request, &places));
-    let whole = EvalContext { request, now };
+    let whole = EvalContext { request, now, shapes: &program.shapes };
     let body = program.errors.envelope.apply(&value, whole, &mut Budget::default());
     // If the envelope cannot be applied, send the bare object: a second error would hide the first.
     let body = body.ok().flatten().unwrap_or(value.into_owned());

@@ -15,7 +15,7 @@ use crate::{
             unfit::Unfit,
         },
         fault::Fault,
-        program::{AdaptedRoute, Backend, Pagination, Program},
+        program::{AdaptedRoute, Backend, InvalidProgram, Pagination, Program},
         request::Request,
         shape::{
             budget::{Budget, EvalContext},
@@ -26,10 +26,7 @@ use crate::{
     },
     json::{Tape, Value, value::Json},
     request::facts::Facts,
-    routing::{
-        matcher::is_safe,
-        table::{InvalidRoute, RouteTable},
-    },
+    routing::{matcher::is_safe, table::RouteTable},
     vocabulary::timestamp::Timestamp,
 };
 use std::sync::Arc;
@@ -69,19 +66,21 @@ pub struct Exchange {
 }
 
 impl Adapter {
-    /// Builds the route table of a program.
+    /// Checks the named shapes of a program and builds its route table.
     ///
     /// # Errors
     ///
-    /// Fails if the path pattern of a route is invalid.
-    pub fn new(program: Arc<Program>) -> Result<Self, InvalidRoute> {
+    /// Fails if the path pattern of a route is invalid, or if a named shape refers to one that is not
+    /// before it.
+    pub fn new(program: Arc<Program>) -> Result<Self, InvalidProgram> {
+        program.check_shapes()?;
         let matchers: Vec<_> = program.routes.iter().map(|route| &route.matcher).collect();
         let table = RouteTable::new(&matchers).map_err(|(_, error)| error)?;
         let fixed = program.routes.iter().map(fixed_body).collect();
         let route_body = |route: &AdaptedRoute| {
-            let after = BodyFields::of_answer(route, &program.errors);
+            let after = BodyFields::of_answer(route, &program);
             // An error of the question is answered at once.
-            RouteBody { before: BodyFields::of_question(route).with(&after), after }
+            RouteBody { before: BodyFields::of_question(route, &program.shapes).with(&after), after }
         };
         let body_fields = program.routes.iter().map(route_body).collect();
         Ok(Self { program, table, fixed, body_fields })
@@ -199,9 +198,14 @@ impl Exchange {
         self.fault(&self.adapter.program.errors.unfit, &told, now)
     }
 
+    /// Returns the inputs of a shape in addition to its value.
+    pub(super) fn context(&self, now: Timestamp) -> EvalContext<'_> {
+        EvalContext { request: &self.request, now, shapes: &self.adapter.program.shapes }
+    }
+
     /// Applies a shape and returns the result as JSON text, without building it as a value first.
     fn written(&self, shape: &Shape, value: Value<'_>, now: Timestamp) -> Result<String, Misfit> {
-        let whole = EvalContext { request: &self.request, now };
+        let whole = self.context(now);
         let mut text = String::with_capacity(4_096);
         match shape.write(value, whole, &mut Budget::default(), &mut text) {
             Ok(true) => Ok(text),
@@ -234,8 +238,7 @@ impl Exchange {
                 Err(by_status(errors, status, None).unwrap_or_else(|| not_json(errors, status, bytes)))
             }
             (value, false) => {
-                let whole = EvalContext { request: &self.request, now };
-                rest_value(adapted, errors, RestResponse { status, value, bytes }, whole)
+                rest_value(adapted, errors, RestResponse { status, value, bytes }, self.context(now))
             }
         };
         let value = match value {

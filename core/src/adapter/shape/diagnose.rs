@@ -93,6 +93,11 @@ impl<'a> Walk<'a, '_> {
     /// Returns the reason for which a step fails: a value inside the current one, or the current one
     /// itself.
     fn reason(&mut self, step: &'a Step, held: Option<Held<'a>>) -> Stop {
+        if let Step::Shape(index) = step
+            && let Some(Err(stop)) = self.whole.named(*index).map(|steps| self.steps(steps, held.clone()))
+        {
+            return stop;
+        }
         let Some(value) = held else { return Stop::Misfit(self.misfit(expected(step), None)) };
         let inside = match step {
             Step::Object(fields) | Step::Add(fields) => {
@@ -189,6 +194,7 @@ fn expected(step: &Step) -> &'static str {
         Step::PageUrl(_) => "the number of a page",
         Step::Length => "a list",
         Step::Required => "a value that is not null",
+        Step::Shape(_) => "a value of a shape that is missing",
         // These fail only by the shapes inside them, or not at all.
         Step::Get(_)
         | Step::Request(_)

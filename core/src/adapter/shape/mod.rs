@@ -4,6 +4,7 @@
 pub(crate) mod budget;
 mod convert;
 pub(crate) mod diagnose;
+mod nested;
 mod run;
 pub(crate) mod step;
 #[cfg(test)]

@@ -68,6 +68,10 @@ impl Step {
             Self::Default(literal) => {
                 return Ok(held.filter(|value| !value.is_null()).or(Some(Cow::Borrowed(&literal.0))));
             }
+            Self::Shape(index) => {
+                let steps = whole.named(*index).ok_or(ShapeError::Unfit)?;
+                return run_row(steps, held, whole, budget);
+            }
             Self::Required => {
                 return match held {
                     Some(value) if !value.is_null() => Ok(Some(value)),
@@ -161,6 +165,7 @@ impl Step {
             | Self::Const(_)
             | Self::Now(_)
             | Self::Default(_)
+            | Self::Shape(_)
             | Self::Required
             | Self::Text(_)
             | Self::Url(_)
@@ -178,7 +183,7 @@ impl Step {
         budget: &mut Budget,
     ) -> StepResult<'a> {
         match self {
-            Self::Object(fields) if fields.iter().all(|field| field.1.is_free()) => {
+            Self::Object(fields) if fields.iter().all(|field| field.1.is_free(whole)) => {
                 Ok(Some(Cow::Owned(Json::Object(object(fields, &null, whole, budget)?))))
             }
             _ => Ok(Some(null)),
@@ -189,8 +194,8 @@ impl Step {
 impl Shape {
     /// Returns true if the shape embeds its value unchanged or ignores it, so that null is as good
     /// as any other value.
-    fn is_free(&self) -> bool {
-        match self.0.first() {
+    fn is_free(&self, whole: EvalContext<'_>) -> bool {
+        match whole.first(&self.0) {
             None => true,
             Some(step) if step.makes_its_own() => true,
             Some(Step::Get(path)) => path.is_empty(),

@@ -75,6 +75,8 @@ pub enum Step {
     Length,
     /// The value, which must be there and not be null.
     Required,
+    /// The result of a named shape of the [`Program`](crate::adapter::Program), by its index.
+    Shape(u32),
 }
 
 /// The URL of a page of a list, as links to the next and the previous page are.

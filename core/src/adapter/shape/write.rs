@@ -42,6 +42,7 @@ struct Writer<'w> {
 
 impl Writer<'_> {
     fn row(&mut self, steps: &[Step], value: Value<'_>) -> Result<bool, ShapeError> {
+        let steps = self.whole.resolved(steps);
         match steps {
             [] => {
                 self.out.push_str(value.raw());
@@ -78,17 +79,17 @@ impl Writer<'_> {
                 let is_there = self.row(before, value)?;
                 self.settled(last, mark, is_there)
             }
-            // An envelope around a list or an object that the first step builds.
-            [first, Step::Object(fields)] if first.goes_through(value) && is_envelope(fields) => {
-                self.object(fields, std::slice::from_ref(first), value, None)
-            }
-            [step, ..] if step.makes_its_own() => self.built(steps, None),
-            _ => self.built(steps, Some(value)),
+            _ => match envelope(self.whole, steps, value) {
+                Some(Envelope { content, fields }) => self.object(fields, content, value, None),
+                None if self.whole.first(steps).is_some_and(Step::makes_its_own) => self.built(steps, None),
+                None => self.built(steps, Some(value)),
+            },
         }
     }
 
     fn list(&mut self, shape: &Shape, value: Value<'_>) -> Result<bool, ShapeError> {
         self.budget.pay(1)?;
+        let steps = self.whole.resolved(&shape.0);
         let mut layout = Layout::default();
         self.out.push('[');
         for (place, item) in value.items().enumerate() {
@@ -96,12 +97,12 @@ impl Writer<'_> {
             if place > 0 {
                 self.out.push(',');
             }
-            let written = match &shape.0[..] {
+            let written = match steps {
                 [Step::Object(fields)] if item.is_object() => {
                     layout.take(fields, item);
                     self.object(fields, &[], item, Some(&layout))?
                 }
-                steps => self.row(steps, item)?,
+                _ => self.row(steps, item)?,
             };
             if !written {
                 self.out.push_str("null");
@@ -223,22 +224,30 @@ impl Writer<'_> {
     }
 }
 
-impl Step {
-    /// Returns true if the step maps this list to a list, or this object to an object.
-    fn goes_through(&self, value: Value<'_>) -> bool {
-        match self {
-            Self::Each(_) => value.is_list(),
-            Self::Object(_) => value.is_object(),
-            _ => false,
-        }
-    }
+/// An object around the list or object that the step before it builds.
+struct Envelope<'s> {
+    /// The step that builds the content.
+    content: &'s [Step],
+    fields: &'s [Field],
+}
+
+/// Returns the envelope that a row of two steps builds, if it is one.
+fn envelope<'s>(whole: EvalContext<'s>, row: &'s [Step], value: Value<'_>) -> Option<Envelope<'s>> {
+    let (content, last) = row.split_at_checked(1)?;
+    let [Step::Object(fields)] = whole.resolved(last) else { return None };
+    let goes_through = match whole.resolved(content) {
+        [Step::Each(_)] => value.is_list(),
+        [Step::Object(_)] => value.is_object(),
+        _ => false,
+    };
+    (goes_through && is_envelope(whole, fields)).then_some(Envelope { content, fields })
 }
 
 /// Returns true if the fields embed the value unchanged, and none of them looks into it.
-fn is_envelope(fields: &[Field]) -> bool {
+fn is_envelope(whole: EvalContext<'_>, fields: &[Field]) -> bool {
     let takes_it = |field: &Field| field.1.0.is_empty();
     fields.iter().any(takes_it)
-        && fields.iter().all(|field| field.1.0.first().is_none_or(Step::makes_its_own))
+        && fields.iter().all(|field| whole.first(&field.1.0).is_none_or(Step::makes_its_own))
 }
 
 /// The common layout of objects with the same names in the same order, as the items of a list

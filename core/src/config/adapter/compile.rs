@@ -5,10 +5,11 @@ use super::{
     files::{Files, SourceText, content, graphql},
     graphql::{Documents, documents},
     headers::{self, Use},
+    include::{self, INCLUDE},
     mapping::Context,
     prune::prune,
     routes,
-    source::{Adapter, COMPILED, json},
+    source::{Adapter, COMPILED, MAX_BYTES, json},
 };
 use crate::{
     adapter::{AdaptedRoute, IF_NONE_MATCH, Program, SelectedVersion},
@@ -16,10 +17,6 @@ use crate::{
     routing::table::RouteTable,
 };
 use serde_json::Map;
-
-/// The largest stored adapter, in bytes. An audit record of a change contains it twice, in an item
-/// of at most 400 KB.
-const MAX_BYTES: usize = 150_000;
 
 const HINT: &str =
     "write operations, schema, shapes, errors and routes below the adapter, or the name of a file with them";
@@ -48,12 +45,13 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let forwarding = if etag { Use::ForwardBesideTags } else { Use::Forward };
     let forward = headers::names(fields.optional("forward_headers"), forwarding);
     let keep = headers::names(fields.optional("keep_headers"), Use::Keep);
-    let shapes = fields.entries("shapes", "write name: mapping");
+    let included = include::read(&mut fields, folder, files);
+    let own_shapes = fields.entries("shapes", "write name: mapping");
     let envelope = fields.optional("envelope");
     let errors = fields.optional("errors");
     let route_list = fields.required("routes", "write a list of routes");
     fields.finish();
-    let mut context = Context::new(shapes);
+    let mut context = Context::new(include::shapes(cursor, &included, own_shapes));
     let errors = errors::read(&mut context, errors.as_ref());
     if let Some(cursor) = &envelope {
         // Each route applies it to its own response; if no route can be read, its mistakes are
@@ -66,7 +64,7 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let routes = routes(&mut context, &route_list, interface.documents.as_ref(), envelope.as_ref());
     fields.clean()?;
     // Mappings that could not be read may name more shapes.
-    context.report_unused_shapes();
+    context.report_unused_shapes(cursor.file());
     fields.clean()?;
     let mut reads = [&context.reads[..], &forward[..]].concat();
     reads.extend(version.iter().map(|version| version.header.clone()));
@@ -75,7 +73,8 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
         names.sort();
         names.dedup();
     }
-    let program = Program {
+    let source = source(cursor, interface, &context);
+    let mut program = Program {
         endpoint: endpoint?,
         version,
         reads,
@@ -83,11 +82,13 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
         forward,
         keep,
         etag,
+        shapes: Vec::new(),
         errors: errors?,
         routes,
     };
-    let adapter = Adapter::new(source(cursor, interface), program);
-    let bytes = serde_json::to_string(&adapter).map(|text| text.len()).unwrap_or(usize::MAX);
+    context.shared.share(&mut program);
+    let adapter = Adapter::new(source, program);
+    let bytes = adapter.bytes();
     if bytes > MAX_BYTES {
         let message = format!("compiled, the adapter has {bytes} bytes, more than {MAX_BYTES}");
         return cursor.refuse(message, "split its routes into two adapters, and name both in adapt");
@@ -160,8 +161,12 @@ fn routes<'n>(
 }
 
 /// Returns the source that is stored: as written, with the contents of files, and with only those
-/// parts of the schema that the operations use.
-fn source(cursor: &Cursor<'_>, interface: Interface) -> Map<String, serde_json::Value> {
+/// parts of the schema that the operations use, and only those included shapes that mappings use.
+fn source(
+    cursor: &Cursor<'_>,
+    interface: Interface,
+    context: &Context<'_>,
+) -> Map<String, serde_json::Value> {
     let mut source = match json(cursor.value()) {
         serde_json::Value::Object(source) => source,
         _ => Map::new(),
@@ -170,6 +175,15 @@ fn source(cursor: &Cursor<'_>, interface: Interface) -> Map<String, serde_json::
     if let (Some(documents), Some(operations)) = (&interface.documents, interface.operations) {
         source.insert("schema".to_owned(), prune(documents).into());
         source.insert("operations".to_owned(), operations.text.into());
+    }
+    if source.remove(INCLUDE).is_some() {
+        let mut shapes = match source.remove("shapes") {
+            Some(serde_json::Value::Object(own)) => own,
+            _ => Map::new(),
+        };
+        let included = context.used_shapes().filter(|shape| shape.value.file() != cursor.file());
+        shapes.extend(included.map(|shape| (shape.key.to_owned(), json(shape.value.value()))));
+        source.insert("shapes".to_owned(), shapes.into());
     }
     source
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 use apollo_compiler::{
     ExecutableDocument, Node, Schema,
-    ast::Type,
+    ast::{self, Type},
     executable::{Operation, Selection, SelectionSet},
     schema::ExtendedType,
     validation::{DiagnosticList, Valid},
@@ -17,6 +17,9 @@ use apollo_compiler::{
 
 /// The nesting of a response up to which its structure is checked.
 const MAX_DEPTH: usize = 24;
+
+const SYNTAX_HINT: &str =
+    "correct the syntax here; a brace, bracket or quote may be missing above, also many lines above";
 
 /// A schema with operations that are valid against it.
 pub(crate) struct Documents {
@@ -76,8 +79,15 @@ pub(crate) fn documents(
     }
 }
 
+/// Reports all errors of a document, but only the first one if its syntax is wrong: one missing brace is
+/// an error at everything behind it.
 fn report(cursor: &Cursor<'_>, source: &SourceText, errors: &DiagnosticList, hint: &str) {
-    for error in errors.iter() {
+    let syntax = ast::Document::parse(&source.text, &source.file).err().map(|error| error.errors);
+    let (errors, most, hint) = match &syntax {
+        Some(errors) => (errors, 1, SYNTAX_HINT),
+        None => (errors, usize::MAX, hint),
+    };
+    for error in errors.iter().take(most) {
         let start = error.line_column_range().map(|range| range.start);
         cursor.add(Problem {
             file: source.file.clone(),

@@ -7,6 +7,7 @@ mod fields;
 mod page_url;
 mod paths;
 mod places;
+mod shared;
 mod steps;
 
 pub(super) use context::Context;

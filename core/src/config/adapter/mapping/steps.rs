@@ -102,8 +102,8 @@ impl<'n> Context<'n> {
             });
             return cursor.refuse(format!("there is no shape {name:?}"), hint);
         };
-        if !self.used.contains(&name) {
-            self.used.push(name.clone());
+        if !self.used.contains(&shape.key) {
+            self.used.push(shape.key);
         }
         if self.open.contains(&name) {
             return cursor.refuse(format!("the shape {name} contains itself"), "break the cycle");
@@ -117,7 +117,8 @@ impl<'n> Context<'n> {
         let mapping = self.mapping(&shape, value);
         self.depth = depth;
         self.open.pop();
-        mapping
+        let Mapping { shape, value } = mapping?;
+        Some(Mapping { shape: self.shared.reference(shape), value })
     }
 
     /// Reads the fields of an object, each mapped from the given value.

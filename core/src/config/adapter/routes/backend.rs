@@ -3,10 +3,7 @@
 use crate::{
     adapter::{Backend, Irreversible, Part, Template, invert, is_dot_segment},
     config::{
-        adapter::{
-            mapping::Context,
-            nesting::{self, MAX_NESTING},
-        },
+        adapter::{mapping::Context, nesting::MAX_NESTING},
         matcher::method,
         reading::Cursor,
     },
@@ -25,7 +22,8 @@ pub(super) fn read<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>) -> Option
         body = Some(context.mapping(&cursor, None)?.shape);
     }
     if let Some(cursor) = inverse_cursor {
-        let (inverse, losses) = invert(&context.mapping(&cursor, None)?.shape);
+        let shape = context.mapping(&cursor, None)?.shape;
+        let (inverse, losses) = invert(&shape, context.shared.as_slice());
         // Stored mappings may have parts that were refused only later.
         let is_refused = |loss: &&Irreversible| !lossy.contains(&loss.field) && !cursor.is_stored();
         for loss in losses.iter().filter(is_refused) {
@@ -34,7 +32,8 @@ pub(super) fn read<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>) -> Option
                 format!("write body: with a mapping of its own, or accept it with lossy: [{}]", loss.field);
             cursor.report(message, hint);
         }
-        if nesting::of_shape(&inverse) > MAX_NESTING {
+        // The named shapes are written out in an inverse.
+        if inverse.levels(&[]).is_none_or(|levels| levels > MAX_NESTING) {
             let message = format!("the inverse has more than {MAX_NESTING} levels of objects and lists");
             cursor.report(message, "write body: with a mapping of fewer levels");
         }

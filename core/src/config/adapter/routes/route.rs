@@ -63,7 +63,7 @@ pub(crate) fn read<'n>(
         response: response.shape,
         headers: response.headers,
     };
-    route.reads_body = BodyFields::are_read_by(&route);
+    route.reads_body = BodyFields::are_read_by(&route, context.shared.as_slice());
     fields.clean()?;
     Some(route)
 }
