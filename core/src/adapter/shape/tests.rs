@@ -17,7 +17,7 @@ const UNFIT: Result<Option<&str>, ShapeError> = Err(ShapeError::Unfit);
 /// Applies a shape in both ways, and compares the results as JSON.
 fn check(request: &Request, shape: &str, cases: &[(&str, Result<Option<&str>, ShapeError>)]) {
     let shape: Shape = serde_json::from_str(shape).unwrap();
-    let whole = EvalContext { request, now: Timestamp::from_millis(0) };
+    let whole = EvalContext { request, now: Timestamp::from_millis(0), shapes: &[] };
     for (value, expected) in cases {
         let expected = expected.map(|expected| expected.map(str::to_owned));
         let json = Json::parse(value).unwrap();
@@ -250,7 +250,7 @@ fn a_conversion_leaves_alone_the_form_that_it_makes() {
 #[test]
 fn long_texts_are_paid_for() {
     let request = request(&format!("name={}", "x".repeat(3_200)));
-    let whole = EvalContext { request: &request, now: Timestamp::from_millis(0) };
+    let whole = EvalContext { request: &request, now: Timestamp::from_millis(0), shapes: &[] };
     let list = format!("[{}]", vec!["1"; 1_000].join(","));
     let (json, tape) = (Json::parse(&list).unwrap(), Tape::read(&list).unwrap());
     for step in [
