@@ -184,6 +184,45 @@ fn fitting() -> impl Strategy<Value = (Vec<Step>, Json<'static>)> {
     })
 }
 
+/// Generates variables that are read from a query or a body.
+fn any_variable() -> impl Strategy<Value = Variable> {
+    let list = |kind| Kind::List(Box::new(kind));
+    let names = ["a", "b"].map(str::to_owned).to_vec();
+    let kinds = vec![
+        Kind::Int,
+        Kind::Float,
+        Kind::Text,
+        Kind::Id,
+        Kind::Boolean,
+        Kind::Enum(names),
+        Kind::Any,
+        list(Kind::Text),
+        list(Kind::Int),
+    ];
+    let sources = vec![Source::Query("a".to_owned()), Source::Body(vec!["a".to_owned()])];
+    let bound = || proptest::option::of(select(vec![0.0, 1.0, 3.0]));
+    let values = (
+        proptest::option::of(any_json().prop_map(Literal)),
+        proptest::option::of(select(vec![',', '|'])),
+        (bound(), bound()),
+    );
+    (select(kinds), select(sources), any::<[bool; 5]>(), values).prop_map(
+        |(kind, from, [required, integer, clamp, empty, invalid], (default, split, (min, max)))| Variable {
+            required,
+            from: Some(from),
+            default,
+            empty_is_absent: empty,
+            split,
+            min,
+            max,
+            integer,
+            clamp,
+            invalid_is_absent: invalid,
+            ..Variable::new("v", kind)
+        },
+    )
+}
+
 proptest! {
     #[test]
     fn json_is_read_as_a_library_reads_it(text in "[\\[\\]{}\":,\\\\tfn0-9eE+. a\u{e9}-]{0,24}|\\PC{0,16}") {
@@ -263,6 +302,39 @@ proptest! {
         let adapted = shape.apply(&value, whole(&request), &mut Budget::default()).unwrap().unwrap();
         let back = inverse.apply(&adapted, whole(&request), &mut Budget::default()).unwrap();
         prop_assert_eq!(back, Some(value), "{:?} made {}", shape, adapted);
+    }
+
+    #[test]
+    fn any_variable_meets_any_request(
+        variable in any_variable(),
+        value in "[0-9]{1,3}|[a-c,|]{0,3}|\\PC{0,3}",
+        twice in any::<bool>(),
+        sent in any_json(),
+    ) {
+        let pair = format!("a={}", encoded(&value));
+        let query = if twice { format!("{pair}&{pair}") } else { pair };
+        let body = Json::Object(vec![("a".into(), sent)]);
+        let request = Request { query, body, ..Request::default() };
+        let nothing = Request::default();
+        let stored = serde_json::to_string(&variable).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Variable>(&stored).unwrap(), &variable);
+
+        // A value that does not fit is refused, or counts as absent.
+        let strict = Variable { invalid_is_absent: false, ..variable.clone() };
+        let lenient = Variable { invalid_is_absent: true, ..variable.clone() };
+        let expected = strict.value(&request).or_else(|_| strict.value(&nothing));
+        prop_assert_eq!(lenient.value(&request), expected);
+        if lenient.default.is_some() {
+            prop_assert!(lenient.value(&request).is_ok_and(|value| value.is_some()));
+        }
+
+        // So may an empty string.
+        let from = Some(Source::Query("a".to_owned()));
+        let variable = Variable { empty_is_absent: true, from, ..variable };
+        for query in ["a=", "a", "b=1&a=&a="] {
+            let request = Request { query: query.to_owned(), ..Request::default() };
+            prop_assert_eq!(variable.value(&request), variable.value(&nothing));
+        }
     }
 
     #[test]

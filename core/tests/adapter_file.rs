@@ -341,6 +341,36 @@ fn names_that_no_header_has_or_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn absent_values_of_variables_are_checked() {
+    let told = |variable: &str| {
+        problems(&format!(
+            "adapters:\n  a:\n    routes:\n      - match: {{ method: GET, path: /r }}\n        \
+             backend: {{ method: GET, path: /v2 }}\n        variables:\n          v: {variable}\n"
+        ))
+    };
+    for allowed in [
+        "{ from: query.v, type: int, invalid: default }",
+        "{ from: query.v, type: int, required: true, default: 1, invalid: default, empty: absent }",
+        "{ from: \"query.v[]\", type: list, split: \",\" }",
+        "query.v[]",
+    ] {
+        assert_eq!(told(allowed), Vec::<String>::new(), "{allowed}");
+    }
+    let cases = [
+        ("{ from: query.v, required: true, invalid: default }", "and there is no default | add default:"),
+        ("{ from: query.v, invalid: absent }", "is no response to an invalid value | write invalid: default"),
+        ("{ from: query.v, empty: default }", "is not a meaning of an empty value | write empty: absent"),
+        ("{ const: 1, type: int, empty: absent }", "is not read from the request | remove it"),
+        ("{ const: 1, type: int, invalid: default }", "is not read from the request | remove it"),
+    ];
+    for (variable, expected) in cases {
+        let told = told(variable);
+        let is_there = told.len() == 1 && told[0].contains(expected) && told[0].starts_with("7:");
+        assert!(is_there, "{variable}: {told:#?}");
+    }
+}
+
+#[test]
 fn the_path_of_a_backend_is_one_that_parsers_of_urls_leave_as_it_is() {
     let told = |path: &str| {
         problems(&format!(
