@@ -28,12 +28,17 @@ fn example() -> Arc<Program> {
     Arc::clone(config.unwrap().adapters.values().next().unwrap().program())
 }
 
-/// Builds an adapter for a REST backend with one route, which is written as a YAML flow mapping.
-fn rest(route: &str) -> Arc<Adapter> {
-    let route = route.replace('\n', " ");
-    let config = Config::from_yaml(&format!("adapters:\n  rest:\n    routes:\n      - {route}\n"));
+/// Builds an adapter from the lines of its file.
+fn adapter(lines: &str) -> Arc<Adapter> {
+    let lines = lines.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let config = Config::from_yaml(&format!("adapters:\n  a:\n{lines}"));
     let program = Arc::clone(config.unwrap().adapters.values().next().unwrap().program());
     Arc::new(Adapter::new(program).unwrap())
+}
+
+/// Builds an adapter for a REST backend with one route, which is written as a YAML flow mapping.
+fn rest(route: &str) -> Arc<Adapter> {
+    adapter(&format!("routes:\n  - {}", route.replace('\n', " ")))
 }
 
 fn begin(adapter: &Arc<Adapter>, sent: ClientRequest<'_>) -> (Exchange, Next) {
@@ -302,6 +307,37 @@ proptest! {
         let adapted = shape.apply(&value, whole(&request), &mut Budget::default()).unwrap().unwrap();
         let back = inverse.apply(&adapted, whole(&request), &mut Budget::default()).unwrap();
         prop_assert_eq!(back, Some(value), "{:?} made {}", shape, adapted);
+    }
+
+    #[test]
+    fn the_first_route_whose_condition_holds_serves_a_request(
+        value in "[0-9]{1,3}|[a-z0-9,@%C]{1,6}",
+        order in Just(vec![0_usize, 1, 2, 3]).prop_shuffle(),
+    ) {
+        let conditions = ["digits", "list", "{ contains: \"@\" }", ""];
+        let route = |form: &usize| {
+            let condition = match conditions[*form] {
+                "" => String::new(),
+                condition => format!(", where: {{ p{form}: {condition} }}"),
+            };
+            format!(
+                "  - match: {{ method: GET, path: \"/x/{{p{form}}}\"{condition} }}\n    \
+                 backend: {{ method: GET, path: /v2/{form} }}\n"
+            )
+        };
+        let adapter = adapter(&format!("routes:\n{}", order.iter().map(route).collect::<String>()));
+        let decoded = percent_encoding::percent_decode_str(&value).decode_utf8_lossy();
+        let holds = |form: &usize| match *form {
+            0 => decoded.bytes().all(|byte| byte.is_ascii_digit()),
+            1 => decoded.contains(','),
+            2 => decoded.contains('@'),
+            _ => false,
+        };
+        let expected = order.iter().copied().find(holds).unwrap_or(3);
+        let path = format!("/x/{value}");
+        prop_assert!(adapter.has_route("GET", &path) && !adapter.has_route("POST", &path));
+        let sent = ClientRequest { method: "GET", path: &path, ..ClientRequest::default() };
+        prop_assert_eq!(target(begin(&adapter, sent)), Ok(format!("/v2/{expected}")));
     }
 
     #[test]

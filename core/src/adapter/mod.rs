@@ -20,7 +20,10 @@ pub use self::{
     exchange::{Adapter, Answer, ClientRequest, Exchange, Next, Pending, Reply, Upstream},
     fault::Fault,
     literal::Literal,
-    program::{AdaptedRoute, Backend, Errors, Pagination, Program, SelectedVersion, Style},
+    program::{
+        AdaptedRoute, Backend, Errors, Pagination, ParameterForm, PathCondition, Program, SelectedVersion,
+        Style,
+    },
     request::{Request, Source},
     shape::{
         budget::{Budget, EvalContext, ShapeError},

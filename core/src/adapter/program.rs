@@ -2,6 +2,7 @@
 
 use crate::{
     adapter::{fault::Fault, shape::step::Shape, template::Template, variable::Variable},
+    request::facts::decode_path,
     routing::matcher::Matcher,
 };
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,11 @@ pub struct AdaptedRoute {
     /// Method and path of the requests that this route serves.
     #[serde(rename = "match")]
     pub matcher: Matcher,
+    /// Conditions on parameters of the path, all of which have to hold. Of the routes that share
+    /// method and path, the first whose conditions hold serves a request; one without conditions is
+    /// the last.
+    #[serde(rename = "where", default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<PathCondition>,
     /// The request to the backend.
     pub backend: Backend,
     /// True if the request body is read.
@@ -125,6 +131,45 @@ pub struct AdaptedRoute {
     /// Headers to add to a successful response, filled in from the value at `root`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, Template)>,
+}
+
+/// A condition on a parameter of the path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathCondition {
+    /// The name of the parameter.
+    pub parameter: String,
+    /// The form that its value must have.
+    pub form: ParameterForm,
+}
+
+/// A form of a path parameter's value. In an adapter file, with the parameter `id`:
+///
+/// ```text
+/// where: { id: digits }              7, 042
+/// where: { id: list }                7,8 and 7%2C8
+/// where: { id: { contains: "@" } }   ann@example.com
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParameterForm {
+    /// One or more ASCII digits.
+    Digits,
+    /// Anything with a comma.
+    List,
+    /// Anything with this text.
+    Contains(String),
+}
+
+impl ParameterForm {
+    /// Returns true if a value has this form. The value is percent-encoded, and is decoded first.
+    pub fn fits(&self, value: &str) -> bool {
+        let value = decode_path(value);
+        match self {
+            Self::Digits => !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()),
+            Self::List => value.contains(','),
+            Self::Contains(text) => value.contains(text.as_str()),
+        }
+    }
 }
 
 /// The request that a route sends to its backend.
@@ -173,4 +218,43 @@ pub enum Style {
     /// The variables `first` and `after`, the path of `pageInfo`, and the largest page number that
     /// may be walked to.
     Cursor(String, String, Vec<String>, u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_has_a_form_after_it_was_decoded() {
+        let contains = ParameterForm::Contains("a/b".to_owned());
+        let cases = [
+            (ParameterForm::Digits, vec!["0", "042", "%37", "99999999999999999999"]),
+            (ParameterForm::List, vec![",", "1,2", "1%2C2", "1%2c2", "a,"]),
+            (contains, vec!["a/b", "xa%2Fby"]),
+        ];
+        for (form, fitting) in &cases {
+            for (_, values) in &cases {
+                for value in values {
+                    assert_eq!(form.fits(value), fitting.contains(value), "{form:?} {value}");
+                }
+            }
+            for value in ["", "-1", "1.0", "\u{667}", "1%252C2", "a%252Fb", "%"] {
+                assert!(!form.fits(value), "{form:?} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn conditions_are_stored_as_they_are_written() {
+        let condition = |form| PathCondition { parameter: "id".to_owned(), form };
+        let cases = [
+            (ParameterForm::Digits, r#"{"parameter":"id","form":"digits"}"#),
+            (ParameterForm::List, r#"{"parameter":"id","form":"list"}"#),
+            (ParameterForm::Contains("@".to_owned()), r#"{"parameter":"id","form":{"contains":"@"}}"#),
+        ];
+        for (form, stored) in cases {
+            assert_eq!(serde_json::to_string(&condition(form.clone())).unwrap(), stored);
+            assert_eq!(serde_json::from_str::<PathCondition>(stored).unwrap(), condition(form));
+        }
+    }
 }

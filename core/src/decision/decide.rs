@@ -342,6 +342,21 @@ routes:
     }
 
     #[test]
+    fn a_route_serves_no_request_that_its_conditions_exclude() {
+        let routes = "routes: [{ id: any, match: { path: \"/{*rest}\" }, flag: reviews, legacy: rest, new: graphql, \
+                    adapt: [ids] }]";
+        let adapters = "adapters: { ids: { routes: [{ match: { method: GET, path: \"/x/{id}\", where: { id: digits } }, \
+                        backend: { method: GET, path: \"/v2/{path.id}\" } }] } }";
+        let flags = "feature_flags: { reviews: { enabled: true, rollout_percentage: 100 } }";
+        let origins = "origins: { rest: { url: \"http://a\" }, graphql: { url: \"http://b\" } }";
+        let config = Config::from_yaml(&[flags, origins, adapters, routes].join("\n")).unwrap();
+        let rules = Ruleset::compile(&config.snapshot(Revision(1), None)).unwrap();
+        assert_eq!(by_user(&rules, "/x/7", "user-1").adapter, Some(0));
+        let excluded = by_user(&rules, "/x/7,8", "user-1");
+        assert_eq!((excluded.verdict.reason, excluded.adapter), (Reason::Unadapted, None));
+    }
+
+    #[test]
     fn the_longest_time_limit_is_that_of_the_slower_arm() {
         assert_eq!(rules(None).longest_timeout_ms(0), 9_000);
         assert_eq!(rules(None).longest_timeout_ms(1), 0, "there is no such flag");

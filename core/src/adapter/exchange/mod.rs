@@ -8,6 +8,7 @@ mod messages;
 mod pages;
 mod pending;
 mod question;
+mod routes;
 mod run;
 
 pub use messages::{Answer, ClientRequest, Next, Reply, Upstream};

@@ -8,6 +8,7 @@ use crate::{
             messages::{Answer, ClientRequest, Next, Reply},
             pages::{Page, Walk, emptied, walk},
             question::{Variables, claims, fixed_body},
+            routes::{FoundRoute, Routes},
         },
         fault::Fault,
         program::{AdaptedRoute, Backend, Pagination, Program},
@@ -20,7 +21,7 @@ use crate::{
     },
     json::{Tape, Value, value::Json},
     request::facts::Facts,
-    routing::table::{InvalidRoute, RouteTable},
+    routing::table::InvalidRoute,
     vocabulary::timestamp::Timestamp,
 };
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 pub struct Adapter {
     /// The compiled adapter file.
     pub program: Arc<Program>,
-    table: RouteTable,
+    routes: Routes,
     /// For each route, the part of its GraphQL request body that does not depend on the client's
     /// request; empty for REST backends.
     pub(super) fixed: Vec<String>,
@@ -64,10 +65,9 @@ impl Adapter {
     ///
     /// # Errors
     ///
-    /// Fails if the path pattern of a route is invalid.
+    /// Fails if the path pattern of a route is invalid, or claims the same requests as another route.
     pub fn new(program: Arc<Program>) -> Result<Self, InvalidRoute> {
-        let matchers: Vec<_> = program.routes.iter().map(|route| &route.matcher).collect();
-        let table = RouteTable::new(&matchers).map_err(|(_, error)| error)?;
+        let routes = Routes::new(&program.routes)?;
         let fixed = program.routes.iter().map(fixed_body).collect();
         let route_body = |route: &AdaptedRoute| {
             let after = BodyFields::of_answer(route, &program.errors);
@@ -75,12 +75,12 @@ impl Adapter {
             RouteBody { before: BodyFields::of_question(route).with(&after), after }
         };
         let body_fields = program.routes.iter().map(route_body).collect();
-        Ok(Self { program, table, fixed, body_fields })
+        Ok(Self { program, routes, fixed, body_fields })
     }
 
-    /// Returns true if a route matches the method and path.
+    /// Returns true if a route matches the method and path, and its conditions hold.
     pub fn has_route(&self, method: &str, path: &str) -> bool {
-        self.table.find(method, path).is_some()
+        self.routes.find(method, path).is_some()
     }
 
     /// Begins an exchange from the facts of the request alone. Returns `None` if the program reads
@@ -89,26 +89,25 @@ impl Adapter {
         if !self.program.claims.is_empty() {
             return None;
         }
-        let (route, parameters) = self.table.find_with_parameters(facts.method, facts.path)?;
-        if self.program.routes.get(route)?.reads_body {
+        let found = self.routes.find(facts.method, facts.path)?;
+        if self.program.routes.get(found.position())?.reads_body {
             return None;
         }
-        self.begin_at(route, parameters, ClientRequest::from(facts), now)
+        self.begin_at(&found, ClientRequest::from(facts), now)
     }
 
     /// Begins an exchange. Returns it with its first action, or `None` if no route matches.
     pub fn begin(self: &Arc<Self>, sent: ClientRequest<'_>, now: Timestamp) -> Option<(Exchange, Next)> {
-        let (route, parameters) = self.table.find_with_parameters(sent.method, sent.path)?;
-        self.begin_at(route, parameters, sent, now)
+        self.begin_at(&self.routes.find(sent.method, sent.path)?, sent, now)
     }
 
     fn begin_at(
         self: &Arc<Self>,
-        route: usize,
-        parameters: Vec<(String, String)>,
+        found: &FoundRoute<'_>,
         sent: ClientRequest<'_>,
         now: Timestamp,
     ) -> Option<(Exchange, Next)> {
+        let route = found.position();
         let adapted = self.program.routes.get(route)?;
         let is_read = |(name, _): &&(&str, &str)| self.program.reads.iter().any(|read| read == name);
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -116,7 +115,7 @@ impl Adapter {
             path: sent.path.to_owned(),
             query: sent.query.to_owned(),
             headers: sent.headers.iter().filter(is_read).map(owned).collect(),
-            parameters,
+            parameters: found.parameters(),
             body: Json::Null,
             claims: claims(sent.claims, &self.program.claims),
         };

@@ -7,13 +7,12 @@ use super::{
     headers::{self, Use},
     mapping::Context,
     prune::prune,
-    routes,
+    routes::{self, Claim, report_conflicts},
     source::{Adapter, COMPILED, json},
 };
 use crate::{
     adapter::{AdaptedRoute, Program, SelectedVersion},
     config::reading::{Cursor, Fields, Node, Problem, Value},
-    routing::table::RouteTable,
 };
 use serde_json::Map;
 
@@ -135,20 +134,10 @@ fn routes<'n>(
     documents: Option<&Documents>,
     envelope: Option<&Cursor<'n>>,
 ) -> Vec<AdaptedRoute> {
-    let mut routes = Vec::new();
-    let mut cursors = Vec::new();
-    for item in items {
-        if let Some(route) = routes::read(context, item, documents, envelope) {
-            routes.push(route);
-            cursors.push(item);
-        }
-    }
-    let matchers: Vec<_> = routes.iter().map(|route| &route.matcher).collect();
-    if let Err((index, error)) = RouteTable::new(&matchers)
-        && let Some(cursor) = cursors.get(index)
-    {
-        cursor.report(error.to_string(), "give each route a path or method of its own");
-    }
+    let mut claims: Vec<Claim<'_>> = Vec::new();
+    let read = |item| routes::read(context, item, documents, envelope, &mut claims);
+    let routes = items.iter().filter_map(read).collect();
+    report_conflicts(&claims);
     routes
 }
 
