@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
 
 use cutover_core::{
-    adapter::{ParameterForm, Program},
+    adapter::{FaultStatus, ParameterForm, Program, WhenNull},
     config::{Config, Problem},
     snapshot::{Snapshot, SnapshotError},
     vocabulary::revision::Revision,
@@ -452,6 +452,99 @@ fn a_wrong_match_is_followed_by_no_false_mistake() {
     let path = (0..30).map(|index| format!("/{{p{index}}}")).collect::<String>();
     let told = problems(&matching(&[&format!("method: GET, path: \"{path}\"")]));
     assert!(told.len() == 1 && told[0].contains("more than 25 parameters"), "{told:#?}");
+}
+
+/// Writes an adapter for a GraphQL backend with one route, whose `match` and operation are given.
+fn of_pages(route: &str) -> String {
+    format!(
+        "adapters:\n  a:\n    schema: \"type Query {{ page: Page must: Page! }} type Page {{ info: Info items: [Item!]! }} \
+         type Info {{ count: Int pages: Int! }} type Item {{ id: ID! }}\"\n    \
+         operations: \"query P {{ page {{ ...F }} must {{ ...F }} }} \
+         fragment F on Page {{ info {{ count pages }} items {{ id }} }}\"\n    routes:\n      \
+         - match: {{ method: GET, path: /r }}\n        operation: P\n{route}"
+    )
+}
+
+#[test]
+fn parts_that_may_be_null_are_paths_that_the_operation_selects() {
+    let told = |entries: &str, root: &str| {
+        problems(&of_pages(&format!(
+            "        root: {root}\n        when_null: {entries}\n        response: {{ object: {{ i: items }} }}\n"
+        )))
+    };
+    let none = Vec::<String>::new();
+    assert_eq!(told("[{ at: info.count, status: 404 }, { status: 410 }]", "page"), none);
+    assert_eq!(told("[{ at: info, status: 404 }, { at: info.pages, code: gone }]", "must"), none);
+    assert_eq!(told("{ status: 404 }", "must"), none, "as before there were parts");
+    let cases = [
+        ("[{ at: info.cuont }]", "page", "P does not select cuont of Info | did you mean count?"),
+        ("[{ at: items }]", "must", "items of P can never be null | remove it"),
+        ("[{ at: . }]", "must", ". of P can never be null | remove it"),
+        ("[{ at: items.id }]", "page", "is a list and has no field id"),
+        ("[{ at: \"info..count\" }]", "page", "is not a path"),
+        ("[{ at: { from: info } }]", "page", "expected a string, found a map"),
+        ("[]", "page", "when_null has no entry | write a list such as [{ at: info.count"),
+        ("[{ at: info, status: 302 }]", "page", "302 is out of range"),
+        ("[{ at: info, status: read }]", "page", "from which a status could be read | write a number"),
+        ("[{ at: info, mesage: gone }]", "page", "did you mean message?"),
+    ];
+    for (entries, root, expected) in cases {
+        let told = told(entries, root);
+        let is_there = told.len() == 1 && told[0].contains(expected) && told[0].starts_with("9:");
+        assert!(is_there, "{entries}: {told:#?}");
+    }
+    // Several mistakes of an entry are told at once.
+    assert_eq!(told("[{ at: info.cuont, status: 302, mesage: gone }]", "page").len(), 3);
+    let stored = program(&of_pages(
+        "        root: page\n        when_null: [{ at: info.count }]\n        response: items\n",
+    ));
+    let Some(WhenNull::Parts(parts)) = &stored.routes[0].when_null else { panic!("{stored:#?}") };
+    assert_eq!(
+        (parts[0].at.join("."), parts[0].fault.status),
+        ("info.count".to_owned(), FaultStatus::Fixed(404))
+    );
+}
+
+#[test]
+fn a_mapping_that_was_meant_for_a_root_asks_for_it() {
+    let told = problems(&of_pages("        response: { object: { all: items } }\n"));
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(
+        told[0].contains("P does not select items of Query | write root: page in the route"),
+        "{told:#?}"
+    );
+    // With a root, and for a name that is nowhere, the remedy is as before.
+    for response in
+        ["        root: page\n        when_null: {}\n        response: count\n", "        response: x\n"]
+    {
+        let told = problems(&of_pages(response));
+        assert!(told.len() == 1 && told[0].contains("in the operation, or remove it"), "{told:#?}");
+    }
+}
+
+#[test]
+fn a_status_is_read_only_from_errors_that_something_reads() {
+    let told =
+        |errors: &str| problems(&format!("adapters:\n  a:\n    errors: {{ {errors} }}\n    routes: []\n"));
+    let read = "read: { object: { status: extensions.status } }";
+    let none = Vec::<String>::new();
+    assert_eq!(
+        told(&format!("{read}, otherwise: {{ status: read }}, codes: {{ A: {{ status: read }} }}")),
+        none
+    );
+    let nothing = "nothing reads a status from the errors of the backend | write read:";
+    for (errors, expected) in [
+        ("otherwise: { status: read }".to_owned(), nothing),
+        ("statuses: { 404: { status: read } }".to_owned(), nothing),
+        (
+            format!("{read}, invalid: {{ status: read }}"),
+            "from which a status could be read | write a number",
+        ),
+        (format!("{read}, otherwise: {{ status: reed }}"), "expected a number, found a string"),
+    ] {
+        let told = told(&errors);
+        assert!(told.len() == 1 && told[0].contains(expected), "{errors}: {told:#?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::{
     adapter::{
-        fault::Fault,
+        fault::{Fault, WhenNull},
         program::{AdaptedRoute, Backend, Errors, Style},
         request::Source,
         shape::step::{Field, Shape, Step},
@@ -152,7 +152,7 @@ impl Paths {
     }
 
     fn answer(&mut self, route: &AdaptedRoute) {
-        route.when_null.iter().for_each(|fault| self.fault(fault));
+        route.when_null.iter().flat_map(WhenNull::faults).for_each(|fault| self.fault(fault));
         route.response.iter().for_each(|shape| self.shape(shape));
         route.headers.iter().for_each(|(_, template)| self.template(template));
     }

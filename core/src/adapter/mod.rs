@@ -18,7 +18,7 @@ mod variable;
 
 pub use self::{
     exchange::{Adapter, Answer, ClientRequest, Exchange, Next, Pending, Reply, Upstream},
-    fault::Fault,
+    fault::{Fault, FaultStatus, NullPart, WhenNull},
     literal::Literal,
     program::{
         AdaptedRoute, Backend, Errors, Pagination, ParameterForm, PathCondition, Program, SelectedVersion,

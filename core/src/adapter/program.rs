@@ -1,7 +1,12 @@
 //! The compiled form of an adapter file: small, validated, and without any text from a client.
 
 use crate::{
-    adapter::{fault::Fault, shape::step::Shape, template::Template, variable::Variable},
+    adapter::{
+        fault::{Fault, WhenNull},
+        shape::step::Shape,
+        template::Template,
+        variable::Variable,
+    },
     request::facts::decode_path,
     routing::matcher::Matcher,
 };
@@ -56,14 +61,16 @@ impl SelectedVersion {
     }
 }
 
-/// The mapping of errors to [`Fault`]s. For a GraphQL error, `paths` is searched before `codes`;
-/// `statuses` is for responses that report none.
+/// The mapping of errors to [`Fault`]s. For a GraphQL error, `paths` is searched before `codes`, and
+/// then `statuses` for the status that `read` gives it. Otherwise `statuses` is for the status of a
+/// response.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Errors {
     /// Builds the body of an error response from an object with `status`, `code`, `message` and
     /// `field`.
     pub envelope: Shape,
-    /// Builds an object with `code`, `message` and `field` from a REST backend's error response.
+    /// Builds an object with `status`, `code`, `message` and `field` from a REST backend's error
+    /// response, or from an error of a GraphQL response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<Shape>,
     /// Faults by the path of the field that failed, without list indexes.
@@ -117,9 +124,9 @@ pub struct AdaptedRoute {
     /// `data` for GraphQL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub root: Vec<String>,
-    /// Fault to respond with if the value at `root` is null.
+    /// Responses to a null at `root` or in a part of its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub when_null: Option<Fault>,
+    pub when_null: Option<WhenNull>,
     /// True if a GraphQL response with both errors and data counts as a success.
     #[serde(default)]
     pub partial: bool,

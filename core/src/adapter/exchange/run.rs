@@ -202,15 +202,13 @@ impl Exchange {
         let tape = json(bytes);
         let answer = tape.as_ref().map(Tape::root);
         let is_graphql = matches!(adapted.backend, Backend::GraphQl(..));
+        let whole = EvalContext { request: &self.request, now };
         let value = match (answer, is_graphql) {
-            (Some(answer), true) => graphql_value(adapted, errors, status, answer),
+            (Some(answer), true) => graphql_value(adapted, errors, status, answer, whole),
             (None, true) => {
-                Err(by_status(errors, status, None).unwrap_or((&errors.unfit, ErrorDetails::default())))
+                Err((by_status(errors, status).unwrap_or(&errors.unfit), ErrorDetails::default()))
             }
-            (value, false) => {
-                let whole = EvalContext { request: &self.request, now };
-                rest_value(adapted, errors, RestResponse { status, value, bytes }, whole)
-            }
+            (value, false) => rest_value(adapted, errors, RestResponse { status, value, bytes }, whole),
         };
         let value = match value {
             Ok(value) => value,

@@ -2,7 +2,7 @@
 //! declares.
 
 use super::{
-    errors,
+    errors::{self, ErrorSource},
     graphql::Declared,
     mapping::Context,
     nesting::{self, MAX_NESTING},
@@ -158,7 +158,7 @@ fn invalid<'n>(
 ) {
     let Some(cursor) = fields.optional("invalid") else { return };
     let Value::String(_) = cursor.value() else {
-        declared.variable.invalid = errors::fault(context, &cursor, errors::invalid());
+        declared.variable.invalid = errors::fault(context, &cursor, ErrorSource::Adapter, errors::invalid());
         return;
     };
     let hint = "write invalid: default, or { status: 422, code: invalid, message: \"...\" }";

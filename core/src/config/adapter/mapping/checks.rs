@@ -22,6 +22,7 @@ impl Context<'_> {
                     Some(near) => format!("did you mean {near}? Otherwise select {name} in the operation"),
                     None => format!("select {name} in the operation, or remove it from the mapping"),
                 };
+                let hint = self.missing_root(value, name).unwrap_or(hint);
                 (format!("{} does not select {name} of {written}", self.operation), hint)
             }
             Content::List(_) => {
@@ -32,6 +33,21 @@ impl Context<'_> {
             }
         };
         cursor.refuse(message, hint)
+    }
+
+    /// Returns the remedy for a field that is not in `data` but in a field of it, so that the route was
+    /// probably meant to have a root.
+    fn missing_root(&self, value: &Selected, name: &str) -> Option<String> {
+        let Content::Object(fields) = &value.content else { return None };
+        if self.data.as_ref() != Some(&value.written) {
+            return None;
+        }
+        let selects = |field: &Selected| match &field.content {
+            Content::List(item) => item.get(name).is_some(),
+            _ => field.get(name).is_some(),
+        };
+        let (root, _) = fields.iter().find(|(_, field)| selects(field))?;
+        Some(format!("write root: {root} in the route, so that its mapping begins there"))
     }
 
     /// Reports the names that the value has no fields of, if its structure is known.
