@@ -895,3 +895,53 @@ fn a_part_of_the_root_that_is_null_has_a_response_of_its_own() {
     };
     assert_eq!((failed("null"), failed(r#"{"info":null}"#)), (500, 404));
 }
+
+#[test]
+fn headers_of_an_adapter_are_on_all_its_answers() {
+    let adapter = adapter(
+        r#"content_type: application/json; charset=utf-8
+headers: { access-control-allow-origin: "*", x-client: "{header.x-client}", x-both: "a {query.a}", x-all: "{query.a}" }
+errors:
+  headers: { cache-control: no-store, x-both: "e {query.a}" }
+routes:
+  - match: { method: GET, path: "/r/{id}" }
+    backend: { method: GET, path: /v2 }
+    variables: { n: { from: query.n, type: int } }
+    headers: { X-All: "{path.id}" }
+  - match: { method: POST, path: /r }
+    backend: { method: POST, path: /v2, body: . }
+"#,
+    );
+    let headers = |answer: Answer| {
+        let pairs = answer.headers.into_iter().map(|(name, value)| format!("{name}: {value}"));
+        pairs.collect::<Vec<_>>()
+    };
+    let found = |query: &str, status: u16| headers(answer(&adapter, ("/r/7", query), status, "{}"));
+    // Constant ones are not among them: the runtime adds those.
+    assert_eq!(found("a=1", 200), ["x-both: a 1", "x-all: 7"]);
+    assert_eq!(found("a=1", 500), ["x-all: 1", "x-both: e 1"]);
+    assert_eq!(found("a=1&n=x", 200), ["x-all: 1", "x-both: e 1"], "without a backend");
+    // A header without a value is not sent, and no character that a header cannot carry.
+    assert_eq!(found("", 200), ["x-both: a ", "x-all: 7"]);
+    assert_eq!(found("a=%0A%E2%82%AC", 500), ["x-all: %0A%E2%82%AC", "x-both: e %0A%E2%82%AC"]);
+
+    let sent = |path| ClientRequest {
+        method: "POST",
+        path,
+        query: "a=1",
+        headers: &[("x-client", "https://a.example")],
+        ..ClientRequest::default()
+    };
+    let large = adapter.too_large(sent("/r"), Timestamp::from_millis(0)).unwrap();
+    assert_eq!(large.status, 413);
+    assert_eq!(headers(large), ["x-client: https://a.example", "x-all: 1", "x-both: e 1"]);
+    assert!(adapter.too_large(sent("/s"), Timestamp::from_millis(0)).is_none());
+
+    let program = &adapter.program;
+    assert_eq!(program.constant_headers(false), [("access-control-allow-origin", "*")]);
+    let of_errors = [("access-control-allow-origin", "*"), ("cache-control", "no-store")];
+    assert_eq!(program.constant_headers(true), of_errors);
+    let plain = rest(POSTED);
+    assert!(plain.program.constant_headers(true).is_empty());
+    assert!(!serde_json::to_string(&*plain.program).unwrap().contains("content_type"));
+}

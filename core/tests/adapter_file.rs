@@ -330,6 +330,14 @@ fn names_that_no_header_has_or_that_make_no_sense_are_refused() {
         ("keep_headers: [Content-Encoding]", "content-encoding describes a body"),
         ("keep_headers: [content-type]", "write headers: { content-type: ... }"),
         ("keep_headers: [\"x:y\"]", "\"x:y\" is not the name of a header"),
+        ("headers: { content-type: text/plain }", "write content_type: beside headers"),
+        ("headers: { Content-Length: \"1\" }", "content-length describes a body"),
+        ("headers: { x-a: \"{id}\" }", "{id} is not a place in the request"),
+        ("headers: { x-a: \"a\\nb\" }", "characters that no header can carry"),
+        ("errors: { headers: { x-a: \"{message}\" } }", "{message} is not a place in the request"),
+        ("errors: { headers: { \"x a\": b } }", "such as x-a"),
+        ("content_type: json", "\"json\" is not a media type"),
+        ("content_type: \"text/plain; a=\u{20ac}\"", "is not a media type"),
         ("version: { header: \"\" }", "\"\" is not the name of a header"),
     ];
     for (line, expected) in cases {
@@ -545,6 +553,22 @@ fn a_status_is_read_only_from_errors_that_something_reads() {
         let told = told(&errors);
         assert!(told.len() == 1 && told[0].contains(expected), "{errors}: {told:#?}");
     }
+}
+
+#[test]
+fn headers_and_content_type_of_an_adapter_are_compiled() {
+    let program = program(
+        "adapters:\n  a:\n    content_type: application/json; charset=utf-8\n    \
+         headers: { Access-Control-Allow-Origin: \"*\", x-client: \"{header.X-Client}\" }\n    \
+         errors: { headers: { cache-control: no-store, content-type: application/problem+json } }\n    \
+         routes: []\n",
+    );
+    assert_eq!(program.content_type, "application/json; charset=utf-8");
+    assert_eq!(program.reads, ["x-client"]);
+    let origin = ("access-control-allow-origin", "*");
+    assert_eq!(program.constant_headers(false), [origin]);
+    let own = [("cache-control", "no-store"), ("content-type", "application/problem+json")];
+    assert_eq!(program.constant_headers(true), [[origin].as_slice(), &own].concat());
 }
 
 #[test]

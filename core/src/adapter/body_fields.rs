@@ -4,7 +4,7 @@
 use crate::{
     adapter::{
         fault::{Fault, WhenNull},
-        program::{AdaptedRoute, Backend, Errors, Style},
+        program::{AdaptedRoute, Backend, Errors, Program, Style},
         request::Source,
         shape::step::{Field, Shape, Step},
         template::{Part, Template},
@@ -30,10 +30,11 @@ impl BodyFields {
     }
 
     /// Returns the fields that a route reads after its first request to the backend.
-    pub(crate) fn of_answer(route: &AdaptedRoute, errors: &Errors) -> Self {
+    pub(crate) fn of_answer(route: &AdaptedRoute, program: &Program) -> Self {
         let mut paths = Paths::default();
         paths.answer(route);
-        paths.errors(errors);
+        paths.errors(&program.errors);
+        program.headers.iter().for_each(|(_, template)| paths.template(template));
         // A walk over pages builds each of its requests anew.
         if route.pagination.as_ref().is_some_and(|held| matches!(held.style, Style::Cursor(..))) {
             paths.backend(&route.backend);
@@ -41,8 +42,8 @@ impl BodyFields {
         paths.finish()
     }
 
-    /// Returns true if the route itself reads the body. The errors of the program do not count: they
-    /// can only mention a body that was read for something else.
+    /// Returns true if the route itself reads the body. The errors and headers of the program do not
+    /// count: they can only mention a body that was read for something else.
     #[cfg(feature = "config")]
     pub(crate) fn are_read_by(route: &AdaptedRoute) -> bool {
         let mut answer = Paths::default();
@@ -159,6 +160,7 @@ impl Paths {
 
     fn errors(&mut self, errors: &Errors) {
         self.shape(&errors.envelope);
+        errors.headers.iter().for_each(|(_, template)| self.template(template));
         errors.read.iter().for_each(|shape| self.shape(shape));
         errors.paths.iter().for_each(|(_, fault)| self.fault(fault));
         errors.codes.iter().for_each(|(_, fault)| self.fault(fault));

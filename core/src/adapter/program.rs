@@ -4,7 +4,7 @@ use crate::{
     adapter::{
         fault::{Fault, WhenNull},
         shape::step::Shape,
-        template::Template,
+        template::{Part, Template},
         variable::Variable,
     },
     request::facts::decode_path,
@@ -33,10 +33,42 @@ pub struct Program {
     /// Headers of the backend's response that are passed on to the client, in lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<String>,
+    /// Content type of responses with a body; if empty, that of JSON.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content_type: String,
+    /// Headers of every response; names in lower case. Their places are those of the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, Template)>,
     /// Mapping of errors to responses.
     pub errors: Errors,
     /// Routes of the old interface.
     pub routes: Vec<AdaptedRoute>,
+}
+
+impl Program {
+    /// Iterates over the headers that all successes, or all errors, have. A header that errors have of
+    /// their own takes the place of the one that every response has.
+    pub(super) fn headers_of(&self, is_error: bool) -> impl Iterator<Item = &(String, Template)> {
+        let own = if is_error { &self.errors.headers[..] } else { &[] };
+        let is_replaced = move |name: &String| own.iter().any(|(held, _)| held == name);
+        self.headers.iter().filter(move |(name, _)| !is_replaced(name)).chain(own)
+    }
+
+    /// Returns the names and values of those headers of all successes, or of all errors, that do not
+    /// depend on the request. The runtime adds them; an exchange fills in the others.
+    pub fn constant_headers(&self, is_error: bool) -> Vec<(&str, &str)> {
+        let headers = self.headers_of(is_error);
+        headers.filter_map(|(name, value)| Some((name.as_str(), constant(value)?))).collect()
+    }
+}
+
+/// Returns the text of a template without places; `None` if it has one.
+pub(super) fn constant(template: &Template) -> Option<&str> {
+    match &template.0[..] {
+        [] => Some(""),
+        [Part::Text(text)] => Some(text),
+        _ => None,
+    }
 }
 
 /// A version of the old interface that is selected by a request header.
@@ -69,6 +101,9 @@ pub struct Errors {
     /// Builds the body of an error response from an object with `status`, `code`, `message` and
     /// `field`.
     pub envelope: Shape,
+    /// Headers of error responses; names in lower case. Their places are those of the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, Template)>,
     /// Builds an object with `status`, `code`, `message` and `field` from a REST backend's error
     /// response, or from an error of a GraphQL response.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -98,10 +98,10 @@ fn begin(
         AdapterChoice::Adapter(position, adapter) => (position, adapter),
     };
     LAST_STEP.with(|last| last.borrow_mut().adapter = position);
-    if is_too_large {
-        return Some(answer(adapter.too_large(now())));
-    }
     let sent = ClientRequest { body, claims, ..ClientRequest::from(&facts) };
+    if is_too_large {
+        return Some(adapter.too_large(sent, now()).map_or(step::UNKNOWN, answer));
+    }
     let Some((exchange, next)) = adapter.begin(sent, now()) else { return Some(step::UNKNOWN) };
     Some(tell(exchange, next))
 }

@@ -4,13 +4,14 @@ use crate::{
     adapter::{
         exchange::messages::Answer,
         fault::Fault,
-        program::{AdaptedRoute, Errors, Program},
+        program::{AdaptedRoute, Errors, Program, constant},
         request::{Request, plain},
         shape::budget::{Budget, EvalContext},
     },
     json::{Decimal, Value, value::Json},
     vocabulary::timestamp::Timestamp,
 };
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 /// Details of an error, for the status and the places in the message of a [`Fault`].
 #[derive(Debug, Default)]
@@ -43,6 +44,17 @@ fn is_error(status: u16) -> bool {
     (400..600).contains(&status)
 }
 
+/// Fills in those headers of all successes, or of all errors, that depend on the request. A value is
+/// sent as it is, percent-encoded where no header can carry it; a header without a value is not sent.
+pub(super) fn headers_of(program: &Program, request: &Request, is_error: bool) -> Vec<(String, String)> {
+    let with_places = program.headers_of(is_error).filter(|(_, value)| constant(value).is_none());
+    let filled = with_places.map(|(name, value)| {
+        let value = value.fill(request, &Json::Null);
+        (name.clone(), utf8_percent_encode(&value, CONTROLS).to_string())
+    });
+    filled.filter(|(_, value)| !value.is_empty()).collect()
+}
+
 pub(super) fn fault_answer(
     program: &Program,
     request: &Request,
@@ -67,7 +79,7 @@ pub(super) fn fault_answer(
     let body = program.errors.envelope.apply(&value, whole, &mut Budget::default());
     // If the envelope cannot be applied, send the bare object: a second error would hide the first.
     let body = body.ok().flatten().unwrap_or(value.into_owned());
-    Answer { status, headers: Vec::new(), body: Some(body.to_string()) }
+    Answer { status, headers: headers_of(program, request, true), body: Some(body.to_string()) }
 }
 
 /// Returns the fault that is mapped for an error of a GraphQL response, and its details.

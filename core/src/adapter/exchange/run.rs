@@ -4,7 +4,9 @@ use crate::{
     adapter::{
         body_fields::BodyFields,
         exchange::{
-            meaning::{ErrorDetails, RestResponse, by_status, fault_answer, graphql_value, rest_value},
+            meaning::{
+                ErrorDetails, RestResponse, by_status, fault_answer, graphql_value, headers_of, rest_value,
+            },
             messages::{Answer, ClientRequest, Next, Reply},
             pages::{Page, Walk, emptied, walk},
             question::{Variables, claims, fixed_body},
@@ -70,7 +72,7 @@ impl Adapter {
         let routes = Routes::new(&program.routes)?;
         let fixed = program.routes.iter().map(fixed_body).collect();
         let route_body = |route: &AdaptedRoute| {
-            let after = BodyFields::of_answer(route, &program.errors);
+            let after = BodyFields::of_answer(route, &program);
             // An error of the question is answered at once.
             RouteBody { before: BodyFields::of_question(route).with(&after), after }
         };
@@ -109,16 +111,7 @@ impl Adapter {
     ) -> Option<(Exchange, Next)> {
         let route = found.position();
         let adapted = self.program.routes.get(route)?;
-        let is_read = |(name, _): &&(&str, &str)| self.program.reads.iter().any(|read| read == name);
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let request = Request {
-            path: sent.path.to_owned(),
-            query: sent.query.to_owned(),
-            headers: sent.headers.iter().filter(is_read).map(owned).collect(),
-            parameters: found.parameters(),
-            body: Json::Null,
-            claims: claims(sent.claims, &self.program.claims),
-        };
+        let request = self.request(found, sent);
         let mut exchange =
             Exchange { adapter: Arc::clone(self), route, request, variables: Vec::new(), page: None };
         let next = if adapted.reads_body {
@@ -129,15 +122,26 @@ impl Adapter {
         Some((exchange, next))
     }
 
-    /// Builds the response for a request body over the size limit.
-    pub fn too_large(&self, now: Timestamp) -> Answer {
-        fault_answer(
-            &self.program,
-            &Request::default(),
-            &self.program.errors.too_large,
-            &ErrorDetails::default(),
-            now,
-        )
+    /// Copies the parts of a request that the program reads, without its body.
+    fn request(&self, found: &FoundRoute<'_>, sent: ClientRequest<'_>) -> Request {
+        let is_read = |(name, _): &&(&str, &str)| self.program.reads.iter().any(|read| read == name);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Request {
+            path: sent.path.to_owned(),
+            query: sent.query.to_owned(),
+            headers: sent.headers.iter().filter(is_read).map(owned).collect(),
+            parameters: found.parameters(),
+            body: Json::Null,
+            claims: claims(sent.claims, &self.program.claims),
+        }
+    }
+
+    /// Builds the response for a request whose body is over the size limit. Returns `None` if no route
+    /// matches.
+    pub fn too_large(&self, sent: ClientRequest<'_>, now: Timestamp) -> Option<Answer> {
+        let request = self.request(&self.routes.find(sent.method, sent.path)?, sent);
+        let fault = &self.program.errors.too_large;
+        Some(fault_answer(&self.program, &request, fault, &ErrorDetails::default(), now))
     }
 }
 
@@ -256,8 +260,10 @@ impl Exchange {
                 None => return self.refuse(&self.adapter.program.errors.unfit, "", now),
             },
         };
-        let mut headers: Vec<(String, String)> = Vec::new();
+        let mut headers = headers_of(&self.adapter.program, &self.request, false);
         if !adapted.headers.is_empty() {
+            // A header of the route takes the place of one that every response has.
+            headers.retain(|(name, _)| adapted.headers.iter().all(|(own, _)| own != name));
             let value = value.json();
             let filled = |(name, template): &(String, Template)| {
                 (name.clone(), template.fill_url(&self.request, &value))

@@ -45,12 +45,15 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let version = fields.read("version", version);
     let forward = headers::names(fields.optional("forward_headers"), Use::Forward);
     let keep = headers::names(fields.optional("keep_headers"), Use::Keep);
+    let content_type = fields.read("content_type", headers::media_type).unwrap_or_default();
+    let added = fields.entries("headers", "write access-control-allow-origin: \"*\"");
     let shapes = fields.entries("shapes", "write name: mapping");
     let envelope = fields.optional("envelope");
     let errors = fields.optional("errors");
     let route_list = fields.required("routes", "write a list of routes");
     fields.finish();
     let mut context = Context::new(shapes);
+    let added = headers::of_requests(&mut context, &added, Use::AddToAll);
     let errors = errors::read(&mut context, errors.as_ref());
     if let Some(cursor) = &envelope {
         // Each route applies it to its own response; if no route can be read, its mistakes are
@@ -75,6 +78,8 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
         claims: context.claims,
         forward,
         keep,
+        content_type,
+        headers: added,
         errors: errors?,
         routes,
     };

@@ -1,6 +1,9 @@
 //! Reads the responses to errors.
 
-use super::mapping::Context;
+use super::{
+    headers::{self, Use},
+    mapping::Context,
+};
 use crate::{
     adapter::{Errors, Fault, FaultStatus, Field, Part, Shape, Step, Template},
     config::reading::{Cursor, Fields, Value},
@@ -41,6 +44,7 @@ fn defaults() -> Errors {
     let field = |name: &str| Field(name.to_owned(), Shape(vec![Step::Get(vec![name.to_owned()])]));
     Errors {
         envelope: Shape(vec![Step::Object(vec![field("code"), field("message")])]),
+        headers: Vec::new(),
         read: None,
         paths: Vec::new(),
         codes: Vec::new(),
@@ -105,9 +109,11 @@ fn status(cursor: &Cursor<'_>, source: ErrorSource) -> Option<FaultStatus> {
 pub(super) fn read<'n>(context: &mut Context<'n>, cursor: Option<&Cursor<'n>>) -> Option<Errors> {
     let mut errors = defaults();
     let Some(cursor) = cursor else { return Some(errors) };
-    let mut fields = cursor.fields("write envelope, read, codes, paths, statuses and otherwise")?;
+    let mut fields = cursor.fields("write envelope, headers, read, codes, paths, statuses and otherwise")?;
     fields.set("envelope", &mut errors.envelope, |cursor| Some(context.mapping(cursor, None)?.shape))?;
     fields.set("read", &mut errors.read, |cursor| Some(Some(context.mapping(cursor, None)?.shape)))?;
+    let entries = fields.entries("headers", "write cache-control: no-store");
+    errors.headers = headers::of_requests(context, &entries, Use::Add);
     let source = if errors.read.is_some() { ErrorSource::ReadBackend } else { ErrorSource::Backend };
     let otherwise = errors.otherwise.clone();
     fields.set("otherwise", &mut errors.otherwise, |cursor| fault(context, cursor, source, otherwise))?;

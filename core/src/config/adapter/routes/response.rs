@@ -73,7 +73,8 @@ pub(super) fn read<'n>(
         shape.0.extend(mapping.shape.0);
     }
     let status = status(fields, if shape.is_none() { 204 } else { 200 });
-    let headers = added(context, fields);
+    let headers = fields.entries("headers", "write location: /reviews/{id}");
+    let headers = headers::added(context, &headers, Use::Add);
     Response { root: root.path, when_null, partial, shape, status, headers }
 }
 
@@ -178,18 +179,4 @@ fn status(fields: &mut Fields<'_>, default: u16) -> Option<u16> {
         Some(cursor.number_within((200.0, 299.0), "a success's status")? as u16)
     })?;
     Some(status)
-}
-
-/// Reads the headers that are added to a success.
-fn added<'n>(context: &mut Context<'n>, fields: &mut Fields<'n>) -> Vec<(String, Template)> {
-    let mut added = Vec::new();
-    for entry in fields.entries("headers", "write location: /reviews/{id}") {
-        let name = headers::name(&entry.key_cursor, entry.key, Use::Add);
-        let template = context.template(&entry.value);
-        if let (Some(name), Some(template)) = (name, template) {
-            headers::check_value(&entry.value, &template);
-            added.push((name, template));
-        }
-    }
-    added
 }
