@@ -33,6 +33,14 @@ fn example() -> Arc<Program> {
     Arc::clone(config.unwrap().adapters.values().next().unwrap().program())
 }
 
+/// Builds an adapter from the lines of its file.
+fn adapter(lines: &str) -> Arc<Adapter> {
+    let lines = lines.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let config = Config::from_yaml(&format!("adapters:\n  a:\n{lines}"));
+    let program = Arc::clone(config.unwrap().adapters.values().next().unwrap().program());
+    Arc::new(Adapter::new(program).unwrap())
+}
+
 /// Builds an adapter for a REST backend with one route, which is written as a YAML flow mapping.
 fn rest(route: &str) -> Arc<Adapter> {
     rest_with("errors: {}", route)
@@ -40,11 +48,28 @@ fn rest(route: &str) -> Arc<Adapter> {
 
 /// Builds an adapter for a REST backend with a field of its own and one route.
 fn rest_with(field: &str, route: &str) -> Arc<Adapter> {
-    let route = route.replace('\n', " ");
-    let config =
-        Config::from_yaml(&format!("adapters:\n  rest:\n    {field}\n    routes:\n      - {route}\n"));
-    let program = Arc::clone(config.unwrap().adapters.values().next().unwrap().program());
-    Arc::new(Adapter::new(program).unwrap())
+    adapter(&format!("{field}\nroutes:\n  - {}", route.replace('\n', " ")))
+}
+
+/// Builds an adapter for a GraphQL backend with the operation P from further lines of its file.
+fn graphql(lines: &str) -> Arc<Adapter> {
+    let schema = "type Query { user: User } type User { name: String info: Info } type Info { count: Int }";
+    let operations = "query P { user { name info { count } } }";
+    adapter(&format!("schema: \"{schema}\"\noperations: \"{operations}\"\n{lines}"))
+}
+
+/// Returns the answer to a GET request, whose backend gives this response.
+fn answer(adapter: &Arc<Adapter>, (path, query): (&str, &str), status: u16, response: &str) -> Answer {
+    let sent = ClientRequest { method: "GET", path, query, ..ClientRequest::default() };
+    let (mut exchange, mut next) = begin(adapter, sent);
+    if let Next::Ask(_) = next {
+        next = exchange.next(Reply::Answered(status, response.as_bytes()), Timestamp::from_millis(0));
+    }
+    let answered = match next {
+        Next::Answer(answer) => Some(answer),
+        Next::Ask(_) => None,
+    };
+    answered.unwrap()
 }
 
 fn begin(adapter: &Arc<Adapter>, sent: ClientRequest<'_>) -> (Exchange, Next) {
@@ -251,6 +276,45 @@ fn fitting() -> impl Strategy<Value = (Vec<Step>, Json<'static>)> {
     })
 }
 
+/// Generates variables that are read from a query or a body.
+fn any_variable() -> impl Strategy<Value = Variable> {
+    let list = |kind| Kind::List(Box::new(kind));
+    let names = ["a", "b"].map(str::to_owned).to_vec();
+    let kinds = vec![
+        Kind::Int,
+        Kind::Float,
+        Kind::Text,
+        Kind::Id,
+        Kind::Boolean,
+        Kind::Enum(names),
+        Kind::Any,
+        list(Kind::Text),
+        list(Kind::Int),
+    ];
+    let sources = vec![Source::Query("a".to_owned()), Source::Body(vec!["a".to_owned()])];
+    let bound = || proptest::option::of(select(vec![0.0, 1.0, 3.0]));
+    let values = (
+        proptest::option::of(any_json().prop_map(Literal)),
+        proptest::option::of(select(vec![',', '|'])),
+        (bound(), bound()),
+    );
+    (select(kinds), select(sources), any::<[bool; 5]>(), values).prop_map(
+        |(kind, from, [required, integer, clamp, empty, invalid], (default, split, (min, max)))| Variable {
+            required,
+            from: Some(from),
+            default,
+            empty_is_absent: empty,
+            split,
+            min,
+            max,
+            integer,
+            clamp,
+            invalid_is_absent: invalid,
+            ..Variable::new("v", kind)
+        },
+    )
+}
+
 proptest! {
     #[test]
     fn json_is_read_as_a_library_reads_it(text in "[\\[\\]{}\":,\\\\tfn0-9eE+. a\u{e9}-]{0,24}|\\PC{0,16}") {
@@ -368,6 +432,70 @@ proptest! {
         let adapted = shape.apply(&value, whole(&request), &mut Budget::default()).unwrap().unwrap();
         let back = inverse.apply(&adapted, whole(&request), &mut Budget::default()).unwrap();
         prop_assert_eq!(back, Some(value), "{:?} made {}", shape, adapted);
+    }
+
+    #[test]
+    fn the_first_route_whose_condition_holds_serves_a_request(
+        value in "[0-9]{1,3}|[a-z0-9,@%C]{1,6}",
+        order in Just(vec![0_usize, 1, 2, 3]).prop_shuffle(),
+    ) {
+        let conditions = ["digits", "list", "{ contains: \"@\" }", ""];
+        let route = |form: &usize| {
+            let condition = match conditions[*form] {
+                "" => String::new(),
+                condition => format!(", where: {{ p{form}: {condition} }}"),
+            };
+            format!(
+                "  - match: {{ method: GET, path: \"/x/{{p{form}}}\"{condition} }}\n    \
+                 backend: {{ method: GET, path: /v2/{form} }}\n"
+            )
+        };
+        let adapter = adapter(&format!("routes:\n{}", order.iter().map(route).collect::<String>()));
+        let decoded = percent_encoding::percent_decode_str(&value).decode_utf8_lossy();
+        let holds = |form: &usize| match *form {
+            0 => decoded.bytes().all(|byte| byte.is_ascii_digit()),
+            1 => decoded.contains(','),
+            2 => decoded.contains('@'),
+            _ => false,
+        };
+        let expected = order.iter().copied().find(holds).unwrap_or(3);
+        let path = format!("/x/{value}");
+        prop_assert!(adapter.has_route("GET", &path) && !adapter.has_route("POST", &path));
+        let sent = ClientRequest { method: "GET", path: &path, ..ClientRequest::default() };
+        prop_assert_eq!(target(begin(&adapter, sent)), Ok(format!("/v2/{expected}")));
+    }
+
+    #[test]
+    fn any_variable_meets_any_request(
+        variable in any_variable(),
+        value in "[0-9]{1,3}|[a-c,|]{0,3}|\\PC{0,3}",
+        twice in any::<bool>(),
+        sent in any_json(),
+    ) {
+        let pair = format!("a={}", encoded(&value));
+        let query = if twice { format!("{pair}&{pair}") } else { pair };
+        let body = Json::Object(vec![("a".into(), sent)]);
+        let request = Request { query, body, ..Request::default() };
+        let nothing = Request::default();
+        let stored = serde_json::to_string(&variable).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Variable>(&stored).unwrap(), &variable);
+
+        // A value that does not fit is refused, or counts as absent.
+        let strict = Variable { invalid_is_absent: false, ..variable.clone() };
+        let lenient = Variable { invalid_is_absent: true, ..variable.clone() };
+        let expected = strict.value(&request).or_else(|_| strict.value(&nothing));
+        prop_assert_eq!(lenient.value(&request), expected);
+        if lenient.default.is_some() {
+            prop_assert!(lenient.value(&request).is_ok_and(|value| value.is_some()));
+        }
+
+        // So may an empty string.
+        let from = Some(Source::Query("a".to_owned()));
+        let variable = Variable { empty_is_absent: true, from, ..variable };
+        for query in ["a=", "a", "b=1&a=&a="] {
+            let request = Request { query: query.to_owned(), ..Request::default() };
+            prop_assert_eq!(variable.value(&request), variable.value(&nothing));
+        }
     }
 
     #[test]
@@ -1020,7 +1148,7 @@ fn an_answer_that_cannot_be_used_has_a_reason() {
         (
             &rest,
             (200, r#"{"page":{"items":{"results":[{"id":"1"},{"id":true}]}}}"#),
-            "results[].id: expected a string that holds a number, found true",
+            "results[].id: expected a number, or a string that holds one, found true",
         ),
         (&rest, (200, r#"{"page":{}}"#), ".: expected a value at page.items, found (nothing)"),
         (&rest, (200, "<p>Ann"), ".: expected JSON, found another body, with status 200"),
@@ -1103,4 +1231,213 @@ fn an_answer_that_the_client_holds_is_not_sent_again() {
     assert_eq!(untagged("GET", ", response: none, status: 200", ok), (200, true));
     assert_eq!(untagged("GET", "", Reply::Answered(500, b"{}")), (500, true));
     assert_eq!(untagged("GET", "", Reply::Timeout), (504, true));
+}
+
+#[test]
+fn errors_of_graphql_have_the_status_and_the_message_that_were_read() {
+    let adapter = graphql(
+        r#"errors:
+  envelope: { object: { code: code, message: message, field: field } }
+  read:
+    object:
+      status: extensions.response.status
+      code: extensions.kind
+      message: extensions.response.body.error
+      field: extensions.field
+  paths: { user.name: { status: 410, code: gone, message: "{message}" } }
+  codes: { missing: { status: read, code: "", message: "{message}" } }
+  statuses: { 409: { status: 423, code: "", message: "{code}: {message}" } }
+  otherwise: { status: read, code: "", message: "{message}" }
+routes:
+  - match: { method: GET, path: /u }
+    operation: P
+    root: user
+    when_null: { status: 404 }
+    response: name
+"#,
+    );
+    let told = |errors: &str| {
+        let answer = answer(&adapter, ("/u", ""), 200, &format!(r#"{{"data":null,"errors":[{errors}]}}"#));
+        (answer.status, answer.body.unwrap())
+    };
+    let body = |code: &str, message: &str, field: &str| {
+        format!(r#"{{"code":"{code}","message":"{message}","field":"{field}"}}"#)
+    };
+    let bare =
+        |status: &str| format!(r#"{{"message":"M","extensions":{{"response":{{"status":{status}}}}}}}"#);
+    let cases = [
+        // Read, and without a mapping of its own.
+        (
+            r#"{"message":"M","extensions":{"response":{"status":404,"body":{"error":"no user"}}}}"#.to_owned(),
+            (404, body("", "no user", "")),
+        ),
+        (
+            r#"{"message":"M","path":["user",0,"name"],"extensions":{"response":{"status":404}}}"#.to_owned(),
+            (410, body("gone", "M", "user.name")),
+        ),
+        // The code that was read comes before that of GraphQL.
+        (
+            r#"{"message":"M","extensions":{"code":"X","kind":"missing","field":"f","response":{"status":"403"}}}"#
+                .to_owned(),
+            (403, body("missing", "M", "f")),
+        ),
+        (
+            r#"{"message":"M","extensions":{"code":"missing","response":{"status":451}}}"#.to_owned(),
+            (451, body("missing", "M", "")),
+        ),
+        (
+            r#"{"message":"M","extensions":{"code":"X","response":{"status":409}}}"#.to_owned(),
+            (423, body("X", "X: M", "")),
+        ),
+        // No status, or none of an error.
+        (r#"{"message":"M"}"#.to_owned(), (500, body("", "M", ""))),
+        (bare("200"), (500, body("", "M", ""))),
+        (bare("600"), (500, body("", "M", ""))),
+        (bare("\"gone\""), (500, body("", "M", ""))),
+        (bare("{}"), (500, body("", "M", ""))),
+        (bare("4.04e2"), (404, body("", "M", ""))),
+        // The first error that has a mapping decides, or else the first one.
+        (format!("{},{}", bare("404"), bare("409")), (423, body("", ": M", ""))),
+        (format!("{},{}", bare("404"), bare("403")), (404, body("", "M", ""))),
+        ("7".to_owned(), (500, body("", "", ""))),
+    ];
+    for (errors, expected) in cases {
+        assert_eq!(told(&errors), expected, "{errors}");
+    }
+    assert_eq!(answer(&adapter, ("/u", ""), 200, r#"{"data":{"user":null}}"#).status, 404);
+}
+
+#[test]
+fn errors_of_graphql_are_read_within_one_budget() {
+    let fields: Vec<String> = (0..40).map(|index| format!("f{index}: a")).collect();
+    let adapter = graphql(&format!(
+        "errors:\n  read: {{ object: {{ code: kind, list: {{ from: list, each: {{ object: {{ {} }} }} }} }} }}\n  \
+         codes: {{ last: {{ status: 418 }} }}\n  otherwise: {{ message: \"{{message}}\" }}\nroutes:\n  \
+         - {{ match: {{ method: GET, path: /u }}, operation: P, root: user, when_null: {{}}, response: name }}\n",
+        fields.join(", ")
+    ));
+    let told = |errors: &[&str]| {
+        let text = format!(r#"{{"errors":[{}]}}"#, errors.join(","));
+        let answer = answer(&adapter, ("/u", ""), 200, &text);
+        (answer.status, answer.body.unwrap())
+    };
+    let last = r#"{"message":"L","kind":"last"}"#;
+    assert_eq!(told(&[last]).0, 418);
+    // Each takes about twenty thousand of two million steps.
+    let large = format!(r#"{{"message":"M","list":[{}]}}"#, vec!["1"; 500].join(","));
+    let mut errors = vec![large.as_str(); 50];
+    errors.push(last);
+    assert_eq!(told(&errors).0, 418);
+    errors.splice(0..0, vec![large.as_str(); 60]);
+    assert_eq!(told(&errors), (500, r#"{"code":"internal","message":"M"}"#.to_owned()));
+}
+
+#[test]
+fn errors_of_rest_backends_have_the_status_that_was_read() {
+    let adapter = adapter(
+        r#"errors:
+  read: { object: { status: problem.status, code: problem.name, message: problem.text } }
+  statuses: { 422: { status: read, code: "", message: "{message}" } }
+  otherwise: { status: read, code: internal, message: "{message}" }
+routes:
+  - { match: { method: GET, path: /r }, backend: { method: GET, path: /v2 }, response: . }
+"#,
+    );
+    let told = |status: u16, body: &str| {
+        let answer = answer(&adapter, ("/r", ""), status, body);
+        (answer.status, answer.body.unwrap())
+    };
+    let problem = |status: &str| format!(r#"{{"problem":{{"status":{status},"name":"n","text":"T"}}}}"#);
+    let body = |code: &str, message: &str| format!(r#"{{"code":"{code}","message":"{message}"}}"#);
+    assert_eq!(told(422, &problem("409")), (409, body("n", "T")));
+    assert_eq!(told(422, &problem("204")), (500, body("n", "T")));
+    assert_eq!(told(503, &problem("503")), (503, body("internal", "T")));
+    assert_eq!(told(503, "busy"), (500, body("internal", "")));
+}
+
+#[test]
+fn a_part_of_the_root_that_is_null_has_a_response_of_its_own() {
+    let route = |target: &str, root: &str| {
+        format!(
+            "routes:\n  - match: {{ method: GET, path: /u }}\n    {target}\n    root: {root}\n    \
+             partial: pass\n    response: {{ object: {{ n: name }} }}\n    \
+             when_null: [{{ at: info.count, status: 404, code: no_page }}, {{ at: ., status: 410, code: gone }}]\n"
+        )
+    };
+    let over_graphql = graphql(&route("operation: P", "user"));
+    let over_rest = adapter(
+        &route("backend: { method: GET, path: /v2 }", "data.user").replace("    partial: pass\n", ""),
+    );
+    let cases = [
+        (r#"{"name":"ann","info":{"count":0}}"#, 200, r#"{"n":"ann"}"#),
+        (r#"{"name":null,"info":{"count":0}}"#, 200, r#"{"n":null}"#),
+        (r#"{"name":"ann","info":{"count":null}}"#, 404, "no_page"),
+        (r#"{"name":"ann","info":null}"#, 404, "no_page"),
+        (r#"{"name":"ann"}"#, 404, "no_page"),
+        // The parts of a null are absent.
+        ("null", 404, "no_page"),
+    ];
+    for (user, status, part) in cases {
+        for adapter in [&over_graphql, &over_rest] {
+            let found = answer(adapter, ("/u", ""), 200, &format!(r#"{{"data":{{"user":{user}}}}}"#));
+            let body = found.body.unwrap();
+            assert!(found.status == status && body.contains(part), "{user}: {} {body}", found.status);
+        }
+    }
+    // An error of the backend comes before a null that it caused, unless the route passes the data.
+    let failed = |user: &str| {
+        let text = format!(r#"{{"errors":[{{"message":"M"}}],"data":{{"user":{user}}}}}"#);
+        answer(&over_graphql, ("/u", ""), 200, &text).status
+    };
+    assert_eq!((failed("null"), failed(r#"{"info":null}"#)), (500, 404));
+}
+
+#[test]
+fn headers_of_an_adapter_are_on_all_its_answers() {
+    let adapter = adapter(
+        r#"content_type: application/json; charset=utf-8
+headers: { access-control-allow-origin: "*", x-client: "{header.x-client}", x-both: "a {query.a}", x-all: "{query.a}" }
+errors:
+  headers: { cache-control: no-store, x-both: "e {query.a}" }
+routes:
+  - match: { method: GET, path: "/r/{id}" }
+    backend: { method: GET, path: /v2 }
+    variables: { n: { from: query.n, type: int } }
+    headers: { X-All: "{path.id}" }
+  - match: { method: POST, path: /r }
+    backend: { method: POST, path: /v2, body: . }
+"#,
+    );
+    let headers = |answer: Answer| {
+        let pairs = answer.headers.into_iter().map(|(name, value)| format!("{name}: {value}"));
+        pairs.collect::<Vec<_>>()
+    };
+    let found = |query: &str, status: u16| headers(answer(&adapter, ("/r/7", query), status, "{}"));
+    // Constant ones are not among them: the runtime adds those.
+    assert_eq!(found("a=1", 200), ["x-both: a 1", "x-all: 7"]);
+    assert_eq!(found("a=1", 500), ["x-all: 1", "x-both: e 1"]);
+    assert_eq!(found("a=1&n=x", 200), ["x-all: 1", "x-both: e 1"], "without a backend");
+    // A header without a value is not sent, and no character that a header cannot carry.
+    assert_eq!(found("", 200), ["x-both: a ", "x-all: 7"]);
+    assert_eq!(found("a=%0A%E2%82%AC", 500), ["x-all: %0A%E2%82%AC", "x-both: e %0A%E2%82%AC"]);
+
+    let sent = |path| ClientRequest {
+        method: "POST",
+        path,
+        query: "a=1",
+        headers: &[("x-client", "https://a.example")],
+        ..ClientRequest::default()
+    };
+    let large = adapter.too_large(sent("/r"), Timestamp::from_millis(0)).unwrap();
+    assert_eq!(large.status, 413);
+    assert_eq!(headers(large), ["x-client: https://a.example", "x-all: 1", "x-both: e 1"]);
+    assert!(adapter.too_large(sent("/s"), Timestamp::from_millis(0)).is_none());
+
+    let program = &adapter.program;
+    assert_eq!(program.constant_headers(false), [("access-control-allow-origin", "*")]);
+    let of_errors = [("access-control-allow-origin", "*"), ("cache-control", "no-store")];
+    assert_eq!(program.constant_headers(true), of_errors);
+    let plain = rest(POSTED);
+    assert!(plain.program.constant_headers(true).is_empty());
+    assert!(!serde_json::to_string(&*plain.program).unwrap().contains("content_type"));
 }

@@ -1,6 +1,9 @@
 //! Adapters in a file: what is right compiles, and every mistake is named with its place and what to do.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
+
 use cutover_core::{
+    adapter::{FaultStatus, ParameterForm, Program, WhenNull},
     config::{Config, Problem},
     snapshot::{Snapshot, SnapshotError},
     vocabulary::revision::Revision,
@@ -327,6 +330,14 @@ fn names_that_no_header_has_or_that_make_no_sense_are_refused() {
         ("keep_headers: [Content-Encoding]", "content-encoding describes a body"),
         ("keep_headers: [content-type]", "write headers: { content-type: ... }"),
         ("keep_headers: [\"x:y\"]", "\"x:y\" is not the name of a header"),
+        ("headers: { content-type: text/plain }", "write content_type: beside headers"),
+        ("headers: { Content-Length: \"1\" }", "content-length describes a body"),
+        ("headers: { x-a: \"{id}\" }", "{id} is not a place in the request"),
+        ("headers: { x-a: \"a\\nb\" }", "characters that no header can carry"),
+        ("errors: { headers: { x-a: \"{message}\" } }", "{message} is not a place in the request"),
+        ("errors: { headers: { \"x a\": b } }", "such as x-a"),
+        ("content_type: json", "\"json\" is not a media type"),
+        ("content_type: \"text/plain; a=\u{20ac}\"", "is not a media type"),
         ("version: { header: \"\" }", "\"\" is not the name of a header"),
     ];
     for (line, expected) in cases {
@@ -431,6 +442,98 @@ fn texts_and_paths_are_checked_against_the_selection() {
     }
 }
 
+/// Returns the compiled program of the only adapter of a file without mistakes.
+fn program(text: &str) -> Program {
+    let config = Config::from_yaml(text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let stored = serde_json::to_value(&config).unwrap();
+    assert!(serde_json::from_value::<Config>(stored.clone()).unwrap() == config);
+    assert!(Config::from_stored(&stored).unwrap() == config);
+    (**config.adapters.values().next().unwrap().program()).clone()
+}
+
+/// Returns the lines at which problems are.
+fn lines(told: &[String]) -> Vec<&str> {
+    told.iter().map(|problem| problem.split(':').next().unwrap()).collect()
+}
+
+/// Writes an adapter for a REST backend with a route for each `match`. The first is in line 4, and each
+/// takes two lines.
+fn matching(matches: &[&str]) -> String {
+    let route =
+        |text: &&str| format!("      - match: {{ {text} }}\n        backend: {{ method: GET, path: /v2 }}\n");
+    let routes: String = matches.iter().map(route).collect();
+    format!("adapters:\n  a:\n    routes:\n{routes}")
+}
+
+#[test]
+fn every_route_that_claims_the_requests_of_another_is_named_at_its_line_beside_other_mistakes() {
+    let told = problems(&matching(&[
+        r#"method: GET, path: "/x/{id}""#,
+        r#"method: GET, path: /y"#,
+        // A mistake of its own does not hide the conflict, nor another one the conflicts after it.
+        r#"method: GET, path: "/x/{ids}", note: 1"#,
+        r#"method: GET, path: /z, wheer: 1"#,
+        r#"method: POST, path: "/x/{id}""#,
+        r#"method: GET, path: "/x/{name}""#,
+        r#"method: GET, path: /y"#,
+        r#"method: GET, path: "/x/{*rest}""#,
+    ]));
+    assert_eq!(lines(&told), ["8", "8", "10", "14", "16", "18"], "{told:#?}");
+    let expected = [
+        r#""/x/{ids}" claims the same requests as "/x/{id}" | add where: { ids: digits } to one of them"#,
+        "note is not a field of this object",
+        "wheer is not a field of this object | did you mean where?",
+        r#""/x/{name}" claims the same requests as "/x/{id}" | add where: { name: digits }"#,
+        r#""/y" claims the same requests as "/y" | give each route a path or method of its own"#,
+        r#""/x/{*rest}" claims the same requests as "/x/{id}" | make the two patterns differ"#,
+    ];
+    for part in expected {
+        assert_eq!(told.iter().filter(|problem| problem.contains(part)).count(), 1, "{part}: {told:#?}");
+    }
+}
+
+#[test]
+fn routes_share_a_path_if_all_but_one_have_conditions() {
+    let program = program(&matching(&[
+        r#"method: GET, path: "/x/{id}", where: { id: digits }"#,
+        r#"method: GET, path: "/x/{ids}", where: { ids: list }"#,
+        r#"method: GET, path: "/x/{mail}", where: { mail: { contains: "@" } }"#,
+        r#"method: GET, path: "/x/{any}""#,
+    ]));
+    let forms = program.routes.iter().map(|route| route.conditions.first().map(|held| held.form.clone()));
+    let contains = ParameterForm::Contains("@".to_owned());
+    let expected = [Some(ParameterForm::Digits), Some(ParameterForm::List), Some(contains), None];
+    assert_eq!(forms.collect::<Vec<_>>(), expected);
+
+    let twice = problems(&matching(&[
+        r#"method: GET, path: "/{a}/{b}", where: { a: digits, b: list }"#,
+        r#"method: GET, path: "/{b}/{a}", where: { a: list, b: digits }"#,
+        r#"method: GET, path: "/{a}/{b}", where: { a: list, b: digits }"#,
+    ]));
+    assert_eq!(lines(&twice), ["6"], "{twice:#?}");
+    assert!(twice[0].contains("give one of them another condition"), "{twice:#?}");
+}
+
+#[test]
+fn a_mistake_in_a_condition_is_named_and_is_no_conflict() {
+    let cases = [
+        ("where: { ids: digits }", r#"the path has no parameter "ids" | did you mean id?"#),
+        ("where: { name: digits }", r#"the path has no parameter "name" | write {name} in the path"#),
+        ("where: { id: number }", r#""number" is not a form of a parameter | write where: { id: digits }"#),
+        ("where: { id: 7 }", "expected digits, list or a map, found a number"),
+        (r#"where: { id: { contains: "" } }"#, "every parameter contains the empty string"),
+        ("where: { id: { contain: x } }", "contains is missing"),
+        ("where: {}", "where has no condition | write where: { id: digits }"),
+        ("where: digits", "expected a map, found a string"),
+    ];
+    for (text, expected) in cases {
+        let first = format!(r#"method: GET, path: "/x/{{id}}", {text}"#);
+        let told = problems(&matching(&[&first, r#"method: GET, path: "/x/{id}""#]));
+        assert!(told.iter().any(|problem| problem.contains(expected)), "{text}: {told:#?}");
+        assert!(told.iter().all(|problem| problem.starts_with("4:")), "{text}: {told:#?}");
+    }
+}
+
 #[test]
 fn the_root_of_a_route_is_checked_like_a_path() {
     let told = |root: &str| {
@@ -519,6 +622,93 @@ fn shapes_that_nothing_uses_are_named() {
 }
 
 #[test]
+fn a_wrong_match_is_followed_by_no_false_mistake() {
+    let cases = [
+        (r#"method: get, path: "/x/{id}""#, r#""get" is not a method | write methods in upper case"#),
+        (r#"methods: [GET], path: "/x/{id}""#, "a route of an adapter has one method | write method: GET"),
+        (r#"method: GET, path: "x/{id}""#, "does not begin with a slash"),
+        (r#"method: GET, path: "/x/{id}?a=1""#, "or contains a query"),
+        (r#"path: "/x/{id}""#, "method is missing"),
+    ];
+    for (text, expected) in cases {
+        let told = problems(&matching(&[text]).replace("path: /v2", r#"path: "/v2/{path.id}""#));
+        assert!(told.len() == 1 && told[0].contains(expected), "{text}: {told:#?}");
+    }
+    // The library that finds routes would panic.
+    let path = (0..30).map(|index| format!("/{{p{index}}}")).collect::<String>();
+    let told = problems(&matching(&[&format!("method: GET, path: \"{path}\"")]));
+    assert!(told.len() == 1 && told[0].contains("more than 25 parameters"), "{told:#?}");
+}
+
+/// Writes an adapter for a GraphQL backend with one route, whose `match` and operation are given.
+fn of_pages(route: &str) -> String {
+    format!(
+        "adapters:\n  a:\n    schema: \"type Query {{ page: Page must: Page! }} type Page {{ info: Info items: [Item!]! }} \
+         type Info {{ count: Int pages: Int! }} type Item {{ id: ID! }}\"\n    \
+         operations: \"query P {{ page {{ ...F }} must {{ ...F }} }} \
+         fragment F on Page {{ info {{ count pages }} items {{ id }} }}\"\n    routes:\n      \
+         - match: {{ method: GET, path: /r }}\n        operation: P\n{route}"
+    )
+}
+
+#[test]
+fn parts_that_may_be_null_are_paths_that_the_operation_selects() {
+    let told = |entries: &str, root: &str| {
+        problems(&of_pages(&format!(
+            "        root: {root}\n        when_null: {entries}\n        response: {{ object: {{ i: items }} }}\n"
+        )))
+    };
+    let none = Vec::<String>::new();
+    assert_eq!(told("[{ at: info.count, status: 404 }, { status: 410 }]", "page"), none);
+    assert_eq!(told("[{ at: info, status: 404 }, { at: info.pages, code: gone }]", "must"), none);
+    assert_eq!(told("{ status: 404 }", "must"), none, "as before there were parts");
+    let cases = [
+        ("[{ at: info.cuont }]", "page", "P does not select cuont of Info | did you mean count?"),
+        ("[{ at: items }]", "must", "items of P can never be null | remove it"),
+        ("[{ at: . }]", "must", ". of P can never be null | remove it"),
+        ("[{ at: items.id }]", "page", "is a list and has no field id"),
+        ("[{ at: \"info..count\" }]", "page", "is not a path"),
+        ("[{ at: { from: info } }]", "page", "expected a string, found a map"),
+        ("[]", "page", "when_null has no entry | write a list such as [{ at: info.count"),
+        ("[{ at: info, status: 302 }]", "page", "302 is out of range"),
+        ("[{ at: info, status: read }]", "page", "from which a status could be read | write a number"),
+        ("[{ at: info, mesage: gone }]", "page", "did you mean message?"),
+    ];
+    for (entries, root, expected) in cases {
+        let told = told(entries, root);
+        let is_there = told.len() == 1 && told[0].contains(expected) && told[0].starts_with("9:");
+        assert!(is_there, "{entries}: {told:#?}");
+    }
+    // Several mistakes of an entry are told at once.
+    assert_eq!(told("[{ at: info.cuont, status: 302, mesage: gone }]", "page").len(), 3);
+    let stored = program(&of_pages(
+        "        root: page\n        when_null: [{ at: info.count }]\n        response: items\n",
+    ));
+    let Some(WhenNull::Parts(parts)) = &stored.routes[0].when_null else { panic!("{stored:#?}") };
+    assert_eq!(
+        (parts[0].at.join("."), parts[0].fault.status),
+        ("info.count".to_owned(), FaultStatus::Fixed(404))
+    );
+}
+
+#[test]
+fn a_mapping_that_was_meant_for_a_root_asks_for_it() {
+    let told = problems(&of_pages("        response: { object: { all: items } }\n"));
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(
+        told[0].contains("P does not select items of Query | write root: page in the route"),
+        "{told:#?}"
+    );
+    // With a root, and for a name that is nowhere, the remedy is as before.
+    for response in
+        ["        root: page\n        when_null: {}\n        response: count\n", "        response: x\n"]
+    {
+        let told = problems(&of_pages(response));
+        assert!(told.len() == 1 && told[0].contains("in the operation, or remove it"), "{told:#?}");
+    }
+}
+
+#[test]
 fn a_stored_adapter_may_have_what_is_refused_now() {
     let stored = serde_json::json!({ "adapters": { "a": {
         "shapes": { "unused": "x" },
@@ -542,6 +732,77 @@ fn a_stored_adapter_may_have_what_is_refused_now() {
     let config = Config::from_stored(&stored).unwrap();
     let program = config.adapters.values().next().unwrap().program();
     assert_eq!(program.routes[0].root, ["a[0]"]);
+}
+
+#[test]
+fn a_status_is_read_only_from_errors_that_something_reads() {
+    let told =
+        |errors: &str| problems(&format!("adapters:\n  a:\n    errors: {{ {errors} }}\n    routes: []\n"));
+    let read = "read: { object: { status: extensions.status } }";
+    let none = Vec::<String>::new();
+    assert_eq!(
+        told(&format!("{read}, otherwise: {{ status: read }}, codes: {{ A: {{ status: read }} }}")),
+        none
+    );
+    let nothing = "nothing reads a status from the errors of the backend | write read:";
+    for (errors, expected) in [
+        ("otherwise: { status: read }".to_owned(), nothing),
+        ("statuses: { 404: { status: read } }".to_owned(), nothing),
+        (
+            format!("{read}, invalid: {{ status: read }}"),
+            "from which a status could be read | write a number",
+        ),
+        (format!("{read}, otherwise: {{ status: reed }}"), "expected a number, found a string"),
+    ] {
+        let told = told(&errors);
+        assert!(told.len() == 1 && told[0].contains(expected), "{errors}: {told:#?}");
+    }
+}
+
+#[test]
+fn headers_and_content_type_of_an_adapter_are_compiled() {
+    let program = program(
+        "adapters:\n  a:\n    content_type: application/json; charset=utf-8\n    \
+         headers: { Access-Control-Allow-Origin: \"*\", x-client: \"{header.X-Client}\" }\n    \
+         errors: { headers: { cache-control: no-store, content-type: application/problem+json } }\n    \
+         routes: []\n",
+    );
+    assert_eq!(program.content_type, "application/json; charset=utf-8");
+    assert_eq!(program.reads, ["x-client"]);
+    let origin = ("access-control-allow-origin", "*");
+    assert_eq!(program.constant_headers(false), [origin]);
+    let own = [("cache-control", "no-store"), ("content-type", "application/problem+json")];
+    assert_eq!(program.constant_headers(true), [[origin].as_slice(), &own].concat());
+}
+
+#[test]
+fn absent_values_of_variables_are_checked() {
+    let told = |variable: &str| {
+        problems(&format!(
+            "adapters:\n  a:\n    routes:\n      - match: {{ method: GET, path: /r }}\n        \
+             backend: {{ method: GET, path: /v2 }}\n        variables:\n          v: {variable}\n"
+        ))
+    };
+    for allowed in [
+        "{ from: query.v, type: int, invalid: default }",
+        "{ from: query.v, type: int, required: true, default: 1, invalid: default, empty: absent }",
+        "{ from: \"query.v[]\", type: list, split: \",\" }",
+        "query.v[]",
+    ] {
+        assert_eq!(told(allowed), Vec::<String>::new(), "{allowed}");
+    }
+    let cases = [
+        ("{ from: query.v, required: true, invalid: default }", "and there is no default | add default:"),
+        ("{ from: query.v, invalid: absent }", "is no response to an invalid value | write invalid: default"),
+        ("{ from: query.v, empty: default }", "is not a meaning of an empty value | write empty: absent"),
+        ("{ const: 1, type: int, empty: absent }", "is not read from the request | remove it"),
+        ("{ const: 1, type: int, invalid: default }", "is not read from the request | remove it"),
+    ];
+    for (variable, expected) in cases {
+        let told = told(variable);
+        let is_there = told.len() == 1 && told[0].contains(expected) && told[0].starts_with("7:");
+        assert!(is_there, "{variable}: {told:#?}");
+    }
 }
 
 #[test]

@@ -69,8 +69,29 @@ interface OpenRequest {
 /** The headers and the claims that the adapters of a route read. */
 type AdapterInputs = [headers: string[], claims: string[]];
 
-/** The path of an adapter's endpoint, and the headers that it passes on in both directions. */
-type AdapterProgram = [endpoint: string, forwarded: string[], kept: string[]];
+/** The name of a header, and its value. */
+type HeaderPair = [name: string, value: string];
+
+/** The headers that an adapter's responses have in common. An empty content type stands for that of JSON. */
+type CommonHeaders = [contentType: string, ofSuccesses: HeaderPair[], ofErrors: HeaderPair[]];
+
+/** Headers, as the runtime copies them, and as they are added to others. */
+interface BuiltHeaders {
+  headers: Headers;
+  pairs: HeaderPair[];
+}
+
+/**
+ * The path of an adapter's endpoint, the headers that it passes on in both directions, those that its responses have in
+ * common, and these as they were built, by the kind of response.
+ */
+type AdapterProgram = [
+  endpoint: string,
+  forwarded: string[],
+  kept: string[],
+  common: CommonHeaders | null,
+  built?: BuiltHeaders[],
+];
 
 /**
  * Time limit, largest body in bytes, compared headers, and the header that makes a write safe to

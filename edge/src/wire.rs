@@ -465,12 +465,11 @@ mod tests {
         let unfit = Unfit {
             route: "GET /api/x/{id}".to_owned(),
             path: "results[].pr\u{e9}nom".to_owned(),
-            expected: "a string that holds a number".to_owned(),
+            expected: "a number, or a string that holds one".to_owned(),
             found: "\"x\nx\u{1}\"".to_owned(),
         };
         let lines = unfit_lines(&unfit);
-        let sentence =
-            "GET /api/x/{id}: results[].pr?nom: expected a string that holds a number, found \"x?x?\"";
+        let sentence = "GET /api/x/{id}: results[].pr?nom: expected a number, or a string that holds one, found \"x?x?\"";
         assert_eq!(lines.split('\n').next(), Some(sentence));
         assert_eq!(read_unfit(&lines).unwrap().to_string(), sentence);
         assert_eq!(read_unfit("a\nb\nc\nd"), None);

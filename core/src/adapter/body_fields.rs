@@ -3,7 +3,7 @@
 
 use crate::{
     adapter::{
-        fault::Fault,
+        fault::{Fault, WhenNull},
         program::{AdaptedRoute, Backend, Errors, Program, Style},
         request::Source,
         shape::step::{Field, Shape, Step},
@@ -35,6 +35,7 @@ impl BodyFields {
         let mut paths = Paths::new(&program.shapes);
         paths.answer(route);
         paths.errors(&program.errors);
+        program.headers.iter().for_each(|(_, template)| paths.template(template));
         // A walk over pages builds each of its requests anew.
         if route.pagination.as_ref().is_some_and(|held| matches!(held.style, Style::Cursor(..))) {
             paths.backend(&route.backend);
@@ -42,8 +43,8 @@ impl BodyFields {
         paths.finish()
     }
 
-    /// Returns true if the route itself reads the body. The errors of the program do not count: they
-    /// can only mention a body that was read for something else.
+    /// Returns true if the route itself reads the body. The errors and headers of the program do not
+    /// count: they can only mention a body that was read for something else.
     #[cfg(feature = "config")]
     pub(crate) fn are_read_by(route: &AdaptedRoute, shapes: &[Shape]) -> bool {
         let mut answer = Paths::new(shapes);
@@ -171,13 +172,14 @@ impl<'p> Paths<'p> {
     }
 
     fn answer(&mut self, route: &AdaptedRoute) {
-        route.when_null.iter().for_each(|fault| self.fault(fault));
+        route.when_null.iter().flat_map(WhenNull::faults).for_each(|fault| self.fault(fault));
         route.response.iter().for_each(|shape| self.shape(shape));
         route.headers.iter().for_each(|(_, template)| self.template(template));
     }
 
     fn errors(&mut self, errors: &Errors) {
         self.shape(&errors.envelope);
+        errors.headers.iter().for_each(|(_, template)| self.template(template));
         errors.read.iter().for_each(|shape| self.shape(shape));
         errors.paths.iter().for_each(|(_, fault)| self.fault(fault));
         errors.codes.iter().for_each(|(_, fault)| self.fault(fault));

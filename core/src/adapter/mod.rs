@@ -18,9 +18,12 @@ mod variable;
 
 pub use self::{
     exchange::{Adapter, Answer, ClientRequest, Exchange, Next, Pending, Reply, Unfit, Upstream},
-    fault::Fault,
+    fault::{Fault, FaultStatus, NullPart, WhenNull},
     literal::Literal,
-    program::{AdaptedRoute, Backend, Errors, InvalidProgram, Pagination, Program, SelectedVersion, Style},
+    program::{
+        AdaptedRoute, Backend, Errors, InvalidProgram, Pagination, ParameterForm, PathCondition, Program,
+        SelectedVersion, Style,
+    },
     request::{Request, Source},
     shape::{
         budget::{Budget, EvalContext, ShapeError},

@@ -9,6 +9,7 @@ use crate::{
 use cutover_core::{
     Facts, Timestamp,
     adapter::{Answer, ClientRequest, Exchange, Next, Pending, Reply},
+    decision::ruleset::AdapterChoice,
 };
 use std::cell::RefCell;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -93,13 +94,16 @@ fn begin(
         headers: &read,
         ..Facts::default()
     };
-    let Some((position, adapter)) = rules.adapter_for(route, &facts) else { return Some(step::PASS) };
+    let (position, adapter) = match rules.adapter_for(route, &facts) {
+        AdapterChoice::Unneeded => return Some(step::PASS),
+        AdapterChoice::Unadapted => return Some(step::UNKNOWN),
+        AdapterChoice::Adapter(position, adapter) => (position, adapter),
+    };
     LAST_STEP.with(|last| last.borrow_mut().adapter = position);
-    if is_too_large {
-        let is_known = adapter.has_route(packed.method, packed.path);
-        return Some(if is_known { answer(adapter.too_large(now())) } else { step::UNKNOWN });
-    }
     let sent = ClientRequest { body, claims, ..ClientRequest::from(&facts) };
+    if is_too_large {
+        return Some(adapter.too_large(sent, now()).map_or(step::UNKNOWN, answer));
+    }
     let Some((exchange, next)) = adapter.begin(sent, now()) else { return Some(step::UNKNOWN) };
     Some(tell(exchange, next))
 }

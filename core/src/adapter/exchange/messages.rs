@@ -44,7 +44,8 @@ pub struct Upstream {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// Headers in addition to those that the program keeps from the backend's response.
+    /// Headers in addition to those that the program keeps from the backend's response, and to its
+    /// [constant ones](crate::adapter::Program::constant_headers).
     pub headers: Vec<(String, String)>,
     /// The JSON body, if there is one.
     pub body: Option<String>,

@@ -9,6 +9,7 @@ mod messages;
 mod pages;
 mod pending;
 mod question;
+mod routes;
 mod run;
 mod unfit;
 

@@ -10,7 +10,7 @@ use std::fmt;
 /// response. It is for operators: a client gets the fault `unfit` of the program.
 ///
 /// ```text
-/// GET /api/x/{id}: results[].id: expected a string that holds a number, found true
+/// GET /api/x/{id}: results[].id: expected a number, or a string that holds one, found true
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {

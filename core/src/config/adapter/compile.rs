@@ -8,13 +8,12 @@ use super::{
     include::{self, INCLUDE},
     mapping::Context,
     prune::prune,
-    routes,
+    routes::{self, Claim, report_conflicts},
     source::{Adapter, COMPILED, MAX_BYTES, json},
 };
 use crate::{
     adapter::{AdaptedRoute, IF_NONE_MATCH, Program, SelectedVersion},
     config::reading::{Cursor, Fields, Node, Problem, Value},
-    routing::table::RouteTable,
 };
 use serde_json::Map;
 
@@ -45,6 +44,8 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let forwarding = if etag { Use::ForwardBesideTags } else { Use::Forward };
     let forward = headers::names(fields.optional("forward_headers"), forwarding);
     let keep = headers::names(fields.optional("keep_headers"), Use::Keep);
+    let content_type = fields.read("content_type", headers::media_type).unwrap_or_default();
+    let added = fields.entries("headers", "write access-control-allow-origin: \"*\"");
     let included = include::read(&mut fields, folder, files);
     let own_shapes = fields.entries("shapes", "write name: mapping");
     let envelope = fields.optional("envelope");
@@ -52,6 +53,7 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let route_list = fields.required("routes", "write a list of routes");
     fields.finish();
     let mut context = Context::new(include::shapes(cursor, &included, own_shapes));
+    let added = headers::of_requests(&mut context, &added, Use::AddToAll);
     let errors = errors::read(&mut context, errors.as_ref());
     if let Some(cursor) = &envelope {
         // Each route applies it to its own response; if no route can be read, its mistakes are
@@ -81,6 +83,8 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
         claims: context.claims,
         forward,
         keep,
+        content_type,
+        headers: added,
         etag,
         shapes: Vec::new(),
         errors: errors?,
@@ -143,20 +147,10 @@ fn routes<'n>(
     documents: Option<&Documents>,
     envelope: Option<&Cursor<'n>>,
 ) -> Vec<AdaptedRoute> {
-    let mut routes = Vec::new();
-    let mut cursors = Vec::new();
-    for item in items {
-        if let Some(route) = routes::read(context, item, documents, envelope) {
-            routes.push(route);
-            cursors.push(item);
-        }
-    }
-    let matchers: Vec<_> = routes.iter().map(|route| &route.matcher).collect();
-    if let Err((index, error)) = RouteTable::new(&matchers)
-        && let Some(cursor) = cursors.get(index)
-    {
-        cursor.report(error.to_string(), "give each route a path or method of its own");
-    }
+    let mut claims: Vec<Claim<'_>> = Vec::new();
+    let read = |item| routes::read(context, item, documents, envelope, &mut claims);
+    let routes = items.iter().filter_map(read).collect();
+    report_conflicts(&claims);
     routes
 }
 

@@ -30,16 +30,17 @@ impl Context<'_> {
         let (message, hint) = match &value.content {
             Content::Object(fields) => {
                 let near = nearest(name, fields.iter().map(|(field, _)| field.as_str()));
-                match near {
-                    _ if written == ERROR => (format!("{ERROR} has no {name}"), self.error_hint(name, near)),
-                    Some(near) => (
-                        format!("{} does not select {name} of {written}", self.operation),
-                        format!("did you mean {near}? Otherwise select {name} in the operation"),
-                    ),
-                    None => (
-                        format!("{} does not select {name} of {written}", self.operation),
-                        format!("select {name} in the operation, or remove it from the mapping"),
-                    ),
+                if written == ERROR {
+                    (format!("{ERROR} has no {name}"), self.error_hint(name, near))
+                } else {
+                    let hint = match near {
+                        Some(near) => {
+                            format!("did you mean {near}? Otherwise select {name} in the operation")
+                        }
+                        None => format!("select {name} in the operation, or remove it from the mapping"),
+                    };
+                    let hint = self.missing_root(value, name).unwrap_or(hint);
+                    (format!("{} does not select {name} of {written}", self.operation), hint)
                 }
             }
             Content::List(_) => (
@@ -102,6 +103,21 @@ impl Context<'_> {
         };
         let written = &found.written;
         cursor.refuse(format!("{written} is {kind}, which a text cannot contain"), hint)
+    }
+
+    /// Returns the remedy for a field that is not in `data` but in a field of it, so that the route was
+    /// probably meant to have a root.
+    fn missing_root(&self, value: &Selected, name: &str) -> Option<String> {
+        let Content::Object(fields) = &value.content else { return None };
+        if self.data.as_ref() != Some(&value.written) {
+            return None;
+        }
+        let selects = |field: &Selected| match &field.content {
+            Content::List(item) => item.get(name).is_some(),
+            _ => field.get(name).is_some(),
+        };
+        let (root, _) = fields.iter().find(|(_, field)| selects(field))?;
+        Some(format!("write root: {root} in the route, so that its mapping begins there"))
     }
 
     /// Reports the names that the value has no fields of, if its structure is known.

@@ -17,6 +17,8 @@ pub(crate) struct Context<'n> {
     pub(crate) parameters: Vec<String>,
     /// The operation whose response is mapped, for messages.
     pub(crate) operation: String,
+    /// The type of `data`, if the current route has no root and its mappings begin there.
+    pub(crate) data: Option<String>,
     pub(crate) reads: Vec<String>,
     pub(crate) claims: Vec<String>,
     /// The named shapes that are being read, outermost first.
@@ -34,6 +36,7 @@ impl<'n> Context<'n> {
             used: Vec::new(),
             parameters: Vec::new(),
             operation: String::new(),
+            data: None,
             reads: Vec::new(),
             claims: Vec::new(),
             open: Vec::new(),
