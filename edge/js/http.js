@@ -202,8 +202,7 @@ export function gatewayProblem(late) {
 }
 
 /**
- * Adds the decision headers, the cookie of a newly identified user, and the reason for which an adapted response is unfit,
- * which no backend can give.
+ * Adds the decision headers, the cookie of a newly identified user, and the reason for which an adapted response is unfit.
  *
  * @param {Table} table
  * @param {Response} response
@@ -213,14 +212,13 @@ export function gatewayProblem(late) {
  */
 export function decorate(table, response, decision, cookie, reason) {
   const shown = table.headers;
-  if (!shown && !cookie && reason === undefined && !response.headers.has(UNFIT)) return response;
+  if (!shown && !cookie && reason === undefined) return response;
   const { status } = response;
   // A WebSocket response cannot be built again, nor can one with a status that no standard knows.
   if (status < 200 || status > 599) return response;
   const decorated = new Response(response.body, response);
   const headers = decorated.headers;
-  if (reason === undefined) headers.delete(UNFIT);
-  else headers.set(UNFIT, reason);
+  if (reason !== undefined) headers.set(UNFIT, reason);
   if (shown & SHOW_ARM) headers.set("x-cutover-arm", decision & NEW ? "new" : "legacy");
   if (shown & SHOW_REASON) {
     headers.set("x-cutover-reason", table.reasons[(decision >> REASON_SHIFT) & 15] ?? "INTERNAL");

@@ -5,7 +5,7 @@ import { core } from "./wasm.js";
 // The header by which a client with the edge token asks for the reason. No backend gets it.
 export const DEBUG = "x-cutover-debug";
 
-// The header with the reason. No backend's own reaches a client.
+// The header with the reason.
 export const UNFIT = "x-cutover-unfit";
 
 // The status by which an unfit response is counted, whatever the client gets.

@@ -500,7 +500,7 @@ impl JsonBackend {
             seen.lock().unwrap().push(received.text().to_lowercase());
             async move {
                 let answer = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-cutover-unfit: forged\r\nx-kept: 1\r\n\
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-kept: 1\r\n\
                      content-length: {}\r\nconnection: close\r\n\r\n{content}",
                     content.len()
                 );
@@ -532,7 +532,6 @@ feature_flags:
 origins: { old: { url: "OLD" }, new: { url: "NEW" } }
 adapters:
   mapped:
-    keep_headers: [x-cutover-unfit]
     shapes: { page: { object: { results: { from: results, each: { object: { id: { from: id, as: number } } } } } } }
     errors: { unfit: { status: 404, code: gone } }
     routes:
@@ -577,7 +576,7 @@ async fn an_unfit_answer_is_an_error_of_its_backend_and_holders_of_the_token_see
         assert_eq!(get("/mapped/7", token).await, (404, None), "{token:?}");
     }
     assert_eq!(get("/mapped/7", Some(EDGE_TOKEN)).await, (404, Some(reason("/mapped/{id}"))));
-    // No backend has a say in this, nor sees the token.
+    // A response that fits has no reason, and no backend sees the token.
     for path in ["/fits/7", "/plain/7"] {
         for token in [None, Some(EDGE_TOKEN)] {
             assert_eq!(get(path, token).await, (200, None), "{path} {token:?}");
