@@ -66,8 +66,8 @@ pub struct Variable {
     /// The largest number, number of characters of a string, or number of items of a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-    /// True if a string must hold an integer in plain decimal digits and in the range of `i64`, as
-    /// ids often do. `007`, `+7`, `7.0`, `7e0` and `-0` are refused.
+    /// True if the value must be an integer in plain decimal digits and in the range of `i64`, as ids
+    /// often are. `007`, `+7`, `7.0`, `7e0` and `-0` are refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub integer: bool,
     /// True if a number out of bounds is moved to the nearest bound instead of being refused.
@@ -188,13 +188,12 @@ impl Variable {
                 map.iter().find(|(from, _)| *from == text).map(|(_, to)| to.0.clone())?
             }
         };
-        // Values from outside the body and the token are strings and have to be parsed.
-        let is_text = !matches!(self.from, Some(Source::Body(_) | Source::Jwt(_))) && self.map.is_empty();
-        let value = self.kind.fit(value, is_text)?;
         if self.integer && !is_integer(&value) {
             return None;
         }
-        self.bounded(value)
+        // Values from outside the body and the token are strings and have to be parsed.
+        let is_text = !matches!(self.from, Some(Source::Body(_) | Source::Jwt(_))) && self.map.is_empty();
+        self.bounded(self.kind.fit(value, is_text)?)
     }
 
     fn bounded(&self, value: Json<'static>) -> Option<Json<'static>> {

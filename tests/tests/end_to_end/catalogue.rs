@@ -139,12 +139,15 @@ const ODD_IDS: [&str; 15] = [
     "[1]",
 ];
 
-const ODD_PAGES: [&str; 17] = [
+const ODD_PAGES: [&str; 20] = [
     "page=abc",
     "page=",
     "page",
     "page=02",
     "page=1.5",
+    "page=2.0",
+    "page=2e0",
+    "page=%202",
     "page=0",
     "page=-1",
     "page=%2B2",
