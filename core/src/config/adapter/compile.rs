@@ -8,7 +8,7 @@ use super::{
     mapping::Context,
     prune::prune,
     routes,
-    source::{Adapter, COMPILED, json},
+    source::{Adapter, COMPILED},
 };
 use crate::{
     adapter::{AdaptedRoute, Program, SelectedVersion},
@@ -155,7 +155,7 @@ fn routes<'n>(
 /// Returns the source that is stored: as written, with the contents of files, and with only those
 /// parts of the schema that the operations use.
 fn source(cursor: &Cursor<'_>, interface: Interface) -> Map<String, serde_json::Value> {
-    let mut source = match json(cursor.value()) {
+    let mut source = match cursor.value().to_json() {
         serde_json::Value::Object(source) => source,
         _ => Map::new(),
     };
