@@ -3,34 +3,31 @@
 
 use crate::{
     failure::Failure,
+    http,
     output::{list, text},
 };
-use clap::Subcommand;
+use clap::Args;
 use reqwest::blocking;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Commands on adapters.
-#[derive(Debug, Subcommand)]
-pub enum AdapterCommand {
-    /// Print the schema of a GraphQL backend, by introspection.
-    Schema {
-        /// URL of the GraphQL endpoint.
-        url: String,
-        /// Header to send, such as "Authorization: Bearer TOKEN".
-        #[arg(long)]
-        header: Vec<String>,
-    },
+/// Arguments of `cutover adapter schema`.
+#[derive(Debug, Args)]
+pub struct SchemaOptions {
+    /// URL of the GraphQL endpoint.
+    url: String,
+    /// Header to send, such as "Authorization: Bearer TOKEN".
+    #[arg(long)]
+    header: Vec<String>,
 }
 
-/// Runs a command.
+/// Prints the schema of a backend.
 ///
 /// # Errors
 ///
-/// Fails like [`schema`].
-pub fn run(command: &AdapterCommand) -> Result<(), Failure> {
-    let AdapterCommand::Schema { url, header } = command;
-    print!("{}", schema(url, header)?);
+/// Fails like [`introspect`].
+pub(super) fn run(options: &SchemaOptions) -> Result<(), Failure> {
+    print!("{}", introspect(&options.url, &options.header)?);
     Ok(())
 }
 
@@ -53,7 +50,7 @@ fn query() -> String {
 ///
 /// Fails if a header is malformed, if the endpoint cannot be reached, or if it does not allow
 /// introspection.
-pub fn schema(url: &str, headers: &[String]) -> Result<String, Failure> {
+pub fn introspect(url: &str, headers: &[String]) -> Result<String, Failure> {
     let unreachable = |cause: String| {
         Failure::Unreachable(format!(
             "cannot read the schema of {url}: {cause}\n  hint: check the URL and --header, and allow introspection"
@@ -63,10 +60,8 @@ pub fn schema(url: &str, headers: &[String]) -> Result<String, Failure> {
     let client = client.map_err(|error| unreachable(error.to_string()))?;
     let mut request = client.post(url).header("content-type", "application/json");
     for header in headers {
-        let (name, value) = header.split_once(':').ok_or_else(|| {
-            Failure::Usage(format!("{header:?} is not a header\n  hint: use --header \"Name: value\""))
-        })?;
-        request = request.header(name.trim(), value.trim());
+        let (name, value) = http::header(header)?;
+        request = request.header(name, value);
     }
     let body = json!({ "query": query(), "operationName": "Introspection" }).to_string();
     let response = request.body(body).send().map_err(|error| unreachable(error.to_string()))?;
