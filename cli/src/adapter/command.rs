@@ -1,6 +1,7 @@
 //! The commands below `cutover adapter`.
 
 use super::{
+    init,
     schema::{self, SchemaOptions},
     test_pairs::{self, TestOptions},
     try_request::{self, TryOptions},
@@ -10,6 +11,9 @@ use clap::Subcommand;
 
 const SCHEMA_EXAMPLE: &str =
     "Example:\n  cutover adapter schema https://new.example.com/graphql > schema.graphql";
+
+const INIT_EXAMPLE: &str = "Example:\n  cutover adapter init --openapi legacy.yaml --schema schema.graphql --output adapter/\n\n\
+    Writes adapter.yaml and operations.graphql. Comments with DECIDE mark what is left to you.";
 
 const TRY_EXAMPLE: &str = "Example:\n  cutover adapter try --adapter adapter.yaml --request 'GET /api/v1/reviews/7' \\\n    \
     --backend https://new.example.com --against https://old.example.com --ignore timestamp\n\n\
@@ -29,6 +33,9 @@ pub enum Command {
     /// Print the schema of a GraphQL backend, by introspection.
     #[command(after_help = SCHEMA_EXAMPLE)]
     Schema(SchemaOptions),
+    /// Write a first adapter from an OpenAPI document and a GraphQL schema.
+    #[command(after_help = INIT_EXAMPLE)]
+    Init(init::InitOptions),
     /// Send one request through an adapter to the new backend, and show every step.
     #[command(after_help = TRY_EXAMPLE)]
     Try(TryOptions),
@@ -46,6 +53,7 @@ pub enum Command {
 pub fn run(command: &Command, format: Format) -> Result<(), Failure> {
     match command {
         Command::Schema(options) => schema::run(options),
+        Command::Init(options) => init::run(options, format).map_err(Failure::beside_differences),
         Command::Try(options) => try_request::run(options, format).map_err(Failure::beside_differences),
         Command::Test(options) => test_pairs::run(options, format).map_err(Failure::beside_differences),
     }

@@ -3,6 +3,7 @@
 
 mod command;
 mod differences;
+mod init;
 mod origin;
 mod pretty;
 mod record;

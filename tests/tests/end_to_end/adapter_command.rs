@@ -1,4 +1,4 @@
-//! `cutover adapter try` and `test`, against the two backends of the reviews service. They need no Worker: the
+//! `cutover adapter try`, `test` and `init`, against the two backends of the reviews service. They need no Worker: the
 //! command runs the adapter itself.
 
 use cutover_origins::{Backend, Data, Origin};
@@ -228,4 +228,53 @@ async fn recorded_pairs_are_tested() {
     let mistaken = test(&example, &[]).await;
     assert_eq!(mistaken.code, 2, "{mistaken:?}");
     assert!(mistaken.err.contains("pairs.yaml:1:"), "{}", mistaken.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_adapter_is_written_from_both_documents() {
+    let backends = Backends::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("adapter");
+    let (openapi, schema) = (reviews().join("openapi.yaml"), reviews().join("schema.graphql"));
+    let init = async |more: &[&str]| {
+        let mut arguments = vec!["adapter", "init", "--openapi", openapi.to_str().unwrap()];
+        arguments.extend(["--output", output.to_str().unwrap()]);
+        arguments.extend(more);
+        cutover_alone(&arguments, "").await
+    };
+    let from_file = ["--schema", schema.to_str().unwrap()];
+    let written = init(&from_file).await;
+    assert_eq!((written.code, written.err.as_str()), (0, ""), "{written:?}");
+    assert!(written.out.contains("6 routes are adapted, 1 left to legacy\n"), "{}", written.out);
+    assert!(written.out.contains("  GET /api/v1/users/{id}/reviews: "), "{}", written.out);
+    assert!(written.out.contains("decisions are left to you, marked DECIDE in "), "{}", written.out);
+
+    // It answers up to the envelope: what the old response has in `data` is there, field by field.
+    let adapter = output.join("adapter.yaml");
+    for request in
+        ["GET /api/v1/reviews/7", "GET /api/v1/reviews?page=2&limit=7", "GET /api/v1/offers/3/reviews"]
+    {
+        let more = ["--request", request, "--ignore", "success", "--json"];
+        let tried = backends.compared(&adapter, &more).await;
+        assert_eq!(tried.code, 0, "{request}: {}{}", tried.out, tried.err);
+        let report: Value = serde_json::from_str(&tried.out).unwrap();
+        let body: Value = serde_json::from_str(report["answer"]["body"].as_str().unwrap()).unwrap();
+        assert!(body["data"].is_object() || body["data"].is_array(), "{request}: {body:#}");
+    }
+
+    // Nothing is overwritten unless it is asked for; the schema may come from the backend itself.
+    let refused = init(&from_file).await;
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.err.contains("adapter.yaml") && refused.err.contains("--force"), "{}", refused.err);
+    let url = format!("{}/graphql", backends.new.url());
+    let again = init(&["--schema", &url, "--force", "--json"]).await;
+    assert_eq!(again.code, 0, "{again:?}");
+    let report: Value = serde_json::from_str(&again.out).unwrap();
+    assert_eq!((&report["routes"], report["left"].as_array().unwrap().len()), (&6.into(), 1), "{report:#}");
+    assert_eq!(report["files"].as_array().unwrap().len(), 3, "{report:#}");
+    let other = reviews().join("adapter.yaml");
+    let no_document =
+        cutover_alone(&["adapter", "init", "--openapi", other.to_str().unwrap(), "--schema", &url], "").await;
+    assert_eq!(no_document.code, 2, "{no_document:?}");
+    assert!(no_document.err.contains("this is no OpenAPI document"), "{}", no_document.err);
 }
