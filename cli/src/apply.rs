@@ -2,7 +2,7 @@
 
 use crate::{
     client::{Body, Client},
-    configuration,
+    configuration, difference,
     failure::Failure,
     output::{self, Format},
     publication,
@@ -69,10 +69,33 @@ fn describe(change: &Value) -> String {
     };
     let mut lines = format!("{sign} {}/{}\n", output::text(change, "section"), output::text(change, "name"));
     if let Some(fields) = change.get("fields").and_then(Value::as_object).filter(|_| sign == "~") {
-        for (field, pair) in fields {
-            let side = |index: usize| pair.get(index).map(output::cell).unwrap_or_default();
-            lines.push_str(&format!("    {field}: {} -> {}\n", side(0), side(1)));
+        for line in difference::lines(fields) {
+            lines.push_str(&format!("    {line}\n"));
+        }
+        if fields.is_empty() {
+            lines.push_str("    compiled anew from the same source\n");
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_updates_have_lines_below_their_name() {
+        let change = |action: &str, fields: Value| {
+            describe(&json!({ "action": action, "section": "adapters", "name": "a", "fields": fields }))
+        };
+        let routes = |location: &str| json!([{ "id": "r", "headers": { "location": location } }]);
+        let fields = json!({ "routes": [routes("/a/{id}"), routes("/b/{id}")], "shapes": [null, {}] });
+        let lines =
+            "~ adapters/a\n    routes[r].headers.location: \"/a/{id}\" -> \"/b/{id}\"\n    + shapes: {}\n";
+        assert_eq!(change("update", fields), lines);
+        assert_eq!(change("update", json!({})), "~ adapters/a\n    compiled anew from the same source\n");
+        assert_eq!(change("create", json!({ "routes": [null, []] })), "+ adapters/a\n");
+        assert_eq!(change("delete", json!({ "routes": [[], null] })), "- adapters/a\n");
+    }
 }

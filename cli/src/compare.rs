@@ -49,6 +49,7 @@ fn report(route: Option<&str>, comparisons: &[&Value], noise: bool) {
         }
         summary(comparison);
         differences(comparison, noise);
+        unmatched_rules(comparison);
     }
 }
 
@@ -63,7 +64,7 @@ fn summary(comparison: &Value) {
         text(comparison, "until")
     );
     println!(
-        "  compared {}, different {} ({}); noise measured on {}",
+        "  compared {}, mismatched {} ({}); noise measured on {}",
         number(comparison, "compared"),
         number(comparison, "mismatched"),
         percent(comparison, "mismatch_rate"),
@@ -113,6 +114,17 @@ fn differences(comparison: &Value, noise: bool) {
     match number(comparison, "others") {
         0 => {}
         others => println!("  {others} more differences are of kinds not listed here"),
+    }
+}
+
+/// Prints the rules that are most likely misspelt.
+fn unmatched_rules(comparison: &Value) {
+    for rule in output::list(comparison, "unmatched_rules") {
+        println!(
+            "  the rule {:?} has matched nothing in {} comparisons",
+            text(rule, "path"),
+            number(rule, "compared"),
+        );
     }
 }
 

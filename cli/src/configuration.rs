@@ -1,6 +1,6 @@
 //! Configuration files: reads one, together with the files it refers to.
 
-use crate::{adapter::introspect, failure::Failure};
+use crate::{adapter::definition_at, failure::Failure};
 use cutover_core::config::Config;
 use std::{io::Read, path::Path};
 
@@ -32,8 +32,8 @@ pub fn load_adapter(file: &Path) -> Result<Config, Failure> {
 /// Parses a configuration. The files that it refers to are read from a folder.
 fn parse(name: &str, text: &str, folder: &Path) -> Result<Config, Failure> {
     let files = |name: &str| {
-        if name.starts_with("http://") || name.starts_with("https://") {
-            return introspect(name, &[]).map_err(|failure| failure.to_string());
+        if name.contains("://") {
+            return definition_at(name, &[]);
         }
         std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())
     };

@@ -91,8 +91,7 @@ impl fmt::Display for Failure {
                     let file = if problem.file.is_empty() { format!("{name}:") } else { String::new() };
                     writeln!(f, "{file}{problem}\n  hint: {}", problem.hint)?;
                 }
-                let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
-                write!(f, "error: {count} mistake{s} in {name}; nothing was changed")
+                write!(f, "error: {}; nothing was changed", counts(name, problems))
             }
             Failure::Refused { detail, hint, errors, .. } => {
                 for error in errors {
@@ -104,6 +103,53 @@ impl fmt::Display for Failure {
                 }
                 Ok(())
             }
+        }
+    }
+}
+
+/// Returns the number of mistakes in each file.
+fn counts(name: &str, problems: &[Problem]) -> String {
+    let mut files: Vec<(&str, usize)> = Vec::new();
+    for problem in problems {
+        let file = if problem.file.is_empty() { name } else { problem.file.as_str() };
+        match files.iter_mut().find(|(held, _)| *held == file) {
+            Some((_, count)) => *count += 1,
+            None => files.push((file, 1)),
+        }
+    }
+    let count = |(file, count): (&str, usize)| {
+        let s = if count == 1 { "" } else { "s" };
+        format!("{count} mistake{s} in {file}")
+    };
+    files.into_iter().map(count).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_counted_by_the_file_that_has_them() {
+        let problem = |file: &str| Problem {
+            file: file.to_owned(),
+            line: 1,
+            column: 2,
+            field: "field".to_owned(),
+            message: "a mistake".to_owned(),
+            hint: "correct it".to_owned(),
+        };
+        let cases: [(&[&str], &str); 3] = [
+            (&["adapter.yaml", "adapter.yaml"], "error: 2 mistakes in adapter.yaml; nothing was changed"),
+            (
+                &["", "adapter.yaml", ""],
+                "error: 2 mistakes in cutover.yaml, 1 mistake in adapter.yaml; nothing",
+            ),
+            (&[""], "error: 1 mistake in cutover.yaml; nothing was changed"),
+        ];
+        for (files, expected) in cases {
+            let problems = files.iter().map(|file| problem(file)).collect();
+            let text = Failure::File { name: "cutover.yaml".to_owned(), problems }.to_string();
+            assert!(text.contains(&format!("\n{expected}")), "{text}");
         }
     }
 }

@@ -13,6 +13,7 @@ mod compare;
 mod completions;
 mod configuration;
 mod connection;
+mod difference;
 mod emergency;
 mod explain;
 mod export;

@@ -1,14 +1,19 @@
 //! Properties of adapters on arbitrary input: they do not panic, their work is bounded, and
 //! inverted shapes restore their input.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that panics has failed"
+)]
 
 use cutover_core::{
     Timestamp,
     adapter::{
         Adapter, Answer, Backend, Budget, ClientRequest, Conversion, DateForm, EvalContext, Exchange, Field,
-        Kind, Literal, Next, Part, Pending, Program, Reply, Request, Shape, ShapeError, Source, Step,
-        Template, Upstream, Variable, invert,
+        InvalidProgram, Kept, Kind, Literal, Misfit, Next, PagePosition, PageUrl, Part, Pending, Program,
+        Reply, Request, Shape, ShapeError, Source, Step, Template, Upstream, Variable, invert,
     },
     config::Config,
     json::{Json, Tape},
@@ -28,12 +33,43 @@ fn example() -> Arc<Program> {
     Arc::clone(config.unwrap().adapters.values().next().unwrap().program())
 }
 
-/// Builds an adapter for a REST backend with one route, which is written as a YAML flow mapping.
-fn rest(route: &str) -> Arc<Adapter> {
-    let route = route.replace('\n', " ");
-    let config = Config::from_yaml(&format!("adapters:\n  rest:\n    routes:\n      - {route}\n"));
+/// Builds an adapter from the lines of its file.
+fn adapter(lines: &str) -> Arc<Adapter> {
+    let lines = lines.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let config = Config::from_yaml(&format!("adapters:\n  a:\n{lines}"));
     let program = Arc::clone(config.unwrap().adapters.values().next().unwrap().program());
     Arc::new(Adapter::new(program).unwrap())
+}
+
+/// Builds an adapter for a REST backend with one route, which is written as a YAML flow mapping.
+fn rest(route: &str) -> Arc<Adapter> {
+    rest_with("errors: {}", route)
+}
+
+/// Builds an adapter for a REST backend with a field of its own and one route.
+fn rest_with(field: &str, route: &str) -> Arc<Adapter> {
+    adapter(&format!("{field}\nroutes:\n  - {}", route.replace('\n', " ")))
+}
+
+/// Builds an adapter for a GraphQL backend with the operation P from further lines of its file.
+fn graphql(lines: &str) -> Arc<Adapter> {
+    let schema = "type Query { user: User } type User { name: String info: Info } type Info { count: Int }";
+    let operations = "query P { user { name info { count } } }";
+    adapter(&format!("schema: \"{schema}\"\noperations: \"{operations}\"\n{lines}"))
+}
+
+/// Returns the answer to a GET request, whose backend gives this response.
+fn answer(adapter: &Arc<Adapter>, (path, query): (&str, &str), status: u16, response: &str) -> Answer {
+    let sent = ClientRequest { method: "GET", path, query, ..ClientRequest::default() };
+    let (mut exchange, mut next) = begin(adapter, sent);
+    if let Next::Ask(_) = next {
+        next = exchange.next(Reply::Answered(status, response.as_bytes()), Timestamp::from_millis(0));
+    }
+    let answered = match next {
+        Next::Answer(answer) => Some(answer),
+        Next::Ask(_) => None,
+    };
+    answered.unwrap()
 }
 
 fn begin(adapter: &Arc<Adapter>, sent: ClientRequest<'_>) -> (Exchange, Next) {
@@ -60,11 +96,20 @@ fn encoded(text: &str) -> String {
 }
 
 fn whole(request: &Request) -> EvalContext<'_> {
-    EvalContext { request, now: Timestamp::from_millis(1_700_000_000_000) }
+    with_shapes(request, &[])
+}
+
+fn with_shapes<'p>(request: &'p Request, shapes: &'p [Shape]) -> EvalContext<'p> {
+    EvalContext { request, now: Timestamp::from_millis(1_700_000_000_000), shapes }
 }
 
 fn name() -> impl Strategy<Value = String> {
     select(vec!["a", "b", "c", "id", "data"]).prop_map(str::to_owned)
+}
+
+/// Generates names of fields, some of which are indexes too.
+fn part() -> impl Strategy<Value = String> {
+    prop_oneof![3 => name(), 1 => select(vec!["0", "1", "01"]).prop_map(str::to_owned)]
 }
 
 fn any_json() -> impl Strategy<Value = Json<'static>> {
@@ -79,7 +124,7 @@ fn any_json() -> impl Strategy<Value = Json<'static>> {
     leaf.prop_recursive(5, 40, 5, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..5).prop_map(Json::List),
-            vec((name(), inner), 0..5).prop_map(|fields| {
+            vec((part(), inner), 0..5).prop_map(|fields| {
                 let mut made: Vec<(std::borrow::Cow<'static, str>, Json<'static>)> = Vec::new();
                 for (name, value) in fields {
                     if made.iter().all(|(held, _)| *held != name) {
@@ -96,10 +141,52 @@ fn date_form() -> impl Strategy<Value = DateForm> {
     select(vec![DateForm::Rfc3339, DateForm::Epoch, DateForm::EpochMs])
 }
 
+fn any_template() -> impl Strategy<Value = Template> {
+    let place = prop_oneof![
+        "[/?a\"\\\\\n\u{e9}]{0,3}".prop_map(Part::Text),
+        name().prop_map(|name| Part::Request(Source::Query(name))),
+        vec(part(), 0..3).prop_map(Part::Value),
+    ];
+    vec(place, 0..4).prop_map(Template)
+}
+
+fn any_page_url() -> impl Strategy<Value = PageUrl> {
+    let keep = prop_oneof![Just(Kept::All), vec(name(), 0..3).prop_map(Kept::Named)];
+    let position = select(vec![PagePosition::First, PagePosition::Last, PagePosition::Same]);
+    (any_template(), vec(part(), 0..3), name(), keep, position)
+        .prop_map(|(base, page, parameter, keep, position)| PageUrl { base, page, parameter, keep, position })
+}
+
+/// Generates shapes that may refer to named ones, of which the last is missing.
 fn any_shape() -> impl Strategy<Value = Shape> {
+    shape_with(NAMED_SHAPES + 1)
+}
+
+const NAMED_SHAPES: u32 = 3;
+
+/// Generates named shapes of which each refers only to those before it.
+fn named_shapes() -> impl Strategy<Value = Vec<Shape>> {
+    let named = |known: u32| {
+        shape_with(known).prop_map(|Shape(mut steps)| {
+            if steps.is_empty() {
+                steps.push(Step::HideNull);
+            }
+            Shape(steps)
+        })
+    };
+    (0..NAMED_SHAPES).map(|known| named(known).boxed()).collect::<Vec<_>>()
+}
+
+/// Generates shapes that may refer to so many named ones.
+fn shape_with(named: u32) -> impl Strategy<Value = Shape> {
     let literal = || any_json().prop_map(Literal);
+    let reference = match named {
+        0 => Just(Step::HideNull).boxed(),
+        _ => (0..named).prop_map(Step::Shape).boxed(),
+    };
     let leaf = prop_oneof![
-        vec(name(), 0..3).prop_map(Step::Get),
+        reference,
+        vec(part(), 0..3).prop_map(Step::Get),
         name().prop_map(|name| Step::Request(Source::Query(name))),
         literal().prop_map(Step::Const),
         date_form().prop_map(Step::Now),
@@ -114,6 +201,11 @@ fn any_shape() -> impl Strategy<Value = Shape> {
         literal().prop_map(Step::Default),
         Just(Step::HideNull),
         name().prop_map(Step::Wrap),
+        any_template().prop_map(Step::Text),
+        any_template().prop_map(Step::Url),
+        any_page_url().prop_map(|url| Step::PageUrl(Box::new(url))),
+        Just(Step::Length),
+        Just(Step::Required),
     ];
     let step = leaf.prop_recursive(4, 30, 4, |inner| {
         let shape = || vec(inner.clone(), 0..3).prop_map(Shape);
@@ -184,6 +276,45 @@ fn fitting() -> impl Strategy<Value = (Vec<Step>, Json<'static>)> {
     })
 }
 
+/// Generates variables that are read from a query or a body.
+fn any_variable() -> impl Strategy<Value = Variable> {
+    let list = |kind| Kind::List(Box::new(kind));
+    let names = ["a", "b"].map(str::to_owned).to_vec();
+    let kinds = vec![
+        Kind::Int,
+        Kind::Float,
+        Kind::Text,
+        Kind::Id,
+        Kind::Boolean,
+        Kind::Enum(names),
+        Kind::Any,
+        list(Kind::Text),
+        list(Kind::Int),
+    ];
+    let sources = vec![Source::Query("a".to_owned()), Source::Body(vec!["a".to_owned()])];
+    let bound = || proptest::option::of(select(vec![0.0, 1.0, 3.0]));
+    let values = (
+        proptest::option::of(any_json().prop_map(Literal)),
+        proptest::option::of(select(vec![',', '|'])),
+        (bound(), bound()),
+    );
+    (select(kinds), select(sources), any::<[bool; 5]>(), values).prop_map(
+        |(kind, from, [required, integer, clamp, empty, invalid], (default, split, (min, max)))| Variable {
+            required,
+            from: Some(from),
+            default,
+            empty_is_absent: empty,
+            split,
+            min,
+            max,
+            integer,
+            clamp,
+            invalid_is_absent: invalid,
+            ..Variable::new("v", kind)
+        },
+    )
+}
+
 proptest! {
     #[test]
     fn json_is_read_as_a_library_reads_it(text in "[\\[\\]{}\":,\\\\tfn0-9eE+. a\u{e9}-]{0,24}|\\PC{0,16}") {
@@ -207,28 +338,56 @@ proptest! {
     }
 
     #[test]
-    fn any_shape_meets_any_value(shape in any_shape(), value in any_json(), budget in 0_u32..3_000) {
-        let request = Request { query: "a=1&b=%41".into(), ..Request::default() };
+    fn any_shape_meets_any_value(
+        shape in any_shape(),
+        shapes in named_shapes(),
+        value in any_json(),
+        query in "a=1&b=%41|[abc=&%41+\"]{0,12}",
+        budget in 0_u32..3_000,
+    ) {
+        let request = Request { query, ..Request::default() };
+        let whole = with_shapes(&request, &shapes);
         // Any result will do, as long as the call ends.
-        let _ = shape.apply(&value, whole(&request), &mut Budget::of(budget));
+        let _ = shape.apply(&value, whole, &mut Budget::of(budget));
         // Writing directly, and building the value before writing it, give the same text.
-        let made = shape.apply(&value, whole(&request), &mut Budget::default());
+        let made = shape.apply(&value, whole, &mut Budget::default());
+        // So do named shapes, and the same ones written out.
+        prop_assert_eq!(&shape.expanded(&shapes).apply(&value, whole, &mut Budget::default()), &made);
         let mut text = String::new();
         let written_value = value.to_string();
         let tape = Tape::read_within(&written_value, 1_000).unwrap();
-        let written = shape.write(tape.root(), whole(&request), &mut Budget::default(), &mut text);
+        let written = shape.write(tape.root(), whole, &mut Budget::default(), &mut text);
         prop_assert_eq!(
             written.map(|is_there| is_there.then_some(text)),
             made.map(|made| made.map(|made| made.to_string()))
         );
-        let _ = invert(&shape).0.apply(&value, whole(&request), &mut Budget::of(budget));
+        let _ = invert(&shape, &shapes).0.apply(&value, whole, &mut Budget::of(budget));
+    }
+
+    #[test]
+    fn whatever_cannot_be_written_has_a_place(
+        shape in any_shape(),
+        value in any_json(),
+        budget in 0_u32..3_000,
+    ) {
+        let request = Request { query: "a=1&b=%41".into(), ..Request::default() };
+        let text = value.to_string();
+        let tape = Tape::read_within(&text, 1_000).unwrap();
+        let written = shape.write(tape.root(), whole(&request), &mut Budget::default(), &mut String::new());
+        let misfit = shape.diagnose(&value, whole(&request), &mut Budget::default());
+        prop_assert_eq!(misfit.is_none(), written == Ok(true), "{:?}", misfit);
+        if let Some(Misfit { path, expected, found }) = misfit {
+            prop_assert!(![path, expected, found].contains(&String::new()));
+        }
+        // Any result will do, as long as the call ends.
+        let _ = shape.diagnose(&value, whole(&request), &mut Budget::of(budget));
     }
 
     #[test]
     fn lists_of_objects_that_are_more_or_less_alike_are_written_as_they_are_made(
         rows in vec(vec((select(vec!["a", "b", "a\"", "\u{e9}"]), any_json()), 0..5), 0..5),
         wanted in vec(
-            (select(vec!["a", "b", "a\"", "\u{e9}", "c"]), select(vec!["x", "y"]), any::<bool>()),
+            (select(vec!["a", "b", "a\"", "\u{e9}", "c"]), select(vec!["x", "y"]), 0..4),
             0..5
         ),
     ) {
@@ -237,9 +396,19 @@ proptest! {
             Json::Object(row.into_iter().map(|(name, value)| (name.into(), value)).collect())
         };
         let value = Json::List(rows.into_iter().map(object).collect());
-        let field = |(from, to, deep): (&str, &str, bool)| {
-            let path = if deep { vec![from.to_owned(), "a".to_owned()] } else { vec![from.to_owned()] };
-            Field(to.to_owned(), Shape(vec![Step::Get(path)]))
+        let field = |(from, to, kind): (&str, &str, i32)| {
+            let path = |length: usize| -> Vec<String> {
+                [from, "a"].iter().take(length).map(|name| (*name).to_owned()).collect()
+            };
+            // Fields that no text can contain would make most lists unfit.
+            let text = vec![Part::Text("\"".to_owned()), Part::Value(path(2)), Part::Value(path(2))];
+            let step = match kind {
+                0 => Step::Get(path(1)),
+                1 => Step::Get(path(2)),
+                2 => Step::Text(Template(text)),
+                _ => Step::Url(Template(text)),
+            };
+            Field(to.to_owned(), Shape(vec![step]))
         };
         let row = Step::Object(wanted.into_iter().map(field).collect());
         let shape = Shape(vec![Step::Each(Shape(vec![row]))]);
@@ -257,12 +426,76 @@ proptest! {
     #[test]
     fn what_is_adapted_and_turned_back_is_what_it_was((steps, value) in fitting()) {
         let shape = Shape(steps);
-        let (inverse, lost) = invert(&shape);
+        let (inverse, lost) = invert(&shape, &[]);
         prop_assume!(lost.is_empty());
         let request = Request::default();
         let adapted = shape.apply(&value, whole(&request), &mut Budget::default()).unwrap().unwrap();
         let back = inverse.apply(&adapted, whole(&request), &mut Budget::default()).unwrap();
         prop_assert_eq!(back, Some(value), "{:?} made {}", shape, adapted);
+    }
+
+    #[test]
+    fn the_first_route_whose_condition_holds_serves_a_request(
+        value in "[0-9]{1,3}|[a-z0-9,@%C]{1,6}",
+        order in Just(vec![0_usize, 1, 2, 3]).prop_shuffle(),
+    ) {
+        let conditions = ["digits", "list", "{ contains: \"@\" }", ""];
+        let route = |form: &usize| {
+            let condition = match conditions[*form] {
+                "" => String::new(),
+                condition => format!(", where: {{ p{form}: {condition} }}"),
+            };
+            format!(
+                "  - match: {{ method: GET, path: \"/x/{{p{form}}}\"{condition} }}\n    \
+                 backend: {{ method: GET, path: /v2/{form} }}\n"
+            )
+        };
+        let adapter = adapter(&format!("routes:\n{}", order.iter().map(route).collect::<String>()));
+        let decoded = percent_encoding::percent_decode_str(&value).decode_utf8_lossy();
+        let holds = |form: &usize| match *form {
+            0 => decoded.bytes().all(|byte| byte.is_ascii_digit()),
+            1 => decoded.contains(','),
+            2 => decoded.contains('@'),
+            _ => false,
+        };
+        let expected = order.iter().copied().find(holds).unwrap_or(3);
+        let path = format!("/x/{value}");
+        prop_assert!(adapter.has_route("GET", &path) && !adapter.has_route("POST", &path));
+        let sent = ClientRequest { method: "GET", path: &path, ..ClientRequest::default() };
+        prop_assert_eq!(target(begin(&adapter, sent)), Ok(format!("/v2/{expected}")));
+    }
+
+    #[test]
+    fn any_variable_meets_any_request(
+        variable in any_variable(),
+        value in "[0-9]{1,3}|[a-c,|]{0,3}|\\PC{0,3}",
+        twice in any::<bool>(),
+        sent in any_json(),
+    ) {
+        let pair = format!("a={}", encoded(&value));
+        let query = if twice { format!("{pair}&{pair}") } else { pair };
+        let body = Json::Object(vec![("a".into(), sent)]);
+        let request = Request { query, body, ..Request::default() };
+        let nothing = Request::default();
+        let stored = serde_json::to_string(&variable).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Variable>(&stored).unwrap(), &variable);
+
+        // A value that does not fit is refused, or counts as absent.
+        let strict = Variable { invalid_is_absent: false, ..variable.clone() };
+        let lenient = Variable { invalid_is_absent: true, ..variable.clone() };
+        let expected = strict.value(&request).or_else(|_| strict.value(&nothing));
+        prop_assert_eq!(lenient.value(&request), expected);
+        if lenient.default.is_some() {
+            prop_assert!(lenient.value(&request).is_ok_and(|value| value.is_some()));
+        }
+
+        // So may an empty string.
+        let from = Some(Source::Query("a".to_owned()));
+        let variable = Variable { empty_is_absent: true, from, ..variable };
+        for query in ["a=", "a", "b=1&a=&a="] {
+            let request = Request { query: query.to_owned(), ..Request::default() };
+            prop_assert_eq!(variable.value(&request), variable.value(&nothing));
+        }
     }
 
     #[test]
@@ -294,6 +527,26 @@ proptest! {
         let fixed = (segments[0], segments[1], segments[2], segments[4]);
         prop_assert_eq!(fixed, ("base", "v2", "users", "reviews"));
         prop_assert_eq!(url.fragment(), None);
+    }
+
+    #[test]
+    fn a_place_of_a_url_stays_within_its_segment(a in hostile(), b in "\\PC{0,8}") {
+        let text = |text: &str| Part::Text(text.to_owned());
+        let place = |name: &str| Part::Value(vec![name.to_owned()]);
+        let template = Template(vec![text("https://a.example/"), place("a"), text("/"), place("b")]);
+        let shape = Shape(vec![Step::Url(template)]);
+        let value = Json::Object(vec![
+            ("a".into(), Json::text(a.as_str())),
+            ("b".into(), Json::text(b.as_str())),
+        ]);
+        let made = shape.apply(&value, whole(&Request::default()), &mut Budget::default()).unwrap().unwrap();
+        let url = made.as_text().unwrap();
+        let places: Vec<&str> = url.strip_prefix("https://a.example/").unwrap().split('/').collect();
+        let decoded: Vec<String> = places
+            .iter()
+            .map(|place| percent_encoding::percent_decode_str(place).decode_utf8().unwrap().into_owned())
+            .collect();
+        prop_assert_eq!(decoded, [a.as_str(), b.as_str()], "{}", url);
     }
 
     #[test]
@@ -361,11 +614,141 @@ fn work_is_bounded_also_where_a_shape_asks_for_more_than_anybody_has() {
     let deep = (0..40).fold(Json::integer(1), |value, _| Json::Object(vec![("a".into(), value)]));
     let request = Request::default();
     let _ = shape.apply(&deep, whole(&request), &mut Budget::of(10_000));
+    let _ = shape.diagnose(&deep, whole(&request), &mut Budget::of(10_000));
     let wide = Json::List(vec![Json::integer(1); 5_000]);
     let each = Shape(vec![Step::Each(Shape(vec![Step::Wrap("a".into())]))]);
     let refused = each.apply(&wide, whole(&request), &mut Budget::of(1_000));
     assert_eq!(refused, Err(ShapeError::TooMuch));
     assert!(each.apply(&wide, whole(&request), &mut Budget::default()).is_ok());
+}
+
+/// A configuration with shapes that several mappings use, inside each other too.
+const SHARING: &str = r#"
+adapters:
+  rest:
+    shapes:
+      person: { from: person, object: { id: { from: id, as: string }, name: { from: name, default: "" } } }
+      review: { object: { id: id, author: { shape: person }, editor: { from: edited, shape: person } } }
+      reviews: { from: items, each: { shape: review } }
+      answer: { object: { success: { const: true }, data: . } }
+    envelope: { shape: answer }
+    routes:
+      - match: { method: GET, path: /one }
+        backend: { method: GET, path: /one }
+        response: { shape: review }
+      - match: { method: GET, path: /many }
+        backend: { method: GET, path: /many }
+        response: { shape: reviews }
+      - match: { method: PUT, path: /one }
+        backend: { method: PUT, path: /one, body_inverse_of: { shape: person }, lossy: [name] }
+        response: { each: { shape: review } }
+"#;
+
+#[test]
+fn routes_that_share_shapes_answer_as_if_these_were_written_out() {
+    let config = Config::from_yaml(SHARING).unwrap();
+    let program = Arc::clone(config.adapters.values().next().unwrap().program());
+    assert_eq!(program.shapes.len(), 3, "person, review and answer: {:#?}", program.shapes);
+    let text = serde_json::to_string(&*program).unwrap();
+    assert_eq!(text.matches("\"success\"").count(), 1, "{text}");
+    assert_eq!(serde_json::from_str::<Program>(&text).unwrap(), *program);
+    let adapter = Arc::new(Adapter::new(program).unwrap());
+    let answer = |method: &str, path: &str, body: &str, reply: &str| {
+        let sent = ClientRequest { method, path, body: body.as_bytes(), ..ClientRequest::default() };
+        let (mut exchange, next) = begin(&adapter, sent);
+        let Next::Ask(upstream) = next else { panic!("{next:?}") };
+        match exchange.next(Reply::Answered(200, reply.as_bytes()), Timestamp::from_millis(0)) {
+            Next::Answer(answer) => (upstream.body, answer.body.unwrap()),
+            next => panic!("{next:?}"),
+        }
+    };
+    let one = r#"{"id":1,"person":{"id":2},"edited":{"person":{"id":3,"name":"ann"}}}"#;
+    let expected = r#"{"id":1,"author":{"id":"2","name":""},"editor":{"id":"3","name":"ann"}}"#;
+    let wrapped = |data: &str| format!(r#"{{"success":true,"data":{data}}}"#);
+    assert_eq!(answer("GET", "/one", "", one), (None, wrapped(expected)));
+    let many = format!(r#"{{"items":[{one},{one}]}}"#);
+    assert_eq!(answer("GET", "/many", "", &many).1, wrapped(&format!("[{expected},{expected}]")));
+    let sent = r#"{"id":"7","name":"bob"}"#;
+    let body = r#"{"person":{"id":7,"name":"bob"}}"#.to_owned();
+    assert_eq!(answer("PUT", "/one", sent, "[]"), (Some(body), wrapped("[]")));
+}
+
+#[test]
+fn a_shape_that_refers_to_itself_or_to_a_later_one_is_refused() {
+    let adapter = |shapes: &str| {
+        let mut program = serde_json::to_value(&*example()).unwrap();
+        program["shapes"] = serde_json::from_str(shapes).unwrap();
+        Adapter::new(Arc::new(serde_json::from_value(program).unwrap())).map(|_| ())
+    };
+    let chain = |length: u32| {
+        let shapes = (0..length).map(|at| match at {
+            0 => r#"[{"now":"epoch"}]"#.to_owned(),
+            _ => format!(r#"[{{"shape":{}}},"hide_null"]"#, at - 1),
+        });
+        format!("[{}]", shapes.collect::<Vec<_>>().join(","))
+    };
+    let long = chain(200);
+    let refused = [
+        (r#"[[{"shape":0}]]"#, 0),
+        (r#"[[{"now":"epoch"}],[{"shape":2}],[{"shape":0}]]"#, 1),
+        (r#"[[{"each":[{"coalesce":[[{"object":[["a",[{"shape":0}]]]}]]}]}]]"#, 0),
+        (long.as_str(), 128),
+    ];
+    for (shapes, index) in refused {
+        assert_eq!(adapter(shapes), Err(InvalidProgram::Shape(index)), "{shapes}");
+    }
+    assert_eq!(adapter(&chain(100)), Ok(()));
+}
+
+#[test]
+fn a_reference_to_a_shape_that_is_missing_is_an_unfit_response() {
+    let plain = rest("{ match: { method: GET, path: /r }, backend: { method: GET, path: /v2/r } }");
+    let mut program = serde_json::to_value(&*plain.program).unwrap();
+    program["routes"][0]["response"] = serde_json::json!([{ "shape": 7 }]);
+    let adapter = Arc::new(Adapter::new(Arc::new(serde_json::from_value(program).unwrap())).unwrap());
+    let sent = ClientRequest { method: "GET", path: "/r", ..ClientRequest::default() };
+    let (mut exchange, _) = begin(&adapter, sent);
+    let next = exchange.next(Reply::Answered(200, b"[1]"), Timestamp::from_millis(0));
+    assert!(matches!(&next, Next::Answer(answer) if answer.status == 502), "{next:?}");
+}
+
+#[test]
+fn a_named_shape_is_written_as_directly_as_one_in_its_place() {
+    let get = |name: &str| Step::Get(vec![name.to_owned()]);
+    let field = |name: &str, steps: Vec<Step>| Field(name.to_owned(), Shape(steps));
+    let item = Step::Object(vec![
+        field("id", vec![get("id"), Step::Convert(Conversion::Number)]),
+        field("n", vec![get("n")]),
+    ]);
+    let content = vec![field("ok", vec![Step::Const(Literal(Json::Bool(true)))]), field("data", Vec::new())];
+    let shapes = [Shape(vec![item]), Shape(vec![Step::Object(content)])];
+    let (item, envelope) = (Step::Shape(0), Step::Shape(1));
+    let each = Step::Each(Shape(vec![item.clone()]));
+    let rows = [
+        vec![get("items"), each.clone()],
+        vec![get("items"), each, envelope.clone()],
+        vec![get("one"), item.clone()],
+        vec![get("one"), item, envelope],
+    ];
+    let one = r#"{"id":"7","n":"seven"}"#;
+    let source = format!(r#"{{"one":{one},"items":[{}]}}"#, vec![one; 200].join(","));
+    let tape = Tape::read(&source).unwrap();
+    let request = Request::default();
+    let written = |shape: &Shape| {
+        let mut text = String::with_capacity(100_000);
+        let info = allocation_counter::measure(|| {
+            let whole = with_shapes(&request, &shapes);
+            assert_eq!(shape.write(tape.root(), whole, &mut Budget::default(), &mut text), Ok(true));
+        });
+        (text, info.count_total)
+    };
+    for row in rows {
+        let named = Shape(row);
+        let ((text, allocations), (expected, in_place)) =
+            (written(&named), written(&named.expanded(&shapes)));
+        assert_eq!(text, expected);
+        assert!(allocations <= in_place, "{named:?}: {allocations} instead of {in_place} allocations");
+    }
 }
 
 #[test]
@@ -391,9 +774,138 @@ fn what_cannot_be_turned_back_is_named() {
         ("twice", vec![Step::Get(vec!["a".into()])]),
     ];
     let fields = fields.into_iter().map(|(name, steps)| Field(name.to_owned(), Shape(steps))).collect();
-    let (_, lost) = invert(&Shape(vec![Step::Object(fields)]));
+    let (_, lost) = invert(&Shape(vec![Step::Object(fields)]), &[]);
     let named: Vec<&str> = lost.iter().map(|lost| lost.field.as_str()).collect();
     assert_eq!(named, ["default", "either", "either", "cut", "twice"]);
+}
+
+#[test]
+fn texts_lengths_and_items_of_lists_are_not_turned_back() {
+    let shape: Shape = serde_json::from_str(
+        r#"[{"object":[
+            ["id",[{"get":["id"]},"required"]],
+            ["url",[{"url":[{"text":"/u/"},{"value":["id"]}]}]],
+            ["links",[{"get":["friends"]},{"each":[{"url":[{"value":[]}]}]}]],
+            ["self",[{"text":[{"text":"/"},{"request":{"path":"id"}}]}]],
+            ["next",[{"page_url":{"base":[],"page":["n"],"parameter":"page"}}]],
+            ["count",[{"get":["friends"]},"length"]],
+            ["first",[{"get":["items","0"]}]],
+            ["level",[{"get":["level"]},{"map":[[["\"A\"","\"1\""],["\"B\"","1"]],null]}]]
+        ]}]"#,
+    )
+    .unwrap();
+    let (inverse, lost) = invert(&shape, &[]);
+    let named: Vec<&str> = lost.iter().map(|lost| lost.field.as_str()).collect();
+    assert_eq!(named, ["url", "links[]", "next", "count", "first", "level"]);
+    // A text is never sent in place of the values that it was made from.
+    let sent = Json::parse(r#"{"id":7,"url":"/u/7","links":["/u/8"],"next":"?page=2","count":1}"#).unwrap();
+    let back = inverse.apply(&sent, whole(&Request::default()), &mut Budget::default()).unwrap().unwrap();
+    assert_eq!(back.get("id"), Some(&Json::integer(7)));
+    assert!(back.get("friends").is_none() && back.get("n").is_none(), "{back}");
+}
+
+/// Returns the status and the body that a client of a route with this mapping receives, from a REST
+/// backend with the other body.
+fn mapped(mapping: &str, query: &str, body: &str) -> (u16, String) {
+    let adapter = rest(&format!(
+        r#"{{ match: {{ method: GET, path: "/r/{{id}}" }}, backend: {{ method: GET, path: /v2/r }},
+             response: {mapping} }}"#
+    ));
+    let sent = ClientRequest { method: "GET", path: "/r/a%2Fb", query, ..ClientRequest::default() };
+    let (mut exchange, _) = begin(&adapter, sent);
+    let reply = Reply::Answered(200, body.as_bytes());
+    let Next::Answer(answer) = exchange.next(reply, Timestamp::from_millis(0)) else {
+        panic!("one request is enough");
+    };
+    (answer.status, answer.body.unwrap_or_default())
+}
+
+#[test]
+fn a_mapping_makes_urls_and_counts_and_takes_items_of_lists() {
+    let mapping = r#"{ object: {
+        url: "https://a.example/u/{id}", self: { url: "/r/{path.id}" }, of: { from: info, text: "page {next}" },
+        links: { from: friends, each: { url: "/u/{.}" } }, names: { from: friends, each: "@{.}" },
+        first: friends.0, count: { from: friends, length: true },
+        next: { page_url: { base: "/r/{path.id}", page: info.next, keep: [name] }, default: "" } } }"#;
+    let body = r#"{"id":7,"friends":["a b","c"],"info":{"next":2}}"#;
+    let expected = r#"{"url":"https://a.example/u/7","self":"/r/a%2Fb","of":"page 2","links":["/u/a%20b","/u/c"],"names":["@a b","@c"],"first":"a b","count":2,"next":"/r/a%2Fb?page=2&name=x"}"#;
+    assert_eq!(mapped(mapping, "z=1&name=x", body), (200, expected.to_owned()));
+    let body = r#"{"id":null,"friends":[],"info":{"next":null}}"#;
+    let expected = r#"{"url":null,"self":"/r/a%2Fb","of":null,"links":[],"names":[],"count":0,"next":""}"#;
+    assert_eq!(mapped(mapping, "", body), (200, expected.to_owned()));
+    assert_eq!(mapped(r#""{info}""#, "", r#"{"info":{}}"#).0, 502, "no text contains an object");
+}
+
+#[test]
+fn a_required_value_that_is_missing_makes_the_answer_unfit() {
+    let mapping = "{ object: { id: { from: id, required: true } } }";
+    assert_eq!(mapped(mapping, "", r#"{"id":7}"#), (200, r#"{"id":7}"#.to_owned()));
+    for body in ["{}", r#"{"id":null}"#] {
+        assert_eq!(mapped(mapping, "", body).0, 502, "{body}");
+    }
+    let optional = "{ object: { id: { from: id, required: false } } }";
+    assert_eq!(mapped(optional, "", "{}"), (200, "{}".to_owned()));
+}
+
+#[test]
+fn a_key_of_a_table_matches_a_string_and_the_value_that_is_written_like_it() {
+    let mapping =
+        r#"{ from: id, map: { "1": one, true: yes, "1e3": thousand, "null": nothing }, otherwise: other }"#;
+    let cases = [
+        (r#""1""#, "one"),
+        ("1", "one"),
+        (r#""true""#, "yes"),
+        ("true", "yes"),
+        (r#""1e3""#, "thousand"),
+        ("null", "nothing"),
+        ("1.0", "other"),
+        (r#""x""#, "other"),
+    ];
+    for (id, expected) in cases {
+        let (status, body) = mapped(mapping, "", &format!(r#"{{"id":{id}}}"#));
+        assert_eq!((status, body), (200, format!("\"{expected}\"")), "{id}");
+    }
+    let number = "{ coalesce: [a, b], as: number }";
+    assert_eq!(mapped(number, "", r#"{"a":7}"#), (200, "7".to_owned()));
+    assert_eq!(mapped(number, "", r#"{"b":"7"}"#), (200, "7".to_owned()));
+}
+
+#[test]
+fn the_root_may_be_an_item_of_a_list() {
+    let adapter = rest(
+        r#"{ match: { method: GET, path: /r }, backend: { method: GET, path: /v2/r }, root: results.0,
+             when_null: { status: 404 }, response: id, headers: { x-tag: "{tags.1}" } }"#,
+    );
+    for (body, status, expected, tag) in [
+        (r#"{"results":[{"id":7,"tags":["a","b"]},{"id":8}]}"#, 200, "7", Some("b")),
+        (r#"{"results":[]}"#, 404, r#"{"code":"not_found","message":"there is no such thing"}"#, None),
+    ] {
+        let sent = ClientRequest { method: "GET", path: "/r", ..ClientRequest::default() };
+        let (mut exchange, _) = begin(&adapter, sent);
+        let reply = Reply::Answered(200, body.as_bytes());
+        let Next::Answer(answer) = exchange.next(reply, Timestamp::from_millis(0)) else {
+            panic!("one request is enough");
+        };
+        assert_eq!((answer.status, answer.body.as_deref()), (status, Some(expected)), "{body}");
+        assert_eq!(answer.headers.first().map(|(_, value)| value.as_str()), tag, "{body}");
+    }
+}
+
+#[test]
+fn a_text_reads_the_body_of_the_client() {
+    let adapter = rest(
+        r#"{ match: { method: POST, path: /r }, backend: { method: POST, path: /v2/r },
+             response: { object: { name: "{body.user.name}, {body.tags.1}",
+               next: { page_url: { base: "/{body.x}", page: n } } } } }"#,
+    );
+    let body = br#"{"user":{"name":"ann","age":7},"tags":["a","b"],"x":"y z","z":1}"#;
+    let sent = ClientRequest { method: "POST", path: "/r", body, ..ClientRequest::default() };
+    let (mut exchange, _) = begin(&adapter, sent);
+    let reply = Reply::Answered(200, br#"{"n":2}"#);
+    let Next::Answer(answer) = exchange.next(reply, Timestamp::from_millis(0)) else {
+        panic!("one request is enough");
+    };
+    assert_eq!(answer.body.as_deref(), Some(r#"{"name":"ann, b","next":"/y%20z?page=2"}"#));
 }
 
 #[test]
@@ -606,4 +1118,326 @@ fn the_content_type_of_an_adapter_is_part_of_its_answer() {
     };
     let expected = ("content-type".to_owned(), "application/json; charset=utf-8".to_owned());
     assert_eq!(answer.headers, [expected]);
+}
+
+/// Returns the answer of an adapter with one route to GET /r/7 after this response of its backend.
+fn answered(adapter: &Arc<Adapter>, status: u16, body: &str) -> Answer {
+    let sent = ClientRequest { method: "GET", path: "/r/7", ..ClientRequest::default() };
+    let (mut exchange, _) = begin(adapter, sent);
+    let answer = match exchange.next(Reply::Answered(status, body.as_bytes()), Timestamp::from_millis(0)) {
+        Next::Answer(answer) => Some(answer),
+        Next::Ask(_) => None,
+    };
+    answer.unwrap()
+}
+
+#[test]
+fn an_answer_that_cannot_be_used_has_a_reason() {
+    let rest = rest(
+        r#"{ match: { method: GET, path: "/r/{id}" }, backend: { method: GET, path: /v2/r }, root: page.items,
+             response: { object: { results: { from: results, each: { object: { id: { from: id, as: number } } } } } } }"#,
+    );
+    let graphql = Config::from_yaml(
+        "adapters:\n  graphql:\n    schema: \"type Query { a: A } type A { b: [Int!] }\"\n    \
+         operations: \"query A { a { b } }\"\n    errors: { unfit: { status: 404 } }\n    routes:\n      \
+         - { match: { method: GET, path: '/r/{id}' }, operation: A, root: ., response: { from: a.b, each: . } }\n",
+    );
+    let graphql = Arc::clone(graphql.unwrap().adapters.values().next().unwrap().program());
+    let graphql = Arc::new(Adapter::new(graphql).unwrap());
+    let cases = [
+        (
+            &rest,
+            (200, r#"{"page":{"items":{"results":[{"id":"1"},{"id":true}]}}}"#),
+            "results[].id: expected a number, or a string that holds one, found true",
+        ),
+        (&rest, (200, r#"{"page":{}}"#), ".: expected a value at page.items, found (nothing)"),
+        (&rest, (200, "<p>Ann"), ".: expected JSON, found another body, with status 200"),
+        (
+            &rest,
+            (200, ""),
+            ".: expected JSON, found an empty body, or one that is too large, with status 200",
+        ),
+        (&graphql, (200, "{}"), ".: expected data or errors, found a response with status 200"),
+        (&graphql, (503, "<p>"), ".: expected JSON, found another body, with status 503"),
+        (
+            &graphql,
+            (503, r#"{"data":{"a":null}}"#),
+            ".: expected a status from 200 to 299, found a response with status 503",
+        ),
+        (&graphql, (200, r#"{"data":null}"#), ".: expected a value, found null"),
+        (&graphql, (200, r#"{"data":{"a":{"b":7}}}"#), "a.b: expected a list, found 9"),
+    ];
+    for (adapter, (status, body), reason) in cases {
+        let answer = answered(adapter, status, body);
+        assert_eq!(answer.status, if Arc::ptr_eq(adapter, &rest) { 502 } else { 404 }, "{body}");
+        let unfit = answer.unfit.map(|unfit| unfit.to_string());
+        assert_eq!(unfit, Some(format!("GET /r/{{id}}: {reason}")), "{body}");
+    }
+    // Neither a success nor an error that the backend itself reports is unfit.
+    let success = answered(&rest, 200, r#"{"page":{"items":{"results":[{"id":"1"}]}}}"#);
+    assert_eq!((success.status, success.unfit), (200, None));
+    assert_eq!(answered(&rest, 500, "{}").unfit, None);
+    let reported = r#"{"data":null,"errors":[{"message":"no","path":["a"]}]}"#;
+    assert_eq!(answered(&graphql, 200, reported).unfit, None);
+}
+
+#[test]
+fn an_answer_that_the_client_holds_is_not_sent_again() {
+    let answer = |method: &str, more: &str, held: &str, reply: Reply<'_>| {
+        let adapter = rest_with(
+            "etag: true",
+            &format!(
+                r#"{{ match: {{ method: {method}, path: /r }}, backend: {{ method: {method}, path: /v2/r }} {more} }}"#
+            ),
+        );
+        assert!(adapter.program.reads.iter().any(|name| name == "if-none-match"));
+        let headers = &[("if-none-match", held)][..usize::from(!held.is_empty())];
+        let sent = ClientRequest { method, path: "/r", headers, ..ClientRequest::default() };
+        match begin(&adapter, sent).0.next(reply, Timestamp::from_millis(0)) {
+            Next::Answer(Answer { status, headers, body, .. }) => (status, headers, body),
+            Next::Ask(upstream) => panic!("one request is enough: {upstream:?}"),
+        }
+    };
+    let ok = Reply::Answered(200, b"{\"a\":1}");
+    // XXH3-128 of the body, by an implementation that shares no code with this one.
+    let tag = "\"3c8c141663acf5a1b6b7137162fa70fb\"".to_owned();
+    let tagged = vec![("etag".to_owned(), tag.clone())];
+    let full = (200, tagged.clone(), Some(r#"{"a":1}"#.to_owned()));
+    let not_modified = (304, tagged.clone(), None);
+    for method in ["GET", "HEAD"] {
+        assert_eq!(answer(method, "", "", ok), full);
+        assert_eq!(answer(method, "", "\"another\"", ok), full);
+        for held in [tag.clone(), format!("\"1\", W/{tag}"), "*".to_owned()] {
+            assert_eq!(answer(method, "", &held, ok), not_modified, "{held}");
+        }
+    }
+    // What it has in addition stays, but for the type of a body that is not there.
+    let typed = ", headers: { content-type: text/json, cache-control: no-cache }";
+    let (status, headers, body) = answer("GET", typed, &tag, ok);
+    let expected = [("cache-control".to_owned(), "no-cache".to_owned()), tagged[0].clone()];
+    assert_eq!((status, &headers[..], body), (304, &expected[..], None));
+    // A tag of the route is the tag.
+    let own = r#", headers: { etag: 'W/"{a}"' }"#;
+    let expected = vec![("etag".to_owned(), "W/\"1\"".to_owned())];
+    assert_eq!(answer("GET", own, &tag, ok), (200, expected.clone(), full.2.clone()));
+    assert_eq!(answer("GET", own, "\"1\"", ok), (304, expected, None));
+    // Only whole successes of reading have one.
+    let untagged = |method: &str, more: &str, reply| {
+        let (status, headers, _) = answer(method, more, "*", reply);
+        (status, headers.is_empty())
+    };
+    assert_eq!(untagged("POST", "", ok), (200, true));
+    assert_eq!(untagged("GET", ", status: 203", ok), (203, true));
+    assert_eq!(untagged("GET", ", response: none, status: 200", ok), (200, true));
+    assert_eq!(untagged("GET", "", Reply::Answered(500, b"{}")), (500, true));
+    assert_eq!(untagged("GET", "", Reply::Timeout), (504, true));
+}
+
+#[test]
+fn errors_of_graphql_have_the_status_and_the_message_that_were_read() {
+    let adapter = graphql(
+        r#"errors:
+  envelope: { object: { code: code, message: message, field: field } }
+  read:
+    object:
+      status: extensions.response.status
+      code: extensions.kind
+      message: extensions.response.body.error
+      field: extensions.field
+  paths: { user.name: { status: 410, code: gone, message: "{message}" } }
+  codes: { missing: { status: read, code: "", message: "{message}" } }
+  statuses: { 409: { status: 423, code: "", message: "{code}: {message}" } }
+  otherwise: { status: read, code: "", message: "{message}" }
+routes:
+  - match: { method: GET, path: /u }
+    operation: P
+    root: user
+    when_null: { status: 404 }
+    response: name
+"#,
+    );
+    let told = |errors: &str| {
+        let answer = answer(&adapter, ("/u", ""), 200, &format!(r#"{{"data":null,"errors":[{errors}]}}"#));
+        (answer.status, answer.body.unwrap())
+    };
+    let body = |code: &str, message: &str, field: &str| {
+        format!(r#"{{"code":"{code}","message":"{message}","field":"{field}"}}"#)
+    };
+    let bare =
+        |status: &str| format!(r#"{{"message":"M","extensions":{{"response":{{"status":{status}}}}}}}"#);
+    let cases = [
+        // Read, and without a mapping of its own.
+        (
+            r#"{"message":"M","extensions":{"response":{"status":404,"body":{"error":"no user"}}}}"#.to_owned(),
+            (404, body("", "no user", "")),
+        ),
+        (
+            r#"{"message":"M","path":["user",0,"name"],"extensions":{"response":{"status":404}}}"#.to_owned(),
+            (410, body("gone", "M", "user.name")),
+        ),
+        // The code that was read comes before that of GraphQL.
+        (
+            r#"{"message":"M","extensions":{"code":"X","kind":"missing","field":"f","response":{"status":"403"}}}"#
+                .to_owned(),
+            (403, body("missing", "M", "f")),
+        ),
+        (
+            r#"{"message":"M","extensions":{"code":"missing","response":{"status":451}}}"#.to_owned(),
+            (451, body("missing", "M", "")),
+        ),
+        (
+            r#"{"message":"M","extensions":{"code":"X","response":{"status":409}}}"#.to_owned(),
+            (423, body("X", "X: M", "")),
+        ),
+        // No status, or none of an error.
+        (r#"{"message":"M"}"#.to_owned(), (500, body("", "M", ""))),
+        (bare("200"), (500, body("", "M", ""))),
+        (bare("600"), (500, body("", "M", ""))),
+        (bare("\"gone\""), (500, body("", "M", ""))),
+        (bare("{}"), (500, body("", "M", ""))),
+        (bare("4.04e2"), (404, body("", "M", ""))),
+        // The first error that has a mapping decides, or else the first one.
+        (format!("{},{}", bare("404"), bare("409")), (423, body("", ": M", ""))),
+        (format!("{},{}", bare("404"), bare("403")), (404, body("", "M", ""))),
+        ("7".to_owned(), (500, body("", "", ""))),
+    ];
+    for (errors, expected) in cases {
+        assert_eq!(told(&errors), expected, "{errors}");
+    }
+    assert_eq!(answer(&adapter, ("/u", ""), 200, r#"{"data":{"user":null}}"#).status, 404);
+}
+
+#[test]
+fn errors_of_graphql_are_read_within_one_budget() {
+    let fields: Vec<String> = (0..40).map(|index| format!("f{index}: a")).collect();
+    let adapter = graphql(&format!(
+        "errors:\n  read: {{ object: {{ code: kind, list: {{ from: list, each: {{ object: {{ {} }} }} }} }} }}\n  \
+         codes: {{ last: {{ status: 418 }} }}\n  otherwise: {{ message: \"{{message}}\" }}\nroutes:\n  \
+         - {{ match: {{ method: GET, path: /u }}, operation: P, root: user, when_null: {{}}, response: name }}\n",
+        fields.join(", ")
+    ));
+    let told = |errors: &[&str]| {
+        let text = format!(r#"{{"errors":[{}]}}"#, errors.join(","));
+        let answer = answer(&adapter, ("/u", ""), 200, &text);
+        (answer.status, answer.body.unwrap())
+    };
+    let last = r#"{"message":"L","kind":"last"}"#;
+    assert_eq!(told(&[last]).0, 418);
+    // Each takes about twenty thousand of two million steps.
+    let large = format!(r#"{{"message":"M","list":[{}]}}"#, vec!["1"; 500].join(","));
+    let mut errors = vec![large.as_str(); 50];
+    errors.push(last);
+    assert_eq!(told(&errors).0, 418);
+    errors.splice(0..0, vec![large.as_str(); 60]);
+    assert_eq!(told(&errors), (500, r#"{"code":"internal","message":"M"}"#.to_owned()));
+}
+
+#[test]
+fn errors_of_rest_backends_have_the_status_that_was_read() {
+    let adapter = adapter(
+        r#"errors:
+  read: { object: { status: problem.status, code: problem.name, message: problem.text } }
+  statuses: { 422: { status: read, code: "", message: "{message}" } }
+  otherwise: { status: read, code: internal, message: "{message}" }
+routes:
+  - { match: { method: GET, path: /r }, backend: { method: GET, path: /v2 }, response: . }
+"#,
+    );
+    let told = |status: u16, body: &str| {
+        let answer = answer(&adapter, ("/r", ""), status, body);
+        (answer.status, answer.body.unwrap())
+    };
+    let problem = |status: &str| format!(r#"{{"problem":{{"status":{status},"name":"n","text":"T"}}}}"#);
+    let body = |code: &str, message: &str| format!(r#"{{"code":"{code}","message":"{message}"}}"#);
+    assert_eq!(told(422, &problem("409")), (409, body("n", "T")));
+    assert_eq!(told(422, &problem("204")), (500, body("n", "T")));
+    assert_eq!(told(503, &problem("503")), (503, body("internal", "T")));
+    assert_eq!(told(503, "busy"), (500, body("internal", "")));
+}
+
+#[test]
+fn a_part_of_the_root_that_is_null_has_a_response_of_its_own() {
+    let route = |target: &str, root: &str| {
+        format!(
+            "routes:\n  - match: {{ method: GET, path: /u }}\n    {target}\n    root: {root}\n    \
+             partial: pass\n    response: {{ object: {{ n: name }} }}\n    \
+             when_null: [{{ at: info.count, status: 404, code: no_page }}, {{ at: ., status: 410, code: gone }}]\n"
+        )
+    };
+    let over_graphql = graphql(&route("operation: P", "user"));
+    let over_rest = adapter(
+        &route("backend: { method: GET, path: /v2 }", "data.user").replace("    partial: pass\n", ""),
+    );
+    let cases = [
+        (r#"{"name":"ann","info":{"count":0}}"#, 200, r#"{"n":"ann"}"#),
+        (r#"{"name":null,"info":{"count":0}}"#, 200, r#"{"n":null}"#),
+        (r#"{"name":"ann","info":{"count":null}}"#, 404, "no_page"),
+        (r#"{"name":"ann","info":null}"#, 404, "no_page"),
+        (r#"{"name":"ann"}"#, 404, "no_page"),
+        // The parts of a null are absent.
+        ("null", 404, "no_page"),
+    ];
+    for (user, status, part) in cases {
+        for adapter in [&over_graphql, &over_rest] {
+            let found = answer(adapter, ("/u", ""), 200, &format!(r#"{{"data":{{"user":{user}}}}}"#));
+            let body = found.body.unwrap();
+            assert!(found.status == status && body.contains(part), "{user}: {} {body}", found.status);
+        }
+    }
+    // An error of the backend comes before a null that it caused, unless the route passes the data.
+    let failed = |user: &str| {
+        let text = format!(r#"{{"errors":[{{"message":"M"}}],"data":{{"user":{user}}}}}"#);
+        answer(&over_graphql, ("/u", ""), 200, &text).status
+    };
+    assert_eq!((failed("null"), failed(r#"{"info":null}"#)), (500, 404));
+}
+
+#[test]
+fn headers_of_an_adapter_are_on_all_its_answers() {
+    let adapter = adapter(
+        r#"content_type: application/json; charset=utf-8
+headers: { access-control-allow-origin: "*", x-client: "{header.x-client}", x-both: "a {query.a}", x-all: "{query.a}" }
+errors:
+  headers: { cache-control: no-store, x-both: "e {query.a}" }
+routes:
+  - match: { method: GET, path: "/r/{id}" }
+    backend: { method: GET, path: /v2 }
+    variables: { n: { from: query.n, type: int } }
+    headers: { X-All: "{path.id}" }
+  - match: { method: POST, path: /r }
+    backend: { method: POST, path: /v2, body: . }
+"#,
+    );
+    let headers = |answer: Answer| {
+        let pairs = answer.headers.into_iter().map(|(name, value)| format!("{name}: {value}"));
+        pairs.collect::<Vec<_>>()
+    };
+    let found = |query: &str, status: u16| headers(answer(&adapter, ("/r/7", query), status, "{}"));
+    // Constant ones are not among them: the runtime adds those.
+    assert_eq!(found("a=1", 200), ["x-both: a 1", "x-all: 7"]);
+    assert_eq!(found("a=1", 500), ["x-all: 1", "x-both: e 1"]);
+    assert_eq!(found("a=1&n=x", 200), ["x-all: 1", "x-both: e 1"], "without a backend");
+    // A header without a value is not sent, and no character that a header cannot carry.
+    assert_eq!(found("", 200), ["x-both: a ", "x-all: 7"]);
+    assert_eq!(found("a=%0A%E2%82%AC", 500), ["x-all: %0A%E2%82%AC", "x-both: e %0A%E2%82%AC"]);
+
+    let sent = |path| ClientRequest {
+        method: "POST",
+        path,
+        query: "a=1",
+        headers: &[("x-client", "https://a.example")],
+        ..ClientRequest::default()
+    };
+    let large = adapter.too_large(sent("/r"), Timestamp::from_millis(0)).unwrap();
+    assert_eq!(large.status, 413);
+    assert_eq!(headers(large), ["x-client: https://a.example", "x-all: 1", "x-both: e 1"]);
+    assert!(adapter.too_large(sent("/s"), Timestamp::from_millis(0)).is_none());
+
+    let program = &adapter.program;
+    assert_eq!(program.constant_headers(false), [("access-control-allow-origin", "*")]);
+    let of_errors = [("access-control-allow-origin", "*"), ("cache-control", "no-store")];
+    assert_eq!(program.constant_headers(true), of_errors);
+    let plain = rest(POSTED);
+    assert!(plain.program.constant_headers(true).is_empty());
+    assert!(!serde_json::to_string(&*plain.program).unwrap().contains("content_type"));
 }

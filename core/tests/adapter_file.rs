@@ -1,6 +1,9 @@
 //! Adapters in a file: what is right compiles, and every mistake is named with its place and what to do.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
+
 use cutover_core::{
+    adapter::{FaultStatus, ParameterForm, Program, WhenNull},
     config::{Config, Problem},
     snapshot::{Snapshot, SnapshotError},
     vocabulary::revision::Revision,
@@ -327,6 +330,14 @@ fn names_that_no_header_has_or_that_make_no_sense_are_refused() {
         ("keep_headers: [Content-Encoding]", "content-encoding describes a body"),
         ("keep_headers: [content-type]", "write headers: { content-type: ... }"),
         ("keep_headers: [\"x:y\"]", "\"x:y\" is not the name of a header"),
+        ("headers: { content-type: text/plain }", "write content_type: beside headers"),
+        ("headers: { Content-Length: \"1\" }", "content-length describes a body"),
+        ("headers: { x-a: \"{id}\" }", "{id} is not a place in the request"),
+        ("headers: { x-a: \"a\\nb\" }", "characters that no header can carry"),
+        ("errors: { headers: { x-a: \"{message}\" } }", "{message} is not a place in the request"),
+        ("errors: { headers: { \"x a\": b } }", "such as x-a"),
+        ("content_type: json", "\"json\" is not a media type"),
+        ("content_type: \"text/plain; a=\u{20ac}\"", "is not a media type"),
         ("version: { header: \"\" }", "\"\" is not the name of a header"),
     ];
     for (line, expected) in cases {
@@ -334,10 +345,464 @@ fn names_that_no_header_has_or_that_make_no_sense_are_refused() {
         let fits = |problem: &String| problem.starts_with("3:") && problem.contains(expected);
         assert!(told.len() == 1 && told.iter().any(fits), "{line}: {told:#?}");
     }
+    let told =
+        problems("adapters:\n  a:\n    forward_headers: [If-None-Match]\n    etag: true\n    routes: []\n");
+    assert!(
+        told.len() == 1 && told[0].starts_with("3:") && told[0].contains("the edge answers 304"),
+        "{told:#?}"
+    );
+    let program = |fields: &str| {
+        let config = Config::from_yaml(&format!("adapters: {{ a: {{ {fields}, routes: [] }} }}")).unwrap();
+        let program = config.adapters.values().next().unwrap().program();
+        (program.etag, program.reads.clone())
+    };
+    let reads = vec!["if-none-match".to_owned()];
+    assert_eq!(program("forward_headers: [if-none-match]"), (false, reads.clone()));
+    assert_eq!(program("etag: true"), (true, reads));
+    assert_eq!(program("etag: false"), (false, Vec::new()));
     let allowed = "forward_headers: [Authorization, accept-language], keep_headers: [etag, Cache-Control]";
     let config = Config::from_yaml(&format!("adapters: {{ a: {{ {allowed}, routes: [] }} }}")).unwrap();
     let program = config.adapters.values().next().unwrap().program();
     assert_eq!(program.keep, ["etag", "cache-control"]);
+}
+
+/// Returns the problems of a mapping of a user, which is written in line 9.
+fn problems_of_mapping(mapping: &str) -> Vec<String> {
+    let schema = "type Query { user: User! } type User { id: ID! name: String born: Int! tags: [String!]! \
+                  level: Level! friends: [User!]! address: Address } type Address { city: String! } \
+                  enum Level { LOW HIGH }";
+    let operations = "query Q { user { id name born tags level friends { id } address { city } } }";
+    problems(&format!(
+        "adapters:\n  a:\n    schema: \"{schema}\"\n    operations: \"{operations}\"\n    routes:\n      \
+         - match: {{ method: GET, path: '/u/{{id}}' }}\n        operation: Q\n        root: user\n        \
+         response: {mapping}\n"
+    ))
+}
+
+#[test]
+fn texts_and_paths_are_checked_against_the_selection() {
+    let cases = [
+        // Texts with places.
+        ("'https://api.example/users/{nam}'", "Q does not select nam of User!", "did you mean name?"),
+        ("{ url: '/u/{friends}' }", "[User!]! is a list, which a text cannot contain", "such as friends.0"),
+        ("{ text: '{address}' }", "Address is an object, which a text cannot", "such as address.city"),
+        ("'{.}'", "User! is an object, which a text cannot contain", "one of its fields, such as id"),
+        ("{ from: friends, each: '{name}' }", "Q does not select name of User!", "select name in"),
+        ("'{path.x}'", "the path of the route has no parameter \"x\"", "write {x} in the path"),
+        ("{ request: path }", "\"path\" is not a place in a request", "write path.NAME"),
+        ("'{friends[0].id}'", "\"friends[0].id\" is not a path", "write friends.0.id"),
+        ("'{}'", "\"\" is not a path", "write names with a dot between"),
+        ("'/u/{id'", "has a { without its }", "close the place"),
+        // Paths.
+        ("friends[0].id", "\"friends[0].id\" is not a path", "write friends.0.id"),
+        ("{ from: '[0]' }", "\"[0]\" is not a path", "write 0"),
+        ("https://api.example/users", "is not a path", "write const: \"https://api.example/users\""),
+        ("{ from: '/u/{id}' }", "\"/u/{id}\" is not a path", "as text: or url:"),
+        ("friends.01", "[User!]! is a list and has no field 01", "by its number"),
+        ("{ from: friends, pick: ['0'] }", "[User!]! is a list and has no field 0", "each"),
+        ("friends.0.name", "Q does not select name of User!", "select name in"),
+        // URLs of pages.
+        ("{ page_url: { base: /u, page: tags } }", "[String!]! is a list", "such as tags.0"),
+        ("{ page_url: { base: '/u/{x}', page: born } }", "Q does not select x of User!", "select x"),
+        ("{ page_url: { base: '/u#top', page: born } }", "would be behind the #", "remove the #"),
+        ("{ page_url: { base: /u, page: born, keep: [page] } }", "page is the number of the page", "remove"),
+        ("{ page_url: { base: /u, page: born, keep: some } }", "expected a list, found a string", "or all"),
+        ("{ page_url: { base: /u, page: born, position: top } }", "\"top\" is not a position", "same"),
+        ("{ page_url: { page: born } }", "base is missing", "write { base:"),
+        // What a mapping makes of them.
+        ("{ length: true }", "User! is not a list", "{ from: users, length: true }"),
+        ("{ from: name, otherwise: x }", "otherwise has no effect without map", "add map"),
+        ("{ text: '{id}', as: string }", "String! cannot be converted like this", "as: number"),
+        ("{ text: '{name}', as: string }", "String cannot be converted like this", "as: number"),
+        ("{ from: tags, length: true, as: number }", "Int! cannot be converted like this", "as: string"),
+        ("{ coalesce: [born, born], as: number }", "Int! cannot be converted like this", "as: string"),
+        ("{ from: friends, each: '/u/{id}', pick: [x] }", "is a list and has no field x", "each"),
+    ];
+    for (mapping, expected, remedy) in cases {
+        let told = problems_of_mapping(mapping);
+        let fits = |line: &String| line.starts_with("9:") && line.contains(expected) && line.contains(remedy);
+        assert!(told.len() == 1 && told.iter().all(fits), "{mapping}: {told:#?}");
+    }
+    let allowed = [
+        "'/u/{id}/{path.id}/{query.page}/{header.host}'",
+        "'{friends.0.id} {tags.1} {address.city} {level}'",
+        "{ from: friends, each: { url: '/u/{id}' } }",
+        "{ from: tags, each: '#{.}' }",
+        "{ from: friends.0.id, default: '' }",
+        "{ from: born, text: '{.}', as: number, required: true }",
+        "{ from: friends, length: true, as: string }",
+        "{ page_url: { base: '/u/{id}', page: born, parameter: p, keep: all, position: same } }",
+        "{ coalesce: [born, name], as: number }",
+        "{ coalesce: [{ from: friends.0 }, { const: { id: x } }], pick: [other] }",
+        "{ from: level, map: { LOW: 1, HIGH: 2 } }",
+        "{ const: 'https://api.example/users' }",
+    ];
+    for mapping in allowed {
+        assert_eq!(problems_of_mapping(mapping), Vec::<String>::new(), "{mapping}");
+    }
+}
+
+/// Returns the compiled program of the only adapter of a file without mistakes.
+fn program(text: &str) -> Program {
+    let config = Config::from_yaml(text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let stored = serde_json::to_value(&config).unwrap();
+    assert!(serde_json::from_value::<Config>(stored.clone()).unwrap() == config);
+    assert!(Config::from_stored(&stored).unwrap() == config);
+    (**config.adapters.values().next().unwrap().program()).clone()
+}
+
+/// Returns the lines at which problems are.
+fn lines(told: &[String]) -> Vec<&str> {
+    told.iter().map(|problem| problem.split(':').next().unwrap()).collect()
+}
+
+/// Writes an adapter for a REST backend with a route for each `match`. The first is in line 4, and each
+/// takes two lines.
+fn matching(matches: &[&str]) -> String {
+    let route =
+        |text: &&str| format!("      - match: {{ {text} }}\n        backend: {{ method: GET, path: /v2 }}\n");
+    let routes: String = matches.iter().map(route).collect();
+    format!("adapters:\n  a:\n    routes:\n{routes}")
+}
+
+#[test]
+fn every_route_that_claims_the_requests_of_another_is_named_at_its_line_beside_other_mistakes() {
+    let told = problems(&matching(&[
+        r#"method: GET, path: "/x/{id}""#,
+        r#"method: GET, path: /y"#,
+        // A mistake of its own does not hide the conflict, nor another one the conflicts after it.
+        r#"method: GET, path: "/x/{ids}", note: 1"#,
+        r#"method: GET, path: /z, wheer: 1"#,
+        r#"method: POST, path: "/x/{id}""#,
+        r#"method: GET, path: "/x/{name}""#,
+        r#"method: GET, path: /y"#,
+        r#"method: GET, path: "/x/{*rest}""#,
+    ]));
+    assert_eq!(lines(&told), ["8", "8", "10", "14", "16", "18"], "{told:#?}");
+    let expected = [
+        r#""/x/{ids}" claims the same requests as "/x/{id}" | add where: { ids: digits } to one of them"#,
+        "note is not a field of this object",
+        "wheer is not a field of this object | did you mean where?",
+        r#""/x/{name}" claims the same requests as "/x/{id}" | add where: { name: digits }"#,
+        r#""/y" claims the same requests as "/y" | give each route a path or method of its own"#,
+        r#""/x/{*rest}" claims the same requests as "/x/{id}" | make the two patterns differ"#,
+    ];
+    for part in expected {
+        assert_eq!(told.iter().filter(|problem| problem.contains(part)).count(), 1, "{part}: {told:#?}");
+    }
+}
+
+#[test]
+fn routes_share_a_path_if_all_but_one_have_conditions() {
+    let program = program(&matching(&[
+        r#"method: GET, path: "/x/{id}", where: { id: digits }"#,
+        r#"method: GET, path: "/x/{ids}", where: { ids: list }"#,
+        r#"method: GET, path: "/x/{mail}", where: { mail: { contains: "@" } }"#,
+        r#"method: GET, path: "/x/{any}""#,
+    ]));
+    let forms = program.routes.iter().map(|route| route.conditions.first().map(|held| held.form.clone()));
+    let contains = ParameterForm::Contains("@".to_owned());
+    let expected = [Some(ParameterForm::Digits), Some(ParameterForm::List), Some(contains), None];
+    assert_eq!(forms.collect::<Vec<_>>(), expected);
+
+    let twice = problems(&matching(&[
+        r#"method: GET, path: "/{a}/{b}", where: { a: digits, b: list }"#,
+        r#"method: GET, path: "/{b}/{a}", where: { a: list, b: digits }"#,
+        r#"method: GET, path: "/{a}/{b}", where: { a: list, b: digits }"#,
+    ]));
+    assert_eq!(lines(&twice), ["6"], "{twice:#?}");
+    assert!(twice[0].contains("give one of them another condition"), "{twice:#?}");
+}
+
+#[test]
+fn a_mistake_in_a_condition_is_named_and_is_no_conflict() {
+    let cases = [
+        ("where: { ids: digits }", r#"the path has no parameter "ids" | did you mean id?"#),
+        ("where: { name: digits }", r#"the path has no parameter "name" | write {name} in the path"#),
+        ("where: { id: number }", r#""number" is not a form of a parameter | write where: { id: digits }"#),
+        ("where: { id: 7 }", "expected digits, list or a map, found a number"),
+        (r#"where: { id: { contains: "" } }"#, "every parameter contains the empty string"),
+        ("where: { id: { contain: x } }", "contains is missing"),
+        ("where: {}", "where has no condition | write where: { id: digits }"),
+        ("where: digits", "expected a map, found a string"),
+    ];
+    for (text, expected) in cases {
+        let first = format!(r#"method: GET, path: "/x/{{id}}", {text}"#);
+        let told = problems(&matching(&[&first, r#"method: GET, path: "/x/{id}""#]));
+        assert!(told.iter().any(|problem| problem.contains(expected)), "{text}: {told:#?}");
+        assert!(told.iter().all(|problem| problem.starts_with("4:")), "{text}: {told:#?}");
+    }
+}
+
+#[test]
+fn the_root_of_a_route_is_checked_like_a_path() {
+    let told = |root: &str| {
+        problems(&format!(
+            "adapters:\n  a:\n    schema: \"type Query {{ users: [User!]! }} type User {{ id: ID! }}\"\n    \
+             operations: \"query Q {{ users {{ id }} }}\"\n    routes:\n      \
+             - match: {{ method: GET, path: /u }}\n        operation: Q\n        root: {root}\n"
+        ))
+    };
+    let cases = [
+        ("user", "Q does not select user of Query", "did you mean users?"),
+        ("users[0]", "\"users[0]\" is not a path", "write users.0"),
+        ("users.id", "[User!]! is a list and has no field id", "by its number"),
+        ("users.0.name", "Q does not select name of User!", "select name"),
+        ("'{users}'", "\"{users}\" is not a path", "in place of the whole mapping"),
+        ("users.0", "users.0 of Q may be null", "set when_null"),
+    ];
+    for (root, expected, remedy) in cases {
+        let told = told(root);
+        let fits = |line: &String| line.contains(expected) && line.contains(remedy);
+        assert!(told.len() == 1 && told.iter().all(fits), "{root}: {told:#?}");
+    }
+    for root in ["users", "users.0\n        when_null: { status: 404 }", "."] {
+        assert_eq!(told(root), Vec::<String>::new(), "{root}");
+    }
+}
+
+#[test]
+fn an_error_has_four_fields() {
+    let told = |errors: &str, when_null: &str| {
+        problems(&format!(
+            "adapters:\n  a:\n    errors: {errors}\n    routes:\n      \
+             - match: {{ method: GET, path: '/u/{{id}}' }}\n        backend: {{ method: GET, path: /u }}\n        \
+             when_null: {when_null}\n"
+        ))
+    };
+    let error = "{ status: 404 }";
+    let cases = [
+        (
+            "{ envelope: { object: { error: mesage } } }",
+            error,
+            "3:",
+            "has no mesage",
+            "did you mean message?",
+        ),
+        (
+            "{ envelope: { object: { error: msg } } }",
+            error,
+            "3:",
+            "an error has no msg",
+            "an error has status",
+        ),
+        ("{ envelope: 'Sorry: {msg}' }", error, "3:", "an error has no msg", "an error has status"),
+        ("{ otherwise: { message: 'no {id}' } }", error, "3:", "an error has no id", "write {path.id}"),
+        ("{}", "{ status: 404, message: 'no {id}' }", "7:", "an error has no id", "write {path.id} for the"),
+        ("{}", "{ status: 404, message: '{.}' }", "7:", "an error is an object", "such as status"),
+    ];
+    for (errors, when_null, line, expected, remedy) in cases {
+        let told = told(errors, when_null);
+        let fits = |told: &String| told.starts_with(line) && told.contains(expected) && told.contains(remedy);
+        assert!(told.len() == 1 && told.iter().all(fits), "{errors} {when_null}: {told:#?}");
+    }
+    let allowed = "{ envelope: { object: { text: 'Sorry: {message}', status: { from: status, as: string } } }, \
+                   otherwise: { message: '{code}: {message} {field} {status} {query.x}' } }";
+    let problems = told(allowed, "{ status: 404, message: 'no {path.id}' }");
+    assert_eq!(problems, Vec::<String>::new());
+}
+
+#[test]
+fn shapes_that_nothing_uses_are_named() {
+    let told = problems(
+        "adapters:\n  a:\n    shapes:\n      used: id\n      inner: name\n      outer: { shape: inner }\n      \
+         other: { object: { a: { shape: last } } }\n      last: b\n    routes:\n      \
+         - match: { method: GET, path: /u }\n        backend: { method: GET, path: /u }\n        \
+         response: { coalesce: [{ shape: used }, { shape: outer }] }\n",
+    );
+    let expected = [("7:", "other"), ("8:", "last")];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, (line, name)) in told.iter().zip(expected) {
+        assert!(told.starts_with(line), "{told}");
+        assert!(
+            told.contains(&format!("nothing uses the shape {name} | use it with shape: {name}")),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_match_is_followed_by_no_false_mistake() {
+    let cases = [
+        (r#"method: get, path: "/x/{id}""#, r#""get" is not a method | write methods in upper case"#),
+        (r#"methods: [GET], path: "/x/{id}""#, "a route of an adapter has one method | write method: GET"),
+        (r#"method: GET, path: "x/{id}""#, "does not begin with a slash"),
+        (r#"method: GET, path: "/x/{id}?a=1""#, "or contains a query"),
+        (r#"path: "/x/{id}""#, "method is missing"),
+    ];
+    for (text, expected) in cases {
+        let told = problems(&matching(&[text]).replace("path: /v2", r#"path: "/v2/{path.id}""#));
+        assert!(told.len() == 1 && told[0].contains(expected), "{text}: {told:#?}");
+    }
+    // The library that finds routes would panic.
+    let path = (0..30).map(|index| format!("/{{p{index}}}")).collect::<String>();
+    let told = problems(&matching(&[&format!("method: GET, path: \"{path}\"")]));
+    assert!(told.len() == 1 && told[0].contains("more than 25 parameters"), "{told:#?}");
+}
+
+/// Writes an adapter for a GraphQL backend with one route, whose `match` and operation are given.
+fn of_pages(route: &str) -> String {
+    format!(
+        "adapters:\n  a:\n    schema: \"type Query {{ page: Page must: Page! }} type Page {{ info: Info items: [Item!]! }} \
+         type Info {{ count: Int pages: Int! }} type Item {{ id: ID! }}\"\n    \
+         operations: \"query P {{ page {{ ...F }} must {{ ...F }} }} \
+         fragment F on Page {{ info {{ count pages }} items {{ id }} }}\"\n    routes:\n      \
+         - match: {{ method: GET, path: /r }}\n        operation: P\n{route}"
+    )
+}
+
+#[test]
+fn parts_that_may_be_null_are_paths_that_the_operation_selects() {
+    let told = |entries: &str, root: &str| {
+        problems(&of_pages(&format!(
+            "        root: {root}\n        when_null: {entries}\n        response: {{ object: {{ i: items }} }}\n"
+        )))
+    };
+    let none = Vec::<String>::new();
+    assert_eq!(told("[{ at: info.count, status: 404 }, { status: 410 }]", "page"), none);
+    assert_eq!(told("[{ at: info, status: 404 }, { at: info.pages, code: gone }]", "must"), none);
+    assert_eq!(told("{ status: 404 }", "must"), none, "as before there were parts");
+    let cases = [
+        ("[{ at: info.cuont }]", "page", "P does not select cuont of Info | did you mean count?"),
+        ("[{ at: items }]", "must", "items of P can never be null | remove it"),
+        ("[{ at: . }]", "must", ". of P can never be null | remove it"),
+        ("[{ at: items.id }]", "page", "is a list and has no field id"),
+        ("[{ at: \"info..count\" }]", "page", "is not a path"),
+        ("[{ at: { from: info } }]", "page", "expected a string, found a map"),
+        ("[]", "page", "when_null has no entry | write a list such as [{ at: info.count"),
+        ("[{ at: info, status: 302 }]", "page", "302 is out of range"),
+        ("[{ at: info, status: read }]", "page", "from which a status could be read | write a number"),
+        ("[{ at: info, mesage: gone }]", "page", "did you mean message?"),
+    ];
+    for (entries, root, expected) in cases {
+        let told = told(entries, root);
+        let is_there = told.len() == 1 && told[0].contains(expected) && told[0].starts_with("9:");
+        assert!(is_there, "{entries}: {told:#?}");
+    }
+    // Several mistakes of an entry are told at once.
+    assert_eq!(told("[{ at: info.cuont, status: 302, mesage: gone }]", "page").len(), 3);
+    let stored = program(&of_pages(
+        "        root: page\n        when_null: [{ at: info.count }]\n        response: items\n",
+    ));
+    let Some(WhenNull::Parts(parts)) = &stored.routes[0].when_null else { panic!("{stored:#?}") };
+    assert_eq!(
+        (parts[0].at.join("."), parts[0].fault.status),
+        ("info.count".to_owned(), FaultStatus::Fixed(404))
+    );
+}
+
+#[test]
+fn a_mapping_that_was_meant_for_a_root_asks_for_it() {
+    let told = problems(&of_pages("        response: { object: { all: items } }\n"));
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(
+        told[0].contains("P does not select items of Query | write root: page in the route"),
+        "{told:#?}"
+    );
+    // With a root, and for a name that is nowhere, the remedy is as before.
+    for response in
+        ["        root: page\n        when_null: {}\n        response: count\n", "        response: x\n"]
+    {
+        let told = problems(&of_pages(response));
+        assert!(told.len() == 1 && told[0].contains("in the operation, or remove it"), "{told:#?}");
+    }
+}
+
+#[test]
+fn a_stored_adapter_may_have_what_is_refused_now() {
+    let stored = serde_json::json!({ "adapters": { "a": {
+        "shapes": { "unused": "x" },
+        "errors": {
+            "envelope": { "object": { "error": "msg" } },
+            "otherwise": { "message": "no {id} {}" },
+        },
+        "routes": [{
+            "match": { "method": "PUT", "path": "/r" },
+            "backend": {
+                "method": "PUT",
+                "path": "/r",
+                "body_inverse_of": { "object": { "id": "ids.0" } },
+            },
+            "root": "a[0]",
+            "response": { "from": "b[0]", "otherwise": 1 },
+        }],
+    } } });
+    let problems = Config::from_json(&stored).unwrap_err();
+    assert!(problems.len() >= 5, "{problems:#?}");
+    let config = Config::from_stored(&stored).unwrap();
+    let program = config.adapters.values().next().unwrap().program();
+    assert_eq!(program.routes[0].root, ["a[0]"]);
+}
+
+#[test]
+fn a_status_is_read_only_from_errors_that_something_reads() {
+    let told =
+        |errors: &str| problems(&format!("adapters:\n  a:\n    errors: {{ {errors} }}\n    routes: []\n"));
+    let read = "read: { object: { status: extensions.status } }";
+    let none = Vec::<String>::new();
+    assert_eq!(
+        told(&format!("{read}, otherwise: {{ status: read }}, codes: {{ A: {{ status: read }} }}")),
+        none
+    );
+    let nothing = "nothing reads a status from the errors of the backend | write read:";
+    for (errors, expected) in [
+        ("otherwise: { status: read }".to_owned(), nothing),
+        ("statuses: { 404: { status: read } }".to_owned(), nothing),
+        (
+            format!("{read}, invalid: {{ status: read }}"),
+            "from which a status could be read | write a number",
+        ),
+        (format!("{read}, otherwise: {{ status: reed }}"), "expected a number, found a string"),
+    ] {
+        let told = told(&errors);
+        assert!(told.len() == 1 && told[0].contains(expected), "{errors}: {told:#?}");
+    }
+}
+
+#[test]
+fn headers_and_content_type_of_an_adapter_are_compiled() {
+    let program = program(
+        "adapters:\n  a:\n    content_type: application/json; charset=utf-8\n    \
+         headers: { Access-Control-Allow-Origin: \"*\", x-client: \"{header.X-Client}\" }\n    \
+         errors: { headers: { cache-control: no-store, content-type: application/problem+json } }\n    \
+         routes: []\n",
+    );
+    assert_eq!(program.content_type, "application/json; charset=utf-8");
+    assert_eq!(program.reads, ["x-client"]);
+    let origin = ("access-control-allow-origin", "*");
+    assert_eq!(program.constant_headers(false), [origin]);
+    let own = [("cache-control", "no-store"), ("content-type", "application/problem+json")];
+    assert_eq!(program.constant_headers(true), [[origin].as_slice(), &own].concat());
+}
+
+#[test]
+fn absent_values_of_variables_are_checked() {
+    let told = |variable: &str| {
+        problems(&format!(
+            "adapters:\n  a:\n    routes:\n      - match: {{ method: GET, path: /r }}\n        \
+             backend: {{ method: GET, path: /v2 }}\n        variables:\n          v: {variable}\n"
+        ))
+    };
+    for allowed in [
+        "{ from: query.v, type: int, invalid: default }",
+        "{ from: query.v, type: int, required: true, default: 1, invalid: default, empty: absent }",
+        "{ from: \"query.v[]\", type: list, split: \",\" }",
+        "query.v[]",
+    ] {
+        assert_eq!(told(allowed), Vec::<String>::new(), "{allowed}");
+    }
+    let cases = [
+        ("{ from: query.v, required: true, invalid: default }", "and there is no default | add default:"),
+        ("{ from: query.v, invalid: absent }", "is no response to an invalid value | write invalid: default"),
+        ("{ from: query.v, empty: default }", "is not a meaning of an empty value | write empty: absent"),
+        ("{ const: 1, type: int, empty: absent }", "is not read from the request | remove it"),
+        ("{ const: 1, type: int, invalid: default }", "is not read from the request | remove it"),
+    ];
+    for (variable, expected) in cases {
+        let told = told(variable);
+        let is_there = told.len() == 1 && told[0].contains(expected) && told[0].starts_with("7:");
+        assert!(is_there, "{variable}: {told:#?}");
+    }
 }
 
 #[test]
@@ -376,7 +841,7 @@ fn nested(levels: usize) -> String {
     let shapes: String = (1..=levels).map(shape).collect();
     format!(
         "feature_flags: {{ f: {{ enabled: true, rollout_percentage: 1 }} }}\norigins: {{ o: {{ url: \"http://o\" }} }}\n\
-         adapters:\n  deep:\n    shapes:\n      s0: {{ request: query.a }}\n{shapes}    routes:\n      \
+         adapters:\n  deep:\n    shapes:\n      s0: {{ page_url: {{ base: \"/{{body.a.b}}\", page: a }} }}\n{shapes}    routes:\n      \
          - match: {{ method: GET, path: /r }}\n        backend: {{ method: GET, path: /r }}\n        \
          response: {{ shape: s{levels} }}\nroutes:\n  \
          - {{ id: r, match: {{ path: /r }}, flag: f, legacy: o, new: o, adapt: [deep] }}\n"
@@ -427,4 +892,178 @@ fn inverses_and_types_are_as_deep_as_the_edge_reads_them() {
          - match: {{ method: POST, path: /r }}\n        operation: A\n        variables: {{ x: body.x }}\n"
     ));
     assert!(told.iter().any(|told| told.contains("more than 24 types inside each other")), "{told:#?}");
+}
+
+/// Writes an adapter for a REST backend with a shape of so many fields, which all routes use.
+fn sharing(routes: usize, fields: usize) -> String {
+    let field = |at: usize| format!("          field_{at}: {{ from: value_{at}, as: string }}\n");
+    let route = |at: usize| {
+        format!(
+            "      - match: {{ method: GET, path: /r{at} }}\n        backend: {{ method: GET, path: /r{at} }}\n        \
+             response: {{ shape: user }}\n"
+        )
+    };
+    let (fields, routes): (String, String) =
+        ((0..fields).map(field).collect(), (0..routes).map(route).collect());
+    format!("adapters:\n  a:\n    shapes:\n      user:\n        object:\n{fields}    routes:\n{routes}")
+}
+
+#[test]
+fn a_named_shape_is_stored_once_however_many_mappings_use_it() {
+    let compiled = |routes: usize| {
+        let config = Config::from_yaml(&sharing(routes, 40)).unwrap();
+        serde_json::to_string(&**config.adapters.values().next().unwrap().program()).unwrap()
+    };
+    let (one, two, twelve) = (compiled(1), compiled(2), compiled(12));
+    assert!(!one.contains("\"shape\""), "a shape that is used once is written out: {one}");
+    for text in [&one, &two, &twelve] {
+        assert_eq!(text.matches("\"value_7\"").count(), 1, "{text}");
+    }
+    let of_one_route = (twelve.len() - two.len()) / 10;
+    assert!(of_one_route < 200, "each use takes {of_one_route} bytes, and the shape {}", one.len());
+}
+
+#[test]
+fn a_large_adapter_is_told_before_it_is_too_large() {
+    let warnings = |fields| Config::from_yaml(&sharing(1, fields)).unwrap().warnings();
+    assert_eq!(warnings(40), Vec::<String>::new());
+    let told = warnings(1_000);
+    assert!(told.len() == 1 && told[0].starts_with("adapter a: compiled, it has "), "{told:?}");
+    assert!(told[0].contains(" of at most 150000 bytes") && told[0].contains("split its routes"), "{told:?}");
+}
+
+const INCLUDED: &str = "shapes:
+  user: { object: { id: { from: id, as: string }, home: { shape: place } } }
+  place: { object: { name: name } }
+  unused: { nothing: here }
+";
+
+const INCLUDING: &str = "include: [shared/common.yaml]
+routes:
+  - match: { method: GET, path: /u }
+    backend: { method: GET, path: /u }
+    response: { shape: user }
+";
+
+fn including(adapter: &str, included: &str) -> Result<Config, Vec<Problem>> {
+    Config::from_yaml_with("adapters: { a: api/a.yaml }", &|name| match name {
+        "api/a.yaml" => Ok(adapter.to_owned()),
+        "api/shared/common.yaml" => Ok(included.to_owned()),
+        "api/other.yaml" => Ok("shapes:\n  place: name\n".to_owned()),
+        _ => Err("there is no such file".to_owned()),
+    })
+}
+
+#[test]
+fn an_included_shape_is_one_of_the_adapter() {
+    let config = including(INCLUDING, INCLUDED).unwrap();
+    let stored = serde_json::to_value(&config).unwrap();
+    let source = &stored["adapters"]["a"];
+    let mut names: Vec<&String> = source["shapes"].as_object().unwrap().keys().collect();
+    names.sort();
+    assert_eq!(names, ["place", "user"], "those that a route uses");
+    assert!(source.get("include").is_none(), "{source}");
+    assert!(Config::from_json(&stored).unwrap() == config, "it is read again without the file");
+    let used = INCLUDED.replace("  unused: { nothing: here }\n", "");
+    let in_one_file = including(&INCLUDING.replace("include: [shared/common.yaml]\n", &used), "").unwrap();
+    let programs = [&config, &in_one_file].map(|config| config.adapters.values().next().unwrap().program());
+    assert!(programs[0] == programs[1]);
+}
+
+#[test]
+fn a_mistake_in_an_included_file_is_named_with_that_file() {
+    let own = INCLUDING.replace("routes:", "shapes:\n  place: name\nroutes:");
+    let with = |list: &str| INCLUDING.replace("[shared/common.yaml]", list);
+    let cases = [
+        (
+            INCLUDING.to_owned(),
+            INCLUDED.replace("home: {", "home: { form: x,"),
+            "api/shared/common.yaml:2:",
+            "form is not",
+        ),
+        (
+            INCLUDING.to_owned(),
+            INCLUDED.replace("{ name: name }", "name"),
+            "api/shared/common.yaml:3:",
+            "expected a map",
+        ),
+        (
+            INCLUDING.to_owned(),
+            format!("{INCLUDED}routes: []\n"),
+            "api/shared/common.yaml:5:",
+            "routes is not a field",
+        ),
+        (INCLUDING.to_owned(), "shapes: [".to_owned(), "api/shared/common.yaml:", "this is not YAML"),
+        (
+            own,
+            INCLUDED.to_owned(),
+            "api/a.yaml:3:3: ",
+            "the shape place is already defined in api/shared/common.yaml",
+        ),
+        (
+            with("[shared/common.yaml, other.yaml]"),
+            INCLUDED.to_owned(),
+            "api/other.yaml:2:3: ",
+            "the shape place is already defined in api/shared/common.yaml",
+        ),
+        (
+            with("[shared/common.yaml, shared/common.yaml]"),
+            INCLUDED.to_owned(),
+            "api/a.yaml:1:",
+            "api/shared/common.yaml is included twice",
+        ),
+        (
+            with("[shared/common.yaml, common.yaml]"),
+            INCLUDED.to_owned(),
+            "api/a.yaml:1:",
+            "api/common.yaml: there is no such file",
+        ),
+    ];
+    for (adapter, included, at, says) in cases {
+        let told: Vec<String> =
+            including(&adapter, &included).expect_err(says).iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|told| told.starts_with(at) && told.contains(says)), "{says}: {told:#?}");
+    }
+}
+
+#[test]
+fn a_url_without_a_schema_has_one_message_and_the_hint_for_urls() {
+    let adapter = ADAPTER.replace("schema: schema.graphql", "schema: http://api.example/graphq");
+    let problems = Config::from_yaml_with(CONFIG, &|name| match name {
+        "reviews/adapter.yaml" => Ok(adapter.clone()),
+        "reviews/operations.graphql" => Ok(OPERATIONS.to_owned()),
+        _ => Err("404 Not Found, and no schema".to_owned()),
+    });
+    let told: Vec<String> = problems
+        .expect_err("there is no schema")
+        .iter()
+        .map(|problem| format!("{problem} | {}", problem.hint))
+        .collect();
+    let message =
+        "reviews/adapter.yaml:2:9: schema: http://api.example/graphq: 404 Not Found, and no schema | ";
+    assert!(told.len() == 1 && told[0].starts_with(message), "{told:#?}");
+    assert!(told[0].contains("cutover adapter schema URL") && !told[0].contains("folder"), "{told:#?}");
+}
+
+#[test]
+fn a_brace_that_is_missing_in_a_document_is_told_once() {
+    let problems = |operations: &str, schema: &str| {
+        let problems = read(CONFIG, ADAPTER, operations, schema).expect_err("a brace is missing");
+        let told = |problem: &Problem| format!("{problem} | {}", problem.hint);
+        problems.iter().map(told).collect::<Vec<_>>()
+    };
+    let cases = [
+        (problems(&OPERATIONS.replacen("  isModerated\n}", "  isModerated\n", 1), SCHEMA), OPERATIONS_FILE),
+        (problems(OPERATIONS, &SCHEMA.replacen(" {", "", 1)), "reviews/schema.graphql"),
+    ];
+    for (told, file) in cases {
+        assert!(told.len() == 1 && told[0].starts_with(file), "{told:#?}");
+        assert!(told[0].contains("syntax error") && told[0].contains("may be missing above"), "{told:#?}");
+    }
+    // The schema refuses each of these by itself.
+    let unknown = OPERATIONS.replacen("  rating\n  text\n", "  stars\n  words\n", 1);
+    let told = problems(&unknown, SCHEMA);
+    for name in ["`stars`", "`words`"] {
+        assert!(told.iter().any(|told| told.contains(name)), "{name}: {told:#?}");
+    }
 }

@@ -4,8 +4,8 @@
 
 use cutover_core::{
     compare::{
-        Comparison, ComparisonOutcome, Difference, DifferenceKind, HiddenError, Limits, Normalise, PlainJson,
-        Response, Rule, Tally, TooMuch, compare_answers, differences,
+        Comparison, ComparisonOutcome, Difference, DifferenceKind, Findings, HiddenError, Limits, Normalise,
+        PlainJson, Response, Rule, RuleCount, Tally, TooMuch, compare_answers, differences,
     },
     config::Config,
     json::Json,
@@ -34,6 +34,19 @@ fn found(old: &str, new: &str, rules: &[Rule]) -> Vec<(String, DifferenceKind)> 
 fn check(old: &str, new: &str, rules: &[Rule], expected: &[(&str, DifferenceKind)]) {
     let expected: Vec<_> = expected.iter().map(|(path, kind)| ((*path).to_owned(), *kind)).collect();
     assert_eq!(found(old, new, rules), expected, "{old} | {new} | {rules:?}");
+}
+
+/// The findings of two responses that can be compared.
+fn findings(policy: &Comparison, old: Response<'_>, new: Response<'_>) -> Findings {
+    match compare_answers(policy, old, new) {
+        ComparisonOutcome::Compared(findings) => findings,
+        ComparisonOutcome::Skipped(reason) => panic!("skipped: {reason:?}"),
+    }
+}
+
+/// A response without headers.
+fn response(body: &str) -> Response<'_> {
+    Response { status: 200, headers: &[], body: body.as_bytes() }
 }
 
 /// A name of letters for each number.
@@ -180,6 +193,39 @@ mod rules {
         check(old, new, &[Rule { ignore: true, ..rule("[].t") }], &[(".", Order)]);
     }
 
+    #[test]
+    fn exact_numbers_are_compared_by_their_digits() {
+        let exact = [Rule { exact: true, ..rule("**") }];
+        check("{\"a\":1.0}", "{\"a\":1}", &[], &[]);
+        check("{\"a\":1.0}", "{\"a\":1}", &exact, &[("a", Number)]);
+        check("{\"a\":1e2,\"b\":\"A\"}", "{\"a\":1e2,\"b\":\"A\"}", &exact, &[]);
+        // In lists that are paired by the forms of their items too.
+        let unordered = Rule { unordered: true, ..rule(".") };
+        check("[1,2]", "[2.0,1]", std::slice::from_ref(&unordered), &[]);
+        check("[1,2]", "[2.0,1]", &[unordered.clone(), exact[0].clone()], &[("[]", Number)]);
+        check("[1,2]", "[2,1]", &[unordered, exact[0].clone()], &[]);
+    }
+
+    #[test]
+    fn of_exact_and_its_opposites_the_first_rule_counts() {
+        let exact = Rule { exact: true, ..rule("**") };
+        for opposite in [
+            Rule { tolerance: Some(0.5), ..rule("a") },
+            Rule { normalise: Some(Normalise::Number), ..rule("a") },
+        ] {
+            let (old, new) = ("{\"a\":1,\"b\":1}", "{\"a\":1.0,\"b\":1.0}");
+            check(old, new, &[opposite.clone(), exact.clone()], &[("b", Number)]);
+            check(old, new, &[exact.clone(), opposite], &[("a", Number), ("b", Number)]);
+        }
+    }
+
+    #[test]
+    fn a_date_may_be_an_http_date() {
+        let (old, new) = (r#"["Sun, 06 Nov 1994 08:49:37 GMT"]"#, r#"["1994-11-06T08:49:37Z"]"#);
+        check(old, new, &[], &[("[]", Value)]);
+        check(old, new, &[Rule { normalise: Some(Normalise::Date), ..rule("[]") }], &[]);
+    }
+
     fn hidden(path: &str, equals: Option<&str>) -> HiddenError {
         let equals = equals.map(|text| PlainJson(Json::parse(text).unwrap().into_owned()));
         HiddenError { path: path.to_owned(), equals }
@@ -202,31 +248,240 @@ mod rules {
     }
 }
 
-mod headers {
+mod answers {
     use super::*;
 
-    fn header_differences(old: &str, new: &str) -> Vec<Difference> {
-        let headers = [[Some(old)], [Some(new)]];
+    /// The differences of two responses in their content type and in the header `link`.
+    fn header_differences(policy: &Comparison, old: [&str; 2], new: [&str; 2]) -> Vec<Difference> {
+        let headers = [old.map(Some), new.map(Some)];
         let of = |index: usize| Response { status: 200, headers: &headers[index], body: b"{}" };
-        match compare_answers(&Comparison::default(), of(0), of(1)) {
-            ComparisonOutcome::Compared(found) => found,
-            ComparisonOutcome::Skipped(reason) => panic!("skipped: {reason:?}"),
-        }
+        findings(policy, of(0), of(1)).differences
+    }
+
+    const JSON: &str = "application/json";
+
+    fn content_types(policy: &Comparison, old: &str, new: &str) -> Vec<Difference> {
+        header_differences(policy, [old, ""], [new, ""])
+    }
+
+    /// Asserts that two values of `link` are different without any rule, and by the rule equal or not.
+    fn check_links(rule: Rule, old: &str, new: &str, is_equal: bool) {
+        let compared = |rules: Vec<Rule>| {
+            let policy = Comparison { headers: vec!["link".to_owned()], rules, ..Comparison::default() };
+            let found = header_differences(&policy, [JSON, old], [JSON, new]);
+            found.into_iter().map(|difference| difference.path).collect::<Vec<_>>()
+        };
+        assert_eq!(compared(Vec::new()), ["header link"], "{old} | {new}");
+        assert_eq!(compared(vec![rule.clone()]).is_empty(), is_equal, "{rule:?}: {old} | {new}");
     }
 
     #[test]
     fn a_content_type_is_compared_by_its_meaning() {
+        let policy = Comparison::default();
         for same in ["application/json; charset=utf-8", "Application/JSON;charset=\"UTF-8\""] {
-            assert_eq!(header_differences("application/json", same).len(), 0, "{same}");
-            assert_eq!(header_differences(same, "application/json").len(), 0, "{same}");
+            assert_eq!(content_types(&policy, JSON, same).len(), 0, "{same}");
+            assert_eq!(content_types(&policy, same, JSON).len(), 0, "{same}");
+        }
+        for kind in ["application/xml", "image/svg+xml", "application/x-ndjson"] {
+            assert_eq!(content_types(&policy, kind, &format!("{kind}; charset=utf-8")).len(), 0, "{kind}");
+            assert_eq!(content_types(&policy, kind, &format!("{kind}; charset=latin1")).len(), 1, "{kind}");
         }
         for other in ["text/html", "application/problem+json", "application/json; charset=iso-8859-1"] {
-            let found = header_differences("application/json", other);
+            let found = content_types(&policy, JSON, other);
             assert_eq!(found.len(), 1, "{other}");
             assert_eq!(
                 (found[0].path.as_str(), found[0].kind),
                 ("header content-type", DifferenceKind::Value)
             );
+        }
+    }
+
+    #[test]
+    fn a_media_type_is_shown_and_no_other_header_is() {
+        let policy = Comparison { headers: vec!["link".to_owned()], ..Comparison::default() };
+        let found = header_differences(&policy, [JSON, "</a>"], ["text/html; charset=latin1", "</b>"]);
+        let examples: Vec<(&str, &str)> =
+            found.iter().map(|found| (found.example.0.as_str(), found.example.1.as_str())).collect();
+        let expected =
+            [("\"application/json\"", "\"text/html; charset=latin1\""), ("\"</x>\"", "\"</x>\" (same form)")];
+        assert_eq!(examples, expected);
+        // Not a media type, so that it may be anything.
+        let found = content_types(&policy, JSON, "Ann Smith");
+        assert_eq!(found[0].example.1, "\"xxx xxxxx\"");
+    }
+
+    #[test]
+    fn rules_for_headers_permit_differences() {
+        let header = || rule("header link");
+        let normalise = |normalise| Rule { normalise: Some(normalise), ..header() };
+        check_links(Rule { ignore: true, ..header() }, "a", "b", true);
+        check_links(Rule { ignore: true, ..rule("header Link") }, "a", "b", true);
+        check_links(normalise(Normalise::Lowercase), "No-Cache", "no-cache", true);
+        check_links(normalise(Normalise::Lowercase), "No-Cache", "no-store", false);
+        check_links(normalise(Normalise::Whitespace), "a,  b", "a, b", true);
+        check_links(normalise(Normalise::Whitespace), "a, b", "a,b", false);
+        let dates =
+            ["Sun, 06 Nov 1994 08:49:37 GMT", "1994-11-06T09:49:37+01:00", "Sun, 06 Nov 1994 08:49:38 GMT"];
+        check_links(normalise(Normalise::Date), dates[0], dates[1], true);
+        check_links(normalise(Normalise::Date), dates[0], dates[2], false);
+        // The rules of bodies and of other headers are not those of this one.
+        for path in ["link", "**", "*", "header etag", "header content-type"] {
+            check_links(Rule { ignore: true, ..rule(path) }, "a", "b", false);
+        }
+        // And those of headers are not those of bodies.
+        let ignored = [Rule { ignore: true, ..rule("header link") }];
+        let named = "{\"header link\":1}";
+        check(named, "{\"header link\":2}", &ignored, &[("*", DifferenceKind::Number)]);
+    }
+
+    #[test]
+    fn rules_for_the_content_type_ignore_it_or_compare_its_text() {
+        let with = |rule: Rule| Comparison { rules: vec![rule], ..Comparison::default() };
+        let header = || rule("header content-type");
+        assert_eq!(content_types(&with(Rule { ignore: true, ..header() }), JSON, "text/html"), []);
+        let exact = with(Rule { exact: true, ..header() });
+        let found = content_types(&exact, JSON, "application/json; charset=utf-8");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].example.1, "\"application/json; charset=utf-8\"");
+        assert_eq!(content_types(&exact, JSON, JSON), []);
+    }
+
+    #[test]
+    fn the_status_and_the_body_are_no_fields() {
+        let policy = Comparison::default();
+        let compared = |old: (u16, &'static str), new: (u16, &'static str)| {
+            let of = |(status, body): (u16, &'static str)| Response { status, ..response(body) };
+            let found = findings(&policy, of(old), of(new)).differences;
+            found.into_iter().map(|difference| difference.path).collect::<Vec<_>>()
+        };
+        let found = compared((200, "{\"status\":1}"), (404, "{\"status\":2}"));
+        assert_eq!(found, ["(status)", "status"]);
+        assert_eq!(compared((200, "{}"), (200, "<p>")), ["(body)"]);
+        assert_eq!(compared((200, "{\"(status)\":1}"), (200, "{\"(status)\":2}")), ["*"]);
+    }
+}
+
+/// Rules that match nothing.
+mod unmatched {
+    use super::*;
+
+    fn count(path: &str, matched: u64) -> RuleCount {
+        RuleCount { path: path.to_owned(), compared: 1, matched }
+    }
+
+    fn counted(rules: Vec<Rule>, old: &str, new: &str) -> Vec<RuleCount> {
+        findings(&Comparison { rules, ..Comparison::default() }, response(old), response(new)).rules
+    }
+
+    #[test]
+    fn rules_that_match_in_either_body_are_counted() {
+        let rules = || ["data[].tags", "data[].tagz", "meta", "meta.version", "old"].map(rule).to_vec();
+        let expected = |matched: [u64; 5]| -> Vec<RuleCount> {
+            rules().iter().zip(matched).map(|(rule, matched)| count(&rule.path, matched)).collect()
+        };
+        let (old, new) =
+            (r#"{"data":[{"tags":1}],"old":1}"#, r#"{"data":[{"tags":1}],"meta":{"version":1}}"#);
+        assert_eq!(counted(rules(), old, new), expected([1, 0, 1, 1, 1]));
+        // Bodies that are equal, or ignored, are searched as well.
+        assert_eq!(counted(rules(), old, old), expected([1, 0, 0, 0, 1]));
+        let mut ignored = rules();
+        ignored.push(Rule { ignore: true, ..rule("**") });
+        assert_eq!(counted(ignored, old, new)[..5], expected([1, 0, 1, 1, 1]));
+    }
+
+    #[test]
+    fn rules_for_headers_are_counted_if_the_header_is_compared() {
+        let rules = ["header link", "header content-type", "header etag", "a"].map(rule).to_vec();
+        let policy = Comparison { headers: vec!["link".to_owned()], rules, ..Comparison::default() };
+        let headers = [[None, None], [Some("text/plain"), None]];
+        let of = |index: usize| Response { status: 204, headers: &headers[index], body: b"" };
+        // Without bodies nothing is known about the rules for them.
+        let expected = [count("header link", 0), count("header content-type", 1)];
+        assert_eq!(findings(&policy, of(0), of(1)).rules, expected);
+        assert_eq!(findings(&policy, of(1), of(0)).rules, expected);
+    }
+
+    #[test]
+    fn the_counted_rules_are_bounded() {
+        let many: Vec<Rule> = (0..100).map(|number| rule(&word(number))).collect();
+        assert_eq!(counted(many, "{}", "{}").len(), 64);
+        let long = rule(&"a".repeat(121));
+        assert_eq!(counted(vec![rule("a"), long, rule("a")], "{}", "{}"), [count("a", 0)]);
+        let mut tally = Tally::default();
+        let paths: Vec<RuleCount> = (0..100).map(|number| count(&word(number), 0)).collect();
+        tally.add_rules(&paths);
+        tally.add_rules(&paths);
+        assert_eq!(tally.rules.len(), 64);
+        assert!(tally.rules.iter().all(|rule| rule.compared == 2));
+    }
+
+    #[test]
+    fn a_rule_is_unmatched_after_a_hundred_comparisons_without_a_match() {
+        let rules = [rule("a"), rule("b"), rule("c")];
+        let (mut tally, mut other) = (Tally::default(), Tally::default());
+        let unmatched = |tally: &Tally| -> Vec<(String, u64)> {
+            tally.unmatched(&rules).map(|rule| (rule.path.clone(), rule.compared)).collect()
+        };
+        for number in 0..99 {
+            tally.add_rules(&[count("a", u64::from(number == 50)), count("b", 0), count("gone", 0)]);
+        }
+        assert!(unmatched(&tally).is_empty());
+        other.add_rules(&[count("a", 0), count("b", 0), count("c", 0), count("gone", 0)]);
+        tally.merge(&other);
+        assert_eq!(unmatched(&tally), [("b".to_owned(), 100)]);
+        tally.add_rules(&[count("b", 1)]);
+        assert!(unmatched(&tally).is_empty());
+    }
+
+    #[test]
+    fn tallies_of_earlier_versions_are_read_and_later_ones_are_no_longer_than_they_need_to_be() {
+        let old = r#"{"compared":3,"mismatched":1,"noise_compared":2}"#;
+        let mut tally: Tally = serde_json::from_str(old).unwrap();
+        assert_eq!(serde_json::to_string(&tally).unwrap(), old);
+        tally.add_rules(&[count("a", 0), count("b", 1)]);
+        let rules = r#""rules":[{"path":"a","compared":1},{"path":"b","compared":1,"matched":1}]"#;
+        let text = serde_json::to_string(&tally).unwrap();
+        assert_eq!(text, format!("{},{rules}}}", old.trim_end_matches('}')));
+        assert_eq!(serde_json::from_str::<Tally>(&text).unwrap(), tally);
+    }
+
+    /// Adds the paths of all values of a body.
+    fn add_paths<'b>(value: &'b Json<'_>, path: &[&'b str], all: &mut Vec<Vec<&'b str>>) {
+        all.push(path.to_vec());
+        match value {
+            Json::List(items) => {
+                items.iter().for_each(|item| add_paths(item, &[path, ["[]"].as_slice()].concat(), all));
+            }
+            Json::Object(fields) => {
+                fields
+                    .iter()
+                    .for_each(|(name, value)| add_paths(value, &[path, [&**name].as_slice()].concat(), all));
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
+        }
+    }
+
+    fn rule_path() -> impl Strategy<Value = String> {
+        let name = prop_oneof![4 => select(privacy::FIELDS.to_vec()), 1 => Just("*")];
+        let step = (name, select(vec!["", "[]"])).prop_map(|(name, items)| format!("{name}{items}"));
+        (vec(step, 1..4), any::<bool>()).prop_map(|(steps, is_deep)| {
+            let end = if is_deep { ".**" } else { "" };
+            format!("{}{end}", steps.join("."))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_rule_is_found_if_it_is_for_any_path_of_a_body(body in privacy::body(), path in rule_path()) {
+            let rule = rule(&path);
+            let mut all = Vec::new();
+            add_paths(&body, &[], &mut all);
+            let is_found = all.iter().any(|path| rule.is_for(path));
+            // The items of an empty list have no path, but the options of the list may name them.
+            let list = Rule { path: path.trim_end_matches("[]").to_owned(), ..Rule::default() };
+            prop_assume!(is_found || !path.ends_with("[]") || !all.iter().any(|path| list.is_for(path)));
+            let text = body.to_string();
+            prop_assert_eq!(counted(vec![rule], &text, &text), [count(&path, u64::from(is_found))]);
         }
     }
 }
@@ -271,7 +526,7 @@ mod privacy {
         );
     }
 
-    const FIELDS: [&str; 5] = ["id", "name", "created_at", "limits", "Items-2"];
+    pub(super) const FIELDS: [&str; 5] = ["id", "name", "created_at", "limits", "Items-2"];
 
     /// Upper case, which no word of a report has so much of: a value in a report would be found.
     fn secret() -> impl Strategy<Value = String> {
@@ -290,7 +545,7 @@ mod privacy {
         ]
     }
 
-    fn body() -> BoxedStrategy<Json<'static>> {
+    pub(super) fn body() -> BoxedStrategy<Json<'static>> {
         let leaf = prop_oneof![
             1 => Just(Json::Null),
             1 => any::<bool>().prop_map(Json::Bool),
@@ -343,10 +598,7 @@ mod privacy {
                 headers: &headers[index % 2],
                 body: bodies[index].as_bytes(),
             };
-            let compared = |other: usize| match compare_answers(&policy, response(0), response(other)) {
-                ComparisonOutcome::Compared(found) => found,
-                ComparisonOutcome::Skipped(reason) => panic!("skipped: {reason:?}"),
-            };
+            let compared = |other: usize| findings(&policy, response(0), response(other)).differences;
             let mut tally = Tally::default();
             tally.add(&compared(1), Some(&compared(2)));
             let mut all = vec![link.clone(), other.clone()];
@@ -420,10 +672,52 @@ mod configuration {
             "a*",
             "$.a",
             "header link",
+            "header ",
+            "header a b",
         ];
         for path in wrong {
             refused(&format!("rules: [{{ path: \"{path}\", ignore: true }}]"), "rules[0].path");
         }
+    }
+
+    #[test]
+    fn a_rule_for_a_header_names_one_that_is_compared() {
+        for (headers, path) in
+            [("Link", "header link"), ("link", "header Link"), ("a", "header Content-Type")]
+        {
+            let comparison =
+                read(&format!("headers: [{headers}], rules: [{{ path: {path}, ignore: true }}]"));
+            assert_eq!(comparison.rules, [Rule { ignore: true, ..rule(path) }]);
+        }
+        let other = text("headers: [link], rules: [{ path: header etag, ignore: true }]");
+        let problems = Config::from_yaml(&other).unwrap_err();
+        assert_eq!(problems[0].hint, "add etag to headers, beside the rules");
+    }
+
+    #[test]
+    fn options_without_effect_on_a_header_are_refused() {
+        let exact = read("rules: [{ path: header content-type, exact: true }]");
+        assert_eq!(exact.rules, [Rule { exact: true, ..rule("header content-type") }]);
+        for (option, value) in [
+            ("unordered", "true"),
+            ("key_by", "id"),
+            ("tolerance", "1"),
+            ("normalise", "number"),
+            ("exact", "true"),
+        ] {
+            let rule = format!("{{ path: header link, ignore: true, {option}: {value} }}");
+            refused(&format!("headers: [link], rules: [{rule}]"), &format!("rules[0].{option}"));
+        }
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_refused() {
+        assert!(read("rules: [{ path: a, exact: true, unordered: true }]").rules[0].exact);
+        for option in ["tolerance: 0.5", "normalise: number", "normalise: date"] {
+            refused(&format!("rules: [{{ path: a, exact: true, {option} }}]"), "rules[0].exact");
+            read(&format!("rules: [{{ path: a, exact: false, {option} }}]"));
+        }
+        refused("rules: [{ path: a, exact: false }]", "rules[0]");
     }
 
     #[test]
@@ -465,6 +759,7 @@ mod configuration {
         let lower = stored("put", "Key", "data[0]");
         assert_eq!(lower.mirror.unwrap().methods, ["PUT"], "a method in lower case would match no request");
         assert_eq!(lower.rules[0].path, "data[0]");
+        assert_eq!(stored("PUT", "Key", "header link").rules[0].path, "header link");
         let broken = stored("PUT", "a key", "a");
         assert_eq!(broken.mirror, None, "no request can have the header, and reading it would throw");
     }

@@ -83,11 +83,54 @@ ab_tests:
 #[test]
 fn what_is_no_yaml_is_reported_where_it_breaks() {
     insta::assert_snapshot!(mistakes("feature_flags:\n  a: [1, 2\n  b: 3\n"));
-    insta::assert_snapshot!(mistakes("a: &x 1\nb: *x\n"));
+    insta::assert_snapshot!(mistakes("a: &x { b: 1 }\nc: { <<: *x }\n"));
     insta::assert_snapshot!(mistakes("feature_flags: {}\nfeature_flags: {}\n"));
     insta::assert_snapshot!(mistakes("- 1\n"));
     let deep = "[".repeat(100);
     assert!(Config::from_yaml(&deep).is_err());
+}
+
+#[test]
+fn an_alias_stands_for_the_value_of_its_anchor() {
+    let with_aliases = "feature_flags:
+  a: &off { enabled: false, user_whitelist: &team [ann, bob], description: &why later }
+  b: *off
+  c: { enabled: true, user_blacklist: *team, description: *why }
+";
+    let written_out = "feature_flags:
+  a: { enabled: false, user_whitelist: [ann, bob], description: later }
+  b: { enabled: false, user_whitelist: [ann, bob], description: later }
+  c: { enabled: true, user_blacklist: [ann, bob], description: later }
+";
+    assert_eq!(Config::from_yaml(with_aliases).unwrap(), Config::from_yaml(written_out).unwrap());
+    // A mistake is told where it is written, for each of its uses.
+    let told = mistakes(&with_aliases.replace("enabled: false", "enabled: perhaps"));
+    for place in ["2:22: feature_flags.a.enabled: ", "2:22: feature_flags.b.enabled: "] {
+        assert!(told.contains(place), "{told}");
+    }
+}
+
+#[test]
+fn aliases_are_bounded() {
+    let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..20 {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+        laughs.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+    }
+    let (open, close) = ("[".repeat(20), "]".repeat(20));
+    let deep = format!("a: &a {open}{close}\nb: {open}*a{close}\n");
+    let cases = [
+        (laughs.as_str(), "more than 100000 values in anchors and aliases is not supported"),
+        (deep.as_str(), "nesting this deep is not supported"),
+        ("a: &a [*a]\n", "an alias inside its own anchor is not supported"),
+        ("a: &a { b: &b [*a] }\n", "an alias inside its own anchor is not supported"),
+        ("a: *b\nc: &b 1\n", "hint: write &name before the value"),
+        ("\"<<\": 1\n", "<< is not a field of this object"),
+    ];
+    for (text, expected) in cases {
+        let told = mistakes(text);
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
 }
 
 #[test]

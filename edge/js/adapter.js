@@ -4,6 +4,7 @@ import { NO_BYTES, readBuffer, readBytes, TOO_LARGE } from "./body.js";
 import { CLIENT_LEFT, LATE } from "./http.js";
 import { claimsIn } from "./identity.js";
 import { sendWith } from "./origin.js";
+import { logUnfit, UNFIT_STATUS } from "./unfit.js";
 import { copyFromMemory, core } from "./wasm.js";
 import {
   ABSENT,
@@ -14,6 +15,7 @@ import {
   STEP_PASS,
   STEP_RESPOND,
   STEP_SHIFT,
+  STEP_UNFIT,
   STEP_UPSTREAM,
   TIMEOUT,
   UNREACHABLE,
@@ -30,6 +32,10 @@ const REQUEST_HEADERS = new Headers(ACCEPT);
 const REQUEST_HEADERS_WITH_BODY = new Headers({ ...ACCEPT, ...JSON_TYPE });
 const RESPONSE_HEADERS = new Headers();
 const RESPONSE_HEADERS_WITH_BODY = new Headers(JSON_TYPE);
+/** @type {BuiltHeaders} */
+const PLAIN = { headers: RESPONSE_HEADERS, pairs: [] };
+/** @type {BuiltHeaders} */
+const PLAIN_WITH_BODY = { headers: RESPONSE_HEADERS_WITH_BODY, pairs: Object.entries(JSON_TYPE) };
 const OK = new Response(null, { headers: JSON_TYPE });
 
 // The headers by which a trace that the client began goes on, at an origin that asks for traces.
@@ -52,10 +58,11 @@ const TRACE_HEADERS = ["traceparent", "tracestate"];
 /**
  * Answers a request through its adapter.
  *
- * Calls `end` with the response, and with the status to count if it is not the response's own; with
- * null if the request passes unchanged; with undefined if the adapter has no route for it. Calls
- * `fail` if the backend does not respond and another one can take over; otherwise the adapter has a
- * response of its own for that. Throws, instead of calling `fail`, if the first step fails.
+ * Calls `end` with the response, with the status to count if it is not the response's own, and with
+ * the reason if the backend's response does not fit the adapter; with null if the request passes
+ * unchanged; with undefined if the adapter has no route for it. Calls `fail` if the backend does not
+ * respond and another one can take over; otherwise the adapter has a response of its own for that.
+ * Throws, instead of calling `fail`, if the first step fails.
  *
  * If nothing has to be read first, everything up to the backend's response happens in the turn in
  * which the request was decided.
@@ -116,7 +123,7 @@ async function beginWithBody(exchange) {
 function proceed(exchange, step) {
   switch (step & STEP_KIND) {
     case STEP_RESPOND:
-      exchange.end(responseOf(exchange, step), exchange.lostStatus ?? step >>> STEP_SHIFT);
+      respond(exchange, step);
       break;
     case STEP_UPSTREAM:
       callUpstream(exchange, step);
@@ -129,6 +136,23 @@ function proceed(exchange, step) {
     default:
       exchange.end(undefined);
   }
+}
+
+/**
+ * Ends an exchange with a response.
+ *
+ * @param {Exchange} exchange
+ * @param {number} step
+ */
+function respond(exchange, step) {
+  const response = responseOf(exchange, step);
+  if ((step & STEP_UNFIT) === 0) {
+    exchange.end(response, exchange.lostStatus ?? step >>> STEP_SHIFT);
+    return;
+  }
+  const unfit = core.adapted_unfit();
+  logUnfit(unfit);
+  exchange.end(response, UNFIT_STATUS, unfit);
 }
 
 /**
@@ -243,22 +267,53 @@ function pickHeaders(from, names, base) {
 }
 
 /**
+ * Returns the headers that an adapter's responses of one kind have in common. They are built for the
+ * first of these responses.
+ *
+ * @param {AdapterProgram | undefined} program
+ * @param {boolean} isError
+ * @param {boolean} hasBody
+ * @returns {BuiltHeaders}
+ */
+function commonHeaders(program, isError, hasBody) {
+  const common = program?.[3];
+  if (!program || !common) return hasBody ? PLAIN_WITH_BODY : PLAIN;
+  const built = (program[4] ??= []);
+  const kind = (isError ? 2 : 0) + (hasBody ? 1 : 0);
+  return (built[kind] ??= buildHeaders(common, isError, hasBody));
+}
+
+/**
+ * @param {CommonHeaders} common
+ * @param {boolean} isError
+ * @param {boolean} hasBody
+ * @returns {BuiltHeaders}
+ */
+function buildHeaders([contentType, ofSuccesses, ofErrors], isError, hasBody) {
+  const headers = new Headers();
+  if (hasBody) headers.set("content-type", contentType || JSON_TYPE["content-type"]);
+  for (const [name, value] of isError ? ofErrors : ofSuccesses) headers.set(name, value);
+  return { headers, pairs: [...headers] };
+}
+
+/**
  * Builds the client's response.
  *
  * @param {Exchange} exchange
  * @param {number} step
  */
-function responseOf({ call, keptHeaders }, step) {
+function responseOf({ call, program, keptHeaders }, step) {
   const hasBody = (step & STEP_BODY) !== 0;
-  let headers = hasBody ? RESPONSE_HEADERS_WITH_BODY : RESPONSE_HEADERS;
+  const status = step >>> STEP_SHIFT;
+  const common = commonHeaders(program, status >= 400, hasBody);
+  let headers = common.headers;
   if (keptHeaders !== RESPONSE_HEADERS || step & STEP_MORE) {
     headers = new Headers(keptHeaders);
-    if (hasBody) headers.set("content-type", "application/json");
+    for (const [name, value] of common.pairs) headers.set(name, value);
     const lines = step & STEP_MORE ? core.adapted_more().split("\n") : [];
     for (let index = 0; index < lines.length - 1; index += 2) headers.set(lines[index], lines[index + 1]);
   }
   const body = hasBody && call.request.method !== "HEAD" ? stepBody() : null;
-  const status = step >>> STEP_SHIFT;
   const isPlain = status === 200 && headers === RESPONSE_HEADERS_WITH_BODY;
   return new Response(body, isPlain ? OK : { status, headers });
 }

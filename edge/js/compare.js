@@ -12,6 +12,7 @@ import {
   HEAD_SEPARATOR,
   NEW,
   NO_ROUTE,
+  SKIPPED_CONDITIONAL,
   SKIPPED_SIZE,
   SKIPPED_TIMEOUT,
   SKIPPED_UNADAPTED,
@@ -22,6 +23,16 @@ import {
   VERDICT_MISMATCH,
   VERDICT_NONE,
 } from "./wire.js";
+
+// Headers by which one backend may answer 304 or 206 and the other one 200, without a difference between them.
+const CONDITIONS = [
+  "if-none-match",
+  "if-modified-since",
+  "if-match",
+  "if-unmodified-since",
+  "if-range",
+  "range",
+];
 
 const UNADAPTED = new Error("the adapter has no route for this request");
 
@@ -51,6 +62,7 @@ const SKIPPED = new Map([
  * @typedef {object} Captured
  * @property {string} head
  * @property {Uint8Array} body
+ * @property {string} [unfit] the reason, if the response says that the backend's own does not fit its adapter
  */
 
 /**
@@ -66,6 +78,10 @@ export function claimComparison({ request, env, context, url, table, decision, o
     // A WebSocket has no response to compare.
     if (request.headers.has("upgrade")) return undefined;
     const route = decision & NO_ROUTE;
+    if (CONDITIONS.some((name) => request.headers.has(name))) {
+      core.refuse_comparison(route, table.generation, SKIPPED_CONDITIONAL);
+      return undefined;
+    }
     const policy = /** @type {ComparePolicy[]} */ (table.compare)[route];
     const key = policy[3];
     const isSafe = request.method === "GET" || request.method === "HEAD";
@@ -75,7 +91,7 @@ export function claimComparison({ request, env, context, url, table, decision, o
     if (ticket === TICKET_NONE) return undefined;
     /** @type {Comparison} */
     const comparison = { request, copy, env, url, table, decision, route, policy, ticket, begunBy: core, open };
-    return (response) => compareBehind(comparison, context, response);
+    return (response, unfit) => compareBehind(comparison, context, response, unfit);
   } catch (error) {
     console.error("a request is not compared because the edge failed:", error);
     return undefined;
@@ -88,8 +104,9 @@ export function claimComparison({ request, env, context, url, table, decision, o
  * @param {Comparison} comparison
  * @param {ExecutionContext} context
  * @param {Response | undefined} response
+ * @param {string | undefined} unfit
  */
-function compareBehind(comparison, context, response) {
+function compareBehind(comparison, context, response, unfit) {
   const { route, table, env, ticket, begunBy } = comparison;
   /** @param {unknown} error */
   const skip = (error) => {
@@ -98,7 +115,7 @@ function compareBehind(comparison, context, response) {
   };
   try {
     if (response === undefined || response.status < 200) return skip(undefined);
-    const ended = compareWith(comparison, response.clone()).catch(skip);
+    const ended = compareWith(comparison, response.clone(), unfit).catch(skip);
     // All requests may be answered and reported by now: the result would wait for the next one.
     context.waitUntil(ended.then(() => reportIfDue(env, context, Date.now())));
   } catch (error) {
@@ -111,11 +128,12 @@ function compareBehind(comparison, context, response) {
  *
  * @param {Comparison} comparison
  * @param {Response} response
+ * @param {string | undefined} unfit
  */
-async function compareWith(comparison, response) {
+async function compareWith(comparison, response, unfit) {
   const { copy, table, decision, route, policy, ticket, begunBy, open } = comparison;
   await sleep(HOLD_BACK);
-  const own = await capture(response, policy);
+  const own = await capture(response, policy, unfit);
   if (copy === null) throw new Error("the body of the request was not kept");
   const body = copy.body === null ? undefined : await readBytes(copy, MAX_KEPT_BODY);
   const isNew = (decision & NEW) !== 0;
@@ -124,7 +142,7 @@ async function compareWith(comparison, response) {
   const noise =
     (ticket & TICKET_KIND) === TICKET_WITH_NOISE ? await fetchLegacy(comparison, body) : { head: "", body: NO_BYTES };
   if (begunBy !== core) return;
-  const heads = [legacy.head, fresh.head, noise.head].join(HEAD_SEPARATOR);
+  const heads = [legacy.head, fresh.head, noise.head, fresh.unfit ?? ""].join(HEAD_SEPARATOR);
   const { generation } = table;
   const verdict = core.finish_comparison(
     route,
@@ -170,10 +188,12 @@ async function fetchNew(comparison, body) {
       body: body ?? NO_BYTES,
       marks: policy[3] === null ? [SHADOW] : [SHADOW, policy[3]],
     };
-    /** @type {Response | null | undefined} */
-    const adapted = await new Promise((resolve, reject) => adapt(call, resolve, reject));
-    if (adapted === undefined) throw UNADAPTED;
-    if (adapted !== null) return capture(adapted, policy);
+    /** @type {{ response: Response | null | undefined, unfit: string | undefined }} */
+    const adapted = await new Promise((resolve, reject) =>
+      adapt(call, (response, _, unfit) => resolve({ response, unfit }), reject),
+    );
+    if (adapted.response === undefined) throw UNADAPTED;
+    if (adapted.response !== null) return capture(adapted.response, policy, adapted.unfit);
   }
   return fetchFrom(comparison, origin, body);
 }
@@ -196,12 +216,13 @@ function fetchFrom({ request, env, url, policy }, origin, body) {
  *
  * @param {Response} response
  * @param {ComparePolicy} policy
+ * @param {string} [unfit]
  * @returns {Promise<Captured>}
  */
-async function capture(response, [, limit, names]) {
+async function capture(response, [, limit, names], unfit) {
   const headers = ["content-type", ...names].map((name) => response.headers.get(name) ?? ABSENT);
   const head = [response.status, ...headers].join("\n");
-  return { head, body: await readBytes(response, limit) };
+  return { head, body: await readBytes(response, limit), unfit };
 }
 
 /**

@@ -17,6 +17,7 @@ import { hidesError } from "./inspect.js";
 import { send } from "./origin.js";
 import { begin, count, reportIfDue } from "./report.js";
 import { replaceBrokenCore } from "./table.js";
+import { reasonFor } from "./unfit.js";
 import { core } from "./wasm.js";
 import {
   ADAPT,
@@ -73,6 +74,7 @@ export function forward(request, headers, env, context, url, table, decision, st
   /** @type {ForwardedRequest} */
   const forwarded = {
     request: sent,
+    clientHeaders: headers,
     env,
     context,
     url,
@@ -87,6 +89,8 @@ export function forward(request, headers, env, context, url, table, decision, st
     compare: undefined,
     isLast: false,
     body: undefined,
+    unfit: undefined,
+    reason: undefined,
   };
   reportIfDue(env, context, started);
   const isPlain =
@@ -144,14 +148,18 @@ function forwardInspected(forwarded) {
     /** @param {unknown} error */
     const fail = (error) => resolve(recover(forwarded, error, undefined));
     /** @type {AdapterEnd} */
-    const end = (response, status) => {
+    const end = (response, status, unfit) => {
       // Decided for an adapter that has no route for it after all: only legacy can answer.
       if (!response) return fail(undefined);
-      // An adapter's own response may stand in for a backend that did not respond.
+      if (unfit !== undefined) {
+        forwarded.unfit = unfit;
+        forwarded.reason = reasonFor(unfit, forwarded.clientHeaders, env);
+      }
+      // An adapter's own response may stand in for a backend that did not respond, or not as it should.
       resolve(finish(forwarded, response, status ?? response.status));
     };
+    const { request, env, url, origin, decision, limit, open } = forwarded;
     try {
-      const { request, env, url, origin, decision, limit, open } = forwarded;
       if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
       const mayRepeat = mayFallBack(forwarded, undefined);
       if (mayRepeat && !isRead(request)) forwarded.kept = repeatable(request);
@@ -198,9 +206,11 @@ function mayFallBack({ table, route, decision, request }, failure) {
  * @returns {Response | Promise<Response>}
  */
 function finish(forwarded, response, status) {
-  const { env, context, table, route, decision, open, cookie, compare } = forwarded;
+  const { env, context, table, route, decision, open, cookie, compare, unfit, reason } = forwarded;
   try {
-    if (status >= 502 && status <= 504 && mayFallBack(forwarded, response)) {
+    // Of an unfit response the file of the adapter says which status the client gets.
+    const given = unfit === undefined ? status : response.status;
+    if (given >= 502 && given <= 504 && mayFallBack(forwarded, response)) {
       return recover(forwarded, undefined, response);
     }
     if (decision & NEW) noteResult(forwarded, isFailure(status));
@@ -217,8 +227,8 @@ function finish(forwarded, response, status) {
     } else {
       reportIfDue(env, context, count(open, status));
     }
-    compare?.(status > TIMEOUT ? response : undefined);
-    return decorate(table, response, decision, cookie);
+    compare?.(status > TIMEOUT ? response : undefined, unfit);
+    return decorate(table, response, decision, cookie, reason);
   } catch (error) {
     console.error("a response goes out as it came because the edge failed:", error);
     return response;
@@ -256,12 +266,12 @@ function noteResult({ origin, table, route }, hasFailed) {
  * @returns {Promise<Response>}
  */
 async function recover(forwarded, error, unavailable) {
-  const { request, env, context, url, table, route, decision, open, kept, cookie, compare } = forwarded;
+  const { request, env, context, url, table, route, decision, open, kept, cookie, compare, unfit, reason } = forwarded;
   try {
     const status = unavailable !== undefined ? unavailable.status : statusOf(error);
     reportIfDue(env, context, count(open, status));
     if (decision & NEW && error !== CLIENT_LEFT) noteResult(forwarded, true);
-    compare?.(undefined);
+    compare?.(unfit === undefined ? undefined : unavailable, unfit);
     const again = isRead(request) ? request : kept;
     if (again !== null && mayFallBack(forwarded, unavailable ?? error)) {
       const legacy = (decision & ~(REASON | NEW | EVIDENCE)) | REASON_FALLBACK;
@@ -271,7 +281,7 @@ async function recover(forwarded, error, unavailable) {
         const response = await withTimeout(send(origin, url, again, env), origin[1]);
         reportIfDue(env, context, count(second, response.status));
         unavailable?.body?.cancel().catch(() => {});
-        return decorate(table, response, legacy, cookie);
+        return decorate(table, response, legacy, cookie, reason);
       } catch (error) {
         reportIfDue(env, context, count(second, statusOf(error)));
         if (unavailable === undefined) {
@@ -282,7 +292,7 @@ async function recover(forwarded, error, unavailable) {
   } catch (error) {
     console.error("a request is answered with a problem because the edge failed:", error);
   }
-  return decorate(table, unavailable ?? gatewayProblem(error === LATE), decision, cookie);
+  return decorate(table, unavailable ?? gatewayProblem(error === LATE), decision, cookie, reason);
 }
 
 /** @param {unknown} error */

@@ -1,5 +1,6 @@
 // Functions over requests and responses. Their only state is the list of headers to strip.
 import { FORCE } from "./force.js";
+import { DEBUG, UNFIT } from "./unfit.js";
 import {
   NEW,
   REASON_SHIFT,
@@ -168,10 +169,10 @@ export function stripHeaders(request, headers, env) {
     const patterns = words?.map((word) => (word.endsWith("-") ? word : word + "$"));
     stripped = patterns ? new RegExp("^(?:" + patterns.join("|") + ")") : null;
   }
-  if (stripped === null && !headers.has(SHADOW) && !headers.has(FORCE)) return request;
+  if (stripped === null && !headers.has(SHADOW) && !headers.has(FORCE) && !headers.has(DEBUG)) return request;
   let clean = request;
   for (const name of headers.keys()) {
-    if (name !== SHADOW && name !== FORCE && !stripped?.test(name)) continue;
+    if (name !== SHADOW && name !== FORCE && name !== DEBUG && !stripped?.test(name)) continue;
     if (clean === request) clean = new Request(request);
     clean.headers.delete(name);
   }
@@ -201,21 +202,23 @@ export function gatewayProblem(late) {
 }
 
 /**
- * Adds the decision headers and the cookie of a newly identified user.
+ * Adds the decision headers, the cookie of a newly identified user, and the reason for which an adapted response is unfit.
  *
  * @param {Table} table
  * @param {Response} response
  * @param {number} decision
  * @param {string | undefined} cookie
+ * @param {string} [reason]
  */
-export function decorate(table, response, decision, cookie) {
+export function decorate(table, response, decision, cookie, reason) {
   const shown = table.headers;
-  if (!shown && !cookie) return response;
+  if (!shown && !cookie && reason === undefined) return response;
   const { status } = response;
   // A WebSocket response cannot be built again, nor can one with a status that no standard knows.
   if (status < 200 || status > 599) return response;
   const decorated = new Response(response.body, response);
   const headers = decorated.headers;
+  if (reason !== undefined) headers.set(UNFIT, reason);
   if (shown & SHOW_ARM) headers.set("x-cutover-arm", decision & NEW ? "new" : "legacy");
   if (shown & SHOW_REASON) {
     headers.set("x-cutover-reason", table.reasons[(decision >> REASON_SHIFT) & 15] ?? "INTERNAL");

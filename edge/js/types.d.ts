@@ -69,8 +69,29 @@ interface OpenRequest {
 /** The headers and the claims that the adapters of a route read. */
 type AdapterInputs = [headers: string[], claims: string[]];
 
-/** The path of an adapter's endpoint, and the headers that it passes on in both directions. */
-type AdapterProgram = [endpoint: string, forwarded: string[], kept: string[]];
+/** The name of a header, and its value. */
+type HeaderPair = [name: string, value: string];
+
+/** The headers that an adapter's responses have in common. An empty content type stands for that of JSON. */
+type CommonHeaders = [contentType: string, ofSuccesses: HeaderPair[], ofErrors: HeaderPair[]];
+
+/** Headers, as the runtime copies them, and as they are added to others. */
+interface BuiltHeaders {
+  headers: Headers;
+  pairs: HeaderPair[];
+}
+
+/**
+ * The path of an adapter's endpoint, the headers that it passes on in both directions, those that its responses have in
+ * common, and these as they were built, by the kind of response.
+ */
+type AdapterProgram = [
+  endpoint: string,
+  forwarded: string[],
+  kept: string[],
+  common: CommonHeaders | null,
+  built?: BuiltHeaders[],
+];
 
 /**
  * Time limit, largest body in bytes, compared headers, and the header that makes a write safe to
@@ -148,13 +169,22 @@ interface ForwardedRequest extends AdapterCall, ComparedRequest {
   cookie: string | undefined;
   /** Takes the client's response if it is compared. */
   compare: CompareResponse | undefined;
+  /** The headers that the client sent, also those that no backend gets. */
+  clientHeaders: Headers;
+  /** The reason for which the backend's response does not fit its adapter, see unfit.js. */
+  unfit: string | undefined;
+  /** The same as a header, if the client may see it. */
+  reason: string | undefined;
 }
 
 /** Takes an adapter's response, see `adapt` in adapter.js. */
-type AdapterEnd = (response: Response | null | undefined, status?: number) => void;
+type AdapterEnd = (response: Response | null | undefined, status?: number, unfit?: string) => void;
 
-/** Takes the client's response, undefined if there is none, and compares it behind the request. */
-type CompareResponse = (response: Response | undefined) => void;
+/**
+ * Takes the client's response, undefined if there is none, and compares it behind the request. `unfit` is the reason, if the
+ * new backend's response does not fit its adapter.
+ */
+type CompareResponse = (response: Response | undefined, unfit: string | undefined) => void;
 
 /** A key of a provider's JWKS. */
 interface Jwk extends JsonWebKey {
@@ -204,6 +234,7 @@ interface Core {
   is_worth_waiting(): boolean;
   refresh(env: Env, context: ExecutionContext): void;
   own_path(packed: string, authorization: string | undefined, env: Env): Response;
+  is_edge_token(given: string, env: Env): boolean;
 
   record(outcomes: Uint32Array): void;
   next_batch(isAtRest: boolean, open: number): string | undefined;
@@ -228,10 +259,12 @@ interface Core {
   adapt_abandoned(number: number): void;
   adapter(): number;
   adapted_more(): string;
+  adapted_unfit(): string;
   adapted_body(): number;
   adapted_body_length(): number;
 
   begin_comparison(route: number, generation: number, isSafe: boolean): number;
+  refuse_comparison(route: number, generation: number, reason: number): void;
   skip_comparison(route: number, generation: number, ticket: number, reason: number): void;
   finish_comparison(
     route: number,

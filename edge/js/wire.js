@@ -78,7 +78,8 @@ export const STEP_UPSTREAM = 3;
 export const STEP_RESPOND = 4;
 export const STEP_BODY = 1 << 3;
 export const STEP_MORE = 1 << 4;
-export const STEP_SHIFT = 5;
+export const STEP_UNFIT = 1 << 5;
+export const STEP_SHIFT = 6;
 
 // Tickets, the return values of `begin_comparison` in edge/src/bindings/comparisons.rs: bits 0 and 1 are the kind, the
 // others the number of the claim, by which the core knows the comparison when it ends.
@@ -96,3 +97,4 @@ export const SKIPPED_SIZE = 2;
 export const SKIPPED_TIMEOUT = 4;
 export const SKIPPED_UNREACHABLE = 5;
 export const SKIPPED_UNADAPTED = 8;
+export const SKIPPED_CONDITIONAL = 9;

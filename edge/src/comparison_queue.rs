@@ -8,8 +8,8 @@ use crate::wire::ticket;
 use cutover_core::{
     RouteId, Ruleset,
     compare::{
-        Comparison, ComparisonOutcome, ComparisonWindow, Difference, Response, SkipReason, Tally,
-        compare_answers,
+        Comparison, ComparisonOutcome, ComparisonWindow, Difference, Findings, Response, SkipReason, Tally,
+        compare_answers, compare_unfit,
     },
     decision::route::CompiledRoute,
     measurement::batch::WINDOW_MS,
@@ -19,8 +19,8 @@ use cutover_core::{
 /// counted in the newest entry of its route and step, or not at all if there is none.
 const MAX_WAITING: usize = 64;
 
-/// Most kinds of differences in one batch, about 80 KB.
-const MAX_BATCH_DIFFERENCES: usize = 256;
+/// Most kinds of differences and rules in one batch, about 80 KB.
+const MAX_BATCH_COUNTS: usize = 256;
 
 /// Number of second responses of legacy that must be compared before a comparison may do without
 /// its own: until then the noise of a route is not known.
@@ -127,12 +127,15 @@ pub enum Ticket {
 
 /// Both backends' responses to one request, as JavaScript passes them: each is a head, which is the
 /// status and the header values, one per line, and a body.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ResponsePair<'a> {
     /// Legacy's response.
     pub old: (&'a str, &'a [u8]),
     /// The new backend's response.
     pub new: (&'a str, &'a [u8]),
+    /// The place at which the new backend's own response does not fit its adapter, if it does not;
+    /// `new` is then the adapter's error.
+    pub misfit: Option<Difference>,
     /// Legacy's second response, if it was queried twice.
     pub again: Option<(&'a str, &'a [u8])>,
 }
@@ -215,7 +218,7 @@ impl ComparisonQueue {
         }
     }
 
-    /// Counts a request that [`ComparisonQueue::begin`] has refused to compare.
+    /// Counts a request that is not compared, without a claim.
     pub fn refuse(&mut self, rules: &Ruleset, route: &CompiledRoute, reason: SkipReason, now: i64) {
         self.count(rules, route, now, |tally| tally.skip(reason, 1));
     }
@@ -250,10 +253,11 @@ impl ComparisonQueue {
         };
         let noise = noise.as_deref();
         let held = self.held(&route.id)?;
-        held.learned.add(&found, noise);
-        let is_mismatch = held.learned.is_mismatch(&found, noise);
+        held.learned.add(&found.differences, noise);
+        let is_mismatch = held.learned.is_mismatch(&found.differences, noise);
         self.count(rules, route, now, |tally| {
-            tally.add(&found, noise);
+            tally.add(&found.differences, noise);
+            tally.add_rules(&found.rules);
             tally.mismatched += u64::from(is_mismatch);
         });
         Some(is_mismatch)
@@ -266,10 +270,10 @@ impl ComparisonQueue {
 
     /// Removes and returns the oldest entries, as many as a batch has room for.
     pub fn take(&mut self) -> Vec<ComparisonWindow> {
-        let mut room = MAX_BATCH_DIFFERENCES;
+        let mut room = MAX_BATCH_COUNTS;
         let fits = self.waiting.iter().take_while(|held| {
-            let is_first = room == MAX_BATCH_DIFFERENCES;
-            let left = room.checked_sub(held.tally.differences.len() + 1);
+            let is_first = room == MAX_BATCH_COUNTS;
+            let left = room.checked_sub(held.tally.differences.len() + held.tally.rules.len() + 1);
             room = left.unwrap_or_default();
             is_first || left.is_some()
         });
@@ -278,18 +282,18 @@ impl ComparisonQueue {
     }
 }
 
-/// The differences of a request between the backends, and those of legacy with itself if it was
-/// queried twice.
-type Findings = (Vec<Difference>, Option<Vec<Difference>>);
+/// The findings of a request between the backends, and the differences of legacy with itself if it
+/// was queried twice.
+type WithNoise = (Findings, Option<Vec<Difference>>);
 
 /// Compares the responses to a request. Fails if they cannot be compared, or legacy's second one
 /// cannot: a difference that may be noise must not be counted without the response that would tell.
-fn compared(policy: &Comparison, answers: ResponsePair<'_>) -> Result<Findings, SkipReason> {
-    let found = findings(policy, answers.old, answers.new)?;
-    let noise = match answers.again.map(|again| findings(policy, answers.old, again)) {
+fn compared(policy: &Comparison, answers: ResponsePair<'_>) -> Result<WithNoise, SkipReason> {
+    let found = findings(policy, answers.old, answers.new, answers.misfit)?;
+    let noise = match answers.again.map(|again| findings(policy, answers.old, again, None)) {
         // Legacy has no JSON at all, and so no noise in it; only the new backend does.
         Some(Err(SkipReason::NotJson)) => Some(Vec::new()),
-        other => other.transpose()?,
+        other => other.transpose()?.map(|again| again.differences),
     };
     Ok((found, noise))
 }
@@ -298,13 +302,15 @@ fn findings(
     policy: &Comparison,
     old: (&str, &[u8]),
     new: (&str, &[u8]),
-) -> Result<Vec<Difference>, SkipReason> {
+    misfit: Option<Difference>,
+) -> Result<Findings, SkipReason> {
     let (old_head, new_head) = (Head::new(old.0), Head::new(new.0));
-    let outcome = compare_answers(
-        policy,
-        Response { status: old_head.status, headers: &old_head.headers, body: old.1 },
-        Response { status: new_head.status, headers: &new_head.headers, body: new.1 },
-    );
+    let old = Response { status: old_head.status, headers: &old_head.headers, body: old.1 };
+    let new = Response { status: new_head.status, headers: &new_head.headers, body: new.1 };
+    let outcome = match misfit {
+        None => compare_answers(policy, old, new),
+        Some(misfit) => compare_unfit(policy, old, new, misfit),
+    };
     match outcome {
         ComparisonOutcome::Compared(found) => Ok(found),
         ComparisonOutcome::Skipped(reason) => Err(reason),

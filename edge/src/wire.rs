@@ -30,6 +30,7 @@
 
 use cutover_core::{
     Facts, Reason,
+    adapter::Unfit,
     decision::{decide::Decision, input::Input},
     measurement::counts::Outcome,
     vocabulary::arm::Arm,
@@ -324,10 +325,30 @@ pub fn is_own_path(path: &str) -> bool {
     path.starts_with("/_cutover/")
 }
 
+/// Returns the reason of an unfit response as JavaScript receives it: five lines of printable ASCII, which
+/// are the whole sentence, the route, the path, and the expected and the found form. The sentence can be the
+/// value of a header.
+pub fn unfit_lines(unfit: &Unfit) -> String {
+    let sentence = unfit.to_string();
+    let lines = [&sentence, &unfit.route, &unfit.path, &unfit.expected, &unfit.found];
+    let printable = |line: &String| -> String {
+        line.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+    };
+    lines.map(printable).join("\n")
+}
+
+/// Reads the lines of [`unfit_lines`]; `None` if there are too few.
+pub fn read_unfit(lines: &str) -> Option<Unfit> {
+    let mut lines = lines.split('\n').skip(1).map(str::to_owned);
+    let mut line = || lines.next();
+    Some(Unfit { route: line()?, path: line()?, expected: line()?, found: line()? })
+}
+
 /// Instructions to JavaScript, packed in one number because strings are the expensive part of a
 /// call. Bits 0 to 2 are the instruction, bit 3 means that there is a body (`adapted_body`), bit
-/// 4 that there is more to read (`adapted_more`), and from bit 5 on follows the number of the
-/// exchange or the status of the response.
+/// 4 that there is more to read (`adapted_more`), bit 5 that the response is unfit for a reason
+/// (`adapted_unfit`), and from bit 6 on follows the number of the exchange or the status of the
+/// response.
 pub mod step {
     /// The exchange is unknown.
     pub const GONE: u32 = 0;
@@ -347,8 +368,11 @@ pub mod step {
     pub const BODY: u32 = 1 << 3;
     /// There is more to read.
     pub const MORE: u32 = 1 << 4;
+    /// The response is that for a backend's response that cannot be used; it is an error of the new
+    /// arm, whatever its status.
+    pub const UNFIT: u32 = 1 << 5;
     /// First bit of the exchange number or the status.
-    pub const SHIFT: u32 = 5;
+    pub const SHIFT: u32 = 6;
     /// Mask of an exchange number: the bits that remain for it.
     pub const NUMBERS: u32 = u32::MAX >> SHIFT;
 }
@@ -434,6 +458,22 @@ mod tests {
         assert_eq!(with(5, PackedOutcome::GAVE_UP).outcome(), Outcome::Status(499));
         assert_eq!(PackedOutcome::read(&[kind, 0, 0, 0, 0, 0]).unwrap().user(), None);
         assert_eq!(PackedOutcome::read(&numbers[..5]), None);
+    }
+
+    #[test]
+    fn the_reason_of_an_unfit_response_is_five_lines_that_a_header_can_hold() {
+        let unfit = Unfit {
+            route: "GET /api/x/{id}".to_owned(),
+            path: "results[].pr\u{e9}nom".to_owned(),
+            expected: "a number, or a string that holds one".to_owned(),
+            found: "\"x\nx\u{1}\"".to_owned(),
+        };
+        let lines = unfit_lines(&unfit);
+        let sentence = "GET /api/x/{id}: results[].pr?nom: expected a number, or a string that holds one, found \"x?x?\"";
+        assert_eq!(lines.split('\n').next(), Some(sentence));
+        assert_eq!(read_unfit(&lines).unwrap().to_string(), sentence);
+        assert_eq!(read_unfit("a\nb\nc\nd"), None);
+        assert_eq!(read_unfit(""), None);
     }
 
     proptest::proptest! {

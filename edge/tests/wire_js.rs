@@ -108,6 +108,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("STEP_RESPOND", step::RESPOND),
         ("STEP_BODY", step::BODY),
         ("STEP_MORE", step::MORE),
+        ("STEP_UNFIT", step::UNFIT),
         ("STEP_SHIFT", step::SHIFT),
         ("TICKET_NONE", ticket::NONE),
         ("TICKET_COMPARE", ticket::COMPARE),
@@ -119,6 +120,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("SKIPPED_TIMEOUT", skipped(SkipReason::Timeout)),
         ("SKIPPED_UNREACHABLE", skipped(SkipReason::Unreachable)),
         ("SKIPPED_UNADAPTED", skipped(SkipReason::Unadapted)),
+        ("SKIPPED_CONDITIONAL", skipped(SkipReason::Conditional)),
     ];
     let strings = [
         ("ABSENT", wire::ABSENT.to_owned()),

@@ -22,7 +22,7 @@ usage: cargo xtask COMMAND
   test [FILTER]           install what is missing, lint and test everything
   test --deep             the same, and what takes longer: fuzzing, long distributions, the archives for AWS
   bench edge [R] [S]      the Worker against a bare pass-through: R rounds of S seconds each (9 and 2)
-  bench adapter [R] [S]   an adapted route against a Worker written by hand for it
+  bench adapter [R] [S]   an adapted route against a Worker written by hand for it, and with texts with places
                           CUTOVER_BASELINE=FOLDER compares with another build of the Worker
   bench core              one evaluation, natively
   bench calibration [--runs N]

@@ -4,14 +4,12 @@
 use super::{origin::ClientResponse, pretty};
 use cutover_core::{
     compare::{
-        Comparison, ComparisonOutcome, Difference, DifferenceKind, Response, SkipReason, compare_answers,
+        Comparison, ComparisonOutcome, Difference, DifferenceKind, Findings, Response, SkipReason,
+        compare_answers, compare_unfit,
     },
     json::Json,
 };
 use serde_json::{Value, json};
-
-/// The header that is always compared.
-const CONTENT_TYPE: &str = "content-type";
 
 /// The words for a value that one side does not have.
 const NOTHING: &str = "(nothing)";
@@ -42,33 +40,38 @@ impl ShownDifference {
 }
 
 /// Compares two responses by the functions of the edge. Bodies that are not JSON are compared byte by
-/// byte.
-pub fn differences(policy: &Comparison, old: &ClientResponse, new: &ClientResponse) -> Vec<ShownDifference> {
-    let (found, skipped) = match compared(policy, old, new) {
+/// byte. `misfit` is the difference to report if `new` is the error for a response that does not fit.
+pub fn differences(
+    policy: &Comparison,
+    old: &ClientResponse,
+    new: &ClientResponse,
+    misfit: Option<&Difference>,
+) -> Vec<ShownDifference> {
+    let (found, skipped) = match compared(policy, old, new, misfit) {
         ComparisonOutcome::Compared(found) => (found, None),
         ComparisonOutcome::Skipped(reason) => {
             // Status and headers are compared in any case.
             let without_body =
                 |response: &ClientResponse| ClientResponse { body: Vec::new(), ..response.clone() };
-            match compared(policy, &without_body(old), &without_body(new)) {
+            match compared(policy, &without_body(old), &without_body(new), misfit) {
                 ComparisonOutcome::Compared(found) => (found, Some(reason)),
-                ComparisonOutcome::Skipped(_) => (Vec::new(), Some(reason)),
+                ComparisonOutcome::Skipped(_) => (Findings::default(), Some(reason)),
             }
         }
     };
     let shown = Sides::new(old, new);
     let mut differences: Vec<ShownDifference> =
-        found.into_iter().map(|difference| shown.difference(difference)).collect();
+        found.differences.into_iter().map(|difference| shown.difference(difference)).collect();
     match skipped {
         Some(SkipReason::NotJson) if old.body != new.body => differences.push(ShownDifference {
-            path: "body".to_owned(),
+            path: "(body)".to_owned(),
             kind: DifferenceKind::Value.as_str(),
             old: pretty::line(&String::from_utf8_lossy(&old.body)),
             new: pretty::line(&String::from_utf8_lossy(&new.body)),
         }),
         None | Some(SkipReason::NotJson) => {}
         Some(reason) => differences.push(ShownDifference {
-            path: "body".to_owned(),
+            path: "(body)".to_owned(),
             kind: "not compared",
             old: reason.as_str().to_owned(),
             new: reason.as_str().to_owned(),
@@ -77,18 +80,23 @@ pub fn differences(policy: &Comparison, old: &ClientResponse, new: &ClientRespon
     differences
 }
 
-fn compared(policy: &Comparison, old: &ClientResponse, new: &ClientResponse) -> ComparisonOutcome {
+fn compared(
+    policy: &Comparison,
+    old: &ClientResponse,
+    new: &ClientResponse,
+    misfit: Option<&Difference>,
+) -> ComparisonOutcome {
     let headers = |response: &ClientResponse| -> Vec<Option<String>> {
-        let names = std::iter::once(CONTENT_TYPE).chain(policy.headers.iter().map(String::as_str));
-        names.map(|name| response.header(name).map(str::to_owned)).collect()
+        policy.compared_headers().map(|name| response.header(name).map(str::to_owned)).collect()
     };
     let (old_headers, new_headers) = (headers(old), headers(new));
     let (old_headers, new_headers) = (borrowed(&old_headers), borrowed(&new_headers));
-    compare_answers(
-        policy,
-        Response { status: old.status, headers: &old_headers, body: &old.body },
-        Response { status: new.status, headers: &new_headers, body: &new.body },
-    )
+    let old = Response { status: old.status, headers: &old_headers, body: &old.body };
+    let new = Response { status: new.status, headers: &new_headers, body: &new.body };
+    match misfit {
+        Some(misfit) => compare_unfit(policy, old, new, misfit.clone()),
+        None => compare_answers(policy, old, new),
+    }
 }
 
 fn borrowed(values: &[Option<String>]) -> Vec<Option<&str>> {
@@ -126,9 +134,6 @@ impl<'r> Sides<'r> {
         };
         if let Some(name) = path.strip_prefix("header ") {
             return Some((header(self.old, name), header(self.new, name)));
-        }
-        if matches!(path, "status" | "(status)") && self.old.status != self.new.status {
-            return Some((self.old.status.to_string(), self.new.status.to_string()));
         }
         let Bodies { old, new } = self.bodies.as_ref()?;
         let steps = steps(path);
@@ -206,7 +211,7 @@ mod tests {
     /// Compares two bodies and returns the differences as lines.
     fn lines(old: &str, new: &str) -> Vec<String> {
         let json = |body| response(200, "application/json", body);
-        let found = differences(&Comparison::default(), &json(old), &json(new));
+        let found = differences(&Comparison::default(), &json(old), &json(new), None);
         found.iter().map(|difference| difference.row().join(" | ")).collect()
     }
 
@@ -228,7 +233,7 @@ mod tests {
             ),
             (r#"{"a":[1,2]}"#, r#"{"a":[1]}"#, vec!["a | length | \"2 items\" | \"1 items\""]),
             ("1", "2", vec![". | number | 1 | 2"]),
-            ("{}", "oops", vec!["body | type | JSON | not JSON"]),
+            ("{}", "oops", vec!["(body) | type | JSON | not JSON"]),
             ("{}", "{}", vec![]),
         ];
         for (old, new, expected) in cases {
@@ -242,16 +247,32 @@ mod tests {
         let mut old = response(200, "text/plain", "abc");
         old.headers.push(("link".to_owned(), "</a>; rel=next".to_owned()));
         let new = response(404, "text/html", "abd");
-        let found = differences(&policy, &old, &new);
+        let found = differences(&policy, &old, &new, None);
         let values: Vec<_> = found.iter().map(|d| (d.old.as_str(), d.new.as_str())).collect();
         assert_eq!(
             values,
             [("200", "404"), ("text/plain", "text/html"), ("</a>; rel=next", "(nothing)"), ("abc", "abd")]
         );
-        assert!(differences(&policy, &old, &old).is_empty());
+        assert!(differences(&policy, &old, &old, None).is_empty());
         let rule = Rule { path: "at".to_owned(), ignore: true, ..Rule::default() };
         let policy = Comparison { rules: vec![rule], ..Comparison::default() };
         let json = |body| response(200, "application/json", body);
-        assert!(differences(&policy, &json(r#"{"at":1}"#), &json(r#"{"at":2}"#)).is_empty());
+        assert!(differences(&policy, &json(r#"{"at":1}"#), &json(r#"{"at":2}"#), None).is_empty());
+    }
+
+    #[test]
+    fn of_a_response_that_does_not_fit_the_place_is_shown() {
+        let misfit = Difference {
+            path: "(adapter) results[].id".to_owned(),
+            kind: DifferenceKind::Type,
+            example: ("a number".to_owned(), "\"xx\"".to_owned()),
+        };
+        let (old, new) = (response(200, "application/json", "{}"), response(502, "application/json", "[]"));
+        let found = differences(&Comparison::default(), &old, &new, Some(&misfit));
+        let rows: Vec<String> = found.iter().map(|difference| difference.row().join(" | ")).collect();
+        assert_eq!(
+            rows,
+            ["(status) | number | 200 | 502", "(adapter) results[].id | type | a number | \"xx\""]
+        );
     }
 }

@@ -15,4 +15,4 @@ mod trial;
 mod try_request;
 
 pub use command::{Command, run};
-pub use schema::introspect;
+pub use schema::definition_at;

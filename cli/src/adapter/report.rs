@@ -146,6 +146,7 @@ mod tests {
             response: response(r#"{"id":7}"#),
             own_headers: Vec::new(),
             reason: reason.map(str::to_owned),
+            misfit: None,
         }
     }
 

@@ -7,9 +7,9 @@ use crate::{
     output::{list, text},
 };
 use clap::Args;
-use reqwest::blocking;
+use reqwest::{StatusCode, blocking};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 /// Arguments of `cutover adapter schema`.
 #[derive(Debug, Args)]
@@ -51,27 +51,62 @@ fn query() -> String {
 /// Fails if a header is malformed, if the endpoint cannot be reached, or if it does not allow
 /// introspection.
 pub fn introspect(url: &str, headers: &[String]) -> Result<String, Failure> {
-    let unreachable = |cause: String| {
+    let pairs: Result<Vec<_>, Failure> = headers.iter().map(|text| http::header(text)).collect();
+    definition_at(url, &pairs?).map_err(|cause| {
         Failure::Unreachable(format!(
             "cannot read the schema of {url}: {cause}\n  hint: check the URL and --header, and allow introspection"
         ))
-    };
+    })
+}
+
+/// Queries a GraphQL endpoint for its schema, with headers as pairs of a name and a value.
+///
+/// # Errors
+///
+/// Fails with the cause, as the end of a message about the URL.
+pub fn definition_at(url: &str, headers: &[(String, String)]) -> Result<String, String> {
+    let scheme = url.split("://").next().unwrap_or_default().to_ascii_lowercase();
+    if !matches!(scheme.as_str(), "http" | "https") {
+        return Err("the URL does not begin with http:// or https://".to_owned());
+    }
     let client = blocking::Client::builder().timeout(Duration::from_secs(30)).build();
-    let client = client.map_err(|error| unreachable(error.to_string()))?;
-    let mut request = client.post(url).header("content-type", "application/json");
-    for header in headers {
-        let (name, value) = http::header(header)?;
+    let mut request =
+        client.map_err(|error| cause(&error))?.post(url).header("content-type", "application/json");
+    for (name, value) in headers {
         request = request.header(name, value);
     }
     let body = json!({ "query": query(), "operationName": "Introspection" }).to_string();
-    let response = request.body(body).send().map_err(|error| unreachable(error.to_string()))?;
+    let response = request.body(body).send().map_err(|error| cause(&error))?;
     let status = response.status();
-    let content = response.text().map_err(|error| unreachable(error.to_string()))?;
+    let content = response.text().map_err(|error| cause(&error))?;
+    definition_in(status, &content)
+}
+
+/// Returns the cause of a failed request, without its URL.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_builder() {
+        return "the URL or a header is malformed".to_owned();
+    }
+    if error.is_timeout() {
+        return "no response in time".to_owned();
+    }
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Reads the response of a GraphQL endpoint to an introspection.
+fn definition_in(status: StatusCode, content: &str) -> Result<String, String> {
     let response: Value =
-        serde_json::from_str(&content).map_err(|_| unreachable(format!("{status}, not JSON")))?;
-    match response.pointer("/data/__schema") {
-        Some(schema) if schema.is_object() => Ok(definition(schema)),
-        _ => Err(unreachable(format!("{status}, {}", response.get("errors").unwrap_or(&Value::Null)))),
+        serde_json::from_str(content).map_err(|_| format!("{status}, and the response is not JSON"))?;
+    if let Some(schema) = response.pointer("/data/__schema").filter(|schema| schema.is_object()) {
+        return Ok(definition(schema));
+    }
+    match response.pointer("/errors/0/message").and_then(Value::as_str) {
+        Some(message) => Err(format!("{status}, {message}")),
+        None => Err(format!("{status}, and the response has no schema")),
     }
 }
 
@@ -133,4 +168,33 @@ fn definition(schema: &Value) -> String {
         });
     }
     sdl.trim_end().to_owned() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_without_a_schema_is_told_with_its_cause() {
+        for url in ["api.example:4000/graphql", "ftp://api.example/graphql", "graphql"] {
+            let cause = definition_at(url, &[]).unwrap_err();
+            assert_eq!(cause, "the URL does not begin with http:// or https://", "{url}");
+            let failure = introspect(url, &[]).unwrap_err().to_string();
+            assert!(failure.contains(&format!("{url}: {cause}\n  hint: check the URL")), "{failure}");
+        }
+        assert_eq!(definition_at("http://", &[]).unwrap_err(), "the URL or a header is malformed");
+        let cases = [
+            (404, "null", "404 Not Found, and the response has no schema"),
+            (200, "<html>", "200 OK, and the response is not JSON"),
+            (
+                400,
+                r#"{"errors":[{"message":"introspection is off"}]}"#,
+                "400 Bad Request, introspection is off",
+            ),
+        ];
+        for (status, content, expected) in cases {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(definition_in(status, content).unwrap_err(), expected);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::{
     origin::{ClientResponse, Origin},
     record,
     selection::{AdapterSource, Adapters},
-    trial,
+    trial::{self, Trial},
 };
 use crate::{
     configuration,
@@ -37,6 +37,9 @@ pub struct TestOptions {
     #[arg(long, value_name = "LEGACY_URL", conflicts_with_all = ["backend", "against"])]
     record: Option<String>,
 }
+
+/// The header that every comparison includes.
+const CONTENT_TYPE: &str = "content-type";
 
 /// The result of one pair.
 #[derive(Debug)]
@@ -128,8 +131,11 @@ impl Test<'_> {
         };
         let comparison = trial.comparison(&self.recorded.comparison);
         let found = match (&pair.expected, &self.legacy) {
-            (Some(Expected::Response(expected)), _) => with_recorded(&comparison, expected, &trial.response),
-            (_, Some(legacy)) => differences(&comparison, &legacy.send_as_client(request)?, &trial.response),
+            (Some(Expected::Response(expected)), _) => with_recorded(&comparison, expected, &trial),
+            (_, Some(legacy)) => {
+                let legacy = legacy.send_as_client(request)?;
+                differences(&comparison, &legacy, &trial.response, trial.misfit.as_ref())
+            }
             // Checked before the first request was sent.
             (_, None) => Vec::new(),
         };
@@ -139,25 +145,27 @@ impl Test<'_> {
     }
 }
 
-/// Compares a response with the parts of a recorded one that are written.
+/// Compares the response of a trial with the parts of a recorded one that are written.
 fn with_recorded(
     comparison: &Comparison,
     expected: &ExpectedResponse,
-    response: &ClientResponse,
+    trial: &Trial,
 ) -> Vec<ShownDifference> {
-    let is_named = |name: &str| expected.headers.iter().any(|(held, _)| held == name);
-    let names = expected.headers.iter().map(|(name, _)| name.clone());
+    let ExpectedResponse { status, headers, body } = expected;
+    let is_named = |name: &str| headers.iter().any(|(held, _)| held == name);
+    let names = headers.iter().map(|(name, _)| name.clone());
     // `content-type` is compared in any case, so it is left out on both sides unless it is written.
-    let headers = names.filter(|name| name != "content-type").collect();
-    let policy = Comparison { headers, ..comparison.clone() };
+    let policy =
+        Comparison { headers: names.filter(|name| name != CONTENT_TYPE).collect(), ..comparison.clone() };
+    let body = body.as_ref().map(|body| body.as_bytes().to_vec());
     let old = ClientResponse {
-        status: expected.status,
-        headers: expected.headers.clone(),
-        body: expected.body.as_ref().map_or_else(|| response.body.clone(), |body| body.as_bytes().to_vec()),
+        status: *status,
+        headers: headers.clone(),
+        body: body.unwrap_or_else(|| trial.response.body.clone()),
     };
-    let mut new = response.clone();
+    let mut new = trial.response.clone();
     new.headers.retain(|(name, _)| is_named(name));
-    differences(&policy, &old, &new)
+    differences(&policy, &old, &new, trial.misfit.as_ref())
 }
 
 impl PairResult {
@@ -210,8 +218,17 @@ mod tests {
             headers: vec![header("content-type", "application/json"), header("link", "</b>")],
             body: br#"{"a":1}"#.to_vec(),
         };
+        let trial = Trial {
+            adapter: String::new(),
+            route: String::new(),
+            calls: Vec::new(),
+            response,
+            own_headers: Vec::new(),
+            reason: None,
+            misfit: None,
+        };
         let paths = |expected: &ExpectedResponse| -> Vec<String> {
-            let found = with_recorded(&Comparison::default(), expected, &response);
+            let found = with_recorded(&Comparison::default(), expected, &trial);
             found.into_iter().map(|difference| difference.path).collect()
         };
         let nothing = ExpectedResponse { status: 200, headers: Vec::new(), body: None };
@@ -219,7 +236,7 @@ mod tests {
         let body = ExpectedResponse { body: Some(r#"{"a":2}"#.to_owned()), ..nothing.clone() };
         assert_eq!(paths(&body), ["a"]);
         let empty = ExpectedResponse { body: Some(String::new()), ..nothing.clone() };
-        assert_eq!(paths(&empty), ["body"]);
+        assert_eq!(paths(&empty), ["(body)"]);
         let headers = vec![header("content-type", "text/plain"), header("link", "</a>")];
         let headers = ExpectedResponse { headers, ..nothing };
         assert_eq!(paths(&headers), ["header content-type", "header link"]);

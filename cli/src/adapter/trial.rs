@@ -7,10 +7,12 @@ use super::{
 use crate::{clock, http::unreachable};
 use cutover_core::{
     Timestamp,
-    adapter::{AdaptedRoute, Answer, Backend, ClientRequest, Exchange, Next, Program, Reply, Upstream},
-    compare::Comparison,
+    adapter::{
+        AdaptedRoute, Answer, Backend, ClientRequest, Exchange, Next, Program, Reply, Unfit, Upstream,
+    },
+    compare::{Comparison, Difference},
     config::SentRequest,
-    json::Json,
+    json::{Json, Tape, Value},
 };
 
 /// Largest response of a backend that the Worker reads, in bytes.
@@ -75,6 +77,8 @@ pub struct Trial {
     pub own_headers: Vec<String>,
     /// The explanation of an error.
     pub reason: Option<String>,
+    /// The difference to legacy if the adapter cannot use the backend's response.
+    pub misfit: Option<Difference>,
 }
 
 impl Trial {
@@ -85,7 +89,8 @@ impl Trial {
         if comparison.headers.is_empty() {
             comparison.headers = self.own_headers.clone();
             comparison.headers.extend(USUAL_HEADERS.map(str::to_owned));
-            comparison.headers.retain(|name| name != "content-type");
+            // The content type is compared in any case, and every server has entity tags of its own.
+            comparison.headers.retain(|name| name != "content-type" && name != "etag");
             comparison.headers.sort();
             comparison.headers.dedup();
         }
@@ -125,7 +130,8 @@ pub fn run(chosen: &NamedAdapter, backend: &Origin, request: &SentRequest) -> Op
         route: route.unwrap_or_default(),
         reason: reason(&exchange, &answer, calls.last()),
         response: response(exchange.program(), &answer, calls.last(), &request.line.method),
-        own_headers: answer.headers.iter().map(|(name, _)| name.clone()).collect(),
+        own_headers: own_headers(exchange.program(), &answer).map(|(name, _)| name.to_owned()).collect(),
+        misfit: answer.unfit.as_deref().map(Unfit::difference),
         calls,
     })
 }
@@ -178,12 +184,15 @@ fn asked(route: Option<&AdaptedRoute>, upstream: Upstream) -> Asked {
     }
 }
 
+/// Iterates over the headers that the adapter itself sets.
+fn own_headers<'a>(program: &'a Program, answer: &'a Answer) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let constant = program.constant_headers(answer.status >= 400);
+    constant.into_iter().chain(answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
 /// Builds the client's response, as `responseOf` in the Worker does.
 fn response(program: &Program, answer: &Answer, last: Option<&Call>, method: &str) -> ClientResponse {
     let mut headers = Vec::new();
-    if answer.body.is_some() {
-        set(&mut headers, "content-type", "application/json");
-    }
     if let Some(Outcome::Responded(backend)) = last.map(|call| &call.outcome) {
         for name in &program.keep {
             if let Some(value) = backend.header(name) {
@@ -191,7 +200,11 @@ fn response(program: &Program, answer: &Answer, last: Option<&Call>, method: &st
             }
         }
     }
-    for (name, value) in &answer.headers {
+    if answer.body.is_some() {
+        let content_type = Some(program.content_type.as_str()).filter(|held| !held.is_empty());
+        set(&mut headers, "content-type", content_type.unwrap_or("application/json"));
+    }
+    for (name, value) in own_headers(program, answer) {
         set(&mut headers, name, value);
     }
     let body = answer.body.as_deref().filter(|_| method != "HEAD").unwrap_or_default();
@@ -200,6 +213,9 @@ fn response(program: &Program, answer: &Answer, last: Option<&Call>, method: &st
 
 /// Explains an error of the adapter by the last response of the backend.
 fn reason(exchange: &Exchange, answer: &Answer, last: Option<&Call>) -> Option<String> {
+    if let Some(unfit) = &answer.unfit {
+        return Some(format!("the response of the backend does not fit, which counts as an error: {unfit}"));
+    }
     if answer.status < 400 {
         return None;
     }
@@ -214,28 +230,24 @@ fn reason(exchange: &Exchange, answer: &Answer, last: Option<&Call>) -> Option<S
             return Some(format!("the backend gave no response ({cause}); legacy would answer GET and HEAD"));
         }
     };
-    if backend.body.len() > MAX_RESPONSE {
-        return Some(format!("the response of the backend has more than {MAX_RESPONSE} bytes"));
-    }
     let text = String::from_utf8_lossy(&backend.body);
-    let Ok(json) = Json::parse(&text) else {
-        return Some(format!("the backend answered {}, and not in JSON", backend.status));
-    };
+    let tape = Tape::read(&text).ok();
+    let body = tape.as_ref().map(Tape::root);
     let is_graphql = matches!(asked, Asked::Operation { .. });
-    let reported = json.get("errors").filter(|_| is_graphql).and_then(|errors| errors.items().first());
+    let reported = body.filter(|_| is_graphql).and_then(|body| body.get("errors")?.items().next());
     if let Some(error) = reported {
-        let message = error.get("message").and_then(Json::as_text).unwrap_or("no message");
+        let message = error.get("message").map(Value::json);
+        let message = message.as_ref().and_then(Json::as_text).unwrap_or("no message");
         return Some(format!("the backend reported an error: {message}"));
     }
     if !(200..300).contains(&backend.status) {
         return Some(format!("the backend answered {}", backend.status));
     }
     let root = exchange.route().map(|route| route.root.as_slice()).unwrap_or_default();
-    let data = if is_graphql { json.get("data") } else { Some(&json) };
-    let value = data.and_then(|data| root.iter().try_fold(data, |value, name| value.get(name)));
-    Some(match value {
+    let data = body.and_then(|body| if is_graphql { body.get("data") } else { Some(body) });
+    Some(match data.and_then(|data| data.at_path(root)) {
         Some(value) if !value.is_null() => {
-            "the response of the backend does not have the form that the mapping expects".to_owned()
+            "a part of the backend's response is null, see when_null".to_owned()
         }
         _ if root.is_empty() => "the response of the backend has no data".to_owned(),
         _ => format!("{} is null or absent in the response of the backend", root.join(".")),
@@ -305,8 +317,8 @@ adapters:
     fn an_error_is_explained() {
         let cases = [
             (200, r#"{"item":null}"#, 404, "item is null or absent"),
-            (200, r#"{"item":{"id":"x"}}"#, 502, "does not have the form"),
-            (200, "oops", 502, "not in JSON"),
+            (200, r#"{"item":{"id":"x"}}"#, 502, "GET /old/{id}: id: expected a number"),
+            (200, "oops", 502, "expected JSON"),
             (503, "{}", 500, "the backend answered 503"),
         ];
         for (status, body, expected, says) in cases {
@@ -322,7 +334,7 @@ adapters:
     #[test]
     fn a_comparison_has_the_headers_that_matter() {
         let (response, _) = answered(200, r#"{"item":{"id":"7"}}"#);
-        let own_headers = vec!["x-set".to_owned(), "content-type".to_owned(), "link".to_owned()];
+        let own_headers = ["x-set", "content-type", "etag", "link"].map(str::to_owned).to_vec();
         let trial = Trial {
             adapter: String::new(),
             route: String::new(),
@@ -330,6 +342,7 @@ adapters:
             response,
             own_headers,
             reason: None,
+            misfit: None,
         };
         assert_eq!(trial.comparison(&Comparison::default()).headers, ["link", "location", "x-set"]);
         let own = Comparison { headers: vec!["etag".to_owned()], ..Comparison::default() };

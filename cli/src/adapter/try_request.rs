@@ -82,7 +82,7 @@ pub fn run(options: &TryOptions, format: Format) -> Result<(), Failure> {
             let mut policy = adapters.comparison(&request).cloned().unwrap_or_default();
             policy.rules.extend(options.ignore.iter().map(|path| ignored(path)));
             let policy: Comparison = trial.comparison(&policy);
-            let differences = differences(&policy, &legacy, &trial.response);
+            let differences = differences(&policy, &legacy, &trial.response, trial.misfit.as_ref());
             Some(Against { legacy, differences })
         }
     };

@@ -3,8 +3,8 @@
 
 use crate::{
     adapter::{
-        fault::Fault,
-        program::{AdaptedRoute, Backend, Errors, Style},
+        fault::{Fault, WhenNull},
+        program::{AdaptedRoute, Backend, Errors, Program, Style},
         request::Source,
         shape::step::{Field, Shape, Step},
         template::{Part, Template},
@@ -18,9 +18,10 @@ use crate::{
 pub(crate) struct BodyFields(Vec<Vec<String>>);
 
 impl BodyFields {
-    /// Returns the fields that a route reads until its first request to the backend.
-    pub(crate) fn of_question(route: &AdaptedRoute) -> Self {
-        let mut paths = Paths::default();
+    /// Returns the fields that a route reads until its first request to the backend. `shapes` are the
+    /// named ones of its program.
+    pub(crate) fn of_question(route: &AdaptedRoute, shapes: &[Shape]) -> Self {
+        let mut paths = Paths::new(shapes);
         route.variables.iter().for_each(|variable| paths.variable(variable));
         if let Some(pagination) = &route.pagination {
             [&pagination.page, &pagination.limit].into_iter().for_each(|number| paths.variable(number));
@@ -30,10 +31,11 @@ impl BodyFields {
     }
 
     /// Returns the fields that a route reads after its first request to the backend.
-    pub(crate) fn of_answer(route: &AdaptedRoute, errors: &Errors) -> Self {
-        let mut paths = Paths::default();
+    pub(crate) fn of_answer(route: &AdaptedRoute, program: &Program) -> Self {
+        let mut paths = Paths::new(&program.shapes);
         paths.answer(route);
-        paths.errors(errors);
+        paths.errors(&program.errors);
+        program.headers.iter().for_each(|(_, template)| paths.template(template));
         // A walk over pages builds each of its requests anew.
         if route.pagination.as_ref().is_some_and(|held| matches!(held.style, Style::Cursor(..))) {
             paths.backend(&route.backend);
@@ -41,18 +43,18 @@ impl BodyFields {
         paths.finish()
     }
 
-    /// Returns true if the route itself reads the body. The errors of the program do not count: they
-    /// can only mention a body that was read for something else.
+    /// Returns true if the route itself reads the body. The errors and headers of the program do not
+    /// count: they can only mention a body that was read for something else.
     #[cfg(feature = "config")]
-    pub(crate) fn are_read_by(route: &AdaptedRoute) -> bool {
-        let mut answer = Paths::default();
+    pub(crate) fn are_read_by(route: &AdaptedRoute, shapes: &[Shape]) -> bool {
+        let mut answer = Paths::new(shapes);
         answer.answer(route);
-        !(Self::of_question(route).0.is_empty() && answer.0.is_empty())
+        !(Self::of_question(route, shapes).0.is_empty() && answer.found.is_empty())
     }
 
     /// Returns these fields together with others.
     pub(crate) fn with(&self, others: &Self) -> Self {
-        Paths([&self.0[..], &others.0[..]].concat()).finish()
+        Paths { found: [&self.0[..], &others.0[..]].concat(), unread: Vec::new() }.finish()
     }
 
     /// Copies the fields out of a body, in objects as they are there.
@@ -87,13 +89,20 @@ fn put(target: &mut Json<'static>, path: &[String], value: Json<'static>) {
 }
 
 /// Collects the paths that the parts of a route read.
-#[derive(Default)]
-struct Paths(Vec<Vec<String>>);
+struct Paths<'p> {
+    found: Vec<Vec<String>>,
+    /// The named shapes that have not been read yet.
+    unread: Vec<Option<&'p Shape>>,
+}
 
-impl Paths {
+impl<'p> Paths<'p> {
+    fn new(shapes: &'p [Shape]) -> Self {
+        Self { found: Vec::new(), unread: shapes.iter().map(Some).collect() }
+    }
+
     /// Drops repeated paths and those inside another one.
     fn finish(self) -> BodyFields {
-        let Self(mut paths) = self;
+        let mut paths = self.found;
         // A path comes right before those inside it.
         paths.sort();
         paths.dedup_by(|later, held| later.starts_with(held));
@@ -102,7 +111,7 @@ impl Paths {
 
     fn source(&mut self, source: &Source) {
         if let Source::Body(path) = source {
-            self.0.push(path.clone());
+            self.found.push(path.clone());
         }
     }
 
@@ -127,8 +136,19 @@ impl Paths {
                 }
                 Step::Each(shape) => self.shape(shape),
                 Step::Coalesce(shapes) => shapes.iter().for_each(|shape| self.shape(shape)),
+                Step::Text(template) | Step::Url(template) => self.template(template),
+                Step::PageUrl(url) => self.template(&url.base),
+                Step::Shape(index) => self.named(*index),
                 _ => {}
             }
+        }
+    }
+
+    /// Reads a named shape, once for all its uses.
+    fn named(&mut self, index: u32) {
+        let position = usize::try_from(index).unwrap_or(usize::MAX);
+        if let Some(shape) = self.unread.get_mut(position).and_then(Option::take) {
+            self.shape(shape);
         }
     }
 
@@ -147,18 +167,19 @@ impl Paths {
         self.template(target);
         if body.is_some() {
             // The shape of the body is applied to the client's.
-            self.0.push(Vec::new());
+            self.found.push(Vec::new());
         }
     }
 
     fn answer(&mut self, route: &AdaptedRoute) {
-        route.when_null.iter().for_each(|fault| self.fault(fault));
+        route.when_null.iter().flat_map(WhenNull::faults).for_each(|fault| self.fault(fault));
         route.response.iter().for_each(|shape| self.shape(shape));
         route.headers.iter().for_each(|(_, template)| self.template(template));
     }
 
     fn errors(&mut self, errors: &Errors) {
         self.shape(&errors.envelope);
+        errors.headers.iter().for_each(|(_, template)| self.template(template));
         errors.read.iter().for_each(|shape| self.shape(shape));
         errors.paths.iter().for_each(|(_, fault)| self.fault(fault));
         errors.codes.iter().for_each(|(_, fault)| self.fault(fault));
@@ -188,13 +209,16 @@ mod tests {
             (vec!["a.c", "ab", "a.b", "a.b"], r#"{"a":{"b":1,"c":[2]},"ab":5}"#),
             // A field inside another one is there already.
             (vec!["e.f", "e"], r#"{"e":{"f":4}}"#),
+            // An item of a list is picked as a field, and found again at the same path.
+            (vec!["a.c.0", "a.c.1"], r#"{"a":{"c":{"0":2}}}"#),
             (vec!["a.b", ""], body),
             (vec!["x", "a.x", "ab.x"], "null"),
             (vec![], "null"),
         ];
         let tape = Tape::read(body).unwrap();
         for (paths, expected) in cases {
-            let fields = Paths(paths.iter().map(|text| path(text)).collect()).finish();
+            let found = paths.iter().map(|text| path(text)).collect();
+            let fields = Paths { found, unread: Vec::new() }.finish();
             assert_eq!(fields.pick(tape.root()).to_string(), expected, "{paths:?}");
         }
     }

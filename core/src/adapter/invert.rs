@@ -1,7 +1,10 @@
 //! Inversion of shapes. The request body of a REST backend can be built by the inverse of the shape
 //! that maps its responses.
 
-use crate::adapter::shape::step::{Conversion, Field, Shape, Step};
+use crate::{
+    adapter::shape::step::{Conversion, Field, Shape, Step},
+    json::list_index,
+};
 
 /// A part of a shape that cannot be inverted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,15 +16,15 @@ pub struct Irreversible {
 }
 
 /// Builds the shape that turns the result of `shape` back into its input, and lists the parts that
-/// cannot be inverted.
+/// cannot be inverted. The inverse has the named shapes of `shapes` written out.
 ///
 /// ```text
 /// object: { id: { from: id, as: number }, stars: rating }     a shape
 /// object: { id: { from: id, as: string }, rating: stars }     its inverse
 /// ```
-pub fn invert(shape: &Shape) -> (Shape, Vec<Irreversible>) {
+pub fn invert(shape: &Shape, shapes: &[Shape]) -> (Shape, Vec<Irreversible>) {
     let mut lost = Vec::new();
-    let inverse = row(&shape.0, "", &mut lost);
+    let inverse = row(&shape.expanded(shapes).0, "", &mut lost);
     (Shape(inverse), lost)
 }
 
@@ -44,7 +47,12 @@ fn undo(step: &Step, field: &str, lost: &mut Vec<Irreversible>) -> Vec<Step> {
     };
     match step {
         // A path of fields becomes nested objects around the value; its sibling fields are lost.
-        Step::Get(path) => path.iter().rev().map(|name| Step::Wrap(name.clone())).collect(),
+        Step::Get(path) => {
+            if has_index(path) {
+                refuse(ITEM);
+            }
+            path.iter().rev().map(|name| Step::Wrap(name.clone())).collect()
+        }
         Step::Wrap(name) => vec![Step::Get(vec![name.clone()])],
         Step::Each(shape) => {
             let field = format!("{field}[]");
@@ -66,8 +74,10 @@ fn undo(step: &Step, field: &str, lost: &mut Vec<Irreversible>) -> Vec<Step> {
             }
         }
         Step::Map(table, None) => {
-            let is_repeated =
-                table.iter().enumerate().any(|(i, (_, to))| table.iter().skip(i + 1).any(|(_, t)| t == to));
+            let is_repeated = table
+                .iter()
+                .enumerate()
+                .any(|(i, (_, to))| table.iter().skip(i + 1).any(|(_, other)| other.is_alike(&to.0)));
             if is_repeated {
                 return refuse("the table maps two values to the same one");
             }
@@ -83,6 +93,27 @@ fn undo(step: &Step, field: &str, lost: &mut Vec<Irreversible>) -> Vec<Step> {
         Step::Coalesce(_) => refuse("the alternative that was chosen is unknown"),
         Step::Default(_) => refuse("a default cannot be distinguished from a real value"),
         Step::Const(_) | Step::Now(_) | Step::Request(_) => refuse("it does not come from the response"),
+        Step::Text(_) | Step::Url(_) | Step::PageUrl(_) => refuse("the parts of a text cannot be told apart"),
+        Step::Length => refuse("the items of a list cannot be restored from their number"),
+        // A value that must be there is not changed.
+        Step::Required => Vec::new(),
+        Step::Shape(_) => refuse("the shape that it refers to is missing"),
+    }
+}
+
+/// The reason of a path through a list.
+const ITEM: &str = "one item does not restore the list";
+
+fn has_index(path: &[String]) -> bool {
+    path.iter().any(|name| list_index(name).is_some())
+}
+
+/// Returns true if nothing of the step's value can be restored from its result.
+fn is_one_way(step: &Step) -> bool {
+    match step {
+        Step::Text(_) | Step::Url(_) | Step::PageUrl(_) | Step::Length => true,
+        Step::Each(shape) => shape.0.iter().any(is_one_way),
+        _ => false,
     }
 }
 
@@ -98,13 +129,21 @@ fn object(fields: &[Field], field: &str, lost: &mut Vec<Irreversible>) -> Vec<St
     for Field(name, shape) in fields {
         let full = below(field, name);
         // The inverse drops fields that do not come from the response.
-        if matches!(shape.0.first(), Some(Step::Const(_) | Step::Now(_) | Step::Request(_))) {
+        if shape.0.first().is_some_and(Step::makes_its_own) {
+            continue;
+        }
+        if shape.0.iter().any(is_one_way) {
+            // Nor can it send such a field in place of the value that it was made from.
+            row(&shape.0, &full, lost);
             continue;
         }
         let (path, rest) = match shape.0.split_first() {
             Some((Step::Get(path), rest)) => (path.as_slice(), rest),
             _ => (&[][..], &shape.0[..]),
         };
+        if has_index(path) {
+            lost.push(Irreversible { field: full.clone(), why: ITEM });
+        }
         let mut inverse = vec![Step::Get(vec![name.clone()])];
         inverse.extend(row(rest, &full, lost));
         if !tree.put(path, Shape(inverse)) {

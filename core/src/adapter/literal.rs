@@ -13,6 +13,17 @@ const MAX_LEVELS: usize = 127;
 #[serde(try_from = "String", into = "String")]
 pub struct Literal(pub Json<'static>);
 
+impl Literal {
+    /// Returns true if a value is written like this one: as a string, number, bool or null, a string
+    /// without its quotes. Lists and objects have to be equal.
+    pub(crate) fn is_alike(&self, value: &Json<'_>) -> bool {
+        match (self.0.scalar(), value.scalar()) {
+            (Some(written), Some(value)) => written == value,
+            _ => self.0 == *value,
+        }
+    }
+}
+
 impl TryFrom<String> for Literal {
     type Error = crate::json::Malformed;
     fn try_from(text: String) -> Result<Self, Self::Error> {

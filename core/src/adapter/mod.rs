@@ -17,20 +17,26 @@ mod template;
 mod variable;
 
 pub use self::{
-    exchange::{Adapter, Answer, ClientRequest, Exchange, Next, Pending, Reply, Upstream},
-    fault::Fault,
+    exchange::{Adapter, Answer, ClientRequest, Exchange, Next, Pending, Reply, Unfit, Upstream},
+    fault::{Fault, FaultStatus, NullPart, WhenNull},
     literal::Literal,
-    program::{AdaptedRoute, Backend, Errors, Pagination, Program, SelectedVersion, Style},
+    program::{
+        AdaptedRoute, Backend, Errors, InvalidProgram, Pagination, ParameterForm, PathCondition, Program,
+        SelectedVersion, Style,
+    },
     request::{Request, Source},
     shape::{
         budget::{Budget, EvalContext, ShapeError},
-        step::{Conversion, DateForm, Field, Shape, Step},
+        diagnose::Misfit,
+        step::{Conversion, DateForm, Field, Kept, PagePosition, PageUrl, Shape, Step},
     },
     template::{Part, Template},
     variable::{Kind, Variable},
 };
 #[cfg(feature = "config")]
 pub(crate) use body_fields::BodyFields;
+#[cfg(feature = "config")]
+pub(crate) use exchange::IF_NONE_MATCH;
 #[cfg(feature = "config")]
 pub use invert::Irreversible;
 #[cfg(feature = "config")]

@@ -1,10 +1,20 @@
 //! The compiled form of an adapter file: small, validated, and without any text from a client.
 
 use crate::{
-    adapter::{fault::Fault, shape::step::Shape, template::Template, variable::Variable},
-    routing::matcher::Matcher,
+    adapter::{
+        fault::{Fault, WhenNull},
+        shape::step::Shape,
+        template::{Part, Template},
+        variable::Variable,
+    },
+    request::facts::decode_path,
+    routing::{matcher::Matcher, table::InvalidRoute},
 };
 use serde::{Deserialize, Serialize};
+
+/// Most shapes inside each other, the named ones written out: several times as many as a file may
+/// have, and few enough that no stack overflows.
+const MAX_LEVELS: usize = 128;
 
 /// A compiled adapter file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,10 +37,74 @@ pub struct Program {
     /// Headers of the backend's response that are passed on to the client, in lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<String>,
+    /// True if successes of GET and HEAD carry an entity tag, by which the edge answers clients that
+    /// hold them already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub etag: bool,
+    /// The shapes that mappings use more than once. Each refers only to those before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shapes: Vec<Shape>,
+    /// Content type of responses with a body; if empty, that of JSON.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content_type: String,
+    /// Headers of every response; names in lower case. Their places are those of the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, Template)>,
     /// Mapping of errors to responses.
     pub errors: Errors,
     /// Routes of the old interface.
     pub routes: Vec<AdaptedRoute>,
+}
+
+/// Error of a program that cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidProgram {
+    /// The path pattern of a route is invalid or occurs twice.
+    #[error(transparent)]
+    Route(#[from] InvalidRoute),
+    /// A named shape, by its index, refers to one that is not before it, or has too many levels.
+    #[error("the named shape {0} refers to one that is not before it, or is nested too deeply")]
+    Shape(usize),
+}
+
+impl Program {
+    /// Checks that each named shape refers only to those before it, so that every evaluation ends.
+    ///
+    /// # Errors
+    ///
+    /// Fails at the first shape that does not, or that is nested too deeply.
+    pub(crate) fn check_shapes(&self) -> Result<(), InvalidProgram> {
+        let mut known = Vec::with_capacity(self.shapes.len());
+        for (index, shape) in self.shapes.iter().enumerate() {
+            let levels = shape.levels(&known).filter(|levels| *levels <= MAX_LEVELS);
+            known.push(levels.ok_or(InvalidProgram::Shape(index))?);
+        }
+        Ok(())
+    }
+
+    /// Iterates over the headers that all successes, or all errors, have. A header that errors have of
+    /// their own takes the place of the one that every response has.
+    pub(super) fn headers_of(&self, is_error: bool) -> impl Iterator<Item = &(String, Template)> {
+        let own = if is_error { &self.errors.headers[..] } else { &[] };
+        let is_replaced = move |name: &String| own.iter().any(|(held, _)| held == name);
+        self.headers.iter().filter(move |(name, _)| !is_replaced(name)).chain(own)
+    }
+
+    /// Returns the names and values of those headers of all successes, or of all errors, that do not
+    /// depend on the request. The runtime adds them; an exchange fills in the others.
+    pub fn constant_headers(&self, is_error: bool) -> Vec<(&str, &str)> {
+        let headers = self.headers_of(is_error);
+        headers.filter_map(|(name, value)| Some((name.as_str(), constant(value)?))).collect()
+    }
+}
+
+/// Returns the text of a template without places; `None` if it has one.
+pub(super) fn constant(template: &Template) -> Option<&str> {
+    match &template.0[..] {
+        [] => Some(""),
+        [Part::Text(text)] => Some(text),
+        _ => None,
+    }
 }
 
 /// A version of the old interface that is selected by a request header.
@@ -55,14 +129,19 @@ impl SelectedVersion {
     }
 }
 
-/// The mapping of errors to [`Fault`]s. For a GraphQL error, `paths` is searched before `codes`;
-/// `statuses` is for responses that report none.
+/// The mapping of errors to [`Fault`]s. For a GraphQL error, `paths` is searched before `codes`, and
+/// then `statuses` for the status that `read` gives it. Otherwise `statuses` is for the status of a
+/// response.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Errors {
     /// Builds the body of an error response from an object with `status`, `code`, `message` and
     /// `field`.
     pub envelope: Shape,
-    /// Builds an object with `code`, `message` and `field` from a REST backend's error response.
+    /// Headers of error responses; names in lower case. Their places are those of the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, Template)>,
+    /// Builds an object with `status`, `code`, `message` and `field` from a REST backend's error
+    /// response, or from an error of a GraphQL response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<Shape>,
     /// Faults by the path of the field that failed, without list indexes.
@@ -96,6 +175,11 @@ pub struct AdaptedRoute {
     /// Method and path of the requests that this route serves.
     #[serde(rename = "match")]
     pub matcher: Matcher,
+    /// Conditions on parameters of the path, all of which have to hold. Of the routes that share
+    /// method and path, the first whose conditions hold serves a request; one without conditions is
+    /// the last.
+    #[serde(rename = "where", default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<PathCondition>,
     /// The request to the backend.
     pub backend: Backend,
     /// True if the request body is read.
@@ -111,9 +195,9 @@ pub struct AdaptedRoute {
     /// `data` for GraphQL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub root: Vec<String>,
-    /// Fault to respond with if the value at `root` is null.
+    /// Responses to a null at `root` or in a part of its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub when_null: Option<Fault>,
+    pub when_null: Option<WhenNull>,
     /// True if a GraphQL response with both errors and data counts as a success.
     #[serde(default)]
     pub partial: bool,
@@ -125,6 +209,45 @@ pub struct AdaptedRoute {
     /// Headers to add to a successful response, filled in from the value at `root`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, Template)>,
+}
+
+/// A condition on a parameter of the path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathCondition {
+    /// The name of the parameter.
+    pub parameter: String,
+    /// The form that its value must have.
+    pub form: ParameterForm,
+}
+
+/// A form of a path parameter's value. In an adapter file, with the parameter `id`:
+///
+/// ```text
+/// where: { id: digits }              7, 042
+/// where: { id: list }                7,8 and 7%2C8
+/// where: { id: { contains: "@" } }   ann@example.com
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParameterForm {
+    /// One or more ASCII digits.
+    Digits,
+    /// Anything with a comma.
+    List,
+    /// Anything with this text.
+    Contains(String),
+}
+
+impl ParameterForm {
+    /// Returns true if a value has this form. The value is percent-encoded, and is decoded first.
+    pub fn fits(&self, value: &str) -> bool {
+        let value = decode_path(value);
+        match self {
+            Self::Digits => !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()),
+            Self::List => value.contains(','),
+            Self::Contains(text) => value.contains(text.as_str()),
+        }
+    }
 }
 
 /// The request that a route sends to its backend.
@@ -173,4 +296,43 @@ pub enum Style {
     /// The variables `first` and `after`, the path of `pageInfo`, and the largest page number that
     /// may be walked to.
     Cursor(String, String, Vec<String>, u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_has_a_form_after_it_was_decoded() {
+        let contains = ParameterForm::Contains("a/b".to_owned());
+        let cases = [
+            (ParameterForm::Digits, vec!["0", "042", "%37", "99999999999999999999"]),
+            (ParameterForm::List, vec![",", "1,2", "1%2C2", "1%2c2", "a,"]),
+            (contains, vec!["a/b", "xa%2Fby"]),
+        ];
+        for (form, fitting) in &cases {
+            for (_, values) in &cases {
+                for value in values {
+                    assert_eq!(form.fits(value), fitting.contains(value), "{form:?} {value}");
+                }
+            }
+            for value in ["", "-1", "1.0", "\u{667}", "1%252C2", "a%252Fb", "%"] {
+                assert!(!form.fits(value), "{form:?} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn conditions_are_stored_as_they_are_written() {
+        let condition = |form| PathCondition { parameter: "id".to_owned(), form };
+        let cases = [
+            (ParameterForm::Digits, r#"{"parameter":"id","form":"digits"}"#),
+            (ParameterForm::List, r#"{"parameter":"id","form":"list"}"#),
+            (ParameterForm::Contains("@".to_owned()), r#"{"parameter":"id","form":{"contains":"@"}}"#),
+        ];
+        for (form, stored) in cases {
+            assert_eq!(serde_json::to_string(&condition(form.clone())).unwrap(), stored);
+            assert_eq!(serde_json::from_str::<PathCondition>(stored).unwrap(), condition(form));
+        }
+    }
 }

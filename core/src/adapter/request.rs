@@ -34,6 +34,21 @@ pub enum Source {
     Jwt(String),
 }
 
+impl std::fmt::Display for Source {
+    /// Writes the place as adapter files do.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(name) => write!(f, "path.{name}"),
+            Self::Query(name) => write!(f, "query.{name}"),
+            Self::Header(name) => write!(f, "header.{name}"),
+            Self::Cookie(name) => write!(f, "cookie.{name}"),
+            Self::Body(path) if path.is_empty() => f.write_str("body"),
+            Self::Body(path) => write!(f, "body.{}", path.join(".")),
+            Self::Jwt(claim) => write!(f, "jwt.{claim}"),
+        }
+    }
+}
+
 impl Source {
     /// Returns the name by which clients know the place, for error messages.
     pub fn name(&self) -> String {
@@ -86,6 +101,15 @@ impl Request {
         Some(Json::text(text))
     }
 
+    /// Returns the number of bytes that are searched for the value at a place.
+    pub(super) fn searched(&self, source: &Source) -> usize {
+        match source {
+            Source::Query(_) => self.query.len(),
+            Source::Cookie(_) => self.header("cookie").map_or(0, str::len),
+            _ => 0,
+        }
+    }
+
     /// Returns all values of a query parameter, in order.
     pub fn every(&self, name: &str) -> Vec<Json<'static>> {
         self.pairs()
@@ -106,9 +130,9 @@ impl Request {
     }
 }
 
-/// Returns the value at a path of fields.
+/// Returns the value at a path of fields, and of items of lists by their indexes.
 pub(super) fn at<'v, 'j>(value: &'v Json<'j>, path: &[String]) -> Option<&'v Json<'j>> {
-    path.iter().try_fold(value, |value, name| value.get(name))
+    path.iter().try_fold(value, |value, name| value.part(name))
 }
 
 /// Returns a value as part of a string: a string without its quotes, null as an empty string.

@@ -15,12 +15,12 @@ pub enum Part {
     Text(String),
     /// The value at a place of the request.
     Request(Source),
-    /// The value at a path of the current value.
+    /// The value at a path of the current value; the empty path is the value itself.
     Value(Vec<String>),
 }
 
 /// A string with places in braces. A place that begins with a kind of [`Source`] is read from the
-/// request; any other name is a path of the current value. In a URL:
+/// request; any other name is a path of the current value, and `.` the value itself. In a URL:
 ///
 /// ```text
 /// /api/v1/reviews/{id}           with the value {"id":7}                 /api/v1/reviews/7
@@ -36,6 +36,7 @@ impl Part {
         match self {
             Self::Text(_) => String::new(),
             Self::Request(source) => source.name(),
+            Self::Value(path) if path.is_empty() => ".".to_owned(),
             Self::Value(path) => path.join("."),
         }
     }
@@ -45,6 +46,14 @@ impl Template {
     /// Builds a template without places.
     pub fn text(text: impl Into<String>) -> Self {
         Self(vec![Part::Text(text.into())])
+    }
+
+    /// Returns the path of the first place that is read from the current value.
+    pub(super) fn first_path(&self) -> Option<&[String]> {
+        self.0.iter().find_map(|part| match part {
+            Part::Value(path) => Some(path.as_slice()),
+            _ => None,
+        })
     }
 
     /// Fills in the places. Absent values are left empty.

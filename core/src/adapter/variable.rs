@@ -51,6 +51,9 @@ pub struct Variable {
     /// The value to send if the request has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Literal>,
+    /// True if an empty string counts as absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub empty_is_absent: bool,
     /// The separator of list items that are sent in one string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<char>,
@@ -70,6 +73,9 @@ pub struct Variable {
     /// True if a number out of bounds is moved to the nearest bound instead of being refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clamp: bool,
+    /// True if a value that does not fit counts as absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub invalid_is_absent: bool,
     /// The response if the value does not fit; `None` for the program's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid: Option<Fault>,
@@ -95,12 +101,14 @@ impl Variable {
             required: false,
             from: None,
             default: None,
+            empty_is_absent: false,
             split: None,
             map: Vec::new(),
             min: None,
             max: None,
             integer: false,
             clamp: false,
+            invalid_is_absent: false,
             invalid: None,
         }
     }
@@ -125,34 +133,43 @@ impl Variable {
                 Some(Json::Object(made)).filter(|made| self.required || *made != Json::Object(Vec::new()))
             );
         }
-        let found = self.found(request).filter(|value| !value.is_null());
-        let value = match found {
-            Some(value) => self.fitted(value).ok_or_else(|| self.invalid())?,
-            None => match &self.default {
-                Some(literal) => literal.0.clone(),
-                None if self.required => return Err(self.invalid()),
-                None => return Ok(None),
+        let fitted = match self.found(request).filter(|value| !value.is_null()) {
+            None => None,
+            Some(value) => match self.fitted(value) {
+                None if !self.invalid_is_absent => return Err(self.invalid()),
+                fitted => fitted,
             },
         };
-        Ok(Some(value))
+        match (fitted, &self.default) {
+            (Some(value), _) => Ok(Some(value)),
+            (None, Some(literal)) => Ok(Some(literal.0.clone())),
+            (None, None) if self.required => Err(self.invalid()),
+            (None, None) => Ok(None),
+        }
     }
 
     fn found(&self, request: &Request) -> Option<Json<'static>> {
         let source = self.from.as_ref()?;
-        match (&self.kind, source, self.split) {
-            (Kind::List(_), Source::Query(name), None) => {
-                let all = request.every(name);
-                if all.is_empty() { None } else { Some(Json::List(all)) }
-            }
-            (Kind::List(_), _, Some(separator)) => match request.read(source)? {
-                Json::Text(text) => {
-                    let parts = text.split(separator).filter(|part| !part.is_empty());
-                    Some(Json::List(parts.map(|part| Json::text(part.to_owned())).collect()))
-                }
-                other => Some(other),
-            },
-            _ => request.read(source),
+        let is_there = |value: &Json<'_>| !(self.empty_is_absent && value.as_text() == Some(""));
+        if let (Kind::List(_), Source::Query(name)) = (&self.kind, source) {
+            let mut values = request.every(name);
+            values.retain(is_there);
+            // A parameter without any item is an empty list, and absent only if it is not there.
+            return if values.is_empty() { None } else { Some(Json::List(self.divided(values))) };
         }
+        match (&self.kind, request.read(source).filter(is_there)?) {
+            (Kind::List(_), Json::Text(text)) if self.split.is_some() => {
+                Some(Json::List(self.divided(vec![Json::Text(text)])))
+            }
+            (_, value) => Some(value),
+        }
+    }
+
+    /// Splits strings at the separator of list items, if there is one. Empty items are left out.
+    fn divided(&self, values: Vec<Json<'static>>) -> Vec<Json<'static>> {
+        let Some(separator) = self.split else { return values };
+        let parts = values.iter().filter_map(Json::as_text).flat_map(|text| text.split(separator));
+        parts.filter(|part| !part.is_empty()).map(|part| Json::text(part.to_owned())).collect()
     }
 
     fn invalid(&self) -> Invalid<'_> {
@@ -274,5 +291,87 @@ impl Kind {
                 Some(Json::Object(made))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a variable from a query, as JSON; `None` if it is absent, and `Err` with the name of its
+    /// field if it does not fit.
+    fn read(variable: &Variable, query: &str) -> Result<Option<String>, String> {
+        let request = Request { query: query.to_owned(), ..Request::default() };
+        let value = variable.value(&request).map_err(|invalid| invalid.field)?;
+        Ok(value.map(|value| value.to_string()))
+    }
+
+    fn of_query(kind: Kind, name: &str) -> Variable {
+        Variable { from: Some(Source::Query(name.to_owned())), ..Variable::new("v", kind) }
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_may_count_as_absent() {
+        let default = Some(Literal(Json::integer(1)));
+        let strict = Variable { min: Some(1.0), default, ..of_query(Kind::Int, "page") };
+        let lenient = Variable { invalid_is_absent: true, ..strict.clone() };
+        for wrong in ["abc", "", "1.5", "0", "99999999999"] {
+            let query = format!("page={wrong}");
+            assert_eq!(read(&strict, &query), Err("page".to_owned()), "{wrong}");
+            assert_eq!(read(&lenient, &query), Ok(Some("1".to_owned())), "{wrong}");
+        }
+        assert_eq!(read(&lenient, "page=3"), Ok(Some("3".to_owned())));
+        let optional = Variable { default: None, ..lenient };
+        assert_eq!(read(&optional, "page=abc"), Ok(None));
+        let required = Variable { required: true, ..optional };
+        assert_eq!(read(&required, "page=abc"), Err("page".to_owned()));
+    }
+
+    #[test]
+    fn an_empty_string_may_count_as_absent() {
+        let plain = of_query(Kind::Text, "name");
+        assert_eq!(read(&plain, "name="), Ok(Some("\"\"".to_owned())));
+        let absent = Variable { empty_is_absent: true, ..plain };
+        assert_eq!((read(&absent, "name="), read(&absent, "name")), (Ok(None), Ok(None)));
+        assert_eq!(read(&absent, "name=+"), Ok(Some("\" \"".to_owned())));
+        let required = Variable { required: true, ..absent };
+        assert_eq!(read(&required, "name="), Err("name".to_owned()));
+        let body = Variable { from: Some(Source::Body(vec!["a".to_owned()])), ..required };
+        let sent = |text: &str| {
+            let body = Json::parse(text).unwrap().into_owned();
+            Request { body, ..Request::default() }
+        };
+        assert!(body.value(&sent(r#"{"a":""}"#)).is_err() && body.value(&sent(r#"{"a":"b"}"#)).is_ok());
+    }
+
+    #[test]
+    fn a_list_takes_every_repetition_of_its_parameter_and_splits_each() {
+        let list = || Kind::List(Box::new(Kind::Text));
+        let plain = of_query(list(), "name[]");
+        let split = Variable { split: Some(','), ..of_query(list(), "name[]") };
+        let absent = |variable: &Variable| Variable { empty_is_absent: true, ..variable.clone() };
+        let cases = [
+            ("", None, None),
+            ("name=a", None, None),
+            ("name[]=a", Some(r#"["a"]"#), Some(r#"["a"]"#)),
+            ("name%5B%5D=a,b&x=1&name[]=c", Some(r#"["a,b","c"]"#), Some(r#"["a","b","c"]"#)),
+            ("name[]=a,,b", Some(r#"["a,,b"]"#), Some(r#"["a","b"]"#)),
+            ("name[]=", Some(r#"[""]"#), Some("[]")),
+        ];
+        for (query, whole, divided) in cases {
+            assert_eq!(read(&plain, query), Ok(whole.map(str::to_owned)), "{query}");
+            assert_eq!(read(&split, query), Ok(divided.map(str::to_owned)), "{query}");
+        }
+        for variable in [absent(&plain), absent(&split)] {
+            assert_eq!(read(&variable, "name[]="), Ok(None));
+            assert_eq!(read(&variable, "name[]=&name[]=a"), Ok(Some(r#"["a"]"#.to_owned())));
+        }
+    }
+
+    #[test]
+    fn what_is_not_set_is_not_stored() {
+        let plain = serde_json::to_string(&of_query(Kind::Int, "page")).unwrap();
+        assert!(!plain.contains("absent"), "{plain}");
+        assert_eq!(serde_json::from_str::<Variable>(&plain).unwrap(), of_query(Kind::Int, "page"));
     }
 }

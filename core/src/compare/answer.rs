@@ -4,10 +4,11 @@ use crate::{
     compare::{
         budget::Limits,
         difference::{Difference, DifferenceKind},
-        media_type::same_media_type,
-        policy::Comparison,
-        redaction::redacted,
-        tally::SkipReason,
+        media_type::{is_media_type, same_media_type},
+        policy::{CONTENT_TYPE, Comparison, Rule},
+        redaction::{examples, unmasked},
+        rule_search::rule_counts,
+        tally::{RuleCount, SkipReason},
         walk::differences,
     },
     json::{Malformed, value::Json},
@@ -27,21 +28,32 @@ pub struct Response<'a> {
 /// The outcome of comparing two responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ComparisonOutcome {
-    /// The responses were compared and have these differences.
-    Compared(Vec<Difference>),
+    /// The responses were compared.
+    Compared(Findings),
     /// The responses could not be compared.
     Skipped(SkipReason),
 }
 
-const CONTENT_TYPE: &str = "content-type";
+/// The findings of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Findings {
+    /// Differences between the responses.
+    pub differences: Vec<Difference>,
+    /// The rules whose paths the responses were searched for.
+    pub rules: Vec<RuleCount>,
+}
 
 /// Compares the new backend's response with the old one's.
 pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>) -> ComparisonOutcome {
+    let compared = |differences: Vec<Difference>, bodies: Option<[&Json<'_>; 2]>| {
+        let rules = rule_counts(policy, [old.headers, new.headers], bodies);
+        ComparisonOutcome::Compared(Findings { differences, rules })
+    };
     let mut found = Vec::new();
     if old.status != new.status {
         // A status holds no user data, so it is not redacted.
         let example = (old.status.to_string(), new.status.to_string());
-        found.push(Difference { path: "status".to_owned(), kind: DifferenceKind::Number, example });
+        found.push(Difference { path: "(status)".to_owned(), kind: DifferenceKind::Number, example });
     }
     found.extend(header_differences(policy, old.headers, new.headers));
     let most = usize::try_from(policy.max_bytes).unwrap_or(usize::MAX);
@@ -49,7 +61,7 @@ pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>
         return ComparisonOutcome::Skipped(SkipReason::Size);
     }
     if old.body.is_empty() && new.body.is_empty() {
-        return ComparisonOutcome::Compared(found);
+        return compared(found, None);
     }
     let depth = usize::try_from(policy.max_depth).unwrap_or(usize::MAX).min(crate::json::parse::MAX_DEPTH);
     match (parsed(old.body, depth), parsed(new.body, depth)) {
@@ -59,7 +71,7 @@ pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>
         (Ok(before), Ok(after)) => match differences(&before, &after, &policy.rules, Limits::default()) {
             Ok(more) => {
                 found.extend(more);
-                ComparisonOutcome::Compared(found)
+                compared(found, Some([&before, &after]))
             }
             Err(_) => ComparisonOutcome::Skipped(SkipReason::Size),
         },
@@ -68,30 +80,65 @@ pub fn compare_answers(policy: &Comparison, old: Response<'_>, new: Response<'_>
         (before, _) => {
             let shown = |is_json: bool| if is_json { "JSON" } else { "not JSON" }.to_owned();
             let example = (shown(before.is_ok()), shown(before.is_err()));
-            found.push(Difference { path: "body".to_owned(), kind: DifferenceKind::Type, example });
+            found.push(Difference { path: "(body)".to_owned(), kind: DifferenceKind::Type, example });
+            compared(found, None)
+        }
+    }
+}
+
+/// Compares legacy's response with the error that an adapter sends if the new backend's response does not
+/// fit. Headers and bodies of an error say nothing about the backend, so `misfit`, the difference that
+/// names the place, is listed instead of them.
+pub fn compare_unfit(
+    policy: &Comparison,
+    old: Response<'_>,
+    new: Response<'_>,
+    misfit: Difference,
+) -> ComparisonOutcome {
+    let [old, new] = [old, new].map(|Response { status, .. }| Response { status, ..Response::default() });
+    match compare_answers(policy, old, new) {
+        ComparisonOutcome::Compared(mut found) => {
+            found.differences.push(misfit);
             ComparisonOutcome::Compared(found)
         }
+        skipped => skipped,
     }
 }
 
 fn header_differences(policy: &Comparison, old: &[Option<&str>], new: &[Option<&str>]) -> Vec<Difference> {
     let mut found = Vec::new();
-    let names = std::iter::once(CONTENT_TYPE).chain(policy.headers.iter().map(String::as_str));
-    for (index, name) in names.enumerate() {
-        let of = |headers: &[Option<&str>]| headers.get(index).copied().flatten().map(str::to_owned);
-        let (before, after) = (of(old), of(new));
-        let kind = match (&before, &after) {
-            _ if before == after => continue,
-            (Some(before), Some(after)) if name == CONTENT_TYPE && same_media_type(before, after) => continue,
+    for (index, name) in policy.compared_headers().enumerate() {
+        let (before, after) = (value(old, index), value(new, index));
+        let rule = Rule::merged_for_header(&policy.rules, name);
+        let kind = match (before, after) {
+            _ if rule.ignore || before == after => continue,
+            (Some(before), Some(after)) if is_same(name, &rule, before, after) => continue,
             (Some(_), None) => DifferenceKind::Missing,
             (None, _) => DifferenceKind::Extra,
             (Some(_), Some(_)) => DifferenceKind::Value,
         };
-        let shown = |value: Option<String>| redacted(value.map(Json::text).as_ref());
-        let (path, example) = (format!("header {name}"), (shown(before), shown(after)));
-        found.push(Difference { path, kind, example });
+        let is_plain =
+            name == CONTENT_TYPE && [before, after].iter().flatten().all(|text| is_media_type(text));
+        let example = if is_plain {
+            // A media type holds no user data, so it is not redacted.
+            (unmasked(before), unmasked(after))
+        } else {
+            examples(before.map(Json::text).as_ref(), after.map(Json::text).as_ref())
+        };
+        found.push(Difference { path: format!("header {name}"), kind, example });
     }
     found
+}
+
+/// Returns the value of a compared header by its index.
+fn value<'a>(headers: &[Option<&'a str>], index: usize) -> Option<&'a str> {
+    headers.get(index).copied().flatten()
+}
+
+/// Returns true if two values of a header are equal by its rules, or by their meaning.
+fn is_same(name: &str, rule: &Rule, old: &str, new: &str) -> bool {
+    let is_by_meaning = name == CONTENT_TYPE && !rule.exact;
+    (is_by_meaning && same_media_type(old, new)) || rule.makes_equal(&Json::text(old), &Json::text(new))
 }
 
 fn parsed(bytes: &[u8], depth: usize) -> Result<Json<'_>, Malformed> {

@@ -57,6 +57,7 @@ fn write<'v>(place: &mut Place<'_, 'v>, value: &'v Json<'_>, out: &mut String) -
     match value {
         Json::Object(fields) => object(place, fields, out)?,
         Json::List(items) => list(place, items, &rule, out)?,
+        Json::Number(digits) if rule.exact => out.push_str(digits),
         Json::Number(digits) => out.push_str(&number_form(digits)),
         Json::Null | Json::Bool(_) | Json::Text(_) => value.write(out),
     }

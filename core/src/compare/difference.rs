@@ -41,10 +41,12 @@ impl DifferenceKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The path in the body, with `[]` for any item of a list and `*` for a name that may be data;
-    /// or `status`, `header NAME` or `body` if the responses differ outside of their JSON.
+    /// `(status)`, `header NAME` or `(body)` if the responses differ outside of their JSON; or
+    /// `(adapter) PATH` for the place at which the new backend's response does not fit its adapter.
+    /// No name of a field has a parenthesis.
     pub path: String,
     /// The kind of difference at the path.
     pub kind: DifferenceKind,
-    /// The old and the new value, with every letter and digit masked.
+    /// The old and the new value, with every letter and digit masked; media types are not masked.
     pub example: (String, String),
 }

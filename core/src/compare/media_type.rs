@@ -13,13 +13,18 @@ struct MediaType {
 }
 
 /// Returns true if two values of `content-type` denote the same type. Case does not matter in the
-/// type, the names of parameters and the charset; the order of parameters does not matter. For JSON
-/// and text, UTF-8 is the same as no charset.
+/// type, the names of parameters and the charset; the order of parameters does not matter. UTF-8 is
+/// the same as no charset: frameworks add it to types that have no such parameter, such as JSON.
 pub(super) fn same_media_type(old: &str, new: &str) -> bool {
     match (MediaType::parse(old), MediaType::parse(new)) {
         (Some(old), Some(new)) => old == new,
         _ => old == new,
     }
+}
+
+/// Returns true if a value of `content-type` is a media type.
+pub(super) fn is_media_type(text: &str) -> bool {
+    MediaType::parse(text).is_some()
 }
 
 impl MediaType {
@@ -30,13 +35,12 @@ impl MediaType {
         if !is_token(kind) || !is_token(subtype) {
             return None;
         }
-        let is_utf8_anyway = kind == "text" || essence == "application/json" || essence.ends_with("+json");
         let mut parameters = BTreeSet::new();
         // RFC 9110 permits empty parameters, such as a semicolon at the end.
         for part in parts.map(str::trim).filter(|part| !part.is_empty()) {
             let (name, value) = parameter(part)?;
             let is_utf8 = name == "charset" && matches!(value.as_str(), "utf-8" | "utf8");
-            if !(is_utf8 && is_utf8_anyway) {
+            if !is_utf8 {
                 parameters.insert((name, value));
             }
         }
@@ -101,7 +105,8 @@ mod tests {
             ("text/html; a=1; b=2", "text/html; B=2 ;a=1"),
             ("text/html; a=\"x;y\"", "text/html;a=\"x;y\""),
             ("text/html; a=\"x\\\"\"", "text/html;a=\"\\x\\\"\""),
-            ("application/xml; charset=UTF-8", "application/xml; charset=utf-8"),
+            ("application/xml; charset=UTF-8", "application/xml"),
+            ("application/x-ndjson", "application/x-ndjson; charset=utf8"),
             ("not a type", "not a type"),
         ];
         for (old, new) in same {
@@ -116,7 +121,8 @@ mod tests {
             ("application/json", "application/problem+json"),
             ("application/json", "application/json; charset=iso-8859-1"),
             ("application/json; charset=utf-8", "application/json; charset=utf-16"),
-            ("application/xml", "application/xml; charset=utf-8"),
+            ("application/xml", "application/xml; charset=iso-8859-1"),
+            ("image/svg+xml; charset=utf-8", "image/svg+xml; charset=utf-16"),
             ("application/json; profile=a", "application/json; profile=b"),
             ("application/json; profile=a", "application/json; profile=A"),
             ("application/json", "application/json; profile=a"),

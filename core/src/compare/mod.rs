@@ -13,14 +13,16 @@ mod path;
 mod place;
 mod policy;
 mod redaction;
+mod rule_search;
 mod tally;
 mod walk;
 
+pub(crate) use self::redaction::redacted;
 pub use self::{
-    answer::{ComparisonOutcome, Response, compare_answers},
+    answer::{ComparisonOutcome, Findings, Response, compare_answers, compare_unfit},
     budget::{Limits, TooMuch},
     difference::{Difference, DifferenceKind},
     policy::{Comparison, HiddenError, Mirror, Normalise, PlainJson, Rule},
-    tally::{ComparisonWindow, DifferenceCount, SkipReason, Tally},
+    tally::{ComparisonWindow, DifferenceCount, RuleCount, SkipReason, Tally},
     walk::differences,
 };

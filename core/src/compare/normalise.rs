@@ -6,7 +6,7 @@ use crate::{
     vocabulary::timestamp::Timestamp,
 };
 
-pub(super) fn same_number(a: &str, b: &str, tolerance: Option<f64>) -> bool {
+fn same_number(a: &str, b: &str, tolerance: Option<f64>) -> bool {
     match (Decimal::parse(a), Decimal::parse(b)) {
         (Some(a), Some(b)) => {
             a == b || tolerance.is_some_and(|tolerance| (a.as_f64() - b.as_f64()).abs() <= tolerance)
@@ -15,11 +15,14 @@ pub(super) fn same_number(a: &str, b: &str, tolerance: Option<f64>) -> bool {
     }
 }
 
-/// Returns the milliseconds since 1970 of a timestamp: an RFC 3339 string, or a number of seconds,
-/// or of milliseconds if it is 10^11 or more (as seconds, the year 5138).
+/// Returns the milliseconds since 1970 of a timestamp: an RFC 3339 string, an HTTP date, or a number
+/// of seconds, or of milliseconds if it is 10^11 or more (as seconds, the year 5138).
 fn moment(value: &Json<'_>) -> Option<i64> {
     match value {
-        Json::Text(text) => text.parse::<Timestamp>().ok().map(Timestamp::millis),
+        Json::Text(text) => {
+            let timestamp = text.parse::<Timestamp>().ok().or_else(|| Timestamp::from_http_date(text));
+            timestamp.map(Timestamp::millis)
+        }
         Json::Number(digits) => {
             let number = Decimal::parse(digits)?.as_i64()?;
             if number.abs() < 100_000_000_000 { number.checked_mul(1000) } else { Some(number) }
@@ -55,6 +58,12 @@ impl Rule {
             },
             None => false,
         }
+    }
+
+    /// Returns true if two numbers are equal: by their digits if the rule is exact, by their value
+    /// and within the tolerance otherwise.
+    pub(super) fn makes_equal_numbers(&self, old: &str, new: &str) -> bool {
+        old == new || (!self.exact && same_number(old, new, self.tolerance))
     }
 }
 

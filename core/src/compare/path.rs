@@ -8,9 +8,9 @@ pub(super) const ITEMS: &str = "[]";
 /// Step of a reported path in place of a name that may be data.
 const ANY: &str = "*";
 
-/// Longest reported path, in bytes. Differences below it are merged into one, because batches and
-/// ledgers store many paths.
-const MAX_PATH: usize = 120;
+/// Longest path that is counted, in bytes: batches and ledgers store many paths. Differences below
+/// it are merged into one; rules with a longer one are not counted.
+pub(super) const MAX_PATH: usize = 120;
 
 /// The path of a value.
 #[derive(Debug, Default)]

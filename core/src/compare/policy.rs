@@ -4,6 +4,12 @@
 use crate::{json::value::Json, vocabulary::share::PartsPerMillion};
 use serde::{Deserialize, Serialize};
 
+/// The header that is always compared, by its meaning.
+pub(super) const CONTENT_TYPE: &str = "content-type";
+
+/// The start of the path of a rule for a header: `header link`.
+const HEADER: &str = "header ";
+
 /// The comparison policy of a route.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -51,6 +57,14 @@ impl Default for Comparison {
     }
 }
 
+impl Comparison {
+    /// Returns the names of the compared headers, in the order of
+    /// [`Response::headers`](crate::compare::Response::headers).
+    pub fn compared_headers(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(CONTENT_TYPE).chain(self.headers.iter().map(String::as_str))
+    }
+}
+
 /// Unsafe requests that may be sent to both backends all the same: those with an idempotency key,
 /// by which a backend recognises a repetition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,16 +84,18 @@ pub struct Mirror {
 ///   - { path: "data[]", key_by: sku }
 ///   - { path: "data[].price", tolerance: 0.01 }
 ///   - { path: "data[].created_at", normalise: date }
+///   - { path: "data[].version", exact: true }
+///   - { path: "header last-modified", normalise: date }
 /// ```
 ///
-/// All rules that match a path apply; of two values for one option, the first counts. `unordered`
-/// and `key_by` are options of a list, and their path may name the list (`data`) or its items
-/// (`data[]`).
+/// All rules that match a path apply; of two values for one option, the first counts, and likewise
+/// of `exact` and its opposites, `tolerance` and `normalise`. `unordered` and `key_by` are options
+/// of a list, and their path may name the list (`data`) or its items (`data[]`).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rule {
     /// The path: names separated by dots, `[]` for the items of a list, `*` for any name, `**` at
-    /// the end for everything below.
+    /// the end for everything below; or `header NAME`.
     pub path: String,
     /// True if nothing is compared at the path.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -96,6 +112,10 @@ pub struct Rule {
     /// Normalisation of the values before they are compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub normalise: Option<Normalise>,
+    /// True if numbers are compared by their digits and not by their value, and the content type by
+    /// its text and not by its meaning.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub exact: bool,
 }
 
 /// A normalisation of values before they are compared.
@@ -106,27 +126,60 @@ pub enum Normalise {
     Lowercase,
     /// Strings without whitespace at their ends, and with single spaces inside.
     Whitespace,
-    /// Timestamps by the instant that they denote, as RFC 3339 strings or numbers.
+    /// Timestamps by the instant that they denote, as RFC 3339 strings, HTTP dates or numbers.
     Date,
     /// Numbers by their value, also inside strings.
     Number,
 }
 
 impl Rule {
-    /// Returns the rules that match a path as one.
+    /// Returns the rules that match a path in a body as one.
     pub(super) fn merged(rules: &[Self], path: &[&str]) -> Self {
+        Self::joined(rules.iter().filter(|rule| rule.is_for(path)))
+    }
+
+    /// Returns the rules for a header as one.
+    pub(super) fn merged_for_header(rules: &[Self], name: &str) -> Self {
+        Self::joined(rules.iter().filter(|rule| rule.is_for_header(name)))
+    }
+
+    fn joined<'r>(rules: impl Iterator<Item = &'r Self>) -> Self {
         let mut all = Self::default();
-        for rule in rules.iter().filter(|rule| rule.is_for(path)) {
+        for rule in rules {
             all.ignore |= rule.ignore;
             all.unordered |= rule.unordered;
             all.key_by = all.key_by.or_else(|| rule.key_by.clone());
-            all.tolerance = all.tolerance.or(rule.tolerance);
-            all.normalise = all.normalise.or(rule.normalise);
+            if !all.exact {
+                all.tolerance = all.tolerance.or(rule.tolerance);
+                all.normalise = all.normalise.or(rule.normalise);
+                all.exact = rule.exact && all.tolerance.is_none() && all.normalise.is_none();
+            }
         }
         all
     }
 
-    /// Returns true if the rule matches this path, given as its steps.
+    /// Returns the name of the header that the rule is for, as it is written; `None` if it is for
+    /// bodies.
+    pub fn header(&self) -> Option<&str> {
+        self.path.strip_prefix(HEADER)
+    }
+
+    /// Returns true if the rule is for this header. Case does not matter.
+    pub(super) fn is_for_header(&self, name: &str) -> bool {
+        self.header().is_some_and(|header| header.eq_ignore_ascii_case(name))
+    }
+
+    /// Returns the steps of the path of a rule for bodies.
+    pub(super) fn steps(&self) -> impl Iterator<Item = &str> {
+        self.path.split('.').flat_map(|part| {
+            // `data[]` is two steps: the name, and the items.
+            let (name, items) =
+                part.split_once("[]").map_or((part, 0), |(name, rest)| (name, 1 + rest.len() / 2));
+            Some(name).filter(|name| !name.is_empty()).into_iter().chain(std::iter::repeat_n("[]", items))
+        })
+    }
+
+    /// Returns true if the rule matches this path in a body, given as its steps.
     ///
     /// ```
     /// use cutover_core::compare::Rule;
@@ -136,12 +189,10 @@ impl Rule {
     /// assert!(!rule.is_for(&["data", "[]", "author"]));
     /// ```
     pub fn is_for(&self, path: &[&str]) -> bool {
-        let mut wanted = self.path.split('.').flat_map(|part| {
-            // `data[]` is two steps: the name, and the items.
-            let (name, items) =
-                part.split_once("[]").map_or((part, 0), |(name, rest)| (name, 1 + rest.len() / 2));
-            Some(name).filter(|name| !name.is_empty()).into_iter().chain(std::iter::repeat_n("[]", items))
-        });
+        if self.header().is_some() {
+            return false;
+        }
+        let mut wanted = self.steps();
         for step in path {
             match wanted.next() {
                 Some("**") => return true,

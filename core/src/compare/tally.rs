@@ -1,7 +1,10 @@
 //! Counts of comparisons and their differences, and the distinction between differences and noise.
 
 use crate::{
-    compare::difference::{Difference, DifferenceKind},
+    compare::{
+        difference::{Difference, DifferenceKind},
+        policy::Rule,
+    },
     json::omit::is_zero,
     vocabulary::names::{FlagName, RouteId, RunId},
 };
@@ -9,6 +12,12 @@ use serde::{Deserialize, Serialize};
 
 /// Largest number of differences that one tally counts separately.
 const MAX_DIFFERENCES: usize = 64;
+
+/// Largest number of rules that one tally counts.
+pub(super) const MAX_RULES: usize = 64;
+
+/// Fewest comparisons after which a rule that has matched nothing is reported.
+const MIN_SEARCHED: u64 = 100;
 
 /// A reason for not comparing two responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,11 +42,14 @@ pub enum SkipReason {
     Unsafe,
     /// The adapter does not serve this request.
     Unadapted,
+    /// The request was conditional, or for a range: one backend may answer 304 or 206, and the other
+    /// one 200, without a difference between them.
+    Conditional,
 }
 
 impl SkipReason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Budget,
         Self::Concurrency,
         Self::Size,
@@ -47,6 +59,7 @@ impl SkipReason {
         Self::NotJson,
         Self::Unsafe,
         Self::Unadapted,
+        Self::Conditional,
     ];
 
     /// Returns the name that documents use.
@@ -61,6 +74,7 @@ impl SkipReason {
             Self::NotJson => "not_json",
             Self::Unsafe => "unsafe",
             Self::Unadapted => "unadapted",
+            Self::Conditional => "conditional",
         }
     }
 }
@@ -80,6 +94,18 @@ pub struct DifferenceCount {
     pub noise: u64,
     /// An example of the old and the new value, masked.
     pub example: (String, String),
+}
+
+/// The counts of the rules with one path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCount {
+    /// The path, see [`Rule::path`].
+    pub path: String,
+    /// Number of comparisons in which the responses were searched for the path.
+    pub compared: u64,
+    /// Number of these in which it matched anything in either response.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub matched: u64,
 }
 
 /// The comparisons of one route in one window.
@@ -118,6 +144,9 @@ pub struct Tally {
     /// Number of differences that found no room in `differences`.
     #[serde(skip_serializing_if = "is_zero")]
     pub others: u64,
+    /// Counts of the rules, by path. Those of earlier configurations remain.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleCount>,
 }
 
 /// A difference is explained by noise if legacy differs from itself at least half as often.
@@ -186,6 +215,26 @@ impl Tally {
         }
     }
 
+    /// Adds counts of rules, as far as there is room for their paths.
+    pub fn add_rules(&mut self, rules: &[RuleCount]) {
+        for more in rules {
+            if let Some(held) = self.rules.iter_mut().find(|held| held.path == more.path) {
+                held.compared = held.compared.saturating_add(more.compared);
+                held.matched = held.matched.saturating_add(more.matched);
+            } else if self.rules.len() < MAX_RULES {
+                self.rules.push(more.clone());
+            }
+        }
+    }
+
+    /// Returns the counts of those rules that have matched nothing in at least 100 comparisons.
+    pub fn unmatched(&self, rules: &[Rule]) -> impl Iterator<Item = &RuleCount> {
+        self.rules.iter().filter(move |held| {
+            let is_unmatched = held.matched == 0 && held.compared >= MIN_SEARCHED;
+            is_unmatched && rules.iter().any(|rule| rule.path == held.path)
+        })
+    }
+
     /// Returns true if any of a request's differences is not noise. `noise` has the differences
     /// between two responses of legacy to the same request. As long as the tally has measured little
     /// noise, only requests with `noise` can be judged.
@@ -208,6 +257,7 @@ impl Tally {
         self.mismatched = self.mismatched.saturating_add(other.mismatched);
         self.noise_compared = self.noise_compared.saturating_add(other.noise_compared);
         self.others = self.others.saturating_add(other.others);
+        self.add_rules(&other.rules);
         for (reason, count) in &other.skipped {
             self.skip(*reason, *count);
         }

@@ -6,12 +6,11 @@ use crate::{
         canonical::item_forms,
         difference::{Difference, DifferenceKind},
         naming::is_map,
-        normalise::same_number,
         pairing::{Pairing, pair},
         path::ITEMS,
         place::Place,
         policy::Rule,
-        redaction::redacted,
+        redaction::examples,
     },
     json::value::Json,
 };
@@ -44,7 +43,7 @@ type Field<'j> = (Cow<'j, str>, Json<'j>);
 
 impl<'v> Walk<'_, 'v> {
     fn note(&mut self, kind: DifferenceKind, old: Option<&Json<'_>>, new: Option<&Json<'_>>) {
-        self.note_example(kind, || (redacted(old), redacted(new)));
+        self.note_example(kind, || examples(old, new));
     }
 
     /// Notes a difference with an example that holds no user data.
@@ -82,7 +81,7 @@ impl<'v> Walk<'_, 'v> {
         match (old, new) {
             (Json::Object(old), Json::Object(new)) => self.objects(old, new)?,
             (Json::List(old), Json::List(new)) => self.lists(old, new, &rule)?,
-            (Json::Number(a), Json::Number(b)) if a == b || same_number(a, b, rule.tolerance) => {}
+            (Json::Number(a), Json::Number(b)) if rule.makes_equal_numbers(a, b) => {}
             (Json::Number(_), Json::Number(_)) => self.note(DifferenceKind::Number, Some(old), Some(new)),
             _ if old.kind() != new.kind() => self.note(DifferenceKind::Type, Some(old), Some(new)),
             _ if old != new => self.note(DifferenceKind::Value, Some(old), Some(new)),

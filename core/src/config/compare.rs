@@ -27,15 +27,15 @@ pub(super) fn read(cursor: &Cursor<'_>) -> Option<Comparison> {
     }
     comparison.headers = headers(&mut fields);
     comparison.mirror = fields.read("mirror", mirror);
-    comparison.rules = rules(&mut fields);
+    comparison.rules = rules(&mut fields, &comparison);
     fields.finish()?;
     Some(comparison)
 }
 
-/// Reads the rules for differences that are permitted.
-pub(super) fn rules(fields: &mut Fields<'_>) -> Vec<Rule> {
+/// Reads the rules for differences that are permitted, of a comparison whose headers have been read.
+pub(super) fn rules(fields: &mut Fields<'_>, comparison: &Comparison) -> Vec<Rule> {
     let rules = fields.list("rules", "write a list of rules, each with its path");
-    rules.iter().filter_map(rule).collect()
+    rules.iter().filter_map(|cursor| rule(cursor, comparison)).collect()
 }
 
 /// Reads the names of the headers that are compared, in lower case.
@@ -90,11 +90,12 @@ const NORMALISATIONS: [(&str, Normalise); 4] = [
     ("number", Normalise::Number),
 ];
 
-fn rule(cursor: &Cursor<'_>) -> Option<Rule> {
-    let hint =
-        "write { path: \"data[].created_at\", ignore: true }, or unordered, key_by, tolerance or normalise";
+/// Reads a rule of a comparison whose headers have been read.
+fn rule(cursor: &Cursor<'_>, comparison: &Comparison) -> Option<Rule> {
+    let hint = "write { path: \"data[].created_at\", ignore: true }, or unordered, key_by, tolerance, normalise \
+                or exact";
     let mut fields = cursor.fields(hint)?;
-    let path = fields.require("path", hint, rule_path)?;
+    let path = fields.require("path", hint, |cursor| rule_path(cursor, comparison))?;
     let empty = Rule { path, ..Rule::default() };
     let mut rule = empty.clone();
     fields.set("ignore", &mut rule.ignore, Cursor::bool)?;
@@ -107,30 +108,75 @@ fn rule(cursor: &Cursor<'_>) -> Option<Rule> {
         let hint = "write lowercase, whitespace, date or number";
         cursor.choice(&NORMALISATIONS, "is not a normalisation", hint).map(Some)
     })?;
+    fields.set("exact", &mut rule.exact, Cursor::bool)?;
     fields.finish();
     if rule == empty {
         return cursor.refuse("this rule does nothing", hint);
     }
+    if !cursor.is_stored() {
+        report_contradictions(cursor, &rule);
+        report_options_without_effect(cursor, &rule);
+    }
     Some(rule)
 }
 
-/// Reads the path of a rule, and refuses one that can match nothing by its form.
-fn rule_path(cursor: &Cursor<'_>) -> Option<String> {
-    let path = cursor.string()?;
-    match path_problem(&path).filter(|_| !cursor.is_stored()) {
-        None => Some(path),
-        Some((problem, hint)) => cursor.refuse(format!("{path:?} matches nothing: {problem}"), hint),
+/// Reports the options that contradict `exact`.
+fn report_contradictions(cursor: &Cursor<'_>, rule: &Rule) {
+    let options = [("tolerance", rule.tolerance.is_some()), ("normalise", rule.normalise.is_some())];
+    for (option, _) in options.into_iter().filter(|(_, is_set)| *is_set && rule.exact) {
+        let problem = format!("exact contradicts {option}");
+        cursor.at_field("exact").report(problem, format!("remove exact or {option}"));
     }
 }
 
-/// Returns the problem of a path that can match nothing, and its remedy.
+/// Reports the options that have no effect on the header of a rule.
+fn report_options_without_effect(cursor: &Cursor<'_>, rule: &Rule) {
+    let Some(name) = rule.header() else { return };
+    let hint =
+        "a header takes ignore, and normalise: lowercase, whitespace or date; content-type takes exact too";
+    let options = [
+        ("unordered", rule.unordered),
+        ("key_by", rule.key_by.is_some()),
+        ("tolerance", rule.tolerance.is_some()),
+        ("normalise", rule.normalise == Some(Normalise::Number)),
+        // Only a content type is compared by its meaning.
+        ("exact", rule.exact && !name.eq_ignore_ascii_case("content-type")),
+    ];
+    for (option, _) in options.into_iter().filter(|(_, is_set)| *is_set) {
+        cursor.at_field(option).report(format!("{option} has no effect on the header {name}"), hint);
+    }
+}
+
+/// Reads the path of a rule, and refuses one that can match nothing by its form, or names a header
+/// that is not compared.
+fn rule_path(cursor: &Cursor<'_>, comparison: &Comparison) -> Option<String> {
+    let rule = Rule { path: cursor.string()?, ..Rule::default() };
+    let problem = match rule.header() {
+        Some(name) => header_problem(name, comparison),
+        None => path_problem(&rule.path).map(|(problem, hint)| (problem.to_owned(), hint.to_owned())),
+    };
+    match problem.filter(|_| !cursor.is_stored()) {
+        None => Some(rule.path),
+        Some((problem, hint)) => cursor.refuse(format!("{:?} matches nothing: {problem}", rule.path), hint),
+    }
+}
+
+/// Returns the problem of a rule for a header that is not compared, and its remedy.
+fn header_problem(name: &str, comparison: &Comparison) -> Option<(String, String)> {
+    if !is_token(name) {
+        return Some((format!("{name:?} is not the name of a header"), "write header link".to_owned()));
+    }
+    if comparison.compared_headers().any(|held| held.eq_ignore_ascii_case(name)) {
+        return None;
+    }
+    Some((format!("the header {name} is not compared"), format!("add {name} to headers, beside the rules")))
+}
+
+/// Returns the problem of a path in bodies that can match nothing, and its remedy.
 fn path_problem(path: &str) -> Option<(&'static str, &'static str)> {
     if path == "." {
         // Reports write the whole body so.
         return None;
-    }
-    if path.starts_with("header ") {
-        return Some(("rules are for bodies", "remove the header from the list of headers instead"));
     }
     let mut steps = path.split('.').peekable();
     while let Some(step) = steps.next() {

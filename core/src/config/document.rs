@@ -1,6 +1,6 @@
 //! The configuration as a value.
 
-use super::adapter::{Adapter, COMPILED};
+use super::adapter::{Adapter, COMPILED, MAX_BYTES};
 use crate::{
     canary::plan::CanaryPlan,
     rules::{emergency::Emergency, experiment::Experiment, flag::Flag, origin::Origin, route::Route},
@@ -59,7 +59,8 @@ impl Config {
         Ok(value)
     }
 
-    /// Returns warnings about a valid configuration: origins behind a canary whose timeouts may go uncounted.
+    /// Returns warnings about a valid configuration: origins behind a canary whose timeouts may go uncounted, and
+    /// adapters that have more than half of the size that they may have.
     pub fn warnings(&self) -> Vec<String> {
         let behind_canary =
             self.routes.iter().filter(|route| self.canary_deployments.contains_key(&route.flag));
@@ -74,7 +75,16 @@ impl Config {
                 )
             })
         };
-        names.into_iter().filter_map(warning).collect()
+        let large = |(name, adapter): (&AdapterName, &Adapter)| {
+            let bytes = adapter.bytes();
+            (bytes > MAX_BYTES / 2).then(|| {
+                format!(
+                    "adapter {name}: compiled, it has {bytes} of at most {MAX_BYTES} bytes; before it has more, split \
+                     its routes into two adapters, and name both in adapt"
+                )
+            })
+        };
+        names.into_iter().filter_map(warning).chain(self.adapters.iter().filter_map(large)).collect()
     }
 
     /// Builds the document that the edge reads.

@@ -5,11 +5,11 @@ use super::{
     canary,
     document::Config,
     flag,
+    matcher::report_conflicts,
     reading::{Cursor, EntryCursor, Names, Node, Problem, Problems, Section},
     traffic,
 };
 use crate::{
-    routing::table::RouteTable,
     rules::{
         experiment::{Experiment, Variant},
         flag::Flag,
@@ -21,9 +21,6 @@ use crate::{
     },
 };
 use std::{collections::BTreeMap, fmt, str::FromStr};
-
-/// Conflicts between routes that are reported at once; the rest is left for the next attempt.
-const MAX_CONFLICTS: usize = 20;
 
 const VARIANTS_HINT: &str = "write one entry per variant";
 
@@ -199,25 +196,11 @@ fn routes(items: Vec<Cursor<'_>>, names: &Names<'_>) -> Vec<Route> {
         }
         routes.push((route, item));
     }
-    report_conflicts(&routes);
+    let claims = routes.iter().map(|(route, cursor)| (&route.matcher, cursor.at_field("match")));
+    report_conflicts(claims.collect());
     let mut routes: Vec<_> = routes.into_iter().map(|(route, _)| route).collect();
     // The order has no meaning, because the most specific pattern wins. Sorted, equal sets of
     // routes are equal documents.
     routes.sort_by(|a, b| a.id.cmp(&b.id));
     routes
-}
-
-/// Reports routes that claim the same requests.
-fn report_conflicts(routes: &[(Route, Cursor<'_>)]) {
-    let mut unchecked: Vec<_> = routes.iter().collect();
-    for _ in 0..MAX_CONFLICTS {
-        let matchers: Vec<_> = unchecked.iter().map(|(route, _)| &route.matcher).collect();
-        let Err((index, error)) = RouteTable::new(&matchers) else { break };
-        if index >= unchecked.len() {
-            break;
-        }
-        let (_, cursor) = unchecked.remove(index);
-        let hint = "make the two patterns differ in a literal segment, or give them different methods";
-        cursor.at_field("match").report(error.to_string(), hint);
-    }
 }

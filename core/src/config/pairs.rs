@@ -161,7 +161,7 @@ fn pairs(cursor: &Cursor<'_>) -> Option<RecordedPairs> {
     let items = if matches!(cursor.value(), Value::Map(_)) {
         let mut fields = cursor.fields(HINT)?;
         comparison.headers = compare::headers(&mut fields);
-        comparison.rules = compare::rules(&mut fields);
+        comparison.rules = compare::rules(&mut fields, &comparison);
         let items = fields.required("pairs", HINT).map(|cursor| cursor.list(HINT)).unwrap_or_default();
         fields.finish();
         items

@@ -1,7 +1,7 @@
 //! Compiles a snapshot to a ruleset.
 
 use crate::{
-    adapter::{Adapter, Program},
+    adapter::{Adapter, InvalidProgram, Program},
     decision::{
         input::{add, inputs_of},
         route::{CompiledOrigin, CompiledRoute},
@@ -40,13 +40,13 @@ pub enum CompileError {
         /// The error of its pattern.
         error: InvalidRoute,
     },
-    /// A pattern of an adapter is invalid or occurs twice.
+    /// The program of an adapter cannot be run.
     #[error("adapter {adapter}: {error}")]
     Adapter {
         /// The rejected adapter.
         adapter: AdapterName,
-        /// The error of its pattern.
-        error: InvalidRoute,
+        /// The error of its program.
+        error: InvalidProgram,
     },
     /// A route names an adapter that does not exist.
     #[error("route {route} names the adapter {adapter}, which does not exist")]

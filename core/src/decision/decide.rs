@@ -2,7 +2,10 @@
 //! reason.
 
 use crate::{
-    decision::{route::CompiledRoute, ruleset::Ruleset},
+    decision::{
+        route::CompiledRoute,
+        ruleset::{AdapterChoice, Ruleset},
+    },
     request::{
         facts::Facts,
         identity::{Identity, identify},
@@ -116,8 +119,9 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
     let key = counted.and_then(|flag| rules.user_key(flag));
     let is_new = verdict.arm == Arm::New;
     // Users of legacy pass no adapter, and are asked for one only as evidence.
-    let adapted = if is_new || key.is_some() { rules.adapter_for(route, facts) } else { None };
-    let is_servable = adapted.is_none_or(|(_, adapter)| adapter.has_route(facts.method, facts.path));
+    let is_asked = is_new || key.is_some();
+    let choice = if is_asked { rules.adapter_for(route, facts) } else { AdapterChoice::Unneeded };
+    let is_servable = !matches!(choice, AdapterChoice::Unadapted);
     let eligible = key.zip(user).filter(|_| is_servable);
     let evidence = eligible.map(|(key, user)| Evidence {
         user: key.hash(user),
@@ -127,7 +131,10 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
     if is_new && !is_servable {
         verdict = FlagDecision { arm: Arm::Legacy, reason: Reason::Unadapted, ..verdict };
     }
-    let adapter = adapted.filter(|_| is_new && is_servable).map(|(index, _)| index);
+    let adapter = match choice {
+        AdapterChoice::Adapter(position, _) if is_new => Some(position),
+        _ => None,
+    };
     Decision {
         verdict,
         route: Some(route),
@@ -287,6 +294,66 @@ routes:
             });
             assert_eq!(info.count_total, 0, "{path}: {info:?}");
         }
+    }
+
+    /// Compiles a configuration whose route has two adapters, with a version in front of the routes of
+    /// each.
+    fn two_adapters(first: &str, second: &str) -> Ruleset {
+        let adapter = |version: &str, path: &str| {
+            format!(
+                "{{ {version} routes: [{{ match: {{ method: GET, path: {path} }}, \
+                 backend: {{ method: GET, path: /v2 }} }}] }}"
+            )
+        };
+        let (first, second) = (adapter(first, "/api/v1/a"), adapter(second, "/api/v1/b"));
+        let adapters = format!("adapters: {{ first: {first}, second: {second} }}");
+        let config = CONFIG
+            .replace("adapters: { reviews: reviews/adapter.yaml }", &adapters)
+            .replace("adapt: [reviews]", "adapt: [first, second]")
+            .replace("rollout_percentage: 50", "rollout_percentage: 100");
+        Ruleset::compile(&Config::from_yaml(&config).unwrap().snapshot(Revision(1), None)).unwrap()
+    }
+
+    #[test]
+    fn the_first_adapter_of_its_version_that_has_a_route_serves_a_request() {
+        let of = |version: &str| {
+            format!("version: {{ header: x-version, values: [\"{version}\"], absent: false }},")
+        };
+        let decided = |rules: &Ruleset, path: &str, version: &str| {
+            let headers = [("x-user-id", "user-1"), ("x-version", version)];
+            let decision = decide(rules, &facts(path, &headers), Timestamp::from_millis(0));
+            (decision.verdict.reason, decision.adapter)
+        };
+        let cases = [
+            (of("1"), of("1"), [Some(0), Some(1)]),
+            (String::new(), String::new(), [Some(0), Some(1)]),
+            (of("1"), of("2"), [Some(0), None]),
+            (of("2"), of("1"), [None, Some(1)]),
+        ];
+        for (first, second, [for_a, for_b]) in cases {
+            let rules = two_adapters(&first, &second);
+            for (path, expected) in [("/api/v1/a", for_a), ("/api/v1/b", for_b), ("/api/v1/c", None)] {
+                let reason = if expected.is_some() { Reason::Rollout } else { Reason::Unadapted };
+                assert_eq!(decided(&rules, path, "1"), (reason, expected), "{first} {second} {path}");
+            }
+        }
+        // The new backend serves the versions that no adapter is for.
+        assert_eq!(decided(&two_adapters(&of("1"), &of("2")), "/api/v1/a", "3"), (Reason::Rollout, None));
+    }
+
+    #[test]
+    fn a_route_serves_no_request_that_its_conditions_exclude() {
+        let routes = "routes: [{ id: any, match: { path: \"/{*rest}\" }, flag: reviews, legacy: rest, new: graphql, \
+                    adapt: [ids] }]";
+        let adapters = "adapters: { ids: { routes: [{ match: { method: GET, path: \"/x/{id}\", where: { id: digits } }, \
+                        backend: { method: GET, path: \"/v2/{path.id}\" } }] } }";
+        let flags = "feature_flags: { reviews: { enabled: true, rollout_percentage: 100 } }";
+        let origins = "origins: { rest: { url: \"http://a\" }, graphql: { url: \"http://b\" } }";
+        let config = Config::from_yaml(&[flags, origins, adapters, routes].join("\n")).unwrap();
+        let rules = Ruleset::compile(&config.snapshot(Revision(1), None)).unwrap();
+        assert_eq!(by_user(&rules, "/x/7", "user-1").adapter, Some(0));
+        let excluded = by_user(&rules, "/x/7,8", "user-1");
+        assert_eq!((excluded.verdict.reason, excluded.adapter), (Reason::Unadapted, None));
     }
 
     #[test]

@@ -32,6 +32,18 @@ pub struct Ruleset {
     pub(super) canaries: Canaries,
 }
 
+/// The adapter of a route for a request.
+#[derive(Debug, Clone, Copy)]
+pub enum AdapterChoice<'r> {
+    /// No adapter of the route is for the version of the request: the new backend serves the client's
+    /// interface itself.
+    Unneeded,
+    /// The adapters for the version of the request have no route for it.
+    Unadapted,
+    /// The adapter that serves the request, with its position in [`Ruleset::adapters`].
+    Adapter(usize, &'r Arc<Adapter>),
+}
+
 /// The active canaries, by the positions of their flags.
 #[derive(Debug)]
 pub(super) struct Canaries(Vec<Option<ActiveCanary>>);
@@ -79,14 +91,21 @@ impl Ruleset {
         &self.adapters
     }
 
-    /// Returns the first adapter of a route that matches the version of a request, with its
-    /// position; `None` if the new backend serves the client's interface itself. The adapter may
-    /// still have no route for the request, see [`Adapter::has_route`].
-    pub fn adapter_for(&self, route: &CompiledRoute, facts: &Facts<'_>) -> Option<(usize, &Arc<Adapter>)> {
-        self.adapters_of(route).find(|(_, adapter)| {
+    /// Returns the adapter of a route that serves a request: the first that matches the version of the
+    /// request and has a route for it.
+    pub fn adapter_for(&self, route: &CompiledRoute, facts: &Facts<'_>) -> AdapterChoice<'_> {
+        let is_meant = |adapter: &Adapter| {
             let version = adapter.program.version.as_ref();
             version.is_none_or(|version| version.selects(facts.header(&version.header)))
-        })
+        };
+        let mut choice = AdapterChoice::Unneeded;
+        for (position, adapter) in self.adapters_of(route).filter(|(_, adapter)| is_meant(adapter)) {
+            if adapter.has_route(facts.method, facts.path) {
+                return AdapterChoice::Adapter(position, adapter);
+            }
+            choice = AdapterChoice::Unadapted;
+        }
+        choice
     }
 
     fn adapters_of(&self, route: &CompiledRoute) -> impl Iterator<Item = (usize, &Arc<Adapter>)> {

@@ -6,6 +6,7 @@
 //! and written by serde_json.
 
 mod decimal;
+mod index;
 mod node;
 pub mod omit;
 pub(crate) mod parse;
@@ -14,6 +15,7 @@ pub(crate) mod value;
 pub(crate) mod write;
 
 pub use decimal::{Decimal, float};
+pub(crate) use index::list_index;
 pub use parse::{MAX_DEPTH, Malformed, is_number};
 pub use tape::{Tape, Value};
 pub use value::Json;

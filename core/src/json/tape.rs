@@ -3,6 +3,7 @@
 
 use crate::json::{
     Malformed,
+    index::list_index,
     node::{Kind, Node},
     parse,
     parse::MAX_DEPTH,
@@ -145,6 +146,14 @@ impl<'t> Value<'t> {
         (self.node.kind == Kind::Text).then(|| quoted(self.text, self.node))
     }
 
+    /// Returns the content of a string with its escapes resolved, or the source of any other value.
+    pub(crate) fn plain(self) -> Cow<'t, str> {
+        match self.node.kind {
+            Kind::Text | Kind::Escaped => content(self.text, self.node),
+            _ => self.raw().into(),
+        }
+    }
+
     /// Returns true if the value is `true`.
     pub fn is_true(self) -> bool {
         self.node.kind == Kind::Bool && self.raw() == "true"
@@ -212,9 +221,12 @@ impl<'t> Value<'t> {
         found.map(|at| Self::at(self.text, self.nodes, at))
     }
 
-    /// Returns the value at a path of fields.
+    /// Returns the value at a path of fields, and of items of lists by their indexes.
     pub fn at_path(self, path: &[String]) -> Option<Self> {
-        path.iter().try_fold(self, |value, name| value.get(name))
+        path.iter().try_fold(self, |value, name| match value.node.kind {
+            Kind::List => value.items().nth(list_index(name)?),
+            _ => value.get(name),
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! JSON values.
 
+use crate::json::index::list_index;
 use std::borrow::Cow;
 
 /// A JSON value.
@@ -39,11 +40,32 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// Returns the part that a name in a path stands for: a field of an object, or an item of a list
+    /// by its index.
+    pub(crate) fn part(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::List(items) => items.get(list_index(name)?),
+            _ => self.get(name),
+        }
+    }
+
     /// Returns the content of a string, or `None` for any other value.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
+        }
+    }
+
+    /// Returns a string, number, bool or null as it is written, a string without its quotes, or
+    /// `None` for a list or an object.
+    pub(crate) fn scalar(&self) -> Option<&str> {
+        match self {
+            Self::Null => Some("null"),
+            Self::Bool(true) => Some("true"),
+            Self::Bool(false) => Some("false"),
+            Self::Number(text) | Self::Text(text) => Some(text),
+            Self::List(_) | Self::Object(_) => None,
         }
     }
 

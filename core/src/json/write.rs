@@ -37,6 +37,12 @@ fn value(value: &Json<'_>, out: &mut String) {
 /// Appends a string to `out` as JSON, quoted and escaped.
 pub fn write_text(text: &str, out: &mut String) {
     out.push('"');
+    write_content(text, out);
+    out.push('"');
+}
+
+/// Appends a part of a string to `out` as JSON: escaped, between quotes that the caller writes.
+pub(crate) fn write_content(text: &str, out: &mut String) {
     let mut rest = text;
     // Only ASCII characters need an escape, so it is safe to cut at their bytes.
     loop {
@@ -64,7 +70,6 @@ pub fn write_text(text: &str, out: &mut String) {
         rest = rest.get(at + 1..).unwrap_or_default();
     }
     out.push_str(rest);
-    out.push('"');
 }
 
 impl Json<'_> {

@@ -1,4 +1,5 @@
 //! Matching of a method and a path.
 
 pub mod matcher;
+pub mod pattern;
 pub mod table;

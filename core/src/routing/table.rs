@@ -23,6 +23,17 @@ pub enum InvalidRoute {
     },
 }
 
+/// The values of a pattern's parameters in a path.
+pub struct Parameters<'t, 'p>(matchit::Params<'t, 'p>);
+
+impl<'p> Parameters<'_, 'p> {
+    /// Iterates over the values, in the order of the pattern and still percent-encoded. The path of
+    /// `/a/{*rest}` itself, `/a`, has none.
+    pub fn values(&self) -> impl Iterator<Item = &'p str> {
+        self.0.iter().map(|(_, value)| value)
+    }
+}
+
 /// Finds the route of a request. The most specific pattern among those for its method wins; the
 /// cost does not depend on the number of routes.
 #[derive(Debug, Default)]
@@ -81,11 +92,14 @@ impl RouteTable {
     }
 
     /// Returns the position of the route that matches the request, with the parameters of its
-    /// pattern. Values are still percent-encoded.
-    pub fn find_with_parameters(&self, method: &str, path: &str) -> Option<(usize, Vec<(String, String)>)> {
+    /// pattern.
+    pub fn find_with_parameters<'t, 'p>(
+        &'t self,
+        method: &str,
+        path: &'p str,
+    ) -> Option<(usize, Parameters<'t, 'p>)> {
         let found = self.router(method).unwrap_or(&self.any_other).at(path).ok()?;
-        let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Some((usize::try_from(*found.value).ok()?, parameters.collect()))
+        Some((usize::try_from(*found.value).ok()?, Parameters(found.params)))
     }
 
     fn router(&self, method: &str) -> Option<&matchit::Router<u32>> {
@@ -183,6 +197,19 @@ mod tests {
         let named = table(&[(&["GET"], "/a/{*rest}"), (&["HEAD"], "/a/1")]).unwrap();
         assert_eq!((named.find("HEAD", "/a/1"), named.find("GET", "/a/1")), (Some(1), Some(0)));
         assert_eq!(named.find("HEAD", "/a/2"), Some(0));
+    }
+
+    #[test]
+    fn the_values_of_parameters_come_in_the_order_of_the_pattern() {
+        let table = table(&[(&["GET"], "/a/{b}/{c}"), (&["GET"], "/d/{*rest}")]).unwrap();
+        let found = |path: &str| {
+            let (position, parameters) = table.find_with_parameters("GET", path)?;
+            Some((position, parameters.values().map(str::to_owned).collect::<Vec<_>>().join(" ")))
+        };
+        assert_eq!(found("/a/1/%2F"), Some((0, "1 %2F".to_owned())));
+        assert_eq!(found("/d/1/2"), Some((1, "1/2".to_owned())));
+        assert_eq!(found("/d/"), Some((1, String::new())));
+        assert_eq!(found("/e"), None);
     }
 
     #[test]

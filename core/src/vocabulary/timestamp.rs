@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{
+    OffsetDateTime,
+    format_description::well_known::{Rfc2822, Rfc3339},
+};
 
 /// Milliseconds since 1970-01-01T00:00:00Z, written as RFC 3339 in documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -14,6 +17,9 @@ const MIN_MS: i64 = -62_167_219_200_000;
 
 const MAX_MS: i64 = 253_402_300_799_999;
 
+/// Length of an HTTP date, in bytes.
+const HTTP_DATE: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
+
 /// Error for a string that is not an RFC 3339 timestamp.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an RFC 3339 time such as 2026-01-31T23:59:59Z")]
@@ -23,6 +29,17 @@ impl Timestamp {
     /// Creates a timestamp from milliseconds since the epoch, clamped to the years 0000 to 9999.
     pub fn from_millis(ms: i64) -> Self {
         Self(ms.clamp(MIN_MS, MAX_MS))
+    }
+
+    /// Parses an HTTP date (IMF-fixdate, RFC 9110, 5.6.7) from the year 1900 on, such as
+    /// `Sun, 06 Nov 1994 08:49:37 GMT`. The two obsolete forms are not parsed.
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        // RFC 2822 permits more: other zones, comments, years of two digits.
+        if text.len() != HTTP_DATE || !text.ends_with(" GMT") {
+            return None;
+        }
+        let seconds = OffsetDateTime::parse(text, &Rfc2822).ok()?.unix_timestamp();
+        seconds.checked_mul(1_000).map(Self)
     }
 
     /// Returns the milliseconds since the epoch.
@@ -117,6 +134,30 @@ mod tests {
             "yesterday",
         ] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn reads_http_dates() {
+        for (text, written) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37Z"),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", "1970-01-01T00:00:00Z"),
+            ("Thu, 29 Feb 2024 23:59:59 GMT", "2024-02-29T23:59:59Z"),
+        ] {
+            assert_eq!(Timestamp::from_http_date(text).unwrap().to_string(), written);
+        }
+        for bad in [
+            "",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37 EST",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "1994-11-06T08:49:37Z",
+            "(((((((((((((((((((((((((((((",
+            "((((((((((((((((((((((((( GMT",
+        ] {
+            assert_eq!(Timestamp::from_http_date(bad), None, "{bad}");
         }
     }
 

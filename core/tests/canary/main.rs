@@ -12,6 +12,7 @@ mod alarms;
 mod comparisons;
 mod examples;
 mod forecasts;
+mod incidents;
 mod properties;
 mod reports;
 mod routes;

@@ -5,7 +5,7 @@ use crate::{
     bindings::state::{now_ms, with_isolate},
     comparison_queue::{ComparisonQueue, ResponsePair, Ticket},
     counting::users::UserRequest,
-    wire::{HEAD_SEPARATOR, ticket, verdict},
+    wire::{HEAD_SEPARATOR, read_unfit, ticket, verdict},
 };
 use cutover_core::{Arm, Ruleset, compare::SkipReason, decision::route::CompiledRoute, json::Json};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -40,20 +40,33 @@ pub fn begin_comparison(route: u32, generation: u32, is_safe: bool) -> u32 {
     .unwrap_or_default()
 }
 
+/// Counts a request that is not compared, without claiming a comparison. `reason` is an index into
+/// [`SkipReason::ALL`].
+#[wasm_bindgen]
+pub fn refuse_comparison(route: u32, generation: u32, reason: usize) {
+    with_route(route, generation, |comparing, rules, route, _| {
+        comparing.refuse(rules, route, skip_reason(reason), now_ms());
+    });
+}
+
+fn skip_reason(code: usize) -> SkipReason {
+    SkipReason::ALL.get(code).copied().unwrap_or(SkipReason::Unreachable)
+}
+
 /// Gives back a claimed comparison by its ticket. `reason` is an index into [`SkipReason::ALL`]. If the
 /// generation is no longer held, the claim runs out and counts as a timeout, as if this had not been called.
 #[wasm_bindgen]
 pub fn skip_comparison(route: u32, generation: u32, claimed: u32, reason: usize) {
     with_route(route, generation, |comparing, rules, route, _| {
-        let reason = SkipReason::ALL.get(reason).copied().unwrap_or(SkipReason::Unreachable);
-        comparing.skip(rules, route, claimed >> ticket::SHIFT, reason, now_ms());
+        comparing.skip(rules, route, claimed >> ticket::SHIFT, skip_reason(reason), now_ms());
     });
 }
 
 /// Counts a claimed comparison, by its ticket. `heads` holds the heads of legacy's response, of the new backend's
-/// and of legacy's second one, separated by U+0001, which no header can hold. A head is a status
-/// and header values, one per line. If the generation is no longer held, the claim runs out and
-/// counts as a timeout, as if this had not been called. Returns a [`verdict`].
+/// and of legacy's second one, and the lines of `adapted_unfit` if the new backend's response does not fit its
+/// adapter, separated by U+0001, which no header can hold. A head is a status and header values, one per line.
+/// If the generation is no longer held, the claim runs out and counts as a timeout, as if this had not been
+/// called. Returns a [`verdict`].
 #[wasm_bindgen]
 pub fn finish_comparison(
     route: u32,
@@ -67,9 +80,10 @@ pub fn finish_comparison(
     let mismatch = with_route(route, generation, |comparing, rules, route, _| {
         let mut heads = heads.split(HEAD_SEPARATOR);
         let mut head = || heads.next().unwrap_or_default();
-        let (old_head, new_head, again_head) = (head(), head(), head());
+        let (old_head, new_head, again_head, unfit) = (head(), head(), head(), head());
         let again = Some((again_head, again)).filter(|(head, _)| !head.is_empty());
-        let answers = ResponsePair { old: (old_head, old), new: (new_head, new), again };
+        let misfit = read_unfit(unfit).map(|unfit| unfit.difference());
+        let answers = ResponsePair { old: (old_head, old), new: (new_head, new), misfit, again };
         comparing.finish(rules, route, claimed >> ticket::SHIFT, answers, now_ms())
     });
     match mismatch.flatten() {

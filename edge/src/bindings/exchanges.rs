@@ -4,11 +4,12 @@
 
 use crate::{
     bindings::state::{now_ms, with_isolate},
-    wire::{ABSENT, Packed, step},
+    wire::{ABSENT, Packed, step, unfit_lines},
 };
 use cutover_core::{
     Facts, Timestamp,
     adapter::{Answer, ClientRequest, Exchange, Next, Pending, Reply},
+    decision::ruleset::AdapterChoice,
 };
 use std::cell::RefCell;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -23,6 +24,8 @@ struct LastStep {
     begun: u32,
     more: String,
     body: String,
+    /// Lines of [`unfit_lines`].
+    unfit: String,
 }
 
 thread_local! {
@@ -91,13 +94,16 @@ fn begin(
         headers: &read,
         ..Facts::default()
     };
-    let Some((position, adapter)) = rules.adapter_for(route, &facts) else { return Some(step::PASS) };
+    let (position, adapter) = match rules.adapter_for(route, &facts) {
+        AdapterChoice::Unneeded => return Some(step::PASS),
+        AdapterChoice::Unadapted => return Some(step::UNKNOWN),
+        AdapterChoice::Adapter(position, adapter) => (position, adapter),
+    };
     LAST_STEP.with(|last| last.borrow_mut().adapter = position);
-    if is_too_large {
-        let is_known = adapter.has_route(packed.method, packed.path);
-        return Some(if is_known { answer(adapter.too_large(now())) } else { step::UNKNOWN });
-    }
     let sent = ClientRequest { body, claims, ..ClientRequest::from(&facts) };
+    if is_too_large {
+        return Some(adapter.too_large(sent, now()).map_or(step::UNKNOWN, answer));
+    }
     let Some((exchange, next)) = adapter.begin(sent, now()) else { return Some(step::UNKNOWN) };
     Some(tell(exchange, next))
 }
@@ -141,6 +147,12 @@ pub fn adapted_more() -> String {
     LAST_STEP.with(|last| std::mem::take(&mut last.borrow_mut().more))
 }
 
+/// Returns the reason of the last instruction's unfit response, see [`unfit_lines`].
+#[wasm_bindgen]
+pub fn adapted_unfit() -> String {
+    LAST_STEP.with(|last| std::mem::take(&mut last.borrow_mut().unfit))
+}
+
 /// Returns the address of the last instruction's body. JavaScript copies it out of WebAssembly
 /// memory before anything else runs: a string would be decoded there and encoded again on its way
 /// out.
@@ -177,7 +189,14 @@ fn answer(given: Answer) -> u32 {
         more.push('\n');
     }
     let more = Some(more).filter(|more| !more.is_empty());
-    step::RESPOND | keep(more, given.body) | u32::from(given.status) << step::SHIFT
+    let unfit = match given.unfit {
+        None => 0,
+        Some(unfit) => {
+            LAST_STEP.with(|last| last.borrow_mut().unfit = unfit_lines(&unfit));
+            step::UNFIT
+        }
+    };
+    step::RESPOND | keep(more, given.body) | unfit | u32::from(given.status) << step::SHIFT
 }
 
 fn keep(more: Option<String>, body: Option<String>) -> u32 {

@@ -1,4 +1,4 @@
-//! The two paths that the Worker answers itself.
+//! The two paths that the Worker answers itself, and the token that opens them.
 
 use crate::{
     bindings::state::{now_ms, with_isolate},
@@ -180,12 +180,21 @@ fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16,
     (200, json(&explained))
 }
 
+/// Returns true if a string is the edge token.
+#[wasm_bindgen]
+pub fn is_edge_token(given: &str, env: Env) -> bool {
+    env.secret("CUTOVER_EDGE_TOKEN").is_ok_and(|token| is_equal(given, &token.to_string()))
+}
+
 fn is_holder(authorization: Option<&str>, env: &Env) -> bool {
     env.secret("CUTOVER_EDGE_TOKEN").is_ok_and(|token| is_token(authorization, &token.to_string()))
 }
 
 fn is_token(authorization: Option<&str>, token: &str) -> bool {
-    let given = authorization.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    is_equal(authorization.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default(), token)
+}
+
+fn is_equal(given: &str, token: &str) -> bool {
     !token.is_empty() && equal_in_constant_time(given.as_bytes(), token.as_bytes())
 }
 

@@ -3,6 +3,7 @@
 use crate::{bindings::state::with_isolate, wire::input_name};
 use cutover_core::{
     Reason,
+    adapter::Program,
     rules::{origin::OriginOptions, route::Fallback},
 };
 use serde::Serialize;
@@ -10,6 +11,10 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 /// One value per route, `None` for a route without one; `None` altogether if no route has one.
 type PerRoute<T> = Option<Vec<Option<T>>>;
+
+/// The headers that responses of an adapter have in common: the content type, empty for that of JSON,
+/// and the names and values of the others, of successes and of errors.
+type CommonHeaders<'i> = (&'i str, Vec<(&'i str, &'i str)>, Vec<(&'i str, &'i str)>);
 
 /// The configuration that JavaScript keeps between requests.
 #[derive(Serialize)]
@@ -24,9 +29,9 @@ struct Table<'i> {
     arms: Vec<usize>,
     /// For each adapted route, the headers and the token claims that its adapters read.
     adapt: PerRoute<(Vec<&'i str>, Vec<&'i str>)>,
-    /// For each adapter, the path of its endpoint, the request headers forwarded to the backend,
-    /// and the backend's response headers passed on to the client.
-    adapters: Vec<(&'i str, &'i [String], &'i [String])>,
+    /// For each adapter, the path of its endpoint, the request headers forwarded to the backend, the
+    /// backend's response headers passed on to the client, and the headers of all responses.
+    adapters: Vec<(&'i str, &'i [String], &'i [String], Option<CommonHeaders<'i>>)>,
     /// For each compared route, the limits in milliseconds and bytes, the headers to compare, and
     /// the idempotency-key header that makes a mirrored write safe to repeat.
     compare: PerRoute<(u32, u32, &'i [String], Option<&'i str>)>,
@@ -37,6 +42,14 @@ struct Table<'i> {
     report_interval: i64,
     headers: u32,
     reasons: [Reason; Reason::ALL.len()],
+}
+
+/// Returns the headers that responses of an adapter have in common; `None` if there are none.
+fn common_headers(program: &Program) -> Option<CommonHeaders<'_>> {
+    let content_type = program.content_type.as_str();
+    let [successes, errors] = [false, true].map(|is_error| program.constant_headers(is_error));
+    let is_plain = content_type.is_empty() && successes.is_empty() && errors.is_empty();
+    (!is_plain).then_some((content_type, successes, errors))
 }
 
 /// Returns the configuration that JavaScript keeps between requests, as JSON.
@@ -66,7 +79,8 @@ pub fn table() -> String {
         let adapters = rules.as_deref().map(|rules| rules.adapters()).unwrap_or_default().iter();
         let adapters = adapters.map(|adapter| {
             let program = &adapter.program;
-            (program.endpoint.as_str(), program.forward.as_slice(), program.keep.as_slice())
+            let common = common_headers(program);
+            (program.endpoint.as_str(), program.forward.as_slice(), program.keep.as_slice(), common)
         });
         let compare = routes().map(|route| {
             let policy = route.compare.as_ref()?;

@@ -1,9 +1,9 @@
 //! Claims, verdicts and batches of comparisons, on the host.
 
-use crate::{comparison_queue::*, test_support};
+use crate::{comparison_queue::*, test_support, wire::read_unfit};
 use cutover_core::{
     PartsPerMillion,
-    compare::{DifferenceCount, DifferenceKind},
+    compare::{DifferenceCount, DifferenceKind, Rule, RuleCount},
 };
 
 /// Milliseconds after which the claims of [`policy`] run out.
@@ -64,7 +64,8 @@ impl Held {
     fn finish(&mut self, claim: u32, [old, new, again]: [&str; 3], now: i64) {
         let head = "200\napplication/json";
         let again = Some((head, again.as_bytes())).filter(|(_, body)| !body.is_empty());
-        let answers = ResponsePair { old: (head, old.as_bytes()), new: (head, new.as_bytes()), again };
+        let answers =
+            ResponsePair { old: (head, old.as_bytes()), new: (head, new.as_bytes()), misfit: None, again };
         self.queue.finish(&self.rules, &self.rules.routes()[0], claim, answers, now);
     }
 
@@ -136,6 +137,26 @@ fn a_late_end_leaves_the_slot_of_a_newer_comparison_alone() {
 }
 
 #[test]
+fn an_unfit_response_is_reported_by_its_place_and_not_by_the_error_that_says_so() {
+    let mut held = Held::new(0, 1);
+    let claim = held.claim(0);
+    let unfit = read_unfit("sentence\nGET /r\nresults[].id\na list\ntrue").unwrap();
+    let answers = ResponsePair {
+        old: ("200\napplication/json", b"{\"results\":[]}"),
+        new: ("502\ntext/plain", b"{\"code\":\"bad_answer\"}"),
+        misfit: Some(unfit.difference()),
+        again: None,
+    };
+    let is_mismatch = held.queue.finish(&held.rules, &held.rules.routes()[0], claim, answers, 0);
+    assert_eq!(is_mismatch, Some(true));
+    let told = held.told();
+    let found: Vec<_> = told.differences.iter().map(|found| (found.kind, found.path.as_str())).collect();
+    assert_eq!((found.len(), found[0].0), (2, DifferenceKind::Number), "the status: {found:?}");
+    assert_eq!(found[1], (DifferenceKind::Type, "(adapter) results[].id"));
+    assert_eq!(told.differences[1].example, ("a list".to_owned(), "true".to_owned()));
+}
+
+#[test]
 fn no_verdict_is_given_before_noise_is_known() {
     let mut held = Held::new(10, 100);
     // All of these are claimed before the first one ends.
@@ -193,6 +214,20 @@ fn noise_that_was_shown_once_is_no_difference_any_more() {
 }
 
 #[test]
+fn rules_are_counted_by_the_comparisons_in_which_they_match() {
+    let rule = |path: &str| Rule { path: path.to_owned(), unordered: true, ..Rule::default() };
+    let compare = Comparison { rules: vec![rule("a"), rule("b")], ..policy(100, 100) };
+    let mut held = Held { rules: rules(compare), queue: ComparisonQueue::default() };
+    held.compare(["{\"a\":1}", "{\"a\":2}", "{\"b\":1}"]);
+    held.compare(["{}", "{}", "{}"]);
+    // Without bodies that are JSON, nothing is known.
+    held.compare(["<p>", "<p>", "<p>"]);
+    let count = |path: &str, matched: u64| RuleCount { path: path.to_owned(), compared: 2, matched };
+    // Only the backends are compared by their rules, not legacy with itself.
+    assert_eq!(held.told().rules, [count("a", 1), count("b", 0)]);
+}
+
+#[test]
 fn a_batch_takes_what_it_has_room_for_and_leaves_the_rest() {
     let entry = |window: i64, kinds: usize| {
         let counted = |index: usize| DifferenceCount {
@@ -213,6 +248,16 @@ fn a_batch_takes_what_it_has_room_for_and_leaves_the_rest() {
         batches.push(comparing.take().iter().map(|held| held.window).collect::<Vec<_>>());
     }
     assert_eq!(batches, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
+    // Rules take as much room as differences.
+    let rule = |index: usize| RuleCount { path: format!("field{index}"), compared: 1, matched: 0 };
+    let with_rules = |window: i64| {
+        let entry = entry(window, 60);
+        let tally = Tally { rules: (0..60).map(rule).collect(), ..entry.tally };
+        ComparisonWindow { tally, ..entry }
+    };
+    let waiting = (0..4).map(with_rules).collect();
+    let mut comparing = ComparisonQueue { waiting, ..ComparisonQueue::default() };
+    assert_eq!(comparing.take().len(), 2);
     let mut one = ComparisonQueue { waiting: vec![entry(0, 1_000)], ..ComparisonQueue::default() };
     assert_eq!(one.take().len(), 1, "an entry larger than a batch is sent alone");
 }

@@ -7,9 +7,11 @@ mod reports;
 use crate::{isolate::*, test_support};
 use cutover_core::{
     PartsPerMillion,
+    adapter::Program,
     measurement::batch::Receipt,
     rules::condition::document::{Condition, Operator},
 };
+use std::sync::Arc;
 
 fn snapshot(revision: u64, percent: f64, headers: usize) -> Snapshot {
     let mut snapshot = test_support::snapshot(revision, PartsPerMillion::from_percent(percent).unwrap());
@@ -183,6 +185,35 @@ fn a_request_is_decided_by_all_its_inputs_however_many() {
     let lines = |last: &str| format!("GET\nhttps://h/api/x\n\0{}\n{last}\nu1", "\n1".repeat(7));
     assert_eq!(reason(answer(&isolate, &lines("1"), 0)), Reason::Rollout);
     assert_eq!(reason(answer(&isolate, &lines("0"), 0)), Reason::Condition);
+}
+
+/// Reads the program of an adapter for a REST backend, with one route.
+fn program(path: &str) -> Arc<Program> {
+    let faults = ["otherwise", "invalid", "too_large", "unauthenticated", "unreachable", "timeout", "unfit"];
+    let faults = faults.map(|name| format!(r#""{name}":{{"status":500,"code":"","message":[]}}"#)).join(",");
+    let route = format!(
+        r#"{{"match":{{"methods":["GET"],"path":"{path}"}},"backend":{{"rest":["GET",[{{"text":"/v2"}}],null]}},"status":200}}"#
+    );
+    let text = format!(r#"{{"errors":{{"envelope":[],{faults}}},"routes":[{route}]}}"#);
+    Arc::new(serde_json::from_str(&text).unwrap())
+}
+
+#[test]
+fn a_decision_begins_the_exchange_of_the_adapter_that_has_a_route() {
+    let mut snapshot = snapshot(1, 100.0, 0);
+    for (name, path) in [("first", "/api/a"), ("second", "/api/b/{id}")] {
+        snapshot.adapters.insert(name.parse().unwrap(), program(path));
+        snapshot.routes[0].adapt.push(name.parse().unwrap());
+    }
+    let mut isolate = Isolate::default();
+    isolate.finish_read(0, Ok(Some(snapshot.encode().unwrap()))).unwrap();
+    let begun = |path: &str| {
+        let answer = answer(&isolate, &REQUEST.replace("/api/x", path), 0);
+        (reason(answer), isolate.begun.take().map(|(adapter, ..)| adapter))
+    };
+    assert_eq!(begun("/api/a"), (Reason::Rollout, Some(0)));
+    assert_eq!(begun("/api/b/7"), (Reason::Rollout, Some(1)));
+    assert_eq!(begun("/api/x"), (Reason::Unadapted, None));
 }
 
 #[test]

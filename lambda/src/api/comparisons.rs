@@ -5,19 +5,29 @@ use crate::{
     store::RouteComparison,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
-use cutover_core::{Timestamp, compare::DifferenceCount};
+use cutover_core::{
+    FlagName, Timestamp,
+    compare::{DifferenceCount, Rule},
+    config::Config,
+};
 use serde_json::{Value, json};
 
 pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
     let ledgers = platform.store.ledgers().await?;
-    let all: Vec<Value> = ledgers
-        .iter()
-        .filter_map(|(flag, ledger)| Some((flag.as_ref()?, ledger)))
-        .flat_map(|(flag, ledger)| {
-            ledger.comparisons.iter().map(move |compared| told(flag.as_str(), compared))
-        })
-        .collect();
+    let config = platform.store.state().await?.config;
+    let mut all = Vec::new();
+    for (flag, ledger) in &ledgers {
+        let Some(flag) = flag else { continue };
+        all.extend(ledger.comparisons.iter().map(|compared| report(flag, compared, &config)));
+    }
     Ok(json_response(StatusCode::OK, &json!({ "comparisons": all })))
+}
+
+/// Returns the rules that a route of the flag has now.
+fn rules<'c>(config: &'c Config, flag: &FlagName, compared: &RouteComparison) -> &'c [Rule] {
+    let route = config.routes.iter().find(|route| route.id == compared.route && route.flag == *flag);
+    let policy = route.and_then(|route| route.compare.as_ref());
+    policy.map(|policy| policy.rules.as_slice()).unwrap_or_default()
 }
 
 /// Returns `part` as a share of `whole`; `None` if nothing was counted.
@@ -25,7 +35,7 @@ fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-fn told(flag: &str, compared: &RouteComparison) -> Value {
+fn report(flag: &FlagName, compared: &RouteComparison, config: &Config) -> Value {
     let tally = &compared.tally;
     let mut differences: Vec<&DifferenceCount> = tally.differences.iter().collect();
     let is_noise = |counted: &DifferenceCount| counted.is_noise(tally.compared, tally.noise_compared);
@@ -34,6 +44,7 @@ fn told(flag: &str, compared: &RouteComparison) -> Value {
         .sort_by_key(|counted| (is_noise(counted), std::cmp::Reverse(counted.count), counted.path.clone()));
     let skipped: serde_json::Map<String, Value> =
         tally.skipped.iter().map(|(reason, count)| (reason.as_str().to_owned(), json!(count))).collect();
+    let unmatched = tally.unmatched(rules(config, flag, compared));
     json!({
         "flag": flag,
         "route": compared.route,
@@ -59,5 +70,71 @@ fn told(flag: &str, compared: &RouteComparison) -> Value {
             }))
             .collect::<Vec<_>>(),
         "others": tally.others,
+        "unmatched_rules": unmatched
+            .map(|rule| json!({ "path": rule.path, "compared": rule.compared }))
+            .collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::compare::{RuleCount, Tally};
+
+    fn configured(flag: &str, rules: &str) -> Config {
+        let text = format!(
+            "feature_flags: {{ offers: {{ enabled: true }}, other: {{ enabled: true }} }}\n\
+             origins: {{ a: {{ url: \"http://a\" }} }}\nroutes:\n  - id: offers\n    match: {{ path: /x }}\n    \
+             flag: {flag}\n    legacy: a\n    new: a\n    compare: {{ sample: 1, rules: [{rules}] }}\n"
+        );
+        Config::from_yaml(&text).unwrap()
+    }
+
+    fn compared(rules: &[(&str, u64, u64)]) -> RouteComparison {
+        let count = |(path, compared, matched): &(&str, u64, u64)| RuleCount {
+            path: (*path).to_owned(),
+            compared: *compared,
+            matched: *matched,
+        };
+        let rules = rules.iter().map(count).collect();
+        let tally = Tally { compared: 4_000, rules, ..Tally::default() };
+        RouteComparison { route: "offers".parse().unwrap(), run: None, since: 0, until: 0, tally }
+    }
+
+    #[test]
+    fn a_rule_that_matched_nothing_in_many_comparisons_is_reported_while_it_is_configured() {
+        let rules = "{ path: \"data[].tagz\", ignore: true }, { path: \"data[].tags\", ignore: true }, \
+                     { path: fresh, ignore: true }";
+        let compared = compared(&[
+            ("data[].tagz", 4_000, 0),
+            ("data[].tags", 4_000, 1),
+            ("fresh", 99, 0),
+            ("gone", 4_000, 0),
+        ]);
+        let flag: FlagName = "offers".parse().unwrap();
+        let unmatched = |config: &Config| report(&flag, &compared, config)["unmatched_rules"].clone();
+        let expected = json!([{ "path": "data[].tagz", "compared": 4_000 }]);
+        assert_eq!(unmatched(&configured("offers", rules)), expected);
+        assert_eq!(unmatched(&configured("other", rules)), json!([]), "the route is another flag's");
+        assert_eq!(unmatched(&Config::default()), json!([]));
+    }
+
+    #[test]
+    fn differences_of_an_earlier_version_are_reported_by_their_old_names() {
+        let stored = json!({
+            "route": "offers", "since": 0, "until": 0,
+            "tally": {
+                "compared": 2, "mismatched": 2, "noise_compared": 0,
+                "differences": [
+                    { "path": "status", "kind": "number", "count": 1, "example": ["200", "404"] },
+                    { "path": "(status)", "kind": "number", "count": 1, "example": ["200", "404"] },
+                ],
+            },
+        });
+        let compared: RouteComparison = serde_json::from_value(stored).unwrap();
+        let report = report(&"offers".parse().unwrap(), &compared, &Config::default());
+        assert_eq!(report["differences"][0]["path"], "(status)");
+        assert_eq!(report["differences"][1]["path"], "status");
+        assert_eq!(report["unmatched_rules"], json!([]));
+    }
 }

@@ -27,8 +27,8 @@ const MAX_SERIES: usize = 120;
 /// Period for which recent windows are kept, in milliseconds.
 const RECENT_MS: i64 = 10 * 60_000;
 
-/// Most routes of a flag with a comparison report. Each holds up to 64 kinds of differences, in an
-/// item of at most 400 KB.
+/// Most routes of a flag with a comparison report. Each holds up to 64 kinds of differences and 64
+/// rules, in an item of at most 400 KB.
 const MAX_COMPARED_ROUTES: usize = 8;
 
 /// Number of attempts to write a ledger that another tick keeps changing.
@@ -295,7 +295,25 @@ fn note_times(ledger: &mut Ledger, run: &Run, fresh: &[&Arrival]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cutover_core::{Reason, measurement::counts::Counts};
+    use cutover_core::{Reason, compare::RuleCount, measurement::counts::Counts};
+
+    #[test]
+    fn counts_of_rules_are_added_up_and_begin_anew_with_a_run() {
+        let count = |compared, matched| RuleCount { path: "a".to_owned(), compared, matched };
+        let noted = |ledger: &mut Ledger, run: &str, matched| {
+            let run: RunId = run.parse().unwrap();
+            let tally = Tally { compared: 2, rules: vec![count(2, matched)], ..Tally::default() };
+            let (flag, route) = ("f".parse().unwrap(), "r".parse().unwrap());
+            let canary = Some((run.clone(), 0));
+            let window = ComparisonWindow { flag, route, canary, window: 0, tally };
+            note_comparison(ledger, &window, Some(&run));
+            ledger.comparisons[0].tally.rules.clone()
+        };
+        let mut ledger = Ledger::default();
+        assert_eq!(noted(&mut ledger, "r1", 0), [count(2, 0)]);
+        assert_eq!(noted(&mut ledger, "r1", 1), [count(4, 1)]);
+        assert_eq!(noted(&mut ledger, "r2", 0), [count(2, 0)]);
+    }
 
     #[test]
     fn a_ledger_stays_small_and_loses_no_request() {

@@ -32,14 +32,15 @@ fuzz_target!(|text: &str| {
     }
     if let (Ok(shape), Ok(value)) = (serde_json::from_str::<Shape>(mapping), Json::parse(answer)) {
         let request = Request { query: request.to_owned(), ..Request::default() };
-        let whole = EvalContext { request: &request, now };
+        let whole = EvalContext { request: &request, now, shapes: &[] };
         let made = shape.apply(&value, whole, &mut Budget::of(10_000));
         let mut written = String::new();
         let tape = Tape::read(answer).expect("it was read as a value");
         if shape.write(tape.root(), whole, &mut Budget::default(), &mut written) == Ok(true) {
             assert!(Json::parse_within(&written, usize::MAX >> 1).is_ok());
         }
-        let _ = invert(&shape).0.apply(&value, whole, &mut Budget::of(10_000));
+        let _ = shape.diagnose(&value, whole, &mut Budget::of(10_000));
+        let _ = invert(&shape, &[]).0.apply(&value, whole, &mut Budget::of(10_000));
         drop(made);
     }
     let (path, query) = request.split_once('?').unwrap_or((request, ""));

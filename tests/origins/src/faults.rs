@@ -37,7 +37,8 @@ pub struct Faults {
     pub cut_rate: f64,
     /// True if responses carry a `request_id` that is different each time.
     pub request_ids: bool,
-    /// Share of responses in which the rating of the first review is different, 0 to 1.
+    /// Share of responses in which one field is different, 0 to 1: the rating of the first review, or in the catalogue the
+    /// first name.
     pub change_rate: f64,
     /// True if lists of reviews are reversed.
     pub reverse: bool,
@@ -67,18 +68,42 @@ impl Faults {
                 fields.insert("success".to_owned(), json!(false));
             }
         }
-        let Some(reviews) = body.get_mut("data").and_then(Value::as_array_mut) else { return };
-        if happens(self.change_rate)
-            && let Some(review) = reviews.first_mut()
-        {
-            review["rating"] = json!(review["rating"].as_u64().unwrap_or_default() + 10);
+        let Some(data) = body.get_mut("data") else { return };
+        if happens(self.change_rate) {
+            change(data);
         }
+        let Some(reviews) = data.as_array_mut() else { return };
         if self.add_field {
             reviews.iter_mut().for_each(|review| review["badge"] = json!("gold"));
         }
         if self.reverse {
             reviews.reverse();
         }
+    }
+}
+
+/// Changes the rating of the first review of a list, or of other data the first name.
+fn change(data: &mut Value) {
+    if let Some(review) = data.get_mut(0) {
+        review["rating"] = json!(review["rating"].as_u64().unwrap_or_default() + 10);
+    } else if let Some(name) = first_name(data) {
+        name.push('!');
+    }
+}
+
+/// Returns the name of an object, or of the first object inside that has one; a string itself.
+fn first_name(value: &mut Value) -> Option<&mut String> {
+    match value {
+        Value::Object(fields) => {
+            if fields.get("name").is_some_and(Value::is_string) {
+                fields.get_mut("name").and_then(first_name)
+            } else {
+                fields.values_mut().filter(|value| !value.is_string()).find_map(first_name)
+            }
+        }
+        Value::String(name) => Some(name),
+        Value::Array(items) => items.iter_mut().filter(|item| !item.is_string()).find_map(first_name),
+        _ => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask bench adapter`: an adapted route against a Worker written by hand in JavaScript
-//! that does the same for one endpoint, in one workerd process, in front of one GraphQL origin, in
+//! that does the same for one endpoint, and an adapter with a text with a place in each review
+//! against the same adapter without it, in one workerd process, in front of one GraphQL origin, in
 //! interleaved runs.
 
 use super::{
@@ -14,23 +15,62 @@ use crate::{
     workerd::{Worker, Workerd},
 };
 use cutover_core::{Snapshot, config::Config, vocabulary::revision::Revision};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 const CONNECTIONS: usize = 16;
 const WARM_UP: f64 = 5.0;
-/// Each adapter, and the hand-written Worker that does the same.
-const PAIRS: [(&str, &str); 2] = [("adapter-one", "js-one"), ("adapter-list", "js-list")];
-/// Each adapter, and the same adapter in the baseline build.
-const BASELINE_PAIRS: [(&str, &str); 2] =
-    [("adapter-one", "baseline-one"), ("adapter-list", "baseline-list")];
 
-/// Returns a snapshot that sends every user through an adapter with one route, that of the load
-/// generator.
-fn snapshot(origin: &str, list: bool) -> Snapshot {
+/// Two Workers that are measured next to each other.
+struct Pair {
+    /// The response that both give.
+    response: &'static str,
+    /// The Worker whose speed is the numerator.
+    first: &'static str,
+    /// The Worker that it is compared with.
+    second: &'static str,
+}
+
+impl Pair {
+    const fn new(response: &'static str, first: &'static str, second: &'static str) -> Self {
+        Self { response, first, second }
+    }
+}
+
+/// Each adapter, and the hand-written Worker that does the same.
+const BY_HAND: [Pair; 2] = [
+    Pair::new("one review", "adapter-one", "js-one"),
+    Pair::new("a list of twenty", "adapter-list", "js-list"),
+];
+/// Each adapter, and the same adapter in the baseline build.
+const BASELINE: [Pair; 2] = [
+    Pair::new("one review", "adapter-one", "baseline-one"),
+    Pair::new("a list of twenty", "adapter-list", "baseline-list"),
+];
+/// Each adapter that adds a URL to every review, and the same adapter without.
+const PLACES: [Pair; 2] = [
+    Pair::new("one review with its URL", "places-one", "adapter-one"),
+    Pair::new("a list of twenty with URLs", "places-list", "adapter-list"),
+];
+
+/// An adapter with one route, that of the load generator.
+#[derive(Debug, Clone, Copy)]
+struct Variant {
+    /// True if it returns twenty reviews instead of one.
+    is_list: bool,
+    /// True if each review has its URL, a text with a place.
+    has_urls: bool,
+}
+
+/// Returns a snapshot that sends every user through an adapter.
+fn snapshot(origin: &str, variant: Variant) -> Snapshot {
     let folder = paths::root().join("tests/reviews");
     let adapter = std::fs::read_to_string(folder.join("adapter.yaml")).expect("the example is there");
     let (head, routes) = adapter.split_once("routes:\n").expect("the example has routes");
-    let wanted = if list { "operation: Reviews\n" } else { "operation: Review\n" };
+    let last = "      is_moderated: isModerated\n";
+    assert!(head.contains(last), "the example has the field");
+    let url = "      url: \"https://api.example/reviews/{id}\"\n";
+    let head = if variant.has_urls { head.replace(last, &[last, url].concat()) } else { head.to_owned() };
+    let wanted = if variant.is_list { "operation: Reviews\n" } else { "operation: Review\n" };
     let route =
         routes.split("\n\n").find(|route| route.contains(wanted)).expect("the example has the operation");
     let route = route.replace("path: /api/v1/reviews }", "path: \"/api/v1/reviews/{id}\" }");
@@ -94,8 +134,21 @@ async fn do_the_same(edge: u16, by_hand: u16, reviews: &Reviews) {
     assert_eq!(our_queries, their_queries);
 }
 
-/// Ratios of an adapted route over the hand-written Worker, for one kind of response.
+/// Checks that a Worker gives each review its URL.
+async fn has_urls(port: u16) {
+    let response = http::send(port, "GET", "/api/v1/reviews/7?page=2", &[("x-user-id", "u")], b"").await;
+    let body = response.json();
+    let data = &body["data"];
+    let reviews = data.as_array().map_or(std::slice::from_ref(data), Vec::as_slice);
+    for review in reviews {
+        assert_eq!(review["url"], format!("https://api.example/reviews/{}", review["id"]), "{body}");
+    }
+}
+
+/// Ratios of one Worker over another one.
 pub struct Ratios {
+    /// The response that both give.
+    pub response: &'static str,
     /// Ratio of the requests per second.
     pub throughput: Spread,
     /// Ratio of workerd's processor time per request. Steadier, because it does not include
@@ -103,7 +156,15 @@ pub struct Ratios {
     pub cpu: Spread,
 }
 
-/// Both Workers, for one review and for twenty, and the origin and stores that they use.
+/// Results of the benchmark, for one review and for twenty.
+pub struct Report {
+    /// The adapted route over the hand-written Worker, or if there is a baseline build, over that.
+    pub adapted: [Ratios; 2],
+    /// The adapter with a text with a place in each review over the one without.
+    pub places: [Ratios; 2],
+}
+
+/// All Workers, and the origin and stores that they use.
 struct Bench {
     workerd: Workerd,
     reviews: Reviews,
@@ -114,8 +175,8 @@ async fn start() -> Bench {
     let reviews = Reviews::start().await;
     let origin = format!("http://127.0.0.1:{}", reviews.port);
     let mut stores = Vec::new();
-    for list in [false, true] {
-        stores.push(KvServer::holding(&snapshot(&origin, list)).await);
+    for (is_list, has_urls) in [(false, false), (true, false), (false, true), (true, true)] {
+        stores.push(KvServer::holding(&snapshot(&origin, Variant { is_list, has_urls })).await);
     }
     let ingest = super::edge::start_ingest().await;
     let script = paths::root().join("tests/bench/adapter.js");
@@ -128,54 +189,86 @@ async fn start() -> Bench {
         by_hand("js-one", "one"),
         edge("adapter-list", &stores[1]),
         by_hand("js-list", "list"),
+        edge("places-one", &stores[2]),
+        edge("places-list", &stores[3]),
     ];
     if let Some(folder) = paths::baseline() {
-        for ((_, name), store) in BASELINE_PAIRS.iter().zip(&stores) {
-            workers.push(Worker::built(name, store.port(), &folder).with("INGEST_URL", &ingest));
+        for (pair, store) in BASELINE.iter().zip(&stores) {
+            workers.push(Worker::built(pair.second, store.port(), &folder).with("INGEST_URL", &ingest));
         }
     }
     let workerd = Workerd::start(&workers);
     Bench { workerd, reviews, _stores: stores }
 }
 
-/// Checks that each adapter and its hand-written Worker do the same job.
-pub async fn check() {
-    let Bench { workerd, reviews, _stores } = start().await;
-    for (edge, by_hand) in PAIRS {
-        do_the_same(workerd.port(edge), workerd.port(by_hand), &reviews).await;
+impl Bench {
+    /// Checks that the Workers of each pair do the same job, but for the URLs.
+    async fn check(&self, pairs: &[Pair]) {
+        for pair in pairs {
+            do_the_same(self.workerd.port(pair.first), self.workerd.port(pair.second), &self.reviews).await;
+        }
+        for pair in &PLACES {
+            has_urls(self.workerd.port(pair.first)).await;
+        }
+    }
+
+    /// Sends requests to a Worker. Returns their number per second, and the seconds of processor time.
+    async fn load(&self, name: &str, duration: Duration) -> (f64, f64) {
+        let before = processor_seconds(self.workerd.id());
+        let rate = load::run(self.workerd.port(name), CONNECTIONS, duration, 100_000).await;
+        (rate, processor_seconds(self.workerd.id()) - before)
+    }
+
+    /// Measures a pair once. Returns the ratios of the throughput and of the processor time per request.
+    async fn measure(&self, pair: &Pair, duration: Duration) -> (f64, f64) {
+        // First, second, second, first: a drift affects both equally.
+        let (mut requests, mut cost) = ([0.0; 2], [0.0; 2]);
+        for (index, name) in [(0, pair.first), (1, pair.second), (1, pair.second), (0, pair.first)] {
+            let (rate, seconds) = self.load(name, duration).await;
+            requests[index] += rate;
+            cost[index] += seconds;
+        }
+        (requests[0] / requests[1], cost[0] / requests[0] * requests[1] / cost[1])
     }
 }
 
-/// Runs the benchmark against the hand-written Worker, or if there is a baseline build, against
-/// that. Returns the ratios for one review and for twenty.
-pub async fn run(rounds: usize, seconds: f64) -> [Ratios; 2] {
-    let Bench { workerd, reviews, _stores } = start().await;
-    let pairs = if paths::baseline().is_some() { BASELINE_PAIRS } else { PAIRS };
-    for (edge, by_hand) in pairs {
-        do_the_same(workerd.port(edge), workerd.port(by_hand), &reviews).await;
-    }
-    for name in pairs.iter().flat_map(|(edge, by_hand)| [edge, by_hand]) {
+/// Checks that each adapter and its hand-written Worker do the same job.
+pub async fn check() {
+    start().await.check(&BY_HAND).await;
+}
+
+/// Runs the benchmark.
+pub async fn run(rounds: usize, seconds: f64) -> Report {
+    let bench = start().await;
+    let adapted = if paths::baseline().is_some() { &BASELINE } else { &BY_HAND };
+    bench.check(adapted).await;
+    let pairs: Vec<&Pair> = adapted.iter().chain(&PLACES).collect();
+    let names: BTreeSet<&str> = pairs.iter().flat_map(|pair| [pair.first, pair.second]).collect();
+    for name in names {
         // Warms up until the runtime has compiled the hot functions.
-        load::run(workerd.port(name), CONNECTIONS, Duration::from_secs_f64(WARM_UP), 100_000).await;
+        bench.load(name, Duration::from_secs_f64(WARM_UP)).await;
     }
     let duration = Duration::from_secs_f64(seconds / 2.0);
-    let mut ratios = [(); 2].map(|()| (Vec::new(), Vec::new()));
+    let mut measured = [(); 4].map(|()| (Vec::new(), Vec::new()));
     for round in 1..=rounds {
-        for ((edge, by_hand), (rates, costs)) in pairs.iter().zip(&mut ratios) {
-            // Ours, theirs, theirs, ours: a drift affects both equally.
-            let (mut requests, mut cost) = ([0.0; 2], [0.0; 2]);
-            for (whose, name) in [(0, edge), (1, by_hand), (1, by_hand), (0, edge)] {
-                let before = processor_seconds(workerd.id());
-                requests[whose] += load::run(workerd.port(name), CONNECTIONS, duration, 100_000).await;
-                cost[whose] += processor_seconds(workerd.id()) - before;
-            }
-            rates.push(requests[0] / requests[1]);
-            costs.push(cost[0] / requests[0] * requests[1] / cost[1]);
+        for (pair, (rates, costs)) in pairs.iter().zip(&mut measured) {
+            let (rate, cost) = bench.measure(pair, duration).await;
+            rates.push(rate);
+            costs.push(cost);
         }
-        let last = ratios.each_ref().map(|(rates, _)| rates[rates.len() - 1]);
-        eprintln!("round {round:2}: one review {:.3}, twenty {:.3}", last[0], last[1]);
+        let [one, list, ..] = measured.each_ref().map(|(rates, _)| rates[rates.len() - 1]);
+        let [.., places_one, places_list] = measured.each_ref().map(|(_, costs)| costs[costs.len() - 1]);
+        eprintln!(
+            "round {round:2}: one review {one:.3}, twenty {list:.3}; processor time with places {places_one:.3}, {places_list:.3}"
+        );
     }
     let is_legacy = |query: &String| query.starts_with("GET ");
-    assert!(!reviews.asked().iter().any(is_legacy), "legacy served measured requests");
-    ratios.map(|(rates, costs)| Ratios { throughput: Spread::of(rates), cpu: Spread::of(costs) })
+    assert!(!bench.reviews.asked().iter().any(is_legacy), "legacy served measured requests");
+    let mut ratios = pairs.iter().zip(measured).map(|(pair, (rates, costs))| Ratios {
+        response: pair.response,
+        throughput: Spread::of(rates),
+        cpu: Spread::of(costs),
+    });
+    let mut two = || [(); 2].map(|()| ratios.next().expect("four pairs"));
+    Report { adapted: two(), places: two() }
 }

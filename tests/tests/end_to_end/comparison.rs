@@ -1,5 +1,7 @@
 //! Comparison on the real stack: both backends are asked, what differs is named, and no client waits for it.
 
+use super::teardown::Ingest;
+use crate::transcripts::{shape, transcripts};
 use cutover_origins::Faults;
 use cutover_tests::{
     command::cutover,
@@ -14,6 +16,10 @@ use cutover_tests::{
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{io::AsyncWriteExt, sync::watch};
@@ -79,7 +85,10 @@ async fn exactly_what_differs_is_reported_and_the_canary_holds() {
                 step_duration_minutes: 0.03\n    bake_minutes: 0.02\n    \
                 success_criteria: { max_error_rate: 0.05, max_response_time_p95: 1000, max_mismatch_rate: 0.01 }\n    \
                 rollback_criteria: { max_error_rate: 0.1, max_response_time_p95: 2000 }\n";
-    let stack = started(0.0, EVERYTHING, plan).await;
+    // One of them is misspelt.
+    let rules = "rules: [{ path: \"data[].tagz\", unordered: true }, { path: success, exact: true }] }";
+    let compare = EVERYTHING.replace('}', &format!(", {rules}"));
+    let stack = started(0.0, &compare, plan).await;
     stack.legacy.control().set(Faults { request_ids: true, ..Faults::default() });
     let worse =
         Faults { request_ids: true, change_rate: 0.005, reverse: true, add_field: true, ..Faults::default() };
@@ -110,6 +119,8 @@ async fn exactly_what_differs_is_reported_and_the_canary_holds() {
     assert_eq!(named, [("request_id", "value"), ("timestamp", "value")]);
     assert_eq!(told["mismatched"], told["compared"], "{told:#}");
     assert_eq!(told["skipped"], serde_json::json!({}), "{told:#}");
+    let unmatched = serde_json::json!([{ "path": "data[].tagz", "compared": told["compared"] }]);
+    assert_eq!(told["unmatched_rules"], unmatched, "{told:#}");
 
     // Its step has long lasted, errors and times are proven; differences are not.
     assert_eq!((status["state"].as_str(), status["step"].as_u64()), (Some("running"), Some(0)), "{status:#}");
@@ -117,6 +128,12 @@ async fn exactly_what_differs_is_reported_and_the_canary_holds() {
     println!("{}", done.out);
     assert!(done.out.contains("data[].badge") && !done.out.contains("request_id"), "{}", done.out);
     assert!(done.out.contains("2 more differences are noise, which legacy has with itself"), "{}", done.out);
+    let sentence = "the rule \"data[].tagz\" has matched nothing in ";
+    assert!(done.out.contains(sentence) && !done.out.contains("success"), "{}", done.out);
+    let printed: Vec<String> = done.out.lines().map(shape).collect();
+    let documented = transcripts("docs/comparison.md").remove(0);
+    let expected: Vec<String> = documented.printed.iter().map(|line| shape(line)).collect();
+    assert_eq!(printed, expected, "{}", done.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -428,6 +445,53 @@ async fn what_changes_something_is_sent_once_unless_it_carries_a_key() {
     assert_eq!(told["skipped"], serde_json::json!({ "unsafe": 1 }), "{told:#}");
     assert_eq!(stack.new.control().counts().requests - before, 1, "the new backend saw what it must not see");
     assert_eq!(found(&told, false).len(), 0, "{told:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conditional_request_is_not_compared() {
+    // Each backend has tags of its own, so one of them may answer 304, and the other one 200.
+    let requests = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&requests);
+    let origin = RawOrigin::start(move |mut received: ReceivedRequest| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\
+                          connection: close\r\n\r\n{\"a\":1}";
+            let _ = received.socket.write_all(answer.as_bytes()).await;
+        }
+    })
+    .await;
+    let ingest = Ingest::start().await;
+    let ingest_url = ingest.url();
+    let variables = [
+        ("INGEST_URL", ingest_url.as_str()),
+        ("CUTOVER_INGEST_SECRET", "secret-of-the-comparison-test"),
+        ("REPORT_INTERVAL_MS", "200"),
+    ];
+    let flag = "enabled: true, rollout_percentage: 100";
+    let route = ", compare: { sample: 100, noise: 0, per_minute: 1000 }";
+    let text = single_route(&origin.url(), &origin.url(), 10_000, flag, route);
+    let edge = SingleRouteWorker::configured(&text, &variables).await;
+    let date = "Wed, 21 Oct 2026 07:28:00 GMT";
+    let conditions = [
+        ("if-none-match", "\"1\""),
+        ("if-modified-since", date),
+        ("if-match", "\"1\""),
+        ("if-unmodified-since", date),
+        ("if-range", "\"1\""),
+        ("range", "bytes=0-1"),
+    ];
+    for condition in conditions {
+        let answer = http::get(edge.port(), "/x", &[("x-user-id", "u1"), condition]).await;
+        assert_eq!(answer.status, 200, "{condition:?}");
+    }
+    assert_eq!(http::get(edge.port(), "/x", &[("x-user-id", "u1")]).await.status, 200);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while (ingest.compared(), ingest.skipped("conditional")) != (1, 6) {
+        assert!(Instant::now() < deadline, "{} {}", ingest.compared(), ingest.skipped("conditional"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(requests.load(Ordering::Relaxed), 8, "the other backend gets one request");
 }
 
 mod alone {

@@ -9,6 +9,7 @@ mod boundary;
 mod broken_core;
 mod canary;
 mod cases;
+mod catalogue;
 mod command_line;
 mod comparison;
 mod consistency;

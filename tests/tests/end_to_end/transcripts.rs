@@ -1,4 +1,5 @@
-//! The transcripts in the README are what the command prints, but for times, counts and columns that follow from them.
+//! The transcripts in the documents are what the command prints, but for times, counts and columns that follow from them.
+//! That of docs/comparison.md is checked in `comparison.rs`, where responses are compared.
 
 use cutover_tests::{
     canary::{Canary, errors},
@@ -8,13 +9,13 @@ use cutover_tests::{
 };
 
 /// A command of a transcript and the lines that it prints.
-struct Transcript {
-    arguments: Vec<String>,
-    printed: Vec<String>,
+pub struct Transcript {
+    pub arguments: Vec<String>,
+    pub printed: Vec<String>,
 }
 
 /// Reads the blocks that are marked `console transcript`.
-fn transcripts(document: &str) -> Vec<Transcript> {
+pub fn transcripts(document: &str) -> Vec<Transcript> {
     let text = std::fs::read_to_string(paths::root().join(document)).unwrap();
     let mut found = Vec::new();
     for block in text.split("```console transcript\n").skip(1) {
@@ -40,7 +41,7 @@ fn normal(line: &str) -> String {
 }
 
 /// A line without anything that depends on traffic: numbers, and bars made of them.
-fn shape(line: &str) -> String {
+pub fn shape(line: &str) -> String {
     let words = line.split_whitespace().filter(|word| !word.contains(|c: char| c.is_ascii_digit()));
     words
         .filter(|word| !word.contains(['#', '%']))

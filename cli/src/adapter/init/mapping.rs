@@ -161,15 +161,16 @@ impl<'s> Mapper<'s> {
     fn part(&mut self, property: &Property<'_>, type_name: &str) -> Part {
         let Property { name, schema, .. } = *property;
         let Some(Counterpart { path, ty, is_similar }) = self.counterpart(name, type_name) else {
-            let old = schema.written();
+            let (old, remedy) = (schema.written(), remedy(schema));
             return Part::Decision(format!(
-                "{name} ({old}) has no counterpart in {type_name}; it is left out"
+                "{name} ({old}) has no counterpart in {type_name}; it is left out{remedy}"
             ));
         };
         let from = path.join(".");
         match self.value(schema, ty) {
             Err(reason) => {
-                Part::Decision(format!("{name} could come from {from}, but {reason}; it is left out"))
+                let remedy = remedy(schema);
+                Part::Decision(format!("{name} could come from {from}, but {reason}; it is left out{remedy}"))
             }
             Ok(Mapped { mapping, mut notes }) => {
                 if is_similar {
@@ -227,6 +228,15 @@ impl<'s> Mapper<'s> {
             Some(Counterpart { path, ty: &field.ty, is_similar: false })
         })
     }
+}
+
+/// Returns the remedy for a value that is left out: for a URL, and for a list of URLs.
+fn remedy(old: Schema<'_>) -> &'static str {
+    let is_link = match old.form() {
+        Form::List(item) => item.is_link(),
+        _ => old.is_link(),
+    };
+    if is_link { ". A text with places can build it, such as \"https://host/path/{id}\"" } else { "" }
 }
 
 /// Maps an object or list to a scalar that holds any JSON.
@@ -366,6 +376,8 @@ scalar JSON
             "meta": { "properties": { "a": { "type": "string" } } },
             "related": { "type": "array", "items": { "$ref": "#/components/schemas/Item" } },
             "author": { "properties": { "phone": { "type": "string" } } },
+            "url": { "type": "string", "format": "uri" },
+            "parts": { "type": "array", "items": { "type": "string", "format": "uri" } },
         }));
         let expected = [
             "id < id",
@@ -376,6 +388,10 @@ scalar JSON
             "meta < meta JSON is passed on as the backend writes it",
             "! related could come from related, but Item contains itself here; it is left out",
             "! author could come from author, but no field of it has a counterpart in User; it is left out",
+            "! url (a string) has no counterpart in Item; it is left out. A text with places can build it, such as \
+             \"https://host/path/{id}\"",
+            "! parts could come from parts, but it is a string in the old interface and Part! in the new one; it is \
+             left out. A text with places can build it, such as \"https://host/path/{id}\"",
         ];
         assert_eq!(found, expected);
     }

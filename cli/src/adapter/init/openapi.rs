@@ -338,6 +338,11 @@ impl<'d> Schema<'d> {
         text(self.chosen().value, "format") == "date-time"
     }
 
+    /// Returns true for a URL.
+    pub fn is_link(self) -> bool {
+        matches!(text(self.chosen().value, "format"), "uri" | "url" | "uri-reference")
+    }
+
     /// Returns the schema that is meant, with the name of its component: the first alternative that is
     /// not null, or the only part.
     pub fn chosen(self) -> Self {

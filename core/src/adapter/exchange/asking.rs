@@ -12,10 +12,7 @@ use crate::{
         fault::Fault,
         program::{AdaptedRoute, Backend, Style},
         request::Source,
-        shape::{
-            budget::{Budget, EvalContext},
-            step::Shape,
-        },
+        shape::{budget::Budget, step::Shape},
         template::Part,
         variable::Invalid,
     },
@@ -157,7 +154,6 @@ impl Exchange {
     }
 
     fn shaped(&self, shape: &Shape, value: &Json<'_>, now: Timestamp) -> Option<Json<'static>> {
-        let whole = EvalContext { request: &self.request, now };
-        shape.apply(value, whole, &mut Budget::default()).ok().flatten()
+        shape.apply(value, self.context(now), &mut Budget::default()).ok().flatten()
     }
 }

@@ -1,6 +1,6 @@
 //! Messages into and out of an exchange.
 
-use crate::request::facts::Facts;
+use crate::{adapter::exchange::unfit::Unfit, request::facts::Facts};
 
 /// A client's request, exactly as it arrived.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,10 +44,14 @@ pub struct Upstream {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// Headers in addition to those that the program keeps from the backend's response.
+    /// Headers in addition to those that the program keeps from the backend's response, and to its
+    /// [constant ones](crate::adapter::Program::constant_headers).
     pub headers: Vec<(String, String)>,
     /// The JSON body, if there is one.
     pub body: Option<String>,
+    /// The reason, if the adapter cannot use the backend's response. Such a response is an error of
+    /// the backend, whatever its status.
+    pub unfit: Option<Box<Unfit>>,
 }
 
 /// The next action of an exchange.

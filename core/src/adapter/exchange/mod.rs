@@ -3,13 +3,19 @@
 
 mod asking;
 mod body;
+mod etag;
 mod meaning;
 mod messages;
 mod pages;
 mod pending;
 mod question;
+mod routes;
 mod run;
+mod unfit;
 
+#[cfg(feature = "config")]
+pub(crate) use etag::IF_NONE_MATCH;
 pub use messages::{Answer, ClientRequest, Next, Reply, Upstream};
 pub use pending::Pending;
 pub use run::{Adapter, Exchange};
+pub use unfit::Unfit;

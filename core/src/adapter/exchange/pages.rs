@@ -7,7 +7,7 @@ use crate::{
         request::{Request, Source},
         variable::Variable,
     },
-    json::{Decimal, Value, value::Json},
+    json::{Decimal, Value, list_index, value::Json},
 };
 
 /// The requested page, and the number of pages still to be walked over.
@@ -64,7 +64,7 @@ pub(super) fn emptied(pagination: &Pagination, data: Value<'_>) -> Option<String
     let Style::Cursor(_, _, info, _) = &pagination.style else { return None };
     let (info, connection) = info.split_last()?;
     let mut data = data.json();
-    let connection = connection.iter().try_fold(&mut data, |value, name| field(value, name))?;
+    let connection = connection.iter().try_fold(&mut data, |value, name| part(value, name))?;
     let Json::Object(fields) = connection else { return None };
     let mut has_list = false;
     for (name, value) in fields {
@@ -88,9 +88,11 @@ pub(super) fn emptied(pagination: &Pagination, data: Value<'_>) -> Option<String
     has_list.then(|| data.to_string())
 }
 
-/// Returns the field with this name; the last one if the name is repeated.
-fn field<'v, 'j>(value: &'v mut Json<'j>, name: &str) -> Option<&'v mut Json<'j>> {
+/// Returns the part that a name in a path stands for: an item of a list, or the field with this name, the
+/// last one if the name is repeated.
+fn part<'v, 'j>(value: &'v mut Json<'j>, name: &str) -> Option<&'v mut Json<'j>> {
     match value {
+        Json::List(items) => items.get_mut(list_index(name)?),
         Json::Object(fields) => {
             fields.iter_mut().rev().find(|(held, _)| held == name).map(|(_, value)| value)
         }

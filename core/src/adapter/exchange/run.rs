@@ -4,23 +4,30 @@ use crate::{
     adapter::{
         body_fields::BodyFields,
         exchange::{
-            meaning::{ErrorDetails, RestResponse, by_status, fault_answer, graphql_value, rest_value},
+            etag::{IF_NONE_MATCH, tagged},
+            meaning::{
+                ErrorDetails, RestResponse, by_status, fault_answer, graphql_value, headers_of, missing_root,
+                not_json, rest_value,
+            },
             messages::{Answer, ClientRequest, Next, Reply},
             pages::{Page, Walk, emptied, walk},
             question::{Variables, claims, fixed_body},
+            routes::{FoundRoute, Routes},
+            unfit::Unfit,
         },
         fault::Fault,
-        program::{AdaptedRoute, Backend, Pagination, Program},
+        program::{AdaptedRoute, Backend, InvalidProgram, Pagination, Program},
         request::Request,
         shape::{
             budget::{Budget, EvalContext},
+            diagnose::Misfit,
             step::Shape,
         },
         template::Template,
     },
     json::{Tape, Value, value::Json},
     request::facts::Facts,
-    routing::table::{InvalidRoute, RouteTable},
+    routing::matcher::is_safe,
     vocabulary::timestamp::Timestamp,
 };
 use std::sync::Arc;
@@ -30,7 +37,7 @@ use std::sync::Arc;
 pub struct Adapter {
     /// The compiled adapter file.
     pub program: Arc<Program>,
-    table: RouteTable,
+    routes: Routes,
     /// For each route, the part of its GraphQL request body that does not depend on the client's
     /// request; empty for REST backends.
     pub(super) fixed: Vec<String>,
@@ -60,27 +67,28 @@ pub struct Exchange {
 }
 
 impl Adapter {
-    /// Builds the route table of a program.
+    /// Checks the named shapes of a program and builds its route table.
     ///
     /// # Errors
     ///
-    /// Fails if the path pattern of a route is invalid.
-    pub fn new(program: Arc<Program>) -> Result<Self, InvalidRoute> {
-        let matchers: Vec<_> = program.routes.iter().map(|route| &route.matcher).collect();
-        let table = RouteTable::new(&matchers).map_err(|(_, error)| error)?;
+    /// Fails if the path pattern of a route is invalid or claims the same requests as another one, or
+    /// if a named shape refers to one that is not before it.
+    pub fn new(program: Arc<Program>) -> Result<Self, InvalidProgram> {
+        program.check_shapes()?;
+        let routes = Routes::new(&program.routes)?;
         let fixed = program.routes.iter().map(fixed_body).collect();
         let route_body = |route: &AdaptedRoute| {
-            let after = BodyFields::of_answer(route, &program.errors);
+            let after = BodyFields::of_answer(route, &program);
             // An error of the question is answered at once.
-            RouteBody { before: BodyFields::of_question(route).with(&after), after }
+            RouteBody { before: BodyFields::of_question(route, &program.shapes).with(&after), after }
         };
         let body_fields = program.routes.iter().map(route_body).collect();
-        Ok(Self { program, table, fixed, body_fields })
+        Ok(Self { program, routes, fixed, body_fields })
     }
 
-    /// Returns true if a route matches the method and path.
+    /// Returns true if a route matches the method and path, and its conditions hold.
     pub fn has_route(&self, method: &str, path: &str) -> bool {
-        self.table.find(method, path).is_some()
+        self.routes.find(method, path).is_some()
     }
 
     /// Begins an exchange from the facts of the request alone. Returns `None` if the program reads
@@ -89,37 +97,27 @@ impl Adapter {
         if !self.program.claims.is_empty() {
             return None;
         }
-        let (route, parameters) = self.table.find_with_parameters(facts.method, facts.path)?;
-        if self.program.routes.get(route)?.reads_body {
+        let found = self.routes.find(facts.method, facts.path)?;
+        if self.program.routes.get(found.position())?.reads_body {
             return None;
         }
-        self.begin_at(route, parameters, ClientRequest::from(facts), now)
+        self.begin_at(&found, ClientRequest::from(facts), now)
     }
 
     /// Begins an exchange. Returns it with its first action, or `None` if no route matches.
     pub fn begin(self: &Arc<Self>, sent: ClientRequest<'_>, now: Timestamp) -> Option<(Exchange, Next)> {
-        let (route, parameters) = self.table.find_with_parameters(sent.method, sent.path)?;
-        self.begin_at(route, parameters, sent, now)
+        self.begin_at(&self.routes.find(sent.method, sent.path)?, sent, now)
     }
 
     fn begin_at(
         self: &Arc<Self>,
-        route: usize,
-        parameters: Vec<(String, String)>,
+        found: &FoundRoute<'_>,
         sent: ClientRequest<'_>,
         now: Timestamp,
     ) -> Option<(Exchange, Next)> {
+        let route = found.position();
         let adapted = self.program.routes.get(route)?;
-        let is_read = |(name, _): &&(&str, &str)| self.program.reads.iter().any(|read| read == name);
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let request = Request {
-            path: sent.path.to_owned(),
-            query: sent.query.to_owned(),
-            headers: sent.headers.iter().filter(is_read).map(owned).collect(),
-            parameters,
-            body: Json::Null,
-            claims: claims(sent.claims, &self.program.claims),
-        };
+        let request = self.request(found, sent);
         let mut exchange =
             Exchange { adapter: Arc::clone(self), route, request, variables: Vec::new(), page: None };
         let next = if adapted.reads_body {
@@ -130,15 +128,26 @@ impl Adapter {
         Some((exchange, next))
     }
 
-    /// Builds the response for a request body over the size limit.
-    pub fn too_large(&self, now: Timestamp) -> Answer {
-        fault_answer(
-            &self.program,
-            &Request::default(),
-            &self.program.errors.too_large,
-            &ErrorDetails::default(),
-            now,
-        )
+    /// Copies the parts of a request that the program reads, without its body.
+    fn request(&self, found: &FoundRoute<'_>, sent: ClientRequest<'_>) -> Request {
+        let is_read = |(name, _): &&(&str, &str)| self.program.reads.iter().any(|read| read == name);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Request {
+            path: sent.path.to_owned(),
+            query: sent.query.to_owned(),
+            headers: sent.headers.iter().filter(is_read).map(owned).collect(),
+            parameters: found.parameters(),
+            body: Json::Null,
+            claims: claims(sent.claims, &self.program.claims),
+        }
+    }
+
+    /// Builds the response for a request whose body is over the size limit. Returns `None` if no route
+    /// matches.
+    pub fn too_large(&self, sent: ClientRequest<'_>, now: Timestamp) -> Option<Answer> {
+        let request = self.request(&self.routes.find(sent.method, sent.path)?, sent);
+        let fault = &self.program.errors.too_large;
+        Some(fault_answer(&self.program, &request, fault, &ErrorDetails::default(), now))
     }
 }
 
@@ -183,14 +192,35 @@ impl Exchange {
     }
 
     fn fault(&self, fault: &Fault, told: &ErrorDetails, now: Timestamp) -> Answer {
-        fault_answer(&self.adapter.program, &self.request, fault, told, now)
+        let answer = fault_answer(&self.adapter.program, &self.request, fault, told, now);
+        let route = self.adapter.program.routes.get(self.route);
+        let unfit = told.misfit.as_deref().zip(route);
+        Answer { unfit: unfit.map(|(misfit, route)| Box::new(Unfit::new(route, misfit))), ..answer }
+    }
+
+    /// Builds the response for a response of the backend that cannot be used.
+    fn unfit(&self, misfit: Misfit, now: Timestamp) -> Answer {
+        let told = ErrorDetails { misfit: Some(Box::new(misfit)), ..ErrorDetails::default() };
+        self.fault(&self.adapter.program.errors.unfit, &told, now)
+    }
+
+    /// Returns the inputs of a shape in addition to its value.
+    pub(super) fn context(&self, now: Timestamp) -> EvalContext<'_> {
+        EvalContext { request: &self.request, now, shapes: &self.adapter.program.shapes }
     }
 
     /// Applies a shape and returns the result as JSON text, without building it as a value first.
-    fn written(&self, shape: &Shape, value: Value<'_>, now: Timestamp) -> Option<String> {
-        let whole = EvalContext { request: &self.request, now };
+    fn written(&self, shape: &Shape, value: Value<'_>, now: Timestamp) -> Result<String, Misfit> {
+        let whole = self.context(now);
         let mut text = String::with_capacity(4_096);
-        shape.write(value, whole, &mut Budget::default(), &mut text).ok()?.then_some(text)
+        match shape.write(value, whole, &mut Budget::default(), &mut text) {
+            Ok(true) => Ok(text),
+            Ok(false) | Err(_) => {
+                let misfit = shape.diagnose(&value.json(), whole, &mut Budget::default());
+                // Writing pays for steps that the diagnosis does not take.
+                Err(misfit.unwrap_or_else(Misfit::too_much))
+            }
+        }
     }
 
     /// Handles the outcome of the last backend request and returns the next action.
@@ -208,15 +238,14 @@ impl Exchange {
         let tape = json(bytes);
         let answer = tape.as_ref().map(Tape::root);
         let is_graphql = matches!(adapted.backend, Backend::GraphQl(..));
+        let whole = self.context(now);
         let value = match (answer, is_graphql) {
-            (Some(answer), true) => graphql_value(adapted, errors, status, answer),
+            (Some(answer), true) => graphql_value(adapted, errors, status, answer, whole),
             (None, true) => {
-                Err(by_status(errors, status, None).unwrap_or((&errors.unfit, ErrorDetails::default())))
+                let fault = by_status(errors, status).map(|fault| (fault, ErrorDetails::default()));
+                Err(fault.unwrap_or_else(|| not_json(errors, status, bytes)))
             }
-            (value, false) => {
-                let whole = EvalContext { request: &self.request, now };
-                rest_value(adapted, errors, RestResponse { status, value, bytes }, whole)
-            }
+            (value, false) => rest_value(adapted, errors, RestResponse { status, value, bytes }, whole),
         };
         let value = match value {
             Ok(value) => value,
@@ -252,7 +281,7 @@ impl Exchange {
         let tape = Tape::read(&text).ok();
         match tape.as_ref().and_then(|tape| tape.root().at_path(&adapted.root)) {
             Some(value) => self.success(adapted, value, true, now),
-            None => self.refuse(&self.adapter.program.errors.unfit, "", now),
+            None => self.unfit(missing_root(adapted, None), now),
         }
     }
 
@@ -260,12 +289,14 @@ impl Exchange {
         let body = match &adapted.response {
             None => None,
             Some(shape) => match self.written(shape, value, now) {
-                Some(body) => Some(body),
-                None => return self.refuse(&self.adapter.program.errors.unfit, "", now),
+                Ok(body) => Some(body),
+                Err(misfit) => return self.unfit(misfit, now),
             },
         };
-        let mut headers: Vec<(String, String)> = Vec::new();
+        let mut headers = headers_of(&self.adapter.program, &self.request, false);
         if !adapted.headers.is_empty() {
+            // A header of the route takes the place of one that every response has.
+            headers.retain(|(name, _)| adapted.headers.iter().all(|(own, _)| own != name));
             let value = value.json();
             let filled = |(name, template): &(String, Template)| {
                 (name.clone(), template.fill_url(&self.request, &value))
@@ -278,6 +309,10 @@ impl Exchange {
                 headers.push(("link".to_owned(), link));
             }
         }
-        Answer { status: adapted.status, headers, body }
+        let answer = Answer { status: adapted.status, headers, body, unfit: None };
+        if self.adapter.program.etag && adapted.matcher.methods.iter().all(|method| is_safe(method)) {
+            return tagged(answer, self.request.header(IF_NONE_MATCH));
+        }
+        answer
     }
 }

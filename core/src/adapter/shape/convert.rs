@@ -16,6 +16,9 @@ impl Conversion {
                 Ok(Json::Number(text.clone().into_owned().into()))
             }
             (Self::Text, Json::Number(digits)) => Ok(Json::text(digits.clone().into_owned())),
+            // What has the form already keeps it.
+            (Self::Number, Json::Number(digits)) => Ok(Json::Number(digits.clone().into_owned().into())),
+            (Self::Text, Json::Text(text)) => Ok(Json::text(text.clone().into_owned())),
             (Self::Date(from, to), value) => {
                 from.read(value).map(|time| to.made(time)).ok_or(ShapeError::Unfit)
             }
@@ -30,6 +33,8 @@ impl Conversion {
     pub(super) fn copies(self, value: Value<'_>, out: &mut String) -> bool {
         match (self, value.plain_text()) {
             (Self::Number, Some(text)) if is_number(text) => out.push_str(text),
+            (Self::Number, None) if is_number(value.raw()) => out.push_str(value.raw()),
+            (Self::Text, Some(_)) => out.push_str(value.raw()),
             (Self::Text, None) if is_number(value.raw()) => {
                 out.push('"');
                 out.push_str(value.raw());

@@ -3,6 +3,11 @@
 
 pub(crate) mod budget;
 mod convert;
+pub(crate) mod diagnose;
+mod nested;
 mod run;
 pub(crate) mod step;
+#[cfg(test)]
+mod tests;
+mod text;
 mod write;

@@ -6,6 +6,7 @@ use crate::{
         shape::{
             budget::{Budget, EvalContext, ShapeError},
             step::{Field, Shape, Step},
+            text::{self, Places, Written},
         },
     },
     json::value::Json,
@@ -46,7 +47,11 @@ impl Shape {
 impl Step {
     /// Returns true if the step ignores its value.
     pub(crate) fn makes_its_own(&self) -> bool {
-        matches!(self, Self::Request(_) | Self::Const(_) | Self::Now(_))
+        match self {
+            Self::Request(_) | Self::Const(_) | Self::Now(_) => true,
+            Self::Text(template) | Self::Url(template) => template.first_path().is_none(),
+            _ => false,
+        }
     }
 
     pub(crate) fn run<'a>(
@@ -62,6 +67,25 @@ impl Step {
             Self::Now(form) => return Ok(Some(Cow::Owned(form.made(whole.now)))),
             Self::Default(literal) => {
                 return Ok(held.filter(|value| !value.is_null()).or(Some(Cow::Borrowed(&literal.0))));
+            }
+            Self::Shape(index) => {
+                let steps = whole.named(*index).ok_or(ShapeError::Unfit)?;
+                return run_row(steps, held, whole, budget);
+            }
+            Self::Required => {
+                return match held {
+                    Some(value) if !value.is_null() => Ok(Some(value)),
+                    _ => Err(ShapeError::Unfit),
+                };
+            }
+            Self::Text(_) | Self::Url(_) | Self::PageUrl(_) => {
+                let mut made = String::new();
+                let places = Places::Built(held.as_deref());
+                return Ok(match text::write(self, places, whole, budget, &mut made)? {
+                    Written::Whole => Some(Cow::Owned(Json::text(made))),
+                    Written::Null => Some(Cow::Owned(Json::Null)),
+                    Written::Absent => None,
+                });
             }
             _ => {}
         }
@@ -123,7 +147,7 @@ impl Step {
             Self::Convert(conversion) => conversion.apply(&value)?,
             Self::Map(table, otherwise) => {
                 budget.pay(table.len())?;
-                let found = table.iter().find(|(from, _)| from.0 == *value).map(|(_, to)| to);
+                let found = table.iter().find(|(from, _)| from.is_alike(&value)).map(|(_, to)| to);
                 match found.or(otherwise.as_ref()) {
                     Some(literal) => return Ok(Some(Cow::Borrowed(&literal.0))),
                     // A table need not list null, which passes through.
@@ -133,7 +157,19 @@ impl Step {
             }
             Self::HideNull => return Ok(Some(value).filter(|value| !value.is_null())),
             Self::Wrap(name) => Json::Object(vec![(Cow::Borrowed(name), value.into_owned())]),
-            Self::Request(_) | Self::Const(_) | Self::Now(_) | Self::Default(_) => return Ok(Some(value)),
+            Self::Length => match &*value {
+                Json::List(items) => Json::Number(items.len().to_string().into()),
+                _ => return Err(ShapeError::Unfit),
+            },
+            Self::Request(_)
+            | Self::Const(_)
+            | Self::Now(_)
+            | Self::Default(_)
+            | Self::Shape(_)
+            | Self::Required
+            | Self::Text(_)
+            | Self::Url(_)
+            | Self::PageUrl(_) => return Ok(Some(value)),
         };
         Ok(Some(Cow::Owned(made)))
     }
@@ -147,7 +183,7 @@ impl Step {
         budget: &mut Budget,
     ) -> StepResult<'a> {
         match self {
-            Self::Object(fields) if fields.iter().all(|field| field.1.is_free()) => {
+            Self::Object(fields) if fields.iter().all(|field| field.1.is_free(whole)) => {
                 Ok(Some(Cow::Owned(Json::Object(object(fields, &null, whole, budget)?))))
             }
             _ => Ok(Some(null)),
@@ -158,8 +194,8 @@ impl Step {
 impl Shape {
     /// Returns true if the shape embeds its value unchanged or ignores it, so that null is as good
     /// as any other value.
-    fn is_free(&self) -> bool {
-        match self.0.first() {
+    fn is_free(&self, whole: EvalContext<'_>) -> bool {
+        match whole.first(&self.0) {
             None => true,
             Some(step) if step.makes_its_own() => true,
             Some(Step::Get(path)) => path.is_empty(),
@@ -211,7 +247,7 @@ fn object<'a>(
 }
 
 /// Returns the number of values that a value consists of, itself included.
-fn weight(value: &Json<'_>) -> usize {
+pub(super) fn weight(value: &Json<'_>) -> usize {
     match value {
         Json::List(items) => items.iter().map(weight).sum::<usize>() + 1,
         Json::Object(fields) => fields.iter().map(|(_, field)| weight(field)).sum::<usize>() + 1,

@@ -1,6 +1,6 @@
 //! The instructions that shapes consist of, as they are stored in snapshots.
 
-use crate::adapter::{literal::Literal, request::Source};
+use crate::adapter::{literal::Literal, request::Source, template::Template};
 use serde::{Deserialize, Serialize};
 
 /// A list of steps that maps one JSON value to another. A step may return nothing, which leaves a
@@ -32,7 +32,7 @@ pub struct Shape(pub Vec<Step>);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// The value at a path of fields; nothing if there is none.
+    /// The value at a path of fields and of items of lists; nothing if there is none.
     Get(Vec<String>),
     /// The value at a place of the request; nothing if there is none.
     Request(Source),
@@ -56,7 +56,8 @@ pub enum Step {
     Coalesce(Vec<Shape>),
     /// The value converted to another form.
     Convert(Conversion),
-    /// The value's entry in a table, or the alternative if it has none.
+    /// The value's entry in a table, or the alternative if it has none. A scalar is looked up as it is
+    /// written: `1` is the string as well as the number.
     Map(Vec<(Literal, Literal)>, Option<Literal>),
     /// The constant if the value is absent or null, else the value.
     Default(Literal),
@@ -64,6 +65,86 @@ pub enum Step {
     HideNull,
     /// An object with the value as its only field.
     Wrap(String),
+    /// A string with places; null if one of them is, and nothing if one is absent.
+    Text(Template),
+    /// The same with its places percent-encoded.
+    Url(Template),
+    /// The URL of a page; null or nothing if the number of the page is.
+    PageUrl(Box<PageUrl>),
+    /// The number of items of a list.
+    Length,
+    /// The value, which must be there and not be null.
+    Required,
+    /// The result of a named shape of the [`Program`](crate::adapter::Program), by its index.
+    Shape(u32),
+}
+
+/// The URL of a page of a list, as links to the next and the previous page are.
+///
+/// ```text
+/// page_url: { base: "https://api.example/users", page: next, keep: [name] }
+/// ```
+///
+/// maps `{"next":3}`, for a request with `?name=a&page=2&x=1`, to
+/// `https://api.example/users?page=3&name=a`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PageUrl {
+    /// The URL without the parameters; its places are percent-encoded.
+    pub base: Template,
+    /// Path to the number of the page in the current value.
+    pub page: Vec<String>,
+    /// Name of the query parameter with the number of the page.
+    pub parameter: String,
+    /// Parameters of the client's query that are repeated, as the client wrote them.
+    #[serde(default, skip_serializing_if = "Kept::is_none")]
+    pub keep: Kept,
+    /// Place of the page parameter among those that are kept.
+    #[serde(default)]
+    pub position: PagePosition,
+}
+
+/// The parameters of the client's query that a [`PageUrl`] repeats. The page is never one of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// Those with these names.
+    Named(Vec<String>),
+    /// All of them.
+    All,
+}
+
+/// A place of the page parameter of a [`PageUrl`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PagePosition {
+    /// Before the others.
+    #[default]
+    First,
+    /// After the others.
+    Last,
+    /// Its place in the client's query; the last one if the client sent none.
+    Same,
+}
+
+impl Kept {
+    /// Returns true if no parameter is repeated.
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self, Self::Named(names) if names.is_empty())
+    }
+
+    /// Returns true if the parameter with this name is repeated.
+    pub(super) fn keeps(&self, name: &str) -> bool {
+        match self {
+            Self::Named(names) => names.iter().any(|held| held == name),
+            Self::All => true,
+        }
+    }
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::Named(Vec::new())
+    }
 }
 
 /// A field of an object to build: its name and the shape of its value.

@@ -6,6 +6,7 @@ use crate::{
         budget::{Budget, EvalContext, ShapeError},
         run::run_row,
         step::{Field, Shape, Step},
+        text::{self, Places, Written},
     },
     json::{Value, write::write_text},
 };
@@ -41,6 +42,7 @@ struct Writer<'w> {
 
 impl Writer<'_> {
     fn row(&mut self, steps: &[Step], value: Value<'_>) -> Result<bool, ShapeError> {
+        let steps = self.whole.resolved(steps);
         match steps {
             [] => {
                 self.out.push_str(value.raw());
@@ -56,6 +58,7 @@ impl Writer<'_> {
             [Step::Convert(conversion)] if conversion.copies(value, self.out) => {
                 self.budget.pay(1).map(|()| true)
             }
+            [step @ (Step::Text(_) | Step::Url(_) | Step::PageUrl(_))] => self.text(step, value, None),
             [Step::Const(literal)] => {
                 self.budget.pay(1)?;
                 literal.0.write(self.out);
@@ -70,17 +73,23 @@ impl Writer<'_> {
             [Step::Object(fields)] if value.is_object() || value.is_list() => {
                 self.object(fields, &[], value, None)
             }
-            // An envelope around a list or an object that the first step builds.
-            [first, Step::Object(fields)] if first.goes_through(value) && is_envelope(fields) => {
-                self.object(fields, std::slice::from_ref(first), value, None)
+            [Step::Length] if value.is_list() => self.length(value),
+            [before @ .., last @ (Step::Default(_) | Step::HideNull | Step::Required)] => {
+                let mark = self.out.len();
+                let is_there = self.row(before, value)?;
+                self.settled(last, mark, is_there)
             }
-            [step, ..] if step.makes_its_own() => self.built(steps, None),
-            _ => self.built(steps, Some(value)),
+            _ => match envelope(self.whole, steps, value) {
+                Some(Envelope { content, fields }) => self.object(fields, content, value, None),
+                None if self.whole.first(steps).is_some_and(Step::makes_its_own) => self.built(steps, None),
+                None => self.built(steps, Some(value)),
+            },
         }
     }
 
     fn list(&mut self, shape: &Shape, value: Value<'_>) -> Result<bool, ShapeError> {
         self.budget.pay(1)?;
+        let steps = self.whole.resolved(&shape.0);
         let mut layout = Layout::default();
         self.out.push('[');
         for (place, item) in value.items().enumerate() {
@@ -88,12 +97,12 @@ impl Writer<'_> {
             if place > 0 {
                 self.out.push(',');
             }
-            let written = match &shape.0[..] {
+            let written = match steps {
                 [Step::Object(fields)] if item.is_object() => {
                     layout.take(fields, item);
                     self.object(fields, &[], item, Some(&layout))?
                 }
-                steps => self.row(steps, item)?,
+                _ => self.row(steps, item)?,
             };
             if !written {
                 self.out.push_str("null");
@@ -101,6 +110,52 @@ impl Writer<'_> {
         }
         self.out.push(']');
         Ok(true)
+    }
+
+    /// Writes the string that a step makes. `first` is the field that its first path begins with, if
+    /// it was found already.
+    fn text(&mut self, step: &Step, value: Value<'_>, first: Option<Value<'_>>) -> Result<bool, ShapeError> {
+        self.budget.pay(1)?;
+        let mark = self.out.len();
+        self.out.push('"');
+        let places = Places::Tape { value, first };
+        match text::write(step, places, self.whole, self.budget, self.out)? {
+            Written::Whole => self.out.push('"'),
+            Written::Null => {
+                self.out.truncate(mark);
+                self.out.push_str("null");
+            }
+            Written::Absent => {
+                self.out.truncate(mark);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn length(&mut self, list: Value<'_>) -> Result<bool, ShapeError> {
+        let length = list.items().count();
+        self.budget.pay(length)?;
+        self.out.push_str(&length.to_string());
+        Ok(true)
+    }
+
+    /// Applies a step that leaves a value as it is unless it is null or absent. The value is written
+    /// from `mark` on, if it is there.
+    fn settled(&mut self, step: &Step, mark: usize, is_there: bool) -> Result<bool, ShapeError> {
+        self.budget.pay(1)?;
+        if is_there && self.out.get(mark..) != Some("null") {
+            return Ok(true);
+        }
+        self.out.truncate(mark);
+        match step {
+            Step::Default(literal) => {
+                literal.0.write(self.out);
+                Ok(true)
+            }
+            Step::HideNull => Ok(false),
+            _ => Err(ShapeError::Unfit),
+        }
     }
 
     /// Runs the remaining steps on the value that was found, or on an absent one.
@@ -152,6 +207,9 @@ impl Writer<'_> {
                     self.budget.pay(1)?;
                     self.found(rest, found.at_path(path.get(1..).unwrap_or_default()))?
                 }
+                ([step @ (Step::Text(_) | Step::Url(_))], first @ Some(_)) => {
+                    self.text(step, value, first)?
+                }
                 _ => self.row(steps, value)?,
             };
             if is_there {
@@ -166,22 +224,30 @@ impl Writer<'_> {
     }
 }
 
-impl Step {
-    /// Returns true if the step maps this list to a list, or this object to an object.
-    fn goes_through(&self, value: Value<'_>) -> bool {
-        match self {
-            Self::Each(_) => value.is_list(),
-            Self::Object(_) => value.is_object(),
-            _ => false,
-        }
-    }
+/// An object around the list or object that the step before it builds.
+struct Envelope<'s> {
+    /// The step that builds the content.
+    content: &'s [Step],
+    fields: &'s [Field],
+}
+
+/// Returns the envelope that a row of two steps builds, if it is one.
+fn envelope<'s>(whole: EvalContext<'s>, row: &'s [Step], value: Value<'_>) -> Option<Envelope<'s>> {
+    let (content, last) = row.split_at_checked(1)?;
+    let [Step::Object(fields)] = whole.resolved(last) else { return None };
+    let goes_through = match whole.resolved(content) {
+        [Step::Each(_)] => value.is_list(),
+        [Step::Object(_)] => value.is_object(),
+        _ => false,
+    };
+    (goes_through && is_envelope(whole, fields)).then_some(Envelope { content, fields })
 }
 
 /// Returns true if the fields embed the value unchanged, and none of them looks into it.
-fn is_envelope(fields: &[Field]) -> bool {
+fn is_envelope(whole: EvalContext<'_>, fields: &[Field]) -> bool {
     let takes_it = |field: &Field| field.1.0.is_empty();
     fields.iter().any(takes_it)
-        && fields.iter().all(|field| field.1.0.first().is_none_or(Step::makes_its_own))
+        && fields.iter().all(|field| whole.first(&field.1.0).is_none_or(Step::makes_its_own))
 }
 
 /// The common layout of objects with the same names in the same order, as the items of a list
@@ -220,6 +286,7 @@ impl<'t> Layout<'t> {
             let place = |name: &String| names.iter().rposition(|held| held.is_text(name));
             let first = |field: &Field| match field.1.0.first() {
                 Some(Step::Get(path)) => path.first().and_then(place),
+                Some(Step::Text(text) | Step::Url(text)) => text.first_path()?.first().and_then(place),
                 _ => None,
             };
             self.chosen = fields.iter().map(first).collect();

@@ -5,21 +5,17 @@ use super::{
     files::{Files, SourceText, content, graphql},
     graphql::{Documents, documents},
     headers::{self, Use},
+    include::{self, INCLUDE},
     mapping::Context,
     prune::prune,
-    routes,
-    source::{Adapter, COMPILED},
+    routes::{self, Claim, report_conflicts},
+    source::{Adapter, COMPILED, MAX_BYTES},
 };
 use crate::{
-    adapter::{AdaptedRoute, Program, SelectedVersion},
+    adapter::{AdaptedRoute, IF_NONE_MATCH, Program, SelectedVersion},
     config::reading::{Cursor, Fields, Node, Problem, Value},
-    routing::table::RouteTable,
 };
 use serde_json::Map;
-
-/// The largest stored adapter, in bytes. An audit record of a change contains it twice, in an item
-/// of at most 400 KB.
-const MAX_BYTES: usize = 150_000;
 
 const HINT: &str =
     "write operations, schema, shapes, errors and routes below the adapter, or the name of a file with them";
@@ -44,14 +40,20 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let interface = interface(cursor, &mut fields, folder, files);
     let endpoint = endpoint(&mut fields);
     let version = fields.read("version", version);
-    let forward = headers::names(fields.optional("forward_headers"), Use::Forward);
+    let etag = fields.read("etag", Cursor::bool).unwrap_or_default();
+    let forwarding = if etag { Use::ForwardBesideTags } else { Use::Forward };
+    let forward = headers::names(fields.optional("forward_headers"), forwarding);
     let keep = headers::names(fields.optional("keep_headers"), Use::Keep);
-    let shapes = fields.entries("shapes", "write name: mapping");
+    let content_type = fields.read("content_type", headers::media_type).unwrap_or_default();
+    let added = fields.entries("headers", "write access-control-allow-origin: \"*\"");
+    let included = include::read(&mut fields, folder, files);
+    let own_shapes = fields.entries("shapes", "write name: mapping");
     let envelope = fields.optional("envelope");
     let errors = fields.optional("errors");
     let route_list = fields.required("routes", "write a list of routes");
     fields.finish();
-    let mut context = Context::new(shapes);
+    let mut context = Context::new(include::shapes(cursor, &included, own_shapes));
+    let added = headers::of_requests(&mut context, &added, Use::AddToAll);
     let errors = errors::read(&mut context, errors.as_ref());
     if let Some(cursor) = &envelope {
         // Each route applies it to its own response; if no route can be read, its mistakes are
@@ -63,24 +65,34 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let route_list = route_list.map(|cursor| cursor.list("write a list of routes")).unwrap_or_default();
     let routes = routes(&mut context, &route_list, interface.documents.as_ref(), envelope.as_ref());
     fields.clean()?;
+    // Mappings that could not be read may name more shapes.
+    context.report_unused_shapes(cursor.file());
+    fields.clean()?;
     let mut reads = [&context.reads[..], &forward[..]].concat();
     reads.extend(version.iter().map(|version| version.header.clone()));
+    reads.extend(etag.then(|| IF_NONE_MATCH.to_owned()));
     for names in [&mut reads, &mut context.claims] {
         names.sort();
         names.dedup();
     }
-    let program = Program {
+    let source = source(cursor, interface, &context);
+    let mut program = Program {
         endpoint: endpoint?,
         version,
         reads,
         claims: context.claims,
         forward,
         keep,
+        content_type,
+        headers: added,
+        etag,
+        shapes: Vec::new(),
         errors: errors?,
         routes,
     };
-    let adapter = Adapter::new(source(cursor, interface), program);
-    let bytes = serde_json::to_string(&adapter).map(|text| text.len()).unwrap_or(usize::MAX);
+    context.shared.share(&mut program);
+    let adapter = Adapter::new(source, program);
+    let bytes = adapter.bytes();
     if bytes > MAX_BYTES {
         let message = format!("compiled, the adapter has {bytes} bytes, more than {MAX_BYTES}");
         return cursor.refuse(message, "split its routes into two adapters, and name both in adapt");
@@ -135,26 +147,20 @@ fn routes<'n>(
     documents: Option<&Documents>,
     envelope: Option<&Cursor<'n>>,
 ) -> Vec<AdaptedRoute> {
-    let mut routes = Vec::new();
-    let mut cursors = Vec::new();
-    for item in items {
-        if let Some(route) = routes::read(context, item, documents, envelope) {
-            routes.push(route);
-            cursors.push(item);
-        }
-    }
-    let matchers: Vec<_> = routes.iter().map(|route| &route.matcher).collect();
-    if let Err((index, error)) = RouteTable::new(&matchers)
-        && let Some(cursor) = cursors.get(index)
-    {
-        cursor.report(error.to_string(), "give each route a path or method of its own");
-    }
+    let mut claims: Vec<Claim<'_>> = Vec::new();
+    let read = |item| routes::read(context, item, documents, envelope, &mut claims);
+    let routes = items.iter().filter_map(read).collect();
+    report_conflicts(&claims);
     routes
 }
 
 /// Returns the source that is stored: as written, with the contents of files, and with only those
-/// parts of the schema that the operations use.
-fn source(cursor: &Cursor<'_>, interface: Interface) -> Map<String, serde_json::Value> {
+/// parts of the schema that the operations use, and only those included shapes that mappings use.
+fn source(
+    cursor: &Cursor<'_>,
+    interface: Interface,
+    context: &Context<'_>,
+) -> Map<String, serde_json::Value> {
     let mut source = match cursor.value().to_json() {
         serde_json::Value::Object(source) => source,
         _ => Map::new(),
@@ -163,6 +169,15 @@ fn source(cursor: &Cursor<'_>, interface: Interface) -> Map<String, serde_json::
     if let (Some(documents), Some(operations)) = (&interface.documents, interface.operations) {
         source.insert("schema".to_owned(), prune(documents).into());
         source.insert("operations".to_owned(), operations.text.into());
+    }
+    if source.remove(INCLUDE).is_some() {
+        let mut shapes = match source.remove("shapes") {
+            Some(serde_json::Value::Object(own)) => own,
+            _ => Map::new(),
+        };
+        let included = context.used_shapes().filter(|shape| shape.value.file() != cursor.file());
+        shapes.extend(included.map(|shape| (shape.key.to_owned(), shape.value.value().to_json())));
+        source.insert("shapes".to_owned(), shapes.into());
     }
     source
 }

@@ -1,12 +1,27 @@
 //! Reads the responses to errors.
 
-use super::mapping::Context;
+use super::{
+    headers::{self, Use},
+    mapping::Context,
+};
 use crate::{
-    adapter::{Errors, Fault, Field, Part, Shape, Step, Template},
-    config::reading::{Cursor, Fields},
+    adapter::{Errors, Fault, FaultStatus, Field, Part, Shape, Step, Template},
+    config::reading::{Cursor, Fields, Value},
 };
 
+/// The side that an error comes from, which decides if its status can be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ErrorSource {
+    /// A backend whose errors `read` maps.
+    ReadBackend,
+    /// A backend whose errors nothing maps.
+    Backend,
+    /// The adapter itself.
+    Adapter,
+}
+
 fn fault_with(status: u16, code: &str, message: &str) -> Fault {
+    let status = FaultStatus::Fixed(status);
     Fault { status, code: code.to_owned(), message: Template::text(message) }
 }
 
@@ -16,7 +31,7 @@ pub(super) fn invalid() -> Fault {
         Part::Value(vec!["field".to_owned()]),
         Part::Text(" is missing or not valid".to_owned()),
     ]);
-    Fault { status: 400, code: "invalid".to_owned(), message }
+    Fault { status: FaultStatus::Fixed(400), code: "invalid".to_owned(), message }
 }
 
 /// Returns the default response to a null at the root of a route.
@@ -29,11 +44,12 @@ fn defaults() -> Errors {
     let field = |name: &str| Field(name.to_owned(), Shape(vec![Step::Get(vec![name.to_owned()])]));
     Errors {
         envelope: Shape(vec![Step::Object(vec![field("code"), field("message")])]),
+        headers: Vec::new(),
         read: None,
         paths: Vec::new(),
         codes: Vec::new(),
         statuses: Vec::new(),
-        otherwise: fault_with(500, "internal", "the request could not be answered"),
+        otherwise: fault_with(FaultStatus::DEFAULT, "internal", "the request could not be answered"),
         invalid: invalid(),
         too_large: fault_with(413, "too_large", "the body is too large"),
         unauthenticated: fault_with(401, "unauthenticated", "a valid token is needed"),
@@ -44,27 +60,64 @@ fn defaults() -> Errors {
 }
 
 /// Reads `{ status, code, message }`; a missing field keeps its value in `fault`.
-pub(super) fn fault<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, mut fault: Fault) -> Option<Fault> {
+pub(super) fn fault<'n>(
+    context: &mut Context<'n>,
+    cursor: &Cursor<'n>,
+    source: ErrorSource,
+    fault: Fault,
+) -> Option<Fault> {
     let mut fields = cursor.fields("write { status: 404, code: not_found, message: \"no such review\" }")?;
-    fields.set("status", &mut fault.status, |cursor| {
-        // The limits fit.
-        Some(cursor.number_within((400.0, 599.0), "an error's status")? as u16)
-    })?;
-    fields.set("code", &mut fault.code, Cursor::loose_string)?;
-    fields.set("message", &mut fault.message, |cursor| context.template(cursor))?;
+    let fault = fault_of(context, &mut fields, source, fault);
     fields.finish();
-    Some(fault)
+    fault
+}
+
+/// Reads the fields of a fault from a map that has others too.
+pub(super) fn fault_of<'n>(
+    context: &mut Context<'n>,
+    fields: &mut Fields<'n>,
+    source: ErrorSource,
+    mut fault: Fault,
+) -> Option<Fault> {
+    let status = fields.set("status", &mut fault.status, |cursor| status(cursor, source));
+    let code = fields.set("code", &mut fault.code, Cursor::loose_string);
+    let message = fields.set("message", &mut fault.message, |cursor| context.message(cursor));
+    status.and(code).and(message).map(|()| fault)
+}
+
+/// Reads the status of an error: a number, or the word for the one that was read.
+fn status(cursor: &Cursor<'_>, source: ErrorSource) -> Option<FaultStatus> {
+    if *cursor.value() != Value::String("read".to_owned()) {
+        // The limits fit.
+        let status = cursor.number_within((400.0, 599.0), "an error's status")? as u16;
+        return Some(FaultStatus::Fixed(status));
+    }
+    match source {
+        ErrorSource::ReadBackend => Some(FaultStatus::Read),
+        ErrorSource::Backend => {
+            let hint = "write read: { object: { status, code, message, field } } under errors";
+            cursor.refuse("nothing reads a status from the errors of the backend", hint)
+        }
+        ErrorSource::Adapter => {
+            let hint = "write a number, such as 404";
+            cursor.refuse("there is no error of the backend from which a status could be read", hint)
+        }
+    }
 }
 
 /// Reads the section `errors`.
 pub(super) fn read<'n>(context: &mut Context<'n>, cursor: Option<&Cursor<'n>>) -> Option<Errors> {
     let mut errors = defaults();
     let Some(cursor) = cursor else { return Some(errors) };
-    let mut fields = cursor.fields("write envelope, codes, paths, statuses and otherwise")?;
-    fields.set("envelope", &mut errors.envelope, |cursor| Some(context.mapping(cursor, None)?.shape))?;
+    let mut fields = cursor.fields("write envelope, headers, read, codes, paths, statuses and otherwise")?;
+    fields.set("envelope", &mut errors.envelope, |cursor| context.error_envelope(cursor))?;
     fields.set("read", &mut errors.read, |cursor| Some(Some(context.mapping(cursor, None)?.shape)))?;
+    let entries = fields.entries("headers", "write cache-control: no-store");
+    errors.headers = headers::of_requests(context, &entries, Use::Add);
+    let source = if errors.read.is_some() { ErrorSource::ReadBackend } else { ErrorSource::Backend };
+    let otherwise = errors.otherwise.clone();
+    fields.set("otherwise", &mut errors.otherwise, |cursor| fault(context, cursor, source, otherwise))?;
     for (name, target) in [
-        ("otherwise", &mut errors.otherwise),
         ("invalid", &mut errors.invalid),
         ("too_large", &mut errors.too_large),
         ("unauthenticated", &mut errors.unauthenticated),
@@ -73,29 +126,29 @@ pub(super) fn read<'n>(context: &mut Context<'n>, cursor: Option<&Cursor<'n>>) -
         ("unfit", &mut errors.unfit),
     ] {
         if let Some(cursor) = fields.optional(name) {
-            *target = fault(context, &cursor, target.clone())?;
+            *target = fault(context, &cursor, ErrorSource::Adapter, target.clone())?;
         }
     }
-    lists(context, &mut fields, &mut errors);
+    lists(context, &mut fields, source, &mut errors);
     fields.finish();
     Some(errors)
 }
 
 /// Reads the faults for single codes, paths and statuses. Each starts from `otherwise`.
-fn lists<'n>(context: &mut Context<'n>, fields: &mut Fields<'n>, errors: &mut Errors) {
+fn lists<'n>(context: &mut Context<'n>, fields: &mut Fields<'n>, source: ErrorSource, errors: &mut Errors) {
     let hint = "write one line per error, such as NOT_FOUND: { status: 404, code: not_found }";
     for entry in fields.entries("codes", hint) {
-        if let Some(fault) = fault(context, &entry.value, errors.otherwise.clone()) {
+        if let Some(fault) = fault(context, &entry.value, source, errors.otherwise.clone()) {
             errors.codes.push((entry.key.to_owned(), fault));
         }
     }
     for entry in fields.entries("paths", hint) {
-        if let Some(fault) = fault(context, &entry.value, errors.otherwise.clone()) {
+        if let Some(fault) = fault(context, &entry.value, source, errors.otherwise.clone()) {
             errors.paths.push((entry.key.split('.').map(str::to_owned).collect(), fault));
         }
     }
     for entry in fields.entries("statuses", hint) {
-        if let Some(fault) = fault(context, &entry.value, errors.otherwise.clone()) {
+        if let Some(fault) = fault(context, &entry.value, source, errors.otherwise.clone()) {
             match entry.key.parse::<u16>() {
                 Ok(status) => errors.statuses.push((status, fault)),
                 Err(_) => {

@@ -14,10 +14,20 @@ pub(crate) struct SourceText {
     pub(crate) lines_before: usize,
 }
 
-/// Returns the content of a file that is named at the cursor.
+/// Returns the content of a file, or the schema at a URL, that is named at the cursor.
 pub(crate) fn content(cursor: &Cursor<'_>, name: &str, files: Files<'_>) -> Option<String> {
-    let hint = "correct the name, which is relative to the folder of this file";
+    let hint = if name.contains("://") {
+        "check the URL, and that it allows introspection without credentials; otherwise write the schema into \
+         a file (cutover adapter schema URL --header ... > schema.graphql) and name that file"
+    } else {
+        "correct the name, which is relative to the folder of this file"
+    };
     files(name).map_err(|error| cursor.report(format!("{name}: {error}"), hint)).ok()
+}
+
+/// Returns the name of a file that is named relative to a folder.
+pub(crate) fn relative(folder: &str, name: String) -> String {
+    if folder.is_empty() || name.contains("://") { name } else { format!("{folder}/{name}") }
 }
 
 /// Reads GraphQL or the name of a file with it. A string with a brace is GraphQL, because no schema
@@ -27,6 +37,6 @@ pub(crate) fn graphql(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Op
     if text.contains('{') {
         return Some(SourceText { file: String::new(), text, lines_before: cursor.line() });
     }
-    let name = if folder.is_empty() || text.contains("://") { text } else { format!("{folder}/{text}") };
+    let name = relative(folder, text);
     content(cursor, &name, files).map(|text| SourceText { file: name, text, lines_before: 0 })
 }

@@ -5,10 +5,11 @@ use super::files::SourceText;
 use crate::{
     adapter::{Kind, Source, Variable},
     config::reading::{Cursor, Problem},
+    json::list_index,
 };
 use apollo_compiler::{
     ExecutableDocument, Node, Schema,
-    ast::Type,
+    ast::{self, Type},
     executable::{Operation, Selection, SelectionSet},
     schema::ExtendedType,
     validation::{DiagnosticList, Valid},
@@ -16,6 +17,9 @@ use apollo_compiler::{
 
 /// The nesting of a response up to which its structure is checked.
 const MAX_DEPTH: usize = 24;
+
+const SYNTAX_HINT: &str =
+    "correct the syntax here; a brace, bracket or quote may be missing above, also many lines above";
 
 /// A schema with operations that are valid against it.
 pub(crate) struct Documents {
@@ -75,8 +79,15 @@ pub(crate) fn documents(
     }
 }
 
+/// Reports all errors of a document, but only the first one if its syntax is wrong: one missing brace is
+/// an error at everything behind it.
 fn report(cursor: &Cursor<'_>, source: &SourceText, errors: &DiagnosticList, hint: &str) {
-    for error in errors.iter() {
+    let syntax = ast::Document::parse(&source.text, &source.file).err().map(|error| error.errors);
+    let (errors, most, hint) = match &syntax {
+        Some(errors) => (errors, 1, SYNTAX_HINT),
+        None => (errors, usize::MAX, hint),
+    };
+    for error in errors.iter().take(most) {
         let start = error.line_column_range().map(|range| range.start);
         cursor.add(Problem {
             file: source.file.clone(),
@@ -238,11 +249,26 @@ fn fragments<'d>(set: &'d SelectionSet, document: &'d ExecutableDocument, used: 
 }
 
 impl Selected {
+    /// Returns the structure of a scalar that a mapping makes.
+    pub(crate) fn scalar(kind: &str, nullable: bool) -> Self {
+        let written = if nullable { kind.to_owned() } else { format!("{kind}!") };
+        Self { written, nullable, content: Content::Scalar(kind.to_owned()) }
+    }
+
     /// Returns a field of an object.
     pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         match &self.content {
             Content::Object(fields) => fields.iter().find(|(field, _)| field == name).map(|(_, value)| value),
             _ => None,
+        }
+    }
+
+    /// Returns the part that a name in a path stands for: a field of an object, or an item of a list,
+    /// which may have fewer items.
+    pub(crate) fn part(&self, name: &str) -> Option<Self> {
+        match &self.content {
+            Content::List(item) => list_index(name).map(|_| Self { nullable: true, ..(**item).clone() }),
+            _ => self.get(name).map(|field| field.within(self)),
         }
     }
 

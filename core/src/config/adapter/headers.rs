@@ -1,8 +1,9 @@
-//! Reads the names of headers, and refuses those that an adapter cannot pass on.
+//! Reads headers, and refuses those that an adapter cannot pass on.
 
+use super::mapping::Context;
 use crate::{
-    adapter::{Part, Template},
-    config::reading::Cursor,
+    adapter::{IF_NONE_MATCH, Part, Template},
+    config::reading::{Cursor, EntryCursor},
     request::token::is_token,
 };
 
@@ -13,10 +14,14 @@ pub(super) enum Use {
     Select,
     /// It is forwarded to the backend.
     Forward,
+    /// It is forwarded to the backend, by an adapter that adds entity tags of its own.
+    ForwardBesideTags,
     /// It is kept from the backend's response.
     Keep,
-    /// It is added to the client's response.
+    /// It is added to a client's response.
     Add,
+    /// It is added to every response of the adapter, with or without a body.
+    AddToAll,
 }
 
 /// Headers that concern one connection, and are consumed there (RFC 9110, section 7.6.1).
@@ -48,14 +53,23 @@ fn refusal(name: &str, usage: Use) -> Option<Refusal> {
             reason: "describes a body that the adapter replaces by another one",
             hint: "remove it; the runtime sets it for the new body",
         }),
+        (IF_NONE_MATCH, Use::ForwardBesideTags) => Some(Refusal {
+            reason: "names tags of this adapter, which the backend does not know",
+            hint: "remove it, and the edge answers 304; or remove etag, and the backend's tags pass with \
+                   keep_headers: [etag]",
+        }),
         ("set-cookie", Use::Keep) => Some(Refusal {
             reason: "may occur several times, and several cookies cannot be joined in one header",
             hint: "remove it; a route whose responses set cookies needs no adapter, or a legacy response",
         }),
         ("content-type", Use::Keep) => Some(Refusal {
             reason: "describes a body that the adapter replaces by another one",
-            hint: "remove it; write headers: { content-type: ... } in the routes that do not send \
-                   application/json",
+            hint: "remove it; write headers: { content-type: ... } in a route, or content_type: for all \
+                   routes",
+        }),
+        ("content-type", Use::AddToAll) => Some(Refusal {
+            reason: "describes a body, which not every response has",
+            hint: "write content_type: beside headers; it is for the responses with a body",
         }),
         _ => None,
     }
@@ -82,16 +96,67 @@ pub(super) fn names(cursor: Option<Cursor<'_>>, usage: Use) -> Vec<String> {
     items.iter().filter_map(|item| name(item, &item.loose_string()?, usage)).collect()
 }
 
-/// Reports the value of a header if it has characters beyond Latin-1, which no header can carry.
-pub(super) fn check_value(cursor: &Cursor<'_>, value: &Template) {
+/// Reads headers that are added to responses. Returns their names, in lower case, with their values,
+/// without those that are reported.
+pub(super) fn added<'n>(
+    context: &mut Context<'n>,
+    entries: &[EntryCursor<'n>],
+    usage: Use,
+) -> Vec<(String, Template)> {
+    entries.iter().filter_map(|entry| one(context, entry, usage)).collect()
+}
+
+/// Reads headers that are added to responses, also to those for which the backend was not asked: the
+/// places in their values are those of the request.
+pub(super) fn of_requests<'n>(
+    context: &mut Context<'n>,
+    entries: &[EntryCursor<'n>],
+    usage: Use,
+) -> Vec<(String, Template)> {
+    let read = |entry: &EntryCursor<'n>| {
+        let (name, value) = one(context, entry, usage)?;
+        if let Some(place) = value.0.iter().find(|part| matches!(part, Part::Value(_))) {
+            let message = format!("{{{}}} is not a place in the request", place.name());
+            let hint = "write a place such as {header.origin}, or this header in the routes";
+            return entry.value.refuse(message, hint);
+        }
+        Some((name, value))
+    };
+    entries.iter().filter_map(read).collect()
+}
+
+fn one<'n>(context: &mut Context<'n>, entry: &EntryCursor<'n>, usage: Use) -> Option<(String, Template)> {
+    let name = name(&entry.key_cursor, entry.key, usage);
+    let value = context.template(&entry.value)?;
+    check_value(&entry.value, &value);
+    Some((name?, value))
+}
+
+/// Reports the value of a header if it has characters that no header can carry: controls, and those
+/// beyond Latin-1.
+fn check_value(cursor: &Cursor<'_>, value: &Template) {
+    // The Worker leaves out the controls of an adapter that was stored earlier.
+    let is_sendable = |c: char| u32::from(c) <= 0xff && (!c.is_control() || cursor.is_stored());
     let is_fit = |part: &Part| match part {
-        Part::Text(text) => text.chars().all(|c| u32::from(c) <= 0xff),
+        Part::Text(text) => text.chars().all(is_sendable),
         Part::Request(_) | Part::Value(_) => true,
     };
     if !value.0.iter().all(is_fit) {
         let hint = "write it with ASCII characters, for example percent-encoded";
         cursor.report("the value has characters that no header can carry", hint);
     }
+}
+
+/// Reads a media type, the value of `content-type`.
+pub(super) fn media_type(cursor: &Cursor<'_>) -> Option<String> {
+    let text = cursor.string()?;
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    let is_type = essence.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype));
+    if !is_type || !text.chars().all(|c| c.is_ascii() && !c.is_control()) {
+        let hint = "write one such as \"application/json; charset=utf-8\"";
+        return cursor.refuse(format!("{text:?} is not a media type"), hint);
+    }
+    Some(text)
 }
 
 /// Returns the remedy for a name that is none: the name with a dash for everything else, if it has

@@ -6,6 +6,7 @@ mod errors;
 mod files;
 mod graphql;
 mod headers;
+mod include;
 mod mapping;
 mod nesting;
 mod prune;
@@ -15,4 +16,5 @@ mod variables;
 
 pub(super) use compile::read;
 pub(super) use files::Files;
+pub(super) use source::MAX_BYTES;
 pub use source::{Adapter, COMPILED};

@@ -2,28 +2,15 @@
 //! documents of more than 127 levels.
 //!
 //! A mapping inside another one takes at most four levels of the document: its list of steps, the step,
-//! the list of fields and the field. With up to ten levels around the outermost mapping and five in the
-//! innermost one, [`MAX_NESTING`] of them leave room for a document that contains the adapter, as
-//! stored configurations do.
+//! the list of fields and the field. With up to ten levels around the outermost mapping and seven in the
+//! innermost one (a field of the body in the URL of a page), [`MAX_NESTING`] of them leave room for a
+//! document that contains the adapter, as stored configurations do.
 
-use crate::adapter::{Field, Kind, Shape, Step};
+use crate::adapter::Kind;
 
 /// Most mappings that may be inside each other, named shapes written out. Types are limited alike; one
 /// of them takes at most three levels.
 pub(super) const MAX_NESTING: usize = 24;
-
-/// Returns the number of shapes inside each other, the outermost included.
-pub(super) fn of_shape(shape: &Shape) -> usize {
-    let below = |step: &Step| match step {
-        Step::Object(fields) | Step::Add(fields) => {
-            fields.iter().map(|Field(_, shape)| of_shape(shape)).max().unwrap_or_default()
-        }
-        Step::Each(shape) => of_shape(shape),
-        Step::Coalesce(shapes) => shapes.iter().map(of_shape).max().unwrap_or_default(),
-        _ => 0,
-    };
-    1 + shape.0.iter().map(below).max().unwrap_or_default()
-}
 
 /// Returns the number of types inside each other, the outermost included.
 pub(super) fn of_kind(kind: &Kind) -> usize {

@@ -9,6 +9,10 @@ use std::sync::Arc;
 /// source is read.
 pub const COMPILED: &str = "compiled";
 
+/// The largest stored adapter, in bytes. An audit record of a change contains it twice, in an item
+/// of at most 400 KB.
+pub(crate) const MAX_BYTES: usize = 150_000;
+
 /// A configured adapter: its source, which includes the contents of the files it names, and the
 /// program compiled from it.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +29,11 @@ impl Adapter {
     /// Returns the program that the edge runs.
     pub fn program(&self) -> &Arc<Program> {
         &self.program
+    }
+
+    /// Returns the number of bytes of the stored adapter.
+    pub(crate) fn bytes(&self) -> usize {
+        serde_json::to_string(self).map_or(usize::MAX, |text| text.len())
     }
 
     /// Returns the adapter as it was written, with the contents of files instead of their names.

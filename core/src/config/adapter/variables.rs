@@ -2,7 +2,7 @@
 //! declares.
 
 use super::{
-    errors,
+    errors::{self, ErrorSource},
     graphql::Declared,
     mapping::Context,
     nesting::{self, MAX_NESTING},
@@ -13,8 +13,8 @@ use crate::{
     json::value::Json,
 };
 
-const HINT: &str = "write a place such as path.id, or { from, default, min, max, clamp, split, map, const, \
-                    fields, invalid }";
+const HINT: &str = "write a place such as path.id, or { from, default, min, max, clamp, integer, split, map, \
+                    const, fields, required, empty, invalid }";
 
 /// Reads the variables of a route. `declared` are those of the operation; without an operation, the
 /// file itself names their types.
@@ -77,16 +77,17 @@ pub(super) fn one<'n>(
     if let Some(cursor) = fields.optional("type").filter(|_| typing == Typing::File) {
         declared.variable.kind = kind(&cursor)?;
     }
-    if let Some(cursor) = fields.optional("from") {
+    let from = fields.optional("from");
+    if let Some(cursor) = &from {
         let place = cursor.string()?;
-        declared.variable.from = context.source(&cursor, &place);
+        declared.variable.from = context.source(cursor, &place);
     }
     constants(cursor, &mut fields, &mut declared);
     limits(&mut fields, &mut declared)?;
     split(&mut fields, &mut declared)?;
     table(&mut fields, &mut declared);
-    declared.variable.invalid =
-        fields.read("invalid", |cursor| errors::fault(context, cursor, errors::invalid()));
+    absence(&mut fields, from.as_ref(), &mut declared);
+    invalid(context, &mut fields, from.as_ref(), &mut declared);
     if let Some(cursor) = fields.optional("fields") {
         nested(context, &cursor, &mut declared);
     }
@@ -138,6 +139,51 @@ fn limits(fields: &mut Fields<'_>, declared: &mut Declared) -> Option<()> {
     }
     fields.set("integer", &mut variable.integer, Cursor::bool)?;
     fields.set("clamp", &mut variable.clamp, Cursor::bool)
+}
+
+/// Reads `empty`, which makes an empty string absent.
+fn absence(fields: &mut Fields<'_>, from: Option<&Cursor<'_>>, declared: &mut Declared) {
+    let Some(cursor) = fields.optional("empty") else { return };
+    let choices = [("absent", true)];
+    let is_absent = cursor.choice(&choices, "is not a meaning of an empty value", "write empty: absent");
+    declared.variable.empty_is_absent = is_absent.is_some() && is_read(&cursor, from, declared);
+}
+
+/// Reads `invalid`: the response to a value that does not fit, or the word that makes it absent.
+fn invalid<'n>(
+    context: &mut Context<'n>,
+    fields: &mut Fields<'n>,
+    from: Option<&Cursor<'n>>,
+    declared: &mut Declared,
+) {
+    let Some(cursor) = fields.optional("invalid") else { return };
+    let Value::String(_) = cursor.value() else {
+        declared.variable.invalid = errors::fault(context, &cursor, ErrorSource::Adapter, errors::invalid());
+        return;
+    };
+    let hint = "write invalid: default, or { status: 422, code: invalid, message: \"...\" }";
+    let is_absent = cursor.choice(&[("default", true)], "is no response to an invalid value", hint);
+    if is_absent.is_none() || !is_read(&cursor, from, declared) {
+        return;
+    }
+    declared.variable.invalid_is_absent = true;
+    if declared.variable.required && declared.variable.default.is_none() {
+        let message =
+            format!("a value of the type {} is required, and there is no default", declared.written);
+        cursor.report(message, "add default: with the value that takes its place");
+    }
+}
+
+/// Returns true if the variable itself is read from the request, and reports it otherwise.
+fn is_read(cursor: &Cursor<'_>, from: Option<&Cursor<'_>>, declared: &Declared) -> bool {
+    if from.is_none() {
+        let hint = match declared.variable.kind {
+            Kind::Object(_) => "write it at the fields that need it",
+            _ => "remove it, or write from: with the place of the value",
+        };
+        cursor.report("the variable itself is not read from the request", hint);
+    }
+    from.is_some()
 }
 
 /// Reads the separator of the items of a list.

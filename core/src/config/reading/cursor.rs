@@ -112,6 +112,11 @@ impl<'n> Cursor<'n> {
         self.line
     }
 
+    /// Returns the name of the file; empty for the document itself.
+    pub(crate) fn file(&self) -> &'n str {
+        self.file
+    }
+
     pub(crate) fn value(&self) -> &'n Value {
         &self.node.value
     }

@@ -2,11 +2,17 @@
 
 use super::problem::Problem;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use std::collections::BTreeMap;
 
 /// Deeper nesting than any configuration needs, and shallow enough that no stack overflows.
 const MAX_DEPTH: usize = 32;
 
-/// A value with its place. Line and column count from 1; 0 means that it was not read from text.
+/// Most values that the anchors and aliases of a document hold together: a few lines with aliases inside each
+/// other could otherwise stand for more values than any memory holds.
+const MAX_COPIED: usize = 100_000;
+
+/// A value with its place. Line and column count from 1; 0 means that it was not read from text. A value that an
+/// alias stands for has the place of its anchor, because that is where it is written and can be corrected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     pub(crate) line: usize,
@@ -70,49 +76,31 @@ impl Node {
     /// # Errors
     ///
     /// Returns the first place at which the text is not YAML, or uses a feature of YAML that
-    /// configurations do not support: aliases, several documents, or very deep nesting.
+    /// configurations do not support: merge keys, aliases inside their own anchor or of very many
+    /// values, several documents, or very deep nesting.
     pub fn from_yaml(text: &str) -> Result<Self, Problem> {
         let mut tree = Tree::default();
         for event in Parser::new_from_str(text) {
             let (event, span) = event.map_err(|error| {
                 let mark = error.marker();
+                let hint = if error.info().contains("unknown anchor") {
+                    "write &name before the value that *name stands for, further above; a string that begins with * \
+                     needs quotes"
+                } else {
+                    "look at the indentation and at quotes, brackets and colons near this place"
+                };
                 Problem {
                     file: String::new(),
                     line: mark.line(),
                     column: mark.col() + 1,
                     field: String::new(),
                     message: format!("this is not YAML: {}", error.info()),
-                    hint: "look at the indentation and at quotes, brackets and colons near this place".into(),
+                    hint: hint.to_owned(),
                 }
             })?;
-            let complete = match event {
-                Event::SequenceStart(..) => {
-                    tree.open.push(Open::List(Self::at(&span, Value::Null), Vec::new()));
-                    None
-                }
-                Event::MappingStart(..) => {
-                    tree.open.push(Open::Map(Self::at(&span, Value::Null), Vec::new(), None));
-                    None
-                }
-                Event::Scalar(text, style, _, _) => Some(Self::at(&span, scalar(&text, style))),
-                Event::SequenceEnd | Event::MappingEnd => tree.close(),
-                Event::Alias(_) => return Err(unsupported(&span, "an alias (*name)", "write the value out")),
-                Event::DocumentStart(_) if tree.root.is_some() => {
-                    let hint = "keep one document in a file";
-                    return Err(unsupported(&span, "a second document (---)", hint));
-                }
-                Event::DocumentStart(_)
-                | Event::DocumentEnd
-                | Event::StreamStart
-                | Event::StreamEnd
-                | Event::Nothing => None,
-            };
+            let complete = tree.take(event, &span)?;
             if tree.open.len() > MAX_DEPTH {
-                return Err(unsupported(
-                    &span,
-                    "nesting this deep",
-                    "use the shape of the documented example",
-                ));
+                return Err(too_deep(&span));
             }
             if let Some(node) = complete {
                 tree.add(node, &span)?;
@@ -159,40 +147,138 @@ impl Node {
     fn at(span: &Span, value: Value) -> Self {
         Self { line: span.start.line(), column: span.start.col() + 1, value }
     }
+
+    /// Returns the number of values, this one included.
+    fn values(&self) -> usize {
+        1 + match &self.value {
+            Value::List(items) => items.iter().map(Self::values).sum::<usize>(),
+            Value::Map(entries) => entries.iter().map(|entry| entry.node.values()).sum::<usize>(),
+            _ => 0,
+        }
+    }
+
+    /// Returns the number of collections inside each other.
+    fn levels(&self) -> usize {
+        let below = match &self.value {
+            Value::List(items) => items.iter().map(Self::levels).max(),
+            Value::Map(entries) => entries.iter().map(|entry| entry.node.levels()).max(),
+            _ => return 0,
+        };
+        1 + below.unwrap_or_default()
+    }
 }
 
-/// The document while it is parsed: the collections that are still open, and the finished root.
+/// The document while it is parsed.
 #[derive(Default)]
 struct Tree {
+    /// The collections that are still open, outermost first.
     open: Vec<Open>,
     root: Option<Node>,
+    /// The values with an anchor, by the number that the parser gives it, as soon as they are complete.
+    anchors: BTreeMap<usize, Node>,
+    /// The number of values in anchors and aliases so far.
+    copied: usize,
 }
 
-/// A collection whose end has not been parsed yet, with its place.
-enum Open {
-    List(Node, Vec<Node>),
-    /// The entries, and the key that has no value yet, with its line and column.
-    Map(Node, Vec<Entry>, Option<(String, usize, usize)>),
+/// A collection whose end has not been parsed yet.
+struct Open {
+    /// The collection with its items or entries so far.
+    node: Node,
+    /// The number of its anchor; 0 if it has none.
+    anchor: usize,
+    /// The key of a map that has no value yet.
+    key: Option<Key>,
+}
+
+struct Key {
+    text: String,
+    line: usize,
+    column: usize,
 }
 
 impl Tree {
-    /// Closes the innermost collection and returns it as a value.
-    fn close(&mut self) -> Option<Node> {
-        match self.open.pop()? {
-            Open::List(node, items) => Some(Node { value: Value::List(items), ..node }),
-            Open::Map(node, entries, _) => Some(Node { value: Value::Map(entries), ..node }),
+    /// Handles one event of the parser. Returns the value that it completes.
+    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<Option<Node>, Problem> {
+        let (node, anchor) = match event {
+            Event::SequenceStart(anchor, _) => {
+                self.open.push(Open { node: Node::at(span, Value::List(Vec::new())), anchor, key: None });
+                return Ok(None);
+            }
+            Event::MappingStart(anchor, _) => {
+                self.open.push(Open { node: Node::at(span, Value::Map(Vec::new())), anchor, key: None });
+                return Ok(None);
+            }
+            Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<" && self.awaits_key() => {
+                let hint = "write the fields out; what several mappings of an adapter share can be a shape";
+                return Err(unsupported(span, "a merge key (<<)", hint));
+            }
+            Event::Scalar(text, style, anchor, _) => (Node::at(span, scalar(&text, style)), anchor),
+            Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
+                Some(Open { node, anchor, .. }) => (node, anchor),
+                None => return Ok(None),
+            },
+            Event::Alias(anchor) => return self.copy(anchor, span).map(Some),
+            Event::DocumentStart(_) if self.root.is_some() => {
+                let hint = "keep one document in a file";
+                return Err(unsupported(span, "a second document (---)", hint));
+            }
+            Event::DocumentStart(_)
+            | Event::DocumentEnd
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::Nothing => return Ok(None),
+        };
+        if anchor > 0 {
+            self.count(&node, span)?;
+            self.anchors.insert(anchor, node.clone());
         }
+        Ok(Some(node))
+    }
+
+    /// Returns true if the next value is a key of a map.
+    fn awaits_key(&self) -> bool {
+        self.open.last().is_some_and(|open| open.key.is_none() && matches!(open.node.value, Value::Map(_)))
+    }
+
+    /// Returns the value that an alias stands for.
+    fn copy(&mut self, anchor: usize, span: &Span) -> Result<Node, Problem> {
+        // The parser knows an anchor from its begin on, and refuses aliases of unknown ones.
+        let Some(node) = self.anchors.get(&anchor).cloned() else {
+            return Err(unsupported(span, "an alias inside its own anchor", "write the value out"));
+        };
+        self.count(&node, span)?;
+        if self.open.len() + node.levels() > MAX_DEPTH {
+            return Err(too_deep(span));
+        }
+        Ok(node)
+    }
+
+    fn count(&mut self, node: &Node, span: &Span) -> Result<(), Problem> {
+        self.copied += node.values();
+        if self.copied > MAX_COPIED {
+            let feature = format!("more than {MAX_COPIED} values in anchors and aliases");
+            return Err(unsupported(span, &feature, "use fewer aliases, or write some of them out"));
+        }
+        Ok(())
     }
 
     /// Adds a value to the innermost collection: as an item, a key, or the value of the last key.
     fn add(&mut self, node: Node, span: &Span) -> Result<(), Problem> {
-        match self.open.last_mut() {
-            None => self.root = Some(node),
-            Some(Open::List(_, items)) => items.push(node),
-            Some(Open::Map(_, entries, key)) => match key.take() {
-                Some((key, line, column)) => entries.push(Entry { key, line, column, node }),
-                None => *key = Some((key_string(&node, span)?, node.line, node.column)),
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut open.node.value {
+            Value::List(items) => items.push(node),
+            Value::Map(entries) => match open.key.take() {
+                Some(Key { text, line, column }) => entries.push(Entry { key: text, line, column, node }),
+                None => {
+                    let text = key_string(&node, span)?;
+                    open.key = Some(Key { text, line: node.line, column: node.column });
+                }
             },
+            // Only lists and maps are ever open.
+            _ => {}
         }
         Ok(())
     }
@@ -228,6 +314,10 @@ fn key_string(node: &Node, span: &Span) -> Result<String, Problem> {
             Err(unsupported(span, "a key that is not a string", "write a name before the colon"))
         }
     }
+}
+
+fn too_deep(span: &Span) -> Problem {
+    unsupported(span, "nesting this deep", "use the shape of the documented example")
 }
 
 fn unsupported(span: &Span, feature: &str, hint: &str) -> Problem {

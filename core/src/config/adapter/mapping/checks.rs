@@ -1,4 +1,4 @@
-//! Checks mappings against the selections of operations.
+//! Checks mappings against the selections of operations, and against the structure of errors.
 
 use super::context::Context;
 use crate::{
@@ -9,29 +9,115 @@ use crate::{
     },
 };
 
+/// The type of errors, as messages name it. No type of a schema has a space.
+const ERROR: &str = "an error";
+
+/// Returns the structure of the errors that envelopes and messages are made from.
+pub(super) fn error() -> Selected {
+    let fields = [("status", "Int"), ("code", "String"), ("message", "String"), ("field", "String")];
+    let field = |(name, kind): (&str, &str)| (name.to_owned(), Selected::scalar(kind, false));
+    let content = Content::Object(fields.into_iter().map(field).collect());
+    Selected { written: ERROR.to_owned(), nullable: false, content }
+}
+
 impl Context<'_> {
     /// Returns a field of the value, and reports it if the operation does not select it.
-    pub(super) fn field(&self, cursor: &Cursor<'_>, value: &Selected, name: &str) -> Option<Selected> {
+    fn field(&self, cursor: &Cursor<'_>, value: &Selected, name: &str) -> Option<Selected> {
         if let Some(field) = value.get(name) {
             return Some(field.within(value));
         }
         let written = &value.written;
         let (message, hint) = match &value.content {
             Content::Object(fields) => {
-                let hint = match nearest(name, fields.iter().map(|(field, _)| field.as_str())) {
-                    Some(near) => format!("did you mean {near}? Otherwise select {name} in the operation"),
-                    None => format!("select {name} in the operation, or remove it from the mapping"),
-                };
-                (format!("{} does not select {name} of {written}", self.operation), hint)
+                let near = nearest(name, fields.iter().map(|(field, _)| field.as_str()));
+                if written == ERROR {
+                    (format!("{ERROR} has no {name}"), self.error_hint(name, near))
+                } else {
+                    let hint = match near {
+                        Some(near) => {
+                            format!("did you mean {near}? Otherwise select {name} in the operation")
+                        }
+                        None => format!("select {name} in the operation, or remove it from the mapping"),
+                    };
+                    let hint = self.missing_root(value, name).unwrap_or(hint);
+                    (format!("{} does not select {name} of {written}", self.operation), hint)
+                }
             }
-            Content::List(_) => {
-                (format!("{written} is a list and has no field {name}"), "map its items with each".into())
-            }
+            Content::List(_) => (
+                format!("{written} is a list and has no field {name}"),
+                "map its items with each, or name one of them by its number, such as 0".into(),
+            ),
             Content::Scalar(_) | Content::Enum(_) => {
                 (format!("{written} has no fields, so no {name}"), "map the value itself with .".into())
             }
         };
         cursor.refuse(message, hint)
+    }
+
+    /// Returns the remedy for a name that no field of an error has.
+    fn error_hint(&self, name: &str, near: Option<&str>) -> String {
+        match near {
+            Some(near) => format!("did you mean {near}?"),
+            None if self.parameters.iter().any(|parameter| parameter == name) => {
+                format!("write {{path.{name}}} for the parameter of the path")
+            }
+            None => {
+                "an error has status, code, message and field; write {path.id} for a place in the request"
+                    .to_owned()
+            }
+        }
+    }
+
+    /// Returns the part of the value that a name in a path stands for, and reports it if there is none.
+    pub(super) fn part(&self, cursor: &Cursor<'_>, value: &Selected, name: &str) -> Option<Selected> {
+        value.part(name).or_else(|| self.field(cursor, value, name))
+    }
+
+    /// Follows a path to a value that a text is to contain, and reports an object or a list. Returns true
+    /// if the value may be null or absent.
+    pub(super) fn scalar(
+        &self,
+        cursor: &Cursor<'_>,
+        value: Option<&Selected>,
+        path: &[String],
+    ) -> Option<bool> {
+        let Some(value) = value else { return Some(true) };
+        let mut found = value.clone();
+        for name in path {
+            found = self.part(cursor, &found, name)?;
+        }
+        let part = |name: &str| {
+            let mut names = path.to_vec();
+            names.push(name.to_owned());
+            names.join(".")
+        };
+        let (kind, hint) = match &found.content {
+            Content::Scalar(_) | Content::Enum(_) => return Some(found.nullable),
+            Content::Object(fields) => {
+                let field = fields.first().map_or("id", |(name, _)| name.as_str());
+                ("an object", format!("name one of its fields, such as {}", part(field)))
+            }
+            Content::List(_) => {
+                ("a list", format!("map its items with each, or name one of them, such as {}", part("0")))
+            }
+        };
+        let written = &found.written;
+        cursor.refuse(format!("{written} is {kind}, which a text cannot contain"), hint)
+    }
+
+    /// Returns the remedy for a field that is not in `data` but in a field of it, so that the route was
+    /// probably meant to have a root.
+    fn missing_root(&self, value: &Selected, name: &str) -> Option<String> {
+        let Content::Object(fields) = &value.content else { return None };
+        if self.data.as_ref() != Some(&value.written) {
+            return None;
+        }
+        let selects = |field: &Selected| match &field.content {
+            Content::List(item) => item.get(name).is_some(),
+            _ => field.get(name).is_some(),
+        };
+        let (root, _) = fields.iter().find(|(_, field)| selects(field))?;
+        Some(format!("write root: {root} in the route, so that its mapping begins there"))
     }
 
     /// Reports the names that the value has no fields of, if its structure is known.

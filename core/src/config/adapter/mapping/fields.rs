@@ -1,6 +1,6 @@
 //! Reads the keys of a mapping, one function per key.
 
-use super::{checks::conversion, context::Context};
+use super::{checks::conversion, context::Context, page_url};
 use crate::{
     adapter::{Conversion, DateForm, Literal, Step},
     config::{
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// All keys of a mapping, in the order in which messages list them.
-pub(super) const KEYS: [&str; 19] = [
+pub(super) const KEYS: [&str; 24] = [
     "from",
     "const",
     "now",
@@ -19,6 +19,10 @@ pub(super) const KEYS: [&str; 19] = [
     "shape",
     "object",
     "each",
+    "text",
+    "url",
+    "page_url",
+    "length",
     "pick",
     "hide",
     "rename",
@@ -30,6 +34,7 @@ pub(super) const KEYS: [&str; 19] = [
     "default",
     "hide_null",
     "wrap",
+    "required",
 ];
 
 /// A mapping of which some keys have been read.
@@ -46,7 +51,7 @@ pub(super) struct Draft {
 type Read = for<'n> fn(&mut Context<'n>, &Cursor<'n>, &mut Draft) -> Option<()>;
 
 /// The functions for the keys, in the order in which their steps are applied.
-pub(super) const READERS: [(&str, Read); 18] = [
+pub(super) const READERS: [(&str, Read); 23] = [
     ("from", from),
     ("const", constant),
     ("now", now),
@@ -55,6 +60,10 @@ pub(super) const READERS: [(&str, Read); 18] = [
     ("shape", shape),
     ("each", each),
     ("object", object),
+    ("text", text),
+    ("url", url),
+    ("page_url", page),
+    ("length", length),
     ("pick", pick),
     ("hide", hide),
     ("rename", rename),
@@ -65,6 +74,7 @@ pub(super) const READERS: [(&str, Read); 18] = [
     ("default", default),
     ("hide_null", hide_null),
     ("wrap", wrap),
+    ("required", required),
 ];
 
 impl Draft {
@@ -72,6 +82,13 @@ impl Draft {
     fn set_source(&mut self, step: Step) -> Option<()> {
         self.steps = vec![step];
         self.value = None;
+        Some(())
+    }
+
+    /// Adds a step that makes a scalar of the given type.
+    fn push_scalar(&mut self, step: Step, kind: &str, nullable: bool) -> Option<()> {
+        self.steps.push(step);
+        self.value = Some(Selected::scalar(kind, nullable));
         Some(())
     }
 
@@ -106,16 +123,29 @@ fn request<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft
 
 fn coalesce<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
     let mut shapes = Vec::new();
-    let mut last = None;
+    let mut values = Vec::new();
     for item in cursor.list("write a list of mappings") {
         if let Some(mapping) = context.mapping(&item, draft.value.as_ref()) {
             shapes.push(mapping.shape);
-            last = mapping.value;
+            values.push(mapping.value);
         }
     }
     draft.steps = vec![Step::Coalesce(shapes)];
-    draft.value = last;
+    draft.value = common(values);
     Some(())
+}
+
+/// Returns the structure of the first of several values that is not null, if all of them have the same.
+fn common(values: Vec<Option<Selected>>) -> Option<Selected> {
+    let mut values = values.into_iter();
+    let mut common = values.next()??;
+    for value in values {
+        let value = value.filter(|value| value.content == common.content)?;
+        if !value.nullable {
+            common = value;
+        }
+    }
+    Some(common)
 }
 
 fn shape<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
@@ -136,15 +166,48 @@ fn each<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -
     };
     let mapping = context.mapping(cursor, item.as_ref())?;
     draft.steps.push(Step::Each(mapping.shape));
-    if let (Some(list), Some(item)) = (&mut draft.value, mapping.value) {
-        list.content = Content::List(Box::new(item));
-    }
+    // Without the structure of the items, that of the list is of no use.
+    draft.value = draft
+        .value
+        .take()
+        .zip(mapping.value)
+        .map(|(list, item)| Selected { content: Content::List(Box::new(item)), ..list });
     Some(())
 }
 
 fn object<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
     let fields = context.object(cursor, draft.value.as_ref());
     draft.push(Step::Object(fields))
+}
+
+fn text<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let text = context.text(cursor, draft.value.as_ref())?;
+    draft.push_scalar(Step::Text(text.template), "String", text.nullable)
+}
+
+fn url<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let text = context.text(cursor, draft.value.as_ref())?;
+    draft.push_scalar(Step::Url(text.template), "String", text.nullable)
+}
+
+fn page<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    let page = page_url::read(context, cursor, draft.value.as_ref())?;
+    draft.push_scalar(Step::PageUrl(Box::new(page.url)), "String", page.nullable)
+}
+
+fn length<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    if !cursor.bool()? {
+        return Some(());
+    }
+    let nullable = match &draft.value {
+        None => true,
+        Some(Selected { content: Content::List(_), nullable, .. }) => *nullable,
+        Some(other) => {
+            let hint = "name the list whose items are to be counted, as in { from: users, length: true }";
+            return cursor.refuse(format!("{} is not a list", other.written), hint);
+        }
+    };
+    draft.push_scalar(Step::Length, "Int", nullable)
 }
 
 fn pick<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
@@ -238,6 +301,16 @@ fn wrap<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Opti
     let path = cursor.string()?;
     draft.steps.extend(path.split('.').rev().map(|name| Step::Wrap(name.to_owned())));
     draft.value = None;
+    Some(())
+}
+
+fn required<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+    if cursor.bool()? {
+        draft.steps.push(Step::Required);
+        if let Some(value) = &mut draft.value {
+            value.nullable = false;
+        }
+    }
     Some(())
 }
 

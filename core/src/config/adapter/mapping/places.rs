@@ -1,11 +1,21 @@
-//! Reads places in requests, and templates that refer to them.
+//! Reads places in requests, and texts with places.
 
-use super::context::Context;
+use super::{checks, context::Context, paths};
 use crate::{
     adapter::{Part, Source, Template},
-    config::reading::{Cursor, nearest},
+    config::{
+        adapter::graphql::Selected,
+        reading::{Cursor, nearest},
+    },
     request::token::is_token,
 };
+
+/// A text with places, as it was read.
+pub(super) struct Text {
+    pub(super) template: Template,
+    /// True if a place may be null or absent.
+    pub(super) nullable: bool,
+}
 
 impl Context<'_> {
     /// Reads a place in a request, such as `path.id`.
@@ -15,7 +25,7 @@ impl Context<'_> {
             "path" if self.parameters.iter().any(|parameter| parameter == name) => {
                 Source::Path(name.to_owned())
             }
-            "path" => {
+            "path" if !name.is_empty() => {
                 let hint = match nearest(name, self.parameters.iter().map(String::as_str)) {
                     Some(near) => format!("did you mean path.{near}?"),
                     None => format!("write {{{name}}} in the path of the route"),
@@ -45,7 +55,33 @@ impl Context<'_> {
         Some(source)
     }
 
-    /// Reads a string with placeholders. `{path.id}` is a place in the request; a name of any other
+    /// Reads the text of an error message, whose places are those of the error and of the request.
+    pub(crate) fn message(&mut self, cursor: &Cursor<'_>) -> Option<Template> {
+        if cursor.is_stored() {
+            return self.template(cursor);
+        }
+        Some(self.text(cursor, Some(&checks::error()))?.template)
+    }
+
+    /// Reads a text with places, and checks those in the value at hand.
+    pub(super) fn text(&mut self, cursor: &Cursor<'_>, value: Option<&Selected>) -> Option<Text> {
+        let template = self.template(cursor)?;
+        let mut nullable = false;
+        let mut is_fit = true;
+        for part in &template.0 {
+            match part {
+                Part::Text(_) | Part::Request(Source::Path(_)) => {}
+                Part::Request(_) => nullable = true,
+                Part::Value(path) => match self.scalar(cursor, value, path) {
+                    Some(may_be_null) => nullable |= may_be_null,
+                    None => is_fit = false,
+                },
+            }
+        }
+        is_fit.then_some(Text { template, nullable })
+    }
+
+    /// Reads a string with places in braces. `{path.id}` is a place in the request; a name of any other
     /// form is a path in the value at hand.
     pub(crate) fn template(&mut self, cursor: &Cursor<'_>) -> Option<Template> {
         let text = cursor.loose_string()?;
@@ -53,7 +89,7 @@ impl Context<'_> {
         let mut rest = text.as_str();
         while let Some((before, after)) = rest.split_once('{') {
             let Some((place, after)) = after.split_once('}') else {
-                let hint = "close the placeholder, as in /reviews/{id}";
+                let hint = "close the place, as in /reviews/{id}";
                 return cursor.refuse(format!("{text:?} has a {{ without its }}"), hint);
             };
             if !before.is_empty() {
@@ -64,7 +100,7 @@ impl Context<'_> {
             {
                 parts.push(Part::Request(self.source(cursor, place)?));
             } else {
-                parts.push(Part::Value(place.split('.').map(str::to_owned).collect()));
+                parts.push(Part::Value(paths::names(cursor, place)?));
             }
             rest = after;
         }

@@ -1,6 +1,7 @@
-//! Reads mappings of values: paths, and maps of steps.
+//! Reads mappings of values: paths, texts with places, and maps of steps.
 
 use super::{
+    checks,
     context::{Context, Mapping},
     fields::{Draft, KEYS, READERS},
 };
@@ -10,15 +11,15 @@ use crate::{
         adapter::{graphql::Selected, nesting::MAX_NESTING},
         reading::{Cursor, Value, did_you_mean},
     },
-    json::MAX_DEPTH,
 };
 
 /// The most steps in all mappings of an adapter together, with every named shape counted at each
 /// use.
 const MAX_STEPS: usize = 20_000;
 
-const HINT: &str = "write a path such as author.name, or a map with from, shape, object, each, const, now, \
-                    request, coalesce, pick, hide, rename, add, as, date, map, default, hide_null or wrap";
+const HINT: &str = "write a path such as author.name, a text with places such as /users/{id}, or a map with \
+                    from, shape, object, each, const, now, request, coalesce, text, url, page_url, length, \
+                    pick, hide, rename, add, as, date, map, default, hide_null, wrap or required";
 
 /// The keys that give a value a source other than the value at hand.
 const SOURCES: [&str; 5] = ["from", "const", "now", "request", "coalesce"];
@@ -41,6 +42,8 @@ impl<'n> Context<'n> {
         }
         self.depth += 1;
         let mapping = match cursor.value() {
+            // No path has a brace.
+            Value::String(text) if text.contains('{') => self.text_alone(cursor, value),
             Value::String(path) => self.path(cursor, path, value.cloned()),
             Value::Map(_) => self.map(cursor, value.cloned()),
             _ => cursor.expected("a mapping", HINT),
@@ -49,32 +52,18 @@ impl<'n> Context<'n> {
         mapping
     }
 
-    /// Reads the path to a part of the value, such as `author.name`.
-    pub(super) fn path(
-        &self,
-        cursor: &Cursor<'_>,
-        path: &str,
-        mut value: Option<Selected>,
-    ) -> Option<Mapping> {
-        if path == "." {
-            return Some(Mapping { shape: Shape::default(), value });
-        }
-        let names: Vec<String> = path.split('.').map(str::to_owned).collect();
-        if names.iter().any(String::is_empty) {
-            let hint = "write names with a dot between, such as author.name, or . for the value itself";
-            return cursor.refuse(format!("{path:?} is not a path"), hint);
-        }
-        if names.len() > MAX_DEPTH {
-            let message =
-                format!("the path has {} names; responses have at most {MAX_DEPTH} levels", names.len());
-            return cursor.refuse(message, "write a shorter path");
-        }
-        if let Some(value) = &mut value {
-            for name in &names {
-                *value = self.field(cursor, value, name)?;
-            }
-        }
-        Some(Mapping { shape: Shape(vec![Step::Get(names)]), value })
+    /// Reads the mapping of an error to the body of its response.
+    pub(crate) fn error_envelope(&mut self, cursor: &Cursor<'n>) -> Option<Shape> {
+        // Stored envelopes may read fields that no error has.
+        let error = (!cursor.is_stored()).then(checks::error);
+        Some(self.mapping(cursor, error.as_ref())?.shape)
+    }
+
+    /// Reads a text with places that is written in place of a map.
+    fn text_alone(&mut self, cursor: &Cursor<'n>, value: Option<&Selected>) -> Option<Mapping> {
+        let text = self.text(cursor, value)?;
+        let value = Some(Selected::scalar("String", text.nullable));
+        Some(Mapping { shape: Shape(vec![Step::Text(text.template)]), value })
     }
 
     fn map(&mut self, cursor: &Cursor<'n>, value: Option<Selected>) -> Option<Mapping> {
@@ -85,7 +74,15 @@ impl<'n> Context<'n> {
             let hint = "keep one of from, const, now, request and coalesce";
             cursor.report("a value cannot come from two places", hint);
         }
-        let otherwise = fields.optional("otherwise").map(|cursor| cursor.literal());
+        let otherwise = fields.optional("otherwise");
+        if let Some(cursor) = &otherwise
+            && fields.optional("map").is_none()
+            && !cursor.is_stored()
+        {
+            let hint = "add map, or write default for a value in place of null or nothing";
+            cursor.report("otherwise has no effect without map", hint);
+        }
+        let otherwise = otherwise.map(|cursor| cursor.literal());
         let mut draft = Draft { steps: Vec::new(), value, otherwise };
         for (key, read) in READERS {
             if let Some(field) = fields.optional(key) {
@@ -105,6 +102,9 @@ impl<'n> Context<'n> {
             });
             return cursor.refuse(format!("there is no shape {name:?}"), hint);
         };
+        if !self.used.contains(&shape.key) {
+            self.used.push(shape.key);
+        }
         if self.open.contains(&name) {
             return cursor.refuse(format!("the shape {name} contains itself"), "break the cycle");
         }
@@ -117,7 +117,8 @@ impl<'n> Context<'n> {
         let mapping = self.mapping(&shape, value);
         self.depth = depth;
         self.open.pop();
-        mapping
+        let Mapping { shape, value } = mapping?;
+        Some(Mapping { shape: self.shared.reference(shape), value })
     }
 
     /// Reads the fields of an object, each mapped from the given value.

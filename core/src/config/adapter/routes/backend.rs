@@ -1,12 +1,9 @@
 //! Reads the request of a route to a REST backend.
 
 use crate::{
-    adapter::{Backend, Part, Template, invert, is_dot_segment},
+    adapter::{Backend, Irreversible, Part, Template, invert, is_dot_segment},
     config::{
-        adapter::{
-            mapping::Context,
-            nesting::{self, MAX_NESTING},
-        },
+        adapter::{mapping::Context, nesting::MAX_NESTING},
         matcher::method,
         reading::Cursor,
     },
@@ -25,14 +22,18 @@ pub(super) fn read<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>) -> Option
         body = Some(context.mapping(&cursor, None)?.shape);
     }
     if let Some(cursor) = inverse_cursor {
-        let (inverse, losses) = invert(&context.mapping(&cursor, None)?.shape);
-        for loss in losses.iter().filter(|loss| !lossy.contains(&loss.field)) {
+        let shape = context.mapping(&cursor, None)?.shape;
+        let (inverse, losses) = invert(&shape, context.shared.as_slice());
+        // Stored mappings may have parts that were refused only later.
+        let is_refused = |loss: &&Irreversible| !lossy.contains(&loss.field) && !cursor.is_stored();
+        for loss in losses.iter().filter(is_refused) {
             let message = format!("{} cannot be inverted: {}", loss.field, loss.why);
             let hint =
                 format!("write body: with a mapping of its own, or accept it with lossy: [{}]", loss.field);
             cursor.report(message, hint);
         }
-        if nesting::of_shape(&inverse) > MAX_NESTING {
+        // The named shapes are written out in an inverse.
+        if inverse.levels(&[]).is_none_or(|levels| levels > MAX_NESTING) {
             let message = format!("the inverse has more than {MAX_NESTING} levels of objects and lists");
             cursor.report(message, "write body: with a mapping of fewer levels");
         }
@@ -51,8 +52,8 @@ fn path<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>) -> Option<Template> 
         match part {
             Part::Text(text) => sample.push_str(text),
             Part::Request(_) => sample.push('x'),
-            Part::Value(names) => {
-                let name = names.join(".");
+            Part::Value(_) => {
+                let name = part.name();
                 let hint = "write a place in the request, such as {path.id} or {query.page}";
                 return cursor.refuse(format!("{{{name}}} is not a place in a request"), hint);
             }

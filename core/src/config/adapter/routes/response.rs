@@ -2,22 +2,25 @@
 
 use super::target::Operation;
 use crate::{
-    adapter::{Fault, Shape, Template},
+    adapter::{NullPart, Shape, Step, Template, WhenNull},
     config::{
         adapter::{
-            errors,
-            graphql::{Content, Selected},
+            errors::{self, ErrorSource},
+            graphql::Selected,
             headers::{self, Use},
             mapping::Context,
         },
-        reading::{Cursor, Fields, Value, did_you_mean},
+        reading::{Cursor, Fields, Value},
     },
 };
+
+const NULL_HINT: &str =
+    "write a list such as [{ at: info.count, status: 404, code: not_found, message: \"no such page\" }]";
 
 /// The fields of a route that determine its response.
 pub(super) struct Response {
     pub(super) root: Vec<String>,
-    pub(super) when_null: Option<Fault>,
+    pub(super) when_null: Option<WhenNull>,
     pub(super) partial: bool,
     /// The mapping of the body, or `None` for a response without one.
     pub(super) shape: Option<Shape>,
@@ -40,9 +43,10 @@ pub(super) fn read<'n>(
     envelope: Option<&Cursor<'n>>,
 ) -> Response {
     let root = root(context, fields, operation);
+    context.data = root.value.as_ref().filter(|_| root.path.is_empty()).map(|data| data.written.clone());
     let when_null_cursor = fields.optional("when_null");
     let when_null =
-        when_null_cursor.as_ref().and_then(|cursor| errors::fault(context, cursor, errors::not_found()));
+        when_null_cursor.as_ref().and_then(|cursor| when_null(context, cursor, root.value.as_ref()));
     let partial = partial(fields);
     let body = fields.optional("response");
     let without_body =
@@ -69,7 +73,8 @@ pub(super) fn read<'n>(
         shape.0.extend(mapping.shape.0);
     }
     let status = status(fields, if shape.is_none() { 204 } else { 200 });
-    let headers = added(context, fields);
+    let headers = fields.entries("headers", "write location: /reviews/{id}");
+    let headers = headers::added(context, &headers, Use::Add);
     Response { root: root.path, when_null, partial, shape, status, headers }
 }
 
@@ -77,30 +82,71 @@ pub(super) fn read<'n>(
 fn root(context: &Context<'_>, fields: &mut Fields<'_>, operation: Option<&Operation>) -> Root {
     let mut value = operation.map(|operation| operation.selected.clone());
     let Some(cursor) = fields.optional("root") else { return Root { path: Vec::new(), value } };
-    let path: Vec<String> = match cursor.string() {
-        Some(text) if text == "." => Vec::new(),
-        Some(text) => text.split('.').map(str::to_owned).collect(),
-        None => return Root { path: Vec::new(), value: None },
-    };
     if let Some(data) = &mut value {
         // With a root, only the nullability of the fields below `data` counts.
         data.nullable = false;
     }
-    for name in &path {
-        let Some(object) = &value else { break };
-        let Content::Object(selected) = &object.content else { break };
-        match object.get(name) {
-            Some(field) => value = Some(field.within(object)),
-            None => {
-                let hint = did_you_mean(name, selected.iter().map(|(field, _)| field.as_str()), || {
-                    format!("select {name} in the operation, or name a field that it selects")
-                });
-                cursor.report(format!("{} does not select {name}", context.operation), hint);
-                return Root { path, value: None };
-            }
-        }
+    let path = cursor.string().and_then(|path| context.root(&cursor, &path, value));
+    match path {
+        Some(path) => Root { path: path.names, value: path.value },
+        None => Root { path: Vec::new(), value: None },
     }
-    Root { path, value }
+}
+
+/// Reads the responses to nulls: that to a null at the root, or a list of those to nulls in its parts.
+fn when_null<'n>(
+    context: &mut Context<'n>,
+    cursor: &Cursor<'n>,
+    root: Option<&Selected>,
+) -> Option<WhenNull> {
+    if !matches!(cursor.value(), Value::List(_)) {
+        let fault = errors::fault(context, cursor, ErrorSource::Adapter, errors::not_found());
+        return fault.map(WhenNull::Root);
+    }
+    let items = cursor.list(NULL_HINT);
+    if items.is_empty() {
+        return cursor.refuse("when_null has no entry", NULL_HINT);
+    }
+    // All of them are read before the first mistake counts.
+    let parts: Vec<_> = items.iter().map(|item| null_part(context, item, root)).collect();
+    parts.into_iter().collect::<Option<_>>().map(WhenNull::Parts)
+}
+
+fn null_part<'n>(
+    context: &mut Context<'n>,
+    cursor: &Cursor<'n>,
+    root: Option<&Selected>,
+) -> Option<NullPart> {
+    let mut fields = cursor.fields(NULL_HINT)?;
+    let at = match fields.optional("at") {
+        Some(cursor) => null_path(context, &cursor, root),
+        None => Some(Vec::new()),
+    };
+    let fault = errors::fault_of(context, &mut fields, ErrorSource::Adapter, errors::not_found());
+    fields.finish();
+    Some(NullPart { at: at?, fault: fault? })
+}
+
+/// Reads the path of a part of the root's value that may be null.
+fn null_path<'n>(
+    context: &mut Context<'n>,
+    cursor: &Cursor<'n>,
+    root: Option<&Selected>,
+) -> Option<Vec<String>> {
+    let written = cursor.string()?;
+    let mapping = context.mapping(cursor, root)?;
+    let path = match mapping.shape.0.into_iter().next() {
+        None => Vec::new(),
+        Some(Step::Get(path)) => path,
+        Some(_) => {
+            return cursor.refuse(format!("{written:?} is not a path"), "write a path such as info.count");
+        }
+    };
+    if mapping.value.is_some_and(|value| !value.nullable) {
+        let message = format!("{written} of {} can never be null", context.operation);
+        return cursor.refuse(message, "remove it, or name a part that the schema allows to be null");
+    }
+    Some(path)
 }
 
 fn partial(fields: &mut Fields<'_>) -> bool {
@@ -118,18 +164,4 @@ fn status(fields: &mut Fields<'_>, default: u16) -> Option<u16> {
         Some(cursor.number_within((200.0, 299.0), "a success's status")? as u16)
     })?;
     Some(status)
-}
-
-/// Reads the headers that are added to a success.
-fn added<'n>(context: &mut Context<'n>, fields: &mut Fields<'n>) -> Vec<(String, Template)> {
-    let mut added = Vec::new();
-    for entry in fields.entries("headers", "write location: /reviews/{id}") {
-        let name = headers::name(&entry.key_cursor, entry.key, Use::Add);
-        let template = context.template(&entry.value);
-        if let (Some(name), Some(template)) = (name, template) {
-            headers::check_value(&entry.value, &template);
-            added.push((name, template));
-        }
-    }
-    added
 }

@@ -1,32 +1,37 @@
 //! Reads one route of an adapter.
 
 use super::{
-    backend, pagination, response,
+    backend,
+    claim::{self, Claim, RouteMatch},
+    pagination, response,
     target::{self, Operation, Target},
 };
 use crate::{
     adapter::{AdaptedRoute, Backend, BodyFields, Pagination, Style},
     config::{
         adapter::{graphql::Documents, mapping::Context, variables},
-        matcher::{method, pattern},
         reading::{Cursor, EntryCursor},
     },
-    routing::matcher::Matcher,
 };
 
 const HINT: &str = "write { match: { method, path }, operation, variables, root, response }";
 
-/// Reads one route. `envelope` is the mapping that all responses of the adapter are wrapped by.
+/// Reads one route. `envelope` is the mapping that all responses of the adapter are wrapped by. The
+/// requests that it claims go to `claims`, also if there are mistakes in the rest of it.
 pub(crate) fn read<'n>(
     context: &mut Context<'n>,
     cursor: &Cursor<'n>,
     documents: Option<&Documents>,
     envelope: Option<&Cursor<'n>>,
+    claims: &mut Vec<Claim<'n>>,
 ) -> Option<AdaptedRoute> {
     let mut fields = cursor.fields(HINT)?;
     let hint = "write match: { method: GET, path: /api/v1/reviews/{id} }";
-    let matcher = fields.require("match", hint, matcher);
-    context.parameters = matcher.iter().flat_map(|matcher| parameters(&matcher.path)).collect();
+    let RouteMatch { parameters, claim } =
+        fields.required("match", hint).map(|cursor| claim::read(&cursor)).unwrap_or_default();
+    context.parameters = parameters;
+    let matched = claim.as_ref().map(|claim| (claim.matcher.clone(), claim.conditions.clone()));
+    claims.extend(claim);
     let (operation, rest) = (fields.optional("operation"), fields.optional("backend"));
     let target = target::read(context, cursor, operation.as_ref(), rest.as_ref(), documents);
     let operation = target.as_ref().and_then(|target| target.operation());
@@ -50,8 +55,10 @@ pub(crate) fn read<'n>(
         Target::Operation(operation) => Backend::GraphQl(operation.name, operation.text),
         Target::Rest => backend::read(context, &rest?)?,
     };
+    let (matcher, conditions) = matched?;
     let mut route = AdaptedRoute {
-        matcher: matcher?,
+        matcher,
+        conditions,
         backend,
         reads_body: false,
         variables,
@@ -63,7 +70,7 @@ pub(crate) fn read<'n>(
         response: response.shape,
         headers: response.headers,
     };
-    route.reads_body = BodyFields::are_read_by(&route);
+    route.reads_body = BodyFields::are_read_by(&route, context.shared.as_slice());
     fields.clean()?;
     Some(route)
 }
@@ -90,18 +97,4 @@ fn page_variables(style: &Style) -> [&str; 2] {
         Style::Offset(skip, take) => [skip, take],
         Style::Cursor(first, after, ..) => [first, after],
     }
-}
-
-/// Returns the names of the parameters of a pattern.
-fn parameters(path: &str) -> Vec<String> {
-    let names = path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-    names.map(|name| name.trim_start_matches('*').to_owned()).collect()
-}
-
-fn matcher(cursor: &Cursor<'_>) -> Option<Matcher> {
-    let mut fields = cursor.fields("write { method: GET, path: /api/v1/reviews/{id} }")?;
-    let method = fields.require("method", "write method: GET", method);
-    let pattern = fields.require("path", "write path: /api/v1/reviews/{id}", pattern);
-    fields.finish();
-    Some(Matcher { methods: vec![method?], path: pattern? })
 }

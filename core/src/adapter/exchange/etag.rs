@@ -1,0 +1,54 @@
+//! Entity tags of answers, and the requests of clients that hold an answer already (RFC 9110, sections
+//! 8.8.3 and 13.1.2).
+
+use crate::adapter::exchange::messages::Answer;
+
+/// The request header with the tags of the answers that a client holds.
+pub(crate) const IF_NONE_MATCH: &str = "if-none-match";
+
+const ETAG: &str = "etag";
+
+/// Adds the tag of its body to a success, unless the route gives one of its own. Returns a 304 without
+/// the body if the client holds it.
+pub(super) fn tagged(mut answer: Answer, held: Option<&str>) -> Answer {
+    let Some(body) = answer.body.as_deref().filter(|_| answer.status == 200) else { return answer };
+    let own = answer.headers.iter().find(|(name, _)| name == ETAG).map(|(_, tag)| tag.clone());
+    let tag = own.unwrap_or_else(|| {
+        let tag = format!("\"{:032x}\"", xxhash_rust::xxh3::xxh3_128(body.as_bytes()));
+        answer.headers.push((ETAG.to_owned(), tag.clone()));
+        tag
+    });
+    if !held.is_some_and(|held| names(held, &tag)) {
+        return answer;
+    }
+    answer.headers.retain(|(name, _)| name != "content-type");
+    Answer { status: 304, body: None, ..answer }
+}
+
+/// Returns true if an `If-None-Match` names a tag, by weak comparison.
+fn names(held: &str, tag: &str) -> bool {
+    held.trim() == "*" || held.split(',').any(|held| opaque(held) == opaque(tag))
+}
+
+/// Returns a tag without the mark of a weak one.
+fn opaque(tag: &str) -> &str {
+    let tag = tag.trim();
+    tag.strip_prefix("W/").unwrap_or(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_compared_weakly_and_in_lists() {
+        let tag = "\"0a\"";
+        for held in ["\"0a\"", " \"0a\" ", "W/\"0a\"", "\"1\", \"0a\"", "W/\"1\",W/\"0a\"", "*", " * "] {
+            assert!(names(held, tag), "{held}");
+        }
+        for held in ["", "\"1\"", "0a", "\"0A\"", "\"0a", "w/\"0a\"", "\"*\"", "\"1\", *x"] {
+            assert!(!names(held, tag), "{held}");
+        }
+        assert!(names("\"1\"", "W/\"1\""));
+    }
+}
