@@ -1,5 +1,5 @@
-//! `cutover adapter try`, `test` and `init`, against the two backends of the reviews service. They need no Worker: the
-//! command runs the adapter itself.
+//! `cutover adapter try`, `test` and `init`, against the two backends of the reviews service and of the catalogue. They
+//! need no Worker: the command runs the adapter itself.
 
 use cutover_origins::{Backend, Data, Origin};
 use cutover_tests::{
@@ -24,6 +24,11 @@ impl Backends {
         }
     }
 
+    async fn start_catalogue() -> Self {
+        let old = Origin::start_catalogue(Backend::Legacy).await;
+        Self { old, new: Origin::start_catalogue(Backend::New).await }
+    }
+
     /// Runs `adapter try` with the new backend, compared with the old one up to the time of the response.
     async fn compared(&self, adapter: &Path, request: &[&str]) -> CommandOutput {
         let (new, old) = (self.new.url(), self.old.url());
@@ -40,12 +45,13 @@ fn reviews() -> std::path::PathBuf {
     paths::root().join("tests/reviews")
 }
 
-/// Copies the example into a folder, with one change to its mappings.
-fn changed(folder: &Path, from: &str, to: &str) -> std::path::PathBuf {
+/// Copies an example into a folder, with one change to its mappings.
+fn changed(example: &str, folder: &Path, from: &str, to: &str) -> std::path::PathBuf {
+    let example = paths::root().join(example);
     for name in ["schema.graphql", "operations.graphql"] {
-        std::fs::copy(reviews().join(name), folder.join(name)).unwrap();
+        std::fs::copy(example.join(name), folder.join(name)).unwrap();
     }
-    let text = std::fs::read_to_string(reviews().join("adapter.yaml")).unwrap();
+    let text = std::fs::read_to_string(example.join("adapter.yaml")).unwrap();
     assert!(text.contains(from), "{from}");
     let file = folder.join("adapter.yaml");
     std::fs::write(&file, text.replace(from, to)).unwrap();
@@ -90,10 +96,44 @@ async fn a_request_is_tried_step_by_step_and_compared_with_legacy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pages_links_lists_of_ids_and_messages_of_errors_are_compared_too() {
+    let backends = Backends::start_catalogue().await;
+    let adapter = paths::root().join("tests/catalogue/adapter.yaml");
+    for (target, route) in [
+        ("/api/person?page=2&status=active", "GET /api/person of "),
+        ("/api/person?page=99", "GET /api/person of "),
+        ("/api/person/1,2,3", "GET /api/person/{ids} of "),
+        ("/api/person/7", "GET /api/person/{id} of "),
+        ("/api/person/abc", "GET /api/person/{id} of "),
+        ("/api/work/4711", "GET /api/work/{id} of "),
+    ] {
+        let tried = backends.compared(&adapter, &["--request", &format!("GET {target}")]).await;
+        assert_eq!(tried.code, 0, "{target}: {}{}", tried.out, tried.err);
+        assert!(tried.out.contains(&format!("route      {route}")), "{target}: {}", tried.out);
+        assert!(tried.out.contains("content-type: application/json; charset=utf-8\n"), "{}", tried.out);
+        assert!(tried.out.contains("access-control-allow-origin: *\n"), "{}", tried.out);
+    }
+    // A response that does not fit is told with its place, and is different for that reason alone.
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = changed(
+        "tests/catalogue",
+        folder.path(),
+        "      role: role",
+        "      role: { from: role, as: number }",
+    );
+    let tried = backends.compared(&wrong, &["--request", "GET /api/person/7"]).await;
+    assert_eq!(tried.code, 1, "{tried:?}");
+    assert!(tried.out.contains("(adapter) role  type  "), "{}", tried.out);
+    let reason = "does not fit, which counts as an error: GET /api/person/{id}: role: expected a number";
+    assert!(tried.out.contains(reason), "{}", tried.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_mapping_is_different_and_it_is_said_where() {
     let backends = Backends::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let wrong = changed(folder.path(), "rating: rating", "rating: { from: rating, as: string }");
+    let wrong =
+        changed("tests/reviews", folder.path(), "rating: rating", "rating: { from: rating, as: string }");
     let tried = backends.compared(&wrong, &["--request", "GET /api/v1/reviews/7"]).await;
     assert_eq!(tried.code, 1, "{tried:?}");
     assert!(tried.out.contains("DIFFERENT    KIND  LEGACY  ADAPTER\n"), "{}", tried.out);
@@ -194,7 +234,7 @@ async fn recorded_pairs_are_tested() {
     assert_eq!((passed.code, passed.err.as_str()), (0, ""), "{passed:?}\n{}", recorded.out);
     assert!(passed.out.ends_with("5 pairs: 5 ok, 0 different\n"), "{}", passed.out);
 
-    let wrong = changed(folder.path(), "text: text\n", "text: { const: nothing }\n");
+    let wrong = changed("tests/reviews", folder.path(), "text: text\n", "text: { const: nothing }\n");
     let failed = test(&wrong, &[]).await;
     assert_eq!(failed.code, 1, "{failed:?}");
     assert!(failed.out.contains("\n    data[].text: value, \""), "{}", failed.out);

@@ -345,6 +345,31 @@ mod tests {
         }
     }
 
+    /// The document that docs/adapter-tutorial.md begins with.
+    #[test]
+    fn the_catalogue_becomes_the_adapter_that_the_tutorial_begins_with() {
+        let openapi = include_str!("../../../../tests/catalogue/openapi.yaml");
+        let schema = include_str!("../../../../tests/catalogue/schema.graphql");
+        let Generated { adapter, operations, routes, left, .. } = generated(openapi, schema).unwrap();
+        assert_eq!(routes, 5, "{adapter}");
+        assert!(left.len() == 1 && left[0].route == "GET /api/work/{id}", "{left:?}");
+        for part in [
+            "      status: { from: status, map: { ACTIVE: active, RETIRED: retired, UNKNOWN: unknown } }\n",
+            "      birthplace: { from: birthplace, shape: linked_place }\n",
+            "      # DECIDE: portrait (a string) has no counterpart in Person; it is left out. url:\n      \
+             # \"https://host/path/{id}\" builds a link, and page_url: that of a page\n",
+            "      page: { from: query.page, min: 1, default: 1 }\n",
+            "          status: { from: query.status, map: { active: ACTIVE, retired: RETIRED, unknown: UNKNOWN } }\n",
+            "          roles: \"query.role[]\"\n",
+            "    variables: { id: path.id }\n    root: person\n",
+            "        info: { from: info, shape: info }\n        results: { from: results, each: { shape: person } }\n",
+            "  # DECIDE: GET /api/work/{id} is left to legacy: works fits by its name, but path.id has no argument there\n",
+        ] {
+            assert!(adapter.contains(part), "{part}\n{adapter}");
+        }
+        assert!(operations.contains("  persons(page: $page, filter: $filter) {\n"), "{operations}");
+    }
+
     /// Two interfaces that differ in every way that is known.
     const SHOP: &str = r##"
 openapi: 3.1.0

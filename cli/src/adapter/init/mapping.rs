@@ -11,6 +11,9 @@ use apollo_compiler::ast::{FieldDefinition, Type};
 /// Most objects inside each other that are mapped.
 const MAX_OBJECTS: usize = 5;
 
+/// The remedy for a URL that is left out.
+const LINK: &str = ". url: \"https://host/path/{id}\" builds a link, and page_url: that of a page";
+
 /// A mapping of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mapping {
@@ -115,6 +118,10 @@ impl<'s> Mapper<'s> {
             Form::Object(properties) if matches!(kind, Kind::Object) => {
                 let name = old.chosen().name;
                 self.object(name, &properties, new.inner_named_type().as_str())
+            }
+            // A number or an id is a part of a URL, and not the URL.
+            Form::Scalar(_) if old.is_link() && matches!(kind, Kind::Int | Kind::Float | Kind::Id) => {
+                Err(format!("it is a URL in the old interface and {new} in the new one"))
             }
             Form::Scalar(scalar) if kind.is_leaf() => Ok(leaf(old, scalar, new, &kind)),
             Form::List(_) | Form::Object(_) | Form::Scalar(_) => differ(),
@@ -236,7 +243,7 @@ fn remedy(old: Schema<'_>) -> &'static str {
         Form::List(item) => item.is_link(),
         _ => old.is_link(),
     };
-    if is_link { ". A text with places can build it, such as \"https://host/path/{id}\"" } else { "" }
+    if is_link { LINK } else { "" }
 }
 
 /// Maps an object or list to a scalar that holds any JSON.
@@ -378,6 +385,7 @@ scalar JSON
             "author": { "properties": { "phone": { "type": "string" } } },
             "url": { "type": "string", "format": "uri" },
             "parts": { "type": "array", "items": { "type": "string", "format": "uri" } },
+            "size": { "type": "string", "format": "uri" },
         }));
         let expected = [
             "id < id",
@@ -388,10 +396,12 @@ scalar JSON
             "meta < meta JSON is passed on as the backend writes it",
             "! related could come from related, but Item contains itself here; it is left out",
             "! author could come from author, but no field of it has a counterpart in User; it is left out",
-            "! url (a string) has no counterpart in Item; it is left out. A text with places can build it, such as \
-             \"https://host/path/{id}\"",
+            "! url (a string) has no counterpart in Item; it is left out. url: \"https://host/path/{id}\" builds a \
+             link, and page_url: that of a page",
             "! parts could come from parts, but it is a string in the old interface and Part! in the new one; it is \
-             left out. A text with places can build it, such as \"https://host/path/{id}\"",
+             left out. url: \"https://host/path/{id}\" builds a link, and page_url: that of a page",
+            "! size could come from size, but it is a URL in the old interface and Int in the new one; it is left \
+             out. url: \"https://host/path/{id}\" builds a link, and page_url: that of a page",
         ];
         assert_eq!(found, expected);
     }
