@@ -3,7 +3,8 @@
 use super::{
     graphql::NewSchema,
     inputs::{Input, inputs},
-    openapi::{Content, Form, OldRoute, Place},
+    old_schema::Form,
+    openapi::{Content, OldRoute, Place},
     outputs::{Outputs, outputs},
     pagination::pages,
     path::{Nouns, nouns},

@@ -1,7 +1,8 @@
 //! The values of an old request, and the names by which the new interface may know them.
 
 use super::{
-    openapi::{Content, Form, OldRoute, Place, Property, Schema},
+    old_schema::{Form, Property, Schema},
+    openapi::{Content, OldRoute, Place},
     path::{Resource, resource},
     words::key,
 };

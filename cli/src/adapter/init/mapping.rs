@@ -2,7 +2,7 @@
 
 use super::{
     graphql::{Kind, NewSchema},
-    openapi::{Form, Property, Scalar, Schema},
+    old_schema::{Form, Property, Scalar, Schema},
     words::{key, similarity},
     yaml::{Line, Yaml},
 };

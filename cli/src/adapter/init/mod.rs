@@ -7,6 +7,7 @@ mod generate;
 mod graphql;
 mod inputs;
 mod mapping;
+mod old_schema;
 mod openapi;
 mod operations;
 mod outputs;

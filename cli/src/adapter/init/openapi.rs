@@ -1,18 +1,10 @@
-//! The OpenAPI document of the old interface, versions 3.0 and 3.1: its routes, and its schemas with
-//! local references resolved.
+//! The OpenAPI document of the old interface, versions 3.0 and 3.1, as a list of routes.
 
-use serde_json::{Number, Value};
+use super::old_schema::{NOTHING, Schema, list, text};
+use serde_json::Value;
 
 /// Methods that are looked for in a path.
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
-
-/// Most references that are followed one after the other.
-const MAX_REFERENCES: usize = 16;
-
-/// Most levels of `allOf` whose properties are collected.
-const MAX_PARTS: usize = 8;
-
-static NOTHING: Value = Value::Null;
 
 /// A document.
 #[derive(Debug, Clone, Copy)]
@@ -78,52 +70,6 @@ pub struct Parameter<'d> {
     pub is_joined: bool,
 }
 
-/// A schema, and the name that the document has for it.
-#[derive(Debug, Clone, Copy)]
-pub struct Schema<'d> {
-    root: &'d Value,
-    value: &'d Value,
-    /// The name of the component; empty for a schema that is written in place.
-    pub name: &'d str,
-}
-
-/// The form of a value.
-#[derive(Debug, Clone)]
-pub enum Form<'d> {
-    /// An object with these properties.
-    Object(Vec<Property<'d>>),
-    /// A list of such items.
-    List(Schema<'d>),
-    /// A scalar.
-    Scalar(Scalar),
-    /// Not described.
-    Unknown,
-}
-
-/// The type of a scalar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scalar {
-    /// A whole number.
-    Integer,
-    /// Any number.
-    Number,
-    /// A string.
-    Text,
-    /// A bool.
-    Boolean,
-}
-
-/// A property of an object.
-#[derive(Debug, Clone, Copy)]
-pub struct Property<'d> {
-    /// The name.
-    pub name: &'d str,
-    /// The schema.
-    pub schema: Schema<'d>,
-    /// True if the object must have it.
-    pub is_required: bool,
-}
-
 impl Place {
     /// Returns the word for the place in an adapter.
     pub fn as_str(self) -> &'static str {
@@ -161,7 +107,7 @@ impl<'d> Document<'d> {
         let base = self.base_path();
         let mut routes = Vec::new();
         for (path, item) in self.root.get("paths").and_then(Value::as_object).into_iter().flatten() {
-            let item = self.resolved(item).value;
+            let item = self.resolved(item).value();
             for method in METHODS {
                 if let Some(operation) = item.get(method.to_ascii_lowercase()) {
                     routes.push(self.route(method, format!("{base}{path}"), item, operation));
@@ -175,7 +121,7 @@ impl<'d> Document<'d> {
     pub fn credential_headers(self) -> Vec<String> {
         let schemes = self.root.pointer("/components/securitySchemes").and_then(Value::as_object);
         let header = |scheme: &'d Value| {
-            let scheme = self.resolved(scheme).value;
+            let scheme = self.resolved(scheme).value();
             match text(scheme, "type") {
                 "http" | "oauth2" | "openIdConnect" => Some("authorization".to_owned()),
                 "apiKey" if text(scheme, "in") == "header" => Some(text(scheme, "name").to_ascii_lowercase()),
@@ -219,7 +165,7 @@ impl<'d> Document<'d> {
             }
         }
         let body = match operation.get("requestBody") {
-            Some(body) => self.content(self.resolved(body).value),
+            Some(body) => self.content(self.resolved(body).value()),
             None => Content::Nothing,
         };
         let (status, response) = self.success(operation);
@@ -231,7 +177,7 @@ impl<'d> Document<'d> {
     }
 
     fn parameter(self, value: &'d Value) -> Option<Parameter<'d>> {
-        let value = self.resolved(value).value;
+        let value = self.resolved(value).value();
         let place = match text(value, "in") {
             "path" => Place::Path,
             "query" => Place::Query,
@@ -260,7 +206,7 @@ impl<'d> Document<'d> {
         let found = responses.into_iter().flatten().filter_map(|(name, value)| Some((status(name)?, value)));
         match found.min_by_key(|(status, _)| *status) {
             Some((status, response)) => {
-                (if status == 299 { 200 } else { status }, self.resolved(response).value)
+                (if status == 299 { 200 } else { status }, self.resolved(response).value())
             }
             None => (200, &NOTHING),
         }
@@ -281,151 +227,8 @@ impl<'d> Document<'d> {
     }
 
     fn resolved(self, value: &'d Value) -> Schema<'d> {
-        Schema { root: self.root, value, name: "" }.resolved()
+        Schema::new(self.root, value)
     }
-}
-
-impl<'d> Schema<'d> {
-    /// Returns the form of the values.
-    pub fn form(self) -> Form<'d> {
-        let schema = self.chosen();
-        let properties = schema.properties(0);
-        if !properties.is_empty() {
-            return Form::Object(properties);
-        }
-        match schema.type_name() {
-            "array" => Form::List(schema.below("items")),
-            "integer" => Form::Scalar(Scalar::Integer),
-            "number" => Form::Scalar(Scalar::Number),
-            "string" => Form::Scalar(Scalar::Text),
-            "boolean" => Form::Scalar(Scalar::Boolean),
-            "" if schema.value.get("items").is_some() => Form::List(schema.below("items")),
-            "" if !schema.enum_values().is_empty() => Form::Scalar(Scalar::Text),
-            _ => Form::Unknown,
-        }
-    }
-
-    /// Returns the words for the form, for messages.
-    pub fn written(self) -> &'static str {
-        match self.form() {
-            Form::Object(_) => "an object",
-            Form::List(_) => "a list",
-            Form::Scalar(Scalar::Integer) => "an integer",
-            Form::Scalar(Scalar::Number) => "a number",
-            Form::Scalar(Scalar::Text) => "a string",
-            Form::Scalar(Scalar::Boolean) => "a boolean",
-            Form::Unknown => "not described",
-        }
-    }
-
-    /// Returns the strings that the values are limited to; none if they are not.
-    pub fn enum_values(self) -> Vec<&'d str> {
-        list(self.chosen().value, "enum").filter_map(Value::as_str).collect()
-    }
-
-    /// Returns a limit of the values, such as `minimum`.
-    pub fn limit(self, name: &str) -> Option<&'d Number> {
-        self.chosen().value.get(name).and_then(Value::as_number)
-    }
-
-    /// Returns the default.
-    pub fn default_value(self) -> Option<&'d Value> {
-        self.chosen().value.get("default")
-    }
-
-    /// Returns true for a timestamp.
-    pub fn is_time(self) -> bool {
-        text(self.chosen().value, "format") == "date-time"
-    }
-
-    /// Returns true for a URL.
-    pub fn is_link(self) -> bool {
-        matches!(text(self.chosen().value, "format"), "uri" | "url" | "uri-reference")
-    }
-
-    /// Returns the schema that is meant, with the name of its component: the first alternative that is
-    /// not null, or the only part.
-    pub fn chosen(self) -> Self {
-        let mut schema = self;
-        for _ in 0..MAX_REFERENCES {
-            if schema.value.get("properties").is_some() {
-                break;
-            }
-            let parts = ["allOf", "anyOf", "oneOf"].map(|name| list(schema.value, name));
-            let [all, any, one] = parts.map(|parts| parts.map(|part| schema.part(part)).collect::<Vec<_>>());
-            let mut alternatives = any.into_iter().chain(one).filter(|part| part.type_name() != "null");
-            let next = match all.as_slice() {
-                [only] => Some(*only),
-                _ => alternatives.next(),
-            };
-            match next {
-                Some(next) => schema = next,
-                None => break,
-            }
-        }
-        schema
-    }
-
-    fn properties(self, depth: usize) -> Vec<Property<'d>> {
-        let required: Vec<&str> = list(self.value, "required").filter_map(Value::as_str).collect();
-        let own = self.value.get("properties").and_then(Value::as_object).into_iter().flatten();
-        let mut properties: Vec<Property<'d>> = own
-            .map(|(name, value)| Property {
-                name,
-                schema: self.part(value),
-                is_required: required.contains(&name.as_str()),
-            })
-            .collect();
-        if depth < MAX_PARTS {
-            for part in list(self.value, "allOf") {
-                for property in self.part(part).properties(depth + 1) {
-                    if properties.iter().all(|held| held.name != property.name) {
-                        properties.push(property);
-                    }
-                }
-            }
-        }
-        properties
-    }
-
-    /// Returns the type, without null beside it.
-    fn type_name(self) -> &'d str {
-        match self.value.get("type") {
-            Some(Value::Array(types)) => {
-                types.iter().filter_map(Value::as_str).find(|name| *name != "null").unwrap_or("null")
-            }
-            Some(Value::String(name)) => name.as_str(),
-            _ => "",
-        }
-    }
-
-    fn below(self, name: &str) -> Self {
-        self.part(self.value.get(name).unwrap_or(&NOTHING))
-    }
-
-    fn part(self, value: &'d Value) -> Self {
-        Self { value, name: "", ..self }.resolved()
-    }
-
-    /// Follows references within the document. One that leads nowhere is not described.
-    fn resolved(self) -> Self {
-        let mut schema = self;
-        for _ in 0..MAX_REFERENCES {
-            let Some(reference) = schema.value.get("$ref").and_then(Value::as_str) else { return schema };
-            let target = reference.strip_prefix('#').and_then(|pointer| schema.root.pointer(pointer));
-            let name = reference.rsplit('/').next().unwrap_or_default();
-            schema = Self { value: target.unwrap_or(&NOTHING), name, ..schema };
-        }
-        Self { value: &NOTHING, ..schema }
-    }
-}
-
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
-    value.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -488,46 +291,6 @@ components:
             (Content::Nothing, Content::Nothing, 204)
         ));
         assert_eq!(delete.parameters.len(), 2);
-    }
-
-    #[test]
-    fn schemas_are_resolved_and_joined() {
-        let root = yaml(
-            r##"
-openapi: 3.0.3
-paths: {}
-components:
-  schemas:
-    Base: { type: object, required: [id], properties: { id: { type: integer } } }
-    Whole:
-      allOf:
-        - { $ref: "#/components/schemas/Base" }
-        - { properties: { name: { type: [string, "null"] }, kind: { enum: [a, b] } } }
-    Maybe: { anyOf: [{ type: "null" }, { $ref: "#/components/schemas/Base" }] }
-    Only: { allOf: [{ $ref: "#/components/schemas/Base" }], nullable: true }
-    Circle: { $ref: "#/components/schemas/Circle" }
-    Lost: { $ref: "#/components/schemas/Nothing" }
-    List: { type: array, items: { $ref: "#/components/schemas/Base" } }
-"##,
-        );
-        let schema = |name: &str| {
-            let value = root.pointer(&format!("/components/schemas/{name}")).unwrap();
-            Schema { root: &root, value, name: "" }.resolved()
-        };
-        let Form::Object(properties) = schema("Whole").form() else { panic!() };
-        let found: Vec<_> = properties.iter().map(|p| (p.name, p.schema.written(), p.is_required)).collect();
-        assert_eq!(
-            found,
-            [("id", "an integer", true), ("name", "a string", false), ("kind", "a string", false)]
-        );
-        for name in ["Maybe", "Only"] {
-            assert_eq!((schema(name).written(), schema(name).chosen().name), ("an object", "Base"), "{name}");
-        }
-        for name in ["Circle", "Lost"] {
-            assert_eq!(schema(name).written(), "not described", "{name}");
-        }
-        let Form::List(item) = schema("List").form() else { panic!() };
-        assert_eq!(item.name, "Base");
     }
 
     #[test]

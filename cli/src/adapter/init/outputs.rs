@@ -4,7 +4,8 @@
 use super::{
     graphql::{Kind, NewSchema},
     mapping::{Mapped, Mapper, Mapping},
-    openapi::{Content, Form, Schema},
+    old_schema::{Form, Schema},
+    openapi::Content,
 };
 use apollo_compiler::ast::{FieldDefinition, Type};
 

@@ -3,11 +3,12 @@
 use super::{
     graphql::{Kind, NewSchema},
     inputs::{Input, fields},
-    openapi::{Form, Scalar},
+    old_schema::{Form, Scalar},
     words::{key, similarity},
     yaml::{Line, Yaml},
 };
 use apollo_compiler::ast::InputValueDefinition;
+use serde_json::Value;
 
 /// Most input objects inside each other that are filled in.
 const MAX_OBJECTS: usize = 3;
@@ -261,34 +262,38 @@ impl<'i, 'd> Variable<'i, 'd> {
 
     /// Adds the default, and `required` where only the old interface needs the value.
     fn presence(&mut self, argument: &InputValueDefinition, kind: &Kind<'_>, is_list: bool) {
-        let default = default(self.input, kind).filter(|_| !is_list);
-        match default {
-            Some(default) => self.set("default", default),
-            None if self.input.is_required && !self.input.is_path() && !argument.is_required() => {
+        let (place, name) = (&self.input.place, &argument.name);
+        let old = self.input.schema.default_value().filter(|_| !self.input.is_required);
+        match (old, old.filter(|_| !is_list).and_then(|old| default(old, kind))) {
+            (_, Some(default)) => self.set("default", default),
+            (Some(old), None) => self.notes.push(format!("the default {old} of {place} is not taken over")),
+            (None, None) if self.input.is_required && !self.input.is_path() && !argument.is_required() => {
                 self.set("required", true);
             }
-            None if argument.is_required() && !self.input.is_required => {
-                let (place, name) = (&self.input.place, &argument.name);
+            (None, None) if argument.is_required() && !self.input.is_required => {
                 self.notes.push(format!(
                     "{place} was optional, but {name} is not: give a default, or requests without it are answered 400"
                 ));
             }
-            None => {}
+            (None, None) => {}
         }
     }
 }
 
-/// Returns the default of the old interface as JSON, if the new one takes it.
-fn default(input: &Input<'_>, kind: &Kind<'_>) -> Option<String> {
-    let value = input.schema.default_value().filter(|_| !input.is_required)?;
+/// Returns a default of the old interface as JSON, in the form of the new one; `None` if that does not
+/// take it.
+fn default(old: &Value, kind: &Kind<'_>) -> Option<String> {
+    if let Kind::Enum(names) = kind {
+        let written = key(old.as_str()?);
+        return names.iter().find(|name| key(name) == written).map(|name| (*name).to_owned());
+    }
     let is_fit = match kind {
-        Kind::Int => value.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
-        Kind::Float => value.is_number(),
-        Kind::Text => value.is_string(),
-        Kind::Id => value.is_string() || value.is_i64(),
-        Kind::Boolean => value.is_boolean(),
-        Kind::Enum(names) => value.as_str().is_some_and(|text| names.contains(&text)),
-        Kind::Object | Kind::Union | Kind::Input(_) | Kind::Custom => false,
+        Kind::Int => old.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
+        Kind::Float => old.is_number(),
+        Kind::Text => old.is_string(),
+        Kind::Id => old.is_string() || old.is_i64(),
+        Kind::Boolean => old.is_boolean(),
+        _ => false,
     };
-    is_fit.then(|| value.to_string())
+    is_fit.then(|| old.to_string())
 }
