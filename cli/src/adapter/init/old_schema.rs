@@ -153,7 +153,7 @@ impl<'d> Schema<'d> {
         let own = self.value.get("properties").and_then(Value::as_object).into_iter().flatten();
         let mut properties: Vec<Property<'d>> = own
             .map(|(name, value)| Property {
-                name,
+                name: name.as_str(),
                 schema: self.part(value),
                 is_required: required.contains(&name.as_str()),
             })
