@@ -4,8 +4,8 @@
 //! [`canary::Command::Run`]).
 
 use crate::{
-    apply, audit, canary, changes, client::Client, compare, completions, connection::Connection, emergency,
-    explain, export, failure::Failure, flags, introspect, metrics, output::Format, preflight, status, token,
+    adapter, apply, audit, canary, changes, client::Client, compare, completions, connection::Connection,
+    emergency, explain, export, failure::Failure, flags, metrics, output::Format, preflight, status, token,
     whoami,
 };
 use clap::{CommandFactory, Parser, Subcommand};
@@ -115,10 +115,10 @@ impl RemoteCommand {
 /// Commands that never need the management API.
 #[derive(Debug, Subcommand)]
 enum LocalCommand {
-    /// Tools for writing adapters.
+    /// Write, try and test adapters.
     Adapter {
         #[command(subcommand)]
-        command: introspect::AdapterCommand,
+        command: Box<adapter::Command>,
     },
     /// Print shell completions.
     Completions {
@@ -128,9 +128,9 @@ enum LocalCommand {
 }
 
 impl LocalCommand {
-    fn run(self) -> Result<(), Failure> {
+    fn run(self, format: Format) -> Result<(), Failure> {
         match self {
-            Self::Adapter { command } => introspect::run(&command),
+            Self::Adapter { command } => adapter::run(&command, format),
             Self::Completions { shell } => {
                 completions::print(shell, &mut Cli::command());
                 Ok(())
@@ -148,7 +148,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { connection, json, command } = cli;
     let format = if json { Format::Json } else { Format::Table };
     match command {
-        Command::Local(command) => command.run(),
+        Command::Local(command) => command.run(format),
         Command::Canary { command: canary::Command::Plan(command) } => {
             command.run(|| connection.connect(), format)
         }

@@ -36,13 +36,17 @@ pub enum Failure {
     Unreachable(String),
     /// A file or a response cannot be read or written. Exit code 1.
     Io(String),
+    /// Responses differ; standard output lists the differences. Exit code 1, as of `diff`.
+    Different(String),
+    /// Another failure of a command whose exit code 1 stands for responses that differ. Exit code 2.
+    Trouble(Box<Failure>),
 }
 
 impl Failure {
     /// Returns the exit code of the process.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Failure::Usage(_) => 2,
+            Failure::Usage(_) | Failure::Trouble(_) => 2,
             Failure::File { .. } => 3,
             Failure::Refused { status, .. } => match status {
                 400 | 413 | 422 => 3,
@@ -54,17 +58,28 @@ impl Failure {
             Failure::Unreachable(_) => 7,
             Failure::Waits(_) => 8,
             Failure::Preflight(_) => 9,
-            Failure::Io(_) => 1,
+            Failure::Io(_) | Failure::Different(_) => 1,
         })
+    }
+
+    /// Gives mistakes and unreadable files the exit code 2, for commands in which 1 stands for
+    /// responses that differ.
+    pub fn beside_differences(self) -> Self {
+        match self {
+            Failure::File { .. } | Failure::Io(_) => Failure::Trouble(Box::new(self)),
+            other => other,
+        }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Usage(text) | Failure::Unreachable(text) | Failure::Io(text) => {
-                write!(f, "error: {text}")
-            }
+            Failure::Usage(text)
+            | Failure::Unreachable(text)
+            | Failure::Io(text)
+            | Failure::Different(text) => write!(f, "error: {text}"),
+            Failure::Trouble(failure) => write!(f, "{failure}"),
             Failure::Waits(text) => f.write_str(text),
             Failure::Preflight(failed) => {
                 let s = if *failed == 1 { "" } else { "s" };

@@ -1,6 +1,7 @@
 //! `cutover`, the operators' command line. Standard output carries data, standard error carries
 //! messages.
 
+mod adapter;
 mod apply;
 mod audit;
 mod canary;
@@ -18,8 +19,8 @@ mod explain;
 mod export;
 mod failure;
 mod flags;
+mod http;
 mod iam;
-mod introspect;
 mod metrics;
 mod output;
 mod preflight;

@@ -19,14 +19,25 @@ pub struct CommandOutput {
 
 /// Runs `cutover` against a stack.
 pub async fn cutover(stack: &Stack, token: &str, arguments: &[&str], input: &str) -> CommandOutput {
+    let mut command = command(arguments);
+    command.env("CUTOVER_URL", stack.lambda.url("management")).env("CUTOVER_TOKEN", token);
+    run(command, input).await
+}
+
+/// Runs `cutover` without a management API.
+pub async fn cutover_alone(arguments: &[&str], input: &str) -> CommandOutput {
+    let mut command = command(arguments);
+    command.env_remove("CUTOVER_URL").env_remove("CUTOVER_TOKEN");
+    run(command, input).await
+}
+
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(paths::root().join("target/debug/cutover"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
-        .args(arguments)
-        .env("CUTOVER_URL", stack.lambda.url("management"))
-        .env("CUTOVER_TOKEN", token)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+}
+
+async fn run(mut command: Command, input: &str) -> CommandOutput {
     let input = input.to_owned();
     // Blocks outside the async threads, because the command waits for servers in this process.
     let run = move || {

@@ -1,8 +1,9 @@
 //! Checks of the Worker: has the current snapshot, decides like the control plane, and reports.
 
-use super::{check::Check, http::unreachable, options::Options};
+use super::{check::Check, options::Options};
 use crate::{
     client::{Client, encode},
+    http::unreachable,
     output::field,
 };
 use reqwest::blocking;

@@ -1,7 +1,7 @@
 //! Checks of ingest: accepts a signed batch, refuses a wrong signature.
 
-use super::{check::Check, http::unreachable, options::Options};
-use crate::clock;
+use super::{check::Check, options::Options};
+use crate::{clock, http::unreachable};
 use cutover_core::{Revision, measurement::batch::Batch, signature};
 use reqwest::blocking;
 use serde_json::Value;

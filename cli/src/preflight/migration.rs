@@ -1,7 +1,7 @@
 //! Checks of the migration itself: the origins, and the check list of its phase.
 
-use super::{check::Check, http::unreachable, options::Phase};
-use crate::{client::Client, output::cell};
+use super::{check::Check, options::Phase};
+use crate::{client::Client, http::unreachable, output::cell};
 use reqwest::blocking;
 use serde_json::Value;
 use std::time::Instant;

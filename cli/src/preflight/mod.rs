@@ -5,7 +5,6 @@
 mod check;
 mod control;
 mod edge;
-mod http;
 mod ingest;
 mod migration;
 mod options;

@@ -2,15 +2,20 @@
 
 use super::{
     check::{Check, Finding},
-    control, edge, http, ingest, migration,
+    control, edge, ingest, migration,
     options::Options,
 };
 use crate::{
     client::Client,
     failure::Failure,
+    http,
     output::{self, Format},
 };
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Longest wait for one response.
+const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Makes all checks and prints them.
 ///
@@ -18,7 +23,7 @@ use serde_json::{Value, json};
 ///
 /// Fails if a check does.
 pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
-    let http = http::client()?;
+    let http = http::client(TIMEOUT)?;
     let mut checks = Vec::new();
     let status = control::check(client, &mut checks);
     ingest::check(options, &http, &mut checks);

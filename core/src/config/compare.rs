@@ -27,13 +27,19 @@ pub(super) fn read(cursor: &Cursor<'_>) -> Option<Comparison> {
     }
     comparison.headers = headers(&mut fields);
     comparison.mirror = fields.read("mirror", mirror);
-    let rules = fields.list("rules", "write a list of rules, each with its path");
-    comparison.rules = rules.iter().filter_map(|cursor| rule(cursor, &comparison)).collect();
+    comparison.rules = rules(&mut fields, &comparison);
     fields.finish()?;
     Some(comparison)
 }
 
-fn headers(fields: &mut Fields<'_>) -> Vec<String> {
+/// Reads the rules for differences that are permitted, of a comparison whose headers have been read.
+pub(super) fn rules(fields: &mut Fields<'_>, comparison: &Comparison) -> Vec<Rule> {
+    let rules = fields.list("rules", "write a list of rules, each with its path");
+    rules.iter().filter_map(|cursor| rule(cursor, comparison)).collect()
+}
+
+/// Reads the names of the headers that are compared, in lower case.
+pub(super) fn headers(fields: &mut Fields<'_>) -> Vec<String> {
     let Some(cursor) = fields.optional("headers") else { return Vec::new() };
     let names: Vec<String> = cursor.strings().into_iter().map(|name| name.to_ascii_lowercase()).collect();
     for name in names.iter().filter(|name| !is_token(name)) {

@@ -9,6 +9,7 @@ mod document;
 mod flag;
 mod load;
 mod matcher;
+mod pairs;
 mod reading;
 mod traffic;
 
@@ -16,4 +17,7 @@ pub use adapter::{Adapter, COMPILED};
 pub use diff::{Action, Change, diff};
 pub use document::Config;
 pub use load::flag_from_json;
+pub use pairs::{
+    Expected, ExpectedResponse, InvalidRequestLine, RecordedPair, RecordedPairs, RequestLine, SentRequest,
+};
 pub use reading::{Node, Problem};

@@ -3,6 +3,7 @@
 //! which measure time, one after the other.
 
 mod adapter;
+mod adapter_command;
 mod answers;
 mod boundary;
 mod broken_core;

@@ -172,6 +172,11 @@ impl Exchange {
         &self.adapter.program
     }
 
+    /// Returns the route that matched the request.
+    pub fn route(&self) -> Option<&AdaptedRoute> {
+        self.adapter.program.routes.get(self.route)
+    }
+
     /// Returns roughly the number of bytes that the exchange holds on the heap.
     pub fn heap_bytes(&self) -> usize {
         let Request { path, query, headers, parameters, body, claims } = &self.request;

@@ -9,7 +9,7 @@ use super::{
     mapping::Context,
     prune::prune,
     routes::{self, Claim, report_conflicts},
-    source::{Adapter, COMPILED, MAX_BYTES, json},
+    source::{Adapter, COMPILED, MAX_BYTES},
 };
 use crate::{
     adapter::{AdaptedRoute, IF_NONE_MATCH, Program, SelectedVersion},
@@ -161,7 +161,7 @@ fn source(
     interface: Interface,
     context: &Context<'_>,
 ) -> Map<String, serde_json::Value> {
-    let mut source = match json(cursor.value()) {
+    let mut source = match cursor.value().to_json() {
         serde_json::Value::Object(source) => source,
         _ => Map::new(),
     };
@@ -176,7 +176,7 @@ fn source(
             _ => Map::new(),
         };
         let included = context.used_shapes().filter(|shape| shape.value.file() != cursor.file());
-        shapes.extend(included.map(|shape| (shape.key.to_owned(), json(shape.value.value()))));
+        shapes.extend(included.map(|shape| (shape.key.to_owned(), shape.value.value().to_json())));
         source.insert("shapes".to_owned(), shapes.into());
     }
     source

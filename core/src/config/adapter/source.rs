@@ -1,6 +1,6 @@
 //! An adapter as it is stored: its source next to the compiled program.
 
-use crate::{adapter::Program, config::reading::Value};
+use crate::adapter::Program;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Map;
 use std::sync::Arc;
@@ -57,23 +57,5 @@ impl<'de> Deserialize<'de> for Adapter {
         let program = source.remove(COMPILED).unwrap_or_default();
         let program: Program = serde_json::from_value(program).map_err(serde::de::Error::custom)?;
         Ok(Self::new(source, program))
-    }
-}
-
-/// Converts a value of the document to JSON, the form in which sources are stored.
-pub(super) fn json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Bool(value) => (*value).into(),
-        // Whole numbers stay whole.
-        Value::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => (*number as i64).into(),
-        Value::Number(number) => (*number).into(),
-        Value::String(string) => string.clone().into(),
-        Value::List(items) => items.iter().map(|item| json(&item.value)).collect(),
-        Value::Map(entries) => entries
-            .iter()
-            .map(|entry| (entry.key.clone(), json(&entry.node.value)))
-            .collect::<Map<_, _>>()
-            .into(),
     }
 }

@@ -51,6 +51,23 @@ impl Value {
             Value::Map(_) => "a map",
         }
     }
+
+    /// Converts the value to JSON. Whole numbers stay whole.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => (*number as i64).into(),
+            Self::Number(number) => (*number).into(),
+            Self::String(string) => string.clone().into(),
+            Self::List(items) => items.iter().map(Node::to_json).collect(),
+            Self::Map(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.clone(), entry.node.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        }
+    }
 }
 
 impl Node {
@@ -113,6 +130,18 @@ impl Node {
             ),
         };
         Self { line: 0, column: 0, value }
+    }
+
+    /// Converts the value to JSON, without lines and columns. Whole numbers stay whole.
+    ///
+    /// ```
+    /// use cutover_core::config::Node;
+    ///
+    /// let node = Node::from_yaml("a: [1, 'two']").unwrap();
+    /// assert_eq!(node.to_json().to_string(), r#"{"a":[1,"two"]}"#);
+    /// ```
+    pub fn to_json(&self) -> serde_json::Value {
+        self.value.to_json()
     }
 
     fn at(span: &Span, value: Value) -> Self {

@@ -3,34 +3,31 @@
 
 use crate::{
     failure::Failure,
+    http,
     output::{list, text},
 };
-use clap::Subcommand;
+use clap::Args;
 use reqwest::{StatusCode, blocking};
 use serde_json::{Value, json};
 use std::{error::Error, time::Duration};
 
-/// Commands on adapters.
-#[derive(Debug, Subcommand)]
-pub enum AdapterCommand {
-    /// Print the schema of a GraphQL backend, by introspection.
-    Schema {
-        /// URL of the GraphQL endpoint.
-        url: String,
-        /// Header to send, such as "Authorization: Bearer TOKEN".
-        #[arg(long)]
-        header: Vec<String>,
-    },
+/// Arguments of `cutover adapter schema`.
+#[derive(Debug, Args)]
+pub struct SchemaOptions {
+    /// URL of the GraphQL endpoint.
+    url: String,
+    /// Header to send, such as "Authorization: Bearer TOKEN".
+    #[arg(long)]
+    header: Vec<String>,
 }
 
-/// Runs a command.
+/// Prints the schema of a backend.
 ///
 /// # Errors
 ///
-/// Fails like [`schema`].
-pub fn run(command: &AdapterCommand) -> Result<(), Failure> {
-    let AdapterCommand::Schema { url, header } = command;
-    print!("{}", schema(url, header)?);
+/// Fails like [`introspect`].
+pub(super) fn run(options: &SchemaOptions) -> Result<(), Failure> {
+    print!("{}", introspect(&options.url, &options.header)?);
     Ok(())
 }
 
@@ -53,15 +50,9 @@ fn query() -> String {
 ///
 /// Fails if a header is malformed, if the endpoint cannot be reached, or if it does not allow
 /// introspection.
-pub fn schema(url: &str, headers: &[String]) -> Result<String, Failure> {
-    let mut pairs = Vec::with_capacity(headers.len());
-    for header in headers {
-        let (name, value) = header.split_once(':').ok_or_else(|| {
-            Failure::Usage(format!("{header:?} is not a header\n  hint: use --header \"Name: value\""))
-        })?;
-        pairs.push((name.trim(), value.trim()));
-    }
-    definition_at(url, &pairs).map_err(|cause| {
+pub fn introspect(url: &str, headers: &[String]) -> Result<String, Failure> {
+    let pairs: Result<Vec<_>, Failure> = headers.iter().map(|text| http::header(text)).collect();
+    definition_at(url, &pairs?).map_err(|cause| {
         Failure::Unreachable(format!(
             "cannot read the schema of {url}: {cause}\n  hint: check the URL and --header, and allow introspection"
         ))
@@ -73,7 +64,7 @@ pub fn schema(url: &str, headers: &[String]) -> Result<String, Failure> {
 /// # Errors
 ///
 /// Fails with the cause, as the end of a message about the URL.
-pub fn definition_at(url: &str, headers: &[(&str, &str)]) -> Result<String, String> {
+pub fn definition_at(url: &str, headers: &[(String, String)]) -> Result<String, String> {
     let scheme = url.split("://").next().unwrap_or_default().to_ascii_lowercase();
     if !matches!(scheme.as_str(), "http" | "https") {
         return Err("the URL does not begin with http:// or https://".to_owned());
@@ -82,7 +73,7 @@ pub fn definition_at(url: &str, headers: &[(&str, &str)]) -> Result<String, Stri
     let mut request =
         client.map_err(|error| cause(&error))?.post(url).header("content-type", "application/json");
     for (name, value) in headers {
-        request = request.header(*name, *value);
+        request = request.header(name, value);
     }
     let body = json!({ "query": query(), "operationName": "Introspection" }).to_string();
     let response = request.body(body).send().map_err(|error| cause(&error))?;
@@ -188,7 +179,7 @@ mod tests {
         for url in ["api.example:4000/graphql", "ftp://api.example/graphql", "graphql"] {
             let cause = definition_at(url, &[]).unwrap_err();
             assert_eq!(cause, "the URL does not begin with http:// or https://", "{url}");
-            let failure = schema(url, &[]).unwrap_err().to_string();
+            let failure = introspect(url, &[]).unwrap_err().to_string();
             assert!(failure.contains(&format!("{url}: {cause}\n  hint: check the URL")), "{failure}");
         }
         assert_eq!(definition_at("http://", &[]).unwrap_err(), "the URL or a header is malformed");
