@@ -74,8 +74,7 @@ impl Reporting {
             return None;
         }
         let batch = counting.take(isolate, self.sequence + 1, state);
-        // Serializing a batch cannot fail.
-        let body = serde_json::to_string(&batch).ok()?;
+        let body = batch.encode();
         self.sequence = batch.sequence;
         self.pending = Some(Pending { batch, body: body.clone() });
         Some(body)
@@ -117,8 +116,7 @@ impl Reporting {
         self.asked_before = self.asked_at;
         (self.asked_at, self.asking, self.awaited) = (Some(now), true, true);
         self.silent_since.get_or_insert(now);
-        let batch = Batch { revision, age_ms, ..Batch::empty(isolate, 0) };
-        serde_json::to_string(&batch).ok()
+        Some(Batch { revision, age_ms, ..Batch::empty(isolate, 0) }.encode())
     }
 
     /// Records that a question was answered, or that it was not.

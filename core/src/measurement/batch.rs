@@ -248,6 +248,14 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// Returns the batch as JSON.
+    pub fn encode(&self) -> String {
+        // Serializing a batch cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 /// Response of the control plane to a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -262,4 +270,11 @@ pub struct Receipt {
     /// True if the batch had been stored before.
     #[serde(default)]
     pub duplicate: bool,
+}
+
+impl Receipt {
+    /// Reads a receipt from JSON; `None` if it is none.
+    pub fn decode(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
 }

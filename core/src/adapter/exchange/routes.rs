@@ -95,8 +95,10 @@ impl Routes {
         }
         let table = RouteTable::new(&matchers).map_err(|(_, error)| error)?;
         for group in &mut groups {
-            // The sort keeps the order of equals: only a route without conditions moves, to the end.
-            group.sort_by_key(|candidate| candidate.conditions.is_empty());
+            let (last, mut first): (Vec<_>, Vec<_>) =
+                std::mem::take(group).into_iter().partition(|candidate| candidate.conditions.is_empty());
+            first.extend(last);
+            *group = first;
             if let [.., first, second] = &group[..]
                 && first.conditions.is_empty()
             {
