@@ -2,12 +2,14 @@
 //! experiments at one revision, with a hash that detects damaged copies.
 //!
 //! The wire format is `{"schema":1,"revision":N,"hash":"…","body":{…}}`, with schema 2 if a route
-//! has an adapter. The body comes last. The hash is the xxh3-128 of `schema LF revision LF body`, over
+//! has an adapter, and schema 3 if a field means something that readers of schema 2 would ignore. The
+//! body comes last. The hash is the xxh3-128 of `schema LF revision LF body`, over
 //! the verbatim bytes of the body. Readers tolerate unknown fields; a change to the meaning of a field
 //! raises the schema number, which older readers reject.
 
 use crate::{
-    adapter::Program,
+    adapter::{AdaptedRoute, Kind, Program, Shape, Step, Variable},
+    json::list_index,
     measurement::label::CanaryLabel,
     rules::{emergency::Emergency, experiment::Experiment, flag::Flag, origin::Origin, route::Route},
     vocabulary::{
@@ -20,10 +22,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Newest schema version that [`Snapshot::decode`] accepts. Snapshots are encoded with the lowest
 /// version that can represent them, so that Workers deployed earlier keep accepting them.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// First schema version. A Worker that knows only this one would send requests past their adapters.
 const WITHOUT_ADAPTERS: u32 = 1;
+
+/// Second schema version. A Worker that knows no later one would ignore conditions of an adapter's
+/// routes, headers and entity tags, rules of comparisons, and the slow limits of single routes.
+const WITH_ADAPTERS: u32 = 2;
 
 /// Everything needed to decide requests, at one revision.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -96,11 +102,26 @@ impl Snapshot {
     /// Fails if the snapshot cannot be serialised as JSON.
     pub fn encode(&self) -> Result<String, SnapshotError> {
         let body = serde_json::to_string(self).map_err(SnapshotError::Unwritable)?;
-        let is_adapted = self.routes.iter().any(|route| !route.adapt.is_empty());
-        let schema = if is_adapted { SCHEMA } else { WITHOUT_ADAPTERS };
+        let schema = self.schema();
         let revision = self.revision;
         let hash = content_hash(schema, revision, &body);
         Ok(format!("{{\"schema\":{schema},\"revision\":{revision},\"hash\":\"{hash}\"{BODY}{body}}}"))
+    }
+
+    /// Returns the lowest schema version that can represent the snapshot.
+    fn schema(&self) -> u32 {
+        let has_later_rules = |route: &Route| {
+            let rules = route.compare.iter().flat_map(|compare| &compare.rules);
+            rules.into_iter().any(|rule| rule.exact || rule.path.starts_with("header "))
+        };
+        if self.adapters.values().any(|program| has_later_fields(program))
+            || self.routes.iter().any(has_later_rules)
+            || self.canaries.values().any(|label| !label.routes.is_empty())
+        {
+            return SCHEMA;
+        }
+        let is_adapted = self.routes.iter().any(|route| !route.adapt.is_empty());
+        if is_adapted { WITH_ADAPTERS } else { WITHOUT_ADAPTERS }
     }
 
     /// Decodes a document in the wire format and checks its hash.
@@ -124,6 +145,42 @@ impl Snapshot {
         let snapshot: Self = serde_json::from_str(body).map_err(SnapshotError::Malformed)?;
         Ok(Self { revision, ..snapshot })
     }
+}
+
+/// Returns true if a program has what readers of schema 2 ignore or take for something else. Steps that
+/// they do not know they refuse.
+fn has_later_fields(program: &Program) -> bool {
+    let later_route = |route: &AdaptedRoute| {
+        let page = route.pagination.iter().flat_map(|pagination| [&pagination.page, &pagination.limit]);
+        !route.conditions.is_empty()
+            || has_index(&route.root)
+            || route.variables.iter().chain(page).any(has_absent_values)
+            || route.response.iter().any(has_indexes)
+    };
+    program.etag
+        || !program.content_type.is_empty()
+        || !program.headers.is_empty()
+        || !program.errors.headers.is_empty()
+        || program.routes.iter().any(later_route)
+}
+
+fn has_absent_values(variable: &Variable) -> bool {
+    let inside = match &variable.kind {
+        Kind::Object(fields) => fields.iter().any(has_absent_values),
+        _ => false,
+    };
+    variable.empty_is_absent || variable.invalid_is_absent || inside
+}
+
+fn has_indexes(shape: &Shape) -> bool {
+    shape.0.iter().any(|step| match step {
+        Step::Get(path) => has_index(path),
+        step => step.shapes().into_iter().any(has_indexes),
+    })
+}
+
+fn has_index(path: &[String]) -> bool {
+    path.iter().any(|name| list_index(name).is_some())
 }
 
 /// Returns a hash that identifies a document without parsing it.

@@ -58,6 +58,20 @@ fn graphql(lines: &str) -> Arc<Adapter> {
     adapter(&format!("schema: \"{schema}\"\noperations: \"{operations}\"\n{lines}"))
 }
 
+/// Builds an adapter for a GraphQL backend with cursors, from further fields of its route.
+fn graphql_pages(fields: &str) -> Arc<Adapter> {
+    let schema = "type Query { list(first: Int!, after: String): L } type L { nodes: [N!]! pageInfo: P! } \
+                  type N { id: ID! } type P { hasNextPage: Boolean! endCursor: String }";
+    let operations = "query P($first: Int!, $after: String) { list(first: $first, after: $after) { nodes { id } \
+                      pageInfo { hasNextPage endCursor } } }";
+    let pagination = "page: query.page, limit: { from: query.limit, default: 2 }, cursor: { first: first, \
+                      after: after, page_info: list.pageInfo, max_pages: 20 }";
+    adapter(&format!(
+        "schema: \"{schema}\"\noperations: \"{operations}\"\nroutes:\n  - {{ match: {{ method: GET, path: /r }}, \
+         operation: P, pagination: {{ {pagination} }}, {fields} }}"
+    ))
+}
+
 /// Returns the answer to a GET request, whose backend gives this response.
 fn answer(adapter: &Arc<Adapter>, (path, query): (&str, &str), status: u16, response: &str) -> Answer {
     let sent = ClientRequest { method: "GET", path, query, ..ClientRequest::default() };
@@ -1129,6 +1143,86 @@ fn answered(adapter: &Arc<Adapter>, status: u16, body: &str) -> Answer {
         Next::Ask(_) => None,
     };
     answer.unwrap()
+}
+
+/// A client must not be able to make a response of a healthy backend unfit, which would count as its error.
+#[test]
+fn what_does_not_fit_in_the_request_is_no_fault_of_the_backend() {
+    let list = format!("[{}]", vec!["1"; 20_000].join(","));
+    let cases = [
+        ("{ object: { page: { request: query.page, as: number, default: 1 } } }", "page=abc", "{}", "page"),
+        ("{ each: { object: { q: { request: query.q } } } }", "q=LONG", list.as_str(), "request"),
+        ("{ each: \"{query.q}\" }", "q=LONG", list.as_str(), "request"),
+    ];
+    for (mapping, query, body, field) in cases {
+        let adapter = adapter(&format!(
+            "errors: {{ envelope: {{ object: {{ field: field }} }} }}\nroutes:\n  - match: {{ method: GET, path: /r }}\n    \
+             backend: {{ method: GET, path: /r }}\n    response: {mapping}"
+        ));
+        let query = query.replace("LONG", &"x".repeat(8_000));
+        let answer = answer(&adapter, ("/r", query.as_str()), 200, body);
+        assert_eq!((answer.status, answer.unfit.is_none()), (400, true), "{mapping}");
+        assert_eq!(answer.body.unwrap(), format!(r#"{{"field":"{field}"}}"#));
+    }
+    let posted = rest(
+        r#"{ match: { method: POST, path: /r }, backend: { method: POST, path: /r },
+             response: { object: { hello: "Hello {body.name}" } } }"#,
+    );
+    let sent =
+        ClientRequest { method: "POST", path: "/r", body: br#"{"name":[]}"#, ..ClientRequest::default() };
+    let (mut exchange, _) = begin(&posted, sent);
+    let Next::Answer(answer) = exchange.next(Reply::Answered(200, b"{}"), Timestamp::from_millis(0)) else {
+        panic!("one request is enough");
+    };
+    assert_eq!((answer.status, answer.unfit.is_none()), (400, true));
+}
+
+#[test]
+fn a_mapping_makes_no_more_than_an_isolate_can_hold() {
+    let adapter = rest(&format!(
+        r#"{{ match: {{ method: GET, path: "/r/{{id}}" }}, backend: {{ method: GET, path: /v2/r }},
+             response: {{ each: {{ const: "{}" }} }} }}"#,
+        "x".repeat(10_000)
+    ));
+    let items = |count: usize| format!("[{}]", vec!["1"; count].join(","));
+    assert_eq!(answered(&adapter, 200, &items(1_000)).status, 200);
+    let answer = answered(&adapter, 200, &items(10_000));
+    assert_eq!((answer.status, answer.unfit.is_some()), (502, true));
+}
+
+/// A backend may answer 304 if it is sent the client's conditional headers.
+#[test]
+fn a_backend_that_says_not_modified_is_believed() {
+    let adapter = rest_with(
+        "forward_headers: [if-none-match], keep_headers: [etag]".replace(", ", "\n").as_str(),
+        r#"{ match: { method: GET, path: "/r/{id}" }, backend: { method: GET, path: /v2/r }, response: { object: { a: a } } }"#,
+    );
+    let answer = answered(&adapter, 304, "");
+    assert_eq!((answer.status, answer.body, answer.unfit), (304, None, None));
+}
+
+/// The page past the last one is judged like any other one, and the pages before the client's are not.
+#[test]
+fn parts_that_are_null_count_on_the_clients_page() {
+    let adapter = graphql_pages("when_null: [{ at: nodes.0, status: 404 }], root: list");
+    let page = |nodes: &str, more: bool| {
+        format!(
+            r#"{{"data":{{"list":{{"nodes":[{nodes}],"pageInfo":{{"hasNextPage":{more},"endCursor":"c"}}}}}}}}"#
+        )
+    };
+    let ask = |query: &str, pages: &[String]| {
+        let sent = ClientRequest { method: "GET", path: "/r", query, ..ClientRequest::default() };
+        let (mut exchange, mut next) = begin(&adapter, sent);
+        for page in pages {
+            assert!(matches!(next, Next::Ask(_)));
+            next = exchange.next(Reply::Answered(200, page.as_bytes()), Timestamp::from_millis(0));
+        }
+        let Next::Answer(answer) = next else { panic!("another page is asked for") };
+        answer.status
+    };
+    assert_eq!(ask("page=1", &[page("", false)]), 404);
+    assert_eq!(ask("page=9", &[page("{\"id\":\"1\"}", false)]), 404, "past the last page");
+    assert_eq!(ask("page=2", &[page("", true), page("{\"id\":\"1\"}", false)]), 200);
 }
 
 #[test]

@@ -310,8 +310,45 @@ routes:
     plain.routes.iter_mut().for_each(|route| route.adapt.clear());
     let text = plain.encode().unwrap();
     assert!(text.starts_with("{\"schema\":1,") && Snapshot::decode(&text).unwrap() == plain);
-    let later = text.replacen("\"schema\":1", "\"schema\":3", 1);
-    assert!(matches!(Snapshot::decode(&later), Err(SnapshotError::Schema(3))));
+    let later = text.replacen("\"schema\":1", "\"schema\":4", 1);
+    assert!(matches!(Snapshot::decode(&later), Err(SnapshotError::Schema(4))));
+}
+
+/// A Worker of before ignores fields that it does not know. What it would do without them must not happen.
+#[test]
+fn a_snapshot_that_an_earlier_worker_would_misread_has_a_later_schema() {
+    let schema = |adapter: &str| {
+        let text = format!(
+            "feature_flags: {{ f: {{ enabled: true }} }}\norigins: {{ o: {{ url: \"http://o\" }} }}\n\
+             adapters: {{ a: {{ {adapter} }} }}\n\
+             routes: [{{ id: r, match: {{ path: /r }}, flag: f, legacy: o, new: o, adapt: [a] }}]\n"
+        );
+        let config = Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let text = config.snapshot(Revision(1), None).encode().unwrap();
+        assert!(Snapshot::decode(&text).is_ok());
+        text.get(10..11).map(str::to_owned).unwrap()
+    };
+    let route = |more: &str| {
+        format!(
+            "routes: [{{ match: {{ method: GET, path: /r }}, backend: {{ method: GET, path: /r }}{more} }}]"
+        )
+    };
+    assert_eq!(schema(&route("")), "2");
+    for more in [
+        ", root: a.0",
+        ", response: { object: { b: { from: c.1 } } }",
+        ", variables: { v: { from: query.v, empty: absent } }",
+    ] {
+        assert_eq!(schema(&route(more)), "3", "{more}");
+    }
+    for field in
+        ["etag: true", "content_type: text/json", "headers: { a: b }", "errors: { headers: { a: b } }"]
+    {
+        assert_eq!(schema(&format!("{field}, {}", route(""))), "3", "{field}");
+    }
+    let conditional = "routes: [{ match: { method: GET, path: \"/r/{id}\", where: { id: digits } }, \
+                       backend: { method: GET, path: /r } }]";
+    assert_eq!(schema(conditional), "3");
 }
 
 /// Returns the problems of a file that must have some, with their remedies.

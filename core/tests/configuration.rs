@@ -119,7 +119,9 @@ fn aliases_are_bounded() {
     }
     let (open, close) = ("[".repeat(20), "]".repeat(20));
     let deep = format!("a: &a {open}{close}\nb: {open}*a{close}\n");
+    let long = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 20].join(", "));
     let cases = [
+        (long.as_str(), "more than 100000 values in anchors and aliases is not supported"),
         (laughs.as_str(), "more than 100000 values in anchors and aliases is not supported"),
         (deep.as_str(), "nesting this deep is not supported"),
         ("a: &a [*a]\n", "an alias inside its own anchor is not supported"),

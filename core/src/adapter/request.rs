@@ -101,12 +101,15 @@ impl Request {
         Some(Json::text(text))
     }
 
-    /// Returns the number of bytes that are searched for the value at a place.
+    /// Returns roughly the number of bytes that are searched or copied for the value at a place.
     pub(super) fn searched(&self, source: &Source) -> usize {
         match source {
+            Source::Path(_) => self.path.len(),
             Source::Query(_) => self.query.len(),
+            Source::Header(name) => self.header(name).map_or(0, str::len),
             Source::Cookie(_) => self.header("cookie").map_or(0, str::len),
-            _ => 0,
+            Source::Body(path) => at(&self.body, path).map_or(0, size),
+            Source::Jwt(claim) => self.claims.get(claim).map_or(0, size),
         }
     }
 
@@ -128,6 +131,17 @@ impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_str())
     }
+}
+
+/// Returns roughly the number of bytes that a value takes.
+pub(super) fn size(value: &Json<'_>) -> usize {
+    let content = match value {
+        Json::Null | Json::Bool(_) => 0,
+        Json::Number(text) | Json::Text(text) => text.len(),
+        Json::List(items) => items.iter().map(size).sum(),
+        Json::Object(fields) => fields.iter().map(|(name, field)| name.len() + size(field)).sum(),
+    };
+    size_of::<Json<'_>>() + content
 }
 
 /// Returns the value at a path of fields, and of items of lists by their indexes.

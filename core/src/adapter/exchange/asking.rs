@@ -136,7 +136,9 @@ impl Exchange {
                     Ok(target) => target,
                     Err(place) => return Next::Answer(self.invalid_place(place, now)),
                 };
-                let query = if variables.is_empty() { self.request.query.clone() } else { query(variables) };
+                // A route that declares variables sends those and nothing else, also if all are absent.
+                let declares_none = adapted.variables.is_empty() && adapted.pagination.is_none();
+                let query = if declares_none { self.request.query.clone() } else { query(variables) };
                 if !query.is_empty() {
                     target.push('?');
                     target.push_str(&query);

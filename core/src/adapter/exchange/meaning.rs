@@ -190,9 +190,10 @@ pub(super) fn graphql_value<'v>(
     Ok(value)
 }
 
-/// Returns the fault for a null at the route's root or in a part of its value.
+/// Returns the fault for a null at the route's root. Nulls in its parts count on the client's page only.
 fn null_fault<'v>(adapted: &'v AdaptedRoute, root: Option<Value<'_>>) -> Option<&'v Fault> {
-    adapted.when_null.as_ref().and_then(|when_null| when_null.fault(root))
+    let when_null = adapted.when_null.as_ref().filter(|_| root.is_none_or(Value::is_null))?;
+    when_null.fault(None)
 }
 
 /// The response of a REST backend.

@@ -17,9 +17,9 @@ use crate::{
         },
         fault::Fault,
         program::{AdaptedRoute, Backend, InvalidProgram, Pagination, Program},
-        request::Request,
+        request::{Request, size},
         shape::{
-            budget::{Budget, EvalContext},
+            budget::{Budget, EvalContext, ShapeError},
             diagnose::Misfit,
             step::Shape,
         },
@@ -151,16 +151,8 @@ impl Adapter {
     }
 }
 
-/// Returns roughly the number of bytes that a value takes.
-fn size(value: &Json<'_>) -> usize {
-    let content = match value {
-        Json::Null | Json::Bool(_) => 0,
-        Json::Number(text) | Json::Text(text) => text.len(),
-        Json::List(items) => items.iter().map(size).sum(),
-        Json::Object(fields) => fields.iter().map(|(name, field)| name.len() + size(field)).sum(),
-    };
-    size_of::<Json<'_>>() + content
-}
+/// Status of a response without a body, because the client holds it.
+const NOT_MODIFIED: u16 = 304;
 
 fn json(bytes: &[u8]) -> Option<Tape<'_>> {
     std::str::from_utf8(bytes).ok().and_then(|text| Tape::read(text).ok())
@@ -204,6 +196,15 @@ impl Exchange {
         self.fault(&self.adapter.program.errors.unfit, &told, now)
     }
 
+    /// Builds the response for a mapping that could not be applied. A value of the client's that does not
+    /// fit is no fault of the backend.
+    fn misfit(&self, misfit: Misfit, now: Timestamp) -> Answer {
+        match misfit.field() {
+            Some(field) => self.refuse(&self.adapter.program.errors.invalid, field, now),
+            None => self.unfit(misfit, now),
+        }
+    }
+
     /// Returns the inputs of a shape in addition to its value.
     pub(super) fn context(&self, now: Timestamp) -> EvalContext<'_> {
         EvalContext { request: &self.request, now, shapes: &self.adapter.program.shapes }
@@ -218,7 +219,16 @@ impl Exchange {
             Ok(false) | Err(_) => {
                 let misfit = shape.diagnose(&value.json(), whole, &mut Budget::default());
                 // Writing pays for steps that the diagnosis does not take.
-                Err(misfit.unwrap_or_else(Misfit::too_much))
+                let misfit = misfit.unwrap_or_else(Misfit::too_much);
+                if misfit != Misfit::too_much() {
+                    return Err(misfit);
+                }
+                // Without the client's values it may be little work.
+                let nothing = Request::default();
+                let without = EvalContext { request: &nothing, ..whole };
+                text.clear();
+                let written = shape.write(value, without, &mut Budget::default(), &mut text);
+                Err(if written == Err(ShapeError::TooMuch) { misfit } else { Misfit::too_large_request() })
             }
         }
     }
@@ -238,6 +248,11 @@ impl Exchange {
         let tape = json(bytes);
         let answer = tape.as_ref().map(Tape::root);
         let is_graphql = matches!(adapted.backend, Backend::GraphQl(..));
+        if !is_graphql && status == NOT_MODIFIED {
+            // The client holds the response, which its own conditional headers told the backend.
+            let headers = headers_of(&adapter.program, &self.request, false);
+            return Next::Answer(Answer { status, headers, body: None, unfit: None });
+        }
         let whole = self.context(now);
         let value = match (answer, is_graphql) {
             (Some(answer), true) => graphql_value(adapted, errors, status, answer, whole),
@@ -286,11 +301,14 @@ impl Exchange {
     }
 
     fn success(&self, adapted: &AdaptedRoute, value: Value<'_>, ended: bool, now: Timestamp) -> Answer {
+        if let Some(fault) = adapted.when_null.as_ref().and_then(|when_null| when_null.fault(Some(value))) {
+            return self.fault(fault, &ErrorDetails::default(), now);
+        }
         let body = match &adapted.response {
             None => None,
             Some(shape) => match self.written(shape, value, now) {
                 Ok(body) => Some(body),
-                Err(misfit) => return self.unfit(misfit, now),
+                Err(misfit) => return self.misfit(misfit, now),
             },
         };
         let mut headers = headers_of(&self.adapter.program, &self.request, false);

@@ -2,10 +2,13 @@
 //! writing has failed, so that writing itself need not know its place.
 
 use crate::{
-    adapter::shape::{
-        budget::{Budget, EvalContext, ShapeError},
-        run::weight,
-        step::{Conversion, DateForm, Field, Shape, Step},
+    adapter::{
+        shape::{
+            budget::{Budget, EvalContext, ShapeError},
+            run::weight,
+            step::{Conversion, DateForm, Field, Shape, Step},
+        },
+        template::{Part, Template},
     },
     compare::redacted,
     json::value::Json,
@@ -32,6 +35,17 @@ impl Misfit {
     /// Builds the misfit of the value at the root.
     pub(crate) fn of_root(expected: impl Into<String>, found: impl Into<String>) -> Self {
         Self { path: ".".to_owned(), expected: expected.into(), found: found.into() }
+    }
+
+    /// Builds the misfit of a request whose values take more work than the budget of a shape permits.
+    pub(crate) fn too_large_request() -> Self {
+        Self { path: "{request}".to_owned(), ..Self::too_much() }
+    }
+
+    /// Returns the name of the place in the client's request, if that is what does not fit.
+    pub(crate) fn field(&self) -> Option<&str> {
+        let place = self.path.strip_prefix('{')?.split('}').next()?;
+        Some(place.split_once('.').map_or(place, |(_, name)| name))
     }
 
     /// Builds the misfit of a value that takes more work than the budget of a shape permits.
@@ -105,12 +119,28 @@ impl<'a> Walk<'a, '_> {
             }
             Step::Coalesce(shapes) => shapes.iter().try_for_each(|shape| self.part(shape, &value)),
             Step::Each(shape) => self.items(shape, &value),
+            Step::Text(template) | Step::Url(template) => self.places(template),
+            Step::PageUrl(url) => self.places(&url.base),
             _ => Ok(()),
         };
         match inside {
             Err(stop) => stop,
             Ok(()) => Stop::Misfit(self.misfit(expected(step), Some(&value))),
         }
+    }
+
+    /// Fails at the first place of the request that no text can contain.
+    fn places(&mut self, template: &Template) -> Result<(), Stop> {
+        for part in &template.0 {
+            let Part::Request(source) = part else { continue };
+            self.pay(1)?;
+            let found = self.whole.request.read(source);
+            if found.as_ref().is_some_and(|found| matches!(found, Json::List(_) | Json::Object(_))) {
+                self.path = format!("{{{source}}}");
+                return Err(Stop::Misfit(self.misfit("a string, a number or a bool", found.as_ref())));
+            }
+        }
+        Ok(())
     }
 
     /// Applies a shape to a copy of the current value, and comes back to its path.

@@ -62,7 +62,10 @@ impl Step {
     ) -> StepResult<'a> {
         // Steps that ignore their value, or that handle its absence.
         match self {
-            Self::Request(source) => return Ok(whole.request.read(source).map(Cow::Owned)),
+            Self::Request(source) => {
+                budget.pay_bytes(whole.request.searched(source))?;
+                return Ok(whole.request.read(source).map(Cow::Owned));
+            }
             Self::Const(literal) => return Ok(Some(Cow::Borrowed(&literal.0))),
             Self::Now(form) => return Ok(Some(Cow::Owned(form.made(whole.now)))),
             Self::Default(literal) => {

@@ -133,6 +133,7 @@ impl Writer<'_> {
             self.budget.pay(1)?;
             let written = match part {
                 Part::Text(fixed) => {
+                    self.budget.pay_bytes(fixed.len())?;
                     self.push(fixed);
                     continue;
                 }
@@ -163,11 +164,16 @@ impl Writer<'_> {
             Some(Found::Compound) => return Err(ShapeError::Unfit),
             Some(Found::Scalar(text)) => text,
         };
-        self.budget.pay_bytes(text.len())?;
         match encoding {
-            Encoding::Plain => self.push(&text),
-            // Its characters have no escapes in JSON.
-            Encoding::Percent => encode_segment(&text, self.out),
+            Encoding::Plain => {
+                self.budget.pay_bytes(text.len())?;
+                self.push(&text);
+            }
+            Encoding::Percent => {
+                // Each byte may become three, whose characters have no escapes in JSON.
+                self.budget.pay_bytes(3 * text.len())?;
+                encode_segment(&text, self.out);
+            }
         }
         Ok(Written::Whole)
     }

@@ -12,6 +12,10 @@ use crate::{
 };
 use std::borrow::Cow;
 
+/// Largest list that is written, in bytes: constants of a mapping are repeated for each item, and an isolate has
+/// 128 MB for all of its requests.
+const MAX_OUTPUT: usize = 16_777_216;
+
 impl Shape {
     /// Applies the shape to a value and appends the result to `out` as JSON. Returns false if the
     /// result is absent. The result is that of [`Self::apply`], but it is not built as a value: the
@@ -94,6 +98,9 @@ impl Writer<'_> {
         self.out.push('[');
         for (place, item) in value.items().enumerate() {
             self.budget.pay(1)?;
+            if self.out.len() > MAX_OUTPUT {
+                return Err(ShapeError::TooMuch);
+            }
             if place > 0 {
                 self.out.push(',');
             }

@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 /// Deeper nesting than any configuration needs, and shallow enough that no stack overflows.
 const MAX_DEPTH: usize = 32;
 
-/// Most values that the anchors and aliases of a document hold together: a few lines with aliases inside each
-/// other could otherwise stand for more values than any memory holds.
+/// Most values that the anchors and aliases of a document hold together: a few lines with aliases could otherwise stand
+/// for more than any memory holds.
 const MAX_COPIED: usize = 100_000;
+
+/// So many bytes of a string or a key count as one more value.
+const BYTES_PER_VALUE: usize = 16;
 
 /// A value with its place. Line and column count from 1; 0 means that it was not read from text. A value that an
 /// alias stands for has the place of its anchor, because that is where it is written and can be corrected.
@@ -148,11 +151,15 @@ impl Node {
         Self { line: span.start.line(), column: span.start.col() + 1, value }
     }
 
-    /// Returns the number of values, this one included.
-    fn values(&self) -> usize {
+    /// Returns the number of values, this one included, where strings count by their length too.
+    fn weight(&self) -> usize {
         1 + match &self.value {
-            Value::List(items) => items.iter().map(Self::values).sum::<usize>(),
-            Value::Map(entries) => entries.iter().map(|entry| entry.node.values()).sum::<usize>(),
+            Value::String(text) => text.len() / BYTES_PER_VALUE,
+            Value::List(items) => items.iter().map(Self::weight).sum::<usize>(),
+            Value::Map(entries) => {
+                let weight = |entry: &Entry| entry.key.len() / BYTES_PER_VALUE + entry.node.weight();
+                entries.iter().map(weight).sum::<usize>()
+            }
             _ => 0,
         }
     }
@@ -166,6 +173,16 @@ impl Node {
         };
         1 + below.unwrap_or_default()
     }
+}
+
+/// Adds a value to those in anchors and aliases, and refuses it if they are too many.
+fn count(copied: &mut usize, node: &Node, span: &Span) -> Result<(), Problem> {
+    *copied = copied.saturating_add(node.weight());
+    if *copied > MAX_COPIED {
+        let feature = format!("more than {MAX_COPIED} values in anchors and aliases");
+        return Err(unsupported(span, &feature, "use fewer aliases, or write some of them out"));
+    }
+    Ok(())
 }
 
 /// The document while it is parsed.
@@ -229,7 +246,7 @@ impl Tree {
             | Event::Nothing => return Ok(None),
         };
         if anchor > 0 {
-            self.count(&node, span)?;
+            count(&mut self.copied, &node, span)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(Some(node))
@@ -243,23 +260,14 @@ impl Tree {
     /// Returns the value that an alias stands for.
     fn copy(&mut self, anchor: usize, span: &Span) -> Result<Node, Problem> {
         // The parser knows an anchor from its begin on, and refuses aliases of unknown ones.
-        let Some(node) = self.anchors.get(&anchor).cloned() else {
+        let Some(node) = self.anchors.get(&anchor) else {
             return Err(unsupported(span, "an alias inside its own anchor", "write the value out"));
         };
-        self.count(&node, span)?;
+        count(&mut self.copied, node, span)?;
         if self.open.len() + node.levels() > MAX_DEPTH {
             return Err(too_deep(span));
         }
-        Ok(node)
-    }
-
-    fn count(&mut self, node: &Node, span: &Span) -> Result<(), Problem> {
-        self.copied += node.values();
-        if self.copied > MAX_COPIED {
-            let feature = format!("more than {MAX_COPIED} values in anchors and aliases");
-            return Err(unsupported(span, &feature, "use fewer aliases, or write some of them out"));
-        }
-        Ok(())
+        Ok(node.clone())
     }
 
     /// Adds a value to the innermost collection: as an item, a key, or the value of the last key.
