@@ -103,7 +103,7 @@ fn refused_documents_leave_what_is_held() {
         (Ok(Some(foreign.encode().unwrap())), "names the origin nowhere"),
         (
             document(9, 0.0).map(|text| text.map(|text| text.replacen("\"schema\":1", "\"schema\":4", 1))),
-            "schema 3",
+            "schema 4",
         ),
     ];
     for (read, expected) in cases {
