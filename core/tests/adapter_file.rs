@@ -776,6 +776,17 @@ fn headers_and_content_type_of_an_adapter_are_compiled() {
 }
 
 #[test]
+fn a_header_of_an_adapter_is_never_kept_from_the_backend() {
+    let program = program(
+        "adapters:\n  a:\n    keep_headers: [x-constant, X-Empty, x-place, x-error, x-kept]\n    \
+         headers: { x-constant: a, x-empty: \"\", X-Place: \"{header.x-client}\" }\n    \
+         errors: { headers: { x-error: b } }\n    routes: []\n",
+    );
+    assert_eq!(program.keep, ["x-error", "x-kept"]);
+    assert_eq!(program.constant_headers(false), [("x-constant", "a")]);
+}
+
+#[test]
 fn absent_values_of_variables_are_checked() {
     let told = |variable: &str| {
         problems(&format!(

@@ -47,7 +47,8 @@ pub struct Program {
     /// Content type of responses with a body; if empty, that of JSON.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content_type: String,
-    /// Headers of every response; names in lower case. Their places are those of the request.
+    /// Headers of every response; names in lower case, none of which is in `keep`. Their places are
+    /// those of the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, Template)>,
     /// Mapping of errors to responses.
@@ -83,11 +84,13 @@ impl Program {
     }
 
     /// Iterates over the headers that all successes, or all errors, have. A header that errors have of
-    /// their own takes the place of the one that every response has.
+    /// their own takes the place of the one that every response has, also if it is empty. Those that
+    /// are always empty are left out.
     pub(super) fn headers_of(&self, is_error: bool) -> impl Iterator<Item = &(String, Template)> {
         let own = if is_error { &self.errors.headers[..] } else { &[] };
         let is_replaced = move |name: &String| own.iter().any(|(held, _)| held == name);
-        self.headers.iter().filter(move |(name, _)| !is_replaced(name)).chain(own)
+        let headers = self.headers.iter().filter(move |(name, _)| !is_replaced(name)).chain(own);
+        headers.filter(|(_, value)| constant(value) != Some(""))
     }
 
     /// Returns the names and values of those headers of all successes, or of all errors, that do not
