@@ -701,15 +701,33 @@ fn a_shape_that_refers_to_itself_or_to_a_later_one_is_refused() {
 }
 
 #[test]
-fn a_reference_to_a_shape_that_is_missing_is_an_unfit_response() {
-    let plain = rest("{ match: { method: GET, path: /r }, backend: { method: GET, path: /v2/r } }");
-    let mut program = serde_json::to_value(&*plain.program).unwrap();
-    program["routes"][0]["response"] = serde_json::json!([{ "shape": 7 }]);
-    let adapter = Arc::new(Adapter::new(Arc::new(serde_json::from_value(program).unwrap())).unwrap());
-    let sent = ClientRequest { method: "GET", path: "/r", ..ClientRequest::default() };
-    let (mut exchange, _) = begin(&adapter, sent);
-    let next = exchange.next(Reply::Answered(200, b"[1]"), Timestamp::from_millis(0));
-    assert!(matches!(&next, Next::Answer(answer) if answer.status == 502), "{next:?}");
+fn a_mapping_that_refers_to_a_missing_shape_or_is_too_deep_is_refused() {
+    let plain =
+        rest("{ match: { method: POST, path: /r }, backend: { method: POST, path: /v2/r, body: a } }");
+    let program = |place: &str, mapping: &serde_json::Value| {
+        let mut program = serde_json::to_value(&*plain.program).unwrap();
+        program["shapes"] = serde_json::json!([[{ "now": "epoch" }]]);
+        let held = program.pointer_mut(place).unwrap();
+        assert!(held.is_array(), "{place} is a mapping: {held}");
+        *held = mapping.clone();
+        serde_json::from_value::<Program>(program).unwrap()
+    };
+    let refused =
+        |place: &str, mapping: &serde_json::Value| Adapter::new(Arc::new(program(place, mapping))).err();
+    let missing = serde_json::json!([{ "each": [{ "shape": 1 }] }]);
+    let there = serde_json::json!([{ "each": [{ "shape": 0 }] }]);
+    for place in ["/routes/0/response", "/routes/0/backend/rest/2", "/errors/envelope"] {
+        assert_eq!(refused(place, &there), None, "{place}");
+        assert_eq!(refused(place, &missing), Some(InvalidProgram::Mapping), "{place}");
+    }
+    let refused_at = |levels: usize| {
+        let around = |inner: Shape, _| Shape(vec![Step::Coalesce(vec![inner])]);
+        let mut program = Program::clone(&plain.program);
+        program.errors.read = Some((1..levels).fold(Shape::default(), around));
+        Adapter::new(Arc::new(program)).err()
+    };
+    assert_eq!(refused_at(128), None);
+    assert_eq!(refused_at(129), Some(InvalidProgram::Mapping));
 }
 
 #[test]

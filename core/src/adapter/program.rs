@@ -66,21 +66,39 @@ pub enum InvalidProgram {
     /// A named shape, by its index, refers to one that is not before it, or has too many levels.
     #[error("the named shape {0} refers to one that is not before it, or is nested too deeply")]
     Shape(usize),
+    /// A mapping refers to a named shape that is missing, or has too many levels.
+    #[error("a mapping refers to a named shape that is missing, or is nested too deeply")]
+    Mapping,
 }
 
 impl Program {
-    /// Checks that each named shape refers only to those before it, so that every evaluation ends.
+    /// Checks that each named shape refers only to those before it, so that every evaluation ends, and
+    /// that the mappings refer only to named shapes that are there.
     ///
     /// # Errors
     ///
-    /// Fails at the first shape that does not, or that is nested too deeply.
+    /// Fails at the first shape or mapping that does not, or that is nested too deeply.
     pub(crate) fn check_shapes(&self) -> Result<(), InvalidProgram> {
         let mut known = Vec::with_capacity(self.shapes.len());
         for (index, shape) in self.shapes.iter().enumerate() {
             let levels = shape.levels(&known).filter(|levels| *levels <= MAX_LEVELS);
             known.push(levels.ok_or(InvalidProgram::Shape(index))?);
         }
-        Ok(())
+        let is_fit = |shape: &Shape| shape.levels(&known).is_some_and(|levels| levels <= MAX_LEVELS);
+        if self.mappings().all(is_fit) { Ok(()) } else { Err(InvalidProgram::Mapping) }
+    }
+
+    /// Iterates over the mappings, which may refer to the named shapes.
+    pub(crate) fn mappings(&self) -> impl Iterator<Item = &Shape> {
+        let of_errors = std::iter::once(&self.errors.envelope).chain(&self.errors.read);
+        let of_routes = self.routes.iter().flat_map(|route| {
+            let body = match &route.backend {
+                Backend::Rest(_, _, body) => body.as_ref(),
+                Backend::GraphQl(..) => None,
+            };
+            route.response.iter().chain(body)
+        });
+        of_errors.chain(of_routes)
     }
 
     /// Iterates over the headers that all successes, or all errors, have. A header that errors have of
