@@ -151,6 +151,93 @@ fn any_json() -> impl Strategy<Value = Json<'static>> {
     })
 }
 
+/// Generates the choices of [`loose`].
+fn any_choices() -> impl Strategy<Value = Vec<u8>> {
+    vec(0_u8..8, 0..80)
+}
+
+/// Writes a value as other writers do: with whitespace between tokens, with escapes that need not be,
+/// with halves of surrogate pairs, and with names that are repeated. Each possibility takes a choice;
+/// without any, the text is that of `to_string`.
+fn loose(value: &Json<'_>, choices: Vec<u8>) -> String {
+    let mut text = String::new();
+    write_loosely(value, &mut choices.into_iter(), &mut text);
+    text
+}
+
+fn write_loosely(value: &Json<'_>, choices: &mut std::vec::IntoIter<u8>, out: &mut String) {
+    write_space(choices, out);
+    match value {
+        Json::Text(text) => write_text_loosely(text, choices, out),
+        Json::List(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_loosely(item, choices, out);
+            }
+            write_space(choices, out);
+            out.push(']');
+        }
+        Json::Object(fields) => {
+            let last = fields.last().map(|(_, value)| value);
+            let names = fields.iter().map(|(name, value)| (name, value));
+            let repeated = names.clone().next().filter(|_| choices.next() == Some(1));
+            let repeated = repeated.zip(last).map(|((name, _), value)| (name, value));
+            out.push('{');
+            for (index, (name, value)) in names.chain(repeated).enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_space(choices, out);
+                write_text_loosely(name, choices, out);
+                write_space(choices, out);
+                out.push(':');
+                write_loosely(value, choices, out);
+            }
+            write_space(choices, out);
+            out.push('}');
+        }
+        scalar => scalar.write(out),
+    }
+    write_space(choices, out);
+}
+
+fn write_space(choices: &mut std::vec::IntoIter<u8>, out: &mut String) {
+    out.push_str(match choices.next() {
+        Some(1) => " ",
+        Some(2) => "\n\t",
+        Some(3) => "\r\n  ",
+        _ => "",
+    });
+}
+
+fn write_text_loosely(text: &str, choices: &mut std::vec::IntoIter<u8>, out: &mut String) {
+    let half = match choices.next() {
+        Some(1) => "\\ud83d",
+        Some(2) => "\\uDE00",
+        _ => "",
+    };
+    out.push('"');
+    for character in text.chars() {
+        match choices.next() {
+            Some(1) => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+            Some(2 | 3) if character == '/' => out.push_str("\\/"),
+            _ => {
+                let quoted = Json::text(character.to_string()).to_string();
+                out.push_str(quoted.get(1..quoted.len() - 1).unwrap());
+            }
+        }
+    }
+    out.push_str(half);
+    out.push('"');
+}
+
 fn date_form() -> impl Strategy<Value = DateForm> {
     select(vec![DateForm::Rfc3339, DateForm::Epoch, DateForm::EpochMs])
 }
@@ -346,6 +433,27 @@ proptest! {
     }
 
     #[test]
+    fn unchanged_parts_are_copied_verbatim(value in any_json(), choices in any_choices()) {
+        let part = loose(&value, choices);
+        let source = format!("{{ \"n\":0, \"part\" :{part}}}");
+        let tape = Tape::read_within(&source, 1_000).unwrap();
+        let request = Request::default();
+        let get = Shape(vec![Step::Get(vec!["part".to_owned()])]);
+        let object = Shape(vec![Step::Object(vec![Field("a".to_owned(), get.clone())])]);
+        let verbatim = part.trim_matches([' ', '\n', '\r', '\t']);
+        let expected = [
+            (Shape::default(), source.clone()),
+            (get, verbatim.to_owned()),
+            (object, format!("{{\"a\":{verbatim}}}")),
+        ];
+        for (shape, expected) in expected {
+            let mut text = String::new();
+            let written = shape.write(tape.root(), whole(&request), &mut Budget::default(), &mut text);
+            prop_assert_eq!((written, text), (Ok(true), expected));
+        }
+    }
+
+    #[test]
     fn any_shape_is_read_as_it_was_written(shape in any_shape()) {
         let text = serde_json::to_string(&shape).unwrap();
         prop_assert_eq!(serde_json::from_str::<Shape>(&text).unwrap(), shape);
@@ -356,23 +464,27 @@ proptest! {
         shape in any_shape(),
         shapes in named_shapes(),
         value in any_json(),
+        choices in any_choices(),
         query in "a=1&b=%41|[abc=&%41+\"]{0,12}",
         budget in 0_u32..3_000,
     ) {
+        let source = loose(&value, choices);
+        let tape = Tape::read_within(&source, 1_000).unwrap();
+        let value = tape.json();
         let request = Request { query, ..Request::default() };
         let whole = with_shapes(&request, &shapes);
         // Any result will do, as long as the call ends.
         let _ = shape.apply(&value, whole, &mut Budget::of(budget));
-        // Writing directly, and building the value before writing it, give the same text.
+        // Writing directly, and building the value before writing it, give the same value: its parts
+        // that are unchanged have the text of the source.
         let made = shape.apply(&value, whole, &mut Budget::default());
         // So do named shapes, and the same ones written out.
         prop_assert_eq!(&shape.expanded(&shapes).apply(&value, whole, &mut Budget::default()), &made);
         let mut text = String::new();
-        let written_value = value.to_string();
-        let tape = Tape::read_within(&written_value, 1_000).unwrap();
         let written = shape.write(tape.root(), whole, &mut Budget::default(), &mut text);
+        let reread = |text: &str| Json::parse_within(text, 1_000).unwrap().to_string();
         prop_assert_eq!(
-            written.map(|is_there| is_there.then_some(text)),
+            written.map(|is_there| is_there.then(|| reread(&text))),
             made.map(|made| made.map(|made| made.to_string()))
         );
         let _ = invert(&shape, &shapes).0.apply(&value, whole, &mut Budget::of(budget));
@@ -715,15 +827,33 @@ fn a_shape_that_refers_to_itself_or_to_a_later_one_is_refused() {
 }
 
 #[test]
-fn a_reference_to_a_shape_that_is_missing_is_an_unfit_response() {
-    let plain = rest("{ match: { method: GET, path: /r }, backend: { method: GET, path: /v2/r } }");
-    let mut program = serde_json::to_value(&*plain.program).unwrap();
-    program["routes"][0]["response"] = serde_json::json!([{ "shape": 7 }]);
-    let adapter = Arc::new(Adapter::new(Arc::new(serde_json::from_value(program).unwrap())).unwrap());
-    let sent = ClientRequest { method: "GET", path: "/r", ..ClientRequest::default() };
-    let (mut exchange, _) = begin(&adapter, sent);
-    let next = exchange.next(Reply::Answered(200, b"[1]"), Timestamp::from_millis(0));
-    assert!(matches!(&next, Next::Answer(answer) if answer.status == 502), "{next:?}");
+fn a_mapping_that_refers_to_a_missing_shape_or_is_too_deep_is_refused() {
+    let plain =
+        rest("{ match: { method: POST, path: /r }, backend: { method: POST, path: /v2/r, body: a } }");
+    let program = |place: &str, mapping: &serde_json::Value| {
+        let mut program = serde_json::to_value(&*plain.program).unwrap();
+        program["shapes"] = serde_json::json!([[{ "now": "epoch" }]]);
+        let held = program.pointer_mut(place).unwrap();
+        assert!(held.is_array(), "{place} is a mapping: {held}");
+        *held = mapping.clone();
+        serde_json::from_value::<Program>(program).unwrap()
+    };
+    let refused =
+        |place: &str, mapping: &serde_json::Value| Adapter::new(Arc::new(program(place, mapping))).err();
+    let missing = serde_json::json!([{ "each": [{ "shape": 1 }] }]);
+    let there = serde_json::json!([{ "each": [{ "shape": 0 }] }]);
+    for place in ["/routes/0/response", "/routes/0/backend/rest/2", "/errors/envelope"] {
+        assert_eq!(refused(place, &there), None, "{place}");
+        assert_eq!(refused(place, &missing), Some(InvalidProgram::Mapping), "{place}");
+    }
+    let refused_at = |levels: usize| {
+        let around = |inner: Shape, _| Shape(vec![Step::Coalesce(vec![inner])]);
+        let mut program = Program::clone(&plain.program);
+        program.errors.read = Some((1..levels).fold(Shape::default(), around));
+        Adapter::new(Arc::new(program)).err()
+    };
+    assert_eq!(refused_at(128), None);
+    assert_eq!(refused_at(129), Some(InvalidProgram::Mapping));
 }
 
 #[test]
@@ -953,6 +1083,35 @@ fn a_value_that_is_no_segment_of_a_path_is_refused() {
             }
             (found, _) => panic!("{path} {query}: {found:?}"),
         }
+    }
+}
+
+#[test]
+fn a_route_that_declares_variables_never_forwards_the_query_of_the_client() {
+    let variable = ", variables: { n: { from: query.n, type: int } }";
+    let of_a_body = ", variables: { n: { from: body.n, type: int } }";
+    let page = "page: query.page, limit: { from: query.limit, default: 2 }";
+    let offset = format!(", pagination: {{ {page}, offset: {{ skip: skip, take: take }} }}");
+    let cursor = format!(
+        ", pagination: {{ {page}, cursor: {{ first: first, after: after, page_info: p, max_pages: 5 }} }}"
+    );
+    let cases = [
+        ("", "a=1&n=%207&&b", "/v2?a=1&n=%207&&b"),
+        ("", "", "/v2"),
+        (variable, "n=7&a=1", "/v2?n=7"),
+        (variable, "a=1&admin=true", "/v2"),
+        (variable, "", "/v2"),
+        (of_a_body, "n=7", "/v2"),
+        (offset.as_str(), "a=1&page=2", "/v2?skip=2&take=2"),
+        (cursor.as_str(), "a=1", "/v2?first=2"),
+    ];
+    for (more, query, expected) in cases {
+        let adapter = rest(&format!(
+            "{{ match: {{ method: POST, path: /r }}, backend: {{ method: POST, path: /v2 }}{more} }}"
+        ));
+        let sent =
+            ClientRequest { method: "POST", path: "/r", query, body: b"{}", ..ClientRequest::default() };
+        assert_eq!(target(begin(&adapter, sent)), Ok(expected.to_owned()), "{more} {query}");
     }
 }
 
@@ -1490,9 +1649,9 @@ fn a_part_of_the_root_that_is_null_has_a_response_of_its_own() {
 fn headers_of_an_adapter_are_on_all_its_answers() {
     let adapter = adapter(
         r#"content_type: application/json; charset=utf-8
-headers: { access-control-allow-origin: "*", x-client: "{header.x-client}", x-both: "a {query.a}", x-all: "{query.a}" }
+headers: { access-control-allow-origin: "*", x-client: "{header.x-client}", x-both: "a {query.a}", x-all: "{query.a}", x-none: "", x-success: s }
 errors:
-  headers: { cache-control: no-store, x-both: "e {query.a}" }
+  headers: { cache-control: no-store, x-both: "e {query.a}", x-success: "" }
 routes:
   - match: { method: GET, path: "/r/{id}" }
     backend: { method: GET, path: /v2 }
@@ -1502,6 +1661,15 @@ routes:
     backend: { method: POST, path: /v2, body: . }
 "#,
     );
+    // The route declares a variable, so nothing else of the client's query is forwarded.
+    let asked = |query: &str| {
+        target(begin(
+            &adapter,
+            ClientRequest { method: "GET", path: "/r/7", query, ..ClientRequest::default() },
+        ))
+    };
+    assert_eq!(asked("a=1"), Ok("/v2".to_owned()));
+    assert_eq!(asked("a=1&n=7"), Ok("/v2?n=7".to_owned()));
     let headers = |answer: Answer| {
         let pairs = answer.headers.into_iter().map(|(name, value)| format!("{name}: {value}"));
         pairs.collect::<Vec<_>>()
@@ -1528,7 +1696,9 @@ routes:
     assert!(adapter.too_large(sent("/s"), Timestamp::from_millis(0)).is_none());
 
     let program = &adapter.program;
-    assert_eq!(program.constant_headers(false), [("access-control-allow-origin", "*")]);
+    // Nor are those that are always empty, which take the place of others all the same.
+    let of_successes = [("access-control-allow-origin", "*"), ("x-success", "s")];
+    assert_eq!(program.constant_headers(false), of_successes);
     let of_errors = [("access-control-allow-origin", "*"), ("cache-control", "no-store")];
     assert_eq!(program.constant_headers(true), of_errors);
     let plain = rest(POSTED);

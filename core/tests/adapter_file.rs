@@ -479,6 +479,50 @@ fn texts_and_paths_are_checked_against_the_selection() {
     }
 }
 
+#[test]
+fn a_place_in_the_request_is_not_mistaken_for_a_field_of_the_same_name() {
+    let schema = "type Query { post: Post! } type Post { id: ID! header: Header! body: [Header!]! path: String! } \
+                  type Header { title: String! }";
+    let adapter = |fields: &str, route: &str| {
+        format!(
+            "adapters:\n  a:\n    schema: \"{schema}\"\n    operations: \"query Q {{ post {{ {fields} }} }}\"\n    \
+             routes:\n      - match: {{ method: GET, path: '/p/{{id}}' }}\n        operation: Q\n        \
+             root: post\n        {route}\n"
+        )
+    };
+    let fields = "id header { title } body { title } path";
+    let route = |mapping: &str| format!("response: {mapping}");
+    for (route, place, field) in [
+        (route("'{header.title}'"), "header.title", "header"),
+        (route("{ object: { text: { url: '/{header.x-client}' } } }"), "header.x-client", "header"),
+        (route("'{body.0.title}'"), "body.0.title", "body"),
+        (route("{ page_url: { base: '/{header.title}', page: id } }"), "header.title", "header"),
+        ("headers: { x-title: '{header.title}' }".to_owned(), "header.title", "header"),
+    ] {
+        let told = problems(&adapter(fields, &route));
+        let expected =
+            format!("{{{place}}} is read from the client's request, but Q selects {field} of Post!");
+        let remedy = format!("its_{field}: {field} {{ ... }}; to read the field, write from: {field}");
+        let fits =
+            |line: &String| line.starts_with("9:") && line.contains(&expected) && line.contains(&remedy);
+        assert!(told.len() == 1 && told.iter().all(fits), "{route}: {told:#?}");
+    }
+    for (fields, mapping) in [
+        // A scalar has no fields, and neither has a value with another structure.
+        (fields, "'{path.id}'"),
+        (fields, "{ from: header, text: '{title}, {header.host}' }"),
+        (fields, "{ object: { client: { request: header.title }, ours: header.title } }"),
+        ("its_header: header { title }", "'{header.title}: {its_header.title}'"),
+    ] {
+        assert_eq!(problems(&adapter(fields, &route(mapping))), Vec::<String>::new(), "{mapping}");
+    }
+    // An adapter that was stored earlier is read as before.
+    let text = adapter("its_header: header { title }", &route("'{header.title}'"));
+    let stored = serde_json::to_string(&Config::from_yaml(&text).unwrap()).unwrap();
+    let stored = stored.replace("its_header: header", "header");
+    assert!(Config::from_stored(&serde_json::from_str(&stored).unwrap()).is_ok(), "{stored}");
+}
+
 /// Returns the compiled program of the only adapter of a file without mistakes.
 fn program(text: &str) -> Program {
     let config = Config::from_yaml(text).unwrap_or_else(|problems| panic!("{problems:#?}"));
@@ -810,6 +854,17 @@ fn headers_and_content_type_of_an_adapter_are_compiled() {
     assert_eq!(program.constant_headers(false), [origin]);
     let own = [("cache-control", "no-store"), ("content-type", "application/problem+json")];
     assert_eq!(program.constant_headers(true), [[origin].as_slice(), &own].concat());
+}
+
+#[test]
+fn a_header_of_an_adapter_is_never_kept_from_the_backend() {
+    let program = program(
+        "adapters:\n  a:\n    keep_headers: [x-constant, X-Empty, x-place, x-error, x-kept]\n    \
+         headers: { x-constant: a, x-empty: \"\", X-Place: \"{header.x-client}\" }\n    \
+         errors: { headers: { x-error: b } }\n    routes: []\n",
+    );
+    assert_eq!(program.keep, ["x-error", "x-kept"]);
+    assert_eq!(program.constant_headers(false), [("x-constant", "a")]);
 }
 
 #[test]

@@ -416,6 +416,33 @@ mod unmatched {
     }
 
     #[test]
+    fn a_full_list_of_rules_makes_room_for_those_of_a_new_configuration() {
+        let counts = |configuration: &str| -> Vec<RuleCount> {
+            (0..40).map(|number| count(&format!("{configuration}{number}"), 0)).collect()
+        };
+        let (old, new) = (counts("old"), counts("new"));
+        let mut tally = Tally::default();
+        tally.add_rules(&old);
+        tally.add_rules(&[count("both", 1)]);
+        let mut next = new.clone();
+        next.push(count("both", 0));
+        // Each of them is counted in every comparison, and none takes the place of another.
+        tally.add_rules(&next);
+        let mut other = Tally::default();
+        other.add_rules(&next);
+        tally.merge(&other);
+        assert_eq!(tally.rules.len(), 41);
+        for rule in &tally.rules {
+            let is_both = rule.path == "both";
+            assert_eq!((rule.compared, rule.matched), if is_both { (3, 1) } else { (2, 0) }, "{}", rule.path);
+            assert!(is_both || new.iter().any(|held| held.path == rule.path), "{}", rule.path);
+        }
+        // As long as there is room, earlier ones remain.
+        tally.add_rules(&old[..10]);
+        assert_eq!(tally.rules.len(), 51);
+    }
+
+    #[test]
     fn a_rule_is_unmatched_after_a_hundred_comparisons_without_a_match() {
         let rules = [rule("a"), rule("b"), rule("c")];
         let (mut tally, mut other) = (Tally::default(), Tally::default());

@@ -47,7 +47,8 @@ pub struct Program {
     /// Content type of responses with a body; if empty, that of JSON.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content_type: String,
-    /// Headers of every response; names in lower case. Their places are those of the request.
+    /// Headers of every response; names in lower case, none of which is in `keep`. Their places are
+    /// those of the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, Template)>,
     /// Mapping of errors to responses.
@@ -65,29 +66,49 @@ pub enum InvalidProgram {
     /// A named shape, by its index, refers to one that is not before it, or has too many levels.
     #[error("the named shape {0} refers to one that is not before it, or is nested too deeply")]
     Shape(usize),
+    /// A mapping refers to a named shape that is missing, or has too many levels.
+    #[error("a mapping refers to a named shape that is missing, or is nested too deeply")]
+    Mapping,
 }
 
 impl Program {
-    /// Checks that each named shape refers only to those before it, so that every evaluation ends.
+    /// Checks that each named shape refers only to those before it, so that every evaluation ends, and
+    /// that the mappings refer only to named shapes that are there.
     ///
     /// # Errors
     ///
-    /// Fails at the first shape that does not, or that is nested too deeply.
+    /// Fails at the first shape or mapping that does not, or that is nested too deeply.
     pub(crate) fn check_shapes(&self) -> Result<(), InvalidProgram> {
         let mut known = Vec::with_capacity(self.shapes.len());
         for (index, shape) in self.shapes.iter().enumerate() {
             let levels = shape.levels(&known).filter(|levels| *levels <= MAX_LEVELS);
             known.push(levels.ok_or(InvalidProgram::Shape(index))?);
         }
-        Ok(())
+        let is_fit = |shape: &Shape| shape.levels(&known).is_some_and(|levels| levels <= MAX_LEVELS);
+        if self.mappings().all(is_fit) { Ok(()) } else { Err(InvalidProgram::Mapping) }
+    }
+
+    /// Iterates over the mappings, which may refer to the named shapes.
+    pub(crate) fn mappings(&self) -> impl Iterator<Item = &Shape> {
+        let of_errors = std::iter::once(&self.errors.envelope).chain(&self.errors.read);
+        let of_routes = self.routes.iter().flat_map(|route| {
+            let body = match &route.backend {
+                Backend::Rest(_, _, body) => body.as_ref(),
+                Backend::GraphQl(..) => None,
+            };
+            route.response.iter().chain(body)
+        });
+        of_errors.chain(of_routes)
     }
 
     /// Iterates over the headers that all successes, or all errors, have. A header that errors have of
-    /// their own takes the place of the one that every response has.
+    /// their own takes the place of the one that every response has, also if it is empty. Those that
+    /// are always empty are left out.
     pub(super) fn headers_of(&self, is_error: bool) -> impl Iterator<Item = &(String, Template)> {
         let own = if is_error { &self.errors.headers[..] } else { &[] };
         let is_replaced = move |name: &String| own.iter().any(|(held, _)| held == name);
-        self.headers.iter().filter(move |(name, _)| !is_replaced(name)).chain(own)
+        let headers = self.headers.iter().filter(move |(name, _)| !is_replaced(name)).chain(own);
+        headers.filter(|(_, value)| constant(value) != Some(""))
     }
 
     /// Returns the names and values of those headers of all successes, or of all errors, that do not

@@ -12,27 +12,32 @@ use crate::{
 };
 
 /// Steps of the search in one pair of bodies: a quarter of those of their comparison, although they
-/// are cheaper. A step is a value, or a name of a field.
+/// are cheaper. A step is a value, or a name of a field. The rules share them equally: a search that
+/// finds nothing looks at the whole bodies, and must not take the work of the others.
 const WORK: u32 = 100_000;
 
 /// Returns a count of one comparison for each path of a rule. Left out are rules for headers that
-/// are not compared, and if there are no bodies or they take too much work, rules for bodies.
+/// are not compared, and rules for bodies if there are none or the rule's search takes too much work.
 pub(super) fn rule_counts(
     policy: &Comparison,
     headers: [&[Option<&str>]; 2],
     bodies: Option<[&Json<'_>; 2]>,
 ) -> Vec<RuleCount> {
-    let mut budget = Budget::of(WORK);
-    let mut counts: Vec<RuleCount> = Vec::new();
+    let mut rules: Vec<&Rule> = Vec::new();
     for rule in &policy.rules {
-        let is_known = counts.iter().any(|held| held.path == rule.path);
-        if is_known || counts.len() >= MAX_RULES || rule.path.len() > MAX_PATH {
-            continue;
+        // The same ones in every comparison, also if some of them cannot be searched in this one.
+        let is_known = rules.iter().any(|held| held.path == rule.path);
+        if !is_known && rules.len() < MAX_RULES && rule.path.len() <= MAX_PATH {
+            rules.push(rule);
         }
+    }
+    let work = WORK / u32::try_from(rules.len().max(1)).unwrap_or(u32::MAX);
+    let mut counts: Vec<RuleCount> = Vec::new();
+    for rule in rules {
         let is_found = if rule.header().is_some() {
             is_in_headers(policy, rule, headers)
         } else {
-            bodies.and_then(|bodies| is_in_bodies(rule, bodies, &mut budget).ok())
+            bodies.and_then(|bodies| is_in_bodies(rule, bodies, &mut Budget::of(work)).ok())
         };
         if let Some(is_found) = is_found {
             counts.push(RuleCount { path: rule.path.clone(), compared: 1, matched: u64::from(is_found) });
@@ -162,5 +167,27 @@ mod tests {
         assert_eq!(counted(1_000), [count("[].a", 1), count("[].b", 0)]);
         assert_eq!(counted(60_000), [count("[].a", 1)]);
         assert_eq!(rule_counts(&policy, [&[], &[]], None), []);
+    }
+
+    #[test]
+    fn the_same_rules_are_counted_in_every_comparison() {
+        let rule = |path: String| Rule { path, ..Rule::default() };
+        let mut rules: Vec<Rule> = (0..MAX_RULES).map(|number| rule(format!("a{number}"))).collect();
+        rules.push(rule("header content-type".to_owned()));
+        let policy = Comparison { rules, ..Comparison::default() };
+        let headers = [None];
+        assert_eq!(rule_counts(&policy, [&headers, &headers], None), []);
+        let body = Json::Null;
+        assert_eq!(rule_counts(&policy, [&headers, &headers], Some([&body, &body])).len(), MAX_RULES);
+    }
+
+    #[test]
+    fn a_rule_that_matches_nothing_leaves_the_others_their_work() {
+        let rule = |path: &str| Rule { path: path.to_owned(), ..Rule::default() };
+        let policy = Comparison { rules: vec![rule("[].typo"), rule("[].a")], ..Comparison::default() };
+        let body = format!("[{}1]", "{\"a\":1},".repeat(60_000));
+        let body = Json::parse(&body).unwrap();
+        let found = RuleCount { path: "[].a".to_owned(), compared: 1, matched: 1 };
+        assert_eq!(rule_counts(&policy, [&[], &[]], Some([&body, &body])), [found]);
     }
 }

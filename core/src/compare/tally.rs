@@ -144,7 +144,7 @@ pub struct Tally {
     /// Number of differences that found no room in `differences`.
     #[serde(skip_serializing_if = "is_zero")]
     pub others: u64,
-    /// Counts of the rules, by path. Those of earlier configurations remain.
+    /// Counts of the rules, by path. Those of earlier configurations remain as long as there is room.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleCount>,
 }
@@ -162,6 +162,11 @@ impl DifferenceCount {
         let between = u128::from(self.count) * u128::from(noise_compared) * u128::from(EXPLAINED.0);
         self.noise > 0 && own >= between
     }
+}
+
+/// Returns true if a rule with this path is counted.
+fn has_path(rules: &[RuleCount], path: &str) -> bool {
+    rules.iter().any(|rule| rule.path == path)
 }
 
 impl Tally {
@@ -215,8 +220,13 @@ impl Tally {
         }
     }
 
-    /// Adds counts of rules, as far as there is room for their paths.
+    /// Adds counts of rules. If there is no room for a new path, the counts of all rules that are not
+    /// among these, as those of an earlier configuration, are dropped first.
     pub fn add_rules(&mut self, rules: &[RuleCount]) {
+        let added = rules.iter().filter(|more| !has_path(&self.rules, &more.path)).count();
+        if self.rules.len() + added > MAX_RULES {
+            self.rules.retain(|held| has_path(rules, &held.path));
+        }
         for more in rules {
             if let Some(held) = self.rules.iter_mut().find(|held| held.path == more.path) {
                 held.compared = held.compared.saturating_add(more.compared);

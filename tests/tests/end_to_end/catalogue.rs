@@ -28,18 +28,24 @@ fn adapter() -> PathBuf {
     paths::root().join("tests/catalogue/adapter.yaml")
 }
 
-/// The old backend, the new one, and a Worker that sends every user to the new one, through the adapter.
+/// The old backend, the new one, and a Worker that sends users to the new one through the adapter.
 struct Arms {
     old: Origin,
     _new: Origin,
     worker: SingleRouteWorker,
 }
 
+/// Starts a Worker that sends every user to the new backend.
 async fn started() -> Arms {
+    started_at(100).await
+}
+
+/// Starts a Worker that sends so many percent of the users to the new backend.
+async fn started_at(percentage: u32) -> Arms {
     let old = Origin::start_catalogue(Backend::Legacy).await;
     let new = Origin::start_catalogue(Backend::New).await;
     let text = format!(
-        "feature_flags: {{ catalogue: {{ enabled: true, rollout_percentage: 100 }} }}\n\
+        "feature_flags: {{ catalogue: {{ enabled: true, rollout_percentage: {percentage} }} }}\n\
          origins: {{ rest: {{ url: \"{}\", timeout_ms: 5000 }}, graphql: {{ url: \"{}\", timeout_ms: 5000 }} }}\n\
          adapters: {{ catalogue: \"{}\" }}\n\
          routes: [{{ id: catalogue, match: {{ path: \"/api/{{*rest}}\" }}, flag: catalogue, legacy: rest, \
@@ -242,15 +248,19 @@ async fn hundreds_of_requests_are_answered_by_the_graphql_backend_as_by_the_rest
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_has_the_response_already_gets_304_from_either_arm() {
-    let Arms { old, _new, worker } = started().await;
-    for port in [old.port(), worker.port()] {
+    for (percentage, arm) in [(0, "legacy"), (100, "new")] {
+        let Arms { old: _old, _new, worker } = started_at(percentage).await;
+        let port = worker.port();
         for target in ["/api/person/7", "/api/place?page=2", "/api/work/1,2"] {
             let first = get(port, target, &[("x-user-id", "u1")]).await;
+            assert_eq!(first.status, 200, "{arm} {target}");
+            assert_eq!(first.header("x-cutover-arm").as_deref(), Some(arm), "{target}");
             let tag = first.header("etag").unwrap_or_else(|| panic!("{target} has no tag"));
             for method in ["GET", "HEAD"] {
                 let headers = [("x-user-id", "u1"), ("if-none-match", tag.as_str())];
                 let again = send(port, method, target, &headers, b"").await;
-                assert_eq!((again.status, again.body.len()), (304, 0), "{method} {target}");
+                assert_eq!((again.status, again.body.len()), (304, 0), "{arm} {method} {target}");
+                assert_eq!(again.header("x-cutover-arm").as_deref(), Some(arm), "{method} {target}");
                 assert_eq!(again.header("etag").as_deref(), Some(tag.as_str()), "{method} {target}");
             }
         }

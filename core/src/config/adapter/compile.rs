@@ -43,7 +43,7 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let etag = fields.read("etag", Cursor::bool).unwrap_or_default();
     let forwarding = if etag { Use::ForwardBesideTags } else { Use::Forward };
     let forward = headers::names(fields.optional("forward_headers"), forwarding);
-    let keep = headers::names(fields.optional("keep_headers"), Use::Keep);
+    let mut keep = headers::names(fields.optional("keep_headers"), Use::Keep);
     let content_type = fields.read("content_type", headers::media_type).unwrap_or_default();
     let added = fields.entries("headers", "write access-control-allow-origin: \"*\"");
     let included = include::read(&mut fields, folder, files);
@@ -54,6 +54,8 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     fields.finish();
     let mut context = Context::new(include::shapes(cursor, &included, own_shapes));
     let added = headers::of_requests(&mut context, &added, Use::AddToAll);
+    // They replace the backend's, also if a request leaves them empty and they are not sent.
+    keep.retain(|kept| added.iter().all(|(name, _)| name != kept));
     let errors = errors::read(&mut context, errors.as_ref());
     if let Some(cursor) = &envelope {
         // Each route applies it to its own response; if no route can be read, its mistakes are

@@ -1,6 +1,6 @@
 //! Reads headers, and refuses those that an adapter cannot pass on.
 
-use super::mapping::Context;
+use super::{graphql::Selected, mapping::Context};
 use crate::{
     adapter::{IF_NONE_MATCH, Part, Template},
     config::reading::{Cursor, EntryCursor},
@@ -96,14 +96,19 @@ pub(super) fn names(cursor: Option<Cursor<'_>>, usage: Use) -> Vec<String> {
     items.iter().filter_map(|item| name(item, &item.loose_string()?, usage)).collect()
 }
 
-/// Reads headers that are added to responses. Returns their names, in lower case, with their values,
-/// without those that are reported.
+/// Reads headers that are added to the successes of a route. `value` is the structure of the value at
+/// its root, if that is known. Returns their names, in lower case, with their values, without those
+/// that are reported.
 pub(super) fn added<'n>(
     context: &mut Context<'n>,
     entries: &[EntryCursor<'n>],
-    usage: Use,
+    value: Option<&Selected>,
 ) -> Vec<(String, Template)> {
-    entries.iter().filter_map(|entry| one(context, entry, usage)).collect()
+    let read = |entry: &EntryCursor<'n>| {
+        let (name, template) = one(context, entry, Use::Add)?;
+        context.check_places(&entry.value, &template, value).then_some((name, template))
+    };
+    entries.iter().filter_map(read).collect()
 }
 
 /// Reads headers that are added to responses, also to those for which the backend was not asked: the

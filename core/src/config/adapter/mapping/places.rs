@@ -4,7 +4,7 @@ use super::{checks, context::Context, paths};
 use crate::{
     adapter::{Part, Source, Template},
     config::{
-        adapter::graphql::Selected,
+        adapter::graphql::{Content, Selected},
         reading::{Cursor, nearest},
     },
     request::token::is_token,
@@ -67,7 +67,7 @@ impl Context<'_> {
     pub(super) fn text(&mut self, cursor: &Cursor<'_>, value: Option<&Selected>) -> Option<Text> {
         let template = self.template(cursor)?;
         let mut nullable = false;
-        let mut is_fit = true;
+        let mut is_fit = self.check_places(cursor, &template, value);
         for part in &template.0 {
             match part {
                 Part::Text(_) | Part::Request(Source::Path(_)) => {}
@@ -79,6 +79,39 @@ impl Context<'_> {
             }
         }
         is_fit.then_some(Text { template, nullable })
+    }
+
+    /// Reports places in the request that could as well be meant for a field of the value at hand, such
+    /// as `{header.title}` where an object `header` is selected. Returns true if there are none.
+    pub(crate) fn check_places(
+        &self,
+        cursor: &Cursor<'_>,
+        template: &Template,
+        value: Option<&Selected>,
+    ) -> bool {
+        // Stored texts may have places that were refused only later.
+        let Some(value) = value.filter(|_| !cursor.is_stored()) else { return true };
+        let mut is_unambiguous = true;
+        for part in &template.0 {
+            let Part::Request(source) = part else { continue };
+            let place = source.to_string();
+            let kind = place.split('.').next().unwrap_or_default();
+            // A scalar has no fields that a place could name.
+            let has_parts = |field: &Selected| matches!(field.content, Content::Object(_) | Content::List(_));
+            if value.get(kind).is_some_and(has_parts) {
+                let message = format!(
+                    "{{{place}}} is read from the client's request, but {} selects {kind} of {} too",
+                    self.operation, value.written
+                );
+                let hint = format!(
+                    "give the field another name in the operation, such as its_{kind}: {kind} {{ ... }}; to read \
+                     the field, write from: {kind}, and a text with the places below it"
+                );
+                cursor.report(message, hint);
+                is_unambiguous = false;
+            }
+        }
+        is_unambiguous
     }
 
     /// Reads a string with places in braces. `{path.id}` is a place in the request; a name of any other

@@ -40,7 +40,7 @@ impl SharedShapes {
     pub(crate) fn share(self, program: &mut Program) {
         let Self(shapes) = self;
         let mut uses = vec![0; shapes.len()];
-        for shape in mappings(program) {
+        for shape in program.mappings() {
             count(shape, 1, &mut uses);
         }
         let mut is_stored = vec![false; shapes.len()];
@@ -61,14 +61,14 @@ impl SharedShapes {
                 written.push(shape.0);
             }
         }
-        for shape in mappings(program) {
+        for shape in mappings_mut(program) {
             *shape = shape.replaced(&|index| steps_of(&written, index));
         }
     }
 }
 
-/// Returns the mappings of a program.
-fn mappings(program: &mut Program) -> Vec<&mut Shape> {
+/// Returns the [mappings](Program::mappings) of a program, to be changed.
+fn mappings_mut(program: &mut Program) -> Vec<&mut Shape> {
     let mut mappings = vec![&mut program.errors.envelope];
     mappings.extend(program.errors.read.as_mut());
     for route in &mut program.routes {

@@ -7,7 +7,7 @@ use crate::{
         adapter::{
             errors::{self, ErrorSource},
             graphql::Selected,
-            headers::{self, Use},
+            headers,
             mapping::Context,
         },
         reading::{Cursor, Fields, Value},
@@ -74,7 +74,7 @@ pub(super) fn read<'n>(
     }
     let status = status(fields, if shape.is_none() { 204 } else { 200 });
     let headers = fields.entries("headers", "write location: /reviews/{id}");
-    let headers = headers::added(context, &headers, Use::Add);
+    let headers = headers::added(context, &headers, root.value.as_ref());
     Response { root: root.path, when_null, partial, shape, status, headers }
 }
 
