@@ -72,7 +72,7 @@ pub(super) fn read<'n>(
     {
         shape.0.extend(mapping.shape.0);
     }
-    let status = status(fields, if shape.is_none() { 204 } else { 200 });
+    let status = status(fields, shape.is_some());
     let headers = fields.entries("headers", "write location: /reviews/{id}");
     let headers = headers::added(context, &headers, Use::Add);
     Response { root: root.path, when_null, partial, shape, status, headers }
@@ -157,11 +157,18 @@ fn partial(fields: &mut Fields<'_>) -> bool {
         .unwrap_or(false)
 }
 
-fn status(fields: &mut Fields<'_>, default: u16) -> Option<u16> {
-    let mut status = default;
+/// Reads the status of a success. Those that have no body are refused for a response with one, which
+/// the runtime would not send.
+fn status(fields: &mut Fields<'_>, has_body: bool) -> Option<u16> {
+    let mut status = if has_body { 200 } else { 204 };
     fields.set("status", &mut status, |cursor| {
         // The limits fit.
-        Some(cursor.number_within((200.0, 299.0), "a success's status")? as u16)
+        let status = cursor.number_within((200.0, 299.0), "a success's status")? as u16;
+        if has_body && matches!(status, 204 | 205) && !cursor.is_stored() {
+            let hint = "write response: none, or another status";
+            return cursor.refuse(format!("{status} has no body"), hint);
+        }
+        Some(status)
     })?;
     Some(status)
 }

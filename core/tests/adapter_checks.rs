@@ -1,0 +1,85 @@
+//! Mistakes in adapters that would show only when a request comes: each is refused, and stored
+//! adapters that have it are still read.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use cutover_core::config::{Config, Problem};
+
+/// The schema of the adapters below, with a type for each check.
+const SCHEMA: &str = "type Query { user: User! users(filter: Filter, level: Level, skip: Int, take: Int): [User!]! } \
+                      type Mutation { touch: User! } \
+                      type User { id: ID! name: String born: Int! since: String! score: Float tags: [String!]! \
+                      level: Level! rank: Level at: DateTime address: Address! } \
+                      type Address { city: String! } input Filter { kind: Kind!, name: String, level: Level } \
+                      enum Level { LOW HIGH } enum Kind { OWN ALL } scalar DateTime";
+
+const OPERATIONS: &str = "query Q { user { id name born since score tags level rank at address { city } } } \
+                          query L($filter: Filter, $level: Level, $skip: Int, $take: Int) { \
+                          users(filter: $filter, level: $level, skip: $skip, take: $take) { id } } \
+                          mutation M { touch { id } }";
+
+/// Writes an adapter for a GraphQL backend with one route, which is in line 6 as a flow mapping.
+fn graphql(route: &str) -> String {
+    format!(
+        "adapters:\n  a:\n    schema: \"{SCHEMA}\"\n    operations: \"{OPERATIONS}\"\n    routes:\n      - {{ {route} }}\n"
+    )
+}
+
+/// Returns the problems of a file, with their remedies.
+fn told(text: &str) -> Vec<String> {
+    let told = |problem: &Problem| format!("{problem} | {}", problem.hint);
+    Config::from_yaml(text).err().unwrap_or_default().iter().map(told).collect()
+}
+
+/// Asserts that a file has one problem, at this line, with this text.
+fn refused(text: &str, line: &str, expected: &str) {
+    let told = told(text);
+    let fits = |told: &String| told.starts_with(line) && told.contains(expected);
+    assert!(told.len() == 1 && told.iter().all(fits), "{text}{expected}: {told:#?}");
+}
+
+fn allowed(text: &str) {
+    assert_eq!(told(text), Vec::<String>::new(), "{text}");
+}
+
+/// Asserts that a file is read if it was stored before its mistake was refused.
+fn read_if_stored(text: &str) {
+    let yaml = cutover_core::config::Node::from_yaml(text).unwrap();
+    assert!(Config::from_stored(&yaml.to_json()).is_ok(), "{text}");
+}
+
+#[test]
+fn a_status_without_a_body_needs_a_response_without_one() {
+    let route =
+        |rest: &str| graphql(&format!("match: {{ method: GET, path: /u }}, operation: Q, root: user{rest}"));
+    for status in [204, 205] {
+        let text = route(&format!(", response: id, status: {status}"));
+        let expected = format!("{status} has no body | write response: none, or another status");
+        refused(&text, "6:", &expected);
+        read_if_stored(&text);
+        refused(&route(&format!(", status: {status}")), "6:", &expected);
+        allowed(&route(&format!(", response: none, status: {status}")));
+    }
+    allowed(&route(", response: id, status: 203"));
+}
+
+#[test]
+fn a_request_that_only_reads_sends_no_mutation() {
+    let route = |method: &str, operation: &str, root: &str| {
+        graphql(&format!(
+            "match: {{ method: {method}, path: /u }}, operation: {operation}, root: {root}, response: id"
+        ))
+    };
+    for method in ["GET", "HEAD"] {
+        let text = route(method, "M", "touch");
+        refused(
+            &text,
+            "6:",
+            &format!("{method} M is a mutation | give the route the method of a change, such as POST"),
+        );
+        read_if_stored(&text);
+        allowed(&route(method, "Q", "user"));
+    }
+    allowed(&route("POST", "M", "touch"));
+    allowed(&route("POST", "Q", "user"));
+}
