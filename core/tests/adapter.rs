@@ -1351,7 +1351,7 @@ routes:
 fn errors_of_graphql_are_read_within_one_budget() {
     let fields: Vec<String> = (0..40).map(|index| format!("f{index}: a")).collect();
     let adapter = graphql(&format!(
-        "errors:\n  read: {{ object: {{ code: kind, list: {{ from: list, each: {{ object: {{ {} }} }} }} }} }}\n  \
+        "errors:\n  read: {{ object: {{ code: kind, field: {{ from: list, each: {{ object: {{ {} }} }} }} }} }}\n  \
          codes: {{ last: {{ status: 418 }} }}\n  otherwise: {{ message: \"{{message}}\" }}\nroutes:\n  \
          - {{ match: {{ method: GET, path: /u }}, operation: P, root: user, when_null: {{}}, response: name }}\n",
         fields.join(", ")

@@ -83,3 +83,36 @@ fn a_request_that_only_reads_sends_no_mutation() {
     allowed(&route("POST", "M", "touch"));
     allowed(&route("POST", "Q", "user"));
 }
+
+#[test]
+fn the_result_of_read_has_the_fields_of_an_error() {
+    let errors = |errors: &str| format!("adapters:\n  a:\n    errors:\n      {errors}\n    routes: []\n");
+    let cases = [
+        ("read: { object: { mesage: a.b } }", "an error has no mesage | did you mean message?"),
+        (
+            "read: { object: { text: a.b } }",
+            "an error has no text | an error has status, code, message and field",
+        ),
+    ];
+    for (read, expected) in cases {
+        refused(&errors(read), "4:", expected);
+        read_if_stored(&errors(read));
+    }
+    let of_status = |read: &str| errors(&format!("read: {read}\n      codes: {{ A: {{ status: read }} }}"));
+    let nothing = of_status("{ object: { code: kind } }");
+    refused(
+        &nothing,
+        "5:",
+        "nothing reads a status from the errors of the backend | write read: { object: { status",
+    );
+    read_if_stored(&nothing);
+    for read in [
+        "{ object: { status: a.status, code: kind, message: text, field: place } }",
+        // The schema does not tell of these.
+        "problem",
+        "{ object: { state: a }, rename: { state: status } }",
+        "{ coalesce: [{ object: { state: a } }, b] }",
+    ] {
+        allowed(&of_status(read));
+    }
+}
