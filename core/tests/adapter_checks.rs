@@ -116,3 +116,33 @@ fn the_result_of_read_has_the_fields_of_an_error() {
         allowed(&of_status(read));
     }
 }
+
+#[test]
+fn a_variable_has_its_value_from_one_place() {
+    let route = |rest: &str| {
+        graphql(&format!(
+            "match: {{ method: GET, path: /u }}, operation: L, root: users, response: {{ each: id }}, {rest}"
+        ))
+    };
+    let pages = |rest: &str, style: &str| {
+        route(&format!("{rest}pagination: {{ page: query.page, limit: query.limit, {style} }}"))
+    };
+    let twice =
+        pages("variables: { skip: query.skip, level: query.level }, ", "offset: { skip: skip, take: take }");
+    refused(&twice, "6:", "skip has its value from the pagination already | remove it here, or name another");
+    read_if_stored(&twice);
+    let same = pages("", "offset: { skip: skip, take: skip }");
+    refused(&same, "6:", "skip has its value from two places | name two variables");
+    read_if_stored(&same);
+    allowed(&pages("variables: { level: query.level }, ", "offset: { skip: skip, take: take }"));
+    let rest = |variable: &str| {
+        format!(
+            "adapters:\n  a:\n    routes:\n      - match: {{ method: GET, path: /u }}\n        \
+             backend: {{ method: GET, path: /v2 }}\n        \
+             pagination: {{ page: query.page, limit: query.limit, offset: {{ skip: skip, take: take }} }}\n        \
+             variables:\n          {variable}: query.x\n"
+        )
+    };
+    refused(&rest("take"), "8:", "take has its value from the pagination already");
+    allowed(&rest("other"));
+}

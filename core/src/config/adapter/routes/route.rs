@@ -48,8 +48,9 @@ pub(crate) fn read<'n>(
         }
     };
     let pagination = fields.read("pagination", |cursor| pagination::read(context, cursor, operation));
+    let entries = variable_map.as_ref().map(|cursor| cursor.entries(HINT)).unwrap_or_default();
+    refuse_second_places(&entries, pagination.as_ref());
     if let Some(operation) = operation {
-        let entries = variable_map.as_ref().map(|cursor| cursor.entries(HINT)).unwrap_or_default();
         let place = variable_map.unwrap_or_else(|| cursor.at_field("variables"));
         require_variables(&place, &entries, operation, pagination.as_ref());
     }
@@ -86,6 +87,15 @@ fn refuse_change(cursor: &Cursor<'_>, operation: &Operation, methods: &[String])
     if let Some(method) = safe.filter(|_| operation.is_mutation && !cursor.is_stored()) {
         let hint = "give the route the method of a change, such as POST";
         cursor.report(format!("{method} {} is a mutation", operation.name), hint);
+    }
+}
+
+/// Reports variables of the route whose values come from its pagination too.
+fn refuse_second_places(entries: &[EntryCursor<'_>], pagination: Option<&Pagination>) {
+    let provided = pagination.map(|pagination| page_variables(&pagination.style)).unwrap_or_default();
+    for entry in entries.iter().filter(|entry| provided.contains(&entry.key) && !entry.value.is_stored()) {
+        let message = format!("{} has its value from the pagination already", entry.key);
+        entry.key_cursor.report(message, "remove it here, or name another variable in the pagination");
     }
 }
 
