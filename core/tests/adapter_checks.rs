@@ -146,3 +146,77 @@ fn a_variable_has_its_value_from_one_place() {
     refused(&rest("take"), "8:", "take has its value from the pagination already");
     allowed(&rest("other"));
 }
+
+/// Writes an adapter whose route maps a user.
+fn mapping(response: &str) -> String {
+    graphql(&format!("match: {{ method: GET, path: /u }}, operation: Q, root: user, response: {response}"))
+}
+
+#[test]
+fn the_keys_of_a_map_are_values_of_the_enum() {
+    let cases = [
+        ("{ from: level, map: { LOW: 1, HIGH: 2, HIHG: 3 } }", "Level! is never HIHG | did you mean HIGH?"),
+        ("{ from: level, map: { HIHG: 3 }, otherwise: 0 }", "Level! is never HIHG | did you mean HIGH?"),
+        ("{ from: rank, map: { X: 3 }, otherwise: 0 }", "Level is never X | its values are LOW, HIGH"),
+    ];
+    for (response, expected) in cases {
+        refused(&mapping(response), "6:", expected);
+        read_if_stored(&mapping(response));
+    }
+    allowed(&mapping("{ from: rank, map: { LOW: 1, null: 0 }, otherwise: 2 }"));
+    allowed(&mapping("{ from: name, map: { anything: 1 }, otherwise: 2 }"));
+}
+
+#[test]
+fn a_constant_of_an_enum_is_refused_with_its_values() {
+    let route = |variables: &str| {
+        graphql(&format!(
+            "match: {{ method: GET, path: /u }}, operation: L, root: users, response: {{ each: id }}, \
+             variables: {{\n          {variables} }}"
+        ))
+    };
+    let expected = "\"HIHG\" does not fit Level | write one of LOW, HIGH";
+    refused(&route("level: { from: query.l, map: {\n          high: HIHG } }"), "8:", expected);
+    refused(&route("level: { const: HIHG }"), "7:", expected);
+    refused(
+        &route("filter: { fields: { kind: { from: query.k, map: {\n          own: OWNN } } } }"),
+        "8:",
+        "\"OWNN\" does not fit the enum | write one of OWN, ALL",
+    );
+    allowed(&route("level: { from: query.l, map: { high: HIGH } }"));
+}
+
+#[test]
+fn conversions_that_the_type_of_a_value_excludes_are_refused() {
+    let date =
+        |field: &str, from: &str| format!("{{ from: {field}, date: {{ from: {from}, to: rfc3339 }} }}");
+    let excluded = [
+        ("tags", "rfc3339", "[String!]!"),
+        ("address", "epoch", "Address!"),
+        ("level", "rfc3339", "Level!"),
+        ("born", "rfc3339", "Int!"),
+        ("score", "rfc3339", "Float"),
+        ("since", "epoch", "String!"),
+        ("since", "epoch_ms", "String!"),
+    ];
+    for (field, from, written) in excluded {
+        let text = mapping(&date(field, from));
+        refused(&text, "6:", &format!("{written} is no time in this format | rfc3339 is a string"));
+        read_if_stored(&text);
+    }
+    for (field, from) in [("since", "rfc3339"), ("born", "epoch"), ("score", "epoch_ms"), ("id", "rfc3339")] {
+        allowed(&mapping(&date(field, from)));
+    }
+    for from in ["rfc3339", "epoch", "epoch_ms"] {
+        allowed(&mapping(&date("at", from)));
+    }
+    for (field, written) in [("tags", "[String!]!"), ("name", "String"), ("level", "Level!")] {
+        let text = mapping(&format!("{{ from: {field}, add: {{ x: {{ const: 1 }} }} }}"));
+        refused(&text, "6:", &format!("{written} is not an object, which add needs"));
+        read_if_stored(&text);
+    }
+    for field in ["address", "at"] {
+        allowed(&mapping(&format!("{{ from: {field}, add: {{ x: {{ const: 1 }} }} }}")));
+    }
+    allowed(&mapping("{ object: { a: id }, add: { x: { const: 1 } } }"));
+}

@@ -48,7 +48,10 @@ pub(crate) fn read<'n>(
         }
     };
     let pagination = fields.read("pagination", |cursor| pagination::read(context, cursor, operation));
-    let entries = variable_map.as_ref().map(|cursor| cursor.entries(HINT)).unwrap_or_default();
+    // Without either of them, nothing needs the entries again.
+    let is_needed = operation.is_some() || pagination.is_some();
+    let entries = variable_map.as_ref().filter(|_| is_needed);
+    let entries = entries.map(|cursor| cursor.entries(HINT)).unwrap_or_default();
     refuse_second_places(&entries, pagination.as_ref());
     if let Some(operation) = operation {
         let place = variable_map.unwrap_or_else(|| cursor.at_field("variables"));
