@@ -1401,7 +1401,7 @@ fn a_part_of_the_root_that_is_null_has_a_response_of_its_own() {
         format!(
             "routes:\n  - match: {{ method: GET, path: /u }}\n    {target}\n    root: {root}\n    \
              partial: pass\n    response: {{ object: {{ n: name }} }}\n    \
-             when_null: [{{ at: info.count, status: 404, code: no_page }}, {{ at: ., status: 410, code: gone }}]\n"
+             when_null: [{{ at: ., status: 410, code: gone }}, {{ at: info.count, status: 404, code: no_page }}]\n"
         )
     };
     let over_graphql = graphql(&route("operation: P", "user"));
@@ -1414,8 +1414,7 @@ fn a_part_of_the_root_that_is_null_has_a_response_of_its_own() {
         (r#"{"name":"ann","info":{"count":null}}"#, 404, "no_page"),
         (r#"{"name":"ann","info":null}"#, 404, "no_page"),
         (r#"{"name":"ann"}"#, 404, "no_page"),
-        // The parts of a null are absent.
-        ("null", 404, "no_page"),
+        ("null", 410, "gone"),
     ];
     for (user, status, part) in cases {
         for adapter in [&over_graphql, &over_rest] {

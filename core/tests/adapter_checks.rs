@@ -163,7 +163,7 @@ fn the_keys_of_a_map_are_values_of_the_enum() {
         refused(&mapping(response), "6:", expected);
         read_if_stored(&mapping(response));
     }
-    allowed(&mapping("{ from: rank, map: { LOW: 1, null: 0 }, otherwise: 2 }"));
+    allowed(&mapping("{ from: rank, map: { LOW: 1, 'null': 0 }, otherwise: 2 }"));
     allowed(&mapping("{ from: name, map: { anything: 1 }, otherwise: 2 }"));
 }
 
@@ -219,4 +219,50 @@ fn conversions_that_the_type_of_a_value_excludes_are_refused() {
         allowed(&mapping(&format!("{{ from: {field}, add: {{ x: {{ const: 1 }} }} }}")));
     }
     allowed(&mapping("{ object: { a: id }, add: { x: { const: 1 } } }"));
+}
+
+#[test]
+fn the_path_of_a_match_is_one_that_requests_have() {
+    let route = |path: &str| {
+        format!(
+            "adapters:\n  a:\n    routes:\n      - match: {{ method: GET, path: \"{path}\" }}\n        \
+             backend: {{ method: GET, path: /v2 }}\n"
+        )
+    };
+    let cases = [
+        ("/api/../users", "the path has a segment . or .. | write the path that is meant"),
+        ("/./users", "the path has a segment . or .."),
+        ("/api/%2e%2E/users", "the path has a segment . or .."),
+        ("/my users", "no path of a request has ' ' | write it percent-encoded, such as %20"),
+        ("/users/{id}/friends/{id}", "the path has the parameter \"id\" twice | give each parameter"),
+    ];
+    for (path, expected) in cases {
+        refused(&route(path), "4:", expected);
+        read_if_stored(&route(path));
+    }
+    for path in ["/my%20users", "/users/{id}/friends/{other}", "/.well-known/users"] {
+        allowed(&route(path));
+    }
+}
+
+#[test]
+fn every_entry_for_a_null_can_be_the_first_that_applies() {
+    let route = |entries: &str| {
+        graphql(&format!(
+            "match: {{ method: GET, path: /u }}, operation: Q, root: ., response: {{ from: user.id }}, when_null: {entries}"
+        ))
+    };
+    let cases = [
+        (
+            "[{ at: user.rank }, { at: user.rank }]",
+            "the entry for user.rank comes first whenever this one applies",
+        ),
+        ("[{ at: user.rank }, { status: 410 }]", "the entry for user.rank comes first"),
+        ("[{ status: 410 }, { at: user.rank }, { status: 404 }]", "the entry for . comes first"),
+    ];
+    for (entries, expected) in cases {
+        refused(&route(entries), "6:", expected);
+        read_if_stored(&route(entries));
+    }
+    allowed(&route("[{ status: 410 }, { at: user.rank }, { at: user.name }]"));
 }

@@ -109,7 +109,23 @@ fn when_null<'n>(
     }
     // All of them are read before the first mistake counts.
     let parts: Vec<_> = items.iter().map(|item| null_part(context, item, root)).collect();
-    parts.into_iter().collect::<Option<_>>().map(WhenNull::Parts)
+    let parts: Vec<NullPart> = parts.into_iter().collect::<Option<_>>()?;
+    report_unreachable(&items, &parts);
+    Some(WhenNull::Parts(parts))
+}
+
+/// Reports the entries behind one for the same part or for a part of theirs, which is absent too if theirs
+/// is null.
+fn report_unreachable(items: &[Cursor<'_>], parts: &[NullPart]) {
+    for (index, (item, part)) in items.iter().zip(parts).enumerate() {
+        let mut earlier = parts.iter().take(index);
+        let Some(held) = earlier.find(|held| held.at.starts_with(&part.at)) else { continue };
+        if !item.is_stored() {
+            let name = if held.at.is_empty() { ".".to_owned() } else { held.at.join(".") };
+            let message = format!("the entry for {name} comes first whenever this one applies");
+            item.report(message, "write this one before it, or remove it");
+        }
+    }
 }
 
 fn null_part<'n>(
