@@ -266,3 +266,26 @@ fn every_entry_for_a_null_can_be_the_first_that_applies() {
     }
     allowed(&route("[{ status: 410 }, { at: user.rank }, { at: user.name }]"));
 }
+
+#[test]
+fn the_remedies_of_mistyped_places_and_conversions_name_what_was_meant() {
+    let cases = [
+        ("address.0", "Address! is no list, so it has no item 0 | name one of its fields"),
+        (
+            "{ from: born, as: number }",
+            "Int! cannot be converted like this | it is a number already: remove as",
+        ),
+        (
+            "{ from: name, as: string }",
+            "String cannot be converted like this | it is a string already: remove as",
+        ),
+        ("'/u/{qeury.y}'", "{qeury.y} is not a place | did you mean query.y?"),
+        // A field that is like it is more probable.
+        ("'/u/{adress.city}'", "Q does not select adress of User! | did you mean address?"),
+    ];
+    for (response, expected) in cases {
+        refused(&mapping(response), "6:", expected);
+    }
+    let status = "adapters:\n  a:\n    errors: { otherwise: { status: raed } }\n    routes: []\n";
+    refused(status, "3:", "expected a number, found a string | write a number from 400 to 599, or read");
+}

@@ -88,6 +88,10 @@ pub(super) fn fault_of<'n>(
 /// Reads the status of an error: a number, or the word for the one that was read.
 fn status(cursor: &Cursor<'_>, source: ErrorSource) -> Option<FaultStatus> {
     if *cursor.value() != Value::String("read".to_owned()) {
+        if matches!(cursor.value(), Value::String(_)) && source != ErrorSource::Adapter {
+            let hint = "write a number from 400 to 599, or read for the status that read gives";
+            return cursor.expected("a number", hint);
+        }
         // The limits fit.
         let status = cursor.number_within((400.0, 599.0), "an error's status")? as u16;
         return Some(FaultStatus::Fixed(status));
