@@ -1053,6 +1053,46 @@ fn a_text_reads_the_body_of_the_client() {
 }
 
 #[test]
+fn the_places_of_an_empty_body_are_absent() {
+    let route = |method: &str, rest: &str| {
+        rest_with(
+            "errors: { otherwise: { message: \"{body.name} has failed\" } }",
+            &format!(
+                "{{ match: {{ method: {method}, path: /r }}, backend: {{ method: GET, path: /v2 }}{rest} }}"
+            ),
+        )
+    };
+    let asked = |adapter: &Arc<Adapter>, method: &str, body: &[u8]| {
+        let sent = ClientRequest { method, path: "/r", body, ..ClientRequest::default() };
+        target(begin(adapter, sent)).map_err(|answer| (answer.status, answer.body.unwrap()))
+    };
+    let invalid = |field: &str| -> Result<String, (u16, String)> {
+        Err((400, format!(r#"{{"code":"invalid","message":"{field} is missing or not valid"}}"#)))
+    };
+    for method in ["GET", "POST"] {
+        let text = route(method, ", response: { object: { hint: \"{body.name}\" } }");
+        assert_eq!(asked(&text, method, b""), Ok("/v2".to_owned()));
+        let optional = route(method, ", variables: { name: body.name }");
+        assert_eq!(asked(&optional, method, b""), Ok("/v2".to_owned()));
+        assert_eq!(asked(&optional, method, br#"{"name":"ann"}"#), Ok("/v2?name=ann".to_owned()));
+        let required = route(method, ", variables: { name: { from: body.name, required: true } }");
+        assert_eq!(asked(&required, method, b""), invalid("name"));
+        for malformed in [b"{".as_slice(), b" ".as_slice(), b"\xff".as_slice()] {
+            assert_eq!(asked(&optional, method, malformed), invalid("body"));
+        }
+    }
+    // A mapping of the whole body has nothing to map; one that needs no body is sent.
+    let mapped = |body: &str| {
+        let route = format!(
+            "{{ match: {{ method: POST, path: /r }}, backend: {{ method: POST, path: /v2, body: {body} }} }}"
+        );
+        asked(&rest(&route), "POST", b"")
+    };
+    assert_eq!(mapped("{ object: { name: name } }"), invalid("body"));
+    assert_eq!(mapped("{ object: { name: { const: ann } } }"), Ok("/v2".to_owned()));
+}
+
+#[test]
 fn a_value_that_is_no_segment_of_a_path_is_refused() {
     let adapter = rest(
         r#"{ match: { method: DELETE, path: "/q/{name}" }, response: none,
@@ -1564,7 +1604,7 @@ routes:
 fn errors_of_graphql_are_read_within_one_budget() {
     let fields: Vec<String> = (0..40).map(|index| format!("f{index}: a")).collect();
     let adapter = graphql(&format!(
-        "errors:\n  read: {{ object: {{ code: kind, list: {{ from: list, each: {{ object: {{ {} }} }} }} }} }}\n  \
+        "errors:\n  read: {{ object: {{ code: kind, field: {{ from: list, each: {{ object: {{ {} }} }} }} }} }}\n  \
          codes: {{ last: {{ status: 418 }} }}\n  otherwise: {{ message: \"{{message}}\" }}\nroutes:\n  \
          - {{ match: {{ method: GET, path: /u }}, operation: P, root: user, when_null: {{}}, response: name }}\n",
         fields.join(", ")
@@ -1614,7 +1654,7 @@ fn a_part_of_the_root_that_is_null_has_a_response_of_its_own() {
         format!(
             "routes:\n  - match: {{ method: GET, path: /u }}\n    {target}\n    root: {root}\n    \
              partial: pass\n    response: {{ object: {{ n: name }} }}\n    \
-             when_null: [{{ at: info.count, status: 404, code: no_page }}, {{ at: ., status: 410, code: gone }}]\n"
+             when_null: [{{ at: ., status: 410, code: gone }}, {{ at: info.count, status: 404, code: no_page }}]\n"
         )
     };
     let over_graphql = graphql(&route("operation: P", "user"));
@@ -1627,8 +1667,7 @@ fn a_part_of_the_root_that_is_null_has_a_response_of_its_own() {
         (r#"{"name":"ann","info":{"count":null}}"#, 404, "no_page"),
         (r#"{"name":"ann","info":null}"#, 404, "no_page"),
         (r#"{"name":"ann"}"#, 404, "no_page"),
-        // The parts of a null are absent.
-        ("null", 404, "no_page"),
+        ("null", 410, "gone"),
     ];
     for (user, status, part) in cases {
         for adapter in [&over_graphql, &over_rest] {

@@ -740,7 +740,7 @@ fn parts_that_may_be_null_are_paths_that_the_operation_selects() {
         )))
     };
     let none = Vec::<String>::new();
-    assert_eq!(told("[{ at: info.count, status: 404 }, { status: 410 }]", "page"), none);
+    assert_eq!(told("[{ status: 410 }, { at: info.count, status: 404 }]", "page"), none);
     assert_eq!(told("[{ at: info, status: 404 }, { at: info.pages, code: gone }]", "must"), none);
     assert_eq!(told("{ status: 404 }", "must"), none, "as before there were parts");
     let cases = [

@@ -48,7 +48,7 @@ pub struct Variable {
     /// The place in the request; `None` for constants and objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Source>,
-    /// The value to send if the request has none.
+    /// The value to send if the request has none. For an object, that is if it has none for any field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Literal>,
     /// True if an empty string counts as absent.
@@ -122,6 +122,15 @@ impl Variable {
         if let Kind::Object(fields) = &self.kind
             && self.from.is_none()
         {
+            if self.has_place() && !self.is_given(request) {
+                // Constants alone do not make an object out of nothing.
+                if let Some(literal) = &self.default {
+                    return Ok(Some(literal.0.clone()));
+                }
+                if !self.required {
+                    return Ok(None);
+                }
+            }
             let mut made = Vec::new();
             for field in fields {
                 if let Some(value) = field.value(request)? {
@@ -133,18 +142,39 @@ impl Variable {
                 Some(Json::Object(made)).filter(|made| self.required || *made != Json::Object(Vec::new()))
             );
         }
-        let fitted = match self.found(request).filter(|value| !value.is_null()) {
-            None => None,
-            Some(value) => match self.fitted(value) {
-                None if !self.invalid_is_absent => return Err(self.invalid()),
-                fitted => fitted,
-            },
-        };
-        match (fitted, &self.default) {
+        match (self.given(request)?, &self.default) {
             (Some(value), _) => Ok(Some(value)),
             (None, Some(literal)) => Ok(Some(literal.0.clone())),
             (None, None) if self.required => Err(self.invalid()),
             (None, None) => Ok(None),
+        }
+    }
+
+    /// Returns the value that the request has. `None` if it has none, or one that counts as absent.
+    fn given(&self, request: &Request) -> Result<Option<Json<'static>>, Invalid<'_>> {
+        match self.found(request).filter(|value| !value.is_null()) {
+            None => Ok(None),
+            Some(value) => match self.fitted(value) {
+                None if !self.invalid_is_absent => Err(self.invalid()),
+                fitted => Ok(fitted),
+            },
+        }
+    }
+
+    /// Returns true if the request has a value for the variable or for one of its fields, also one that
+    /// does not fit.
+    fn is_given(&self, request: &Request) -> bool {
+        match &self.kind {
+            Kind::Object(fields) if self.from.is_none() => fields.iter().any(|field| field.is_given(request)),
+            _ => !matches!(self.given(request), Ok(None)),
+        }
+    }
+
+    /// Returns true if the variable or one of its fields has a place in the request.
+    fn has_place(&self) -> bool {
+        match &self.kind {
+            Kind::Object(fields) if self.from.is_none() => fields.iter().any(Self::has_place),
+            _ => self.from.is_some(),
         }
     }
 
@@ -341,6 +371,38 @@ mod tests {
             Request { body, ..Request::default() }
         };
         assert!(body.value(&sent(r#"{"a":""}"#)).is_err() && body.value(&sent(r#"{"a":"b"}"#)).is_ok());
+    }
+
+    #[test]
+    fn an_optional_object_is_absent_if_the_request_has_none_of_its_fields() {
+        let field = |name: &str, kind| Variable { name: name.to_owned(), ..of_query(kind, name) };
+        let constant = Variable {
+            default: Some(Literal(Json::text("x"))),
+            required: true,
+            ..Variable::new("constant", Kind::Text)
+        };
+        let must = Variable { required: true, ..field("must", Kind::Int) };
+        let may = Variable { empty_is_absent: true, ..field("may", Kind::Text) };
+        let with_default = Variable { default: constant.default.clone(), ..field("other", Kind::Text) };
+        let inner = Variable::new("inner", Kind::Object(vec![field("deep", Kind::Text)]));
+        let fields = vec![must, may, constant.clone(), with_default, inner];
+        let optional = Variable::new("v", Kind::Object(fields));
+        for query in ["", "may=", "unknown=1"] {
+            assert_eq!(read(&optional, query), Ok(None), "{query}");
+        }
+        // With one of them, those that are required have to be there.
+        for query in ["may=a", "must=a", "other=a", "deep=a"] {
+            assert_eq!(read(&optional, query), Err("must".to_owned()), "{query}");
+        }
+        let sent = r#"{"must":1,"constant":"x","other":"x"}"#;
+        assert_eq!(read(&optional, "must=1"), Ok(Some(sent.to_owned())));
+        let required = Variable { required: true, ..optional.clone() };
+        assert_eq!(read(&required, ""), Err("must".to_owned()));
+        let with_default = Variable { default: Some(Literal(Json::integer(7))), ..optional };
+        assert_eq!(read(&with_default, ""), Ok(Some("7".to_owned())));
+        // An object of constants has nothing to be absent.
+        let constants = Variable::new("v", Kind::Object(vec![constant]));
+        assert_eq!(read(&constants, ""), Ok(Some(r#"{"constant":"x"}"#.to_owned())));
     }
 
     #[test]

@@ -146,10 +146,10 @@ impl Exchange {
                 let to = Some((method.clone(), target));
                 match shape.as_ref().map(|shape| self.shaped(shape, &self.request.body, now)) {
                     None => Next::Ask(Upstream { to, body: None }),
-                    Some(Some(body)) => Next::Ask(Upstream { to, body: Some(body.to_string()) }),
-                    Some(None) => {
-                        Next::Answer(self.refuse(&self.adapter.program.errors.invalid, "body", now))
+                    Some(Some(body)) if !body.is_null() => {
+                        Next::Ask(Upstream { to, body: Some(body.to_string()) })
                     }
+                    Some(_) => Next::Answer(self.refuse(&self.adapter.program.errors.invalid, "body", now)),
                 }
             }
         }

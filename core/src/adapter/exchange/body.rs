@@ -15,7 +15,7 @@ pub(super) enum UnreadableBody {
     TooManyValues,
 }
 
-/// Parses a body.
+/// Parses a body. An empty one is null, of which every field is absent.
 ///
 /// # Errors
 ///
@@ -25,6 +25,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Tape<'_>, UnreadableBody> {
     if bytes.len() / 2 >= MAX_VALUES && values(bytes) > MAX_VALUES {
         return Err(UnreadableBody::TooManyValues);
     }
+    let bytes = if bytes.is_empty() { b"null".as_slice() } else { bytes };
     let text = std::str::from_utf8(bytes).map_err(|_| UnreadableBody::Malformed)?;
     Tape::read(text).map_err(|_| UnreadableBody::Malformed)
 }
@@ -72,6 +73,9 @@ mod tests {
         let refused = read(numbers(MAX_VALUES + 1).as_bytes()).map(|_| ());
         assert_eq!(refused, Err(UnreadableBody::TooManyValues));
         assert!(read(format!("[\"{}\"]", "[,".repeat(400_000)).as_bytes()).is_ok());
-        assert_eq!(read(b"[1,").map(|_| ()), Err(UnreadableBody::Malformed));
+        for malformed in ["[1,", " "] {
+            assert_eq!(read(malformed.as_bytes()).map(|_| ()), Err(UnreadableBody::Malformed), "{malformed}");
+        }
+        assert!(read(b"").is_ok_and(|tape| tape.root().is_null()));
     }
 }

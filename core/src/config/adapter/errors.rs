@@ -88,6 +88,10 @@ pub(super) fn fault_of<'n>(
 /// Reads the status of an error: a number, or the word for the one that was read.
 fn status(cursor: &Cursor<'_>, source: ErrorSource) -> Option<FaultStatus> {
     if *cursor.value() != Value::String("read".to_owned()) {
+        if matches!(cursor.value(), Value::String(_)) && source != ErrorSource::Adapter {
+            let hint = "write a number from 400 to 599, or read for the status that read gives";
+            return cursor.expected("a number", hint);
+        }
         // The limits fit.
         let status = cursor.number_within((400.0, 599.0), "an error's status")? as u16;
         return Some(FaultStatus::Fixed(status));
@@ -105,16 +109,25 @@ fn status(cursor: &Cursor<'_>, source: ErrorSource) -> Option<FaultStatus> {
     }
 }
 
+/// Returns true if a mapping of errors may give a status. An object does if it has the field.
+fn gives_status(read: &Shape) -> bool {
+    match read.0.last() {
+        Some(Step::Object(fields)) => fields.iter().any(|Field(name, _)| name == "status"),
+        _ => true,
+    }
+}
+
 /// Reads the section `errors`.
 pub(super) fn read<'n>(context: &mut Context<'n>, cursor: Option<&Cursor<'n>>) -> Option<Errors> {
     let mut errors = defaults();
     let Some(cursor) = cursor else { return Some(errors) };
     let mut fields = cursor.fields("write envelope, headers, read, codes, paths, statuses and otherwise")?;
     fields.set("envelope", &mut errors.envelope, |cursor| context.error_envelope(cursor))?;
-    fields.set("read", &mut errors.read, |cursor| Some(Some(context.mapping(cursor, None)?.shape)))?;
+    fields.set("read", &mut errors.read, |cursor| context.error_read(cursor).map(Some))?;
     let entries = fields.entries("headers", "write cache-control: no-store");
     errors.headers = headers::of_requests(context, &entries, Use::Add);
-    let source = if errors.read.is_some() { ErrorSource::ReadBackend } else { ErrorSource::Backend };
+    let has_status = errors.read.as_ref().is_some_and(|read| cursor.is_stored() || gives_status(read));
+    let source = if has_status { ErrorSource::ReadBackend } else { ErrorSource::Backend };
     let otherwise = errors.otherwise.clone();
     fields.set("otherwise", &mut errors.otherwise, |cursor| fault(context, cursor, source, otherwise))?;
     for (name, target) in [

@@ -110,7 +110,7 @@ fn constants<'n>(cursor: &Cursor<'n>, fields: &mut Fields<'n>, declared: &mut De
         let may_be_null = value.0.is_null() && !variable.required;
         if !(may_be_null || is_of_kind(&variable.kind, &value.0)) {
             let message = format!("{} does not fit {written}", value.0);
-            let hint = format!("write a value of the type {written}");
+            let hint = value_hint(&variable.kind, written);
             value_cursor.at_path_of(cursor).report(message, hint);
         }
         variable.default = Some(value);
@@ -207,10 +207,19 @@ fn table(fields: &mut Fields<'_>, declared: &mut Declared) {
     for entry in cursor.entries("write old: NEW, one line per value") {
         let value = entry.value.literal();
         if !is_of_kind(&variable.kind, &value.0) {
-            let hint = format!("write a value of the type {written}");
-            entry.value.at_path_of(&cursor).report(format!("{} does not fit {written}", value.0), hint);
+            let hint = value_hint(&variable.kind, written);
+            entry.value.report(format!("{} does not fit {written}", value.0), hint);
         }
         variable.map.push((entry.key.to_owned(), value));
+    }
+}
+
+/// Returns the remedy for a constant that does not fit its type.
+fn value_hint(kind: &Kind, written: &str) -> String {
+    match kind {
+        Kind::Enum(names) => format!("write one of {}", names.join(", ")),
+        Kind::List(item) => value_hint(item, written),
+        _ => format!("write a value of the type {written}"),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
         adapter::graphql::{Content, Selected},
         reading::{Cursor, nearest},
     },
+    json::list_index,
 };
 
 /// The type of errors, as messages name it. No type of a schema has a space.
@@ -28,6 +29,10 @@ impl Context<'_> {
         }
         let written = &value.written;
         let (message, hint) = match &value.content {
+            Content::Object(_) if list_index(name).is_some() => (
+                format!("{written} is no list, so it has no item {name}"),
+                "name one of its fields".to_owned(),
+            ),
             Content::Object(fields) => {
                 let near = nearest(name, fields.iter().map(|(field, _)| field.as_str()));
                 if written == ERROR {
@@ -151,6 +156,15 @@ pub(super) fn conversion(cursor: &Cursor<'_>, value: Option<&Selected>) -> Optio
         _ => false,
     };
     if !fits {
+        let hint = match (&value.content, conversion) {
+            (Content::Scalar(name), Conversion::Number) if matches!(name.as_str(), "Int" | "Float") => {
+                "it is a number already: remove as, or write as: string"
+            }
+            (Content::Scalar(name), Conversion::Text) if matches!(name.as_str(), "String" | "ID") => {
+                "it is a string already: remove as, or write as: number"
+            }
+            _ => hint,
+        };
         return cursor.refuse(format!("{} cannot be converted like this", value.written), hint);
     }
     Some(conversion)

@@ -5,7 +5,7 @@ use crate::{
     adapter::{Conversion, DateForm, Literal, Step},
     config::{
         adapter::graphql::{Content, Selected},
-        reading::{Cursor, scalar_key},
+        reading::{Cursor, EntryCursor, did_you_mean, scalar_key},
     },
 };
 
@@ -251,6 +251,16 @@ fn rename<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft)
 
 fn add<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
     let fields = context.object(cursor, draft.value.as_ref());
+    // Custom scalars may be objects.
+    let has_fields = |value: &Selected| match &value.content {
+        Content::Object(_) => true,
+        Content::Scalar(name) => !matches!(name.as_str(), "Int" | "Float" | "String" | "ID" | "Boolean"),
+        Content::List(_) | Content::Enum(_) => false,
+    };
+    if let Some(other) = draft.value.as_ref().filter(|value| !has_fields(value) && !cursor.is_stored()) {
+        let hint = "add them to the items of a list with each, or write object for a new object";
+        return cursor.refuse(format!("{} is not an object, which add needs", other.written), hint);
+    }
     draft.push(Step::Add(fields))
 }
 
@@ -264,7 +274,13 @@ fn date<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Opti
     let mut fields = cursor.fields(hint)?;
     let [from, to] = ["from", "to"].map(|name| fields.require(name, hint, date_form));
     fields.finish();
-    draft.push(Step::Convert(Conversion::Date(from?, to?)))
+    let (from, to) = (from?, to?);
+    if let Some(other) = draft.value.as_ref().filter(|value| !cursor.is_stored() && !is_time(value, from)) {
+        let hint = "rfc3339 is a string, epoch and epoch_ms are numbers; name the part that holds the time, and its \
+                    format";
+        return cursor.refuse(format!("{} is no time in this format", other.written), hint);
+    }
+    draft.push(Step::Convert(Conversion::Date(from, to)))
 }
 
 fn table<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
@@ -275,6 +291,17 @@ fn table<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Opt
         for name in names.iter().filter(|name| entries.iter().all(|entry| entry.key != **name)) {
             let hint = format!("add {name}, or set otherwise for all other values");
             cursor.report(format!("{written} may be {name}, which is not mapped"), hint);
+        }
+    }
+    if let Some(Selected { content: Content::Enum(names), written, .. }) = &draft.value {
+        // Null may have an entry too.
+        let is_never = |entry: &&EntryCursor<'_>| {
+            entry.key != "null" && names.iter().all(|name| name != entry.key) && !cursor.is_stored()
+        };
+        for entry in entries.iter().filter(is_never) {
+            let known = names.iter().map(String::as_str);
+            let hint = did_you_mean(entry.key, known, || format!("its values are {}", names.join(", ")));
+            entry.key_cursor.report(format!("{written} is never {}", entry.key), hint);
         }
     }
     let pairs = entries.iter().map(|entry| (Literal(scalar_key(entry.key)), entry.value.literal())).collect();
@@ -312,6 +339,17 @@ fn required<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> 
         }
     }
     Some(())
+}
+
+/// Returns true if the values of a type may be times in a format. Custom scalars may be.
+fn is_time(value: &Selected, form: DateForm) -> bool {
+    let Content::Scalar(name) = &value.content else { return false };
+    match name.as_str() {
+        "Int" | "Float" => form != DateForm::Rfc3339,
+        "String" => form == DateForm::Rfc3339,
+        "Boolean" => false,
+        _ => true,
+    }
 }
 
 fn date_form(cursor: &Cursor<'_>) -> Option<DateForm> {

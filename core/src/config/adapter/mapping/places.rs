@@ -10,6 +10,9 @@ use crate::{
     request::token::is_token,
 };
 
+/// The parts of a request that have places.
+const PARTS: [&str; 6] = ["path", "query", "header", "cookie", "body", "jwt"];
+
 /// A text with places, as it was read.
 pub(super) struct Text {
     pub(super) template: Template,
@@ -72,10 +75,19 @@ impl Context<'_> {
             match part {
                 Part::Text(_) | Part::Request(Source::Path(_)) => {}
                 Part::Request(_) => nullable = true,
-                Part::Value(path) => match self.scalar(cursor, value, path) {
-                    Some(may_be_null) => nullable |= may_be_null,
-                    None => is_fit = false,
-                },
+                Part::Value(path) => {
+                    let found = match meant(value, path) {
+                        Some(place) => {
+                            let message = format!("{{{}}} is not a place", path.join("."));
+                            cursor.refuse(message, format!("did you mean {place}?"))
+                        }
+                        None => self.scalar(cursor, value, path),
+                    };
+                    match found {
+                        Some(may_be_null) => nullable |= may_be_null,
+                        None => is_fit = false,
+                    }
+                }
             }
         }
         is_fit.then_some(Text { template, nullable })
@@ -129,8 +141,7 @@ impl Context<'_> {
                 parts.push(Part::Text(before.to_owned()));
             }
             let kind = place.split('.').next().unwrap_or_default();
-            if place.contains('.') && matches!(kind, "path" | "query" | "header" | "cookie" | "body" | "jwt")
-            {
+            if place.contains('.') && PARTS.contains(&kind) {
                 parts.push(Part::Request(self.source(cursor, place)?));
             } else {
                 parts.push(Part::Value(paths::names(cursor, place)?));
@@ -142,4 +153,16 @@ impl Context<'_> {
         }
         Some(Template(parts))
     }
+}
+
+/// Returns the place in a request that a path was probably meant to be. The value at hand has no part of
+/// that name, nor one of a name like it.
+fn meant(value: Option<&Selected>, path: &[String]) -> Option<String> {
+    let (part, rest) = path.split_first().filter(|(_, rest)| !rest.is_empty())?;
+    let Content::Object(fields) = &value?.content else { return None };
+    if nearest(part, fields.iter().map(|(name, _)| name.as_str())).is_some() {
+        return None;
+    }
+    let near = nearest(part, PARTS.into_iter())?;
+    Some(format!("{near}.{}", rest.join(".")))
 }

@@ -59,6 +59,21 @@ impl<'n> Context<'n> {
         Some(self.mapping(cursor, error.as_ref())?.shape)
     }
 
+    /// Reads the mapping of a backend's error to the error that envelopes are made from.
+    pub(crate) fn error_read(&mut self, cursor: &Cursor<'n>) -> Option<Shape> {
+        let shape = self.mapping(cursor, None)?.shape;
+        // Stored mappings may have fields that no error has. After another step, the object is not the
+        // result.
+        if let (Some(Step::Object(_)), false) = (shape.0.last(), cursor.is_stored())
+            && let Some(object) = cursor.fields(HINT)?.optional("object")
+        {
+            for entry in object.entries(HINT) {
+                self.part(&entry.key_cursor, &checks::error(), entry.key);
+            }
+        }
+        Some(shape)
+    }
+
     /// Reads a text with places that is written in place of a map.
     fn text_alone(&mut self, cursor: &Cursor<'n>, value: Option<&Selected>) -> Option<Mapping> {
         let text = self.text(cursor, value)?;

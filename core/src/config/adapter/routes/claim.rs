@@ -1,7 +1,7 @@
 //! Reads the `match` of a route, and finds routes that claim the same requests.
 
 use crate::{
-    adapter::{ParameterForm, PathCondition},
+    adapter::{ParameterForm, PathCondition, is_dot_segment},
     config::{
         matcher,
         reading::{Cursor, EntryCursor, Fields, Value, did_you_mean},
@@ -41,7 +41,7 @@ pub(super) fn read<'n>(cursor: &Cursor<'n>) -> RouteMatch<'n> {
         Some(Value::String(path)) => Some(Pattern::new(path).names.into_iter().map(str::to_owned).collect()),
         _ => None,
     };
-    let path = path.as_ref().and_then(matcher::pattern);
+    let path = path.as_ref().and_then(|cursor| reachable(cursor, matcher::pattern(cursor)?));
     let conditions = match fields.optional("where") {
         None => Some(Vec::new()),
         Some(cursor) => conditions(&cursor, parameters.as_deref()),
@@ -53,6 +53,28 @@ pub(super) fn read<'n>(cursor: &Cursor<'n>) -> RouteMatch<'n> {
     };
     let matcher = Matcher { methods: vec![method], path };
     RouteMatch { parameters, claim: Some(Claim { cursor: cursor.clone(), matcher, conditions }) }
+}
+
+/// Reports a path that no request has, or whose parameters cannot be told apart. Stored ones are left as
+/// they are.
+fn reachable(cursor: &Cursor<'_>, path: String) -> Option<String> {
+    if cursor.is_stored() {
+        return Some(path);
+    }
+    if path.split('/').any(is_dot_segment) {
+        return cursor.refuse("the path has a segment . or ..", "write the path that is meant, without dots");
+    }
+    if let Some(found) = path.chars().find(|c| c.is_whitespace() || c.is_control()) {
+        let hint = "write it percent-encoded, such as %20, as in the path of a request";
+        return cursor.refuse(format!("no path of a request has {found:?}"), hint);
+    }
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    let twice = Pattern::new(&path).names.into_iter().find(|name| !names.insert(*name));
+    if let Some(name) = twice {
+        let message = format!("the path has the parameter {name:?} twice");
+        return cursor.refuse(message, "give each parameter a name of its own");
+    }
+    Some(path)
 }
 
 /// Reads the only method of a route.

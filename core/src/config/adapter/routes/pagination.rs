@@ -58,7 +58,9 @@ fn by_offset(cursor: &Cursor<'_>, operation: Option<&Operation>) -> Option<Style
     let skip = variable(&mut fields, "skip", hint, operation);
     let take = variable(&mut fields, "take", hint, operation);
     fields.finish();
-    Some(Style::Offset(skip?, take?))
+    let (skip, take) = (skip?, take?);
+    are_two(cursor, &skip, &take)?;
+    Some(Style::Offset(skip, take))
 }
 
 fn by_cursor(cursor: &Cursor<'_>, operation: Option<&Operation>) -> Option<Style> {
@@ -85,8 +87,19 @@ fn by_cursor(cursor: &Cursor<'_>, operation: Option<&Operation>) -> Option<Style
             cursor.report(message, "add pageInfo { hasNextPage endCursor } to the operation");
         }
     }
+    let (first, after) = (first?, after?);
+    are_two(cursor, &first, &after)?;
     // The limits fit.
-    Some(Style::Cursor(first?, after?, names?, max_pages? as u32))
+    Some(Style::Cursor(first, after, names?, max_pages? as u32))
+}
+
+/// Reports a pagination that gives one variable two values. Stored ones are left as they are.
+fn are_two(cursor: &Cursor<'_>, one: &str, other: &str) -> Option<()> {
+    if one == other && !cursor.is_stored() {
+        let hint = "name two variables, one for each value";
+        return cursor.refuse(format!("{one} has its value from two places"), hint);
+    }
+    Some(())
 }
 
 /// Reads the name of a variable that the operation declares.

@@ -72,7 +72,7 @@ pub(super) fn read<'n>(
     {
         shape.0.extend(mapping.shape.0);
     }
-    let status = status(fields, if shape.is_none() { 204 } else { 200 });
+    let status = status(fields, shape.is_some());
     let headers = fields.entries("headers", "write location: /reviews/{id}");
     let headers = headers::added(context, &headers, root.value.as_ref());
     Response { root: root.path, when_null, partial, shape, status, headers }
@@ -109,7 +109,23 @@ fn when_null<'n>(
     }
     // All of them are read before the first mistake counts.
     let parts: Vec<_> = items.iter().map(|item| null_part(context, item, root)).collect();
-    parts.into_iter().collect::<Option<_>>().map(WhenNull::Parts)
+    let parts: Vec<NullPart> = parts.into_iter().collect::<Option<_>>()?;
+    report_unreachable(&items, &parts);
+    Some(WhenNull::Parts(parts))
+}
+
+/// Reports the entries behind one for the same part or for a part of theirs, which is absent too if theirs
+/// is null.
+fn report_unreachable(items: &[Cursor<'_>], parts: &[NullPart]) {
+    for (index, (item, part)) in items.iter().zip(parts).enumerate() {
+        let mut earlier = parts.iter().take(index);
+        let Some(held) = earlier.find(|held| held.at.starts_with(&part.at)) else { continue };
+        if !item.is_stored() {
+            let name = if held.at.is_empty() { ".".to_owned() } else { held.at.join(".") };
+            let message = format!("the entry for {name} comes first whenever this one applies");
+            item.report(message, "write this one before it, or remove it");
+        }
+    }
 }
 
 fn null_part<'n>(
@@ -157,11 +173,18 @@ fn partial(fields: &mut Fields<'_>) -> bool {
         .unwrap_or(false)
 }
 
-fn status(fields: &mut Fields<'_>, default: u16) -> Option<u16> {
-    let mut status = default;
+/// Reads the status of a success. Those that have no body are refused for a response with one, which
+/// the runtime would not send.
+fn status(fields: &mut Fields<'_>, has_body: bool) -> Option<u16> {
+    let mut status = if has_body { 200 } else { 204 };
     fields.set("status", &mut status, |cursor| {
         // The limits fit.
-        Some(cursor.number_within((200.0, 299.0), "a success's status")? as u16)
+        let status = cursor.number_within((200.0, 299.0), "a success's status")? as u16;
+        if has_body && matches!(status, 204 | 205) && !cursor.is_stored() {
+            let hint = "write response: none, or another status";
+            return cursor.refuse(format!("{status} has no body"), hint);
+        }
+        Some(status)
     })?;
     Some(status)
 }

@@ -12,6 +12,7 @@ use crate::{
         adapter::{graphql::Documents, mapping::Context, variables},
         reading::{Cursor, EntryCursor},
     },
+    routing::matcher::is_safe,
 };
 
 const HINT: &str = "write { match: { method, path }, operation, variables, root, response }";
@@ -32,9 +33,12 @@ pub(crate) fn read<'n>(
     context.parameters = parameters;
     let matched = claim.as_ref().map(|claim| (claim.matcher.clone(), claim.conditions.clone()));
     claims.extend(claim);
-    let (operation, rest) = (fields.optional("operation"), fields.optional("backend"));
-    let target = target::read(context, cursor, operation.as_ref(), rest.as_ref(), documents);
+    let (named, rest) = (fields.optional("operation"), fields.optional("backend"));
+    let target = target::read(context, cursor, named.as_ref(), rest.as_ref(), documents);
     let operation = target.as_ref().and_then(|target| target.operation());
+    if let (Some(cursor), Some(operation), Some((matcher, _))) = (&named, operation, &matched) {
+        refuse_change(cursor, operation, &matcher.methods);
+    }
     let variable_map = fields.optional("variables");
     let variables = match &target {
         None => Vec::new(),
@@ -44,8 +48,12 @@ pub(crate) fn read<'n>(
         }
     };
     let pagination = fields.read("pagination", |cursor| pagination::read(context, cursor, operation));
+    // Without either of them, nothing needs the entries again.
+    let is_needed = operation.is_some() || pagination.is_some();
+    let entries = variable_map.as_ref().filter(|_| is_needed);
+    let entries = entries.map(|cursor| cursor.entries(HINT)).unwrap_or_default();
+    refuse_second_places(&entries, pagination.as_ref());
     if let Some(operation) = operation {
-        let entries = variable_map.as_ref().map(|cursor| cursor.entries(HINT)).unwrap_or_default();
         let place = variable_map.unwrap_or_else(|| cursor.at_field("variables"));
         require_variables(&place, &entries, operation, pagination.as_ref());
     }
@@ -73,6 +81,25 @@ pub(crate) fn read<'n>(
     route.reads_body = BodyFields::are_read_by(&route, context.shared.as_slice());
     fields.clean()?;
     Some(route)
+}
+
+/// Reports a mutation for requests that only read. Such requests are repeated at legacy, and sent to both
+/// backends for comparisons.
+fn refuse_change(cursor: &Cursor<'_>, operation: &Operation, methods: &[String]) {
+    let safe = methods.iter().find(|method| is_safe(method));
+    if let Some(method) = safe.filter(|_| operation.is_mutation && !cursor.is_stored()) {
+        let hint = "give the route the method of a change, such as POST";
+        cursor.report(format!("{method} {} is a mutation", operation.name), hint);
+    }
+}
+
+/// Reports variables of the route whose values come from its pagination too.
+fn refuse_second_places(entries: &[EntryCursor<'_>], pagination: Option<&Pagination>) {
+    let provided = pagination.map(|pagination| page_variables(&pagination.style)).unwrap_or_default();
+    for entry in entries.iter().filter(|entry| provided.contains(&entry.key) && !entry.value.is_stored()) {
+        let message = format!("{} has its value from the pagination already", entry.key);
+        entry.key_cursor.report(message, "remove it here, or name another variable in the pagination");
+    }
 }
 
 /// Reports required variables that neither the route nor its pagination provides.

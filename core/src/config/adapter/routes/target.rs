@@ -17,6 +17,8 @@ pub(super) enum Target {
 /// An operation of a GraphQL backend.
 pub(super) struct Operation {
     pub(super) name: String,
+    /// True if it changes data, so that it may not be sent for a request that only reads.
+    pub(super) is_mutation: bool,
     /// The document to send: the operation with its fragments.
     pub(super) text: String,
     pub(super) declared: Vec<Declared>,
@@ -71,6 +73,7 @@ fn operation(
     };
     Some(Operation {
         name,
+        is_mutation: operation.is_mutation(),
         text: documents.text(operation),
         declared: documents.variables(operation),
         selected: documents.selected(operation),
