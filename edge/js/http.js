@@ -1,6 +1,5 @@
 // Functions over requests and responses. Their only state is the list of headers to strip.
 import { FORCE } from "./force.js";
-import { DEBUG, UNFIT } from "./unfit.js";
 import {
   NEW,
   REASON_SHIFT,
@@ -9,6 +8,12 @@ import {
   SHOW_REVISION,
   STALE,
 } from "./wire.js";
+
+// The header by which a client with the edge token asks why an adapted response is unfit. No backend gets it.
+export const DEBUG = "x-cutover-debug";
+
+// The header with the reason.
+const UNFIT = "x-cutover-unfit";
 
 // A request body of up to this many bytes is kept, so that the request can be sent a second time.
 export const MAX_KEPT_BODY = 65536;

@@ -1,12 +1,7 @@
 // Responses of backends that do not fit their adapter. The core names the reason, in the lines of `unfit_lines` in
 // edge/src/wire.rs; it is written into the log, and shown to holders of the edge token.
+import { DEBUG } from "./http.js";
 import { core } from "./wasm.js";
-
-// The header by which a client with the edge token asks for the reason. No backend gets it.
-export const DEBUG = "x-cutover-debug";
-
-// The header with the reason.
-export const UNFIT = "x-cutover-unfit";
 
 // The status by which an unfit response is counted, whatever the client gets.
 export const UNFIT_STATUS = 502;
