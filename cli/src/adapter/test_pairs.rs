@@ -3,7 +3,7 @@
 use super::{
     differences::{ShownDifference, differences},
     origin::{ClientResponse, Origin},
-    record,
+    record::{self, Sink},
     selection::{AdapterSource, Adapters},
     trial::{self, Trial},
 };
@@ -36,6 +36,9 @@ pub struct TestOptions {
     /// Send the requests to legacy and print them with its responses, instead of testing anything.
     #[arg(long, value_name = "LEGACY_URL", conflicts_with_all = ["backend", "against"])]
     record: Option<String>,
+    /// New file for the recorded pairs, instead of standard output.
+    #[arg(long, value_name = "FILE", requires = "record")]
+    output: Option<PathBuf>,
 }
 
 /// The header that every comparison includes.
@@ -61,8 +64,13 @@ pub fn run(options: &TestOptions, format: Format) -> Result<(), Failure> {
     let (name, text) = configuration::read(&options.pairs)?;
     let recorded =
         RecordedPairs::from_yaml(&text).map_err(|problems| Failure::File { name: name.clone(), problems })?;
+    if recorded.pairs.is_empty() {
+        let hint = "record some with --record URL, from a list of requests such as - GET /api/v1/reviews/7";
+        return Err(Failure::Usage(format!("no pairs in {name}\n  hint: {hint}")));
+    }
     if let Some(url) = &options.record {
-        return record::run(&recorded, &Origin::new("--record", url)?);
+        let legacy = Origin::new("--record", url)?;
+        return record::run(&recorded, &legacy, &mut Sink::new(options.output.as_deref())?);
     }
     let test = Test {
         name: &name,
