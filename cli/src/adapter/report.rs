@@ -24,14 +24,12 @@ pub fn text(trial: &Trial) -> String {
     for call in &trial.calls {
         text.push_str(&match &call.asked {
             Asked::Operation { name, variables } => {
-                line("operation", name) + &line("variables", &pretty::line(variables))
+                line("operation", name)
+                    + &line("request", &call.url)
+                    + &line("variables", &pretty::line(variables))
             }
-            Asked::Rest { method, target, body } if body.is_empty() => {
-                line("request", &format!("{method} {target}"))
-            }
-            Asked::Rest { method, target, body } => {
-                line("request", &format!("{method} {target}")) + &line("body", &pretty::line(body))
-            }
+            Asked::Rest { body, .. } if body.is_empty() => line("request", &call.url),
+            Asked::Rest { body, .. } => line("request", &call.url) + &line("body", &pretty::line(body)),
         });
         text.push_str(&line("backend", &outcome(&call.outcome)));
     }
@@ -74,7 +72,7 @@ pub fn json(trial: &Trial, against: Option<&Against>) -> Value {
                 Outcome::Late => json!({ "failure": "timeout" }),
                 Outcome::Lost(cause) => json!({ "failure": cause }),
             };
-            json!({ "request": asked, "response": outcome })
+            json!({ "request": asked, "url": call.url, "response": outcome })
         })
         .collect();
     let mut value = json!({
@@ -142,7 +140,7 @@ mod tests {
         Trial {
             adapter: "reviews".to_owned(),
             route: "GET /reviews/{id}".to_owned(),
-            calls: vec![Call { asked, outcome }],
+            calls: vec![Call { asked, url: "POST https://new.example/graphql".to_owned(), outcome }],
             response: response(r#"{"id":7}"#),
             own_headers: Vec::new(),
             reason: reason.map(str::to_owned),
@@ -155,6 +153,7 @@ mod tests {
         let expected = "\
 route      GET /reviews/{id} of reviews
 operation  Review
+request    POST https://new.example/graphql
 variables  {\"id\":\"7\"}
 backend    200 {\"data\":{\"review\":{\"id\":\"7\"}}}
 answer     200

@@ -53,6 +53,8 @@ struct PairResult {
     /// The reason for which there is no response to compare, or the explanation of an error.
     remark: Option<String>,
     is_ok: bool,
+    /// The failure if the backend gave no response.
+    lost: Option<Failure>,
 }
 
 /// Tests or records the pairs of a file.
@@ -86,8 +88,12 @@ pub fn run(options: &TestOptions, format: Format) -> Result<(), Failure> {
     let different = results.iter().filter(|result| !result.is_ok).count();
     output::show(format, &report(&results, different), || {
         results.iter().for_each(PairResult::print);
-        println!("{} pairs: {} ok, {different} different", results.len(), results.len() - different);
+        let (count, s) = (results.len(), if results.len() == 1 { "" } else { "s" });
+        println!("{count} pair{s}: {} ok, {different} different", count - different);
     });
+    if let Some(failure) = results.into_iter().filter(|result| !result.is_ok).find_map(|result| result.lost) {
+        return Err(failure);
+    }
     match different {
         0 => Ok(()),
         1 => Err(Failure::Different(format!("1 pair of {name} differs, listed above"))),
@@ -148,8 +154,9 @@ impl Test<'_> {
             (_, None) => Vec::new(),
         };
         let is_ok = found.is_empty();
+        let lost = trial.lost();
         let remark = trial.reason.filter(|_| !is_ok);
-        Ok(PairResult::new(pair, found, remark, is_ok))
+        Ok(PairResult { lost, ..PairResult::new(pair, found, remark, is_ok) })
     }
 }
 
@@ -183,7 +190,8 @@ impl PairResult {
         remark: Option<String>,
         is_ok: bool,
     ) -> Self {
-        Self { line: pair.line, request: pair.request.line.to_string(), differences, remark, is_ok }
+        let request = pair.request.line.to_string();
+        Self { line: pair.line, request, differences, remark, is_ok, lost: None }
     }
 
     fn print(&self) {
