@@ -1,7 +1,7 @@
 //! A trial as text, step by step, and as JSON.
 
 use super::{
-    differences::ShownDifference,
+    differences::{COLUMNS, ShownDifference},
     origin::ClientResponse,
     pretty,
     trial::{Asked, Outcome, Trial},
@@ -49,10 +49,23 @@ pub fn against(against: &Against) -> String {
     if against.differences.is_empty() {
         text.push_str("same: legacy and the adapter give the same response\n");
     } else {
-        let rows: Vec<Vec<String>> = against.differences.iter().map(ShownDifference::row).collect();
-        text.push_str(&output::format_table(&["DIFFERENT", "KIND", "LEGACY", "ADAPTER"], &rows));
+        text.push_str(&listing(&against.differences));
     }
     text
+}
+
+/// Formats differences as a table, or with both values below each path if a row would be wider than 80
+/// columns.
+fn listing(differences: &[ShownDifference]) -> String {
+    let rows: Vec<Vec<String>> = differences.iter().map(ShownDifference::row).collect();
+    let table = output::format_table(&["DIFFERENT", "KIND", "LEGACY", "ADAPTER"], &rows);
+    if table.lines().all(|line| line.chars().count() <= COLUMNS) {
+        return table;
+    }
+    let below = |ShownDifference { path, kind, old, new }: &ShownDifference| {
+        format!("{path}  {kind}\n    legacy   {old}\n    adapter  {new}\n")
+    };
+    format!("DIFFERENT  KIND\n{}", differences.iter().map(below).collect::<String>())
 }
 
 /// Builds the JSON of a trial. Bodies are strings, in which all digits survive.
@@ -183,6 +196,10 @@ reason     because
             shown.contains("\nDIFFERENT  KIND  LEGACY  ADAPTER\nid         type  7       \"7\"\n"),
             "{shown}"
         );
+        let long = ShownDifference { new: "x".repeat(80), ..different.differences[0].clone() };
+        let expected =
+            format!("DIFFERENT  KIND\nid  type\n    legacy   7\n    adapter  {}\n", "x".repeat(80));
+        assert_eq!(listing(&[long]), expected);
         let same = Against { legacy: trial.response.clone(), differences: Vec::new() };
         assert!(against(&same).ends_with("same: legacy and the adapter give the same response\n"));
         let value = json(&trial, Some(&different));

@@ -200,8 +200,8 @@ impl PairResult {
         if let Some(remark) = &self.remark {
             println!("    {remark}");
         }
-        for ShownDifference { path, kind, old, new } in &self.differences {
-            println!("    {path}: {kind}, {old} -> {new}");
+        for difference in &self.differences {
+            println!("{}", difference.indented());
         }
     }
 
@@ -225,6 +225,19 @@ fn report(results: &[PairResult], different: usize) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_values_are_below_their_path() {
+        let difference = |new: &str| ShownDifference {
+            path: "a".to_owned(),
+            kind: "value",
+            old: "1".to_owned(),
+            new: new.to_owned(),
+        };
+        assert_eq!(difference("2").indented(), "    a: value, 1 -> 2");
+        let long = "2".repeat(80);
+        assert_eq!(difference(&long).indented(), format!("    a: value\n        1\n     -> {long}"));
+    }
 
     #[test]
     fn only_the_written_parts_of_a_recorded_response_are_compared() {

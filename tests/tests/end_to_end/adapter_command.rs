@@ -124,7 +124,7 @@ async fn pages_links_lists_of_ids_and_messages_of_errors_are_compared_too() {
     );
     let tried = backends.compared(&wrong, &["--request", "GET /api/person/7"]).await;
     assert_eq!(tried.code, 1, "{tried:?}");
-    assert!(tried.out.contains("(adapter) role  type  "), "{}", tried.out);
+    assert!(tried.out.contains("(adapter) role  type"), "{}", tried.out);
     let reason = "does not fit, which counts as an error: GET /api/person/{id}: role: expected a number";
     assert!(tried.out.contains(reason), "{}", tried.out);
 }
@@ -218,7 +218,8 @@ async fn an_adapter_is_chosen_from_a_configuration_with_its_comparison() {
     let unrouted = try_with(&[]).await;
     assert_eq!(unrouted.code, 2, "{unrouted:?}");
     assert!(unrouted.err.contains("cutover.yaml matches GET /api/v1/reviews?limit=2"), "{}", unrouted.err);
-    assert_eq!(try_with(&["--name", "reviews"]).await.code, 0);
+    let named = try_with(&["--name", "reviews"]).await;
+    assert!(named.out.starts_with("route      GET /api/v1/reviews of reviews\n"), "{named:?}");
     std::fs::write(&file, &text).unwrap();
     let adapter = adapter.to_str().unwrap();
     for (option, other, says) in [
@@ -267,7 +268,7 @@ async fn recorded_pairs_are_tested() {
     let wrong = changed("tests/reviews", folder.path(), "text: text\n", "text: { const: nothing }\n");
     let failed = test(&wrong, &[]).await;
     assert_eq!(failed.code, 1, "{failed:?}");
-    assert!(failed.out.contains("\n    data[].text: value, \""), "{}", failed.out);
+    assert!(failed.out.contains("\n    data[].text: value"), "{}", failed.out);
     assert!(
         failed.out.contains("    data.text: value, \"Would buy again.\" -> \"nothing\"\n"),
         "{}",
