@@ -79,19 +79,19 @@ impl fmt::Display for Failure {
             | Failure::Unreachable(text)
             | Failure::Io(text)
             | Failure::Different(text) => write!(f, "error: {text}"),
-            Failure::Trouble(failure) => write!(f, "{failure}"),
+            // Such commands change nothing in any case.
+            Failure::Trouble(failure) => match failure.as_ref() {
+                Failure::File { name, problems } => mistakes(f, name, problems),
+                other => write!(f, "{other}"),
+            },
             Failure::Waits(text) => f.write_str(text),
             Failure::Preflight(failed) => {
                 let s = if *failed == 1 { "" } else { "s" };
                 write!(f, "error: {failed} check{s} failed; remedies are listed above")
             }
             Failure::File { name, problems } => {
-                for problem in problems {
-                    // A problem in a file that this one refers to already names that file.
-                    let file = if problem.file.is_empty() { format!("{name}:") } else { String::new() };
-                    writeln!(f, "{file}{problem}\n  hint: {}", problem.hint)?;
-                }
-                write!(f, "error: {}; nothing was changed", counts(name, problems))
+                mistakes(f, name, problems)?;
+                f.write_str("; nothing was changed")
             }
             Failure::Refused { detail, hint, errors, .. } => {
                 for error in errors {
@@ -105,6 +105,16 @@ impl fmt::Display for Failure {
             }
         }
     }
+}
+
+/// Writes the mistakes of a file, and their number.
+fn mistakes(f: &mut fmt::Formatter<'_>, name: &str, problems: &[Problem]) -> fmt::Result {
+    for problem in problems {
+        // A problem in a file that this one refers to already names that file.
+        let file = if problem.file.is_empty() { format!("{name}:") } else { String::new() };
+        writeln!(f, "{file}{problem}\n  hint: {}", problem.hint)?;
+    }
+    write!(f, "error: {}", counts(name, problems))
 }
 
 /// Returns the number of mistakes in each file.
@@ -151,5 +161,8 @@ mod tests {
             let text = Failure::File { name: "cutover.yaml".to_owned(), problems }.to_string();
             assert!(text.contains(&format!("\n{expected}")), "{text}");
         }
+        let failure = Failure::File { name: "adapter.yaml".to_owned(), problems: vec![problem("")] };
+        let text = failure.beside_differences().to_string();
+        assert!(text.ends_with("\nerror: 1 mistake in adapter.yaml"), "{text}");
     }
 }

@@ -1,8 +1,9 @@
 //! Plain HTTP, for everything except the management API.
 
 use crate::failure::Failure;
-use reqwest::blocking;
-use std::time::Duration;
+use cutover_core::request::token::is_token;
+use reqwest::{Url, blocking};
+use std::{error::Error, time::Duration};
 
 /// Builds a client that does not follow redirects. `timeout` is its longest wait for one response.
 ///
@@ -31,14 +32,34 @@ pub fn unreachable(error: &reqwest::Error) -> &'static str {
     }
 }
 
+/// Returns the cause of a failed request, without its URL.
+pub fn cause(error: &reqwest::Error) -> String {
+    if error.is_builder() {
+        return "the URL or a header is malformed".to_owned();
+    }
+    if error.is_timeout() {
+        return "no response in time".to_owned();
+    }
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Returns true for a URL of http or https.
+pub fn is_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+}
+
 /// Parses `Name: value`. The name is returned in lower case.
 ///
 /// # Errors
 ///
-/// Fails if there is no colon, or no name before it.
+/// Fails if there is no colon, no name before it, or a character in the name that no header has.
 pub fn header(text: &str) -> Result<(String, String), Failure> {
     match text.split_once(':') {
-        Some((name, value)) if !name.trim().is_empty() => {
+        Some((name, value)) if is_token(name.trim()) => {
             Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
         }
         _ => Err(Failure::Usage(format!("{text:?} is not a header\n  hint: use --header \"Name: value\""))),
@@ -54,6 +75,16 @@ mod tests {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(header("Authorization: Bearer a:b").unwrap(), pair("authorization", "Bearer a:b"));
         assert_eq!(header("x-empty:").unwrap(), pair("x-empty", ""));
-        assert!(header("no colon").is_err() && header(": value").is_err());
+        for text in ["no colon", ": value", "X A: 1", "a\"b: 1"] {
+            assert!(header(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_http_has_urls() {
+        assert!(is_url("https://api.example/graphql") && is_url("http://127.0.0.1:4000"));
+        for text in ["nourl", "ftp://api.example", "api.example:4000/graphql", "http://"] {
+            assert!(!is_url(text), "{text}");
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! `cutover`, the operators' command line. Standard output carries data, standard error carries
 //! messages.
 
+// First, because its macros are known from here on.
+#[macro_use]
+mod streams;
+
 mod adapter;
 mod apply;
 mod audit;

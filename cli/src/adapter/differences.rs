@@ -11,6 +11,9 @@ use cutover_core::{
 };
 use serde_json::{Value, json};
 
+/// Width of a terminal, in which differences are readable.
+pub const COLUMNS: usize = 80;
+
 /// The words for a value that one side does not have.
 const NOTHING: &str = "(nothing)";
 
@@ -31,6 +34,17 @@ impl ShownDifference {
     /// Returns the cells of the difference in a table.
     pub fn row(&self) -> Vec<String> {
         vec![self.path.clone(), self.kind.to_owned(), self.old.clone(), self.new.clone()]
+    }
+
+    /// Formats the difference below a pair: in one line, or with both values on lines of their own if it is wider
+    /// than a terminal.
+    pub fn indented(&self) -> String {
+        let Self { path, kind, old, new } = self;
+        let line = format!("    {path}: {kind}, {old} -> {new}");
+        if line.chars().count() <= COLUMNS {
+            return line;
+        }
+        format!("    {path}: {kind}\n        {old}\n     -> {new}")
     }
 
     /// Returns the difference as JSON.

@@ -7,6 +7,7 @@ mod init;
 mod origin;
 mod pretty;
 mod record;
+mod refusal;
 mod report;
 mod schema;
 mod selection;

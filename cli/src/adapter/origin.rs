@@ -2,10 +2,10 @@
 
 use crate::{
     failure::Failure,
-    http::{self, unreachable},
+    http::{self, cause},
 };
 use cutover_core::config::SentRequest;
-use reqwest::{Method, Url, blocking};
+use reqwest::{Method, blocking};
 use std::time::Duration;
 
 /// Longest wait for one response.
@@ -55,6 +55,11 @@ pub fn set(headers: &mut Vec<(String, String)>, name: &str, value: &str) {
     headers.push((name.to_owned(), value.to_owned()));
 }
 
+/// Builds the failure of a request without a response.
+pub fn unreachable(request: &str, cause: &str) -> Failure {
+    Failure::Unreachable(format!("{request}: {cause}\n  hint: check the URL, and that the server runs"))
+}
+
 impl Origin {
     /// Builds a client of the server at a URL. `option` names the URL in messages.
     ///
@@ -62,14 +67,17 @@ impl Origin {
     ///
     /// Fails if the URL is not one of http or https.
     pub fn new(option: &str, url: &str) -> Result<Self, Failure> {
-        match Url::parse(url) {
-            Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => {
-                Ok(Self { http: http::client(TIMEOUT)?, url: url.trim_end_matches('/').to_owned() })
-            }
-            _ => Err(Failure::Usage(format!(
-                "{option} {url:?} is not a URL\n  hint: write http:// or https://, the host and, if it has one, its port"
-            ))),
+        if http::is_url(url) {
+            return Ok(Self { http: http::client(TIMEOUT)?, url: url.trim_end_matches('/').to_owned() });
         }
+        Err(Failure::Usage(format!(
+            "{option} {url:?} is not a URL\n  hint: write http:// or https://, the host and, if it has one, its port"
+        )))
+    }
+
+    /// Returns the full URL of a path and query.
+    pub fn url(&self, target: &str) -> String {
+        format!("{}{target}", self.url)
     }
 
     /// Sends a request, without following redirects.
@@ -79,7 +87,7 @@ impl Origin {
     /// Fails if there is no complete response.
     pub fn send(&self, sent: &Outgoing<'_>) -> Result<ClientResponse, reqwest::Error> {
         let method = Method::from_bytes(sent.method.as_bytes()).unwrap_or_default();
-        let mut request = self.http.request(method, format!("{}{}", self.url, sent.target));
+        let mut request = self.http.request(method, self.url(sent.target));
         for (name, value) in sent.headers {
             request = request.header(name.as_str(), value.as_str());
         }
@@ -115,10 +123,8 @@ impl Origin {
             body: &request.body,
         };
         self.send(&sent).map_err(|error| {
-            let (url, line, cause) = (&self.url, &request.line, unreachable(&error));
-            Failure::Unreachable(format!(
-                "{line} of {url}: {cause}\n  hint: check the URL, and that the server runs"
-            ))
+            let (method, url) = (&request.line.method, self.url(&target));
+            unreachable(&format!("{method} {url}"), &cause(&error))
         })
     }
 }

@@ -3,38 +3,85 @@
 use super::origin::{ClientResponse, Origin};
 use crate::failure::Failure;
 use cutover_core::{
-    config::{RecordedPair, RecordedPairs, SentRequest},
+    config::{RecordedPairs, SentRequest},
     json::{Decimal, Json},
 };
 use serde_json::{Map, Value, json};
+use std::{
+    fs::File,
+    io::{ErrorKind, Write},
+    path::Path,
+};
 
 /// Headers of legacy that are recorded.
 const RECORDED_HEADERS: [&str; 3] = ["content-type", "link", "location"];
 
-/// Sends every request to legacy and prints the pairs as YAML.
+/// The destination of recorded pairs.
+#[derive(Debug)]
+pub enum Sink {
+    /// Standard output.
+    Stdout,
+    /// A file that is new, and its name.
+    File(File, String),
+}
+
+impl Sink {
+    /// Creates the file of the given name; without one, the destination is standard output.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is such a file already, or if it cannot be created.
+    pub fn new(file: Option<&Path>) -> Result<Self, Failure> {
+        let Some(file) = file else { return Ok(Self::Stdout) };
+        let name = file.display().to_string();
+        match File::create_new(file) {
+            Ok(created) => Ok(Self::File(created, name)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Failure::Usage(format!(
+                "there is a file already: {name}\n  hint: name another one with --output"
+            ))),
+            Err(error) => Err(Failure::Io(format!("{name} cannot be written: {error}"))),
+        }
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
+        match self {
+            Self::Stdout => {
+                print!("{text}");
+                Ok(())
+            }
+            Self::File(file, name) => file
+                .write_all(text.as_bytes())
+                .map_err(|error| Failure::Io(format!("{name} cannot be written: {error}"))),
+        }
+    }
+}
+
+/// Sends every request to legacy and writes the pairs as YAML, each as soon as it has its response.
 ///
 /// # Errors
 ///
-/// Fails if legacy cannot be reached.
-pub fn run(recorded: &RecordedPairs, legacy: &Origin) -> Result<(), Failure> {
-    let recorded_pair = |pair: &RecordedPair| {
-        let response = legacy.send_as_client(&pair.request)?;
-        Ok::<_, Failure>(entry(&pair.request, &response, &recorded.comparison.headers))
-    };
-    let pairs: Result<Vec<Value>, Failure> = recorded.pairs.iter().map(recorded_pair).collect();
-    let text = document(recorded, pairs?)
-        .and_then(|document| serde_saphyr::to_string(&document).map_err(|error| error.to_string()))
-        .map_err(|error| Failure::Io(format!("the pairs cannot be written: {error}")))?;
-    print!("{text}");
+/// Fails if legacy cannot be reached; the pairs before are written then.
+pub fn run(recorded: &RecordedPairs, legacy: &Origin, sink: &mut Sink) -> Result<(), Failure> {
+    let unwritable = |cause: String| Failure::Io(format!("the pairs cannot be written: {cause}"));
+    sink.write(&head(recorded).map_err(unwritable)?)?;
+    for (index, pair) in recorded.pairs.iter().enumerate() {
+        let response = legacy.send_as_client(&pair.request).map_err(|failure| match failure {
+            Failure::Unreachable(text) => {
+                let count = recorded.pairs.len();
+                Failure::Unreachable(format!("{text}\n  {index} of {count} pairs were recorded before"))
+            }
+            other => other,
+        })?;
+        let entry = entry(&pair.request, &response, &recorded.comparison.headers);
+        sink.write(&item(entry).map_err(unwritable)?)?;
+    }
     Ok(())
 }
 
-/// Builds the file: the list of pairs, below the rules and headers if there are any.
-fn document(recorded: &RecordedPairs, pairs: Vec<Value>) -> Result<Value, String> {
+/// Builds the beginning of the file: the rules and headers if there are any, and the key of the list below
+/// them.
+fn head(recorded: &RecordedPairs) -> Result<String, String> {
     let comparison = &recorded.comparison;
-    if comparison.rules.is_empty() && comparison.headers.is_empty() {
-        return Ok(pairs.into());
-    }
     let mut fields = Map::new();
     if !comparison.rules.is_empty() {
         let rules = serde_json::to_value(&comparison.rules).map_err(|error| error.to_string())?;
@@ -43,8 +90,20 @@ fn document(recorded: &RecordedPairs, pairs: Vec<Value>) -> Result<Value, String
     if !comparison.headers.is_empty() {
         fields.insert("headers".to_owned(), json!(comparison.headers));
     }
-    fields.insert("pairs".to_owned(), pairs.into());
-    Ok(fields.into())
+    if fields.is_empty() {
+        return Ok(String::new());
+    }
+    let text = serde_saphyr::to_string(&Value::from(fields)).map_err(|error| error.to_string())?;
+    Ok(format!("{}\npairs:\n", text.trim_end_matches('\n')))
+}
+
+/// Formats a pair as an item of a list.
+fn item(entry: Value) -> Result<String, String> {
+    let mut text = serde_saphyr::to_string(&Value::from(vec![entry])).map_err(|error| error.to_string())?;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 fn entry(request: &SentRequest, response: &ClientResponse, more: &[String]) -> Value {
@@ -122,10 +181,12 @@ mod tests {
             ("date".to_owned(), "today".to_owned()),
         ];
         let response = ClientResponse { status: 201, headers, body: body.as_bytes().to_vec() };
-        let pairs = vec![entry(&before.pairs[0].request, &response, &[])];
-        let text = serde_saphyr::to_string(&document(&before, pairs).unwrap()).unwrap();
+        // Two, because each is formatted by itself.
+        let pair = || item(entry(&before.pairs[0].request, &response, &[])).unwrap();
+        let text = head(&before).unwrap() + &pair() + &pair();
         let after = RecordedPairs::from_yaml(&text).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
-        assert_eq!(after.comparison, before.comparison, "{text}");
+        assert_eq!((&after.comparison, after.pairs.len()), (&before.comparison, 2), "{text}");
+        assert_eq!(after.pairs[0].expected, after.pairs[1].expected, "{text}");
         assert_eq!(after.pairs[0].request, before.pairs[0].request, "{text}");
         let Some(Expected::Response(expected)) = &after.pairs[0].expected else { panic!("{text}") };
         assert_eq!(expected.status, 201);

@@ -1,7 +1,7 @@
 //! A trial as text, step by step, and as JSON.
 
 use super::{
-    differences::ShownDifference,
+    differences::{COLUMNS, ShownDifference},
     origin::ClientResponse,
     pretty,
     trial::{Asked, Outcome, Trial},
@@ -24,14 +24,12 @@ pub fn text(trial: &Trial) -> String {
     for call in &trial.calls {
         text.push_str(&match &call.asked {
             Asked::Operation { name, variables } => {
-                line("operation", name) + &line("variables", &pretty::line(variables))
+                line("operation", name)
+                    + &line("request", &call.url)
+                    + &line("variables", &pretty::line(variables))
             }
-            Asked::Rest { method, target, body } if body.is_empty() => {
-                line("request", &format!("{method} {target}"))
-            }
-            Asked::Rest { method, target, body } => {
-                line("request", &format!("{method} {target}")) + &line("body", &pretty::line(body))
-            }
+            Asked::Rest { body, .. } if body.is_empty() => line("request", &call.url),
+            Asked::Rest { body, .. } => line("request", &call.url) + &line("body", &pretty::line(body)),
         });
         text.push_str(&line("backend", &outcome(&call.outcome)));
     }
@@ -51,10 +49,23 @@ pub fn against(against: &Against) -> String {
     if against.differences.is_empty() {
         text.push_str("same: legacy and the adapter give the same response\n");
     } else {
-        let rows: Vec<Vec<String>> = against.differences.iter().map(ShownDifference::row).collect();
-        text.push_str(&output::format_table(&["DIFFERENT", "KIND", "LEGACY", "ADAPTER"], &rows));
+        text.push_str(&listing(&against.differences));
     }
     text
+}
+
+/// Formats differences as a table, or with both values below each path if a row would be wider than 80
+/// columns.
+fn listing(differences: &[ShownDifference]) -> String {
+    let rows: Vec<Vec<String>> = differences.iter().map(ShownDifference::row).collect();
+    let table = output::format_table(&["DIFFERENT", "KIND", "LEGACY", "ADAPTER"], &rows);
+    if table.lines().all(|line| line.chars().count() <= COLUMNS) {
+        return table;
+    }
+    let below = |ShownDifference { path, kind, old, new }: &ShownDifference| {
+        format!("{path}  {kind}\n    legacy   {old}\n    adapter  {new}\n")
+    };
+    format!("DIFFERENT  KIND\n{}", differences.iter().map(below).collect::<String>())
 }
 
 /// Builds the JSON of a trial. Bodies are strings, in which all digits survive.
@@ -74,7 +85,7 @@ pub fn json(trial: &Trial, against: Option<&Against>) -> Value {
                 Outcome::Late => json!({ "failure": "timeout" }),
                 Outcome::Lost(cause) => json!({ "failure": cause }),
             };
-            json!({ "request": asked, "response": outcome })
+            json!({ "request": asked, "url": call.url, "response": outcome })
         })
         .collect();
     let mut value = json!({
@@ -142,7 +153,7 @@ mod tests {
         Trial {
             adapter: "reviews".to_owned(),
             route: "GET /reviews/{id}".to_owned(),
-            calls: vec![Call { asked, outcome }],
+            calls: vec![Call { asked, url: "POST https://new.example/graphql".to_owned(), outcome }],
             response: response(r#"{"id":7}"#),
             own_headers: Vec::new(),
             reason: reason.map(str::to_owned),
@@ -155,6 +166,7 @@ mod tests {
         let expected = "\
 route      GET /reviews/{id} of reviews
 operation  Review
+request    POST https://new.example/graphql
 variables  {\"id\":\"7\"}
 backend    200 {\"data\":{\"review\":{\"id\":\"7\"}}}
 answer     200
@@ -184,6 +196,10 @@ reason     because
             shown.contains("\nDIFFERENT  KIND  LEGACY  ADAPTER\nid         type  7       \"7\"\n"),
             "{shown}"
         );
+        let long = ShownDifference { new: "x".repeat(80), ..different.differences[0].clone() };
+        let expected =
+            format!("DIFFERENT  KIND\nid  type\n    legacy   7\n    adapter  {}\n", "x".repeat(80));
+        assert_eq!(listing(&[long]), expected);
         let same = Against { legacy: trial.response.clone(), differences: Vec::new() };
         assert!(against(&same).ends_with("same: legacy and the adapter give the same response\n"));
         let value = json(&trial, Some(&different));

@@ -3,13 +3,13 @@
 
 use crate::{
     failure::Failure,
-    http,
+    http::{self, cause},
     output::{list, text},
 };
 use clap::Args;
 use reqwest::{StatusCode, blocking};
 use serde_json::{Value, json};
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 /// Arguments of `cutover adapter schema`.
 #[derive(Debug, Args)]
@@ -53,9 +53,10 @@ fn query() -> String {
 pub fn introspect(url: &str, headers: &[String]) -> Result<String, Failure> {
     let pairs: Result<Vec<_>, Failure> = headers.iter().map(|text| http::header(text)).collect();
     definition_at(url, &pairs?).map_err(|cause| {
-        Failure::Unreachable(format!(
+        let text = format!(
             "cannot read the schema of {url}: {cause}\n  hint: check the URL and --header, and allow introspection"
-        ))
+        );
+        if http::is_url(url) { Failure::Unreachable(text) } else { Failure::Usage(text) }
     })
 }
 
@@ -80,21 +81,6 @@ pub fn definition_at(url: &str, headers: &[(String, String)]) -> Result<String, 
     let status = response.status();
     let content = response.text().map_err(|error| cause(&error))?;
     definition_in(status, &content)
-}
-
-/// Returns the cause of a failed request, without its URL.
-fn cause(error: &reqwest::Error) -> String {
-    if error.is_builder() {
-        return "the URL or a header is malformed".to_owned();
-    }
-    if error.is_timeout() {
-        return "no response in time".to_owned();
-    }
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// Reads the response of a GraphQL endpoint to an introspection.
@@ -179,7 +165,9 @@ mod tests {
         for url in ["api.example:4000/graphql", "ftp://api.example/graphql", "graphql"] {
             let cause = definition_at(url, &[]).unwrap_err();
             assert_eq!(cause, "the URL does not begin with http:// or https://", "{url}");
-            let failure = introspect(url, &[]).unwrap_err().to_string();
+            let failure = introspect(url, &[]).unwrap_err();
+            assert!(matches!(failure, Failure::Usage(_)), "{failure}");
+            let failure = failure.to_string();
             assert!(failure.contains(&format!("{url}: {cause}\n  hint: check the URL")), "{failure}");
         }
         assert_eq!(definition_at("http://", &[]).unwrap_err(), "the URL or a header is malformed");

@@ -3,7 +3,7 @@
 use super::{
     differences::{ShownDifference, differences},
     origin::{ClientResponse, Origin},
-    record,
+    record::{self, Sink},
     selection::{AdapterSource, Adapters},
     trial::{self, Trial},
 };
@@ -36,6 +36,9 @@ pub struct TestOptions {
     /// Send the requests to legacy and print them with its responses, instead of testing anything.
     #[arg(long, value_name = "LEGACY_URL", conflicts_with_all = ["backend", "against"])]
     record: Option<String>,
+    /// New file for the recorded pairs, instead of standard output.
+    #[arg(long, value_name = "FILE", requires = "record")]
+    output: Option<PathBuf>,
 }
 
 /// The header that every comparison includes.
@@ -50,6 +53,8 @@ struct PairResult {
     /// The reason for which there is no response to compare, or the explanation of an error.
     remark: Option<String>,
     is_ok: bool,
+    /// The failure if the backend gave no response.
+    lost: Option<Failure>,
 }
 
 /// Tests or records the pairs of a file.
@@ -61,8 +66,13 @@ pub fn run(options: &TestOptions, format: Format) -> Result<(), Failure> {
     let (name, text) = configuration::read(&options.pairs)?;
     let recorded =
         RecordedPairs::from_yaml(&text).map_err(|problems| Failure::File { name: name.clone(), problems })?;
+    if recorded.pairs.is_empty() {
+        let hint = "record some with --record URL, from a list of requests such as - GET /api/v1/reviews/7";
+        return Err(Failure::Usage(format!("no pairs in {name}\n  hint: {hint}")));
+    }
     if let Some(url) = &options.record {
-        return record::run(&recorded, &Origin::new("--record", url)?);
+        let legacy = Origin::new("--record", url)?;
+        return record::run(&recorded, &legacy, &mut Sink::new(options.output.as_deref())?);
     }
     let test = Test {
         name: &name,
@@ -78,8 +88,12 @@ pub fn run(options: &TestOptions, format: Format) -> Result<(), Failure> {
     let different = results.iter().filter(|result| !result.is_ok).count();
     output::show(format, &report(&results, different), || {
         results.iter().for_each(PairResult::print);
-        println!("{} pairs: {} ok, {different} different", results.len(), results.len() - different);
+        let (count, s) = (results.len(), if results.len() == 1 { "" } else { "s" });
+        println!("{count} pair{s}: {} ok, {different} different", count - different);
     });
+    if let Some(failure) = results.into_iter().filter(|result| !result.is_ok).find_map(|result| result.lost) {
+        return Err(failure);
+    }
     match different {
         0 => Ok(()),
         1 => Err(Failure::Different(format!("1 pair of {name} differs, listed above"))),
@@ -140,8 +154,9 @@ impl Test<'_> {
             (_, None) => Vec::new(),
         };
         let is_ok = found.is_empty();
+        let lost = trial.lost();
         let remark = trial.reason.filter(|_| !is_ok);
-        Ok(PairResult::new(pair, found, remark, is_ok))
+        Ok(PairResult { lost, ..PairResult::new(pair, found, remark, is_ok) })
     }
 }
 
@@ -175,7 +190,8 @@ impl PairResult {
         remark: Option<String>,
         is_ok: bool,
     ) -> Self {
-        Self { line: pair.line, request: pair.request.line.to_string(), differences, remark, is_ok }
+        let request = pair.request.line.to_string();
+        Self { line: pair.line, request, differences, remark, is_ok, lost: None }
     }
 
     fn print(&self) {
@@ -184,8 +200,8 @@ impl PairResult {
         if let Some(remark) = &self.remark {
             println!("    {remark}");
         }
-        for ShownDifference { path, kind, old, new } in &self.differences {
-            println!("    {path}: {kind}, {old} -> {new}");
+        for difference in &self.differences {
+            println!("{}", difference.indented());
         }
     }
 
@@ -209,6 +225,19 @@ fn report(results: &[PairResult], different: usize) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_values_are_below_their_path() {
+        let difference = |new: &str| ShownDifference {
+            path: "a".to_owned(),
+            kind: "value",
+            old: "1".to_owned(),
+            new: new.to_owned(),
+        };
+        assert_eq!(difference("2").indented(), "    a: value, 1 -> 2");
+        let long = "2".repeat(80);
+        assert_eq!(difference(&long).indented(), format!("    a: value\n        1\n     -> {long}"));
+    }
 
     #[test]
     fn only_the_written_parts_of_a_recorded_response_are_compared() {

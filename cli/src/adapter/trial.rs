@@ -1,10 +1,11 @@
 //! One request of a client, answered by an adapter on this machine as the Worker would do it.
 
 use super::{
-    origin::{ClientResponse, Origin, Outgoing, set},
+    origin::{ClientResponse, Origin, Outgoing, set, unreachable},
+    refusal::refusal,
     selection::NamedAdapter,
 };
-use crate::{clock, http::unreachable};
+use crate::{clock, failure::Failure, http::cause};
 use cutover_core::{
     Timestamp,
     adapter::{
@@ -50,7 +51,7 @@ pub enum Outcome {
     /// No response in time.
     Late,
     /// No response at all, for this reason.
-    Lost(&'static str),
+    Lost(String),
 }
 
 /// A request to the backend and its outcome.
@@ -58,6 +59,8 @@ pub enum Outcome {
 pub struct Call {
     /// The request.
     pub asked: Asked,
+    /// The method and the full URL.
+    pub url: String,
     /// The outcome.
     pub outcome: Outcome,
 }
@@ -96,6 +99,16 @@ impl Trial {
         }
         comparison
     }
+
+    /// Returns the failure if the backend gave no response.
+    pub fn lost(&self) -> Option<Failure> {
+        let call = self.calls.last()?;
+        match &call.outcome {
+            Outcome::Responded(_) => None,
+            Outcome::Late => Some(unreachable(&call.url, "no response in time")),
+            Outcome::Lost(cause) => Some(unreachable(&call.url, cause)),
+        }
+    }
 }
 
 /// Answers a request through an adapter. Returns `None` if the adapter has no route for it.
@@ -117,9 +130,11 @@ pub fn run(chosen: &NamedAdapter, backend: &Origin, request: &SentRequest) -> Op
         match next {
             Next::Answer(answer) => break answer,
             Next::Ask(upstream) => {
+                let (method, target) = recipient(exchange.program(), &upstream);
+                let url = format!("{method} {}", backend.url(target));
                 let outcome = call(backend, exchange.program(), &upstream, request);
                 next = exchange.next(reply(&outcome), now());
-                calls.push(Call { asked: asked(exchange.route(), upstream), outcome });
+                calls.push(Call { asked: asked(exchange.route(), upstream), url, outcome });
             }
         }
     };
@@ -128,7 +143,7 @@ pub fn run(chosen: &NamedAdapter, backend: &Origin, request: &SentRequest) -> Op
     Some(Trial {
         adapter: chosen.name.clone(),
         route: route.unwrap_or_default(),
-        reason: reason(&exchange, &answer, calls.last()),
+        reason: reason(&exchange, &answer, calls.last(), request),
         response: response(exchange.program(), &answer, calls.last(), &request.line.method),
         own_headers: own_headers(exchange.program(), &answer).map(|(name, _)| name.to_owned()).collect(),
         misfit: answer.unfit.as_deref().map(Unfit::difference),
@@ -148,15 +163,20 @@ fn call(backend: &Origin, program: &Program, upstream: &Upstream, request: &Sent
             set(&mut headers, name, value);
         }
     }
-    let (method, target) = match &upstream.to {
-        Some((method, target)) => (method.as_str(), target.as_str()),
-        None => ("POST", program.endpoint.as_str()),
-    };
+    let (method, target) = recipient(program, upstream);
     let body = upstream.body.as_deref().unwrap_or_default();
     match backend.send(&Outgoing { method, target, headers: &headers, body }) {
         Ok(response) => Outcome::Responded(response),
         Err(error) if error.is_timeout() => Outcome::Late,
-        Err(error) => Outcome::Lost(unreachable(&error)),
+        Err(error) => Outcome::Lost(cause(&error)),
+    }
+}
+
+/// Returns the method and the target of a request to the backend.
+fn recipient<'r>(program: &'r Program, upstream: &'r Upstream) -> (&'r str, &'r str) {
+    match &upstream.to {
+        Some((method, target)) => (method.as_str(), target.as_str()),
+        None => ("POST", program.endpoint.as_str()),
     }
 }
 
@@ -211,17 +231,16 @@ fn response(program: &Program, answer: &Answer, last: Option<&Call>, method: &st
     ClientResponse { status: answer.status, headers, body: body.as_bytes().to_vec() }
 }
 
-/// Explains an error of the adapter by the last response of the backend.
-fn reason(exchange: &Exchange, answer: &Answer, last: Option<&Call>) -> Option<String> {
+/// Explains an error of the adapter by the last response of the backend, or by the request if there was none.
+fn reason(exchange: &Exchange, answer: &Answer, last: Option<&Call>, sent: &SentRequest) -> Option<String> {
     if let Some(unfit) = &answer.unfit {
         return Some(format!("the response of the backend does not fit, which counts as an error: {unfit}"));
     }
     if answer.status < 400 {
         return None;
     }
-    let Some(Call { asked, outcome }) = last else {
-        let cause = "a variable, a claim or the body is missing or not valid";
-        return Some(format!("refused before the backend was called: {cause}"));
+    let Some(Call { asked, outcome, .. }) = last else {
+        return exchange.route().map(|route| refusal(route, sent));
     };
     let backend = match outcome {
         Outcome::Responded(backend) => backend,
@@ -274,6 +293,15 @@ adapters:
         response: { object: { id: { from: id, as: number } } }
 "#;
 
+    fn sent(path: &str) -> SentRequest {
+        SentRequest {
+            line: format!("GET {path}").parse().unwrap(),
+            headers: Vec::new(),
+            body: String::new(),
+            claims: String::new(),
+        }
+    }
+
     fn exchange(path: &str) -> (Exchange, Next) {
         let config = Config::from_yaml(REST).unwrap();
         let program = Arc::clone(config.adapters.values().next().unwrap().program());
@@ -298,9 +326,9 @@ adapters:
         let Next::Answer(answer) = exchange.next(reply(&outcome), Timestamp::from_millis(0)) else {
             panic!("one request is enough")
         };
-        let call = Call { asked, outcome };
+        let call = Call { asked, url: "GET http://new.example/new/7".to_owned(), outcome };
         let response = response(exchange.program(), &answer, Some(&call), "GET");
-        (response, reason(&exchange, &answer, Some(&call)))
+        (response, reason(&exchange, &answer, Some(&call), &sent("/old/7")))
     }
 
     #[test]
@@ -328,7 +356,11 @@ adapters:
         }
         let (exchange, next) = exchange("/old/%2E%2E");
         let Next::Answer(answer) = next else { panic!("the backend is not asked") };
-        assert!(reason(&exchange, &answer, None).unwrap().contains("before the backend was called"));
+        assert!(
+            reason(&exchange, &answer, None, &sent("/old/%2E%2E"))
+                .unwrap()
+                .contains("before the backend was called")
+        );
     }
 
     #[test]
@@ -347,5 +379,14 @@ adapters:
         assert_eq!(trial.comparison(&Comparison::default()).headers, ["link", "location", "x-set"]);
         let own = Comparison { headers: vec!["etag".to_owned()], ..Comparison::default() };
         assert_eq!(trial.comparison(&own).headers, ["etag"]);
+        assert!(trial.lost().is_none());
+        let call = Call {
+            asked: Asked::Operation { name: "A".to_owned(), variables: String::new() },
+            url: "POST http://new.example/graphql".to_owned(),
+            outcome: Outcome::Lost("Connection refused".to_owned()),
+        };
+        let lost = Trial { calls: vec![call], ..trial }.lost().unwrap();
+        let expected = "error: POST http://new.example/graphql: Connection refused\n";
+        assert!(matches!(lost, Failure::Unreachable(_)) && lost.to_string().starts_with(expected), "{lost}");
     }
 }

@@ -67,6 +67,7 @@ async fn a_request_is_tried_step_by_step_and_compared_with_legacy() {
     for part in [
         "route      GET /api/v1/reviews/{id} of ",
         "operation  Review\n",
+        "/graphql\n",
         "variables  {\"id\":\"7\"}\n",
         "backend    200 {\"data\":{\"review\":{",
         "answer     200\n",
@@ -123,7 +124,7 @@ async fn pages_links_lists_of_ids_and_messages_of_errors_are_compared_too() {
     );
     let tried = backends.compared(&wrong, &["--request", "GET /api/person/7"]).await;
     assert_eq!(tried.code, 1, "{tried:?}");
-    assert!(tried.out.contains("(adapter) role  type  "), "{}", tried.out);
+    assert!(tried.out.contains("(adapter) role  type"), "{}", tried.out);
     let reason = "does not fit, which counts as an error: GET /api/person/{id}: role: expected a number";
     assert!(tried.out.contains(reason), "{}", tried.out);
 }
@@ -152,11 +153,17 @@ async fn a_wrong_mapping_is_different_and_it_is_said_where() {
         arguments.extend(more);
         cutover_alone(&arguments, "").await
     };
-    let cases: [(&[&str], i32, &str); 4] = [
+    let cases: [(&[&str], i32, &str); 6] = [
         (&["--request", "GET /api/v2/reviews"], 2, "legacy would answer it, with the reason UNADAPTED"),
         (&["--request", "reviews"], 2, "is not a method and a path"),
         (&["--request", "GET /api/v1/reviews", "--claims", "u1"], 2, "is not a JSON object"),
         (&["--request", "GET /api/v1/reviews", "--header", "x"], 2, "is not a header"),
+        (&["--request", "GET /api/v1/reviews", "--header", "X A: 1"], 2, "is not a header"),
+        (
+            &["--request", "GET /api/v1/reviews/7", "--body", "{}"],
+            0,
+            "warning: the request is GET and has a body",
+        ),
     ];
     for (more, code, says) in cases {
         let tried = try_with(adapter, more).await;
@@ -200,6 +207,30 @@ async fn an_adapter_is_chosen_from_a_configuration_with_its_comparison() {
     let tried = try_with(&[]).await;
     assert_eq!(tried.code, 0, "{tried:?}");
     assert!(tried.out.starts_with("route      GET /api/v1/reviews of reviews\n"), "{}", tried.out);
+    // A request goes where the edge would send it, and a file of the other kind is recognized.
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("adapt: [reviews],", "")).unwrap();
+    let plain = try_with(&[]).await;
+    assert_eq!(plain.code, 2, "{plain:?}");
+    let expected = "route reviews has no adapt: the request goes to the new backend as it is";
+    assert!(plain.err.contains(expected), "{}", plain.err);
+    std::fs::write(&file, text.replace("/api/v1/{*rest}", "/api/v2/{*rest}")).unwrap();
+    let unrouted = try_with(&[]).await;
+    assert_eq!(unrouted.code, 2, "{unrouted:?}");
+    assert!(unrouted.err.contains("cutover.yaml matches GET /api/v1/reviews?limit=2"), "{}", unrouted.err);
+    let named = try_with(&["--name", "reviews"]).await;
+    assert!(named.out.starts_with("route      GET /api/v1/reviews of reviews\n"), "{named:?}");
+    std::fs::write(&file, &text).unwrap();
+    let adapter = adapter.to_str().unwrap();
+    for (option, other, says) in [
+        ("--adapter", file.to_str().unwrap(), "is a configuration, not an adapter\n  hint: use -f "),
+        ("-f", adapter, "is an adapter, not a configuration\n  hint: use --adapter "),
+    ] {
+        let request = ["--request", "GET /api/v1/reviews", "--backend", &new];
+        let exchanged = cutover_alone(&[&["adapter", "try", option, other][..], &request].concat(), "").await;
+        assert_eq!(exchanged.code, 2, "{exchanged:?}");
+        assert!(exchanged.err.contains(says), "{}", exchanged.err);
+    }
     let unknown = try_with(&["--name", "review"]).await;
     assert_eq!(unknown.code, 2, "{unknown:?}");
     assert!(unknown.err.contains("use --name with one of: reviews"), "{}", unknown.err);
@@ -237,7 +268,7 @@ async fn recorded_pairs_are_tested() {
     let wrong = changed("tests/reviews", folder.path(), "text: text\n", "text: { const: nothing }\n");
     let failed = test(&wrong, &[]).await;
     assert_eq!(failed.code, 1, "{failed:?}");
-    assert!(failed.out.contains("\n    data[].text: value, \""), "{}", failed.out);
+    assert!(failed.out.contains("\n    data[].text: value"), "{}", failed.out);
     assert!(
         failed.out.contains("    data.text: value, \"Would buy again.\" -> \"nothing\"\n"),
         "{}",
@@ -268,6 +299,84 @@ async fn recorded_pairs_are_tested() {
     let mistaken = test(&example, &[]).await;
     assert_eq!(mistaken.code, 2, "{mistaken:?}");
     assert!(mistaken.err.contains("pairs.yaml:1:"), "{}", mistaken.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_without_pairs_is_refused_and_a_record_goes_to_a_new_file() {
+    let backends = Backends::start().await;
+    let old = backends.old.url();
+    let adapter = reviews().join("adapter.yaml");
+    let arguments = ["adapter", "test", "-", "--adapter", adapter.to_str().unwrap(), "--backend", &old];
+    let empty = cutover_alone(&arguments, "pairs: []\n").await;
+    assert_eq!(empty.code, 2, "{empty:?}");
+    assert!(
+        empty.err.contains("no pairs in standard input\n  hint: record some with --record URL"),
+        "{empty:?}"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pairs.yaml");
+    let record = async |url: &str| {
+        let arguments = ["adapter", "test", "-", "--record", url, "--output", file.to_str().unwrap()];
+        cutover_alone(&arguments, "[GET /api/v1/reviews/7, GET /api/v1/reviews/8]").await
+    };
+    // The file is there before legacy is asked, and an existing one is kept.
+    let broken = record(DEAD).await;
+    assert_eq!(broken.code, 7, "{broken:?}");
+    assert!(broken.err.contains("0 of 2 pairs were recorded before"), "{broken:?}");
+    assert_eq!(record(&old).await.code, 2);
+    std::fs::remove_file(&file).unwrap();
+    let recorded = record(&old).await;
+    assert_eq!((recorded.code, recorded.out.as_str()), (0, ""), "{recorded:?}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.lines().filter(|line| line.starts_with("- ")).count(), 2, "{text}");
+}
+
+/// A URL at which nothing listens: the port is reserved.
+const DEAD: &str = "http://127.0.0.1:1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_server_is_told_with_its_url_and_its_cause() {
+    let backends = Backends::start().await;
+    let new = backends.new.url();
+    let adapter = reviews().join("adapter.yaml");
+    let run = async |more: &[&str]| {
+        let mut arguments = vec!["adapter", "try", "--adapter", adapter.to_str().unwrap()];
+        arguments.extend(["--request", "GET /api/v1/reviews/7"]);
+        arguments.extend(more);
+        cutover_alone(&arguments, "").await
+    };
+    let dead = run(&["--backend", DEAD]).await;
+    assert_eq!(dead.code, 7, "{dead:?}");
+    assert!(dead.out.contains("request    POST http://127.0.0.1:1/graphql\n"), "{}", dead.out);
+    assert!(dead.err.contains("POST http://127.0.0.1:1/graphql: Connection refused"), "{}", dead.err);
+    // The adapter's own result is shown although legacy is dead.
+    let alone = run(&["--backend", &new, "--against", DEAD]).await;
+    assert_eq!(alone.code, 7, "{alone:?}");
+    assert!(alone.out.contains("answer     200\n") && !alone.out.contains("legacy"), "{}", alone.out);
+    assert!(alone.err.contains("GET http://127.0.0.1:1/api/v1/reviews/7: "), "{}", alone.err);
+    let no_url = cutover_alone(&["adapter", "schema", "nourl"], "").await;
+    assert_eq!(no_url.code, 2, "{no_url:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pipe_ends_every_command_quietly() {
+    let backends = Backends::start().await;
+    let new = backends.new.url();
+    let adapter = reviews().join("adapter.yaml");
+    let adapter = adapter.to_str().unwrap();
+    let tried =
+        ["adapter", "try", "--adapter", adapter, "--request", "GET /api/v1/reviews/7", "--backend", &new];
+    let commands: [(&[&str], i32); 3] = [(&tried, 141), (&["completions", "bash"], 141), (&["--help"], 0)];
+    for (arguments, code) in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(paths::root().join("target/debug/cutover"));
+        command.args(arguments).stdout(writer).stderr(std::process::Stdio::piped());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), error.as_str()), (Some(code), ""), "{arguments:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

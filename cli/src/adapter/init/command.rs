@@ -60,11 +60,15 @@ struct SchemaSource {
 /// Fails if a document cannot be read, if nothing in one fits the other, or if a file is there
 /// already or cannot be written.
 pub fn run(options: &InitOptions, format: Format) -> Result<(), Failure> {
+    let schema = SchemaSource::read(options)?;
+    if let Some(hint) = other_document(&schema.text) {
+        return Err(Failure::Usage(format!("{} is no GraphQL schema\n  hint: {hint}", options.schema)));
+    }
     let (openapi, root) = openapi(&options.openapi)?;
     let document = Document::new(&root).map_err(|problem| Failure::Usage(format!("{openapi}: {problem}")))?;
-    let schema = SchemaSource::read(options)?;
     let parsed = Schema::parse_and_validate(&schema.text, &options.schema).map_err(|error| {
-        Failure::Usage(format!("{} is no valid schema:\n{}", options.schema, error.errors))
+        let first = error.errors.iter().next().map(|error| error.to_string()).unwrap_or_default();
+        Failure::Usage(format!("{} is no valid schema: {}", options.schema, first.trim_end()))
     })?;
     let names = FileNames { openapi: &openapi, schema: &schema.name, operations: OPERATIONS };
     let generated = generate(document, NewSchema::new(&parsed), names).map_err(Failure::Usage)?;
@@ -78,6 +82,22 @@ pub fn run(options: &InitOptions, format: Format) -> Result<(), Failure> {
     write(options, &files)?;
     report(&options.output, &files, &generated, format);
     check(&options.output, &generated, &schema)
+}
+
+/// Returns a hint if the text of a schema is a document of another kind: the old interface's, or the JSON of an
+/// introspection.
+fn other_document(text: &str) -> Option<&'static str> {
+    const OPENAPI: &str = "this looks like OpenAPI; were the two files exchanged?";
+    if let Ok(content) = serde_json::from_str::<Value>(text) {
+        if content.get("__schema").is_some() || content.pointer("/data/__schema").is_some() {
+            return Some("this is the JSON of an introspection; write it with cutover adapter schema URL");
+        }
+        let is_openapi = ["openapi", "swagger", "paths"].iter().any(|name| content.get(name).is_some());
+        return is_openapi.then_some(OPENAPI);
+    }
+    // Neither word begins a line of a schema.
+    let is_openapi = text.lines().any(|line| line.starts_with("openapi:") || line.starts_with("swagger:"));
+    is_openapi.then_some(OPENAPI)
 }
 
 /// Reads a document. Returns its name and its content.
@@ -140,17 +160,24 @@ fn report(folder: &Path, files: &[Written], generated: &Generated, format: Forma
     let value = json!({ "files": names, "routes": routes, "left": left_json, "decisions": decisions });
     output::show(format, &value, || {
         println!("wrote {}", names.join(", "));
-        println!("{routes} routes are adapted, {} left to legacy", left.len());
+        let (subject, verb) = counted(*routes, "route");
+        println!("{subject} {verb} adapted, {} left to legacy", left.len());
         for left in left {
             println!("  {}: {}", left.route, left.reason);
         }
         let adapter = folder.join(ADAPTER);
         let adapter = adapter.display();
-        println!("{decisions} decisions are left to you, marked DECIDE in {adapter}");
+        let (subject, verb) = counted(*decisions, "decision");
+        println!("{subject} {verb} left to you, marked DECIDE in {adapter}");
         println!(
             "next: cutover adapter try --adapter {adapter} --request 'GET /...' --backend URL --against LEGACY_URL"
         );
     });
+}
+
+/// Returns a number with its noun, and the verb for it.
+fn counted(count: usize, noun: &str) -> (String, &'static str) {
+    if count == 1 { (format!("1 {noun}"), "is") } else { (format!("{count} {noun}s"), "are") }
 }
 
 /// Reads the written adapter as `cutover apply` would.
@@ -176,5 +203,32 @@ fn check(folder: &Path, generated: &Generated, schema: &SchemaSource) -> Result<
                 lines.join("\n")
             )))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_is_no_schema_is_recognized() {
+        let cases = [
+            ("openapi: 3.0.3\npaths: {}\n", Some("were the two files exchanged?")),
+            (r#"{ "openapi": "3.1.0" }"#, Some("were the two files exchanged?")),
+            (r#"{ "data": { "__schema": {} } }"#, Some("write it with cutover adapter schema URL")),
+            (r#"{ "__schema": {} }"#, Some("write it with cutover adapter schema URL")),
+            ("type Query { openapi: Int }\n", None),
+        ];
+        for (text, expected) in cases {
+            let hint = other_document(text);
+            assert_eq!(hint.is_some(), expected.is_some(), "{text}");
+            assert!(hint.unwrap_or_default().ends_with(expected.unwrap_or_default()), "{text}: {hint:?}");
+        }
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!(counted(1, "decision"), ("1 decision".to_owned(), "is"));
+        assert_eq!(counted(2, "route"), ("2 routes".to_owned(), "are"));
     }
 }

@@ -304,7 +304,9 @@ impl Exchange {
         if let Some(fault) = adapted.when_null.as_ref().and_then(|when_null| when_null.fault(Some(value))) {
             return self.fault(fault, &ErrorDetails::default(), now);
         }
-        let body = match &adapted.response {
+        // A response with these statuses has no body, whatever a stored adapter says.
+        let shape = adapted.response.as_ref().filter(|_| !matches!(adapted.status, 204 | 205));
+        let body = match shape {
             None => None,
             Some(shape) => match self.written(shape, value, now) {
                 Ok(body) => Some(body),
