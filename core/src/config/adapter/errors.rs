@@ -88,9 +88,7 @@ pub(super) fn fault_of<'n>(
 /// Reads the status of an error: a number, or the word for the one that was read.
 fn status(cursor: &Cursor<'_>, source: ErrorSource) -> Option<FaultStatus> {
     if *cursor.value() != Value::String("read".to_owned()) {
-        // The limits fit.
-        let status = cursor.number_within((400.0, 599.0), "an error's status")? as u16;
-        return Some(FaultStatus::Fixed(status));
+        return cursor.status_within((400, 599)).map(FaultStatus::Fixed);
     }
     match source {
         ErrorSource::ReadBackend => Some(FaultStatus::Read),
@@ -110,13 +108,14 @@ pub(super) fn read<'n>(context: &mut Context<'n>, cursor: Option<&Cursor<'n>>) -
     let mut errors = defaults();
     let Some(cursor) = cursor else { return Some(errors) };
     let mut fields = cursor.fields("write envelope, headers, read, codes, paths, statuses and otherwise")?;
-    fields.set("envelope", &mut errors.envelope, |cursor| context.error_envelope(cursor))?;
-    fields.set("read", &mut errors.read, |cursor| Some(Some(context.mapping(cursor, None)?.shape)))?;
+    fields.set("envelope", &mut errors.envelope, |cursor| context.error_envelope(cursor));
+    let read = fields.optional("read");
+    errors.read = read.as_ref().and_then(|cursor| context.mapping(cursor, None)).map(|mapping| mapping.shape);
     let entries = fields.entries("headers", "write cache-control: no-store");
     errors.headers = headers::of_requests(context, &entries, Use::Add);
-    let source = if errors.read.is_some() { ErrorSource::ReadBackend } else { ErrorSource::Backend };
+    let source = if read.is_some() { ErrorSource::ReadBackend } else { ErrorSource::Backend };
     let otherwise = errors.otherwise.clone();
-    fields.set("otherwise", &mut errors.otherwise, |cursor| fault(context, cursor, source, otherwise))?;
+    fields.set("otherwise", &mut errors.otherwise, |cursor| fault(context, cursor, source, otherwise));
     for (name, target) in [
         ("invalid", &mut errors.invalid),
         ("too_large", &mut errors.too_large),
@@ -125,12 +124,11 @@ pub(super) fn read<'n>(context: &mut Context<'n>, cursor: Option<&Cursor<'n>>) -
         ("timeout", &mut errors.timeout),
         ("unfit", &mut errors.unfit),
     ] {
-        if let Some(cursor) = fields.optional(name) {
-            *target = fault(context, &cursor, ErrorSource::Adapter, target.clone())?;
-        }
+        let otherwise = target.clone();
+        fields.set(name, target, |cursor| fault(context, cursor, ErrorSource::Adapter, otherwise));
     }
     lists(context, &mut fields, source, &mut errors);
-    fields.finish();
+    fields.finish()?;
     Some(errors)
 }
 
@@ -148,13 +146,13 @@ fn lists<'n>(context: &mut Context<'n>, fields: &mut Fields<'n>, source: ErrorSo
         }
     }
     for entry in fields.entries("statuses", hint) {
-        if let Some(fault) = fault(context, &entry.value, source, errors.otherwise.clone()) {
-            match entry.key.parse::<u16>() {
-                Ok(status) => errors.statuses.push((status, fault)),
-                Err(_) => {
-                    let message = format!("{} is not a status", entry.key);
-                    entry.key_cursor.report(message, "write one, such as 401");
-                }
+        let fault = fault(context, &entry.value, source, errors.otherwise.clone());
+        let status = entry.key.parse::<u16>().ok();
+        match status.filter(|status| (100..600).contains(status) || entry.value.is_stored()) {
+            Some(status) => errors.statuses.extend(fault.map(|fault| (status, fault))),
+            None => {
+                let message = format!("{} is not a status", entry.key);
+                entry.key_cursor.report(message, "write one, such as 401");
             }
         }
     }
