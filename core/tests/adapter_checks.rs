@@ -129,7 +129,7 @@ fn a_variable_has_its_value_from_one_place() {
     };
     let twice =
         pages("variables: { skip: query.skip, level: query.level }, ", "offset: { skip: skip, take: take }");
-    refused(&twice, "6:", "skip has its value from the pagination already | remove it here, or name another");
+    refused(&twice, "6:", "the pagination sends $skip too | remove it here, or name another");
     read_if_stored(&twice);
     let same = pages("", "offset: { skip: skip, take: skip }");
     refused(&same, "6:", "skip has its value from two places | name two variables");
@@ -143,7 +143,7 @@ fn a_variable_has_its_value_from_one_place() {
              variables:\n          {variable}: query.x\n"
         )
     };
-    refused(&rest("take"), "8:", "take has its value from the pagination already");
+    refused(&rest("take"), "8:", "the pagination sends $take too");
     allowed(&rest("other"));
 }
 
@@ -155,9 +155,15 @@ fn mapping(response: &str) -> String {
 #[test]
 fn the_keys_of_a_map_are_values_of_the_enum() {
     let cases = [
-        ("{ from: level, map: { LOW: 1, HIGH: 2, HIHG: 3 } }", "Level! is never HIHG | did you mean HIGH?"),
+        (
+            "{ from: level, map: { LOW: 1, HIGH: 2, HIHG: 3 } }",
+            "Level! is never HIHG | remove it; its values are LOW, HIGH",
+        ),
         ("{ from: level, map: { HIHG: 3 }, otherwise: 0 }", "Level! is never HIHG | did you mean HIGH?"),
-        ("{ from: rank, map: { X: 3 }, otherwise: 0 }", "Level is never X | its values are LOW, HIGH"),
+        (
+            "{ from: rank, map: { X: 3 }, otherwise: 0 }",
+            "Level is never X | remove it; its values are LOW, HIGH",
+        ),
     ];
     for (response, expected) in cases {
         refused(&mapping(response), "6:", expected);

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
 
 use cutover_core::{
-    adapter::{FaultStatus, ParameterForm, Program, WhenNull},
+    adapter::{FaultStatus, ParameterForm, Program, Request, WhenNull},
     config::{Config, Problem},
     snapshot::{Snapshot, SnapshotError},
     vocabulary::revision::Revision,
@@ -376,6 +376,11 @@ fn names_that_no_header_has_or_that_make_no_sense_are_refused() {
         ("content_type: json", "\"json\" is not a media type"),
         ("content_type: \"text/plain; a=\u{20ac}\"", "is not a media type"),
         ("version: { header: \"\" }", "\"\" is not the name of a header"),
+        ("version: { header: x-v, absent: false }", "no request is of this version"),
+        ("forward_headers: [x-a, X-A]", "x-a is in this list twice"),
+        ("keep_headers: [etag, etag]", "etag is in this list twice"),
+        ("headers: { x-a: b, X-A: c }", "the header X-A is here twice"),
+        ("errors: { headers: { X-A: b, x-a: c } }", "the header x-a is here twice"),
     ];
     for (line, expected) in cases {
         let told = problems(&format!("adapters:\n  a:\n    {line}\n    routes: []\n"));
@@ -453,6 +458,16 @@ fn texts_and_paths_are_checked_against_the_selection() {
         ("{ text: '{name}', as: string }", "String cannot be converted like this", "as: number"),
         ("{ from: tags, length: true, as: number }", "Int! cannot be converted like this", "as: string"),
         ("{ coalesce: [born, born], as: number }", "Int! cannot be converted like this", "as: string"),
+        ("{ coalesce: [nam, born], as: number }", "Q does not select nam of User!", "did you mean name?"),
+        ("{ from: level, map: { LOW: 1, HGIH: 2 } }", "Level! is never HGIH", "did you mean HIGH?"),
+        ("{ from: level, map: { LOW: 1, HIGH: 2, MID: 3 } }", "Level! is never MID", "remove it"),
+        ("{ from: born, default: 0 }", "Int! is never null or absent", "remove it"),
+        ("{ from: address, pick: [city, zip] }", "Q does not select zip of Address", "select zip"),
+        (
+            "{ from: address, rename: { ctiy: town } }",
+            "Q does not select ctiy of Address",
+            "did you mean city?",
+        ),
         ("{ from: friends, each: '/u/{id}', pick: [x] }", "is a list and has no field x", "each"),
     ];
     for (mapping, expected, remedy) in cases {
@@ -472,6 +487,8 @@ fn texts_and_paths_are_checked_against_the_selection() {
         "{ coalesce: [born, name], as: number }",
         "{ coalesce: [{ from: friends.0 }, { const: { id: x } }], pick: [other] }",
         "{ from: level, map: { LOW: 1, HIGH: 2 } }",
+        "{ from: level, map: { LOW: 1, HIGH: 2, 'null': 3 } }",
+        "{ from: name, default: '' }",
         "{ const: 'https://api.example/users' }",
     ];
     for mapping in allowed {
@@ -792,6 +809,8 @@ fn a_mapping_that_was_meant_for_a_root_asks_for_it() {
 #[test]
 fn a_stored_adapter_may_have_what_is_refused_now() {
     let stored = serde_json::json!({ "adapters": { "a": {
+        "version": { "header": "x-version", "absent": false },
+        "forward_headers": ["x-a", "X-A"],
         "shapes": { "unused": "x" },
         "errors": {
             "envelope": { "object": { "error": "msg" } },
@@ -803,13 +822,16 @@ fn a_stored_adapter_may_have_what_is_refused_now() {
                 "method": "PUT",
                 "path": "/r",
                 "body_inverse_of": { "object": { "id": "ids.0" } },
+                "lossy": ["nothing"],
             },
+            "variables": { "v": { "from": "query.v", "clamp": true, "min": 2, "max": 1 } },
+            "status": 204,
             "root": "a[0]",
             "response": { "from": "b[0]", "otherwise": 1 },
         }],
     } } });
     let problems = Config::from_json(&stored).unwrap_err();
-    assert!(problems.len() >= 5, "{problems:#?}");
+    assert!(problems.len() >= 11, "{problems:#?}");
     let config = Config::from_stored(&stored).unwrap();
     let program = config.adapters.values().next().unwrap().program();
     assert_eq!(program.routes[0].root, ["a[0]"]);
@@ -889,6 +911,18 @@ fn absent_values_of_variables_are_checked() {
         ("{ from: query.v, empty: default }", "is not a meaning of an empty value | write empty: absent"),
         ("{ const: 1, type: int, empty: absent }", "is not read from the request | remove it"),
         ("{ const: 1, type: int, invalid: default }", "is not read from the request | remove it"),
+        ("{ from: query.v, type: boolean, min: 1 }", "Boolean has no min | only numbers"),
+        ("{ from: query.v, type: boolean, integer: true }", "Boolean is never an integer | remove it"),
+        ("{ from: query.v, clamp: true, min: 1 }", "String is not a number | remove clamp"),
+        ("{ from: query.v, type: int, clamp: true }", "clamp has no effect without bounds | add min or max"),
+        ("{ from: query.v, type: int, min: 3, max: 2 }", "2, is below the smallest, 3 | correct min or max"),
+        ("{ const: a, default: b }", "a constant needs no default | keep const or default"),
+        ("{ from: query.v, const: a }", "cannot be read from a request | keep const or from"),
+        ("{ from: header.v, type: list }", "the list cannot be made from one string | name the separator"),
+        ("{ from: header.v, type: list, split: ab }", "this is not one character | write one"),
+        ("{ from: query.v, type: itn, default: 1, min: 2 }", "\"itn\" is not a type | write int"),
+        ("{ form: query.v }", "form is not a field of this object | did you mean from?"),
+        ("{ type: int }", "the variable has no source | write from, const or fields"),
     ];
     for (variable, expected) in cases {
         let told = told(variable);
@@ -1158,4 +1192,365 @@ fn a_brace_that_is_missing_in_a_document_is_told_once() {
     for name in ["`stars`", "`words`"] {
         assert!(told.iter().any(|told| told.contains(name)), "{name}: {told:#?}");
     }
+}
+
+/// Returns the problems of an adapter whose documents are in files, and whose route has these fields from line 5
+/// on.
+fn of_documents(schema: &str, operations: &str, route: &str) -> Vec<String> {
+    let adapter = format!(
+        "schema: s.graphql\noperations: o.graphql\nroutes:\n  \
+         - match: {{ method: GET, path: '/p/{{id}}' }}\n{route}"
+    );
+    let problems = Config::from_yaml_with("adapters: { a: a.yaml }", &|name| match name {
+        "a.yaml" => Ok(adapter.clone()),
+        "s.graphql" if !schema.is_empty() => Ok(schema.to_owned()),
+        "o.graphql" if !operations.is_empty() => Ok(operations.to_owned()),
+        _ => Err("there is no such file".to_owned()),
+    });
+    let told = |problem: &Problem| format!("{problem} | {}", problem.hint);
+    problems.err().unwrap_or_default().iter().map(told).collect()
+}
+
+const PERSONS: &str = "type Query { person(id: ID!): Person persons: [Person!]! }
+type Person { id: ID! name: String home: Place }
+type Place { id: ID! }
+";
+
+/// Asserts that these problems are told and no other ones. Each is the beginning of a line, and a part of it.
+fn assert_told(told: &[String], expected: &[(&str, &str)]) {
+    let fits = |told: &String, (at, part): &(&str, &str)| told.starts_with(at) && told.contains(part);
+    let is_told = |expected: &(&str, &str)| told.iter().any(|told| fits(told, expected));
+    assert!(told.len() == expected.len() && expected.iter().all(is_told), "{expected:?}: {told:#?}");
+}
+
+#[test]
+fn a_mistake_in_an_operation_hides_none_of_the_adapter() {
+    let by_id = "    operation: A\n    variables: { id: path.id }\n    root: person\n";
+    type Told<'t> = &'t [(&'t str, &'t str)];
+    let cases: [(&str, &str, Told<'_>); 7] = [
+        // The variables are checked, and nothing is told of the response.
+        (
+            "query A($id: ID!) { persn(id: $id) { ...F } }\nfragment F on Person { id }",
+            "    operation: A\n    variables: { id: path.x, idd: path.id }\n    root: persn\n    response: nothing\n",
+            &[
+                ("o.graphql:1:21: ", "type `Query` does not have a field `persn` | did you mean person?"),
+                ("a.yaml:6:", "the path of the route has no parameter \"x\""),
+                ("a.yaml:6:", "A declares no variable $idd | did you mean id?"),
+            ],
+        ),
+        // An object without the wrong field has no fields, and a wrong fragment is none.
+        (
+            "query A($id: ID!) { person(id: $id) { home { nam } } }",
+            by_id,
+            &[("o.graphql:1:46: ", "type `Place` does not have a field `nam`")],
+        ),
+        (
+            "query A($id: ID!) { person(id: $id) { ...F } }\n\
+             fragment F on Persn { home { ...G } }\nfragment G on Place { id }",
+            by_id,
+            &[(
+                "o.graphql:2:",
+                "type condition `Persn` of fragment `F` is not a type defined in the schema | did you mean Person?",
+            )],
+        ),
+        // A variable of an unknown type takes any value.
+        (
+            "query A($id: IDD!) {\n person(id: $id) { id } }",
+            "    operation: A\n    variables: { id: { from: path.id, split: \",\", default: 1, invalid: default } }\n",
+            &[("o.graphql:1:9: ", "cannot find type `IDD` in this document")],
+        ),
+        // The adapter may name a variable that the operation uses.
+        (
+            "query A { person(id: $id) { id } }",
+            by_id,
+            &[("o.graphql:1:", "variable `$id` is not defined | declare it")],
+        ),
+        // Other operations are checked to the last field.
+        (
+            "query A { persons { id } }\nquery B { person(id: 1) { nme } }",
+            "    operation: A\n    root: persons\n    response: { each: { object: { name: nme } } }\n",
+            &[
+                ("o.graphql:2:27: ", "does not have a field `nme` | did you mean name?"),
+                ("a.yaml:7:", "A does not select nme of Person! | select nme"),
+            ],
+        ),
+        // Of two operations with one name, neither is meant.
+        (
+            "query A { persons { id } }\nquery A { person(id: 1) { id } }",
+            "    operation: A\n    root: person\n    response: name\n",
+            &[(
+                "o.graphql:2:7: ",
+                "is defined multiple times in the document | give one of the two another name",
+            )],
+        ),
+    ];
+    for (operations, route, expected) in cases {
+        assert_told(&of_documents(PERSONS, operations, route), expected);
+    }
+}
+
+#[test]
+fn documents_that_cannot_be_read_hide_no_mistake_of_the_adapter() {
+    let operations = "query A($id: ID!, $place: Place) { person(id: $id, place: $place) { id } }";
+    let of = |name: &str| {
+        format!(
+            "    operation: {name}\n    variables: {{ id: path.x, place: {{ fields: {{ id: query. }} }} }}\n    \
+             root: person\n    response: {{ object: {{ id: {{ from: some.thing, as: nmber }} }} }}\n"
+        )
+    };
+    let own = [
+        ("a.yaml:6:", "the path of the route has no parameter \"x\""),
+        ("a.yaml:6:", "\"query.\" is not a place in a request"),
+        ("a.yaml:8:", "\"nmber\" is not a conversion"),
+    ];
+    let cases: [(&str, &str, &str, (&str, &str)); 4] = [
+        (
+            &PERSONS.replace("name: String", "name: Text"),
+            operations,
+            "A",
+            ("s.graphql:2:", "cannot find type `Text`"),
+        ),
+        (&PERSONS.replace("type Place {", "type Place"), operations, "A", ("s.graphql:3:", "syntax error: ")),
+        ("", operations, "A", ("a.yaml:1:", "s.graphql: there is no such file")),
+        (PERSONS, "query A($id ID!) { persons { id } }", "Missing", ("o.graphql:1:", "syntax error: ")),
+    ];
+    for (schema, operations, name, documents) in cases {
+        assert_told(&of_documents(schema, operations, &of(name)), &[&[documents][..], &own[..]].concat());
+    }
+    // Names are known without a schema.
+    let told = of_documents("", operations, "    operation: B\n");
+    assert_told(
+        &told,
+        &[("a.yaml:1:", "no such file"), ("a.yaml:5:", "there is no operation \"B\" | add it")],
+    );
+    let told = of_documents("", operations, "    operation: A\n    variables: { di: query.id }\n");
+    let needed = ("a.yaml:6:", "A needs $id: ID! | add id:");
+    assert_told(&told, &[("a.yaml:1:", "no such file"), ("a.yaml:6:", "A declares no variable $di"), needed]);
+}
+
+#[test]
+fn a_route_with_an_operation_needs_documents() {
+    let route = "    routes:\n      - match: { method: GET, path: /a }\n        operation: A\n";
+    let told = problems(&format!("adapters:\n  a:\n{route}"));
+    assert_told(&told, &[("5:", "the adapter has no operations | write schema: and operations:")]);
+    let told = problems(&format!("adapters:\n  a:\n    schema: \"type Query {{ a: Int }}\"\n{route}"));
+    assert_told(&told, &[("3:", "a schema needs operations | write operations: with")]);
+    // It was left out of stored adapters.
+    let stored = serde_json::json!({ "adapters": { "a": { "routes": [
+        { "match": { "method": "GET", "path": "/a" }, "operation": "A" },
+    ] } } });
+    let config = Config::from_stored(&stored).unwrap();
+    assert!(config.adapters.values().next().unwrap().program().routes.is_empty());
+}
+
+/// Returns the problems of a route for an operation with variables of several types. Its path has the parameter
+/// `id`, and its fields begin in line 8.
+fn of_variables(route: &str) -> Vec<String> {
+    problems(&format!(
+        "adapters:\n  a:\n    schema: \"input F {{ s: String i: Int }} type Query {{ list(skip: Int!, take: Int!, after: String, \
+         f: F): [Int!]! }}\"\n    operations: \"query L($skip: Int!, $take: Int!, $after: String, $f: F) \
+         {{ list(skip: $skip, take: $take, after: $after, f: $f) }}\"\n    routes:\n      \
+         - match: {{ method: GET, path: '/l/{{id}}' }}\n        operation: L\n{route}"
+    ))
+}
+
+#[test]
+fn a_wrong_pagination_is_followed_by_no_false_mistake() {
+    let of = |more: &str| {
+        of_variables(&format!("        pagination: {{ page: query.page, limit: query.limit, {more} }}\n"))
+    };
+    let cases = [
+        ("offset: { skip: skipp, take: take }", "L declares no variable $skipp | did you mean skip?"),
+        (
+            "offset: { skip: after, take: take }",
+            "$after of L is String, and the pagination sends a number | name",
+        ),
+        (
+            "cursor: { first: take, after: skip, page_info: a.b, max_pages: 1.5 }",
+            "L does not select hasNextPage",
+        ),
+        ("offset: { skip: skip }", "take is missing"),
+        ("link: true", "exactly one of offset and cursor"),
+        ("offset: { skip: skip, take: take }, link: 1", "expected true or false, found a number"),
+    ];
+    for (more, expected) in cases {
+        let told = of(more);
+        assert!(told.iter().any(|told| told.contains(expected)), "{more}: {told:#?}");
+        let count = if more.starts_with("cursor") { 3 } else { 1 };
+        assert!(told.len() == count, "{more}: {told:#?}");
+    }
+    let told = of_variables(
+        "        variables: { take: query.n }\n        \
+         pagination: { page: query.page, limit: query.limit, offset: { skip: skip, take: take } }\n",
+    );
+    assert_told(&told, &[("8:", "the pagination sends $take too | remove it here")]);
+}
+
+#[test]
+fn keys_of_variables_without_effect_are_named() {
+    let of = |variable: &str| {
+        of_variables(&format!(
+            "        variables:\n          skip: {{ const: 0 }}\n          take: {{ const: 1 }}\n          {variable}\n"
+        ))
+    };
+    let cases = [
+        ("f: { from: body, fields: { s: query.s } }", "from has no effect on an object that fields make"),
+        (
+            "f: { default: { s: a }, fields: { s: query.s } }",
+            "default has no effect on an object that fields make",
+        ),
+        ("f: { default: { s: a } }", "made from the fields of the body, not of default | write const"),
+        ("f: { fields: { s: query.s }, integer: true }", "F is never an integer | remove it"),
+        (
+            "f: { fields: { i: { from: query.i, map: { one: x } } } }",
+            "\"x\" does not fit Int | write a value of the type Int",
+        ),
+        ("after: { from: path.id, default: x }", "so that default is never used | remove default"),
+        (
+            "after: { from: query.after, type: string }",
+            "type has no effect: the operation declares it | remove it",
+        ),
+    ];
+    for (variable, expected) in cases {
+        assert_told(&of(variable), &[("11:", expected)]);
+    }
+    for allowed in [
+        "f: { from: body }",
+        "f: { fields: { s: query.s } }",
+        "after: { from: path.id, default: x, invalid: default }",
+    ] {
+        assert_told(&of(allowed), &[]);
+    }
+    // A name that was probably meant is not missing too.
+    let told = of_variables("        variables: { skip: query.s, tak: query.t }\n");
+    assert_told(&told, &[("8:", "L declares no variable $tak | did you mean take?")]);
+    let told = of_variables("        varables: { skip: query.s, take: query.t }\n");
+    assert_told(&told, &[("8:", "varables is not a field of this object | did you mean variables?")]);
+}
+
+#[test]
+fn a_constant_object_is_not_made_from_the_body() {
+    let program = program(
+        "adapters:\n  a:\n    schema: \"input F { s: String } type Query { a(f: F): Int }\"\n    \
+         operations: \"query A($f: F) { a(f: $f) }\"\n    routes:\n      \
+         - match: { method: POST, path: /a }\n        operation: A\n        variables: { f: { const: { s: x } } }\n",
+    );
+    let route = &program.routes[0];
+    let value = route.variables[0].value(&Request::default()).unwrap();
+    assert_eq!(value.map(|value| value.to_string()).as_deref(), Some("{\"s\":\"x\"}"));
+    assert!(!route.reads_body);
+}
+
+#[test]
+fn parts_of_a_request_to_a_backend_without_effect_are_named() {
+    let cases = [
+        ("GET", "body: .", "a request with this method has no body | write another method"),
+        ("PUT", "body: ., body_inverse_of: .", "a request has one body | keep body or body_inverse_of"),
+        ("PUT", "body: ., lossy: [a]", "lossy has no effect without body_inverse_of | remove it"),
+        (
+            "PUT",
+            "body_inverse_of: { object: { a: { from: a, default: 1 } } }, lossy: [a, b]",
+            "b is not lost | remove it from lossy",
+        ),
+    ];
+    for (method, more, expected) in cases {
+        let told = problems(&format!(
+            "adapters:\n  a:\n    routes:\n      - match: {{ method: {method}, path: /r }}\n        \
+             backend: {{ method: {method}, path: /r, {more} }}\n"
+        ));
+        assert_told(&told, &[("5:", expected)]);
+    }
+}
+
+#[test]
+fn a_response_is_checked_beside_other_mistakes() {
+    let told = |route: &str| problems(&of_pages(&format!("        root: must\n{route}")));
+    let told_at = |route: &str, expected: &[(&str, &str)]| assert_told(&told(route), expected);
+    told_at(
+        "        status: 204\n",
+        &[("9:", "a response with status 204 has no body | write response: none")],
+    );
+    told_at("        status: 204\n        response: none\n", &[]);
+    told_at("        status: 200.5\n", &[("9:", "200.5 is out of range | write a status from 200 to 299")]);
+    told_at(
+        "        headers: { x-a: \"{inof.count}\" }\n",
+        &[("9:", "P does not select inof of Page! | did you mean info?")],
+    );
+    told_at("        headers: { x-a: \"{info.count} {query.a}\" }\n", &[]);
+    // Each key of a mapping is read, and each place of a text.
+    told_at(
+        "        response: { object: { a: { from: itms, as: nmber, hide_null: 1 }, b: \"{path.x} {itms}\" } }\n",
+        &[
+            ("9:", "P does not select itms of Page! | did you mean items?"),
+            ("9:", "\"nmber\" is not a conversion"),
+            ("9:", "expected true or false, found a number"),
+            ("9:", "the path of the route has no parameter \"x\""),
+            ("9:", "b: P does not select itms of Page!"),
+        ],
+    );
+    // Without a root nothing of the mapping would fit.
+    let told = problems(&of_pages("        rot: must\n        response: items\n"));
+    assert_told(&told, &[("8:", "rot is not a field of this object | did you mean root?")]);
+}
+
+#[test]
+fn a_place_in_the_path_is_not_missing_if_the_path_is() {
+    let told = problems(
+        "adapters:\n  a:\n    routes:\n      - match: { method: GET }\n        \
+         backend: { method: GET, path: '/v2/{path.id}' }\n",
+    );
+    assert_told(&told, &[("4:", "path is missing")]);
+}
+
+#[test]
+fn all_mistakes_of_errors_are_named() {
+    let told = problems(
+        "adapters:\n  a:\n    errors:\n      envelope: { object: { e: mesage } }\n      read: { from: a, as: nmber }\n      \
+         otherwise: { status: read, code: [] }\n      invalid: { status: 200 }\n      statuses: { 42: { status: 9 } }\n    \
+         routes: []\n",
+    );
+    let expected = [
+        ("4:", "an error has no mesage"),
+        ("5:", "\"nmber\" is not a conversion"),
+        ("6:", "expected a string, found a list"),
+        ("7:", "200 is out of range"),
+        ("8:", "42 is not a status"),
+        ("8:", "9 is out of range"),
+    ];
+    assert_told(&told, &expected);
+}
+
+#[test]
+fn mistakes_of_a_shape_are_told_once_however_many_mappings_use_it() {
+    let route = "      - match: { method: GET, path: /NAME }\n        backend: { method: GET, path: /r }\n        response: { shape: s }\n";
+    let told = problems(&format!(
+        "adapters:\n  a:\n    shapes:\n      s: {{ page_url: {{}} }}\n    routes:\n{}{}",
+        route.replace("NAME", "a"),
+        route.replace("NAME", "b")
+    ));
+    assert_told(&told, &[("4:", "base is missing"), ("4:", "page is missing")]);
+}
+
+#[test]
+fn shapes_that_nothing_uses_are_named_beside_other_mistakes() {
+    let told = problems(
+        "adapters:\n  a:\n    shapes:\n      person: { object: { home: { shape: place } } }\n      place: name\n      \
+         lost: { shape: loser }\n      loser: name\n    routes:\n      - match: { method: GET, path: /a }\n        \
+         backend: { method: GET, path: /a }\n        response: { shape: persn }\n",
+    );
+    let expected = [
+        ("6:", "nothing uses the shape lost"),
+        ("7:", "nothing uses the shape loser"),
+        ("11:", "there is no shape \"persn\" | did you mean person?"),
+    ];
+    assert_told(&told, &expected);
+    // A file that cannot be read may have the shape.
+    let adapter =
+        INCLUDING.replace("[shared/common.yaml]", "[shared/common.yaml, gone.yaml]").replace("user", "usr");
+    let told: Vec<String> = including(&adapter, INCLUDED)
+        .expect_err("a file is missing")
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_told(&told, &[("api/a.yaml:1:", "api/gone.yaml: there is no such file")]);
 }

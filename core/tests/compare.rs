@@ -772,6 +772,42 @@ mod configuration {
     }
 
     #[test]
+    fn all_mistakes_of_a_comparison_are_told_at_once() {
+        let compare = "noise: many, per_minute: 0.5, headers: [link, Link, content-type], \
+                       mirror: { methods: [], key_header: k }, rules: [{ path: a, tolerance: 1 }, \
+                       { path: a, tolerance: 2 }, { path: b, ignore: 1, tolerance: x }]";
+        let problems = Config::from_yaml(&text(compare)).unwrap_err();
+        let told: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        let expected = [
+            "expected a number, found a string",
+            "0.5 is not a whole number",
+            "link is in this list twice",
+            "content-type is always compared",
+            "no method is mirrored",
+            "a rule above has tolerance for a too, and the first counts",
+            "expected true or false, found a number",
+            "expected a number, found a string",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_mark_of_an_error_is_a_path_of_fields() {
+        let with = |path: &str| {
+            let text = text("noise: 1")
+                .replace("    compare:", &format!("    error_when: {{ path: \"{path}\" }}\n    compare:"));
+            Config::from_yaml(&text).map_err(|problems| problems[0].to_string())
+        };
+        for path in ["errors", "result.ok"] {
+            assert!(with(path).is_ok(), "{path}");
+        }
+        for path in ["errors[]", "errors[0].code", "$.errors", "a..b", "*.error", ""] {
+            let told = with(path).unwrap_err();
+            assert!(told.starts_with("9:") && told.contains("matches nothing"), "{path}: {told}");
+        }
+    }
+
+    #[test]
     fn stored_objects_stay_readable() {
         let stored = |method: &str, header: &str, path: &str| {
             let valid = Config::from_yaml(&text("per_minute: 60")).unwrap();

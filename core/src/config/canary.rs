@@ -1,9 +1,6 @@
 //! Reads the plan of a canary.
 
-use super::{
-    reading::{Cursor, Fields, Value, did_you_mean},
-    traffic::whole_number,
-};
+use super::reading::{Cursor, Fields, Value, did_you_mean};
 use crate::{
     canary::{
         check_freeze_window,
@@ -154,7 +151,7 @@ fn options(fields: &mut Fields<'_>, steps: &[PartsPerMillion]) -> Options {
         fields.set(name, target, |cursor| cursor.number_within(limits, unit));
     }
     fields.set("min_users", &mut options.min_users, |cursor| {
-        whole_number(cursor, (0.0, 1_000_000.0), "users").map(u64::from)
+        cursor.whole_number_within((0.0, 1_000_000.0), "users").map(u64::from)
     });
     // The name of an earlier version, with one number for all kinds.
     fields.set("max_relative_risk", &mut options.tolerated_risk, tolerated_risk);

@@ -1,6 +1,6 @@
 //! Reads the comparison of the responses of the two backends.
 
-use super::reading::{Cursor, Fields};
+use super::reading::{Cursor, Fields, Value};
 use crate::{
     compare::{Comparison, HiddenError, Mirror, Normalise, PlainJson, Rule},
     request::token::is_token,
@@ -12,18 +12,19 @@ const HINT: &str =
 pub(super) fn read(cursor: &Cursor<'_>) -> Option<Comparison> {
     let mut fields = cursor.fields(HINT)?;
     let sample_hint = "write the percentage of requests to send to both backends";
-    let sample = fields.require("sample", sample_hint, Cursor::percentage)?;
-    let mut comparison = Comparison { sample, ..Comparison::default() };
-    fields.set("noise", &mut comparison.noise, Cursor::percentage)?;
-    for (name, value, limits) in [
-        ("per_minute", &mut comparison.per_minute, (0.0, 1_000_000.0)),
-        ("concurrency", &mut comparison.concurrency, (1.0, 100.0)),
-        ("timeout_ms", &mut comparison.timeout_ms, (1.0, 25_000.0)),
-        ("max_bytes", &mut comparison.max_bytes, (1.0, 4_194_304.0)),
-        ("max_depth", &mut comparison.max_depth, (1.0, 64.0)),
+    let mut comparison = Comparison::default();
+    if let Some(sample) = fields.require("sample", sample_hint, Cursor::percentage) {
+        comparison.sample = sample;
+    }
+    fields.set("noise", &mut comparison.noise, Cursor::percentage);
+    for (name, value, limits, unit) in [
+        ("per_minute", &mut comparison.per_minute, (0.0, 1_000_000.0), "comparisons"),
+        ("concurrency", &mut comparison.concurrency, (1.0, 100.0), "comparisons"),
+        ("timeout_ms", &mut comparison.timeout_ms, (1.0, 25_000.0), "milliseconds"),
+        ("max_bytes", &mut comparison.max_bytes, (1.0, 4_194_304.0), "bytes"),
+        ("max_depth", &mut comparison.max_depth, (1.0, 64.0), "levels"),
     ] {
-        // The limits fit.
-        fields.set(name, value, |cursor| Some(cursor.number_within(limits, "this")? as u32))?;
+        fields.set(name, value, |cursor| cursor.whole_number_within(limits, unit));
     }
     comparison.headers = headers(&mut fields);
     comparison.mirror = fields.read("mirror", mirror);
@@ -34,18 +35,51 @@ pub(super) fn read(cursor: &Cursor<'_>) -> Option<Comparison> {
 
 /// Reads the rules for differences that are permitted, of a comparison whose headers have been read.
 pub(super) fn rules(fields: &mut Fields<'_>, comparison: &Comparison) -> Vec<Rule> {
-    let rules = fields.list("rules", "write a list of rules, each with its path");
-    rules.iter().filter_map(|cursor| rule(cursor, comparison)).collect()
+    let mut rules = Vec::new();
+    for cursor in fields.list("rules", "write a list of rules, each with its path") {
+        if let Some(rule) = rule(&cursor, comparison) {
+            report_repeated(&cursor, &rule, &rules);
+            rules.push(rule);
+        }
+    }
+    rules
 }
 
 /// Reads the names of the headers that are compared, in lower case.
 pub(super) fn headers(fields: &mut Fields<'_>) -> Vec<String> {
     let Some(cursor) = fields.optional("headers") else { return Vec::new() };
-    let names: Vec<String> = cursor.strings().into_iter().map(|name| name.to_ascii_lowercase()).collect();
-    for name in names.iter().filter(|name| !is_token(name)) {
-        cursor.report(format!("{name:?} is not the name of a header"), "write names such as link");
+    let mut names: Vec<String> = Vec::new();
+    for item in cursor.list("write a list such as [link]") {
+        let Some(name) = item.loose_string().map(|name| name.to_ascii_lowercase()) else { continue };
+        let item = item.at_path_of(&cursor);
+        if !is_token(&name) {
+            item.report(format!("{name:?} is not the name of a header"), "write names such as link");
+        } else if name == "content-type" && !item.is_stored() {
+            item.report("content-type is always compared", "remove it");
+        } else if names.contains(&name) && !item.is_stored() {
+            item.report(format!("{name} is in this list twice"), "remove one of the two");
+        }
+        names.push(name);
     }
     names
+}
+
+/// Reports the options of a rule that an earlier one for the same path has too.
+fn report_repeated(cursor: &Cursor<'_>, rule: &Rule, earlier: &[Rule]) {
+    if cursor.is_stored() {
+        return;
+    }
+    for earlier in earlier.iter().filter(|earlier| earlier.path == rule.path) {
+        let options = [
+            ("key_by", rule.key_by.is_some() && earlier.key_by.is_some()),
+            ("tolerance", rule.tolerance.is_some() && earlier.tolerance.is_some()),
+            ("normalise", rule.normalise.is_some() && earlier.normalise.is_some()),
+        ];
+        for (option, _) in options.into_iter().filter(|(_, is_repeated)| *is_repeated) {
+            let message = format!("a rule above has {option} for {} too, and the first counts", rule.path);
+            cursor.at_field(option).report(message, "keep one of the two");
+        }
+    }
 }
 
 /// Methods of requests that change something and may be sent to both backends.
@@ -61,14 +95,21 @@ fn mirror(cursor: &Cursor<'_>) -> Option<Mirror> {
 }
 
 fn mirrored(cursor: &Cursor<'_>) -> Vec<String> {
-    let methods = cursor.strings();
-    for method in methods.iter().filter(|method| !MIRRORED.contains(&method.as_str())) {
-        if !cursor.is_stored() {
-            let hint = "write POST, PUT, PATCH or DELETE, in upper case";
-            cursor.report(format!("{method:?} is not a method that can be mirrored"), hint);
-        }
+    let hint = "write POST, PUT, PATCH or DELETE, in upper case";
+    let items = cursor.list(hint);
+    if matches!(cursor.value(), Value::List(_)) && items.is_empty() && !cursor.is_stored() {
+        cursor.report("no method is mirrored", hint);
     }
-    methods.into_iter().map(|method| method.to_ascii_uppercase()).collect()
+    let mut methods = Vec::new();
+    for item in items {
+        let Some(method) = item.loose_string() else { continue };
+        if !MIRRORED.contains(&method.as_str()) && !item.is_stored() {
+            let message = format!("{method:?} is not a method that can be mirrored");
+            item.at_path_of(cursor).report(message, hint);
+        }
+        methods.push(method.to_ascii_uppercase());
+    }
+    methods
 }
 
 fn key_header(cursor: &Cursor<'_>) -> Option<String> {
@@ -95,29 +136,31 @@ fn rule(cursor: &Cursor<'_>, comparison: &Comparison) -> Option<Rule> {
     let hint = "write { path: \"data[].created_at\", ignore: true }, or unordered, key_by, tolerance, normalise \
                 or exact";
     let mut fields = cursor.fields(hint)?;
-    let path = fields.require("path", hint, |cursor| rule_path(cursor, comparison))?;
-    let empty = Rule { path, ..Rule::default() };
+    let path = fields.require("path", hint, |cursor| rule_path(cursor, comparison));
+    let empty = Rule { path: path.clone().unwrap_or_default(), ..Rule::default() };
     let mut rule = empty.clone();
-    fields.set("ignore", &mut rule.ignore, Cursor::bool)?;
-    fields.set("unordered", &mut rule.unordered, Cursor::bool)?;
-    fields.set("key_by", &mut rule.key_by, |cursor| key_by(cursor).map(Some))?;
-    fields.set("tolerance", &mut rule.tolerance, |cursor| {
-        cursor.number_within((0.0, 1e12), "the field").map(Some)
-    })?;
-    fields.set("normalise", &mut rule.normalise, |cursor| {
-        let hint = "write lowercase, whitespace, date or number";
-        cursor.choice(&NORMALISATIONS, "is not a normalisation", hint).map(Some)
-    })?;
-    fields.set("exact", &mut rule.exact, Cursor::bool)?;
+    let are_fit = [
+        fields.set("ignore", &mut rule.ignore, Cursor::bool),
+        fields.set("unordered", &mut rule.unordered, Cursor::bool),
+        fields.set("key_by", &mut rule.key_by, |cursor| key_by(cursor).map(Some)),
+        fields.set("tolerance", &mut rule.tolerance, |cursor| {
+            cursor.number_within((0.0, 1e12), "the field").map(Some)
+        }),
+        fields.set("normalise", &mut rule.normalise, |cursor| {
+            let hint = "write lowercase, whitespace, date or number";
+            cursor.choice(&NORMALISATIONS, "is not a normalisation", hint).map(Some)
+        }),
+        fields.set("exact", &mut rule.exact, Cursor::bool),
+    ];
     fields.finish();
-    if rule == empty {
+    if rule == empty && !are_fit.contains(&None) {
         return cursor.refuse("this rule does nothing", hint);
     }
     if !cursor.is_stored() {
         report_contradictions(cursor, &rule);
         report_options_without_effect(cursor, &rule);
     }
-    Some(rule)
+    path.map(|_| rule)
 }
 
 /// Reports the options that contradict `exact`.
@@ -216,8 +259,19 @@ pub(super) fn hidden(cursor: &Cursor<'_>) -> Option<HiddenError> {
     let hint =
         "write { path: success, equals: false }, or { path: errors } for a field that only errors have";
     let mut fields = cursor.fields(hint)?;
-    let path = fields.require("path", hint, Cursor::string);
+    let path = fields.require("path", hint, hidden_path);
     let equals = fields.optional("equals").map(|cursor| PlainJson(cursor.literal().0));
     fields.finish();
     Some(HiddenError { path: path?, equals })
+}
+
+/// Reads the path of a field that reveals an error: names of fields, which lead to no item of a list.
+fn hidden_path(cursor: &Cursor<'_>) -> Option<String> {
+    let path = cursor.string()?;
+    let is_name = |name: &str| !name.is_empty() && !name.contains(['[', ']', '*', '$']);
+    if !path.split('.').all(is_name) && !cursor.is_stored() {
+        let hint = "write names of fields with a dot between, such as result.ok";
+        return cursor.refuse(format!("{path:?} matches nothing"), hint);
+    }
+    Some(path)
 }

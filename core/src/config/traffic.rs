@@ -26,7 +26,7 @@ pub(super) fn origin(cursor: &Cursor<'_>) -> Option<Origin> {
     let url = fields.require("url", "write the base URL, such as https://api.example.com", base_url);
     let mut timeout_ms = DEFAULT_TIMEOUT_MS;
     let timeout = fields.set("timeout_ms", &mut timeout_ms, |cursor| {
-        whole_number(cursor, (1.0, MAX_TIMEOUT_MS), "milliseconds")
+        cursor.whole_number_within((1.0, MAX_TIMEOUT_MS), "milliseconds")
     });
     let options = options(&mut fields);
     fields.finish();
@@ -86,16 +86,6 @@ fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_name)
 }
 
-/// Reads a whole number between two limits, both included.
-pub(super) fn whole_number(cursor: &Cursor<'_>, limits: (f64, f64), unit: &str) -> Option<u32> {
-    let number = cursor.number_within(limits, unit)?;
-    if number.fract() != 0.0 {
-        return cursor.refuse(format!("{number} is not a whole number"), format!("write whole {unit}"));
-    }
-    // A whole number inside the limits fits.
-    Some(number as u32)
-}
-
 fn base_url(cursor: &Cursor<'_>) -> Option<String> {
     let hint = "write an absolute http or https URL without credentials, query or fragment";
     let text = cursor.string()?;
@@ -137,10 +127,7 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
     let compare = fields.read("compare", compare::read);
     let error_when = fields.read("error_when", compare::hidden);
     let statuses = fields.list("error_statuses", "write a list such as [404, 409]");
-    let status = |cursor: &Cursor<'_>| whole_number(cursor, (400.0, 499.0), "as a status from 400 to 499");
-    // In range, so that they fit.
-    let error_statuses =
-        statuses.iter().filter_map(status).filter_map(|status| u16::try_from(status).ok()).collect();
+    let error_statuses = statuses.iter().filter_map(|status| status.status_within((400, 499))).collect();
     let fallback = fields.read("fallback", |cursor| {
         let choices = [
             ("never", Fallback::Never),

@@ -1,13 +1,12 @@
 //! Reads a whole adapter and compiles it.
 
 use super::{
+    documents::{self, Documents},
     errors,
     files::{Files, SourceText, content, graphql},
-    graphql::{Documents, documents},
     headers::{self, Use},
     include::{self, INCLUDE},
     mapping::Context,
-    prune::prune,
     routes::{self, Claim, report_conflicts},
     source::{Adapter, COMPILED, MAX_BYTES},
 };
@@ -47,12 +46,14 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let content_type = fields.read("content_type", headers::media_type).unwrap_or_default();
     let added = fields.entries("headers", "write access-control-allow-origin: \"*\"");
     let included = include::read(&mut fields, folder, files);
-    let own_shapes = fields.entries("shapes", "write name: mapping");
+    let own_shapes = fields.optional("shapes");
     let envelope = fields.optional("envelope");
     let errors = fields.optional("errors");
     let route_list = fields.required("routes", "write a list of routes");
     fields.finish();
-    let mut context = Context::new(include::shapes(cursor, &included, own_shapes));
+    let shapes = include::shapes(cursor, &included, own_shapes.as_ref());
+    let mut context = Context::new(shapes.entries);
+    context.lacks_shapes = !shapes.is_complete;
     let added = headers::of_requests(&mut context, &added, Use::AddToAll);
     // They replace the backend's, also if a request leaves them empty and they are not sent.
     keep.retain(|kept| added.iter().all(|(name, _)| name != kept));
@@ -66,9 +67,9 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
     let envelope = envelope.map(|cursor| cursor.at_path("envelope".to_owned()));
     let route_list = route_list.map(|cursor| cursor.list("write a list of routes")).unwrap_or_default();
     let routes = routes(&mut context, &route_list, interface.documents.as_ref(), envelope.as_ref());
-    fields.clean()?;
-    // Mappings that could not be read may name more shapes.
-    context.report_unused_shapes(cursor.file());
+    // Mappings with mistakes may name more shapes than were read.
+    let mentioned = fields.clean().is_none().then(|| context.mentioned_shapes(cursor.value()));
+    context.report_unused_shapes(cursor.file(), mentioned.as_ref());
     fields.clean()?;
     let mut reads = [&context.reads[..], &forward[..]].concat();
     reads.extend(version.iter().map(|version| version.header.clone()));
@@ -109,16 +110,22 @@ struct Interface {
 }
 
 fn interface(cursor: &Cursor<'_>, fields: &mut Fields<'_>, folder: &str, files: Files<'_>) -> Interface {
-    let [schema, operations] =
-        ["schema", "operations"].map(|name| fields.read(name, |cursor| graphql(cursor, folder, files)));
-    let parsed = match (&schema, &operations) {
-        (Some(schema), Some(operations)) => documents(cursor, schema, operations),
-        (None, None) => None,
-        // One of them may have been written, but not be readable.
-        _ if fields.clean().is_none() => None,
-        _ => cursor.refuse("operations need a schema, and a schema needs operations", HINT),
+    let cursors = ["schema", "operations"].map(|name| fields.optional(name));
+    let are_written = cursors.each_ref().map(Option::is_some);
+    let missing = match are_written {
+        [true, false] => Some("operations"),
+        [false, true] => Some("schema"),
+        _ => None,
     };
-    Interface { operations, documents: parsed }
+    if let Some(name) = missing {
+        let hint = format!("write {name}: with the name of its file");
+        cursor.report("operations need a schema, and a schema needs operations", hint);
+    }
+    let [schema, operations] =
+        cursors.map(|cursor| cursor.and_then(|cursor| graphql(&cursor, folder, files)));
+    let documents =
+        are_written.contains(&true).then(|| documents::read(cursor, schema.as_ref(), operations.as_ref()));
+    Interface { operations, documents }
 }
 
 fn endpoint(fields: &mut Fields<'_>) -> Option<String> {
@@ -137,9 +144,11 @@ fn version(cursor: &Cursor<'_>) -> Option<SelectedVersion> {
         headers::name(cursor, &cursor.string()?, Use::Select)
     });
     let values = fields.strings("values");
-    let mut absent = true;
-    fields.set("absent", &mut absent, Cursor::bool)?;
+    let absent = fields.read("absent", Cursor::bool).unwrap_or(true);
     fields.finish();
+    if values.is_empty() && !absent && fields.clean().is_some() && !cursor.is_stored() {
+        return cursor.refuse("no request is of this version", "write its values, such as values: [\"1\"]");
+    }
     Some(SelectedVersion { header: header?, values, absent })
 }
 
@@ -168,8 +177,9 @@ fn source(
         _ => Map::new(),
     };
     source.remove(COMPILED);
-    if let (Some(documents), Some(operations)) = (&interface.documents, interface.operations) {
-        source.insert("schema".to_owned(), prune(documents).into());
+    let schema = interface.documents.as_ref().and_then(Documents::reduced_schema);
+    if let (Some(schema), Some(operations)) = (schema, interface.operations) {
+        source.insert("schema".to_owned(), schema.into());
         source.insert("operations".to_owned(), operations.text.into());
     }
     if source.remove(INCLUDE).is_some() {

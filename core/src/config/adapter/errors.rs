@@ -92,9 +92,7 @@ fn status(cursor: &Cursor<'_>, source: ErrorSource) -> Option<FaultStatus> {
             let hint = "write a number from 400 to 599, or read for the status that read gives";
             return cursor.expected("a number", hint);
         }
-        // The limits fit.
-        let status = cursor.number_within((400.0, 599.0), "an error's status")? as u16;
-        return Some(FaultStatus::Fixed(status));
+        return cursor.status_within((400, 599)).map(FaultStatus::Fixed);
     }
     match source {
         ErrorSource::ReadBackend => Some(FaultStatus::Read),
@@ -122,14 +120,19 @@ pub(super) fn read<'n>(context: &mut Context<'n>, cursor: Option<&Cursor<'n>>) -
     let mut errors = defaults();
     let Some(cursor) = cursor else { return Some(errors) };
     let mut fields = cursor.fields("write envelope, headers, read, codes, paths, statuses and otherwise")?;
-    fields.set("envelope", &mut errors.envelope, |cursor| context.error_envelope(cursor))?;
-    fields.set("read", &mut errors.read, |cursor| context.error_read(cursor).map(Some))?;
+    fields.set("envelope", &mut errors.envelope, |cursor| context.error_envelope(cursor));
+    let read = fields.optional("read");
+    errors.read = read.as_ref().and_then(|cursor| context.error_read(cursor));
     let entries = fields.entries("headers", "write cache-control: no-store");
     errors.headers = headers::of_requests(context, &entries, Use::Add);
-    let has_status = errors.read.as_ref().is_some_and(|read| cursor.is_stored() || gives_status(read));
+    let has_status = match &errors.read {
+        Some(read) => cursor.is_stored() || gives_status(read),
+        // Its mistakes have been reported.
+        None => read.is_some(),
+    };
     let source = if has_status { ErrorSource::ReadBackend } else { ErrorSource::Backend };
     let otherwise = errors.otherwise.clone();
-    fields.set("otherwise", &mut errors.otherwise, |cursor| fault(context, cursor, source, otherwise))?;
+    fields.set("otherwise", &mut errors.otherwise, |cursor| fault(context, cursor, source, otherwise));
     for (name, target) in [
         ("invalid", &mut errors.invalid),
         ("too_large", &mut errors.too_large),
@@ -138,12 +141,11 @@ pub(super) fn read<'n>(context: &mut Context<'n>, cursor: Option<&Cursor<'n>>) -
         ("timeout", &mut errors.timeout),
         ("unfit", &mut errors.unfit),
     ] {
-        if let Some(cursor) = fields.optional(name) {
-            *target = fault(context, &cursor, ErrorSource::Adapter, target.clone())?;
-        }
+        let otherwise = target.clone();
+        fields.set(name, target, |cursor| fault(context, cursor, ErrorSource::Adapter, otherwise));
     }
     lists(context, &mut fields, source, &mut errors);
-    fields.finish();
+    fields.finish()?;
     Some(errors)
 }
 
@@ -161,13 +163,13 @@ fn lists<'n>(context: &mut Context<'n>, fields: &mut Fields<'n>, source: ErrorSo
         }
     }
     for entry in fields.entries("statuses", hint) {
-        if let Some(fault) = fault(context, &entry.value, source, errors.otherwise.clone()) {
-            match entry.key.parse::<u16>() {
-                Ok(status) => errors.statuses.push((status, fault)),
-                Err(_) => {
-                    let message = format!("{} is not a status", entry.key);
-                    entry.key_cursor.report(message, "write one, such as 401");
-                }
+        let fault = fault(context, &entry.value, source, errors.otherwise.clone());
+        let status = entry.key.parse::<u16>().ok();
+        match status.filter(|status| (100..600).contains(status) || entry.value.is_stored()) {
+            Some(status) => errors.statuses.extend(fault.map(|fault| (status, fault))),
+            None => {
+                let message = format!("{} is not a status", entry.key);
+                entry.key_cursor.report(message, "write one, such as 401");
             }
         }
     }

@@ -1,31 +1,21 @@
-//! A schema with the operations that use it: the types of variables, and the structure of
-//! responses.
+//! The types of operations: those of their variables, and the structure of their responses.
 
-use super::files::SourceText;
 use crate::{
     adapter::{Kind, Source, Variable},
-    config::reading::{Cursor, Problem},
     json::list_index,
 };
 use apollo_compiler::{
     ExecutableDocument, Node, Schema,
-    ast::{self, Type},
+    ast::{InputValueDefinition, Type, VariableDefinition},
     executable::{Operation, Selection, SelectionSet},
     schema::ExtendedType,
-    validation::{DiagnosticList, Valid},
 };
 
 /// The nesting of a response up to which its structure is checked.
 const MAX_DEPTH: usize = 24;
 
-const SYNTAX_HINT: &str =
-    "correct the syntax here; a brace, bracket or quote may be missing above, also many lines above";
-
-/// A schema with operations that are valid against it.
-pub(crate) struct Documents {
-    pub(crate) schema: Valid<Schema>,
-    pub(crate) operations: Valid<ExecutableDocument>,
-}
+/// The names of the types that every schema has.
+const BUILT_IN: [&str; 5] = ["Int", "Float", "String", "ID", "Boolean"];
 
 /// The structure of one value of a response.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,68 +43,24 @@ pub(crate) struct Declared {
     pub(crate) variable: Variable,
     /// The type as it is written, for messages.
     pub(crate) written: String,
+    /// False if no valid schema has the type, so that any value may be one of it.
+    pub(crate) is_known: bool,
 }
 
-/// Parses a schema and operations, and validates the operations against the schema.
-pub(crate) fn documents(
-    cursor: &Cursor<'_>,
-    schema: &SourceText,
-    operations: &SourceText,
-) -> Option<Documents> {
-    let parsed = match Schema::parse_and_validate(&schema.text, &schema.file) {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            let hint = "correct the schema, or read it from the backend again: cutover adapter schema URL";
-            report(cursor, schema, &error.errors, hint);
-            return None;
-        }
-    };
-    match ExecutableDocument::parse_and_validate(&parsed, &operations.text, &operations.file) {
-        Ok(operations) => Some(Documents { schema: parsed, operations }),
-        Err(error) => {
-            let hint = "correct the operation so that it fits the schema";
-            report(cursor, operations, &error.errors, hint);
-            None
-        }
-    }
+/// A schema with operations, or parts of them, that fit it.
+#[derive(Clone, Copy)]
+pub(crate) struct Structure<'d> {
+    pub(crate) schema: &'d Schema,
+    pub(crate) document: &'d ExecutableDocument,
 }
 
-/// Reports all errors of a document, but only the first one if its syntax is wrong: one missing brace is
-/// an error at everything behind it.
-fn report(cursor: &Cursor<'_>, source: &SourceText, errors: &DiagnosticList, hint: &str) {
-    let syntax = ast::Document::parse(&source.text, &source.file).err().map(|error| error.errors);
-    let (errors, most, hint) = match &syntax {
-        Some(errors) => (errors, 1, SYNTAX_HINT),
-        None => (errors, usize::MAX, hint),
-    };
-    for error in errors.iter().take(most) {
-        let start = error.line_column_range().map(|range| range.start);
-        cursor.add(Problem {
-            file: source.file.clone(),
-            line: source.lines_before + start.map_or(0, |start| start.line),
-            column: start.map_or(0, |start| start.column),
-            field: String::new(),
-            message: error.error.to_string(),
-            hint: hint.to_owned(),
-        });
-    }
-}
-
-impl Documents {
-    pub(crate) fn operation(&self, name: &str) -> Option<&Node<Operation>> {
-        self.operations.operations.named.get(name)
-    }
-
-    pub(crate) fn operation_names(&self) -> impl Iterator<Item = &str> {
-        self.operations.operations.named.keys().map(|name| name.as_str())
-    }
-
+impl Structure<'_> {
     /// Returns the document to send to the backend: the operation and the fragments that it uses.
     pub(crate) fn text(&self, operation: &Operation) -> String {
         let mut used: Vec<&str> = Vec::new();
-        fragments(&operation.selection_set, &self.operations, &mut used);
+        fragments(&operation.selection_set, self.document, &mut used);
         let mut text = operation.serialize().no_indent().to_string();
-        for (name, fragment) in &self.operations.fragments {
+        for (name, fragment) in &self.document.fragments {
             if used.contains(&name.as_str()) {
                 text.push(' ');
                 text.push_str(&fragment.serialize().no_indent().to_string());
@@ -159,7 +105,7 @@ impl Documents {
                     }
                 }
                 Selection::FragmentSpread(spread) => {
-                    if let Some(fragment) = spread.fragment_def(&self.operations) {
+                    if let Some(fragment) = spread.fragment_def(self.document) {
                         let narrower = fragment.selection_set.ty != set.ty || !spread.directives.is_empty();
                         self.collect(&fragment.selection_set, optional || narrower, depth + 1, fields);
                     }
@@ -187,46 +133,49 @@ impl Documents {
         };
         Selected { written: ty.to_string(), nullable: !ty.is_non_null(), content }
     }
+}
 
-    /// Returns the variables that an operation declares.
-    pub(crate) fn variables(&self, operation: &Operation) -> Vec<Declared> {
-        let declared = |definition: &Node<apollo_compiler::ast::VariableDefinition>| {
-            let mut variable = Variable::new(definition.name.as_str(), self.kind(&definition.ty, 0));
-            variable.required = definition.ty.is_non_null() && definition.default_value.is_none();
-            Declared { variable, written: definition.ty.to_string() }
-        };
-        operation.variables.iter().map(declared).collect()
-    }
+/// Returns the declared variables of an operation, with their types as far as the schema is known.
+pub(crate) fn declared(schema: Option<&Schema>, variables: &[Node<VariableDefinition>]) -> Vec<Declared> {
+    let declared = |definition: &Node<VariableDefinition>| {
+        let mut variable = Variable::new(definition.name.as_str(), kind(schema, &definition.ty, 0));
+        variable.required = definition.ty.is_non_null() && definition.default_value.is_none();
+        let name = definition.ty.inner_named_type();
+        let is_known =
+            BUILT_IN.contains(&name.as_str()) || schema.is_some_and(|schema| schema.types.contains_key(name));
+        Declared { variable, written: definition.ty.to_string(), is_known }
+    };
+    variables.iter().map(declared).collect()
+}
 
-    fn kind(&self, ty: &Type, depth: usize) -> Kind {
-        let name = match ty {
-            Type::List(item) | Type::NonNullList(item) => {
-                return Kind::List(Box::new(self.kind(item, depth)));
-            }
-            Type::Named(name) | Type::NonNullNamed(name) => name,
-        };
-        match self.schema.types.get(name) {
-            Some(ExtendedType::Enum(names)) => {
-                Kind::Enum(names.values.keys().map(|n| n.to_string()).collect())
-            }
-            Some(ExtendedType::InputObject(input)) if depth < MAX_DEPTH / 4 => {
-                let field = |field: &Node<apollo_compiler::ast::InputValueDefinition>| {
-                    let mut variable = Variable::new(field.name.as_str(), self.kind(&field.ty, depth + 1));
-                    variable.required = field.is_required();
-                    variable.from = Some(Source::Body(vec![field.name.to_string()]));
-                    variable
-                };
-                Kind::Object(input.fields.values().map(|definition| field(definition)).collect())
-            }
-            _ => match name.as_str() {
-                "Int" => Kind::Int,
-                "Float" => Kind::Float,
-                "String" => Kind::Text,
-                "ID" => Kind::Id,
-                "Boolean" => Kind::Boolean,
-                _ => Kind::Any,
-            },
+fn kind(schema: Option<&Schema>, ty: &Type, depth: usize) -> Kind {
+    let name = match ty {
+        Type::List(item) | Type::NonNullList(item) => {
+            return Kind::List(Box::new(kind(schema, item, depth)));
         }
+        Type::Named(name) | Type::NonNullNamed(name) => name,
+    };
+    match schema.and_then(|schema| schema.types.get(name)) {
+        Some(ExtendedType::Enum(names)) => {
+            Kind::Enum(names.values.keys().map(|name| name.to_string()).collect())
+        }
+        Some(ExtendedType::InputObject(input)) if depth < MAX_DEPTH / 4 => {
+            let field = |field: &Node<InputValueDefinition>| {
+                let mut variable = Variable::new(field.name.as_str(), kind(schema, &field.ty, depth + 1));
+                variable.required = field.is_required();
+                variable.from = Some(Source::Body(vec![field.name.to_string()]));
+                variable
+            };
+            Kind::Object(input.fields.values().map(|definition| field(definition)).collect())
+        }
+        _ => match name.as_str() {
+            "Int" => Kind::Int,
+            "Float" => Kind::Float,
+            "String" => Kind::Text,
+            "ID" => Kind::Id,
+            "Boolean" => Kind::Boolean,
+            _ => Kind::Any,
+        },
     }
 }
 

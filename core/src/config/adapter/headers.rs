@@ -93,22 +93,28 @@ pub(super) fn name(cursor: &Cursor<'_>, written: &str, usage: Use) -> Option<Str
 pub(super) fn names(cursor: Option<Cursor<'_>>, usage: Use) -> Vec<String> {
     let hint = "write a list such as [x-request-id, accept-language]";
     let items = cursor.map(|cursor| cursor.list(hint)).unwrap_or_default();
-    items.iter().filter_map(|item| name(item, &item.loose_string()?, usage)).collect()
+    let mut names: Vec<String> = Vec::new();
+    for item in &items {
+        let Some(name) = item.loose_string().and_then(|written| name(item, &written, usage)) else {
+            continue;
+        };
+        if names.contains(&name) && !item.is_stored() {
+            item.report(format!("{name} is in this list twice"), "remove one of the two");
+        }
+        names.push(name);
+    }
+    names
 }
 
-/// Reads headers that are added to the successes of a route. `value` is the structure of the value at
-/// its root, if that is known. Returns their names, in lower case, with their values, without those
-/// that are reported.
+/// Reads headers that are added to the successes of a route, whose places are those of the value. Returns their
+/// names, in lower case, with their values, without those that are reported.
 pub(super) fn added<'n>(
     context: &mut Context<'n>,
     entries: &[EntryCursor<'n>],
     value: Option<&Selected>,
 ) -> Vec<(String, Template)> {
-    let read = |entry: &EntryCursor<'n>| {
-        let (name, template) = one(context, entry, Use::Add)?;
-        context.check_places(&entry.value, &template, value).then_some((name, template))
-    };
-    entries.iter().filter_map(read).collect()
+    report_repeated(entries);
+    entries.iter().filter_map(|entry| one(context, entry, Use::Add, value)).collect()
 }
 
 /// Reads headers that are added to responses, also to those for which the backend was not asked: the
@@ -118,8 +124,9 @@ pub(super) fn of_requests<'n>(
     entries: &[EntryCursor<'n>],
     usage: Use,
 ) -> Vec<(String, Template)> {
+    report_repeated(entries);
     let read = |entry: &EntryCursor<'n>| {
-        let (name, value) = one(context, entry, usage)?;
+        let (name, value) = one(context, entry, usage, None)?;
         if let Some(place) = value.0.iter().find(|part| matches!(part, Part::Value(_))) {
             let message = format!("{{{}}} is not a place in the request", place.name());
             let hint = "write a place such as {header.origin}, or this header in the routes";
@@ -130,9 +137,26 @@ pub(super) fn of_requests<'n>(
     entries.iter().filter_map(read).collect()
 }
 
-fn one<'n>(context: &mut Context<'n>, entry: &EntryCursor<'n>, usage: Use) -> Option<(String, Template)> {
+/// Reports headers whose names differ only in case. Equal names have been reported.
+fn report_repeated(entries: &[EntryCursor<'_>]) {
+    for (index, entry) in entries.iter().enumerate() {
+        let is_same =
+            |held: &EntryCursor<'_>| held.key != entry.key && held.key.eq_ignore_ascii_case(entry.key);
+        if entries.iter().take(index).any(is_same) && !entry.key_cursor.is_stored() {
+            let message = format!("the header {} is here twice: names do not depend on case", entry.key);
+            entry.key_cursor.report(message, "remove one of the two");
+        }
+    }
+}
+
+fn one<'n>(
+    context: &mut Context<'n>,
+    entry: &EntryCursor<'n>,
+    usage: Use,
+    value: Option<&Selected>,
+) -> Option<(String, Template)> {
     let name = name(&entry.key_cursor, entry.key, usage);
-    let value = context.template(&entry.value)?;
+    let value = context.template_of(&entry.value, value)?;
     check_value(&entry.value, &value);
     Some((name?, value))
 }

@@ -2,6 +2,7 @@
 //! that the edge runs.
 
 mod compile;
+mod documents;
 mod errors;
 mod files;
 mod graphql;
@@ -12,6 +13,7 @@ mod nesting;
 mod prune;
 mod routes;
 mod source;
+mod uses;
 mod variables;
 
 pub(super) use compile::read;

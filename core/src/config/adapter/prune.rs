@@ -2,12 +2,12 @@
 //! adapter, so that the adapter can be checked again whenever it is applied, however large the
 //! backend's schema is.
 
-use super::graphql::Documents;
 use apollo_compiler::{
-    Name, Schema,
+    ExecutableDocument, Name, Schema,
     ast::Type,
     executable::{Selection, SelectionSet},
     schema::{ComponentName, ExtendedType},
+    validation::Valid,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +19,11 @@ const MAX_DEPTH: usize = 48;
 struct Touched(BTreeMap<Name, BTreeSet<Name>>);
 
 /// Returns the reduced schema.
-pub(super) fn prune(documents: &Documents) -> String {
-    let schema: &Schema = &documents.schema;
+pub(super) fn prune(schema: &Valid<Schema>, document: &Valid<ExecutableDocument>) -> String {
+    let schema: &Schema = schema;
     let mut touched = Touched::default();
-    for operation in documents.operations.operations.named.values() {
-        touched.set(schema, documents, &operation.selection_set, 0);
+    for operation in document.operations.named.values() {
+        touched.set(schema, document, &operation.selection_set, 0);
         operation.variables.iter().for_each(|variable| touched.input(schema, variable.ty.inner_named_type()));
     }
     let mut cut = schema.clone();
@@ -79,7 +79,7 @@ pub(super) fn prune(documents: &Documents) -> String {
 
 impl Touched {
     /// Adds a selection set.
-    fn set(&mut self, schema: &Schema, documents: &Documents, set: &SelectionSet, depth: usize) {
+    fn set(&mut self, schema: &Schema, document: &ExecutableDocument, set: &SelectionSet, depth: usize) {
         self.0.entry(set.ty.clone()).or_default();
         if depth > MAX_DEPTH {
             return;
@@ -89,15 +89,15 @@ impl Touched {
                 Selection::Field(field) => {
                     self.0.entry(set.ty.clone()).or_default().insert(field.name.clone());
                     self.field_types(schema, &set.ty, &field.name);
-                    self.set(schema, documents, &field.selection_set, depth + 1);
+                    self.set(schema, document, &field.selection_set, depth + 1);
                 }
                 Selection::FragmentSpread(spread) => {
-                    if let Some(fragment) = spread.fragment_def(&documents.operations) {
-                        self.set(schema, documents, &fragment.selection_set, depth + 1);
+                    if let Some(fragment) = spread.fragment_def(document) {
+                        self.set(schema, document, &fragment.selection_set, depth + 1);
                     }
                 }
                 Selection::InlineFragment(inline) => {
-                    self.set(schema, documents, &inline.selection_set, depth + 1)
+                    self.set(schema, document, &inline.selection_set, depth + 1)
                 }
             }
         }

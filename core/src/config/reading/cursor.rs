@@ -5,7 +5,7 @@ use super::{
     literal::literal,
     node::{Entry, Node, Value},
     problem::{Problem, Problems},
-    suggestion::did_you_mean,
+    suggestion::{did_you_mean, nearest},
 };
 use crate::{adapter::Literal, vocabulary::share::PartsPerMillion};
 use std::{fmt, str::FromStr};
@@ -219,6 +219,29 @@ impl<'n> Cursor<'n> {
         self.refuse(format!("{number} is out of range"), hint)
     }
 
+    /// Reads a whole number between two limits, both included.
+    pub(crate) fn whole_number_within(&self, limits: (f64, f64), unit: &str) -> Option<u32> {
+        let number = self.number_within(limits, unit)?;
+        // Fractions in stored documents have always been cut off.
+        if number.fract() != 0.0 && !self.is_stored() {
+            return self.refuse(format!("{number} is not a whole number"), format!("write whole {unit}"));
+        }
+        // A whole number inside the limits fits.
+        Some(number as u32)
+    }
+
+    /// Reads a status of HTTP between two others, both included.
+    pub(crate) fn status_within(&self, (low, high): (u16, u16)) -> Option<u16> {
+        let hint = format!("write a status from {low} to {high}");
+        let number = self.number(&hint)?;
+        // Fractions in stored documents have always been cut off.
+        let is_whole = number.fract() == 0.0 || self.is_stored();
+        // Numbers beyond the type become its first or last one, which are no statuses.
+        Some(number as u16)
+            .filter(|status| is_whole && (low..=high).contains(status))
+            .or_else(|| self.refuse(format!("{number} is out of range"), hint))
+    }
+
     pub(crate) fn percentage(&self) -> Option<PartsPerMillion> {
         let hint = "write a percentage from 0 to 100 with at most four decimals, such as 2.5";
         match PartsPerMillion::from_percent(self.number(hint)?) {
@@ -278,7 +301,9 @@ pub(crate) struct Fields<'n> {
 impl<'n> Fields<'n> {
     /// Returns the value of a field, which may be null.
     pub(crate) fn optional(&mut self, name: &'static str) -> Option<Cursor<'n>> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         let entry = self.entries.iter().find(|entry| entry.key == name)?;
         Some(self.cursor.child(&entry.node, self.cursor.join(name)))
     }
@@ -347,6 +372,13 @@ impl<'n> Fields<'n> {
     /// Declares fields that are taken after [`finish`](Self::finish).
     pub(crate) fn expect(&mut self, names: &[&'static str]) {
         self.known.extend(names);
+    }
+
+    /// Returns true if a key that is no field looks like this one, which was probably meant. All fields must have
+    /// been declared with [`expect`](Self::expect); such a key is reported by [`finish`](Self::finish).
+    pub(crate) fn is_misspelt(&self, name: &str) -> bool {
+        let mut unknown = self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str()));
+        unknown.any(|entry| nearest(&entry.key, std::iter::once(name)).is_some())
     }
 
     /// Reports every key that no field was taken by. Returns `None` if anything was reported since

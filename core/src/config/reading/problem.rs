@@ -2,10 +2,10 @@
 //! them.
 
 use serde::Serialize;
-use std::{cell::RefCell, fmt};
+use std::{cell::RefCell, collections::BTreeSet, fmt};
 
 /// A mistake in a configuration, with its place and its remedy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
     /// The file with the mistake; empty for the document itself, set for a file that it refers to.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -78,9 +78,10 @@ impl Problems {
     /// lines.
     pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Vec<Problem>> {
         let mut problems = self.found.into_inner();
-        problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         // A shape that is used twice is read twice, and reports its problems twice.
-        problems.dedup();
+        let mut seen = BTreeSet::new();
+        problems.retain(|problem| seen.insert(problem.clone()));
+        problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         match value {
             Some(value) if problems.is_empty() => Ok(value),
             _ => Err(problems),

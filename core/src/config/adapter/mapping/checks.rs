@@ -63,7 +63,7 @@ impl Context<'_> {
     fn error_hint(&self, name: &str, near: Option<&str>) -> String {
         match near {
             Some(near) => format!("did you mean {near}?"),
-            None if self.parameters.iter().any(|parameter| parameter == name) => {
+            None if self.parameters.iter().flatten().any(|parameter| parameter == name) => {
                 format!("write {{path.{name}}} for the parameter of the path")
             }
             None => {
@@ -125,18 +125,10 @@ impl Context<'_> {
         Some(format!("write root: {root} in the route, so that its mapping begins there"))
     }
 
-    /// Reports the names that the value has no fields of, if its structure is known.
-    pub(super) fn known<'a>(
-        &self,
-        cursor: &Cursor<'_>,
-        value: Option<&Selected>,
-        names: impl Iterator<Item = &'a String>,
-    ) {
-        if let Some(value) = value {
-            for name in names {
-                self.field(cursor, value, name);
-            }
-        }
+    /// Returns false if the value has no field with this name, which is reported. A value whose structure is
+    /// unknown may have any.
+    pub(super) fn known(&self, cursor: &Cursor<'_>, value: Option<&Selected>, name: &str) -> bool {
+        value.is_none_or(|value| self.field(cursor, value, name).is_some())
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     adapter::{Conversion, DateForm, Literal, Step},
     config::{
         adapter::graphql::{Content, Selected},
-        reading::{Cursor, EntryCursor, did_you_mean, scalar_key},
+        reading::{Cursor, nearest, scalar_key},
     },
 };
 
@@ -46,8 +46,8 @@ pub(super) struct Draft {
     pub(super) otherwise: Option<Literal>,
 }
 
-/// Reads the value of one key into the draft. Returns `None` if the keys after it cannot be read
-/// either.
+/// Reads the value of one key into the draft. Returns `None` if it has a mistake, so that the structure of the
+/// value is unknown.
 type Read = for<'n> fn(&mut Context<'n>, &Cursor<'n>, &mut Draft) -> Option<()>;
 
 /// The functions for the keys, in the order in which their steps are applied.
@@ -124,15 +124,17 @@ fn request<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft
 fn coalesce<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
     let mut shapes = Vec::new();
     let mut values = Vec::new();
-    for item in cursor.list("write a list of mappings") {
-        if let Some(mapping) = context.mapping(&item, draft.value.as_ref()) {
+    let items = cursor.list("write a list of mappings");
+    for item in &items {
+        if let Some(mapping) = context.mapping(item, draft.value.as_ref()) {
             shapes.push(mapping.shape);
             values.push(mapping.value);
         }
     }
+    let is_fit = shapes.len() == items.len();
     draft.steps = vec![Step::Coalesce(shapes)];
     draft.value = common(values);
-    Some(())
+    is_fit.then_some(())
 }
 
 /// Returns the structure of the first of several values that is not null, if all of them have the same.
@@ -161,7 +163,9 @@ fn each<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -
         Some(Selected { content: Content::List(item), .. }) => Some((**item).clone()),
         Some(other) => {
             let hint = "map it with object or shape instead of each";
-            return cursor.refuse(format!("{} is not a list", other.written), hint);
+            cursor.report(format!("{} is not a list", other.written), hint);
+            context.mapping(cursor, None);
+            return None;
         }
     };
     let mapping = context.mapping(cursor, item.as_ref())?;
@@ -210,9 +214,20 @@ fn length<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Op
     draft.push_scalar(Step::Length, "Int", nullable)
 }
 
+/// Reads the names of fields of the value.
+fn names<'n>(context: &Context<'n>, cursor: &Cursor<'n>, draft: &Draft) -> Option<Vec<String>> {
+    let items = cursor.list("write a list such as [\"a\", \"b\"]");
+    let known = |item: &Cursor<'n>| {
+        let name = item.loose_string()?;
+        context.known(&item.at_path_of(cursor), draft.value.as_ref(), &name).then_some(name)
+    };
+    // All of them are read before the first mistake counts.
+    let names: Vec<_> = items.iter().map(known).collect();
+    names.into_iter().collect()
+}
+
 fn pick<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
-    let names = cursor.strings();
-    context.known(cursor, draft.value.as_ref(), names.iter());
+    let names = names(context, cursor, draft)?;
     if let Some(Selected { content: Content::Object(fields), .. }) = &mut draft.value {
         fields.retain(|(field, _)| names.contains(field));
     }
@@ -221,8 +236,7 @@ fn pick<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -
 }
 
 fn hide<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
-    let names = cursor.strings();
-    context.known(cursor, draft.value.as_ref(), names.iter());
+    let names = names(context, cursor, draft)?;
     if let Some(Selected { content: Content::Object(fields), .. }) = &mut draft.value {
         fields.retain(|(field, _)| !names.contains(field));
     }
@@ -232,12 +246,14 @@ fn hide<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -
 
 fn rename<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
     let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut is_fit = true;
     for entry in cursor.entries("write old: new") {
-        if let Some(to) = entry.value.string() {
-            pairs.push((entry.key.to_owned(), to));
+        is_fit &= context.known(&entry.key_cursor.at_path_of(cursor), draft.value.as_ref(), entry.key);
+        match entry.value.string() {
+            Some(to) => pairs.push((entry.key.to_owned(), to)),
+            None => is_fit = false,
         }
     }
-    context.known(cursor, draft.value.as_ref(), pairs.iter().map(|(from, _)| from));
     if let Some(Selected { content: Content::Object(fields), .. }) = &mut draft.value {
         for (name, _) in fields {
             if let Some((_, to)) = pairs.iter().find(|(from, _)| from == name) {
@@ -246,7 +262,7 @@ fn rename<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft)
         }
     }
     draft.steps.push(Step::Rename(pairs));
-    Some(())
+    is_fit.then_some(())
 }
 
 fn add<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
@@ -283,25 +299,28 @@ fn date<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Opti
     draft.push(Step::Convert(Conversion::Date(from, to)))
 }
 
-fn table<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+fn table<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
     let entries = cursor.entries("write NEW: old, one line per value");
-    if let (Some(Selected { content: Content::Enum(names), written, .. }), None) =
-        (&draft.value, &draft.otherwise)
-    {
-        for name in names.iter().filter(|name| entries.iter().all(|entry| entry.key != **name)) {
+    if let Some(Selected { content: Content::Enum(names), written, .. }) = &draft.value {
+        let mut unmapped: Vec<&str> = names.iter().map(String::as_str).collect();
+        unmapped.retain(|name| entries.iter().all(|entry| entry.key != *name));
+        // Also of an enum that may be null.
+        let is_unknown = |key: &str| key != "null" && names.iter().all(|name| name != key);
+        for entry in entries.iter().filter(|entry| is_unknown(entry.key)) {
+            let near = nearest(entry.key, unmapped.iter().copied());
+            // Of a named shape, another use may have an enum with this name.
+            if (near.is_some() || context.open.is_empty()) && !cursor.is_stored() {
+                let hint = match near {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("remove it; its values are {}", names.join(", ")),
+                };
+                entry.key_cursor.report(format!("{written} is never {}", entry.key), hint);
+                unmapped.retain(|name| Some(*name) != near);
+            }
+        }
+        for name in unmapped.iter().filter(|_| draft.otherwise.is_none()) {
             let hint = format!("add {name}, or set otherwise for all other values");
             cursor.report(format!("{written} may be {name}, which is not mapped"), hint);
-        }
-    }
-    if let Some(Selected { content: Content::Enum(names), written, .. }) = &draft.value {
-        // Null may have an entry too.
-        let is_never = |entry: &&EntryCursor<'_>| {
-            entry.key != "null" && names.iter().all(|name| name != entry.key) && !cursor.is_stored()
-        };
-        for entry in entries.iter().filter(is_never) {
-            let known = names.iter().map(String::as_str);
-            let hint = did_you_mean(entry.key, known, || format!("its values are {}", names.join(", ")));
-            entry.key_cursor.report(format!("{written} is never {}", entry.key), hint);
         }
     }
     let pairs = entries.iter().map(|entry| (Literal(scalar_key(entry.key)), entry.value.literal())).collect();
@@ -309,9 +328,14 @@ fn table<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Opt
     draft.push(Step::Map(pairs, otherwise))
 }
 
-fn default<'n>(_: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
+fn default<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) -> Option<()> {
     draft.steps.push(Step::Default(cursor.literal()));
     if let Some(value) = &mut draft.value {
+        // Of a named shape, another use may need it.
+        if !value.nullable && context.open.is_empty() && !cursor.is_stored() {
+            let message = format!("{} is never null or absent, so that default is never used", value.written);
+            cursor.report(message, "remove it");
+        }
         value.nullable = false;
     }
     Some(())

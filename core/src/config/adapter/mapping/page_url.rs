@@ -69,7 +69,7 @@ fn keep(cursor: &Cursor<'_>, parameter: &str) -> Option<Kept> {
     let hint = "write a list of names, such as [name, status], or all";
     let mut names = Vec::new();
     for item in cursor.list(hint) {
-        let name = item.loose_string()?;
+        let Some(name) = item.loose_string() else { continue };
         if name == parameter {
             item.report(format!("{name} is the number of the page, which is always written"), "remove it");
         }

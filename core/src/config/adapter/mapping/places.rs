@@ -20,16 +20,20 @@ pub(super) struct Text {
     pub(super) nullable: bool,
 }
 
+/// A string with places, without those that have a mistake.
+struct ReadTemplate {
+    template: Template,
+    is_fit: bool,
+}
+
 impl Context<'_> {
     /// Reads a place in a request, such as `path.id`.
     pub(crate) fn source(&mut self, cursor: &Cursor<'_>, place: &str) -> Option<Source> {
         let (kind, name) = place.split_once('.').unwrap_or((place, ""));
         let source = match kind {
-            "path" if self.parameters.iter().any(|parameter| parameter == name) => {
-                Source::Path(name.to_owned())
-            }
+            "path" if !name.is_empty() && self.has_parameter(name) => Source::Path(name.to_owned()),
             "path" if !name.is_empty() => {
-                let hint = match nearest(name, self.parameters.iter().map(String::as_str)) {
+                let hint = match nearest(name, self.parameters.iter().flatten().map(String::as_str)) {
                     Some(near) => format!("did you mean path.{near}?"),
                     None => format!("write {{{name}}} in the path of the route"),
                 };
@@ -58,19 +62,43 @@ impl Context<'_> {
         Some(source)
     }
 
+    /// Returns true if the path of the route has this parameter, or is unknown.
+    fn has_parameter(&self, name: &str) -> bool {
+        self.parameters.as_ref().is_none_or(|parameters| parameters.iter().any(|held| held == name))
+    }
+
     /// Reads the text of an error message, whose places are those of the error and of the request.
     pub(crate) fn message(&mut self, cursor: &Cursor<'_>) -> Option<Template> {
-        if cursor.is_stored() {
-            return self.template(cursor);
-        }
-        Some(self.text(cursor, Some(&checks::error()))?.template)
+        self.template_of(cursor, Some(&checks::error()))
     }
 
     /// Reads a text with places, and checks those in the value at hand.
     pub(super) fn text(&mut self, cursor: &Cursor<'_>, value: Option<&Selected>) -> Option<Text> {
-        let template = self.template(cursor)?;
+        let ReadTemplate { template, is_fit } = self.read_template(cursor)?;
+        let nullable = self.is_nullable(cursor, &template, value)?;
+        is_fit.then_some(Text { template, nullable })
+    }
+
+    /// Reads a string with places that are filled in from the value, also if they are null or absent.
+    pub(crate) fn template_of(&mut self, cursor: &Cursor<'_>, value: Option<&Selected>) -> Option<Template> {
+        let ReadTemplate { template, is_fit } = self.read_template(cursor)?;
+        // The places of stored templates were not checked.
+        if !cursor.is_stored() {
+            self.is_nullable(cursor, &template, value)?;
+        }
+        is_fit.then_some(template)
+    }
+
+    /// Returns true if a place of a template may be null or absent. Returns `None` if a place in the value has a
+    /// mistake, which is reported.
+    fn is_nullable(
+        &self,
+        cursor: &Cursor<'_>,
+        template: &Template,
+        value: Option<&Selected>,
+    ) -> Option<bool> {
         let mut nullable = false;
-        let mut is_fit = self.check_places(cursor, &template, value);
+        let mut is_fit = self.check_places(cursor, template, value);
         for part in &template.0 {
             match part {
                 Part::Text(_) | Part::Request(Source::Path(_)) => {}
@@ -90,7 +118,7 @@ impl Context<'_> {
                 }
             }
         }
-        is_fit.then_some(Text { template, nullable })
+        is_fit.then_some(nullable)
     }
 
     /// Reports places in the request that could as well be meant for a field of the value at hand, such
@@ -129,8 +157,14 @@ impl Context<'_> {
     /// Reads a string with places in braces. `{path.id}` is a place in the request; a name of any other
     /// form is a path in the value at hand.
     pub(crate) fn template(&mut self, cursor: &Cursor<'_>) -> Option<Template> {
+        let ReadTemplate { template, is_fit } = self.read_template(cursor)?;
+        is_fit.then_some(template)
+    }
+
+    fn read_template(&mut self, cursor: &Cursor<'_>) -> Option<ReadTemplate> {
         let text = cursor.loose_string()?;
         let mut parts = Vec::new();
+        let mut is_fit = true;
         let mut rest = text.as_str();
         while let Some((before, after)) = rest.split_once('{') {
             let Some((place, after)) = after.split_once('}') else {
@@ -141,17 +175,19 @@ impl Context<'_> {
                 parts.push(Part::Text(before.to_owned()));
             }
             let kind = place.split('.').next().unwrap_or_default();
-            if place.contains('.') && PARTS.contains(&kind) {
-                parts.push(Part::Request(self.source(cursor, place)?));
+            let part = if place.contains('.') && PARTS.contains(&kind) {
+                self.source(cursor, place).map(Part::Request)
             } else {
-                parts.push(Part::Value(paths::names(cursor, place)?));
-            }
+                paths::names(cursor, place).map(Part::Value)
+            };
+            is_fit &= part.is_some();
+            parts.extend(part);
             rest = after;
         }
         if !rest.is_empty() {
             parts.push(Part::Text(rest.to_owned()));
         }
-        Some(Template(parts))
+        Some(ReadTemplate { template: Template(parts), is_fit })
     }
 }
 

@@ -99,19 +99,27 @@ impl<'n> Context<'n> {
         }
         let otherwise = otherwise.map(|cursor| cursor.literal());
         let mut draft = Draft { steps: Vec::new(), value, otherwise };
+        let mut is_fit = true;
         for (key, read) in READERS {
-            if let Some(field) = fields.optional(key) {
-                read(self, &field, &mut draft)?;
+            if let Some(field) = fields.optional(key)
+                && read(self, &field, &mut draft).is_none()
+            {
+                // The keys after it are read all the same, for mistakes that need no structure to be found.
+                is_fit = false;
+                draft.value = None;
             }
         }
         fields.clean()?;
-        Some(Mapping { shape: Shape(draft.steps), value: draft.value })
+        is_fit.then_some(Mapping { shape: Shape(draft.steps), value: draft.value })
     }
 
     /// Reads the name of a shape and returns its mapping.
     pub(super) fn named(&mut self, cursor: &Cursor<'n>, value: Option<&Selected>) -> Option<Mapping> {
         let name = cursor.string()?;
         let Some(shape) = self.shapes.iter().find(|shape| shape.key == name) else {
+            if self.lacks_shapes {
+                return None;
+            }
             let hint = did_you_mean(&name, self.shapes.iter().map(|shape| shape.key), || {
                 "define it under shapes".to_owned()
             });

@@ -27,8 +27,8 @@ pub(crate) struct Claim<'n> {
 #[derive(Default)]
 pub(super) struct RouteMatch<'n> {
     /// The names of the path's parameters; also of a path that is refused, so that no place is
-    /// reported for it.
-    pub(super) parameters: Vec<String>,
+    /// reported for it. `None` if there is no path.
+    pub(super) parameters: Option<Vec<String>>,
     /// `None` if there is a mistake.
     pub(super) claim: Option<Claim<'n>>,
 }
@@ -47,7 +47,6 @@ pub(super) fn read<'n>(cursor: &Cursor<'n>) -> RouteMatch<'n> {
         Some(cursor) => conditions(&cursor, parameters.as_deref()),
     };
     fields.finish();
-    let parameters = parameters.unwrap_or_default();
     let (Some(method), Some(path), Some(conditions)) = (method, path, conditions) else {
         return RouteMatch { parameters, claim: None };
     };

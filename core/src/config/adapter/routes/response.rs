@@ -29,7 +29,9 @@ pub(super) struct Response {
 }
 
 /// The part of the backend's response that a route maps.
-struct Root {
+struct Root<'n> {
+    /// Reports at `root`; `None` if the route has none, or there is a mistake in it.
+    cursor: Option<Cursor<'n>>,
     path: Vec<String>,
     /// The structure of that part, if it is known.
     value: Option<Selected>,
@@ -37,7 +39,6 @@ struct Root {
 
 pub(super) fn read<'n>(
     context: &mut Context<'n>,
-    route: &Cursor<'n>,
     fields: &mut Fields<'n>,
     operation: Option<&Operation>,
     envelope: Option<&Cursor<'n>>,
@@ -51,15 +52,16 @@ pub(super) fn read<'n>(
     let body = fields.optional("response");
     let without_body =
         body.as_ref().is_some_and(|cursor| *cursor.value() == Value::String("none".to_owned()));
-    if let Some(value) = &root.value
+    if let (Some(cursor), Some(value)) = (&root.cursor, &root.value)
         && when_null_cursor.is_none()
+        && !fields.is_misspelt("when_null")
         && !without_body
         && value.nullable
         && !root.path.is_empty()
     {
         let message = format!("{} of {} may be null", root.path.join("."), context.operation);
         let hint = "set when_null to the response for a null, such as { status: 404, code: not_found }";
-        route.at_field("root").report(message, hint);
+        cursor.report(message, hint);
     }
     let mut shape = match body {
         _ if without_body => None,
@@ -72,24 +74,27 @@ pub(super) fn read<'n>(
     {
         shape.0.extend(mapping.shape.0);
     }
-    let status = status(fields, shape.is_some());
+    let status = status(fields, !without_body);
     let headers = fields.entries("headers", "write location: /reviews/{id}");
     let headers = headers::added(context, &headers, root.value.as_ref());
     Response { root: root.path, when_null, partial, shape, status, headers }
 }
 
 /// Reads `root`, and checks it against the selection of the operation.
-fn root(context: &Context<'_>, fields: &mut Fields<'_>, operation: Option<&Operation>) -> Root {
-    let mut value = operation.map(|operation| operation.selected.clone());
-    let Some(cursor) = fields.optional("root") else { return Root { path: Vec::new(), value } };
+fn root<'n>(context: &Context<'n>, fields: &mut Fields<'n>, operation: Option<&Operation>) -> Root<'n> {
+    let mut value = operation.and_then(|operation| operation.selected.clone());
+    let Some(cursor) = fields.optional("root") else {
+        let value = value.filter(|_| !fields.is_misspelt("root"));
+        return Root { cursor: None, path: Vec::new(), value };
+    };
     if let Some(data) = &mut value {
         // With a root, only the nullability of the fields below `data` counts.
         data.nullable = false;
     }
     let path = cursor.string().and_then(|path| context.root(&cursor, &path, value));
     match path {
-        Some(path) => Root { path: path.names, value: path.value },
-        None => Root { path: Vec::new(), value: None },
+        Some(path) => Root { cursor: Some(cursor), path: path.names, value: path.value },
+        None => Root { cursor: None, path: Vec::new(), value: None },
     }
 }
 
@@ -173,18 +178,13 @@ fn partial(fields: &mut Fields<'_>) -> bool {
         .unwrap_or(false)
 }
 
-/// Reads the status of a success. Those that have no body are refused for a response with one, which
-/// the runtime would not send.
 fn status(fields: &mut Fields<'_>, has_body: bool) -> Option<u16> {
-    let mut status = if has_body { 200 } else { 204 };
-    fields.set("status", &mut status, |cursor| {
-        // The limits fit.
-        let status = cursor.number_within((200.0, 299.0), "a success's status")? as u16;
-        if has_body && matches!(status, 204 | 205) && !cursor.is_stored() {
-            let hint = "write response: none, or another status";
-            return cursor.refuse(format!("{status} has no body"), hint);
-        }
-        Some(status)
-    })?;
+    let Some(cursor) = fields.optional("status") else { return Some(if has_body { 200 } else { 204 }) };
+    let status = cursor.status_within((200, 299))?;
+    // The runtime refuses to build such a response (Fetch Standard, null body status).
+    if has_body && matches!(status, 204 | 205) && !cursor.is_stored() {
+        let hint = "write response: none, or another status";
+        return cursor.refuse(format!("a response with status {status} has no body"), hint);
+    }
     Some(status)
 }

@@ -3,19 +3,36 @@
 use super::{
     backend,
     claim::{self, Claim, RouteMatch},
-    pagination, response,
+    pagination::{self, Paging},
+    response,
     target::{self, Operation, Target},
 };
 use crate::{
-    adapter::{AdaptedRoute, Backend, BodyFields, Pagination, Style},
+    adapter::{AdaptedRoute, Backend, BodyFields, Kind},
     config::{
-        adapter::{graphql::Documents, mapping::Context, variables},
+        adapter::{documents::Documents, graphql::Declared, mapping::Context, variables},
         reading::{Cursor, EntryCursor},
     },
     routing::matcher::is_safe,
 };
 
 const HINT: &str = "write { match: { method, path }, operation, variables, root, response }";
+
+/// All fields of a route.
+const KEYS: [&str; 12] = [
+    "match",
+    "operation",
+    "backend",
+    "variables",
+    "pagination",
+    "root",
+    "when_null",
+    "partial",
+    "response",
+    "envelope",
+    "status",
+    "headers",
+];
 
 /// Reads one route. `envelope` is the mapping that all responses of the adapter are wrapped by. The
 /// requests that it claims go to `claims`, also if there are mistakes in the rest of it.
@@ -27,6 +44,7 @@ pub(crate) fn read<'n>(
     claims: &mut Vec<Claim<'n>>,
 ) -> Option<AdaptedRoute> {
     let mut fields = cursor.fields(HINT)?;
+    fields.expect(&KEYS);
     let hint = "write match: { method: GET, path: /api/v1/reviews/{id} }";
     let RouteMatch { parameters, claim } =
         fields.required("match", hint).map(|cursor| claim::read(&cursor)).unwrap_or_default();
@@ -34,34 +52,40 @@ pub(crate) fn read<'n>(
     let matched = claim.as_ref().map(|claim| (claim.matcher.clone(), claim.conditions.clone()));
     claims.extend(claim);
     let (named, rest) = (fields.optional("operation"), fields.optional("backend"));
-    let target = target::read(context, cursor, named.as_ref(), rest.as_ref(), documents);
-    let operation = target.as_ref().and_then(|target| target.operation());
+    let target = match (&named, &rest) {
+        // It will be reported with the right name.
+        (None, None) if fields.is_misspelt("operation") || fields.is_misspelt("backend") => Target::Unknown,
+        (named, rest) => target::read(context, cursor, named.as_ref(), rest.as_ref(), documents),
+    };
+    let operation = target.operation();
     if let (Some(cursor), Some(operation), Some((matcher, _))) = (&named, operation, &matched) {
         refuse_change(cursor, operation, &matcher.methods);
     }
     let variable_map = fields.optional("variables");
-    let variables = match &target {
-        None => Vec::new(),
-        Some(_) => {
-            let declared = operation.map(|operation| operation.declared.as_slice());
-            variables::read(context, variable_map.as_ref(), declared)
-        }
-    };
-    let pagination = fields.read("pagination", |cursor| pagination::read(context, cursor, operation));
-    // Without either of them, nothing needs the entries again.
-    let is_needed = operation.is_some() || pagination.is_some();
-    let entries = variable_map.as_ref().filter(|_| is_needed);
-    let entries = entries.map(|cursor| cursor.entries(HINT)).unwrap_or_default();
-    refuse_second_places(&entries, pagination.as_ref());
-    if let Some(operation) = operation {
+    let variables = variables::read(context, variable_map.as_ref(), target.types());
+    let paging = fields.optional("pagination").map(|cursor| pagination::read(context, &cursor, operation));
+    let paging = paging.unwrap_or_default();
+    let entries = variable_map.as_ref().map(|cursor| cursor.entries(HINT)).unwrap_or_default();
+    report_sent_twice(&entries, &paging);
+    if let Some(declared) = operation.and_then(|operation| operation.declared.as_ref())
+        && !fields.is_misspelt("variables")
+    {
         let place = variable_map.unwrap_or_else(|| cursor.at_field("variables"));
-        require_variables(&place, &entries, operation, pagination.as_ref());
+        let mut declared = declared.clone();
+        declared
+            .iter_mut()
+            .for_each(|declared| declared.variable.required &= !is_provided(declared, &paging));
+        variables::report_missing(&place, &entries, &declared, |declared| {
+            format!("{} needs ${}: {}", context.operation, declared.variable.name, declared.written)
+        });
     }
-    let response = response::read(context, cursor, &mut fields, operation, envelope);
+    let response = response::read(context, &mut fields, operation, envelope);
+    let request = rest.and_then(|cursor| backend::read(context, &cursor));
     fields.finish();
-    let backend = match target? {
+    let backend = match target {
         Target::Operation(operation) => Backend::GraphQl(operation.name, operation.text),
-        Target::Rest => backend::read(context, &rest?)?,
+        Target::Rest => request?,
+        Target::Unknown => return None,
     };
     let (matcher, conditions) = matched?;
     let mut route = AdaptedRoute {
@@ -70,7 +94,7 @@ pub(crate) fn read<'n>(
         backend,
         reads_body: false,
         variables,
-        pagination,
+        pagination: paging.pagination,
         root: response.root,
         when_null: response.when_null,
         partial: response.partial,
@@ -93,35 +117,18 @@ fn refuse_change(cursor: &Cursor<'_>, operation: &Operation, methods: &[String])
     }
 }
 
-/// Reports variables of the route whose values come from its pagination too.
-fn refuse_second_places(entries: &[EntryCursor<'_>], pagination: Option<&Pagination>) {
-    let provided = pagination.map(|pagination| page_variables(&pagination.style)).unwrap_or_default();
-    for entry in entries.iter().filter(|entry| provided.contains(&entry.key) && !entry.value.is_stored()) {
-        let message = format!("{} has its value from the pagination already", entry.key);
+/// Reports variables that the pagination sends too.
+fn report_sent_twice(entries: &[EntryCursor<'_>], paging: &Paging) {
+    let is_sent = |entry: &&EntryCursor<'_>| paging.numbers.iter().any(|name| name == entry.key);
+    for entry in entries.iter().filter(is_sent).filter(|entry| !entry.key_cursor.is_stored()) {
+        let message = format!("the pagination sends ${} too", entry.key);
         entry.key_cursor.report(message, "remove it here, or name another variable in the pagination");
     }
 }
 
-/// Reports required variables that neither the route nor its pagination provides.
-fn require_variables(
-    cursor: &Cursor<'_>,
-    entries: &[EntryCursor<'_>],
-    operation: &Operation,
-    pagination: Option<&Pagination>,
-) {
-    let provided: Vec<&str> =
-        pagination.into_iter().flat_map(|pagination| page_variables(&pagination.style)).collect();
-    let declared = operation.declared.iter();
-    let needed = declared.filter(|declared| !provided.contains(&declared.variable.name.as_str()));
-    variables::report_missing(cursor, entries, needed, |declared| {
-        format!("{} needs ${}: {}", operation.name, declared.variable.name, declared.written)
-    });
-}
-
-/// Returns the names of the variables that a pagination provides.
-fn page_variables(style: &Style) -> [&str; 2] {
-    match style {
-        Style::Offset(skip, take) => [skip, take],
-        Style::Cursor(first, after, ..) => [first, after],
-    }
+/// Returns true if the pagination provides a variable, or may be meant to: one with a mistake is a number.
+fn is_provided(declared: &Declared, paging: &Paging) -> bool {
+    let name = &declared.variable.name;
+    let may_be_meant = paging.is_partial && declared.variable.kind == Kind::Int;
+    may_be_meant || paging.numbers.contains(name) || paging.cursor.as_ref() == Some(name)
 }

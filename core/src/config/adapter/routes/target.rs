@@ -2,8 +2,10 @@
 
 use crate::config::{
     adapter::{
-        graphql::{Declared, Documents, Selected},
+        documents::{Documents, ReadOperation},
+        graphql::{Declared, Selected},
         mapping::Context,
+        variables::Types,
     },
     reading::{Cursor, did_you_mean},
 };
@@ -12,6 +14,8 @@ use crate::config::{
 pub(super) enum Target {
     Operation(Operation),
     Rest,
+    /// A target with a mistake, which has been reported.
+    Unknown,
 }
 
 /// An operation of a GraphQL backend.
@@ -19,18 +23,28 @@ pub(super) struct Operation {
     pub(super) name: String,
     /// True if it changes data, so that it may not be sent for a request that only reads.
     pub(super) is_mutation: bool,
-    /// The document to send: the operation with its fragments.
+    /// The document to send: the operation with its fragments. It is empty if the documents have mistakes.
     pub(super) text: String,
-    pub(super) declared: Vec<Declared>,
-    /// The structure of `data` in the response.
-    pub(super) selected: Selected,
+    /// The variables that it declares, if they are known.
+    pub(super) declared: Option<Vec<Declared>>,
+    /// The structure of `data` in the response, if it is known.
+    pub(super) selected: Option<Selected>,
 }
 
 impl Target {
     pub(super) fn operation(&self) -> Option<&Operation> {
         match self {
             Self::Operation(operation) => Some(operation),
-            Self::Rest => None,
+            Self::Rest | Self::Unknown => None,
+        }
+    }
+
+    /// Returns the types of the route's variables.
+    pub(super) fn types(&self) -> Types<'_> {
+        match self {
+            Self::Operation(Operation { declared: Some(declared), .. }) => Types::Declared(declared),
+            Self::Operation(_) | Self::Unknown => Types::Unknown,
+            Self::Rest => Types::File,
         }
     }
 }
@@ -42,16 +56,19 @@ pub(super) fn read(
     operation: Option<&Cursor<'_>>,
     backend: Option<&Cursor<'_>>,
     documents: Option<&Documents>,
-) -> Option<Target> {
+) -> Target {
     match (operation, backend) {
-        (Some(cursor), None) => self::operation(context, cursor, documents).map(Target::Operation),
+        (Some(cursor), None) => {
+            self::operation(context, cursor, documents).map_or(Target::Unknown, Target::Operation)
+        }
         (None, Some(_)) => {
             context.operation = "the backend".to_owned();
-            Some(Target::Rest)
+            Target::Rest
         }
         _ => {
             let hint = "name an operation, or write backend: { method, path } for a REST backend";
-            route.refuse("a route needs exactly one of operation and backend", hint)
+            route.report("a route needs exactly one of operation and backend", hint);
+            Target::Unknown
         }
     }
 }
@@ -63,19 +80,19 @@ fn operation(
 ) -> Option<Operation> {
     let name = cursor.string()?;
     context.operation.clone_from(&name);
-    // Documents that could not be read have been reported.
-    let documents = documents?;
-    let Some(operation) = documents.operation(&name) else {
-        let hint = did_you_mean(&name, documents.operation_names(), || {
+    let Some(documents) = documents else {
+        // The routes of stored adapters without operations were left out.
+        if !cursor.is_stored() {
+            let hint = "write schema: and operations: beside routes, or backend: for a REST backend";
+            cursor.report("the adapter has no operations", hint);
+        }
+        return None;
+    };
+    let Some(ReadOperation { text, is_mutation, declared, selected }) = documents.operation(&name) else {
+        let hint = did_you_mean(&name, documents.operation_names().into_iter(), || {
             "add it to the operations, with this name".to_owned()
         });
         return cursor.refuse(format!("there is no operation {name:?}"), hint);
     };
-    Some(Operation {
-        name,
-        is_mutation: operation.is_mutation(),
-        text: documents.text(operation),
-        declared: documents.variables(operation),
-        selected: documents.selected(operation),
-    })
+    Some(Operation { name, is_mutation, text, declared, selected })
 }
