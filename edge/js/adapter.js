@@ -147,7 +147,7 @@ function proceed(exchange, step) {
 function respond(exchange, step) {
   const response = responseOf(exchange, step);
   if ((step & STEP_UNFIT) === 0) {
-    exchange.end(response, exchange.lostStatus ?? step >>> STEP_SHIFT);
+    exchange.end(response, exchange.lostStatus ?? step >>> STEP_SHIFT, undefined, exchange.deadline === 0);
     return;
   }
   const unfit = core.adapted_unfit();

@@ -91,6 +91,7 @@ export function forward(request, headers, env, context, url, table, decision, st
     body: undefined,
     unfit: undefined,
     reason: undefined,
+    isOwn: false,
   };
   reportIfDue(env, context, started);
   const isPlain =
@@ -148,13 +149,14 @@ function forwardInspected(forwarded) {
     /** @param {unknown} error */
     const fail = (error) => resolve(recover(forwarded, error, undefined));
     /** @type {AdapterEnd} */
-    const end = (response, status, unfit) => {
+    const end = (response, status, unfit, isOwn) => {
       // Decided for an adapter that has no route for it after all: only legacy can answer.
       if (!response) return fail(undefined);
       if (unfit !== undefined) {
         forwarded.unfit = unfit;
         forwarded.reason = reasonFor(unfit, forwarded.clientHeaders, env);
       }
+      forwarded.isOwn = isOwn === true;
       // An adapter's own response may stand in for a backend that did not respond, or not as it should.
       resolve(finish(forwarded, response, status ?? response.status));
     };
@@ -206,14 +208,15 @@ function mayFallBack({ table, route, decision, request }, failure) {
  * @returns {Response | Promise<Response>}
  */
 function finish(forwarded, response, status) {
-  const { env, context, table, route, decision, open, cookie, compare, unfit, reason } = forwarded;
+  const { env, context, table, route, decision, open, cookie, compare, unfit, reason, isOwn } = forwarded;
   try {
     // Of an unfit response the file of the adapter says which status the client gets.
     const given = unfit === undefined ? status : response.status;
     if (given >= 502 && given <= 504 && mayFallBack(forwarded, response)) {
       return recover(forwarded, undefined, response);
     }
-    if (decision & NEW) noteResult(forwarded, isFailure(status));
+    // What an adapter answers without its backend says nothing of that.
+    if (decision & NEW && !isOwn) noteResult(forwarded, isFailure(status));
     if (table.hides !== null && table.hides[route] && response.ok && response.body !== null) {
       const responded = Date.now();
       context.waitUntil(

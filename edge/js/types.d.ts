@@ -175,10 +175,12 @@ interface ForwardedRequest extends AdapterCall, ComparedRequest {
   unfit: string | undefined;
   /** The same as a header, if the client may see it. */
   reason: string | undefined;
+  /** True if the response is an adapter's own, for which it did not ask the backend. */
+  isOwn: boolean;
 }
 
 /** Takes an adapter's response, see `adapt` in adapter.js. */
-type AdapterEnd = (response: Response | null | undefined, status?: number, unfit?: string) => void;
+type AdapterEnd = (response: Response | null | undefined, status?: number, unfit?: string, isOwn?: boolean) => void;
 
 /**
  * Takes the client's response, undefined if there is none, and compares it behind the request. `unfit` is the reason, if the

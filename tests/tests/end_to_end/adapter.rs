@@ -519,6 +519,37 @@ impl JsonBackend {
     }
 }
 
+/// A client's mistake, which an adapter answers without its backend, is no sign that the backend is well again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_adapter_answers_itself_does_not_end_a_row_of_failures() {
+    let legacy = JsonBackend::start("{}").await;
+    let yaml = format!(
+        "feature_flags: {{ all: {{ enabled: true, rollout_percentage: 100 }} }}\n\
+         origins: {{ old: {{ url: \"{}\" }}, new: {{ url: \"http://127.0.0.1:9\" }} }}\n\
+         adapters:\n  a:\n    routes:\n      - match: {{ method: GET, path: /r }}\n        \
+         backend: {{ method: GET, path: /r }}\n        variables: {{ page: {{ from: query.page, type: int }} }}\n\
+         routes: [{{ id: r, match: {{ path: /r }}, flag: all, legacy: old, new: new, adapt: [a] }}]\n",
+        legacy.origin.url()
+    );
+    let edge = SingleRouteWorker::configured(&yaml, &[("DECISION_HEADERS", "arm,reason")]).await;
+    for (query, status, reason) in [
+        ("page=1", 200, "FALLBACK"),
+        ("page=1", 200, "FALLBACK"),
+        ("page=1", 200, "FALLBACK"),
+        ("page=1", 200, "FALLBACK"),
+        ("page=x", 400, "ROLLOUT"),
+        ("page=1", 200, "FALLBACK"),
+        ("page=1", 200, "DIVERTED"),
+    ] {
+        let answer = http::get(edge.port(), &format!("/r?{query}"), &[USER]).await;
+        assert_eq!(
+            (answer.status, answer.header("x-cutover-reason").as_deref()),
+            (status, Some(reason)),
+            "{query}"
+        );
+    }
+}
+
 /// The responses of legacy and of the new backend. The second id of the new one is not a string of digits.
 const PAGES: [&str; 2] =
     [r#"{"results":[{"id":1},{"id":2}]}"#, r#"{"results":[{"id":"1"},{"id":true}],"version":7}"#];
