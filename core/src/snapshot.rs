@@ -8,8 +8,7 @@
 //! raises the schema number, which older readers reject.
 
 use crate::{
-    adapter::{AdaptedRoute, Kind, Program, Shape, Step, Variable},
-    json::list_index,
+    adapter::Program,
     measurement::label::CanaryLabel,
     rules::{emergency::Emergency, experiment::Experiment, flag::Flag, origin::Origin, route::Route},
     vocabulary::{
@@ -114,7 +113,7 @@ impl Snapshot {
             let rules = route.compare.iter().flat_map(|compare| &compare.rules);
             rules.into_iter().any(|rule| rule.exact || rule.path.starts_with("header "))
         };
-        if self.adapters.values().any(|program| has_later_fields(program))
+        if self.adapters.values().any(|program| program.has_later_fields())
             || self.routes.iter().any(has_later_rules)
             || self.canaries.values().any(|label| !label.routes.is_empty())
         {
@@ -145,42 +144,6 @@ impl Snapshot {
         let snapshot: Self = serde_json::from_str(body).map_err(SnapshotError::Malformed)?;
         Ok(Self { revision, ..snapshot })
     }
-}
-
-/// Returns true if a program has what readers of schema 2 ignore or take for something else. Steps that
-/// they do not know they refuse.
-fn has_later_fields(program: &Program) -> bool {
-    let later_route = |route: &AdaptedRoute| {
-        let page = route.pagination.iter().flat_map(|pagination| [&pagination.page, &pagination.limit]);
-        !route.conditions.is_empty()
-            || has_index(&route.root)
-            || route.variables.iter().chain(page).any(has_absent_values)
-            || route.response.iter().any(has_indexes)
-    };
-    program.etag
-        || !program.content_type.is_empty()
-        || !program.headers.is_empty()
-        || !program.errors.headers.is_empty()
-        || program.routes.iter().any(later_route)
-}
-
-fn has_absent_values(variable: &Variable) -> bool {
-    let inside = match &variable.kind {
-        Kind::Object(fields) => fields.iter().any(has_absent_values),
-        _ => false,
-    };
-    variable.empty_is_absent || variable.invalid_is_absent || inside
-}
-
-fn has_indexes(shape: &Shape) -> bool {
-    shape.0.iter().any(|step| match step {
-        Step::Get(path) => has_index(path),
-        step => step.shapes().into_iter().any(has_indexes),
-    })
-}
-
-fn has_index(path: &[String]) -> bool {
-    path.iter().any(|name| list_index(name).is_some())
 }
 
 /// Returns a hash that identifies a document without parsing it.

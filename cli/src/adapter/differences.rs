@@ -4,7 +4,7 @@
 use super::{origin::ClientResponse, pretty};
 use cutover_core::{
     compare::{
-        Comparison, ComparisonOutcome, Difference, DifferenceKind, Findings, Response, SkipReason,
+        Comparison, ComparisonOutcome, Difference, DifferenceKind, Findings, Response, Rule, SkipReason,
         compare_answers, compare_unfit,
     },
     json::Json,
@@ -150,7 +150,8 @@ impl<'r> Sides<'r> {
             return Some((header(self.old, name), header(self.new, name)));
         }
         let Bodies { old, new } = self.bodies.as_ref()?;
-        let steps = steps(path);
+        let path = Rule { path: path.to_owned(), ..Rule::default() };
+        let steps: Vec<&str> = path.steps().collect();
         let (old, new) = (values_at(old, &steps), values_at(new, &steps));
         let pair = match kind {
             DifferenceKind::Order | DifferenceKind::Length => return None,
@@ -172,19 +173,6 @@ impl<'r> Sides<'r> {
 
 fn parsed(body: &[u8]) -> Option<Json<'_>> {
     Json::parse(std::str::from_utf8(body).ok()?).ok()
-}
-
-/// Returns the steps of a path: names, and `[]` for the items of a list.
-fn steps(path: &str) -> Vec<&str> {
-    let mut steps = Vec::new();
-    for part in path.split('.').filter(|part| !part.is_empty()) {
-        let name = part.trim_end_matches("[]");
-        if !name.is_empty() {
-            steps.push(name);
-        }
-        steps.extend(std::iter::repeat_n("[]", (part.len() - name.len()) / 2));
-    }
-    steps
 }
 
 /// Returns the values at a path, with `None` where an object has no such field. Items with ids come

@@ -3,7 +3,7 @@
 
 use crate::{
     adapter::shape::step::{Conversion, Field, Shape, Step},
-    json::list_index,
+    json::has_index,
 };
 
 /// A part of a shape that cannot be inverted.
@@ -103,10 +103,6 @@ fn undo(step: &Step, field: &str, lost: &mut Vec<Irreversible>) -> Vec<Step> {
 
 /// The reason of a path through a list.
 const ITEM: &str = "one item does not restore the list";
-
-fn has_index(path: &[String]) -> bool {
-    path.iter().any(|name| list_index(name).is_some())
-}
 
 /// Returns true if nothing of the step's value can be restored from its result.
 fn is_one_way(step: &Step) -> bool {

@@ -9,6 +9,7 @@ mod exchange;
 mod fault;
 #[cfg(feature = "config")]
 mod invert;
+mod later;
 mod literal;
 mod program;
 mod request;

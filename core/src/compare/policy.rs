@@ -169,8 +169,8 @@ impl Rule {
         self.header().is_some_and(|header| header.eq_ignore_ascii_case(name))
     }
 
-    /// Returns the steps of the path of a rule for bodies.
-    pub(super) fn steps(&self) -> impl Iterator<Item = &str> {
+    /// Returns the steps of the path of a rule for bodies: names, and `[]` for the items of a list.
+    pub fn steps(&self) -> impl Iterator<Item = &str> {
         self.path.split('.').flat_map(|part| {
             // `data[]` is two steps: the name, and the items.
             let (name, items) =

@@ -12,6 +12,11 @@ pub(crate) fn list_index(name: &str) -> Option<usize> {
     if is_number { name.parse().ok() } else { None }
 }
 
+/// Returns true if a name in the path stands for an item of a list.
+pub(crate) fn has_index(path: &[String]) -> bool {
+    path.iter().any(|name| list_index(name).is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

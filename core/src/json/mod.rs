@@ -15,7 +15,7 @@ pub(crate) mod value;
 pub(crate) mod write;
 
 pub use decimal::{Decimal, float};
-pub(crate) use index::list_index;
+pub(crate) use index::{has_index, list_index};
 pub use parse::{MAX_DEPTH, Malformed, is_number};
 pub use tape::{Tape, Value};
 pub use value::Json;

@@ -34,11 +34,11 @@ fn unfit(errors: &Errors, misfit: Misfit) -> (&Fault, ErrorDetails) {
     (&errors.unfit, ErrorDetails { misfit: Some(Box::new(misfit)), ..ErrorDetails::default() })
 }
 
-/// Returns the fault for a body that is not JSON.
-pub(super) fn not_json<'v>(errors: &'v Errors, status: u16, bytes: &[u8]) -> (&'v Fault, ErrorDetails) {
+/// Returns the misfit of a body that is not JSON.
+fn not_json(status: u16, bytes: &[u8]) -> Misfit {
     // Bodies above the size limit are not read.
     let body = if bytes.is_empty() { "an empty body, or one that is too large" } else { "another body" };
-    unfit(errors, Misfit::of_root("JSON", format!("{body}, with status {status}")))
+    Misfit::of_root("JSON", format!("{body}, with status {status}"))
 }
 
 /// Returns the misfit of a response without a value at the root of its route.
@@ -158,14 +158,30 @@ fn by_error<'v>(
     (&errors.otherwise, first.unwrap_or_default())
 }
 
-/// Returns the value at the route's root, or the fault to respond with.
+/// The response of a backend.
+#[derive(Clone, Copy)]
+pub(super) struct BackendResponse<'v> {
+    /// HTTP status.
+    pub(super) status: u16,
+    /// The body, if it is JSON.
+    pub(super) value: Option<Value<'v>>,
+    /// The body as it came.
+    pub(super) bytes: &'v [u8],
+}
+
+/// Returns the value at the route's root in a GraphQL response, or the fault to respond with.
 pub(super) fn graphql_value<'v>(
     adapted: &'v AdaptedRoute,
     errors: &'v Errors,
-    status: u16,
-    answer: Value<'v>,
+    response: BackendResponse<'v>,
     whole: EvalContext<'_>,
 ) -> Result<Option<Value<'v>>, (&'v Fault, ErrorDetails)> {
+    let BackendResponse { status, value, bytes } = response;
+    let by_status_or = |misfit: Misfit| match by_status(errors, status) {
+        Some(fault) => (fault, ErrorDetails::default()),
+        None => unfit(errors, misfit),
+    };
+    let Some(answer) = value else { return Err(by_status_or(not_json(status, bytes))) };
     let reported: Vec<Json<'_>> =
         answer.get("errors").into_iter().flat_map(Value::items).map(Value::json).collect();
     let data = answer.get("data");
@@ -176,9 +192,7 @@ pub(super) fn graphql_value<'v>(
     }
     if !(200..300).contains(&status) || (data.is_none() && reported.is_empty()) {
         let expected = if data.is_some() { "a status from 200 to 299" } else { "data or errors" };
-        let misfit = || Misfit::of_root(expected, format!("a response with status {status}"));
-        return Err(by_status(errors, status)
-            .map_or_else(|| unfit(errors, misfit()), |fault| (fault, ErrorDetails::default())));
+        return Err(by_status_or(Misfit::of_root(expected, format!("a response with status {status}"))));
     }
     if let Some(fault) = null_fault(adapted, value) {
         return Err((fault, ErrorDetails::default()));
@@ -196,24 +210,14 @@ fn null_fault<'v>(adapted: &'v AdaptedRoute, root: Option<Value<'_>>) -> Option<
     when_null.fault(None)
 }
 
-/// The response of a REST backend.
-pub(super) struct RestResponse<'v> {
-    /// HTTP status.
-    pub(super) status: u16,
-    /// The body, if it is JSON.
-    pub(super) value: Option<Value<'v>>,
-    /// The body as it came.
-    pub(super) bytes: &'v [u8],
-}
-
-/// Returns the value at the route's root, or the fault to respond with.
+/// Returns the value at the route's root in the response of a REST backend, or the fault to respond with.
 pub(super) fn rest_value<'v>(
     adapted: &'v AdaptedRoute,
     errors: &'v Errors,
-    response: RestResponse<'v>,
+    response: BackendResponse<'v>,
     whole: EvalContext<'_>,
 ) -> Result<Option<Value<'v>>, (&'v Fault, ErrorDetails)> {
-    let RestResponse { status, value, bytes } = response;
+    let BackendResponse { status, value, bytes } = response;
     if !(200..300).contains(&status) {
         let read = value.zip(errors.read.as_ref()).and_then(|(value, read)| {
             read.apply(&value.json(), whole, &mut Budget::default()).ok().flatten()
@@ -222,7 +226,7 @@ pub(super) fn rest_value<'v>(
         return Err((fault, ErrorDetails::of(read.as_ref())));
     }
     if value.is_none() && (adapted.response.is_some() || !bytes.is_empty()) {
-        return Err(not_json(errors, status, bytes));
+        return Err(unfit(errors, not_json(status, bytes)));
     }
     let value = value.and_then(|value| value.at_path(&adapted.root));
     if let Some(fault) = null_fault(adapted, value) {
@@ -235,6 +239,6 @@ pub(super) fn rest_value<'v>(
 }
 
 /// Returns the fault for a status, if one is mapped.
-pub(super) fn by_status(errors: &Errors, status: u16) -> Option<&Fault> {
+fn by_status(errors: &Errors, status: u16) -> Option<&Fault> {
     errors.statuses.iter().find(|(held, _)| *held == status).map(|(_, fault)| fault)
 }

@@ -6,8 +6,8 @@ use crate::{
         exchange::{
             etag::{IF_NONE_MATCH, tagged},
             meaning::{
-                ErrorDetails, RestResponse, by_status, fault_answer, graphql_value, headers_of, missing_root,
-                not_json, rest_value,
+                BackendResponse, ErrorDetails, fault_answer, graphql_value, headers_of, missing_root,
+                rest_value,
             },
             messages::{Answer, ClientRequest, Next, Reply},
             pages::{Page, Walk, emptied, walk},
@@ -254,13 +254,11 @@ impl Exchange {
             return Next::Answer(Answer { status, headers, body: None, unfit: None });
         }
         let whole = self.context(now);
-        let value = match (answer, is_graphql) {
-            (Some(answer), true) => graphql_value(adapted, errors, status, answer, whole),
-            (None, true) => {
-                let fault = by_status(errors, status).map(|fault| (fault, ErrorDetails::default()));
-                Err(fault.unwrap_or_else(|| not_json(errors, status, bytes)))
-            }
-            (value, false) => rest_value(adapted, errors, RestResponse { status, value, bytes }, whole),
+        let response = BackendResponse { status, value: answer, bytes };
+        let value = if is_graphql {
+            graphql_value(adapted, errors, response, whole)
+        } else {
+            rest_value(adapted, errors, response, whole)
         };
         let value = match value {
             Ok(value) => value,
