@@ -5,4 +5,5 @@ pub mod counts;
 pub mod event_kinds;
 pub mod histogram;
 pub mod label;
+pub mod log;
 pub mod user_hash;

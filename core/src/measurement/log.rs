@@ -1,0 +1,319 @@
+//! Positions in the log of batches, and the rules by which ledgers hold what lies before them.
+//!
+//! The log consists of shards, each a sequence of records. A ledger is written together with its positions: a record
+//! counts in it exactly once, however often the log is read, and by whomever. The *cursor* has positions too: every
+//! ledger that is not parked holds everything up to them, so that a ledger without anything new need not be written.
+//!
+//! Three rules keep this true, and each has a test that fails without it:
+//!
+//! 1. The cursor is read before the ledgers ([`Fold::begin`]). A ledger that was read before it may lack what it promises.
+//! 2. A ledger that cannot be written is *parked* at its own positions before the cursor moves past them, and it is
+//!    unparked only by a cursor that its own positions have reached in every shard ([`Fold::cursor`]).
+//! 3. Both are written on condition that nobody has written them since they were read.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
+
+/// Time for which the end of a shard is remembered after it was reached, in milliseconds. The log keeps records for 24
+/// hours, so a shard that is listed again after this time brings nothing twice.
+const END_KEPT_MS: i64 = 30 * 60 * 60 * 1_000;
+
+/// Sequence number of a record in its shard: up to 40 decimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(String);
+
+impl Position {
+    /// Creates a position from a sequence number.
+    pub fn new(number: &str) -> Self {
+        Self(number.trim_start_matches('0').to_owned())
+    }
+
+    /// Returns the sequence number.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Ord for Position {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.0.len(), &self.0).cmp(&(other.0.len(), &other.0))
+    }
+}
+
+impl PartialOrd for Position {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Progress in one shard.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// Everything up to this record, and itself.
+    Through(Position),
+    /// Everything: the shard was read to its end at this time, in milliseconds since 1970.
+    End(i64),
+}
+
+/// Progress in all shards.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Positions(BTreeMap<String, Progress>);
+
+impl Positions {
+    /// Returns the progress in a shard; `None` before its first record.
+    pub fn of(&self, shard: &str) -> Option<&Progress> {
+        self.0.get(shard)
+    }
+
+    /// Returns true if a record lies before these positions.
+    pub fn hold(&self, shard: &str, position: &Position) -> bool {
+        match self.0.get(shard) {
+            Some(Progress::Through(held)) => position <= held,
+            Some(Progress::End(_)) => true,
+            None => false,
+        }
+    }
+
+    /// Notes progress in a shard. Less than what is noted changes nothing.
+    pub fn note(&mut self, shard: &str, progress: Progress) {
+        match self.0.get_mut(shard) {
+            Some(held) if *held >= progress => {}
+            Some(held) => *held = progress,
+            None => {
+                self.0.insert(shard.to_owned(), progress);
+            }
+        }
+    }
+
+    /// Takes the further progress in each shard.
+    pub fn raise(&mut self, other: &Self) {
+        for (shard, progress) in &other.0 {
+            self.note(shard, progress.clone());
+        }
+    }
+
+    /// Returns true if these positions are at least as far as `other` in every shard.
+    pub fn reach(&self, other: &Self) -> bool {
+        other.0.iter().all(|(shard, theirs)| match (self.0.get(shard), theirs) {
+            (Some(Progress::End(_)), _) => true,
+            (Some(Progress::Through(ours)), Progress::Through(theirs)) => ours >= theirs,
+            (Some(Progress::Through(_)) | None, _) => false,
+        })
+    }
+
+    /// Forgets the shards that ended long before `now` and that are not listed any more.
+    pub fn forget(&mut self, listed: &BTreeSet<String>, now: i64) {
+        self.0.retain(|shard, progress| match progress {
+            Progress::End(at) => listed.contains(shard) || now.saturating_sub(*at) < END_KEPT_MS,
+            Progress::Through(_) => true,
+        });
+    }
+
+    /// Returns the shards that are neither listed nor read to their end. Their records have expired unread.
+    pub fn missing(&self, listed: &BTreeSet<String>) -> Vec<String> {
+        let is_missing = |(shard, progress): &(&String, &Progress)| {
+            matches!(progress, Progress::Through(_)) && !listed.contains(*shard)
+        };
+        self.0.iter().filter(is_missing).map(|(shard, _)| shard.clone()).collect()
+    }
+
+    /// Returns the shards with their progress.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Progress)> {
+        self.0.iter().map(|(shard, progress)| (shard.as_str(), progress))
+    }
+}
+
+/// What a fold knows of one ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Standing {
+    /// Positions that the ledger was written with.
+    own: Positions,
+    /// True if the positions of the cursor say nothing about the ledger.
+    is_parked: bool,
+}
+
+/// One reader of the log: from the positions of the cursor on, for the ledgers that it has read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fold {
+    /// Positions of the cursor as it was read or last written.
+    cursor: Positions,
+    /// Positions up to which this fold has read, at least the cursor's.
+    read: Positions,
+    ledgers: BTreeMap<String, Standing>,
+    /// Ledgers that hold in memory what they do not hold in the table.
+    changed: BTreeSet<String>,
+}
+
+impl Fold {
+    /// Begins at the positions of the cursor, with the positions of the parked ledgers. The ledgers must be read after the
+    /// cursor was.
+    pub fn begin(cursor: Positions, parked: impl IntoIterator<Item = (String, Positions)>) -> Self {
+        let parked = parked.into_iter().map(|(name, own)| (name, Standing { own, is_parked: true }));
+        Self { read: cursor.clone(), cursor, ledgers: parked.collect(), changed: BTreeSet::new() }
+    }
+
+    /// Notes the positions of a ledger that was read.
+    pub fn has_ledger(&mut self, name: &str, own: &Positions) {
+        self.ledgers.entry(name.to_owned()).or_default().own.raise(own);
+    }
+
+    /// Returns the positions from which the log is read.
+    pub fn read(&self) -> &Positions {
+        &self.read
+    }
+
+    /// Returns true if a record is to be counted in a ledger: if the ledger is not parked, and does not hold it.
+    pub fn takes(&self, name: &str, shard: &str, position: &Position) -> bool {
+        if self.read.hold(shard, position) {
+            return false;
+        }
+        match self.ledgers.get(name) {
+            Some(standing) => !standing.is_parked && !standing.own.hold(shard, position),
+            None => true,
+        }
+    }
+
+    /// Notes that a record was counted in a ledger.
+    pub fn counted(&mut self, name: &str) {
+        self.changed.insert(name.to_owned());
+    }
+
+    /// Notes that a shard was read up to here, by all ledgers that take part.
+    pub fn has_read(&mut self, shard: &str, progress: Progress) {
+        self.read.note(shard, progress);
+    }
+
+    /// Returns the positions that a ledger is written with.
+    pub fn positions_of(&self, name: &str) -> Positions {
+        let mut positions = self.ledgers.get(name).map(|standing| standing.own.clone()).unwrap_or_default();
+        positions.raise(&self.read);
+        positions
+    }
+
+    /// Notes that a ledger was written with [`Self::positions_of`].
+    pub fn wrote(&mut self, name: &str) {
+        let own = self.positions_of(name);
+        self.ledgers.entry(name.to_owned()).or_default().own = own;
+        self.changed.remove(name);
+    }
+
+    /// Returns the ledgers that hold in memory what they do not hold in the table.
+    pub fn changed(&self) -> Vec<String> {
+        self.changed.iter().cloned().collect()
+    }
+
+    /// Parks a ledger that cannot be read or written: from now on its own positions alone say what it holds. Returns them.
+    pub fn park(&mut self, name: &str) -> Positions {
+        let standing = self.ledgers.entry(name.to_owned()).or_default();
+        if !standing.is_parked {
+            // What the cursor promised so far is true of this ledger too.
+            standing.own.raise(&self.cursor);
+            standing.is_parked = true;
+        }
+        self.changed.remove(name);
+        standing.own.clone()
+    }
+
+    /// Returns true if a ledger is parked.
+    pub fn is_parked(&self, name: &str) -> bool {
+        self.ledgers.get(name).is_some_and(|standing| standing.is_parked)
+    }
+
+    /// Returns true if a record is to be counted in a parked ledger that is read apart, up to where this fold has read.
+    pub fn takes_apart(&self, name: &str, shard: &str, position: &Position) -> bool {
+        let own = self.ledgers.get(name).map(|standing| &standing.own);
+        self.read.hold(shard, position) && own.is_none_or(|own| !own.hold(shard, position))
+    }
+
+    /// Returns the positions that the cursor may be written with, and the parked ledgers with their own. A parked ledger
+    /// that has reached them in every shard is parked no longer. Returns `None` while a ledger has changed and is not written.
+    pub fn cursor(&self) -> Option<(Positions, BTreeMap<String, Positions>)> {
+        if !self.changed.is_empty() {
+            return None;
+        }
+        let parked =
+            self.ledgers.iter().filter(|(_, standing)| standing.is_parked && !standing.own.reach(&self.read));
+        Some((
+            self.read.clone(),
+            parked.map(|(name, standing)| (name.clone(), standing.own.clone())).collect(),
+        ))
+    }
+
+    /// Notes that the cursor was written with what [`Self::cursor`] returned.
+    pub fn wrote_cursor(&mut self) {
+        let Self { read, cursor, ledgers, .. } = self;
+        for standing in ledgers.values_mut() {
+            standing.is_parked = standing.is_parked && !standing.own.reach(read);
+        }
+        cursor.clone_from(read);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(shard: &str, number: u32) -> Positions {
+        let mut positions = Positions::default();
+        positions.note(shard, Progress::Through(Position::new(&number.to_string())));
+        positions
+    }
+
+    #[test]
+    fn sequence_numbers_are_ordered_as_numbers() {
+        let of = Position::new;
+        assert!(of("99") < of("100") && of("0099") == of("99"));
+        assert!(of(&"9".repeat(39)) < of(&format!("1{}", "0".repeat(39))));
+        assert!(Progress::Through(of(&"9".repeat(40))) < Progress::End(0));
+    }
+
+    #[test]
+    fn progress_never_goes_back_and_ends_are_kept_as_long_as_records() {
+        let mut positions = at("a", 7);
+        positions.raise(&at("a", 3));
+        assert!(positions.hold("a", &Position::new("7")) && !positions.hold("a", &Position::new("8")));
+        positions.note("a", Progress::End(1_000));
+        positions.raise(&at("a", 9));
+        assert_eq!(positions.of("a"), Some(&Progress::End(1_000)));
+        let nothing = BTreeSet::new();
+        positions.forget(&nothing, 24 * 60 * 60 * 1_000);
+        assert!(positions.of("a").is_some(), "its records may still be listed");
+        positions.forget(&nothing, 48 * 60 * 60 * 1_000);
+        assert!(positions.of("a").is_none());
+        assert_eq!(at("b", 1).missing(&nothing), ["b"]);
+    }
+
+    #[test]
+    fn a_ledger_that_is_ahead_of_the_cursor_takes_nothing_twice() {
+        let mut fold = Fold::begin(at("a", 1), []);
+        fold.has_ledger("flag", &at("a", 3));
+        let takes = |number: u32| fold.takes("flag", "a", &Position::new(&number.to_string()));
+        assert_eq!((takes(1), takes(3), takes(4)), (false, false, true));
+        assert!(fold.takes("other", "a", &Position::new("2")));
+    }
+
+    #[test]
+    fn a_parked_ledger_is_unparked_when_it_has_reached_the_cursor_in_every_shard() {
+        let mut fold = Fold::begin(at("a", 1), []);
+        assert_eq!(fold.park("flag"), at("a", 1));
+        fold.has_read("a", Progress::Through(Position::new("5")));
+        fold.has_read("b", Progress::Through(Position::new("2")));
+        let (_, parked) = fold.cursor().unwrap();
+        assert_eq!(parked["flag"], at("a", 1));
+        fold.wrote_cursor();
+        assert!(fold.is_parked("flag") && !fold.takes("flag", "a", &Position::new("9")));
+        // It has caught up in one shard, but not in the other.
+        fold.has_ledger("flag", &at("a", 5));
+        fold.wrote_cursor();
+        assert!(fold.is_parked("flag") && fold.takes_apart("flag", "b", &Position::new("2")));
+        fold.wrote("flag");
+        fold.wrote_cursor();
+        assert!(!fold.is_parked("flag") && fold.takes("flag", "a", &Position::new("9")));
+    }
+}
