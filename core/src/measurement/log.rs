@@ -189,7 +189,7 @@ impl Fold {
         self.read.note(shard, progress);
     }
 
-    /// Returns the positions that a ledger is written with.
+    /// Returns the positions that a ledger that is not parked is written with.
     pub fn positions_of(&self, name: &str) -> Positions {
         let mut positions = self.ledgers.get(name).map(|standing| standing.own.clone()).unwrap_or_default();
         positions.raise(&self.read);
@@ -218,6 +218,11 @@ impl Fold {
         }
         self.changed.remove(name);
         standing.own.clone()
+    }
+
+    /// Returns the own positions of a ledger. A parked one is read apart from them on, up to [`Self::read`].
+    pub fn own(&self, name: &str) -> Positions {
+        self.ledgers.get(name).map(|standing| standing.own.clone()).unwrap_or_default()
     }
 
     /// Returns true if a ledger is parked.
@@ -312,7 +317,9 @@ mod tests {
         fold.has_ledger("flag", &at("a", 5));
         fold.wrote_cursor();
         assert!(fold.is_parked("flag") && fold.takes_apart("flag", "b", &Position::new("2")));
-        fold.wrote("flag");
+        let mut own = fold.own("flag");
+        own.raise(fold.read());
+        fold.has_ledger("flag", &own);
         fold.wrote_cursor();
         assert!(!fold.is_parked("flag") && fold.takes("flag", "a", &Position::new("9")));
     }
