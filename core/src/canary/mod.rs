@@ -9,6 +9,7 @@ mod evidence;
 mod fold;
 mod forecast;
 mod freeze;
+mod gather;
 mod group;
 mod levels;
 mod measure;
@@ -30,11 +31,12 @@ pub use self::{
     fold::fold,
     forecast::{Assumed, Forecast, Outlook, requests_to_promote, requests_to_roll_back},
     freeze::{check as check_freeze_window, is_frozen},
+    gather::{Gathered, windows},
     record::{Disagreement, Record, Step, Summary, replay},
     run::{Run, RunIdentity, RunState},
     test::Test,
     users::{ComparedUsers, EventEvidence, EventSums, Failures, Period, SeenUsers, UserCount},
     verdict::{TestResult, Unproven, Verdict},
     watch::{Alarm, AlarmState, Beginning, Incident, Pending, Span, Suspect, Watch, Watches},
-    window::{ArmCounts, BothArms, StepCounts, Window, windows},
+    window::{ArmCounts, BothArms, StepCounts, Window},
 };

@@ -1,25 +1,15 @@
 //! Arrival windows: everything of a run that arrived within ten seconds, as the evaluation folds it.
 
 use crate::{
-    canary::plan::CanaryPlan,
     json::omit::is_zero,
     measurement::{
-        batch::{Batch, Cell, SeenUser, StepLoss, UserEvents, UserWindow, WINDOW_MS},
+        batch::{StepLoss, UserWindow, WINDOW_MS},
         counts::Counts,
     },
-    vocabulary::{
-        arm::Arm,
-        names::{RouteId, RunId},
-        reason::Reason,
-        share::PartsPerMillion,
-    },
+    vocabulary::names::RouteId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Most users in each list of the windows that are folded at once: a record contains them, in an
-/// item of at most 400 KB. Beyond it the same range of hashes is left out for both arms.
-const MAX_USERS: usize = 2_048;
 
 /// Counts of one arm that decisions are based on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -169,7 +159,7 @@ impl Window {
         self.end.saturating_sub(self.start) >= WINDOW_MS
     }
 
-    fn step(&mut self, step: u32) -> Option<&mut StepCounts> {
+    pub(super) fn step(&mut self, step: u32) -> Option<&mut StepCounts> {
         let index = match self.steps.binary_search_by_key(&step, |counts| counts.step) {
             Ok(index) => index,
             Err(index) => {
@@ -179,141 +169,4 @@ impl Window {
         };
         self.steps.get_mut(index)
     }
-}
-
-/// Event window, settling time and share of users: parts of a report that can be joined.
-type PartKey = (i64, u32, i64, u32, PartsPerMillion);
-
-/// Collects the windows of a run under its plan, from batches with their arrival times in milliseconds since 1970.
-/// `until` is the arrival time up to which all batches were read. Windows in which nothing of the
-/// run arrived are left out.
-///
-/// Only requests decided by the bucket count, because lists and conditions select users who are not
-/// representative.
-pub fn windows<'b>(
-    run: &RunId,
-    plan: &CanaryPlan,
-    arrivals: impl Iterator<Item = (i64, &'b Batch)>,
-    until: i64,
-) -> Vec<Window> {
-    let mut windows: BTreeMap<i64, Window> = BTreeMap::new();
-    let mut users: BTreeMap<PartKey, UserWindow> = BTreeMap::new();
-    for (at, batch) in arrivals {
-        let start = at.div_euclid(WINDOW_MS) * WINDOW_MS;
-        let end = (start + WINDOW_MS).min(until).max(start);
-        let new_window = || Window { start, end, ..Window::default() };
-        for cell in &batch.cells {
-            let Some((_, step)) = cell.canary.as_ref().filter(|(held, _)| held == run) else { continue };
-            if !cell.is_evidence() {
-                continue;
-            }
-            let window = windows.entry(start).or_insert_with(new_window);
-            let Some(counts) = window.step(*step) else { continue };
-            let counted = of_cell(cell);
-            counts.new.add(counted.new);
-            counts.legacy.add(counted.legacy);
-            if let Some(route) = own_route(plan, cell) {
-                counts.routes.entry(route.clone()).or_default().add(counted);
-            }
-        }
-        for loss in batch.losses.iter().filter(|loss| loss.canary.0 == *run) {
-            let window = windows.entry(start).or_insert_with(new_window);
-            loss.clone().add_to(&mut window.losses);
-        }
-        for reported in batch.users.iter().filter(|reported| reported.canary.0 == *run) {
-            windows.entry(start).or_insert_with(new_window);
-            // No request begins after its report arrived; a wrong clock must not delay it for ever.
-            let window = reported.window.min(start);
-            let key = (start, reported.canary.1, window, reported.settle_ms, reported.share);
-            let joined = users.entry(key).or_insert_with(|| UserWindow {
-                window,
-                seen: Vec::new(),
-                events: Vec::new(),
-                compared: Vec::new(),
-                ..reported.clone()
-            });
-            joined.seen.extend(&reported.seen);
-            joined.events.extend(&reported.events);
-            joined.compared.extend(&reported.compared);
-        }
-    }
-    let bounds = bound(&mut users);
-    for ((start, ..), joined) in users {
-        if let Some(window) = windows.get_mut(&start) {
-            window.bounds = bounds;
-            window.users.push(joined);
-        }
-    }
-    // Like the users, in one order, whatever the order of their arrival.
-    windows.values_mut().for_each(|window| window.losses.sort_unstable());
-    windows.into_values().collect()
-}
-
-/// Returns the counts of a cell, by the arm that they belong to.
-fn of_cell(cell: &Cell) -> BothArms {
-    let counts = ArmCounts::from(&cell.counts);
-    match (cell.reason, cell.arm) {
-        // Legacy served them, but they belong to the new arm, which would have had them.
-        (Reason::Diverted, _) => BothArms {
-            new: ArmCounts { diverted: cell.counts.requests, ..ArmCounts::default() },
-            ..BothArms::default()
-        },
-        (_, Arm::New) => BothArms { new: counts, ..BothArms::default() },
-        (_, Arm::Legacy) => BothArms { legacy: counts, ..BothArms::default() },
-    }
-}
-
-/// Returns the route of a cell if it has criteria of its own.
-fn own_route<'c>(plan: &CanaryPlan, cell: &'c Cell) -> Option<&'c RouteId> {
-    cell.route.as_ref().filter(|route| plan.options.route_criteria.contains_key(*route))
-}
-
-/// Sorts the users, and leaves out those with the largest hashes if there are too many. Returns the
-/// bounds if any were.
-fn bound(users: &mut BTreeMap<PartKey, UserWindow>) -> Option<[u64; 3]> {
-    for held in users.values_mut() {
-        join(&mut held.events);
-    }
-    let seen = users.values().flat_map(|held| held.seen.iter().map(|SeenUser(user, _)| *user));
-    let seen = theta(seen.collect());
-    let events = users.values().flat_map(|held| held.events.iter().map(|event| event.user));
-    let events = theta(events.collect());
-    let compared = users.values().flat_map(|held| held.compared.iter().map(|(user, _)| *user));
-    let compared = theta(compared.collect());
-    for held in users.values_mut() {
-        held.seen.retain(|SeenUser(user, _)| *user <= seen);
-        held.events.retain(|event| event.user <= events);
-        held.compared.retain(|(user, _)| *user <= compared);
-        held.seen.sort_unstable();
-        held.events.sort_unstable();
-        held.compared.sort_unstable();
-    }
-    let bounds = [seen, events, compared];
-    bounds.iter().any(|bound| *bound < u64::MAX).then(|| bounds.map(|bound| bound.saturating_add(1)))
-}
-
-/// Joins the entries of each user: many isolates report the same one, and the lists are bounded by users.
-fn join(events: &mut Vec<UserEvents>) {
-    let mut joined: BTreeMap<(u64, Arm, bool), UserEvents> = BTreeMap::new();
-    for entry in events.drain(..) {
-        joined
-            .entry((entry.user, entry.arm, entry.minted))
-            .and_modify(|held| {
-                held.kinds |= entry.kinds;
-                held.errors = held.errors.saturating_add(entry.errors);
-                held.requests = held.requests.saturating_add(entry.requests);
-            })
-            .or_insert(entry);
-    }
-    *events = joined.into_values().collect();
-}
-
-/// Returns the largest hash to keep, halved until the list is small enough.
-fn theta(mut hashes: Vec<u64>) -> u64 {
-    hashes.sort_unstable();
-    let mut theta = u64::MAX;
-    while theta > 0 && hashes.partition_point(|hash| *hash <= theta) > MAX_USERS {
-        theta /= 2;
-    }
-    theta
 }
