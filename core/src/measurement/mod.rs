@@ -6,4 +6,5 @@ pub mod event_kinds;
 pub mod histogram;
 pub mod label;
 pub mod log;
+pub mod pace;
 pub mod user_hash;

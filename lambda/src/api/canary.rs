@@ -182,7 +182,6 @@ async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -
     } else {
         Value::Null
     };
-    let gaps = platform.store.gaps(run.step_started_at).await?;
     let more = json!({
         "started_at": run.started_at,
         "started_by": run.started_by,
@@ -200,7 +199,8 @@ async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -
             "tests": tests,
             "through": Timestamp::from_millis(ledger.through),
         },
-        "unknown": gaps,
+        // Isolates of the last hour, of all flags; what they had counted since their last batch is unknown.
+        "unknown_isolates": cursor.totals.isolates_lost_lately,
         "version": truth.meta(crate::store::RUNS, run.flag.as_str()).map(|meta| meta.version),
     });
     let mut body = brief(run);

@@ -39,21 +39,20 @@ pub(super) async fn handle(
         .into_iter()
         .map(|(flag, ledger)| json!({ "flag": flag, "series": ledger.series }))
         .collect();
-    let behind = cursor.behind.iter().map(|(flag, through)| (flag, Timestamp::from_millis(*through)));
+    let behind = cursor.parked.iter().map(|(flag, parked)| (flag, Timestamp::from_millis(parked.through)));
     let behind: BTreeMap<&String, Timestamp> = behind.collect();
-    let isolates = store.isolate_counts().await?;
+    let totals = cursor.totals;
     let body = json!({
         "flags": flags,
         "through": (cursor.through > 0).then(|| Timestamp::from_millis(cursor.through)),
         "behind": behind,
         "gaps": cursor.gaps,
-        "batches": store.counters(&Key::ingest()).await?,
-        "batches_taken_in": cursor.batches,
-        "outcomes_lost": cursor.outcomes_lost,
-        "users_lost": cursor.users_lost,
-        "responses_uninspected": cursor.uninspected,
-        "isolates_active": isolates.active,
-        "batches_missing": isolates.missing_batches,
+        "batches": { "stored": totals.batches, "late": totals.late, "unreadable": totals.unreadable },
+        "outcomes_lost": totals.outcomes_lost,
+        "users_lost": totals.users_lost,
+        "responses_uninspected": totals.uninspected,
+        "isolates_active": totals.isolates,
+        "isolates_lost": totals.isolates_lost,
     });
     Ok(json_response(StatusCode::OK, &body))
 }

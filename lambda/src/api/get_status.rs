@@ -16,10 +16,9 @@ use std::collections::BTreeMap;
 pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
     let ledgers = platform.store.ledgers().await?;
-    let hour_ago = Timestamp::from_millis(clock::now().millis() - 3_600_000);
-    let gaps = platform.store.gaps(hour_ago).await?;
+    let unknown = platform.store.cursor().await?.totals.isolates_lost_lately;
     let recent = RecentTotals::of(ledgers.iter().flat_map(|(_, ledger)| &ledger.recent));
-    let mut body = status(&state, &recent, gaps.len());
+    let mut body = status(&state, &recent, unknown);
     if let Some(fields) = body.as_object_mut() {
         // Times at which the scheduled functions last completed, without those that never did.
         fields.insert("schedule".to_owned(), json!(platform.store.ticks().await?));
@@ -116,7 +115,7 @@ fn status(state: &Truth, recent: &RecentTotals, gaps: usize) -> Value {
         "measurement": {
             "requests": recent.requests,
             // Isolates that fell silent in the last hour; their last counts are unknown.
-            "unknown_isolates": gaps,
+            "unknown_isolates": unknown,
         },
         "canaries": canaries,
         "revision": state.head.revision,

@@ -240,49 +240,53 @@ fn publication(page: &mut Page, state: &State) {
 }
 
 async fn measurement(page: &mut Page, platform: &Platform) -> Result<(), StoreError> {
-    let isolates = platform.store.isolate_counts().await?;
-    let counters = platform.store.counters(&Key::ingest()).await?;
     let cursor = platform.store.cursor().await?;
+    let totals = &cursor.totals;
     let name = "cutover_tick_age_seconds";
     page.family(name, "gauge", "Seconds since each scheduled function last completed.");
     for (function, at) in platform.store.ticks().await? {
         let age = (clock::now().millis() - at.millis()).max(0);
         page.sample(name, &[("function", &function)], age as f64 / 1_000.0);
     }
-    page.family("cutover_isolates_active", "gauge", "Isolates that are expected to report.");
-    page.sample("cutover_isolates_active", &[], isolates.active as f64);
-    if let Some(age) = isolates.oldest_snapshot_ms {
+    page.family("cutover_isolates_active", "gauge", "Isolates that reported in the last two minutes.");
+    page.sample("cutover_isolates_active", &[], totals.isolates as f64);
+    if let Some(age) = totals.oldest_snapshot_ms {
         let name = "cutover_snapshot_age_seconds";
         page.family(name, "gauge", "Age of the oldest snapshot in use by an active isolate, in seconds.");
         page.sample(name, &[], age as f64 / 1_000.0);
     }
     let name = "cutover_batches_total";
-    page.family(name, "counter", "Batches received by ingest, by result.");
-    for (result, count) in counters.iter().filter(|(name, _)| *name != "isolates_lost") {
-        page.sample(name, &[("result", result)], *count as f64);
+    page.family(
+        name,
+        "counter",
+        "Batches that were evaluated, by kind; late and unreadable ones are among the stored.",
+    );
+    for (kind, count) in
+        [("stored", totals.batches), ("late", totals.late), ("unreadable", totals.unreadable)]
+    {
+        page.sample(name, &[("kind", kind)], count as f64);
     }
     page.family(
         "cutover_isolates_lost_total",
         "counter",
         "Isolates that fell silent before their final report.",
     );
-    let lost = counters.get("isolates_lost").copied().unwrap_or_default();
-    page.sample("cutover_isolates_lost_total", &[], lost as f64);
+    page.sample("cutover_isolates_lost_total", &[], totals.isolates_lost as f64);
     page.family("cutover_outcomes_lost_total", "counter", "Outcomes that isolates reported as lost.");
-    page.sample("cutover_outcomes_lost_total", &[], cursor.outcomes_lost as f64);
+    page.sample("cutover_outcomes_lost_total", &[], totals.outcomes_lost as f64);
     page.family("cutover_users_lost_total", "counter", "Users in reports that ingest refused.");
-    page.sample("cutover_users_lost_total", &[], cursor.users_lost as f64);
+    page.sample("cutover_users_lost_total", &[], totals.users_lost as f64);
     let name = "cutover_responses_uninspected_total";
     page.family(name, "counter", "Responses too large, or too many at once, for error_when to inspect.");
-    page.sample(name, &[], cursor.uninspected as f64);
+    page.sample(name, &[], totals.uninspected as f64);
     let name = "cutover_flag_behind_seconds";
     page.family(
         name,
         "gauge",
         "Seconds by which the ledger of a flag lags that could not be read or written.",
     );
-    for (flag, through) in &cursor.behind {
-        let lag = clock::now().millis() - through;
+    for (flag, parked) in &cursor.parked {
+        let lag = clock::now().millis() - parked.through;
         page.sample(name, &[("flag", flag)], lag as f64 / 1_000.0);
     }
     if cursor.through > 0 {

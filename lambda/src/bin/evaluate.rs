@@ -1,4 +1,4 @@
-//! The scheduled function that folds measurements into ledgers and evidence.
+//! The scheduled function that folds measurements into ledgers and evidence, and moves canaries.
 
 use cutover_lambda::{
     measurement::evaluate,
@@ -12,10 +12,12 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::start("evaluate");
-    let platform = Platform::new(Settings::from_env_without_kv()?);
+    let platform = Platform::new(Settings::from_env()?);
     let platform = &platform;
     let handler = service_fn(async |event: LambdaEvent<Value>| {
-        tick::observe(&event, Box::pin(evaluate::tick(platform))).await.map_err(lambda_runtime::Error::from)
+        tick::observe(&event, Box::pin(evaluate::invocation(platform)))
+            .await
+            .map_err(lambda_runtime::Error::from)
     });
     lambda_runtime::run(handler).await
 }

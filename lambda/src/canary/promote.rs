@@ -1,33 +1,19 @@
-//! The scheduled tick that moves canaries. For each active run it makes one decision and at most
-//! one step, in one transaction with the record of the decision. A tick that runs twice, late or
-//! concurrently does no harm: a run is changed on condition that it has not been changed meanwhile.
+//! The scheduled tick beside evaluation: it keeps Workers KV in line with the table and delivers notifications. Where nobody
+//! has evaluated for a while, it does so itself.
 
 use crate::{
-    canary::{
-        notify,
-        run::{circumstances, evidence_of, run_identity, run_write},
-    },
+    canary::{decide, notify},
     clock,
+    measurement::evaluate,
     platform::Platform,
     publication::{publish::PublishError, reconcile},
-    store::{
-        AuditRecord, Commit, CommitError, Cursor, EmergencyChange, HoldState, RUNS, Role, State, Write,
-        error::StoreError, record_item,
-    },
-};
-use cutover_core::{
-    FlagName, RunId, Timestamp,
-    canary::{Action, Decision, Record, Run, TickContext},
+    store::error::StoreError,
 };
 use serde::Serialize;
-use serde_json::json;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-/// Name of the actor in the audit log for automatic decisions.
-pub const ACTOR: &str = "promote";
-
-/// Number of attempts to make a decision while its inputs keep changing.
-const MAX_TRIES: u32 = 4;
+/// Time without a holder of the lease of evaluation after which this tick takes it.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// Summary of a tick.
 #[derive(Debug, Serialize)]
@@ -35,23 +21,10 @@ pub struct Tick {
     /// Summary of the reconciliation of Workers KV.
     #[serde(flatten)]
     pub publication: reconcile::Tick,
-    /// Outcome for each active canary, by flag.
-    pub canaries: BTreeMap<String, Outcome>,
+    /// Outcome for each canary that was decided because nobody else evaluates, by flag.
+    pub canaries: BTreeMap<String, decide::Outcome>,
     /// Number of notifications that were delivered.
     pub delivered: usize,
-}
-
-/// Outcome of the decision about a canary.
-#[derive(Debug, Serialize)]
-pub struct Outcome {
-    /// Action that was taken.
-    pub action: Action,
-    /// Reason for the action.
-    pub reason: cutover_core::canary::Reason,
-    /// Id of the run after the decision.
-    pub run: RunId,
-    /// Step of that run.
-    pub step: u32,
 }
 
 /// Failure of a part of a tick. The other parts were completed.
@@ -72,184 +45,16 @@ pub enum TickError {
 /// Fails if a decision, the publication or the delivery of notifications fails. The other parts are
 /// attempted regardless.
 pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
-    let mut canaries = BTreeMap::new();
-    let decided = decide_all(platform, &mut canaries).await;
+    let stood_in = evaluate::stand_in(platform, IDLE).await;
     // Publication and delivery follow all decisions, and their failure undoes none.
     let publication = reconcile::tick(platform).await;
     let delivered = notify::deliver(platform).await;
     let head = platform.store.head().await?;
     let lag = head.revision.0.saturating_sub(head.published.0);
-    tracing::info!(event = "tick", lag, revision = head.revision.0, canaries = canaries.len(), "looked");
-    decided?;
-    platform.store.note_tick(ACTOR, clock::now()).await?;
+    let stood_in = stood_in.map(Option::unwrap_or_default);
+    let canaries = stood_in.as_ref().map_or(0, |stood_in| stood_in.canaries.len());
+    tracing::info!(event = "tick", lag, revision = head.revision.0, canaries, "looked");
+    let canaries = stood_in?.canaries;
+    platform.store.note_tick(decide::ACTOR, clock::now()).await?;
     Ok(Tick { publication: publication?, canaries, delivered: delivered? })
-}
-
-/// Decides all active canaries. A failure for one does not delay the others; the last one is returned.
-async fn decide_all(platform: &Platform, canaries: &mut BTreeMap<String, Outcome>) -> Result<(), StoreError> {
-    let state = platform.store.state().await?;
-    // Read before any evidence: see `circumstances`.
-    let cursor = platform.store.cursor().await?;
-    let mut decided = Ok(());
-    for flag in state.runs.values().filter(|run| run.state.is_active()).map(|run| &run.flag) {
-        match decide_one(platform, &cursor, flag).await {
-            Ok(Some(outcome)) => {
-                canaries.insert(flag.to_string(), outcome);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                tracing::error!(%flag, %error, "the decision about a canary failed");
-                decided = Err(error);
-            }
-        }
-    }
-    decided
-}
-
-/// Decides the canary of a flag. Returns `None` if it is not active, or an item of this flag cannot be decoded: the run stays
-/// as it is then, and the tick is complete without it.
-async fn decide_one(
-    platform: &Platform,
-    cursor: &Cursor,
-    flag: &FlagName,
-) -> Result<Option<Outcome>, StoreError> {
-    for _ in 0..MAX_TRIES {
-        let state = platform.store.state().await?;
-        let Some(run) = state.active_run(flag) else { return Ok(None) };
-        match (DecisionContext { platform, cursor, state: &state, run, at: clock::now() }).decide().await {
-            Ok(outcome) => return Ok(Some(outcome)),
-            Err(CommitError::Conflict | CommitError::Store(StoreError::Restless)) => {}
-            // A decision reads the evidence and the reason for waiting of its own flag, and nothing else.
-            Err(CommitError::Store(error @ StoreError::Item(_))) => {
-                tracing::error!(event = "canary_undecided", %flag, %error, "a canary cannot be decided");
-                return Ok(None);
-            }
-            Err(CommitError::Store(error)) => return Err(error),
-        }
-    }
-    Err(StoreError::Restless)
-}
-
-struct DecisionContext<'t> {
-    platform: &'t Platform,
-    cursor: &'t Cursor,
-    state: &'t State,
-    run: &'t Run,
-    at: Timestamp,
-}
-
-impl DecisionContext<'_> {
-    async fn decide(&self) -> Result<Outcome, CommitError> {
-        let evidence = evidence_of(self.platform, self.run).await?;
-        let around = circumstances(self.cursor, self.state, self.run);
-        let (record, decision) =
-            Record::decision(self.at, crate::VERSION, self.run, &evidence, around.clone());
-        let after = self.after(&decision, &around)?;
-        match &after {
-            None => self.hold(&record, &decision).await?,
-            Some(after) => self.step(&record, &decision, after).await?,
-        }
-        let run = after.as_ref().unwrap_or(self.run);
-        Ok(Outcome { action: decision.action, reason: decision.reason, run: run.id.clone(), step: run.step })
-    }
-
-    /// Returns the run after a decision; `None` if it does not change.
-    fn after(&self, decision: &Decision, around: &TickContext) -> Result<Option<Run>, StoreError> {
-        let says = decision.reason.says();
-        Ok(match decision.action {
-            Action::Hold => None,
-            Action::Advance | Action::Complete => Some(self.run.advanced(self.at, says)),
-            Action::RollBack => {
-                let breach = decision.verdict.breach.clone();
-                // One sentence with the counts, also for those who look when the evidence is gone.
-                let reason = breach.as_ref().map_or_else(|| says.to_owned(), |breach| breach.sentence());
-                Some(self.run.rolled_back(breach, &reason))
-            }
-            Action::Pause => Some(self.run.paused(says)),
-            Action::Restart => match &around.plan {
-                None => None,
-                Some(plan) => {
-                    let identity =
-                        run_identity(self.state).map_err(|problem| StoreError::Call(problem.to_string()))?;
-                    self.run.under(plan, identity, self.at)
-                }
-            },
-        })
-    }
-
-    /// Records that the run is held. Writes nothing if it was held for the same reason before.
-    async fn hold(&self, record: &Record, decision: &Decision) -> Result<(), CommitError> {
-        let waiting = HoldState {
-            run: self.run.id.clone(),
-            step: self.run.step,
-            reason: decision.reason,
-            since: self.at,
-        };
-        let held = self.platform.store.waiting(&self.run.flag).await?;
-        let version = held.as_ref().map_or(0, |(_, version)| *version);
-        if held.is_some_and(|(held, _)| HoldState { since: waiting.since, ..held } == waiting) {
-            return Ok(());
-        }
-        let mut others = vec![record_item(record, &format!("hold#{version:012}"))?];
-        if let Some(notification) = notify::of(self.platform, self.run, decision, self.at) {
-            others.push(notification.item()?);
-        }
-        tracing::info!(event = "hold", flag = %self.run.flag, run = %self.run.id, reason = ?decision.reason, "holding");
-        self.platform.store.note_waiting(&self.run.flag, &waiting, version, others).await
-    }
-
-    async fn step(&self, record: &Record, decision: &Decision, after: &Run) -> Result<(), CommitError> {
-        let (state, flag_name) = (self.state, &self.run.flag);
-        let mut writes = vec![run_write(state, after)];
-        if let Some(flag) = state.config.feature_flags.get(flag_name)
-            && flag.rollout_percentage != after.share()
-        {
-            let flag = cutover_core::Flag { rollout_percentage: after.share(), ..flag.clone() };
-            writes.push(Write::Object {
-                section: "feature_flags".to_owned(),
-                name: flag_name.to_string(),
-                value: Some(json!(flag)),
-                expected: state.meta("feature_flags", flag_name.as_str()).map(|meta| meta.version),
-            });
-        }
-        writes.push(Write::New(record_item(record, &format!("decision#{:012}", state.head.revision.0))?));
-        if let Some(notification) = notify::of(self.platform, after, decision, self.at) {
-            writes.push(Write::New(notification.item()?));
-        }
-        let (action, counter) = match decision.action {
-            Action::Advance => ("canary.advance", "advances"),
-            Action::Complete => ("canary.complete", "completions"),
-            Action::RollBack => ("canary.rollback", "rollbacks"),
-            Action::Pause => ("canary.pause", "pauses"),
-            Action::Restart => ("canary.restart", "restarts"),
-            Action::Hold => ("canary.hold", "holds"),
-        };
-        writes.push(Write::Count { flag: flag_name.to_string(), name: counter });
-        let changes = json!([{
-            "section": RUNS,
-            "name": flag_name,
-            "run": after.id,
-            "state": [self.run.state, after.state],
-            "step": [self.run.step, after.step],
-            "rollout_percentage": [self.run.share(), after.share()],
-        }]);
-        let objects = vec![format!("{RUNS}/{flag_name}"), format!("feature_flags/{flag_name}")];
-        let audit = AuditRecord::new(self.at, ACTOR, Role::Operator, action, Some(after.reason.clone()))
-            .with_changes(objects, changes);
-        let commit = Commit {
-            from: state.head.revision,
-            writes,
-            emergency: EmergencyChange::Keep,
-            audit,
-            reply: None,
-        };
-        let revision = self.platform.store.commit(commit).await?;
-        let (event, run, reason) = (notify::event(decision).unwrap_or("decided"), &after.id, decision.reason);
-        tracing::info!(event, flag = %flag_name, %run, action, ?reason, revision = revision.0, "decided");
-        // Reconciliation follows in the same tick and would publish as well.
-        if let Err(error) = self.platform.publisher.publish().await {
-            tracing::warn!(%error, revision = revision.0, "committed, but not published yet");
-        }
-        Ok(())
-    }
 }

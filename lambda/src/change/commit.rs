@@ -87,6 +87,7 @@ pub async fn change(
             audit: audit(demand, operation, at, &before, &proposal, &changes),
             emergency: proposal.emergency,
             reply,
+            lease: None,
         };
         match platform.store.commit(commit).await {
             Ok(_) if more => attempt = 0,

@@ -1,32 +1,52 @@
-//! The scheduled evaluation of arrivals: every batch is folded into the ledger of its flag once. A tick that runs twice, late
-//! or concurrently does no harm: a ledger records the arrival time up to which it is complete, and is written on condition
-//! that no other tick has written it meanwhile.
+//! The scheduled evaluation: folds the log of batches, judges the active canaries in memory, and decides them.
+//!
+//! The schedule starts an invocation every minute; each lives longer than that. One works, as the holder of the lease; the
+//! others look every second if it has ended. An invocation that dies anywhere is replaced when its lease ends, and does no
+//! harm: everything it writes depends on its term, and on the versions of what it has read.
 
 use crate::{
+    canary::{decide::decide_flag, run::circumstances},
     clock,
-    measurement::{
-        catch_up::{catch_up, note_gap},
-        folding::{FlagArrivals, Folding, MAX_STRETCH_MS},
-    },
+    measurement::fold::Folding,
     platform::Platform,
-    store::{Arrival, Cursor, error::StoreError, oldest_kept},
+    store::{Cursor, Lease, error::StoreError},
 };
-use cutover_core::{FlagName, Timestamp, canary::Verdict};
+use cutover_core::{
+    RunId, Timestamp,
+    canary::{Action, Reason, Run, Verdict, decide},
+    measurement::pace,
+};
 use serde::Serialize;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-/// Time after which a tick begins no further period. The next tick continues.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time between the beginnings of two passes.
+const PASS: Duration = Duration::from_secs(2);
 
-/// Period that the very first tick looks back, in milliseconds.
-const FIRST_LOOK_MS: i64 = 20 * 60_000;
+/// Time between two looks at a lease that somebody else holds.
+const STAND_BY: Duration = Duration::from_secs(1);
 
-/// Summary of a tick.
+/// Time after which all ledgers and the cursor are written.
+const CHECKPOINT: Duration = Duration::from_secs(60);
+
+/// Time for which a pass reads before it judges. The next pass continues.
+const READING: Duration = Duration::from_secs(20);
+
+/// Time for which a checkpoint reads for flags that were parked.
+const CATCHING_UP: Duration = Duration::from_secs(7);
+
+/// Time that an invocation keeps for its last checkpoint.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// Summary of an invocation.
 #[derive(Debug, Default, Serialize)]
 pub struct Tick {
+    /// False if somebody else held the lease all the time.
+    pub worked: bool,
+    /// Number of passes.
+    pub passes: usize,
     /// Number of batches that were folded in.
     pub batches: usize,
     /// Number of ledgers that were written.
@@ -37,128 +57,180 @@ pub struct Tick {
     pub through: Option<Timestamp>,
     /// Flags whose ledger is behind, because it could not be read or written.
     pub behind: Vec<String>,
-    /// Verdict of each running canary whose evidence changed, by flag.
+    /// Newest verdict of each running canary, by flag.
     pub verdicts: BTreeMap<String, Verdict>,
+    /// Newest decision about each canary that was decided, by flag.
+    pub canaries: BTreeMap<String, crate::canary::decide::Outcome>,
 }
 
-/// Runs one tick. A backlog is folded in period by period, for as long as a tick may take.
-///
-/// The cursor moves on without a flag whose ledger or evidence cannot be read or written, so that the others are judged.
-/// It notes how far the flag is complete; as soon as its ledger can be read, what it missed is read again and folded
-/// before anything newer, after the newest arrivals of all other flags. Batches are kept for two days.
+/// Runs one invocation, for the time of the settings: one pass if that is 0.
 ///
 /// # Errors
 ///
-/// Fails if the configuration, the arrivals or the cursor cannot be read or written.
-pub async fn tick(platform: &Platform) -> Result<Tick, StoreError> {
-    tick_within(platform, PATIENCE).await
-}
-
-/// Runs one tick that begins no further period after `patience`. It folds in at least one, and at least one for the flags
-/// that are behind.
-///
-/// # Errors
-///
-/// Fails as [`tick`] does.
-pub async fn tick_within(platform: &Platform, patience: Duration) -> Result<Tick, StoreError> {
-    let store = &platform.store;
-    let started = Instant::now();
-    let now = clock::now().millis();
-    let settled = now - i64::try_from(platform.settings.settle.as_millis()).unwrap_or(i64::MAX);
+/// Fails if the configuration, the log or the cursor cannot be read or written.
+pub async fn invocation(platform: &Platform) -> Result<Tick, StoreError> {
+    let deadline = Instant::now() + platform.settings.evaluation;
     let mut tick = Tick::default();
-    let mut folding = Folding::begin(platform).await?;
     loop {
-        let cursor = store.cursor().await?;
-        let from =
-            if cursor.through == 0 { settled - FIRST_LOOK_MS } else { cursor.through.max(oldest_kept(now)) };
-        let until = settled.min(from.saturating_add(MAX_STRETCH_MS));
-        if until <= from {
+        if let Some(lease) = platform.store.take_lease(clock::now().millis(), 0).await? {
+            work(platform, lease, deadline, &mut tick).await?;
+        }
+        if tick.worked || Instant::now() + STAND_BY > deadline {
             break;
         }
-        let arrivals = store.arrivals(from, until).await?;
-        let mut moved = after(&cursor, &arrivals, until);
-        if cursor.through > 0 && cursor.through < from {
-            // No tick was made for two days.
-            folding
-                .running()
-                .iter()
-                .for_each(|flag| note_gap(&mut moved, flag.as_str(), cursor.through, from));
-        }
-        take_in(&mut folding, &Period { from, until, arrivals: &arrivals }, &mut moved.behind).await;
-        tick.batches += arrivals.len();
-        tick.through = Some(Timestamp::from_millis(until));
-        // If another tick has moved the cursor, it has folded in the same arrivals.
-        if !store.move_cursor(&cursor, &moved).await? || started.elapsed() > patience {
-            break;
-        }
+        tokio::time::sleep(STAND_BY).await;
     }
-    let silence = i64::try_from(platform.settings.isolate_silence.as_millis()).unwrap_or(i64::MAX);
-    tick.isolates_lost = store.note_lost_isolates(now - silence).await?;
-    if tick.isolates_lost > 0 {
-        tracing::warn!(
-            event = "isolates_lost",
-            lost = tick.isolates_lost,
-            "isolates fell silent; their last counts are unknown"
-        );
-    }
-    // Behind everything else: a tick that is stopped here has lost nothing.
-    tick.behind = catch_up(platform, &mut folding, patience / 3).await?;
-    tick.ledgers = folding.ledgers;
-    tick.verdicts = folding.verdicts;
-    store.note_tick("evaluate", clock::now()).await?;
+    platform.store.note_tick("evaluate", clock::now()).await?;
     Ok(tick)
 }
 
-/// Returns the cursor after a period of arrivals.
-fn after(cursor: &Cursor, arrivals: &[Arrival], until: i64) -> Cursor {
-    let lost: u64 = arrivals.iter().map(|arrival| arrival.batch.lost).sum();
-    let losses = arrivals.iter().flat_map(|arrival| &arrival.batch.losses);
-    let users_lost: u64 = losses.map(|loss| loss.users).sum();
-    let uninspected: u64 = arrivals.iter().map(|arrival| arrival.batch.uninspected).sum();
-    Cursor {
-        through: until,
-        outcomes_lost: cursor.outcomes_lost.saturating_add(lost),
-        users_lost: cursor.users_lost.saturating_add(users_lost),
-        uninspected: cursor.uninspected.saturating_add(uninspected),
-        batches: cursor.batches.saturating_add(arrivals.len() as u64),
-        ..cursor.clone()
+/// Runs one pass if nobody has held the lease for a while.
+///
+/// # Errors
+///
+/// Fails as [`invocation`] does.
+pub async fn stand_in(platform: &Platform, idle: Duration) -> Result<Option<Tick>, StoreError> {
+    let idle = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
+    let Some(lease) = platform.store.take_lease(clock::now().millis(), idle).await? else { return Ok(None) };
+    let mut tick = Tick::default();
+    work(platform, lease, Instant::now(), &mut tick).await?;
+    Ok(Some(tick))
+}
+
+/// Works as the holder of a lease, until shortly before `deadline`, or until somebody else takes the lease.
+async fn work(
+    platform: &Platform,
+    lease: Lease,
+    deadline: Instant,
+    tick: &mut Tick,
+) -> Result<(), StoreError> {
+    tick.worked = true;
+    let mut evaluation = Evaluation {
+        folding: Folding::begin(platform, lease).await?,
+        held: BTreeMap::new(),
+        published: true,
+    };
+    let mut written = Instant::now();
+    loop {
+        let began = Instant::now();
+        tick.batches += evaluation.pass(tick).await?;
+        tick.passes += 1;
+        let is_last = began + PASS + ENDING > deadline;
+        if is_last || written.elapsed() >= CHECKPOINT || !evaluation.folding.behind().is_empty() {
+            if !evaluation.checkpoint(tick).await? {
+                tracing::warn!(event = "lease_lost", term = lease.term, "somebody else evaluates");
+                break;
+            }
+            written = Instant::now();
+        }
+        if is_last {
+            platform.store.renew_lease(lease, clock::now().millis(), true).await?;
+            break;
+        }
+        tokio::time::sleep(PASS.saturating_sub(began.elapsed())).await;
+        if !platform.store.renew_lease(lease, clock::now().millis(), false).await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Evaluation by the holder of a lease.
+struct Evaluation<'p> {
+    folding: Folding<'p>,
+    /// Reason for which each active run was last held, with its step.
+    held: BTreeMap<RunId, (u32, Reason)>,
+    /// False while a committed decision is not published.
+    published: bool,
+}
+
+impl Evaluation<'_> {
+    /// Reads the log, judges all active runs in memory, and decides those that are to be moved or held for another reason.
+    /// Returns the number of batches.
+    async fn pass(&mut self, tick: &mut Tick) -> Result<usize, StoreError> {
+        let batches = self.folding.read(READING).await?;
+        self.folding.renew_state().await?;
+        for run in self.folding.running() {
+            // The trouble of one flag is never another's.
+            if let Err(error) = self.judge(&run, tick).await {
+                tracing::error!(flag = %run.flag, %error, "the decision about a canary failed");
+            }
+        }
+        self.publish().await;
+        tick.through = Some(Timestamp::from_millis(self.folding.through));
+        Ok(batches)
+    }
+
+    /// The cursor as a checkpoint would write it now.
+    fn cursor(&self) -> Cursor {
+        Cursor { through: self.folding.through, ..self.folding.cursor.clone() }
+    }
+
+    async fn judge(&mut self, run: &Run, tick: &mut Tick) -> Result<(), StoreError> {
+        let Some(evidence) = self.folding.evidence(run).await else { return Ok(()) };
+        let cursor = self.cursor();
+        let around = circumstances(&cursor, &self.folding.state, run);
+        let decision = decide(run, &evidence, &around, clock::now());
+        let flag = run.flag.to_string();
+        tick.verdicts.insert(flag.clone(), decision.verdict.clone());
+        let held = (run.step, decision.reason);
+        if decision.action == Action::Hold && self.held.get(&run.id) == Some(&held) {
+            return Ok(());
+        }
+        // The decision is made once more on what is written, so that its record can be replayed.
+        if !self.folding.checkpoint(&flag).await {
+            return Ok(());
+        }
+        let platform = self.folding.platform;
+        let Some(outcome) = decide_flag(platform, &cursor, &run.flag, self.folding.lease).await? else {
+            return Ok(());
+        };
+        if outcome.action == Action::Hold {
+            self.held.insert(outcome.run.clone(), (outcome.step, outcome.reason));
+        } else {
+            self.published = false;
+        }
+        tick.canaries.insert(flag, outcome);
+        self.folding.renew_state().await
+    }
+
+    /// Publishes committed decisions. What fails is tried again in the next pass; isolates hear of it by brakes.
+    async fn publish(&mut self) {
+        if self.published {
+            return;
+        }
+        match self.folding.platform.publisher.publish().await {
+            Ok(_) => self.published = true,
+            Err(error) => tracing::warn!(%error, "committed, but not published yet"),
+        }
+    }
+
+    /// Writes the ledgers, the cursor and the interval of reports. Returns false if somebody else holds the lease.
+    async fn checkpoint(&mut self, tick: &mut Tick) -> Result<bool, StoreError> {
+        let is_mine = self.folding.checkpoint_all(CATCHING_UP).await?;
+        (tick.ledgers, tick.isolates_lost) = (self.folding.ledgers, self.folding.lost);
+        tick.behind = self.folding.behind();
+        if is_mine {
+            self.set_pace().await?;
+        }
+        Ok(is_mine)
+    }
+
+    async fn set_pace(&self) -> Result<(), StoreError> {
+        let store = &self.folding.platform.store;
+        let held = store.held_pace().await?;
+        let next = held.next(self.folding.cursor.totals.isolates, clock::now().millis());
+        if next != held { store.write_pace(next).await } else { Ok(()) }
     }
 }
 
-/// A period of arrivals, from the cursor on; `from` is not in it. Both times are in milliseconds since 1970.
-struct Period<'a> {
-    from: i64,
-    until: i64,
-    arrivals: &'a [Arrival],
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Folds a period of arrivals into the ledgers of its flags, each for itself, without those that are `behind`. Adds to them
-/// the flags that are from now on, with the arrival time up to which each is complete.
-async fn take_in(folding: &mut Folding<'_>, period: &Period<'_>, behind: &mut BTreeMap<String, i64>) {
-    let mut flags = flags(period.arrivals);
-    flags.extend(folding.running().into_iter().map(Some));
-    for flag in flags {
-        let name = flag.as_ref().map(FlagName::as_str).unwrap_or_default();
-        if behind.contains_key(name) {
-            continue;
-        }
-        let part = FlagArrivals { flag: flag.as_ref(), arrivals: period.arrivals, until: period.until };
-        if !folding.fold(part).await {
-            behind.insert(name.to_owned(), period.from);
-        }
+    #[test]
+    fn an_invocation_leaves_time_for_its_last_checkpoint() {
+        assert!(PASS + CATCHING_UP < ENDING);
+        assert_eq!(pace::Pace::default().interval_ms, 5_000);
     }
-}
-
-/// Returns the flags for which arrivals hold counts; `None` is for requests that no flag decided.
-fn flags(arrivals: &[Arrival]) -> BTreeSet<Option<FlagName>> {
-    let cells = arrivals.iter().flat_map(|arrival| &arrival.batch.cells);
-    let users = arrivals.iter().flat_map(|arrival| &arrival.batch.users);
-    let comparisons = arrivals.iter().flat_map(|arrival| &arrival.batch.comparisons);
-    let losses = arrivals.iter().flat_map(|arrival| &arrival.batch.losses);
-    cells
-        .map(|cell| cell.flag.clone())
-        .chain(users.map(|users| Some(users.flag.clone())))
-        .chain(comparisons.map(|compared| Some(compared.flag.clone())))
-        .chain(losses.map(|loss| Some(loss.flag.clone())))
-        .collect()
 }

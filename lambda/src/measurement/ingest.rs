@@ -4,6 +4,7 @@
 use crate::{
     access::auth,
     clock,
+    measurement::packing,
     observe::request::observe,
     platform::Platform,
     problem::Problem,
@@ -25,7 +26,6 @@ use cutover_core::{
     signature::SignatureError,
 };
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -41,19 +41,19 @@ pub const MAX_BATCH: usize = 300_000;
 /// grows when it is embedded in JSON.
 const MAX_SNAPSHOT: usize = 3_000_000;
 
+/// Time for which the table is waited for. The isolate sends the batch again.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// State that one process of the function keeps between requests.
 struct Ingest {
     platform: Platform,
     /// Newest snapshot derived by this process, with its revision.
     snapshot: Mutex<Option<(Revision, Arc<str>)>>,
-    /// Counts that are written with the next batch. A refusal alone causes no write, so that
-    /// refused requests cannot load the table.
-    counts: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// Builds the routes of the function.
 pub fn router(platform: Platform) -> Router {
-    let ingest = Ingest { platform, snapshot: Mutex::default(), counts: Mutex::default() };
+    let ingest = Ingest { platform, snapshot: Mutex::default() };
     Router::new()
         .route("/v1/batches", post(receive))
         .fallback(|| async {
@@ -68,9 +68,8 @@ async fn receive(Shared(ingest): Shared<Arc<Ingest>>, request: Request) -> Respo
     match ingest.take(request).await {
         Ok(receipt) => Json(receipt).into_response(),
         Err(Refusal { kind, problem }) => {
-            let kind = kind.counter();
+            let kind = kind.as_str();
             tracing::warn!(event = "batch_refused", kind, %problem, "batch refused");
-            ingest.count(kind, 1);
             problem.into_response()
         }
     }
@@ -91,13 +90,15 @@ pub enum RefusalKind {
     Malformed,
     /// The sender exceeds its rate limit.
     Limited,
+    /// Another batch has its name.
+    Conflict,
     /// The batch could not be checked or stored.
     Failed,
 }
 
 impl RefusalKind {
-    /// Returns the name of the counter for this kind.
-    pub const fn counter(self) -> &'static str {
+    /// Returns the name of this kind, as log lines have it.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Oversized => "oversized",
             Self::Unsigned => "unsigned",
@@ -105,6 +106,7 @@ impl RefusalKind {
             Self::Forged => "forged",
             Self::Malformed => "malformed",
             Self::Limited => "limited",
+            Self::Conflict => "conflict",
             Self::Failed => "failed",
         }
     }
@@ -113,7 +115,7 @@ impl RefusalKind {
 /// A refused batch.
 #[derive(Debug)]
 pub struct Refusal {
-    /// Kind of the refusal, for the counters.
+    /// Kind of the refusal.
     pub kind: RefusalKind,
     /// Problem for the response.
     pub problem: Box<Problem>,
@@ -126,12 +128,6 @@ impl Refusal {
 }
 
 impl Ingest {
-    fn count(&self, kind: &'static str, by: u64) {
-        if let Ok(mut counts) = self.counts.lock() {
-            *counts.entry(kind).or_default() += by;
-        }
-    }
-
     async fn take(&self, request: Request) -> Result<Receipt, Refusal> {
         let (parts, body) = request.into_parts();
         let taken = self.take_from(&parts.headers, body).await;
@@ -164,28 +160,26 @@ impl Ingest {
         let store = &self.platform.store;
         let failed = |error: StoreError| Refusal::new(RefusalKind::Failed, error.into());
         let mut duplicate = false;
-        if batch.sequence == 0 {
-            store.note_question(&batch, now).await.map_err(failed)?;
-        } else {
-            // A batch must be stored within half the time that evaluation waits for stragglers.
-            // Otherwise it is refused, and the isolate sends it again.
-            let patience = self.platform.settings.settle / 2;
-            let text = String::from_utf8_lossy(&body);
-            let stored = tokio::time::timeout(patience, store.store_batch(&batch, &text, now))
-                .await
-                .map_err(|_| {
-                    let problem = Problem::unavailable("store_slow", "the store took too long");
-                    Refusal::new(RefusalKind::Failed, problem)
-                })?
-                .map_err(failed)?;
-            duplicate = stored == BatchStatus::Duplicate;
-            self.count(if duplicate { "duplicate" } else { "stored" }, 1);
-            let newest = batch.users.iter().map(|users| users.window).max();
-            if newest.is_some_and(|window| now - window > LATE_MS) {
-                self.count("late", 1);
-            }
+        if batch.sequence > 0 {
+            let packed = packing::packed(&body);
+            // The time of arrival, not of the request: reading a secret may take seconds.
+            let at = clock::now().millis();
+            let stored = tokio::time::timeout(
+                PATIENCE,
+                store.store_batch(&batch.isolate, batch.sequence, &packed, at),
+            )
+            .await
+            .map_err(|_| {
+                let problem = Problem::unavailable("store_slow", "the store took too long");
+                Refusal::new(RefusalKind::Failed, problem)
+            })?
+            .map_err(failed)?;
+            duplicate = match stored {
+                BatchStatus::New => false,
+                BatchStatus::Duplicate => true,
+                BatchStatus::Conflict => return Err(conflict(&batch)),
+            };
         }
-        self.flush_counts().await;
         self.receipt(&batch, duplicate).await.map_err(failed)
     }
 
@@ -226,14 +220,6 @@ impl Ingest {
         })
     }
 
-    async fn flush_counts(&self) {
-        let counts = self.counts.lock().map(|mut counts| std::mem::take(&mut *counts)).unwrap_or_default();
-        if let Err(error) = self.platform.store.add_ingest_counts(&counts).await {
-            tracing::warn!(%error, "the counters of ingest could not be written and are kept for the next batch");
-            counts.into_iter().for_each(|(kind, by)| self.count(kind, by));
-        }
-    }
-
     /// Builds the receipt: the current revision and emergency, and the snapshot if the isolate's is
     /// older.
     async fn receipt(&self, batch: &Batch, duplicate: bool) -> Result<Receipt, StoreError> {
@@ -271,8 +257,17 @@ impl Ingest {
     }
 }
 
-/// Age of a batch's newest event window beyond which the batch counts as late, in milliseconds.
-const LATE_MS: i64 = Duration::from_secs(60).as_millis() as i64;
+/// Refuses a batch under a name that another batch has.
+fn conflict(batch: &Batch) -> Refusal {
+    let (isolate, sequence) = (&batch.isolate, batch.sequence);
+    let problem = Problem::new(
+        StatusCode::CONFLICT,
+        "batch_conflict",
+        format!("another batch is stored as number {sequence} of the isolate {isolate}"),
+        "send it under a new name of the isolate",
+    );
+    Refusal::new(RefusalKind::Conflict, problem)
+}
 
 /// Refuses a batch whose sender exceeds its rate limit.
 fn limited(taken: Result<(), u16>) -> Result<(), Refusal> {
@@ -293,7 +288,8 @@ pub fn read(body: &[u8]) -> Result<Batch, Refusal> {
             Problem::new(StatusCode::BAD_REQUEST, "batch_malformed", detail, hint),
         )
     };
-    let batch: Batch = serde_json::from_slice(body)
+    let body = packing::unpack(body).ok_or_else(|| malformed("the body cannot be unpacked".to_owned()))?;
+    let batch: Batch = serde_json::from_slice(&body)
         .map_err(|error| malformed(format!("the body is not a batch: {error}")))?;
     if !(OLDEST_SCHEMA..=SCHEMA).contains(&batch.schema) {
         let schema = batch.schema;

@@ -1,6 +1,9 @@
 //! Counts of isolates: ingestion, and their evaluation.
 
-mod catch_up;
+mod account;
 pub mod evaluate;
-mod folding;
+mod fold;
 pub mod ingest;
+pub mod packing;
+mod reader;
+mod roll;

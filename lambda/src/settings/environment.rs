@@ -8,6 +8,8 @@ use std::{sync::Arc, time::Duration};
 pub struct Settings {
     /// Name of the DynamoDB table.
     pub table: String,
+    /// Name of the table of batches.
+    pub arrivals: String,
     /// AWS region.
     pub region: String,
     /// Endpoint of DynamoDB, if not that of the region.
@@ -24,9 +26,9 @@ pub struct Settings {
     pub kv_timeout: Duration,
     /// Secret that signs batches, with its previous value during a rotation.
     pub ingest_secrets: Arc<Secret>,
-    /// Time that evaluation waits for batches that are being stored.
-    pub settle: Duration,
-    /// Silence after which an isolate that was expected to report counts as lost.
+    /// Time for which an invocation of evaluation works; 0 for one pass.
+    pub evaluation: Duration,
+    /// Longest time for which the next batch of an isolate is waited for, if it promised one.
     pub isolate_silence: Duration,
     /// URL of the webhook for notifications, and the secret that signs them.
     pub webhook: Option<(String, Arc<Secret>)>,
@@ -176,6 +178,10 @@ impl Settings {
             must_be_set("CUTOVER_WEBHOOK_SECRET", "notifications are signed with it")?;
         }
         Ok(Self {
+            arrivals: match variable("CUTOVER_ARRIVALS_TABLE") {
+                Some(name) => name,
+                None => format!("{}-arrivals", required("CUTOVER_TABLE", "it names the DynamoDB table")?),
+            },
             table: required("CUTOVER_TABLE", "it names the DynamoDB table")?,
             dynamodb_endpoint: variable("AWS_ENDPOINT_URL_DYNAMODB"),
             kv_api: match required(
@@ -197,8 +203,8 @@ impl Settings {
                 "CUTOVER_INGEST_SECRET_ARN",
                 &["CUTOVER_INGEST_SECRET", "CUTOVER_INGEST_SECRET_PREVIOUS"],
             ),
-            settle: milliseconds(&variable, "CUTOVER_SETTLE_MS", 10_000)?,
-            isolate_silence: milliseconds(&variable, "CUTOVER_ISOLATE_SILENCE_MS", 60_000)?,
+            evaluation: milliseconds(&variable, "CUTOVER_EVALUATION_MS", 0)?,
+            isolate_silence: milliseconds(&variable, "CUTOVER_ISOLATE_SILENCE_MS", 600_000)?,
             webhook: webhook
                 .map(|url| {
                     let url = checked_url("CUTOVER_WEBHOOK_URL", url)?;

@@ -78,6 +78,8 @@ pub struct Commit {
     pub audit: AuditRecord,
     /// Response to remember and replay to a repeated request.
     pub reply: Option<Reply>,
+    /// Lease of evaluation that the maker must still hold; `None` for a change by an operator.
+    pub lease: Option<super::Lease>,
 }
 
 /// Failure to commit a change.
@@ -113,6 +115,9 @@ impl Store {
         items.push(self.put_new(commit.audit.item(revision)?)?);
         if let Some(reply) = &commit.reply {
             items.push(self.put_new(reply.item()?)?);
+        }
+        if let Some(lease) = commit.lease {
+            items.push(self.check_lease(lease)?);
         }
         for write in &commit.writes {
             items.push(self.write(write, revision, &commit.audit)?);
@@ -253,13 +258,14 @@ impl Store {
         }
     }
 
-    /// Creates the table if it does not exist, for local stacks and tests. Deployments use
+    /// Creates the tables if they do not exist, for local stacks and tests. Deployments use
     /// Terraform.
     ///
     /// # Errors
     ///
     /// Fails if DynamoDB cannot be reached or rejects the table.
     pub async fn create_table(&self) -> Result<(), StoreError> {
+        self.create_arrivals().await?;
         use aws_sdk_dynamodb::types::{
             AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
         };

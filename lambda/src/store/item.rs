@@ -1,7 +1,7 @@
 //! Typed access to the attributes of items.
 
 use crate::store::{error::StoreError, keys::Key};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
 
@@ -21,6 +21,12 @@ impl NewItem {
     /// Adds a string.
     pub fn text(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.insert(name.to_owned(), AttributeValue::S(value.into()));
+        self
+    }
+
+    /// Adds bytes.
+    pub fn bytes(mut self, name: &str, value: Vec<u8>) -> Self {
+        self.0.insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
         self
     }
 
@@ -86,6 +92,11 @@ impl Item {
     /// Returns a string, or `None` if there is none of that name.
     pub fn optional_text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
+    }
+
+    /// Returns bytes, or `None` if there are none of that name.
+    pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+        self.0.get(name).and_then(|value| value.as_b().ok()).map(|bytes| bytes.as_ref().to_vec())
     }
 
     /// Returns a required number.

@@ -25,8 +25,11 @@ pub const TOKENS: &str = "TOKENS";
 /// Partition of changes that are waiting for approval.
 pub const PENDING: &str = "PENDING";
 
-/// Partition of measurements: ledgers, the cursor, counters.
+/// Partition of measurements: ledgers and counters.
 pub const METRICS: &str = "METRICS";
+
+/// Partition of evaluation: its lease, the cursor, the roll of isolates.
+pub const FOLD: &str = "FOLD";
 
 /// Partition of the reasons that canaries are waiting for.
 pub const WAITING: &str = "WAITING";
@@ -34,35 +37,12 @@ pub const WAITING: &str = "WAITING";
 /// Partition of undelivered notifications.
 pub const OUTBOX: &str = "OUTBOX";
 
-/// Partition of gaps: isolates that fell silent before their final report.
-pub const GAPS: &str = "GAPS";
-
-/// Number of shards of the partitions that many isolates write to.
-pub const SHARDS: u32 = 8;
-
 /// Prefix of the sort keys of ledgers.
 pub const LEDGER: &str = "LEDGER#";
-
-/// Time covered by one partition of arrivals, in milliseconds.
-pub const MINUTE_MS: i64 = 60_000;
-
-/// Returns the partition of the batches that arrived in a minute.
-pub fn arrivals(minute: i64, shard: u32) -> String {
-    format!("ARRIVALS#{minute}#{shard}")
-}
-
-/// Returns the partition of a shard of the isolates.
-pub fn isolates(shard: u32) -> String {
-    format!("ISOLATES#{shard}")
-}
 
 /// Returns the partition of the records of a run.
 pub fn records(run: &str) -> String {
     format!("RUN#{run}")
-}
-
-fn shard(isolate: &str) -> u32 {
-    isolate.chars().next().and_then(|digit| digit.to_digit(16)).unwrap_or_default() % SHARDS
 }
 
 /// Primary key of one item.
@@ -109,40 +89,29 @@ impl Key {
         Self::new(&format!("IDEMPOTENCY#{hash}"), "ANSWER")
     }
 
-    /// Key of the mark that a batch has been stored.
-    pub fn batch(isolate: &str, sequence: u64) -> Self {
-        Self::new(&format!("BATCH#{isolate}"), format!("{sequence:016}"))
-    }
-
-    /// Key of a batch, ordered by time of arrival (milliseconds since 1970).
-    pub fn arrival(at: i64, isolate: &str, sequence: u64) -> Self {
-        let partition = arrivals(at.div_euclid(MINUTE_MS), shard(isolate));
-        Self::new(&partition, format!("{at:015}#{isolate}#{sequence:016}"))
-    }
-
-    /// Key of the last known state of an isolate.
-    pub fn isolate(isolate: &str) -> Self {
-        Self::new(&isolates(shard(isolate)), isolate)
-    }
-
-    /// Key of the gap that a lost isolate left.
-    pub fn gap(at: i64, isolate: &str) -> Self {
-        Self::new(GAPS, format!("{at:015}#{isolate}"))
-    }
-
-    /// Key of the cursor: the time up to which arrivals have been folded into the ledgers.
+    /// Key of the cursor: the positions in the log up to which ledgers hold all batches.
     pub fn cursor() -> Self {
-        Self::new(METRICS, "CURSOR")
+        Self::new(FOLD, "CURSOR")
+    }
+
+    /// Key of the lease of evaluation.
+    pub fn lease() -> Self {
+        Self::new(FOLD, "LEASE")
+    }
+
+    /// Key of the interval between two reports of an isolate.
+    pub fn pace() -> Self {
+        Self::new(FOLD, "PACE")
+    }
+
+    /// Key of a part of the roll of isolates.
+    pub fn roll(part: usize) -> Self {
+        Self::new(FOLD, format!("ROLL#{part:02}"))
     }
 
     /// Key of the times at which each scheduled function last completed.
     pub fn ticks() -> Self {
         Self::new(METRICS, "TICKS")
-    }
-
-    /// Key of the counters of ingest.
-    pub fn ingest() -> Self {
-        Self::new(METRICS, "INGEST")
     }
 
     /// Key of the event counters of a flag's canary.

@@ -1,5 +1,5 @@
-//! Ledgers: the aggregated measurements of each flag. A ledger records the arrival time up to which
-//! it is complete, so that folding arrivals in twice, late or concurrently changes nothing.
+//! Ledgers: the aggregated measurements of each flag. A ledger is written together with the positions in the log up to which
+//! it is complete, so that folding batches in twice, late or concurrently changes nothing.
 
 use crate::store::{
     commit::{CommitError, build, number},
@@ -7,6 +7,7 @@ use crate::store::{
     item::{Item, NewItem, SCHEMA},
     keys,
     keys::Key,
+    lease::Lease,
     table::Store,
 };
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem};
@@ -14,7 +15,7 @@ use cutover_core::{
     Arm, FlagName, Reason, Revision, RouteId, RunId, Timestamp,
     canary::{Evidence, Run},
     compare::Tally,
-    measurement::{counts::Counts, histogram::Histogram},
+    measurement::{counts::Counts, histogram::Histogram, log::Positions},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +89,9 @@ pub struct RouteComparison {
 pub struct Ledger {
     /// Arrival time up to which the ledger is complete, in milliseconds since 1970.
     pub through: i64,
+    /// Positions in the log up to which the ledger holds all batches, see [`cutover_core::measurement::log`].
+    #[serde(default)]
+    pub positions: Positions,
     /// Counts since the beginning, by route, arm and reason.
     pub series: Vec<Series>,
     /// Counts of the last minutes, by window and arm.
@@ -107,55 +111,6 @@ pub struct Ledger {
     pub version: u64,
 }
 
-/// A period whose counts of a flag are unknown: its ledger was behind for so long that they have expired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlagGap {
-    /// Arrival time up to which the ledger was complete.
-    pub since: Timestamp,
-    /// Arrival time from which on it was complete again.
-    pub until: Timestamp,
-}
-
-/// Progress of folding arrivals into the ledgers, with totals.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Cursor {
-    /// Arrival time up to which every ledger is complete that is not [`Self::behind`], in milliseconds since 1970.
-    pub through: i64,
-    /// Ledgers that could not be read or written, by flag, each with the arrival time up to which it is complete. The
-    /// empty name is the ledger for requests that no flag decided.
-    pub behind: BTreeMap<String, i64>,
-    /// Last gap of each flag that has one.
-    pub gaps: BTreeMap<String, FlagGap>,
-    /// Number of outcomes that isolates reported as lost.
-    pub outcomes_lost: u64,
-    /// Number of users in reports that were refused.
-    pub users_lost: u64,
-    /// Number of responses that may hide an error and were not inspected.
-    pub uninspected: u64,
-    /// Number of batches that have been folded in.
-    pub batches: u64,
-}
-
-impl Cursor {
-    /// Returns the arrival time up to which the counts of a run's step are complete, in milliseconds since 1970. A gap in the
-    /// step ends that until the step begins anew, because an operator resumes the run.
-    pub fn through_of(&self, run: &Run) -> i64 {
-        let flag = run.flag.as_str();
-        let through = self.behind.get(flag).copied().unwrap_or(self.through);
-        let gap = self.gaps.get(flag).filter(|gap| gap.until > run.step_started_at);
-        gap.map_or(through, |gap| gap.since.millis().min(through))
-    }
-
-    /// Notes the arrival time up to which the ledger of a flag that is behind is complete, in milliseconds since 1970.
-    pub fn note_complete(&mut self, flag: &str, complete: i64) {
-        if complete < self.through {
-            self.behind.insert(flag.to_owned(), complete);
-        } else {
-            self.behind.remove(flag);
-        }
-    }
-}
-
 /// A ledger to be written, with the conditions of the write.
 pub struct LedgerWrite<'w> {
     /// Flag of the ledger; `None` for requests that no flag decided.
@@ -168,20 +123,12 @@ pub struct LedgerWrite<'w> {
     pub run: Option<Revision>,
     /// Further items to put in the same transaction: records of evaluations.
     pub others: Vec<NewItem>,
+    /// Lease that the writer must still hold.
+    pub lease: Lease,
 }
 
 fn name(flag: Option<&FlagName>) -> &str {
     flag.map(FlagName::as_str).unwrap_or_default()
-}
-
-/// Decodes a map of flags that earlier versions did not write.
-fn optional_json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<BTreeMap<String, T>, StoreError> {
-    item.optional_text(name).map_or_else(|| Ok(BTreeMap::new()), |_| item.json(name))
-}
-
-fn json_text(value: &impl Serialize) -> Result<AttributeValue, StoreError> {
-    let text = serde_json::to_string(value).map_err(|error| StoreError::Item(error.to_string()))?;
-    Ok(AttributeValue::S(text))
 }
 
 fn read(item: &Item) -> Result<Ledger, StoreError> {
@@ -221,7 +168,7 @@ impl Store {
     }
 
     /// Returns all ledgers that can be decoded, by flag; `None` is the one for requests that no flag decided. One that
-    /// cannot, or has another schema, does not hide the others; it is [`Cursor::behind`], and `evaluate` says so.
+    /// cannot, or has another schema, does not hide the others; it is parked, and `evaluate` says so.
     ///
     /// # Errors
     ///
@@ -240,7 +187,7 @@ impl Store {
     /// # Errors
     ///
     /// Fails if the table cannot be read, an item cannot be decoded, or the evidence is not the one that the ledger names:
-    /// with [`StoreError::Restless`] if other ticks wrote both meanwhile.
+    /// with [`StoreError::Restless`] if another pass wrote both meanwhile.
     pub async fn ledger_with_evidence(
         &self,
         flag: Option<&FlagName>,
@@ -320,28 +267,11 @@ impl Store {
                 .expression_attribute_values(":run", number(run.0));
             items.push(TransactWriteItem::builder().condition_check(build(check.build())?).build());
         }
+        items.push(self.check_lease(write.lease)?);
         for other in write.others {
             items.push(self.put_new(other)?);
         }
         self.transact(items).await
-    }
-
-    /// Returns the time up to which arrivals have been folded into the ledgers, with the totals.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the table cannot be read or an item cannot be decoded.
-    pub async fn cursor(&self) -> Result<Cursor, StoreError> {
-        let Some(item) = self.get(&Key::cursor()).await? else { return Ok(Cursor::default()) };
-        Ok(Cursor {
-            through: i64::try_from(item.number("through")?).unwrap_or_default(),
-            outcomes_lost: item.optional_number("outcomes_lost").unwrap_or_default(),
-            users_lost: item.optional_number("users_lost").unwrap_or_default(),
-            uninspected: item.optional_number("uninspected").unwrap_or_default(),
-            batches: item.optional_number("batches").unwrap_or_default(),
-            behind: optional_json(&item, "behind")?,
-            gaps: optional_json(&item, "gaps")?,
-        })
     }
 
     /// Records the time at which a scheduled function completed.
@@ -373,43 +303,6 @@ impl Store {
         let ticks = self.counters(&Key::ticks()).await?;
         let timestamp = |ms: u64| Timestamp::from_millis(i64::try_from(ms).unwrap_or_default());
         Ok(ticks.into_iter().map(|(function, ms)| (function, timestamp(ms))).collect())
-    }
-
-    /// Advances the cursor, or the flags that are behind. Returns false if another tick has moved either meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the table cannot be written.
-    pub async fn move_cursor(&self, from: &Cursor, to: &Cursor) -> Result<bool, StoreError> {
-        let unsigned = |ms: i64| number(u64::try_from(ms).unwrap_or_default());
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(Key::cursor().attributes()))
-            .update_expression(
-                "SET #schema = :schema, through = :to, outcomes_lost = :lost, users_lost = :users_lost, \
-                 uninspected = :uninspected, batches = :batches, behind = :behind, gaps = :gaps",
-            )
-            // Gaps are noted with the progress of their flag, so these two tell if anything has changed.
-            .condition_expression(
-                "attribute_not_exists(pk) OR (through = :from AND \
-                 (attribute_not_exists(behind) OR behind = :behind_before))",
-            )
-            .expression_attribute_names("#schema", "schema")
-            .expression_attribute_values(":schema", number(SCHEMA))
-            .expression_attribute_values(":from", unsigned(from.through))
-            .expression_attribute_values(":to", unsigned(to.through))
-            .expression_attribute_values(":lost", number(to.outcomes_lost))
-            .expression_attribute_values(":users_lost", number(to.users_lost))
-            .expression_attribute_values(":uninspected", number(to.uninspected))
-            .expression_attribute_values(":batches", number(to.batches))
-            .expression_attribute_values(":behind_before", json_text(&from.behind)?)
-            .expression_attribute_values(":behind", json_text(&to.behind)?)
-            .expression_attribute_values(":gaps", json_text(&to.gaps)?)
-            .send()
-            .await;
-        crate::store::table::is_made(sent)
     }
 }
 
@@ -456,27 +349,6 @@ mod tests {
             text.push_str(part);
         }
         assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);
-    }
-
-    /// The run of a flag whose ledger is behind must not climb on the progress of the others.
-    #[test]
-    fn a_flag_that_is_behind_is_complete_up_to_its_own_time() {
-        let (one, other) = (run("one", 0), run("other", 0));
-        let behind = BTreeMap::from([("one".to_owned(), 5)]);
-        let cursor = Cursor { through: 9, behind, ..Cursor::default() };
-        assert_eq!([&one, &other].map(|run| cursor.through_of(run)), [5, 9]);
-    }
-
-    /// Counts that have expired are unknown; a step that has some of them in it is never complete.
-    #[test]
-    fn a_gap_ends_the_counts_of_a_step_until_it_begins_anew() {
-        let time = Timestamp::from_millis;
-        let gaps = BTreeMap::from([("one".to_owned(), FlagGap { since: time(3), until: time(6) })]);
-        let cursor = Cursor { through: 9, gaps, ..Cursor::default() };
-        let started = run("one", 5);
-        assert_eq!(cursor.through_of(&started), 3);
-        assert_eq!(cursor.through_of(&started.paused("").resumed(time(8), "")), 9);
-        assert_eq!(cursor.through_of(&run("other", 5)), 9);
     }
 
     /// A ledger of an earlier version had its evidence inside, of another kind.

@@ -1,30 +1,37 @@
 //! DynamoDB, the single source of truth: one table with typed keys. Every change of state is one
 //! conditional transaction that contains its audit record.
 
+mod arrivals;
 mod audit;
-mod batches;
 mod canaries;
 mod commit;
 mod config;
+mod cursor;
 pub(crate) mod error;
 mod item;
 pub mod keys;
+mod lease;
 mod ledger;
+mod log;
 mod pending;
 mod replies;
 mod role;
+mod roll;
 pub(crate) mod table;
 mod tokens;
 
+pub use arrivals::BatchStatus;
 pub use audit::{AuditQuery, AuditRecord};
-pub use batches::{Arrival, BatchStatus, Gap, IsolateCounts, oldest_kept};
 pub(crate) use canaries::record_item;
 pub use canaries::{HoldState, Notification};
 pub use commit::{Commit, CommitError, EmergencyChange, MAX_WRITES, Write};
 pub use config::{Head, Meta, RUNS, State};
+pub use cursor::{Cursor, FlagGap, Parked, Totals};
 pub use error::StoreError;
 pub use item::NewItem;
-pub use ledger::{Cursor, FlagGap, Ledger, LedgerWrite, RouteComparison, Series, StepTimes, WindowCounts};
+pub use lease::Lease;
+pub use ledger::{Ledger, LedgerWrite, RouteComparison, Series, StepTimes, WindowCounts};
+pub use log::{Arrival, Page, PageError};
 pub use pending::{Pending, Request};
 pub use replies::Reply;
 pub use role::Role;

@@ -7,7 +7,8 @@ use crate::{
 use aws_sdk_dynamodb::{
     Client,
     config::{
-        BehaviorVersion, Credentials, Region, http::HttpResponse, retry::RetryConfig, timeout::TimeoutConfig,
+        BehaviorVersion, Credentials, Region, SharedCredentialsProvider, http::HttpResponse,
+        retry::RetryConfig, timeout::TimeoutConfig,
     },
     error::SdkError,
     operation::{
@@ -16,13 +17,18 @@ use aws_sdk_dynamodb::{
     },
     types::AttributeValue,
 };
+use aws_types::SdkConfig;
 use std::{collections::HashMap, time::Duration};
 
-/// Client of the DynamoDB table.
+/// Client of the DynamoDB tables.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(super) client: Client,
     pub(super) table: String,
+    /// Client of the stream of batches.
+    pub(super) streams: aws_sdk_dynamodbstreams::Client,
+    /// Name of the table of batches.
+    pub(super) arrivals: String,
 }
 
 /// Returns true if an update was applied, false if its condition did not hold.
@@ -52,7 +58,7 @@ fn bounds(prefix: &str) -> (String, String) {
 impl Store {
     /// Creates a client for the configured table, without connecting.
     pub fn new(settings: &Settings) -> Self {
-        let mut config = aws_sdk_dynamodb::Config::builder()
+        let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(settings.region.clone()))
             .retry_config(
@@ -66,12 +72,18 @@ impl Store {
                     .build(),
             );
         if let Some(keys) = settings.credentials.clone() {
-            config = config.credentials_provider(Credentials::from(keys));
+            config = config.credentials_provider(SharedCredentialsProvider::new(Credentials::from(keys)));
         }
         if let Some(endpoint) = &settings.dynamodb_endpoint {
             config = config.endpoint_url(endpoint);
         }
-        Self { client: Client::from_conf(config.build()), table: settings.table.clone() }
+        let config = config.build();
+        Self {
+            client: Client::new(&config),
+            table: settings.table.clone(),
+            streams: aws_sdk_dynamodbstreams::Client::new(&config),
+            arrivals: settings.arrivals.clone(),
+        }
     }
 
     /// Returns the items of a partition whose sort keys lie in an inclusive range, ordered by sort

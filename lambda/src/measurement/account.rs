@@ -1,0 +1,309 @@
+//! What evaluation holds in memory of one flag: its ledger with everything folded since it was written, and the arrival
+//! windows of the active run since then. The evidence is judged in memory, and written with the ledger in one transaction.
+
+use crate::{
+    clock,
+    platform::Platform,
+    store::{
+        CommitError, Lease, Ledger, LedgerWrite, RouteComparison, Series, State, StepTimes, WindowCounts,
+        error::StoreError, record_item,
+    },
+};
+use cutover_core::{
+    Arm, FlagName, RunId,
+    canary::{Evidence, Gathered, Record, Run, Window, fold},
+    compare::{ComparisonWindow, Tally},
+    measurement::{
+        batch::{Batch, Cell, WINDOW_MS},
+        log::Positions,
+    },
+};
+use std::collections::BTreeSet;
+
+/// Most series of a ledger; a DynamoDB item is limited to 400 KB. Beyond it, the routes with the
+/// fewest requests are counted together.
+const MAX_SERIES: usize = 120;
+
+/// Period for which recent windows are kept, in milliseconds.
+const RECENT_MS: i64 = 10 * 60_000;
+
+/// Most routes of a flag with a comparison report. Each holds up to 64 kinds of differences and 64
+/// rules, in an item of at most 400 KB.
+const MAX_COMPARED_ROUTES: usize = 8;
+
+/// Ledger of a flag in memory.
+pub(super) struct Account {
+    /// The flag; `None` for requests that no flag decided.
+    flag: Option<FlagName>,
+    /// The ledger, with the counts that are not written yet.
+    ledger: Ledger,
+    /// Evidence of the newest run, as it is written.
+    evidence: Option<Evidence>,
+    /// What arrived of the active run since.
+    gathered: Option<Gathered>,
+}
+
+impl Account {
+    /// Reads the ledger of a flag and the evidence of its newest run.
+    pub(super) async fn open(platform: &Platform, flag: Option<FlagName>) -> Result<Self, StoreError> {
+        let (ledger, evidence) = platform.store.ledger_with_evidence(flag.as_ref()).await?;
+        Ok(Self { flag, ledger, evidence, gathered: None })
+    }
+
+    /// Returns the positions that the ledger was written with.
+    pub(super) fn positions(&self) -> &Positions {
+        &self.ledger.positions
+    }
+
+    /// Returns the arrival time up to which the ledger was complete when it was written, in milliseconds since 1970.
+    pub(super) fn through(&self) -> i64 {
+        self.ledger.through
+    }
+
+    /// Adds what a batch that arrived at `at` holds of the flag. The state must be newer than the batch: a run that it does
+    /// not know gets no evidence.
+    pub(super) fn add(&mut self, state: &State, at: i64, batch: &Batch) {
+        let Self { flag, ledger, evidence, gathered } = self;
+        let flag = flag.as_ref();
+        let run = flag.and_then(|flag| state.active_run(flag));
+        for cell in batch.cells.iter().filter(|cell| cell.flag.as_ref() == flag) {
+            add(ledger, cell, at);
+            note_time(ledger, run, cell);
+        }
+        let newest = flag.and_then(|flag| state.runs.get(flag)).map(|run| &run.id);
+        for compared in &batch.comparisons {
+            if Some(&compared.flag) == flag {
+                note_comparison(ledger, compared, newest);
+            }
+        }
+        bound(ledger);
+        forget_old(ledger);
+        let Some(run) = run else { return };
+        if gathered.as_ref().is_none_or(|held| *held.run() != run.id) {
+            *gathered = Some(Gathered::new(run.id.clone()));
+        }
+        // What arrives in a window that was closed goes into the open one.
+        let folded = evidence.as_ref().filter(|held| held.run == run.id).and_then(|held| held.through);
+        if let Some(gathered) = gathered {
+            gathered.add(&run.plan, at.max(folded.unwrap_or(at)), batch);
+        }
+    }
+
+    /// Returns the arrival windows of the active run that are not folded yet; an empty one if the time alone changes the
+    /// evidence.
+    fn windows(&self, run: &Run, until: i64) -> Vec<Window> {
+        let gathered = self.gathered.as_ref().filter(|gathered| *gathered.run() == run.id);
+        let mut windows = gathered.map(|gathered| gathered.windows(until)).unwrap_or_default();
+        let newest = windows.last().map(|window| window.start);
+        let nothing = Window::nothing(until);
+        let has_newest = newest.is_some_and(|newest| newest >= nothing.start);
+        if !has_newest && self.before(run).is_some_and(|held| held.is_waiting(until)) {
+            windows.push(nothing);
+        }
+        windows
+    }
+
+    fn before(&self, run: &Run) -> Option<&Evidence> {
+        self.evidence.as_ref().filter(|held| held.run == run.id)
+    }
+
+    /// Returns the evidence of the active run at `until`, the arrival time up to which the log was read, in milliseconds
+    /// since 1970. It is what [`Self::checkpoint`] would write.
+    pub(super) fn evidence(&self, run: &Run, until: i64) -> Evidence {
+        fold(run, self.before(run), &self.windows(run, until))
+    }
+
+    /// Returns true if the time up to `until` changes the evidence of the active run, or something of it has arrived.
+    pub(super) fn is_waiting(&self, run: &Run, until: i64) -> bool {
+        !self.windows(run, until).is_empty()
+    }
+
+    /// Writes the ledger, complete up to these positions and this arrival time, with the evidence of the active run and the
+    /// record of its evaluation.
+    ///
+    /// After a failure, the account is to be dropped: it may have been written.
+    pub(super) async fn checkpoint(
+        &mut self,
+        platform: &Platform,
+        state: &State,
+        lease: Lease,
+        (positions, until): (Positions, i64),
+    ) -> Result<(), CommitError> {
+        let mut ledger = self.ledger.clone();
+        ledger.positions = positions;
+        ledger.through = until;
+        let run = self.flag.as_ref().and_then(|flag| state.active_run(flag));
+        let mut others = Vec::new();
+        let mut evidence = None;
+        if let Some(run) = run {
+            let windows = self.windows(run, until);
+            if !windows.is_empty() {
+                let (record, after) =
+                    Record::evaluation(clock::now(), crate::VERSION, run, self.before(run), windows);
+                others.push(record_item(&record, &format!("evaluation#{:012}", ledger.version))?);
+                evidence = Some(after);
+            }
+        }
+        let version =
+            self.flag.as_ref().zip(run).and_then(|(flag, _)| state.meta(crate::store::RUNS, flag.as_str()));
+        let run = version.map(|meta| meta.version);
+        let write = LedgerWrite {
+            flag: self.flag.as_ref(),
+            ledger: ledger.clone(),
+            evidence: evidence.as_ref(),
+            run,
+            others,
+            lease,
+        };
+        platform.store.write_ledger(write).await?;
+        ledger.version += 1;
+        if evidence.is_some() {
+            ledger.evidence_version = ledger.version;
+            self.evidence = evidence;
+        }
+        self.ledger = ledger;
+        self.gathered = None;
+        Ok(())
+    }
+}
+
+/// Returns the flags of which a batch holds anything; `None` is for requests that no flag decided.
+pub(super) fn flags(batch: &Batch) -> BTreeSet<Option<FlagName>> {
+    let cells = batch.cells.iter().map(|cell| cell.flag.clone());
+    let users = batch.users.iter().map(|users| Some(users.flag.clone()));
+    let comparisons = batch.comparisons.iter().map(|compared| Some(compared.flag.clone()));
+    let losses = batch.losses.iter().map(|loss| Some(loss.flag.clone()));
+    cells.chain(users).chain(comparisons).chain(losses).collect()
+}
+
+/// Adds the counts of a cell that arrived at `at`.
+fn add(ledger: &mut Ledger, cell: &Cell, at: i64) {
+    let window = at.div_euclid(WINDOW_MS) * WINDOW_MS;
+    let (route, counts) = (cell.route.clone(), cell.counts.clone());
+    merge(ledger, Series { route, arm: cell.arm, reason: cell.reason, counts });
+    let (requests, errors) = (cell.counts.requests, cell.counts.errors());
+    let duration_ms = cell.counts.duration_ms;
+    match ledger.recent.iter_mut().find(|held| held.window == window && held.arm == cell.arm) {
+        Some(recent) => {
+            recent.requests += requests;
+            recent.errors += errors;
+            recent.duration_ms += duration_ms;
+        }
+        None => ledger.recent.push(WindowCounts { window, arm: cell.arm, requests, errors, duration_ms }),
+    }
+}
+
+/// Merges the routes with the fewest requests if the ledger has too many series.
+fn bound(ledger: &mut Ledger) {
+    while ledger.series.len() > MAX_SERIES {
+        let named = ledger.series.iter().enumerate().filter(|(_, series)| series.route.is_some());
+        let Some((index, _)) = named.min_by_key(|(_, series)| series.counts.requests) else { return };
+        let rare = ledger.series.swap_remove(index);
+        merge(ledger, Series { route: None, ..rare });
+    }
+}
+
+fn merge(ledger: &mut Ledger, more: Series) {
+    let same =
+        |held: &&mut Series| held.route == more.route && held.arm == more.arm && held.reason == more.reason;
+    match ledger.series.iter_mut().find(same) {
+        Some(series) => series.counts.merge(&more.counts),
+        None => ledger.series.push(more),
+    }
+}
+
+/// Adds comparison results to the report of their route. A new run begins a new report; late
+/// results of an older run are dropped.
+fn note_comparison(ledger: &mut Ledger, compared: &ComparisonWindow, newest: Option<&RunId>) {
+    let run = compared.canary.as_ref().map(|(run, _)| run);
+    let known = ledger.comparisons.iter().position(|held| held.route == compared.route);
+    let index = match known {
+        Some(index) => index,
+        None if ledger.comparisons.len() >= MAX_COMPARED_ROUTES => return,
+        None => {
+            ledger.comparisons.push(RouteComparison {
+                route: compared.route.clone(),
+                run: run.cloned(),
+                since: compared.window,
+                until: compared.window,
+                tally: Tally::default(),
+            });
+            ledger.comparisons.len() - 1
+        }
+    };
+    let Some(held) = ledger.comparisons.get_mut(index) else { return };
+    if run.is_some() && run != held.run.as_ref() {
+        if run != newest {
+            return;
+        }
+        (held.run, held.since, held.tally) = (run.cloned(), compared.window, Tally::default());
+    }
+    held.since = held.since.min(compared.window);
+    held.until = held.until.max(compared.window);
+    held.tally.merge(&compared.tally);
+}
+
+fn forget_old(ledger: &mut Ledger) {
+    let newest = ledger.recent.iter().map(|recent| recent.window).max().unwrap_or_default();
+    ledger.recent.retain(|recent| newest - recent.window < RECENT_MS - WINDOW_MS);
+    ledger.recent.sort_by_key(|recent| (recent.window, recent.arm));
+}
+
+/// Adds the response times of a cell of the step that the run is at.
+fn note_time(ledger: &mut Ledger, run: Option<&Run>, cell: &Cell) {
+    let Some(run) = run else { return };
+    let is_current = cell.canary.as_ref().is_some_and(|(id, step)| *id == run.id && *step == run.step);
+    if !is_current {
+        return;
+    }
+    let held = ledger.times.take().filter(|held| held.run == run.id && held.step == run.step);
+    let mut times = held.unwrap_or_else(|| StepTimes {
+        run: run.id.clone(),
+        step: run.step,
+        new: Default::default(),
+        legacy: Default::default(),
+    });
+    let arm = if cell.arm == Arm::New { &mut times.new } else { &mut times.legacy };
+    arm.merge(&cell.counts.histogram);
+    ledger.times = Some(times);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::{Reason, compare::RuleCount, measurement::counts::Counts};
+
+    #[test]
+    fn counts_of_rules_are_added_up_and_begin_anew_with_a_run() {
+        let count = |compared, matched| RuleCount { path: "a".to_owned(), compared, matched };
+        let noted = |ledger: &mut Ledger, run: &str, matched| {
+            let run: RunId = run.parse().unwrap();
+            let tally = Tally { compared: 2, rules: vec![count(2, matched)], ..Tally::default() };
+            let (flag, route) = ("f".parse().unwrap(), "r".parse().unwrap());
+            let canary = Some((run.clone(), 0));
+            let window = ComparisonWindow { flag, route, canary, window: 0, tally };
+            note_comparison(ledger, &window, Some(&run));
+            ledger.comparisons[0].tally.rules.clone()
+        };
+        let mut ledger = Ledger::default();
+        assert_eq!(noted(&mut ledger, "r1", 0), [count(2, 0)]);
+        assert_eq!(noted(&mut ledger, "r1", 1), [count(4, 1)]);
+        assert_eq!(noted(&mut ledger, "r2", 0), [count(2, 0)]);
+    }
+
+    #[test]
+    fn a_ledger_stays_small_and_loses_no_request() {
+        let mut ledger = Ledger::default();
+        for index in 0..1_000_u64 {
+            let counts = Counts { requests: index + 1, ..Counts::default() };
+            let route = format!("route-{index}").parse().ok();
+            merge(&mut ledger, Series { route, arm: Arm::New, reason: Reason::Rollout, counts });
+            bound(&mut ledger);
+        }
+        assert_eq!(ledger.series.len(), MAX_SERIES);
+        assert_eq!(ledger.series.iter().map(|series| series.counts.requests).sum::<u64>(), 500_500);
+        let busiest =
+            ledger.series.iter().any(|series| series.counts.requests == 1_000 && series.route.is_some());
+        assert!(busiest, "the busiest routes keep their own series");
+    }
+}

@@ -1,0 +1,153 @@
+//! Reading of the log, shard by shard, a page of each at a time.
+
+use crate::{
+    clock,
+    store::{Arrival, PageError, Store, error::StoreError},
+};
+use cutover_core::measurement::log::{Positions, Progress};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+use tokio::task::JoinSet;
+
+/// Time after which the shards are listed again.
+const LISTED_FOR: Duration = Duration::from_secs(10);
+
+/// Number of shards that are read at once. Each page has at most 1 MB.
+const MAX_READS: usize = 16;
+
+/// Empty pages in a row after which a shard has been read to its present end. One alone may be empty although more follows.
+const EMPTY_PAGES: u32 = 2;
+
+/// What was read of one shard.
+#[derive(Debug)]
+pub(super) struct ShardPage {
+    /// The shard.
+    pub(super) shard: String,
+    /// The batches, in their order.
+    pub(super) arrivals: Vec<Arrival>,
+    /// Progress in the shard after them; `None` if there was no record.
+    pub(super) progress: Option<Progress>,
+    /// True if records of the shard have expired unread.
+    pub(super) has_gap: bool,
+}
+
+impl ShardPage {
+    fn empty(shard: String) -> Self {
+        Self { shard, arrivals: Vec::new(), progress: None, has_gap: false }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    iterator: Option<String>,
+    /// Empty pages since the last record.
+    empty: u32,
+    /// True if records behind the noted position have expired, so that the shard is read from its oldest record on.
+    from_oldest: bool,
+}
+
+/// A reader of the log.
+#[derive(Debug)]
+pub(super) struct Reader {
+    store: Store,
+    stream: String,
+    listed_at: Option<Instant>,
+    /// Shards that are not read to their end.
+    open: BTreeMap<String, Shard>,
+}
+
+impl Reader {
+    /// Creates a reader of a stream.
+    pub(super) fn new(store: Store, stream: String) -> Self {
+        Self { store, stream, listed_at: None, open: BTreeMap::new() }
+    }
+
+    /// Lists the shards again if it is time. Returns them if they were listed.
+    pub(super) async fn list(&mut self, read: &Positions) -> Result<Option<BTreeSet<String>>, StoreError> {
+        if self.listed_at.is_some_and(|listed| listed.elapsed() < LISTED_FOR) {
+            return Ok(None);
+        }
+        let shards = self.store.shards(&self.stream).await?;
+        // Those of which only the position is known too: a listing may be old, and reading tells if a shard is gone.
+        let known = read.iter().map(|(shard, _)| shard.to_owned());
+        for shard in shards.iter().cloned().chain(known) {
+            if !matches!(read.of(&shard), Some(Progress::End(_))) {
+                self.open.entry(shard).or_default();
+            }
+        }
+        self.listed_at = Some(Instant::now());
+        Ok(Some(shards))
+    }
+
+    /// Returns true if every shard was read to its present end.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.listed_at.is_some() && self.open.values().all(|shard| shard.empty >= EMPTY_PAGES)
+    }
+
+    /// Begins another look at the shards that were read to their present end.
+    pub(super) fn look_again(&mut self) {
+        for shard in self.open.values_mut() {
+            shard.empty = shard.empty.min(EMPTY_PAGES - 1);
+        }
+    }
+
+    /// Reads a page of some shards that are not at their end, behind the positions `read`.
+    pub(super) async fn pages(&mut self, read: &Positions) -> Result<Vec<ShardPage>, StoreError> {
+        let due = self.open.iter().filter(|(_, shard)| shard.empty < EMPTY_PAGES).take(MAX_READS);
+        let mut reading = JoinSet::new();
+        for (name, shard) in due {
+            let from = if shard.from_oldest { None } else { read.of(name).cloned() };
+            let (store, stream, name) = (self.store.clone(), self.stream.clone(), name.clone());
+            let iterator = shard.iterator.clone();
+            reading.spawn(async move {
+                let page = match iterator {
+                    Some(iterator) => Ok(Some(iterator)),
+                    None => store.iterator(&stream, &name, from.as_ref()).await,
+                };
+                match page {
+                    Ok(Some(iterator)) => (name, store.page(&iterator).await.map(Some)),
+                    Ok(None) => (name, Ok(None)),
+                    Err(error) => (name, Err(error)),
+                }
+            });
+        }
+        let mut pages = Vec::new();
+        while let Some(joined) = reading.join_next().await {
+            let (name, page) = joined.map_err(|error| StoreError::Call(error.to_string()))?;
+            let Some(shard) = self.open.get_mut(&name) else { continue };
+            match page {
+                Ok(Some(page)) => {
+                    shard.from_oldest = false;
+                    shard.empty = if page.last.is_some() { 0 } else { shard.empty + 1 };
+                    let last = page.last.map(Progress::Through);
+                    let is_over = page.next.is_none();
+                    shard.iterator = page.next;
+                    let progress = if is_over { Some(Progress::End(clock::now().millis())) } else { last };
+                    if is_over {
+                        self.open.remove(&name);
+                    }
+                    pages.push(ShardPage { shard: name, arrivals: page.arrivals, progress, has_gap: false });
+                }
+                Ok(None) => {
+                    self.open.remove(&name);
+                }
+                Err(PageError::Expired) => shard.iterator = None,
+                // Records behind the position have expired; those that are left are read from the oldest on.
+                Err(PageError::Trimmed) if !shard.from_oldest && read.of(&name).is_some() => {
+                    (shard.iterator, shard.from_oldest) = (None, true);
+                    pages.push(ShardPage { has_gap: true, ..ShardPage::empty(name) });
+                }
+                // The shard is gone.
+                Err(PageError::Trimmed) => {
+                    self.open.remove(&name);
+                    let progress = Some(Progress::End(clock::now().millis()));
+                    pages.push(ShardPage { progress, ..ShardPage::empty(name) });
+                }
+                Err(PageError::Store(error)) => return Err(error),
+            }
+        }
+        Ok(pages)
+    }
+}

@@ -1,0 +1,170 @@
+//! The roll of isolates: when each was last heard of, and by when it promised its next batch. One that is overdue has died
+//! with what it had counted since its last batch.
+
+use cutover_core::measurement::batch::Batch;
+use std::collections::BTreeMap;
+
+/// Time after its last batch for which an isolate counts as part of the fleet, in milliseconds.
+const ACTIVE_MS: i64 = 2 * 60_000;
+
+/// Time for which a lost isolate can still report, and for which it counts as lost lately, in milliseconds.
+const LATELY_MS: i64 = 60 * 60_000;
+
+/// Bytes of an isolate in the packed roll.
+const PACKED: usize = 34;
+
+/// State of one isolate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    /// Arrival of its newest batch, in milliseconds since 1970.
+    seen: i64,
+    /// Time by which the next one is due, in milliseconds since 1970; 0 if none is.
+    due: i64,
+    /// Age of its snapshot then, in milliseconds.
+    age_ms: u32,
+    is_lost: bool,
+}
+
+/// The isolates that were heard of lately.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Roll(BTreeMap<u128, Entry>);
+
+/// Changes of the number of lost isolates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RollChange {
+    /// Isolates that were found lost.
+    pub lost: u64,
+    /// Isolates that had been counted as lost and have reported since.
+    pub found: u64,
+}
+
+impl Roll {
+    /// Notes a batch that arrived at `at`, and waits at most `patience_ms` for the next one. Returns true if the isolate had
+    /// been counted as lost.
+    pub fn note(&mut self, batch: &Batch, at: i64, patience_ms: i64) -> bool {
+        let Ok(isolate) = u128::from_str_radix(&batch.isolate, 16) else { return false };
+        let due_ms = due_ms(batch);
+        let due = if due_ms == 0 { 0 } else { at.saturating_add(due_ms.min(patience_ms)) };
+        let age_ms = u32::try_from(batch.age_ms).unwrap_or(u32::MAX);
+        let entry = Entry { seen: at, due, age_ms, is_lost: false };
+        match self.0.get_mut(&isolate) {
+            Some(held) if held.seen > at => false,
+            Some(held) => std::mem::replace(held, entry).is_lost,
+            None => {
+                self.0.insert(isolate, entry);
+                false
+            }
+        }
+    }
+
+    /// Returns the number of isolates that are overdue at `now`, each once, and forgets those that were last heard of long
+    /// ago.
+    pub fn find_lost(&mut self, now: i64) -> u64 {
+        let mut lost = 0;
+        for entry in self.0.values_mut() {
+            if !entry.is_lost && entry.due > 0 && entry.due < now {
+                entry.is_lost = true;
+                lost += 1;
+            }
+        }
+        self.0.retain(|_, entry| {
+            let kept = if entry.is_lost || entry.due > 0 { LATELY_MS } else { ACTIVE_MS };
+            now.saturating_sub(entry.seen) <= kept
+        });
+        lost
+    }
+
+    /// Returns the number of isolates that were found lost in the last hour.
+    pub fn lost_lately(&self) -> u64 {
+        self.0.values().filter(|entry| entry.is_lost).count() as u64
+    }
+
+    /// Returns the number of isolates that reported in the two minutes before `now`, and the age of the oldest of their
+    /// snapshots in milliseconds.
+    pub fn active(&self, now: i64) -> (u64, Option<u64>) {
+        let active = || self.0.values().filter(|entry| now.saturating_sub(entry.seen) <= ACTIVE_MS);
+        let ages = active().filter(|entry| entry.due > 0).map(|entry| u64::from(entry.age_ms));
+        (active().count() as u64, ages.max())
+    }
+
+    /// Returns the roll in parts of at most `size` bytes.
+    pub fn pack(&self, size: usize) -> Vec<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.0.len() * PACKED);
+        for (isolate, entry) in &self.0 {
+            bytes.extend(isolate.to_be_bytes());
+            bytes.extend(entry.seen.to_be_bytes().get(2..).unwrap_or_default());
+            bytes.extend(entry.due.to_be_bytes().get(2..).unwrap_or_default());
+            bytes.extend(entry.age_ms.to_be_bytes());
+            bytes.extend([u8::from(entry.is_lost), 0]);
+        }
+        let whole = (size / PACKED).max(1) * PACKED;
+        bytes.chunks(whole).map(<[u8]>::to_vec).collect()
+    }
+
+    /// Adds a part of a packed roll. What cannot be read is left out: a lost roll is made anew from the next batches.
+    pub fn unpack(&mut self, part: &[u8]) {
+        for bytes in part.chunks_exact(PACKED) {
+            let Some(entry) = read(bytes) else { return };
+            self.0.insert(entry.0, entry.1);
+        }
+    }
+}
+
+fn read(bytes: &[u8]) -> Option<(u128, Entry)> {
+    let (isolate, rest) = bytes.split_first_chunk::<16>()?;
+    let (seen, rest) = rest.split_first_chunk::<6>()?;
+    let (due, rest) = rest.split_first_chunk::<6>()?;
+    let (age_ms, rest) = rest.split_first_chunk::<4>()?;
+    let time = |bytes: &[u8; 6]| bytes.iter().fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte));
+    let entry = Entry {
+        seen: time(seen),
+        due: time(due),
+        age_ms: u32::from_be_bytes(*age_ms),
+        is_lost: rest.first() == Some(&1),
+    };
+    Some((u128::from_be_bytes(*isolate), entry))
+}
+
+/// Returns the milliseconds until the next batch of an isolate; 0 if none is due. Those of the Worker before said only that
+/// they are idle.
+fn due_ms(batch: &Batch) -> i64 {
+    /// Time after which an isolate of the Worker before counts as lost, in milliseconds.
+    const SILENCE_MS: i64 = 60_000;
+    if batch.idle { 0 } else { SILENCE_MS }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(isolate: u128, idle: bool) -> Batch {
+        Batch { idle, age_ms: 700, ..Batch::empty(format!("{isolate:032x}"), 1) }
+    }
+
+    #[test]
+    fn an_isolate_is_lost_once_and_found_again_by_a_later_batch() {
+        let mut roll = Roll::default();
+        roll.note(&batch(1, false), 1_000, 10_000);
+        roll.note(&batch(2, true), 1_000, 10_000);
+        assert_eq!(roll.find_lost(11_000), 0);
+        assert_eq!((roll.find_lost(11_001), roll.find_lost(12_000)), (1, 0));
+        assert_eq!((roll.lost_lately(), roll.active(12_000)), (1, (2, Some(700))));
+        assert!(!roll.note(&batch(1, false), 900, 10_000), "an older batch that came late");
+        assert!(roll.note(&batch(1, true), 20_000, 10_000));
+        assert_eq!((roll.lost_lately(), roll.find_lost(60_000)), (0, 0));
+    }
+
+    #[test]
+    fn a_packed_roll_is_small_and_the_same() {
+        let mut roll = Roll::default();
+        for isolate in 0..30_000 {
+            roll.note(&batch(isolate << 64, isolate % 3 == 0), 1_767_225_600_000 + isolate as i64, 60_000);
+        }
+        roll.find_lost(1_767_225_600_000 + 61_000);
+        let parts = roll.pack(300_000);
+        assert!(parts.iter().map(Vec::len).sum::<usize>() <= 36 * 30_000);
+        let mut read = Roll::default();
+        parts.iter().for_each(|part| read.unpack(part));
+        assert_eq!(read, roll);
+    }
+}

@@ -1,0 +1,142 @@
+//! Batches as isolates send them, in a table of their own: one item for each, under the name that the isolate gave it. An
+//! item is written once, so a batch exists once, however often and through whomever it was sent. The stream of the table is
+//! the log that evaluation folds.
+
+use crate::{
+    access::digest::digest,
+    store::{
+        commit::{build, number},
+        error::StoreError,
+        table::Store,
+    },
+};
+use aws_sdk_dynamodb::{
+    operation::put_item::PutItemError,
+    primitives::Blob,
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
+};
+
+/// Retention of batches, in seconds. The stream keeps its records for a day, and an isolate gives a batch up after a day.
+const KEPT_SECONDS: u64 = 2 * 24 * 60 * 60;
+
+/// Attribute of the partition key: the isolate, in hexadecimal digits.
+const ISOLATE: &str = "pk";
+
+/// Attribute of the sort key: the sequence number.
+const SEQUENCE: &str = "sk";
+
+/// Attribute of the packed batch.
+pub(super) const DATA: &str = "d";
+
+/// Attribute of the digest of the packed batch.
+const DIGEST: &str = "h";
+
+/// Attribute of the time of arrival, in milliseconds since 1970.
+pub(super) const AT: &str = "at";
+
+/// Time-to-live attribute, in seconds since 1970.
+const EXPIRES: &str = "x";
+
+/// Result of storing a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchStatus {
+    /// The batch was new and is now stored.
+    New,
+    /// The batch had been stored before.
+    Duplicate,
+    /// Another batch is stored under this name. The isolate must send its own under another one.
+    Conflict,
+}
+
+impl Store {
+    /// Stores a packed batch under the name of its isolate and its sequence number, unless there is one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written. The batch may have been stored nevertheless.
+    pub async fn store_batch(
+        &self,
+        isolate: &str,
+        sequence: u64,
+        packed: &[u8],
+        at: i64,
+    ) -> Result<BatchStatus, StoreError> {
+        let at = u64::try_from(at).unwrap_or_default();
+        let digest = digest(&[packed]);
+        let sent = self
+            .client
+            .put_item()
+            .table_name(&self.arrivals)
+            .item(ISOLATE, AttributeValue::S(isolate.to_owned()))
+            .item(SEQUENCE, number(sequence))
+            .item(DATA, AttributeValue::B(Blob::new(packed)))
+            .item(DIGEST, AttributeValue::S(digest.clone()))
+            .item(AT, number(at))
+            .item(EXPIRES, number(at / 1_000 + KEPT_SECONDS))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let error = match sent {
+            Ok(_) => return Ok(BatchStatus::New),
+            Err(error) => error,
+        };
+        let Some(PutItemError::ConditionalCheckFailedException(held)) = error.as_service_error() else {
+            return Err(error.into());
+        };
+        let held = held.item().and_then(|item| item.get(DIGEST)).and_then(|value| value.as_s().ok());
+        Ok(if held == Some(&digest) { BatchStatus::Duplicate } else { BatchStatus::Conflict })
+    }
+
+    /// Returns the ARN of the stream of the batches.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be described, or has no stream.
+    pub async fn stream(&self) -> Result<String, StoreError> {
+        let described = self.client.describe_table().table_name(&self.arrivals).send().await?;
+        let arn = described.table().and_then(|table| table.latest_stream_arn());
+        arn.map(str::to_owned)
+            .ok_or_else(|| StoreError::Item(format!("the table {} has no stream", self.arrivals)))
+    }
+
+    /// Creates the table of batches if it does not exist, for local stacks and tests. Deployments use Terraform.
+    ///
+    /// # Errors
+    ///
+    /// Fails if DynamoDB cannot be reached or rejects the table.
+    pub(super) async fn create_arrivals(&self) -> Result<(), StoreError> {
+        use aws_sdk_dynamodb::types::{
+            AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+            StreamSpecification, StreamViewType,
+        };
+        let stream =
+            StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage);
+        let mut create = self
+            .client
+            .create_table()
+            .table_name(&self.arrivals)
+            .billing_mode(BillingMode::PayPerRequest)
+            .stream_specification(build(stream.build())?);
+        let keys = [
+            (ISOLATE, KeyType::Hash, ScalarAttributeType::S),
+            (SEQUENCE, KeyType::Range, ScalarAttributeType::N),
+        ];
+        for (name, key, kind) in keys {
+            create = create
+                .attribute_definitions(build(
+                    AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build(),
+                )?)
+                .key_schema(build(KeySchemaElement::builder().attribute_name(name).key_type(key).build())?);
+        }
+        match create.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The cursor of evaluation: the positions in the log up to which every ledger holds all batches, but for those that are
+//! parked, and the sums over all batches before it.
+
+use crate::store::{
+    commit::CommitError, error::StoreError, item::NewItem, keys::Key, lease::Lease, table::Store,
+};
+use cutover_core::{
+    Timestamp,
+    canary::Run,
+    measurement::{log::Positions, pace::Pace},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A period whose counts of a flag are unknown: the log had expired when they were to be folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlagGap {
+    /// Arrival time up to which the ledger was complete.
+    pub since: Timestamp,
+    /// Arrival time from which on it was complete again.
+    pub until: Timestamp,
+}
+
+/// A ledger that could not be read or written. The cursor moves on without it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// Positions up to which it is complete.
+    pub positions: Positions,
+    /// Arrival time up to which it is complete, in milliseconds since 1970.
+    pub through: i64,
+    /// The failure.
+    pub reason: String,
+}
+
+/// Sums over all batches before the cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// Number of batches.
+    pub batches: u64,
+    /// Number of batches that could not be decoded. They are in no ledger.
+    pub unreadable: u64,
+    /// Number of batches with an event window that had ended more than a minute before their arrival.
+    pub late: u64,
+    /// Number of outcomes that isolates reported as lost.
+    pub outcomes_lost: u64,
+    /// Number of users in reports that were refused.
+    pub users_lost: u64,
+    /// Number of responses that may hide an error and were not inspected.
+    pub uninspected: u64,
+    /// Number of isolates that fell silent while requests were open, without those that reported later.
+    pub isolates_lost: u64,
+    /// Number of those that fell silent in the last hour.
+    pub isolates_lost_lately: u64,
+    /// Number of isolates that reported in the last two minutes.
+    pub isolates: u64,
+    /// Age of the oldest snapshot that one of them decides with, in milliseconds.
+    pub oldest_snapshot_ms: Option<u64>,
+}
+
+/// Progress of folding batches into the ledgers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cursor {
+    /// Arrival time up to which every ledger is complete that is not parked, in milliseconds since 1970.
+    pub through: i64,
+    /// Stream that the positions belong to.
+    pub stream: String,
+    /// Positions up to which every ledger is complete that is not parked.
+    pub positions: Positions,
+    /// Parked ledgers, by flag. The empty name is the ledger for requests that no flag decided.
+    pub parked: BTreeMap<String, Parked>,
+    /// Last gap of each flag that has one.
+    pub gaps: BTreeMap<String, FlagGap>,
+    /// Sums over all batches before the positions.
+    pub totals: Totals,
+    /// Number of times the cursor has been written, for optimistic locking; 0 if never.
+    #[serde(skip)]
+    pub version: u64,
+}
+
+impl Cursor {
+    /// Returns the arrival time up to which the counts of a run's step are complete, in milliseconds since 1970. A gap in the
+    /// step ends that until the step begins anew, because an operator resumes the run.
+    pub fn through_of(&self, run: &Run) -> i64 {
+        let flag = run.flag.as_str();
+        let through = self.parked.get(flag).map_or(self.through, |parked| parked.through);
+        let gap = self.gaps.get(flag).filter(|gap| gap.until > run.step_started_at);
+        gap.map_or(through, |gap| gap.since.millis().min(through))
+    }
+}
+
+impl Store {
+    /// Returns the cursor; an empty one if it was never written.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or the item cannot be decoded.
+    pub async fn cursor(&self) -> Result<Cursor, StoreError> {
+        let Some(item) = self.get(&Key::cursor()).await? else { return Ok(Cursor::default()) };
+        Ok(Cursor { version: item.number("version")?, ..item.json("data")? })
+    }
+
+    /// Writes the cursor as the successor of the version that was read, by the holder of a lease.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CommitError::Conflict`] if somebody else has written it or taken the lease, and fails if the table cannot be
+    /// written.
+    pub async fn write_cursor(&self, cursor: &Cursor, lease: Lease) -> Result<(), CommitError> {
+        let item = NewItem::new(&Key::cursor()).json("data", cursor)?;
+        self.transact(vec![self.put_after(item, cursor.version)?, self.check_lease(lease)?]).await
+    }
+
+    /// Returns the interval between two reports of an isolate.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read.
+    pub async fn held_pace(&self) -> Result<Pace, StoreError> {
+        let Some(item) = self.get(&Key::pace()).await? else { return Ok(Pace::default()) };
+        let wanted_since = item.optional_number("wanted_since").unwrap_or_default();
+        Ok(Pace {
+            interval_ms: item.number("interval_ms")?,
+            wanted_since: i64::try_from(wanted_since).unwrap_or_default(),
+        })
+    }
+
+    /// Writes the interval between two reports of an isolate.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written.
+    pub async fn write_pace(&self, pace: Pace) -> Result<(), StoreError> {
+        let item = NewItem::new(&Key::pace())
+            .number("interval_ms", pace.interval_ms)
+            .number("wanted_since", u64::try_from(pace.wanted_since).unwrap_or_default());
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item.into_attributes()));
+        put.send().await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::{canary::RunIdentity, config::Config};
+
+    fn run(flag: &str, began: i64) -> Run {
+        let config = Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
+        let plan = config.canary_deployments.into_values().next().unwrap();
+        let identity = RunIdentity { id: "r1".parse().unwrap(), key: None };
+        Run::start(identity, flag.parse().unwrap(), plan, Timestamp::from_millis(began), "operator")
+    }
+
+    /// The run of a flag whose ledger is parked must not climb on the progress of the others.
+    #[test]
+    fn a_parked_flag_is_complete_up_to_its_own_time() {
+        let (one, other) = (run("one", 0), run("other", 0));
+        let parked = Parked { positions: Positions::default(), through: 5, reason: String::new() };
+        let parked = BTreeMap::from([("one".to_owned(), parked)]);
+        let cursor = Cursor { through: 9, parked, ..Cursor::default() };
+        assert_eq!([&one, &other].map(|run| cursor.through_of(run)), [5, 9]);
+    }
+
+    /// Counts that have expired are unknown; a step that has some of them in it is never complete.
+    #[test]
+    fn a_gap_ends_the_counts_of_a_step_until_it_begins_anew() {
+        let time = Timestamp::from_millis;
+        let gaps = BTreeMap::from([("one".to_owned(), FlagGap { since: time(3), until: time(6) })]);
+        let cursor = Cursor { through: 9, gaps, ..Cursor::default() };
+        let started = run("one", 5);
+        assert_eq!(cursor.through_of(&started), 3);
+        assert_eq!(cursor.through_of(&started.paused("").resumed(time(8), "")), 9);
+        assert_eq!(cursor.through_of(&run("other", 5)), 9);
+    }
+}

@@ -1,0 +1,95 @@
+//! The lease of evaluation: one invocation works, the others stand by. It saves work. What keeps the state right is its term,
+//! which is a condition of every transaction of its holder, and the versions of what they write.
+
+use crate::store::{
+    commit::{build, number},
+    error::StoreError,
+    item::SCHEMA,
+    keys::Key,
+    table::{Store, is_made},
+};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem};
+
+/// Time for which a lease is held without being renewed, in milliseconds.
+const HELD_MS: i64 = 10_000;
+
+/// A lease that this process holds, until another one takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Number of the lease; each has the one after that of the lease before.
+    pub term: u64,
+}
+
+fn unsigned(ms: i64) -> AttributeValue {
+    number(u64::try_from(ms).unwrap_or_default())
+}
+
+impl Store {
+    /// Takes the lease at `now` in milliseconds since 1970, unless somebody holds it. With `idle_ms`, only if nobody has held
+    /// it for so long.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or written.
+    pub async fn take_lease(&self, now: i64, idle_ms: i64) -> Result<Option<Lease>, StoreError> {
+        let held = self.get(&Key::lease()).await?;
+        let (term, until) = held.as_ref().map_or((0, 0), |item| {
+            (
+                item.optional_number("term").unwrap_or_default(),
+                item.optional_number("until").unwrap_or_default(),
+            )
+        });
+        let until = i64::try_from(until).unwrap_or(i64::MAX);
+        if now.saturating_sub(idle_ms) < until {
+            return Ok(None);
+        }
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::lease().attributes()))
+            .update_expression("SET #schema = :schema, term = :next, #until = :until")
+            .condition_expression("attribute_not_exists(pk) OR term = :term")
+            .expression_attribute_names("#schema", "schema")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":schema", number(SCHEMA))
+            .expression_attribute_values(":term", number(term))
+            .expression_attribute_values(":next", number(term + 1))
+            .expression_attribute_values(":until", unsigned(now.saturating_add(HELD_MS)))
+            .send()
+            .await;
+        Ok(is_made(sent)?.then_some(Lease { term: term + 1 }))
+    }
+
+    /// Renews a lease at `now`, or gives it up. Returns false if somebody else has taken it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written.
+    pub async fn renew_lease(&self, lease: Lease, now: i64, is_over: bool) -> Result<bool, StoreError> {
+        let until = if is_over { now } else { now.saturating_add(HELD_MS) };
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::lease().attributes()))
+            .update_expression("SET #until = :until")
+            .condition_expression("term = :term")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":term", number(lease.term))
+            .expression_attribute_values(":until", unsigned(until))
+            .send()
+            .await;
+        is_made(sent)
+    }
+
+    /// Returns the part of a transaction that fails it if somebody else has taken the lease.
+    pub(super) fn check_lease(&self, lease: Lease) -> Result<TransactWriteItem, StoreError> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(Key::lease().attributes()))
+            .condition_expression("term = :term")
+            .expression_attribute_values(":term", number(lease.term));
+        Ok(TransactWriteItem::builder().condition_check(build(check.build())?).build())
+    }
+}
