@@ -27,6 +27,8 @@ pub enum Fault {
     Hang,
     /// The request is forwarded and takes effect, but its response is lost.
     Lost,
+    /// The request is forwarded: a fault for a later one.
+    None,
 }
 
 #[derive(Default)]
@@ -91,6 +93,11 @@ impl FaultProxy {
         self.shared.faults.lock().expect("no handler panics").next.push_back((header, holds, fault));
     }
 
+    /// Forgets the faults for next requests that did not come.
+    pub fn forget_next(&self) {
+        self.shared.faults.lock().expect("no handler panics").next.clear();
+    }
+
     /// Returns the number of writes that arrived, including those not forwarded.
     pub fn writes(&self) -> u64 {
         self.shared.writes.load(Ordering::Relaxed)
@@ -141,7 +148,7 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
             *response.status_mut() = StatusCode::BAD_GATEWAY;
             response
         }
-        None => pass_on(&shared, request).await,
+        Some(Fault::None) | None => pass_on(&shared, request).await,
     }
 }
 

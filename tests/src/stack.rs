@@ -202,7 +202,6 @@ pub(crate) fn environment(dynamodb: &str, kv_api: &str) -> BTreeMap<&'static str
         ("CUTOVER_KV_TIMEOUT_MS", "2000"),
         ("CUTOVER_ROOT_TOKEN", ROOT_TOKEN),
         ("CUTOVER_INGEST_SECRET", INGEST_SECRET),
-        ("CUTOVER_SETTLE_MS", "2000"),
     ]
     .into_iter()
     .map(|(name, value)| (name, value.to_owned()))

@@ -48,7 +48,7 @@ pub(super) fn describe(status: &Value) -> String {
         text.push('\n');
         text.push_str(&tests(status));
     }
-    let unknown = output::list(status, "unknown").count();
+    let unknown = status["unknown_isolates"].as_u64().unwrap_or_default();
     if unknown > 0 {
         let _ =
             writeln!(text, "\n  {unknown} isolates went silent in this step; their last counts are unknown");

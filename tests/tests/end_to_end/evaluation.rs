@@ -1,4 +1,5 @@
-//! The evaluation of arrivals on DynamoDB's API, without the Worker: ledgers that cannot be read, and flags that are behind.
+//! The evaluation of batches on DynamoDB's API, without the Worker: folds that die, ledgers that cannot be read, logs that have
+//! expired.
 
 use cutover_core::{
     Arm, FlagName, Reason, Revision, Timestamp,
@@ -11,21 +12,16 @@ use cutover_core::{
 };
 use cutover_lambda::{
     clock,
-    measurement::evaluate::tick_within,
+    measurement::{evaluate::invocation, packing},
     platform::Platform,
     store::{
-        AuditRecord, BatchStatus, Commit, Cursor, EmergencyChange, Ledger, LedgerWrite, RUNS, Role,
+        AuditRecord, BatchStatus, Commit, CommitError, Cursor, EmergencyChange, Ledger, LedgerWrite, RUNS, Role,
         StoreError, Write,
     },
 };
 use cutover_tests::{dynamodb::DynamoDb, fault_proxy::Fault, functions::platform};
 use serde_json::json;
-use std::{collections::BTreeMap, time::Duration};
-
-const MINUTE: i64 = 60_000;
-
-/// Longest period of arrivals that is read at once.
-const STRETCH: i64 = 2 * MINUTE;
+use std::{collections::BTreeMap, future::poll_fn, pin::pin, task::Poll};
 
 /// The flags of every batch.
 const FLAGS: [&str; 3] = ["one", "three", "two"];
@@ -33,12 +29,10 @@ const FLAGS: [&str; 3] = ["one", "three", "two"];
 /// Media type of DynamoDB's responses.
 const KIND: &str = "application/x-amz-json-1.0";
 
-/// Ticks that begin no further stretch, over one table.
+/// Evaluation over one table.
 struct Evaluation {
     dynamodb: DynamoDb,
-    live: Platform,
-    /// Its arrivals settle for an hour, so that its ticks fold in nothing new: they catch up.
-    late: Platform,
+    platform: Platform,
     /// Contents of the ledgers that are damaged, by flag.
     damaged: BTreeMap<&'static str, String>,
 }
@@ -46,13 +40,16 @@ struct Evaluation {
 impl Evaluation {
     async fn start() -> Self {
         let dynamodb = DynamoDb::start().await;
-        let live = platform(&dynamodb, &[]).await;
-        let late = platform(&dynamodb, &[("CUTOVER_SETTLE_MS", "3600000")]).await;
-        Self { dynamodb, live, late, damaged: BTreeMap::new() }
+        let platform = platform(&dynamodb, &[]).await;
+        Self { dynamodb, platform, damaged: BTreeMap::new() }
     }
 
     /// Stores a batch of all flags. Its requests are a power of two, so that their sum names the batches.
-    async fn arrive(&self, sequence: u64, at: i64) {
+    async fn arrive(&self, sequence: u64) {
+        assert_eq!(self.send(sequence, 1 << sequence).await, BatchStatus::New);
+    }
+
+    async fn send(&self, sequence: u64, requests: u64) -> BatchStatus {
         let cell = |name: &&str| Cell {
             flag: Some(flag(name)),
             route: None,
@@ -60,34 +57,46 @@ impl Evaluation {
             reason: Reason::Rollout,
             revision: Revision(1),
             canary: None,
-            counts: Counts { requests: 1_u64 << sequence, ..Counts::default() },
+            counts: Counts { requests, ..Counts::default() },
         };
         // An isolate at rest is not missed.
         let cells = FLAGS.iter().map(cell).collect();
         let batch = Batch { idle: true, cells, ..Batch::empty("0".repeat(32), sequence) };
-        let body = serde_json::to_string(&batch).unwrap();
-        let stored = self.live.store.store_batch(&batch, &body, at).await.unwrap();
-        assert_eq!(stored, BatchStatus::New);
+        let packed = packing::packed(batch.encode().as_bytes());
+        let now = clock::now().millis();
+        self.platform.store.store_batch(&batch.isolate, sequence, &packed, now).await.unwrap()
+    }
+
+    async fn evaluate(&self) {
+        let tick = invocation(&self.platform).await.unwrap();
+        assert!(tick.worked, "somebody holds the lease");
+    }
+
+    /// Runs an invocation that dies when it has waited `waits` times. Returns true if it was over before. Its lease lapses.
+    async fn die_after(&self, waits: usize) -> bool {
+        let mut invocation = pin!(invocation(&self.platform));
+        let mut left = waits;
+        let over = poll_fn(|context| {
+            if left == 0 {
+                return Poll::Ready(false);
+            }
+            left -= 1;
+            invocation.as_mut().poll(context).map(|ended| ended.is_ok())
+        });
+        let over = over.await;
+        if !over {
+            self.dynamodb.set_number("FOLD", "LEASE", "until", 0);
+        }
+        over
     }
 
     async fn cursor(&self) -> Cursor {
-        self.live.store.cursor().await.unwrap()
+        self.platform.store.cursor().await.unwrap()
     }
 
     async fn requests(&self, name: &str) -> u64 {
-        let ledger = self.live.store.ledger(Some(&flag(name))).await.unwrap();
+        let ledger = self.platform.store.ledger(Some(&flag(name))).await.unwrap();
         ledger.series.iter().map(|series| series.counts.requests).sum()
-    }
-
-    /// Ticks until everything that has arrived was read.
-    async fn read_all(&self, last: i64) {
-        for _ in 0..15 {
-            tick_within(&self.live, Duration::ZERO).await.unwrap();
-            if self.cursor().await.through > last {
-                return;
-            }
-        }
-        panic!("the cursor does not reach {last}: {:?}", self.cursor().await);
     }
 
     fn damage(&mut self, name: &'static str) {
@@ -110,10 +119,12 @@ fn flag(name: &str) -> FlagName {
 async fn a_ledger_of_another_schema_hides_no_other() {
     let dynamodb = DynamoDb::start().await;
     let store = platform(&dynamodb, &[]).await.store;
+    let lease = store.take_lease(clock::now().millis(), 0).await.unwrap().expect("nobody holds it");
     for name in ["one", "two"] {
         let flag = flag(name);
         let ledger = Ledger::default();
-        let write = LedgerWrite { flag: Some(&flag), ledger, evidence: None, run: None, others: Vec::new() };
+        let write =
+            LedgerWrite { flag: Some(&flag), ledger, evidence: None, run: None, others: Vec::new(), lease };
         store.write_ledger(write).await.unwrap();
     }
     dynamodb.set_schema("METRICS", "LEDGER#one", 2);
@@ -146,115 +157,165 @@ async fn evidence_that_lost_a_race_is_told_from_damaged_evidence() {
     assert!(matches!(read([4, 4, 4, 4]).await, StoreError::Item(_)));
 }
 
-/// A tick catches up one stretch at least, and no flag is folded twice or left out, also if it is stopped before it has noted
-/// its progress.
 #[tokio::test(flavor = "multi_thread")]
-async fn flags_that_are_behind_are_caught_up_also_by_ticks_that_are_stopped() {
-    let mut evaluation = Evaluation::start().await;
-    let now = clock::now().millis();
-    let last = now - 2 * MINUTE;
-    for sequence in 1..=18 {
-        evaluation.arrive(sequence, last - (18 - i64::try_from(sequence).unwrap()) * MINUTE).await;
-    }
-    let all: u64 = (1..=18).map(|sequence| 1_u64 << sequence).sum();
-    // Both flags get a ledger, and fall behind at different times.
-    tick_within(&evaluation.live, Duration::ZERO).await.unwrap();
-    evaluation.damage("one");
-    for _ in 0..2 {
-        tick_within(&evaluation.live, Duration::ZERO).await.unwrap();
-    }
-    evaluation.damage("two");
-    evaluation.read_all(last).await;
-    let before = evaluation.cursor().await;
-    assert_eq!(before.behind.keys().collect::<Vec<_>>(), ["one", "two"]);
-    assert_eq!(before.behind["two"] - before.behind["one"], 2 * STRETCH);
-    assert_eq!(evaluation.requests("three").await, all, "the others do not wait");
+async fn a_batch_is_stored_once_and_another_one_under_its_name_is_refused() {
+    let evaluation = Evaluation::start().await;
+    assert_eq!(evaluation.send(1, 2).await, BatchStatus::New);
+    assert_eq!(evaluation.send(1, 2).await, BatchStatus::Duplicate);
+    assert_eq!(evaluation.send(1, 4).await, BatchStatus::Conflict);
+    evaluation.evaluate().await;
+    evaluation.evaluate().await;
+    assert_eq!(evaluation.requests("one").await, 2);
+    assert_eq!(evaluation.cursor().await.totals.batches, 1);
+}
 
-    evaluation.repair();
-    tick_within(&evaluation.live, Duration::ZERO).await.unwrap();
-    let first = evaluation.cursor().await;
-    assert!(first.through > before.through, "the newest arrivals are folded in too");
-    assert_eq!(first.behind["one"], before.behind["one"] + STRETCH);
-    assert_eq!(first.behind["two"], before.behind["two"]);
+/// An invocation may be ended at any time: by its time limit, by lack of memory, by the platform.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fold_that_dies_anywhere_loses_nothing_and_counts_nothing_twice() {
+    let evaluation = Evaluation::start().await;
+    let mut sequence = 0;
+    let mut sum = 0;
+    let mut waits = 0;
+    loop {
+        sequence += 1;
+        evaluation.send(sequence, 1).await;
+        sum += 1;
+        waits += 1;
+        if evaluation.die_after(waits).await {
+            break;
+        }
+        assert!(waits < 2_000, "an invocation ends");
+    }
+    // Once more from the first step on, with ledgers that are there.
+    for waits in 1..waits {
+        sequence += 1;
+        evaluation.send(sequence, 1).await;
+        sum += 1;
+        evaluation.die_after(waits).await;
+    }
+    evaluation.dynamodb.set_number("FOLD", "LEASE", "until", 0);
+    evaluation.evaluate().await;
+    println!("an invocation that died at each of {waits} waits, twice: {sum} batches");
+    for name in FLAGS {
+        assert_eq!(evaluation.requests(name).await, sum, "{name}");
+    }
+    assert_eq!(evaluation.cursor().await.totals.batches, sum);
+}
 
-    // The ledger is written, and the progress is not noted.
+/// A write whose answer is lost may have been made.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_fail_or_whose_answer_is_lost_change_no_sum() {
+    let evaluation = Evaluation::start().await;
     let refusal =
         json!({ "__type": "com.amazonaws.dynamodb.v20120810#ValidationException", "message": "no" });
-    let refusal = Fault::Answer(400, KIND, refusal.to_string().into());
-    evaluation.dynamodb.proxy.on_next("x-amz-target", "UpdateItem", refusal);
-    assert!(tick_within(&evaluation.late, Duration::ZERO).await.is_err());
-    assert_eq!(evaluation.cursor().await, first);
-    tick_within(&evaluation.late, Duration::ZERO).await.unwrap();
-    assert_eq!(evaluation.cursor().await.behind["one"], first.behind["one"] + 2 * STRETCH);
-
-    let mut ticks = 0;
-    while !evaluation.cursor().await.behind.is_empty() {
-        tick_within(&evaluation.late, Duration::ZERO).await.unwrap();
-        ticks += 1;
-        assert!(ticks < 20, "{:?}", evaluation.cursor().await);
+    let mut sequence = 0;
+    for fault in [Fault::Lost, Fault::Answer(400, KIND, refusal.to_string().into())] {
+        for skipped in 0..6 {
+            sequence += 1;
+            evaluation.send(sequence, 1).await;
+            for _ in 0..skipped {
+                evaluation.dynamodb.proxy.on_next("x-amz-target", "TransactWriteItems", Fault::None);
+            }
+            evaluation.dynamodb.proxy.on_next("x-amz-target", "TransactWriteItems", fault.clone());
+            // It may fail; another one follows.
+            let _ = invocation(&evaluation.platform).await;
+            evaluation.dynamodb.proxy.forget_next();
+            evaluation.dynamodb.set_number("FOLD", "LEASE", "until", 0);
+        }
     }
+    evaluation.evaluate().await;
     for name in FLAGS {
-        assert_eq!(evaluation.requests(name).await, all, "{name}");
+        assert_eq!(evaluation.requests(name).await, sequence, "{name}");
     }
+    assert_eq!(evaluation.cursor().await.parked, BTreeMap::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stretch_is_read_once_for_all_flags_that_missed_it() {
+async fn a_flag_whose_ledger_cannot_be_read_is_parked_and_holds_no_other_up() {
     let mut evaluation = Evaluation::start().await;
-    let last = clock::now().millis() - 2 * MINUTE;
-    for sequence in 1..=18 {
-        evaluation.arrive(sequence, last - (18 - i64::try_from(sequence).unwrap()) * MINUTE).await;
+    evaluation.arrive(1).await;
+    evaluation.evaluate().await;
+    evaluation.damage("one");
+    for sequence in 2..=4 {
+        evaluation.arrive(sequence).await;
+        evaluation.evaluate().await;
     }
-    tick_within(&evaluation.live, Duration::ZERO).await.unwrap();
-    FLAGS.into_iter().for_each(|name| evaluation.damage(name));
-    evaluation.read_all(last).await;
+    evaluation.damage("two");
+    evaluation.arrive(5).await;
+    evaluation.evaluate().await;
+    let cursor = evaluation.cursor().await;
+    assert_eq!(cursor.parked.keys().collect::<Vec<_>>(), ["one", "two"]);
+    assert!(cursor.parked["one"].through < cursor.parked["two"].through, "{cursor:#?}");
+    assert_eq!(evaluation.requests("three").await, 0b11_1110, "the others do not wait");
+
     evaluation.repair();
-    let before = evaluation.dynamodb.proxy.writes();
-    tick_within(&evaluation.late, Duration::ZERO).await.unwrap();
-    let calls = evaluation.dynamodb.proxy.writes() - before;
-    // A stretch touches up to three minutes of eight partitions; everything else takes about thirty calls.
-    assert!(calls < 75, "{calls} calls of DynamoDB");
-    let behind = evaluation.cursor().await.behind;
-    assert!(
-        behind.len() == 3 && behind["one"] == behind["two"] && behind["two"] == behind["three"],
-        "{behind:?}"
-    );
+    evaluation.arrive(6).await;
+    evaluation.evaluate().await;
+    assert_eq!(evaluation.cursor().await.parked, BTreeMap::new());
+    evaluation.arrive(7).await;
+    evaluation.evaluate().await;
+    for name in FLAGS {
+        assert_eq!(evaluation.requests(name).await, 0b1111_1110, "{name}");
+    }
 }
 
-/// Batches are kept for two days. A flag that was behind for longer has counts that nobody knows.
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_that_expired_before_they_were_folded_are_a_gap() {
-    let evaluation = Evaluation::start().await;
-    let now = clock::now().millis();
-    let two_days = 48 * 60 * MINUTE;
-    let since = now - two_days - 60 * MINUTE;
-    let behind = BTreeMap::from([("one".to_owned(), since)]);
-    let cursor = Cursor { through: now, behind, ..Cursor::default() };
-    assert!(evaluation.live.store.move_cursor(&Cursor::default(), &cursor).await.unwrap());
-    // After the last minute that may expire while it is read.
-    evaluation.arrive(1, now - two_days + 2 * MINUTE).await;
-    tick_within(&evaluation.late, Duration::ZERO).await.unwrap();
-    let noted = evaluation.cursor().await;
-    let gap = noted.gaps["one"];
-    assert_eq!(gap.since.millis(), since);
-    assert!(
-        gap.until.millis() > now - two_days && gap.until.millis() < now - two_days + 2 * MINUTE,
-        "{gap:?}"
-    );
-    assert_eq!(noted.behind["one"], gap.until.millis() + STRETCH);
-    assert_eq!(evaluation.requests("one").await, 2);
-    tick_within(&evaluation.late, Duration::ZERO).await.unwrap();
-    assert_eq!(evaluation.cursor().await.gaps, noted.gaps, "noted once");
+async fn a_parked_flag_is_caught_up_by_an_invocation_that_dies_anywhere() {
+    let mut evaluation = Evaluation::start().await;
+    evaluation.arrive(1).await;
+    evaluation.evaluate().await;
+    evaluation.damage("one");
+    for sequence in 2..=5 {
+        evaluation.arrive(sequence).await;
+    }
+    evaluation.evaluate().await;
+    evaluation.repair();
+    let mut waits = 1;
+    while !evaluation.die_after(waits).await {
+        waits += 1;
+        assert!(waits < 2_000, "an invocation ends");
+    }
+    evaluation.evaluate().await;
+    assert_eq!(evaluation.cursor().await.parked, BTreeMap::new());
+    for name in FLAGS {
+        assert_eq!(evaluation.requests(name).await, 0b11_1110, "{name}");
+    }
 }
 
-/// The schedule was switched off for longer than batches are kept.
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_that_expired_while_nothing_was_evaluated_are_a_gap_of_every_active_run() {
+async fn who_has_lost_the_lease_writes_nothing() {
     let evaluation = Evaluation::start().await;
-    let store = &evaluation.live.store;
+    let store = &evaluation.platform.store;
     let now = clock::now().millis();
-    let (started, since) =
-        (Timestamp::from_millis(now - 96 * 60 * MINUTE), Timestamp::from_millis(now - 72 * 60 * MINUTE));
+    let old = store.take_lease(now, 0).await.unwrap().expect("nobody holds it");
+    assert_eq!(store.take_lease(now + 9_000, 0).await.unwrap(), None);
+    let new = store.take_lease(now + 11_000, 0).await.unwrap().expect("it has lapsed");
+    assert!(!store.renew_lease(old, now + 12_000, false).await.unwrap());
+    let cursor = Cursor { through: 1, ..Cursor::default() };
+    assert!(matches!(store.write_cursor(&cursor, old).await, Err(CommitError::Conflict)));
+    let flag = flag("one");
+    let write = |lease| LedgerWrite {
+        flag: Some(&flag),
+        ledger: Ledger::default(),
+        evidence: None,
+        run: None,
+        others: Vec::new(),
+        lease,
+    };
+    assert!(matches!(store.write_ledger(write(old)).await, Err(CommitError::Conflict)));
+    store.write_ledger(write(new)).await.unwrap();
+    store.write_cursor(&cursor, new).await.unwrap();
+    assert!(store.renew_lease(new, now + 12_000, true).await.unwrap(), "given up");
+    assert_eq!(store.take_lease(now + 13_000, 20_000).await.unwrap(), None, "it was held just now");
+    assert!(store.take_lease(now + 13_000, 0).await.unwrap().is_some());
+}
+
+/// The table of batches was made anew, or the schedule was off for longer than the log is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_that_expired_before_they_were_folded_are_a_gap_of_every_active_run() {
+    let evaluation = Evaluation::start().await;
+    let store = &evaluation.platform.store;
+    let started = clock::now();
     let config = Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
     let plan = config.canary_deployments.into_values().next().unwrap();
     let identity = RunIdentity { id: "r1".parse().unwrap(), key: None };
@@ -271,15 +332,21 @@ async fn counts_that_expired_while_nothing_was_evaluated_are_a_gap_of_every_acti
         emergency: EmergencyChange::Keep,
         audit: AuditRecord::new(started, "operator", Role::Operator, "canary.start", None),
         reply: None,
+        lease: None,
     };
     store.commit(commit).await.unwrap();
-    let cursor = Cursor { through: since.millis(), ..Cursor::default() };
-    assert!(store.move_cursor(&Cursor::default(), &cursor).await.unwrap());
-    tick_within(&evaluation.live, Duration::ZERO).await.unwrap();
+    evaluation.arrive(1).await;
+    evaluation.evaluate().await;
+    let before = evaluation.cursor().await;
+    assert_eq!(before.gaps, BTreeMap::new());
+    let replaced = serde_json::to_string(&Cursor { stream: "another".to_owned(), ..before.clone() }).unwrap();
+    evaluation.dynamodb.replace("FOLD", "CURSOR", "data", &replaced);
+    evaluation.arrive(2).await;
+    evaluation.evaluate().await;
     let noted = evaluation.cursor().await;
     let gap = noted.gaps["one"];
-    assert_eq!((gap.since, noted.through), (since, gap.until.millis() + STRETCH));
-    assert_eq!(noted.through_of(&run), since.millis(), "its evidence has a hole");
-    tick_within(&evaluation.live, Duration::ZERO).await.unwrap();
+    assert_eq!(gap.since, Timestamp::from_millis(before.through));
+    assert_eq!(noted.through_of(&run), before.through, "its evidence has a hole");
+    evaluation.evaluate().await;
     assert_eq!(evaluation.cursor().await.gaps, noted.gaps, "noted once");
 }
