@@ -50,8 +50,10 @@ pub(super) fn describe(status: &Value) -> String {
     }
     let unknown = status["unknown_isolates"].as_u64().unwrap_or_default();
     if unknown > 0 {
-        let _ =
-            writeln!(text, "\n  {unknown} isolates went silent in this step; their last counts are unknown");
+        let _ = writeln!(
+            text,
+            "\n  {unknown} isolates fell silent in the last hour; their last counts are unknown"
+        );
     }
     text
 }

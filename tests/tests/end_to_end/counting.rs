@@ -262,7 +262,8 @@ async fn batches_that_are_doubled_reordered_replayed_or_too_large_are_handled_an
         let output = stack.lambda.output();
         output.lines().filter(|line| line.contains("batch_refused") && line.contains(&field)).count()
     };
-    let counted = [("skewed", 1), ("forged", 1), ("unsigned", 1), ("oversized", 1), ("malformed", 3), ("conflict", 1)];
+    let counted =
+        [("skewed", 1), ("forged", 1), ("unsigned", 1), ("oversized", 1), ("malformed", 3), ("conflict", 1)];
     for (kind, count) in counted {
         assert_eq!(refusals(kind), count, "{kind}");
     }

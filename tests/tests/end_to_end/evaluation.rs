@@ -15,8 +15,8 @@ use cutover_lambda::{
     measurement::{evaluate::invocation, packing},
     platform::Platform,
     store::{
-        AuditRecord, BatchStatus, Commit, CommitError, Cursor, EmergencyChange, Ledger, LedgerWrite, RUNS, Role,
-        StoreError, Write,
+        AuditRecord, BatchStatus, Commit, CommitError, Cursor, EmergencyChange, Ledger, LedgerWrite, RUNS,
+        Role, StoreError, Write,
     },
 };
 use cutover_tests::{dynamodb::DynamoDb, fault_proxy::Fault, functions::platform};
