@@ -4,7 +4,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{Method, StatusCode},
+    http::{HeaderValue, Method, StatusCode},
     response::Response,
 };
 use std::{
@@ -133,10 +133,7 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     };
     match fault {
         Some(Fault::Answer(status, kind, body)) => {
-            let mut response = Response::new(Body::from(body));
-            *response.status_mut() = StatusCode::from_u16(status).expect("a valid status");
-            response.headers_mut().insert("content-type", kind.parse().expect("a header value"));
-            response
+            answer(StatusCode::from_u16(status).expect("a valid status"), kind, body)
         }
         Some(Fault::Hang) => {
             tokio::time::sleep(Duration::from_secs(600)).await;
@@ -171,6 +168,14 @@ async fn pass_on(shared: &Shared, request: Request) -> Response {
         return response;
     };
     returned(received).await
+}
+
+/// Builds a response of a proxy's own.
+pub(crate) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert("content-type", HeaderValue::from_static(kind));
+    response
 }
 
 /// Turns the response of a proxy's target into the proxy's own.

@@ -17,6 +17,7 @@ pub mod fault_proxy;
 pub mod functions;
 pub mod gzip;
 pub mod http;
+pub mod iam;
 pub mod identity_provider;
 pub mod inspector;
 pub mod kv_server;

@@ -1,7 +1,15 @@
-//! A proxy in front of DynamoDB that records a function's calls: the action and the partition of
-//! the table. Parts of a transaction are recorded as the actions for which they need permission.
+//! A proxy between a function and DynamoDB that evaluates each call against the function's policy. It records the actions
+//! and the partitions of the table, and can refuse a call without permission, as AWS does.
 
-use crate::fault_proxy::returned;
+use crate::{
+    dynamodb::TABLE,
+    fault_proxy::{answer, returned},
+    iam::{
+        dynamodb::{LEADING_KEYS, requests, table_arn},
+        policy::{Decision, Policy, Request},
+        role::{Partitions, table_policy},
+    },
+};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -10,16 +18,18 @@ use axum::{
     response::Response,
     routing::post,
 };
-use serde_json::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
-};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
 use tokio::task::JoinHandle;
 
-/// Actions with the partitions they were applied to. The part of a key after `#` is a name, and
-/// recorded as `*`.
-pub type Calls = BTreeMap<String, BTreeSet<String>>;
+/// Treatment of a call that the policy does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The call is noted and passed on.
+    Record,
+    /// The call is noted and refused.
+    Enforce,
+}
 
 /// A running proxy.
 pub struct Recorder {
@@ -31,14 +41,29 @@ pub struct Recorder {
 struct Shared {
     target: String,
     client: reqwest::Client,
-    calls: Mutex<Calls>,
+    function: String,
+    policy: Policy,
+    mode: Mode,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    calls: Partitions,
+    denied: Vec<String>,
 }
 
 impl Recorder {
-    /// Starts a recorder in front of an endpoint.
-    pub async fn start(target: String) -> Self {
-        let shared =
-            Arc::new(Shared { target, client: reqwest::Client::new(), calls: Mutex::new(Calls::new()) });
+    /// Starts a recorder of a function's calls in front of an endpoint.
+    pub async fn start(target: String, function: &str, mode: Mode) -> Self {
+        let shared = Arc::new(Shared {
+            target,
+            client: reqwest::Client::new(),
+            function: function.to_owned(),
+            policy: table_policy(function, &table_arn(TABLE)),
+            mode,
+            seen: Mutex::default(),
+        });
         let app = Router::new().route("/", post(pass_on)).with_state(Arc::clone(&shared));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("a bound address"));
@@ -54,8 +79,13 @@ impl Recorder {
     }
 
     /// Returns the calls so far.
-    pub fn calls(&self) -> Calls {
-        self.shared.calls.lock().expect("no handler panics").clone()
+    pub fn calls(&self) -> Partitions {
+        self.shared.seen.lock().expect("no handler panics").calls.clone()
+    }
+
+    /// Returns a description of each call so far that the policy does not allow.
+    pub fn denied(&self) -> Vec<String> {
+        self.shared.seen.lock().expect("no handler panics").denied.clone()
     }
 }
 
@@ -65,15 +95,34 @@ impl Drop for Recorder {
     }
 }
 
+impl Shared {
+    /// Notes the requests for permission of one call, and returns the first that the policy does not allow.
+    fn note<'r>(&self, requests: &'r [Request]) -> Option<&'r Request> {
+        let refused = requests.iter().find(|request| self.policy.decide(request) != Decision::Allowed);
+        let mut seen = self.seen.lock().expect("no handler panics");
+        for request in requests {
+            seen.calls.entry(request.action.clone()).or_default().extend(partitions(request));
+        }
+        if let Some(request) = refused {
+            let partitions = request.context[LEADING_KEYS].join(", ");
+            seen.denied.push(format!(
+                "{}: {} of [{partitions}] in {}",
+                self.function, request.action, request.resource
+            ));
+        }
+        refused
+    }
+}
+
 async fn pass_on(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let action = target.rsplit('.').next().unwrap_or_default();
-    let request: Value = serde_json::from_slice(&body).expect("the SDK sends JSON");
+    let operation = target.rsplit('.').next().unwrap_or_default();
+    let call: Value = serde_json::from_slice(&body).expect("the SDK sends JSON");
+    let needed = requests(operation, &call);
+    if let Some(request) = shared.note(&needed)
+        && shared.mode == Mode::Enforce
     {
-        let mut calls = shared.calls.lock().expect("no handler panics");
-        for (action, partition) in needed(action, &request) {
-            calls.entry(format!("dynamodb:{action}")).or_default().insert(partition);
-        }
+        return refusal(&shared.function, request);
     }
     let mut passed = headers.clone();
     passed.remove("host");
@@ -86,45 +135,32 @@ async fn pass_on(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     returned(received).await
 }
 
-/// Returns the permissions that a call needs.
-fn needed(action: &str, request: &Value) -> Vec<(String, String)> {
-    match action {
-        "GetItem" | "UpdateItem" | "DeleteItem" => vec![(action.to_owned(), partition(&request["Key"]))],
-        "PutItem" => vec![(action.to_owned(), partition(&request["Item"]))],
-        "Query" => {
-            let condition = request["KeyConditionExpression"].as_str().expect("a key condition");
-            let name = condition
-                .split("pk = ")
-                .nth(1)
-                .and_then(|rest| rest.split_whitespace().next())
-                .unwrap_or_else(|| panic!("{condition} names no partition"));
-            vec![(action.to_owned(), generalised(&request["ExpressionAttributeValues"][name]["S"]))]
-        }
-        "TransactWriteItems" => request["TransactItems"]
-            .as_array()
-            .expect("items")
-            .iter()
-            .flat_map(|item| item.as_object().expect("an item"))
-            .map(|(kind, part)| match kind.as_str() {
-                "Put" => ("PutItem".to_owned(), partition(&part["Item"])),
-                "Update" => ("UpdateItem".to_owned(), partition(&part["Key"])),
-                "Delete" => ("DeleteItem".to_owned(), partition(&part["Key"])),
-                "ConditionCheck" => ("ConditionCheckItem".to_owned(), partition(&part["Key"])),
-                other => panic!("the recorder does not know {other} in a transaction"),
-            })
-            .collect(),
-        other => panic!("the recorder does not know {other}; add the permission that it needs"),
+/// Builds the response of DynamoDB to a call without permission. A transaction is refused as a whole, with the action of
+/// the item that is not allowed.
+fn refusal(function: &str, request: &Request) -> Response {
+    let Request { action, resource, .. } = request;
+    let body = json!({
+        "__type": "com.amazon.coral.service#AccessDeniedException",
+        "Message": format!(
+            "User: arn:aws:sts::123456789012:assumed-role/cutover-{function}/{function} is not authorized to perform: \
+             {action} on resource: {resource} because no identity-based policy allows the {action} action"
+        ),
+    });
+    answer(StatusCode::BAD_REQUEST, "application/x-amz-json-1.0", body.to_string())
+}
+
+/// Returns the partitions of a request, without names.
+fn partitions(request: &Request) -> Vec<String> {
+    let keys = &request.context[LEADING_KEYS];
+    if keys.is_empty() {
+        return vec!["(no partition)".to_owned()];
     }
+    keys.iter().map(|key| generalised(key)).collect()
 }
 
-fn partition(key: &Value) -> String {
-    generalised(&key["pk"]["S"])
-}
-
-fn generalised(partition: &Value) -> String {
-    let text = partition.as_str().expect("a partition");
-    match text.split_once('#') {
+fn generalised(partition: &str) -> String {
+    match partition.split_once('#') {
         Some((kind, _)) => format!("{kind}#*"),
-        None => text.to_owned(),
+        None => partition.to_owned(),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     lambda::Lambda,
     paths,
     process::free_port,
-    recorder::Recorder,
+    recorder::{Mode, Recorder},
     wrangler,
 };
 use cutover_lambda::{settings::environment::Settings, store::Store};
@@ -47,8 +47,9 @@ pub struct Options {
     pub scheduled_processes: usize,
     /// Isolates that run the Worker; ignored behind wrangler, which runs one.
     pub isolates: usize,
-    /// True if each function's calls to DynamoDB are recorded.
-    pub record: bool,
+    /// Recording of each function's calls to DynamoDB, or also their refusal if the function's policy does not allow
+    /// them; `None` leaves them alone.
+    pub permissions: Option<Mode>,
 }
 
 impl Default for Options {
@@ -61,8 +62,15 @@ impl Default for Options {
             management_processes: 2,
             scheduled_processes: 1,
             isolates: 1,
-            record: false,
+            permissions: None,
         }
+    }
+}
+
+impl Options {
+    /// Returns the same options for a stack in which DynamoDB refuses calls that the policies of `infra` do not allow.
+    pub fn enforcing(self) -> Self {
+        Self { permissions: Some(Mode::Enforce), ..self }
     }
 }
 
@@ -85,7 +93,7 @@ pub struct Stack {
     pub ingest: FaultProxy,
     /// The table.
     pub dynamodb: DynamoDb,
-    /// The recorded calls of each function, if [`Options::record`] is set.
+    /// The recorded calls of each function, if [`Options::permissions`] is set.
     pub recorders: BTreeMap<&'static str, Recorder>,
     /// The old backend.
     pub legacy: Origin,
@@ -127,9 +135,9 @@ impl Stack {
             ("promote", options.scheduled_processes),
         ];
         let mut recorders = BTreeMap::new();
-        if options.record {
+        if let Some(mode) = options.permissions {
             for (name, _) in functions {
-                recorders.insert(name, Recorder::start(dynamodb.url()).await);
+                recorders.insert(name, Recorder::start(dynamodb.url(), name, mode).await);
             }
         }
         let of_function = |name: &str| {
@@ -180,6 +188,11 @@ impl Stack {
         let evaluated = self.lambda.tick("evaluate").await.expect("evaluate answers");
         let promoted = self.lambda.tick("promote").await.expect("promote answers");
         (evaluated, promoted)
+    }
+
+    /// Returns a description of each call to DynamoDB that the policies do not allow, if [`Options::permissions`] is set.
+    pub fn denied(&self) -> Vec<String> {
+        self.recorders.values().flat_map(Recorder::denied).collect()
     }
 
     /// Returns a client of the management API.

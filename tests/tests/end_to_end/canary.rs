@@ -57,7 +57,8 @@ async fn a_healthy_backend_climbs_bakes_and_completes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_at_the_five_percent_step_bring_it_back() {
-    let canary = Canary::start(&plan(5.0, &[50.0, 100.0], ""), Options::default()).await;
+    let options = Options::default().enforcing();
+    let canary = Canary::start(&plan(5.0, &[50.0, 100.0], ""), options).await;
     canary.new_fails(errors(0.3));
     let traffic = canary.under_traffic(400.0).await;
     let (done, took) = canary.tick_until("rolled back", 60, |status| state(status) == "rolled_back").await;
@@ -106,6 +107,7 @@ async fn errors_at_the_five_percent_step_bring_it_back() {
     let status = canary.status().await;
     assert_eq!((state(&status), &status["evidence"]["new"]["requests"]), ("running", &json!(0)));
     assert_eq!(status["breach"], Value::Null);
+    assert_eq!(canary.stack.denied(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! docs/DEPLOY.md, walked as a new user would: its blocks are run in their order, against emulators of AWS, with nothing
 //! assumed; the functions are then started with exactly what Terraform gave them, and looked at from outside.
 
+use crate::permissions::deployed::Deployed;
 use cutover_tests::{
     is_deep,
     kv_server::KvServer,
@@ -337,6 +338,10 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
                 assert!(printed.contains("Apply complete!"), "{printed}");
                 let (valid, printed) = walk.terraform(&["validate"]);
                 assert!(valid && printed.contains("is valid"), "{printed}");
+                let resources = walk.resources();
+                let deployed = Deployed::new(&resources);
+                assert_eq!(deployed.faults_of_roles(), Vec::<String>::new());
+                assert_eq!(deployed.faults_of_urls(), Vec::<String>::new());
             }
             "5" => {
                 // Where AWS would have put them.
@@ -357,6 +362,7 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
                 };
                 let variables = value("aws_lambda_function")["environment"][0]["variables"].clone();
                 assert_eq!(variables["CUTOVER_ROOT_TOKEN_ARN"], Value::Null, "the root token is still on");
+                assert_eq!(Deployed::new(&root).faults_of_roles(), Vec::<String>::new());
                 drop(functions.take());
                 functions = Some(walk.start_functions(port, &kv_api).await);
             }

@@ -6,8 +6,9 @@ use cutover_tests::{
 };
 use serde_json::{Value, json};
 
+/// Starts a stack whose functions may do what their roles allow, and nothing else.
 async fn started() -> Stack {
-    let stack = Stack::start(Options::default()).await;
+    let stack = Stack::start(Options::default().enforcing()).await;
     stack.management().apply(&stack.dev_configuration()).await.expect(200);
     stack
 }
@@ -74,6 +75,7 @@ async fn flags_live_and_die() {
     let next = page.body["next_before"].as_u64().unwrap();
     let rest = management.get(&format!("/audit?flag=fresh&before={next}")).await.expect(200);
     assert_eq!(rest.body["records"].as_array().unwrap().len(), 3);
+    assert_eq!(stack.denied(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

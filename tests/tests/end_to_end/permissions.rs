@@ -1,13 +1,19 @@
 //! The policies of infra against what the functions really do: nothing missing, nothing unused. One stack goes through
-//! everything that Cutover does, and every call of DynamoDB is noted with the function that made it.
+//! everything that Cutover does, and every call of DynamoDB is noted with the function that made it, and evaluated by a
+//! simulator of IAM. What no function does is denied.
+
+pub(crate) mod deployed;
+mod table;
 
 use axum::body::Bytes;
 use cutover_tests::{
     canary::{Canary, FLAG, PATH, errors, plan},
     client::Management,
+    dynamodb::{DynamoDb, TABLE},
     fault_proxy::Fault,
-    paths,
-    recorder::Calls,
+    functions,
+    iam::role::{Partitions, permissions},
+    recorder::{Mode, Recorder},
     stack::Options,
     steady::Steady,
 };
@@ -22,7 +28,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     let mut canary = Canary::start(
         &plan(5.0, &[50.0, 100.0], ""),
         Options {
-            record: true,
+            permissions: Some(Mode::Record),
             function_variables: BTreeMap::from([
                 ("CUTOVER_ISOLATE_SILENCE_MS", "3000".to_owned()),
                 ("CUTOVER_TWO_PERSON", "true".to_owned()),
@@ -37,7 +43,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
 
     let mut differences = Vec::new();
     for (function, recorder) in &canary.stack.recorders {
-        let allowed = policy(function);
+        let allowed = permissions(function);
         let done = recorder.calls();
         println!("{function}: {}", json!(done));
         for (missing, what) in [(minus(&done, &allowed), "missing"), (minus(&allowed, &done), "unused")] {
@@ -45,15 +51,58 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
         }
     }
     assert_eq!(differences, Vec::<String>::new(), "infra/policies do not say what the functions do");
+    assert_eq!(canary.stack.denied(), Vec::<String>::new(), "IAM would have denied what a function needs");
 }
 
-fn policy(function: &str) -> Calls {
-    let path = paths::root().join("infra/policies").join(format!("{function}.json"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+/// Sends a call to an endpoint of DynamoDB. Returns the status and the body.
+async fn call(endpoint: &str, operation: &str, body: &Value) -> (u16, Value) {
+    let request = reqwest::Client::new()
+        .post(endpoint)
+        .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(body.to_string());
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    (status, serde_json::from_str(&response.text().await.unwrap()).unwrap())
 }
 
-fn minus(these: &Calls, those: &Calls) -> Vec<String> {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_not_allowed_is_refused_as_aws_refuses_it() {
+    let dynamodb = DynamoDb::start().await;
+    let everything = functions::platform(&dynamodb, &[]).await.store;
+    let recorder = Recorder::start(dynamodb.url(), "ingest", Mode::Enforce).await;
+
+    // The SDK, as the function uses it: what is allowed passes, and the rest is an error that names the permission.
+    let ingest = functions::connected(&recorder.url(), &[]).store;
+    ingest.head().await.unwrap();
+    let refused = ingest.tokens().await.unwrap_err().to_string();
+    let permission = "is not authorized to perform: dynamodb:Query on resource: \
+                      arn:aws:dynamodb:us-east-1:123456789012:table/cutover";
+    assert!(refused.contains("AccessDeniedException") && refused.contains(permission), "{refused}");
+    everything.tokens().await.unwrap();
+
+    // A transaction with one item that is not allowed is refused as a whole.
+    let item = |partition: &str| {
+        let item = json!({ "pk": { "S": partition }, "sk": { "S": "1" } });
+        json!({ "Put": { "TableName": TABLE, "Item": item } })
+    };
+    let get = json!({ "TableName": TABLE, "Key": { "pk": { "S": "ARRIVALS#1#0" }, "sk": { "S": "1" } } });
+    let mixed = json!({ "TransactItems": [item("ARRIVALS#1#0"), item("AUDIT")] });
+    let (status, body) = call(&recorder.url(), "TransactWriteItems", &mixed).await;
+    assert_eq!((status, &body["__type"]), (400, &json!("com.amazon.coral.service#AccessDeniedException")));
+    assert!(body["Message"].as_str().unwrap().contains("dynamodb:PutItem"), "{body:#}");
+    assert_eq!(call(&dynamodb.url(), "GetItem", &get).await.1["Item"], Value::Null, "it wrote a part");
+    let allowed = json!({ "TransactItems": [item("ARRIVALS#1#0")] });
+    assert_eq!(call(&recorder.url(), "TransactWriteItems", &allowed).await.0, 200);
+    assert_eq!(call(&dynamodb.url(), "GetItem", &get).await.1["Item"]["pk"], json!({ "S": "ARRIVALS#1#0" }));
+
+    let table = "arn:aws:dynamodb:us-east-1:123456789012:table/cutover";
+    let denied = ["Query of [TOKENS]", "PutItem of [AUDIT]"];
+    let denied = denied.map(|call| format!("ingest: dynamodb:{call} in {table}"));
+    assert_eq!(recorder.denied(), denied);
+}
+
+fn minus(these: &Partitions, those: &Partitions) -> Vec<String> {
     these
         .iter()
         .flat_map(|(action, partitions)| partitions.iter().map(move |partition| (action, partition)))
