@@ -6,7 +6,6 @@ use crate::{
     api::{prometheus, respond::json_response},
     platform::Platform,
     problem::Problem,
-    store::keys::Key,
 };
 use axum::{
     body::Body,

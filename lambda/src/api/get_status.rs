@@ -9,7 +9,7 @@ use crate::{
     store::{State as Truth, WindowCounts},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
-use cutover_core::{Arm, FlagName, Timestamp};
+use cutover_core::{Arm, FlagName};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ fn rounded(number: f64) -> f64 {
     (number * 10_000.0).round() / 10_000.0
 }
 
-fn status(state: &Truth, recent: &RecentTotals, gaps: usize) -> Value {
+fn status(state: &Truth, recent: &RecentTotals, unknown: u64) -> Value {
     let flags = &state.config.feature_flags;
     let emergency = state.head.emergency.as_ref();
     let shares: Vec<f64> = flags

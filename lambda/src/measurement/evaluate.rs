@@ -14,7 +14,6 @@ use crate::{
 use cutover_core::{
     RunId, Timestamp,
     canary::{Action, Reason, Run, Verdict, decide},
-    measurement::pace,
 };
 use serde::Serialize;
 use std::{
@@ -231,6 +230,5 @@ mod tests {
     #[test]
     fn an_invocation_leaves_time_for_its_last_checkpoint() {
         assert!(PASS + CATCHING_UP < ENDING);
-        assert_eq!(pace::Pace::default().interval_ms, 5_000);
     }
 }

@@ -18,7 +18,7 @@ use cutover_core::{
     canary::{Evidence, Run},
     measurement::{
         batch::Batch,
-        log::{Fold, Positions, Progress},
+        log::{Fold, Positions},
     },
 };
 use std::{

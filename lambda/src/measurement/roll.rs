@@ -29,15 +29,6 @@ struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Roll(BTreeMap<u128, Entry>);
 
-/// Changes of the number of lost isolates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RollChange {
-    /// Isolates that were found lost.
-    pub lost: u64,
-    /// Isolates that had been counted as lost and have reported since.
-    pub found: u64,
-}
-
 impl Roll {
     /// Notes a batch that arrived at `at`, and waits at most `patience_ms` for the next one. Returns true if the isolate had
     /// been counted as lost.

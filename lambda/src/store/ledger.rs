@@ -10,14 +10,14 @@ use crate::store::{
     lease::Lease,
     table::Store,
 };
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
 use cutover_core::{
     Arm, FlagName, Reason, Revision, RouteId, RunId, Timestamp,
-    canary::{Evidence, Run},
+    canary::Evidence,
     compare::Tally,
     measurement::{counts::Counts, histogram::Histogram, log::Positions},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Largest part of evidence in one item, in bytes.
@@ -274,6 +274,15 @@ impl Store {
         self.transact(items).await
     }
 
+    /// Returns the counters stored in an item, by name.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
+    pub async fn counters(&self, key: &Key) -> Result<BTreeMap<String, u64>, StoreError> {
+        Ok(self.get(key).await?.map(|item| item.numbers()).unwrap_or_default())
+    }
+
     /// Records the time at which a scheduled function completed.
     ///
     /// # Errors
@@ -310,7 +319,7 @@ impl Store {
 mod tests {
     use super::*;
     use cutover_core::{
-        canary::RunIdentity,
+        canary::{Run, RunIdentity},
         config::Config,
         measurement::batch::{SeenUser, UserWindow},
     };

@@ -121,8 +121,8 @@ impl Store {
                 });
             }
         };
-        let numbers = read.records().iter().filter_map(|record| record.dynamodb()?.sequence_number());
-        let last = numbers.last().map(Position::new);
+        let mut numbers = read.records().iter().filter_map(|record| record.dynamodb()?.sequence_number());
+        let last = numbers.next_back().map(Position::new);
         let arrivals = read.records().iter().filter_map(arrival).collect();
         Ok(Page { arrivals, last, next: read.next_shard_iterator().map(str::to_owned) })
     }
