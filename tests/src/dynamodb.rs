@@ -40,12 +40,16 @@ impl DynamoDb {
 
     /// Gives an item of the table another schema number, as if a later version had written it.
     pub fn set_schema(&self, partition: &str, sort: &str, schema: u64) {
-        self.set_number(partition, sort, "schema", schema);
+        self.put(partition, sort, "schema", &json!({ "N": schema.to_string() }));
     }
 
-    /// Sets a number of an item.
-    pub fn set_number(&self, partition: &str, sort: &str, attribute: &str, value: u64) {
-        self.put(partition, sort, attribute, &json!({ "N": value.to_string() }));
+    /// Ends the lease of evaluation, if there was one: its holder is taken for dead.
+    pub fn lapse_lease(&self) {
+        let key = json!({ "pk": { "S": "FOLD" }, "sk": { "S": "LEASE" } });
+        let held = serde_json::from_value(json!({ "TableName": TABLE, "Key": key })).expect("a request");
+        if self.database.get_item(held).expect("the table is there").item.is_some() {
+            self.put("FOLD", "LEASE", "until", &json!({ "N": "0" }));
+        }
     }
 
     /// Sets an attribute of an item that exists, and returns the value before.

@@ -181,7 +181,7 @@ async fn an_isolate_that_has_nothing_more_to_tell_is_not_lost() {
     let health = http::edge_health(stack.edge.port()).await;
     assert_eq!((&health["reporting"]["cells"], &health["reporting"]["pending"]), (&json!(0), &json!(false)));
     let metrics = stack.management().get("/metrics").await.expect(200).body;
-    assert_eq!(metrics["isolates_active"], 0, "{metrics:#}");
+    assert_eq!(metrics["isolates_lost"], 0, "{metrics:#}");
 }
 
 /// Sends a batch as an isolate does.

@@ -85,7 +85,7 @@ impl Evaluation {
         });
         let over = over.await;
         if !over {
-            self.dynamodb.set_number("FOLD", "LEASE", "until", 0);
+            self.dynamodb.lapse_lease();
         }
         over
     }
@@ -193,7 +193,7 @@ async fn a_fold_that_dies_anywhere_loses_nothing_and_counts_nothing_twice() {
         sum += 1;
         evaluation.die_after(waits).await;
     }
-    evaluation.dynamodb.set_number("FOLD", "LEASE", "until", 0);
+    evaluation.dynamodb.lapse_lease();
     evaluation.evaluate().await;
     println!("an invocation that died at each of {waits} waits, twice: {sum} batches");
     for name in FLAGS {
@@ -220,7 +220,7 @@ async fn writes_that_fail_or_whose_answer_is_lost_change_no_sum() {
             // It may fail; another one follows.
             let _ = invocation(&evaluation.platform).await;
             evaluation.dynamodb.proxy.forget_next();
-            evaluation.dynamodb.set_number("FOLD", "LEASE", "until", 0);
+            evaluation.dynamodb.lapse_lease();
         }
     }
     evaluation.evaluate().await;
