@@ -19,7 +19,10 @@ use axum::{
     routing::post,
 };
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 use tokio::task::JoinHandle;
 
 /// Treatment of a call that the policy does not allow.
@@ -50,6 +53,7 @@ struct Shared {
 #[derive(Default)]
 struct Seen {
     calls: Partitions,
+    on_arrivals: BTreeSet<String>,
     denied: Vec<String>,
 }
 
@@ -83,6 +87,11 @@ impl Recorder {
         self.shared.seen.lock().expect("no handler panics").calls.clone()
     }
 
+    /// Returns the actions on the table of batches and its stream so far.
+    pub fn on_arrivals(&self) -> BTreeSet<String> {
+        self.shared.seen.lock().expect("no handler panics").on_arrivals.clone()
+    }
+
     /// Returns a description of each call so far that the policy does not allow.
     pub fn denied(&self) -> Vec<String> {
         self.shared.seen.lock().expect("no handler panics").denied.clone()
@@ -100,7 +109,12 @@ impl Shared {
     fn note<'r>(&self, requests: &'r [Request]) -> Option<&'r Request> {
         let refused = requests.iter().find(|request| self.policy.decide(request) != Decision::Allowed);
         let mut seen = self.seen.lock().expect("no handler panics");
+        let arrivals = format!("{}-arrivals", table_arn(TABLE));
         for request in requests {
+            if request.resource.starts_with(&arrivals) {
+                seen.on_arrivals.insert(request.action.clone());
+                continue;
+            }
             seen.calls.entry(request.action.clone()).or_default().extend(partitions(request));
         }
         if let Some(request) = refused {

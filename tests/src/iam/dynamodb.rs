@@ -28,6 +28,11 @@ pub fn requests(operation: &str, body: &Value) -> Vec<Request> {
             vec![request(operation, body, &[item_partition(body)])]
         }
         "Query" => vec![request(operation, body, &[query_partition(body)]).with(SELECT, &[selected(body)])],
+        // An iterator does not show its stream; there is one.
+        "DescribeStream" | "GetShardIterator" | "GetRecords" => {
+            let stream = format!("{}-arrivals/stream/1", table_arn(crate::dynamodb::TABLE));
+            vec![on(operation, &stream, &[])]
+        }
         "Scan" => vec![request(operation, body, &[]).with(SELECT, &[selected(body)])],
         "CreateTable" | "DescribeTable" | "UpdateTable" | "DeleteTable" => {
             vec![request(operation, body, &[])]
@@ -60,7 +65,12 @@ fn request(action: &str, part: &Value, partitions: &[&str]) -> Request {
         Some(index) => format!("{table}/index/{index}"),
         None => table,
     };
-    Request::new(&format!("dynamodb:{action}"), &resource)
+    on(action, &resource, partitions)
+}
+
+/// Builds a request for an action on a resource.
+fn on(action: &str, resource: &str, partitions: &[&str]) -> Request {
+    Request::new(&format!("dynamodb:{action}"), resource)
         .with(LEADING_KEYS, partitions)
         .with(SELECT, &[])
         .with(ENCLOSING_OPERATION, &[])

@@ -31,7 +31,16 @@ pub fn permissions(function: &str) -> Partitions {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Returns the part of a function's policy that concerns the table.
+/// Returns the actions on the table of batches and its stream that `infra/arrivals.json` lists for a function.
+pub fn arrivals_permissions(function: &str) -> BTreeSet<String> {
+    let path = paths::root().join("infra/arrivals.json");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut all: Partitions =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    all.remove(function).unwrap_or_default()
+}
+
+/// Returns the part of a function's policy that concerns the tables.
 pub fn table_policy(function: &str, table_arn: &str) -> Policy {
     let statement = |(action, partitions): (String, BTreeSet<String>)| {
         json!({
@@ -44,6 +53,12 @@ pub fn table_policy(function: &str, table_arn: &str) -> Policy {
             },
         })
     };
-    let statements: Vec<Value> = permissions(function).into_iter().map(statement).collect();
+    let mut statements: Vec<Value> = permissions(function).into_iter().map(statement).collect();
+    let actions = arrivals_permissions(function);
+    if !actions.is_empty() {
+        let arrivals = format!("{table_arn}-arrivals");
+        let resources = [arrivals.clone(), format!("{arrivals}/stream/*")];
+        statements.push(json!({ "Effect": "Allow", "Action": actions, "Resource": resources }));
+    }
     Policy::parse(json!({ "Version": "2012-10-17", "Statement": statements }))
 }

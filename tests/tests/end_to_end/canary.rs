@@ -219,10 +219,6 @@ async fn ticks_twice_late_and_eight_at_once_are_one_step_at_most() {
         .iter()
         .filter(|record| serde_json::to_value(record).unwrap()["decision"]["action"] == "advance");
     assert_eq!(advances.count(), steps);
-    let metrics = canary.stack.management().get("/metrics").await.expect(200).body;
-    let stored = metrics["batches"]["stored"].as_u64().unwrap();
-    let taken = metrics["batches_taken_in"].as_u64().unwrap();
-    assert!(taken <= stored, "{taken} of {stored} batches were taken in");
 }
 
 #[tokio::test(flavor = "multi_thread")]

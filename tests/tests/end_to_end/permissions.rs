@@ -12,7 +12,7 @@ use cutover_tests::{
     dynamodb::{DynamoDb, TABLE},
     fault_proxy::Fault,
     functions,
-    iam::role::{Partitions, permissions},
+    iam::role::{Partitions, arrivals_permissions, permissions},
     recorder::{Mode, Recorder},
     stack::Options,
     steady::Steady,
@@ -45,6 +45,10 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     for (function, recorder) in &canary.stack.recorders {
         let allowed = permissions(function);
         let done = recorder.calls();
+        let on_arrivals = arrivals_permissions(function);
+        if recorder.on_arrivals() != on_arrivals {
+            differences.push(format!("{function}: {:?} on batches, not {on_arrivals:?}", recorder.on_arrivals()));
+        }
         println!("{function}: {}", json!(done));
         for (missing, what) in [(minus(&done, &allowed), "missing"), (minus(&allowed, &done), "unused")] {
             differences.extend(missing.into_iter().map(|call| format!("{function}: {call} is {what}")));
@@ -70,12 +74,12 @@ async fn call(endpoint: &str, operation: &str, body: &Value) -> (u16, Value) {
 async fn a_call_that_is_not_allowed_is_refused_as_aws_refuses_it() {
     let dynamodb = DynamoDb::start().await;
     let everything = functions::platform(&dynamodb, &[]).await.store;
-    let recorder = Recorder::start(dynamodb.url(), "ingest", Mode::Enforce).await;
+    let recorder = Recorder::start(dynamodb.url(), "promote", Mode::Enforce).await;
 
     // The SDK, as the function uses it: what is allowed passes, and the rest is an error that names the permission.
-    let ingest = functions::connected(&recorder.url(), &[]).store;
-    ingest.head().await.unwrap();
-    let refused = ingest.tokens().await.unwrap_err().to_string();
+    let promote = functions::connected(&recorder.url(), &[]).store;
+    promote.head().await.unwrap();
+    let refused = promote.tokens().await.unwrap_err().to_string();
     let permission = "is not authorized to perform: dynamodb:Query on resource: \
                       arn:aws:dynamodb:us-east-1:123456789012:table/cutover";
     assert!(refused.contains("AccessDeniedException") && refused.contains(permission), "{refused}");
@@ -86,19 +90,19 @@ async fn a_call_that_is_not_allowed_is_refused_as_aws_refuses_it() {
         let item = json!({ "pk": { "S": partition }, "sk": { "S": "1" } });
         json!({ "Put": { "TableName": TABLE, "Item": item } })
     };
-    let get = json!({ "TableName": TABLE, "Key": { "pk": { "S": "ARRIVALS#1#0" }, "sk": { "S": "1" } } });
-    let mixed = json!({ "TransactItems": [item("ARRIVALS#1#0"), item("AUDIT")] });
+    let get = json!({ "TableName": TABLE, "Key": { "pk": { "S": "METRICS" }, "sk": { "S": "1" } } });
+    let mixed = json!({ "TransactItems": [item("METRICS"), item("TOKENS")] });
     let (status, body) = call(&recorder.url(), "TransactWriteItems", &mixed).await;
     assert_eq!((status, &body["__type"]), (400, &json!("com.amazon.coral.service#AccessDeniedException")));
     assert!(body["Message"].as_str().unwrap().contains("dynamodb:PutItem"), "{body:#}");
     assert_eq!(call(&dynamodb.url(), "GetItem", &get).await.1["Item"], Value::Null, "it wrote a part");
-    let allowed = json!({ "TransactItems": [item("ARRIVALS#1#0")] });
+    let allowed = json!({ "TransactItems": [item("METRICS")] });
     assert_eq!(call(&recorder.url(), "TransactWriteItems", &allowed).await.0, 200);
-    assert_eq!(call(&dynamodb.url(), "GetItem", &get).await.1["Item"]["pk"], json!({ "S": "ARRIVALS#1#0" }));
+    assert_eq!(call(&dynamodb.url(), "GetItem", &get).await.1["Item"]["pk"], json!({ "S": "METRICS" }));
 
     let table = "arn:aws:dynamodb:us-east-1:123456789012:table/cutover";
-    let denied = ["Query of [TOKENS]", "PutItem of [AUDIT]"];
-    let denied = denied.map(|call| format!("ingest: dynamodb:{call} in {table}"));
+    let denied = ["Query of [TOKENS]", "PutItem of [TOKENS]"];
+    let denied = denied.map(|call| format!("promote: dynamodb:{call} in {table}"));
     assert_eq!(recorder.denied(), denied);
 }
 

@@ -13,15 +13,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Calls that must be denied whatever `infra/policies` lists: the function, the action and the partition.
-const FORBIDDEN: [(&str, &str, &str); 29] = [
+const FORBIDDEN: [(&str, &str, &str); 26] = [
     // The audit log is appended to.
     ("management", "UpdateItem", "AUDIT"),
     ("management", "DeleteItem", "AUDIT"),
     ("promote", "UpdateItem", "AUDIT"),
     ("promote", "DeleteItem", "AUDIT"),
-    ("evaluate", "PutItem", "AUDIT"),
-    ("ingest", "PutItem", "AUDIT"),
-    // Whoever can reach ingest from outside changes no configuration, reads no token and replaces no ledger.
+    ("evaluate", "UpdateItem", "AUDIT"),
+    ("evaluate", "DeleteItem", "AUDIT"),
+    // Whoever can reach ingest from outside changes nothing but batches, and reads no token.
     ("ingest", "PutItem", "CONFIG"),
     ("ingest", "UpdateItem", "CONFIG"),
     ("ingest", "DeleteItem", "CONFIG"),
@@ -29,24 +29,21 @@ const FORBIDDEN: [(&str, &str, &str); 29] = [
     ("ingest", "Query", "TOKENS"),
     ("ingest", "PutItem", "TOKENS"),
     ("ingest", "PutItem", "METRICS"),
+    ("ingest", "UpdateItem", "METRICS"),
     ("ingest", "DeleteItem", "METRICS"),
     ("ingest", "Query", "METRICS"),
     ("ingest", "PutItem", "RUN#r"),
-    ("ingest", "Query", "ARRIVALS#1#0"),
-    // Measurements come from ingest and evaluate alone; changes from management and promote alone.
+    ("ingest", "UpdateItem", "FOLD"),
+    // Evidence comes from evaluation alone.
     ("management", "PutItem", "METRICS"),
     ("management", "UpdateItem", "METRICS"),
-    ("management", "PutItem", "ARRIVALS#1#0"),
+    ("management", "PutItem", "FOLD"),
     ("management", "PutItem", "RUN#r"),
-    ("promote", "PutItem", "METRICS"),
-    ("promote", "PutItem", "ARRIVALS#1#0"),
-    ("evaluate", "PutItem", "ARRIVALS#1#0"),
-    ("evaluate", "PutItem", "CONFIG"),
-    ("evaluate", "UpdateItem", "CONFIG"),
     // Tokens are read by the function that checks them.
     ("promote", "GetItem", "TOKENS"),
     ("promote", "PutItem", "TOKENS"),
     ("evaluate", "Query", "TOKENS"),
+    ("evaluate", "PutItem", "TOKENS"),
 ];
 
 /// Returns the requests for permission of a call that applies an action to a partition.
