@@ -92,7 +92,7 @@ fn status(state: &Truth, recent: &RecentTotals, gaps: usize) -> Value {
             (flag, json!({ "state": run.state, "percentage": run.share(), "reason": run.reason }))
         })
         .collect();
-    let lag = state.head.revision.0.saturating_sub(state.head.published.0);
+    let lag = state.head.revision.0.saturating_sub(state.published.0);
     let health = match (emergency, lag) {
         (Some(_), _) => "emergency",
         (None, 0) => "healthy",
@@ -120,7 +120,7 @@ fn status(state: &Truth, recent: &RecentTotals, gaps: usize) -> Value {
         },
         "canaries": canaries,
         "revision": state.head.revision,
-        "published_revision": state.head.published,
+        "published_revision": state.published,
         "emergency": state.head.emergency,
     })
 }

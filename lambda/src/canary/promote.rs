@@ -78,7 +78,7 @@ pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
     let publication = reconcile::tick(platform).await;
     let delivered = notify::deliver(platform).await;
     let head = platform.store.head().await?;
-    let lag = head.revision.0.saturating_sub(head.published.0);
+    let lag = head.revision.0.saturating_sub(platform.store.published().await?.0);
     tracing::info!(event = "tick", lag, revision = head.revision.0, canaries = canaries.len(), "looked");
     decided?;
     platform.store.note_tick(ACTOR, clock::now()).await?;

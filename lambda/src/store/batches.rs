@@ -2,12 +2,13 @@
 //! state of every isolate.
 
 use crate::store::{
-    commit::{CommitError, build, is_conflict, number},
-    error::StoreError,
+    commit::number,
+    error::{CommitError, StoreError},
     item::{Item, NewItem, SCHEMA},
     keys,
     keys::Key,
     table::Store,
+    transaction::{build, is_transient},
 };
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
@@ -116,7 +117,7 @@ impl Store {
                 Err(error) if error.as_service_error().is_some_and(is_duplicate) => {
                     return Ok(BatchStatus::Duplicate);
                 }
-                Err(error) if error.as_service_error().is_some_and(is_conflict) && attempt < 3 => {
+                Err(error) if error.as_service_error().is_some_and(is_transient) && attempt < 3 => {
                     tokio::time::sleep(std::time::Duration::from_millis(5 << attempt)).await;
                 }
                 Err(error) => return Err(error.into()),

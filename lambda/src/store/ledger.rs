@@ -2,12 +2,13 @@
 //! it is complete, so that folding arrivals in twice, late or concurrently changes nothing.
 
 use crate::store::{
-    commit::{CommitError, build, number},
-    error::StoreError,
+    commit::number,
+    error::{CommitError, StoreError},
     item::{Item, NewItem, SCHEMA},
     keys,
     keys::Key,
     table::Store,
+    transaction::build,
 };
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem};
 use cutover_core::{

@@ -2,6 +2,7 @@
 //! conditional transaction that contains its audit record.
 
 mod audit;
+pub(crate) mod backoff;
 mod batches;
 mod canaries;
 mod commit;
@@ -12,17 +13,19 @@ pub mod keys;
 mod ledger;
 mod pending;
 mod replies;
+mod retry;
 mod role;
 pub(crate) mod table;
 mod tokens;
+mod transaction;
 
 pub use audit::{AuditQuery, AuditRecord};
 pub use batches::{Arrival, BatchStatus, Gap, IsolateCounts, oldest_kept};
 pub(crate) use canaries::record_item;
 pub use canaries::{HoldState, Notification};
-pub use commit::{Commit, CommitError, EmergencyChange, MAX_WRITES, Write};
+pub use commit::{Commit, EmergencyChange, MAX_WRITES, Write};
 pub use config::{Head, Meta, RUNS, State};
-pub use error::StoreError;
+pub use error::{CommitError, StoreError};
 pub use item::NewItem;
 pub use ledger::{Cursor, FlagGap, Ledger, LedgerWrite, RouteComparison, Series, StepTimes, WindowCounts};
 pub use pending::{Pending, Request};
