@@ -1,12 +1,21 @@
 //! A client of the management API.
 
-use crate::{failure::Failure, iam::Signer, output};
+use crate::{
+    failure::Failure,
+    http,
+    iam::Signer,
+    output,
+    retry::{Attempts, is_transient},
+};
 use reqwest::{Method, blocking};
 use serde_json::Value;
-use std::time::{Duration, SystemTime};
+use std::{
+    thread,
+    time::{Duration, SystemTime},
+};
 
-/// Longest wait for a response; longer than the management function retries a contended change.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for one response; longer than the management function retries a contended change.
+const TIMEOUT: Duration = Duration::from_secs(25);
 
 /// A client with a token.
 #[derive(Debug)]
@@ -16,6 +25,7 @@ pub struct Client {
     token: String,
     reason: Option<String>,
     signer: Option<Signer>,
+    is_retrying: bool,
 }
 
 /// The body of a request.
@@ -47,7 +57,13 @@ impl Client {
             token: token.to_owned(),
             reason,
             signer,
+            is_retrying: true,
         })
+    }
+
+    /// Sets if changes are sent again after failures that may pass by themselves.
+    pub fn retrying(self, is_retrying: bool) -> Self {
+        Self { is_retrying, ..self }
     }
 
     /// Sends a GET request.
@@ -86,15 +102,74 @@ impl Client {
         self.send(method, path, Some(Body { media_type: "application/json", content: body.to_string() }))
     }
 
-    /// Sends a request to a path below `/api/migration`. Returns the JSON of the response.
+    /// Sends a request to a path below `/api/migration`. Returns the JSON of the response. A change is sent again, with the
+    /// same `Idempotency-Key`, after failures that may pass by themselves.
     ///
     /// # Errors
     ///
     /// Fails if the management API cannot be reached, if it refuses the request, or if the change
     /// needs a second person's approval.
     pub fn send(&self, method: Method, path: &str, body: Option<Body>) -> Result<Value, Failure> {
+        let key = if is_repeatable(&method, path) { random::<16>() } else { None };
+        self.exchange(&method, path, body.as_ref(), key.as_deref())
+    }
+
+    /// Sends a request like [`Client::send`], but never again.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Client::send`].
+    pub fn send_once(&self, method: Method, path: &str, body: Option<Body>) -> Result<Value, Failure> {
+        self.exchange(&method, path, body.as_ref(), None)
+    }
+
+    fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Body>,
+        key: Option<&str>,
+    ) -> Result<Value, Failure> {
+        let mut attempts = Attempts::new(self.is_retrying && key.is_some());
+        let mut may_be_made = false;
+        loop {
+            let response = Response::read(self.request(method, path, body, key)?.send());
+            let (cause, retry_after) = match &response {
+                Ok(response) if !is_transient(response.status) => return response.result(),
+                Ok(response) => {
+                    may_be_made |= response.is_outcome_unknown();
+                    (format!("HTTP status {}", response.status), response.retry_after.as_deref())
+                }
+                Err(error) if error.is_builder() => return Err(unreachable(&self.base, error)),
+                Err(error) => {
+                    may_be_made |= !error.is_connect();
+                    (http::unreachable(error).to_owned(), None)
+                }
+            };
+            let Some(pause) = attempts.pause(retry_after) else {
+                let result = match &response {
+                    Ok(response) => response.result(),
+                    Err(error) => Err(unreachable(&self.base, error)),
+                };
+                let is_unknown = may_be_made && *method != Method::GET;
+                return result
+                    .map_err(|failure| if is_unknown { failure.of_unknown_outcome() } else { failure });
+            };
+            eprintln!("the management API failed: {cause}; trying again in {:.1} s", pause.as_secs_f64());
+            thread::sleep(pause);
+        }
+    }
+
+    /// Builds a request with all of its headers.
+    fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Body>,
+        key: Option<&str>,
+    ) -> Result<blocking::RequestBuilder, Failure> {
         let url = format!("{}/api/migration{path}", self.base);
-        let content = body.as_ref().map(|body| body.content.as_bytes()).unwrap_or_default();
+        let content = body.map(|body| body.content.as_bytes()).unwrap_or_default();
         let mut request = self.authenticated(method, &url, content)?;
         if let Some(trace) = traceparent() {
             request = request.header("traceparent", trace);
@@ -102,22 +177,18 @@ impl Client {
         if let Some(reason) = &self.reason {
             request = request.header("x-cutover-reason", reason);
         }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
         if let Some(Body { media_type, content }) = body {
-            request = request.header("content-type", media_type).body(content);
+            request = request.header("content-type", *media_type).body(content.clone());
         }
-        let response = request.send().map_err(|error| unreachable(&self.base, &error))?;
-        let status = response.status().as_u16();
-        let body: Value = serde_json::from_str(&response.text().unwrap_or_default()).unwrap_or(Value::Null);
-        match status {
-            202 => Err(pending(&body)),
-            200..300 => Ok(body),
-            _ => Err(refusal(status, &body)),
-        }
+        Ok(request)
     }
 
     fn authenticated(
         &self,
-        method: Method,
+        method: &Method,
         url: &str,
         content: &[u8],
     ) -> Result<blocking::RequestBuilder, Failure> {
@@ -134,13 +205,55 @@ impl Client {
     }
 }
 
+/// A response of the management API.
+struct Response {
+    status: u16,
+    retry_after: Option<String>,
+    body: Value,
+}
+
+impl Response {
+    fn read(sent: reqwest::Result<blocking::Response>) -> reqwest::Result<Self> {
+        let response = sent?;
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.map(str::to_owned);
+        let body = serde_json::from_str(&response.text()?).unwrap_or(Value::Null);
+        Ok(Self { status, retry_after, body })
+    }
+
+    fn result(&self) -> Result<Value, Failure> {
+        match self.status {
+            202 => Err(pending(&self.body)),
+            200..300 => Ok(self.body.clone()),
+            status => Err(refusal(status, &self.body)),
+        }
+    }
+
+    /// Returns true if a change may have been made although this response is a failure. A gateway in front of the function
+    /// does not know, and the function says so if it does not.
+    fn is_outcome_unknown(&self) -> bool {
+        let code = self.body.get("code").and_then(Value::as_str);
+        self.status != 429 && code.is_none_or(|code| code == "outcome_unknown")
+    }
+}
+
+/// Returns true for a request that may be sent again with the same `Idempotency-Key`. The API remembers no response with the
+/// secret of a token, so a token that is created or rotated twice would be two tokens.
+fn is_repeatable(method: &Method, path: &str) -> bool {
+    *method != Method::GET && !(*method == Method::POST && path.starts_with("/tokens"))
+}
+
+/// Returns the given number of random bytes as hexadecimal digits; `None` if there are none.
+fn random<const BYTES: usize>() -> Option<String> {
+    let mut bits = [0_u8; BYTES];
+    getrandom::fill(&mut bits).ok()?;
+    Some(bits.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// Returns a new W3C trace context, so that the functions' log lines of one command can be found.
 fn traceparent() -> Option<String> {
-    let mut id = [0_u8; 24];
-    getrandom::fill(&mut id).ok()?;
-    let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let (trace, span) = digits.split_at_checked(32)?;
-    Some(format!("00-{trace}-{span}-01"))
+    Some(format!("00-{}-{}-01", random::<16>()?, random::<8>()?))
 }
 
 fn unreachable(base: &str, error: &reqwest::Error) -> Failure {
@@ -202,4 +315,37 @@ pub fn encode(text: &str) -> String {
         }
         encoded
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_requests_with_a_remembered_response_are_repeatable() {
+        for (method, path, expected) in [
+            (Method::PUT, "/flags/f/rollout", true),
+            (Method::DELETE, "/tokens/0123", true),
+            (Method::POST, "/tokens", false),
+            (Method::POST, "/tokens/0123/rotate", false),
+            (Method::GET, "/flags", false),
+        ] {
+            assert_eq!(is_repeatable(&method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_failure_that_explains_itself_leaves_nothing_open() {
+        for (status, body, expected) in [
+            (503, json!({ "code": "store_unavailable" }), false),
+            (503, json!({ "code": "outcome_unknown" }), true),
+            (503, Value::Null, true),
+            (502, Value::Null, true),
+            (429, Value::Null, false),
+        ] {
+            let response = Response { status, retry_after: None, body };
+            assert_eq!(response.is_outcome_unknown(), expected, "{status} {}", response.body);
+        }
+    }
 }

@@ -15,6 +15,9 @@ pub struct Connection {
     /// Sign requests for a function URL with AWS_IAM, with the AWS keys of the environment.
     #[arg(long, env = "CUTOVER_AWS_IAM", global = true)]
     aws_iam: bool,
+    /// Do not send a change again after a failure that may pass by itself.
+    #[arg(long, env = "CUTOVER_NO_RETRY", global = true)]
+    no_retry: bool,
     /// Reason for the change, recorded in the audit log.
     #[arg(long, global = true)]
     reason: Option<String>,
@@ -33,5 +36,6 @@ impl Connection {
         let url = self.url.as_deref().ok_or_else(|| missing("URL of the management API", "CUTOVER_URL"))?;
         let token = self.token.as_deref().ok_or_else(|| missing("token", "CUTOVER_TOKEN"))?;
         Client::new(url, token, self.reason.clone(), self.aws_iam)
+            .map(|client| client.retrying(!self.no_retry))
     }
 }

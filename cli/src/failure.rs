@@ -62,6 +62,18 @@ impl Failure {
         })
     }
 
+    /// Says that the change may have been made although the command failed.
+    pub fn of_unknown_outcome(self) -> Self {
+        let advice = "the change may have been made; look at cutover audit --limit 5 before trying again";
+        match self {
+            Failure::Refused { status, detail, errors, .. } => {
+                Failure::Refused { status, detail, hint: advice.to_owned(), errors }
+            }
+            Failure::Unreachable(text) => Failure::Unreachable(format!("{text}\n  hint: {advice}")),
+            other => other,
+        }
+    }
+
     /// Gives mistakes and unreadable files the exit code 2, for commands in which 1 stands for
     /// responses that differ.
     pub fn beside_differences(self) -> Self {

@@ -29,6 +29,7 @@ mod metrics;
 mod output;
 mod preflight;
 mod publication;
+mod retry;
 mod status;
 mod token;
 mod whoami;

@@ -11,6 +11,9 @@ use cutover_core::config;
 use serde_json::{Value, json};
 use std::fmt;
 
+/// Code of a change that may have been made.
+const OUTCOME_UNKNOWN: &str = "outcome_unknown";
+
 /// An error response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -108,6 +111,26 @@ impl Problem {
         Self { retry_after: Some(2), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail, hint) }
     }
 
+    /// Builds the problem for a change that may have been made, because the store did not tell.
+    fn outcome_unknown() -> Self {
+        let hint = "it may have been made: repeat it with the same Idempotency-Key, or look at GET /audit before trying \
+                    again";
+        let detail = "the configuration store did not tell if the change was made";
+        Self { hint: hint.to_owned(), ..Self::unavailable(OUTCOME_UNKNOWN, detail) }
+    }
+
+    /// Returns true if the request may have had an effect although it failed.
+    pub fn is_outcome_unknown(&self) -> bool {
+        self.code == OUTCOME_UNKNOWN
+    }
+
+    /// Builds the problem for a token or a pending change that another caller has removed in the meantime.
+    fn gone(kind: &str) -> Self {
+        let detail = format!("another caller removed the {kind} in the meantime");
+        let hint = format!("nothing was changed; list the {kind}s");
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail, hint)
+    }
+
     fn body(&self) -> Value {
         let mut body = json!({
             "type": "about:blank",
@@ -131,10 +154,14 @@ impl Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        Self {
-            cause: Some(Box::new(error)),
-            ..Self::unavailable("store_unavailable", "the configuration store could not be reached or read")
-        }
+        let problem = match error {
+            StoreError::Unknown(_) => Self::outcome_unknown(),
+            StoreError::Gone(kind) => return Self::gone(kind),
+            StoreError::Call(_) | StoreError::Item(_) | StoreError::Restless => {
+                Self::unavailable("store_unavailable", "the configuration store could not be reached or read")
+            }
+        };
+        Self { cause: Some(Box::new(error)), ..problem }
     }
 }
 
@@ -162,5 +189,25 @@ impl IntoResponse for Problem {
             response.extensions_mut().insert(*error);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_write_that_certainly_was_not_made_says_that_nothing_was_changed() {
+        let problem = |error: StoreError| Problem::from(error);
+        for certain in [StoreError::Call("refused".to_owned()), StoreError::Restless] {
+            let problem = problem(certain);
+            assert_eq!(problem.code, "store_unavailable");
+            assert!(problem.hint.contains("nothing was changed"), "{}", problem.hint);
+        }
+        let lost = problem(StoreError::Unknown("no response".to_owned()));
+        assert_eq!((lost.status, lost.code), (StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown"));
+        assert!(lost.hint.contains("may have been made") && lost.hint.contains("Idempotency-Key"));
+        assert!(lost.is_outcome_unknown());
+        assert_eq!(problem(StoreError::Gone("token")).status, StatusCode::NOT_FOUND);
     }
 }

@@ -1,6 +1,9 @@
 //! The `cutover` command, run as an operator runs it.
 
-use crate::{paths, stack::Stack};
+use crate::{
+    paths,
+    stack::{ROOT_TOKEN, Stack},
+};
 use std::{
     io::Write,
     process::{Command, Stdio},
@@ -22,6 +25,13 @@ pub async fn cutover(stack: &Stack, token: &str, arguments: &[&str], input: &str
     let mut command = command(arguments);
     command.env("CUTOVER_URL", stack.lambda.url("management")).env("CUTOVER_TOKEN", token);
     run(command, input).await
+}
+
+/// Runs `cutover` with the root token against a management API at a base URL.
+pub async fn cutover_at(url: &str, arguments: &[&str]) -> CommandOutput {
+    let mut command = command(arguments);
+    command.env("CUTOVER_URL", url).env("CUTOVER_TOKEN", ROOT_TOKEN);
+    run(command, "").await
 }
 
 /// Runs `cutover` without a management API.

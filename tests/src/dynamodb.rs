@@ -40,7 +40,12 @@ impl DynamoDb {
 
     /// Gives an item of the table another schema number, as if a later version had written it.
     pub fn set_schema(&self, partition: &str, sort: &str, schema: u64) {
-        self.put(partition, sort, "schema", &json!({ "N": schema.to_string() }));
+        self.set_number(partition, sort, "schema", schema);
+    }
+
+    /// Sets a number in an item of the table.
+    pub fn set_number(&self, partition: &str, sort: &str, attribute: &str, value: u64) {
+        self.put(partition, sort, attribute, &json!({ "N": value.to_string() }));
     }
 
     /// Ends the lease of evaluation, if there was one: its holder is taken for dead.

@@ -1,7 +1,13 @@
 //! The functions' library in this process: for tests that call a part of it, on arrivals of any time.
 
-use crate::{dynamodb::DynamoDb, stack::environment};
-use cutover_lambda::{platform::Platform, settings::environment::Settings};
+use crate::{
+    client::Management,
+    dynamodb::DynamoDb,
+    stack::{ROOT_TOKEN, environment},
+};
+use cutover_lambda::{api::router::router, platform::Platform, settings::environment::Settings};
+use std::net::SocketAddr;
+use tokio::task::JoinHandle;
 
 /// Returns the dependencies of the functions over a database, with further variables. The table is created if it does not
 /// exist.
@@ -18,4 +24,32 @@ pub fn connected(endpoint: &str, variables: &[(&'static str, &str)]) -> Platform
     environment.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let settings = Settings::read(|name| environment.get(name).cloned()).expect("the settings are complete");
     Platform::new(settings)
+}
+
+/// The management API in this process, over HTTP.
+pub struct ManagementServer {
+    /// Address that it listens on.
+    pub address: SocketAddr,
+    /// A client with the root token.
+    pub client: Management,
+    server: JoinHandle<()>,
+}
+
+impl ManagementServer {
+    /// Starts the API on a free port.
+    pub async fn start(platform: Platform) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound address");
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router(platform)).await.expect("the API serves");
+        });
+        let client = Management::new(&format!("http://{address}"), ROOT_TOKEN);
+        Self { address, client, server }
+    }
+}
+
+impl Drop for ManagementServer {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
 }

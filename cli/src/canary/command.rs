@@ -46,7 +46,13 @@ pub enum RunCommand {
         keep_users: bool,
     },
     /// Advance one step now, regardless of the evidence.
-    Promote(Flag),
+    Promote {
+        #[command(flatten)]
+        flag: Flag,
+        /// Percentage of the step to advance to, which must be the next one.
+        #[arg(long, value_name = "PERCENT")]
+        to: Option<f64>,
+    },
     /// Approve the next step, which still waits for its evidence.
     Approve(Flag),
     /// Pause the run; a breach still rolls it back.
@@ -105,7 +111,7 @@ impl RunCommand {
             Self::Retry { flag: Flag { flag }, keep_users } => {
                 steer::run(client, &flag, if keep_users { "retry?keep_salt=true" } else { "retry" }, format)
             }
-            Self::Promote(Flag { flag }) => steer::run(client, &flag, "promote", format),
+            Self::Promote { flag: Flag { flag }, to } => steer::promote(client, &flag, to, format),
             Self::Approve(Flag { flag }) => steer::run(client, &flag, "approve", format),
             Self::Pause(Flag { flag }) => steer::run(client, &flag, "pause", format),
             Self::Resume(Flag { flag }) => steer::run(client, &flag, "resume", format),

@@ -9,6 +9,7 @@ use crate::{
     publication,
 };
 use reqwest::Method;
+use serde_json::{Value, json};
 
 /// Sends the verb to a flag's canary.
 ///
@@ -17,17 +18,58 @@ use reqwest::Method;
 /// Fails if the management API refuses the change or cannot be reached.
 pub(super) fn run(client: &Client, flag: &str, verb: &str, format: Format) -> Result<(), Failure> {
     let response = client.send(Method::POST, &path(flag, &format!("/{verb}")), None)?;
-    output::show(format, &response, || {
-        let field = |name: &str| output::field(&response, name);
+    show(&response, format);
+    Ok(())
+}
+
+/// Promotes a flag's canary to the step of a percentage, or to the one above the step that it is at. The request states that
+/// step, so that it is one step however often it arrives.
+///
+/// # Errors
+///
+/// Fails if the management API refuses the change or cannot be reached.
+pub(super) fn promote(client: &Client, flag: &str, to: Option<f64>, format: Format) -> Result<(), Failure> {
+    let target = match to {
+        Some(percentage) => json!({ "to_percentage": percentage }),
+        None => above(&client.get(&path(flag, ""))?),
+    };
+    let response = client.send_json(Method::POST, &path(flag, "/promote"), &target)?;
+    show(&response, format);
+    Ok(())
+}
+
+/// Returns the target one step above the state of a canary. One that was never started has no step; the management API
+/// explains that.
+fn above(status: &Value) -> Value {
+    match status.get("step").and_then(Value::as_u64) {
+        Some(step) => json!({ "to_step": step + 1 }),
+        None => json!({}),
+    }
+}
+
+fn show(response: &Value, format: Format) {
+    output::show(format, response, || {
+        let field = |name: &str| output::field(response, name);
         println!(
             "{}: run {} is {} at {} percent{}",
             field("flag"),
             field("run"),
             field("state"),
             field("percentage"),
-            publication::note(&response)
+            publication::note(response)
         );
-        output::warnings(&response);
+        output::warnings(response);
     });
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_promotion_states_the_step_above() {
+        assert_eq!(above(&json!({ "state": "running", "step": 0 })), json!({ "to_step": 1 }));
+        assert_eq!(above(&json!({ "state": "baking", "step": 7 })), json!({ "to_step": 8 }));
+        assert_eq!(above(&json!({ "state": "not_started" })), json!({}));
+    }
 }

@@ -90,7 +90,7 @@ fn publication(client: &Client, caller: &Value) -> Check {
     let may_write = caller.get("role").and_then(Value::as_str) != Some("viewer");
     let (method, action) =
         if may_write { (Method::POST, "written and read back") } else { (Method::GET, "read") };
-    match client.send(method, "/publication", None) {
+    match client.send_once(method, "/publication", None) {
         Err(failure) => Check::unanswered(name, &failure),
         Ok(response) if response.get("published").and_then(Value::as_bool) == Some(true) => {
             Check::ok(name, format!("revision {} {action}", field(&response, "held")))

@@ -313,10 +313,7 @@ fn choose_time(
             return (Action::Hold, reason, None);
         }
     }
-    let next = run.step + 1;
-    let steps = run.plan.steps();
-    let share = usize::try_from(next).ok().and_then(|index| steps.get(index));
-    if share.is_some_and(|share| options.approval_before.contains(share)) && run.approved != Some(next) {
+    if run.lacks_approval() {
         return (Action::Hold, Reason::Approval, None);
     }
     (Action::Advance, Reason::Proven, None)

@@ -142,6 +142,15 @@ impl Run {
         self.step >= self.step_count()
     }
 
+    /// Returns true if the run may enter its next step only after an approval that it does not have.
+    pub fn lacks_approval(&self) -> bool {
+        let next = self.step + 1;
+        let steps = self.plan.steps();
+        let share = usize::try_from(next).ok().and_then(|index| steps.get(index));
+        let is_guarded = share.is_some_and(|share| self.plan.options.approval_before.contains(share));
+        is_guarded && self.approved != Some(next)
+    }
+
     /// Returns the label that the edge attaches to its counts; `None` once the run is over.
     pub fn label(&self) -> Option<CanaryLabel> {
         let CanaryPlan { success_criteria, rollback_criteria, options, .. } = &self.plan;

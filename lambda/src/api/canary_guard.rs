@@ -60,6 +60,15 @@ pub(super) fn keep_dealt(truth: &Truth, name: &FlagName, flag: &mut Flag) {
     }
 }
 
+/// Rejects a canary's move up while its flag is disabled: it would get no traffic.
+pub(super) fn must_be_enabled(truth: &Truth, flag: &FlagName) -> Result<(), Problem> {
+    if truth.config.feature_flags.get(flag).is_some_and(|flag| flag.enabled) {
+        return Ok(());
+    }
+    let detail = format!("the flag {flag} is disabled, so its canary would get no traffic");
+    Err(Problem::new(StatusCode::CONFLICT, "flag_disabled", detail, "enable the flag first"))
+}
+
 /// Rejects a change that exposes users while an emergency forces the flag to legacy.
 pub(super) fn no_emergency(truth: &Truth, flag: &FlagName) -> Result<(), Problem> {
     match truth.head.emergency.as_ref().filter(|emergency| emergency.covers(flag)) {

@@ -3,7 +3,9 @@
 use crate::{
     api::{
         canary::brief,
-        canary_guard::{no_emergency, own_traffic, requests_per_second, slow_steps, stricter_than_limits},
+        canary_guard::{
+            must_be_enabled, no_emergency, own_traffic, requests_per_second, slow_steps, stricter_than_limits,
+        },
         extract::{FlagPath, Parameters},
         flags::SECTION,
     },
@@ -108,10 +110,7 @@ async fn begin(
             let hint = "roll the run back before starting a new one";
             return Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint));
         }
-        if !flag.enabled {
-            let detail = format!("the flag {name} is disabled, so its canary would get no traffic");
-            return Err(Problem::new(StatusCode::CONFLICT, "flag_disabled", detail, "enable the flag first"));
-        }
+        must_be_enabled(truth, name)?;
         let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
         demand.precondition.check(&format!("the flag {name}"), version)?;
         let identity = run_identity(truth)?;

@@ -4,8 +4,9 @@
 use crate::{
     api::{
         canary::{brief, run_in},
-        canary_guard::no_emergency,
+        canary_guard::{must_be_enabled, no_emergency},
         extract::FlagPath,
+        promotion_target::Target,
     },
     canary::run::run_write,
     change::{
@@ -29,15 +30,28 @@ const CLIMBING: [RunState; 2] = [RunState::Running, RunState::Baking];
 
 const ACTIVE: [RunState; 3] = [RunState::Running, RunState::Paused, RunState::Baking];
 
-/// Moves the run one step up regardless of the evidence.
+/// Moves the run one step up regardless of the evidence: to the stated target, or without one from wherever it is.
 pub(super) async fn promote(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
     demand: ChangeRequest,
 ) -> Result<ChangeResponse, Problem> {
+    demand.caller.must_be(Role::Operator)?;
+    let target = Target::of(&demand)?;
     steer(&platform, &name, &demand, Operation::CanaryPromote, |truth, now| {
         no_emergency(truth, &name)?;
+        if let Some(run) = target.reached_by(truth.runs.get(&name))? {
+            return Ok(run.clone());
+        }
         let run = run_in(truth, &name, &CLIMBING)?;
+        target.must_be_next_of(run)?;
+        must_be_enabled(truth, &name)?;
+        if run.lacks_approval() {
+            let detail = format!("step {} of {name} is entered only after an approval", run.step + 1);
+            let hint = "approve it first (cutover canary approve); the run then enters it once the evidence suffices, and \
+                        a promotion enters it at once";
+            return Err(Problem::new(StatusCode::CONFLICT, "approval_needed", detail, hint));
+        }
         if demand.reason.is_none() && is_frozen(&run.plan.options.freeze_windows, now) {
             let detail = format!("a freeze window of {name} is open");
             let hint = "wait until it closes, or give a reason in X-Cutover-Reason (--reason) to override it";
@@ -108,7 +122,7 @@ fn with_reason(message: String, demand: &ChangeRequest) -> String {
     }
 }
 
-/// Replaces the run of a flag, and sets the flag's share accordingly.
+/// Replaces the run of a flag, and sets the flag's share accordingly. Changes nothing if the run stays as it is.
 async fn steer(
     platform: &Platform,
     name: &FlagName,
@@ -122,13 +136,17 @@ async fn steer(
         let version = truth.meta(RUNS, name.as_str()).map(|meta| meta.version);
         demand.precondition.check(&format!("the run of {name}"), version)?;
         let mut config = truth.config.clone();
-        if let Some(flag) = config.feature_flags.get_mut(name) {
-            flag.rollout_percentage = run.share();
+        let mut others = Vec::new();
+        if truth.runs.get(name) != Some(&run) {
+            if let Some(flag) = config.feature_flags.get_mut(name) {
+                flag.rollout_percentage = run.share();
+            }
+            others.push((format!("{RUNS}/{name}"), run_write(truth, &run)));
         }
         Ok(Proposal {
             config,
             emergency: EmergencyChange::Keep,
-            others: vec![(format!("{RUNS}/{name}"), run_write(truth, &run))],
+            others,
             answer: Box::new(move |_| (StatusCode::OK, brief(&run))),
         })
     })

@@ -4,21 +4,32 @@
 use crate::{
     access::auth::{Approval, Caller},
     api::respond::json_response,
-    change::approval,
+    change::{
+        approval,
+        commit::{answered_before, reply},
+        demand::{ApprovalKey, ChangeRequest},
+        proposal::ChangeResponse,
+    },
     clock,
     platform::Platform,
     problem::Problem,
-    store::{Pending, Role},
+    store::{CommitError, Pending, Role, StoreError, backoff::backoff},
 };
 use axum::{
     Extension, Router,
     body::Body,
     extract::{Path, State},
     http::{Request, StatusCode, header},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
+
+/// Attempts to withdraw a change while it is being approved.
+const MAX_TRIES: u32 = 8;
+
+/// Limit of the first pause between these attempts, in milliseconds.
+const FIRST_PAUSE_MS: u64 = 4;
 
 pub(super) async fn list(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
     let now = clock::now();
@@ -42,15 +53,26 @@ pub(super) async fn one(
 pub(super) struct Replay(pub(super) Router);
 
 /// Approves a change: replays its request in the name of the original caller, with the approval
-/// attached.
+/// attached. The response is remembered under the `Idempotency-Key` of the approval.
 pub(super) async fn approve(
-    caller: Caller,
     State(platform): State<Platform>,
     Extension(Replay(routes)): Extension<Replay>,
     Path(id): Path<String>,
+    demand: ChangeRequest,
 ) -> Result<Response, Problem> {
+    let caller = &demand.caller;
     caller.must_be(Role::Operator)?;
-    let pending = waiting(&platform, &id).await?;
+    if let Some(changed) = answered_before(&platform, &demand).await? {
+        return Ok(changed.into_response());
+    }
+    let pending = match waiting(&platform, &id).await {
+        Ok(pending) => pending,
+        Err(problem) => {
+            // The caller's first attempt may have approved it meanwhile.
+            let changed = answered_before(&platform, &demand).await?;
+            return changed.map(IntoResponse::into_response).ok_or(problem);
+        }
+    };
     caller.must_be(pending.role)?;
     if !caller.is_independent_of(&pending.requested_by, &pending.made_by) {
         let detail = format!(
@@ -61,7 +83,7 @@ pub(super) async fn approve(
             "a different person must approve it, with a token that neither of the two created for the other";
         return Err(Problem::new(StatusCode::FORBIDDEN, "second_person_needed", detail, hint));
     }
-    let request = again(&pending, &caller).map_err(|_| {
+    let request = again(&pending, &demand).map_err(|_| {
         Problem::new(
             StatusCode::CONFLICT,
             "changed_since_asked",
@@ -74,16 +96,31 @@ pub(super) async fn approve(
 
 /// Withdraws a change.
 pub(super) async fn withdraw(
-    caller: Caller,
     State(platform): State<Platform>,
     Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    caller.must_be(Role::Operator)?;
-    if !platform.store.withdraw(&id).await? {
-        return Err(Problem::not_found("change", &id));
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
+    demand.caller.must_be(Role::Operator)?;
+    let (status, body) = (StatusCode::OK, json!({ "withdrawn": id }));
+    for attempt in 0..MAX_TRIES {
+        if let Some(changed) = answered_before(&platform, &demand).await? {
+            return Ok(changed);
+        }
+        match platform.store.withdraw(&id, reply(&demand, status, &body, None).as_ref()).await {
+            Ok(()) => {
+                tracing::info!(event = "change_withdrawn", id, actor = demand.caller.name, "withdrawn");
+                return Ok(ChangeResponse { status, body, replayed: false });
+            }
+            Err(CommitError::Conflict) => tokio::time::sleep(backoff(FIRST_PAUSE_MS, attempt)).await,
+            Err(CommitError::Store(StoreError::Gone(_))) => {
+                // The caller's first attempt may have withdrawn it meanwhile.
+                let changed = answered_before(&platform, &demand).await?;
+                return changed.ok_or_else(|| Problem::not_found("change", &id));
+            }
+            Err(CommitError::Store(error)) => return Err(error.into()),
+        }
     }
-    tracing::info!(event = "change_withdrawn", id, actor = caller.name, "withdrawn");
-    Ok(json_response(StatusCode::OK, &json!({ "withdrawn": id })))
+    Err(Problem::unavailable("contended", "other callers kept acting on this change"))
 }
 
 async fn waiting(platform: &Platform, id: &str) -> Result<Pending, Problem> {
@@ -93,7 +130,7 @@ async fn waiting(platform: &Platform, id: &str) -> Result<Pending, Problem> {
         .ok_or_else(|| Problem::not_found("change", id))
 }
 
-fn again(pending: &Pending, by: &Caller) -> Result<Request<Body>, axum::http::Error> {
+fn again(pending: &Pending, by: &ChangeRequest) -> Result<Request<Body>, axum::http::Error> {
     let caller = Caller {
         name: pending.requested_by.clone(),
         role: pending.role,
@@ -104,7 +141,8 @@ fn again(pending: &Pending, by: &Caller) -> Result<Request<Body>, axum::http::Er
     let mut request = Request::builder()
         .method(pending.request.method.as_str())
         .uri(&pending.request.target)
-        .extension(Approval { caller, by: by.name.clone(), id, fingerprint });
+        .extension(Approval { caller, by: by.caller.name.clone(), id, fingerprint })
+        .extension(ApprovalKey(by.idempotency.clone()));
     let headers = [
         (header::CONTENT_TYPE.as_str(), Some(&pending.request.content_type).filter(|kind| !kind.is_empty())),
         (header::IF_MATCH.as_str(), pending.request.if_match.as_ref()),

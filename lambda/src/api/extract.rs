@@ -3,7 +3,7 @@
 
 use crate::{
     access::auth::{Approval, Caller},
-    change::demand::{ChangeRequest, Precondition, idempotency},
+    change::demand::{ApprovalKey, ChangeRequest, Precondition, idempotency},
     platform::Platform,
     problem::Problem,
 };
@@ -48,11 +48,13 @@ impl FromRequest<Platform> for ChangeRequest {
         })?;
         let key = text_header(&parts.headers, "idempotency-key", 255)?;
         let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+        let own = key.map(|key| idempotency(&caller, &key, parts.method.as_str(), &target, &body));
+        let approvals = parts.extensions.get::<ApprovalKey>().and_then(|ApprovalKey(key)| key.clone());
         let content_type = text_header(&parts.headers, "content-type", 255)?.unwrap_or_default();
         Ok(Self {
             reason: text_header(&parts.headers, REASON, MAX_REASON)?,
             precondition: precondition(&parts.headers)?,
-            idempotency: key.map(|key| idempotency(&caller, &key, parts.method.as_str(), &target, &body)),
+            idempotency: own.or(approvals),
             approved: parts.extensions.get::<Approval>().cloned(),
             method: parts.method.to_string(),
             target,

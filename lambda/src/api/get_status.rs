@@ -91,7 +91,7 @@ fn status(state: &Truth, recent: &RecentTotals, unknown: u64) -> Value {
             (flag, json!({ "state": run.state, "percentage": run.share(), "reason": run.reason }))
         })
         .collect();
-    let lag = state.head.revision.0.saturating_sub(state.head.published.0);
+    let lag = state.head.revision.0.saturating_sub(state.published.0);
     let health = match (emergency, lag) {
         (Some(_), _) => "emergency",
         (None, 0) => "healthy",
@@ -119,7 +119,7 @@ fn status(state: &Truth, recent: &RecentTotals, unknown: u64) -> Value {
         },
         "canaries": canaries,
         "revision": state.head.revision,
-        "published_revision": state.head.published,
+        "published_revision": state.published,
         "emergency": state.head.emergency,
     })
 }

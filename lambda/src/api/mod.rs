@@ -20,6 +20,7 @@ mod get_metrics;
 mod get_status;
 mod openapi;
 pub mod prometheus;
+mod promotion_target;
 mod publication;
 mod put_config;
 mod put_flag;

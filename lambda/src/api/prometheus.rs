@@ -234,7 +234,7 @@ fn publication(page: &mut Page, state: &State) {
     page.sample("cutover_revision", &[], head.revision.0 as f64);
     let name = "cutover_publication_lag_revisions";
     page.family(name, "gauge", "Revisions that have not been published to Workers KV yet.");
-    page.sample(name, &[], head.revision.0.saturating_sub(head.published.0) as f64);
+    page.sample(name, &[], head.revision.0.saturating_sub(state.published.0) as f64);
     page.family("cutover_emergency", "gauge", "1 while an emergency is in force, otherwise 0.");
     page.sample("cutover_emergency", &[], f64::from(u8::from(head.emergency.is_some())));
 }

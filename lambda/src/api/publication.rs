@@ -10,10 +10,11 @@ use serde_json::json;
 
 pub(super) async fn look(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
     let head = platform.store.head().await?;
+    let noted = platform.store.published().await?;
     let held = platform.publisher.published().await.map_err(|error| refused(&error.into()))?;
     let body = json!({
         "revision": head.revision,
-        "noted": head.published,
+        "noted": noted,
         "held": held,
         "published": held == Some(head.revision),
     });

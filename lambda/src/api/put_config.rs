@@ -4,7 +4,7 @@ use crate::{
     api::delete_flag::without_run,
     api::{canary_guard, extract::Parameters, respond::json_response},
     change::{
-        commit::{change, rehearse},
+        commit::{change_on, rehearse},
         demand::ChangeRequest,
         operation::Operation,
         proposal::Proposal,
@@ -65,8 +65,8 @@ pub(super) async fn handle(
         });
         return Ok(json_response(StatusCode::OK, &body));
     }
-    let changed = change(&platform, &demand, Operation::ConfigApply, |truth| {
-        demand.precondition.check("the configuration", Some(truth.head.revision))?;
+    let unchanged = |truth: &Truth| demand.precondition.check("the configuration", Some(truth.head.revision));
+    let changed = change_on(&platform, &demand, Operation::ConfigApply, unchanged, |truth| {
         let config = merged(truth, &wanted, query.prune)?;
         let warnings = warnings(truth, &wanted, &config, &traffic);
         let pruned =

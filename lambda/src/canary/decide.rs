@@ -26,6 +26,9 @@ pub const ACTOR: &str = "promote";
 /// Number of attempts to make a decision while its inputs keep changing.
 const MAX_TRIES: u32 = 8;
 
+/// Longest wait before the second attempt, in milliseconds.
+const FIRST_WAIT_MS: u64 = 40;
+
 /// Outcome of the decision about a canary.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
@@ -53,7 +56,7 @@ pub async fn decide_flag(
 ) -> Result<Option<Outcome>, StoreError> {
     for attempt in 0..MAX_TRIES {
         if attempt > 0 {
-            tokio::time::sleep(clock::jitter(attempt)).await;
+            tokio::time::sleep(backoff(FIRST_WAIT_MS, attempt)).await;
         }
         let state = platform.store.state().await?;
         let Some(run) = state.active_run(flag) else { return Ok(None) };

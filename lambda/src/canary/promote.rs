@@ -50,7 +50,7 @@ pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
     let publication = reconcile::tick(platform).await;
     let delivered = notify::deliver(platform).await;
     let head = platform.store.head().await?;
-    let lag = head.revision.0.saturating_sub(head.published.0);
+    let lag = head.revision.0.saturating_sub(platform.store.published().await?.0);
     let stood_in = stood_in.map(Option::unwrap_or_default);
     let canaries = stood_in.as_ref().map_or(0, |stood_in| stood_in.canaries.len());
     tracing::info!(event = "tick", lag, revision = head.revision.0, canaries, "looked");

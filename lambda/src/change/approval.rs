@@ -7,7 +7,7 @@ use crate::{
     change::{
         demand::ChangeRequest,
         operation::Operation,
-        proposal::{ChangeResponse, Proposal, details as details_of},
+        proposal::{ChangeResponse, Proposal, details_to_approve},
     },
     clock,
     platform::Platform,
@@ -62,7 +62,7 @@ pub fn gate(
     proposal: &Proposal,
     changes: &[Change],
 ) -> Result<Option<Pending>, Problem> {
-    let details = || Value::Array(details_of(before, proposal, changes));
+    let details = || Value::Array(details_to_approve(before, proposal, changes));
     if let Some(approved) = &demand.approved {
         if approved.fingerprint == fingerprint(operation, &details()) {
             return Ok(None);

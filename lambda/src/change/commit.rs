@@ -7,12 +7,16 @@ use crate::{
         approval,
         demand::ChangeRequest,
         operation::Operation,
+        parts::Parts,
         proposal::{ChangeResponse, Outcome, Proposal, details},
     },
     clock,
     platform::Platform,
     problem::Problem,
-    store::{AuditRecord, Commit, CommitError, EmergencyChange, MAX_WRITES, Reply, State, Write},
+    store::{
+        AuditRecord, Commit, CommitError, EmergencyChange, MAX_WRITES, Reply, State, StoreError, Write,
+        backoff::backoff,
+    },
 };
 use axum::http::StatusCode;
 use cutover_core::{
@@ -24,6 +28,12 @@ use std::time::{Duration, Instant};
 
 /// Time for which a change is retried after conflicts with other changes.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Limit of the first pause after a conflict, in milliseconds.
+const FIRST_PAUSE_MS: u64 = 4;
+
+/// Longest wait for the publication of a change that ended early.
+const PUBLICATION: Duration = Duration::from_secs(5);
 
 /// Makes a change. After a conflict with another change, `propose` is called again on the new
 /// state.
@@ -39,23 +49,114 @@ pub async fn change(
     operation: Operation,
     propose: impl Fn(&State) -> Result<Proposal, Problem>,
 ) -> Result<ChangeResponse, Problem> {
+    change_on(platform, demand, operation, |_| Ok(()), propose).await
+}
+
+/// Makes a change that may be too large for one transaction. `precondition` is about the state that its first part is based
+/// on: each part changes that state for the next one.
+///
+/// # Errors
+///
+/// Returns the problem of `precondition`, and those of [`change`]. If some parts are in force, the problem says so, and they
+/// are published.
+pub async fn change_on(
+    platform: &Platform,
+    demand: &ChangeRequest,
+    operation: Operation,
+    precondition: impl Fn(&State) -> Result<(), Problem>,
+    propose: impl Fn(&State) -> Result<Proposal, Problem>,
+) -> Result<ChangeResponse, Problem> {
     if let Some(changed) = answered_before(platform, demand).await? {
         return Ok(changed);
     }
-    let started = Instant::now();
-    let mut made: Vec<Change> = Vec::new();
-    let mut attempt = 0_u32;
-    loop {
-        let before = platform.store.state().await?;
-        let proposal = propose(&before)?;
-        let mut changes = diff(&before.config, &proposal.config);
-        if made.is_empty() && !changes.is_empty() {
-            rehearse(&before, &proposal.config)?;
+    let parts = Parts::default();
+    let mut making = Making { platform, demand, operation, precondition, propose, parts };
+    let problem = match making.all_parts().await {
+        Ok(changed) => return Ok(changed),
+        Err(problem) => problem,
+    };
+    let parts = making.parts;
+    if parts.is_empty() && !problem.is_outcome_unknown() {
+        return Err(problem);
+    }
+    match tokio::time::timeout(PUBLICATION, platform.publisher.publish()).await {
+        Ok(Ok(revision)) => {
+            tracing::info!(revision = revision.0, "published after a change that ended early")
         }
-        if made.is_empty()
-            && let Some(pending) = approval::gate(platform, demand, operation, &before, &proposal, &changes)?
-        {
-            return approval::keep(platform, pending).await;
+        Ok(Err(error)) => tracing::warn!(%error, "a change ended early, and is not published yet"),
+        Err(_) => tracing::warn!("a change ended early, and is not published yet"),
+    }
+    Err(if parts.is_empty() { problem } else { parts.explain(problem) })
+}
+
+/// A change that is being made, part by part.
+struct Making<'m, C, P> {
+    platform: &'m Platform,
+    demand: &'m ChangeRequest,
+    operation: Operation,
+    precondition: C,
+    propose: P,
+    parts: Parts,
+}
+
+/// Result of an attempt to make a part.
+enum Attempt {
+    /// The change is complete.
+    Complete(ChangeResponse),
+    /// The part is in force, and others follow.
+    More,
+    /// Another change was faster, so nothing was written.
+    Conflict,
+}
+
+impl<C, P> Making<'_, C, P>
+where
+    C: Fn(&State) -> Result<(), Problem>,
+    P: Fn(&State) -> Result<Proposal, Problem>,
+{
+    async fn all_parts(&mut self) -> Result<ChangeResponse, Problem> {
+        let started = Instant::now();
+        let mut conflicts = 0_u32;
+        loop {
+            match self.next_part().await? {
+                Attempt::Complete(changed) => return Ok(changed),
+                Attempt::More => conflicts = 0,
+                Attempt::Conflict => {
+                    if let Some(changed) = answered_before(self.platform, self.demand).await? {
+                        return Ok(changed);
+                    }
+                    if started.elapsed() > PATIENCE {
+                        let detail =
+                            "other callers kept changing the configuration while this change was being made";
+                        return Err(Problem::unavailable("contended", detail));
+                    }
+                    conflicts += 1;
+                    tokio::time::sleep(backoff(FIRST_PAUSE_MS, conflicts)).await;
+                }
+            }
+        }
+    }
+
+    async fn next_part(&mut self) -> Result<Attempt, Problem> {
+        let (platform, demand, operation) = (self.platform, self.demand, self.operation);
+        let before = platform.store.state().await?;
+        let is_first = self.parts.is_empty();
+        if is_first {
+            (self.precondition)(&before)?;
+        } else {
+            self.parts.check_unbroken(demand, &before)?;
+        }
+        let proposal = (self.propose)(&before)?;
+        let mut changes = diff(&before.config, &proposal.config);
+        if is_first {
+            if !changes.is_empty() {
+                rehearse(&before, &proposal.config)?;
+            }
+            if let Some(pending) = approval::gate(platform, demand, operation, &before, &proposal, &changes)?
+            {
+                return approval::keep(platform, pending).await.map(Attempt::Complete);
+            }
+            self.parts.total = changes.len();
         }
         // The size of a transaction is limited; the order of changes keeps the configuration valid
         // after each part.
@@ -63,55 +164,64 @@ pub async fn change(
         let more = changes.len() > room;
         changes.truncate(room);
         let at = clock::now();
-        if changes.is_empty() && proposal.emergency == EmergencyChange::Keep && proposal.others.is_empty() {
-            let revision = before.head.revision;
-            let outcome =
-                Outcome { revision, at, actor: &demand.caller.name, changes: &made, before: &before };
-            let (status, body) = (proposal.answer)(&outcome);
-            return finish(platform, status, body, revision).await;
-        }
-        let revision = before.head.revision.next();
-        made.extend(changes.iter().cloned());
+        let is_nothing =
+            changes.is_empty() && proposal.emergency == EmergencyChange::Keep && proposal.others.is_empty();
+        let head = before.head.revision;
+        let revision = if is_nothing { head } else { head.next() };
+        let made: Vec<Change> = self.parts.made.iter().chain(&changes).cloned().collect();
         let outcome = Outcome { revision, at, actor: &demand.caller.name, changes: &made, before: &before };
         let (status, body) = (proposal.answer)(&outcome);
-        let reply = demand.idempotency.clone().filter(|_| !more).map(|(key, fingerprint)| Reply {
-            key,
-            fingerprint,
-            status: status.as_u16(),
-            body: with_revision(body.clone(), revision),
-            at,
-        });
+        let reply = if more { None } else { reply(demand, status, &body, Some(revision)) };
+        if is_nothing {
+            if let Some(reply) = reply
+                && !platform.store.put_reply(&reply).await?
+            {
+                // The same request was answered a moment ago.
+                return Ok(Attempt::Conflict);
+            }
+            return finish(platform, status, body, revision).await.map(Attempt::Complete);
+        }
         let commit = Commit {
-            from: before.head.revision,
-            writes: writes(demand, &before, &proposal, &changes, made.len() == changes.len()),
+            from: head,
+            writes: writes(demand, &before, &proposal, &changes, is_first),
             audit: audit(demand, operation, at, &before, &proposal, &changes),
             emergency: proposal.emergency,
             reply,
             lease: None,
         };
         match platform.store.commit(commit).await {
-            Ok(_) if more => attempt = 0,
-            Ok(revision) => {
-                let (action, actor) = (operation.as_str(), &demand.caller.name);
-                tracing::info!(action, revision = revision.0, actor, "committed");
-                return finish(platform, status, body, revision).await;
+            Ok(revision) => self.parts.add(revision, made),
+            Err(CommitError::Conflict) => return Ok(Attempt::Conflict),
+            Err(CommitError::Store(gone @ StoreError::Gone(_))) => {
+                // The caller's first attempt may have removed it, and been answered.
+                let changed = answered_before(platform, demand).await?;
+                return changed.map(Attempt::Complete).ok_or_else(|| gone.into());
             }
             Err(CommitError::Store(error)) => return Err(error.into()),
-            Err(CommitError::Conflict) => {
-                made.truncate(made.len() - changes.len());
-                if let Some(changed) = answered_before(platform, demand).await? {
-                    return Ok(changed);
-                }
-                if started.elapsed() > PATIENCE {
-                    let detail =
-                        "other callers kept changing the configuration while this change was being made";
-                    return Err(Problem::unavailable("contended", detail));
-                }
-                attempt += 1;
-                tokio::time::sleep(backoff(attempt)).await;
-            }
         }
+        if more {
+            return Ok(Attempt::More);
+        }
+        let (action, actor) = (operation.as_str(), &demand.caller.name);
+        tracing::info!(action, revision = revision.0, actor, "committed");
+        finish(platform, status, body, revision).await.map(Attempt::Complete)
     }
+}
+
+/// Returns the response to remember; `None` if the request has no `Idempotency-Key`. A request that makes no revision, such
+/// as withdrawing a change, has none in its response.
+pub(crate) fn reply(
+    demand: &ChangeRequest,
+    status: StatusCode,
+    body: &Value,
+    revision: Option<Revision>,
+) -> Option<Reply> {
+    let (key, fingerprint) = demand.idempotency.clone()?;
+    let body = match revision {
+        Some(revision) => with_revision(body.clone(), revision),
+        None => body.clone(),
+    };
+    Some(Reply { key, fingerprint, status: status.as_u16(), body, at: clock::now() })
 }
 
 /// Reads the document that a change would publish as the edge does, because an edge refuses a document that it cannot
@@ -138,14 +248,12 @@ fn try_document(config: &Config) -> Result<(), String> {
     Ruleset::from_document(&document).map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// Returns a random delay below a limit that doubles, so that callers that collided do not collide
-/// again.
-fn backoff(attempt: u32) -> Duration {
-    let limit = 4_u64 << attempt.min(6);
-    Duration::from_millis(getrandom::u64().unwrap_or(limit / 2) % limit)
-}
-
-async fn answered_before(
+/// Returns the response to an earlier request with the same `Idempotency-Key`; `None` if there was none.
+///
+/// # Errors
+///
+/// Returns the problem `idempotency_key_reused` if the earlier request was a different one, or a problem if the store fails.
+pub(crate) async fn answered_before(
     platform: &Platform,
     demand: &ChangeRequest,
 ) -> Result<Option<ChangeResponse>, Problem> {
@@ -157,11 +265,14 @@ async fn answered_before(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail, hint)
             .in_field("Idempotency-Key"));
     }
-    let published = platform.store.head().await?.published;
-    let revision = Revision(reply.body.get("revision").and_then(Value::as_u64).unwrap_or_default());
     let mut body = reply.body;
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert("published".to_owned(), json!(published >= revision));
+    // A withdrawn change has no revision, and nothing to publish.
+    if let Some(revision) = body.get("revision").and_then(Value::as_u64)
+        && let Some(fields) = body.as_object_mut()
+    {
+        // The change was made in any case, so a failure here must not say otherwise.
+        let published = platform.store.published().await.unwrap_or_default();
+        fields.insert("published".to_owned(), json!(published.0 >= revision));
     }
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
     Ok(Some(ChangeResponse { status, body, replayed: true }))

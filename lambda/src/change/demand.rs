@@ -34,6 +34,11 @@ pub struct ChangeRequest {
     pub approved: Option<Approval>,
 }
 
+/// Key and hash of the request that approves a change, attached to the replayed request: its response is remembered for the
+/// caller who approves.
+#[derive(Debug, Clone)]
+pub struct ApprovalKey(pub Option<(String, String)>);
+
 /// Precondition of a request, from `If-Match` and `If-None-Match`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {

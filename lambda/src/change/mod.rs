@@ -4,4 +4,5 @@ pub mod approval;
 pub mod commit;
 pub mod demand;
 pub mod operation;
+pub mod parts;
 pub mod proposal;

@@ -1,6 +1,6 @@
 //! The proposal of a change, and its result.
 
-use crate::store::{EmergencyChange, Meta, State, Write};
+use crate::store::{EmergencyChange, Meta, RUNS, State, Write};
 use axum::http::StatusCode;
 use cutover_core::{
     Revision, Timestamp,
@@ -61,7 +61,33 @@ pub struct ChangeResponse {
     pub replayed: bool,
 }
 
-/// Lists the changes of a proposal field by field, for the audit log and for approval.
+/// Name in place of the id of a run that a pending change would start: that id is made of the revision of the change, which
+/// is not known before the change is made.
+const NEW_RUN: &str = "new";
+
+/// Lists the changes of a proposal field by field, as a second person approves them. Changes of other objects that are made
+/// in the meantime leave them as they are.
+pub fn details_to_approve(before: &State, proposal: &Proposal, changes: &[Change]) -> Vec<Value> {
+    let mut details = details(before, proposal, changes);
+    for detail in details.iter_mut().filter_map(Value::as_object_mut) {
+        if detail.get("section").and_then(Value::as_str) != Some(RUNS) {
+            continue;
+        }
+        let Some(id) = detail.get("run").and_then(Value::as_str).map(str::to_owned) else { continue };
+        if before.runs.values().any(|run| run.id.as_str() == id) {
+            continue;
+        }
+        detail.insert("run".to_owned(), json!(NEW_RUN));
+        // Users who are dealt anew are dealt by the id of the run.
+        let salt = detail.get("salt").and_then(Value::as_str).and_then(|salt| salt.strip_suffix(id.as_str()));
+        if let Some(stem) = salt.map(str::to_owned) {
+            detail.insert("salt".to_owned(), json!(format!("{stem}{NEW_RUN}")));
+        }
+    }
+    details
+}
+
+/// Lists the changes of a proposal field by field, for the audit log.
 pub fn details(before: &State, proposal: &Proposal, changes: &[Change]) -> Vec<Value> {
     let mut details: Vec<Value> = changes.iter().map(|change| json!(change)).collect();
     for (_, write) in &proposal.others {

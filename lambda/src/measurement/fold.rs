@@ -11,7 +11,7 @@ use crate::{
         roll::Roll,
     },
     platform::Platform,
-    store::{CommitError, Cursor, FlagGap, Lease, Parked, State, error::StoreError},
+    store::{CommitError, Cursor, FlagGap, Lease, Parked, State, backoff::backoff, error::StoreError},
 };
 use cutover_core::{
     FlagName, Timestamp,
@@ -32,6 +32,9 @@ const DELAY_MS: i64 = 2_000;
 
 /// Number of attempts to write a ledger while others change it or its run.
 const MAX_TRIES: u32 = 3;
+
+/// Longest wait before the second attempt, in milliseconds.
+const FIRST_WAIT_MS: u64 = 40;
 
 /// Most ledgers that are parked. More failures than these are not of single flags, so the cursor does not move.
 const MAX_PARKED: usize = 16;
@@ -249,7 +252,7 @@ impl<'p> Folding<'p> {
                 }
                 // The run has moved on, or somebody else has written the ledger. Nothing was written here.
                 Err(CommitError::Conflict) => {
-                    tokio::time::sleep(clock::jitter(attempt + 1)).await;
+                    tokio::time::sleep(backoff(FIRST_WAIT_MS, attempt)).await;
                     if let Err(error) = self.renew_state().await {
                         self.park(name, &error);
                         return false;

@@ -24,16 +24,12 @@ pub struct Tick {
 /// Fails if the head or KV cannot be read, or the publication fails.
 pub async fn tick(platform: &Platform) -> Result<Tick, PublishError> {
     let head = platform.store.head().await?;
+    let noted = platform.store.published().await?;
     let found = platform.publisher.published().await?;
-    let healthy = head.published == head.revision && found == Some(head.revision);
+    let healthy = noted == head.revision && found == Some(head.revision);
     if !healthy {
         let revision = platform.publisher.publish().await?;
-        tracing::warn!(
-            head = head.revision.0,
-            noted = head.published.0,
-            published = revision.0,
-            "publication healed"
-        );
+        tracing::warn!(head = head.revision.0, noted = noted.0, published = revision.0, "publication healed");
     }
     Ok(Tick { revision: head.revision.0, found: found.map(|revision| revision.0), published: !healthy })
 }

@@ -5,9 +5,10 @@
 use crate::{
     access::digest::digest,
     store::{
-        commit::{build, number},
+        commit::number,
         error::StoreError,
         table::Store,
+        transaction::build,
     },
 };
 use aws_sdk_dynamodb::{
@@ -82,7 +83,7 @@ impl Store {
             Err(error) => error,
         };
         let Some(PutItemError::ConditionalCheckFailedException(held)) = error.as_service_error() else {
-            return Err(error.into());
+            return Err(StoreError::of_write(error));
         };
         let held = held.item().and_then(|item| item.get(DIGEST)).and_then(|value| value.as_s().ok());
         Ok(if held == Some(&digest) { BatchStatus::Duplicate } else { BatchStatus::Conflict })

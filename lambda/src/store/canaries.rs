@@ -2,8 +2,7 @@
 //! notifications that have not been delivered yet.
 
 use crate::store::{
-    commit::CommitError,
-    error::StoreError,
+    error::{CommitError, StoreError},
     item::{Item, NewItem},
     keys,
     keys::Key,

@@ -3,17 +3,15 @@
 
 use crate::store::{
     AuditRecord, Reply,
-    error::StoreError,
+    error::{CommitError, StoreError},
     item::{NewItem, SCHEMA},
     keys,
     keys::Key,
     table::Store,
     tokens::{VALID_UNTIL, removal},
+    transaction::{EXISTS, build},
 };
-use aws_sdk_dynamodb::{
-    operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, Delete, Put, TransactWriteItem, Update},
-};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use cutover_core::{Emergency, Revision};
 use serde_json::Value;
 
@@ -82,24 +80,8 @@ pub struct Commit {
     pub lease: Option<super::Lease>,
 }
 
-/// Failure to commit a change.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// The head or an object has changed, or another transaction was in progress. The caller should
-    /// read again and retry.
-    #[error("another caller changed the configuration in the meantime")]
-    Conflict,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 pub(super) fn number(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
-}
-
-pub(super) fn build<T>(built: Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T, StoreError> {
-    built.map_err(|error| StoreError::Item(error.to_string()))
 }
 
 impl Store {
@@ -108,7 +90,8 @@ impl Store {
     /// # Errors
     ///
     /// Returns [`CommitError::Conflict`] if the head or an object has changed; the table is then
-    /// unchanged. Fails with [`CommitError::Store`] if the table cannot be written.
+    /// unchanged. Fails with [`CommitError::Store`] if the table cannot be written: with [`StoreError::Unknown`] if the
+    /// change may have been made, and [`StoreError::Gone`] if it is about a token or a pending change that was removed.
     pub async fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
         let revision = commit.from.next();
         let mut items = vec![self.move_head(&commit)?];
@@ -123,15 +106,6 @@ impl Store {
             items.push(self.write(write, revision, &commit.audit)?);
         }
         self.transact(items).await.map(|()| revision)
-    }
-
-    /// Writes all of the items, or none of them.
-    pub(super) async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<(), CommitError> {
-        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(is_conflict) => Err(CommitError::Conflict),
-            Err(error) => Err(CommitError::Store(error.into())),
-        }
     }
 
     /// Puts an item as the successor of `version`, which it must have; 0 means that it must not
@@ -179,24 +153,6 @@ impl Store {
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    pub(super) fn put_new(&self, item: NewItem) -> Result<TransactWriteItem, StoreError> {
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item.into_attributes()))
-            .condition_expression("attribute_not_exists(pk)")
-            .build();
-        Ok(TransactWriteItem::builder().put(build(put)?).build())
-    }
-
-    fn delete_existing(&self, key: &Key) -> Result<TransactWriteItem, StoreError> {
-        let delete = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(key.attributes()))
-            .condition_expression("attribute_exists(pk)")
-            .build();
-        Ok(TransactWriteItem::builder().delete(build(delete)?).build())
-    }
-
     fn write(
         &self,
         write: &Write,
@@ -223,7 +179,7 @@ impl Store {
                 let update = Update::builder()
                     .table_name(&self.table)
                     .set_key(Some(Key::token(hash).attributes()))
-                    .condition_expression("attribute_exists(pk)")
+                    .condition_expression(EXISTS)
                     .update_expression("SET #until = :until, #removal = :removal")
                     .expression_attribute_names("#until", VALID_UNTIL)
                     .expression_attribute_names("#removal", keys::EXPIRES)
@@ -290,18 +246,6 @@ impl Store {
             }
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// Returns true if a condition failed, or another transaction was using one of the items.
-pub(super) fn is_conflict(error: &TransactWriteItemsError) -> bool {
-    match error {
-        TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled
-            .cancellation_reasons()
-            .iter()
-            .any(|reason| matches!(reason.code(), Some("ConditionalCheckFailed" | "TransactionConflict"))),
-        TransactWriteItemsError::TransactionInProgressException(_) => true,
-        _ => false,
     }
 }
 

@@ -1,6 +1,12 @@
 //! The configuration and its head.
 
-use crate::store::{error::StoreError, keys, keys::Key, table::Store};
+use crate::store::{
+    error::StoreError,
+    item::{Item, SCHEMA},
+    keys,
+    keys::Key,
+    table::Store,
+};
 use aws_sdk_dynamodb::types::AttributeValue;
 use cutover_core::{
     Emergency, FlagName, Revision, Snapshot, Timestamp,
@@ -21,8 +27,6 @@ const MAX_READS: usize = 8;
 pub struct Head {
     /// Revision of the last committed change; 0 before the first one.
     pub revision: Revision,
-    /// Revision that was last published.
-    pub published: Revision,
     /// Emergency in force.
     pub emergency: Option<Emergency>,
 }
@@ -43,6 +47,8 @@ pub struct Meta {
 pub struct State {
     /// Head at that revision.
     pub head: Head,
+    /// Revision that was last published, as far as it was noted.
+    pub published: Revision,
     /// Objects that users configure.
     pub config: Config,
     /// Newest run of each flag's canary.
@@ -87,6 +93,11 @@ impl State {
     }
 }
 
+/// Returns the published revision that is noted in an item.
+fn noted_in(item: &Item) -> Revision {
+    Revision(item.optional_number("published").unwrap_or_default())
+}
+
 impl Store {
     /// Reads the head.
     ///
@@ -98,10 +109,23 @@ impl Store {
             None => Ok(Head::default()),
             Some(item) => Ok(Head {
                 revision: Revision(item.number("revision")?),
-                published: Revision(item.optional_number("published").unwrap_or_default()),
                 emergency: item.optional_text("emergency").map(|_| item.json("emergency")).transpose()?,
             }),
         }
+    }
+
+    /// Returns the revision that was last published; 0 if none was.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
+    pub async fn published(&self) -> Result<Revision, StoreError> {
+        let noted = match self.get(&Key::published()).await? {
+            Some(item) => Some(item),
+            // Earlier versions noted it in the head, where it is until the first publication by this one.
+            None => self.get(&Key::head()).await?,
+        };
+        Ok(noted.as_ref().map(noted_in).unwrap_or_default())
     }
 
     /// Reads the whole configuration at one revision. A DynamoDB query is not a snapshot of its
@@ -130,8 +154,13 @@ impl Store {
         let mut routes = Vec::new();
         let mut runs = BTreeMap::new();
         let mut meta = BTreeMap::new();
+        let mut published = Revision::default();
         for item in self.all(keys::CONFIG, "").await? {
-            let Some((section, name)) = item.text(keys::SORT)?.split_once('#') else { continue };
+            let Some((section, name)) = item.text(keys::SORT)?.split_once('#') else {
+                // The head, in which earlier versions noted it, or the note.
+                published = published.max(noted_in(&item));
+                continue;
+            };
             let value: Value = item.json("data")?;
             meta.insert(
                 (section.to_owned(), name.to_owned()),
@@ -174,7 +203,7 @@ impl Store {
         document.insert("routes".to_owned(), Value::Array(routes));
         let config = serde_json::from_value(Value::Object(document))
             .map_err(|error| StoreError::Item(format!("configuration: {error}")))?;
-        Ok(State { head: Head::default(), config, runs, meta })
+        Ok(State { head: Head::default(), published, config, runs, meta })
     }
 
     /// Records that a revision has been published, unless a later one is recorded already.
@@ -187,12 +216,12 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(Key::head().attributes()))
-            .update_expression("SET published = :revision")
-            .condition_expression(
-                "attribute_exists(pk) AND (attribute_not_exists(published) OR published < :revision)",
-            )
+            .set_key(Some(Key::published().attributes()))
+            .update_expression("SET published = :revision, #schema = :schema")
+            .condition_expression("attribute_not_exists(published) OR published < :revision")
+            .expression_attribute_names("#schema", "schema")
             .expression_attribute_values(":revision", AttributeValue::N(revision.to_string()))
+            .expression_attribute_values(":schema", AttributeValue::N(SCHEMA.to_string()))
             .send()
             .await;
         // An unmet condition is fine: a later revision has been recorded already.

@@ -2,7 +2,7 @@
 //! parked, and the sums over all batches before it.
 
 use crate::store::{
-    commit::CommitError, error::StoreError, item::NewItem, keys::Key, lease::Lease, table::Store,
+    error::{CommitError, StoreError}, item::NewItem, keys::Key, lease::Lease, table::Store,
 };
 use cutover_core::{
     Timestamp,

@@ -59,9 +59,15 @@ impl Key {
         Self { partition: partition.to_owned(), sort: sort.into() }
     }
 
-    /// Key of the head: the current revision, the published revision, and the emergency.
+    /// Key of the head: the current revision and the emergency.
     pub fn head() -> Self {
         Self::new(CONFIG, "HEAD")
+    }
+
+    /// Key of the note of the published revision. It is an item of its own, because DynamoDB refuses a single write to an
+    /// item that a transaction is at work on, and every change is one on the head.
+    pub fn published() -> Self {
+        Self::new(CONFIG, "PUBLISHED")
     }
 
     /// Key of an object of the configuration.

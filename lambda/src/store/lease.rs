@@ -2,11 +2,12 @@
 //! which is a condition of every transaction of its holder, and the versions of what they write.
 
 use crate::store::{
-    commit::{build, number},
+    commit::number,
     error::StoreError,
     item::SCHEMA,
     keys::Key,
     table::{Store, is_made},
+    transaction::build,
 };
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem};
 

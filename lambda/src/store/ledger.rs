@@ -2,13 +2,14 @@
 //! it is complete, so that folding batches in twice, late or concurrently changes nothing.
 
 use crate::store::{
-    commit::{CommitError, build, number},
-    error::StoreError,
+    commit::number,
+    error::{CommitError, StoreError},
     item::{Item, NewItem, SCHEMA},
     keys,
     keys::Key,
     lease::Lease,
     table::Store,
+    transaction::build,
 };
 use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
 use cutover_core::{

@@ -3,6 +3,7 @@
 
 mod arrivals;
 mod audit;
+pub(crate) mod backoff;
 mod canaries;
 mod commit;
 mod config;
@@ -15,19 +16,21 @@ mod ledger;
 mod log;
 mod pending;
 mod replies;
+mod retry;
 mod role;
 mod roll;
 pub(crate) mod table;
 mod tokens;
+mod transaction;
 
 pub use arrivals::BatchStatus;
 pub use audit::{AuditQuery, AuditRecord};
 pub(crate) use canaries::record_item;
 pub use canaries::{HoldState, Notification};
-pub use commit::{Commit, CommitError, EmergencyChange, MAX_WRITES, Write};
+pub use commit::{Commit, EmergencyChange, MAX_WRITES, Write};
 pub use config::{Head, Meta, RUNS, State};
 pub use cursor::{Cursor, FlagGap, Parked, Totals};
-pub use error::StoreError;
+pub use error::{CommitError, StoreError};
 pub use item::NewItem;
 pub use lease::Lease;
 pub use ledger::{Ledger, LedgerWrite, RouteComparison, Series, StepTimes, WindowCounts};

@@ -2,14 +2,13 @@
 //! it would make.
 
 use crate::store::{
-    Role,
-    error::StoreError,
+    Reply, Role,
+    error::{CommitError, StoreError},
     item::{Item, NewItem},
     keys,
     keys::Key,
     table::Store,
 };
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use cutover_core::{Revision, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,25 +90,10 @@ impl Store {
         let item = NewItem::new(&Key::pending(&pending.id))
             .number(keys::EXPIRES, seconds)
             .json("pending", &pending)?;
-        let sent = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item.into_attributes()))
-            .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(pending),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(self.pending(&pending.id).await?.unwrap_or(pending))
-            }
-            Err(error) => Err(error.into()),
+        if self.insert(item).await? {
+            return Ok(pending);
         }
+        Ok(self.pending(&pending.id).await?.unwrap_or(pending))
     }
 
     /// Returns a pending change by its id.
@@ -130,20 +114,17 @@ impl Store {
         self.all(keys::PENDING, "").await?.iter().map(Pending::read).collect()
     }
 
-    /// Withdraws a pending change. Returns true if it was still pending.
+    /// Withdraws a pending change, and stores the response to remember with it.
     ///
     /// # Errors
     ///
-    /// Fails if the table cannot be written.
-    pub async fn withdraw(&self, id: &str) -> Result<bool, StoreError> {
-        let deleted = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(Key::pending(id).attributes()))
-            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld)
-            .send()
-            .await?;
-        Ok(deleted.attributes.is_some_and(|attributes| !attributes.is_empty()))
+    /// Fails with [`StoreError::Gone`] if the change is not pending, with [`CommitError::Conflict`] if it is being approved
+    /// or there is a response under the same key, and otherwise if the table cannot be written.
+    pub async fn withdraw(&self, id: &str, reply: Option<&Reply>) -> Result<(), CommitError> {
+        let mut items = vec![self.delete_existing(&Key::pending(id))?];
+        if let Some(reply) = reply {
+            items.push(self.put_new(reply.item()?)?);
+        }
+        self.transact(items).await
     }
 }

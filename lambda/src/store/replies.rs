@@ -3,7 +3,10 @@
 
 use crate::store::{error::StoreError, item::NewItem, keys, keys::Key, table::Store};
 use cutover_core::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// Longest body that is stored in full, in bytes; a DynamoDB item is limited to 400 KB.
+const MAX_BODY_BYTES: usize = 300_000;
 
 /// Retention of a response, in seconds.
 const KEPT_SECONDS: u64 = 24 * 60 * 60;
@@ -24,6 +27,17 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Returns the body to store: of one that is too large for an item its revision, and a note.
+    fn kept_body(&self) -> Value {
+        let size = self.body.to_string().len();
+        if size <= MAX_BODY_BYTES {
+            return self.body.clone();
+        }
+        let note =
+            format!("the first response had {size} bytes, too many to keep; the request was carried out");
+        json!({ "revision": self.body.get("revision"), "note": note })
+    }
+
     pub(super) fn item(&self) -> Result<NewItem, StoreError> {
         let seconds = u64::try_from(self.at.millis() / 1_000).unwrap_or_default();
         NewItem::new(&Key::idempotency(&self.key))
@@ -31,11 +45,20 @@ impl Reply {
             .number("status", u64::from(self.status))
             .text("at", self.at.to_string())
             .number(keys::EXPIRES, seconds + KEPT_SECONDS)
-            .json("body", &self.body)
+            .json("body", &self.kept_body())
     }
 }
 
 impl Store {
+    /// Stores the response to a request that changes nothing. Returns false if there is one under this key already.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written.
+    pub async fn put_reply(&self, reply: &Reply) -> Result<bool, StoreError> {
+        self.insert(reply.item()?).await
+    }
+
     /// Returns the response that was stored under a key.
     ///
     /// # Errors
@@ -50,5 +73,27 @@ impl Store {
             body: item.json("body")?,
             at: item.text("at")?.parse().map_err(|error| StoreError::Item(format!("response: {error}")))?,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_too_large_for_an_item_is_kept_in_short() {
+        let reply = |body: Value| Reply {
+            key: "key".to_owned(),
+            fingerprint: "request".to_owned(),
+            status: 200,
+            body,
+            at: Timestamp::from_millis(0),
+        };
+        let small = json!({ "revision": 7, "changes": [] });
+        assert_eq!(reply(small.clone()).kept_body(), small);
+        let large = reply(json!({ "revision": 7, "changes": "x".repeat(400_000) })).kept_body();
+        assert_eq!(large["revision"], 7);
+        assert!(large["note"].as_str().unwrap().contains("too many to keep"), "{large}");
+        assert!(large.to_string().len() < 1_000);
     }
 }

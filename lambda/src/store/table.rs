@@ -2,7 +2,12 @@
 
 use crate::{
     settings::environment::Settings,
-    store::{error::StoreError, item::Item, keys::Key},
+    store::{
+        error::StoreError,
+        item::{Item, NewItem},
+        keys::Key,
+        retry::RetryConflicts,
+    },
 };
 use aws_sdk_dynamodb::{
     Client,
@@ -13,6 +18,7 @@ use aws_sdk_dynamodb::{
     error::SdkError,
     operation::{
         get_item::GetItemOutput,
+        put_item::PutItemError,
         update_item::{UpdateItemError, UpdateItemOutput},
     },
     types::AttributeValue,
@@ -79,7 +85,9 @@ impl Store {
         }
         let config = config.build();
         Self {
-            client: Client::new(&config),
+            client: Client::from_conf(
+                aws_sdk_dynamodb::config::Builder::from(&config).retry_classifier(RetryConflicts).build(),
+            ),
             table: settings.table.clone(),
             streams: aws_sdk_dynamodbstreams::Client::new(&config),
             arrivals: settings.arrivals.clone(),
@@ -129,6 +137,29 @@ impl Store {
         let (from, to) = bounds(prefix);
         let rows = self.rows(partition, &from, &to).await?;
         Ok(rows.into_iter().filter_map(|attributes| Item::new(attributes).ok()).collect())
+    }
+
+    /// Puts an item unless there is one with its key. Returns true if it was put.
+    pub(crate) async fn insert(&self, item: NewItem) -> Result<bool, StoreError> {
+        let sent = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item.into_attributes()))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(StoreError::of_write(error)),
+        }
     }
 
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {

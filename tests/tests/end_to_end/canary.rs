@@ -250,6 +250,8 @@ async fn manual_operations_and_refused_ones() {
     canary.steer("pause").await;
     refused("promote", "canary_state").await;
     canary.steer("resume").await;
+    refused("promote", "approval_needed").await;
+    canary.steer("approve").await;
     let up = canary.steer("promote").await;
     assert_eq!((&up["percentage"], up["step"].as_u64()), (&json!(50.0), Some(1)));
 

@@ -10,6 +10,7 @@ mod broken_core;
 mod canary;
 mod cases;
 mod catalogue;
+mod changes;
 mod command_line;
 mod comparison;
 mod consistency;

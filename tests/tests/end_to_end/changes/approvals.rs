@@ -1,0 +1,88 @@
+//! Repeated requests, and changes that wait for a second person while others go on.
+
+use super::api::{Api, FLAG, OTHER, percentage, rollout};
+use cutover_tests::client::Answer;
+use serde_json::json;
+
+fn path(asked: &Answer) -> String {
+    format!("/changes/{}", asked.body["change"].as_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_changes_nothing_is_remembered_too() {
+    let api = Api::start(&[]).await;
+    let key = [("idempotency-key", "nothing")];
+    let held = percentage(api.share(FLAG).await);
+    let first = api.root().send("PUT", &rollout(FLAG), &key, Some(&held)).await.expect(200);
+    assert_eq!(first.body["revision"], 1, "it changes nothing");
+    api.root().send("PUT", &rollout(FLAG), &[], Some(&percentage(40.0))).await.expect(200);
+    let again = api.root().send("PUT", &rollout(FLAG), &key, Some(&held)).await.expect(200);
+    assert!(again.replayed);
+    assert_eq!((again.body["revision"].as_u64(), api.share(FLAG).await), (Some(1), 40.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn approving_and_withdrawing_are_remembered() {
+    let api = Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await;
+    let (one, two) = (api.person("one").await, api.person("two").await);
+    let ask =
+        async |share: f64| one.send("PUT", &rollout(FLAG), &[], Some(&percentage(share))).await.expect(202);
+    let approve = format!("{}/approve", path(&ask(60.0).await));
+    let key = [("idempotency-key", "approve")];
+    let first = two.send("POST", &approve, &key, None).await.expect(200);
+    let again = two.send("POST", &approve, &key, None).await.expect(200);
+    assert!(!first.replayed && again.replayed);
+    assert_eq!(again.body, first.body);
+    two.send("POST", &approve, &[], None).await.expect(404);
+    assert_eq!(api.share(FLAG).await, 60.0);
+
+    let withdrawn = path(&ask(70.0).await);
+    let key = [("idempotency-key", "withdraw")];
+    let first = two.send("DELETE", &withdrawn, &key, None).await.expect(200);
+    let again = two.send("DELETE", &withdrawn, &key, None).await.expect(200);
+    assert!(!first.replayed && again.replayed);
+    assert_eq!(again.body, first.body);
+    two.send("DELETE", &withdrawn, &[], None).await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_waits_is_approved_although_other_changes_were_made_meanwhile() {
+    let api = Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await;
+    let (one, two) = (api.person("one").await, api.person("two").await);
+    let canary = |verb: &str| format!("/canary/{FLAG}/{verb}");
+    let mut share = 30.0;
+    // A retry after a rollback deals users anew, by a salt that is made of the run's id.
+    for verb in ["start", "retry"] {
+        let asked = one.send("POST", &canary(verb), &[], None).await.expect(202);
+        assert!(asked.body["changes"].to_string().contains("\"run\":\"new\""), "{:#}", asked.body);
+        share += 1.0;
+        api.root().send("PUT", &rollout(OTHER), &[], Some(&percentage(share))).await.expect(200);
+        let started =
+            two.send("POST", &format!("{}/approve", path(&asked)), &[], None).await.expect(201).body;
+        assert_eq!(started["run"], format!("r{}", api.revision().await), "{started:#}");
+        api.root().send("POST", &canary("rollback"), &[], None).await.expect(200);
+    }
+    // A change of the flag itself is another matter.
+    let asked = one.send("POST", &canary("retry"), &[], None).await.expect(202);
+    api.root().send("PUT", &rollout(FLAG), &[], Some(&percentage(3.0))).await.expect(200);
+    let stale = two.send("POST", &format!("{}/approve", path(&asked)), &[], None).await.expect(409);
+    assert_eq!(stale.body["code"], "changed_since_asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_of_a_withdrawn_change_is_answered_at_once() {
+    let api = Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await;
+    let (one, two) = (api.person("one").await, api.person("two").await);
+    for _ in 0..5 {
+        let body = json!({ "percentage": 60 });
+        let asked = one.put(&rollout(FLAG), &body).await.expect(202);
+        let (change, approve) = (path(&asked), format!("{}/approve", path(&asked)));
+        let started = std::time::Instant::now();
+        let (withdrawn, approved) =
+            tokio::join!(one.send("DELETE", &change, &[], None), two.send("POST", &approve, &[], None));
+        assert_eq!([withdrawn.status, approved.status].iter().filter(|status| **status == 200).count(), 1);
+        assert!([withdrawn.status, approved.status].contains(&404), "{withdrawn:?} {approved:?}");
+        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
+        api.root().put(&rollout(FLAG), &json!({ "percentage": 50 })).await.expect(200);
+    }
+}

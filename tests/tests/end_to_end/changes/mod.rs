@@ -1,0 +1,8 @@
+//! Faults of changes, with the management API in this process: responses that are lost, a table that is too busy, requests
+//! that are repeated, and changes that others overtake.
+
+mod api;
+mod approvals;
+mod parts;
+mod promotions;
+mod store;
