@@ -4,3 +4,4 @@ pub mod auth;
 pub mod digest;
 pub mod jwt;
 pub mod limit;
+pub mod provider;
