@@ -151,12 +151,6 @@ impl Caller {
             format!("{} has the role {}, but {} is required", self.name, self.role.as_str(), role.as_str());
         Err(Problem::new(StatusCode::FORBIDDEN, "role_too_low", detail, "ask a user with that role"))
     }
-
-    /// Returns true if two callers are certainly different people: they have different names, and
-    /// neither created the other's token.
-    pub fn is_independent_of(&self, name: &str, made_by: &[String]) -> bool {
-        self.name != name && !made_by.contains(&self.name) && !self.made_by.iter().any(|maker| maker == name)
-    }
 }
 
 /// Returns true if the digest is that of the root token. A root token that was replaced opens nothing

@@ -5,3 +5,4 @@ pub mod digest;
 pub mod jwt;
 pub mod limit;
 pub mod provider;
+pub mod second_person;

@@ -101,6 +101,7 @@ pub async fn change(
                 if let Some(changed) = answered_before(platform, demand).await? {
                     return Ok(changed);
                 }
+                refuse_taken_names(platform, &proposal.others).await?;
                 if started.elapsed() > PATIENCE {
                     let detail =
                         "other callers kept changing the configuration while this change was being made";
@@ -135,6 +136,19 @@ fn try_document(config: &Config) -> Result<(), String> {
     let document = config.clone().snapshot(Revision::default(), None).encode();
     let document = document.map_err(|error| error.to_string())?;
     Ruleset::from_document(&document).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Refuses a change that can never be made, because another one has taken the name of its token
+/// meanwhile.
+async fn refuse_taken_names(platform: &Platform, writes: &[(String, Write)]) -> Result<(), Problem> {
+    for (_, write) in writes {
+        if let Write::TakeName(name) = write
+            && platform.store.is_name_taken(name).await?
+        {
+            return Err(Problem::name_taken(name));
+        }
+    }
+    Ok(())
 }
 
 /// Returns a random delay below a limit that doubles, so that callers that collided do not collide
