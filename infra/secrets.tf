@@ -1,6 +1,7 @@
 # Secrets are created empty. `cargo xtask deploy` or an operator (docs/DEPLOY.md) fills them, so their
-# values never appear in Terraform's state. Functions read them when they start; a replaced value stays
-# readable as the version AWSPREVIOUS, so that a secret is rotated without a gap.
+# values never appear in Terraform's state. Functions read them on first use, and again while they are
+# empty or after they were refused. A replaced value stays readable as the version AWSPREVIOUS, which is
+# accepted for "ingest" alone.
 locals {
   secrets = merge(
     {

@@ -18,7 +18,7 @@ pub enum Command {
     List,
     /// Create a token and print its secret, which is shown only once.
     Create {
-        /// Name of its user, recorded in the audit log.
+        /// Name of its user, recorded in the audit log. A name is used once, also after its token is revoked.
         name: String,
         /// Role of its user.
         #[arg(long, value_enum)]

@@ -1,7 +1,7 @@
 //! The clients and settings that every handler of a function shares.
 
 use crate::{
-    access::{jwt::Provider, limit::Limiter},
+    access::{limit::Limiter, provider::Provider},
     publication::{kv::Kv, publish::Publisher},
     settings::environment::Settings,
     store::Store,

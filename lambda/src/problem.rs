@@ -99,6 +99,15 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {kind} {name:?}"), hint)
     }
 
+    /// Builds the problem for a new token with the name of another one.
+    pub fn name_taken(name: &str) -> Self {
+        let detail =
+            format!("a token has or had the name {name:?}, and the audit log needs each name for itself");
+        let hint = "choose another name; for a new secret of the same user, rotate the token \
+                    (cutover token list, cutover token rotate ID)";
+        Self::new(StatusCode::CONFLICT, "name_taken", detail, hint).in_field("name")
+    }
+
     /// Builds the problem for a precondition that no longer holds.
     pub fn changed_meanwhile(detail: impl Into<String>) -> Self {
         let hint = "read the object again, review what changed, and retry with the new ETag in If-Match";

@@ -6,13 +6,13 @@ use aws_lc_rs::{
     rsa,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
 };
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use serde_json::{Value, json};
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -92,6 +92,7 @@ pub fn seconds() -> i64 {
 struct Shared {
     keys: Mutex<Vec<Value>>,
     asked: AtomicU64,
+    is_down: AtomicBool,
 }
 
 /// A running identity provider.
@@ -128,6 +129,11 @@ impl IdentityProvider {
         self.url.clone()
     }
 
+    /// Answers 503 from now on if `down` is true, and with the keys otherwise.
+    pub fn set_down(&self, down: bool) {
+        self.shared.is_down.store(down, Ordering::Relaxed);
+    }
+
     /// Returns how often the JWKS was requested.
     pub fn asked(&self) -> u64 {
         self.shared.asked.load(Ordering::Relaxed)
@@ -140,7 +146,10 @@ impl Drop for IdentityProvider {
     }
 }
 
-async fn jwks(State(shared): State<Arc<Shared>>) -> Json<Value> {
+async fn jwks(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, StatusCode> {
     shared.asked.fetch_add(1, Ordering::Relaxed);
-    Json(json!({ "keys": *shared.keys.lock().expect("no handler panics") }))
+    if shared.is_down.load(Ordering::Relaxed) {
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    Ok(Json(json!({ "keys": *shared.keys.lock().expect("no handler panics") })))
 }

@@ -4,6 +4,7 @@ use crate::{
     paths,
     process::{Process, free_port},
 };
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, process::Command, time::Duration};
 use tempfile::TempDir;
 
@@ -33,6 +34,33 @@ impl Moto {
     /// Returns the endpoint of every service.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Creates a secret without a value, as Terraform does.
+    pub async fn create_secret(&self, name: &str) {
+        self.secrets_manager("CreateSecret", &json!({ "Name": name })).await;
+    }
+
+    /// Sets the value of a secret; the one before remains as its previous version.
+    pub async fn put_secret(&self, name: &str, value: &str) {
+        let request = json!({ "SecretId": name, "SecretString": value });
+        self.secrets_manager("PutSecretValue", &request).await;
+    }
+
+    async fn secrets_manager(&self, action: &str, request: &Value) {
+        // The emulator finds the service in the scope of the signature, and does not check it.
+        let scope = "Credential=local/20260101/us-east-1/secretsmanager/aws4_request";
+        let response = reqwest::Client::new()
+            .post(self.url())
+            .header("authorization", format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"))
+            .header("x-amz-target", format!("secretsmanager.{action}"))
+            .header("content-type", "application/x-amz-json-1.1")
+            .body(request.to_string())
+            .send()
+            .await
+            .expect("the emulator responds");
+        let (status, text) = (response.status(), response.text().await.unwrap_or_default());
+        assert!(status.is_success(), "{action}: {status}: {text}");
     }
 
     /// Returns the environment that directs Terraform, the AWS command line and the SDK to this

@@ -1,12 +1,18 @@
 //! Authentication of callers and authorisation by role.
 
 use crate::{
-    access::jwt::{SignInError, TokenRejection},
+    access::{
+        jwt::TokenRejection,
+        provider::{KeysUnavailable, Provider, SignInError},
+    },
     clock,
     observe::hex::hex,
     platform::Platform,
     problem::Problem,
-    settings::environment::MIN_ROOT_TOKEN,
+    settings::{
+        environment::MIN_ROOT_TOKEN,
+        secret::{Secret, SecretError},
+    },
     store::{Role, TokenRecord},
 };
 use axum::http::{HeaderMap, StatusCode, header, request::Parts};
@@ -35,8 +41,8 @@ pub struct Caller {
     pub name: String,
     /// Role of the caller.
     pub role: Role,
-    /// Direct and indirect creators of the caller's token; none of them counts as a second person
-    /// for the caller's requests.
+    /// Direct and indirect creators of the caller's token, without root: they may know its secret, so
+    /// none of them counts as a second person for the caller's requests.
     pub made_by: Vec<String>,
     /// Expiry of the caller's token.
     pub expires_at: Option<cutover_core::Timestamp>,
@@ -85,39 +91,41 @@ impl Caller {
     async fn identify(platform: &Platform, headers: &HeaderMap) -> Result<Self, Problem> {
         let secret = token(headers)?;
         let digest = Sha256::digest(secret.as_bytes());
-        let roots = platform.settings.root_token.values().await.map_err(|error| {
-            tracing::error!(%error, "the root token cannot be checked");
-            Problem::unavailable("secret_unavailable", "a secret needed to check tokens could not be read")
-        })?;
-        for root in roots.iter().filter(|root| root.len() >= MIN_ROOT_TOKEN) {
-            // Digests have a fixed length, so the comparison reveals nothing about the length of
-            // the secret.
-            if bool::from(Sha256::digest(root.as_bytes()).as_slice().ct_eq(digest.as_slice())) {
-                let (name, role) = (ROOT.to_owned(), Role::Admin);
-                return Ok(Self { name, role, made_by: Vec::new(), expires_at: None });
+        let root = &platform.settings.root_token;
+        if is_root(root, &digest).await? {
+            return Ok(Self::unmade(ROOT.to_owned(), Role::Admin));
+        }
+        let identified = match &platform.provider {
+            Some(provider) if secret.contains('.') => Self::person(provider, secret).await,
+            _ => Self::holder(platform, &digest).await,
+        };
+        let is_unknown = identified.as_ref().is_err_and(|problem| problem.status == StatusCode::UNAUTHORIZED);
+        if is_unknown && is_new_root(root, &digest).await? {
+            return Ok(Self::unmade(ROOT.to_owned(), Role::Admin));
+        }
+        identified
+    }
+
+    /// Builds a caller without a token that somebody created.
+    fn unmade(name: String, role: Role) -> Self {
+        Self { name, role, made_by: Vec::new(), expires_at: None }
+    }
+
+    /// Authenticates a user of the identity provider.
+    async fn person(provider: &Provider, secret: &str) -> Result<Self, Problem> {
+        match provider.person(secret, clock::now()).await {
+            Ok(person) => Ok(Self::unmade(format!("{PERSON}{}", person.subject), person.role)),
+            Err(SignInError::Refused(refused)) => Err(refused_person(&refused)),
+            Err(SignInError::NoKeys(error)) => {
+                tracing::error!(%error, event = "jwks_unreachable", "JSON Web Tokens cannot be checked");
+                Err(no_keys(&error))
             }
         }
-        if secret.contains('.')
-            && let Some(provider) = &platform.provider
-        {
-            return match provider.person(secret).await {
-                Ok(person) => Ok(Self {
-                    name: format!("{PERSON}{}", person.subject),
-                    role: person.role,
-                    made_by: Vec::new(),
-                    expires_at: None,
-                }),
-                Err(SignInError::Refused(refused)) => Err(refused_person(&refused)),
-                Err(SignInError::NoKeys(error)) => {
-                    tracing::error!(%error, event = "jwks_unreachable", "JSON Web Tokens cannot be checked");
-                    Err(Problem::unavailable(
-                        "identity_provider_unavailable",
-                        "the identity provider's keys could not be read",
-                    ))
-                }
-            };
-        }
-        match platform.store.token(&hex(&digest)).await? {
+    }
+
+    /// Authenticates the holder of one of Cutover's own tokens, by the digest of its secret.
+    async fn holder(platform: &Platform, digest: &[u8]) -> Result<Self, Problem> {
+        match platform.store.token(&hex(digest)).await? {
             Some(token) if token.has_expired(clock::now()) => {
                 let hint = "ask an admin to rotate the token (cutover token rotate), and use the new one";
                 let detail = format!("the token {} has expired", token.name);
@@ -143,12 +151,31 @@ impl Caller {
             format!("{} has the role {}, but {} is required", self.name, self.role.as_str(), role.as_str());
         Err(Problem::new(StatusCode::FORBIDDEN, "role_too_low", detail, "ask a user with that role"))
     }
+}
 
-    /// Returns true if two callers are certainly different people: they have different names, and
-    /// neither created the other's token.
-    pub fn is_independent_of(&self, name: &str, made_by: &[String]) -> bool {
-        self.name != name && !made_by.contains(&self.name) && !self.made_by.iter().any(|maker| maker == name)
-    }
+/// Returns true if the digest is that of the root token. A root token that was replaced opens nothing
+/// 20 s later, even if this process knows it: a match is checked against a recent read.
+async fn is_root(root: &Secret, digest: &[u8]) -> Result<bool, Problem> {
+    let held = root.values().await.map_err(root_unreadable)?;
+    Ok(has_digest(&held, digest) && has_digest(&root.recent().await.map_err(root_unreadable)?, digest))
+}
+
+/// Returns true if the digest of an unknown token is that of a root token that this process has not read
+/// yet.
+async fn is_new_root(root: &Secret, digest: &[u8]) -> Result<bool, Problem> {
+    let newer = root.again().await.map_err(root_unreadable)?;
+    Ok(newer.is_some_and(|newer| has_digest(&newer, digest)))
+}
+
+fn has_digest(values: &[String], digest: &[u8]) -> bool {
+    let mut long = values.iter().filter(|value| value.len() >= MIN_ROOT_TOKEN);
+    // Digests have a fixed length, so the comparison reveals nothing about the length of the secret.
+    long.any(|value| bool::from(Sha256::digest(value.as_bytes()).as_slice().ct_eq(digest)))
+}
+
+fn root_unreadable(error: SecretError) -> Problem {
+    tracing::error!(%error, "the root token cannot be checked");
+    Problem::unavailable("secret_unavailable", "a secret needed to check tokens could not be read")
 }
 
 /// Returns the bearer token of a request.
@@ -201,4 +228,18 @@ fn unauthorized(code: &'static str, detail: &str) -> Problem {
 fn refused_person(refused: &TokenRejection) -> Problem {
     let hint = "sign in with your identity provider again, and check issuer, audience and role";
     Problem::new(StatusCode::UNAUTHORIZED, "jwt_refused", format!("the token was rejected: {refused}"), hint)
+}
+
+fn no_keys(error: &KeysUnavailable) -> Problem {
+    let detail = match error {
+        KeysUnavailable::Unreachable(_) => "the identity provider's keys could not be read",
+        KeysUnavailable::TooOld(_) => {
+            "the identity provider's keys are more than 24 hours old and could not be read again"
+        }
+    };
+    Problem {
+        hint: "nothing was changed; try again in a few seconds, or use one of Cutover's own tokens"
+            .to_owned(),
+        ..Problem::unavailable("identity_provider_unavailable", detail)
+    }
 }

@@ -9,11 +9,6 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
 use serde_json::{Map, Value};
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
-use tokio::sync::OnceCell;
 
 /// A user authenticated by the identity provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,100 +140,6 @@ fn person(claims: &Map<String, Value>, expected: &TokenRequirements) -> Result<P
     let role = named.into_iter().filter_map(|name| name.parse::<Role>().ok()).max();
     let role = role.ok_or(TokenRejection::Claims("it names none of the roles viewer, operator and admin"))?;
     Ok(Person { subject: subject.to_owned(), role })
-}
-
-/// Time for which keys are cached.
-const KEPT: Duration = Duration::from_secs(600);
-
-/// Shortest interval between refreshes caused by tokens with unknown keys.
-const AGAIN: Duration = Duration::from_secs(30);
-
-/// Client of an identity provider, with its cached keys.
-#[derive(Debug)]
-pub struct Provider {
-    url: String,
-    expected: TokenRequirements,
-    client: OnceCell<reqwest::Client>,
-    keys: Mutex<Option<Keys>>,
-}
-
-#[derive(Debug, Clone)]
-struct Keys {
-    set: JwkSet,
-    at: Instant,
-}
-
-/// The keys could not be fetched, and none are cached.
-#[derive(Debug, thiserror::Error)]
-#[error("the keys of the identity provider could not be read: {0}")]
-pub struct KeysUnavailable(String);
-
-/// Failure to authenticate a user by a token of the identity provider.
-#[derive(Debug, thiserror::Error)]
-pub enum SignInError {
-    /// The token was rejected.
-    #[error(transparent)]
-    Refused(#[from] TokenRejection),
-    /// No keys are available to check the token.
-    #[error(transparent)]
-    NoKeys(#[from] KeysUnavailable),
-}
-
-impl Provider {
-    /// Creates a client of a provider, without connecting.
-    pub fn new(url: String, expected: TokenRequirements) -> Self {
-        Self { url, expected, client: OnceCell::new(), keys: Mutex::default() }
-    }
-
-    /// Verifies a token with the provider's keys, fetching them if needed. Returns the user it was
-    /// issued to.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`SignInError`] if the token is rejected, or no keys are available.
-    pub async fn person(&self, token: &str) -> Result<Person, SignInError> {
-        let held = self.keys.lock().ok().and_then(|keys| keys.clone());
-        let checked = match &held {
-            Some(keys) if keys.at.elapsed() < KEPT => verify(token, &keys.set, &self.expected),
-            _ => verify(token, &self.ask(held).await?, &self.expected),
-        };
-        let age = self.keys.lock().ok().and_then(|keys| keys.as_ref().map(|keys| keys.at.elapsed()));
-        // A provider that has rotated its keys may sign with one that is not cached yet.
-        if checked == Err(TokenRejection::Key) && age.is_none_or(|age| age > AGAIN) {
-            let held = self.keys.lock().ok().and_then(|keys| keys.clone());
-            return Ok(verify(token, &self.ask(held).await?, &self.expected)?);
-        }
-        Ok(checked?)
-    }
-
-    /// Fetches the keys. If that fails, the cached ones remain in use.
-    async fn ask(&self, held: Option<Keys>) -> Result<JwkSet, KeysUnavailable> {
-        let set = match (self.fetch().await, held) {
-            (Ok(set), _) => set,
-            (Err(error), Some(held)) => {
-                tracing::warn!(%error, event = "jwks_unreachable", "continuing with the cached keys");
-                held.set
-            }
-            (Err(error), None) => return Err(error),
-        };
-        if let Ok(mut keys) = self.keys.lock() {
-            *keys = Some(Keys { set: set.clone(), at: Instant::now() });
-        }
-        Ok(set)
-    }
-
-    async fn fetch(&self) -> Result<JwkSet, KeysUnavailable> {
-        let unreachable = |error: reqwest::Error| KeysUnavailable(error.without_url().to_string());
-        let build = || async {
-            let builder = reqwest::Client::builder().timeout(Duration::from_secs(3));
-            builder.redirect(reqwest::redirect::Policy::none()).build()
-        };
-        let client = self.client.get_or_try_init(build).await.map_err(unreachable)?;
-        let response = client.get(&self.url).send().await.map_err(unreachable)?;
-        let response = response.error_for_status().map_err(unreachable)?;
-        let body = response.bytes().await.map_err(unreachable)?;
-        read_keys(&body).ok_or_else(|| KeysUnavailable("the response is not a JWKS".to_owned()))
-    }
 }
 
 /// Parses a JWKS, skipping keys of unknown types, which a provider may publish for other uses.

@@ -4,8 +4,8 @@
 
 use std::{collections::HashMap, sync::Mutex, time::Instant};
 
-/// Most callers that are tracked. Beyond it, callers with full buckets are dropped, and all callers
-/// if that is not enough.
+/// Most callers that are tracked. Beyond it, callers with full buckets are dropped, and some with the
+/// fullest if there are none: a flood of new callers cannot make the limiter forget those that it refuses.
 const MAX_CALLERS: usize = 4_096;
 
 /// Rate limiter with a token bucket for each caller.
@@ -20,6 +20,19 @@ pub struct Limiter {
 struct TokenBucket {
     tokens: f64,
     at: Instant,
+}
+
+impl TokenBucket {
+    /// Returns the number of tokens now.
+    fn level(&self, now: Instant, per_second: f64) -> f64 {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        (self.tokens + passed * per_second).min(most(per_second))
+    }
+}
+
+/// Returns the number of tokens in a full bucket.
+fn most(per_second: f64) -> f64 {
+    per_second * 2.0
 }
 
 impl Limiter {
@@ -38,18 +51,12 @@ impl Limiter {
             return Ok(());
         }
         let Ok(mut buckets) = self.buckets.lock() else { return Ok(()) };
-        let most = self.per_second * 2.0;
+        let full = most(self.per_second);
         if buckets.len() >= MAX_CALLERS && !buckets.contains_key(caller) {
-            // A full bucket belongs to an idle caller.
-            let rate = self.per_second;
-            buckets.retain(|_, held| held.tokens + now.duration_since(held.at).as_secs_f64() * rate < most);
-            if buckets.len() >= MAX_CALLERS {
-                buckets.clear();
-            }
+            make_room(&mut buckets, now, self.per_second);
         }
-        let bucket = buckets.entry(caller.to_owned()).or_insert(TokenBucket { tokens: most, at: now });
-        let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
-        bucket.tokens = (bucket.tokens + passed * self.per_second).min(most);
+        let bucket = buckets.entry(caller.to_owned()).or_insert(TokenBucket { tokens: full, at: now });
+        bucket.tokens = bucket.level(now, self.per_second);
         bucket.at = now;
         if bucket.tokens >= 1.0 {
             bucket.tokens -= 1.0;
@@ -58,6 +65,22 @@ impl Limiter {
         let wait = (1.0 - bucket.tokens) / self.per_second;
         // `Retry-After` is at least a second and at most an hour.
         Err(wait.ceil().clamp(1.0, 3_600.0) as u16)
+    }
+}
+
+/// Drops the callers with full buckets, which are idle, and if there are none an eighth of all, those with
+/// the fullest buckets: they lose least.
+fn make_room(buckets: &mut HashMap<String, TokenBucket>, now: Instant, per_second: f64) {
+    let full = most(per_second);
+    buckets.retain(|_, bucket| bucket.level(now, per_second) < full);
+    if buckets.len() < MAX_CALLERS {
+        return;
+    }
+    let level = |(caller, bucket): (&String, &TokenBucket)| (bucket.level(now, per_second), caller.clone());
+    let mut levels: Vec<(f64, String)> = buckets.iter().map(level).collect();
+    levels.sort_unstable_by(|(a, _), (b, _)| b.total_cmp(a));
+    for (_, caller) in levels.into_iter().take(MAX_CALLERS / 8) {
+        buckets.remove(&caller);
     }
 }
 
@@ -87,6 +110,32 @@ mod tests {
             let _ = limiter.take(&caller.to_string(), start);
         }
         assert!(limiter.buckets.lock().unwrap().len() <= MAX_CALLERS);
+    }
+
+    #[test]
+    fn a_flood_of_callers_resets_nobody_who_is_refused() {
+        let limiter = Limiter::new(Some(5.0));
+        let start = Instant::now();
+        let refused = ["first", "second"];
+        for caller in refused {
+            while limiter.take(caller, start).is_ok() {}
+        }
+        for caller in 0..2 * MAX_CALLERS {
+            assert_eq!(limiter.take(&caller.to_string(), start), Ok(()), "a new caller is served");
+        }
+        for caller in refused {
+            assert_eq!(limiter.take(caller, start), Err(1), "{caller}");
+        }
+        // Full buckets are dropped first.
+        let tracked = || limiter.buckets.lock().unwrap().len();
+        for caller in 0..MAX_CALLERS {
+            if tracked() < MAX_CALLERS {
+                assert_eq!(limiter.take(&format!("more {caller}"), start), Ok(()));
+            }
+        }
+        assert_eq!(tracked(), MAX_CALLERS);
+        assert_eq!(limiter.take("new", start + Duration::from_secs(3)), Ok(()));
+        assert_eq!(tracked(), 1);
     }
 
     #[test]

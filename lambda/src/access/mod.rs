@@ -4,3 +4,5 @@ pub mod auth;
 pub mod digest;
 pub mod jwt;
 pub mod limit;
+pub mod provider;
+pub mod second_person;

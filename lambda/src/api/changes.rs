@@ -2,7 +2,10 @@
 //! changes that are waiting for a second person's approval.
 
 use crate::{
-    access::auth::{Approval, Caller},
+    access::{
+        auth::{Approval, Caller, PERSON},
+        second_person::same_person,
+    },
     api::respond::json_response,
     change::{
         approval,
@@ -74,16 +77,14 @@ pub(super) async fn approve(
         }
     };
     caller.must_be(pending.role)?;
-    if !caller.is_independent_of(&pending.requested_by, &pending.made_by) {
-        let detail = format!(
-            "{} requested this change, and {} may be the same person",
-            pending.requested_by, caller.name
-        );
-        let hint =
-            "a different person must approve it, with a token that neither of the two created for the other";
+    let requester = requester(&platform, &pending).await?;
+    if let Some(reason) = same_person(&caller, &requester) {
+        let detail = format!("{} cannot approve a change of {}: {reason}", caller.name, requester.name);
+        let hint = "ask a caller whose token nobody but root created for both of you, or a user of the \
+                    identity provider";
         return Err(Problem::new(StatusCode::FORBIDDEN, "second_person_needed", detail, hint));
     }
-    let request = again(&pending, &demand).map_err(|_| {
+    let request = again(&pending, requester, &demand).map_err(|_| {
         Problem::new(
             StatusCode::CONFLICT,
             "changed_since_asked",
@@ -130,13 +131,34 @@ async fn waiting(platform: &Platform, id: &str) -> Result<Pending, Problem> {
         .ok_or_else(|| Problem::not_found("change", id))
 }
 
-fn again(pending: &Pending, by: &ChangeRequest) -> Result<Request<Body>, axum::http::Error> {
-    let caller = Caller {
+/// Returns the caller who requested a change, with the role that its token has today, so that nothing is
+/// made in the name of a caller who may no longer do it. Users of the identity provider are as they were: they
+/// cannot be looked up.
+async fn requester(platform: &Platform, pending: &Pending) -> Result<Caller, Problem> {
+    let mut requester = Caller {
         name: pending.requested_by.clone(),
         role: pending.role,
         made_by: pending.made_by.clone(),
         expires_at: None,
     };
+    if requester.name.starts_with(PERSON) {
+        return Ok(requester);
+    }
+    let now = clock::now();
+    let mut tokens = platform.store.tokens().await?;
+    // While a token is rotated there are two of one name.
+    tokens.retain(|token| token.name == requester.name && !token.has_expired(now));
+    let Some(role) = tokens.iter().map(|token| token.role).max() else {
+        let detail = format!("{} requested this change, and has no valid token any more", requester.name);
+        let hint = "withdraw the change; a caller with a valid token can request it again";
+        return Err(Problem::new(StatusCode::CONFLICT, "requester_gone", detail, hint));
+    };
+    requester.role = role.min(pending.role);
+    requester.made_by.extend(tokens.into_iter().flat_map(|token| token.made_by));
+    Ok(requester)
+}
+
+fn again(pending: &Pending, caller: Caller, by: &ChangeRequest) -> Result<Request<Body>, axum::http::Error> {
     let (id, fingerprint) = (pending.id.clone(), pending.fingerprint.clone());
     let mut request = Request::builder()
         .method(pending.request.method.as_str())

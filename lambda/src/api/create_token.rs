@@ -2,7 +2,10 @@
 //! nowhere else.
 
 use crate::{
-    access::{auth, digest},
+    access::{
+        auth::{Caller, ROOT},
+        digest,
+    },
     change::{
         commit::change,
         demand::ChangeRequest,
@@ -21,6 +24,10 @@ use serde_json::{Value, json};
 
 /// Default lifetime of a token, in days, if the request gives none.
 const DEFAULT_DAYS: i64 = 90;
+
+/// Names that the audit log uses, or could use, for callers without a token. Also reserved are names with a
+/// colon and those that begin with `jwt`, which are for users of the identity provider.
+const RESERVED: [&str; 6] = [ROOT, "promote", "evaluate", "ingest", "ask", "management"];
 
 /// Length of a day, in milliseconds.
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -61,10 +68,16 @@ pub(super) async fn handle(
     demand.idempotency = None;
     let body: Body = demand.shape()?;
     let name = body.name.trim().to_owned();
-    let is_taken = name == auth::ROOT || name.starts_with(auth::PERSON);
-    if name.is_empty() || name.len() > 128 || is_taken || name.chars().any(char::is_control) {
-        let hint = "use 1 to 128 characters that describe its user; root and names that begin with jwt: are reserved";
+    if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
+        let hint = "use 1 to 128 characters that describe its user";
         return Err(Problem::invalid("name", format!("{name:?} is not a valid name of a token"), hint));
+    }
+    if is_reserved(&name) {
+        let hint = format!(
+            "choose another name; reserved are {}, names with a colon, and names that begin with jwt",
+            RESERVED.join(", ")
+        );
+        return Err(Problem::invalid("name", format!("the name {name:?} is reserved"), hint));
     }
     let now = clock::now();
     let in_days = |days: i64| Timestamp::from_millis(now.millis() + days * DAY_MS);
@@ -77,26 +90,38 @@ pub(super) async fn handle(
         let hint = "use a time in the future, or null for never";
         return Err(Problem::invalid("expires_at", "the token would have expired already", hint));
     }
+    if platform.store.is_name_taken(&name).await? {
+        return Err(Problem::name_taken(&name));
+    }
     let (secret, hash) = new_secret()?;
-    let made_by = makers(&demand);
+    let made_by = makers(&demand.caller);
     let record = TokenRecord { hash, name, role: body.role, created_at: now, expires_at, made_by };
     let changed = change(&platform, &demand, Operation::TokenCreate, |truth| {
         let record = record.clone();
         Ok(Proposal {
             config: truth.config.clone(),
             emergency: EmergencyChange::Keep,
-            others: vec![(format!("tokens/{}", record.name), Write::PutToken(record.clone()))],
+            others: vec![
+                (format!("tokens/{}", record.name), Write::TakeName(record.name.clone())),
+                (format!("tokens/{}", record.name), Write::PutToken(record.clone())),
+            ],
             answer: Box::new(move |_| (StatusCode::CREATED, super::tokens::shown(&record))),
         })
     });
     Ok(with_secret(changed.await?, &secret))
 }
 
-/// Returns the creators of a token that this caller creates.
-pub(super) fn makers(demand: &ChangeRequest) -> Vec<String> {
-    let mut made_by = demand.caller.made_by.clone();
-    if demand.caller.name != auth::ROOT && !made_by.contains(&demand.caller.name) {
-        made_by.push(demand.caller.name.clone());
+fn is_reserved(name: &str) -> bool {
+    let name = name.to_lowercase();
+    RESERVED.contains(&name.as_str()) || name.starts_with("jwt") || name.contains(':')
+}
+
+/// Returns the creators of a token that this caller creates. Root is left out: it is never a second person,
+/// and may create a token for each person.
+pub(super) fn makers(caller: &Caller) -> Vec<String> {
+    let mut made_by = caller.made_by.clone();
+    if caller.name != ROOT && !made_by.contains(&caller.name) {
+        made_by.push(caller.name.clone());
     }
     made_by
 }
@@ -115,4 +140,33 @@ pub(super) fn with_secret(mut changed: ChangeResponse, secret: &str) -> ChangeRe
         fields.insert("shown".to_owned(), json!("once; keep it now"));
     }
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_callers_without_a_token_are_reserved() {
+        for name in [
+            "root",
+            "Root",
+            "promote",
+            "PROMOTE",
+            "evaluate",
+            "ingest",
+            "ask",
+            "management",
+            "jwt",
+            "jwt:ann",
+            "JWT-ann",
+            "a:b",
+            ":",
+        ] {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in ["ann", "on call", "rooted", "task", "promote-bot", "ann@example.com"] {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
 }

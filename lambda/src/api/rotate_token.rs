@@ -2,6 +2,7 @@
 //! valid for a grace period, so that its user can switch without a gap.
 
 use crate::{
+    access::auth::Caller,
     api::{
         create_token::{makers, new_secret, with_secret},
         tokens::{find, id, shown},
@@ -58,7 +59,7 @@ pub(super) async fn handle(
     let expires_at = old
         .expires_at
         .map(|end| Timestamp::from_millis(now.millis() + (end.millis() - old.created_at.millis()).max(1)));
-    let made_by = makers(&demand);
+    let made_by = makers_of_both(&old, &demand.caller);
     let record =
         TokenRecord { hash, name: old.name.clone(), role: old.role, created_at: now, expires_at, made_by };
     let after_grace = Timestamp::from_millis(now.millis() + grace * 1_000);
@@ -80,4 +81,42 @@ pub(super) async fn handle(
         })
     });
     Ok(with_secret(changed.await?, &secret))
+}
+
+/// Returns the creators of a rotated token: those of the old one, and the caller with its creators, because
+/// they know the new secret, or may.
+fn makers_of_both(old: &TokenRecord, caller: &Caller) -> Vec<String> {
+    let mut made_by = old.made_by.clone();
+    for maker in makers(caller) {
+        if maker != old.name && !made_by.contains(&maker) {
+            made_by.push(maker);
+        }
+    }
+    made_by
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotated_token_keeps_its_makers_and_gets_another_one() {
+        let old = TokenRecord {
+            hash: String::new(),
+            name: "bob".to_owned(),
+            role: Role::Operator,
+            created_at: Timestamp::from_millis(0),
+            expires_at: None,
+            made_by: vec!["ann".to_owned()],
+        };
+        let made_by = |name: &str, makers: &[&str]| {
+            let made_by = makers.iter().map(|maker| (*maker).to_owned()).collect();
+            let caller = Caller { name: name.to_owned(), role: Role::Admin, made_by, expires_at: None };
+            makers_of_both(&old, &caller)
+        };
+        assert_eq!(made_by("root", &[]), ["ann"]);
+        assert_eq!(made_by("ann", &[]), ["ann"]);
+        assert_eq!(made_by("eve", &["mallory", "ann"]), ["ann", "mallory", "eve"]);
+        assert_eq!(made_by("bob", &["ann"]), ["ann"], "who rotates their own token has not made it");
+    }
 }

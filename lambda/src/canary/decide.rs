@@ -10,7 +10,7 @@ use crate::{
     platform::Platform,
     store::{
         AuditRecord, Commit, CommitError, Cursor, EmergencyChange, HoldState, Lease, RUNS, Role, State,
-        Write, error::StoreError, record_item,
+        Write, backoff::backoff, error::StoreError, record_item,
     },
 };
 use cutover_core::{

@@ -120,7 +120,9 @@ pub async fn deliver(platform: &Platform) -> Result<usize, StoreError> {
             return Ok(0);
         }
     };
-    let client = match reqwest::Client::builder().timeout(Duration::from_secs(3)).build() {
+    // A redirect could lead to another host, or to one without TLS.
+    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let client = match builder.timeout(Duration::from_secs(3)).build() {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(%error, "notifications are delayed: the HTTP client could not be built");

@@ -24,7 +24,7 @@ const MAX_KEPT: usize = 200_000;
 
 /// Operations that never wait for approval: they move users back to legacy or keep them where they
 /// are, or only concern tokens, whose creators do not count as second persons for requests made
-/// with them.
+/// with them, nor for those of each other's tokens ([`crate::access::second_person`]).
 const NEVER_WAITS: [Operation; 7] = [
     Operation::FlagDisable,
     Operation::EmergencyRollback,

@@ -191,7 +191,10 @@ where
         };
         match platform.store.commit(commit).await {
             Ok(revision) => self.parts.add(revision, made),
-            Err(CommitError::Conflict) => return Ok(Attempt::Conflict),
+            Err(CommitError::Conflict) => {
+                refuse_taken_names(platform, &proposal.others).await?;
+                return Ok(Attempt::Conflict);
+            }
             Err(CommitError::Store(gone @ StoreError::Gone(_))) => {
                 // The caller's first attempt may have removed it, and been answered.
                 let changed = answered_before(platform, demand).await?;
@@ -246,6 +249,19 @@ fn try_document(config: &Config) -> Result<(), String> {
     let document = config.clone().snapshot(Revision::default(), None).encode();
     let document = document.map_err(|error| error.to_string())?;
     Ruleset::from_document(&document).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Refuses a change that can never be made, because another one has taken the name of its token
+/// meanwhile.
+async fn refuse_taken_names(platform: &Platform, writes: &[(String, Write)]) -> Result<(), Problem> {
+    for (_, write) in writes {
+        if let Write::TakeName(name) = write
+            && platform.store.is_name_taken(name).await?
+        {
+            return Err(Problem::name_taken(name));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the response to an earlier request with the same `Idempotency-Key`; `None` if there was none.

@@ -3,7 +3,10 @@
 
 use crate::{
     observe::telemetry::traced,
-    settings::{environment::Settings, secret::Secret},
+    settings::{
+        environment::Settings,
+        secret::{Secret, SecretError},
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
@@ -60,20 +63,20 @@ impl Kv {
         request: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder,
     ) -> Result<reqwest::Response, KvError> {
         let client = self.client().await?;
-        let no_token = |error: crate::settings::secret::SecretError| KvError::NoToken(error.to_string());
-        let mut tokens = self.token.values().await.map_err(no_token)?;
+        let no_token = |error: SecretError| KvError::NoToken(error.to_string());
+        let mut token = self.token.current().await.map_err(no_token)?;
         loop {
-            let token =
-                tokens.first().ok_or_else(|| KvError::NoToken("the secret has no value yet".to_owned()))?;
             let response = traced(request(client))
-                .bearer_auth(token)
+                .bearer_auth(&token)
                 .send()
                 .await
                 .map_err(|error| unreachable_kv(&error))?;
-            let refused = matches!(response.status().as_u16(), 401 | 403);
-            match if refused { self.token.again().await.map_err(no_token)? } else { None } {
-                Some(newer) => tokens = newer,
-                None => return Ok(response),
+            if !is_of_the_token(response.status().as_u16()) {
+                return Ok(response);
+            }
+            match self.token.again().await.map_err(no_token)?.and_then(|newer| newer.into_iter().next()) {
+                Some(newer) if newer != token => token = newer,
+                _ => return Ok(response),
             }
         }
     }
@@ -108,6 +111,12 @@ impl Kv {
     }
 }
 
+/// Returns true if a status may be due to the token: 401 and 403, and 400, which Cloudflare answers to a token that is
+/// malformed.
+fn is_of_the_token(status: u16) -> bool {
+    matches!(status, 400 | 401 | 403)
+}
+
 fn unreachable_kv(error: &reqwest::Error) -> KvError {
     // The full error contains the URL, which names the account.
     let kind = if error.is_timeout() {
@@ -118,4 +127,19 @@ fn unreachable_kv(error: &reqwest::Error) -> KvError {
         "the connection was interrupted"
     };
     KvError::Unreachable(kind.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_read_again_after_a_status_that_may_be_due_to_it() {
+        for status in [400, 401, 403] {
+            assert!(is_of_the_token(status), "{status}");
+        }
+        for status in [200, 404, 429, 500, 503] {
+            assert!(!is_of_the_token(status), "{status}");
+        }
+    }
 }

@@ -1,6 +1,11 @@
 //! Settings of the functions, from environment variables.
 
-use crate::settings::{aws::AwsKeys, identity_provider::TokenRequirements, secret, secret::Secret};
+use crate::settings::{
+    aws::AwsKeys,
+    identity_provider::TokenRequirements,
+    secret,
+    secret::{Secret, Versions},
+};
 use std::{sync::Arc, time::Duration};
 
 /// Settings of a function.
@@ -160,11 +165,11 @@ impl Settings {
             .map(|(id, secret)| AwsKeys { id, secret, session: variable("AWS_SESSION_TOKEN") });
         let vault =
             secret::client(&region, variable("AWS_ENDPOINT_URL_SECRETS_MANAGER"), credentials.clone());
-        // A stored secret brings its previous value; for one in the environment, further variables
-        // hold it.
-        let secret = |arn: &str, names: &[&str]| {
+        // A stored secret brings its previous value if that is accepted; for one in the environment,
+        // further variables hold it.
+        let secret = |arn: &str, versions: Versions, names: &[&str]| {
             Arc::new(match variable(arn) {
-                Some(arn) => Secret::stored(vault.clone(), arn),
+                Some(arn) => Secret::stored(vault.clone(), arn, versions),
                 None => Secret::known(names.iter().filter_map(|name| variable(name))),
             })
         };
@@ -195,12 +200,13 @@ impl Settings {
                 "CUTOVER_KV_NAMESPACE",
                 "it is the id of the KV namespace in wrangler.toml",
             )?,
-            kv_token: secret("CUTOVER_KV_TOKEN_ARN", &["CUTOVER_KV_TOKEN"]),
+            kv_token: secret("CUTOVER_KV_TOKEN_ARN", Versions::Current, &["CUTOVER_KV_TOKEN"]),
             kv_timeout: variable("CUTOVER_KV_TIMEOUT_MS")
                 .and_then(|text| text.parse().ok())
                 .map_or(Duration::from_secs(2), Duration::from_millis),
             ingest_secrets: secret(
                 "CUTOVER_INGEST_SECRET_ARN",
+                Versions::CurrentAndPrevious,
                 &["CUTOVER_INGEST_SECRET", "CUTOVER_INGEST_SECRET_PREVIOUS"],
             ),
             evaluation: milliseconds(&variable, "CUTOVER_EVALUATION_MS", 0)?,
@@ -208,10 +214,11 @@ impl Settings {
             webhook: webhook
                 .map(|url| {
                     let url = checked_url("CUTOVER_WEBHOOK_URL", url)?;
-                    Ok((url, secret("CUTOVER_WEBHOOK_SECRET_ARN", &["CUTOVER_WEBHOOK_SECRET"])))
+                    let names = ["CUTOVER_WEBHOOK_SECRET"];
+                    Ok((url, secret("CUTOVER_WEBHOOK_SECRET_ARN", Versions::Current, &names)))
                 })
                 .transpose()?,
-            root_token: secret("CUTOVER_ROOT_TOKEN_ARN", &["CUTOVER_ROOT_TOKEN"]),
+            root_token: secret("CUTOVER_ROOT_TOKEN_ARN", Versions::Current, &["CUTOVER_ROOT_TOKEN"]),
             jwt: jwt(&variable)?,
             rate_limit: variable("CUTOVER_RATE_LIMIT")
                 .map(|text| match text.parse::<f64>() {

@@ -35,6 +35,8 @@ pub enum Write {
     },
     /// Puts a token.
     PutToken(super::TokenRecord),
+    /// Takes a name for a token; no token may have or have had it.
+    TakeName(String),
     /// Removes a token, by the hash of its secret.
     DeleteToken(String),
     /// Sets the expiry of a token, by the hash of its secret.
@@ -161,6 +163,9 @@ impl Store {
     ) -> Result<TransactWriteItem, StoreError> {
         match write {
             Write::PutToken(token) => self.put_new(token.item()?),
+            Write::TakeName(name) => {
+                self.put_new(NewItem::new(&Key::token_name(name)).text("name", name.clone()))
+            }
             Write::New(item) => self.put_new(item.clone()),
             Write::Count { flag, name } => {
                 let update = Update::builder()

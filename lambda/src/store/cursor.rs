@@ -2,7 +2,11 @@
 //! parked, and the sums over all batches before it.
 
 use crate::store::{
-    error::{CommitError, StoreError}, item::NewItem, keys::Key, lease::Lease, table::Store,
+    error::{CommitError, StoreError},
+    item::NewItem,
+    keys::Key,
+    lease::Lease,
+    table::Store,
 };
 use cutover_core::{
     Timestamp,

@@ -22,6 +22,9 @@ pub const AUDIT: &str = "AUDIT";
 /// Partition of the tokens.
 pub const TOKENS: &str = "TOKENS";
 
+/// Partition of the names that tokens have or had.
+pub const TOKEN_NAMES: &str = "TOKEN_NAMES";
+
 /// Partition of changes that are waiting for approval.
 pub const PENDING: &str = "PENDING";
 
@@ -83,6 +86,13 @@ impl Key {
     /// Key of a token, by the hash of its secret.
     pub fn token(hash: &str) -> Self {
         Self::new(TOKENS, hash)
+    }
+
+    /// Key of a name of tokens. Names that differ only in case or in spaces have the same key, because
+    /// readers of the audit log could confuse them.
+    pub fn token_name(name: &str) -> Self {
+        let words: Vec<&str> = name.split_whitespace().collect();
+        Self::new(TOKEN_NAMES, words.join(" ").to_lowercase())
     }
 
     /// Key of a pending change.

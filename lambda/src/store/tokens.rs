@@ -32,8 +32,9 @@ pub struct TokenRecord {
     pub created_at: Timestamp,
     /// Time of expiry; `None` means never.
     pub expires_at: Option<Timestamp>,
-    /// Names of its direct and indirect creators. A creator knows the secret and could be the one
-    /// who uses the token, so none of them counts as a second person for requests made with it.
+    /// Names of its direct and indirect creators, and of callers who rotated it, without root. Each
+    /// could know the secret and be the one who uses the token, so none of them counts as a second
+    /// person for requests made with it.
     pub made_by: Vec<String>,
 }
 
@@ -100,5 +101,19 @@ impl Store {
         let mut tokens = items.iter().map(TokenRecord::read).collect::<Result<Vec<_>, _>>()?;
         tokens.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tokens)
+    }
+
+    /// Returns true if a token has a name, or had it before it was revoked or expired.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
+    pub async fn is_name_taken(&self, name: &str) -> Result<bool, StoreError> {
+        let key = Key::token_name(name);
+        if self.get(&key).await?.is_some() {
+            return Ok(true);
+        }
+        // Tokens of the first version did not take their names.
+        Ok(self.tokens().await?.iter().any(|token| Key::token_name(&token.name) == key))
     }
 }

@@ -31,6 +31,8 @@ mod openapi;
 mod origins;
 mod permissions;
 mod preflight;
+mod second_person;
+mod secrets;
 mod teardown;
 mod traffic;
 mod transcripts;

@@ -47,7 +47,8 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
         let done = recorder.calls();
         let on_arrivals = arrivals_permissions(function);
         if recorder.on_arrivals() != on_arrivals {
-            differences.push(format!("{function}: {:?} on batches, not {on_arrivals:?}", recorder.on_arrivals()));
+            differences
+                .push(format!("{function}: {:?} on batches, not {on_arrivals:?}", recorder.on_arrivals()));
         }
         println!("{function}: {}", json!(done));
         for (missing, what) in [(minus(&done, &allowed), "missing"), (minus(&allowed, &done), "unused")] {

@@ -1,0 +1,171 @@
+//! Secrets that get their values late or are replaced, keys of an identity provider that grow old, and notifications
+//! that go where they are configured to go.
+
+use axum::{Router, body::Bytes, response::Redirect, routing::post};
+use cutover_core::Timestamp;
+use cutover_lambda::{
+    access::provider::{KeysUnavailable, Provider, SignInError},
+    canary::notify,
+    clock,
+    settings::{
+        aws::AwsKeys,
+        identity_provider::TokenRequirements,
+        secret::{Secret, Versions, client},
+    },
+    store::Notification,
+};
+use cutover_tests::{
+    dynamodb::DynamoDb,
+    fault_proxy::Fault,
+    functions::platform,
+    identity_provider::{AUDIENCE, ISSUER, IdentityProvider, Key, claims},
+    is_deep,
+    moto::Moto,
+    stack::{INGEST_SECRET, Options, ROOT_TOKEN, Stack},
+    webhook::{SECRET, Webhook},
+};
+use jsonwebtoken::Algorithm;
+use serde_json::json;
+use std::{collections::BTreeMap, time::Duration};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_get_their_values_late_are_read_without_a_restart() {
+    let moto = Moto::start().await;
+    let values = [("root", ROOT_TOKEN), ("kv", "the-cloudflare-token"), ("ingest", INGEST_SECRET)];
+    for (name, _) in values {
+        moto.create_secret(name).await;
+    }
+    let function_variables = BTreeMap::from([
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", moto.url()),
+        ("CUTOVER_ROOT_TOKEN_ARN", "root".to_owned()),
+        ("CUTOVER_KV_TOKEN_ARN", "kv".to_owned()),
+        ("CUTOVER_INGEST_SECRET_ARN", "ingest".to_owned()),
+    ]);
+    let stack =
+        Stack::start(Options { function_variables, management_processes: 1, ..Options::default() }).await;
+    // Each function is started, and used, before its secrets have values.
+    let management = stack.management();
+    management.get("/flags").await.expect(401);
+    let failed = stack.lambda.tick("promote").await.unwrap_err();
+    assert!(failed.contains("the secret kv has no value"), "{failed}");
+    assert!(failed.contains("put-secret-value --secret-id kv "), "it says what to do: {failed}");
+    for (name, value) in values {
+        moto.put_secret(name, value).await;
+    }
+    // A secret without a value is read at most once a second.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    // KV refuses what management publishes, so that it is promote that heals it.
+    stack.edge.kv().on_writes(Some(Fault::Answer(429, "application/json", Bytes::from_static(b"{}"))));
+    let applied = management.apply(&stack.dev_configuration()).await.expect(200).body;
+    assert_eq!(applied["published"], false, "{applied:#}");
+    stack.edge.kv().on_writes(None);
+    stack.lambda.tick("promote").await.expect("promote publishes");
+    let publication = management.get("/publication").await.expect(200).body;
+    assert_eq!(publication["published"], true, "{publication:#}");
+    stack.edge_holds(publication["revision"].as_u64().unwrap()).await;
+    let output = stack.lambda.output();
+    assert!(!values.iter().any(|(_, value)| output.contains(value)), "a secret is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_previous_version_is_accepted_only_where_a_sender_may_still_have_it() {
+    let moto = Moto::start().await;
+    moto.create_secret("rotated").await;
+    let keys = AwsKeys { id: "local".to_owned(), secret: "local".to_owned(), session: None };
+    let client = client("us-east-1", Some(moto.url()), Some(keys));
+    let secret = |versions| Secret::stored(client.clone(), "rotated".to_owned(), versions);
+    let (current, both) = (secret(Versions::Current), secret(Versions::CurrentAndPrevious));
+    for secret in [&current, &both] {
+        assert_eq!(secret.values().await.unwrap(), Vec::<String>::new());
+        let error = secret.current().await.unwrap_err().to_string();
+        assert!(error.contains("the secret rotated has no value"), "{error}");
+    }
+    // A value of spaces is none.
+    moto.put_secret("rotated", " \n").await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(current.values().await.unwrap(), Vec::<String>::new());
+    for value in ["one", "two"] {
+        moto.put_secret("rotated", value).await;
+    }
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(current.values().await.unwrap(), ["two"]);
+    assert_eq!(both.values().await.unwrap(), ["two", "one"]);
+    assert_eq!(current.current().await.unwrap(), "two");
+    // A value is kept, and read again after it was refused, but not at once.
+    moto.put_secret("rotated", "three").await;
+    assert_eq!(current.values().await.unwrap(), ["two"]);
+    assert_eq!(current.recent().await.unwrap(), ["two"]);
+    assert_eq!(current.again().await.unwrap(), None);
+    if is_deep() {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(current.recent().await.unwrap(), ["three"]);
+        assert_eq!(both.again().await.unwrap().unwrap(), ["three", "two"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_an_identity_provider_that_is_down_are_used_for_a_day() {
+    let key = Key::new("ec", Algorithm::ES256);
+    let front = IdentityProvider::start(&[&key]).await;
+    let expected = || TokenRequirements {
+        issuer: ISSUER.to_owned(),
+        audience: AUDIENCE.to_owned(),
+        role_claim: "role".to_owned(),
+    };
+    let token = key.token(&claims("ann", "operator"));
+    let start = clock::now();
+    let after = |seconds: i64| Timestamp::from_millis(start.millis() + seconds * 1_000);
+
+    // Without keys it is asked once in a while, and not by each token.
+    front.set_down(true);
+    let provider = Provider::new(front.url(), expected());
+    for second in [0, 1, 4] {
+        let error = provider.person(&token, after(second)).await.unwrap_err();
+        assert!(matches!(error, SignInError::NoKeys(KeysUnavailable::Unreachable(_))), "{error}");
+    }
+    assert_eq!(front.asked(), 1);
+    front.set_down(false);
+    assert_eq!(provider.person(&token, after(5)).await.unwrap().subject, "ann");
+    assert_eq!(front.asked(), 2);
+
+    // Old keys are used while it is down, until they are too old.
+    front.set_down(true);
+    for hours in [1, 12, 23] {
+        assert_eq!(provider.person(&token, after(hours * 3_600)).await.unwrap().subject, "ann");
+    }
+    assert_eq!(front.asked(), 5);
+    let error = provider.person(&token, after(24 * 3_600 + 5)).await.unwrap_err();
+    assert!(matches!(error, SignInError::NoKeys(KeysUnavailable::TooOld(_))), "{error}");
+    assert!(error.to_string().contains("more than 24 hours old"), "{error}");
+    // It is back, with another key: the one that it has withdrawn opens nothing.
+    front.set_down(false);
+    front.publish(&[&Key::new("another", Algorithm::ES256)]);
+    let error = provider.person(&token, after(25 * 3_600)).await.unwrap_err();
+    assert!(matches!(error, SignInError::Refused(_)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_follow_no_redirect() {
+    let elsewhere = Webhook::start().await;
+    let target = elsewhere.url();
+    let app = Router::new().route("/hook", post(move || async move { Redirect::temporary(&target) }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let dynamodb = DynamoDb::start().await;
+    let variables = [("CUTOVER_WEBHOOK_URL", url.as_str()), ("CUTOVER_WEBHOOK_SECRET", SECRET)];
+    let platform = platform(&dynamodb, &variables).await;
+    let now = clock::now();
+    let notification = Notification {
+        id: "one".to_owned(),
+        at: now,
+        body: json!({ "event": "rollback" }),
+        attempts: 0,
+        next_at: now,
+    };
+    platform.store.keep_notification(&notification).await.unwrap();
+    assert_eq!(notify::deliver(&platform).await.unwrap(), 0);
+    assert_eq!(elsewhere.received(), Vec::new(), "it was sent to another address");
+    assert_eq!(platform.store.outbox().await.unwrap()[0].attempts, 1, "it is tried again later");
+    server.abort();
+}
