@@ -134,7 +134,8 @@ impl Provider {
         // A provider that has rotated its keys may sign with one that is not cached yet.
         let may_ask = self.cache().may_ask(now);
         if checked == Err(TokenRejection::Key) && may_ask {
-            return Ok(verify(token, &self.ask(now).await?, &self.expected)?);
+            let keys = self.ask(now).await?;
+            return Ok(verify(token, &keys, &self.expected)?);
         }
         Ok(checked?)
     }

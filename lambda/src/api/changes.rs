@@ -78,7 +78,7 @@ pub(super) async fn approve(
     };
     caller.must_be(pending.role)?;
     let requester = requester(&platform, &pending).await?;
-    if let Some(reason) = same_person(&caller, &requester) {
+    if let Some(reason) = same_person(caller, &requester) {
         let detail = format!("{} cannot approve a change of {}: {reason}", caller.name, requester.name);
         let hint = "ask a caller whose token nobody but root created for both of you, or a user of the \
                     identity provider";

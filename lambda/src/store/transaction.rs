@@ -158,11 +158,6 @@ fn required(item: &TransactWriteItem) -> Option<&'static str> {
     (condition == Some(EXISTS)).then_some(kind)
 }
 
-/// Returns true if a transaction was refused for a reason that may have passed when it is sent again.
-pub(super) fn is_transient(error: &TransactWriteItemsError) -> bool {
-    matches!(refusal(error, &[]), Refusal::Conflict | Refusal::Throttled | Refusal::Pending)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
