@@ -375,6 +375,13 @@ fn fitting() -> impl Strategy<Value = (Vec<Step>, Json<'static>)> {
 /// Generates variables that are read from a query or a body.
 fn any_variable() -> impl Strategy<Value = Variable> {
     let list = |kind| Kind::List(Box::new(kind));
+    let item = |from: &[&str], kind| {
+        let from = from.iter().map(|name| (*name).to_owned()).collect();
+        Variable { required: true, from: Some(Source::Body(from)), ..Variable::new("", kind) }
+    };
+    let each = |item: Variable| Kind::Each(Box::new(item));
+    let fields = Kind::Object(vec![item(&["a"], Kind::Int), item(&["b", "0"], each(item(&[], Kind::Any)))]);
+    let object = Variable { required: true, ..Variable::new("", fields) };
     let names = ["a", "b"].map(str::to_owned).to_vec();
     let kinds = vec![
         Kind::Int,
@@ -386,6 +393,8 @@ fn any_variable() -> impl Strategy<Value = Variable> {
         Kind::Any,
         list(Kind::Text),
         list(Kind::Int),
+        each(item(&["a"], Kind::Id)),
+        each(object),
     ];
     let sources = vec![Source::Query("a".to_owned()), Source::Body(vec!["a".to_owned()])];
     let bound = || proptest::option::of(select(vec![0.0, 1.0, 3.0]));

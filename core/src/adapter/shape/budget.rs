@@ -46,7 +46,7 @@ impl Budget {
     }
 
     /// Pays for bytes of a string that are searched or copied.
-    pub(super) fn pay_bytes(&mut self, bytes: usize) -> Result<(), ShapeError> {
+    pub(crate) fn pay_bytes(&mut self, bytes: usize) -> Result<(), ShapeError> {
         self.pay(bytes / BYTES_PER_STEP)
     }
 }

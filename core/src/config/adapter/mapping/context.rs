@@ -25,6 +25,8 @@ pub(crate) struct Context<'n> {
     pub(crate) operation: String,
     /// The type of `data`, if the current route has no root and its mappings begin there.
     pub(crate) data: Option<String>,
+    /// True while the variable of an item is read, whose places are in the item.
+    pub(crate) is_in_item: bool,
     pub(crate) reads: Vec<String>,
     pub(crate) claims: Vec<String>,
     /// The named shapes that are being read, outermost first.
@@ -44,6 +46,7 @@ impl<'n> Context<'n> {
             parameters: Some(Vec::new()),
             operation: String::new(),
             data: None,
+            is_in_item: false,
             reads: Vec::new(),
             claims: Vec::new(),
             open: Vec::new(),
