@@ -160,6 +160,39 @@ mod tests {
     }
 
     #[test]
+    fn a_clamped_number_is_moved_before_its_type_is_checked() {
+        let clamped = |kind, min, max| Variable { min, max, clamp: true, ..of_query(kind, "n") };
+        let page = clamped(Kind::Int, Some(1.0), Some(100.0));
+        let open = clamped(Kind::Int, Some(1.0), None);
+        let whole = Variable { integer: true, ..page.clone() };
+        let float = clamped(Kind::Float, Some(0.5), Some(2.5));
+        let cases = [
+            (&page, "99999999999", Some("100")),
+            (&page, "-99999999999999999999", Some("1")),
+            (&page, "1e400", Some("100")),
+            (&page, "0", Some("1")),
+            (&page, "7", Some("7")),
+            (&page, "0.5", None),
+            (&page, "abc", None),
+            // Without a bound on that side, the type has one.
+            (&open, "99999999999", Some("2147483647")),
+            (&open, "-99999999999", Some("1")),
+            (&whole, "99999999999999999999", Some("100")),
+            (&whole, "007", None),
+            (&whole, "-", None),
+            (&float, "0.25", Some("0.5")),
+            (&float, "3", Some("2.5")),
+            (&float, "1.50", Some("1.50")),
+        ];
+        for (variable, sent, expected) in cases {
+            let found = read(variable, &format!("n={sent}"));
+            assert_eq!(found.ok().flatten().as_deref(), expected, "{variable:?} {sent}");
+        }
+        let strict = Variable { clamp: false, ..page };
+        assert!(read(&strict, "n=99999999999").is_err());
+    }
+
+    #[test]
     fn an_empty_string_may_count_as_absent() {
         let plain = of_query(Kind::Text, "name");
         assert_eq!(read(&plain, "name="), Ok(Some("\"\"".to_owned())));
