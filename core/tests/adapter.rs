@@ -517,7 +517,7 @@ proptest! {
     fn lists_of_objects_that_are_more_or_less_alike_are_written_as_they_are_made(
         rows in vec(vec((select(vec!["a", "b", "a\"", "\u{e9}"]), any_json()), 0..5), 0..5),
         wanted in vec(
-            (select(vec!["a", "b", "a\"", "\u{e9}", "c"]), select(vec!["x", "y"]), 0..4),
+            (select(vec!["a", "b", "a\"", "\u{e9}", "c"]), select(vec!["x", "y"]), 0..6),
             0..5
         ),
     ) {
@@ -532,13 +532,15 @@ proptest! {
             };
             // Fields that no text can contain would make most lists unfit.
             let text = vec![Part::Text("\"".to_owned()), Part::Value(path(2)), Part::Value(path(2))];
-            let step = match kind {
-                0 => Step::Get(path(1)),
-                1 => Step::Get(path(2)),
-                2 => Step::Text(Template(text)),
-                _ => Step::Url(Template(text)),
+            let steps = match kind {
+                0 => vec![Step::Get(path(1))],
+                1 => vec![Step::Get(path(2))],
+                2 => vec![Step::Text(Template(text))],
+                3 => vec![Step::Url(Template(text))],
+                4 => vec![Step::Text(Template(text)), Step::Default(Literal(Json::text("-")))],
+                _ => vec![Step::Url(Template(text)), Step::HideNull],
             };
-            Field(to.to_owned(), Shape(vec![step]))
+            Field(to.to_owned(), Shape(steps))
         };
         let row = Step::Object(wanted.into_iter().map(field).collect());
         let shape = Shape(vec![Step::Each(Shape(vec![row]))]);

@@ -20,7 +20,7 @@ pub enum ShapeError {
 }
 
 /// Bytes that are searched or copied in the time of one step, about.
-const BYTES_PER_STEP: usize = 32;
+pub(super) const BYTES_PER_STEP: usize = 32;
 
 /// The number of steps that a shape may still take.
 #[derive(Debug, Clone, Copy)]
