@@ -29,6 +29,8 @@ pub(crate) struct Context<'n> {
     pub(crate) is_in_item: bool,
     pub(crate) reads: Vec<String>,
     pub(crate) claims: Vec<String>,
+    /// Warnings about mappings that are valid and may fail, each with the path of the field.
+    pub(crate) warnings: Vec<String>,
     /// The named shapes that are being read, outermost first.
     pub(super) open: Vec<String>,
     pub(super) steps: usize,
@@ -49,6 +51,7 @@ impl<'n> Context<'n> {
             is_in_item: false,
             reads: Vec::new(),
             claims: Vec::new(),
+            warnings: Vec::new(),
             open: Vec::new(),
             steps: 0,
             depth: 0,
