@@ -121,7 +121,7 @@ fn differences(comparison: &Value, noise: bool) {
 fn unmatched_rules(comparison: &Value) {
     for rule in output::list(comparison, "unmatched_rules") {
         println!(
-            "  the rule {:?} has matched nothing in {} comparisons",
+            "  the rule {:?} has matched nothing in {} comparisons whose bodies were searched to the end",
             text(rule, "path"),
             number(rule, "compared"),
         );

@@ -375,6 +375,13 @@ fn fitting() -> impl Strategy<Value = (Vec<Step>, Json<'static>)> {
 /// Generates variables that are read from a query or a body.
 fn any_variable() -> impl Strategy<Value = Variable> {
     let list = |kind| Kind::List(Box::new(kind));
+    let item = |from: &[&str], kind| {
+        let from = from.iter().map(|name| (*name).to_owned()).collect();
+        Variable { required: true, from: Some(Source::Body(from)), ..Variable::new("", kind) }
+    };
+    let each = |item: Variable| Kind::Each(Box::new(item));
+    let fields = Kind::Object(vec![item(&["a"], Kind::Int), item(&["b", "0"], each(item(&[], Kind::Any)))]);
+    let object = Variable { required: true, ..Variable::new("", fields) };
     let names = ["a", "b"].map(str::to_owned).to_vec();
     let kinds = vec![
         Kind::Int,
@@ -386,6 +393,8 @@ fn any_variable() -> impl Strategy<Value = Variable> {
         Kind::Any,
         list(Kind::Text),
         list(Kind::Int),
+        each(item(&["a"], Kind::Id)),
+        each(object),
     ];
     let sources = vec![Source::Query("a".to_owned()), Source::Body(vec!["a".to_owned()])];
     let bound = || proptest::option::of(select(vec![0.0, 1.0, 3.0]));
@@ -497,7 +506,7 @@ proptest! {
         let written = shape.write(tape.root(), whole(&request), &mut Budget::default(), &mut String::new());
         let misfit = shape.diagnose(&value, whole(&request), &mut Budget::default());
         prop_assert_eq!(misfit.is_none(), written == Ok(true), "{:?}", misfit);
-        if let Some(Misfit { path, expected, found }) = misfit {
+        if let Some(Misfit { path, expected, found, .. }) = misfit {
             prop_assert!(![path, expected, found].contains(&String::new()));
         }
         // Any result will do, as long as the call ends.
@@ -508,7 +517,7 @@ proptest! {
     fn lists_of_objects_that_are_more_or_less_alike_are_written_as_they_are_made(
         rows in vec(vec((select(vec!["a", "b", "a\"", "\u{e9}"]), any_json()), 0..5), 0..5),
         wanted in vec(
-            (select(vec!["a", "b", "a\"", "\u{e9}", "c"]), select(vec!["x", "y"]), 0..4),
+            (select(vec!["a", "b", "a\"", "\u{e9}", "c"]), select(vec!["x", "y"]), 0..6),
             0..5
         ),
     ) {
@@ -523,13 +532,15 @@ proptest! {
             };
             // Fields that no text can contain would make most lists unfit.
             let text = vec![Part::Text("\"".to_owned()), Part::Value(path(2)), Part::Value(path(2))];
-            let step = match kind {
-                0 => Step::Get(path(1)),
-                1 => Step::Get(path(2)),
-                2 => Step::Text(Template(text)),
-                _ => Step::Url(Template(text)),
+            let steps = match kind {
+                0 => vec![Step::Get(path(1))],
+                1 => vec![Step::Get(path(2))],
+                2 => vec![Step::Text(Template(text))],
+                3 => vec![Step::Url(Template(text))],
+                4 => vec![Step::Text(Template(text)), Step::Default(Literal(Json::text("-")))],
+                _ => vec![Step::Url(Template(text)), Step::HideNull],
             };
-            Field(to.to_owned(), Shape(vec![step]))
+            Field(to.to_owned(), Shape(steps))
         };
         let row = Step::Object(wanted.into_iter().map(field).collect());
         let shape = Shape(vec![Step::Each(Shape(vec![row]))]);

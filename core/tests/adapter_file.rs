@@ -1058,6 +1058,45 @@ fn a_large_adapter_is_told_before_it_is_too_large() {
     assert!(told[0].contains(" of at most 150000 bytes") && told[0].contains("split its routes"), "{told:?}");
 }
 
+#[test]
+fn a_table_that_does_not_name_all_values_of_a_scalar_is_warned_of() {
+    let schema = "type Query { user: User! } type User { level: String! kind: Kind! active: Boolean! age: Int }\n\
+                  enum Kind { OWN ALL }";
+    let config = |mapping: &str| {
+        let text = format!(
+            "adapters:\n  a:\n    schema: {schema:?}\n    operations: \"query Q {{ user {{ level kind active age }} }}\"\n    \
+             errors: {{ envelope: {{ object: {{ error: {{ from: code, map: {{ A: a }} }} }} }} }}\n    shapes: {{ s: {{ map: {{ \
+             low: 1 }} }} }}\n    routes:\n      - match: {{ method: GET, path: /u }}\n        operation: Q\n        root: user\n        \
+             response: {{ object: {{ x: {mapping}, s: {{ from: kind, map: {{ OWN: 1, ALL: 2 }} }}, t: {{ from: level, shape: s, \
+             default: 0 }} }} }}\n"
+        );
+        Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    };
+    let shape = "adapter a: shapes.s.map: String! may have values that map does not name, and a response with one is \
+                 unfit (502); add otherwise: with the value for all others";
+    for complete in [
+        "level",
+        "{ from: kind, map: { OWN: o, ALL: a } }",
+        "{ from: level, map: { low: 1 }, otherwise: 0 }",
+        "{ from: active, map: { true: 1, false: 0 } }",
+    ] {
+        assert_eq!(config(complete).warnings(), [shape], "{complete}");
+    }
+    for (open, written) in [
+        ("{ from: level, map: { low: 1 } }", "String!"),
+        ("{ from: active, map: { true: 1 } }", "Boolean!"),
+        ("{ from: age, map: { 1: one } }", "Int"),
+    ] {
+        let config = config(open);
+        let told = config.warnings();
+        let expected = format!("x.map: {written} may have values that map does not name");
+        assert!(told.len() == 2 && told.iter().any(|told| told.contains(&expected)), "{open}: {told:#?}");
+        // Of what is stored nothing is told, and it is the same.
+        let stored: Config = serde_json::from_value(serde_json::to_value(&config).unwrap()).unwrap();
+        assert!(stored.warnings().is_empty() && stored == config);
+    }
+}
+
 const INCLUDED: &str = "shapes:
   user: { object: { id: { from: id, as: string }, home: { shape: place } } }
   place: { object: { name: name } }
@@ -1529,6 +1568,44 @@ fn mistakes_of_a_shape_are_told_once_however_many_mappings_use_it() {
         route.replace("NAME", "b")
     ));
     assert_told(&told, &[("4:", "base is missing"), ("4:", "page is missing")]);
+}
+
+#[test]
+fn a_mistake_in_a_shape_is_told_once_however_many_operations_use_it() {
+    let schema = "type Query { user: User! users: [User!]! friend: User } type User { id: ID! name: String }";
+    let operations =
+        "query One { user { id name } } query Many { users { id name } } query Friend { friend { id name } }";
+    let route = |name: &str, root: &str, response: &str| {
+        format!(
+            "      - match: {{ method: GET, path: /{name} }}\n        operation: {name}\n        root: {root}\n        \
+             when_null: {{ status: 404 }}\n        response: {response}\n"
+        )
+    };
+    let text = |shapes: &str| {
+        let routes = [
+            route("One", "user", "{ shape: user }").replace("        when_null: { status: 404 }\n", ""),
+            route("Many", "users", "{ each: { shape: user } }")
+                .replace("        when_null: { status: 404 }\n", ""),
+            route("Friend", "friend", "{ shape: user }"),
+        ];
+        format!(
+            "adapters:\n  a:\n    schema: \"{schema}\"\n    operations: \"{operations}\"\n    shapes:\n      \
+             {shapes}\n    routes:\n{}",
+            routes.concat()
+        )
+    };
+    let told = problems(&text("user: { object: { id: id, a: nmae, b: \"{nmae} {idd}\" } }"));
+    let expected = [
+        (
+            "6:",
+            "One does not select nmae of User! | did you mean name? Otherwise select nmae in every operation \
+                that uses the shape user",
+        ),
+        ("6:", "One does not select nmae of User!"),
+        ("6:", "One does not select idd of User!"),
+    ];
+    assert_told(&told, &expected);
+    assert_told(&problems(&text("user: { object: { id: id, name: name } }")), &[]);
 }
 
 #[test]

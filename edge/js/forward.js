@@ -74,7 +74,6 @@ export function forward(request, headers, env, context, url, table, decision, st
   /** @type {ForwardedRequest} */
   const forwarded = {
     request: sent,
-    clientHeaders: headers,
     env,
     context,
     url,
@@ -89,9 +88,7 @@ export function forward(request, headers, env, context, url, table, decision, st
     compare: undefined,
     isLast: false,
     body: undefined,
-    unfit: undefined,
-    reason: undefined,
-    isOwn: false,
+    adapted: decision & ADAPT ? { headers, unfit: undefined, reason: undefined, isOwn: false } : undefined,
   };
   reportIfDue(env, context, started);
   const isPlain =
@@ -152,15 +149,17 @@ function forwardInspected(forwarded) {
     const end = (response, status, unfit, isOwn) => {
       // Decided for an adapter that has no route for it after all: only legacy can answer.
       if (!response) return fail(undefined);
-      if (unfit !== undefined) {
-        forwarded.unfit = unfit;
-        forwarded.reason = reasonFor(unfit, forwarded.clientHeaders, env);
+      if (adapted !== undefined) {
+        adapted.isOwn = isOwn === true;
+        if (unfit !== undefined) {
+          adapted.unfit = unfit;
+          adapted.reason = reasonFor(unfit, adapted.headers, env);
+        }
       }
-      forwarded.isOwn = isOwn === true;
       // An adapter's own response may stand in for a backend that did not respond, or not as it should.
       resolve(finish(forwarded, response, status ?? response.status));
     };
-    const { request, env, url, origin, decision, limit, open } = forwarded;
+    const { request, env, url, origin, decision, limit, open, adapted } = forwarded;
     try {
       if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
       const mayRepeat = mayFallBack(forwarded, undefined);
@@ -208,7 +207,8 @@ function mayFallBack({ table, route, decision, request }, failure) {
  * @returns {Response | Promise<Response>}
  */
 function finish(forwarded, response, status) {
-  const { env, context, table, route, decision, open, cookie, compare, unfit, reason, isOwn } = forwarded;
+  const { env, context, table, route, decision, open, cookie, compare, adapted } = forwarded;
+  const unfit = adapted?.unfit;
   try {
     // Of an unfit response the file of the adapter says which status the client gets.
     const given = unfit === undefined ? status : response.status;
@@ -216,7 +216,7 @@ function finish(forwarded, response, status) {
       return recover(forwarded, undefined, response);
     }
     // What an adapter answers without its backend says nothing of that.
-    if (decision & NEW && !isOwn) noteResult(forwarded, isFailure(status));
+    if (decision & NEW && adapted?.isOwn !== true) noteResult(forwarded, isFailure(status));
     if (table.hides !== null && table.hides[route] && response.ok && response.body !== null) {
       const responded = Date.now();
       context.waitUntil(
@@ -231,7 +231,7 @@ function finish(forwarded, response, status) {
       reportIfDue(env, context, count(open, status));
     }
     compare?.(status > TIMEOUT ? response : undefined, unfit);
-    return decorate(table, response, decision, cookie, reason);
+    return decorate(table, response, decision, cookie, adapted?.reason);
   } catch (error) {
     console.error("a response goes out as it came because the edge failed:", error);
     return response;
@@ -269,7 +269,9 @@ function noteResult({ origin, table, route }, hasFailed) {
  * @returns {Promise<Response>}
  */
 async function recover(forwarded, error, unavailable) {
-  const { request, env, context, url, table, route, decision, open, kept, cookie, compare, unfit, reason } = forwarded;
+  const { request, env, context, url, table, route, decision, open, kept, cookie, compare, adapted } = forwarded;
+  const unfit = adapted?.unfit;
+  const reason = adapted?.reason;
   try {
     const status = unavailable !== undefined ? unavailable.status : statusOf(error);
     reportIfDue(env, context, count(open, status));

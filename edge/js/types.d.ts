@@ -169,8 +169,14 @@ interface ForwardedRequest extends AdapterCall, ComparedRequest {
   cookie: string | undefined;
   /** Takes the client's response if it is compared. */
   compare: CompareResponse | undefined;
+  /** What only requests for an adapter have. */
+  adapted: AdaptedRequest | undefined;
+}
+
+/** A request on its way through an adapter. */
+interface AdaptedRequest {
   /** The headers that the client sent, also those that no backend gets. */
-  clientHeaders: Headers;
+  headers: Headers;
   /** The reason for which the backend's response does not fit its adapter, see unfit.js. */
   unfit: string | undefined;
   /** The same as a header, if the client may see it. */

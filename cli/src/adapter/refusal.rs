@@ -21,7 +21,7 @@ pub fn refusal(route: &AdaptedRoute, sent: &SentRequest) -> String {
     let request = request(route, sent);
     let pages = route.pagination.iter().flat_map(|pagination| [&pagination.page, &pagination.limit]);
     let mut variables = route.variables.iter().chain(pages);
-    let found = variables.find_map(|variable| invalid(variable, &request));
+    let found = variables.find_map(|variable| invalid(variable, &request, ""));
     found.unwrap_or_else(|| format!("refused before the backend was called: {OTHERWISE}"))
 }
 
@@ -47,16 +47,36 @@ fn request(route: &AdaptedRoute, sent: &SentRequest) -> Request {
     }
 }
 
-fn invalid(variable: &Variable, request: &Request) -> Option<String> {
+/// Names the value for which a variable refuses a request. `item` is the place of the item that is the request's
+/// body, if it is one; empty otherwise.
+fn invalid(variable: &Variable, request: &Request, item: &str) -> Option<String> {
     let failed = variable.value(request).err()?;
     if let (Kind::Object(fields), None) = (&variable.kind, &variable.from) {
-        return fields.iter().find_map(|field| invalid(field, request));
+        return fields.iter().find_map(|field| invalid(field, request, item));
     }
-    let place = variable.from.as_ref().map_or(failed.field, ToString::to_string);
+    let place = match &variable.from {
+        None => failed.field,
+        Some(source) if item.is_empty() => source.to_string(),
+        Some(source) => format!("{item}.{}", source.name()).trim_end_matches('.').to_owned(),
+    };
     let value = variable.from.as_ref().and_then(|source| request.read(source));
+    if let (Kind::Each(each), Some(list)) = (&variable.kind, &value) {
+        let items = match list {
+            Json::List(items) => items.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        let in_items = items.iter().enumerate().find_map(|(index, item)| {
+            let request = Request { body: item.clone(), ..Request::default() };
+            invalid(each, &request, &format!("{place}.{index}"))
+        });
+        if in_items.is_some() {
+            return in_items;
+        }
+    }
     let value = value
         .map_or_else(|| "is absent".to_owned(), |value| format!("is {}", pretty::line(&value.to_string())));
-    Some(format!("invalid: {place} {value}; {} takes {}", variable.name, rule(variable)))
+    let name = if variable.name.is_empty() { "an item" } else { variable.name.as_str() };
+    Some(format!("invalid: {place} {value}; {name} takes {}", rule(variable)))
 }
 
 /// Describes the values that a variable takes.
@@ -89,6 +109,7 @@ fn kind(kind: &Kind) -> String {
         Kind::Enum(names) => format!("one of {}", names.join(", ")),
         Kind::Any => "any value".to_owned(),
         Kind::List(item) => format!("a list, each item {}", self::kind(item)),
+        Kind::Each(item) => format!("a list, each item {}", self::kind(&item.kind)),
         Kind::Object(_) => "an object".to_owned(),
     }
 }
@@ -108,6 +129,7 @@ adapters:
           page: { from: query.page, type: int, min: 1, max: 9, required: true }
           id: { from: path.id, type: id, integer: true }
           stars: { from: body.stars, type: int }
+          ids: { from: body.lines, type: list, each: { from: id, type: int, min: 1 } }
 "#;
 
     #[test]
@@ -134,5 +156,7 @@ adapters:
             assert!(text.starts_with(expected), "{line}: {text}");
         }
         assert_eq!(refusal(route, &sent("POST /old/7", "{")), "invalid: the body is not JSON");
+        let text = refusal(route, &sent("POST /old/7?page=1", r#"{"lines":[{"id":1},{"id":0}]}"#));
+        assert_eq!(text, "invalid: body.lines.1.id is 0; an item takes a whole number of 32 bits, min 1");
     }
 }

@@ -154,11 +154,25 @@ impl<'p> Paths<'p> {
 
     fn variable(&mut self, variable: &Variable) {
         variable.invalid.iter().for_each(|fault| self.fault(fault));
+        if let Kind::Each(item) = &variable.kind {
+            self.item(item);
+        }
         match (&variable.from, &variable.kind) {
             (Some(source), _) => self.source(source),
             // Without a place of its own, the object has the places of its fields.
             (None, Kind::Object(fields)) => fields.iter().for_each(|field| self.variable(field)),
             (None, _) => {}
+        }
+    }
+
+    /// Reads the variable of an item of a list. Its places are in the list, which is read as a whole, but
+    /// its messages have places in the request.
+    fn item(&mut self, item: &Variable) {
+        item.invalid.iter().for_each(|fault| self.fault(fault));
+        match &item.kind {
+            Kind::Object(fields) => fields.iter().for_each(|field| self.item(field)),
+            Kind::Each(item) => self.item(item),
+            _ => {}
         }
     }
 

@@ -17,7 +17,7 @@ impl Program {
             let page = route.pagination.iter().flat_map(|pagination| [&pagination.page, &pagination.limit]);
             !route.conditions.is_empty()
                 || has_index(&route.root)
-                || route.variables.iter().chain(page).any(has_absent_values)
+                || route.variables.iter().chain(page).any(is_later)
                 || route.response.iter().any(has_indexes)
         };
         self.etag
@@ -28,9 +28,10 @@ impl Program {
     }
 }
 
-fn has_absent_values(variable: &Variable) -> bool {
+fn is_later(variable: &Variable) -> bool {
     let inside = match &variable.kind {
-        Kind::Object(fields) => fields.iter().any(has_absent_values),
+        Kind::Each(_) => true,
+        Kind::Object(fields) => fields.iter().any(is_later),
         _ => false,
     };
     variable.empty_is_absent || variable.invalid_is_absent || inside

@@ -12,6 +12,7 @@ mod invert;
 mod later;
 mod literal;
 mod program;
+mod reading;
 mod request;
 mod shape;
 mod template;

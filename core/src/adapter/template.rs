@@ -165,5 +165,11 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 
 /// Appends a string, percent-encoding all but the unreserved characters of RFC 3986.
 pub(super) fn encode_segment(text: &str, out: &mut String) {
-    out.extend(utf8_percent_encode(text, RESERVED));
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    // Ids mostly have no others.
+    if text.bytes().all(is_unreserved) {
+        out.push_str(text);
+    } else {
+        out.extend(utf8_percent_encode(text, RESERVED));
+    }
 }

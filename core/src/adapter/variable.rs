@@ -1,14 +1,7 @@
 //! Variables: the values of a request that are sent to the backend, in the types that its operation
 //! declares. A value that does not fit is refused before a request is sent.
 
-use crate::{
-    adapter::{
-        fault::Fault,
-        literal::Literal,
-        request::{Request, Source},
-    },
-    json::{Decimal, value::Json},
-};
+use crate::adapter::{fault::Fault, literal::Literal, request::Source};
 use serde::{Deserialize, Serialize};
 
 /// The type of a [`Variable`].
@@ -31,6 +24,13 @@ pub enum Kind {
     Any,
     /// A list of items of this type.
     List(Box<Kind>),
+    /// A list of which each item is read by this variable, whose places are paths in the item:
+    ///
+    /// ```text
+    /// from: body.items
+    /// each: { fields: { productId: product_id } }    {"items":[{"product_id":7}]}   [{"productId":"7"}]
+    /// ```
+    Each(Box<Variable>),
     /// An object with these fields.
     Object(Vec<Variable>),
 }
@@ -88,8 +88,19 @@ pub struct Invalid<'p> {
     pub field: String,
     /// The response that the variable declares for this error.
     pub fault: Option<&'p Fault>,
-    /// True if the value is a claim of the token, so that the caller is not authenticated.
-    pub unauthenticated: bool,
+    /// The cause, which decides the response if the variable declares none.
+    pub cause: InvalidCause,
+}
+
+/// The cause of an [`Invalid`] value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidCause {
+    /// The value is missing, or does not fit its type or its bounds.
+    Unfit,
+    /// The value is a claim of the token, so that the caller is not authenticated.
+    Unauthenticated,
+    /// The items of a list take more work or memory than one variable may.
+    TooLarge,
 }
 
 impl Variable {
@@ -112,220 +123,12 @@ impl Variable {
             invalid: None,
         }
     }
-
-    /// Reads the value from a request. Returns `None` if it is absent and not required.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the value is required but absent, or if it does not fit the type or the bounds.
-    pub fn value(&self, request: &Request) -> Result<Option<Json<'static>>, Invalid<'_>> {
-        if let Kind::Object(fields) = &self.kind
-            && self.from.is_none()
-        {
-            if self.has_place() && !self.is_given(request) {
-                // Constants alone do not make an object out of nothing.
-                if let Some(literal) = &self.default {
-                    return Ok(Some(literal.0.clone()));
-                }
-                if !self.required {
-                    return Ok(None);
-                }
-            }
-            let mut made = Vec::new();
-            for field in fields {
-                if let Some(value) = field.value(request)? {
-                    made.push((field.name.clone().into(), value));
-                }
-            }
-            // An optional object is sent only if it has a field.
-            return Ok(
-                Some(Json::Object(made)).filter(|made| self.required || *made != Json::Object(Vec::new()))
-            );
-        }
-        match (self.given(request)?, &self.default) {
-            (Some(value), _) => Ok(Some(value)),
-            (None, Some(literal)) => Ok(Some(literal.0.clone())),
-            (None, None) if self.required => Err(self.invalid()),
-            (None, None) => Ok(None),
-        }
-    }
-
-    /// Returns the value that the request has. `None` if it has none, or one that counts as absent.
-    fn given(&self, request: &Request) -> Result<Option<Json<'static>>, Invalid<'_>> {
-        match self.found(request).filter(|value| !value.is_null()) {
-            None => Ok(None),
-            Some(value) => match self.fitted(value) {
-                None if !self.invalid_is_absent => Err(self.invalid()),
-                fitted => Ok(fitted),
-            },
-        }
-    }
-
-    /// Returns true if the request has a value for the variable or for one of its fields, also one that
-    /// does not fit.
-    fn is_given(&self, request: &Request) -> bool {
-        match &self.kind {
-            Kind::Object(fields) if self.from.is_none() => fields.iter().any(|field| field.is_given(request)),
-            _ => !matches!(self.given(request), Ok(None)),
-        }
-    }
-
-    /// Returns true if the variable or one of its fields has a place in the request.
-    fn has_place(&self) -> bool {
-        match &self.kind {
-            Kind::Object(fields) if self.from.is_none() => fields.iter().any(Self::has_place),
-            _ => self.from.is_some(),
-        }
-    }
-
-    fn found(&self, request: &Request) -> Option<Json<'static>> {
-        let source = self.from.as_ref()?;
-        let is_there = |value: &Json<'_>| !(self.empty_is_absent && value.as_text() == Some(""));
-        if let (Kind::List(_), Source::Query(name)) = (&self.kind, source) {
-            let mut values = request.every(name);
-            values.retain(is_there);
-            // A parameter without any item is an empty list, and absent only if it is not there.
-            return if values.is_empty() { None } else { Some(Json::List(self.divided(values))) };
-        }
-        match (&self.kind, request.read(source).filter(is_there)?) {
-            (Kind::List(_), Json::Text(text)) if self.split.is_some() => {
-                Some(Json::List(self.divided(vec![Json::Text(text)])))
-            }
-            (_, value) => Some(value),
-        }
-    }
-
-    /// Splits strings at the separator of list items, if there is one. Empty items are left out.
-    fn divided(&self, values: Vec<Json<'static>>) -> Vec<Json<'static>> {
-        let Some(separator) = self.split else { return values };
-        let parts = values.iter().filter_map(Json::as_text).flat_map(|text| text.split(separator));
-        parts.filter(|part| !part.is_empty()).map(|part| Json::text(part.to_owned())).collect()
-    }
-
-    fn invalid(&self) -> Invalid<'_> {
-        Invalid {
-            field: self.from.as_ref().map_or_else(|| self.name.clone(), Source::name),
-            fault: self.invalid.as_ref(),
-            unauthenticated: matches!(self.from, Some(Source::Jwt(_))),
-        }
-    }
-
-    fn fitted(&self, value: Json<'static>) -> Option<Json<'static>> {
-        let value = match &self.map[..] {
-            [] => value,
-            map => {
-                let text = super::request::plain(&value);
-                map.iter().find(|(from, _)| *from == text).map(|(_, to)| to.0.clone())?
-            }
-        };
-        if self.integer && !is_integer(&value) {
-            return None;
-        }
-        // Values from outside the body and the token are strings and have to be parsed.
-        let is_text = !matches!(self.from, Some(Source::Body(_) | Source::Jwt(_))) && self.map.is_empty();
-        self.bounded(self.kind.fit(value, is_text)?)
-    }
-
-    fn bounded(&self, value: Json<'static>) -> Option<Json<'static>> {
-        let size = match &value {
-            Json::Number(digits) => Decimal::parse(digits)?.as_f64(),
-            Json::Text(text) => text.chars().count() as f64,
-            Json::List(items) => items.len() as f64,
-            _ => return Some(value),
-        };
-        let bound = match (self.min, self.max) {
-            (Some(min), _) if size < min => min,
-            (_, Some(max)) if size > max => max,
-            _ => return Some(value),
-        };
-        // The bounds of integers are integers.
-        let number = matches!(value, Json::Number(_)) && self.clamp;
-        number.then(|| Json::integer(bound as i64))
-    }
-}
-
-/// Returns true if the value is an integer without any other notation of the same number, or a list
-/// of such.
-fn is_integer(value: &Json<'_>) -> bool {
-    let text = match value {
-        Json::Text(text) | Json::Number(text) => text,
-        Json::List(items) => return items.iter().all(is_integer),
-        _ => return false,
-    };
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let is_plain = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
-    *text == "0" || (is_plain && text.parse::<i64>().is_ok())
-}
-
-impl Kind {
-    /// Converts a value to this type. With `is_text`, numbers and bools may be given as strings.
-    fn fit(&self, value: Json<'static>, is_text: bool) -> Option<Json<'static>> {
-        let as_number = |value: Json<'static>| match value {
-            Json::Text(text) if is_text => match Json::parse(text.trim()) {
-                Ok(Json::Number(digits)) => Some(digits.into_owned()),
-                _ => None,
-            },
-            Json::Number(digits) => Some(digits.into_owned()),
-            _ => None,
-        };
-        match self {
-            Self::Int => {
-                let number = Decimal::parse(&as_number(value)?)?.as_i64()?;
-                i32::try_from(number).ok().map(|number| Json::integer(number.into()))
-            }
-            Self::Float => {
-                let digits = as_number(value)?;
-                Decimal::parse(&digits)?.as_f64().is_finite().then(|| Json::Number(digits.into()))
-            }
-            Self::Text => Some(value).filter(|value| value.as_text().is_some()),
-            Self::Id => match value {
-                Json::Number(digits) => Some(Json::text(Decimal::parse(&digits)?.as_i64()?.to_string())),
-                Json::Text(text) if !text.is_empty() => Some(Json::Text(text)),
-                _ => None,
-            },
-            Self::Boolean => match value {
-                Json::Bool(truth) => Some(Json::Bool(truth)),
-                Json::Text(text) if is_text => match &*text {
-                    "true" | "1" => Some(Json::Bool(true)),
-                    "false" | "0" => Some(Json::Bool(false)),
-                    _ => None,
-                },
-                _ => None,
-            },
-            Self::Enum(names) => {
-                let known = value.as_text().is_some_and(|text| names.iter().any(|name| name == text));
-                known.then_some(value)
-            }
-            Self::Any => Some(value),
-            Self::List(kind) => match value {
-                Json::List(items) => {
-                    let fitted: Option<Vec<_>> =
-                        items.into_iter().map(|item| kind.fit(item, is_text)).collect();
-                    fitted.map(Json::List)
-                }
-                // A single value counts as a list of one, as in GraphQL.
-                one => kind.fit(one, is_text).map(|item| Json::List(vec![item])),
-            },
-            Self::Object(fields) => {
-                let Json::Object(_) = &value else { return None };
-                // The fields of an object in a body are read by their own names; undeclared ones
-                // are not sent.
-                let inner = Request { body: value, ..Request::default() };
-                let mut made = Vec::new();
-                for field in fields {
-                    if let Some(value) = field.value(&inner).ok()? {
-                        made.push((field.name.clone().into(), value));
-                    }
-                }
-                Some(Json::Object(made))
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{adapter::request::Request, json::value::Json};
 
     /// Reads a variable from a query, as JSON; `None` if it is absent, and `Err` with the name of its
     /// field if it does not fit.
@@ -354,6 +157,39 @@ mod tests {
         assert_eq!(read(&optional, "page=abc"), Ok(None));
         let required = Variable { required: true, ..optional };
         assert_eq!(read(&required, "page=abc"), Err("page".to_owned()));
+    }
+
+    #[test]
+    fn a_clamped_number_is_moved_before_its_type_is_checked() {
+        let clamped = |kind, min, max| Variable { min, max, clamp: true, ..of_query(kind, "n") };
+        let page = clamped(Kind::Int, Some(1.0), Some(100.0));
+        let open = clamped(Kind::Int, Some(1.0), None);
+        let whole = Variable { integer: true, ..page.clone() };
+        let float = clamped(Kind::Float, Some(0.5), Some(2.5));
+        let cases = [
+            (&page, "99999999999", Some("100")),
+            (&page, "-99999999999999999999", Some("1")),
+            (&page, "1e400", Some("100")),
+            (&page, "0", Some("1")),
+            (&page, "7", Some("7")),
+            (&page, "0.5", None),
+            (&page, "abc", None),
+            // Without a bound on that side, the type has one.
+            (&open, "99999999999", Some("2147483647")),
+            (&open, "-99999999999", Some("1")),
+            (&whole, "99999999999999999999", Some("100")),
+            (&whole, "007", None),
+            (&whole, "-", None),
+            (&float, "0.25", Some("0.5")),
+            (&float, "3", Some("2.5")),
+            (&float, "1.50", Some("1.50")),
+        ];
+        for (variable, sent, expected) in cases {
+            let found = read(variable, &format!("n={sent}"));
+            assert_eq!(found.ok().flatten().as_deref(), expected, "{variable:?} {sent}");
+        }
+        let strict = Variable { clamp: false, ..page };
+        assert!(read(&strict, "n=99999999999").is_err());
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Config {
     }
 
     /// Returns warnings about a valid configuration: origins behind a canary whose timeouts may go uncounted, and
-    /// adapters that have more than half of the size that they may have.
+    /// adapters that have more than half of the size that they may have, or a mapping that may fail.
     pub fn warnings(&self) -> Vec<String> {
         let behind_canary =
             self.routes.iter().filter(|route| self.canary_deployments.contains_key(&route.flag));
@@ -84,7 +84,11 @@ impl Config {
                 )
             })
         };
-        names.into_iter().filter_map(warning).chain(self.adapters.iter().filter_map(large)).collect()
+        let adapters = self.adapters.iter();
+        let of_mappings = adapters.clone().flat_map(|(name, adapter)| {
+            adapter.warnings().iter().map(move |warning| format!("adapter {name}: {warning}"))
+        });
+        names.into_iter().filter_map(warning).chain(adapters.filter_map(large)).chain(of_mappings).collect()
     }
 
     /// Builds the document that the edge reads.

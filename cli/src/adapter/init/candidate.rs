@@ -271,7 +271,11 @@ type Mutation {
   createReview(input: NewReview!): Payload!
   updateReview(id: ID!, rating: Int!, note: String): Review!
   cancelOrder(id: ID!): Boolean!
+  createBasket(input: NewBasket!): Payload!
 }
+input NewBasket { owner: ID! lines: [NewLine!]! }
+input NewLine { productId: ID! quantity: Int! sort: Sort options: [NewOption!] }
+input NewOption { key: String! }
 type Review { id: ID! rating: Int! }
 type Item { id: ID! }
 type Payload { review: Review! }
@@ -381,6 +385,53 @@ enum Sort { NEWEST OLDEST }
         assert!(variables.starts_with("id: path.id\n"), "{variables}");
         assert!(variables.contains("body.rating is a string, and rating is Int!"), "{variables}");
         assert!(variables.contains("body.notes was taken for note, by a similar name"), "{variables}");
+    }
+
+    #[test]
+    fn a_list_of_objects_in_the_body_fills_a_list_of_input_objects() {
+        let list = |properties: Value| {
+            let required: Vec<&String> = properties.as_object().unwrap().keys().collect();
+            json!({ "type": "array", "items": { "required": required, "properties": properties } })
+        };
+        let lines = |item: Value| {
+            let body = json!({ "required": ["owner", "lines"],
+                "properties": { "owner": { "type": "string" }, "lines": list(item) } });
+            let body = json!({ "content": { "application/json": { "schema": body } } });
+            json!({ "requestBody": body, "responses": response(review()) })
+        };
+        let operation = lines(json!({
+            "product_id": { "type": "integer" },
+            "quantity": { "type": "integer", "minimum": 1 },
+            "sort": { "type": "string", "enum": ["newest", "oldest"] },
+            "options": list(json!({ "key": { "type": "string" } })),
+        }));
+        let (created, variables) = chosen("POST", "/baskets", &operation).unwrap();
+        assert_eq!(created.field, "createBasket");
+        let expected = "\
+input:
+  fields:
+    owner: body.owner
+    lines:
+      from: body.lines
+      each:
+        fields:
+          productId: { from: product_id, integer: true }
+          quantity: { from: quantity, min: 1 }
+          sort:
+            from: sort
+            map: { newest: NEWEST, oldest: OLDEST }
+            required: true
+          options:
+            from: options
+            required: true
+            each: { fields: { key: key } }
+";
+        let read = |text: &str| cutover_core::config::Node::from_yaml(text).unwrap().to_json();
+        assert_eq!(read(&variables), read(expected), "{variables}");
+        // An item without a field that the new one needs has no counterpart.
+        let operation = lines(json!({ "quantity": { "type": "integer" } }));
+        let error = chosen("POST", "/baskets", &operation).unwrap_err();
+        assert!(error.contains("the field productId of the input has no counterpart"), "{error}");
     }
 
     #[test]

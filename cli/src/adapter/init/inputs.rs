@@ -92,12 +92,15 @@ pub fn inputs<'d>(route: &OldRoute<'d>) -> Vec<Input<'d>> {
     inputs
 }
 
-/// Returns the properties of an object in the body as inputs. A name with a dot cannot be a part of a
-/// place.
+/// Parts of a request. Inside an item of a list, a path does not begin with one.
+const PARTS: [&str; 6] = ["path", "query", "header", "cookie", "body", "jwt"];
+
+/// Returns the properties of an object in the body as inputs, or those of an item of a list if the place of the
+/// object is empty. A name with a dot cannot be a part of a place.
 pub fn fields<'d>(place: &str, properties: &[Property<'d>]) -> Vec<Input<'d>> {
     let input = |property: &Property<'d>| Input {
         name: property.name.to_owned(),
-        place: format!("{place}.{}", property.name),
+        place: if place.is_empty() { property.name.to_owned() } else { format!("{place}.{}", property.name) },
         parameter: None,
         schema: property.schema,
         is_required: property.is_required,
@@ -106,7 +109,11 @@ pub fn fields<'d>(place: &str, properties: &[Property<'d>]) -> Vec<Input<'d>> {
         short_keys: Vec::new(),
         resource: None,
     };
-    properties.iter().filter(|property| !property.name.contains('.')).map(input).collect()
+    let is_place = |property: &&Property<'d>| {
+        let is_ambiguous = place.is_empty() && PARTS.contains(&property.name);
+        !property.name.contains('.') && !(is_ambiguous && matches!(property.schema.form(), Form::Object(_)))
+    };
+    properties.iter().filter(is_place).map(input).collect()
 }
 
 #[cfg(test)]

@@ -65,6 +65,11 @@ impl Planner<'_, '_> {
         if !fits(input, &kind, argument.ty.is_list()) {
             return Ok(None);
         }
+        let each = match self.each(argument, input, depth) {
+            Err(missing) if argument.is_required() => return Err(missing),
+            Err(_) => return Ok(None),
+            Ok(each) => each,
+        };
         let mut variable = Variable::new(input);
         if found.is_none() {
             variable
@@ -72,6 +77,7 @@ impl Planner<'_, '_> {
                 .push(format!("{} was taken for {}, by a similar name", input.place, argument.name));
         }
         variable.describe(argument, &kind);
+        variable.settings.extend(each);
         Ok(Some(Slot { value: variable.value(), notes: variable.notes, used: vec![index] }))
     }
 
@@ -93,12 +99,20 @@ impl Planner<'_, '_> {
             }
         });
         let inputs = own.as_ref().map_or(self.inputs, |(_, inputs)| inputs.as_slice());
-        let planner = Planner { schema: self.schema, inputs, field_words: self.field_words };
+        let slot = Planner { inputs, ..*self }.fields(definitions, depth)?;
+        Ok(slot.map(|slot| match own {
+            Some((index, _)) => Slot { used: vec![index], ..slot },
+            None => slot,
+        }))
+    }
+
+    /// Fills in the fields of an input object from the inputs.
+    fn fields(&self, definitions: &[&InputValueDefinition], depth: usize) -> Result<Option<Slot>, String> {
         let siblings: Vec<String> = definitions.iter().map(|field| key(field.name.as_str())).collect();
         let mut lines = Vec::new();
         let mut used = Vec::new();
         for field in definitions {
-            match planner.slot(field, &siblings, depth + 1)? {
+            match self.slot(field, &siblings, depth + 1)? {
                 Some(slot) => {
                     lines.extend(slot.notes.iter().map(Line::decide));
                     lines.push(Line::field(field.name.as_str(), slot.value));
@@ -113,9 +127,31 @@ impl Planner<'_, '_> {
         if lines.is_empty() {
             return Ok(None);
         }
-        let used = own.map_or(used, |(index, _)| vec![index]);
         let value = Yaml::Block(vec![Line::field("fields", Yaml::Block(lines))]);
         Ok(Some(Slot { value, notes: Vec::new(), used }))
+    }
+
+    /// Returns the setting by which the items of a list of objects become a list of input objects; `None` if the
+    /// input is no such list.
+    fn each(
+        &self,
+        argument: &InputValueDefinition,
+        input: &Input<'_>,
+        depth: usize,
+    ) -> Result<Option<Line>, String> {
+        if !argument.ty.is_list() || argument.ty.item_type().is_list() || depth >= MAX_OBJECTS {
+            return Ok(None);
+        }
+        let Kind::Input(definitions) = self.schema.kind(argument.ty.inner_named_type().as_str()) else {
+            return Ok(None);
+        };
+        let Form::List(item) = input.schema.form() else { return Ok(None) };
+        let Form::Object(properties) = item.form() else { return Ok(None) };
+        // The places of their fields begin at the item.
+        let inputs = fields("", &properties);
+        let slot = Planner { schema: self.schema, inputs: &inputs, field_words: self.field_words }
+            .fields(&definitions, depth)?;
+        Ok(slot.map(|slot| Line::field("each", slot.value)))
     }
 
     /// Returns the input with the most similar name that no other argument has.

@@ -14,7 +14,7 @@ use crate::{
         request::Source,
         shape::{budget::Budget, step::Shape},
         template::Part,
-        variable::Invalid,
+        variable::{Invalid, InvalidCause},
     },
     json::{value::Json, write::write_text},
     vocabulary::timestamp::Timestamp,
@@ -55,7 +55,8 @@ impl Exchange {
         };
         let next = self.ask(adapted, &variables, now);
         if adapted.pagination.as_ref().is_some_and(|held| matches!(held.style, Style::Cursor(..))) {
-            let owned = |(name, value): (Cow<'_, str>, _)| (name.into_owned().into(), value);
+            let owned =
+                |(name, value): (Cow<'_, str>, Json<'_>)| (name.into_owned().into(), value.into_owned());
             self.variables = variables.into_iter().map(owned).collect();
         }
         next
@@ -77,7 +78,11 @@ impl Exchange {
     fn prepare<'a>(&mut self, adapted: &'a AdaptedRoute) -> Result<Variables<'a>, (String, Option<Fault>)> {
         let errors = &self.adapter.program.errors;
         let refused = |invalid: Invalid<'_>| {
-            let otherwise = invalid.unauthenticated.then_some(&errors.unauthenticated);
+            let otherwise = match invalid.cause {
+                InvalidCause::Unfit => None,
+                InvalidCause::Unauthenticated => Some(&errors.unauthenticated),
+                InvalidCause::TooLarge => Some(&errors.too_large),
+            };
             (invalid.field, invalid.fault.or(otherwise).cloned())
         };
         let mut variables = Variables::with_capacity(adapted.variables.len() + 2);

@@ -4,7 +4,7 @@ use crate::{
     adapter::{
         exchange::messages::Answer,
         fault::Fault,
-        program::{AdaptedRoute, Errors, Program, constant},
+        program::{AdaptedRoute, Errors, Program},
         request::{Request, plain},
         shape::{
             budget::{Budget, EvalContext},
@@ -15,7 +15,6 @@ use crate::{
     json::{Decimal, Value, value::Json},
     vocabulary::timestamp::Timestamp,
 };
-use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 /// Details of an error, for the status and the places in the message of a [`Fault`].
 #[derive(Debug, Default)]
@@ -72,17 +71,7 @@ fn is_error(status: u16) -> bool {
     (400..600).contains(&status)
 }
 
-/// Fills in those headers of all successes, or of all errors, that depend on the request. A value is
-/// sent as it is, percent-encoded where no header can carry it; a header without a value is not sent.
-pub(super) fn headers_of(program: &Program, request: &Request, is_error: bool) -> Vec<(String, String)> {
-    let with_places = program.headers_of(is_error).filter(|(_, value)| constant(value).is_none());
-    let filled = with_places.map(|(name, value)| {
-        let value = value.fill(request, &Json::Null);
-        (name.clone(), utf8_percent_encode(&value, CONTROLS).to_string())
-    });
-    filled.filter(|(_, value)| !value.is_empty()).collect()
-}
-
+/// Builds the response for a fault, without headers.
 pub(super) fn fault_answer(
     program: &Program,
     request: &Request,
@@ -107,8 +96,7 @@ pub(super) fn fault_answer(
     let body = program.errors.envelope.apply(&value, whole, &mut Budget::default());
     // If the envelope cannot be applied, send the bare object: a second error would hide the first.
     let body = body.ok().flatten().unwrap_or(value.into_owned());
-    let headers = headers_of(program, request, true);
-    Answer { status, headers, body: Some(body.to_string()), unfit: None }
+    Answer { status, headers: Vec::new(), body: Some(body.to_string()), unfit: None }
 }
 
 /// Returns the fault that is mapped for an error of a GraphQL response, and its details.

@@ -4,6 +4,7 @@
 mod asking;
 mod body;
 mod etag;
+mod headers;
 mod meaning;
 mod messages;
 mod pages;

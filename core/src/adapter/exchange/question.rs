@@ -13,7 +13,7 @@ use std::borrow::Cow;
 const MAX_PAYLOAD: usize = 8_192;
 
 /// Named values, in the order in which they are sent.
-pub(crate) type Variables<'a> = Vec<(Cow<'a, str>, Json<'static>)>;
+pub(crate) type Variables<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 
 pub(crate) fn fixed_body(route: &AdaptedRoute) -> String {
     let Backend::GraphQl(name, document) = &route.backend else { return String::new() };

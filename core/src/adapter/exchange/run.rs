@@ -5,10 +5,8 @@ use crate::{
         body_fields::BodyFields,
         exchange::{
             etag::{IF_NONE_MATCH, tagged},
-            meaning::{
-                BackendResponse, ErrorDetails, fault_answer, graphql_value, headers_of, missing_root,
-                rest_value,
-            },
+            headers::PlacedHeaders,
+            meaning::{BackendResponse, ErrorDetails, fault_answer, graphql_value, missing_root, rest_value},
             messages::{Answer, ClientRequest, Next, Reply},
             pages::{Page, Walk, emptied, walk},
             question::{Variables, claims, fixed_body},
@@ -43,6 +41,7 @@ pub struct Adapter {
     pub(super) fixed: Vec<String>,
     /// For each route, the fields that it reads of a client's body.
     body_fields: Vec<RouteBody>,
+    headers: PlacedHeaders,
 }
 
 /// The fields of a client's body that a route reads.
@@ -83,7 +82,8 @@ impl Adapter {
             RouteBody { before: BodyFields::of_question(route, &program.shapes).with(&after), after }
         };
         let body_fields = program.routes.iter().map(route_body).collect();
-        Ok(Self { program, routes, fixed, body_fields })
+        let headers = PlacedHeaders::new(&program);
+        Ok(Self { program, routes, fixed, body_fields, headers })
     }
 
     /// Returns true if a route matches the method and path, and its conditions hold.
@@ -147,7 +147,12 @@ impl Adapter {
     pub fn too_large(&self, sent: ClientRequest<'_>, now: Timestamp) -> Option<Answer> {
         let request = self.request(&self.routes.find(sent.method, sent.path)?, sent);
         let fault = &self.program.errors.too_large;
-        Some(fault_answer(&self.program, &request, fault, &ErrorDetails::default(), now))
+        Some(self.fault(&request, fault, &ErrorDetails::default(), now))
+    }
+
+    fn fault(&self, request: &Request, fault: &Fault, told: &ErrorDetails, now: Timestamp) -> Answer {
+        let answer = fault_answer(&self.program, request, fault, told, now);
+        Answer { headers: self.headers.of_error(request), ..answer }
     }
 }
 
@@ -184,7 +189,7 @@ impl Exchange {
     }
 
     fn fault(&self, fault: &Fault, told: &ErrorDetails, now: Timestamp) -> Answer {
-        let answer = fault_answer(&self.adapter.program, &self.request, fault, told, now);
+        let answer = self.adapter.fault(&self.request, fault, told, now);
         let route = self.adapter.program.routes.get(self.route);
         let unfit = told.misfit.as_deref().zip(route);
         Answer { unfit: unfit.map(|(misfit, route)| Box::new(Unfit::new(route, misfit))), ..answer }
@@ -199,7 +204,7 @@ impl Exchange {
     /// Builds the response for a mapping that could not be applied. A value of the client's that does not
     /// fit is no fault of the backend.
     fn misfit(&self, misfit: Misfit, now: Timestamp) -> Answer {
-        match misfit.field() {
+        match &misfit.field {
             Some(field) => self.refuse(&self.adapter.program.errors.invalid, field, now),
             None => self.unfit(misfit, now),
         }
@@ -250,7 +255,7 @@ impl Exchange {
         let is_graphql = matches!(adapted.backend, Backend::GraphQl(..));
         if !is_graphql && status == NOT_MODIFIED {
             // The client holds the response, which its own conditional headers told the backend.
-            let headers = headers_of(&adapter.program, &self.request, false);
+            let headers = adapter.headers.of_success(&self.request);
             return Next::Answer(Answer { status, headers, body: None, unfit: None });
         }
         let whole = self.context(now);
@@ -311,7 +316,7 @@ impl Exchange {
                 Err(misfit) => return self.misfit(misfit, now),
             },
         };
-        let mut headers = headers_of(&self.adapter.program, &self.request, false);
+        let mut headers = self.adapter.headers.of_success(&self.request);
         if !adapted.headers.is_empty() {
             // A header of the route takes the place of one that every response has.
             headers.retain(|(name, _)| adapted.headers.iter().all(|(own, _)| own != name));

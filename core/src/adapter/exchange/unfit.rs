@@ -26,7 +26,7 @@ pub struct Unfit {
 
 impl Unfit {
     pub(super) fn new(route: &AdaptedRoute, misfit: &Misfit) -> Self {
-        let Misfit { path, expected, found } = misfit.clone();
+        let Misfit { path, expected, found, .. } = misfit.clone();
         let route = format!("{} {}", route.matcher.methods.join("|"), route.matcher.path);
         Self { route, path, expected, found }
     }

@@ -20,7 +20,7 @@ pub enum ShapeError {
 }
 
 /// Bytes that are searched or copied in the time of one step, about.
-const BYTES_PER_STEP: usize = 32;
+pub(super) const BYTES_PER_STEP: usize = 32;
 
 /// The number of steps that a shape may still take.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,7 @@ impl Budget {
     }
 
     /// Pays for bytes of a string that are searched or copied.
-    pub(super) fn pay_bytes(&mut self, bytes: usize) -> Result<(), ShapeError> {
+    pub(crate) fn pay_bytes(&mut self, bytes: usize) -> Result<(), ShapeError> {
         self.pay(bytes / BYTES_PER_STEP)
     }
 }

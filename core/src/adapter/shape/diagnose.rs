@@ -3,6 +3,7 @@
 
 use crate::{
     adapter::{
+        request::Source,
         shape::{
             budget::{Budget, EvalContext, ShapeError},
             run::weight,
@@ -29,23 +30,19 @@ pub struct Misfit {
     pub expected: String,
     /// The value that was found, masked like the examples of comparisons.
     pub found: String,
+    /// The name of the place in the client's request, if it is the request that does not fit.
+    pub field: Option<String>,
 }
 
 impl Misfit {
     /// Builds the misfit of the value at the root.
     pub(crate) fn of_root(expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { path: ".".to_owned(), expected: expected.into(), found: found.into() }
+        Self { path: ".".to_owned(), expected: expected.into(), found: found.into(), field: None }
     }
 
     /// Builds the misfit of a request whose values take more work than the budget of a shape permits.
     pub(crate) fn too_large_request() -> Self {
-        Self { path: "{request}".to_owned(), ..Self::too_much() }
-    }
-
-    /// Returns the name of the place in the client's request, if that is what does not fit.
-    pub(crate) fn field(&self) -> Option<&str> {
-        let place = self.path.strip_prefix('{')?.split('}').next()?;
-        Some(place.split_once('.').map_or(place, |(_, name)| name))
+        Self { path: "{request}".to_owned(), field: Some("request".to_owned()), ..Self::too_much() }
     }
 
     /// Builds the misfit of a value that takes more work than the budget of a shape permits.
@@ -59,7 +56,7 @@ impl Shape {
     /// `None` if the shape can be applied and its result is not absent. A budget that is used up is a
     /// misfit too.
     pub fn diagnose(&self, value: &Json<'_>, whole: EvalContext<'_>, budget: &mut Budget) -> Option<Misfit> {
-        let mut walk = Walk { whole, budget, path: String::new() };
+        let mut walk = Walk { whole, budget, path: String::new(), place: None };
         match walk.steps(&self.0, Some(Cow::Borrowed(value))) {
             Ok(Some(_)) => None,
             Ok(None) => Some(walk.misfit("a value", None)),
@@ -80,6 +77,27 @@ struct Walk<'a, 'b> {
     whole: EvalContext<'a>,
     budget: &'b mut Budget,
     path: String,
+    /// The place in the request that the current value comes from, if it does.
+    place: Option<Place<'a>>,
+}
+
+/// A place in the request, in the path of a value.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    source: &'a Source,
+    /// The offset in the path at which it begins.
+    begin: usize,
+}
+
+impl Place<'_> {
+    /// Returns the name by which clients know the place.
+    fn name(self) -> String {
+        match self.source {
+            Source::Body(path) if path.is_empty() => "body".to_owned(),
+            Source::Jwt(claim) => claim.clone(),
+            source => source.name(),
+        }
+    }
 }
 
 type Held<'a> = Cow<'a, Json<'a>>;
@@ -130,13 +148,14 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Fails at the first place of the request that no text can contain.
-    fn places(&mut self, template: &Template) -> Result<(), Stop> {
+    fn places(&mut self, template: &'a Template) -> Result<(), Stop> {
         for part in &template.0 {
             let Part::Request(source) = part else { continue };
             self.pay(1)?;
             let found = self.whole.request.read(source);
             if found.as_ref().is_some_and(|found| matches!(found, Json::List(_) | Json::Object(_))) {
                 self.path = format!("{{{source}}}");
+                self.place = Some(Place { source, begin: 0 });
                 return Err(Stop::Misfit(self.misfit("a string, a number or a bool", found.as_ref())));
             }
         }
@@ -146,9 +165,10 @@ impl<'a> Walk<'a, '_> {
     /// Applies a shape to a copy of the current value, and comes back to its path.
     fn part(&mut self, shape: &'a Shape, value: &Held<'a>) -> Result<(), Stop> {
         let value = self.copy(value)?;
-        let length = self.path.len();
+        let (length, place) = (self.path.len(), self.place);
         self.steps(&shape.0, Some(value))?;
         self.path.truncate(length);
+        self.place = place;
         Ok(())
     }
 
@@ -187,7 +207,7 @@ impl<'a> Walk<'a, '_> {
 
     /// Takes the path to the result of a step. Results that a step builds stay at the path of their
     /// source.
-    fn enter(&mut self, step: &Step) {
+    fn enter(&mut self, step: &'a Step) {
         match step {
             Step::Get(names) => names.iter().for_each(|name| {
                 if !self.path.is_empty() {
@@ -195,17 +215,21 @@ impl<'a> Walk<'a, '_> {
                 }
                 self.path.push_str(name);
             }),
-            Step::Request(source) => self.path.push_str(&format!("{{{source}}}")),
+            Step::Request(source) => {
+                self.place = Some(Place { source, begin: self.path.len() });
+                self.path.push_str(&format!("{{{source}}}"));
+            }
             _ => {}
         }
     }
 
     fn misfit(&self, expected: &str, found: Option<&Json<'_>>) -> Misfit {
         // The path inside a place of the request begins at that place.
-        let own = self.path.rfind('{').and_then(|start| self.path.get(start..)).unwrap_or(&self.path);
-        let own = if own.is_empty() { "." } else { own };
+        let begin = self.place.map_or(0, |place| place.begin);
+        let own = self.path.get(begin..).filter(|own| !own.is_empty()).unwrap_or(".");
         let path = own.chars().take(MAX_PATH).collect();
-        Misfit { path, expected: expected.to_owned(), found: redacted(found) }
+        let field = self.place.map(Place::name);
+        Misfit { path, expected: expected.to_owned(), found: redacted(found), field }
     }
 }
 
@@ -248,7 +272,7 @@ mod tests {
         let request = Request { query: "page=first".to_owned(), ..Request::default() };
         let whole = EvalContext { request: &request, now: Timestamp::from_millis(0), shapes: &[] };
         let found = shape.diagnose(&Json::parse(value).unwrap(), whole, &mut Budget::of(budget));
-        found.map(|Misfit { path, expected, found }| [path, expected, found])
+        found.map(|Misfit { path, expected, found, .. }| [path, expected, found])
     }
 
     const PAGE: &str = r#"[{"object":[
@@ -335,6 +359,50 @@ mod tests {
         }
         assert_eq!(misfit(PAGE, r#"{"info":{"count":2},"results":[{"id":"7"}]}"#, 10_000), None);
         assert_eq!(misfit("[]", "null", 10_000), None);
+    }
+
+    #[test]
+    fn the_field_of_a_misfit_is_a_place_in_the_request_and_no_name_that_looks_like_one() {
+        let field = |shape: &str, value: &str| {
+            let shape: Shape = serde_json::from_str(shape).unwrap();
+            let body = Json::parse(r#"{"a":{"b":[]}}"#).unwrap();
+            let request = Request { query: "page=first".to_owned(), body, ..Request::default() };
+            let whole = EvalContext { request: &request, now: Timestamp::from_millis(0), shapes: &[] };
+            let found = shape.diagnose(&Json::parse(value).unwrap(), whole, &mut Budget::default()).unwrap();
+            (found.path, found.field)
+        };
+        let number = r#"{"convert":"number"}"#;
+        let cases = [
+            (format!(r#"[{{"request":{{"query":"page"}}}},{number}]"#), "{}", "{query.page}", Some("page")),
+            (
+                format!(r#"[{{"request":{{"body":["a"]}}}},{{"get":["b"]}},{number}]"#),
+                "{}",
+                "{body.a}.b",
+                Some("a"),
+            ),
+            (format!(r#"[{{"request":{{"body":[]}}}},{number}]"#), "{}", "{body}", Some("body")),
+            (r#"[{"text":[{"request":{"body":["a","b"]}}]}]"#.to_owned(), "{}", "{body.a.b}", Some("a.b")),
+            // The place is left behind with the field that it is for.
+            (
+                format!(
+                    r#"[{{"object":[["a",[{{"request":{{"query":"page"}}}}]],["b",[{{"get":["b"]}},{number}]]]}}]"#
+                ),
+                r#"{"b":true}"#,
+                "b",
+                None,
+            ),
+            // A backend may give its fields any names.
+            (
+                format!(r#"[{{"get":["{{query.page}}"]}},{number}]"#),
+                r#"{"{query.page}":true}"#,
+                "{query.page}",
+                None,
+            ),
+        ];
+        for (shape, value, path, expected) in cases {
+            let (found, field) = field(&shape, value);
+            assert_eq!((found.as_str(), field.as_deref()), (path, expected), "{shape}");
+        }
     }
 
     #[test]

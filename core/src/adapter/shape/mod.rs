@@ -5,6 +5,7 @@ pub(crate) mod budget;
 mod convert;
 pub(crate) mod diagnose;
 mod nested;
+mod prepared;
 mod run;
 pub(crate) mod step;
 #[cfg(test)]

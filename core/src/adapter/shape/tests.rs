@@ -142,6 +142,40 @@ fn texts_in_lists_of_objects_are_those_of_each_object() {
 }
 
 #[test]
+fn texts_in_lists_copy_what_needs_no_escape_and_escape_the_rest() {
+    let shape = r#"[{"each":[{"object":[
+        ["text",[{"text":[{"text":"\"a\" "},{"value":["a"]},{"text":"/"},{"value":["b","c"]},{"text":"\n"}]}]],
+        ["url",[{"url":[{"value":["a"]},{"text":"?"},{"value":["b","c"]}]},{"default":"\"none\""}]],
+        ["hidden",[{"text":[{"text":"-"},{"value":["a"]}]},"hide_null"]],
+        ["fixed",[{"text":[{"text":"x"}]}]],
+        ["asked",[{"text":[{"request":{"query":"q"}},{"value":["a"]}]}]]
+    ]}]}]"#;
+    let cases = [
+        (
+            r#"[{"a":1.50,"b":{"c":"é ~"}},{"a":"\"\\\u0041/","b":{"c":true}},{"b":{"c":-1e+2},"a":"x y"}]"#,
+            Ok(Some(
+                r#"[{"text":"\"a\" 1.50/é ~\n","url":"1.50?%C3%A9%20~","hidden":"-1.50","fixed":"x","asked":"\"1.50"},{"text":"\"a\" \"\\A//true\n","url":"%22%5CA%2F?true","hidden":"-\"\\A/","fixed":"x","asked":"\"\"\\A/"},{"text":"\"a\" x y/-1e+2\n","url":"x%20y?-1e%2B2","hidden":"-x y","fixed":"x","asked":"\"x y"}]"#,
+            )),
+        ),
+        (
+            r#"[{"a":null,"b":{"c":1}},{"a":1},{"a":2,"b":{"c":null}},{"b":null,"a":3}]"#,
+            Ok(Some(
+                r#"[{"text":null,"url":"none","fixed":"x","asked":null},{"url":"none","hidden":"-1","fixed":"x","asked":"\"1"},{"text":null,"url":"none","hidden":"-2","fixed":"x","asked":"\"2"},{"url":"none","hidden":"-3","fixed":"x","asked":"\"3"}]"#,
+            )),
+        ),
+        (r#"[{"a":null,"b":{"c":[]}}]"#, UNFIT),
+        (r#"[{"a":1,"b":{"c":2}},{"a":{},"b":{"c":2}}]"#, UNFIT),
+    ];
+    check(&request("q=%22"), shape, &cases);
+    let each = r#"[{"each":[{"text":[{"text":"/u/\""},{"value":[]}]}]}]"#;
+    let cases = [
+        (r#"["a","\n",7,true,null]"#, Ok(Some(r#"["/u/\"a","/u/\"\n","/u/\"7","/u/\"true",null]"#))),
+        ("[[]]", UNFIT),
+    ];
+    check(&request(""), each, &cases);
+}
+
+#[test]
 fn the_url_of_a_page_keeps_parameters_as_the_client_wrote_them() {
     let query = "n%61me=a%20b&page=2&&name=c+d&flag&q=\"&page=9";
     let rows = [

@@ -4,6 +4,7 @@
 use crate::{
     adapter::shape::{
         budget::{Budget, EvalContext, ShapeError},
+        prepared::PreparedText,
         run::run_row,
         step::{Field, Shape, Step},
         text::{self, Places, Written},
@@ -95,6 +96,10 @@ impl Writer<'_> {
         self.budget.pay(1)?;
         let steps = self.whole.resolved(&shape.0);
         let mut layout = Layout::default();
+        let text = match steps {
+            [step] => PreparedText::new(step),
+            _ => None,
+        };
         self.out.push('[');
         for (place, item) in value.items().enumerate() {
             self.budget.pay(1)?;
@@ -104,11 +109,12 @@ impl Writer<'_> {
             if place > 0 {
                 self.out.push(',');
             }
-            let written = match steps {
-                [Step::Object(fields)] if item.is_object() => {
+            let written = match (steps, &text) {
+                ([Step::Object(fields)], _) if item.is_object() => {
                     layout.take(fields, item);
                     self.object(fields, &[], item, Some(&layout))?
                 }
+                (_, Some(text)) => self.prepared(text, item, None)?,
                 _ => self.row(steps, item)?,
             };
             if !written {
@@ -126,18 +132,36 @@ impl Writer<'_> {
         let mark = self.out.len();
         self.out.push('"');
         let places = Places::Tape { value, first };
-        match text::write(step, places, self.whole, self.budget, self.out)? {
-            Written::Whole => self.out.push('"'),
-            Written::Null => {
-                self.out.truncate(mark);
-                self.out.push_str("null");
-            }
-            Written::Absent => {
-                self.out.truncate(mark);
-                return Ok(false);
-            }
+        let written = text::write(step, places, self.whole, self.budget, self.out)?;
+        if written == Written::Whole {
+            self.out.push('"');
         }
-        Ok(true)
+        Ok(self.ended(mark, written))
+    }
+
+    /// Writes a text that was prepared for the items of a list.
+    fn prepared(
+        &mut self,
+        text: &PreparedText<'_>,
+        value: Value<'_>,
+        first: Option<Value<'_>>,
+    ) -> Result<bool, ShapeError> {
+        let mark = self.out.len();
+        let written = text.write(value, first, self.budget, self.out)?;
+        Ok(self.ended(mark, written))
+    }
+
+    /// Puts null in the place of a text that is null, and removes one that is absent. It begins at `mark`. Returns
+    /// false if it is absent.
+    fn ended(&mut self, mark: usize, written: Written) -> bool {
+        if written == Written::Whole {
+            return true;
+        }
+        self.out.truncate(mark);
+        if written == Written::Null {
+            self.out.push_str("null");
+        }
+        written == Written::Null
     }
 
     fn length(&mut self, list: Value<'_>) -> Result<bool, ShapeError> {
@@ -191,7 +215,7 @@ impl Writer<'_> {
         fields: &[Field],
         before: &[Step],
         value: Value<'_>,
-        layout: Option<&Layout<'_>>,
+        layout: Option<&Layout<'_, '_>>,
     ) -> Result<bool, ShapeError> {
         self.budget.pay(1)?;
         self.out.push('{');
@@ -209,12 +233,19 @@ impl Writer<'_> {
                 }
             }
             let steps = if shape.0.is_empty() { before } else { &shape.0 };
-            let is_there = match (steps, layout.and_then(|layout| layout.first(index))) {
-                ([Step::Get(path), rest @ ..], Some(found)) => {
+            let text = layout.and_then(|layout| layout.texts.get(index)?.as_ref());
+            let is_there = match (steps, text, layout.and_then(|layout| layout.first(index))) {
+                ([_], Some(text), first) => self.prepared(text, value, first)?,
+                ([_, last @ (Step::Default(_) | Step::HideNull | Step::Required)], Some(text), first) => {
+                    let mark = self.out.len();
+                    let is_there = self.prepared(text, value, first)?;
+                    self.settled(last, mark, is_there)?
+                }
+                ([Step::Get(path), rest @ ..], _, Some(found)) => {
                     self.budget.pay(1)?;
                     self.found(rest, found.at_path(path.get(1..).unwrap_or_default()))?
                 }
-                ([step @ (Step::Text(_) | Step::Url(_))], first @ Some(_)) => {
+                ([step @ (Step::Text(_) | Step::Url(_))], None, first @ Some(_)) => {
                     self.text(step, value, first)?
                 }
                 _ => self.row(steps, value)?,
@@ -260,7 +291,7 @@ fn is_envelope(whole: EvalContext<'_>, fields: &[Field]) -> bool {
 /// The common layout of objects with the same names in the same order, as the items of a list
 /// mostly are: a field has the same index in all of them, so its name is looked up once.
 #[derive(Default)]
-struct Layout<'t> {
+struct Layout<'s, 't> {
     names: Vec<Value<'t>>,
     /// Values of the current object.
     values: Vec<Value<'t>>,
@@ -269,12 +300,15 @@ struct Layout<'t> {
     /// For each field of the result, its encoded name, with the comma before and the colon after
     /// it.
     keys: Vec<String>,
+    /// For each field of the result, the text that its steps begin with.
+    texts: Vec<Option<PreparedText<'s>>>,
 }
 
-impl<'t> Layout<'t> {
-    fn take(&mut self, fields: &[Field], object: Value<'t>) {
+impl<'s, 't> Layout<'s, 't> {
+    fn take(&mut self, fields: &'s [Field], object: Value<'t>) {
         if self.keys.is_empty() {
             self.keys = fields.iter().map(|field| key(&field.0)).collect();
+            self.texts = fields.iter().map(|field| field.1.0.first().and_then(PreparedText::new)).collect();
         }
         self.values.clear();
         let mut is_alike = true;

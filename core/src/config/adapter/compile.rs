@@ -94,7 +94,7 @@ fn compile(cursor: &Cursor<'_>, folder: &str, files: Files<'_>) -> Option<Adapte
         routes,
     };
     context.shared.share(&mut program);
-    let adapter = Adapter::new(source, program);
+    let adapter = Adapter::new(source, program, context.warnings);
     let bytes = adapter.bytes();
     if bytes > MAX_BYTES {
         let message = format!("compiled, the adapter has {bytes} bytes, more than {MAX_BYTES}");

@@ -3,11 +3,13 @@
 
 mod compile;
 mod documents;
+mod effects;
 mod errors;
 mod files;
 mod graphql;
 mod headers;
 mod include;
+mod kinds;
 mod mapping;
 mod nesting;
 mod prune;

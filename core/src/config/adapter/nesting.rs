@@ -16,6 +16,7 @@ pub(super) const MAX_NESTING: usize = 24;
 pub(super) fn of_kind(kind: &Kind) -> usize {
     1 + match kind {
         Kind::List(item) => of_kind(item),
+        Kind::Each(item) => of_kind(&item.kind),
         Kind::Object(fields) => fields.iter().map(|field| of_kind(&field.kind)).max().unwrap_or_default(),
         _ => 0,
     }

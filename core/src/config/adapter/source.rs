@@ -15,15 +15,32 @@ pub(crate) const MAX_BYTES: usize = 150_000;
 
 /// A configured adapter: its source, which includes the contents of the files it names, and the
 /// program compiled from it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Adapter {
     source: Map<String, serde_json::Value>,
     program: Arc<Program>,
+    /// Warnings of the compiler, which are not stored.
+    warnings: Vec<String>,
+}
+
+impl PartialEq for Adapter {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source && self.program == other.program
+    }
 }
 
 impl Adapter {
-    pub(super) fn new(source: Map<String, serde_json::Value>, program: Program) -> Self {
-        Self { source, program: Arc::new(program) }
+    pub(super) fn new(
+        source: Map<String, serde_json::Value>,
+        program: Program,
+        warnings: Vec<String>,
+    ) -> Self {
+        Self { source, program: Arc::new(program), warnings }
+    }
+
+    /// Returns the warnings about the file that it was compiled from; none for a stored adapter.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Returns the program that the edge runs.
@@ -56,6 +73,6 @@ impl<'de> Deserialize<'de> for Adapter {
         let mut source = Map::deserialize(deserializer)?;
         let program = source.remove(COMPILED).unwrap_or_default();
         let program: Program = serde_json::from_value(program).map_err(serde::de::Error::custom)?;
-        Ok(Self::new(source, program))
+        Ok(Self::new(source, program, Vec::new()))
     }
 }

@@ -2,19 +2,23 @@
 //! declares.
 
 use super::{
+    effects::{beside_each, beside_fields, is_read, unused_default, without_place},
     errors::{self, ErrorSource},
     graphql::Declared,
+    kinds::{is_of_kind, kind, kind_name, value_hint},
     mapping::Context,
     nesting::{self, MAX_NESTING},
 };
 use crate::{
     adapter::{Kind, Source, Variable},
     config::reading::{Cursor, EntryCursor, Fields, Value, did_you_mean, nearest},
-    json::value::Json,
 };
 
 const HINT: &str = "write a place such as path.id, or { from, default, min, max, clamp, integer, split, map, \
-                    const, fields, required, empty, invalid }";
+                    const, fields, each, required, empty, invalid }";
+
+/// The place that a variable may have, up to its name.
+pub(super) const IN_BODY: &str = "the request, such as body.";
 
 /// The types of the variables that a route may have.
 #[derive(Clone, Copy)]
@@ -83,7 +87,7 @@ pub(super) fn one<'n>(
     // mapped.
     declared.variable.from = None;
     if let Value::String(place) = cursor.value() {
-        declared.variable.from = Some(context.source(cursor, place)?);
+        declared.variable.from = Some(context.variable_source(cursor, place)?);
         return fits(cursor, &declared).then_some(declared.variable);
     }
     let mut fields = cursor.fields(HINT)?;
@@ -92,12 +96,18 @@ pub(super) fn one<'n>(
     }
     let from = fields.optional("from");
     if let Some(cursor) = &from {
-        declared.variable.from = cursor.string().and_then(|place| context.source(cursor, &place));
+        declared.variable.from = cursor.string().and_then(|place| context.variable_source(cursor, &place));
     }
     constants(cursor, &mut fields, from.as_ref(), &mut declared);
     limits(&mut fields, &mut declared);
-    let has_wrong_split = fields.optional("split").is_some_and(|cursor| !split(&cursor, &mut declared));
-    table(&mut fields, &mut declared);
+    let each = fields.optional("each");
+    let has_wrong_split = match &each {
+        Some(_) => beside_each(&mut fields, from.is_some()),
+        None => {
+            table(&mut fields, &mut declared);
+            fields.optional("split").is_some_and(|cursor| !split(&cursor, &mut declared))
+        }
+    };
     absence(&mut fields, from.as_ref(), &mut declared);
     invalid(context, &mut fields, from.as_ref(), &mut declared);
     unused_default(&mut fields, &declared);
@@ -105,6 +115,9 @@ pub(super) fn one<'n>(
     if let Some(parts) = &parts {
         nested(context, parts, &mut declared);
         beside_fields(&mut fields, &declared);
+    }
+    if let Some(each) = &each {
+        items(context, each, &mut declared, typing);
     }
     fields.finish();
     if from.is_none() && parts.is_none() {
@@ -115,22 +128,6 @@ pub(super) fn one<'n>(
     }
     fields.clean()?;
     Some(declared.variable)
-}
-
-/// Checks a variable that has neither a place in the request nor fields with places.
-fn without_place(cursor: &Cursor<'_>, fields: &mut Fields<'_>, variable: &mut Variable) {
-    if !matches!(variable.kind, Kind::Object(_)) {
-        // A key that was reported may have been meant to be one.
-        if variable.default.is_none() && fields.clean().is_some() {
-            cursor.report("the variable has no source", "write from, const or fields");
-        }
-    } else if fields.optional("const").is_some() {
-        // It was checked against the type. A variable that is an object would be made from its fields.
-        variable.kind = Kind::Any;
-    } else if let Some(default) = fields.optional("default").filter(|cursor| !cursor.is_stored()) {
-        let hint = "write const instead, or from: body for an object that the request may have";
-        default.report("an object without from is made from the fields of the body, not of default", hint);
-    }
 }
 
 /// Reads `type`, which only variables without an operation have.
@@ -255,18 +252,6 @@ fn invalid<'n>(
     }
 }
 
-/// Returns true if the variable itself is read from the request, and reports it otherwise.
-fn is_read(cursor: &Cursor<'_>, from: Option<&Cursor<'_>>, declared: &Declared) -> bool {
-    if from.is_none() {
-        let hint = match declared.variable.kind {
-            Kind::Object(_) => "write it at the fields that need it",
-            _ => "remove it, or write from: with the place of the value",
-        };
-        cursor.report("the variable itself is not read from the request", hint);
-    }
-    from.is_some()
-}
-
 /// Reads the separator of the items of a list. Returns false if it was reported.
 fn split(cursor: &Cursor<'_>, declared: &mut Declared) -> bool {
     let Some(text) = cursor.string() else { return false };
@@ -287,29 +272,46 @@ fn split(cursor: &Cursor<'_>, declared: &mut Declared) -> bool {
     true
 }
 
-/// Reports a default that is never used, because the value is always there and fits or is refused.
-fn unused_default(fields: &mut Fields<'_>, declared: &Declared) {
-    if let Some(Source::Path(_)) = &declared.variable.from
-        && fields.optional("invalid").is_none_or(|cursor| !matches!(cursor.value(), Value::String(_)))
-        && let Some(cursor) = fields.optional("default").filter(|cursor| !cursor.is_stored())
-    {
-        let hint = "remove default, or add invalid: default for a value that does not fit";
-        cursor.report("a parameter of the path is always there, so that default is never used", hint);
+/// Reads `each`: the variable that each item of a list is read by.
+fn items<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, list: &mut Declared, typing: Typing) {
+    let Declared { variable, written, is_known } = list;
+    let item = match &variable.kind {
+        Kind::List(item) => Some((**item).clone()),
+        // The items of a custom scalar may be anything.
+        Kind::Any => Some(Kind::Any),
+        _ => {
+            cursor.report(format!("{written} is not a list"), "remove each, and read the value with from");
+            None
+        }
+    };
+    let is_elsewhere = variable.from.as_ref().is_some_and(|from| !matches!(from, Source::Body(_)));
+    if is_elsewhere && item.is_some() {
+        let hint = "write from: with the list, such as body.items; elsewhere lists have strings only";
+        cursor.report("each reads the items of a list in the body", hint);
+    }
+    let is_list = item.is_some();
+    let mut item = Declared {
+        variable: Variable::new("", item.unwrap_or(Kind::Any)),
+        written: String::new(),
+        is_known: *is_known && is_list,
+    };
+    item.written = item_type(written).unwrap_or_else(|| kind_name(&item.variable.kind).to_owned());
+    // A list has no holes.
+    item.variable.required = true;
+    let typing = if is_list { typing } else { Typing::File };
+    let is_in_item = std::mem::replace(&mut context.is_in_item, true);
+    let item = one(context, cursor, item, typing);
+    context.is_in_item = is_in_item;
+    if is_list {
+        // With a mistake in the item, nothing is compiled.
+        variable.kind = Kind::Each(Box::new(item.unwrap_or_else(|| Variable::new("", Kind::Any))));
     }
 }
 
-/// Reports the keys that have no effect beside `fields`, of which the object is made.
-fn beside_fields(fields: &mut Fields<'_>, declared: &Declared) {
-    if declared.is_known && !matches!(declared.variable.kind, Kind::Object(_)) {
-        // It has no fields, which has been reported.
-        return;
-    }
-    for name in ["from", "default", "const", "map"] {
-        if let Some(cursor) = fields.optional(name).filter(|cursor| !cursor.is_stored()) {
-            let hint = format!("keep {name} or fields; each of the fields may have its own {name}");
-            cursor.report(format!("{name} has no effect on an object that fields make"), hint);
-        }
-    }
+/// Returns the type of the items of a list, as a schema writes it.
+fn item_type(list: &str) -> Option<String> {
+    let item = list.trim_end_matches('!').strip_prefix('[')?.strip_suffix(']')?;
+    Some(item.to_owned())
 }
 
 /// Reads the table from values of the request to values of the variable.
@@ -344,18 +346,20 @@ fn nested<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, object: &mut Decla
     let declared: Vec<Declared> = fields.iter().map(declared).collect();
     let entries = cursor.entries("write one line per field: rating: body.rating");
     let message = |field: &Declared| format!("{written} needs the field {}", field.variable.name);
-    report_missing(cursor, &entries, &declared, message);
+    let place = if context.is_in_item { "an item, such as " } else { IN_BODY };
+    report_missing(cursor, &entries, &declared, place, message);
     let operation = std::mem::replace(&mut context.operation, written.clone());
     variable.kind = Kind::Object(read(context, Some(cursor), Types::Declared(&declared)));
     context.operation = operation;
 }
 
 /// Reports variables that are declared as required and have no entry, nor one whose name was probably meant to be
-/// theirs.
+/// theirs. `place` is the place that they may have, up to its name.
 pub(super) fn report_missing(
     cursor: &Cursor<'_>,
     entries: &[EntryCursor<'_>],
     declared: &[Declared],
+    place: &str,
     message: impl Fn(&Declared) -> String,
 ) {
     let names = || declared.iter().map(|declared| declared.variable.name.as_str());
@@ -367,7 +371,7 @@ pub(super) fn report_missing(
     for declared in declared.iter().filter(|declared| declared.variable.required) {
         let name = &declared.variable.name;
         if !provided.contains(&name.as_str()) {
-            let hint = format!("add {name}: and where it is in the request, such as body.{name}");
+            let hint = format!("add {name}: and where it is in {place}{name}");
             cursor.report(message(declared), hint);
         }
     }
@@ -395,56 +399,4 @@ fn fits(cursor: &Cursor<'_>, declared: &Declared) -> bool {
     };
     cursor.report(format!("{written} {problem}"), hint);
     false
-}
-
-/// Returns the remedy for a value that is not of the kind.
-fn value_hint(kind: &Kind, written: &str) -> String {
-    match kind {
-        Kind::Enum(names) => format!("write one of {}", names.join(", ")),
-        _ => format!("write a value of the type {written}"),
-    }
-}
-
-/// Returns true if the value is of the kind.
-fn is_of_kind(kind: &Kind, value: &Json<'_>) -> bool {
-    match (kind, value) {
-        (Kind::Int, Json::Number(digits)) => digits.parse::<i32>().is_ok(),
-        (Kind::Float, Json::Number(_)) | (Kind::Text, Json::Text(_)) | (Kind::Boolean, Json::Bool(_)) => true,
-        (Kind::Id, Json::Text(_) | Json::Number(_)) | (Kind::Any, _) => true,
-        (Kind::Enum(names), Json::Text(text)) => names.iter().any(|name| name == text),
-        (Kind::List(kind), Json::List(items)) => items.iter().all(|item| is_of_kind(kind, item)),
-        (Kind::Object(fields), Json::Object(given)) => {
-            let known = |name: &str| fields.iter().find(|field| field.name == name);
-            given.iter().all(|(name, value)| known(name).is_some_and(|field| is_of_kind(&field.kind, value)))
-                && fields.iter().filter(|field| field.required).all(|field| value.get(&field.name).is_some())
-        }
-        _ => false,
-    }
-}
-
-/// Returns the word for a kind, for messages.
-fn kind_name(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Int => "Int",
-        Kind::Float => "Float",
-        Kind::Text => "String",
-        Kind::Id => "ID",
-        Kind::Boolean => "Boolean",
-        Kind::Enum(_) => "the enum",
-        Kind::Any => "the scalar",
-        Kind::List(_) => "the list",
-        Kind::Object(_) => "the input object",
-    }
-}
-
-fn kind(cursor: &Cursor<'_>) -> Option<Kind> {
-    let kinds = [
-        ("int", Kind::Int),
-        ("float", Kind::Float),
-        ("string", Kind::Text),
-        ("id", Kind::Id),
-        ("boolean", Kind::Boolean),
-        ("list", Kind::List(Box::new(Kind::Text))),
-    ];
-    cursor.choice(&kinds, "is not a type", "write int, float, string, id, boolean or list")
 }

@@ -97,6 +97,14 @@ impl<'n> Cursor<'n> {
         None
     }
 
+    /// Returns true if a problem with such a message was reported at this place.
+    pub(crate) fn is_told(&self, is_such: impl Fn(&str) -> bool) -> bool {
+        self.problems.has(|problem| {
+            let place = (problem.line, problem.column, problem.file.as_str(), problem.field.as_str());
+            place == (self.line, self.column, self.file, self.path.as_str()) && is_such(&problem.message)
+        })
+    }
+
     /// Adds a problem that another parser found in this file, or in the one that the problem names.
     pub(crate) fn add(&self, problem: Problem) {
         let file = if problem.file.is_empty() { self.file.to_owned() } else { problem.file.clone() };
@@ -115,6 +123,11 @@ impl<'n> Cursor<'n> {
     /// Returns the name of the file; empty for the document itself.
     pub(crate) fn file(&self) -> &'n str {
         self.file
+    }
+
+    /// Returns the path to the field, as problems have it.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     pub(crate) fn value(&self) -> &'n Value {

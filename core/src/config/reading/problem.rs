@@ -69,6 +69,11 @@ impl Problems {
         self.found.borrow_mut().push(problem);
     }
 
+    /// Returns true if such a problem was found.
+    pub(super) fn has(&self, is_such: impl Fn(&Problem) -> bool) -> bool {
+        self.found.borrow().iter().any(is_such)
+    }
+
     /// Returns the number of problems found so far.
     pub(super) fn count(&self) -> usize {
         self.found.borrow().len()

@@ -5,7 +5,7 @@ use crate::{
     adapter::Conversion,
     config::{
         adapter::graphql::{Content, Selected},
-        reading::{Cursor, nearest},
+        reading::{Cursor, EntryCursor, nearest},
     },
     json::list_index,
 };
@@ -28,6 +28,12 @@ impl Context<'_> {
             return Some(field.within(value));
         }
         let written = &value.written;
+        let predicate = format!("does not select {name} of {written}");
+        // Of a named shape that several operations use, one is told of, and the remedy is for all of them.
+        let is_told = |message: &str| is_alike(message, &predicate);
+        if !self.open.is_empty() && cursor.is_told(is_told) {
+            return None;
+        }
         let (message, hint) = match &value.content {
             Content::Object(_) if list_index(name).is_some() => (
                 format!("{written} is no list, so it has no item {name}"),
@@ -38,14 +44,16 @@ impl Context<'_> {
                 if written == ERROR {
                     (format!("{ERROR} has no {name}"), self.error_hint(name, near))
                 } else {
+                    let place = match self.open.last() {
+                        Some(shape) => format!("every operation that uses the shape {shape}"),
+                        None => "the operation".to_owned(),
+                    };
                     let hint = match near {
-                        Some(near) => {
-                            format!("did you mean {near}? Otherwise select {name} in the operation")
-                        }
-                        None => format!("select {name} in the operation, or remove it from the mapping"),
+                        Some(near) => format!("did you mean {near}? Otherwise select {name} in {place}"),
+                        None => format!("select {name} in {place}, or remove it from the mapping"),
                     };
                     let hint = self.missing_root(value, name).unwrap_or(hint);
-                    (format!("{} does not select {name} of {written}", self.operation), hint)
+                    (format!("{} {predicate}", self.operation), hint)
                 }
             }
             Content::List(_) => (
@@ -132,6 +140,11 @@ impl Context<'_> {
     }
 }
 
+/// Returns true if a message about an operation says this, of the same type or of one that may be null or not.
+fn is_alike(message: &str, predicate: &str) -> bool {
+    message.trim_end_matches('!').ends_with(predicate.trim_end_matches('!'))
+}
+
 /// Reads a conversion of the value.
 pub(super) fn conversion(cursor: &Cursor<'_>, value: Option<&Selected>) -> Option<Conversion> {
     let hint = "write as: number for a string of digits, or as: string for a number";
@@ -160,4 +173,27 @@ pub(super) fn conversion(cursor: &Cursor<'_>, value: Option<&Selected>) -> Optio
         return cursor.refuse(format!("{} cannot be converted like this", value.written), hint);
     }
     Some(conversion)
+}
+
+/// Warns of a table without `otherwise` for a scalar, whose values the schema does not list.
+pub(super) fn warn_of_other_values<'n>(
+    context: &mut Context<'n>,
+    cursor: &Cursor<'n>,
+    value: Option<&Selected>,
+    entries: &[EntryCursor<'n>],
+) {
+    let Some(Selected { content: Content::Scalar(name), written, .. }) = value else { return };
+    let has = |key: &str| entries.iter().any(|entry| entry.key == key);
+    if cursor.is_stored() || (name == "Boolean" && has("true") && has("false")) {
+        return;
+    }
+    let warning = format!(
+        "{}: {written} may have values that map does not name, and a response with one is unfit (502); add \
+         otherwise: with the value for all others",
+        cursor.path()
+    );
+    // A shape is read at each of its uses.
+    if !context.warnings.contains(&warning) {
+        context.warnings.push(warning);
+    }
 }

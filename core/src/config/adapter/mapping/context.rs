@@ -25,8 +25,12 @@ pub(crate) struct Context<'n> {
     pub(crate) operation: String,
     /// The type of `data`, if the current route has no root and its mappings begin there.
     pub(crate) data: Option<String>,
+    /// True while the variable of an item is read, whose places are in the item.
+    pub(crate) is_in_item: bool,
     pub(crate) reads: Vec<String>,
     pub(crate) claims: Vec<String>,
+    /// Warnings about mappings that are valid and may fail, each with the path of the field.
+    pub(crate) warnings: Vec<String>,
     /// The named shapes that are being read, outermost first.
     pub(super) open: Vec<String>,
     pub(super) steps: usize,
@@ -44,8 +48,10 @@ impl<'n> Context<'n> {
             parameters: Some(Vec::new()),
             operation: String::new(),
             data: None,
+            is_in_item: false,
             reads: Vec::new(),
             claims: Vec::new(),
+            warnings: Vec::new(),
             open: Vec::new(),
             steps: 0,
             depth: 0,

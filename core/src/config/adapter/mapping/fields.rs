@@ -1,6 +1,10 @@
 //! Reads the keys of a mapping, one function per key.
 
-use super::{checks::conversion, context::Context, page_url};
+use super::{
+    checks::{conversion, warn_of_other_values},
+    context::Context,
+    page_url,
+};
 use crate::{
     adapter::{Conversion, DateForm, Literal, Step},
     config::{
@@ -322,6 +326,9 @@ fn table<'n>(context: &mut Context<'n>, cursor: &Cursor<'n>, draft: &mut Draft) 
             let hint = format!("add {name}, or set otherwise for all other values");
             cursor.report(format!("{written} may be {name}, which is not mapped"), hint);
         }
+    }
+    if draft.otherwise.is_none() {
+        warn_of_other_values(context, cursor, draft.value.as_ref(), &entries);
     }
     let pairs = entries.iter().map(|entry| (Literal(scalar_key(entry.key)), entry.value.literal())).collect();
     let otherwise = draft.otherwise.take();

@@ -62,6 +62,20 @@ impl Context<'_> {
         Some(source)
     }
 
+    /// Reads the place of a variable: one in the request or, inside `each`, the path to a part of an item.
+    pub(crate) fn variable_source(&mut self, cursor: &Cursor<'_>, place: &str) -> Option<Source> {
+        if !self.is_in_item {
+            return self.source(cursor, place);
+        }
+        let (kind, name) = place.split_once('.').unwrap_or((place, ""));
+        if PARTS.contains(&kind) && !name.is_empty() {
+            let message = format!("{place} is a place in the request, and each reads the items of a list");
+            let part = name.rsplit('.').next().unwrap_or(name);
+            return cursor.refuse(message, format!("write the path inside the item, such as {part}"));
+        }
+        paths::names(cursor, place).map(Source::Body)
+    }
+
     /// Returns true if the path of the route has this parameter, or is unknown.
     fn has_parameter(&self, name: &str) -> bool {
         self.parameters.as_ref().is_none_or(|parameters| parameters.iter().any(|held| held == name))

@@ -56,7 +56,11 @@ impl<'n> Context<'n> {
     pub(crate) fn error_envelope(&mut self, cursor: &Cursor<'n>) -> Option<Shape> {
         // Stored envelopes may read fields that no error has.
         let error = (!cursor.is_stored()).then(checks::error);
-        Some(self.mapping(cursor, error.as_ref())?.shape)
+        let warnings = self.warnings.len();
+        let mapping = self.mapping(cursor, error.as_ref());
+        // An error to which the envelope cannot be applied is sent without it.
+        self.warnings.truncate(warnings);
+        Some(mapping?.shape)
     }
 
     /// Reads the mapping of a backend's error to the error that envelopes are made from.

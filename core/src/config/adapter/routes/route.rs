@@ -75,7 +75,7 @@ pub(crate) fn read<'n>(
         declared
             .iter_mut()
             .for_each(|declared| declared.variable.required &= !is_provided(declared, &paging));
-        variables::report_missing(&place, &entries, &declared, |declared| {
+        variables::report_missing(&place, &entries, &declared, variables::IN_BODY, |declared| {
             format!("{} needs ${}: {}", context.operation, declared.variable.name, declared.written)
         });
     }
