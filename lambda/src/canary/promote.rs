@@ -79,10 +79,24 @@ pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
     let delivered = notify::deliver(platform).await;
     let head = platform.store.head().await?;
     let lag = head.revision.0.saturating_sub(head.published.0);
-    tracing::info!(event = "tick", lag, revision = head.revision.0, canaries = canaries.len(), "looked");
+    let evaluation_lag_seconds = evaluation_lag_seconds(&platform.store.cursor().await?, clock::now());
+    tracing::info!(
+        event = "tick",
+        lag,
+        evaluation_lag_seconds,
+        emergency = u8::from(head.emergency.is_some()),
+        revision = head.revision.0,
+        canaries = canaries.len(),
+        "looked"
+    );
     decided?;
     platform.store.note_tick(ACTOR, clock::now()).await?;
     Ok(Tick { publication: publication?, canaries, delivered: delivered? })
+}
+
+/// Returns the age of the newest arrivals that have been evaluated, in seconds; 0 before the first evaluation.
+fn evaluation_lag_seconds(cursor: &Cursor, now: Timestamp) -> i64 {
+    if cursor.through == 0 { 0 } else { (now.millis() - cursor.through).max(0) / 1_000 }
 }
 
 /// Decides all active canaries. A failure for one does not delay the others; the last one is returned.

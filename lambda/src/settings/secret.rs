@@ -124,7 +124,10 @@ impl SecretSource {
                 Ok(None)
             }
             Err(error) => {
-                Err(SecretError { arn: self.arn.clone(), why: DisplayErrorContext(&error).to_string() })
+                let error =
+                    SecretError { arn: self.arn.clone(), why: DisplayErrorContext(&error).to_string() };
+                tracing::error!(event = "secret_unreadable", %error, "a secret cannot be read");
+                Err(error)
             }
         }
     }
