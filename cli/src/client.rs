@@ -50,6 +50,11 @@ impl Client {
         })
     }
 
+    /// Returns the URL of the function, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Sends a GET request.
     ///
     /// # Errors
