@@ -1,4 +1,4 @@
-//! What stands in front of a function: AWS, which answers in its place if the caller may not call it.
+//! The gate in front of a function: AWS, which answers in its place if the caller may not call it.
 
 use super::check::Check;
 use crate::http::unreachable;
@@ -18,7 +18,7 @@ pub fn closed(name: &str, status: u16, body: &Value) -> Option<Check> {
     is_of_aws.then(|| Check::fail(name, format!("AWS answers {status}: {message}"), REMEDY))
 }
 
-/// Asks a function of the management API without a token. Returns the status and the body of its response.
+/// Sends a request without a token to a function of the management API. Returns the status and the body of its response.
 ///
 /// # Errors
 ///
@@ -53,7 +53,7 @@ mod tests {
     };
     use std::time::Duration;
 
-    /// What AWS answers for a function URL whose policy lacks one of the two statements.
+    /// Response of AWS for a function URL whose policy lacks one of the two statements.
     const FORBIDDEN: &str = r#"{"Message":"Forbidden. For troubleshooting Function URL authorization issues, see: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"}"#;
 
     #[test]

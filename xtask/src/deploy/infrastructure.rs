@@ -1,4 +1,4 @@
-//! The infrastructure: what is applied is the plan that was shown.
+//! The infrastructure, changed by exactly the plan that was shown.
 
 use crate::{
     deploy::{

@@ -32,7 +32,7 @@ pub struct Settings {
 const SETTINGS: &str =
     "var.region\nvar.cloudflare_account_id\nvar.kv_namespace_id\nlocal.reserved_concurrency\n";
 
-/// The script for what this crate cannot read without dependencies.
+/// The script that reads TOML and JSON, for which this crate would need dependencies.
 const READ: &str = "xtask/src/deploy/read.py";
 
 /// Remedy for a failure of Terraform.
@@ -154,7 +154,7 @@ fn terraform() -> Result<&'static str, Failure> {
     })
 }
 
-/// Parses what the console prints for [`SETTINGS`]. Variables without a value are printed as not known yet.
+/// Parses the output of the console for [`SETTINGS`]. Variables without a value are printed as not known yet.
 fn read_settings(printed: &str) -> Option<Settings> {
     let mut lines = printed.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut text = || {
