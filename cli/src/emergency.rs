@@ -2,7 +2,6 @@
 //! emergencies, which has instances of its own, and management.
 
 use crate::{
-    client::Client,
     connection::Connection,
     failure::Failure,
     output::{self, Format, cell},
