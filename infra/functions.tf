@@ -24,23 +24,30 @@ locals {
   root_variables  = var.root_token ? { CUTOVER_ROOT_TOKEN_ARN = aws_secretsmanager_secret.secret["root"].arn } : {}
   trace_variables = var.otlp_endpoint == "" ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint }
 
+  management = {
+    archive = "management"
+    policy  = "management"
+    secrets = var.root_token ? ["kv", "root"] : ["kv"]
+    variables = merge(local.kv_variables, local.jwt_variables, local.root_variables, {
+      CUTOVER_RATE_LIMIT = tostring(var.requests_per_second.management)
+      CUTOVER_TWO_PERSON = tostring(var.two_person_approval)
+    })
+  }
+
   functions = {
-    management = {
+    management = merge(local.management, {
       description = "Cutover: the management API"
-      timeout     = 30
-      memory      = 256
-      concurrency = var.concurrency.management
-      secrets     = var.root_token ? ["kv", "root"] : ["kv"]
-      variables = merge(local.kv_variables, local.jwt_variables, local.root_variables, {
-        CUTOVER_RATE_LIMIT = tostring(var.requests_per_second.management)
-        CUTOVER_TWO_PERSON = tostring(var.two_person_approval)
-      })
-    }
+    })
+    # The same program with the same rights, and with instances of its own: nothing that fills the management function
+    # keeps an emergency from being declared.
+    emergency = merge(local.management, {
+      description = "Cutover: declares and clears emergencies"
+      variables   = merge(local.management.variables, { CUTOVER_EMERGENCY_ONLY = "true" })
+    })
     ingest = {
       description = "Cutover: ingests the reports of isolates"
-      timeout     = 15
-      memory      = 256
-      concurrency = var.concurrency.ingest
+      archive     = "ingest"
+      policy      = "ingest"
       secrets     = ["ingest"]
       variables = {
         CUTOVER_INGEST_SECRET_ARN = aws_secretsmanager_secret.secret["ingest"].arn
@@ -49,21 +56,32 @@ locals {
     }
     evaluate = {
       description = "Cutover: evaluates measurements into evidence, every minute"
-      timeout     = 50
-      memory      = 512
-      concurrency = -1
+      archive     = "evaluate"
+      policy      = "evaluate"
       secrets     = []
       variables   = {}
     }
     promote = {
       description = "Cutover: moves canaries, publishes and notifies, every minute"
-      timeout     = 50
-      memory      = 256
-      concurrency = -1
+      archive     = "promote"
+      policy      = "promote"
       secrets     = var.webhook_url == "" ? ["kv"] : ["kv", "webhook"]
       variables   = merge(local.kv_variables, local.webhook_variables)
     }
   }
+  # Differs with every change of any function. It is in the description of each, so that all of them get a new version
+  # at the same time, and all of them can return to the version before.
+  release = substr(sha256(jsonencode([
+    for name, function in local.functions : [
+      fileexists("${local.archives}/${function.archive}/bootstrap.zip") ? filebase64sha256("${local.archives}/${function.archive}/bootstrap.zip") : "",
+      merge(local.variables, local.trace_variables, function.variables),
+      var.memory_mb[name],
+      var.timeout_seconds[name],
+    ]
+  ])), 0, 12)
+
+  # `cargo xtask deploy` compares it with the account's limit.
+  reserved_concurrency = sum([for instances in values(var.concurrency) : max(instances, 0)])
 }
 
 resource "aws_cloudwatch_log_group" "function" {
@@ -75,38 +93,36 @@ resource "aws_cloudwatch_log_group" "function" {
 resource "aws_lambda_function" "function" {
   for_each                       = local.functions
   function_name                  = "${local.name}-${each.key}"
-  description                    = each.value.description
+  description                    = "${each.value.description} (${local.release})"
   role                           = aws_iam_role.function[each.key].arn
-  filename                       = "${local.archives}/${each.key}/bootstrap.zip"
-  source_code_hash               = filebase64sha256("${local.archives}/${each.key}/bootstrap.zip")
+  filename                       = "${local.archives}/${each.value.archive}/bootstrap.zip"
+  source_code_hash               = filebase64sha256("${local.archives}/${each.value.archive}/bootstrap.zip")
   runtime                        = "provided.al2023"
   handler                        = "bootstrap"
   architectures                  = ["arm64"]
-  timeout                        = each.value.timeout
-  memory_size                    = each.value.memory
-  reserved_concurrent_executions = each.value.concurrency
+  timeout                        = var.timeout_seconds[each.key]
+  memory_size                    = var.memory_mb[each.key]
+  reserved_concurrent_executions = var.concurrency[each.key]
+  publish                        = true
 
   environment {
     variables = merge(local.variables, local.trace_variables, each.value.variables)
   }
-  # The log group has the name that Lambda would give it; created here, it has its retention from the
-  # first line on.
-  depends_on = [aws_iam_role_policy.function, aws_cloudwatch_log_group.function]
+  # Functions write JSON. Lambda's own lines are half of the volume, and say nothing that a metric does not.
+  logging_config {
+    log_format            = "JSON"
+    application_log_level = upper(var.log_level)
+    system_log_level      = "WARN"
+    log_group             = aws_cloudwatch_log_group.function[each.key].name
+  }
+  depends_on = [aws_iam_role_policy.function]
 }
 
-# Isolates sign their reports, so ingest needs no authentication by AWS; management can require it.
-resource "aws_lambda_function_url" "url" {
-  for_each           = { management = var.management_url_auth, ingest = "NONE" }
-  function_name      = aws_lambda_function.function[each.key].function_name
-  authorization_type = each.value
-}
-
-# A function URL without AWS_IAM must be open to all callers; the function checks tokens and signatures.
-resource "aws_lambda_permission" "url" {
-  for_each               = { for name, auth in { management = var.management_url_auth, ingest = "NONE" } : name => auth if auth == "NONE" }
-  statement_id           = "function-url"
-  action                 = "lambda:InvokeFunctionUrl"
-  function_name          = aws_lambda_function.function[each.key].function_name
-  principal              = "*"
-  function_url_auth_type = "NONE"
+# What URLs and schedules call. Every change of a function publishes a version; `cargo xtask deploy --rollback` points
+# this alias at the version before.
+resource "aws_lambda_alias" "live" {
+  for_each         = local.functions
+  name             = "live"
+  function_name    = aws_lambda_function.function[each.key].function_name
+  function_version = aws_lambda_function.function[each.key].version
 }

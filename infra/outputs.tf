@@ -1,12 +1,27 @@
 # Values for the command line and wrangler; `cargo xtask deploy` reads `terraform output -json`.
+locals {
+  function_urls = { for name, url in aws_lambda_function_url.url : name => trimsuffix(url.function_url, "/") }
+  called_urls   = var.front.enabled ? { for name in keys(local.urls) : name => local.front_url } : local.function_urls
+}
+
 output "management_url" {
   description = "Value of CUTOVER_URL for the command line."
-  value       = trimsuffix(aws_lambda_function_url.url["management"].function_url, "/")
+  value       = local.called_urls["management"]
+}
+
+output "emergency_url" {
+  description = "Value of CUTOVER_EMERGENCY_URL for the command line: never behind CloudFront, so that it depends on less."
+  value       = local.function_urls["emergency"]
 }
 
 output "ingest_url" {
   description = "Value of INGEST_URL for the Worker."
-  value       = trimsuffix(aws_lambda_function_url.url["ingest"].function_url, "/")
+  value       = local.called_urls["ingest"]
+}
+
+output "alarm_topic" {
+  description = "ARN of the SNS topic that alarms notify."
+  value       = aws_sns_topic.alarms.arn
 }
 
 output "region" {

@@ -1,5 +1,6 @@
 # One role per function, with the least permissions. policies/NAME.json lists the actions and the
-# partitions of the table that they may touch; a test compares them with the calls of each function.
+# partitions of the table that they may touch; a test compares them with the calls of each function. The
+# emergency function is the program of management, and has its policy.
 data "aws_iam_policy_document" "assume_function" {
   statement {
     actions = ["sts:AssumeRole"]
@@ -18,8 +19,8 @@ resource "aws_iam_role" "function" {
 
 locals {
   table_policies = {
-    for name, _ in local.functions :
-    name => jsondecode(file("${path.module}/policies/${name}.json"))
+    for name, function in local.functions :
+    name => jsondecode(file("${path.module}/policies/${function.policy}.json"))
   }
 }
 

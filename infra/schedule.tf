@@ -1,4 +1,4 @@
-# Starts evaluate and promote once a minute. Each is idempotent: a tick delivered twice, late or
+# Starts evaluate and promote once a minute, in no order. Each is idempotent: a tick delivered twice, late or
 # concurrently does no harm.
 resource "aws_sqs_queue" "dead_letters" {
   name                      = "${local.name}-dead-letters"
@@ -29,7 +29,7 @@ resource "aws_iam_role" "scheduler" {
 data "aws_iam_policy_document" "scheduler" {
   statement {
     actions   = ["lambda:InvokeFunction"]
-    resources = [for name in ["evaluate", "promote"] : aws_lambda_function.function[name].arn]
+    resources = [for name in ["evaluate", "promote"] : aws_lambda_alias.live[name].arn]
   }
   statement {
     actions   = ["sqs:SendMessage"]
@@ -57,7 +57,7 @@ resource "aws_scheduler_schedule" "tick" {
     mode = "OFF"
   }
   target {
-    arn      = aws_lambda_function.function[each.key].arn
+    arn      = aws_lambda_alias.live[each.key].arn
     role_arn = aws_iam_role.scheduler.arn
     # A tick that is delayed beyond the next one is redundant.
     retry_policy {
@@ -73,7 +73,8 @@ resource "aws_scheduler_schedule" "tick" {
 # Without this, Lambda would retry a failed tick twice, minutes later.
 resource "aws_lambda_function_event_invoke_config" "tick" {
   for_each                     = toset(["evaluate", "promote"])
-  function_name                = aws_lambda_function.function[each.key].function_name
+  function_name                = aws_lambda_alias.live[each.key].function_name
+  qualifier                    = aws_lambda_alias.live[each.key].name
   maximum_event_age_in_seconds = 60
   maximum_retry_attempts       = 0
 }

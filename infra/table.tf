@@ -1,6 +1,6 @@
 # The single source of truth. lambda/src/store/keys.rs defines the keys.
 resource "aws_dynamodb_table" "cutover" {
-  name                        = local.name
+  name                        = coalesce(var.table_name, local.name)
   billing_mode                = "PAY_PER_REQUEST"
   hash_key                    = "pk"
   range_key                   = "sk"
@@ -26,5 +26,13 @@ resource "aws_dynamodb_table" "cutover" {
   }
   server_side_encryption {
     enabled = true
+  }
+
+  lifecycle {
+    # Another environment's variables would rename, and so replace, everything in this state.
+    precondition {
+      condition     = terraform.workspace == var.environment
+      error_message = "This is the workspace ${terraform.workspace}, and the variables are those of ${var.environment}: `terraform workspace select -or-create ${var.environment}` first."
+    }
   }
 }

@@ -4,7 +4,7 @@ terraform {
   required_providers {
     aws = {
       source = "hashicorp/aws"
-      # Pinned exactly, because a lock file would hold the checksums of one platform only.
+      # .terraform.lock.hcl holds the checksums; docs/DEPLOY.md says how to change both.
       version = "5.100.0"
     }
   }
@@ -13,14 +13,23 @@ terraform {
 provider "aws" {
   region = var.region
   default_tags {
-    tags = merge({ project = "cutover", environment = var.environment, managed-by = "terraform" }, var.tags)
+    tags = local.tags
+  }
+}
+
+# CloudFront and its web ACL are made in this region, wherever the functions are.
+provider "aws" {
+  alias  = "global"
+  region = "us-east-1"
+  default_tags {
+    tags = local.tags
   }
 }
 
 data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
 
 locals {
   # Prefix of every name, so that two environments can share an account.
   name = "cutover-${var.environment}"
+  tags = merge({ project = "cutover", environment = var.environment, managed-by = "terraform" }, var.tags)
 }

@@ -66,6 +66,11 @@ impl Client {
         Self { is_retrying, ..self }
     }
 
+    /// Returns the URL of the function, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Sends a GET request.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The command line as a table of contents: each command with its help, and each stage as an enum.
 //! The stage decides whether a command connects to the management API: never ([`LocalCommand`]),
 //! only if no file is given ([`canary::Command::Plan`]), or always ([`RemoteCommand`],
-//! [`canary::Command::Run`]).
+//! [`canary::Command::Run`]). An emergency has two ways to it.
 
 use crate::{
     adapter, apply, audit, canary, changes, client::Client, compare, completions, connection::Connection,
@@ -28,6 +28,10 @@ pub struct Cli {
 enum Command {
     #[command(flatten)]
     Remote(RemoteCommand),
+    /// Send all users to legacy at once, until the emergency is cleared.
+    EmergencyRollback(emergency::Rollback),
+    /// End the emergency.
+    EmergencyClear(emergency::Clear),
     /// Start, steer, watch and simulate canaries.
     Canary {
         #[command(subcommand)]
@@ -79,10 +83,6 @@ enum RemoteCommand {
     },
     /// Check a deployment from outside and suggest fixes.
     Preflight(preflight::Options),
-    /// Send all users to legacy at once, until the emergency is cleared.
-    EmergencyRollback(emergency::Rollback),
-    /// End the emergency.
-    EmergencyClear(emergency::Clear),
     /// Print the collected metrics as JSON.
     Metrics,
 }
@@ -105,8 +105,6 @@ impl RemoteCommand {
             Self::Token { command } => token::run(command, client, format),
             Self::Changes { command } => changes::run(command, client, format),
             Self::Preflight(options) => preflight::run(&options, client, format),
-            Self::EmergencyRollback(rollback) => emergency::roll_back(&rollback, client, format),
-            Self::EmergencyClear(clear) => emergency::clear(&clear, client, format),
             Self::Metrics => metrics::run(client),
         }
     }
@@ -155,6 +153,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Canary { command: canary::Command::Run(command) } => {
             command.run(&connection.connect()?, format)
         }
+        Command::EmergencyRollback(rollback) => emergency::roll_back(&rollback, &connection, format),
+        Command::EmergencyClear(clear) => emergency::clear(&clear, &connection, format),
         Command::Remote(command) => command.run(&connection.connect()?, format),
     }
 }

@@ -30,12 +30,32 @@ impl Connection {
     ///
     /// Fails if the URL, the token or (with `--aws-iam`) the AWS keys are missing.
     pub fn connect(&self) -> Result<Client, Failure> {
-        let missing = |option: &str, variable: &str| {
-            Failure::Usage(format!("no {option} given\n  hint: set {variable}, or see cutover --help"))
-        };
         let url = self.url.as_deref().ok_or_else(|| missing("URL of the management API", "CUTOVER_URL"))?;
+        self.connect_to(url)
+    }
+
+    /// Builds the clients that can declare an emergency, in the order in which they are tried: the function for
+    /// emergencies, if its URL is given, and management. Sends nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Connection::connect`], except that one URL is enough.
+    pub fn connect_for_emergency(&self, emergency: Option<&str>) -> Result<Vec<Client>, Failure> {
+        let urls: Vec<&str> =
+            [emergency, self.url.as_deref()].into_iter().flatten().filter(|url| !url.is_empty()).collect();
+        if urls.is_empty() {
+            return Err(missing("URL of the management API", "CUTOVER_EMERGENCY_URL or CUTOVER_URL"));
+        }
+        urls.into_iter().map(|url| self.connect_to(url)).collect()
+    }
+
+    fn connect_to(&self, url: &str) -> Result<Client, Failure> {
         let token = self.token.as_deref().ok_or_else(|| missing("token", "CUTOVER_TOKEN"))?;
         Client::new(url, token, self.reason.clone(), self.aws_iam)
             .map(|client| client.retrying(!self.no_retry))
     }
+}
+
+fn missing(option: &str, variable: &str) -> Failure {
+    Failure::Usage(format!("no {option} given\n  hint: set {variable}, or see cutover --help"))
 }

@@ -22,6 +22,8 @@ mod emergency;
 mod explain;
 mod export;
 mod failure;
+#[cfg(test)]
+mod fake_server;
 mod flags;
 mod http;
 mod iam;

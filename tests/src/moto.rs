@@ -20,9 +20,10 @@ impl Moto {
     pub async fn start() -> Self {
         let logs = tempfile::tempdir().expect("a directory for logs");
         let port = free_port();
-        let program = paths::root().join(".tools/tests/bin/moto_server");
-        assert!(program.is_file(), "{} is missing; `cargo xtask test` installs it", program.display());
-        let mut command = Command::new(program);
+        let python = paths::root().join(".tools/tests/bin/python");
+        assert!(python.is_file(), "{} is missing; `cargo xtask test` installs it", python.display());
+        let mut command = Command::new(python);
+        command.arg(paths::root().join("tests/src/moto/server.py"));
         command.args(["--host", "127.0.0.1", "--port"]).arg(port.to_string());
         let mut process = Process::start("moto_server", command, &logs.path().join("moto.log"));
         process.wait_for("listening", Duration::from_secs(60), |output| {

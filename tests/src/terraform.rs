@@ -46,8 +46,8 @@ impl Terraform {
         if let Some(plugins) = &plugins {
             init.arg(format!("-plugin-dir={}", plugins.display()));
         }
+        // The lock file of the project stays: the provider must have one of its checksums.
         let (worked, printed) = run(&mut init);
-        let _ = std::fs::remove_file(infra.join(".terraform.lock.hcl"));
         if worked {
             return Ok(Self { program, plugins });
         }

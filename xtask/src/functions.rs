@@ -10,6 +10,9 @@ use std::fs;
 /// Names of the functions, which are also the names of their binaries.
 pub const FUNCTIONS: [&str; 4] = ["evaluate", "ingest", "management", "promote"];
 
+/// The function that runs the program of management for emergencies only.
+pub const EMERGENCY: &str = "emergency";
+
 /// Builds target/lambda/NAME/bootstrap.zip and prints the sizes.
 ///
 /// # Errors

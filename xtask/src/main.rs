@@ -30,9 +30,12 @@ usage: cargo xtask COMMAND
   fuzz [S [TARGET...]]    every reader of foreign input under a coverage-guided fuzzer, S seconds each (20)
   build edge              the Worker, into edge/build
   build functions         the functions for AWS Lambda on arm64, into target/lambda
-  deploy [--env E] [--plan]
+  deploy [--env E] [--plan] [--yes] [--at-once]
                           functions, infrastructure, secrets and Worker, into staging or production;
-                          --plan shows what would change and changes nothing
+                          --plan shows what would change and changes nothing, --yes asks nothing,
+                          --at-once gives the Worker all requests without watching shares of them first
+  deploy --rollback [--env E] [--yes]
+                          the functions and the Worker, at their versions before
   doctor                  list the tools, installed or missing
 ";
 

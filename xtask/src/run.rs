@@ -75,16 +75,26 @@ pub fn run(command: &mut Command, fix: &str) -> Result<(), Failure> {
 /// # Errors
 /// Fails if the command cannot be started or exits with an error.
 pub fn with_input(command: &mut Command, input: &str, fix: &str) -> Result<(), Failure> {
+    exchange(command, input, fix).map(|_| ())
+}
+
+/// Runs a command with the given standard input and returns its standard output, trimmed.
+///
+/// # Errors
+/// Fails if the command cannot be started or exits with an error.
+pub fn exchange(command: &mut Command, input: &str, fix: &str) -> Result<String, Failure> {
     let shown = show(command);
-    let started = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+    let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut child = started.map_err(|error| not_started(&shown, &error, fix))?;
     // A program that stops reading exits with an error of its own.
     if let Some(mut stdin) = child.stdin.take() {
         let _ = stdin.write_all(input.as_bytes());
     }
-    match child.wait() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Failure::new(format!("`{shown}` ended with {status}"), fix)),
+    match child.wait_with_output() {
+        Ok(output) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
+        Ok(output) => Err(Failure::new(format!("`{shown}` ended with {}", output.status), fix)),
         Err(error) => Err(not_started(&shown, &error, fix)),
     }
 }

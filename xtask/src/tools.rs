@@ -216,6 +216,11 @@ fn link_node() -> Result<(), Failure> {
     linked.map_err(|error| Failure::new(format!("{}: {error}", folder.display()), "check the permissions"))
 }
 
+/// Python, with which the tools for the Worker came.
+pub fn python_of_tools() -> PathBuf {
+    PYTHON_TOOLS.home().join("bin/python")
+}
+
 /// cargo-lambda, from its wheel.
 pub fn cargo_lambda() -> PathBuf {
     PYTHON_TOOLS.home().join("bin/cargo-lambda")

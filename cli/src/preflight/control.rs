@@ -1,9 +1,9 @@
 //! Checks of the control plane: token, clock, publication and schedules.
 
-use super::check::Check;
+use super::{check::Check, gate};
 use crate::{client::Client, clock::now, failure::Failure, output::field};
 use cutover_core::Timestamp;
-use reqwest::Method;
+use reqwest::{Method, blocking};
 use serde_json::Value;
 
 /// Largest accepted difference between two clocks, in milliseconds. Signatures tolerate five
@@ -17,10 +17,14 @@ const MAX_SILENCE_MS: i64 = 180_000;
 const MIN_LIFETIME_MS: i64 = 14 * 24 * 3_600_000;
 
 /// Checks the control plane, and returns its status if it gave one.
-pub fn check(client: &Client, checks: &mut Vec<Check>) -> Option<Value> {
+pub fn check(client: &Client, http: &blocking::Client, checks: &mut Vec<Check>) -> Option<Value> {
     let caller = match client.get("/whoami") {
         Ok(caller) => caller,
         Err(failure @ Failure::Refused { status: 401 | 403, .. }) => {
+            if let Some(closed) = closed(client, http) {
+                checks.push(closed);
+                return None;
+            }
             checks.push(Check::ok("management answers", "yes"));
             checks.push(Check::unanswered("token", &failure));
             return None;
@@ -45,6 +49,12 @@ pub fn check(client: &Client, checks: &mut Vec<Check>) -> Option<Value> {
         checks.push(schedule(&status, function));
     }
     Some(status)
+}
+
+/// Asks management without a token, for what AWS says if it does not let callers through.
+fn closed(client: &Client, http: &blocking::Client) -> Option<Check> {
+    let (status, body) = gate::ask(http, client.base()).ok()?;
+    gate::closed("management answers", status, &body)
 }
 
 /// Parses a timestamp. Returns milliseconds since 1970.

@@ -1,6 +1,6 @@
 //! Checks of ingest: accepts a signed batch, refuses a wrong signature.
 
-use super::{check::Check, options::Options};
+use super::{check::Check, gate, options::Options};
 use crate::{clock, http::unreachable};
 use cutover_core::{Revision, measurement::batch::Batch, signature};
 use reqwest::blocking;
@@ -20,10 +20,11 @@ pub fn check(options: &Options, http: &blocking::Client, checks: &mut Vec<Check>
             return;
         }
         Ok((401 | 429, _)) => checks.push(Check::ok("ingest answers", "and refuses a wrong signature")),
-        Ok((status, _)) => {
+        Ok((status, body)) => {
             let remedy = "this is not the ingest function; check CUTOVER_INGEST_URL";
             let detail = format!("{status} instead of 401 for a wrong signature");
-            checks.push(Check::fail("ingest answers", detail, remedy));
+            let closed = gate::closed("ingest answers", status, &body);
+            checks.push(closed.unwrap_or_else(|| Check::fail("ingest answers", detail, remedy)));
             return;
         }
     }

@@ -5,6 +5,7 @@
 mod check;
 mod control;
 mod edge;
+mod gate;
 mod ingest;
 mod migration;
 mod options;

@@ -17,6 +17,9 @@ pub struct Options {
     /// Secret with which isolates sign their reports.
     #[arg(long, env = "CUTOVER_INGEST_SECRET", hide_env_values = true)]
     pub(super) ingest_secret: Option<String>,
+    /// URL of the function for emergencies.
+    #[arg(long, env = "CUTOVER_EMERGENCY_URL")]
+    pub(super) emergency: Option<String>,
     /// Phase to check for [default: the current one].
     #[arg(long, value_enum)]
     pub(super) phase: Option<Phase>,

@@ -2,7 +2,7 @@
 
 use super::{
     check::{Check, Finding},
-    control, edge, ingest, migration,
+    control, edge, gate, ingest, migration,
     options::Options,
 };
 use crate::{
@@ -25,7 +25,8 @@ const TIMEOUT: Duration = Duration::from_secs(8);
 pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
     let http = http::client(TIMEOUT)?;
     let mut checks = Vec::new();
-    let status = control::check(client, &mut checks);
+    let status = control::check(client, &http, &mut checks);
+    gate::emergency(&http, options.emergency.as_deref(), &mut checks);
     ingest::check(options, &http, &mut checks);
     edge::check(options, &http, client, status.as_ref(), &mut checks);
     if let Some(status) = &status {

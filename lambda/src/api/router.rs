@@ -56,15 +56,32 @@ pub(crate) fn routes() -> Router<Platform> {
         .route("/openapi.json", get(openapi::handle))
 }
 
-/// Builds the API.
-pub fn router(platform: Platform) -> Router {
-    let replayed = routes().with_state(platform.clone());
+/// Builds the routes of the function that only declares and clears emergencies.
+fn emergency_routes() -> Router<Platform> {
     Router::new()
-        .nest("/api/migration", routes().layer(Extension(Replay(replayed))))
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .layer(from_fn(request::observe))
-        .with_state(platform)
+        .route("/emergency/rollback", post(emergency::rollback))
+        .route("/emergency/clear", post(emergency::clear))
+        .route("/status", get(get_status::handle))
+        .route("/whoami", get(whoami::handle))
+}
+
+/// Builds the API: all of it, or the part for emergencies.
+pub fn router(platform: Platform) -> Router {
+    let app = if platform.settings.emergency_only {
+        Router::new().nest("/api/migration", emergency_routes()).fallback(not_an_emergency)
+    } else {
+        let replayed = routes().with_state(platform.clone());
+        Router::new()
+            .nest("/api/migration", routes().layer(Extension(Replay(replayed))))
+            .fallback(no_such_path)
+    };
+    app.method_not_allowed_fallback(no_such_method).layer(from_fn(request::observe)).with_state(platform)
+}
+
+async fn not_an_emergency(request: Request) -> Problem {
+    let detail = format!("this function serves emergencies only, and not the path {}", request.uri().path());
+    let hint = "send other requests to the management function, the URL in CUTOVER_URL";
+    Problem::new(StatusCode::NOT_FOUND, "path_unknown", detail, hint)
 }
 
 async fn no_such_path(request: Request) -> Problem {
@@ -85,4 +102,47 @@ async fn no_such_method(request: Request) -> Problem {
         detail,
         "see docs/api.md for the supported methods",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::environment::Settings;
+    use axum::body::Body;
+    use tower::ServiceExt;
+
+    /// Returns the status of a request without a token: 401 if there is such a path, 404 otherwise.
+    async fn status(emergency_only: &str, method: &str, path: &str) -> u16 {
+        let settings = Settings::read(|name| {
+            let value = match name {
+                "CUTOVER_KV_API" => "https://api.cloudflare.com/client/v4/accounts/0",
+                "CUTOVER_EMERGENCY_ONLY" => emergency_only,
+                "CUTOVER_TABLE" | "CUTOVER_KV_NAMESPACE" | "CUTOVER_KV_TOKEN" => "x",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        });
+        let request = axum::http::Request::builder().method(method).uri(format!("/api/migration{path}"));
+        let request = request.body(Body::empty()).unwrap();
+        router(Platform::new(settings.unwrap())).oneshot(request).await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn the_emergency_function_serves_emergencies_and_nothing_else() {
+        for (method, path, is_served) in [
+            ("POST", "/emergency/rollback", true),
+            ("POST", "/emergency/clear", true),
+            ("GET", "/status", true),
+            ("GET", "/whoami", true),
+            ("GET", "/flags", false),
+            ("GET", "/metrics", false),
+            ("POST", "/tokens", false),
+            ("PUT", "/config", false),
+            ("POST", "/changes/x/approve", false),
+        ] {
+            assert_eq!(status("false", method, path).await, 401, "management, {path}");
+            let expected = if is_served { 401 } else { 404 };
+            assert_eq!(status("true", method, path).await, expected, "emergency, {path}");
+        }
+    }
 }

@@ -7,8 +7,9 @@ use crate::{
     measurement::evaluate,
     platform::Platform,
     publication::{publish::PublishError, reconcile},
-    store::error::StoreError,
+    store::{Cursor, error::StoreError},
 };
+use cutover_core::Timestamp;
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -51,10 +52,23 @@ pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
     let delivered = notify::deliver(platform).await;
     let head = platform.store.head().await?;
     let lag = head.revision.0.saturating_sub(platform.store.published().await?.0);
+    let evaluation_lag_seconds = evaluation_lag_seconds(&platform.store.cursor().await?, clock::now());
     let stood_in = stood_in.map(Option::unwrap_or_default);
-    let canaries = stood_in.as_ref().map_or(0, |stood_in| stood_in.canaries.len());
-    tracing::info!(event = "tick", lag, revision = head.revision.0, canaries, "looked");
+    tracing::info!(
+        event = "tick",
+        lag,
+        evaluation_lag_seconds,
+        emergency = u8::from(head.emergency.is_some()),
+        revision = head.revision.0,
+        canaries = stood_in.as_ref().map_or(0, |stood_in| stood_in.canaries.len()),
+        "looked"
+    );
     let canaries = stood_in?.canaries;
     platform.store.note_tick(decide::ACTOR, clock::now()).await?;
     Ok(Tick { publication: publication?, canaries, delivered: delivered? })
+}
+
+/// Returns the age of the newest arrivals that have been evaluated, in seconds; 0 before the first evaluation.
+fn evaluation_lag_seconds(cursor: &Cursor, now: Timestamp) -> i64 {
+    if cursor.through == 0 { 0 } else { (now.millis() - cursor.through).max(0) / 1_000 }
 }

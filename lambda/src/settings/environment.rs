@@ -46,6 +46,8 @@ pub struct Settings {
     pub rate_limit: Option<f64>,
     /// True if changes that may move users to the new backend need a second person's approval.
     pub two_person: bool,
+    /// True if this function only declares and clears emergencies, so that other callers cannot occupy it.
+    pub emergency_only: bool,
 }
 
 /// Shortest root token, in characters.
@@ -112,6 +114,14 @@ fn milliseconds(
             Ok(ms) => Ok(Duration::from_millis(ms)),
             Err(_) => Err(InvalidSettings::NotMilliseconds(name, text)),
         },
+    }
+}
+
+fn switch(variable: impl Fn(&str) -> Option<String>, name: &'static str) -> Result<bool, InvalidSettings> {
+    match variable(name).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(InvalidSettings::NotASwitch(name, other.to_owned())),
     }
 }
 
@@ -226,13 +236,8 @@ impl Settings {
                     _ => Err(InvalidSettings::NotARate("CUTOVER_RATE_LIMIT", text)),
                 })
                 .transpose()?,
-            two_person: match variable("CUTOVER_TWO_PERSON").as_deref() {
-                None | Some("false") => false,
-                Some("true") => true,
-                Some(other) => {
-                    return Err(InvalidSettings::NotASwitch("CUTOVER_TWO_PERSON", other.to_owned()));
-                }
-            },
+            two_person: switch(&variable, "CUTOVER_TWO_PERSON")?,
+            emergency_only: switch(&variable, "CUTOVER_EMERGENCY_ONLY")?,
             region,
             credentials,
         })
@@ -266,6 +271,7 @@ mod tests {
             ("CUTOVER_RATE_LIMIT", "0"),
             ("CUTOVER_RATE_LIMIT", "many"),
             ("CUTOVER_TWO_PERSON", "perhaps"),
+            ("CUTOVER_EMERGENCY_ONLY", "1"),
             ("CUTOVER_SETTLE_MS", "1s"),
         ] {
             let text = refused(&[(name, value)]);

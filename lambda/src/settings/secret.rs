@@ -230,7 +230,11 @@ impl SecretSource {
             {
                 Ok(None)
             }
-            Err(error) => Err(DisplayErrorContext(&error).to_string()),
+            Err(error) => {
+                let error = DisplayErrorContext(&error).to_string();
+                tracing::error!(event = "secret_unreadable", arn = self.arn, error, "a secret cannot be read");
+                Err(error)
+            }
         }
     }
 }

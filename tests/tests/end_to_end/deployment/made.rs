@@ -1,0 +1,129 @@
+//! What Terraform made, resource by resource, as `terraform show -json` tells it.
+
+use cutover_tests::paths;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The functions that have a URL.
+pub const WITH_URL: [&str; 3] = ["emergency", "ingest", "management"];
+
+/// Alarms that anybody can cause by calling a URL, and that must call nobody.
+const SHOWN_ONLY: [&str; 2] = ["batches-refused", "sign-in-refused"];
+
+/// Alarms without which something would break in silence.
+const NEEDED: [&str; 26] = [
+    "batches-failed",
+    "dead-letters",
+    "dead-letters-old",
+    "emergency-failing",
+    "emergency-in-force",
+    "emergency-slow",
+    "emergency-throttled",
+    "evaluate-failed",
+    "evaluate-missing",
+    "evaluate-slow",
+    "evaluate-throttled",
+    "evaluation-lag",
+    "ingest-failing",
+    "ingest-slow",
+    "ingest-throttled",
+    "management-failing",
+    "management-slow",
+    "management-throttled",
+    "promote-failed",
+    "promote-missing",
+    "promote-slow",
+    "promote-throttled",
+    "publication-lag",
+    "secret-unreadable",
+    "table-SystemErrors-TransactWriteItems",
+    "table-ThrottledRequests-TransactWriteItems",
+];
+
+/// The resources of one type, by their index; a resource without one has the empty index.
+pub fn of_type<'r>(resources: &'r [Value], kind: &str) -> BTreeMap<&'r str, &'r Value> {
+    let of_type =
+        resources.iter().filter(|resource| resource["type"] == kind && resource["mode"] == "managed");
+    of_type.map(|resource| (resource["index"].as_str().unwrap_or_default(), &resource["values"])).collect()
+}
+
+/// Both actions are allowed for every URL that is open to all: AWS answers 403 otherwise.
+pub fn every_url_has_both_statements(resources: &[Value]) {
+    let urls = of_type(resources, "aws_lambda_function_url");
+    assert!(urls.values().all(|url| url["authorization_type"] == "NONE" && url["qualifier"] == "live"));
+    let urls: BTreeSet<&str> = urls.into_keys().collect();
+    assert_eq!(urls, BTreeSet::from(WITH_URL));
+    let allowed = of_type(resources, "aws_lambda_permission");
+    for (name, statement) in &allowed {
+        assert_eq!(statement["action"], "lambda:InvokeFunctionUrl", "{name}");
+        assert_eq!(statement["function_url_auth_type"], "NONE", "{name}");
+        assert_eq!(statement["qualifier"], "live", "{name}");
+    }
+    assert_eq!(allowed.into_keys().collect::<BTreeSet<_>>(), urls, "lambda:InvokeFunctionUrl");
+    let stack = of_type(resources, "aws_cloudformation_stack")[""];
+    let template: Value = serde_json::from_str(stack["template_body"].as_str().unwrap()).unwrap();
+    let mut invokable = BTreeSet::new();
+    for resource in template["Resources"].as_object().unwrap().values() {
+        assert_eq!(resource["Type"], "AWS::Lambda::Permission");
+        let statement = &resource["Properties"];
+        assert_eq!(statement["Action"], "lambda:InvokeFunction", "{statement}");
+        assert_eq!(
+            (&statement["InvokedViaFunctionUrl"], &statement["Principal"]),
+            (&true.into(), &"*".into())
+        );
+        let name = statement["FunctionName"].as_str().unwrap();
+        invokable.insert(name.strip_prefix("cutover-staging-").unwrap().strip_suffix(":live").unwrap());
+    }
+    assert_eq!(invokable, urls, "lambda:InvokeFunction");
+}
+
+/// Functions log JSON without Lambda's own lines, and have the memory and the time of the variables.
+pub fn functions_are_as_described(resources: &[Value]) {
+    let functions = of_type(resources, "aws_lambda_function");
+    assert_eq!(functions.len(), 5);
+    for (name, function) in &functions {
+        let logging = &function["logging_config"][0];
+        assert_eq!(logging["log_format"], "JSON", "{name}");
+        assert_eq!(logging["system_log_level"], "WARN", "{name}");
+        assert_eq!(logging["application_log_level"], "INFO", "{name}");
+        let memory = if *name == "evaluate" { 512 } else { 256 };
+        assert_eq!(function["memory_size"], memory, "{name}");
+    }
+    // The same program, with the part that it serves.
+    let of = |name: &str, variable: &str| functions[name]["environment"][0]["variables"][variable].clone();
+    assert_eq!(functions["emergency"]["source_code_hash"], functions["management"]["source_code_hash"]);
+    assert_eq!(of("emergency", "CUTOVER_EMERGENCY_ONLY"), "true");
+    assert_eq!(of("management", "CUTOVER_EMERGENCY_ONLY"), Value::Null);
+}
+
+/// Every alarm has a chapter, and calls the topic, unless anybody can cause it.
+pub fn alarms_call_somebody(resources: &[Value]) {
+    let topic = &of_type(resources, "aws_sns_topic")[""]["arn"];
+    let runbook = std::fs::read_to_string(paths::root().join("docs/OPERATIONS.md")).unwrap();
+    let alarms = resources.iter().filter(|resource| resource["type"] == "aws_cloudwatch_metric_alarm");
+    let mut names = BTreeSet::new();
+    for alarm in alarms.map(|resource| &resource["values"]) {
+        let name = alarm["alarm_name"].as_str().unwrap().strip_prefix("cutover-staging-").unwrap();
+        let description = alarm["alarm_description"].as_str().unwrap();
+        let chapter = description.split("docs/OPERATIONS.md#").nth(1).unwrap();
+        assert!(runbook.contains(&format!("\n## {chapter}\n")), "{name} has no chapter {chapter}");
+        let called = alarm["alarm_actions"].as_array().is_some_and(|actions| actions.contains(topic));
+        assert_eq!(called, !SHOWN_ONLY.contains(&name), "{name}: {}", alarm["alarm_actions"]);
+        names.insert(name);
+    }
+    let missing: Vec<_> = NEEDED.iter().chain(&SHOWN_ONLY).filter(|name| !names.contains(**name)).collect();
+    assert_eq!(missing, Vec::<&&str>::new());
+}
+
+/// What URLs and schedules call is the alias, and all functions have been given the same version.
+pub fn aliases_are_at(resources: &[Value], version: &str) {
+    let aliases = of_type(resources, "aws_lambda_alias");
+    assert_eq!(aliases.len(), 5);
+    for (name, alias) in &aliases {
+        assert_eq!(alias["name"], "live", "{name}");
+        assert_eq!(alias["function_version"], version, "{name}");
+    }
+    for (name, schedule) in of_type(resources, "aws_scheduler_schedule") {
+        assert_eq!(schedule["target"][0]["arn"], aliases[name]["arn"], "{name}");
+    }
+}

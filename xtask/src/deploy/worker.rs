@@ -1,0 +1,191 @@
+//! The Worker: its new version gets a few requests first, and all of them if it stays healthy.
+
+use crate::{
+    deploy::{
+        checks,
+        secrets::{GENERATED, Secrets},
+        target::Target,
+    },
+    run::{Failure, output, run, step, with_input},
+};
+use std::{
+    fs,
+    process::Stdio,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// Shares of the requests that the new version gets before it gets all of them, in percent.
+const SHARES: [u8; 3] = [1, 10, 50];
+
+/// Time for which a share is watched.
+const WATCH: Duration = Duration::from_secs(60);
+
+/// Time between two looks at the new version's health.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Looks that must fail in a row before the new version counts as ill.
+const PATIENCE: u32 = 3;
+
+/// The variable with the URL of the Worker, as users call it.
+const EDGE_URL: &str = "CUTOVER_EDGE_URL";
+
+const FIX: &str = "read the messages above; sign in with `npx wrangler login` or CLOUDFLARE_API_TOKEN";
+
+/// Deploys the Worker, and gives it the secrets that it lacks.
+///
+/// # Errors
+/// Fails if wrangler does, or if the new version is ill: the version before then serves all requests again.
+pub fn deploy(secrets: &Secrets<'_>) -> Result<(), Failure> {
+    step("the Worker");
+    let target = secrets.target;
+    let ingest = format!("INGEST_URL:{}", target.output("ingest_url")?);
+    if target.options.is_at_once || served(target)?.is_none() {
+        run(&mut target.wrangler(&["deploy", "--var", &ingest]), FIX)?;
+        return give_secrets(secrets);
+    }
+    // Each makes a version of its own, so they go before the new one.
+    give_secrets(secrets)?;
+    gradually(target, &ingest)
+}
+
+fn give_secrets(secrets: &Secrets<'_>) -> Result<(), Failure> {
+    let target = secrets.target;
+    let held = output(&mut target.wrangler(&["secret", "list"]), FIX)?;
+    for (name, worker) in GENERATED {
+        if let (Some(worker), Some(value)) = (worker, secrets.value(name))
+            && !held.contains(worker)
+        {
+            with_input(&mut target.wrangler(&["secret", "put", worker]), &value, FIX)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the version that serves all requests, or `None` if there is no Worker yet.
+fn served(target: &Target) -> Result<Option<String>, Failure> {
+    let mut status = target.wrangler(&["deployments", "status", "--json"]);
+    let failed = |error: &dyn std::fmt::Display| Failure::new(format!("wrangler: {error}"), FIX);
+    let done = status.stdin(Stdio::null()).output().map_err(|error| failed(&error))?;
+    let printed = String::from_utf8_lossy(&done.stdout).into_owned();
+    if !done.status.success() {
+        let said = format!("{printed}{}", String::from_utf8_lossy(&done.stderr));
+        if is_absent(&said) {
+            return Ok(None);
+        }
+        eprint!("{said}");
+        return Err(failed(&"it does not say which version of the Worker is deployed"));
+    }
+    let versions = target.read(&["served"], &printed, FIX)?;
+    match versions.lines().collect::<Vec<_>>().as_slice() {
+        [only] => Ok(Some((*only).to_owned())),
+        _ => Err(Failure::new(
+            "several versions of the Worker share the requests",
+            format!(
+                "end that deployment first: npx wrangler versions deploy VERSION@100% --env \"{}\"",
+                target.wrangler_environment()
+            ),
+        )),
+    }
+}
+
+/// Returns true if Cloudflare says that there is no such Worker.
+fn is_absent(said: &str) -> bool {
+    ["code: 10007", "code: 10090", "has no deployments"].iter().any(|answer| said.contains(answer))
+}
+
+fn gradually(target: &Target, ingest: &str) -> Result<(), Failure> {
+    let url = std::env::var(EDGE_URL).ok().filter(|url| !url.is_empty());
+    let url = url.ok_or_else(|| {
+        let fix =
+            "set it to the URL of your API, so that the new version's health is looked at, or use --at-once";
+        Failure::new(format!("{EDGE_URL} is not set"), fix)
+    })?;
+    let old = served(target)?.unwrap_or_default();
+    let new = upload(target, ingest)?;
+    let name = checks::worker(target)?.name;
+    let health = ["health", url.as_str(), name.as_str(), new.as_str()];
+    for share in SHARES {
+        step(&format!("the new version of the Worker gets {share} % of the requests"));
+        let outcome = split(target, &shares(&new, &old, share)).and_then(|()| watch(target, &health));
+        if let Err(failure) = outcome {
+            step("back to the version before");
+            split(target, &[format!("{old}@100%")])?;
+            return Err(failure);
+        }
+    }
+    split(target, &[format!("{new}@100%")])?;
+    run(&mut target.wrangler(&["triggers", "deploy"]), FIX)?;
+    step(&format!(
+        "the Worker is {new}; `cargo xtask deploy --env {} --rollback` undoes it",
+        target.environment()
+    ));
+    Ok(())
+}
+
+/// Uploads a new version, which gets no requests yet. Returns its id.
+fn upload(target: &Target, ingest: &str) -> Result<String, Failure> {
+    let notes = target.options.infra.join(".terraform").join("wrangler.ndjson");
+    let notes = std::path::absolute(&notes).unwrap_or(notes);
+    let _ = fs::remove_file(&notes);
+    let mut upload = target.wrangler(&["versions", "upload", "--var", ingest]);
+    run(upload.env("WRANGLER_OUTPUT_FILE_PATH", &notes), FIX)?;
+    let noted = fs::read_to_string(&notes)
+        .map_err(|error| Failure::new(format!("{}: {error}", notes.display()), "run this again"))?;
+    target.read(&["uploaded"], &noted, FIX)
+}
+
+/// Returns the shares of two versions, as `wrangler versions deploy` takes them.
+fn shares(new: &str, old: &str, share: u8) -> [String; 2] {
+    [format!("{new}@{share}%"), format!("{old}@{}%", 100_u8.saturating_sub(share))]
+}
+
+fn split(target: &Target, shares: &[String]) -> Result<(), Failure> {
+    let shares = shares.iter().map(String::as_str);
+    let arguments: Vec<&str> = ["versions", "deploy"].into_iter().chain(shares).chain(["--yes"]).collect();
+    run(&mut target.wrangler(&arguments), FIX)
+}
+
+/// Looks at the health of the new version until its time is over.
+fn watch(target: &Target, health: &[&str]) -> Result<(), Failure> {
+    let (begun, mut failed) = (Instant::now(), 0);
+    while begun.elapsed() < WATCH {
+        sleep(LOOK);
+        let is_well = target.read(health, "", "").is_ok_and(|status| status == "ok");
+        failed = if is_well { 0 } else { failed + 1 };
+        if failed == PATIENCE {
+            return Err(Failure::new(
+                "the new version of the Worker does not answer /_cutover/health as it should",
+                "look at `npx wrangler tail`, and at the messages above",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Returns to the version that served all requests before.
+///
+/// # Errors
+/// Fails if wrangler does.
+pub fn roll_back(target: &Target) -> Result<(), Failure> {
+    step("the Worker, to its version before");
+    run(&mut target.wrangler(&["rollback", "--yes", "--message", "cargo xtask deploy --rollback"]), FIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_versions_share_all_requests() {
+        assert_eq!(shares("b", "a", 1), ["b@1%".to_owned(), "a@99%".to_owned()]);
+        assert!(SHARES.is_sorted() && SHARES.iter().all(|share| (1..100).contains(share)));
+    }
+
+    #[test]
+    fn a_worker_that_cannot_be_asked_for_is_not_absent() {
+        assert!(is_absent("This Worker does not exist on your account. [code: 10007]"));
+        assert!(is_absent("The Worker cutover-edge has no deployments."));
+        assert!(!is_absent("Authentication error [code: 10000]") && !is_absent("fetch failed"));
+    }
+}
