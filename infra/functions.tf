@@ -2,8 +2,9 @@ locals {
   archives = startswith(var.archives, "/") ? var.archives : "${path.module}/${var.archives}"
 
   variables = {
-    CUTOVER_TABLE = aws_dynamodb_table.cutover.name
-    RUST_LOG      = var.log_level
+    CUTOVER_TABLE          = aws_dynamodb_table.cutover.name
+    CUTOVER_ARRIVALS_TABLE = aws_dynamodb_table.arrivals.name
+    RUST_LOG               = var.log_level
   }
   # Access to Workers KV, for the functions that publish.
   kv_variables = {
@@ -55,14 +56,17 @@ locals {
       }
     }
     evaluate = {
-      description = "Cutover: evaluates measurements into evidence, every minute"
+      description = "Cutover: evaluates measurements and moves canaries, started every minute"
       archive     = "evaluate"
       policy      = "evaluate"
-      secrets     = []
-      variables   = {}
+      secrets     = var.webhook_url == "" ? ["kv"] : ["kv", "webhook"]
+      # It works until shortly before its end; the invocations after it stand by.
+      variables = merge(local.kv_variables, local.webhook_variables, {
+        CUTOVER_EVALUATION_MS = tostring((var.timeout_seconds.evaluate - 10) * 1000)
+      })
     }
     promote = {
-      description = "Cutover: moves canaries, publishes and notifies, every minute"
+      description = "Cutover: publishes and notifies, every minute"
       archive     = "promote"
       policy      = "promote"
       secrets     = var.webhook_url == "" ? ["kv"] : ["kv", "webhook"]

@@ -22,6 +22,8 @@ locals {
     for name, function in local.functions :
     name => jsondecode(file("${path.module}/policies/${function.policy}.json"))
   }
+  # The actions on the table of batches and its stream, by program.
+  arrivals_policies = jsondecode(file("${path.module}/arrivals.json"))
 }
 
 data "aws_iam_policy_document" "function" {
@@ -43,6 +45,13 @@ data "aws_iam_policy_document" "function" {
         variable = "dynamodb:LeadingKeys"
         values   = ["false"]
       }
+    }
+  }
+  dynamic "statement" {
+    for_each = [for actions in [lookup(local.arrivals_policies, each.value.policy, [])] : actions if length(actions) > 0]
+    content {
+      actions   = statement.value
+      resources = [aws_dynamodb_table.arrivals.arn, "${aws_dynamodb_table.arrivals.arn}/stream/*"]
     }
   }
   dynamic "statement" {

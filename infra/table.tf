@@ -15,8 +15,7 @@ resource "aws_dynamodb_table" "cutover" {
     type = "S"
   }
 
-  # Responses kept for idempotency, batches and the state of isolates expire; configuration and audit log
-  # stay.
+  # Responses kept for idempotency expire; configuration and audit log stay.
   ttl {
     attribute_name = "expires_at"
     enabled        = true
@@ -34,5 +33,32 @@ resource "aws_dynamodb_table" "cutover" {
       condition     = terraform.workspace == var.environment
       error_message = "This is the workspace ${terraform.workspace}, and the variables are those of ${var.environment}: `terraform workspace select -or-create ${var.environment}` first."
     }
+  }
+}
+
+# The batches of isolates. Its stream is the log that evaluation folds; what was folded is in the ledgers, so it needs no
+# backup. lambda/src/store/arrivals.rs defines its attributes.
+resource "aws_dynamodb_table" "arrivals" {
+  name             = "${aws_dynamodb_table.cutover.name}-arrivals"
+  billing_mode     = "PAY_PER_REQUEST"
+  hash_key         = "pk"
+  range_key        = "sk"
+  stream_enabled   = true
+  stream_view_type = "NEW_IMAGE"
+
+  attribute {
+    name = "pk"
+    type = "S"
+  }
+  attribute {
+    name = "sk"
+    type = "N"
+  }
+  ttl {
+    attribute_name = "x"
+    enabled        = true
+  }
+  server_side_encryption {
+    enabled = true
   }
 }

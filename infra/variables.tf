@@ -128,18 +128,18 @@ variable "memory_mb" {
 }
 
 variable "timeout_seconds" {
-  description = "Longest run of each function, in seconds. A tick must end before the next one begins."
+  description = "Longest run of each function, in seconds. Evaluation works for this time less 10 s, and is started every minute."
   type = object({
     management = optional(number, 30)
     emergency  = optional(number, 30)
     ingest     = optional(number, 15)
-    evaluate   = optional(number, 50)
+    evaluate   = optional(number, 180)
     promote    = optional(number, 50)
   })
   default = {}
   validation {
-    condition     = alltrue([for timeout in values(var.timeout_seconds) : timeout >= 5 && timeout < 60 && floor(timeout) == timeout])
-    error_message = "timeout_seconds must be whole numbers from 5 to 59."
+    condition     = alltrue([for name, timeout in var.timeout_seconds : timeout >= 5 && timeout < (name == "evaluate" ? 901 : 60) && floor(timeout) == timeout])
+    error_message = "timeout_seconds must be whole numbers from 5 to 59, and up to 900 for evaluate."
   }
 }
 
