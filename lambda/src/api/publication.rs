@@ -22,7 +22,7 @@ pub(super) async fn look(_: Caller, State(platform): State<Platform>) -> Result<
 
 pub(super) async fn publish(caller: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
     caller.must_be(Role::Operator)?;
-    platform.publisher.publish().await.map_err(|error| refused(&error))?;
+    platform.publisher.republish().await.map_err(|error| refused(&error))?;
     tracing::info!(event = "published_by_hand", actor = caller.name, "published");
     look(caller, State(platform)).await
 }

@@ -74,7 +74,13 @@ pub enum TickError {
 pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
     let mut canaries = BTreeMap::new();
     let decided = decide_all(platform, &mut canaries).await;
-    // Publication and delivery follow all decisions, and their failure undoes none.
+    // Publication and delivery follow all decisions, and their failure undoes none. KV takes one write
+    // a second, so canaries that moved in one tick are published together.
+    if canaries.values().any(|outcome| outcome.action != Action::Hold)
+        && let Err(error) = platform.publisher.publish().await
+    {
+        tracing::warn!(%error, "committed, but not published yet");
+    }
     let publication = reconcile::tick(platform).await;
     let delivered = notify::deliver(platform).await;
     let head = platform.store.head().await?;
@@ -246,10 +252,6 @@ impl DecisionContext<'_> {
         let revision = self.platform.store.commit(commit).await?;
         let (event, run, reason) = (notify::event(decision).unwrap_or("decided"), &after.id, decision.reason);
         tracing::info!(event, flag = %flag_name, %run, action, ?reason, revision = revision.0, "decided");
-        // Reconciliation follows in the same tick and would publish as well.
-        if let Err(error) = self.platform.publisher.publish().await {
-            tracing::warn!(%error, revision = revision.0, "committed, but not published yet");
-        }
         Ok(())
     }
 }

@@ -181,16 +181,15 @@ async fn finish(
     body: Value,
     revision: Revision,
 ) -> Result<ChangeResponse, Problem> {
-    let published = match platform.publisher.publish().await {
-        Ok(published) => published >= revision,
-        Err(error) => {
-            tracing::warn!(%error, revision = revision.0, "committed, but not published yet");
-            false
-        }
-    };
+    let published = platform.publisher.publish().await;
     let mut body = with_revision(body, revision);
     if let Some(fields) = body.as_object_mut() {
-        fields.insert("published".to_owned(), json!(published));
+        let is_published = published.as_ref().is_ok_and(|published| *published >= revision);
+        fields.insert("published".to_owned(), json!(is_published));
+        if let Err(error) = published {
+            tracing::warn!(%error, revision = revision.0, "committed, but not published yet");
+            fields.insert("unpublished_because".to_owned(), json!(error.reason()));
+        }
     }
     Ok(ChangeResponse { status, body, replayed: false })
 }

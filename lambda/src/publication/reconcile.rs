@@ -27,7 +27,7 @@ pub async fn tick(platform: &Platform) -> Result<Tick, PublishError> {
     let found = platform.publisher.published().await?;
     let healthy = head.published == head.revision && found == Some(head.revision);
     if !healthy {
-        let revision = platform.publisher.publish().await?;
+        let revision = platform.publisher.republish().await?;
         tracing::warn!(
             head = head.revision.0,
             noted = head.published.0,
