@@ -4,7 +4,7 @@
 use crate::{
     access::auth::{Approval, Caller},
     api::respond::json_response,
-    change::approval,
+    change::{approval, notes},
     clock,
     platform::Platform,
     problem::Problem,
@@ -41,8 +41,7 @@ pub(super) async fn one(
 #[derive(Clone)]
 pub(super) struct Replay(pub(super) Router);
 
-/// Approves a change: replays its request in the name of the original caller, with the approval
-/// attached.
+/// Approves a change, or records that its approval was refused.
 pub(super) async fn approve(
     caller: Caller,
     State(platform): State<Platform>,
@@ -50,7 +49,23 @@ pub(super) async fn approve(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     caller.must_be(Role::Operator)?;
-    let pending = waiting(&platform, &id).await?;
+    let answer = try_approve(&caller, &platform, routes, &id).await;
+    let status = answer.as_ref().map_or_else(|problem| problem.status, Response::status);
+    if [StatusCode::FORBIDDEN, StatusCode::CONFLICT].contains(&status) {
+        notes::approval_refused(&platform, &caller, &id, status).await;
+    }
+    answer
+}
+
+/// Approves a change: replays its request in the name of the original caller, with the approval
+/// attached.
+async fn try_approve(
+    caller: &Caller,
+    platform: &Platform,
+    routes: Router,
+    id: &str,
+) -> Result<Response, Problem> {
+    let pending = waiting(platform, id).await?;
     caller.must_be(pending.role)?;
     if !caller.is_independent_of(&pending.requested_by, &pending.made_by) {
         let detail = format!(
@@ -61,7 +76,7 @@ pub(super) async fn approve(
             "a different person must approve it, with a token that neither of the two created for the other";
         return Err(Problem::new(StatusCode::FORBIDDEN, "second_person_needed", detail, hint));
     }
-    let request = again(&pending, &caller).map_err(|_| {
+    let request = again(&pending, caller).map_err(|_| {
         Problem::new(
             StatusCode::CONFLICT,
             "changed_since_asked",
@@ -79,7 +94,8 @@ pub(super) async fn withdraw(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     caller.must_be(Role::Operator)?;
-    if !platform.store.withdraw(&id).await? {
+    let pending = waiting(&platform, &id).await?;
+    if !platform.store.withdraw(&id, &notes::withdrawn(&pending, &caller)).await? {
         return Err(Problem::not_found("change", &id));
     }
     tracing::info!(event = "change_withdrawn", id, actor = caller.name, "withdrawn");

@@ -1,6 +1,7 @@
 //! The management API below `/api/migration`. Each file holds one endpoint, or the endpoints of one
 //! resource.
 
+mod audit_changes;
 mod canary;
 mod canary_guard;
 mod canary_records;
@@ -29,4 +30,5 @@ pub mod router;
 mod set_rollout;
 mod switch_flag;
 mod tokens;
+mod verify_audit;
 mod whoami;

@@ -7,6 +7,7 @@ use crate::{
         notify,
         run::{circumstances, evidence_of, run_identity, run_write},
     },
+    change::notes,
     clock,
     platform::Platform,
     publication::{publish::PublishError, reconcile},
@@ -83,6 +84,9 @@ pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
     }
     let publication = reconcile::tick(platform).await;
     let delivered = notify::deliver(platform).await;
+    if let Err(error) = notes::end_lapsed(platform).await {
+        tracing::warn!(%error, "requests that have lapsed are recorded by the next tick");
+    }
     let head = platform.store.head().await?;
     let lag = head.revision.0.saturating_sub(head.published.0);
     tracing::info!(event = "tick", lag, revision = head.revision.0, canaries = canaries.len(), "looked");

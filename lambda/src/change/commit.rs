@@ -230,10 +230,11 @@ pub(crate) fn audit(
             EmergencyChange::Set(declared) => Some(declared),
             EmergencyChange::Keep | EmergencyChange::Clear => before.head.emergency.as_ref(),
         };
-        // An emergency appears in the history of every flag that it covers.
+        // An emergency appears in its own history, and in that of every flag that it covers.
+        objects.push(AuditRecord::EMERGENCY.to_owned());
         match emergency.and_then(|emergency| emergency.flags.as_ref()) {
             Some(flags) => objects.extend(flags.iter().map(|flag| format!("feature_flags/{flag}"))),
-            None => objects.push("emergency".to_owned()),
+            None => objects.push(AuditRecord::ALL_FLAGS.to_owned()),
         }
     }
     let caller = &demand.caller;

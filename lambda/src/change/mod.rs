@@ -3,5 +3,6 @@
 pub mod approval;
 pub mod commit;
 pub mod demand;
+pub mod notes;
 pub mod operation;
 pub mod proposal;

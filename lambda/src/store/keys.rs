@@ -94,6 +94,17 @@ impl Key {
         Self::new(AUDIT, format!("{:012}", revision.0))
     }
 
+    /// Key of an audit record that created no revision, by its position in the log. It sorts behind the
+    /// record of the revision at which it was written.
+    pub fn audit_note(revision: Revision, position: u64) -> Self {
+        Self::new(AUDIT, format!("{:012}#{position:012}", revision.0))
+    }
+
+    /// Key of a part of changes that are too large for their audit record, by the digest of the whole.
+    pub fn audit_changes(digest: &str, part: u64) -> Self {
+        Self::new(AUDIT, format!("CHANGES#{digest}#{part:03}"))
+    }
+
     /// Key of a token, by the hash of its secret.
     pub fn token(hash: &str) -> Self {
         Self::new(TOKENS, hash)

@@ -10,13 +10,17 @@ pub(crate) mod error;
 mod item;
 pub mod keys;
 mod ledger;
+mod page;
 mod pending;
 mod replies;
 mod role;
 pub(crate) mod table;
 mod tokens;
 
-pub use audit::{AuditQuery, AuditRecord};
+pub use audit::{
+    AuditCheck, AuditFault, AuditLink, AuditPage, AuditPlace, AuditQuery, AuditRecord, ChangesPart,
+    KnownRecord,
+};
 pub use batches::{Arrival, BatchStatus, Gap, IsolateCounts, oldest_kept};
 pub(crate) use canaries::record_item;
 pub use canaries::{HoldState, Notification};
@@ -25,6 +29,7 @@ pub use config::{Head, Meta, RUNS, State};
 pub use error::StoreError;
 pub use item::NewItem;
 pub use ledger::{Cursor, FlagGap, Ledger, LedgerWrite, RouteComparison, Series, StepTimes, WindowCounts};
+pub use page::{MAX_PAGE_BYTES, PageRoom};
 pub use pending::{Pending, Request};
 pub use replies::Reply;
 pub use role::Role;

@@ -2,20 +2,25 @@
 //! it would make.
 
 use crate::store::{
-    Role,
+    AuditRecord, Role,
+    audit::{MAX_TRIES, pause},
+    commit::{CommitError, Write},
     error::StoreError,
     item::{Item, NewItem},
     keys,
     keys::Key,
     table::Store,
 };
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use cutover_core::{Revision, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Lifetime of a pending change, in milliseconds.
 const WAITS_MS: i64 = 24 * 3_600_000;
+
+/// Time after its end for which an item is kept, in seconds: the schedule records that the change has
+/// lapsed, and removes it.
+const KEPT_SECONDS: u64 = 7 * 24 * 3_600;
 
 /// A change that is waiting for a second person's approval.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -80,36 +85,29 @@ impl Pending {
 }
 
 impl Store {
-    /// Stores a change until it is approved or expires. Returns the stored change, which is the
-    /// earlier one if a change with this id is pending already.
+    /// Stores a change until it is approved or expires, together with the record `asked`. Returns the
+    /// stored change, which is the earlier one if a change with this id is pending already.
     ///
     /// # Errors
     ///
     /// Fails if the table cannot be read or written.
-    pub async fn put_pending(&self, pending: Pending) -> Result<Pending, StoreError> {
+    pub async fn put_pending(&self, pending: Pending, asked: &AuditRecord) -> Result<Pending, StoreError> {
         let seconds = u64::try_from(pending.expires_at.millis() / 1_000).unwrap_or_default();
         let item = NewItem::new(&Key::pending(&pending.id))
-            .number(keys::EXPIRES, seconds)
+            .number(keys::EXPIRES, seconds + KEPT_SECONDS)
             .json("pending", &pending)?;
-        let sent = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item.into_attributes()))
-            .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(pending),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(self.pending(&pending.id).await?.unwrap_or(pending))
+        let write = [Write::New(item)];
+        for attempt in 0..MAX_TRIES {
+            if let Some(earlier) = self.pending(&pending.id).await? {
+                return Ok(earlier);
             }
-            Err(error) => Err(error.into()),
+            match self.note_with(asked, &write).await {
+                Ok(()) => return Ok(pending),
+                Err(CommitError::Conflict) => pause(attempt).await,
+                Err(CommitError::Store(error)) => return Err(error),
+            }
         }
+        Err(StoreError::Restless)
     }
 
     /// Returns a pending change by its id.
@@ -130,20 +128,24 @@ impl Store {
         self.all(keys::PENDING, "").await?.iter().map(Pending::read).collect()
     }
 
-    /// Withdraws a pending change. Returns true if it was still pending.
+    /// Removes a pending change that was not made, together with the record of its end. Returns true if
+    /// it was still pending.
     ///
     /// # Errors
     ///
-    /// Fails if the table cannot be written.
-    pub async fn withdraw(&self, id: &str) -> Result<bool, StoreError> {
-        let deleted = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(Key::pending(id).attributes()))
-            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld)
-            .send()
-            .await?;
-        Ok(deleted.attributes.is_some_and(|attributes| !attributes.is_empty()))
+    /// Fails if the table cannot be read or written.
+    pub async fn withdraw(&self, id: &str, record: &AuditRecord) -> Result<bool, StoreError> {
+        let write = [Write::DeletePending(id.to_owned())];
+        for attempt in 0..MAX_TRIES {
+            if self.pending(id).await?.is_none() {
+                return Ok(false);
+            }
+            match self.note_with(record, &write).await {
+                Ok(()) => return Ok(true),
+                Err(CommitError::Conflict) => pause(attempt).await,
+                Err(CommitError::Store(error)) => return Err(error),
+            }
+        }
+        Err(StoreError::Restless)
     }
 }
