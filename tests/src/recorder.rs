@@ -90,6 +90,13 @@ async fn pass_on(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
 fn needed(action: &str, request: &Value) -> Vec<(String, String)> {
     match action {
         "GetItem" | "UpdateItem" | "DeleteItem" => vec![(action.to_owned(), partition(&request["Key"]))],
+        "BatchGetItem" => request["RequestItems"]
+            .as_object()
+            .expect("tables")
+            .values()
+            .flat_map(|table| table["Keys"].as_array().expect("keys"))
+            .map(|key| (action.to_owned(), partition(key)))
+            .collect(),
         "PutItem" => vec![(action.to_owned(), partition(&request["Item"]))],
         "Query" => {
             let condition = request["KeyConditionExpression"].as_str().expect("a key condition");

@@ -3,7 +3,11 @@
 
 use crate::{
     access::auth::{Approval, Caller},
-    api::respond::json_response,
+    api::{
+        extract::{Page, Parameters},
+        pages,
+        respond::json_response,
+    },
     change::{approval, notes},
     clock,
     platform::Platform,
@@ -17,15 +21,21 @@ use axum::{
     http::{Request, StatusCode, header},
     response::Response,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tower::ServiceExt;
 
-pub(super) async fn list(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    _: Caller,
+    State(platform): State<Platform>,
+    Parameters(page): Parameters<Page>,
+) -> Result<Response, Problem> {
     let now = clock::now();
     let pending = platform.store.all_pending().await?;
-    let waiting: Vec<Value> =
-        pending.iter().filter(|pending| !pending.has_expired(now)).map(approval::shown).collect();
-    Ok(json_response(StatusCode::OK, &json!({ "changes": waiting })))
+    let waiting = pending.iter().filter(|pending| !pending.has_expired(now));
+    let (waiting, next) = page.of(waiting, |pending| pending.id.as_str())?;
+    let shown = waiting.into_iter().map(|pending| (pending.id.clone(), approval::shown(pending)));
+    let (waiting, next) = pages::filled(shown, next);
+    Ok(json_response(StatusCode::OK, &json!({ "changes": waiting, "next_after": next })))
 }
 
 pub(super) async fn one(

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{TransactWriteItem, Update},
 };
-use cutover_core::{Timestamp, measurement::batch::Batch};
+use cutover_core::measurement::batch::Batch;
 use std::collections::BTreeMap;
 
 /// Retention of batches and isolates, in seconds. A batch resent later would not be recognised as a
@@ -45,16 +45,6 @@ pub struct Arrival {
     pub at: i64,
     /// The batch itself.
     pub batch: Batch,
-}
-
-/// A period for which the counts of an isolate are unknown, because it fell silent before its final
-/// report.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Gap {
-    /// Name of the isolate.
-    pub isolate: String,
-    /// Time of its last report. Its counts after that, of at most one report interval, are unknown.
-    pub since: Timestamp,
 }
 
 /// Summary of the isolates.
@@ -259,26 +249,6 @@ impl Store {
             self.add_ingest_counts(&BTreeMap::from([("isolates_lost", lost)])).await?;
         }
         Ok(lost)
-    }
-
-    /// Returns the gaps since a point in time. An isolate that reported again afterwards had kept
-    /// its counts, so its gap is left out.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the table cannot be read or an item cannot be decoded.
-    pub async fn gaps(&self, since: Timestamp) -> Result<Vec<Gap>, StoreError> {
-        let items = self.range(keys::GAPS, &format!("{:015}", since.millis().max(0)), "~").await?;
-        let mut gaps = Vec::new();
-        for item in items {
-            let (since, isolate) = (item.number("since")?, item.text("isolate")?.to_owned());
-            let held = self.get(&Key::isolate(&isolate)).await?;
-            if held.is_none_or(|held| held.optional_number("gap_at") == Some(since)) {
-                let since = Timestamp::from_millis(i64::try_from(since).unwrap_or(i64::MAX));
-                gaps.push(Gap { isolate, since });
-            }
-        }
-        Ok(gaps)
     }
 
     /// Adds to the counters of ingest.

@@ -43,6 +43,9 @@ pub const SHARDS: u32 = 8;
 /// Prefix of the sort keys of ledgers.
 pub const LEDGER: &str = "LEDGER#";
 
+/// Prefix of the sort keys of the event counters of canaries.
+pub const EVENTS: &str = "EVENTS#";
+
 /// Time covered by one partition of arrivals, in milliseconds.
 pub const MINUTE_MS: i64 = 60_000;
 
@@ -158,7 +161,7 @@ impl Key {
 
     /// Key of the event counters of a flag's canary.
     pub fn events(flag: &str) -> Self {
-        Self::new(METRICS, format!("EVENTS#{flag}"))
+        Self::new(METRICS, format!("{EVENTS}{flag}"))
     }
 
     /// Key of the ledger of a flag; the empty name is for requests that no flag decided.

@@ -226,6 +226,24 @@ impl Store {
         Ok(items.iter().filter_map(ledger).collect())
     }
 
+    /// Returns the ledgers of these flags that exist and can be decoded, by flag.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read.
+    pub async fn ledgers_of<'f>(
+        &self,
+        flags: impl Iterator<Item = &'f FlagName>,
+    ) -> Result<BTreeMap<FlagName, Ledger>, StoreError> {
+        let rows = self.get_many(flags.map(|flag| Key::ledger(flag.as_str())).collect()).await?;
+        let ledger = |attributes| {
+            let item = Item::new(attributes).ok()?;
+            let name = item.text(keys::SORT).ok()?.strip_prefix(keys::LEDGER)?;
+            Some((name.parse::<FlagName>().ok()?, read(&item).ok()?))
+        };
+        Ok(rows.into_iter().filter_map(ledger).collect())
+    }
+
     /// Returns the ledger of a flag and the evidence of its newest run.
     ///
     /// # Errors

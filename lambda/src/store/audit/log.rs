@@ -117,18 +117,6 @@ impl AuditQuery {
 }
 
 impl Store {
-    /// Builds a consistent query of the records between two sort keys, both included.
-    pub(super) fn audit_range(&self, from: String, to: String) -> QueryFluentBuilder {
-        self.client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :audit AND sk BETWEEN :from AND :to")
-            .expression_attribute_values(":audit", AttributeValue::S(keys::AUDIT.to_owned()))
-            .expression_attribute_values(":from", AttributeValue::S(from))
-            .expression_attribute_values(":to", AttributeValue::S(to))
-            .consistent_read(true)
-    }
-
     /// Returns a page of the records that match a query, newest first.
     ///
     /// # Errors
@@ -145,7 +133,7 @@ impl Store {
         if last < first {
             return Ok(page);
         }
-        let request = query.filtered(self.audit_range(first, last).scan_index_forward(false));
+        let request = query.filtered(self.between(keys::AUDIT, &first, &last).scan_index_forward(false));
         let mut room = PageRoom::new(query.limit);
         let mut start = None;
         loop {

@@ -12,6 +12,7 @@ use crate::{
         },
         error::StoreError,
         item::Item,
+        keys,
         page::PageRoom,
         table::Store,
     },
@@ -128,7 +129,7 @@ impl Store {
         };
         let from = after.map_or_else(|| "0".to_owned(), |after| after.key().sort);
         let mut room = PageRoom::new(MAX_RECORDS);
-        let mut records = self.audit_range(from, END.to_owned()).into_paginator().items().send();
+        let mut records = self.between(keys::AUDIT, &from, END).into_paginator().items().send();
         let mut last = after;
         while let Some(attributes) = records.next().await {
             let item = Item::new(attributes?)?;
