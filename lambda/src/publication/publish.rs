@@ -147,7 +147,7 @@ impl Publisher {
                 // The write may have been made, may be made later, or never.
                 Err(failure @ KvError::Unreachable(_)) => {
                     lost += 1;
-                    let is_held = self.published().await.is_ok_and(|held| held >= Some(revision));
+                    let is_held = self.published().await.is_ok_and(|held| held == Some(revision));
                     if !is_held && lost >= MAX_LOST {
                         return Err(failure.into());
                     }
