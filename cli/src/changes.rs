@@ -7,6 +7,7 @@ use crate::{
 };
 use clap::Subcommand;
 use reqwest::Method;
+use serde_json::json;
 
 /// Commands on pending changes.
 #[derive(Debug, Subcommand)]
@@ -39,7 +40,7 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
     let path = |id: &str| format!("/changes/{}", encode(id));
     match command {
         Command::List => {
-            let response = client.get("/changes")?;
+            let response = json!({ "changes": client.all("/changes", "changes")? });
             output::show(format, &response, || {
                 let names = ["change", "action", "objects", "requested_by", "expires_at", "reason"];
                 let rows: Vec<_> =

@@ -28,7 +28,7 @@ pub enum Command {
 /// Fails if the management API refuses the request or cannot be reached.
 pub fn run(command: &Command, client: &Client, format: Format) -> Result<(), Failure> {
     let Command::Report { route, noise } = command;
-    let response = client.get("/comparisons")?;
+    let response = json!({ "comparisons": client.all("/comparisons", "comparisons")? });
     let comparisons: Vec<&Value> = output::list(&response, "comparisons")
         .filter(|comparison| route.as_deref().is_none_or(|route| text(comparison, "route") == route))
         .collect();

@@ -4,11 +4,13 @@ use crate::output;
 use serde_json::Value;
 
 /// Returns the suffix that says whether a change is published.
-pub fn note(response: &Value) -> &'static str {
+pub fn note(response: &Value) -> String {
     if response.get("published").and_then(Value::as_bool).unwrap_or_default() {
-        ", published"
-    } else {
-        ", not published yet; retried within a minute"
+        return ", published".to_owned();
+    }
+    match output::text(response, "unpublished_because") {
+        "" => ", not published yet; retried within a minute".to_owned(),
+        reason => format!(", not published yet ({reason}); retried within a minute"),
     }
 }
 

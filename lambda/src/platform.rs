@@ -36,7 +36,7 @@ impl Platform {
     /// Builds the clients. Each connects on first use.
     pub fn new(settings: Settings) -> Self {
         let store = Store::new(&settings);
-        let publisher = Publisher::new(store.clone(), Kv::new(&settings));
+        let publisher = Publisher::new(store.clone(), Kv::new(&settings), settings.kv_interval);
         let provider = settings.jwt.clone().map(|(url, expected)| Arc::new(Provider::new(url, expected)));
         let limits = Limits {
             callers: Limiter::new(settings.rate_limit),

@@ -1,6 +1,6 @@
 //! Workers KV as workerd reads it, `GET /KEY?urlencoded=true`, and as the publisher writes it,
 //! through the REST API. The binding in the Worker is the real one; this is the store behind it,
-//! which counts reads, returns other values, fails and hangs.
+//! which counts reads and writes, returns other values, fails, hangs, limits writes and makes them late.
 
 use axum::{
     Router,
@@ -12,7 +12,7 @@ use cutover_core::{Snapshot, config::Config, vocabulary::revision::Revision};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Behaviour of the store's reads.
@@ -33,6 +33,13 @@ struct Store {
     mode: Mode,
     reads: u64,
     traces: Vec<String>,
+    writes: u64,
+    /// Time of the last write that was accepted.
+    written: Option<Instant>,
+    /// Time after an accepted write in which the next one is refused.
+    interval: Duration,
+    /// Time until the next write takes effect.
+    delay: Option<Duration>,
 }
 
 /// A running store.
@@ -96,6 +103,21 @@ impl KvServer {
         self.store.lock().expect("no test panics inside").traces.clone()
     }
 
+    /// Refuses writes with status 429 that come sooner than this after an accepted one, as Workers KV does.
+    pub fn limit_writes(&self, interval: Duration) {
+        self.store.lock().expect("no test panics inside").interval = interval;
+    }
+
+    /// Lets the next write take effect, and respond, after a time: also if its client has left by then.
+    pub fn delay_next_write(&self, delay: Duration) {
+        self.store.lock().expect("no test panics inside").delay = Some(delay);
+    }
+
+    /// Returns the number of writes that were accepted so far.
+    pub fn writes(&self) -> u64 {
+        self.store.lock().expect("no test panics inside").writes
+    }
+
     /// Returns the number of reads so far.
     pub fn reads(&self) -> u64 {
         self.store.lock().expect("no test panics inside").reads
@@ -144,9 +166,25 @@ async fn write_rest(
     Path((_, key)): Path<(String, String)>,
     headers: HeaderMap,
     value: String,
-) -> &'static str {
-    let mut store = store.lock().expect("no test panics inside");
-    store.values.insert(key, value);
-    store.traces.extend(headers.get("traceparent").and_then(|trace| Some(trace.to_str().ok()?.to_owned())));
-    r#"{"success":true,"errors":[],"messages":[],"result":{}}"#
+) -> (StatusCode, [(&'static str, &'static str); 1], &'static str) {
+    let delay = {
+        let mut store = store.lock().expect("no test panics inside");
+        if store.written.is_some_and(|written| written.elapsed() < store.interval) {
+            let body = r#"{"success":false,"errors":[{"code":10048}]}"#;
+            return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], body);
+        }
+        store.written = Some(Instant::now());
+        store.writes += 1;
+        let trace = headers.get("traceparent").and_then(|trace| Some(trace.to_str().ok()?.to_owned()));
+        store.traces.extend(trace);
+        store.delay.take()
+    };
+    // In a task of its own, which goes on when the client has left.
+    let write = tokio::spawn(async move {
+        tokio::time::sleep(delay.unwrap_or_default()).await;
+        store.lock().expect("no test panics inside").values.insert(key, value);
+    });
+    write.await.expect("no test panics inside");
+    let body = r#"{"success":true,"errors":[],"messages":[],"result":{}}"#;
+    (StatusCode::OK, [("content-type", "application/json")], body)
 }

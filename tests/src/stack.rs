@@ -195,6 +195,14 @@ impl Stack {
         self.recorders.values().flat_map(Recorder::denied).collect()
     }
 
+    /// Lets a change that waits for a second person expire.
+    pub fn expire(&self, change: &str) {
+        let text = self.dynamodb.replace("PENDING", change, "pending", "{}");
+        let mut pending: serde_json::Value = serde_json::from_str(&text).expect("a pending change is JSON");
+        pending["expires_at"] = serde_json::json!("2020-01-01T00:00:00Z");
+        self.dynamodb.replace("PENDING", change, "pending", &pending.to_string());
+    }
+
     /// Returns a client of the management API.
     pub fn management(&self) -> Management {
         Management::new(&self.lambda.url("management"), ROOT_TOKEN)
@@ -213,6 +221,8 @@ pub(crate) fn environment(dynamodb: &str, kv_api: &str) -> BTreeMap<&'static str
         ("CUTOVER_KV_NAMESPACE", wrangler::NAMESPACE),
         ("CUTOVER_KV_TOKEN", "local"),
         ("CUTOVER_KV_TIMEOUT_MS", "2000"),
+        // The local store takes any number of writes; tests of the publication set a limit of their own.
+        ("CUTOVER_KV_INTERVAL_MS", "0"),
         ("CUTOVER_ROOT_TOKEN", ROOT_TOKEN),
         ("CUTOVER_INGEST_SECRET", INGEST_SECRET),
     ]

@@ -6,11 +6,16 @@ use crate::{
         auth::{Approval, Caller, PERSON},
         second_person::same_person,
     },
-    api::respond::json_response,
+    api::{
+        extract::{Page, Parameters},
+        pages,
+        respond::json_response,
+    },
     change::{
         approval,
         commit::{answered_before, reply},
         demand::{ApprovalKey, ChangeRequest},
+        notes,
         proposal::ChangeResponse,
     },
     clock,
@@ -25,7 +30,7 @@ use axum::{
     http::{Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tower::ServiceExt;
 
 /// Attempts to withdraw a change while it is being approved.
@@ -34,12 +39,18 @@ const MAX_TRIES: u32 = 8;
 /// Limit of the first pause between these attempts, in milliseconds.
 const FIRST_PAUSE_MS: u64 = 4;
 
-pub(super) async fn list(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    _: Caller,
+    State(platform): State<Platform>,
+    Parameters(page): Parameters<Page>,
+) -> Result<Response, Problem> {
     let now = clock::now();
     let pending = platform.store.all_pending().await?;
-    let waiting: Vec<Value> =
-        pending.iter().filter(|pending| !pending.has_expired(now)).map(approval::shown).collect();
-    Ok(json_response(StatusCode::OK, &json!({ "changes": waiting })))
+    let waiting = pending.iter().filter(|pending| !pending.has_expired(now));
+    let (waiting, next) = page.of(waiting, |pending| pending.id.as_str())?;
+    let shown = waiting.into_iter().map(|pending| (pending.id.clone(), approval::shown(pending)));
+    let (waiting, next) = pages::filled(shown, next);
+    Ok(json_response(StatusCode::OK, &json!({ "changes": waiting, "next_after": next })))
 }
 
 pub(super) async fn one(
@@ -55,8 +66,7 @@ pub(super) async fn one(
 #[derive(Clone)]
 pub(super) struct Replay(pub(super) Router);
 
-/// Approves a change: replays its request in the name of the original caller, with the approval
-/// attached. The response is remembered under the `Idempotency-Key` of the approval.
+/// Approves a change, or records that its approval was refused.
 pub(super) async fn approve(
     State(platform): State<Platform>,
     Extension(Replay(routes)): Extension<Replay>,
@@ -65,14 +75,31 @@ pub(super) async fn approve(
 ) -> Result<Response, Problem> {
     let caller = &demand.caller;
     caller.must_be(Role::Operator)?;
-    if let Some(changed) = answered_before(&platform, &demand).await? {
+    let answer = try_approve(&demand, &platform, routes, &id).await;
+    let status = answer.as_ref().map_or_else(|problem| problem.status, Response::status);
+    if [StatusCode::FORBIDDEN, StatusCode::CONFLICT].contains(&status) {
+        notes::approval_refused(&platform, caller, &id, status).await;
+    }
+    answer
+}
+
+/// Approves a change: replays its request in the name of the original caller, with the approval
+/// attached. The response is remembered under the `Idempotency-Key` of the approval.
+async fn try_approve(
+    demand: &ChangeRequest,
+    platform: &Platform,
+    routes: Router,
+    id: &str,
+) -> Result<Response, Problem> {
+    let caller = &demand.caller;
+    if let Some(changed) = answered_before(platform, demand).await? {
         return Ok(changed.into_response());
     }
-    let pending = match waiting(&platform, &id).await {
+    let pending = match waiting(platform, id).await {
         Ok(pending) => pending,
         Err(problem) => {
             // The caller's first attempt may have approved it meanwhile.
-            let changed = answered_before(&platform, &demand).await?;
+            let changed = answered_before(platform, demand).await?;
             return changed.map(IntoResponse::into_response).ok_or(problem);
         }
     };
@@ -84,7 +111,7 @@ pub(super) async fn approve(
                     identity provider";
         return Err(Problem::new(StatusCode::FORBIDDEN, "second_person_needed", detail, hint));
     }
-    let request = again(&pending, requester, &demand).map_err(|_| {
+    let request = again(&pending, requester, demand).map_err(|_| {
         Problem::new(
             StatusCode::CONFLICT,
             "changed_since_asked",
@@ -107,7 +134,16 @@ pub(super) async fn withdraw(
         if let Some(changed) = answered_before(&platform, &demand).await? {
             return Ok(changed);
         }
-        match platform.store.withdraw(&id, reply(&demand, status, &body, None).as_ref()).await {
+        let pending = match waiting(&platform, &id).await {
+            Ok(pending) => pending,
+            Err(problem) => {
+                // The caller's first attempt may have withdrawn it meanwhile.
+                let changed = answered_before(&platform, &demand).await?;
+                return changed.ok_or(problem);
+            }
+        };
+        let record = notes::withdrawn(&pending, &demand.caller);
+        match platform.store.withdraw(&id, &record, reply(&demand, status, &body, None).as_ref()).await {
             Ok(()) => {
                 tracing::info!(event = "change_withdrawn", id, actor = demand.caller.name, "withdrawn");
                 return Ok(ChangeResponse { status, body, replayed: false });

@@ -1,8 +1,12 @@
-//! `GET /comparisons`: differences between the responses of the two backends, route by route.
+//! `GET /comparisons?after=&limit=`: differences between the responses of the two backends, route by
+//! route.
 
 use crate::{
-    access::auth::Caller, api::respond::json_response, platform::Platform, problem::Problem,
-    store::RouteComparison,
+    access::auth::Caller,
+    api::{extract::Parameters, respond::json_response},
+    platform::Platform,
+    problem::Problem,
+    store::{Ledger, PageRoom, RouteComparison},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{
@@ -10,17 +14,74 @@ use cutover_core::{
     compare::{DifferenceCount, Rule},
     config::Config,
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
-    let ledgers = platform.store.ledgers().await?;
-    let config = platform.store.state().await?.config;
-    let mut all = Vec::new();
-    for (flag, ledger) in &ledgers {
-        let Some(flag) = flag else { continue };
-        all.extend(ledger.comparisons.iter().map(|compared| report(flag, compared, &config)));
+const DEFAULT_LIMIT: usize = 1_000;
+
+const MAX_LIMIT: usize = 5_000;
+
+/// Number of ledgers that are held at a time.
+const LEDGERS: usize = 16;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    #[serde(default)]
+    after: String,
+    limit: Option<usize>,
+}
+
+pub(super) async fn handle(
+    _: Caller,
+    State(platform): State<Platform>,
+    Parameters(query): Parameters<Query>,
+) -> Result<Response, Problem> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        let hint = format!("use a limit of 1 to {MAX_LIMIT}, and after to request the next page");
+        let detail = format!("the limit {limit} is not between 1 and {MAX_LIMIT}");
+        return Err(Problem::invalid("limit", detail, hint));
     }
-    Ok(json_response(StatusCode::OK, &json!({ "comparisons": all })))
+    // The end of the previous page, FLAG/ROUTE.
+    let (after_flag, after_route) = query.after.split_once('/').unwrap_or((query.after.as_str(), ""));
+    let config = platform.store.state().await?.config;
+    let flags: Vec<&FlagName> =
+        config.feature_flags.keys().filter(|flag| flag.as_str() >= after_flag).collect();
+    let mut room = PageRoom::new(limit);
+    let (mut page, mut last) = (Vec::new(), None);
+    for part in flags.chunks(LEDGERS) {
+        let ledgers = platform.store.ledgers_of(part.iter().copied()).await?;
+        for (flag, ledger) in &ledgers {
+            let after = if flag.as_str() == after_flag { after_route } else { "" };
+            for compared in current(flag, ledger, &config) {
+                if compared.route.as_str() <= after {
+                    continue;
+                }
+                let shown = report(flag, compared, &config);
+                if !room.take(shown.to_string().len()) {
+                    return Ok(respond(page, last));
+                }
+                page.push(shown);
+                last = Some(format!("{flag}/{}", compared.route));
+            }
+        }
+    }
+    Ok(respond(page, None))
+}
+
+fn respond(page: Vec<Value>, next: Option<String>) -> Response {
+    json_response(StatusCode::OK, &json!({ "comparisons": page, "next_after": next }))
+}
+
+/// Returns the comparisons of the routes that a flag has now, ordered by route.
+fn current<'l>(flag: &FlagName, ledger: &'l Ledger, config: &Config) -> Vec<&'l RouteComparison> {
+    let is_current = |compared: &&RouteComparison| {
+        config.routes.iter().any(|route| route.id == compared.route && route.flag == *flag)
+    };
+    let mut current: Vec<_> = ledger.comparisons.iter().filter(is_current).collect();
+    current.sort_by(|a, b| a.route.as_str().cmp(b.route.as_str()));
+    current
 }
 
 /// Returns the rules that a route of the flag has now.
@@ -117,6 +178,22 @@ mod tests {
         assert_eq!(unmatched(&configured("offers", rules)), expected);
         assert_eq!(unmatched(&configured("other", rules)), json!([]), "the route is another flag's");
         assert_eq!(unmatched(&Config::default()), json!([]));
+    }
+
+    #[test]
+    fn comparisons_of_deleted_routes_are_left_out() {
+        let comparisons = ["z", "offers"].map(|route| {
+            let route = route.parse().unwrap();
+            RouteComparison { route, ..compared(&[]) }
+        });
+        let ledger = Ledger { comparisons: comparisons.to_vec(), ..Ledger::default() };
+        let config = configured("offers", "");
+        let routes = |flag: &str| -> Vec<String> {
+            let flag = flag.parse().unwrap();
+            current(&flag, &ledger, &config).iter().map(|compared| compared.route.to_string()).collect()
+        };
+        assert_eq!(routes("offers"), ["offers"]);
+        assert_eq!(routes("other"), Vec::<String>::new());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::{
     access::auth::Caller,
     api::{
         extract::{FlagPath, Page, Parameters},
+        pages,
         respond::json_response,
     },
     platform::Platform,
@@ -44,10 +45,11 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
     let (flags, next) = page.of(state.config.feature_flags.iter(), |(name, _)| name.as_str())?;
-    let flags: Vec<Value> = flags
-        .into_iter()
-        .map(|(name, flag)| flag_json(name, flag, state.salt(name), state.meta(SECTION, name.as_str())))
-        .collect();
+    let entry = |(name, flag): (&FlagName, &Flag)| {
+        let meta = state.meta(SECTION, name.as_str());
+        (name.to_string(), flag_json(name, flag, state.salt(name), meta))
+    };
+    let (flags, next) = pages::filled(flags.into_iter().map(entry), next);
     let body = json!({ "flags": flags, "revision": state.head.revision, "next_after": next });
     Ok(json_response(StatusCode::OK, &body))
 }

@@ -1,12 +1,12 @@
-//! `GET /audit?flag=&object=&actor=&action=&since=&until=&before=&limit=`: the audit log, newest
-//! first.
+//! `GET /audit?flag=&object=&actor=&action=&since=&until=&revision=&before=&limit=`: the audit log,
+//! newest first.
 
 use crate::{
     access::auth::Caller,
     api::{extract::Parameters, respond::json_response},
     platform::Platform,
     problem::Problem,
-    store::AuditQuery,
+    store::{AuditPlace, AuditQuery},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{FlagName, Revision, Timestamp};
@@ -17,6 +17,9 @@ const DEFAULT_LIMIT: usize = 50;
 
 const MAX_LIMIT: usize = 1_000;
 
+/// Largest revision that the log has room for.
+const MAX_REVISION: u64 = 999_999_999_999;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
@@ -26,8 +29,32 @@ pub(super) struct Query {
     action: Option<String>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
-    before: Option<u64>,
+    revision: Option<u64>,
+    before: Option<String>,
     limit: Option<usize>,
+}
+
+/// Parses the id of a record in a parameter.
+///
+/// # Errors
+///
+/// Returns the problem `invalid` if it is none.
+pub(super) fn place(field: &str, text: &str) -> Result<AuditPlace, Problem> {
+    let hint = "send the id of a record of GET /audit, or the end of the previous page, unchanged";
+    text.parse().map_err(|error| Problem::invalid(field, format!("{text:?}: {error}"), hint))
+}
+
+/// Checks that the log has room for a revision.
+///
+/// # Errors
+///
+/// Returns the problem `invalid` if not.
+pub(super) fn revision(number: u64) -> Result<Revision, Problem> {
+    if number > MAX_REVISION {
+        let hint = "see GET /status for the current revision";
+        return Err(Problem::invalid("revision", format!("{number} is larger than {MAX_REVISION}"), hint));
+    }
+    Ok(Revision(number))
 }
 
 pub(super) async fn handle(
@@ -45,16 +72,16 @@ pub(super) async fn handle(
         ));
     }
     let query = AuditQuery {
-        object: query.flag.map(|flag| format!("feature_flags/{flag}")).or(query.object),
+        flag: query.flag,
+        object: query.object,
         actor: query.actor,
         action: query.action,
         since: query.since,
         until: query.until,
-        before: query.before.map(Revision),
+        revision: query.revision.map(revision).transpose()?,
+        before: query.before.map(|before| place("before", &before)).transpose()?,
         limit,
     };
-    let records = platform.store.audit(&query).await?;
-    // A full page may be followed by another one.
-    let next = records.last().filter(|_| records.len() == limit).map(|record| record.revision);
-    Ok(json_response(StatusCode::OK, &json!({ "records": records, "next_before": next })))
+    let page = platform.store.audit(&query).await?;
+    Ok(json_response(StatusCode::OK, &json!({ "records": page.records, "next_before": page.next })))
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     access::auth::Caller,
-    api::{prometheus, respond::json_response},
+    api::{measured, prometheus, respond::json_response},
     platform::Platform,
     problem::Problem,
 };
@@ -32,12 +32,12 @@ pub(super) async fn handle(
     }
     let store = &platform.store;
     let cursor = store.cursor().await?;
-    let flags: Vec<Value> = store
-        .ledgers()
-        .await?
-        .into_iter()
-        .map(|(flag, ledger)| json!({ "flag": flag, "series": ledger.series }))
-        .collect();
+    let config = store.state().await?.config;
+    let mut ledgers = store.ledgers().await?;
+    measured::keep_flags(&mut ledgers, &config);
+    measured::keep_routes(&mut ledgers, &config);
+    let flags: Vec<Value> =
+        ledgers.into_iter().map(|(flag, ledger)| json!({ "flag": flag, "series": ledger.series })).collect();
     let behind = cursor.parked.iter().map(|(flag, parked)| (flag, Timestamp::from_millis(parked.through)));
     let behind: BTreeMap<&String, Timestamp> = behind.collect();
     let totals = cursor.totals;

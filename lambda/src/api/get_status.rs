@@ -2,7 +2,7 @@
 
 use crate::{
     access::auth::Caller,
-    api::respond::json_response,
+    api::{measured, respond::json_response},
     clock,
     platform::Platform,
     problem::Problem,
@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 
 pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
-    let ledgers = platform.store.ledgers().await?;
+    let mut ledgers = platform.store.ledgers().await?;
+    measured::keep_flags(&mut ledgers, &state.config);
     let unknown = platform.store.cursor().await?.totals.isolates_lost_lately;
     let recent = RecentTotals::of(ledgers.iter().flat_map(|(_, ledger)| &ledger.recent));
     let mut body = status(&state, &recent, unknown);

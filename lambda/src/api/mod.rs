@@ -1,6 +1,7 @@
 //! The management API below `/api/migration`. Each file holds one endpoint, or the endpoints of one
 //! resource.
 
+mod audit_changes;
 mod canary;
 mod canary_guard;
 mod canary_records;
@@ -18,7 +19,9 @@ mod get_audit;
 mod get_config;
 mod get_metrics;
 mod get_status;
+mod measured;
 mod openapi;
+mod pages;
 pub mod prometheus;
 mod promotion_target;
 mod publication;
@@ -30,4 +33,5 @@ pub mod router;
 mod set_rollout;
 mod switch_flag;
 mod tokens;
+mod verify_audit;
 mod whoami;

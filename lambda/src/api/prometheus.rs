@@ -1,6 +1,7 @@
 //! Metrics in the Prometheus text exposition format 0.0.4.
 
 use crate::{
+    api::measured,
     canary::run::evidence_of,
     clock,
     platform::Platform,
@@ -15,6 +16,9 @@ use std::{collections::BTreeMap, fmt::Write};
 /// Bounds of the response time histogram: powers of two, in milliseconds. They are also bounds of
 /// the internal buckets, so the exported counts are exact.
 const BOUNDS: std::ops::RangeInclusive<usize> = 0..=15;
+
+/// Number of runs whose evidence is read concurrently.
+const MAX_READS: usize = 16;
 
 /// A page of metrics under construction.
 #[derive(Default)]
@@ -45,12 +49,15 @@ impl Page {
 /// Fails if the table cannot be read or an item cannot be decoded.
 pub async fn page(platform: &Platform) -> Result<String, StoreError> {
     let store = &platform.store;
-    let (state, ledgers) = (store.state().await?, store.ledgers().await?);
+    let (state, mut ledgers) = (store.state().await?, store.ledgers().await?);
+    measured::keep_flags(&mut ledgers, &state.config);
     let mut page = Page::default();
+    // Ahead of the routes: a counter of the flag must not fall because one of its routes is gone.
+    evaluations(&mut page, &ledgers);
+    measured::keep_routes(&mut ledgers, &state.config);
     requests(&mut page, &ledgers);
     client_errors(&mut page, &ledgers);
     durations(&mut page, &ledgers);
-    evaluations(&mut page, &ledgers);
     canaries(&mut page, platform, &state).await?;
     publication(&mut page, &state);
     measurement(&mut page, platform).await?;
@@ -166,16 +173,22 @@ async fn canaries(page: &mut Page, platform: &Platform, state: &State) -> Result
     let name = "cutover_canary_undecided";
     page.family(name, "gauge", "1 if an item of the active canary run cannot be read, otherwise 0.");
     let mut verdicts = Vec::new();
-    for run in state.runs.values().filter(|run| run.state.is_active()) {
-        let undecided = match evidence_to_decide(platform, run).await {
-            Ok(evidence) => {
+    let runs: Vec<&Run> = state.runs.values().filter(|run| run.state.is_active()).collect();
+    let unreadable = platform.store.unreadable_waiting().await?;
+    let mut held = evidence_of_all(platform, &runs).await?;
+    for run in runs {
+        let undecided = match held.remove(&run.flag) {
+            // `promote` reads both to decide the run.
+            _ if unreadable.contains(run.flag.as_str()) => true,
+            None => false,
+            Some(Ok(evidence)) => {
                 verdicts.push((run, Verdict::of(run, &evidence)));
                 false
             }
             // The samples of the other flags must not be missing too.
-            Err(StoreError::Item(_)) => true,
-            Err(StoreError::Restless) => false,
-            Err(error) => return Err(error),
+            Some(Err(StoreError::Item(_))) => true,
+            Some(Err(StoreError::Restless)) => false,
+            Some(Err(error)) => return Err(error),
         };
         page.sample(name, &[("flag", run.flag.as_str())], f64::from(u8::from(undecided)));
     }
@@ -200,27 +213,42 @@ async fn canaries(page: &mut Page, platform: &Platform, state: &State) -> Result
             page.sample(name, &labels, result.percent() / 100.0);
         }
     }
+    let counters = platform.store.event_counters().await?;
     for (name, counter, help) in [
         ("cutover_rollbacks_total", "rollbacks", "Canary runs that were rolled back automatically."),
         ("cutover_canary_advances_total", "advances", "Steps that canary runs advanced automatically."),
     ] {
         page.family(name, "counter", help);
         for flag in state.config.feature_flags.keys() {
-            let counters = platform.store.counters(&Key::events(flag.as_str())).await?;
-            page.sample(
-                name,
-                &[("flag", flag.as_str())],
-                counters.get(counter).copied().unwrap_or_default() as f64,
-            );
+            let count = counters.get(flag.as_str()).and_then(|counters| counters.get(counter));
+            page.sample(name, &[("flag", flag.as_str())], count.copied().unwrap_or_default() as f64);
         }
     }
     Ok(())
 }
 
-/// Returns the evidence of a run, if `promote` can read everything that it decides the run by.
-async fn evidence_to_decide(platform: &Platform, run: &Run) -> Result<Evidence, StoreError> {
-    platform.store.waiting(&run.flag).await?;
-    evidence_of(platform, run).await
+/// Reads the evidence of runs, some at a time.
+async fn evidence_of_all(
+    platform: &Platform,
+    runs: &[&Run],
+) -> Result<BTreeMap<FlagName, Result<Evidence, StoreError>>, StoreError> {
+    let mut waiting = runs.iter();
+    let mut reading = tokio::task::JoinSet::new();
+    let mut all = BTreeMap::new();
+    loop {
+        while reading.len() < MAX_READS
+            && let Some(run) = waiting.next()
+        {
+            let (platform, run) = (platform.clone(), (*run).clone());
+            reading.spawn(async move {
+                let evidence = evidence_of(&platform, &run).await;
+                (run.flag, evidence)
+            });
+        }
+        let Some(read) = reading.join_next().await else { return Ok(all) };
+        let (flag, evidence) = read.map_err(|error| StoreError::Call(error.to_string()))?;
+        all.insert(flag, evidence);
+    }
 }
 
 fn test_name(test: Test) -> String {

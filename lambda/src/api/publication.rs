@@ -2,7 +2,7 @@
 //! publishing the current one now.
 
 use crate::{
-    access::auth::Caller, api::respond::json_response, platform::Platform, problem::Problem,
+    access::auth::Caller, api::respond::json_response, change::notes, platform::Platform, problem::Problem,
     publication::publish::PublishError, store::Role,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
@@ -23,7 +23,8 @@ pub(super) async fn look(_: Caller, State(platform): State<Platform>) -> Result<
 
 pub(super) async fn publish(caller: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
     caller.must_be(Role::Operator)?;
-    platform.publisher.publish().await.map_err(|error| refused(&error))?;
+    platform.store.note(&notes::published_by_hand(&caller)).await?;
+    platform.publisher.republish().await.map_err(|error| refused(&error))?;
     tracing::info!(event = "published_by_hand", actor = caller.name, "published");
     look(caller, State(platform)).await
 }

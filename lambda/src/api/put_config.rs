@@ -48,9 +48,9 @@ pub(super) async fn handle(
         Query { .. } => Role::Operator,
     })?;
     let wanted = read(&demand)?;
-    let ledgers = platform.store.ledgers().await?.into_iter();
+    let ledgers = platform.store.ledgers_of(wanted.canary_deployments.keys()).await?.into_iter();
     let traffic: Traffic = ledgers
-        .filter_map(|(flag, ledger)| Some((flag?, canary_guard::requests_per_second(&ledger)?)))
+        .filter_map(|(flag, ledger)| Some((flag, canary_guard::requests_per_second(&ledger)?)))
         .collect();
     if query.dry_run {
         let truth = platform.store.state().await?;

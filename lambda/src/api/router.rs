@@ -2,10 +2,10 @@
 
 use crate::{
     api::{
-        canary, canary_records, canary_start, canary_steer, changes, changes::Replay, comparisons,
-        create_token, delete_flag, emergency, explain_flag, flags, get_audit, get_config, get_metrics,
-        get_status, openapi, publication, put_config, put_flag, rotate_token, set_rollout, switch_flag,
-        tokens, whoami,
+        audit_changes, canary, canary_records, canary_start, canary_steer, changes, changes::Replay,
+        comparisons, create_token, delete_flag, emergency, explain_flag, flags, get_audit, get_config,
+        get_metrics, get_status, openapi, publication, put_config, put_flag, rotate_token, set_rollout,
+        switch_flag, tokens, verify_audit, whoami,
     },
     observe::request,
     platform::Platform,
@@ -45,6 +45,8 @@ pub(crate) fn routes() -> Router<Platform> {
         .route("/emergency/rollback", post(emergency::rollback))
         .route("/emergency/clear", post(emergency::clear))
         .route("/audit", get(get_audit::handle))
+        .route("/audit/verify", get(verify_audit::handle))
+        .route("/audit/{revision}/changes", get(audit_changes::handle))
         .route("/config", get(get_config::handle).put(put_config::handle))
         .route("/tokens", get(tokens::list).post(create_token::handle))
         .route("/tokens/{id}", delete(tokens::revoke))

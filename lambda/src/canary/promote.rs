@@ -3,6 +3,7 @@
 
 use crate::{
     canary::{decide, notify},
+    change::notes,
     clock,
     measurement::evaluate,
     platform::Platform,
@@ -50,6 +51,9 @@ pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
     // Publication and delivery follow all decisions, and their failure undoes none.
     let publication = reconcile::tick(platform).await;
     let delivered = notify::deliver(platform).await;
+    if let Err(error) = notes::end_lapsed(platform).await {
+        tracing::warn!(%error, "requests that have lapsed are recorded by the next tick");
+    }
     let head = platform.store.head().await?;
     let lag = head.revision.0.saturating_sub(platform.store.published().await?.0);
     let evaluation_lag_seconds = evaluation_lag_seconds(&platform.store.cursor().await?, clock::now());

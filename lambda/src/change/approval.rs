@@ -6,6 +6,7 @@ use crate::{
     access::{auth::ROOT, digest},
     change::{
         demand::ChangeRequest,
+        notes,
         operation::Operation,
         proposal::{ChangeResponse, Proposal, details_to_approve},
     },
@@ -91,7 +92,8 @@ pub fn gate(
 /// `Idempotency-Key`, or a problem if the store fails.
 pub async fn keep(platform: &Platform, pending: Pending) -> Result<ChangeResponse, Problem> {
     let fingerprint = pending.fingerprint.clone();
-    let pending = platform.store.put_pending(pending).await?;
+    let asked = notes::asked(&pending);
+    let pending = platform.store.put_pending(pending, &asked).await?;
     if pending.fingerprint != fingerprint {
         let detail = "this Idempotency-Key was used for a different change, which is still pending";
         let hint = "use a new key for every new change, and repeat a key only to retry the same request";

@@ -309,16 +309,15 @@ async fn finish(
     body: Value,
     revision: Revision,
 ) -> Result<ChangeResponse, Problem> {
-    let published = match platform.publisher.publish().await {
-        Ok(published) => published >= revision,
-        Err(error) => {
-            tracing::warn!(%error, revision = revision.0, "committed, but not published yet");
-            false
-        }
-    };
+    let published = platform.publisher.publish().await;
     let mut body = with_revision(body, revision);
     if let Some(fields) = body.as_object_mut() {
-        fields.insert("published".to_owned(), json!(published));
+        let is_published = published.as_ref().is_ok_and(|published| *published >= revision);
+        fields.insert("published".to_owned(), json!(is_published));
+        if let Err(error) = published {
+            tracing::warn!(%error, revision = revision.0, "committed, but not published yet");
+            fields.insert("unpublished_because".to_owned(), json!(error.reason()));
+        }
     }
     Ok(ChangeResponse { status, body, replayed: false })
 }
@@ -359,10 +358,11 @@ pub(crate) fn audit(
             EmergencyChange::Set(declared) => Some(declared),
             EmergencyChange::Keep | EmergencyChange::Clear => before.head.emergency.as_ref(),
         };
-        // An emergency appears in the history of every flag that it covers.
+        // An emergency appears in its own history, and in that of every flag that it covers.
+        objects.push(AuditRecord::EMERGENCY.to_owned());
         match emergency.and_then(|emergency| emergency.flags.as_ref()) {
             Some(flags) => objects.extend(flags.iter().map(|flag| format!("feature_flags/{flag}"))),
-            None => objects.push("emergency".to_owned()),
+            None => objects.push(AuditRecord::ALL_FLAGS.to_owned()),
         }
     }
     let caller = &demand.caller;

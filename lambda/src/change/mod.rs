@@ -3,6 +3,7 @@
 pub mod approval;
 pub mod commit;
 pub mod demand;
+pub mod notes;
 pub mod operation;
 pub mod parts;
 pub mod proposal;

@@ -9,17 +9,20 @@ use crate::{
     clock,
     measurement::fold::Folding,
     platform::Platform,
+    publication::publish::PublishError,
     store::{Cursor, Lease, error::StoreError},
 };
 use cutover_core::{
-    RunId, Timestamp,
+    Revision, RunId, Timestamp,
     canary::{Action, Reason, Run, Verdict, decide},
 };
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::task::JoinHandle;
 
 /// Time between the beginnings of two passes.
 const PASS: Duration = Duration::from_secs(2);
@@ -35,6 +38,9 @@ const READING: Duration = Duration::from_secs(20);
 
 /// Time for which a checkpoint reads for flags that were parked.
 const CATCHING_UP: Duration = Duration::from_secs(7);
+
+/// Time for which the end of an invocation waits for what is being published.
+const PUBLISHING: Duration = Duration::from_secs(6);
 
 /// Time that an invocation keeps for its last checkpoint.
 const ENDING: Duration = Duration::from_secs(10);
@@ -123,6 +129,7 @@ async fn work(
             written = Instant::now();
         }
         if is_last {
+            evaluation.end_publishing().await;
             platform.store.renew_lease(lease, clock::now().millis(), true).await?;
             break;
         }
@@ -139,8 +146,9 @@ struct Evaluation<'p> {
     folding: Folding<'p>,
     /// Reason for which each active run was last held, with its step.
     held: BTreeMap<RunId, (u32, Reason)>,
-    /// False while a committed decision is not published.
-    published: bool,
+    /// False while a committed decision is not being published.
+    is_published: bool,
+    publishing: Option<JoinHandle<Result<Revision, PublishError>>>,
 }
 
 impl Evaluation<'_> {
@@ -187,20 +195,39 @@ impl Evaluation<'_> {
         if outcome.action == Action::Hold {
             self.held.insert(outcome.run.clone(), (outcome.step, outcome.reason));
         } else {
-            self.published = false;
+            self.is_published = false;
         }
         tick.canaries.insert(flag, outcome);
         self.folding.renew_state().await
     }
 
-    /// Publishes committed decisions. What fails is tried again in the next pass; isolates hear of it by brakes.
+    /// Has committed decisions published beside everything else: no decision waits for it, and isolates hear of them by
+    /// brakes. What fails is tried again in the next pass.
     async fn publish(&mut self) {
-        if self.published {
-            return;
+        if let Some(publishing) = self.publishing.take_if(|publishing| publishing.is_finished()) {
+            match publishing.await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    self.is_published = false;
+                    tracing::warn!(%error, "committed, but not published yet");
+                }
+                Err(error) => tracing::error!(%error, "publishing ended"),
+            }
         }
-        match self.folding.platform.publisher.publish().await {
-            Ok(_) => self.published = true,
-            Err(error) => tracing::warn!(%error, "committed, but not published yet"),
+        if !self.is_published && self.publishing.is_none() {
+            let publisher = Arc::clone(&self.folding.platform.publisher);
+            self.publishing = Some(tokio::spawn(async move { publisher.publish().await }));
+            self.is_published = true;
+        }
+    }
+
+    /// Waits for what is being published, for a bounded time.
+    async fn end_publishing(&mut self) {
+        self.publish().await;
+        if let Some(publishing) = self.publishing.take()
+            && let Ok(Ok(Err(error))) = tokio::time::timeout(PUBLISHING, publishing).await
+        {
+            tracing::warn!(%error, "committed, but not published yet");
         }
     }
 

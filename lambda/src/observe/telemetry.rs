@@ -5,7 +5,7 @@
 //! Lines that alarms or runbooks refer to have a field `event`, whose values are stable
 //! (docs/OPERATIONS.md).
 
-use crate::observe::hex::hex;
+use crate::observe::{circuit::Circuit, hex::hex};
 use opentelemetry::{
     Context, TraceFlags, TraceId,
     trace::{SpanContext, SpanId, TraceContextExt, TraceState, TracerProvider},
@@ -13,7 +13,7 @@ use opentelemetry::{
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use std::{
-    sync::{Mutex, OnceLock},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 use tracing::{Instrument, Span};
@@ -30,13 +30,21 @@ pub const REQUEST_ID: &str = "x-request-id";
 const MAX_REQUEST_ID: usize = 128;
 
 /// Exporter of spans, if a collector is configured.
-static EXPORT: OnceLock<SdkTracerProvider> = OnceLock::new();
+static EXPORT: OnceLock<Export> = OnceLock::new();
 
-/// Time without exports after one that failed.
-const EXPORT_PAUSE: Duration = Duration::from_secs(60);
+/// Longest time by which the export of spans delays a response, unless `CUTOVER_FLUSH_MS` is set. The
+/// platform may freeze the process after the response, and only an extension could export later.
+const MAX_FLUSH: Duration = Duration::from_millis(50);
 
-/// End of the current pause of exports.
-static PAUSED_UNTIL: Mutex<Option<Instant>> = Mutex::new(None);
+/// Circuit of the exports. While it is open, spans are neither recorded nor exported.
+static CIRCUIT: Circuit = Circuit::closed();
+
+/// An exporter of spans.
+struct Export {
+    provider: SdkTracerProvider,
+    /// Longest time by which it delays a response.
+    max_flush: Duration,
+}
 
 tokio::task_local! {
     static CURRENT: Trace;
@@ -78,6 +86,11 @@ impl Trace {
             flags: u8::from_str_radix(flags, 16).ok()?,
         };
         (trace.id != 0 && trace.parent != 0).then_some(trace)
+    }
+
+    /// Returns the trace with the flag that its spans are not to be recorded.
+    fn unrecorded(self) -> Self {
+        Self { flags: self.flags & !1, ..self }
     }
 
     /// Returns the trace id in hexadecimal digits, as it appears in logs.
@@ -132,31 +145,34 @@ pub fn request_id(given: Option<&str>, platform: Option<&str>) -> String {
 
 /// Runs a unit of work inside a span that all of its log lines carry, and exports the span.
 pub async fn within<T>(trace: Trace, span: Span, work: impl Future<Output = T>) -> T {
+    let is_recorded = EXPORT.get().is_some() && CIRCUIT.admits(Instant::now());
     if EXPORT.get().is_some() {
+        let parent = if is_recorded { trace } else { trace.unrecorded() };
         // A span without its parent is still useful, so a failure must not affect the work.
-        let _ = span.set_parent(trace.context());
+        let _ = span.set_parent(parent.context());
     }
     let done = CURRENT.scope(trace, work.instrument(span.clone())).await;
     drop(span);
-    flush().await;
+    if is_recorded {
+        flush().await;
+    }
     done
 }
 
 /// Exports the recorded spans now, because the platform may freeze the process after the response.
 async fn flush() {
     let Some(export) = EXPORT.get() else { return };
-    let is_paused = |until: &mut Option<Instant>| until.is_some_and(|until| Instant::now() < until);
-    if PAUSED_UNTIL.lock().is_ok_and(|mut until| is_paused(&mut until)) {
-        return;
-    }
-    let flushed = tokio::task::spawn_blocking(|| export.force_flush()).await;
-    if let Ok(Err(error)) = flushed {
-        // A collector that hangs would delay every request; it delays one in a pause.
-        if let Ok(mut until) = PAUSED_UNTIL.lock() {
-            *until = Instant::now().checked_add(EXPORT_PAUSE);
+    // One that takes longer goes on in its thread.
+    let flushing = tokio::task::spawn_blocking(|| export.provider.force_flush());
+    let is_sent = matches!(tokio::time::timeout(export.max_flush, flushing).await, Ok(Ok(Ok(()))));
+    if is_sent {
+        let dropped = CIRCUIT.close();
+        if dropped > 0 {
+            tracing::warn!(event = "spans_dropped", dropped, "the collector of spans answers again");
         }
-        // Not at a level that is exported, or the next flush would fail for the same reason.
-        tracing::debug!(%error, "spans could not be sent");
+    } else {
+        CIRCUIT.open(Instant::now());
+        tracing::warn!("the collector of spans is slow or down; spans are dropped for a minute");
     }
 }
 
@@ -172,7 +188,9 @@ pub fn start(function: &'static str) {
         .with_filter(filter);
     let spans = exporter(function).map(|provider| {
         let tracer = provider.tracer("cutover");
-        let _ = EXPORT.set(provider);
+        let max_flush = std::env::var("CUTOVER_FLUSH_MS").ok().and_then(|text| text.parse().ok());
+        let max_flush = max_flush.map_or(MAX_FLUSH, Duration::from_millis);
+        let _ = EXPORT.set(Export { provider, max_flush });
         // Only our own spans: libraries would record every byte sent, including the export itself.
         let ours = tracing_subscriber::filter::filter_fn(|data| data.target().starts_with("cutover"));
         tracing_opentelemetry::layer().with_tracer(tracer).with_filter(ours)

@@ -30,7 +30,13 @@ pub enum KvError {
     /// KV responded with this status.
     #[error("Workers KV responded with status {0}")]
     Refused(u16),
-    /// KV did not respond.
+    /// KV takes no more writes of the document for now.
+    #[error("Workers KV responded with status 429, too many writes")]
+    Busy {
+        /// Time after which it takes the next one, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// KV did not respond, so a write may have been made, or may still be made later.
     #[error("Workers KV could not be reached: {0}")]
     Unreachable(String),
     /// The API token could not be read, or has no value yet.
@@ -90,6 +96,11 @@ impl Kv {
         let response = self.send(|client| client.put(&self.url).body(document.clone())).await?;
         match response.status() {
             status if status.is_success() => Ok(()),
+            status if status == reqwest::StatusCode::TOO_MANY_REQUESTS => {
+                let header = response.headers().get(reqwest::header::RETRY_AFTER);
+                let seconds = header.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+                Err(KvError::Busy { retry_after: seconds.map(Duration::from_secs) })
+            }
             status => Err(KvError::Refused(status.as_u16())),
         }
     }

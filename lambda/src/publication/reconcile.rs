@@ -28,7 +28,7 @@ pub async fn tick(platform: &Platform) -> Result<Tick, PublishError> {
     let found = platform.publisher.published().await?;
     let healthy = noted == head.revision && found == Some(head.revision);
     if !healthy {
-        let revision = platform.publisher.publish().await?;
+        let revision = platform.publisher.republish().await?;
         tracing::warn!(head = head.revision.0, noted = noted.0, published = revision.0, "publication healed");
     }
     Ok(Tick { revision: head.revision.0, found: found.map(|revision| revision.0), published: !healthy })

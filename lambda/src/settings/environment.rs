@@ -29,6 +29,8 @@ pub struct Settings {
     pub kv_token: Arc<Secret>,
     /// Timeout of one call to the KV REST API.
     pub kv_timeout: Duration,
+    /// Shortest time between two writes of the snapshot by one process; KV takes one write a second.
+    pub kv_interval: Duration,
     /// Secret that signs batches, with its previous value during a rotation.
     pub ingest_secrets: Arc<Secret>,
     /// Time for which an invocation of evaluation works; 0 for one pass.
@@ -214,6 +216,7 @@ impl Settings {
             kv_timeout: variable("CUTOVER_KV_TIMEOUT_MS")
                 .and_then(|text| text.parse().ok())
                 .map_or(Duration::from_secs(2), Duration::from_millis),
+            kv_interval: milliseconds(&variable, "CUTOVER_KV_INTERVAL_MS", 1_100)?,
             ingest_secrets: secret(
                 "CUTOVER_INGEST_SECRET_ARN",
                 Versions::CurrentAndPrevious,
@@ -273,6 +276,7 @@ mod tests {
             ("CUTOVER_TWO_PERSON", "perhaps"),
             ("CUTOVER_EMERGENCY_ONLY", "1"),
             ("CUTOVER_SETTLE_MS", "1s"),
+            ("CUTOVER_KV_INTERVAL_MS", "1s"),
         ] {
             let text = refused(&[(name, value)]);
             assert!(text.contains(name) && text.contains(value), "{text}");

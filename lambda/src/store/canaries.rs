@@ -6,6 +6,7 @@ use crate::store::{
     item::{Item, NewItem},
     keys,
     keys::Key,
+    page::PageRoom,
     table::Store,
 };
 use cutover_core::{
@@ -14,6 +15,7 @@ use cutover_core::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The reason that a canary is waiting for, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,9 +79,14 @@ pub(crate) fn record_item(record: &Record, order: &str) -> Result<NewItem, Store
     NewItem::new(&Key::record(record.run.id.as_str(), record.at.millis(), order)).json("record", record)
 }
 
+/// Reads the reason that a canary is waiting for, with its version.
+fn read_waiting(item: &Item) -> Result<(HoldState, u64), StoreError> {
+    Ok((item.json("waiting")?, item.number("version")?))
+}
+
 impl Store {
-    /// Returns up to `limit` records of a run after a position, oldest first, and the position of
-    /// the last one if there are more.
+    /// Returns up to `limit` records of a run after a position, oldest first and no more than fit on a
+    /// page, and the position of the last one if there are more.
     ///
     /// # Errors
     ///
@@ -90,17 +97,55 @@ impl Store {
         after: &str,
         limit: usize,
     ) -> Result<(Vec<Record>, Option<String>), StoreError> {
-        let items = self.range(&keys::records(run.as_str()), &format!("{after}\u{0}"), "~").await?;
-        let more = items.len() > limit;
+        let rows = self.between(&keys::records(run.as_str()), &format!("{after}\u{0}"), "~");
+        // One more than asked for, to know if there is another page.
+        let rows = rows.limit(i32::try_from(limit + 1).unwrap_or(i32::MAX));
+        let mut rows = rows.into_paginator().items().send();
+        let mut room = PageRoom::new(limit);
         let mut records = Vec::new();
         let mut last = None;
-        for item in items.iter().take(limit) {
+        while let Some(attributes) = rows.next().await {
+            let item = Item::new(attributes?)?;
+            if !room.take(item.size()) {
+                return Ok((records, last));
+            }
             // A record of an earlier version has another form. It is left out, and whoever replays the run is told that
             // its beginning is missing.
             records.extend(item.json("record"));
             last = Some(item.text(keys::SORT)?.to_owned());
         }
-        Ok((records, last.filter(|_| more)))
+        Ok((records, None))
+    }
+
+    /// Returns the event counters of every flag's canary, by flag.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
+    pub async fn event_counters(&self) -> Result<BTreeMap<String, BTreeMap<String, u64>>, StoreError> {
+        let mut counters = BTreeMap::new();
+        for item in self.all(keys::METRICS, keys::EVENTS).await? {
+            if let Some(flag) = item.text(keys::SORT)?.strip_prefix(keys::EVENTS) {
+                counters.insert(flag.to_owned(), item.numbers());
+            }
+        }
+        Ok(counters)
+    }
+
+    /// Returns the flags of whose canary the reason for waiting cannot be decoded.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read.
+    pub async fn unreadable_waiting(&self) -> Result<BTreeSet<String>, StoreError> {
+        let mut unreadable = BTreeSet::new();
+        for attributes in self.rows(keys::WAITING, " ", "~").await? {
+            let flag = attributes.get(keys::SORT).and_then(|flag| flag.as_s().ok()).cloned();
+            if Item::new(attributes).and_then(|item| read_waiting(&item)).is_err() {
+                unreadable.extend(flag);
+            }
+        }
+        Ok(unreadable)
     }
 
     /// Returns the reason that the flag's canary is waiting for, with its version for optimistic
@@ -111,7 +156,7 @@ impl Store {
     /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn waiting(&self, flag: &FlagName) -> Result<Option<(HoldState, u64)>, StoreError> {
         let Some(item) = self.get(&Key::waiting(flag.as_str())).await? else { return Ok(None) };
-        Ok(Some((item.json("waiting")?, item.number("version")?)))
+        read_waiting(&item).map(Some)
     }
 
     /// Records that a canary is now waiting for another reason, together with `others`, which must

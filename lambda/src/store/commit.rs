@@ -3,6 +3,7 @@
 
 use crate::store::{
     AuditRecord, Reply,
+    audit::{AuditPlace, AuditTail, MOVED},
     error::{CommitError, StoreError},
     item::{NewItem, SCHEMA},
     keys,
@@ -96,8 +97,16 @@ impl Store {
     /// change may have been made, and [`StoreError::Gone`] if it is about a token or a pending change that was removed.
     pub async fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
         let revision = commit.from.next();
-        let mut items = vec![self.move_head(&commit)?];
-        items.push(self.put_new(commit.audit.item(revision)?)?);
+        // A record that created no revision moves the tail too, and leaves the change as it is.
+        let tail = self.audit_tail().await?;
+        if tail.revision != commit.from {
+            return Err(CommitError::Conflict);
+        }
+        let sealed = commit.audit.sealed(AuditPlace::change(revision), &tail)?;
+        // Ahead of the transaction, which is limited to 4 MB; without their record they mean nothing.
+        self.keep_changes(sealed.parts).await?;
+        let mut items = vec![self.move_head(&commit, &tail, &sealed.digest)?];
+        items.push(self.put_new(sealed.item)?);
         if let Some(reply) = &commit.reply {
             items.push(self.put_new(reply.item()?)?);
         }
@@ -126,21 +135,20 @@ impl Store {
         Ok(TransactWriteItem::builder().put(build(put)?).build())
     }
 
-    fn move_head(&self, commit: &Commit) -> Result<TransactWriteItem, StoreError> {
-        let mut expression = String::from("SET revision = :next, #schema = :schema");
+    fn move_head(
+        &self,
+        commit: &Commit,
+        tail: &AuditTail,
+        digest: &str,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let mut expression = format!("SET revision = :next, #schema = :schema, {MOVED}");
         let mut update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(Key::head().attributes()))
             .expression_attribute_names("#schema", "schema")
             .expression_attribute_values(":next", number(commit.from.next().0))
             .expression_attribute_values(":schema", number(SCHEMA));
-        update = if commit.from == Revision::default() {
-            update.condition_expression("attribute_not_exists(pk)")
-        } else {
-            update
-                .condition_expression("revision = :from")
-                .expression_attribute_values(":from", number(commit.from.0))
-        };
+        update = tail.moved(update, digest);
         match &commit.emergency {
             EmergencyChange::Keep => {}
             EmergencyChange::Clear => expression.push_str(" REMOVE emergency"),
@@ -155,7 +163,7 @@ impl Store {
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    fn write(
+    pub(super) fn write(
         &self,
         write: &Write,
         revision: Revision,
@@ -251,23 +259,5 @@ impl Store {
             }
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-impl AuditRecord {
-    fn item(&self, revision: Revision) -> Result<NewItem, StoreError> {
-        let item = NewItem::new(&Key::audit(revision))
-            .number("revision", revision.0)
-            .text("at", self.at.to_string())
-            .text("actor", self.actor.clone())
-            .text("role", self.role.as_str())
-            .text("action", self.action.clone())
-            .texts("objects", self.objects.clone())
-            .json("changes", &self.changes)?;
-        let optional = [("reason", &self.reason), ("approved_by", &self.approved_by)];
-        Ok(optional.into_iter().fold(item, |item, (name, value)| match value {
-            None => item,
-            Some(value) => item.text(name, value.clone()),
-        }))
     }
 }

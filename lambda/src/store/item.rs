@@ -8,6 +8,21 @@ use std::collections::HashMap;
 /// Version of the item layout. Items of a later version are rejected when read.
 pub const SCHEMA: u64 = 1;
 
+/// Largest text in one item, in bytes; DynamoDB limits an item to 400 KB.
+pub const MAX_TEXT: usize = 300_000;
+
+/// Splits a text into parts of which each fits into an item.
+pub(super) fn split_text(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (part, after) = rest.split_at(rest.floor_char_boundary(MAX_TEXT));
+        parts.push(part);
+        rest = after;
+    }
+    parts
+}
+
 /// An item to be written.
 #[derive(Debug, Clone)]
 pub struct NewItem(HashMap<String, AttributeValue>);
@@ -123,6 +138,11 @@ impl Item {
     /// Returns a set of strings, empty if there is none of that name.
     pub fn texts(&self, name: &str) -> Vec<String> {
         self.0.get(name).and_then(|value| value.as_ss().ok()).cloned().unwrap_or_default()
+    }
+
+    /// Returns the length of all strings of the item, in bytes.
+    pub fn size(&self) -> usize {
+        self.0.values().filter_map(|value| value.as_s().ok()).map(String::len).sum()
     }
 
     /// Decodes a value that was stored as JSON.

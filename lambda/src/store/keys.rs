@@ -43,6 +43,9 @@ pub const OUTBOX: &str = "OUTBOX";
 /// Prefix of the sort keys of ledgers.
 pub const LEDGER: &str = "LEDGER#";
 
+/// Prefix of the sort keys of the event counters of canaries.
+pub const EVENTS: &str = "EVENTS#";
+
 /// Returns the partition of the records of a run.
 pub fn records(run: &str) -> String {
     format!("RUN#{run}")
@@ -81,6 +84,17 @@ impl Key {
     /// Key of the audit record of a revision, zero-padded so that string order is numeric order.
     pub fn audit(revision: Revision) -> Self {
         Self::new(AUDIT, format!("{:012}", revision.0))
+    }
+
+    /// Key of an audit record that created no revision, by its position in the log. It sorts behind the
+    /// record of the revision at which it was written.
+    pub fn audit_note(revision: Revision, position: u64) -> Self {
+        Self::new(AUDIT, format!("{:012}#{position:012}", revision.0))
+    }
+
+    /// Key of a part of changes that are too large for their audit record, by the digest of the whole.
+    pub fn audit_changes(digest: &str, part: u64) -> Self {
+        Self::new(AUDIT, format!("CHANGES#{digest}#{part:03}"))
     }
 
     /// Key of a token, by the hash of its secret.
@@ -132,7 +146,7 @@ impl Key {
 
     /// Key of the event counters of a flag's canary.
     pub fn events(flag: &str) -> Self {
-        Self::new(METRICS, format!("EVENTS#{flag}"))
+        Self::new(METRICS, format!("{EVENTS}{flag}"))
     }
 
     /// Key of the ledger of a flag; the empty name is for requests that no flag decided.

@@ -4,7 +4,7 @@
 use crate::store::{
     commit::number,
     error::{CommitError, StoreError},
-    item::{Item, NewItem, SCHEMA},
+    item::{Item, NewItem, SCHEMA, split_text},
     keys,
     keys::Key,
     lease::Lease,
@@ -20,9 +20,6 @@ use cutover_core::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Largest part of evidence in one item, in bytes.
-const MAX_PART: usize = 300_000;
 
 /// Number of attempts to read a ledger with its evidence while both keep changing.
 const MAX_READS: usize = 4;
@@ -140,13 +137,7 @@ fn read(item: &Item) -> Result<Ledger, StoreError> {
 /// Splits evidence into items. It may hold thousands of users, and an item is limited to 400 KB.
 fn evidence_items(flag: &str, version: u64, evidence: &Evidence) -> Result<Vec<NewItem>, StoreError> {
     let text = serde_json::to_string(evidence).map_err(|error| StoreError::Item(error.to_string()))?;
-    let mut rest = text.as_str();
-    let mut chunks = Vec::new();
-    while !rest.is_empty() {
-        let (chunk, after) = rest.split_at(rest.floor_char_boundary(MAX_PART));
-        chunks.push(chunk);
-        rest = after;
-    }
+    let chunks = split_text(&text);
     let count = chunks.len() as u64;
     let items = chunks.into_iter().enumerate().map(|(part, chunk)| {
         NewItem::new(&Key::evidence(flag, part))
@@ -181,6 +172,24 @@ impl Store {
             Some((name.parse::<FlagName>().ok(), read(item).ok()?))
         };
         Ok(items.iter().filter_map(ledger).collect())
+    }
+
+    /// Returns the ledgers of these flags that exist and can be decoded, by flag.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read.
+    pub async fn ledgers_of<'f>(
+        &self,
+        flags: impl Iterator<Item = &'f FlagName>,
+    ) -> Result<BTreeMap<FlagName, Ledger>, StoreError> {
+        let rows = self.get_many(flags.map(|flag| Key::ledger(flag.as_str())).collect()).await?;
+        let ledger = |attributes| {
+            let item = Item::new(attributes).ok()?;
+            let name = item.text(keys::SORT).ok()?.strip_prefix(keys::LEDGER)?;
+            Some((name.parse::<FlagName>().ok()?, read(&item).ok()?))
+        };
+        Ok(rows.into_iter().filter_map(ledger).collect())
     }
 
     /// Returns the ledger of a flag and the evidence of its newest run.
@@ -319,6 +328,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::item::MAX_TEXT;
     use cutover_core::{
         canary::{Run, RunIdentity},
         config::Config,
@@ -355,7 +365,7 @@ mod tests {
             assert_eq!(item.text(keys::SORT).unwrap(), format!("EVIDENCE#f#{index:03}"));
             assert_eq!(item.number("version").unwrap(), 7);
             let part = item.text("data").unwrap();
-            assert!(part.len() <= MAX_PART);
+            assert!(part.len() <= MAX_TEXT);
             text.push_str(part);
         }
         assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);

@@ -9,11 +9,13 @@ mod commit;
 mod config;
 mod cursor;
 pub(crate) mod error;
+mod get_many;
 mod item;
 pub mod keys;
 mod lease;
 mod ledger;
 mod log;
+mod page;
 mod pending;
 mod replies;
 mod retry;
@@ -24,7 +26,10 @@ mod tokens;
 mod transaction;
 
 pub use arrivals::BatchStatus;
-pub use audit::{AuditQuery, AuditRecord};
+pub use audit::{
+    AuditCheck, AuditFault, AuditLink, AuditPage, AuditPlace, AuditQuery, AuditRecord, ChangesPart,
+    KnownRecord,
+};
 pub(crate) use canaries::record_item;
 pub use canaries::{HoldState, Notification};
 pub use commit::{Commit, EmergencyChange, MAX_WRITES, Write};
@@ -35,6 +40,7 @@ pub use item::NewItem;
 pub use lease::Lease;
 pub use ledger::{Ledger, LedgerWrite, RouteComparison, Series, StepTimes, WindowCounts};
 pub use log::{Arrival, Page, PageError};
+pub use page::{MAX_PAGE_BYTES, PageRoom};
 pub use pending::{Pending, Request};
 pub use replies::Reply;
 pub use role::Role;

@@ -2,7 +2,9 @@
 //! it would make.
 
 use crate::store::{
-    Reply, Role,
+    AuditRecord, Reply, Role,
+    audit::{MAX_TRIES, pause},
+    commit::Write,
     error::{CommitError, StoreError},
     item::{Item, NewItem},
     keys,
@@ -15,6 +17,10 @@ use serde_json::Value;
 
 /// Lifetime of a pending change, in milliseconds.
 const WAITS_MS: i64 = 24 * 3_600_000;
+
+/// Time after its end for which an item is kept, in seconds: the schedule records that the change has
+/// lapsed, and removes it.
+const KEPT_SECONDS: u64 = 7 * 24 * 3_600;
 
 /// A change that is waiting for a second person's approval.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -79,21 +85,29 @@ impl Pending {
 }
 
 impl Store {
-    /// Stores a change until it is approved or expires. Returns the stored change, which is the
-    /// earlier one if a change with this id is pending already.
+    /// Stores a change until it is approved or expires, together with the record `asked`. Returns the
+    /// stored change, which is the earlier one if a change with this id is pending already.
     ///
     /// # Errors
     ///
     /// Fails if the table cannot be read or written.
-    pub async fn put_pending(&self, pending: Pending) -> Result<Pending, StoreError> {
+    pub async fn put_pending(&self, pending: Pending, asked: &AuditRecord) -> Result<Pending, StoreError> {
         let seconds = u64::try_from(pending.expires_at.millis() / 1_000).unwrap_or_default();
         let item = NewItem::new(&Key::pending(&pending.id))
-            .number(keys::EXPIRES, seconds)
+            .number(keys::EXPIRES, seconds + KEPT_SECONDS)
             .json("pending", &pending)?;
-        if self.insert(item).await? {
-            return Ok(pending);
+        let write = [Write::New(item)];
+        for attempt in 0..MAX_TRIES {
+            if let Some(earlier) = self.pending(&pending.id).await? {
+                return Ok(earlier);
+            }
+            match self.note_with(asked, &write).await {
+                Ok(()) => return Ok(pending),
+                Err(CommitError::Conflict) => pause(attempt).await,
+                Err(CommitError::Store(error)) => return Err(error),
+            }
         }
-        Ok(self.pending(&pending.id).await?.unwrap_or(pending))
+        Err(StoreError::Restless)
     }
 
     /// Returns a pending change by its id.
@@ -114,17 +128,23 @@ impl Store {
         self.all(keys::PENDING, "").await?.iter().map(Pending::read).collect()
     }
 
-    /// Withdraws a pending change, and stores the response to remember with it.
+    /// Removes a pending change that was not made, together with the record of its end, and stores the response to
+    /// remember with it.
     ///
     /// # Errors
     ///
-    /// Fails with [`StoreError::Gone`] if the change is not pending, with [`CommitError::Conflict`] if it is being approved
-    /// or there is a response under the same key, and otherwise if the table cannot be written.
-    pub async fn withdraw(&self, id: &str, reply: Option<&Reply>) -> Result<(), CommitError> {
-        let mut items = vec![self.delete_existing(&Key::pending(id))?];
+    /// Fails with [`StoreError::Gone`] if the change is not pending, with [`CommitError::Conflict`] if it is being approved,
+    /// the head moves, or there is a response under the same key, and otherwise if the table cannot be read or written.
+    pub async fn withdraw(
+        &self,
+        id: &str,
+        record: &AuditRecord,
+        reply: Option<&Reply>,
+    ) -> Result<(), CommitError> {
+        let mut writes = vec![Write::DeletePending(id.to_owned())];
         if let Some(reply) = reply {
-            items.push(self.put_new(reply.item()?)?);
+            writes.push(Write::New(reply.item()?));
         }
-        self.transact(items).await
+        self.note_with(record, &writes).await
     }
 }

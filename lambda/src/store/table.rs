@@ -19,6 +19,7 @@ use aws_sdk_dynamodb::{
     operation::{
         get_item::GetItemOutput,
         put_item::PutItemError,
+        query::builders::QueryFluentBuilder,
         update_item::{UpdateItemError, UpdateItemOutput},
     },
     types::AttributeValue,
@@ -100,15 +101,9 @@ impl Store {
         self.rows(partition, from, to).await?.into_iter().map(Item::new).collect()
     }
 
-    /// Returns the attributes of the items in a range, whatever they are.
-    async fn rows(
-        &self,
-        partition: &str,
-        from: &str,
-        to: &str,
-    ) -> Result<Vec<HashMap<String, AttributeValue>>, StoreError> {
-        let mut pages = self
-            .client
+    /// Builds a consistent query of the items of a partition whose sort keys lie in an inclusive range.
+    pub(super) fn between(&self, partition: &str, from: &str, to: &str) -> QueryFluentBuilder {
+        self.client
             .query()
             .table_name(&self.table)
             .key_condition_expression("pk = :partition AND sk BETWEEN :from AND :to")
@@ -116,9 +111,16 @@ impl Store {
             .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
             .expression_attribute_values(":to", AttributeValue::S(to.to_owned()))
             .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
+    }
+
+    /// Returns the attributes of the items in a range, whatever they are.
+    pub(super) async fn rows(
+        &self,
+        partition: &str,
+        from: &str,
+        to: &str,
+    ) -> Result<Vec<HashMap<String, AttributeValue>>, StoreError> {
+        let mut pages = self.between(partition, from, to).into_paginator().items().send();
         let mut rows = Vec::new();
         while let Some(attributes) = pages.next().await {
             rows.push(attributes?);

@@ -28,6 +28,13 @@ pub fn requests(operation: &str, body: &Value) -> Vec<Request> {
             vec![request(operation, body, &[item_partition(body)])]
         }
         "Query" => vec![request(operation, body, &[query_partition(body)]).with(SELECT, &[selected(body)])],
+        "BatchGetItem" => body["RequestItems"]
+            .as_object()
+            .expect("tables")
+            .iter()
+            .flat_map(|(table, asked)| asked["Keys"].as_array().expect("keys").iter().map(move |key| (table, key)))
+            .map(|(table, key)| on(operation, &table_arn(table), &[key["pk"]["S"].as_str().expect("a partition")]))
+            .collect(),
         // An iterator does not show its stream; there is one.
         "DescribeStream" | "GetShardIterator" | "GetRecords" => {
             let stream = format!("{}-arrivals/stream/1", table_arn(crate::dynamodb::TABLE));

@@ -5,6 +5,7 @@
 mod adapter;
 mod adapter_command;
 mod answers;
+mod audit;
 mod boundary;
 mod broken_core;
 mod canary;
@@ -31,6 +32,7 @@ mod openapi;
 mod origins;
 mod permissions;
 mod preflight;
+mod publication;
 mod second_person;
 mod secrets;
 mod teardown;

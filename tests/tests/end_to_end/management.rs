@@ -72,7 +72,7 @@ async fn flags_live_and_die() {
     let newer = management.get(&format!("/audit?flag=fresh&since={since}")).await.expect(200);
     assert_eq!(newer.body["records"].as_array().unwrap().len(), 2);
     let page = management.get("/audit?flag=fresh&limit=2").await.expect(200);
-    let next = page.body["next_before"].as_u64().unwrap();
+    let next = page.body["next_before"].as_str().unwrap().to_owned();
     let rest = management.get(&format!("/audit?flag=fresh&before={next}")).await.expect(200);
     assert_eq!(rest.body["records"].as_array().unwrap().len(), 3);
     assert_eq!(stack.denied(), Vec::<String>::new());

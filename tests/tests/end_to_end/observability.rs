@@ -44,7 +44,9 @@ async fn collector() -> (String, Spans) {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_goes_through_all_parts() {
     let (url, spans) = collector().await;
-    let function_variables = BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT", url)]);
+    // Also a busy machine sends each span in time.
+    let patient = ("CUTOVER_FLUSH_MS", "5000".to_owned());
+    let function_variables = BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT", url), patient]);
     let stack = Stack::start(Options { function_variables, ..Options::default() }).await;
     stack.management().apply(&stack.dev_configuration()).await.expect(200);
     let traceparent = format!("00-{TRACE}-{PARENT}-01");
@@ -102,18 +104,19 @@ async fn one_trace_goes_through_all_parts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_refuses_or_hangs_holds_nothing_up() {
-    // Connections to it are accepted by the kernel, and nothing ever answers.
+    // Connections to it are accepted by the kernel, and nothing ever answers: its own time limit is 2 s.
     let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for collector in ["http://127.0.0.1:9".to_owned(), format!("http://{}", hanging.local_addr().unwrap())] {
         let function_variables = BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT", collector.clone())]);
         let stack = Stack::start(Options { function_variables, ..Options::default() }).await;
-        let begun = std::time::Instant::now();
-        for _ in 0..5 {
+        let mut slowest = std::time::Duration::ZERO;
+        for _ in 0..8 {
+            let begun = std::time::Instant::now();
             stack.management().get("/flags").await.expect(200);
+            slowest = slowest.max(begun.elapsed());
         }
-        let taken = begun.elapsed();
-        assert!(taken < std::time::Duration::from_secs(10), "{collector}: {taken:?}");
-        println!("5 requests with the collector {collector}: {taken:?}");
+        println!("the slowest of 8 requests with the collector {collector}: {slowest:?}");
+        assert!(slowest < std::time::Duration::from_millis(1_500), "{collector}: {slowest:?}");
     }
 }
 

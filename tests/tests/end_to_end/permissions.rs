@@ -14,7 +14,7 @@ use cutover_tests::{
     functions,
     iam::role::{Partitions, arrivals_permissions, permissions},
     recorder::{Mode, Recorder},
-    stack::Options,
+    stack::{Options, Stack},
     steady::Steady,
 };
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     )
     .await;
     by_hand(&canary.stack.management()).await;
-    second_person(&canary.stack.management()).await;
+    second_person(&canary.stack).await;
     by_itself(&mut canary).await;
 
     let mut differences = Vec::new();
@@ -141,6 +141,9 @@ async fn by_hand(root: &Management) {
         "/status",
         "/metrics",
         "/audit",
+        "/audit/verify?after=1",
+        "/audit/1/changes",
+        "/comparisons",
         "/config",
         "/tokens",
         "/changes",
@@ -170,8 +173,9 @@ async fn by_hand(root: &Management) {
     send("DELETE", &format!("/tokens/{id}"), None, 200).await;
 }
 
-/// A change that waits, one that is agreed to, one that is given up.
-async fn second_person(root: &Management) {
+/// A change that waits, one that is agreed to, one that is given up, one that lapses.
+async fn second_person(stack: &Stack) {
+    let root = stack.management();
     let mut people = Vec::new();
     for name in ["one", "two"] {
         let made = root.post("/tokens", &json!({ "name": name, "role": "operator" })).await.expect(201);
@@ -186,6 +190,10 @@ async fn second_person(root: &Management) {
         people[0].put(&format!("/flags/{FLAG}/rollout"), &json!({ "percentage": 4 })).await.expect(202);
     let path = format!("/changes/{}", asked.body["change"].as_str().expect("an id"));
     people[0].send("DELETE", &path, &[], None).await.expect(200);
+    let asked =
+        people[0].put(&format!("/flags/{FLAG}/rollout"), &json!({ "percentage": 5 })).await.expect(202);
+    stack.expire(asked.body["change"].as_str().expect("an id"));
+    stack.lambda.tick("promote").await.expect("promote answers");
 }
 
 /// A canary that climbs and comes back, isolates that report, fall silent and come again, a receiver that is down.
