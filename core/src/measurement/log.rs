@@ -4,7 +4,7 @@
 //! counts in it exactly once, however often the log is read, and by whomever. The *cursor* has positions too: every
 //! ledger that is not parked holds everything up to them, so that a ledger without anything new need not be written.
 //!
-//! Three rules keep this true, and each has a test that fails without it:
+//! Three rules keep this true, and each has a test in `core/tests/log_model` that fails without it:
 //!
 //! 1. The cursor is read before the ledgers ([`Fold::begin`]). A ledger that was read before it may lack what it promises.
 //! 2. A ledger that cannot be written is *parked* at its own positions before the cursor moves past them, and it is
