@@ -30,6 +30,7 @@ mod openapi;
 mod origins;
 mod permissions;
 mod preflight;
+mod stand_ins;
 mod teardown;
 mod traffic;
 mod transcripts;
