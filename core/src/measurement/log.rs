@@ -87,9 +87,11 @@ impl Positions {
         }
     }
 
-    /// Notes progress in a shard. Less than what is noted changes nothing.
+    /// Notes progress in a shard. Less than what is noted changes nothing, and of two ends the first stays: a ledger that has
+    /// reached another's end in a shard has nothing to write.
     pub fn note(&mut self, shard: &str, progress: Progress) {
         match self.0.get_mut(shard) {
+            Some(Progress::End(_)) => {}
             Some(held) if *held >= progress => {}
             Some(held) => *held = progress,
             None => {
@@ -332,6 +334,8 @@ mod tests {
         positions.note("a", Progress::End(1_000));
         positions.raise(&at("a", 9));
         assert_eq!(positions.of("a"), Some(&Progress::End(1_000)));
+        positions.note("a", Progress::End(2_000));
+        assert_eq!(positions.of("a"), Some(&Progress::End(1_000)), "two folds read it to its end");
         let nothing = BTreeSet::new();
         positions.forget(&nothing, 24 * 60 * 60 * 1_000);
         assert!(positions.of("a").is_some(), "its records may still be listed");

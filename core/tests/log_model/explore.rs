@@ -104,7 +104,11 @@ impl Node {
                 actions.extend((outside.table.term < bounds.starts).then_some(Action::Start(index)));
                 continue;
             }
-            actions.extend([Action::Kill(index), Action::Step(index, Outcome::Done)]);
+            actions.push(Action::Step(index, Outcome::Done));
+            // A process that is never heard of again is killed. It makes a difference only if it can start again.
+            if outside.table.term < bounds.starts {
+                actions.push(Action::Kill(index));
+            }
             if process.writes() && self.failures > 0 {
                 let failures = [Outcome::Lost, Outcome::Unanswered, Outcome::Late];
                 actions.extend(failures.map(|outcome| Action::Step(index, outcome)));
