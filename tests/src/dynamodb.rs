@@ -1,6 +1,6 @@
 //! DynamoDB's API over HTTP in this process, for the real AWS SDK.
 
-use crate::fault_proxy::FaultProxy;
+use crate::{fault_proxy::FaultProxy, stream_proxy::StreamProxy};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::task::JoinHandle;
@@ -12,18 +12,27 @@ pub const TABLE: &str = "cutover";
 pub struct DynamoDb {
     database: dynoxide::Database,
     server: JoinHandle<()>,
+    /// The streams of the tables as shards, which tests can split and trim.
+    pub stream: StreamProxy,
     /// The proxy to which the functions connect.
     pub proxy: FaultProxy,
 }
 
 impl DynamoDb {
-    /// Starts the database on a free port.
+    /// Starts the database on a free port. The stream of a table has one shard.
     pub async fn start() -> Self {
+        Self::sharded(1).await
+    }
+
+    /// Starts the database on a free port. The stream of a table begins with the given number of shards.
+    pub async fn sharded(shards: usize) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address: SocketAddr = listener.local_addr().expect("a bound address");
         let database = dynoxide::Database::memory().expect("a database in memory");
         let server = tokio::spawn(dynoxide::server::serve_on(listener, database.clone()));
-        Self { database, server, proxy: FaultProxy::start(address).await }
+        let stream = StreamProxy::start(address, database.clone(), shards).await;
+        let proxy = FaultProxy::start(stream.address()).await;
+        Self { database, server, stream, proxy }
     }
 
     /// Returns the base URL.

@@ -14,9 +14,12 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::task::JoinHandle;
+
+/// Period of the limit of requests.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A fault that the proxy injects.
 #[derive(Debug, Clone)]
@@ -41,6 +44,30 @@ struct Faults {
     next: VecDeque<(&'static str, &'static str, Fault)>,
 }
 
+/// Requests allowed in any second, as Lambda allows ten times a function's concurrency.
+#[derive(Default)]
+struct RateLimit {
+    /// Most requests in any second; `None` for no limit.
+    limit: Option<usize>,
+    /// Arrivals of the requests that were let through in the last second.
+    passed: VecDeque<Instant>,
+}
+
+impl RateLimit {
+    /// Returns true if a request may pass.
+    fn passes(&mut self, now: Instant) -> bool {
+        let Some(limit) = self.limit else { return true };
+        while self.passed.front().is_some_and(|passed| now.duration_since(*passed) >= SECOND) {
+            self.passed.pop_front();
+        }
+        let passes = self.passed.len() < limit;
+        if passes {
+            self.passed.push_back(now);
+        }
+        passes
+    }
+}
+
 /// A running proxy.
 pub struct FaultProxy {
     address: SocketAddr,
@@ -52,6 +79,7 @@ struct Shared {
     target: String,
     client: reqwest::Client,
     faults: Mutex<Faults>,
+    rate: Mutex<RateLimit>,
     writes: AtomicU64,
 }
 
@@ -62,6 +90,7 @@ impl FaultProxy {
             target: format!("http://{target}"),
             client: reqwest::Client::new(),
             faults: Mutex::default(),
+            rate: Mutex::default(),
             writes: AtomicU64::new(0),
         });
         let app = Router::new().fallback(forward).with_state(Arc::clone(&shared));
@@ -96,6 +125,12 @@ impl FaultProxy {
     /// Forgets the faults for next requests that did not come.
     pub fn forget_next(&self) {
         self.shared.faults.lock().expect("no handler panics").next.clear();
+    }
+
+    /// Limits the requests of any second from now on, as Lambda does in front of a function URL: those beyond it are
+    /// answered with 429. `None` lifts the limit.
+    pub fn rps_limit(&self, limit: Option<usize>) {
+        *self.shared.rate.lock().expect("no handler panics") = RateLimit { limit, passed: VecDeque::new() };
     }
 
     /// Returns the number of writes that arrived, including those not forwarded.
@@ -140,28 +175,35 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
             Response::new(Body::empty())
         }
         Some(Fault::Lost) => {
-            let _ = pass_on(&shared, request).await;
+            let _ = pass_on(&shared.client, &shared.target, request).await;
             let mut response = Response::new(Body::from("the response was lost"));
             *response.status_mut() = StatusCode::BAD_GATEWAY;
             response
         }
-        Some(Fault::None) | None => pass_on(&shared, request).await,
+        Some(Fault::None) | None if !shared.rate.lock().expect("no handler panics").passes(Instant::now()) => {
+            answer(StatusCode::TOO_MANY_REQUESTS, "application/json", Bytes::from_static(br#"{"message":"Rate Exceeded."}"#))
+        }
+        Some(Fault::None) | None => pass_on(&shared.client, &shared.target, request).await,
     }
 }
 
-async fn pass_on(shared: &Shared, request: Request) -> Response {
+/// Builds a response that a proxy gives itself.
+pub(crate) fn answer(status: u16, kind: &str, body: Bytes) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).expect("a valid status");
+    response.headers_mut().insert("content-type", kind.parse().expect("a header value"));
+    response
+}
+
+/// Forwards a request to a base URL.
+pub(crate) async fn pass_on(client: &reqwest::Client, base: &str, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("the request's body is read");
     let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let mut headers = parts.headers;
     headers.remove("host");
-    let sent = shared
-        .client
-        .request(parts.method, format!("{}{target}", shared.target))
-        .headers(headers)
-        .body(body)
-        .send()
-        .await;
+    let sent =
+        client.request(parts.method, format!("{base}{target}")).headers(headers).body(body).send().await;
     let Ok(received) = sent else {
         let mut response = Response::new(Body::from("the proxy's target could not be reached"));
         *response.status_mut() = StatusCode::BAD_GATEWAY;

@@ -31,6 +31,7 @@ pub mod recorder;
 pub mod rewriting;
 pub mod stack;
 pub mod steady;
+pub mod stream_proxy;
 pub mod terraform;
 pub mod webhook;
 pub mod workerd;

@@ -4,7 +4,7 @@
 //! counts in it exactly once, however often the log is read, and by whomever. The *cursor* has positions too: every
 //! ledger that is not parked holds everything up to them, so that a ledger without anything new need not be written.
 //!
-//! Three rules keep this true, and each has a test that fails without it:
+//! Three rules keep this true, and each has a test in `core/tests/log_model` that fails without it:
 //!
 //! 1. The cursor is read before the ledgers ([`Fold::begin`]). A ledger that was read before it may lack what it promises.
 //! 2. A ledger that cannot be written is *parked* at its own positions before the cursor moves past them, and it is
@@ -22,7 +22,7 @@ use std::{
 const END_KEPT_MS: i64 = 30 * 60 * 60 * 1_000;
 
 /// Sequence number of a record in its shard: up to 40 decimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(String);
 
@@ -51,7 +51,7 @@ impl PartialOrd for Position {
 }
 
 /// Progress in one shard.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// Everything up to this record, and itself.
@@ -60,8 +60,15 @@ pub enum Progress {
     End(i64),
 }
 
+impl Progress {
+    /// Returns true if the shard ended so long before `now` that none of its records is kept any more.
+    fn has_expired(&self, now: i64) -> bool {
+        matches!(self, Self::End(at) if now.saturating_sub(*at) >= END_KEPT_MS)
+    }
+}
+
 /// Progress in all shards.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Positions(BTreeMap<String, Progress>);
 
@@ -80,9 +87,11 @@ impl Positions {
         }
     }
 
-    /// Notes progress in a shard. Less than what is noted changes nothing.
+    /// Notes progress in a shard. Less than what is noted changes nothing, and of two ends the first stays: a ledger that has
+    /// reached another's end in a shard has nothing to write.
     pub fn note(&mut self, shard: &str, progress: Progress) {
         match self.0.get_mut(shard) {
+            Some(Progress::End(_)) => {}
             Some(held) if *held >= progress => {}
             Some(held) => *held = progress,
             None => {
@@ -100,22 +109,34 @@ impl Positions {
 
     /// Returns true if these positions are at least as far as `other` in every shard.
     pub fn reach(&self, other: &Self) -> bool {
-        other.0.iter().all(|(shard, theirs)| match (self.0.get(shard), theirs) {
+        other.0.iter().all(|(shard, theirs)| self.reach_in(shard, theirs))
+    }
+
+    /// Returns true if these positions are at least as far as `theirs` in one shard.
+    fn reach_in(&self, shard: &str, theirs: &Progress) -> bool {
+        match (self.0.get(shard), theirs) {
             (Some(Progress::End(_)), _) => true,
             (Some(Progress::Through(ours)), Progress::Through(theirs)) => ours >= theirs,
             (Some(Progress::Through(_)) | None, _) => false,
-        })
+        }
     }
 
-    /// Forgets the shards that ended long before `now` and that are not listed any more.
+    /// Forgets the shards that ended long before `now` and that are not listed any more. A fold forgets with
+    /// [`Fold::forget`], which keeps what its parked ledgers lack.
     pub fn forget(&mut self, listed: &BTreeSet<String>, now: i64) {
-        self.0.retain(|shard, progress| match progress {
-            Progress::End(at) => listed.contains(shard) || now.saturating_sub(*at) < END_KEPT_MS,
-            Progress::Through(_) => true,
-        });
+        self.0.retain(|shard, progress| listed.contains(shard) || !progress.has_expired(now));
     }
 
-    /// Returns the shards that are neither listed nor read to their end. Their records have expired unread.
+    /// Returns these positions, or none if they were written so long before `now` that no record before them is kept: then
+    /// nothing could be counted twice without them. For ledgers that are not parked. A ledger at rest would otherwise keep
+    /// the shards of its last day for ever, because nobody reads them to their end for it.
+    #[must_use]
+    pub fn unless_expired(self, written: i64, now: i64) -> Self {
+        if Progress::End(written).has_expired(now) { Self::default() } else { self }
+    }
+
+    /// Returns the shards that are neither listed nor read to their end. A listing may omit a shard for a while, so their
+    /// records have expired unread only if the log also refuses to read on after these positions.
     pub fn missing(&self, listed: &BTreeSet<String>) -> Vec<String> {
         let is_missing = |(shard, progress): &(&String, &Progress)| {
             matches!(progress, Progress::Through(_)) && !listed.contains(*shard)
@@ -130,7 +151,7 @@ impl Positions {
 }
 
 /// What a fold knows of one ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 struct Standing {
     /// Positions that the ledger was written with.
     own: Positions,
@@ -138,8 +159,9 @@ struct Standing {
     is_parked: bool,
 }
 
-/// One reader of the log: from the positions of the cursor on, for the ledgers that it has read.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// One reader of the log: from the positions of the cursor on, for the ledgers that it has read. A write is noted
+/// ([`Self::wrote`], [`Self::wrote_cursor`]) before anything else is read, for both take it to have written what was read so far.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Fold {
     /// Positions of the cursor as it was read or last written.
     cursor: Positions,
@@ -241,6 +263,32 @@ impl Fold {
         self.read.hold(shard, position) && own.is_none_or(|own| !own.hold(shard, position))
     }
 
+    /// Returns the shards that are not listed, and that this fold has read further than a parked ledger. If the log also
+    /// refuses to read them, their records have expired before they were counted in the ledger; whoever has recorded that
+    /// gap closes it by [`Self::has_ledger`] with the progress of [`Self::read`] in them.
+    pub fn missing_apart(&self, name: &str, listed: &BTreeSet<String>) -> Vec<String> {
+        let own = self.own(name);
+        let is_missing =
+            |(shard, read): &(&str, &Progress)| !listed.contains(*shard) && !own.reach_in(shard, read);
+        self.read.iter().filter(is_missing).map(|(shard, _)| shard.to_owned()).collect()
+    }
+
+    /// Forgets the shards that ended long before `now` and that are not listed any more, except those that a parked ledger
+    /// has not reached the end of: without them it would be unparked with a hole that nobody has recorded.
+    pub fn forget(&mut self, listed: &BTreeSet<String>, now: i64) {
+        let Self { read, ledgers, .. } = self;
+        let is_lacking = |shard: &str, progress: &Progress| {
+            ledgers.values().any(|standing| standing.is_parked && !standing.own.reach_in(shard, progress))
+        };
+        read.0.retain(|shard, progress| {
+            listed.contains(shard) || !progress.has_expired(now) || is_lacking(shard, progress)
+        });
+        // A ledger keeps a shard as long as the cursor does: otherwise a parked one would seem not to have reached its end.
+        for standing in ledgers.values_mut() {
+            standing.own.0.retain(|shard, progress| read.0.contains_key(shard) || !progress.has_expired(now));
+        }
+    }
+
     /// Returns the positions that the cursor may be written with, and the parked ledgers with their own. A parked ledger
     /// that has reached them in every shard is parked no longer. Returns `None` while a ledger has changed and is not written.
     pub fn cursor(&self) -> Option<(Positions, BTreeMap<String, Positions>)> {
@@ -291,12 +339,57 @@ mod tests {
         positions.note("a", Progress::End(1_000));
         positions.raise(&at("a", 9));
         assert_eq!(positions.of("a"), Some(&Progress::End(1_000)));
+        positions.note("a", Progress::End(2_000));
+        assert_eq!(positions.of("a"), Some(&Progress::End(1_000)), "two folds read it to its end");
         let nothing = BTreeSet::new();
         positions.forget(&nothing, 24 * 60 * 60 * 1_000);
         assert!(positions.of("a").is_some(), "its records may still be listed");
         positions.forget(&nothing, 48 * 60 * 60 * 1_000);
         assert!(positions.of("a").is_none());
         assert_eq!(at("b", 1).missing(&nothing), ["b"]);
+    }
+
+    #[test]
+    fn a_ledger_at_rest_does_not_keep_its_last_shards_for_ever() {
+        let hour = 60 * 60 * 1_000;
+        assert_eq!(at("a", 7).unless_expired(0, 24 * hour), at("a", 7), "its records may still be listed");
+        assert_eq!(at("a", 7).unless_expired(0, 48 * hour), Positions::default());
+    }
+
+    #[test]
+    fn the_end_of_a_shard_is_kept_until_every_parked_ledger_has_reached_it() {
+        let (nothing, later) = (BTreeSet::new(), 48 * 60 * 60 * 1_000);
+        let mut fold = Fold::begin(at("a", 1), []);
+        fold.park("flag");
+        // One shard ends after the ledger was parked in it, another begins and ends meanwhile.
+        fold.has_read("a", Progress::End(1_000));
+        fold.has_read("b", Progress::End(1_000));
+        fold.wrote_cursor();
+        assert_eq!(fold.missing_apart("flag", &nothing), ["a", "b"]);
+        assert!(fold.missing_apart("flag", &BTreeSet::from(["a".to_owned(), "b".to_owned()])).is_empty());
+        fold.forget(&nothing, later);
+        let (positions, parked) = fold.cursor().unwrap();
+        assert!(parked.contains_key("flag"), "unparked with a hole");
+        // The gap was recorded, and is closed.
+        fold.has_ledger("flag", &positions);
+        assert!(fold.missing_apart("flag", &nothing).is_empty());
+        fold.wrote_cursor();
+        assert!(!fold.is_parked("flag"));
+        fold.forget(&nothing, later);
+        assert_eq!(fold.cursor().unwrap().0, Positions::default());
+        assert_eq!(fold.own("flag"), Positions::default());
+    }
+
+    #[test]
+    fn a_shard_that_one_listing_omits_is_not_read_from_its_beginning_again() {
+        let nothing = BTreeSet::new();
+        let mut fold = Fold::begin(at("a", 5), []);
+        fold.has_read("b", Progress::End(1_000));
+        fold.forget(&nothing, 2_000);
+        let position = Position::new("5");
+        assert!(!fold.takes("flag", "a", &position) && !fold.takes("flag", "b", &position));
+        let (positions, _) = fold.cursor().unwrap();
+        assert!(positions.hold("a", &position) && positions.hold("b", &position));
     }
 
     #[test]

@@ -113,7 +113,8 @@ async fn work(
     let mut evaluation = Evaluation {
         folding: Folding::begin(platform, lease).await?,
         held: BTreeMap::new(),
-        published: true,
+        is_published: true,
+        publishing: None,
     };
     let mut written = Instant::now();
     loop {

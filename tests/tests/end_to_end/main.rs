@@ -35,6 +35,7 @@ mod preflight;
 mod publication;
 mod second_person;
 mod secrets;
+mod stand_ins;
 mod teardown;
 mod traffic;
 mod transcripts;

@@ -1,0 +1,353 @@
+//! A proxy in front of Dynoxide that presents the one shard of each of its streams as many, as DynamoDB does: shards end and
+//! split, pages are short or empty, listings omit shards, records expire, iterators too, and calls are throttled. All other
+//! calls pass through it untouched.
+
+mod shards;
+
+use crate::fault_proxy::{answer, pass_on};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Request, State},
+    response::Response,
+};
+use serde_json::{Value, json};
+use shards::{Place, Shard, Stream};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+};
+use tokio::task::JoinHandle;
+
+/// Prefix of the calls that the proxy handles.
+const PREFIX: &str = "DynamoDBStreams_20120810.";
+
+/// Media type of DynamoDB's responses.
+const KIND: &str = "application/x-amz-json-1.0";
+
+/// Most records in a page, and most shards in a listing, at DynamoDB.
+const MOST_RECORDS: usize = 1_000;
+const MOST_SHARDS: usize = 100;
+
+/// A running proxy.
+pub struct StreamProxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+struct Shared {
+    target: String,
+    client: reqwest::Client,
+    streams: Mutex<Streams>,
+}
+
+struct Streams {
+    database: dynoxide::Database,
+    /// Number of shards with which a stream begins.
+    shards: usize,
+    /// The streams by their ARN.
+    streams: BTreeMap<String, Stream>,
+    /// Most records in a page.
+    page: usize,
+    /// Most shards in a listing.
+    listing: usize,
+    /// A page is empty whenever the number of the call is a multiple of this.
+    empty: Option<u64>,
+    /// Calls that are still throttled.
+    throttled: u32,
+    /// Number of times that all iterators expired.
+    expiries: u64,
+    /// Calls of `GetRecords`.
+    reads: u64,
+}
+
+/// An error of the platform: the name of its type, and its message.
+struct Refusal {
+    kind: &'static str,
+    message: &'static str,
+}
+
+const NOT_FOUND: Refusal =
+    Refusal { kind: "ResourceNotFoundException", message: "Requested resource not found" };
+const INVALID: Refusal = Refusal { kind: "ValidationException", message: "Invalid parameter" };
+const EXPIRED: Refusal = Refusal { kind: "ExpiredIteratorException", message: "Iterator expired" };
+const TRIMMED: Refusal = Refusal {
+    kind: "TrimmedDataAccessException",
+    message: "The operation attempted to read past the oldest stream record in a shard",
+};
+const TOO_MANY: Refusal =
+    Refusal { kind: "LimitExceededException", message: "Too many operations for the stream" };
+const TOO_FAST: Refusal =
+    Refusal { kind: "ProvisionedThroughputExceededException", message: "Rate exceeded for shard" };
+
+impl StreamProxy {
+    /// Starts a proxy in front of a database that serves at an address. Each stream begins with the given number of shards.
+    pub async fn start(target: SocketAddr, database: dynoxide::Database, shards: usize) -> Self {
+        let streams = Streams {
+            database,
+            shards,
+            streams: BTreeMap::new(),
+            page: MOST_RECORDS,
+            listing: MOST_SHARDS,
+            empty: None,
+            throttled: 0,
+            expiries: 0,
+            reads: 0,
+        };
+        let shared = Arc::new(Shared {
+            target: format!("http://{target}"),
+            client: reqwest::Client::new(),
+            streams: Mutex::new(streams),
+        });
+        let app = Router::new().fallback(handle).with_state(Arc::clone(&shared));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound address");
+        let server = tokio::spawn(async move {
+            axum::serve(listener, app).await.expect("the proxy serves");
+        });
+        Self { address, shared, server }
+    }
+
+    /// Returns the address at which the proxy listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns the names of the open shards of all streams.
+    pub fn open_shards(&self) -> Vec<String> {
+        let mut open = Vec::new();
+        self.change(|shard| {
+            if shard.is_open {
+                open.push(shard.id.clone());
+            }
+        });
+        open
+    }
+
+    /// Ends an open shard; two begin in its place.
+    pub fn split(&self, shard: &str) {
+        self.split_where(|held| held.id == shard);
+    }
+
+    /// Ends every open shard; two begin in the place of each.
+    pub fn split_all(&self) {
+        self.split_where(|_| true);
+    }
+
+    /// Leaves a shard out of listings from now on. It can still be read.
+    pub fn unlist(&self, shard: &str) {
+        self.change(|held| held.is_listed = held.is_listed && held.id != shard);
+    }
+
+    /// Leaves the shards that have ended out of listings from now on. They can be read until [`Self::trim`].
+    pub fn unlist_ended(&self) {
+        self.change(|shard| shard.is_listed = shard.is_listed && shard.is_open);
+    }
+
+    /// Lists all shards again.
+    pub fn list_all(&self) {
+        self.change(|shard| shard.is_listed = true);
+    }
+
+    /// Lets all records up to now expire.
+    pub fn trim(&self) {
+        self.state().current().values_mut().for_each(Stream::trim);
+    }
+
+    /// Lets all iterators up to now expire.
+    pub fn expire_iterators(&self) {
+        self.state().expiries += 1;
+    }
+
+    /// Makes every nth page empty, although more may follow; `None` makes none empty.
+    pub fn empty_pages(&self, every: Option<u64>) {
+        self.state().empty = every;
+    }
+
+    /// Sets the most records in a page and the most shards in a listing.
+    pub fn page_sizes(&self, records: usize, shards: usize) {
+        let mut state = self.state();
+        (state.page, state.listing) = (records, shards);
+    }
+
+    /// Throttles the next calls.
+    pub fn throttle(&self, calls: u32) {
+        self.state().throttled = calls;
+    }
+
+    /// Returns the number of calls of `GetRecords` so far, which DynamoDB charges for.
+    pub fn reads(&self) -> u64 {
+        self.state().reads
+    }
+
+    fn state(&self) -> MutexGuard<'_, Streams> {
+        self.shared.streams.lock().expect("no handler panics")
+    }
+
+    /// Changes every shard, after all records up to now have found theirs.
+    fn change(&self, change: impl FnMut(&mut Shard)) {
+        self.state().current().values_mut().flat_map(|stream| &mut stream.shards).for_each(change);
+    }
+
+    /// Splits the open shards for which a condition holds.
+    fn split_where(&self, condition: impl Fn(&Shard) -> bool) {
+        for stream in self.state().current().values_mut() {
+            for index in 0..stream.shards.len() {
+                if stream.shards[index].is_open && condition(&stream.shards[index]) {
+                    stream.split(index);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for StreamProxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
+    let action = target.and_then(|target| target.strip_prefix(PREFIX)).unwrap_or_default().to_owned();
+    if !matches!(action.as_str(), "DescribeStream" | "GetShardIterator" | "GetRecords") {
+        return pass_on(&shared.client, &shared.target, request).await;
+    }
+    let body = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+    let request: Value =
+        serde_json::from_slice(&body.expect("the request's body is read")).expect("the SDK sends JSON");
+    let answered = shared.streams.lock().expect("no handler panics").call(&action, &request);
+    let (status, body) = match answered {
+        Ok(body) => (200, body),
+        Err(Refusal { kind, message }) => {
+            let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
+            (400, json!({ "__type": kind, "message": message }))
+        }
+    };
+    answer(status, KIND, Bytes::from(body.to_string()))
+}
+
+impl Streams {
+    fn call(&mut self, action: &str, request: &Value) -> Result<Value, Refusal> {
+        self.reads += u64::from(action == "GetRecords");
+        if self.throttled > 0 {
+            self.throttled -= 1;
+            let is_read = action == "GetRecords" && self.throttled.is_multiple_of(2);
+            return Err(if is_read { TOO_FAST } else { TOO_MANY });
+        }
+        self.current();
+        match action {
+            "DescribeStream" => self.describe(request),
+            "GetShardIterator" => self.iterator(request),
+            _ => self.records(request),
+        }
+    }
+
+    /// Fetches all records that are new, and returns all streams.
+    fn current(&mut self) -> &mut BTreeMap<String, Stream> {
+        let listed = serde_json::from_value(json!({})).expect("a request");
+        let listed = self.database.list_streams(listed).expect("streams are listed");
+        for listed in listed.streams {
+            let arn = listed.stream_arn;
+            let stream = self.streams.entry(arn.clone()).or_insert_with(|| Stream::new(self.shards));
+            fetch(&self.database, &arn, stream);
+        }
+        &mut self.streams
+    }
+
+    fn describe(&self, request: &Value) -> Result<Value, Refusal> {
+        let arn = request["StreamArn"].as_str().ok_or(INVALID)?;
+        let stream = self.streams.get(arn).ok_or(NOT_FOUND)?;
+        let upstream = serde_json::from_value(json!({ "StreamArn": arn })).map_err(|_| INVALID)?;
+        let upstream = self.database.describe_stream(upstream).map_err(|_| NOT_FOUND)?;
+        let mut described = serde_json::to_value(upstream).expect("a response is JSON");
+        let begin = match request["ExclusiveStartShardId"].as_str() {
+            None => 0,
+            Some(last) => stream.shards.iter().position(|shard| shard.id == last).ok_or(NOT_FOUND)? + 1,
+        };
+        let most = limit(request).unwrap_or(MOST_SHARDS).min(self.listing);
+        let listed: Vec<&Shard> = stream.shards[begin..].iter().filter(|shard| shard.is_listed).collect();
+        let page = &listed[..listed.len().min(most)];
+        let description = &mut described["StreamDescription"];
+        description["Shards"] = page.iter().map(|shard| shard.described()).collect();
+        if let Some(last) = page.last().filter(|_| page.len() < listed.len()) {
+            description["LastEvaluatedShardId"] = json!(last.id);
+        }
+        Ok(described)
+    }
+
+    fn iterator(&self, request: &Value) -> Result<Value, Refusal> {
+        let arn = request["StreamArn"].as_str().ok_or(INVALID)?;
+        let id = request["ShardId"].as_str().ok_or(INVALID)?;
+        let shard = self.streams.get(arn).and_then(|stream| stream.shard(id)).ok_or(NOT_FOUND)?;
+        let number: Option<u128> = request["SequenceNumber"].as_str().and_then(|number| number.parse().ok());
+        let place = match (request["ShardIteratorType"].as_str().ok_or(INVALID)?, number) {
+            ("TRIM_HORIZON", None) => Place::TrimHorizon,
+            ("LATEST", None) => Place::Latest,
+            ("AT_SEQUENCE_NUMBER", Some(number)) => Place::At(number),
+            ("AFTER_SEQUENCE_NUMBER", Some(number)) => Place::After(number),
+            _ => return Err(INVALID),
+        };
+        let index = shard.index(place).ok_or(TRIMMED)?;
+        Ok(json!({ "ShardIterator": self.written(index, id, arn) }))
+    }
+
+    fn records(&self, request: &Value) -> Result<Value, Refusal> {
+        let iterator = request["ShardIterator"].as_str().ok_or(INVALID)?;
+        let mut parts = iterator.splitn(4, '|');
+        let mut next = || parts.next().ok_or(INVALID);
+        let (expiries, index, id, arn) = (next()?, next()?, next()?, next()?);
+        if expiries != self.expiries.to_string() {
+            return Err(EXPIRED);
+        }
+        let index: usize = index.parse().map_err(|_| INVALID)?;
+        let shard = self.streams.get(arn).and_then(|stream| stream.shard(id)).ok_or(NOT_FOUND)?;
+        let is_empty = self.empty.is_some_and(|every| self.reads.is_multiple_of(every));
+        let most = if is_empty { 0 } else { limit(request).unwrap_or(MOST_RECORDS).min(self.page) };
+        let (records, end) = shard.page(index, most).ok_or(TRIMMED)?;
+        let mut page = json!({ "Records": records });
+        if !shard.is_end(end) {
+            page["NextShardIterator"] = json!(self.written(end, id, arn));
+        }
+        Ok(page)
+    }
+
+    /// Writes an iterator.
+    fn written(&self, index: usize, id: &str, arn: &str) -> String {
+        format!("{}|{index}|{id}|{arn}", self.expiries)
+    }
+}
+
+fn limit(request: &Value) -> Option<usize> {
+    request["Limit"].as_u64().and_then(|limit| usize::try_from(limit).ok())
+}
+
+/// Appends the records of Dynoxide's shard that are new.
+fn fetch(database: &dynoxide::Database, arn: &str, stream: &mut Stream) {
+    let mut iterator = stream.upstream.take().unwrap_or_else(|| beginning(database, arn));
+    loop {
+        let request = serde_json::from_value(json!({ "ShardIterator": iterator })).expect("a request");
+        let page = database.get_records(request).expect("Dynoxide reads its shard");
+        iterator = page.next_shard_iterator.expect("Dynoxide's shard never ends");
+        if page.records.is_empty() {
+            break;
+        }
+        for record in page.records {
+            stream.append(serde_json::to_value(record).expect("a record is JSON"));
+        }
+    }
+    stream.upstream = Some(iterator);
+}
+
+/// Returns an iterator at the first record of Dynoxide's shard.
+fn beginning(database: &dynoxide::Database, arn: &str) -> String {
+    let request = serde_json::from_value(json!({ "StreamArn": arn })).expect("a request");
+    let described = database.describe_stream(request).expect("Dynoxide describes its stream");
+    let shard = described.stream_description.shards.first().expect("Dynoxide has one shard");
+    let request = json!({ "StreamArn": arn, "ShardId": shard.shard_id, "ShardIteratorType": "TRIM_HORIZON" });
+    let request = serde_json::from_value(request).expect("a request");
+    let begun = database.get_shard_iterator(request).expect("Dynoxide's shard has a beginning");
+    begun.shard_iterator.expect("an iterator")
+}
