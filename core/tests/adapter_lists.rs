@@ -1,6 +1,6 @@
 //! Lists of objects in the body of a request: each item is read by a variable of its own.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use cutover_core::{
     Timestamp,

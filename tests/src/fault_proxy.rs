@@ -180,19 +180,17 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
             *response.status_mut() = StatusCode::BAD_GATEWAY;
             response
         }
-        Some(Fault::None) | None if !shared.rate.lock().expect("no handler panics").passes(Instant::now()) => {
-            answer(StatusCode::TOO_MANY_REQUESTS, "application/json", Bytes::from_static(br#"{"message":"Rate Exceeded."}"#))
+        Some(Fault::None) | None
+            if !shared.rate.lock().expect("no handler panics").passes(Instant::now()) =>
+        {
+            answer(
+                StatusCode::TOO_MANY_REQUESTS,
+                "application/json",
+                Bytes::from_static(br#"{"message":"Rate Exceeded."}"#),
+            )
         }
         Some(Fault::None) | None => pass_on(&shared.client, &shared.target, request).await,
     }
-}
-
-/// Builds a response that a proxy gives itself.
-pub(crate) fn answer(status: u16, kind: &str, body: Bytes) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::from_u16(status).expect("a valid status");
-    response.headers_mut().insert("content-type", kind.parse().expect("a header value"));
-    response
 }
 
 /// Forwards a request to a base URL.

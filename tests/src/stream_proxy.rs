@@ -7,8 +7,8 @@ mod shards;
 use crate::fault_proxy::{answer, pass_on};
 use axum::{
     Router,
-    body::Bytes,
     extract::{Request, State},
+    http::StatusCode,
     response::Response,
 };
 use serde_json::{Value, json};
@@ -226,7 +226,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
             (400, json!({ "__type": kind, "message": message }))
         }
     };
-    answer(status, KIND, Bytes::from(body.to_string()))
+    answer(StatusCode::from_u16(status).expect("a valid status"), KIND, body.to_string())
 }
 
 impl Streams {

@@ -211,11 +211,6 @@ impl Fold {
         self.read.note(shard, progress);
     }
 
-    /// Forgets the shards that ended long before `now` and that are not listed any more.
-    pub fn forget(&mut self, listed: &BTreeSet<String>, now: i64) {
-        self.read.forget(listed, now);
-    }
-
     /// Returns the positions that a ledger that is not parked is written with.
     pub fn positions_of(&self, name: &str) -> Positions {
         let mut positions = self.ledgers.get(name).map(|standing| standing.own.clone()).unwrap_or_default();

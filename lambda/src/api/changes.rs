@@ -104,7 +104,7 @@ async fn try_approve(
         }
     };
     caller.must_be(pending.role)?;
-    let requester = requester(&platform, &pending).await?;
+    let requester = requester(platform, &pending).await?;
     if let Some(reason) = same_person(caller, &requester) {
         let detail = format!("{} cannot approve a change of {}: {reason}", caller.name, requester.name);
         let hint = "ask a caller whose token nobody but root created for both of you, or a user of the \

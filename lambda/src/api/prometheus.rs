@@ -5,7 +5,7 @@ use crate::{
     canary::run::evidence_of,
     clock,
     platform::Platform,
-    store::{Ledger, State, error::StoreError, keys::Key},
+    store::{Ledger, State, error::StoreError},
 };
 use cutover_core::{
     FlagName,

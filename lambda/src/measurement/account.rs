@@ -44,9 +44,16 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Reads the ledger of a flag and the evidence of its newest run.
-    pub(super) async fn open(platform: &Platform, flag: Option<FlagName>) -> Result<Self, StoreError> {
-        let (ledger, evidence) = platform.store.ledger_with_evidence(flag.as_ref()).await?;
+    /// Reads the ledger of a flag and the evidence of its newest run. Positions in another stream than this one say nothing.
+    pub(super) async fn open(
+        platform: &Platform,
+        flag: Option<FlagName>,
+        stream: &str,
+    ) -> Result<Self, StoreError> {
+        let (mut ledger, evidence) = platform.store.ledger_with_evidence(flag.as_ref()).await?;
+        if ledger.stream != stream {
+            (ledger.stream, ledger.positions) = (stream.to_owned(), Positions::default());
+        }
         Ok(Self { flag, ledger, evidence, gathered: None })
     }
 

@@ -80,6 +80,7 @@ impl<'p> Folding<'p> {
         let is_replaced = !cursor.stream.is_empty() && cursor.stream != stream;
         if is_replaced {
             cursor.positions = Positions::default();
+            cursor.parked.values_mut().for_each(|parked| parked.positions = Positions::default());
         }
         cursor.stream.clone_from(&stream);
         let parked = cursor.parked.iter().map(|(name, parked)| (name.clone(), parked.positions.clone()));
@@ -209,7 +210,7 @@ impl<'p> Folding<'p> {
         if self.accounts.contains_key(name) {
             return true;
         }
-        match Account::open(self.platform, flag).await {
+        match Account::open(self.platform, flag, &self.cursor.stream).await {
             Ok(account) => {
                 self.fold.has_ledger(name, account.positions());
                 self.accounts.insert(name.to_owned(), account);
@@ -355,7 +356,7 @@ impl<'p> Folding<'p> {
         patience: Duration,
     ) -> Result<(), StoreError> {
         let store = &self.platform.store;
-        let mut account = Account::open(self.platform, name.parse().ok()).await?;
+        let mut account = Account::open(self.platform, name.parse().ok(), &self.cursor.stream).await?;
         self.fold.has_ledger(name, account.positions());
         let mut own = self.fold.own(name);
         let mut reader = Reader::new(store.clone(), self.cursor.stream.clone());

@@ -232,7 +232,12 @@ impl SecretSource {
             }
             Err(error) => {
                 let error = DisplayErrorContext(&error).to_string();
-                tracing::error!(event = "secret_unreadable", arn = self.arn, error, "a secret cannot be read");
+                tracing::error!(
+                    event = "secret_unreadable",
+                    arn = self.arn,
+                    error,
+                    "a secret cannot be read"
+                );
                 Err(error)
             }
         }

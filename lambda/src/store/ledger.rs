@@ -90,6 +90,9 @@ pub struct Ledger {
     /// Positions in the log up to which the ledger holds all batches, see [`cutover_core::measurement::log`].
     #[serde(default)]
     pub positions: Positions,
+    /// Stream that the positions belong to.
+    #[serde(default)]
+    pub stream: String,
     /// Counts since the beginning, by route, arm and reason.
     pub series: Vec<Series>,
     /// Counts of the last minutes, by window and arm.

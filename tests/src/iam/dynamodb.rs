@@ -32,8 +32,12 @@ pub fn requests(operation: &str, body: &Value) -> Vec<Request> {
             .as_object()
             .expect("tables")
             .iter()
-            .flat_map(|(table, asked)| asked["Keys"].as_array().expect("keys").iter().map(move |key| (table, key)))
-            .map(|(table, key)| on(operation, &table_arn(table), &[key["pk"]["S"].as_str().expect("a partition")]))
+            .flat_map(|(table, asked)| {
+                asked["Keys"].as_array().expect("keys").iter().map(move |key| (table, key))
+            })
+            .map(|(table, key)| {
+                on(operation, &table_arn(table), &[key["pk"]["S"].as_str().expect("a partition")])
+            })
             .collect(),
         // An iterator does not show its stream; there is one.
         "DescribeStream" | "GetShardIterator" | "GetRecords" => {

@@ -111,7 +111,7 @@ pub fn fields<'d>(place: &str, properties: &[Property<'d>]) -> Vec<Input<'d>> {
     };
     let is_place = |property: &&Property<'d>| {
         let is_ambiguous = place.is_empty() && PARTS.contains(&property.name);
-        !property.name.contains('.') && !(is_ambiguous && matches!(property.schema.form(), Form::Object(_)))
+        !(property.name.contains('.') || is_ambiguous && matches!(property.schema.form(), Form::Object(_)))
     };
     properties.iter().filter(is_place).map(input).collect()
 }
