@@ -81,9 +81,11 @@ pub async fn change(
             body: with_revision(body.clone(), revision),
             at,
         });
+        let writes = writes(demand, &before, &proposal, &changes, made.len() == changes.len());
         let commit = Commit {
             from: before.head.revision,
-            writes: writes(demand, &before, &proposal, &changes, made.len() == changes.len()),
+            brakes: before.brakes_after(&writes, &proposal.emergency),
+            writes,
             audit: audit(demand, operation, at, &before, &proposal, &changes),
             emergency: proposal.emergency,
             reply,

@@ -3,6 +3,7 @@
 
 use crate::store::{
     AuditRecord, Reply,
+    brakes::Brakes,
     error::StoreError,
     item::{NewItem, SCHEMA},
     keys,
@@ -74,6 +75,8 @@ pub struct Commit {
     pub writes: Vec<Write>,
     /// Effect of the change on the emergency.
     pub emergency: EmergencyChange,
+    /// Brakes of the head after the change, see [`State::brakes_after`](super::State::brakes_after).
+    pub brakes: Brakes,
     /// Record for the audit log. Its revision is set to that of the change.
     pub audit: AuditRecord,
     /// Response to remember and replay to a repeated request.
@@ -146,12 +149,13 @@ impl Store {
     }
 
     fn move_head(&self, commit: &Commit) -> Result<TransactWriteItem, StoreError> {
-        let mut expression = String::from("SET revision = :next, #schema = :schema");
+        let mut expression = String::from("SET revision = :next, #schema = :schema, brakes = :brakes");
         let mut update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(Key::head().attributes()))
             .expression_attribute_names("#schema", "schema")
             .expression_attribute_values(":next", number(commit.from.next().0))
+            .expression_attribute_values(":brakes", AttributeValue::S(commit.brakes.encode()))
             .expression_attribute_values(":schema", number(SCHEMA));
         update = if commit.from == Revision::default() {
             update.condition_expression("attribute_not_exists(pk)")

@@ -1,11 +1,19 @@
 //! The configuration and its head.
 
-use crate::store::{error::StoreError, keys, keys::Key, table::Store};
+use crate::store::{
+    brakes::Brakes,
+    commit::{EmergencyChange, Write},
+    error::StoreError,
+    keys,
+    keys::Key,
+    table::Store,
+};
 use aws_sdk_dynamodb::types::AttributeValue;
 use cutover_core::{
-    Emergency, FlagName, Revision, Snapshot, Timestamp,
+    Emergency, Flag, FlagName, Revision, Snapshot, Timestamp,
     canary::{Run, RunState},
     config::Config,
+    measurement::answer::Brake,
 };
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -16,6 +24,12 @@ pub const RUNS: &str = "canary_runs";
 /// Number of attempts to read a consistent state while the head keeps moving.
 const MAX_READS: usize = 8;
 
+/// Largest head, in bytes. A consistent read of up to 4 KB costs one unit, and every question is answered from one.
+const MAX_HEAD: usize = 4_096;
+
+/// Bytes of the head for everything but its emergency and its brakes.
+const HEAD_REST: usize = 512;
+
 /// Head of the configuration: a single item that every change updates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Head {
@@ -25,6 +39,8 @@ pub struct Head {
     pub published: Revision,
     /// Emergency in force.
     pub emergency: Option<Emergency>,
+    /// The latest changes that lowered a flag.
+    pub brakes: Brakes,
 }
 
 /// Time and author of the last change of an object.
@@ -74,6 +90,38 @@ impl State {
         self.head.emergency.as_ref().is_some_and(|emergency| emergency.covers(flag))
     }
 
+    /// Returns the brakes of the head after a change of this state: those that it has, and one for each flag that the change
+    /// lowers.
+    pub fn brakes_after(&self, writes: &[Write], emergency: &EmergencyChange) -> Brakes {
+        let declared = match emergency {
+            EmergencyChange::Keep => self.head.emergency.as_ref(),
+            EmergencyChange::Set(declared) => Some(declared),
+            EmergencyChange::Clear => None,
+        };
+        let declared = declared.and_then(|declared| serde_json::to_string(declared).ok());
+        let taken = HEAD_REST.saturating_add(declared.map_or(0, |json| json.len()));
+        let added = writes.iter().filter_map(|write| self.brake_of(write));
+        self.head.brakes.clone().with(added, MAX_HEAD.saturating_sub(taken))
+    }
+
+    /// Returns the brake of a write; `None` if it lowers no flag.
+    fn brake_of(&self, write: &Write) -> Option<Brake> {
+        let Write::Object { section, name, value, .. } = write else { return None };
+        let name: FlagName = name.parse().ok().filter(|_| section == "feature_flags")?;
+        let before = self.config.feature_flags.get(&name)?;
+        // A flag that is removed, or that cannot be read, sends nobody to the new arm.
+        let after: Flag =
+            value.clone().and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+        let is_lower =
+            (before.enabled && !after.enabled) || after.rollout_percentage < before.rollout_percentage;
+        is_lower.then(|| Brake {
+            revision: self.head.revision.next(),
+            flag: name,
+            enabled: after.enabled,
+            rollout: after.rollout_percentage,
+        })
+    }
+
     /// Builds the document that the edge reads.
     pub fn snapshot(&self) -> Snapshot {
         let labels = self.runs.iter().filter_map(|(flag, run)| Some((flag.clone(), run.label()?)));
@@ -98,6 +146,11 @@ impl Store {
             None => Ok(Head::default()),
             Some(item) => Ok(Head {
                 revision: Revision(item.number("revision")?),
+                // A head that an earlier version wrote has none.
+                brakes: match item.optional_text("brakes") {
+                    Some(_) => item.json("brakes")?,
+                    None => Brakes::none_before(Revision(item.number("revision")?)),
+                },
                 published: Revision(item.optional_number("published").unwrap_or_default()),
                 emergency: item.optional_text("emergency").map(|_| item.json("emergency")).transpose()?,
             }),

@@ -3,6 +3,7 @@
 
 mod audit;
 mod batches;
+mod brakes;
 mod canaries;
 mod commit;
 mod config;
@@ -10,6 +11,7 @@ pub(crate) mod error;
 mod item;
 pub mod keys;
 mod ledger;
+mod pace;
 mod pending;
 mod replies;
 mod role;
@@ -18,6 +20,7 @@ mod tokens;
 
 pub use audit::{AuditQuery, AuditRecord};
 pub use batches::{Arrival, BatchStatus, Gap, IsolateCounts, oldest_kept};
+pub use brakes::Brakes;
 pub(crate) use canaries::record_item;
 pub use canaries::{HoldState, Notification};
 pub use commit::{Commit, CommitError, EmergencyChange, MAX_WRITES, Write};

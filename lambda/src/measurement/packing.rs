@@ -1,0 +1,41 @@
+//! Bodies compressed with gzip.
+
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use std::io::{self, Read, Write};
+
+/// Compresses bytes.
+pub(super) fn pack(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to memory cannot fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
+}
+
+/// Decompresses bytes; `None` if they are more than `limit` then.
+///
+/// # Errors
+///
+/// Fails if the bytes are not whole gzip data.
+pub(super) fn unpack(packed: &[u8], limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut plain = Vec::new();
+    // One byte more than the limit is enough to know, however much would follow.
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    GzDecoder::new(packed).take(most).read_to_end(&mut plain)?;
+    Ok(Some(plain).filter(|plain| plain.len() <= limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_is_not_unpacked() {
+        let packed = pack(&vec![b'x'; 10_000_000]);
+        assert!(packed.len() < 100_000, "{}", packed.len());
+        assert_eq!(unpack(&packed, 9_999_999).unwrap(), None);
+        assert_eq!(unpack(&packed, 10_000_000).unwrap().map(|plain| plain.len()), Some(10_000_000));
+        assert_eq!(unpack(&pack(b"{}"), 2).unwrap().as_deref(), Some(b"{}".as_slice()));
+        assert!(unpack(b"{}", 2).is_err());
+        assert!(unpack(&packed[..packed.len() - 20], usize::MAX).is_err());
+    }
+}
