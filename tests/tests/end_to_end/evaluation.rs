@@ -14,7 +14,7 @@ use cutover_lambda::{
     measurement::evaluate::tick_within,
     platform::Platform,
     store::{
-        AuditRecord, BatchStatus, Commit, Cursor, EmergencyChange, Ledger, LedgerWrite, RUNS, Role,
+        AuditRecord, BatchStatus, Brakes, Commit, Cursor, EmergencyChange, Ledger, LedgerWrite, RUNS, Role,
         StoreError, Write,
     },
 };
@@ -64,7 +64,7 @@ impl Evaluation {
         };
         // An isolate at rest is not missed.
         let cells = FLAGS.iter().map(cell).collect();
-        let batch = Batch { idle: true, cells, ..Batch::empty("0".repeat(32), sequence) };
+        let batch = Batch { schema: 2, idle: true, cells, ..Batch::empty("0".repeat(32), sequence) };
         let body = serde_json::to_string(&batch).unwrap();
         let stored = self.live.store.store_batch(&batch, &body, at).await.unwrap();
         assert_eq!(stored, BatchStatus::New);
@@ -269,6 +269,7 @@ async fn counts_that_expired_while_nothing_was_evaluated_are_a_gap_of_every_acti
         from: Revision::default(),
         writes: vec![write],
         emergency: EmergencyChange::Keep,
+        brakes: Brakes::default(),
         audit: AuditRecord::new(started, "operator", Role::Operator, "canary.start", None),
         reply: None,
     };

@@ -30,6 +30,7 @@ mod openapi;
 mod origins;
 mod permissions;
 mod preflight;
+mod questions;
 mod teardown;
 mod traffic;
 mod transcripts;
