@@ -229,7 +229,8 @@ mod alone {
             at(0.99),
             delays[delays.len() - 1]
         );
-        // A question each 4.8 s, a head of a quarter of a second, and the way; a busy machine stretches the few trials of a short run.
+        // A question each 4.8 s, a head of a quarter of a second, and the way; a busy machine stretches the few trials of
+        // a short run.
         assert!(at(0.99) <= if is_deep() { 6.0 } else { 8.0 }, "{delays:?}");
     }
 }
