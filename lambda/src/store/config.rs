@@ -252,3 +252,59 @@ impl Store {
         crate::store::table::is_made(outcome).map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A state at revision 7 with a flag at 50 %.
+    fn state() -> State {
+        let config =
+            Config::from_yaml("feature_flags: { f: { enabled: true, rollout_percentage: 50 } }").unwrap();
+        let head =
+            Head { revision: Revision(7), brakes: Brakes::none_before(Revision(7)), ..Head::default() };
+        State { head, config, ..State::default() }
+    }
+
+    fn write(section: &str, name: &str, value: Option<Value>) -> Write {
+        Write::Object { section: section.to_owned(), name: name.to_owned(), value, expected: None }
+    }
+
+    #[test]
+    fn a_change_that_lowers_a_flag_has_a_brake() {
+        let flag =
+            |enabled: bool, percent: u32| Some(json!({ "enabled": enabled, "rollout_percentage": percent }));
+        let cases = [
+            ("feature_flags", "f", flag(true, 50), None),
+            ("feature_flags", "f", flag(true, 80), None),
+            ("feature_flags", "f", flag(true, 10), Some((true, 10.0))),
+            ("feature_flags", "f", flag(false, 50), Some((false, 50.0))),
+            ("feature_flags", "f", None, Some((false, 0.0))),
+            ("feature_flags", "new", flag(true, 1), None),
+            ("origins", "f", None, None),
+        ];
+        for (section, name, value, expected) in cases {
+            let shown = format!("{section}/{name}: {value:?}");
+            let after = state().brakes_after(&[write(section, name, value)], &EmergencyChange::Keep);
+            let added = after.since(Revision(0));
+            let found = added.first().map(|brake| (brake.enabled, brake.rollout.percent()));
+            assert_eq!(found, expected, "{shown}");
+            assert!(added.iter().all(|brake| brake.revision == Revision(8)), "{shown}");
+            assert!(after.reaches(Revision(7)) && !after.reaches(Revision(6)), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_head_with_a_long_emergency_has_no_room_for_brakes() {
+        let emergency = Emergency {
+            flags: None,
+            reason: "x".repeat(5_000),
+            by: "operator".to_owned(),
+            since: Timestamp::from_millis(0),
+        };
+        let lowered = [write("feature_flags", "f", None)];
+        let after = state().brakes_after(&lowered, &EmergencyChange::Set(emergency));
+        assert!(after.since(Revision(0)).is_empty() && !after.reaches(Revision(7)));
+    }
+}
