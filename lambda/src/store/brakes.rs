@@ -9,6 +9,8 @@ const MOST: usize = 48;
 /// The brakes that are known, and how far back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Brakes {
+    /// Revision of the head that the list was written with.
+    at: Revision,
     /// Every change after this revision that lowered a flag has its brake in the list.
     after: Revision,
     /// The oldest is first.
@@ -18,12 +20,21 @@ pub struct Brakes {
 impl Brakes {
     /// Creates the list for a head of a revision at which none was kept.
     pub fn none_before(revision: Revision) -> Self {
-        Self { after: revision, list: Vec::new() }
+        Self { at: revision, after: revision, list: Vec::new() }
     }
 
-    /// Adds the brakes of a change, and drops the oldest, until 48 of them are left and they fit into `room` bytes of JSON.
+    /// Returns the list as it was read with a head of a revision. A version that does not know of brakes may have moved the
+    /// head, and left the list as it was.
     #[must_use]
-    pub fn with(mut self, added: impl IntoIterator<Item = Brake>, room: usize) -> Self {
+    pub fn read_at(self, revision: Revision) -> Self {
+        if self.at == revision { self } else { Self::none_before(revision) }
+    }
+
+    /// Adds the brakes of the change that makes a revision, and drops the oldest, until 48 of them are left and they fit into
+    /// `room` bytes of JSON.
+    #[must_use]
+    pub fn with(mut self, revision: Revision, added: impl IntoIterator<Item = Brake>, room: usize) -> Self {
+        self.at = revision;
         self.list.extend(added);
         let surplus = self.list.len().saturating_sub(MOST);
         self.drop_oldest(surplus);
@@ -72,16 +83,17 @@ mod tests {
 
     #[test]
     fn the_list_says_how_far_it_reaches_back() {
-        let brakes = Brakes::none_before(Revision(7)).with([brake(9, "a"), brake(9, "b")], 4_096);
+        let brakes =
+            Brakes::none_before(Revision(7)).with(Revision(9), [brake(9, "a"), brake(9, "b")], 4_096);
         assert!(brakes.reaches(Revision(7)) && !brakes.reaches(Revision(6)));
         assert_eq!(brakes.since(Revision(8)).len(), 2);
-        assert_eq!(brakes.since(Revision(9)), []);
+        assert!(brakes.since(Revision(9)).is_empty());
         // 60 brakes are too many, and the twelve oldest are dropped.
-        let many = brakes.with((10..68).map(|revision| brake(revision, "c")), usize::MAX);
+        let many = brakes.with(Revision(67), (10..68).map(|revision| brake(revision, "c")), usize::MAX);
         assert_eq!(many.since(Revision(0)).len(), MOST);
         assert!(many.reaches(Revision(19)) && !many.reaches(Revision(18)));
         // A dropped brake of a change takes the word of the others at that revision with it.
-        let one_left = Brakes::default().with([brake(1, "a"), brake(1, "b")], 120);
+        let one_left = Brakes::default().with(Revision(1), [brake(1, "a"), brake(1, "b")], 130);
         assert_eq!((one_left.since(Revision(0)).len(), one_left.reaches(Revision(0))), (1, false));
     }
 
@@ -89,12 +101,20 @@ mod tests {
     fn a_list_is_never_larger_than_its_room() {
         let name = "x".repeat(60);
         let brakes = (1..100).fold(Brakes::default(), |brakes, revision| {
-            let brakes = brakes.with([brake(revision, &name)], 1_000);
+            let brakes = brakes.with(Revision(revision), [brake(revision, &name)], 1_000);
             assert!(brakes.encode().len() <= 1_000);
             brakes
         });
         assert!(brakes.since(Revision(0)).len() > 5);
         assert!(brakes.reaches(Revision(95)) && !brakes.reaches(Revision(10)));
         assert_eq!(serde_json::from_str::<Brakes>(&brakes.encode()).unwrap(), brakes);
+    }
+
+    #[test]
+    fn a_head_that_was_moved_without_its_brakes_has_none() {
+        let brakes = Brakes::default().with(Revision(1), [brake(1, "a")], 4_096);
+        assert_eq!(brakes.clone().read_at(Revision(1)), brakes);
+        let moved = brakes.read_at(Revision(2));
+        assert!(moved.since(Revision(0)).is_empty() && !moved.reaches(Revision(1)));
     }
 }

@@ -101,7 +101,8 @@ impl State {
         let declared = declared.and_then(|declared| serde_json::to_string(declared).ok());
         let taken = HEAD_REST.saturating_add(declared.map_or(0, |json| json.len()));
         let added = writes.iter().filter_map(|write| self.brake_of(write));
-        self.head.brakes.clone().with(added, MAX_HEAD.saturating_sub(taken))
+        let room = MAX_HEAD.saturating_sub(taken);
+        self.head.brakes.clone().with(self.head.revision.next(), added, room)
     }
 
     /// Returns the brake of a write; `None` if it lowers no flag.
@@ -148,7 +149,7 @@ impl Store {
                 revision: Revision(item.number("revision")?),
                 // A head that an earlier version wrote has none.
                 brakes: match item.optional_text("brakes") {
-                    Some(_) => item.json("brakes")?,
+                    Some(_) => item.json::<Brakes>("brakes")?.read_at(Revision(item.number("revision")?)),
                     None => Brakes::none_before(Revision(item.number("revision")?)),
                 },
                 published: Revision(item.optional_number("published").unwrap_or_default()),
