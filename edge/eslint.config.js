@@ -4,6 +4,8 @@ import js from "@eslint/js";
 // The platform's names that the Worker uses, and no others: `no-undef` reports the rest.
 const GLOBALS = [
   "AbortSignal",
+  "Blob",
+  "CompressionStream",
   "FixedLengthStream",
   "Headers",
   "IdentityTransformStream",

@@ -31,7 +31,7 @@ locals {
       over      = 20, periods = 2, statistic = "Sum"
     }
     secret-unreadable = {
-      functions = ["management", "emergency", "ingest", "promote"], pattern = "{ $.event = \"secret_unreadable\" }", value = "1", calls = true
+      functions = ["management", "emergency", "ingest", "ask", "evaluate", "promote"], pattern = "{ $.event = \"secret_unreadable\" }", value = "1", calls = true
       alarm     = "A function cannot read one of its secrets in Secrets Manager."
       over      = 0, periods = 3, statistic = "Sum"
     }

@@ -55,6 +55,17 @@ locals {
         CUTOVER_RATE_LIMIT        = tostring(var.requests_per_second.ingest)
       }
     }
+    # The same secret, and instances of its own: a burst of reports does not keep questions from being answered.
+    ask = {
+      description = "Cutover: answers the questions of isolates"
+      archive     = "ask"
+      policy      = "ask"
+      secrets     = ["ingest"]
+      variables = {
+        CUTOVER_INGEST_SECRET_ARN = aws_secretsmanager_secret.secret["ingest"].arn
+        CUTOVER_RATE_LIMIT        = tostring(var.requests_per_second.ingest)
+      }
+    }
     evaluate = {
       description = "Cutover: evaluates measurements and moves canaries, started every minute"
       archive     = "evaluate"

@@ -19,6 +19,11 @@ output "ingest_url" {
   value       = local.called_urls["ingest"]
 }
 
+output "ask_url" {
+  description = "Value of ASK_URL for the Worker: never behind CloudFront, so that the kill switch depends on less."
+  value       = local.function_urls["ask"]
+}
+
 output "alarm_topic" {
   description = "ARN of the SNS topic that alarms notify."
   value       = aws_sns_topic.alarms.arn

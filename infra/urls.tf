@@ -1,10 +1,11 @@
-# The URLs of the functions that are called from outside. Isolates sign their reports, so ingest needs no authentication
-# by AWS; the other two can require it.
+# The URLs of the functions that are called from outside. Isolates sign their reports and questions, so ingest and ask need no
+# authentication by AWS; the other two can require it.
 locals {
   urls = {
     management = var.management_url_auth
     emergency  = var.management_url_auth
     ingest     = "NONE"
+    ask        = "NONE"
   }
   # A function URL without AWS_IAM must be open to all callers; the function checks tokens and signatures.
   public_urls = toset([for name, auth in local.urls : name if auth == "NONE"])

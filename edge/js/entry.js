@@ -5,7 +5,8 @@ import { asksForArm, forcedArm } from "./force.js";
 import { forward, forwardAfterError } from "./forward.js";
 import { plainUrl, sleep } from "./http.js";
 import { identify, needsVerification, subjectIn } from "./identity.js";
-import { ask, drain, enableReports } from "./report.js";
+import { ask } from "./question.js";
+import { drain, enableReports } from "./report.js";
 import { currentTable, replaceBrokenCore, replaceTable } from "./table.js";
 import { core } from "./wasm.js";
 import {
@@ -84,13 +85,13 @@ async function prepareAndForward(request, env, context, url, decision) {
         if (turn > 1) break;
         await boot(env, context);
       } else if (decision & ASK) {
-        await ask(env);
+        await ask(env, context);
       }
       if (isUnverified(headers)) await identify(request, env);
       decision = decideNow(request, url, isForced);
       if (decision & TABLE) {
         replaceTable(core.table());
-        if (currentTable.report_interval > 0) enableReports();
+        if (currentTable.reports) enableReports();
         if (!isUnverified(headers)) decision = decideNow(request, url, isForced);
       }
     }

@@ -1,6 +1,7 @@
 // Counting outcomes, and reporting them to the control plane.
 import { sleep } from "./http.js";
-import { currentTable } from "./table.js";
+import { gzip, post, urlOf } from "./post.js";
+import { ask } from "./question.js";
 import { core } from "./wasm.js";
 import {
   CLIENT_GONE,
@@ -19,9 +20,6 @@ import {
 const outcomes = new Uint32Array(256 * OUTCOME_LENGTH);
 let waiting = 0;
 
-// Outcomes counted since the isolate began.
-let counted = 0;
-
 // Requests that are under way, by the time at which they began. A request whose end nobody will learn is given up with
 // its period.
 const PERIOD_MS = 5000;
@@ -31,18 +29,33 @@ const LONGEST_REQUEST_MS = 130000;
 let periods = [];
 let periodEnd = 0;
 
+// The time at which the newest request was decided.
+let lastRequest = 0;
+
 // The time from which a request has to begin a turn of reporting, and the number of the newest
 // turn.
-let reportAt = Infinity;
+let turnAt = Infinity;
 let turn = 0;
 
-// Work behind a request may take 30 seconds, so a turn is handed over to a later request before
-// that.
-const TURN_MS = 30000;
-const HAND_OVER_MS = 12000;
-const LONGEST_TURN_MS = 24000;
+// Work behind a request may take 30 seconds, so a turn is over before that. Later requests take it over again and again,
+// so that the last one of all has nearly the whole time.
+const TURN_MS = 24000;
+const HAND_OVER_MS = 2000;
 
 const MAX_BATCHES_AT_ONCE = 16;
+
+const BATCH_PATIENCE_MS = 4000;
+
+// The type is that of bytes: the functions' platform hands over a body as text if its type is that of a text, whatever its
+// encoding.
+const PACKED_TYPE = { "content-type": "application/octet-stream", "content-encoding": "gzip" };
+
+/**
+ * The batch under way, and its bytes, which are the same each time that it is sent.
+ *
+ * @type {{ batch: string, bytes: Uint8Array<ArrayBuffer> } | undefined}
+ */
+let packed;
 
 /**
  * Notes a request that is sent to a backend. Each is followed by one `count`. Called in the turn of the decision if that
@@ -54,6 +67,7 @@ const MAX_BATCHES_AT_ONCE = 16;
  * @returns {OpenRequest}
  */
 export function begin(table, decision, started) {
+  lastRequest = started;
   if (started >= periodEnd) {
     periodEnd = started + PERIOD_MS;
     periods.push({ end: periodEnd, open: 0, isGivenUp: false });
@@ -76,7 +90,6 @@ export function begin(table, decision, started) {
 export function count({ table, decision, begun, started, period, userLow, userHigh }, status, flags = 0) {
   const now = Date.now();
   if (waiting === outcomes.length) drain();
-  counted++;
   period.open--;
   if (period.isGivenUp) return now;
   outcomes[waiting] = (decision & KIND) | (table.generation << GENERATION_SHIFT);
@@ -122,133 +135,75 @@ export function drain() {
 
 /** Lets the next request begin a turn of reporting, unless there was one before. */
 export function enableReports() {
-  if (reportAt === Infinity) reportAt = 0;
+  if (turnAt === Infinity) turnAt = 0;
 }
 
 /**
- * Begins a turn of reporting behind the request, if one is due.
+ * Begins a turn of reporting behind the request, unless a newer request has begun one a moment ago.
  *
  * @param {Env} env
  * @param {ExecutionContext} context
  * @param {number} now
  */
 export function reportIfDue(env, context, now) {
-  if (now < reportAt) return;
-  reportAt = now + TURN_MS;
-  context.waitUntil(takeTurn(env, ++turn, currentTable.report_interval, now));
+  if (now < turnAt) return;
+  turnAt = now + HAND_OVER_MS;
+  context.waitUntil(takeTurn(env, context, ++turn, now));
 }
 
 /**
- * Reports until there is nothing left to report, a newer turn takes over, or the time is up.
+ * Asks and reports when the core says so, until a newer turn takes over or the time is up. The time of a turn is up some
+ * seconds before the platform ends its work, with a last report: no other request may come.
  *
  * @param {Env} env
+ * @param {ExecutionContext} context
  * @param {number} own the number of this turn
- * @param {number} interval milliseconds between two reports
  * @param {number} since
  */
-async function takeTurn(env, own, interval, since) {
+async function takeTurn(env, context, own, since) {
   try {
-    if (core.must_announce(interval)) await ask(env);
-    let before = -1;
     while (turn === own) {
-      await sleep(interval);
-      if (turn !== own) return;
-      const now = Date.now();
+      const isLast = Date.now() - since >= TURN_MS;
       drain();
-      // At rest: no request is under way, and none was counted since the last look.
-      const isAtRest = openRequests(now) === 0 && before === counted;
-      before = counted;
-      const isStored = await flush(env, isAtRest);
-      if (isAtRest && isStored && before === counted && openRequests(Date.now()) === 0) break;
-      if (now - since > LONGEST_TURN_MS) break;
-      reportAt = now - since > HAND_OVER_MS ? 0 : now + TURN_MS;
+      // Neither waits for the other.
+      if (core.question_is_due(lastRequest)) inBackground(context, ask(env, context));
+      if (core.report_is_due() || isLast) inBackground(context, flush(env, context, isLast));
+      if (isLast) break;
+      await sleep(core.pause_ms(lastRequest));
     }
   } catch (error) {
     console.error("reporting broke off:", error);
   } finally {
-    if (turn === own) reportAt = 0;
+    if (turn === own) turnAt = 0;
   }
 }
 
 /**
- * Sends the batches that are waiting. Returns true if all of them are stored.
+ * @param {ExecutionContext} context
+ * @param {Promise<void>} work
+ */
+function inBackground(context, work) {
+  context.waitUntil(work.catch((error) => console.error("an exchange with the control plane broke off:", error)));
+}
+
+/**
+ * Sends the batches that are waiting, one after the other.
  *
  * @param {Env} env
- * @param {boolean} isAtRest
+ * @param {ExecutionContext} context
+ * @param {boolean} isLast
  */
-async function flush(env, isAtRest) {
-  const open = openRequests(Date.now());
+async function flush(env, context, isLast) {
+  const url = urlOf(env.INGEST_URL, "/v1/batches");
   for (let batches = 0; batches < MAX_BATCHES_AT_ONCE; batches++) {
-    const batch = core.next_batch(isAtRest, open);
-    if (batch === undefined) return true;
+    const open = openRequests(Date.now());
+    const batch = core.next_batch(isLast && open === 0, open);
+    if (batch === undefined) return;
     const sequence = core.sequence();
-    const { status, body } = await post(env, batch);
-    if (!core.finish_batch(sequence, status, body)) return false;
-  }
-  return false;
-}
-
-// The time until which requests wait for the question of another one.
-let askedUntil = 0;
-
-/**
- * Sends a question to the control plane, or waits while another request does.
- *
- * @param {Env} env
- */
-export async function ask(env) {
-  const question = core.question();
-  if (question === undefined) {
-    while (Date.now() < askedUntil) await sleep(2);
-    return;
-  }
-  askedUntil = Date.now() + QUESTION_MS;
-  const { status, body } = await post(env, question, QUESTION_MS);
-  core.answered(status, body);
-  askedUntil = 0;
-}
-
-// Milliseconds for which a question is waited for.
-const QUESTION_MS = 1000;
-
-const encoder = new TextEncoder();
-
-/** @type {{ secret: string, key: CryptoKey } | undefined} */
-let signing;
-
-/**
- * Posts a signed batch. The status is 0 if there was no response.
- *
- * @param {Env} env
- * @param {string} batch
- * @param {number} patience milliseconds
- */
-async function post(env, batch, patience = 4000) {
-  try {
-    const secret = env.CUTOVER_INGEST_SECRET ?? "";
-    if (signing?.secret !== secret) {
-      const algorithm = { name: "HMAC", hash: "SHA-256" };
-      const key = await crypto.subtle.importKey("raw", encoder.encode(secret), algorithm, false, ["sign"]);
-      signing = { secret, key };
-    }
-    const timestamp = String(Date.now());
-    const mac = await crypto.subtle.sign("HMAC", signing.key, encoder.encode(timestamp + "." + batch));
-    const digits = Array.from(new Uint8Array(mac), (byte) => byte.toString(16).padStart(2, "0"));
-    // A trace of its own for every report, so that it is found in the function's log.
-    const trace = crypto.randomUUID().replace(/-/g, "");
-    const response = await fetch(env.INGEST_URL.replace(/\/+$/, "") + "/v1/batches", {
-      method: "POST",
-      headers: {
-        "content-type": "application/json",
-        traceparent: `00-${trace}-${trace.slice(16)}-01`,
-        "x-cutover-timestamp": timestamp,
-        "x-cutover-signature": "v1=" + digits.join(""),
-      },
-      body: batch,
-      signal: AbortSignal.timeout(patience),
-    });
-    return { status: response.status, body: await response.text() };
-  } catch {
-    return { status: 0, body: "" };
+    if (packed?.batch !== batch) packed = { batch, bytes: await gzip(batch) };
+    const { status, body } = await post(env, url, packed.bytes, PACKED_TYPE, BATCH_PATIENCE_MS);
+    const mayGoOn = core.finish_batch(sequence, status, body);
+    core.refresh(env, context);
+    if (!mayGoOn) return;
   }
 }

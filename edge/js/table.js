@@ -15,7 +15,7 @@ const NO_TABLE = {
   compare: null,
   hides: null,
   fallback: null,
-  report_interval: 0,
+  reports: false,
   headers: 0,
   reasons: [],
   readsTokens: false,

@@ -6,6 +6,8 @@ interface Env extends IdentityProvider {
   /** Beginnings of paths with their legacy origins, such as `/api/=https://a.example /b/=https://b.example`. */
   LEGACY_ROUTES?: string;
   INGEST_URL: string;
+  /** URL of the function that answers questions; ingest answers them too. */
+  ASK_URL?: string;
   STRIP_REQUEST_HEADERS?: string;
   CUTOVER_INGEST_SECRET?: string;
   CUTOVER_FORCE_SECRET?: string;
@@ -118,8 +120,8 @@ interface Table {
   hides: boolean[] | null;
   /** By route: codes of `Fallback`. Null if all routes have the default. */
   fallback: number[] | null;
-  /** Milliseconds; 0 if nothing is reported. */
-  report_interval: number;
+  /** True if outcomes are reported. */
+  reports: boolean;
   /** Bits of the decision headers that responses carry. */
   headers: number;
   /** Names of the reasons, by code. */
@@ -245,12 +247,14 @@ interface Core {
   is_edge_token(given: string, env: Env): boolean;
 
   record(outcomes: Uint32Array): void;
+  question_is_due(lastRequest: number): boolean;
+  report_is_due(): boolean;
+  pause_ms(lastRequest: number): number;
   next_batch(isAtRest: boolean, open: number): string | undefined;
   sequence(): number;
   finish_batch(sequence: number, status: number, body: string): boolean;
   question(): string | undefined;
   answered(status: number, body: string): void;
-  must_announce(ms: number): boolean;
 
   begun(): number;
   adapt(

@@ -55,10 +55,12 @@ pub struct BatchState {
     pub age_ms: u64,
     /// Milliseconds since 1970.
     pub now: i64,
-    /// True if no request is under way, and none has ended since the last report.
+    /// True if no request is under way and this may be the last report.
     pub at_rest: bool,
     /// Number of requests under way.
     pub open: u32,
+    /// Milliseconds until the next batch at the latest; 0 if none is promised.
+    pub due_ms: u64,
 }
 
 /// Outcomes that are counted and not yet sent.
@@ -243,12 +245,12 @@ impl Counting {
         let comparisons = self.comparing.take();
         Batch {
             revision: state.revision,
-            idle: state.at_rest && cells.is_empty() && users.is_empty() && comparisons.is_empty(),
             age_ms: state.age_ms,
             lost: std::mem::take(&mut self.lost),
             losses: std::mem::take(&mut self.losses),
             uninspected: std::mem::take(&mut self.uninspected),
             open: state.open,
+            due_ms: state.due_ms,
             cells,
             users,
             comparisons,

@@ -1,6 +1,7 @@
 //! State that one isolate holds between requests: the compiled snapshot, when it was read, and the
 //! outcomes counted. Plain state without I/O, so that every transition is tested on the host.
 
+mod reading;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -9,15 +10,16 @@ use crate::{
     comparison_queue::is_drawn,
     counting::Counting,
     reporting::Reporting,
+    schedule::Schedule,
     settings::Settings,
     wire::{Packed, PackedDecision, PackedOutcome, is_own_path},
 };
 use cutover_core::{
-    Arm, Decision, Emergency, Facts, OriginName, Reason, Ruleset, Snapshot, Timestamp,
+    Arm, Decision, Emergency, Facts, OriginName, Reason, Ruleset, Timestamp,
     adapter::{Exchange, Next},
     decide,
     decision::{compile::CompileError, diversion::Diversion, input::Input},
-    measurement::counts::Outcome,
+    measurement::{answer::Brake, counts::Outcome},
     routing::matcher::{is_idempotent, is_safe},
     rules::flag::OnControlLoss,
     snapshot::{SnapshotError, digest},
@@ -30,9 +32,6 @@ use std::{
     fmt,
     rc::Rc,
 };
-
-/// Milliseconds after which a read of the snapshot counts as lost, and another may begin.
-const READ_PATIENCE_MS: i64 = 10_000;
 
 /// The state of an isolate.
 #[derive(Debug, Default)]
@@ -49,8 +48,10 @@ pub struct Isolate {
     pub counts: Counts,
     /// Outcomes that are counted and not yet sent.
     pub counting: Counting,
-    /// Reports to the control plane, and its responses.
+    /// Reports and questions to the control plane, and its answers.
     pub reporting: Reporting,
+    /// Instants of reports and questions.
+    pub schedule: Schedule,
     /// The exchange that the last decision began, with the position of its adapter.
     pub begun: RefCell<Option<(usize, Exchange, Next)>>,
     /// Hash of the last decision's user, if that decision had [`PackedDecision::EVIDENCE`].
@@ -59,8 +60,12 @@ pub struct Isolate {
     dice: Cell<SplitMix64>,
     /// Origins that failed lately.
     diversions: Vec<(OriginName, Diversion)>,
-    /// The newest declaration of emergencies that came with a receipt.
+    /// The newest revision and emergency that an answer told.
     declared: (Revision, Option<Emergency>),
+    /// Changes newer than the held snapshot that lowered a flag: one for each flag.
+    brakes: Vec<Brake>,
+    /// Time since which a revision is known that is newer than the held one.
+    behind_since: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -140,6 +145,7 @@ impl Counts {
 impl Isolate {
     /// Applies settings from the environment. This outdates the table that JavaScript holds.
     pub fn configure(&mut self, settings: Settings, now: i64) {
+        self.schedule.fix_interval(settings.report_interval_ms);
         self.settings = settings;
         self.begin_generation(now);
     }
@@ -267,7 +273,8 @@ impl Isolate {
     fn beside(&self, decision: &Decision<'_>, method: &str) -> u32 {
         let adapt = if decision.adapter.is_some() { PackedDecision::ADAPT } else { 0 };
         // Whoever turned to legacy to spare the new backend does not send it copies.
-        let is_spared = matches!(decision.verdict.reason, Reason::Emergency | Reason::Diverted);
+        let is_spared =
+            matches!(decision.verdict.reason, Reason::Emergency | Reason::Diverted | Reason::Braked);
         let policy = decision.route.and_then(|route| route.compare.as_ref()).filter(|_| !is_spared);
         let compared = policy.is_some_and(|policy| {
             let is_meant = is_safe(method)
@@ -288,9 +295,12 @@ impl Isolate {
         drawn
     }
 
-    /// Seeds [`Isolate::draw`], so that every isolate draws other numbers.
+    /// Seeds [`Isolate::draw`] and the schedule, so that every isolate draws other numbers.
     pub fn begin_draws(&mut self, seed: &str) {
-        self.dice.set(SplitMix64::new(digest(seed)));
+        let seed = digest(seed);
+        self.dice.set(SplitMix64::new(seed));
+        // Not the numbers that requests draw.
+        self.schedule.seed(!seed);
     }
 
     /// Returns the rules of a generation, if they are still held.
@@ -365,73 +375,5 @@ impl Isolate {
     pub fn legacy_origin(&self, packed: &Packed<'_>) -> Option<usize> {
         let route = self.held.as_ref()?.rules.route(packed.method, packed.path)?;
         Some(route.legacy)
-    }
-
-    fn refresh_is_due(&self, now: i64) -> bool {
-        now >= self.refresh_at && !self.is_reading(now)
-    }
-
-    fn is_reading(&self, now: i64) -> bool {
-        self.reading_since.is_some_and(|since| now - since < READ_PATIENCE_MS)
-    }
-
-    /// Returns true while no snapshot is held and one is being read.
-    pub fn is_worth_waiting(&self, now: i64) -> bool {
-        self.held.is_none() && self.is_reading(now)
-    }
-
-    /// Claims the next read of the snapshot. Returns false if it is not due or another request is
-    /// reading it.
-    pub fn begin_read(&mut self, now: i64) -> bool {
-        if !self.refresh_is_due(now) {
-            return false;
-        }
-        self.reading_since = Some(now);
-        self.reads += 1;
-        true
-    }
-
-    /// Puts in force the document of a finished read. A refused document changes nothing but
-    /// [`Isolate::last_refusal`].
-    ///
-    /// # Errors
-    ///
-    /// Returns the [`Refusal`] if the read failed, or the document is missing, damaged, older than
-    /// the held one, or does not compile.
-    pub fn finish_read(&mut self, now: i64, read: Result<Option<String>, String>) -> Result<(), Refusal> {
-        self.reading_since = None;
-        self.refresh_at = now + self.settings.soft_ttl_ms;
-        let outcome = match read {
-            Err(error) => Err(Refusal::Unreadable(error)),
-            Ok(None) => Err(Refusal::Missing),
-            Ok(Some(text)) => self.accept(&text, now),
-        };
-        self.last_refusal = outcome.as_ref().err().map(ToString::to_string);
-        outcome
-    }
-
-    fn accept(&mut self, text: &str, now: i64) -> Result<(), Refusal> {
-        let digest = digest(text);
-        if let Some(held) = &mut self.held
-            && held.digest == digest
-        {
-            // The same document as before, as nearly always: nothing to parse.
-            held.confirmed_at = now;
-            return Ok(());
-        }
-        let snapshot = Snapshot::decode(text).map_err(Refusal::Snapshot)?;
-        if let Some(held) = &self.held {
-            let revision = held.rules.revision();
-            if snapshot.revision < revision {
-                return Err(Refusal::Older { held: revision, offered: snapshot.revision });
-            }
-        }
-        let rules = Ruleset::compile(&snapshot).map_err(Refusal::Compile)?;
-        if rules.revision() < self.declared.0 {
-            rules.declare(self.declared.1.as_ref());
-        }
-        self.held = Some(CurrentSnapshot { rules: Rc::new(rules), digest, confirmed_at: now });
-        self.begin_generation(now);
-        Ok(())
     }
 }

@@ -14,6 +14,7 @@ pub mod comparison_queue;
 pub mod counting;
 pub mod isolate;
 pub mod reporting;
+pub mod schedule;
 pub mod settings;
 #[cfg(test)]
 mod test_support;

@@ -1,25 +1,25 @@
-//! Reports of an isolate to the control plane: when one is due, and how its response is applied.
-//! One batch is under way at a time; it is sent again, byte for byte, until it is known to be
-//! stored. Plain state without I/O.
+//! What an isolate says to the control plane, and how an answer is applied. One batch is under way at a time; it is sent
+//! again, byte for byte, until it is known to be stored, refused, or a day old. Plain state without I/O.
 
 use crate::counting::{BatchState, Counting};
-use cutover_core::{
-    measurement::batch::{Batch, Receipt},
-    vocabulary::revision::Revision,
-};
+use cutover_core::measurement::{answer::Answer, batch::Batch, question::Question};
 
-/// Milliseconds for which the response to a question is waited for.
+/// Milliseconds for which the answer to a question is waited for.
 const PATIENCE_MS: i64 = 1_000;
 
-/// Reports and questions of an isolate, and the responses to them.
+/// Milliseconds after which nobody waits for the answer to a batch any more: the request whose work it was has ended.
+const BATCH_PATIENCE_MS: i64 = 10_000;
+
+/// Milliseconds after which a batch cannot be stored any more: the control plane may have forgotten that it was.
+const OLDEST_BATCH_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// Reports and questions of an isolate, and the answers to them.
 #[derive(Debug, Default)]
 pub struct Reporting {
     /// Name of the isolate, once it has one.
     isolate: Option<String>,
     sequence: u64,
     pending: Option<Pending>,
-    /// True while the control plane expects another report.
-    awaited: bool,
     heard_at: Option<i64>,
     /// Time of the first question since the last word of the control plane.
     silent_since: Option<i64>,
@@ -37,15 +37,20 @@ pub struct Reporting {
 struct Pending {
     batch: Batch,
     body: String,
+    made_at: i64,
+    /// Time at which it was sent, while its answer may come.
+    sent_at: Option<i64>,
 }
 
 /// Result of sending a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BatchResult {
     /// The batch is stored.
-    Stored(Receipt),
+    Stored(Answer),
     /// The batch was understood and refused, so it can never be stored.
     Refused,
+    /// Another batch has the isolate's name and this number. The isolate takes the new name that is given here.
+    Renamed(String),
     /// The batch may or may not have been stored.
     Failed,
 }
@@ -61,23 +66,28 @@ impl Reporting {
         self.isolate.as_deref()
     }
 
-    /// Returns the next batch to send: the one that is under way, or the outcomes counted since. If
-    /// the isolate is at rest and nothing was counted, returns once a batch that announces that no
-    /// more will follow.
+    /// Returns the next batch to send: the one that was made before, or the outcomes counted since. Returns `None` if there
+    /// is nothing to send, or while the answer to a batch may come.
     pub fn next(&mut self, counting: &mut Counting, state: &BatchState) -> Option<String> {
-        if let Some(pending) = &self.pending {
-            return Some(pending.body.clone());
+        let now = state.now;
+        if let Some(old) = self.pending.take_if(|pending| now - pending.made_at > OLDEST_BATCH_MS) {
+            counting.lose_batch(&old.batch);
         }
-        let isolate = self.isolate.as_deref()?;
-        let says_so = state.at_rest && self.awaited;
-        if !(says_so || counting.has_batch(state.now, state.at_rest)) {
+        if self.pending.is_none() {
+            let isolate = self.isolate.as_deref()?;
+            if !counting.has_batch(now, state.at_rest) {
+                return None;
+            }
+            let batch = counting.take(isolate, self.sequence + 1, state);
+            self.sequence = batch.sequence;
+            self.pending = Some(Pending { body: batch.encode(), batch, made_at: now, sent_at: None });
+        }
+        let pending = self.pending.as_mut()?;
+        if pending.sent_at.is_some_and(|sent| now - sent < BATCH_PATIENCE_MS) {
             return None;
         }
-        let batch = counting.take(isolate, self.sequence + 1, state);
-        let body = batch.encode();
-        self.sequence = batch.sequence;
-        self.pending = Some(Pending { batch, body: body.clone() });
-        Some(body)
+        pending.sent_at = Some(now);
+        Some(pending.body.clone())
     }
 
     /// Returns the sequence number of the newest batch.
@@ -87,36 +97,51 @@ impl Reporting {
 
     /// Applies the result of sending the batch with this sequence number.
     pub fn finish(&mut self, counting: &mut Counting, sequence: u64, exchanged: &BatchResult, now: i64) {
-        // Two requests may have sent the same batch; the second response must not settle the next
-        // one.
-        let mut taken = || self.pending.take_if(|pending| pending.batch.sequence == sequence);
+        // The answer may come after another request has sent the batch again, and must not settle the next one.
+        let is_meant = |pending: &mut Pending| pending.batch.sequence == sequence;
         match exchanged {
             BatchResult::Stored(_) => {
-                if let Some(stored) = taken() {
-                    self.awaited = !stored.batch.idle;
+                if self.pending.take_if(is_meant).is_some() {
                     self.sent += 1;
                 }
                 self.hear(now);
             }
             BatchResult::Refused => {
-                if let Some(refused) = taken() {
+                if let Some(refused) = self.pending.take_if(is_meant) {
                     counting.lose_batch(&refused.batch);
                 }
                 self.failures += 1;
             }
-            BatchResult::Failed => self.failures += 1,
+            BatchResult::Renamed(name) => {
+                if let Some(pending) =
+                    self.pending.as_mut().filter(|pending| pending.batch.sequence == sequence)
+                {
+                    self.isolate = Some(name.clone());
+                    self.sequence = 1;
+                    (pending.batch.isolate, pending.batch.sequence) = (name.clone(), 1);
+                    (pending.body, pending.sent_at) = (pending.batch.encode(), None);
+                }
+                self.failures += 1;
+            }
+            BatchResult::Failed => {
+                if let Some(pending) =
+                    self.pending.as_mut().filter(|pending| pending.batch.sequence == sequence)
+                {
+                    pending.sent_at = None;
+                }
+                self.failures += 1;
+            }
         }
     }
 
-    /// Returns an empty batch, which requests the state of the control plane and announces that
-    /// reports will follow. Returns `None` while another question waits for its response, and as
-    /// long as the isolate has no name.
-    pub fn question(&mut self, revision: Revision, age_ms: u64, now: i64) -> Option<String> {
+    /// Returns a question in the isolate's name. Returns `None` while another question waits for its answer, and as long as
+    /// the isolate has no name.
+    pub fn question(&mut self, question: Question, now: i64) -> Option<String> {
         let isolate = self.isolate.clone().filter(|_| !self.is_asking(now))?;
         self.asked_before = self.asked_at;
-        (self.asked_at, self.asking, self.awaited) = (Some(now), true, true);
+        (self.asked_at, self.asking) = (Some(now), true);
         self.silent_since.get_or_insert(now);
-        Some(Batch { revision, age_ms, ..Batch::empty(isolate, 0) }.encode())
+        Some(Question { isolate: Some(isolate), ..question }.encode())
     }
 
     /// Records that a question was answered, or that it was not.
@@ -153,13 +178,7 @@ impl Reporting {
         long_ago(self.heard_at) && long_ago(self.asked_at)
     }
 
-    /// Returns true if the control plane does not expect another report, or has been silent for
-    /// more than `limit_ms` milliseconds.
-    pub fn must_announce(&self, now: i64, limit_ms: i64) -> bool {
-        !self.awaited || self.must_ask(now, limit_ms)
-    }
-
-    /// Returns true while a question waits for its response.
+    /// Returns true while a question waits for its answer.
     pub fn is_asking(&self, now: i64) -> bool {
         self.asking && self.asked_at.is_some_and(|asked| now - asked < PATIENCE_MS)
     }
@@ -169,7 +188,7 @@ impl Reporting {
         self.heard_at.map(|heard| (now - heard).max(0))
     }
 
-    /// Returns true while a batch is under way.
+    /// Returns true while a batch is not known to be stored.
     pub fn is_pending(&self) -> bool {
         self.pending.is_some()
     }

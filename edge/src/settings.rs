@@ -14,8 +14,8 @@ pub struct Settings {
     pub boot_wait_ms: i64,
     /// True if outcomes are reported, which they are if a URL to report them to is set.
     pub reports: bool,
-    /// Milliseconds between two reports while there is something to report.
-    pub report_interval_ms: i64,
+    /// Milliseconds between two reports, in place of those that the control plane sets.
+    pub report_interval_ms: Option<i64>,
     /// Milliseconds of silence of the control plane after which no request goes to the new arm
     /// before a question was sent. 0 disables this.
     pub lease_ms: i64,
@@ -57,8 +57,8 @@ impl Default for Settings {
             hard_ttl_ms: 300_000,
             boot_wait_ms: 1_000,
             reports: false,
-            report_interval_ms: 5_000,
-            lease_ms: 5_500,
+            report_interval_ms: None,
+            lease_ms: 6_000,
             control_loss_ms: 60_000,
             headers: DecisionHeaders::default(),
             force_legacy: false,
@@ -83,9 +83,9 @@ impl Settings {
         duration("SNAPSHOT_SOFT_TTL_MS", 1, &mut settings.soft_ttl_ms);
         duration("SNAPSHOT_HARD_TTL_MS", 1, &mut settings.hard_ttl_ms);
         duration("SNAPSHOT_BOOT_WAIT_MS", 1, &mut settings.boot_wait_ms);
-        duration("REPORT_INTERVAL_MS", 50, &mut settings.report_interval_ms);
-        // A report takes time, so its response may be older than the interval by that much.
-        settings.lease_ms = settings.report_interval_ms + 500;
+        let mut interval = 0;
+        duration("REPORT_INTERVAL_MS", 50, &mut interval);
+        settings.report_interval_ms = Some(interval).filter(|ms| *ms > 0);
         duration("CONTROL_LEASE_MS", 0, &mut settings.lease_ms);
         duration("CONTROL_LOSS_MS", 1, &mut settings.control_loss_ms);
         match variable("FORCE_LEGACY").unwrap_or_default().trim() {

@@ -1,5 +1,6 @@
 //! Bodies compressed with gzip.
 
+use axum::http::HeaderMap;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use std::io::{Read as _, Write as _};
 
@@ -15,4 +16,10 @@ pub fn decompress(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     GzDecoder::new(bytes).read_to_end(&mut plain).expect("whole gzip data");
     plain
+}
+
+/// Returns the body of a request as it was before its sender compressed it, if it did.
+pub fn plain_body(headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
+    let is_packed = headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip");
+    if is_packed { decompress(body) } else { body.to_vec() }
 }

@@ -26,6 +26,7 @@ pub mod moto;
 pub mod paths;
 pub mod process;
 pub mod proxied;
+pub mod question;
 pub mod raw_origin;
 pub mod recorder;
 pub mod rewriting;

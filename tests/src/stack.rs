@@ -91,6 +91,8 @@ pub struct Stack {
     pub edge: Edge,
     /// The ingest function as isolates see it; the proxy can inject faults.
     pub ingest: FaultProxy,
+    /// The ask function as isolates see it.
+    pub ask: FaultProxy,
     /// The table.
     pub dynamodb: DynamoDb,
     /// The recorded calls of each function, if [`Options::permissions`] is set.
@@ -113,11 +115,13 @@ impl Stack {
         let dynamodb = DynamoDb::start().await;
         let lambda_port = free_port();
         let ingest = FaultProxy::start(([127, 0, 0, 1], lambda_port).into()).await;
+        let ask = FaultProxy::start(([127, 0, 0, 1], lambda_port).into()).await;
         let mut variables = BTreeMap::from([
             ("LEGACY_ORIGIN", legacy.url()),
             ("DECISION_HEADERS", "arm,reason,revision".to_owned()),
             ("CUTOVER_EDGE_TOKEN", EDGE_TOKEN.to_owned()),
             ("INGEST_URL", format!("{}/lambda-url/ingest", ingest.url())),
+            ("ASK_URL", format!("{}/lambda-url/ask", ask.url())),
             ("CUTOVER_INGEST_SECRET", INGEST_SECRET.to_owned()),
         ]);
         variables.extend(options.worker_variables);
@@ -131,6 +135,7 @@ impl Stack {
         let functions = [
             ("management", options.management_processes),
             ("ingest", 2),
+            ("ask", 2),
             ("evaluate", options.scheduled_processes),
             ("promote", options.scheduled_processes),
         ];
@@ -148,7 +153,7 @@ impl Stack {
             environment
         };
         let lambda = Lambda::start(lambda_port, &functions, of_function).await;
-        Self { lambda, edge, ingest, dynamodb, recorders, legacy, new, state, variables }
+        Self { lambda, edge, ingest, ask, dynamodb, recorders, legacy, new, state, variables }
     }
 
     /// Returns the directory in which the Worker keeps its state.

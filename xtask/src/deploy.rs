@@ -65,13 +65,15 @@ fn roll_back(target: &Target, settings: &Settings) -> Result<(), Failure> {
 }
 
 fn print_next_steps(secrets: &Secrets<'_>) -> Result<(), Failure> {
-    let urls = ["management_url", "emergency_url", "ingest_url"].map(|name| secrets.target.output(name));
-    let [management, emergency, ingest] = urls;
+    let urls =
+        ["management_url", "emergency_url", "ingest_url", "ask_url"].map(|name| secrets.target.output(name));
+    let [management, emergency, ingest, ask] = urls;
     let root = secrets.full_name("root");
     step("deployed; from any machine:");
     println!("export CUTOVER_URL={}", management?);
     println!("export CUTOVER_EMERGENCY_URL={}", emergency?);
     println!("export CUTOVER_INGEST_URL={}", ingest?);
+    println!("export CUTOVER_ASK_URL={}", ask?);
     println!(
         "export CUTOVER_TOKEN=$(aws secretsmanager get-secret-value --region {} --secret-id {root} \
          --query SecretString --output text)",

@@ -8,7 +8,7 @@ use crate::{
 use std::fs;
 
 /// Names of the functions, which are also the names of their binaries.
-pub const FUNCTIONS: [&str; 4] = ["evaluate", "ingest", "management", "promote"];
+pub const FUNCTIONS: [&str; 5] = ["ask", "evaluate", "ingest", "management", "promote"];
 
 /// The function that runs the program of management for emergencies only.
 pub const EMERGENCY: &str = "emergency";

@@ -14,6 +14,9 @@ pub struct Options {
     /// URL of the ingest function.
     #[arg(long, env = "CUTOVER_INGEST_URL")]
     pub(super) ingest: Option<String>,
+    /// URL of the ask function.
+    #[arg(long, env = "CUTOVER_ASK_URL")]
+    pub(super) ask: Option<String>,
     /// Secret with which isolates sign their reports.
     #[arg(long, env = "CUTOVER_INGEST_SECRET", hide_env_values = true)]
     pub(super) ingest_secret: Option<String>,

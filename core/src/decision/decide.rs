@@ -115,7 +115,12 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
             verdict = FlagDecision { arm: Arm::New, ..FlagDecision::legacy(Reason::Rollout) };
         }
     }
-    let counted = route.flag.filter(|_| verdict.reason == Reason::Rollout);
+    if verdict.arm == Arm::New && flag.is_some_and(|flag| is_braked(flag, &verdict)) {
+        verdict = FlagDecision { arm: Arm::Legacy, reason: Reason::Braked, ..verdict };
+    }
+    // The users of a lowered flag are no fair sample of its share: those whom the brake turned are missing.
+    let is_sample = verdict.reason == Reason::Rollout && flag.is_some_and(|flag| flag.limit().is_none());
+    let counted = route.flag.filter(|_| is_sample);
     let key = counted.and_then(|flag| rules.user_key(flag));
     let is_new = verdict.arm == Arm::New;
     // Users of legacy pass no adapter, and are asked for one only as evidence.
@@ -143,6 +148,14 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
         adapter,
         evidence,
     }
+}
+
+/// Returns true if a brake keeps a request from the new arm.
+fn is_braked(flag: &CompiledFlag, verdict: &FlagDecision) -> bool {
+    let Some(limit) = flag.limit() else { return false };
+    let is_inside =
+        verdict.bucket.map_or(limit.rollout == PartsPerMillion::ALL, |bucket| bucket.is_in(limit.rollout));
+    !limit.enabled || (verdict.reason == Reason::Rollout && !is_inside)
 }
 
 /// Decides one flag for one user. The order of the rules is the contract. An unknown flag is passed
@@ -187,7 +200,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        measurement::label::CanaryLabel,
+        measurement::{answer::Brake, label::CanaryLabel},
         snapshot::Snapshot,
         vocabulary::{revision::Revision, share::PartsPerMillion},
     };
@@ -283,6 +296,51 @@ routes:
         let (first, second) = (first.evidence.unwrap(), second.evidence.unwrap());
         assert_eq!(first, Evidence { minted: true, ..second });
         assert!(!second.minted);
+    }
+
+    /// Without brakes the flag is at 50 %.
+    #[test]
+    fn a_brake_lowers_a_flag_and_turns_only_those_who_would_go_to_the_new_arm() {
+        let rules = rules(Some(KEY));
+        let brake = |revision, enabled, percent| Brake {
+            revision: Revision(revision),
+            flag: "reviews".parse().unwrap(),
+            enabled,
+            rollout: PartsPerMillion::of_percent(percent),
+        };
+        let decided = || -> Vec<_> {
+            let users = (0..400).map(|user| format!("user-{user}"));
+            users.map(|user| by_user(&rules, ADAPTED, &user)).collect()
+        };
+        let before = decided();
+        // A brake that lowers nothing changes nothing.
+        for (brakes, share, is_enabled) in [
+            (vec![], 50, true),
+            (vec![brake(2, true, 80)], 50, true),
+            (vec![brake(2, true, 20)], 20, true),
+            (vec![brake(2, true, 20), brake(3, true, 40)], 20, true),
+            (vec![brake(2, false, 50), brake(3, true, 50)], 0, false),
+            (vec![brake(2, true, 0)], 0, true),
+        ] {
+            rules.brake(&brakes);
+            let limit = PartsPerMillion::of_percent(share);
+            for (before, after) in before.iter().zip(decided()) {
+                let is_turned = before.verdict.arm == Arm::New
+                    && !(is_enabled && before.verdict.bucket.is_some_and(|bucket| bucket.is_in(limit)));
+                let expected = if is_turned {
+                    (Arm::Legacy, Reason::Braked)
+                } else {
+                    (before.verdict.arm, before.verdict.reason)
+                };
+                assert_eq!((after.verdict.arm, after.verdict.reason), expected, "{brakes:?}");
+                assert_eq!(after.evidence.is_some(), share == 50, "{brakes:?}");
+                assert!(after.adapter.is_none() || after.verdict.arm == Arm::New);
+            }
+            let listed = by_user(&rules, ADAPTED, "listed").verdict.reason;
+            assert_eq!(listed, if is_enabled { Reason::Whitelisted } else { Reason::Braked }, "{brakes:?}");
+        }
+        rules.brake(&[]);
+        assert!(decided().iter().zip(&before).all(|(after, before)| after.verdict == before.verdict));
     }
 
     #[test]

@@ -7,13 +7,13 @@ use crate::{
         input::Input,
         route::{CompiledOrigin, CompiledRoute},
     },
-    measurement::{label::CanaryLabel, user_hash::UserKey},
+    measurement::{answer::Brake, label::CanaryLabel, user_hash::UserKey},
     request::{facts::Facts, identity::Source},
     routing::table::RouteTable,
     rules::{
         condition::{compiled::CompiledCondition, document::Attribute},
         emergency::Emergency,
-        flag::CompiledFlag,
+        flag::{CompiledFlag, FlagLimit},
     },
     vocabulary::revision::Revision,
 };
@@ -164,6 +164,16 @@ impl Ruleset {
     pub fn declare(&self, emergency: Option<&Emergency>) {
         for flag in &self.flags {
             flag.set_emergency(emergency.is_some_and(|emergency| emergency.covers(&flag.name)));
+        }
+    }
+
+    /// Lowers flags to the least of their own state and of all given brakes, in place of the brakes before.
+    pub fn brake<'b>(&self, brakes: impl IntoIterator<Item = &'b Brake>) {
+        self.flags.iter().for_each(CompiledFlag::release);
+        for brake in brakes {
+            if let Some(flag) = self.flag(brake.flag.as_str()) {
+                flag.lower(FlagLimit { enabled: brake.enabled, rollout: brake.rollout });
+            }
         }
     }
 

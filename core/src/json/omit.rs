@@ -4,3 +4,8 @@
 pub(crate) fn is_zero(count: &u64) -> bool {
     *count == 0
 }
+
+/// Returns true for conditions that serialisation leaves out.
+pub(crate) fn is_false(condition: &bool) -> bool {
+    !condition
+}

@@ -1,12 +1,12 @@
-//! Batches of counts that an isolate sends to the control plane, and the receipt that it gets in
-//! return. Both are JSON, a batch with a schema number; readers tolerate unknown fields.
+//! Batches of counts that an isolate sends to the control plane, as JSON with a schema number; readers tolerate unknown
+//! fields. On the wire a batch is compressed with gzip.
 //!
 //! A batch with two requests on the new arm, one of which failed, and the user who sent it:
 //!
 //! ```json
 //! {
-//!   "schema": 2, "isolate": "0123456789abcdef0123456789abcdef", "sequence": 17, "revision": 42,
-//!   "idle": false, "age_ms": 1200, "lost": 0, "open": 3,
+//!   "schema": 3, "isolate": "0123456789abcdef0123456789abcdef", "sequence": 17, "revision": 42,
+//!   "age_ms": 1200, "lost": 0, "open": 3, "due_ms": 36250,
 //!   "cells": [{
 //!     "flag": "reviews_read", "route": "reviews", "arm": "new", "reason": "ROLLOUT",
 //!     "revision": 42, "canary": ["r40", 1],
@@ -31,9 +31,8 @@
 
 use crate::{
     compare::ComparisonWindow,
-    json::omit::is_zero,
+    json::omit::{is_false, is_zero},
     measurement::counts::Counts,
-    rules::emergency::Emergency,
     vocabulary::{
         arm::Arm,
         names::{FlagName, RouteId, RunId},
@@ -48,7 +47,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use crate::measurement::event_kinds::EventKinds;
 
 /// Schema number of this wire format.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
+
+/// Schema from which on a batch says when the next one is due.
+const DUE_SCHEMA: u32 = 3;
+
+/// Milliseconds within which an isolate that writes an older schema reports again, unless its batch is idle.
+const OLD_DUE_MS: u64 = 60_000;
 
 /// Length of an event window and of an arrival window, in milliseconds. Windows begin at multiples
 /// of it since 1970.
@@ -177,10 +182,9 @@ pub struct Batch {
     pub sequence: u64,
     /// Revision of the isolate's snapshot; 0 if it has none.
     pub revision: Revision,
-    /// True if the isolate will send nothing more until it serves another request. An isolate that
-    /// falls silent without having announced it was lost, along with its counts since its last
-    /// batch.
-    #[serde(default)]
+    /// True in a batch of schema 1 or 2 if the isolate will send nothing more until it serves another request. Ignored in
+    /// later schemas, see [`Batch::promised_ms`].
+    #[serde(default, skip_serializing_if = "is_false")]
     pub idle: bool,
     /// Milliseconds since the isolate's snapshot was last confirmed to be the newest.
     #[serde(default)]
@@ -198,6 +202,9 @@ pub struct Batch {
     /// Requests still open when the batch was made.
     #[serde(default)]
     pub open: u32,
+    /// Milliseconds until the isolate's next batch at the latest; 0 if no request is open, because nothing is promised then.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub due_ms: u64,
     /// Counts of requests.
     #[serde(default)]
     pub cells: Vec<Cell>,
@@ -223,10 +230,23 @@ impl Batch {
             losses: Vec::new(),
             uninspected: 0,
             open: 0,
+            due_ms: 0,
             cells: Vec::new(),
             users: Vec::new(),
             comparisons: Vec::new(),
         }
+    }
+
+    /// Returns the milliseconds within which another batch follows; `None` if none is promised.
+    pub fn promised_ms(&self) -> Option<u64> {
+        let promised = if self.schema >= DUE_SCHEMA {
+            self.due_ms
+        } else if self.idle {
+            0
+        } else {
+            OLD_DUE_MS
+        };
+        Some(promised).filter(|ms| *ms > 0)
     }
 
     /// Returns the evidence of each step that is lost if this batch is, without the losses that it reports itself.
@@ -256,25 +276,20 @@ impl Batch {
     }
 }
 
-/// Response of the control plane to a batch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// Current revision of the configuration.
-    pub revision: Revision,
-    /// Emergency in force, if any.
-    #[serde(default)]
-    pub emergency: Option<Emergency>,
-    /// Snapshot document, if the isolate's is older and the document fits into a response.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub snapshot: Option<String>,
-    /// True if the batch had been stored before.
-    #[serde(default)]
-    pub duplicate: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Receipt {
-    /// Reads a receipt from JSON; `None` if it is none.
-    pub fn decode(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+    #[test]
+    fn a_batch_promises_the_next_one_by_the_rules_of_its_schema() {
+        let batch = |schema, idle, due_ms| Batch { schema, idle, due_ms, ..Batch::empty(String::new(), 1) };
+        for (batch, expected) in [
+            (batch(2, false, 0), Some(OLD_DUE_MS)),
+            (batch(2, true, 0), None),
+            (batch(3, false, 0), None),
+            (batch(3, true, 36_250), Some(36_250)),
+        ] {
+            assert_eq!(batch.promised_ms(), expected, "{batch:?}");
+        }
     }
 }

@@ -55,6 +55,15 @@ pub enum OnControlLoss {
     Legacy,
 }
 
+/// The state of a flag as far as brakes have lowered it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlagLimit {
+    /// False if no request of the flag may go to the new arm.
+    pub enabled: bool,
+    /// Largest share of users on the new arm.
+    pub rollout: PartsPerMillion,
+}
+
 /// A [`Flag`] compiled for evaluation.
 #[derive(Debug)]
 pub struct CompiledFlag {
@@ -68,6 +77,7 @@ pub struct CompiledFlag {
     pub on_control_loss: Option<OnControlLoss>,
     // A cell, because an emergency can take effect between two snapshots.
     emergency: Cell<bool>,
+    limit: Cell<Option<FlagLimit>>,
     seed: Seed,
     whitelist: UserList,
     blacklist: UserList,
@@ -117,6 +127,7 @@ impl CompiledFlag {
             rollout: flag.rollout_percentage,
             on_control_loss: flag.on_control_loss,
             emergency: Cell::new(emergency),
+            limit: Cell::new(None),
             seed,
             whitelist: UserList::new(seed, &flag.user_whitelist),
             blacklist: UserList::new(seed, &flag.user_blacklist),
@@ -138,6 +149,26 @@ impl CompiledFlag {
 
     pub(crate) fn set_emergency(&self, holds: bool) {
         self.emergency.set(holds);
+    }
+
+    /// Returns the limit that brakes have set; `None` if none of them lowers the flag.
+    pub fn limit(&self) -> Option<FlagLimit> {
+        self.limit.get()
+    }
+
+    /// Lowers the flag to a limit, unless it is as low already.
+    pub(crate) fn lower(&self, limit: FlagLimit) {
+        let held = self.limit().unwrap_or(FlagLimit { enabled: self.enabled, rollout: self.rollout });
+        let lowered =
+            FlagLimit { enabled: held.enabled && limit.enabled, rollout: held.rollout.min(limit.rollout) };
+        if lowered != held {
+            self.limit.set(Some(lowered));
+        }
+    }
+
+    /// Takes back every limit.
+    pub(crate) fn release(&self) {
+        self.limit.set(None);
     }
 
     /// Returns true if the arm of an unknown user depends on a bucket: the share is neither nothing nor everything.

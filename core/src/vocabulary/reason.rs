@@ -34,11 +34,13 @@ pub enum Reason {
     Unadapted = 11,
     /// The new origin failed many times in a row, so the isolate sends nobody there for some seconds.
     Diverted = 12,
+    /// The decision was the new arm, but a change that the edge knows only as a brake has lowered the flag.
+    Braked = 13,
 }
 
 impl Reason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 14] = [
         Reason::Emergency,
         Reason::Disabled,
         Reason::Blacklisted,
@@ -52,6 +54,7 @@ impl Reason {
         Reason::Internal,
         Reason::Unadapted,
         Reason::Diverted,
+        Reason::Braked,
     ];
 
     /// Returns the name in headers and documents.
@@ -70,6 +73,7 @@ impl Reason {
             Reason::Internal => "INTERNAL",
             Reason::Unadapted => "UNADAPTED",
             Reason::Diverted => "DIVERTED",
+            Reason::Braked => "BRAKED",
         }
     }
 }

@@ -102,6 +102,27 @@ pub fn record(outcomes: &[u32]) {
     with_isolate(|isolate| isolate.record(outcomes));
 }
 
+/// Returns true if a question is due, see [`Schedule::question_is_due`](crate::schedule::Schedule::question_is_due).
+#[wasm_bindgen]
+pub fn question_is_due(last_request: f64) -> bool {
+    with_isolate(|isolate| isolate.schedule.question_is_due(now_ms(), last_request as i64))
+        .unwrap_or_default()
+}
+
+/// Returns true if a report is due, see [`Schedule::report_is_due`](crate::schedule::Schedule::report_is_due).
+#[wasm_bindgen]
+pub fn report_is_due() -> bool {
+    with_isolate(|isolate| isolate.schedule.report_is_due(now_ms())).unwrap_or_default()
+}
+
+/// Returns the milliseconds to the next look at the schedule, see
+/// [`Schedule::pause_ms`](crate::schedule::Schedule::pause_ms).
+#[wasm_bindgen]
+pub fn pause_ms(last_request: f64) -> f64 {
+    // A few seconds at most.
+    with_isolate(|isolate| isolate.schedule.pause_ms(now_ms(), last_request as i64) as f64).unwrap_or(1_000.0)
+}
+
 /// Returns the next batch to send, see [`Isolate::next_batch`].
 #[wasm_bindgen]
 pub fn next_batch(at_rest: bool, open: u32) -> Option<String> {
@@ -118,7 +139,8 @@ pub fn sequence() -> f64 {
 /// Applies the response to a batch, see [`Isolate::finish_batch`].
 #[wasm_bindgen]
 pub fn finish_batch(sequence: f64, status: u16, body: &str) -> bool {
-    with_isolate(|isolate| isolate.finish_batch(sequence as u64, status, body, now_ms())).unwrap_or_default()
+    with_isolate(|isolate| isolate.finish_batch(sequence as u64, status, body, now_ms(), mint))
+        .unwrap_or_default()
 }
 
 /// Returns a question to the control plane, see [`Isolate::question`].
@@ -131,13 +153,6 @@ pub fn question() -> Option<String> {
 #[wasm_bindgen]
 pub fn answered(status: u16, body: &str) {
     with_isolate(|isolate| isolate.answered(status, body, now_ms()));
-}
-
-/// Returns true if the control plane does not expect a report from this isolate, or has been silent
-/// for more than `limit_ms` milliseconds.
-#[wasm_bindgen]
-pub fn must_announce(limit_ms: f64) -> bool {
-    with_isolate(|isolate| isolate.reporting.must_announce(now_ms(), limit_ms as i64)).unwrap_or_default()
 }
 
 /// Reads the environment and starts reading the first snapshot. Returns the number of milliseconds

@@ -39,7 +39,7 @@ struct Table<'i> {
     hides: Option<Vec<bool>>,
     /// For each route, the code of its [`Fallback`]; `None` altogether if all have the default.
     fallback: Option<Vec<u8>>,
-    report_interval: i64,
+    reports: bool,
     headers: u32,
     reasons: [Reason; Reason::ALL.len()],
 }
@@ -107,7 +107,7 @@ pub fn table() -> String {
             fallback: routes()
                 .any(|route| route.fallback != Fallback::default())
                 .then(|| routes().map(|route| route.fallback as u8).collect()),
-            report_interval: if settings.reports { settings.report_interval_ms } else { 0 },
+            reports: settings.reports,
             headers: settings.headers.bits(),
             reasons: Reason::ALL,
         };

@@ -1,14 +1,19 @@
 //! Transitions of an isolate's state, on the host.
 
+mod brakes;
 mod control;
 mod diversion;
 mod reports;
+mod timing;
 
-use crate::{isolate::*, test_support};
+use crate::{
+    isolate::{reading::READ_PATIENCE_MS, *},
+    test_support,
+};
 use cutover_core::{
-    PartsPerMillion,
+    PartsPerMillion, Snapshot,
     adapter::Program,
-    measurement::batch::Receipt,
+    measurement::answer::Answer,
     rules::condition::document::{Condition, Operator},
 };
 use std::sync::Arc;
@@ -62,13 +67,19 @@ fn with_canary(revision: u64, step: u32) -> Snapshot {
     snapshot
 }
 
-fn receipt(revision: u64) -> Receipt {
-    Receipt { revision: Revision(revision), emergency: None, snapshot: None, duplicate: false }
+/// The answer of a control plane that is at a revision.
+fn word(revision: u64) -> Answer {
+    Answer::at(Revision(revision))
+}
+
+/// Asks, and applies an answer.
+fn ask(isolate: &mut Isolate, answer: &Answer, now: i64) {
+    isolate.question(now).unwrap();
+    isolate.answered(200, &serde_json::to_string(answer).unwrap(), now);
 }
 
 fn hear(isolate: &mut Isolate) {
-    isolate.question(1).unwrap();
-    isolate.answered(200, &serde_json::to_string(&receipt(1)).unwrap(), 1);
+    ask(isolate, &word(1), 1);
 }
 
 #[test]

@@ -87,7 +87,8 @@ fn explanation(verdict: &FlagDecision, flag: Option<&CompiledFlag>) -> String {
         | Reason::Fallback
         | Reason::Internal
         | Reason::Unadapted
-        | Reason::Diverted => "decided at the edge, not by the flag".to_owned(),
+        | Reason::Diverted
+        | Reason::Braked => "decided at the edge, not by the flag".to_owned(),
     }
 }
 

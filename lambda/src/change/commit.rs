@@ -181,9 +181,11 @@ where
             }
             return finish(platform, status, body, revision).await.map(Attempt::Complete);
         }
+        let writes = writes(demand, &before, &proposal, &changes, is_first);
         let commit = Commit {
             from: head,
-            writes: writes(demand, &before, &proposal, &changes, is_first),
+            brakes: before.brakes_after(&writes, &proposal.emergency),
+            writes,
             audit: audit(demand, operation, at, &before, &proposal, &changes),
             emergency: proposal.emergency,
             reply,

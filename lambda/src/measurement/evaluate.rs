@@ -245,7 +245,7 @@ impl Evaluation<'_> {
 
     async fn set_pace(&self) -> Result<(), StoreError> {
         let store = &self.folding.platform.store;
-        let held = store.held_pace().await?;
+        let held = store.pace().await?;
         let next = held.next(self.folding.cursor.totals.isolates, clock::now().millis());
         if next != held { store.write_pace(next).await } else { Ok(()) }
     }

@@ -1,32 +1,36 @@
 //! Ingest, the endpoint that isolates report to. Batches are verified, stored once, and answered
-//! with a receipt that holds the current state. This receipt is the fast path of the kill switch.
+//! like a question, with the current state.
+
+pub use crate::measurement::refusal::{Refusal, RefusalKind};
 
 use crate::{
-    access::auth,
     clock,
-    measurement::packing,
+    measurement::{
+        answer::{Answers, accepts_packed, respond},
+        ask, packing,
+        refusal::{held_back, limited},
+        signed,
+    },
     observe::request::observe,
     platform::Platform,
     problem::Problem,
-    store::{BatchStatus, State, error::StoreError},
+    store::{BatchStatus, error::StoreError},
 };
 use axum::{
-    Json, Router,
-    body::{Body, to_bytes},
+    Router,
+    body::{Body, Bytes, to_bytes},
     extract::{Request, State as Shared},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header},
     middleware::from_fn,
     response::{IntoResponse, Response},
     routing::post,
 };
-use cutover_core::{
-    Revision, Snapshot,
-    measurement::batch::{Batch, Receipt, SCHEMA},
-    signature,
-    signature::SignatureError,
+use cutover_core::measurement::{
+    answer::Answer,
+    batch::{Batch, SCHEMA},
 };
 use std::{
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -37,36 +41,35 @@ const OLDEST_SCHEMA: u32 = 1;
 /// cells.
 pub const MAX_BATCH: usize = 300_000;
 
-/// Largest snapshot that is sent in a receipt, in bytes. Lambda limits responses to 6 MB, and JSON
-/// grows when it is embedded in JSON.
-const MAX_SNAPSHOT: usize = 3_000_000;
-
 /// Time for which the table is waited for. The isolate sends the batch again.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// State that one process of the function keeps between requests.
 struct Ingest {
     platform: Platform,
-    /// Newest snapshot derived by this process, with its revision.
-    snapshot: Mutex<Option<(Revision, Arc<str>)>>,
+    answers: Arc<Answers>,
 }
 
 /// Builds the routes of the function.
 pub fn router(platform: Platform) -> Router {
-    let ingest = Ingest { platform, snapshot: Mutex::default() };
+    let answers = Arc::new(Answers::new(platform.clone()));
+    let ingest = Ingest { platform, answers: Arc::clone(&answers) };
     Router::new()
         .route("/v1/batches", post(receive))
+        .with_state(Arc::new(ingest))
+        // For a Worker without ASK_URL.
+        .merge(ask::routes(answers))
         .fallback(|| async {
             let hint = "send batches to POST /v1/batches; see docs/api.md";
             Problem::new(StatusCode::NOT_FOUND, "path_unknown", "the path does not exist", hint)
         })
         .layer(from_fn(observe))
-        .with_state(Arc::new(ingest))
 }
 
 async fn receive(Shared(ingest): Shared<Arc<Ingest>>, request: Request) -> Response {
+    let is_packed = accepts_packed(request.headers());
     match ingest.take(request).await {
-        Ok(receipt) => Json(receipt).into_response(),
+        Ok(answer) => respond(&answer, is_packed),
         Err(Refusal { kind, problem }) => {
             let kind = kind.as_str();
             tracing::warn!(event = "batch_refused", kind, %problem, "batch refused");
@@ -75,185 +78,46 @@ async fn receive(Shared(ingest): Shared<Arc<Ingest>>, request: Request) -> Respo
     }
 }
 
-/// Kind of a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusalKind {
-    /// The batch is too large.
-    Oversized,
-    /// The batch has no signature.
-    Unsigned,
-    /// The timestamp of the signature is too far from the current time.
-    Skewed,
-    /// The signature does not match the batch.
-    Forged,
-    /// The batch cannot be decoded.
-    Malformed,
-    /// The sender exceeds its rate limit.
-    Limited,
-    /// Another batch has its name.
-    Conflict,
-    /// The batch could not be checked or stored.
-    Failed,
-}
-
-impl RefusalKind {
-    /// Returns the name of this kind, as log lines have it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Oversized => "oversized",
-            Self::Unsigned => "unsigned",
-            Self::Skewed => "skewed",
-            Self::Forged => "forged",
-            Self::Malformed => "malformed",
-            Self::Limited => "limited",
-            Self::Conflict => "conflict",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// A refused batch.
-#[derive(Debug)]
-pub struct Refusal {
-    /// Kind of the refusal.
-    pub kind: RefusalKind,
-    /// Problem for the response.
-    pub problem: Box<Problem>,
-}
-
-impl Refusal {
-    fn new(kind: RefusalKind, problem: Problem) -> Self {
-        Self { kind, problem: Box::new(problem) }
-    }
-}
-
 impl Ingest {
-    async fn take(&self, request: Request) -> Result<Receipt, Refusal> {
+    async fn take(&self, request: Request) -> Result<Answer, Refusal> {
         let (parts, body) = request.into_parts();
         let taken = self.take_from(&parts.headers, body).await;
-        // An address that keeps sending invalid batches is rate limited. Signed batches are
-        // accepted regardless of other traffic from the same address, because isolates share
-        // addresses with strangers.
-        if let Err(refusal) = &taken
-            && !matches!(refusal.kind, RefusalKind::Failed | RefusalKind::Limited)
-        {
-            limited(self.platform.limits.refusals.take(auth::source(&parts), Instant::now()))?;
-        }
-        taken
+        held_back(&self.platform.limits, &parts, taken)
     }
 
-    async fn take_from(&self, headers: &HeaderMap, body: Body) -> Result<Receipt, Refusal> {
-        let body = to_bytes(body, MAX_BATCH).await.map_err(|_| {
-            let detail = format!("the batch is larger than {MAX_BATCH} bytes");
-            let problem = Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "batch_too_large",
-                detail,
-                "send fewer cells at once",
-            );
-            Refusal::new(RefusalKind::Oversized, problem)
-        })?;
+    async fn take_from(&self, headers: &HeaderMap, body: Body) -> Result<Answer, Refusal> {
+        let body = to_bytes(body, MAX_BATCH).await.map_err(|_| too_large())?;
         let now = clock::now().millis();
-        self.check_signature(headers, &body, now).await?;
-        let batch = read(&body)?;
+        signed::check(&self.platform, headers, &body, now).await?;
+        let is_packed = is_packed(headers);
+        let plain = unpacked(is_packed, &body)?;
+        let batch = read(&plain)?;
         limited(self.platform.limits.callers.take(&batch.isolate, Instant::now()))?;
-        let store = &self.platform.store;
         let failed = |error: StoreError| Refusal::new(RefusalKind::Failed, error.into());
-        let mut duplicate = false;
-        if batch.sequence > 0 {
-            let packed = packing::packed(&body);
-            // The time of arrival, not of the request: reading a secret may take seconds.
-            let at = clock::now().millis();
-            let stored = tokio::time::timeout(
-                PATIENCE,
-                store.store_batch(&batch.isolate, batch.sequence, &packed, at),
-            )
-            .await
-            .map_err(|_| {
-                let problem = Problem::unavailable("store_slow", "the store took too long");
-                Refusal::new(RefusalKind::Failed, problem)
-            })?
-            .map_err(failed)?;
-            duplicate = match stored {
-                BatchStatus::New => false,
-                BatchStatus::Duplicate => true,
-                BatchStatus::Conflict => return Err(conflict(&batch)),
-            };
-        }
-        self.receipt(&batch, duplicate).await.map_err(failed)
-    }
-
-    async fn check_signature(&self, headers: &HeaderMap, body: &[u8], now: i64) -> Result<(), Refusal> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let (at, signature) = (text(signature::TIMESTAMP), text(signature::SIGNATURE));
-        let unreadable = |error: crate::settings::secret::SecretError| {
-            tracing::error!(%error, "signatures cannot be checked");
-            let detail = "the secret needed to check signatures could not be read";
-            Refusal::new(RefusalKind::Failed, Problem::unavailable("secret_unavailable", detail))
+        // Number 0 is a question of the Worker before.
+        let stored = match batch.sequence {
+            0 => BatchStatus::New,
+            // As it was sent, so that a repetition is recognised.
+            _ if is_packed => self.store(&batch, &body).await?,
+            _ => self.store(&batch, &packing::pack(&plain)).await?,
         };
-        let secret = &self.platform.settings.ingest_secrets;
-        let values = secret.values().await.map_err(unreadable)?;
-        let mut checked = signature::verify(&values, at, signature, body, now);
-        // The edge may have the new secret before this process has.
-        if checked == Err(SignatureError::Wrong)
-            && let Some(newer) = secret.again().await.map_err(unreadable)?
-        {
-            checked = signature::verify(&newer, at, signature, body, now);
+        if stored == BatchStatus::Conflict {
+            return Err(conflict(&batch));
         }
-        checked.map_err(|refused| {
-            let (kind, detail, hint) = match refused {
-                SignatureError::Missing => {
-                    (RefusalKind::Unsigned, "the batch has no signature", "sign the batch; see docs/api.md")
-                }
-                SignatureError::Skewed => (
-                    RefusalKind::Skewed,
-                    "the batch was signed too long ago, or with a wrong clock",
-                    "set the clock, and sign each attempt again",
-                ),
-                SignatureError::Wrong => (
-                    RefusalKind::Forged,
-                    "the signature does not match the batch",
-                    "use the same secret at the edge and in the function",
-                ),
-            };
-            Refusal::new(kind, Problem::new(StatusCode::UNAUTHORIZED, "signature_invalid", detail, hint))
-        })
+        let answer = self.answers.answer(batch.revision, 0).await.map_err(failed)?;
+        Ok(Answer { duplicate: stored == BatchStatus::Duplicate, ..answer })
     }
 
-    /// Builds the receipt: the current revision and emergency, and the snapshot if the isolate's is
-    /// older.
-    async fn receipt(&self, batch: &Batch, duplicate: bool) -> Result<Receipt, StoreError> {
-        let head = self.platform.store.head().await?;
-        if batch.revision >= head.revision {
-            return Ok(Receipt {
-                revision: head.revision,
-                emergency: head.emergency,
-                snapshot: None,
-                duplicate,
-            });
-        }
-        let held = self.snapshot.lock().ok().and_then(|held| held.clone());
-        let (revision, text) = match held.filter(|(revision, _)| *revision >= head.revision) {
-            Some(held) => held,
-            None => self.derive().await?,
-        };
-        let fits = revision >= head.revision && text.len() <= MAX_SNAPSHOT;
-        Ok(Receipt {
-            revision: head.revision,
-            emergency: head.emergency,
-            snapshot: fits.then(|| text.to_string()),
-            duplicate,
-        })
-    }
-
-    async fn derive(&self) -> Result<(Revision, Arc<str>), StoreError> {
-        let state: State = self.platform.store.state().await?;
-        let snapshot: Snapshot = state.snapshot();
-        let text: Arc<str> = snapshot.encode().map_err(|error| StoreError::Item(error.to_string()))?.into();
-        if let Ok(mut held) = self.snapshot.lock() {
-            *held = Some((snapshot.revision, Arc::clone(&text)));
-        }
-        Ok((snapshot.revision, text))
+    async fn store(&self, batch: &Batch, packed: &[u8]) -> Result<BatchStatus, Refusal> {
+        // The time of arrival is that of the write: reading a secret before it may take seconds.
+        let at = clock::now().millis();
+        let storing = self.platform.store.store_batch(&batch.isolate, batch.sequence, packed, at);
+        let stored = tokio::time::timeout(PATIENCE, storing).await;
+        let stored = stored.map_err(|_| {
+            let problem = Problem::unavailable("store_slow", "the store took too long");
+            Refusal::new(RefusalKind::Failed, problem)
+        })?;
+        stored.map_err(|error| Refusal::new(RefusalKind::Failed, error.into()))
     }
 }
 
@@ -269,9 +133,35 @@ fn conflict(batch: &Batch) -> Refusal {
     Refusal::new(RefusalKind::Conflict, problem)
 }
 
-/// Refuses a batch whose sender exceeds its rate limit.
-fn limited(taken: Result<(), u16>) -> Result<(), Refusal> {
-    taken.map_err(|seconds| Refusal::new(RefusalKind::Limited, auth::too_many(seconds)))
+fn too_large() -> Refusal {
+    let detail = format!("the batch is larger than {MAX_BATCH} bytes");
+    let hint = "send fewer cells at once";
+    Refusal::new(
+        RefusalKind::Oversized,
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large", detail, hint),
+    )
+}
+
+fn malformed(detail: String) -> Refusal {
+    let hint = "deploy the edge and the functions of the same version";
+    Refusal::new(
+        RefusalKind::Malformed,
+        Problem::new(StatusCode::BAD_REQUEST, "batch_malformed", detail, hint),
+    )
+}
+
+fn is_packed(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip")
+}
+
+/// Decompresses a batch, if it is packed. A Worker of the version before sends it as it is.
+fn unpacked(is_packed: bool, body: &Bytes) -> Result<Bytes, Refusal> {
+    if !is_packed {
+        return Ok(body.clone());
+    }
+    let plain = packing::unpack(body, MAX_BATCH)
+        .map_err(|error| malformed(format!("the body is not gzip data: {error}")))?;
+    plain.map(Bytes::from).ok_or_else(too_large)
 }
 
 /// Decodes and checks a batch.
@@ -281,15 +171,7 @@ fn limited(taken: Result<(), u16>) -> Result<(), Refusal> {
 /// Returns a refusal of the kind [`RefusalKind::Malformed`] if the body is not a batch of a schema
 /// that is read.
 pub fn read(body: &[u8]) -> Result<Batch, Refusal> {
-    let malformed = |detail: String| {
-        let hint = "deploy the edge and the functions of the same version";
-        Refusal::new(
-            RefusalKind::Malformed,
-            Problem::new(StatusCode::BAD_REQUEST, "batch_malformed", detail, hint),
-        )
-    };
-    let body = packing::unpack(body).ok_or_else(|| malformed("the body cannot be unpacked".to_owned()))?;
-    let batch: Batch = serde_json::from_slice(&body)
+    let batch: Batch = serde_json::from_slice(body)
         .map_err(|error| malformed(format!("the body is not a batch: {error}")))?;
     if !(OLDEST_SCHEMA..=SCHEMA).contains(&batch.schema) {
         let schema = batch.schema;
@@ -321,7 +203,21 @@ mod tests {
         let batch = read(before).map_err(|_| "refused").unwrap();
         assert_eq!((batch.cells[0].counts.requests, batch.cells[0].counts.errors()), (2, 1));
         assert!(batch.users.is_empty());
-        let later = String::from_utf8_lossy(before).replace("\"schema\":1", "\"schema\":3");
+        let later = String::from_utf8_lossy(before).replace("\"schema\":1", "\"schema\":4");
         assert!(read(later.as_bytes()).is_err(), "a schema that is not known yet");
+    }
+
+    #[test]
+    fn a_batch_is_unpacked_up_to_its_limit() {
+        let gzip = HeaderMap::from_iter([(header::CONTENT_ENCODING, "gzip".parse().unwrap())]);
+        assert!(is_packed(&gzip) && !is_packed(&HeaderMap::new()));
+        let batch = Batch::empty("a".repeat(32), 1).encode();
+        let packed = Bytes::from(packing::pack(batch.as_bytes()));
+        let plain = Bytes::from(batch);
+        assert_eq!(unpacked(true, &packed).map_err(|_| "refused"), Ok(plain.clone()));
+        assert_eq!(unpacked(false, &plain).map_err(|_| "refused"), Ok(plain.clone()));
+        let kind = |body: &Bytes| unpacked(true, body).unwrap_err().kind;
+        assert_eq!(kind(&plain), RefusalKind::Malformed);
+        assert_eq!(kind(&packing::pack(&vec![b' '; MAX_BATCH + 1]).into()), RefusalKind::Oversized);
     }
 }

@@ -1,9 +1,13 @@
-//! Counts of isolates: ingestion, and their evaluation.
+//! Counts of isolates: ingestion, and their evaluation; the questions of isolates, and the answers.
 
 mod account;
+mod answer;
+pub mod ask;
 pub mod evaluate;
 mod fold;
 pub mod ingest;
 pub mod packing;
 mod reader;
+mod refusal;
 mod roll;
+mod signed;

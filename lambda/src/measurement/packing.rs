@@ -1,40 +1,36 @@
-//! Packed batches: JSON, compressed with gzip.
+//! Bodies compressed with gzip, and batches as they are stored.
 
 use cutover_core::measurement::batch::Batch;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
-/// Largest batch once it is unpacked, in bytes.
-const MAX_UNPACKED: u64 = 4_000_000;
+/// Largest batch that is stored, once it is decompressed, in bytes. Ingest accepts less.
+const MAX_STORED: usize = 4_000_000;
 
-/// First bytes of what gzip has packed. JSON never begins with them.
-const MAGIC: [u8; 2] = [0x1f, 0x8b];
-
-/// Returns a batch as JSON, from what was sent: packed, or plain by the Worker before. Returns `None` if it is not what gzip
-/// packs, or too large.
-pub fn unpack(sent: &[u8]) -> Option<Vec<u8>> {
-    if !sent.starts_with(&MAGIC) {
-        return Some(sent.to_vec());
-    }
-    let mut text = Vec::new();
-    let read = GzDecoder::new(sent).take(MAX_UNPACKED + 1).read_to_end(&mut text).ok()?;
-    (read as u64 <= MAX_UNPACKED).then_some(text)
-}
-
-/// Returns what is stored of a batch: as it was sent if it is packed.
-pub fn packed(sent: &[u8]) -> Vec<u8> {
-    if sent.starts_with(&MAGIC) {
-        return sent.to_vec();
-    }
+/// Compresses bytes.
+pub fn pack(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     // Writing to memory cannot fail.
-    let written = encoder.write_all(sent).and_then(|()| encoder.finish());
-    written.unwrap_or_else(|_| sent.to_vec())
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
 }
 
-/// Reads a stored batch.
-pub fn read(stored: &[u8]) -> Option<Batch> {
-    serde_json::from_slice(&unpack(stored)?).ok()
+/// Decompresses bytes; `None` if they are more than `limit` then.
+///
+/// # Errors
+///
+/// Fails if the bytes are not whole gzip data.
+pub(super) fn unpack(packed: &[u8], limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut plain = Vec::new();
+    // One byte more than the limit is enough to know, however much would follow.
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    GzDecoder::new(packed).take(most).read_to_end(&mut plain)?;
+    Ok(Some(plain).filter(|plain| plain.len() <= limit))
+}
+
+/// Reads a stored batch; `None` if it cannot be decoded.
+pub(super) fn read(stored: &[u8]) -> Option<Batch> {
+    serde_json::from_slice(&unpack(stored, MAX_STORED).ok()??).ok()
 }
 
 #[cfg(test)]
@@ -42,19 +38,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_is_stored_packed_however_it_was_sent() {
-        let batch = Batch::empty("0".repeat(32), 7);
-        let text = batch.encode().into_bytes();
-        let stored = packed(&text);
-        assert!(stored.len() < text.len() && packed(&stored) == stored);
-        assert_eq!((read(&stored), unpack(&stored)), (Some(batch), Some(text)));
+    fn what_is_too_large_is_not_unpacked() {
+        let packed = pack(&vec![b'x'; 10_000_000]);
+        assert!(packed.len() < 100_000, "{}", packed.len());
+        assert_eq!(unpack(&packed, 9_999_999).unwrap(), None);
+        assert_eq!(unpack(&packed, 10_000_000).unwrap().map(|plain| plain.len()), Some(10_000_000));
+        assert_eq!(unpack(&pack(b"{}"), 2).unwrap().as_deref(), Some(b"{}".as_slice()));
+        assert!(unpack(b"{}", 2).is_err());
+        assert!(unpack(&packed[..packed.len() - 20], usize::MAX).is_err());
     }
 
     #[test]
-    fn what_unpacks_to_too_much_is_refused() {
-        let bomb = packed(&vec![b' '; 4_000_001]);
-        assert!(bomb.len() < 40_000 && unpack(&bomb).is_none());
-        assert!(unpack(&packed(&vec![b' '; 4_000_000])).is_some());
-        assert!(unpack(&[0x1f, 0x8b, 1]).is_none());
+    fn a_stored_batch_is_the_one_that_was_sent() {
+        let batch = Batch::empty("0".repeat(32), 7);
+        assert_eq!(read(&pack(batch.encode().as_bytes())), Some(batch));
+        assert_eq!(read(b"{}"), None);
     }
 }

@@ -34,8 +34,8 @@ impl Roll {
     /// been counted as lost.
     pub fn note(&mut self, batch: &Batch, at: i64, patience_ms: i64) -> bool {
         let Ok(isolate) = u128::from_str_radix(&batch.isolate, 16) else { return false };
-        let due_ms = due_ms(batch);
-        let due = if due_ms == 0 { 0 } else { at.saturating_add(due_ms.min(patience_ms)) };
+        let promised = batch.promised_ms().and_then(|promised| i64::try_from(promised).ok());
+        let due = promised.map_or(0, |promised| at.saturating_add(promised.min(patience_ms)));
         let age_ms = u32::try_from(batch.age_ms).unwrap_or(u32::MAX);
         let entry = Entry { seen: at, due, age_ms, is_lost: false };
         match self.0.get_mut(&isolate) {
@@ -116,20 +116,13 @@ fn read(bytes: &[u8]) -> Option<(u128, Entry)> {
     Some((u128::from_be_bytes(*isolate), entry))
 }
 
-/// Returns the milliseconds until the next batch of an isolate; 0 if none is due. Those of the Worker before said only that
-/// they are idle.
-fn due_ms(batch: &Batch) -> i64 {
-    /// Time after which an isolate of the Worker before counts as lost, in milliseconds.
-    const SILENCE_MS: i64 = 60_000;
-    if batch.idle { 0 } else { SILENCE_MS }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn batch(isolate: u128, idle: bool) -> Batch {
-        Batch { idle, age_ms: 700, ..Batch::empty(format!("{isolate:032x}"), 1) }
+        let due_ms = if idle { 0 } else { 60_000 };
+        Batch { due_ms, age_ms: 700, ..Batch::empty(format!("{isolate:032x}"), 1) }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::store::{
     AuditRecord, Reply,
     audit::{AuditPlace, AuditTail, MOVED},
+    brakes::Brakes,
     error::{CommitError, StoreError},
     item::{NewItem, SCHEMA},
     keys,
@@ -75,6 +76,8 @@ pub struct Commit {
     pub writes: Vec<Write>,
     /// Effect of the change on the emergency.
     pub emergency: EmergencyChange,
+    /// Brakes of the head after the change, see [`State::brakes_after`](super::State::brakes_after).
+    pub brakes: Brakes,
     /// Record for the audit log. Its revision is set to that of the change.
     pub audit: AuditRecord,
     /// Response to remember and replay to a repeated request.
@@ -141,12 +144,13 @@ impl Store {
         tail: &AuditTail,
         digest: &str,
     ) -> Result<TransactWriteItem, StoreError> {
-        let mut expression = format!("SET revision = :next, #schema = :schema, {MOVED}");
+        let mut expression = format!("SET revision = :next, #schema = :schema, brakes = :brakes, {MOVED}");
         let mut update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(Key::head().attributes()))
             .expression_attribute_names("#schema", "schema")
             .expression_attribute_values(":next", number(commit.from.next().0))
+            .expression_attribute_values(":brakes", AttributeValue::S(commit.brakes.encode()))
             .expression_attribute_values(":schema", number(SCHEMA));
         update = tail.moved(update, digest);
         match &commit.emergency {

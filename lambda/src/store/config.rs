@@ -1,6 +1,8 @@
 //! The configuration and its head.
 
 use crate::store::{
+    brakes::Brakes,
+    commit::{EmergencyChange, Write},
     error::StoreError,
     item::{Item, SCHEMA},
     keys,
@@ -9,9 +11,10 @@ use crate::store::{
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use cutover_core::{
-    Emergency, FlagName, Revision, Snapshot, Timestamp,
+    Emergency, Flag, FlagName, Revision, Snapshot, Timestamp,
     canary::{Run, RunState},
     config::Config,
+    measurement::answer::Brake,
 };
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -22,6 +25,12 @@ pub const RUNS: &str = "canary_runs";
 /// Number of attempts to read a consistent state while the head keeps moving.
 const MAX_READS: usize = 8;
 
+/// Largest head, in bytes. A consistent read of up to 4 KB costs one unit, and every question is answered from one.
+const MAX_HEAD: usize = 4_096;
+
+/// Bytes of the head for everything but its emergency and its brakes.
+const HEAD_REST: usize = 512;
+
 /// Head of the configuration: a single item that every change updates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Head {
@@ -29,6 +38,8 @@ pub struct Head {
     pub revision: Revision,
     /// Emergency in force.
     pub emergency: Option<Emergency>,
+    /// The latest changes that lowered a flag.
+    pub brakes: Brakes,
 }
 
 /// Time and author of the last change of an object.
@@ -80,6 +91,39 @@ impl State {
         self.head.emergency.as_ref().is_some_and(|emergency| emergency.covers(flag))
     }
 
+    /// Returns the brakes of the head after a change of this state: those that it has, and one for each flag that the change
+    /// lowers.
+    pub fn brakes_after(&self, writes: &[Write], emergency: &EmergencyChange) -> Brakes {
+        let declared = match emergency {
+            EmergencyChange::Keep => self.head.emergency.as_ref(),
+            EmergencyChange::Set(declared) => Some(declared),
+            EmergencyChange::Clear => None,
+        };
+        let declared = declared.and_then(|declared| serde_json::to_string(declared).ok());
+        let taken = HEAD_REST.saturating_add(declared.map_or(0, |json| json.len()));
+        let added = writes.iter().filter_map(|write| self.brake_of(write));
+        let room = MAX_HEAD.saturating_sub(taken);
+        self.head.brakes.clone().with(self.head.revision.next(), added, room)
+    }
+
+    /// Returns the brake of a write; `None` if it lowers no flag.
+    fn brake_of(&self, write: &Write) -> Option<Brake> {
+        let Write::Object { section, name, value, .. } = write else { return None };
+        let name: FlagName = name.parse().ok().filter(|_| section == "feature_flags")?;
+        let before = self.config.feature_flags.get(&name)?;
+        // A flag that is removed, or that cannot be read, sends nobody to the new arm.
+        let after: Flag =
+            value.clone().and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+        let is_lower =
+            (before.enabled && !after.enabled) || after.rollout_percentage < before.rollout_percentage;
+        is_lower.then(|| Brake {
+            revision: self.head.revision.next(),
+            flag: name,
+            enabled: after.enabled,
+            rollout: after.rollout_percentage,
+        })
+    }
+
     /// Builds the document that the edge reads.
     pub fn snapshot(&self) -> Snapshot {
         let labels = self.runs.iter().filter_map(|(flag, run)| Some((flag.clone(), run.label()?)));
@@ -109,6 +153,11 @@ impl Store {
             None => Ok(Head::default()),
             Some(item) => Ok(Head {
                 revision: Revision(item.number("revision")?),
+                // A head that an earlier version wrote has none.
+                brakes: match item.optional_text("brakes") {
+                    Some(_) => item.json::<Brakes>("brakes")?.read_at(Revision(item.number("revision")?)),
+                    None => Brakes::none_before(Revision(item.number("revision")?)),
+                },
                 emergency: item.optional_text("emergency").map(|_| item.json("emergency")).transpose()?,
             }),
         }
@@ -226,5 +275,61 @@ impl Store {
             .await;
         // An unmet condition is fine: a later revision has been recorded already.
         crate::store::table::is_made(outcome).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A state at revision 7 with a flag at 50 %.
+    fn state() -> State {
+        let config =
+            Config::from_yaml("feature_flags: { f: { enabled: true, rollout_percentage: 50 } }").unwrap();
+        let head =
+            Head { revision: Revision(7), brakes: Brakes::none_before(Revision(7)), ..Head::default() };
+        State { head, config, ..State::default() }
+    }
+
+    fn write(section: &str, name: &str, value: Option<Value>) -> Write {
+        Write::Object { section: section.to_owned(), name: name.to_owned(), value, expected: None }
+    }
+
+    #[test]
+    fn a_change_that_lowers_a_flag_has_a_brake() {
+        let flag =
+            |enabled: bool, percent: u32| Some(json!({ "enabled": enabled, "rollout_percentage": percent }));
+        let cases = [
+            ("feature_flags", "f", flag(true, 50), None),
+            ("feature_flags", "f", flag(true, 80), None),
+            ("feature_flags", "f", flag(true, 10), Some((true, 10.0))),
+            ("feature_flags", "f", flag(false, 50), Some((false, 50.0))),
+            ("feature_flags", "f", None, Some((false, 0.0))),
+            ("feature_flags", "new", flag(true, 1), None),
+            ("origins", "f", None, None),
+        ];
+        for (section, name, value, expected) in cases {
+            let shown = format!("{section}/{name}: {value:?}");
+            let after = state().brakes_after(&[write(section, name, value)], &EmergencyChange::Keep);
+            let added = after.since(Revision(0));
+            let found = added.first().map(|brake| (brake.enabled, brake.rollout.percent()));
+            assert_eq!(found, expected, "{shown}");
+            assert!(added.iter().all(|brake| brake.revision == Revision(8)), "{shown}");
+            assert!(after.reaches(Revision(7)) && !after.reaches(Revision(6)), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_head_with_a_long_emergency_has_no_room_for_brakes() {
+        let emergency = Emergency {
+            flags: None,
+            reason: "x".repeat(5_000),
+            by: "operator".to_owned(),
+            since: Timestamp::from_millis(0),
+        };
+        let lowered = [write("feature_flags", "f", None)];
+        let after = state().brakes_after(&lowered, &EmergencyChange::Set(emergency));
+        assert!(after.since(Revision(0)).is_empty() && !after.reaches(Revision(7)));
     }
 }

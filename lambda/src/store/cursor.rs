@@ -115,34 +115,6 @@ impl Store {
         let item = NewItem::new(&Key::cursor()).json("data", cursor)?;
         self.transact(vec![self.put_after(item, cursor.version)?, self.check_lease(lease)?]).await
     }
-
-    /// Returns the interval between two reports of an isolate.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the table cannot be read.
-    pub async fn held_pace(&self) -> Result<Pace, StoreError> {
-        let Some(item) = self.get(&Key::pace()).await? else { return Ok(Pace::default()) };
-        let wanted_since = item.optional_number("wanted_since").unwrap_or_default();
-        Ok(Pace {
-            interval_ms: item.number("interval_ms")?,
-            wanted_since: i64::try_from(wanted_since).unwrap_or_default(),
-        })
-    }
-
-    /// Writes the interval between two reports of an isolate.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the table cannot be written.
-    pub async fn write_pace(&self, pace: Pace) -> Result<(), StoreError> {
-        let item = NewItem::new(&Key::pace())
-            .number("interval_ms", pace.interval_ms)
-            .number("wanted_since", u64::try_from(pace.wanted_since).unwrap_or_default());
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item.into_attributes()));
-        put.send().await?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]

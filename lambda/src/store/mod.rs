@@ -4,6 +4,7 @@
 mod arrivals;
 mod audit;
 pub(crate) mod backoff;
+mod brakes;
 mod canaries;
 mod commit;
 mod config;
@@ -15,6 +16,7 @@ pub mod keys;
 mod lease;
 mod ledger;
 mod log;
+mod pace;
 mod page;
 mod pending;
 mod replies;
@@ -30,6 +32,7 @@ pub use audit::{
     AuditCheck, AuditFault, AuditLink, AuditPage, AuditPlace, AuditQuery, AuditRecord, ChangesPart,
     KnownRecord,
 };
+pub use brakes::Brakes;
 pub(crate) use canaries::record_item;
 pub use canaries::{HoldState, Notification};
 pub use commit::{Commit, EmergencyChange, MAX_WRITES, Write};

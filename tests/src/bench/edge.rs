@@ -213,8 +213,10 @@ pub async fn against(folders: &[PathBuf], rounds: usize, seconds: f64) -> Vec<(S
 /// Starts a stub that accepts every batch, so that only the isolate's side of reporting is
 /// measured.
 pub(super) async fn start_ingest() -> String {
-    let receipt = || async { r#"{"revision":1,"emergency":null,"duplicate":false}"# };
-    let app = axum::Router::new().route("/v1/batches", axum::routing::post(receipt));
+    let answer = || async { r#"{"revision":1,"emergency":null,"duplicate":false}"# };
+    let app = axum::Router::new()
+        .route("/v1/batches", axum::routing::post(answer))
+        .route("/v1/questions", axum::routing::post(answer));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound address");
     tokio::spawn(async move {

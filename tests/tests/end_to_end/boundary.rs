@@ -10,10 +10,11 @@ use axum::{
     routing::post,
 };
 use cutover_core::{
-    Ruleset, Snapshot, config::Config, measurement::batch::Receipt, statistics::split_mix::SplitMix64,
+    Ruleset, Snapshot, config::Config, measurement::answer::Answer, statistics::split_mix::SplitMix64,
     vocabulary::revision::Revision,
 };
 use cutover_tests::{
+    gzip::plain_body,
     http::Connection,
     is_deep,
     kv_server::KvServer,
@@ -171,19 +172,15 @@ impl Control {
 }
 
 /// The control plane: it answers late, and with the newest snapshot.
-async fn ingest(State(control): State<Arc<Control>>, body: Bytes) -> Json<Receipt> {
-    let batch: Value = serde_json::from_slice(&body).unwrap();
+async fn ingest(State(control): State<Arc<Control>>, headers: HeaderMap, body: Bytes) -> Json<Answer> {
+    let sent: Value = serde_json::from_slice(&plain_body(&headers, &body)).unwrap();
     control.questions.fetch_add(1, Ordering::SeqCst);
     let wait = control.draws.lock().unwrap().next(40);
     tokio::time::sleep(Duration::from_millis(wait)).await;
     let revision = control.revision.load(Ordering::SeqCst);
-    let is_older = batch["revision"].as_u64().unwrap_or_default() < revision;
-    Json(Receipt {
-        revision: Revision(revision),
-        emergency: None,
-        snapshot: is_older.then(|| control.document.lock().unwrap().clone()),
-        duplicate: false,
-    })
+    let is_older = sent["revision"].as_u64().unwrap_or_default() < revision;
+    let snapshot = is_older.then(|| control.document.lock().unwrap().clone());
+    Json(Answer { snapshot, ..Answer::at(Revision(revision)) })
 }
 
 /// Returns the revision in a path that belongs to one route of one snapshot: `/ARM/ROUTE/REVISION` of the origin, and then
@@ -251,8 +248,11 @@ async fn each_request_is_decided_by_one_snapshot_and_sent_to_its_own_route() {
         shadows: AtomicU64::new(0),
         origins: std::sync::Mutex::default(),
     });
-    let app =
-        Router::new().route("/v1/batches", post(ingest)).fallback(backend).with_state(Arc::clone(&control));
+    let app = Router::new()
+        .route("/v1/batches", post(ingest))
+        .route("/v1/questions", post(ingest))
+        .fallback(backend)
+        .with_state(Arc::clone(&control));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });

@@ -83,6 +83,7 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
             let worker = Worker::edge("edge", kv.port())
                 .with("LEGACY_ORIGIN", legacy.url())
                 .with("INGEST_URL", &walk.environment["CUTOVER_INGEST_URL"])
+                .with("ASK_URL", &walk.environment["CUTOVER_ASK_URL"])
                 .with("REPORT_INTERVAL_MS", "500")
                 .with("SNAPSHOT_SOFT_TTL_MS", "500")
                 .with("CUTOVER_INGEST_SECRET", &walk.environment["CUTOVER_INGEST_SECRET"])
@@ -133,6 +134,7 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
                     ("CUTOVER_URL", "management"),
                     ("CUTOVER_EMERGENCY_URL", "emergency"),
                     ("CUTOVER_INGEST_URL", "ingest"),
+                    ("CUTOVER_ASK_URL", "ask"),
                 ] {
                     walk.environment.insert(name.to_owned(), lambda.url(function));
                 }

@@ -15,8 +15,8 @@ use cutover_lambda::{
     measurement::{evaluate::invocation, packing},
     platform::Platform,
     store::{
-        AuditRecord, BatchStatus, Commit, CommitError, Cursor, EmergencyChange, Ledger, LedgerWrite, RUNS,
-        Role, StoreError, Write,
+        AuditRecord, BatchStatus, Brakes, Commit, CommitError, Cursor, EmergencyChange, Ledger, LedgerWrite,
+        RUNS, Role, StoreError, Write,
     },
 };
 use cutover_tests::{dynamodb::DynamoDb, fault_proxy::Fault, functions::platform};
@@ -59,10 +59,10 @@ impl Evaluation {
             canary: None,
             counts: Counts { requests, ..Counts::default() },
         };
-        // An isolate at rest is not missed.
+        // It promises no other, and is not missed.
         let cells = FLAGS.iter().map(cell).collect();
-        let batch = Batch { idle: true, cells, ..Batch::empty("0".repeat(32), sequence) };
-        let packed = packing::packed(batch.encode().as_bytes());
+        let batch = Batch { cells, ..Batch::empty("0".repeat(32), sequence) };
+        let packed = packing::pack(batch.encode().as_bytes());
         let now = clock::now().millis();
         self.platform.store.store_batch(&batch.isolate, sequence, &packed, now).await.unwrap()
     }
@@ -330,6 +330,7 @@ async fn counts_that_expired_before_they_were_folded_are_a_gap_of_every_active_r
         from: Revision::default(),
         writes: vec![write],
         emergency: EmergencyChange::Keep,
+        brakes: Brakes::default(),
         audit: AuditRecord::new(started, "operator", Role::Operator, "canary.start", None),
         reply: None,
         lease: None,

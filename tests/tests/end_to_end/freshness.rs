@@ -1,5 +1,6 @@
 //! How often an isolate reads KV, and what it does while it waits.
 
+use super::teardown::Ingest;
 use cutover_tests::{
     bench::{edge::snapshot, load},
     http,
@@ -40,4 +41,31 @@ async fn many_first_requests_share_one_read() {
         assert_eq!(answer.header("x-cutover-revision").as_deref(), Some("1"));
     }
     assert_eq!(kv.reads(), 1);
+}
+
+/// M5: the control plane says with each answer that the snapshot is the newest one.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_reads_kv_while_the_control_plane_confirms_the_snapshot() {
+    let origin = format!("http://127.0.0.1:{}", load::start_origin().await);
+    let (confirmed, lost) = (
+        KvServer::holding(&snapshot(10, 1, &origin)).await,
+        KvServer::holding(&snapshot(10, 1, &origin)).await,
+    );
+    let ingest = Ingest::start().await;
+    let worker = |name, kv: &KvServer, url: &str| {
+        Worker::edge(name, kv.port())
+            .with("SNAPSHOT_SOFT_TTL_MS", "500")
+            .with("INGEST_URL", url)
+            .with("CUTOVER_INGEST_SECRET", "secret-of-the-freshness-test")
+            .with("REPORT_INTERVAL_MS", "200")
+    };
+    let workers =
+        [worker("confirmed", &confirmed, &ingest.url()), worker("lost", &lost, "http://127.0.0.1:9")];
+    let workerd = Workerd::start(&workers);
+    for name in ["confirmed", "lost"] {
+        load::run(workerd.port(name), 16, Duration::from_secs(3), 1_000).await;
+    }
+    // The first one, and one more if the first answer took longer than the soft TTL.
+    assert!(confirmed.reads() <= 2, "{} reads", confirmed.reads());
+    assert!(lost.reads() > 3, "KV is read while questions fail: {} reads", lost.reads());
 }

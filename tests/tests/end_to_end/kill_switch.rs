@@ -1,14 +1,16 @@
 //! The kill switch while Workers KV cannot be written: from the command to the last request on the new arm.
 
 use axum::body::Bytes;
+use cutover_core::statistics::split_mix::SplitMix64;
 use cutover_tests::{
     fault_proxy::Fault,
-    is_deep,
+    http, is_deep,
     stack::{Options, Stack},
     steady::Steady,
 };
 use serde_json::json;
 use std::{
+    collections::BTreeMap,
     fmt::Write,
     time::{Duration, Instant},
 };
@@ -57,26 +59,121 @@ async fn an_isolate_that_slept_asks_before_it_sends_anybody_to_the_new_arm() {
         (answer.header("x-cutover-arm").unwrap(), answer.header("x-cutover-reason").unwrap())
     };
     assert_eq!(ask().await.0, "new");
-    // It says that it rests after ten seconds, and what it is told then holds for five and a half.
-    let asleep = Duration::from_secs(17);
+    // It asks for 15 s after its last request, and what it is told then holds for six.
+    let asleep = Duration::from_secs(23);
     tokio::time::sleep(asleep).await;
     stack.edge.kv().on_writes(Some(Fault::Answer(429, "application/json", Bytes::from_static(b"{}"))));
     management.post("/emergency/rollback", &json!({ "reason": "while it slept" })).await.expect(200);
     assert_eq!(ask().await, ("legacy".to_owned(), "EMERGENCY".to_owned()));
-    // An ingest that hangs holds nobody up for long, and takes nobody back.
+    // A control plane that hangs holds nobody up for long, and takes nobody back.
     management.post("/emergency/clear", &json!({ "reason": "over" })).await.expect(200);
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(ask().await.0, "new");
     tokio::time::sleep(asleep).await;
-    stack.ingest.on_writes(Some(Fault::Hang));
+    for proxy in [&stack.ask, &stack.ingest] {
+        proxy.on_writes(Some(Fault::Hang));
+    }
     let started = Instant::now();
     assert_eq!(ask().await.0, "new");
     let waited = started.elapsed();
-    // It waits up to 1 s; without that limit it would wait for as long as ingest hangs.
+    // It waits up to 1 s; without that limit it would wait for as long as the control plane hangs.
     assert!(waited < Duration::from_millis(2_500), "held up for {waited:?}");
     let started = Instant::now();
     assert_eq!(ask().await.0, "new");
     assert!(started.elapsed() < Duration::from_millis(700), "the next request waits as well");
+}
+
+/// Options of a stack whose isolates report once a minute, so that only questions bring them news.
+fn without_reports() -> Options {
+    let worker_variables = BTreeMap::from([("REPORT_INTERVAL_MS", "60000".to_owned())]);
+    Options { worker_variables, ..Options::default() }
+}
+
+/// Freezes Workers KV, so that isolates learn nothing from it.
+fn freeze_kv(stack: &Stack) {
+    stack.edge.kv().on_writes(Some(Fault::Answer(429, "application/json", Bytes::from_static(b"{}"))));
+}
+
+/// Requests a path until a response has this arm and reason. Returns the time that it took.
+async fn until_decided(stack: &Stack, path: &str, expected: (&str, &str)) -> Duration {
+    let started = Instant::now();
+    loop {
+        let answer = http::get(stack.edge.port(), path, &[("x-user-id", "u1")]).await;
+        assert_eq!(answer.status, 200);
+        let decided = (answer.header("x-cutover-arm"), answer.header("x-cutover-reason"));
+        if (decided.0.as_deref(), decided.1.as_deref()) == (Some(expected.0), Some(expected.1)) {
+            return started.elapsed();
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "{path}: {decided:?} instead of {expected:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Returns the time within which news reach an isolate: a question each 4.8 s, and the way. A busy machine takes longer.
+fn news() -> Duration {
+    Duration::from_secs(if is_deep() { 6 } else { 8 })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kill_switch_works_while_ingest_is_down() {
+    let stack = Stack::start(without_reports()).await;
+    let management = stack.management();
+    management.apply(&configuration(&stack)).await.expect(200);
+    let path = "/api/v1/offers/0/reviews";
+    until_decided(&stack, path, ("new", "ROLLOUT")).await;
+    freeze_kv(&stack);
+    stack.ingest.on_writes(Some(Fault::Answer(503, "text/plain", Bytes::from_static(b"down"))));
+    management.post("/emergency/rollback", &json!({ "reason": "ingest is down" })).await.expect(200);
+    let took = until_decided(&stack, path, ("legacy", "EMERGENCY")).await;
+    assert!(took <= news(), "{took:?}");
+}
+
+/// The snapshot is too large for answers: isolates have the brake alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_brake_reaches_an_isolate_while_kv_is_frozen() {
+    let stack = Stack::start(without_reports()).await;
+    let management = stack.management();
+    let mut random = SplitMix64::new(1);
+    let users: Vec<String> =
+        (0..3_000).map(|_| format!("\"{:016x}{:016x}\"", random.draw(), random.draw())).collect();
+    let ballast =
+        format!("feature_flags:\n  ballast: {{ enabled: true, user_whitelist: [{}] }}\n", users.join(", "));
+    let text = configuration(&stack).replace("feature_flags:\n", &ballast);
+    let applied = management.apply(&text).await.expect(200).body["revision"].as_u64().unwrap();
+    let path = "/api/v1/offers/0/reviews";
+    until_decided(&stack, path, ("new", "ROLLOUT")).await;
+    freeze_kv(&stack);
+    management.put("/flags/flag_0/rollout", &json!({ "percentage": 0 })).await.expect(200);
+    let took = until_decided(&stack, path, ("legacy", "BRAKED")).await;
+    assert!(took <= news(), "{took:?}");
+    let health = http::edge_health(stack.edge.port()).await;
+    assert_eq!(health["revision"].as_u64(), Some(applied), "it was not the snapshot that brought the news");
+    // Other flags are as they were, and the snapshot releases the brake.
+    until_decided(&stack, "/api/v1/offers/1/reviews", ("new", "ROLLOUT")).await;
+    stack.edge.kv().on_writes(None);
+    management.put("/flags/flag_0/rollout", &json!({ "percentage": 100 })).await.expect(200);
+    until_decided(&stack, path, ("new", "ROLLOUT")).await;
+}
+
+/// A function that is over its concurrency answers 429 to everybody: no word of the control plane comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_that_are_all_throttled_are_a_loss_of_control() {
+    let mut options = without_reports();
+    options.worker_variables.insert("CONTROL_LOSS_MS", "2000".to_owned());
+    let stack = Stack::start(options).await;
+    let text = configuration(&stack).replace(
+        "flag_1: { enabled: true, rollout_percentage: 100 }",
+        "flag_1: { enabled: true, rollout_percentage: 100, on_control_loss: legacy }",
+    );
+    stack.management().apply(&text).await.expect(200);
+    let [held, left] = ["/api/v1/offers/0/reviews", "/api/v1/offers/1/reviews"];
+    until_decided(&stack, left, ("new", "ROLLOUT")).await;
+    stack.ask.on_writes(Some(Fault::Answer(429, "text/plain", Bytes::from_static(b"slow down"))));
+    until_decided(&stack, left, ("legacy", "EMERGENCY")).await;
+    until_decided(&stack, held, ("new", "ROLLOUT")).await;
+    stack.ask.on_writes(None);
+    let took = until_decided(&stack, left, ("new", "ROLLOUT")).await;
+    assert!(took <= news(), "{took:?}");
 }
 
 mod alone {
@@ -84,8 +181,8 @@ mod alone {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn everybody_is_back_in_seconds_while_kv_is_frozen() {
-        // The intervals are those that are deployed.
-        let stack = Stack::start(Options { isolates: ISOLATES, ..Options::default() }).await;
+        // The intervals are those that are deployed; reports do not help.
+        let stack = Stack::start(Options { isolates: ISOLATES, ..without_reports() }).await;
         let rounds = if is_deep() { 5 } else { 1 };
         let management = stack.management();
         management.apply(&configuration(&stack)).await.expect(200);
@@ -132,7 +229,8 @@ mod alone {
             at(0.99),
             delays[delays.len() - 1]
         );
-        // An interval of 5.5 s at most and the way; a busy machine stretches the few trials of a short run.
+        // A question each 4.8 s, a head of a quarter of a second, and the way; a busy machine stretches the few trials of
+        // a short run.
         assert!(at(0.99) <= if is_deep() { 6.0 } else { 8.0 }, "{delays:?}");
     }
 }

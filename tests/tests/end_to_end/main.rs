@@ -33,6 +33,7 @@ mod origins;
 mod permissions;
 mod preflight;
 mod publication;
+mod questions;
 mod second_person;
 mod secrets;
 mod stand_ins;

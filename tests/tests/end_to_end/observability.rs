@@ -94,7 +94,8 @@ async fn one_trace_goes_through_all_parts() {
         .filter(|attribute| attribute["key"] == "service.name")
         .map(|attribute| attribute["value"]["stringValue"].as_str().unwrap().to_owned())
         .collect();
-    let expected = ["evaluate", "ingest", "management", "promote"].map(|name| format!("cutover-{name}"));
+    let expected =
+        ["ask", "evaluate", "ingest", "management", "promote"].map(|name| format!("cutover-{name}"));
     assert_eq!(services, BTreeSet::from(expected));
     // A request that names nothing gets names; one that would split a line gets others.
     let answer = reqwest::Client::new().get(&url).header("x-request-id", "two words").send().await.unwrap();

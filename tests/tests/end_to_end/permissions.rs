@@ -6,6 +6,7 @@ pub(crate) mod deployed;
 mod table;
 
 use axum::body::Bytes;
+use cutover_core::{Revision, measurement::question::Question};
 use cutover_tests::{
     canary::{Canary, FLAG, PATH, errors, plan},
     client::Management,
@@ -13,6 +14,7 @@ use cutover_tests::{
     fault_proxy::Fault,
     functions,
     iam::role::{Partitions, arrivals_permissions, permissions},
+    question::ask,
     recorder::{Mode, Recorder},
     stack::{Options, Stack},
     steady::Steady,
@@ -223,10 +225,14 @@ async fn by_itself(canary: &mut Canary) {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     stack.ingest.on_writes(None);
-    // An isolate that does not know of a change gets the whole snapshot with the answer to its report.
+    // An isolate that does not know of a change gets the whole snapshot with the answer to its report or question.
     stack.management().put(&format!("/flags/{FLAG}/rollout"), &json!({ "percentage": 2 })).await.expect(200);
     tokio::time::sleep(Duration::from_secs(2)).await;
     traffic.stop().await;
+    for function in ["ask", "ingest"] {
+        let (status, answer) = ask(&stack.lambda.url(function), &Question::since(Revision(0)).encode()).await;
+        assert!(status == 200 && answer["snapshot"].is_string(), "{function}: {status} {answer:#}");
+    }
     // The receiver was down at first; what it missed comes again.
     let deadline = Instant::now() + Duration::from_secs(40);
     while canary.webhook.received().len() < 2 {

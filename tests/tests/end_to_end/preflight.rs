@@ -106,6 +106,8 @@ async fn a_deployment_that_is_as_it_should_be_passes() {
     let (_, checks) = preflight(&told, &["--phase", "after"]).await;
     let warned: Vec<_> = with_result(&checks, "warn").iter().map(|c| c["check"].to_string()).collect();
     assert!(warned.iter().any(|name| name.contains("all users on the new backend")), "{warned:?}");
+    let (code, checks) = preflight(&told, &["--ask", &stack.lambda.url("ask")]).await;
+    assert!(code == 0 && checks.iter().any(|check| check["check"] == "ask signature"), "{checks:#?}");
     // What was not said is not looked at, and that is said.
     let told = Arguments { edge: String::new(), ingest: String::new(), ..told };
     let (code, checks) = preflight(&told, &[]).await;

@@ -1,9 +1,10 @@
 //! Clients that leave. Cloudflare then ends the context of the request, unless a promise given to `waitUntil` is pending;
 //! local workerd does not, so a module in front of the Worker does it, see `tests/vectors/teardown.js`.
 
-use axum::{Json, Router, body::Bytes, extract::State, routing::post};
-use cutover_core::{measurement::batch::Receipt, vocabulary::revision::Revision};
+use axum::{Json, Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
+use cutover_core::{measurement::answer::Answer, vocabulary::revision::Revision};
 use cutover_tests::{
+    gzip::plain_body,
     http, paths,
     proxied::{SingleRouteWorker, single_route},
     raw_origin::{RawOrigin, ReceivedRequest},
@@ -40,18 +41,20 @@ pub(super) struct Ingest {
     server: JoinHandle<()>,
 }
 
-async fn store(State(batches): State<Batches>, body: Bytes) -> Json<Receipt> {
-    let batch: Value = serde_json::from_slice(&body).unwrap();
+async fn store(State(batches): State<Batches>, headers: HeaderMap, body: Bytes) -> Json<Answer> {
+    let batch: Value = serde_json::from_slice(&plain_body(&headers, &body)).unwrap();
     let sequence = batch["sequence"].as_u64().unwrap();
-    // A question has the number 0.
-    let duplicate = sequence > 0 && batches.lock().unwrap().insert(sequence, batch).is_some();
-    Json(Receipt { revision: Revision(1), emergency: None, snapshot: None, duplicate })
+    let duplicate = batches.lock().unwrap().insert(sequence, batch).is_some();
+    Json(Answer { duplicate, ..Answer::at(Revision(1)) })
 }
 
 impl Ingest {
     pub(super) async fn start() -> Self {
         let batches = Batches::default();
-        let app = Router::new().route("/v1/batches", post(store)).with_state(Arc::clone(&batches));
+        let app = Router::new()
+            .route("/v1/batches", post(store))
+            .route("/v1/questions", post(|| async { Json(Answer::at(Revision(1))) }))
+            .with_state(Arc::clone(&batches));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -88,9 +91,9 @@ impl Ingest {
         })
     }
 
-    /// Returns true if the newest batch says that no other one will follow.
+    /// Returns true if the newest batch says that no request was open.
     fn is_at_rest(&self) -> bool {
-        self.batches.lock().unwrap().values().next_back().is_some_and(|batch| batch["idle"] == true)
+        self.batches.lock().unwrap().values().next_back().is_some_and(|batch| batch["open"] == 0)
     }
 }
 
@@ -156,12 +159,16 @@ impl Watched {
         assert_eq!(answer.status, 200, "{path}");
     }
 
-    /// Waits until the isolate has said that it rests.
+    /// Waits until no request is open, and everything that was counted is stored.
     async fn rests(&self) {
         let deadline = Instant::now() + PATIENCE;
-        while !self.ingest.is_at_rest() {
-            let last = self.ingest.batches.lock().unwrap().values().next_back().cloned();
-            assert!(Instant::now() < deadline, "the isolate does not rest: {last:#?}");
+        loop {
+            let reporting = http::edge_health(self.port()).await["reporting"].clone();
+            let is_stored = (&reporting["pending"], &reporting["cells"]) == (&false.into(), &0.into());
+            if is_stored && self.ingest.is_at_rest() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the isolate does not rest: {reporting:#}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -204,15 +211,6 @@ async fn requests_whose_clients_leave_a_hanging_backend_are_timeouts_of_it() {
     }
     assert_eq!(edge.ingest.timeouts_of_new(), CLIENTS);
     edge.rests().await;
-    // The receipt of the last report may be on its way.
-    loop {
-        let reporting = http::edge_health(edge.port()).await["reporting"].clone();
-        if (&reporting["pending"], &reporting["cells"]) == (&false.into(), &0.into()) {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{reporting:#}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

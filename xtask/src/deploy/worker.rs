@@ -39,14 +39,18 @@ const FIX: &str = "read the messages above; sign in with `npx wrangler login` or
 pub fn deploy(secrets: &Secrets<'_>) -> Result<(), Failure> {
     step("the Worker");
     let target = secrets.target;
-    let ingest = format!("INGEST_URL:{}", target.output("ingest_url")?);
+    let urls = [("INGEST_URL", "ingest_url"), ("ASK_URL", "ask_url")];
+    let variables = urls.map(|(name, output)| Ok(format!("{name}:{}", target.output(output)?)));
+    let [ingest, ask]: [Result<String, Failure>; 2] = variables;
+    let variables = ["--var".to_owned(), ingest?, "--var".to_owned(), ask?];
+    let variables = variables.each_ref().map(String::as_str);
     if target.options.is_at_once || served(target)?.is_none() {
-        run(&mut target.wrangler(&["deploy", "--var", &ingest]), FIX)?;
+        run(target.wrangler(&["deploy"]).args(variables), FIX)?;
         return give_secrets(secrets);
     }
     // Each makes a version of its own, so they go before the new one.
     give_secrets(secrets)?;
-    gradually(target, &ingest)
+    gradually(target, &variables)
 }
 
 fn give_secrets(secrets: &Secrets<'_>) -> Result<(), Failure> {

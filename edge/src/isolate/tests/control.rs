@@ -1,9 +1,9 @@
 //! The word of the control plane: emergencies that it declares, and the loss of it.
 
-use super::{REQUEST, answer, document, hear, holding, reason, receipt, reporting, snapshot, with_canary};
+use super::{REQUEST, answer, document, hear, holding, reason, reporting, snapshot, with_canary, word};
 use crate::{isolate::Isolate, settings::Settings, test_support, wire::PackedDecision};
 use cutover_core::{
-    Arm, Emergency, PartsPerMillion, Reason, Timestamp, measurement::batch::Receipt,
+    Arm, Emergency, PartsPerMillion, Reason, Timestamp, measurement::answer::Answer,
     rules::flag::OnControlLoss, vocabulary::revision::Revision,
 };
 
@@ -16,7 +16,7 @@ fn everybody_goes_to_legacy_if_the_worker_is_told_so() {
 }
 
 #[test]
-fn an_emergency_that_a_receipt_tells_holds_at_once() {
+fn an_emergency_that_an_answer_tells_holds_at_once() {
     let mut isolate = reporting(0);
     let user = (0..).map(|user| format!("GET\nhttps://h/api/x\n\0\nu{user}"));
     let ask = |isolate: &Isolate, lines: &str| answer(isolate, lines, 10);
@@ -28,7 +28,7 @@ fn an_emergency_that_a_receipt_tells_holds_at_once() {
         by: "b".to_owned(),
         since: Timestamp::from_millis(0),
     };
-    let declared = Receipt { emergency: Some(emergency), ..receipt(3) };
+    let declared = Answer { emergency: Some(emergency), ..word(3) };
     isolate.question(2).unwrap();
     isolate.answered(200, &serde_json::to_string(&declared).unwrap(), 2);
     assert_eq!(reason(ask(&isolate, &lines)), Reason::Emergency);
@@ -37,8 +37,8 @@ fn an_emergency_that_a_receipt_tells_holds_at_once() {
     assert_eq!(reason(ask(&isolate, &lines)), Reason::Emergency);
     isolate.finish_read(4, Ok(Some(with_canary(4, 0).encode().unwrap()))).unwrap();
     assert_eq!(reason(ask(&isolate, &lines)), Reason::Rollout);
-    // A receipt can carry the snapshot.
-    let off = Receipt { snapshot: Some(snapshot(5, 0.0, 0).encode().unwrap()), ..receipt(5) };
+    // An answer can carry the snapshot.
+    let off = Answer { snapshot: Some(snapshot(5, 0.0, 0).encode().unwrap()), ..word(5) };
     isolate.question(5).unwrap();
     isolate.answered(200, &serde_json::to_string(&off).unwrap(), 5);
     assert_eq!(
@@ -62,15 +62,14 @@ fn nobody_goes_to_the_new_arm_on_an_old_word() {
         PackedDecision(PackedDecision::ASK),
         "the response is waited for"
     );
-    isolate.answered(200, &serde_json::to_string(&receipt(1)).unwrap(), 20);
-    assert_eq!(answer(&isolate, REQUEST, 5_520).arm(), Arm::New);
-    assert_eq!(answer(&isolate, REQUEST, 5_521), PackedDecision(PackedDecision::ASK));
-    // A control plane that does not respond moves no user back, and is not waited for again at
-    // once.
-    isolate.question(5_521).unwrap();
-    isolate.answered(0, "", 6_521);
-    assert_eq!(answer(&isolate, REQUEST, 6_522).arm(), Arm::New);
-    assert_eq!(answer(&isolate, REQUEST, 11_022), PackedDecision(PackedDecision::ASK));
+    isolate.answered(200, &serde_json::to_string(&word(1)).unwrap(), 20);
+    assert_eq!(answer(&isolate, REQUEST, 6_020).arm(), Arm::New);
+    assert_eq!(answer(&isolate, REQUEST, 6_021), PackedDecision(PackedDecision::ASK));
+    // A control plane that does not answer moves no user back, and is not waited for again at once.
+    isolate.question(6_021).unwrap();
+    isolate.answered(0, "", 7_021);
+    assert_eq!(answer(&isolate, REQUEST, 7_022).arm(), Arm::New);
+    assert_eq!(answer(&isolate, REQUEST, 12_022), PackedDecision(PackedDecision::ASK));
 }
 
 #[test]
@@ -96,7 +95,7 @@ fn a_flag_leaves_the_new_arm_when_the_control_plane_is_lost_if_it_says_so_or_a_c
             assert_ne!(answer(isolate, REQUEST, now).0 & PackedDecision::ASK, 0, "{now}");
             isolate.question(now).unwrap();
             let (status, body) =
-                if heard { (200, serde_json::to_string(&receipt(1)).unwrap()) } else { (0, String::new()) };
+                if heard { (200, serde_json::to_string(&word(1)).unwrap()) } else { (0, String::new()) };
             isolate.answered(status, &body, now);
         };
         ask(&mut isolate, 0, true);
@@ -127,7 +126,7 @@ fn nobody_waits_for_a_control_plane_that_did_not_answer_before() {
     assert!(must_wait(&isolate, 1), "the first question is waited for");
     isolate.answered(0, "", 1_000);
     assert!(!must_wait(&isolate, 1_001));
-    assert!(must_wait(&isolate, 5_600), "one request asks again");
-    isolate.question(5_600).unwrap();
-    assert!(!must_wait(&isolate, 5_601), "and the others do not wait for it");
+    assert!(must_wait(&isolate, 6_001), "one request asks again");
+    isolate.question(6_001).unwrap();
+    assert!(!must_wait(&isolate, 6_002), "and the others do not wait for it");
 }

@@ -1,6 +1,6 @@
 //! The outcomes of an isolate in its batches, and the users whose requests are evidence.
 
-use super::{answer, hear, receipt, reporting, snapshot, with_canary};
+use super::{answer, hear, reporting, snapshot, with_canary, word};
 use crate::{
     counting::MAX_CELLS,
     isolate::{ArmCounts, Isolate},
@@ -10,7 +10,8 @@ use crate::{
 use cutover_core::{
     Arm, Reason,
     measurement::{
-        batch::{Batch, Receipt, StepLoss},
+        answer::Answer,
+        batch::{Batch, StepLoss},
         user_hash::UserKey,
     },
     vocabulary::revision::Revision,
@@ -30,8 +31,13 @@ fn sent(isolate: &mut Isolate, at_rest: bool) -> Option<Batch> {
     isolate.next_batch(at_rest, 0, 0).map(|body| serde_json::from_str(&body).unwrap())
 }
 
-fn store(isolate: &mut Isolate, receipt: &Receipt, now: i64) -> bool {
-    isolate.finish_batch(isolate.reporting.sequence(), 200, &serde_json::to_string(receipt).unwrap(), now)
+fn store(isolate: &mut Isolate, answer: &Answer, now: i64) -> bool {
+    finish(isolate, isolate.reporting.sequence(), 200, &serde_json::to_string(answer).unwrap(), now)
+}
+
+/// Applies the response to a batch, for an isolate that finds no other name.
+fn finish(isolate: &mut Isolate, sequence: u64, status: u16, body: &str, now: i64) -> bool {
+    isolate.finish_batch(sequence, status, body, now, || None)
 }
 
 #[test]
@@ -93,7 +99,7 @@ fn responses_that_were_not_inspected_are_counted_by_their_status_and_reported() 
     let batch = sent(&mut isolate, false).unwrap();
     assert_eq!(batch.uninspected, 1);
     // A batch that is refused for good does not take it along.
-    isolate.finish_batch(batch.sequence, 422, "", 0);
+    finish(&mut isolate, batch.sequence, 422, "", 0);
     assert_eq!(sent(&mut isolate, false).unwrap().uninspected, 1);
 }
 
@@ -133,28 +139,79 @@ fn a_batch_is_sent_again_until_it_is_known_to_be_stored() {
     let first = isolate.next_batch(false, 0, 0).unwrap();
     isolate.record(&one);
     for status in [0, 401, 429, 500, 200] {
-        assert!(!isolate.finish_batch(1, status, "not a receipt", 1), "{status}");
+        assert!(!finish(&mut isolate, 1, status, "not an answer", 1), "{status}");
         assert_eq!(isolate.next_batch(false, 0, 0).as_ref(), Some(&first), "{status}");
     }
-    assert!(store(&mut isolate, &receipt(1), 2));
+    assert!(store(&mut isolate, &word(1), 2));
     let second = sent(&mut isolate, false).unwrap();
     assert_eq!((second.sequence, second.cells[0].counts.requests), (2, 1));
     // A batch that can never be stored is reported as lost.
-    assert!(!isolate.finish_batch(2, 413, "", 3));
+    assert!(!finish(&mut isolate, 2, 413, "", 3));
     let third = sent(&mut isolate, false).unwrap();
-    assert_eq!((third.sequence, third.lost, third.idle), (3, 1, false));
-    assert!(store(&mut isolate, &receipt(1), 4));
+    assert_eq!((third.sequence, third.lost), (3, 1));
+    assert!(store(&mut isolate, &word(1), 4));
     // A second response to a batch that has long been stored does not settle the next one.
     isolate.record(&one);
     let fourth = isolate.next_batch(false, 0, 0);
-    assert!(isolate.finish_batch(3, 200, &serde_json::to_string(&receipt(1)).unwrap(), 4));
-    assert_eq!(isolate.next_batch(false, 0, 0), fourth);
-    assert!(store(&mut isolate, &receipt(1), 4));
-    // An isolate at rest announces it, once.
-    let last = sent(&mut isolate, true).unwrap();
-    assert_eq!((last.sequence, last.idle, last.cells.len()), (5, true, 0));
-    assert!(store(&mut isolate, &receipt(1), 5));
-    assert_eq!(isolate.next_batch(true, 0, 0), None);
+    assert!(finish(&mut isolate, 3, 200, &serde_json::to_string(&word(1)).unwrap(), 4));
+    assert_eq!(isolate.next_batch(false, 0, 9_999), None, "one batch in flight");
+    assert_eq!(
+        isolate.next_batch(false, 0, 10_000),
+        fourth,
+        "the request that sent it has ended without an answer"
+    );
+    assert!(store(&mut isolate, &word(1), 4));
+    assert_eq!(isolate.next_batch(true, 0, 20_000), None, "an isolate at rest has nothing to say");
+}
+
+#[test]
+fn a_batch_says_when_the_next_one_is_due_while_requests_are_open() {
+    let mut isolate = reporting(0);
+    let one = outcomes(&isolate, &[(Arm::New, 200, 1)]);
+    for (open, interval_ms, due_ms) in [(0, 5_000, 0), (3, 20_000, 36_250), (1, 60_000, 55_000)] {
+        isolate.record(&one);
+        let batch: Batch = serde_json::from_str(&isolate.next_batch(false, open, 0).unwrap()).unwrap();
+        assert_eq!((batch.open, batch.due_ms), (open, due_ms));
+        assert!(store(&mut isolate, &Answer { interval_ms, ..word(1) }, 0));
+    }
+}
+
+/// Another instance of the isolate has sent a batch under this name and number.
+#[test]
+fn a_batch_whose_name_is_taken_is_sent_under_a_new_one() {
+    let mut isolate = reporting(0);
+    let one = outcomes(&isolate, &[(Arm::New, 200, 1)]);
+    isolate.record(&one);
+    sent(&mut isolate, false).unwrap();
+    assert!(store(&mut isolate, &word(1), 0));
+    isolate.record(&one);
+    let second = sent(&mut isolate, false).unwrap();
+    assert_eq!(second.sequence, 2);
+    // A late answer about the first one renames nothing.
+    isolate.finish_batch(1, 409, "", 0, || Some("cd".repeat(16)));
+    assert_eq!(isolate.reporting.isolate(), Some("ab".repeat(16).as_str()));
+    assert!(!finish(&mut isolate, 2, 409, "", 0), "without a new name it is tried again later");
+    assert_eq!(sent(&mut isolate, false).as_ref(), Some(&second));
+    assert!(isolate.finish_batch(2, 409, "", 0, || Some("cd".repeat(16))));
+    let renamed = sent(&mut isolate, false).unwrap();
+    assert_eq!(renamed, Batch { isolate: "cd".repeat(16), sequence: 1, ..second });
+    assert!(store(&mut isolate, &word(1), 0));
+    isolate.record(&one);
+    let next = sent(&mut isolate, false).unwrap();
+    assert_eq!((next.isolate, next.sequence, next.lost), ("cd".repeat(16), 2, 0));
+}
+
+#[test]
+fn a_batch_that_could_not_be_stored_for_a_day_is_lost() {
+    const DAY: i64 = 86_400_000;
+    let mut isolate = reporting(3);
+    isolate.record(&outcomes(&isolate, &[(Arm::New, 200, 1), (Arm::New, 503, 1)]));
+    let first = isolate.next_batch(false, 0, 0);
+    assert!(!finish(&mut isolate, 1, 503, "", 0));
+    assert_eq!(isolate.next_batch(false, 0, DAY), first);
+    assert!(!finish(&mut isolate, 1, 503, "", DAY));
+    let next: Batch = serde_json::from_str(&isolate.next_batch(false, 0, DAY + 1).unwrap()).unwrap();
+    assert_eq!((next.sequence, next.lost, next.losses[0].outcomes, next.cells.len()), (2, 2, 2, 0));
 }
 
 #[test]
@@ -173,7 +230,7 @@ fn memory_is_bounded_while_nobody_takes_the_batches() {
     while let Some(batch) = sent(&mut isolate, false) {
         reported += batch.cells.iter().map(|cell| cell.counts.requests).sum::<u64>();
         lost += batch.lost;
-        store(&mut isolate, &receipt(1), 0);
+        store(&mut isolate, &word(1), 0);
     }
     assert_eq!((reported + lost, isolate.counting.lost_in_all), (20_000, lost));
     assert_eq!(lost, 2 * 5_000 - 1_024, "only kinds beyond the room for them are lost");
@@ -210,7 +267,7 @@ fn a_report_has_the_users_of_its_ripe_windows_and_the_open_requests() {
     isolate.record(&ended);
     let sent = |isolate: &mut Isolate, now| -> Batch {
         let batch = serde_json::from_str(&isolate.next_batch(false, 4, now).unwrap()).unwrap();
-        store(isolate, &receipt(1), now);
+        store(isolate, &word(1), now);
         batch
     };
     let first = sent(&mut isolate, 105_000);
@@ -239,12 +296,12 @@ fn the_evidence_of_a_refused_batch_is_reported_as_lost_with_its_step() {
         StepLoss { flag: "flag".parse().unwrap(), canary: ("r1".parse().unwrap(), 3), outcomes: 2, users: 2 };
     // A batch that reports the loss may be refused too.
     for (sequence, status) in [(1, 413), (2, 400), (3, 422)] {
-        assert!(!isolate.finish_batch(sequence, status, "", 111_000));
+        assert!(!finish(&mut isolate, sequence, status, "", 111_000));
         let next = sent(&mut isolate);
         assert_eq!((next.sequence, next.lost, &next.losses), (sequence + 1, 2, &vec![loss.clone()]));
         assert_eq!((isolate.counting.lost_in_all, isolate.counting.users_lost_in_all), (2, 2));
     }
-    assert!(store(&mut isolate, &receipt(1), 111_000));
+    assert!(store(&mut isolate, &word(1), 111_000));
     assert_eq!(isolate.next_batch(false, 0, 111_000), None, "reported once");
 }
 
@@ -256,7 +313,7 @@ fn a_refused_batch_of_counts_alone_is_a_loss_of_their_step() {
     isolate.record(&packed);
     let first = sent(&mut isolate, false).unwrap();
     assert_eq!((first.cells.len(), first.users.len()), (2, 0));
-    assert!(!isolate.finish_batch(first.sequence, 413, "", 0));
+    assert!(!finish(&mut isolate, first.sequence, 413, "", 0));
     let next = sent(&mut isolate, false).unwrap();
     let canary = ("r1".parse().unwrap(), 3);
     assert_eq!(next.losses, [StepLoss { flag: "flag".parse().unwrap(), canary, outcomes: 3, users: 0 }]);

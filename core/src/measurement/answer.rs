@@ -1,0 +1,76 @@
+//! The answer of the control plane to a question or a batch: the state that an isolate obeys without waiting for Workers KV.
+//!
+//! ```json
+//! {
+//!   "revision": 44, "emergency": null, "interval_ms": 20000, "duplicate": false,
+//!   "brakes": [{ "revision": 43, "flag": "reviews_read", "enabled": true, "rollout": 5.0 }]
+//! }
+//! ```
+
+use crate::{
+    rules::emergency::Emergency,
+    vocabulary::{names::FlagName, revision::Revision, share::PartsPerMillion},
+};
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds between two reports of an isolate that has no answer yet.
+pub const FIRST_INTERVAL_MS: u64 = 5_000;
+
+/// A change that lowered a flag. An isolate that holds an older snapshot applies it as a minimum, until it holds a snapshot
+/// of that revision: a brake can send a request to legacy, and none to the new arm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brake {
+    /// Revision of the change.
+    pub revision: Revision,
+    /// The flag.
+    pub flag: FlagName,
+    /// [`Flag::enabled`](crate::Flag::enabled) after the change.
+    pub enabled: bool,
+    /// [`Flag::rollout_percentage`](crate::Flag::rollout_percentage) after the change.
+    pub rollout: PartsPerMillion,
+}
+
+/// An answer, as described in the [module documentation](self).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Current revision of the configuration.
+    pub revision: Revision,
+    /// Emergency in force, if any.
+    #[serde(default)]
+    pub emergency: Option<Emergency>,
+    /// Brakes since the isolate's revision, as far back as they are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brakes: Vec<Brake>,
+    /// Milliseconds between two reports of the isolate.
+    #[serde(default = "first_interval")]
+    pub interval_ms: u64,
+    /// Snapshot document, if the isolate's is older, and the document is small or cannot be had in another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+    /// True if the batch had been stored before.
+    #[serde(default)]
+    pub duplicate: bool,
+}
+
+fn first_interval() -> u64 {
+    FIRST_INTERVAL_MS
+}
+
+impl Answer {
+    /// Creates the answer for an isolate that holds the newest revision.
+    pub fn at(revision: Revision) -> Self {
+        Self {
+            revision,
+            emergency: None,
+            brakes: Vec::new(),
+            interval_ms: FIRST_INTERVAL_MS,
+            snapshot: None,
+            duplicate: false,
+        }
+    }
+
+    /// Reads an answer from JSON; `None` if it is none.
+    pub fn decode(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}

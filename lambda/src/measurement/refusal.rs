@@ -1,0 +1,74 @@
+//! Refusals of what isolates send: their kinds, and the limit on senders who are refused again and again.
+
+use crate::{access::auth, platform::Limits, problem::Problem};
+use axum::http::request::Parts;
+use std::time::Instant;
+
+/// Kind of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The body is too large.
+    Oversized,
+    /// The body has no signature.
+    Unsigned,
+    /// The timestamp of the signature is too far from the current time.
+    Skewed,
+    /// The signature does not match the body.
+    Forged,
+    /// The body cannot be decoded.
+    Malformed,
+    /// The sender exceeds its rate limit.
+    Limited,
+    /// Another batch has the name of this one.
+    Conflict,
+    /// The body could not be checked, stored or answered.
+    Failed,
+}
+
+impl RefusalKind {
+    /// Returns the name of this kind, as log lines have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Oversized => "oversized",
+            Self::Unsigned => "unsigned",
+            Self::Skewed => "skewed",
+            Self::Forged => "forged",
+            Self::Malformed => "malformed",
+            Self::Limited => "limited",
+            Self::Conflict => "conflict",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A refused batch or question.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Kind of the refusal.
+    pub kind: RefusalKind,
+    /// Problem for the response.
+    pub problem: Box<Problem>,
+}
+
+impl Refusal {
+    /// Creates a refusal with its problem.
+    pub(super) fn new(kind: RefusalKind, problem: Problem) -> Self {
+        Self { kind, problem: Box::new(problem) }
+    }
+}
+
+/// Refuses a sender who exceeds the rate limit.
+pub(super) fn limited(taken: Result<(), u16>) -> Result<(), Refusal> {
+    taken.map_err(|seconds| Refusal::new(RefusalKind::Limited, auth::too_many(seconds)))
+}
+
+/// Passes a result on. An address that keeps sending what is refused is rate limited. What is signed is accepted regardless
+/// of other traffic from the same address, because isolates share addresses with strangers.
+pub(super) fn held_back<T>(limits: &Limits, parts: &Parts, taken: Result<T, Refusal>) -> Result<T, Refusal> {
+    if let Err(refusal) = &taken
+        && !matches!(refusal.kind, RefusalKind::Failed | RefusalKind::Limited)
+    {
+        limited(limits.refusals.take(auth::source(parts), Instant::now()))?;
+    }
+    taken
+}

@@ -1,0 +1,27 @@
+//! Questions to the control plane, signed as isolates sign them.
+
+use crate::stack::INGEST_SECRET;
+use cutover_core::signature;
+use cutover_lambda::clock;
+use serde_json::Value;
+
+/// Sends a question to a function, signed with a secret. Returns the status and the body of the response.
+pub async fn ask_with(url: &str, question: &str, secret: &str) -> (u16, Value) {
+    let now = clock::now().millis();
+    let response = reqwest::Client::new()
+        .post(format!("{url}/v1/questions"))
+        .header(signature::TIMESTAMP, now.to_string())
+        .header(signature::SIGNATURE, signature::sign(secret, now, question.as_bytes()))
+        .header("content-type", "application/json")
+        .body(question.to_owned())
+        .send()
+        .await
+        .expect("the function answers");
+    let status = response.status().as_u16();
+    (status, serde_json::from_str(&response.text().await.expect("the body is text")).unwrap_or_default())
+}
+
+/// Sends a question of a local stack.
+pub async fn ask(url: &str, question: &str) -> (u16, Value) {
+    ask_with(url, question, INGEST_SECRET).await
+}
