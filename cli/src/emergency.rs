@@ -46,9 +46,11 @@ impl Way {
     /// Sends a change on the first way that leads to an answer about it.
     fn send(&self, connection: &Connection, path: &str, body: &Value) -> Result<Value, Failure> {
         let clients = connection.connect_for_emergency(self.emergency_url.as_deref())?;
-        let mut ways = clients.iter().peekable();
+        let mut ways = clients.into_iter().peekable();
         loop {
             let Some(client) = ways.next() else { return Err(Failure::Usage("no URL given".to_owned())) };
+            // Only the last one is tried again: another way is sooner than a second attempt.
+            let client = if ways.peek().is_some() { client.retrying(false) } else { client };
             match client.send_json(Method::POST, path, body) {
                 Err(failure) if is_of_the_way(&failure) && ways.peek().is_some() => {
                     eprintln!("{failure}\ntrying the other URL");
@@ -119,11 +121,15 @@ mod tests {
 
     /// Sends the same change to an emergency function and to management. Returns the outcome, and the paths that each was
     /// asked for.
-    fn send(emergency: (u16, &'static str), management: (u16, &'static str)) -> (bool, [Vec<String>; 2]) {
+    fn send(
+        emergency: (u16, &'static str),
+        management: (u16, &'static str),
+        more: &[&str],
+    ) -> (bool, [Vec<String>; 2]) {
         let ((first, first_paths), (second, second_paths)) =
             (answering(emergency.0, emergency.1), answering(management.0, management.1));
         let words = ["cutover", "why", "--token", "t", "--emergency-url", &first, "--url", &second];
-        let parsed = CommandLine::parse_from(words);
+        let parsed = CommandLine::parse_from([&words, more].concat());
         let sent = parsed.rollback.way.send(&parsed.connection, "/emergency/rollback", &json!({}));
         let paths = [first_paths, second_paths].map(|paths| paths.lock().unwrap().clone());
         (sent.is_ok(), paths)
@@ -133,26 +139,26 @@ mod tests {
     fn an_emergency_is_declared_on_the_way_that_works() {
         let asked = vec!["/api/migration/emergency/rollback".to_owned()];
         let not_asked = Vec::new();
-        assert_eq!(send((200, DONE), (200, DONE)), (true, [asked.clone(), not_asked.clone()]));
+        assert_eq!(send((200, DONE), (200, DONE), &[]), (true, [asked.clone(), not_asked.clone()]));
         for status in [403, 404, 429, 500, 502, 503] {
-            let found = send((status, "{}"), (200, DONE));
+            let found = send((status, "{}"), (200, DONE), &[]);
             assert_eq!(found, (true, [asked.clone(), asked.clone()]), "{status}");
         }
         // The answer of the function itself is final.
         for status in [401, 409, 422] {
             assert_eq!(
-                send((status, "{}"), (200, DONE)),
+                send((status, "{}"), (200, DONE), &[]),
                 (false, [asked.clone(), not_asked.clone()]),
                 "{status}"
             );
         }
-        assert_eq!(send((429, "{}"), (429, "{}")), (false, [asked.clone(), asked]));
+        assert_eq!(send((429, "{}"), (429, "{}"), &["--no-retry"]), (false, [asked.clone(), asked]));
     }
 
     #[test]
     fn one_url_is_enough() {
         let (url, paths) = answering(200, DONE);
-        let words = ["cutover", "why", "--token", "t", "--emergency-url", &url];
+        let words = ["cutover", "why", "--token", "t", "--emergency-url", &url, "--no-retry"];
         let mut parsed = CommandLine::parse_from(words);
         // Nobody listens there.
         let send = |parsed: &CommandLine| parsed.rollback.way.send(&parsed.connection, "/x", &json!({}));

@@ -61,6 +61,7 @@ mod tests {
         let (url, _) = answering(403, FORBIDDEN);
         let http = client(Duration::from_secs(5)).unwrap();
         let options = Options {
+            ask: None,
             edge: None,
             edge_token: None,
             ingest: Some(url.clone()),

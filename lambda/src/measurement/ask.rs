@@ -57,7 +57,7 @@ async fn receive(State(answers): State<Arc<Answers>>, request: Request) -> Respo
     match tokio::time::timeout(PATIENCE, take(&answers, request)).await {
         Ok(Ok(answer)) => respond(&answer, is_packed),
         Ok(Err(Refusal { kind, problem })) => {
-            tracing::warn!(event = "question_refused", kind = kind.counter(), %problem, "question refused");
+            tracing::warn!(event = "question_refused", kind = kind.as_str(), %problem, "question refused");
             problem.into_response()
         }
         Err(_) => {

@@ -275,7 +275,7 @@ mod tests {
             ("CUTOVER_RATE_LIMIT", "many"),
             ("CUTOVER_TWO_PERSON", "perhaps"),
             ("CUTOVER_EMERGENCY_ONLY", "1"),
-            ("CUTOVER_SETTLE_MS", "1s"),
+            ("CUTOVER_EVALUATION_MS", "1s"),
             ("CUTOVER_KV_INTERVAL_MS", "1s"),
         ] {
             let text = refused(&[(name, value)]);

@@ -8,11 +8,7 @@ use crate::store::{
     lease::Lease,
     table::Store,
 };
-use cutover_core::{
-    Timestamp,
-    canary::Run,
-    measurement::{log::Positions, pace::Pace},
-};
+use cutover_core::{Timestamp, canary::Run, measurement::log::Positions};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

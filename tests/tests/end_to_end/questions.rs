@@ -3,6 +3,7 @@
 use cutover_core::{Revision, measurement::question::Question};
 use cutover_tests::{
     question::{ask, ask_with},
+    recorder::Mode,
     stack::{Options, Stack},
 };
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ const HEAD: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_is_answered_from_the_head_and_written_nowhere() {
-    let stack = Stack::start(Options { record: true, ..Options::default() }).await;
+    let stack = Stack::start(Options { permissions: Some(Mode::Record), ..Options::default() }).await;
     let management = stack.management();
     management.apply(&stack.dev_configuration()).await.expect(200);
     let lowered = management.put("/flags/graphql_reviews_read/rollout", &json!({ "percentage": 5 })).await;

@@ -98,7 +98,7 @@ fn is_absent(said: &str) -> bool {
     ["code: 10007", "code: 10090", "has no deployments"].iter().any(|answer| said.contains(answer))
 }
 
-fn gradually(target: &Target, ingest: &str) -> Result<(), Failure> {
+fn gradually(target: &Target, variables: &[&str]) -> Result<(), Failure> {
     let url = std::env::var(EDGE_URL).ok().filter(|url| !url.is_empty());
     let url = url.ok_or_else(|| {
         let fix =
@@ -106,7 +106,7 @@ fn gradually(target: &Target, ingest: &str) -> Result<(), Failure> {
         Failure::new(format!("{EDGE_URL} is not set"), fix)
     })?;
     let old = served(target)?.unwrap_or_default();
-    let new = upload(target, ingest)?;
+    let new = upload(target, variables)?;
     let name = checks::worker(target)?.name;
     let health = ["health", url.as_str(), name.as_str(), new.as_str()];
     for share in SHARES {
@@ -128,11 +128,12 @@ fn gradually(target: &Target, ingest: &str) -> Result<(), Failure> {
 }
 
 /// Uploads a new version, which gets no requests yet. Returns its id.
-fn upload(target: &Target, ingest: &str) -> Result<String, Failure> {
+fn upload(target: &Target, variables: &[&str]) -> Result<String, Failure> {
     let notes = target.options.infra.join(".terraform").join("wrangler.ndjson");
     let notes = std::path::absolute(&notes).unwrap_or(notes);
     let _ = fs::remove_file(&notes);
-    let mut upload = target.wrangler(&["versions", "upload", "--var", ingest]);
+    let mut upload = target.wrangler(&["versions", "upload"]);
+    upload.args(variables);
     run(upload.env("WRANGLER_OUTPUT_FILE_PATH", &notes), FIX)?;
     let noted = fs::read_to_string(&notes)
         .map_err(|error| Failure::new(format!("{}: {error}", notes.display()), "run this again"))?;

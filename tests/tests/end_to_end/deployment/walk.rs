@@ -20,9 +20,9 @@ const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 const NAMESPACE: &str = "fedcba9876543210fedcba9876543210";
 /// The namespace of production in the tests that name one.
 const PRODUCTION: &str = "00112233445566778899aabbccddeeff";
-const FUNCTIONS: [&str; 5] = ["management", "emergency", "ingest", "evaluate", "promote"];
+const FUNCTIONS: [&str; 6] = ["management", "emergency", "ingest", "ask", "evaluate", "promote"];
 /// The programs; the emergency function runs that of management.
-const ARCHIVES: [&str; 4] = ["management", "ingest", "evaluate", "promote"];
+const ARCHIVES: [&str; 5] = ["management", "ingest", "ask", "evaluate", "promote"];
 
 /// The blocks that are marked `sh`, each with the heading above it.
 pub fn blocks() -> Vec<(String, String)> {
