@@ -44,7 +44,7 @@ const FEATURES: [&str; 7] = [
 
 /// Functions are inlined if they are smaller than usual: a module that is compiled once by V8 for each isolate gains
 /// more from its size.
-const INLINING: &str = "-Cllvm-args=-inline-threshold=80";
+const INLINING: &str = "-Cllvm-args=-inline-threshold=70";
 
 const FIX: &str = "read the messages above; `cargo xtask doctor` lists the tools";
 
