@@ -1,4 +1,4 @@
-//! What an isolate says to the control plane, and how an answer is applied. One batch is under way at a time; it is sent
+//! Words of an isolate to the control plane, and the application of its answers. One batch is under way at a time; it is sent
 //! again, byte for byte, until it is known to be stored, refused, or a day old. Plain state without I/O.
 
 use crate::counting::{BatchState, Counting};

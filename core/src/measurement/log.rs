@@ -150,7 +150,7 @@ impl Positions {
     }
 }
 
-/// What a fold knows of one ledger.
+/// Knowledge of a fold about one ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 struct Standing {
     /// Positions that the ledger was written with.

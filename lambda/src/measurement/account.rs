@@ -1,4 +1,4 @@
-//! What evaluation holds in memory of one flag: its ledger with everything folded since it was written, and the arrival
+//! Memory of evaluation about one flag: its ledger with everything folded since it was written, and the arrival
 //! windows of the active run since then. The evidence is judged in memory, and written with the ledger in one transaction.
 
 use crate::{
@@ -39,7 +39,7 @@ pub(super) struct Account {
     ledger: Ledger,
     /// Evidence of the newest run, as it is written.
     evidence: Option<Evidence>,
-    /// What arrived of the active run since.
+    /// Windows of the active run that arrived since.
     gathered: Option<Gathered>,
 }
 

@@ -13,12 +13,12 @@ use crate::{
     store::{Cursor, Lease, error::StoreError},
 };
 use cutover_core::{
-    Revision, RunId, Timestamp,
+    FlagName, Revision, RunId, Timestamp,
     canary::{Action, Reason, Run, Verdict, decide},
 };
 use serde::Serialize;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -32,6 +32,9 @@ const STAND_BY: Duration = Duration::from_secs(1);
 
 /// Time after which all ledgers and the cursor are written.
 const CHECKPOINT: Duration = Duration::from_secs(60);
+
+/// The same while a flag is behind.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// Time for which a pass reads before it judges. The next pass continues.
 const READING: Duration = Duration::from_secs(20);
@@ -113,6 +116,7 @@ async fn work(
     let mut evaluation = Evaluation {
         folding: Folding::begin(platform, lease).await?,
         held: BTreeMap::new(),
+        undecided: BTreeSet::new(),
         is_published: true,
         publishing: None,
     };
@@ -122,7 +126,8 @@ async fn work(
         tick.batches += evaluation.pass(tick).await?;
         tick.passes += 1;
         let is_last = began + PASS + ENDING > deadline;
-        if is_last || written.elapsed() >= CHECKPOINT || !evaluation.folding.behind().is_empty() {
+        let period = if evaluation.folding.behind().is_empty() { CHECKPOINT } else { RETRY };
+        if is_last || written.elapsed() >= period {
             if !evaluation.checkpoint(tick).await? {
                 tracing::warn!(event = "lease_lost", term = lease.term, "somebody else evaluates");
                 break;
@@ -147,6 +152,8 @@ struct Evaluation<'p> {
     folding: Folding<'p>,
     /// Reason for which each active run was last held, with its step.
     held: BTreeMap<RunId, (u32, Reason)>,
+    /// Flags whose evidence cannot be read or written.
+    undecided: BTreeSet<FlagName>,
     /// False while a committed decision is not being published.
     is_published: bool,
     publishing: Option<JoinHandle<Result<Revision, PublishError>>>,
@@ -175,7 +182,13 @@ impl Evaluation<'_> {
     }
 
     async fn judge(&mut self, run: &Run, tick: &mut Tick) -> Result<(), StoreError> {
-        let Some(evidence) = self.folding.evidence(run).await else { return Ok(()) };
+        let Some(evidence) = self.folding.evidence(run).await else {
+            if self.undecided.insert(run.flag.clone()) {
+                tracing::error!(event = "canary_undecided", flag = %run.flag, "a canary cannot be decided");
+            }
+            return Ok(());
+        };
+        self.undecided.remove(&run.flag);
         let cursor = self.cursor();
         let around = circumstances(&cursor, &self.folding.state, run);
         let decision = decide(run, &evidence, &around, clock::now());

@@ -59,6 +59,8 @@ pub(super) struct Folding<'p> {
     pub(super) ledgers: usize,
     /// Number of isolates that were found lost.
     pub(super) lost: u64,
+    /// True if somebody else was found to hold the lease.
+    is_over: bool,
     fold: Fold,
     reader: Reader,
     accounts: BTreeMap<String, Account>,
@@ -94,6 +96,7 @@ impl<'p> Folding<'p> {
             cursor,
             ledgers: 0,
             lost: 0,
+            is_over: false,
             fold,
             reader,
             accounts: BTreeMap::new(),
@@ -254,9 +257,13 @@ impl<'p> Folding<'p> {
                 // The run has moved on, or somebody else has written the ledger. Nothing was written here.
                 Err(CommitError::Conflict) => {
                     tokio::time::sleep(backoff(FIRST_WAIT_MS, attempt)).await;
-                    if let Err(error) = self.renew_state().await {
-                        self.park(name, &error);
-                        return false;
+                    match self.is_superseded().await {
+                        Ok(true) => return false,
+                        Ok(false) => {}
+                        Err(error) => {
+                            self.park(name, &error);
+                            return false;
+                        }
                     }
                 }
                 Err(CommitError::Store(error)) => {
@@ -267,6 +274,14 @@ impl<'p> Folding<'p> {
         }
         self.park(name, &StoreError::Restless);
         false
+    }
+
+    /// Reads the state again, and returns true if somebody else has taken the lease: then nothing can be written any more.
+    async fn is_superseded(&mut self) -> Result<bool, StoreError> {
+        self.renew_state().await?;
+        let store = &self.platform.store;
+        self.is_over = !store.renew_lease(self.lease, clock::now().millis(), false).await?;
+        Ok(self.is_over)
     }
 
     /// Writes all ledgers that have changed or wait, and then the cursor. Returns false if somebody else holds the lease.
@@ -282,6 +297,9 @@ impl<'p> Folding<'p> {
         names.dedup();
         for name in names {
             self.checkpoint(&name).await;
+            if self.is_over {
+                return Ok(false);
+            }
         }
         self.catch_up(patience).await?;
         let Some((positions, parked)) = self.fold.cursor() else { return Err(StoreError::Restless) };
@@ -289,7 +307,8 @@ impl<'p> Folding<'p> {
             return Err(StoreError::Call(format!("{} ledgers cannot be read or written", parked.len())));
         }
         let now = clock::now().millis();
-        self.find_lost(now);
+        // As of the batches that were read: what is not read yet may be the next word of an isolate.
+        self.find_lost(now.min(self.through));
         let mut next = Cursor { positions, through: self.through, ..self.cursor.clone() };
         next.parked = parked
             .into_iter()

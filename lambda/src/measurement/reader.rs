@@ -20,7 +20,7 @@ const MAX_READS: usize = 16;
 /// Empty pages in a row after which a shard has been read to its present end. One alone may be empty although more follows.
 const EMPTY_PAGES: u32 = 2;
 
-/// What was read of one shard.
+/// Part of a shard that was read at once.
 #[derive(Debug)]
 pub(super) struct ShardPage {
     /// The shard.

@@ -74,7 +74,7 @@ impl Roll {
     /// snapshots in milliseconds.
     pub fn active(&self, now: i64) -> (u64, Option<u64>) {
         let active = || self.0.values().filter(|entry| now.saturating_sub(entry.seen) <= ACTIVE_MS);
-        let ages = active().filter(|entry| entry.due > 0).map(|entry| u64::from(entry.age_ms));
+        let ages = active().map(|entry| u64::from(entry.age_ms));
         (active().count() as u64, ages.max())
     }
 

@@ -4,7 +4,7 @@
 
 use crate::{
     access::digest::digest,
-    store::{commit::number, error::StoreError, table::Store, transaction::build},
+    store::{error::StoreError, item::number, table::Store, transaction::build},
 };
 use aws_sdk_dynamodb::{
     operation::put_item::PutItemError,

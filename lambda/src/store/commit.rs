@@ -6,7 +6,7 @@ use crate::store::{
     audit::{AuditPlace, AuditTail, MOVED},
     brakes::Brakes,
     error::{CommitError, StoreError},
-    item::{NewItem, SCHEMA},
+    item::{NewItem, SCHEMA, number},
     keys,
     keys::Key,
     table::Store,
@@ -84,10 +84,6 @@ pub struct Commit {
     pub reply: Option<Reply>,
     /// Lease of evaluation that the maker must still hold; `None` for a change by an operator.
     pub lease: Option<super::Lease>,
-}
-
-pub(super) fn number(value: u64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
 }
 
 impl Store {

@@ -23,6 +23,11 @@ pub(super) fn split_text(text: &str) -> Vec<&str> {
     parts
 }
 
+/// Returns a number as an attribute.
+pub(super) fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
 /// An item to be written.
 #[derive(Debug, Clone)]
 pub struct NewItem(HashMap<String, AttributeValue>);

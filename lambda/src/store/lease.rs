@@ -2,9 +2,8 @@
 //! which is a condition of every transaction of its holder, and the versions of what they write.
 
 use crate::store::{
-    commit::number,
     error::StoreError,
-    item::SCHEMA,
+    item::{SCHEMA, number},
     keys::Key,
     table::{Store, is_made},
     transaction::build,

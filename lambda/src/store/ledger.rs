@@ -2,9 +2,8 @@
 //! it is complete, so that folding batches in twice, late or concurrently changes nothing.
 
 use crate::store::{
-    commit::number,
     error::{CommitError, StoreError},
-    item::{Item, NewItem, SCHEMA, split_text},
+    item::{Item, NewItem, SCHEMA, number, split_text},
     keys,
     keys::Key,
     lease::Lease,

@@ -130,7 +130,8 @@ async fn answers_over_the_limit_bring_it_back_also_inside_a_long_step() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_breaks_only_at_half_the_load_is_caught_there() {
-    let canary = Canary::start(&plan(20.0, &[50.0, 100.0], ""), Options::default()).await;
+    let canary =
+        Canary::start(&plan(20.0, &[50.0, 100.0], "    approval_before: [100]\n"), Options::default()).await;
     let traffic = canary.under_traffic(300.0).await;
     canary.tick_until("at 50 %", 60, |status| status["percentage"] == 50.0).await;
     canary.new_fails(errors(0.2));

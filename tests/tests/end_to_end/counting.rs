@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use cutover_core::signature;
 use cutover_lambda::clock;
 use cutover_tests::{
+    canary::slow,
     crowd::{ask, users},
     fault_proxy::Fault,
     http, is_deep,
@@ -111,9 +112,17 @@ async fn every_request_is_counted_exactly_also_while_ingest_fails_half_the_time(
     assert!((share - 25.0).abs() < 1.0, "{status:#}");
 }
 
+/// Lets every request take a while: an isolate promises another batch only while requests are open.
+fn some_are_open(stack: &Stack) {
+    for origin in [&stack.legacy, &stack.new] {
+        origin.control().set(slow(200));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_isolate_that_is_killed_leaves_a_gap_that_is_reported_as_unknown() {
     let mut stack = started(1).await;
+    some_are_open(&stack);
     let traffic = cutover_tests::steady::Steady::start(&stack.edge.ports(), &[PATH], 300.0);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let killed = Instant::now();
@@ -148,6 +157,7 @@ async fn an_isolate_that_is_killed_leaves_a_gap_that_is_reported_as_unknown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_isolate_that_could_not_report_for_a_while_has_no_gap_in_the_end() {
     let stack = started(1).await;
+    some_are_open(&stack);
     let traffic = cutover_tests::steady::Steady::start(&stack.edge.ports(), &[PATH], 200.0);
     tokio::time::sleep(Duration::from_secs(3)).await;
     stack.ingest.on_writes(Some(Fault::Answer(503, "text/plain", Bytes::from_static(b"down"))));

@@ -139,7 +139,8 @@ async fn every_role_against_every_endpoint() {
     }
     // A name in the audit log is the name of the token, and a revoked token is nobody's.
     let records = admin.get("/audit?flag=mine").await.body["records"].clone();
-    assert_eq!(records[0]["actor"], "lead");
+    let records = records.as_array().unwrap();
+    assert!(records.iter().any(|record| record["actor"] == "lead"), "{records:#?}");
     admin.send("DELETE", &format!("/tokens/{viewer_id}"), &[], None).await.expect(200);
     viewer.get("/flags").await.expect(401);
     let listed = admin.get("/tokens").await.expect(200).body.to_string();

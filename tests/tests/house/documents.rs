@@ -81,7 +81,8 @@ fn careless_commands(text: &str) -> Vec<&str> {
         .filter(|command| {
             let is_change = WORKER_COMMANDS.iter().any(|change| command.contains(change));
             let has_environment = command.contains(" --env ") || command.contains(" --env=");
-            let is_silent = command.contains("wrangler deploy") && !command.contains(REPORTS);
+            let is_silent = (command.contains("wrangler deploy ") || command.ends_with("wrangler deploy"))
+                && !command.contains(REPORTS);
             is_change && (!has_environment || is_silent)
         })
         .collect()

@@ -28,9 +28,9 @@ pub struct Settings {
     pub reserved: u32,
 }
 
-/// Expressions for [`Settings`], one in each line.
-const SETTINGS: &str =
-    "var.region\nvar.cloudflare_account_id\nvar.kv_namespace_id\nlocal.reserved_concurrency\n";
+/// Expressions for [`Settings`]. The console prints the value of the last one of its input only, so each is asked alone.
+const SETTINGS: [&str; 4] =
+    ["var.region", "var.cloudflare_account_id", "var.kv_namespace_id", "local.reserved_concurrency"];
 
 /// The script that reads TOML and JSON, for which this crate would need dependencies.
 const READ: &str = "xtask/src/deploy/read.py";
@@ -90,8 +90,12 @@ impl Target {
     /// # Errors
     /// Fails if Terraform cannot evaluate them.
     pub fn settings(&self) -> Result<Settings, Failure> {
-        let mut console = self.terraform(&["console", &self.variables_argument()]);
-        let printed = exchange(&mut console, SETTINGS, TERRAFORM_FIX)?;
+        let mut printed = String::new();
+        for expression in SETTINGS {
+            let mut console = self.terraform(&["console", &self.variables_argument()]);
+            printed.push_str(&exchange(&mut console, expression, TERRAFORM_FIX)?);
+            printed.push('\n');
+        }
         read_settings(&printed).ok_or_else(|| {
             let what = format!("Terraform evaluates the settings of {} to {printed:?}", self.environment());
             Failure::new(what, "compare the folder given by --infra with the project's own")

@@ -4,9 +4,9 @@
 use crate::store::{
     audit::{place::AuditPlace, record::AuditRecord, tail::MOVED},
     backoff::backoff,
-    commit::{Write, number},
+    commit::Write,
     error::{CommitError, StoreError},
-    item::{NewItem, SCHEMA},
+    item::{NewItem, SCHEMA, number},
     keys::Key,
     table::Store,
     transaction::build,

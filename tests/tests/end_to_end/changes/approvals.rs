@@ -32,7 +32,10 @@ async fn approving_and_withdrawing_are_remembered() {
     let first = two.send("POST", &approve, &key, None).await.expect(200);
     let again = two.send("POST", &approve, &key, None).await.expect(200);
     assert!(!first.replayed && again.replayed);
-    assert_eq!(again.body, first.body);
+    // Nothing listens at Workers KV here; why is said once.
+    let mut told = first.body.clone();
+    told.as_object_mut().unwrap().remove("unpublished_because");
+    assert_eq!(again.body, told);
     two.send("POST", &approve, &[], None).await.expect(404);
     assert_eq!(api.share(FLAG).await, 60.0);
 

@@ -53,6 +53,7 @@ fn asked(action: &str, partition: &str, table: &str) -> Vec<Request> {
     let (operation, body) = match action {
         "PutItem" => (action, json!({ "TableName": table, "Item": item })),
         "Query" => (action, query(partition, table)),
+        "BatchGetItem" => (action, json!({ "RequestItems": { table: { "Keys": [item] } } })),
         "ConditionCheckItem" => {
             ("TransactWriteItems", json!({ "TransactItems": [{ "ConditionCheck": key }] }))
         }
