@@ -1,8 +1,44 @@
 """The emulator, with what moto 5.2.5 lacks and Terraform looks at: the logging of a function, and the
-account's limits."""
+account's limits. Its CloudFormation imports the models of all services; the packages that only those of other
+services need are not installed, and stand-ins take their place."""
 
+import importlib.abc
+import importlib.machinery
 import json
 import sys
+import types
+
+# Packages of services that no test uses.
+UNUSED = {"aws_xray_sdk", "cfnlint", "docker", "graphql", "jsonpath_ng", "openapi_spec_validator", "py_partiql_parser"}
+
+
+class StandIn(types.ModuleType):
+    """A module whose every name is a class without content."""
+
+    __path__ = []
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (Exception,), {})
+
+
+class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the stand-ins, behind everything that is installed."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in UNUSED:
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        return StandIn(spec.name)
+
+    def exec_module(self, module):
+        pass
+
+
+sys.meta_path.append(StandIns())
 
 from moto.awslambda import urls
 from moto.awslambda.models import LambdaFunction
