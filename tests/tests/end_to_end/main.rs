@@ -36,6 +36,7 @@ mod publication;
 mod questions;
 mod second_person;
 mod secrets;
+mod sharded;
 mod stand_ins;
 mod teardown;
 mod traffic;
