@@ -30,6 +30,7 @@ mod management;
 mod observability;
 mod openapi;
 mod origins;
+mod overlap;
 mod permissions;
 mod preflight;
 mod publication;
