@@ -35,6 +35,7 @@ mod permissions;
 mod preflight;
 mod publication;
 mod questions;
+mod reaction;
 mod second_person;
 mod secrets;
 mod sharded;
