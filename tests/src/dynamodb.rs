@@ -1,6 +1,8 @@
 //! DynamoDB's API over HTTP in this process, for the real AWS SDK.
 
-use crate::{fault_proxy::FaultProxy, stream_proxy::StreamProxy};
+use crate::{fault_proxy::FaultProxy, gzip::decompress, stream_proxy::StreamProxy};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use cutover_core::measurement::batch::Batch;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::task::JoinHandle;
@@ -63,6 +65,25 @@ impl DynamoDb {
         let held = serde_json::from_value(json!({ "TableName": TABLE, "Key": key })).expect("a request");
         if self.database.get_item(held).expect("the table is there").item.is_some() {
             self.put("FOLD", "LEASE", "until", &json!({ "N": "0" }));
+        }
+    }
+
+    /// Returns the batches that were stored.
+    pub fn batches(&self) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        let mut request = json!({ "TableName": format!("{TABLE}-arrivals") });
+        loop {
+            let page = serde_json::from_value(request.clone()).expect("a request");
+            let page = self.database.scan(page).expect("the table is there");
+            let page = serde_json::to_value(page).expect("a response");
+            for item in page["Items"].as_array().expect("items") {
+                let packed = STANDARD.decode(item["d"]["B"].as_str().expect("bytes")).expect("base64");
+                batches.push(serde_json::from_slice(&decompress(&packed)).expect("a batch"));
+            }
+            if page["LastEvaluatedKey"].is_null() {
+                return batches;
+            }
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"].clone();
         }
     }
 

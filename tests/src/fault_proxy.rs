@@ -44,6 +44,17 @@ struct Faults {
     next: VecDeque<(&'static str, &'static str, Fault)>,
 }
 
+/// A request for an action of DynamoDB, with the times at which it came and was answered.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Name of the action, such as `GetItem`.
+    pub action: String,
+    /// Time at which it came.
+    pub began: Instant,
+    /// Time at which it was answered.
+    pub ended: Instant,
+}
+
 /// Requests allowed in any second, as Lambda allows ten times a function's concurrency.
 #[derive(Default)]
 struct RateLimit {
@@ -81,6 +92,8 @@ struct Shared {
     faults: Mutex<Faults>,
     rate: Mutex<RateLimit>,
     writes: AtomicU64,
+    /// Calls so far, if they are recorded.
+    calls: Mutex<Option<Vec<Call>>>,
 }
 
 impl FaultProxy {
@@ -92,6 +105,7 @@ impl FaultProxy {
             faults: Mutex::default(),
             rate: Mutex::default(),
             writes: AtomicU64::new(0),
+            calls: Mutex::default(),
         });
         let app = Router::new().fallback(forward).with_state(Arc::clone(&shared));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -127,6 +141,21 @@ impl FaultProxy {
         self.shared.faults.lock().expect("no handler panics").next.clear();
     }
 
+    /// Returns the number of faults for next requests that did not come yet.
+    pub fn awaited(&self) -> usize {
+        self.shared.faults.lock().expect("no handler panics").next.len()
+    }
+
+    /// Records calls from now on.
+    pub fn record_calls(&self) {
+        *self.shared.calls.lock().expect("no handler panics") = Some(Vec::new());
+    }
+
+    /// Returns the calls that were recorded, in the order of their answers.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls.lock().expect("no handler panics").clone().unwrap_or_default()
+    }
+
     /// Limits the requests of any second from now on, as Lambda does in front of a function URL: those beyond it are
     /// answered with 429. `None` lifts the limit.
     pub fn rps_limit(&self, limit: Option<usize>) {
@@ -146,6 +175,17 @@ impl Drop for FaultProxy {
 }
 
 async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
+    let action = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
+    let began = Instant::now();
+    let response = respond(&shared, request).await;
+    if let Some(calls) = shared.calls.lock().expect("no handler panics").as_mut() {
+        calls.push(Call { action, began, ended: Instant::now() });
+    }
+    response
+}
+
+async fn respond(shared: &Shared, request: Request) -> Response {
     let writes = request.method() != Method::GET;
     let number = if writes { shared.writes.fetch_add(1, Ordering::Relaxed) } else { 0 };
     let fault = {

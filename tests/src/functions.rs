@@ -3,10 +3,12 @@
 use crate::{
     client::Management,
     dynamodb::DynamoDb,
+    lambda::Lambda,
+    process::free_port,
     stack::{ROOT_TOKEN, environment},
 };
 use cutover_lambda::{api::router::router, platform::Platform, settings::environment::Settings};
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 use tokio::task::JoinHandle;
 
 /// Returns the dependencies of the functions over a database, with further variables. The table is created if it does not
@@ -19,11 +21,22 @@ pub async fn platform(dynamodb: &DynamoDb, variables: &[(&'static str, &str)]) -
 
 /// Returns the dependencies of the functions over an endpoint of DynamoDB, with further variables.
 pub fn connected(endpoint: &str, variables: &[(&'static str, &str)]) -> Platform {
-    // Nothing listens there: no test of this kind publishes.
-    let mut environment = environment(endpoint, "http://127.0.0.1:9");
-    environment.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    let environment = all_variables(endpoint, variables);
     let settings = Settings::read(|name| environment.get(name).cloned()).expect("the settings are complete");
     Platform::new(settings)
+}
+
+/// Starts a process of `evaluate` over a database, behind a runtime of its own, with further variables.
+pub async fn evaluate_process(dynamodb: &DynamoDb, variables: &[(&'static str, &str)]) -> Lambda {
+    let variables = all_variables(&dynamodb.url(), variables);
+    Lambda::start(free_port(), &[("evaluate", 1)], |_| variables.clone()).await
+}
+
+fn all_variables(endpoint: &str, variables: &[(&'static str, &str)]) -> BTreeMap<&'static str, String> {
+    // Nothing listens there: no test of this kind publishes.
+    let mut all = environment(endpoint, "http://127.0.0.1:9");
+    all.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    all
 }
 
 /// The management API in this process, over HTTP.

@@ -1,16 +1,26 @@
 //! The functions behind `cargo lambda watch`: the real runtime API, the real binaries.
 
 use crate::{paths, process::Process};
-use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
 
 /// A running Lambda runtime and its functions.
 pub struct Lambda {
     port: u16,
     // Dropped in this order: the functions exit before the runtime that they poll.
-    functions: Vec<Process>,
+    functions: Vec<Function>,
     runtime: Process,
     _logs: TempDir,
+}
+
+/// A process of a function.
+struct Function {
+    name: String,
+    index: usize,
+    environment: BTreeMap<OsString, String>,
+    process: Process,
+    /// Output of the processes before it, which were killed.
+    before: String,
 }
 
 impl Lambda {
@@ -32,7 +42,10 @@ impl Lambda {
         lambda.wait_for_port().await;
         for (name, processes) in functions {
             for process in 0..*processes {
-                lambda.functions.push(lambda.function(name, process, environment(name)));
+                let environment = environment(name).into_iter();
+                let environment =
+                    environment.map(|(name, value)| (name.as_ref().to_owned(), value)).collect();
+                lambda.functions.push(lambda.function(name, process, environment));
             }
         }
         lambda.functions_stay_up().await;
@@ -43,8 +56,8 @@ impl Lambda {
     async fn functions_stay_up(&mut self) {
         tokio::time::sleep(Duration::from_millis(200)).await;
         for function in &mut self.functions {
-            if let Some(status) = function.ended() {
-                panic!("a function ended with {status}:\n{}", function.output());
+            if let Some(status) = function.process.ended() {
+                panic!("a function ended with {status}:\n{}", function.process.output());
             }
         }
     }
@@ -62,12 +75,12 @@ impl Lambda {
         panic!("cargo lambda watch did not start to listen:\n{}", self.runtime.output());
     }
 
-    fn function<N: AsRef<std::ffi::OsStr>>(
-        &self,
-        name: &str,
-        process: usize,
-        environment: BTreeMap<N, String>,
-    ) -> Process {
+    fn function(&self, name: &str, index: usize, environment: BTreeMap<OsString, String>) -> Function {
+        let process = self.process(name, index, &environment);
+        Function { name: name.to_owned(), index, environment, process, before: String::new() }
+    }
+
+    fn process(&self, name: &str, index: usize, environment: &BTreeMap<OsString, String>) -> Process {
         let mut command = Command::new(paths::function(name));
         command
             .env("AWS_LAMBDA_FUNCTION_NAME", name)
@@ -75,16 +88,42 @@ impl Lambda {
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
             .env("AWS_LAMBDA_RUNTIME_API", format!("http://127.0.0.1:{}/.rt/{name}", self.port))
             .envs(environment);
-        Process::start(name, command, &self.log(name, process))
+        Process::start(name, command, &self.log(name, index))
     }
 
-    fn log(&self, name: &str, process: usize) -> std::path::PathBuf {
-        Path::new(self._logs.path()).join(format!("{name}-{process}.log"))
+    fn log(&self, name: &str, index: usize) -> std::path::PathBuf {
+        Path::new(self._logs.path()).join(format!("{name}-{index}.log"))
+    }
+
+    /// Kills the processes of a function, whatever they are doing. What was invoked is never answered.
+    pub fn kill(&mut self, name: &str) {
+        for function in self.functions.iter_mut().filter(|function| function.name == name) {
+            function.process.kill();
+        }
+    }
+
+    /// Starts the processes of a function anew that were killed.
+    pub fn start_again(&mut self, name: &str) {
+        for at in 0..self.functions.len() {
+            let function = &self.functions[at];
+            if function.name == name {
+                let output = function.process.output();
+                let process = self.process(name, function.index, &function.environment);
+                let function = &mut self.functions[at];
+                function.before.push_str(&output);
+                function.process = process;
+            }
+        }
     }
 
     /// Returns the base URL of a function that serves HTTP.
     pub fn url(&self, function: &str) -> String {
         format!("http://127.0.0.1:{}/lambda-url/{function}", self.port)
+    }
+
+    /// Returns the URL at which a function is invoked.
+    pub fn invocation_url(&self, function: &str) -> String {
+        format!("http://127.0.0.1:{}/2015-03-31/functions/{function}/invocations", self.port)
     }
 
     /// Invokes a function as EventBridge Scheduler does, and returns its result.
@@ -105,7 +144,7 @@ impl Lambda {
             "resources": ["arn:aws:scheduler:us-east-1:123456789012:schedule/default/cutover"],
             "detail": {},
         });
-        let url = format!("http://127.0.0.1:{}/2015-03-31/functions/{function}/invocations", self.port);
+        let url = self.invocation_url(function);
         let response = reqwest::Client::new()
             .post(url)
             .body(event.to_string())
@@ -124,6 +163,9 @@ impl Lambda {
 
     /// Returns the output of the functions so far.
     pub fn output(&self) -> String {
-        self.functions.iter().map(Process::output).collect()
+        self.functions
+            .iter()
+            .map(|function| format!("{}{}", function.before, function.process.output()))
+            .collect()
     }
 }

@@ -6,6 +6,7 @@ pub fn is_deep() -> bool {
     std::env::var_os("CUTOVER_DEEP").is_some()
 }
 
+pub mod batches;
 pub mod bench;
 pub mod canary;
 pub mod client;
@@ -20,6 +21,8 @@ pub mod http;
 pub mod iam;
 pub mod identity_provider;
 pub mod inspector;
+pub mod invocations;
+pub mod isolates;
 pub mod kv_server;
 pub mod lambda;
 pub mod moto;

@@ -75,6 +75,12 @@ impl Process {
         }
     }
 
+    /// Kills the whole group, which has no time to finish anything.
+    pub fn kill(&mut self) {
+        let _ = kill_process_group(self.group, Signal::KILL);
+        let _ = self.child.wait();
+    }
+
     /// Terminates the whole group and waits until it is gone.
     pub fn stop(&mut self) {
         let _ = kill_process_group(self.group, Signal::TERM);
@@ -86,8 +92,7 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        let _ = kill_process_group(self.group, Signal::KILL);
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

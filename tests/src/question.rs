@@ -7,8 +7,13 @@ use serde_json::Value;
 
 /// Sends a question to a function, signed with a secret. Returns the status and the body of the response.
 pub async fn ask_with(url: &str, question: &str, secret: &str) -> (u16, Value) {
+    ask_over(&reqwest::Client::new(), url, question, secret).await
+}
+
+/// Sends a question as [`ask_with`] does, over the connections of a client.
+pub async fn ask_over(client: &reqwest::Client, url: &str, question: &str, secret: &str) -> (u16, Value) {
     let now = clock::now().millis();
-    let response = reqwest::Client::new()
+    let response = client
         .post(format!("{url}/v1/questions"))
         .header(signature::TIMESTAMP, now.to_string())
         .header(signature::SIGNATURE, signature::sign(secret, now, question.as_bytes()))

@@ -17,6 +17,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 use tokio::task::JoinHandle;
 
@@ -61,6 +62,8 @@ struct Streams {
     expiries: u64,
     /// Calls of `GetRecords`.
     reads: u64,
+    /// Time that each of them takes.
+    delay: Duration,
 }
 
 /// An error of the platform: the name of its type, and its message.
@@ -95,6 +98,7 @@ impl StreamProxy {
             throttled: 0,
             expiries: 0,
             reads: 0,
+            delay: Duration::ZERO,
         };
         let shared = Arc::new(Shared {
             target: format!("http://{target}"),
@@ -172,6 +176,11 @@ impl StreamProxy {
         (state.page, state.listing) = (records, shards);
     }
 
+    /// Lets every call of `GetRecords` take a time from now on.
+    pub fn slow_reads(&self, delay: Duration) {
+        self.state().delay = delay;
+    }
+
     /// Throttles the next calls.
     pub fn throttle(&self, calls: u32) {
         self.state().throttled = calls;
@@ -218,6 +227,10 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await;
     let request: Value =
         serde_json::from_slice(&body.expect("the request's body is read")).expect("the SDK sends JSON");
+    let delay = shared.streams.lock().expect("no handler panics").delay;
+    if action == "GetRecords" && !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
     let answered = shared.streams.lock().expect("no handler panics").call(&action, &request);
     let (status, body) = match answered {
         Ok(body) => (200, body),

@@ -7,7 +7,7 @@ use crate::{
     measurement::{
         account::{Account, flags},
         packing,
-        reader::Reader,
+        reader::{Pages, Reader},
         roll::Roll,
     },
     platform::Platform,
@@ -29,6 +29,12 @@ use std::{
 /// Time that a record of the log may take to become readable, in milliseconds. What takes longer is counted in the open
 /// arrival window.
 const DELAY_MS: i64 = 2_000;
+
+/// Time after the last reading without a failure for which failures end a reading alone, and not the fold.
+const READ_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time after which a reading renews the lease, which must last while a backlog is read.
+const RENEWAL: Duration = Duration::from_secs(3);
 
 /// Number of attempts to write a ledger while others change it or its run.
 const MAX_TRIES: u32 = 3;
@@ -59,8 +65,10 @@ pub(super) struct Folding<'p> {
     pub(super) ledgers: usize,
     /// Number of isolates that were found lost.
     pub(super) lost: u64,
-    /// True if somebody else was found to hold the lease.
-    is_over: bool,
+    /// True once somebody else was found to have taken the lease.
+    is_superseded: bool,
+    /// Time of the last reading without a failure.
+    read_at: Option<Instant>,
     fold: Fold,
     reader: Reader,
     accounts: BTreeMap<String, Account>,
@@ -96,7 +104,8 @@ impl<'p> Folding<'p> {
             cursor,
             ledgers: 0,
             lost: 0,
-            is_over: false,
+            is_superseded: false,
+            read_at: None,
             fold,
             reader,
             accounts: BTreeMap::new(),
@@ -127,13 +136,21 @@ impl<'p> Folding<'p> {
     pub(super) async fn read(&mut self, patience: Duration) -> Result<usize, StoreError> {
         let started = Instant::now();
         let began = clock::now().millis();
-        let mut batches = 0;
-        if let Some(listed) = self.reader.list(self.fold.read()).await? {
-            self.fold.forget(&listed, began);
-        }
+        let (mut batches, mut renewed) = (0, started);
         self.reader.look_again();
-        while !self.reader.is_at_end() && started.elapsed() < patience {
-            let pages = self.reader.pages(self.fold.read()).await?;
+        let failure = loop {
+            if let Err(error) = self.list(began).await {
+                break Some(error);
+            }
+            if self.reader.is_done() || started.elapsed() >= patience {
+                break None;
+            }
+            if renewed.elapsed() >= RENEWAL {
+                renewed = Instant::now();
+                // Without it nothing can be written, which ends the fold.
+                self.platform.store.renew_lease(self.lease, clock::now().millis(), false).await?;
+            }
+            let Pages { pages, failure } = self.reader.pages(self.fold.read()).await;
             if pages.iter().any(|page| !page.arrivals.is_empty()) {
                 // After the batches: a run that the state does not know gets no evidence.
                 self.renew_state().await?;
@@ -150,11 +167,31 @@ impl<'p> Folding<'p> {
                     self.fold.has_read(&page.shard, progress);
                 }
             }
+            if failure.is_some() {
+                break failure;
+            }
+        };
+        match failure {
+            None => self.read_at = Some(Instant::now()),
+            // What was read is judged, and the next pass goes on.
+            Some(error) if self.read_at.is_some_and(|read| read.elapsed() < READ_PATIENCE) => {
+                tracing::warn!(event = "log_unread", %error, "the log could not be read to its end");
+                return Ok(batches);
+            }
+            Some(error) => return Err(error),
         }
         if self.reader.is_at_end() {
             self.through = self.through.max(began - DELAY_MS);
         }
         Ok(batches)
+    }
+
+    /// Lists the shards if it is time.
+    async fn list(&mut self, now: i64) -> Result<(), StoreError> {
+        if let Some(listed) = self.reader.list(self.fold.read()).await? {
+            self.fold.forget(&listed, now);
+        }
+        Ok(())
     }
 
     /// Reads the state again if the head has moved.
@@ -243,7 +280,8 @@ impl<'p> Folding<'p> {
         Some(self.accounts.get(name)?.evidence(run, self.through))
     }
 
-    /// Writes the ledger of a flag if it has changed. Returns false if it could not be written; the flag is parked then.
+    /// Writes the ledger of a flag if it has changed. Returns false if it could not be written; the flag is parked then, unless
+    /// somebody else holds the lease, which is no fault of the flag.
     pub(super) async fn checkpoint(&mut self, name: &str) -> bool {
         for attempt in 0..MAX_TRIES {
             let Some(account) = self.accounts.get_mut(name) else { return !self.fold.is_parked(name) };
@@ -256,14 +294,13 @@ impl<'p> Folding<'p> {
                 }
                 // The run has moved on, or somebody else has written the ledger. Nothing was written here.
                 Err(CommitError::Conflict) => {
+                    if self.has_lost_lease().await {
+                        return false;
+                    }
                     tokio::time::sleep(backoff(FIRST_WAIT_MS, attempt)).await;
-                    match self.is_superseded().await {
-                        Ok(true) => return false,
-                        Ok(false) => {}
-                        Err(error) => {
-                            self.park(name, &error);
-                            return false;
-                        }
+                    if let Err(error) = self.renew_state().await {
+                        self.park(name, &error);
+                        return false;
                     }
                 }
                 Err(CommitError::Store(error)) => {
@@ -276,12 +313,11 @@ impl<'p> Folding<'p> {
         false
     }
 
-    /// Reads the state again, and returns true if somebody else has taken the lease: then nothing can be written any more.
-    async fn is_superseded(&mut self) -> Result<bool, StoreError> {
-        self.renew_state().await?;
-        let store = &self.platform.store;
-        self.is_over = !store.renew_lease(self.lease, clock::now().millis(), false).await?;
-        Ok(self.is_over)
+    /// Returns true if somebody else has taken the lease.
+    async fn has_lost_lease(&mut self) -> bool {
+        let renewed = self.platform.store.renew_lease(self.lease, clock::now().millis(), false).await;
+        self.is_superseded |= matches!(renewed, Ok(false));
+        self.is_superseded
     }
 
     /// Writes all ledgers that have changed or wait, and then the cursor. Returns false if somebody else holds the lease.
@@ -297,7 +333,7 @@ impl<'p> Folding<'p> {
         names.dedup();
         for name in names {
             self.checkpoint(&name).await;
-            if self.is_over {
+            if self.is_superseded {
                 return Ok(false);
             }
         }
@@ -310,8 +346,10 @@ impl<'p> Folding<'p> {
         // As of the batches that were read: what is not read yet may be the next word of an isolate.
         self.find_lost(now.min(self.through));
         let mut next = Cursor { positions, through: self.through, ..self.cursor.clone() };
-        next.parked = parked
-            .into_iter()
+        // One that cannot be read has missed nothing where nothing has arrived; it is told nevertheless.
+        let unreadable = self.failures.keys().map(|name| (name.clone(), self.fold.own(name)));
+        next.parked = unreadable
+            .chain(parked)
             .map(|(name, positions)| {
                 let held = self.cursor.parked.get(&name);
                 let through = held.map_or(self.cursor.through, |held| held.through);
@@ -379,9 +417,17 @@ impl<'p> Folding<'p> {
         self.fold.has_ledger(name, account.positions());
         let mut own = self.fold.own(name);
         let mut reader = Reader::new(store.clone(), self.cursor.stream.clone());
-        reader.list(&own).await?;
-        while !reader.is_at_end() && started.elapsed() < patience {
-            for page in reader.pages(&own).await? {
+        let listed = reader.list(&own).await?.unwrap_or_default();
+        // Everything else was read in shards that are not listed any more, and that this ledger does not know.
+        for shard in self.fold.missing_apart(name, &listed) {
+            reader.open(shard);
+        }
+        while !reader.is_done() && started.elapsed() < patience {
+            let Pages { pages, failure } = reader.pages(&own).await;
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            for page in pages {
                 if page.has_gap {
                     note_gap(&mut self.cursor, name, account.through(), self.through);
                 }

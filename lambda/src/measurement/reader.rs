@@ -20,6 +20,15 @@ const MAX_READS: usize = 16;
 /// Empty pages in a row after which a shard has been read to its present end. One alone may be empty although more follows.
 const EMPTY_PAGES: u32 = 2;
 
+/// Parts of some shards that were read at once.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    /// A page of each shard that could be read.
+    pub(super) pages: Vec<ShardPage>,
+    /// Failure to read one of the others, where the next attempt goes on.
+    pub(super) failure: Option<StoreError>,
+}
+
 /// Part of a shard that was read at once.
 #[derive(Debug)]
 pub(super) struct ShardPage {
@@ -64,7 +73,7 @@ impl Reader {
         Self { store, stream, listed_at: None, open: BTreeMap::new() }
     }
 
-    /// Lists the shards again if it is time. Returns them if they were listed.
+    /// Lists the shards again if it is time, or if one has ended: others go on in its place. Returns them if they were listed.
     pub(super) async fn list(&mut self, read: &Positions) -> Result<Option<BTreeSet<String>>, StoreError> {
         if self.listed_at.is_some_and(|listed| listed.elapsed() < LISTED_FOR) {
             return Ok(None);
@@ -81,9 +90,20 @@ impl Reader {
         Ok(Some(shards))
     }
 
-    /// Returns true if every shard was read to its present end.
+    /// Reads a shard too that is not listed.
+    pub(super) fn open(&mut self, shard: String) {
+        self.open.entry(shard).or_default();
+    }
+
+    /// Returns true if nothing is left to be read of the shards that are known.
+    pub(super) fn is_done(&self) -> bool {
+        self.open.values().all(|shard| shard.empty >= EMPTY_PAGES)
+    }
+
+    /// Returns true if every shard was read to its present end. A log always has an open shard: while none is known, the
+    /// listing omits it.
     pub(super) fn is_at_end(&self) -> bool {
-        self.listed_at.is_some() && self.open.values().all(|shard| shard.empty >= EMPTY_PAGES)
+        !self.open.is_empty() && self.is_done()
     }
 
     /// Begins another look at the shards that were read to their present end.
@@ -93,8 +113,9 @@ impl Reader {
         }
     }
 
-    /// Reads a page of some shards that are not at their end, behind the positions `read`.
-    pub(super) async fn pages(&mut self, read: &Positions) -> Result<Vec<ShardPage>, StoreError> {
+    /// Reads a page of some shards that are not at their end, behind the positions `read`. The failure of one shard takes
+    /// nothing away of the others.
+    pub(super) async fn pages(&mut self, read: &Positions) -> Pages {
         let due = self.open.iter().filter(|(_, shard)| shard.empty < EMPTY_PAGES).take(MAX_READS);
         let mut reading = JoinSet::new();
         for (name, shard) in due {
@@ -113,9 +134,15 @@ impl Reader {
                 }
             });
         }
-        let mut pages = Vec::new();
+        let Pages { mut pages, mut failure } = Pages::default();
         while let Some(joined) = reading.join_next().await {
-            let (name, page) = joined.map_err(|error| StoreError::Call(error.to_string()))?;
+            let (name, page) = match joined {
+                Ok(read) => read,
+                Err(error) => {
+                    failure = Some(StoreError::Call(error.to_string()));
+                    continue;
+                }
+            };
             let Some(shard) = self.open.get_mut(&name) else { continue };
             match page {
                 Ok(Some(page)) => {
@@ -127,6 +154,7 @@ impl Reader {
                     let progress = if is_over { Some(Progress::End(clock::now().millis())) } else { last };
                     if is_over {
                         self.open.remove(&name);
+                        self.listed_at = None;
                     }
                     pages.push(ShardPage { shard: name, arrivals: page.arrivals, progress, has_gap: false });
                 }
@@ -134,8 +162,8 @@ impl Reader {
                     self.open.remove(&name);
                 }
                 Err(PageError::Expired) => shard.iterator = None,
-                // Records behind the position have expired; those that are left are read from the oldest on.
-                Err(PageError::Trimmed) if !shard.from_oldest && read.of(&name).is_some() => {
+                // Records have expired unread; those that are left are read from the oldest on.
+                Err(PageError::Trimmed) if !shard.from_oldest => {
                     (shard.iterator, shard.from_oldest) = (None, true);
                     pages.push(ShardPage { has_gap: true, ..ShardPage::empty(name) });
                 }
@@ -145,9 +173,9 @@ impl Reader {
                     let progress = Some(Progress::End(clock::now().millis()));
                     pages.push(ShardPage { progress, ..ShardPage::empty(name) });
                 }
-                Err(PageError::Store(error)) => return Err(error),
+                Err(PageError::Store(error)) => failure = Some(error),
             }
         }
-        Ok(pages)
+        Pages { pages, failure }
     }
 }

@@ -313,10 +313,11 @@ async fn a_flag_whose_evidence_cannot_be_read_holds_up_no_other() {
     assert!(metrics["behind"][FLAG].is_string() && metrics["behind"][OTHER].is_null(), "{metrics:#}");
 
     // The cursor concerns all flags, so nothing is passed over.
-    let cursor = stack.dynamodb.replace("METRICS", "CURSOR", "behind", "damaged");
-    assert!(stack.lambda.tick("promote").await.is_err());
-    stack.dynamodb.replace("METRICS", "CURSOR", "behind", &cursor);
-    stack.lambda.tick("promote").await.unwrap();
+    let cursor = stack.dynamodb.replace("FOLD", "CURSOR", "data", "damaged");
+    assert!(stack.lambda.tick("evaluate").await.is_err());
+    stack.dynamodb.lapse_lease();
+    stack.dynamodb.replace("FOLD", "CURSOR", "data", &cursor);
+    stack.lambda.tick("evaluate").await.unwrap();
 
     stack.dynamodb.replace("METRICS", &part, "data", &whole);
     let (done, _) = canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;

@@ -1,7 +1,7 @@
 //! What is counted is what happened: exactly, whatever becomes of the batches on their way.
 
 use axum::body::Bytes;
-use cutover_core::signature;
+use cutover_core::{signature, statistics::split_mix::SplitMix64};
 use cutover_lambda::clock;
 use cutover_tests::{
     canary::slow,
@@ -65,7 +65,7 @@ pub(crate) async fn settled(stack: &Stack, patience: Duration) -> (u64, u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_is_counted_exactly_also_while_ingest_fails_half_the_time() {
     let requests = if is_deep() { 200_000 } else { 20_000 };
-    let stack = started(3).await;
+    let mut stack = started(3).await;
     // Refused before it is stored, stored with its answer lost, and overloaded: every second batch.
     stack.ingest.on_half_of_writes(vec![
         Fault::Answer(503, "application/json", Bytes::from_static(b"{}")),
@@ -83,17 +83,33 @@ async fn every_request_is_counted_exactly_also_while_ingest_fails_half_the_time(
             tokio::spawn(async move { ask(port, PATH, &users).await.len() })
         })
         .collect();
+    // The process of evaluation is killed now and then, whatever it is doing.
+    let mut dice = SplitMix64::new(3);
+    let mut killed = 0;
+    while killed < 40 && parts.iter().any(|part| !part.is_finished()) {
+        let patience = Duration::from_millis(if killed == 0 { 5 } else { dice.draw() % 200 });
+        if tokio::time::timeout(patience, stack.lambda.tick("evaluate")).await.is_err() {
+            stack.lambda.kill("evaluate");
+            stack.lambda.start_again("evaluate");
+            stack.dynamodb.lapse_lease();
+            killed += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(killed > 0, "no process was killed");
     let mut asked = 0;
     for part in parts {
         asked += part.await.unwrap();
     }
     assert_eq!(asked, requests);
     let took = begun.elapsed();
+    // What was given to a process that was killed is never answered.
+    while tokio::time::timeout(Duration::from_secs(10), stack.lambda.tick("evaluate")).await.is_err() {}
     let counted = settled(&stack, Duration::from_secs(60)).await;
     let metrics = stack.management().get("/metrics").await.expect(200).body;
     println!(
-        "{requests} requests in {took:.0?}, every second batch failing: legacy and new {counted:?} in DynamoDB, {:?} at the \
-         origins; batches {}",
+        "{requests} requests in {took:.0?}, every second batch failing, evaluation killed {killed} times: legacy and \
+         new {counted:?} in DynamoDB, {:?} at the origins; batches {}",
         at_origins(&stack),
         metrics["batches"]
     );
@@ -145,6 +161,9 @@ async fn an_isolate_that_is_killed_leaves_a_gap_that_is_reported_as_unknown() {
     let counted = lost.0 + lost.1;
     println!("killed under traffic: {counted} of {answered} requests are counted, {certain} had to be");
     assert!(counted >= certain as u64 && counted <= answered + 12, "{counted} of {answered}, {certain}");
+    let batches = stack.dynamodb.batches();
+    let stored: u64 = batches.iter().flat_map(|batch| &batch.cells).map(|cell| cell.counts.requests).sum();
+    assert_eq!(counted, stored, "it is counted exactly up to its last batch");
     let status = stack.management().get("/status").await.expect(200).body;
     assert_eq!(status["measurement"]["unknown_isolates"], 1, "{status:#}");
     assert_eq!(status["health"]["error_rate"], 0.0, "unknown requests are no errors, and no successes");

@@ -19,9 +19,9 @@ use cutover_lambda::{
         RUNS, Role, StoreError, Write,
     },
 };
-use cutover_tests::{dynamodb::DynamoDb, fault_proxy::Fault, functions::platform};
+use cutover_tests::{dynamodb::DynamoDb, fault_proxy::Fault, functions::platform, invocations::advance};
 use serde_json::json;
-use std::{collections::BTreeMap, future::poll_fn, pin::pin, task::Poll};
+use std::{collections::BTreeMap, pin::pin};
 
 /// The flags of every batch.
 const FLAGS: [&str; 3] = ["one", "three", "two"];
@@ -75,15 +75,7 @@ impl Evaluation {
     /// Runs an invocation that dies when it has waited `waits` times. Returns true if it was over before. Its lease lapses.
     async fn die_after(&self, waits: usize) -> bool {
         let mut invocation = pin!(invocation(&self.platform));
-        let mut left = waits;
-        let over = poll_fn(|context| {
-            if left == 0 {
-                return Poll::Ready(false);
-            }
-            left -= 1;
-            invocation.as_mut().poll(context).map(|ended| ended.is_ok())
-        });
-        let over = over.await;
+        let over = advance(invocation.as_mut(), waits).await.is_some_and(|ended| ended.is_ok());
         if !over {
             self.dynamodb.lapse_lease();
         }

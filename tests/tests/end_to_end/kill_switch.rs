@@ -3,8 +3,11 @@
 use axum::body::Bytes;
 use cutover_core::statistics::split_mix::SplitMix64;
 use cutover_tests::{
+    dynamodb::DynamoDb,
     fault_proxy::Fault,
+    functions::{ManagementServer, connected, platform},
     http, is_deep,
+    isolates::Isolates,
     stack::{Options, Stack},
     steady::Steady,
 };
@@ -178,6 +181,49 @@ async fn questions_that_are_all_throttled_are_a_loss_of_control() {
 
 mod alone {
     use super::*;
+
+    /// Processes of `ask`. Each has a head of its own, and more of them than this machine can run would measure the machine.
+    const PROCESSES: usize = 4;
+
+    /// Nothing listens where Workers KV should be.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_last_of_hundreds_of_isolates_hears_of_an_emergency_in_seconds() {
+        let (isolates, emergencies) = if is_deep() { (500, 8) } else { (50, 1) };
+        let dynamodb = DynamoDb::start().await;
+        let server = ManagementServer::start(platform(&dynamodb, &[]).await).await;
+        let flags = "feature_flags: { one: { enabled: true, rollout_percentage: 100 } }\n";
+        server.client.apply(flags).await.expect(200);
+        let processes = (0..PROCESSES).map(|_| connected(&dynamodb.url(), &[])).collect();
+        let asking = Isolates::start(processes, isolates, 7).await;
+        let (mut each, mut last): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+        for emergency in 0..emergencies {
+            // Anywhere inside the intervals.
+            tokio::time::sleep(Duration::from_millis(631 * emergency % 4_400)).await;
+            let commanded = Instant::now();
+            let body = json!({ "reason": format!("trial {emergency}") });
+            let declared = server.client.post("/emergency/rollback", &body).await.expect(200).body;
+            assert_eq!(declared["published"], false, "KV was to be frozen");
+            let heard = asking.heard(declared["revision"].as_u64().unwrap(), Duration::from_secs(30)).await;
+            assert!(heard.iter().all(|news| news.is_stop), "the answer has no emergency");
+            let mut delays: Vec<f64> =
+                heard.iter().map(|news| (news.answered - commanded).as_secs_f64()).collect();
+            delays.sort_by(f64::total_cmp);
+            last.extend(delays.last());
+            each.extend(delays);
+            server.client.post("/emergency/clear", &json!({ "reason": "next trial" })).await.expect(200);
+        }
+        each.sort_by(f64::total_cmp);
+        let at = |share: f64| each[((each.len() - 1) as f64 * share).round() as usize];
+        let slowest = last.iter().copied().fold(0.0, f64::max);
+        println!(
+            "{emergencies} emergencies, {isolates} isolates, KV frozen: command to the answer: median {:.2} s, p99 {:.2} s, \
+             the last isolate {slowest:.2} s",
+            at(0.5),
+            at(0.99),
+        );
+        let bound = if is_deep() { 6.0 } else { 8.0 };
+        assert!(at(0.99) <= bound && slowest <= bound, "{last:?}");
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn everybody_is_back_in_seconds_while_kv_is_frozen() {

@@ -8,7 +8,7 @@ mod table;
 use axum::body::Bytes;
 use cutover_core::{Revision, measurement::question::Question};
 use cutover_tests::{
-    canary::{Canary, FLAG, PATH, errors, plan},
+    canary::{Canary, FLAG, PATH, errors, plan, slow},
     client::Management,
     dynamodb::{DynamoDb, TABLE},
     fault_proxy::Fault,
@@ -100,7 +100,8 @@ async fn a_call_that_is_not_allowed_is_refused_as_aws_refuses_it() {
     assert!(body["Message"].as_str().unwrap().contains("dynamodb:PutItem"), "{body:#}");
     assert_eq!(call(&dynamodb.url(), "GetItem", &get).await.1["Item"], Value::Null, "it wrote a part");
     let allowed = json!({ "TransactItems": [item("METRICS")] });
-    assert_eq!(call(&recorder.url(), "TransactWriteItems", &allowed).await.0, 200);
+    let (status, body) = call(&recorder.url(), "TransactWriteItems", &allowed).await;
+    assert_eq!(status, 200, "{body:#}");
     assert_eq!(call(&dynamodb.url(), "GetItem", &get).await.1["Item"]["pk"], json!({ "S": "METRICS" }));
 
     let table = "arn:aws:dynamodb:us-east-1:123456789012:table/cutover";
@@ -221,6 +222,10 @@ async fn by_itself(canary: &mut Canary) {
     canary.replayed(&run).await;
     traffic.stop().await;
     let stack = &canary.stack;
+    // An isolate promises another batch only while requests are open.
+    for origin in [&stack.legacy, &stack.new] {
+        origin.control().set(slow(200));
+    }
     // Ingest is down for a while, and isolates come back: a gap that is looked at, and taken back.
     let traffic = Steady::start(&stack.edge.ports(), &[PATH], 100.0);
     tokio::time::sleep(Duration::from_secs(2)).await;

@@ -1,0 +1,173 @@
+//! The time from the batch that completes the evidence of a fault to the last isolate that sends nobody to the new arm any more.
+//!
+//! Everything has its deployed intervals, and none is scaled: passes, the lease and the age of a head are constants of the
+//! functions, and the machine's own times would not be scaled with them. One part is missing: the stand-in's log is readable
+//! at once, and DynamoDB's some hundred milliseconds later.
+
+use cutover_core::{
+    Arm,
+    canary::{Breach, Run, fold, windows},
+    measurement::batch::Batch,
+    statistics::split_mix::SplitMix64,
+};
+use cutover_lambda::{clock, store::Store};
+use cutover_tests::{
+    batches::{begin_runs, cell, counts, store_batch},
+    dynamodb::DynamoDb,
+    fault_proxy::Call,
+    functions::{connected, platform},
+    invocations::Invocation,
+    is_deep,
+    isolates::{Isolates, News},
+};
+use futures_util::{StreamExt, stream};
+use std::time::{Duration, Instant};
+
+/// Time that an invocation lives, and from one to the next.
+const LIFETIME: Duration = Duration::from_secs(170);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Parts of the time of one isolate.
+const PARTS: [&str; 6] = ["pass", "fold and judge", "commit", "question and head", "way", "whole"];
+
+/// Times of one isolate, in seconds.
+type Times = [f64; PARTS.len()];
+
+/// Batches of one isolate with requests of both arms.
+struct Traffic {
+    store: Store,
+    run: Run,
+    /// Everything that was stored, with the times of arrival.
+    stored: Vec<(i64, Batch)>,
+}
+
+impl Traffic {
+    /// Stores a batch of which so many requests of the new arm failed.
+    async fn send(&mut self, requests: u64, errors: u64) {
+        let flag = self.run.flag.as_str();
+        let cells = vec![
+            cell(flag, Some(&self.run), Arm::New, counts(requests, errors)),
+            cell(flag, Some(&self.run), Arm::Legacy, counts(requests, 0)),
+        ];
+        let sequence = self.stored.len() as u64 + 1;
+        let batch = Batch { cells, ..Batch::empty("a".repeat(32), sequence) };
+        store_batch(&self.store, &batch).await;
+        self.stored.push((clock::now().millis(), batch));
+    }
+
+    /// Returns the breach that everything stored so far is evidence of.
+    fn breach(&self) -> Option<Breach> {
+        let until = clock::now().millis() + 1;
+        let arrivals = self.stored.iter().map(|(at, batch)| (*at, batch));
+        fold(&self.run, None, &windows(&self.run.id, &self.run.plan, arrivals, until)).breach
+    }
+}
+
+/// A trial, with all its chances.
+struct Trial {
+    seed: u64,
+    isolates: usize,
+    /// Time that is left to the invocation that works at the beginning.
+    rest: Duration,
+    /// Times at which the next ones start.
+    starts: Vec<Duration>,
+    /// Time of the fault.
+    fault: Duration,
+}
+
+impl Trial {
+    fn drawn(seed: u64) -> Self {
+        let mut dice = SplitMix64::new(seed);
+        let mut within = |from: f64, to: f64| {
+            let share = (dice.draw() >> 11) as f64 / (1_u64 << 53) as f64;
+            Duration::from_secs_f64(from + (to - from) * share)
+        };
+        if !is_deep() {
+            let fault = within(0.7, 2.7);
+            return Self { seed, isolates: 3, rest: LIFETIME, starts: Vec::new(), fault };
+        }
+        // One works that began some time ago; each minute another one starts, somewhere in it.
+        let rest = within(15.0, LIFETIME.as_secs_f64());
+        let starts = (0..2).map(|minute| MINUTE * minute + within(0.0, 60.0)).collect();
+        Self { seed, isolates: 8, rest, starts, fault: within(5.0, 60.0) }
+    }
+
+    /// Lives through the trial. Returns the times of each isolate.
+    async fn run(self) -> Vec<Times> {
+        let dynamodb = DynamoDb::start().await;
+        let store = platform(&dynamodb, &[]).await.store;
+        let run = begin_runs(&store, &["one"]).await.remove(0);
+        let url = dynamodb.url();
+        let isolates = Isolates::start(vec![connected(&url, &[])], self.isolates, self.seed).await;
+        let mut invocations = vec![Invocation::start(&url, self.rest, Duration::ZERO)];
+        invocations.extend(self.starts.iter().map(|after| Invocation::start(&url, LIFETIME, *after)));
+
+        let mut traffic = Traffic { store, run, stored: Vec::new() };
+        let fault = Instant::now() + self.fault;
+        while Instant::now() < fault {
+            traffic.send(20, 0).await;
+            let rest = fault.saturating_duration_since(Instant::now());
+            tokio::time::sleep(rest.min(Duration::from_secs(1))).await;
+        }
+        assert_eq!(traffic.breach(), None, "the evidence is complete too early");
+        dynamodb.proxy.record_calls();
+        let sent = Instant::now();
+        traffic.send(2_000, 1_000).await;
+        let stored = Instant::now();
+        assert!(traffic.breach().is_some(), "the batch does not complete the evidence");
+
+        let heard = isolates.heard(2, Duration::from_secs(40)).await;
+        assert!(heard.iter().all(|news| news.is_stop), "the answer has no brake");
+        let calls = dynamodb.proxy.calls();
+        heard.iter().map(|news| times(&calls, sent, stored, news)).collect()
+    }
+}
+
+/// Divides the time of an isolate by the calls of evaluation.
+fn times(calls: &[Call], sent: Instant, stored: Instant, news: &News) -> Times {
+    let after = |action: &'static str, from: Instant| {
+        calls.iter().filter(move |call| call.action == action && call.began >= from)
+    };
+    let read = after("GetRecords", stored).map(|call| call.began).min().expect("somebody reads");
+    // The checkpoint of the ledger, and the decision.
+    let written: Vec<&Call> = after("TransactWriteItems", read).take(2).collect();
+    let [checkpoint, decision] = written[..] else { panic!("no decision: {calls:#?}") };
+    let since = |to: Instant, from: Instant| to.saturating_duration_since(from).as_secs_f64();
+    [
+        since(read, sent),
+        since(checkpoint.began, read),
+        since(decision.ended, checkpoint.began),
+        since(news.asked, decision.ended),
+        since(news.answered, news.asked),
+        since(news.answered, sent),
+    ]
+}
+
+/// Returns a quantile of sorted numbers.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * share).round() as usize]
+}
+
+mod alone {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn seconds_after_the_evidence_is_complete_nobody_is_sent_to_the_new_arm() {
+        let (trials, at_once) = if is_deep() { (30, 8) } else { (3, 3) };
+        let lived = stream::iter((1..=trials).map(|seed| Trial::drawn(seed).run()));
+        let samples: Vec<Times> =
+            lived.buffer_unordered(at_once).collect::<Vec<_>>().await.into_iter().flatten().collect();
+        println!("{trials} trials, {} isolates; seconds      p50    p99    max", samples.len());
+        let mut whole = Vec::new();
+        for (part, name) in PARTS.iter().enumerate() {
+            let mut sorted: Vec<f64> = samples.iter().map(|times| times[part]).collect();
+            sorted.sort_by(f64::total_cmp);
+            let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| quantile(&sorted, share));
+            println!("{name:>30} {p50:>12.2} {p99:>6.2} {max:>6.2}");
+            whole = sorted;
+        }
+        assert!(quantile(&whole, 1.0) <= 25.0, "{whole:?}");
+        // A few trials on a busy machine say nothing of the hundredth.
+        assert!(!is_deep() || quantile(&whole, 0.99) <= 10.0, "{whole:?}");
+    }
+}
