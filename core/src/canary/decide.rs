@@ -255,7 +255,7 @@ fn without_data(
     now: Timestamp,
 ) -> Option<(Action, Reason, Option<Timestamp>)> {
     let last_new = evidence.last_new.unwrap_or(i64::MIN).max(since.millis());
-    let quiet = now.millis() - last_new;
+    let quiet = now.millis().saturating_sub(last_new);
     let deadline = minutes(run.plan.options.deadline_minutes);
     if quiet < minutes(run.plan.options.deadline_minutes * QUIET_SHARE) {
         return None;

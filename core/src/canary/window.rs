@@ -3,7 +3,7 @@
 use crate::{
     json::omit::is_zero,
     measurement::{
-        batch::{StepLoss, UserWindow, WINDOW_MS},
+        batch::{StepLoss, UserWindow, WINDOW_MS, window_of},
         counts::Counts,
     },
     vocabulary::names::RouteId,
@@ -150,7 +150,7 @@ impl Window {
     /// Creates an empty window, which tells the evidence that nothing arrived until `end`.
     pub fn nothing(end: i64) -> Self {
         // A window that ends now is closed; the one that would begin now is empty.
-        let start = end.saturating_sub(1).div_euclid(WINDOW_MS) * WINDOW_MS;
+        let start = window_of(end.saturating_sub(1));
         Self { start, end, ..Self::default() }
     }
 

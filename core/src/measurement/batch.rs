@@ -59,6 +59,11 @@ const OLD_DUE_MS: u64 = 60_000;
 /// of it since 1970.
 pub const WINDOW_MS: i64 = 10_000;
 
+/// Returns the start of the window that a time falls into, both in milliseconds since 1970.
+pub fn window_of(time: i64) -> i64 {
+    time.div_euclid(WINDOW_MS).saturating_mul(WINDOW_MS)
+}
+
 /// Counts since the last batch of the requests that share flag, route, arm, reason, revision and
 /// canary step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

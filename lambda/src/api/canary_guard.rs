@@ -88,8 +88,8 @@ pub(super) fn no_emergency(truth: &Truth, flag: &FlagName) -> Result<(), Problem
 pub(super) fn requests_per_second(ledger: &Ledger) -> Option<f64> {
     let windows = ledger.recent.iter().map(|recent| recent.window);
     let (first, last) = (windows.clone().min()?, windows.max()?);
-    let requests: u64 = ledger.recent.iter().map(|recent| recent.requests).sum();
-    Some(requests as f64 * 1_000.0 / (last - first + WINDOW_MS) as f64)
+    let requests = ledger.recent.iter().fold(0_u64, |sum, recent| sum.saturating_add(recent.requests));
+    Some(requests as f64 * 1_000.0 / last.saturating_sub(first).saturating_add(WINDOW_MS) as f64)
 }
 
 /// Assumes two healthy backends, also by the strictest limit of a route.

@@ -14,7 +14,7 @@ use cutover_core::{
     canary::{Evidence, Gathered, Record, Run, Window, fold},
     compare::{ComparisonWindow, Tally},
     measurement::{
-        batch::{Batch, Cell, WINDOW_MS},
+        batch::{Batch, Cell, WINDOW_MS, window_of},
         log::Positions,
     },
 };
@@ -185,16 +185,16 @@ pub(super) fn flags(batch: &Batch) -> BTreeSet<Option<FlagName>> {
 
 /// Adds the counts of a cell that arrived at `at`.
 fn add(ledger: &mut Ledger, cell: &Cell, at: i64) {
-    let window = at.div_euclid(WINDOW_MS) * WINDOW_MS;
+    let window = window_of(at);
     let (route, counts) = (cell.route.clone(), cell.counts.clone());
     merge(ledger, Series { route, arm: cell.arm, reason: cell.reason, counts });
     let (requests, errors) = (cell.counts.requests, cell.counts.errors());
     let duration_ms = cell.counts.duration_ms;
     match ledger.recent.iter_mut().find(|held| held.window == window && held.arm == cell.arm) {
         Some(recent) => {
-            recent.requests += requests;
-            recent.errors += errors;
-            recent.duration_ms += duration_ms;
+            recent.requests = recent.requests.saturating_add(requests);
+            recent.errors = recent.errors.saturating_add(errors);
+            recent.duration_ms = recent.duration_ms.saturating_add(duration_ms);
         }
         None => ledger.recent.push(WindowCounts { window, arm: cell.arm, requests, errors, duration_ms }),
     }
@@ -252,7 +252,7 @@ fn note_comparison(ledger: &mut Ledger, compared: &ComparisonWindow, newest: Opt
 
 fn forget_old(ledger: &mut Ledger) {
     let newest = ledger.recent.iter().map(|recent| recent.window).max().unwrap_or_default();
-    ledger.recent.retain(|recent| newest - recent.window < RECENT_MS - WINDOW_MS);
+    ledger.recent.retain(|recent| newest.saturating_sub(recent.window) < RECENT_MS - WINDOW_MS);
     ledger.recent.sort_by_key(|recent| (recent.window, recent.arm));
 }
 
@@ -296,6 +296,40 @@ mod tests {
         assert_eq!(noted(&mut ledger, "r1", 0), [count(2, 0)]);
         assert_eq!(noted(&mut ledger, "r1", 1), [count(4, 1)]);
         assert_eq!(noted(&mut ledger, "r2", 0), [count(2, 0)]);
+    }
+
+    /// M17: what a batch claims is added up without overflow, and a time far off is a time.
+    #[test]
+    fn counts_and_times_of_any_size_are_added_up() {
+        let counts = Counts {
+            requests: u64::MAX,
+            server_errors: u64::MAX,
+            timeouts: 1,
+            duration_ms: u64::MAX,
+            histogram: serde_json::from_str("[[43,18446744073709551615],[44,7]]").unwrap(),
+            ..Counts::default()
+        };
+        let cell = Cell {
+            flag: None,
+            route: None,
+            arm: Arm::New,
+            reason: Reason::Rollout,
+            revision: Default::default(),
+            canary: None,
+            counts,
+        };
+        let mut ledger = Ledger::default();
+        for at in [i64::MIN, 0, i64::MAX, i64::MAX] {
+            add(&mut ledger, &cell, at);
+            forget_old(&mut ledger);
+        }
+        let [recent] = ledger.recent.as_slice() else { panic!("{:?}", ledger.recent) };
+        let expected = (u64::MAX, u64::MAX, u64::MAX);
+        assert_eq!((recent.requests, recent.errors, recent.duration_ms), expected);
+        let counts = &ledger.series[0].counts;
+        assert_eq!((counts.requests, counts.errors(), counts.histogram.count()), expected);
+        assert_eq!(counts.histogram.at_most(127), u64::MAX);
+        assert!(counts.histogram.quantile(0.99).is_some());
     }
 
     #[test]
