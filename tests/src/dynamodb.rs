@@ -57,6 +57,22 @@ impl DynamoDb {
         self.put(partition, sort, attribute, &json!({ "N": value.to_string() }));
     }
 
+    /// Returns all items of the table, with their attributes as in DynamoDB's API.
+    pub fn items(&self) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut request = json!({ "TableName": TABLE });
+        loop {
+            let page = serde_json::from_value(request.clone()).expect("a request");
+            let page = self.database.scan(page).expect("the table is there");
+            let page = serde_json::to_value(page).expect("a response");
+            items.extend(page["Items"].as_array().cloned().unwrap_or_default());
+            if page["LastEvaluatedKey"].is_null() {
+                return items;
+            }
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"].clone();
+        }
+    }
+
     /// Ends the lease of evaluation, if there was one: its holder is taken for dead.
     pub fn lapse_lease(&self) {
         let key = json!({ "pk": { "S": "FOLD" }, "sk": { "S": "LEASE" } });
