@@ -47,6 +47,11 @@ impl DynamoDb {
         before["S"].as_str().unwrap_or_else(|| panic!("no string {attribute}: {before:#}")).to_owned()
     }
 
+    /// Sets an attribute of an item of the table to a value in the form of DynamoDB's API.
+    pub fn set(&self, partition: &str, sort: &str, attribute: &str, value: &Value) {
+        self.put(partition, sort, attribute, value);
+    }
+
     /// Gives an item of the table another schema number, as if a later version had written it.
     pub fn set_schema(&self, partition: &str, sort: &str, schema: u64) {
         self.set_number(partition, sort, "schema", schema);

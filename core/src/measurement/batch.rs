@@ -122,6 +122,15 @@ pub struct UserWindow {
     pub compared: Vec<(u64, bool)>,
 }
 
+impl UserWindow {
+    /// Keeps the users with hashes below three bounds: those seen, those with events, and those compared.
+    pub fn keep_below(&mut self, [seen, events, compared]: [u64; 3]) {
+        self.seen.retain(|SeenUser(user, _)| *user < seen);
+        self.events.retain(|event| event.user < events);
+        self.compared.retain(|(user, _)| *user < compared);
+    }
+}
+
 /// A user, and the arm of the user's bucket, also if something else served the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SeenUser(pub u64, pub Arm);

@@ -5,13 +5,13 @@ use crate::{
     clock,
     platform::Platform,
     store::{
-        CommitError, Lease, Ledger, LedgerWrite, RouteComparison, Series, State, StepTimes, WindowCounts,
-        error::StoreError, record_item,
+        CommitError, Lease, Ledger, LedgerWrite, NewItem, RouteComparison, Series, State, StepTimes,
+        WindowCounts, error::StoreError, evidence_fits, record_items,
     },
 };
 use cutover_core::{
     Arm, FlagName, RunId,
-    canary::{Evidence, Gathered, Record, Run, Window, fold},
+    canary::{Evidence, Gathered, Record, Run, Window, fold, halve_users},
     compare::{ComparisonWindow, Tally},
     measurement::{
         batch::{Batch, Cell, WINDOW_MS, window_of},
@@ -20,15 +20,13 @@ use cutover_core::{
 };
 use std::collections::BTreeSet;
 
-/// Most series of a ledger; a DynamoDB item is limited to 400 KB. Beyond it, the routes with the
-/// fewest requests are counted together.
+/// Most series of a ledger. Beyond it, the routes with the fewest requests are counted together.
 const MAX_SERIES: usize = 120;
 
 /// Period for which recent windows are kept, in milliseconds.
 const RECENT_MS: i64 = 10 * 60_000;
 
-/// Most routes of a flag with a comparison report. Each holds up to 64 kinds of differences and 64
-/// rules, in an item of at most 400 KB.
+/// Most routes of a flag with a comparison report. Each holds up to 64 kinds of differences and 64 rules, and is an item.
 const MAX_COMPARED_ROUTES: usize = 8;
 
 /// Ledger of a flag in memory.
@@ -145,32 +143,42 @@ impl Account {
         if let Some(run) = run {
             let windows = self.windows(run, until);
             if !windows.is_empty() {
-                let (record, after) =
-                    Record::evaluation(clock::now(), crate::VERSION, run, self.before(run), windows);
-                others.push(record_item(&record, &format!("evaluation#{:012}", ledger.version))?);
+                let (records, after) = evaluated(run, self.before(run), windows, ledger.version)?;
+                others.extend(records);
                 evidence = Some(after);
             }
         }
         let version =
             self.flag.as_ref().zip(run).and_then(|(flag, _)| state.meta(crate::store::RUNS, flag.as_str()));
         let run = version.map(|meta| meta.version);
-        let write = LedgerWrite {
-            flag: self.flag.as_ref(),
-            ledger: ledger.clone(),
-            evidence: evidence.as_ref(),
-            run,
-            others,
-            lease,
-        };
-        platform.store.write_ledger(write).await?;
-        ledger.version += 1;
+        let write =
+            LedgerWrite { flag: self.flag.as_ref(), ledger, evidence: evidence.as_ref(), run, others, lease };
+        self.ledger = platform.store.write_ledger(write).await?;
         if evidence.is_some() {
-            ledger.evidence_version = ledger.version;
             self.evidence = evidence;
         }
-        self.ledger = ledger;
         self.gathered = None;
         Ok(())
+    }
+}
+
+/// Evaluates arrival windows, with the version of the ledger that the evaluation begins from. Returns the items of its record,
+/// and the evidence. Users are left out, half of them at a time, until both can be stored; the windows in the record say so,
+/// so that it can be replayed.
+fn evaluated(
+    run: &Run,
+    before: Option<&Evidence>,
+    mut windows: Vec<Window>,
+    version: u64,
+) -> Result<(Vec<NewItem>, Evidence), StoreError> {
+    let now = clock::now();
+    loop {
+        let (record, after) = Record::evaluation(now, crate::VERSION, run, before, windows.clone());
+        let items = record_items(&record, &format!("evaluation#{version:012}"))?;
+        if evidence_fits(&after, &items)? || !halve_users(&mut windows) {
+            return Ok((items, after));
+        }
+        tracing::warn!(event = "evidence_halved", flag = %run.flag, run = %run.id, "users are left out of the evidence");
     }
 }
 
@@ -187,7 +195,7 @@ pub(super) fn flags(batch: &Batch) -> BTreeSet<Option<FlagName>> {
 fn add(ledger: &mut Ledger, cell: &Cell, at: i64) {
     let window = window_of(at);
     let (route, counts) = (cell.route.clone(), cell.counts.clone());
-    merge(ledger, Series { route, arm: cell.arm, reason: cell.reason, counts });
+    ledger.add(Series { route, arm: cell.arm, reason: cell.reason, counts });
     let (requests, errors) = (cell.counts.requests, cell.counts.errors());
     let duration_ms = cell.counts.duration_ms;
     match ledger.recent.iter_mut().find(|held| held.window == window && held.arm == cell.arm) {
@@ -202,21 +210,7 @@ fn add(ledger: &mut Ledger, cell: &Cell, at: i64) {
 
 /// Merges the routes with the fewest requests if the ledger has too many series.
 fn bound(ledger: &mut Ledger) {
-    while ledger.series.len() > MAX_SERIES {
-        let named = ledger.series.iter().enumerate().filter(|(_, series)| series.route.is_some());
-        let Some((index, _)) = named.min_by_key(|(_, series)| series.counts.requests) else { return };
-        let rare = ledger.series.swap_remove(index);
-        merge(ledger, Series { route: None, ..rare });
-    }
-}
-
-fn merge(ledger: &mut Ledger, more: Series) {
-    let same =
-        |held: &&mut Series| held.route == more.route && held.arm == more.arm && held.reason == more.reason;
-    match ledger.series.iter_mut().find(same) {
-        Some(series) => series.counts.merge(&more.counts),
-        None => ledger.series.push(more),
-    }
+    while ledger.series.len() > MAX_SERIES && ledger.merge_rarest() {}
 }
 
 /// Adds comparison results to the report of their route. A new run begins a new report; late
@@ -338,7 +332,7 @@ mod tests {
         for index in 0..1_000_u64 {
             let counts = Counts { requests: index + 1, ..Counts::default() };
             let route = format!("route-{index}").parse().ok();
-            merge(&mut ledger, Series { route, arm: Arm::New, reason: Reason::Rollout, counts });
+            ledger.add(Series { route, arm: Arm::New, reason: Reason::Rollout, counts });
             bound(&mut ledger);
         }
         assert_eq!(ledger.series.len(), MAX_SERIES);
