@@ -143,7 +143,8 @@ impl Account {
         if let Some(run) = run {
             let windows = self.windows(run, until);
             if !windows.is_empty() {
-                let (records, after) = evaluated(run, self.before(run), windows, ledger.version)?;
+                let (records, after) =
+                    evaluated(run, self.before(run), windows, ledger.version, evidence_fits)?;
                 others.extend(records);
                 evidence = Some(after);
             }
@@ -163,19 +164,20 @@ impl Account {
 }
 
 /// Evaluates arrival windows, with the version of the ledger that the evaluation begins from. Returns the items of its record,
-/// and the evidence. Users are left out, half of them at a time, until both can be stored; the windows in the record say so,
-/// so that it can be replayed.
+/// and the evidence. Users are left out, half of them at a time, until `fits` says that both can be stored; the windows in the record
+/// name the bounds, so that it can be replayed.
 fn evaluated(
     run: &Run,
     before: Option<&Evidence>,
     mut windows: Vec<Window>,
     version: u64,
+    fits: impl Fn(&Evidence, &[NewItem]) -> Result<bool, StoreError>,
 ) -> Result<(Vec<NewItem>, Evidence), StoreError> {
     let now = clock::now();
     loop {
         let (record, after) = Record::evaluation(now, crate::VERSION, run, before, windows.clone());
         let items = record_items(&record, &format!("evaluation#{version:012}"))?;
-        if evidence_fits(&after, &items)? || !halve_users(&mut windows) {
+        if fits(&after, &items)? || !halve_users(&mut windows) {
             return Ok((items, after));
         }
         tracing::warn!(event = "evidence_halved", flag = %run.flag, run = %run.id, "users are left out of the evidence");
@@ -272,7 +274,16 @@ fn note_time(ledger: &mut Ledger, run: Option<&Run>, cell: &Cell) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cutover_core::{Reason, compare::RuleCount, measurement::counts::Counts};
+    use cutover_core::{
+        Reason, Timestamp,
+        canary::RunIdentity,
+        compare::RuleCount,
+        config::Config,
+        measurement::{
+            batch::{SeenUser, UserWindow},
+            counts::Counts,
+        },
+    };
 
     #[test]
     fn counts_of_rules_are_added_up_and_begin_anew_with_a_run() {
@@ -290,6 +301,39 @@ mod tests {
         assert_eq!(noted(&mut ledger, "r1", 0), [count(2, 0)]);
         assert_eq!(noted(&mut ledger, "r1", 1), [count(4, 1)]);
         assert_eq!(noted(&mut ledger, "r2", 0), [count(2, 0)]);
+    }
+
+    /// H8: users are left out until the evidence can be stored, and the record says so.
+    #[test]
+    fn evidence_that_does_not_fit_loses_half_of_its_users_at_a_time() {
+        let config = Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
+        let (flag, plan) = config.canary_deployments.into_iter().next().unwrap();
+        let identity = RunIdentity { id: "r1".parse().unwrap(), key: None };
+        let run = Run::start(identity, flag, plan, Timestamp::from_millis(0), "operator");
+        let hash = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut before = Evidence::none(&run);
+        before.unripe.push(UserWindow {
+            flag: run.flag.clone(),
+            canary: (run.id.clone(), 0),
+            share: run.share(),
+            window: 0,
+            settle_ms: 60_000,
+            seen: (0..2_000).map(|number| SeenUser(hash(number), Arm::New)).collect(),
+            events: Vec::new(),
+            compared: Vec::new(),
+        });
+        let users = |evidence: &Evidence| evidence.unripe.iter().map(|users| users.seen.len()).sum::<usize>();
+        let evaluate = |most: usize| {
+            let windows = vec![Window { start: 0, end: WINDOW_MS, ..Window::default() }];
+            let fits = |evidence: &Evidence, _: &[NewItem]| Ok(users(evidence) <= most);
+            let (items, after) = evaluated(&run, Some(&before), windows, 7, fits).unwrap();
+            let record = items[0].clone().into_attributes()["record"].as_s().unwrap().clone();
+            (users(&after), record.contains("\"is_cut\":true"))
+        };
+        assert_eq!(evaluate(2_000), (2_000, false));
+        let (left, is_recorded) = evaluate(600);
+        assert!((400..=600).contains(&left) && is_recorded, "{left}: a quarter");
+        assert!(evaluate(0).0 <= 1, "it comes to an end");
     }
 
     /// M17: what a batch claims is added up without overflow, and a time far off is a time.

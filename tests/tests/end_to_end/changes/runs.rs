@@ -118,7 +118,7 @@ fn assert_forgotten(api: &Api, key: &str) {
     assert!(item.is_none(), "an item has the key of a run that is over: {item:#?}");
 }
 
-/// Whoever has the key of a run can tell if a user is among its hashes. It ends with the run, whichever way that ends.
+/// The key of a run tells if a user is among its hashes. It ends with the run, however that ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_key_of_a_run_ends_with_it() {
     let api = Api::start(&[]).await;
