@@ -164,8 +164,8 @@ impl Account {
 }
 
 /// Evaluates arrival windows, with the version of the ledger that the evaluation begins from. Returns the items of its record,
-/// and the evidence. Users are left out, half of them at a time, until `fits` says that both can be stored; the windows in the record
-/// name the bounds, so that it can be replayed.
+/// and the evidence. Users are left out, half of them at a time, until `fits` says that both can be stored; the windows in
+/// the record name the bounds, so that it can be replayed.
 fn evaluated(
     run: &Run,
     before: Option<&Evidence>,
