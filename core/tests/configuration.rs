@@ -38,6 +38,36 @@ fn json_is_the_same_configuration() {
     assert_eq!(config.check(), Ok(()));
 }
 
+/// H8: DynamoDB holds 400 KB in an item. A flag that can never be stored is refused, with the list that is too long.
+#[test]
+fn a_flag_that_is_too_large_to_be_stored_is_refused() {
+    let file = |length: usize, blacklisted: usize| {
+        let users = |count: usize| {
+            (0..count).map(|user| format!("\"{user:0length$}\"")).collect::<Vec<_>>().join(", ")
+        };
+        let (white, black) = (users(5_000), users(blacklisted));
+        format!("feature_flags: {{ f: {{ user_whitelist: [{white}], user_blacklist: [{black}] }} }}")
+    };
+    for (length, blacklisted) in [(40, 0), (30, 5_000)] {
+        assert!(Config::from_yaml(&file(length, blacklisted)).is_ok(), "{length} {blacklisted}");
+    }
+    let problems = Config::from_yaml(&file(40, 4_900)).unwrap_err();
+    let [only] = problems.as_slice() else { panic!("{problems:?}") };
+    assert_eq!(only.field, "feature_flags.f.user_whitelist");
+    // Two quotation marks and a comma each, and the brackets.
+    assert!(only.message.ends_with("of which user_whitelist has 215001"), "{}", only.message);
+    assert!(
+        only.hint.contains("350000 bytes") && only.hint.contains("shorten user_whitelist"),
+        "{}",
+        only.hint
+    );
+    // One that an earlier version stored can still be changed, so that it becomes smaller.
+    let stored =
+        serde_json::json!({ "feature_flags": { "f": { "user_whitelist": vec!["x".repeat(80); 4_500] } } });
+    assert!(Config::from_json(&stored).is_err());
+    assert!(Config::from_stored(&stored).is_ok());
+}
+
 /// Twelve things are wrong, and each is reported with its line and what to write instead.
 #[test]
 fn every_mistake_is_reported_with_line_and_remedy() {

@@ -49,6 +49,11 @@ impl DynamoDb {
         before["S"].as_str().unwrap_or_else(|| panic!("no string {attribute}: {before:#}")).to_owned()
     }
 
+    /// Sets an attribute of an item of the table to a value in the form of DynamoDB's API.
+    pub fn set(&self, partition: &str, sort: &str, attribute: &str, value: &Value) {
+        self.put(partition, sort, attribute, value);
+    }
+
     /// Gives an item of the table another schema number, as if a later version had written it.
     pub fn set_schema(&self, partition: &str, sort: &str, schema: u64) {
         self.set_number(partition, sort, "schema", schema);
@@ -57,6 +62,22 @@ impl DynamoDb {
     /// Sets a number in an item of the table.
     pub fn set_number(&self, partition: &str, sort: &str, attribute: &str, value: u64) {
         self.put(partition, sort, attribute, &json!({ "N": value.to_string() }));
+    }
+
+    /// Returns all items of the table, with their attributes as in DynamoDB's API.
+    pub fn items(&self) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut request = json!({ "TableName": TABLE });
+        loop {
+            let page = serde_json::from_value(request.clone()).expect("a request");
+            let page = self.database.scan(page).expect("the table is there");
+            let page = serde_json::to_value(page).expect("a response");
+            items.extend(page["Items"].as_array().cloned().unwrap_or_default());
+            if page["LastEvaluatedKey"].is_null() {
+                return items;
+            }
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"].clone();
+        }
     }
 
     /// Ends the lease of evaluation, if there was one: its holder is taken for dead.

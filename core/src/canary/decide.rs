@@ -147,8 +147,9 @@ impl Decision {
     }
 }
 
-/// Age of the evidence beyond which the run does not climb, in milliseconds.
-const OLD_MS: i64 = 3 * 60_000;
+/// Age of the evidence beyond which the run does not climb, in milliseconds. A pass comes every 2 s, and says that it has read
+/// up to 2 s before its begin: so every shard was read to its end within 30 s.
+const OLD_MS: i64 = 32_000;
 
 /// Share of the deadline after which a step without requests is reported as such.
 const QUIET_SHARE: f64 = 0.25;
@@ -254,7 +255,7 @@ fn without_data(
     now: Timestamp,
 ) -> Option<(Action, Reason, Option<Timestamp>)> {
     let last_new = evidence.last_new.unwrap_or(i64::MIN).max(since.millis());
-    let quiet = now.millis() - last_new;
+    let quiet = now.millis().saturating_sub(last_new);
     let deadline = minutes(run.plan.options.deadline_minutes);
     if quiet < minutes(run.plan.options.deadline_minutes * QUIET_SHARE) {
         return None;

@@ -366,6 +366,10 @@ impl Evidence {
             }
         }
         users.append(&mut self.unripe);
+        if let Some(bounds) = window.bounds.filter(|_| window.is_cut) {
+            // Nobody above them is counted any more, so this changes no sum.
+            users.iter_mut().for_each(|users| users.keep_below(bounds));
+        }
         // One order for everything that is known, whatever the order of its arrival.
         users.sort_unstable();
         let (ripe, unripe): (Vec<_>, Vec<_>) =

@@ -5,7 +5,7 @@ use crate::{
         plan::CanaryPlan,
         window::{ArmCounts, BothArms, Window},
     },
-    measurement::batch::{Batch, Cell, SeenUser, UserEvents, UserWindow, WINDOW_MS},
+    measurement::batch::{Batch, Cell, SeenUser, UserEvents, UserWindow, WINDOW_MS, window_of},
     vocabulary::{
         arm::Arm,
         names::{RouteId, RunId},
@@ -60,7 +60,7 @@ impl Gathered {
     /// the end of the windows that were closed.
     pub fn add(&mut self, plan: &CanaryPlan, at: i64, batch: &Batch) {
         let Self { run, windows, users, .. } = self;
-        let start = at.div_euclid(WINDOW_MS) * WINDOW_MS;
+        let start = window_of(at);
         let new_window = || Window { start, end: start, ..Window::default() };
         for cell in &batch.cells {
             let Some((_, step)) = cell.canary.as_ref().filter(|(held, _)| held == run) else { continue };
@@ -117,7 +117,7 @@ impl Gathered {
             }
         }
         for window in windows.values_mut() {
-            window.end = (window.start + WINDOW_MS).min(until).max(window.start);
+            window.end = window.start.saturating_add(WINDOW_MS).min(until).max(window.start);
             // Like the users, in one order, whatever the order of their arrival.
             window.losses.sort_unstable();
         }

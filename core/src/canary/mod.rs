@@ -38,5 +38,5 @@ pub use self::{
     users::{ComparedUsers, EventEvidence, EventSums, Failures, Period, SeenUsers, UserCount},
     verdict::{TestResult, Unproven, Verdict},
     watch::{Alarm, AlarmState, Beginning, Incident, Pending, Span, Suspect, Watch, Watches},
-    window::{ArmCounts, BothArms, StepCounts, Window},
+    window::{ArmCounts, BothArms, StepCounts, Window, halve_users},
 };

@@ -1,9 +1,9 @@
 //! Arrival windows: everything of a run that arrived within ten seconds, as the evaluation folds it.
 
 use crate::{
-    json::omit::is_zero,
+    json::omit::{is_false, is_zero},
     measurement::{
-        batch::{StepLoss, UserWindow, WINDOW_MS},
+        batch::{StepLoss, UserWindow, WINDOW_MS, window_of},
         counts::Counts,
     },
     vocabulary::names::RouteId,
@@ -141,16 +141,36 @@ pub struct Window {
     /// there were too many. Those with this hash and more were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounds: Option<[u64; 3]>,
+    /// True if the bounds hold for users of earlier windows too, who are not ripe yet: all of them together would be too
+    /// large to store.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_cut: bool,
     /// Evidence that isolates could not report, by step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<StepLoss>,
+}
+
+/// Leaves out the users with the larger half of the hashes, of those that the windows still have and of everything that is
+/// known of their run, because the evidence would be too large to store. Returns false if nobody is left.
+pub fn halve_users(windows: &mut [Window]) -> bool {
+    let bounds = windows.iter().filter_map(|window| window.bounds).flatten();
+    let half = bounds.min().unwrap_or(u64::MAX) / 2;
+    if half == 0 {
+        return false;
+    }
+    for window in windows {
+        window.bounds = Some([half; 3]);
+        window.is_cut = true;
+        window.users.iter_mut().for_each(|users| users.keep_below([half; 3]));
+    }
+    true
 }
 
 impl Window {
     /// Creates an empty window, which tells the evidence that nothing arrived until `end`.
     pub fn nothing(end: i64) -> Self {
         // A window that ends now is closed; the one that would begin now is empty.
-        let start = end.saturating_sub(1).div_euclid(WINDOW_MS) * WINDOW_MS;
+        let start = window_of(end.saturating_sub(1));
         Self { start, end, ..Self::default() }
     }
 

@@ -261,6 +261,19 @@ impl Tally {
         })
     }
 
+    /// Counts the rarest difference without its path and kind, to make the tally smaller; without differences, forgets a
+    /// rule. Returns false if there is neither.
+    pub fn drop_rarest(&mut self) -> bool {
+        let seen = |held: &DifferenceCount| held.count.saturating_add(held.noise);
+        let rarest = self.differences.iter().enumerate().min_by_key(|(_, held)| seen(held));
+        let Some((index, others)) = rarest.map(|(index, held)| (index, seen(held))) else {
+            return self.rules.pop().is_some();
+        };
+        self.differences.remove(index);
+        self.others = self.others.saturating_add(others);
+        true
+    }
+
     /// Adds the counts of another tally.
     pub fn merge(&mut self, other: &Self) {
         self.compared = self.compared.saturating_add(other.compared);

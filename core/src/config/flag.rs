@@ -11,10 +11,15 @@ use crate::{
     },
     vocabulary::{names::FlagName, share::PartsPerMillion},
 };
+use serde::Serialize;
 use std::ops::RangeInclusive;
 
-/// The most users in one list. DynamoDB holds 400 KB in an item; lists of this size stay below it.
+/// The most users in one list.
 const MAX_LIST: usize = 5_000;
+
+/// Largest flag, in bytes of JSON. It is stored as one item, of which DynamoDB holds at most 400 KB, and short lists of long
+/// ids are larger than that too.
+const MAX_FLAG_BYTES: usize = 350_000;
 
 /// Longest user id in a list, description and salt, in characters, as docs/openapi.json has them.
 const MAX_USER: usize = 256;
@@ -50,7 +55,7 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
         cursor.choice(&choices, "is not one of the two choices", "write hold or legacy")
     });
     fields.finish();
-    Some(Flag {
+    let flag = Flag {
         enabled: enabled.unwrap_or(false),
         rollout_percentage: rollout.unwrap_or(PartsPerMillion::ZERO),
         description: description.unwrap_or_default(),
@@ -59,7 +64,33 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
         conditions,
         salt,
         on_control_loss,
-    })
+    };
+    report_size(cursor, &flag);
+    Some(flag)
+}
+
+/// Returns the size of a value as JSON, in bytes.
+fn json_bytes(value: &impl Serialize) -> usize {
+    serde_json::to_string(value).map_or(usize::MAX, |text| text.len())
+}
+
+/// Reports a flag that is too large to be stored, at the largest of its lists.
+fn report_size(cursor: &Cursor<'_>, flag: &Flag) {
+    let size = json_bytes(flag);
+    if size <= MAX_FLAG_BYTES || cursor.is_stored() {
+        return;
+    }
+    let lists = [
+        ("user_whitelist", json_bytes(&flag.user_whitelist)),
+        ("user_blacklist", json_bytes(&flag.user_blacklist)),
+        ("conditions", json_bytes(&flag.conditions)),
+    ];
+    let Some((name, largest)) = lists.into_iter().max_by_key(|(_, bytes)| *bytes) else { return };
+    let message = format!("the flag has {size} bytes, of which {name} has {largest}");
+    let hint = format!(
+        "keep a flag within {MAX_FLAG_BYTES} bytes: shorten {name}, or use a condition on a header or cookie instead"
+    );
+    cursor.at_field(name).report(message, hint);
 }
 
 fn users(fields: &mut Fields<'_>, name: &'static str) -> Vec<String> {

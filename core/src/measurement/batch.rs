@@ -59,6 +59,11 @@ const OLD_DUE_MS: u64 = 60_000;
 /// of it since 1970.
 pub const WINDOW_MS: i64 = 10_000;
 
+/// Returns the start of the window that a time falls into, both in milliseconds since 1970.
+pub fn window_of(time: i64) -> i64 {
+    time.div_euclid(WINDOW_MS).saturating_mul(WINDOW_MS)
+}
+
 /// Counts since the last batch of the requests that share flag, route, arm, reason, revision and
 /// canary step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +120,15 @@ pub struct UserWindow {
     /// responses differ.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compared: Vec<(u64, bool)>,
+}
+
+impl UserWindow {
+    /// Keeps the users with hashes below three bounds: those seen, those with events, and those compared.
+    pub fn keep_below(&mut self, [seen, events, compared]: [u64; 3]) {
+        self.seen.retain(|SeenUser(user, _)| *user < seen);
+        self.events.retain(|event| event.user < events);
+        self.compared.retain(|(user, _)| *user < compared);
+    }
 }
 
 /// A user, and the arm of the user's bucket, also if something else served the request.

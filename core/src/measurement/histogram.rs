@@ -39,6 +39,11 @@ fn bucket(ms: u32) -> usize {
     (octave as usize * 8 + steps).min(BUCKETS - 1)
 }
 
+/// Adds counts up. A batch may claim any, so the sum stays at its largest value instead of overflowing.
+fn sum<'c>(counts: impl Iterator<Item = &'c u64>) -> u64 {
+    counts.fold(0, |sum, count| sum.saturating_add(*count))
+}
+
 /// Returns the largest time that falls into a bucket, in milliseconds.
 pub fn upper_bound(bucket: usize) -> f64 {
     libm::exp2(bucket as f64 / 8.0)
@@ -66,7 +71,7 @@ impl Histogram {
 
     /// Returns the number of times counted.
     pub fn count(&self) -> u64 {
-        self.0.iter().sum()
+        sum(self.0.iter())
     }
 
     /// Returns the buckets that are not empty, with their counts.
@@ -76,7 +81,7 @@ impl Histogram {
 
     /// Returns the number of times that do not exceed a bucket's upper bound.
     pub fn at_most(&self, bucket: usize) -> u64 {
-        self.0.iter().take(bucket + 1).sum()
+        sum(self.0.iter().take(bucket.saturating_add(1)))
     }
 
     /// Returns the quantile at `share`, from 0 to 1, in milliseconds, as the geometric middle of
@@ -84,9 +89,9 @@ impl Histogram {
     pub fn quantile(&self, share: f64) -> Option<f64> {
         let total = self.count();
         let wanted = (libm::ceil(share * total as f64) as u64).clamp(1, total.max(1));
-        let mut seen = 0;
+        let mut seen = 0_u64;
         self.buckets().find_map(|(bucket, count)| {
-            seen += count;
+            seen = count.saturating_add(seen);
             (seen >= wanted)
                 .then(|| if bucket == 0 { 1.0 } else { upper_bound(bucket) / libm::exp2(1.0 / 16.0) })
         })

@@ -195,9 +195,32 @@ fn old_evidence_never_advances() {
     let good = counts(500, 0, 0);
     let base = run();
     let evidence = known(&base, good, good, 20);
-    let through = |minute: i64| TickContext { through: Some(after(minute)), ..around(&base) };
-    check("behind", &base, &through(16), &evidence, 20, (Action::Hold, Reason::EvidenceBehind));
-    check("not behind", &base, &through(19), &evidence, 20, (Action::Advance, Reason::Proven));
+    let through = |age_ms: i64| {
+        let through = Timestamp::from_millis(after(20).millis() - age_ms);
+        TickContext { through: Some(through), ..around(&base) }
+    };
+    let behind = (Action::Hold, Reason::EvidenceBehind);
+    check("minutes behind", &base, &through(4 * 60_000), &evidence, 20, behind);
+    check("behind by more than a few passes", &base, &through(32_001), &evidence, 20, behind);
+    check("not behind", &base, &through(32_000), &evidence, 20, (Action::Advance, Reason::Proven));
+}
+
+/// M15: a bake is not complete on evidence from before its last half minute.
+#[test]
+fn old_evidence_never_completes_a_bake() {
+    let good = counts(500, 0, 0);
+    let base = run();
+    let mut baking = base.clone();
+    for _ in 0..3 {
+        baking = baking.advanced(after(0), "");
+    }
+    let watched = known(&baking, good, ArmCounts::default(), 60);
+    let through = |seconds: i64| {
+        let through = Timestamp::from_millis(after(60).millis() - seconds * 1_000);
+        TickContext { through: Some(through), ..around(&base) }
+    };
+    check("behind", &baking, &through(60), &watched, 60, (Action::Hold, Reason::EvidenceBehind));
+    check("not behind", &baking, &through(30), &watched, 60, (Action::Complete, Reason::Baked));
 }
 
 #[test]

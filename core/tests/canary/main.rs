@@ -9,6 +9,7 @@
 )]
 
 mod alarms;
+mod bounds;
 mod comparisons;
 mod examples;
 mod forecasts;

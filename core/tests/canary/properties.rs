@@ -402,6 +402,7 @@ proptest! {
             .iter()
             .map(|(requests, errors, slow, start)| Window {
                 bounds: None,
+                is_cut: false,
                 losses: Vec::new(),
                 start: *start,
                 end: start.saturating_add(WINDOW_MS),

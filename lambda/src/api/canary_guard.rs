@@ -9,11 +9,17 @@ use axum::http::StatusCode;
 use cutover_core::{
     Flag, FlagName, PartsPerMillion,
     canary::{
-        Assumed, Forecast, Outlook,
+        Assumed, Forecast, Outlook, Run, RunState,
         plan::{CanaryPlan, RelativePolicy, SLOW_SHARE},
     },
     measurement::batch::WINDOW_MS,
 };
+
+/// Most active runs.
+const MAX_RUNS: usize = 32;
+
+/// Number of active runs that a refusal names.
+const NAMED_RUNS: usize = 5;
 
 /// Error rate that a healthy canary is assumed to have, as a share of the success limit.
 const ASSUMED: f64 = 0.2;
@@ -60,6 +66,28 @@ pub(super) fn keep_dealt(truth: &Truth, name: &FlagName, flag: &mut Flag) {
     }
 }
 
+/// Rejects a run if the largest number of them is active: evaluation judges each of them in every pass, and the snapshot has
+/// a key for each.
+pub(super) fn must_have_room(truth: &Truth) -> Result<(), Problem> {
+    let mut active: Vec<&Run> = truth.runs.values().filter(|run| run.state.is_active()).collect();
+    if active.len() < MAX_RUNS {
+        return Ok(());
+    }
+    // Those that have stood still first.
+    active.sort_by_key(|run| (run.state != RunState::Paused, run.step_started_at));
+    let named = active.iter().take(NAMED_RUNS).map(|run| {
+        let (flag, state, since) = (&run.flag, run.state.as_str(), run.step_started_at);
+        format!("{flag} ({state}, at its step since {since})")
+    });
+    let named: Vec<String> = named.collect();
+    let detail = format!("{} canaries are active, of at most {MAX_RUNS}", active.len());
+    let hint = format!(
+        "wait until one of them is complete, or roll one back that stands still: {}",
+        named.join(", ")
+    );
+    Err(Problem::new(StatusCode::CONFLICT, "too_many_runs", detail, hint))
+}
+
 /// Rejects a canary's move up while its flag is disabled: it would get no traffic.
 pub(super) fn must_be_enabled(truth: &Truth, flag: &FlagName) -> Result<(), Problem> {
     if truth.config.feature_flags.get(flag).is_some_and(|flag| flag.enabled) {
@@ -88,8 +116,8 @@ pub(super) fn no_emergency(truth: &Truth, flag: &FlagName) -> Result<(), Problem
 pub(super) fn requests_per_second(ledger: &Ledger) -> Option<f64> {
     let windows = ledger.recent.iter().map(|recent| recent.window);
     let (first, last) = (windows.clone().min()?, windows.max()?);
-    let requests: u64 = ledger.recent.iter().map(|recent| recent.requests).sum();
-    Some(requests as f64 * 1_000.0 / (last - first + WINDOW_MS) as f64)
+    let requests = ledger.recent.iter().fold(0_u64, |sum, recent| sum.saturating_add(recent.requests));
+    Some(requests as f64 * 1_000.0 / last.saturating_sub(first).saturating_add(WINDOW_MS) as f64)
 }
 
 /// Assumes two healthy backends, also by the strictest limit of a route.

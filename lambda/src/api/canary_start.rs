@@ -4,7 +4,8 @@ use crate::{
     api::{
         canary::brief,
         canary_guard::{
-            must_be_enabled, no_emergency, own_traffic, requests_per_second, slow_steps, stricter_than_limits,
+            must_be_enabled, must_have_room, no_emergency, own_traffic, requests_per_second, slow_steps,
+            stricter_than_limits,
         },
         extract::{FlagPath, Parameters},
         flags::SECTION,
@@ -111,6 +112,8 @@ async fn begin(
             return Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint));
         }
         must_be_enabled(truth, name)?;
+        // Under the head's condition, so that starts at the same time do not pass it together.
+        must_have_room(truth)?;
         let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
         demand.precondition.check(&format!("the flag {name}"), version)?;
         let identity = run_identity(truth)?;

@@ -43,12 +43,18 @@ impl RecentTotals {
         let mut measured = Self::default();
         // Flags without recent requests say nothing about the current state.
         let five_minutes = 300_000;
-        let old = clock::now().millis() - newest > five_minutes;
-        for recent in recent.filter(|recent| !old && newest - recent.window < five_minutes) {
-            measured.requests += recent.requests;
-            measured.on_new += if recent.arm == Arm::New { recent.requests } else { 0 };
-            measured.errors += recent.errors;
-            measured.duration_ms += recent.duration_ms;
+        let old = clock::now().millis().saturating_sub(newest) > five_minutes;
+        let is_recent = |window: i64| !old && newest.saturating_sub(window) < five_minutes;
+        for recent in recent.filter(|recent| is_recent(recent.window)) {
+            let on_new = if recent.arm == Arm::New { recent.requests } else { 0 };
+            for (sum, count) in [
+                (&mut measured.requests, recent.requests),
+                (&mut measured.on_new, on_new),
+                (&mut measured.errors, recent.errors),
+                (&mut measured.duration_ms, recent.duration_ms),
+            ] {
+                *sum = sum.saturating_add(count);
+            }
         }
         measured
     }

@@ -10,7 +10,7 @@ use crate::{
     platform::Platform,
     store::{
         AuditRecord, Commit, CommitError, Cursor, EmergencyChange, HoldState, Lease, RUNS, Role, State,
-        Write, backoff::backoff, error::StoreError, record_item,
+        Write, backoff::backoff, error::StoreError, record_items,
     },
 };
 use cutover_core::{
@@ -138,7 +138,7 @@ impl DecisionContext<'_> {
         if held.is_some_and(|(held, _)| HoldState { since: waiting.since, ..held } == waiting) {
             return Ok(());
         }
-        let mut others = vec![record_item(record, &format!("hold#{version:012}"))?];
+        let mut others = record_items(record, &format!("hold#{version:012}"))?;
         if let Some(notification) = notify::of(self.platform, self.run, decision, self.at) {
             others.push(notification.item()?);
         }
@@ -160,7 +160,8 @@ impl DecisionContext<'_> {
                 expected: state.meta("feature_flags", flag_name.as_str()).map(|meta| meta.version),
             });
         }
-        writes.push(Write::New(record_item(record, &format!("decision#{:012}", state.head.revision.0))?));
+        let items = record_items(record, &format!("decision#{:012}", state.head.revision.0))?;
+        writes.extend(items.into_iter().map(Write::New));
         if let Some(notification) = notify::of(self.platform, after, decision, self.at) {
             writes.push(Write::New(notification.item()?));
         }

@@ -5,30 +5,28 @@ use crate::{
     clock,
     platform::Platform,
     store::{
-        CommitError, Lease, Ledger, LedgerWrite, RouteComparison, Series, State, StepTimes, WindowCounts,
-        error::StoreError, record_item,
+        CommitError, Lease, Ledger, LedgerWrite, NewItem, RouteComparison, Series, State, StepTimes,
+        WindowCounts, error::StoreError, evidence_fits, record_items,
     },
 };
 use cutover_core::{
     Arm, FlagName, RunId,
-    canary::{Evidence, Gathered, Record, Run, Window, fold},
+    canary::{Evidence, Gathered, Record, Run, Window, fold, halve_users},
     compare::{ComparisonWindow, Tally},
     measurement::{
-        batch::{Batch, Cell, WINDOW_MS},
+        batch::{Batch, Cell, WINDOW_MS, window_of},
         log::Positions,
     },
 };
 use std::collections::BTreeSet;
 
-/// Most series of a ledger; a DynamoDB item is limited to 400 KB. Beyond it, the routes with the
-/// fewest requests are counted together.
+/// Most series of a ledger. Beyond it, the routes with the fewest requests are counted together.
 const MAX_SERIES: usize = 120;
 
 /// Period for which recent windows are kept, in milliseconds.
 const RECENT_MS: i64 = 10 * 60_000;
 
-/// Most routes of a flag with a comparison report. Each holds up to 64 kinds of differences and 64
-/// rules, in an item of at most 400 KB.
+/// Most routes of a flag with a comparison report. Each holds up to 64 kinds of differences and 64 rules, and is an item.
 const MAX_COMPARED_ROUTES: usize = 8;
 
 /// Ledger of a flag in memory.
@@ -145,32 +143,44 @@ impl Account {
         if let Some(run) = run {
             let windows = self.windows(run, until);
             if !windows.is_empty() {
-                let (record, after) =
-                    Record::evaluation(clock::now(), crate::VERSION, run, self.before(run), windows);
-                others.push(record_item(&record, &format!("evaluation#{:012}", ledger.version))?);
+                let (records, after) =
+                    evaluated(run, self.before(run), windows, ledger.version, evidence_fits)?;
+                others.extend(records);
                 evidence = Some(after);
             }
         }
         let version =
             self.flag.as_ref().zip(run).and_then(|(flag, _)| state.meta(crate::store::RUNS, flag.as_str()));
         let run = version.map(|meta| meta.version);
-        let write = LedgerWrite {
-            flag: self.flag.as_ref(),
-            ledger: ledger.clone(),
-            evidence: evidence.as_ref(),
-            run,
-            others,
-            lease,
-        };
-        platform.store.write_ledger(write).await?;
-        ledger.version += 1;
+        let write =
+            LedgerWrite { flag: self.flag.as_ref(), ledger, evidence: evidence.as_ref(), run, others, lease };
+        self.ledger = platform.store.write_ledger(write).await?;
         if evidence.is_some() {
-            ledger.evidence_version = ledger.version;
             self.evidence = evidence;
         }
-        self.ledger = ledger;
         self.gathered = None;
         Ok(())
+    }
+}
+
+/// Evaluates arrival windows, with the version of the ledger that the evaluation begins from. Returns the items of its record,
+/// and the evidence. Users are left out, half of them at a time, until `fits` says that both can be stored; the windows in
+/// the record name the bounds, so that it can be replayed.
+fn evaluated(
+    run: &Run,
+    before: Option<&Evidence>,
+    mut windows: Vec<Window>,
+    version: u64,
+    fits: impl Fn(&Evidence, &[NewItem]) -> Result<bool, StoreError>,
+) -> Result<(Vec<NewItem>, Evidence), StoreError> {
+    let now = clock::now();
+    loop {
+        let (record, after) = Record::evaluation(now, crate::VERSION, run, before, windows.clone());
+        let items = record_items(&record, &format!("evaluation#{version:012}"))?;
+        if fits(&after, &items)? || !halve_users(&mut windows) {
+            return Ok((items, after));
+        }
+        tracing::warn!(event = "evidence_halved", flag = %run.flag, run = %run.id, "users are left out of the evidence");
     }
 }
 
@@ -185,16 +195,16 @@ pub(super) fn flags(batch: &Batch) -> BTreeSet<Option<FlagName>> {
 
 /// Adds the counts of a cell that arrived at `at`.
 fn add(ledger: &mut Ledger, cell: &Cell, at: i64) {
-    let window = at.div_euclid(WINDOW_MS) * WINDOW_MS;
+    let window = window_of(at);
     let (route, counts) = (cell.route.clone(), cell.counts.clone());
-    merge(ledger, Series { route, arm: cell.arm, reason: cell.reason, counts });
+    ledger.add(Series { route, arm: cell.arm, reason: cell.reason, counts });
     let (requests, errors) = (cell.counts.requests, cell.counts.errors());
     let duration_ms = cell.counts.duration_ms;
     match ledger.recent.iter_mut().find(|held| held.window == window && held.arm == cell.arm) {
         Some(recent) => {
-            recent.requests += requests;
-            recent.errors += errors;
-            recent.duration_ms += duration_ms;
+            recent.requests = recent.requests.saturating_add(requests);
+            recent.errors = recent.errors.saturating_add(errors);
+            recent.duration_ms = recent.duration_ms.saturating_add(duration_ms);
         }
         None => ledger.recent.push(WindowCounts { window, arm: cell.arm, requests, errors, duration_ms }),
     }
@@ -202,21 +212,7 @@ fn add(ledger: &mut Ledger, cell: &Cell, at: i64) {
 
 /// Merges the routes with the fewest requests if the ledger has too many series.
 fn bound(ledger: &mut Ledger) {
-    while ledger.series.len() > MAX_SERIES {
-        let named = ledger.series.iter().enumerate().filter(|(_, series)| series.route.is_some());
-        let Some((index, _)) = named.min_by_key(|(_, series)| series.counts.requests) else { return };
-        let rare = ledger.series.swap_remove(index);
-        merge(ledger, Series { route: None, ..rare });
-    }
-}
-
-fn merge(ledger: &mut Ledger, more: Series) {
-    let same =
-        |held: &&mut Series| held.route == more.route && held.arm == more.arm && held.reason == more.reason;
-    match ledger.series.iter_mut().find(same) {
-        Some(series) => series.counts.merge(&more.counts),
-        None => ledger.series.push(more),
-    }
+    while ledger.series.len() > MAX_SERIES && ledger.merge_rarest() {}
 }
 
 /// Adds comparison results to the report of their route. A new run begins a new report; late
@@ -252,7 +248,7 @@ fn note_comparison(ledger: &mut Ledger, compared: &ComparisonWindow, newest: Opt
 
 fn forget_old(ledger: &mut Ledger) {
     let newest = ledger.recent.iter().map(|recent| recent.window).max().unwrap_or_default();
-    ledger.recent.retain(|recent| newest - recent.window < RECENT_MS - WINDOW_MS);
+    ledger.recent.retain(|recent| newest.saturating_sub(recent.window) < RECENT_MS - WINDOW_MS);
     ledger.recent.sort_by_key(|recent| (recent.window, recent.arm));
 }
 
@@ -278,7 +274,16 @@ fn note_time(ledger: &mut Ledger, run: Option<&Run>, cell: &Cell) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cutover_core::{Reason, compare::RuleCount, measurement::counts::Counts};
+    use cutover_core::{
+        Reason, Timestamp,
+        canary::RunIdentity,
+        compare::RuleCount,
+        config::Config,
+        measurement::{
+            batch::{SeenUser, UserWindow},
+            counts::Counts,
+        },
+    };
 
     #[test]
     fn counts_of_rules_are_added_up_and_begin_anew_with_a_run() {
@@ -298,13 +303,80 @@ mod tests {
         assert_eq!(noted(&mut ledger, "r2", 0), [count(2, 0)]);
     }
 
+    /// H8: users are left out until the evidence can be stored, and the record says so.
+    #[test]
+    fn evidence_that_does_not_fit_loses_half_of_its_users_at_a_time() {
+        let config = Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
+        let (flag, plan) = config.canary_deployments.into_iter().next().unwrap();
+        let identity = RunIdentity { id: "r1".parse().unwrap(), key: None };
+        let run = Run::start(identity, flag, plan, Timestamp::from_millis(0), "operator");
+        let hash = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut before = Evidence::none(&run);
+        before.unripe.push(UserWindow {
+            flag: run.flag.clone(),
+            canary: (run.id.clone(), 0),
+            share: run.share(),
+            window: 0,
+            settle_ms: 60_000,
+            seen: (0..2_000).map(|number| SeenUser(hash(number), Arm::New)).collect(),
+            events: Vec::new(),
+            compared: Vec::new(),
+        });
+        let users = |evidence: &Evidence| evidence.unripe.iter().map(|users| users.seen.len()).sum::<usize>();
+        let evaluate = |most: usize| {
+            let windows = vec![Window { start: 0, end: WINDOW_MS, ..Window::default() }];
+            let fits = |evidence: &Evidence, _: &[NewItem]| Ok(users(evidence) <= most);
+            let (items, after) = evaluated(&run, Some(&before), windows, 7, fits).unwrap();
+            let record = items[0].clone().into_attributes()["record"].as_s().unwrap().clone();
+            (users(&after), record.contains("\"is_cut\":true"))
+        };
+        assert_eq!(evaluate(2_000), (2_000, false));
+        let (left, is_recorded) = evaluate(600);
+        assert!((400..=600).contains(&left) && is_recorded, "{left}: a quarter");
+        assert!(evaluate(0).0 <= 1, "it comes to an end");
+    }
+
+    /// M17: what a batch claims is added up without overflow, and a time far off is a time.
+    #[test]
+    fn counts_and_times_of_any_size_are_added_up() {
+        let counts = Counts {
+            requests: u64::MAX,
+            server_errors: u64::MAX,
+            timeouts: 1,
+            duration_ms: u64::MAX,
+            histogram: serde_json::from_str("[[43,18446744073709551615],[44,7]]").unwrap(),
+            ..Counts::default()
+        };
+        let cell = Cell {
+            flag: None,
+            route: None,
+            arm: Arm::New,
+            reason: Reason::Rollout,
+            revision: Default::default(),
+            canary: None,
+            counts,
+        };
+        let mut ledger = Ledger::default();
+        for at in [i64::MIN, 0, i64::MAX, i64::MAX] {
+            add(&mut ledger, &cell, at);
+            forget_old(&mut ledger);
+        }
+        let [recent] = ledger.recent.as_slice() else { panic!("{:?}", ledger.recent) };
+        let expected = (u64::MAX, u64::MAX, u64::MAX);
+        assert_eq!((recent.requests, recent.errors, recent.duration_ms), expected);
+        let counts = &ledger.series[0].counts;
+        assert_eq!((counts.requests, counts.errors(), counts.histogram.count()), expected);
+        assert_eq!(counts.histogram.at_most(127), u64::MAX);
+        assert!(counts.histogram.quantile(0.99).is_some());
+    }
+
     #[test]
     fn a_ledger_stays_small_and_loses_no_request() {
         let mut ledger = Ledger::default();
         for index in 0..1_000_u64 {
             let counts = Counts { requests: index + 1, ..Counts::default() };
             let route = format!("route-{index}").parse().ok();
-            merge(&mut ledger, Series { route, arm: Arm::New, reason: Reason::Rollout, counts });
+            ledger.add(Series { route, arm: Arm::New, reason: Reason::Rollout, counts });
             bound(&mut ledger);
         }
         assert_eq!(ledger.series.len(), MAX_SERIES);

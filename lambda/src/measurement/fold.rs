@@ -232,7 +232,7 @@ impl<'p> Folding<'p> {
     fn note_sums(&mut self, batch: &Batch, at: i64) {
         let totals = &mut self.cursor.totals;
         totals.outcomes_lost = totals.outcomes_lost.saturating_add(batch.lost);
-        let users: u64 = batch.losses.iter().map(|loss| loss.users).sum();
+        let users = batch.losses.iter().fold(0_u64, |sum, loss| sum.saturating_add(loss.users));
         totals.users_lost = totals.users_lost.saturating_add(users);
         totals.uninspected = totals.uninspected.saturating_add(batch.uninspected);
         let newest = batch.users.iter().map(|users| users.window).max();

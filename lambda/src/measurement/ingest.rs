@@ -41,6 +41,10 @@ const OLDEST_SCHEMA: u32 = 1;
 /// cells.
 pub const MAX_BATCH: usize = 300_000;
 
+/// Furthest that an event window may be ahead of this function's clock, in milliseconds. The clocks of isolates and functions
+/// agree to a few seconds.
+const AHEAD_MS: i64 = 10 * 60_000;
+
 /// Time for which the table is waited for. The isolate sends the batch again.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -92,6 +96,7 @@ impl Ingest {
         let is_packed = is_packed(headers);
         let plain = unpacked(is_packed, &body)?;
         let batch = read(&plain)?;
+        check_windows(&batch, now)?;
         limited(self.platform.limits.callers.take(&batch.isolate, Instant::now()))?;
         let failed = |error: StoreError| Refusal::new(RefusalKind::Failed, error.into());
         // Number 0 is a question of the Worker before.
@@ -188,9 +193,74 @@ pub fn read(body: &[u8]) -> Result<Batch, Refusal> {
     Ok(batch)
 }
 
+/// Checks the event windows of a batch: what began in the future did not happen, and would count before everything that does.
+fn check_windows(batch: &Batch, now: i64) -> Result<(), Refusal> {
+    let users = batch.users.iter().map(|users| users.window);
+    let mut windows = users.chain(batch.comparisons.iter().map(|compared| compared.window));
+    let possible = 0..=now.saturating_add(AHEAD_MS);
+    match windows.find(|window| !possible.contains(window)) {
+        None => Ok(()),
+        Some(window) => {
+            let detail = format!(
+                "an event window begins at {window}, which is before 1970 or more than {} minutes ahead of {now}",
+                AHEAD_MS / 60_000
+            );
+            Err(malformed(detail))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cutover_core::{
+        PartsPerMillion,
+        compare::{ComparisonWindow, Tally},
+        measurement::batch::UserWindow,
+    };
+
+    /// M17: a window in the far future would make all others old, and one before 1970 is nobody's.
+    #[test]
+    fn a_batch_of_a_time_that_cannot_be_is_malformed() {
+        const NOW: i64 = 1_767_225_600_000;
+        let users = |window: i64| UserWindow {
+            flag: "f".parse().unwrap(),
+            canary: ("r1".parse().unwrap(), 0),
+            share: PartsPerMillion::ZERO,
+            window,
+            settle_ms: 5_000,
+            seen: Vec::new(),
+            events: Vec::new(),
+            compared: Vec::new(),
+        };
+        let compared = |window: i64| ComparisonWindow {
+            flag: "f".parse().unwrap(),
+            route: "r".parse().unwrap(),
+            canary: None,
+            window,
+            tally: Tally::default(),
+        };
+        for (window, is_possible) in [
+            (NOW, true),
+            (NOW - 86_400_000, true),
+            (0, true),
+            (NOW + AHEAD_MS, true),
+            (NOW + AHEAD_MS + 1, false),
+            (i64::MAX, false),
+            (-1, false),
+            (i64::MIN, false),
+        ] {
+            let empty = || Batch::empty("a".repeat(32), 1);
+            for batch in [
+                Batch { users: vec![users(NOW), users(window)], ..empty() },
+                Batch { comparisons: vec![compared(NOW), compared(window)], ..empty() },
+            ] {
+                let kind = check_windows(&batch, NOW).map_err(|refusal| refusal.kind);
+                let expected = if is_possible { Ok(()) } else { Err(RefusalKind::Malformed) };
+                assert_eq!(kind, expected, "{window}");
+            }
+        }
+    }
 
     #[test]
     fn batches_of_the_worker_before_are_read() {

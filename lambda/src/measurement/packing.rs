@@ -20,7 +20,7 @@ pub fn pack(bytes: &[u8]) -> Vec<u8> {
 /// # Errors
 ///
 /// Fails if the bytes are not whole gzip data.
-pub(super) fn unpack(packed: &[u8], limit: usize) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn unpack(packed: &[u8], limit: usize) -> io::Result<Option<Vec<u8>>> {
     let mut plain = Vec::new();
     // One byte more than the limit is enough to know, however much would follow.
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);

@@ -3,7 +3,7 @@
 
 use crate::store::{
     error::{CommitError, StoreError},
-    item::{Item, NewItem},
+    item::{Item, NewItem, pack, unpack},
     keys,
     keys::Key,
     page::PageRoom,
@@ -74,9 +74,30 @@ impl Notification {
     }
 }
 
-/// Builds the item of a record. `order` distinguishes records of the same millisecond.
-pub(crate) fn record_item(record: &Record, order: &str) -> Result<NewItem, StoreError> {
-    NewItem::new(&Key::record(record.run.id.as_str(), record.at.millis(), order)).json("record", record)
+/// Largest record that is stored as text in one item, and largest part of one that is not, in bytes.
+const MAX_RECORD: usize = 350_000;
+
+/// Builds the items of a record, to be written in one transaction: the record itself, and its parts if it is too large for
+/// an item. `order` distinguishes records of the same millisecond.
+pub(crate) fn record_items(record: &Record, order: &str) -> Result<Vec<NewItem>, StoreError> {
+    let (run, at) = (record.run.id.as_str(), record.at.millis());
+    let item = NewItem::new(&Key::record(run, at, order));
+    let text = serde_json::to_string(record).map_err(|error| StoreError::Item(error.to_string()))?;
+    if text.len() <= MAX_RECORD {
+        return Ok(vec![item.text("record", text)]);
+    }
+    let packed = pack(record)?;
+    let chunks = packed.chunks(MAX_RECORD);
+    let item = item.number("parts", chunks.len() as u64).number("bytes", text.len() as u64);
+    let parts = chunks.enumerate().map(|(part, chunk)| {
+        NewItem::new(&Key::record_part(run, at, order, part)).bytes("data", chunk.to_vec())
+    });
+    Ok(std::iter::once(item).chain(parts).collect())
+}
+
+/// Returns the size of a record as JSON, in bytes.
+fn size_of_record(item: &Item) -> usize {
+    item.optional_number("bytes").and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_else(|| item.size())
 }
 
 /// Reads the reason that a canary is waiting for, with its version.
@@ -97,7 +118,8 @@ impl Store {
         after: &str,
         limit: usize,
     ) -> Result<(Vec<Record>, Option<String>), StoreError> {
-        let rows = self.between(&keys::records(run.as_str()), &format!("{after}\u{0}"), "~");
+        // Up to the last digit: behind the records are their parts.
+        let rows = self.between(&keys::records(run.as_str()), &format!("{after}\u{0}"), ":");
         // One more than asked for, to know if there is another page.
         let rows = rows.limit(i32::try_from(limit + 1).unwrap_or(i32::MAX));
         let mut rows = rows.into_paginator().items().send();
@@ -106,15 +128,30 @@ impl Store {
         let mut last = None;
         while let Some(attributes) = rows.next().await {
             let item = Item::new(attributes?)?;
-            if !room.take(item.size()) {
+            if !room.take(size_of_record(&item)) {
                 return Ok((records, last));
             }
             // A record of an earlier version has another form. It is left out, and whoever replays the run is told that
             // its beginning is missing.
-            records.extend(item.json("record"));
+            if item.optional_number("parts").is_some() {
+                records.extend(unpack::<Record>(&self.record_parts(&item).await?));
+            } else {
+                records.extend(item.json::<Record>("record"));
+            }
             last = Some(item.text(keys::SORT)?.to_owned());
         }
         Ok((records, None))
+    }
+
+    /// Joins the parts of a record.
+    async fn record_parts(&self, record: &Item) -> Result<Vec<u8>, StoreError> {
+        let (partition, sort) = (record.text(keys::PARTITION)?, record.text(keys::SORT)?);
+        let prefix = format!("{}{sort}#", keys::RECORD_PART);
+        let mut data = Vec::new();
+        for part in self.range(partition, &prefix, &format!("{prefix}~")).await? {
+            data.extend(part.bytes("data").unwrap_or_default());
+        }
+        Ok(data)
     }
 
     /// Returns the event counters of every flag's canary, by flag.
@@ -214,5 +251,72 @@ impl Store {
             .send()
             .await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::{
+        Arm,
+        canary::{Run, RunIdentity, Window},
+        config::Config,
+        measurement::batch::{SeenUser, UserWindow, WINDOW_MS},
+    };
+
+    fn run() -> Run {
+        let config = Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
+        let (flag, plan) = config.canary_deployments.into_iter().next().unwrap();
+        let identity = RunIdentity { id: "r1".parse().unwrap(), key: None };
+        Run::start(identity, flag, plan, Timestamp::from_millis(0), "operator")
+    }
+
+    /// A record of an evaluation that has caught up with hours.
+    fn record(windows: i64, users: u64) -> Record {
+        let run = run();
+        let hash = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+        let window = |index: i64| Window {
+            start: index * WINDOW_MS,
+            end: (index + 1) * WINDOW_MS,
+            users: vec![UserWindow {
+                flag: run.flag.clone(),
+                canary: (run.id.clone(), 0),
+                share: run.share(),
+                window: index * WINDOW_MS,
+                settle_ms: 1_000,
+                seen: (0..users)
+                    .map(|user| SeenUser(hash(index.unsigned_abs() * users + user), Arm::Legacy))
+                    .collect(),
+                events: Vec::new(),
+                compared: Vec::new(),
+            }],
+            ..Window::default()
+        };
+        let at = Timestamp::from_millis(windows * WINDOW_MS);
+        Record::evaluation(at, "test", &run, None, (0..windows).map(window).collect()).0
+    }
+
+    /// H8: whatever a record holds, it can be written, and is read again.
+    #[test]
+    fn a_large_record_is_stored_in_parts() {
+        let small = record_items(&record(2, 10), "evaluation#1").unwrap();
+        assert_eq!(small.len(), 1);
+        let large = record(400, 200);
+        let items = record_items(&large, "evaluation#1").unwrap();
+        assert!(items.len() > 2, "{}", items.len());
+        let mut data = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            assert!(item.size() < 400_000, "{}", item.size());
+            let item = Item::new(item.into_attributes()).unwrap();
+            let sort = item.text(keys::SORT).unwrap();
+            if index == 0 {
+                assert_eq!(sort, "000000004000000#evaluation#1");
+                assert!(sort < ":" && size_of_record(&item) > 1_000_000, "{}", size_of_record(&item));
+            } else {
+                assert_eq!(sort, format!("PART#000000004000000#evaluation#1#{:03}", index - 1));
+                data.extend(item.bytes("data").unwrap());
+            }
+        }
+        assert_eq!(unpack::<Record>(&data).unwrap(), large);
     }
 }

@@ -1,6 +1,9 @@
 //! Typed access to the attributes of items.
 
-use crate::store::{error::StoreError, keys::Key};
+use crate::{
+    measurement::packing,
+    store::{error::StoreError, keys::Key},
+};
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
@@ -10,6 +13,33 @@ pub const SCHEMA: u64 = 1;
 
 /// Largest text in one item, in bytes; DynamoDB limits an item to 400 KB.
 pub const MAX_TEXT: usize = 300_000;
+
+/// Largest value once it is decompressed, in bytes: far more than anything that is stored compressed.
+const MAX_UNPACKED: usize = 64_000_000;
+
+/// Encodes a value as JSON that is compressed with gzip.
+pub(super) fn pack<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, StoreError> {
+    let json = serde_json::to_vec(value).map_err(|error| StoreError::Item(error.to_string()))?;
+    Ok(packing::pack(&json))
+}
+
+/// Decodes a value that was encoded by [`pack`].
+pub(super) fn unpack<T: DeserializeOwned>(packed: &[u8]) -> Result<T, StoreError> {
+    let unexpected = |error: String| StoreError::Item(format!("compressed JSON: {error}"));
+    let json = packing::unpack(packed, MAX_UNPACKED).map_err(|error| unexpected(error.to_string()))?;
+    let json = json.ok_or_else(|| unexpected("it is too large".to_owned()))?;
+    serde_json::from_slice(&json).map_err(|error| unexpected(error.to_string()))
+}
+
+/// Returns the size of a value of an attribute, in bytes.
+fn value_size(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
+        _ => 0,
+    }
+}
 
 /// Splits a text into parts of which each fits into an item.
 pub(super) fn split_text(text: &str) -> Vec<&str> {
@@ -72,6 +102,11 @@ impl NewItem {
     pub fn json(self, name: &str, value: &impl Serialize) -> Result<Self, StoreError> {
         let text = serde_json::to_string(value).map_err(|error| StoreError::Item(error.to_string()))?;
         Ok(self.text(name, text))
+    }
+
+    /// Returns the size of the item, names and values, in bytes: what DynamoDB limits to 400 KB, and in a transaction to 4 MB.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value_size(value)).sum()
     }
 
     /// Returns the attributes of the item.

@@ -43,6 +43,9 @@ pub const OUTBOX: &str = "OUTBOX";
 /// Prefix of the sort keys of ledgers.
 pub const LEDGER: &str = "LEDGER#";
 
+/// Prefix of the sort keys of parts of records.
+pub const RECORD_PART: &str = "PART#";
+
 /// Prefix of the sort keys of the event counters of canaries.
 pub const EVENTS: &str = "EVENTS#";
 
@@ -154,6 +157,11 @@ impl Key {
         Self::new(METRICS, format!("{LEDGER}{flag}"))
     }
 
+    /// Key of a part of a flag's ledger, by its name within it. No name of a flag contains `#`.
+    pub fn ledger_part(flag: &str, part: &str) -> Self {
+        Self::new(METRICS, format!("{LEDGER}{flag}#{part}"))
+    }
+
     /// Key of a part of the evidence of a flag's newest run, from 0.
     pub fn evidence(flag: &str, part: usize) -> Self {
         Self::new(METRICS, format!("EVIDENCE#{flag}#{part:03}"))
@@ -167,6 +175,11 @@ impl Key {
     /// Key of a record of a run. `order` distinguishes records of the same millisecond.
     pub fn record(run: &str, at: i64, order: &str) -> Self {
         Self::new(&records(run), format!("{at:015}#{order}"))
+    }
+
+    /// Key of a part, from 0, of a record that is too large for one item. Parts sort behind all records.
+    pub fn record_part(run: &str, at: i64, order: &str, part: usize) -> Self {
+        Self::new(&records(run), format!("{RECORD_PART}{at:015}#{order}#{part:03}"))
     }
 
     /// Key of an undelivered notification.

@@ -24,6 +24,7 @@ mod retry;
 mod role;
 mod roll;
 pub(crate) mod table;
+mod ticks;
 mod tokens;
 mod transaction;
 
@@ -33,7 +34,7 @@ pub use audit::{
     KnownRecord,
 };
 pub use brakes::Brakes;
-pub(crate) use canaries::record_item;
+pub(crate) use canaries::record_items;
 pub use canaries::{HoldState, Notification};
 pub use commit::{Commit, EmergencyChange, MAX_WRITES, Write};
 pub use config::{Head, Meta, RUNS, State};
@@ -41,6 +42,7 @@ pub use cursor::{Cursor, FlagGap, Parked, Totals};
 pub use error::{CommitError, StoreError};
 pub use item::NewItem;
 pub use lease::Lease;
+pub(crate) use ledger::evidence_fits;
 pub use ledger::{Ledger, LedgerWrite, RouteComparison, Series, StepTimes, WindowCounts};
 pub use log::{Arrival, Page, PageError};
 pub use page::{MAX_PAGE_BYTES, PageRoom};

@@ -16,11 +16,11 @@ use cutover_lambda::{
     platform::Platform,
     store::{
         AuditRecord, BatchStatus, Brakes, Commit, CommitError, Cursor, EmergencyChange, Ledger, LedgerWrite,
-        RUNS, Role, StoreError, Write,
+        RUNS, Role, Series, StoreError, Write,
     },
 };
 use cutover_tests::{dynamodb::DynamoDb, fault_proxy::Fault, functions::platform, invocations::advance};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, pin::pin};
 
 /// The flags of every batch.
@@ -33,15 +33,15 @@ const KIND: &str = "application/x-amz-json-1.0";
 struct Evaluation {
     dynamodb: DynamoDb,
     platform: Platform,
-    /// Contents of the ledgers that are damaged, by flag.
-    damaged: BTreeMap<&'static str, String>,
+    /// Flags whose ledgers are damaged.
+    damaged: Vec<&'static str>,
 }
 
 impl Evaluation {
     async fn start() -> Self {
         let dynamodb = DynamoDb::start().await;
         let platform = platform(&dynamodb, &[]).await;
-        Self { dynamodb, platform, damaged: BTreeMap::new() }
+        Self { dynamodb, platform, damaged: Vec::new() }
     }
 
     /// Stores a batch of all flags. Its requests are a power of two, so that their sum names the batches.
@@ -92,13 +92,13 @@ impl Evaluation {
     }
 
     fn damage(&mut self, name: &'static str) {
-        let whole = self.dynamodb.replace("METRICS", &format!("LEDGER#{name}"), "data", "{}");
-        self.damaged.insert(name, whole);
+        self.dynamodb.set_schema("METRICS", &format!("LEDGER#{name}"), 99);
+        self.damaged.push(name);
     }
 
     fn repair(&mut self) {
-        for (name, whole) in std::mem::take(&mut self.damaged) {
-            self.dynamodb.replace("METRICS", &format!("LEDGER#{name}"), "data", &whole);
+        for name in std::mem::take(&mut self.damaged) {
+            self.dynamodb.set_schema("METRICS", &format!("LEDGER#{name}"), 1);
         }
     }
 }
@@ -123,6 +123,71 @@ async fn a_ledger_of_another_schema_hides_no_other() {
     let read: Vec<_> = store.ledgers().await.unwrap().into_iter().map(|(flag, _)| flag).collect();
     assert_eq!(read, [Some(flag("two"))]);
     assert!(matches!(store.ledger(Some(&flag("one"))).await, Err(StoreError::Item(_))));
+}
+
+fn series(route: Option<&str>, requests: u64) -> Series {
+    let counts = Counts { requests, ..Counts::default() };
+    let route = route.map(|route| route.parse().unwrap());
+    Series { route, arm: Arm::New, reason: Reason::Rollout, counts }
+}
+
+/// Returns the items of the ledgers, by sort key.
+fn ledger_items(dynamodb: &DynamoDb) -> BTreeMap<String, Value> {
+    let items = dynamodb.items().into_iter().map(|item| (item["sk"]["S"].as_str().unwrap().to_owned(), item));
+    items.filter(|(sort, _)| sort.starts_with("LEDGER#")).collect()
+}
+
+/// H8: a ledger is a head and parts, of which those are written that have changed. One that an earlier version wrote, in
+/// one item, is read too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_is_written_in_parts_and_only_where_it_has_changed() {
+    let dynamodb = DynamoDb::start().await;
+    let store = platform(&dynamodb, &[]).await.store;
+    let lease = store.take_lease(clock::now().millis(), 0).await.unwrap().expect("nobody holds it");
+    let one = flag("one");
+    let write = async |ledger: Ledger| {
+        let flag = Some(&one);
+        let write = LedgerWrite { flag, ledger, evidence: None, run: None, others: Vec::new(), lease };
+        store.write_ledger(write).await.unwrap()
+    };
+    write(Ledger::default()).await;
+    assert_eq!(ledger_items(&dynamodb).keys().collect::<Vec<_>>(), ["LEDGER#one"]);
+    let old = Ledger { through: 5, series: vec![series(None, 7)], ..Ledger::default() };
+    let text = json!({ "S": serde_json::to_string(&old).unwrap() });
+    dynamodb.set("METRICS", "LEDGER#one", "data", &text);
+    let mut ledger = store.ledger(Some(&one)).await.unwrap();
+    assert_eq!((ledger.through, &ledger.series, ledger.version), (5, &old.series, 1));
+
+    // 90 series are three parts.
+    ledger.series.extend((0..89).map(|index| series(Some(&format!("route-{index:02}")), index)));
+    let written = write(ledger).await;
+    let before = ledger_items(&dynamodb);
+    let names = ["LEDGER#one", "LEDGER#one#SERIES#000", "LEDGER#one#SERIES#001", "LEDGER#one#SERIES#002"];
+    assert_eq!(before.keys().collect::<Vec<_>>(), names);
+    assert!(before["LEDGER#one"]["data"].is_null(), "the form of the earlier version is gone");
+    let mut changed = written.clone();
+    changed.series[50].counts.requests += 1;
+    for name in names {
+        // Whoever writes a part anew takes this out.
+        dynamodb.set("METRICS", name, "mark", &json!({ "S": "untouched" }));
+    }
+    let written = write(changed.clone()).await;
+    let after = ledger_items(&dynamodb);
+    let touched = after.iter().filter(|(_, item)| item["mark"].is_null()).map(|(name, _)| name.as_str());
+    assert_eq!(touched.collect::<Vec<_>>(), ["LEDGER#one", "LEDGER#one#SERIES#001"]);
+    for read in [
+        store.ledger(Some(&one)).await.unwrap(),
+        store.ledgers().await.unwrap().pop().unwrap().1,
+        store.ledgers_of([&one].into_iter()).await.unwrap().remove(&one).unwrap(),
+    ] {
+        assert_eq!((&read.series, read.version), (&changed.series, 3));
+        assert_eq!(read, written);
+    }
+    // A part of another write is not taken for this one's.
+    let earlier = &before["LEDGER#one#SERIES#001"]["data"];
+    dynamodb.set("METRICS", "LEDGER#one#SERIES#001", "data", earlier);
+    assert!(matches!(store.ledger(Some(&one)).await, Err(StoreError::Item(_))));
+    assert!(store.ledgers().await.unwrap().is_empty());
 }
 
 /// A ledger that other ticks write while it is read is not damaged.

@@ -5,4 +5,5 @@ mod api;
 mod approvals;
 mod parts;
 mod promotions;
+mod runs;
 mod store;

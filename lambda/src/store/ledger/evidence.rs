@@ -1,0 +1,130 @@
+//! The evidence of a flag's newest run. It may hold thousands of users, so it is compressed, and split into items.
+
+use crate::store::{
+    error::StoreError,
+    item::{NewItem, pack, unpack},
+    keys::Key,
+    ledger::layout::{DATA, bytes_of},
+    table::Store,
+};
+use cutover_core::canary::Evidence;
+
+/// Largest part, in bytes as it is stored.
+const MAX_PART: usize = 100_000;
+
+/// Most bytes of a transaction that are evidence and records. DynamoDB's limit is 4 MB, and a ledger has at most 0.6 MB.
+const MAX_BYTES: usize = 3_300_000;
+
+/// Most items of a transaction that are evidence and records. DynamoDB's limit is 100, and a ledger with its conditions
+/// has at most 14.
+const MAX_ITEMS: usize = 80;
+
+/// Builds the items of evidence that is written with a version of its ledger.
+pub(super) fn evidence_items(
+    flag: &str,
+    version: u64,
+    evidence: &Evidence,
+) -> Result<Vec<NewItem>, StoreError> {
+    let packed = pack(evidence)?;
+    let chunks = packed.chunks(MAX_PART);
+    let count = chunks.len() as u64;
+    let items = chunks.enumerate().map(|(part, chunk)| {
+        NewItem::new(&Key::evidence(flag, part))
+            .number("version", version)
+            .number("parts", count)
+            .bytes(DATA, chunk.to_vec())
+    });
+    Ok(items.collect())
+}
+
+/// Returns true if evidence can be written in one transaction with its ledger and these records.
+pub(crate) fn evidence_fits(evidence: &Evidence, records: &[NewItem]) -> Result<bool, StoreError> {
+    let items = evidence_items("", 0, evidence)?;
+    let bytes: usize = items.iter().chain(records).map(NewItem::size).sum();
+    Ok(bytes <= MAX_BYTES && items.len() + records.len() <= MAX_ITEMS)
+}
+
+impl Store {
+    /// Reads the evidence that was written with a version of its ledger; `None` if another version has been written
+    /// meanwhile.
+    pub(super) async fn evidence_of(&self, flag: &str, version: u64) -> Result<Option<Evidence>, StoreError> {
+        let mut data = Vec::new();
+        let mut is_packed = true;
+        let (mut part, mut count) = (0, 1);
+        while part < count {
+            let Some(item) = self.get(&Key::evidence(flag, part)).await? else { return Ok(None) };
+            if item.number("version")? != version {
+                return Ok(None);
+            }
+            // An earlier version wrote it as text.
+            match item.optional_text(DATA) {
+                Some(text) => {
+                    is_packed = false;
+                    data.extend_from_slice(text.as_bytes());
+                }
+                None => data.extend(bytes_of(&item, DATA)?),
+            }
+            count = usize::try_from(item.number("parts")?).unwrap_or_default();
+            part += 1;
+        }
+        let decoded = if is_packed {
+            unpack(&data)
+        } else {
+            serde_json::from_slice(&data).map_err(|error| StoreError::Item(error.to_string()))
+        };
+        decoded.map(Some).map_err(|error| StoreError::Item(format!("evidence: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{item::Item, keys};
+    use cutover_core::{
+        Arm, Timestamp,
+        canary::{Run, RunIdentity},
+        config::Config,
+        measurement::batch::{SeenUser, UserWindow},
+    };
+
+    fn run(flag: &str, began: i64) -> Run {
+        let config = Config::from_yaml(include_str!("../../../../docs/example.yaml")).unwrap();
+        let plan = config.canary_deployments.into_values().next().unwrap();
+        let identity = RunIdentity { id: "r1".parse().unwrap(), key: None };
+        Run::start(identity, flag.parse().unwrap(), plan, Timestamp::from_millis(began), "operator")
+    }
+
+    /// Evidence of thousands of users is larger than an item may be.
+    #[test]
+    fn large_evidence_is_stored_in_parts() {
+        let run = run("one", 0);
+        let mut evidence = Evidence::none(&run);
+        // Hashes are as good as random, so they are hardly compressed.
+        let hash = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+        evidence.unripe.push(UserWindow {
+            flag: run.flag.clone(),
+            canary: (run.id.clone(), 0),
+            share: run.share(),
+            window: 0,
+            settle_ms: 1,
+            seen: (0..50_000).map(|number| SeenUser(hash(number), Arm::New)).collect(),
+            events: Vec::new(),
+            compared: Vec::new(),
+        });
+        let items = evidence_items("f", 7, &evidence).unwrap();
+        assert!(items.len() > 1);
+        assert!(evidence_fits(&evidence, &[]).unwrap());
+        assert!(!evidence_fits(&evidence, &vec![NewItem::new(&Key::head()); MAX_ITEMS]).unwrap());
+        let large = NewItem::new(&Key::head()).bytes(DATA, vec![0; MAX_BYTES]);
+        assert!(!evidence_fits(&evidence, &[large]).unwrap());
+        let mut data = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            assert!(item.size() <= MAX_PART + 1_000, "{}", item.size());
+            let item = Item::new(item.into_attributes()).unwrap();
+            assert_eq!(item.text(keys::SORT).unwrap(), format!("EVIDENCE#f#{index:03}"));
+            assert_eq!(item.number("version").unwrap(), 7);
+            data.extend(item.bytes(DATA).unwrap());
+        }
+        assert_eq!(unpack::<Evidence>(&data).unwrap(), evidence);
+    }
+}

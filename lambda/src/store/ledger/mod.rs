@@ -1,0 +1,16 @@
+//! Ledgers: the aggregated measurements of each flag, with the evidence of its newest run. A ledger is written together with
+//! the positions in the log up to which it is complete, so that folding batches in twice, late or concurrently changes
+//! nothing.
+//!
+//! It is several items: a head, and parts with the series and the comparisons, which are written only if they have changed.
+//! The head names the digest of each part, so that a reader knows if it has those of one write.
+
+mod evidence;
+mod layout;
+mod model;
+mod read;
+mod write;
+
+pub(crate) use evidence::evidence_fits;
+pub use model::{Ledger, RouteComparison, Series, StepTimes, WindowCounts};
+pub use write::LedgerWrite;
