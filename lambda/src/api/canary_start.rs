@@ -19,7 +19,7 @@ use crate::{
     clock,
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, RUNS, Role, State as Truth},
+    store::{EmergencyChange, Meta, RUNS, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
@@ -111,7 +111,7 @@ async fn begin(
             return Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint));
         }
         must_be_enabled(truth, name)?;
-        let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
+        let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
         demand.precondition.check(&format!("the flag {name}"), version)?;
         let identity = run_identity(truth)?;
         let mut run = Run::start(identity, name.clone(), plan.clone(), clock::now(), &demand.caller.name);

@@ -2,7 +2,7 @@
 //! expired.
 
 use cutover_core::{
-    Arm, FlagName, Reason, Revision, Timestamp,
+    Arm, Epoch, FlagName, Reason, Revision, Timestamp,
     canary::{Run, RunIdentity},
     config::Config,
     measurement::{
@@ -328,6 +328,7 @@ async fn counts_that_expired_before_they_were_folded_are_a_gap_of_every_active_r
     };
     let commit = Commit {
         from: Revision::default(),
+        epoch: Epoch::default(),
         writes: vec![write],
         emergency: EmergencyChange::Keep,
         brakes: Brakes::default(),
