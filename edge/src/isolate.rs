@@ -122,7 +122,9 @@ impl fmt::Display for Refusal {
             Self::Older { held, offered } => {
                 write!(f, "revision {offered} was refused because revision {held} is held")
             }
-            Self::Foreign(deployment) => write!(f, "the word of another deployment, {deployment}, was refused"),
+            Self::Foreign(deployment) => {
+                write!(f, "the word of another deployment, {deployment}, was refused")
+            }
             Self::Future(epoch) => write!(f, "the epoch {epoch} was refused: it is more than a day ahead"),
         }
     }
