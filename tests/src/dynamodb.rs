@@ -57,6 +57,37 @@ impl DynamoDb {
         self.put(partition, sort, attribute, &json!({ "N": value.to_string() }));
     }
 
+    /// Returns all items of the table, as a backup has them.
+    pub fn backup(&self) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut request = json!({ "TableName": TABLE });
+        loop {
+            let scan = serde_json::from_value(request.clone()).expect("a request");
+            let page = self.database.scan(scan).expect("the table is there");
+            let page = serde_json::to_value(page).expect("a response");
+            items.extend(page["Items"].as_array().into_iter().flatten().cloned());
+            match page.get("LastEvaluatedKey") {
+                Some(last) if !last.is_null() => request["ExclusiveStartKey"] = last.clone(),
+                _ => return items,
+            }
+        }
+    }
+
+    /// Replaces the items of the table by those of a backup. The table of batches, which has no backup, stays as it is.
+    pub fn restore(&self, backup: &[Value]) {
+        for item in self.backup() {
+            let key = json!({ "pk": item["pk"], "sk": item["sk"] });
+            let request =
+                serde_json::from_value(json!({ "TableName": TABLE, "Key": key })).expect("a request");
+            self.database.delete_item(request).expect("the item is deleted");
+        }
+        for item in backup {
+            let request =
+                serde_json::from_value(json!({ "TableName": TABLE, "Item": item })).expect("a request");
+            self.database.put_item(request).expect("the item is put");
+        }
+    }
+
     /// Ends the lease of evaluation, if there was one: its holder is taken for dead.
     pub fn lapse_lease(&self) {
         let key = json!({ "pk": { "S": "FOLD" }, "sk": { "S": "LEASE" } });

@@ -34,6 +34,7 @@ mod permissions;
 mod preflight;
 mod publication;
 mod questions;
+mod restore;
 mod second_person;
 mod secrets;
 mod stand_ins;
