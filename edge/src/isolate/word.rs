@@ -1,4 +1,4 @@
-//! Which word of the control plane an isolate follows, and which it only obeys.
+//! The word of the control plane that an isolate follows, and the word that it only obeys.
 //!
 //! An isolate follows the highest epoch that it knows of its own deployment. Emergencies and brakes of other epochs of that
 //! deployment are obeyed too, and ended by an answer of the one that is followed: an error in an epoch can only make traffic

@@ -177,7 +177,7 @@ impl Store {
                 epoch: item.epoch(),
                 deployment: item
                     .optional_text(keys::DEPLOYMENT)
-                    .map(str::parse)
+                    .map(str::parse::<DeploymentId>)
                     .transpose()
                     .map_err(|error| StoreError::Item(format!("deployment: {error}")))?,
                 // A head that an earlier version wrote has none.
