@@ -21,7 +21,7 @@ use cutover_lambda::{
 };
 use cutover_tests::{dynamodb::DynamoDb, fault_proxy::Fault, functions::platform};
 use serde_json::json;
-use std::{collections::BTreeMap, future::poll_fn, pin::pin, task::Poll};
+use std::{collections::BTreeMap, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 /// The flags of every batch.
 const FLAGS: [&str; 3] = ["one", "three", "two"];
@@ -351,4 +351,38 @@ async fn counts_that_expired_before_they_were_folded_are_a_gap_of_every_active_r
     assert_eq!(noted.through_of(&run), before.through, "its evidence has a hole");
     evaluation.evaluate().await;
     assert_eq!(evaluation.cursor().await.gaps, noted.gaps, "noted once");
+}
+
+/// The log still has what arrived between the backup and the restore, but not the state in which it was counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrived_before_a_restore_is_in_no_ledger() {
+    let evaluation = Evaluation::start().await;
+    evaluation.arrive(1).await;
+    evaluation.evaluate().await;
+    let backup = evaluation.dynamodb.backup();
+    evaluation.arrive(2).await;
+    evaluation.evaluate().await;
+    evaluation.arrive(3).await;
+    evaluation.dynamodb.restore(&backup);
+    let now = clock::now();
+    let restored = Timestamp::from_millis(now.millis() + 1_000);
+    let commit = Commit {
+        from: Revision::default(),
+        epoch: Epoch::default().restored(restored),
+        writes: Vec::new(),
+        emergency: EmergencyChange::Keep,
+        brakes: Brakes::default(),
+        audit: AuditRecord::new(now, "operator", Role::Admin, "restore", None),
+        reply: None,
+        lease: None,
+    };
+    evaluation.platform.store.commit(commit).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    evaluation.arrive(4).await;
+    evaluation.evaluate().await;
+    assert_eq!(evaluation.requests("one").await, 1 << 1 | 1 << 4);
+    // A fold that begins anew passes over the same.
+    evaluation.arrive(5).await;
+    evaluation.evaluate().await;
+    assert_eq!(evaluation.requests("one").await, 1 << 1 | 1 << 4 | 1 << 5);
 }
