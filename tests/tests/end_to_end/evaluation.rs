@@ -380,9 +380,9 @@ async fn what_arrived_before_a_restore_is_in_no_ledger() {
     tokio::time::sleep(Duration::from_millis(1_050)).await;
     evaluation.arrive(4).await;
     evaluation.evaluate().await;
-    assert_eq!(evaluation.requests("one").await, 1 << 1 | 1 << 4);
+    assert_eq!(evaluation.requests("one").await, (1 << 1) + (1 << 4));
     // A fold that begins anew passes over the same.
     evaluation.arrive(5).await;
     evaluation.evaluate().await;
-    assert_eq!(evaluation.requests("one").await, 1 << 1 | 1 << 4 | 1 << 5);
+    assert_eq!(evaluation.requests("one").await, (1 << 1) + (1 << 4) + (1 << 5));
 }
