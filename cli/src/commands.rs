@@ -5,8 +5,8 @@
 
 use crate::{
     adapter, apply, audit, canary, changes, client::Client, compare, completions, connection::Connection,
-    emergency, explain, export, failure::Failure, flags, metrics, output::Format, preflight, status, token,
-    whoami,
+    emergency, explain, export, failure::Failure, flags, metrics, output::Format, preflight, restore, status,
+    token, whoami,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -85,6 +85,8 @@ enum RemoteCommand {
     Preflight(preflight::Options),
     /// Print the collected metrics as JSON.
     Metrics,
+    /// Have isolates follow a table that was restored from a backup.
+    Restore(restore::Options),
 }
 
 impl RemoteCommand {
@@ -106,6 +108,7 @@ impl RemoteCommand {
             Self::Changes { command } => changes::run(command, client, format),
             Self::Preflight(options) => preflight::run(&options, client, format),
             Self::Metrics => metrics::run(client),
+            Self::Restore(options) => restore::run(&options, client, format),
         }
     }
 }

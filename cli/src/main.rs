@@ -31,6 +31,7 @@ mod metrics;
 mod output;
 mod preflight;
 mod publication;
+mod restore;
 mod retry;
 mod status;
 mod token;

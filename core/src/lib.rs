@@ -38,9 +38,9 @@ pub use crate::{
     snapshot::Snapshot,
     vocabulary::{
         arm::Arm,
-        names::{AdapterName, ExperimentName, FlagName, OriginName, RouteId, RunId},
+        names::{AdapterName, DeploymentId, ExperimentName, FlagName, OriginName, RouteId, RunId},
         reason::Reason,
-        revision::Revision,
+        revision::{Epoch, Revision, Stamp},
         share::PartsPerMillion,
         timestamp::Timestamp,
     },

@@ -5,15 +5,16 @@
 //! has an adapter, and schema 3 if a field means something that readers of schema 2 would ignore. The
 //! body comes last. The hash is the xxh3-128 of `schema LF revision LF body`, over
 //! the verbatim bytes of the body. Readers tolerate unknown fields; a change to the meaning of a field
-//! raises the schema number, which older readers reject.
+//! raises the schema number, which older readers reject. Epoch and deployment are optional fields of the body: a reader that
+//! does not know them compares revisions alone, as it did before.
 
 use crate::{
     adapter::Program,
     measurement::label::CanaryLabel,
     rules::{emergency::Emergency, experiment::Experiment, flag::Flag, origin::Origin, route::Route},
     vocabulary::{
-        names::{AdapterName, ExperimentName, FlagName, OriginName},
-        revision::Revision,
+        names::{AdapterName, DeploymentId, ExperimentName, FlagName, OriginName},
+        revision::{Epoch, Revision, Stamp},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,12 @@ pub struct Snapshot {
     /// Revision of the configuration. The wire format has it outside the body.
     #[serde(skip)]
     pub revision: Revision,
+    /// Epoch of the revision. Like the deployment it is left out by versions that know none, and ignored by their readers.
+    #[serde(default, skip_serializing_if = "Epoch::is_first")]
+    pub epoch: Epoch,
+    /// Deployment whose configuration this is; `None` if its table has none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentId>,
     /// Emergency in force, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emergency: Option<Emergency>,
@@ -94,6 +101,11 @@ fn is_known(schema: u32) -> bool {
 }
 
 impl Snapshot {
+    /// Returns the revision with its epoch.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { epoch: self.epoch, revision: self.revision }
+    }
+
     /// Encodes the snapshot in the wire format.
     ///
     /// # Errors
@@ -156,4 +168,26 @@ fn content_hash(schema: u32, revision: Revision, body: &str) -> String {
     hasher.update(format!("{schema}\n{revision}\n").as_bytes());
     hasher.update(body.as_bytes());
     format!("{:032x}", hasher.digest128())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_carries_its_epoch_and_deployment_in_the_schema_that_earlier_readers_know() {
+        let plain = Snapshot { revision: Revision(7), ..Snapshot::default() };
+        let text = plain.encode().unwrap();
+        assert!(!text.contains("epoch") && !text.contains("deployment"), "{text}");
+        assert_eq!(Snapshot::decode(&text).unwrap(), plain);
+        let deployment = Some("0123456789abcdef".parse().unwrap());
+        let restored = Snapshot { epoch: Epoch(1_767_225_600), deployment, ..plain };
+        let text = restored.encode().unwrap();
+        assert!(text.starts_with(r#"{"schema":1,"revision":7,"#), "{text}");
+        let read = Snapshot::decode(&text).unwrap();
+        assert_eq!((read.stamp().to_string().as_str(), &read), ("7e1767225600", &restored));
+        // The hash covers both.
+        let altered = text.replace("1767225600", "1767225601");
+        assert!(matches!(Snapshot::decode(&altered), Err(SnapshotError::Hash)));
+    }
 }

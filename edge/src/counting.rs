@@ -19,7 +19,7 @@ use cutover_core::{
         batch::{Batch, Cell, StepLoss},
         counts::{Counts, Outcome, kinds},
     },
-    vocabulary::revision::Revision,
+    vocabulary::revision::{Revision, Stamp},
 };
 use std::rc::Rc;
 
@@ -49,8 +49,8 @@ struct Generation {
 /// State of an isolate when a batch is made.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BatchState {
-    /// Revision of the isolate's snapshot.
-    pub revision: Revision,
+    /// Revision of the isolate's snapshot, with its epoch.
+    pub stamp: Stamp,
     /// Milliseconds since the snapshot was last confirmed to be the newest.
     pub age_ms: u64,
     /// Milliseconds since 1970.
@@ -244,7 +244,8 @@ impl Counting {
         let users = self.users.take(state.now, state.at_rest);
         let comparisons = self.comparing.take();
         Batch {
-            revision: state.revision,
+            revision: state.stamp.revision,
+            epoch: state.stamp.epoch,
             age_ms: state.age_ms,
             lost: std::mem::take(&mut self.lost),
             losses: std::mem::take(&mut self.losses),

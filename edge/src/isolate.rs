@@ -5,10 +5,12 @@ mod reading;
 mod report;
 #[cfg(test)]
 mod tests;
+mod word;
 
 use crate::{
     comparison_queue::is_drawn,
     counting::Counting,
+    isolate::word::{HeldBrakes, ObeyedWord},
     reporting::Reporting,
     schedule::Schedule,
     settings::Settings,
@@ -19,12 +21,15 @@ use cutover_core::{
     adapter::{Exchange, Next},
     decide,
     decision::{compile::CompileError, diversion::Diversion, input::Input},
-    measurement::{answer::Brake, counts::Outcome},
+    measurement::counts::Outcome,
     routing::matcher::{is_idempotent, is_safe},
     rules::flag::OnControlLoss,
     snapshot::{SnapshotError, digest},
     statistics::split_mix::SplitMix64,
-    vocabulary::revision::Revision,
+    vocabulary::{
+        names::DeploymentId,
+        revision::{Epoch, Stamp},
+    },
 };
 use serde::Serialize;
 use std::{
@@ -60,10 +65,14 @@ pub struct Isolate {
     dice: Cell<SplitMix64>,
     /// Origins that failed lately.
     diversions: Vec<(OriginName, Diversion)>,
+    /// Deployment that the isolate belongs to, once a document or an answer has named it. The word of any other is refused.
+    deployment: Option<DeploymentId>,
     /// The newest revision and emergency that an answer told.
-    declared: (Revision, Option<Emergency>),
-    /// Changes newer than the held snapshot that lowered a flag: one for each flag.
-    brakes: Vec<Brake>,
+    declared: (Stamp, Option<Emergency>),
+    /// Changes newer than the held snapshot that lowered a flag.
+    brakes: HeldBrakes,
+    /// Emergency and brakes of an epoch that is not followed. An answer of the epoch that is followed ends them.
+    obeyed: ObeyedWord,
     /// Time since which a revision is known that is newer than the held one.
     behind_since: Option<i64>,
 }
@@ -71,6 +80,9 @@ pub struct Isolate {
 #[derive(Debug)]
 struct CurrentSnapshot {
     rules: Rc<Ruleset>,
+    stamp: Stamp,
+    /// Emergency of the snapshot.
+    emergency: Option<Emergency>,
     /// Digest of the document that the rules were compiled from.
     digest: u64,
     confirmed_at: i64,
@@ -90,10 +102,14 @@ pub enum Refusal {
     /// A newer revision is already held.
     Older {
         /// The revision that is held.
-        held: Revision,
+        held: Stamp,
         /// The revision of the document.
-        offered: Revision,
+        offered: Stamp,
     },
+    /// The document or the answer is of another deployment.
+    Foreign(DeploymentId),
+    /// The epoch is more than a day ahead of the clock.
+    Future(Epoch),
 }
 
 impl fmt::Display for Refusal {
@@ -106,6 +122,10 @@ impl fmt::Display for Refusal {
             Self::Older { held, offered } => {
                 write!(f, "revision {offered} was refused because revision {held} is held")
             }
+            Self::Foreign(deployment) => {
+                write!(f, "the word of another deployment, {deployment}, was refused")
+            }
+            Self::Future(epoch) => write!(f, "the epoch {epoch} was refused: it is more than a day ahead"),
         }
     }
 }

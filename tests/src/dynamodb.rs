@@ -64,6 +64,7 @@ impl DynamoDb {
         self.put(partition, sort, attribute, &json!({ "N": value.to_string() }));
     }
 
+<<<<<<< HEAD
     /// Returns all items of the table, with their attributes as in DynamoDB's API.
     pub fn items(&self) -> Vec<Value> {
         let mut items = Vec::new();
@@ -77,6 +78,36 @@ impl DynamoDb {
                 return items;
             }
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"].clone();
+=======
+    /// Returns all items of the table, as a backup has them.
+    pub fn backup(&self) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut request = json!({ "TableName": TABLE });
+        loop {
+            let scan = serde_json::from_value(request.clone()).expect("a request");
+            let page = self.database.scan(scan).expect("the table is there");
+            let page = serde_json::to_value(page).expect("a response");
+            items.extend(page["Items"].as_array().into_iter().flatten().cloned());
+            match page.get("LastEvaluatedKey") {
+                Some(last) if !last.is_null() => request["ExclusiveStartKey"] = last.clone(),
+                _ => return items,
+            }
+        }
+    }
+
+    /// Replaces the items of the table by those of a backup. The table of batches, which has no backup, stays as it is.
+    pub fn restore(&self, backup: &[Value]) {
+        for item in self.items() {
+            let key = json!({ "pk": item["pk"], "sk": item["sk"] });
+            let request =
+                serde_json::from_value(json!({ "TableName": TABLE, "Key": key })).expect("a request");
+            self.database.delete_item(request).expect("the item is deleted");
+        }
+        for item in backup {
+            let request =
+                serde_json::from_value(json!({ "TableName": TABLE, "Item": item })).expect("a request");
+            self.database.put_item(request).expect("the item is put");
+>>>>>>> wt-A
         }
     }
 

@@ -182,7 +182,10 @@ impl Simulation<'_> {
             flag_changed: None,
         };
         let time = |minute: i64| Timestamp::from_millis(START + minute * 60_000);
-        let id = cutover_core::RunId::of_revision(cutover_core::Revision(1));
+        let id = cutover_core::RunId::of_stamp(cutover_core::Stamp {
+            revision: cutover_core::Revision(1),
+            ..cutover_core::Stamp::default()
+        });
         let Ok(flag) = "simulated".parse() else {
             return End { outcome: "nothing".to_owned(), minutes: 0, canary_requests: 0 };
         };

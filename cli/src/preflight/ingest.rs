@@ -2,7 +2,7 @@
 
 use super::{check::Check, gate, options::Options};
 use crate::{clock, http::unreachable};
-use cutover_core::{Revision, measurement::question::Question, signature};
+use cutover_core::{Epoch, Revision, measurement::question::Question, signature};
 use reqwest::blocking;
 use serde_json::Value;
 
@@ -72,7 +72,8 @@ fn check_function(
 /// Sends a question, of which nothing is stored. Returns the status and the body of the response.
 fn send(http: &blocking::Client, url: &str, secret: &str) -> Result<(u16, Value), reqwest::Error> {
     // Higher than any revision, so that the answer carries no snapshot.
-    let body = Question::since(Revision(u64::MAX >> 12)).encode();
+    let body = Question { epoch: Epoch(u64::MAX >> 12), ..Question::since(Revision(u64::MAX >> 12)) };
+    let body = body.encode();
     let now = clock::now();
     let response = http
         .post(url)

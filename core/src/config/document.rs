@@ -7,7 +7,7 @@ use crate::{
     snapshot::Snapshot,
     vocabulary::{
         names::{AdapterName, ExperimentName, FlagName, OriginName},
-        revision::Revision,
+        revision::{Epoch, Revision},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -106,6 +106,8 @@ impl Config {
                 .map(|(name, adapter)| (name, Arc::clone(adapter.program())))
                 .collect(),
             canaries: BTreeMap::new(),
+            epoch: Epoch::default(),
+            deployment: None,
         }
     }
 

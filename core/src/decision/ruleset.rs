@@ -159,11 +159,12 @@ impl Ruleset {
         limits.max().unwrap_or_default()
     }
 
-    /// Applies an emergency that was not delivered by a snapshot: holds the flags that it covers on
-    /// legacy and releases all others.
-    pub fn declare(&self, emergency: Option<&Emergency>) {
+    /// Applies emergencies in place of the snapshot's: holds the flags that one of them covers on legacy and releases all
+    /// others.
+    pub fn declare<'e>(&self, emergencies: impl IntoIterator<Item = &'e Emergency>) {
+        let emergencies: Vec<&Emergency> = emergencies.into_iter().collect();
         for flag in &self.flags {
-            flag.set_emergency(emergency.is_some_and(|emergency| emergency.covers(&flag.name)));
+            flag.set_emergency(emergencies.iter().any(|emergency| emergency.covers(&flag.name)));
         }
     }
 

@@ -9,7 +9,11 @@
 
 use crate::{
     rules::emergency::Emergency,
-    vocabulary::{names::FlagName, revision::Revision, share::PartsPerMillion},
+    vocabulary::{
+        names::{DeploymentId, FlagName},
+        revision::{Epoch, Revision, Stamp},
+        share::PartsPerMillion,
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,10 +39,17 @@ pub struct Brake {
 pub struct Answer {
     /// Current revision of the configuration.
     pub revision: Revision,
+    /// Epoch of the revision and of the brakes.
+    #[serde(default, skip_serializing_if = "Epoch::is_first")]
+    pub epoch: Epoch,
+    /// Deployment that answers; `None` if its table has none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentId>,
     /// Emergency in force, if any.
     #[serde(default)]
     pub emergency: Option<Emergency>,
-    /// Brakes since the isolate's revision, as far back as they are known.
+    /// Brakes since the isolate's revision, as far back as they are known; all that are known if the isolate is in another
+    /// epoch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub brakes: Vec<Brake>,
     /// Milliseconds between two reports of the isolate.
@@ -61,12 +72,19 @@ impl Answer {
     pub fn at(revision: Revision) -> Self {
         Self {
             revision,
+            epoch: Epoch::default(),
+            deployment: None,
             emergency: None,
             brakes: Vec::new(),
             interval_ms: FIRST_INTERVAL_MS,
             snapshot: None,
             duplicate: false,
         }
+    }
+
+    /// Returns the revision with its epoch.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { epoch: self.epoch, revision: self.revision }
     }
 
     /// Reads an answer from JSON; `None` if it is none.

@@ -37,7 +37,7 @@ use crate::{
         arm::Arm,
         names::{FlagName, RouteId, RunId},
         reason::Reason,
-        revision::Revision,
+        revision::{Epoch, Revision, Stamp},
         share::PartsPerMillion,
     },
 };
@@ -196,6 +196,9 @@ pub struct Batch {
     pub sequence: u64,
     /// Revision of the isolate's snapshot; 0 if it has none.
     pub revision: Revision,
+    /// Epoch of that revision.
+    #[serde(default, skip_serializing_if = "Epoch::is_first")]
+    pub epoch: Epoch,
     /// True in a batch of schema 1 or 2 if the isolate will send nothing more until it serves another request. Ignored in
     /// later schemas, see [`Batch::promised_ms`].
     #[serde(default, skip_serializing_if = "is_false")]
@@ -238,6 +241,7 @@ impl Batch {
             isolate,
             sequence,
             revision: Revision::default(),
+            epoch: Epoch::default(),
             idle: false,
             age_ms: 0,
             lost: 0,
@@ -249,6 +253,11 @@ impl Batch {
             users: Vec::new(),
             comparisons: Vec::new(),
         }
+    }
+
+    /// Returns the revision of the isolate's snapshot with its epoch.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { epoch: self.epoch, revision: self.revision }
     }
 
     /// Returns the milliseconds within which another batch follows; `None` if none is promised.

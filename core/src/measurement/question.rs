@@ -5,7 +5,13 @@
 //! { "schema": 1, "isolate": "0123456789abcdef0123456789abcdef", "revision": 42, "behind_ms": 0 }
 //! ```
 
-use crate::{json::omit::is_zero, vocabulary::revision::Revision};
+use crate::{
+    json::omit::is_zero,
+    vocabulary::{
+        names::DeploymentId,
+        revision::{Epoch, Revision, Stamp},
+    },
+};
 use serde::{Deserialize, Serialize};
 
 /// Schema number of this wire format.
@@ -21,6 +27,12 @@ pub struct Question {
     pub isolate: Option<String>,
     /// Revision of the isolate's snapshot; 0 if it has none.
     pub revision: Revision,
+    /// Epoch of that revision.
+    #[serde(default, skip_serializing_if = "Epoch::is_first")]
+    pub epoch: Epoch,
+    /// Deployment of the isolate, once it knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentId>,
     /// Milliseconds since the isolate learned of a revision that Workers KV has not brought yet; 0 if it holds the newest
     /// that it knows of.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -30,7 +42,19 @@ pub struct Question {
 impl Question {
     /// Creates a question about everything since a revision.
     pub fn since(revision: Revision) -> Self {
-        Self { schema: SCHEMA, isolate: None, revision, behind_ms: 0 }
+        Self {
+            schema: SCHEMA,
+            isolate: None,
+            revision,
+            epoch: Epoch::default(),
+            deployment: None,
+            behind_ms: 0,
+        }
+    }
+
+    /// Returns the revision with its epoch.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { epoch: self.epoch, revision: self.revision }
     }
 
     /// Returns the question as JSON.

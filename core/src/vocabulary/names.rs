@@ -1,6 +1,6 @@
 //! Names, parsed once where they enter the system and valid from then on.
 
-use crate::vocabulary::revision::Revision;
+use crate::vocabulary::revision::Stamp;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Borrow, fmt, str::FromStr};
 
@@ -120,18 +120,24 @@ name!(
     RunId
 );
 
+name!(
+    /// The random identifier of a deployment, which its table has from its first change on.
+    DeploymentId
+);
+
 impl RunId {
-    /// Returns the identifier of the run that begins at a revision. It is unique, because no two
+    /// Returns the identifier of the run that begins at a revision of an epoch. It is unique, because no two
     /// runs begin at the same one.
-    pub fn of_revision(revision: Revision) -> Self {
-        // A letter followed by digits is always a valid name.
-        Self(format!("r{revision}").into_boxed_str())
+    pub fn of_stamp(stamp: Stamp) -> Self {
+        // Letters and digits are always a valid name.
+        Self(format!("r{stamp}").into_boxed_str())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocabulary::revision::{Epoch, Revision};
 
     #[test]
     fn accepts_what_operators_write_and_nothing_else() {
@@ -142,5 +148,14 @@ mod tests {
         assert_eq!("a/b".parse::<FlagName>(), Err(InvalidName::Character('/')));
         assert_eq!("naïve".parse::<FlagName>(), Err(InvalidName::Character('ï')));
         assert_eq!("x".repeat(129).parse::<FlagName>(), Err(InvalidName::TooLong(129)));
+    }
+
+    /// After a restore revisions are counted anew: by them alone a new run would have the name of one that was lost, and take
+    /// the batches of isolates that still hold its label.
+    #[test]
+    fn runs_of_two_epochs_at_one_revision_are_two() {
+        let id = |epoch| RunId::of_stamp(Stamp { epoch: Epoch(epoch), revision: Revision(481) });
+        assert_eq!((id(0).as_str(), id(1_767_225_600).as_str()), ("r481", "r481e1767225600"));
+        assert_eq!(id(1_767_225_600).as_str().parse::<RunId>(), Ok(id(1_767_225_600)));
     }
 }

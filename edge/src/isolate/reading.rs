@@ -1,7 +1,14 @@
 //! Reading the snapshot: when it is due, and which document is put in force.
 
 use crate::isolate::{CurrentSnapshot, Isolate, Refusal};
-use cutover_core::{Ruleset, Snapshot, snapshot::digest};
+use cutover_core::{
+    Ruleset, Snapshot,
+    snapshot::digest,
+    vocabulary::{
+        names::DeploymentId,
+        revision::{Epoch, Stamp},
+    },
+};
 use std::rc::Rc;
 
 /// Milliseconds after which a read of the snapshot counts as lost, and another may begin.
@@ -45,7 +52,7 @@ impl Isolate {
     /// # Errors
     ///
     /// Returns the [`Refusal`] if the read failed, or the document is missing, damaged, older than
-    /// the held one, or does not compile.
+    /// the held one, of another deployment or of the far future, or does not compile.
     pub fn finish_read(&mut self, now: i64, read: Result<Option<String>, String>) -> Result<(), Refusal> {
         self.reading_since = None;
         let outcome = match read {
@@ -61,7 +68,33 @@ impl Isolate {
 
     /// Returns true if the control plane has told of a revision that is newer than the held one.
     pub(super) fn is_behind(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.rules.revision() < self.declared.0)
+        self.held.as_ref().is_some_and(|held| held.stamp < self.declared.0)
+    }
+
+    /// Returns the revision of the held snapshot with its epoch; zero without one.
+    pub(super) fn stamp(&self) -> Stamp {
+        self.held.as_ref().map(|held| held.stamp).unwrap_or_default()
+    }
+
+    /// Refuses the word of another deployment. A version that knows no deployments names none, and is believed.
+    pub(super) fn must_be_own(&self, deployment: Option<&DeploymentId>) -> Result<(), Refusal> {
+        match (&self.deployment, deployment) {
+            (Some(own), Some(other)) if own != other => Err(Refusal::Foreign(other.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses an epoch that no later restore could follow.
+    pub(super) fn must_be_reached(epoch: Epoch, now: i64) -> Result<(), Refusal> {
+        if epoch.is_too_far_ahead(now) { Err(Refusal::Future(epoch)) } else { Ok(()) }
+    }
+
+    /// Applies all emergencies and brakes that are known beside the held snapshot.
+    pub(super) fn apply_word(&self) {
+        let Some(held) = &self.held else { return };
+        let newest = if self.is_behind() { &self.declared.1 } else { &held.emergency };
+        held.rules.declare(newest.iter().chain(&self.obeyed.emergency));
+        held.rules.brake(self.brakes.iter().chain(&self.obeyed.brakes));
     }
 
     pub(super) fn accept(&mut self, text: &str, now: i64) -> Result<(), Refusal> {
@@ -74,21 +107,21 @@ impl Isolate {
             return Ok(());
         }
         let snapshot = Snapshot::decode(text).map_err(Refusal::Snapshot)?;
-        if let Some(held) = &self.held {
-            let revision = held.rules.revision();
-            if snapshot.revision < revision {
-                return Err(Refusal::Older { held: revision, offered: snapshot.revision });
-            }
+        self.must_be_own(snapshot.deployment.as_ref())?;
+        let (held, stamp) = (self.stamp(), snapshot.stamp());
+        if stamp < held {
+            return Err(Refusal::Older { held, offered: stamp });
         }
-        let rules = Ruleset::compile(&snapshot).map_err(Refusal::Compile)?;
-        if rules.revision() < self.declared.0 {
-            rules.declare(self.declared.1.as_ref());
-        } else {
+        Self::must_be_reached(stamp.epoch, now)?;
+        let rules = Rc::new(Ruleset::compile(&snapshot).map_err(Refusal::Compile)?);
+        let Snapshot { emergency, deployment, .. } = snapshot;
+        self.deployment = self.deployment.take().or(deployment);
+        self.brakes.release(stamp);
+        self.held = Some(CurrentSnapshot { rules, stamp, emergency, digest, confirmed_at: now });
+        if !self.is_behind() {
             self.behind_since = None;
         }
-        self.brakes.retain(|brake| brake.revision > rules.revision());
-        rules.brake(&self.brakes);
-        self.held = Some(CurrentSnapshot { rules: Rc::new(rules), digest, confirmed_at: now });
+        self.apply_word();
         self.begin_generation(now);
         Ok(())
     }

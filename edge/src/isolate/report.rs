@@ -3,17 +3,11 @@
 
 use crate::{
     counting::BatchState,
-    isolate::{Isolate, reading::CONFIRMED_MS},
+    isolate::{Isolate, reading::CONFIRMED_MS, word::ObeyedWord},
     reporting::BatchResult,
     wire::PackedOutcome,
 };
-use cutover_core::{
-    measurement::{
-        answer::{Answer, Brake},
-        question::Question,
-    },
-    vocabulary::revision::Revision,
-};
+use cutover_core::measurement::{answer::Answer, question::Question};
 
 impl Isolate {
     /// Counts outcomes, packed by `js/report.js` one after the other, see [`PackedOutcome`].
@@ -30,9 +24,8 @@ impl Isolate {
     pub fn next_batch(&mut self, at_rest: bool, open: u32, now: i64) -> Option<String> {
         let promised = self.schedule.interval_ms() * 5 / 4 + 30_000;
         let due_ms = if open == 0 { 0 } else { u64::try_from(promised).unwrap_or_default() };
-        let (revision, age_ms) =
-            (self.revision(), since(self.held.as_ref().map(|held| held.confirmed_at), now));
-        let state = BatchState { revision, age_ms, now, at_rest, open, due_ms };
+        let (stamp, age_ms) = (self.stamp(), since(self.held.as_ref().map(|held| held.confirmed_at), now));
+        let state = BatchState { stamp, age_ms, now, at_rest, open, due_ms };
         self.reporting.next(&mut self.counting, &state)
     }
 
@@ -47,7 +40,7 @@ impl Isolate {
         now: i64,
         mint: impl FnOnce() -> Option<String>,
     ) -> bool {
-        let exchanged = match (status, Answer::decode(body)) {
+        let exchanged = match (status, self.decode(body)) {
             (200..=299, Some(answer)) => BatchResult::Stored(answer),
             // Understood and refused: the same batch would be refused again.
             (400 | 413 | 422, _) => BatchResult::Refused,
@@ -73,7 +66,10 @@ impl Isolate {
     /// Returns a question to the control plane, or `None` while another one waits for its answer.
     pub fn question(&mut self, now: i64) -> Option<String> {
         let behind_ms = since(self.behind_since, now);
-        let question = Question { behind_ms, ..Question::since(self.revision()) };
+        let held = self.stamp();
+        let deployment = self.deployment.clone();
+        let question =
+            Question { epoch: held.epoch, deployment, behind_ms, ..Question::since(held.revision) };
         let body = self.reporting.question(question, now)?;
         self.schedule.asked(now);
         Some(body)
@@ -81,64 +77,67 @@ impl Isolate {
 
     /// Applies the response to a question.
     pub fn answered(&mut self, status: u16, body: &str, now: i64) {
-        let answer = Answer::decode(body).filter(|_| (200..=299).contains(&status));
+        let answer = self.decode(body).filter(|_| (200..=299).contains(&status));
         self.reporting.answered(answer.is_some(), now);
         if let Some(answer) = answer {
             self.hear(&answer, now);
         }
     }
 
-    fn revision(&self) -> Revision {
-        self.held.as_ref().map(|held| held.rules.revision()).unwrap_or_default()
+    /// Reads an answer. That of another deployment is none: the isolate's own is lost then.
+    fn decode(&mut self, body: &str) -> Option<Answer> {
+        let answer = Answer::decode(body)?;
+        if let Err(refusal) = self.must_be_own(answer.deployment.as_ref()) {
+            self.last_refusal = Some(refusal.to_string());
+            return None;
+        }
+        Some(answer)
     }
 
     /// Applies an answer without waiting for KV.
     fn hear(&mut self, answer: &Answer, now: i64) {
         self.schedule.heard(now);
         self.schedule.set_interval(answer.interval_ms, now);
-        let is_news = answer.revision > self.declared.0;
-        if answer.revision >= self.declared.0 {
-            self.declared = (answer.revision, answer.emergency.clone());
+        if self.deployment.is_none() {
+            self.deployment.clone_from(&answer.deployment);
+        }
+        if let Err(refusal) = Self::must_be_reached(answer.epoch, now) {
+            self.last_refusal = Some(refusal.to_string());
+            self.obeyed.add(answer);
+        } else if answer.epoch < self.stamp().epoch.max(self.declared.0.epoch) {
+            self.obeyed.add(answer);
+        } else {
+            self.follow(answer, now);
+        }
+        self.apply_word();
+    }
+
+    /// Applies an answer of the highest epoch.
+    fn follow(&mut self, answer: &Answer, now: i64) {
+        self.obeyed = ObeyedWord::default();
+        let stamp = answer.stamp();
+        let is_news = stamp > self.declared.0;
+        if stamp >= self.declared.0 {
+            self.declared = (stamp, answer.emergency.clone());
         }
         if let Some(text) = &answer.snapshot
-            && answer.revision > self.revision()
+            && stamp > self.stamp()
             && let Err(refusal) = self.accept(text, now)
         {
             self.last_refusal = Some(refusal.to_string());
         }
-        self.add_brakes(&answer.brakes);
+        self.brakes.add(answer, self.stamp());
         let is_behind = self.is_behind();
         let Some(held) = &mut self.held else { return };
         if is_behind {
-            held.rules.declare(self.declared.1.as_ref());
             self.behind_since.get_or_insert(now);
             if is_news {
                 // KV may have it by now.
                 self.refresh_at = now;
             }
-        } else if held.rules.revision() == answer.revision {
+        } else if held.stamp == stamp {
             held.confirmed_at = now;
             self.refresh_at = now + self.settings.soft_ttl_ms.max(CONFIRMED_MS);
-        }
-    }
-
-    /// Applies brakes of changes that the held snapshot does not have. Of several brakes of a flag the least holds until the
-    /// newest of these changes has come.
-    fn add_brakes(&mut self, brakes: &[Brake]) {
-        let revision = self.revision();
-        let before = self.brakes.clone();
-        for brake in brakes.iter().filter(|brake| brake.revision > revision) {
-            match self.brakes.iter_mut().find(|held| held.flag == brake.flag) {
-                Some(held) => {
-                    held.revision = held.revision.max(brake.revision);
-                    held.enabled &= brake.enabled;
-                    held.rollout = held.rollout.min(brake.rollout);
-                }
-                None => self.brakes.push(brake.clone()),
-            }
-        }
-        if let Some(held) = self.held.as_ref().filter(|_| self.brakes != before) {
-            held.rules.brake(&self.brakes);
         }
     }
 }

@@ -3,6 +3,7 @@
 mod brakes;
 mod control;
 mod diversion;
+mod epochs;
 mod reports;
 mod timing;
 
@@ -15,6 +16,7 @@ use cutover_core::{
     adapter::Program,
     measurement::answer::Answer,
     rules::condition::document::{Condition, Operator},
+    vocabulary::revision::Revision,
 };
 use std::sync::Arc;
 

@@ -182,6 +182,7 @@ async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -
     } else {
         Value::Null
     };
+    let meta = truth.meta(crate::store::RUNS, run.flag.as_str());
     let more = json!({
         "started_at": run.started_at,
         "started_by": run.started_by,
@@ -201,11 +202,14 @@ async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -
         },
         // Isolates of the last hour, of all flags; what they had counted since their last batch is unknown.
         "unknown_isolates": cursor.totals.isolates_lost_lately,
-        "version": truth.meta(crate::store::RUNS, run.flag.as_str()).map(|meta| meta.version),
+        "version": meta.map(|meta| meta.version),
     });
     let mut body = brief(run);
     if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
         body.extend(more);
+        if let Some(meta) = meta.filter(|meta| !meta.epoch.is_first()) {
+            body.insert("epoch".to_owned(), json!(meta.epoch));
+        }
     }
     Ok(body)
 }

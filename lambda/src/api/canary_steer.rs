@@ -18,7 +18,7 @@ use crate::{
     clock,
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, RUNS, Role, State as Truth},
+    store::{EmergencyChange, Meta, RUNS, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
@@ -133,7 +133,7 @@ async fn steer(
     demand.caller.must_be(Role::Operator)?;
     change(platform, demand, operation, |truth| {
         let run = after(truth, clock::now())?;
-        let version = truth.meta(RUNS, name.as_str()).map(|meta| meta.version);
+        let version = truth.meta(RUNS, name.as_str()).map(Meta::stamp);
         demand.precondition.check(&format!("the run of {name}"), version)?;
         let mut config = truth.config.clone();
         let mut others = Vec::new();

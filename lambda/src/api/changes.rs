@@ -143,7 +143,9 @@ pub(super) async fn withdraw(
             }
         };
         let record = notes::withdrawn(&pending, &demand.caller);
-        match platform.store.withdraw(&id, &record, reply(&demand, status, &body, None).as_ref()).await {
+        let epoch = platform.store.head().await?.epoch;
+        let reply = reply(&demand, epoch, status, &body, None);
+        match platform.store.withdraw(&id, &record, reply.as_ref()).await {
             Ok(()) => {
                 tracing::info!(event = "change_withdrawn", id, actor = demand.caller.name, "withdrawn");
                 return Ok(ChangeResponse { status, body, replayed: false });

@@ -10,7 +10,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, RUNS, Role, State as Truth, Write},
+    store::{EmergencyChange, Meta, RUNS, Role, State as Truth, Write},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::FlagName;
@@ -39,7 +39,7 @@ pub(super) async fn handle(
         if config.feature_flags.remove(&name).is_none() {
             return Err(Problem::not_found("flag", name.as_str()));
         }
-        let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
+        let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
         demand.precondition.check(&format!("the flag {name}"), version)?;
         let mut users: Vec<String> = config
             .routes

@@ -12,7 +12,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::QueryRejection},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
-use cutover_core::{FlagName, Revision};
+use cutover_core::FlagName;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -122,8 +122,8 @@ fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
         (Some(tag), None) => tag
             .strip_prefix('"')
             .and_then(|rest| rest.strip_suffix('"'))
-            .and_then(|digits| digits.parse().ok())
-            .map(|version| Precondition::Version(Revision(version)))
+            .and_then(|stamp| stamp.parse().ok())
+            .map(Precondition::Version)
             // A tag that was never issued matches no version, and the caller must learn that.
             .ok_or_else(|| {
                 Problem::changed_meanwhile(format!("the ETag {tag} was never issued by this API"))

@@ -34,6 +34,9 @@ pub(super) fn flag_json(name: &FlagName, flag: &Flag, salt: Option<&str>, meta: 
         fields.insert("updated_at".to_owned(), json!(meta.updated_at));
         fields.insert("updated_by".to_owned(), json!(meta.updated_by));
         fields.insert("version".to_owned(), json!(meta.version));
+        if !meta.epoch.is_first() {
+            fields.insert("epoch".to_owned(), json!(meta.epoch));
+        }
     }
     body
 }

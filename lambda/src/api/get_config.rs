@@ -19,7 +19,7 @@ pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Resul
     }
     let written = config.written().map_err(|error| StoreError::Item(error.to_string()))?;
     let mut response = json_response(StatusCode::OK, &written);
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", state.head.revision)) {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", state.head.stamp())) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     Ok(response)

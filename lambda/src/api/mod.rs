@@ -28,6 +28,7 @@ mod publication;
 mod put_config;
 mod put_flag;
 pub mod respond;
+mod restore;
 mod rotate_token;
 pub mod router;
 mod set_rollout;

@@ -15,8 +15,8 @@ pub(super) async fn look(_: Caller, State(platform): State<Platform>) -> Result<
     let body = json!({
         "revision": head.revision,
         "noted": noted,
-        "held": held,
-        "published": held == Some(head.revision),
+        "held": held.map(|held| held.revision),
+        "published": held == Some(head.stamp()),
     });
     Ok(json_response(StatusCode::OK, &body))
 }

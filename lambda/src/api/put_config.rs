@@ -65,7 +65,7 @@ pub(super) async fn handle(
         });
         return Ok(json_response(StatusCode::OK, &body));
     }
-    let unchanged = |truth: &Truth| demand.precondition.check("the configuration", Some(truth.head.revision));
+    let unchanged = |truth: &Truth| demand.precondition.check("the configuration", Some(truth.head.stamp()));
     let changed = change_on(&platform, &demand, Operation::ConfigApply, unchanged, |truth| {
         let config = merged(truth, &wanted, query.prune)?;
         let warnings = warnings(truth, &wanted, &config, &traffic);

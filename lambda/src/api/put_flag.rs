@@ -14,7 +14,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Role, State as Truth},
+    store::{EmergencyChange, Meta, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{Flag, FlagName, config::flag_from_json};
@@ -28,7 +28,7 @@ pub(super) async fn handle(
     demand.caller.must_be(Role::Operator)?;
     let flag = read(&name, demand.json()?)?;
     change(&platform, &demand, Operation::FlagPut, |truth| {
-        let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
+        let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
         demand.precondition.check(&format!("the flag {name}"), version)?;
         canary_guard::may_have(truth, &name, flag.rollout_percentage)?;
         canary_guard::may_deal(truth, &name, &flag)?;
@@ -43,7 +43,7 @@ pub(super) async fn handle(
 /// that the server maintains are ignored.
 fn read(name: &FlagName, mut body: Value) -> Result<Flag, Problem> {
     if let Some(fields) = body.as_object_mut() {
-        for kept_by_the_server in ["version", "updated_at", "updated_by", "revision", "published"] {
+        for kept_by_the_server in ["version", "epoch", "updated_at", "updated_by", "revision", "published"] {
             fields.remove(kept_by_the_server);
         }
         if let Some(written) = fields.remove("name").filter(|written| written != name.as_str()) {
@@ -88,7 +88,7 @@ pub(super) fn edit_flag(
         .get(name)
         .cloned()
         .ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
-    let version = truth.meta(SECTION, name.as_str()).map(|meta| meta.version);
+    let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
     demand.precondition.check(&format!("the flag {name}"), version)?;
     edit(&mut flag);
     Ok(with_flag(truth, name, flag))

@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use cutover_core::{Epoch, Revision, Stamp};
 use serde_json::Value;
 
 pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response {
@@ -14,9 +15,14 @@ pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // An object's version is its entity tag.
-    if let Some(version) = body.get("version").and_then(Value::as_u64)
-        && let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\""))
+    // An object's version is its entity tag, with the epoch.
+    let number = |name: &str| body.get(name).and_then(Value::as_u64);
+    let stamp = number("version").map(|version| {
+        let epoch = Epoch(number("epoch").unwrap_or_default());
+        Stamp { epoch, revision: Revision(version) }
+    });
+    if let Some(stamp) = stamp
+        && let Ok(tag) = HeaderValue::from_str(&format!("\"{stamp}\""))
     {
         headers.insert(header::ETAG, tag);
     }

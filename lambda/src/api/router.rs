@@ -4,8 +4,8 @@ use crate::{
     api::{
         audit_changes, canary, canary_records, canary_start, canary_steer, changes, changes::Replay,
         comparisons, create_token, delete_flag, emergency, explain_flag, flags, get_audit, get_config,
-        get_metrics, get_status, openapi, publication, put_config, put_flag, rotate_token, set_rollout,
-        switch_flag, tokens, verify_audit, whoami,
+        get_metrics, get_status, openapi, publication, put_config, put_flag, restore, rotate_token,
+        set_rollout, switch_flag, tokens, verify_audit, whoami,
     },
     observe::request,
     platform::Platform,
@@ -44,6 +44,7 @@ pub(crate) fn routes() -> Router<Platform> {
         .route("/status", get(get_status::handle))
         .route("/emergency/rollback", post(emergency::rollback))
         .route("/emergency/clear", post(emergency::clear))
+        .route("/restore", post(restore::handle))
         .route("/audit", get(get_audit::handle))
         .route("/audit/verify", get(verify_audit::handle))
         .route("/audit/{revision}/changes", get(audit_changes::handle))

@@ -187,6 +187,7 @@ impl DecisionContext<'_> {
             .with_changes(objects, changes);
         let commit = Commit {
             from: state.head.revision,
+            epoch: state.head.epoch,
             brakes: state.brakes_after(&writes, &EmergencyChange::Keep),
             writes,
             emergency: EmergencyChange::Keep,

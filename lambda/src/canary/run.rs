@@ -7,7 +7,7 @@ use crate::{
     store::{Cursor, RUNS, State, Write, error::StoreError},
 };
 use cutover_core::{
-    RunId, Timestamp,
+    RunId, Stamp, Timestamp,
     canary::{Evidence, Run, RunIdentity, TickContext, fold},
 };
 use serde_json::json;
@@ -42,7 +42,7 @@ pub fn circumstances(cursor: &Cursor, state: &State, run: &Run) -> TickContext {
 ///
 /// Returns the problem `no_randomness` if the operating system provides no random bytes.
 pub fn run_identity(state: &State) -> Result<RunIdentity, Problem> {
-    let id = RunId::of_revision(state.head.revision.next());
+    let id = RunId::of_stamp(Stamp { epoch: state.head.epoch, revision: state.head.revision.next() });
     Ok(RunIdentity { id, key: Some(digest::random::<16>()?) })
 }
 

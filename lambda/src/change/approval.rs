@@ -25,8 +25,9 @@ const MAX_KEPT: usize = 200_000;
 
 /// Operations that never wait for approval: they move users back to legacy or keep them where they
 /// are, or only concern tokens, whose creators do not count as second persons for requests made
-/// with them, nor for those of each other's tokens ([`crate::access::second_person`]).
-const NEVER_WAITS: [Operation; 7] = [
+/// with them, nor for those of each other's tokens ([`crate::access::second_person`]). A restore changes no flag, and until it
+/// is made no emergency reaches the isolates that are running.
+const NEVER_WAITS: [Operation; 8] = [
     Operation::FlagDisable,
     Operation::EmergencyRollback,
     Operation::CanaryPause,
@@ -34,6 +35,7 @@ const NEVER_WAITS: [Operation; 7] = [
     Operation::TokenCreate,
     Operation::TokenRevoke,
     Operation::TokenRotate,
+    Operation::Restore,
 ];
 
 /// Returns true if a change may move a user to the new backend, or weaken the protection against
@@ -195,6 +197,7 @@ mod tests {
             (Operation::EmergencyRollback, &high, &high, false),
             (Operation::EmergencyClear, &low, &low, true),
             (Operation::TokenRevoke, &low, &low, false),
+            (Operation::Restore, &low, &low, false),
         ] {
             assert_eq!(may_expose(operation, before, after), expected, "{operation:?}");
         }

@@ -14,13 +14,13 @@ use crate::{
     platform::Platform,
     problem::Problem,
     store::{
-        AuditRecord, Commit, CommitError, EmergencyChange, MAX_WRITES, Reply, State, StoreError, Write,
-        backoff::backoff,
+        AuditRecord, Brakes, Commit, CommitError, EmergencyChange, MAX_WRITES, Reply, State, StoreError,
+        Write, backoff::backoff,
     },
 };
 use axum::http::StatusCode;
 use cutover_core::{
-    Revision, Ruleset, Timestamp,
+    Epoch, Revision, Ruleset, Timestamp,
     config::{Change, Config, diff},
 };
 use serde_json::{Value, json};
@@ -164,14 +164,18 @@ where
         let more = changes.len() > room;
         changes.truncate(room);
         let at = clock::now();
-        let is_nothing =
-            changes.is_empty() && proposal.emergency == EmergencyChange::Keep && proposal.others.is_empty();
-        let head = before.head.revision;
+        let (head, epoch) = (before.head.revision, operation.epoch_after(before.head.epoch, at));
+        let is_restore = epoch != before.head.epoch;
+        let is_nothing = !is_restore
+            && changes.is_empty()
+            && proposal.emergency == EmergencyChange::Keep
+            && proposal.others.is_empty();
         let revision = if is_nothing { head } else { head.next() };
         let made: Vec<Change> = self.parts.made.iter().chain(&changes).cloned().collect();
-        let outcome = Outcome { revision, at, actor: &demand.caller.name, changes: &made, before: &before };
+        let outcome =
+            Outcome { revision, epoch, at, actor: &demand.caller.name, changes: &made, before: &before };
         let (status, body) = (proposal.answer)(&outcome);
-        let reply = if more { None } else { reply(demand, status, &body, Some(revision)) };
+        let reply = if more { None } else { reply(demand, epoch, status, &body, Some(revision)) };
         if is_nothing {
             if let Some(reply) = reply
                 && !platform.store.put_reply(&reply).await?
@@ -184,7 +188,13 @@ where
         let writes = writes(demand, &before, &proposal, &changes, is_first);
         let commit = Commit {
             from: head,
-            brakes: before.brakes_after(&writes, &proposal.emergency),
+            epoch,
+            // Those of an epoch are for isolates that hold a revision of it.
+            brakes: if is_restore {
+                Brakes::none_before(revision)
+            } else {
+                before.brakes_after(&writes, &proposal.emergency)
+            },
             writes,
             audit: audit(demand, operation, at, &before, &proposal, &changes),
             emergency: proposal.emergency,
@@ -217,6 +227,7 @@ where
 /// as withdrawing a change, has none in its response.
 pub(crate) fn reply(
     demand: &ChangeRequest,
+    epoch: Epoch,
     status: StatusCode,
     body: &Value,
     revision: Option<Revision>,
@@ -226,7 +237,7 @@ pub(crate) fn reply(
         Some(revision) => with_revision(body.clone(), revision),
         None => body.clone(),
     };
-    Some(Reply { key, fingerprint, status: status.as_u16(), body, at: clock::now() })
+    Some(Reply { key, epoch, fingerprint, status: status.as_u16(), body, at: clock::now() })
 }
 
 /// Reads the document that a change would publish as the edge does, because an edge refuses a document that it cannot
@@ -276,7 +287,8 @@ pub(crate) async fn answered_before(
     demand: &ChangeRequest,
 ) -> Result<Option<ChangeResponse>, Problem> {
     let Some((key, fingerprint)) = &demand.idempotency else { return Ok(None) };
-    let Some(reply) = platform.store.reply(key).await? else { return Ok(None) };
+    let epoch = platform.store.head().await?.epoch;
+    let Some(reply) = platform.store.reply(key, epoch).await? else { return Ok(None) };
     if reply.fingerprint != *fingerprint {
         let detail = "this Idempotency-Key was used for a different request";
         let hint = "use a new key for every new change, and repeat a key only to retry the same request";

@@ -7,7 +7,7 @@ use crate::{
     },
     problem::Problem,
 };
-use cutover_core::Revision;
+use cutover_core::Stamp;
 
 /// Attributes of a request for a change, other than the change itself.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ pub enum Precondition {
     /// The object must not exist.
     Absent,
     /// The object must have this version.
-    Version(Revision),
+    Version(Stamp),
 }
 
 impl Precondition {
@@ -58,7 +58,7 @@ impl Precondition {
     /// # Errors
     ///
     /// Returns the problem `changed_meanwhile` if the precondition does not hold.
-    pub fn check(&self, object: &str, version: Option<Revision>) -> Result<(), Problem> {
+    pub fn check(&self, object: &str, version: Option<Stamp>) -> Result<(), Problem> {
         let refused = match (self, version) {
             (Precondition::None, _) | (Precondition::Exists, Some(_)) | (Precondition::Absent, None) => {
                 return Ok(());

@@ -1,5 +1,7 @@
 //! The operations of the management API that change state.
 
+use cutover_core::{Epoch, Timestamp};
+
 /// An operation that changes state. Its name is the `action` of audit records and pending changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -39,6 +41,8 @@ pub enum Operation {
     TokenRevoke,
     /// Replaces the secret of a token.
     TokenRotate,
+    /// Begins an epoch, after the table was restored from a backup.
+    Restore,
 }
 
 impl Operation {
@@ -63,6 +67,12 @@ impl Operation {
             Self::TokenCreate => "token.create",
             Self::TokenRevoke => "token.revoke",
             Self::TokenRotate => "token.rotate",
+            Self::Restore => "restore",
         }
+    }
+
+    /// Returns the epoch after the operation at `now`.
+    pub fn epoch_after(self, epoch: Epoch, now: Timestamp) -> Epoch {
+        if self == Self::Restore { epoch.restored(now) } else { epoch }
     }
 }

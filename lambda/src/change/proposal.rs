@@ -3,7 +3,7 @@
 use crate::store::{EmergencyChange, Meta, RUNS, State, Write};
 use axum::http::StatusCode;
 use cutover_core::{
-    Revision, Timestamp,
+    Epoch, Revision, Timestamp,
     config::{Change, Config},
 };
 use serde_json::{Value, json};
@@ -26,6 +26,8 @@ pub struct Proposal {
 pub struct Outcome<'a> {
     /// New revision; the current one if there was nothing to change.
     pub revision: Revision,
+    /// Epoch of that revision.
+    pub epoch: Epoch,
     /// Time of the change.
     pub at: Timestamp,
     /// Name of the caller.
@@ -42,6 +44,7 @@ impl Outcome<'_> {
         if self.changes.iter().any(|change| change.section == section && change.name == name) {
             return Some(Meta {
                 version: self.revision,
+                epoch: self.epoch,
                 updated_at: self.at,
                 updated_by: self.actor.to_owned(),
             });

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use cutover_core::{
-    Revision, Snapshot,
+    Revision, Snapshot, Stamp,
     measurement::{answer::Answer, pace::Pace},
 };
 use std::{
@@ -56,7 +56,7 @@ impl Word {
 /// A snapshot that this process derived.
 #[derive(Debug, Clone)]
 struct Derived {
-    revision: Revision,
+    stamp: Stamp,
     text: Arc<str>,
     /// Size of the compressed document.
     packed: usize,
@@ -83,13 +83,17 @@ impl Answers {
     /// # Errors
     ///
     /// Fails if the head cannot be read or decoded.
-    pub(super) async fn answer(&self, held: Revision, behind_ms: u64) -> Result<Answer, StoreError> {
+    pub(super) async fn answer(&self, held: Stamp, behind_ms: u64) -> Result<Answer, StoreError> {
         let Word { head, interval_ms, .. } = self.word().await?;
         let snapshot =
-            if held < head.revision { self.snapshot_for(&head, held, behind_ms).await } else { None };
+            if held < head.stamp() { self.snapshot_for(&head, held, behind_ms).await } else { None };
+        // Revisions of two epochs cannot be compared.
+        let since = if held.epoch == head.epoch { held.revision } else { Revision::default() };
         Ok(Answer {
+            epoch: head.epoch,
+            deployment: head.deployment,
             emergency: head.emergency,
-            brakes: head.brakes.since(held),
+            brakes: head.brakes.since(since),
             interval_ms,
             snapshot: snapshot.map(|text| text.to_string()),
             ..Answer::at(head.revision)
@@ -115,11 +119,12 @@ impl Answers {
 
     /// Returns the snapshot for an isolate that holds an older one, if it belongs into the answer. An answer without it is
     /// better than none, so a failure is logged.
-    async fn snapshot_for(&self, head: &Head, held: Revision, behind_ms: u64) -> Option<Arc<str>> {
-        let is_needed = !head.brakes.reaches(held) || behind_ms >= KV_PATIENCE_MS;
+    async fn snapshot_for(&self, head: &Head, held: Stamp, behind_ms: u64) -> Option<Arc<str>> {
+        let is_reached = held.epoch == head.epoch && head.brakes.reaches(held.revision);
+        let is_needed = !is_reached || behind_ms >= KV_PATIENCE_MS;
         let known = self.snapshot.lock().ok().and_then(|known| known.clone());
         let derived = match known {
-            Some(known) if known.revision >= head.revision => known,
+            Some(known) if known.stamp >= head.stamp() => known,
             // Sizes change slowly: a much larger document did not become a small one.
             Some(known) if !is_needed && known.packed > 2 * MAX_PACKED => return None,
             _ => match self.derive().await {
@@ -130,7 +135,7 @@ impl Answers {
                 }
             },
         };
-        let is_current = derived.revision >= head.revision;
+        let is_current = derived.stamp >= head.stamp();
         (is_current && belongs(is_needed, derived.text.len(), derived.packed)).then_some(derived.text)
     }
 
@@ -139,7 +144,7 @@ impl Answers {
         let snapshot: Snapshot = state.snapshot();
         let text: Arc<str> = snapshot.encode().map_err(|error| StoreError::Item(error.to_string()))?.into();
         let packed = packing::pack(text.as_bytes()).len();
-        let derived = Derived { revision: snapshot.revision, text, packed };
+        let derived = Derived { stamp: snapshot.stamp(), text, packed };
         if let Ok(mut held) = self.snapshot.lock() {
             *held = Some(derived.clone());
         }

@@ -85,7 +85,7 @@ async fn take_from(answers: &Answers, headers: &HeaderMap, body: Body) -> Result
     let asker = question.isolate.as_deref().unwrap_or_default();
     limited(answers.platform.limits.callers.take(asker, Instant::now()))?;
     let failed = |error: StoreError| Refusal::new(RefusalKind::Failed, error.into());
-    answers.answer(question.revision, question.behind_ms).await.map_err(failed)
+    answers.answer(question.stamp(), question.behind_ms).await.map_err(failed)
 }
 
 /// Decodes and checks a question.

@@ -82,11 +82,20 @@ impl<'p> Folding<'p> {
     pub(super) async fn begin(platform: &'p Platform, lease: Lease) -> Result<Self, StoreError> {
         let store = &platform.store;
         // Before any ledger: what the cursor promises is true of ledgers that are read after it.
-        let mut cursor = store.cursor().await?;
+        let cursor = store.cursor().await?;
         let state = store.state().await?;
         let stream = store.stream().await?;
         let mut roll = Roll::default();
-        store.roll().await?.iter().for_each(|part| roll.unpack(part));
+        let is_restored = cursor.epoch < state.head.epoch;
+        if is_restored {
+            // Isolates of the backup that are gone since are nobody's loss.
+            let (epoch, since) = (state.head.epoch, cursor.through);
+            tracing::error!(event = "log_gap", why = "the table was restored", %epoch, since, "counts are unknown");
+        } else {
+            store.roll().await?.iter().for_each(|part| roll.unpack(part));
+        }
+        let active = state.runs.values().filter(|run| run.state.is_active());
+        let mut cursor = cursor.in_epoch(state.head.epoch, active, clock::now().millis());
         let is_replaced = !cursor.stream.is_empty() && cursor.stream != stream;
         if is_replaced {
             cursor.positions = Positions::default();
@@ -196,7 +205,7 @@ impl<'p> Folding<'p> {
 
     /// Reads the state again if the head has moved.
     pub(super) async fn renew_state(&mut self) -> Result<(), StoreError> {
-        if self.platform.store.head().await?.revision != self.state.head.revision {
+        if self.platform.store.head().await?.stamp() != self.state.head.stamp() {
             self.state = self.platform.store.state().await?;
         }
         Ok(())
@@ -204,7 +213,7 @@ impl<'p> Folding<'p> {
 
     /// Adds a batch to the sums and to the accounts of its flags.
     async fn take(&mut self, shard: &str, arrival: &crate::store::Arrival) {
-        if self.fold.read().hold(shard, &arrival.position) {
+        if self.fold.read().hold(shard, &arrival.position) || arrival.at < self.cursor.passed_over {
             return;
         }
         let totals = &mut self.cursor.totals;
@@ -433,6 +442,7 @@ impl<'p> Folding<'p> {
                 }
                 for arrival in &page.arrivals {
                     if self.fold.takes_apart(name, &page.shard, &arrival.position)
+                        && arrival.at >= self.cursor.passed_over
                         && let Some(batch) = packing::read(&arrival.packed)
                     {
                         account.add(&self.state, arrival.at, &batch);

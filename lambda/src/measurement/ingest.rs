@@ -109,7 +109,7 @@ impl Ingest {
         if stored == BatchStatus::Conflict {
             return Err(conflict(&batch));
         }
-        let answer = self.answers.answer(batch.revision, 0).await.map_err(failed)?;
+        let answer = self.answers.answer(batch.stamp(), 0).await.map_err(failed)?;
         Ok(Answer { duplicate: stored == BatchStatus::Duplicate, ..answer })
     }
 

@@ -6,7 +6,7 @@ use crate::{
     publication::kv::{Kv, KvError},
     store::{error::StoreError, table::Store},
 };
-use cutover_core::{Revision, Ruleset, Snapshot, decision::compile::UnusableDocument};
+use cutover_core::{Revision, Ruleset, Snapshot, Stamp, decision::compile::UnusableDocument};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
@@ -114,20 +114,20 @@ impl Publisher {
         let lock = tokio::time::timeout(PATIENCE, self.written.lock()).await;
         let mut written = lock.map_err(|_| PublishError::Outrun)?;
         let mut ready = written.map_or_else(Instant::now, |at| at + self.interval);
-        let mut last: Option<Revision> = None;
+        let mut last: Option<Stamp> = None;
         let mut lost = 0;
         let mut error = PublishError::Outrun;
         loop {
             let head = self.store.head().await?;
-            if last == Some(head.revision) || (!is_due && self.store.published().await? >= head.revision) {
+            if last == Some(head.stamp()) || (!is_due && self.store.published().await? >= head.revision) {
                 return Ok(head.revision);
             }
             if !wait_until(ready, deadline).await {
-                return last.ok_or(error);
+                return last.map(|last| last.revision).ok_or(error);
             }
             // Read after the wait: the changes of that time are published together.
             let state = self.store.state().await?;
-            let revision = state.head.revision;
+            let (revision, stamp) = (state.head.revision, state.head.stamp());
             if !is_due && state.published >= revision {
                 return Ok(revision);
             }
@@ -147,7 +147,7 @@ impl Publisher {
                 // The write may have been made, may be made later, or never.
                 Err(failure @ KvError::Unreachable(_)) => {
                     lost += 1;
-                    let is_held = self.published().await.is_ok_and(|held| held == Some(revision));
+                    let is_held = self.published().await.is_ok_and(|held| held == Some(stamp));
                     if !is_held && lost >= MAX_LOST {
                         return Err(failure.into());
                     }
@@ -158,7 +158,7 @@ impl Publisher {
             };
             if is_held {
                 self.store.note_published(revision).await?;
-                last = Some(revision);
+                last = Some(stamp);
                 // A head that has moved since then is written again, even if it is recorded as
                 // published: this write may have come after that of the other publisher.
                 is_due = true;
@@ -166,17 +166,17 @@ impl Publisher {
         }
     }
 
-    /// Returns the revision in KV; `None` if KV holds no document that an edge would accept.
+    /// Returns the revision in KV with its epoch; `None` if KV holds no document that an edge would accept.
     ///
     /// # Errors
     ///
     /// Fails if KV cannot be read.
-    pub async fn published(&self) -> Result<Option<Revision>, KvError> {
+    pub async fn published(&self) -> Result<Option<Stamp>, KvError> {
         Ok(self
             .kv
             .get()
             .await?
             .and_then(|text| Snapshot::decode(&text).ok())
-            .map(|snapshot| snapshot.revision))
+            .map(|snapshot| snapshot.stamp()))
     }
 }

@@ -26,10 +26,10 @@ pub async fn tick(platform: &Platform) -> Result<Tick, PublishError> {
     let head = platform.store.head().await?;
     let noted = platform.store.published().await?;
     let found = platform.publisher.published().await?;
-    let healthy = noted == head.revision && found == Some(head.revision);
+    let healthy = noted == head.revision && found == Some(head.stamp());
     if !healthy {
         let revision = platform.publisher.republish().await?;
         tracing::warn!(head = head.revision.0, noted = noted.0, published = revision.0, "publication healed");
     }
-    Ok(Tick { revision: head.revision.0, found: found.map(|revision| revision.0), published: !healthy })
+    Ok(Tick { revision: head.revision.0, found: found.map(|found| found.revision.0), published: !healthy })
 }

@@ -1,6 +1,7 @@
 //! Commits, the only way to change state: one transaction that writes the objects, the audit record
 //! and the remembered response, and moves the head from the revision that was read to the next one.
 
+<<<<<<< HEAD
 use crate::store::{
     AuditRecord, Reply,
     audit::{AuditPlace, AuditTail, MOVED},
@@ -12,9 +13,25 @@ use crate::store::{
     table::Store,
     tokens::{VALID_UNTIL, removal},
     transaction::{EXISTS, build},
+=======
+use crate::{
+    observe::hex::hex,
+    store::{
+        AuditRecord, Reply,
+        audit::{AuditPlace, AuditTail, MOVED},
+        brakes::Brakes,
+        error::{CommitError, StoreError},
+        item::{NewItem, SCHEMA},
+        keys,
+        keys::Key,
+        table::Store,
+        tokens::{VALID_UNTIL, removal},
+        transaction::{EXISTS, build},
+    },
+>>>>>>> wt-A
 };
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
-use cutover_core::{Emergency, Revision};
+use cutover_core::{Emergency, Epoch, Revision, Stamp};
 use serde_json::Value;
 
 /// Most writes of one commit. DynamoDB accepts 100 items in a transaction; the head, the audit
@@ -72,6 +89,8 @@ pub enum EmergencyChange {
 pub struct Commit {
     /// Revision that the change is based on.
     pub from: Revision,
+    /// Epoch of the head after the change: that of the head before, but for a restore.
+    pub epoch: Epoch,
     /// Writes of the change, at most [`MAX_WRITES`].
     pub writes: Vec<Write>,
     /// Effect of the change on the emergency.
@@ -86,6 +105,20 @@ pub struct Commit {
     pub lease: Option<super::Lease>,
 }
 
+<<<<<<< HEAD
+=======
+pub(super) fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// Returns an identifier for a deployment that has none yet.
+fn new_deployment() -> Result<String, StoreError> {
+    let mut bits = [0_u8; 16];
+    getrandom::fill(&mut bits).map_err(|error| StoreError::Call(format!("no random bytes: {error}")))?;
+    Ok(hex(&bits))
+}
+
+>>>>>>> wt-A
 impl Store {
     /// Commits a change atomically and returns its revision.
     ///
@@ -98,9 +131,10 @@ impl Store {
         let revision = commit.from.next();
         // A record that created no revision moves the tail too, and leaves the change as it is.
         let tail = self.audit_tail().await?;
-        if tail.revision != commit.from {
+        if tail.revision != commit.from || tail.epoch > commit.epoch {
             return Err(CommitError::Conflict);
         }
+        let tail = AuditTail { epoch: commit.epoch, ..tail };
         let sealed = commit.audit.sealed(AuditPlace::change(revision), &tail)?;
         // Ahead of the transaction, which is limited to 4 MB; without their record they mean nothing.
         self.keep_changes(sealed.parts).await?;
@@ -113,7 +147,8 @@ impl Store {
             items.push(self.check_lease(lease)?);
         }
         for write in &commit.writes {
-            items.push(self.write(write, revision, &commit.audit)?);
+            let stamp = Stamp { epoch: commit.epoch, revision };
+            items.push(self.write(write, stamp, &commit.audit)?);
         }
         self.transact(items).await.map(|()| revision)
     }
@@ -140,12 +175,19 @@ impl Store {
         tail: &AuditTail,
         digest: &str,
     ) -> Result<TransactWriteItem, StoreError> {
-        let mut expression = format!("SET revision = :next, #schema = :schema, brakes = :brakes, {MOVED}");
+        let mut expression = format!(
+            "SET revision = :next, #epoch = :epoch, #deployment = if_not_exists(#deployment, :deployment), \
+             #schema = :schema, brakes = :brakes, {MOVED}"
+        );
         let mut update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(Key::head().attributes()))
             .expression_attribute_names("#schema", "schema")
+            .expression_attribute_names("#epoch", keys::EPOCH)
+            .expression_attribute_names("#deployment", keys::DEPLOYMENT)
             .expression_attribute_values(":next", number(commit.from.next().0))
+            .expression_attribute_values(":epoch", number(commit.epoch.0))
+            .expression_attribute_values(":deployment", AttributeValue::S(new_deployment()?))
             .expression_attribute_values(":brakes", AttributeValue::S(commit.brakes.encode()))
             .expression_attribute_values(":schema", number(SCHEMA));
         update = tail.moved(update, digest);
@@ -166,7 +208,7 @@ impl Store {
     pub(super) fn write(
         &self,
         write: &Write,
-        revision: Revision,
+        stamp: Stamp,
         audit: &AuditRecord,
     ) -> Result<TransactWriteItem, StoreError> {
         match write {
@@ -212,7 +254,8 @@ impl Store {
             Write::Object { section, name, value: Some(value), expected } => {
                 let item = NewItem::new(&Key::object(section, name))
                     .json("data", value)?
-                    .number("version", revision.0)
+                    .number("version", stamp.revision.0)
+                    .number(keys::EPOCH, stamp.epoch.0)
                     .text("updated_at", audit.at.to_string())
                     .text("updated_by", audit.actor.clone());
                 let put = Put::builder().table_name(&self.table).set_item(Some(item.into_attributes()));

@@ -11,7 +11,7 @@ use crate::store::{
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use cutover_core::{
-    Emergency, Flag, FlagName, Revision, Snapshot, Timestamp,
+    DeploymentId, Emergency, Epoch, Flag, FlagName, Revision, Snapshot, Stamp, Timestamp,
     canary::{Run, RunState},
     config::Config,
     measurement::answer::Brake,
@@ -36,21 +36,41 @@ const HEAD_REST: usize = 512;
 pub struct Head {
     /// Revision of the last committed change; 0 before the first one.
     pub revision: Revision,
+    /// Epoch of that revision: the time of the last restore.
+    pub epoch: Epoch,
+    /// Identifier of the deployment; `None` before the first change by a version that knows it.
+    pub deployment: Option<DeploymentId>,
     /// Emergency in force.
     pub emergency: Option<Emergency>,
     /// The latest changes that lowered a flag.
     pub brakes: Brakes,
 }
 
+impl Head {
+    /// Returns the revision with its epoch.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { epoch: self.epoch, revision: self.revision }
+    }
+}
+
 /// Time and author of the last change of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
-    /// Revision of that change; it serves as the object's version and ETag.
+    /// Revision of that change; it serves as the object's version.
     pub version: Revision,
+    /// Epoch of that revision.
+    pub epoch: Epoch,
     /// Time of that change.
     pub updated_at: Timestamp,
     /// Name of the caller who made it.
     pub updated_by: String,
+}
+
+impl Meta {
+    /// Returns the version with its epoch, which is the object's ETag.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { epoch: self.epoch, revision: self.version }
+    }
 }
 
 /// The whole configuration at one revision.
@@ -133,7 +153,8 @@ impl State {
             flag.salt = self.salt(name).map(str::to_owned);
         }
         let snapshot = config.snapshot(self.head.revision, self.head.emergency.clone());
-        Snapshot { canaries, ..snapshot }
+        let Head { epoch, deployment, .. } = self.head.clone();
+        Snapshot { canaries, epoch, deployment, ..snapshot }
     }
 }
 
@@ -153,6 +174,12 @@ impl Store {
             None => Ok(Head::default()),
             Some(item) => Ok(Head {
                 revision: Revision(item.number("revision")?),
+                epoch: item.epoch(),
+                deployment: item
+                    .optional_text(keys::DEPLOYMENT)
+                    .map(str::parse::<DeploymentId>)
+                    .transpose()
+                    .map_err(|error| StoreError::Item(format!("deployment: {error}")))?,
                 // A head that an earlier version wrote has none.
                 brakes: match item.optional_text("brakes") {
                     Some(_) => item.json::<Brakes>("brakes")?.read_at(Revision(item.number("revision")?)),
@@ -190,7 +217,7 @@ impl Store {
         for _ in 0..MAX_READS {
             let objects = self.objects().await?;
             let after = self.head().await?;
-            if after.revision == head.revision {
+            if after.stamp() == head.stamp() {
                 return Ok(State { head: after, ..objects });
             }
             head = after;
@@ -215,6 +242,7 @@ impl Store {
                 (section.to_owned(), name.to_owned()),
                 Meta {
                     version: Revision(item.number("version")?),
+                    epoch: item.epoch(),
                     updated_at: item
                         .text("updated_at")?
                         .parse()

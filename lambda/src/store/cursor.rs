@@ -8,7 +8,7 @@ use crate::store::{
     lease::Lease,
     table::Store,
 };
-use cutover_core::{Timestamp, canary::Run, measurement::log::Positions};
+use cutover_core::{Epoch, Timestamp, canary::Run, measurement::log::Positions};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -64,6 +64,12 @@ pub struct Totals {
 pub struct Cursor {
     /// Arrival time up to which every ledger is complete that is not parked, in milliseconds since 1970.
     pub through: i64,
+    /// Epoch in which it was written. A table with a later one was restored since.
+    #[serde(skip_serializing_if = "Epoch::is_first")]
+    pub epoch: Epoch,
+    /// Arrival time before which batches are passed over, in milliseconds since 1970: they are of the time before the last
+    /// restore, whose counts are unknown.
+    pub passed_over: i64,
     /// Stream that the positions belong to.
     pub stream: String,
     /// Positions up to which every ledger is complete that is not parked.
@@ -80,6 +86,23 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// Returns the cursor at `now` in milliseconds since 1970, in the epoch of the head. If the table was restored since it
+    /// was written, evaluation begins with what arrives after that: the counts of every active run have a gap until then. The
+    /// positions stay as they are, so that it is the same for whoever reads the cursor before it is written again.
+    #[must_use]
+    pub fn in_epoch<'r>(mut self, epoch: Epoch, active: impl IntoIterator<Item = &'r Run>, now: i64) -> Self {
+        if epoch <= self.epoch {
+            return self;
+        }
+        // A clock may have been wrong when the epoch began.
+        let until = epoch.millis().min(now);
+        let gap =
+            FlagGap { since: Timestamp::from_millis(self.through), until: Timestamp::from_millis(until) };
+        self.gaps.extend(active.into_iter().map(|run| (run.flag.to_string(), gap)));
+        (self.epoch, self.passed_over) = (epoch, until);
+        self
+    }
+
     /// Returns the arrival time up to which the counts of a run's step are complete, in milliseconds since 1970. A gap in the
     /// step ends that until the step begins anew, because an operator resumes the run.
     pub fn through_of(&self, run: &Run) -> i64 {
@@ -133,6 +156,20 @@ mod tests {
         let parked = BTreeMap::from([("one".to_owned(), parked)]);
         let cursor = Cursor { through: 9, parked, ..Cursor::default() };
         assert_eq!([&one, &other].map(|run| cursor.through_of(run)), [5, 9]);
+    }
+
+    #[test]
+    fn after_a_restore_evaluation_begins_with_what_arrives_from_then_on() {
+        let started = run("one", 1_000);
+        let cursor = Cursor { through: 5_000, ..Cursor::default() };
+        let restored = cursor.clone().in_epoch(Epoch(60), [&started], 61_000);
+        assert_eq!((restored.passed_over, restored.through_of(&started)), (60_000, 5_000));
+        // Until the step begins anew, however often the cursor is read.
+        assert_eq!(restored.clone().in_epoch(Epoch(60), [&started], 90_000), restored);
+        let resumed = started.paused("restored").resumed(Timestamp::from_millis(60_001), "");
+        let later = Cursor { through: 90_000, ..restored };
+        assert_eq!((later.through_of(&started), later.through_of(&resumed)), (5_000, 90_000));
+        assert_eq!(cursor.in_epoch(Epoch(120), [], 61_000).passed_over, 61_000, "a clock that was wrong");
     }
 
     /// Counts that have expired are unknown; a step that has some of them in it is never complete.

@@ -1,10 +1,15 @@
 //! Typed access to the attributes of items.
 
+<<<<<<< HEAD
 use crate::{
     measurement::packing,
     store::{error::StoreError, keys::Key},
 };
+=======
+use crate::store::{error::StoreError, keys, keys::Key};
+>>>>>>> wt-A
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use cutover_core::Epoch;
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
 
@@ -166,6 +171,11 @@ impl Item {
     /// Returns a number, or `None` if there is none of that name.
     pub fn optional_number(&self, name: &str) -> Option<u64> {
         self.0.get(name).and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok())
+    }
+
+    /// Returns the epoch in which the item was written; the first one if it has none.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.optional_number(keys::EPOCH).unwrap_or_default())
     }
 
     /// Returns all unsigned integers of the item by name, except schema number and time to live.

@@ -1,7 +1,7 @@
 //! The keys of the single table. Configuration is one partition, so that one query reads all of it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use cutover_core::Revision;
+use cutover_core::{Epoch, Revision};
 use std::collections::HashMap;
 
 /// Attribute of the partition key.
@@ -12,6 +12,12 @@ pub const SORT: &str = "sk";
 
 /// Time-to-live attribute: DynamoDB removes an item after this time, in seconds since 1970.
 pub const EXPIRES: &str = "expires_at";
+
+/// Attribute of the epoch in which an item was written.
+pub const EPOCH: &str = "epoch";
+
+/// Attribute of the head with the identifier of the deployment.
+pub const DEPLOYMENT: &str = "deployment";
 
 /// Partition of the configuration and its head.
 pub const CONFIG: &str = "CONFIG";
@@ -118,8 +124,9 @@ impl Key {
     }
 
     /// Key of the response that was given under an idempotency key.
-    pub fn idempotency(hash: &str) -> Self {
-        Self::new(&format!("IDEMPOTENCY#{hash}"), "ANSWER")
+    pub fn idempotency(hash: &str, epoch: Epoch) -> Self {
+        let epoch = if epoch.is_first() { String::new() } else { format!("#{epoch}") };
+        Self::new(&format!("IDEMPOTENCY#{hash}{epoch}"), "ANSWER")
     }
 
     /// Key of the cursor: the positions in the log up to which ledgers hold all batches.

@@ -16,7 +16,7 @@ const HELD_MS: i64 = 10_000;
 /// A lease that this process holds, until another one takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// Number of the lease; each has the one after that of the lease before.
+    /// Number of the lease, greater than that of the lease before.
     pub term: u64,
 }
 
@@ -39,6 +39,9 @@ impl Store {
                 item.optional_number("until").unwrap_or_default(),
             )
         });
+        // At least the second in which it is taken: in a table that was restored from a backup, terms count on from an earlier
+        // one, and must not be those of holders that still work.
+        let next = (term + 1).max(u64::try_from(now / 1_000).unwrap_or_default());
         let until = i64::try_from(until).unwrap_or(i64::MAX);
         if now.saturating_sub(idle_ms) < until {
             return Ok(None);
@@ -54,11 +57,11 @@ impl Store {
             .expression_attribute_names("#until", "until")
             .expression_attribute_values(":schema", number(SCHEMA))
             .expression_attribute_values(":term", number(term))
-            .expression_attribute_values(":next", number(term + 1))
+            .expression_attribute_values(":next", number(next))
             .expression_attribute_values(":until", unsigned(now.saturating_add(HELD_MS)))
             .send()
             .await;
-        Ok(is_made(sent)?.then_some(Lease { term: term + 1 }))
+        Ok(is_made(sent)?.then_some(Lease { term: next }))
     }
 
     /// Renews a lease at `now`, or gives it up. Returns false if somebody else has taken it.

@@ -2,7 +2,7 @@
 //! requests.
 
 use crate::store::{error::StoreError, item::NewItem, keys, keys::Key, table::Store};
-use cutover_core::Timestamp;
+use cutover_core::{Epoch, Timestamp};
 use serde_json::{Value, json};
 
 /// Longest body that is stored in full, in bytes; a DynamoDB item is limited to 400 KB.
@@ -16,6 +16,8 @@ const KEPT_SECONDS: u64 = 24 * 60 * 60;
 pub struct Reply {
     /// Hash of the caller's name and the key.
     pub key: String,
+    /// Epoch in which it was given. What was answered before a restore may not be so any more.
+    pub epoch: Epoch,
     /// Hash of the request; using the same key for a different request is an error.
     pub fingerprint: String,
     /// HTTP status.
@@ -40,7 +42,7 @@ impl Reply {
 
     pub(super) fn item(&self) -> Result<NewItem, StoreError> {
         let seconds = u64::try_from(self.at.millis() / 1_000).unwrap_or_default();
-        NewItem::new(&Key::idempotency(&self.key))
+        NewItem::new(&Key::idempotency(&self.key, self.epoch))
             .text("fingerprint", self.fingerprint.clone())
             .number("status", u64::from(self.status))
             .text("at", self.at.to_string())
@@ -59,15 +61,16 @@ impl Store {
         self.insert(reply.item()?).await
     }
 
-    /// Returns the response that was stored under a key.
+    /// Returns the response that was stored under a key in an epoch.
     ///
     /// # Errors
     ///
     /// Fails if the table cannot be read or an item cannot be decoded.
-    pub async fn reply(&self, key: &str) -> Result<Option<Reply>, StoreError> {
-        let Some(item) = self.get(&Key::idempotency(key)).await? else { return Ok(None) };
+    pub async fn reply(&self, key: &str, epoch: Epoch) -> Result<Option<Reply>, StoreError> {
+        let Some(item) = self.get(&Key::idempotency(key, epoch)).await? else { return Ok(None) };
         Ok(Some(Reply {
             key: key.to_owned(),
+            epoch,
             fingerprint: item.text("fingerprint")?.to_owned(),
             status: u16::try_from(item.number("status")?).unwrap_or(200),
             body: item.json("body")?,
@@ -84,6 +87,7 @@ mod tests {
     fn a_response_too_large_for_an_item_is_kept_in_short() {
         let reply = |body: Value| Reply {
             key: "key".to_owned(),
+            epoch: Epoch::default(),
             fingerprint: "request".to_owned(),
             status: 200,
             body,

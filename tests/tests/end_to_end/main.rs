@@ -35,7 +35,11 @@ mod permissions;
 mod preflight;
 mod publication;
 mod questions;
+<<<<<<< HEAD
 mod reaction;
+=======
+mod restore;
+>>>>>>> wt-A
 mod second_person;
 mod secrets;
 mod sharded;

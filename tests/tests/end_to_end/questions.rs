@@ -25,8 +25,11 @@ async fn a_question_is_answered_from_the_head_and_written_nowhere() {
         |held| Question { isolate: Some("a".repeat(32)), ..Question::since(Revision(held)) }.encode();
     // One that holds the newest revision is told so; one that holds the one before is told what was lowered.
     let (status, answer) = ask(&url, &question(revision)).await;
-    let expected =
-        json!({ "revision": revision, "emergency": null, "interval_ms": 5_000, "duplicate": false });
+    let deployment = answer["deployment"].as_str().unwrap_or_default();
+    assert_eq!(deployment.len(), 32, "{answer:#}");
+    let expected = json!({
+        "revision": revision, "deployment": deployment, "emergency": null, "interval_ms": 5_000, "duplicate": false
+    });
     assert_eq!((status, &answer), (200, &expected));
     let (_, answer) = ask(&url, &question(revision - 1)).await;
     let brake = json!({

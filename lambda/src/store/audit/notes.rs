@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::{
     operation::put_item::PutItemError,
     types::{TransactWriteItem, Update},
 };
+use cutover_core::Stamp;
 
 /// Number of attempts to append a record while others move the head.
 pub(in crate::store) const MAX_TRIES: u32 = 10;
@@ -47,7 +48,8 @@ impl Store {
         let update = build(tail.moved(update, &sealed.digest).build())?;
         let mut items = vec![TransactWriteItem::builder().update(update).build(), self.put_new(sealed.item)?];
         for write in writes {
-            items.push(self.write(write, tail.revision, &record)?);
+            let stamp = Stamp { epoch: tail.epoch, revision: tail.revision };
+            items.push(self.write(write, stamp, &record)?);
         }
         self.transact(items).await
     }

@@ -12,7 +12,7 @@ use crate::{
         keys::Key,
     },
 };
-use cutover_core::{Revision, Timestamp};
+use cutover_core::{Epoch, Revision, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -37,6 +37,9 @@ pub struct AuditRecord {
     pub id: Option<AuditPlace>,
     /// Revision that the change created, or at which a record without a change was written.
     pub revision: Revision,
+    /// Epoch of that revision, which is set when the record is stored.
+    #[serde(skip_serializing_if = "Epoch::is_first")]
+    pub epoch: Epoch,
     /// Time of the change.
     pub at: Timestamp,
     /// Name of the caller who requested the change.
@@ -89,6 +92,7 @@ impl AuditRecord {
         Self {
             id: None,
             revision: Revision::default(),
+            epoch: Epoch::default(),
             at,
             actor: actor.to_owned(),
             role,
@@ -117,7 +121,7 @@ impl AuditRecord {
     pub(super) fn digest(&self, position: u64, previous: &str, changes_digest: &str) -> String {
         // DynamoDB keeps a set without its order.
         let objects: BTreeSet<&String> = self.objects.iter().collect();
-        let text = json!([
+        let mut fields = json!([
             previous,
             position,
             self.revision,
@@ -130,7 +134,11 @@ impl AuditRecord {
             objects,
             changes_digest,
         ]);
-        sha256(&text.to_string())
+        if let Some(fields) = fields.as_array_mut().filter(|_| !self.epoch.is_first()) {
+            // Records from before the first restore have the digest that they had before epochs were known.
+            fields.push(json!(self.epoch));
+        }
+        sha256(&fields.to_string())
     }
 
     /// Builds the items of the record as the next one of the log.
@@ -142,10 +150,11 @@ impl AuditRecord {
         let changes = self.changes.to_string();
         let changes_digest = sha256(&changes);
         let position = tail.count + 1;
-        let record = Self { revision: place.revision, ..self.clone() };
+        let record = Self { revision: place.revision, epoch: tail.epoch, ..self.clone() };
         let digest = record.digest(position, &tail.digest, &changes_digest);
         let mut item = NewItem::new(&place.key())
             .number("revision", place.revision.0)
+            .number(keys::EPOCH, tail.epoch.0)
             .text("at", self.at.to_string())
             .text("actor", self.actor.clone())
             .text("role", self.role.as_str())
@@ -184,6 +193,7 @@ impl AuditRecord {
         Ok(Self {
             id: AuditPlace::of_sort(item.text(keys::SORT)?),
             revision: Revision(item.number("revision")?),
+            epoch: item.epoch(),
             at: item.text("at")?.parse().map_err(|error| unexpected(&error))?,
             actor: item.text("actor")?.to_owned(),
             role: item.text("role")?.parse().map_err(|error| unexpected(&error))?,
@@ -218,7 +228,7 @@ mod tests {
     }
 
     fn tail() -> AuditTail {
-        AuditTail { revision: Revision(6), count: 41, digest: GENESIS.to_owned() }
+        AuditTail { revision: Revision(6), epoch: Epoch(0), count: 41, digest: GENESIS.to_owned() }
     }
 
     #[test]
@@ -242,6 +252,19 @@ mod tests {
             assert_ne!(altered.digest(42, GENESIS, &changes), link.digest, "{altered:?}");
         }
         assert_ne!(read.digest(42, GENESIS, &sha256("[]")), link.digest);
+    }
+
+    #[test]
+    fn the_digest_of_a_record_covers_its_epoch() {
+        let digest = |epoch: u64| {
+            let tail = AuditTail { epoch: Epoch(epoch), ..tail() };
+            let sealed = record(json!([])).sealed(AuditPlace::change(Revision(7)), &tail).unwrap();
+            let read = AuditRecord::read(&Item::new(sealed.item.into_attributes()).unwrap()).unwrap();
+            assert_eq!(read.epoch, Epoch(epoch));
+            assert_eq!(read.digest(42, GENESIS, &sha256("[]")), sealed.digest);
+            sealed.digest
+        };
+        assert_ne!(digest(0), digest(1_767_225_600));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The end of the audit log, which the head of the configuration holds.
 
-use crate::store::{error::StoreError, keys::Key, table::Store};
+use crate::store::{error::StoreError, item::Item, keys::Key, table::Store};
 use aws_sdk_dynamodb::types::{AttributeValue, builders::UpdateBuilder};
-use cutover_core::Revision;
+use cutover_core::{Epoch, Revision};
 
 /// Digest before the first record.
 pub(in crate::store) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -16,6 +16,8 @@ pub(in crate::store) const MOVED: &str = "audit_count = :audit_count, audit_dige
 pub(in crate::store) struct AuditTail {
     /// Revision of the head.
     pub(in crate::store) revision: Revision,
+    /// Epoch of the next record.
+    pub(in crate::store) epoch: Epoch,
     /// Number of records in the chain.
     pub(in crate::store) count: u64,
     /// Digest of the last record.
@@ -55,6 +57,7 @@ impl Store {
         let digest = head.as_ref().and_then(|head| head.optional_text("audit_digest"));
         Ok(AuditTail {
             revision: Revision(number("revision")),
+            epoch: head.as_ref().map(Item::epoch).unwrap_or_default(),
             count: number("audit_count"),
             digest: digest.unwrap_or(GENESIS).to_owned(),
         })

@@ -199,11 +199,12 @@ mod tests {
         Role,
         audit::{record::sha256, tail::AuditTail},
     };
-    use cutover_core::{Revision, Timestamp};
+    use cutover_core::{Epoch, Revision, Timestamp};
 
     /// Returns a log of four records, with the digest of the changes of each.
     fn log() -> Vec<(AuditRecord, String)> {
-        let mut tail = AuditTail { revision: Revision(0), count: 0, digest: GENESIS.to_owned() };
+        let mut tail =
+            AuditTail { revision: Revision(0), epoch: Epoch(0), count: 0, digest: GENESIS.to_owned() };
         let mut log = Vec::new();
         for number in 1..=4 {
             let at = Timestamp::from_millis(number);
@@ -212,7 +213,8 @@ mod tests {
             let sealed = record.sealed(place, &tail).unwrap();
             let item = Item::new(sealed.item.into_attributes()).unwrap();
             log.push((AuditRecord::read(&item).unwrap(), changes_digest(&item).unwrap()));
-            tail = AuditTail { revision: place.revision, count: tail.count + 1, digest: sealed.digest };
+            let (epoch, count) = (tail.epoch, tail.count + 1);
+            tail = AuditTail { revision: place.revision, epoch, count, digest: sealed.digest };
         }
         log
     }

@@ -1,7 +1,7 @@
 //! A file that is too large for one transaction.
 
 use super::api::{Api, FLAG, demand};
-use cutover_core::{PartsPerMillion, Revision, Snapshot, config::Config};
+use cutover_core::{PartsPerMillion, Revision, Snapshot, Stamp, config::Config};
 use cutover_lambda::{
     change::{
         commit::{change, change_on},
@@ -53,7 +53,7 @@ async fn a_large_file_that_is_overtaken_stops_says_how_far_it_came_and_is_publis
     let other = platform(&api.dynamodb, &[]).await;
     let wanted = Config::from_json(&file(200)).unwrap();
     let proposed = AtomicU32::new(0);
-    let demand_of_file = demand(Precondition::Version(Revision(1)));
+    let demand_of_file = demand(Precondition::Version(Stamp { revision: Revision(1), ..Stamp::default() }));
     let overtake = async || {
         let demand = demand(Precondition::None);
         let changed = change(&other, &demand, Operation::FlagRollout, |state| {
