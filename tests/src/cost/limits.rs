@@ -32,8 +32,8 @@ const IDLE_MB: f64 = 20.0;
 /// Seconds for which a pass of evaluation reads.
 const READING_SECONDS: f64 = 20.0;
 
-/// Calls that a shard of the stream takes in a second.
-const SHARD_CALLS: f64 = 5.0;
+/// Records that a shard of the stream gives in a second: five calls, each of 1 000 at most.
+const SHARD_RECORDS: f64 = 5_000.0;
 
 /// A limit, and the fleet that reaches it.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +61,6 @@ pub fn limits(fleet: &FleetUnits) -> Vec<Limit> {
     let written = batches.rate * fleet.batch_writes;
     let evaluation = &fleet.evaluation;
     let read_in_time = evaluation.seconds / (evaluation.batches.max(1) as f64) * batches.rate * 60.0;
-    let calls = evaluation.pass.stream_reads / 2.0 / FIRST_PARTITIONS;
     let mut limits = vec![
         Limit {
             name: "Lambda: requests a second of an account with 1 000 concurrent executions",
@@ -94,6 +93,12 @@ pub fn limits(fleet: &FleetUnits) -> Vec<Limit> {
             remedy: "ask AWS for more",
         },
         Limit {
+            name: "DynamoDB: records of the four shards of a new stream, 5 calls of 1 000 a second",
+            value: format!("{:.0} a second", FIRST_PARTITIONS * SHARD_RECORDS),
+            isolates: reached(batches.rate, FIRST_PARTITIONS * SHARD_RECORDS),
+            remedy: "none needed: a shard takes what its partition takes, and splits with it",
+        },
+        Limit {
             name: "Evaluation: reading a minute's batches in a pass",
             value: format!("{READING_SECONDS:.0} s"),
             isolates: reached(read_in_time, READING_SECONDS),
@@ -106,14 +111,6 @@ pub fn limits(fleet: &FleetUnits) -> Vec<Limit> {
             remedy: "memory_mb in the variables",
         },
     ];
-    if calls > SHARD_CALLS {
-        limits.push(Limit {
-            name: "DynamoDB: calls of a shard of the stream",
-            value: format!("{SHARD_CALLS:.0} a second"),
-            isolates: size,
-            remedy: "passes further apart",
-        });
-    }
     limits.sort_by(|one, other| one.isolates.total_cmp(&other.isolates));
     limits
 }

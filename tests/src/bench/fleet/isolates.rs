@@ -118,7 +118,8 @@ impl Isolates {
         let index = (self.random.draw() % routes) * (self.random.draw() % routes) / routes;
         let user = self.random.draw();
         let arm = if mix(user) % 100 < u64::from(SHARE) { Arm::New } else { Arm::Legacy };
-        let ms = 20 + (self.random.draw() % 60) + if self.random.draw() % 100 == 0 { 1_500 } else { 0 };
+        let ms =
+            20 + (self.random.draw() % 60) + if self.random.draw().is_multiple_of(100) { 1_500 } else { 0 };
         let outcome = Outcome::Status(match self.random.draw() % 1_000 {
             0..=1 => 503,
             2..=11 => 404,
