@@ -6,7 +6,16 @@ use std::io::{Read as _, Write as _};
 
 /// Compresses bytes as far as gzip can.
 pub fn compress(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    compress_to(bytes, Compression::best())
+}
+
+/// Compresses bytes as the Worker does, whose runtime has zlib's usual level.
+pub fn compress_like_worker(bytes: &[u8]) -> Vec<u8> {
+    compress_to(bytes, Compression::default())
+}
+
+fn compress_to(bytes: &[u8], level: Compression) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), level);
     encoder.write_all(bytes).expect("memory is writable");
     encoder.finish().expect("memory is writable")
 }

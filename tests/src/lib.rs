@@ -11,6 +11,7 @@ pub mod bench;
 pub mod canary;
 pub mod client;
 pub mod command;
+pub mod cost;
 pub mod crowd;
 pub mod dynamodb;
 pub mod edge;

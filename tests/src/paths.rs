@@ -62,6 +62,13 @@ pub fn function(name: &str) -> PathBuf {
     path
 }
 
+/// Returns the release binary of a function, as `cargo build --release -p cutover-lambda` leaves it.
+pub fn release_function(name: &str) -> PathBuf {
+    let path = root().join("target/release").join(name);
+    assert!(path.is_file(), "{} is not built; run `cargo build --release -p cutover-lambda`", path.display());
+    path
+}
+
 /// Creates and returns a directory below `target` for the files a run leaves behind: logs, reports,
 /// endpoints.
 pub fn target(name: &str) -> PathBuf {

@@ -25,6 +25,10 @@ usage: cargo xtask COMMAND
   bench adapter [R] [S]   an adapted route against a Worker written by hand for it, and with texts with places
                           CUTOVER_BASELINE=FOLDER compares with another build of the Worker
   bench core              one evaluation, natively
+  bench fleet [ISOLATES...]
+                          what fleets of isolates consume and cost: without sizes it writes docs/COST.md;
+                          --page writes it from the units measured before
+  bench lambda [ROUNDS]   start and memory of each function, as a release binary (20)
   bench calibration [--runs N]
                           how often the tests of a canary fire: computed exactly, and simulated with N trials (40)
   fuzz [S [TARGET...]]    every reader of foreign input under a coverage-guided fuzzer, S seconds each (20)
@@ -48,6 +52,9 @@ fn main() -> ExitCode {
         ["bench", "edge", rest @ ..] => bench_programs("bench-edge", rest),
         ["bench", "adapter", rest @ ..] => bench_programs("bench-adapter", rest),
         ["bench", "core"] => cargo(&["bench", "-p", "cutover-core"]),
+        ["bench", "fleet", "--page"] => bench_of_functions("bench-fleet", &["--page"], false),
+        ["bench", "fleet", rest @ ..] => bench_of_functions("bench-fleet", rest, true),
+        ["bench", "lambda", rest @ ..] => bench_of_functions("bench-lambda", rest, true),
         ["bench", "calibration", rest @ ..] => bench_calibration(rest),
         ["build", "edge"] => tools::install(Purpose::Worker).and_then(|()| edge::build()),
         ["build", "functions"] => tools::install(Purpose::Deploy).and_then(|()| functions::build()),
@@ -88,6 +95,16 @@ fn dev(arguments: &[&str]) -> Result<(), Failure> {
 fn bench_programs(binary: &str, arguments: &[&str]) -> Result<(), Failure> {
     tools::install(Purpose::Worker)?;
     edge::build()?;
+    cargo(&PROGRAMS)?;
+    run(command(root().join("target/debug").join(binary)).args(arguments), "read the messages above")
+}
+
+/// Runs a benchmark that starts the release binaries of the functions, if it does.
+fn bench_of_functions(binary: &str, arguments: &[&str], starts_them: bool) -> Result<(), Failure> {
+    if starts_them {
+        step("building the functions as they are deployed, for this machine");
+        cargo(&["build", "--locked", "--release", "-p", "cutover-lambda"])?;
+    }
     cargo(&PROGRAMS)?;
     run(command(root().join("target/debug").join(binary)).args(arguments), "read the messages above")
 }
