@@ -64,23 +64,8 @@ impl DynamoDb {
         self.put(partition, sort, attribute, &json!({ "N": value.to_string() }));
     }
 
-<<<<<<< HEAD
-    /// Returns all items of the table, with their attributes as in DynamoDB's API.
+    /// Returns all items of the table, with their attributes as in DynamoDB's API, as a backup has them.
     pub fn items(&self) -> Vec<Value> {
-        let mut items = Vec::new();
-        let mut request = json!({ "TableName": TABLE });
-        loop {
-            let page = serde_json::from_value(request.clone()).expect("a request");
-            let page = self.database.scan(page).expect("the table is there");
-            let page = serde_json::to_value(page).expect("a response");
-            items.extend(page["Items"].as_array().cloned().unwrap_or_default());
-            if page["LastEvaluatedKey"].is_null() {
-                return items;
-            }
-            request["ExclusiveStartKey"] = page["LastEvaluatedKey"].clone();
-=======
-    /// Returns all items of the table, as a backup has them.
-    pub fn backup(&self) -> Vec<Value> {
         let mut items = Vec::new();
         let mut request = json!({ "TableName": TABLE });
         loop {
@@ -107,7 +92,6 @@ impl DynamoDb {
             let request =
                 serde_json::from_value(json!({ "TableName": TABLE, "Item": item })).expect("a request");
             self.database.put_item(request).expect("the item is put");
->>>>>>> wt-A
         }
     }
 

@@ -1,19 +1,6 @@
 //! Commits, the only way to change state: one transaction that writes the objects, the audit record
 //! and the remembered response, and moves the head from the revision that was read to the next one.
 
-<<<<<<< HEAD
-use crate::store::{
-    AuditRecord, Reply,
-    audit::{AuditPlace, AuditTail, MOVED},
-    brakes::Brakes,
-    error::{CommitError, StoreError},
-    item::{NewItem, SCHEMA, number},
-    keys,
-    keys::Key,
-    table::Store,
-    tokens::{VALID_UNTIL, removal},
-    transaction::{EXISTS, build},
-=======
 use crate::{
     observe::hex::hex,
     store::{
@@ -21,14 +8,13 @@ use crate::{
         audit::{AuditPlace, AuditTail, MOVED},
         brakes::Brakes,
         error::{CommitError, StoreError},
-        item::{NewItem, SCHEMA},
+        item::{NewItem, SCHEMA, number},
         keys,
         keys::Key,
         table::Store,
         tokens::{VALID_UNTIL, removal},
         transaction::{EXISTS, build},
     },
->>>>>>> wt-A
 };
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use cutover_core::{Emergency, Epoch, Revision, Stamp};
@@ -105,12 +91,6 @@ pub struct Commit {
     pub lease: Option<super::Lease>,
 }
 
-<<<<<<< HEAD
-=======
-pub(super) fn number(value: u64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
-}
-
 /// Returns an identifier for a deployment that has none yet.
 fn new_deployment() -> Result<String, StoreError> {
     let mut bits = [0_u8; 16];
@@ -118,7 +98,6 @@ fn new_deployment() -> Result<String, StoreError> {
     Ok(hex(&bits))
 }
 
->>>>>>> wt-A
 impl Store {
     /// Commits a change atomically and returns its revision.
     ///

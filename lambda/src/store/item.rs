@@ -1,13 +1,9 @@
 //! Typed access to the attributes of items.
 
-<<<<<<< HEAD
 use crate::{
     measurement::packing,
-    store::{error::StoreError, keys::Key},
+    store::{error::StoreError, keys, keys::Key},
 };
-=======
-use crate::store::{error::StoreError, keys, keys::Key};
->>>>>>> wt-A
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use cutover_core::Epoch;
 use serde::{Serialize, de::DeserializeOwned};

@@ -1,6 +1,11 @@
 //! Counters, and the times at which scheduled functions last completed.
 
-use crate::store::{commit::number, error::StoreError, item::SCHEMA, keys::Key, table::Store};
+use crate::store::{
+    error::StoreError,
+    item::{SCHEMA, number},
+    keys::Key,
+    table::Store,
+};
 use cutover_core::Timestamp;
 use std::collections::BTreeMap;
 

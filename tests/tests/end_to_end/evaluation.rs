@@ -19,15 +19,9 @@ use cutover_lambda::{
         RUNS, Role, Series, StoreError, Write,
     },
 };
-<<<<<<< HEAD
 use cutover_tests::{dynamodb::DynamoDb, fault_proxy::Fault, functions::platform, invocations::advance};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, pin::pin};
-=======
-use cutover_tests::{dynamodb::DynamoDb, fault_proxy::Fault, functions::platform};
-use serde_json::json;
-use std::{collections::BTreeMap, future::poll_fn, pin::pin, task::Poll, time::Duration};
->>>>>>> wt-A
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 /// The flags of every batch.
 const FLAGS: [&str; 3] = ["one", "three", "two"];

@@ -35,11 +35,8 @@ mod permissions;
 mod preflight;
 mod publication;
 mod questions;
-<<<<<<< HEAD
 mod reaction;
-=======
 mod restore;
->>>>>>> wt-A
 mod second_person;
 mod secrets;
 mod sharded;

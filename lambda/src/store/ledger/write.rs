@@ -1,9 +1,9 @@
 //! Writes of ledgers.
 
 use crate::store::{
-    item::number,
     error::CommitError,
     item::NewItem,
+    item::number,
     keys::Key,
     lease::Lease,
     ledger::{
