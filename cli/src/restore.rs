@@ -8,7 +8,6 @@ use crate::{
 };
 use clap::Args;
 use reqwest::Method;
-use serde_json::Value;
 
 /// Arguments of `cutover restore`.
 #[derive(Debug, Args)]

@@ -19,7 +19,7 @@ use cutover_core::{
         batch::{Batch, Cell, StepLoss},
         counts::{Counts, Outcome, kinds},
     },
-    vocabulary::revision::{Revision, Stamp},
+    vocabulary::revision::Stamp,
 };
 use std::rc::Rc;
 

@@ -1,7 +1,7 @@
 //! Batches that tests store without isolates, and the canary runs that they are evidence of.
 
 use cutover_core::{
-    Arm, FlagName, Reason, Revision,
+    Arm, Epoch, FlagName, Reason, Revision,
     canary::{Run, RunIdentity},
     config::Config,
     measurement::{
@@ -59,6 +59,7 @@ pub async fn begin_runs(store: &Store, flags: &[&str]) -> Vec<Run> {
         runs.push(run);
     }
     let commit = Commit {
+        epoch: Epoch::default(),
         from: Revision::default(),
         writes,
         emergency: EmergencyChange::Keep,

@@ -64,7 +64,7 @@ async fn a_large_file_that_is_overtaken_stops_says_how_far_it_came_and_is_publis
         changed.await.unwrap();
     };
     let precondition = |state: &cutover_lambda::store::State| {
-        demand_of_file.precondition.check("the configuration", Some(state.head.revision))
+        demand_of_file.precondition.check("the configuration", Some(state.head.stamp()))
     };
     let changed = change_on(&api.platform, &demand_of_file, Operation::ConfigApply, precondition, |state| {
         if proposed.fetch_add(1, Ordering::Relaxed) == 1 {
