@@ -52,6 +52,10 @@ impl Invocation {
     }
 
     /// Waits until the invocation is over, and returns its result.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the invocation did.
     pub async fn ended(mut self) -> Result<Tick, StoreError> {
         let thread = self.thread.take().expect("an invocation ends once");
         let ended = tokio::task::spawn_blocking(move || thread.join()).await.expect("the wait ends");

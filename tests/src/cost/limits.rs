@@ -44,7 +44,7 @@ pub struct Limit {
     pub value: String,
     /// Number of isolates that reach it, by the rates of the largest fleet.
     pub isolates: f64,
-    /// Remedy.
+    /// Remedy when it is reached.
     pub remedy: &'static str,
 }
 

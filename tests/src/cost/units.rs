@@ -101,7 +101,7 @@ pub struct FleetUnits {
     pub head_reads: f64,
     /// Bytes of the body of an answer with the snapshot.
     pub snapshot_bytes: f64,
-    /// Evaluation.
+    /// Units of evaluation.
     pub evaluation: EvaluationUnits,
     /// The other scheduled function.
     pub promote: TickUnits,

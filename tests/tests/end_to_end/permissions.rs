@@ -61,12 +61,18 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     assert_eq!(canary.stack.denied(), Vec::<String>::new(), "IAM would have denied what a function needs");
 }
 
+/// A signature as far as DynamoDB's API looks at it.
+const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, \
+                             SignedHeaders=host, Signature=0";
+
 /// Sends a call to an endpoint of DynamoDB. Returns the status and the body.
 async fn call(endpoint: &str, operation: &str, body: &Value) -> (u16, Value) {
     let request = reqwest::Client::new()
         .post(endpoint)
         .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
         .header("content-type", "application/x-amz-json-1.0")
+        .header("x-amz-date", "20260101T000000Z")
+        .header("authorization", AUTHORIZATION)
         .body(body.to_string());
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();

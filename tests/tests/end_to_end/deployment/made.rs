@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The functions that have a URL.
-pub const WITH_URL: [&str; 3] = ["emergency", "ingest", "management"];
+pub const WITH_URL: [&str; 4] = ["ask", "emergency", "ingest", "management"];
 
 /// Alarms that anybody can cause by calling a URL, and that must call nobody.
 const SHOWN_ONLY: [&str; 2] = ["batches-refused", "sign-in-refused"];
