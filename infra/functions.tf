@@ -4,7 +4,6 @@ locals {
   variables = {
     CUTOVER_TABLE          = aws_dynamodb_table.cutover.name
     CUTOVER_ARRIVALS_TABLE = aws_dynamodb_table.arrivals.name
-    RUST_LOG               = var.log_level
   }
   # Access to Workers KV, for the functions that publish.
   kv_variables = {
@@ -24,6 +23,9 @@ locals {
   }
   root_variables  = var.root_token ? { CUTOVER_ROOT_TOKEN_ARN = aws_secretsmanager_secret.secret["root"].arn } : {}
   trace_variables = var.otlp_endpoint == "" ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint }
+
+  # A line for each batch and each question would cost more than storing them.
+  log_levels = { ask = "warn", ingest = "warn" }
 
   management = {
     archive = "management"
@@ -89,7 +91,7 @@ locals {
   release = substr(sha256(jsonencode([
     for name, function in local.functions : [
       fileexists("${local.archives}/${function.archive}/bootstrap.zip") ? filebase64sha256("${local.archives}/${function.archive}/bootstrap.zip") : "",
-      merge(local.variables, local.trace_variables, function.variables),
+      merge(local.variables, local.trace_variables, function.variables, local.log_levels, { level = var.log_level }),
       var.memory_mb[name],
       var.timeout_seconds[name],
     ]
@@ -121,12 +123,14 @@ resource "aws_lambda_function" "function" {
   publish                        = true
 
   environment {
-    variables = merge(local.variables, local.trace_variables, each.value.variables)
+    variables = merge(local.variables, local.trace_variables, each.value.variables, {
+      RUST_LOG = lookup(local.log_levels, each.key, var.log_level)
+    })
   }
   # Functions write JSON. Lambda's own lines are half of the volume, and say nothing that a metric does not.
   logging_config {
     log_format            = "JSON"
-    application_log_level = upper(var.log_level)
+    application_log_level = upper(lookup(local.log_levels, each.key, var.log_level))
     system_log_level      = "WARN"
     log_group             = aws_cloudwatch_log_group.function[each.key].name
   }

@@ -226,7 +226,7 @@ variable "otlp_endpoint" {
 }
 
 variable "log_level" {
-  description = "The log level: info, debug or trace. Alarms count lines of the level info."
+  description = "The log level of all functions but ask and ingest, which log warnings: info, debug or trace. Alarms count lines of the level info."
   type        = string
   default     = "info"
   validation {

@@ -83,10 +83,10 @@ pub const WORKER_MS: f64 = 0.2;
 /// Level of the logs of the functions that answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Logging {
-    /// A line for each batch and each question, as `infra` deploys it.
+    /// A line for each batch and each question.
+    Info,
+    /// Lines for warnings and errors, as `infra` deploys it.
     Deployed,
-    /// Lines for warnings and errors.
-    Warn,
 }
 
 /// Circumstances of a bill.
@@ -236,8 +236,8 @@ fn stream(fleet: &FleetUnits) -> f64 {
 /// Logs, stored for a month.
 fn logs(fleet: &FleetUnits, logging: Logging) -> f64 {
     let (batch, question) = match logging {
-        Logging::Deployed => (fleet.batch.log_bytes, fleet.question.log_bytes),
-        Logging::Warn => (fleet.batch.quiet_log_bytes, fleet.question.quiet_log_bytes),
+        Logging::Info => (fleet.batch.log_bytes, fleet.question.log_bytes),
+        Logging::Deployed => (fleet.batch.quiet_log_bytes, fleet.question.quiet_log_bytes),
     };
     let exchanges = batch * fleet.batches_per_second() + question * fleet.questions_per_second();
     let ticks = (fleet.evaluation.log_bytes + fleet.promote.log_bytes) * MINUTES;
@@ -309,8 +309,8 @@ mod tests {
         // 72 million batches of 1 000 bytes.
         assert_eq!(dollars("storage", main), 18.0);
         // 3 305.45 million lines of 400 bytes.
-        assert_eq!(dollars("logs", main), 700.76);
-        assert_eq!(dollars("logs", Circumstances { logging: Logging::Warn, ..main }), 0.0);
+        assert_eq!(dollars("logs", Circumstances { logging: Logging::Info, ..main }), 700.76);
+        assert_eq!(dollars("logs", main), 0.0);
         // 5 000 bytes for each exchange, or for each hundredth.
         assert_eq!(dollars("TLS", Circumstances { reuses_connections: false, ..main }), 1_487.45);
         assert_eq!(dollars("TLS", main), 14.87);

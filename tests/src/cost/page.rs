@@ -164,10 +164,14 @@ fn verdict(fleets: &[FleetUnits]) -> String {
 fn variants(fleets: &[FleetUnits]) -> String {
     let mut text = head("control plane, a month, for isolates", fleets);
     for (name, logging, reuses_connections) in [
-        ("as above: a log line for each exchange, connections reused", Logging::Deployed, true),
-        ("`ask` and `ingest` log warnings and errors only", Logging::Warn, true),
+        (
+            "as above: `ask` and `ingest` log warnings and errors only, connections reused",
+            Logging::Deployed,
+            true,
+        ),
+        ("a log line for each exchange", Logging::Info, true),
         ("as deployed, a TLS handshake for each exchange", Logging::Deployed, false),
-        ("warnings and errors only, a TLS handshake for each exchange", Logging::Warn, false),
+        ("a log line and a TLS handshake for each exchange", Logging::Info, false),
     ] {
         let circumstances = Circumstances { logging, reuses_connections };
         let sums = fleets.iter().map(|fleet| total(&lines(fleet, circumstances), Part::ControlPlane));

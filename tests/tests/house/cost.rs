@@ -28,7 +28,7 @@ fn settings_in_the_bill_are_those_of_the_deployment() {
         assert!(variables.contains(setting), "cost/bill.rs counts on `{setting}`");
     }
     assert!(
-        infra("functions.tf").contains("RUST_LOG               = var.log_level"),
+        infra("functions.tf").contains(r#"log_levels = { ask = "warn", ingest = "warn" }"#),
         "cost/bill.rs counts on it"
     );
 }
