@@ -21,7 +21,7 @@ const NEEDED: [&str; 26] = [
     "emergency-throttled",
     "evaluate-failed",
     "evaluate-missing",
-    "evaluate-slow",
+    "promote-slow",
     "evaluate-throttled",
     "evaluation-lag",
     "ingest-failing",
