@@ -11,7 +11,7 @@ pub const WITH_URL: [&str; 4] = ["ask", "emergency", "ingest", "management"];
 const SHOWN_ONLY: [&str; 2] = ["batches-refused", "sign-in-refused"];
 
 /// Alarms without which something would break in silence.
-const NEEDED: [&str; 26] = [
+const NEEDED: [&str; 25] = [
     "batches-failed",
     "dead-letters",
     "dead-letters-old",
@@ -21,7 +21,6 @@ const NEEDED: [&str; 26] = [
     "emergency-throttled",
     "evaluate-failed",
     "evaluate-missing",
-    "promote-slow",
     "evaluate-throttled",
     "evaluation-lag",
     "ingest-failing",
