@@ -36,27 +36,27 @@ locals {
       over      = 0, periods = 3, statistic = "Sum"
     }
     canary-rolled-back = {
-      functions = ["promote"], pattern = "{ $.event = \"rollback\" }", value = "1", calls = true
+      functions = ["evaluate", "promote"], pattern = "{ $.event = \"rollback\" }", value = "1", calls = true
       alarm     = "A canary was rolled back automatically: the new backend did worse."
       over      = 0, periods = 1, statistic = "Sum"
     }
     isolates-lost = {
-      functions = ["evaluate"], pattern = "{ $.event = \"isolates_lost\" }", value = "$.lost", calls = true
+      functions = ["evaluate", "promote"], pattern = "{ $.event = \"isolates_lost\" }", value = "$.lost", calls = true
       alarm     = "Isolates fell silent before their final report: their last counts are unknown."
       over      = 50, periods = 3, statistic = "Sum"
     }
     flag-unreadable = {
-      functions = ["evaluate"], pattern = "{ $.event = \"flag_unreadable\" }", value = "1", calls = true
+      functions = ["evaluate", "promote"], pattern = "{ $.event = \"flag_unreadable\" }", value = "1", calls = true
       alarm     = "The counts of a flag cannot be evaluated: its canary does not climb and is not rolled back."
       over      = 0, periods = 3, statistic = "Sum"
     }
     flag-gap = {
-      functions = ["evaluate"], pattern = "{ $.event = \"flag_gap\" }", value = "1", calls = true
+      functions = ["evaluate", "promote"], pattern = "{ $.event = \"flag_gap\" }", value = "1", calls = true
       alarm     = "Counts of a flag have expired before they could be evaluated: its canary does not climb until it is resumed."
       over      = 0, periods = 1, statistic = "Sum"
     }
     canary-undecided = {
-      functions = ["promote"], pattern = "{ $.event = \"canary_undecided\" }", value = "1", calls = true
+      functions = ["evaluate", "promote"], pattern = "{ $.event = \"canary_undecided\" }", value = "1", calls = true
       alarm     = "An item of a canary cannot be read: the canary does not climb and is not rolled back."
       over      = 0, periods = 3, statistic = "Sum"
     }

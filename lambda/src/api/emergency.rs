@@ -87,8 +87,12 @@ fn said(reason: &str) -> Result<String, Problem> {
         let hint = "give a short reason; it is shown to everyone who investigates the emergency";
         return Err(Problem::invalid("reason", "the reason is empty", hint));
     }
-    Ok(reason.to_owned())
+    // An emergency is never refused for its reason, which stands in the head that everybody reads.
+    Ok(reason.get(..reason.floor_char_boundary(MAX_REASON)).unwrap_or(reason).to_owned())
 }
+
+/// Longest reason of an emergency that is kept, in bytes.
+const MAX_REASON: usize = 500;
 
 /// Merges an emergency with the one in force: a second rollback must never release a flag.
 fn widened(held: Option<&Emergency>, declared: &Emergency) -> Emergency {

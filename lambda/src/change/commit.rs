@@ -139,7 +139,11 @@ where
 
     async fn next_part(&mut self) -> Result<Attempt, Problem> {
         let (platform, demand, operation) = (self.platform, self.demand, self.operation);
-        let before = platform.store.state().await?;
+        let before = match platform.store.state().await {
+            // It kept moving while it was read.
+            Err(StoreError::Restless) => return Ok(Attempt::Conflict),
+            read => read?,
+        };
         let is_first = self.parts.is_empty();
         if is_first {
             (self.precondition)(&before)?;

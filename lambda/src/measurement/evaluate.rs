@@ -36,8 +36,11 @@ const CHECKPOINT: Duration = Duration::from_secs(60);
 /// The same while a flag is behind.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Time for which a pass reads before it judges. The next pass continues.
+/// Longest time for which a pass reads before it judges. The next pass continues.
 const READING: Duration = Duration::from_secs(20);
+
+/// Time for which every pass may read, also one shortly before the end.
+const SHORTEST_READING: Duration = Duration::from_secs(8);
 
 /// Time for which a checkpoint reads for flags that were parked.
 const CATCHING_UP: Duration = Duration::from_secs(7);
@@ -123,7 +126,8 @@ async fn work(
     let mut written = Instant::now();
     loop {
         let began = Instant::now();
-        tick.batches += evaluation.pass(tick).await?;
+        let left = deadline.saturating_duration_since(began).saturating_sub(ENDING);
+        tick.batches += evaluation.pass(tick, left.clamp(SHORTEST_READING, READING)).await?;
         tick.passes += 1;
         let is_last = began + PASS + ENDING > deadline;
         let period = if evaluation.folding.behind().is_empty() { CHECKPOINT } else { RETRY };
@@ -162,10 +166,11 @@ struct Evaluation<'p> {
 impl Evaluation<'_> {
     /// Reads the log, judges all active runs in memory, and decides those that are to be moved or held for another reason.
     /// Returns the number of batches.
-    async fn pass(&mut self, tick: &mut Tick) -> Result<usize, StoreError> {
-        let batches = self.folding.read(READING).await?;
+    async fn pass(&mut self, tick: &mut Tick, patience: Duration) -> Result<usize, StoreError> {
+        let batches = self.folding.read(patience).await?;
         self.folding.renew_state().await?;
         for run in self.folding.running() {
+            self.folding.keep_lease().await?;
             // The trouble of one flag is never another's.
             if let Err(error) = self.judge(&run, tick).await {
                 tracing::error!(flag = %run.flag, %error, "the decision about a canary failed");

@@ -67,6 +67,8 @@ pub(super) struct Folding<'p> {
     pub(super) lost: u64,
     /// True once somebody else was found to have taken the lease.
     is_superseded: bool,
+    /// Time at which the lease was taken or renewed.
+    renewed: Instant,
     /// Time of the last reading without a failure.
     read_at: Option<Instant>,
     fold: Fold,
@@ -114,6 +116,7 @@ impl<'p> Folding<'p> {
             ledgers: 0,
             lost: 0,
             is_superseded: false,
+            renewed: Instant::now(),
             read_at: None,
             fold,
             reader,
@@ -145,7 +148,7 @@ impl<'p> Folding<'p> {
     pub(super) async fn read(&mut self, patience: Duration) -> Result<usize, StoreError> {
         let started = Instant::now();
         let began = clock::now().millis();
-        let (mut batches, mut renewed) = (0, started);
+        let mut batches = 0;
         self.reader.look_again();
         let failure = loop {
             if let Err(error) = self.list(began).await {
@@ -154,12 +157,8 @@ impl<'p> Folding<'p> {
             if self.reader.is_done() || started.elapsed() >= patience {
                 break None;
             }
-            if renewed.elapsed() >= RENEWAL {
-                renewed = Instant::now();
-                // Without it nothing can be written, which ends the fold.
-                self.platform.store.renew_lease(self.lease, clock::now().millis(), false).await?;
-            }
-            let Pages { pages, failure } = self.reader.pages(self.fold.read()).await;
+            self.keep_lease().await?;
+            let Pages { pages, failure } = self.reader.pages(self.fold.read(), began).await;
             if pages.iter().any(|page| !page.arrivals.is_empty()) {
                 // After the batches: a run that the state does not know gets no evidence.
                 self.renew_state().await?;
@@ -261,7 +260,9 @@ impl<'p> Folding<'p> {
         }
         match Account::open(self.platform, flag, &self.cursor.stream).await {
             Ok(account) => {
-                self.fold.has_ledger(name, account.positions());
+                let now = clock::now().millis();
+                let own = account.positions().clone().unless_expired(account.through(), now);
+                self.fold.has_ledger(name, &own);
                 self.accounts.insert(name.to_owned(), account);
                 true
             }
@@ -322,6 +323,16 @@ impl<'p> Folding<'p> {
         false
     }
 
+    /// Renews the lease if it is time. Whoever has lost it finds that out by the next write.
+    pub(super) async fn keep_lease(&mut self) -> Result<(), StoreError> {
+        if self.renewed.elapsed() >= RENEWAL {
+            self.renewed = Instant::now();
+            let renewed = self.platform.store.renew_lease(self.lease, clock::now().millis(), false).await?;
+            self.is_superseded |= !renewed;
+        }
+        Ok(())
+    }
+
     /// Returns true if somebody else has taken the lease.
     async fn has_lost_lease(&mut self) -> bool {
         let renewed = self.platform.store.renew_lease(self.lease, clock::now().millis(), false).await;
@@ -341,6 +352,7 @@ impl<'p> Folding<'p> {
         names.sort_unstable();
         names.dedup();
         for name in names {
+            self.keep_lease().await?;
             self.checkpoint(&name).await;
             if self.is_superseded {
                 return Ok(false);
@@ -349,7 +361,10 @@ impl<'p> Folding<'p> {
         self.catch_up(patience).await?;
         let Some((positions, parked)) = self.fold.cursor() else { return Err(StoreError::Restless) };
         if parked.len() > MAX_PARKED {
-            return Err(StoreError::Call(format!("{} ledgers cannot be read or written", parked.len())));
+            // The others are judged, and their own ledgers have their positions.
+            let parked = parked.len();
+            tracing::error!(event = "cursor_held", parked, "too many ledgers cannot be read or written");
+            return Ok(true);
         }
         let now = clock::now().millis();
         // As of the batches that were read: what is not read yet may be the next word of an isolate.
@@ -432,7 +447,7 @@ impl<'p> Folding<'p> {
             reader.open(shard);
         }
         while !reader.is_done() && started.elapsed() < patience {
-            let Pages { pages, failure } = reader.pages(&own).await;
+            let Pages { pages, failure } = reader.pages(&own, i64::MAX).await;
             if let Some(error) = failure {
                 return Err(error);
             }

@@ -114,8 +114,9 @@ impl Reader {
     }
 
     /// Reads a page of some shards that are not at their end, behind the positions `read`. The failure of one shard takes
-    /// nothing away of the others.
-    pub(super) async fn pages(&mut self, read: &Positions) -> Pages {
+    /// nothing away of the others. A shard with a batch that arrived after `began`, in milliseconds since 1970, was read far
+    /// enough for this look: under steady load it has no end.
+    pub(super) async fn pages(&mut self, read: &Positions, began: i64) -> Pages {
         let due = self.open.iter().filter(|(_, shard)| shard.empty < EMPTY_PAGES).take(MAX_READS);
         let mut reading = JoinSet::new();
         for (name, shard) in due {
@@ -147,7 +148,12 @@ impl Reader {
             match page {
                 Ok(Some(page)) => {
                     shard.from_oldest = false;
-                    shard.empty = if page.last.is_some() { 0 } else { shard.empty + 1 };
+                    let is_current = page.arrivals.last().is_some_and(|arrival| arrival.at >= began);
+                    shard.empty = match page.last {
+                        Some(_) if is_current => EMPTY_PAGES,
+                        Some(_) => 0,
+                        None => shard.empty + 1,
+                    };
                     let last = page.last.map(Progress::Through);
                     let is_over = page.next.is_none();
                     shard.iterator = page.next;

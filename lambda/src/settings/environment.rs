@@ -155,7 +155,8 @@ impl Settings {
     pub fn from_env_without_kv() -> Result<Self, InvalidSettings> {
         Self::read(|name| {
             let value = std::env::var(name).ok().filter(|value| !value.is_empty());
-            value.or_else(|| name.starts_with("CUTOVER_KV_").then(String::new))
+            let is_needed = ["CUTOVER_KV_API", "CUTOVER_KV_NAMESPACE", "CUTOVER_KV_TOKEN"].contains(&name);
+            value.or_else(|| is_needed.then(String::new))
         })
     }
 
