@@ -255,6 +255,11 @@ impl Walk {
             assert!(environment["CUTOVER_KV_API"].ends_with(&format!("/accounts/{ACCOUNT}")));
             environment.insert("CUTOVER_KV_API".to_owned(), kv_api.to_owned());
         }
+        // One pass is enough here; deployed, an invocation works until the next ones stand by.
+        if let Some(time) = environment.get_mut("CUTOVER_EVALUATION_MS") {
+            assert_eq!(time, "170000");
+            "0".clone_into(time);
+        }
         environment
     }
 
