@@ -56,7 +56,6 @@ pub fn cargo_lambda() -> PathBuf {
 /// Returns the binary of a function, as `cargo build -p cutover-lambda` leaves it. The emergency function runs that of
 /// management.
 pub fn function(name: &str) -> PathBuf {
-    let name = if name == "emergency" { "management" } else { name };
     let path = root().join("target/debug").join(name);
     assert!(path.is_file(), "{} is not built; run `cargo build -p cutover-lambda`", path.display());
     path

@@ -61,7 +61,6 @@ async fn deploy_breaks_off_and_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "its step 8 fails: preflight gets 404 from the function for emergencies here; `cargo xtask test --deep` runs it"]
 async fn deploy_md_walked_from_its_beginning_to_its_end() {
     let Some((_scratch, _moto, mut walk)) = set_out("docs/DEPLOY.md was not walked").await else { return };
     let folder = walk.folder.clone();
@@ -76,8 +75,9 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
     let example = example.replace("LEGACY_URL", &legacy.url()).replace("NEW_URL", &new.url());
     std::fs::write(folder.join("cutover.yaml"), example).unwrap();
 
-    let port = free_port();
-    let (mut functions, mut edge): (Option<Lambda>, Option<Workerd>) = (None, None);
+    let (port, emergency_port) = (free_port(), free_port());
+    let (mut functions, mut emergency, mut edge): (Option<Lambda>, Option<Lambda>, Option<Workerd>) =
+        (None, None, None);
     for (heading, block) in blocks() {
         let number = heading.split('.').next().unwrap();
         if number == "8" {
@@ -130,15 +130,17 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
                 // Where AWS would have put them.
                 assert!(walk.environment["CUTOVER_URL"].starts_with("https://"));
                 functions = Some(walk.start_functions(port, &kv_api).await);
+                emergency = Some(walk.start_emergency(emergency_port, &kv_api).await);
                 let lambda = functions.as_ref().unwrap();
                 for (name, function) in [
                     ("CUTOVER_URL", "management"),
-                    ("CUTOVER_EMERGENCY_URL", "emergency"),
                     ("CUTOVER_INGEST_URL", "ingest"),
                     ("CUTOVER_ASK_URL", "ask"),
                 ] {
                     walk.environment.insert(name.to_owned(), lambda.url(function));
                 }
+                let url = emergency.as_ref().unwrap().url("management");
+                walk.environment.insert("CUTOVER_EMERGENCY_URL".to_owned(), url);
             }
             "6" => {
                 assert!(printed.contains("ann"), "{printed}");
@@ -153,8 +155,9 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
                 assert_eq!(Deployed::new(&root).faults_of_roles(), Vec::<String>::new());
                 // Every function got a new version, those that did not change too.
                 made::aliases_are_at(&root, "2");
-                drop(functions.take());
+                drop((functions.take(), emergency.take()));
                 functions = Some(walk.start_functions(port, &kv_api).await);
+                emergency = Some(walk.start_emergency(emergency_port, &kv_api).await);
             }
             "7" => assert!(printed.contains("Total Upload"), "{printed}"),
             "8" if block.contains("preflight") => {
