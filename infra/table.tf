@@ -48,7 +48,7 @@ resource "aws_dynamodb_table" "arrivals" {
 
   attribute {
     name = "pk"
-    type = "S"
+    type = "B"
   }
   attribute {
     name = "sk"

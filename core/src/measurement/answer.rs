@@ -1,13 +1,15 @@
 //! The answer of the control plane to a question or a batch: the state that an isolate obeys without waiting for Workers KV.
+//! Thousands are sent in a second, so it says nothing that goes without saying.
 //!
 //! ```json
 //! {
-//!   "revision": 44, "emergency": null, "interval_ms": 20000, "duplicate": false,
+//!   "revision": 44, "interval_ms": 20000,
 //!   "brakes": [{ "revision": 43, "flag": "reviews_read", "enabled": true, "rollout": 5.0 }]
 //! }
 //! ```
 
 use crate::{
+    json::omit::is_false,
     rules::emergency::Emergency,
     vocabulary::{
         names::{DeploymentId, FlagName},
@@ -46,7 +48,7 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentId>,
     /// Emergency in force, if any.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emergency: Option<Emergency>,
     /// Brakes since the isolate's revision, as far back as they are known; all that are known if the isolate is in another
     /// epoch.
@@ -59,7 +61,7 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
     /// True if the batch had been stored before.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub duplicate: bool,
 }
 

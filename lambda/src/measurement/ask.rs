@@ -7,7 +7,7 @@ use crate::{
         refusal::{Refusal, RefusalKind, held_back, limited},
         signed,
     },
-    observe::request::observe,
+    observe::request::observe_isolate,
     platform::Platform,
     problem::Problem,
     store::error::StoreError,
@@ -44,7 +44,7 @@ pub fn router(platform: Platform) -> Router {
             let hint = "send questions to POST /v1/questions; see docs/api.md";
             Problem::new(StatusCode::NOT_FOUND, "path_unknown", "the path does not exist", hint)
         })
-        .layer(from_fn(observe))
+        .layer(from_fn(observe_isolate))
 }
 
 /// Builds the route of questions, which ingest has too.

@@ -11,7 +11,7 @@ use crate::{
         refusal::{held_back, limited},
         signed,
     },
-    observe::request::observe,
+    observe::request::observe_isolate,
     platform::Platform,
     problem::Problem,
     store::{BatchStatus, error::StoreError},
@@ -67,7 +67,7 @@ pub fn router(platform: Platform) -> Router {
             let hint = "send batches to POST /v1/batches; see docs/api.md";
             Problem::new(StatusCode::NOT_FOUND, "path_unknown", "the path does not exist", hint)
         })
-        .layer(from_fn(observe))
+        .layer(from_fn(observe_isolate))
 }
 
 async fn receive(Shared(ingest): Shared<Arc<Ingest>>, request: Request) -> Response {

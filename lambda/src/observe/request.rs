@@ -1,5 +1,5 @@
-//! Middleware for every response of a function: a request id, a trace, a log line, and headers that
-//! keep browsers from sniffing or caching it.
+//! Middleware for every request of a function: a request id, a trace and a log line; and, in responses that people read, the
+//! request id and headers that keep browsers from sniffing or caching them.
 
 use crate::{
     observe::{
@@ -26,12 +26,12 @@ fn named(request: &Request) -> (Trace, String) {
 
 /// Runs a request inside a span and logs its result in one line. If the response is a problem that
 /// the store caused, the cause is logged too; clients do not see it.
-pub async fn observe(request: Request, next: Next) -> Response {
+async fn logged(request: Request, next: Next) -> (Response, String) {
     let started = Instant::now();
     let (trace, id) = named(&request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!("request", request_id = id, trace_id = trace.id(), %method, path);
-    let mut response = telemetry::within(trace, span, async {
+    let response = telemetry::within(trace, span, async {
         let response = next.run(request).await;
         if let Some(error) = response.extensions().get::<StoreError>() {
             tracing::error!(%error, "the store failed");
@@ -42,6 +42,18 @@ pub async fn observe(request: Request, next: Next) -> Response {
         response
     })
     .await;
+    (response, id)
+}
+
+/// Observes a request of an isolate. Thousands of them are answered in a second and egress is billed by the byte, so the
+/// response has no header that only people would read.
+pub async fn observe_isolate(request: Request, next: Next) -> Response {
+    logged(request, next).await.0
+}
+
+/// Observes a request of a person or a tool.
+pub async fn observe(request: Request, next: Next) -> Response {
+    let (mut response, id) = logged(request, next).await;
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static(REQUEST_ID), value);

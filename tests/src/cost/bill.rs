@@ -42,11 +42,11 @@ pub const HEADS_PER_SECOND: f64 = 4.0;
 /// Seconds between two passes of evaluation.
 const PASS_SECONDS: f64 = 2.0;
 
-/// Seconds for which a batch is stored: two days, and one until DynamoDB has removed it.
-const KEPT_SECONDS: f64 = 3.0 * 86_400.0;
+/// Seconds for which a batch is stored: 26 hours, and a day until DynamoDB has removed it.
+const KEPT_SECONDS: f64 = 50.0 * 3_600.0;
 
-/// Bytes of an item of a batch that are not its body: names of attributes, key, digest, times, and 100 for DynamoDB.
-const ITEM_BYTES: f64 = 250.0;
+/// Bytes of an item of a batch that are not its body: names of attributes, key, times, and 100 for DynamoDB.
+const ITEM_BYTES: f64 = 140.0;
 
 /// Head of a response as a function URL sends it, without the headers of the function.
 const PLATFORM_HEAD: &str = "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Length: 1234\r\n\

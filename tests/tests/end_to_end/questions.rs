@@ -28,7 +28,7 @@ async fn a_question_is_answered_from_the_head_and_written_nowhere() {
     let deployment = answer["deployment"].as_str().unwrap_or_default();
     assert_eq!(deployment.len(), 32, "{answer:#}");
     let expected = json!({
-        "revision": revision, "deployment": deployment, "emergency": null, "interval_ms": 5_000, "duplicate": false
+        "revision": revision, "deployment": deployment, "interval_ms": 5_000
     });
     assert_eq!((status, &answer), (200, &expected));
     let (_, answer) = ask(&url, &question(revision - 1)).await;

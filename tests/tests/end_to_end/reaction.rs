@@ -23,9 +23,8 @@ use cutover_tests::{
 use futures_util::{StreamExt, stream};
 use std::time::{Duration, Instant};
 
-/// Time that an invocation lives, and from one to the next.
+/// Time that an invocation lives.
 const LIFETIME: Duration = Duration::from_secs(170);
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// Parts of the time of one isolate.
 const PARTS: [&str; 6] = ["pass", "fold and judge", "commit", "question and head", "way", "whole"];
@@ -67,10 +66,8 @@ impl Traffic {
 struct Trial {
     seed: u64,
     isolates: usize,
-    /// Time that is left to the invocation that works at the beginning.
-    rest: Duration,
-    /// Times at which the next ones start.
-    starts: Vec<Duration>,
+    /// Starts of the invocations and their lifetimes.
+    invocations: Vec<(Duration, Duration)>,
     /// Time of the fault.
     fault: Duration,
 }
@@ -80,16 +77,24 @@ impl Trial {
         let mut dice = SplitMix64::new(seed);
         let mut within = |from: f64, to: f64| {
             let share = (dice.draw() >> 11) as f64 / (1_u64 << 53) as f64;
-            Duration::from_secs_f64(from + (to - from) * share)
+            from + (to - from) * share
         };
         if !is_deep() {
-            let fault = within(0.7, 2.7);
-            return Self { seed, isolates: 3, rest: LIFETIME, starts: Vec::new(), fault };
+            let fault = Duration::from_secs_f64(within(0.7, 2.7));
+            return Self { seed, isolates: 3, invocations: vec![(Duration::ZERO, LIFETIME)], fault };
         }
-        // One works that began some time ago; each minute another one starts, somewhere in it.
-        let rest = within(15.0, LIFETIME.as_secs_f64());
-        let starts = (0..2).map(|minute| MINUTE * minute + within(0.0, 60.0)).collect();
-        Self { seed, isolates: 8, rest, starts, fault: within(5.0, 60.0) }
+        // Each minute one starts, somewhere in it. The trial begins somewhere in a minute, a little before its fault: one of
+        // those that live works, and the others stand by.
+        let began = within(0.0, 60.0);
+        let starts = (-3..=1).map(|minute| 60.0 * f64::from(minute) + within(0.0, 60.0) - began);
+        let ends = starts.map(|start| (start, start + LIFETIME.as_secs_f64())).filter(|(_, end)| *end > 0.0);
+        // The oldest has the lease, so it is first here too.
+        let invocation = |(order, (start, end)): (usize, (f64, f64))| {
+            let after = start.max(order as f64 / 10.0);
+            (Duration::from_secs_f64(after), Duration::from_secs_f64((end - after).max(0.0)))
+        };
+        let invocations = ends.enumerate().map(invocation).collect();
+        Self { seed, isolates: 8, invocations, fault: Duration::from_secs_f64(within(4.0, 6.0)) }
     }
 
     /// Lives through the trial. Returns the times of each isolate.
@@ -99,8 +104,8 @@ impl Trial {
         let run = begin_runs(&store, &["one"]).await.remove(0);
         let url = dynamodb.url();
         let isolates = Isolates::start(vec![connected(&url, &[])], self.isolates, self.seed).await;
-        let mut invocations = vec![Invocation::start(&url, self.rest, Duration::ZERO)];
-        invocations.extend(self.starts.iter().map(|after| Invocation::start(&url, LIFETIME, *after)));
+        let started = self.invocations.iter().map(|(after, life)| Invocation::start(&url, *life, *after));
+        let _invocations: Vec<Invocation> = started.collect();
 
         let mut traffic = Traffic { store, run, stored: Vec::new() };
         let fault = Instant::now() + self.fault;
@@ -153,7 +158,7 @@ mod alone {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn seconds_after_the_evidence_is_complete_nobody_is_sent_to_the_new_arm() {
-        let (trials, at_once) = if is_deep() { (30, 8) } else { (3, 3) };
+        let (trials, at_once) = if is_deep() { (300, 8) } else { (3, 3) };
         let lived = stream::iter((1..=trials).map(|seed| Trial::drawn(seed).run()));
         let samples: Vec<Times> =
             lived.buffer_unordered(at_once).collect::<Vec<_>>().await.into_iter().flatten().collect();
