@@ -3,6 +3,7 @@
 
 use crate::{
     access::auth::{Approval, Caller},
+    api::pages::PageLimit,
     change::demand::{ApprovalKey, ChangeRequest, Precondition, idempotency},
     platform::Platform,
     problem::Problem,
@@ -166,10 +167,7 @@ impl<T: DeserializeOwned> FromRequestParts<Platform> for Parameters<T> {
     }
 }
 
-/// Default and largest size of a page.
-const DEFAULT_PAGE: usize = 1_000;
-
-const MAX_PAGE: usize = 5_000;
+const LIMIT: PageLimit = PageLimit { default: 1_000, max: 5_000, next: "after" };
 
 /// Query parameters `?after=&limit=` of a list. Objects are ordered by name, and the next page
 /// begins after the last one.
@@ -188,15 +186,7 @@ impl Page {
         all: impl Iterator<Item = T>,
         name: impl Fn(&T) -> &str,
     ) -> Result<(Vec<T>, Option<String>), Problem> {
-        let limit = self.limit.unwrap_or(DEFAULT_PAGE);
-        if !(1..=MAX_PAGE).contains(&limit) {
-            let hint = format!("use a limit of 1 to {MAX_PAGE}, and after to request the next page");
-            return Err(Problem::invalid(
-                "limit",
-                format!("the limit {limit} is not between 1 and {MAX_PAGE}"),
-                hint,
-            ));
-        }
+        let limit = LIMIT.check(self.limit)?;
         let mut all: Vec<T> = all.collect();
         all.sort_by(|a, b| name(a).cmp(name(b)));
         let mut rest = all

@@ -8,6 +8,7 @@ mod brakes;
 mod canaries;
 mod commit;
 mod config;
+mod create;
 mod cursor;
 pub(crate) mod error;
 mod get_many;
