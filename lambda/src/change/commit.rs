@@ -7,7 +7,7 @@ use crate::{
         approval,
         demand::ChangeRequest,
         operation::Operation,
-        parts::Parts,
+        parts::{Part, Parts, objects},
         proposal::{ChangeResponse, Outcome, Proposal, details},
     },
     clock,
@@ -151,7 +151,7 @@ where
             self.parts.check_unbroken(demand, &before)?;
         }
         let proposal = (self.propose)(&before)?;
-        let mut changes = diff(&before.config, &proposal.config);
+        let changes = diff(&before.config, &proposal.config);
         if is_first {
             if !changes.is_empty() {
                 rehearse(&before, &proposal.config)?;
@@ -162,11 +162,10 @@ where
             }
             self.parts.total = changes.len();
         }
-        // The size of a transaction is limited; the order of changes keeps the configuration valid
-        // after each part.
         let room = MAX_WRITES.saturating_sub(proposal.others.len() + usize::from(demand.approved.is_some()));
-        let more = changes.len() > room;
-        changes.truncate(room);
+        let part = Part::cut(&before, &proposal.config, &changes, room);
+        let more = part.changes.len() < changes.len();
+        let changes = part.changes;
         let at = clock::now();
         let (head, epoch) = (before.head.revision, operation.epoch_after(before.head.epoch, at));
         let is_restore = epoch != before.head.epoch;
@@ -189,7 +188,7 @@ where
             }
             return finish(platform, status, body, revision).await.map(Attempt::Complete);
         }
-        let writes = writes(demand, &before, &proposal, &changes, is_first);
+        let writes = writes(demand, &proposal, part.writes, is_first);
         let commit = Commit {
             from: head,
             epoch,
@@ -342,22 +341,11 @@ async fn finish(
 
 /// Returns the writes of a commit. The first commit of an approved change also removes the pending
 /// change, so that it is made only once.
-fn writes(
-    demand: &ChangeRequest,
-    before: &State,
-    proposal: &Proposal,
-    changes: &[Change],
-    is_first: bool,
-) -> Vec<Write> {
+fn writes(demand: &ChangeRequest, proposal: &Proposal, mut writes: Vec<Write>, is_first: bool) -> Vec<Write> {
+    writes.extend(proposal.others.iter().map(|(_, write)| write.clone()));
     let approved = demand.approved.as_ref().filter(|_| is_first);
-    let pending = approved.map(|approved| Write::DeletePending(approved.id.clone()));
-    let objects = changes.iter().map(|change| Write::Object {
-        section: change.section.to_owned(),
-        name: change.name.clone(),
-        value: proposal.config.object(change.section, &change.name),
-        expected: before.meta(change.section, &change.name).map(|meta| meta.version),
-    });
-    objects.chain(proposal.others.iter().map(|(_, write)| write.clone())).chain(pending).collect()
+    writes.extend(approved.map(|approved| Write::DeletePending(approved.id.clone())));
+    writes
 }
 
 pub(crate) fn audit(
@@ -368,7 +356,7 @@ pub(crate) fn audit(
     proposal: &Proposal,
     changes: &[Change],
 ) -> AuditRecord {
-    let mut objects: Vec<String> = changes.iter().map(Change::object).collect();
+    let mut objects: Vec<String> = changes.iter().flat_map(|change| objects(before, change)).collect();
     objects.extend(proposal.others.iter().map(|(object, _)| object.clone()));
     let details = details(before, proposal, changes);
     if proposal.emergency != EmergencyChange::Keep {

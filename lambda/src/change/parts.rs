@@ -3,10 +3,64 @@
 use crate::{
     change::demand::{ChangeRequest, Precondition},
     problem::Problem,
-    store::State,
+    store::{RUNS, State, Write},
 };
 use axum::http::StatusCode;
-use cutover_core::{Revision, config::Change};
+use cutover_core::{
+    Revision,
+    config::{Action, Change, Config},
+};
+
+/// The next part of a change: what one transaction makes of it.
+#[derive(Debug, Default)]
+pub struct Part {
+    /// The first of the changes that are left.
+    pub changes: Vec<Change>,
+    /// Writes of these changes.
+    pub writes: Vec<Write>,
+}
+
+impl Part {
+    /// Cuts the next part off the changes that are left, which must be in an order that keeps the configuration valid after
+    /// each of them. It has at most `room` writes, but at least one change.
+    pub fn cut(before: &State, after: &Config, changes: &[Change], room: usize) -> Self {
+        let mut part = Self::default();
+        for change in changes {
+            let writes = writes(before, after, change);
+            if part.writes.len() + writes.len() > room && !part.changes.is_empty() {
+                break;
+            }
+            part.changes.push(change.clone());
+            part.writes.extend(writes);
+        }
+        part
+    }
+}
+
+/// Returns the writes of the change of one object.
+fn writes(before: &State, after: &Config, change: &Change) -> Vec<Write> {
+    let write = |section: &str| Write::Object {
+        section: section.to_owned(),
+        name: change.name.clone(),
+        value: after.object(section, &change.name),
+        expected: before.meta(section, &change.name).map(|meta| meta.version),
+    };
+    let run = removes_run(before, change).then(|| write(RUNS));
+    std::iter::once(write(change.section)).chain(run).collect()
+}
+
+/// Returns true if a change removes a flag that has a run. The run goes with it: a flag of the same name must not be dealt by
+/// its salt.
+fn removes_run(before: &State, change: &Change) -> bool {
+    let is_removed_flag = change.section == "feature_flags" && change.action == Action::Delete;
+    is_removed_flag && before.meta(RUNS, &change.name).is_some()
+}
+
+/// Names the objects that a change writes, as `section/name`.
+pub fn objects(before: &State, change: &Change) -> Vec<String> {
+    let run = removes_run(before, change).then(|| format!("{RUNS}/{}", change.name));
+    std::iter::once(change.object()).chain(run).collect()
+}
 
 /// The parts of a change that are in force.
 #[derive(Debug, Default)]
