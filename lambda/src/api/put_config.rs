@@ -54,8 +54,8 @@ pub(super) async fn handle(
     if query.dry_run {
         let truth = platform.store.state().await?;
         let merged = merged(&truth, &wanted, query.prune)?;
-        rehearse(&truth, &merged)?;
         let changes = diff(&truth.config, &merged);
+        rehearse(&truth, &merged, &changes)?;
         let body = json!({
             "dry_run": true,
             "revision": truth.head.revision,

@@ -7,7 +7,7 @@ use crate::{
         approval,
         demand::ChangeRequest,
         operation::Operation,
-        parts::{Part, Parts, objects},
+        parts::{Part, Parts, check_sizes, objects},
         proposal::{ChangeResponse, Outcome, Proposal, details},
     },
     clock,
@@ -154,7 +154,7 @@ where
         let changes = diff(&before.config, &proposal.config);
         if is_first {
             if !changes.is_empty() {
-                rehearse(&before, &proposal.config)?;
+                rehearse(&before, &proposal.config, &changes)?;
             }
             if let Some(pending) = approval::gate(platform, demand, operation, &before, &proposal, &changes)?
             {
@@ -243,14 +243,15 @@ pub(crate) fn reply(
     Some(Reply { key, epoch, fingerprint, status: status.as_u16(), body, at: clock::now() })
 }
 
-/// Reads the document that a change would publish as the edge does, because an edge refuses a document that it cannot
-/// read, and every later one that has the same fault. A fault that was there before refuses nothing: the change may be
-/// the one that takes users back.
+/// Checks that a change can be stored, and reads the document that it would publish as the edge does, because an edge refuses
+/// a document that it cannot read, and every later one that has the same fault. A fault that was there before refuses nothing:
+/// the change may be the one that takes users back.
 ///
 /// # Errors
 ///
-/// Returns a problem if the edge could not use the configuration.
-pub(crate) fn rehearse(before: &State, config: &Config) -> Result<(), Problem> {
+/// Returns a problem if an object is too large to be stored, or the edge could not use the configuration.
+pub(crate) fn rehearse(before: &State, config: &Config, changes: &[Change]) -> Result<(), Problem> {
+    check_sizes(config, changes)?;
     let Err(error) = try_document(config) else { return Ok(()) };
     if try_document(&before.config).is_err() {
         tracing::error!(%error, "the edge cannot use the stored configuration");

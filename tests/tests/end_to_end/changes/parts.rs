@@ -161,3 +161,39 @@ async fn a_flag_whose_canary_runs_is_not_pruned() {
     api.root().put("/config?prune=true", &another_file()).await.expect(200);
     assert!(api.platform.store.state().await.unwrap().runs.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_few_large_objects_is_cut_by_bytes() {
+    let api = Api::start(&[]).await;
+    // 13 flags of 340 KB: more than the 4 MB of a transaction.
+    let ids: Vec<String> = (0..5_000).map(|id| format!("user-{id:060}")).collect();
+    let flag = json!({ "enabled": true, "user_whitelist": ids });
+    let large = |count: usize| {
+        let flags = (0..count).map(|number| (format!("large_{number:02}"), flag.clone()));
+        json!({ "feature_flags": flags.collect::<serde_json::Map<_, _>>() })
+    };
+    let applied = api.root().put("/config", &large(13)).await.expect(200).body;
+    assert_eq!(applied["revision"], 3, "two parts after revision 1");
+    let pruned = api.root().put("/config?prune=true", &large(1)).await.expect(200).body;
+    assert_eq!(api.platform.store.state().await.unwrap().config.feature_flags.len(), 1);
+    assert_eq!(pruned["revision"], 5, "what is removed counts too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_no_item_holds_is_refused_by_name_before_anything_is_changed() {
+    let api = Api::start(&[]).await;
+    let half = json!({ "name": "half", "traffic_percentage": 50 });
+    let experiment = |name: usize| json!({ "name": "x".repeat(name), "variants": { "one": half.clone(), "other": half.clone() } });
+    // The flags come first, in a part of their own.
+    let mut wanted = file(150);
+    wanted["ab_tests"] = json!({ "huge": experiment(420_000) });
+    for query in ["?dry_run=true", ""] {
+        let refused = api.root().put(&format!("/config{query}"), &wanted).await.expect(422).body;
+        assert_eq!(refused["code"], "object_too_large", "{refused:#}");
+        assert_eq!(refused["field"], "ab_tests.huge");
+        assert!(refused["detail"].as_str().unwrap().contains("at most 400000"), "{refused:#}");
+    }
+    assert_eq!(api.revision().await, 1);
+    wanted["ab_tests"] = json!({ "huge": experiment(390_000) });
+    api.root().put("/config", &wanted).await.expect(200);
+}
