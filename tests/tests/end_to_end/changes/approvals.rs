@@ -89,3 +89,21 @@ async fn an_approval_of_a_withdrawn_change_is_answered_at_once() {
         api.root().put(&rollout(FLAG), &json!({ "percentage": 50 })).await.expect(200);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_a_token_is_remembered() {
+    let api = Api::start(&[]).await;
+    let made = api.root().post("/tokens", &json!({ "name": "one", "role": "viewer" })).await.expect(201);
+    let token = format!("/tokens/{}", made.body["id"].as_str().unwrap());
+    let key = [("idempotency-key", "revoke")];
+    let first = api.root().send("DELETE", &token, &key, None).await.expect(200);
+    let again = api.root().send("DELETE", &token, &key, None).await.expect(200);
+    assert!(!first.replayed && again.replayed);
+    assert_eq!(
+        (&again.body["revoked"], &again.body["revision"]),
+        (&made.body["id"], &first.body["revision"])
+    );
+    api.root().send("DELETE", &token, &[], None).await.expect(404);
+    let other = api.root().send("DELETE", "/tokens/another", &key, None).await.expect(422);
+    assert_eq!(other.body["code"], "idempotency_key_reused");
+}
