@@ -4,7 +4,7 @@
 use crate::{
     access::auth::{Approval, Caller},
     api::pages::PageLimit,
-    change::demand::{ApprovalKey, ChangeRequest, Precondition, idempotency},
+    change::demand::{ApprovalKeys, ChangeRequest, Precondition, reply_key},
     platform::Platform,
     problem::Problem,
 };
@@ -49,13 +49,14 @@ impl FromRequest<Platform> for ChangeRequest {
         })?;
         let key = text_header(&parts.headers, "idempotency-key", 255)?;
         let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-        let own = key.map(|key| idempotency(&caller, &key, parts.method.as_str(), &target, &body));
-        let approvals = parts.extensions.get::<ApprovalKey>().and_then(|ApprovalKey(key)| key.clone());
+        let own = key.map(|key| reply_key(&caller, &key, parts.method.as_str(), &target, &body));
+        let keys = parts.extensions.get::<ApprovalKeys>();
         let content_type = text_header(&parts.headers, "content-type", 255)?.unwrap_or_default();
         Ok(Self {
             reason: text_header(&parts.headers, REASON, MAX_REASON)?,
             precondition: precondition(&parts.headers)?,
-            idempotency: own.or(approvals),
+            idempotency: own.or_else(|| keys?.approver.clone()),
+            requester_key: keys.and_then(|keys| keys.requester.clone()),
             approved: parts.extensions.get::<Approval>().cloned(),
             method: parts.method.to_string(),
             target,

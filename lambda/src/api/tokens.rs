@@ -7,10 +7,11 @@ use crate::{
         respond::json_response,
     },
     change::{
-        commit::{answered_before, change},
+        commit::change,
         demand::ChangeRequest,
         operation::Operation,
         proposal::{ChangeResponse, Proposal},
+        replies::answered_before,
     },
     clock,
     platform::Platform,

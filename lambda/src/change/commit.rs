@@ -9,18 +9,19 @@ use crate::{
         operation::Operation,
         parts::{Part, Parts, check_sizes, objects},
         proposal::{ChangeResponse, Outcome, Proposal, details},
+        replies::{answered_before, reply, reply_under, with_revision},
     },
     clock,
     platform::Platform,
     problem::Problem,
     store::{
-        AuditRecord, Brakes, Commit, CommitError, EmergencyChange, MAX_WRITES, Reply, State, StoreError,
-        Write, backoff::backoff,
+        AuditRecord, Brakes, Commit, CommitError, EmergencyChange, MAX_WRITES, State, StoreError, Write,
+        backoff::backoff,
     },
 };
 use axum::http::StatusCode;
 use cutover_core::{
-    Epoch, Revision, Ruleset, Timestamp,
+    Revision, Ruleset, Timestamp,
     config::{Change, Config, diff},
 };
 use serde_json::{Value, json};
@@ -162,7 +163,9 @@ where
             }
             self.parts.total = changes.len();
         }
-        let room = MAX_WRITES.saturating_sub(proposal.others.len() + usize::from(demand.approved.is_some()));
+        // An approval removes the pending change, and remembers the response for two callers.
+        let beside = proposal.others.len() + if demand.approved.is_some() { 2 } else { 0 };
+        let room = MAX_WRITES.saturating_sub(beside);
         let part = Part::cut(&before, &proposal.config, &changes, room);
         let more = part.changes.len() < changes.len();
         let changes = part.changes;
@@ -188,7 +191,13 @@ where
             }
             return finish(platform, status, body, revision).await.map(Attempt::Complete);
         }
-        let writes = writes(demand, &proposal, part.writes, is_first);
+        let mut writes = writes(demand, &proposal, part.writes, is_first);
+        if let Some(key) = demand.requester_key.as_ref().filter(|_| !more)
+            // A repeated request may have found nothing to change, and been answered so.
+            && platform.store.reply(&key.key, epoch).await?.is_none()
+        {
+            writes.push(Write::PutReply(reply_under(key, epoch, status, &body, Some(revision))));
+        }
         let commit = Commit {
             from: head,
             epoch,
@@ -224,23 +233,6 @@ where
         tracing::info!(action, revision = revision.0, actor, "committed");
         finish(platform, status, body, revision).await.map(Attempt::Complete)
     }
-}
-
-/// Returns the response to remember; `None` if the request has no `Idempotency-Key`. A request that makes no revision, such
-/// as withdrawing a change, has none in its response.
-pub(crate) fn reply(
-    demand: &ChangeRequest,
-    epoch: Epoch,
-    status: StatusCode,
-    body: &Value,
-    revision: Option<Revision>,
-) -> Option<Reply> {
-    let (key, fingerprint) = demand.idempotency.clone()?;
-    let body = match revision {
-        Some(revision) => with_revision(body.clone(), revision),
-        None => body.clone(),
-    };
-    Some(Reply { key, epoch, fingerprint, status: status.as_u16(), body, at: clock::now() })
 }
 
 /// Checks that a change can be stored, and reads the document that it would publish as the edge does, because an edge refuses
@@ -279,44 +271,6 @@ async fn refuse_taken_names(platform: &Platform, writes: &[(String, Write)]) -> 
         }
     }
     Ok(())
-}
-
-/// Returns the response to an earlier request with the same `Idempotency-Key`; `None` if there was none.
-///
-/// # Errors
-///
-/// Returns the problem `idempotency_key_reused` if the earlier request was a different one, or a problem if the store fails.
-pub(crate) async fn answered_before(
-    platform: &Platform,
-    demand: &ChangeRequest,
-) -> Result<Option<ChangeResponse>, Problem> {
-    let Some((key, fingerprint)) = &demand.idempotency else { return Ok(None) };
-    let epoch = platform.store.head().await?.epoch;
-    let Some(reply) = platform.store.reply(key, epoch).await? else { return Ok(None) };
-    if reply.fingerprint != *fingerprint {
-        let detail = "this Idempotency-Key was used for a different request";
-        let hint = "use a new key for every new change, and repeat a key only to retry the same request";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail, hint)
-            .in_field("Idempotency-Key"));
-    }
-    let mut body = reply.body;
-    // A withdrawn change has no revision, and nothing to publish.
-    if let Some(revision) = body.get("revision").and_then(Value::as_u64)
-        && let Some(fields) = body.as_object_mut()
-    {
-        // The change was made in any case, so a failure here must not say otherwise.
-        let published = platform.store.published().await.unwrap_or_default();
-        fields.insert("published".to_owned(), json!(published.0 >= revision));
-    }
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
-    Ok(Some(ChangeResponse { status, body, replayed: true }))
-}
-
-fn with_revision(mut body: Value, revision: Revision) -> Value {
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert("revision".to_owned(), json!(revision));
-    }
-    body
 }
 
 /// Publishes the new state and adds the result to the response. If KV rejects it the change still

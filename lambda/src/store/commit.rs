@@ -45,6 +45,8 @@ pub enum Write {
     EndToken(String, cutover_core::Timestamp),
     /// Removes a pending change by its id; it must still be pending.
     DeletePending(String),
+    /// Puts a response to remember beside that of the caller who makes the change.
+    PutReply(Reply),
     /// Puts an item that must not exist yet: a record or a notification.
     New(NewItem),
     /// Increments an event counter of a flag's canary.
@@ -185,6 +187,7 @@ impl Store {
             Write::TakeName(name) => {
                 self.put_new(NewItem::new(&Key::token_name(name)).text("name", name.clone()))
             }
+            Write::PutReply(reply) => self.put_new(reply.item()?),
             Write::New(item) => self.put_new(item.clone()),
             Write::Count { flag, name } => {
                 let update = Update::builder()
