@@ -1,6 +1,9 @@
 //! Digests of secrets, and random secrets.
 
-use crate::{observe::hex::hex, problem::Problem};
+use crate::{
+    observe::hex::{hex, random_hex},
+    problem::Problem,
+};
 use sha2::{Digest, Sha256};
 
 /// Returns the hash of a sequence of byte strings, in hexadecimal digits. Each is prefixed with its
@@ -25,9 +28,6 @@ pub fn token_hash(secret: &str) -> String {
 ///
 /// Returns the problem `no_randomness` if the operating system provides no random bytes.
 pub fn random<const BYTES: usize>() -> Result<String, Problem> {
-    let mut bits = [0_u8; BYTES];
-    getrandom::fill(&mut bits).map_err(|_| {
-        Problem::unavailable("no_randomness", "the operating system provided no random bytes")
-    })?;
-    Ok(hex(&bits))
+    random_hex::<BYTES>()
+        .map_err(|_| Problem::unavailable("no_randomness", "the operating system provided no random bytes"))
 }

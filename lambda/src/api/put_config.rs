@@ -1,7 +1,6 @@
 //! `PUT /config?dry_run=&prune=`: applies a configuration file.
 
 use crate::{
-    api::delete_flag::without_run,
     api::{canary_guard, extract::Parameters, respond::json_response},
     change::{
         commit::{change_on, rehearse},
@@ -55,8 +54,8 @@ pub(super) async fn handle(
     if query.dry_run {
         let truth = platform.store.state().await?;
         let merged = merged(&truth, &wanted, query.prune)?;
-        rehearse(&truth, &merged)?;
         let changes = diff(&truth.config, &merged);
+        rehearse(&truth, &merged, &changes)?;
         let body = json!({
             "dry_run": true,
             "revision": truth.head.revision,
@@ -69,13 +68,10 @@ pub(super) async fn handle(
     let changed = change_on(&platform, &demand, Operation::ConfigApply, unchanged, |truth| {
         let config = merged(truth, &wanted, query.prune)?;
         let warnings = warnings(truth, &wanted, &config, &traffic);
-        let pruned =
-            truth.config.feature_flags.keys().filter(|name| !config.feature_flags.contains_key(*name));
-        let runs = pruned.filter_map(|name| without_run(truth, name)).collect();
         Ok(Proposal {
             config,
             emergency: EmergencyChange::Keep,
-            others: runs,
+            others: Vec::new(),
             answer: Box::new(move |outcome| {
                 let body = json!({ "dry_run": false, "changes": outcome.changes, "warnings": warnings });
                 (StatusCode::OK, body)
@@ -100,6 +96,7 @@ fn read(demand: &ChangeRequest) -> Result<Config, Problem> {
 /// file.
 fn merged(truth: &Truth, wanted: &Config, prune: bool) -> Result<Config, Problem> {
     let mut merged = truth.config.merged(wanted, prune);
+    canary_guard::may_remove(truth, &merged)?;
     // A running canary owns its flag's share; the file holds the flag's initial share.
     for (name, flag) in &mut merged.feature_flags {
         if let Some(held) = truth.active_run(name).and_then(|_| truth.config.feature_flags.get(name)) {

@@ -11,6 +11,7 @@ use crate::{
         demand::ChangeRequest,
         operation::Operation,
         proposal::{ChangeResponse, Proposal},
+        replies::answered_before,
     },
     clock,
     platform::Platform,
@@ -73,7 +74,14 @@ pub(super) async fn revoke(
     demand: ChangeRequest,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Admin)?;
-    let token = find(&platform, &wanted).await?;
+    let token = match find(&platform, &wanted).await {
+        Ok(token) => token,
+        Err(problem) => {
+            // The caller's first attempt may have revoked it.
+            let changed = answered_before(&platform, &demand).await?;
+            return changed.ok_or(problem);
+        }
+    };
     change(&platform, &demand, Operation::TokenRevoke, |truth| {
         let revoked = json!({ "revoked": id(&token.hash), "name": token.name });
         Ok(Proposal {

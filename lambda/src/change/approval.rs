@@ -142,12 +142,13 @@ fn pending(
             body,
             if_match: demand.if_match.clone(),
         },
+        reply_key: demand.idempotency.clone(),
     })
 }
 
 /// Returns the id of a change. The same request with the same `Idempotency-Key` has the same id.
 fn id(demand: &ChangeRequest) -> Result<String, Problem> {
-    if let Some(key) = demand.idempotency.as_ref().and_then(|(key, _)| key.get(..16)) {
+    if let Some(key) = demand.idempotency.as_ref().and_then(|reply| reply.key.get(..16)) {
         return Ok(key.to_owned());
     }
     digest::random::<8>()

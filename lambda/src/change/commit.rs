@@ -7,20 +7,21 @@ use crate::{
         approval,
         demand::ChangeRequest,
         operation::Operation,
-        parts::Parts,
+        parts::{Part, Parts, check_sizes, objects},
         proposal::{ChangeResponse, Outcome, Proposal, details},
+        replies::{answered_before, reply, reply_under, with_revision},
     },
     clock,
     platform::Platform,
     problem::Problem,
     store::{
-        AuditRecord, Brakes, Commit, CommitError, EmergencyChange, MAX_WRITES, Reply, State, StoreError,
-        Write, backoff::backoff,
+        AuditRecord, Brakes, Commit, CommitError, EmergencyChange, MAX_WRITES, State, StoreError, Write,
+        backoff::backoff,
     },
 };
 use axum::http::StatusCode;
 use cutover_core::{
-    Epoch, Revision, Ruleset, Timestamp,
+    Revision, Ruleset, Timestamp,
     config::{Change, Config, diff},
 };
 use serde_json::{Value, json};
@@ -151,10 +152,10 @@ where
             self.parts.check_unbroken(demand, &before)?;
         }
         let proposal = (self.propose)(&before)?;
-        let mut changes = diff(&before.config, &proposal.config);
+        let changes = diff(&before.config, &proposal.config);
         if is_first {
             if !changes.is_empty() {
-                rehearse(&before, &proposal.config)?;
+                rehearse(&before, &proposal.config, &changes)?;
             }
             if let Some(pending) = approval::gate(platform, demand, operation, &before, &proposal, &changes)?
             {
@@ -162,11 +163,12 @@ where
             }
             self.parts.total = changes.len();
         }
-        // The size of a transaction is limited; the order of changes keeps the configuration valid
-        // after each part.
-        let room = MAX_WRITES.saturating_sub(proposal.others.len() + usize::from(demand.approved.is_some()));
-        let more = changes.len() > room;
-        changes.truncate(room);
+        // An approval removes the pending change, and remembers the response for two callers.
+        let beside = proposal.others.len() + if demand.approved.is_some() { 2 } else { 0 };
+        let room = MAX_WRITES.saturating_sub(beside);
+        let part = Part::cut(&before, &proposal.config, &changes, room);
+        let more = part.changes.len() < changes.len();
+        let changes = part.changes;
         let at = clock::now();
         let (head, epoch) = (before.head.revision, operation.epoch_after(before.head.epoch, at));
         let is_restore = epoch != before.head.epoch;
@@ -189,7 +191,13 @@ where
             }
             return finish(platform, status, body, revision).await.map(Attempt::Complete);
         }
-        let writes = writes(demand, &before, &proposal, &changes, is_first);
+        let mut writes = writes(demand, &proposal, part.writes, is_first);
+        if let Some(key) = demand.requester_key.as_ref().filter(|_| !more)
+            // A repeated request may have found nothing to change, and been answered so.
+            && platform.store.reply(&key.key, epoch).await?.is_none()
+        {
+            writes.push(Write::PutReply(reply_under(key, epoch, status, &body, Some(revision))));
+        }
         let commit = Commit {
             from: head,
             epoch,
@@ -227,31 +235,15 @@ where
     }
 }
 
-/// Returns the response to remember; `None` if the request has no `Idempotency-Key`. A request that makes no revision, such
-/// as withdrawing a change, has none in its response.
-pub(crate) fn reply(
-    demand: &ChangeRequest,
-    epoch: Epoch,
-    status: StatusCode,
-    body: &Value,
-    revision: Option<Revision>,
-) -> Option<Reply> {
-    let (key, fingerprint) = demand.idempotency.clone()?;
-    let body = match revision {
-        Some(revision) => with_revision(body.clone(), revision),
-        None => body.clone(),
-    };
-    Some(Reply { key, epoch, fingerprint, status: status.as_u16(), body, at: clock::now() })
-}
-
-/// Reads the document that a change would publish as the edge does, because an edge refuses a document that it cannot
-/// read, and every later one that has the same fault. A fault that was there before refuses nothing: the change may be
-/// the one that takes users back.
+/// Checks that a change can be stored, and reads the document that it would publish as the edge does, because an edge refuses
+/// a document that it cannot read, and every later one that has the same fault. A fault that was there before refuses nothing:
+/// the change may be the one that takes users back.
 ///
 /// # Errors
 ///
-/// Returns a problem if the edge could not use the configuration.
-pub(crate) fn rehearse(before: &State, config: &Config) -> Result<(), Problem> {
+/// Returns a problem if an object is too large to be stored, or the edge could not use the configuration.
+pub(crate) fn rehearse(before: &State, config: &Config, changes: &[Change]) -> Result<(), Problem> {
+    check_sizes(config, changes)?;
     let Err(error) = try_document(config) else { return Ok(()) };
     if try_document(&before.config).is_err() {
         tracing::error!(%error, "the edge cannot use the stored configuration");
@@ -281,44 +273,6 @@ async fn refuse_taken_names(platform: &Platform, writes: &[(String, Write)]) -> 
     Ok(())
 }
 
-/// Returns the response to an earlier request with the same `Idempotency-Key`; `None` if there was none.
-///
-/// # Errors
-///
-/// Returns the problem `idempotency_key_reused` if the earlier request was a different one, or a problem if the store fails.
-pub(crate) async fn answered_before(
-    platform: &Platform,
-    demand: &ChangeRequest,
-) -> Result<Option<ChangeResponse>, Problem> {
-    let Some((key, fingerprint)) = &demand.idempotency else { return Ok(None) };
-    let epoch = platform.store.head().await?.epoch;
-    let Some(reply) = platform.store.reply(key, epoch).await? else { return Ok(None) };
-    if reply.fingerprint != *fingerprint {
-        let detail = "this Idempotency-Key was used for a different request";
-        let hint = "use a new key for every new change, and repeat a key only to retry the same request";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail, hint)
-            .in_field("Idempotency-Key"));
-    }
-    let mut body = reply.body;
-    // A withdrawn change has no revision, and nothing to publish.
-    if let Some(revision) = body.get("revision").and_then(Value::as_u64)
-        && let Some(fields) = body.as_object_mut()
-    {
-        // The change was made in any case, so a failure here must not say otherwise.
-        let published = platform.store.published().await.unwrap_or_default();
-        fields.insert("published".to_owned(), json!(published.0 >= revision));
-    }
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
-    Ok(Some(ChangeResponse { status, body, replayed: true }))
-}
-
-fn with_revision(mut body: Value, revision: Revision) -> Value {
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert("revision".to_owned(), json!(revision));
-    }
-    body
-}
-
 /// Publishes the new state and adds the result to the response. If KV rejects it the change still
 /// stands, because the schedule publishes it later.
 async fn finish(
@@ -342,22 +296,11 @@ async fn finish(
 
 /// Returns the writes of a commit. The first commit of an approved change also removes the pending
 /// change, so that it is made only once.
-fn writes(
-    demand: &ChangeRequest,
-    before: &State,
-    proposal: &Proposal,
-    changes: &[Change],
-    is_first: bool,
-) -> Vec<Write> {
+fn writes(demand: &ChangeRequest, proposal: &Proposal, mut writes: Vec<Write>, is_first: bool) -> Vec<Write> {
+    writes.extend(proposal.others.iter().map(|(_, write)| write.clone()));
     let approved = demand.approved.as_ref().filter(|_| is_first);
-    let pending = approved.map(|approved| Write::DeletePending(approved.id.clone()));
-    let objects = changes.iter().map(|change| Write::Object {
-        section: change.section.to_owned(),
-        name: change.name.clone(),
-        value: proposal.config.object(change.section, &change.name),
-        expected: before.meta(change.section, &change.name).map(|meta| meta.version),
-    });
-    objects.chain(proposal.others.iter().map(|(_, write)| write.clone())).chain(pending).collect()
+    writes.extend(approved.map(|approved| Write::DeletePending(approved.id.clone())));
+    writes
 }
 
 pub(crate) fn audit(
@@ -368,7 +311,7 @@ pub(crate) fn audit(
     proposal: &Proposal,
     changes: &[Change],
 ) -> AuditRecord {
-    let mut objects: Vec<String> = changes.iter().map(Change::object).collect();
+    let mut objects: Vec<String> = changes.iter().flat_map(|change| objects(before, change)).collect();
     objects.extend(proposal.others.iter().map(|(object, _)| object.clone()));
     let details = details(before, proposal, changes);
     if proposal.emergency != EmergencyChange::Keep {

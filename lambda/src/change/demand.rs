@@ -6,6 +6,7 @@ use crate::{
         digest,
     },
     problem::Problem,
+    store::ReplyKey,
 };
 use cutover_core::Stamp;
 
@@ -18,8 +19,10 @@ pub struct ChangeRequest {
     pub reason: Option<String>,
     /// Version of the object that the caller expects.
     pub precondition: Precondition,
-    /// Key under which the response is remembered, and hash of the request.
-    pub idempotency: Option<(String, String)>,
+    /// Key under which the response is remembered.
+    pub idempotency: Option<ReplyKey>,
+    /// Key under which it is remembered for the caller who requested the change too, if the change was pending.
+    pub requester_key: Option<ReplyKey>,
     /// Request body.
     pub body: Vec<u8>,
     /// Media type of the body, in lower case and without parameters.
@@ -34,10 +37,14 @@ pub struct ChangeRequest {
     pub approved: Option<Approval>,
 }
 
-/// Key and hash of the request that approves a change, attached to the replayed request: its response is remembered for the
-/// caller who approves.
+/// Keys under which the response to an approved request is remembered, attached to the replayed request.
 #[derive(Debug, Clone)]
-pub struct ApprovalKey(pub Option<(String, String)>);
+pub struct ApprovalKeys {
+    /// Key of the request that approves the change.
+    pub approver: Option<ReplyKey>,
+    /// Key of the request for the change.
+    pub requester: Option<ReplyKey>,
+}
 
 /// Precondition of a request, from `If-Match` and `If-None-Match`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,10 +79,10 @@ impl Precondition {
     }
 }
 
-/// Returns the two hashes of a remembered response: one of caller and key, one of the request.
-pub fn idempotency(caller: &Caller, key: &str, method: &str, target: &str, body: &[u8]) -> (String, String) {
-    (
-        digest::digest(&[caller.name.as_bytes(), key.as_bytes()]),
-        digest::digest(&[method.as_bytes(), target.as_bytes(), body]),
-    )
+/// Returns the key of the response to a request with an idempotency key.
+pub fn reply_key(caller: &Caller, key: &str, method: &str, target: &str, body: &[u8]) -> ReplyKey {
+    ReplyKey {
+        key: digest::digest(&[caller.name.as_bytes(), key.as_bytes()]),
+        fingerprint: digest::digest(&[method.as_bytes(), target.as_bytes(), body]),
+    }
 }

@@ -7,3 +7,4 @@ pub mod notes;
 pub mod operation;
 pub mod parts;
 pub mod proposal;
+pub mod replies;

@@ -3,10 +3,113 @@
 use crate::{
     change::demand::{ChangeRequest, Precondition},
     problem::Problem,
-    store::State,
+    store::{RUNS, State, Write},
 };
 use axum::http::StatusCode;
-use cutover_core::{Revision, config::Change};
+use cutover_core::{
+    Revision,
+    config::{Action, Change, Config},
+};
+use serde_json::{Value, json};
+
+/// Most bytes of the writes of one part. DynamoDB takes 4 MB in a transaction; the rest of them is for the head, the audit
+/// record and two responses to remember, of a little more than 300 KB each at most.
+const MAX_PART_BYTES: usize = 3_000_000;
+
+/// Largest object with everything that is stored beside it, in bytes. DynamoDB holds items of 400 KB (409 600 bytes).
+const MAX_OBJECT_BYTES: usize = 400_000;
+
+/// Bytes of an item beside its value: its key, version, time and author.
+const REST_BYTES: usize = 1_000;
+
+/// The next part of a change: what one transaction makes of it.
+#[derive(Debug, Default)]
+pub struct Part {
+    /// The first of the changes that are left.
+    pub changes: Vec<Change>,
+    /// Writes of these changes.
+    pub writes: Vec<Write>,
+}
+
+impl Part {
+    /// Cuts the next part off the changes that are left, which must be in an order that keeps the configuration valid after
+    /// each of them. It has at most `room` writes and 3 MB, but at least one change.
+    pub fn cut(before: &State, after: &Config, changes: &[Change], room: usize) -> Self {
+        let (mut part, mut bytes) = (Self::default(), 0);
+        for change in changes {
+            let writes = writes(before, after, change);
+            bytes += writes.iter().map(|write| size(before, write)).sum::<usize>();
+            let is_full = part.writes.len() + writes.len() > room || bytes > MAX_PART_BYTES;
+            if is_full && !part.changes.is_empty() {
+                break;
+            }
+            part.changes.push(change.clone());
+            part.writes.extend(writes);
+        }
+        part
+    }
+}
+
+/// Returns the writes of the change of one object.
+fn writes(before: &State, after: &Config, change: &Change) -> Vec<Write> {
+    let write = |section: &str| Write::Object {
+        section: section.to_owned(),
+        name: change.name.clone(),
+        value: after.object(section, &change.name),
+        expected: before.meta(section, &change.name).map(|meta| meta.version),
+    };
+    let run = removes_run(before, change).then(|| write(RUNS));
+    std::iter::once(write(change.section)).chain(run).collect()
+}
+
+/// Returns the room that the write of an object takes in a transaction, in bytes: that of the larger one of the object before
+/// and the object after.
+fn size(before: &State, write: &Write) -> usize {
+    let Write::Object { section, name, value, .. } = write else { return REST_BYTES };
+    let held = match section.as_str() {
+        RUNS => before.runs.get(name.as_str()).map(|run| json!(run)),
+        section => before.config.object(section, name),
+    };
+    stored_size(held.as_ref()).max(stored_size(value.as_ref()))
+}
+
+/// Returns the size of the item of an object, in bytes, or a little more.
+fn stored_size(object: Option<&Value>) -> usize {
+    object.map_or(0, |object| object.to_string().len()) + REST_BYTES
+}
+
+/// Checks that each object that a change writes fits into an item of the table.
+///
+/// # Errors
+///
+/// Returns the problem `object_too_large` for the first one that does not.
+pub fn check_sizes(after: &Config, changes: &[Change]) -> Result<(), Problem> {
+    for change in changes {
+        let bytes = stored_size(after.object(change.section, &change.name).as_ref());
+        if bytes > MAX_OBJECT_BYTES {
+            let object = change.object();
+            let detail =
+                format!("{object} would take {bytes} bytes, and one object has at most {MAX_OBJECT_BYTES}");
+            let hint = "shorten its longest text or list, or make several objects of it; nothing was changed";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "object_too_large", detail, hint)
+                .in_field(format!("{}.{}", change.section, change.name)));
+        }
+    }
+    Ok(())
+}
+
+/// Returns true if a change removes a flag that has a run. The run goes with it: a flag of the same name must not be dealt by
+/// its salt.
+fn removes_run(before: &State, change: &Change) -> bool {
+    let is_removed_flag = change.section == "feature_flags" && change.action == Action::Delete;
+    is_removed_flag && before.meta(RUNS, &change.name).is_some()
+}
+
+/// Names the objects that a change writes, as `section/name`.
+pub fn objects(before: &State, change: &Change) -> Vec<String> {
+    let run = removes_run(before, change).then(|| format!("{RUNS}/{}", change.name));
+    std::iter::once(change.object()).chain(run).collect()
+}
 
 /// The parts of a change that are in force.
 #[derive(Debug, Default)]

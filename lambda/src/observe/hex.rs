@@ -1,4 +1,4 @@
-//! Hexadecimal digits.
+//! Hexadecimal digits, of bytes and of random bits.
 
 /// Encodes bytes as hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
@@ -8,4 +8,15 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// Returns the given number of random bytes as hexadecimal digits.
+///
+/// # Errors
+///
+/// Fails if the operating system provides no random bytes.
+pub fn random_hex<const BYTES: usize>() -> Result<String, getrandom::Error> {
+    let mut bits = [0_u8; BYTES];
+    getrandom::fill(&mut bits)?;
+    Ok(hex(&bits))
 }

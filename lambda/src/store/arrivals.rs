@@ -2,11 +2,20 @@
 //! item is written once, so a batch exists once, however often and through whomever it was sent. The stream of the table is
 //! the log that evaluation folds.
 
-use crate::store::{error::StoreError, item::number, table::Store, transaction::build};
+use crate::store::{
+    create::{KeyAttribute, TableKey},
+    error::StoreError,
+    item::number,
+    table::Store,
+    transaction::build,
+};
 use aws_sdk_dynamodb::{
     operation::put_item::PutItemError,
     primitives::Blob,
-    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
+    types::{
+        AttributeValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType, StreamSpecification,
+        StreamViewType,
+    },
 };
 
 /// Retention of batches, in seconds: an isolate sends one again for a day at most, by a clock that may differ.
@@ -98,37 +107,12 @@ impl Store {
     ///
     /// Fails if DynamoDB cannot be reached or rejects the table.
     pub(super) async fn create_arrivals(&self) -> Result<(), StoreError> {
-        use aws_sdk_dynamodb::types::{
-            AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-            StreamSpecification, StreamViewType,
-        };
         let stream =
             StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage);
-        let mut create = self
-            .client
-            .create_table()
-            .table_name(&self.arrivals)
-            .billing_mode(BillingMode::PayPerRequest)
-            .stream_specification(build(stream.build())?);
-        let keys = [
-            (ISOLATE, KeyType::Hash, ScalarAttributeType::B),
-            (SEQUENCE, KeyType::Range, ScalarAttributeType::N),
-        ];
-        for (name, key, kind) in keys {
-            create = create
-                .attribute_definitions(build(
-                    AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build(),
-                )?)
-                .key_schema(build(KeySchemaElement::builder().attribute_name(name).key_type(key).build())?);
-        }
-        match create.send().await {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
+        let key = TableKey {
+            partition: KeyAttribute { name: ISOLATE, kind: ScalarAttributeType::B },
+            sort: KeyAttribute { name: SEQUENCE, kind: ScalarAttributeType::N },
+        };
+        self.create(&self.arrivals, key, Some(build(stream.build())?)).await
     }
 }

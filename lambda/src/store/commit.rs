@@ -1,20 +1,17 @@
 //! Commits, the only way to change state: one transaction that writes the objects, the audit record
 //! and the remembered response, and moves the head from the revision that was read to the next one.
 
-use crate::{
-    observe::hex::hex,
-    store::{
-        AuditRecord, Reply,
-        audit::{AuditPlace, AuditTail, MOVED},
-        brakes::Brakes,
-        error::{CommitError, StoreError},
-        item::{NewItem, SCHEMA, number},
-        keys,
-        keys::Key,
-        table::Store,
-        tokens::{VALID_UNTIL, removal},
-        transaction::{EXISTS, build},
-    },
+use crate::store::{
+    AuditRecord, Reply,
+    audit::{AuditPlace, AuditTail, MOVED},
+    brakes::Brakes,
+    error::{CommitError, StoreError},
+    item::{NewItem, SCHEMA, number},
+    keys,
+    keys::Key,
+    table::Store,
+    tokens::{VALID_UNTIL, removal},
+    transaction::{EXISTS, build, random_id},
 };
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use cutover_core::{Emergency, Epoch, Revision, Stamp};
@@ -48,6 +45,8 @@ pub enum Write {
     EndToken(String, cutover_core::Timestamp),
     /// Removes a pending change by its id; it must still be pending.
     DeletePending(String),
+    /// Puts a response to remember beside that of the caller who makes the change.
+    PutReply(Reply),
     /// Puts an item that must not exist yet: a record or a notification.
     New(NewItem),
     /// Increments an event counter of a flag's canary.
@@ -89,13 +88,6 @@ pub struct Commit {
     pub reply: Option<Reply>,
     /// Lease of evaluation that the maker must still hold; `None` for a change by an operator.
     pub lease: Option<super::Lease>,
-}
-
-/// Returns an identifier for a deployment that has none yet.
-fn new_deployment() -> Result<String, StoreError> {
-    let mut bits = [0_u8; 16];
-    getrandom::fill(&mut bits).map_err(|error| StoreError::Call(format!("no random bytes: {error}")))?;
-    Ok(hex(&bits))
 }
 
 impl Store {
@@ -166,7 +158,7 @@ impl Store {
             .expression_attribute_names("#deployment", keys::DEPLOYMENT)
             .expression_attribute_values(":next", number(commit.from.next().0))
             .expression_attribute_values(":epoch", number(commit.epoch.0))
-            .expression_attribute_values(":deployment", AttributeValue::S(new_deployment()?))
+            .expression_attribute_values(":deployment", AttributeValue::S(random_id()?))
             .expression_attribute_values(":brakes", AttributeValue::S(commit.brakes.encode()))
             .expression_attribute_values(":schema", number(SCHEMA));
         update = tail.moved(update, digest);
@@ -195,6 +187,7 @@ impl Store {
             Write::TakeName(name) => {
                 self.put_new(NewItem::new(&Key::token_name(name)).text("name", name.clone()))
             }
+            Write::PutReply(reply) => self.put_new(reply.item()?),
             Write::New(item) => self.put_new(item.clone()),
             Write::Count { flag, name } => {
                 let update = Update::builder()
@@ -246,40 +239,6 @@ impl Store {
                 };
                 Ok(TransactWriteItem::builder().put(build(put.build())?).build())
             }
-        }
-    }
-
-    /// Creates the tables if they do not exist, for local stacks and tests. Deployments use
-    /// Terraform.
-    ///
-    /// # Errors
-    ///
-    /// Fails if DynamoDB cannot be reached or rejects the table.
-    pub async fn create_table(&self) -> Result<(), StoreError> {
-        self.create_arrivals().await?;
-        use aws_sdk_dynamodb::types::{
-            AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-        };
-        let mut create =
-            self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
-        for (name, kind) in [(super::keys::PARTITION, KeyType::Hash), (super::keys::SORT, KeyType::Range)] {
-            create = create
-                .attribute_definitions(build(
-                    AttributeDefinition::builder()
-                        .attribute_name(name)
-                        .attribute_type(ScalarAttributeType::S)
-                        .build(),
-                )?)
-                .key_schema(build(KeySchemaElement::builder().attribute_name(name).key_type(kind).build())?);
-        }
-        match create.send().await {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
         }
     }
 }

@@ -8,6 +8,7 @@ mod brakes;
 mod canaries;
 mod commit;
 mod config;
+mod create;
 mod cursor;
 pub(crate) mod error;
 mod get_many;
@@ -47,7 +48,7 @@ pub use ledger::{Ledger, LedgerWrite, RouteComparison, Series, StepTimes, Window
 pub use log::{Arrival, Page, PageError};
 pub use page::{MAX_PAGE_BYTES, PageRoom};
 pub use pending::{Pending, Request};
-pub use replies::Reply;
+pub use replies::{Reply, ReplyKey};
 pub use role::Role;
 pub use table::Store;
 pub use tokens::TokenRecord;

@@ -2,7 +2,7 @@
 //! it would make.
 
 use crate::store::{
-    AuditRecord, Reply, Role,
+    AuditRecord, Reply, ReplyKey, Role,
     audit::{MAX_TRIES, pause},
     commit::Write,
     error::{CommitError, StoreError},
@@ -51,6 +51,10 @@ pub struct Pending {
     pub fingerprint: String,
     /// Original request, to be replayed on approval.
     pub request: Request,
+    /// Key under which the response to the approved request is remembered for the caller who requested it. A change that was
+    /// requested from an earlier version has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_key: Option<ReplyKey>,
 }
 
 /// A request as received from the caller.

@@ -3,6 +3,7 @@
 
 use crate::store::{error::StoreError, item::NewItem, keys, keys::Key, table::Store};
 use cutover_core::{Epoch, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Longest body that is stored in full, in bytes; a DynamoDB item is limited to 400 KB.
@@ -11,15 +12,22 @@ const MAX_BODY_BYTES: usize = 300_000;
 /// Retention of a response, in seconds.
 const KEPT_SECONDS: u64 = 24 * 60 * 60;
 
+/// Key under which the response to a request is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyKey {
+    /// Hash of the caller's name and the idempotency key.
+    pub key: String,
+    /// Hash of the request; using the same key for a different request is an error.
+    pub fingerprint: String,
+}
+
 /// A response stored under an idempotency key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
-    /// Hash of the caller's name and the key.
-    pub key: String,
+    /// Its key, and the request that it answers.
+    pub key: ReplyKey,
     /// Epoch in which it was given. What was answered before a restore may not be so any more.
     pub epoch: Epoch,
-    /// Hash of the request; using the same key for a different request is an error.
-    pub fingerprint: String,
     /// HTTP status.
     pub status: u16,
     /// Response body, without the fields that are looked up again on replay.
@@ -42,8 +50,8 @@ impl Reply {
 
     pub(super) fn item(&self) -> Result<NewItem, StoreError> {
         let seconds = u64::try_from(self.at.millis() / 1_000).unwrap_or_default();
-        NewItem::new(&Key::idempotency(&self.key, self.epoch))
-            .text("fingerprint", self.fingerprint.clone())
+        NewItem::new(&Key::idempotency(&self.key.key, self.epoch))
+            .text("fingerprint", self.key.fingerprint.clone())
             .number("status", u64::from(self.status))
             .text("at", self.at.to_string())
             .number(keys::EXPIRES, seconds + KEPT_SECONDS)
@@ -69,9 +77,8 @@ impl Store {
     pub async fn reply(&self, key: &str, epoch: Epoch) -> Result<Option<Reply>, StoreError> {
         let Some(item) = self.get(&Key::idempotency(key, epoch)).await? else { return Ok(None) };
         Ok(Some(Reply {
-            key: key.to_owned(),
+            key: ReplyKey { key: key.to_owned(), fingerprint: item.text("fingerprint")?.to_owned() },
             epoch,
-            fingerprint: item.text("fingerprint")?.to_owned(),
             status: u16::try_from(item.number("status")?).unwrap_or(200),
             body: item.json("body")?,
             at: item.text("at")?.parse().map_err(|error| StoreError::Item(format!("response: {error}")))?,
@@ -86,9 +93,8 @@ mod tests {
     #[test]
     fn a_response_too_large_for_an_item_is_kept_in_short() {
         let reply = |body: Value| Reply {
-            key: "key".to_owned(),
+            key: ReplyKey { key: "key".to_owned(), fingerprint: "request".to_owned() },
             epoch: Epoch::default(),
-            fingerprint: "request".to_owned(),
             status: 200,
             body,
             at: Timestamp::from_millis(0),

@@ -1,13 +1,16 @@
 //! Transactions: all of their items are written, or none. One that the table was too busy for is sent again with the same
 //! client token, so that it is made once however often it is sent.
 
-use crate::store::{
-    backoff::backoff,
-    error::{CommitError, StoreError},
-    item::NewItem,
-    keys,
-    keys::Key,
-    table::Store,
+use crate::{
+    observe::hex::random_hex,
+    store::{
+        backoff::backoff,
+        error::{CommitError, StoreError},
+        item::NewItem,
+        keys,
+        keys::Key,
+        table::Store,
+    },
 };
 use aws_sdk_dynamodb::{
     error::DisplayErrorContext,
@@ -57,7 +60,7 @@ impl Store {
     }
 
     async fn send(&self, items: Vec<TransactWriteItem>) -> Result<(), CommitError> {
-        let token = client_token()?;
+        let token = random_id()?;
         let started = Instant::now();
         let mut attempt = 0_u32;
         loop {
@@ -105,11 +108,9 @@ pub(super) fn build<T>(built: Result<T, aws_sdk_dynamodb::error::BuildError>) ->
     built.map_err(|error| StoreError::Item(error.to_string()))
 }
 
-/// Returns a new client token, 32 hexadecimal digits.
-fn client_token() -> Result<String, StoreError> {
-    let mut bits = [0_u8; 16];
-    getrandom::fill(&mut bits).map_err(|error| StoreError::Call(format!("no random bytes: {error}")))?;
-    Ok(bits.iter().map(|byte| format!("{byte:02x}")).collect())
+/// Returns a new identifier, 32 hexadecimal digits.
+pub(super) fn random_id() -> Result<String, StoreError> {
+    random_hex::<16>().map_err(|error| StoreError::Call(format!("no random bytes: {error}")))
 }
 
 fn refusal(error: &TransactWriteItemsError, items: &[TransactWriteItem]) -> Refusal {

@@ -81,6 +81,7 @@ pub fn demand(precondition: Precondition) -> ChangeRequest {
         reason: None,
         precondition,
         idempotency: None,
+        requester_key: None,
         body: Vec::new(),
         content_type: String::new(),
         method: "PUT".to_owned(),

@@ -48,6 +48,50 @@ async fn approving_and_withdrawing_are_remembered() {
     two.send("DELETE", &withdrawn, &[], None).await.expect(404);
 }
 
+/// The caller who requested a change repeats the request after somebody else has approved it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_change_is_remembered_for_its_requester_too() {
+    let api = Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await;
+    let (one, two) = (api.person("one").await, api.person("two").await);
+    let approvals: [(&str, &[(&str, &str)]); 2] =
+        [("without a key", &[]), ("with a key", &[("idempotency-key", "approve")])];
+    for (name, approval) in approvals {
+        let key = [("idempotency-key", name)];
+        let raise = async || one.send("PUT", &rollout(FLAG), &key, Some(&percentage(60.0))).await;
+        let asked = raise().await.expect(202);
+        assert_eq!(raise().await.expect(202).body["change"], asked.body["change"]);
+        let approve = format!("{}/approve", path(&asked));
+        let made = two.send("POST", &approve, approval, None).await.expect(200);
+        api.root().send("PUT", &rollout(FLAG), &[], Some(&percentage(40.0))).await.expect(200);
+        let again = raise().await.expect(200);
+        assert!(again.replayed, "{name}");
+        assert_eq!(again.body["revision"], made.body["revision"], "{name}");
+        assert_eq!(again.body["rollout_percentage"], 60.0, "{name}");
+        assert_eq!(api.share(FLAG).await, 40.0, "{name}: it is not made again");
+        let other = one.send("PUT", &rollout(FLAG), &key, Some(&percentage(61.0))).await.expect(422);
+        assert_eq!(other.body["code"], "idempotency_key_reused", "{name}");
+    }
+    assert_eq!(api.root().get("/changes").await.expect(200).body["changes"], json!([]));
+}
+
+/// While a change waits, the same request may find nothing to change. Its response stays the one of its key.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_leaves_a_response_that_its_requester_has() {
+    let api = Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await;
+    let (one, two) = (api.person("one").await, api.person("two").await);
+    let key = [("idempotency-key", "raise")];
+    let raise = async || one.send("PUT", &rollout(FLAG), &key, Some(&percentage(60.0))).await;
+    let set = async |share: f64| api.root().send("PUT", &rollout(FLAG), &[], Some(&percentage(share))).await;
+    let asked = raise().await.expect(202);
+    set(60.0).await.expect(200);
+    let nothing = raise().await.expect(200);
+    set(50.0).await.expect(200);
+    let approve = format!("{}/approve", path(&asked));
+    let made = two.send("POST", &approve, &[], None).await.expect(200);
+    assert_ne!(made.body["revision"], nothing.body["revision"]);
+    assert_eq!(raise().await.expect(200).body["revision"], nothing.body["revision"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_waits_is_approved_although_other_changes_were_made_meanwhile() {
     let api = Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await;
@@ -88,4 +132,22 @@ async fn an_approval_of_a_withdrawn_change_is_answered_at_once() {
         assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
         api.root().put(&rollout(FLAG), &json!({ "percentage": 50 })).await.expect(200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_a_token_is_remembered() {
+    let api = Api::start(&[]).await;
+    let made = api.root().post("/tokens", &json!({ "name": "one", "role": "viewer" })).await.expect(201);
+    let token = format!("/tokens/{}", made.body["id"].as_str().unwrap());
+    let key = [("idempotency-key", "revoke")];
+    let first = api.root().send("DELETE", &token, &key, None).await.expect(200);
+    let again = api.root().send("DELETE", &token, &key, None).await.expect(200);
+    assert!(!first.replayed && again.replayed);
+    assert_eq!(
+        (&again.body["revoked"], &again.body["revision"]),
+        (&made.body["id"], &first.body["revision"])
+    );
+    api.root().send("DELETE", &token, &[], None).await.expect(404);
+    let other = api.root().send("DELETE", "/tokens/another", &key, None).await.expect(422);
+    assert_eq!(other.body["code"], "idempotency_key_reused");
 }
