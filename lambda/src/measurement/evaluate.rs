@@ -261,11 +261,15 @@ impl Evaluation<'_> {
         Ok(is_mine)
     }
 
-    async fn set_pace(&self) -> Result<(), StoreError> {
+    async fn set_pace(&mut self) -> Result<(), StoreError> {
         let store = &self.folding.platform.store;
         let held = store.pace().await?;
         let next = held.next(self.folding.cursor.totals.isolates, clock::now().millis());
-        if next != held { store.write_pace(next).await } else { Ok(()) }
+        if next != held {
+            store.write_pace(next).await?;
+        }
+        self.folding.pace = next;
+        Ok(())
     }
 }
 

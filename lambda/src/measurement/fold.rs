@@ -9,7 +9,7 @@ mod parked;
 use crate::{
     clock,
     measurement::{
-        account::{Account, flags},
+        account::{Account, Horizon, flags},
         packing,
         reader::{Pages, Reader},
         roll::Roll,
@@ -23,6 +23,7 @@ use cutover_core::{
     measurement::{
         batch::Batch,
         log::{Fold, Positions},
+        pace::Pace,
     },
 };
 use std::{
@@ -48,6 +49,8 @@ pub(super) struct Folding<'p> {
     pub(super) state: State,
     /// The cursor as it was read or written, with the sums over everything read since.
     pub(super) cursor: Cursor,
+    /// Pace of reports, as it was read or written.
+    pub(super) pace: Pace,
     /// Arrival time up to which everything was read, in milliseconds since 1970.
     pub(super) through: i64,
     /// Number of ledgers that were written.
@@ -76,6 +79,7 @@ impl<'p> Folding<'p> {
         let cursor = store.cursor().await?;
         let state = store.state().await?;
         let stream = store.stream().await?;
+        let pace = store.pace().await?;
         let mut roll = Roll::default();
         let is_restored = cursor.epoch < state.head.epoch;
         if is_restored {
@@ -102,6 +106,7 @@ impl<'p> Folding<'p> {
             state,
             through: cursor.through,
             cursor,
+            pace,
             ledgers: 0,
             lost: 0,
             is_superseded: false,
@@ -268,7 +273,12 @@ impl<'p> Folding<'p> {
         if self.fold.is_parked(name) || !self.open(name, Some(run.flag.clone())).await {
             return None;
         }
-        Some(self.accounts.get(name)?.evidence(run, self.through))
+        Some(self.accounts.get(name)?.evidence(run, self.horizon(self.through)))
+    }
+
+    /// Returns the point up to which evidence is judged that is complete up to this arrival time.
+    fn horizon(&self, until: i64) -> Horizon {
+        Horizon { until, report_ms: self.pace.report_ms(clock::now().millis()) }
     }
 
     /// Notes that counts of all active runs have expired before they were folded.

@@ -24,8 +24,8 @@ impl Folding<'_> {
     /// somebody else holds the lease, which is no fault of the flag.
     pub(in crate::measurement) async fn checkpoint(&mut self, name: &str) -> bool {
         for attempt in 0..MAX_TRIES {
+            let at = (self.fold.positions_of(name), self.horizon(self.through));
             let Some(account) = self.accounts.get_mut(name) else { return !self.fold.is_parked(name) };
-            let at = (self.fold.positions_of(name), self.through);
             match account.checkpoint(self.platform, &self.state, self.lease, at).await {
                 Ok(()) => {
                     self.fold.wrote(name);
@@ -59,9 +59,10 @@ impl Folding<'_> {
         patience: Duration,
     ) -> Result<bool, StoreError> {
         let mut names = self.fold.changed();
+        let horizon = self.horizon(self.through);
         for run in self.running() {
             let account = self.accounts.get(run.flag.as_str());
-            if account.is_some_and(|account| account.is_waiting(&run, self.through)) {
+            if account.is_some_and(|account| account.is_waiting(&run, horizon)) {
                 names.push(run.flag.to_string());
             }
         }

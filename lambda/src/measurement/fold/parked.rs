@@ -82,7 +82,8 @@ impl Folding<'_> {
             }
         }
         let through = if own.reach(self.fold.read()) { self.through } else { account.through() };
-        account.checkpoint(self.platform, &self.state, self.lease, (own.clone(), through)).await.map_err(
+        let at = (own.clone(), self.horizon(through));
+        account.checkpoint(self.platform, &self.state, self.lease, at).await.map_err(
             |error| match error {
                 CommitError::Conflict => StoreError::Restless,
                 CommitError::Store(error) => error,
