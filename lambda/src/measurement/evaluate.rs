@@ -144,7 +144,7 @@ async fn work(
             break;
         }
         tokio::time::sleep(PASS.saturating_sub(began.elapsed())).await;
-        if !platform.store.renew_lease(lease, clock::now().millis(), false).await? {
+        if !evaluation.folding.renew_lease().await? {
             break;
         }
     }
