@@ -26,10 +26,14 @@ impl Folding<'_> {
         let parked: Vec<String> =
             self.fold.cursor().map(|(_, parked)| parked.into_keys().collect()).unwrap_or_default();
         for name in parked {
-            if started.elapsed() > patience {
+            if started.elapsed() > patience || self.is_superseded {
                 break;
             }
             if let Err(error) = self.catch_up_one(&name, started, patience).await {
+                if self.has_lost_lease().await {
+                    // Which is no fault of the flag.
+                    break;
+                }
                 tracing::error!(event = "flag_unreadable", flag = name, %error, "the counts of a flag are not evaluated");
                 self.failures.insert(name, error.to_string());
             }
@@ -54,12 +58,16 @@ impl Folding<'_> {
             reader.open(shard);
         }
         while !reader.is_done() && started.elapsed() < patience {
+            self.keep_lease().await?;
+            if self.is_superseded {
+                return Ok(());
+            }
             let Pages { pages, failure } = reader.pages(&own, i64::MAX).await;
             if let Some(error) = failure {
                 return Err(error);
             }
             for page in pages {
-                if page.has_gap {
+                if page.has_gap && self.fold.lacks(name, &page.shard) {
                     note_gap(&mut self.cursor, name, account.through(), self.through);
                 }
                 for arrival in &page.arrivals {
