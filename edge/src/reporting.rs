@@ -10,6 +10,9 @@ const PATIENCE_MS: i64 = 1_000;
 /// Milliseconds after which nobody waits for the answer to a batch any more: the request whose work it was has ended.
 const BATCH_PATIENCE_MS: i64 = 10_000;
 
+/// Milliseconds without a question after which the isolate was asleep: while requests come, it asks every 5 s if nobody answers.
+const ASLEEP_MS: i64 = 15_000;
+
 /// Milliseconds after which a batch cannot be stored any more: the control plane may have forgotten that it was.
 const OLDEST_BATCH_MS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -21,7 +24,7 @@ pub struct Reporting {
     sequence: u64,
     pending: Option<Pending>,
     heard_at: Option<i64>,
-    /// Time of the first question since the last word of the control plane.
+    /// Time of the first question since the last word of the control plane, or since the isolate was last asleep.
     silent_since: Option<i64>,
     asked_at: Option<i64>,
     /// Time of the question before that.
@@ -138,6 +141,10 @@ impl Reporting {
     /// the isolate has no name.
     pub fn question(&mut self, question: Question, now: i64) -> Option<String> {
         let isolate = self.isolate.clone().filter(|_| !self.is_asking(now))?;
+        if self.asked_at.is_some_and(|asked| now - asked > ASLEEP_MS) {
+            // Nobody was silent to an isolate that did not ask.
+            self.silent_since = None;
+        }
         self.asked_before = self.asked_at;
         (self.asked_at, self.asking) = (Some(now), true);
         self.silent_since.get_or_insert(now);

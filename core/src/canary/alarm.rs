@@ -16,6 +16,7 @@ use crate::{
         watch::{Alarm, AlarmState, Incident, Span, Suspect},
         window::BothArms,
     },
+    measurement::pace::report_time,
     statistics::{Threshold, detector_threshold, firing},
     vocabulary::{share::PartsPerMillion, timestamp::Timestamp},
 };
@@ -32,8 +33,9 @@ const SHARED: f64 = std::f64::consts::LN_10;
 /// Longest wait for a decision about a shared incident, in milliseconds.
 const WAIT_MS: i64 = 60_000;
 
-/// Longest wait for the users behind an alarm, in milliseconds, in addition to the longest time limit.
-const USERS_MS: i64 = 30_000;
+/// Longest wait for the users behind an alarm, in milliseconds, in addition to the longest time limit and the time of a
+/// report: their event window ends, and the windows in which their reports arrive are folded.
+const USERS_MS: i64 = 22_000;
 
 /// Time after a step up within which the canary may have broken legacy, in milliseconds.
 const AFTER_STEP_MS: i64 = 15 * 60_000;
@@ -137,7 +139,7 @@ fn is_learned(run: &Run, step: &StepEvidence, alarm: &Alarm, now: i64) -> bool {
 
 /// Returns the longest time in which everything of a request is learned, in milliseconds.
 fn longest_wait(step: &StepEvidence) -> i64 {
-    USERS_MS.saturating_add(i64::from(step.settle_ms))
+    USERS_MS.saturating_add(report_time(step.report_ms)).saturating_add(i64::from(step.settle_ms))
 }
 
 /// Returns the busiest failing users behind an alarm, in its own time. The wire tells the errors of each failing user, not

@@ -13,7 +13,10 @@ use crate::{
         window::{BothArms, StepCounts, Window},
     },
     json::omit::is_zero,
-    measurement::batch::{SeenUser, UserWindow, WINDOW_MS},
+    measurement::{
+        batch::{SeenUser, UserWindow, WINDOW_MS},
+        pace::report_time,
+    },
     vocabulary::{
         names::{RouteId, RunId},
         share::PartsPerMillion,
@@ -84,6 +87,9 @@ pub struct StepEvidence {
     /// The longest time limit behind which users were reported, in milliseconds.
     #[serde(default)]
     pub settle_ms: u32,
+    /// Time that a report takes, by the newest arrival window, in milliseconds, see [`Window::report_ms`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub report_ms: u64,
     /// End of the newest event window whose users were added, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users_through: Option<i64>,
@@ -145,6 +151,7 @@ impl StepEvidence {
             users_lost: 0,
             last_lost: None,
             settle_ms: 0,
+            report_ms: 0,
             users_through: None,
         }
     }
@@ -324,7 +331,7 @@ impl Evidence {
             watches.awaits_close(until) || Measure::ALL.iter().any(awaits_decision)
         };
         self.breach.is_none()
-            && (self.unripe.iter().any(|users| is_ripe(users, until))
+            && (self.unripe.iter().any(|users| is_ripe(users, self.current.report_ms, until))
                 || steps().flat_map(StepEvidence::all_watches).any(is_waiting))
     }
 
@@ -356,6 +363,9 @@ impl Evidence {
             }
         }
         self.through = self.through.max(Some(window.end));
+        for step in std::iter::once(&mut self.current).chain(&mut self.previous) {
+            step.report_ms = window.report_ms;
+        }
         let known = window.users.iter().filter(|users| self.has_step(users.canary.1)).cloned();
         let mut users: Vec<UserWindow> = known.collect();
         for reported in &users {
@@ -373,7 +383,7 @@ impl Evidence {
         // One order for everything that is known, whatever the order of its arrival.
         users.sort_unstable();
         let (ripe, unripe): (Vec<_>, Vec<_>) =
-            users.into_iter().partition(|users| is_ripe(users, window.end));
+            users.into_iter().partition(|users| is_ripe(users, window.report_ms, window.end));
         self.unripe = unripe;
         for step in std::iter::once(&mut self.current).chain(&mut self.previous) {
             step.take_in(window, plan);
@@ -387,14 +397,11 @@ impl Evidence {
     }
 }
 
-/// Time that a report takes after the outcomes that it holds are known: an interval, and its delivery.
-const REPORT_MS: i64 = 8_000;
-
 /// Returns true if an event window is taken in at `now`: at its end plus the longer time limit of
 /// the two arms plus the time of a report, one instant for both. Without the last, the arm that fails
-/// faster would be learned first: an isolate whose requests have all ended reports at once, one in which
-/// some hang until their limit does not.
-fn is_ripe(users: &UserWindow, now: i64) -> bool {
+/// faster would be learned first: an isolate whose requests have all ended reports sooner than one in which
+/// some hang until their limit.
+fn is_ripe(users: &UserWindow, report_ms: u64, now: i64) -> bool {
     let settled = users.window.saturating_add(WINDOW_MS).saturating_add(i64::from(users.settle_ms));
-    settled.saturating_add(REPORT_MS) <= now
+    settled.saturating_add(report_time(report_ms)) <= now
 }

@@ -148,6 +148,10 @@ pub struct Window {
     /// Evidence that isolates could not report, by step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<StepLoss>,
+    /// Longest time that a report took when the window was folded, in milliseconds: isolates have an interval that grows with
+    /// their number. What is less than the shortest one takes, such as 0 in older records, stands for that.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub report_ms: u64,
 }
 
 /// Leaves out the users with the larger half of the hashes, of those that the windows still have and of everything that is

@@ -262,10 +262,16 @@ impl Fold {
     /// refuses to read them, their records have expired before they were counted in the ledger; whoever has recorded that
     /// gap closes it by [`Self::has_ledger`] with the progress of [`Self::read`] in them.
     pub fn missing_apart(&self, name: &str, listed: &BTreeSet<String>) -> Vec<String> {
-        let own = self.own(name);
-        let is_missing =
-            |(shard, read): &(&str, &Progress)| !listed.contains(*shard) && !own.reach_in(shard, read);
-        self.read.iter().filter(is_missing).map(|(shard, _)| shard.to_owned()).collect()
+        let shards = self.read.iter().map(|(shard, _)| shard);
+        let missing = shards.filter(|shard| !listed.contains(*shard) && self.lacks(name, shard));
+        missing.map(str::to_owned).collect()
+    }
+
+    /// Returns true if this fold has read a shard further than a parked ledger. In other shards nothing is missing, though the
+    /// records behind the positions of a ledger have expired: it may have been at rest.
+    pub fn lacks(&self, name: &str, shard: &str) -> bool {
+        let own = self.ledgers.get(name).map(|standing| &standing.own);
+        self.read.of(shard).is_some_and(|read| own.is_none_or(|own| !own.reach_in(shard, read)))
     }
 
     /// Forgets the shards that ended long before `now` and that are not listed any more, except those that a parked ledger
@@ -373,6 +379,15 @@ mod tests {
         fold.forget(&nothing, later);
         assert_eq!(fold.cursor().unwrap().0, Positions::default());
         assert_eq!(fold.own("flag"), Positions::default());
+    }
+
+    #[test]
+    fn a_parked_ledger_that_was_at_rest_lacks_nothing_in_a_shard_that_the_cursor_has_forgotten() {
+        let mut fold = Fold::begin(at("b", 1), []);
+        fold.park("flag");
+        fold.has_ledger("flag", &at("a", 7));
+        fold.has_read("b", Progress::Through(Position::new("2")));
+        assert_eq!(["a", "b", "c"].map(|shard| fold.lacks("flag", shard)), [false, true, false]);
     }
 
     #[test]

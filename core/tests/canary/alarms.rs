@@ -6,7 +6,10 @@ use super::{
 };
 use cutover_core::{
     canary::{Action, ArmCounts, Evidence, Reason, Run, Test, Window, decide, fold, plan::RelativePolicy},
-    measurement::batch::{EventKinds, UserEvents, UserWindow, WINDOW_MS},
+    measurement::{
+        batch::{EventKinds, UserEvents, UserWindow, WINDOW_MS},
+        pace::Pace,
+    },
     vocabulary::arm::Arm,
 };
 
@@ -74,6 +77,22 @@ fn s3_an_alarm_waits_for_the_users_of_its_window() {
             assert!(waiting.is_waiting(super::START + WINDOW_MS), "{name}: time alone decides");
         }
     }
+}
+
+/// Isolates with the longest interval report their users later than 30 seconds after an alarm. They may explain it.
+#[test]
+fn s3_an_alarm_waits_for_users_in_the_reports_of_a_longer_interval() {
+    let run = run_of(&[50.0]);
+    let report_ms = Pace { interval_ms: 60_000, ..Pace::default() }.report_ms(super::START);
+    let found = |failing: Vec<UserEvents>| {
+        let ill = with_failing(&run, failing, window(0, 0, counts(400, 150, 0), counts(400, 0, 0)));
+        let fine = (1..10).map(|index| window(index, 0, counts(100, 0, 0), counts(100, 0, 0)));
+        let slowly = |window: Window| Window { report_ms, ..window };
+        first_breach(&run, std::iter::once(ill).chain(fine).map(slowly))
+    };
+    assert_eq!(found((0..3).map(|number| failing_user(Arm::New, number, 50)).collect()), None);
+    // A window, a time limit of 1 s, an interval and its delivery.
+    assert_eq!(found(Vec::new()), Some((7, Test::ErrorsDetector)));
 }
 
 /// The edge reports no users of a run without a key.

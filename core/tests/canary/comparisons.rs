@@ -3,7 +3,10 @@
 use super::{after, around, counts, crowd, events, hash, known, percent, run_of, seen, users, window};
 use cutover_core::{
     canary::{Action, Evidence, Reason, Run, Test, Verdict, Window, decide, fold, plan::RelativePolicy},
-    measurement::batch::{EventKinds, SeenUser, UserEvents, UserWindow},
+    measurement::{
+        batch::{EventKinds, SeenUser, UserEvents, UserWindow, WINDOW_MS},
+        pace::Pace,
+    },
     vocabulary::arm::Arm,
 };
 
@@ -179,6 +182,35 @@ fn users_wait_until_their_window_is_ripe() {
     assert_eq!(both.breach, None);
     let alone = fold(&run, Some(&evidence), &[Window::nothing(super::START + 33_000)]);
     assert_eq!(alone.breach.unwrap().test, Test::ErrorsRelative);
+}
+
+/// The same in a large fleet, whose isolates have a longer interval: as long as the reports of some may be missing, nobody is
+/// learned.
+#[test]
+fn users_wait_for_the_reports_of_isolates_with_a_longer_interval() {
+    let mut run = run_of(&[50.0]);
+    run.plan.options.relative = RelativePolicy::Rollback;
+    for interval_ms in [20_000, 60_000] {
+        let report_ms = Pace { interval_ms, ..Pace::default() }.report_ms(super::START);
+        // The end of the event window, the time limit, and the time of a report.
+        let ripe = WINDOW_MS + i64::from(super::SETTLE_MS) + i64::try_from(report_ms).unwrap();
+        let reported = |index: i64, arm: Arm, first: u64| {
+            let events = events(arm, EventKinds::ERROR, first, 50).collect();
+            let window = with_users(&run, index, 0, UserWindow { events, ..users(&run, 0) });
+            Window { report_ms, ..window }
+        };
+        let until = |end: i64| Window { report_ms, ..Window::nothing(super::START + end) };
+        let early = fold(&run, None, &[reported(0, Arm::New, 0)]);
+        assert!(!early.is_waiting(super::START + ripe - 1) && early.is_waiting(super::START + ripe));
+        let waiting = fold(&run, Some(&early), &[until(ripe - 1)]);
+        assert_eq!((waiting.current.events.users.len(), &waiting.breach), (0, &None), "{interval_ms}");
+        let late = reported(ripe / WINDOW_MS - 1, Arm::Legacy, 1_000);
+        let both = fold(&run, Some(&early), &[late, until(ripe)]);
+        assert_eq!(both.current.events.step.total(EventKinds::ERROR).all, 100, "{interval_ms}");
+        assert_eq!(both.breach, None, "{interval_ms}");
+        let alone = fold(&run, Some(&early), &[until(ripe)]);
+        assert_eq!(alone.breach.unwrap().test, Test::ErrorsRelative, "{interval_ms}");
+    }
 }
 
 /// After the step, and with another share, users are not comparable.

@@ -404,6 +404,7 @@ proptest! {
                 bounds: None,
                 is_cut: false,
                 losses: Vec::new(),
+                report_ms: *slow,
                 start: *start,
                 end: start.saturating_add(WINDOW_MS),
                 steps: vec![StepCounts {

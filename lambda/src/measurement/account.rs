@@ -29,6 +29,15 @@ const RECENT_MS: i64 = 10 * 60_000;
 /// Most routes of a flag with a comparison report. Each holds up to 64 kinds of differences and 64 rules, and is an item.
 const MAX_COMPARED_ROUTES: usize = 8;
 
+/// Point up to which evidence is judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Horizon {
+    /// Arrival time up to which the log was read, in milliseconds since 1970.
+    pub(super) until: i64,
+    /// Longest time that a report takes, in milliseconds.
+    pub(super) report_ms: u64,
+}
+
 /// Ledger of a flag in memory.
 pub(super) struct Account {
     /// The flag; `None` for requests that no flag decided.
@@ -96,7 +105,8 @@ impl Account {
 
     /// Returns the arrival windows of the active run that are not folded yet; an empty one if the time alone changes the
     /// evidence.
-    fn windows(&self, run: &Run, until: i64) -> Vec<Window> {
+    fn windows(&self, run: &Run, horizon: Horizon) -> Vec<Window> {
+        let Horizon { until, report_ms } = horizon;
         let gathered = self.gathered.as_ref().filter(|gathered| *gathered.run() == run.id);
         let mut windows = gathered.map(|gathered| gathered.windows(until)).unwrap_or_default();
         let newest = windows.last().map(|window| window.start);
@@ -105,6 +115,7 @@ impl Account {
         if !has_newest && self.before(run).is_some_and(|held| held.is_waiting(until)) {
             windows.push(nothing);
         }
+        windows.iter_mut().for_each(|window| window.report_ms = report_ms);
         windows
     }
 
@@ -112,18 +123,17 @@ impl Account {
         self.evidence.as_ref().filter(|held| held.run == run.id)
     }
 
-    /// Returns the evidence of the active run at `until`, the arrival time up to which the log was read, in milliseconds
-    /// since 1970. It is what [`Self::checkpoint`] would write.
-    pub(super) fn evidence(&self, run: &Run, until: i64) -> Evidence {
-        fold(run, self.before(run), &self.windows(run, until))
+    /// Returns the evidence of the active run at the horizon. It is what [`Self::checkpoint`] would write.
+    pub(super) fn evidence(&self, run: &Run, horizon: Horizon) -> Evidence {
+        fold(run, self.before(run), &self.windows(run, horizon))
     }
 
-    /// Returns true if the time up to `until` changes the evidence of the active run, or something of it has arrived.
-    pub(super) fn is_waiting(&self, run: &Run, until: i64) -> bool {
-        !self.windows(run, until).is_empty()
+    /// Returns true if the time up to the horizon changes the evidence of the active run, or something of it has arrived.
+    pub(super) fn is_waiting(&self, run: &Run, horizon: Horizon) -> bool {
+        !self.windows(run, horizon).is_empty()
     }
 
-    /// Writes the ledger, complete up to these positions and this arrival time, with the evidence of the active run and the
+    /// Writes the ledger, complete up to these positions and this horizon, with the evidence of the active run and the
     /// record of its evaluation.
     ///
     /// After a failure, the account is to be dropped: it may have been written.
@@ -132,16 +142,16 @@ impl Account {
         platform: &Platform,
         state: &State,
         lease: Lease,
-        (positions, until): (Positions, i64),
+        (positions, horizon): (Positions, Horizon),
     ) -> Result<(), CommitError> {
         let mut ledger = self.ledger.clone();
         ledger.positions = positions;
-        ledger.through = until;
+        ledger.through = horizon.until;
         let run = self.flag.as_ref().and_then(|flag| state.active_run(flag));
         let mut others = Vec::new();
         let mut evidence = None;
         if let Some(run) = run {
-            let windows = self.windows(run, until);
+            let windows = self.windows(run, horizon);
             if !windows.is_empty() {
                 let (records, after) =
                     evaluated(run, self.before(run), windows, ledger.version, evidence_fits)?;
@@ -334,6 +344,32 @@ mod tests {
         let (left, is_recorded) = evaluate(600);
         assert!((400..=600).contains(&left) && is_recorded, "{left}: a quarter");
         assert!(evaluate(0).0 <= 1, "it comes to an end");
+    }
+
+    /// The time of a report depends on the size of the fleet, so whoever folds a window later must find it there.
+    #[test]
+    fn windows_name_the_time_that_a_report_takes() {
+        let config = Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
+        let (flag, plan) = config.canary_deployments.into_iter().next().unwrap();
+        let identity = RunIdentity { id: "r1".parse().unwrap(), key: None };
+        let run = Run::start(identity, flag.clone(), plan, Timestamp::from_millis(0), "operator");
+        let mut gathered = Gathered::new(run.id.clone());
+        let cell = Cell {
+            flag: Some(flag.clone()),
+            route: None,
+            arm: Arm::New,
+            reason: Reason::Rollout,
+            revision: Default::default(),
+            canary: Some((run.id.clone(), 0)),
+            counts: Counts { requests: 1, ..Counts::default() },
+        };
+        gathered.add(&run.plan, 1, &Batch { cells: vec![cell], ..Batch::empty("a".repeat(32), 1) });
+        let (ledger, gathered) = (Ledger::default(), Some(gathered));
+        let account = Account { flag: Some(flag), ledger, evidence: None, gathered };
+        let horizon = Horizon { until: 5_000, report_ms: 23_000 };
+        let named: Vec<u64> = account.windows(&run, horizon).iter().map(|window| window.report_ms).collect();
+        assert_eq!(named, [23_000]);
+        assert_eq!(account.evidence(&run, horizon).current.report_ms, 23_000);
     }
 
     /// M17: what a batch claims is added up without overflow, and a time far off is a time.

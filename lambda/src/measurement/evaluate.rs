@@ -7,7 +7,7 @@
 use crate::{
     canary::{decide::decide_flag, run::circumstances},
     clock,
-    measurement::fold::Folding,
+    measurement::{checkpoints::Checkpoints, fold::Folding},
     platform::Platform,
     publication::publish::PublishError,
     store::{Cursor, Lease, error::StoreError},
@@ -29,12 +29,6 @@ const PASS: Duration = Duration::from_secs(2);
 
 /// Time between two looks at a lease that somebody else holds.
 const STAND_BY: Duration = Duration::from_secs(1);
-
-/// Time after which all ledgers and the cursor are written.
-const CHECKPOINT: Duration = Duration::from_secs(60);
-
-/// The same while a flag is behind.
-const RETRY: Duration = Duration::from_secs(10);
 
 /// Longest time for which a pass reads before it judges. The next pass continues.
 const READING: Duration = Duration::from_secs(20);
@@ -123,20 +117,19 @@ async fn work(
         is_published: true,
         publishing: None,
     };
-    let mut written = Instant::now();
+    let mut checkpoints = Checkpoints::begin(Instant::now());
     loop {
         let began = Instant::now();
         let left = deadline.saturating_duration_since(began).saturating_sub(ENDING);
         tick.batches += evaluation.pass(tick, left.clamp(SHORTEST_READING, READING)).await?;
         tick.passes += 1;
         let is_last = began + PASS + ENDING > deadline;
-        let period = if evaluation.folding.behind().is_empty() { CHECKPOINT } else { RETRY };
-        if is_last || written.elapsed() >= period {
+        if is_last || checkpoints.is_due(&evaluation.folding.behind(), Instant::now()) {
             if !evaluation.checkpoint(tick).await? {
                 tracing::warn!(event = "lease_lost", term = lease.term, "somebody else evaluates");
                 break;
             }
-            written = Instant::now();
+            checkpoints.wrote(tick.behind.clone(), Instant::now());
         }
         if is_last {
             evaluation.end_publishing().await;
@@ -144,7 +137,7 @@ async fn work(
             break;
         }
         tokio::time::sleep(PASS.saturating_sub(began.elapsed())).await;
-        if !platform.store.renew_lease(lease, clock::now().millis(), false).await? {
+        if !evaluation.folding.renew_lease().await? {
             break;
         }
     }
@@ -261,11 +254,15 @@ impl Evaluation<'_> {
         Ok(is_mine)
     }
 
-    async fn set_pace(&self) -> Result<(), StoreError> {
+    async fn set_pace(&mut self) -> Result<(), StoreError> {
         let store = &self.folding.platform.store;
         let held = store.pace().await?;
         let next = held.next(self.folding.cursor.totals.isolates, clock::now().millis());
-        if next != held { store.write_pace(next).await } else { Ok(()) }
+        if next != held {
+            store.write_pace(next).await?;
+        }
+        self.folding.pace = next;
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 mod account;
 mod answer;
 pub mod ask;
+mod checkpoints;
 pub mod evaluate;
 mod fold;
 pub mod ingest;

@@ -362,6 +362,19 @@ async fn who_has_lost_the_lease_writes_nothing() {
     assert!(matches!(store.write_ledger(write(old)).await, Err(CommitError::Conflict)));
     store.write_ledger(write(new)).await.unwrap();
     store.write_cursor(&cursor, new).await.unwrap();
+    // A transaction may take longer than the lease lasts, so that two work at once: its term is a condition of decisions too.
+    let decision = |lease| Commit {
+        from: Revision::default(),
+        epoch: Epoch::default(),
+        writes: Vec::new(),
+        emergency: EmergencyChange::Keep,
+        brakes: Brakes::default(),
+        audit: AuditRecord::new(clock::now(), "promote", Role::Operator, "canary.rollback", None),
+        reply: None,
+        lease: Some(lease),
+    };
+    assert!(matches!(store.commit(decision(old)).await, Err(CommitError::Conflict)));
+    store.commit(decision(new)).await.unwrap();
     assert!(store.renew_lease(new, now + 12_000, true).await.unwrap(), "given up");
     assert_eq!(store.take_lease(now + 13_000, 20_000).await.unwrap(), None, "it was held just now");
     assert!(store.take_lease(now + 13_000, 0).await.unwrap().is_some());

@@ -31,6 +31,7 @@ mod observability;
 mod openapi;
 mod origins;
 mod overlap;
+mod parked;
 mod permissions;
 mod preflight;
 mod publication;

@@ -101,7 +101,8 @@ fn a_flag_leaves_the_new_arm_when_the_control_plane_is_lost_if_it_says_so_or_a_c
         ask(&mut isolate, 0, true);
         ask(&mut isolate, 50_000, false);
         assert_eq!(answer(&isolate, REQUEST, 50_001).arm(), Arm::New, "{choice:?} {canary}");
-        ask(&mut isolate, 110_001, false);
+        (60_000..=110_000).step_by(10_000).for_each(|now| ask(&mut isolate, now, false));
+        assert_eq!(answer(&isolate, REQUEST, 110_000).arm(), Arm::New, "{choice:?} {canary}");
         let late = answer(&isolate, REQUEST, 110_002);
         assert_eq!(late.arm(), expected, "{choice:?} {canary}");
         if expected == Arm::Legacy {
@@ -114,6 +115,30 @@ fn a_flag_leaves_the_new_arm_when_the_control_plane_is_lost_if_it_says_so_or_a_c
             "it comes back with the control plane"
         );
     }
+}
+
+/// One question without an answer, and none for a minute: the control plane was not asked, so it was not silent.
+#[test]
+fn an_isolate_that_slept_has_not_lost_the_control_plane() {
+    let mut snapshot = snapshot(1, 100.0, 0);
+    snapshot.flags.values_mut().for_each(|flag| flag.on_control_loss = Some(OnControlLoss::Legacy));
+    let mut isolate = Isolate::default();
+    isolate.configure(Settings { reports: true, ..Settings::default() }, 0);
+    isolate.reporting.name("i".to_owned());
+    isolate.finish_read(0, Ok(Some(snapshot.encode().unwrap()))).unwrap();
+    let unanswered = |isolate: &mut Isolate, now: i64| {
+        isolate.question(now).unwrap();
+        isolate.answered(0, "", now);
+    };
+    unanswered(&mut isolate, 0);
+    for woken in [70_000, 140_000] {
+        unanswered(&mut isolate, woken);
+        assert_eq!(answer(&isolate, REQUEST, woken + 1).arm(), Arm::New, "{woken}");
+    }
+    // Awake and unanswered for as long as it takes.
+    (145_000..=200_000).step_by(5_000).for_each(|now| unanswered(&mut isolate, now));
+    assert_eq!(answer(&isolate, REQUEST, 200_000).arm(), Arm::New);
+    assert_eq!(answer(&isolate, REQUEST, 200_001).arm(), Arm::Legacy);
 }
 
 #[test]

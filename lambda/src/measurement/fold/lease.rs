@@ -1,0 +1,34 @@
+//! The lease of a fold, which must last while it works.
+
+use crate::{clock, measurement::fold::Folding, store::error::StoreError};
+use std::time::{Duration, Instant};
+
+/// Time after which long work renews the lease, which must last while a backlog is read.
+const RENEWAL: Duration = Duration::from_secs(3);
+
+impl Folding<'_> {
+    /// Renews the lease. Returns false if somebody else has taken it.
+    pub(in crate::measurement) async fn renew_lease(&mut self) -> Result<bool, StoreError> {
+        let sent = Instant::now();
+        let is_mine = self.platform.store.renew_lease(self.lease, clock::now().millis(), false).await?;
+        self.renewed = sent;
+        self.is_superseded |= !is_mine;
+        Ok(!self.is_superseded)
+    }
+
+    /// Renews the lease if it is time. Whoever has lost it finds that out by the next write.
+    pub(in crate::measurement) async fn keep_lease(&mut self) -> Result<(), StoreError> {
+        if self.renewed.elapsed() >= RENEWAL {
+            self.renew_lease().await?;
+        }
+        Ok(())
+    }
+
+    /// Returns true if somebody else has taken the lease.
+    pub(super) async fn has_lost_lease(&mut self) -> bool {
+        match self.renew_lease().await {
+            Ok(is_mine) => !is_mine,
+            Err(_) => self.is_superseded,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Parked flags: those whose ledger cannot be read or written. Each is read apart until it has caught up.
+
+use crate::{
+    measurement::{
+        account::Account,
+        fold::{Folding, note_gap},
+        packing,
+        reader::{Pages, Reader},
+    },
+    store::{CommitError, error::StoreError},
+};
+use std::time::{Duration, Instant};
+
+impl Folding<'_> {
+    /// Parks a flag: from now on it is read apart.
+    pub(super) fn park(&mut self, name: &str, error: &StoreError) {
+        tracing::error!(event = "flag_unreadable", flag = name, %error, "the counts of a flag are not evaluated");
+        self.fold.park(name);
+        self.accounts.remove(name);
+        self.failures.insert(name.to_owned(), error.to_string());
+    }
+
+    /// Reads the log for the parked flags, each from its own positions on, up to where everything else was read.
+    pub(super) async fn catch_up(&mut self, patience: Duration) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let parked: Vec<String> =
+            self.fold.cursor().map(|(_, parked)| parked.into_keys().collect()).unwrap_or_default();
+        for name in parked {
+            if started.elapsed() > patience || self.is_superseded {
+                break;
+            }
+            if let Err(error) = self.catch_up_one(&name, started, patience).await {
+                if self.has_lost_lease().await {
+                    // Which is no fault of the flag.
+                    break;
+                }
+                tracing::error!(event = "flag_unreadable", flag = name, %error, "the counts of a flag are not evaluated");
+                self.failures.insert(name, error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    async fn catch_up_one(
+        &mut self,
+        name: &str,
+        started: Instant,
+        patience: Duration,
+    ) -> Result<(), StoreError> {
+        let store = &self.platform.store;
+        let mut account = Account::open(self.platform, name.parse().ok(), &self.cursor.stream).await?;
+        self.fold.has_ledger(name, account.positions());
+        let mut own = self.fold.own(name);
+        let mut reader = Reader::new(store.clone(), self.cursor.stream.clone());
+        let listed = reader.list(&own).await?.unwrap_or_default();
+        // Everything else was read in shards that are not listed any more, and that this ledger does not know.
+        for shard in self.fold.missing_apart(name, &listed) {
+            reader.open(shard);
+        }
+        while !reader.is_done() && started.elapsed() < patience {
+            self.keep_lease().await?;
+            if self.is_superseded {
+                return Ok(());
+            }
+            let Pages { pages, failure } = reader.pages(&own, i64::MAX).await;
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            for page in pages {
+                if page.has_gap && self.fold.lacks(name, &page.shard) {
+                    note_gap(&mut self.cursor, name, account.through(), self.through);
+                }
+                for arrival in &page.arrivals {
+                    if self.fold.takes_apart(name, &page.shard, &arrival.position)
+                        && arrival.at >= self.cursor.passed_over
+                        && let Some(batch) = packing::read(&arrival.packed)
+                    {
+                        account.add(&self.state, arrival.at, &batch);
+                    }
+                }
+                if let Some(progress) = page.progress {
+                    // No further than everything else: what comes after is read with it.
+                    if let Some(limit) = self.fold.read().of(&page.shard).cloned() {
+                        own.note(&page.shard, limit.min(progress));
+                    }
+                }
+            }
+            if own.reach(self.fold.read()) {
+                break;
+            }
+        }
+        let through = if own.reach(self.fold.read()) { self.through } else { account.through() };
+        let at = (own.clone(), self.horizon(through));
+        account.checkpoint(self.platform, &self.state, self.lease, at).await.map_err(
+            |error| match error {
+                CommitError::Conflict => StoreError::Restless,
+                CommitError::Store(error) => error,
+            },
+        )?;
+        self.ledgers += 1;
+        self.fold.has_ledger(name, &own);
+        if own.reach(self.fold.read()) {
+            self.failures.remove(name);
+            self.accounts.insert(name.to_owned(), account);
+        } else if let Some(parked) = self.cursor.parked.get_mut(name) {
+            parked.through = through;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! Flags whose ledger cannot be read or written for a while: how soon they are caught up, and how gently.
+
+use cutover_core::{Arm, canary::RunState, measurement::batch::Batch};
+use cutover_lambda::{
+    clock,
+    measurement::evaluate::invocation,
+    platform::Platform,
+    store::{BatchStatus, Cursor},
+};
+use cutover_tests::{
+    batches::{begin_runs, cell, counts, name, store_batch},
+    dynamodb::DynamoDb,
+    fault_proxy::Fault,
+    functions::platform,
+    invocations::Invocation,
+};
+use serde_json::json;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+/// Media type of DynamoDB's responses.
+const KIND: &str = "application/x-amz-json-1.0";
+
+/// The flag that is parked.
+const FLAG: &str = "one";
+
+/// A table with a log of one shard.
+struct Parked {
+    dynamodb: DynamoDb,
+    platform: Platform,
+    /// Number of the newest batch.
+    sequence: u64,
+}
+
+impl Parked {
+    async fn start() -> Self {
+        let dynamodb = DynamoDb::start().await;
+        let platform = platform(&dynamodb, &[]).await;
+        Self { dynamodb, platform, sequence: 0 }
+    }
+
+    /// Stores a batch with one request of the flag.
+    async fn send(&mut self) {
+        self.sequence += 1;
+        let cells = vec![cell(FLAG, None, Arm::New, counts(1, 0))];
+        let batch = Batch { cells, ..Batch::empty("0".repeat(32), self.sequence) };
+        assert_eq!(store_batch(&self.platform.store, &batch).await, BatchStatus::New);
+    }
+
+    async fn evaluate(&self) {
+        assert!(invocation(&self.platform).await.unwrap().worked, "somebody holds the lease");
+    }
+
+    fn damage(&self) {
+        self.dynamodb.set_schema("METRICS", &format!("LEDGER#{FLAG}"), 99);
+    }
+
+    fn repair(&self) {
+        self.dynamodb.set_schema("METRICS", &format!("LEDGER#{FLAG}"), 1);
+    }
+
+    async fn cursor(&self) -> Cursor {
+        self.platform.store.cursor().await.unwrap()
+    }
+
+    /// Asserts that the flag is not behind, and that each of its requests is counted once.
+    async fn counts_are_exact(&self) {
+        assert_eq!(self.cursor().await.parked, BTreeMap::new());
+        let ledger = self.platform.store.ledger(Some(&name(FLAG))).await.unwrap();
+        assert_eq!(ledger.series.iter().map(|series| series.counts.requests).sum::<u64>(), self.sequence);
+    }
+}
+
+/// Waits for something for at most this time, and returns the time that it took.
+async fn until(limit: Duration, expected: &str, is_so: impl AsyncFn() -> bool) -> Duration {
+    let started = Instant::now();
+    while !is_so().await {
+        assert!(started.elapsed() < limit, "not {expected}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    started.elapsed()
+}
+
+/// The write of the evidence fails in the pass that would roll back. The flag is caught up behind that pass, and judged in the
+/// next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_fails_once_delays_a_rollback_by_a_pass() {
+    let parked = Parked::start().await;
+    let store = &parked.platform.store;
+    let run = begin_runs(store, &[FLAG]).await.remove(0);
+    let _evaluating = Invocation::start(&parked.dynamodb.url(), Duration::from_secs(60), Duration::ZERO);
+    let is_watched = async || store.waiting(&run.flag).await.unwrap().is_some();
+    until(Duration::from_secs(10), "watched", is_watched).await;
+    let refusal =
+        json!({ "__type": "com.amazonaws.dynamodb.v20120810#ValidationException", "message": "no" });
+    let refused = Fault::Answer(400, KIND, refusal.to_string().into());
+    parked.dynamodb.proxy.on_next("x-amz-target", "TransactWriteItems", refused);
+    let cells = vec![cell(FLAG, Some(&run), Arm::New, counts(2_000, 1_000))];
+    store_batch(store, &Batch { cells, ..Batch::empty("a".repeat(32), 1) }).await;
+    let is_rolled_back = async || store.state().await.unwrap().runs[&run.flag].state == RunState::RolledBack;
+    // Two passes and their writes. Flags that were parked used to be tried every ten seconds.
+    let took = until(Duration::from_secs(7), "rolled back", is_rolled_back).await;
+    assert_eq!(parked.dynamodb.proxy.awaited(), 0, "no write failed");
+    println!("rolled back {:.1} s after the batch, although a write failed", took.as_secs_f64());
+}
+
+/// Catching up takes longer than the lease lasts without being renewed.
+#[tokio::test(flavor = "multi_thread")]
+async fn catching_up_does_not_cost_the_lease() {
+    let mut parked = Parked::start().await;
+    parked.send().await;
+    parked.evaluate().await;
+    parked.damage();
+    for _ in 0..16 {
+        parked.send().await;
+    }
+    parked.evaluate().await;
+    assert!(parked.cursor().await.parked.contains_key(FLAG));
+    parked.repair();
+    parked.dynamodb.stream.page_sizes(1, 1);
+    parked.dynamodb.stream.slow_reads(Duration::from_millis(700));
+    let started = clock::now().millis();
+    let catching_up = Invocation::start(&parked.dynamodb.url(), Duration::ZERO, Duration::ZERO);
+    tokio::time::sleep(Duration::from_millis(5_500)).await;
+    let store = &parked.platform.store;
+    // Taken once, it would have lapsed then.
+    assert_eq!(store.take_lease(started + 11_500, 0).await.unwrap(), None, "nobody renews the lease");
+    parked.dynamodb.stream.slow_reads(Duration::ZERO);
+    assert!(catching_up.ended().await.unwrap().worked);
+    parked.evaluate().await;
+    parked.counts_are_exact().await;
+}
+
+/// A ledger at rest has the positions of its last write, in a shard that is gone and that the cursor has forgotten. While it
+/// is parked it has missed no record there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_flag_that_was_at_rest_has_no_gap() {
+    let mut parked = Parked::start().await;
+    parked.send().await;
+    parked.evaluate().await;
+    let stream = &parked.dynamodb.stream;
+    stream.split_all();
+    // The end of the shard is read, and nothing else.
+    parked.evaluate().await;
+    stream.unlist_ended();
+    stream.trim();
+    // Thirty hours later.
+    let mut cursor = parked.cursor().await;
+    cursor.positions.forget(&BTreeSet::new(), i64::MAX);
+    let forgotten = serde_json::to_string(&cursor).unwrap();
+    parked.dynamodb.replace("FOLD", "CURSOR", "data", &forgotten);
+
+    parked.damage();
+    parked.send().await;
+    parked.evaluate().await;
+    assert!(parked.cursor().await.parked.contains_key(FLAG));
+    parked.repair();
+    parked.evaluate().await;
+    assert_eq!(parked.cursor().await.gaps, BTreeMap::new());
+    parked.counts_are_exact().await;
+}
