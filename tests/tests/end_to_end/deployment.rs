@@ -119,6 +119,7 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
                 made::aliases_are_at(&made, "1");
                 walk.urls_are_open();
                 walk.other_variables_are_refused();
+                walk.front_has_limits();
                 let (valid, printed) = walk.terraform(&["validate"]);
                 assert!(valid && printed.contains("is valid"), "{printed}");
                 let resources = walk.resources();
