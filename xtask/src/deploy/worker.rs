@@ -30,7 +30,8 @@ const PATIENCE: u32 = 3;
 /// The variable with the URL of the Worker, as users call it.
 const EDGE_URL: &str = "CUTOVER_EDGE_URL";
 
-const FIX: &str = "read the messages above; sign in with `npx wrangler login` or CLOUDFLARE_API_TOKEN";
+/// Remedy for a failure of wrangler.
+pub const FIX: &str = "read the messages above; sign in with `npx wrangler login` or CLOUDFLARE_API_TOKEN";
 
 /// Deploys the Worker, and gives it the secrets that it lacks.
 ///
@@ -166,15 +167,6 @@ fn watch(target: &Target, health: &[&str]) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Returns to the version that served all requests before.
-///
-/// # Errors
-/// Fails if wrangler does.
-pub fn roll_back(target: &Target) -> Result<(), Failure> {
-    step("the Worker, to its version before");
-    run(&mut target.wrangler(&["rollback", "--yes", "--message", "cargo xtask deploy --rollback"]), FIX)
 }
 
 #[cfg(test)]
