@@ -60,6 +60,20 @@ async fn deploy_breaks_off_and_goes_on_where_it_was() {
     assert_eq!(secret(&walk, "kv"), Some(token));
     assert_eq!(["ingest", "edge", "root"].map(|name| secret(&walk, name).unwrap()), made, "made twice");
     println!("{}", last_lines(&printed, 6));
+    // While secrets cannot be looked up, none is taken for one without a value and replaced.
+    let path = walk.environment["PATH"].clone();
+    let denying = format!(
+        "case \"$*\" in *get-secret-value*)\n\
+         echo 'An error occurred (AccessDeniedException) when calling the GetSecretValue operation: denied' >&2\n\
+         exit 254 ;; esac\nexport PATH='{path}'\nexec aws \"$@\"\n"
+    );
+    let folder = walk.folder.join("denying");
+    fakes::program(&folder, "aws", &denying);
+    walk.environment.insert("PATH".to_owned(), format!("{}:{path}", folder.display()));
+    let (done, printed) = deploy(&walk).await;
+    walk.environment.insert("PATH".to_owned(), path);
+    assert!(!done && printed.contains("cutover-staging/ingest could not be looked up"), "{printed}");
+    assert_eq!(["ingest", "edge", "root"].map(|name| secret(&walk, name).unwrap()), made, "made again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,8 +58,9 @@ fn give_secrets(secrets: &Secrets<'_>) -> Result<(), Failure> {
     let target = secrets.target;
     let held = output(&mut target.wrangler(&["secret", "list"]), FIX)?;
     for (name, worker) in GENERATED {
-        if let (Some(worker), Some(value)) = (worker, secrets.value(name))
+        if let Some(worker) = worker
             && !held.contains(worker)
+            && let Some(value) = secrets.value(name)?
         {
             with_input(&mut target.wrangler(&["secret", "put", worker]), &value, FIX)?;
         }
