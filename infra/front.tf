@@ -11,10 +11,8 @@ locals {
   no_cache   = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
   all_it_got = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
 
-  limits = {
-    management = { priority = 1, limit = var.front.management_limit, path = "/api/" }
-    ingest     = { priority = 2, limit = var.front.ingest_limit, path = "/v1/" }
-  }
+  # The paths that isolates call, to the letter: whatever is written in another way has the limit of management.
+  isolates = ["/v1/batches", "/v1/questions"]
 }
 
 resource "aws_wafv2_web_acl" "front" {
@@ -27,42 +25,74 @@ resource "aws_wafv2_web_acl" "front" {
     allow {}
   }
 
-  dynamic "rule" {
-    for_each = local.limits
-    content {
-      name     = rule.key
-      priority = rule.value.priority
-      action {
-        block {
-          custom_response {
-            response_code = 429
-          }
+  # Every path is counted, also one that no function knows: CloudFront sends what is not ingest's to management.
+  rule {
+    name     = "management"
+    priority = 1
+    action {
+      block {
+        custom_response {
+          response_code = 429
         }
       }
-      statement {
-        rate_based_statement {
-          limit              = rule.value.limit
-          aggregate_key_type = "IP"
-          scope_down_statement {
-            byte_match_statement {
-              positional_constraint = "STARTS_WITH"
-              search_string         = rule.value.path
-              field_to_match {
-                uri_path {}
-              }
-              text_transformation {
-                priority = 0
-                type     = "NORMALIZE_PATH"
+    }
+    statement {
+      rate_based_statement {
+        limit              = var.front.management_limit
+        aggregate_key_type = "IP"
+        scope_down_statement {
+          not_statement {
+            statement {
+              or_statement {
+                dynamic "statement" {
+                  for_each = local.isolates
+                  content {
+                    byte_match_statement {
+                      positional_constraint = "EXACTLY"
+                      search_string         = statement.value
+                      field_to_match {
+                        uri_path {}
+                      }
+                      text_transformation {
+                        priority = 0
+                        type     = "NONE"
+                      }
+                    }
+                  }
+                }
               }
             }
           }
         }
       }
-      visibility_config {
-        cloudwatch_metrics_enabled = true
-        metric_name                = rule.key
-        sampled_requests_enabled   = true
+    }
+    visibility_config {
+      cloudwatch_metrics_enabled = true
+      metric_name                = "management"
+      sampled_requests_enabled   = true
+    }
+  }
+
+  rule {
+    name     = "all"
+    priority = 2
+    action {
+      block {
+        custom_response {
+          response_code = 429
+        }
       }
+    }
+    statement {
+      rate_based_statement {
+        limit              = var.front.ingest_limit
+        aggregate_key_type = "IP"
+      }
+    }
+    visibility_config {
+      cloudwatch_metrics_enabled = true
+      metric_name                = "all"
+      sampled_requests_enabled   = true
     }
   }
 

@@ -30,7 +30,9 @@ locals {
   management = {
     archive = "management"
     policy  = "management"
-    secrets = var.root_token ? ["kv", "root"] : ["kv"]
+    # With root_token = false no variable names the secret of root, but that of the version before may: a rollback has the
+    # variables of its version, and the permissions of today.
+    secrets = ["kv", "root"]
     variables = merge(local.kv_variables, local.jwt_variables, local.root_variables, {
       CUTOVER_RATE_LIMIT = tostring(var.requests_per_second.management)
       CUTOVER_TWO_PERSON = tostring(var.two_person_approval)

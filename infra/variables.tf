@@ -169,9 +169,10 @@ variable "concurrency" {
 
 variable "front" {
   description = <<-EOT
-    CloudFront with a limit by address in front of all function URLs, at a host name of its own. The limits are
-    requests of one address in five minutes. Isolates share a few addresses of Cloudflare's, so the limit of ingest
-    bounds all of them together: 60 requests for each isolate, and as many again to spare. Needs management_url_auth = "NONE".
+    CloudFront with a limit by address in front of management and ingest, at a host name of its own. The limits are
+    requests of one address in five minutes: management_limit on every path but the two that isolates call, ingest_limit on
+    all paths together. Isolates share a few addresses of Cloudflare's, so ingest_limit bounds all of them together: 60
+    requests for each isolate, and as many again to spare. Needs management_url_auth = "NONE".
   EOT
   type = object({
     enabled          = bool

@@ -16,6 +16,7 @@ use crate::{
     tools::{self, Purpose},
 };
 use options::{Action, Options};
+use rollback::Rollback;
 use secrets::Secrets;
 use target::{Settings, Target};
 
@@ -53,14 +54,13 @@ pub fn deploy(arguments: &[&str]) -> Result<(), Failure> {
     print_next_steps(&secrets)
 }
 
-/// The Worker first: functions read what an older Worker sends.
 fn roll_back(target: &Target, settings: &Settings) -> Result<(), Failure> {
+    let rollback = Rollback::find(target, settings)?;
     if target.environment() == "production" && !target.options.is_confirmed {
         infrastructure::confirm(target.environment())?;
     }
-    worker::roll_back(target)?;
-    rollback::roll_back(target, settings)?;
-    step("the versions before serve; the next deployment brings back the newer ones");
+    rollback.carry_out(target, settings)?;
+    step("the versions before serve, with their settings; the next deployment brings back the newer ones");
     Ok(())
 }
 

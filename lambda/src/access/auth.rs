@@ -31,6 +31,9 @@ pub const PERSON: &str = "jwt:";
 /// Header for the token if `Authorization` is taken: by AWS, if the function URL requires IAM.
 pub const TOKEN_HEADER: &str = "x-cutover-token";
 
+/// Code of the problem for a token that is in the table, and has expired.
+const EXPIRED: &str = "token_expired";
+
 /// Longest token that is checked, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
 
@@ -91,19 +94,22 @@ impl Caller {
     async fn identify(platform: &Platform, headers: &HeaderMap) -> Result<Self, Problem> {
         let secret = token(headers)?;
         let digest = Sha256::digest(secret.as_bytes());
-        let root = &platform.settings.root_token;
-        if is_root(root, &digest).await? {
-            return Ok(Self::unmade(ROOT.to_owned(), Role::Admin));
-        }
-        let identified = match &platform.provider {
+        let found = match &platform.provider {
             Some(provider) if secret.contains('.') => Self::person(provider, secret).await,
             _ => Self::holder(platform, &digest).await,
         };
-        let is_unknown = identified.as_ref().is_err_and(|problem| problem.status == StatusCode::UNAUTHORIZED);
-        if is_unknown && is_new_root(root, &digest).await? {
-            return Ok(Self::unmade(ROOT.to_owned(), Role::Admin));
+        let problem = match found {
+            Err(problem) if problem.code != EXPIRED => problem,
+            known => return known,
+        };
+        // Root comes last: a secret that cannot be read, or that takes its time, keeps no other caller out.
+        match is_root(&platform.settings.root_token, &digest).await {
+            Ok(true) => Ok(Self::unmade(ROOT.to_owned(), Role::Admin)),
+            Err(unreadable) if problem.status == StatusCode::UNAUTHORIZED => {
+                Err(root_unreadable(&unreadable))
+            }
+            Ok(false) | Err(_) => Err(problem),
         }
-        identified
     }
 
     /// Builds a caller without a token that somebody created.
@@ -129,7 +135,7 @@ impl Caller {
             Some(token) if token.has_expired(clock::now()) => {
                 let hint = "ask an admin to rotate the token (cutover token rotate), and use the new one";
                 let detail = format!("the token {} has expired", token.name);
-                Err(Problem::new(StatusCode::UNAUTHORIZED, "token_expired", detail, hint))
+                Err(Problem::new(StatusCode::UNAUTHORIZED, EXPIRED, detail, hint))
             }
             Some(TokenRecord { name, role, made_by, expires_at, .. }) => {
                 Ok(Self { name, role, made_by, expires_at })
@@ -154,17 +160,13 @@ impl Caller {
 }
 
 /// Returns true if the digest is that of the root token. A root token that was replaced opens nothing
-/// 20 s later, even if this process knows it: a match is checked against a recent read.
-async fn is_root(root: &Secret, digest: &[u8]) -> Result<bool, Problem> {
-    let held = root.values().await.map_err(root_unreadable)?;
-    Ok(has_digest(&held, digest) && has_digest(&root.recent().await.map_err(root_unreadable)?, digest))
-}
-
-/// Returns true if the digest of an unknown token is that of a root token that this process has not read
-/// yet.
-async fn is_new_root(root: &Secret, digest: &[u8]) -> Result<bool, Problem> {
-    let newer = root.again().await.map_err(root_unreadable)?;
-    Ok(newer.is_some_and(|newer| has_digest(&newer, digest)))
+/// 20 s later, even if this process knows it: a match is checked against a recent read. After a mismatch
+/// the secret is read again, because this process may not have read a new value yet.
+async fn is_root(root: &Secret, digest: &[u8]) -> Result<bool, SecretError> {
+    if has_digest(&root.values().await?, digest) {
+        return Ok(has_digest(&root.recent().await?, digest));
+    }
+    Ok(root.again().await?.is_some_and(|newer| has_digest(&newer, digest)))
 }
 
 fn has_digest(values: &[String], digest: &[u8]) -> bool {
@@ -173,9 +175,12 @@ fn has_digest(values: &[String], digest: &[u8]) -> bool {
     long.any(|value| bool::from(Sha256::digest(value.as_bytes()).as_slice().ct_eq(digest)))
 }
 
-fn root_unreadable(error: SecretError) -> Problem {
-    tracing::error!(%error, "the root token cannot be checked");
-    Problem::unavailable("secret_unavailable", "a secret needed to check tokens could not be read")
+fn root_unreadable(error: &SecretError) -> Problem {
+    tracing::error!(%error, "a token that nobody else knows cannot be compared with the root token");
+    Problem::unavailable(
+        "secret_unavailable",
+        "the token is unknown, unless it is that of root, which could not be read",
+    )
 }
 
 /// Returns the bearer token of a request.

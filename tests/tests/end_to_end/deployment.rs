@@ -1,7 +1,9 @@
 //! docs/DEPLOY.md, walked as a new user would: its blocks are run in their order, against emulators of AWS, with nothing
 //! assumed; the functions are then started with exactly what Terraform gave them, and looked at from outside.
 
+mod fakes;
 mod made;
+mod rollback;
 mod walk;
 
 use crate::permissions::deployed::Deployed;
@@ -58,6 +60,20 @@ async fn deploy_breaks_off_and_goes_on_where_it_was() {
     assert_eq!(secret(&walk, "kv"), Some(token));
     assert_eq!(["ingest", "edge", "root"].map(|name| secret(&walk, name).unwrap()), made, "made twice");
     println!("{}", last_lines(&printed, 6));
+    // While secrets cannot be looked up, none is taken for one without a value and replaced.
+    let path = walk.environment["PATH"].clone();
+    let denying = format!(
+        "case \"$*\" in *get-secret-value*)\n\
+         echo 'An error occurred (AccessDeniedException) when calling the GetSecretValue operation: denied' >&2\n\
+         exit 254 ;; esac\nexport PATH='{path}'\nexec aws \"$@\"\n"
+    );
+    let folder = walk.folder.join("denying");
+    fakes::program(&folder, "aws", &denying);
+    walk.environment.insert("PATH".to_owned(), format!("{}:{path}", folder.display()));
+    let (done, printed) = deploy(&walk).await;
+    walk.environment.insert("PATH".to_owned(), path);
+    assert!(!done && printed.contains("cutover-staging/ingest could not be looked up"), "{printed}");
+    assert_eq!(["ingest", "edge", "root"].map(|name| secret(&walk, name).unwrap()), made, "made again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,6 +135,7 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
                 made::aliases_are_at(&made, "1");
                 walk.urls_are_open();
                 walk.other_variables_are_refused();
+                walk.front_has_limits();
                 let (valid, printed) = walk.terraform(&["validate"]);
                 assert!(valid && printed.contains("is valid"), "{printed}");
                 let resources = walk.resources();

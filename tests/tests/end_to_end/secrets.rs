@@ -17,7 +17,7 @@ use cutover_lambda::{
 use cutover_tests::{
     dynamodb::DynamoDb,
     fault_proxy::Fault,
-    functions::platform,
+    functions::{ManagementServer, connected, platform},
     identity_provider::{AUDIENCE, ISSUER, IdentityProvider, Key, claims},
     is_deep,
     moto::Moto,
@@ -101,6 +101,50 @@ async fn the_previous_version_is_accepted_only_where_a_sender_may_still_have_it(
         assert_eq!(current.recent().await.unwrap(), ["three"]);
         assert_eq!(both.again().await.unwrap().unwrap(), ["three", "two"]);
     }
+}
+
+/// An address at which nothing listens.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_token_that_nobody_knows_needs_the_secret_of_root() {
+    let dynamodb = DynamoDb::start().await;
+    let setup = ManagementServer::start(platform(&dynamodb, &[]).await).await;
+    let create = async |name: &str, end: Timestamp| {
+        let body = json!({ "name": name, "role": "viewer", "expires_at": end.to_string() });
+        setup.client.post("/tokens", &body).await.expect(201).body["token"].as_str().unwrap().to_owned()
+    };
+    let after = |ms: i64| Timestamp::from_millis(clock::now().millis() + ms);
+    let end = after(3_000);
+    let (valid, expired) = (create("ann", after(600_000)).await, create("bob", end).await);
+    let key = Key::new("ec", Algorithm::ES256);
+    let provider = IdentityProvider::start(&[&key]).await;
+    let jwks = provider.url();
+    let variables = [
+        ("CUTOVER_JWT_JWKS_URL", jwks.as_str()),
+        ("CUTOVER_JWT_ISSUER", ISSUER),
+        ("CUTOVER_JWT_AUDIENCE", AUDIENCE),
+        ("CUTOVER_ROOT_TOKEN_ARN", "root"),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", NOWHERE),
+    ];
+    // A new process, which has never read the secret, and cannot.
+    let server = ManagementServer::start(connected(&dynamodb.url(), &variables)).await;
+    let with = async |token: &str| server.client.with_token(token).get("/whoami").await;
+    assert_eq!(with(&valid).await.expect(200).body["name"], "ann");
+    assert_eq!(with(&key.token(&claims("carol", "viewer"))).await.expect(200).body["name"], "jwt:carol");
+    for unknown in [ROOT_TOKEN, "ctv_nobody", "a.refused.token"] {
+        assert_eq!(with(unknown).await.expect(503).body["code"], "secret_unavailable", "{unknown}");
+    }
+    while clock::now() <= end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(with(&expired).await.expect(401).body["code"], "token_expired");
+
+    // The other way round: root comes in while the table cannot be read, and nobody else does.
+    let server = ManagementServer::start(connected(NOWHERE, &[])).await;
+    assert_eq!(server.client.get("/whoami").await.expect(200).body["name"], "root");
+    let refused = server.client.with_token(&valid).get("/whoami").await.expect(503).body;
+    assert_eq!(refused["code"], "store_unavailable", "{refused:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

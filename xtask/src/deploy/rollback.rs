@@ -1,69 +1,48 @@
-//! The functions, back at the versions before. Terraform publishes a version of every function with every change of
-//! any, so the versions before belong together.
+//! `cargo xtask deploy --rollback`: the Worker and the functions, back at the versions before. A version has the settings of
+//! its deployment, and a rollback brings them back with it, so all of it is looked at and shown before any of it is done.
+
+mod functions;
+mod moves;
+mod worker;
 
 use crate::{
     deploy::target::{Settings, Target},
-    functions::{EMERGENCY, FUNCTIONS},
-    run::{Failure, output, run, step},
+    run::{Failure, step},
 };
+use moves::Move;
 
-/// The alias that URLs and schedules call.
-const ALIAS: &str = "live";
-
-const FIX: &str = "`aws sts get-caller-identity` shows whether there are AWS credentials; allow lambda:GetAlias, \
-                   lambda:ListVersionsByFunction and lambda:UpdateAlias";
-
-/// Points the alias of every function at the version before. All versions are found before the first alias is moved.
-///
-/// # Errors
-/// Fails if there is no version before, or if an alias cannot be moved.
-pub fn roll_back(target: &Target, settings: &Settings) -> Result<(), Failure> {
-    step("the functions, to their versions before");
-    let names = FUNCTIONS.iter().chain([&EMERGENCY]);
-    let names: Vec<String> = names.map(|name| format!("cutover-{}-{name}", target.environment())).collect();
-    let mut moves = Vec::new();
-    for name in &names {
-        let alias = ["lambda", "get-alias", "--function-name", name, "--name", ALIAS];
-        let alias = [&alias[..], &["--query", "FunctionVersion"]].concat();
-        let current = output(&mut target.aws(settings, &alias), FIX)?;
-        let versions =
-            ["lambda", "list-versions-by-function", "--function-name", name, "--query", "Versions[].Version"];
-        let versions = output(&mut target.aws(settings, &versions), FIX)?;
-        let before = before(&current, &versions).ok_or_else(|| {
-            Failure::new(format!("{name} has no version before {current}"), "deploy an earlier commit")
-        })?;
-        moves.push((name, current, before));
-    }
-    for (name, current, before) in moves {
-        let version = before.to_string();
-        let update = ["lambda", "update-alias", "--function-name", name, "--name", ALIAS];
-        let update = [&update[..], &["--function-version", &version, "--query", "FunctionVersion"]].concat();
-        run(&mut target.aws(settings, &update), FIX)?;
-        eprintln!("    {name}: {current} -> {before}");
-    }
-    Ok(())
+/// The parts that return to their versions before.
+pub struct Rollback {
+    worker: Option<Move>,
+    functions: Vec<Move>,
 }
 
-/// Returns the newest version that is older than the current one.
-fn before(current: &str, versions: &str) -> Option<u64> {
-    let current: u64 = current.parse().ok()?;
-    versions
-        .split_whitespace()
-        .filter_map(|version| version.parse().ok())
-        .filter(|version| *version < current)
-        .max()
-}
+impl Rollback {
+    /// Finds the versions before, and shows them with the settings that differ.
+    ///
+    /// # Errors
+    /// Fails if a part must not return to its version before, or if all of them have.
+    pub fn find(target: &Target, settings: &Settings) -> Result<Self, Failure> {
+        let functions = functions::moves(target, settings)?;
+        let worker = worker::find(target)?;
+        if worker.is_none() && functions.is_empty() {
+            return Err(Failure::new(
+                "the versions before serve already, and a rollback goes no further",
+                "nothing was changed; deploy an earlier commit instead",
+            ));
+        }
+        Ok(Self { worker, functions })
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_before_is_the_newest_older_one() {
-        let versions = "$LATEST\t1\t2\t9\t10\t11";
-        assert_eq!(before("10", versions), Some(9));
-        assert_eq!(before("9", versions), Some(2));
-        assert_eq!(before("1", versions), None);
-        assert_eq!(before("$LATEST", versions), None);
+    /// Returns to the versions before: the Worker first, because functions read what an older Worker sends.
+    ///
+    /// # Errors
+    /// Fails at the first part that cannot return; run again, it goes on there.
+    pub fn carry_out(&self, target: &Target, settings: &Settings) -> Result<(), Failure> {
+        if let Some(worker) = &self.worker {
+            worker::carry_out(target, worker)?;
+        }
+        step("the functions return to their versions before");
+        functions::carry_out(target, settings, &self.functions)
     }
 }

@@ -113,9 +113,12 @@ impl Target {
 
     /// Returns a command of the AWS command line that prints text.
     pub fn aws(&self, settings: &Settings, arguments: &[&str]) -> Command {
-        let mut aws = command("aws");
-        aws.args(arguments).args(["--region", &settings.region, "--output", "text"]);
-        aws
+        aws(settings, arguments, "text")
+    }
+
+    /// Returns a command of the AWS command line that prints JSON.
+    pub fn aws_json(&self, settings: &Settings, arguments: &[&str]) -> Command {
+        aws(settings, arguments, "json")
     }
 
     /// Returns wrangler's name of the environment, which is empty for production.
@@ -144,6 +147,12 @@ impl Target {
     pub fn read(&self, arguments: &[&str], input: &str, fix: &str) -> Result<String, Failure> {
         exchange(command(tools::python_of_tools()).arg(root().join(READ)).args(arguments), input, fix)
     }
+}
+
+fn aws(settings: &Settings, arguments: &[&str], format: &str) -> Command {
+    let mut aws = command("aws");
+    aws.args(arguments).args(["--region", &settings.region, "--output", format]);
+    aws
 }
 
 /// Terraform, or OpenTofu if that is the one installed.

@@ -30,7 +30,8 @@ const PATIENCE: u32 = 3;
 /// The variable with the URL of the Worker, as users call it.
 const EDGE_URL: &str = "CUTOVER_EDGE_URL";
 
-const FIX: &str = "read the messages above; sign in with `npx wrangler login` or CLOUDFLARE_API_TOKEN";
+/// Remedy for a failure of wrangler.
+pub const FIX: &str = "read the messages above; sign in with `npx wrangler login` or CLOUDFLARE_API_TOKEN";
 
 /// Deploys the Worker, and gives it the secrets that it lacks.
 ///
@@ -57,8 +58,9 @@ fn give_secrets(secrets: &Secrets<'_>) -> Result<(), Failure> {
     let target = secrets.target;
     let held = output(&mut target.wrangler(&["secret", "list"]), FIX)?;
     for (name, worker) in GENERATED {
-        if let (Some(worker), Some(value)) = (worker, secrets.value(name))
+        if let Some(worker) = worker
             && !held.contains(worker)
+            && let Some(value) = secrets.value(name)?
         {
             with_input(&mut target.wrangler(&["secret", "put", worker]), &value, FIX)?;
         }
@@ -166,15 +168,6 @@ fn watch(target: &Target, health: &[&str]) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Returns to the version that served all requests before.
-///
-/// # Errors
-/// Fails if wrangler does.
-pub fn roll_back(target: &Target) -> Result<(), Failure> {
-    step("the Worker, to its version before");
-    run(&mut target.wrangler(&["rollback", "--yes", "--message", "cargo xtask deploy --rollback"]), FIX)
 }
 
 #[cfg(test)]

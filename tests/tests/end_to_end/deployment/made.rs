@@ -127,3 +127,52 @@ pub fn aliases_are_at(resources: &[Value], version: &str) {
         assert_eq!(schedule["target"][0]["arn"], aliases[name]["arn"], "{name}");
     }
 }
+
+/// Every path has the limit of management but those that isolates call, which share few addresses, and all are counted.
+pub fn every_path_has_a_limit(planned: &[Value]) {
+    let acl = planned.iter().find(|resource| resource["type"] == "aws_wafv2_web_acl").expect("a web ACL");
+    let limits = |path: &str| -> BTreeSet<u64> {
+        let rules = acl["values"]["rule"].as_array().unwrap();
+        let rules = rules.iter().map(|rule| &rule["statement"][0]["rate_based_statement"][0]);
+        let counting = rules.filter(|rate| {
+            rate["scope_down_statement"].get(0).is_none_or(|statement| matches(statement, path))
+        });
+        counting.map(|rate| rate["limit"].as_u64().unwrap()).collect()
+    };
+    for path in ["/v1/batches", "/v1/questions"] {
+        assert_eq!(limits(path), BTreeSet::from([600_000]), "{path}");
+    }
+    for path in [
+        "/",
+        "/api/migration/flags",
+        "/favicon.ico",
+        "/v1",
+        "/v1/batches/",
+        "/v2/batches",
+        "//v1/batches",
+        "/v1/../api/migration/flags",
+        "/%76%31/batches",
+    ] {
+        assert_eq!(limits(path), BTreeSet::from([1_000, 600_000]), "{path}");
+    }
+}
+
+/// Returns true if a statement of a web ACL matches a path, as far as the statements of `front` go.
+fn matches(statement: &Value, path: &str) -> bool {
+    let of_kind = |kind: &str| statement[kind].get(0);
+    if let Some(negated) = of_kind("not_statement") {
+        return !matches(&negated["statement"][0], path);
+    }
+    if let Some(any) = of_kind("or_statement") {
+        return any["statement"].as_array().unwrap().iter().any(|statement| matches(statement, path));
+    }
+    let string =
+        of_kind("byte_match_statement").unwrap_or_else(|| panic!("an unknown statement: {statement}"));
+    assert_eq!(string["text_transformation"][0]["type"], "NONE", "{string}");
+    let wanted = string["search_string"].as_str().unwrap();
+    match string["positional_constraint"].as_str().unwrap() {
+        "EXACTLY" => path == wanted,
+        "STARTS_WITH" => path.starts_with(wanted),
+        other => panic!("an unknown constraint: {other}"),
+    }
+}

@@ -226,10 +226,25 @@ impl Walk {
 
     /// The resources as Terraform knows them: type, name, index, values.
     pub fn resources(&self) -> Vec<Value> {
+        self.show(&[])["values"]["root_module"]["resources"].as_array().unwrap().clone()
+    }
+
+    fn show(&self, plan: &[&str]) -> Value {
         let mut command = self.command(self.terraform.program);
-        let output = command.args(["-chdir=infra", "show", "-json"]).output().unwrap();
-        let state: Value = serde_json::from_slice(&output.stdout).unwrap();
-        state["values"]["root_module"]["resources"].as_array().unwrap().clone()
+        let output = command.args(["-chdir=infra", "show", "-json"]).args(plan).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The web ACL of `front`, which is off here, as Terraform plans it.
+    pub fn front_has_limits(&self) {
+        let plan = ["plan", "-input=false", "-refresh=false", "-var-file=environments/staging.tfvars"];
+        let (planned, printed) =
+            self.terraform(&[&plan[..], &["-var=front={enabled=true}", "-out=front.tfplan"]].concat());
+        assert!(planned, "{printed}");
+        let planned = self.show(&["front.tfplan"]);
+        made::every_path_has_a_limit(
+            planned["planned_values"]["root_module"]["resources"].as_array().unwrap(),
+        );
     }
 
     /// What Terraform gave each function, and what sends it to the emulators in the place of AWS and Cloudflare.

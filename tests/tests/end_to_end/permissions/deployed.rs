@@ -72,7 +72,7 @@ impl<'d> Deployed<'d> {
                 ));
             }
             faults.extend(table::faults(program, &policy, table));
-            let cases = self.secrets_of(values).into_iter().chain(self.logs_of(function));
+            let cases = self.secrets_of(program, values).into_iter().chain(self.logs_of(function));
             let wrong = cases.filter_map(|case| case.fault(&policy));
             faults.extend(wrong.map(|fault| format!("{function}: {fault}")));
         }
@@ -88,8 +88,9 @@ impl<'d> Deployed<'d> {
         Policy::parse(serde_json::from_str(string(values, "policy")).expect("a policy is JSON"))
     }
 
-    /// Returns the cases of secrets: a function reads those that its environment names, and changes none.
-    fn secrets_of(&self, values: &Value) -> Vec<Case> {
+    /// Returns the cases of secrets: a function reads those that its environment names, and changes none. Management may
+    /// read that of root even if its environment does not name it: the version before may name it.
+    fn secrets_of(&self, program: &str, values: &Value) -> Vec<Case> {
         let environment = values["environment"][0]["variables"].as_object().expect("variables");
         let another = "arn:aws:secretsmanager:us-east-1:123456789012:secret:another-AbCdEf";
         let mut secrets = vec![("another", another)];
@@ -101,8 +102,9 @@ impl<'d> Deployed<'d> {
         let mut cases = Vec::new();
         for (secret, arn) in secrets {
             let is_named = environment.values().any(|value| value == arn);
+            let is_read = is_named || (program == "management" && secret == "root");
             for (action, is_allowed) in
-                [("GetSecretValue", is_named), ("PutSecretValue", false), ("DeleteSecret", false)]
+                [("GetSecretValue", is_read), ("PutSecretValue", false), ("DeleteSecret", false)]
             {
                 let request = Request::new(&format!("secretsmanager:{action}"), arn);
                 cases.push(Case { request, is_allowed, subject: format!("the secret {secret}") });
