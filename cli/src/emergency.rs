@@ -182,17 +182,12 @@ pub fn clear(clear: &Clear, connection: &Connection, format: Format) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake_server::{answering, answering_keys};
+    use crate::{
+        command_line::CommandLine,
+        fake_server::{answering, answering_keys},
+    };
     use clap::Parser;
     use std::{net::TcpListener, time::Instant};
-
-    #[derive(Parser)]
-    struct CommandLine {
-        #[command(flatten)]
-        connection: Connection,
-        #[command(flatten)]
-        rollback: Rollback,
-    }
 
     const DONE: &str = r#"{"revision":1,"published":true}"#;
 
@@ -203,10 +198,10 @@ mod tests {
     /// lines about the ways.
     fn send_to(emergency: &str, management: &str, more: &[&str]) -> (Result<Value, Failure>, Vec<String>) {
         let words = ["cutover", "why", "--token", "t", "--emergency-url", emergency, "--url", management];
-        let parsed = CommandLine::parse_from([&words, more].concat());
+        let parsed = CommandLine::<Rollback>::parse_from([&words, more].concat());
         let mut lines = Vec::new();
         let mut report = |line| lines.push(line);
-        let way = &parsed.rollback.way;
+        let way = &parsed.arguments.way;
         let result = way.send(&parsed.connection, "/emergency/rollback", &json!({}), &mut report);
         (result, lines)
     }
@@ -303,17 +298,17 @@ mod tests {
     fn one_url_is_enough() {
         let (url, paths) = answering(200, DONE);
         let words = ["cutover", "why", "--token", "t", "--emergency-url", &url, "--no-retry"];
-        let mut parsed = CommandLine::parse_from(words);
-        let send = |parsed: &CommandLine| {
+        let mut parsed = CommandLine::<Rollback>::parse_from(words);
+        let send = |parsed: &CommandLine<Rollback>| {
             let mut lines = Vec::new();
             let mut report = |line| lines.push(line);
-            let result = parsed.rollback.way.send(&parsed.connection, "/x", &json!({}), &mut report);
+            let result = parsed.arguments.way.send(&parsed.connection, "/x", &json!({}), &mut report);
             assert_eq!(lines, Vec::<String>::new(), "there is no choice to report");
             result
         };
-        parsed.rollback.way.emergency_url = Some(CLOSED.to_owned());
+        parsed.arguments.way.emergency_url = Some(CLOSED.to_owned());
         assert!(matches!(send(&parsed), Err(Failure::Unreachable(_))));
-        parsed.rollback.way.emergency_url = Some(url);
+        parsed.arguments.way.emergency_url = Some(url);
         assert!(send(&parsed).is_ok());
         assert_eq!(paths.lock().unwrap().len(), 1);
     }
