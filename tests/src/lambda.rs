@@ -23,6 +23,12 @@ struct Function {
     before: String,
 }
 
+impl Function {
+    fn output(&self) -> String {
+        format!("{}{}", self.before, self.process.output())
+    }
+}
+
 impl Lambda {
     /// Starts the runtime on a port, and the given number of processes of each function. A process
     /// handles one event at a time, as in the cloud.
@@ -163,9 +169,11 @@ impl Lambda {
 
     /// Returns the output of the functions so far.
     pub fn output(&self) -> String {
-        self.functions
-            .iter()
-            .map(|function| format!("{}{}", function.before, function.process.output()))
-            .collect()
+        self.functions.iter().map(Function::output).collect()
+    }
+
+    /// Returns the output of the processes of one function so far.
+    pub fn output_of(&self, name: &str) -> String {
+        self.functions.iter().filter(|function| function.name == name).map(Function::output).collect()
     }
 }
