@@ -139,21 +139,10 @@ impl Lambda {
     /// Returns the response body if the function fails, and a description of the failure if there
     /// is no usable response.
     pub async fn tick(&self, function: &str) -> Result<serde_json::Value, String> {
-        let event = serde_json::json!({
-            "version": "0",
-            "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
-            "detail-type": "Scheduled Event",
-            "source": "aws.scheduler",
-            "account": "123456789012",
-            "time": "2026-01-01T00:00:00Z",
-            "region": "us-east-1",
-            "resources": ["arn:aws:scheduler:us-east-1:123456789012:schedule/default/cutover"],
-            "detail": {},
-        });
         let url = self.invocation_url(function);
         let response = reqwest::Client::new()
             .post(url)
-            .body(event.to_string())
+            .body(scheduled_event().to_string())
             .send()
             .await
             .map_err(|error| error.to_string())?;
@@ -176,4 +165,19 @@ impl Lambda {
     pub fn output_of(&self, name: &str) -> String {
         self.functions.iter().filter(|function| function.name == name).map(Function::output).collect()
     }
+}
+
+/// Returns the event with which EventBridge Scheduler invokes a function.
+pub(crate) fn scheduled_event() -> serde_json::Value {
+    serde_json::json!({
+        "version": "0",
+        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+        "detail-type": "Scheduled Event",
+        "source": "aws.scheduler",
+        "account": "123456789012",
+        "time": "2026-01-01T00:00:00Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:scheduler:us-east-1:123456789012:schedule/default/cutover"],
+        "detail": {},
+    })
 }

@@ -21,6 +21,7 @@ use cutover_tests::{
     is_deep,
     kv_server::KvServer,
     paths,
+    server::Server,
     workerd::{Worker, Workerd},
 };
 use futures_util::stream;
@@ -123,28 +124,10 @@ async fn answer(State(answers): State<Answers>, uri: Uri, _body: Bytes) -> Respo
     }
 }
 
-/// A backend, stopped when it is dropped.
-struct Backend {
-    url: String,
-    server: JoinHandle<()>,
-}
-
-impl Backend {
-    async fn start(name: &str) -> Self {
-        let large = format!("{{\"text\":\"{}\"}}", "x".repeat(LARGE - 11)).into();
-        let answers = Answers { equal: object("name").into(), disjoint: object(name).into(), large };
-        let app = Router::new().fallback(answer).with_state(answers);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, server }
-    }
-}
-
-impl Drop for Backend {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
+async fn start_backend(name: &str) -> Server {
+    let large = format!("{{\"text\":\"{}\"}}", "x".repeat(LARGE - 11)).into();
+    let answers = Answers { equal: object("name").into(), disjoint: object(name).into(), large };
+    Server::start(Router::new().fallback(answer).with_state(answers)).await
 }
 
 /// Our Worker and the one that only forwards, each in a process of its own.
@@ -154,15 +137,15 @@ struct Workers {
     ingest: Ingest,
     _store: KvServer,
     _provider: IdentityProvider,
-    _backends: [Backend; 2],
+    _backends: [Server; 2],
 }
 
 impl Workers {
     async fn start() -> Self {
-        let (legacy, new) = (Backend::start("legacy").await, Backend::start("new").await);
+        let (legacy, new) = (start_backend("legacy").await, start_backend("new").await);
         let provider = IdentityProvider::start(&[&Key::new("ec", Algorithm::ES256)]).await;
         let ingest = Ingest::start().await;
-        let text = YAML.replace("LEGACY", &legacy.url).replace("NEW", &new.url);
+        let text = YAML.replace("LEGACY", &legacy.url()).replace("NEW", &new.url());
         let config = Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
         let mut snapshot = config.snapshot(Revision(1), None);
         // While a canary runs its users are remembered.
@@ -178,7 +161,7 @@ impl Workers {
         snapshot.canaries.insert("half".parse().unwrap(), label);
         let store = KvServer::holding(&snapshot).await;
         let ours = Worker::edge("edge", store.port())
-            .with("LEGACY_ORIGIN", legacy.url.clone())
+            .with("LEGACY_ORIGIN", legacy.url())
             .with("INGEST_URL", ingest.url())
             .with("CUTOVER_INGEST_SECRET", "secret-of-the-hostile-test")
             .with("REPORT_INTERVAL_MS", "500")
@@ -186,7 +169,7 @@ impl Workers {
             .with("JWT_ISSUER", ISSUER)
             .with("JWT_AUDIENCE", AUDIENCE);
         let bare = Worker::javascript("edge", &paths::root().join("tests/vectors/bare.js"))
-            .with("BACKEND", legacy.url.clone());
+            .with("BACKEND", legacy.url());
         Self {
             ours: Workerd::inspected(&[ours]),
             bare: Workerd::inspected(&[bare]),

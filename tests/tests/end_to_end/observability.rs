@@ -5,6 +5,7 @@ use axum::{Json, Router, extract::State, routing::post};
 use cutover_tests::{
     canary::{Canary, errors, plan},
     http, paths,
+    server::Server,
     stack::{Options, Stack},
 };
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ const PARENT: &str = "b7ad6b7169203331";
 type Spans = Arc<Mutex<Vec<Value>>>;
 
 /// A collector of OpenTelemetry: what it receives, span by span.
-async fn collector() -> (String, Spans) {
+async fn collector() -> (Server, Spans) {
     async fn receive(State(spans): State<Spans>, Json(body): Json<Value>) -> Json<Value> {
         for resource in body["resourceSpans"].as_array().into_iter().flatten() {
             let service = resource["resource"]["attributes"].clone();
@@ -35,18 +36,15 @@ async fn collector() -> (String, Spans) {
     }
     let spans = Spans::default();
     let app = Router::new().route("/v1/traces", post(receive)).with_state(Arc::clone(&spans));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    (url, spans)
+    (Server::start(app).await, spans)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_goes_through_all_parts() {
-    let (url, spans) = collector().await;
+    let (collector, spans) = collector().await;
     // Also a busy machine sends each span in time.
     let patient = ("CUTOVER_FLUSH_MS", "5000".to_owned());
-    let function_variables = BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT", url), patient]);
+    let function_variables = BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()), patient]);
     let stack = Stack::start(Options { function_variables, ..Options::default() }).await;
     stack.management().apply(&stack.dev_configuration()).await.expect(200);
     let traceparent = format!("00-{TRACE}-{PARENT}-01");
