@@ -14,8 +14,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Longest wait for one response; longer than the management function retries a contended change.
-const TIMEOUT: Duration = Duration::from_secs(25);
+/// Usual time limits. That of a response is longer than the management function retries a contended change.
+const USUAL: Limits = Limits { connection: Duration::from_secs(10), response: Duration::from_secs(25) };
+
+/// Time limits of one attempt to send a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Longest wait for a connection.
+    pub connection: Duration,
+    /// Longest wait for the response, from the beginning of the attempt.
+    pub response: Duration,
+}
 
 /// A client with a token.
 #[derive(Debug)]
@@ -37,6 +46,12 @@ pub struct Body {
     pub content: String,
 }
 
+impl Body {
+    fn json(value: &Value) -> Self {
+        Self { media_type: "application/json", content: value.to_string() }
+    }
+}
+
 impl Client {
     /// Builds a client of the management function at `base`. Requests are signed for AWS if
     /// `is_guarded`.
@@ -46,13 +61,8 @@ impl Client {
     /// Fails if AWS keys are needed and missing, or if TLS cannot be set up.
     pub fn new(base: &str, token: &str, reason: Option<String>, is_guarded: bool) -> Result<Self, Failure> {
         let signer = is_guarded.then(|| Signer::from_env(base)).transpose()?;
-        let http = blocking::Client::builder()
-            .timeout(TIMEOUT)
-            .user_agent(concat!("cutover/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Failure::Unreachable(format!("cannot set up an HTTP client: {error}")))?;
         Ok(Self {
-            http,
+            http: http_client(USUAL)?,
             base: base.trim_end_matches('/').to_owned(),
             token: token.to_owned(),
             reason,
@@ -64,6 +74,15 @@ impl Client {
     /// Sets if changes are sent again after failures that may pass by themselves.
     pub fn retrying(self, is_retrying: bool) -> Self {
         Self { is_retrying, ..self }
+    }
+
+    /// Replaces the time limits of each attempt.
+    ///
+    /// # Errors
+    ///
+    /// Fails if TLS cannot be set up.
+    pub fn within(self, limits: Limits) -> Result<Self, Failure> {
+        Ok(Self { http: http_client(limits)?, ..self })
     }
 
     /// Returns the URL of the function, without a slash at its end.
@@ -104,7 +123,17 @@ impl Client {
     ///
     /// Fails like [`Client::send`].
     pub fn send_json(&self, method: Method, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.send(method, path, Some(Body { media_type: "application/json", content: body.to_string() }))
+        self.send(method, path, Some(Body::json(body)))
+    }
+
+    /// Posts a JSON body under an `Idempotency-Key` of the caller, who may post it to other functions over the same table
+    /// too: the change is made once. Without a key it is not sent again.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Client::send`].
+    pub fn post_with_key(&self, path: &str, body: &Value, key: Option<&str>) -> Result<Value, Failure> {
+        self.exchange(&Method::POST, path, Some(&Body::json(body)), key)
     }
 
     /// Sends a request to a path below `/api/migration`. Returns the JSON of the response. A change is sent again, with the
@@ -115,7 +144,7 @@ impl Client {
     /// Fails if the management API cannot be reached, if it refuses the request, or if the change
     /// needs a second person's approval.
     pub fn send(&self, method: Method, path: &str, body: Option<Body>) -> Result<Value, Failure> {
-        let key = if is_repeatable(&method, path) { random::<16>() } else { None };
+        let key = if is_repeatable(&method, path) { new_key() } else { None };
         self.exchange(&method, path, body.as_ref(), key.as_deref())
     }
 
@@ -210,6 +239,16 @@ impl Client {
     }
 }
 
+/// Builds an HTTP client.
+fn http_client(limits: Limits) -> Result<blocking::Client, Failure> {
+    blocking::Client::builder()
+        .connect_timeout(limits.connection)
+        .timeout(limits.response)
+        .user_agent(concat!("cutover/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| Failure::Unreachable(format!("cannot set up an HTTP client: {error}")))
+}
+
 /// A response of the management API.
 struct Response {
     status: u16,
@@ -249,6 +288,11 @@ fn is_repeatable(method: &Method, path: &str) -> bool {
     *method != Method::GET && !(*method == Method::POST && path.starts_with("/tokens"))
 }
 
+/// Returns a new `Idempotency-Key`; `None` if the system has no random numbers.
+pub fn new_key() -> Option<String> {
+    random::<16>()
+}
+
 /// Returns the given number of random bytes as hexadecimal digits; `None` if there are none.
 fn random<const BYTES: usize>() -> Option<String> {
     let mut bits = [0_u8; BYTES];
@@ -268,7 +312,9 @@ fn unreachable(base: &str, error: &reqwest::Error) -> Failure {
             "check that --url or CUTOVER_URL begins with http:// or https://, and that the token has no line break",
         )
     } else {
-        let cause = if error.is_timeout() { "no response in time" } else { "no connection" };
+        // A connection that does not come in time is none: nothing was sent.
+        let is_late = error.is_timeout() && !error.is_connect();
+        let cause = if is_late { "no response in time" } else { "no connection" };
         (cause, "check --url or CUTOVER_URL, and that the function runs")
     };
     Failure::Unreachable(format!(

@@ -1,7 +1,15 @@
 //! The options that locate the management API and authenticate with it.
 
-use crate::{client::Client, failure::Failure};
+use crate::{
+    client::{Client, Limits},
+    failure::Failure,
+};
 use clap::Args;
+use std::time::Duration;
+
+/// Time limits of an attempt to declare an emergency. A response that waits for Workers KV for longer is lost, and the next
+/// attempt with the same key is answered at once.
+const EMERGENCY: Limits = Limits { connection: Duration::from_secs(2), response: Duration::from_secs(6) };
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -35,7 +43,7 @@ impl Connection {
     }
 
     /// Builds the clients that can declare an emergency, in the order in which they are tried: the function for
-    /// emergencies, if its URL is given, and management. Sends nothing yet.
+    /// emergencies, if its URL is given, and management. Their time limits are short. Sends nothing yet.
     ///
     /// # Errors
     ///
@@ -46,7 +54,7 @@ impl Connection {
         if urls.is_empty() {
             return Err(missing("URL of the management API", "CUTOVER_EMERGENCY_URL or CUTOVER_URL"));
         }
-        urls.into_iter().map(|url| self.connect_to(url)).collect()
+        urls.into_iter().map(|url| self.connect_to(url)?.within(EMERGENCY)).collect()
     }
 
     fn connect_to(&self, url: &str) -> Result<Client, Failure> {

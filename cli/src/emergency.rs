@@ -2,14 +2,25 @@
 //! emergencies, which has instances of its own, and management.
 
 use crate::{
+    client::{self, Client},
     connection::Connection,
     failure::Failure,
     output::{self, Format, cell},
     publication,
 };
 use clap::Args;
-use reqwest::Method;
 use serde_json::{Value, json};
+use std::{
+    sync::mpsc::{self, Sender},
+    thread,
+    time::Duration,
+};
+
+/// Silence of a way after which the next one is tried too, without giving the first one up.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Longest wait for the last ways, well above all attempts of one.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Arguments of `cutover emergency-rollback`.
 #[derive(Debug, Args)]
@@ -43,22 +54,82 @@ struct Way {
 }
 
 impl Way {
-    /// Sends a change on the first way that leads to an answer about it.
-    fn send(&self, connection: &Connection, path: &str, body: &Value) -> Result<Value, Failure> {
+    /// Sends a change on the first way, and on the next one as soon as that has failed or is silent. Returns the first
+    /// answer about the change. All ways have one `Idempotency-Key`: the change is made once, on whichever ways it arrives.
+    /// `report` is called with a line about each failure, and, if there are several ways, about the one that worked.
+    fn send(
+        &self,
+        connection: &Connection,
+        path: &'static str,
+        body: &Value,
+        report: &mut dyn FnMut(String),
+    ) -> Result<Value, Failure> {
         let clients = connection.connect_for_emergency(self.emergency_url.as_deref())?;
+        let is_choice = clients.len() > 1;
+        let change = Change { path, body: body.clone(), key: client::new_key() };
+        let (sender, outcomes) = mpsc::channel();
         let mut ways = clients.into_iter().peekable();
+        let mut under_way = 0_usize;
         loop {
-            let Some(client) = ways.next() else { return Err(Failure::Usage("no URL given".to_owned())) };
-            // Only the last one is tried again: another way is sooner than a second attempt.
-            let client = if ways.peek().is_some() { client.retrying(false) } else { client };
-            match client.send_json(Method::POST, path, body) {
-                Err(failure) if is_of_the_way(&failure) && ways.peek().is_some() => {
-                    eprintln!("{failure}\ntrying the other URL");
+            if let Some(client) = ways.next() {
+                // Only the last one is tried again: another way is sooner than a second attempt.
+                let client = if ways.peek().is_some() { client.retrying(false) } else { client };
+                change.clone().begin(client, sender.clone());
+                under_way += 1;
+            }
+            let next = ways.peek().map(Client::base);
+            match outcomes.recv_timeout(if next.is_some() { SILENCE } else { PATIENCE }) {
+                Ok(Outcome { url, result: Err(failure) }) if is_of_the_way(&failure) => {
+                    under_way -= 1;
+                    if next.is_none() && under_way == 0 {
+                        return Err(failure);
+                    }
+                    report(format!("{url} failed\n{failure}"));
                 }
-                outcome => return outcome,
+                Ok(Outcome { url, result }) => {
+                    if is_choice && result.is_ok() {
+                        report(format!("{url} made the change"));
+                    }
+                    return result;
+                }
+                Err(_) if next.is_some() => report(format!("no response for {} s", SILENCE.as_secs())),
+                Err(_) => return Err(Failure::Unreachable("no URL led to a response".to_owned())),
+            }
+            if let Some(next) = next {
+                report(format!("trying {next}"));
             }
         }
     }
+}
+
+/// A change, to be sent on several ways.
+#[derive(Clone)]
+struct Change {
+    path: &'static str,
+    body: Value,
+    key: Option<String>,
+}
+
+/// The end of one way.
+struct Outcome {
+    url: String,
+    result: Result<Value, Failure>,
+}
+
+impl Change {
+    /// Sends the change on one way, in a thread of its own.
+    fn begin(self, client: Client, outcomes: Sender<Outcome>) {
+        thread::spawn(move || {
+            let result = client.post_with_key(self.path, &self.body, self.key.as_deref());
+            // It fails if another way was faster: then this outcome is not needed.
+            let _ = outcomes.send(Outcome { url: client.base().to_owned(), result });
+        });
+    }
+}
+
+/// Prints a line about the ways. Standard output is for data.
+fn to_standard_error(line: String) {
+    eprintln!("{line}");
 }
 
 /// Returns true if another way may lead further: the function was not reached, was busy or failed, or something in front
@@ -81,7 +152,7 @@ pub fn roll_back(rollback: &Rollback, connection: &Connection, format: Format) -
     if let (Some(fields), false) = (body.as_object_mut(), rollback.flags.is_empty()) {
         fields.insert("flags".to_owned(), json!(rollback.flags));
     }
-    let response = rollback.way.send(connection, "/emergency/rollback", &body)?;
+    let response = rollback.way.send(connection, "/emergency/rollback", &body, &mut to_standard_error)?;
     // The whole emergency: an earlier one may cover more flags than this command named.
     let flags = response.pointer("/emergency/flags").map_or_else(|| "all flags".to_owned(), cell);
     output::show(format, &response, || {
@@ -96,7 +167,12 @@ pub fn roll_back(rollback: &Rollback, connection: &Connection, format: Format) -
 ///
 /// Fails if no emergency is in force, or if the management API cannot be reached.
 pub fn clear(clear: &Clear, connection: &Connection, format: Format) -> Result<(), Failure> {
-    let response = clear.way.send(connection, "/emergency/clear", &json!({ "reason": clear.cause }))?;
+    let response = clear.way.send(
+        connection,
+        "/emergency/clear",
+        &json!({ "reason": clear.cause }),
+        &mut to_standard_error,
+    )?;
     output::show(format, &response, || {
         println!("emergency cleared; {}", publication::revision(&response));
     });
@@ -106,18 +182,29 @@ pub fn clear(clear: &Clear, connection: &Connection, format: Format) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake_server::answering;
+    use crate::{
+        command_line::CommandLine,
+        fake_server::{answering, answering_keys},
+    };
     use clap::Parser;
-
-    #[derive(Parser)]
-    struct CommandLine {
-        #[command(flatten)]
-        connection: Connection,
-        #[command(flatten)]
-        rollback: Rollback,
-    }
+    use std::{net::TcpListener, time::Instant};
 
     const DONE: &str = r#"{"revision":1,"published":true}"#;
+
+    /// A URL at which nobody listens.
+    const CLOSED: &str = "http://127.0.0.1:9";
+
+    /// Sends a change to an emergency function and to management, with further arguments. Returns the result, and the
+    /// lines about the ways.
+    fn send_to(emergency: &str, management: &str, more: &[&str]) -> (Result<Value, Failure>, Vec<String>) {
+        let words = ["cutover", "why", "--token", "t", "--emergency-url", emergency, "--url", management];
+        let parsed = CommandLine::<Rollback>::parse_from([&words, more].concat());
+        let mut lines = Vec::new();
+        let mut report = |line| lines.push(line);
+        let way = &parsed.arguments.way;
+        let result = way.send(&parsed.connection, "/emergency/rollback", &json!({}), &mut report);
+        (result, lines)
+    }
 
     /// Sends the same change to an emergency function and to management. Returns the outcome, and the paths that each was
     /// asked for.
@@ -128,11 +215,17 @@ mod tests {
     ) -> (bool, [Vec<String>; 2]) {
         let ((first, first_paths), (second, second_paths)) =
             (answering(emergency.0, emergency.1), answering(management.0, management.1));
-        let words = ["cutover", "why", "--token", "t", "--emergency-url", &first, "--url", &second];
-        let parsed = CommandLine::parse_from([&words, more].concat());
-        let sent = parsed.rollback.way.send(&parsed.connection, "/emergency/rollback", &json!({}));
+        let (sent, _) = send_to(&first, &second, more);
         let paths = [first_paths, second_paths].map(|paths| paths.lock().unwrap().clone());
         (sent.is_ok(), paths)
+    }
+
+    /// Starts a server that accepts connections and never answers. Returns it and its URL.
+    fn silent() -> (TcpListener, String) {
+        // The kernel accepts.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        (listener, url)
     }
 
     #[test]
@@ -156,15 +249,66 @@ mod tests {
     }
 
     #[test]
+    fn all_ways_have_one_key() {
+        let ((first, first_keys), (second, second_keys)) =
+            (answering_keys(503, "{}"), answering_keys(200, DONE));
+        assert!(send_to(&first, &second, &[]).0.is_ok());
+        let (first, second) = (first_keys.lock().unwrap().clone(), second_keys.lock().unwrap().clone());
+        assert_eq!((first.len(), first[0].len()), (1, 32));
+        assert_eq!(first, second, "a change that arrives twice is made once");
+    }
+
+    #[test]
+    fn a_silent_way_delays_an_emergency_by_seconds() {
+        let (_listener, silent) = silent();
+        let (working, _) = answering(200, DONE);
+        let begun = Instant::now();
+        let (result, lines) = send_to(&silent, &working, &[]);
+        assert!(result.is_ok());
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        let made = format!("{working} made the change");
+        assert_eq!(lines, ["no response for 2 s".to_owned(), format!("trying {working}"), made]);
+    }
+
+    #[test]
+    fn a_way_that_is_closed_is_named_with_the_cause() {
+        let (working, _) = answering(200, DONE);
+        let (result, lines) = send_to(CLOSED, &working, &[]);
+        assert!(result.is_ok());
+        let lines = lines.join("\n");
+        assert!(lines.starts_with(&format!("{CLOSED} failed\nerror: ")), "{lines}");
+        assert!(lines.contains("could not be reached: no connection"), "{lines}");
+        assert!(lines.ends_with(&format!("trying {working}\n{working} made the change")), "{lines}");
+    }
+
+    #[test]
+    fn a_change_without_an_answer_may_have_been_made() {
+        let (_listener, silent) = silent();
+        let begun = Instant::now();
+        let (result, lines) = send_to(&silent, CLOSED, &["--no-retry"]);
+        assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+        let text = result.unwrap_err().to_string();
+        assert!(text.contains(&silent) && text.contains("no response in time"), "{text}");
+        assert!(text.contains("the change may have been made"), "{text}");
+        let lines = lines.join("\n");
+        assert!(lines.contains(&format!("{CLOSED} failed\nerror: ")), "{lines}");
+    }
+
+    #[test]
     fn one_url_is_enough() {
         let (url, paths) = answering(200, DONE);
         let words = ["cutover", "why", "--token", "t", "--emergency-url", &url, "--no-retry"];
-        let mut parsed = CommandLine::parse_from(words);
-        // Nobody listens there.
-        let send = |parsed: &CommandLine| parsed.rollback.way.send(&parsed.connection, "/x", &json!({}));
-        parsed.rollback.way.emergency_url = Some("http://127.0.0.1:9".to_owned());
+        let mut parsed = CommandLine::<Rollback>::parse_from(words);
+        let send = |parsed: &CommandLine<Rollback>| {
+            let mut lines = Vec::new();
+            let mut report = |line| lines.push(line);
+            let result = parsed.arguments.way.send(&parsed.connection, "/x", &json!({}), &mut report);
+            assert_eq!(lines, Vec::<String>::new(), "there is no choice to report");
+            result
+        };
+        parsed.arguments.way.emergency_url = Some(CLOSED.to_owned());
         assert!(matches!(send(&parsed), Err(Failure::Unreachable(_))));
-        parsed.rollback.way.emergency_url = Some(url);
+        parsed.arguments.way.emergency_url = Some(url);
         assert!(send(&parsed).is_ok());
         assert_eq!(paths.lock().unwrap().len(), 1);
     }

@@ -12,6 +12,8 @@ mod canary;
 mod changes;
 mod client;
 mod clock;
+#[cfg(test)]
+mod command_line;
 mod commands;
 mod compare;
 mod completions;

@@ -44,16 +44,8 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{connection::Connection, fake_server::answering};
+    use crate::{command_line::CommandLine, fake_server::answering};
     use clap::Parser;
-
-    #[derive(Parser)]
-    struct CommandLine {
-        #[command(flatten)]
-        connection: Connection,
-        #[command(flatten)]
-        options: Options,
-    }
 
     #[test]
     fn nothing_is_sent_without_a_confirmation() {
@@ -62,8 +54,8 @@ mod tests {
         let sent = |more: &[&str]| {
             let mut words = vec!["cutover", "--token", "t", "--url", &url];
             words.extend_from_slice(more);
-            let parsed = CommandLine::parse_from(words);
-            run(&parsed.options, &parsed.connection.connect().unwrap(), Format::Json)
+            let parsed = CommandLine::<Options>::parse_from(words);
+            run(&parsed.arguments, &parsed.connection.connect().unwrap(), Format::Json)
         };
         assert!(matches!(sent(&[]), Err(Failure::Usage(_))));
         assert!(paths.lock().unwrap().is_empty());

@@ -1,5 +1,6 @@
 //! An HTTP proxy in front of a real part, which can respond in its place, or not at all.
 
+use crate::server::Server;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -16,7 +17,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::task::JoinHandle;
 
 /// Period of the limit of requests.
 const SECOND: Duration = Duration::from_secs(1);
@@ -81,9 +81,8 @@ impl RateLimit {
 
 /// A running proxy.
 pub struct FaultProxy {
-    address: SocketAddr,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 struct Shared {
@@ -108,17 +107,12 @@ impl FaultProxy {
             calls: Mutex::default(),
         });
         let app = Router::new().fallback(forward).with_state(Arc::clone(&shared));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound address");
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.expect("the proxy serves");
-        });
-        Self { address, shared, server }
+        Self { shared, server: Server::start(app).await }
     }
 
     /// Returns the base URL.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     /// Sets the fault of every write (any method but GET) from now on.
@@ -165,12 +159,6 @@ impl FaultProxy {
     /// Returns the number of writes that arrived, including those not forwarded.
     pub fn writes(&self) -> u64 {
         self.shared.writes.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for FaultProxy {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

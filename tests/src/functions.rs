@@ -5,11 +5,11 @@ use crate::{
     dynamodb::DynamoDb,
     lambda::Lambda,
     process::free_port,
+    server::Server,
     stack::{ROOT_TOKEN, environment},
 };
 use cutover_lambda::{api::router::router, platform::Platform, settings::environment::Settings};
 use std::{collections::BTreeMap, net::SocketAddr};
-use tokio::task::JoinHandle;
 
 /// Returns the dependencies of the functions over a database, with further variables. The table is created if it does not
 /// exist.
@@ -45,24 +45,14 @@ pub struct ManagementServer {
     pub address: SocketAddr,
     /// A client with the root token.
     pub client: Management,
-    server: JoinHandle<()>,
+    _server: Server,
 }
 
 impl ManagementServer {
     /// Starts the API on a free port.
     pub async fn start(platform: Platform) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound address");
-        let server = tokio::spawn(async move {
-            axum::serve(listener, router(platform)).await.expect("the API serves");
-        });
-        let client = Management::new(&format!("http://{address}"), ROOT_TOKEN);
-        Self { address, client, server }
-    }
-}
-
-impl Drop for ManagementServer {
-    fn drop(&mut self) {
-        self.server.abort();
+        let server = Server::start(router(platform)).await;
+        let client = Management::new(&server.url(), ROOT_TOKEN);
+        Self { address: server.address(), client, _server: server }
     }
 }

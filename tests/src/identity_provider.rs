@@ -1,6 +1,7 @@
 //! An identity provider: keys of every accepted algorithm, a JWKS over HTTP, and tokens signed with
 //! the keys.
 
+use crate::server::Server;
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
     rsa,
@@ -16,7 +17,6 @@ use std::{
     },
     time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::task::JoinHandle;
 
 /// Issuer of its tokens.
 pub const ISSUER: &str = "https://id.example";
@@ -97,9 +97,8 @@ struct Shared {
 
 /// A running identity provider.
 pub struct IdentityProvider {
-    url: String,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 impl IdentityProvider {
@@ -107,12 +106,7 @@ impl IdentityProvider {
     pub async fn start(keys: &[&Key]) -> Self {
         let shared = Arc::new(Shared::default());
         let app = Router::new().route("/jwks", get(jwks)).with_state(Arc::clone(&shared));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}/jwks", listener.local_addr().expect("a bound address"));
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.expect("the provider serves");
-        });
-        let provider = Self { url, shared, server };
+        let provider = Self { shared, server: Server::start(app).await };
         provider.publish(keys);
         provider
     }
@@ -126,7 +120,7 @@ impl IdentityProvider {
 
     /// Returns the URL of the JWKS.
     pub fn url(&self) -> String {
-        self.url.clone()
+        format!("{}/jwks", self.server.url())
     }
 
     /// Answers 503 from now on if `down` is true, and with the keys otherwise.
@@ -137,12 +131,6 @@ impl IdentityProvider {
     /// Returns how often the JWKS was requested.
     pub fn asked(&self) -> u64 {
         self.shared.asked.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for IdentityProvider {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

@@ -1,7 +1,6 @@
 //! Isolates that only ask, by the schedule of the Worker: for the times at which many of them hear of a change.
 
-use crate::{question::ask_over, stack::INGEST_SECRET};
-use axum::Router;
+use crate::{question::ask_over, server::Server, stack::INGEST_SECRET};
 use cutover_core::{Revision, measurement::question::Question, statistics::split_mix::SplitMix64};
 use cutover_lambda::{measurement::ask, platform::Platform};
 use std::{
@@ -35,29 +34,25 @@ pub struct Isolates {
     count: usize,
     news: Arc<Mutex<Vec<News>>>,
     tasks: Vec<JoinHandle<()>>,
+    _servers: Vec<Server>,
 }
 
 impl Isolates {
     /// Starts isolates, each anywhere inside its interval, in front of processes of `ask`: one for each platform.
     pub async fn start(platforms: Vec<Platform>, count: usize, seed: u64) -> Self {
         let mut tasks = Vec::new();
-        let mut urls = Vec::new();
+        let mut servers = Vec::new();
         for platform in platforms {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-            urls.push(format!("http://{}", listener.local_addr().expect("a bound address")));
-            let app: Router = ask::router(platform);
-            tasks.push(tokio::spawn(async move {
-                axum::serve(listener, app).await.expect("the function serves");
-            }));
+            servers.push(Server::start(ask::router(platform)).await);
         }
         let news = Arc::new(Mutex::new(Vec::new()));
         let client = reqwest::Client::new();
         for isolate in 0..count {
-            let url = urls[isolate % urls.len()].clone();
+            let url = servers[isolate % servers.len()].url();
             let dice = SplitMix64::new(seed.wrapping_add(isolate as u64));
             tasks.push(tokio::spawn(live(isolate, client.clone(), url, dice, Arc::clone(&news))));
         }
-        Self { count, news, tasks }
+        Self { count, news, tasks, _servers: servers }
     }
 
     /// Waits until every isolate knows of a revision. Returns the answers by which each learned of it.

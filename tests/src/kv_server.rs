@@ -2,6 +2,7 @@
 //! through the REST API. The binding in the Worker is the real one; this is the store behind it,
 //! which counts reads and writes, returns other values, fails, hangs, limits writes and makes them late.
 
+use crate::server::Server;
 use axum::{
     Router,
     extract::{Path, State},
@@ -44,9 +45,8 @@ struct Store {
 
 /// A running store.
 pub struct KvServer {
-    port: u16,
     store: Arc<Mutex<Store>>,
-    server: tokio::task::JoinHandle<()>,
+    server: Server,
 }
 
 impl KvServer {
@@ -57,12 +57,7 @@ impl KvServer {
             .route("/storage/kv/namespaces/{namespace}/values/{key}", get(read_rest).put(write_rest))
             .route("/{*key}", get(read))
             .with_state(Arc::clone(&store));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = listener.local_addr().expect("a bound address").port();
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.expect("the store serves");
-        });
-        Self { port, store, server }
+        Self { store, server: Server::start(app).await }
     }
 
     /// Starts a store that holds a snapshot.
@@ -80,7 +75,7 @@ impl KvServer {
 
     /// Returns the port.
     pub fn port(&self) -> u16 {
-        self.port
+        self.server.address().port()
     }
 
     /// Stores a value.
@@ -121,12 +116,6 @@ impl KvServer {
     /// Returns the number of reads so far.
     pub fn reads(&self) -> u64 {
         self.store.lock().expect("no test panics inside").reads
-    }
-}
-
-impl Drop for KvServer {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

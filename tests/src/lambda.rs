@@ -23,6 +23,12 @@ struct Function {
     before: String,
 }
 
+impl Function {
+    fn output(&self) -> String {
+        format!("{}{}", self.before, self.process.output())
+    }
+}
+
 impl Lambda {
     /// Starts the runtime on a port, and the given number of processes of each function. A process
     /// handles one event at a time, as in the cloud.
@@ -133,21 +139,10 @@ impl Lambda {
     /// Returns the response body if the function fails, and a description of the failure if there
     /// is no usable response.
     pub async fn tick(&self, function: &str) -> Result<serde_json::Value, String> {
-        let event = serde_json::json!({
-            "version": "0",
-            "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
-            "detail-type": "Scheduled Event",
-            "source": "aws.scheduler",
-            "account": "123456789012",
-            "time": "2026-01-01T00:00:00Z",
-            "region": "us-east-1",
-            "resources": ["arn:aws:scheduler:us-east-1:123456789012:schedule/default/cutover"],
-            "detail": {},
-        });
         let url = self.invocation_url(function);
         let response = reqwest::Client::new()
             .post(url)
-            .body(event.to_string())
+            .body(scheduled_event().to_string())
             .send()
             .await
             .map_err(|error| error.to_string())?;
@@ -163,9 +158,26 @@ impl Lambda {
 
     /// Returns the output of the functions so far.
     pub fn output(&self) -> String {
-        self.functions
-            .iter()
-            .map(|function| format!("{}{}", function.before, function.process.output()))
-            .collect()
+        self.functions.iter().map(Function::output).collect()
     }
+
+    /// Returns the output of the processes of one function so far.
+    pub fn output_of(&self, name: &str) -> String {
+        self.functions.iter().filter(|function| function.name == name).map(Function::output).collect()
+    }
+}
+
+/// Returns the event with which EventBridge Scheduler invokes a function.
+pub(crate) fn scheduled_event() -> serde_json::Value {
+    serde_json::json!({
+        "version": "0",
+        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+        "detail-type": "Scheduled Event",
+        "source": "aws.scheduler",
+        "account": "123456789012",
+        "time": "2026-01-01T00:00:00Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:scheduler:us-east-1:123456789012:schedule/default/cutover"],
+        "detail": {},
+    })
 }

@@ -34,6 +34,7 @@ pub mod question;
 pub mod raw_origin;
 pub mod recorder;
 pub mod rewriting;
+pub mod server;
 pub mod stack;
 pub mod steady;
 pub mod stream_proxy;

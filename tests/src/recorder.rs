@@ -9,6 +9,7 @@ use crate::{
         policy::{Decision, Policy, Request},
         role::{Partitions, table_policy},
     },
+    server::Server,
 };
 use axum::{
     Router,
@@ -23,7 +24,6 @@ use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
 };
-use tokio::task::JoinHandle;
 
 /// Treatment of a call that the policy does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +36,8 @@ pub enum Mode {
 
 /// A running proxy.
 pub struct Recorder {
-    url: String,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 struct Shared {
@@ -69,17 +68,12 @@ impl Recorder {
             seen: Mutex::default(),
         });
         let app = Router::new().route("/", post(pass_on)).with_state(Arc::clone(&shared));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("a bound address"));
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.expect("the recorder serves");
-        });
-        Self { url, shared, server }
+        Self { shared, server: Server::start(app).await }
     }
 
     /// Returns the endpoint.
     pub fn url(&self) -> String {
-        self.url.clone()
+        self.server.url()
     }
 
     /// Returns the calls so far.
@@ -95,12 +89,6 @@ impl Recorder {
     /// Returns a description of each call so far that the policy does not allow.
     pub fn denied(&self) -> Vec<String> {
         self.shared.seen.lock().expect("no handler panics").denied.clone()
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

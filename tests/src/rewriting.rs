@@ -1,5 +1,6 @@
 //! An HTTP proxy that rewrites response bodies, for faults that a real part cannot be made to have.
 
+use crate::server::Server;
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -8,7 +9,6 @@ use axum::{
     response::Response,
 };
 use std::sync::Arc;
-use tokio::task::JoinHandle;
 
 type Rewrite = Arc<dyn Fn(String) -> String + Send + Sync>;
 
@@ -21,8 +21,7 @@ struct Shared {
 
 /// A running proxy.
 pub struct RewriteProxy {
-    url: String,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 impl RewriteProxy {
@@ -31,23 +30,12 @@ impl RewriteProxy {
         let shared =
             Shared { target: target.to_owned(), client: reqwest::Client::new(), rewrite: Arc::new(rewrite) };
         let app = Router::new().fallback(pass_on).with_state(shared);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("a bound address"));
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.expect("the proxy serves");
-        });
-        Self { url, server }
+        Self { server: Server::start(app).await }
     }
 
     /// Returns the base URL.
     pub fn url(&self) -> String {
-        self.url.clone()
-    }
-}
-
-impl Drop for RewriteProxy {
-    fn drop(&mut self) {
-        self.server.abort();
+        self.server.url()
     }
 }
 

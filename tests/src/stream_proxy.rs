@@ -4,7 +4,10 @@
 
 mod shards;
 
-use crate::fault_proxy::{answer, pass_on};
+use crate::{
+    fault_proxy::{answer, pass_on},
+    server::Server,
+};
 use axum::{
     Router,
     extract::{Request, State},
@@ -19,7 +22,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use tokio::task::JoinHandle;
 
 /// Prefix of the calls that the proxy handles.
 const PREFIX: &str = "DynamoDBStreams_20120810.";
@@ -33,9 +35,8 @@ const MOST_SHARDS: usize = 100;
 
 /// A running proxy.
 pub struct StreamProxy {
-    address: SocketAddr,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 struct Shared {
@@ -106,17 +107,12 @@ impl StreamProxy {
             streams: Mutex::new(streams),
         });
         let app = Router::new().fallback(handle).with_state(Arc::clone(&shared));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound address");
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.expect("the proxy serves");
-        });
-        Self { address, shared, server }
+        Self { shared, server: Server::start(app).await }
     }
 
     /// Returns the address at which the proxy listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// Returns the names of the open shards of all streams.
@@ -209,12 +205,6 @@ impl StreamProxy {
                 }
             }
         }
-    }
-}
-
-impl Drop for StreamProxy {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

@@ -1,5 +1,6 @@
 //! A receiver of notifications, which can be made to refuse them.
 
+use crate::server::Server;
 use axum::{
     Router,
     body::Bytes,
@@ -24,9 +25,8 @@ struct Shared {
 
 /// A running receiver.
 pub struct Webhook {
-    port: u16,
     shared: Arc<Mutex<Shared>>,
-    server: tokio::task::JoinHandle<()>,
+    server: Server,
 }
 
 impl Webhook {
@@ -34,17 +34,12 @@ impl Webhook {
     pub async fn start() -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let app = Router::new().route("/hook", post(receive)).with_state(Arc::clone(&shared));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = listener.local_addr().expect("a bound address").port();
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.expect("the receiver serves");
-        });
-        Self { port, shared, server }
+        Self { shared, server: Server::start(app).await }
     }
 
     /// Returns the URL to which notifications are sent.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/hook", self.port)
+        format!("{}/hook", self.server.url())
     }
 
     /// Refuses all notifications from now on if `refusing` is true, and accepts them again
@@ -61,12 +56,6 @@ impl Webhook {
     /// Returns the accepted notifications, each as event and body.
     pub fn received(&self) -> Vec<(String, Value)> {
         self.shared.lock().expect("no handler panics").received.clone()
-    }
-}
-
-impl Drop for Webhook {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

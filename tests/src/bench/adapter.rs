@@ -180,7 +180,7 @@ async fn start() -> Bench {
     }
     let ingest = super::edge::start_ingest().await;
     let script = paths::root().join("tests/bench/adapter.js");
-    let edge = |name, store: &KvServer| Worker::edge(name, store.port()).with("INGEST_URL", &ingest);
+    let edge = |name, store: &KvServer| Worker::edge(name, store.port()).with("INGEST_URL", ingest.url());
     let by_hand = |name, mode| {
         Worker::javascript(name, &script).with("NEW", &origin).with("ORIGIN", &origin).with("MODE", mode)
     };
@@ -194,7 +194,7 @@ async fn start() -> Bench {
     ];
     if let Some(folder) = paths::baseline() {
         for (pair, store) in BASELINE.iter().zip(&stores) {
-            workers.push(Worker::built(pair.second, store.port(), &folder).with("INGEST_URL", &ingest));
+            workers.push(Worker::built(pair.second, store.port(), &folder).with("INGEST_URL", ingest.url()));
         }
     }
     let workerd = Workerd::start(&workers);

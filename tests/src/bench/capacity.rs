@@ -1,6 +1,6 @@
 //! A proxy in front of DynamoDB that requests the consumed capacity of each call, and sums it up by table and operation.
 
-use crate::cost::units::Units;
+use crate::{cost::units::Units, server::Server};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -14,7 +14,6 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
 };
-use tokio::task::JoinHandle;
 
 /// Operations that read items. Their units are read units.
 const READS: [&str; 4] = ["GetItem", "BatchGetItem", "Query", "TransactGetItems"];
@@ -52,9 +51,8 @@ impl Consumed {
 
 /// A running proxy.
 pub(super) struct CapacityProxy {
-    url: String,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 struct Shared {
@@ -68,28 +66,17 @@ impl CapacityProxy {
     pub(super) async fn start(target: String) -> Self {
         let shared = Arc::new(Shared { target, client: reqwest::Client::new(), consumed: Mutex::default() });
         let app = Router::new().route("/", post(pass_on)).with_state(Arc::clone(&shared));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("a bound address"));
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.expect("the proxy serves");
-        });
-        Self { url, shared, server }
+        Self { shared, server: Server::start(app).await }
     }
 
     /// Returns the endpoint.
     pub(super) fn url(&self) -> String {
-        self.url.clone()
+        self.server.url()
     }
 
     /// Returns the consumption since the last call.
     pub(super) fn take(&self) -> Consumed {
         std::mem::take(&mut *self.shared.consumed.lock().expect("no handler panics"))
-    }
-}
-
-impl Drop for CapacityProxy {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

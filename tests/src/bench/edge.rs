@@ -7,6 +7,7 @@ use crate::{
     gzip, http,
     kv_server::KvServer,
     paths,
+    server::Server,
     workerd::{Worker, Workerd},
 };
 use cutover_core::{
@@ -109,7 +110,7 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     ];
     // Counting and reporting are on, as in a deployment.
     let ingest = start_ingest().await;
-    let edge = |name, store: &KvServer| Worker::edge(name, store.port()).with("INGEST_URL", &ingest);
+    let edge = |name, store: &KvServer| Worker::edge(name, store.port()).with("INGEST_URL", ingest.url());
     let workerd = Workerd::start(&[
         edge("edge", &stores[0]),
         edge("edge-headers", &stores[0]).with("DECISION_HEADERS", "arm,reason,revision"),
@@ -193,7 +194,7 @@ pub async fn against(folders: &[PathBuf], rounds: usize, seconds: f64) -> Vec<(S
     let names: Vec<String> = (0..folders.len()).map(|build| format!("build-{build}")).collect();
     let theirs = names.iter().zip(folders).map(|(name, folder)| Worker::built(name, store.port(), folder));
     let ours = std::iter::once(Worker::edge("edge", store.port()));
-    let workers: Vec<_> = ours.chain(theirs).map(|worker| worker.with("INGEST_URL", &ingest)).collect();
+    let workers: Vec<_> = ours.chain(theirs).map(|worker| worker.with("INGEST_URL", ingest.url())).collect();
     let workerd = Workerd::start(&workers);
     let duration = Duration::from_secs_f64(seconds);
     for name in names.iter().map(String::as_str).chain(["edge"]) {
@@ -212,17 +213,12 @@ pub async fn against(folders: &[PathBuf], rounds: usize, seconds: f64) -> Vec<(S
 
 /// Starts a stub that accepts every batch, so that only the isolate's side of reporting is
 /// measured.
-pub(super) async fn start_ingest() -> String {
+pub(super) async fn start_ingest() -> Server {
     let answer = || async { r#"{"revision":1,"emergency":null,"duplicate":false}"# };
     let app = axum::Router::new()
         .route("/v1/batches", axum::routing::post(answer))
         .route("/v1/questions", axum::routing::post(answer));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("a bound address");
-    tokio::spawn(async move {
-        axum::serve(listener, app).await.expect("the stub serves");
-    });
-    format!("http://{address}")
+    Server::start(app).await
 }
 
 fn stage<'n>(name: &'n str, stage: &str, origin: &str) -> Worker<'n> {

@@ -6,14 +6,12 @@ mod isolates;
 mod world;
 
 use crate::{
-    bench::{
-        capacity::Consumed,
-        function::{Function, tick},
-    },
+    bench::{capacity::Consumed, function::Function},
     cost::{
         page,
         units::{EvaluationUnits, ExchangeUnits, FleetUnits, MeasuredUnits, TickUnits, rounded},
     },
+    lambda::scheduled_event,
 };
 use cutover_core::{Revision, measurement::question::Question};
 use std::time::Duration;
@@ -220,7 +218,7 @@ async fn evaluate(world: &World, ms: u64) -> (Evaluated, Consumed, Function) {
     variables.insert("CUTOVER_EVALUATION_MS", ms.to_string());
     let function = Function::start("evaluate", &variables).await;
     world.capacity.take();
-    let outcome = function.invoke(&tick()).await;
+    let outcome = function.invoke(&scheduled_event()).await;
     assert!(!outcome.is_error && outcome.body["worked"] == true, "{:#}", outcome.body);
     let number = |name: &str| outcome.body[name].as_u64().unwrap_or_default();
     let evaluated = Evaluated {
@@ -234,10 +232,10 @@ async fn evaluate(world: &World, ms: u64) -> (Evaluated, Consumed, Function) {
 /// Invokes `promote`, which has nothing to do: once to connect, and once to be measured.
 async fn promote(world: &World) -> TickUnits {
     let function = Function::start("promote", &world.variables).await;
-    function.invoke(&tick()).await;
+    function.invoke(&scheduled_event()).await;
     let log_bytes = function.log_bytes();
     world.capacity.take();
-    let outcome = function.invoke(&tick()).await;
+    let outcome = function.invoke(&scheduled_event()).await;
     assert!(!outcome.is_error, "{:#}", outcome.body);
     let consumed = world.capacity.take();
     consumed.print("promote");

@@ -1,6 +1,6 @@
 //! The release binary of a function, behind a runtime API of our own that hands out events and notes times.
 
-use crate::{bench::edge::processor_seconds, paths, process::Process};
+use crate::{bench::edge::processor_seconds, paths, process::Process, server::Server};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -23,10 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::JoinHandle,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Time for which a start, or the answer to an event, is waited for.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -73,7 +70,7 @@ pub(super) struct Function {
     process: Process,
     shared: Arc<Shared>,
     events: mpsc::UnboundedSender<Invocation>,
-    server: JoinHandle<()>,
+    _server: Server,
     log: PathBuf,
     started: Instant,
     number: AtomicU64,
@@ -94,11 +91,7 @@ impl Function {
             .route(&format!("{API}/invocation/{{id}}/response"), post(respond))
             .route(&format!("{API}/invocation/{{id}}/error"), post(fail))
             .with_state(Arc::clone(&shared));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound address");
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.expect("the runtime API serves");
-        });
+        let server = Server::start(app).await;
         let folder = tempfile::tempdir().expect("a directory for the log");
         let log = folder.path().join("function.log");
         let mut command = Command::new(paths::release_function(name));
@@ -107,12 +100,13 @@ impl Function {
             .env("AWS_LAMBDA_FUNCTION_NAME", name)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_RUNTIME_API", server.address().to_string())
             .envs(variables);
         let started = Instant::now();
         let process = Process::start(name, command, &log);
         let number = AtomicU64::new(0);
-        let function = Self { process, shared, events, server, log, started, number, _folder: folder };
+        let function =
+            Self { process, shared, events, _server: server, log, started, number, _folder: folder };
         function.start_time().await;
         function
     }
@@ -172,12 +166,6 @@ impl Function {
             kilobytes.expect("Linux counts it") * 1_024.0 / 1e6
         };
         Memory { resident_mb: megabytes("VmRSS:"), peak_mb: megabytes("VmHWM:") }
-    }
-}
-
-impl Drop for Function {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 
@@ -242,21 +230,6 @@ pub(super) fn request(method: &str, path: &str, headers: &[(&str, String)], body
         },
         "body": STANDARD.encode(body),
         "isBase64Encoded": true,
-    })
-}
-
-/// Builds the event of the schedule.
-pub(super) fn tick() -> Value {
-    json!({
-        "version": "0",
-        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
-        "detail-type": "Scheduled Event",
-        "source": "aws.scheduler",
-        "account": "123456789012",
-        "time": "2026-01-01T00:00:00Z",
-        "region": "us-east-1",
-        "resources": ["arn:aws:scheduler:us-east-1:123456789012:schedule/default/cutover"],
-        "detail": {},
     })
 }
 

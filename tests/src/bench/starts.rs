@@ -3,10 +3,11 @@
 //! DynamoDB; Lambda adds what it needs to make a sandbox, and gives 256 MB a seventh of a processor.
 
 use crate::{
-    bench::function::{Function, request, tick},
+    bench::function::{Function, request},
     dynamodb::DynamoDb,
     functions::platform,
     kv_server::KvServer,
+    lambda::scheduled_event,
     stack::{INGEST_SECRET, environment},
 };
 use cutover_core::{
@@ -102,7 +103,7 @@ fn event(name: &str, round: usize) -> Value {
             signed("/v1/batches", batch.encode().as_bytes())
         }
         "management" => request("GET", "/api/migration/status", &[], b""),
-        _ => tick(),
+        _ => scheduled_event(),
     }
 }
 

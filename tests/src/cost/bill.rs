@@ -19,7 +19,7 @@ const GB: f64 = 1e9;
 const ANSWERING_MB: f64 = 256.0;
 
 /// Memory of evaluation, in MB.
-const EVALUATION_MB: f64 = 512.0;
+pub const EVALUATION_MB: f64 = 512.0;
 
 /// Seconds for which an invocation of evaluation works or stands by.
 const EVALUATION_SECONDS: f64 = 170.0;

@@ -1,7 +1,7 @@
 //! The size of a fleet at which each limit of the platforms is reached, at the same 10 000 requests a second in all.
 
 use crate::cost::{
-    bill::{HEADS_PER_SECOND, Load, SPARE},
+    bill::{EVALUATION_MB, HEADS_PER_SECOND, Load, SPARE},
     units::FleetUnits,
 };
 
@@ -22,9 +22,6 @@ const FIRST_PARTITIONS: f64 = 4.0;
 
 /// Write units in a second that an account's table has before it asks for more.
 const TABLE_WRITES: f64 = 40_000.0;
-
-/// Memory of evaluation that is not kept to spare, in MB.
-const EVALUATION_MB: f64 = 512.0;
 
 /// Resident memory of an idle process of evaluation, in MB. The rest of the peak grows with the fleet.
 const IDLE_MB: f64 = 20.0;

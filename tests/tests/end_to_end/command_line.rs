@@ -2,6 +2,7 @@
 
 use cutover_tests::{
     command::{CommandOutput, cutover as cutover_as},
+    fault_proxy::{Fault, FaultProxy},
     stack::{Options, ROOT_TOKEN, Stack},
 };
 
@@ -82,6 +83,26 @@ async fn scripts_can_tell_failures_apart() {
     assert!(gone.err.contains("could not be reached"), "{}", gone.err);
     let unreadable = cutover(&stack, &["apply", "-f", "nowhere.yaml"], "").await;
     assert_eq!(unreadable.code, 1);
+}
+
+/// The first way makes the change and loses its response. The second one has the same key, and gives the response again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_that_is_sent_on_two_ways_is_declared_and_cleared_once() {
+    let stack = Stack::start(Options::default()).await;
+    stack.management().apply(&stack.dev_configuration()).await.expect(200);
+    let management = stack.lambda.url("management");
+    let (address, path) = management.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let proxy = FaultProxy::start(address.parse().unwrap()).await;
+    proxy.on_writes(Some(Fault::Lost));
+    let lossy = format!("{}/{path}", proxy.url());
+    for (command, revision) in [("emergency-rollback", 2), ("emergency-clear", 3)] {
+        let done = cutover(&stack, &[command, "why", "--emergency-url", &lossy], "").await;
+        assert_eq!(done.code, 0, "{command}: {}", done.err);
+        assert!(done.out.contains(&format!("revision {revision}")), "{command}: {}", done.out);
+        assert!(done.err.contains(&format!("{lossy} failed\n")), "{command}: {}", done.err);
+        assert!(done.err.contains(&format!("{management} made the change")), "{command}: {}", done.err);
+    }
+    assert_eq!(proxy.writes(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

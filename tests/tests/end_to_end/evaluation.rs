@@ -5,21 +5,24 @@ use cutover_core::{
     Arm, Epoch, FlagName, Reason, Revision, Timestamp,
     canary::{Run, RunIdentity},
     config::Config,
-    measurement::{
-        batch::{Batch, Cell},
-        counts::Counts,
-    },
+    measurement::{batch::Batch, counts::Counts},
 };
 use cutover_lambda::{
     clock,
-    measurement::{evaluate::invocation, packing},
+    measurement::evaluate::invocation,
     platform::Platform,
     store::{
         AuditRecord, BatchStatus, Brakes, Commit, CommitError, Cursor, EmergencyChange, Ledger, LedgerWrite,
         RUNS, Role, Series, StoreError, Write,
     },
 };
-use cutover_tests::{dynamodb::DynamoDb, fault_proxy::Fault, functions::platform, invocations::advance};
+use cutover_tests::{
+    batches::{cell, counts, store_batch},
+    dynamodb::DynamoDb,
+    fault_proxy::Fault,
+    functions::platform,
+    invocations::advance,
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, pin::pin, time::Duration};
 
@@ -50,21 +53,10 @@ impl Evaluation {
     }
 
     async fn send(&self, sequence: u64, requests: u64) -> BatchStatus {
-        let cell = |name: &&str| Cell {
-            flag: Some(flag(name)),
-            route: None,
-            arm: Arm::New,
-            reason: Reason::Rollout,
-            revision: Revision(1),
-            canary: None,
-            counts: Counts { requests, ..Counts::default() },
-        };
+        let cells = FLAGS.map(|name| cell(name, None, Arm::New, counts(requests, 0))).to_vec();
         // It promises no other, and is not missed.
-        let cells = FLAGS.iter().map(cell).collect();
         let batch = Batch { cells, ..Batch::empty("0".repeat(32), sequence) };
-        let packed = packing::pack(batch.encode().as_bytes());
-        let now = clock::now().millis();
-        self.platform.store.store_batch(&batch.isolate, sequence, &packed, now).await.unwrap()
+        store_batch(&self.platform.store, &batch).await
     }
 
     async fn evaluate(&self) {

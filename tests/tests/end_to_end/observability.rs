@@ -5,6 +5,7 @@ use axum::{Json, Router, extract::State, routing::post};
 use cutover_tests::{
     canary::{Canary, errors, plan},
     http, paths,
+    server::Server,
     stack::{Options, Stack},
 };
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ const PARENT: &str = "b7ad6b7169203331";
 type Spans = Arc<Mutex<Vec<Value>>>;
 
 /// A collector of OpenTelemetry: what it receives, span by span.
-async fn collector() -> (String, Spans) {
+async fn collector() -> (Server, Spans) {
     async fn receive(State(spans): State<Spans>, Json(body): Json<Value>) -> Json<Value> {
         for resource in body["resourceSpans"].as_array().into_iter().flatten() {
             let service = resource["resource"]["attributes"].clone();
@@ -35,18 +36,15 @@ async fn collector() -> (String, Spans) {
     }
     let spans = Spans::default();
     let app = Router::new().route("/v1/traces", post(receive)).with_state(Arc::clone(&spans));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    (url, spans)
+    (Server::start(app).await, spans)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_goes_through_all_parts() {
-    let (url, spans) = collector().await;
+    let (collector, spans) = collector().await;
     // Also a busy machine sends each span in time.
     let patient = ("CUTOVER_FLUSH_MS", "5000".to_owned());
-    let function_variables = BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT", url), patient]);
+    let function_variables = BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()), patient]);
     let stack = Stack::start(Options { function_variables, ..Options::default() }).await;
     stack.management().apply(&stack.dev_configuration()).await.expect(200);
     let traceparent = format!("00-{TRACE}-{PARENT}-01");
@@ -132,24 +130,84 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(paths::root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// The functions of a stack.
+const FUNCTIONS: [&str; 5] = ["management", "ingest", "ask", "evaluate", "promote"];
+
+/// Events of faults, and of acts that this stack does not see. Those that alarms count are asserted in counting.rs,
+/// consistency.rs and evaluation.rs; no secret of a local stack is in Secrets Manager.
+const NOT_HERE: [&str; 19] = [
+    "batch_unreadable",
+    "canary_undecided",
+    "change_lapsed",
+    "change_waits",
+    "change_withdrawn",
+    "complete",
+    "cursor_held",
+    "evidence_halved",
+    "flag_gap",
+    "flag_unreadable",
+    "isolates_lost",
+    "jwks_unreachable",
+    "lease_lost",
+    "log_gap",
+    "log_unread",
+    "restart",
+    "secret_unreadable",
+    "spans_dropped",
+    "tick_failed",
+];
+
+/// A function, and an event that it logs.
+type Source = (String, String);
+
+/// Returns the events of the table in the runbook, each with the functions that it names. The log of the Worker is not here.
+fn documented_events(runbook: &str) -> BTreeSet<Source> {
+    let (_, table) = runbook.split_once("| `event` | from | meaning |\n").expect("the table of events");
+    let mut documented = BTreeSet::new();
+    for row in table.lines().skip(1).take_while(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let [events, functions, _] = cells[..] else { panic!("a row without three cells: {row}") };
+        if functions.starts_with("the Worker") {
+            continue;
+        }
+        for function in functions.split(", ") {
+            assert!(FUNCTIONS.contains(&function), "{function} is no function: {row}");
+            for event in events.split('`').skip(1).step_by(2) {
+                documented.insert((function.to_owned(), event.to_owned()));
+            }
+        }
+    }
+    documented
+}
+
+/// Returns the events that the functions of a stack have logged.
+fn logged_events(stack: &Stack) -> BTreeSet<Source> {
+    let of_function = |function: &str| {
+        let output = stack.lambda.output_of(function);
+        let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let events = lines.filter_map(|line| line["event"].as_str().map(str::to_owned));
+        events.map(|event| (function.to_owned(), event)).collect::<Vec<_>>()
+    };
+    FUNCTIONS.into_iter().flat_map(of_function).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dashboards_alarms_and_runbooks_name_only_what_exists() {
-    // A canary that comes back, so that everything that can be told is told.
-    let canary = Canary::start(&plan(50.0, &[100.0], ""), Options::default()).await;
-    canary.new_fails(errors(0.5));
+    // A canary that climbs, comes back, and is paused when it is tried again, so that everything that can be told is told.
+    let canary = Canary::start(&plan(50.0, &[80.0, 100.0], ""), Options::default()).await;
     let traffic = canary.under_traffic(200.0).await;
+    canary.tick_until("at the second step", 60, |status| status["step"] == 1).await;
+    canary.new_fails(errors(0.5));
     canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;
     traffic.stop().await;
     let stack = &canary.stack;
+    stack.management().send("POST", "/publication", &[], None).await.expect(200);
     stack.management().with_token("ctv_wrong").get("/flags").await.expect(401);
-    http::send(
-        stack.lambda.url("ingest").split(':').nth(2).unwrap().split('/').next().unwrap().parse().unwrap(),
-        "POST",
-        "/lambda-url/ingest/v1/batches",
-        &[],
-        b"{}",
-    )
-    .await;
+    for (function, path) in [("ingest", "batches"), ("ingest", "questions"), ("ask", "questions")] {
+        let url = format!("{}/v1/{path}", stack.lambda.url(function));
+        let refused = reqwest::Client::new().post(&url).body("{}").send().await.unwrap();
+        assert!(refused.status().is_client_error(), "{url}: {}", refused.status());
+    }
     let answer = reqwest::Client::new()
         .get(format!("{}/api/migration/metrics", stack.lambda.url("management")))
         .bearer_auth(cutover_tests::stack::ROOT_TOKEN)
@@ -184,23 +242,27 @@ async fn dashboards_alarms_and_runbooks_name_only_what_exists() {
             "docs/OPERATIONS.md has no chapter {chapter}"
         );
     }
+    canary.steer("retry").await;
+    stack.management().post("/emergency/rollback", &json!({ "reason": "trying it out" })).await.expect(200);
+    canary.tick_until("paused", 60, |status| status["state"] == "paused").await;
+    // The runbook names the functions that log an event, and all events that they log.
+    let (documented, logged) = (documented_events(&runbook), logged_events(stack));
+    let is_documented = |(function, event): &&Source| {
+        let stands_in = function == "promote" && documented.contains(&("evaluate".to_owned(), event.clone()));
+        stands_in || documented.contains(&(function.clone(), event.clone()))
+    };
+    let undocumented: Vec<&Source> = logged.iter().filter(|source| !is_documented(source)).collect();
+    assert_eq!(undocumented, Vec::<&Source>::new(), "docs/OPERATIONS.md names other functions or events");
+    let not_logged: Vec<&Source> =
+        documented.difference(&logged).filter(|(_, event)| !NOT_HERE.contains(&event.as_str())).collect();
+    assert_eq!(not_logged, Vec::<&Source>::new(), "docs/OPERATIONS.md names events that are not logged");
     // What alarms count is what functions say.
-    let output = stack.lambda.output();
-    let said: BTreeSet<String> = output
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter_map(|line| line["event"].as_str().map(str::to_owned))
-        .collect();
     for pattern in alarms.split("$.event = \\\"").skip(1) {
         let event = pattern.split('\\').next().unwrap();
-        // No isolate was lost, and no item damaged or behind here; the tests in counting.rs and consistency.rs assert these,
-        // and evaluation.rs that a gap is noted.
-        // No secret of a local stack is in Secrets Manager.
-        let elsewhere =
-            ["isolates_lost", "flag_unreadable", "flag_gap", "canary_undecided", "secret_unreadable"];
-        let is_said = said.contains(event) || elsewhere.contains(&event);
-        assert!(is_said, "no function says {event}: {said:?}");
+        let is_logged = logged.iter().any(|(_, logged)| logged == event);
+        assert!(is_logged || NOT_HERE.contains(&event), "no function says {event}: {logged:?}");
     }
+    let output = stack.lambda.output_of("promote");
     let tick = output.lines().find(|line| line.contains("\"event\":\"tick\"")).unwrap();
     let tick: Value = serde_json::from_str(tick).unwrap();
     assert_eq!((&tick["lag"], &tick["emergency"]), (&json!(0), &json!(0)), "{tick}");
