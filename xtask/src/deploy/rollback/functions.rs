@@ -88,7 +88,7 @@ fn read(printed: &str) -> Vec<Version> {
         Some(Version { number: number.parse().ok()?, release: release.trim().to_owned() })
     });
     let mut versions: Vec<Version> = versions.collect();
-    versions.sort_by(|one, other| other.number.cmp(&one.number));
+    versions.sort_by_key(|version| std::cmp::Reverse(version.number));
     versions
 }
 
