@@ -306,8 +306,8 @@ mod tests {
         assert_eq!(dollars("DynamoDB: `evaluate`", main), 1.73);
         // 5 184 000 calls, 2 500 000 of them for nothing.
         assert_eq!(dollars("reads of the stream", main), 0.54);
-        // 72 million batches of 1 000 bytes.
-        assert_eq!(dollars("storage", main), 18.0);
+        // 50 million batches of 890 bytes.
+        assert_eq!(dollars("storage", main), 11.13);
         // 3 305.45 million lines of 400 bytes.
         assert_eq!(dollars("logs", Circumstances { logging: Logging::Info, ..main }), 700.76);
         assert_eq!(dollars("logs", main), 0.0);

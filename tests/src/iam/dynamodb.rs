@@ -89,7 +89,12 @@ fn on(action: &str, resource: &str, partitions: &[&str]) -> Request {
 
 fn item_partition(part: &Value) -> &str {
     let attributes = part.get("Item").unwrap_or(&part["Key"]);
-    attributes["pk"]["S"].as_str().expect("a partition")
+    partition(&attributes["pk"])
+}
+
+/// Returns a partition key: text, or the base64 text of bytes.
+fn partition(key: &Value) -> &str {
+    key["S"].as_str().or_else(|| key["B"].as_str()).expect("a partition")
 }
 
 fn query_partition(body: &Value) -> &str {

@@ -239,7 +239,7 @@ async fn bad_requests_say_what_to_do_and_change_nothing() {
         ("POST", "/emergency/rollback", r#"{}"#, 422, "invalid", "reason"),
         ("GET", "/flags/x/explain?user=u&at=yesterday", "", 422, "invalid", "RFC 3339"),
         ("GET", "/flags/x/explain?colour=red", "", 422, "invalid", "colour"),
-        ("GET", "/audit?limit=0", "", 422, "invalid", "0 records"),
+        ("GET", "/audit?limit=0", "", 422, "invalid", "the limit 0 is not"),
         ("POST", "/status", "", 405, "method_not_allowed", ""),
     ];
     for (method, path, body, status, code, detail) in cases {

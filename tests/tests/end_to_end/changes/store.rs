@@ -102,8 +102,8 @@ async fn a_change_that_may_have_been_made_says_so_and_its_key_tells() {
     assert!(again.replayed);
     assert_eq!((again.body["revision"].as_u64(), api.share(FLAG).await), (Some(2), 40.0));
 
-    // A table that cannot be read changes nothing, and the response says that.
-    for _ in 0..4 {
+    // A table that cannot be read, for the token and for the configuration, changes nothing, and the response says that.
+    for _ in 0..8 {
         let fault = Fault::Answer(500, KIND, Bytes::from_static(b"{}"));
         api.dynamodb.proxy.on_next("x-amz-target", "GetItem", fault);
     }
