@@ -255,11 +255,10 @@ impl Evaluation<'_> {
     }
 
     async fn set_pace(&mut self) -> Result<(), StoreError> {
-        let store = &self.folding.platform.store;
-        let held = store.pace().await?;
+        let held = self.folding.pace;
         let next = held.next(self.folding.cursor.totals.isolates, clock::now().millis());
         if next != held {
-            store.write_pace(next).await?;
+            self.folding.platform.store.write_pace(next).await?;
         }
         self.folding.pace = next;
         Ok(())

@@ -77,9 +77,7 @@ impl<'p> Folding<'p> {
         let store = &platform.store;
         // Before any ledger: what the cursor promises is true of ledgers that are read after it.
         let cursor = store.cursor().await?;
-        let state = store.state().await?;
-        let stream = store.stream().await?;
-        let pace = store.pace().await?;
+        let (state, stream, pace) = tokio::try_join!(store.state(), store.stream(), store.pace())?;
         let mut roll = Roll::default();
         let is_restored = cursor.epoch < state.head.epoch;
         if is_restored {

@@ -19,7 +19,7 @@ use cutover_lambda::clock;
 use serde_json::Value;
 use std::{collections::BTreeMap, time::Duration};
 
-/// Longest median time to the first request for an event, in milliseconds.
+/// Longest median time to the first answer, in milliseconds.
 pub const START_BAR_MS: f64 = 30.0;
 
 /// Most resident memory of an idle function, in MB.
@@ -60,7 +60,7 @@ pub struct Starts {
 impl Starts {
     /// Returns true if the bars are met.
     pub fn is_within_bars(&self) -> bool {
-        self.request_ms.median <= START_BAR_MS && self.resident_mb <= RESIDENT_BAR_MB
+        self.answer_ms.median <= START_BAR_MS && self.resident_mb <= RESIDENT_BAR_MB
     }
 }
 

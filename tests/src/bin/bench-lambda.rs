@@ -6,7 +6,7 @@ use cutover_tests::bench::starts::{self, RESIDENT_BAR_MB, START_BAR_MS};
 async fn main() {
     let rounds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(20);
     println!(
-        "medians and maxima of {rounds} starts; bars: {START_BAR_MS} ms to the first request, {RESIDENT_BAR_MB} MB"
+        "medians and maxima of {rounds} starts; bars: {START_BAR_MS} ms to the first answer, {RESIDENT_BAR_MB} MB"
     );
     println!(
         "{:<12} {:>14} {:>10} {:>17} {:>10} {:>10} {:>10}",
