@@ -118,25 +118,29 @@ impl Trial {
         dynamodb.proxy.record_calls();
         let sent = Instant::now();
         traffic.send(2_000, 1_000).await;
-        let stored = Instant::now();
         assert!(traffic.breach().is_some(), "the batch does not complete the evidence");
 
         let heard = isolates.heard(2, Duration::from_secs(40)).await;
         assert!(heard.iter().all(|news| news.is_stop), "the answer has no brake");
         let calls = dynamodb.proxy.calls();
-        heard.iter().map(|news| times(&calls, sent, stored, news)).collect()
+        let first = heard.iter().map(|news| news.answered).min().expect("isolates");
+        heard.iter().map(|news| times(&calls, sent, first, news)).collect()
     }
 }
 
-/// Divides the time of an isolate by the calls of evaluation.
-fn times(calls: &[Call], sent: Instant, stored: Instant, news: &News) -> Times {
-    let after = |action: &'static str, from: Instant| {
-        calls.iter().filter(move |call| call.action == action && call.began >= from)
+/// Divides the time of an isolate by the calls of evaluation, whose decision the first isolate heard of at `first`.
+fn times(calls: &[Call], sent: Instant, first: Instant, news: &News) -> Times {
+    let of =
+        |action: &'static str| calls.iter().filter(move |call| call.action == action && call.began >= sent);
+    // The checkpoint of the ledger, unless it was written already, and the decision.
+    let written: Vec<&Call> = of("TransactWriteItems").filter(|call| call.ended <= first).collect();
+    let Some(decision) = written.last() else { panic!("no decision: {calls:#?}") };
+    let read_before = |call: &Call| {
+        let before = of("GetRecords").map(|read| read.began).filter(|began| *began < call.began);
+        before.max().unwrap_or(sent)
     };
-    let read = after("GetRecords", stored).map(|call| call.began).min().expect("somebody reads");
-    // The checkpoint of the ledger, and the decision.
-    let written: Vec<&Call> = after("TransactWriteItems", read).take(2).collect();
-    let [checkpoint, decision] = written[..] else { panic!("no decision: {calls:#?}") };
+    let read = read_before(decision);
+    let checkpoint = written.iter().find(|call| call.began > read).unwrap_or(decision);
     let since = |to: Instant, from: Instant| to.saturating_duration_since(from).as_secs_f64();
     [
         since(read, sent),
