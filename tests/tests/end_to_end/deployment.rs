@@ -4,6 +4,7 @@
 mod fakes;
 mod made;
 mod rollback;
+mod shares;
 mod walk;
 
 use crate::permissions::deployed::Deployed;
