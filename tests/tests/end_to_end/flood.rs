@@ -34,7 +34,7 @@ struct Flood {
 impl Flood {
     fn start(url: &str) -> Self {
         let refused = Arc::new(AtomicU64::new(0));
-        let mut callers = JoinSet::new();
+        let mut callers = JoinSet::<()>::new();
         for _ in 0..CALLERS {
             let (url, refused) = (format!("{url}/api/migration/flags"), Arc::clone(&refused));
             callers.spawn(async move {
@@ -56,7 +56,7 @@ impl Flood {
     }
 
     /// Waits until management refuses nearly everything.
-    async fn is_high(&self) {
+    async fn rise(&self) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while self.refused() < 20 * LIMIT as u64 {
             assert!(Instant::now() < deadline, "{} requests were refused", self.refused());
@@ -83,7 +83,7 @@ async fn an_emergency_is_declared_and_cleared_while_management_is_flooded() {
     limited.rps_limit(Some(LIMIT));
     let management = format!("{}/{path}", limited.url());
     let flood = Flood::start(&management);
-    flood.is_high().await;
+    flood.rise().await;
 
     let in_force =
         async || stack.management().get("/status").await.expect(200).body["emergency"] != Value::Null;
