@@ -31,12 +31,19 @@ locals {
     },
   )
 
-  # DynamoDB counts these by operation only.
+  # DynamoDB counts these by operation only, so an alarm of a table adds up those that the functions may call. A
+  # transaction is an operation of its own, whatever it does to its items. Of a stream, GetRecords alone is counted.
+  table_actions = {
+    table    = concat(["dynamodb:TransactWriteItems"], flatten([for policy in values(local.table_policies) : keys(policy)]))
+    arrivals = flatten(values(local.arrivals_policies))
+  }
+  uncounted = ["ConditionCheckItem", "DescribeStream", "DescribeTable", "GetShardIterator"]
   table_alarms = {
-    for pair in setproduct(
-      ["ThrottledRequests", "SystemErrors"],
-      ["GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"],
-    ) : "table-${pair[0]}-${pair[1]}" => { metric = pair[0], operation = pair[1] }
+    for pair in setproduct(keys(local.table_actions), ["SystemErrors", "ThrottledRequests"]) : "${pair[0]}-${pair[1]}" => {
+      table      = { table = aws_dynamodb_table.cutover.name, arrivals = aws_dynamodb_table.arrivals.name }[pair[0]]
+      metric     = pair[1]
+      operations = setsubtract([for action in local.table_actions[pair[0]] : trimprefix(action, "dynamodb:")], local.uncounted)
+    }
   }
 
   queue_alarms = {
@@ -81,21 +88,37 @@ resource "aws_cloudwatch_metric_alarm" "tick_missing" {
   ok_actions          = local.alarm_actions
 }
 
+# CloudWatch allows ten metrics in an alarm, and charges for each.
 resource "aws_cloudwatch_metric_alarm" "table" {
   for_each            = local.table_alarms
   alarm_name          = "${local.name}-${each.key}"
-  alarm_description   = "DynamoDB refuses or fails requests of the kind ${each.value.operation}. docs/OPERATIONS.md#table"
-  namespace           = "AWS/DynamoDB"
-  metric_name         = each.value.metric
-  dimensions          = { TableName = aws_dynamodb_table.cutover.name, Operation = each.value.operation }
-  statistic           = "Sum"
-  period              = 60
+  alarm_description   = "DynamoDB ${each.value.metric == "SystemErrors" ? "fails" : "refuses"} requests to ${each.value.table}. docs/OPERATIONS.md#table"
   evaluation_periods  = 3
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
+
+  metric_query {
+    id          = "sum"
+    expression  = "SUM(METRICS())"
+    label       = each.value.metric
+    return_data = true
+  }
+  dynamic "metric_query" {
+    for_each = each.value.operations
+    content {
+      id = "of${metric_query.value}"
+      metric {
+        namespace   = "AWS/DynamoDB"
+        metric_name = each.value.metric
+        dimensions  = { TableName = each.value.table, Operation = metric_query.value }
+        stat        = "Sum"
+        period      = 60
+      }
+    }
+  }
 }
 
 resource "aws_cloudwatch_metric_alarm" "queue" {

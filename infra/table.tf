@@ -37,9 +37,10 @@ resource "aws_dynamodb_table" "cutover" {
 }
 
 # The batches of isolates. Its stream is the log that evaluation folds; what was folded is in the ledgers, so it needs no
-# backup. lambda/src/store/arrivals.rs defines its attributes.
+# backup. Its name does not follow var.table_name: after a restore the ledgers of the backup read this log on.
+# lambda/src/store/arrivals.rs defines its attributes.
 resource "aws_dynamodb_table" "arrivals" {
-  name             = "${aws_dynamodb_table.cutover.name}-arrivals"
+  name             = "${local.name}-arrivals"
   billing_mode     = "PAY_PER_REQUEST"
   hash_key         = "pk"
   range_key        = "sk"

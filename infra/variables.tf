@@ -102,7 +102,7 @@ variable "alarm_actions" {
 }
 
 variable "table_name" {
-  description = "The name of the DynamoDB table, if not that of the environment: a table that was restored from a backup."
+  description = "The name of the DynamoDB table, if not that of the environment: a table that was restored from a backup. The table of batches keeps its name."
   type        = string
   default     = null
   validation {

@@ -34,10 +34,11 @@ usage: cargo xtask COMMAND
   fuzz [S [TARGET...]]    every reader of foreign input under a coverage-guided fuzzer, S seconds each (20)
   build edge              the Worker, into edge/build
   build functions         the functions for AWS Lambda on arm64, into target/lambda
-  deploy [--env E] [--plan] [--yes] [--at-once]
+  deploy [--env E] [--plan] [--yes] [--at-once] [--watch SECONDS]
                           functions, infrastructure, secrets and Worker, into staging or production;
                           --plan shows what would change and changes nothing, --yes asks nothing,
-                          --at-once gives the Worker all requests without watching shares of them first
+                          --at-once gives the Worker all requests without watching shares of them first,
+                          --watch watches each share for so many seconds (60)
   deploy --rollback [--env E] [--yes]
                           the functions and the Worker, at their versions before
   doctor                  list the tools, installed or missing

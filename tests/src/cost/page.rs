@@ -18,10 +18,10 @@ const BEGIN: &str = "<!-- begin: cargo xtask bench fleet -->";
 const END: &str = "<!-- end: cargo xtask bench fleet -->";
 
 /// Size of the fleet with a bar, and most dollars a month for its control plane.
-const BAR: (u64, f64) = (5_000, 1_500.0);
+pub const BAR: (u64, f64) = (5_000, 1_500.0);
 
-/// Most memory and time of an evaluation of a minute's batches.
-const EVALUATION_BAR: (f64, f64) = (256.0, 15.0);
+/// Most memory, in MB, and time, in seconds, of an evaluation of a minute's batches.
+pub const EVALUATION_BAR: (f64, f64) = (256.0, 15.0);
 
 /// Returns the page.
 pub fn path() -> PathBuf {

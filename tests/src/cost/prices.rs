@@ -36,7 +36,7 @@ pub const STORED_LOG_GB: f64 = 0.03;
 /// Price of a GB sent to the internet, in the first tier.
 pub const EGRESS_GB: f64 = 0.09;
 
-/// Price of an alarm of CloudWatch for a month.
+/// Price of a metric that an alarm of CloudWatch watches, for a month.
 pub const ALARM: f64 = 0.10;
 
 /// Price of a metric of our own in CloudWatch for a month.

@@ -4,6 +4,7 @@
 mod fakes;
 mod made;
 mod rollback;
+mod shares;
 mod walk;
 
 use crate::permissions::deployed::Deployed;
@@ -132,10 +133,14 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
                 made::every_url_has_both_statements(&made);
                 made::functions_are_as_described(&made);
                 made::alarms_call_somebody(&made);
+                made::every_operation_on_a_table_is_watched(&made);
+                made::the_table_alone_is_backed_up(&made);
+                made::secrets_can_be_restored_for(&made, 0);
                 made::aliases_are_at(&made, "1");
                 walk.urls_are_open();
                 walk.other_variables_are_refused();
-                walk.front_has_limits();
+                walk.a_restored_table_leaves_the_batches();
+                walk.production_withstands_a_flood();
                 let (valid, printed) = walk.terraform(&["validate"]);
                 assert!(valid && printed.contains("is valid"), "{printed}");
                 let resources = walk.resources();

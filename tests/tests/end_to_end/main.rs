@@ -20,6 +20,7 @@ mod deployment;
 mod dev;
 mod evaluation;
 mod failover;
+mod flood;
 mod forwarding;
 mod freshness;
 mod hostile;

@@ -1,17 +1,23 @@
 //! `cutover preflight` against a deployment that is as it should be, and against fifteen that are not.
 
 use axum::body::Bytes;
+use cutover_core::measurement::batch::Batch;
+use cutover_lambda::store::BatchStatus;
 use cutover_tests::{
+    batches::store_batch,
     fault_proxy::Fault,
+    functions::connected,
     http::EDGE_TOKEN,
     paths,
+    recorder::Mode,
     rewriting::RewriteProxy,
     stack::{INGEST_SECRET, Options, ROOT_TOKEN, Runtime, Stack},
 };
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 /// What the command line is told.
@@ -112,6 +118,54 @@ async fn a_deployment_that_is_as_it_should_be_passes() {
     let told = Arguments { edge: String::new(), ingest: String::new(), ..told };
     let (code, checks) = preflight(&told, &[]).await;
     assert_eq!((code, with_result(&checks, "skipped").len()), (0, 2), "{checks:#?}");
+}
+
+/// M3: a preflight sent ingest a batch, and evaluation missed the next one of an isolate that did not exist.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preflight_is_taken_for_no_isolate() {
+    let silence = Duration::from_millis(500);
+    let variables = BTreeMap::from([("CUTOVER_ISOLATE_SILENCE_MS", silence.as_millis().to_string())]);
+    let options =
+        Options { permissions: Some(Mode::Record), function_variables: variables, ..Options::default() };
+    let stack = Stack::start(options).await;
+    let management = stack.management();
+    management.apply(&stack.dev_configuration()).await.expect(200);
+    stack.tick().await;
+    // Without the Worker, whose isolate is a real one.
+    let told = Arguments { edge: String::new(), ..Arguments::of(&stack) };
+    let (code, checks) = preflight(&told, &["--ask", &stack.lambda.url("ask")]).await;
+    assert_eq!(code, 0, "{checks:#?}");
+    let passed = with_result(&checks, "ok");
+    for function in ["ask", "ingest"] {
+        let signature = format!("{function} signature");
+        assert!(passed.iter().any(|check| check["check"] == signature), "{signature}: {checks:#?}");
+        let recorder = &stack.recorders[function];
+        let called: BTreeSet<String> = recorder.calls().into_keys().collect();
+        let reads = ["dynamodb:GetItem", "dynamodb:Query"].map(str::to_owned);
+        assert!(!called.is_empty() && called.is_subset(&reads.into()), "{function}: {called:?}");
+        assert_eq!(recorder.on_arrivals(), BTreeSet::new(), "{function}");
+    }
+    assert_eq!(stack.dynamodb.batches(), Vec::<Batch>::new());
+    tokio::time::sleep(2 * silence).await;
+    let isolates = async || {
+        stack.tick().await;
+        let metrics = management.get("/metrics").await.expect(200).body;
+        ["isolates_active", "isolates_lost"].map(|name| metrics[name].clone())
+    };
+    assert_eq!(isolates().await, [json!(0), json!(0)]);
+    // The same numbers show an isolate that reports once, and falls silent.
+    let store = connected(&stack.dynamodb.url(), &[]).store;
+    let batch = Batch { open: 1, due_ms: 1, ..Batch::empty("0".repeat(32), 1) };
+    assert_eq!(store_batch(&store, &batch).await, BatchStatus::New);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let seen = isolates().await;
+        if seen == [json!(1), json!(1)] {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it is not missed: {seen:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,7 @@ async fn a_question_is_answered_from_the_head_and_written_nowhere() {
         called.iter().all(|action| ["dynamodb:GetItem", "dynamodb:Query"].contains(&action.as_str())),
         "{called:?}"
     );
+    stack.tick().await;
     let metrics = management.get("/metrics").await.expect(200).body;
     assert_eq!(
         metrics["isolates_active"], 0,

@@ -1,9 +1,10 @@
-//! The tables of the page of costs are those that the code computes from the units that were measured.
+//! The tables of the page of costs are those that the code computes from the units that were measured, and the bars are met.
 
 use crate::sources::{read, root};
 use cutover_tests::cost::{
-    page::{path, tables, with_tables},
-    units::MeasuredUnits,
+    bill::{Circumstances, Part, lines, total},
+    page::{BAR, EVALUATION_BAR, path, tables, with_tables},
+    units::{FleetUnits, MeasuredUnits},
 };
 
 #[test]
@@ -14,6 +15,33 @@ fn the_page_of_costs_is_computed_from_the_measured_units() {
     let page = read(&path());
     let computed = with_tables(&page, &tables(&units));
     assert!(page == computed, "docs/COST.md is not that of its units: run `cargo xtask bench fleet --page`");
+}
+
+fn fleet(units: &MeasuredUnits, isolates: u64) -> &FleetUnits {
+    units.fleets.iter().find(|fleet| fleet.isolates == isolates).unwrap()
+}
+
+/// H6: a page that says of itself that a bar is missed is true, and not good enough.
+#[test]
+fn the_control_plane_costs_less_than_its_bar() {
+    assert_eq!(BAR, (5_000, 1_500.0));
+    let units = MeasuredUnits::read();
+    let (isolates, most) = BAR;
+    let dollars = total(&lines(fleet(&units, isolates), Circumstances::MAIN), Part::ControlPlane);
+    assert!(dollars < most, "{isolates} isolates cost ${dollars:.0} a month");
+}
+
+/// C2: an evaluation that runs out of memory or time does so again with every tick.
+#[test]
+fn an_evaluation_of_the_largest_fleet_fits_into_its_bars() {
+    assert_eq!(EVALUATION_BAR, (256.0, 15.0));
+    let units = MeasuredUnits::read();
+    let (memory, seconds) = EVALUATION_BAR;
+    let found = &fleet(&units, 30_000).evaluation;
+    // A minute's batches of that fleet, which reports once a minute.
+    assert!(found.batches >= 30_000, "{} batches were measured", found.batches);
+    assert!(found.peak_mb > 0.0 && found.peak_mb <= memory, "{} MB", found.peak_mb);
+    assert!(found.seconds > 0.0 && found.seconds <= seconds, "{} s", found.seconds);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The dependency policy of deny.toml that Cargo.lock alone can show. `cargo xtask test --deep` runs cargo-deny, which also
-//! knows licences.
+//! The dependency policy of deny.toml that Cargo.lock alone can show, and the checksums of Terraform's provider.
+//! `cargo xtask test --deep` runs cargo-deny, which also knows licences.
 
 use crate::sources::{read, root};
 
@@ -29,4 +29,27 @@ fn every_dependency_comes_from_the_registry_and_none_is_banned() {
         );
     }
     assert!(packages > 300, "{packages} packages");
+}
+
+/// The provider is the one dependency of `infra`. A checksum with `zh:` is that of an archive as the registry publishes it, one
+/// for each platform; one with `h1:` is of the machine that wrote the file, and lets no other platform in.
+#[test]
+fn the_provider_of_terraform_has_a_checksum_for_every_platform() {
+    const PLATFORMS: usize = 10;
+    let infra = |name: &str| read(&root().join("infra").join(name));
+    let versions = infra("versions.tf");
+    let mut lines = versions.lines().filter_map(|line| line.trim().strip_prefix("version = \""));
+    let version = lines.next().and_then(|rest| rest.strip_suffix('"')).unwrap();
+    assert!(version.chars().all(|c| c.is_ascii_digit() || c == '.'), "{version} is not one version");
+    let lock = infra(".terraform.lock.hcl");
+    let providers: Vec<&str> = lock.split("\nprovider ").skip(1).collect();
+    let [provider] = providers.as_slice() else { panic!("one provider was expected: {providers:?}") };
+    assert!(provider.starts_with("\"registry.terraform.io/hashicorp/aws\""), "{provider}");
+    assert!(
+        provider.contains(&format!("version     = \"{version}\"")),
+        "the lock file is of another version"
+    );
+    let checksums = |kind: &str| provider.matches(&format!("\"{kind}:")).count();
+    assert!(checksums("zh") >= PLATFORMS, "{} platforms", checksums("zh"));
+    assert!(checksums("h1") >= 1, "no checksum of an unpacked provider");
 }

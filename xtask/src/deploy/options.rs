@@ -1,10 +1,13 @@
 //! The arguments of `cargo xtask deploy`.
 
 use crate::{root::root, run::Failure};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 const USAGE: &str = "cargo xtask deploy [--env staging|production] [--plan | --rollback] [--yes] [--at-once] \
-                     [--infra FOLDER] [--archives FOLDER]";
+                     [--watch SECONDS] [--infra FOLDER] [--archives FOLDER]";
+
+/// Time for which each share of the requests is watched, unless the arguments say otherwise.
+const WATCH: Duration = Duration::from_secs(60);
 
 /// The work to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Options {
     pub is_confirmed: bool,
     /// True if the Worker gets all requests at once.
     pub is_at_once: bool,
+    /// Time for which the new version of the Worker is watched with each share of the requests.
+    pub watch: Duration,
     /// The folder with the Terraform configuration. A team may keep a copy in a repository of its own, next to its
     /// wrangler.toml.
     pub infra: PathBuf,
@@ -46,6 +51,7 @@ impl Options {
             action: Action::Deploy,
             is_confirmed: false,
             is_at_once: false,
+            watch: WATCH,
             infra: root().join("infra"),
             archives: None,
         };
@@ -56,7 +62,7 @@ impl Options {
                 "--rollback" => options.begin(Action::RollBack)?,
                 "--yes" => options.is_confirmed = true,
                 "--at-once" => options.is_at_once = true,
-                "--env" | "--infra" | "--archives" => {
+                "--env" | "--watch" | "--infra" | "--archives" => {
                     let value = words.next().copied();
                     options.set(word, value.ok_or_else(|| refused(format!("{word} has no value")))?)?;
                 }
@@ -78,6 +84,11 @@ impl Options {
         match (name, value) {
             ("--env", "staging" | "production") => self.environment = value.to_owned(),
             ("--env", _) => return Err(refused(format!("unknown environment {value}"))),
+            ("--watch", _) => {
+                let seconds =
+                    value.parse().map_err(|_| refused(format!("{value} is no number of seconds")))?;
+                self.watch = Duration::from_secs(seconds);
+            }
             ("--infra", _) => self.infra = PathBuf::from(value),
             _ => self.archives = Some(PathBuf::from(value)),
         }
@@ -98,6 +109,8 @@ mod tests {
         let plain = Options::read(&[]).unwrap();
         assert_eq!((plain.environment.as_str(), plain.action), ("staging", Action::Deploy));
         assert!(!plain.is_confirmed && !plain.is_at_once && plain.archives.is_none());
+        assert_eq!(plain.watch, WATCH);
+        assert_eq!(Options::read(&["--watch", "300"]).unwrap().watch, Duration::from_secs(300));
         let full =
             ["--env", "production", "--yes", "--at-once", "--rollback", "--infra", "a", "--archives", "b"];
         let full = Options::read(&full).unwrap();
@@ -108,10 +121,11 @@ mod tests {
 
     #[test]
     fn wrong_arguments_are_refused() {
-        let cases: [(&[&str], &str); 4] = [
+        let cases: [(&[&str], &str); 5] = [
             (&["--now"], "unknown argument --now"),
             (&["--env"], "--env has no value"),
             (&["--env", "test"], "unknown environment test"),
+            (&["--watch", "a minute"], "a minute is no number of seconds"),
             (&["--plan", "--rollback"], "exclude each other"),
         ];
         for (arguments, expected) in cases {

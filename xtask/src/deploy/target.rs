@@ -6,7 +6,11 @@ use crate::{
     run::{Failure, command, exchange, output, run, step},
     tools,
 };
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The environment to deploy.
 pub struct Target {
@@ -132,11 +136,15 @@ impl Target {
         sibling.filter(|file| file.is_file()).unwrap_or_else(|| root().join("wrangler.toml"))
     }
 
-    /// Returns a command of wrangler.
+    /// Returns a command of wrangler: the one that npm installed next to wrangler.toml, or else the project's own.
     pub fn wrangler(&self, arguments: &[&str]) -> Command {
-        let mut wrangler = command(root().join("node_modules/.bin/wrangler"));
+        let file = self.wrangler_file();
+        let installed = |folder: &Path| folder.join("node_modules/.bin/wrangler");
+        let sibling = file.parent().map(installed).filter(|program| program.is_file());
+        let sibling = sibling.and_then(|program| std::path::absolute(program).ok());
+        let mut wrangler = command(sibling.unwrap_or_else(|| installed(&root())));
         wrangler.args(arguments).args(["--env", self.wrangler_environment(), "--config"]);
-        wrangler.arg(self.wrangler_file()).env("WRANGLER_SEND_METRICS", "false");
+        wrangler.arg(file).env("WRANGLER_SEND_METRICS", "false");
         wrangler
     }
 

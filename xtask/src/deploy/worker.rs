@@ -8,21 +8,13 @@ use crate::{
     },
     run::{Failure, output, run, step, with_input},
 };
-use std::{
-    fs,
-    process::Stdio,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{fs, process::Stdio, thread::sleep};
 
 /// Shares of the requests that the new version gets before it gets all of them, in percent.
 const SHARES: [u8; 3] = [1, 10, 50];
 
-/// Time for which a share is watched.
-const WATCH: Duration = Duration::from_secs(60);
-
-/// Time between two looks at the new version's health.
-const LOOK: Duration = Duration::from_secs(5);
+/// Looks at the new version's health while it has a share.
+const LOOKS: u32 = 12;
 
 /// Looks that must fail in a row before the new version counts as ill.
 const PATIENCE: u32 = 3;
@@ -155,9 +147,9 @@ fn split(target: &Target, shares: &[String]) -> Result<(), Failure> {
 
 /// Looks at the health of the new version until its time is over.
 fn watch(target: &Target, health: &[&str]) -> Result<(), Failure> {
-    let (begun, mut failed) = (Instant::now(), 0);
-    while begun.elapsed() < WATCH {
-        sleep(LOOK);
+    let mut failed = 0;
+    for _ in 0..LOOKS {
+        sleep(target.options.watch / LOOKS);
         let is_well = target.read(health, "", "").is_ok_and(|status| status == "ok");
         failed = if is_well { 0 } else { failed + 1 };
         if failed == PATIENCE {

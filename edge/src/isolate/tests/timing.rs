@@ -54,6 +54,47 @@ fn when_an_isolate_reports_does_not_depend_on_what_it_counted() {
     }
 }
 
+/// M4: a control plane that refuses for lack of capacity got as many batches again.
+#[test]
+fn an_isolate_that_is_refused_reports_less_often_and_asks_as_often_as_before() {
+    const REFUSED: usize = 7;
+    let mut isolate = reporting(0);
+    isolate.begin_draws("any numbers");
+    let (mut reports, mut questions) = (Vec::new(), Vec::new());
+    for now in (0..400_000).step_by(10) {
+        if now % 100 == 0 {
+            isolate.record(&outcome(&isolate, 200));
+        }
+        if isolate.schedule.question_is_due(now, now) {
+            questions.push(now);
+            ask(&mut isolate, &word(1), now);
+        }
+        if isolate.schedule.report_is_due(now) {
+            isolate.next_batch(false, 0, now).unwrap();
+            let sequence = isolate.reporting.sequence();
+            let (status, body) = match reports.len() {
+                refused if refused < REFUSED => ([503, 429][refused % 2], String::new()),
+                _ => (200, serde_json::to_string(&word(1)).unwrap()),
+            };
+            isolate.finish_batch(sequence, status, &body, now, || None);
+            reports.push(now);
+        }
+    }
+    let gaps = |instants: &[i64]| -> Vec<i64> { instants.windows(2).map(|pair| pair[1] - pair[0]).collect() };
+    let between_reports = gaps(&reports);
+    let longest = [10_000, 20_000, 40_000, 60_000, 60_000, 60_000, 60_000, 5_000, 5_000];
+    assert!(between_reports.len() >= longest.len(), "{reports:?}");
+    for (gap, longest) in between_reports.iter().zip(longest) {
+        // The clock of this test goes by 10 ms.
+        assert!((longest * 4 / 5..=longest + 10).contains(gap), "{longest}: {between_reports:?}");
+    }
+    // An answer to a report puts the next question off, and none came before.
+    questions.retain(|asked| *asked <= reports[REFUSED]);
+    let between_questions = gaps(&questions);
+    assert!(between_questions.len() > 40, "{questions:?}");
+    assert!(between_questions.iter().all(|gap| (4_000..=4_810).contains(gap)), "{between_questions:?}");
+}
+
 fn is_refresh_due(isolate: &Isolate, now: i64) -> bool {
     answer(isolate, REQUEST, now).0 & PackedDecision::REFRESH != 0
 }

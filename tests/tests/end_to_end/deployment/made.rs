@@ -1,6 +1,10 @@
 //! What Terraform made, resource by resource, as `terraform show -json` tells it.
 
-use cutover_tests::paths;
+use cutover_tests::{
+    cost::bill::ALARMS,
+    iam::role::{arrivals_permissions, functions, permissions},
+    paths,
+};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +15,9 @@ pub const WITH_URL: [&str; 4] = ["ask", "emergency", "ingest", "management"];
 const SHOWN_ONLY: [&str; 2] = ["batches-refused", "sign-in-refused"];
 
 /// Alarms without which something would break in silence.
-const NEEDED: [&str; 25] = [
+const NEEDED: [&str; 27] = [
+    "arrivals-SystemErrors",
+    "arrivals-ThrottledRequests",
     "batches-failed",
     "dead-letters",
     "dead-letters-old",
@@ -35,9 +41,15 @@ const NEEDED: [&str; 25] = [
     "promote-throttled",
     "publication-lag",
     "secret-unreadable",
-    "table-SystemErrors-TransactWriteItems",
-    "table-ThrottledRequests-TransactWriteItems",
+    "table-SystemErrors",
+    "table-ThrottledRequests",
 ];
+
+/// Actions that CloudWatch does not count by themselves: parts of a transaction, and questions about a table or its stream.
+const UNCOUNTED: [&str; 4] = ["ConditionCheckItem", "DescribeStream", "DescribeTable", "GetShardIterator"];
+
+/// Most metrics that CloudWatch allows in an alarm.
+const MOST_METRICS: usize = 10;
 
 /// The resources of one type, by their index; a resource without one has the empty index.
 pub fn of_type<'r>(resources: &'r [Value], kind: &str) -> BTreeMap<&'r str, &'r Value> {
@@ -115,6 +127,72 @@ pub fn alarms_call_somebody(resources: &[Value]) {
     assert_eq!(missing, Vec::<&&str>::new());
 }
 
+/// Returns the metrics that an alarm watches, each as its name and its dimensions.
+fn metrics(alarm: &Value) -> Vec<(&str, &Value)> {
+    let queries = alarm["metric_query"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let added_up = queries.iter().filter_map(|query| query["metric"].get(0));
+    let alone = alarm["metric_name"].as_str().filter(|name| !name.is_empty()).map(|_| alarm);
+    let watched = added_up.chain(alone);
+    watched.map(|metric| (metric["metric_name"].as_str().unwrap(), &metric["dimensions"])).collect()
+}
+
+/// Throttled and failed requests to each table are watched, whichever operation they are of that a function may call.
+/// The bill counts every metric that an alarm watches.
+pub fn every_operation_on_a_table_is_watched(resources: &[Value]) {
+    let counted = |action: &str| {
+        let operation = action.strip_prefix("dynamodb:").unwrap();
+        (!UNCOUNTED.contains(&operation)).then(|| operation.to_owned())
+    };
+    let mut called = BTreeSet::from([("cutover-staging", "TransactWriteItems".to_owned())]);
+    for function in functions() {
+        let own = permissions(&function).into_keys().filter_map(|action| counted(&action));
+        called.extend(own.map(|operation| ("cutover-staging", operation)));
+        let own = arrivals_permissions(&function);
+        let own = own.iter().filter_map(|action| counted(action));
+        called.extend(own.map(|operation| ("cutover-staging-arrivals", operation)));
+    }
+    assert!(called.len() >= 9, "{called:?}");
+    let wanted = called.iter().flat_map(|(table, operation)| {
+        ["SystemErrors", "ThrottledRequests"].map(|metric| (metric, *table, operation.as_str()))
+    });
+    let (mut watched, mut billed) = (BTreeSet::new(), 0_u32);
+    for resource in resources.iter().filter(|resource| resource["type"] == "aws_cloudwatch_metric_alarm") {
+        let metrics = metrics(&resource["values"]);
+        assert!((1..=MOST_METRICS).contains(&metrics.len()), "{resource:#}");
+        billed += u32::try_from(metrics.len()).unwrap();
+        for (metric, dimensions) in metrics {
+            if let Some(table) = dimensions["TableName"].as_str() {
+                watched.insert((metric, table, dimensions["Operation"].as_str().unwrap()));
+            }
+        }
+    }
+    assert_eq!(watched, wanted.collect::<BTreeSet<_>>());
+    assert_eq!(f64::from(billed), ALARMS, "cost/bill.rs counts the metrics of alarms");
+}
+
+/// Returns a table by its name in the configuration.
+fn table<'r>(resources: &'r [Value], name: &str) -> &'r Value {
+    let is_it = |resource: &&Value| resource["type"] == "aws_dynamodb_table" && resource["name"] == name;
+    &resources.iter().find(is_it).unwrap_or_else(|| panic!("no table {name}"))["values"]
+}
+
+/// The table has a backup. The batches of isolates, which are many and worthless once they are folded, have none.
+pub fn the_table_alone_is_backed_up(resources: &[Value]) {
+    let is_backed_up = |name: &str| table(resources, name)["point_in_time_recovery"][0]["enabled"] == true;
+    assert!(is_backed_up("cutover"), "the table could not be restored");
+    assert!(!is_backed_up("arrivals"), "M6: a backup of the batches would cost more than all others");
+    assert_eq!(table(resources, "arrivals")["name"], "cutover-staging-arrivals");
+}
+
+/// For this many days nothing else can have the name of a secret that was deleted.
+pub fn secrets_can_be_restored_for(resources: &[Value], days: u32) {
+    let secrets = of_type(resources, "aws_secretsmanager_secret");
+    assert!(secrets.len() >= 4, "{secrets:#?}");
+    for (name, secret) in secrets {
+        assert_eq!(secret["recovery_window_in_days"], days, "{name}");
+    }
+}
+
 /// What URLs and schedules call is the alias, and all functions have been given the same version.
 pub fn aliases_are_at(resources: &[Value], version: &str) {
     let aliases = of_type(resources, "aws_lambda_alias");
@@ -126,6 +204,25 @@ pub fn aliases_are_at(resources: &[Value], version: &str) {
     for (name, schedule) in of_type(resources, "aws_scheduler_schedule") {
         assert_eq!(schedule["target"][0]["arn"], aliases[name]["arn"], "{name}");
     }
+}
+
+/// In production every function has instances of its own, so a flood of one leaves the others theirs; evaluation has enough
+/// for those that stand by. CloudFront counts the requests of every address in front of management and ingest.
+pub fn no_flood_reaches_another_function(planned: &[Value]) {
+    let functions = of_type(planned, "aws_lambda_function");
+    let reserved = |name: &str| functions[name]["reserved_concurrent_executions"].as_i64().unwrap();
+    assert_eq!(functions.len(), 6);
+    for name in functions.keys() {
+        let least = if *name == "evaluate" { 4 } else { 1 };
+        assert!(reserved(name) >= least, "{name} has {} instances of its own", reserved(name));
+    }
+    let front = planned.iter().find(|resource| resource["type"] == "aws_cloudfront_distribution");
+    let front = &front.expect("a distribution")["values"];
+    assert_eq!(front["enabled"], true);
+    let to = |behaviour: &Value| behaviour["target_origin_id"].as_str().unwrap().to_owned();
+    assert_eq!(to(&front["default_cache_behavior"][0]), "management");
+    let by_path = &front["ordered_cache_behavior"][0];
+    assert_eq!((by_path["path_pattern"].as_str(), to(by_path)), (Some("/v1/*"), "ingest".to_owned()));
 }
 
 /// Every path has the limit of management but those that isolates call, which share few addresses, and all are counted.

@@ -13,18 +13,6 @@ use std::{
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-/// Prints the settings of an environment, as `terraform console` does.
-const TERRAFORM: &str = r#"
-case "$*" in *console*)
-read -r expression
-case "$expression" in
-var.region) echo '"us-east-1"' ;;
-local.reserved_concurrency) echo 0 ;;
-*) echo '"0123456789abcdef0123456789abcdef"' ;;
-esac ;;
-esac
-"#;
-
 /// Answers from files, of which a function may have its own, and notes what is called.
 const AWS: &str = r#"
 echo "$*" >> "$FAKES/calls"
@@ -112,7 +100,7 @@ struct Fakes {
 impl Fakes {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fakes::program(folder.path(), "terraform", TERRAFORM);
+        fakes::program(folder.path(), "terraform", fakes::CONSOLE);
         fakes::program(folder.path(), "aws", AWS);
         Self { folder, cloudflare: Cloudflare::start().await }
     }

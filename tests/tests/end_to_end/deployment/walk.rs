@@ -8,7 +8,7 @@ use cutover_tests::{
     paths,
     terraform::{Terraform, run},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     io::Write,
@@ -235,16 +235,50 @@ impl Walk {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// The web ACL of `front`, which is off here, as Terraform plans it.
-    pub fn front_has_limits(&self) {
-        let plan = ["plan", "-input=false", "-refresh=false", "-var-file=environments/staging.tfvars"];
-        let (planned, printed) =
-            self.terraform(&[&plan[..], &["-var=front={enabled=true}", "-out=front.tfplan"]].concat());
+    /// Plans with these arguments. Returns the plan as `terraform show -json` prints it.
+    fn planned(&self, arguments: &[&str]) -> Value {
+        let plan = ["plan", "-input=false", "-refresh=false", "-out=shown.tfplan"];
+        let (planned, printed) = self.terraform(&[&plan[..], arguments].concat());
         assert!(planned, "{printed}");
-        let planned = self.show(&["front.tfplan"]);
-        made::every_path_has_a_limit(
-            planned["planned_values"]["root_module"]["resources"].as_array().unwrap(),
-        );
+        self.show(&["shown.tfplan"])
+    }
+
+    /// Production with `front`, as Terraform plans it in a workspace of its own.
+    pub fn production_withstands_a_flood(&self) {
+        let select = |workspace: &str| {
+            let (selected, printed) = self.terraform(&["workspace", "select", "-or-create", workspace]);
+            assert!(selected, "{printed}");
+        };
+        select("production");
+        let account = format!("-var=cloudflare_account_id={ACCOUNT}");
+        let namespace = format!("-var=kv_namespace_id={PRODUCTION}");
+        let variables = "-var-file=environments/production.tfvars";
+        let plan = self.planned(&[variables, &account, &namespace, "-var=front={enabled=true}"]);
+        select("staging");
+        let planned = plan["planned_values"]["root_module"]["resources"].as_array().unwrap();
+        made::every_path_has_a_limit(planned);
+        made::no_flood_reaches_another_function(planned);
+        made::secrets_can_be_restored_for(planned, 30);
+    }
+
+    /// H2: with the name of a restored table, the batches stay where they are, and evaluation reads them on.
+    pub fn a_restored_table_leaves_the_batches(&self) {
+        let variables = "-var-file=environments/staging.tfvars";
+        let plan = self.planned(&[variables, "-var=table_name=cutover-staging-restored"]);
+        let changes = plan["resource_changes"].as_array().unwrap();
+        let actions = |name: &str| {
+            let address = format!("aws_dynamodb_table.{name}");
+            let change = changes.iter().find(|change| change["address"] == address);
+            change.unwrap_or_else(|| panic!("no {address}"))["change"]["actions"].clone()
+        };
+        assert_eq!(actions("cutover"), json!(["delete", "create"]), "the table has another name");
+        assert_eq!(actions("arrivals"), json!(["no-op"]), "the log of batches would be lost");
+        let planned = plan["planned_values"]["root_module"]["resources"].as_array().unwrap();
+        for (name, function) in made::of_type(planned, "aws_lambda_function") {
+            let variables = &function["environment"][0]["variables"];
+            assert_eq!(variables["CUTOVER_TABLE"], "cutover-staging-restored", "{name}");
+            assert_eq!(variables["CUTOVER_ARRIVALS_TABLE"], "cutover-staging-arrivals", "{name}");
+        }
     }
 
     /// What Terraform gave each function, and what sends it to the emulators in the place of AWS and Cloudflare.

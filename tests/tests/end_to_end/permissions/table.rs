@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 /// Calls that must be denied whatever `infra/policies` lists: the function, the action and the partition.
 const FORBIDDEN: [(&str, &str, &str); 26] = [
-    // The audit log is appended to.
+    // The audit log is appended to. A record that is put over another one cannot be denied; audit.rs shows that it is noticed.
     ("management", "UpdateItem", "AUDIT"),
     ("management", "DeleteItem", "AUDIT"),
     ("promote", "UpdateItem", "AUDIT"),
