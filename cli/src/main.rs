@@ -6,8 +6,11 @@
 mod streams;
 
 mod adapter;
+mod address;
+mod advice;
 mod apply;
 mod audit;
+mod bearer;
 mod canary;
 mod changes;
 mod client;
@@ -17,8 +20,10 @@ mod compare;
 mod completions;
 mod configuration;
 mod connection;
+mod context;
 mod difference;
 mod emergency;
+mod environment;
 mod explain;
 mod export;
 mod failure;
@@ -31,9 +36,11 @@ mod metrics;
 mod output;
 mod preflight;
 mod publication;
+mod response;
 mod restore;
 mod retry;
 mod status;
+mod style;
 mod token;
 mod whoami;
 
