@@ -336,6 +336,8 @@ mod tests {
             (200, "[1]", "no management API answers at "),
             (404, "not found", "no management API answers at "),
             (302, "", "no management API answers at "),
+            (404, r#"{"detail":"Not Found"}"#, "no management API answers at "),
+            (404, r#"{"message":"no such page"}"#, "no management API answers at "),
             (
                 403,
                 r#"{"Message":"Forbidden"}"#,

@@ -55,12 +55,15 @@ impl Response {
 
     fn refusal(&self, base: &str, status: u16) -> Failure {
         let text = |name: &str| self.body.get(name).and_then(Value::as_str);
-        let (detail, hint) = if let Some(detail) = text("detail") {
+        let (detail, hint) = if let (Some(detail), Some(_)) = (text("detail"), text("code")) {
             (detail.to_owned(), output::text(&self.body, "hint").to_owned())
         } else if let Some(location) = &self.location {
             (format!("{base} redirects to {location}, and tokens are not sent there"), CHECK_URL.to_owned())
-        } else if let Some(message) = text("Message").or(text("message")) {
+        } else if let (Some(message), 403 | 429 | 500..) = (text("Message").or(text("message")), status) {
             let detail = format!("AWS answered in front of the management function: {status} {message}");
+            (detail, advice::of_aws(status).to_owned())
+        } else if status >= 500 {
+            let detail = format!("the management function at {base} failed: HTTP status {status}");
             (detail, advice::of_aws(status).to_owned())
         } else {
             (format!("no management API answers at {base}: HTTP status {status}"), CHECK_URL.to_owned())
