@@ -222,8 +222,14 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Local(command) => command.run(format),
         Command::Canary { command: canary::Command::Plan(command) } => command.run(connect, format),
         Command::Canary { command: canary::Command::Run(command) } => command.run(&connect()?, format),
-        Command::EmergencyRollback(rollback) => emergency::roll_back(&rollback, &connection, format),
-        Command::EmergencyClear(clear) => emergency::clear(&clear, &connection, format),
+        Command::EmergencyRollback(rollback) => {
+            connection.announce(format);
+            emergency::roll_back(&rollback, &connection, format)
+        }
+        Command::EmergencyClear(clear) => {
+            connection.announce(format);
+            emergency::clear(&clear, &connection, format)
+        }
         Command::Preflight(options) => {
             let client = connect()?;
             let options = match connection.context()? {

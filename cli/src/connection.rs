@@ -7,6 +7,7 @@ use crate::{
     context::{Context, ContextFile, Contexts},
     environment::Environment,
     failure::Failure,
+    output::Format,
 };
 use clap::Args;
 
@@ -92,6 +93,13 @@ impl Connection {
             ..Target::default()
         };
         self.connect_to(&context.url, &target)
+    }
+
+    /// Prints the environment, as far as it is known, for commands that connect later.
+    pub fn announce(&self, format: Format) {
+        if let Ok(Target { environment: Some(environment), .. }) = self.target() {
+            environment.announce(format);
+        }
     }
 
     /// Returns the context in use, if the command connects to its management API.

@@ -120,7 +120,7 @@ fn template(command: &Command) -> String {
     let mut text = "{about-with-newline}\n{usage-heading} {usage}\n\n".to_owned();
     for (title, names) in GROUPS {
         text.push_str(&format!("{}\n", styled(heading, &format!("{title}:"))));
-        for name in names {
+        for name in names.iter().copied() {
             let about = command.find_subcommand(name).and_then(Command::get_about);
             let about = about.map(ToString::to_string).unwrap_or_default();
             let padding = " ".repeat(width - name.len());
