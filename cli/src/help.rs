@@ -152,6 +152,19 @@ mod tests {
     }
 
     #[test]
+    fn the_document_has_every_command_and_every_exit_code() {
+        let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
+        let text = std::fs::read_to_string(document).unwrap();
+        for name in GROUPS.iter().flat_map(|(_, names)| names.iter()) {
+            assert!(text.contains(&format!("`{name}")), "{name} is not in docs/cli.md");
+        }
+        for code in 0..=9 {
+            assert!(text.contains(&format!("\n| {code} | ")), "docs/cli.md has no exit code {code}");
+            assert!(EXIT_CODES.contains(&format!("  {code}  ")), "the help has no exit code {code}");
+        }
+    }
+
+    #[test]
     fn the_help_has_commands_options_and_exit_codes() {
         let help = commands::command().render_help().to_string();
         for part in [

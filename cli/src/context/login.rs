@@ -1,6 +1,6 @@
 //! `cutover login`: stores a token for a context, once the management API has accepted it.
 
-use super::{contexts::Contexts, file::ContextFile};
+use super::{contexts::Contexts, device::Provider, file::ContextFile};
 use crate::{
     bearer,
     connection::Connection,
@@ -14,8 +14,10 @@ use serde_json::Value;
 #[derive(Debug, Args)]
 pub struct Options {
     /// Read the token from standard input.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "issuer")]
     token_stdin: bool,
+    #[command(flatten)]
+    provider: Provider,
 }
 
 /// Reads a token, checks it with the management API, and stores it for the chosen context.
@@ -27,9 +29,10 @@ pub fn run(options: &Options, connection: &Connection, format: Format) -> Result
     let file = ContextFile::of_user()?;
     let contexts = file.read()?;
     let name = chosen(connection, &contexts)?;
-    let token = match connection.token_option() {
-        Some(token) => bearer::checked(token)?,
-        None => bearer::read(options.token_stdin)?.ok_or_else(nothing)?,
+    let token = match (connection.token_option(), options.provider.sign_in()?) {
+        (Some(token), _) => bearer::checked(token)?,
+        (None, Some(token)) => bearer::checked(&token)?,
+        (None, None) => bearer::read(options.token_stdin)?.ok_or_else(nothing)?,
     };
     let client = connection.connect_as(&name, &contexts, &token)?;
     let caller = client.get("/whoami")?;

@@ -2,6 +2,7 @@
 
 mod command;
 mod contexts;
+mod device;
 mod file;
 mod login;
 
