@@ -337,6 +337,7 @@ mod tests {
             (404, "not found", "no management API answers at "),
             (302, "", "no management API answers at "),
             (404, r#"{"detail":"Not Found"}"#, "no management API answers at "),
+            (404, r#"{"code":"not_found"}"#, "the URL of the management function"),
             (404, r#"{"message":"no such page"}"#, "no management API answers at "),
             (
                 403,

@@ -55,7 +55,9 @@ impl Response {
 
     fn refusal(&self, base: &str, status: u16) -> Failure {
         let text = |name: &str| self.body.get(name).and_then(Value::as_str);
+        let mut problem: Box<Value> = Box::default();
         let (detail, hint) = if let (Some(detail), Some(_)) = (text("detail"), text("code")) {
+            *problem = self.body.clone();
             (detail.to_owned(), output::text(&self.body, "hint").to_owned())
         } else if let Some(location) = &self.location {
             (format!("{base} redirects to {location}, and tokens are not sent there"), CHECK_URL.to_owned())
@@ -68,7 +70,7 @@ impl Response {
         } else {
             (format!("no management API answers at {base}: HTTP status {status}"), CHECK_URL.to_owned())
         };
-        Failure::Refused { status, detail, hint, problem: Box::new(self.body.clone()) }
+        Failure::Refused { status, detail, hint, problem }
     }
 
     /// Returns true if a change may have been made although this response is a failure. A gateway in front of the function
