@@ -2,7 +2,9 @@
 
 use crate::{
     client::{Body, Client},
-    configuration, difference,
+    configuration,
+    confirm::Confirmation,
+    difference,
     failure::Failure,
     output::{self, Format},
     publication,
@@ -24,28 +26,51 @@ pub struct Options {
     /// Also delete objects that are not in the file.
     #[arg(long)]
     prune: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// Checks a file, shows the changes, and applies it.
 ///
 /// # Errors
 ///
-/// Fails if the file cannot be read or has mistakes, or if the management API refuses it or cannot
-/// be reached.
+/// Fails if the file cannot be read or has mistakes, if the change is not confirmed, or if the management API refuses it
+/// or cannot be reached.
 pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
     // Checked here first: only the command line knows the file's lines and the files it refers to.
     let (text, config) = configuration::load(&options.file)?;
-    let body = if config.adapters.is_empty() {
-        Body { media_type: "application/yaml", content: text }
+    let (media_type, content) = if config.adapters.is_empty() {
+        ("application/yaml", text)
     } else {
         // The API has no files: those that the configuration refers to are sent inline.
         let inlined = config.written().map_err(|error| Failure::Io(error.to_string()))?;
-        Body { media_type: "application/json", content: inlined.to_string() }
+        ("application/json", inlined.to_string())
     };
-    let path = format!("/config?dry_run={}&prune={}", options.dry_run, options.prune);
-    let response = client.send(Method::PUT, &path, Some(body))?;
+    let send = |is_dry_run: bool| {
+        let path = format!("/config?dry_run={is_dry_run}&prune={}", options.prune);
+        client.send(Method::PUT, &path, Some(Body { media_type, content: content.clone() }))
+    };
+    if !options.dry_run && options.confirmation.is_asked(client.environment()) {
+        confirm(&send(true)?, options, client)?;
+    }
+    let response = send(options.dry_run)?;
     output::show(format, &response, || report(&response, options.dry_run));
     Ok(())
+}
+
+/// Asks for a confirmation of the changes that a trial has shown, if there are any.
+fn confirm(trial: &Value, options: &Options, client: &Client) -> Result<(), Failure> {
+    let changes: Vec<&Value> = output::list(trial, "changes").collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    for change in &changes {
+        eprint!("{}", describe(change));
+    }
+    let of = |wanted: &str| changes.iter().filter(|change| output::text(change, "action") == wanted).count();
+    let moved = format!("{} of the objects above are deleted, and users may move either way", of("delete"));
+    let change = format!("apply {} changes of {}", changes.len(), options.file.display());
+    options.confirmation.confirm(client.environment(), &change, &moved)
 }
 
 fn report(response: &Value, is_dry_run: bool) {

@@ -155,7 +155,7 @@ fn show(revision: u64, client: &Client, format: Format) -> Result<(), Failure> {
             status: 404,
             detail: format!("the log has no record of revision {revision}"),
             hint: "see cutover audit for its revisions".to_owned(),
-            errors: Vec::new(),
+            problem: Box::default(),
         });
     }
     // The change first, then what was recorded after it.
@@ -243,6 +243,9 @@ fn table(response: &Value) {
             let mut row = pick(record, &["revision", "at", "actor", "action", "reason"]);
             if let (Some(actor), Some(approved)) = (row.get_mut(2), record.get("approved_by")) {
                 actor.push_str(&format!(", approved by {}", cell(approved)));
+            }
+            if let Some(time) = row.get_mut(1) {
+                *time = output::time(time);
             }
             row.insert(4, shortened(&output::list(record, "objects").collect::<Vec<_>>()));
             row.insert(5, summary(record));

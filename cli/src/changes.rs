@@ -7,7 +7,7 @@ use crate::{
 };
 use clap::Subcommand;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::Value;
 
 /// Commands on pending changes.
 #[derive(Debug, Subcommand)]
@@ -40,11 +40,17 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
     let path = |id: &str| format!("/changes/{}", encode(id));
     match command {
         Command::List => {
-            let response = json!({ "changes": client.all("/changes", "changes")? });
+            let response = client.whole("/changes", "changes")?;
             output::show(format, &response, || {
                 let names = ["change", "action", "objects", "requested_by", "expires_at", "reason"];
-                let rows: Vec<_> =
-                    output::list(&response, "changes").map(|change| pick(change, &names)).collect();
+                let row = |change: &Value| {
+                    let mut row = pick(change, &names);
+                    if let Some(expiry) = row.get_mut(4) {
+                        *expiry = output::time(expiry);
+                    }
+                    row
+                };
+                let rows: Vec<_> = output::list(&response, "changes").map(row).collect();
                 output::table(&["ID", "ACTION", "OBJECTS", "BY", "EXPIRES", "REASON"], &rows);
             });
         }

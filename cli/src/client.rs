@@ -1,12 +1,16 @@
 //! A client of the management API.
 
 use crate::{
+    advice,
+    environment::Environment,
     failure::Failure,
     http,
     iam::Signer,
     output,
+    response::Response,
     retry::{Attempts, is_transient},
 };
+use cutover_core::config::nearest;
 use reqwest::{Method, blocking};
 use serde_json::Value;
 use std::{
@@ -35,6 +39,7 @@ pub struct Client {
     reason: Option<String>,
     signer: Option<Signer>,
     is_retrying: bool,
+    environment: Environment,
 }
 
 /// The body of a request.
@@ -62,12 +67,14 @@ impl Client {
     pub fn new(base: &str, token: &str, reason: Option<String>, is_guarded: bool) -> Result<Self, Failure> {
         let signer = is_guarded.then(|| Signer::from_env(base)).transpose()?;
         Ok(Self {
-            http: http_client(USUAL)?,
+            // Follows no redirects: a token is for the server that it was given for.
+            http: http::client(USUAL.connection, USUAL.response)?,
             base: base.trim_end_matches('/').to_owned(),
             token: token.to_owned(),
             reason,
             signer,
             is_retrying: true,
+            environment: Environment::of_url(base),
         })
     }
 
@@ -82,7 +89,17 @@ impl Client {
     ///
     /// Fails if TLS cannot be set up.
     pub fn within(self, limits: Limits) -> Result<Self, Failure> {
-        Ok(Self { http: http_client(limits)?, ..self })
+        Ok(Self { http: http::client(limits.connection, limits.response)?, ..self })
+    }
+
+    /// Sets the environment of the management API, as contexts name it.
+    pub fn in_environment(self, environment: Environment) -> Self {
+        Self { environment, ..self }
+    }
+
+    /// Returns the environment of the management API.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// Returns the URL of the function, without a slash at its end.
@@ -105,16 +122,31 @@ impl Client {
     ///
     /// Fails like [`Client::send`].
     pub fn all(&self, path: &str, name: &str) -> Result<Vec<Value>, Failure> {
-        let mut all = Vec::new();
-        let mut after = String::new();
-        loop {
-            let page = self.get(&format!("{path}{after}"))?;
-            all.extend(output::list(&page, name).cloned());
-            match page.get("next_after").and_then(Value::as_str) {
-                Some(next) => after = format!("?after={}", encode(next)),
-                None => return Ok(all),
+        let whole = self.whole(path, name)?;
+        Ok(output::list(&whole, name).cloned().collect())
+    }
+
+    /// Reads all pages of a list. Returns the first page with the items of all of them in the field `name`.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Client::send`].
+    pub fn whole(&self, path: &str, name: &str) -> Result<Value, Failure> {
+        let mut whole = self.get(path)?;
+        let mut items: Vec<Value> = output::list(&whole, name).cloned().collect();
+        let mut next = output::text(&whole, "next_after").to_owned();
+        while !next.is_empty() {
+            let page = self.get(&format!("{path}?after={}", encode(&next)))?;
+            items.extend(output::list(&page, name).cloned());
+            next = output::text(&page, "next_after").to_owned();
+        }
+        if let Some(fields) = whole.as_object_mut() {
+            fields.insert(name.to_owned(), Value::Array(items));
+            if let Some(next) = fields.get_mut("next_after") {
+                *next = Value::Null;
             }
         }
+        Ok(whole)
     }
 
     /// Sends a request with a JSON body.
@@ -169,7 +201,7 @@ impl Client {
         loop {
             let response = Response::read(self.request(method, path, body, key)?.send());
             let (cause, retry_after) = match &response {
-                Ok(response) if !is_transient(response.status) => return response.result(),
+                Ok(response) if !is_transient(response.status) => return self.result(response, path),
                 Ok(response) => {
                     may_be_made |= response.is_outcome_unknown();
                     (format!("HTTP status {}", response.status), response.retry_after.as_deref())
@@ -182,7 +214,7 @@ impl Client {
             };
             let Some(pause) = attempts.pause(retry_after) else {
                 let result = match &response {
-                    Ok(response) => response.result(),
+                    Ok(response) => self.result(response, path),
                     Err(error) => Err(unreachable(&self.base, error)),
                 };
                 let is_unknown = may_be_made && *method != Method::GET;
@@ -192,6 +224,29 @@ impl Client {
             eprintln!("the management API failed: {cause}; trying again in {:.1} s", pause.as_secs_f64());
             thread::sleep(pause);
         }
+    }
+
+    /// Returns the JSON of a response, or the refusal with a hint for users of the command line.
+    fn result(&self, response: &Response, path: &str) -> Result<Value, Failure> {
+        match response.result(&self.base) {
+            Err(Failure::Refused { status, detail, hint, problem }) => {
+                let code = output::text(&problem, "code");
+                let hint = advice::hint(code, path).unwrap_or(hint);
+                let near = if code == "not_found" { self.nearest(path) } else { None };
+                let hint = near.map_or(hint.clone(), |near| format!("did you mean {near}? {hint}"));
+                Err(Failure::Refused { status, detail, hint, problem })
+            }
+            result => result,
+        }
+    }
+
+    /// Returns the flag or canary that was most likely meant by the name in a path.
+    fn nearest(&self, path: &str) -> Option<String> {
+        let (list, name) = (advice::list_of(path)?, advice::name_in(path)?);
+        let response = Response::read(self.request(&Method::GET, list.path, None, None).ok()?.send()).ok()?;
+        let known: Vec<&str> =
+            output::list(&response.body, list.items).map(|item| output::text(item, list.name)).collect();
+        nearest(name, known.into_iter()).map(str::to_owned)
     }
 
     /// Builds a request with all of its headers.
@@ -239,49 +294,6 @@ impl Client {
     }
 }
 
-/// Builds an HTTP client.
-fn http_client(limits: Limits) -> Result<blocking::Client, Failure> {
-    blocking::Client::builder()
-        .connect_timeout(limits.connection)
-        .timeout(limits.response)
-        .user_agent(concat!("cutover/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| Failure::Unreachable(format!("cannot set up an HTTP client: {error}")))
-}
-
-/// A response of the management API.
-struct Response {
-    status: u16,
-    retry_after: Option<String>,
-    body: Value,
-}
-
-impl Response {
-    fn read(sent: reqwest::Result<blocking::Response>) -> reqwest::Result<Self> {
-        let response = sent?;
-        let status = response.status().as_u16();
-        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.map(str::to_owned);
-        let body = serde_json::from_str(&response.text()?).unwrap_or(Value::Null);
-        Ok(Self { status, retry_after, body })
-    }
-
-    fn result(&self) -> Result<Value, Failure> {
-        match self.status {
-            202 => Err(pending(&self.body)),
-            200..300 => Ok(self.body.clone()),
-            status => Err(refusal(status, &self.body)),
-        }
-    }
-
-    /// Returns true if a change may have been made although this response is a failure. A gateway in front of the function
-    /// does not know, and the function says so if it does not.
-    fn is_outcome_unknown(&self) -> bool {
-        let code = self.body.get("code").and_then(Value::as_str);
-        self.status != 429 && code.is_none_or(|code| code == "outcome_unknown")
-    }
-}
-
 /// Returns true for a request that may be sent again with the same `Idempotency-Key`. The API remembers no response with the
 /// secret of a token, so a token that is created or rotated twice would be two tokens.
 fn is_repeatable(method: &Method, path: &str) -> bool {
@@ -307,53 +319,18 @@ fn traceparent() -> Option<String> {
 
 fn unreachable(base: &str, error: &reqwest::Error) -> Failure {
     let (cause, hint) = if error.is_builder() {
-        (
-            "the URL or the token is malformed",
-            "check that --url or CUTOVER_URL begins with http:// or https://, and that the token has no line break",
-        )
+        ("the URL or a header is malformed".to_owned(), "check the URL and the reason")
+    } else if let Some(cause) = http::tls_failure(error) {
+        (cause, "check the scheme and the port of the URL, and the certificate of the server")
     } else {
         // A connection that does not come in time is none: nothing was sent.
         let is_late = error.is_timeout() && !error.is_connect();
         let cause = if is_late { "no response in time" } else { "no connection" };
-        (cause, "check --url or CUTOVER_URL, and that the function runs")
+        (cause.to_owned(), "check the URL, and that the function runs: cutover context show, or CUTOVER_URL")
     };
     Failure::Unreachable(format!(
         "the management API at {base} could not be reached: {cause}\n  hint: {hint}"
     ))
-}
-
-fn pending(body: &Value) -> Failure {
-    let field = |name: &str| output::field(body, name);
-    Failure::Waits(format!(
-        "{} needs a second person's approval before {}; nothing has changed yet\n  hint: ask another operator to run \
-         cutover changes approve {}",
-        field("action"),
-        field("expires_at"),
-        field("change"),
-    ))
-}
-
-fn refusal(status: u16, body: &Value) -> Failure {
-    let Some(detail) = body.get("detail").and_then(Value::as_str) else {
-        return Failure::Refused {
-            status,
-            detail: format!("HTTP status {status} without an explanation"),
-            hint: "check that --url or CUTOVER_URL is the URL of the management function".to_owned(),
-            errors: Vec::new(),
-        };
-    };
-    Failure::Refused {
-        status,
-        detail: detail.to_owned(),
-        hint: output::text(body, "hint").to_owned(),
-        errors: output::list(body, "errors").map(mistake).collect(),
-    }
-}
-
-/// Formats one of the mistakes found in a document.
-fn mistake(error: &Value) -> String {
-    let text = |name: &str| output::text(error, name);
-    format!("{}: {}\n  hint: {}", text("field"), text("message"), text("hint"))
 }
 
 /// Percent-encodes a string as one path segment or one query value.
@@ -371,6 +348,7 @@ pub fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_server::answering;
     use serde_json::json;
 
     #[test]
@@ -386,17 +364,51 @@ mod tests {
         }
     }
 
+    /// Returns the message of a failed GET request.
+    fn refused(path: &str, status: u16, body: &'static str) -> String {
+        let (url, _) = answering(status, body);
+        Client::new(&url, "t", None, false).unwrap().retrying(false).get(path).unwrap_err().to_string()
+    }
+
     #[test]
-    fn a_failure_that_explains_itself_leaves_nothing_open() {
+    fn an_answer_of_something_else_is_told_from_a_refusal() {
         for (status, body, expected) in [
-            (503, json!({ "code": "store_unavailable" }), false),
-            (503, json!({ "code": "outcome_unknown" }), true),
-            (503, Value::Null, true),
-            (502, Value::Null, true),
-            (429, Value::Null, false),
+            (200, "<html>a page of the edge</html>", "no management API answers at http://127.0.0.1"),
+            (200, "[1]", "no management API answers at "),
+            (404, "not found", "no management API answers at "),
+            (302, "", "no management API answers at "),
+            (404, r#"{"detail":"Not Found"}"#, "no management API answers at "),
+            (404, r#"{"code":"not_found"}"#, "the URL of the management function"),
+            (404, r#"{"message":"no such page"}"#, "no management API answers at "),
+            (
+                403,
+                r#"{"Message":"Forbidden"}"#,
+                "AWS answered in front of the management function: 403 Forbidden",
+            ),
+            (429, r#"{"Message":"Rate exceeded"}"#, "429 Rate exceeded\n  hint: "),
+            (502, r#"{"message":"Internal Server Error"}"#, "502 Internal Server Error"),
+            (404, r#"{"detail":"there is no flag \"x\"","code":"not_found","hint":"GET"}"#, "cutover list"),
         ] {
-            let response = Response { status, retry_after: None, body };
-            assert_eq!(response.is_outcome_unknown(), expected, "{status} {}", response.body);
+            let found = refused("/flags/x", status, body);
+            assert!(found.contains(expected), "{status} {body}: {found}");
         }
+    }
+
+    #[test]
+    fn a_mistyped_flag_is_corrected_from_the_list() {
+        let body = r#"{"detail":"no","code":"not_found","hint":"","flags":[{"name":"reviews_read"},{"name":"cart"}]}"#;
+        let found = refused("/flags/review_read", 404, body);
+        assert!(found.contains("did you mean reviews_read? "), "{found}");
+        let found = refused("/flags/unlike_any", 404, body);
+        assert!(!found.contains("did you mean"), "{found}");
+    }
+
+    #[test]
+    fn a_list_keeps_the_fields_beside_its_items() {
+        let (url, _) = answering(200, r#"{"flags":[{"name":"a"}],"revision":7,"next_after":null}"#);
+        let client = Client::new(&url, "t", None, false).unwrap();
+        let expected = json!({ "flags": [{ "name": "a" }], "revision": 7, "next_after": null });
+        assert_eq!(client.whole("/flags", "flags").unwrap(), expected);
+        assert_eq!(client.all("/flags", "flags").unwrap().len(), 1);
     }
 }

@@ -5,21 +5,25 @@
 
 use crate::{
     adapter, apply, audit, canary, changes, client::Client, compare, completions, connection::Connection,
-    emergency, explain, export, failure::Failure, flags, metrics, output::Format, preflight, restore, status,
-    token, whoami,
+    context, emergency, explain, export, failure::Failure, flags, help, man, metrics, names, output::Format,
+    preflight, restore, status, token, whoami,
 };
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+use std::{ffi::OsString, path::PathBuf};
+
+/// Alias of `cutover canary start`.
+const START_CANARY: &str = "start-canary";
 
 /// Move an API from its old backend to its new one, and back.
 #[derive(Debug, Parser)]
-#[command(name = "cutover", version, propagate_version = true)]
+#[command(name = "cutover", version, propagate_version = true, after_help = help::EXIT_CODES)]
 pub struct Cli {
-    #[command(flatten)]
-    connection: Connection,
-    /// Print the API's JSON instead of tables.
+    /// Print the API's JSON instead of tables, and errors as JSON.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    connection: Connection,
     #[command(subcommand)]
     command: Command,
 }
@@ -29,13 +33,28 @@ enum Command {
     #[command(flatten)]
     Remote(RemoteCommand),
     /// Send all users to legacy at once, until the emergency is cleared.
+    #[command(after_help = help::EMERGENCY)]
     EmergencyRollback(emergency::Rollback),
     /// End the emergency.
+    #[command(after_help = help::EMERGENCY)]
     EmergencyClear(emergency::Clear),
     /// Start, steer, watch and simulate canaries.
+    #[command(after_help = help::CANARY)]
     Canary {
         #[command(subcommand)]
         command: canary::Command,
+    },
+    /// Check a deployment from outside and suggest fixes.
+    #[command(after_help = help::PREFLIGHT)]
+    Preflight(preflight::Options),
+    /// Store a token for the context in use, once it was accepted.
+    #[command(after_help = help::LOGIN)]
+    Login(context::LoginOptions),
+    /// Choose between deployments, such as staging and production.
+    #[command(after_help = help::CONTEXT)]
+    Context {
+        #[command(subcommand)]
+        command: context::Command,
     },
     #[command(flatten)]
     Local(LocalCommand),
@@ -49,14 +68,16 @@ enum RemoteCommand {
     /// Show a flag.
     Get(flags::Flag),
     /// Enable a flag.
-    Enable(flags::Flag),
+    Enable(flags::Enable),
     /// Disable a flag; all its users go to legacy.
     Disable(flags::Flag),
     /// Set the percentage of users on the new backend.
+    #[command(after_help = help::ROLLOUT)]
     Rollout(flags::Rollout),
     /// Show the progress and health of the migration.
     Status,
     /// Check a configuration file, show its changes, and apply it.
+    #[command(after_help = help::APPLY)]
     Apply(apply::Options),
     /// Show differences between both backends' responses.
     Compare {
@@ -66,12 +87,15 @@ enum RemoteCommand {
     /// Print the configuration as a file that can be applied again.
     Export,
     /// Explain the edge's decision for a user.
+    #[command(after_help = help::EXPLAIN)]
     Explain(explain::Options),
     /// Show the audit log, newest change first.
+    #[command(after_help = help::AUDIT)]
     Audit(audit::Options),
     /// Show your name, role and token expiry.
     Whoami,
     /// Manage access tokens.
+    #[command(after_help = help::TOKEN)]
     Token {
         #[command(subcommand)]
         command: token::Command,
@@ -81,12 +105,16 @@ enum RemoteCommand {
         #[command(subcommand)]
         command: changes::Command,
     },
-    /// Check a deployment from outside and suggest fixes.
-    Preflight(preflight::Options),
     /// Print the collected metrics as JSON.
     Metrics,
     /// Have isolates follow a table that was restored from a backup.
     Restore(restore::Options),
+    /// Print names for completions.
+    #[command(name = "__names", hide = true)]
+    Names {
+        /// Kind of the names.
+        kind: names::Kind,
+    },
 }
 
 impl RemoteCommand {
@@ -106,9 +134,9 @@ impl RemoteCommand {
             Self::Whoami => whoami::run(client, format),
             Self::Token { command } => token::run(command, client, format),
             Self::Changes { command } => changes::run(command, client, format),
-            Self::Preflight(options) => preflight::run(&options, client, format),
             Self::Metrics => metrics::run(client),
             Self::Restore(options) => restore::run(&options, client, format),
+            Self::Names { kind } => names::run(kind, client),
         }
     }
 }
@@ -121,10 +149,23 @@ enum LocalCommand {
         #[command(subcommand)]
         command: Box<adapter::Command>,
     },
-    /// Print shell completions.
+    /// Print shell completions, with the names of flags, canaries, tokens and changes.
+    #[command(after_help = help::COMPLETIONS)]
     Completions {
         /// Shell to complete for.
         shell: Shell,
+    },
+    /// Write manual pages.
+    Man {
+        /// Folder to write them into.
+        folder: PathBuf,
+    },
+    /// Experiments are not run yet.
+    #[command(hide = true)]
+    CreateAbTest {
+        /// Arguments, which are not read.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
 }
 
@@ -133,11 +174,35 @@ impl LocalCommand {
         match self {
             Self::Adapter { command } => adapter::run(&command, format),
             Self::Completions { shell } => {
-                completions::print(shell, &mut Cli::command());
+                completions::print(shell, &mut command());
                 Ok(())
             }
+            Self::Man { folder } => man::write(&folder, command()),
+            Self::CreateAbTest { arguments } => Err(Failure::Io(format!(
+                "experiments are not run yet, so `create-ab-test {}` does nothing\n  hint: cutover canary moves users by \
+                 evidence; cutover rollout moves a fixed percentage",
+                arguments.join(" ")
+            ))),
         }
     }
+}
+
+/// Builds the description of the command line.
+pub fn command() -> clap::Command {
+    help::arranged(Cli::command())
+}
+
+/// Parses arguments, the first of which is the name of the program.
+///
+/// # Errors
+///
+/// Fails if they are wrong, or if they ask for help.
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut words: Vec<OsString> = arguments.collect();
+    if let Some(place) = words.iter().position(|word| word.to_str() == Some(START_CANARY)) {
+        drop(words.splice(place..=place, ["canary".into(), "start".into()]));
+    }
+    Cli::from_arg_matches(&command().try_get_matches_from(words)?)
 }
 
 /// Runs a command.
@@ -148,17 +213,34 @@ impl LocalCommand {
 pub fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { connection, json, command } = cli;
     let format = if json { Format::Json } else { Format::Table };
+    let connect = || -> Result<Client, Failure> {
+        let client = connection.connect()?;
+        client.environment().announce(format);
+        Ok(client)
+    };
     match command {
         Command::Local(command) => command.run(format),
-        Command::Canary { command: canary::Command::Plan(command) } => {
-            command.run(|| connection.connect(), format)
+        Command::Canary { command: canary::Command::Plan(command) } => command.run(connect, format),
+        Command::Canary { command: canary::Command::Run(command) } => command.run(&connect()?, format),
+        Command::EmergencyRollback(rollback) => {
+            connection.announce(format);
+            emergency::roll_back(&rollback, &connection, format)
         }
-        Command::Canary { command: canary::Command::Run(command) } => {
-            command.run(&connection.connect()?, format)
+        Command::EmergencyClear(clear) => {
+            connection.announce(format);
+            emergency::clear(&clear, &connection, format)
         }
-        Command::EmergencyRollback(rollback) => emergency::roll_back(&rollback, &connection, format),
-        Command::EmergencyClear(clear) => emergency::clear(&clear, &connection, format),
-        Command::Remote(command) => command.run(&connection.connect()?, format),
+        Command::Preflight(options) => {
+            let client = connect()?;
+            let options = match connection.context()? {
+                Some(context) => options.or_of(&context),
+                None => options,
+            };
+            preflight::run(&options, &client, format)
+        }
+        Command::Login(options) => context::login(&options, &connection, format),
+        Command::Context { command } => context::run(&command, &connection, format),
+        Command::Remote(command) => command.run(&connect()?, format),
     }
 }
 
@@ -166,8 +248,34 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
+    fn parsed(words: &[&str]) -> Result<Cli, clap::Error> {
+        parse(words.iter().map(OsString::from))
+    }
+
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_canary_is_also_started_by_its_required_name() {
+        let cli = parsed(&["cutover", "--json", START_CANARY, "reviews_read", "--reason", "why"]).unwrap();
+        let is_run = matches!(cli.command, Command::Canary { command: canary::Command::Run(_) });
+        assert!(is_run && cli.json, "{cli:?}");
+    }
+
+    #[test]
+    fn experiments_are_clearly_not_run() {
+        let cli = parsed(&["cutover", "create-ab-test", "checkout", "--variants", "a,b"]).unwrap();
+        let refused = run(cli).unwrap_err().to_string();
+        assert!(refused.contains("experiments are not run yet"), "{refused}");
+    }
+
+    #[test]
+    fn hidden_options_are_still_read() {
+        let cli = parsed(&["cutover", "list", "--reason", "why", "--url", "http://127.0.0.1:9"]).unwrap();
+        assert_eq!(cli.connection.url_option(), Some("http://127.0.0.1:9"));
+        assert!(format!("{:?}", cli.connection).contains("why"));
     }
 }

@@ -1,11 +1,171 @@
-//! `cutover completions`.
+//! `cutover completions`: the commands and options, which are known here, and names, for which the script calls
+//! `cutover __names`.
 
 use clap_complete::Shell;
 
+/// Commands that are followed by a name, with the kind of that name. Bash and Zsh compare them with the words before the
+/// cursor.
+const NAMED: [(&str, &[&str]); 4] = [
+    ("flags", &["get", "enable", "disable", "rollout", "explain", "start-canary"]),
+    (
+        "canaries",
+        &[
+            "canary status",
+            "canary watch",
+            "canary start",
+            "canary retry",
+            "canary promote",
+            "canary approve",
+            "canary pause",
+            "canary resume",
+            "canary rollback",
+            "canary replay",
+            "canary plan",
+            "canary simulate",
+        ],
+    ),
+    ("tokens", &["token rotate", "token revoke"]),
+    ("changes", &["changes show", "changes approve", "changes withdraw"]),
+];
+
 /// Prints the completions of a shell for the given command line.
 pub fn print(shell: Shell, command: &mut clap::Command) {
+    print!("{}", script(shell, command));
+}
+
+fn script(shell: Shell, command: &mut clap::Command) -> String {
     // Into memory first: clap panics if it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(shell, command, "cutover", &mut script);
-    print!("{}", String::from_utf8_lossy(&script));
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    script.push_str(&match shell {
+        Shell::Bash => bash(),
+        Shell::Zsh => zsh(),
+        Shell::Fish => fish(),
+        _ => String::new(),
+    });
+    script
+}
+
+/// Returns the lines of a `case` that set the kind by the words before the cursor.
+fn cases() -> String {
+    let case = |(kind, commands): &(&str, &[&str])| {
+        let quoted: Vec<String> = commands.iter().map(|command| format!("\"{command}\"")).collect();
+        format!("        {}) kind={kind} ;;\n", quoted.join("|"))
+    };
+    NAMED.iter().map(case).collect()
+}
+
+fn bash() -> String {
+    format!(
+        r#"
+_cutover_names() {{
+    _cutover "$@"
+    local IFS=$' \t\n' kind
+    case "${{COMP_WORDS[*]:1:COMP_CWORD-1}}" in
+{}        *) return 0 ;;
+    esac
+    [[ "$2" == -* ]] || COMPREPLY=($(compgen -W "$(cutover __names "$kind" 2>/dev/null)" -- "$2"))
+}}
+complete -F _cutover_names -o bashdefault -o default cutover
+"#,
+        cases()
+    )
+}
+
+fn zsh() -> String {
+    format!(
+        r#"
+_cutover_names() {{
+    local kind=""
+    case "${{words[2,CURRENT-1]}}" in
+{}    esac
+    if [[ -n $kind && ${{words[CURRENT]}} != -* ]]; then
+        compadd -- ${{(f)"$(cutover __names $kind 2>/dev/null)"}}
+    else
+        _cutover "$@"
+    fi
+}}
+compdef _cutover_names cutover
+"#,
+        cases()
+    )
+}
+
+fn fish() -> String {
+    let mut script = "\n".to_owned();
+    for (kind, commands) in NAMED {
+        for command in commands {
+            let seen: Vec<String> =
+                command.split(' ').map(|word| format!("__fish_seen_subcommand_from {word}")).collect();
+            script.push_str(&format!(
+                "complete -c cutover -n \"{}\" -f -a \"(cutover __names {kind} 2>/dev/null)\"\n",
+                seen.join("; and ")
+            ));
+        }
+    }
+    script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands;
+    use std::{
+        io::Write,
+        process::{Command, Stdio},
+    };
+
+    /// Returns the completions that Bash offers for the last of these words, with two flags and one token.
+    fn offered(words: &[&str]) -> Vec<String> {
+        let script = script(Shell::Bash, &mut commands::command());
+        let (last, quoted) = (words.last().unwrap(), words.join(" "));
+        let input = format!(
+            "{script}\n\
+             cutover() {{ [[ \"$1 $2\" == '__names flags' ]] && printf 'reviews_read\\nreviews_write\\n'; \
+             [[ \"$1 $2\" == '__names tokens' ]] && echo 0123abcd; true; }}\n\
+             COMP_WORDS=(cutover {quoted}); COMP_CWORD={}\n\
+             _cutover_names cutover '{last}' ''\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+            words.len(),
+        );
+        let mut bash = Command::new("bash");
+        let mut bash =
+            bash.args(["--norc", "-s"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        bash.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = bash.wait_with_output().unwrap();
+        String::from_utf8(output.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn bash_completes_commands_and_names() {
+        assert_eq!(offered(&["rollout", "rev"]), ["reviews_read", "reviews_write"]);
+        assert_eq!(offered(&["rollout", "reviews_w"]), ["reviews_write"]);
+        assert_eq!(offered(&["token", "revoke", "0"]), ["0123abcd"]);
+        assert!(offered(&["roll"]).contains(&"rollout".to_owned()));
+        assert!(offered(&["rollout", "--ye"]).contains(&"--yes".to_owned()));
+    }
+
+    #[test]
+    fn every_shell_asks_for_names() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = script(shell, &mut commands::command());
+            assert!(script.contains("cutover __names"), "{shell}");
+            assert!(script.contains("emergency-rollback"), "{shell}");
+        }
+    }
+
+    #[test]
+    fn names_are_completed_for_commands_that_exist() {
+        let root = commands::command();
+        for command in
+            NAMED.iter().flat_map(|(_, commands)| commands.iter()).filter(|name| **name != "start-canary")
+        {
+            let mut found = Some(&root);
+            for word in command.split(' ') {
+                found = found.and_then(|command| command.find_subcommand(word));
+            }
+            assert!(found.is_some(), "{command}");
+        }
+    }
 }

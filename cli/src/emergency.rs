@@ -137,7 +137,7 @@ fn to_standard_error(line: String) {
 fn is_of_the_way(failure: &Failure) -> bool {
     match failure {
         Failure::Unreachable(_) => true,
-        Failure::Refused { status, .. } => matches!(status, 403 | 404 | 429 | 500..),
+        Failure::Refused { status, .. } => matches!(status, 300..400 | 403 | 404 | 429 | 500..),
         _ => false,
     }
 }

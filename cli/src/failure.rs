@@ -1,6 +1,8 @@
 //! Failures of commands, and the exit codes that scripts can act on.
 
+use crate::output::{field, list, text};
 use cutover_core::config::Problem;
+use serde_json::{Value, json};
 use std::{fmt, process::ExitCode};
 
 /// Reason for which a command failed.
@@ -25,8 +27,8 @@ pub enum Failure {
         detail: String,
         /// Suggested remedy.
         hint: String,
-        /// Every mistake of a document.
-        errors: Vec<String>,
+        /// The problem document of the response; null if there was none.
+        problem: Box<Value>,
     },
     /// The change is stored until a second person approves it. Exit code 8.
     Waits(String),
@@ -45,7 +47,11 @@ pub enum Failure {
 impl Failure {
     /// Returns the exit code of the process.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.code())
+    }
+
+    fn code(&self) -> u8 {
+        match self {
             Failure::Usage(_) | Failure::Trouble(_) => 2,
             Failure::File { .. } => 3,
             Failure::Refused { status, .. } => match status {
@@ -59,15 +65,55 @@ impl Failure {
             Failure::Waits(_) => 8,
             Failure::Preflight(_) => 9,
             Failure::Io(_) | Failure::Different(_) => 1,
-        })
+        }
+    }
+
+    /// Describes the failure for programs: `code`, `detail`, `hint`, the exit code, and `field` and `errors` as the API
+    /// gave them.
+    pub fn json(&self) -> Value {
+        let (code, message) = match self {
+            Failure::Trouble(failure) => {
+                let mut document = failure.json();
+                if let Some(fields) = document.as_object_mut() {
+                    fields.insert("exit_code".to_owned(), json!(self.code()));
+                }
+                return document;
+            }
+            Failure::File { problems, .. } => {
+                let detail = self.to_string().lines().last().unwrap_or_default().replacen("error: ", "", 1);
+                return json!({ "code": "invalid", "detail": detail, "errors": problems, "exit_code": self.code() });
+            }
+            Failure::Refused { status, detail, hint, problem } => {
+                let mut document =
+                    json!({ "code": "refused", "status": status, "detail": detail, "hint": hint });
+                if let Some(fields) = document.as_object_mut() {
+                    for name in ["code", "field", "errors"] {
+                        if let Some(value) = problem.get(name) {
+                            fields.insert(name.to_owned(), value.clone());
+                        }
+                    }
+                    fields.insert("exit_code".to_owned(), json!(self.code()));
+                }
+                return document;
+            }
+            Failure::Usage(_) => ("usage", self.to_string()),
+            Failure::Waits(_) => ("waits_for_approval", self.to_string()),
+            Failure::Preflight(_) => ("preflight_failed", self.to_string()),
+            Failure::Unreachable(_) => ("unreachable", self.to_string()),
+            Failure::Io(_) => ("unreadable", self.to_string()),
+            Failure::Different(_) => ("different", self.to_string()),
+        };
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
+        let (detail, hint) = message.split_once("\n  hint: ").unwrap_or((message, ""));
+        json!({ "code": code, "detail": detail, "hint": hint, "exit_code": self.code() })
     }
 
     /// Says that the change may have been made although the command failed.
     pub fn of_unknown_outcome(self) -> Self {
         let advice = "the change may have been made; look at cutover audit --limit 5 before trying again";
         match self {
-            Failure::Refused { status, detail, errors, .. } => {
-                Failure::Refused { status, detail, hint: advice.to_owned(), errors }
+            Failure::Refused { status, detail, problem, .. } => {
+                Failure::Refused { status, detail, hint: advice.to_owned(), problem }
             }
             Failure::Unreachable(text) => Failure::Unreachable(format!("{text}\n  hint: {advice}")),
             other => other,
@@ -105,9 +151,15 @@ impl fmt::Display for Failure {
                 mistakes(f, name, problems)?;
                 f.write_str("; nothing was changed")
             }
-            Failure::Refused { detail, hint, errors, .. } => {
-                for error in errors {
-                    writeln!(f, "{error}")?;
+            Failure::Refused { detail, hint, problem, .. } => {
+                for error in list(problem, "errors") {
+                    writeln!(
+                        f,
+                        "{}: {}\n  hint: {}",
+                        place(error),
+                        text(error, "message"),
+                        text(error, "hint")
+                    )?;
                 }
                 write!(f, "error: {detail}")?;
                 if !hint.is_empty() {
@@ -117,6 +169,12 @@ impl fmt::Display for Failure {
             }
         }
     }
+}
+
+/// Returns the place of one of the mistakes of a document: its field, or the document as a whole.
+fn place(error: &Value) -> String {
+    let place = field(error, "field");
+    if place.is_empty() { "the document".to_owned() } else { place }
 }
 
 /// Writes the mistakes of a file, and their number.
@@ -176,5 +234,31 @@ mod tests {
         let failure = Failure::File { name: "adapter.yaml".to_owned(), problems: vec![problem("")] };
         let text = failure.beside_differences().to_string();
         assert!(text.ends_with("\nerror: 1 mistake in adapter.yaml"), "{text}");
+    }
+
+    #[test]
+    fn programs_get_what_the_api_said_and_the_exit_code() {
+        let mistake = json!({ "line": 2, "column": 17, "field": "a", "message": "m", "hint": "h" });
+        let problem = json!({ "code": "invalid", "field": "a", "errors": [mistake], "title": "x" });
+        let refused = Failure::Refused {
+            status: 422,
+            detail: "no".to_owned(),
+            hint: "do".to_owned(),
+            problem: Box::new(problem),
+        };
+        let expected = json!({
+            "code": "invalid", "status": 422, "detail": "no", "hint": "do", "field": "a", "errors": [mistake],
+            "exit_code": 3,
+        });
+        assert_eq!(refused.json(), expected);
+        assert_eq!(refused.to_string(), "a: m\n  hint: h\nerror: no\n  hint: do");
+        let usage = Failure::Usage("no token given\n  hint: set one".to_owned());
+        let expected =
+            json!({ "code": "usage", "detail": "no token given", "hint": "set one", "exit_code": 2 });
+        assert_eq!(usage.json(), expected);
+        assert_eq!(Failure::Preflight(2).json()["exit_code"], 9);
+        let file = Failure::File { name: "f.yaml".to_owned(), problems: Vec::new() };
+        assert_eq!(file.json()["exit_code"], 3);
+        assert_eq!(file.beside_differences().json()["exit_code"], 2);
     }
 }

@@ -3,9 +3,10 @@
 
 use crate::{
     client::{Client, encode},
+    confirm::Confirmation,
     failure::Failure,
     output::{self, Format, pick},
-    publication,
+    percentage, publication,
 };
 use clap::Args;
 use reqwest::Method;
@@ -18,13 +19,25 @@ pub struct Flag {
     flag: String,
 }
 
+/// Arguments of `cutover enable`.
+#[derive(Debug, Args)]
+pub struct Enable {
+    /// Name of the flag.
+    flag: String,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
 /// Arguments of `cutover rollout`.
 #[derive(Debug, Args)]
 pub struct Rollout {
     /// Name of the flag.
     flag: String,
-    /// Percentage of users, 0 to 100, with at most four decimals.
+    /// Percentage of users, such as 25 or 2.5%, with at most four decimals.
+    #[arg(value_parser = percentage::parse, allow_negative_numbers = true)]
     percentage: f64,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// Lists all flags.
@@ -33,8 +46,8 @@ pub struct Rollout {
 ///
 /// Fails if the management API refuses the request or cannot be reached.
 pub fn list(client: &Client, format: Format) -> Result<(), Failure> {
-    let flags = client.all("/flags", "flags")?;
-    output::show(format, &json!({ "flags": flags }), || table(&flags));
+    let flags = client.whole("/flags", "flags")?;
+    output::show(format, &flags, || table(output::list(&flags, "flags")));
     Ok(())
 }
 
@@ -53,10 +66,20 @@ pub fn get(Flag { flag }: &Flag, client: &Client, format: Format) -> Result<(), 
 ///
 /// # Errors
 ///
-/// Fails if the management API refuses the change or cannot be reached.
-pub fn enable(Flag { flag }: &Flag, client: &Client, format: Format) -> Result<(), Failure> {
+/// Fails if the change is not confirmed, or if the management API refuses it or cannot be reached.
+pub fn enable(
+    Enable { flag, confirmation }: &Enable,
+    client: &Client,
+    format: Format,
+) -> Result<(), Failure> {
+    let before = client.get(&path(flag)).unwrap_or_default();
+    let share = percent(&before).unwrap_or(100.0);
+    if share > 0.0 && !is_on(&before) {
+        let moved = format!("up to {share} percent of its users move to the new backend");
+        confirmation.confirm(client.environment(), &format!("enable {flag}"), &moved)?;
+    }
     let response = client.send(Method::POST, &format!("{}/enable", path(flag)), None)?;
-    show_change(&response, format);
+    show_change(&before, &response, format);
     Ok(())
 }
 
@@ -66,8 +89,9 @@ pub fn enable(Flag { flag }: &Flag, client: &Client, format: Format) -> Result<(
 ///
 /// Fails if the management API refuses the change or cannot be reached.
 pub fn disable(Flag { flag }: &Flag, client: &Client, format: Format) -> Result<(), Failure> {
+    // Nothing is read before: the way back to legacy is as short as it can be.
     let response = client.send(Method::POST, &format!("{}/disable", path(flag)), None)?;
-    show_change(&response, format);
+    show_change(&Value::Null, &response, format);
     Ok(())
 }
 
@@ -75,11 +99,23 @@ pub fn disable(Flag { flag }: &Flag, client: &Client, format: Format) -> Result<
 ///
 /// # Errors
 ///
-/// Fails if the management API refuses the change or cannot be reached.
+/// Fails if the change is not confirmed, or if the management API refuses it or cannot be reached.
 pub fn rollout(rollout: &Rollout, client: &Client, format: Format) -> Result<(), Failure> {
-    let body = json!({ "percentage": rollout.percentage });
-    let response = client.send_json(Method::PUT, &format!("{}/rollout", path(&rollout.flag)), &body)?;
-    show_change(&response, format);
+    let Rollout { flag, percentage, confirmation } = rollout;
+    // A failure to read leaves open who is moved, and the change itself reports its cause.
+    let before = client.get(&path(flag)).unwrap_or_default();
+    let share = percent(&before).unwrap_or_default();
+    let may_move = before.is_null() || is_on(&before);
+    if may_move && *percentage > share {
+        let moved = format!("{share} -> {percentage} percent of its users are on the new backend");
+        confirmation.confirm(client.environment(), &format!("rollout {flag} {percentage}"), &moved)?;
+    }
+    let body = json!({ "percentage": percentage });
+    let response = client.send_json(Method::PUT, &format!("{}/rollout", path(flag)), &body)?;
+    show_change(&before, &response, format);
+    if !is_on(&response) && percent(&response).is_some_and(|share| share > 0.0) {
+        eprintln!("note: {flag} is disabled, so nobody moves until cutover enable {flag}");
+    }
     Ok(())
 }
 
@@ -87,16 +123,89 @@ fn path(flag: &str) -> String {
     format!("/flags/{}", encode(flag))
 }
 
+fn is_on(flag: &Value) -> bool {
+    flag.get("enabled").and_then(Value::as_bool).unwrap_or_default()
+}
+
+fn percent(flag: &Value) -> Option<f64> {
+    flag.get("rollout_percentage").and_then(Value::as_f64)
+}
+
 /// Prints one row per flag.
-fn table(flags: &[Value]) {
+fn table<'f>(flags: impl Iterator<Item = &'f Value>) {
     let names = ["name", "enabled", "rollout_percentage", "version", "updated_by", "description"];
-    let rows: Vec<_> = flags.iter().map(|flag| pick(flag, &names)).collect();
+    let rows: Vec<_> = flags.map(|flag| pick(flag, &names)).collect();
     output::table(&["FLAG", "ON", "PERCENT", "VERSION", "BY", "DESCRIPTION"], &rows);
 }
 
-fn show_change(response: &Value, format: Format) {
+fn show_change(before: &Value, response: &Value, format: Format) {
     output::show(format, response, || {
-        table(std::slice::from_ref(response));
-        println!("done; {}", publication::revision(response));
+        table(std::iter::once(response));
+        println!("{}", outcome(before, response));
     });
+}
+
+/// Describes a change by the flag before it, null if that is unknown, and the response to it.
+fn outcome(before: &Value, response: &Value) -> String {
+    // The version of a flag is the revision that changed it last, counted within an epoch.
+    let version = |flag: &Value| ["epoch", "version"].map(|name| flag.get(name).cloned().unwrap_or_default());
+    if !before.is_null() && version(before) == version(response) {
+        return format!("unchanged; revision {}", output::field(response, "revision"));
+    }
+    format!("done; {}", publication::revision(response))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{environment::Environment, fake_server::answering};
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        rollout: Rollout,
+    }
+
+    const FLAG: &str =
+        r#"{"name":"f","enabled":true,"rollout_percentage":25.0,"version":3,"revision":4,"published":true}"#;
+
+    /// Rolls out in production, where no terminal is, and returns the outcome with the requested paths.
+    fn in_production(words: &[&str]) -> (Result<(), Failure>, Vec<String>) {
+        let (url, paths) = answering(200, FLAG);
+        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = client.within(Environment::of_context("live", &url, true));
+        let parsed = CommandLine::parse_from([&["rollout"][..], words].concat());
+        // Tests may run on a terminal; there this would wait for an answer.
+        let outcome = rollout(&parsed.rollout, &client, Format::Json);
+        let paths = paths.lock().unwrap().clone();
+        (outcome, paths)
+    }
+
+    #[test]
+    fn a_rollout_down_or_with_yes_is_not_asked_about() {
+        for words in [&["f", "10"][..], &["f", "0%"], &["f", "50", "--yes"], &["-y", "f", "25"]] {
+            let (outcome, paths) = in_production(words);
+            assert!(outcome.is_ok(), "{words:?}: {outcome:?}");
+            assert_eq!(paths.last().unwrap(), "/api/migration/flags/f/rollout", "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_percentage_is_explained() {
+        for (text, expected) in [("12,5", "write it with a point: 12.5"), ("-5", "a percentage is 0 to 100")]
+        {
+            let refused = CommandLine::try_parse_from(["rollout", "f", text]).err().unwrap().to_string();
+            assert!(refused.contains(expected), "{refused}");
+        }
+        assert_eq!(CommandLine::parse_from(["rollout", "f", "25%"]).rollout.percentage, 25.0);
+    }
+
+    #[test]
+    fn a_change_that_changes_nothing_says_so() {
+        let flag = |version: u64| json!({ "version": version, "epoch": 1, "revision": 9, "published": true });
+        assert_eq!(outcome(&flag(3), &flag(3)), "unchanged; revision 9");
+        assert!(outcome(&flag(3), &flag(9)).starts_with("done; revision 9, published"));
+        assert!(outcome(&Value::Null, &flag(9)).starts_with("done; "));
+    }
 }

@@ -5,14 +5,16 @@ use cutover_core::request::token::is_token;
 use reqwest::{Url, blocking};
 use std::{error::Error, time::Duration};
 
-/// Builds a client that does not follow redirects. `timeout` is its longest wait for one response.
+/// Builds a client that does not follow redirects, with its longest waits for a connection and, from the beginning of the
+/// request, for a response.
 ///
 /// # Errors
 ///
 /// Fails if TLS cannot be set up.
-pub fn client(timeout: Duration) -> Result<blocking::Client, Failure> {
+pub fn client(connection: Duration, response: Duration) -> Result<blocking::Client, Failure> {
     blocking::Client::builder()
-        .timeout(timeout)
+        .connect_timeout(connection)
+        .timeout(response)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("cutover/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -47,6 +49,27 @@ pub fn cause(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
+/// Describes a failure of TLS; `None` if the request failed for another reason.
+pub fn tls_failure(error: &reqwest::Error) -> Option<String> {
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    let with = |word: &str| causes.iter().rev().find(|cause| cause.contains(word));
+    if with("corrupt message").is_some() {
+        return Some("the server does not speak TLS at this port, so the URL is not one of https".to_owned());
+    }
+    if let Some(cause) = with("certificate") {
+        return Some(format!("TLS failed, because the server's certificate is refused: {cause}"));
+    }
+    ["tls", "TLS", "handshake", "peer "]
+        .into_iter()
+        .find_map(with)
+        .map(|cause| format!("TLS failed: {cause}"))
+}
+
 /// Returns true for a URL of http or https.
 pub fn is_url(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
@@ -69,6 +92,28 @@ pub fn header(text: &str) -> Result<(String, String), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        thread,
+    };
+
+    #[test]
+    fn a_server_without_tls_is_no_server_that_is_down() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 1_024]).unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").unwrap();
+        });
+        let http = client(Duration::from_secs(10)).unwrap();
+        let error = http.get(format!("https://{address}")).send().unwrap_err();
+        let found = tls_failure(&error).unwrap();
+        assert!(found.contains("does not speak TLS"), "{found}");
+        let error = http.get("http://127.0.0.1:9").send().unwrap_err();
+        assert_eq!(tls_failure(&error), None, "nobody listens there");
+    }
 
     #[test]
     fn a_header_has_a_name_and_a_value() {

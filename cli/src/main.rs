@@ -6,8 +6,11 @@
 mod streams;
 
 mod adapter;
+mod address;
+mod advice;
 mod apply;
 mod audit;
+mod bearer;
 mod canary;
 mod changes;
 mod client;
@@ -18,36 +21,58 @@ mod commands;
 mod compare;
 mod completions;
 mod configuration;
+mod confirm;
 mod connection;
+mod context;
 mod difference;
 mod emergency;
+mod environment;
 mod explain;
 mod export;
 mod failure;
 #[cfg(test)]
 mod fake_server;
 mod flags;
+mod help;
 mod http;
 mod iam;
+mod man;
 mod metrics;
+mod names;
 mod output;
+mod percentage;
 mod preflight;
 mod publication;
+mod response;
 mod restore;
 mod retry;
 mod status;
+mod style;
 mod token;
 mod whoami;
 
-use clap::Parser;
+use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = commands::Cli::parse();
-    match commands::run(cli) {
+    // Known before the arguments are: their mistakes are also told as JSON.
+    let is_json = std::env::args_os().any(|argument| argument.to_str() == Some("--json"));
+    let done = match commands::parse(std::env::args_os()) {
+        Ok(cli) => commands::run(cli),
+        Err(error) if is_json && error.use_stderr() => {
+            let text = error.to_string();
+            Err(Failure::Usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()))
+        }
+        Err(error) => error.exit(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            if is_json {
+                eprintln!("{}", failure.json());
+            } else {
+                eprintln!("{failure}");
+            }
             failure.exit_code()
         }
     }

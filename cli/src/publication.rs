@@ -3,9 +3,12 @@
 use crate::output;
 use serde_json::Value;
 
+/// Time within which a published change is in force: isolates ask for news every 4.8 s.
+const IN_FORCE: &str = "; in force within about 6 s";
+
 /// Returns the suffix that says whether a change is published.
 pub fn note(response: &Value) -> String {
-    if response.get("published").and_then(Value::as_bool).unwrap_or_default() {
+    if is_published(response) {
         return ", published".to_owned();
     }
     match output::text(response, "unpublished_because") {
@@ -14,7 +17,26 @@ pub fn note(response: &Value) -> String {
     }
 }
 
-/// Returns the revision of a change, and whether it is published.
+/// Returns the revision of a change, and when it is in force.
 pub fn revision(response: &Value) -> String {
-    format!("revision {}{}", output::field(response, "revision"), note(response))
+    let in_force = if is_published(response) { IN_FORCE } else { "" };
+    format!("revision {}{}{in_force}", output::field(response, "revision"), note(response))
+}
+
+fn is_published(response: &Value) -> bool {
+    response.get("published").and_then(Value::as_bool).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_a_published_change_says_when_it_is_in_force() {
+        let published = json!({ "revision": 7, "published": true });
+        assert_eq!(revision(&published), "revision 7, published; in force within about 6 s");
+        let waiting = json!({ "revision": 7, "published": false, "unpublished_because": "KV is down" });
+        assert_eq!(revision(&waiting), "revision 7, not published yet (KV is down); retried within a minute");
+    }
 }

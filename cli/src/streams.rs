@@ -22,6 +22,11 @@ macro_rules! println {
     ($($text:tt)*) => { $crate::streams::write_out(format_args!("{}\n", format_args!($($text)*))) };
 }
 
+/// Prints to standard error.
+macro_rules! eprint {
+    ($($text:tt)*) => { $crate::streams::write_error(format_args!($($text)*)) };
+}
+
 /// Prints a line to standard error.
 macro_rules! eprintln {
     ($($text:tt)*) => { $crate::streams::write_error(format_args!("{}\n", format_args!($($text)*))) };

@@ -63,10 +63,11 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
     let path = |id: &str| format!("/tokens/{}", encode(id));
     match command {
         Command::List => {
-            let tokens = client.all("/tokens", "tokens")?;
-            output::show(format, &json!({ "tokens": tokens }), || {
+            let tokens = client.whole("/tokens", "tokens")?;
+            output::show(format, &tokens, || {
                 let names = ["id", "name", "role", "created_at", "expires_at", "made_by"];
-                let rows: Vec<_> = tokens.iter().map(|token| pick(token, &names)).collect();
+                let rows: Vec<_> =
+                    output::list(&tokens, "tokens").map(|token| with_times(pick(token, &names))).collect();
                 output::table(&["ID", "NAME", "ROLE", "CREATED", "EXPIRES", "CREATED BY"], &rows);
             });
         }
@@ -89,6 +90,14 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
         }
     }
     Ok(())
+}
+
+/// Gives the times of creation and expiry their distance from now.
+fn with_times(mut row: Vec<String>) -> Vec<String> {
+    for time in row.iter_mut().skip(3).take(2) {
+        *time = output::time(time);
+    }
+    row
 }
 
 /// Prints a new token. Only the secret goes to standard output, so that it can be piped into a

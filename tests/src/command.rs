@@ -6,6 +6,7 @@ use crate::{
 };
 use std::{
     io::Write,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -41,9 +42,25 @@ pub async fn cutover_alone(arguments: &[&str], input: &str) -> CommandOutput {
     run(command, input).await
 }
 
+/// Runs `cutover` without a management API but that of its contexts, which are in a folder, and with further environment
+/// variables.
+pub async fn cutover_with_contexts(
+    folder: &Path,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+    input: &str,
+) -> CommandOutput {
+    let mut command = command(arguments);
+    command.env_remove("CUTOVER_URL").env_remove("CUTOVER_TOKEN").env("XDG_CONFIG_HOME", folder);
+    command.envs(variables.iter().copied());
+    run(command, input).await
+}
+
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(paths::root().join("target/debug/cutover"));
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Not the contexts of whoever runs the tests.
+    command.env("XDG_CONFIG_HOME", paths::root().join("target/no-contexts")).env_remove("CUTOVER_CONTEXT");
     command
 }
 

@@ -1,5 +1,6 @@
 //! Arguments of `cutover preflight`.
 
+use crate::context::Context;
 use clap::{Args, ValueEnum};
 
 /// Addresses and secrets of the parts to check. A part whose address is missing is skipped.
@@ -26,6 +27,19 @@ pub struct Options {
     /// Phase to check for [default: the current one].
     #[arg(long, value_enum)]
     pub(super) phase: Option<Phase>,
+}
+
+impl Options {
+    /// Fills in the addresses that are missing from a context.
+    pub fn or_of(self, context: &Context) -> Self {
+        Self {
+            edge: self.edge.or_else(|| context.edge_url.clone()),
+            ingest: self.ingest.or_else(|| context.ingest_url.clone()),
+            ask: self.ask.or_else(|| context.ask_url.clone()),
+            emergency: self.emergency.or_else(|| context.emergency_url.clone()),
+            ..self
+        }
+    }
 }
 
 /// Phase of a migration.

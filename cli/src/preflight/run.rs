@@ -10,9 +10,10 @@ use crate::{
     failure::Failure,
     http,
     output::{self, Format},
+    style,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{io::stdout, time::Duration};
 
 /// Longest wait for one response.
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -23,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(8);
 ///
 /// Fails if a check does.
 pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
-    let http = http::client(TIMEOUT)?;
+    let http = http::client(TIMEOUT, TIMEOUT)?;
     let mut checks = Vec::new();
     let status = control::check(client, &http, &mut checks);
     gate::emergency(&http, options.emergency.as_deref(), &mut checks);
@@ -54,7 +55,9 @@ fn json(checks: &[Check]) -> Value {
 fn print(checks: &[Check]) {
     let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or_default();
     for check in checks {
-        println!("{:<8} {:<width$}  {}", check.finding, check.name, check.detail);
+        let finding = format!("{:<8}", check.finding);
+        let style = style::of_state(finding.trim_end()).unwrap_or_default();
+        println!("{} {:<width$}  {}", style::painted(&finding, style, &stdout()), check.name, check.detail);
         if !check.remedy.is_empty() {
             println!("{:<8} {:<width$}  -> {}", "", "", check.remedy);
         }

@@ -20,4 +20,4 @@ pub use load::flag_from_json;
 pub use pairs::{
     Expected, ExpectedResponse, InvalidRequestLine, RecordedPair, RecordedPairs, RequestLine, SentRequest,
 };
-pub use reading::{Node, Problem};
+pub use reading::{Node, Problem, nearest};

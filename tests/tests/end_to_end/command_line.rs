@@ -34,7 +34,12 @@ async fn an_operator_works_through_a_migration() {
     let again = cutover(&stack, &["apply", "-f", "-", "--dry-run"], &exported).await;
     assert_eq!((again.code, again.out.as_str()), (0, "no change; the configuration is at revision 1\n"));
 
-    assert!(run(&["rollout", "graphql_reviews_read", "50"]).await.contains("done; revision 2, published"));
+    assert!(
+        run(&["rollout", "graphql_reviews_read", "50%"])
+            .await
+            .contains("done; revision 2, published; in force within about 6 s")
+    );
+    assert!(run(&["rollout", "graphql_reviews_read", "50"]).await.contains("unchanged; revision 2"));
     assert!(
         run(&["disable", "graphql_reviews_read", "--reason", "looking closer"]).await.contains("no  50.0")
     );
@@ -52,7 +57,18 @@ async fn an_operator_works_through_a_migration() {
 
     let json: serde_json::Value = serde_json::from_str(&run(&["list", "--json"]).await).unwrap();
     assert_eq!(json["flags"].as_array().unwrap().len(), 3);
+    assert!(json["revision"].as_u64().unwrap() > 2 && json["next_after"].is_null(), "{json}");
     assert!(run(&["completions", "bash"]).await.contains("emergency-rollback"));
+    // For the completions of names.
+    assert_eq!(run(&["__names", "flags"]).await.lines().count(), 3);
+    let waiting = cutover(&stack, &["rollout", "graphql_reviews_write", "10"], "").await;
+    assert!(
+        waiting.err.contains("nobody moves until cutover enable graphql_reviews_write"),
+        "{}",
+        waiting.err
+    );
+    let started = cutover(&stack, &["start-canary", "graphql_offers_read"], "").await;
+    assert_eq!(started.code, 0, "{}", started.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,9 +77,13 @@ async fn scripts_can_tell_failures_apart() {
     let mistaken = stack.state().join("mistaken.yaml");
     std::fs::write(&mistaken, "feature_flags:\n  a: { enabled: maybe }\norigin: {}\n").unwrap();
     let mistaken = mistaken.to_str().unwrap();
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 13] = [
         (&["frobnicate"], 2, "unrecognized subcommand"),
         (&["rollout", "x", "much"], 2, "invalid value"),
+        (&["rollout", "x", "12,5"], 2, "write it with a point: 12.5"),
+        (&["rollout", "x", "-5"], 2, "a percentage is 0 to 100"),
+        (&["create-ab-test", "x", "--variants", "a,b"], 1, "experiments are not run yet"),
+        (&["canary", "status", "nope"], 5, "cutover canary list shows all canaries"),
         (&["explain", "x", "--with", "nonsense"], 2, "NAME=VALUE"),
         (&["apply", "-f", mistaken], 3, ":2:17: feature_flags.a.enabled: expected true or false"),
         (&["apply", "-f", mistaken], 3, "error: 2 mistakes in"),
@@ -78,6 +98,13 @@ async fn scripts_can_tell_failures_apart() {
         assert!(done.err.contains(text), "{arguments:?}: {}", done.err);
         assert_eq!(done.out, "", "{arguments:?}: standard output is for data");
     }
+    // For programs: as the API gave it, with the exit code.
+    let refused = cutover(&stack, &["get", "nope", "--json"], "").await;
+    let failure: serde_json::Value = serde_json::from_str(&refused.err).unwrap();
+    assert_eq!((&failure["code"], &failure["exit_code"]), (&"not_found".into(), &5.into()), "{failure}");
+    let refused = cutover(&stack, &["rollout", "x", "101", "--json"], "").await;
+    let failure: serde_json::Value = serde_json::from_str(&refused.err).unwrap();
+    assert_eq!((&failure["field"], &failure["exit_code"]), (&"percentage".into(), &3.into()), "{failure}");
     let gone = cutover(&stack, &["list", "--url", "http://127.0.0.1:1"], "").await;
     assert_eq!(gone.code, 7);
     assert!(gone.err.contains("could not be reached"), "{}", gone.err);

@@ -15,6 +15,7 @@ mod changes;
 mod command_line;
 mod comparison;
 mod consistency;
+mod contexts;
 mod counting;
 mod deployment;
 mod dev;

@@ -14,4 +14,5 @@ pub(super) use node::Value;
 pub use problem::Problem;
 pub(super) use problem::Problems;
 pub(super) use references::{Names, Section};
-pub(super) use suggestion::{did_you_mean, nearest};
+pub(super) use suggestion::did_you_mean;
+pub use suggestion::nearest;

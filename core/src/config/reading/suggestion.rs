@@ -5,7 +5,7 @@
 const MIN_SIMILARITY: f64 = 0.8;
 
 /// Returns the known name that a mistyped one was most likely meant to be.
-pub(crate) fn nearest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     known
         .map(|name| (strsim::jaro_winkler(written, name), name))
         .filter(|(similarity, _)| *similarity > MIN_SIMILARITY)

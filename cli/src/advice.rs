@@ -1,0 +1,136 @@
+//! Hints in the language of the command line: the commands that help with a problem of the API.
+
+/// Commands that help with a problem, by its code. NAME stands for the name in the path of the request.
+const COMMANDS: [(&str, &str); 17] = [
+    ("token_missing", "store a token with cutover login, or set CUTOVER_TOKEN"),
+    ("token_unknown", "check the token: cutover login stores another one for the context"),
+    ("token_expired", "ask an admin for cutover token rotate ID, and store the new token with cutover login"),
+    ("jwt_refused", "sign in with your identity provider again, and store the token with cutover login"),
+    ("role_too_low", "ask a user with that role; cutover whoami shows yours"),
+    ("path_unknown", "check the URL, and deploy the functions in the version of this command"),
+    ("no_emergency", "cutover status shows if an emergency is in force"),
+    ("emergency_in_force", "end it first: cutover emergency-clear REASON"),
+    (
+        "canary_running",
+        "use cutover canary promote NAME or cutover canary rollback NAME; cutover disable NAME sends all \
+                        users to legacy at once",
+    ),
+    ("canary_not_started", "start it: cutover canary start NAME"),
+    (
+        "canary_state",
+        "see cutover canary status NAME: cutover canary resume NAME goes on after a pause, cutover canary \
+                      retry NAME starts again after the end",
+    ),
+    ("canary_moved", "a promotion is one step up; cutover canary status NAME shows the step"),
+    (
+        "approval_needed",
+        "approve it first: cutover canary approve NAME; the run then goes on by its evidence, and cutover \
+                         canary promote NAME at once",
+    ),
+    ("flag_disabled", "enable it first: cutover enable NAME"),
+    ("freeze_window", "wait until it closes, or override it with --reason WHY"),
+    (
+        "changed_since_asked",
+        "withdraw it with cutover changes withdraw NAME, review the current state, and request it again",
+    ),
+    ("too_many_runs", "end one of them first; cutover canary list shows all runs"),
+];
+
+/// Commands that list the objects of a section of the API, for names that do not exist.
+const LISTS: [(&str, &str); 4] = [
+    ("flags", "cutover list shows all flags"),
+    (
+        "canary",
+        "cutover canary list shows all canaries; another one needs canary_deployments.NAME in the configuration",
+    ),
+    ("tokens", "cutover token list shows all tokens"),
+    ("changes", "cutover changes list shows all pending changes"),
+];
+
+/// A list of the API with names to choose from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct List {
+    /// Path below `/api/migration`.
+    pub path: &'static str,
+    /// Field with the items.
+    pub items: &'static str,
+    /// Field of an item with its name.
+    pub name: &'static str,
+}
+
+/// Returns the hint for a problem of a request to a path; `None` if that of the API is as good.
+pub fn hint(code: &str, path: &str) -> Option<String> {
+    let table: &[(&str, &str)] = if code == "not_found" { &LISTS } else { &COMMANDS };
+    let key = if code == "not_found" { section_in(path) } else { code };
+    let (_, hint) = table.iter().find(|(held, _)| *held == key)?;
+    Some(hint.replace("NAME", name_in(path).unwrap_or("NAME")))
+}
+
+/// Returns the hint for a response of AWS in the place of the function.
+pub fn of_aws(status: u16) -> &'static str {
+    match status {
+        403 => {
+            "check the policy of the function URL; if its authorization is AWS_IAM, add --aws-iam. cutover preflight checks it"
+        }
+        429 => "the function has no free instance: try again, and raise its reserved concurrency",
+        _ => "the function failed or ran out of time: look at its log, and try again",
+    }
+}
+
+/// Returns the list with the names that a path may have.
+pub fn list_of(path: &str) -> Option<List> {
+    match section_in(path) {
+        "flags" => Some(List { path: "/flags", items: "flags", name: "name" }),
+        "canary" => Some(List { path: "/canary", items: "canaries", name: "flag" }),
+        _ => None,
+    }
+}
+
+/// Returns the name in a path, such as that of a flag, if it needs no decoding.
+pub fn name_in(path: &str) -> Option<&str> {
+    let name = path.split('/').nth(2)?.split('?').next()?;
+    let is_section = matches!(section_in(path), "flags" | "canary" | "tokens" | "changes");
+    (is_section && !name.is_empty() && !name.contains('%')).then_some(name)
+}
+
+fn section_in(path: &str) -> &str {
+    path.split(['/', '?']).nth(1).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_name_the_command_to_type() {
+        for (code, path, expected) in [
+            ("canary_not_started", "/canary/f/promote", "start it: cutover canary start f"),
+            ("flag_disabled", "/canary/f/promote?x=1", "enable it first: cutover enable f"),
+            ("not_found", "/flags/f", "cutover list shows all flags"),
+            ("not_found", "/tokens/1", "cutover token list shows all tokens"),
+        ] {
+            assert_eq!(hint(code, path).as_deref(), Some(expected), "{code} {path}");
+        }
+        assert_eq!(hint("changed_meanwhile", "/flags/f"), None);
+        assert_eq!(hint("not_found", "/audit/7/changes"), None);
+    }
+
+    #[test]
+    fn no_hint_speaks_http() {
+        for (code, hint) in COMMANDS.iter().chain(&LISTS) {
+            assert!(
+                !["GET ", "POST ", "PUT ", "/canary", "Authorization"].iter().any(|word| hint.contains(word)),
+                "{code}: {hint}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_taken_from_the_path() {
+        assert_eq!(name_in("/canary/f/retry?keep_salt=true"), Some("f"));
+        assert_eq!(name_in("/flags/a%20b"), None);
+        assert_eq!(name_in("/emergency/clear"), None);
+        assert_eq!(list_of("/flags/f/rollout").map(|list| list.items), Some("flags"));
+        assert_eq!(list_of("/tokens/1"), None);
+    }
+}

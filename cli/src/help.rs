@@ -1,0 +1,203 @@
+//! Help: commands grouped by purpose, examples, and exit codes.
+
+use anstyle::Style;
+use clap::{Arg, Command};
+
+/// Commands by purpose, in the order in which the help shows them.
+const GROUPS: [(&str, &[&str]); 5] = [
+    ("Move users", &["enable", "disable", "rollout", "canary", "emergency-rollback", "emergency-clear"]),
+    ("Look", &["status", "list", "get", "explain", "compare", "audit", "metrics"]),
+    ("Configure", &["apply", "export", "changes", "adapter"]),
+    ("Sign in and operate", &["login", "context", "whoami", "token", "preflight", "restore"]),
+    ("Set up this machine", &["completions", "man"]),
+];
+
+/// Commands that change nothing behind the management API.
+const READERS: [&str; 13] = [
+    "list",
+    "get",
+    "status",
+    "compare",
+    "export",
+    "explain",
+    "audit",
+    "whoami",
+    "preflight",
+    "metrics",
+    "context",
+    "login",
+    "__names",
+];
+
+/// Commands that never call the management API.
+const LOCALS: [&str; 3] = ["adapter", "completions", "man"];
+
+/// Options that matter only to changes.
+const OF_CHANGES: [&str; 2] = ["reason", "no_retry"];
+
+/// Options that matter only to commands that call the management API.
+const OF_CALLS: [&str; 7] = ["context", "url", "token", "aws_iam", "insecure_http", "no_retry", "reason"];
+
+/// Text below the help of `cutover`.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done                                  5  no such object
+  1  failed, or responses differ           6  in conflict with the current state
+  2  wrong usage, or not confirmed         7  the management API cannot be reached
+  3  a file or a value has mistakes        8  waits for a second person
+  4  not signed in, or not allowed         9  a preflight check failed
+
+Environment: CUTOVER_CONTEXT, CUTOVER_URL, CUTOVER_TOKEN, NO_COLOR. More: docs/cli.md";
+
+/// Example of `cutover rollout`.
+pub const ROLLOUT: &str = "Example:\n  cutover rollout reviews_read 2.5% --reason 'first users'";
+
+/// Example of `cutover explain`.
+pub const EXPLAIN: &str = "Example:\n  cutover explain reviews_read --user u1 --with country=NO";
+
+/// Examples of `cutover apply`.
+pub const APPLY: &str =
+    "Examples:\n  cutover apply -f cutover.yaml --dry-run\n  cutover export | sed ... | cutover apply -f -";
+
+/// Examples of `cutover audit`.
+pub const AUDIT: &str = "Examples:\n  cutover audit --flag reviews_read --since 2026-01-31T00:00:00Z\n  \
+                         cutover audit show 17\n  cutover audit --all > audit.jsonl";
+
+/// Examples of `cutover canary`.
+pub const CANARY: &str = "Examples:\n  cutover canary plan reviews_read -f cutover.yaml\n  \
+                          cutover canary start reviews_read\n  cutover canary watch reviews_read";
+
+/// Examples of the emergency commands.
+pub const EMERGENCY: &str = "Examples:\n  cutover emergency-rollback 'errors on checkout'\n  \
+                             cutover emergency-rollback 'errors on checkout' --flag checkout\n  \
+                             cutover emergency-clear 'fixed in 1.4.2'";
+
+/// Example of `cutover token`.
+pub const TOKEN: &str = "Example:\n  cutover token create ann --role operator --expires 30d > ann.token";
+
+/// Examples of `cutover context`.
+pub const CONTEXT: &str = "Examples:\n  \
+    cutover context add staging --url https://staging.example\n  \
+    cutover context add live --url https://live.example --production --token-stdin < live.token\n  \
+    cutover context use staging\n  cutover list --context live";
+
+/// Example of `cutover login`.
+pub const LOGIN: &str = "Example:\n  cutover login --context live --token-stdin < live.token";
+
+/// Example of `cutover preflight`.
+pub const PREFLIGHT: &str =
+    "Example:\n  cutover preflight --phase before\n\nExit status: 0 if all checks pass, 9 if one fails.";
+
+/// Examples of `cutover completions`.
+pub const COMPLETIONS: &str = "Examples:\n  source <(cutover completions bash)\n  \
+                               cutover completions zsh > ~/.zfunc/_cutover\n  \
+                               cutover completions fish > ~/.config/fish/completions/cutover.fish";
+
+/// Groups the commands in the help, and hides options in commands for which they mean nothing.
+pub fn arranged(command: Command) -> Command {
+    let options: Vec<Arg> = command.get_arguments().cloned().collect();
+    let hidden = |ids: &[&str]| -> Vec<Arg> {
+        let chosen = options.iter().filter(|option| ids.contains(&option.get_id().as_str()));
+        chosen.map(|option| option.clone().hide(true)).collect()
+    };
+    let mut arranged = command;
+    for (commands, ids) in
+        [(READERS.as_slice(), OF_CHANGES.as_slice()), (LOCALS.as_slice(), OF_CALLS.as_slice())]
+    {
+        for name in commands {
+            arranged = arranged.mut_subcommand(name, |command| command.args(hidden(ids)));
+        }
+    }
+    let template = template(&arranged);
+    arranged.help_template(template)
+}
+
+fn template(command: &Command) -> String {
+    let (heading, literal) = (Style::new().bold().underline(), Style::new().bold());
+    let styled = |style: Style, text: &str| format!("{}{text}{}", style.render(), style.render_reset());
+    let width =
+        GROUPS.iter().flat_map(|(_, names)| names.iter()).map(|name| name.len()).max().unwrap_or_default();
+    let mut text = "{about-with-newline}\n{usage-heading} {usage}\n\n".to_owned();
+    for (title, names) in GROUPS {
+        text.push_str(&format!("{}\n", styled(heading, &format!("{title}:"))));
+        for name in names.iter().copied() {
+            let about = command.find_subcommand(name).and_then(Command::get_about);
+            let about = about.map(ToString::to_string).unwrap_or_default();
+            let padding = " ".repeat(width - name.len());
+            text.push_str(&format!("  {}{padding}  {about}\n", styled(literal, name)));
+        }
+        text.push('\n');
+    }
+    text.push_str(&format!("{}\n{{options}}{{after-help}}\n", styled(heading, "Options:")));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_command_is_in_one_group_of_the_help() {
+        let command = commands::command();
+        let visible = command.get_subcommands().filter(|command| !command.is_hide_set());
+        let commands: BTreeSet<&str> = visible.map(Command::get_name).collect();
+        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        assert_eq!(grouped.iter().copied().collect::<BTreeSet<_>>(), commands);
+        assert_eq!(grouped.len(), commands.len(), "a command is in two groups");
+        for command in commands {
+            assert!(!command.contains(['{', '}']));
+        }
+    }
+
+    #[test]
+    fn the_document_has_every_command_and_every_exit_code() {
+        let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
+        let text = std::fs::read_to_string(document).unwrap();
+        for name in GROUPS.iter().flat_map(|(_, names)| names.iter()) {
+            assert!(text.contains(&format!("`{name}")), "{name} is not in docs/cli.md");
+        }
+        for code in 0..=9 {
+            assert!(text.contains(&format!("\n| {code} | ")), "docs/cli.md has no exit code {code}");
+            assert!(EXIT_CODES.contains(&format!("  {code}  ")), "the help has no exit code {code}");
+        }
+    }
+
+    #[test]
+    fn the_help_has_commands_options_and_exit_codes() {
+        let help = commands::command().render_help().to_string();
+        for part in [
+            "Move users:\n  enable              Enable a flag",
+            "--context <NAME>",
+            "Exit codes:\n  0  done",
+            "Usage: cutover",
+        ] {
+            assert!(help.contains(part), "{part:?} is missing:\n{help}");
+        }
+        assert!(!help.contains("__names") && !help.contains("create-ab-test"), "{help}");
+    }
+
+    /// Returns the help of a command.
+    fn help_of(name: &str) -> String {
+        let mut command = commands::command();
+        command.build();
+        command.find_subcommand_mut(name).unwrap().render_help().to_string()
+    }
+
+    #[test]
+    fn options_are_shown_where_they_matter() {
+        for (name, option, is_shown) in [
+            ("rollout", "--reason", true),
+            ("rollout", "--aws-iam", true),
+            ("list", "--reason", false),
+            ("list", "--no-retry", false),
+            ("list", "--aws-iam", true),
+            ("completions", "--url", false),
+            ("adapter", "--token", false),
+        ] {
+            assert_eq!(help_of(name).contains(option), is_shown, "{name} {option}:\n{}", help_of(name));
+        }
+        assert!(help_of("rollout").contains("Example:\n  cutover rollout "));
+    }
+}
