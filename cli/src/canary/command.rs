@@ -2,7 +2,6 @@
 
 use super::{
     forecast, list,
-    path::path,
     plan::{self, Source},
     replay, simulate, status, steer, watch,
 };
@@ -20,7 +19,7 @@ pub enum Command {
     Plan(PlanCommand),
 }
 
-/// Commands on runs, which always need the management API.
+/// Commands on which always need the management API.
 #[derive(Debug, Subcommand)]
 pub enum RunCommand {
     /// List all canaries.
@@ -65,7 +64,7 @@ pub enum RunCommand {
     Replay {
         /// Name of the flag.
         flag: String,
-        /// Id of the run [default: the newest].
+        /// Id of the run, from cutover canary runs [default: the newest].
         run: Option<String>,
     },
 }
@@ -105,8 +104,8 @@ impl RunCommand {
     pub fn run(self, client: &Client, format: Format) -> Result<(), Failure> {
         match self {
             Self::List => list::run(client, format),
-            Self::Status(Flag { flag }) => status::run(client, &path(&flag, ""), format),
-            Self::Watch { flag: Flag { flag }, every } => watch::run(client, &path(&flag, ""), every, format),
+            Self::Status(Flag { flag }) => status::run(client, &flag, format),
+            Self::Watch { flag: Flag { flag }, every } => watch::run(client, &flag, every, format),
             Self::Start(Flag { flag }) => steer::run(client, &flag, "start", format),
             Self::Retry { flag: Flag { flag }, keep_users } => {
                 steer::run(client, &flag, if keep_users { "retry?keep_salt=true" } else { "retry" }, format)

@@ -1,8 +1,9 @@
 //! `cutover canary watch`: the status of a canary, refreshed until its run ends.
 
-use super::status::describe;
+use super::{path::path, status::describe};
 use crate::{
     client::Client,
+    clock,
     failure::Failure,
     output::{self, Format},
 };
@@ -14,15 +15,15 @@ use std::{io::IsTerminal, time::Duration};
 /// # Errors
 ///
 /// Fails if the management API refuses a request or cannot be reached.
-pub(super) fn run(client: &Client, path: &str, every: u64, format: Format) -> Result<(), Failure> {
+pub(super) fn run(client: &Client, flag: &str, every: u64, format: Format) -> Result<(), Failure> {
     let is_terminal = std::io::stdout().is_terminal();
     let mut previous = String::new();
     loop {
-        let status = client.get(path)?;
+        let status = client.get(&path(flag, ""))?;
         match format {
             Format::Json => println!("{status}"),
             Format::Table => {
-                let view = describe(&status);
+                let view = describe(&status, clock::now());
                 if is_terminal {
                     print!(
                         "\x1b[H\x1b[J{view}\nrefreshed every {every} s; Ctrl-C stops watching, not the canary\n"
