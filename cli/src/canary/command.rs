@@ -2,6 +2,7 @@
 
 use super::{
     forecast, list,
+    outcome::Outcome,
     plan::{self, Source},
     replay, simulate, status, steer, watch,
 };
@@ -27,13 +28,7 @@ pub enum RunCommand {
     /// Show a canary's step, its evidence, and its next move.
     Status(Flag),
     /// Watch the run live until it ends.
-    Watch {
-        #[command(flatten)]
-        flag: Flag,
-        /// Seconds between two refreshes.
-        #[arg(long, default_value_t = 2)]
-        every: u64,
-    },
+    Watch(watch::Options),
     /// Start a run at the plan's first step.
     Start(Flag),
     /// Start a new run after the last one has ended. After a rollback users are dealt anew.
@@ -105,7 +100,7 @@ impl RunCommand {
         match self {
             Self::List => list::run(client, format),
             Self::Status(Flag { flag }) => status::run(client, &flag, format),
-            Self::Watch { flag: Flag { flag }, every } => watch::run(client, &flag, every, format),
+            Self::Watch(options) => watch::run(client, &options, format).map(Outcome::finish),
             Self::Start(Flag { flag }) => steer::run(client, &flag, "start", format),
             Self::Retry { flag: Flag { flag }, keep_users } => {
                 steer::run(client, &flag, if keep_users { "retry?keep_salt=true" } else { "retry" }, format)

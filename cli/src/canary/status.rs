@@ -28,7 +28,7 @@ pub(super) fn run(client: &Client, flag: &str, format: Format) -> Result<(), Fai
 }
 
 /// Formats the status of a canary for people, with times relative to `now` (in milliseconds).
-pub(super) fn describe(status: &Value, now: i64) -> String {
+fn describe(status: &Value, now: i64) -> String {
     let mut text = String::new();
     let [title, ladder] = heading(status);
     // Writing to a string cannot fail.
