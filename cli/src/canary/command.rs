@@ -4,7 +4,7 @@ use super::{
     forecast, list,
     outcome::Outcome,
     plan::{self, Source},
-    replay, simulate, status, steer, watch,
+    replay, simulate, status, steer, wait, watch,
 };
 use crate::{client::Client, failure::Failure, output::Format};
 use clap::{Args, Subcommand};
@@ -29,6 +29,8 @@ pub enum RunCommand {
     Status(Flag),
     /// Watch the run live until it ends.
     Watch(watch::Options),
+    /// Wait until the run has reached a state or a step, for scripts.
+    Wait(wait::Options),
     /// Start a run at the plan's first step.
     Start(Flag),
     /// Start a new run after the last one has ended. After a rollback users are dealt anew.
@@ -101,6 +103,7 @@ impl RunCommand {
             Self::List => list::run(client, format),
             Self::Status(Flag { flag }) => status::run(client, &flag, format),
             Self::Watch(options) => watch::run(client, &options, format).map(Outcome::finish),
+            Self::Wait(options) => wait::run(client, &options, format).map(Outcome::finish),
             Self::Start(Flag { flag }) => steer::run(client, &flag, "start", format),
             Self::Retry { flag: Flag { flag }, keep_users } => {
                 steer::run(client, &flag, if keep_users { "retry?keep_salt=true" } else { "retry" }, format)

@@ -21,6 +21,7 @@ mod simulate;
 mod simulated_users;
 mod status;
 mod steer;
+mod wait;
 mod watch;
 
 pub use command::Command;
