@@ -1,7 +1,7 @@
 //! The commands below `cutover canary`, by stage.
 
 use super::{
-    forecast, list,
+    begin, forecast, list,
     outcome::Outcome,
     plan::{self, Source},
     replay, simulate, status, steer, wait, watch,
@@ -31,12 +31,19 @@ pub enum RunCommand {
     Watch(watch::Options),
     /// Wait until the run has reached a state or a step, for scripts.
     Wait(wait::Options),
-    /// Start a run at the plan's first step.
-    Start(Flag),
-    /// Start a new run after the last one has ended. After a rollback users are dealt anew.
+    /// Start a run at the plan's first step, the first one or one after an earlier run.
+    ///
+    /// The flag gets the share of the first step, also if its share is larger now; on a terminal this is asked first.
+    /// After a rollback users are dealt anew, as by retry.
+    Start(begin::Options),
+    /// Start a new run after the last one has ended, and fail if there was none.
+    ///
+    /// Does the same as start, for scripts that must not begin the first run of a canary, and offers to keep the
+    /// users. After a rollback users are dealt anew: the same users on the same backend would repeat a rollback that a
+    /// few of them had caused without a fault.
     Retry {
         #[command(flatten)]
-        flag: Flag,
+        options: begin::Options,
         /// Keep the users of the last run on the backends that they had.
         #[arg(long)]
         keep_users: bool,
@@ -104,9 +111,10 @@ impl RunCommand {
             Self::Status(Flag { flag }) => status::run(client, &flag, format),
             Self::Watch(options) => watch::run(client, &options, format).map(Outcome::finish),
             Self::Wait(options) => wait::run(client, &options, format).map(Outcome::finish),
-            Self::Start(Flag { flag }) => steer::run(client, &flag, "start", format),
-            Self::Retry { flag: Flag { flag }, keep_users } => {
-                steer::run(client, &flag, if keep_users { "retry?keep_salt=true" } else { "retry" }, format)
+            Self::Start(options) => begin::run(client, &options, "start", format),
+            Self::Retry { options, keep_users } => {
+                let verb = if keep_users { "retry?keep_salt=true" } else { "retry" };
+                begin::run(client, &options, verb, format)
             }
             Self::Promote { flag: Flag { flag }, to } => steer::promote(client, &flag, to, format),
             Self::Approve(Flag { flag }) => steer::run(client, &flag, "approve", format),

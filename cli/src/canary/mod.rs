@@ -1,7 +1,9 @@
 //! `cutover canary …`: starts and steers canaries, shows their progress, and simulates plans.
 
+mod begin;
 mod checks;
 mod command;
+mod confirm;
 mod duration;
 mod forecast;
 mod frame;
