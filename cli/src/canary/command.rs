@@ -4,7 +4,7 @@ use super::{
     begin, forecast, list,
     outcome::Outcome,
     plan::{self, Source},
-    replay, simulate, status, steer, wait, watch,
+    replay, runs, simulate, status, steer, wait, watch,
 };
 use crate::{client::Client, failure::Failure, output::Format};
 use clap::{Args, Subcommand};
@@ -20,13 +20,15 @@ pub enum Command {
     Plan(PlanCommand),
 }
 
-/// Commands on which always need the management API.
+/// Commands on runs, which always need the management API.
 #[derive(Debug, Subcommand)]
 pub enum RunCommand {
     /// List all canaries.
     List,
     /// Show a canary's step, its evidence, and its next move.
     Status(Flag),
+    /// List a flag's runs, newest first.
+    Runs(runs::Options),
     /// Watch the run live until it ends.
     Watch(watch::Options),
     /// Wait until the run has reached a state or a step, for scripts.
@@ -109,6 +111,7 @@ impl RunCommand {
         match self {
             Self::List => list::run(client, format),
             Self::Status(Flag { flag }) => status::run(client, &flag, format),
+            Self::Runs(options) => runs::run(client, &options, format),
             Self::Watch(options) => watch::run(client, &options, format).map(Outcome::finish),
             Self::Wait(options) => wait::run(client, &options, format).map(Outcome::finish),
             Self::Start(options) => begin::run(client, &options, "start", format),

@@ -17,6 +17,7 @@ mod poll;
 mod progress;
 mod rate;
 mod replay;
+mod runs;
 mod screen;
 mod sentence;
 mod simulate;
