@@ -5,6 +5,7 @@ mod checks;
 mod command;
 mod confirm;
 mod duration;
+mod examples;
 mod forecast;
 mod frame;
 mod ladder;
