@@ -6,8 +6,7 @@ use cutover_core::Timestamp;
 use serde_json::Value;
 use std::time::Duration;
 
-/// Time for which the first read is tried again, in milliseconds: later a missing answer is an outage, at first it is
-/// rather a wrong URL.
+/// Time for which the first read is tried again, in milliseconds.
 const FIRST_PATIENCE_MS: i64 = 20_000;
 
 /// Shortest pause after a failure; the management API asks for it (`Retry-After`) if its store fails.
@@ -57,12 +56,21 @@ impl<'c> Poll<'c> {
         let held = self.outage.take();
         let since = held.as_ref().map_or(now, |outage| outage.since);
         let is_patient = self.is_known || now - since < FIRST_PATIENCE_MS;
-        if !(may_pass(&failure) && is_patient) {
+        if !(self.may_pass(&failure) && is_patient) {
             return Err(missing::explained(failure, &self.flag));
         }
         let failed = held.map_or(1, |outage| outage.failed.saturating_add(1));
         self.outage = Some(Outage { since, failed, cause: cause(&failure) });
         Ok(None)
+    }
+
+    /// Returns true for a failure that may pass by itself. Without a status yet, no connection is rather a wrong URL.
+    fn may_pass(&self, failure: &Failure) -> bool {
+        match failure {
+            Failure::Unreachable(_) => self.is_known,
+            Failure::Refused { status, .. } => *status == 500 || retry::is_transient(*status),
+            _ => false,
+        }
     }
 
     /// Returns the pause before the next read, which grows with each failure.
@@ -83,15 +91,6 @@ impl<'c> Poll<'c> {
     /// Returns true if the last read was the first of several that failed.
     pub(super) fn has_just_failed(&self) -> bool {
         self.outage.as_ref().is_some_and(|outage| outage.failed == 1)
-    }
-}
-
-/// Returns true for a failure that may pass by itself.
-fn may_pass(failure: &Failure) -> bool {
-    match failure {
-        Failure::Unreachable(_) => true,
-        Failure::Refused { status, .. } => *status == 500 || retry::is_transient(*status),
-        _ => false,
     }
 }
 
@@ -151,6 +150,18 @@ mod tests {
         let (url, _) = fake_server::answering(401, r#"{ "detail": "the token has expired", "hint": "" }"#);
         let client = Client::new(&url, "token", None, false).unwrap();
         assert!(Poll::new(&client, "f", 1).read(0).is_err());
+    }
+
+    #[test]
+    fn no_connection_is_told_at_once_and_survived_later() {
+        let (url, _) = fake_server::answering(200, "{}");
+        let [good, gone] =
+            [url.as_str(), "http://127.0.0.1:1"].map(|url| Client::new(url, "token", None, false).unwrap());
+        assert!(Poll::new(&gone, "f", 1).read(0).is_err());
+        let mut poll = Poll::new(&good, "f", 1);
+        poll.read(0).unwrap();
+        poll.client = &gone;
+        assert_eq!(poll.read(1_000).unwrap(), None);
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Goal {
 pub(super) fn run(client: &Client, options: &Options, format: Format) -> Result<Outcome, Failure> {
     let Options { flag, goals, timeout, every } = options;
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let wanted = goals.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+    let wanted = wanted(goals);
     let limit = timeout.map(|limit| duration::short(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)));
     let limit = limit.map_or_else(String::new, |limit| format!(", for {limit} at most"));
     eprintln!("waiting until {flag} is {wanted}{limit}");
@@ -138,8 +138,16 @@ fn judge(goals: &[Goal], status: &Value) -> Result<Option<Outcome>, Failure> {
             steps.join(", ")
         )));
     }
-    let is_over = !sentence::is_active(status);
-    Ok(is_over.then(|| Outcome::Missed(sentence::ending(status).unwrap_or_default())))
+    if sentence::is_active(status) {
+        return Ok(None);
+    }
+    let (flag, state) = (output::text(status, "flag"), output::text(status, "state"));
+    Ok(Some(Outcome::Missed(format!("{flag} is {state}, not {}", wanted(goals)))))
+}
+
+/// Names goals in a sentence.
+fn wanted(goals: &[Goal]) -> String {
+    goals.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 #[cfg(test)]
@@ -167,20 +175,20 @@ mod tests {
     #[test]
     fn a_status_decides_or_does_not() {
         let missed = |sentence: &str| Some(Outcome::Missed(sentence.to_owned()));
-        let back = "Rolled back from 50%: because.";
         for (wanted, state, percentage, expected) in [
             ("completed", "running", 5.0, None),
             ("completed", "paused", 5.0, None),
             ("completed", "completed", 50.0, Some(Outcome::Reached)),
-            ("completed", "rolled_back", 0.0, missed(back)),
+            ("completed", "rolled_back", 0.0, missed("f is rolled_back, not completed")),
+            ("completed", "not_started", 0.0, missed("f is not_started, not completed")),
             ("rolled_back", "rolled_back", 0.0, Some(Outcome::Reached)),
-            ("rolled_back", "completed", 50.0, missed("Completed at 50%: because.")),
+            ("rolled_back", "completed", 50.0, missed("f is completed, not rolled_back")),
             ("paused", "baking", 50.0, None),
             ("paused", "paused", 50.0, Some(Outcome::Reached)),
             ("step=25", "running", 5.0, None),
             ("step=25", "running", 50.0, Some(Outcome::Reached)),
             ("step=25", "completed", 50.0, Some(Outcome::Reached)),
-            ("step=0", "rolled_back", 0.0, missed(back)),
+            ("step=5", "rolled_back", 0.0, missed("f is rolled_back, not at 5%")),
         ] {
             let goals = [goal(wanted).unwrap()];
             assert_eq!(judge(&goals, &status(state, percentage)).unwrap(), expected, "{wanted} {state}");

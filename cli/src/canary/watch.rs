@@ -58,21 +58,16 @@ pub(super) fn run(client: &Client, options: &Options, format: Format) -> Result<
     // Returns to the screen from before, on which the end remains.
     drop(view);
     if is_screen {
-        println!("{}", heading(&last).join("\n"));
+        println!("{}\n{}", heading(&last).join("\n"), sentence::ending(&last).unwrap_or_default());
     }
-    let ending = sentence::ending(&last).unwrap_or_default();
-    if format == Format::Table {
-        println!("{ending}");
-    }
-    Ok(outcome(&last, ending, options.exit_status))
+    Ok(if options.exit_status { outcome(&last) } else { Outcome::Reached })
 }
 
 /// Returns the outcome of a run that is over.
-fn outcome(last: &Value, ending: String, matters: bool) -> Outcome {
-    if matters && output::text(last, "state") != "completed" {
-        Outcome::Missed(ending)
-    } else {
-        Outcome::Reached
+fn outcome(last: &Value) -> Outcome {
+    match output::text(last, "state") {
+        "completed" => Outcome::Reached,
+        state => Outcome::Missed(format!("{} is {state}, not completed", output::text(last, "flag"))),
     }
 }
 
@@ -133,15 +128,10 @@ mod tests {
 
     #[test]
     fn f2_a_pipeline_can_tell_how_the_run_ended() {
-        for (state, matters, expected) in [
-            ("completed", true, Outcome::Reached),
-            ("rolled_back", true, Outcome::Missed("ended".to_owned())),
-            ("not_started", true, Outcome::Missed("ended".to_owned())),
-            ("rolled_back", false, Outcome::Reached),
-        ] {
-            let last = json!({ "state": state });
-            assert_eq!(outcome(&last, "ended".to_owned(), matters), expected, "{state}");
-        }
+        let outcome = |state: &str| outcome(&json!({ "flag": "f", "state": state }));
+        assert_eq!(outcome("completed"), Outcome::Reached);
+        assert_eq!(outcome("rolled_back"), Outcome::Missed("f is rolled_back, not completed".to_owned()));
+        assert_eq!(outcome("not_started"), Outcome::Missed("f is not_started, not completed".to_owned()));
     }
 
     #[test]
@@ -149,9 +139,12 @@ mod tests {
         let body = r#"{ "flag": "f", "state": "rolled_back", "reason": "rolled back by ann", "step": 0, "steps": [5] }"#;
         let (url, paths) = fake_server::answering(200, body);
         let client = Client::new(&url, "token", None, false).unwrap();
-        let options = Options { flag: "f".to_owned(), every: 1, exit_status: true };
-        let outcome = run(&client, &options, Format::Json).unwrap();
-        assert_eq!(outcome, Outcome::Missed("Rolled back from 5% by ann.".to_owned()));
-        assert_eq!(paths.lock().unwrap().len(), 1);
+        let outcome = |exit_status: bool| {
+            let options = Options { flag: "f".to_owned(), every: 1, exit_status };
+            run(&client, &options, Format::Json).unwrap()
+        };
+        assert_eq!(outcome(false), Outcome::Reached);
+        assert!(matches!(outcome(true), Outcome::Missed(_)));
+        assert_eq!(paths.lock().unwrap().len(), 2);
     }
 }
