@@ -5,10 +5,10 @@ use crate::output;
 use cutover_core::Timestamp;
 use serde_json::Value;
 
-/// The last state that was told.
+/// The last state of a run that had a line.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    told: String,
+    last: String,
 }
 
 impl Progress {
@@ -19,10 +19,10 @@ impl Progress {
         for field in ["/next/action", "/next/reason"] {
             key.push_str(status.pointer(field).and_then(Value::as_str).unwrap_or_default());
         }
-        if key == self.told {
+        if key == self.last {
             return None;
         }
-        self.told = key;
+        self.last = key;
         let at = Timestamp::from_millis(now - now.rem_euclid(1_000));
         let says = sentence::ending(status).or_else(|| sentence::next_move(status, now));
         let says = says.unwrap_or_else(|| output::field(status, "reason"));

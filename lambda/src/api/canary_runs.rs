@@ -132,8 +132,8 @@ impl<'h> History<'h> {
             if self.runs.len() == self.limit {
                 return false;
             }
-            let ended = self.ended(record, detail, run);
-            self.runs.push(ended);
+            let summary = self.summary(record, detail, run);
+            self.runs.push(summary);
         }
         let share = self.share(record);
         if let Some(last) = self.runs.last_mut() {
@@ -168,7 +168,7 @@ impl<'h> History<'h> {
     }
 
     /// Begins the summary of a run with its newest record.
-    fn ended(&self, record: &AuditRecord, detail: &Value, run: &str) -> RunSummary {
+    fn summary(&self, record: &AuditRecord, detail: &Value, run: &str) -> RunSummary {
         let newest = self.newest.filter(|newest| newest.id.as_str() == run);
         let state = detail.get("state").and_then(|state| sides(state).last()).and_then(Value::as_str);
         let state = state.unwrap_or_default();
