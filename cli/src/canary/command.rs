@@ -1,10 +1,10 @@
 //! The commands below `cutover canary`, by stage.
 
 use super::{
-    forecast, list,
-    path::path,
+    begin, examples, forecast, list,
+    outcome::Outcome,
     plan::{self, Source},
-    replay, simulate, status, steer, watch,
+    replay, runs, simulate, status, steer, wait, watch,
 };
 use crate::{client::Client, failure::Failure, output::Format};
 use clap::{Args, Subcommand};
@@ -24,28 +24,41 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum RunCommand {
     /// List all canaries.
+    #[command(after_help = examples::LIST)]
     List,
     /// Show a canary's step, its evidence, and its next move.
+    #[command(after_help = examples::STATUS)]
     Status(Flag),
+    /// List a flag's runs, newest first.
+    #[command(after_help = examples::RUNS)]
+    Runs(runs::Options),
     /// Watch the run live until it ends.
-    Watch {
-        #[command(flatten)]
-        flag: Flag,
-        /// Seconds between two refreshes.
-        #[arg(long, default_value_t = 2)]
-        every: u64,
-    },
-    /// Start a run at the plan's first step.
-    Start(Flag),
-    /// Start a new run after the last one has ended. After a rollback users are dealt anew.
+    #[command(after_help = examples::WATCH)]
+    Watch(watch::Options),
+    /// Wait until the run has reached a state or a step, for scripts.
+    #[command(after_help = examples::WAIT)]
+    Wait(wait::Options),
+    /// Start a run at the plan's first step, the first one or one after an earlier run.
+    ///
+    /// The flag gets the share of the first step, also if its share is larger now; on a terminal this is asked first.
+    /// After a rollback users are dealt anew, as by retry.
+    #[command(after_help = examples::START)]
+    Start(begin::Options),
+    /// Start a new run after the last one has ended, and fail if there was none.
+    ///
+    /// Does the same as start, for scripts that must not begin the first run of a canary, and offers to keep the
+    /// users. After a rollback users are dealt anew: the same users on the same backend would repeat a rollback that a
+    /// few of them had caused without a fault.
+    #[command(after_help = examples::RETRY)]
     Retry {
         #[command(flatten)]
-        flag: Flag,
+        options: begin::Options,
         /// Keep the users of the last run on the backends that they had.
         #[arg(long)]
         keep_users: bool,
     },
     /// Advance one step now, regardless of the evidence.
+    #[command(after_help = examples::PROMOTE)]
     Promote {
         #[command(flatten)]
         flag: Flag,
@@ -54,18 +67,23 @@ pub enum RunCommand {
         to: Option<f64>,
     },
     /// Approve the next step, which still waits for its evidence.
+    #[command(after_help = examples::APPROVE)]
     Approve(Flag),
     /// Pause the run; a breach still rolls it back.
+    #[command(after_help = examples::PAUSE)]
     Pause(Flag),
     /// Resume a paused run.
+    #[command(after_help = examples::RESUME)]
     Resume(Flag),
     /// Send all users back to legacy and end the run.
+    #[command(after_help = examples::ROLLBACK)]
     Rollback(Flag),
     /// Recompute every decision of a run from its records, and report differences.
+    #[command(after_help = examples::REPLAY)]
     Replay {
         /// Name of the flag.
         flag: String,
-        /// Id of the run [default: the newest].
+        /// Id of the run, from cutover canary runs [default: the newest].
         run: Option<String>,
     },
 }
@@ -74,6 +92,7 @@ pub enum RunCommand {
 #[derive(Debug, Subcommand)]
 pub enum PlanCommand {
     /// Show the test that decides each step, and the traffic that it needs.
+    #[command(after_help = examples::PLAN)]
     Plan {
         #[command(flatten)]
         source: Source,
@@ -81,6 +100,7 @@ pub enum PlanCommand {
         assumptions: forecast::Assumptions,
     },
     /// Simulate a plan against a backend with given rates, before any user is exposed.
+    #[command(after_help = examples::SIMULATE)]
     Simulate {
         #[command(flatten)]
         source: Source,
@@ -105,11 +125,14 @@ impl RunCommand {
     pub fn run(self, client: &Client, format: Format) -> Result<(), Failure> {
         match self {
             Self::List => list::run(client, format),
-            Self::Status(Flag { flag }) => status::run(client, &path(&flag, ""), format),
-            Self::Watch { flag: Flag { flag }, every } => watch::run(client, &path(&flag, ""), every, format),
-            Self::Start(Flag { flag }) => steer::run(client, &flag, "start", format),
-            Self::Retry { flag: Flag { flag }, keep_users } => {
-                steer::run(client, &flag, if keep_users { "retry?keep_salt=true" } else { "retry" }, format)
+            Self::Status(Flag { flag }) => status::run(client, &flag, format),
+            Self::Runs(options) => runs::run(client, &options, format),
+            Self::Watch(options) => watch::run(client, &options, format).map(Outcome::finish),
+            Self::Wait(options) => wait::run(client, &options, format).map(Outcome::finish),
+            Self::Start(options) => begin::run(client, &options, "start", format),
+            Self::Retry { options, keep_users } => {
+                let verb = if keep_users { "retry?keep_salt=true" } else { "retry" };
+                begin::run(client, &options, verb, format)
             }
             Self::Promote { flag: Flag { flag }, to } => steer::promote(client, &flag, to, format),
             Self::Approve(Flag { flag }) => steer::run(client, &flag, "approve", format),
@@ -138,6 +161,34 @@ impl PlanCommand {
             }
             Self::Simulate { source, assumptions } => {
                 simulate::run(&plan::read(&source, connect)?, &assumptions, format)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::Cli;
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn every_command_has_examples_that_can_be_typed() {
+        let mut cli = Cli::command();
+        let canary = cli.find_subcommand_mut("canary").unwrap();
+        for command in canary.get_subcommands().filter(|command| command.get_name() != "help") {
+            let name = command.get_name();
+            let help =
+                command.get_after_help().unwrap_or_else(|| panic!("{name} has no examples")).to_string();
+            let examples: Vec<&str> =
+                help.lines().map(str::trim).filter(|line| line.starts_with("cutover ")).collect();
+            assert!(!examples.is_empty(), "{name}");
+            for example in examples {
+                assert!(
+                    example.starts_with(&format!("cutover canary {name} ")) || name == "list",
+                    "{example}"
+                );
+                let parsed = Cli::try_parse_from(example.split_whitespace());
+                assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
             }
         }
     }

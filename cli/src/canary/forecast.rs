@@ -6,8 +6,8 @@ use crate::{
     output::{self, Format},
 };
 use clap::Args;
-use cutover_core::canary::{Forecast, plan::CanaryPlan};
-use serde_json::json;
+use cutover_core::canary::{Assumed, Forecast, plan::CanaryPlan};
+use serde_json::{Value, json};
 
 /// Rate that is assumed if none is given.
 const USUAL_RATE: f64 = 0.01;
@@ -34,11 +34,11 @@ pub(super) fn run(plan: &CanaryPlan, assumptions: &Assumptions, format: Format) 
     let Assumptions { rates, requests_per_second, users } = assumptions;
     let assumed = rates.assumed(USUAL_RATE, *requests_per_second, *users)?;
     let forecast = Forecast::of(plan, &assumed);
-    let sentence = Forecast::sentence(&forecast);
-    output::show(format, &json!(forecast), || {
+    let report = report(plan, &assumed, &forecast);
+    output::show(format, &report, || {
         let rows: Vec<Vec<String>> = forecast.iter().map(row).collect();
         output::table(&["STEP", "CANARY REQUESTS", "TOTAL REQUESTS/S", "EXPECTED"], &rows);
-        println!("{sentence}");
+        println!("{}", Forecast::sentence(&forecast));
         let percent = |rate: f64| format!("{:.2} %", rate * 100.0);
         println!(
             "assumed: errors {} on new and {} on legacy, slow responses {} and {}; {} minutes per step",
@@ -48,11 +48,21 @@ pub(super) fn run(plan: &CanaryPlan, assumptions: &Assumptions, format: Format) 
             percent(assumed.legacy_slow_rate),
             plan.step_duration_minutes
         );
-        if let Some(warning) = Forecast::warning(plan, &assumed) {
-            eprintln!("warning: {warning}");
-        }
+        output::warnings(&report);
     });
     Ok(())
+}
+
+/// Returns a forecast with all that it depends on, for programs.
+fn report(plan: &CanaryPlan, assumed: &Assumed, forecast: &[Forecast]) -> Value {
+    let warnings: Vec<String> = Forecast::warning(plan, assumed).into_iter().collect();
+    json!({
+        "steps": forecast,
+        "sentence": Forecast::sentence(forecast),
+        "assumed": assumed,
+        "step_duration_minutes": plan.step_duration_minutes,
+        "warnings": warnings,
+    })
 }
 
 fn row(step: &Forecast) -> Vec<String> {
@@ -62,4 +72,25 @@ fn row(step: &Forecast) -> Vec<String> {
         step.requests_per_second.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.2}")),
         output::cell(&json!(step.outlook)).replace('_', " "),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_get_the_assumed_rates_and_the_warnings() {
+        let limits = json!({ "max_error_rate": 0.05, "max_response_time_p95": 500.0 });
+        let plan: CanaryPlan = serde_json::from_value(json!({
+            "initial_percentage": 5.0, "promotion_steps": [50.0], "step_duration_minutes": 1.0,
+            "success_criteria": limits, "rollback_criteria": limits,
+        }))
+        .unwrap();
+        // Too close to the limit for any decision.
+        let assumed = Assumed::alike(0.05, 0.01);
+        let report = report(&plan, &assumed, &Forecast::of(&plan, &assumed));
+        assert_eq!(report["assumed"]["legacy_error_rate"], 0.05);
+        assert_eq!(report["steps"].as_array().unwrap().len(), 2);
+        assert!(report["warnings"][0].as_str().unwrap().contains("it can never advance from 5%"), "{report}");
+    }
 }

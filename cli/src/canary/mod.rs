@@ -1,16 +1,31 @@
 //! `cutover canary …`: starts and steers canaries, shows their progress, and simulates plans.
 
+mod begin;
+mod checks;
 mod command;
+mod confirm;
+mod duration;
+mod examples;
 mod forecast;
+mod frame;
+mod ladder;
 mod list;
+mod missing;
+mod outcome;
 mod path;
 mod plan;
+mod poll;
+mod progress;
 mod rate;
 mod replay;
+mod runs;
+mod screen;
+mod sentence;
 mod simulate;
 mod simulated_users;
 mod status;
 mod steer;
+mod wait;
 mod watch;
 
 pub use command::Command;

@@ -62,6 +62,23 @@ impl Assumptions {
         }
         self.rates.assumed(USUAL_RATE, Some(self.requests_per_second), Some(self.users))
     }
+
+    /// Names every assumption, also those that were not given.
+    fn sentence(&self, assumed: &Assumed) -> String {
+        let percent = |rate: f64| format!("{:.2} %", rate * 100.0);
+        format!(
+            "assumed: errors {} on new and {} on legacy, slow responses {} and {}; {} requests/s of {} users; {} runs \
+             with seed {}",
+            percent(assumed.error_rate),
+            percent(assumed.legacy_error_rate),
+            percent(assumed.slow_rate),
+            percent(assumed.legacy_slow_rate),
+            self.requests_per_second,
+            self.users,
+            self.runs,
+            self.seed
+        )
+    }
 }
 
 /// The end of one run.
@@ -128,20 +145,14 @@ pub(super) fn run(plan: &CanaryPlan, assumptions: &Assumptions, format: Format) 
     groups.sort_by(|a, b| b.share.total_cmp(&a.share));
     let outcomes: Vec<Value> = groups.iter().map(Group::json).collect();
     let report = json!({
-        "runs": assumptions.runs, "assumed": assumed, "users": assumptions.users, "expected": expected,
-        "outcomes": outcomes,
+        "runs": assumptions.runs, "seed": assumptions.seed, "assumed": assumed, "users": assumptions.users,
+        "expected": expected, "outcomes": outcomes,
     });
     output::show(format, &report, || {
         let rows: Vec<Vec<String>> = groups.iter().map(Group::row).collect();
         output::table(&["OUTCOME", "RUNS", "MINUTES (MEDIAN)", "CANARY REQUESTS (MEDIAN)"], &rows);
         println!("expected: {expected}");
-        println!(
-            "assumed: errors {:.2} % on new and {:.2} % on legacy; {} requests/s of {} users",
-            assumed.error_rate * 100.0,
-            assumed.legacy_error_rate * 100.0,
-            assumptions.requests_per_second,
-            assumptions.users
-        );
+        println!("{}", assumptions.sentence(&assumed));
         if !plan.options.route_criteria.is_empty() {
             println!(
                 "assumed: each route with criteria of its own has as many requests as all others together"
@@ -215,7 +226,7 @@ impl Simulation<'_> {
                 (Action::Advance | Action::Complete, _) => run = run.advanced(time(minute), ""),
                 (Action::RollBack, _) => {
                     let test = decision.verdict.breach.map_or("no data", |breach| breach.test.says());
-                    return end(format!("rolled back at {share}: {test}"));
+                    return end(format!("{} at {share}: {test}", RunState::RolledBack.as_str()));
                 }
                 (Action::Pause, _) => return end(format!("paused at {share}: {}", decision.reason.says())),
             }
@@ -289,4 +300,27 @@ fn counts(drawn: ArmEvents) -> ArmCounts {
 /// Draws how many of `count` requests belong to a share, from the binomial distribution.
 fn draw(random: &mut SmallRng, count: u64, share: f64) -> u64 {
     Binomial::new(count, share).map(|count| count.sample(random)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        assumptions: Assumptions,
+    }
+
+    #[test]
+    fn every_default_is_told() {
+        let Arguments { assumptions } = Arguments::parse_from(["simulate"]);
+        let assumed = assumptions.assumed().unwrap();
+        assert_eq!(
+            assumptions.sentence(&assumed),
+            "assumed: errors 0.00 % on new and 0.00 % on legacy, slow responses 0.00 % and 0.00 %; 10 requests/s of 20000 \
+             users; 200 runs with seed 1"
+        );
+    }
 }

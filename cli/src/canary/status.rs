@@ -1,44 +1,49 @@
 //! `cutover canary status`: step, evidence and next move of a canary.
 
+use super::{
+    checks::{checks, table},
+    ladder::ladder,
+    missing,
+    path::path,
+    sentence,
+};
 use crate::{
     client::Client,
+    clock,
     failure::Failure,
     output::{self, Format, cell},
 };
 use serde_json::Value;
 use std::fmt::Write;
 
-/// Shows the canary at a path of the management API.
+/// Shows the canary of a flag.
 ///
 /// # Errors
 ///
 /// Fails if the management API refuses the request or cannot be reached.
-pub(super) fn run(client: &Client, path: &str, format: Format) -> Result<(), Failure> {
-    let status = client.get(path)?;
-    output::show(format, &status, || print!("{}", describe(&status)));
+pub(super) fn run(client: &Client, flag: &str, format: Format) -> Result<(), Failure> {
+    let status = client.get(&path(flag, "")).map_err(|failure| missing::explained(failure, flag))?;
+    output::show(format, &status, || print!("{}", describe(&status, clock::now())));
     Ok(())
 }
 
-/// Formats the status of a canary for people.
-pub(super) fn describe(status: &Value) -> String {
+/// Formats the status of a canary for people, with times relative to `now` (in milliseconds).
+fn describe(status: &Value, now: i64) -> String {
     let mut text = String::new();
-    let value = |pointer: &str| status.pointer(pointer).map_or_else(|| "-".to_owned(), cell);
+    let [title, ladder] = heading(status);
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "{}  run {}  {}", value("/flag"), value("/run"), value("/state"));
-    let _ = writeln!(text, "  {}", ladder(status));
-    let _ = writeln!(text, "  {}", value("/reason"));
-    if let Some(breach) = status.get("breach").filter(|breach| !breach.is_null()) {
-        // One sentence with the counts; the reason repeats it unless an operator gave another one.
-        let message = output::field(breach, "sentence");
-        if message != value("/reason") {
-            let _ = writeln!(text, "  {message}");
-        }
+    let _ = writeln!(text, "{title}\n{ladder}");
+    let (reason, ending) = (output::field(status, "reason"), sentence::ending(status));
+    // The end tells the reason, unless it is that of a test and an operator gave another one.
+    let is_told = ending.is_some() && status.pointer("/breach/sentence").is_none();
+    if !reason.is_empty() && !is_told {
+        let _ = writeln!(text, "  {reason}");
     }
-    if let Some(worse) = status.pointer("/evidence/worse").filter(|worse| !worse.is_null()) {
-        let _ = writeln!(text, "  worse than legacy: {}", cell(worse));
+    if let Some(says) = ending.or_else(|| sentence::next_move(status, now)).filter(|says| *says != reason) {
+        let _ = writeln!(text, "  {says}");
     }
-    if let Some(next) = status.get("next").filter(|next| !next.is_null()) {
-        let _ = writeln!(text, "  {}", next_move(next));
+    for worry in worries(status) {
+        let _ = writeln!(text, "  {worry}");
     }
     if status.get("evidence").is_some() {
         text.push('\n');
@@ -46,45 +51,33 @@ pub(super) fn describe(status: &Value) -> String {
         text.push_str(&routes(status));
         text.push_str(&users(status));
         text.push('\n');
-        text.push_str(&tests(status));
+        text.push_str(&table(&checks(status)));
     }
-    let unknown = status["unknown_isolates"].as_u64().unwrap_or_default();
+    text
+}
+
+/// Formats the flag, its run and its state, and the steps.
+pub(super) fn heading(status: &Value) -> [String; 2] {
+    let value = |name: &str| status.get(name).map_or_else(|| "-".to_owned(), cell);
+    [format!("{}  run {}  {}", value("flag"), value("run"), value("state")), format!("  {}", ladder(status))]
+}
+
+/// Returns sentences on findings that an operator should know of.
+pub(super) fn worries(status: &Value) -> Vec<String> {
+    let mut worries = Vec::new();
+    if let Some(worse) = status.pointer("/evidence/worse").filter(|worse| !worse.is_null()) {
+        worries.push(format!("worse than legacy: {}", cell(worse)));
+    }
+    let unknown = status.get("unknown_isolates").and_then(Value::as_u64).unwrap_or_default();
     if unknown > 0 {
-        let _ = writeln!(
-            text,
-            "\n  {unknown} isolates fell silent in the last hour; their last counts are unknown"
-        );
+        worries
+            .push(format!("{unknown} isolates fell silent in the last hour; their last counts are unknown"));
     }
-    text
+    worries
 }
 
-/// Formats the steps, with the current one in brackets.
-fn ladder(status: &Value) -> String {
-    let step = status.get("step").and_then(Value::as_u64);
-    let bracketed = |name: String, is_current| if is_current { format!("[{name}]") } else { name };
-    let mut rungs: Vec<String> = output::list(status, "steps")
-        .zip(0_u64..)
-        .map(|(share, index)| bracketed(format!("{}%", cell(share)), step == Some(index)))
-        .collect();
-    let bake = u64::try_from(rungs.len()).ok();
-    rungs.push(bracketed("bake".to_owned(), step == bake));
-    rungs.join(" > ")
-}
-
-/// Formats the next decision: the reason for waiting, or the move and its reason.
-fn next_move(next: &Value) -> String {
-    let (action, message) = (output::field(next, "action"), output::field(next, "message"));
-    let mut text =
-        if action == "hold" { format!("waiting: {message}") } else { format!("next: {action} ({message})") };
-    for (name, field) in [("not before", "not_before"), ("since", "waiting_since")] {
-        if next.get(field).is_some_and(|time| !time.is_null()) {
-            text.push_str(&format!("; {name} {}", output::field(next, field)));
-        }
-    }
-    text
-}
-
-fn arms(status: &Value) -> String {
+/// Formats the counts of both arms.
+pub(super) fn arms(status: &Value) -> String {
     let rows: Vec<Vec<String>> = ["new", "legacy"]
         .iter()
         .map(|arm| {
@@ -147,51 +140,10 @@ fn users(status: &Value) -> String {
     output::format_table(&heading, &rows)
 }
 
-/// Progress in percent below which a test is left out, unless it is needed to advance.
-const NOTEWORTHY: f64 = 0.5;
-
-fn tests(status: &Value) -> String {
-    let tests = status.pointer("/evidence/tests").and_then(Value::as_array).into_iter().flatten();
-    let is_shown = |test: &&Value| {
-        output::text(test, "test").ends_with("_below")
-            || test.get("percent").and_then(Value::as_f64).is_some_and(|percent| percent >= NOTEWORTHY)
-    };
-    let rows: Vec<Vec<String>> = tests
-        .filter(is_shown)
-        .map(|test| {
-            let percent = test.get("percent").and_then(Value::as_f64).unwrap_or_default();
-            let progress = format!("{:.0} %", percent.min(999.0));
-            let says = output::field(test, "says");
-            let check = match test.get("route").and_then(Value::as_str) {
-                Some(route) => format!("{route}: {says}"),
-                None => says,
-            };
-            vec![format!("  {}", bar(percent)), progress, check]
-        })
-        .collect();
-    output::format_table(&["  PROGRESS", "", "CHECK"], &rows)
-}
-
-/// Draws a percentage as a bar of ten characters.
-fn bar(percent: f64) -> String {
-    let filled = (percent.clamp(0.0, 100.0) / 10.0) as usize;
-    format!("{}{}", "#".repeat(filled), ".".repeat(10 - filled))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn the_ladder_shows_the_current_step() {
-        let at = |step: u64| ladder(&json!({ "step": step, "steps": [1.0, 50.0, 100.0] }));
-        assert_eq!(at(1), "1.0% > [50.0%] > 100.0% > bake");
-        assert_eq!(at(3), "1.0% > 50.0% > 100.0% > [bake]");
-        assert_eq!(bar(0.0), "..........");
-        assert_eq!(bar(55.0), "#####.....");
-        assert_eq!(bar(1e9), "##########");
-    }
 
     #[test]
     fn b2_a_rollback_is_explained_by_its_counts() {
@@ -209,12 +161,25 @@ mod tests {
                 ],
             },
         });
-        let text = describe(&status);
+        let text = describe(&status, 0);
         assert_eq!(text.matches(sentence).count(), 1, "{text}");
         assert!(text.contains("640") && text.contains("more errors") && text.contains("fast"), "{text}");
         assert!(!text.contains("slower"), "a test without evidence is noise: {text}");
-        let manual = json!({ "reason": "rolled back by alice", "breach": { "sentence": sentence } });
-        assert!(describe(&manual).contains(sentence));
+        assert!(text.contains("  (50%) > bake   fell back from 50% to 0%\n"), "{text}");
+        let manual = json!({
+            "state": "rolled_back", "reason": "rolled back by alice", "breach": { "sentence": sentence },
+        });
+        let text = describe(&manual, 0);
+        assert!(text.contains(sentence) && text.contains("rolled back by alice"), "{text}");
+    }
+
+    #[test]
+    fn a_rollback_by_hand_is_told_once() {
+        let status = json!({
+            "flag": "f", "run": "r1", "state": "rolled_back", "steps": [50.0], "step": 0,
+            "reason": "rolled back by alice", "breach": null,
+        });
+        assert!(describe(&status, 0).ends_with("\n  Rolled back from 50% by alice.\n"));
     }
 
     #[test]
@@ -229,17 +194,9 @@ mod tests {
                 ],
             },
         });
-        let text = describe(&status);
+        let text = describe(&status, 0);
         assert_eq!(text.matches("reviews.search").count(), 3, "{text}");
         assert!(text.contains("reviews.search: good"), "{text}");
-        assert!(!describe(&json!({ "evidence": { "routes": {} } })).contains("ROUTE"));
-    }
-
-    #[test]
-    fn the_next_move_names_its_reason() {
-        let hold = json!({ "action": "hold", "message": "a freeze window is open", "not_before": null });
-        assert_eq!(next_move(&hold), "waiting: a freeze window is open");
-        let advance = json!({ "action": "advance", "message": "proven", "waiting_since": "noon" });
-        assert_eq!(next_move(&advance), "next: advance (proven); since noon");
+        assert!(!describe(&json!({ "evidence": { "routes": {} } }), 0).contains("ROUTE"));
     }
 }

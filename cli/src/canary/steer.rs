@@ -1,7 +1,7 @@
-//! `cutover canary start`, `retry`, `promote`, `approve`, `pause`, `resume` and `rollback`: one
+//! `cutover canary promote`, `approve`, `pause`, `resume` and `rollback`, and the request of `start` and `retry`: one
 //! request, whose path ends in the verb, with a query for some.
 
-use super::path::path;
+use super::{ladder::share, path::path};
 use crate::{
     client::Client,
     failure::Failure,
@@ -51,11 +51,11 @@ fn show(response: &Value, format: Format) {
     output::show(format, response, || {
         let field = |name: &str| output::field(response, name);
         println!(
-            "{}: run {} is {} at {} percent{}",
+            "{}: run {} is {} at {}{}",
             field("flag"),
             field("run"),
             field("state"),
-            field("percentage"),
+            share(response.get("percentage").unwrap_or(&Value::Null)),
             publication::note(response)
         );
         output::warnings(response);

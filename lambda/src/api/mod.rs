@@ -5,6 +5,7 @@ mod audit_changes;
 mod canary;
 mod canary_guard;
 mod canary_records;
+mod canary_runs;
 mod canary_start;
 mod canary_steer;
 mod changes;

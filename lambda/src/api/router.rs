@@ -2,10 +2,10 @@
 
 use crate::{
     api::{
-        audit_changes, canary, canary_records, canary_start, canary_steer, changes, changes::Replay,
-        comparisons, create_token, delete_flag, emergency, explain_flag, flags, get_audit, get_config,
-        get_metrics, get_status, openapi, publication, put_config, put_flag, restore, rotate_token,
-        set_rollout, switch_flag, tokens, verify_audit, whoami,
+        audit_changes, canary, canary_records, canary_runs, canary_start, canary_steer, changes,
+        changes::Replay, comparisons, create_token, delete_flag, emergency, explain_flag, flags, get_audit,
+        get_config, get_metrics, get_status, openapi, publication, put_config, put_flag, restore,
+        rotate_token, set_rollout, switch_flag, tokens, verify_audit, whoami,
     },
     observe::request,
     platform::Platform,
@@ -37,6 +37,7 @@ pub(crate) fn routes() -> Router<Platform> {
         .route("/canary/{name}/pause", post(canary_steer::pause))
         .route("/canary/{name}/resume", post(canary_steer::resume))
         .route("/canary/{name}/rollback", post(canary_steer::rollback))
+        .route("/canary/{name}/runs", get(canary_runs::handle))
         .route("/canary/{name}/runs/{run}/records", get(canary_records::handle))
         .route("/comparisons", get(comparisons::handle))
         .route("/metrics", get(get_metrics::handle))

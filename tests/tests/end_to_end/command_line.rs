@@ -150,14 +150,15 @@ async fn an_operator_watches_a_canary() {
     assert!(needed.out.contains("50%   180") && needed.out.contains("100%  180"), "{}", needed.out);
     let good = run(&["canary", "simulate", FLAG, "-f", file, "--runs", "20"], 0).await;
     assert!(good.out.contains("completed  100.0 %"), "{}", good.out);
+    assert!(good.out.contains("10 requests/s of 20000 users; 20 runs with seed 1"), "{}", good.out);
     let bad = run(&["canary", "simulate", FLAG, "-f", file, "--runs", "20", "--error-rate", "0.5"], 0).await;
-    assert!(bad.out.contains("rolled back at 50%"), "{}", bad.out);
+    assert!(bad.out.contains("rolled_back at 50%"), "{}", bad.out);
     run(&["canary", "simulate", FLAG, "-f", file, "--error-rate", "7"], 2).await;
     run(&["canary", "plan", "nothing", "-f", file], 2).await;
 
     assert!(run(&["canary", "list"], 0).await.out.contains("not_started"));
     let started = run(&["canary", "start", FLAG], 0).await;
-    assert!(started.out.contains("is running at 50.0 percent, published"), "{}", started.out);
+    assert!(started.out.contains("is running at 50%, published"), "{}", started.out);
     assert!(started.err.contains("requests a second"), "{}", started.err);
     run(&["canary", "start", FLAG], 6).await;
     run(&["canary", "approve", FLAG], 0).await;
@@ -168,19 +169,25 @@ async fn an_operator_watches_a_canary() {
         cutover_tests::steady::Steady::start(&stack.edge.ports(), &[cutover_tests::canary::PATH], 200.0);
     canary.tick_until("at the second step", 60, |status| status["step"] == 1).await;
     let status = run(&["canary", "status", FLAG], 0).await.out;
-    assert!(status.contains("50.0% > [100.0%] > bake") && status.contains("PROGRESS"), "{status}");
+    assert!(status.contains("50% > [100%] > bake") && status.contains("PROGRESS"), "{status}");
     // Whoever watches is let go when the run is over.
     let watching = async { run(&["canary", "watch", FLAG, "--every", "1"], 0).await };
     let (watched, _) =
         tokio::join!(watching, canary.tick_until("complete", 60, |status| status["state"] == "completed"));
-    assert!(watched.out.contains("completed"), "{}", watched.out);
+    assert!(watched.out.contains("Completed at 100%"), "{}", watched.out);
     traffic.stop().await;
     let replayed = run(&["canary", "replay", FLAG], 0).await;
-    assert!(replayed.err.contains("records were reproduced exactly"), "{}", replayed.err);
-    assert!(replayed.out.contains("advance") && replayed.out.contains("evaluated"), "{}", replayed.out);
+    assert!(replayed.err.contains("decisions reproduced, 0 differ"), "{}", replayed.err);
+    assert!(
+        replayed.out.contains("advanced")
+            && replayed.out.contains("  100%  ")
+            && replayed.out.contains("evaluated"),
+        "{}",
+        replayed.out
+    );
     let again = run(&["canary", "retry", FLAG], 0).await;
-    assert!(again.out.contains("is running at 50.0 percent"), "{}", again.out);
-    assert!(run(&["canary", "rollback", FLAG], 0).await.out.contains("rolled_back at 0.0 percent"));
+    assert!(again.out.contains("is running at 50%"), "{}", again.out);
+    assert!(run(&["canary", "rollback", FLAG], 0).await.out.contains("rolled_back at 0%"));
     assert!(run(&["metrics"], 0).await.out.contains("\"batches\""));
 }
 

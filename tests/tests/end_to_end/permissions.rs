@@ -173,6 +173,7 @@ async fn by_hand(root: &Management) {
     steer("promote", 200).await;
     steer("rollback", 200).await;
     let run = started["run"].as_str().expect("a run").to_owned();
+    send("GET", &format!("/canary/{FLAG}/runs"), None, 200).await;
     let records = format!("/canary/{FLAG}/runs/{run}/records");
     let answer = root.get(&records).await;
     assert!([200, 404].contains(&answer.status), "{answer:?}");

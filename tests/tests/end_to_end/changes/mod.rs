@@ -3,6 +3,7 @@
 
 mod api;
 mod approvals;
+mod canary_commands;
 mod parts;
 mod promotions;
 mod runs;
