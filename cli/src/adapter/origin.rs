@@ -68,7 +68,10 @@ impl Origin {
     /// Fails if the URL is not one of http or https.
     pub fn new(option: &str, url: &str) -> Result<Self, Failure> {
         if http::is_url(url) {
-            return Ok(Self { http: http::client(TIMEOUT, TIMEOUT)?, url: url.trim_end_matches('/').to_owned() });
+            return Ok(Self {
+                http: http::client(TIMEOUT, TIMEOUT)?,
+                url: url.trim_end_matches('/').to_owned(),
+            });
         }
         Err(Failure::Usage(format!(
             "{option} {url:?} is not a URL\n  hint: write http:// or https://, the host and, if it has one, its port"
