@@ -54,11 +54,11 @@ impl Parked {
     }
 
     fn damage(&self) {
-        self.dynamodb.set_schema("METRICS", &format!("LEDGER#{FLAG}"), 99);
+        self.dynamodb.set_schema(&format!("LEDGER#{FLAG}"), "HEAD", 99);
     }
 
     fn repair(&self) {
-        self.dynamodb.set_schema("METRICS", &format!("LEDGER#{FLAG}"), 1);
+        self.dynamodb.set_schema(&format!("LEDGER#{FLAG}"), "HEAD", 1);
     }
 
     async fn cursor(&self) -> Cursor {
