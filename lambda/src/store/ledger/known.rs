@@ -34,9 +34,7 @@ pub struct KnownLedgers(BTreeMap<String, Option<i64>>);
 impl KnownLedgers {
     /// Notes that a configured flag has a ledger.
     pub fn note(&mut self, flag: &str) {
-        if !self.0.contains_key(flag) {
-            self.0.insert(flag.to_owned(), None);
-        }
+        self.0.entry(flag.to_owned()).or_default();
     }
 
     /// Returns true if the ledger of a flag was removed in the last day.
