@@ -46,8 +46,12 @@ impl Call {
         match self.operation.as_str() {
             "TransactWriteItems" => parts(request).filter_map(|part| named(key_of(part))).collect(),
             "BatchGetItem" => {
-                let tables = request["RequestItems"].as_object().into_iter().flat_map(|tables| tables.values());
-                tables.flat_map(|asked| asked["Keys"].as_array().into_iter().flatten()).filter_map(named).collect()
+                let tables =
+                    request["RequestItems"].as_object().into_iter().flat_map(|tables| tables.values());
+                tables
+                    .flat_map(|asked| asked["Keys"].as_array().into_iter().flatten())
+                    .filter_map(named)
+                    .collect()
             }
             "Query" => {
                 let partition = request["ExpressionAttributeValues"][":partition"]["S"].as_str();
@@ -61,7 +65,9 @@ impl Call {
     pub fn put_units(&self) -> BTreeMap<String, usize> {
         let mut units = BTreeMap::new();
         let mut add = |part: &Value, times: usize| {
-            if let (Some(item), Some(partition)) = (part["Item"].as_object(), part["Item"]["pk"]["S"].as_str()) {
+            if let (Some(item), Some(partition)) =
+                (part["Item"].as_object(), part["Item"]["pk"]["S"].as_str())
+            {
                 let bytes: usize = item.iter().map(|(name, value)| name.len() + size(value)).sum();
                 *units.entry(partition.to_owned()).or_default() += times * bytes.div_ceil(UNIT);
             }
@@ -174,7 +180,8 @@ async fn pass_on(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     };
     call.ended = Instant::now();
     let bytes = response.body().size_hint().exact();
-    call.response_bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok()).expect("a body of a known size");
+    call.response_bytes =
+        bytes.and_then(|bytes| usize::try_from(bytes).ok()).expect("a body of a known size");
     shared.calls.lock().expect("no handler panics").push(call);
     response
 }

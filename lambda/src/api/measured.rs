@@ -9,7 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) type Ledgers = BTreeMap<Option<FlagName>, Ledger>;
 
 /// Reads the ledgers of the flags that are configured, and the one for requests that no flag decided.
-pub(super) async fn ledgers(store: &Store, config: &Config, parts: LedgerParts) -> Result<Ledgers, StoreError> {
+pub(super) async fn ledgers(
+    store: &Store,
+    config: &Config,
+    parts: LedgerParts,
+) -> Result<Ledgers, StoreError> {
     let flags: Vec<_> = std::iter::once(None).chain(config.feature_flags.keys().map(Some)).collect();
     store.ledgers_of(&flags, parts).await
 }

@@ -12,8 +12,8 @@ use cutover_lambda::{
     measurement::evaluate::invocation,
     platform::Platform,
     store::{
-        AuditRecord, BatchStatus, Brakes, Commit, CommitError, Cursor, EmergencyChange, Ledger, LedgerParts, LedgerWrite,
-        RUNS, Role, Series, StoreError, Write,
+        AuditRecord, BatchStatus, Brakes, Commit, CommitError, Cursor, EmergencyChange, Ledger, LedgerParts,
+        LedgerWrite, RUNS, Role, Series, StoreError, Write,
     },
 };
 use cutover_tests::{

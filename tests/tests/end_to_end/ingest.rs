@@ -56,7 +56,8 @@ async fn send(server: &Server, batch: &Batch) -> Timed {
 
 async fn ask(server: &Server) -> Timed {
     let began = Instant::now();
-    let (status, answer) = ask_with(&server.url(), &Question::since(Revision(0)).encode(), INGEST_SECRET).await;
+    let (status, answer) =
+        ask_with(&server.url(), &Question::since(Revision(0)).encode(), INGEST_SECRET).await;
     (status, answer, began.elapsed())
 }
 
@@ -187,5 +188,8 @@ async fn a_batch_whose_time_has_passed_is_counted_once_in_the_open_window() {
     });
     let starts: Vec<i64> = windows.map(|window| window.start).collect();
     assert!(starts.is_sorted(), "{starts:?}");
-    assert!(starts.len() >= 2 && starts[1..].iter().all(|start| *start >= window_of(through)), "{starts:?}, {through}");
+    assert!(
+        starts.len() >= 2 && starts[1..].iter().all(|start| *start >= window_of(through)),
+        "{starts:?}, {through}"
+    );
 }

@@ -32,7 +32,11 @@ const FLAGS: usize = 300;
 const MAX_UNITS: usize = 800;
 
 /// Writes ledgers, with the evidence of a run if there is one.
-async fn write(store: &Store, ledgers: impl Iterator<Item = (FlagName, Ledger)>, evidence: Option<&Evidence>) {
+async fn write(
+    store: &Store,
+    ledgers: impl Iterator<Item = (FlagName, Ledger)>,
+    evidence: Option<&Evidence>,
+) {
     let lease = store.take_lease(clock::now().millis(), 0).await.unwrap().expect("nobody holds it");
     for (flag, ledger) in ledgers {
         let write = LedgerWrite { flag: Some(&flag), ledger, evidence, run: None, others: Vec::new(), lease };
@@ -57,7 +61,12 @@ fn with_series(dice: &mut SplitMix64, series: usize) -> Ledger {
         let buckets: Vec<(usize, u64)> = (0..128).map(|bucket| (bucket, dice.draw() >> 16)).collect();
         let histogram = serde_json::from_value(json!(buckets)).unwrap();
         let counts = Counts { requests: 1 + index as u64, histogram, ..Counts::default() };
-        Series { route: format!("route-{index}").parse().ok(), arm: Arm::New, reason: Reason::Rollout, counts }
+        Series {
+            route: format!("route-{index}").parse().ok(),
+            arm: Arm::New,
+            reason: Reason::Rollout,
+            counts,
+        }
     });
     Ledger { series: series.collect(), ..Ledger::default() }
 }
@@ -88,7 +97,8 @@ async fn pages_about_many_flags_read_no_more_than_they_show() {
     let kv_api = format!("http://127.0.0.1:{}", kv.port());
     let store = platform(&dynamodb, &[]).await.store;
     let proxy = CallProxy::start(dynamodb.url()).await;
-    let server = ManagementServer::start(connected(&proxy.url(), &[("CUTOVER_KV_API", kv_api.as_str())])).await;
+    let server =
+        ManagementServer::start(connected(&proxy.url(), &[("CUTOVER_KV_API", kv_api.as_str())])).await;
     let file = |share: u32| {
         let flag = |index| format!("  f{index:03}: {{ enabled: true, rollout_percentage: {share} }}\n");
         format!("feature_flags:\n{}", (0..FLAGS).map(flag).collect::<String>())
@@ -245,7 +255,10 @@ async fn the_cursor_is_read_before_any_ledger() {
         evaluate(&platform).await;
         let calls = proxy.take();
         let named = |prefix: &str| {
-            calls.iter().filter(|call| call.names().iter().any(|name| name.starts_with(prefix))).collect::<Vec<_>>()
+            calls
+                .iter()
+                .filter(|call| call.names().iter().any(|name| name.starts_with(prefix)))
+                .collect::<Vec<_>>()
         };
         let (cursor, ledgers) = (named("FOLD/CURSOR"), named("LEDGER#"));
         assert_eq!(cursor[0].operation, "GetItem");

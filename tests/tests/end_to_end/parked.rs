@@ -172,8 +172,10 @@ async fn a_flag_whose_ledger_is_never_written_holds_no_other_up() {
     let proxy = CallProxy::start(parked.dynamodb.url()).await;
     proxy.refuse(|call| is_write_of(call, FLAG));
     parked.send().await;
-    let cells =
-        vec![cell("two", Some(&failing), Arm::New, counts(2_000, 1_000)), cell("three", None, Arm::New, counts(7, 0))];
+    let cells = vec![
+        cell("two", Some(&failing), Arm::New, counts(2_000, 1_000)),
+        cell("three", None, Arm::New, counts(7, 0)),
+    ];
     store_batch(&store, &Batch { cells, ..Batch::empty("a".repeat(32), 1) }).await;
     // It works for five seconds, and keeps ten for its end.
     let evaluating = Invocation::start(&proxy.url(), Duration::from_secs(15), Duration::ZERO);

@@ -64,7 +64,7 @@ fn items(record: &Record) -> Vec<NewItem> {
 /// Stores records of a run beside a reason for waiting, as a decision does.
 async fn store_records(store: &Store, run: &Run, records: &[Record]) {
     let waiting =
-        HoldState { run: run.id.clone(), step: 0, reason: Reason::StepRunning, since: run.step_started_at };
+        HoldState { run: run.id.clone(), step: 0, reason: Reason::NoData, since: run.step_started_at };
     // A transaction has at most 4 MB.
     for (version, records) in records.chunks(6).enumerate() {
         let items = records.iter().flat_map(items).collect();
@@ -123,7 +123,8 @@ async fn pages_of_large_records_stay_below_the_limit_of_a_response() {
     proxy.take();
     page(3, "").await;
     let calls = proxy.take();
-    let limits: Vec<&Value> = calls.iter().map(|call| &call.request["Limit"]).filter(|limit| !limit.is_null()).collect();
+    let limits: Vec<&Value> =
+        calls.iter().map(|call| &call.request["Limit"]).filter(|limit| !limit.is_null()).collect();
     assert_eq!(limits, [&json!(4)]);
     let bytes: usize = calls.iter().map(|call| call.response_bytes).sum();
     assert!(bytes < 2_000_000, "{bytes} bytes were read for a page of three records");

@@ -124,7 +124,10 @@ mod tests {
         names.note("gone");
         let is_configured = |flag: &str| flag == "kept";
         let (names, removed) = names.after_removal(is_configured, 1_000);
-        assert_eq!((&names, removed), (&known(&[("gone", Some(1_000)), ("kept", None)]), vec!["gone".to_owned()]));
+        assert_eq!(
+            (&names, removed),
+            (&known(&[("gone", Some(1_000)), ("kept", None)]), vec!["gone".to_owned()])
+        );
         assert!(names.is_removed("gone") && !names.is_removed("kept") && !names.is_removed("unknown"));
         // A late batch does not make it known again.
         let mut later = names.clone();
