@@ -1,7 +1,7 @@
 //! Refusals of what isolates send: their kinds, and the limit on senders who are refused again and again.
 
 use crate::{access::auth, platform::Limits, problem::Problem};
-use axum::http::request::Parts;
+use axum::http::{StatusCode, request::Parts};
 use std::time::{Duration, Instant};
 
 /// Time for the whole handling of a batch or a question: the secret, the write and the head. The isolate has given up before,
@@ -65,8 +65,10 @@ impl Refusal {
 /// again it is a duplicate.
 pub(super) async fn in_time<T>(handling: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
     tokio::time::timeout(PATIENCE, handling).await.unwrap_or_else(|_| {
-        let problem = Problem::unavailable("store_slow", "the table or the secret took too long to answer");
-        Err(Refusal::new(RefusalKind::Failed, problem))
+        let detail = "the table or the secret took too long to answer";
+        let hint = "send it again: a batch that is stored already is recognised";
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_slow", detail, hint);
+        Err(Refusal::new(RefusalKind::Failed, Problem { retry_after: Some(2), ..problem }))
     })
 }
 
