@@ -174,7 +174,7 @@ mod tests {
     fn in_production(words: &[&str]) -> (Result<(), Failure>, Vec<String>) {
         let (url, paths) = answering(200, FLAG);
         let client = Client::new(&url, "t", None, false).unwrap();
-        let client = client.within(Environment::of_context("live", &url, true));
+        let client = client.in_environment(Environment::of_context("live", &url, true));
         let parsed = CommandLine::parse_from([&["rollout"][..], words].concat());
         // Tests may run on a terminal; there this would wait for an answer.
         let outcome = rollout(&parsed.rollout, &client, Format::Json);

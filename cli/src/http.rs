@@ -107,7 +107,7 @@ mod tests {
             assert!(stream.read(&mut [0; 1_024]).unwrap() > 0);
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").unwrap();
         });
-        let http = client(Duration::from_secs(10)).unwrap();
+        let http = client(Duration::from_secs(10), Duration::from_secs(10)).unwrap();
         let error = http.get(format!("https://{address}")).send().unwrap_err();
         let found = tls_failure(&error).unwrap();
         assert!(found.contains("does not speak TLS"), "{found}");

@@ -8,6 +8,7 @@ pub fn is_deep() -> bool {
 
 pub mod batches;
 pub mod bench;
+pub mod calls;
 pub mod canary;
 pub mod client;
 pub mod command;

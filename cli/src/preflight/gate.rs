@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn a_function_that_aws_keeps_closed_is_told_from_a_wrong_token() {
         let (url, _) = answering(403, FORBIDDEN);
-        let http = client(Duration::from_secs(5)).unwrap();
+        let http = client(Duration::from_secs(5), Duration::from_secs(5)).unwrap();
         let options = Options {
             ask: None,
             edge: None,

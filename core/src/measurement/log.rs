@@ -7,6 +7,7 @@
 //! Three rules keep this true, and each has a test in `core/tests/log_model` that fails without it:
 //!
 //! 1. The cursor is read before the ledgers ([`Fold::begin`]). A ledger that was read before it may lack what it promises.
+//!    The order of the real calls is watched by `tests/tests/end_to_end/ledgers.rs`.
 //! 2. A ledger that cannot be written is *parked* at its own positions before the cursor moves past them, and it is
 //!    unparked only by a cursor that its own positions have reached in every shard ([`Fold::cursor`]).
 //! 3. Both are written on condition that nobody has written them since they were read.

@@ -6,7 +6,7 @@ use crate::{
     api::{extract::Parameters, pages::PageLimit, respond::json_response},
     platform::Platform,
     problem::Problem,
-    store::{Ledger, PageRoom, RouteComparison},
+    store::{Ledger, LedgerParts, PageRoom, RouteComparison},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{
@@ -44,8 +44,10 @@ pub(super) async fn handle(
     let mut room = PageRoom::new(limit);
     let (mut page, mut last) = (Vec::new(), None);
     for part in flags.chunks(LEDGERS) {
-        let ledgers = platform.store.ledgers_of(part.iter().copied()).await?;
+        let part: Vec<_> = part.iter().copied().map(Some).collect();
+        let ledgers = platform.store.ledgers_of(&part, LedgerParts::Comparisons).await?;
         for (flag, ledger) in &ledgers {
+            let Some(flag) = flag else { continue };
             let after = if flag.as_str() == after_flag { after_route } else { "" };
             for compared in current(flag, ledger, &config) {
                 if compared.route.as_str() <= after {

@@ -6,6 +6,7 @@ use crate::{
     api::{measured, prometheus, respond::json_response},
     platform::Platform,
     problem::Problem,
+    store::LedgerParts,
 };
 use axum::{
     body::Body,
@@ -33,8 +34,7 @@ pub(super) async fn handle(
     let store = &platform.store;
     let cursor = store.cursor().await?;
     let config = store.state().await?.config;
-    let mut ledgers = store.ledgers().await?;
-    measured::keep_flags(&mut ledgers, &config);
+    let mut ledgers = measured::ledgers(store, &config, LedgerParts::Series).await?;
     measured::keep_routes(&mut ledgers, &config);
     let flags: Vec<Value> =
         ledgers.into_iter().map(|(flag, ledger)| json!({ "flag": flag, "series": ledger.series })).collect();

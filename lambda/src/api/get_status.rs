@@ -6,7 +6,7 @@ use crate::{
     clock,
     platform::Platform,
     problem::Problem,
-    store::{State as Truth, WindowCounts},
+    store::{LedgerParts, State as Truth, WindowCounts},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{Arm, FlagName};
@@ -15,10 +15,9 @@ use std::collections::BTreeMap;
 
 pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
-    let mut ledgers = platform.store.ledgers().await?;
-    measured::keep_flags(&mut ledgers, &state.config);
+    let ledgers = measured::ledgers(&platform.store, &state.config, LedgerParts::None).await?;
     let unknown = platform.store.cursor().await?.totals.isolates_lost_lately;
-    let recent = RecentTotals::of(ledgers.iter().flat_map(|(_, ledger)| &ledger.recent));
+    let recent = RecentTotals::of(ledgers.values().flat_map(|ledger| &ledger.recent));
     let mut body = status(&state, &recent, unknown);
     if let Some(fields) = body.as_object_mut() {
         // Times at which the scheduled functions last completed, without those that never did.

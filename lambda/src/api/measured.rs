@@ -1,27 +1,32 @@
-//! The measurements that are about the configuration of now: a deleted flag or route leaves its counts
-//! in the table.
+//! The measurements that are about the configuration of now. The ledgers of deleted flags are not read; those of deleted routes
+//! are in the ledger of their flag.
 
-use crate::store::Ledger;
+use crate::store::{Ledger, LedgerParts, Store, error::StoreError};
 use cutover_core::{FlagName, RouteId, config::Config};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Ledgers by flag; `None` is the one for requests that no flag decided.
-pub(super) type Ledgers = Vec<(Option<FlagName>, Ledger)>;
+pub(super) type Ledgers = BTreeMap<Option<FlagName>, Ledger>;
 
-/// Removes the ledgers of flags that are gone.
-pub(super) fn keep_flags(ledgers: &mut Ledgers, config: &Config) {
-    ledgers.retain(|(flag, _)| flag.as_ref().is_none_or(|flag| config.feature_flags.contains_key(flag)));
+/// Reads the ledgers of the flags that are configured, and the one for requests that no flag decided.
+pub(super) async fn ledgers(
+    store: &Store,
+    config: &Config,
+    parts: LedgerParts,
+) -> Result<Ledgers, StoreError> {
+    let flags: Vec<_> = std::iter::once(None).chain(config.feature_flags.keys().map(Some)).collect();
+    store.ledgers_of(&flags, parts).await
 }
 
 /// Removes the series of routes that are gone, or another flag's by now.
-pub(super) fn keep_routes(ledgers: &mut [(Option<FlagName>, Ledger)], config: &Config) {
+pub(super) fn keep_routes(ledgers: &mut Ledgers, config: &Config) {
     let routes: BTreeSet<(&FlagName, &RouteId)> =
         config.routes.iter().map(|route| (&route.flag, &route.id)).collect();
     for (flag, ledger) in ledgers {
         let Some(flag) = flag else { continue };
         ledger
             .series
-            .retain(|series| series.route.as_ref().is_none_or(|route| routes.contains(&(&*flag, route))));
+            .retain(|series| series.route.as_ref().is_none_or(|route| routes.contains(&(flag, route))));
     }
 }
 
@@ -32,7 +37,7 @@ mod tests {
     use cutover_core::{Arm, Reason, measurement::counts::Counts};
 
     #[test]
-    fn counts_of_deleted_flags_and_routes_are_left_out() {
+    fn counts_of_deleted_routes_are_left_out() {
         let config = Config::from_yaml(
             "feature_flags: { a: { enabled: true }, b: { enabled: true } }\n\
              origins: { o: { url: \"http://o\" } }\nroutes:\n  - { id: one, match: { path: /x }, flag: a, legacy: o, new: o }\n  \
@@ -50,8 +55,7 @@ mod tests {
             Ledger { series: routes.map(series).to_vec(), ..Ledger::default() }
         };
         let flag = |name: &str| Some(name.parse::<FlagName>().unwrap());
-        let mut ledgers: Ledgers = [None, flag("a"), flag("gone")].map(|flag| (flag, ledger())).to_vec();
-        keep_flags(&mut ledgers, &config);
+        let mut ledgers: Ledgers = [None, flag("a")].map(|flag| (flag, ledger())).into();
         keep_routes(&mut ledgers, &config);
         let left: Vec<_> = ledgers
             .iter()

@@ -1,11 +1,11 @@
 //! Metrics in the Prometheus text exposition format 0.0.4.
 
 use crate::{
-    api::measured,
+    api::{measured, measured::Ledgers},
     canary::run::evidence_of,
     clock,
     platform::Platform,
-    store::{Ledger, State, error::StoreError},
+    store::{LedgerParts, State, error::StoreError},
 };
 use cutover_core::{
     FlagName,
@@ -49,8 +49,8 @@ impl Page {
 /// Fails if the table cannot be read or an item cannot be decoded.
 pub async fn page(platform: &Platform) -> Result<String, StoreError> {
     let store = &platform.store;
-    let (state, mut ledgers) = (store.state().await?, store.ledgers().await?);
-    measured::keep_flags(&mut ledgers, &state.config);
+    let state = store.state().await?;
+    let mut ledgers = measured::ledgers(store, &state.config, LedgerParts::Series).await?;
     let mut page = Page::default();
     // Ahead of the routes: a counter of the flag must not fall because one of its routes is gone.
     evaluations(&mut page, &ledgers);
@@ -63,8 +63,6 @@ pub async fn page(platform: &Platform) -> Result<String, StoreError> {
     measurement(&mut page, platform).await?;
     Ok(page.text)
 }
-
-type Ledgers = [(Option<FlagName>, Ledger)];
 
 /// Returns the counts of every flag, route and arm, summed over all reasons.
 fn by_route(ledgers: &Ledgers) -> BTreeMap<(&str, &str, &str), cutover_core::measurement::counts::Counts> {

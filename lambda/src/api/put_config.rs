@@ -10,7 +10,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Role, State as Truth},
+    store::{EmergencyChange, LedgerParts, Role, State as Truth},
 };
 use axum::{
     extract::State,
@@ -47,9 +47,10 @@ pub(super) async fn handle(
         Query { .. } => Role::Operator,
     })?;
     let wanted = read(&demand)?;
-    let ledgers = platform.store.ledgers_of(wanted.canary_deployments.keys()).await?.into_iter();
+    let planned: Vec<_> = wanted.canary_deployments.keys().map(Some).collect();
+    let ledgers = platform.store.ledgers_of(&planned, LedgerParts::None).await?.into_iter();
     let traffic: Traffic = ledgers
-        .filter_map(|(flag, ledger)| Some((flag, canary_guard::requests_per_second(&ledger)?)))
+        .filter_map(|(flag, ledger)| Some((flag?, canary_guard::requests_per_second(&ledger)?)))
         .collect();
     if query.dry_run {
         let truth = platform.store.state().await?;

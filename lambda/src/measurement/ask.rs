@@ -4,7 +4,7 @@ use crate::{
     clock,
     measurement::{
         answer::{Answers, accepts_packed, respond},
-        refusal::{Refusal, RefusalKind, held_back, limited},
+        refusal::{Refusal, RefusalKind, held_back, in_time, limited},
         signed,
     },
     observe::request::observe_isolate,
@@ -25,17 +25,10 @@ use cutover_core::measurement::{
     answer::Answer,
     question::{Question, SCHEMA},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 /// Largest question, in bytes.
 const MAX_QUESTION: usize = 4_096;
-
-/// Time for the whole handling of a question. The isolate has given up before, and a process that waits longer for a slow
-/// store is missing for others.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Builds the routes of the function.
 pub fn router(platform: Platform) -> Router {
@@ -54,22 +47,18 @@ pub(super) fn routes(answers: Arc<Answers>) -> Router {
 
 async fn receive(State(answers): State<Arc<Answers>>, request: Request) -> Response {
     let is_packed = accepts_packed(request.headers());
-    match tokio::time::timeout(PATIENCE, take(&answers, request)).await {
-        Ok(Ok(answer)) => respond(&answer, is_packed),
-        Ok(Err(Refusal { kind, problem })) => {
+    match take(&answers, request).await {
+        Ok(answer) => respond(&answer, is_packed),
+        Err(Refusal { kind, problem }) => {
             tracing::warn!(event = "question_refused", kind = kind.as_str(), %problem, "question refused");
             problem.into_response()
-        }
-        Err(_) => {
-            tracing::error!(event = "question_refused", kind = "failed", "the store took too long");
-            Problem::unavailable("store_slow", "the store took too long").into_response()
         }
     }
 }
 
 async fn take(answers: &Answers, request: Request) -> Result<Answer, Refusal> {
     let (parts, body) = request.into_parts();
-    let taken = take_from(answers, &parts.headers, body).await;
+    let taken = in_time(take_from(answers, &parts.headers, body)).await;
     held_back(&answers.platform.limits, &parts, taken)
 }
 

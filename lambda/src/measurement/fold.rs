@@ -5,6 +5,7 @@
 mod checkpoint;
 mod lease;
 mod parked;
+mod removed;
 
 use crate::{
     clock,
@@ -15,7 +16,7 @@ use crate::{
         roll::Roll,
     },
     platform::Platform,
-    store::{Cursor, FlagGap, Lease, State, error::StoreError},
+    store::{Cursor, FlagGap, KnownLedgers, Lease, State, error::StoreError},
 };
 use cutover_core::{
     FlagName, Timestamp,
@@ -69,6 +70,10 @@ pub(super) struct Folding<'p> {
     /// Failures of ledgers since the cursor was written, by flag.
     failures: BTreeMap<String, String>,
     roll: Roll,
+    /// Names of the ledgers, with those that were opened since they were written.
+    known: KnownLedgers,
+    /// Names of the ledgers as they were read or written.
+    written: KnownLedgers,
 }
 
 impl<'p> Folding<'p> {
@@ -77,7 +82,8 @@ impl<'p> Folding<'p> {
         let store = &platform.store;
         // Before any ledger: what the cursor promises is true of ledgers that are read after it.
         let cursor = store.cursor().await?;
-        let (state, stream, pace) = tokio::try_join!(store.state(), store.stream(), store.pace())?;
+        let (state, stream, pace, known) =
+            tokio::try_join!(store.state(), store.stream(), store.pace(), store.known_ledgers())?;
         let mut roll = Roll::default();
         let is_restored = cursor.epoch < state.head.epoch;
         if is_restored {
@@ -115,6 +121,8 @@ impl<'p> Folding<'p> {
             accounts: BTreeMap::new(),
             failures: BTreeMap::new(),
             roll,
+            written: known.clone(),
+            known,
         };
         if is_replaced {
             folding.note_gap("the stream was replaced");
@@ -141,7 +149,7 @@ impl<'p> Folding<'p> {
         let started = Instant::now();
         let began = clock::now().millis();
         let mut batches = 0;
-        self.reader.look_again();
+        self.reader.look_again(self.fold.read(), began);
         let failure = loop {
             if let Err(error) = self.list(began).await {
                 break Some(error);
@@ -180,7 +188,7 @@ impl<'p> Folding<'p> {
             }
             Some(error) => return Err(error),
         }
-        if self.reader.is_at_end() {
+        if self.reader.is_at_end(self.fold.read(), began) {
             self.through = self.through.max(began - DELAY_MS);
         }
         Ok(batches)
@@ -217,7 +225,7 @@ impl<'p> Folding<'p> {
         self.note_sums(&batch, arrival.at);
         for flag in flags(&batch) {
             let name = flag.as_ref().map(FlagName::as_str).unwrap_or_default().to_owned();
-            if self.fold.is_parked(&name) || !self.open(&name, flag).await {
+            if self.fold.is_parked(&name) || self.is_removed(&name) || !self.open(&name, flag).await {
                 continue;
             }
             if self.fold.takes(&name, shard, &arrival.position)
@@ -256,6 +264,7 @@ impl<'p> Folding<'p> {
                 let own = account.positions().clone().unless_expired(account.through(), now);
                 self.fold.has_ledger(name, &own);
                 self.accounts.insert(name.to_owned(), account);
+                self.note_known(name);
                 true
             }
             Err(error) => {

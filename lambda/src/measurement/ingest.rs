@@ -8,7 +8,7 @@ use crate::{
     measurement::{
         answer::{Answers, accepts_packed, respond},
         ask, packing,
-        refusal::{held_back, limited},
+        refusal::{held_back, in_time, limited},
         signed,
     },
     observe::request::observe_isolate,
@@ -29,10 +29,7 @@ use cutover_core::measurement::{
     answer::Answer,
     batch::{Batch, SCHEMA},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 /// Oldest schema of a batch that is read: that of the Worker before this one, whose batches have no users.
 const OLDEST_SCHEMA: u32 = 1;
@@ -44,9 +41,6 @@ pub const MAX_BATCH: usize = 300_000;
 /// Furthest that an event window may be ahead of this function's clock, in milliseconds. The clocks of isolates and functions
 /// agree to a few seconds.
 const AHEAD_MS: i64 = 10 * 60_000;
-
-/// Time for which the table is waited for. The isolate sends the batch again.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// State that one process of the function keeps between requests.
 struct Ingest {
@@ -85,7 +79,7 @@ async fn receive(Shared(ingest): Shared<Arc<Ingest>>, request: Request) -> Respo
 impl Ingest {
     async fn take(&self, request: Request) -> Result<Answer, Refusal> {
         let (parts, body) = request.into_parts();
-        let taken = self.take_from(&parts.headers, body).await;
+        let taken = in_time(self.take_from(&parts.headers, body)).await;
         held_back(&self.platform.limits, &parts, taken)
     }
 
@@ -116,12 +110,7 @@ impl Ingest {
     async fn store(&self, batch: &Batch, packed: &[u8]) -> Result<BatchStatus, Refusal> {
         // The time of arrival is that of the write: reading a secret before it may take seconds.
         let at = clock::now().millis();
-        let storing = self.platform.store.store_batch(&batch.isolate, batch.sequence, packed, at);
-        let stored = tokio::time::timeout(PATIENCE, storing).await;
-        let stored = stored.map_err(|_| {
-            let problem = Problem::unavailable("store_slow", "the store took too long");
-            Refusal::new(RefusalKind::Failed, problem)
-        })?;
+        let stored = self.platform.store.store_batch(&batch.isolate, batch.sequence, packed, at).await;
         stored.map_err(|error| Refusal::new(RefusalKind::Failed, error.into()))
     }
 }

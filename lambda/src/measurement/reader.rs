@@ -14,6 +14,11 @@ use tokio::task::JoinSet;
 /// Time after which the shards are listed again.
 const LISTED_FOR: Duration = Duration::from_secs(10);
 
+/// Time after a shard was read to its end for which those that follow it must be listed before the log counts as read, in
+/// milliseconds. They are listed within seconds. A shard that nothing follows for so long is the last of its line: its
+/// stream was switched off.
+const FOLLOWED_WITHIN_MS: i64 = 10 * 60_000;
+
 /// Number of shards that are read at once. Each page has at most 1 MB.
 const MAX_READS: usize = 16;
 
@@ -65,12 +70,14 @@ pub(super) struct Reader {
     listed_at: Option<Instant>,
     /// Shards that are not read to their end.
     open: BTreeMap<String, Shard>,
+    /// Shards that others were listed to follow.
+    followed: BTreeSet<String>,
 }
 
 impl Reader {
     /// Creates a reader of a stream.
     pub(super) fn new(store: Store, stream: String) -> Self {
-        Self { store, stream, listed_at: None, open: BTreeMap::new() }
+        Self { store, stream, listed_at: None, open: BTreeMap::new(), followed: BTreeSet::new() }
     }
 
     /// Lists the shards again if it is time, or if one has ended: others go on in its place. Returns them if they were listed.
@@ -81,13 +88,14 @@ impl Reader {
         let shards = self.store.shards(&self.stream).await?;
         // Those of which only the position is known too: a listing may be old, and reading tells if a shard is gone.
         let known = read.iter().map(|(shard, _)| shard.to_owned());
-        for shard in shards.iter().cloned().chain(known) {
+        for shard in shards.keys().cloned().chain(known) {
             if !matches!(read.of(&shard), Some(Progress::End(_))) {
                 self.open.entry(shard).or_default();
             }
         }
+        self.followed.extend(shards.values().flatten().cloned());
         self.listed_at = Some(Instant::now());
-        Ok(Some(shards))
+        Ok(Some(shards.into_keys().collect()))
     }
 
     /// Reads a shard too that is not listed.
@@ -100,14 +108,27 @@ impl Reader {
         self.open.values().all(|shard| shard.empty >= EMPTY_PAGES)
     }
 
-    /// Returns true if every shard was read to its present end. A log always has an open shard: while none is known, the
-    /// listing omits it.
-    pub(super) fn is_at_end(&self) -> bool {
-        !self.open.is_empty() && self.is_done()
+    /// Returns true if every shard was read to its present end, and `read` is the progress in them. A log always has an open
+    /// shard: while none is known, the listing omits it. So it does while none is listed to follow one that has just ended.
+    pub(super) fn is_at_end(&self, read: &Positions, now: i64) -> bool {
+        !self.open.is_empty() && self.is_done() && !self.lacks_follower(read, now)
     }
 
-    /// Begins another look at the shards that were read to their present end.
-    pub(super) fn look_again(&mut self) {
+    /// Returns true if a shard was read to its end lately, by whomever, and none that follows it was listed.
+    fn lacks_follower(&self, read: &Positions, now: i64) -> bool {
+        read.iter().any(|(shard, progress)| match progress {
+            Progress::End(at) => {
+                now.saturating_sub(*at) < FOLLOWED_WITHIN_MS && !self.followed.contains(shard)
+            }
+            Progress::Through(_) => false,
+        })
+    }
+
+    /// Begins another look at the shards that were read to their present end, and at the listing if it lacks one.
+    pub(super) fn look_again(&mut self, read: &Positions, now: i64) {
+        if self.lacks_follower(read, now) {
+            self.listed_at = None;
+        }
         for shard in self.open.values_mut() {
             shard.empty = shard.empty.min(EMPTY_PAGES - 1);
         }

@@ -1,8 +1,12 @@
 //! Refusals of what isolates send: their kinds, and the limit on senders who are refused again and again.
 
 use crate::{access::auth, platform::Limits, problem::Problem};
-use axum::http::request::Parts;
-use std::time::Instant;
+use axum::http::{StatusCode, request::Parts};
+use std::time::{Duration, Instant};
+
+/// Time for the whole handling of a batch or a question: the secret, the write and the head. The isolate has given up before,
+/// and sends it again; a process that waits longer is missing for others.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Kind of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +59,17 @@ impl Refusal {
     pub(super) fn new(kind: RefusalKind, problem: Problem) -> Self {
         Self { kind, problem: Box::new(problem) }
     }
+}
+
+/// Waits for the handling of a batch or a question, for a bounded time. A batch may be stored although it is refused then; sent
+/// again it is a duplicate.
+pub(super) async fn in_time<T>(handling: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    tokio::time::timeout(PATIENCE, handling).await.unwrap_or_else(|_| {
+        let detail = "the table or the secret took too long to answer";
+        let hint = "send it again: a batch that is stored already is recognised";
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_slow", detail, hint);
+        Err(Refusal::new(RefusalKind::Failed, Problem { retry_after: Some(2), ..problem }))
+    })
 }
 
 /// Refuses a sender who exceeds the rate limit.

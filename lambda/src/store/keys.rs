@@ -34,10 +34,10 @@ pub const TOKEN_NAMES: &str = "TOKEN_NAMES";
 /// Partition of changes that are waiting for approval.
 pub const PENDING: &str = "PENDING";
 
-/// Partition of measurements: ledgers and counters.
+/// Partition of the counters of canaries, and of the times of scheduled functions.
 pub const METRICS: &str = "METRICS";
 
-/// Partition of evaluation: its lease, the cursor, the roll of isolates.
+/// Partition of evaluation: its lease, the cursor, the interval of reports.
 pub const FOLD: &str = "FOLD";
 
 /// Partition of the reasons that canaries are waiting for.
@@ -46,14 +46,23 @@ pub const WAITING: &str = "WAITING";
 /// Partition of undelivered notifications.
 pub const OUTBOX: &str = "OUTBOX";
 
-/// Prefix of the sort keys of ledgers.
+/// Prefix of the partitions of ledgers.
 pub const LEDGER: &str = "LEDGER#";
+
+/// Sort key of the head of the configuration, and of that of a ledger.
+pub const HEAD: &str = "HEAD";
 
 /// Prefix of the sort keys of parts of records.
 pub const RECORD_PART: &str = "PART#";
 
 /// Prefix of the sort keys of the event counters of canaries.
 pub const EVENTS: &str = "EVENTS#";
+
+/// Returns the partition of the ledger of a flag, with the evidence of its newest run; the empty name is for requests that no
+/// flag decided. A partition takes 1 000 write units a second, so that each ledger has one of its own.
+pub fn ledger(flag: &str) -> String {
+    format!("{LEDGER}{flag}")
+}
 
 /// Returns the partition of the records of a run.
 pub fn records(run: &str) -> String {
@@ -76,7 +85,7 @@ impl Key {
 
     /// Key of the head: the current revision and the emergency.
     pub fn head() -> Self {
-        Self::new(CONFIG, "HEAD")
+        Self::new(CONFIG, HEAD)
     }
 
     /// Key of the note of the published revision. It is an item of its own, because DynamoDB refuses a single write to an
@@ -144,9 +153,14 @@ impl Key {
         Self::new(FOLD, "PACE")
     }
 
-    /// Key of a part of the roll of isolates.
+    /// Key of the names of the ledgers.
+    pub fn ledgers() -> Self {
+        Self::new(FOLD, "LEDGERS")
+    }
+
+    /// Key of a part of the roll of isolates, each in a partition of its own.
     pub fn roll(part: usize) -> Self {
-        Self::new(FOLD, format!("ROLL#{part:02}"))
+        Self::new(&format!("ROLL#{part:02}"), "PART")
     }
 
     /// Key of the times at which each scheduled function last completed.
@@ -159,19 +173,19 @@ impl Key {
         Self::new(METRICS, format!("{EVENTS}{flag}"))
     }
 
-    /// Key of the ledger of a flag; the empty name is for requests that no flag decided.
+    /// Key of the head of a flag's ledger; the empty name is for requests that no flag decided.
     pub fn ledger(flag: &str) -> Self {
-        Self::new(METRICS, format!("{LEDGER}{flag}"))
+        Self::new(&ledger(flag), HEAD)
     }
 
-    /// Key of a part of a flag's ledger, by its name within it. No name of a flag contains `#`.
+    /// Key of a part of a flag's ledger, by its name.
     pub fn ledger_part(flag: &str, part: &str) -> Self {
-        Self::new(METRICS, format!("{LEDGER}{flag}#{part}"))
+        Self::new(&ledger(flag), part)
     }
 
     /// Key of a part of the evidence of a flag's newest run, from 0.
     pub fn evidence(flag: &str, part: usize) -> Self {
-        Self::new(METRICS, format!("EVIDENCE#{flag}#{part:03}"))
+        Self::new(&ledger(flag), format!("EVIDENCE#{part:03}"))
     }
 
     /// Key of the reason that a flag's canary is waiting for.

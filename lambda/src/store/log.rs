@@ -10,7 +10,7 @@ use aws_sdk_dynamodbstreams::{
     types::{OperationType, Record, ShardIteratorType},
 };
 use cutover_core::measurement::log::{Position, Progress};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// A batch as it was stored.
 #[derive(Debug, Clone)]
@@ -49,21 +49,23 @@ pub enum PageError {
 }
 
 impl Store {
-    /// Returns the shards of a stream, those that have ended among them as long as they have records.
+    /// Returns the shards of a stream, those that have ended among them as long as they have records, each with the shard that
+    /// it follows; `None` for the first ones, and those whose predecessor is forgotten.
     ///
     /// # Errors
     ///
     /// Fails if the stream cannot be described.
-    pub async fn shards(&self, stream: &str) -> Result<BTreeSet<String>, StoreError> {
-        let mut shards = BTreeSet::new();
+    pub async fn shards(&self, stream: &str) -> Result<BTreeMap<String, Option<String>>, StoreError> {
+        let mut shards = BTreeMap::new();
         let mut after: Option<String> = None;
         loop {
             let request =
                 self.streams.describe_stream().stream_arn(stream).set_exclusive_start_shard_id(after);
             let described = request.send().await?;
             let Some(description) = described.stream_description() else { return Ok(shards) };
-            shards
-                .extend(description.shards().iter().filter_map(|shard| shard.shard_id()).map(str::to_owned));
+            shards.extend(description.shards().iter().filter_map(|shard| {
+                Some((shard.shard_id()?.to_owned(), shard.parent_shard_id().map(str::to_owned)))
+            }));
             match description.last_evaluated_shard_id() {
                 Some(last) => after = Some(last.to_owned()),
                 None => return Ok(shards),

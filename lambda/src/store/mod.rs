@@ -44,7 +44,9 @@ pub use error::{CommitError, StoreError};
 pub use item::NewItem;
 pub use lease::Lease;
 pub(crate) use ledger::evidence_fits;
-pub use ledger::{Ledger, LedgerWrite, RouteComparison, Series, StepTimes, WindowCounts};
+pub use ledger::{
+    KnownLedgers, Ledger, LedgerParts, LedgerWrite, RouteComparison, Series, StepTimes, WindowCounts,
+};
 pub use log::{Arrival, Page, PageError};
 pub use page::{MAX_PAGE_BYTES, PageRoom};
 pub use pending::{Pending, Request};

@@ -134,13 +134,6 @@ impl Store {
         self.range(partition, &from, &to).await
     }
 
-    /// Returns the items of a partition whose sort keys begin with `prefix`, without those that a later version wrote.
-    pub(crate) async fn all_readable(&self, partition: &str, prefix: &str) -> Result<Vec<Item>, StoreError> {
-        let (from, to) = bounds(prefix);
-        let rows = self.rows(partition, &from, &to).await?;
-        Ok(rows.into_iter().filter_map(|attributes| Item::new(attributes).ok()).collect())
-    }
-
     /// Puts an item unless there is one with its key. Returns true if it was put.
     pub(crate) async fn insert(&self, item: NewItem) -> Result<bool, StoreError> {
         let sent = self

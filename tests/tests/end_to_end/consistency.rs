@@ -279,8 +279,8 @@ async fn a_flag_whose_evidence_cannot_be_read_holds_up_no_other() {
     let traffic = Steady::start(&stack.edge.ports(), &[PATH, "/api/v1/offers/7/reviews"], 300.0);
     canary.tick_until("measured", 30, |status| number(&status["evidence"]["new"]["requests"]) > 30.0).await;
 
-    let part = format!("EVIDENCE#{FLAG}#000");
-    stack.dynamodb.set_schema("METRICS", &part, 99);
+    let ledger = format!("LEDGER#{FLAG}");
+    stack.dynamodb.set_schema(&ledger, "EVIDENCE#000", 99);
     canary.new_fails(errors(0.5));
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -319,7 +319,7 @@ async fn a_flag_whose_evidence_cannot_be_read_holds_up_no_other() {
     stack.dynamodb.replace("FOLD", "CURSOR", "data", &cursor);
     stack.lambda.tick("evaluate").await.unwrap();
 
-    stack.dynamodb.set_schema("METRICS", &part, 1);
+    stack.dynamodb.set_schema(&ledger, "EVIDENCE#000", 1);
     let (done, _) = canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;
     traffic.stop().await;
     assert_eq!(settled(stack, Duration::from_secs(30)).await, at_origins(stack), "no arrival was left out");

@@ -12,8 +12,8 @@ use cutover_lambda::{
     measurement::evaluate::invocation,
     platform::Platform,
     store::{
-        AuditRecord, BatchStatus, Brakes, Commit, CommitError, Cursor, EmergencyChange, Ledger, LedgerWrite,
-        RUNS, Role, Series, StoreError, Write,
+        AuditRecord, BatchStatus, Brakes, Commit, CommitError, Cursor, EmergencyChange, Ledger, LedgerParts,
+        LedgerWrite, RUNS, Role, Series, StoreError, Write,
     },
 };
 use cutover_tests::{
@@ -84,13 +84,13 @@ impl Evaluation {
     }
 
     fn damage(&mut self, name: &'static str) {
-        self.dynamodb.set_schema("METRICS", &format!("LEDGER#{name}"), 99);
+        self.dynamodb.set_schema(&format!("LEDGER#{name}"), "HEAD", 99);
         self.damaged.push(name);
     }
 
     fn repair(&mut self) {
         for name in std::mem::take(&mut self.damaged) {
-            self.dynamodb.set_schema("METRICS", &format!("LEDGER#{name}"), 1);
+            self.dynamodb.set_schema(&format!("LEDGER#{name}"), "HEAD", 1);
         }
     }
 }
@@ -111,10 +111,11 @@ async fn a_ledger_of_another_schema_hides_no_other() {
             LedgerWrite { flag: Some(&flag), ledger, evidence: None, run: None, others: Vec::new(), lease };
         store.write_ledger(write).await.unwrap();
     }
-    dynamodb.set_schema("METRICS", "LEDGER#one", 2);
-    let read: Vec<_> = store.ledgers().await.unwrap().into_iter().map(|(flag, _)| flag).collect();
-    assert_eq!(read, [Some(flag("two"))]);
-    assert!(matches!(store.ledger(Some(&flag("one"))).await, Err(StoreError::Item(_))));
+    dynamodb.set_schema("LEDGER#one", "HEAD", 2);
+    let (one, two) = (flag("one"), flag("two"));
+    let read = store.ledgers_of(&[Some(&one), Some(&two)], LedgerParts::Series).await.unwrap();
+    assert_eq!(read.into_keys().collect::<Vec<_>>(), [Some(two)]);
+    assert!(matches!(store.ledger(Some(&one)).await, Err(StoreError::Item(_))));
 }
 
 fn series(route: Option<&str>, requests: u64) -> Series {
@@ -123,10 +124,10 @@ fn series(route: Option<&str>, requests: u64) -> Series {
     Series { route, arm: Arm::New, reason: Reason::Rollout, counts }
 }
 
-/// Returns the items of the ledgers, by sort key.
-fn ledger_items(dynamodb: &DynamoDb) -> BTreeMap<String, Value> {
-    let items = dynamodb.items().into_iter().map(|item| (item["sk"]["S"].as_str().unwrap().to_owned(), item));
-    items.filter(|(sort, _)| sort.starts_with("LEDGER#")).collect()
+/// Returns the items of a ledger, by sort key.
+fn ledger_items(dynamodb: &DynamoDb, flag: &str) -> BTreeMap<String, Value> {
+    let items = dynamodb.items().into_iter().filter(|item| item["pk"]["S"] == format!("LEDGER#{flag}"));
+    items.map(|item| (item["sk"]["S"].as_str().unwrap().to_owned(), item)).collect()
 }
 
 /// H8: a ledger is a head and parts, of which those are written that have changed. One that an earlier version wrote, in
@@ -143,43 +144,44 @@ async fn a_ledger_is_written_in_parts_and_only_where_it_has_changed() {
         store.write_ledger(write).await.unwrap()
     };
     write(Ledger::default()).await;
-    assert_eq!(ledger_items(&dynamodb).keys().collect::<Vec<_>>(), ["LEDGER#one"]);
+    assert_eq!(ledger_items(&dynamodb, "one").keys().collect::<Vec<_>>(), ["HEAD"]);
     let old = Ledger { through: 5, series: vec![series(None, 7)], ..Ledger::default() };
     let text = json!({ "S": serde_json::to_string(&old).unwrap() });
-    dynamodb.set("METRICS", "LEDGER#one", "data", &text);
+    dynamodb.set("LEDGER#one", "HEAD", "data", &text);
     let mut ledger = store.ledger(Some(&one)).await.unwrap();
     assert_eq!((ledger.through, &ledger.series, ledger.version), (5, &old.series, 1));
 
     // 90 series are three parts.
     ledger.series.extend((0..89).map(|index| series(Some(&format!("route-{index:02}")), index)));
     let written = write(ledger).await;
-    let before = ledger_items(&dynamodb);
-    let names = ["LEDGER#one", "LEDGER#one#SERIES#000", "LEDGER#one#SERIES#001", "LEDGER#one#SERIES#002"];
+    let before = ledger_items(&dynamodb, "one");
+    let names = ["HEAD", "SERIES#000", "SERIES#001", "SERIES#002"];
     assert_eq!(before.keys().collect::<Vec<_>>(), names);
-    assert!(before["LEDGER#one"]["data"].is_null(), "the form of the earlier version is gone");
+    assert!(before["HEAD"]["data"].is_null(), "the form of the earlier version is gone");
     let mut changed = written.clone();
     changed.series[50].counts.requests += 1;
     for name in names {
         // Whoever writes a part anew takes this out.
-        dynamodb.set("METRICS", name, "mark", &json!({ "S": "untouched" }));
+        dynamodb.set("LEDGER#one", name, "mark", &json!({ "S": "untouched" }));
     }
     let written = write(changed.clone()).await;
-    let after = ledger_items(&dynamodb);
+    let after = ledger_items(&dynamodb, "one");
     let touched = after.iter().filter(|(_, item)| item["mark"].is_null()).map(|(name, _)| name.as_str());
-    assert_eq!(touched.collect::<Vec<_>>(), ["LEDGER#one", "LEDGER#one#SERIES#001"]);
+    assert_eq!(touched.collect::<Vec<_>>(), ["HEAD", "SERIES#001"]);
     for read in [
         store.ledger(Some(&one)).await.unwrap(),
-        store.ledgers().await.unwrap().pop().unwrap().1,
-        store.ledgers_of([&one].into_iter()).await.unwrap().remove(&one).unwrap(),
+        store.ledgers_of(&[Some(&one)], LedgerParts::Series).await.unwrap().pop_first().unwrap().1,
     ] {
         assert_eq!((&read.series, read.version), (&changed.series, 3));
         assert_eq!(read, written);
     }
     // A part of another write is not taken for this one's.
-    let earlier = &before["LEDGER#one#SERIES#001"]["data"];
-    dynamodb.set("METRICS", "LEDGER#one#SERIES#001", "data", earlier);
+    let earlier = &before["SERIES#001"]["data"];
+    dynamodb.set("LEDGER#one", "SERIES#001", "data", earlier);
     assert!(matches!(store.ledger(Some(&one)).await, Err(StoreError::Item(_))));
-    assert!(store.ledgers().await.unwrap().is_empty());
+    assert!(store.ledgers_of(&[Some(&one)], LedgerParts::Series).await.unwrap().is_empty());
+    let heads = store.ledgers_of(&[Some(&one)], LedgerParts::None).await.unwrap();
+    assert!(heads[&Some(one)].series.is_empty(), "parts were read that nobody wants");
 }
 
 /// A ledger that other ticks write while it is read is not damaged.

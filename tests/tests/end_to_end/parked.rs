@@ -9,6 +9,7 @@ use cutover_lambda::{
 };
 use cutover_tests::{
     batches::{begin_runs, cell, counts, name, store_batch},
+    calls::{Call, CallProxy},
     dynamodb::DynamoDb,
     fault_proxy::Fault,
     functions::platform,
@@ -54,11 +55,11 @@ impl Parked {
     }
 
     fn damage(&self) {
-        self.dynamodb.set_schema("METRICS", &format!("LEDGER#{FLAG}"), 99);
+        self.dynamodb.set_schema(&format!("LEDGER#{FLAG}"), "HEAD", 99);
     }
 
     fn repair(&self) {
-        self.dynamodb.set_schema("METRICS", &format!("LEDGER#{FLAG}"), 1);
+        self.dynamodb.set_schema(&format!("LEDGER#{FLAG}"), "HEAD", 1);
     }
 
     async fn cursor(&self) -> Cursor {
@@ -160,4 +161,45 @@ async fn a_parked_flag_that_was_at_rest_has_no_gap() {
     parked.evaluate().await;
     assert_eq!(parked.cursor().await.gaps, BTreeMap::new());
     parked.counts_are_exact().await;
+}
+
+/// H8: one flag whose ledger is refused each time, for whatever reason, is the trouble of that flag alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_whose_ledger_is_never_written_holds_no_other_up() {
+    let mut parked = Parked::start().await;
+    let store = parked.platform.store.clone();
+    let failing = begin_runs(&store, &[FLAG, "two"]).await.remove(1);
+    let proxy = CallProxy::start(parked.dynamodb.url()).await;
+    proxy.refuse(|call| is_write_of(call, FLAG));
+    parked.send().await;
+    let cells = vec![
+        cell("two", Some(&failing), Arm::New, counts(2_000, 1_000)),
+        cell("three", None, Arm::New, counts(7, 0)),
+    ];
+    store_batch(&store, &Batch { cells, ..Batch::empty("a".repeat(32), 1) }).await;
+    // It works for five seconds, and keeps ten for its end.
+    let evaluating = Invocation::start(&proxy.url(), Duration::from_secs(15), Duration::ZERO);
+    let tick = evaluating.ended().await.unwrap();
+    let refused = proxy.take().iter().filter(|call| is_write_of(call, FLAG)).count();
+    assert!(tick.passes >= 2 && refused >= 2, "{tick:?}, {refused} writes were refused");
+    assert_eq!(tick.behind, [FLAG]);
+    let requests = async |flag: &str| -> u64 {
+        let ledger = store.ledger(Some(&name(flag))).await.unwrap();
+        ledger.series.iter().map(|series| series.counts.requests).sum()
+    };
+    assert_eq!([requests("two").await, requests("three").await, requests(FLAG).await], [2_000, 7, 0]);
+    let cursor = parked.cursor().await;
+    assert_eq!(cursor.parked.keys().collect::<Vec<_>>(), [FLAG]);
+    assert_eq!(cursor.totals.batches, 2, "the cursor has passed both batches");
+    let runs = store.state().await.unwrap().runs;
+    assert_eq!(runs[&name("two")].state, RunState::RolledBack);
+    assert!(runs[&name(FLAG)].state.is_active());
+    // Nothing is lost.
+    parked.evaluate().await;
+    parked.counts_are_exact().await;
+}
+
+/// Returns true if a call writes the ledger of a flag.
+fn is_write_of(call: &Call, flag: &str) -> bool {
+    call.operation == "TransactWriteItems" && call.names().contains(&format!("LEDGER#{flag}/HEAD"))
 }

@@ -6,8 +6,12 @@ pub(crate) mod deployed;
 mod table;
 
 use axum::body::Bytes;
-use cutover_core::{Revision, measurement::question::Question};
+use cutover_core::{
+    Arm, Revision,
+    measurement::{batch::Batch, question::Question},
+};
 use cutover_tests::{
+    batches::{cell, counts, store_batch},
     canary::{Canary, FLAG, PATH, errors, plan, slow},
     client::Management,
     dynamodb::{DynamoDb, TABLE},
@@ -41,6 +45,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     .await;
     by_hand(&canary.stack.management()).await;
     second_person(&canary.stack).await;
+    deleted_flags(&canary.stack).await;
     by_itself(&mut canary).await;
 
     let mut differences = Vec::new();
@@ -99,16 +104,16 @@ async fn a_call_that_is_not_allowed_is_refused_as_aws_refuses_it() {
         let item = json!({ "pk": { "S": partition }, "sk": { "S": "1" } });
         json!({ "Put": { "TableName": TABLE, "Item": item } })
     };
-    let get = json!({ "TableName": TABLE, "Key": { "pk": { "S": "METRICS" }, "sk": { "S": "1" } } });
-    let mixed = json!({ "TransactItems": [item("METRICS"), item("TOKENS")] });
+    let get = json!({ "TableName": TABLE, "Key": { "pk": { "S": "LEDGER#f" }, "sk": { "S": "1" } } });
+    let mixed = json!({ "TransactItems": [item("LEDGER#f"), item("TOKENS")] });
     let (status, body) = call(&recorder.url(), "TransactWriteItems", &mixed).await;
     assert_eq!((status, &body["__type"]), (400, &json!("com.amazon.coral.service#AccessDeniedException")));
     assert!(body["Message"].as_str().unwrap().contains("dynamodb:PutItem"), "{body:#}");
     assert_eq!(call(&dynamodb.url(), "GetItem", &get).await.1["Item"], Value::Null, "it wrote a part");
-    let allowed = json!({ "TransactItems": [item("METRICS")] });
+    let allowed = json!({ "TransactItems": [item("LEDGER#f")] });
     let (status, body) = call(&recorder.url(), "TransactWriteItems", &allowed).await;
     assert_eq!(status, 200, "{body:#}");
-    assert_eq!(call(&dynamodb.url(), "GetItem", &get).await.1["Item"]["pk"], json!({ "S": "METRICS" }));
+    assert_eq!(call(&dynamodb.url(), "GetItem", &get).await.1["Item"]["pk"], json!({ "S": "LEDGER#f" }));
 
     let table = "arn:aws:dynamodb:us-east-1:123456789012:table/cutover";
     let denied = ["Query of [TOKENS]", "PutItem of [TOKENS]"];
@@ -204,6 +209,24 @@ async fn second_person(stack: &Stack) {
         people[0].put(&format!("/flags/{FLAG}/rollout"), &json!({ "percentage": 5 })).await.expect(202);
     stack.expire(asked.body["change"].as_str().expect("an id"));
     stack.lambda.tick("promote").await.expect("promote answers");
+}
+
+/// Flags that were counted and are deleted: whoever evaluates then removes their ledgers.
+async fn deleted_flags(stack: &Stack) {
+    let (root, store) = (stack.management(), functions::connected(&stack.dynamodb.url(), &[]).store);
+    let evaluate = async |function: &str| {
+        stack.dynamodb.lapse_lease();
+        stack.lambda.tick(function).await.expect("the function answers");
+    };
+    for (isolate, function) in ["evaluate", "promote"].into_iter().enumerate() {
+        let path = format!("/flags/{function}");
+        root.put(&path, &json!({ "enabled": true })).await.expect(201);
+        let cells = vec![cell(function, None, Arm::Legacy, counts(1, 0))];
+        store_batch(&store, &Batch { cells, ..Batch::empty(format!("{isolate:032x}"), 1) }).await;
+        evaluate(function).await;
+        root.send("DELETE", &path, &[], None).await.expect(200);
+        evaluate(function).await;
+    }
 }
 
 /// A canary that climbs and comes back, isolates that report, fall silent and come again, a receiver that is down.

@@ -76,6 +76,10 @@ impl Folding<'_> {
             }
         }
         self.catch_up(patience).await?;
+        if let Err(error) = self.remove_ledgers().await {
+            // The next checkpoint does it, or whoever has taken the lease.
+            tracing::warn!(%error, "the ledgers of deleted flags could not be removed");
+        }
         let Some((positions, parked)) = self.fold.cursor() else { return Err(StoreError::Restless) };
         if parked.len() > MAX_PARKED {
             // The others are judged, and their own ledgers have their positions.

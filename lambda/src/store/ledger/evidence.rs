@@ -121,7 +121,7 @@ mod tests {
         for (index, item) in items.into_iter().enumerate() {
             assert!(item.size() <= MAX_PART + 1_000, "{}", item.size());
             let item = Item::new(item.into_attributes()).unwrap();
-            assert_eq!(item.text(keys::SORT).unwrap(), format!("EVIDENCE#f#{index:03}"));
+            assert_eq!(item.text(keys::SORT).unwrap(), format!("EVIDENCE#{index:03}"));
             assert_eq!(item.number("version").unwrap(), 7);
             data.extend(item.bytes(DATA).unwrap());
         }

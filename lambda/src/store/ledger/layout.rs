@@ -36,6 +36,28 @@ const MAX_SERIES: usize = 100_000;
 /// Largest part with the comparisons of a route, in bytes as it is stored.
 const MAX_COMPARISON: usize = 32_000;
 
+/// Parts of ledgers that a reader needs beside their heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerParts {
+    /// None: the counts of the last minutes are in the head.
+    None,
+    /// The counts since the beginning.
+    Series,
+    /// The comparison results.
+    Comparisons,
+}
+
+impl LedgerParts {
+    /// Returns true if a part, by its name, is one of these.
+    pub(super) fn has(self, part: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Series => part.starts_with(SERIES),
+            Self::Comparisons => part.starts_with(COMPARISON),
+        }
+    }
+}
+
 /// A ledger as it is stored: its head and its parts by name, compressed.
 #[derive(Debug)]
 pub(super) struct Layout {

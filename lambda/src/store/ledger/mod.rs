@@ -6,11 +6,14 @@
 //! The head names the digest of each part, so that a reader knows if it has those of one write.
 
 mod evidence;
+mod known;
 mod layout;
 mod model;
 mod read;
 mod write;
 
 pub(crate) use evidence::evidence_fits;
+pub use known::KnownLedgers;
+pub use layout::LedgerParts;
 pub use model::{Ledger, RouteComparison, Series, StepTimes, WindowCounts};
 pub use write::LedgerWrite;

@@ -6,7 +6,7 @@ use crate::store::{
     keys,
     keys::Key,
     ledger::{
-        layout::{DATA, bytes_of, join, read_head},
+        layout::{DATA, LedgerParts, bytes_of, join, read_head},
         model::Ledger,
     },
     table::Store,
@@ -28,8 +28,8 @@ pub(super) fn name(flag: Option<&FlagName>) -> &str {
 
 /// Returns the flag of an item of a ledger, and the name of the part; `None` for the head.
 fn place(item: &Item) -> Option<(&str, Option<&str>)> {
-    let sort = item.text(keys::SORT).ok()?.strip_prefix(keys::LEDGER)?;
-    Some(sort.split_once('#').map_or((sort, None), |(flag, part)| (flag, Some(part))))
+    let flag = item.text(keys::PARTITION).ok()?.strip_prefix(keys::LEDGER)?;
+    Some((flag, item.text(keys::SORT).ok().filter(|part| *part != keys::HEAD)))
 }
 
 /// Heads and parts of ledgers, by flag.
@@ -40,11 +40,12 @@ struct Found {
 }
 
 impl Found {
-    /// Adds an item. One that cannot be decoded is left out.
-    fn add(&mut self, item: &Item) {
+    /// Adds an item. One that cannot be decoded is left out. Heads name the wanted parts alone.
+    fn add(&mut self, item: &Item, wanted: LedgerParts) {
         match place(item) {
             Some((flag, None)) => {
-                if let Ok(head) = read_head(item) {
+                if let Ok(mut head) = read_head(item) {
+                    head.parts.retain(|part, _| wanted.has(part));
                     self.heads.insert(flag.to_owned(), head);
                 }
             }
@@ -98,40 +99,30 @@ impl Store {
         Ok(parts)
     }
 
-    /// Returns all ledgers that can be decoded, by flag; `None` is the one for requests that no flag decided. One that
-    /// cannot, or has another schema, does not hide the others; it is parked, and `evaluate` says so.
+    /// Returns the ledgers of these flags that exist and can be decoded, with their heads and the wanted parts, to be shown and
+    /// not to be written; `None` is the flag of the one for requests that no flag decided. One that cannot be decoded, or has
+    /// another schema, does not hide the others; it is parked, and `evaluate` says so.
     ///
     /// # Errors
     ///
     /// Fails if the table cannot be read.
-    pub async fn ledgers(&self) -> Result<Vec<(Option<FlagName>, Ledger)>, StoreError> {
-        let mut found = Found::default();
-        self.all_readable(keys::METRICS, keys::LEDGER).await?.iter().for_each(|item| found.add(item));
-        let ledgers = self.joined(found).await?.into_iter();
-        Ok(ledgers.map(|(name, ledger)| (name.parse::<FlagName>().ok(), ledger)).collect())
-    }
-
-    /// Returns the ledgers of these flags that exist and can be decoded, by flag.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the table cannot be read.
-    pub async fn ledgers_of<'f>(
+    pub async fn ledgers_of(
         &self,
-        flags: impl Iterator<Item = &'f FlagName>,
-    ) -> Result<BTreeMap<FlagName, Ledger>, StoreError> {
+        flags: &[Option<&FlagName>],
+        wanted: LedgerParts,
+    ) -> Result<BTreeMap<Option<FlagName>, Ledger>, StoreError> {
         let mut found = Found::default();
-        let heads = flags.map(|flag| Key::ledger(flag.as_str())).collect();
+        let heads = flags.iter().map(|flag| Key::ledger(name(*flag))).collect();
         let readable = |rows: Vec<_>| rows.into_iter().filter_map(|attributes| Item::new(attributes).ok());
-        readable(self.get_many(heads).await?).for_each(|item| found.add(&item));
+        readable(self.get_many(heads).await?).for_each(|item| found.add(&item, wanted));
         let parts = found
             .heads
             .iter()
             .flat_map(|(flag, head)| head.parts.keys().map(move |part| Key::ledger_part(flag, part)));
         let parts = parts.collect();
-        readable(self.get_many(parts).await?).for_each(|item| found.add(&item));
+        readable(self.get_many(parts).await?).for_each(|item| found.add(&item, wanted));
         let ledgers = self.joined(found).await?.into_iter();
-        Ok(ledgers.filter_map(|(name, ledger)| Some((name.parse().ok()?, ledger))).collect())
+        Ok(ledgers.map(|(name, ledger)| (name.parse().ok(), ledger)).collect())
     }
 
     /// Joins the items of ledgers. Those that were written meanwhile are read once more, each for itself.

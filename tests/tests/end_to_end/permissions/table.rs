@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Calls that must be denied whatever `infra/policies` lists: the function, the action and the partition.
-const FORBIDDEN: [(&str, &str, &str); 26] = [
+const FORBIDDEN: [(&str, &str, &str); 30] = [
     // The audit log is appended to. A record that is put over another one cannot be denied; audit.rs shows that it is noticed.
     ("management", "UpdateItem", "AUDIT"),
     ("management", "DeleteItem", "AUDIT"),
@@ -28,6 +28,8 @@ const FORBIDDEN: [(&str, &str, &str); 26] = [
     ("ingest", "GetItem", "TOKENS"),
     ("ingest", "Query", "TOKENS"),
     ("ingest", "PutItem", "TOKENS"),
+    ("ingest", "PutItem", "LEDGER#f"),
+    ("ingest", "DeleteItem", "LEDGER#f"),
     ("ingest", "PutItem", "METRICS"),
     ("ingest", "UpdateItem", "METRICS"),
     ("ingest", "DeleteItem", "METRICS"),
@@ -35,6 +37,8 @@ const FORBIDDEN: [(&str, &str, &str); 26] = [
     ("ingest", "PutItem", "RUN#r"),
     ("ingest", "UpdateItem", "FOLD"),
     // Evidence comes from evaluation alone.
+    ("management", "PutItem", "LEDGER#f"),
+    ("management", "DeleteItem", "LEDGER#f"),
     ("management", "PutItem", "METRICS"),
     ("management", "UpdateItem", "METRICS"),
     ("management", "PutItem", "FOLD"),

@@ -1,0 +1,50 @@
+//! Ledgers of deleted flags. They are removed by a checkpoint, and what isolates still report of these flags is passed over.
+
+use crate::{clock, measurement::fold::Folding, store::CommitError};
+use cutover_core::FlagName;
+
+impl Folding<'_> {
+    /// Returns true if a flag is configured, or its canary runs.
+    fn is_configured(&self, name: &str) -> bool {
+        let state = &self.state;
+        name.parse::<FlagName>().is_ok_and(|flag| {
+            state.config.feature_flags.contains_key(&flag) || state.active_run(&flag).is_some()
+        })
+    }
+
+    /// Notes that a flag has a ledger. A flag that was never seen in the configuration is not noted, and keeps it.
+    pub(super) fn note_known(&mut self, name: &str) {
+        if self.is_configured(name) {
+            self.known.note(name);
+        }
+    }
+
+    /// Returns true if the ledger of a flag was removed, and the flag is not configured again.
+    pub(super) fn is_removed(&self, name: &str) -> bool {
+        self.known.is_removed(name) && !self.is_configured(name)
+    }
+
+    /// Removes the ledgers of deleted flags, and writes the names of the ledgers if they have changed. All ledgers must be
+    /// written. It comes before the cursor: what was folded into a ledger that has no name yet is folded once more.
+    pub(super) async fn remove_ledgers(&mut self) -> Result<(), CommitError> {
+        let now = clock::now().millis();
+        let (known, removed) = self.known.after_removal(|name| self.is_configured(name), now);
+        for name in &removed {
+            self.keep_lease().await?;
+            self.platform.store.remove_ledger(name, self.lease).await?;
+            tracing::info!(event = "ledger_removed", flag = name, "the ledger of a deleted flag was removed");
+            self.accounts.remove(name);
+            self.failures.remove(name);
+            self.cursor.gaps.remove(name);
+            // There is nothing left that it could lack.
+            let read = self.fold.read().clone();
+            self.fold.has_ledger(name, &read);
+        }
+        if known != self.written {
+            self.platform.store.write_known_ledgers(&known, self.lease).await?;
+            self.written = known.clone();
+        }
+        self.known = known;
+        Ok(())
+    }
+}
