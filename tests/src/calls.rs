@@ -28,7 +28,7 @@ const UNIT: usize = 1_024;
 pub struct Call {
     /// Operation, such as `GetItem`.
     pub operation: String,
-    /// Request.
+    /// The request, as JSON.
     pub request: Value,
     /// Size of the response, in bytes.
     pub response_bytes: usize,

@@ -113,7 +113,10 @@ mod tests {
 
     #[test]
     fn a_poll_survives_failures_that_may_pass() {
-        let (url, paths) = fake_server::answering(503, r#"{ "detail": "the store failed", "hint": "wait" }"#);
+        let (url, paths) = fake_server::answering(
+            503,
+            r#"{ "code": "store_unavailable", "detail": "the store failed", "hint": "wait" }"#,
+        );
         let client = Client::new(&url, "token", None, false).unwrap();
         let mut poll = Poll::new(&client, "f", 1);
         assert!(poll.outage().is_none());

@@ -66,7 +66,7 @@ mod tests {
             "changed_by": "bob",
         });
         let expected =
-            ["r7", "rolled_back", "2026-01-01T00:00:00Z", "-", "50%", "ann", "canary.rollback by bob"];
+            ["r7", "rolled_back", "2026-01-01T00:00:00.000Z", "-", "50%", "ann", "canary.rollback by bob"];
         assert_eq!(row(&run), expected);
     }
 

@@ -83,7 +83,7 @@ async fn scripts_can_tell_failures_apart() {
         (&["rollout", "x", "12,5"], 2, "write it with a point: 12.5"),
         (&["rollout", "x", "-5"], 2, "a percentage is 0 to 100"),
         (&["create-ab-test", "x", "--variants", "a,b"], 1, "experiments are not run yet"),
-        (&["canary", "status", "nope"], 5, "cutover canary list shows all canaries"),
+        (&["canary", "status", "nope"], 5, "add canary_deployments.nope to the configuration"),
         (&["explain", "x", "--with", "nonsense"], 2, "NAME=VALUE"),
         (&["apply", "-f", mistaken], 3, ":2:17: feature_flags.a.enabled: expected true or false"),
         (&["apply", "-f", mistaken], 3, "error: 2 mistakes in"),

@@ -135,7 +135,7 @@ const FUNCTIONS: [&str; 5] = ["management", "ingest", "ask", "evaluate", "promot
 
 /// Events of faults, and of acts that this stack does not see. Those that alarms count are asserted in counting.rs,
 /// consistency.rs and evaluation.rs; no secret of a local stack is in Secrets Manager.
-const NOT_HERE: [&str; 19] = [
+const NOT_HERE: [&str; 20] = [
     "batch_unreadable",
     "canary_undecided",
     "change_lapsed",
@@ -149,6 +149,7 @@ const NOT_HERE: [&str; 19] = [
     "isolates_lost",
     "jwks_unreachable",
     "lease_lost",
+    "ledger_removed",
     "log_gap",
     "log_unread",
     "restart",

@@ -181,7 +181,7 @@ async fn faults_that_can_be_planted_in_a_running_deployment_are_found() {
         "CUTOVER_URL",
     )
     .await;
-    finds(&Arguments { token: "ctv_wrong".into(), ..right() }, "token", "valid token").await;
+    finds(&Arguments { token: "ctv_wrong".into(), ..right() }, "token", "cutover login").await;
     // 3: a clock that is ten minutes off; the stack's own cannot be turned, so its answers are.
     let wrong_clock = RewriteProxy::start(&told.management, |body| {
         let mut answer: Value = serde_json::from_str(&body).unwrap_or_default();

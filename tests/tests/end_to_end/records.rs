@@ -125,7 +125,7 @@ async fn pages_of_large_records_stay_below_the_limit_of_a_response() {
     let calls = proxy.take();
     let limits: Vec<&Value> =
         calls.iter().map(|call| &call.request["Limit"]).filter(|limit| !limit.is_null()).collect();
-    assert_eq!(limits, [&json!(4)]);
+    assert!(!limits.is_empty() && limits.iter().all(|limit| **limit == json!(4)), "{limits:?}");
     let bytes: usize = calls.iter().map(|call| call.response_bytes).sum();
     assert!(bytes < 2_000_000, "{bytes} bytes were read for a page of three records");
 }
