@@ -34,6 +34,10 @@ pub enum Failure {
     Waits(String),
     /// This number of preflight checks failed; standard output lists them. Exit code 9.
     Preflight(usize),
+    /// A run ended, but not as it should have. Exit code 10.
+    Missed(String),
+    /// The time to wait for a run was over first. Exit code 11.
+    TimeOver(String),
     /// The management API cannot be reached. Exit code 7.
     Unreachable(String),
     /// A file or a response cannot be read or written. Exit code 1.
@@ -64,6 +68,8 @@ impl Failure {
             Failure::Unreachable(_) => 7,
             Failure::Waits(_) => 8,
             Failure::Preflight(_) => 9,
+            Failure::Missed(_) => 10,
+            Failure::TimeOver(_) => 11,
             Failure::Io(_) | Failure::Different(_) => 1,
         }
     }
@@ -99,6 +105,8 @@ impl Failure {
             Failure::Usage(_) => ("usage", self.to_string()),
             Failure::Waits(_) => ("waits_for_approval", self.to_string()),
             Failure::Preflight(_) => ("preflight_failed", self.to_string()),
+            Failure::Missed(_) => ("missed", self.to_string()),
+            Failure::TimeOver(_) => ("time_over", self.to_string()),
             Failure::Unreachable(_) => ("unreachable", self.to_string()),
             Failure::Io(_) => ("unreadable", self.to_string()),
             Failure::Different(_) => ("different", self.to_string()),
@@ -134,6 +142,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Usage(text)
+            | Failure::Missed(text)
+            | Failure::TimeOver(text)
             | Failure::Unreachable(text)
             | Failure::Io(text)
             | Failure::Different(text) => write!(f, "error: {text}"),

@@ -46,6 +46,7 @@ Exit codes:
   2  wrong usage, or not confirmed         7  the management API cannot be reached
   3  a file or a value has mistakes        8  waits for a second person
   4  not signed in, or not allowed         9  a preflight check failed
+ 10  the run of a canary ended otherwise  11  the time to wait for it was over
 
 Environment: CUTOVER_CONTEXT, CUTOVER_URL, CUTOVER_TOKEN, NO_COLOR. More: docs/cli.md";
 
@@ -158,9 +159,9 @@ mod tests {
         for name in GROUPS.iter().flat_map(|(_, names)| names.iter()) {
             assert!(text.contains(&format!("`{name}")), "{name} is not in docs/cli.md");
         }
-        for code in 0..=9 {
+        for code in 0..=11 {
             assert!(text.contains(&format!("\n| {code} | ")), "docs/cli.md has no exit code {code}");
-            assert!(EXIT_CODES.contains(&format!("  {code}  ")), "the help has no exit code {code}");
+            assert!(EXIT_CODES.contains(&format!("{code:>3}  ")), "the help has no exit code {code}");
         }
     }
 
