@@ -40,7 +40,7 @@ pub enum RunCommand {
     Wait(wait::Options),
     /// Start a run at the plan's first step, the first one or one after an earlier run.
     ///
-    /// The flag gets the share of the first step, also if its share is larger now; on a terminal this is asked first.
+    /// The flag gets the share of the first step, also if its share is larger now; this is asked first.
     /// After a rollback users are dealt anew, as by retry.
     #[command(after_help = examples::START)]
     Start(begin::Options),
