@@ -25,6 +25,7 @@ mod confirm;
 mod connection;
 mod context;
 mod difference;
+mod duration;
 mod emergency;
 mod environment;
 mod explain;

@@ -3,7 +3,6 @@
 mod begin;
 mod checks;
 mod command;
-mod duration;
 mod examples;
 mod forecast;
 mod frame;
