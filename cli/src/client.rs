@@ -231,7 +231,7 @@ impl Client {
         match response.result(&self.base) {
             Err(Failure::Refused { status, detail, hint, problem }) => {
                 let code = output::text(&problem, "code");
-                let hint = advice::hint(code, path).unwrap_or(hint);
+                let hint = advice::hint(code, path, &detail).unwrap_or(hint);
                 let near = if code == "not_found" { self.nearest(path) } else { None };
                 let hint = near.map_or(hint.clone(), |near| format!("did you mean {near}? {hint}"));
                 Err(Failure::Refused { status, detail, hint, problem })

@@ -1,6 +1,6 @@
 //! `cutover canary start` and `retry`: a new run, after saying whom its first step moves.
 
-use super::{missing, steer};
+use super::steer;
 use crate::{client::Client, confirm::Confirmation, failure::Failure, output::Format};
 use clap::Args;
 use cutover_core::{PartsPerMillion, canary::plan::CanaryPlan};
@@ -32,7 +32,7 @@ pub(super) fn run(client: &Client, options: &Options, verb: &str, format: Format
         }
         confirmation.confirm(client.environment(), &change, &moved)?;
     }
-    steer::run(client, flag, verb, format).map_err(|failure| missing::explained(failure, flag))
+    steer::run(client, flag, verb, format)
 }
 
 /// The change of a flag's share at the start of a run.

@@ -8,7 +8,6 @@ mod forecast;
 mod frame;
 mod ladder;
 mod list;
-mod missing;
 mod outcome;
 mod path;
 mod plan;

@@ -1,6 +1,6 @@
 //! Repeated reads of a canary's status, which survive failures of the management API that may pass by themselves.
 
-use super::{missing, path::path};
+use super::path::path;
 use crate::{client::Client, failure::Failure, retry};
 use cutover_core::Timestamp;
 use serde_json::Value;
@@ -57,7 +57,7 @@ impl<'c> Poll<'c> {
         let since = held.as_ref().map_or(now, |outage| outage.since);
         let is_patient = self.is_known || now - since < FIRST_PATIENCE_MS;
         if !(self.may_pass(&failure) && is_patient) {
-            return Err(missing::explained(failure, &self.flag));
+            return Err(failure);
         }
         let failed = held.map_or(1, |outage| outage.failed.saturating_add(1));
         self.outage = Some(Outage { since, failed, cause: cause(&failure) });
