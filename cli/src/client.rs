@@ -229,12 +229,12 @@ impl Client {
     /// Returns the JSON of a response, or the refusal with a hint for users of the command line.
     fn result(&self, response: &Response, path: &str) -> Result<Value, Failure> {
         match response.result(&self.base) {
-            Err(Failure::Refused { status, detail, hint, problem }) => {
+            Err(Failure::Refused { status, detail, hint, problem, retry_after }) => {
                 let code = output::text(&problem, "code");
                 let hint = advice::hint(code, path, &detail).unwrap_or(hint);
                 let near = if code == "not_found" { self.nearest(path) } else { None };
                 let hint = near.map_or(hint.clone(), |near| format!("did you mean {near}? {hint}"));
-                Err(Failure::Refused { status, detail, hint, problem })
+                Err(Failure::Refused { status, detail, hint, problem, retry_after })
             }
             result => result,
         }

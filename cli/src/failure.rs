@@ -3,7 +3,7 @@
 use crate::output::{field, list, text};
 use cutover_core::config::Problem;
 use serde_json::{Value, json};
-use std::{fmt, process::ExitCode};
+use std::{fmt, process::ExitCode, time::Duration};
 
 /// Reason for which a command failed.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub enum Failure {
         hint: String,
         /// The problem document of the response; null if there was none.
         problem: Box<Value>,
+        /// Time after which the management API asked to be called again.
+        retry_after: Option<Duration>,
     },
     /// The change is stored until a second person approves it. Exit code 8.
     Waits(String),
@@ -89,7 +91,7 @@ impl Failure {
                 let detail = self.to_string().lines().last().unwrap_or_default().replacen("error: ", "", 1);
                 return json!({ "code": "invalid", "detail": detail, "errors": problems, "exit_code": self.code() });
             }
-            Failure::Refused { status, detail, hint, problem } => {
+            Failure::Refused { status, detail, hint, problem, .. } => {
                 let mut document =
                     json!({ "code": "refused", "status": status, "detail": detail, "hint": hint });
                 if let Some(fields) = document.as_object_mut() {
@@ -120,8 +122,8 @@ impl Failure {
     pub fn of_unknown_outcome(self) -> Self {
         let advice = "the change may have been made; look at cutover audit --limit 5 before trying again";
         match self {
-            Failure::Refused { status, detail, problem, .. } => {
-                Failure::Refused { status, detail, hint: advice.to_owned(), problem }
+            Failure::Refused { status, detail, problem, retry_after, .. } => {
+                Failure::Refused { status, detail, hint: advice.to_owned(), problem, retry_after }
             }
             Failure::Unreachable(text) => Failure::Unreachable(format!("{text}\n  hint: {advice}")),
             other => other,
@@ -255,6 +257,7 @@ mod tests {
             detail: "no".to_owned(),
             hint: "do".to_owned(),
             problem: Box::new(problem),
+            retry_after: None,
         };
         let expected = json!({
             "code": "invalid", "status": 422, "detail": "no", "hint": "do", "field": "a", "errors": [mistake],

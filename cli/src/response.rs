@@ -1,8 +1,9 @@
 //! Responses of the management API, and of everything else that may answer at its URL.
 
-use crate::{advice, failure::Failure, output};
+use crate::{advice, failure::Failure, output, retry::delay};
 use reqwest::blocking;
 use serde_json::Value;
+use std::time::SystemTime;
 
 /// Hint for a URL at which something else answers.
 const CHECK_URL: &str = "check that --url, CUTOVER_URL or the context has the URL of the management function, not that of \
@@ -70,7 +71,8 @@ impl Response {
         } else {
             (format!("no management API answers at {base}: HTTP status {status}"), CHECK_URL.to_owned())
         };
-        Failure::Refused { status, detail, hint, problem }
+        let retry_after = self.retry_after.as_deref().and_then(|value| delay(value, SystemTime::now()));
+        Failure::Refused { status, detail, hint, problem, retry_after }
     }
 
     /// Returns true if a change may have been made although this response is a failure. A gateway in front of the function
