@@ -48,8 +48,8 @@ pub struct Clear {
 /// Way to the function for emergencies.
 #[derive(Debug, Args)]
 struct Way {
-    /// URL of the function for emergencies, which is tried before --url.
-    #[arg(long, env = "CUTOVER_EMERGENCY_URL")]
+    /// URL of the function for emergencies, which is tried before --url [env: CUTOVER_EMERGENCY_URL].
+    #[arg(long, value_name = "URL")]
     emergency_url: Option<String>,
 }
 
