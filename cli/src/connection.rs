@@ -81,7 +81,11 @@ impl Connection {
         if urls.is_empty() {
             return Err(missing_url("CUTOVER_EMERGENCY_URL or CUTOVER_URL"));
         }
-        urls.into_iter().map(|url| self.connect_to(url, &target)?.within(EMERGENCY)).collect()
+        // Their commands are about the emergency, and say what becomes of it.
+        let connect = |url: &str| -> Result<Client, Failure> {
+            self.connect_to(url, &target)?.without_banner().within(EMERGENCY)
+        };
+        urls.into_iter().map(connect).collect()
     }
 
     /// Builds a client of a context's management API with another token. Sends nothing yet.

@@ -71,7 +71,8 @@ pub const CANARY: &str = "Examples:\n  cutover canary plan reviews_read -f cutov
 /// Examples of the emergency commands.
 pub const EMERGENCY: &str = "Examples:\n  cutover emergency-rollback 'errors on checkout'\n  \
                              cutover emergency-rollback 'errors on checkout' --flag checkout\n  \
-                             cutover emergency-clear 'fixed in 1.4.2'";
+                             cutover emergency-clear 'fixed in 1.4.2' --at 0\n  \
+                             cutover emergency-clear 'fixed in 1.4.2' --flag checkout";
 
 /// Example of `cutover token`.
 pub const TOKEN: &str = "Example:\n  cutover token create ann --role operator --expires 30d > ann.token";

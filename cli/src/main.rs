@@ -10,6 +10,7 @@ mod address;
 mod advice;
 mod apply;
 mod audit;
+mod banner;
 mod bearer;
 mod canary;
 mod changes;

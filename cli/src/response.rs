@@ -17,6 +17,8 @@ pub struct Response {
     /// Value of `Retry-After`.
     pub retry_after: Option<String>,
     location: Option<String>,
+    /// Emergency in force, as the header of the management API describes it.
+    pub emergency: Option<Value>,
     /// The JSON of the body; null if it is none.
     pub body: Value,
 }
@@ -34,8 +36,9 @@ impl Response {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
         let (retry_after, location) = (header("retry-after"), header("location"));
+        let emergency = header("x-cutover-emergency").and_then(|text| serde_json::from_str(&text).ok());
         let body = serde_json::from_str(&response.text()?).unwrap_or(Value::Null);
-        Ok(Self { status, retry_after, location, body })
+        Ok(Self { status, retry_after, location, emergency, body })
     }
 
     /// Returns the JSON of a success, or the refusal. `base` is the URL that was called.
@@ -108,7 +111,7 @@ mod tests {
             (502, Value::Null, true),
             (429, Value::Null, false),
         ] {
-            let response = Response { status, retry_after: None, location: None, body };
+            let response = Response { status, retry_after: None, location: None, emergency: None, body };
             assert_eq!(response.is_outcome_unknown(), expected, "{status} {}", response.body);
         }
     }
