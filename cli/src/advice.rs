@@ -9,7 +9,10 @@ const COMMANDS: [(&str, &str); 17] = [
     ("role_too_low", "ask a user with that role; cutover whoami shows yours"),
     ("path_unknown", "check the URL, and deploy the functions in the version of this command"),
     ("no_emergency", "cutover status shows if an emergency is in force"),
-    ("emergency_in_force", "end it first: cutover emergency-clear REASON"),
+    (
+        "emergency_in_force",
+        "clear it first: cutover emergency-clear REASON, or for this flag alone with --flag NAME",
+    ),
     (
         "canary_running",
         "use cutover canary promote NAME or cutover canary rollback NAME; cutover disable NAME sends all \

@@ -20,8 +20,8 @@ pub struct Clear {
     /// Release only these flags [default: all].
     #[arg(long = "flag", value_name = "FLAG")]
     flags: Vec<String>,
-    /// Have the flags come back at 0, also later: their percentages are set to 0, and their canaries are rolled back
-    /// [default: the percentage that each has].
+    /// Bring the flags back at 0 %: set their percentages to 0, and roll their active canaries back [default: the
+    /// percentage that each flag has].
     #[arg(long, value_name = "0", value_parser = zero)]
     at: Option<f64>,
     #[command(flatten)]
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_status_that_cannot_be_read_is_in_nobodys_way() {
-        // Neither answers; the clear itself reports it.
+        // The clear itself reports the failure.
         let (url, keys) = answering_keys(503, "{}");
         let parsed = parsed(&["--yes", "--url", &url]);
         assert!(run(&parsed.arguments, &parsed.connection, Format::Json).is_err());

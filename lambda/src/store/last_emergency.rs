@@ -2,7 +2,7 @@
 //! an emergency without a read of its own.
 
 use cutover_core::Emergency;
-use std::{cell::RefCell, future::Future};
+use std::cell::RefCell;
 
 tokio::task_local! {
     static LAST: RefCell<LastEmergency>;
