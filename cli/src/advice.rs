@@ -9,7 +9,10 @@ const COMMANDS: [(&str, &str); 17] = [
     ("role_too_low", "ask a user with that role; cutover whoami shows yours"),
     ("path_unknown", "check the URL, and deploy the functions in the version of this command"),
     ("no_emergency", "cutover status shows if an emergency is in force"),
-    ("emergency_in_force", "end it first: cutover emergency-clear REASON"),
+    (
+        "emergency_in_force",
+        "clear it first: cutover emergency-clear REASON, or for this flag alone with --flag NAME",
+    ),
     (
         "canary_running",
         "use cutover canary promote NAME or cutover canary rollback NAME; cutover disable NAME sends all \
@@ -41,7 +44,8 @@ const LISTS: [(&str, &str); 4] = [
     ("flags", "cutover list shows all flags"),
     (
         "canary",
-        "cutover canary list shows all canaries; another one needs canary_deployments.NAME in the configuration",
+        "add canary_deployments.NAME to the configuration and apply it (cutover apply -f FILE), or check the spelling: \
+                  cutover canary list shows all canaries",
     ),
     ("tokens", "cutover token list shows all tokens"),
     ("changes", "cutover changes list shows all pending changes"),
@@ -58,10 +62,11 @@ pub struct List {
     pub name: &'static str,
 }
 
-/// Returns the hint for a problem of a request to a path; `None` if that of the API is as good.
-pub fn hint(code: &str, path: &str) -> Option<String> {
+/// Returns the hint for a problem of a request to a path, which the API describes by `detail`; `None` if the hint of the API
+/// is as good.
+pub fn hint(code: &str, path: &str, detail: &str) -> Option<String> {
     let table: &[(&str, &str)] = if code == "not_found" { &LISTS } else { &COMMANDS };
-    let key = if code == "not_found" { section_in(path) } else { code };
+    let key = if code == "not_found" { section_of(path, detail) } else { code };
     let (_, hint) = table.iter().find(|(held, _)| *held == key)?;
     Some(hint.replace("NAME", name_in(path).unwrap_or("NAME")))
 }
@@ -93,6 +98,15 @@ pub fn name_in(path: &str) -> Option<&str> {
     (is_section && !name.is_empty() && !name.contains('%')).then_some(name)
 }
 
+/// Returns the section of the objects of which one is missing: that of the path, except for the flag and the runs of a canary.
+fn section_of<'p>(path: &'p str, detail: &str) -> &'p str {
+    match section_in(path) {
+        "canary" if detail.starts_with("there is no flag") => "flags",
+        "canary" if !detail.starts_with("there is no canary") => "",
+        section => section,
+    }
+}
+
 fn section_in(path: &str) -> &str {
     path.split(['/', '?']).nth(1).unwrap_or_default()
 }
@@ -109,10 +123,27 @@ mod tests {
             ("not_found", "/flags/f", "cutover list shows all flags"),
             ("not_found", "/tokens/1", "cutover token list shows all tokens"),
         ] {
-            assert_eq!(hint(code, path).as_deref(), Some(expected), "{code} {path}");
+            assert_eq!(hint(code, path, "").as_deref(), Some(expected), "{code} {path}");
         }
-        assert_eq!(hint("changed_meanwhile", "/flags/f"), None);
-        assert_eq!(hint("not_found", "/audit/7/changes"), None);
+        assert_eq!(hint("changed_meanwhile", "/flags/f", ""), None);
+        assert_eq!(hint("not_found", "/audit/7/changes", ""), None);
+    }
+
+    #[test]
+    fn a_flag_without_a_canary_is_told_how_to_get_one() {
+        for (detail, expected) in [
+            ("there is no canary \"f\"", Some("add canary_deployments.f to the configuration")),
+            ("there is no canary plan \"f\"", Some("add canary_deployments.f to the configuration")),
+            ("there is no flag \"f\"", Some("cutover list shows all flags")),
+            ("there is no run \"r1\"", None),
+        ] {
+            let found = hint("not_found", "/canary/f/start", detail);
+            let is_as_expected = match expected {
+                Some(expected) => found.as_ref().is_some_and(|hint| hint.starts_with(expected)),
+                None => found.is_none(),
+            };
+            assert!(is_as_expected, "{detail}: {found:?}");
+        }
     }
 
     #[test]

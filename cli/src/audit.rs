@@ -156,6 +156,7 @@ fn show(revision: u64, client: &Client, format: Format) -> Result<(), Failure> {
             detail: format!("the log has no record of revision {revision}"),
             hint: "see cutover audit for its revisions".to_owned(),
             problem: Box::default(),
+            retry_after: None,
         });
     }
     // The change first, then what was recorded after it.

@@ -1,7 +1,7 @@
 //! A client of the management API.
 
 use crate::{
-    advice,
+    advice, banner,
     environment::Environment,
     failure::Failure,
     http,
@@ -9,11 +9,15 @@ use crate::{
     output,
     response::Response,
     retry::{Attempts, is_transient},
+    style,
 };
+use anstyle::AnsiColor;
 use cutover_core::config::nearest;
 use reqwest::{Method, blocking};
 use serde_json::Value;
 use std::{
+    io::stderr,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, SystemTime},
 };
@@ -40,6 +44,8 @@ pub struct Client {
     signer: Option<Signer>,
     is_retrying: bool,
     environment: Environment,
+    /// True once the emergency in force was told of, or if that is left to the command.
+    has_told: AtomicBool,
 }
 
 /// The body of a request.
@@ -75,6 +81,7 @@ impl Client {
             signer,
             is_retrying: true,
             environment: Environment::of_url(base),
+            has_told: AtomicBool::new(false),
         })
     }
 
@@ -95,6 +102,21 @@ impl Client {
     /// Sets the environment of the management API, as contexts name it.
     pub fn in_environment(self, environment: Environment) -> Self {
         Self { environment, ..self }
+    }
+
+    /// Leaves it to the command to tell of an emergency in force.
+    pub fn without_banner(self) -> Self {
+        Self { has_told: AtomicBool::new(true), ..self }
+    }
+
+    /// Tells once of the emergency in force: it may explain all that the command finds.
+    fn tell_of_emergency(&self, response: &Response) {
+        if let Some(emergency) = &response.emergency
+            && !self.has_told.swap(true, Ordering::Relaxed)
+        {
+            let style = AnsiColor::Red.on_default();
+            eprintln!("{}", style::painted(&banner::line(emergency), style, &stderr()));
+        }
     }
 
     /// Returns the environment of the management API.
@@ -200,6 +222,9 @@ impl Client {
         let mut may_be_made = false;
         loop {
             let response = Response::read(self.request(method, path, body, key)?.send());
+            if let Ok(response) = &response {
+                self.tell_of_emergency(response);
+            }
             let (cause, retry_after) = match &response {
                 Ok(response) if !is_transient(response.status) => return self.result(response, path),
                 Ok(response) => {
@@ -229,12 +254,12 @@ impl Client {
     /// Returns the JSON of a response, or the refusal with a hint for users of the command line.
     fn result(&self, response: &Response, path: &str) -> Result<Value, Failure> {
         match response.result(&self.base) {
-            Err(Failure::Refused { status, detail, hint, problem }) => {
+            Err(Failure::Refused { status, detail, hint, problem, retry_after }) => {
                 let code = output::text(&problem, "code");
-                let hint = advice::hint(code, path).unwrap_or(hint);
+                let hint = advice::hint(code, path, &detail).unwrap_or(hint);
                 let near = if code == "not_found" { self.nearest(path) } else { None };
                 let hint = near.map_or(hint.clone(), |near| format!("did you mean {near}? {hint}"));
-                Err(Failure::Refused { status, detail, hint, problem })
+                Err(Failure::Refused { status, detail, hint, problem, retry_after })
             }
             result => result,
         }

@@ -232,10 +232,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Preflight(options) => {
             let client = connect()?;
-            let options = match connection.context()? {
-                Some(context) => options.or_of(&context),
-                None => options,
-            };
+            let options = options.with_addresses(&connection, connection.context()?.as_ref());
             preflight::run(&options, &client, format)
         }
         Command::Login(options) => context::login(&options, &connection, format),

@@ -74,14 +74,18 @@ impl Connection {
     /// Fails like [`Connection::connect`], except that one URL is enough.
     pub fn connect_for_emergency(&self, emergency: Option<&str>) -> Result<Vec<Client>, Failure> {
         let target = self.target()?;
-        let stored = target.context.as_ref().and_then(|context| context.emergency_url.as_deref());
-        let given = emergency.filter(|url| !url.is_empty()).or(stored);
-        let given = given.map(|url| address::checked(url, target.is_plain_http_allowed)).transpose()?;
+        let stored = target.context.as_ref().and_then(|context| context.emergency_url.as_ref());
+        let given = self.url_of_part(emergency, "CUTOVER_EMERGENCY_URL", stored);
+        let given = given.map(|url| address::checked(&url, target.is_plain_http_allowed)).transpose()?;
         let urls: Vec<&str> = [given.as_deref(), target.url.as_deref()].into_iter().flatten().collect();
         if urls.is_empty() {
             return Err(missing_url("CUTOVER_EMERGENCY_URL or CUTOVER_URL"));
         }
-        urls.into_iter().map(|url| self.connect_to(url, &target)?.within(EMERGENCY)).collect()
+        // Their commands are about the emergency, and say what becomes of it.
+        let connect = |url: &str| -> Result<Client, Failure> {
+            self.connect_to(url, &target)?.without_banner().within(EMERGENCY)
+        };
+        urls.into_iter().map(connect).collect()
     }
 
     /// Builds a client of a context's management API with another token. Sends nothing yet.
@@ -114,6 +118,30 @@ impl Connection {
     /// Fails if the contexts cannot be read.
     pub fn context(&self) -> Result<Option<Context>, Failure> {
         Ok(self.target()?.context)
+    }
+
+    /// Returns the URL of a function or of the Worker: that of its option, or else of its environment variable, or else that
+    /// `stored` in the context. A context that `--context` names goes before all variables, which may be about another
+    /// deployment.
+    pub fn url_of_part(
+        &self,
+        option: Option<&str>,
+        variable: &str,
+        stored: Option<&String>,
+    ) -> Option<String> {
+        self.first(option, stored, || if self.context.is_some() { None } else { variable_of(variable) })
+    }
+
+    /// Returns the first value that is given: the option, the context of `--context`, the variable, the context in use.
+    fn first(
+        &self,
+        option: Option<&str>,
+        stored: Option<&String>,
+        variable: impl FnOnce() -> Option<String>,
+    ) -> Option<String> {
+        let chosen = option.filter(|value| !value.is_empty()).map(str::to_owned);
+        let chosen = chosen.or_else(|| stored.filter(|_| self.context.is_some()).cloned());
+        chosen.or_else(variable).or_else(|| stored.cloned())
     }
 
     /// Returns the URL that was given as an option.
@@ -157,8 +185,7 @@ impl Connection {
     }
 
     fn target(&self) -> Result<Target, Failure> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        self.resolve(&variable, &self.contexts(&variable)?)
+        self.resolve(&variable_of, &self.contexts(&variable_of)?)
     }
 
     /// Reads the contexts. A file that cannot be read is an error only for a command that needs it: an emergency must not
@@ -185,11 +212,8 @@ impl Connection {
         let named = self.context.clone().or_else(|| variable("CUTOVER_CONTEXT"));
         let selected = named.or_else(|| contexts.current.clone());
         let selected = selected.map(|name| contexts.get(&name)).transpose()?;
-        let is_option = self.context.is_some();
         let first = |option: &Option<String>, name: &str, stored: Option<&String>| {
-            let chosen = option.clone().filter(|value| !value.is_empty());
-            let chosen = chosen.or_else(|| stored.filter(|_| is_option).cloned());
-            chosen.or_else(|| variable(name)).or_else(|| stored.cloned())
+            self.first(option.as_deref(), stored, || variable(name))
         };
         let is_plain_http_allowed =
             self.insecure_http || selected.is_some_and(|context| context.insecure_http);
@@ -207,6 +231,11 @@ impl Connection {
         });
         Ok(Target { url, token, context: context.cloned(), environment, is_plain_http_allowed })
     }
+}
+
+/// Returns the value of an environment variable that is set and not empty.
+fn variable_of(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn missing_url(variable: &str) -> Failure {
@@ -264,6 +293,22 @@ mod tests {
         check([None, Some(LIVE), None], &variables, [Some(LIVE), Some("theirs"), live]);
         // A context that is named as an option is one.
         check([Some("live"), None, None], &variables, [Some(LIVE), Some("of_live"), live]);
+    }
+
+    #[test]
+    fn a_context_that_is_named_goes_before_the_variable_of_a_function() {
+        let variable = || Some("https://of.variable".to_owned());
+        let stored = "https://of.context".to_owned();
+        for (context, option, expected) in [
+            (None, None, "https://of.variable"),
+            (Some("live"), None, "https://of.context"),
+            (Some("live"), Some("https://of.option"), "https://of.option"),
+            (Some("live"), Some(""), "https://of.context"),
+        ] {
+            let connection = Connection { context: context.map(str::to_owned), ..Connection::default() };
+            let found = connection.first(option, Some(&stored), variable);
+            assert_eq!(found.as_deref(), Some(expected), "{context:?} {option:?}");
+        }
     }
 
     #[test]

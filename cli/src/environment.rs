@@ -26,7 +26,7 @@ impl Environment {
         Self { name: Some(name.to_owned()), is_production, ..Self::of_url(url) }
     }
 
-    /// Returns true if changes that move users need a confirmation.
+    /// Returns true if changes that move users need a confirmation also from scripts.
     pub fn is_production(&self) -> bool {
         self.is_production
     }

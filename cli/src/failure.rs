@@ -3,7 +3,7 @@
 use crate::output::{field, list, text};
 use cutover_core::config::Problem;
 use serde_json::{Value, json};
-use std::{fmt, process::ExitCode};
+use std::{fmt, process::ExitCode, time::Duration};
 
 /// Reason for which a command failed.
 #[derive(Debug)]
@@ -29,11 +29,17 @@ pub enum Failure {
         hint: String,
         /// The problem document of the response; null if there was none.
         problem: Box<Value>,
+        /// Time after which the management API asked to be called again.
+        retry_after: Option<Duration>,
     },
     /// The change is stored until a second person approves it. Exit code 8.
     Waits(String),
     /// This number of preflight checks failed; standard output lists them. Exit code 9.
     Preflight(usize),
+    /// A run ended, but not as it should have. Exit code 10.
+    Missed(String),
+    /// The time to wait for a run was over first. Exit code 11.
+    TimeOver(String),
     /// The management API cannot be reached. Exit code 7.
     Unreachable(String),
     /// A file or a response cannot be read or written. Exit code 1.
@@ -64,6 +70,8 @@ impl Failure {
             Failure::Unreachable(_) => 7,
             Failure::Waits(_) => 8,
             Failure::Preflight(_) => 9,
+            Failure::Missed(_) => 10,
+            Failure::TimeOver(_) => 11,
             Failure::Io(_) | Failure::Different(_) => 1,
         }
     }
@@ -83,7 +91,7 @@ impl Failure {
                 let detail = self.to_string().lines().last().unwrap_or_default().replacen("error: ", "", 1);
                 return json!({ "code": "invalid", "detail": detail, "errors": problems, "exit_code": self.code() });
             }
-            Failure::Refused { status, detail, hint, problem } => {
+            Failure::Refused { status, detail, hint, problem, .. } => {
                 let mut document =
                     json!({ "code": "refused", "status": status, "detail": detail, "hint": hint });
                 if let Some(fields) = document.as_object_mut() {
@@ -99,6 +107,8 @@ impl Failure {
             Failure::Usage(_) => ("usage", self.to_string()),
             Failure::Waits(_) => ("waits_for_approval", self.to_string()),
             Failure::Preflight(_) => ("preflight_failed", self.to_string()),
+            Failure::Missed(_) => ("missed", self.to_string()),
+            Failure::TimeOver(_) => ("time_over", self.to_string()),
             Failure::Unreachable(_) => ("unreachable", self.to_string()),
             Failure::Io(_) => ("unreadable", self.to_string()),
             Failure::Different(_) => ("different", self.to_string()),
@@ -112,8 +122,8 @@ impl Failure {
     pub fn of_unknown_outcome(self) -> Self {
         let advice = "the change may have been made; look at cutover audit --limit 5 before trying again";
         match self {
-            Failure::Refused { status, detail, problem, .. } => {
-                Failure::Refused { status, detail, hint: advice.to_owned(), problem }
+            Failure::Refused { status, detail, problem, retry_after, .. } => {
+                Failure::Refused { status, detail, hint: advice.to_owned(), problem, retry_after }
             }
             Failure::Unreachable(text) => Failure::Unreachable(format!("{text}\n  hint: {advice}")),
             other => other,
@@ -134,6 +144,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Usage(text)
+            | Failure::Missed(text)
+            | Failure::TimeOver(text)
             | Failure::Unreachable(text)
             | Failure::Io(text)
             | Failure::Different(text) => write!(f, "error: {text}"),
@@ -245,6 +257,7 @@ mod tests {
             detail: "no".to_owned(),
             hint: "do".to_owned(),
             problem: Box::new(problem),
+            retry_after: None,
         };
         let expected = json!({
             "code": "invalid", "status": 422, "detail": "no", "hint": "do", "field": "a", "errors": [mistake],

@@ -9,12 +9,28 @@ use std::{
 
 /// Starts a server. Returns its URL, and the paths that have been requested so far.
 pub fn answering(status: u16, body: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
-    start(status, body, |request| request.path)
+    start(Answer { status, body, header: None }, |request| request.path)
+}
+
+/// Starts a server whose responses have a header. Returns its URL, and the paths that have been requested so far.
+pub fn answering_with(
+    status: u16,
+    body: &'static str,
+    header: (&'static str, &'static str),
+) -> (String, Arc<Mutex<Vec<String>>>) {
+    start(Answer { status, body, header: Some(header) }, |request| request.path)
 }
 
 /// Starts a server. Returns its URL, and the `Idempotency-Key` of each request so far.
 pub fn answering_keys(status: u16, body: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
-    start(status, body, |request| request.key)
+    start(Answer { status, body, header: None }, |request| request.key)
+}
+
+/// The answer to every request.
+struct Answer {
+    status: u16,
+    body: &'static str,
+    header: Option<(&'static str, &'static str)>,
 }
 
 /// A request to the server.
@@ -25,7 +41,9 @@ struct Request {
 }
 
 /// Starts a server that keeps a part of each request.
-fn start(status: u16, body: &'static str, part: fn(Request) -> String) -> (String, Arc<Mutex<Vec<String>>>) {
+fn start(answer: Answer, part: fn(Request) -> String) -> (String, Arc<Mutex<Vec<String>>>) {
+    let Answer { status, body, header } = answer;
+    let header = header.map_or_else(String::new, |(name, value)| format!("{name}: {value}\r\n"));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let parts = Arc::new(Mutex::new(Vec::new()));
@@ -53,7 +71,7 @@ fn start(status: u16, body: &'static str, part: fn(Request) -> String) -> (Strin
             reader.read_exact(&mut vec![0; length]).unwrap();
             let head =
                 format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());
-            stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
+            stream.write_all(format!("{head}{header}\r\n{body}").as_bytes()).unwrap();
         }
     });
     (url, parts)

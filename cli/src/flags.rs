@@ -134,8 +134,17 @@ fn percent(flag: &Value) -> Option<f64> {
 /// Prints one row per flag.
 fn table<'f>(flags: impl Iterator<Item = &'f Value>) {
     let names = ["name", "enabled", "rollout_percentage", "version", "updated_by", "description"];
-    let rows: Vec<_> = flags.map(|flag| pick(flag, &names)).collect();
+    let rows: Vec<_> = flags.map(|flag| with_hold(flag, pick(flag, &names))).collect();
     output::table(&["FLAG", "ON", "PERCENT", "VERSION", "BY", "DESCRIPTION"], &rows);
+}
+
+/// Adds to the percentage of a flag that an emergency holds it at another one.
+fn with_hold(flag: &Value, mut row: Vec<String>) -> Vec<String> {
+    let is_held = flag.get("held_by_emergency").and_then(Value::as_bool).unwrap_or_default();
+    if let Some(percentage) = row.get_mut(2).filter(|_| is_held) {
+        percentage.push_str(" (held at 0)");
+    }
+    row
 }
 
 fn show_change(before: &Value, response: &Value, format: Format) {
@@ -199,6 +208,16 @@ mod tests {
             assert!(refused.contains(expected), "{refused}");
         }
         assert_eq!(CommandLine::parse_from(["rollout", "f", "25%"]).rollout.percentage, 25.0);
+    }
+
+    #[test]
+    fn a_flag_that_an_emergency_holds_is_marked() {
+        let row = |is_held: bool| {
+            let flag = json!({ "name": "f", "rollout_percentage": 50.0, "held_by_emergency": is_held });
+            with_hold(&flag, pick(&flag, &["name", "enabled", "rollout_percentage"]))
+        };
+        assert_eq!(row(true), ["f", "-", "50.0 (held at 0)"]);
+        assert_eq!(row(false), ["f", "-", "50.0"]);
     }
 
     #[test]

@@ -46,6 +46,7 @@ Exit codes:
   2  wrong usage, or not confirmed         7  the management API cannot be reached
   3  a file or a value has mistakes        8  waits for a second person
   4  not signed in, or not allowed         9  a preflight check failed
+ 10  the run of a canary ended otherwise  11  the time to wait for it was over
 
 Environment: CUTOVER_CONTEXT, CUTOVER_URL, CUTOVER_TOKEN, NO_COLOR. More: docs/cli.md";
 
@@ -70,7 +71,8 @@ pub const CANARY: &str = "Examples:\n  cutover canary plan reviews_read -f cutov
 /// Examples of the emergency commands.
 pub const EMERGENCY: &str = "Examples:\n  cutover emergency-rollback 'errors on checkout'\n  \
                              cutover emergency-rollback 'errors on checkout' --flag checkout\n  \
-                             cutover emergency-clear 'fixed in 1.4.2'";
+                             cutover emergency-clear 'fixed in 1.4.2' --at 0\n  \
+                             cutover emergency-clear 'fixed in 1.4.2' --flag checkout";
 
 /// Example of `cutover token`.
 pub const TOKEN: &str = "Example:\n  cutover token create ann --role operator --expires 30d > ann.token";
@@ -158,9 +160,9 @@ mod tests {
         for name in GROUPS.iter().flat_map(|(_, names)| names.iter()) {
             assert!(text.contains(&format!("`{name}")), "{name} is not in docs/cli.md");
         }
-        for code in 0..=9 {
+        for code in 0..=11 {
             assert!(text.contains(&format!("\n| {code} | ")), "docs/cli.md has no exit code {code}");
-            assert!(EXIT_CODES.contains(&format!("  {code}  ")), "the help has no exit code {code}");
+            assert!(EXIT_CODES.contains(&format!("{code:>3}  ")), "the help has no exit code {code}");
         }
     }
 

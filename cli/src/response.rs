@@ -1,8 +1,9 @@
 //! Responses of the management API, and of everything else that may answer at its URL.
 
-use crate::{advice, failure::Failure, output};
+use crate::{advice, failure::Failure, output, retry::delay};
 use reqwest::blocking;
 use serde_json::Value;
+use std::time::SystemTime;
 
 /// Hint for a URL at which something else answers.
 const CHECK_URL: &str = "check that --url, CUTOVER_URL or the context has the URL of the management function, not that of \
@@ -16,6 +17,8 @@ pub struct Response {
     /// Value of `Retry-After`.
     pub retry_after: Option<String>,
     location: Option<String>,
+    /// Emergency in force, as the header of the management API describes it.
+    pub emergency: Option<Value>,
     /// The JSON of the body; null if it is none.
     pub body: Value,
 }
@@ -33,8 +36,9 @@ impl Response {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
         let (retry_after, location) = (header("retry-after"), header("location"));
+        let emergency = header("x-cutover-emergency").and_then(|text| serde_json::from_str(&text).ok());
         let body = serde_json::from_str(&response.text()?).unwrap_or(Value::Null);
-        Ok(Self { status, retry_after, location, body })
+        Ok(Self { status, retry_after, location, emergency, body })
     }
 
     /// Returns the JSON of a success, or the refusal. `base` is the URL that was called.
@@ -70,7 +74,8 @@ impl Response {
         } else {
             (format!("no management API answers at {base}: HTTP status {status}"), CHECK_URL.to_owned())
         };
-        Failure::Refused { status, detail, hint, problem }
+        let retry_after = self.retry_after.as_deref().and_then(|value| delay(value, SystemTime::now()));
+        Failure::Refused { status, detail, hint, problem, retry_after }
     }
 
     /// Returns true if a change may have been made although this response is a failure. A gateway in front of the function
@@ -106,7 +111,7 @@ mod tests {
             (502, Value::Null, true),
             (429, Value::Null, false),
         ] {
-            let response = Response { status, retry_after: None, location: None, body };
+            let response = Response { status, retry_after: None, location: None, emergency: None, body };
             assert_eq!(response.is_outcome_unknown(), expected, "{status} {}", response.body);
         }
     }

@@ -53,7 +53,7 @@ fn pause(failed: u32, asked: Option<Duration>, random: u64) -> Duration {
 }
 
 /// Reads a `Retry-After`: a number of seconds, or the time to wait for.
-fn delay(value: &str, now: SystemTime) -> Option<Duration> {
+pub fn delay(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<u32>() {
         return Some(Duration::from_secs(u64::from(seconds)));

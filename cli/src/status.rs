@@ -1,10 +1,12 @@
 //! `cutover status`: progress and health of the migration.
 
 use crate::{
+    banner,
     client::Client,
     failure::Failure,
     output::{self, Format, cell},
 };
+use serde_json::Value;
 
 /// Rows of the table, each with the JSON pointer of its value.
 const ROWS: [(&str, &str); 11] = [
@@ -32,6 +34,11 @@ pub fn run(client: &Client, format: Format) -> Result<(), Failure> {
         let value = |pointer: &str| status.pointer(pointer).map_or_else(|| "-".to_owned(), cell);
         let rows = ROWS.map(|(name, pointer)| vec![name.to_owned(), value(pointer)]);
         output::table(&["MIGRATION", ""], &rows);
+        let declared = banner::declarations(status.get("emergency").unwrap_or(&Value::Null));
+        if !declared.is_empty() {
+            println!();
+            output::table(&["EMERGENCY DECLARED", "BY", "FLAGS", "REASON"], &declared);
+        }
     });
     Ok(())
 }

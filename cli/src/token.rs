@@ -2,7 +2,7 @@
 
 use crate::{
     client::{Client, encode},
-    clock,
+    clock, duration,
     failure::Failure,
     output::{self, Format, pick},
 };
@@ -123,27 +123,16 @@ fn expiry(lifetime: &str) -> Result<Option<Timestamp>, Failure> {
     if lifetime == "never" {
         return Ok(None);
     }
-    let millis = seconds(lifetime)?.saturating_mul(1_000);
+    let millis = i64::try_from(seconds(lifetime)?.saturating_mul(1_000)).unwrap_or(i64::MAX);
     Ok(Some(Timestamp::from_millis(clock::now().saturating_add(millis))))
 }
 
-/// Parses a duration such as 90d, 24h, 30m or 45s.
-fn seconds(text: &str) -> Result<i64, Failure> {
-    let malformed = || {
-        Failure::Usage(format!(
-            "{text:?} is not a duration\n  hint: use a number with s, m, h or d, such as 90d"
-        ))
-    };
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3_600,
-        Some('d') => 86_400,
-        _ => return Err(malformed()),
-    };
-    let digits = text.trim_end_matches(char::is_alphabetic);
-    let number: i64 = digits.parse().map_err(|_| malformed())?;
-    number.checked_mul(unit).filter(|seconds| *seconds >= 0).ok_or_else(malformed)
+/// Parses a duration such as 90d, and returns its seconds.
+fn seconds(text: &str) -> Result<u64, Failure> {
+    let parsed = duration::parse(text);
+    let time =
+        parsed.map_err(|hint| Failure::Usage(format!("{text:?} is not a duration\n  hint: {hint}")))?;
+    Ok(time.as_secs())
 }
 
 #[cfg(test)]
@@ -151,14 +140,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_parsed_with_their_unit() {
-        for (text, expected) in
-            [("0s", Some(0)), ("90d", Some(7_776_000)), ("24h", Some(86_400)), ("5m", Some(300))]
-        {
-            assert_eq!(seconds(text).ok(), expected, "{text}");
-        }
+    fn a_lifetime_is_a_duration_or_never() {
+        assert_eq!(expiry("never").unwrap(), None);
+        let day = 86_400_000;
+        let tomorrow = expiry("1d").unwrap().unwrap().millis();
+        assert!((clock::now() + day - tomorrow).abs() < 10_000, "{tomorrow}");
         for wrong in ["", "d", "90", "-1d", "1.5h", "9223372036854775807d", "1 week", "1dd "] {
-            assert!(seconds(wrong).is_err(), "{wrong}");
+            let refused = expiry(wrong).unwrap_err().to_string();
+            assert!(refused.contains("hint: use a whole number with s, m, h or d"), "{wrong}: {refused}");
         }
     }
 }

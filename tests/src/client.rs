@@ -23,6 +23,8 @@ pub struct Answer {
     pub replayed: bool,
     /// The media type.
     pub content_type: String,
+    /// The emergency in force, as the header describes it.
+    pub emergency: Option<String>,
 }
 
 impl Answer {
@@ -69,6 +71,7 @@ impl Management {
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
+        let emergency = header("x-cutover-emergency");
         let (status, etag, replayed, kind) = (
             response.status().as_u16(),
             header("etag"),
@@ -82,6 +85,7 @@ impl Management {
             etag,
             replayed: replayed.is_some(),
             content_type: kind.unwrap_or_default(),
+            emergency,
         }
     }
 

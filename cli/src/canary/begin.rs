@@ -1,7 +1,7 @@
 //! `cutover canary start` and `retry`: a new run, after saying whom its first step moves.
 
-use super::{confirm::confirm, missing, steer};
-use crate::{client::Client, failure::Failure, output::Format};
+use super::steer;
+use crate::{client::Client, confirm::Confirmation, failure::Failure, output::Format};
 use clap::Args;
 use cutover_core::{PartsPerMillion, canary::plan::CanaryPlan};
 use serde_json::Value;
@@ -12,9 +12,8 @@ use std::cmp::Ordering;
 pub struct Options {
     /// Name of the flag.
     flag: String,
-    /// Do not ask before users are moved.
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// Begins a run with a verb of the management API. Asks first if it moves users.
@@ -23,14 +22,17 @@ pub struct Options {
 ///
 /// Fails if the operator says no, or if the management API refuses a request or cannot be reached.
 pub(super) fn run(client: &Client, options: &Options, verb: &str, format: Format) -> Result<(), Failure> {
-    let Options { flag, yes } = options;
+    let Options { flag, confirmation } = options;
     let config = client.get("/config")?;
     // Without a plan the management API explains the refusal.
     if let Some(shift) = Shift::of(&config, flag).filter(Shift::moves_users) {
-        eprintln!("{}", shift.sentence(flag));
-        confirm("start the run?", *yes)?;
+        let (change, moved) = (format!("start a run of {flag}"), shift.sentence(flag));
+        if !confirmation.is_asked(client.environment()) {
+            eprintln!("{moved}");
+        }
+        confirmation.confirm(client.environment(), &change, &moved)?;
     }
-    steer::run(client, flag, verb, format).map_err(|failure| missing::explained(failure, flag))
+    steer::run(client, flag, verb, format)
 }
 
 /// The change of a flag's share at the start of a run.
@@ -106,7 +108,7 @@ mod tests {
         let body: &'static str = config(50.0).to_string().leak();
         let (url, paths) = fake_server::answering(200, body);
         let client = Client::new(&url, "token", None, false).unwrap();
-        let options = Options { flag: "f".to_owned(), yes: true };
+        let options = Options { flag: "f".to_owned(), confirmation: Confirmation::given() };
         run(&client, &options, "start", Format::Json).unwrap();
         assert_eq!(*paths.lock().unwrap(), ["/api/migration/config", "/api/migration/canary/f/start"]);
     }

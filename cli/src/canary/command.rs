@@ -40,7 +40,7 @@ pub enum RunCommand {
     Wait(wait::Options),
     /// Start a run at the plan's first step, the first one or one after an earlier run.
     ///
-    /// The flag gets the share of the first step, also if its share is larger now; on a terminal this is asked first.
+    /// The flag gets the share of the first step, also if its share is larger now; this is asked first.
     /// After a rollback users are dealt anew, as by retry.
     #[command(after_help = examples::START)]
     Start(begin::Options),
@@ -127,8 +127,8 @@ impl RunCommand {
             Self::List => list::run(client, format),
             Self::Status(Flag { flag }) => status::run(client, &flag, format),
             Self::Runs(options) => runs::run(client, &options, format),
-            Self::Watch(options) => watch::run(client, &options, format).map(Outcome::finish),
-            Self::Wait(options) => wait::run(client, &options, format).map(Outcome::finish),
+            Self::Watch(options) => watch::run(client, &options, format).and_then(Outcome::result),
+            Self::Wait(options) => wait::run(client, &options, format).and_then(Outcome::result),
             Self::Start(options) => begin::run(client, &options, "start", format),
             Self::Retry { options, keep_users } => {
                 let verb = if keep_users { "retry?keep_salt=true" } else { "retry" };

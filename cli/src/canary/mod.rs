@@ -3,14 +3,11 @@
 mod begin;
 mod checks;
 mod command;
-mod confirm;
-mod duration;
 mod examples;
 mod forecast;
 mod frame;
 mod ladder;
 mod list;
-mod missing;
 mod outcome;
 mod path;
 mod plan;

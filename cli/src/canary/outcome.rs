@@ -1,12 +1,6 @@
-//! Exit codes of commands that wait for a run, for scripts and pipelines.
+//! Results of commands that wait for a run, which become exit codes for scripts and pipelines.
 
-use std::process;
-
-/// Exit code if the run ended, but not as it should have.
-const MISSED: i32 = 10;
-
-/// Exit code if the time was over first.
-const TIME_OVER: i32 = 11;
+use crate::failure::Failure;
 
 /// Result of waiting for a run.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,21 +14,16 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// Returns the exit code of the process.
-    fn code(&self) -> i32 {
+    /// Returns the outcome as the result of a command.
+    ///
+    /// # Errors
+    ///
+    /// Fails unless the run is where it should be.
+    pub(super) fn result(self) -> Result<(), Failure> {
         match self {
-            Self::Reached => 0,
-            Self::Missed(_) => MISSED,
-            Self::TimeOver(_) => TIME_OVER,
-        }
-    }
-
-    /// Ends the process with the exit code of the outcome and its sentence, unless the run is where it should be.
-    pub(super) fn finish(self) {
-        let code = self.code();
-        if let Self::Missed(sentence) | Self::TimeOver(sentence) = self {
-            eprintln!("error: {sentence}");
-            process::exit(code);
+            Self::Reached => Ok(()),
+            Self::Missed(sentence) => Err(Failure::Missed(sentence)),
+            Self::TimeOver(sentence) => Err(Failure::TimeOver(sentence)),
         }
     }
 }
@@ -45,8 +34,16 @@ mod tests {
 
     #[test]
     fn scripts_tell_outcomes_apart() {
-        let missed = Outcome::Missed("rolled back".to_owned());
-        let late = Outcome::TimeOver("running".to_owned());
-        assert_eq!([Outcome::Reached.code(), missed.code(), late.code()], [0, 10, 11]);
+        assert!(Outcome::Reached.result().is_ok());
+        for (outcome, exit_code, code) in [
+            (Outcome::Missed("f is rolled_back".to_owned()), 10, "missed"),
+            (Outcome::TimeOver("f is running".to_owned()), 11, "time_over"),
+        ] {
+            let failure = outcome.result().unwrap_err();
+            assert!(failure.to_string().starts_with("error: f is "), "{failure}");
+            let document = failure.json();
+            assert_eq!(document["exit_code"], serde_json::json!(exit_code));
+            assert_eq!(document["code"], code);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Repeated reads of a canary's status, which survive failures of the management API that may pass by themselves.
 
-use super::{missing, path::path};
+use super::path::path;
 use crate::{client::Client, failure::Failure, retry};
 use cutover_core::Timestamp;
 use serde_json::Value;
@@ -9,10 +9,10 @@ use std::time::Duration;
 /// Time for which the first read is tried again, in milliseconds.
 const FIRST_PATIENCE_MS: i64 = 20_000;
 
-/// Shortest pause after a failure; the management API asks for it (`Retry-After`) if its store fails.
+/// Shortest pause after a failure.
 const SHORTEST: Duration = Duration::from_secs(2);
 
-/// Longest pause after a failure.
+/// Longest pause after a failure, unless the management API asks for a longer one (`Retry-After`).
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// Failed reads since the last status.
@@ -21,6 +21,8 @@ struct Outage {
     since: i64,
     failed: u32,
     cause: String,
+    /// Pause that the management API asked for.
+    retry_after: Option<Duration>,
 }
 
 /// Reads of the status of one canary.
@@ -57,10 +59,14 @@ impl<'c> Poll<'c> {
         let since = held.as_ref().map_or(now, |outage| outage.since);
         let is_patient = self.is_known || now - since < FIRST_PATIENCE_MS;
         if !(self.may_pass(&failure) && is_patient) {
-            return Err(missing::explained(failure, &self.flag));
+            return Err(failure);
         }
         let failed = held.map_or(1, |outage| outage.failed.saturating_add(1));
-        self.outage = Some(Outage { since, failed, cause: cause(&failure) });
+        let retry_after = match &failure {
+            Failure::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        };
+        self.outage = Some(Outage { since, failed, cause: cause(&failure), retry_after });
         Ok(None)
     }
 
@@ -77,7 +83,7 @@ impl<'c> Poll<'c> {
     pub(super) fn pause(&self) -> Duration {
         match &self.outage {
             None => self.every,
-            Some(outage) => pause(self.every, outage.failed),
+            Some(outage) => pause(self.every, outage.failed).max(outage.retry_after.unwrap_or_default()),
         }
     }
 
@@ -146,6 +152,15 @@ mod tests {
         for now in [1_000, 1_000_000, 1_000_000_000] {
             assert_eq!(poll.read(now).unwrap(), None, "{now}");
         }
+    }
+
+    #[test]
+    fn a_poll_comes_back_when_the_management_api_asks_for_it() {
+        let (url, _) = fake_server::answering_with(429, "{}", ("retry-after", "75"));
+        let client = Client::new(&url, "token", None, false).unwrap();
+        let mut poll = Poll::new(&client, "f", 1);
+        poll.read(0).unwrap();
+        assert_eq!(poll.pause(), Duration::from_secs(75));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `cutover canary replay`: recomputes every decision of a run from its records.
 
-use super::{missing, path::path};
+use super::path::path;
 use crate::{
     client::{Client, encode},
     failure::Failure,
@@ -49,7 +49,7 @@ pub(super) fn run(client: &Client, flag: &str, run: Option<&str>, format: Format
 
 /// Returns the id of the newest run.
 fn newest(client: &Client, flag: &str) -> Result<String, Failure> {
-    let status = client.get(&path(flag, "")).map_err(|failure| missing::explained(failure, flag))?;
+    let status = client.get(&path(flag, ""))?;
     status.get("run").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
         Failure::Usage(format!(
             "the canary of {flag} has not been started\n  hint: start it with cutover canary start {flag}"

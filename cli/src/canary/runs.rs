@@ -1,6 +1,6 @@
 //! `cutover canary runs`: all runs of a flag, newest first.
 
-use super::{ladder::share, missing, path::path};
+use super::{ladder::share, path::path};
 use crate::{
     client::Client,
     failure::Failure,
@@ -26,13 +26,10 @@ pub struct Options {
 /// Fails if the management API refuses the request or cannot be reached.
 pub(super) fn run(client: &Client, options: &Options, format: Format) -> Result<(), Failure> {
     let Options { flag, limit } = options;
-    let read = match limit {
-        Some(limit) => client.get(&path(flag, &format!("/runs?limit={limit}"))),
-        None => {
-            client.all(&path(flag, "/runs"), "runs").map(|runs| json!({ "runs": runs, "next_after": null }))
-        }
+    let response = match limit {
+        Some(limit) => client.get(&path(flag, &format!("/runs?limit={limit}")))?,
+        None => json!({ "runs": client.all(&path(flag, "/runs"), "runs")?, "next_after": null }),
     };
-    let response = read.map_err(|failure| missing::explained(failure, flag))?;
     output::show(format, &response, || {
         let rows: Vec<Vec<String>> = output::list(&response, "runs").map(row).collect();
         output::table(&["RUN", "STATE", "STARTED", "ENDED", "HIGHEST", "BY", "REASON"], &rows);

@@ -1,5 +1,6 @@
 //! The terminal of `cutover canary watch`: its size, its colours, and its alternate screen.
 
+use crate::style;
 use anstyle::{AnsiColor, Style};
 use std::{
     env,
@@ -73,12 +74,7 @@ impl Line {
 
     /// Creates a line in the colour of a run's state.
     pub(super) fn of_state(text: impl Into<String>, state: &str) -> Self {
-        let style = match state {
-            "completed" => AnsiColor::Green.on_default(),
-            "rolled_back" => AnsiColor::Red.on_default(),
-            "paused" => AnsiColor::Yellow.on_default(),
-            _ => Style::new(),
-        };
+        let style = style::of_state(state).unwrap_or_default();
         Self { text: text.into(), style: style.bold() }
     }
 
@@ -130,7 +126,7 @@ impl Screen {
     pub(super) fn open() -> Self {
         leave_on_interrupt();
         write(ENTER);
-        Self { has_colour: env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) }
+        Self { has_colour: style::is_shown(&stdout()) }
     }
 
     /// Draws a frame over the last one.
@@ -197,5 +193,14 @@ mod tests {
         let written = line.written(true);
         assert!(written.starts_with("\x1b[") && written.ends_with("\x1b[0m"), "{written:?}");
         assert_eq!(Line::plain("x").written(true), "x");
+    }
+
+    #[test]
+    fn a_run_has_the_colours_of_tables() {
+        for state in ["running", "baking", "completed", "paused", "rolled_back"] {
+            let expected = style::of_state(state).unwrap().bold();
+            assert_eq!(Line::of_state("f", state).style, expected, "{state}");
+        }
+        assert_eq!(Line::of_state("f", "not_started").style, Style::new().bold());
     }
 }

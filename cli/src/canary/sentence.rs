@@ -1,7 +1,7 @@
 //! Sentences about a canary: its next move while it runs, and its end.
 
-use super::{duration, ladder};
-use crate::output;
+use super::ladder;
+use crate::{duration, output};
 use cutover_core::{Timestamp, canary::plan::CanaryPlan};
 use serde_json::Value;
 

@@ -3,7 +3,6 @@
 use super::{
     checks::{checks, table},
     ladder::ladder,
-    missing,
     path::path,
     sentence,
 };
@@ -22,7 +21,7 @@ use std::fmt::Write;
 ///
 /// Fails if the management API refuses the request or cannot be reached.
 pub(super) fn run(client: &Client, flag: &str, format: Format) -> Result<(), Failure> {
-    let status = client.get(&path(flag, "")).map_err(|failure| missing::explained(failure, flag))?;
+    let status = client.get(&path(flag, ""))?;
     output::show(format, &status, || print!("{}", describe(&status, clock::now())));
     Ok(())
 }

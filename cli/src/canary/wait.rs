@@ -1,9 +1,9 @@
 //! `cutover canary wait`: blocks until a run is where a script needs it.
 
-use super::{duration, ladder, outcome::Outcome, poll::Poll, progress::Progress, sentence, status::heading};
+use super::{ladder, outcome::Outcome, poll::Poll, progress::Progress, sentence, status::heading};
 use crate::{
     client::Client,
-    clock,
+    clock, duration,
     failure::Failure,
     output::{self, Format},
 };

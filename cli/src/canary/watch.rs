@@ -40,21 +40,24 @@ pub struct Options {
 /// Fails if the management API refuses a request, or if it cannot be reached from the beginning.
 pub(super) fn run(client: &Client, options: &Options, format: Format) -> Result<Outcome, Failure> {
     let mut poll = Poll::new(client, &options.flag, options.every);
-    let mut view = View::of(format);
+    let mut view = None;
     let last = loop {
         let now = clock::now();
-        match poll.read(now)? {
+        let read = poll.read(now)?;
+        // Opened after the first read: a refusal, or the line about an emergency, belongs on the screen from before.
+        let shown = view.get_or_insert_with(|| View::of(format));
+        match read {
             Some(status) => {
-                view.show(&status, now);
+                shown.show(&status, now);
                 if !sentence::is_active(&status) {
                     break status;
                 }
             }
-            None => view.show_outage(&poll, now),
+            None => shown.show_outage(&poll, now),
         }
         thread::sleep(poll.pause());
     };
-    let is_screen = matches!(view, View::Screen { .. });
+    let is_screen = matches!(view, Some(View::Screen { .. }));
     // Returns to the screen from before, on which the end remains.
     drop(view);
     if is_screen {

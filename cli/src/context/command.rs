@@ -57,7 +57,7 @@ pub struct AddOptions {
     /// URL of the function for emergencies.
     #[arg(long, value_name = "URL")]
     emergency_url: Option<String>,
-    /// Ask before changes that move users.
+    /// Have scripts say --yes before they move users.
     #[arg(long)]
     production: bool,
 }

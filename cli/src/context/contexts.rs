@@ -26,7 +26,7 @@ pub struct Context {
     /// URL of the function for emergencies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emergency_url: Option<String>,
-    /// True if changes that move users need a confirmation.
+    /// True if changes that move users need a confirmation also from scripts.
     pub production: bool,
     /// True if requests are signed for AWS.
     pub aws_iam: bool,

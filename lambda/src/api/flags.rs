@@ -9,7 +9,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::Meta,
+    store::{Meta, State as Truth},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{Flag, FlagName};
@@ -41,6 +41,16 @@ pub(super) fn flag_json(name: &FlagName, flag: &Flag, salt: Option<&str>, meta: 
     body
 }
 
+/// Returns a flag as JSON, with the share that is in force beside the stored one.
+fn shown(state: &Truth, name: &FlagName, flag: &Flag) -> Value {
+    let mut body = flag_json(name, flag, state.salt(name), state.meta(SECTION, name.as_str()));
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("held_by_emergency".to_owned(), json!(state.is_held(name)));
+        fields.insert("percentage_in_force".to_owned(), json!(state.share_in_force(name, flag)));
+    }
+    body
+}
+
 pub(super) async fn list(
     _: Caller,
     State(platform): State<Platform>,
@@ -48,10 +58,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
     let (flags, next) = page.of(state.config.feature_flags.iter(), |(name, _)| name.as_str())?;
-    let entry = |(name, flag): (&FlagName, &Flag)| {
-        let meta = state.meta(SECTION, name.as_str());
-        (name.to_string(), flag_json(name, flag, state.salt(name), meta))
-    };
+    let entry = |(name, flag): (&FlagName, &Flag)| (name.to_string(), shown(&state, name, flag));
     let (flags, next) = pages::filled(flags.into_iter().map(entry), next);
     let body = json!({ "flags": flags, "revision": state.head.revision, "next_after": next });
     Ok(json_response(StatusCode::OK, &body))
@@ -65,8 +72,5 @@ pub(super) async fn one(
     let state = platform.store.state().await?;
     let flag =
         state.config.feature_flags.get(&name).ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
-    Ok(json_response(
-        StatusCode::OK,
-        &flag_json(&name, flag, state.salt(&name), state.meta(SECTION, name.as_str())),
-    ))
+    Ok(json_response(StatusCode::OK, &shown(&state, &name, flag)))
 }

@@ -9,7 +9,7 @@ use crate::{
     store::{LedgerParts, State as Truth, WindowCounts},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
-use cutover_core::{Arm, FlagName};
+use cutover_core::{Arm, Emergency, FlagName, PartsPerMillion};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -72,13 +72,8 @@ fn rounded(number: f64) -> f64 {
 fn status(state: &Truth, recent: &RecentTotals, unknown: u64) -> Value {
     let flags = &state.config.feature_flags;
     let emergency = state.head.emergency.as_ref();
-    let shares: Vec<f64> = flags
-        .iter()
-        .map(|(name, flag)| {
-            let on = flag.enabled && !emergency.is_some_and(|emergency| emergency.covers(name));
-            if on { flag.rollout_percentage.percent() } else { 0.0 }
-        })
-        .collect();
+    let shares: Vec<f64> =
+        flags.iter().map(|(name, flag)| state.share_in_force(name, flag).percent()).collect();
     // Every flag has the same weight: progress is that of the configuration, not of the traffic.
     let progress = if shares.is_empty() { 0.0 } else { shares.iter().sum::<f64>() / shares.len() as f64 };
     let progress = rounded(progress);
@@ -126,6 +121,23 @@ fn status(state: &Truth, recent: &RecentTotals, unknown: u64) -> Value {
         "canaries": canaries,
         "revision": state.head.revision,
         "published_revision": state.published,
-        "emergency": state.head.emergency,
+        "emergency": emergency.map(with_declarations),
+        "held_flags": held_flags(state),
     })
+}
+
+/// Returns an emergency with all of its declarations, also one that an earlier version has stored.
+fn with_declarations(emergency: &Emergency) -> Emergency {
+    Emergency { declarations: emergency.declared(), ..emergency.clone() }
+}
+
+/// Lists the flags that an emergency holds, with the share to which each returns when it is cleared.
+fn held_flags(state: &Truth) -> Vec<Value> {
+    let flags = state.config.feature_flags.iter();
+    let held = flags.filter(|(name, _)| state.is_held(name));
+    held.map(|(name, flag)| {
+        let share = if flag.enabled { flag.rollout_percentage } else { PartsPerMillion::ZERO };
+        json!({ "name": name, "returns_to": share })
+    })
+    .collect()
 }

@@ -13,6 +13,7 @@ mod comparisons;
 mod create_token;
 mod delete_flag;
 mod emergency;
+mod emergency_header;
 mod explain_flag;
 mod extract;
 mod flags;

@@ -20,6 +20,18 @@ use axum::{extract::State, http::StatusCode};
 use cutover_core::{Flag, FlagName, config::flag_from_json};
 use serde_json::Value;
 
+/// Fields of a response that the server maintains.
+const KEPT_BY_THE_SERVER: [&str; 8] = [
+    "version",
+    "epoch",
+    "updated_at",
+    "updated_by",
+    "revision",
+    "published",
+    "held_by_emergency",
+    "percentage_in_force",
+];
+
 pub(super) async fn handle(
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
@@ -43,7 +55,7 @@ pub(super) async fn handle(
 /// that the server maintains are ignored.
 fn read(name: &FlagName, mut body: Value) -> Result<Flag, Problem> {
     if let Some(fields) = body.as_object_mut() {
-        for kept_by_the_server in ["version", "epoch", "updated_at", "updated_by", "revision", "published"] {
+        for kept_by_the_server in KEPT_BY_THE_SERVER {
             fields.remove(kept_by_the_server);
         }
         if let Some(written) = fields.remove("name").filter(|written| written != name.as_str()) {

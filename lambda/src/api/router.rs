@@ -3,9 +3,9 @@
 use crate::{
     api::{
         audit_changes, canary, canary_records, canary_runs, canary_start, canary_steer, changes,
-        changes::Replay, comparisons, create_token, delete_flag, emergency, explain_flag, flags, get_audit,
-        get_config, get_metrics, get_status, openapi, publication, put_config, put_flag, restore,
-        rotate_token, set_rollout, switch_flag, tokens, verify_audit, whoami,
+        changes::Replay, comparisons, create_token, delete_flag, emergency, emergency_header, explain_flag,
+        flags, get_audit, get_config, get_metrics, get_status, openapi, publication, put_config, put_flag,
+        restore, rotate_token, set_rollout, switch_flag, tokens, verify_audit, whoami,
     },
     observe::request,
     platform::Platform,
@@ -15,7 +15,7 @@ use axum::{
     Extension, Router,
     extract::Request,
     http::StatusCode,
-    middleware::from_fn,
+    middleware::{from_fn, from_fn_with_state},
     routing::{delete, get, post, put},
 };
 
@@ -79,7 +79,10 @@ pub fn router(platform: Platform) -> Router {
             .nest("/api/migration", routes().layer(Extension(Replay(replayed))))
             .fallback(no_such_path)
     };
-    app.method_not_allowed_fallback(no_such_method).layer(from_fn(request::observe)).with_state(platform)
+    app.method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(platform.clone(), emergency_header::add))
+        .layer(from_fn(request::observe))
+        .with_state(platform)
 }
 
 async fn not_an_emergency(request: Request) -> Problem {

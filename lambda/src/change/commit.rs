@@ -151,7 +151,7 @@ where
         } else {
             self.parts.check_unbroken(demand, &before)?;
         }
-        let proposal = (self.propose)(&before)?;
+        let mut proposal = (self.propose)(&before)?;
         let changes = diff(&before.config, &proposal.config);
         if is_first {
             if !changes.is_empty() {
@@ -168,6 +168,10 @@ where
         let room = MAX_WRITES.saturating_sub(beside);
         let part = Part::cut(&before, &proposal.config, &changes, room);
         let more = part.changes.len() < changes.len();
+        if more {
+            // An emergency ends with the last part: its flags are held until all of them are lowered.
+            proposal.emergency = EmergencyChange::Keep;
+        }
         let changes = part.changes;
         let at = clock::now();
         let (head, epoch) = (before.head.revision, operation.epoch_after(before.head.epoch, at));
@@ -316,8 +320,9 @@ pub(crate) fn audit(
     let details = details(before, proposal, changes);
     if proposal.emergency != EmergencyChange::Keep {
         let emergency = match &proposal.emergency {
-            EmergencyChange::Set(declared) => Some(declared),
-            EmergencyChange::Keep | EmergencyChange::Clear => before.head.emergency.as_ref(),
+            EmergencyChange::Set(declared) if operation != Operation::EmergencyClear => Some(declared),
+            // The flags that it held are those that the end is about.
+            _ => before.head.emergency.as_ref(),
         };
         // An emergency appears in its own history, and in that of every flag that it covers.
         objects.push(AuditRecord::EMERGENCY.to_owned());

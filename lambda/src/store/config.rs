@@ -7,11 +7,12 @@ use crate::store::{
     item::{Item, SCHEMA},
     keys,
     keys::Key,
+    last_emergency::LastEmergency,
     table::Store,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use cutover_core::{
-    DeploymentId, Emergency, Epoch, Flag, FlagName, Revision, Snapshot, Stamp, Timestamp,
+    DeploymentId, Emergency, Epoch, Flag, FlagName, PartsPerMillion, Revision, Snapshot, Stamp, Timestamp,
     canary::{Run, RunState},
     config::Config,
     measurement::answer::Brake,
@@ -111,6 +112,11 @@ impl State {
         self.head.emergency.as_ref().is_some_and(|emergency| emergency.covers(flag))
     }
 
+    /// Returns the share of a flag's users that is on the new arm: none while the flag is disabled or held.
+    pub fn share_in_force(&self, name: &FlagName, flag: &Flag) -> PartsPerMillion {
+        if flag.enabled && !self.is_held(name) { flag.rollout_percentage } else { PartsPerMillion::ZERO }
+    }
+
     /// Returns the brakes of the head after a change of this state: those that it has, and one for each flag that the change
     /// lowers.
     pub fn brakes_after(&self, writes: &[Write], emergency: &EmergencyChange) -> Brakes {
@@ -170,9 +176,9 @@ impl Store {
     ///
     /// Fails if the table cannot be read or an item cannot be decoded.
     pub async fn head(&self) -> Result<Head, StoreError> {
-        match self.get(&Key::head()).await? {
-            None => Ok(Head::default()),
-            Some(item) => Ok(Head {
+        let head = match self.get(&Key::head()).await? {
+            None => Head::default(),
+            Some(item) => Head {
                 revision: Revision(item.number("revision")?),
                 epoch: item.epoch(),
                 deployment: item
@@ -186,8 +192,10 @@ impl Store {
                     None => Brakes::none_before(Revision(item.number("revision")?)),
                 },
                 emergency: item.optional_text("emergency").map(|_| item.json("emergency")).transpose()?,
-            }),
-        }
+            },
+        };
+        LastEmergency::note(head.emergency.as_ref());
+        Ok(head)
     }
 
     /// Returns the revision that was last published; 0 if none was.
@@ -355,6 +363,7 @@ mod tests {
             reason: "x".repeat(5_000),
             by: "operator".to_owned(),
             since: Timestamp::from_millis(0),
+            declarations: Vec::new(),
         };
         let lowered = [write("feature_flags", "f", None)];
         let after = state().brakes_after(&lowered, &EmergencyChange::Set(emergency));

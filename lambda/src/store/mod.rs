@@ -14,6 +14,7 @@ pub(crate) mod error;
 mod get_many;
 mod item;
 pub mod keys;
+mod last_emergency;
 mod lease;
 mod ledger;
 mod log;
@@ -42,6 +43,7 @@ pub use config::{Head, Meta, RUNS, State};
 pub use cursor::{Cursor, FlagGap, Parked, Totals};
 pub use error::{CommitError, StoreError};
 pub use item::NewItem;
+pub use last_emergency::LastEmergency;
 pub use lease::Lease;
 pub(crate) use ledger::evidence_fits;
 pub use ledger::{

@@ -52,8 +52,15 @@ async fn an_operator_works_through_a_migration() {
     let audit = run(&["audit", "--flag", "graphql_reviews_read", "--limit", "2"]).await;
     assert!(audit.contains("flag.enable") && audit.contains("looking closer"), "{audit}");
     run(&["emergency-rollback", "errors on checkout", "--flag", "graphql_reviews_read"]).await;
-    assert!(run(&["status"]).await.contains("errors on checkout"));
-    run(&["emergency-clear", "fixed"]).await;
+    let told = cutover(&stack, &["status"], "").await;
+    assert!(
+        told.out.contains("errors on checkout") && told.err.contains("emergency in force"),
+        "{}",
+        told.err
+    );
+    let cleared = cutover(&stack, &["emergency-clear", "fixed"], "").await;
+    let expected = (0, "graphql_reviews_read: 0 % -> 50 %\n");
+    assert_eq!((cleared.code, cleared.err.as_str()), expected);
 
     let json: serde_json::Value = serde_json::from_str(&run(&["list", "--json"]).await).unwrap();
     assert_eq!(json["flags"].as_array().unwrap().len(), 3);

@@ -129,6 +129,26 @@ async fn an_emergency_takes_everybody_to_legacy_until_it_is_cleared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_that_ends_at_zero_brings_nobody_back_but_users_on_a_whitelist() {
+    let stack = started().await;
+    let management = stack.management();
+    set_rollout(&stack, "graphql_reviews_read", 100.0).await;
+    let crowd = users("user", 200);
+    let declared = management.post("/emergency/rollback", &json!({ "reason": "errors" })).await.expect(200);
+    stack.edge_holds(declared.body["revision"].as_u64().unwrap()).await;
+    assert_eq!(on_new(&ask(stack.edge.port(), PATH, &crowd).await), Vec::<&str>::new());
+
+    let at_zero = json!({ "reason": "fixed", "percentage": 0 });
+    let cleared = management.post("/emergency/clear", &at_zero).await.expect(200);
+    stack.edge_holds(cleared.body["revision"].as_u64().unwrap()).await;
+    let seen = ask(stack.edge.port(), PATH, &crowd).await;
+    assert_eq!(on_new(&seen), ["user-123"]);
+    assert!(seen.values().all(|seen| seen.reason != "EMERGENCY"), "{seen:?}");
+    set_rollout(&stack, "graphql_reviews_read", 100.0).await;
+    assert_eq!(on_new(&ask(stack.edge.port(), PATH, &crowd).await).len(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_visible_at_the_edge_within_its_soft_ttl() {
     // What a developer runs, with the soft TTL that is deployed.
     let stack = Stack::start(Options { runtime: Runtime::Wrangler, ..Options::default() }).await;

@@ -27,6 +27,7 @@ fn an_emergency_that_an_answer_tells_holds_at_once() {
         reason: "r".to_owned(),
         by: "b".to_owned(),
         since: Timestamp::from_millis(0),
+        declarations: Vec::new(),
     };
     let declared = Answer { emergency: Some(emergency), ..word(3) };
     isolate.question(2).unwrap();

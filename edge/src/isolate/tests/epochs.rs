@@ -35,7 +35,7 @@ fn told(epoch: u64, revision: u64) -> Answer {
 
 fn emergency() -> Option<Emergency> {
     let (reason, by) = ("drill".to_owned(), "operator".to_owned());
-    Some(Emergency { flags: None, reason, by, since: Timestamp::from_millis(0) })
+    Some(Emergency { flags: None, reason, by, since: Timestamp::from_millis(0), declarations: Vec::new() })
 }
 
 /// An isolate that reports and holds a revision, in which everybody is on the new arm.

@@ -4,6 +4,7 @@
 mod api;
 mod approvals;
 mod canary_commands;
+mod emergencies;
 mod parts;
 mod promotions;
 mod runs;

@@ -11,7 +11,7 @@ const UNITS: [(u64, char, &str); 4] =
 /// # Errors
 ///
 /// Fails if the text is no whole number with a unit.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let malformed = || "use a whole number with s, m, h or d, such as 2h".to_owned();
     let unit = UNITS.iter().find_map(|(seconds, letter, _)| Some((*seconds, text.strip_suffix(*letter)?)));
     let (seconds, digits) = unit.ok_or_else(malformed)?;
@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Formats milliseconds in the two longest units that fit, rounded up to a second; a negative number is `0 s`.
-pub(super) fn short(ms: i64) -> String {
+pub fn short(ms: i64) -> String {
     let mut rest = ms.max(0).unsigned_abs().div_ceil(1_000);
     let longest = UNITS.iter().position(|(unit, ..)| rest >= *unit);
     let Some(longest) = longest else { return "0 s".to_owned() };
@@ -43,7 +43,9 @@ mod tests {
         for (text, seconds) in [("0s", 0), ("90s", 90), ("30m", 1_800), ("2h", 7_200), ("1d", 86_400)] {
             assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for wrong in ["", "s", "2", "-1h", "1.5h", "2 h", "2min", "99999999999d"] {
+        for wrong in
+            ["", "s", "2", "-1h", "1.5h", "2 h", "2min", "99999999999d", "1dd ", "9223372036854775807d"]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,15 +1,13 @@
-//! `cutover emergency-rollback` and `cutover emergency-clear`. They have two ways: the function for
-//! emergencies, which has instances of its own, and management.
+//! The ways of an emergency to the management API: the function for emergencies, and management.
 
 use crate::{
     client::{self, Client},
     connection::Connection,
+    environment::Environment,
     failure::Failure,
-    output::{self, Format, cell},
-    publication,
 };
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     sync::mpsc::{self, Sender},
     thread,
@@ -22,42 +20,36 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// Longest wait for the last ways, well above all attempts of one.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Arguments of `cutover emergency-rollback`.
-#[derive(Debug, Args)]
-pub struct Rollback {
-    /// Reason, recorded in the audit log.
-    #[arg(value_name = "REASON")]
-    cause: String,
-    /// Roll back only these flags [default: all].
-    #[arg(long = "flag", value_name = "FLAG")]
-    flags: Vec<String>,
-    #[command(flatten)]
-    way: Way,
-}
-
-/// Arguments of `cutover emergency-clear`.
-#[derive(Debug, Args)]
-pub struct Clear {
-    /// Reason, recorded in the audit log.
-    #[arg(value_name = "REASON")]
-    cause: String,
-    #[command(flatten)]
-    way: Way,
-}
-
 /// Way to the function for emergencies.
 #[derive(Debug, Args)]
-struct Way {
-    /// URL of the function for emergencies, which is tried before --url.
-    #[arg(long, env = "CUTOVER_EMERGENCY_URL")]
+pub(super) struct Way {
+    /// URL of the function for emergencies, which is tried before --url [env: CUTOVER_EMERGENCY_URL].
+    #[arg(long, value_name = "URL")]
     emergency_url: Option<String>,
 }
 
 impl Way {
+    /// Reads a document on the first way that works. Returns it with the environment of the ways; `None` if no way works, so
+    /// that a change that is sent on them reports why.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no way.
+    pub(super) fn read(
+        &self,
+        connection: &Connection,
+        path: &str,
+    ) -> Result<(Environment, Option<Value>), Failure> {
+        let clients = connection.connect_for_emergency(self.emergency_url.as_deref())?;
+        let environment = clients.first().map(|client| client.environment().clone());
+        let found = clients.iter().find_map(|client| client.get(path).ok());
+        Ok((environment.unwrap_or_else(|| Environment::of_url("")), found))
+    }
+
     /// Sends a change on the first way, and on the next one as soon as that has failed or is silent. Returns the first
     /// answer about the change. All ways have one `Idempotency-Key`: the change is made once, on whichever ways it arrives.
     /// `report` is called with a line about each failure, and, if there are several ways, about the one that worked.
-    fn send(
+    pub(super) fn send(
         &self,
         connection: &Connection,
         path: &'static str,
@@ -128,7 +120,7 @@ impl Change {
 }
 
 /// Prints a line about the ways. Standard output is for data.
-fn to_standard_error(line: String) {
+pub(super) fn to_standard_error(line: String) {
     eprintln!("{line}");
 }
 
@@ -142,43 +134,6 @@ fn is_of_the_way(failure: &Failure) -> bool {
     }
 }
 
-/// Declares an emergency, which holds flags on legacy until it is cleared.
-///
-/// # Errors
-///
-/// Fails if the management API refuses the change or cannot be reached.
-pub fn roll_back(rollback: &Rollback, connection: &Connection, format: Format) -> Result<(), Failure> {
-    let mut body = json!({ "reason": rollback.cause });
-    if let (Some(fields), false) = (body.as_object_mut(), rollback.flags.is_empty()) {
-        fields.insert("flags".to_owned(), json!(rollback.flags));
-    }
-    let response = rollback.way.send(connection, "/emergency/rollback", &body, &mut to_standard_error)?;
-    // The whole emergency: an earlier one may cover more flags than this command named.
-    let flags = response.pointer("/emergency/flags").map_or_else(|| "all flags".to_owned(), cell);
-    output::show(format, &response, || {
-        println!("{flags}: all users on legacy; {}", publication::revision(&response));
-    });
-    Ok(())
-}
-
-/// Ends the emergency.
-///
-/// # Errors
-///
-/// Fails if no emergency is in force, or if the management API cannot be reached.
-pub fn clear(clear: &Clear, connection: &Connection, format: Format) -> Result<(), Failure> {
-    let response = clear.way.send(
-        connection,
-        "/emergency/clear",
-        &json!({ "reason": clear.cause }),
-        &mut to_standard_error,
-    )?;
-    output::show(format, &response, || {
-        println!("emergency cleared; {}", publication::revision(&response));
-    });
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +142,7 @@ mod tests {
         fake_server::{answering, answering_keys},
     };
     use clap::Parser;
+    use serde_json::json;
     use std::{net::TcpListener, time::Instant};
 
     const DONE: &str = r#"{"revision":1,"published":true}"#;
@@ -197,11 +153,11 @@ mod tests {
     /// Sends a change to an emergency function and to management, with further arguments. Returns the result, and the
     /// lines about the ways.
     fn send_to(emergency: &str, management: &str, more: &[&str]) -> (Result<Value, Failure>, Vec<String>) {
-        let words = ["cutover", "why", "--token", "t", "--emergency-url", emergency, "--url", management];
-        let parsed = CommandLine::<Rollback>::parse_from([&words, more].concat());
+        let words = ["cutover", "--token", "t", "--emergency-url", emergency, "--url", management];
+        let parsed = CommandLine::<Way>::parse_from([&words, more].concat());
         let mut lines = Vec::new();
         let mut report = |line| lines.push(line);
-        let way = &parsed.arguments.way;
+        let way = &parsed.arguments;
         let result = way.send(&parsed.connection, "/emergency/rollback", &json!({}), &mut report);
         (result, lines)
     }
@@ -297,18 +253,18 @@ mod tests {
     #[test]
     fn one_url_is_enough() {
         let (url, paths) = answering(200, DONE);
-        let words = ["cutover", "why", "--token", "t", "--emergency-url", &url, "--no-retry"];
-        let mut parsed = CommandLine::<Rollback>::parse_from(words);
-        let send = |parsed: &CommandLine<Rollback>| {
+        let words = ["cutover", "--token", "t", "--emergency-url", &url, "--no-retry"];
+        let mut parsed = CommandLine::<Way>::parse_from(words);
+        let send = |parsed: &CommandLine<Way>| {
             let mut lines = Vec::new();
             let mut report = |line| lines.push(line);
-            let result = parsed.arguments.way.send(&parsed.connection, "/x", &json!({}), &mut report);
+            let result = parsed.arguments.send(&parsed.connection, "/x", &json!({}), &mut report);
             assert_eq!(lines, Vec::<String>::new(), "there is no choice to report");
             result
         };
-        parsed.arguments.way.emergency_url = Some(CLOSED.to_owned());
+        parsed.arguments.emergency_url = Some(CLOSED.to_owned());
         assert!(matches!(send(&parsed), Err(Failure::Unreachable(_))));
-        parsed.arguments.way.emergency_url = Some(url);
+        parsed.arguments.emergency_url = Some(url);
         assert!(send(&parsed).is_ok());
         assert_eq!(paths.lock().unwrap().len(), 1);
     }

@@ -1,0 +1,212 @@
+//! `cutover emergency-clear`: ends an emergency, for all flags or for some, after showing what comes back.
+
+use super::way::{Way, to_standard_error};
+use crate::{
+    confirm::Confirmation,
+    connection::Connection,
+    failure::Failure,
+    output::{self, Format, cell},
+    percentage, publication,
+};
+use clap::Args;
+use serde_json::{Value, json};
+
+/// Arguments of `cutover emergency-clear`.
+#[derive(Debug, Args)]
+pub struct Clear {
+    /// Reason, recorded in the audit log.
+    #[arg(value_name = "REASON")]
+    cause: String,
+    /// Release only these flags [default: all].
+    #[arg(long = "flag", value_name = "FLAG")]
+    flags: Vec<String>,
+    /// Bring the flags back at 0 %: set their percentages to 0, and roll their active canaries back [default: the
+    /// percentage that each flag has].
+    #[arg(long, value_name = "0", value_parser = zero)]
+    at: Option<f64>,
+    #[command(flatten)]
+    confirmation: Confirmation,
+    #[command(flatten)]
+    way: Way,
+}
+
+/// Parses the percentage at which all flags come back.
+fn zero(text: &str) -> Result<f64, String> {
+    if percentage::parse(text)? > 0.0 {
+        return Err(
+            "flags come back at 0 or at their own percentage; raise it afterwards with cutover rollout"
+                .to_owned(),
+        );
+    }
+    Ok(0.0)
+}
+
+/// Ends the emergency, or releases some of its flags.
+///
+/// # Errors
+///
+/// Fails if no emergency is in force, if the change is not confirmed, or if the management API cannot be reached.
+pub fn run(clear: &Clear, connection: &Connection, format: Format) -> Result<(), Failure> {
+    let (environment, status) = clear.way.read(connection, "/status")?;
+    // Without an emergency the management API refuses the change, and says so.
+    let is_refused =
+        status.as_ref().is_some_and(|status| status.get("emergency").is_some_and(Value::is_null));
+    if !is_refused {
+        let preview = Preview::of(status.as_ref(), clear);
+        for line in &preview.lines {
+            eprintln!("{line}");
+        }
+        clear.confirmation.confirm(&environment, "clear the emergency", &preview.moved)?;
+    }
+    let response = clear.way.send(connection, "/emergency/clear", &clear.body(), &mut to_standard_error)?;
+    output::show(format, &response, || {
+        println!("{}; {}", outcome(&response), publication::revision(&response));
+    });
+    Ok(())
+}
+
+impl Clear {
+    fn body(&self) -> Value {
+        let mut body = json!({ "reason": self.cause });
+        if let Some(fields) = body.as_object_mut() {
+            if !self.flags.is_empty() {
+                fields.insert("flags".to_owned(), json!(self.flags));
+            }
+            if let Some(share) = self.at {
+                fields.insert("percentage".to_owned(), json!(share));
+            }
+        }
+        body
+    }
+}
+
+/// The flags that come back, before they do.
+#[derive(Debug, PartialEq, Eq)]
+struct Preview {
+    /// A line for each flag.
+    lines: Vec<String>,
+    /// The second half of the sentence that asks for a confirmation.
+    moved: String,
+}
+
+impl Preview {
+    fn of(status: Option<&Value>, clear: &Clear) -> Self {
+        let Some(status) = status.filter(|status| status.get("held_flags").is_some_and(Value::is_array))
+        else {
+            let moved = match clear.at {
+                Some(_) => "the flags come back at 0 %; which of them is not known",
+                None => "the flags return to their percentages at once; which of them is not known",
+            };
+            return Self { lines: Vec::new(), moved: moved.to_owned() };
+        };
+        let is_released = |name: &str| clear.flags.is_empty() || clear.flags.iter().any(|flag| flag == name);
+        let held = output::list(status, "held_flags").filter(|flag| is_released(output::text(flag, "name")));
+        let share = |flag: &Value| clear.at.or_else(|| flag.get("returns_to")?.as_f64()).unwrap_or_default();
+        let shares: Vec<(&str, f64)> = held.map(|flag| (output::text(flag, "name"), share(flag))).collect();
+        let width = shares.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+        let lines = shares.iter().map(|(name, share)| {
+            let name = format!("{name}:");
+            format!("{name:<0$} 0 % -> {share} %", width + 1)
+        });
+        let rising = shares.iter().filter(|(_, share)| *share > 0.0).count();
+        let moved = match rising {
+            0 => "nobody moves but users on a whitelist".to_owned(),
+            1 => "users of 1 flag return to the new backend at once".to_owned(),
+            rising => format!("users of {rising} flags return to the new backend at once"),
+        };
+        Self { lines: lines.collect(), moved }
+    }
+}
+
+/// Describes what is still held after a clear.
+fn outcome(response: &Value) -> String {
+    match response.pointer("/emergency/flags") {
+        None => "emergency cleared".to_owned(),
+        Some(held) => {
+            let released: Vec<&str> =
+                output::list(response, "returned").map(|flag| output::text(flag, "name")).collect();
+            format!("released {}; the emergency still holds {}", released.join(", "), cell(held))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        command_line::CommandLine,
+        fake_server::{answering, answering_keys},
+    };
+    use clap::Parser;
+
+    const STATUS: &str = r#"{"emergency":{"reason":"r"},"revision":7,"published":true,"held_flags":[
+        {"name":"offers","returns_to":70.0},{"name":"reviews_read","returns_to":2.5},{"name":"off","returns_to":0.0}]}"#;
+
+    fn parsed(words: &[&str]) -> CommandLine<Clear> {
+        let all = [&["cutover", "fixed", "--token", "t", "--no-retry"][..], words].concat();
+        CommandLine::<Clear>::parse_from(all)
+    }
+
+    fn preview(words: &[&str]) -> (Vec<String>, String) {
+        let status: Value = serde_json::from_str(STATUS).unwrap();
+        let Preview { lines, moved } = Preview::of(Some(&status), &parsed(words).arguments);
+        (lines, moved)
+    }
+
+    #[test]
+    fn a_clear_says_what_comes_back_and_to_how_much() {
+        let (lines, moved) = preview(&[]);
+        assert_eq!(
+            lines,
+            ["offers:       0 % -> 70 %", "reviews_read: 0 % -> 2.5 %", "off:          0 % -> 0 %"]
+        );
+        assert_eq!(moved, "users of 2 flags return to the new backend at once");
+        let (lines, moved) = preview(&["--flag", "offers"]);
+        assert_eq!((lines, moved.contains("1 flag ")), (vec!["offers: 0 % -> 70 %".to_owned()], true));
+        let (lines, moved) = preview(&["--at", "0"]);
+        assert!(lines.iter().all(|line| line.ends_with(" 0 % -> 0 %")), "{lines:?}");
+        assert_eq!(moved, "nobody moves but users on a whitelist");
+        // A version that does not tell.
+        let unknown = Preview::of(Some(&json!({ "emergency": {} })), &parsed(&[]).arguments);
+        assert!(unknown.lines.is_empty() && unknown.moved.contains("return to their percentages"));
+    }
+
+    #[test]
+    fn flags_come_back_at_zero_or_as_they_are() {
+        assert_eq!(
+            parsed(&["--at", "0%", "--flag", "f"]).arguments.body(),
+            json!({
+                "reason": "fixed", "flags": ["f"], "percentage": 0.0,
+            })
+        );
+        assert_eq!(parsed(&[]).arguments.body(), json!({ "reason": "fixed" }));
+        let refused = CommandLine::<Clear>::try_parse_from(["cutover", "fixed", "--at", "5"]).unwrap_err();
+        assert!(refused.to_string().contains("raise it afterwards with cutover rollout"), "{refused}");
+    }
+
+    #[test]
+    fn what_comes_back_is_read_before_anything_is_cleared() {
+        let (url, paths) = answering(200, STATUS);
+        let parsed = parsed(&["--yes", "--url", &url]);
+        run(&parsed.arguments, &parsed.connection, Format::Json).unwrap();
+        assert_eq!(*paths.lock().unwrap(), ["/api/migration/status", "/api/migration/emergency/clear"]);
+    }
+
+    #[test]
+    fn a_status_that_cannot_be_read_is_in_nobodys_way() {
+        // The clear itself reports the failure.
+        let (url, keys) = answering_keys(503, "{}");
+        let parsed = parsed(&["--yes", "--url", &url]);
+        assert!(run(&parsed.arguments, &parsed.connection, Format::Json).is_err());
+        assert_eq!(keys.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_partial_clear_says_what_is_still_held() {
+        let response = json!({
+            "emergency": { "flags": ["b", "c"] }, "returned": [{ "name": "a", "percentage": 5.0 }],
+        });
+        assert_eq!(outcome(&response), "released a; the emergency still holds b, c");
+        assert_eq!(outcome(&json!({ "emergency": null })), "emergency cleared");
+    }
+}
