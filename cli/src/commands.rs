@@ -5,8 +5,8 @@
 
 use crate::{
     adapter, apply, audit, canary, changes, client::Client, compare, completions, connection::Connection,
-    context, emergency, explain, export, failure::Failure, flags, help, man, metrics, names, output::Format,
-    preflight, restore, status, token, whoami,
+    context, emergency, explain, export, failure::Failure, flags, help, init, man, metrics, names,
+    output::Format, preflight, restore, status, token, whoami,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -144,6 +144,9 @@ impl RemoteCommand {
 /// Commands that never need the management API.
 #[derive(Debug, Subcommand)]
 enum LocalCommand {
+    /// Write a first configuration from the URLs of both backends.
+    #[command(after_help = help::INIT)]
+    Init(init::Options),
     /// Write, try and test adapters.
     Adapter {
         #[command(subcommand)]
@@ -172,6 +175,7 @@ enum LocalCommand {
 impl LocalCommand {
     fn run(self, format: Format) -> Result<(), Failure> {
         match self {
+            Self::Init(options) => init::run(&options, format),
             Self::Adapter { command } => adapter::run(&command, format),
             Self::Completions { shell } => {
                 completions::print(shell, &mut command());

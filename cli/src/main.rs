@@ -36,6 +36,7 @@ mod flags;
 mod help;
 mod http;
 mod iam;
+mod init;
 mod man;
 mod metrics;
 mod names;
