@@ -2,6 +2,7 @@
 
 mod deploy;
 mod dev;
+mod dist;
 mod edge;
 mod functions;
 mod fuzz;
@@ -42,6 +43,7 @@ usage: cargo xtask COMMAND
   fuzz [S [TARGET...]]    every reader of foreign input under a coverage-guided fuzzer, S seconds each (20)
   build edge              the Worker, into edge/build
   build functions         the functions for AWS Lambda on arm64, into target/lambda
+  dist                    archives of the command line with checksums and an installer, into target/dist
   deploy [--env E] [--plan] [--yes] [--at-once] [--watch SECONDS]
                           functions, infrastructure, secrets and Worker, into staging or production;
                           --plan shows what would change and changes nothing, --yes asks nothing,
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         ["bench", "calibration", rest @ ..] => bench_calibration(rest),
         ["build", "edge"] => tools::install(Purpose::Worker).and_then(|()| edge::build()),
         ["build", "functions"] => tools::install(Purpose::Deploy).and_then(|()| functions::build()),
+        ["dist"] => dist::dist(),
         ["fuzz", rest @ ..] => fuzz::run_all(rest),
         ["deploy", rest @ ..] => deploy::deploy(rest),
         ["doctor"] => tools::doctor(),

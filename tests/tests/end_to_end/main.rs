@@ -43,6 +43,7 @@ mod publication;
 mod questions;
 mod reaction;
 mod records;
+mod release;
 mod restore;
 mod second_person;
 mod secrets;
