@@ -282,4 +282,22 @@ mod tests {
         assert_eq!(cli.connection.url_option(), Some("http://127.0.0.1:9"));
         assert!(format!("{:?}", cli.connection).contains("why"));
     }
+    #[test]
+    fn commands_in_documents_can_be_typed() {
+        let mut found = 0;
+        for document in ["docs/ci.md", "docs/upgrading.md"] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
+            let text = std::fs::read_to_string(&path).unwrap();
+            let blocks = text.split("```").skip(1).step_by(2);
+            for line in blocks.flat_map(str::lines).map(|line| line.trim().trim_start_matches("run: ")) {
+                let line = line.split(" #").next().unwrap_or_default();
+                if line.starts_with("cutover ") {
+                    let words: Vec<&str> = line.split_whitespace().collect();
+                    assert!(parsed(&words).is_ok(), "{document}: {line}: {:?}", parsed(&words).err());
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 8, "only {found} commands were found");
+    }
 }

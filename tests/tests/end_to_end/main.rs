@@ -4,6 +4,7 @@
 
 mod adapter;
 mod adapter_command;
+mod adapter_tutorial;
 mod answers;
 mod audit;
 mod boundary;
