@@ -40,8 +40,8 @@ const fn run(line: &'static str, prints: &'static [&'static str]) -> Action {
 const REQUEST: &str = "curl -si $CUTOVER_EDGE_URL/api/v1/reviews/7 -H 'x-user-id: user-1' | grep -i '^x-'";
 const HEAL: &str = "curl -s -X PUT $NEW_BACKEND/_control -H 'content-type: application/json' -d '{}'; echo";
 
-/// The time until a change is in force, with a second to spare.
-const WAIT: &str = "sleep 7";
+/// The time until a change is in force, with two seconds to spare.
+const WAIT: &str = "sleep 8";
 
 /// The steps of the tour, in order.
 pub static STEPS: [Step; 5] = [
