@@ -40,7 +40,8 @@ pub fn host(text: &str) -> String {
     format!("{}{port}", url.host_str().unwrap_or_default())
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Returns true for a URL that only this machine reaches.
+pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host == "localhost"
         || host.ends_with(".localhost")

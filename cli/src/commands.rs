@@ -5,8 +5,8 @@
 
 use crate::{
     adapter, apply, audit, canary, changes, client::Client, compare, completions, connection::Connection,
-    context, emergency, explain, export, failure::Failure, flags, help, man, metrics, names, output::Format,
-    preflight, restore, status, token, whoami,
+    context, emergency, explain, export, failure::Failure, flags, help, init, man, metrics, names,
+    output::Format, preflight, restore, status, token, whoami,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -144,6 +144,9 @@ impl RemoteCommand {
 /// Commands that never need the management API.
 #[derive(Debug, Subcommand)]
 enum LocalCommand {
+    /// Write a first configuration from the URLs of both backends.
+    #[command(after_help = help::INIT)]
+    Init(init::Options),
     /// Write, try and test adapters.
     Adapter {
         #[command(subcommand)]
@@ -172,6 +175,7 @@ enum LocalCommand {
 impl LocalCommand {
     fn run(self, format: Format) -> Result<(), Failure> {
         match self {
+            Self::Init(options) => init::run(&options, format),
             Self::Adapter { command } => adapter::run(&command, format),
             Self::Completions { shell } => {
                 completions::print(shell, &mut command());
@@ -274,5 +278,23 @@ mod tests {
         let cli = parsed(&["cutover", "list", "--reason", "why", "--url", "http://127.0.0.1:9"]).unwrap();
         assert_eq!(cli.connection.url_option(), Some("http://127.0.0.1:9"));
         assert!(format!("{:?}", cli.connection).contains("why"));
+    }
+    #[test]
+    fn commands_in_documents_can_be_typed() {
+        let mut found = 0;
+        for document in ["docs/ci.md", "docs/upgrading.md"] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
+            let text = std::fs::read_to_string(&path).unwrap();
+            let blocks = text.split("```").skip(1).step_by(2);
+            for line in blocks.flat_map(str::lines).map(|line| line.trim().trim_start_matches("run: ")) {
+                let line = line.split(" #").next().unwrap_or_default();
+                if line.starts_with("cutover ") {
+                    let words: Vec<&str> = line.split_whitespace().collect();
+                    assert!(parsed(&words).is_ok(), "{document}: {line}: {:?}", parsed(&words).err());
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 8, "only {found} commands were found");
     }
 }

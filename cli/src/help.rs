@@ -7,7 +7,7 @@ use clap::{Arg, Command};
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Move users", &["enable", "disable", "rollout", "canary", "emergency-rollback", "emergency-clear"]),
     ("Look", &["status", "list", "get", "explain", "compare", "audit", "metrics"]),
-    ("Configure", &["apply", "export", "changes", "adapter"]),
+    ("Configure", &["init", "apply", "export", "changes", "adapter"]),
     ("Sign in and operate", &["login", "context", "whoami", "token", "preflight", "restore"]),
     ("Set up this machine", &["completions", "man"]),
 ];
@@ -30,7 +30,7 @@ const READERS: [&str; 13] = [
 ];
 
 /// Commands that never call the management API.
-const LOCALS: [&str; 3] = ["adapter", "completions", "man"];
+const LOCALS: [&str; 4] = ["init", "adapter", "completions", "man"];
 
 /// Options that matter only to changes.
 const OF_CHANGES: [&str; 2] = ["reason", "no_retry"];
@@ -49,6 +49,10 @@ Exit codes:
  10  the run of a canary ended otherwise  11  the time to wait for it was over
 
 Environment: CUTOVER_CONTEXT, CUTOVER_URL, CUTOVER_TOKEN, NO_COLOR. More: docs/cli.md";
+
+/// Example of `cutover init`.
+pub const INIT: &str =
+    "Example:\n  cutover init --legacy https://old.example --new https://new.example --path /api/v1";
 
 /// Example of `cutover rollout`.
 pub const ROLLOUT: &str = "Example:\n  cutover rollout reviews_read 2.5% --reason 'first users'";

@@ -38,6 +38,7 @@ mod flags;
 mod help;
 mod http;
 mod iam;
+mod init;
 mod man;
 mod metrics;
 mod names;

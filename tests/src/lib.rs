@@ -14,6 +14,7 @@ pub mod client;
 pub mod command;
 pub mod cost;
 pub mod crowd;
+pub mod dev;
 pub mod dynamodb;
 pub mod edge;
 pub mod fault_proxy;

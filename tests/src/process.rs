@@ -119,3 +119,21 @@ pub fn free_port() -> u16 {
 }
 
 const PORTS: Range<u16> = 20_000..32_000;
+
+/// Returns the first of four free ports in a row, for `cargo xtask dev --port`. Each call returns another row, below the
+/// ports of [`free_port`].
+pub fn free_row() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let rows = (ROWS.end - ROWS.start) / ROW;
+    for _ in 0..rows {
+        let index = std::process::id().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % u32::from(rows);
+        let base = ROWS.start + u16::try_from(index).expect("below the number of rows") * ROW;
+        if (base..base + ROW).all(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+            return base;
+        }
+    }
+    panic!("this machine has no {ROW} free ports in a row from {} to {}", ROWS.start, ROWS.end);
+}
+
+const ROW: u16 = 4;
+const ROWS: Range<u16> = 12_000..20_000;

@@ -33,8 +33,14 @@ pub const INGEST_SECRET: &str = "local-ingest-secret";
 /// Options of a [`Stack`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Port of the Worker behind wrangler; 0 picks a free one.
+    /// Port of the Worker; 0 picks a free one.
     pub edge_port: u16,
+    /// Port of the functions; 0 picks a free one.
+    pub functions_port: u16,
+    /// Port of the old backend; 0 picks a free one.
+    pub legacy_port: u16,
+    /// Port of the new backend; 0 picks a free one.
+    pub new_port: u16,
     /// Runtime of the Worker.
     pub runtime: Runtime,
     /// Variables of the Worker, which override those of every local stack.
@@ -56,6 +62,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             edge_port: 0,
+            functions_port: 0,
+            legacy_port: 0,
+            new_port: 0,
             runtime: Runtime::Workerd,
             worker_variables: BTreeMap::new(),
             function_variables: BTreeMap::new(),
@@ -110,10 +119,10 @@ impl Stack {
     pub async fn start(options: Options) -> Self {
         let state = tempfile::tempdir().expect("a directory for state");
         let data = Arc::new(Data::default());
-        let legacy = Origin::start(Backend::Legacy, Arc::clone(&data)).await;
-        let new = Origin::start(Backend::New, data).await;
+        let legacy = Origin::start_on(Backend::Legacy, Arc::clone(&data), options.legacy_port).await;
+        let new = Origin::start_on(Backend::New, data, options.new_port).await;
         let dynamodb = DynamoDb::start().await;
-        let lambda_port = free_port();
+        let lambda_port = if options.functions_port == 0 { free_port() } else { options.functions_port };
         let ingest = FaultProxy::start(([127, 0, 0, 1], lambda_port).into()).await;
         let ask = FaultProxy::start(([127, 0, 0, 1], lambda_port).into()).await;
         let mut variables = BTreeMap::from([
@@ -169,7 +178,12 @@ impl Stack {
 
     /// Returns the example configuration with the URLs of the two local backends.
     pub fn dev_configuration(&self) -> String {
-        let path = paths::root().join("tests/dev.yaml");
+        self.configuration("tests/dev.yaml")
+    }
+
+    /// Returns a configuration of the workspace with the URLs of the two local backends.
+    pub fn configuration(&self, name: &str) -> String {
+        let path = paths::root().join(name);
         let text =
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         text.replace("LEGACY_URL", &self.legacy.url()).replace("NEW_URL", &self.new.url())

@@ -5,7 +5,7 @@ use crate::{
     run::{Failure, command, run, step},
     tools::cargo_lambda,
 };
-use std::fs;
+use std::{fs, process::Command};
 
 /// Names of the functions, which are also the names of their binaries.
 pub const FUNCTIONS: [&str; 5] = ["ask", "evaluate", "ingest", "management", "promote"];
@@ -19,17 +19,8 @@ pub const EMERGENCY: &str = "emergency";
 /// Fails if cargo-lambda fails or leaves no archive.
 pub fn build() -> Result<(), Failure> {
     step("building the functions for arm64");
-    let mut build = command(cargo_lambda());
-    build.args(["lambda", "build", "--release", "--arm64", "--locked", "--output-format", "zip"]);
-    build.args(["-p", "cutover-lambda"]);
-    // cargo-lambda looks for zig in PATH first.
-    if let Some(folder) = cargo_lambda().parent() {
-        let inherited = std::env::var_os("PATH").unwrap_or_default();
-        let paths = std::iter::once(folder.to_path_buf()).chain(std::env::split_paths(&inherited));
-        if let Ok(paths) = std::env::join_paths(paths) {
-            build.env("PATH", paths);
-        }
-    }
+    let mut build = arm64_build();
+    build.args(["--output-format", "zip", "-p", "cutover-lambda"]);
     run(&mut build, "read what it printed above; `cargo xtask doctor` lists the tools")?;
     for name in FUNCTIONS {
         let archive = root().join("target/lambda").join(name).join("bootstrap.zip");
@@ -39,4 +30,19 @@ pub fn build() -> Result<(), Failure> {
         step(&format!("{name} has {size} bytes, zipped for arm64"));
     }
     Ok(())
+}
+
+/// Returns the command that builds for arm64, with the linker that comes with cargo-lambda.
+pub fn arm64_build() -> Command {
+    let mut build = command(cargo_lambda());
+    build.args(["lambda", "build", "--release", "--arm64", "--locked"]);
+    // cargo-lambda looks for zig in PATH first.
+    if let Some(folder) = cargo_lambda().parent() {
+        let inherited = std::env::var_os("PATH").unwrap_or_default();
+        let paths = std::iter::once(folder.to_path_buf()).chain(std::env::split_paths(&inherited));
+        if let Ok(paths) = std::env::join_paths(paths) {
+            build.env("PATH", paths);
+        }
+    }
+    build
 }

@@ -1,24 +1,33 @@
 //! `cargo xtask`: installs the tools, builds the Worker, and runs, tests, measures and deploys everything.
 
 mod deploy;
+mod dev;
+mod dist;
 mod edge;
 mod functions;
 mod fuzz;
+mod programs;
 mod root;
 mod run;
 mod suite;
 mod tools;
 
+use programs::PROGRAMS;
 use root::root;
-use run::{Failure, cargo, command, replace_with, run, step};
+use run::{Failure, cargo, command, run, step};
 use std::process::ExitCode;
 use tools::Purpose;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  dev [--wrangler]        install what is missing, start everything on this machine, run until Ctrl-C;
-                          --wrangler runs the Worker in `wrangler dev` instead of workerd alone
+  dev [--tour]            install what is missing, start everything on this machine, run until Ctrl-C;
+                          --tour prints five steps to follow, with their output
+  dev --legacy URL --new URL [--path /api]
+                          the same with backends of your own behind the local edge; --config FILE takes a
+                          configuration instead
+                          --port BASE uses the ports BASE to BASE + 3 (8787), --wrangler runs the Worker in
+                          `wrangler dev` instead of workerd alone
   test [FILTER]           install what is missing, lint and test everything
   test --deep             the same, and what takes longer: fuzzing, long distributions, the archives for AWS
   bench edge [R] [S]      the Worker against a bare pass-through: R rounds of S seconds each (9 and 2)
@@ -34,6 +43,7 @@ usage: cargo xtask COMMAND
   fuzz [S [TARGET...]]    every reader of foreign input under a coverage-guided fuzzer, S seconds each (20)
   build edge              the Worker, into edge/build
   build functions         the functions for AWS Lambda on arm64, into target/lambda
+  dist                    archives of the command line with checksums and an installer, into target/dist
   deploy [--env E] [--plan] [--yes] [--at-once] [--watch SECONDS]
                           functions, infrastructure, secrets and Worker, into staging or production;
                           --plan shows what would change and changes nothing, --yes asks nothing,
@@ -48,7 +58,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        ["dev", rest @ ..] => dev(rest),
+        ["dev", rest @ ..] => dev::dev(rest),
         ["test", rest @ ..] => suite::test(rest),
         ["bench", "edge", rest @ ..] => bench_programs("bench-edge", rest),
         ["bench", "adapter", rest @ ..] => bench_programs("bench-adapter", rest),
@@ -59,6 +69,7 @@ fn main() -> ExitCode {
         ["bench", "calibration", rest @ ..] => bench_calibration(rest),
         ["build", "edge"] => tools::install(Purpose::Worker).and_then(|()| edge::build()),
         ["build", "functions"] => tools::install(Purpose::Deploy).and_then(|()| functions::build()),
+        ["dist"] => dist::dist(),
         ["fuzz", rest @ ..] => fuzz::run_all(rest),
         ["deploy", rest @ ..] => deploy::deploy(rest),
         ["doctor"] => tools::doctor(),
@@ -74,23 +85,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Everything that `dev`, the tests and the benchmarks start. One selection of packages for all of them: another one would
-/// choose other features of shared dependencies and compile them again.
-const PROGRAMS: [&str; 4] = ["build", "--locked", "--workspace", "--bins"];
-
-fn dev(arguments: &[&str]) -> Result<(), Failure> {
-    let is_first = !root().join("target/debug/dev").is_file();
-    if is_first {
-        step("the first start installs the tools and compiles everything: about 6 minutes on 2 cores");
-    }
-    tools::install(Purpose::Run)?;
-    edge::build()?;
-    step("building the functions, the backends and the command line");
-    cargo(&PROGRAMS)?;
-    // Replaces this process, so that a signal sent to it reaches the one that stops the children.
-    replace_with(root().join("target/debug/dev"), arguments)
 }
 
 fn bench_programs(binary: &str, arguments: &[&str]) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check of the project, the quick ones first.
 
 use crate::{
-    edge, functions, fuzz,
+    dist, edge, functions, fuzz,
     run::{Failure, cargo, command, output, run, step},
     tools::{self, Purpose},
 };
@@ -44,6 +44,7 @@ pub fn test(arguments: &[&str]) -> Result<(), Failure> {
     })?;
     if is_deep {
         timed("the archives for AWS", functions::build)?;
+        timed("the archives of the command line", dist::dist)?;
     }
     // Always the whole workspace: another selection of packages would choose other features of shared dependencies, and
     // compile them again.

@@ -106,6 +106,17 @@ pub fn doctor() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Returns the name of a tool that is missing for programs on arm64.
+pub fn missing_for_arm64() -> Option<&'static str> {
+    if !has_target(LAMBDA_TARGET) {
+        Some("the arm64 target of Rust is")
+    } else if !PYTHON_TOOLS.is_installed() {
+        Some("cargo-lambda and zig are")
+    } else {
+        None
+    }
+}
+
 fn has_target(target: &str) -> bool {
     let fix = "install Rust with rustup";
     output(command("rustc").args(["--print", "target-libdir", "--target", target]), fix)

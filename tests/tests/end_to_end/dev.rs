@@ -19,9 +19,15 @@ async fn dev_serves_and_stops_without_a_trace() {
         let log = tempfile::NamedTempFile::new().unwrap();
         let started = Instant::now();
         let mut dev = Process::start("dev", Command::new(paths::root().join("target/debug/dev")), log.path());
-        dev.wait_for("being ready", Duration::from_secs(60), |output| {
-            output.contains("Ctrl-C stops").then_some(())
+        let text = dev.wait_for("being ready", Duration::from_secs(60), |output| {
+            output.contains("Ctrl-C stops").then(|| output.to_owned())
         });
+        // What `cutover preflight` reads, and the way back to a healthy backend.
+        for part in
+            ["CUTOVER_EDGE_URL=", "CUTOVER_INGEST_URL=", "CUTOVER_EDGE_TOKEN=", "-d '{\"error_rate\": 0}'"]
+        {
+            assert!(text.contains(part), "{part} is not printed:\n{text}");
+        }
         let elapsed = started.elapsed();
         println!("dev served after {elapsed:?}");
         assert!(elapsed < Duration::from_secs(20), "the second start took {elapsed:?}");

@@ -60,3 +60,18 @@ fn settings_in_the_bill_are_those_of_the_deployment() {
         "cost/bill.rs counts on it"
     );
 }
+
+/// The README repeats the totals for fleets of 500 and 5 000 isolates.
+#[test]
+fn the_readme_has_the_prices_of_the_page() {
+    let page = read(&path());
+    let prices = |row: &str| -> Vec<String> {
+        let line = page.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("no row {row}"));
+        line.split('|').skip(2).map(|cell| cell.trim().trim_matches('*').to_owned()).collect()
+    };
+    let (control, worker) = (prices("| **control plane, a month**"), prices("| **Worker, a month**"));
+    let readme = read(&root().join("README.md")).split_whitespace().collect::<Vec<_>>().join(" ");
+    for price in [&control[0], &control[1], &worker[1]] {
+        assert!(price.starts_with('$') && readme.contains(price.as_str()), "{price} is not in README.md");
+    }
+}
