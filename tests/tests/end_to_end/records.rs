@@ -119,6 +119,11 @@ async fn pages_of_large_records_stay_below_the_limit_of_a_response() {
         let expected: Vec<Value> = records.iter().map(|record| json!(record.at)).collect();
         assert_eq!(read, expected, "each record once, in order");
     }
+    // What is no end of a page is told so.
+    let path = format!("/api/migration/canary/one/runs/{}/records?after=gK", run.id);
+    let url = format!("http://{}{path}", server.address);
+    let refused = reqwest::Client::new().get(url).bearer_auth(ROOT_TOKEN).send().await.unwrap();
+    assert_eq!(refused.status(), 422);
     // The table is asked for no more than the page, and one record to know if there is another one.
     proxy.take();
     page(3, "").await;
