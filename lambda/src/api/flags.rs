@@ -29,6 +29,7 @@ pub(super) fn flag_json(name: &FlagName, flag: &Flag, salt: Option<&str>, meta: 
         "conditions": flag.conditions,
         "salt": flag.salt.as_deref().or(salt).unwrap_or(name.as_str()),
         "on_control_loss": flag.on_control_loss,
+        "phase": flag.phase,
     });
     if let (Some(fields), Some(meta)) = (body.as_object_mut(), meta) {
         fields.insert("updated_at".to_owned(), json!(meta.updated_at));
