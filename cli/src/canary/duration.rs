@@ -11,7 +11,7 @@ const UNITS: [(u64, char, &str); 4] =
 /// # Errors
 ///
 /// Fails if the text is no whole number with a unit.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let malformed = || "use a whole number with s, m, h or d, such as 2h".to_owned();
     let unit = UNITS.iter().find_map(|(seconds, letter, _)| Some((*seconds, text.strip_suffix(*letter)?)));
     let (seconds, digits) = unit.ok_or_else(malformed)?;

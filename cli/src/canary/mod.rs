@@ -4,7 +4,7 @@ mod begin;
 mod checks;
 mod command;
 mod confirm;
-mod duration;
+pub(crate) mod duration;
 mod examples;
 mod forecast;
 mod frame;

@@ -50,3 +50,4 @@ mod stand_ins;
 mod teardown;
 mod traffic;
 mod transcripts;
+mod wording;
