@@ -12,6 +12,7 @@ mod changes;
 mod comparisons;
 mod create_token;
 mod decode;
+mod delete_canary;
 mod delete_flag;
 mod emergency;
 mod explain_flag;

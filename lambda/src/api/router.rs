@@ -3,9 +3,9 @@
 use crate::{
     api::{
         audit_changes, canary, canary_records, canary_runs, canary_start, canary_steer, changes,
-        changes::Replay, comparisons, create_token, delete_flag, emergency, explain_flag, flags, get_audit,
-        get_config, get_metrics, get_status, openapi, publication, put_config, put_flag, restore,
-        rotate_token, set_rollout, switch_flag, tokens, verify_audit, whoami,
+        changes::Replay, comparisons, create_token, delete_canary, delete_flag, emergency, explain_flag,
+        flags, get_audit, get_config, get_metrics, get_status, openapi, publication, put_config, put_flag,
+        restore, rotate_token, set_rollout, switch_flag, tokens, verify_audit, whoami,
     },
     observe::request,
     platform::Platform,
@@ -29,7 +29,7 @@ pub(crate) fn routes() -> Router<Platform> {
         .route("/flags/{name}/rollout", put(set_rollout::handle))
         .route("/flags/{name}/explain", get(explain_flag::handle))
         .route("/canary", get(canary::list))
-        .route("/canary/{name}", get(canary::one))
+        .route("/canary/{name}", get(canary::one).delete(delete_canary::handle))
         .route("/canary/{name}/start", post(canary_start::start))
         .route("/canary/{name}/retry", post(canary_start::retry))
         .route("/canary/{name}/promote", post(canary_steer::promote))
