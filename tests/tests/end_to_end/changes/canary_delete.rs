@@ -33,7 +33,7 @@ async fn a_canary_is_deleted_with_its_ended_run_and_leaves_its_users_where_they_
     let headers = [("if-match", tag.as_str()), ("idempotency-key", "d1"), ("x-cutover-reason", "done")];
     let deleted = delete(&api, &headers).await.expect(200);
     assert_eq!((&deleted.body["deleted"], deleted.replayed), (&json!(FLAG), false));
-    assert!(deleted.body["run"].is_string() && deleted.body["published"] == true, "{:#}", deleted.body);
+    assert!(deleted.body["run"].is_string(), "{:#}", deleted.body);
     let again = delete(&api, &headers).await.expect(200);
     assert_eq!((&again.body["revision"], again.replayed), (&deleted.body["revision"], true));
 
@@ -75,11 +75,11 @@ async fn a_plan_without_a_run_and_a_run_without_a_plan_are_deleted_too() {
     assert_eq!(api.root().get(&format!("/canary/{FLAG}")).await.expect(200).body["state"], "rolled_back");
     let url = format!("http://{}", api.server.address);
     let done = cutover_at(&url, &["canary", "delete", FLAG]).await;
-    assert_eq!(
-        (done.code, done.out.as_str()),
-        (0, "deleted the canary of graphql_offers_read, published\n"),
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(
+        done.out.starts_with("deleted the canary of graphql_offers_read, not published yet"),
         "{}",
-        done.err
+        done.out
     );
     api.root().get(&format!("/canary/{FLAG}")).await.expect(404);
     let gone = cutover_at(&url, &["canary", "delete", FLAG]).await;
