@@ -71,3 +71,28 @@ pub(super) async fn one(
         &flag_json(&name, flag, state.salt(&name), state.meta(SECTION, name.as_str())),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An item of the established body of `GET /flags`, to the letter.
+    const ESTABLISHED: &str = r#"{
+      "name": "graphql_reviews_read",
+      "enabled": true,
+      "rollout_percentage": 25.0,
+      "description": "Enable GraphQL for reading reviews",
+      "user_whitelist": ["user-123"],
+      "user_blacklist": []
+    }"#;
+
+    #[test]
+    fn an_item_has_every_established_field_with_its_type() {
+        let established: Value = serde_json::from_str(ESTABLISHED).unwrap();
+        let flag: Flag = serde_json::from_value(established.clone()).unwrap();
+        let shown = flag_json(&"graphql_reviews_read".parse().unwrap(), &flag, None, None);
+        for (name, value) in established.as_object().unwrap() {
+            assert_eq!(shown[name], *value, "{name}");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 mod adapter;
 mod adapter_command;
 mod answers;
+mod api_examples;
 mod audit;
 mod boundary;
 mod broken_core;
