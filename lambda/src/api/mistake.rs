@@ -86,14 +86,14 @@ impl Mistake {
                 (format!("{found} is out of range"), format!("send {expected}"))
             }
             Self::Choice { found, choices } => {
-                (format!("{found:?} is not one of its values"), suggested(found, choices, "use"))
+                (format!("{found:?} is not one of its values"), suggested(found, choices))
             }
             Self::Unknown { name, names: [] } => (
                 format!("{name} is not a {noun} of this request"),
                 "leave it out; this request takes none".to_owned(),
             ),
             Self::Unknown { name, names } => {
-                (format!("{name} is not a {noun} of this request"), suggested(name, names, "use"))
+                (format!("{name} is not a {noun} of this request"), suggested(name, names))
             }
             Self::Missing(name) => (
                 format!("the {noun} {name} is missing"),
@@ -111,10 +111,10 @@ fn below(path: &str, name: &str) -> String {
 }
 
 /// Returns the hint for an unknown word: the one that was most likely meant, or all of them.
-fn suggested(word: &str, known: &[&str], verb: &str) -> String {
+fn suggested(word: &str, known: &[&str]) -> String {
     match nearest(word, known.iter().copied()) {
         Some(near) => format!("did you mean {near}?"),
-        None => format!("{verb} {}", known.join(", ")),
+        None => format!("use {}", known.join(", ")),
     }
 }
 
