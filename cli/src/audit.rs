@@ -1,6 +1,8 @@
 //! `cutover audit`: the log of all changes, as a table or, with `--all`, as JSON lines; one revision
 //! of it in full, and the verification of its chain.
 
+mod time;
+
 use crate::{
     client::{Client, encode},
     difference,
@@ -8,6 +10,7 @@ use crate::{
     output::{self, Format, cell, pick},
 };
 use clap::{Args, Subcommand};
+use cutover_core::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// Longest description of a change in the table, in characters.
@@ -44,12 +47,12 @@ struct Filter {
     /// Only records of this kind, such as flag.rollout.
     #[arg(long)]
     action: Option<String>,
-    /// Only records at or after this time, RFC 3339.
-    #[arg(long)]
-    since: Option<String>,
-    /// Only records before this time, RFC 3339.
-    #[arg(long)]
-    until: Option<String>,
+    /// Only records at or after this time: 1h or 2d before now, today, yesterday, a date, or RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    since: Option<Timestamp>,
+    /// Only records before this time, given in the same way.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    until: Option<Timestamp>,
 }
 
 /// Commands on the audit log.
@@ -70,13 +73,14 @@ enum Command {
 
 impl Filter {
     fn query(&self) -> String {
+        let text = |time: Option<Timestamp>| time.map(|time| time.to_string());
         let filters = [
-            ("flag", &self.flag),
-            ("object", &self.object),
-            ("actor", &self.actor),
-            ("action", &self.action),
-            ("since", &self.since),
-            ("until", &self.until),
+            ("flag", self.flag.clone()),
+            ("object", self.object.clone()),
+            ("actor", self.actor.clone()),
+            ("action", self.action.clone()),
+            ("since", text(self.since)),
+            ("until", text(self.until)),
         ];
         filters
             .into_iter()

@@ -19,6 +19,7 @@ const NAMED: [(&str, &[&str]); 4] = [
             "canary pause",
             "canary resume",
             "canary rollback",
+            "canary delete",
             "canary replay",
             "canary plan",
             "canary simulate",

@@ -65,7 +65,7 @@ pub const APPLY: &str =
     "Examples:\n  cutover apply -f cutover.yaml --dry-run\n  cutover export | sed ... | cutover apply -f -";
 
 /// Examples of `cutover audit`.
-pub const AUDIT: &str = "Examples:\n  cutover audit --flag reviews_read --since 2026-01-31T00:00:00Z\n  \
+pub const AUDIT: &str = "Examples:\n  cutover audit --flag reviews_read --since yesterday\n  \
                          cutover audit show 17\n  cutover audit --all > audit.jsonl";
 
 /// Examples of `cutover canary`.

@@ -8,14 +8,17 @@ use crate::{
 };
 use serde_json::Value;
 
+/// Number of flags that the table names.
+const NAMED_FLAGS: usize = 3;
+
 /// Rows of the table, each with the JSON pointer of its value.
 const ROWS: [(&str, &str); 11] = [
     ("phase", "/migration_progress/phase"),
     ("percent complete", "/migration_progress/completion_percentage"),
     ("active flags", "/migration_progress/active_flags"),
     ("health", "/health/status"),
-    ("error rate", "/health/error_rate"),
-    ("response time ms", "/health/avg_response_time"),
+    ("error rate", "/measurement/error_rate"),
+    ("response time ms", "/measurement/avg_response_time_ms"),
     ("requests, last 5 min", "/measurement/requests"),
     ("unknown isolates, last hour", "/measurement/unknown_isolates"),
     ("revision", "/revision"),
@@ -31,7 +34,7 @@ const ROWS: [(&str, &str); 11] = [
 pub fn run(client: &Client, format: Format) -> Result<(), Failure> {
     let status = client.get("/status")?;
     output::show(format, &status, || {
-        let value = |pointer: &str| status.pointer(pointer).map_or_else(|| "-".to_owned(), cell);
+        let value = |pointer: &str| status.pointer(pointer).map_or_else(|| "-".to_owned(), shown);
         let rows = ROWS.map(|(name, pointer)| vec![name.to_owned(), value(pointer)]);
         output::table(&["MIGRATION", ""], &rows);
         let declared = banner::declarations(status.get("emergency").unwrap_or(&Value::Null));
@@ -41,4 +44,34 @@ pub fn run(client: &Client, format: Format) -> Result<(), Failure> {
         }
     });
     Ok(())
+}
+
+/// Formats a value of the status; a long list by its first names and the number of the others.
+fn shown(value: &Value) -> String {
+    let names = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    if names.len() <= NAMED_FLAGS {
+        return cell(value);
+    }
+    let first: Vec<String> = names.iter().take(NAMED_FLAGS).map(cell).collect();
+    format!("{} and {} more", first.join(", "), names.len() - NAMED_FLAGS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn many_active_flags_are_named_in_part() {
+        for (value, expected) in [
+            (json!(["a", "b", "c"]), "a, b, c"),
+            (json!(["a", "b", "c", "d", "e"]), "a, b, c and 2 more"),
+            (json!([]), ""),
+            (json!(null), "-"),
+            (json!(0.02), "0.02"),
+            (json!("read_operations"), "read_operations"),
+        ] {
+            assert_eq!(shown(&value), expected);
+        }
+    }
 }

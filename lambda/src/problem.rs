@@ -114,6 +114,13 @@ impl Problem {
         Self::new(StatusCode::PRECONDITION_FAILED, "changed_meanwhile", detail, hint)
     }
 
+    /// Builds the problem for an `If-Match` that is not an ETag.
+    pub fn if_match_malformed(tag: &str) -> Self {
+        let detail = format!("{tag} is not an ETag: it is not between quotes");
+        let hint = "quote it, as in If-Match: \"139\"; the response to GET has the ETag of an object";
+        Self::new(StatusCode::BAD_REQUEST, "if_match_malformed", detail, hint).in_field("If-Match")
+    }
+
     /// Builds the problem for a temporary failure, after which the caller may retry.
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         let hint = "nothing was changed; try again in a few seconds";

@@ -78,6 +78,9 @@ pub enum RunCommand {
     /// Send all users back to legacy and end the run.
     #[command(after_help = examples::ROLLBACK)]
     Rollback(Flag),
+    /// Remove the plan and the ended run; the flag stays as it is.
+    #[command(after_help = examples::DELETE)]
+    Delete(Flag),
     /// Recompute every decision of a run from its records, and report differences.
     #[command(after_help = examples::REPLAY)]
     Replay {
@@ -139,6 +142,7 @@ impl RunCommand {
             Self::Pause(Flag { flag }) => steer::run(client, &flag, "pause", format),
             Self::Resume(Flag { flag }) => steer::run(client, &flag, "resume", format),
             Self::Rollback(Flag { flag }) => steer::run(client, &flag, "rollback", format),
+            Self::Delete(Flag { flag }) => steer::delete(client, &flag, format),
             Self::Replay { flag, run } => replay::run(client, &flag, run.as_deref(), format),
         }
     }

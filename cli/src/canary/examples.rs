@@ -56,6 +56,9 @@ pub(super) const RESUME: &str = "Examples:
 pub(super) const ROLLBACK: &str = "Examples:
   cutover canary rollback reviews_read --reason complaints";
 
+pub(super) const DELETE: &str = "Examples:
+  cutover canary delete reviews_read --reason ticket-4711";
+
 pub(super) const REPLAY: &str = "Examples:
   cutover canary replay reviews_read
   cutover canary replay reviews_read r78";

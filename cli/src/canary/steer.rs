@@ -1,5 +1,5 @@
-//! `cutover canary promote`, `approve`, `pause`, `resume` and `rollback`, and the request of `start` and `retry`: one
-//! request, whose path ends in the verb, with a query for some.
+//! `cutover canary promote`, `approve`, `pause`, `resume`, `rollback` and `delete`, and the request of `start` and
+//! `retry`: one request, whose path ends in the verb for most, with a query for some.
 
 use super::{ladder::share, path::path};
 use crate::{
@@ -35,6 +35,19 @@ pub(super) fn promote(client: &Client, flag: &str, to: Option<f64>, format: Form
     };
     let response = client.send_json(Method::POST, &path(flag, "/promote"), &target)?;
     show(&response, format);
+    Ok(())
+}
+
+/// Deletes the plan and the ended run of a flag's canary.
+///
+/// # Errors
+///
+/// Fails if the management API refuses the change or cannot be reached.
+pub(super) fn delete(client: &Client, flag: &str, format: Format) -> Result<(), Failure> {
+    let response = client.send(Method::DELETE, &path(flag, ""), None)?;
+    output::show(format, &response, || {
+        println!("deleted the canary of {flag}{}", publication::note(&response));
+    });
     Ok(())
 }
 

@@ -51,8 +51,8 @@ fn probe(http: &blocking::Client, name: &str, url: &str) -> Check {
 pub fn check(phase: Option<Phase>, client: &Client, status: &Value, checks: &mut Vec<Check>) {
     let reported = status.pointer("/migration_progress/phase").and_then(Value::as_str);
     let phase = phase.unwrap_or(match reported {
-        Some("not_started") => Phase::Before,
-        Some("complete") => Phase::After,
+        Some("preparation") => Phase::Before,
+        Some("full" | "completed") => Phase::After,
         _ => Phase::During,
     });
     checks.push(emergency(status));

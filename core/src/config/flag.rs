@@ -8,6 +8,7 @@ use crate::{
             document::{Condition, Operator},
         },
         flag::{Flag, OnControlLoss},
+        phase::FlagPhase,
     },
     vocabulary::{names::FlagName, share::PartsPerMillion},
 };
@@ -54,6 +55,10 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
         let choices = [("hold", OnControlLoss::Hold), ("legacy", OnControlLoss::Legacy)];
         cursor.choice(&choices, "is not one of the two choices", "write hold or legacy")
     });
+    let phase = fields.present("phase").and_then(|cursor| {
+        let hint = "write read_operations, write_operations or full";
+        cursor.choice(&FlagPhase::ALL, "is not a phase that a flag can have", hint)
+    });
     fields.finish();
     let flag = Flag {
         enabled: enabled.unwrap_or(false),
@@ -64,6 +69,7 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
         conditions,
         salt,
         on_control_loss,
+        phase,
     };
     report_size(cursor, &flag);
     Some(flag)

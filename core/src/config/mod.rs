@@ -10,6 +10,7 @@ mod flag;
 mod load;
 mod matcher;
 mod pairs;
+mod progress;
 mod reading;
 mod traffic;
 
@@ -20,4 +21,5 @@ pub use load::flag_from_json;
 pub use pairs::{
     Expected, ExpectedResponse, InvalidRequestLine, RecordedPair, RecordedPairs, RequestLine, SentRequest,
 };
+pub use progress::Progress;
 pub use reading::{Node, Problem, nearest};

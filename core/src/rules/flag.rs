@@ -8,6 +8,7 @@ use crate::{
             compiled::{CompiledCondition, InvalidCondition},
             document::Condition,
         },
+        phase::FlagPhase,
     },
     vocabulary::{names::FlagName, share::PartsPerMillion, timestamp::Timestamp},
 };
@@ -43,6 +44,9 @@ pub struct Flag {
     /// canary run is active, because nobody would roll it back, and stay where they are otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_control_loss: Option<OnControlLoss>,
+    /// Phase of the migration that the flag belongs to; by default the one that follows from the methods of its routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<FlagPhase>,
 }
 
 /// The arm of a flag's users after the edge has lost the control plane.

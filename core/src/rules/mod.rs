@@ -1,4 +1,4 @@
-//! Rules, as operators write them: flags, conditions, routes, origins, emergencies, experiments.
+//! Rules, as operators write them: flags, conditions, routes, origins, emergencies, experiments, phases.
 
 pub mod bucket;
 pub mod condition;
@@ -6,4 +6,5 @@ pub mod emergency;
 pub mod experiment;
 pub mod flag;
 pub mod origin;
+pub mod phase;
 pub mod route;

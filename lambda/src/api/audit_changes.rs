@@ -3,15 +3,15 @@
 
 use crate::{
     access::auth::Caller,
-    api::{extract::Parameters, get_audit, respond::json_response},
+    api::{
+        extract::{Parameters, Segments},
+        get_audit,
+        respond::json_response,
+    },
     platform::Platform,
     problem::Problem,
 };
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -25,7 +25,7 @@ pub(super) struct Query {
 pub(super) async fn handle(
     _: Caller,
     State(platform): State<Platform>,
-    Path(text): Path<String>,
+    Segments(text): Segments<String>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Response, Problem> {
     let number: u64 = text.parse().map_err(|_| {

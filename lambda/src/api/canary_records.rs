@@ -3,15 +3,15 @@
 
 use crate::{
     access::auth::Caller,
-    api::{extract::Parameters, pages::PageLimit, respond::json_response},
+    api::{
+        extract::{Parameters, Segments},
+        pages::PageLimit,
+        respond::json_response,
+    },
     platform::Platform,
     problem::Problem,
 };
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{FlagName, RunId};
 use serde::Deserialize;
 use serde_json::json;
@@ -29,7 +29,7 @@ pub(super) struct Query {
 pub(super) async fn handle(
     _: Caller,
     State(platform): State<Platform>,
-    Path((name, run)): Path<(String, String)>,
+    Segments((name, run)): Segments<(String, String)>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Response, Problem> {
     let hint = "see GET /canary/{name} for the id of the run";

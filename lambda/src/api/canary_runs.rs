@@ -6,6 +6,7 @@ use crate::{
     api::{
         extract::{FlagPath, Parameters},
         get_audit::place,
+        pages::PageLimit,
         respond::json_response,
     },
     platform::Platform,
@@ -21,9 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const DEFAULT_LIMIT: usize = 50;
-
-const MAX_LIMIT: usize = 500;
+const LIMIT: PageLimit = PageLimit { default: 50, max: 500, next: "after" };
 
 /// Number of records that are read at once.
 const CHUNK: usize = 500;
@@ -50,12 +49,7 @@ pub(super) async fn handle(
     FlagPath(name): FlagPath,
     Parameters(query): Parameters<Query>,
 ) -> Result<Response, Problem> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let detail = format!("a limit of {limit} runs is not between 1 and {MAX_LIMIT}");
-        let hint = format!("use a limit of 1 to {MAX_LIMIT}, and after to request the next page");
-        return Err(Problem::invalid("limit", detail, hint));
-    }
+    let limit = LIMIT.check(query.limit)?;
     let after = query.after.as_deref().map(|after| place("after", after)).transpose()?;
     let truth = platform.store.state().await?;
     let mut history = History::new(&name, truth.runs.get(&name), limit);

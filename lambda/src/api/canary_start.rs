@@ -93,6 +93,7 @@ async fn begin(
     operation: Operation,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
+    demand.must_have_no_body()?;
     let measured = requests_per_second(&platform.store.ledger(Some(name)).await?);
     change(platform, demand, operation, |truth| {
         if operation == Operation::CanaryRetry {

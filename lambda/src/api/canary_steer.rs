@@ -131,6 +131,9 @@ async fn steer(
     after: impl Fn(&Truth, Timestamp) -> Result<Run, Problem>,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
+    if operation != Operation::CanaryPromote {
+        demand.must_have_no_body()?;
+    }
     change(platform, demand, operation, |truth| {
         let run = after(truth, clock::now())?;
         let version = truth.meta(RUNS, name.as_str()).map(Meta::stamp);

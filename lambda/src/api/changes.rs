@@ -7,7 +7,7 @@ use crate::{
         second_person::same_person,
     },
     api::{
-        extract::{Page, Parameters},
+        extract::{Page, Parameters, Segments},
         pages,
         respond::json_response,
     },
@@ -26,7 +26,7 @@ use crate::{
 use axum::{
     Extension, Router,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -56,7 +56,7 @@ pub(super) async fn list(
 pub(super) async fn one(
     _: Caller,
     State(platform): State<Platform>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
 ) -> Result<Response, Problem> {
     Ok(json_response(StatusCode::OK, &approval::shown(&waiting(&platform, &id).await?)))
 }
@@ -70,11 +70,12 @@ pub(super) struct Replay(pub(super) Router);
 pub(super) async fn approve(
     State(platform): State<Platform>,
     Extension(Replay(routes)): Extension<Replay>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
     demand: ChangeRequest,
 ) -> Result<Response, Problem> {
     let caller = &demand.caller;
     caller.must_be(Role::Operator)?;
+    demand.must_have_no_body()?;
     let answer = try_approve(&demand, &platform, routes, &id).await;
     let status = answer.as_ref().map_or_else(|problem| problem.status, Response::status);
     if [StatusCode::FORBIDDEN, StatusCode::CONFLICT].contains(&status) {
@@ -125,10 +126,11 @@ async fn try_approve(
 /// Withdraws a change.
 pub(super) async fn withdraw(
     State(platform): State<Platform>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
     demand: ChangeRequest,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
+    demand.must_have_no_body()?;
     let (status, body) = (StatusCode::OK, json!({ "withdrawn": id }));
     for attempt in 0..MAX_TRIES {
         if let Some(changed) = answered_before(&platform, &demand).await? {

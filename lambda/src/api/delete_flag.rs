@@ -21,6 +21,7 @@ pub(super) async fn handle(
     demand: ChangeRequest,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Admin)?;
+    demand.must_have_no_body()?;
     change(&platform, &demand, Operation::FlagDelete, |truth| {
         let mut config = truth.config.clone();
         if config.feature_flags.remove(&name).is_none() {

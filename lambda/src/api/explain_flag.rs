@@ -4,7 +4,7 @@
 use crate::{
     access::auth::Caller,
     api::{
-        extract::{FlagPath, Parameters},
+        extract::{FlagPath, Parameters, time},
         respond::json_response,
     },
     clock,
@@ -113,15 +113,7 @@ impl ExplainQuery {
         for (name, value) in parameters {
             match (name.as_str(), name.split_once(':')) {
                 ("user", _) => question.user = Some(value).filter(|user| !user.is_empty()),
-                ("at", _) => {
-                    let hint = "use an RFC 3339 time such as 2026-01-31T23:59:59Z, with + encoded as %2B";
-                    let at = value.parse().map_err(
-                        |error: cutover_core::vocabulary::timestamp::InvalidTimestamp| {
-                            Problem::invalid("at", error.to_string(), hint)
-                        },
-                    )?;
-                    question.at = Some(at);
-                }
+                ("at", _) => question.at = Some(time("at", &value)?),
                 ("method", _) => question.method = value,
                 ("path", _) => match value.split_once('?') {
                     Some((path, query)) => {

@@ -3,17 +3,17 @@
 
 use crate::{
     access::auth::{Approval, Caller},
-    api::pages::PageLimit,
+    api::{decode, pages::PageLimit},
     change::demand::{ApprovalKeys, ChangeRequest, Precondition, reply_key},
     platform::Platform,
     problem::Problem,
 };
 use axum::{
     body::to_bytes,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::QueryRejection},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
-use cutover_core::FlagName;
+use cutover_core::{FlagName, Stamp, Timestamp, vocabulary::timestamp::InvalidTimestamp};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -76,7 +76,9 @@ impl ChangeRequest {
     /// Returns the problem `body_not_json` if the body is not JSON.
     pub fn json(&self) -> Result<Value, Problem> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            let detail = format!("the body is not JSON: {error}");
+            let fault = if error.is_eof() { "it ends too early" } else { "there is a mistake" };
+            let (line, column) = (error.line(), error.column());
+            let detail = format!("the body is not JSON: {fault}, at line {line}, column {column}");
             Problem::new(StatusCode::BAD_REQUEST, "body_not_json", detail, "send a JSON object as the body")
         })
     }
@@ -87,18 +89,27 @@ impl ChangeRequest {
     ///
     /// Returns a problem that names the field if the body is not JSON, or not of type `T`.
     pub fn shape<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        let value = self.json()?;
-        serde_path_to_error::deserialize(value).map_err(|error| {
-            let (path, message) = (error.path().to_string(), error.inner().to_string());
-            // A missing or unknown field is named by the message, an invalid value by the path.
-            let field = match path.as_str() {
-                "." | "?" => message.split('`').nth(1).unwrap_or("body"),
-                path => path,
-            };
-            Problem::invalid(field, &message, "see docs/api.md for the fields of this body")
-        })
+        decode::body(self.json()?)
+    }
+
+    /// Checks that the request has no body; an empty object is allowed.
+    ///
+    /// # Errors
+    ///
+    /// Returns the problems of [`ChangeRequest::shape`] for any other body.
+    pub fn must_have_no_body(&self) -> Result<(), Problem> {
+        if self.body.is_empty() {
+            return Ok(());
+        }
+        let NoFields {} = self.shape()?;
+        Ok(())
     }
 }
+
+/// Body of a request that takes none.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoFields {}
 
 fn text_header(headers: &HeaderMap, name: &str, limit: usize) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(name) else { return Ok(None) };
@@ -121,20 +132,49 @@ fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
         (None, None) => Ok(Precondition::None),
         (Some("*"), None) => Ok(Precondition::Exists),
         (None, Some("*")) => Ok(Precondition::Absent),
-        (Some(tag), None) => tag
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'))
-            .and_then(|stamp| stamp.parse().ok())
-            .map(Precondition::Version)
-            // A tag that was never issued matches no version, and the caller must learn that.
-            .ok_or_else(|| {
-                Problem::changed_meanwhile(format!("the ETag {tag} was never issued by this API"))
-            }),
+        (Some(tag), None) => version(tag).map(Precondition::Version),
         _ => Err(Problem::invalid(
             "If-None-Match",
             "this combination of If-Match and If-None-Match is not supported",
             "send If-Match with one ETag or *, or If-None-Match: *",
         )),
+    }
+}
+
+/// Returns the version that an ETag in `If-Match` stands for. A weak one matches nothing (RFC 9110, 13.1.1).
+fn version(tag: &str) -> Result<Stamp, Problem> {
+    let (is_weak, strong) = tag.strip_prefix("W/").map_or((false, tag), |strong| (true, strong));
+    let quoted = strong.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let stamp = quoted.ok_or_else(|| Problem::if_match_malformed(tag))?.parse::<Stamp>();
+    // A tag that was never issued matches no version, and the caller must learn that.
+    stamp
+        .ok()
+        .filter(|_| !is_weak)
+        .ok_or_else(|| Problem::changed_meanwhile(format!("the ETag {tag} was never issued by this API")))
+}
+
+/// Parses a time in the query.
+///
+/// # Errors
+///
+/// Returns the problem `invalid` with the parameter if it is not an RFC 3339 time.
+pub(super) fn time(parameter: &str, text: &str) -> Result<Timestamp, Problem> {
+    let hint = "use an RFC 3339 time such as 2026-01-31T23:59:59Z, with + encoded as %2B";
+    text.parse().map_err(|error: InvalidTimestamp| Problem::invalid(parameter, error.to_string(), hint))
+}
+
+/// Extractor of the variable segments of the path.
+#[derive(Debug)]
+pub(super) struct Segments<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Platform> for Segments<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
+        let found = Path::<T>::from_request_parts(parts, platform).await;
+        found.map(|Path(segments)| Self(segments)).map_err(|_| {
+            let hint = "encode each byte of UTF-8 above 127 as %XX";
+            Problem::invalid("path", "a segment of the path is not UTF-8", hint)
+        })
     }
 }
 
@@ -145,9 +185,7 @@ pub(super) struct FlagPath(pub(super) FlagName);
 impl FromRequestParts<Platform> for FlagPath {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
-        let Path(name) = Path::<String>::from_request_parts(parts, platform).await.map_err(|_| {
-            Problem::invalid("name", "the path contains no flag name", "put the name of the flag in the path")
-        })?;
+        let Segments(name) = Segments::<String>::from_request_parts(parts, platform).await?;
         let hint = "use letters, digits, '_', '.' and '-'";
         name.parse().map(Self).map_err(|error| Problem::invalid("name", format!("{name:?}: {error}"), hint))
     }
@@ -160,11 +198,12 @@ pub(super) struct Parameters<T>(pub(super) T);
 impl<T: DeserializeOwned> FromRequestParts<Platform> for Parameters<T> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
-        let parameters: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, platform).await;
-        parameters.map(|Query(parameters)| Self(parameters)).map_err(|rejection| {
-            let hint = "see docs/api.md for the parameters of this path";
-            Problem::new(StatusCode::BAD_REQUEST, "parameters_invalid", rejection.body_text(), hint)
-        })
+        let pairs = Query::<Vec<(String, String)>>::from_request_parts(parts, platform).await;
+        let Query(pairs) = pairs.map_err(|_| {
+            let hint = "write the query as name=value, with & between two parameters";
+            Problem::invalid("query", "the query cannot be read", hint)
+        })?;
+        decode::parameters(pairs).map(Self)
     }
 }
 
@@ -197,5 +236,58 @@ impl Page {
         let page: Vec<T> = rest.by_ref().take(limit).collect();
         let next = rest.peek().and(page.last()).map(|last| name(last).to_owned());
         Ok((page, next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{Router, body::Body, routing::get};
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_path_that_is_not_utf_8_is_answered_as_a_problem() {
+        let one = |Segments(segment): Segments<String>| async move { segment };
+        let two = |Segments((first, second)): Segments<(String, String)>| async move { first + &second };
+        let flag = |FlagPath(name): FlagPath| async move { name.to_string() };
+        let routes: Router = Router::new()
+            .route("/one/{a}", get(one))
+            .route("/two/{a}/{b}", get(two))
+            .route("/flag/{a}", get(flag))
+            .with_state(Platform::detached(false));
+        for (path, status) in [
+            ("/one/%C3%A4", 200),
+            ("/one/%FF", 422),
+            ("/two/a/b", 200),
+            ("/two/a/%FF", 422),
+            ("/flag/f", 200),
+            ("/flag/%FF", 422),
+            ("/flag/a%20b", 422),
+        ] {
+            let request = axum::http::Request::builder().uri(path).body(Body::empty()).unwrap();
+            let response = routes.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "{path}");
+            let kind = response.headers().get(header::CONTENT_TYPE).unwrap().to_str().unwrap();
+            assert_eq!(kind == "application/problem+json", status == 422, "{path}: {kind}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_an_etag_in_quotes() {
+        assert_eq!(version("\"139\"").unwrap(), "139".parse().unwrap());
+        assert_eq!(version("\"139e5\"").unwrap(), "139e5".parse().unwrap());
+        for (tag, code) in [
+            ("139", "if_match_malformed"),
+            ("\"139", "if_match_malformed"),
+            ("139\"", "if_match_malformed"),
+            ("\"", "if_match_malformed"),
+            ("", "if_match_malformed"),
+            ("W/139", "if_match_malformed"),
+            ("W/\"139\"", "changed_meanwhile"),
+            ("\"\"", "changed_meanwhile"),
+            ("\"none\"", "changed_meanwhile"),
+        ] {
+            assert_eq!(version(tag).unwrap_err().code, code, "{tag}");
+        }
     }
 }

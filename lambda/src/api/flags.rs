@@ -29,6 +29,7 @@ pub(super) fn flag_json(name: &FlagName, flag: &Flag, salt: Option<&str>, meta: 
         "conditions": flag.conditions,
         "salt": flag.salt.as_deref().or(salt).unwrap_or(name.as_str()),
         "on_control_loss": flag.on_control_loss,
+        "phase": flag.phase,
     });
     if let (Some(fields), Some(meta)) = (body.as_object_mut(), meta) {
         fields.insert("updated_at".to_owned(), json!(meta.updated_at));
@@ -73,4 +74,29 @@ pub(super) async fn one(
     let flag =
         state.config.feature_flags.get(&name).ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
     Ok(json_response(StatusCode::OK, &shown(&state, &name, flag)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An item of the established body of `GET /flags`, to the letter.
+    const ESTABLISHED: &str = r#"{
+      "name": "graphql_reviews_read",
+      "enabled": true,
+      "rollout_percentage": 25.0,
+      "description": "Enable GraphQL for reading reviews",
+      "user_whitelist": ["user-123"],
+      "user_blacklist": []
+    }"#;
+
+    #[test]
+    fn an_item_has_every_established_field_with_its_type() {
+        let established: Value = serde_json::from_str(ESTABLISHED).unwrap();
+        let flag: Flag = serde_json::from_value(established.clone()).unwrap();
+        let shown = flag_json(&"graphql_reviews_read".parse().unwrap(), &flag, None, None);
+        for (name, value) in established.as_object().unwrap() {
+            assert_eq!(shown[name], *value, "{name}");
+        }
+    }
 }

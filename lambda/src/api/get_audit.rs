@@ -3,13 +3,17 @@
 
 use crate::{
     access::auth::Caller,
-    api::{extract::Parameters, pages::PageLimit, respond::json_response},
+    api::{
+        extract::{Parameters, time},
+        pages::PageLimit,
+        respond::json_response,
+    },
     platform::Platform,
     problem::Problem,
     store::{AuditPlace, AuditQuery},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
-use cutover_core::{FlagName, Revision, Timestamp};
+use cutover_core::{FlagName, Revision};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -25,8 +29,8 @@ pub(super) struct Query {
     object: Option<String>,
     actor: Option<String>,
     action: Option<String>,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
+    since: Option<String>,
+    until: Option<String>,
     revision: Option<u64>,
     before: Option<String>,
     limit: Option<usize>,
@@ -66,8 +70,8 @@ pub(super) async fn handle(
         object: query.object,
         actor: query.actor,
         action: query.action,
-        since: query.since,
-        until: query.until,
+        since: query.since.map(|since| time("since", &since)).transpose()?,
+        until: query.until.map(|until| time("until", &until)).transpose()?,
         revision: query.revision.map(revision).transpose()?,
         before: query.before.map(|before| place("before", &before)).transpose()?,
         limit,

@@ -9,7 +9,7 @@ use crate::{
     store::{LedgerParts, State as Truth, WindowCounts},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
-use cutover_core::{Arm, Emergency, FlagName, PartsPerMillion};
+use cutover_core::{Arm, Emergency, FlagName, PartsPerMillion, config::Progress};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -70,21 +70,12 @@ fn rounded(number: f64) -> f64 {
 }
 
 fn status(state: &Truth, recent: &RecentTotals, unknown: u64) -> Value {
-    let flags = &state.config.feature_flags;
     let emergency = state.head.emergency.as_ref();
-    let shares: Vec<f64> =
-        flags.iter().map(|(name, flag)| state.share_in_force(name, flag).percent()).collect();
-    // Every flag has the same weight: progress is that of the configuration, not of the traffic.
-    let progress = if shares.is_empty() { 0.0 } else { shares.iter().sum::<f64>() / shares.len() as f64 };
-    let progress = rounded(progress);
+    let runs_canary = |flag: &FlagName| state.active_run(flag).is_some();
+    let Progress { phase, percent, active } = Progress::of(&state.config, emergency, runs_canary);
+    let percent = rounded(percent);
     // The measured share, or the configured one if nothing was measured.
-    let on_new = recent.per_request(recent.on_new).map_or(progress, |share| share * 100.0);
-    let phase = match progress {
-        _ if emergency.is_some() => "emergency",
-        0.0 => "not_started",
-        100.0 => "complete",
-        _ => "in_progress",
-    };
+    let on_new = recent.per_request(recent.on_new).map_or(percent, |share| share * 100.0);
     let canaries: BTreeMap<&FlagName, Value> = state
         .runs
         .iter()
@@ -98,11 +89,14 @@ fn status(state: &Truth, recent: &RecentTotals, unknown: u64) -> Value {
         (None, 0) => "healthy",
         (None, _) => "unpublished",
     };
+    let error_rate = recent.per_request(recent.errors);
+    let response_time = recent.per_request(recent.duration_ms);
     json!({
+        // Strict clients decode these two objects, so they have no further fields and no nulls.
         "migration_progress": {
             "phase": phase,
-            "completion_percentage": progress,
-            "active_flags": flags.values().filter(|flag| flag.enabled).count(),
+            "completion_percentage": percent,
+            "active_flags": active,
             "traffic_distribution": {
                 "graphql": rounded(on_new),
                 "rest": rounded(100.0 - on_new),
@@ -110,11 +104,14 @@ fn status(state: &Truth, recent: &RecentTotals, unknown: u64) -> Value {
         },
         "health": {
             "status": health,
-            "error_rate": recent.per_request(recent.errors),
-            "avg_response_time": recent.per_request(recent.duration_ms),
+            "error_rate": error_rate.unwrap_or_default(),
+            "avg_response_time": response_time.unwrap_or_default().round() as u64,
         },
+        // The same rates, where unknown is null.
         "measurement": {
             "requests": recent.requests,
+            "error_rate": error_rate,
+            "avg_response_time_ms": response_time,
             // Isolates that fell silent in the last hour; their last counts are unknown.
             "unknown_isolates": unknown,
         },
@@ -140,4 +137,89 @@ fn held_flags(state: &Truth) -> Vec<Value> {
         json!({ "name": name, "returns_to": share })
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::config::Config;
+    use serde::de::DeserializeOwned;
+
+    /// The established body of `GET /status`, to the letter.
+    const ESTABLISHED: &str = r#"{
+      "migration_progress": {
+        "phase": "read_operations",
+        "completion_percentage": 25.0,
+        "active_flags": ["graphql_reviews_read"],
+        "traffic_distribution": {
+          "graphql": 25.0,
+          "rest": 75.0
+        }
+      },
+      "health": {
+        "status": "healthy",
+        "error_rate": 0.02,
+        "avg_response_time": 150
+      }
+    }"#;
+
+    /// Strict decoder of `migration_progress`, made from [`ESTABLISHED`].
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct MigrationProgress {
+        phase: String,
+        completion_percentage: f64,
+        active_flags: Vec<String>,
+        traffic_distribution: TrafficDistribution,
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct TrafficDistribution {
+        graphql: f64,
+        rest: f64,
+    }
+
+    /// Strict decoder of `health`, made from [`ESTABLISHED`].
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Health {
+        status: String,
+        error_rate: f64,
+        avg_response_time: u64,
+    }
+
+    fn decoded<T: DeserializeOwned>(body: &Value, name: &str) -> T {
+        serde_json::from_value(body[name].clone()).unwrap_or_else(|error| panic!("{name}: {error}: {body:#}"))
+    }
+
+    fn example() -> Truth {
+        let mut truth = Truth::default();
+        truth.config = Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
+        truth
+    }
+
+    #[test]
+    fn a_strict_client_of_the_established_interface_reads_the_status() {
+        let established: Value = serde_json::from_str(ESTABLISHED).unwrap();
+        let measured = RecentTotals { requests: 10_000, on_new: 2_500, errors: 200, duration_ms: 1_496_000 };
+        let shown = status(&example(), &measured, 0);
+        let progress: MigrationProgress = decoded(&shown, "migration_progress");
+        assert_eq!(progress, decoded(&established, "migration_progress"));
+        let health: Health = decoded(&shown, "health");
+        assert_eq!(health, decoded(&established, "health"));
+    }
+
+    #[test]
+    fn without_measurements_the_established_fields_are_numbers_and_the_others_null() {
+        for truth in [Truth::default(), example()] {
+            let shown = status(&truth, &RecentTotals::default(), 0);
+            let _: MigrationProgress = decoded(&shown, "migration_progress");
+            let health: Health = decoded(&shown, "health");
+            assert_eq!((health.error_rate, health.avg_response_time), (0.0, 0));
+            let measurement = &shown["measurement"];
+            assert_eq!(measurement["requests"], 0);
+            assert!(measurement["error_rate"].is_null() && measurement["avg_response_time_ms"].is_null());
+        }
+    }
 }

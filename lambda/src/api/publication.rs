@@ -2,8 +2,13 @@
 //! publishing the current one now.
 
 use crate::{
-    access::auth::Caller, api::respond::json_response, change::notes, platform::Platform, problem::Problem,
-    publication::publish::PublishError, store::Role,
+    access::auth::Caller,
+    api::respond::json_response,
+    change::{demand::ChangeRequest, notes},
+    platform::Platform,
+    problem::Problem,
+    publication::publish::PublishError,
+    store::Role,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde_json::json;
@@ -21,8 +26,13 @@ pub(super) async fn look(_: Caller, State(platform): State<Platform>) -> Result<
     Ok(json_response(StatusCode::OK, &body))
 }
 
-pub(super) async fn publish(caller: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
-    caller.must_be(Role::Operator)?;
+pub(super) async fn publish(
+    State(platform): State<Platform>,
+    demand: ChangeRequest,
+) -> Result<Response, Problem> {
+    demand.caller.must_be(Role::Operator)?;
+    demand.must_have_no_body()?;
+    let caller = demand.caller;
     platform.store.note(&notes::published_by_hand(&caller)).await?;
     platform.publisher.republish().await.map_err(|error| refused(&error))?;
     tracing::info!(event = "published_by_hand", actor = caller.name, "published");

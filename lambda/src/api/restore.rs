@@ -27,6 +27,7 @@ pub(super) async fn handle(
     demand: ChangeRequest,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Admin)?;
+    demand.must_have_no_body()?;
     change(&platform, &demand, Operation::Restore, |truth| {
         let climbing =
             truth.runs.values().filter(|run| run.state.is_active() && run.state != RunState::Paused);

@@ -5,6 +5,7 @@ use crate::{
     access::auth::Caller,
     api::{
         create_token::{makers, new_secret, with_secret},
+        extract::Segments,
         tokens::{find, id, shown},
     },
     change::{
@@ -18,10 +19,7 @@ use crate::{
     problem::Problem,
     store::{EmergencyChange, Role, TokenRecord, Write},
 };
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{extract::State, http::StatusCode};
 use cutover_core::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
@@ -41,7 +39,7 @@ struct Body {
 
 pub(super) async fn handle(
     State(platform): State<Platform>,
-    Path(wanted): Path<String>,
+    Segments(wanted): Segments<String>,
     mut demand: ChangeRequest,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Admin)?;

@@ -3,9 +3,9 @@
 use crate::{
     api::{
         audit_changes, canary, canary_records, canary_runs, canary_start, canary_steer, changes,
-        changes::Replay, comparisons, create_token, delete_flag, emergency, emergency_header, explain_flag,
-        flags, get_audit, get_config, get_metrics, get_status, openapi, publication, put_config, put_flag,
-        restore, rotate_token, set_rollout, switch_flag, tokens, verify_audit, whoami,
+        changes::Replay, comparisons, create_token, delete_canary, delete_flag, emergency, emergency_header,
+        explain_flag, flags, get_audit, get_config, get_metrics, get_status, openapi, publication,
+        put_config, put_flag, restore, rotate_token, set_rollout, switch_flag, tokens, verify_audit, whoami,
     },
     observe::request,
     platform::Platform,
@@ -29,7 +29,7 @@ pub(crate) fn routes() -> Router<Platform> {
         .route("/flags/{name}/rollout", put(set_rollout::handle))
         .route("/flags/{name}/explain", get(explain_flag::handle))
         .route("/canary", get(canary::list))
-        .route("/canary/{name}", get(canary::one))
+        .route("/canary/{name}", get(canary::one).delete(delete_canary::handle))
         .route("/canary/{name}/start", post(canary_start::start))
         .route("/canary/{name}/retry", post(canary_start::retry))
         .route("/canary/{name}/promote", post(canary_steer::promote))
@@ -114,24 +114,14 @@ async fn no_such_method(request: Request) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::environment::Settings;
     use axum::body::Body;
     use tower::ServiceExt;
 
     /// Returns the status of a request without a token: 401 if there is such a path, 404 otherwise.
-    async fn status(emergency_only: &str, method: &str, path: &str) -> u16 {
-        let settings = Settings::read(|name| {
-            let value = match name {
-                "CUTOVER_KV_API" => "https://api.cloudflare.com/client/v4/accounts/0",
-                "CUTOVER_EMERGENCY_ONLY" => emergency_only,
-                "CUTOVER_TABLE" | "CUTOVER_KV_NAMESPACE" | "CUTOVER_KV_TOKEN" => "x",
-                _ => return None,
-            };
-            Some(value.to_owned())
-        });
+    async fn status(emergency_only: bool, method: &str, path: &str) -> u16 {
         let request = axum::http::Request::builder().method(method).uri(format!("/api/migration{path}"));
         let request = request.body(Body::empty()).unwrap();
-        router(Platform::new(settings.unwrap())).oneshot(request).await.unwrap().status().as_u16()
+        router(Platform::detached(emergency_only)).oneshot(request).await.unwrap().status().as_u16()
     }
 
     #[tokio::test]
@@ -147,9 +137,9 @@ mod tests {
             ("PUT", "/config", false),
             ("POST", "/changes/x/approve", false),
         ] {
-            assert_eq!(status("false", method, path).await, 401, "management, {path}");
+            assert_eq!(status(false, method, path).await, 401, "management, {path}");
             let expected = if is_served { 401 } else { 404 };
-            assert_eq!(status("true", method, path).await, expected, "emergency, {path}");
+            assert_eq!(status(true, method, path).await, expected, "emergency, {path}");
         }
     }
 }

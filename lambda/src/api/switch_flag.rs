@@ -32,6 +32,7 @@ async fn switch(
     on: bool,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
+    demand.must_have_no_body()?;
     let operation = if on { Operation::FlagEnable } else { Operation::FlagDisable };
     change(platform, demand, operation, |truth| {
         if on {

@@ -3,7 +3,7 @@
 use crate::{
     access::auth::Caller,
     api::{
-        extract::{Page, Parameters},
+        extract::{Page, Parameters, Segments},
         respond::json_response,
     },
     change::{
@@ -18,11 +18,7 @@ use crate::{
     problem::Problem,
     store::{EmergencyChange, Role, TokenRecord, Write},
 };
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use serde_json::{Value, json};
 
 /// Returns the id of a token: the beginning of its hash, which reveals nothing about the secret.
@@ -70,10 +66,11 @@ pub(super) async fn find(platform: &Platform, wanted: &str) -> Result<TokenRecor
 
 pub(super) async fn revoke(
     State(platform): State<Platform>,
-    Path(wanted): Path<String>,
+    Segments(wanted): Segments<String>,
     demand: ChangeRequest,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Admin)?;
+    demand.must_have_no_body()?;
     let token = match find(&platform, &wanted).await {
         Ok(token) => token,
         Err(problem) => {

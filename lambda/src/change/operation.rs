@@ -31,6 +31,8 @@ pub enum Operation {
     CanaryResume,
     /// Rolls a run back.
     CanaryRollback,
+    /// Removes the plan and the ended run of a canary.
+    CanaryDelete,
     /// Declares an emergency.
     EmergencyRollback,
     /// Clears the emergency.
@@ -62,6 +64,7 @@ impl Operation {
             Self::CanaryPause => "canary.pause",
             Self::CanaryResume => "canary.resume",
             Self::CanaryRollback => "canary.rollback",
+            Self::CanaryDelete => "canary.delete",
             Self::EmergencyRollback => "emergency.rollback",
             Self::EmergencyClear => "emergency.clear",
             Self::TokenCreate => "token.create",

@@ -48,7 +48,7 @@ async fn an_operator_works_through_a_migration() {
     assert!(run(&["get", "graphql_reviews_read"]).await.contains("rollout_percentage"));
     let explained = run(&["explain", "graphql_reviews_read", "--user", "u1", "--with", "header:x-a=1"]).await;
     assert!(explained.contains("bucket 425861 of 1000000 is inside the rollout of 50%"), "{explained}");
-    assert!(run(&["status"]).await.contains("in_progress"));
+    assert!(run(&["status"]).await.contains("read_operations"));
     let audit = run(&["audit", "--flag", "graphql_reviews_read", "--limit", "2"]).await;
     assert!(audit.contains("flag.enable") && audit.contains("looking closer"), "{audit}");
     run(&["emergency-rollback", "errors on checkout", "--flag", "graphql_reviews_read"]).await;

@@ -122,8 +122,8 @@ async fn every_request_is_counted_exactly_also_while_ingest_fails_half_the_time(
     }
     assert_eq!(in_ledgers(&stack).await, counted);
     let status = stack.management().get("/status").await.expect(200).body;
-    assert_eq!(status["health"]["error_rate"], 0.0);
-    assert!(status["health"]["avg_response_time"].as_f64().unwrap() > 0.0);
+    assert_eq!(status["measurement"]["error_rate"], 0.0);
+    assert!(status["measurement"]["avg_response_time_ms"].as_f64().unwrap() > 0.0);
     let share = status["migration_progress"]["traffic_distribution"]["graphql"].as_f64().unwrap();
     assert!((share - 25.0).abs() < 1.0, "{status:#}");
 }
@@ -166,7 +166,7 @@ async fn an_isolate_that_is_killed_leaves_a_gap_that_is_reported_as_unknown() {
     assert_eq!(counted, stored, "it is counted exactly up to its last batch");
     let status = stack.management().get("/status").await.expect(200).body;
     assert_eq!(status["measurement"]["unknown_isolates"], 1, "{status:#}");
-    assert_eq!(status["health"]["error_rate"], 0.0, "unknown requests are no errors, and no successes");
+    assert_eq!(status["measurement"]["error_rate"], 0.0, "unknown requests are no errors, and no successes");
     // It is reported once, with the event that the alarm counts.
     assert_eq!(stack.lambda.tick("evaluate").await.unwrap()["isolates_lost"], 0);
     let events = stack.lambda.output().matches("\"event\":\"isolates_lost\"").count();

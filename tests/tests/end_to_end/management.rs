@@ -82,15 +82,44 @@ async fn flags_live_and_die() {
 async fn status_has_the_established_shape() {
     let stack = started().await;
     let status = stack.management().get("/status").await.expect(200).body;
-    let progress = &status["migration_progress"];
-    assert_eq!(progress["phase"], "in_progress");
-    assert_eq!(progress["completion_percentage"], 25.0);
-    assert_eq!(progress["active_flags"], 2);
-    assert_eq!(progress["traffic_distribution"], json!({ "graphql": 25.0, "rest": 75.0 }));
     assert_eq!(
-        status["health"],
-        json!({ "status": "healthy", "error_rate": null, "avg_response_time": null })
+        status["migration_progress"],
+        json!({
+            "phase": "read_operations",
+            "completion_percentage": 25.0,
+            "active_flags": ["graphql_offers_read", "graphql_reviews_read"],
+            "traffic_distribution": { "graphql": 25.0, "rest": 75.0 },
+        })
     );
+    assert_eq!(status["health"], json!({ "status": "healthy", "error_rate": 0.0, "avg_response_time": 0 }));
+    let measurement = &status["measurement"];
+    assert!(
+        measurement["error_rate"].is_null() && measurement["avg_response_time_ms"].is_null(),
+        "{status:#}"
+    );
+
+    // A flag declares its phase, and a GET may be sent back.
+    let path = "/flags/graphql_offers_read";
+    let flag = stack.management().get(path).await.expect(200).body;
+    assert_eq!(flag["phase"], Value::Null);
+    let mut declared = flag.clone();
+    declared["phase"] = json!("write_operations");
+    assert_eq!(stack.management().put(path, &declared).await.expect(200).body["phase"], "write_operations");
+    let status = stack.management().get("/status").await.expect(200).body;
+    assert_eq!(status["migration_progress"]["phase"], "write_operations");
+    stack.management().put(path, &flag).await.expect(200);
+    declared["phase"] = json!("completed");
+    let refused = stack.management().put(path, &declared).await.expect(422);
+    assert_eq!(refused.body["field"], "phase", "{refused:?}");
+
+    // Before the first move, and after the last one.
+    for flag in ["graphql_offers_read", "graphql_reviews_read"] {
+        let off = format!("/flags/{flag}/disable");
+        stack.management().send("POST", &off, &[], None).await.expect(200);
+    }
+    let status = stack.management().get("/status").await.expect(200).body;
+    assert_eq!(status["migration_progress"]["phase"], "preparation");
+    assert_eq!(status["migration_progress"]["active_flags"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,7 +260,7 @@ async fn bad_requests_say_what_to_do_and_change_nothing() {
             r#"{"percentage":1,"x":2}"#,
             422,
             "invalid",
-            "unknown field",
+            "x is not a field",
         ),
         ("PUT", "/flags/nope/rollout", r#"{"percentage":1}"#, 404, "not_found", "nope"),
         ("POST", "/emergency/rollback", r#"{"reason":" "}"#, 422, "invalid", "reason is empty"),

@@ -10,9 +10,11 @@ pub struct Problem {
     /// The file with the mistake; empty for the document itself, set for a file that it refers to.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub file: String,
-    /// The line, from 1; 0 if the document was not read from text.
+    /// The line, from 1; 0 if the document was not read from text, which JSON leaves out.
+    #[serde(skip_serializing_if = "is_unknown")]
     pub line: usize,
-    /// The column, from 1; 0 if the document was not read from text.
+    /// The column, from 1; 0 if the document was not read from text, which JSON leaves out.
+    #[serde(skip_serializing_if = "is_unknown")]
     pub column: usize,
     /// The path to the field, such as `routes[2].legacy`.
     pub field: String,
@@ -20,6 +22,11 @@ pub struct Problem {
     pub message: String,
     /// The remedy: an instruction to the author of the file.
     pub hint: String,
+}
+
+/// Returns true for the line or column of a document that was not read from text.
+fn is_unknown(position: &usize) -> bool {
+    *position == 0
 }
 
 impl Problem {

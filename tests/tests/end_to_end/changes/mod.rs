@@ -4,6 +4,7 @@
 mod api;
 mod approvals;
 mod canary_commands;
+mod canary_delete;
 mod emergencies;
 mod parts;
 mod promotions;
