@@ -37,17 +37,14 @@ pub(super) async fn rollback(
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
     let body: RollbackBody = demand.shape()?;
-    demand.reason = Some(said(&body.reason)?);
+    let reason = said(&body.reason)?;
+    demand.reason = Some(reason.clone());
     if body.flags.as_ref().is_some_and(Vec::is_empty) {
         let hint = "name the flags, or leave the field out to roll back all of them";
         return Err(Problem::invalid("flags", "the list is empty, so nothing would be rolled back", hint));
     }
-    let declared = Emergency {
-        flags: body.flags,
-        reason: body.reason,
-        by: demand.caller.name.clone(),
-        since: clock::now(),
-    };
+    let declared =
+        Emergency { flags: body.flags, reason, by: demand.caller.name.clone(), since: clock::now() };
     change(&platform, &demand, Operation::EmergencyRollback, |truth| {
         let flags = declared.flags.iter().flatten();
         if let Some(unknown) = flags.into_iter().find(|flag| !truth.config.feature_flags.contains_key(*flag))
