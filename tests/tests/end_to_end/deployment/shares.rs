@@ -34,8 +34,18 @@ cat "$word" >> "$FAKES/applied" ;;
 esac
 "#;
 
-/// Every secret is there, and has a value.
-const AWS: &str = "echo a-value\n";
+/// Notes its calls. Every secret has a value, but that of notifications, which waits for its deletion.
+const AWS: &str = r#"
+echo "$*" >> "$FAKES/aws-calls"
+case "$*" in
+*describe-secret*/webhook*) echo 2026-01-01T00:00:00+00:00 ;;
+*describe-secret*) echo None ;;
+*get-secret-value*/webhook*)
+echo 'An error occurred (InvalidRequestException) when calling the GetSecretValue operation: marked for deletion' >&2
+exit 254 ;;
+*) echo a-value ;;
+esac
+"#;
 
 /// Notes its calls. One version serves, and the Worker has its secrets.
 const WRANGLER: &str = r#"
@@ -96,7 +106,7 @@ impl Deployment {
 
     /// Deploys, with the URL of the Worker if there is one. Returns true if that ended well, and what it printed.
     async fn deploy(&self, arguments: &[&str], edge: Option<&str>) -> (bool, String) {
-        for noted in ["terraform-calls", "wrangler-calls", "applied"] {
+        for noted in ["aws-calls", "terraform-calls", "wrangler-calls", "applied"] {
             let _ = fs::remove_file(self.folder.path().join(noted));
         }
         let mut command = Command::new(paths::root().join("target/debug/xtask"));
@@ -180,6 +190,17 @@ async fn a_version_of_the_worker_that_falls_ill_gives_its_requests_back() {
     assert!(!done && printed.contains("CUTOVER_EDGE_URL is not set"), "{printed}");
     let calls = deployment.noted("wrangler-calls");
     assert!(!calls.iter().any(|call| call.starts_with("versions")), "{calls:?}");
+}
+
+/// Secrets Manager describes a secret for 30 days after `webhook_url` was emptied, and gives no value of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_waits_for_its_deletion_stops_no_deployment() {
+    let deployment = Deployment::new();
+    let (done, printed) = deployment.deploy_version(usize::MAX).await;
+    assert!(done && !printed.contains("webhook could not be looked up"), "{printed}");
+    let of_webhook: Vec<_> =
+        deployment.noted("aws-calls").into_iter().filter(|call| call.contains("/webhook")).collect();
+    assert!(of_webhook.len() == 1 && of_webhook[0].contains("describe-secret"), "{of_webhook:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
