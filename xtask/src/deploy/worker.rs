@@ -22,6 +22,10 @@ const PATIENCE: u32 = 3;
 /// The variable with the URL of the Worker, as users call it.
 const EDGE_URL: &str = "CUTOVER_EDGE_URL";
 
+/// The message of the versions of the Worker that are uploaded here. Their tag is the release of the functions that served
+/// when they were uploaded, by which a rollback finds the version that belongs to earlier functions.
+pub const MESSAGE: &str = "cargo xtask deploy";
+
 /// Remedy for a failure of wrangler.
 pub const FIX: &str = "read the messages above; sign in with `npx wrangler login` or CLOUDFLARE_API_TOKEN";
 
@@ -35,15 +39,31 @@ pub fn deploy(secrets: &Secrets<'_>) -> Result<(), Failure> {
     let urls = [("INGEST_URL", "ingest_url"), ("ASK_URL", "ask_url")];
     let variables = urls.map(|(name, output)| Ok(format!("{name}:{}", target.output(output)?)));
     let [ingest, ask]: [Result<String, Failure>; 2] = variables;
-    let variables = ["--var".to_owned(), ingest?, "--var".to_owned(), ask?];
-    let variables = variables.each_ref().map(String::as_str);
-    if target.options.is_at_once || served(target)?.is_none() {
-        run(target.wrangler(&["deploy"]).args(variables), FIX)?;
+    let (ingest, ask) = (ingest?, ask?);
+    let is_at_once = target.options.is_at_once || served(target)?.is_none();
+    let release = release(secrets)?;
+    let version = ["--var", &ingest, "--var", &ask, "--tag", &release, "--message", MESSAGE];
+    if is_at_once {
+        run(target.wrangler(&["deploy"]).args(version), FIX)?;
         return give_secrets(secrets);
     }
     // Each makes a version of its own, so they go before the new one.
     give_secrets(secrets)?;
-    gradually(target, &variables)
+    gradually(target, &version)
+}
+
+/// Returns the release of the functions that serve, which Terraform writes at the end of their descriptions.
+fn release(secrets: &Secrets<'_>) -> Result<String, Failure> {
+    let function = format!("cutover-{}-management", secrets.target.environment());
+    let question = ["lambda", "get-function-configuration", "--function-name", &function];
+    let question = [&question[..], &["--qualifier", "live", "--query", "Description"]].concat();
+    let fix = "allow lambda:GetFunctionConfiguration, compare the folder given by --infra with the project's own, and run \
+               this again";
+    let description = output(&mut secrets.target.aws(secrets.settings, &question), fix)?;
+    let release = description.rsplit_once('(').and_then(|(_, end)| end.strip_suffix(')'));
+    release
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::new(format!("{function} is described without a release: {description}"), fix))
 }
 
 fn give_secrets(secrets: &Secrets<'_>) -> Result<(), Failure> {
@@ -92,7 +112,7 @@ fn is_absent(said: &str) -> bool {
     ["code: 10007", "code: 10090", "has no deployments"].iter().any(|answer| said.contains(answer))
 }
 
-fn gradually(target: &Target, variables: &[&str]) -> Result<(), Failure> {
+fn gradually(target: &Target, version: &[&str]) -> Result<(), Failure> {
     let url = std::env::var(EDGE_URL).ok().filter(|url| !url.is_empty());
     let url = url.ok_or_else(|| {
         let fix =
@@ -100,7 +120,7 @@ fn gradually(target: &Target, variables: &[&str]) -> Result<(), Failure> {
         Failure::new(format!("{EDGE_URL} is not set"), fix)
     })?;
     let old = served(target)?.unwrap_or_default();
-    let new = upload(target, variables)?;
+    let new = upload(target, version)?;
     let name = checks::worker(target)?.name;
     let health = ["health", url.as_str(), name.as_str(), new.as_str()];
     for share in SHARES {
@@ -122,12 +142,12 @@ fn gradually(target: &Target, variables: &[&str]) -> Result<(), Failure> {
 }
 
 /// Uploads a new version, which gets no requests yet. Returns its id.
-fn upload(target: &Target, variables: &[&str]) -> Result<String, Failure> {
+fn upload(target: &Target, version: &[&str]) -> Result<String, Failure> {
     let notes = target.options.infra.join(".terraform").join("wrangler.ndjson");
     let notes = std::path::absolute(&notes).unwrap_or(notes);
     let _ = fs::remove_file(&notes);
     let mut upload = target.wrangler(&["versions", "upload"]);
-    upload.args(variables);
+    upload.args(version);
     run(upload.env("WRANGLER_OUTPUT_FILE_PATH", &notes), FIX)?;
     let noted = fs::read_to_string(&notes)
         .map_err(|error| Failure::new(format!("{}: {error}", notes.display()), "run this again"))?;

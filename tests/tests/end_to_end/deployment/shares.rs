@@ -43,6 +43,7 @@ case "$*" in
 *get-secret-value*/webhook*)
 echo 'An error occurred (InvalidRequestException) when calling the GetSecretValue operation: marked for deletion' >&2
 exit 254 ;;
+*get-function-configuration*) echo 'Cutover: the management API (a-release)' ;;
 *) echo a-value ;;
 esac
 "#;
@@ -172,6 +173,9 @@ async fn the_plan_that_was_shown_is_applied_and_the_worker_gets_its_shares() {
     let shares = ["new@1% old@99%", "new@10% old@90%", "new@50% old@50%", "new@100%"];
     assert_eq!(deployment.shares(), shares, "{printed}");
     let calls = deployment.noted("wrangler-calls");
+    // By the tag a rollback finds the version that belongs to the functions.
+    let upload = calls.iter().find(|call| call.starts_with("versions upload")).unwrap();
+    assert!(upload.contains(" --tag a-release --message cargo xtask deploy --env staging"), "{upload}");
     assert!(calls.last().unwrap().starts_with("triggers deploy"), "{calls:?}");
     assert!(!calls.iter().any(|call| call.starts_with("deploy ")), "all requests at once: {calls:?}");
 }
