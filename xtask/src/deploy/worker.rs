@@ -29,6 +29,10 @@ pub const MESSAGE: &str = "cargo xtask deploy";
 /// Remedy for a failure of wrangler.
 pub const FIX: &str = "read the messages above; sign in with `npx wrangler login` or CLOUDFLARE_API_TOKEN";
 
+/// Remedy if a secret of the Worker cannot be set. Cloudflare sets none while the newest version does not serve.
+const SECRET_FIX: &str = "read the messages above; if the newest version of the Worker does not serve, as after a rollback, \
+                          use --at-once";
+
 /// Deploys the Worker, and gives it the secrets that it lacks.
 ///
 /// # Errors
@@ -74,7 +78,7 @@ fn give_secrets(secrets: &Secrets<'_>) -> Result<(), Failure> {
             && !held.contains(worker)
             && let Some(value) = secrets.value(name)?
         {
-            with_input(&mut target.wrangler(&["secret", "put", worker]), &value, FIX)?;
+            with_input(&mut target.wrangler(&["secret", "put", worker]), &value, SECRET_FIX)?;
         }
     }
     Ok(())

@@ -48,12 +48,14 @@ exit 254 ;;
 esac
 "#;
 
-/// Notes its calls. One version serves, and the Worker has its secrets.
+/// Notes its calls. One version serves, and the Worker has its secrets, unless a file says otherwise. Secrets cannot be set,
+/// because the newest version does not serve.
 const WRANGLER: &str = r#"
 echo "$*" >> "$FAKES/wrangler-calls"
 case "$*" in
 *"deployments status"*) echo '{"versions":[{"version_id":"old"}]}' ;;
-*"secret list"*) echo CUTOVER_INGEST_SECRET CUTOVER_EDGE_TOKEN ;;
+*"secret list"*) [ -f "$FAKES/without-secrets" ] || echo CUTOVER_INGEST_SECRET CUTOVER_EDGE_TOKEN ;;
+*"secret put"*) echo 'Secret edit failed. [code: 10215]' >&2; exit 1 ;;
 *"versions upload"*) echo '{"type":"version-upload","version_id":"new"}' > "$WRANGLER_OUTPUT_FILE_PATH" ;;
 esac
 "#;
@@ -205,6 +207,15 @@ async fn a_secret_that_waits_for_its_deletion_stops_no_deployment() {
     let of_webhook: Vec<_> =
         deployment.noted("aws-calls").into_iter().filter(|call| call.contains("/webhook")).collect();
     assert!(of_webhook.len() == 1 && of_webhook[0].contains("describe-secret"), "{of_webhook:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_cannot_be_set_is_refused_with_the_way_out() {
+    let deployment = Deployment::new();
+    fs::write(deployment.folder.path().join("without-secrets"), "").unwrap();
+    let (done, printed) = deployment.deploy_version(usize::MAX).await;
+    assert!(!done && printed.contains("10215") && printed.contains("use --at-once"), "{printed}");
+    assert_eq!(deployment.shares(), Vec::<String>::new(), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
