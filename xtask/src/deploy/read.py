@@ -134,6 +134,13 @@ def print_differences(before, current):
             print(name, "has its earlier value")
 
 
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Fails at a redirect, which would take the token to another host."""
+
+    def redirect_request(self, *_):
+        return None
+
+
 def health(url, name, version):
     """Asks one version of the Worker for its health, whatever its share of the requests is, with the edge token from
     standard input. Prints the version that answers, or nothing if it does not say."""
@@ -143,7 +150,7 @@ def health(url, name, version):
         "User-Agent": "cutover-deploy",
     }
     request = urllib.request.Request(f"{url.rstrip('/')}/_cutover/health", headers=headers)
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.build_opener(NoRedirects).open(request, timeout=10) as response:
         print(json.load(response).get("version") or "")
 
 

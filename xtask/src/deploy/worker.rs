@@ -53,7 +53,7 @@ pub fn deploy(secrets: &Secrets<'_>) -> Result<(), Failure> {
     }
     // Each makes a version of its own, so they go before the new one.
     give_secrets(secrets)?;
-    gradually(target, &version)
+    gradually(secrets, &version)
 }
 
 /// Returns the release of the functions that serve, which Terraform writes at the end of their descriptions.
@@ -116,20 +116,38 @@ fn is_absent(said: &str) -> bool {
     ["code: 10007", "code: 10090", "has no deployments"].iter().any(|answer| said.contains(answer))
 }
 
-fn gradually(target: &Target, version: &[&str]) -> Result<(), Failure> {
+/// The question that the new version alone answers with its own id.
+struct Look<'l> {
+    url: &'l str,
+    /// The name of the Worker.
+    worker: &'l str,
+    version: &'l str,
+    /// The edge token, to whose holders alone a version says its id.
+    token: &'l str,
+}
+
+fn gradually(secrets: &Secrets<'_>, version: &[&str]) -> Result<(), Failure> {
+    let target = secrets.target;
     let url = std::env::var(EDGE_URL).ok().filter(|url| !url.is_empty());
     let url = url.ok_or_else(|| {
         let fix =
             "set it to the URL of your API, so that the new version's health is looked at, or use --at-once";
         Failure::new(format!("{EDGE_URL} is not set"), fix)
     })?;
+    if !is_safe(&url) {
+        return Err(Failure::new(
+            format!("{url} is not https"),
+            format!("correct {EDGE_URL}: it gets the edge token"),
+        ));
+    }
+    let token = secrets.value("edge")?.unwrap_or_default();
     let old = served(target)?.unwrap_or_default();
     let new = upload(target, version)?;
     let name = checks::worker(target)?.name;
-    let health = ["health", url.as_str(), name.as_str(), new.as_str()];
+    let look = Look { url: &url, worker: &name, version: &new, token: &token };
     for share in SHARES {
         step(&format!("the new version of the Worker gets {share} % of the requests"));
-        let outcome = split(target, &shares(&new, &old, share)).and_then(|()| watch(target, &health));
+        let outcome = split(target, &shares(&new, &old, share)).and_then(|()| watch(target, &look));
         if let Err(failure) = outcome {
             step("back to the version before");
             split(target, &[format!("{old}@100%")])?;
@@ -143,6 +161,11 @@ fn gradually(target: &Target, version: &[&str]) -> Result<(), Failure> {
         target.environment()
     ));
     Ok(())
+}
+
+/// Returns true if nobody on the way to a URL can read a token that is sent to it.
+fn is_safe(url: &str) -> bool {
+    ["https://", "http://127.0.0.1:", "http://localhost:"].iter().any(|start| url.starts_with(start))
 }
 
 /// Uploads a new version, which gets no requests yet. Returns its id.
@@ -169,17 +192,31 @@ fn split(target: &Target, shares: &[String]) -> Result<(), Failure> {
     run(&mut target.wrangler(&arguments), FIX)
 }
 
-/// Looks at the health of the new version until its time is over.
-fn watch(target: &Target, health: &[&str]) -> Result<(), Failure> {
+/// Looks at the health of the new version until its time is over. Another version, or another Worker, would say nothing
+/// about it, so the answer must name it.
+fn watch(target: &Target, look: &Look<'_>) -> Result<(), Failure> {
+    let health = ["health", look.url, look.worker, look.version];
     let mut failed = 0;
     for _ in 0..LOOKS {
         sleep(target.options.watch / LOOKS);
-        let is_well = target.read(health, "", "").is_ok_and(|status| status == "ok");
-        failed = if is_well { 0 } else { failed + 1 };
+        let answered = target.read(&health, look.token, "").ok();
+        if answered.as_deref() == Some(look.version) {
+            failed = 0;
+            continue;
+        }
+        if let Some(other) = answered {
+            eprintln!("    /_cutover/health was answered by the version {other:?}");
+        }
+        failed += 1;
         if failed == PATIENCE {
             return Err(Failure::new(
                 "the new version of the Worker does not answer /_cutover/health as it should",
-                "look at `npx wrangler tail`, and at the messages above",
+                format!(
+                    "look at `npx wrangler tail`, and at the messages above. If another version answers: {EDGE_URL} must be \
+                     the URL of {}. If the version is empty: wrangler.toml must bind version_metadata to CUTOVER_VERSION, and \
+                     CUTOVER_EDGE_TOKEN of the Worker must be the secret `edge` of Secrets Manager",
+                    target.environment()
+                ),
             ));
         }
     }

@@ -63,15 +63,17 @@ esac
 /// Looks at the health of a version while it has a share.
 const LOOKS: usize = 12;
 
-/// The new version of the Worker.
-struct NewVersion {
+/// The Worker that answers while a deployment looks at its new version, `new`.
+struct Answering {
+    /// The id of its version.
+    id: &'static str,
     /// Looks after which it is ill.
     well_for: usize,
     looks: AtomicUsize,
 }
 
 async fn health(
-    State(version): State<Arc<NewVersion>>,
+    State(version): State<Arc<Answering>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, StatusCode> {
     let asked = headers.get("cloudflare-workers-version-overrides").and_then(|value| value.to_str().ok());
@@ -79,11 +81,13 @@ async fn health(
     if asked != Some(r#"the-worker-staging="new""#) {
         return Err(StatusCode::BAD_REQUEST);
     }
-    if version.looks.fetch_add(1, Ordering::Relaxed) < version.well_for {
-        Ok(Json(json!({ "status": "ok" })))
-    } else {
-        Err(StatusCode::SERVICE_UNAVAILABLE)
+    if version.looks.fetch_add(1, Ordering::Relaxed) >= version.well_for {
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
+    // A new isolate has no snapshot yet. Nobody but holders of the token is told the version.
+    let is_holder = headers.get("authorization").is_some_and(|value| value == "Bearer a-value");
+    let full = json!({ "status": "no_snapshot", "version": version.id });
+    Ok(Json(if is_holder { full } else { json!({ "status": "ok" }) }))
 }
 
 /// A folder with a configuration of Terraform and a Worker, and the programs.
@@ -128,7 +132,12 @@ impl Deployment {
 
     /// Deploys to staging while the new version answers so many looks at its health.
     async fn deploy_version(&self, well_for: usize) -> (bool, String) {
-        let version = Arc::new(NewVersion { well_for, looks: AtomicUsize::new(0) });
+        self.deploy_while(Answering { id: "new", well_for, looks: AtomicUsize::new(0) }).await
+    }
+
+    /// Deploys to staging while this version answers.
+    async fn deploy_while(&self, version: Answering) -> (bool, String) {
+        let version = Arc::new(version);
         let app = Router::new().route("/_cutover/health", get(health)).with_state(version);
         let server = Server::start(app).await;
         self.deploy(&["--env", "staging"], Some(&server.url())).await
@@ -177,7 +186,7 @@ async fn the_plan_that_was_shown_is_applied_and_the_worker_gets_its_shares() {
     let calls = deployment.noted("wrangler-calls");
     // By the tag a rollback finds the version that belongs to the functions.
     let upload = calls.iter().find(|call| call.starts_with("versions upload")).unwrap();
-    assert!(upload.contains(" --tag a-release --message cargo xtask deploy --env staging"), "{upload}");
+    assert!(upload.ends_with(" --tag a-release --message cargo xtask deploy"), "{upload}");
     assert!(calls.last().unwrap().starts_with("triggers deploy"), "{calls:?}");
     assert!(!calls.iter().any(|call| call.starts_with("deploy ")), "all requests at once: {calls:?}");
 }
@@ -194,8 +203,22 @@ async fn a_version_of_the_worker_that_falls_ill_gives_its_requests_back() {
     // A version whose health nobody could look at is not uploaded.
     let (done, printed) = deployment.deploy(&["--env", "staging"], None).await;
     assert!(!done && printed.contains("CUTOVER_EDGE_URL is not set"), "{printed}");
+    // Its health is asked for with the edge token.
+    let (done, printed) = deployment.deploy(&["--env", "staging"], Some("http://edge.example")).await;
+    assert!(!done && printed.contains("http://edge.example is not https"), "{printed}");
     let calls = deployment.noted("wrangler-calls");
     assert!(!calls.iter().any(|call| call.starts_with("versions")), "{calls:?}");
+}
+
+/// `CUTOVER_EDGE_URL` may be that of another environment, and the header that chooses the version may be dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_of_another_version_does_not_count() {
+    let deployment = Deployment::new();
+    let another = Answering { id: "another", well_for: usize::MAX, looks: AtomicUsize::new(0) };
+    let (done, printed) = deployment.deploy_while(another).await;
+    assert!(!done && printed.contains("was answered by the version \"another\""), "{printed}");
+    assert!(printed.contains("CUTOVER_EDGE_URL must be the URL of staging"), "{printed}");
+    assert_eq!(deployment.shares(), ["new@1% old@99%", "old@100%"], "{printed}");
 }
 
 /// Secrets Manager describes a secret for 30 days after `webhook_url` was emptied, and gives no value of it.
