@@ -59,5 +59,7 @@ pub fn find(target: &Target, release: &str) -> Result<Option<Move>, Failure> {
 /// Fails if wrangler does.
 pub fn carry_out(target: &Target, part: &Move) -> Result<(), Failure> {
     step("the Worker returns to its version before");
-    run(&mut target.wrangler(&["rollback", &part.before, "--yes", "--message", NOTE]), FIX)
+    let all = format!("{}@100%", part.before);
+    // `wrangler rollback` would overrule Cloudflare if that refuses to bring back replaced secrets.
+    run(&mut target.wrangler(&["versions", "deploy", &all, "--yes", "--message", NOTE]), FIX)
 }
