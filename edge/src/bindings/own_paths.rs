@@ -8,7 +8,10 @@ use crate::{
 use cutover_core::{Arm, Facts, Reason, Timestamp, decide};
 use serde::Serialize;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
-use worker::Env;
+use worker::{Env, WorkerVersionMetadata};
+
+/// Name of the binding that says which version of the Worker this is.
+const VERSION: &str = "CUTOVER_VERSION";
 
 /// Answers `/_cutover/health` and `/_cutover/decide`.
 ///
@@ -19,7 +22,7 @@ use worker::Env;
 pub fn own_path(packed: &str, authorization: Option<String>, env: Env) -> Result<web_sys::Response, JsValue> {
     let packed = Packed::new(packed);
     let (status, body) = match packed.path {
-        "/_cutover/health" if is_holder(authorization.as_deref(), &env) => health(),
+        "/_cutover/health" if is_holder(authorization.as_deref(), &env) => health(&env),
         "/_cutover/health" => (200, json(&Alive { status: "ok" })),
         "/_cutover/decide" => explain(&packed, authorization.as_deref(), &env),
         _ => problem(404, "own_path_unknown", "Not Found", "The Worker has no such path of its own."),
@@ -61,6 +64,8 @@ struct Alive<'a> {
 #[derive(Serialize)]
 struct Health<'i> {
     status: &'i str,
+    /// Id of this version of the Worker; `None` if it has no such binding.
+    version: Option<&'i str>,
     revision: Option<u64>,
     snapshot_age_ms: Option<i64>,
     flags: Option<usize>,
@@ -86,8 +91,9 @@ struct ReportingHealth<'i> {
     users_lost: u64,
 }
 
-fn health() -> (u16, String) {
+fn health(env: &Env) -> (u16, String) {
     let now = now_ms();
+    let version = env.get_binding::<WorkerVersionMetadata>(VERSION).ok().map(|version| version.id());
     let body = with_isolate(|isolate| {
         let rules = isolate.rules();
         let status = match (&rules, isolate.is_stale(now)) {
@@ -98,6 +104,7 @@ fn health() -> (u16, String) {
         let counting = &isolate.counting;
         json(&Health {
             status,
+            version: version.as_deref(),
             revision: rules.as_deref().map(|rules| rules.revision().0),
             snapshot_age_ms: isolate.age_ms(now),
             flags: rules.as_deref().map(|rules| rules.flags().len()),

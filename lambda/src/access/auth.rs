@@ -34,6 +34,9 @@ pub const TOKEN_HEADER: &str = "x-cutover-token";
 /// Code of the problem for a token that is in the table, and has expired.
 const EXPIRED: &str = "token_expired";
 
+/// Code of the problem for a token that nobody else knows while root's cannot be read.
+const ROOT_UNREADABLE: &str = "secret_unavailable";
+
 /// Longest token that is checked, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
 
@@ -76,13 +79,16 @@ impl Caller {
             return Ok(approved.caller.clone());
         }
         let caller = match Self::identify(platform, &parts.headers).await {
-            Err(problem) if problem.status == StatusCode::UNAUTHORIZED => {
+            Err(problem) if problem.status == StatusCode::UNAUTHORIZED || problem.code == ROOT_UNREADABLE => {
                 let source = source(parts);
-                tracing::warn!(event = "sign_in_refused", source, code = problem.code, "refused");
+                if problem.status == StatusCode::UNAUTHORIZED {
+                    tracing::warn!(event = "sign_in_refused", source, code = problem.code, "refused");
+                }
                 // Only rejected requests count against an address, which slows down guessing. A
                 // valid token always works: another caller behind the same address must not be able
                 // to block the kill switch. So the token is looked up first, which costs a guess one
-                // read of the table: less than its invocation.
+                // read of the table: less than its invocation. A guess is one while root's token cannot
+                // be read, too.
                 platform.limits.refusals.take(source, Instant::now()).map_err(too_many)?;
                 return Err(problem);
             }
@@ -179,7 +185,7 @@ fn has_digest(values: &[String], digest: &[u8]) -> bool {
 fn root_unreadable(error: &SecretError) -> Problem {
     tracing::error!(%error, "a token that nobody else knows cannot be compared with the root token");
     Problem::unavailable(
-        "secret_unavailable",
+        ROOT_UNREADABLE,
         "the token is unknown, unless it is that of root, which could not be read",
     )
 }

@@ -1,6 +1,8 @@
 //! docs/DEPLOY.md, walked as a new user would: its blocks are run in their order, against emulators of AWS, with nothing
 //! assumed; the functions are then started with exactly what Terraform gave them, and looked at from outside.
 
+mod break_glass;
+mod cloudflare;
 mod fakes;
 mod made;
 mod rollback;

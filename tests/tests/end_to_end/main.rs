@@ -21,6 +21,7 @@ mod contexts;
 mod counting;
 mod deployment;
 mod dev;
+mod emergency_reason;
 mod evaluation;
 mod failover;
 mod flood;

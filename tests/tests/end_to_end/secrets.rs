@@ -147,6 +147,32 @@ async fn only_a_token_that_nobody_knows_needs_the_secret_of_root() {
     assert_eq!(refused["code"], "store_unavailable", "{refused:#}");
 }
 
+/// Guesses are counted against their address, also while the secret of root cannot be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guess_is_counted_while_the_secret_of_root_cannot_be_read() {
+    let dynamodb = DynamoDb::start().await;
+    let variables = [
+        ("CUTOVER_RATE_LIMIT", "1"),
+        ("CUTOVER_ROOT_TOKEN_ARN", "root"),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", NOWHERE),
+    ];
+    let server = ManagementServer::start(platform(&dynamodb, &variables).await).await;
+    let guesses = (0..30).map(|number| {
+        let client = server.client.with_token(&format!("ctv_guess_{number}"));
+        tokio::spawn(async move { client.get("/whoami").await })
+    });
+    let guesses: Vec<_> = guesses.collect();
+    let mut answers = BTreeMap::new();
+    for guess in guesses {
+        let answer = guess.await.unwrap();
+        let code = answer.body["code"].as_str().unwrap_or_default().to_owned();
+        *answers.entry((answer.status, code)).or_insert(0) += 1;
+    }
+    let of = |status: u16, code: &str| answers.get(&(status, code.to_owned())).copied().unwrap_or(0);
+    assert!(of(503, "secret_unavailable") >= 1 && of(429, "too_many_requests") >= 1, "{answers:?}");
+    assert_eq!(answers.len(), 2, "{answers:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_an_identity_provider_that_is_down_are_used_for_a_day() {
     let key = Key::new("ec", Algorithm::ES256);

@@ -83,6 +83,11 @@ impl Options {
     fn set(&mut self, name: &str, value: &str) -> Result<(), Failure> {
         match (name, value) {
             ("--env", "staging" | "production") => self.environment = value.to_owned(),
+            ("--env", "") => {
+                return Err(refused(
+                    "production has no name for wrangler alone; here it is --env production",
+                ));
+            }
             ("--env", _) => return Err(refused(format!("unknown environment {value}"))),
             ("--watch", _) => {
                 let seconds =
@@ -121,10 +126,11 @@ mod tests {
 
     #[test]
     fn wrong_arguments_are_refused() {
-        let cases: [(&[&str], &str); 5] = [
+        let cases: [(&[&str], &str); 6] = [
             (&["--now"], "unknown argument --now"),
             (&["--env"], "--env has no value"),
             (&["--env", "test"], "unknown environment test"),
+            (&["--env", ""], "here it is --env production"),
             (&["--watch", "a minute"], "a minute is no number of seconds"),
             (&["--plan", "--rollback"], "exclude each other"),
         ];

@@ -1,5 +1,6 @@
-//! `cargo xtask deploy --rollback`: the Worker and the functions, back at the versions before. A version has the settings of
-//! its deployment, and a rollback brings them back with it, so all of it is looked at and shown before any of it is done.
+//! `cargo xtask deploy --rollback`: the Worker and the functions, back at the versions of the release before. A version has the
+//! settings of its deployment, and a rollback brings them back with it, so all of it is looked at and shown before any of it is
+//! done.
 
 mod functions;
 mod moves;
@@ -9,6 +10,7 @@ use crate::{
     deploy::target::{Settings, Target},
     run::{Failure, step},
 };
+use functions::Functions;
 use moves::Move;
 
 /// The parts that return to their versions before.
@@ -23,8 +25,8 @@ impl Rollback {
     /// # Errors
     /// Fails if a part must not return to its version before, or if all of them have.
     pub fn find(target: &Target, settings: &Settings) -> Result<Self, Failure> {
-        let functions = functions::moves(target, settings)?;
-        let worker = worker::find(target)?;
+        let Functions { release, moves: functions } = Functions::find(target, settings)?;
+        let worker = worker::find(target, &release)?;
         if worker.is_none() && functions.is_empty() {
             return Err(Failure::new(
                 "the versions before serve already, and a rollback goes no further",

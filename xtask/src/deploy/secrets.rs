@@ -24,6 +24,9 @@ const KV_TOKEN: &str = "CUTOVER_KV_TOKEN";
 /// Name of the error by which AWS says that a secret does not exist, or has no value.
 const ABSENT: &str = "(ResourceNotFoundException)";
 
+/// A date that is not set, as the AWS command line prints it as text.
+const NO_DATE: &str = "None";
+
 const LOOK_UP_FIX: &str = "the secret was left as it is. Sign in (`aws sts get-caller-identity` shows as whom), allow \
                            secretsmanager:DescribeSecret and secretsmanager:GetSecretValue, and run this again";
 
@@ -62,10 +65,13 @@ impl Secrets<'_> {
         with_input(&mut aws, value, "install the AWS command line, and allow secretsmanager:PutSecretValue")
     }
 
+    /// Returns true if there is such a secret. One that was deleted is described until it can no longer be restored, and its
+    /// value cannot be read.
     fn exists(&self, name: &str) -> Result<bool, Failure> {
         let name = self.full_name(name);
-        let arguments = ["secretsmanager", "describe-secret", "--secret-id", &name, "--query", "ARN"];
-        look_up(&mut self.target.aws(self.settings, &arguments), &name).map(|arn| arn.is_some())
+        let arguments = ["secretsmanager", "describe-secret", "--secret-id", &name, "--query", "DeletedDate"];
+        let deleted = look_up(&mut self.target.aws(self.settings, &arguments), &name)?;
+        Ok(deleted.is_some_and(|date| date == NO_DATE))
     }
 
     /// Generates the secrets that have no value. Existing values stay.

@@ -22,8 +22,16 @@ const PATIENCE: u32 = 3;
 /// The variable with the URL of the Worker, as users call it.
 const EDGE_URL: &str = "CUTOVER_EDGE_URL";
 
+/// The message of the versions of the Worker that are uploaded here. Their tag is the release of the functions that served
+/// when they were uploaded, by which a rollback finds the version that belongs to earlier functions.
+pub const MESSAGE: &str = "cargo xtask deploy";
+
 /// Remedy for a failure of wrangler.
 pub const FIX: &str = "read the messages above; sign in with `npx wrangler login` or CLOUDFLARE_API_TOKEN";
+
+/// Remedy if a secret of the Worker cannot be set. Cloudflare sets none while the newest version does not serve.
+const SECRET_FIX: &str = "read the messages above; if the newest version of the Worker does not serve, as after a rollback, \
+                          use --at-once";
 
 /// Deploys the Worker, and gives it the secrets that it lacks.
 ///
@@ -35,15 +43,31 @@ pub fn deploy(secrets: &Secrets<'_>) -> Result<(), Failure> {
     let urls = [("INGEST_URL", "ingest_url"), ("ASK_URL", "ask_url")];
     let variables = urls.map(|(name, output)| Ok(format!("{name}:{}", target.output(output)?)));
     let [ingest, ask]: [Result<String, Failure>; 2] = variables;
-    let variables = ["--var".to_owned(), ingest?, "--var".to_owned(), ask?];
-    let variables = variables.each_ref().map(String::as_str);
-    if target.options.is_at_once || served(target)?.is_none() {
-        run(target.wrangler(&["deploy"]).args(variables), FIX)?;
+    let (ingest, ask) = (ingest?, ask?);
+    let is_at_once = target.options.is_at_once || served(target)?.is_none();
+    let release = release(secrets)?;
+    let version = ["--var", &ingest, "--var", &ask, "--tag", &release, "--message", MESSAGE];
+    if is_at_once {
+        run(target.wrangler(&["deploy"]).args(version), FIX)?;
         return give_secrets(secrets);
     }
     // Each makes a version of its own, so they go before the new one.
     give_secrets(secrets)?;
-    gradually(target, &variables)
+    gradually(secrets, &version)
+}
+
+/// Returns the release of the functions that serve, which Terraform writes at the end of their descriptions.
+fn release(secrets: &Secrets<'_>) -> Result<String, Failure> {
+    let function = format!("cutover-{}-management", secrets.target.environment());
+    let question = ["lambda", "get-function-configuration", "--function-name", &function];
+    let question = [&question[..], &["--qualifier", "live", "--query", "Description"]].concat();
+    let fix = "allow lambda:GetFunctionConfiguration, compare the folder given by --infra with the project's own, and run \
+               this again";
+    let description = output(&mut secrets.target.aws(secrets.settings, &question), fix)?;
+    let release = description.rsplit_once('(').and_then(|(_, end)| end.strip_suffix(')'));
+    release
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::new(format!("{function} is described without a release: {description}"), fix))
 }
 
 fn give_secrets(secrets: &Secrets<'_>) -> Result<(), Failure> {
@@ -54,7 +78,7 @@ fn give_secrets(secrets: &Secrets<'_>) -> Result<(), Failure> {
             && !held.contains(worker)
             && let Some(value) = secrets.value(name)?
         {
-            with_input(&mut target.wrangler(&["secret", "put", worker]), &value, FIX)?;
+            with_input(&mut target.wrangler(&["secret", "put", worker]), &value, SECRET_FIX)?;
         }
     }
     Ok(())
@@ -92,20 +116,38 @@ fn is_absent(said: &str) -> bool {
     ["code: 10007", "code: 10090", "has no deployments"].iter().any(|answer| said.contains(answer))
 }
 
-fn gradually(target: &Target, variables: &[&str]) -> Result<(), Failure> {
+/// The question that the new version alone answers with its own id.
+struct Look<'l> {
+    url: &'l str,
+    /// The name of the Worker.
+    worker: &'l str,
+    version: &'l str,
+    /// The edge token, to whose holders alone a version says its id.
+    token: &'l str,
+}
+
+fn gradually(secrets: &Secrets<'_>, version: &[&str]) -> Result<(), Failure> {
+    let target = secrets.target;
     let url = std::env::var(EDGE_URL).ok().filter(|url| !url.is_empty());
     let url = url.ok_or_else(|| {
         let fix =
             "set it to the URL of your API, so that the new version's health is looked at, or use --at-once";
         Failure::new(format!("{EDGE_URL} is not set"), fix)
     })?;
+    if !is_safe(&url) {
+        return Err(Failure::new(
+            format!("{url} is not https"),
+            format!("correct {EDGE_URL}: it gets the edge token"),
+        ));
+    }
+    let token = secrets.value("edge")?.unwrap_or_default();
     let old = served(target)?.unwrap_or_default();
-    let new = upload(target, variables)?;
+    let new = upload(target, version)?;
     let name = checks::worker(target)?.name;
-    let health = ["health", url.as_str(), name.as_str(), new.as_str()];
+    let look = Look { url: &url, worker: &name, version: &new, token: &token };
     for share in SHARES {
         step(&format!("the new version of the Worker gets {share} % of the requests"));
-        let outcome = split(target, &shares(&new, &old, share)).and_then(|()| watch(target, &health));
+        let outcome = split(target, &shares(&new, &old, share)).and_then(|()| watch(target, &look));
         if let Err(failure) = outcome {
             step("back to the version before");
             split(target, &[format!("{old}@100%")])?;
@@ -121,13 +163,18 @@ fn gradually(target: &Target, variables: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Returns true if nobody on the way to a URL can read a token that is sent to it.
+fn is_safe(url: &str) -> bool {
+    ["https://", "http://127.0.0.1:", "http://localhost:"].iter().any(|start| url.starts_with(start))
+}
+
 /// Uploads a new version, which gets no requests yet. Returns its id.
-fn upload(target: &Target, variables: &[&str]) -> Result<String, Failure> {
+fn upload(target: &Target, version: &[&str]) -> Result<String, Failure> {
     let notes = target.options.infra.join(".terraform").join("wrangler.ndjson");
     let notes = std::path::absolute(&notes).unwrap_or(notes);
     let _ = fs::remove_file(&notes);
     let mut upload = target.wrangler(&["versions", "upload"]);
-    upload.args(variables);
+    upload.args(version);
     run(upload.env("WRANGLER_OUTPUT_FILE_PATH", &notes), FIX)?;
     let noted = fs::read_to_string(&notes)
         .map_err(|error| Failure::new(format!("{}: {error}", notes.display()), "run this again"))?;
@@ -145,17 +192,31 @@ fn split(target: &Target, shares: &[String]) -> Result<(), Failure> {
     run(&mut target.wrangler(&arguments), FIX)
 }
 
-/// Looks at the health of the new version until its time is over.
-fn watch(target: &Target, health: &[&str]) -> Result<(), Failure> {
+/// Looks at the health of the new version until its time is over. Another version, or another Worker, would say nothing
+/// about it, so the answer must name it.
+fn watch(target: &Target, look: &Look<'_>) -> Result<(), Failure> {
+    let health = ["health", look.url, look.worker, look.version];
     let mut failed = 0;
     for _ in 0..LOOKS {
         sleep(target.options.watch / LOOKS);
-        let is_well = target.read(health, "", "").is_ok_and(|status| status == "ok");
-        failed = if is_well { 0 } else { failed + 1 };
+        let answered = target.read(&health, look.token, "").ok();
+        if answered.as_deref() == Some(look.version) {
+            failed = 0;
+            continue;
+        }
+        if let Some(other) = answered {
+            eprintln!("    /_cutover/health was answered by the version {other:?}");
+        }
+        failed += 1;
         if failed == PATIENCE {
             return Err(Failure::new(
                 "the new version of the Worker does not answer /_cutover/health as it should",
-                "look at `npx wrangler tail`, and at the messages above",
+                format!(
+                    "look at `npx wrangler tail`, and at the messages above. If another version answers: {EDGE_URL} must be \
+                     the URL of {}. If the version is empty: wrangler.toml must bind version_metadata to CUTOVER_VERSION, and \
+                     CUTOVER_EDGE_TOKEN of the Worker must be the secret `edge` of Secrets Manager",
+                    target.environment()
+                ),
             ));
         }
     }

@@ -1,17 +1,11 @@
 //! `cargo xtask deploy --rollback` with shell scripts in the place of Terraform and the AWS command line, and a server in the
 //! place of Cloudflare: what it shows, what it refuses, and what it moves.
 
-use super::fakes;
-use axum::{Json, Router, extract::State, http::Uri};
+use super::{cloudflare::Cloudflare, fakes};
 use cutover_tests::{paths, terraform::run};
 use serde_json::{Value, json};
-use std::{
-    fs,
-    process::Command,
-    sync::{Arc, Mutex},
-};
+use std::{fs, process::Command};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
 
 /// Answers from files, of which a function may have its own, and notes what is called.
 const AWS: &str = r#"
@@ -26,59 +20,8 @@ case "$*" in
 esac
 "#;
 
-/// Cloudflare as far as a Worker's deployments and versions go.
-struct Cloudflare {
-    url: String,
-    deployments: Arc<Mutex<Value>>,
-    server: JoinHandle<()>,
-}
-
-/// Answers with the deployments, or with the version that the path ends with: `before` reads another namespace than others.
-async fn answer(State(deployments): State<Arc<Mutex<Value>>>, uri: Uri) -> Json<Value> {
-    let result = match uri.path().rsplit('/').next().unwrap() {
-        "deployments" => json!({ "deployments": *deployments.lock().unwrap() }),
-        id => {
-            let namespace = if id == "before" { "old" } else { "new" };
-            let bindings = json!([
-                { "type": "kv_namespace", "name": "CUTOVER_KV", "namespace_id": namespace },
-                { "type": "plain_text", "name": "INGEST_URL", "text": format!("https://{id}.example") },
-                { "type": "secret_text", "name": "CUTOVER_INGEST_SECRET" },
-            ]);
-            json!({ "id": id, "resources": { "bindings": bindings } })
-        }
-    };
-    Json(json!({ "success": true, "errors": [], "messages": [], "result": result }))
-}
-
-impl Cloudflare {
-    async fn start() -> Self {
-        let deployments = Arc::new(Mutex::new(json!([])));
-        let app = Router::new().fallback(answer).with_state(Arc::clone(&deployments));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, deployments, server }
-    }
-
-    /// Sets the deployments, the oldest first, as the version and the message of each.
-    fn set(&self, deployments: &[[&str; 2]]) {
-        let all = deployments.iter().enumerate().map(|(index, [version, message])| {
-            json!({
-                "id": format!("deployment-{index}"),
-                "created_on": format!("2026-01-01T00:00:0{index}.000Z"),
-                "versions": [{ "version_id": version, "percentage": 100 }],
-                "annotations": { "workers/message": message },
-            })
-        });
-        *self.deployments.lock().unwrap() = all.collect();
-    }
-}
-
-impl Drop for Cloudflare {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
+/// The functions, in the order in which they return.
+const FUNCTIONS: [&str; 6] = ["ask", "evaluate", "ingest", "management", "promote", "emergency"];
 
 /// A published version of a function: its number, its release, and its variables.
 fn version(number: u32, release: &str, variables: Value) -> Value {
@@ -122,9 +65,7 @@ impl Fakes {
         let inherited = paths::search_path();
         let path = std::iter::once(self.folder.path().to_owned()).chain(std::env::split_paths(&inherited));
         command.env("PATH", std::env::join_paths(path).unwrap()).env("FAKES", self.folder.path());
-        command.env("CLOUDFLARE_API_BASE_URL", &self.cloudflare.url).env("CLOUDFLARE_API_TOKEN", "none");
-        command.env("CLOUDFLARE_ACCOUNT_ID", "0123456789abcdef0123456789abcdef").env("NO_PROXY", "127.0.0.1");
-        command.env("CI", "1");
+        command.envs(self.cloudflare.variables()).env("CI", "1");
         tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap()
     }
 
@@ -136,12 +77,32 @@ impl Fakes {
         words.map(|words| format!("{} {}", words[3], words[7])).collect()
     }
 
+    /// Sets the functions to the newest of these releases; their versions are numbered from 1.
+    fn functions(&self, releases: &[&str]) {
+        let variables = json!({ "CUTOVER_TABLE": "cutover" });
+        let versions =
+            (1..).zip(releases).map(|(number, release)| version(number, release, variables.clone()));
+        self.publish("versions", &versions.collect::<Vec<_>>());
+        self.set("alias", &releases.len().to_string());
+    }
+
+    /// Rolls back, which must end with these versions of the Worker, and of all functions. Returns what was printed.
+    async fn returns(&self, worker: &str, function: u32) -> String {
+        let (done, printed) = self.roll_back().await;
+        assert!(done, "{printed}");
+        assert_eq!(self.cloudflare.serving(), [worker], "{printed}");
+        assert_eq!(self.moved(), FUNCTIONS.map(|name| format!("cutover-staging-{name} {function}")));
+        printed
+    }
+
     /// Rolls back, which must be refused before anything is moved. Returns what was printed.
     async fn refused(&self, why: &str) -> String {
+        let deployments = self.cloudflare.deployments();
         let (done, printed) = self.roll_back().await;
         assert!(!done && printed.contains(why), "{why} was expected:\n{printed}");
         assert!(printed.contains("deploy an earlier commit"), "{printed}");
         assert_eq!(self.moved(), Vec::<String>::new(), "{printed}");
+        assert_eq!(self.cloudflare.deployments(), deployments, "{printed}");
         printed
     }
 }
@@ -174,25 +135,19 @@ async fn a_rollback_shows_the_settings_that_it_brings_back_and_refuses_other_dat
         fs::remove_file(fakes.folder.path().join(file)).unwrap();
     }
     // The version of the Worker before reads another namespace.
-    fakes.cloudflare.set(&[["before", ""], ["current", ""]]);
+    fakes.cloudflare.release(&[["elsewhere", "a"], ["current", "b"]]);
     let printed = fakes
-        .refused("the Worker: the version before, before, works on other data: CUTOVER_KV differs")
+        .refused("the Worker: the version before, elsewhere, works on other data: CUTOVER_KV differs")
         .await;
-    assert!(printed.contains("the Worker: current -> before"), "{printed}");
+    assert!(printed.contains("the Worker: current -> elsewhere"), "{printed}");
     assert!(printed.contains("INGEST_URL has its earlier value"), "{printed}");
     assert!(!printed.contains("CUTOVER_INGEST_SECRET") && !printed.contains(".example"), "{printed}");
 
-    // The deployment before the newest was a rollback: the functions would return to the versions that it left.
-    let message = "cargo xtask deploy --rollback";
-    fakes.cloudflare.set(&[["before", ""], ["left", ""], ["before", message], ["current", ""]]);
-    fakes.refused("a rollback came before the newest deployment").await;
-
     // The Worker is back, and a first run broke off before it came to the functions.
-    fakes.cloudflare.set(&[["before", ""], ["current", ""], ["before", message]]);
-    let (done, printed) = fakes.roll_back().await;
-    assert!(done, "{printed}");
-    let functions = ["ask", "evaluate", "ingest", "management", "promote", "emergency"];
-    assert_eq!(fakes.moved(), functions.map(|name| format!("cutover-staging-{name} 1")));
+    fakes.cloudflare.clear();
+    fakes.cloudflare.release(&[["before", "a"], ["current", "b"]]);
+    fakes.cloudflare.deploy(&["before"]);
+    let printed = fakes.returns("before", 1).await;
     for shown in [
         "cutover-staging-ask: 2 -> 1",
         "CUTOVER_ROOT_TOKEN_ARN is set again",
@@ -205,4 +160,88 @@ async fn a_rollback_shows_the_settings_that_it_brings_back_and_refuses_other_dat
     // Run once more, it goes no further back.
     fakes.set("alias", "1");
     fakes.refused("the versions before serve already").await;
+}
+
+/// The Worker returns to the release of the functions' versions before, however many deployments it has had since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_pairs_the_worker_with_the_functions() {
+    let fakes = Fakes::start().await;
+    let worker = &fakes.cloudflare;
+    fakes.functions(&["a", "b"]);
+    worker.release(&[["one", "a"], ["two", "b"]]);
+    fakes.returns("one", 1).await;
+
+    // The newest version gave its requests back, after the functions had been deployed.
+    fakes.functions(&["a", "b", "c"]);
+    worker.clear();
+    worker.release(&[["one", "a"], ["two", "b"]]);
+    worker.upload("three", "c");
+    worker.deploy(&["three", "two"]);
+    worker.deploy(&["two"]);
+    let printed = fakes.returns("two", 2).await;
+    assert!(printed.contains("the Worker is at its version before"), "{printed}");
+
+    // Functions were deployed by hand, without a Worker.
+    worker.clear();
+    worker.release(&[["one", "a"], ["two", "b"]]);
+    fakes.returns("two", 2).await;
+
+    // The Worker was deployed twice with the same functions.
+    worker.clear();
+    worker.release(&[["one", "a"], ["two", "b"], ["three", "c"], ["four", "c"]]);
+    fakes.returns("two", 2).await;
+
+    // Versions that an earlier program uploaded name no release.
+    worker.clear();
+    worker.upload_otherwise("two", Value::Null);
+    worker.deploy(&["two"]);
+    worker.release(&[["three", "c"]]);
+    fakes.refused("no version of the Worker that is of the release b has served all requests").await;
+}
+
+/// A version of the Worker has the secrets of its time. A rollback would bring back replaced ones, and users to the new arm.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_undoes_no_change_of_a_secret() {
+    let fakes = Fakes::start().await;
+    let worker = &fakes.cloudflare;
+    fakes.functions(&["a", "b"]);
+    let changes = [
+        json!({ "workers/triggered_by": "secret", "workers/message": "cargo xtask deploy", "workers/tag": "b" }),
+        json!({ "workers/message": "Updated secret \"FORCE_LEGACY\"", "workers/tag": "secret-1" }),
+    ];
+    for annotations in changes {
+        worker.clear();
+        worker.release(&[["one", "a"], ["two", "b"]]);
+        worker.upload_otherwise("changed", annotations.clone());
+        worker.deploy(&["changed"]);
+        fakes.refused("a secret or a setting of the Worker was changed since, by changed").await;
+
+        // A version that was uploaded later has the secret too, and so has the one that the rollback chooses.
+        worker.clear();
+        worker.release(&[["one", "a"]]);
+        worker.upload_otherwise("changed", annotations);
+        worker.deploy(&["changed"]);
+        worker.release(&[["two", "b"]]);
+        fakes.returns("changed", 1).await;
+    }
+
+    // As a variable of wrangler.toml.
+    worker.clear();
+    worker.release(&[["one", "a"], ["forced", "b"]]);
+    fakes.refused("FORCE_LEGACY differs").await;
+}
+
+/// The release before is one that a rollback has left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_rollback_does_not_return_to_what_the_first_one_left() {
+    let fakes = Fakes::start().await;
+    let worker = &fakes.cloudflare;
+    worker.release(&[["one", "a"], ["two", "b"]]);
+    worker.deploy(&["one"]);
+    // Terraform was applied by hand since.
+    fakes.functions(&["a", "b", "c"]);
+    fakes.refused("a rollback has left the Worker two").await;
+    // Everything was deployed since.
+    worker.release(&[["three", "c"]]);
+    fakes.refused("a rollback has left the Worker two").await;
 }

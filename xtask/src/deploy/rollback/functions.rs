@@ -20,43 +20,54 @@ const FIX: &str = "`aws sts get-caller-identity` shows whether there are AWS cre
 /// Remedy if a rollback is refused before it began.
 const DEPLOY: &str = "nothing was changed; deploy an earlier commit instead";
 
-/// Returns the moves of the functions that do not serve their version before yet, and shows them.
-///
-/// # Errors
-/// Fails if a function has no version before, serves an older one, or has one with other data, and if the versions before
-/// were not deployed together.
-pub fn moves(target: &Target, settings: &Settings) -> Result<Vec<Move>, Failure> {
-    step("the functions, and the settings that their versions before bring back");
-    let mut moves = Vec::new();
-    let mut releases = BTreeSet::new();
-    for name in FUNCTIONS.iter().chain([&EMERGENCY]) {
-        let function = format!("cutover-{}-{name}", target.environment());
-        let alias = ["lambda", "get-alias", "--function-name", &function, "--name", ALIAS];
-        let alias = [&alias[..], &["--query", "FunctionVersion"]].concat();
-        let current = exchange(&mut target.aws(settings, &alias), "", FIX)?;
-        let list = ["lambda", "list-versions-by-function", "--function-name", &function];
-        let listed = exchange(&mut target.aws_json(settings, &list), "", FIX)?;
-        let versions = read(&target.read(&["versions"], &listed, FIX)?);
-        let before = before(&current, &versions)
-            .map_err(|why| Failure::new(format!("{function} serves version {current}, {why}"), DEPLOY))?;
-        releases.insert(before.release.clone());
-        let before = before.number.to_string();
-        if before == current {
-            eprintln!("    {function}: {current} is the version before");
-            continue;
+/// The functions on their way to the versions before.
+pub struct Functions {
+    /// The release of the versions before.
+    pub release: String,
+    /// The functions that do not serve their version before yet.
+    pub moves: Vec<Move>,
+}
+
+impl Functions {
+    /// Finds the versions before, and shows them.
+    ///
+    /// # Errors
+    /// Fails if a function has no version before, serves an older one, or has one with other data, and if the versions before
+    /// were not deployed together.
+    pub fn find(target: &Target, settings: &Settings) -> Result<Self, Failure> {
+        step("the functions, and the settings that their versions before bring back");
+        let mut moves = Vec::new();
+        let mut releases = BTreeSet::new();
+        for name in FUNCTIONS.iter().chain([&EMERGENCY]) {
+            let function = format!("cutover-{}-{name}", target.environment());
+            let alias = ["lambda", "get-alias", "--function-name", &function, "--name", ALIAS];
+            let alias = [&alias[..], &["--query", "FunctionVersion"]].concat();
+            let current = exchange(&mut target.aws(settings, &alias), "", FIX)?;
+            let list = ["lambda", "list-versions-by-function", "--function-name", &function];
+            let listed = exchange(&mut target.aws_json(settings, &list), "", FIX)?;
+            let versions = read(&target.read(&["versions"], &listed, FIX)?);
+            let before = before(&current, &versions)
+                .map_err(|why| Failure::new(format!("{function} serves version {current}, {why}"), DEPLOY))?;
+            releases.insert(before.release.clone());
+            let before = before.number.to_string();
+            if before == current {
+                eprintln!("    {function}: {current} is the version before");
+                continue;
+            }
+            let changes = target.read(&["function_settings", &before, &current], &listed, FIX)?;
+            let changes = changes.lines().map(str::to_owned).collect();
+            let part = Move { part: function, current, before, changes };
+            part.show();
+            part.check()?;
+            moves.push(part);
         }
-        let changes = target.read(&["function_settings", &before, &current], &listed, FIX)?;
-        let changes = changes.lines().map(str::to_owned).collect();
-        let part = Move { part: function, current, before, changes };
-        part.show();
-        part.check()?;
-        moves.push(part);
+        let release = releases.pop_first().unwrap_or_default();
+        if !releases.is_empty() {
+            let what = "the versions before were not deployed together: a deployment broke off half-way";
+            return Err(Failure::new(what, "deploy again, or deploy an earlier commit; nothing was changed"));
+        }
+        Ok(Self { release, moves })
     }
-    if releases.len() > 1 {
-        let what = "the versions before were not deployed together: a deployment broke off half-way";
-        return Err(Failure::new(what, "deploy again, or deploy an earlier commit; nothing was changed"));
-    }
-    Ok(moves)
 }
 
 /// Points the aliases at the versions before.

@@ -28,14 +28,17 @@ impl Move {
         }
     }
 
+    /// Returns true if a setting changes with the version.
+    pub fn is_changed(&self, name: &str) -> bool {
+        self.changes.iter().any(|change| change.split_whitespace().next() == Some(name))
+    }
+
     /// Checks that the version before works on the data of the one that serves.
     ///
     /// # Errors
     /// Fails if it names another table or namespace.
     pub fn check(&self) -> Result<(), Failure> {
-        let is_changed =
-            |data: &&str| self.changes.iter().any(|change| change.split_whitespace().next() == Some(*data));
-        let changed: Vec<&str> = DATA.into_iter().filter(is_changed).collect();
+        let changed: Vec<&str> = DATA.into_iter().filter(|data| self.is_changed(data)).collect();
         if changed.is_empty() {
             return Ok(());
         }

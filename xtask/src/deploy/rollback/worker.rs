@@ -1,37 +1,41 @@
-//! The Worker, back at the version that served all requests before.
+//! The Worker, back at the version of the release to which the functions return.
 
 use crate::{
-    deploy::{rollback::moves::Move, target::Target, worker::FIX},
+    deploy::{
+        rollback::moves::Move,
+        target::Target,
+        worker::{FIX, MESSAGE},
+    },
     run::{Failure, exchange, run, step},
 };
 
-/// The message of the deployment that a rollback makes, by which a second run knows that it is done.
-const MESSAGE: &str = "cargo xtask deploy --rollback";
+/// The message of the deployment that a rollback makes.
+const NOTE: &str = "cargo xtask deploy --rollback";
+
+/// The variable that sends everybody to legacy.
+const FORCE_LEGACY: &str = "FORCE_LEGACY";
 
 const FIX_OF_REFUSAL: &str = "nothing was changed; deploy an earlier commit instead";
 
-/// Returns the move of the Worker, and shows it; `None` if a rollback made the newest deployment.
+/// Returns the move of the Worker to a release, and shows it; `None` if a version of the release serves already.
 ///
 /// # Errors
-/// Fails if no version served before, if that was a rollback, if it has other data, or if wrangler does not say.
-pub fn find(target: &Target) -> Result<Option<Move>, Failure> {
+/// Fails if no version of the release served before, if one did and was left by a rollback, if the Worker was changed by hand
+/// since, if it has other data or another `FORCE_LEGACY`, or if wrangler does not say.
+pub fn find(target: &Target, release: &str) -> Result<Option<Move>, Failure> {
     step("the Worker, and the settings that its version before brings back");
-    let deployments = exchange(&mut target.wrangler(&["deployments", "list", "--json"]), "", FIX)?;
-    let versions = target.read(&["served_before", MESSAGE], &deployments, FIX)?;
-    let (current, before) = match versions.split_whitespace().collect::<Vec<_>>().as_slice() {
-        [] => {
+    let list = |of: &str| exchange(&mut target.wrangler(&[of, "list", "--json"]), "", FIX);
+    let both = format!("[{},{}]", list("deployments")?, list("versions")?);
+    let found = target.read(&["worker_before", release, MESSAGE], &both, FIX)?;
+    let (current, before) = match found.split_whitespace().collect::<Vec<_>>().as_slice() {
+        ["stays"] => {
             eprintln!("    the Worker is at its version before");
             return Ok(None);
         }
-        [current, before] => ((*current).to_owned(), (*before).to_owned()),
-        [_, _, _] => {
-            let what = "a rollback came before the newest deployment: the functions would return to the versions that it \
-                        left, the Worker to the one that it chose";
-            return Err(Failure::new(what, FIX_OF_REFUSAL));
-        }
+        ["moves", current, before] => ((*current).to_owned(), (*before).to_owned()),
         _ => {
-            let what = "no version of the Worker served all requests before this one";
-            return Err(Failure::new(what, FIX_OF_REFUSAL));
+            let reason = found.strip_prefix("refused ").unwrap_or(&found);
+            return Err(Failure::new(reason, FIX_OF_REFUSAL));
         }
     };
     let view =
@@ -42,6 +46,10 @@ pub fn find(target: &Target) -> Result<Option<Move>, Failure> {
     let part = Move { part: "the Worker".to_owned(), current, before, changes };
     part.show();
     part.check()?;
+    if part.is_changed(FORCE_LEGACY) {
+        let what = format!("{FORCE_LEGACY} differs: the rollback would send users to another arm than now");
+        return Err(Failure::new(what, FIX_OF_REFUSAL));
+    }
     Ok(Some(part))
 }
 
@@ -51,5 +59,7 @@ pub fn find(target: &Target) -> Result<Option<Move>, Failure> {
 /// Fails if wrangler does.
 pub fn carry_out(target: &Target, part: &Move) -> Result<(), Failure> {
     step("the Worker returns to its version before");
-    run(&mut target.wrangler(&["rollback", &part.before, "--yes", "--message", MESSAGE]), FIX)
+    let all = format!("{}@100%", part.before);
+    // `wrangler rollback` would overrule Cloudflare if that refuses to bring back replaced secrets.
+    run(&mut target.wrangler(&["versions", "deploy", &all, "--yes", "--message", NOTE]), FIX)
 }
