@@ -15,6 +15,7 @@ mod delete_flag;
 mod emergency;
 mod explain_flag;
 mod extract;
+mod file_plan;
 mod flags;
 mod get_audit;
 mod get_config;
