@@ -31,7 +31,7 @@ pub struct Limits {
 }
 
 /// A client with a token.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     http: blocking::Client,
     base: String,
@@ -40,6 +40,8 @@ pub struct Client {
     signer: Option<Signer>,
     is_retrying: bool,
     environment: Environment,
+    /// Header and value of the precondition of changes.
+    precondition: Option<(&'static str, String)>,
 }
 
 /// The body of a request.
@@ -75,12 +77,18 @@ impl Client {
             signer,
             is_retrying: true,
             environment: Environment::of_url(base),
+            precondition: None,
         })
     }
 
     /// Sets if changes are sent again after failures that may pass by themselves.
     pub fn retrying(self, is_retrying: bool) -> Self {
         Self { is_retrying, ..self }
+    }
+
+    /// Returns a client whose changes have a precondition: `if-match` with an entity tag, or `if-none-match` with `*`.
+    pub fn on_condition(&self, header: &'static str, value: &str) -> Self {
+        Self { precondition: Some((header, value.to_owned())), ..self.clone() }
     }
 
     /// Replaces the time limits of each attempt.
@@ -268,6 +276,9 @@ impl Client {
         }
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
+        }
+        if let Some((header, value)) = self.precondition.as_ref().filter(|_| *method != Method::GET) {
+            request = request.header(*header, value.as_str());
         }
         if let Some(Body { media_type, content }) = body {
             request = request.header("content-type", *media_type).body(content.clone());

@@ -248,7 +248,13 @@ async fn a_change_that_waits_says_so_and_how_it_goes_on() {
     let listed = cutover_as(&stack, &people[1], &["changes", "list"], "").await.out;
     assert!(listed.contains(&id) && listed.contains("flag.rollout") && listed.contains("one"), "{listed}");
     let shown = cutover_as(&stack, &people[1], &["changes", "show", &id], "").await.out;
-    assert!(shown.contains("\"requested_by\": \"one\""), "{shown}");
+    assert!(shown.contains("requested by one\n"), "{shown}");
+    assert!(
+        shown.contains("~ feature_flags/graphql_reviews_read\n    rollout_percentage: 25.0 -> 40.0\n"),
+        "{shown}"
+    );
+    let json = cutover_as(&stack, &people[1], &["changes", "show", &id, "--json"], "").await.out;
+    assert!(json.contains("\"requested_by\": \"one\""), "{json}");
     let alone = cutover_as(&stack, &people[0], &["changes", "approve", &id], "").await;
     assert_eq!(alone.code, 4, "{}", alone.err);
     let agreed = cutover_as(&stack, &people[1], &["changes", "approve", &id], "").await;
