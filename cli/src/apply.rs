@@ -206,21 +206,28 @@ fn report(response: &Value, is_guarded: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{command_line::CommandLine, fake_server::answering};
+    use crate::{
+        command_line::CommandLine,
+        fake_server::{answering, answering_tags},
+    };
     use clap::Parser;
 
     /// Applies a file of one flag against a server that gives this response to everything. Returns the outcome and the
     /// requested paths.
     fn applied(response: &'static str, words: &[&str]) -> (Result<(), Failure>, Vec<String>) {
         let (url, paths) = answering(200, response);
+        let outcome = apply(&url, words);
+        let paths = paths.lock().unwrap().clone();
+        (outcome, paths)
+    }
+
+    fn apply(url: &str, words: &[&str]) -> Result<(), Failure> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "feature_flags: { f: { enabled: true } }").unwrap();
         let name = file.path().to_str().unwrap();
         let words = [&["apply", "-f", name][..], words].concat();
         let parsed = CommandLine::<Options>::parse_from(words);
-        let outcome = run(&parsed.arguments, &Client::new(&url, "t", None, false).unwrap(), Format::Json);
-        let paths = paths.lock().unwrap().clone();
-        (outcome, paths)
+        run(&parsed.arguments, &Client::new(url, "t", None, false).unwrap(), Format::Json)
     }
 
     const CHANGED: &str = r#"{"dry_run":true,"revision":7,"moves":[],
@@ -236,6 +243,13 @@ mod tests {
         let (outcome, paths) = applied(CHANGED, &["--if-revision", "7"]);
         assert!(outcome.is_ok(), "{outcome:?}");
         assert_eq!(paths[1], "/api/migration/config?prune=false&allow_moving_users=false");
+    }
+
+    #[test]
+    fn the_changes_that_the_trial_has_shown_are_made_or_none() {
+        let (url, tags) = answering_tags(200, CHANGED);
+        apply(&url, &[]).unwrap();
+        assert_eq!(*tags.lock().unwrap(), ["", "\"7\""], "the trial, and the change on its condition");
     }
 
     #[test]

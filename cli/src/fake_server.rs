@@ -17,9 +17,16 @@ pub fn answering_keys(status: u16, body: &'static str) -> (String, Arc<Mutex<Vec
     start(status, body, |request| request.key)
 }
 
+/// Starts a server. Returns its URL, and the `If-Match` of each request so far.
+pub fn answering_tags(status: u16, body: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
+    start(status, body, |request| request.tag)
+}
+
 /// A request to the server.
 struct Request {
     path: String,
+    /// The `If-Match`, empty if there is none.
+    tag: String,
     /// The `Idempotency-Key`, empty if there is none.
     key: String,
 }
@@ -37,7 +44,7 @@ fn start(status: u16, body: &'static str, part: fn(Request) -> String) -> (Strin
             let mut line = String::new();
             reader.read_line(&mut line).unwrap();
             let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-            let mut request = Request { path, key: String::new() };
+            let mut request = Request { path, tag: String::new(), key: String::new() };
             let mut length = 0;
             loop {
                 let mut header = String::new();
@@ -45,6 +52,7 @@ fn start(status: u16, body: &'static str, part: fn(Request) -> String) -> (Strin
                 match header.trim().to_lowercase().split_once(':') {
                     Some(("content-length", value)) => length = value.trim().parse().unwrap(),
                     Some(("idempotency-key", value)) => value.trim().clone_into(&mut request.key),
+                    Some(("if-match", value)) => value.trim().clone_into(&mut request.tag),
                     Some(_) => {}
                     None => break,
                 }

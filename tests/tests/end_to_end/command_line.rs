@@ -176,6 +176,11 @@ async fn an_operator_watches_a_canary() {
         tokio::join!(watching, canary.tick_until("complete", 60, |status| status["state"] == "completed"));
     assert!(watched.out.contains("Completed at 100%"), "{}", watched.out);
     traffic.stop().await;
+    // The file still says 0 %, and moves nobody unless told to.
+    let different = run(&["diff", file], 10).await;
+    assert!(different.out.contains(&format!("users of {FLAG}: 100 % -> 0 %")), "{}", different.out);
+    assert!(run(&["apply", "-f", file], 6).await.err.contains("--allow-moving-users"));
+    assert!(run(&["get", FLAG], 0).await.out.contains("100.0"));
     let replayed = run(&["canary", "replay", FLAG], 0).await;
     assert!(replayed.err.contains("decisions reproduced, 0 differ"), "{}", replayed.err);
     assert!(

@@ -4,6 +4,7 @@
 mod api;
 mod approvals;
 mod canary_commands;
+mod files;
 mod parts;
 mod promotions;
 mod runs;
