@@ -234,7 +234,7 @@ mod tests {
         "changes":[{"action":"delete","section":"feature_flags","name":"f","fields":{}}]}"#;
 
     #[test]
-    fn another_revision_than_the_expected_one_is_refused_before_anything_is_sent() {
+    fn another_revision_than_the_expected_one_is_refused_before_anything_is_changed() {
         let (outcome, paths) = applied(CHANGED, &["--if-revision", "6"]);
         let refused = outcome.unwrap_err();
         assert_eq!(refused.json()["exit_code"], 6);

@@ -233,3 +233,13 @@ fn only_conditions_that_certainly_exclude_each_other_are_warned_about() {
     ));
     assert!(!warns(&attribute("ip", "equals", "\"10.1.2.3\""), &attribute("ip", "cidr", "\"10.0.0.0/8\"")));
 }
+
+#[test]
+fn a_rate_in_percent_is_told_from_a_share() {
+    let example = include_str!("../../docs/example.yaml");
+    let text = example
+        .replace("success_criteria:  { max_error_rate: 0.05,", "success_criteria:  { max_error_rate: 5,");
+    let mistakes = Config::from_yaml(&text).unwrap_err();
+    assert_eq!(mistakes[0].message, "5 is out of range");
+    assert_eq!(mistakes[0].hint, "write a share from 0 to 1, such as 0.05 for 5 %");
+}

@@ -46,6 +46,10 @@ pub(super) async fn handle(
     let moved_now = || moved.lock().unwrap_or_else(PoisonError::into_inner);
     let first = |truth: &Truth| {
         *moved_now() = None;
+        // It held when the file was sent. A change that is approved has to be the one that was shown, and nothing else.
+        if demand.approved.is_some() {
+            return Ok(());
+        }
         demand.precondition.check("the configuration", Some(truth.head.stamp()))
     };
     let changed = change_on(&platform, &demand, Operation::ConfigApply, first, |truth| {

@@ -176,6 +176,23 @@ async fn a_file_in_parts_says_whom_all_of_it_moves_and_warns_by_line() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_for_one_revision_is_approved_although_other_objects_change_meanwhile() {
+    let api = Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await;
+    let (one, two) = (api.person("one").await, api.person("two").await);
+    let tag = api.root().get("/config").await.expect(200).etag.unwrap();
+    let file =
+        json!({ "feature_flags": { FLAG: { "enabled": true, "rollout_percentage": 60 } } }).to_string();
+    let put = async |tag: &str| one.send("PUT", "/config", &[("if-match", tag)], Some(&file)).await;
+    put("\"0\"").await.expect(412);
+    let asked = put(&tag).await.expect(202).body;
+    api.root().put(&format!("/flags/{OTHER}/rollout"), &json!({ "percentage": 30 })).await.expect(200);
+    let approve = format!("/changes/{}/approve", asked["change"].as_str().unwrap());
+    let made = two.send("POST", &approve, &[], None).await.expect(200).body;
+    assert_eq!(made["moves"][0]["forward"], 10.0, "{made:#}");
+    assert_eq!((api.share(FLAG).await, api.share(OTHER).await), (60.0, 30.0));
+}
+
 /// An operator at the command line, with a folder for files.
 struct Operator {
     url: String,
