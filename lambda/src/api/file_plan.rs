@@ -8,7 +8,7 @@ use crate::{
 };
 use axum::{http::StatusCode, response::Response};
 use cutover_core::{
-    FlagName, Timestamp,
+    Flag, FlagName, Timestamp,
     config::{Config, ConfigFile, Movement, diff, movements},
 };
 use serde::Deserialize;
@@ -115,6 +115,11 @@ impl FilePlan {
                 ));
             }
         }
+        let changed = |name: &FlagName| {
+            let (held, wanted) = (truth.config.feature_flags.get(name)?, merged.feature_flags.get(name)?);
+            uncounted(name, held, wanted)
+        };
+        warnings.extend(wanted.feature_flags.keys().filter_map(changed));
         warnings.extend(self.file.warnings(merged, self.now));
         warnings
     }
@@ -137,4 +142,18 @@ impl FilePlan {
         }
         Ok(json_response(StatusCode::OK, &body))
     }
+}
+
+/// Returns a warning about a flag whose conditions or lists change: the users whom they move are not counted.
+fn uncounted(name: &FlagName, held: &Flag, wanted: &Flag) -> Option<String> {
+    let differ = [
+        ("conditions", held.conditions != wanted.conditions),
+        ("user_whitelist", held.user_whitelist != wanted.user_whitelist),
+        ("user_blacklist", held.user_blacklist != wanted.user_blacklist),
+    ];
+    let fields: Vec<&str> =
+        differ.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect();
+    let fields = fields.join(" and ");
+    (held.enabled && wanted.enabled && !fields.is_empty())
+        .then(|| format!("{name}: the file changes {fields}, and the users whom that moves are not counted"))
 }

@@ -125,6 +125,11 @@ async fn disabling_deleting_and_dealing_anew_by_a_file_move_users_back_too() {
         api.root().put(&allowed, &wanted).await.expect(200);
         api.root().put(&allowed, &file).await.expect(200);
     }
+    // Whom conditions and lists move is not counted, and told.
+    let other = with("user_whitelist", json!(["user-1"]));
+    let warnings = api.root().put("/config", &other).await.expect(200).body["warnings"].clone();
+    let expected = "the file changes user_whitelist, and the users whom that moves are not counted";
+    assert_eq!(warnings, json!([format!("{FLAG}: {expected}")]));
     // Others move whom they moved before.
     let up = api.root().put("/config", &with("rollout_percentage", json!(60))).await.expect(200).body;
     assert_eq!((&up["moves"][0]["back"], &up["moves"][0]["forward"]), (&json!(0.0), &json!(10.0)));
