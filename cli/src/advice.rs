@@ -1,7 +1,7 @@
 //! Hints in the language of the command line: the commands that help with a problem of the API.
 
 /// Commands that help with a problem, by its code. NAME stands for the name in the path of the request.
-const COMMANDS: [(&str, &str); 17] = [
+const COMMANDS: [(&str, &str); 18] = [
     ("token_missing", "store a token with cutover login, or set CUTOVER_TOKEN"),
     ("token_unknown", "check the token: cutover login stores another one for the context"),
     ("token_expired", "ask an admin for cutover token rotate ID, and store the new token with cutover login"),
@@ -35,6 +35,10 @@ const COMMANDS: [(&str, &str); 17] = [
     (
         "changed_since_asked",
         "withdraw it with cutover changes withdraw NAME, review the current state, and request it again",
+    ),
+    (
+        "moves_users_back",
+        "correct the file, or add --allow-moving-users if these users are to go back to legacy",
     ),
     ("too_many_runs", "end one of them first; cutover canary list shows all runs"),
 ];

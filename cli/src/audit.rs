@@ -5,13 +5,13 @@ mod time;
 
 use crate::{
     client::{Client, encode},
-    difference,
     failure::Failure,
+    object_change::lines,
     output::{self, Format, cell, pick},
 };
 use clap::{Args, Subcommand};
 use cutover_core::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Longest description of a change in the table, in characters.
 const MAX_CHARS: usize = 60;
@@ -202,29 +202,6 @@ fn described(record: &Value) -> String {
     text
 }
 
-/// Describes one change of a record: each field with its value before and after, and fields that have
-/// one value.
-fn lines(change: &Value) -> Vec<String> {
-    if let Some(fields) = change.get("fields").and_then(Value::as_object) {
-        // A whole object has no name of a field.
-        let whole = |line: String| line.replacen("+ : ", "+ ", 1).replacen("- : ", "- ", 1);
-        return difference::lines(fields).into_iter().map(whole).collect();
-    }
-    let (mut pairs, mut lines) = (Map::new(), Vec::new());
-    for (name, value) in change.as_object().into_iter().flatten() {
-        match value {
-            Value::Array(pair) if pair.len() == 2 => {
-                pairs.insert(name.clone(), value.clone());
-            }
-            Value::Null => {}
-            _ if ["section", "name"].contains(&name.as_str()) => {}
-            _ => lines.push(format!("{name}: {}", cell(value))),
-        }
-    }
-    lines.extend(difference::lines(&pairs));
-    lines
-}
-
 /// Returns the first changed field of a record, and the number of the others.
 fn summary(record: &Value) -> String {
     if let Some(parts) = record.get("changes_parts") {
@@ -328,7 +305,7 @@ mod tests {
             (json!([rollout]), "rollout_percentage: 25 -> 50"),
             (json!([step]), "run: r1 and 1 more"),
             (json!([asked, rollout]), "change: c1 and 2 more"),
-            (json!([emergency]), r#"+ emergency: {"reason":"drill"}"#),
+            (json!([emergency]), r#"+ emergency.reason: "drill""#),
         ] {
             let shown = changes.to_string();
             assert_eq!(summary(&json!({ "changes": changes })), expected, "{shown}");

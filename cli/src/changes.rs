@@ -3,7 +3,8 @@
 use crate::{
     client::{Client, encode},
     failure::Failure,
-    output::{self, Format, pick},
+    object_change::describe,
+    output::{self, Format, cell, pick},
 };
 use clap::Subcommand;
 use reqwest::Method;
@@ -54,7 +55,10 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
                 output::table(&["ID", "ACTION", "OBJECTS", "BY", "EXPIRES", "REASON"], &rows);
             });
         }
-        Command::Show { id } => output::json(&client.get(&path(&id))?),
+        Command::Show { id } => {
+            let change = client.get(&path(&id))?;
+            output::show(format, &change, || print!("{}", described(&change)));
+        }
         Command::Approve { id } => {
             let response = client.send(Method::POST, &format!("{}/approve", path(&id)), None)?;
             output::show(format, &response, || {
@@ -67,4 +71,54 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
         }
     }
     Ok(())
+}
+
+/// Describes a pending change in lines: who requests it, and below that what it changes, field by field.
+fn described(change: &Value) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<13}{value}\n"));
+    line("change", output::field(change, "change"));
+    line("action", output::field(change, "action"));
+    line("requested by", output::field(change, "requested_by"));
+    line("requested", output::time(output::text(change, "requested_at")));
+    line("expires", output::time(output::text(change, "expires_at")));
+    if let Some(reason) = change.get("reason").filter(|reason| !reason.is_null()) {
+        line("reason", cell(reason));
+    }
+    for object in output::list(change, "changes") {
+        text.push_str(&describe(object));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_pending_change_is_shown_field_by_field() {
+        let change = json!({
+            "change": "8c3f", "waits_for": "a second person", "action": "flag.rollout",
+            "objects": ["feature_flags/f"], "requested_by": "one", "reason": null,
+            "requested_at": "2026-01-01T00:00:00Z", "expires_at": "2026-01-02T00:00:00Z",
+            "changes": [{
+                "action": "update", "section": "feature_flags", "name": "f",
+                "fields": { "rollout_percentage": [25.0, 40.0] },
+            }],
+        });
+        let text = described(&change);
+        for line in [
+            "change       8c3f",
+            "requested by one",
+            "~ feature_flags/f",
+            "    rollout_percentage: 25.0 -> 40.0",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line:?} is missing: {text}");
+        }
+        assert!(
+            text.contains("\nexpires      2026-01-02T00:00:00.000Z (") && !text.contains("reason"),
+            "{text}"
+        );
+    }
 }

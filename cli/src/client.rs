@@ -17,7 +17,10 @@ use reqwest::{Method, blocking};
 use serde_json::Value;
 use std::{
     io::stderr,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, SystemTime},
 };
@@ -35,7 +38,7 @@ pub struct Limits {
 }
 
 /// A client with a token.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     http: blocking::Client,
     base: String,
@@ -45,7 +48,9 @@ pub struct Client {
     is_retrying: bool,
     environment: Environment,
     /// True once the emergency in force was told of, or if that is left to the command.
-    has_told: AtomicBool,
+    has_told: Arc<AtomicBool>,
+    /// Header and value of the precondition of changes.
+    precondition: Option<(&'static str, String)>,
 }
 
 /// The body of a request.
@@ -81,13 +86,19 @@ impl Client {
             signer,
             is_retrying: true,
             environment: Environment::of_url(base),
-            has_told: AtomicBool::new(false),
+            has_told: Arc::default(),
+            precondition: None,
         })
     }
 
     /// Sets if changes are sent again after failures that may pass by themselves.
     pub fn retrying(self, is_retrying: bool) -> Self {
         Self { is_retrying, ..self }
+    }
+
+    /// Returns a client whose changes have a precondition: `if-match` with an entity tag, or `if-none-match` with `*`.
+    pub fn on_condition(&self, header: &'static str, value: &str) -> Self {
+        Self { precondition: Some((header, value.to_owned())), ..self.clone() }
     }
 
     /// Replaces the time limits of each attempt.
@@ -106,7 +117,7 @@ impl Client {
 
     /// Leaves it to the command to tell of an emergency in force.
     pub fn without_banner(self) -> Self {
-        Self { has_told: AtomicBool::new(true), ..self }
+        Self { has_told: Arc::new(AtomicBool::new(true)), ..self }
     }
 
     /// Tells once of the emergency in force: it may explain all that the command finds.
@@ -293,6 +304,9 @@ impl Client {
         }
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
+        }
+        if let Some((header, value)) = self.precondition.as_ref().filter(|_| *method != Method::GET) {
+            request = request.header(*header, value.as_str());
         }
         if let Some(Body { media_type, content }) = body {
             request = request.header("content-type", *media_type).body(content.clone());

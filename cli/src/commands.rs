@@ -5,7 +5,7 @@
 
 use crate::{
     adapter, apply, audit, canary, changes, client::Client, compare, completions, connection::Connection,
-    context, emergency, explain, export, failure::Failure, flags, help, init, man, metrics, names,
+    context, emergency, explain, export, failure::Failure, flag, flags, help, init, man, metrics, names,
     output::Format, preflight, restore, status, token, whoami,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -79,6 +79,15 @@ enum RemoteCommand {
     /// Check a configuration file, show its changes, and apply it.
     #[command(after_help = help::APPLY)]
     Apply(apply::Options),
+    /// Show the changes that a configuration file would make.
+    #[command(after_help = help::DIFF)]
+    Diff(apply::Diff),
+    /// Create, edit and delete flags.
+    #[command(after_help = help::FLAG)]
+    Flag {
+        #[command(subcommand)]
+        command: flag::Command,
+    },
     /// Show differences between both backends' responses.
     Compare {
         #[command(subcommand)]
@@ -127,6 +136,8 @@ impl RemoteCommand {
             Self::Rollout(rollout) => flags::rollout(&rollout, client, format),
             Self::Status => status::run(client, format),
             Self::Apply(options) => apply::run(&options, client, format),
+            Self::Diff(options) => apply::diff(&options, client, format),
+            Self::Flag { command } => flag::run(&command, client, format),
             Self::Compare { command } => compare::run(&command, client, format),
             Self::Export => export::run(client, format),
             Self::Explain(options) => explain::run(&options, client, format),

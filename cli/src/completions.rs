@@ -6,7 +6,20 @@ use clap_complete::Shell;
 /// Commands that are followed by a name, with the kind of that name. Bash and Zsh compare them with the words before the
 /// cursor.
 const NAMED: [(&str, &[&str]); 4] = [
-    ("flags", &["get", "enable", "disable", "rollout", "explain", "start-canary"]),
+    (
+        "flags",
+        &[
+            "get",
+            "enable",
+            "disable",
+            "rollout",
+            "explain",
+            "start-canary",
+            "flag get",
+            "flag edit",
+            "flag delete",
+        ],
+    ),
     (
         "canaries",
         &[

@@ -1,7 +1,7 @@
 //! Configuration files: reads one, together with the files it refers to.
 
 use crate::{adapter::definition_at, failure::Failure};
-use cutover_core::config::Config;
+use cutover_core::config::{Config, ConfigFile};
 use std::{io::Read, path::Path};
 
 /// Reads a configuration and the files it refers to. Returns its text and its parsed form.
@@ -10,9 +10,18 @@ use std::{io::Read, path::Path};
 ///
 /// Fails if the file cannot be read or has mistakes.
 pub fn load(file: &Path) -> Result<(String, Config), Failure> {
+    load_file(file).map(|(text, file)| (text, file.config))
+}
+
+/// Reads a configuration and the files it refers to. Returns its text, and its parsed form with what it leaves open.
+///
+/// # Errors
+///
+/// Fails if the file cannot be read or has mistakes.
+pub fn load_file(file: &Path) -> Result<(String, ConfigFile), Failure> {
     let (name, text) = read(file)?;
-    let config = parse(&name, &text, file.parent().unwrap_or(Path::new("")))?;
-    Ok((text, config))
+    let parsed = parse(&name, &text, file.parent().unwrap_or(Path::new("")))?;
+    Ok((text, parsed))
 }
 
 /// Reads an adapter file as the only part of a configuration, in which its name is `adapter`.
@@ -26,11 +35,11 @@ pub fn load_adapter(file: &Path) -> Result<Config, Failure> {
     let name = file.display().to_string();
     // A JSON string is one of YAML, with any character in it.
     let text = format!("adapters: {{ adapter: {} }}", serde_json::Value::from(name.as_str()));
-    parse(&name, &text, Path::new(""))
+    parse(&name, &text, Path::new("")).map(|file| file.config)
 }
 
 /// Parses a configuration. The files that it refers to are read from a folder.
-fn parse(name: &str, text: &str, folder: &Path) -> Result<Config, Failure> {
+fn parse(name: &str, text: &str, folder: &Path) -> Result<ConfigFile, Failure> {
     let files = |name: &str| {
         if name.contains("://") {
             return definition_at(name, &[]);
@@ -38,7 +47,7 @@ fn parse(name: &str, text: &str, folder: &Path) -> Result<Config, Failure> {
         std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())
     };
     let mistakes = |problems| Failure::File { name: name.to_owned(), problems };
-    Config::from_yaml_with(text, &files).map_err(mistakes)
+    ConfigFile::from_yaml_with(text, &files).map_err(mistakes)
 }
 
 /// Reads a file, or standard input for `-`. Returns its name and its text.

@@ -18,6 +18,8 @@ const MAX_PAIRS: usize = 4_000_000;
 /// Describes the changed fields of an object. Each is a pair of the value before and the value after the
 /// change; null stands for a missing field.
 ///
+/// Objects that only one side has are described field by field. A whole object that is new or gone has the empty name.
+///
 /// ```text
 /// routes[GET /api/v1/reviews].headers.location: "/a/{id}" -> "/b/{id}"
 /// + shapes.review.object.tags: "tags"
@@ -43,8 +45,8 @@ pub fn lines(fields: &Map<String, Value>) -> Vec<String> {
 fn values(path: &str, before: Option<&Value>, after: Option<&Value>, lines: &mut Vec<String>) {
     match (before, after) {
         (None, None) => {}
-        (Some(before), None) => lines.push(format!("- {path}: {}", excerpt(&before.to_string(), 0))),
-        (None, Some(after)) => lines.push(format!("+ {path}: {}", excerpt(&after.to_string(), 0))),
+        (Some(before), None) => one_sided('-', path, before, lines),
+        (None, Some(after)) => one_sided('+', path, after, lines),
         (Some(before), Some(after)) if before == after => {}
         (Some(Value::Object(before)), Some(Value::Object(after))) => objects(path, before, after, lines),
         (Some(Value::Array(before)), Some(Value::Array(after))) => lists(path, before, after, lines),
@@ -60,10 +62,34 @@ fn values(path: &str, before: Option<&Value>, after: Option<&Value>, lines: &mut
     }
 }
 
+/// Describes a value that only one side has. Objects are described by their fields, lists of objects by their items.
+fn one_sided(sign: char, path: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (name, value) in fields {
+                one_sided(sign, &field(path, name), value, lines);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            let keys =
+                keys(items).unwrap_or_else(|| (0..items.len()).map(|index| index.to_string()).collect());
+            for (item, key) in items.iter().zip(keys) {
+                one_sided(sign, &format!("{path}[{key}]"), item, lines);
+            }
+        }
+        value => lines.push(format!("{sign} {path}: {}", excerpt(&value.to_string(), 0))),
+    }
+}
+
+/// Returns the path of a field of the object at a path, which is empty for a whole object.
+fn field(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
 fn objects(path: &str, before: &Map<String, Value>, after: &Map<String, Value>, lines: &mut Vec<String>) {
     let added = after.keys().filter(|name| !before.contains_key(*name));
     for name in before.keys().chain(added) {
-        values(&format!("{path}.{name}"), before.get(name), after.get(name), lines);
+        values(&field(path, name), before.get(name), after.get(name), lines);
     }
 }
 
@@ -260,7 +286,20 @@ mod tests {
         let cases = [
             (json!(1), json!(2), vec!["f: 1 -> 2"]),
             (json!(null), json!([1]), vec!["+ f: [1]"]),
-            (json!({ "a": 1 }), json!(null), vec![r#"- f: {"a":1}"#]),
+            (json!({ "a": 1 }), json!(null), vec!["- f.a: 1"]),
+            (
+                json!(null),
+                json!({ "a": { "b": 1, "c": {} }, "l": [{ "id": "x", "n": 1 }, { "id": "y" }], "m": [{ "n": 1 }, 2] }),
+                vec![
+                    "+ f.a.b: 1",
+                    "+ f.a.c: {}",
+                    r#"+ f.l[x].id: "x""#,
+                    "+ f.l[x].n: 1",
+                    r#"+ f.l[y].id: "y""#,
+                    "+ f.m[0].n: 1",
+                    "+ f.m[1]: 2",
+                ],
+            ),
             (json!({ "a": 1 }), json!("a"), vec![r#"f: {"a":1} -> "a""#]),
             (
                 json!({ "a": { "b": "x", "c": 1 }, "d": 1, "e": null }),
@@ -288,9 +327,16 @@ mod tests {
         let route = |method: &str, status: u16| json!({ "match": { "path": "/r/{id}", "method": method }, "status": status });
         let before = json!([route("GET", 200), route("PUT", 200), route("DELETE", 204)]);
         let after = json!([route("POST", 201), route("GET", 203), route("PUT", 200)]);
-        let added = r#"+ f[POST /r/{id}]: {"match":{"path":"/r/{id}","method":"POST"},"status":201}"#;
-        let removed = r#"- f[DELETE /r/{id}]: {"match":{"path":"/r/{id}","method":"DELETE"},"status":204}"#;
-        assert_eq!(told(before, after), ["f[GET /r/{id}].status: 200 -> 203", removed, added]);
+        let expected = [
+            "f[GET /r/{id}].status: 200 -> 203",
+            r#"- f[DELETE /r/{id}].match.path: "/r/{id}""#,
+            r#"- f[DELETE /r/{id}].match.method: "DELETE""#,
+            "- f[DELETE /r/{id}].status: 204",
+            r#"+ f[POST /r/{id}].match.path: "/r/{id}""#,
+            r#"+ f[POST /r/{id}].match.method: "POST""#,
+            "+ f[POST /r/{id}].status: 201",
+        ];
+        assert_eq!(told(before, after), expected);
 
         let named = |id: &str| json!({ "id": id });
         let (ab, ba) = (json!([named("a"), named("b")]), json!([named("b"), named("a")]));
@@ -306,6 +352,14 @@ mod tests {
         // Keys that appear twice are none.
         let (before, after) = (json!([named("a"), named("a")]), json!([named("a"), named("b")]));
         assert_eq!(told(before, after), [r#"f[1].id: "a" -> "b""#]);
+    }
+
+    #[test]
+    fn a_whole_object_is_described_field_by_field() {
+        let created = lines(
+            json!({ "": [null, { "enabled": true, "plan": { "steps": [1, 5] } }] }).as_object().unwrap(),
+        );
+        assert_eq!(created, ["+ enabled: true", "+ plan.steps: [1,5]"]);
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub enum Failure {
     Io(String),
     /// Responses differ; standard output lists the differences. Exit code 1, as of `diff`.
     Different(String),
+    /// A file would change this number of objects; standard output lists the changes. Exit code 12.
+    Changes(usize),
     /// Another failure of a command whose exit code 1 stands for responses that differ. Exit code 2.
     Trouble(Box<Failure>),
 }
@@ -72,6 +74,7 @@ impl Failure {
             Failure::Preflight(_) => 9,
             Failure::Missed(_) => 10,
             Failure::TimeOver(_) => 11,
+            Failure::Changes(_) => 12,
             Failure::Io(_) | Failure::Different(_) => 1,
         }
     }
@@ -112,6 +115,7 @@ impl Failure {
             Failure::Unreachable(_) => ("unreachable", self.to_string()),
             Failure::Io(_) => ("unreadable", self.to_string()),
             Failure::Different(_) => ("different", self.to_string()),
+            Failure::Changes(_) => ("changes", self.to_string()),
         };
         let message = message.strip_prefix("error: ").unwrap_or(&message);
         let (detail, hint) = message.split_once("\n  hint: ").unwrap_or((message, ""));
@@ -159,6 +163,8 @@ impl fmt::Display for Failure {
                 let s = if *failed == 1 { "" } else { "s" };
                 write!(f, "error: {failed} check{s} failed; remedies are listed above")
             }
+            Failure::Changes(1) => f.write_str("1 object differs from the file"),
+            Failure::Changes(count) => write!(f, "{count} objects differ from the file"),
             Failure::File { name, problems } => {
                 mistakes(f, name, problems)?;
                 f.write_str("; nothing was changed")

@@ -33,9 +33,16 @@ struct Answer {
     header: Option<(&'static str, &'static str)>,
 }
 
+/// Starts a server. Returns its URL, and the `If-Match` of each request so far.
+pub fn answering_tags(status: u16, body: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
+    start(status, body, |request| request.tag)
+}
+
 /// A request to the server.
 struct Request {
     path: String,
+    /// The `If-Match`, empty if there is none.
+    tag: String,
     /// The `Idempotency-Key`, empty if there is none.
     key: String,
 }
@@ -55,7 +62,7 @@ fn start(answer: Answer, part: fn(Request) -> String) -> (String, Arc<Mutex<Vec<
             let mut line = String::new();
             reader.read_line(&mut line).unwrap();
             let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-            let mut request = Request { path, key: String::new() };
+            let mut request = Request { path, tag: String::new(), key: String::new() };
             let mut length = 0;
             loop {
                 let mut header = String::new();
@@ -63,6 +70,7 @@ fn start(answer: Answer, part: fn(Request) -> String) -> (String, Arc<Mutex<Vec<
                 match header.trim().to_lowercase().split_once(':') {
                     Some(("content-length", value)) => length = value.trim().parse().unwrap(),
                     Some(("idempotency-key", value)) => value.trim().clone_into(&mut request.key),
+                    Some(("if-match", value)) => value.trim().clone_into(&mut request.tag),
                     Some(_) => {}
                     None => break,
                 }

@@ -119,15 +119,18 @@ pub fn rollout(rollout: &Rollout, client: &Client, format: Format) -> Result<(),
     Ok(())
 }
 
-fn path(flag: &str) -> String {
+/// Returns the path of a flag.
+pub fn path(flag: &str) -> String {
     format!("/flags/{}", encode(flag))
 }
 
-fn is_on(flag: &Value) -> bool {
+/// Returns true if a flag is enabled.
+pub fn is_on(flag: &Value) -> bool {
     flag.get("enabled").and_then(Value::as_bool).unwrap_or_default()
 }
 
-fn percent(flag: &Value) -> Option<f64> {
+/// Returns the percentage of a flag; `None` if the flag is unknown.
+pub fn percent(flag: &Value) -> Option<f64> {
     flag.get("rollout_percentage").and_then(Value::as_f64)
 }
 
@@ -147,7 +150,8 @@ fn with_hold(flag: &Value, mut row: Vec<String>) -> Vec<String> {
     row
 }
 
-fn show_change(before: &Value, response: &Value, format: Format) {
+/// Shows a flag after a change. `before` is the flag before the change, null if that is unknown.
+pub fn show_change(before: &Value, response: &Value, format: Format) {
     output::show(format, response, || {
         table(std::iter::once(response));
         println!("{}", outcome(before, response));

@@ -7,17 +7,18 @@ use clap::{Arg, Command};
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Move users", &["enable", "disable", "rollout", "canary", "emergency-rollback", "emergency-clear"]),
     ("Look", &["status", "list", "get", "explain", "compare", "audit", "metrics"]),
-    ("Configure", &["init", "apply", "export", "changes", "adapter"]),
+    ("Configure", &["init", "apply", "diff", "export", "flag", "changes", "adapter"]),
     ("Sign in and operate", &["login", "context", "whoami", "token", "preflight", "restore"]),
     ("Set up this machine", &["completions", "man"]),
 ];
 
 /// Commands that change nothing behind the management API.
-const READERS: [&str; 13] = [
+const READERS: [&str; 14] = [
     "list",
     "get",
     "status",
     "compare",
+    "diff",
     "export",
     "explain",
     "audit",
@@ -47,6 +48,7 @@ Exit codes:
   3  a file or a value has mistakes        8  waits for a second person
   4  not signed in, or not allowed         9  a preflight check failed
  10  the run of a canary ended otherwise  11  the time to wait for it was over
+ 12  a file would change something
 
 Environment: CUTOVER_CONTEXT, CUTOVER_URL, CUTOVER_TOKEN, NO_COLOR. More: docs/cli.md";
 
@@ -61,8 +63,16 @@ pub const ROLLOUT: &str = "Example:\n  cutover rollout reviews_read 2.5% --reaso
 pub const EXPLAIN: &str = "Example:\n  cutover explain reviews_read --user u1 --with country=NO";
 
 /// Examples of `cutover apply`.
-pub const APPLY: &str =
-    "Examples:\n  cutover apply -f cutover.yaml --dry-run\n  cutover export | sed ... | cutover apply -f -";
+pub const APPLY: &str = "Examples:\n  cutover apply -f cutover.yaml --dry-run\n  cutover apply -f cutover.yaml --if-revision 17\n  \
+     cutover export | sed ... | cutover apply -f -";
+
+/// Examples of `cutover diff`.
+pub const DIFF: &str =
+    "Example:\n  cutover diff cutover.yaml\n\nExit status: 0 if there are no changes, 12 if there are.";
+
+/// Examples of `cutover flag`.
+pub const FLAG: &str = "Examples:\n  cutover flag create reviews_read --description 'GraphQL for reviews'\n  \
+                        cutover flag edit reviews_read\n  cutover flag delete reviews_read";
 
 /// Examples of `cutover audit`.
 pub const AUDIT: &str = "Examples:\n  cutover audit --flag reviews_read --since yesterday\n  \
@@ -164,7 +174,7 @@ mod tests {
         for name in GROUPS.iter().flat_map(|(_, names)| names.iter()) {
             assert!(text.contains(&format!("`{name}")), "{name} is not in docs/cli.md");
         }
-        for code in 0..=11 {
+        for code in 0..=12 {
             assert!(text.contains(&format!("\n| {code} | ")), "docs/cli.md has no exit code {code}");
             assert!(EXIT_CODES.contains(&format!("{code:>3}  ")), "the help has no exit code {code}");
         }

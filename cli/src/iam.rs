@@ -10,7 +10,7 @@ use aws_sigv4::{
 use std::time::SystemTime;
 
 /// AWS credentials, and the region to sign for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Signer {
     credentials: Credentials,
     region: String,

@@ -126,9 +126,19 @@ fn is_below(rollback: &Criteria, success: &Criteria) -> bool {
             .is_some_and(|(rollback, success)| rollback < success)
 }
 
+/// Reads a share of requests, from 0 to 1.
+fn share(cursor: &Cursor<'_>) -> Option<f64> {
+    let hint = "write a share from 0 to 1, such as 0.05 for 5 %";
+    let number = cursor.number(hint)?;
+    if (0.0..=1.0).contains(&number) {
+        Some(number)
+    } else {
+        cursor.refuse(format!("{number} is out of range"), hint)
+    }
+}
+
 fn criteria(cursor: &Cursor<'_>) -> Option<Criteria> {
     let mut fields = cursor.fields(CRITERIA_HINT)?;
-    let share = |cursor: &Cursor<'_>| cursor.number_within((0.0, 1.0), "share");
     let hint = "write the share of requests that may fail, such as 0.05";
     let rate = fields.require("max_error_rate", hint, share);
     let p95 = fields.require("max_response_time_p95", "write milliseconds, such as 500", |cursor| {

@@ -75,6 +75,11 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
     Some(flag)
 }
 
+/// Returns true if a flag is written without its percentage.
+pub(super) fn leaves_share_open(cursor: &Cursor<'_>) -> bool {
+    cursor.field("rollout_percentage").is_none()
+}
+
 /// Returns the size of a value as JSON, in bytes.
 fn json_bytes(value: &impl Serialize) -> usize {
     serde_json::to_string(value).map_or(usize::MAX, |text| text.len())

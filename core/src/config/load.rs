@@ -4,6 +4,7 @@ use super::{
     adapter::{self, Files},
     canary,
     document::Config,
+    file::{ConfigFile, Place},
     flag,
     matcher::report_conflicts,
     reading::{Cursor, EntryCursor, Names, Node, Problem, Problems, Section},
@@ -20,12 +21,16 @@ use crate::{
         share::PartsPerMillion,
     },
 };
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 const VARIANTS_HINT: &str = "write one entry per variant";
 
-impl Config {
-    /// Reads a configuration from YAML 1.2, of which JSON is a subset.
+impl ConfigFile {
+    /// Reads a file from YAML 1.2, of which JSON is a subset.
     ///
     /// # Errors
     ///
@@ -34,8 +39,7 @@ impl Config {
         Self::from_yaml_with(text, &no_files)
     }
 
-    /// Reads a configuration from YAML that may refer to other files, whose contents `files`
-    /// returns.
+    /// Reads a file from YAML that may refer to other files, whose contents `files` returns.
     ///
     /// # Errors
     ///
@@ -48,13 +52,45 @@ impl Config {
         load(&node, files, Problems::default())
     }
 
-    /// Reads a configuration from JSON. Its problems carry the path of the field, but no line.
+    /// Reads a file from JSON. Its problems carry the path of the field, but no line.
     ///
     /// # Errors
     ///
     /// Returns all mistakes in the value.
     pub fn from_json(value: &serde_json::Value) -> Result<Self, Vec<Problem>> {
         load(&Node::from_json(value), &no_files, Problems::default())
+    }
+}
+
+impl Config {
+    /// Reads a configuration from YAML, as [`ConfigFile::from_yaml`] does.
+    ///
+    /// # Errors
+    ///
+    /// Returns all mistakes in the file, with their places.
+    pub fn from_yaml(text: &str) -> Result<Self, Vec<Problem>> {
+        ConfigFile::from_yaml(text).map(|file| file.config)
+    }
+
+    /// Reads a configuration from YAML that may refer to other files, as [`ConfigFile::from_yaml_with`] does.
+    ///
+    /// # Errors
+    ///
+    /// Returns all mistakes in the files, with their places.
+    pub fn from_yaml_with(
+        text: &str,
+        files: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Self, Vec<Problem>> {
+        ConfigFile::from_yaml_with(text, files).map(|file| file.config)
+    }
+
+    /// Reads a configuration from JSON, as [`ConfigFile::from_json`] does.
+    ///
+    /// # Errors
+    ///
+    /// Returns all mistakes in the value.
+    pub fn from_json(value: &serde_json::Value) -> Result<Self, Vec<Problem>> {
+        ConfigFile::from_json(value).map(|file| file.config)
     }
 
     /// Reads a configuration that was stored earlier, from JSON. Limits on the lengths of strings do
@@ -64,7 +100,7 @@ impl Config {
     ///
     /// Returns all mistakes in the value.
     pub fn from_stored(value: &serde_json::Value) -> Result<Self, Vec<Problem>> {
-        load(&Node::from_json(value), &no_files, Problems::of_stored())
+        load(&Node::from_json(value), &no_files, Problems::of_stored()).map(|file| file.config)
     }
 
     /// Checks a configuration that was assembled from parts by the rules for files.
@@ -96,12 +132,26 @@ pub fn flag_from_json(name: &FlagName, value: &serde_json::Value) -> Result<Flag
     problems.finish(flag)
 }
 
-fn load(node: &Node, files: Files<'_>, problems: Problems) -> Result<Config, Vec<Problem>> {
-    let config = config(&Cursor::root(node, &problems), files);
-    problems.finish(config)
+/// Reads one flag from the text of an editor. A percentage that it leaves out is `held`.
+///
+/// # Errors
+///
+/// Returns all mistakes in the text, with their places.
+pub fn flag_from_yaml(name: &FlagName, text: &str, held: PartsPerMillion) -> Result<Flag, Vec<Problem>> {
+    let node = Node::from_yaml(text).map_err(|problem| vec![problem])?;
+    let problems = Problems::default();
+    let is_open = flag::leaves_share_open(&Cursor::root(&node, &problems));
+    let flag = flag::read(&Cursor::root(&node, &problems), name);
+    let flag = flag.map(|flag| if is_open { Flag { rollout_percentage: held, ..flag } } else { flag });
+    problems.finish(flag)
 }
 
-fn config(cursor: &Cursor<'_>, files: Files<'_>) -> Option<Config> {
+fn load(node: &Node, files: Files<'_>, problems: Problems) -> Result<ConfigFile, Vec<Problem>> {
+    let file = file(&Cursor::root(node, &problems), files);
+    problems.finish(file)
+}
+
+fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let mut fields = cursor.fields("begin with feature_flags, origins and routes")?;
     let flags = fields.optional("feature_flags");
     let canaries = fields.optional("canary_deployments");
@@ -132,7 +182,27 @@ fn config(cursor: &Cursor<'_>, files: Files<'_>) -> Option<Config> {
     let origins = map(&origins, |entry| traffic::origin(&entry.value));
     let adapters = map(&adapters, |entry| adapter::read(&entry.value, files));
     let routes = routes(route_list, &names);
-    Some(Config { feature_flags, canary_deployments, ab_tests, origins, adapters, routes })
+    let config = Config { feature_flags, canary_deployments, ab_tests, origins, adapters, routes };
+    Some(ConfigFile { config, open_shares: open_shares(&flags), places: places(&flags) })
+}
+
+/// Returns the flags whose percentage is left out.
+fn open_shares(flags: &[EntryCursor<'_>]) -> BTreeSet<FlagName> {
+    let open = flags.iter().filter(|entry| flag::leaves_share_open(&entry.value));
+    open.filter_map(|entry| entry.key.parse().ok()).collect()
+}
+
+/// Returns the places of flags and of their conditions, by their paths.
+fn places(flags: &[EntryCursor<'_>]) -> BTreeMap<String, Place> {
+    let mut places = BTreeMap::new();
+    for entry in flags {
+        let conditions = entry.value.field("conditions").map(|cursor| cursor.items()).unwrap_or_default();
+        for cursor in std::iter::once(entry.key_cursor.clone()).chain(conditions) {
+            let place = Place { line: cursor.line(), column: cursor.column() };
+            places.insert(cursor.path().to_owned(), place);
+        }
+    }
+    places
 }
 
 fn section<'n>(cursor: Option<Cursor<'n>>, hint: &str) -> Vec<EntryCursor<'n>> {

@@ -4,11 +4,14 @@
 mod adapter;
 mod canary;
 mod compare;
+mod contradiction;
 mod diff;
 mod document;
+mod file;
 mod flag;
 mod load;
 mod matcher;
+mod movement;
 mod pairs;
 mod progress;
 mod reading;
@@ -17,7 +20,9 @@ mod traffic;
 pub use adapter::{Adapter, COMPILED};
 pub use diff::{Action, Change, diff};
 pub use document::Config;
-pub use load::flag_from_json;
+pub use file::ConfigFile;
+pub use load::{flag_from_json, flag_from_yaml};
+pub use movement::{Cause, Movement, movements};
 pub use pairs::{
     Expected, ExpectedResponse, InvalidRequestLine, RecordedPair, RecordedPairs, RequestLine, SentRequest,
 };

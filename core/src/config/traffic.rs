@@ -162,8 +162,7 @@ pub(super) fn routes_of<'n>(items: &[Cursor<'n>], flag: &str) -> Vec<&'n str> {
 
 /// Returns the string in a field of a map.
 fn written<'n>(cursor: &Cursor<'n>, name: &str) -> Option<&'n str> {
-    let Value::Map(entries) = cursor.value() else { return None };
-    match &entries.iter().find(|entry| entry.key == name)?.node.value {
+    match cursor.field(name)?.value() {
         Value::String(text) => Some(text.as_str()),
         _ => None,
     }

@@ -18,6 +18,7 @@ mod emergency;
 mod emergency_header;
 mod explain_flag;
 mod extract;
+mod file_plan;
 mod flags;
 mod get_audit;
 mod get_config;

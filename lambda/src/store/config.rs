@@ -103,8 +103,12 @@ impl State {
     /// the default.
     pub fn salt(&self, name: &FlagName) -> Option<&str> {
         let own = self.config.feature_flags.get(name)?.salt.as_deref();
-        let run = self.runs.get(name).filter(|run| run.state != RunState::RolledBack);
-        own.or_else(|| run?.salt.as_deref())
+        own.or_else(|| self.run_salt(name))
+    }
+
+    /// Returns the salt that the newest run of a flag dealt users anew with.
+    pub fn run_salt(&self, name: &FlagName) -> Option<&str> {
+        self.runs.get(name).filter(|run| run.state != RunState::RolledBack)?.salt.as_deref()
     }
 
     /// Returns true if an emergency forces the flag to legacy.

@@ -183,6 +183,11 @@ async fn an_operator_watches_a_canary() {
         tokio::join!(watching, canary.tick_until("complete", 60, |status| status["state"] == "completed"));
     assert!(watched.out.contains("Completed at 100%"), "{}", watched.out);
     traffic.stop().await;
+    // The file still says 0 %, and moves nobody unless told to.
+    let different = run(&["diff", file], 12).await;
+    assert!(different.out.contains(&format!("users of {FLAG}: 100 % -> 0 %")), "{}", different.out);
+    assert!(run(&["apply", "-f", file], 6).await.err.contains("--allow-moving-users"));
+    assert!(run(&["get", FLAG], 0).await.out.contains("100.0"));
     let replayed = run(&["canary", "replay", FLAG], 0).await;
     assert!(replayed.err.contains("decisions reproduced, 0 differ"), "{}", replayed.err);
     assert!(
@@ -255,7 +260,13 @@ async fn a_change_that_waits_says_so_and_how_it_goes_on() {
     let listed = cutover_as(&stack, &people[1], &["changes", "list"], "").await.out;
     assert!(listed.contains(&id) && listed.contains("flag.rollout") && listed.contains("one"), "{listed}");
     let shown = cutover_as(&stack, &people[1], &["changes", "show", &id], "").await.out;
-    assert!(shown.contains("\"requested_by\": \"one\""), "{shown}");
+    assert!(shown.contains("requested by one\n"), "{shown}");
+    assert!(
+        shown.contains("~ feature_flags/graphql_reviews_read\n    rollout_percentage: 25.0 -> 40.0\n"),
+        "{shown}"
+    );
+    let json = cutover_as(&stack, &people[1], &["changes", "show", &id, "--json"], "").await.out;
+    assert!(json.contains("\"requested_by\": \"one\""), "{json}");
     let alone = cutover_as(&stack, &people[0], &["changes", "approve", &id], "").await;
     assert_eq!(alone.code, 4, "{}", alone.err);
     let agreed = cutover_as(&stack, &people[1], &["changes", "approve", &id], "").await;

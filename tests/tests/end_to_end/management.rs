@@ -335,7 +335,7 @@ async fn the_established_file_applies_and_what_is_exported_changes_nothing() {
     let one = json!({ "feature_flags": { "other": { "enabled": true } } });
     management.put("/config", &one).await.expect(200);
     assert_eq!(management.get("/flags").await.body["flags"].as_array().unwrap().len(), 2);
-    let pruned = management.put("/config?prune=true", &one).await.expect(200);
+    let pruned = management.put("/config?prune=true&allow_moving_users=true", &one).await.expect(200);
     assert_eq!(pruned.body["changes"].as_array().unwrap().len(), 6);
     assert_eq!(
         management.get("/config").await.body["feature_flags"].as_object().map(|flags| flags.len()),

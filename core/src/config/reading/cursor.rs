@@ -120,6 +120,10 @@ impl<'n> Cursor<'n> {
         self.line
     }
 
+    pub(crate) fn column(&self) -> usize {
+        self.column
+    }
+
     /// Returns the name of the file; empty for the document itself.
     pub(crate) fn file(&self) -> &'n str {
         self.file
@@ -177,14 +181,26 @@ impl<'n> Cursor<'n> {
     /// Returns the items of a list. Null is an empty list.
     pub(crate) fn list(&self, hint: &str) -> Vec<Self> {
         match self.value() {
-            Value::Null => Vec::new(),
-            Value::List(items) => items
-                .iter()
-                .enumerate()
-                .map(|(index, item)| self.child(item, format!("{}[{index}]", self.path)))
-                .collect(),
+            Value::Null | Value::List(_) => self.items(),
             _ => self.expected("a list", hint).unwrap_or_default(),
         }
+    }
+
+    /// Returns the items of a list, and nothing for any other value, which is not reported.
+    pub(crate) fn items(&self) -> Vec<Self> {
+        let Value::List(items) = self.value() else { return Vec::new() };
+        items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| self.child(item, format!("{}[{index}]", self.path)))
+            .collect()
+    }
+
+    /// Returns the value of a field; `None` if it is missing or if this is no map, which is not reported.
+    pub(crate) fn field(&self, name: &str) -> Option<Self> {
+        let Value::Map(entries) = self.value() else { return None };
+        let entry = entries.iter().find(|entry| entry.key == name)?;
+        Some(self.child(&entry.node, self.join(name)))
     }
 
     pub(crate) fn string(&self) -> Option<String> {

@@ -73,7 +73,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    fn accepts(self, ordering: Ordering) -> bool {
+    pub(crate) fn accepts(self, ordering: Ordering) -> bool {
         match self {
             Self::Equal => ordering.is_eq(),
             Self::Greater => ordering.is_gt(),
@@ -172,7 +172,7 @@ impl Test {
         }
     }
 
-    fn accepts(&self, value: &str) -> bool {
+    pub(crate) fn accepts(&self, value: &str) -> bool {
         match self {
             Self::OneOf(strings) => strings.iter().any(|text| **text == *value),
             Self::NoneOf(strings) => strings.iter().all(|text| **text != *value),

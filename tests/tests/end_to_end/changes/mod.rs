@@ -6,6 +6,7 @@ mod approvals;
 mod canary_commands;
 mod canary_delete;
 mod emergencies;
+mod files;
 mod parts;
 mod promotions;
 mod runs;

@@ -23,6 +23,9 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+/// The path for a file that removes everything else, also flags that have users on the new arm.
+const PRUNE: &str = "/config?prune=true&allow_moving_users=true";
+
 /// A file with this many flags, of which no transaction takes more than 97.
 fn file(flags: usize) -> Value {
     let flags = (0..flags).map(|at| (format!("flag_{at:03}"), json!({ "enabled": true })));
@@ -124,7 +127,7 @@ async fn a_flag_that_is_pruned_takes_its_ended_run_with_it() {
     api.root().put("/config", &file(FLAGS)).await.expect(200);
     roll_all_back(&api, FLAGS).await;
     // More runs than a transaction has room for.
-    api.root().put("/config?prune=true", &another_file()).await.expect(200);
+    api.root().put(PRUNE, &another_file()).await.expect(200);
     let state = api.platform.store.state().await.unwrap();
     assert_eq!((state.config.feature_flags.len(), state.runs.len()), (1, 0));
     let log = api.root().get("/audit?action=config.apply").await.expect(200).body;
@@ -158,7 +161,7 @@ async fn a_flag_whose_canary_runs_is_not_pruned() {
     }
     assert_eq!(api.revision().await, revision);
     assert_eq!(steer("rollback").await, 200);
-    api.root().put("/config?prune=true", &another_file()).await.expect(200);
+    api.root().put(PRUNE, &another_file()).await.expect(200);
     assert!(api.platform.store.state().await.unwrap().runs.is_empty());
 }
 
@@ -174,7 +177,7 @@ async fn a_file_of_few_large_objects_is_cut_by_bytes() {
     };
     let applied = api.root().put("/config", &large(13)).await.expect(200).body;
     assert_eq!(applied["revision"], 3, "two parts after revision 1");
-    let pruned = api.root().put("/config?prune=true", &large(1)).await.expect(200).body;
+    let pruned = api.root().put(PRUNE, &large(1)).await.expect(200).body;
     assert_eq!(api.platform.store.state().await.unwrap().config.feature_flags.len(), 1);
     assert_eq!(pruned["revision"], 5, "what is removed counts too");
 }

@@ -1,0 +1,169 @@
+//! Users that a change of the configuration moves between the arms.
+
+use super::document::Config;
+use crate::{
+    rules::flag::Flag,
+    vocabulary::{names::FlagName, share::PartsPerMillion},
+};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// The users of one flag that a change moves to the other arm, as far as its percentage, its switch and its salt decide.
+/// All shares are in percent of the flag's users.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Movement {
+    /// The flag.
+    pub flag: FlagName,
+    /// The part of the change that moves them.
+    pub cause: Cause,
+    /// Users on the new arm before the change.
+    pub from: f64,
+    /// Users on the new arm after the change.
+    pub to: f64,
+    /// Users who go back to legacy.
+    pub back: f64,
+    /// Users who go to the new backend.
+    pub forward: f64,
+    /// All of this as a sentence.
+    pub summary: String,
+}
+
+/// The part of a change that moves users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Another percentage.
+    Percentage,
+    /// The flag is new.
+    Created,
+    /// The flag is deleted.
+    Deleted,
+    /// The flag is enabled.
+    Enabled,
+    /// The flag is disabled.
+    Disabled,
+    /// Another salt, which deals the users anew.
+    Salt,
+}
+
+impl Cause {
+    /// Returns the words after a percentage that explain it.
+    const fn note(self) -> &'static str {
+        match self {
+            Self::Percentage => "",
+            Self::Created => " (new)",
+            Self::Deleted => " (deleted)",
+            Self::Enabled => " (enabled)",
+            Self::Disabled => " (disabled)",
+            Self::Salt => " (another salt)",
+        }
+    }
+}
+
+impl Movement {
+    /// Returns the path of the field that moves the users, such as `feature_flags.checkout.rollout_percentage`.
+    pub fn field(&self) -> String {
+        let field = match self.cause {
+            Cause::Percentage => ".rollout_percentage",
+            Cause::Enabled | Cause::Disabled => ".enabled",
+            Cause::Salt => ".salt",
+            Cause::Created | Cause::Deleted => "",
+        };
+        format!("feature_flags.{}{field}", self.flag)
+    }
+
+    /// Returns the change of the file that leaves the users where they are.
+    pub fn remedy(&self) -> String {
+        match self.cause {
+            Cause::Percentage => {
+                format!(
+                    "write rollout_percentage: {}, or leave it out to keep the one in force, as after a canary",
+                    self.from
+                )
+            }
+            Cause::Salt => {
+                "write the salt that cutover export shows, with the percentage in force".to_owned()
+            }
+            Cause::Enabled | Cause::Disabled => "write enabled: true".to_owned(),
+            Cause::Created | Cause::Deleted => "keep the flag in the file".to_owned(),
+        }
+    }
+}
+
+/// Returns the users that a change moves, by flag. A flag without a salt of its own deals users by the salt of its newest run,
+/// or else by its name. Lists and conditions are not considered: the users that they concern cannot be counted here.
+pub fn movements<'s>(
+    before: &Config,
+    after: &Config,
+    run_salt: impl Fn(&FlagName) -> Option<&'s str>,
+) -> Vec<Movement> {
+    let names: BTreeSet<&FlagName> = before.feature_flags.keys().chain(after.feature_flags.keys()).collect();
+    let moved = |name: &FlagName| {
+        let flags = Flags { before: before.feature_flags.get(name), after: after.feature_flags.get(name) };
+        flags.movement(name, run_salt(name))
+    };
+    names.into_iter().filter_map(moved).collect()
+}
+
+/// One flag before and after a change.
+struct Flags<'f> {
+    before: Option<&'f Flag>,
+    after: Option<&'f Flag>,
+}
+
+impl Flags<'_> {
+    /// Returns the movement of the flag's users; `None` if nobody moves.
+    fn movement(&self, name: &FlagName, run_salt: Option<&str>) -> Option<Movement> {
+        let (from, to) = (share_in_force(self.before), share_in_force(self.after));
+        let is_dealt_anew = self.is_dealt_anew(name, run_salt);
+        let (back, forward) = if is_dealt_anew {
+            // Two salts choose independently of each other.
+            (product(from, PartsPerMillion::ALL.get() - to), product(to, PartsPerMillion::ALL.get() - from))
+        } else {
+            (from.saturating_sub(to), to.saturating_sub(from))
+        };
+        if back == 0 && forward == 0 {
+            return None;
+        }
+        let cause = self.cause(is_dealt_anew);
+        let [from, to, back, forward] = [from, to, back, forward].map(|share| f64::from(share) / 10_000.0);
+        let mut summary = format!("{name}: {from} % -> {to} %{}", cause.note());
+        for (share, words) in [(back, "go back to legacy"), (forward, "go to the new backend")] {
+            if share > 0.0 {
+                summary.push_str(&format!(", about {share} % of users {words}"));
+            }
+        }
+        Some(Movement { flag: name.clone(), cause, from, to, back, forward, summary })
+    }
+
+    /// Returns true if another salt chooses the users.
+    fn is_dealt_anew(&self, name: &FlagName, run_salt: Option<&str>) -> bool {
+        let (Some(before), Some(after)) = (self.before, self.after) else { return false };
+        let [held, wanted] =
+            [before, after].map(|flag| flag.salt.as_deref().or(run_salt).unwrap_or(name.as_str()));
+        held != wanted
+    }
+
+    fn cause(&self, is_dealt_anew: bool) -> Cause {
+        let is_on = |flag: &Flag| flag.enabled;
+        match (self.before.map(is_on), self.after.map(is_on)) {
+            (None, _) => Cause::Created,
+            (_, None) => Cause::Deleted,
+            (Some(true), Some(false)) => Cause::Disabled,
+            (Some(false), Some(true)) => Cause::Enabled,
+            _ if is_dealt_anew => Cause::Salt,
+            _ => Cause::Percentage,
+        }
+    }
+}
+
+/// Returns the share of users on the new arm, in parts per million.
+fn share_in_force(flag: Option<&Flag>) -> u32 {
+    flag.filter(|flag| flag.enabled).map_or(0, |flag| flag.rollout_percentage.get())
+}
+
+/// Multiplies two shares in parts per million.
+fn product(one: u32, other: u32) -> u32 {
+    let product = u64::from(one) * u64::from(other) / u64::from(PartsPerMillion::ALL.get());
+    u32::try_from(product).unwrap_or(u32::MAX)
+}
