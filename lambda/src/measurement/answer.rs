@@ -13,7 +13,7 @@ use crate::{
 };
 use axum::{
     Json,
-    http::{HeaderMap, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use cutover_core::{
@@ -107,12 +107,6 @@ impl Answers {
     }
 }
 
-/// Returns true if a request accepts a compressed response.
-pub(super) fn accepts_packed(headers: &HeaderMap) -> bool {
-    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    accepted.is_some_and(|accepted| accepted.contains("gzip"))
-}
-
 /// Builds the response with an answer.
 pub(super) fn respond(answer: &Answer, is_packed: bool) -> Response {
     let json = serde_json::to_vec(answer).unwrap_or_default();
@@ -148,7 +142,5 @@ mod tests {
             assert_eq!(encoding.is_some(), expected);
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
         }
-        let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, "br, gzip".parse().unwrap())]);
-        assert!(accepts_packed(&headers) && !accepts_packed(&HeaderMap::new()));
     }
 }

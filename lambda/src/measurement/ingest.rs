@@ -6,7 +6,7 @@ pub use crate::measurement::refusal::{Refusal, RefusalKind};
 use crate::{
     clock,
     measurement::{
-        answer::{Answers, accepts_packed, respond},
+        answer::{Answers, respond},
         ask, packing,
         refusal::{held_back, in_time, limited},
         signed,
@@ -61,7 +61,7 @@ pub fn router(platform: Platform) -> Router {
 }
 
 async fn receive(Shared(ingest): Shared<Arc<Ingest>>, request: Request) -> Response {
-    let is_packed = accepts_packed(request.headers());
+    let is_packed = packing::is_accepted(request.headers());
     match ingest.take(request).await {
         Ok(answer) => respond(&answer, is_packed),
         Err(Refusal { kind, problem }) => {
