@@ -19,7 +19,7 @@ use cutover_core::{
 /// counted in the newest entry of its route and step, or not at all if there is none.
 const MAX_WAITING: usize = 64;
 
-/// Most kinds of differences and rules in one batch, about 80 KB.
+/// Most kinds of differences and rules in one batch, 80 KB as a rule and 180 KB at most.
 const MAX_BATCH_COUNTS: usize = 256;
 
 /// Number of second responses of legacy that must be compared before a comparison may do without

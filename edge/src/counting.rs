@@ -16,7 +16,7 @@ use cutover_core::{
     Arm, Reason, Ruleset,
     decision::route::CompiledRoute,
     measurement::{
-        batch::{Batch, Cell, StepLoss},
+        batch::{Batch, Cell, MAX_BYTES, StepLoss},
         counts::{Counts, Outcome, kinds},
     },
     vocabulary::revision::Stamp,
@@ -26,7 +26,7 @@ use std::rc::Rc;
 /// Most cells waiting to be sent. Beyond it, outcomes of further kinds are lost.
 pub const MAX_CELLS: usize = 1_024;
 
-/// Most cells in one batch.
+/// Most cells in one batch. Those with many response times and long names are fewer, see [`Counting::take`].
 const MAX_BATCH_CELLS: usize = 200;
 
 /// Milliseconds after which every decided request has ended, one way or the other.
@@ -70,7 +70,7 @@ pub struct Counting {
     generations: Vec<Generation>,
     /// Sorted by kind. There are few.
     cells: Vec<(OutcomeKind, Counts)>,
-    /// Cells of generations whose rules are not kept any more.
+    /// Cells of generations whose rules are not kept any more, and those for which the last batch had no room.
     named: Vec<Cell>,
     users: Users,
     /// Comparisons that are counted and not yet sent.
@@ -237,13 +237,12 @@ impl Counting {
         self.note_losses(batch.losses.iter().cloned().chain(own));
     }
 
-    /// Removes the oldest cells, the ripe users and the oldest comparisons, as many as a batch has
-    /// room for, and returns them as a batch.
+    /// Removes the ripe users, the oldest comparisons and the oldest cells, as many as a batch has
+    /// room for, and returns them as a batch that ingest accepts.
     pub fn take(&mut self, isolate: &str, sequence: u64, state: &BatchState) -> Batch {
-        let cells = self.take_cells();
         let users = self.users.take(state.now, state.at_rest);
         let comparisons = self.comparing.take();
-        Batch {
+        let batch = Batch {
             revision: state.stamp.revision,
             epoch: state.stamp.epoch,
             age_ms: state.age_ms,
@@ -252,23 +251,36 @@ impl Counting {
             uninspected: std::mem::take(&mut self.uninspected),
             open: state.open,
             due_ms: state.due_ms,
-            cells,
             users,
             comparisons,
             ..Batch::empty(isolate.to_owned(), sequence)
-        }
+        };
+        // All else is bounded by its number, and leaves room for a dozen of the largest cells.
+        let cells = self.take_cells(MAX_BYTES.saturating_sub(batch.encode().len()));
+        Batch { cells, ..batch }
     }
 
-    fn take_cells(&mut self) -> Vec<Cell> {
-        let mut taken: Vec<Cell> = self.named.drain(..self.named.len().min(MAX_BATCH_CELLS)).collect();
-        let count = self.cells.len().min(MAX_BATCH_CELLS - taken.len());
-        let (generations, cells) = (&self.generations, &mut self.cells);
-        let named = |(kind, counts): (OutcomeKind, Counts)| {
+    /// Removes and returns the oldest cells, as many as fit into `room` bytes.
+    fn take_cells(&mut self, mut room: usize) -> Vec<Cell> {
+        let (generations, cells, named) = (&self.generations, &mut self.cells, &mut self.named);
+        let count = cells.len().min(MAX_BATCH_CELLS.saturating_sub(named.len()));
+        let name = |(kind, counts): (OutcomeKind, Counts)| {
             cell(rules_of(generations, kind.generation()), kind, counts)
         };
-        taken.extend(cells.drain(..count).map(named));
-        taken
+        named.extend(cells.drain(..count).map(name));
+        let fitting = named.iter().take(MAX_BATCH_CELLS).take_while(|cell| {
+            let left = room.checked_sub(encoded_size(cell));
+            room = left.unwrap_or_default();
+            left.is_some()
+        });
+        let count = fitting.count();
+        named.drain(..count).collect()
     }
+}
+
+/// Returns the size of a cell in a batch, in bytes, with the comma behind it.
+fn encoded_size(cell: &Cell) -> usize {
+    serde_json::to_vec(cell).map_or(0, |json| json.len() + 1)
 }
 
 fn is_error(route: &CompiledRoute, status: u32) -> bool {

@@ -24,7 +24,8 @@ pub struct Reporting {
     sequence: u64,
     pending: Option<Pending>,
     heard_at: Option<i64>,
-    /// Time of the first question since the last word of the control plane, or since the isolate was last asleep.
+    /// Time of the first question since the last word of the control plane, or, until it is lost, since the isolate was last
+    /// asleep.
     silent_since: Option<i64>,
     asked_at: Option<i64>,
     /// Time of the question before that.
@@ -138,11 +139,11 @@ impl Reporting {
     }
 
     /// Returns a question in the isolate's name. Returns `None` while another question waits for its answer, and as long as
-    /// the isolate has no name.
-    pub fn question(&mut self, question: Question, now: i64) -> Option<String> {
+    /// the isolate has no name. `limit_ms` is that of [`Reporting::is_lost`].
+    pub fn question(&mut self, question: Question, limit_ms: i64, now: i64) -> Option<String> {
         let isolate = self.isolate.clone().filter(|_| !self.is_asking(now))?;
-        if self.asked_at.is_some_and(|asked| now - asked > ASLEEP_MS) {
-            // Nobody was silent to an isolate that did not ask.
+        if self.asked_at.is_some_and(|asked| now - asked > ASLEEP_MS && !self.is_lost(asked, limit_ms)) {
+            // Nobody was silent to an isolate that did not ask. A loss ends with an answer, and not with a rest.
             self.silent_since = None;
         }
         self.asked_before = self.asked_at;
@@ -166,8 +167,8 @@ impl Reporting {
         self.silent_since = None;
     }
 
-    /// Returns true if the control plane was asked, and has not answered for more than `limit_ms` milliseconds. The time
-    /// for which the isolate itself was asleep does not count.
+    /// Returns true if the control plane was asked, and has not answered for more than `limit_ms` milliseconds. If the isolate
+    /// was asleep before that limit, the time begins anew.
     pub fn is_lost(&self, now: i64, limit_ms: i64) -> bool {
         self.silent_since.is_some_and(|since| now - since > limit_ms)
     }

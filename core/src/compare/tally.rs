@@ -183,13 +183,14 @@ impl Tally {
         }
     }
 
-    fn counted(&mut self, difference: &Difference) -> Option<&mut DifferenceCount> {
+    /// Adds the counts of one difference, to `others` if there is no room for its path and kind.
+    fn add_counts(&mut self, difference: &Difference, count: u64, noise: u64) {
         let same = |held: &DifferenceCount| held.kind == difference.kind && held.path == difference.path;
-        let at = match self.differences.iter().position(same) {
-            Some(at) => at,
+        let index = match self.differences.iter().position(same) {
+            Some(index) => index,
             None if self.differences.len() >= MAX_DIFFERENCES => {
-                self.others += 1;
-                return None;
+                self.others = self.others.saturating_add(count).saturating_add(noise);
+                return;
             }
             None => {
                 let (path, kind) = (difference.path.clone(), difference.kind);
@@ -198,25 +199,20 @@ impl Tally {
                 self.differences.len() - 1
             }
         };
-        self.differences.get_mut(at)
+        if let Some(held) = self.differences.get_mut(index) {
+            held.count = held.count.saturating_add(count);
+            held.noise = held.noise.saturating_add(noise);
+        }
     }
 
     /// Counts a comparison. `noise` has the differences between two responses of legacy to the same
     /// request, if it was sent twice.
     pub fn add(&mut self, found: &[Difference], noise: Option<&[Difference]>) {
         self.compared += 1;
-        for difference in found {
-            if let Some(counted) = self.counted(difference) {
-                counted.count += 1;
-            }
-        }
+        found.iter().for_each(|difference| self.add_counts(difference, 1, 0));
         if let Some(noise) = noise {
             self.noise_compared += 1;
-            for difference in noise {
-                if let Some(counted) = self.counted(difference) {
-                    counted.noise += 1;
-                }
-            }
+            noise.iter().for_each(|difference| self.add_counts(difference, 0, 1));
         }
     }
 
@@ -286,10 +282,35 @@ impl Tally {
         }
         for more in &other.differences {
             let (path, kind, example) = (more.path.clone(), more.kind, more.example.clone());
-            if let Some(counted) = self.counted(&Difference { path, kind, example }) {
-                counted.count = counted.count.saturating_add(more.count);
-                counted.noise = counted.noise.saturating_add(more.noise);
-            }
+            self.add_counts(&Difference { path, kind, example }, more.count, more.noise);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn difference(number: usize) -> Difference {
+        let example = ("1".to_owned(), "2".to_owned());
+        Difference { path: format!("field_{number}"), kind: DifferenceKind::Value, example }
+    }
+
+    /// The sum of all counts is that of the requests, however few kinds have room.
+    #[test]
+    fn counts_without_room_are_added_to_the_others_in_full() {
+        let mut part = Tally::default();
+        let all: Vec<Difference> = (0..MAX_DIFFERENCES).map(difference).collect();
+        part.add(&all, None);
+        let (more, again) = ([difference(MAX_DIFFERENCES)], [difference(MAX_DIFFERENCES + 1)]);
+        part.add(&more, Some(&again));
+        assert_eq!(part.others, 2, "one between the backends, and one of legacy with itself");
+        let mut other = Tally::default();
+        (0..5).for_each(|_| other.add(&more, None));
+        (0..3).for_each(|_| other.add(&more, Some(&more)));
+        let before = part.differences.clone();
+        part.merge(&other);
+        assert_eq!((part.compared, part.others), (10, 2 + 5 + 3 + 3));
+        assert_eq!(part.differences, before);
     }
 }

@@ -49,6 +49,9 @@ pub use crate::measurement::event_kinds::EventKinds;
 /// Schema number of this wire format.
 pub const SCHEMA: u32 = 3;
 
+/// Largest batch that ingest accepts, in bytes of JSON. A DynamoDB item, which holds a compressed one, is limited to 400 KB.
+pub const MAX_BYTES: usize = 300_000;
+
 /// Schema from which on a batch says when the next one is due.
 const DUE_SCHEMA: u32 = 3;
 

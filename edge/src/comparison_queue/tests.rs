@@ -26,6 +26,13 @@ fn policy(noise: u32, concurrency: u32) -> Comparison {
     }
 }
 
+impl ComparisonQueue {
+    /// Adds an entry that waits to be sent.
+    pub(crate) fn add_waiting(&mut self, entry: ComparisonWindow) {
+        self.waiting.push(entry);
+    }
+}
+
 fn rules(compare: Comparison) -> Ruleset {
     let mut snapshot = test_support::snapshot(1, PartsPerMillion::ALL);
     snapshot.routes[0].compare = Some(compare);

@@ -24,8 +24,11 @@ const MAX_STEPS: usize = 32;
 /// Most events waiting to be sent, per step. Beyond it the users are thinned.
 const MAX_WAITING_EVENTS: usize = 4_096;
 
-/// Most users in one batch, about 50 KB.
+/// Most users in one batch, at most 60 KB.
 const MAX_BATCH_USERS: usize = 512;
+
+/// Number of users whose room the names of a window take. After an hour without ingest there are hundreds of windows.
+const WINDOW_USERS: usize = 4;
 
 /// A request of a user who is evidence.
 #[derive(Debug, Clone, Copy)]
@@ -148,7 +151,8 @@ impl Users {
         let mut taken = Vec::new();
         for step in &mut self.steps {
             for window in &mut step.windows {
-                if room > 0 && (at_rest || window.is_ripe(now)) {
+                if room > WINDOW_USERS && (at_rest || window.is_ripe(now)) {
+                    room -= WINDOW_USERS;
                     taken.push(window.take(&step.flag, &step.canary, &mut room));
                 }
             }

@@ -70,7 +70,7 @@ impl Isolate {
         let deployment = self.deployment.clone();
         let question =
             Question { epoch: held.epoch, deployment, behind_ms, ..Question::since(held.revision) };
-        let body = self.reporting.question(question, now)?;
+        let body = self.reporting.question(question, self.settings.control_loss_ms, now)?;
         self.schedule.asked(now);
         Some(body)
     }

@@ -1,41 +1,54 @@
-//! `GET /metrics`: the counts, as JSON, or in the Prometheus text format if the client accepts
+//! `GET /metrics?flag=`: the counts, as JSON, or in the Prometheus text format if the client accepts
 //! `text/plain`.
 
 use crate::{
     access::auth::Caller,
-    api::{measured, prometheus, respond::json_response},
+    api::{extract::Parameters, measured, prometheus},
+    measurement::packing,
     platform::Platform,
     problem::Problem,
-    store::LedgerParts,
+    store::{self, LedgerParts},
 };
 use axum::{
-    body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::Response,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
 };
-use cutover_core::Timestamp;
+use cutover_core::{FlagName, Timestamp};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+/// Shortest page that is compressed, in bytes. Lambda limits a response to 6 MB, and hundreds of flags have more.
+const MIN_PACKED: usize = 100_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    flag: Option<FlagName>,
+}
 
 pub(super) async fn handle(
     _: Caller,
     State(platform): State<Platform>,
+    Parameters(Query { flag }): Parameters<Query>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let store = &platform.store;
+    let mut state = store.state().await?;
+    if let Some(flag) = &flag {
+        keep_flag(&mut state, flag)?;
+    }
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // Prometheus prefers OpenMetrics but accepts text/plain as well.
     if accepts.contains("text/plain") {
-        let mut response = Response::new(Body::from(prometheus::page(&platform).await?));
-        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        return Ok(response);
+        let page = prometheus::page(&platform, &state, flag.is_some()).await?;
+        return Ok(respond("text/plain; version=0.0.4; charset=utf-8", page, &headers));
     }
-    let store = &platform.store;
     let cursor = store.cursor().await?;
-    let config = store.state().await?.config;
-    let mut ledgers = measured::ledgers(store, &config, LedgerParts::Series).await?;
-    measured::keep_routes(&mut ledgers, &config);
+    let mut ledgers = measured::ledgers(store, &state.config, LedgerParts::Series).await?;
+    ledgers.retain(|decided_by, _| flag.is_none() || decided_by.is_some());
+    measured::keep_routes(&mut ledgers, &state.config);
     let flags: Vec<Value> =
         ledgers.into_iter().map(|(flag, ledger)| json!({ "flag": flag, "series": ledger.series })).collect();
     let behind = cursor.parked.iter().map(|(flag, parked)| (flag, Timestamp::from_millis(parked.through)));
@@ -53,5 +66,25 @@ pub(super) async fn handle(
         "isolates_active": totals.isolates,
         "isolates_lost": totals.isolates_lost,
     });
-    Ok(json_response(StatusCode::OK, &body))
+    Ok(respond("application/json", body.to_string(), &headers))
+}
+
+/// Removes all flags but one.
+fn keep_flag(state: &mut store::State, flag: &FlagName) -> Result<(), Problem> {
+    state.config.feature_flags.retain(|name, _| name == flag);
+    state.runs.retain(|name, _| name == flag);
+    if state.config.feature_flags.is_empty() {
+        return Err(Problem::not_found("flag", flag.as_str()));
+    }
+    Ok(())
+}
+
+/// Builds the response with a page, compressed if it is long and the request accepts that.
+fn respond(content_type: &'static str, page: String, request: &HeaderMap) -> Response {
+    let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];
+    if page.len() < MIN_PACKED || !packing::is_accepted(request) {
+        return (headers, page).into_response();
+    }
+    let encoding = [(header::CONTENT_ENCODING, "gzip")];
+    (headers, encoding, packing::pack(page.as_bytes())).into_response()
 }

@@ -42,15 +42,15 @@ impl Page {
     }
 }
 
-/// Renders the current metrics.
+/// Renders the current metrics of a state. Those of one flag are without the samples of the whole deployment, which another
+/// page has.
 ///
 /// # Errors
 ///
 /// Fails if the table cannot be read or an item cannot be decoded.
-pub async fn page(platform: &Platform) -> Result<String, StoreError> {
-    let store = &platform.store;
-    let state = store.state().await?;
-    let mut ledgers = measured::ledgers(store, &state.config, LedgerParts::Series).await?;
+pub async fn page(platform: &Platform, state: &State, is_of_one_flag: bool) -> Result<String, StoreError> {
+    let mut ledgers = measured::ledgers(&platform.store, &state.config, LedgerParts::Series).await?;
+    ledgers.retain(|flag, _| !is_of_one_flag || flag.is_some());
     let mut page = Page::default();
     // Ahead of the routes: a counter of the flag must not fall because one of its routes is gone.
     evaluations(&mut page, &ledgers);
@@ -58,9 +58,11 @@ pub async fn page(platform: &Platform) -> Result<String, StoreError> {
     requests(&mut page, &ledgers);
     client_errors(&mut page, &ledgers);
     durations(&mut page, &ledgers);
-    canaries(&mut page, platform, &state).await?;
-    publication(&mut page, &state);
-    measurement(&mut page, platform).await?;
+    canaries(&mut page, platform, state).await?;
+    if !is_of_one_flag {
+        publication(&mut page, state);
+        measurement(&mut page, platform).await?;
+    }
     Ok(page.text)
 }
 
@@ -322,4 +324,50 @@ async fn measurement(page: &mut Page, platform: &Platform) -> Result<(), StoreEr
         page.sample(name, &[], lag as f64 / 1_000.0);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        measurement::packing,
+        store::{Ledger, Series},
+    };
+    use cutover_core::{
+        Arm, Reason,
+        measurement::counts::{Counts, Outcome},
+        statistics::split_mix::SplitMix64,
+    };
+
+    /// Largest response of a function, in bytes. Lambda has a compressed one as base64.
+    const MAX_RESPONSE: usize = 6_000_000;
+
+    #[test]
+    fn the_page_of_hundreds_of_flags_fits_into_a_response_if_it_is_compressed() {
+        let mut dice = SplitMix64::new(1);
+        let mut series = |route: usize, arm: Arm| {
+            let mut counts = Counts::default();
+            for _ in 0..200 {
+                let ms = u32::try_from(dice.draw() % 40_000).unwrap();
+                counts.add(Outcome::Status(200), ms, false, None);
+            }
+            let route = format!("a-route-of-the-flag-{route}").parse().ok();
+            Series { route, arm, reason: Reason::Rollout, counts }
+        };
+        let mut ledgers = Ledgers::new();
+        for flag in 0..300 {
+            let routes = (0..4).flat_map(|route| [(route, Arm::Legacy), (route, Arm::New)]);
+            let series = routes.map(|(route, arm)| series(route, arm)).collect();
+            let name: FlagName = format!("a_feature_flag_{flag:03}").parse().unwrap();
+            ledgers.insert(Some(name), Ledger { series, ..Ledger::default() });
+        }
+        let mut page = Page::default();
+        evaluations(&mut page, &ledgers);
+        requests(&mut page, &ledgers);
+        client_errors(&mut page, &ledgers);
+        durations(&mut page, &ledgers);
+        assert!(page.text.len() > MAX_RESPONSE, "{} bytes would fit as they are", page.text.len());
+        let packed = packing::pack(page.text.as_bytes()).len();
+        assert!(packed * 4 / 3 < MAX_RESPONSE / 2, "{packed} bytes");
+    }
 }

@@ -3,7 +3,8 @@
 use crate::{
     clock,
     measurement::{
-        answer::{Answers, accepts_packed, respond},
+        answer::{Answers, respond},
+        packing,
         refusal::{Refusal, RefusalKind, held_back, in_time, limited},
         signed,
     },
@@ -46,7 +47,7 @@ pub(super) fn routes(answers: Arc<Answers>) -> Router {
 }
 
 async fn receive(State(answers): State<Arc<Answers>>, request: Request) -> Response {
-    let is_packed = accepts_packed(request.headers());
+    let is_packed = packing::is_accepted(request.headers());
     match take(&answers, request).await {
         Ok(answer) => respond(&answer, is_packed),
         Err(Refusal { kind, problem }) => {

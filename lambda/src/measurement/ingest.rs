@@ -6,7 +6,7 @@ pub use crate::measurement::refusal::{Refusal, RefusalKind};
 use crate::{
     clock,
     measurement::{
-        answer::{Answers, accepts_packed, respond},
+        answer::{Answers, respond},
         ask, packing,
         refusal::{held_back, in_time, limited},
         signed,
@@ -27,16 +27,12 @@ use axum::{
 };
 use cutover_core::measurement::{
     answer::Answer,
-    batch::{Batch, SCHEMA},
+    batch::{Batch, MAX_BYTES, SCHEMA},
 };
 use std::{sync::Arc, time::Instant};
 
 /// Oldest schema of a batch that is read: that of the Worker before this one, whose batches have no users.
 const OLDEST_SCHEMA: u32 = 1;
-
-/// Largest batch, in bytes. A DynamoDB item is limited to 400 KB; an isolate sends at most 200
-/// cells.
-pub const MAX_BATCH: usize = 300_000;
 
 /// Furthest that an event window may be ahead of this function's clock, in milliseconds. The clocks of isolates and functions
 /// agree to a few seconds.
@@ -65,7 +61,7 @@ pub fn router(platform: Platform) -> Router {
 }
 
 async fn receive(Shared(ingest): Shared<Arc<Ingest>>, request: Request) -> Response {
-    let is_packed = accepts_packed(request.headers());
+    let is_packed = packing::is_accepted(request.headers());
     match ingest.take(request).await {
         Ok(answer) => respond(&answer, is_packed),
         Err(Refusal { kind, problem }) => {
@@ -84,7 +80,7 @@ impl Ingest {
     }
 
     async fn take_from(&self, headers: &HeaderMap, body: Body) -> Result<Answer, Refusal> {
-        let body = to_bytes(body, MAX_BATCH).await.map_err(|_| too_large())?;
+        let body = to_bytes(body, MAX_BYTES).await.map_err(|_| too_large())?;
         let now = clock::now().millis();
         signed::check(&self.platform, headers, &body, now).await?;
         let is_packed = is_packed(headers);
@@ -128,7 +124,7 @@ fn conflict(batch: &Batch) -> Refusal {
 }
 
 fn too_large() -> Refusal {
-    let detail = format!("the batch is larger than {MAX_BATCH} bytes");
+    let detail = format!("the batch is larger than {MAX_BYTES} bytes");
     let hint = "send fewer cells at once";
     Refusal::new(
         RefusalKind::Oversized,
@@ -153,7 +149,7 @@ fn unpacked(is_packed: bool, body: &Bytes) -> Result<Bytes, Refusal> {
     if !is_packed {
         return Ok(body.clone());
     }
-    let plain = packing::unpack(body, MAX_BATCH)
+    let plain = packing::unpack(body, MAX_BYTES)
         .map_err(|error| malformed(format!("the body is not gzip data: {error}")))?;
     plain.map(Bytes::from).ok_or_else(too_large)
 }
@@ -277,6 +273,6 @@ mod tests {
         assert_eq!(unpacked(false, &plain).map_err(|_| "refused"), Ok(plain.clone()));
         let kind = |body: &Bytes| unpacked(true, body).unwrap_err().kind;
         assert_eq!(kind(&plain), RefusalKind::Malformed);
-        assert_eq!(kind(&packing::pack(&vec![b' '; MAX_BATCH + 1]).into()), RefusalKind::Oversized);
+        assert_eq!(kind(&packing::pack(&vec![b' '; MAX_BYTES + 1]).into()), RefusalKind::Oversized);
     }
 }

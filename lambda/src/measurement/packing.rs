@@ -1,11 +1,18 @@
 //! Bodies compressed with gzip, and batches as they are stored.
 
+use axum::http::{HeaderMap, header};
 use cutover_core::measurement::batch::Batch;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use std::io::{self, Read, Write};
 
 /// Largest batch that is stored, once it is decompressed, in bytes. Ingest accepts less.
 const MAX_STORED: usize = 4_000_000;
+
+/// Returns true if a request accepts a compressed response.
+pub(crate) fn is_accepted(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("gzip"))
+}
 
 /// Compresses bytes.
 pub fn pack(bytes: &[u8]) -> Vec<u8> {
@@ -36,6 +43,12 @@ pub(super) fn read(stored: &[u8]) -> Option<Batch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_says_if_it_accepts_a_compressed_response() {
+        let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, "br, gzip".parse().unwrap())]);
+        assert!(is_accepted(&headers) && !is_accepted(&HeaderMap::new()));
+    }
 
     #[test]
     fn what_is_too_large_is_not_unpacked() {

@@ -1,13 +1,25 @@
 //! Questions of isolates: signed, answered with the state of the control plane, and not stored.
 
-use cutover_core::{Revision, measurement::question::Question};
+use axum::body::Bytes;
+use cutover_core::{
+    Revision,
+    measurement::{pace::Pace, question::Question},
+};
+use cutover_lambda::measurement::ask as ask_function;
 use cutover_tests::{
+    dynamodb::DynamoDb,
+    fault_proxy::Fault,
+    functions::{ManagementServer, connected, platform},
     question::{ask, ask_with},
     recorder::Mode,
+    server::Server,
     stack::{Options, Stack},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 /// Longer than a head answers.
 const HEAD: Duration = Duration::from_millis(300);
@@ -36,6 +48,8 @@ async fn a_question_is_answered_from_the_head_and_written_nowhere() {
         "revision": revision, "flag": "graphql_reviews_read", "enabled": true, "rollout": 5.0
     });
     assert_eq!(answer["brakes"], json!([brake]), "{answer:#}");
+    // One that has no snapshot is given it.
+    let (_, answer) = ask(&url, &question(0)).await;
     assert!(
         answer["snapshot"].as_str().is_some_and(|text| text.contains("graphql_reviews_read")),
         "{answer:#}"
@@ -81,4 +95,66 @@ async fn questions_that_are_forged_malformed_or_too_large_are_refused() {
         assert_eq!((got, &problem["code"]), (status, &json!(code)), "{problem:#}");
     }
     assert_eq!(ask(&url, &good).await.0, 200);
+}
+
+/// At a change all processes hear of it within seconds, and the configuration is one partition, which refuses what is too
+/// much. Answers go out without the snapshot then, and it is not read for each of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_brake_is_answered_while_the_configuration_cannot_be_read() {
+    const REFUSED: usize = 100;
+    const QUERY: (&str, &str) = ("x-amz-target", "Query");
+    let dynamodb = DynamoDb::start().await;
+    let control = platform(&dynamodb, &[]).await;
+    // The processes derive the snapshot within an interval between reports; a short one, so that this does not take long.
+    control.store.write_pace(Pace { interval_ms: 1_000, ..Pace::default() }).await.expect("it is written");
+    let server = ManagementServer::start(control).await;
+    let flags = "feature_flags: { one: { enabled: true, rollout_percentage: 100 } }\n";
+    server.client.apply(flags).await.expect(200);
+    let lowered = server.client.put("/flags/one/rollout", &json!({ "percentage": 5 })).await.expect(200);
+    let revision = lowered.body["revision"].as_u64().expect("a revision");
+    let asked = Server::start(ask_function::router(connected(&dynamodb.url(), &[]))).await;
+    let braked = async |behind_ms: u64| {
+        let isolate = Some("a".repeat(32));
+        let question = Question { isolate, behind_ms, ..Question::since(Revision(revision - 1)) };
+        let started = Instant::now();
+        let (status, answer) = ask(&asked.url(), &question.encode()).await;
+        assert_eq!((status, &answer["brakes"][0]["rollout"]), (200, &json!(5.0)), "{answer:#}");
+        assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
+        answer
+    };
+    let throttled = Fault::Answer(
+        400,
+        "application/x-amz-json-1.0",
+        Bytes::from_static(
+            br#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"-"}"#,
+        ),
+    );
+    for _ in 0..REFUSED {
+        dynamodb.proxy.on_next(QUERY.0, QUERY.1, throttled.clone());
+    }
+    assert_eq!(braked(0).await["snapshot"], Value::Null);
+    assert_eq!(
+        dynamodb.proxy.awaited(),
+        REFUSED,
+        "the brake is enough for an isolate that has just heard of it"
+    );
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while dynamodb.proxy.awaited() == REFUSED {
+        assert!(Instant::now() < deadline, "the snapshot is never read");
+        assert_eq!(braked(5_000).await["snapshot"], Value::Null);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let left = dynamodb.proxy.awaited();
+    for _ in 0..3 {
+        braked(5_000).await;
+    }
+    assert_eq!(dynamodb.proxy.awaited(), left, "it is read again without a pause");
+    dynamodb.proxy.forget_next();
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while !braked(5_000).await["snapshot"].is_string() {
+        assert!(Instant::now() < deadline, "the snapshot does not come");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // Who asks now is given it at once: nothing has to be read for it.
+    assert!(braked(0).await["snapshot"].is_string());
 }

@@ -1,6 +1,6 @@
 //! The word of the control plane: emergencies that it declares, and the loss of it.
 
-use super::{REQUEST, answer, document, hear, holding, reason, reporting, snapshot, with_canary, word};
+use super::{REQUEST, answer, ask, document, hear, holding, reason, reporting, snapshot, with_canary, word};
 use crate::{isolate::Isolate, settings::Settings, test_support, wire::PackedDecision};
 use cutover_core::{
     Arm, Emergency, PartsPerMillion, Reason, Timestamp, measurement::answer::Answer,
@@ -118,28 +118,54 @@ fn a_flag_leaves_the_new_arm_when_the_control_plane_is_lost_if_it_says_so_or_a_c
     }
 }
 
-/// One question without an answer, and none for a minute: the control plane was not asked, so it was not silent.
-#[test]
-fn an_isolate_that_slept_has_not_lost_the_control_plane() {
+/// An isolate that holds a flag with `on_control_loss: legacy` and everybody on the new arm.
+fn leaving_when_lost() -> Isolate {
     let mut snapshot = snapshot(1, 100.0, 0);
     snapshot.flags.values_mut().for_each(|flag| flag.on_control_loss = Some(OnControlLoss::Legacy));
     let mut isolate = Isolate::default();
     isolate.configure(Settings { reports: true, ..Settings::default() }, 0);
     isolate.reporting.name("i".to_owned());
     isolate.finish_read(0, Ok(Some(snapshot.encode().unwrap()))).unwrap();
-    let unanswered = |isolate: &mut Isolate, now: i64| {
-        isolate.question(now).unwrap();
-        isolate.answered(0, "", now);
-    };
-    unanswered(&mut isolate, 0);
+    isolate
+}
+
+/// Asks, and gets no answer.
+fn ask_in_vain(isolate: &mut Isolate, now: i64) {
+    isolate.question(now).unwrap();
+    isolate.answered(0, "", now);
+}
+
+/// One question without an answer, and none for a minute: the control plane was not asked, so it was not silent.
+#[test]
+fn an_isolate_that_slept_has_not_lost_the_control_plane() {
+    let mut isolate = leaving_when_lost();
+    ask_in_vain(&mut isolate, 0);
     for woken in [70_000, 140_000] {
-        unanswered(&mut isolate, woken);
+        ask_in_vain(&mut isolate, woken);
         assert_eq!(answer(&isolate, REQUEST, woken + 1).arm(), Arm::New, "{woken}");
     }
     // Awake and unanswered for as long as it takes.
-    (145_000..=200_000).step_by(5_000).for_each(|now| unanswered(&mut isolate, now));
+    (145_000..=200_000).step_by(5_000).for_each(|now| ask_in_vain(&mut isolate, now));
     assert_eq!(answer(&isolate, REQUEST, 200_000).arm(), Arm::New);
     assert_eq!(answer(&isolate, REQUEST, 200_001).arm(), Arm::Legacy);
+}
+
+/// Else the users of an isolate with few requests change arms again and again while the control plane is lost.
+#[test]
+fn a_rest_does_not_end_the_loss_of_the_control_plane() {
+    let mut isolate = leaving_when_lost();
+    (0..=65_000).step_by(5_000).for_each(|now| ask_in_vain(&mut isolate, now));
+    assert_eq!(answer(&isolate, REQUEST, 65_001).arm(), Arm::Legacy);
+    for woken in [100_000, 130_000, 1_000_000] {
+        ask_in_vain(&mut isolate, woken);
+        let turned = answer(&isolate, REQUEST, woken + 1);
+        assert_eq!((turned.arm(), turned.reason()), (Arm::Legacy, Reason::Emergency), "{woken}");
+    }
+    ask(&mut isolate, &word(1), 1_030_000);
+    assert_eq!(answer(&isolate, REQUEST, 1_030_001).arm(), Arm::New, "an answer came");
+    // The next silence is a loss after a minute of its own.
+    ask_in_vain(&mut isolate, 1_060_000);
+    assert_eq!(answer(&isolate, REQUEST, 1_060_001).arm(), Arm::New);
 }
 
 #[test]
