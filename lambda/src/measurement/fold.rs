@@ -12,7 +12,7 @@ use crate::{
     measurement::{
         account::{Account, Horizon, flags},
         packing,
-        reader::{Pages, Reader},
+        reader::{Reader, ShardPage},
         roll::Roll,
     },
     platform::Platform,
@@ -36,7 +36,7 @@ use std::{
 /// arrival window.
 const DELAY_MS: i64 = 2_000;
 
-/// Time after the last reading without a failure for which failures end a reading alone, and not the fold.
+/// Time for which a fold goes on although no shard at all can be read. While some can, it goes on with them.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Age of a batch's newest event window beyond which the batch counts as late, in milliseconds.
@@ -62,8 +62,8 @@ pub(super) struct Folding<'p> {
     is_superseded: bool,
     /// Time at which the lease was taken or renewed.
     renewed: Instant,
-    /// Time of the last reading without a failure.
-    read_at: Option<Instant>,
+    /// Time of the last reading that did not fail in every shard; at first, that of the beginning.
+    read_at: Instant,
     fold: Fold,
     reader: Reader,
     accounts: BTreeMap<String, Account>,
@@ -115,7 +115,7 @@ impl<'p> Folding<'p> {
             lost: 0,
             is_superseded: false,
             renewed: Instant::now(),
-            read_at: None,
+            read_at: Instant::now(),
             fold,
             reader,
             accounts: BTreeMap::new(),
@@ -144,52 +144,65 @@ impl<'p> Folding<'p> {
         names
     }
 
-    /// Reads the log to its present end, for at most `patience`. Returns the number of batches.
+    /// Reads the log to its present end, for at most `patience`. Returns the number of batches. A shard that cannot be read is
+    /// left for the next reading, and `through` stays where it is until then: no canary climbs.
+    ///
+    /// # Errors
+    ///
+    /// Fails if nothing could be read for a while, and if the table cannot be read or written.
     pub(super) async fn read(&mut self, patience: Duration) -> Result<usize, StoreError> {
         let started = Instant::now();
         let began = clock::now().millis();
-        let mut batches = 0;
+        let (mut batches, mut has_read, mut failure) = (0, false, None);
         self.reader.look_again(self.fold.read(), began);
-        let failure = loop {
-            if let Err(error) = self.list(began).await {
-                break Some(error);
+        loop {
+            // After a failure the next reading lists what follows a shard that has ended.
+            if failure.is_none() {
+                failure = self.list(began).await.err();
             }
             if self.reader.is_done() || started.elapsed() >= patience {
-                break None;
+                break;
             }
             self.keep_lease().await?;
-            let Pages { pages, failure } = self.reader.pages(self.fold.read(), began).await;
-            if pages.iter().any(|page| !page.arrivals.is_empty()) {
-                // After the batches: a run that the state does not know gets no evidence.
-                self.renew_state().await?;
-            }
-            for page in pages {
-                if page.has_gap {
-                    self.note_gap("records of the log have expired");
-                }
-                for arrival in &page.arrivals {
-                    batches += 1;
-                    self.take(&page.shard, arrival).await;
-                }
-                if let Some(progress) = page.progress {
-                    self.fold.has_read(&page.shard, progress);
-                }
-            }
-            if failure.is_some() {
-                break failure;
-            }
-        };
-        match failure {
-            None => self.read_at = Some(Instant::now()),
-            // What was read is judged, and the next pass goes on.
-            Some(error) if self.read_at.is_some_and(|read| read.elapsed() < READ_PATIENCE) => {
-                tracing::warn!(event = "log_unread", %error, "the log could not be read to its end");
-                return Ok(batches);
-            }
-            Some(error) => return Err(error),
+            let read = self.reader.pages(self.fold.read(), began).await;
+            has_read |= !read.pages.is_empty();
+            failure = read.failure.or(failure);
+            batches += self.take_pages(read.pages).await?;
         }
-        if self.reader.is_at_end(self.fold.read(), began) {
-            self.through = self.through.max(began - DELAY_MS);
+        if has_read || failure.is_none() {
+            self.read_at = Instant::now();
+        }
+        match failure {
+            None if self.reader.is_at_end(self.fold.read(), began) => {
+                self.through = self.through.max(began - DELAY_MS);
+            }
+            None => {}
+            Some(error) if self.read_at.elapsed() >= READ_PATIENCE => return Err(error),
+            Some(error) => {
+                tracing::warn!(event = "log_unread", %error, "the log could not be read to its end");
+            }
+        }
+        Ok(batches)
+    }
+
+    /// Adds the batches of pages, and notes the progress in their shards. Returns the number of batches.
+    async fn take_pages(&mut self, pages: Vec<ShardPage>) -> Result<usize, StoreError> {
+        let mut batches = 0;
+        if pages.iter().any(|page| !page.arrivals.is_empty()) {
+            // After the batches: a run that the state does not know gets no evidence.
+            self.renew_state().await?;
+        }
+        for page in pages {
+            if page.has_gap {
+                self.note_gap("records of the log have expired");
+            }
+            for arrival in &page.arrivals {
+                batches += 1;
+                self.take(&page.shard, arrival).await;
+            }
+            if let Some(progress) = page.progress {
+                self.fold.has_read(&page.shard, progress);
+            }
         }
         Ok(batches)
     }

@@ -3,6 +3,7 @@
 
 mod listings;
 
+mod unreadable;
 use cutover_core::{Arm, canary::RunState, measurement::batch::Batch, statistics::split_mix::SplitMix64};
 use cutover_lambda::{
     clock,
