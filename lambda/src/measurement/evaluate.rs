@@ -272,7 +272,9 @@ impl Evaluation<'_> {
 
     async fn set_pace(&mut self) -> Result<(), StoreError> {
         let held = self.folding.pace;
-        let next = held.next(self.folding.cursor.totals.isolates, clock::now().millis());
+        let (isolates, now) = (self.folding.cursor.totals.isolates, clock::now().millis());
+        let is_fleet = self.folding.knows_fleet(now);
+        let next = if is_fleet { held.next(isolates, now) } else { held.next_for_part(isolates, now) };
         if next != held {
             self.folding.platform.store.write_pace(next).await?;
         }

@@ -13,7 +13,7 @@ use crate::{
         account::{Account, Horizon, flags},
         packing,
         reader::{Reader, ShardPage},
-        roll::Roll,
+        roll::{ACTIVE_MS, Roll},
     },
     platform::Platform,
     store::{Cursor, FlagGap, KnownLedgers, Lease, State, error::StoreError},
@@ -38,6 +38,9 @@ const DELAY_MS: i64 = 2_000;
 
 /// Time for which a fold goes on although no shard at all can be read. While some can, it goes on with them.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longest age of a complete reading by which the size of the fleet is known, in milliseconds.
+const RECENT_MS: i64 = 32_000;
 
 /// Age of a batch's newest event window beyond which the batch counts as late, in milliseconds.
 const LATE_MS: i64 = 60_000;
@@ -86,15 +89,19 @@ impl<'p> Folding<'p> {
             tokio::try_join!(store.state(), store.stream(), store.pace(), store.known_ledgers())?;
         let mut roll = Roll::default();
         let is_restored = cursor.epoch < state.head.epoch;
+        let active = state.runs.values().filter(|run| run.state.is_active());
+        let mut cursor = cursor.in_epoch(state.head.epoch, active, clock::now().millis());
         if is_restored {
             // Isolates of the backup that are gone since are nobody's loss.
             let (epoch, since) = (state.head.epoch, cursor.through);
             tracing::error!(event = "log_gap", why = "the table was restored", %epoch, since, "counts are unknown");
         } else {
-            store.roll().await?.iter().for_each(|part| roll.unpack(part));
+            let stored = store.roll().await?;
+            stored.parts.iter().for_each(|part| roll.unpack(part));
+            if !stored.is_whole {
+                cursor.roll_since = cursor.through;
+            }
         }
-        let active = state.runs.values().filter(|run| run.state.is_active());
-        let mut cursor = cursor.in_epoch(state.head.epoch, active, clock::now().millis());
         let is_replaced = !cursor.stream.is_empty() && cursor.stream != stream;
         if is_replaced {
             cursor.positions = Positions::default();
@@ -302,6 +309,12 @@ impl<'p> Folding<'p> {
     }
 
     /// Notes that counts of all active runs have expired before they were folded.
+    /// Returns true if the roll has every isolate that reported in the two minutes before `now`, in milliseconds since 1970.
+    pub(super) fn knows_fleet(&self, now: i64) -> bool {
+        let Cursor { through, roll_since, .. } = self.cursor;
+        now.saturating_sub(through) <= RECENT_MS && through.saturating_sub(roll_since) >= ACTIVE_MS
+    }
+
     fn note_gap(&mut self, why: &str) {
         let (since, until) = (self.cursor.through, clock::now().millis());
         tracing::error!(event = "log_gap", why, since, until, "counts have expired");

@@ -84,6 +84,9 @@ pub struct Cursor {
     #[serde(skip)]
     pub version: u64,
 }
+    /// Arrival time from which on the roll of isolates has every batch, in milliseconds since 1970: that of the last restore or
+    /// loss of the roll.
+    pub roll_since: i64,
 
 impl Cursor {
     /// Returns the cursor at `now` in milliseconds since 1970, in the epoch of the head. If the table was restored since it
@@ -99,7 +102,7 @@ impl Cursor {
         let gap =
             FlagGap { since: Timestamp::from_millis(self.through), until: Timestamp::from_millis(until) };
         self.gaps.extend(active.into_iter().map(|run| (run.flag.to_string(), gap)));
-        (self.epoch, self.passed_over) = (epoch, until);
+        (self.epoch, self.passed_over, self.roll_since) = (epoch, until, until);
         self
     }
 
@@ -184,3 +187,4 @@ mod tests {
         assert_eq!(cursor.through_of(&run("other", 5)), 9);
     }
 }
+        assert_eq!(restored.roll_since, 60_000, "the roll of the backup is not read");

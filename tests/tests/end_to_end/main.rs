@@ -21,6 +21,7 @@ mod deployment;
 mod dev;
 mod evaluation;
 mod failover;
+mod fleet;
 mod flood;
 mod forwarding;
 mod freshness;
