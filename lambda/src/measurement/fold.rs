@@ -131,6 +131,7 @@ impl<'p> Folding<'p> {
             written: known.clone(),
             known,
         };
+        folding.note_expired();
         if is_replaced {
             folding.note_gap("the stream was replaced");
         }
@@ -281,7 +282,7 @@ impl<'p> Folding<'p> {
         match Account::open(self.platform, flag, &self.cursor.stream).await {
             Ok(account) => {
                 let now = clock::now().millis();
-                let own = account.positions().clone().unless_expired(account.through(), now);
+                let own = account.positions().clone().unless_expired(account.written_at(), now);
                 self.fold.has_ledger(name, &own);
                 self.accounts.insert(name.to_owned(), account);
                 self.note_known(name);
@@ -308,13 +309,24 @@ impl<'p> Folding<'p> {
         Horizon { until, report_ms: self.pace.report_ms(clock::now().millis()) }
     }
 
-    /// Notes that counts of all active runs have expired before they were folded.
     /// Returns true if the roll has every isolate that reported in the two minutes before `now`, in milliseconds since 1970.
     pub(super) fn knows_fleet(&self, now: i64) -> bool {
         let Cursor { through, roll_since, .. } = self.cursor;
         now.saturating_sub(through) <= RECENT_MS && through.saturating_sub(roll_since) >= ACTIVE_MS
     }
 
+    /// Notes the counts of active runs that have expired because nobody read the log for so long.
+    fn note_expired(&mut self) {
+        let now = clock::now().millis();
+        for run in self.running() {
+            let Some(FlagGap { since, until }) = self.cursor.expired_of(&run, now) else { continue };
+            let why = "evaluation was off for longer than the log is kept";
+            tracing::error!(event = "log_gap", why, since = since.millis(), "counts have expired");
+            note_gap(&mut self.cursor, run.flag.as_str(), since.millis(), until.millis());
+        }
+    }
+
+    /// Notes that counts of all active runs have expired before they were folded.
     fn note_gap(&mut self, why: &str) {
         let (since, until) = (self.cursor.through, clock::now().millis());
         tracing::error!(event = "log_gap", why, since, until, "counts have expired");
