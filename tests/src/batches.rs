@@ -1,7 +1,7 @@
 //! Batches that tests store without isolates, and the canary runs that they are evidence of.
 
 use cutover_core::{
-    Arm, Epoch, FlagName, Reason, Revision,
+    Arm, Epoch, FlagName, Reason, Revision, Timestamp,
     canary::{Run, RunIdentity},
     config::Config,
     measurement::{
@@ -44,14 +44,18 @@ pub async fn store_batch(store: &Store, batch: &Batch) -> BatchStatus {
 /// Begins a run of each flag, by the plan of the example configuration, as the first change of all. The runs have no keys, so
 /// that no alarm waits for the users behind it: counts alone complete the evidence.
 pub async fn begin_runs(store: &Store, flags: &[&str]) -> Vec<Run> {
+    begin_runs_at(store, flags, clock::now()).await
+}
+
+/// Begins runs as [`begin_runs`] does, which say that they began at another time.
+pub async fn begin_runs_at(store: &Store, flags: &[&str], began: Timestamp) -> Vec<Run> {
     let config = Config::from_yaml(include_str!("../../docs/example.yaml")).expect("the example is valid");
     let plan = config.canary_deployments.into_values().next().expect("the example has a canary");
-    let now = clock::now();
     let mut runs = Vec::new();
     let mut writes = Vec::new();
     for (index, flag) in flags.iter().enumerate() {
         let id = format!("r{index}").parse().expect("a run's id");
-        let run = Run::start(RunIdentity { id, key: None }, name(flag), plan.clone(), now, "operator");
+        let run = Run::start(RunIdentity { id, key: None }, name(flag), plan.clone(), began, "operator");
         let share = run.share().percent();
         writes.push(object("feature_flags", flag, json!({ "enabled": true, "rollout_percentage": share })));
         writes.push(object("canary_deployments", flag, json!(plan)));
@@ -64,7 +68,7 @@ pub async fn begin_runs(store: &Store, flags: &[&str]) -> Vec<Run> {
         writes,
         emergency: EmergencyChange::Keep,
         brakes: Brakes::default(),
-        audit: AuditRecord::new(now, "operator", Role::Operator, "canary.start", None),
+        audit: AuditRecord::new(clock::now(), "operator", Role::Operator, "canary.start", None),
         reply: None,
         lease: None,
     };

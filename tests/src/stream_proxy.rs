@@ -33,6 +33,15 @@ const KIND: &str = "application/x-amz-json-1.0";
 const MOST_RECORDS: usize = 1_000;
 const MOST_SHARDS: usize = 100;
 
+/// Trouble with reading one shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShardTrouble {
+    /// Every reading is throttled.
+    Throttled,
+    /// No reading is answered.
+    Hanging,
+}
+
 /// A running proxy.
 pub struct StreamProxy {
     shared: Arc<Shared>,
@@ -59,6 +68,8 @@ struct Streams {
     empty: Option<u64>,
     /// Calls that are still throttled.
     throttled: u32,
+    /// Shards that cannot be read.
+    troubled: BTreeMap<String, ShardTrouble>,
     /// Number of times that all iterators expired.
     expiries: u64,
     /// Calls of `GetRecords`.
@@ -97,6 +108,7 @@ impl StreamProxy {
             listing: MOST_SHARDS,
             empty: None,
             throttled: 0,
+            troubled: BTreeMap::new(),
             expiries: 0,
             reads: 0,
             delay: Duration::ZERO,
@@ -182,6 +194,15 @@ impl StreamProxy {
         self.state().throttled = calls;
     }
 
+    /// Lets every reading of a shard fail from now on; `None` ends that.
+    pub fn trouble(&self, shard: &str, trouble: Option<ShardTrouble>) {
+        let mut state = self.state();
+        match trouble {
+            Some(trouble) => state.troubled.insert(shard.to_owned(), trouble),
+            None => state.troubled.remove(shard),
+        };
+    }
+
     /// Returns the number of calls of `GetRecords` so far, which DynamoDB charges for.
     pub fn reads(&self) -> u64 {
         self.state().reads
@@ -217,8 +238,8 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await;
     let request: Value =
         serde_json::from_slice(&body.expect("the request's body is read")).expect("the SDK sends JSON");
-    let delay = shared.streams.lock().expect("no handler panics").delay;
-    if action == "GetRecords" && !delay.is_zero() {
+    let delay = shared.streams.lock().expect("no handler panics").delay(&action, &request);
+    if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
     let answered = shared.streams.lock().expect("no handler panics").call(&action, &request);
@@ -233,12 +254,30 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
 }
 
 impl Streams {
+    /// Returns the time that a call takes.
+    fn delay(&self, action: &str, request: &Value) -> Duration {
+        match self.trouble_of(request) {
+            Some(ShardTrouble::Hanging) => Duration::from_secs(600),
+            _ if action == "GetRecords" => self.delay,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Returns the trouble with the shard that a call of `GetRecords` reads.
+    fn trouble_of(&self, request: &Value) -> Option<ShardTrouble> {
+        let shard = request["ShardIterator"].as_str()?.split('|').nth(2)?;
+        self.troubled.get(shard).copied()
+    }
+
     fn call(&mut self, action: &str, request: &Value) -> Result<Value, Refusal> {
         self.reads += u64::from(action == "GetRecords");
         if self.throttled > 0 {
             self.throttled -= 1;
             let is_read = action == "GetRecords" && self.throttled.is_multiple_of(2);
             return Err(if is_read { TOO_FAST } else { TOO_MANY });
+        }
+        if self.trouble_of(request).is_some() {
+            return Err(TOO_FAST);
         }
         self.current();
         match action {

@@ -111,8 +111,8 @@ pub struct TickContext {
     pub enabled: bool,
     /// Plan in the current configuration; `None` if it was removed.
     pub plan: Option<CanaryPlan>,
-    /// Arrival time up to which all counts were evaluated; `None` if unknown. The run does not climb on
-    /// old evidence.
+    /// Arrival time up to which all counts were evaluated; `None` in simulations, and in records of an earlier version. The run
+    /// does not climb on old evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Timestamp>,
     /// Time of the last change of the flag, which may have enabled it; `None` if unknown. Requests are missed, and the

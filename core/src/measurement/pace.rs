@@ -54,6 +54,12 @@ impl Pace {
         }
     }
 
+    /// Returns the pace at `now` for at least so many isolates. It is not lowered: there may be more.
+    pub fn next_for_part(self, isolates: u64, now: i64) -> Self {
+        let next = self.next(isolates, now);
+        if next.interval_ms < self.interval_ms { self } else { next }
+    }
+
     fn changed(self, interval_ms: u64, now: i64) -> Self {
         Self { interval_ms, wanted_since: 0, before_ms: self.interval_ms, changed_at: now }
     }
@@ -93,6 +99,16 @@ mod tests {
         assert_eq!(longer.next(30_000_000, 2).next(30_000_000, 2 + PATIENCE_MS).interval_ms, 60_000);
         assert_eq!(longer.next(3_000, 2).interval_ms, 12_000);
         assert_eq!(longer.next(4_000, 2).interval_ms, 20_000, "less than a quarter");
+    }
+
+    #[test]
+    fn a_part_of_a_fleet_shortens_no_interval() {
+        let long = Pace { interval_ms: LONGEST_MS, before_ms: LONGEST_MS, ..Pace::default() };
+        assert_eq!(long.next(0, 7).interval_ms, SHORTEST_MS);
+        assert_eq!(long.next_for_part(0, 7), long);
+        let waiting = Pace::default().next_for_part(5_000, 1);
+        assert_eq!(waiting.wanted_since, 1);
+        assert_eq!(waiting.next_for_part(5_000, 1 + PATIENCE_MS).interval_ms, 20_000, "it may be longer");
     }
 
     #[test]

@@ -26,12 +26,12 @@ pub async fn evidence_of(platform: &Platform, run: &Run) -> Result<Evidence, Sto
 /// Returns the inputs of a decision other than the evidence. The cursor must have been read before the evidence, which is
 /// then at least as new as the cursor says.
 pub fn circumstances(cursor: &Cursor, state: &State, run: &Run) -> TickContext {
-    let through = cursor.through_of(run);
     TickContext {
         emergency: state.is_held(&run.flag),
         enabled: state.config.feature_flags.get(&run.flag).is_some_and(|flag| flag.enabled),
         plan: state.config.canary_deployments.get(&run.flag).cloned(),
-        through: (through > 0).then(|| Timestamp::from_millis(through)),
+        // Also 0: where nothing was ever read, everything is missing.
+        through: Some(Timestamp::from_millis(cursor.through_of(run))),
         flag_changed: state.meta("feature_flags", run.flag.as_str()).map(|meta| meta.updated_at),
     }
 }
@@ -53,5 +53,28 @@ pub fn run_write(state: &State, run: &Run) -> Write {
         name: run.flag.to_string(),
         value: Some(json!(run)),
         expected: state.meta(RUNS, run.flag.as_str()).map(|meta| meta.version),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::FlagGap;
+    use cutover_core::config::Config;
+    use std::collections::BTreeMap;
+
+    /// A gap from the very beginning was taken for no gap.
+    #[test]
+    fn a_run_of_which_nothing_was_ever_read_is_known_to_be_behind() {
+        let time = Timestamp::from_millis;
+        let config = Config::from_yaml(include_str!("../../../docs/example.yaml")).unwrap();
+        let (flag, plan) = config.canary_deployments.into_iter().next().unwrap();
+        let identity = RunIdentity { id: "r1".parse().unwrap(), key: None };
+        let run = Run::start(identity, flag, plan, time(5), "operator");
+        let gap = FlagGap { since: time(0), until: time(6) };
+        let gaps = BTreeMap::from([(run.flag.to_string(), gap)]);
+        for cursor in [Cursor::default(), Cursor { through: 9, gaps, ..Cursor::default() }] {
+            assert_eq!(circumstances(&cursor, &State::default(), &run).through, Some(time(0)), "{cursor:?}");
+        }
     }
 }

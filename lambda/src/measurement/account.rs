@@ -74,6 +74,12 @@ impl Account {
         self.ledger.through
     }
 
+    /// Returns the time at which the ledger was written, in milliseconds since 1970. That of an earlier version is not known, and
+    /// is at least the time up to which it was complete.
+    pub(super) fn written_at(&self) -> i64 {
+        self.ledger.written_at.max(self.ledger.through)
+    }
+
     /// Adds what a batch that arrived at `at` holds of the flag. The state must be newer than the batch: a run that it does
     /// not know gets no evidence.
     pub(super) fn add(&mut self, state: &State, at: i64, batch: &Batch) {
@@ -146,7 +152,7 @@ impl Account {
     ) -> Result<(), CommitError> {
         let mut ledger = self.ledger.clone();
         ledger.positions = positions;
-        ledger.through = horizon.until;
+        (ledger.through, ledger.written_at) = (horizon.until, clock::now().millis());
         let run = self.flag.as_ref().and_then(|flag| state.active_run(flag));
         let mut others = Vec::new();
         let mut evidence = None;

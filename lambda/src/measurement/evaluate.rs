@@ -102,7 +102,7 @@ pub async fn stand_in(platform: &Platform, idle: Duration) -> Result<Option<Tick
     Ok(Some(tick))
 }
 
-/// Works as the holder of a lease, until shortly before `deadline`, or until somebody else takes the lease.
+/// Works as the holder of a lease, and gives it up after a failure: another invocation need not wait until it lapses.
 async fn work(
     platform: &Platform,
     lease: Lease,
@@ -110,6 +110,22 @@ async fn work(
     tick: &mut Tick,
 ) -> Result<(), StoreError> {
     tick.worked = true;
+    let worked = work_until(platform, lease, deadline, tick).await;
+    if worked.is_err()
+        && let Err(error) = platform.store.renew_lease(lease, clock::now().millis(), true).await
+    {
+        tracing::warn!(%error, "the lease could not be given up, and lapses");
+    }
+    worked
+}
+
+/// Works until shortly before `deadline`, or until somebody else takes the lease.
+async fn work_until(
+    platform: &Platform,
+    lease: Lease,
+    deadline: Instant,
+    tick: &mut Tick,
+) -> Result<(), StoreError> {
     let mut evaluation = Evaluation {
         folding: Folding::begin(platform, lease).await?,
         held: BTreeMap::new(),
@@ -256,7 +272,9 @@ impl Evaluation<'_> {
 
     async fn set_pace(&mut self) -> Result<(), StoreError> {
         let held = self.folding.pace;
-        let next = held.next(self.folding.cursor.totals.isolates, clock::now().millis());
+        let (isolates, now) = (self.folding.cursor.totals.isolates, clock::now().millis());
+        let is_fleet = self.folding.knows_fleet(now);
+        let next = if is_fleet { held.next(isolates, now) } else { held.next_for_part(isolates, now) };
         if next != held {
             self.folding.platform.store.write_pace(next).await?;
         }

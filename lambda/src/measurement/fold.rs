@@ -12,8 +12,8 @@ use crate::{
     measurement::{
         account::{Account, Horizon, flags},
         packing,
-        reader::{Pages, Reader},
-        roll::Roll,
+        reader::{Reader, ShardPage},
+        roll::{ACTIVE_MS, Roll},
     },
     platform::Platform,
     store::{Cursor, FlagGap, KnownLedgers, Lease, State, error::StoreError},
@@ -36,8 +36,11 @@ use std::{
 /// arrival window.
 const DELAY_MS: i64 = 2_000;
 
-/// Time after the last reading without a failure for which failures end a reading alone, and not the fold.
+/// Time for which a fold goes on although no shard at all can be read. While some can, it goes on with them.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longest age of a complete reading by which the size of the fleet is known, in milliseconds.
+const RECENT_MS: i64 = 32_000;
 
 /// Age of a batch's newest event window beyond which the batch counts as late, in milliseconds.
 const LATE_MS: i64 = 60_000;
@@ -62,8 +65,8 @@ pub(super) struct Folding<'p> {
     is_superseded: bool,
     /// Time at which the lease was taken or renewed.
     renewed: Instant,
-    /// Time of the last reading without a failure.
-    read_at: Option<Instant>,
+    /// Time of the last reading that did not fail in every shard; at first, that of the beginning.
+    read_at: Instant,
     fold: Fold,
     reader: Reader,
     accounts: BTreeMap<String, Account>,
@@ -86,15 +89,19 @@ impl<'p> Folding<'p> {
             tokio::try_join!(store.state(), store.stream(), store.pace(), store.known_ledgers())?;
         let mut roll = Roll::default();
         let is_restored = cursor.epoch < state.head.epoch;
+        let active = state.runs.values().filter(|run| run.state.is_active());
+        let mut cursor = cursor.in_epoch(state.head.epoch, active, clock::now().millis());
         if is_restored {
             // Isolates of the backup that are gone since are nobody's loss.
             let (epoch, since) = (state.head.epoch, cursor.through);
             tracing::error!(event = "log_gap", why = "the table was restored", %epoch, since, "counts are unknown");
         } else {
-            store.roll().await?.iter().for_each(|part| roll.unpack(part));
+            let stored = store.roll().await?;
+            stored.parts.iter().for_each(|part| roll.unpack(part));
+            if !stored.is_whole {
+                cursor.roll_since = cursor.through;
+            }
         }
-        let active = state.runs.values().filter(|run| run.state.is_active());
-        let mut cursor = cursor.in_epoch(state.head.epoch, active, clock::now().millis());
         let is_replaced = !cursor.stream.is_empty() && cursor.stream != stream;
         if is_replaced {
             cursor.positions = Positions::default();
@@ -115,7 +122,7 @@ impl<'p> Folding<'p> {
             lost: 0,
             is_superseded: false,
             renewed: Instant::now(),
-            read_at: None,
+            read_at: Instant::now(),
             fold,
             reader,
             accounts: BTreeMap::new(),
@@ -124,6 +131,7 @@ impl<'p> Folding<'p> {
             written: known.clone(),
             known,
         };
+        folding.note_expired();
         if is_replaced {
             folding.note_gap("the stream was replaced");
         }
@@ -144,52 +152,65 @@ impl<'p> Folding<'p> {
         names
     }
 
-    /// Reads the log to its present end, for at most `patience`. Returns the number of batches.
+    /// Reads the log to its present end, for at most `patience`. Returns the number of batches. A shard that cannot be read is
+    /// left for the next reading, and `through` stays where it is until then: no canary climbs.
+    ///
+    /// # Errors
+    ///
+    /// Fails if nothing could be read for a while, and if the table cannot be read or written.
     pub(super) async fn read(&mut self, patience: Duration) -> Result<usize, StoreError> {
         let started = Instant::now();
         let began = clock::now().millis();
-        let mut batches = 0;
+        let (mut batches, mut has_read, mut failure) = (0, false, None);
         self.reader.look_again(self.fold.read(), began);
-        let failure = loop {
-            if let Err(error) = self.list(began).await {
-                break Some(error);
+        loop {
+            // After a failure the next reading lists what follows a shard that has ended.
+            if failure.is_none() {
+                failure = self.list(began).await.err();
             }
             if self.reader.is_done() || started.elapsed() >= patience {
-                break None;
+                break;
             }
             self.keep_lease().await?;
-            let Pages { pages, failure } = self.reader.pages(self.fold.read(), began).await;
-            if pages.iter().any(|page| !page.arrivals.is_empty()) {
-                // After the batches: a run that the state does not know gets no evidence.
-                self.renew_state().await?;
-            }
-            for page in pages {
-                if page.has_gap {
-                    self.note_gap("records of the log have expired");
-                }
-                for arrival in &page.arrivals {
-                    batches += 1;
-                    self.take(&page.shard, arrival).await;
-                }
-                if let Some(progress) = page.progress {
-                    self.fold.has_read(&page.shard, progress);
-                }
-            }
-            if failure.is_some() {
-                break failure;
-            }
-        };
-        match failure {
-            None => self.read_at = Some(Instant::now()),
-            // What was read is judged, and the next pass goes on.
-            Some(error) if self.read_at.is_some_and(|read| read.elapsed() < READ_PATIENCE) => {
-                tracing::warn!(event = "log_unread", %error, "the log could not be read to its end");
-                return Ok(batches);
-            }
-            Some(error) => return Err(error),
+            let read = self.reader.pages(self.fold.read(), began).await;
+            has_read |= !read.pages.is_empty();
+            failure = read.failure.or(failure);
+            batches += self.take_pages(read.pages).await?;
         }
-        if self.reader.is_at_end(self.fold.read(), began) {
-            self.through = self.through.max(began - DELAY_MS);
+        if has_read || failure.is_none() {
+            self.read_at = Instant::now();
+        }
+        match failure {
+            None if self.reader.is_at_end(self.fold.read(), began) => {
+                self.through = self.through.max(began - DELAY_MS);
+            }
+            None => {}
+            Some(error) if self.read_at.elapsed() >= READ_PATIENCE => return Err(error),
+            Some(error) => {
+                tracing::warn!(event = "log_unread", %error, "the log could not be read to its end");
+            }
+        }
+        Ok(batches)
+    }
+
+    /// Adds the batches of pages, and notes the progress in their shards. Returns the number of batches.
+    async fn take_pages(&mut self, pages: Vec<ShardPage>) -> Result<usize, StoreError> {
+        let mut batches = 0;
+        if pages.iter().any(|page| !page.arrivals.is_empty()) {
+            // After the batches: a run that the state does not know gets no evidence.
+            self.renew_state().await?;
+        }
+        for page in pages {
+            if page.has_gap {
+                self.note_gap("records of the log have expired");
+            }
+            for arrival in &page.arrivals {
+                batches += 1;
+                self.take(&page.shard, arrival).await;
+            }
+            if let Some(progress) = page.progress {
+                self.fold.has_read(&page.shard, progress);
+            }
         }
         Ok(batches)
     }
@@ -261,7 +282,7 @@ impl<'p> Folding<'p> {
         match Account::open(self.platform, flag, &self.cursor.stream).await {
             Ok(account) => {
                 let now = clock::now().millis();
-                let own = account.positions().clone().unless_expired(account.through(), now);
+                let own = account.positions().clone().unless_expired(account.written_at(), now);
                 self.fold.has_ledger(name, &own);
                 self.accounts.insert(name.to_owned(), account);
                 self.note_known(name);
@@ -286,6 +307,23 @@ impl<'p> Folding<'p> {
     /// Returns the point up to which evidence is judged that is complete up to this arrival time.
     fn horizon(&self, until: i64) -> Horizon {
         Horizon { until, report_ms: self.pace.report_ms(clock::now().millis()) }
+    }
+
+    /// Returns true if the roll has every isolate that reported in the two minutes before `now`, in milliseconds since 1970.
+    pub(super) fn knows_fleet(&self, now: i64) -> bool {
+        let Cursor { through, roll_since, .. } = self.cursor;
+        now.saturating_sub(through) <= RECENT_MS && through.saturating_sub(roll_since) >= ACTIVE_MS
+    }
+
+    /// Notes the counts of active runs that have expired because nobody read the log for so long.
+    fn note_expired(&mut self) {
+        let now = clock::now().millis();
+        for run in self.running() {
+            let Some(FlagGap { since, until }) = self.cursor.expired_of(&run, now) else { continue };
+            let why = "evaluation was off for longer than the log is kept";
+            tracing::error!(event = "log_gap", why, since = since.millis(), "counts have expired");
+            note_gap(&mut self.cursor, run.flag.as_str(), since.millis(), until.millis());
+        }
     }
 
     /// Notes that counts of all active runs have expired before they were folded.

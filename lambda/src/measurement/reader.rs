@@ -60,6 +60,20 @@ struct Shard {
     empty: u32,
     /// True if records behind the noted position have expired, so that the shard is read from its oldest record on.
     from_oldest: bool,
+    /// True if the shard could not be read in this look.
+    has_failed: bool,
+}
+
+impl Shard {
+    /// Returns true if the shard was read to its present end.
+    fn is_at_end(&self) -> bool {
+        self.empty >= EMPTY_PAGES
+    }
+
+    /// Returns true if another page of the shard is to be read in this look.
+    fn is_due(&self) -> bool {
+        !self.is_at_end() && !self.has_failed
+    }
 }
 
 /// A reader of the log.
@@ -103,15 +117,17 @@ impl Reader {
         self.open.entry(shard).or_default();
     }
 
-    /// Returns true if nothing is left to be read of the shards that are known.
+    /// Returns true if nothing is left to be read in this look of the shards that are known. One that could not be read waits
+    /// for the next look.
     pub(super) fn is_done(&self) -> bool {
-        self.open.values().all(|shard| shard.empty >= EMPTY_PAGES)
+        !self.open.values().any(Shard::is_due)
     }
 
     /// Returns true if every shard was read to its present end, and `read` is the progress in them. A log always has an open
     /// shard: while none is known, the listing omits it. So it does while none is listed to follow one that has just ended.
     pub(super) fn is_at_end(&self, read: &Positions, now: i64) -> bool {
-        !self.open.is_empty() && self.is_done() && !self.lacks_follower(read, now)
+        let is_read = !self.open.is_empty() && self.open.values().all(Shard::is_at_end);
+        is_read && !self.lacks_follower(read, now)
     }
 
     /// Returns true if a shard was read to its end lately, by whomever, and none that follows it was listed.
@@ -124,13 +140,15 @@ impl Reader {
         })
     }
 
-    /// Begins another look at the shards that were read to their present end, and at the listing if it lacks one.
+    /// Begins another look at the shards that were read to their present end or could not be read, and at the listing if it
+    /// lacks one.
     pub(super) fn look_again(&mut self, read: &Positions, now: i64) {
         if self.lacks_follower(read, now) {
             self.listed_at = None;
         }
         for shard in self.open.values_mut() {
             shard.empty = shard.empty.min(EMPTY_PAGES - 1);
+            shard.has_failed = false;
         }
     }
 
@@ -138,7 +156,7 @@ impl Reader {
     /// nothing away of the others. A shard with a batch that arrived after `began`, in milliseconds since 1970, was read far
     /// enough for this look: under steady load it has no end.
     pub(super) async fn pages(&mut self, read: &Positions, began: i64) -> Pages {
-        let due = self.open.iter().filter(|(_, shard)| shard.empty < EMPTY_PAGES).take(MAX_READS);
+        let due = self.open.iter().filter(|(_, shard)| shard.is_due()).take(MAX_READS);
         let mut reading = JoinSet::new();
         for (name, shard) in due {
             let from = if shard.from_oldest { None } else { read.of(name).cloned() };
@@ -161,6 +179,8 @@ impl Reader {
             let (name, page) = match joined {
                 Ok(read) => read,
                 Err(error) => {
+                    // It does not say which shard: this look ends.
+                    self.open.values_mut().for_each(|shard| shard.has_failed = true);
                     failure = Some(StoreError::Call(error.to_string()));
                     continue;
                 }
@@ -200,7 +220,10 @@ impl Reader {
                     let progress = Some(Progress::End(clock::now().millis()));
                     pages.push(ShardPage { progress, ..ShardPage::empty(name) });
                 }
-                Err(PageError::Store(error)) => failure = Some(error),
+                Err(PageError::Store(error)) => {
+                    shard.has_failed = true;
+                    failure = Some(error);
+                }
             }
         }
         Pages { pages, failure }

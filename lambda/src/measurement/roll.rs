@@ -5,7 +5,7 @@ use cutover_core::measurement::batch::Batch;
 use std::collections::BTreeMap;
 
 /// Time after its last batch for which an isolate counts as part of the fleet, in milliseconds.
-const ACTIVE_MS: i64 = 2 * 60_000;
+pub(super) const ACTIVE_MS: i64 = 2 * 60_000;
 
 /// Time for which a lost isolate can still report, and for which it counts as lost lately, in milliseconds.
 const LATELY_MS: i64 = 60 * 60_000;

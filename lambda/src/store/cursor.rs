@@ -12,6 +12,10 @@ use cutover_core::{Epoch, Timestamp, canary::Run, measurement::log::Positions};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Age up to which a batch is certainly in the log when it is read, in milliseconds: the log keeps it for 24 hours, and reading
+/// up to it takes a while.
+const LOG_KEPT_MS: i64 = 23 * 60 * 60 * 1_000;
+
 /// A period whose counts of a flag are unknown: the log had expired when they were to be folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlagGap {
@@ -80,6 +84,9 @@ pub struct Cursor {
     pub gaps: BTreeMap<String, FlagGap>,
     /// Sums over all batches before the positions.
     pub totals: Totals,
+    /// Arrival time from which on the roll of isolates has every batch, in milliseconds since 1970: that of the last restore or
+    /// loss of the roll.
+    pub roll_since: i64,
     /// Number of times the cursor has been written, for optimistic locking; 0 if never.
     #[serde(skip)]
     pub version: u64,
@@ -99,17 +106,35 @@ impl Cursor {
         let gap =
             FlagGap { since: Timestamp::from_millis(self.through), until: Timestamp::from_millis(until) };
         self.gaps.extend(active.into_iter().map(|run| (run.flag.to_string(), gap)));
-        (self.epoch, self.passed_over) = (epoch, until);
+        (self.epoch, self.passed_over, self.roll_since) = (epoch, until, until);
         self
     }
 
     /// Returns the arrival time up to which the counts of a run's step are complete, in milliseconds since 1970. A gap in the
     /// step ends that until the step begins anew, because an operator resumes the run.
     pub fn through_of(&self, run: &Run) -> i64 {
-        let flag = run.flag.as_str();
-        let through = self.parked.get(flag).map_or(self.through, |parked| parked.through);
-        let gap = self.gaps.get(flag).filter(|gap| gap.until > run.step_started_at);
-        gap.map_or(through, |gap| gap.since.millis().min(through))
+        let through = self.ledger_through(run);
+        self.gap_of(run).map_or(through, |gap| gap.since.millis().min(through))
+    }
+
+    /// Returns the gap of an active run of whose step nothing was read for longer than the log is kept, at `now` in
+    /// milliseconds since 1970; `None` if there is none, or one is noted. Shards tell of expired records only where the cursor
+    /// has a position.
+    pub fn expired_of(&self, run: &Run, now: i64) -> Option<FlagGap> {
+        let since = self.ledger_through(run).max(run.step_started_at.millis());
+        let until = now.saturating_sub(LOG_KEPT_MS);
+        let is_new = since < until && self.gap_of(run).is_none();
+        is_new.then(|| FlagGap { since: Timestamp::from_millis(since), until: Timestamp::from_millis(until) })
+    }
+
+    /// Returns the arrival time up to which the ledger of a run's flag is complete, in milliseconds since 1970.
+    fn ledger_through(&self, run: &Run) -> i64 {
+        self.parked.get(run.flag.as_str()).map_or(self.through, |parked| parked.through)
+    }
+
+    /// Returns the gap in a run's step.
+    fn gap_of(&self, run: &Run) -> Option<&FlagGap> {
+        self.gaps.get(run.flag.as_str()).filter(|gap| gap.until > run.step_started_at)
     }
 }
 
@@ -164,12 +189,37 @@ mod tests {
         let cursor = Cursor { through: 5_000, ..Cursor::default() };
         let restored = cursor.clone().in_epoch(Epoch(60), [&started], 61_000);
         assert_eq!((restored.passed_over, restored.through_of(&started)), (60_000, 5_000));
+        assert_eq!(restored.roll_since, 60_000, "the roll of the backup is not read");
         // Until the step begins anew, however often the cursor is read.
         assert_eq!(restored.clone().in_epoch(Epoch(60), [&started], 90_000), restored);
         let resumed = started.paused("restored").resumed(Timestamp::from_millis(60_001), "");
         let later = Cursor { through: 90_000, ..restored };
         assert_eq!((later.through_of(&started), later.through_of(&resumed)), (5_000, 90_000));
         assert_eq!(cursor.in_epoch(Epoch(120), [], 61_000).passed_over, 61_000, "a clock that was wrong");
+    }
+
+    /// A shard in which the cursor has no position is read from its oldest record on, and does not tell of those that have expired.
+    #[test]
+    fn a_step_of_which_nothing_was_read_for_a_day_has_a_gap() {
+        let time = Timestamp::from_millis;
+        let hours = |count: i64| count * 60 * 60 * 1_000;
+        let gap = |since, until| Some(FlagGap { since: time(since), until: time(until) });
+        let started = run("one", hours(1));
+        let never = Cursor::default();
+        assert_eq!(never.expired_of(&started, hours(24)), None);
+        assert_eq!(never.expired_of(&started, hours(30)), gap(hours(1), hours(7)), "nothing was ever read");
+        let cursor = Cursor { through: hours(3), ..Cursor::default() };
+        assert_eq!(cursor.expired_of(&started, hours(26)), None);
+        assert_eq!(cursor.expired_of(&started, hours(30)), gap(hours(3), hours(7)));
+        let resumed = started.paused("").resumed(time(hours(8)), "");
+        assert_eq!(cursor.expired_of(&resumed, hours(30)), None, "the log has all of its step");
+        let parked = Parked { positions: Positions::default(), through: hours(2), reason: String::new() };
+        let parked = BTreeMap::from([("one".to_owned(), parked)]);
+        let behind = Cursor { through: hours(29), parked, ..Cursor::default() };
+        assert_eq!(behind.expired_of(&started, hours(30)), gap(hours(2), hours(7)));
+        let gaps = BTreeMap::from([("one".to_owned(), gap(hours(3), hours(7)).unwrap())]);
+        let noted = Cursor { gaps, ..cursor };
+        assert_eq!(noted.expired_of(&started, hours(31)), None, "noted once");
     }
 
     /// Counts that have expired are unknown; a step that has some of them in it is never complete.

@@ -54,5 +54,6 @@ pub use page::{MAX_PAGE_BYTES, PageRoom};
 pub use pending::{Pending, Request};
 pub use replies::{Reply, ReplyKey};
 pub use role::Role;
+pub use roll::StoredRoll;
 pub use table::Store;
 pub use tokens::TokenRecord;

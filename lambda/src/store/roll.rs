@@ -2,6 +2,15 @@
 
 use crate::store::{error::StoreError, item::NewItem, keys::Key, table::Store};
 
+/// The roll as it was read.
+#[derive(Debug)]
+pub struct StoredRoll {
+    /// The parts that were found.
+    pub parts: Vec<Vec<u8>>,
+    /// True if these are all parts that were written.
+    pub is_whole: bool,
+}
+
 impl Store {
     /// Writes the parts of the roll.
     ///
@@ -20,12 +29,12 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the parts of the roll.
+    /// Returns the roll.
     ///
     /// # Errors
     ///
     /// Fails if the table cannot be read.
-    pub async fn roll(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub async fn roll(&self) -> Result<StoredRoll, StoreError> {
         let mut parts = Vec::new();
         let mut count = 1;
         while parts.len() < count {
@@ -35,6 +44,6 @@ impl Store {
             }
             parts.push(item.bytes("data").unwrap_or_default());
         }
-        Ok(parts)
+        Ok(StoredRoll { is_whole: parts.len() >= count, parts })
     }
 }

@@ -27,6 +27,12 @@ use aws_sdk_dynamodb::{
 use aws_types::SdkConfig;
 use std::{collections::HashMap, time::Duration};
 
+/// Longest time of a call of the table, in all its attempts.
+const TABLE_CALL: Duration = Duration::from_secs(12);
+
+/// Longest time of a call of the log, in all its attempts: a shard that does not answer delays a pass by no more.
+const LOG_CALL: Duration = Duration::from_secs(3);
+
 /// Client of the DynamoDB tables.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -55,6 +61,15 @@ pub(crate) fn is_made(
     }
 }
 
+/// Builds the time limits of calls that take at most `operation` in all their attempts.
+fn timeouts(operation: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(Duration::from_secs(4))
+        .operation_timeout(operation)
+        .build()
+}
+
 /// Returns the first and the last of the sort keys that begin with `prefix`.
 fn bounds(prefix: &str) -> (String, String) {
     // No name contains a character greater than U+007F.
@@ -71,13 +86,7 @@ impl Store {
             .retry_config(
                 RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(30)),
             )
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(Duration::from_secs(2))
-                    .operation_attempt_timeout(Duration::from_secs(4))
-                    .operation_timeout(Duration::from_secs(12))
-                    .build(),
-            );
+            .timeout_config(timeouts(TABLE_CALL));
         if let Some(keys) = settings.credentials.clone() {
             config = config.credentials_provider(SharedCredentialsProvider::new(Credentials::from(keys)));
         }
@@ -90,7 +99,11 @@ impl Store {
                 aws_sdk_dynamodb::config::Builder::from(&config).retry_classifier(RetryConflicts).build(),
             ),
             table: settings.table.clone(),
-            streams: aws_sdk_dynamodbstreams::Client::new(&config),
+            streams: aws_sdk_dynamodbstreams::Client::from_conf(
+                aws_sdk_dynamodbstreams::config::Builder::from(&config)
+                    .timeout_config(timeouts(LOG_CALL))
+                    .build(),
+            ),
             arrivals: settings.arrivals.clone(),
         }
     }

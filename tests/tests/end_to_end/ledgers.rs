@@ -5,14 +5,14 @@ use cutover_core::{
     canary::{Evidence, Run, RunIdentity},
     compare::{DifferenceCount, DifferenceKind, Tally},
     config::Config,
-    measurement::{batch::Batch, counts::Counts},
+    measurement::{batch::Batch, counts::Counts, log::Positions},
     statistics::split_mix::SplitMix64,
 };
 use cutover_lambda::{
     clock,
     measurement::evaluate::invocation,
     platform::Platform,
-    store::{Ledger, LedgerWrite, RouteComparison, Series, Store},
+    store::{Cursor, Ledger, LedgerWrite, Parked, RouteComparison, Series, Store},
 };
 use cutover_tests::{
     batches::{cell, counts, name, store_batch},
@@ -256,6 +256,33 @@ async fn a_damaged_ledger_goes_with_its_flag() {
     assert_eq!(left_of(&flags.dynamodb, "one"), Vec::<String>::new());
     assert_eq!(store.cursor().await.unwrap().parked, BTreeMap::new());
     assert_eq!(flags.requests("two").await, 3);
+}
+
+/// One was parked when its first batch arrived, the other by an earlier version, which did not note the names of such ledgers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_ledger_that_was_never_read_goes_with_its_flag() {
+    let names = ["one", "two"];
+    let flags = Flags::start(&names).await;
+    let store = &flags.platform.store;
+    let ledgers = names.map(|flag| (name(flag), Ledger::default()));
+    write(store, ledgers.into_iter(), None).await;
+    names.iter().for_each(|flag| flags.dynamodb.set_schema(&format!("LEDGER#{flag}"), "HEAD", 99));
+    evaluate(&flags.platform).await;
+    let parked = Parked { positions: Positions::default(), through: 0, reason: String::new() };
+    let parked = BTreeMap::from([("two".to_owned(), parked)]);
+    let cursor = Cursor { parked, ..store.cursor().await.unwrap() };
+    flags.dynamodb.replace("FOLD", "CURSOR", "data", &json!(cursor).to_string());
+    send(store, 1, &["one"], 1).await;
+    evaluate(&flags.platform).await;
+    assert_eq!(store.cursor().await.unwrap().parked.keys().collect::<Vec<_>>(), names);
+    for flag in names {
+        flags.delete(flag).await;
+    }
+    evaluate(&flags.platform).await;
+    for flag in names {
+        assert_eq!(left_of(&flags.dynamodb, flag), Vec::<String>::new());
+    }
+    assert_eq!(store.cursor().await.unwrap().parked, BTreeMap::new());
 }
 
 /// The real order of what the model of the log takes for granted: a ledger that was read before the cursor may lack what the

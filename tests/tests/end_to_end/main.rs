@@ -24,6 +24,7 @@ mod dev;
 mod emergency_reason;
 mod evaluation;
 mod failover;
+mod fleet;
 mod flood;
 mod forwarding;
 mod freshness;

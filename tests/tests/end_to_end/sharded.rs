@@ -1,7 +1,9 @@
 //! Evaluation over a log of many shards, which split, end, are left out of listings and expire, while folds die and run beside
 //! each other.
 
+mod expired;
 mod listings;
+mod unreadable;
 
 use cutover_core::{Arm, canary::RunState, measurement::batch::Batch, statistics::split_mix::SplitMix64};
 use cutover_lambda::{

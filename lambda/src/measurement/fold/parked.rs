@@ -16,6 +16,8 @@ impl Folding<'_> {
     pub(super) fn park(&mut self, name: &str, error: &StoreError) {
         tracing::error!(event = "flag_unreadable", flag = name, %error, "the counts of a flag are not evaluated");
         self.fold.park(name);
+        // Otherwise one that is never opened would stay when its flag is deleted.
+        self.note_known(name);
         self.accounts.remove(name);
         self.failures.insert(name.to_owned(), error.to_string());
     }
@@ -47,6 +49,7 @@ impl Folding<'_> {
         started: Instant,
         patience: Duration,
     ) -> Result<(), StoreError> {
+        self.note_known(name);
         let store = &self.platform.store;
         let mut account = Account::open(self.platform, name.parse().ok(), &self.cursor.stream).await?;
         self.fold.has_ledger(name, account.positions());

@@ -12,7 +12,7 @@ impl Folding<'_> {
         })
     }
 
-    /// Notes that a flag has a ledger. A flag that was never seen in the configuration is not noted, and keeps it.
+    /// Notes that a flag has a ledger, which may be unreadable. A flag that was never seen in the configuration is not noted, and keeps it.
     pub(super) fn note_known(&mut self, name: &str) {
         if self.is_configured(name) {
             self.known.note(name);

@@ -107,9 +107,11 @@ pub(super) fn lay_out(ledger: &mut Ledger) -> Result<Layout, StoreError> {
 
 /// Returns the head of a ledger: all of it but what its parts hold.
 fn head_of(ledger: &Ledger) -> Result<Vec<u8>, StoreError> {
-    let Ledger { through, positions, stream, recent, evidence_version, times, parts, .. } = ledger;
+    let Ledger { through, written_at, positions, stream, recent, evidence_version, times, parts, .. } =
+        ledger;
     pack(&Ledger {
         through: *through,
+        written_at: *written_at,
         positions: positions.clone(),
         stream: stream.clone(),
         series: Vec::new(),

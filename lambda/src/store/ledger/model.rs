@@ -71,6 +71,10 @@ pub struct RouteComparison {
 pub struct Ledger {
     /// Arrival time up to which the ledger is complete, in milliseconds since 1970.
     pub through: i64,
+    /// Time at which the ledger was written, in milliseconds since 1970; 0 in one that an earlier version wrote. While a backlog
+    /// is read, it is far later than `through`.
+    #[serde(default)]
+    pub written_at: i64,
     /// Positions in the log up to which the ledger holds all batches, see [`cutover_core::measurement::log`].
     #[serde(default)]
     pub positions: Positions,
