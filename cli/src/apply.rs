@@ -134,6 +134,7 @@ fn check_revision(trial: &Value, expected: u64, file: &Path) -> Result<(), Failu
             detail: format!("the configuration is at revision {revision}, not {expected}"),
             hint: String::new(),
             problem: Box::new(json!({ "code": "changed_meanwhile" })),
+            retry_after: None,
         },
         file,
     ))
@@ -141,13 +142,7 @@ fn check_revision(trial: &Value, expected: u64, file: &Path) -> Result<(), Failu
 
 /// Says how to go on after another caller has changed the configuration.
 fn look_again(failure: Failure, file: &Path) -> Failure {
-    match failure {
-        Failure::Refused { status: 412, detail, problem, .. } => {
-            let hint = format!("look at the changes again: cutover diff {}", file.display());
-            Failure::Refused { status: 412, detail, hint, problem }
-        }
-        other => other,
-    }
+    failure.or_overtaken(|| format!("look at the changes again: cutover diff {}", file.display()))
 }
 
 /// Fails if a trial has shown changes.
@@ -274,6 +269,7 @@ mod tests {
             detail: "changed".to_owned(),
             hint: "ETag".to_owned(),
             problem: Box::default(),
+            retry_after: None,
         };
         let shown = look_again(overtaken(), Path::new("f.yaml")).to_string();
         assert_eq!(shown, "error: changed\n  hint: look at the changes again: cutover diff f.yaml");

@@ -122,6 +122,16 @@ impl Failure {
         json!({ "code": code, "detail": detail, "hint": hint, "exit_code": self.code() })
     }
 
+    /// Says how to go on after another caller has changed the object first.
+    pub fn or_overtaken(self, hint: impl FnOnce() -> String) -> Self {
+        match self {
+            Failure::Refused { status: 412, detail, problem, retry_after, .. } => {
+                Failure::Refused { status: 412, detail, hint: hint(), problem, retry_after }
+            }
+            other => other,
+        }
+    }
+
     /// Says that the change may have been made although the command failed.
     pub fn of_unknown_outcome(self) -> Self {
         let advice = "the change may have been made; look at cutover audit --limit 5 before trying again";

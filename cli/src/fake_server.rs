@@ -35,7 +35,7 @@ struct Answer {
 
 /// Starts a server. Returns its URL, and the `If-Match` of each request so far.
 pub fn answering_tags(status: u16, body: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
-    start(status, body, |request| request.tag)
+    start(Answer { status, body, header: None }, |request| request.tag)
 }
 
 /// A request to the server.

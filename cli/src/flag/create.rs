@@ -36,13 +36,8 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
     let body = Body { media_type: "application/json", content: flag(options).to_string() };
     let path = flags::path(&options.flag);
     let created = client.on_condition("if-none-match", "*").send(Method::PUT, &path, Some(body));
-    let response = created.map_err(|failure| match failure {
-        Failure::Refused { status: 412, detail, problem, .. } => {
-            let hint = format!("change it with cutover flag edit {}", options.flag);
-            Failure::Refused { status: 412, detail, hint, problem }
-        }
-        other => other,
-    })?;
+    let hint = || format!("change it with cutover flag edit {}", options.flag);
+    let response = created.map_err(|failure| failure.or_overtaken(hint))?;
     flags::show_change(&Value::Null, &response, format);
     Ok(())
 }

@@ -66,7 +66,7 @@ fn text(flag: &Value) -> Result<String, Failure> {
     let fields: Map<String, Value> = FIELDS
         .into_iter()
         .filter_map(|field| Some((field.to_owned(), flag.get(field)?.clone())))
-        .filter(|(field, value)| !value.is_null() && !(field == "salt" && value == name))
+        .filter(|(field, value)| !(value.is_null() || field == "salt" && value == name))
         .collect();
     let yaml = serde_saphyr::to_string(&Value::Object(fields))
         .map_err(|error| Failure::Io(format!("{name} cannot be written as YAML: {error}")))?;
@@ -98,13 +98,7 @@ fn replace(options: &Options, client: &Client, before: &Value, flag: &Flag) -> R
     let tag = etag::of(before, "version").unwrap_or_else(|| "*".to_owned());
     let body = Body { media_type: "application/json", content };
     client.on_condition("if-match", &tag).send(Method::PUT, &flags::path(name), Some(body)).map_err(
-        |failure| match failure {
-            Failure::Refused { status: 412, detail, problem, .. } => {
-                let hint = format!("look at the flag again: cutover flag edit {name}");
-                Failure::Refused { status: 412, detail, hint, problem }
-            }
-            other => other,
-        },
+        |failure| failure.or_overtaken(|| format!("look at the flag again: cutover flag edit {name}")),
     )
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 use clap::Args;
 use cutover_core::config::Problem;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::PathBuf;
 
 /// Arguments of `cutover init`.

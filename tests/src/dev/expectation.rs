@@ -7,7 +7,7 @@ pub fn missing<'e>(printed: &str, expected: &[&'e str]) -> Vec<&'e str> {
         let expected = normal(expected);
         lines.iter().any(|line| fits(line, &expected))
     };
-    expected.iter().filter(|expected| !is_printed(*expected)).copied().collect()
+    expected.iter().filter(|expected| !is_printed(expected)).copied().collect()
 }
 
 fn normal(line: &str) -> String {
