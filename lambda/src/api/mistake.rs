@@ -68,13 +68,12 @@ pub(super) enum Mistake {
 }
 
 impl Mistake {
-    /// Builds the problem for this mistake. `path` leads to the value, or to the object that lacks it or has too much; it is
-    /// empty at the top.
+    /// Builds the problem for this mistake. `path` leads to the value, or to the object that lacks it; it is empty at the top.
     pub(super) fn problem(&self, part: Part, path: &str) -> Problem {
         let noun = part.noun();
         let field = match self {
-            Self::Unknown { name, .. } => below(path, name),
             Self::Missing(name) | Self::Twice(name) => below(path, name),
+            Self::Unknown { name, .. } if path.is_empty() => name.clone(),
             _ if path.is_empty() => "body".to_owned(),
             _ => path.to_owned(),
         };
