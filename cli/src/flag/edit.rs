@@ -15,7 +15,7 @@ use reqwest::Method;
 use serde_json::{Map, Value};
 
 /// Fields that are edited, in their order in the text.
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 9] = [
     "enabled",
     "rollout_percentage",
     "description",
@@ -24,6 +24,7 @@ const FIELDS: [&str; 8] = [
     "conditions",
     "salt",
     "on_control_loss",
+    "phase",
 ];
 
 /// Arguments of `cutover flag edit`.
@@ -113,7 +114,7 @@ mod tests {
             "user_whitelist": ["user-1"], "user_blacklist": [], "conditions": [
                 { "type": "attribute", "name": "header:x-beta", "op": "equals", "values": ["yes"] },
             ],
-            "salt": "f", "on_control_loss": null, "version": 7, "updated_by": "root",
+            "salt": "f", "on_control_loss": null, "phase": "full", "version": 7, "updated_by": "root",
         })
     }
 
@@ -128,6 +129,7 @@ mod tests {
         for (name, value) in read.as_object().unwrap() {
             assert_eq!(flag()[name], *value, "{name}");
         }
+        assert_eq!(read["phase"], "full");
     }
 
     #[test]

@@ -65,11 +65,10 @@ const TEMPLATE: &str = r#"# Written by cutover init. docs/configuration.md descr
 #   cutover canary start FLAG              moves them step by step, and back if a limit is broken
 
 feature_flags:
-  # Decides which users the new backend answers. At 0 % it is nobody. Before you apply this file again, write the
-  # percentage that is in force, or users move: cutover export shows it.
+  # Decides which users the new backend answers. A new flag begins at 0 %, which is nobody; without a percentage here the
+  # flag stays where cutover rollout or its canary has left it.
   FLAG:
     enabled: true
-    rollout_percentage: 0
     description: "Reads on the new backend"
     # Next: try the new backend yourself before anybody else does.
     # user_whitelist: ["your-user-id"]

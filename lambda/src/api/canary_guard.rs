@@ -126,6 +126,14 @@ pub(super) fn no_emergency(truth: &Truth, flag: &FlagName) -> Result<(), Problem
     }
 }
 
+/// Rejects a larger share in force of a flag that an emergency forces to legacy: whoever clears the emergency has seen the
+/// share before.
+pub(super) fn may_raise(truth: &Truth, name: &FlagName, flag: &Flag) -> Result<(), Problem> {
+    let share = |flag: &Flag| if flag.enabled { flag.rollout_percentage } else { PartsPerMillion::ZERO };
+    let held = truth.config.feature_flags.get(name).map(share).unwrap_or_default();
+    if share(flag) > held { no_emergency(truth, name) } else { Ok(()) }
+}
+
 /// Returns the requests per second on both arms together over the last minutes; `None` if unknown.
 pub(super) fn requests_per_second(ledger: &Ledger) -> Option<f64> {
     let windows = ledger.recent.iter().map(|recent| recent.window);

@@ -171,6 +171,8 @@ fn must_exist(truth: &Truth, flags: Option<&[FlagName]>) -> Result<(), Problem> 
 }
 
 fn said(reason: &str) -> Result<String, Problem> {
+    // In one line: it is also a header of the request that a second person approves.
+    let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let reason = reason.trim();
     if reason.is_empty() {
         let hint = "give a short reason; it is shown to everyone who investigates the emergency";

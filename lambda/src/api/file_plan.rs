@@ -62,6 +62,9 @@ impl FilePlan {
             canary_guard::may_deal(truth, name, flag)?;
             canary_guard::keep_dealt(truth, name, flag);
         }
+        for (name, flag) in &merged.feature_flags {
+            canary_guard::may_raise(truth, name, flag)?;
+        }
         merged.check().map_err(Problem::invalid_document)?;
         Ok(merged)
     }
@@ -120,6 +123,13 @@ impl FilePlan {
             uncounted(name, held, wanted)
         };
         warnings.extend(wanted.feature_flags.keys().filter_map(changed));
+        warnings.extend(truth.config.feature_flags.iter().filter_map(|(name, held)| {
+            let wanted = merged.feature_flags.get(name);
+            let leaves = held.enabled && wanted.is_none_or(|wanted| !wanted.enabled);
+            (leaves && !held.user_whitelist.is_empty()).then(|| {
+                format!("{name}: the file sends the users on its whitelist to legacy, which are not counted")
+            })
+        }));
         warnings.extend(self.file.warnings(merged, self.now));
         warnings
     }

@@ -302,7 +302,8 @@ async fn a_second_person_approves_every_kind_of_clear_as_it_was_shown() {
     let (one, two) = (api.person("one").await, api.person("two").await);
     declare(&one, "errors on checkout", &[]).await;
     let ask = async |more: Value| {
-        let mut body = json!({ "reason": "fixed" });
+        // Also from a file of several lines.
+        let mut body = json!({ "reason": "fixed\nby one" });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let asked = one.post("/emergency/clear", &body).await.expect(202).body;
         format!("/changes/{}/approve", asked["change"].as_str().unwrap())

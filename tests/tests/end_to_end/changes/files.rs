@@ -60,6 +60,27 @@ fn without_share(file: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_raises_no_flag_that_an_emergency_holds() {
+    let api = Api::start(&[]).await;
+    let file = api.root().get("/config").await.expect(200).body;
+    api.root().post("/emergency/rollback", &json!({ "reason": "errors", "flags": [FLAG] })).await.expect(200);
+    let with = |share: f64| {
+        let mut file = file.clone();
+        file["feature_flags"][FLAG]["rollout_percentage"] = json!(share);
+        file
+    };
+    for path in ["/config", "/config?dry_run=true"] {
+        let refused = api.root().put(path, &with(90.0)).await.expect(409).body;
+        assert_eq!(refused["code"], "emergency_in_force", "{refused:#}");
+    }
+    assert_eq!(api.share(FLAG).await, 50.0);
+    // The same file again is no change, and a smaller share is allowed.
+    api.root().put("/config", &file).await.expect(200);
+    api.root().put("/config?allow_moving_users=true", &with(10.0)).await.expect(200);
+    assert_eq!(api.share(FLAG).await, 10.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_moves_nobody_after_a_completed_canary_unless_told_to() {
     let (api, file) = completed().await;
     let revision = api.revision().await;
