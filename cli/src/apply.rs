@@ -71,7 +71,7 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
     if !is_refused && options.confirmation.is_asked(client.environment()) {
         confirm(&trial, options, client)?;
     }
-    let tag = etag::of(&trial, "revision").unwrap_or_else(|| "*".to_owned());
+    let tag = etag::as_read(&trial, "revision");
     let path = format!("/config?prune={}&allow_moving_users={}", options.prune, options.allow_moving_users);
     let response = client
         .on_condition("if-match", &tag)

@@ -11,6 +11,11 @@ pub fn of(object: &Value, version: &str) -> Option<String> {
     Some(format!("\"{stamp}\""))
 }
 
+/// Returns the `If-Match` by which a change is made to an object as it was read: its tag, or any if it has none.
+pub fn as_read(object: &Value, version: &str) -> String {
+    of(object, version).unwrap_or_else(|| "*".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

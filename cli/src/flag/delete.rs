@@ -35,7 +35,7 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
     let share = flags::percent(&before).unwrap_or_default();
     let lost = format!("it is {state} at {share} percent, and its lists and conditions are lost");
     confirmation.confirm(client.environment(), &format!("delete the flag {flag}"), &lost)?;
-    let tag = etag::of(&before, "version").unwrap_or_else(|| "*".to_owned());
+    let tag = etag::as_read(&before, "version");
     let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
     output::show(format, &response, || println!("deleted {flag}; {}", publication::revision(&response)));
     Ok(())

@@ -90,13 +90,13 @@ fn parse(name: &str, text: &str, before: &Value) -> Result<Flag, Failure> {
 fn replace(options: &Options, client: &Client, before: &Value, flag: &Flag) -> Result<Value, Failure> {
     let Options { flag: name, confirmation } = options;
     let held = if flags::is_on(before) { flags::percent(before).unwrap_or_default() } else { 0.0 };
-    let wanted = if flag.enabled { flag.rollout_percentage.percent() } else { 0.0 };
+    let wanted = flag.enabled_share().percent();
     if wanted > held {
         let moved = format!("{held} -> {wanted} percent of its users are on the new backend");
         confirmation.confirm(client.environment(), &format!("change the flag {name}"), &moved)?;
     }
     let content = serde_json::to_string(flag).map_err(|error| Failure::Io(error.to_string()))?;
-    let tag = etag::of(before, "version").unwrap_or_else(|| "*".to_owned());
+    let tag = etag::as_read(before, "version");
     let body = Body { media_type: "application/json", content };
     client.on_condition("if-match", &tag).send(Method::PUT, &flags::path(name), Some(body)).map_err(
         |failure| failure.or_overtaken(|| format!("look at the flag again: cutover flag edit {name}")),

@@ -159,7 +159,7 @@ impl Flags<'_> {
 
 /// Returns the share of users on the new arm, in parts per million.
 fn share_in_force(flag: Option<&Flag>) -> u32 {
-    flag.filter(|flag| flag.enabled).map_or(0, |flag| flag.rollout_percentage.get())
+    flag.map_or(0, |flag| flag.enabled_share().get())
 }
 
 /// Multiplies two shares in parts per million.

@@ -49,6 +49,13 @@ pub struct Flag {
     pub phase: Option<FlagPhase>,
 }
 
+impl Flag {
+    /// Returns the share of users on the new arm where no emergency holds the flag: none while it is disabled.
+    pub fn enabled_share(&self) -> PartsPerMillion {
+        if self.enabled { self.rollout_percentage } else { PartsPerMillion::ZERO }
+    }
+}
+
 /// The arm of a flag's users after the edge has lost the control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

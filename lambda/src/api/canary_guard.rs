@@ -129,9 +129,8 @@ pub(super) fn no_emergency(truth: &Truth, flag: &FlagName) -> Result<(), Problem
 /// Rejects a larger share in force of a flag that an emergency forces to legacy: whoever clears the emergency has seen the
 /// share before.
 pub(super) fn may_raise(truth: &Truth, name: &FlagName, flag: &Flag) -> Result<(), Problem> {
-    let share = |flag: &Flag| if flag.enabled { flag.rollout_percentage } else { PartsPerMillion::ZERO };
-    let held = truth.config.feature_flags.get(name).map(share).unwrap_or_default();
-    if share(flag) > held { no_emergency(truth, name) } else { Ok(()) }
+    let held = truth.config.feature_flags.get(name).map(Flag::enabled_share).unwrap_or_default();
+    if flag.enabled_share() > held { no_emergency(truth, name) } else { Ok(()) }
 }
 
 /// Returns the requests per second on both arms together over the last minutes; `None` if unknown.

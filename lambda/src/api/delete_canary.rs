@@ -11,7 +11,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, RUNS, Role, State as Truth, Write},
+    store::{EmergencyChange, Meta, RUNS, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{FlagName, config::Config};
@@ -39,12 +39,7 @@ pub(super) async fn handle(
             let hint = "roll the run back (cutover canary rollback), or wait until it is complete";
             return Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint));
         }
-        let removal = run.map(|_| Write::Object {
-            section: RUNS.to_owned(),
-            name: name.to_string(),
-            value: None,
-            expected: truth.meta(RUNS, name.as_str()).map(|meta| meta.version),
-        });
+        let removal = run.map(|_| truth.write(RUNS, name.as_str(), None));
         let deleted = json!({ "deleted": name, "run": run.map(|run| run.id.clone()) });
         Ok(Proposal {
             config: without_canary(truth, &name),

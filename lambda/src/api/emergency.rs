@@ -14,7 +14,9 @@ use crate::{
     store::{EmergencyChange, RUNS, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
-use cutover_core::{Emergency, FlagName, PartsPerMillion, config::Config, rules::emergency::Declaration};
+use cutover_core::{
+    Emergency, Flag, FlagName, PartsPerMillion, config::Config, rules::emergency::Declaration,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -142,8 +144,7 @@ fn released(truth: &Truth, named: Option<&[FlagName]>) -> Result<Release, Proble
 
 /// Describes a released flag by the share that is in force from then on.
 fn returned(config: &Config, name: &FlagName) -> Value {
-    let flag = config.feature_flags.get(name).filter(|flag| flag.enabled);
-    let share = flag.map(|flag| flag.rollout_percentage).unwrap_or_default();
+    let share = config.feature_flags.get(name).map(Flag::enabled_share).unwrap_or_default();
     json!({ "name": name, "percentage": share })
 }
 

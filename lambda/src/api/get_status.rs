@@ -9,7 +9,7 @@ use crate::{
     store::{LedgerParts, State as Truth, WindowCounts},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
-use cutover_core::{Arm, Emergency, FlagName, PartsPerMillion, config::Progress};
+use cutover_core::{Arm, Emergency, FlagName, config::Progress};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -132,11 +132,7 @@ fn with_declarations(emergency: &Emergency) -> Emergency {
 fn held_flags(state: &Truth) -> Vec<Value> {
     let flags = state.config.feature_flags.iter();
     let held = flags.filter(|(name, _)| state.is_held(name));
-    held.map(|(name, flag)| {
-        let share = if flag.enabled { flag.rollout_percentage } else { PartsPerMillion::ZERO };
-        json!({ "name": name, "returns_to": share })
-    })
-    .collect()
+    held.map(|(name, flag)| json!({ "name": name, "returns_to": flag.enabled_share() })).collect()
 }
 
 #[cfg(test)]

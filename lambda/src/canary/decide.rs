@@ -153,12 +153,7 @@ impl DecisionContext<'_> {
             && flag.rollout_percentage != after.share()
         {
             let flag = cutover_core::Flag { rollout_percentage: after.share(), ..flag.clone() };
-            writes.push(Write::Object {
-                section: "feature_flags".to_owned(),
-                name: flag_name.to_string(),
-                value: Some(json!(flag)),
-                expected: state.meta("feature_flags", flag_name.as_str()).map(|meta| meta.version),
-            });
+            writes.push(state.write("feature_flags", flag_name.as_str(), Some(json!(flag))));
         }
         let items = record_items(record, &format!("decision#{:012}", state.head.revision.0))?;
         writes.extend(items.into_iter().map(Write::New));

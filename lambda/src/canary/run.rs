@@ -48,12 +48,7 @@ pub fn run_identity(state: &State) -> Result<RunIdentity, Problem> {
 
 /// Returns the write that replaces the run of a flag.
 pub fn run_write(state: &State, run: &Run) -> Write {
-    Write::Object {
-        section: RUNS.to_owned(),
-        name: run.flag.to_string(),
-        value: Some(json!(run)),
-        expected: state.meta(RUNS, run.flag.as_str()).map(|meta| meta.version),
-    }
+    state.write(RUNS, run.flag.as_str(), Some(json!(run)))
 }
 
 #[cfg(test)]

@@ -52,12 +52,7 @@ impl Part {
 
 /// Returns the writes of the change of one object.
 fn writes(before: &State, after: &Config, change: &Change) -> Vec<Write> {
-    let write = |section: &str| Write::Object {
-        section: section.to_owned(),
-        name: change.name.clone(),
-        value: after.object(section, &change.name),
-        expected: before.meta(section, &change.name).map(|meta| meta.version),
-    };
+    let write = |section: &str| before.write(section, &change.name, after.object(section, &change.name));
     let run = removes_run(before, change).then(|| write(RUNS));
     std::iter::once(write(change.section)).chain(run).collect()
 }

@@ -94,6 +94,12 @@ impl State {
         self.meta.get(&(section.to_owned(), name.to_owned()))
     }
 
+    /// Builds the write that replaces or, without a value, removes an object as it is in this state.
+    pub fn write(&self, section: &str, name: &str, value: Option<Value>) -> Write {
+        let expected = self.meta(section, name).map(|meta| meta.version);
+        Write::Object { section: section.to_owned(), name: name.to_owned(), value, expected }
+    }
+
     /// Returns the active run of a flag's canary, which owns the flag's share.
     pub fn active_run(&self, flag: &FlagName) -> Option<&Run> {
         self.runs.get(flag).filter(|run| run.state.is_active())
@@ -118,7 +124,7 @@ impl State {
 
     /// Returns the share of a flag's users that is on the new arm: none while the flag is disabled or held.
     pub fn share_in_force(&self, name: &FlagName, flag: &Flag) -> PartsPerMillion {
-        if flag.enabled && !self.is_held(name) { flag.rollout_percentage } else { PartsPerMillion::ZERO }
+        if self.is_held(name) { PartsPerMillion::ZERO } else { flag.enabled_share() }
     }
 
     /// Returns the brakes of the head after a change of this state: those that it has, and one for each flag that the change
