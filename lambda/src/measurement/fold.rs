@@ -319,27 +319,27 @@ impl<'p> Folding<'p> {
     fn note_expired(&mut self) {
         let now = clock::now().millis();
         for run in self.running() {
-            let Some(FlagGap { since, until }) = self.cursor.expired_of(&run, now) else { continue };
+            let Some(gap) = self.cursor.expired_of(&run, now) else { continue };
             let why = "evaluation was off for longer than the log is kept";
-            tracing::error!(event = "log_gap", why, since = since.millis(), "counts have expired");
-            note_gap(&mut self.cursor, run.flag.as_str(), since.millis(), until.millis());
+            tracing::error!(event = "log_gap", why, since = gap.since.millis(), "counts have expired");
+            note_gap(&mut self.cursor, run.flag.as_str(), gap, Some(&run));
         }
     }
 
     /// Notes that counts of all active runs have expired before they were folded.
     fn note_gap(&mut self, why: &str) {
-        let (since, until) = (self.cursor.through, clock::now().millis());
+        let gap = FlagGap { since: Timestamp::from_millis(self.cursor.through), until: clock::now() };
+        let (since, until) = (gap.since.millis(), gap.until.millis());
         tracing::error!(event = "log_gap", why, since, until, "counts have expired");
         for run in self.running() {
-            note_gap(&mut self.cursor, run.flag.as_str(), since, until);
+            note_gap(&mut self.cursor, run.flag.as_str(), gap, Some(&run));
         }
     }
 }
 
-/// Notes that the counts of a flag in a period have expired before they were folded. Both times are in milliseconds since
-/// 1970.
-fn note_gap(cursor: &mut Cursor, flag: &str, since: i64, until: i64) {
-    let (since, until) = (Timestamp::from_millis(since), Timestamp::from_millis(until));
+/// Notes that the counts of a flag in a period have expired before they were folded. The run is the newest one of the flag.
+fn note_gap(cursor: &mut Cursor, flag: &str, gap: FlagGap, run: Option<&Run>) {
+    let FlagGap { since, until } = gap;
     tracing::error!(event = "flag_gap", flag, %since, %until, "counts of a flag have expired");
-    cursor.gaps.insert(flag.to_owned(), FlagGap { since, until });
+    cursor.note_gap(flag, gap, run);
 }

@@ -25,6 +25,14 @@ pub struct FlagGap {
     pub until: Timestamp,
 }
 
+impl FlagGap {
+    /// Returns the gap from the earlier beginning to the later end of two.
+    #[must_use]
+    fn and(self, other: Self) -> Self {
+        Self { since: self.since.min(other.since), until: self.until.max(other.until) }
+    }
+}
+
 /// A ledger that could not be read or written. The cursor moves on without it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
@@ -80,7 +88,7 @@ pub struct Cursor {
     pub positions: Positions,
     /// Parked ledgers, by flag. The empty name is the ledger for requests that no flag decided.
     pub parked: BTreeMap<String, Parked>,
-    /// Last gap of each flag that has one.
+    /// Gap of each flag that has one. Several in one step of its run are one, see [`Cursor::note_gap`].
     pub gaps: BTreeMap<String, FlagGap>,
     /// Sums over all batches before the positions.
     pub totals: Totals,
@@ -105,9 +113,16 @@ impl Cursor {
         let until = epoch.millis().min(now);
         let gap =
             FlagGap { since: Timestamp::from_millis(self.through), until: Timestamp::from_millis(until) };
-        self.gaps.extend(active.into_iter().map(|run| (run.flag.to_string(), gap)));
+        active.into_iter().for_each(|run| self.note_gap(run.flag.as_str(), gap, Some(run)));
         (self.epoch, self.passed_over, self.roll_since) = (epoch, until, until);
         self
+    }
+
+    /// Notes a gap in the counts of a flag, whose newest run is given. With another gap in the step of that run it becomes one,
+    /// because the step lacks the counts of both; a gap of an earlier step is replaced.
+    pub fn note_gap(&mut self, flag: &str, gap: FlagGap, run: Option<&Run>) {
+        let known = run.and_then(|run| self.gap_of(run)).copied();
+        self.gaps.insert(flag.to_owned(), known.map_or(gap, |known| known.and(gap)));
     }
 
     /// Returns the arrival time up to which the counts of a run's step are complete, in milliseconds since 1970. A gap in the
@@ -220,6 +235,33 @@ mod tests {
         let gaps = BTreeMap::from([("one".to_owned(), gap(hours(3), hours(7)).unwrap())]);
         let noted = Cursor { gaps, ..cursor };
         assert_eq!(noted.expired_of(&started, hours(31)), None, "noted once");
+    }
+
+    /// Else the step would be judged as if the counts of the first gap were known.
+    #[test]
+    fn a_second_gap_in_a_step_leaves_the_counts_of_the_first_one_unknown() {
+        let time = Timestamp::from_millis;
+        let gap = |since, until| FlagGap { since: time(since), until: time(until) };
+        let started = run("one", 5_000);
+        let mut cursor = Cursor { through: 50_000, ..Cursor::default() };
+        for (noted, expected) in [
+            (gap(7_000, 9_000), gap(7_000, 9_000)),
+            (gap(20_000, 30_000), gap(7_000, 30_000)),
+            (gap(6_000, 8_000), gap(6_000, 30_000)),
+        ] {
+            cursor.note_gap("one", noted, Some(&started));
+            assert_eq!(
+                (cursor.gaps["one"], cursor.through_of(&started)),
+                (expected, expected.since.millis())
+            );
+        }
+        let restored = cursor.clone().in_epoch(Epoch(60), [&started], 61_000);
+        assert_eq!(restored.gaps["one"], gap(6_000, 60_000));
+        let resumed = started.paused("").resumed(time(40_000), "");
+        cursor.note_gap("one", gap(41_000, 44_000), Some(&resumed));
+        assert_eq!(cursor.gaps["one"], gap(41_000, 44_000), "the step before is over");
+        cursor.note_gap("two", gap(1, 2), None);
+        assert_eq!(cursor.gaps["two"], gap(1, 2));
     }
 
     /// Counts that have expired are unknown; a step that has some of them in it is never complete.

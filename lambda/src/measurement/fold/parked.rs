@@ -7,8 +7,9 @@ use crate::{
         packing,
         reader::{Pages, Reader},
     },
-    store::{CommitError, error::StoreError},
+    store::{CommitError, FlagGap, error::StoreError},
 };
+use cutover_core::Timestamp;
 use std::time::{Duration, Instant};
 
 impl Folding<'_> {
@@ -71,7 +72,8 @@ impl Folding<'_> {
             }
             for page in pages {
                 if page.has_gap && self.fold.lacks(name, &page.shard) {
-                    note_gap(&mut self.cursor, name, account.through(), self.through);
+                    let [since, until] = [account.through(), self.through].map(Timestamp::from_millis);
+                    note_gap(&mut self.cursor, name, FlagGap { since, until }, self.state.runs.get(name));
                 }
                 for arrival in &page.arrivals {
                     if self.fold.takes_apart(name, &page.shard, &arrival.position)
