@@ -26,8 +26,12 @@ pub const RUNS: &str = "canary_runs";
 /// Number of attempts to read a consistent state while the head keeps moving.
 const MAX_READS: usize = 8;
 
-/// Largest head, in bytes. A consistent read of up to 4 KB costs one unit, and every question is answered from one.
-const MAX_HEAD: usize = 4_096;
+/// Size that the brakes fill the head up to, in bytes. A consistent read of up to 4 KB costs one unit, and every question is
+/// answered from one.
+const FULL_HEAD: usize = 4_096;
+
+/// Room that brakes always have, in bytes. With a long emergency the head is larger than 4 KB, and costs more to read.
+const BRAKES_ROOM: usize = 2_048;
 
 /// Bytes of the head for everything but its emergency and its brakes.
 const HEAD_REST: usize = 512;
@@ -138,7 +142,7 @@ impl State {
         let declared = declared.and_then(|declared| serde_json::to_string(declared).ok());
         let taken = HEAD_REST.saturating_add(declared.map_or(0, |json| json.len()));
         let added = writes.iter().filter_map(|write| self.brake_of(write));
-        let room = MAX_HEAD.saturating_sub(taken);
+        let room = FULL_HEAD.saturating_sub(taken).max(BRAKES_ROOM);
         self.head.brakes.clone().with(self.head.revision.next(), added, room)
     }
 
@@ -327,6 +331,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cutover_core::rules::emergency::Declaration;
     use serde_json::json;
 
     /// A state at revision 7 with a flag at 50 %.
@@ -367,16 +372,30 @@ mod tests {
     }
 
     #[test]
-    fn a_head_with_a_long_emergency_has_no_room_for_brakes() {
-        let emergency = Emergency {
+    fn a_head_with_a_long_emergency_has_room_for_brakes() {
+        let declaration = |person: usize| Declaration {
             flags: None,
-            reason: "x".repeat(5_000),
-            by: "operator".to_owned(),
+            reason: "x".repeat(500),
+            by: format!("operator-{person}"),
             since: Timestamp::from_millis(0),
-            declarations: Vec::new(),
         };
-        let lowered = [write("feature_flags", "f", None)];
-        let after = state().brakes_after(&lowered, &EmergencyChange::Set(emergency));
-        assert!(after.since(Revision(0)).is_empty() && !after.reaches(Revision(7)));
+        let declared = (1..8).fold(Emergency::from(declaration(0)), |emergency, person| {
+            emergency.widened(declaration(person))
+        });
+        assert!(serde_json::to_string(&declared).unwrap().len() > FULL_HEAD);
+        let flags = (0..20).map(|number| format!("flag_{number}"));
+        let mut state = state();
+        let full = Flag { enabled: true, rollout_percentage: PartsPerMillion::ALL, ..Flag::default() };
+        state.config.feature_flags = flags.map(|name| (name.parse().unwrap(), full.clone())).collect();
+        let lowered: Vec<Write> = state
+            .config
+            .feature_flags
+            .keys()
+            .map(|name| write("feature_flags", name.as_str(), None))
+            .collect();
+        for emergency in [EmergencyChange::Set(declared.clone()), EmergencyChange::Clear] {
+            let after = state.brakes_after(&lowered, &emergency);
+            assert_eq!((after.since(Revision(7)).len(), after.reaches(Revision(7))), (20, true));
+        }
     }
 }
