@@ -10,7 +10,7 @@ mod word;
 use crate::{
     comparison_queue::is_drawn,
     counting::Counting,
-    isolate::word::{HeldBrakes, ObeyedWord},
+    isolate::word::{HeldWord, ObeyedWord},
     reporting::Reporting,
     schedule::Schedule,
     settings::Settings,
@@ -67,13 +67,14 @@ pub struct Isolate {
     diversions: Vec<(OriginName, Diversion)>,
     /// Deployment that the isolate belongs to, once a document or an answer has named it. The word of any other is refused.
     deployment: Option<DeploymentId>,
-    /// The newest revision and emergency that an answer told.
-    declared: (Stamp, Option<Emergency>),
-    /// Changes newer than the held snapshot that lowered a flag.
-    brakes: HeldBrakes,
-    /// Emergency and brakes of an epoch that is not followed. An answer of the epoch that is followed ends them.
+    /// The newest revision that an answer told.
+    newest: Stamp,
+    /// Emergencies and brakes that answers told and the held snapshot does not have.
+    word: HeldWord,
+    /// Emergency and brakes of an epoch that is not followed. A later answer of the epoch that is followed ends them with its
+    /// snapshot.
     obeyed: ObeyedWord,
-    /// Time since which a revision is known that is newer than the held one.
+    /// Time since which a revision is known that is newer than the held one; without a snapshot, since which any is.
     behind_since: Option<i64>,
 }
 

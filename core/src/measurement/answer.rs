@@ -54,6 +54,10 @@ pub struct Answer {
     /// epoch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub brakes: Vec<Brake>,
+    /// Revision after which every brake is in the answer, if that of the isolate is older or of another epoch: an isolate that
+    /// holds none of at least this revision cannot know which flags were lowered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brakes_after: Option<Revision>,
     /// Milliseconds between two reports of the isolate.
     #[serde(default = "first_interval")]
     pub interval_ms: u64,
@@ -78,6 +82,7 @@ impl Answer {
             deployment: None,
             emergency: None,
             brakes: Vec::new(),
+            brakes_after: None,
             interval_ms: FIRST_INTERVAL_MS,
             snapshot: None,
             duplicate: false,

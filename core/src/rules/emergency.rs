@@ -71,14 +71,7 @@ impl Emergency {
     /// kept again. Of more than eight the first one and the latest are kept.
     #[must_use]
     pub fn widened(&self, declaration: Declaration) -> Self {
-        let flags = match (&self.flags, &declaration.flags) {
-            (Some(held), Some(named)) => {
-                let mut flags = held.clone();
-                flags.extend(named.iter().filter(|flag| !held.contains(flag)).cloned());
-                Some(flags)
-            }
-            _ => None,
-        };
+        let flags = flags_of_both(self.flags.as_deref(), declaration.flags.as_deref());
         let mut declarations = self.declared();
         if !declarations.last().is_some_and(|last| last.repeats(&declaration)) {
             declarations.push(declaration.clone());
@@ -88,6 +81,12 @@ impl Emergency {
         }
         let Declaration { reason, by, .. } = declaration;
         Self { flags, reason, by, since: self.since, declarations }
+    }
+
+    /// Returns a later emergency that holds the flags of this one too.
+    #[must_use]
+    pub fn and(&self, later: &Self) -> Self {
+        Self { flags: flags_of_both(self.flags.as_deref(), later.flags.as_deref()), ..later.clone() }
     }
 
     /// Returns the emergency without some of its flags; `None` if it then holds none. `known` are the names of all flags that
@@ -102,6 +101,13 @@ impl Emergency {
         let flags: Vec<FlagName> = held.cloned().collect();
         (!flags.is_empty()).then(|| Self { flags: Some(flags), ..self.clone() })
     }
+}
+
+/// Returns the flags of two emergencies, without repetitions; `None` if one of them is on all flags.
+fn flags_of_both(held: Option<&[FlagName]>, named: Option<&[FlagName]>) -> Option<Vec<FlagName>> {
+    let (held, named) = held.zip(named)?;
+    let added = named.iter().filter(|flag| !held.contains(flag));
+    Some(held.iter().chain(added).cloned().collect())
 }
 
 #[cfg(test)]
@@ -135,6 +141,15 @@ mod tests {
         assert_eq!(all.widened(declaration("dan", &["a"], 4_000)).flags, None, "all flags stay held");
         assert_eq!(all.declarations[1].flags, Some(names(&["a", "b"])));
         assert_eq!(all.declarations[1].since, Timestamp::from_millis(2_000));
+    }
+
+    #[test]
+    fn two_emergencies_hold_the_flags_of_both() {
+        let emergency = |flags: &[&str]| Emergency::from(declaration("ann", flags, 1_000));
+        let both = emergency(&["a", "b"]).and(&emergency(&["b", "c"]));
+        assert_eq!(both.flags, Some(names(&["a", "b", "c"])));
+        assert_eq!(emergency(&[]).and(&both).flags, None);
+        assert_eq!(both.and(&emergency(&[])).flags, None);
     }
 
     #[test]

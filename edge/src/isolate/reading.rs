@@ -66,9 +66,9 @@ impl Isolate {
         outcome
     }
 
-    /// Returns true if the control plane has told of a revision that is newer than the held one.
+    /// Returns true if the control plane has told of a revision that is newer than the held one; without a snapshot any is.
     pub(super) fn is_behind(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.stamp < self.declared.0)
+        self.stamp() < self.newest
     }
 
     /// Returns the revision of the held snapshot with its epoch; zero without one.
@@ -89,12 +89,12 @@ impl Isolate {
         if epoch.is_too_far_ahead(now) { Err(Refusal::Future(epoch)) } else { Ok(()) }
     }
 
-    /// Applies all emergencies and brakes that are known beside the held snapshot.
+    /// Applies the emergency of the held snapshot, and all emergencies and brakes that are known beside it.
     pub(super) fn apply_word(&self) {
         let Some(held) = &self.held else { return };
-        let newest = if self.is_behind() { &self.declared.1 } else { &held.emergency };
-        held.rules.declare(newest.iter().chain(&self.obeyed.emergency));
-        held.rules.brake(self.brakes.iter().chain(&self.obeyed.brakes));
+        let told = self.word.emergency().into_iter().chain(&self.obeyed.emergency);
+        held.rules.declare(held.emergency.iter().chain(told));
+        held.rules.brake(self.word.brakes(&held.rules, held.stamp).iter().chain(&self.obeyed.brakes));
     }
 
     pub(super) fn accept(&mut self, text: &str, now: i64) -> Result<(), Refusal> {
@@ -116,7 +116,8 @@ impl Isolate {
         let rules = Rc::new(Ruleset::compile(&snapshot).map_err(Refusal::Compile)?);
         let Snapshot { emergency, deployment, .. } = snapshot;
         self.deployment = self.deployment.take().or(deployment);
-        self.brakes.release(stamp);
+        self.word.release(stamp);
+        self.obeyed.release(stamp);
         self.held = Some(CurrentSnapshot { rules, stamp, emergency, digest, confirmed_at: now });
         if !self.is_behind() {
             self.behind_since = None;

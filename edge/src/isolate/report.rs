@@ -3,7 +3,7 @@
 
 use crate::{
     counting::BatchState,
-    isolate::{Isolate, reading::CONFIRMED_MS, word::ObeyedWord},
+    isolate::{Isolate, reading::CONFIRMED_MS},
     reporting::BatchResult,
     wire::PackedOutcome,
 };
@@ -104,7 +104,7 @@ impl Isolate {
         if let Err(refusal) = Self::must_be_reached(answer.epoch, now) {
             self.last_refusal = Some(refusal.to_string());
             self.obeyed.add(answer);
-        } else if answer.epoch < self.stamp().epoch.max(self.declared.0.epoch) {
+        } else if answer.epoch < self.stamp().epoch.max(self.newest.epoch) {
             self.obeyed.add(answer);
         } else {
             self.follow(answer, now);
@@ -114,28 +114,27 @@ impl Isolate {
 
     /// Applies an answer of the highest epoch.
     fn follow(&mut self, answer: &Answer, now: i64) {
-        self.obeyed = ObeyedWord::default();
         let stamp = answer.stamp();
-        let is_news = stamp > self.declared.0;
-        if stamp >= self.declared.0 {
-            self.declared = (stamp, answer.emergency.clone());
-        }
+        let is_news = stamp > self.newest;
+        self.newest = self.newest.max(stamp);
         if let Some(text) = &answer.snapshot
             && stamp > self.stamp()
             && let Err(refusal) = self.accept(text, now)
         {
             self.last_refusal = Some(refusal.to_string());
         }
-        self.brakes.add(answer, self.stamp());
-        let is_behind = self.is_behind();
-        let Some(held) = &mut self.held else { return };
-        if is_behind {
+        self.word.add(answer, self.stamp());
+        self.obeyed.overtake(stamp);
+        self.obeyed.release(self.stamp());
+        if self.is_behind() {
             self.behind_since.get_or_insert(now);
             if is_news {
                 // KV may have it by now.
                 self.refresh_at = now;
             }
-        } else if held.stamp == stamp {
+        } else if let Some(held) = &mut self.held
+            && held.stamp == stamp
+        {
             held.confirmed_at = now;
             self.refresh_at = now + self.settings.soft_ttl_ms.max(CONFIRMED_MS);
         }

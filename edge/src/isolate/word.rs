@@ -1,18 +1,33 @@
 //! The word of the control plane that an isolate follows, and the word that it only obeys.
 //!
 //! An isolate follows the highest epoch that it knows of its own deployment. Emergencies and brakes of other epochs of that
-//! deployment are obeyed too, and ended by an answer of the one that is followed: an error in an epoch can only make traffic
-//! legacy.
+//! deployment are obeyed too. No answer takes back the word of another one; a snapshot that is as new ends it. Else an answer
+//! without an emergency that lacks the brakes of the change that cleared it would send users to the new arm, and an error in
+//! an epoch would do more than make traffic legacy.
 
 use cutover_core::{
-    Emergency,
+    Emergency, PartsPerMillion, Ruleset,
     measurement::answer::{Answer, Brake},
     vocabulary::revision::Stamp,
 };
 
-/// Brakes of changes that the held snapshot does not have, one for each flag.
+/// The word of answers about changes that the held snapshot does not have.
 #[derive(Debug, Default)]
-pub(super) struct HeldBrakes(Vec<HeldBrake>);
+pub(super) struct HeldWord {
+    emergency: Option<HeldEmergency>,
+    /// Brakes, one for each flag.
+    brakes: Vec<HeldBrake>,
+    /// Revision after which the isolate was told every brake. With an older snapshot any flag may be lower than it says.
+    complete_after: Stamp,
+}
+
+/// All emergencies that answers have told, as one.
+#[derive(Debug)]
+struct HeldEmergency {
+    /// Newest revision at which one of them was in force. A snapshot of that revision has it, or the change that ended it.
+    until: Stamp,
+    emergency: Emergency,
+}
 
 /// The least of the brakes of a flag.
 #[derive(Debug)]
@@ -29,55 +44,98 @@ fn lower(held: &mut Brake, other: &Brake) {
     held.rollout = held.rollout.min(other.rollout);
 }
 
-impl HeldBrakes {
-    /// Adds the brakes of an answer that are newer than the held snapshot. Of several of a flag the least holds.
+/// Returns the emergency that holds the flags of a known one, if there is one, and of another.
+fn joined(known: Option<&Emergency>, other: &Emergency) -> Emergency {
+    known.map_or_else(|| other.clone(), |known| known.and(other))
+}
+
+impl HeldWord {
+    /// Adds the word of an answer about changes that are newer than the held snapshot. Of several brakes of a flag the least
+    /// holds, of several emergencies each.
     pub(super) fn add(&mut self, answer: &Answer, held: Stamp) {
+        let stamp = answer.stamp();
+        if let Some(told) = answer.emergency.as_ref().filter(|_| stamp > held) {
+            let known = self.emergency.as_ref();
+            let until = known.map_or(stamp, |known| known.until.max(stamp));
+            let emergency = joined(known.map(|known| &known.emergency), told);
+            self.emergency = Some(HeldEmergency { until, emergency });
+        }
+        let at = |revision| Stamp { epoch: answer.epoch, revision };
+        if let Some(revision) = answer.brakes_after {
+            self.complete_after = self.complete_after.max(at(revision));
+        }
         for brake in &answer.brakes {
-            let until = Stamp { epoch: answer.epoch, revision: brake.revision };
+            let until = at(brake.revision);
             if until <= held {
                 continue;
             }
-            match self.0.iter_mut().find(|known| known.brake.flag == brake.flag) {
+            match self.brakes.iter_mut().find(|known| known.brake.flag == brake.flag) {
                 Some(known) => {
                     lower(&mut known.brake, brake);
                     known.until = known.until.max(until);
                 }
-                None => self.0.push(HeldBrake { until, brake: brake.clone() }),
+                None => self.brakes.push(HeldBrake { until, brake: brake.clone() }),
             }
         }
     }
 
-    /// Releases the brakes that a snapshot has.
+    /// Ends the emergency and the brakes that a snapshot has, or has overcome.
     pub(super) fn release(&mut self, snapshot: Stamp) {
-        self.0.retain(|known| known.until > snapshot);
+        self.emergency = self.emergency.take().filter(|known| known.until > snapshot);
+        self.brakes.retain(|known| known.until > snapshot);
     }
 
-    /// Returns the brakes.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Brake> {
-        self.0.iter().map(|known| &known.brake)
+    /// Returns the emergency.
+    pub(super) fn emergency(&self) -> Option<&Emergency> {
+        self.emergency.as_ref().map(|known| &known.emergency)
+    }
+
+    /// Returns the brakes for the rules of a held snapshot: those that are known, or one for each flag while some are not.
+    pub(super) fn brakes(&self, rules: &Ruleset, held: Stamp) -> Vec<Brake> {
+        if self.complete_after <= held {
+            return self.brakes.iter().map(|known| known.brake.clone()).collect();
+        }
+        let revision = self.complete_after.revision;
+        let names = rules.flags().iter().map(|flag| flag.name.clone());
+        names.map(|flag| Brake { revision, flag, enabled: false, rollout: PartsPerMillion::ALL }).collect()
     }
 }
 
 /// Emergency and brakes of an epoch that is obeyed and not followed.
 #[derive(Debug, Default)]
 pub(super) struct ObeyedWord {
-    /// The newest emergency. The end of one is no word that is obeyed.
+    /// All emergencies, as one.
     pub(super) emergency: Option<Emergency>,
     /// Brakes, one for each flag.
     pub(super) brakes: Vec<Brake>,
+    /// Revision of an answer of the epoch that is followed, which came later. A snapshot of that revision ends the word.
+    until: Option<Stamp>,
 }
 
 impl ObeyedWord {
-    /// Adds the emergency and the brakes of an answer.
+    /// Adds the emergency and the brakes of an answer. Revisions of its epoch cannot be compared with the held one's.
     pub(super) fn add(&mut self, answer: &Answer) {
-        if answer.emergency.is_some() {
-            self.emergency.clone_from(&answer.emergency);
+        self.until = None;
+        if let Some(told) = &answer.emergency {
+            self.emergency = Some(joined(self.emergency.as_ref(), told));
         }
         for brake in &answer.brakes {
             match self.brakes.iter_mut().find(|known| known.flag == brake.flag) {
                 Some(known) => lower(known, brake),
                 None => self.brakes.push(brake.clone()),
             }
+        }
+    }
+
+    /// Takes in that the epoch that is followed has answered with a revision.
+    pub(super) fn overtake(&mut self, answered: Stamp) {
+        self.until.get_or_insert(answered);
+    }
+
+    /// Ends the word if a snapshot of the epoch that is followed is as new as its answer.
+    pub(super) fn release(&mut self, snapshot: Stamp) {
+        if self.until.is_some_and(|until| until <= snapshot) {
+            *self = Self::default();
         }
     }
 }

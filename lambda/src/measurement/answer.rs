@@ -78,11 +78,13 @@ impl Answers {
         };
         // Revisions of two epochs cannot be compared.
         let since = if held.epoch == head.epoch { held.revision } else { Revision::default() };
+        let brakes_after = (!head.reaches(held)).then(|| head.brakes.after());
         Ok(Answer {
             epoch: head.epoch,
             deployment: head.deployment,
             emergency: head.emergency,
             brakes: head.brakes.since(since),
+            brakes_after,
             interval_ms,
             snapshot: snapshot.map(|text| text.to_string()),
             ..Answer::at(head.revision)

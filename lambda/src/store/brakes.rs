@@ -55,6 +55,11 @@ impl Brakes {
         revision >= self.after
     }
 
+    /// Returns the revision after which the list has every brake.
+    pub fn after(&self) -> Revision {
+        self.after
+    }
+
     /// Returns the known brakes after a revision.
     pub fn since(&self, revision: Revision) -> Vec<Brake> {
         self.list.iter().filter(|brake| brake.revision > revision).cloned().collect()
@@ -92,6 +97,7 @@ mod tests {
         let many = brakes.with(Revision(67), (10..68).map(|revision| brake(revision, "c")), usize::MAX);
         assert_eq!(many.since(Revision(0)).len(), MOST);
         assert!(many.reaches(Revision(19)) && !many.reaches(Revision(18)));
+        assert_eq!(many.after(), Revision(19));
         // A dropped brake of a change takes the word of the others at that revision with it.
         let one_left = Brakes::default().with(Revision(1), [brake(1, "a"), brake(1, "b")], 130);
         assert_eq!((one_left.since(Revision(0)).len(), one_left.reaches(Revision(0))), (1, false));

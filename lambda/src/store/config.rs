@@ -56,6 +56,12 @@ impl Head {
     pub fn stamp(&self) -> Stamp {
         Stamp { epoch: self.epoch, revision: self.revision }
     }
+
+    /// Returns true if an isolate that holds a snapshot of this stamp knows from the brakes of every flag that was lowered
+    /// since. Revisions of two epochs cannot be compared.
+    pub fn reaches(&self, held: Stamp) -> bool {
+        held.epoch == self.epoch && self.brakes.reaches(held.revision)
+    }
 }
 
 /// Time and author of the last change of an object.

@@ -68,10 +68,10 @@ async fn an_isolate_that_slept_asks_before_it_sends_anybody_to_the_new_arm() {
     stack.edge.kv().on_writes(Some(Fault::Answer(429, "application/json", Bytes::from_static(b"{}"))));
     management.post("/emergency/rollback", &json!({ "reason": "while it slept" })).await.expect(200);
     assert_eq!(ask().await, ("legacy".to_owned(), "EMERGENCY".to_owned()));
-    // A control plane that hangs holds nobody up for long, and takes nobody back.
+    // A snapshot ends the emergency. While KV is frozen an answer brings it.
     management.post("/emergency/clear", &json!({ "reason": "over" })).await.expect(200);
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    assert_eq!(ask().await.0, "new");
+    until_decided(&stack, "/api/v1/offers/0/reviews", ("new", "ROLLOUT")).await;
+    // A control plane that hangs holds nobody up for long, and takes nobody back.
     tokio::time::sleep(asleep).await;
     for proxy in [&stack.ask, &stack.ingest] {
         proxy.on_writes(Some(Fault::Hang));

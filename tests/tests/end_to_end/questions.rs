@@ -97,12 +97,67 @@ async fn questions_that_are_forged_malformed_or_too_large_are_refused() {
     assert_eq!(ask(&url, &good).await.0, 200);
 }
 
+/// Returns the refusal of a table that is read too often.
+fn throttled() -> Fault {
+    Fault::Answer(
+        400,
+        "application/x-amz-json-1.0",
+        Bytes::from_static(
+            br#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"-"}"#,
+        ),
+    )
+}
+
+/// Reads of the configuration, as a header of the request and a part of its value.
+const QUERY: (&str, &str) = ("x-amz-target", "Query");
+
+/// The end of an emergency lowers more flags than the head holds brakes for, and the configuration cannot be read. Without a
+/// word of it, isolates with an older snapshot would send users to the new arm.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_says_if_its_brakes_do_not_reach_back() {
+    const FLAGS: usize = 60;
+    const BRAKES: usize = 48;
+    let dynamodb = DynamoDb::start().await;
+    let control = platform(&dynamodb, &[]).await;
+    // After a failure a process reads again within an interval; a short one, so that this does not take long.
+    control.store.write_pace(Pace { interval_ms: 1_000, ..Pace::default() }).await.expect("it is written");
+    let server = ManagementServer::start(control).await;
+    let flag = |number: usize| format!("  flag_{number}: {{ enabled: true, rollout_percentage: 100 }}\n");
+    let flags: String = (0..FLAGS).map(flag).collect();
+    server.client.apply(&format!("feature_flags:\n{flags}")).await.expect(200);
+    let declared =
+        server.client.post("/emergency/rollback", &json!({ "reason": "errors" })).await.expect(200);
+    let held = declared.body["revision"].as_u64().expect("a revision");
+    let at_zero = json!({ "reason": "over", "percentage": 0 });
+    server.client.post("/emergency/clear", &at_zero).await.expect(200);
+    let asked = Server::start(ask_function::router(connected(&dynamodb.url(), &[]))).await;
+    let answered = async |held: u64| {
+        let (status, answer) = ask(&asked.url(), &Question::since(Revision(held)).encode()).await;
+        assert_eq!(status, 200, "{answer:#}");
+        answer
+    };
+    for _ in 0..100 {
+        dynamodb.proxy.on_next(QUERY.0, QUERY.1, throttled());
+    }
+    let answer = answered(held).await;
+    assert_eq!((&answer["emergency"], &answer["snapshot"]), (&Value::Null, &Value::Null), "{answer:#}");
+    assert_eq!(answer["brakes"].as_array().map(Vec::len), Some(BRAKES), "{answer:#}");
+    assert_eq!(answer["brakes_after"], json!(held + 1), "{answer:#}");
+    // Who holds that revision knows of every flag.
+    assert_eq!(answered(held + 1).await["brakes_after"], Value::Null);
+    dynamodb.proxy.forget_next();
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while !answered(held).await["snapshot"].is_string() {
+        assert!(Instant::now() < deadline, "the snapshot does not come");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// At a change all processes hear of it within seconds, and the configuration is one partition, which refuses what is too
 /// much. Answers go out without the snapshot then, and it is not read for each of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_brake_is_answered_while_the_configuration_cannot_be_read() {
     const REFUSED: usize = 100;
-    const QUERY: (&str, &str) = ("x-amz-target", "Query");
     let dynamodb = DynamoDb::start().await;
     let control = platform(&dynamodb, &[]).await;
     // The processes derive the snapshot within an interval between reports; a short one, so that this does not take long.
@@ -122,15 +177,8 @@ async fn a_brake_is_answered_while_the_configuration_cannot_be_read() {
         assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
         answer
     };
-    let throttled = Fault::Answer(
-        400,
-        "application/x-amz-json-1.0",
-        Bytes::from_static(
-            br#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"-"}"#,
-        ),
-    );
     for _ in 0..REFUSED {
-        dynamodb.proxy.on_next(QUERY.0, QUERY.1, throttled.clone());
+        dynamodb.proxy.on_next(QUERY.0, QUERY.1, throttled());
     }
     assert_eq!(braked(0).await["snapshot"], Value::Null);
     assert_eq!(

@@ -60,6 +60,27 @@ fn the_least_of_several_brakes_holds_and_none_of_the_past() {
     assert_eq!(decided(&isolate, 2_001), (Arm::New, Reason::Rollout));
 }
 
+/// The head keeps the latest brakes. What an isolate was not told may have lowered any flag.
+#[test]
+fn an_isolate_that_brakes_do_not_reach_sends_nobody_to_the_new_arm_until_a_snapshot_comes() {
+    let mut isolate = isolate();
+    ask(&mut isolate, &Answer { brakes_after: Some(Revision(3)), ..word(5) }, 1_000);
+    assert_eq!(decided(&isolate, 1_001), (Arm::Legacy, Reason::Braked));
+    // Neither another answer ends it, nor a snapshot that is too old.
+    ask(&mut isolate, &word(5), 1_100);
+    isolate.finish_read(1_200, document(2, 100.0)).unwrap();
+    assert_eq!(decided(&isolate, 1_201), (Arm::Legacy, Reason::Braked));
+    // From revision 3 on the brakes say which flags were lowered.
+    isolate.finish_read(1_300, document(3, 100.0)).unwrap();
+    assert_eq!(decided(&isolate, 1_301), (Arm::New, Reason::Rollout));
+    // One that is reached already, or by the snapshot of the same answer, goes on.
+    let snapshot = document(6, 100.0).unwrap();
+    ask(&mut isolate, &Answer { brakes_after: Some(Revision(3)), ..word(5) }, 2_000);
+    assert_eq!(decided(&isolate, 2_001), (Arm::New, Reason::Rollout));
+    ask(&mut isolate, &Answer { brakes_after: Some(Revision(6)), snapshot, ..word(6) }, 3_000);
+    assert_eq!(decided(&isolate, 3_001), (Arm::New, Reason::Rollout));
+}
+
 #[test]
 fn the_answer_to_a_batch_brakes_too() {
     let mut isolate = isolate();

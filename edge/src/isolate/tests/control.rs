@@ -3,8 +3,10 @@
 use super::{REQUEST, answer, ask, document, hear, holding, reason, reporting, snapshot, with_canary, word};
 use crate::{isolate::Isolate, settings::Settings, test_support, wire::PackedDecision};
 use cutover_core::{
-    Arm, Emergency, PartsPerMillion, Reason, Timestamp, measurement::answer::Answer,
-    rules::flag::OnControlLoss, vocabulary::revision::Revision,
+    Arm, Emergency, PartsPerMillion, Reason, Snapshot, Timestamp,
+    measurement::{answer::Answer, question::Question},
+    rules::{emergency::Declaration, flag::OnControlLoss},
+    vocabulary::revision::Revision,
 };
 
 #[test]
@@ -46,6 +48,68 @@ fn an_emergency_that_an_answer_tells_holds_at_once() {
         (ask(&isolate, &lines).arm(), isolate.rules().unwrap().revision()),
         (Arm::Legacy, Revision(5))
     );
+}
+
+/// An emergency on one flag.
+fn emergency(flag: &str) -> Option<Emergency> {
+    let flags = Some(vec![flag.parse().unwrap()]);
+    let (reason, by, since) = ("r".to_owned(), "b".to_owned(), Timestamp::from_millis(0));
+    Some(Emergency::from(Declaration { flags, reason, by, since }))
+}
+
+/// An isolate that reports and holds revision 1, with everybody on the new arm where no emergency holds them.
+fn holding_with(emergency: Option<Emergency>) -> Isolate {
+    let mut isolate = Isolate::default();
+    isolate.configure(Settings { reports: true, ..Settings::default() }, 0);
+    isolate.reporting.name("i".to_owned());
+    let held = Snapshot { emergency, ..snapshot(1, 100.0, 0) };
+    isolate.finish_read(0, Ok(Some(held.encode().unwrap()))).unwrap();
+    isolate
+}
+
+/// The change that clears an emergency may lower more flags than answers have brakes for.
+#[test]
+fn an_emergency_is_ended_by_a_snapshot_and_not_by_an_answer() {
+    let (flag, other) = (emergency("flag"), emergency("other"));
+    for (case, held, told) in [
+        ("the snapshot has it", flag.clone(), vec![(3, None)]),
+        ("an answer has told it", None, vec![(2, flag.clone()), (3, None)]),
+        ("one flag of two was released", None, vec![(2, flag.clone()), (3, other.clone())]),
+        ("another flag was released first", flag.clone(), vec![(2, other), (3, None)]),
+        ("the answers came in another order", None, vec![(3, None), (2, flag)]),
+    ] {
+        let mut isolate = holding_with(held);
+        let mut now = 0;
+        for (revision, emergency) in told {
+            now += 1_000;
+            ask(&mut isolate, &Answer { emergency, ..word(revision) }, now);
+        }
+        let decided = |isolate: &Isolate| reason(answer(isolate, REQUEST, now + 1));
+        assert_eq!(decided(&isolate), Reason::Emergency, "{case}");
+        isolate.finish_read(now, document(3, 100.0)).unwrap();
+        assert_eq!(decided(&isolate), Reason::Rollout, "{case}");
+    }
+}
+
+#[test]
+fn an_isolate_without_a_snapshot_says_for_how_long_it_has_been_behind() {
+    let mut isolate = Isolate::default();
+    isolate.configure(Settings { reports: true, ..Settings::default() }, 0);
+    isolate.reporting.name("i".to_owned());
+    let behind_ms = |isolate: &mut Isolate, now: i64, answer: &Answer| {
+        let question: Question = serde_json::from_str(&isolate.question(now).unwrap()).unwrap();
+        isolate.answered(200, &serde_json::to_string(answer).unwrap(), now);
+        question.behind_ms
+    };
+    // Nothing has been published yet.
+    assert_eq!(behind_ms(&mut isolate, 0, &word(0)), 0);
+    assert_eq!(behind_ms(&mut isolate, 1_000, &word(1)), 0);
+    assert_eq!(behind_ms(&mut isolate, 6_000, &word(2)), 5_000);
+    // By then the control plane sends a snapshot of any size.
+    let brought = Answer { snapshot: document(2, 100.0).unwrap(), ..word(2) };
+    assert_eq!(behind_ms(&mut isolate, 61_000, &brought), 60_000);
+    assert_eq!(reason(answer(&isolate, REQUEST, 61_001)), Reason::Rollout);
+    assert_eq!(behind_ms(&mut isolate, 66_000, &word(2)), 0);
 }
 
 #[test]

@@ -53,8 +53,7 @@ enum Urgency {
 impl Urgency {
     fn of(lag: Lag, head: &Head) -> Self {
         let Lag { held, behind_ms } = lag;
-        let is_reached = held.epoch == head.epoch && head.brakes.reaches(held.revision);
-        if !is_reached || behind_ms >= KV_PATIENCE_MS {
+        if !head.reaches(held) || behind_ms >= KV_PATIENCE_MS {
             Self::Needed
         } else if held == Stamp::default() {
             Self::Missing
