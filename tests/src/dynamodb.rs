@@ -1,6 +1,10 @@
 //! DynamoDB's API over HTTP in this process, for the real AWS SDK.
 
-use crate::{fault_proxy::FaultProxy, gzip::decompress, stream_proxy::StreamProxy};
+use crate::{
+    fault_proxy::{Fault, FaultProxy},
+    gzip::decompress,
+    stream_proxy::StreamProxy,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cutover_core::measurement::batch::Batch;
 use serde_json::{Value, json};
@@ -92,6 +96,18 @@ impl DynamoDb {
             let request =
                 serde_json::from_value(json!({ "TableName": TABLE, "Item": item })).expect("a request");
             self.database.put_item(request).expect("the item is put");
+        }
+    }
+
+    /// Refuses the next requests for an action, as a table does that is read too often. [`FaultProxy::forget_next`] ends it.
+    pub fn throttle(&self, action: &'static str, requests: usize) {
+        let refusal = json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+            "message": "-",
+        });
+        let fault = Fault::Answer(400, "application/x-amz-json-1.0", refusal.to_string().into());
+        for _ in 0..requests {
+            self.proxy.on_next("x-amz-target", action, fault.clone());
         }
     }
 

@@ -158,6 +158,35 @@ async fn a_brake_reaches_an_isolate_while_kv_is_frozen() {
     until_decided(&stack, path, ("new", "ROLLOUT")).await;
 }
 
+/// The end of the emergency lowers more flags than answers have brakes for, and the configuration cannot be read, so that no
+/// answer has the snapshot. The brakes of the first flags are those that are missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_on_the_new_arm_between_an_emergency_and_the_snapshot_of_its_end() {
+    let stack = Stack::start(without_reports()).await;
+    let management = stack.management();
+    let more = |number: usize| format!("  more_{number}: {{ enabled: true, rollout_percentage: 100 }}\n");
+    let flags: String = (0..60).map(more).collect();
+    let text = configuration(&stack).replace("feature_flags:\n", &format!("feature_flags:\n{flags}"));
+    management.apply(&text).await.expect(200);
+    let path = "/api/v1/offers/0/reviews";
+    until_decided(&stack, path, ("new", "ROLLOUT")).await;
+    management.post("/emergency/rollback", &json!({ "reason": "errors" })).await.expect(200);
+    until_decided(&stack, path, ("legacy", "EMERGENCY")).await;
+    freeze_kv(&stack);
+    let at_zero = json!({ "reason": "fixed", "percentage": 0 });
+    management.post("/emergency/clear", &at_zero).await.expect(200);
+    stack.dynamodb.throttle("Query", 5_000);
+    // Longer than an isolate takes to hear of the end.
+    let heard = Instant::now() + news();
+    while Instant::now() < heard {
+        let answer = http::get(stack.edge.port(), path, &[("x-user-id", "u1")]).await;
+        assert_eq!(answer.header("x-cutover-arm").as_deref(), Some("legacy"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stack.dynamodb.proxy.forget_next();
+    until_decided(&stack, path, ("legacy", "ROLLOUT")).await;
+}
+
 /// A function that is over its concurrency answers 429 to everybody: no word of the control plane comes.
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_that_are_all_throttled_are_a_loss_of_control() {

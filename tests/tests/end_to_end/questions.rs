@@ -1,6 +1,5 @@
 //! Questions of isolates: signed, answered with the state of the control plane, and not stored.
 
-use axum::body::Bytes;
 use cutover_core::{
     Revision,
     measurement::{pace::Pace, question::Question},
@@ -8,7 +7,6 @@ use cutover_core::{
 use cutover_lambda::measurement::ask as ask_function;
 use cutover_tests::{
     dynamodb::DynamoDb,
-    fault_proxy::Fault,
     functions::{ManagementServer, connected, platform},
     question::{ask, ask_with},
     recorder::Mode,
@@ -97,20 +95,6 @@ async fn questions_that_are_forged_malformed_or_too_large_are_refused() {
     assert_eq!(ask(&url, &good).await.0, 200);
 }
 
-/// Returns the refusal of a table that is read too often.
-fn throttled() -> Fault {
-    Fault::Answer(
-        400,
-        "application/x-amz-json-1.0",
-        Bytes::from_static(
-            br#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"-"}"#,
-        ),
-    )
-}
-
-/// Reads of the configuration, as a header of the request and a part of its value.
-const QUERY: (&str, &str) = ("x-amz-target", "Query");
-
 /// The end of an emergency lowers more flags than the head holds brakes for, and the configuration cannot be read. Without a
 /// word of it, isolates with an older snapshot would send users to the new arm.
 #[tokio::test(flavor = "multi_thread")]
@@ -136,9 +120,7 @@ async fn an_answer_says_if_its_brakes_do_not_reach_back() {
         assert_eq!(status, 200, "{answer:#}");
         answer
     };
-    for _ in 0..100 {
-        dynamodb.proxy.on_next(QUERY.0, QUERY.1, throttled());
-    }
+    dynamodb.throttle("Query", 100);
     let answer = answered(held).await;
     assert_eq!((&answer["emergency"], &answer["snapshot"]), (&Value::Null, &Value::Null), "{answer:#}");
     assert_eq!(answer["brakes"].as_array().map(Vec::len), Some(BRAKES), "{answer:#}");
@@ -177,9 +159,7 @@ async fn a_brake_is_answered_while_the_configuration_cannot_be_read() {
         assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
         answer
     };
-    for _ in 0..REFUSED {
-        dynamodb.proxy.on_next(QUERY.0, QUERY.1, throttled());
-    }
+    dynamodb.throttle("Query", REFUSED);
     assert_eq!(braked(0).await["snapshot"], Value::Null);
     assert_eq!(
         dynamodb.proxy.awaited(),
