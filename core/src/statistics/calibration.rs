@@ -2,6 +2,8 @@
 //! counts is propagated from trial to trial, and the mass that reaches the threshold is removed.
 //! Without simulation there is no simulation error.
 
+pub mod experiments;
+
 use crate::statistics::{
     event::{MIN_EVENT_USERS, comparison},
     levels::firing,
@@ -81,6 +83,14 @@ pub fn report() -> String {
     let _ = threshold_table(&mut text)
         .and_then(|()| event_table(&mut text))
         .and_then(|()| naive_table(&mut text));
+    text
+}
+
+/// Returns the tables of `docs/calibration.md` on experiments.
+pub fn report_on_experiments() -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = experiments::report(&mut text);
     text
 }
 

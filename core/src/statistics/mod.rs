@@ -9,9 +9,12 @@ mod beta;
 mod bets;
 pub mod calibration;
 mod detector;
+mod discoveries;
 mod doubt;
+mod estimate;
 mod event;
 mod incident;
+mod interval;
 mod levels;
 mod split;
 pub mod split_mix;
@@ -21,9 +24,12 @@ mod user_map;
 pub use self::{
     beta::ln_regularised_beta,
     detector::{Detector, detector_threshold},
+    discoveries::discoveries,
     doubt::Doubt,
+    estimate::{Estimate, PairedSums, Sums},
     event::{MIN_EVENT_USERS, event_evidence},
     incident::{Recovery, shared_incident_at, shared_incident_evidence},
+    interval::{Interval, IntervalSettings, MIN_INTERVAL_USERS, Scale},
     levels::firing,
     split::split_evidence,
     threshold::Threshold,

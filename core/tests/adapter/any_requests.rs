@@ -163,7 +163,8 @@ proptest! {
             }
             if let Next::Answer(answer) = next {
                 prop_assert!((200..600).contains(&answer.status));
-                let is_json = |body: String| serde_json::from_str::<serde_json::Value>(&body).is_ok();
+                // A number beyond what a float holds is one, too.
+                let is_json = |body: String| serde_json::from_str::<serde::de::IgnoredAny>(&body).is_ok();
                 prop_assert!(answer.body.is_none_or(is_json));
             }
         }
