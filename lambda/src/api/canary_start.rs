@@ -95,7 +95,8 @@ async fn begin(
     demand.caller.must_be(Role::Operator)?;
     demand.must_have_no_body()?;
     // Before the ledger: what the cursor promises is true of ledgers that are read after it.
-    let cursor = platform.store.cursor().await?;
+    // Traffic that cannot be known is unknown, and refuses nothing.
+    let cursor = platform.store.cursor().await.unwrap_or_default();
     let ledger = platform.store.ledger(Some(name)).await?;
     let measured = RecentTraffic::of(name, &cursor, &ledger, clock::now());
     change(platform, demand, operation, |truth| {

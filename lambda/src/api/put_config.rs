@@ -34,7 +34,8 @@ pub(super) async fn handle(
     let file = read(&demand)?;
     let planned: Vec<_> = file.config.canary_deployments.keys().map(Some).collect();
     // Before the ledgers: what the cursor promises is true of ledgers that are read after it.
-    let cursor = platform.store.cursor().await?;
+    // Traffic that cannot be known is unknown, and refuses nothing.
+    let cursor = platform.store.cursor().await.unwrap_or_default();
     let ledgers = platform.store.ledgers_of(&planned, LedgerParts::None).await?.into_iter();
     let now = clock::now();
     let traffic: Traffic = ledgers

@@ -101,9 +101,13 @@ async fn every_command_of_the_first_hour_prints_what_the_page_says() {
     let mut dev = Command::new(paths::root().join("target/debug/dev"));
     dev.arg("--config").arg(&file).args(["--port", &ports.edge.to_string()]);
     let mut dev = Process::start("dev --config", dev, log.path());
-    dev.wait_for("being ready", Duration::from_secs(60), |output| {
-        output.contains("Ctrl-C stops everything").then_some(())
+    let text = dev.wait_for("being ready", Duration::from_secs(60), |output| {
+        output.contains("Ctrl-C stops everything").then(|| output.to_owned())
     });
+    // The file is the user's own: it is edited where it is.
+    let path = file.display();
+    assert!(text.contains(&format!("    cutover apply -f {path}\n")), "{text}");
+    assert!(!text.contains(&format!("cp {path} ")), "{text}");
     hour.edit();
     let management = format!("http://127.0.0.1:{}/lambda-url/management", ports.functions);
     for command in others {
