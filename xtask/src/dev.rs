@@ -20,7 +20,7 @@ pub fn dev(arguments: &[&str]) -> Result<(), Failure> {
     let arguments = with_absolute_paths(arguments)?;
     let is_first = !root().join("target/debug/dev").is_file();
     if is_first {
-        step("the first start installs the tools and compiles everything: about 6 minutes on 2 cores");
+        step("the first start installs the tools and compiles everything: 6 to 10 minutes on 2 cores");
     }
     tools::install(Purpose::Run)?;
     edge::build()?;

@@ -75,7 +75,8 @@ feature_flags:
 
 canary_deployments:
   # Next: put the limits that your old backend keeps today under success_criteria. Times are in milliseconds.
-  # cutover canary plan FLAG -f FILE says how much traffic each step needs.
+  # This command says how much traffic each step needs, if about one request of a thousand fails on either backend:
+  #   cutover canary plan FLAG -f FILE --error-rate 0.001
   FLAG:
     initial_percentage: 1
     promotion_steps: [1, 5, 25, 50, 100]
@@ -104,6 +105,7 @@ routes:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cutover_core::canary::{Assumed, Forecast, Outlook};
 
     fn draft<'d>(legacy: &'d str, path: &'d str) -> Draft<'d> {
         Draft { legacy, new: "https://new.example", path, file: "cutover.yaml" }
@@ -140,6 +142,20 @@ mod tests {
         let text = text.replace("# user_whitelist", "user_whitelist").replace("# compare", "compare");
         let config = Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
         assert!(config.routes.iter().all(|route| route.compare.is_some()));
+    }
+
+    /// At an error rate near the limit of the plan nothing is ever proven.
+    #[test]
+    fn the_forecast_that_the_file_suggests_lets_every_step_advance() {
+        let text = draft("https://old.example", "/api").text();
+        let suggested = text.lines().find(|line| line.contains("cutover canary plan")).unwrap();
+        assert!(suggested.contains("api_read -f cutover.yaml"), "{suggested}");
+        let (_, rate) = suggested.split_once("--error-rate ").unwrap();
+        let config = Config::from_yaml(&text).unwrap();
+        let plan = config.canary_deployments.values().next().unwrap();
+        let forecast = Forecast::of(plan, &Assumed::alike(rate.trim().parse().unwrap(), 0.01));
+        assert_eq!(forecast.len(), 5);
+        assert!(forecast.iter().all(|step| step.outlook == Outlook::Advances), "{forecast:?}");
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use crate::{
     access::auth::Caller,
     api::{
-        canary_guard::requests_per_second,
         extract::{FlagPath, Page, Parameters},
+        recent_traffic::RecentTraffic,
         respond::json_response,
     },
     canary::{
@@ -15,7 +15,7 @@ use crate::{
     clock,
     platform::Platform,
     problem::Problem,
-    store::{Ledger, State as Truth},
+    store::{Cursor, Ledger, State as Truth},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{
@@ -86,8 +86,7 @@ impl Query {
 }
 
 /// Adds the forecast of a plan under the measured traffic.
-fn add_forecast(body: &mut Value, plan: &CanaryPlan, query: &Query, ledger: &Ledger) {
-    let measured = requests_per_second(ledger);
+fn add_forecast(body: &mut Value, plan: &CanaryPlan, query: &Query, measured: Option<f64>) {
     let steps = Forecast::of(plan, &query.assumed(measured));
     if let Some(fields) = body.as_object_mut() {
         fields.insert("outlook".to_owned(), json!(Forecast::sentence(&steps)));
@@ -122,7 +121,10 @@ pub(super) async fn one(
         }
     }
     let truth = platform.store.state().await?;
+    // Before the ledger: what the cursor promises is true of ledgers that are read after it.
+    let cursor = platform.store.cursor().await?;
     let ledger = platform.store.ledger(Some(&name)).await?;
+    let measured = RecentTraffic::of(&name, &cursor, &ledger, clock::now()).map(|found| found.per_second);
     let Some(run) = truth.runs.get(&name) else {
         let plan = truth
             .config
@@ -135,19 +137,24 @@ pub(super) async fn one(
             "steps": plan.steps(),
             "plan": plan,
         });
-        add_forecast(&mut body, plan, &query, &ledger);
+        add_forecast(&mut body, plan, &query, measured);
         return Ok(json_response(StatusCode::OK, &body));
     };
-    let mut body = shown(&platform, &truth, run, &ledger).await?;
-    add_forecast(&mut body, &run.plan, &query, &ledger);
+    let mut body = shown(&platform, &truth, run, &cursor, &ledger).await?;
+    add_forecast(&mut body, &run.plan, &query, measured);
     Ok(json_response(StatusCode::OK, &body))
 }
 
-async fn shown(platform: &Platform, truth: &Truth, run: &Run, ledger: &Ledger) -> Result<Value, Problem> {
+async fn shown(
+    platform: &Platform,
+    truth: &Truth,
+    run: &Run,
+    cursor: &Cursor,
+    ledger: &Ledger,
+) -> Result<Value, Problem> {
     let now = clock::now();
-    let cursor = platform.store.cursor().await?;
     let evidence = evidence_of(platform, run).await?;
-    let around = circumstances(&cursor, truth, run);
+    let around = circumstances(cursor, truth, run);
     let decision = decide(run, &evidence, &around, now);
     let waiting = platform.store.waiting(&run.flag).await?;
     let since = waiting

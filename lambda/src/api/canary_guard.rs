@@ -1,10 +1,7 @@
 //! Guards for changes while a canary is running or an emergency is in force, and warnings about
 //! slow plans.
 
-use crate::{
-    problem::Problem,
-    store::{Ledger, State as Truth},
-};
+use crate::{api::recent_traffic::RecentTraffic, problem::Problem, store::State as Truth};
 use axum::http::StatusCode;
 use cutover_core::{
     Flag, FlagName, PartsPerMillion,
@@ -13,7 +10,6 @@ use cutover_core::{
         plan::{CanaryPlan, RelativePolicy, SLOW_SHARE},
     },
     config::Config,
-    measurement::batch::WINDOW_MS,
 };
 
 /// Most active runs.
@@ -133,14 +129,6 @@ pub(super) fn may_raise(truth: &Truth, name: &FlagName, flag: &Flag) -> Result<(
     if flag.enabled_share() > held { no_emergency(truth, name) } else { Ok(()) }
 }
 
-/// Returns the requests per second on both arms together over the last minutes; `None` if unknown.
-pub(super) fn requests_per_second(ledger: &Ledger) -> Option<f64> {
-    let windows = ledger.recent.iter().map(|recent| recent.window);
-    let (first, last) = (windows.clone().min()?, windows.max()?);
-    let requests = ledger.recent.iter().fold(0_u64, |sum, recent| sum.saturating_add(recent.requests));
-    Some(requests as f64 * 1_000.0 / last.saturating_sub(first).saturating_add(WINDOW_MS) as f64)
-}
-
 /// Assumes two healthy backends, also by the strictest limit of a route.
 fn healthy(plan: &CanaryPlan, measured: Option<f64>) -> Assumed {
     let own = plan.options.route_criteria.values().map(|own| own.success_criteria.max_error_rate);
@@ -149,11 +137,16 @@ fn healthy(plan: &CanaryPlan, measured: Option<f64>) -> Assumed {
 }
 
 /// Explains the traffic that routes with criteria of their own need. `None` if there are none.
-pub(super) fn own_traffic(flag: &FlagName, plan: &CanaryPlan, measured: Option<f64>) -> Option<String> {
+pub(super) fn own_traffic(
+    flag: &FlagName,
+    plan: &CanaryPlan,
+    measured: Option<RecentTraffic>,
+) -> Option<String> {
     if plan.options.route_criteria.is_empty() {
         return None;
     }
-    let says = Forecast::sentence(&Forecast::of(plan, &healthy(plan, measured)));
+    let assumed = healthy(plan, measured.map(|measured| measured.per_second));
+    let says = Forecast::sentence(&Forecast::of(plan, &assumed));
     Some(format!(
         "{flag}: each route in route_criteria needs traffic of its own, or its canary holds: {says}"
     ))
@@ -164,16 +157,18 @@ pub(super) fn own_traffic(flag: &FlagName, plan: &CanaryPlan, measured: Option<f
 pub(super) fn slow_steps(
     flag: &FlagName,
     plan: &CanaryPlan,
-    measured: Option<f64>,
+    measured: Option<RecentTraffic>,
     warn_unmeasured: bool,
 ) -> Option<String> {
-    let assumed = healthy(plan, measured.or(warn_unmeasured.then_some(0.0)));
+    let per_second = measured.map(|measured| measured.per_second);
+    let assumed = healthy(plan, per_second.or(warn_unmeasured.then_some(0.0)));
     let rate = assumed.error_rate;
     let warning = Forecast::warning(plan, &assumed)?;
-    let seen = measured.map_or_else(|| "none".to_owned(), |measured| format!("{measured:.1}"));
+    let seen =
+        measured.map_or_else(|| "in the last minutes: none".to_owned(), |measured| measured.to_string());
     let hint = if rate > 0.0 { "" } else { "; allow an error rate above 0" };
     Some(format!(
-        "{flag}: {warning}; assumed is an error rate of {:.2} %, and measured in the last minutes: {seen}{hint}",
+        "{flag}: {warning}; assumed is an error rate of {:.2} %, and measured {seen}{hint}",
         rate * 100.0
     ))
 }
@@ -183,7 +178,7 @@ pub(super) fn slow_steps(
 pub(super) fn stricter_than_limits(
     flag: &FlagName,
     plan: &CanaryPlan,
-    measured: Option<f64>,
+    measured: Option<RecentTraffic>,
 ) -> Option<String> {
     if plan.options.relative != RelativePolicy::Rollback {
         return None;
@@ -193,7 +188,7 @@ pub(super) fn stricter_than_limits(
     let assumed = Assumed {
         error_rate: limit / 2.0,
         legacy_error_rate: limit / 20.0,
-        requests_per_second: measured,
+        requests_per_second: measured.map(|measured| measured.per_second),
         ..Assumed::alike(0.0, 0.0)
     };
     let steps = Forecast::of(plan, &assumed);

@@ -4,11 +4,11 @@ use crate::{
     api::{
         canary::brief,
         canary_guard::{
-            must_be_enabled, must_have_room, no_emergency, own_traffic, requests_per_second, slow_steps,
-            stricter_than_limits,
+            must_be_enabled, must_have_room, no_emergency, own_traffic, slow_steps, stricter_than_limits,
         },
         extract::{FlagPath, Parameters},
         flags::SECTION,
+        recent_traffic::RecentTraffic,
     },
     canary::run::{run_identity, run_write},
     change::{
@@ -94,7 +94,11 @@ async fn begin(
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
     demand.must_have_no_body()?;
-    let measured = requests_per_second(&platform.store.ledger(Some(name)).await?);
+    // Before the ledger: what the cursor promises is true of ledgers that are read after it.
+    // Traffic that cannot be known is unknown, and refuses nothing.
+    let cursor = platform.store.cursor().await.unwrap_or_default();
+    let ledger = platform.store.ledger(Some(name)).await?;
+    let measured = RecentTraffic::of(name, &cursor, &ledger, clock::now());
     change(platform, demand, operation, |truth| {
         if operation == Operation::CanaryRetry {
             may_retry(truth, name)?;

@@ -1,7 +1,7 @@
 //! The plan of a configuration file: the configuration that it makes of a state, the users that it moves, and its warnings.
 
 use crate::{
-    api::{canary_guard, respond::json_response},
+    api::{canary_guard, recent_traffic::RecentTraffic, respond::json_response},
     change::commit::rehearse,
     problem::Problem,
     store::State as Truth,
@@ -30,8 +30,8 @@ pub(super) struct Query {
     pub(super) allow_moving_users: bool,
 }
 
-/// Measured requests per second of each flag.
-pub(super) type Traffic = BTreeMap<FlagName, f64>;
+/// Measured traffic of each flag.
+pub(super) type Traffic = BTreeMap<FlagName, RecentTraffic>;
 
 /// A file that is to be applied.
 #[derive(Debug)]

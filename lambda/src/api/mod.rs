@@ -33,6 +33,7 @@ mod promotion_target;
 mod publication;
 mod put_config;
 mod put_flag;
+mod recent_traffic;
 pub mod respond;
 mod restore;
 mod rotate_token;

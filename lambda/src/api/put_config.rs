@@ -2,9 +2,9 @@
 
 use crate::{
     api::{
-        canary_guard,
         extract::Parameters,
         file_plan::{FilePlan, Query, Traffic},
+        recent_traffic::RecentTraffic,
     },
     change::{commit::change_on, demand::ChangeRequest, operation::Operation, proposal::Proposal},
     clock,
@@ -33,11 +33,19 @@ pub(super) async fn handle(
     })?;
     let file = read(&demand)?;
     let planned: Vec<_> = file.config.canary_deployments.keys().map(Some).collect();
+    // Before the ledgers: what the cursor promises is true of ledgers that are read after it.
+    // Traffic that cannot be known is unknown, and refuses nothing.
+    let cursor = platform.store.cursor().await.unwrap_or_default();
     let ledgers = platform.store.ledgers_of(&planned, LedgerParts::None).await?.into_iter();
+    let now = clock::now();
     let traffic: Traffic = ledgers
-        .filter_map(|(flag, ledger)| Some((flag?, canary_guard::requests_per_second(&ledger)?)))
+        .filter_map(|(flag, ledger)| {
+            let flag = flag?;
+            let measured = RecentTraffic::of(&flag, &cursor, &ledger, now)?;
+            Some((flag, measured))
+        })
         .collect();
-    let plan = FilePlan { file, query, traffic, now: clock::now() };
+    let plan = FilePlan { file, query, traffic, now };
     if query.dry_run {
         return plan.trial(&platform.store.state().await?);
     }

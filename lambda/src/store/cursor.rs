@@ -128,7 +128,7 @@ impl Cursor {
     /// Returns the arrival time up to which the counts of a run's step are complete, in milliseconds since 1970. A gap in the
     /// step ends that until the step begins anew, because an operator resumes the run.
     pub fn through_of(&self, run: &Run) -> i64 {
-        let through = self.ledger_through(run);
+        let through = self.ledger_through(run.flag.as_str());
         self.gap_of(run).map_or(through, |gap| gap.since.millis().min(through))
     }
 
@@ -136,15 +136,15 @@ impl Cursor {
     /// milliseconds since 1970; `None` if there is none, or one is noted. Shards tell of expired records only where the cursor
     /// has a position.
     pub fn expired_of(&self, run: &Run, now: i64) -> Option<FlagGap> {
-        let since = self.ledger_through(run).max(run.step_started_at.millis());
+        let since = self.ledger_through(run.flag.as_str()).max(run.step_started_at.millis());
         let until = now.saturating_sub(LOG_KEPT_MS);
         let is_new = since < until && self.gap_of(run).is_none();
         is_new.then(|| FlagGap { since: Timestamp::from_millis(since), until: Timestamp::from_millis(until) })
     }
 
-    /// Returns the arrival time up to which the ledger of a run's flag is complete, in milliseconds since 1970.
-    fn ledger_through(&self, run: &Run) -> i64 {
-        self.parked.get(run.flag.as_str()).map_or(self.through, |parked| parked.through)
+    /// Returns the arrival time up to which the ledger of a flag is complete, in milliseconds since 1970.
+    pub fn ledger_through(&self, flag: &str) -> i64 {
+        self.parked.get(flag).map_or(self.through, |parked| parked.through)
     }
 
     /// Returns the gap in a run's step.

@@ -1,6 +1,9 @@
 //! The text that `cargo xtask dev` prints once everything runs.
 
-use crate::dev::{endpoints::Endpoints, own::Own};
+use crate::{
+    dev::{endpoints::Endpoints, own::Own},
+    paths,
+};
 
 /// The parts of the stack with their purposes.
 const PARTS: [(&str, &str); 8] = [
@@ -67,7 +70,17 @@ pub fn demo(endpoints: &Endpoints, is_bold: bool) -> String {
 /// Returns commands to try with backends of the user.
 pub fn own(own: &Own, endpoints: &Endpoints, is_bold: bool) -> String {
     let Own { file, flag, path, .. } = own;
+    let is_written_here = file.starts_with(paths::target("dev"));
     let file = file.display();
+    let (title, edit) = if is_written_here {
+        let copy = format!("cp {file} cutover.yaml");
+        (
+            "change the configuration: edit a copy, and apply it",
+            vec![copy, "cutover apply -f cutover.yaml".to_owned()],
+        )
+    } else {
+        ("change the configuration: edit your file, and apply it", vec![format!("cutover apply -f {file}")])
+    };
     let request = format!("curl -si $CUTOVER_EDGE_URL{path} -H 'x-user-id: user-1' | grep -i '^x-cutover'");
     let chapters = [
         ("in a second terminal, in this folder", endpoints.exports()),
@@ -76,10 +89,7 @@ pub fn own(own: &Own, endpoints: &Endpoints, is_bold: bool) -> String {
             "move all users to the new backend, in about 6 seconds, and look again",
             vec![format!("cutover rollout {flag} 100"), "sleep 6".to_owned(), request.clone(), request],
         ),
-        (
-            "change the configuration: edit a copy, and apply it",
-            vec![format!("cp {file} cutover.yaml"), "cutover apply -f cutover.yaml".to_owned()],
-        ),
+        (title, edit),
     ];
     commands(&chapters, is_bold)
 }

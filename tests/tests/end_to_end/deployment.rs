@@ -38,12 +38,6 @@ async fn deploy_breaks_off_and_goes_on_where_it_was() {
         command.env("CLOUDFLARE_API_TOKEN", "none").env("CLOUDFLARE_API_BASE_URL", "http://127.0.0.1:9");
         tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap()
     };
-    let secret = |walk: &Walk, name: &str| {
-        let id = format!("cutover-staging/{name}");
-        let arguments = ["secretsmanager", "get-secret-value", "--secret-id", &id, "--query", "SecretString"];
-        let (there, value) = run(walk.command("aws").args(arguments).args(["--output", "text"]));
-        there.then(|| value.trim().to_owned())
-    };
     // Without the Cloudflare token nothing can be published: it says how to make one.
     let token = walk.environment.remove("CUTOVER_KV_TOKEN").unwrap();
     let (done, printed) = deploy(&walk).await;
@@ -77,6 +71,26 @@ async fn deploy_breaks_off_and_goes_on_where_it_was() {
     walk.environment.insert("PATH".to_owned(), path);
     assert!(!done && printed.contains("cutover-staging/ingest could not be looked up"), "{printed}");
     assert_eq!(["ingest", "edge", "root"].map(|name| secret(&walk, name).unwrap()), made, "made again");
+}
+
+/// Returns the value of a secret of staging; `None` if it has none.
+fn secret(walk: &Walk, name: &str) -> Option<String> {
+    let id = format!("cutover-staging/{name}");
+    let arguments = ["secretsmanager", "get-secret-value", "--secret-id", &id, "--query", "SecretString"];
+    let (there, value) = run(walk.command("aws").args(arguments).args(["--output", "text"]));
+    there.then(|| value.trim().to_owned())
+}
+
+/// Runs a block of DEPLOY.md again, and checks that it leaves files and secrets as they are.
+async fn run_again(walk: &mut Walk, heading: &str, block: &str) {
+    let held = |walk: &Walk| {
+        let files = ["wrangler.toml", "infra/environments/staging.tfvars"]
+            .map(|name| std::fs::read_to_string(walk.folder.join(name)).unwrap());
+        (files, ["ingest", "edge", "root", "kv"].map(|name| secret(walk, name)))
+    };
+    let before = held(walk);
+    walk.run_block(heading, block).await;
+    assert_eq!(held(walk), before, "{heading} changes something when it is run again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,6 +140,7 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
         let printed = walk.run_block(&heading, &block).await;
         match number {
             "2" => {
+                run_again(&mut walk, &heading, &block).await;
                 walk.in_a_hurry().await;
                 walk.production_in_a_new_account().await;
             }
@@ -150,6 +165,7 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
                 assert_eq!(deployed.faults_of_roles(), Vec::<String>::new());
                 assert_eq!(deployed.faults_of_urls(), Vec::<String>::new());
             }
+            "4" => run_again(&mut walk, &heading, &block).await,
             "5" => {
                 // Where AWS would have put them.
                 assert!(walk.environment["CUTOVER_URL"].starts_with("https://"));

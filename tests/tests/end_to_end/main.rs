@@ -24,6 +24,7 @@ mod dev;
 mod emergency_reason;
 mod evaluation;
 mod failover;
+mod first_hour;
 mod fleet;
 mod flood;
 mod forwarding;

@@ -73,6 +73,8 @@ fn every_command_of_the_tour_prints_what_the_tour_says() {
                 Action::Interrupt => background = None,
                 Action::Command { line, prints, code } => {
                     assert!(steps.contains(line), "{line} is not printed:\n{text}");
+                    let is_shown = |part: &&str| steps.contains(&format!("      # {part}\n"));
+                    assert!(prints.iter().all(is_shown), "{prints:?} is not printed:\n{text}");
                     let (found, printed) = terminal.run(line);
                     assert_eq!(found, *code, "{line}:\n{printed}\n{}", dev.output());
                     let missing = missing(&printed, prints);
