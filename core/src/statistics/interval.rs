@@ -61,7 +61,7 @@ impl Interval {
         };
         let half = half_width(variance, control.users + treatment.users, settings);
         // Not so for what is not a number.
-        (variance > 0.0 && half.is_finite()).then(|| Self {
+        (variance > 0.0 && half.is_finite()).then_some(Self {
             low: difference - half,
             difference,
             high: difference + half,

@@ -47,14 +47,13 @@ pub fn split(weight: f64, share: f64, every: u64, horizon: u64) -> f64 {
             continue;
         }
         // The evidence falls towards the configured share and rises beyond it: only the two ends fire.
-        for (c, mass) in (0..).zip(alive.iter_mut()).take_while(|(c, _)| fires(*c, n)) {
-            fired += std::mem::take(mass);
-            debug_assert!(c <= n, "a count of conversions");
-        }
-        for (c, mass) in (0..=n).zip(alive.iter_mut()).rev().take_while(|(c, _)| fires(*c, n)) {
-            fired += std::mem::take(mass);
-            debug_assert!(c <= n, "a count of conversions");
-        }
+        let mut take_end = |ends: &mut dyn Iterator<Item = (u64, &mut f64)>| {
+            for (_, mass) in ends.take_while(|(c, _)| fires(*c, n)) {
+                fired += std::mem::take(mass);
+            }
+        };
+        take_end(&mut (0..).zip(alive.iter_mut()));
+        take_end(&mut alive.iter_mut().rev().zip(0..).map(|(mass, from_the_end)| (n - from_the_end, mass)));
     }
     fired
 }
