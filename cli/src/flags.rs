@@ -5,6 +5,7 @@ use crate::{
     client::{Client, encode},
     confirm::Confirmation,
     failure::Failure,
+    in_force::Wait,
     output::{self, Format, pick},
     percentage, publication,
 };
@@ -26,6 +27,17 @@ pub struct Enable {
     flag: String,
     #[command(flatten)]
     confirmation: Confirmation,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+/// Arguments of `cutover disable`.
+#[derive(Debug, Args)]
+pub struct Disable {
+    /// Name of the flag.
+    flag: String,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Arguments of `cutover rollout`.
@@ -38,6 +50,8 @@ pub struct Rollout {
     percentage: f64,
     #[command(flatten)]
     confirmation: Confirmation,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Lists all flags.
@@ -66,9 +80,10 @@ pub fn get(Flag { flag }: &Flag, client: &Client, format: Format) -> Result<(), 
 ///
 /// # Errors
 ///
-/// Fails if the change is not confirmed, or if the management API refuses it or cannot be reached.
+/// Fails if the change is not confirmed, if the management API refuses it or cannot be reached, or like
+/// [`Wait::until_in_force`].
 pub fn enable(
-    Enable { flag, confirmation }: &Enable,
+    Enable { flag, confirmation, wait }: &Enable,
     client: &Client,
     format: Format,
 ) -> Result<(), Failure> {
@@ -80,28 +95,29 @@ pub fn enable(
     }
     let response = client.send(Method::POST, &format!("{}/enable", path(flag)), None)?;
     show_change(&before, &response, format);
-    Ok(())
+    wait.until_in_force(client, &response, format)
 }
 
 /// Disables a flag, which sends all its users to legacy.
 ///
 /// # Errors
 ///
-/// Fails if the management API refuses the change or cannot be reached.
-pub fn disable(Flag { flag }: &Flag, client: &Client, format: Format) -> Result<(), Failure> {
+/// Fails if the management API refuses the change or cannot be reached, or like [`Wait::until_in_force`].
+pub fn disable(Disable { flag, wait }: &Disable, client: &Client, format: Format) -> Result<(), Failure> {
     // Nothing is read before: the way back to legacy is as short as it can be.
     let response = client.send(Method::POST, &format!("{}/disable", path(flag)), None)?;
     show_change(&Value::Null, &response, format);
-    Ok(())
+    wait.until_in_force(client, &response, format)
 }
 
 /// Sets the rollout percentage of a flag.
 ///
 /// # Errors
 ///
-/// Fails if the change is not confirmed, or if the management API refuses it or cannot be reached.
+/// Fails if the change is not confirmed, if the management API refuses it or cannot be reached, or like
+/// [`Wait::until_in_force`].
 pub fn rollout(rollout: &Rollout, client: &Client, format: Format) -> Result<(), Failure> {
-    let Rollout { flag, percentage, confirmation } = rollout;
+    let Rollout { flag, percentage, confirmation, wait } = rollout;
     // A failure to read leaves open who is moved, and the change itself reports its cause.
     let before = client.get(&path(flag)).unwrap_or_default();
     let share = percent(&before).unwrap_or_default();
@@ -116,7 +132,7 @@ pub fn rollout(rollout: &Rollout, client: &Client, format: Format) -> Result<(),
     if !is_on(&response) && percent(&response).is_some_and(|share| share > 0.0) {
         eprintln!("note: {flag} is disabled, so nobody moves until cutover enable {flag}");
     }
-    Ok(())
+    wait.until_in_force(client, &response, format)
 }
 
 /// Returns the path of a flag.
@@ -185,7 +201,12 @@ mod tests {
 
     /// Rolls out in production, where no terminal is, and returns the outcome with the requested paths.
     fn in_production(words: &[&str]) -> (Result<(), Failure>, Vec<String>) {
-        let (url, paths) = answering(200, FLAG);
+        answered(words, FLAG)
+    }
+
+    /// Rolls out in production, where every request has the same answer.
+    fn answered(words: &[&str], answer: &'static str) -> (Result<(), Failure>, Vec<String>) {
+        let (url, paths) = answering(200, answer);
         let client = Client::new(&url, "t", None, false).unwrap();
         let client = client.in_environment(Environment::of_context("live", &url, true));
         let parsed = CommandLine::parse_from([&["rollout"][..], words].concat());
@@ -202,6 +223,22 @@ mod tests {
             assert!(outcome.is_ok(), "{words:?}: {outcome:?}");
             assert_eq!(paths.last().unwrap(), "/api/migration/flags/f/rollout", "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_rollout_waits_until_the_isolates_confirm_it() {
+        const CONFIRMED: &str = r#"{"name":"f","enabled":true,"rollout_percentage":25.0,"version":3,"revision":4,
+            "published":true,"isolates":{"reporting":2,"revisions":[{"revision":4,"isolates":2}]}}"#;
+        let (outcome, paths) = answered(&["f", "10", "--wait"], CONFIRMED);
+        assert!(outcome.is_ok(), "{outcome:?}");
+        assert_eq!(paths.last().unwrap(), "/api/migration/status");
+        // The answer to the request for the status says nothing about isolates.
+        let (outcome, _) = in_production(&["f", "10", "--wait", "--timeout", "5m"]);
+        assert!(outcome.unwrap_err().to_string().contains("does not say which revisions isolates hold"));
+        assert!(
+            CommandLine::try_parse_from(["rollout", "f", "10", "--timeout", "5m"]).is_err(),
+            "for nothing"
+        );
     }
 
     #[test]
