@@ -3,6 +3,7 @@
 
 use crate::{
     client::{Client, encode},
+    condition,
     confirm::Confirmation,
     failure::Failure,
     in_force::Wait,
@@ -12,6 +13,9 @@ use crate::{
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
+
+/// Field of a flag that is true while an emergency holds it.
+const HELD: &str = "held_by_emergency";
 
 /// Arguments of the commands on one flag.
 #[derive(Debug, Args)]
@@ -72,7 +76,7 @@ pub fn list(client: &Client, format: Format) -> Result<(), Failure> {
 /// Fails if there is no such flag, or if the management API cannot be reached.
 pub fn get(Flag { flag }: &Flag, client: &Client, format: Format) -> Result<(), Failure> {
     let response = client.get(&path(flag))?;
-    output::show(format, &response, || output::fields(&response));
+    output::show(format, &response, || output::fields(&in_words(&response)));
     Ok(())
 }
 
@@ -157,9 +161,28 @@ fn table<'f>(flags: impl Iterator<Item = &'f Value>) {
     output::table(&["FLAG", "ON", "PERCENT", "VERSION", "BY", "DESCRIPTION"], &rows);
 }
 
+/// Returns a flag for people, its conditions in words.
+fn in_words(flag: &Value) -> Value {
+    let mut shown = flag.clone();
+    let words: Vec<String> = output::list(flag, "conditions").map(condition::words).collect();
+    if let Some(conditions) = shown.get_mut("conditions") {
+        *conditions = Value::String(words.join(" and "));
+    }
+    shown
+}
+
+/// Returns a flag after a change with the mark of the flag before it, if an emergency holds it: a change does not end that.
+fn still_held(before: &Value, response: &Value) -> Value {
+    let mut shown = response.clone();
+    if let (Some(fields), Some(is_held)) = (shown.as_object_mut(), before.get(HELD)) {
+        fields.insert(HELD.to_owned(), is_held.clone());
+    }
+    shown
+}
+
 /// Adds to the percentage of a flag that an emergency holds it at another one.
 fn with_hold(flag: &Value, mut row: Vec<String>) -> Vec<String> {
-    let is_held = flag.get("held_by_emergency").and_then(Value::as_bool).unwrap_or_default();
+    let is_held = flag.get(HELD).and_then(Value::as_bool).unwrap_or_default();
     if let Some(percentage) = row.get_mut(2).filter(|_| is_held) {
         percentage.push_str(" (held at 0)");
     }
@@ -169,7 +192,7 @@ fn with_hold(flag: &Value, mut row: Vec<String>) -> Vec<String> {
 /// Shows a flag after a change. `before` is the flag before the change, null if that is unknown.
 pub fn show_change(before: &Value, response: &Value, format: Format) {
     output::show(format, response, || {
-        table(std::iter::once(response));
+        table(std::iter::once(&still_held(before, response)));
         println!("{}", outcome(before, response));
     });
 }
@@ -259,6 +282,27 @@ mod tests {
         };
         assert_eq!(row(true), ["f", "-", "50.0 (held at 0)"]);
         assert_eq!(row(false), ["f", "-", "50.0"]);
+    }
+
+    #[test]
+    fn a_flag_stays_marked_after_a_change_of_its_percentage() {
+        let before = json!({ "name": "f", "rollout_percentage": 50.0, "held_by_emergency": true });
+        let response = json!({ "name": "f", "rollout_percentage": 10.0 });
+        let shown = still_held(&before, &response);
+        let row = with_hold(&shown, pick(&shown, &["name", "enabled", "rollout_percentage"]));
+        assert_eq!(row, ["f", "-", "10.0 (held at 0)"]);
+        assert_eq!(still_held(&Value::Null, &response), response, "nothing is known");
+    }
+
+    #[test]
+    fn the_conditions_of_a_flag_are_shown_in_words() {
+        let country = json!({ "type": "attribute", "name": "country", "op": "in", "values": ["FR", "IT"] });
+        let window = json!({ "type": "time_window", "end": "2024-12-31T00:00:00Z" });
+        let flag = in_words(&json!({ "name": "f", "conditions": [country, window] }));
+        assert_eq!(
+            output::field(&flag, "conditions"),
+            "country in FR, IT and time window until 2024-12-31T00:00:00.000Z"
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod command_line;
 mod commands;
 mod compare;
 mod completions;
+mod condition;
 mod configuration;
 mod confirm;
 mod connection;
