@@ -6,18 +6,18 @@ use cutover_tests::{
     stack::{Options, ROOT_TOKEN, Stack},
     steady::Steady,
 };
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 /// Runs `cutover` while something else goes on.
-async fn beside(stack: &Stack, arguments: &[&str], other: impl Future<Output = ()>) -> CommandOutput {
+async fn beside(stack: &Stack, arguments: &[&str], other: impl Future<Output = Infallible>) -> CommandOutput {
     tokio::select! {
         done = cutover(stack, ROOT_TOKEN, arguments, "") => done,
-        () = other => unreachable!("it goes on for ever"),
+        never = other => match never {},
     }
 }
 
 /// The schedule, every half second.
-async fn schedule(stack: &Stack) {
+async fn schedule(stack: &Stack) -> Infallible {
     loop {
         stack.lambda.tick("evaluate").await.expect("evaluate answers");
         tokio::time::sleep(Duration::from_millis(500)).await;
