@@ -70,7 +70,7 @@ enum RemoteCommand {
     /// Enable a flag.
     Enable(flags::Enable),
     /// Disable a flag; all its users go to legacy.
-    Disable(flags::Flag),
+    Disable(flags::Disable),
     /// Set the percentage of users on the new backend.
     #[command(after_help = help::ROLLOUT)]
     Rollout(flags::Rollout),
@@ -131,8 +131,8 @@ impl RemoteCommand {
         match self {
             Self::List => flags::list(client, format),
             Self::Get(flag) => flags::get(&flag, client, format),
-            Self::Enable(flag) => flags::enable(&flag, client, format),
-            Self::Disable(flag) => flags::disable(&flag, client, format),
+            Self::Enable(enable) => flags::enable(&enable, client, format),
+            Self::Disable(disable) => flags::disable(&disable, client, format),
             Self::Rollout(rollout) => flags::rollout(&rollout, client, format),
             Self::Status => status::run(client, format),
             Self::Apply(options) => apply::run(&options, client, format),

@@ -2,10 +2,12 @@
 
 use crate::{
     client::{Client, encode},
+    condition,
     failure::Failure,
     output::{self, Format},
 };
 use clap::Args;
+use serde_json::Value;
 
 /// Arguments of `cutover explain`.
 #[derive(Debug, Args)]
@@ -27,11 +29,11 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// Fails if a `--with` is not `NAME=VALUE`, or if the management API refuses the request or cannot
+/// Fails if a `--with` is not `NAME=VALUE`, if there is no such flag, or if the management API refuses the request or cannot
 /// be reached.
 pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
     let decision = client.get(&path(options)?)?;
-    output::show(format, &decision, || output::fields(&decision));
+    output::show(format, &decision, || output::fields(&in_words(&decision)));
     Ok(())
 }
 
@@ -50,4 +52,52 @@ fn path(options: &Options) -> Result<String, Failure> {
     let query: Vec<_> =
         pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     Ok(format!("/flags/{}/explain?{}", encode(&options.flag), query.join("&")))
+}
+
+/// Returns a decision for people: the condition that does not hold in words, and its reason in the explanation alone.
+fn in_words(decision: &Value) -> Value {
+    let mut shown = decision.clone();
+    if let Some(fields) = shown.as_object_mut() {
+        fields.retain(|name, _| name != "failed_because");
+        if let Some(failed) = fields.get_mut("failed_condition").filter(|failed| failed.is_object()) {
+            *failed = Value::String(condition::words(failed));
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_condition_that_does_not_hold_is_told_in_words() {
+        let shown = |condition: Value| {
+            let decision = json!({
+                "flag": "f", "failed_condition": condition, "failed_because": "the request has no country",
+                "explanation": "a condition of the flag does not hold: the request has no country", "revision": 7,
+            });
+            in_words(&decision)
+        };
+        let attribute = json!({ "type": "attribute", "name": "country", "op": "in", "values": ["FR", "IT"] });
+        let expected = json!({
+            "flag": "f", "failed_condition": "country in FR, IT",
+            "explanation": "a condition of the flag does not hold: the request has no country", "revision": 7,
+        });
+        assert_eq!(shown(attribute).to_string(), expected.to_string(), "in this order");
+        assert_eq!(shown(Value::Null)["failed_condition"], Value::Null);
+    }
+
+    #[test]
+    fn a_flag_that_does_not_exist_is_a_failure() {
+        let body = r#"{"code":"not_found","detail":"there is no flag \"raeds\"","hint":"","flags":[{"name":"reads"}]}"#;
+        let (url, paths) = crate::fake_server::answering(404, body);
+        let client = Client::new(&url, "t", None, false).unwrap();
+        let options = Options { flag: "raeds".to_owned(), user: None, at: None, with: Vec::new() };
+        let failure = run(&options, &client, Format::Table).unwrap_err();
+        assert_eq!(failure.json()["exit_code"], 5);
+        assert!(failure.to_string().contains("did you mean reads? "), "{failure}");
+        assert_eq!(paths.lock().unwrap().last().unwrap(), "/api/migration/flags");
+    }
 }

@@ -38,7 +38,7 @@ pub enum Failure {
     Preflight(usize),
     /// A run ended, but not as it should have. Exit code 10.
     Missed(String),
-    /// The time to wait for a run was over first. Exit code 11.
+    /// The time to wait for a run or for a change was over first. Exit code 11.
     TimeOver(String),
     /// The management API cannot be reached. Exit code 7.
     Unreachable(String),

@@ -3,14 +3,19 @@
 
 use crate::{
     client::{Client, encode},
+    condition,
     confirm::Confirmation,
     failure::Failure,
+    in_force::Wait,
     output::{self, Format, pick},
     percentage, publication,
 };
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
+
+/// Field of a flag that is true while an emergency holds it.
+const HELD: &str = "held_by_emergency";
 
 /// Arguments of the commands on one flag.
 #[derive(Debug, Args)]
@@ -26,6 +31,17 @@ pub struct Enable {
     flag: String,
     #[command(flatten)]
     confirmation: Confirmation,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+/// Arguments of `cutover disable`.
+#[derive(Debug, Args)]
+pub struct Disable {
+    /// Name of the flag.
+    flag: String,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Arguments of `cutover rollout`.
@@ -38,6 +54,8 @@ pub struct Rollout {
     percentage: f64,
     #[command(flatten)]
     confirmation: Confirmation,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Lists all flags.
@@ -58,7 +76,7 @@ pub fn list(client: &Client, format: Format) -> Result<(), Failure> {
 /// Fails if there is no such flag, or if the management API cannot be reached.
 pub fn get(Flag { flag }: &Flag, client: &Client, format: Format) -> Result<(), Failure> {
     let response = client.get(&path(flag))?;
-    output::show(format, &response, || output::fields(&response));
+    output::show(format, &response, || output::fields(&in_words(&response)));
     Ok(())
 }
 
@@ -66,9 +84,10 @@ pub fn get(Flag { flag }: &Flag, client: &Client, format: Format) -> Result<(), 
 ///
 /// # Errors
 ///
-/// Fails if the change is not confirmed, or if the management API refuses it or cannot be reached.
+/// Fails if the change is not confirmed, if the management API refuses it or cannot be reached, or like
+/// [`Wait::until_in_force`].
 pub fn enable(
-    Enable { flag, confirmation }: &Enable,
+    Enable { flag, confirmation, wait }: &Enable,
     client: &Client,
     format: Format,
 ) -> Result<(), Failure> {
@@ -80,28 +99,29 @@ pub fn enable(
     }
     let response = client.send(Method::POST, &format!("{}/enable", path(flag)), None)?;
     show_change(&before, &response, format);
-    Ok(())
+    wait.until_in_force(client, &response, format)
 }
 
 /// Disables a flag, which sends all its users to legacy.
 ///
 /// # Errors
 ///
-/// Fails if the management API refuses the change or cannot be reached.
-pub fn disable(Flag { flag }: &Flag, client: &Client, format: Format) -> Result<(), Failure> {
+/// Fails if the management API refuses the change or cannot be reached, or like [`Wait::until_in_force`].
+pub fn disable(Disable { flag, wait }: &Disable, client: &Client, format: Format) -> Result<(), Failure> {
     // Nothing is read before: the way back to legacy is as short as it can be.
     let response = client.send(Method::POST, &format!("{}/disable", path(flag)), None)?;
     show_change(&Value::Null, &response, format);
-    Ok(())
+    wait.until_in_force(client, &response, format)
 }
 
 /// Sets the rollout percentage of a flag.
 ///
 /// # Errors
 ///
-/// Fails if the change is not confirmed, or if the management API refuses it or cannot be reached.
+/// Fails if the change is not confirmed, if the management API refuses it or cannot be reached, or like
+/// [`Wait::until_in_force`].
 pub fn rollout(rollout: &Rollout, client: &Client, format: Format) -> Result<(), Failure> {
-    let Rollout { flag, percentage, confirmation } = rollout;
+    let Rollout { flag, percentage, confirmation, wait } = rollout;
     // A failure to read leaves open who is moved, and the change itself reports its cause.
     let before = client.get(&path(flag)).unwrap_or_default();
     let share = percent(&before).unwrap_or_default();
@@ -116,7 +136,7 @@ pub fn rollout(rollout: &Rollout, client: &Client, format: Format) -> Result<(),
     if !is_on(&response) && percent(&response).is_some_and(|share| share > 0.0) {
         eprintln!("note: {flag} is disabled, so nobody moves until cutover enable {flag}");
     }
-    Ok(())
+    wait.until_in_force(client, &response, format)
 }
 
 /// Returns the path of a flag.
@@ -141,9 +161,28 @@ fn table<'f>(flags: impl Iterator<Item = &'f Value>) {
     output::table(&["FLAG", "ON", "PERCENT", "VERSION", "BY", "DESCRIPTION"], &rows);
 }
 
+/// Returns a flag for people, its conditions in words.
+fn in_words(flag: &Value) -> Value {
+    let mut shown = flag.clone();
+    let words: Vec<String> = output::list(flag, "conditions").map(condition::words).collect();
+    if let Some(conditions) = shown.get_mut("conditions") {
+        *conditions = Value::String(words.join(" and "));
+    }
+    shown
+}
+
+/// Returns a flag after a change with the mark of the flag before it, if an emergency holds it: a change does not end that.
+fn still_held(before: &Value, response: &Value) -> Value {
+    let mut shown = response.clone();
+    if let (Some(fields), Some(is_held)) = (shown.as_object_mut(), before.get(HELD)) {
+        fields.insert(HELD.to_owned(), is_held.clone());
+    }
+    shown
+}
+
 /// Adds to the percentage of a flag that an emergency holds it at another one.
 fn with_hold(flag: &Value, mut row: Vec<String>) -> Vec<String> {
-    let is_held = flag.get("held_by_emergency").and_then(Value::as_bool).unwrap_or_default();
+    let is_held = flag.get(HELD).and_then(Value::as_bool).unwrap_or_default();
     if let Some(percentage) = row.get_mut(2).filter(|_| is_held) {
         percentage.push_str(" (held at 0)");
     }
@@ -153,7 +192,7 @@ fn with_hold(flag: &Value, mut row: Vec<String>) -> Vec<String> {
 /// Shows a flag after a change. `before` is the flag before the change, null if that is unknown.
 pub fn show_change(before: &Value, response: &Value, format: Format) {
     output::show(format, response, || {
-        table(std::iter::once(response));
+        table(std::iter::once(&still_held(before, response)));
         println!("{}", outcome(before, response));
     });
 }
@@ -185,7 +224,12 @@ mod tests {
 
     /// Rolls out in production, where no terminal is, and returns the outcome with the requested paths.
     fn in_production(words: &[&str]) -> (Result<(), Failure>, Vec<String>) {
-        let (url, paths) = answering(200, FLAG);
+        answered(words, FLAG)
+    }
+
+    /// Rolls out in production, where every request has the same answer.
+    fn answered(words: &[&str], answer: &'static str) -> (Result<(), Failure>, Vec<String>) {
+        let (url, paths) = answering(200, answer);
         let client = Client::new(&url, "t", None, false).unwrap();
         let client = client.in_environment(Environment::of_context("live", &url, true));
         let parsed = CommandLine::parse_from([&["rollout"][..], words].concat());
@@ -202,6 +246,22 @@ mod tests {
             assert!(outcome.is_ok(), "{words:?}: {outcome:?}");
             assert_eq!(paths.last().unwrap(), "/api/migration/flags/f/rollout", "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_rollout_waits_until_the_isolates_confirm_it() {
+        const CONFIRMED: &str = r#"{"name":"f","enabled":true,"rollout_percentage":25.0,"version":3,"revision":4,
+            "published":true,"isolates":{"reporting":2,"revisions":[{"revision":4,"isolates":2}]}}"#;
+        let (outcome, paths) = answered(&["f", "10", "--wait"], CONFIRMED);
+        assert!(outcome.is_ok(), "{outcome:?}");
+        assert_eq!(paths.last().unwrap(), "/api/migration/status");
+        // The answer to the request for the status says nothing about isolates.
+        let (outcome, _) = in_production(&["f", "10", "--wait", "--timeout", "5m"]);
+        assert!(outcome.unwrap_err().to_string().contains("does not say which revisions isolates hold"));
+        assert!(
+            CommandLine::try_parse_from(["rollout", "f", "10", "--timeout", "5m"]).is_err(),
+            "for nothing"
+        );
     }
 
     #[test]
@@ -222,6 +282,27 @@ mod tests {
         };
         assert_eq!(row(true), ["f", "-", "50.0 (held at 0)"]);
         assert_eq!(row(false), ["f", "-", "50.0"]);
+    }
+
+    #[test]
+    fn a_flag_stays_marked_after_a_change_of_its_percentage() {
+        let before = json!({ "name": "f", "rollout_percentage": 50.0, "held_by_emergency": true });
+        let response = json!({ "name": "f", "rollout_percentage": 10.0 });
+        let shown = still_held(&before, &response);
+        let row = with_hold(&shown, pick(&shown, &["name", "enabled", "rollout_percentage"]));
+        assert_eq!(row, ["f", "-", "10.0 (held at 0)"]);
+        assert_eq!(still_held(&Value::Null, &response), response, "nothing is known");
+    }
+
+    #[test]
+    fn the_conditions_of_a_flag_are_shown_in_words() {
+        let country = json!({ "type": "attribute", "name": "country", "op": "in", "values": ["FR", "IT"] });
+        let window = json!({ "type": "time_window", "end": "2024-12-31T00:00:00Z" });
+        let flag = in_words(&json!({ "name": "f", "conditions": [country, window] }));
+        assert_eq!(
+            output::field(&flag, "conditions"),
+            "country in FR, IT and time window until 2024-12-31T00:00:00.000Z"
+        );
     }
 
     #[test]

@@ -47,7 +47,7 @@ Exit codes:
   2  wrong usage, or not confirmed         7  the management API cannot be reached
   3  a file or a value has mistakes        8  waits for a second person
   4  not signed in, or not allowed         9  a preflight check failed
- 10  the run of a canary ended otherwise  11  the time to wait for it was over
+ 10  the run of a canary ended otherwise  11  the time to wait was over
  12  a file would change something
 
 Environment: CUTOVER_CONTEXT, CUTOVER_URL, CUTOVER_TOKEN, NO_COLOR. More: docs/cli.md";
@@ -56,8 +56,9 @@ Environment: CUTOVER_CONTEXT, CUTOVER_URL, CUTOVER_TOKEN, NO_COLOR. More: docs/c
 pub const INIT: &str =
     "Example:\n  cutover init --legacy https://old.example --new https://new.example --path /api/v1";
 
-/// Example of `cutover rollout`.
-pub const ROLLOUT: &str = "Example:\n  cutover rollout reviews_read 2.5% --reason 'first users'";
+/// Examples of `cutover rollout`.
+pub const ROLLOUT: &str = "Examples:\n  cutover rollout reviews_read 2.5% --reason 'first users'\n  \
+                           cutover rollout reviews_read 10% --wait --timeout 5m";
 
 /// Example of `cutover explain`.
 pub const EXPLAIN: &str = "Example:\n  cutover explain reviews_read --user u1 --with country=NO";
@@ -214,6 +215,6 @@ mod tests {
         ] {
             assert_eq!(help_of(name).contains(option), is_shown, "{name} {option}:\n{}", help_of(name));
         }
-        assert!(help_of("rollout").contains("Example:\n  cutover rollout "));
+        assert!(help_of("rollout").contains("Examples:\n  cutover rollout "));
     }
 }

@@ -4,12 +4,15 @@ use crate::{
     banner,
     client::Client,
     failure::Failure,
-    output::{self, Format, cell},
+    output::{self, Format, cell, field},
 };
 use serde_json::Value;
 
 /// Number of flags that the table names.
 const NAMED_FLAGS: usize = 3;
+
+/// Number of revisions of isolates that the table names.
+const NAMED_REVISIONS: usize = 3;
 
 /// Rows of the table, each with the JSON pointer of its value.
 const ROWS: [(&str, &str); 11] = [
@@ -35,7 +38,8 @@ pub fn run(client: &Client, format: Format) -> Result<(), Failure> {
     let status = client.get("/status")?;
     output::show(format, &status, || {
         let value = |pointer: &str| status.pointer(pointer).map_or_else(|| "-".to_owned(), shown);
-        let rows = ROWS.map(|(name, pointer)| vec![name.to_owned(), value(pointer)]);
+        let mut rows = Vec::from(ROWS.map(|(name, pointer)| vec![name.to_owned(), value(pointer)]));
+        rows.push(vec!["isolates, last minute".to_owned(), isolates(&status)]);
         output::table(&["MIGRATION", ""], &rows);
         let declared = banner::declarations(status.get("emergency").unwrap_or(&Value::Null));
         if !declared.is_empty() {
@@ -44,6 +48,20 @@ pub fn run(client: &Client, format: Format) -> Result<(), Failure> {
         }
     });
     Ok(())
+}
+
+/// Names the newest revisions that isolates hold, each with the number of its isolates.
+fn isolates(status: &Value) -> String {
+    let Some(fleet) = status.get("isolates").filter(|fleet| fleet.is_object()) else { return "-".to_owned() };
+    let held = output::list(fleet, "revisions").take(NAMED_REVISIONS);
+    let held =
+        held.map(|count| format!("{} on revision {}", field(count, "isolates"), field(count, "revision")));
+    let held: Vec<String> = held.collect();
+    match output::list(fleet, "revisions").count().saturating_sub(NAMED_REVISIONS) {
+        _ if held.is_empty() => "none reported".to_owned(),
+        0 => held.join(", "),
+        _ => format!("{}, others on older ones", held.join(", ")),
+    }
 }
 
 /// Formats a value of the status; a long list by its first names and the number of the others.
@@ -72,6 +90,24 @@ mod tests {
             (json!("read_operations"), "read_operations"),
         ] {
             assert_eq!(shown(&value), expected);
+        }
+    }
+
+    #[test]
+    fn isolates_are_shown_by_the_newest_revisions_that_they_hold() {
+        let count = |revision: u64, isolates: u64| json!({ "revision": revision, "isolates": isolates });
+        let two = vec![count(31, 12), count(30, 2)];
+        let many = [two.clone(), vec![count(29, 1), count(28, 5)]].concat();
+        for (isolates_field, expected) in [
+            (json!({ "reporting": 14, "revisions": two }), "12 on revision 31, 2 on revision 30"),
+            (
+                json!({ "reporting": 20, "revisions": many }),
+                "12 on revision 31, 2 on revision 30, 1 on revision 29, others on older ones",
+            ),
+            (json!({ "reporting": 0, "revisions": [] }), "none reported"),
+            (json!(null), "-"),
+        ] {
+            assert_eq!(isolates(&json!({ "isolates": isolates_field })), expected);
         }
     }
 }

@@ -11,7 +11,6 @@ mod list;
 mod outcome;
 mod path;
 mod plan;
-mod poll;
 mod progress;
 mod rate;
 mod replay;

@@ -1,11 +1,12 @@
 //! `cutover canary wait`: blocks until a run is where a script needs it.
 
-use super::{ladder, outcome::Outcome, poll::Poll, progress::Progress, sentence, status::heading};
+use super::{ladder, outcome::Outcome, path::path, progress::Progress, sentence, status::heading};
 use crate::{
     client::Client,
     clock, duration,
     failure::Failure,
     output::{self, Format},
+    poll::Poll,
 };
 use clap::Args;
 use serde_json::Value;
@@ -93,7 +94,7 @@ pub(super) fn run(client: &Client, options: &Options, format: Format) -> Result<
     let limit = timeout.map(|limit| duration::short(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)));
     let limit = limit.map_or_else(String::new, |limit| format!(", for {limit} at most"));
     eprintln!("waiting until {flag} is {wanted}{limit}");
-    let mut poll = Poll::new(client, flag, *every);
+    let mut poll = Poll::new(client, path(flag, ""), *every);
     let mut progress = Progress::default();
     let mut position = "unknown".to_owned();
     loop {

@@ -3,7 +3,7 @@
 use super::{
     frame::frame,
     outcome::Outcome,
-    poll::Poll,
+    path::path,
     progress::Progress,
     screen::{self, Line, Screen, Size},
     sentence,
@@ -14,6 +14,7 @@ use crate::{
     clock,
     failure::Failure,
     output::{self, Format},
+    poll::Poll,
 };
 use clap::Args;
 use serde_json::Value;
@@ -39,7 +40,7 @@ pub struct Options {
 ///
 /// Fails if the management API refuses a request, or if it cannot be reached from the beginning.
 pub(super) fn run(client: &Client, options: &Options, format: Format) -> Result<Outcome, Failure> {
-    let mut poll = Poll::new(client, &options.flag, options.every);
+    let mut poll = Poll::new(client, path(&options.flag, ""), options.every);
     let mut view = None;
     let last = loop {
         let now = clock::now();

@@ -7,6 +7,7 @@ use crate::{
     etag,
     failure::Failure,
     flags,
+    in_force::Wait,
     output::{self, Format},
 };
 use clap::Args;
@@ -34,6 +35,8 @@ pub struct Options {
     flag: String,
     #[command(flatten)]
     confirmation: Confirmation,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Opens a flag in the editor, checks the edited text, and replaces the flag if it is still the one that was opened.
@@ -41,7 +44,7 @@ pub struct Options {
 /// # Errors
 ///
 /// Fails if the text is not edited or has mistakes, if the change is not confirmed, if another caller changes the flag
-/// meanwhile, or if the management API refuses the change or cannot be reached.
+/// meanwhile, if the management API refuses the change or cannot be reached, or like [`Wait::until_in_force`].
 pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
     let path = flags::path(&options.flag);
     let before = client.get(&path)?;
@@ -52,7 +55,7 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
     match changed {
         Ok(response) => {
             flags::show_change(&before, &response, format);
-            Ok(())
+            options.wait.until_in_force(client, &response, format)
         }
         Err(failure) => {
             eprintln!("your text is kept in {}", draft.keep().display());
@@ -88,7 +91,7 @@ fn parse(name: &str, text: &str, before: &Value) -> Result<Flag, Failure> {
 
 /// Replaces the flag, on condition that it is as it was.
 fn replace(options: &Options, client: &Client, before: &Value, flag: &Flag) -> Result<Value, Failure> {
-    let Options { flag: name, confirmation } = options;
+    let Options { flag: name, confirmation, .. } = options;
     let held = if flags::is_on(before) { flags::percent(before).unwrap_or_default() } else { 0.0 };
     let wanted = flag.enabled_share().percent();
     if wanted > held {

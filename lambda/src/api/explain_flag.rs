@@ -28,7 +28,8 @@ pub(super) async fn handle(
     let question = ExplainQuery::read(parameters)?;
     let now = question.at.unwrap_or_else(clock::now);
     let state = platform.store.state().await?;
-    let conditions = state.config.feature_flags.get(&name).map(|flag| flag.conditions.clone());
+    let stored =
+        state.config.feature_flags.get(&name).ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
     let snapshot = state.snapshot();
     let rules = Ruleset::compile(&snapshot).map_err(|error| {
         tracing::error!(%error, "the stored configuration does not compile");
@@ -48,8 +49,9 @@ pub(super) async fn handle(
         forced: None,
     };
     let verdict = decide_flag(flag, question.user.as_deref(), &facts, now);
-    let failed =
-        verdict.failed_condition.and_then(|index| conditions.as_ref().and_then(|list| list.get(index)));
+    let failed = verdict.failed_condition.and_then(|index| stored.conditions.get(index));
+    let because = failed.and_then(|condition| condition.failure(&facts, now));
+    let because = because.map(|failure| failure.to_string());
     Ok(json_response(
         StatusCode::OK,
         &json!({
@@ -61,20 +63,24 @@ pub(super) async fn handle(
             "bucket": question.user.as_deref().and_then(|user| flag.map(|flag| flag.bucket(user).get())),
             "rollout_percentage": flag.map(|flag| flag.rollout),
             "failed_condition": failed,
-            "explanation": explanation(&verdict, flag),
+            "failed_because": because,
+            "explanation": explanation(&verdict, flag, because.as_deref()),
             "revision": state.head.revision,
         }),
     ))
 }
 
-fn explanation(verdict: &FlagDecision, flag: Option<&CompiledFlag>) -> String {
+/// Describes a decision. `because` is the reason for which a condition does not hold, if one decided.
+fn explanation(verdict: &FlagDecision, flag: Option<&CompiledFlag>, because: Option<&str>) -> String {
     match verdict.reason {
         Reason::Emergency => "an emergency forces the flag to legacy until it is cleared".to_owned(),
-        Reason::Disabled if flag.is_none() => "the flag does not exist, so legacy is used".to_owned(),
         Reason::Disabled => "the flag is disabled".to_owned(),
         Reason::Blacklisted => "the user is on the flag's blacklist".to_owned(),
         Reason::Whitelisted => "the user is on the flag's whitelist".to_owned(),
-        Reason::Condition => "a condition of the flag does not hold; see failed_condition".to_owned(),
+        Reason::Condition => match because {
+            Some(because) => format!("a condition of the flag does not hold: {because}"),
+            None => "a condition of the flag does not hold".to_owned(),
+        },
         Reason::NoKey => "the request has no user id to assign a bucket to".to_owned(),
         Reason::Rollout => {
             let bucket = verdict.bucket.map(|bucket| bucket.get()).unwrap_or_default();

@@ -17,9 +17,12 @@ pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Resul
     let state = platform.store.state().await?;
     let ledgers = measured::ledgers(&platform.store, &state.config, LedgerParts::None).await?;
     let unknown = platform.store.cursor().await?.totals.isolates_lost_lately;
+    let fleet = platform.store.fleet_revisions().await?.filter(|fleet| fleet.is_recent(clock::now()));
     let recent = RecentTotals::of(ledgers.values().flat_map(|ledger| &ledger.recent));
     let mut body = status(&state, &recent, unknown);
     if let Some(fields) = body.as_object_mut() {
+        // Revisions of the isolates that reported lately; null if their batches have not been read lately.
+        fields.insert("isolates".to_owned(), json!(fleet));
         // Times at which the scheduled functions last completed, without those that never did.
         fields.insert("schedule".to_owned(), json!(platform.store.ticks().await?));
         fields.insert("now".to_owned(), json!(clock::now()));

@@ -149,7 +149,7 @@ async fn work_until(
         }
         if is_last {
             evaluation.end_publishing().await;
-            platform.store.renew_lease(lease, clock::now().millis(), true).await?;
+            evaluation.folding.end_lease().await?;
             break;
         }
         tokio::time::sleep(PASS.saturating_sub(began.elapsed())).await;

@@ -1,8 +1,10 @@
 //! The lease of evaluation: one invocation works, the others stand by. It saves work. What keeps the state right is its term,
-//! which is a condition of every transaction of its holder, and the versions of what they write.
+//! which is a condition of every transaction of its holder, and the versions of what they write. Its item also has the
+//! revisions of the fleet, because it is written every two seconds in any case.
 
 use crate::store::{
     error::StoreError,
+    fleet::{ATTRIBUTE, FleetRevisions},
     item::{SCHEMA, number},
     keys::Key,
     table::{Store, is_made},
@@ -18,6 +20,11 @@ const HELD_MS: i64 = 10_000;
 pub struct Lease {
     /// Number of the lease, greater than that of the lease before.
     pub term: u64,
+}
+
+/// Returns the time until which a lease is held that is renewed at `now`, or given up.
+fn until(now: i64, is_over: bool) -> i64 {
+    if is_over { now } else { now.saturating_add(HELD_MS) }
 }
 
 fn unsigned(ms: i64) -> AttributeValue {
@@ -70,20 +77,49 @@ impl Store {
     ///
     /// Fails if the table cannot be written.
     pub async fn renew_lease(&self, lease: Lease, now: i64, is_over: bool) -> Result<bool, StoreError> {
-        let until = if is_over { now } else { now.saturating_add(HELD_MS) };
-        let sent = self
+        self.extend_lease(lease, until(now, is_over), None).await
+    }
+
+    /// Renews a lease as [`Store::renew_lease`] does, or gives it up, and writes the revisions of the fleet with it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be written.
+    pub async fn renew_lease_with(
+        &self,
+        lease: Lease,
+        now: i64,
+        is_over: bool,
+        fleet: &FleetRevisions,
+    ) -> Result<bool, StoreError> {
+        let fleet = serde_json::to_string(fleet).map_err(|error| StoreError::Item(error.to_string()))?;
+        self.extend_lease(lease, until(now, is_over), Some(fleet)).await
+    }
+
+    async fn extend_lease(
+        &self,
+        lease: Lease,
+        until: i64,
+        fleet: Option<String>,
+    ) -> Result<bool, StoreError> {
+        let update =
+            if fleet.is_some() { "SET #until = :until, #fleet = :fleet" } else { "SET #until = :until" };
+        let mut request = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(Key::lease().attributes()))
-            .update_expression("SET #until = :until")
+            .update_expression(update)
             .condition_expression("term = :term")
             .expression_attribute_names("#until", "until")
             .expression_attribute_values(":term", number(lease.term))
-            .expression_attribute_values(":until", unsigned(until))
-            .send()
-            .await;
-        is_made(sent)
+            .expression_attribute_values(":until", unsigned(until));
+        if let Some(fleet) = fleet {
+            request = request
+                .expression_attribute_names("#fleet", ATTRIBUTE)
+                .expression_attribute_values(":fleet", AttributeValue::S(fleet));
+        }
+        is_made(request.send().await)
     }
 
     /// Returns the part of a transaction that fails it if somebody else has taken the lease.

@@ -269,12 +269,12 @@ async fn the_edge_and_explain_agree_case_by_case() {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     println!("{} cases agree at the edge and in explain", cases.len());
 
-    // No route, and a flag that nobody knows.
+    // No route, and a flag that does not exist.
     let nowhere = http::get(stack.edge.port(), "/nowhere", &[("x-user-id", "u")]).await;
     assert_eq!(nowhere.header("x-cutover-reason").as_deref(), Some("NO_ROUTE"));
     assert_eq!(nowhere.header("x-backend").as_deref(), Some("legacy"));
-    let unknown = management.get("/flags/unknown/explain?user=u").await.expect(200);
-    assert_eq!((&unknown.body["arm"], &unknown.body["reason"]), (&json!("legacy"), &json!("DISABLED")));
+    let unknown = management.get("/flags/unknown/explain?user=u").await.expect(404);
+    assert_eq!(unknown.body["code"], "not_found");
     // And an emergency, over all of them.
     let declared = management.post("/emergency/rollback", &json!({ "reason": "drill" })).await.expect(200);
     stack.edge_holds(declared.body["revision"].as_u64().unwrap()).await;

@@ -48,6 +48,9 @@ async fn an_operator_works_through_a_migration() {
     assert!(run(&["get", "graphql_reviews_read"]).await.contains("rollout_percentage"));
     let explained = run(&["explain", "graphql_reviews_read", "--user", "u1", "--with", "header:x-a=1"]).await;
     assert!(explained.contains("bucket 425861 of 1000000 is inside the rollout of 50%"), "{explained}");
+    let mistyped = cutover(&stack, &["explain", "graphql_reviews_raed"], "").await;
+    assert_eq!((mistyped.code, mistyped.out.as_str()), (5, ""));
+    assert!(mistyped.err.contains("did you mean graphql_reviews_read?"), "{}", mistyped.err);
     assert!(run(&["status"]).await.contains("read_operations"));
     let audit = run(&["audit", "--flag", "graphql_reviews_read", "--limit", "2"]).await;
     assert!(audit.contains("flag.enable") && audit.contains("looking closer"), "{audit}");
@@ -84,7 +87,7 @@ async fn scripts_can_tell_failures_apart() {
     let mistaken = stack.state().join("mistaken.yaml");
     std::fs::write(&mistaken, "feature_flags:\n  a: { enabled: maybe }\norigin: {}\n").unwrap();
     let mistaken = mistaken.to_str().unwrap();
-    let cases: [(&[&str], i32, &str); 13] = [
+    let cases: [(&[&str], i32, &str); 14] = [
         (&["frobnicate"], 2, "unrecognized subcommand"),
         (&["rollout", "x", "much"], 2, "invalid value"),
         (&["rollout", "x", "12,5"], 2, "write it with a point: 12.5"),
@@ -92,6 +95,7 @@ async fn scripts_can_tell_failures_apart() {
         (&["create-ab-test", "x", "--variants", "a,b"], 1, "experiments are not run yet"),
         (&["canary", "status", "nope"], 5, "add canary_deployments.nope to the configuration"),
         (&["explain", "x", "--with", "nonsense"], 2, "NAME=VALUE"),
+        (&["explain", "nope", "--user", "u1"], 5, "there is no flag \"nope\""),
         (&["apply", "-f", mistaken], 3, ":2:17: feature_flags.a.enabled: expected true or false"),
         (&["apply", "-f", mistaken], 3, "error: 2 mistakes in"),
         (&["rollout", "x", "101"], 3, "not between 0 and 100"),

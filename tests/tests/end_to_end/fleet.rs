@@ -1,9 +1,17 @@
-//! The size of the fleet, by which evaluation sets the interval of reports.
+//! The isolates of the fleet: their number, by which evaluation sets the interval of reports, and the revisions that they hold.
 
-use cutover_core::measurement::pace::Pace;
+use cutover_core::{
+    Revision,
+    measurement::{batch::Batch, pace::Pace},
+};
 use cutover_lambda::{measurement::evaluate::invocation, store::Cursor};
-use cutover_tests::{dynamodb::DynamoDb, functions::platform};
-use serde_json::json;
+use cutover_tests::{
+    batches::store_batch,
+    calls::{Call, CallProxy},
+    dynamodb::DynamoDb,
+    functions::{ManagementServer, connected, platform},
+};
+use serde_json::{Value, json};
 
 /// A fleet of which a part is known would report all at once at the interval of a small one.
 #[tokio::test(flavor = "multi_thread")]
@@ -27,4 +35,35 @@ async fn a_roll_that_was_lost_shortens_no_interval_until_it_is_whole_again() {
     dynamodb.replace("FOLD", "CURSOR", "data", &json!(later).to_string());
     evaluate().await;
     assert_eq!(store.pace().await.unwrap().interval_ms, 5_000);
+}
+
+/// Batches are not all read by one invocation, so the roll hands the revisions over from one to the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_says_which_revisions_isolates_hold_without_another_write() {
+    let dynamodb = DynamoDb::start().await;
+    let platform = platform(&dynamodb, &[]).await;
+    let management = ManagementServer::start(platform.clone()).await;
+    let isolates = async || management.client.get("/status").await.expect(200).body["isolates"].clone();
+    assert_eq!(isolates().await, Value::Null, "nobody has read a batch");
+    let proxy = CallProxy::start(dynamodb.url()).await;
+    let evaluating = connected(&proxy.url(), &[]);
+    let report = async |isolate: char, sequence: u64, revision: u64| {
+        let batch = Batch::empty(isolate.to_string().repeat(32), sequence);
+        store_batch(&platform.store, &Batch { revision: Revision(revision), ..batch }).await;
+        proxy.take();
+        assert!(invocation(&evaluating).await.unwrap().worked, "somebody holds the lease");
+        let calls = proxy.take();
+        let sets = |call: &&Call, value: &str| !call.request["ExpressionAttributeValues"][value].is_null();
+        let telling: Vec<&Call> = calls.iter().filter(|call| sets(call, ":fleet")).collect();
+        assert!(!telling.is_empty(), "the revisions were not written");
+        assert!(telling.iter().all(|call| sets(call, ":until")), "a write that does not renew the lease");
+        let found = isolates().await;
+        assert!(found["as_of"].is_string(), "{found:#}");
+        (found["reporting"].clone(), found["revisions"].clone())
+    };
+    let held = |revision: u64, isolates: u64| json!({ "revision": revision, "isolates": isolates });
+    assert_eq!(report('a', 1, 7).await, (json!(1), json!([held(7, 1)])));
+    assert_eq!(report('b', 1, 7).await, (json!(2), json!([held(7, 2)])));
+    assert_eq!(report('a', 2, 8).await, (json!(2), json!([held(8, 1), held(7, 1)])));
+    assert_eq!(report('b', 2, 9).await, (json!(2), json!([held(9, 1), held(8, 1)])));
 }

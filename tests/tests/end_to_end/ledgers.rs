@@ -12,7 +12,7 @@ use cutover_lambda::{
     clock,
     measurement::evaluate::invocation,
     platform::Platform,
-    store::{Cursor, Ledger, LedgerWrite, Parked, RouteComparison, Series, Store},
+    store::{Cursor, Ledger, LedgerWrite, Parked, RollPart, RouteComparison, Series, Store},
 };
 use cutover_tests::{
     batches::{cell, counts, name, store_batch},
@@ -328,7 +328,8 @@ async fn a_checkpoint_of_a_large_fleet_is_spread_over_partitions() {
             [name.as_slice(), &now.to_be_bytes()[2..], &[0; 6], &[0; 4], &[0; 2]].concat()
         })
         .collect();
-    store.write_roll(roll.chunks(34 * 8_000).map(<[u8]>::to_vec).collect()).await.unwrap();
+    let parts = roll.chunks(34 * 8_000).map(|part| RollPart { entries: part.to_vec(), stamps: Vec::new() });
+    store.write_roll(parts.collect()).await.unwrap();
     let flags: Vec<String> = (0..20).map(|index| format!("f{index:02}")).collect();
     let ledgers: Vec<_> = flags.iter().map(|flag| (name(flag), with_series(&mut dice, 39))).collect();
     write(&store, ledgers.into_iter(), None).await;

@@ -16,6 +16,7 @@ mod catalogue;
 mod changes;
 mod command_line;
 mod comparison;
+mod confirmed;
 mod consistency;
 mod contexts;
 mod counting;

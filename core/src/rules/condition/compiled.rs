@@ -116,7 +116,7 @@ impl CompiledCondition {
 }
 
 impl Attribute {
-    fn of<'a>(&self, facts: &Facts<'a>) -> Option<Cow<'a, str>> {
+    pub(super) fn of<'a>(&self, facts: &Facts<'a>) -> Option<Cow<'a, str>> {
         match self {
             Self::Header(name) => facts.header(name).map(Cow::Borrowed),
             Self::Cookie(name) => facts.cookie(name).map(Cow::Borrowed),
@@ -192,7 +192,7 @@ impl Test {
     }
 }
 
-fn parse_number(text: &str) -> Option<f64> {
+pub(super) fn parse_number(text: &str) -> Option<f64> {
     float(text.trim())
 }
 

@@ -1,4 +1,5 @@
-//! Conditions: typed predicates on a request, as operators write them and as they are evaluated.
+//! Conditions: typed predicates on a request, as operators write them and as they are evaluated, and why they do not hold.
 
 pub mod compiled;
 pub mod document;
+pub mod failure;

@@ -10,10 +10,23 @@ impl Folding<'_> {
     /// Renews the lease. Returns false if somebody else has taken it.
     pub(in crate::measurement) async fn renew_lease(&mut self) -> Result<bool, StoreError> {
         let sent = Instant::now();
-        let is_mine = self.platform.store.renew_lease(self.lease, clock::now().millis(), false).await?;
+        let is_mine = self.write_lease(false).await?;
         self.renewed = sent;
         self.is_superseded |= !is_mine;
         Ok(!self.is_superseded)
+    }
+
+    /// Gives the lease up.
+    pub(in crate::measurement) async fn end_lease(&self) -> Result<(), StoreError> {
+        self.write_lease(true).await?;
+        Ok(())
+    }
+
+    /// Renews the lease, or gives it up, with the revisions of the isolates whose batches were read.
+    async fn write_lease(&self, is_over: bool) -> Result<bool, StoreError> {
+        let fleet = self.roll.revisions(self.through);
+        let now = clock::now().millis();
+        self.platform.store.renew_lease_with(self.lease, now, is_over, &fleet).await
     }
 
     /// Renews the lease if it is time. Whoever has lost it finds that out by the next write.

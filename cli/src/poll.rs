@@ -1,6 +1,5 @@
-//! Repeated reads of a canary's status, which survive failures of the management API that may pass by themselves.
+//! Repeated reads of one path of the management API, which survive its failures that may pass by themselves.
 
-use super::path::path;
 use crate::{client::Client, failure::Failure, retry};
 use cutover_core::Timestamp;
 use serde_json::Value;
@@ -25,21 +24,21 @@ struct Outage {
     retry_after: Option<Duration>,
 }
 
-/// Reads of the status of one canary.
+/// Reads of one path, such as the status of a canary.
 #[derive(Debug)]
-pub(super) struct Poll<'c> {
+pub struct Poll<'c> {
     client: &'c Client,
-    flag: String,
+    path: String,
     every: Duration,
     outage: Option<Outage>,
     is_known: bool,
 }
 
 impl<'c> Poll<'c> {
-    /// Prepares reads of a flag's canary every few seconds, one at least.
-    pub(super) fn new(client: &'c Client, flag: &str, every: u64) -> Self {
+    /// Prepares reads of a path below `/api/migration` every few seconds, one at least.
+    pub fn new(client: &'c Client, path: String, every: u64) -> Self {
         let every = Duration::from_secs(every.max(1));
-        Self { client, flag: flag.to_owned(), every, outage: None, is_known: false }
+        Self { client, path, every, outage: None, is_known: false }
     }
 
     /// Reads the status at the time `now`, in milliseconds. Returns `None` if the read failed in a way that may pass.
@@ -47,8 +46,8 @@ impl<'c> Poll<'c> {
     /// # Errors
     ///
     /// Fails if the management API refuses the request, or if the first reads fail.
-    pub(super) fn read(&mut self, now: i64) -> Result<Option<Value>, Failure> {
-        let failure = match self.client.get(&path(&self.flag, "")) {
+    pub fn read(&mut self, now: i64) -> Result<Option<Value>, Failure> {
+        let failure = match self.client.get(&self.path) {
             Ok(status) => {
                 (self.outage, self.is_known) = (None, true);
                 return Ok(Some(status));
@@ -80,7 +79,7 @@ impl<'c> Poll<'c> {
     }
 
     /// Returns the pause before the next read, which grows with each failure.
-    pub(super) fn pause(&self) -> Duration {
+    pub fn pause(&self) -> Duration {
         match &self.outage {
             None => self.every,
             Some(outage) => pause(self.every, outage.failed).max(outage.retry_after.unwrap_or_default()),
@@ -88,14 +87,14 @@ impl<'c> Poll<'c> {
     }
 
     /// Returns a line about the reads that fail, and since when. `None` if the last one did not.
-    pub(super) fn outage(&self) -> Option<String> {
+    pub fn outage(&self) -> Option<String> {
         let Outage { since, cause, .. } = self.outage.as_ref()?;
         let since = Timestamp::from_millis(since - since.rem_euclid(1_000));
         Some(format!("no status since {since}: {cause}; trying again"))
     }
 
     /// Returns true if the last read was the first of several that failed.
-    pub(super) fn has_just_failed(&self) -> bool {
+    pub fn has_just_failed(&self) -> bool {
         self.outage.as_ref().is_some_and(|outage| outage.failed == 1)
     }
 }
@@ -124,7 +123,7 @@ mod tests {
             r#"{ "code": "store_unavailable", "detail": "the store failed", "hint": "wait" }"#,
         );
         let client = Client::new(&url, "token", None, false).unwrap();
-        let mut poll = Poll::new(&client, "f", 1);
+        let mut poll = Poll::new(&client, "/f".to_owned(), 1);
         assert!(poll.outage().is_none());
         assert_eq!(poll.read(1_000_500).unwrap(), None);
         assert!(poll.has_just_failed());
@@ -146,7 +145,7 @@ mod tests {
             let (url, _) = fake_server::answering(status, body);
             Client::new(&url, "token", None, false).unwrap()
         });
-        let mut poll = Poll::new(&good, "f", 5);
+        let mut poll = Poll::new(&good, "/f".to_owned(), 5);
         assert!(poll.read(0).unwrap().is_some());
         poll.client = &gone;
         for now in [1_000, 1_000_000, 1_000_000_000] {
@@ -158,7 +157,7 @@ mod tests {
     fn a_poll_comes_back_when_the_management_api_asks_for_it() {
         let (url, _) = fake_server::answering_with(429, "{}", ("retry-after", "75"));
         let client = Client::new(&url, "token", None, false).unwrap();
-        let mut poll = Poll::new(&client, "f", 1);
+        let mut poll = Poll::new(&client, "/f".to_owned(), 1);
         poll.read(0).unwrap();
         assert_eq!(poll.pause(), Duration::from_secs(75));
     }
@@ -167,7 +166,7 @@ mod tests {
     fn a_refusal_ends_the_polls() {
         let (url, _) = fake_server::answering(401, r#"{ "detail": "the token has expired", "hint": "" }"#);
         let client = Client::new(&url, "token", None, false).unwrap();
-        assert!(Poll::new(&client, "f", 1).read(0).is_err());
+        assert!(Poll::new(&client, "/f".to_owned(), 1).read(0).is_err());
     }
 
     #[test]
@@ -175,8 +174,8 @@ mod tests {
         let (url, _) = fake_server::answering(200, "{}");
         let [good, gone] =
             [url.as_str(), "http://127.0.0.1:1"].map(|url| Client::new(url, "token", None, false).unwrap());
-        assert!(Poll::new(&gone, "f", 1).read(0).is_err());
-        let mut poll = Poll::new(&good, "f", 1);
+        assert!(Poll::new(&gone, "/f".to_owned(), 1).read(0).is_err());
+        let mut poll = Poll::new(&good, "/f".to_owned(), 1);
         poll.read(0).unwrap();
         poll.client = &gone;
         assert_eq!(poll.read(1_000).unwrap(), None);
