@@ -267,7 +267,8 @@ impl Client {
         match response.result(&self.base) {
             Err(Failure::Refused { status, detail, hint, problem, retry_after }) => {
                 let code = output::text(&problem, "code");
-                let hint = advice::hint(code, path, &detail).unwrap_or(hint);
+                let hint =
+                    advice::hint(code, path, &detail).unwrap_or_else(|| advice::in_commands(&hint, path));
                 let near = if code == "not_found" { self.nearest(path) } else { None };
                 let hint = near.map_or(hint.clone(), |near| format!("did you mean {near}? {hint}"));
                 Err(Failure::Refused { status, detail, hint, problem, retry_after })
