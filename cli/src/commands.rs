@@ -115,7 +115,7 @@ enum RemoteCommand {
         command: changes::Command,
     },
     /// Print the collected metrics as JSON.
-    Metrics,
+    Metrics(metrics::Options),
     /// Have isolates follow a table that was restored from a backup.
     Restore(restore::Options),
     /// Print names for completions.
@@ -145,7 +145,7 @@ impl RemoteCommand {
             Self::Whoami => whoami::run(client, format),
             Self::Token { command } => token::run(command, client, format),
             Self::Changes { command } => changes::run(command, client, format),
-            Self::Metrics => metrics::run(client),
+            Self::Metrics(options) => metrics::run(&options, client),
             Self::Restore(options) => restore::run(&options, client, format),
             Self::Names { kind } => names::run(kind, client),
         }

@@ -34,7 +34,7 @@ const READERS: [&str; 14] = [
 const LOCALS: [&str; 4] = ["init", "adapter", "completions", "man"];
 
 /// Options that matter only to changes.
-const OF_CHANGES: [&str; 2] = ["reason", "no_retry"];
+const OF_CHANGES: [&str; 1] = ["reason"];
 
 /// Options that matter only to commands that call the management API.
 const OF_CALLS: [&str; 7] = ["context", "url", "token", "aws_iam", "insecure_http", "no_retry", "reason"];
@@ -207,7 +207,9 @@ mod tests {
             ("rollout", "--reason", true),
             ("rollout", "--aws-iam", true),
             ("list", "--reason", false),
-            ("list", "--no-retry", false),
+            ("list", "--no-retry", true),
+            ("list", "--no-headers", true),
+            ("completions", "--no-retry", false),
             ("list", "--aws-iam", true),
             ("completions", "--url", false),
             ("adapter", "--token", false),

@@ -3,6 +3,7 @@
 use super::path::path;
 use crate::{client::Client, failure::Failure, retry};
 use cutover_core::Timestamp;
+use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ impl<'c> Poll<'c> {
     ///
     /// Fails if the management API refuses the request, or if the first reads fail.
     pub(super) fn read(&mut self, now: i64) -> Result<Option<Value>, Failure> {
-        let failure = match self.client.get(&path(&self.flag, "")) {
+        let failure = match self.client.send_once(Method::GET, &path(&self.flag, ""), None) {
             Ok(status) => {
                 (self.outage, self.is_known) = (None, true);
                 return Ok(Some(status));
