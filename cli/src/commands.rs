@@ -247,7 +247,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Preflight(options) => {
             let client = connect()?;
-            let options = options.with_addresses(&connection, connection.context()?.as_ref());
+            let options = options.with_addresses(&connection, connection.context()?.as_ref())?;
             preflight::run(&options, &client, format)
         }
         Command::Login(options) => context::login(&options, &connection, format),
