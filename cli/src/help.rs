@@ -44,7 +44,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done                                  5  no such object
   1  failed, or responses differ           6  in conflict with the current state
-  2  wrong usage, or not confirmed         7  the management API cannot be reached
+  2  wrong usage, or not confirmed         7  no management API, or too busy: try again
   3  a file or a value has mistakes        8  waits for a second person
   4  not signed in, or not allowed         9  a preflight check failed
  10  the run of a canary ended otherwise  11  the time to wait for it was over
