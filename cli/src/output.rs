@@ -4,7 +4,13 @@ use crate::{clock, style};
 use anstyle::Style;
 use cutover_core::Timestamp;
 use serde_json::Value;
-use std::io::stdout;
+use std::{
+    io::stdout,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// True if tables have no line that names their columns. It is set once, before the command runs.
+static IS_BARE: AtomicBool = AtomicBool::new(false);
 
 /// Length of a time with milliseconds: `2026-01-31T23:59:59.000Z`.
 const TIME_CHARS: usize = 24;
@@ -34,8 +40,14 @@ pub fn json(value: &Value) {
     println!("{value:#}");
 }
 
+/// Has tables printed without the line that names their columns.
+pub fn hide_headings() {
+    IS_BARE.store(true, Ordering::Relaxed);
+}
+
 /// Prints rows under a heading, each column as wide as its widest cell. States have colours on a terminal.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) {
+    let heading: &[&str] = if IS_BARE.load(Ordering::Relaxed) { &[] } else { heading };
     let is_coloured = style::is_shown(&stdout());
     print!("{}", lines(heading, rows, &|cell| if is_coloured { style::of_state(cell) } else { None }));
 }
@@ -116,7 +128,10 @@ fn lines(heading: &[&str], rows: &[Vec<String>], style: &dyn Fn(&str) -> Option<
         }
         format!("{}\n", text.trim_end())
     };
-    let mut text = line(&mut heading.iter().copied(), &|_| None);
+    let mut text = String::new();
+    if !heading.is_empty() {
+        text.push_str(&line(&mut heading.iter().copied(), &|_| None));
+    }
     for row in rows {
         text.push_str(&line(&mut row.iter().map(String::as_str), style));
     }
