@@ -44,8 +44,9 @@ const COMMANDS: [(&str, &str); 18] = [
 ];
 
 /// Commands that list the objects of a section of the API, for names that do not exist.
-const LISTS: [(&str, &str); 4] = [
+const LISTS: [(&str, &str); 5] = [
     ("flags", "cutover list shows all flags"),
+    ("runs", "cutover canary runs NAME shows all its runs"),
     (
         "canary",
         "add canary_deployments.NAME to the configuration and apply it (cutover apply -f FILE), or check the spelling: \
@@ -53,6 +54,18 @@ const LISTS: [(&str, &str); 4] = [
     ),
     ("tokens", "cutover token list shows all tokens"),
     ("changes", "cutover changes list shows all pending changes"),
+];
+
+/// Parts of hints that speak of requests and headers, with the same in words of the command line. NAME stands as in
+/// [`COMMANDS`].
+const WORDS: [(&str, &str); 6] = [
+    ("GET /canary/{name}", "cutover canary status NAME"),
+    ("GET /audit", "cutover audit"),
+    ("GET /status", "cutover status"),
+    ("GET /flags", "cutover list"),
+    // The commands send it by themselves.
+    (", with the new ETag if you send If-Match", ""),
+    ("retry with the new ETag in If-Match", "run the command again"),
 ];
 
 /// A list of the API with names to choose from.
@@ -73,6 +86,14 @@ pub fn hint(code: &str, path: &str, detail: &str) -> Option<String> {
     let key = if code == "not_found" { section_of(path, detail) } else { code };
     let (_, hint) = table.iter().find(|(held, _)| *held == key)?;
     Some(hint.replace("NAME", name_in(path).unwrap_or("NAME")))
+}
+
+/// Returns a hint of the API in words of the command line. `path` is that of the request.
+pub fn in_commands(hint: &str, path: &str) -> String {
+    let name = name_in(path).unwrap_or("NAME");
+    WORDS
+        .iter()
+        .fold(hint.to_owned(), |hint, (words, command)| hint.replace(words, &command.replace("NAME", name)))
 }
 
 /// Returns the hint for a response of AWS in the place of the function.
@@ -102,10 +123,12 @@ pub fn name_in(path: &str) -> Option<&str> {
     (is_section && !name.is_empty() && !name.contains('%')).then_some(name)
 }
 
-/// Returns the section of the objects of which one is missing: that of the path, except for the flag and the runs of a canary.
+/// Returns the section of the objects of which one is missing: that of the path, except for flags, which several sections name,
+/// and the runs of a canary.
 fn section_of<'p>(path: &'p str, detail: &str) -> &'p str {
     match section_in(path) {
-        "canary" if detail.starts_with("there is no flag") => "flags",
+        _ if detail.starts_with("there is no flag") => "flags",
+        "canary" if detail.starts_with("there is no run") => "runs",
         "canary" if !detail.starts_with("there is no canary") => "",
         section => section,
     }
@@ -118,6 +141,7 @@ fn section_in(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs, path::Path};
 
     #[test]
     fn hints_name_the_command_to_type() {
@@ -139,7 +163,8 @@ mod tests {
             ("there is no canary \"f\"", Some("add canary_deployments.f to the configuration")),
             ("there is no canary plan \"f\"", Some("add canary_deployments.f to the configuration")),
             ("there is no flag \"f\"", Some("cutover list shows all flags")),
-            ("there is no run \"r1\"", None),
+            ("there is no run \"r1\"", Some("cutover canary runs f shows all its runs")),
+            ("there is no part \"1\"", None),
         ] {
             let found = hint("not_found", "/canary/f/start", detail);
             let is_as_expected = match expected {
@@ -158,6 +183,58 @@ mod tests {
                 "{code}: {hint}"
             );
         }
+    }
+
+    #[test]
+    fn a_flag_that_any_command_names_is_looked_up_in_the_list() {
+        for path in ["/metrics?flag=f", "/emergency/rollback", "/flags/f"] {
+            let found = hint("not_found", path, "there is no flag \"f\"");
+            assert_eq!(found.as_deref(), Some("cutover list shows all flags"), "{path}");
+        }
+    }
+
+    /// Returns the lines of code that name a request, in the functions that the command line calls. Isolates call those of
+    /// `measurement`.
+    fn lines_with_requests(folder: &Path, lines: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("measurement") {
+                lines_with_requests(&path, lines);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let source = fs::read_to_string(&path).unwrap();
+                let code = source.split("#[cfg(test)]").next().unwrap_or_default().lines().map(str::trim);
+                lines.extend(
+                    code.filter(|line| !line.starts_with("//") && is_request(line)).map(str::to_owned),
+                );
+            }
+        }
+    }
+
+    fn is_request(text: &str) -> bool {
+        ["GET /", "POST /", "PUT /", "PATCH /", "DELETE /"].iter().any(|words| text.contains(words))
+    }
+
+    #[test]
+    fn every_request_in_a_remedy_of_the_api_has_its_command() {
+        let mut lines = Vec::new();
+        lines_with_requests(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../lambda/src"), &mut lines);
+        assert!(lines.len() >= 5, "the remedies are not found: {lines:?}");
+        for line in lines {
+            let shown = in_commands(&line, "/canary/f/promote");
+            assert!(!is_request(&shown), "WORDS lacks the command for: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_request_in_a_remedy_is_shown_as_the_command_to_type() {
+        let hint = "a promotion is one step up; see GET /canary/{name} for the step and its percentage";
+        let expected =
+            "a promotion is one step up; see cutover canary status f for the step and its percentage";
+        assert_eq!(in_commands(hint, "/canary/f/promote"), expected);
+        let hint = "GET /audit lists these changes; apply the same file again to make the others, with the new ETag if you \
+                    send If-Match";
+        let expected = "cutover audit lists these changes; apply the same file again to make the others";
+        assert_eq!(in_commands(hint, "/config"), expected);
     }
 
     #[test]

@@ -172,8 +172,8 @@ fn confirm(trial: &Value, options: &Options, client: &Client) -> Result<(), Fail
     let moves: Vec<&str> =
         output::list(trial, "moves").map(|movement| output::text(movement, "summary")).collect();
     let moved = if moves.is_empty() { "no percentage changes".to_owned() } else { moves.join("; ") };
-    let change = format!("apply {} changes of {}", changes.len(), options.file.display());
-    let effect = format!("{deleted} of the objects above are deleted; {moved}");
+    let change = format!("apply {} of {}", output::counted(changes.len(), "change"), options.file.display());
+    let effect = format!("deletes {}; {moved}", output::counted(deleted, "object"));
     options.confirmation.confirm(client.environment(), &change, &effect)
 }
 
@@ -186,15 +186,23 @@ fn report(response: &Value, is_guarded: bool) {
         println!("users of {}", output::text(movement, "summary"));
     }
     output::warnings(response);
-    let revision = output::field(response, "revision");
-    let is_dry_run = response.get("dry_run").and_then(Value::as_bool).unwrap_or_default();
-    match (output::list(response, "changes").count(), is_dry_run) {
-        (0, _) => println!("no change; the configuration is at revision {revision}"),
-        (count, true) => println!("{count} objects would change; nothing was written"),
-        (count, false) => println!("{count} objects changed; {}", publication::revision(response)),
-    }
+    println!("{}", summary(response));
     if is_guarded && moves_back(response) {
         eprintln!("note: cutover apply refuses to move users back without --allow-moving-users");
+    }
+}
+
+/// Says how many objects a response changes, or would change.
+fn summary(response: &Value) -> String {
+    let is_dry_run = response.get("dry_run").and_then(Value::as_bool).unwrap_or_default();
+    match (output::list(response, "changes").count(), is_dry_run) {
+        (0, _) => {
+            format!("no change; the configuration is at revision {}", output::field(response, "revision"))
+        }
+        (count, true) => format!("{} would change; nothing was written", output::counted(count, "object")),
+        (count, false) => {
+            format!("{} changed; {}", output::counted(count, "object"), publication::revision(response))
+        }
     }
 }
 
@@ -238,6 +246,13 @@ mod tests {
         let (outcome, paths) = applied(CHANGED, &["--if-revision", "7"]);
         assert!(outcome.is_ok(), "{outcome:?}");
         assert_eq!(paths[1], "/api/migration/config?prune=false&allow_moving_users=false");
+    }
+
+    #[test]
+    fn one_object_is_not_several() {
+        let summary = |count: usize| summary(&json!({ "dry_run": true, "changes": vec![json!({}); count] }));
+        assert_eq!(summary(1), "1 object would change; nothing was written");
+        assert_eq!(summary(2), "2 objects would change; nothing was written");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     iam::Signer,
     output,
     response::Response,
-    retry::{Attempts, is_transient},
+    retry::{Attempts, PATIENCE, PATIENCE_OF_READS, is_transient},
     style,
 };
 use anstyle::AnsiColor;
@@ -46,6 +46,8 @@ pub struct Client {
     reason: Option<String>,
     signer: Option<Signer>,
     is_retrying: bool,
+    /// True if reads are sent again like changes.
+    is_reading_again: bool,
     environment: Environment,
     /// True once the emergency in force was told of, or if that is left to the command.
     has_told: Arc<AtomicBool>,
@@ -85,15 +87,21 @@ impl Client {
             reason,
             signer,
             is_retrying: true,
+            is_reading_again: true,
             environment: Environment::of_url(base),
             has_told: Arc::default(),
             precondition: None,
         })
     }
 
-    /// Sets if changes are sent again after failures that may pass by themselves.
+    /// Sets if requests are sent again after failures that may pass by themselves.
     pub fn retrying(self, is_retrying: bool) -> Self {
         Self { is_retrying, ..self }
+    }
+
+    /// Sends reads once, for commands that must not wait for one.
+    pub fn reading_once(self) -> Self {
+        Self { is_reading_again: false, ..self }
     }
 
     /// Returns a client whose changes have a precondition: `if-match` with an entity tag, or `if-none-match` with `*`.
@@ -140,7 +148,7 @@ impl Client {
         &self.base
     }
 
-    /// Sends a GET request.
+    /// Sends a GET request, and sends it again after failures that may pass by themselves.
     ///
     /// # Errors
     ///
@@ -219,7 +227,7 @@ impl Client {
     ///
     /// Fails like [`Client::send`].
     pub fn send_once(&self, method: Method, path: &str, body: Option<Body>) -> Result<Value, Failure> {
-        self.exchange(&method, path, body.as_ref(), None)
+        self.clone().retrying(false).exchange(&method, path, body.as_ref(), None)
     }
 
     fn exchange(
@@ -229,7 +237,10 @@ impl Client {
         body: Option<&Body>,
         key: Option<&str>,
     ) -> Result<Value, Failure> {
-        let mut attempts = Attempts::new(self.is_retrying && key.is_some());
+        let is_read = *method == Method::GET;
+        let is_repeated = if is_read { self.is_reading_again } else { key.is_some() };
+        let patience = if is_read { PATIENCE_OF_READS } else { PATIENCE };
+        let mut attempts = Attempts::new(self.is_retrying && is_repeated, patience);
         let mut may_be_made = false;
         loop {
             let response = Response::read(self.request(method, path, body, key)?.send());
@@ -253,11 +264,15 @@ impl Client {
                     Ok(response) => self.result(response, path),
                     Err(error) => Err(unreachable(&self.base, error)),
                 };
-                let is_unknown = may_be_made && *method != Method::GET;
+                let is_unknown = may_be_made && !is_read;
                 return result
                     .map_err(|failure| if is_unknown { failure.of_unknown_outcome() } else { failure });
             };
-            eprintln!("the management API failed: {cause}; trying again in {:.1} s", pause.as_secs_f64());
+            eprintln!(
+                "the management API failed: {cause}; trying again in {:.1} s, for up to {} s",
+                pause.as_secs_f64(),
+                patience.as_secs()
+            );
             thread::sleep(pause);
         }
     }
@@ -267,7 +282,8 @@ impl Client {
         match response.result(&self.base) {
             Err(Failure::Refused { status, detail, hint, problem, retry_after }) => {
                 let code = output::text(&problem, "code");
-                let hint = advice::hint(code, path, &detail).unwrap_or(hint);
+                let hint =
+                    advice::hint(code, path, &detail).unwrap_or_else(|| advice::in_commands(&hint, path));
                 let near = if code == "not_found" { self.nearest(path) } else { None };
                 let hint = near.map_or(hint.clone(), |near| format!("did you mean {near}? {hint}"));
                 Err(Failure::Refused { status, detail, hint, problem, retry_after })
@@ -296,6 +312,9 @@ impl Client {
         let url = format!("{}/api/migration{path}", self.base);
         let content = body.map(|body| body.content.as_bytes()).unwrap_or_default();
         let mut request = self.authenticated(method, &url, content)?;
+        if *method == Method::GET {
+            request = request.header("accept-encoding", "gzip");
+        }
         if let Some(trace) = traceparent() {
             request = request.header("traceparent", trace);
         }
@@ -385,69 +404,4 @@ pub fn encode(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fake_server::answering;
-    use serde_json::json;
-
-    #[test]
-    fn only_requests_with_a_remembered_response_are_repeatable() {
-        for (method, path, expected) in [
-            (Method::PUT, "/flags/f/rollout", true),
-            (Method::DELETE, "/tokens/0123", true),
-            (Method::POST, "/tokens", false),
-            (Method::POST, "/tokens/0123/rotate", false),
-            (Method::GET, "/flags", false),
-        ] {
-            assert_eq!(is_repeatable(&method, path), expected, "{method} {path}");
-        }
-    }
-
-    /// Returns the message of a failed GET request.
-    fn refused(path: &str, status: u16, body: &'static str) -> String {
-        let (url, _) = answering(status, body);
-        Client::new(&url, "t", None, false).unwrap().retrying(false).get(path).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn an_answer_of_something_else_is_told_from_a_refusal() {
-        for (status, body, expected) in [
-            (200, "<html>a page of the edge</html>", "no management API answers at http://127.0.0.1"),
-            (200, "[1]", "no management API answers at "),
-            (404, "not found", "no management API answers at "),
-            (302, "", "no management API answers at "),
-            (404, r#"{"detail":"Not Found"}"#, "no management API answers at "),
-            (404, r#"{"code":"not_found"}"#, "the URL of the management function"),
-            (404, r#"{"message":"no such page"}"#, "no management API answers at "),
-            (
-                403,
-                r#"{"Message":"Forbidden"}"#,
-                "AWS answered in front of the management function: 403 Forbidden",
-            ),
-            (429, r#"{"Message":"Rate exceeded"}"#, "429 Rate exceeded\n  hint: "),
-            (502, r#"{"message":"Internal Server Error"}"#, "502 Internal Server Error"),
-            (404, r#"{"detail":"there is no flag \"x\"","code":"not_found","hint":"GET"}"#, "cutover list"),
-        ] {
-            let found = refused("/flags/x", status, body);
-            assert!(found.contains(expected), "{status} {body}: {found}");
-        }
-    }
-
-    #[test]
-    fn a_mistyped_flag_is_corrected_from_the_list() {
-        let body = r#"{"detail":"no","code":"not_found","hint":"","flags":[{"name":"reviews_read"},{"name":"cart"}]}"#;
-        let found = refused("/flags/review_read", 404, body);
-        assert!(found.contains("did you mean reviews_read? "), "{found}");
-        let found = refused("/flags/unlike_any", 404, body);
-        assert!(!found.contains("did you mean"), "{found}");
-    }
-
-    #[test]
-    fn a_list_keeps_the_fields_beside_its_items() {
-        let (url, _) = answering(200, r#"{"flags":[{"name":"a"}],"revision":7,"next_after":null}"#);
-        let client = Client::new(&url, "t", None, false).unwrap();
-        let expected = json!({ "flags": [{ "name": "a" }], "revision": 7, "next_after": null });
-        assert_eq!(client.whole("/flags", "flags").unwrap(), expected);
-        assert_eq!(client.all("/flags", "flags").unwrap().len(), 1);
-    }
-}
+mod tests;

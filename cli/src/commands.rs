@@ -4,9 +4,15 @@
 //! [`canary::Command::Run`]). An emergency has two ways to it.
 
 use crate::{
-    adapter, apply, audit, canary, changes, client::Client, compare, completions, connection::Connection,
-    context, emergency, explain, export, failure::Failure, flag, flags, help, init, man, metrics, names,
-    output::Format, preflight, restore, status, token, whoami,
+    adapter, apply, audit, canary, changes,
+    client::Client,
+    compare, completions,
+    connection::Connection,
+    context, emergency, explain, export,
+    failure::Failure,
+    flag, flags, help, init, man, metrics, names,
+    output::{self, Format},
+    preflight, restore, status, token, whoami,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -22,6 +28,9 @@ pub struct Cli {
     /// Print the API's JSON instead of tables, and errors as JSON.
     #[arg(long, global = true)]
     json: bool,
+    /// Print tables without the line that names their columns.
+    #[arg(long, global = true)]
+    no_headers: bool,
     #[command(flatten)]
     connection: Connection,
     #[command(subcommand)]
@@ -56,6 +65,9 @@ enum Command {
         #[command(subcommand)]
         command: context::Command,
     },
+    /// Print names for completions.
+    #[command(name = "__names", hide = true)]
+    Names(names::Options),
     #[command(flatten)]
     Local(LocalCommand),
 }
@@ -115,15 +127,9 @@ enum RemoteCommand {
         command: changes::Command,
     },
     /// Print the collected metrics as JSON.
-    Metrics,
+    Metrics(metrics::Options),
     /// Have isolates follow a table that was restored from a backup.
     Restore(restore::Options),
-    /// Print names for completions.
-    #[command(name = "__names", hide = true)]
-    Names {
-        /// Kind of the names.
-        kind: names::Kind,
-    },
 }
 
 impl RemoteCommand {
@@ -145,9 +151,8 @@ impl RemoteCommand {
             Self::Whoami => whoami::run(client, format),
             Self::Token { command } => token::run(command, client, format),
             Self::Changes { command } => changes::run(command, client, format),
-            Self::Metrics => metrics::run(client),
+            Self::Metrics(options) => metrics::run(&options, client),
             Self::Restore(options) => restore::run(&options, client, format),
-            Self::Names { kind } => names::run(kind, client),
         }
     }
 }
@@ -163,7 +168,7 @@ enum LocalCommand {
         #[command(subcommand)]
         command: Box<adapter::Command>,
     },
-    /// Print shell completions, with the names of flags, canaries, tokens and changes.
+    /// Print shell completions, with the names of flags, canaries, runs, contexts, tokens and changes.
     #[command(after_help = help::COMPLETIONS)]
     Completions {
         /// Shell to complete for.
@@ -226,7 +231,10 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Err
 ///
 /// Fails if the command does, or if it needs the management API and its URL or token is missing.
 pub fn run(cli: Cli) -> Result<(), Failure> {
-    let Cli { connection, json, command } = cli;
+    let Cli { connection, json, no_headers, command } = cli;
+    if no_headers {
+        output::hide_headings();
+    }
     let format = if json { Format::Json } else { Format::Table };
     let connect = || -> Result<Client, Failure> {
         let client = connection.connect()?;
@@ -247,11 +255,12 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Preflight(options) => {
             let client = connect()?;
-            let options = options.with_addresses(&connection, connection.context()?.as_ref());
+            let options = options.with_addresses(&connection, connection.context()?.as_ref())?;
             preflight::run(&options, &client, format)
         }
         Command::Login(options) => context::login(&options, &connection, format),
         Command::Context { command } => context::run(&command, &connection, format),
+        Command::Names(options) => names::run(&options, &connection),
         Command::Remote(command) => command.run(&connect()?, format),
     }
 }
@@ -282,6 +291,14 @@ mod tests {
         let cli = parsed(&["cutover", "create-ab-test", "checkout", "--variants", "a,b"]).unwrap();
         let refused = run(cli).unwrap_err().to_string();
         assert!(refused.contains("experiments are not run yet"), "{refused}");
+    }
+
+    #[test]
+    fn tables_are_printed_without_headings_by_any_command() {
+        for words in [&["cutover", "list", "--no-headers"][..], &["cutover", "--no-headers", "token", "list"]]
+        {
+            assert!(parsed(words).unwrap().no_headers, "{words:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
     output::{self, Format, text},
 };
 use clap::Subcommand;
+use cutover_core::config::nearest;
 use serde_json::{Value, json};
 
 /// Commands on comparisons.
@@ -25,17 +26,36 @@ pub enum Command {
 ///
 /// # Errors
 ///
-/// Fails if the management API refuses the request or cannot be reached.
+/// Fails if there is no such route, or if the management API refuses the request or cannot be reached.
 pub fn run(command: &Command, client: &Client, format: Format) -> Result<(), Failure> {
     let Command::Report { route, noise } = command;
     let response = json!({ "comparisons": client.all("/comparisons", "comparisons")? });
     let comparisons: Vec<&Value> = output::list(&response, "comparisons")
         .filter(|comparison| route.as_deref().is_none_or(|route| text(comparison, "route") == route))
         .collect();
+    if let Some(route) = route.as_deref().filter(|_| comparisons.is_empty()) {
+        must_exist(route, &client.get("/config")?)?;
+    }
     output::show(format, &json!({ "comparisons": comparisons }), || {
         report(route.as_deref(), &comparisons, *noise);
     });
     Ok(())
+}
+
+/// Fails if a configuration has no route of this id.
+fn must_exist(route: &str, config: &Value) -> Result<(), Failure> {
+    let known: Vec<&str> = output::list(config, "routes").map(|known| text(known, "id")).collect();
+    if known.contains(&route) {
+        return Ok(());
+    }
+    let near = nearest(route, known.into_iter()).map(|near| format!("did you mean {near}? "));
+    Err(Failure::Refused {
+        status: 404,
+        detail: format!("there is no route {route:?}"),
+        hint: format!("{}cutover export shows all routes", near.unwrap_or_default()),
+        problem: Box::new(json!({ "code": "not_found" })),
+        retry_after: None,
+    })
 }
 
 fn report(route: Option<&str>, comparisons: &[&Value], noise: bool) {
@@ -60,8 +80,8 @@ fn summary(comparison: &Value) {
         "{} (flag {}{run}), {} to {}",
         text(comparison, "route"),
         text(comparison, "flag"),
-        text(comparison, "since"),
-        text(comparison, "until")
+        output::fixed(text(comparison, "since")),
+        output::fixed(text(comparison, "until"))
     );
     println!(
         "  compared {}, mismatched {} ({}); noise measured on {}",
@@ -137,4 +157,24 @@ fn percent(value: &Value, name: &str) -> String {
         .get(name)
         .and_then(Value::as_f64)
         .map_or_else(|| "-".to_owned(), |share| format!("{:.3} %", share * 100.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_server::answering;
+
+    #[test]
+    fn a_mistyped_route_is_corrected_and_one_without_comparisons_is_not() {
+        let (url, _) = answering(200, r#"{"comparisons":[],"routes":[{"id":"reviews_read"},{"id":"cart"}]}"#);
+        let client = Client::new(&url, "t", None, false).unwrap();
+        let report = |route: &str| {
+            run(&Command::Report { route: Some(route.to_owned()), noise: false }, &client, Format::Json)
+        };
+        let refused = report("review_read").unwrap_err();
+        assert_eq!(refused.json()["exit_code"], 5);
+        assert!(refused.to_string().contains("hint: did you mean reviews_read? cutover export"), "{refused}");
+        assert!(!report("unlike_any").unwrap_err().to_string().contains("did you mean"));
+        assert!(report("cart").is_ok());
+    }
 }

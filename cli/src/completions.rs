@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 /// Commands that are followed by a name, with the kind of that name. Bash and Zsh compare them with the words before the
 /// cursor.
-const NAMED: [(&str, &[&str]); 4] = [
+const NAMED: [(&str, &[&str]); 6] = [
     (
         "flags",
         &[
@@ -25,6 +25,8 @@ const NAMED: [(&str, &[&str]); 4] = [
         &[
             "canary status",
             "canary watch",
+            "canary wait",
+            "canary runs",
             "canary start",
             "canary retry",
             "canary promote",
@@ -40,7 +42,18 @@ const NAMED: [(&str, &[&str]); 4] = [
     ),
     ("tokens", &["token rotate", "token revoke"]),
     ("changes", &["changes show", "changes approve", "changes withdraw"]),
+    ("contexts", &["context use", "context remove", "context show"]),
+    ("routes", &["compare report"]),
 ];
+
+/// Options that are followed by a name, with its kind, and the commands that have them; none stands for all commands.
+const OPTIONS: [(&str, &str, &[&str]); 2] = [
+    ("flag", "flags", &["emergency-rollback", "emergency-clear", "audit", "metrics"]),
+    ("context", "contexts", &[]),
+];
+
+/// Command that is followed by the name of a flag and the id of one of its runs.
+const WITH_RUN: &str = "canary replay";
 
 /// Prints the completions of a shell for the given command line.
 pub fn print(shell: Shell, command: &mut clap::Command) {
@@ -61,6 +74,11 @@ fn script(shell: Shell, command: &mut clap::Command) -> String {
     script
 }
 
+/// Returns the lines of a `case` that set the kind by the option before the cursor.
+fn options() -> String {
+    OPTIONS.iter().map(|(option, kind, _)| format!("        --{option}) kind={kind} ;;\n")).collect()
+}
+
 /// Returns the lines of a `case` that set the kind by the words before the cursor.
 fn cases() -> String {
     let case = |(kind, commands): &(&str, &[&str])| {
@@ -75,14 +93,18 @@ fn bash() -> String {
         r#"
 _cutover_names() {{
     _cutover "$@"
-    local IFS=$' \t\n' kind
-    case "${{COMP_WORDS[*]:1:COMP_CWORD-1}}" in
-{}        *) return 0 ;;
+    local IFS=$' \t\n' kind="" flag=""
+    case "${{COMP_WORDS[COMP_CWORD-1]}}" in
+{}    esac
+    [[ -n $kind ]] || case "${{COMP_WORDS[*]:1:COMP_CWORD-1}}" in
+{}        "{WITH_RUN} "*) kind=runs flag=${{COMP_WORDS[3]}} ;;
+        *) return 0 ;;
     esac
-    [[ "$2" == -* ]] || COMPREPLY=($(compgen -W "$(cutover __names "$kind" 2>/dev/null)" -- "$2"))
+    [[ "$2" == -* ]] || COMPREPLY=($(compgen -W "$(cutover __names "$kind" ${{flag:+"$flag"}} 2>/dev/null)" -- "$2"))
 }}
 complete -F _cutover_names -o bashdefault -o default cutover
 "#,
+        options(),
         cases()
     )
 }
@@ -91,17 +113,21 @@ fn zsh() -> String {
     format!(
         r#"
 _cutover_names() {{
-    local kind=""
-    case "${{words[2,CURRENT-1]}}" in
+    local kind="" flag=""
+    case "${{words[CURRENT-1]}}" in
 {}    esac
+    [[ -n $kind ]] || case "${{words[2,CURRENT-1]}}" in
+{}        "{WITH_RUN} "*) kind=runs flag=${{words[4]}} ;;
+    esac
     if [[ -n $kind && ${{words[CURRENT]}} != -* ]]; then
-        compadd -- ${{(f)"$(cutover __names $kind 2>/dev/null)"}}
+        compadd -- ${{(f)"$(cutover __names $kind ${{flag:+$flag}} 2>/dev/null)"}}
     else
         _cutover "$@"
     fi
 }}
 compdef _cutover_names cutover
 "#,
+        options(),
         cases()
     )
 }
@@ -118,6 +144,21 @@ fn fish() -> String {
             ));
         }
     }
+    for (option, kind, commands) in OPTIONS {
+        let seen = if commands.is_empty() {
+            String::new()
+        } else {
+            format!(" -n \"__fish_seen_subcommand_from {}\"", commands.join(" "))
+        };
+        script.push_str(&format!(
+            "complete -c cutover{seen} -l {option} -x -a \"(cutover __names {kind} 2>/dev/null)\"\n"
+        ));
+    }
+    let seen = WITH_RUN.replace(' ', "; and __fish_seen_subcommand_from ");
+    script.push_str(&format!(
+        "complete -c cutover -n \"__fish_seen_subcommand_from {seen}; and test (count (commandline -opc)) -ge 4\" -f -a \
+         \"(cutover __names runs (commandline -opc)[4] 2>/dev/null)\"\n"
+    ));
     script
 }
 
@@ -130,13 +171,17 @@ mod tests {
         process::{Command, Stdio},
     };
 
-    /// Returns the completions that Bash offers for the last of these words, with two flags and one token.
+    /// Returns the completions that Bash offers for the last of these words, with two flags, one run, one token and one
+    /// context.
     fn offered(words: &[&str]) -> Vec<String> {
         let script = script(Shell::Bash, &mut commands::command());
         let (last, quoted) = (words.last().unwrap(), words.join(" "));
         let input = format!(
             "{script}\n\
              cutover() {{ [[ \"$1 $2\" == '__names flags' ]] && printf 'reviews_read\\nreviews_write\\n'; \
+             [[ \"$1 $2\" == '__names canaries' ]] && echo reviews_read; \
+             [[ \"$*\" == '__names runs reviews_read' ]] && echo r7; \
+             [[ \"$1 $2\" == '__names contexts' ]] && echo staging; \
              [[ \"$1 $2\" == '__names tokens' ]] && echo 0123abcd; true; }}\n\
              COMP_WORDS=(cutover {quoted}); COMP_CWORD={}\n\
              _cutover_names cutover '{last}' ''\n\
@@ -156,6 +201,12 @@ mod tests {
         assert_eq!(offered(&["rollout", "rev"]), ["reviews_read", "reviews_write"]);
         assert_eq!(offered(&["rollout", "reviews_w"]), ["reviews_write"]);
         assert_eq!(offered(&["token", "revoke", "0"]), ["0123abcd"]);
+        assert_eq!(offered(&["canary", "wait", "re"]), ["reviews_read"]);
+        assert_eq!(offered(&["canary", "replay", "re"]), ["reviews_read"]);
+        assert_eq!(offered(&["canary", "replay", "reviews_read", "r"]), ["r7"]);
+        assert_eq!(offered(&["context", "use", "s"]), ["staging"]);
+        assert_eq!(offered(&["list", "--context", "s"]), ["staging"]);
+        assert_eq!(offered(&["audit", "--limit", "5", "--flag", "reviews_w"]), ["reviews_write"]);
         assert!(offered(&["roll"]).contains(&"rollout".to_owned()));
         assert!(offered(&["rollout", "--ye"]).contains(&"--yes".to_owned()));
     }
@@ -180,6 +231,45 @@ mod tests {
                 found = found.and_then(|command| command.find_subcommand(word));
             }
             assert!(found.is_some(), "{command}");
+        }
+    }
+
+    #[test]
+    fn options_with_names_are_those_of_their_commands() {
+        let mut root = commands::command();
+        root.build();
+        for (option, _, named) in OPTIONS {
+            for command in named {
+                let command = root.find_subcommand(command).unwrap();
+                assert!(
+                    command.get_arguments().any(|argument| argument.get_long() == Some(option)),
+                    "{option}"
+                );
+            }
+        }
+    }
+
+    /// Collects the commands with an argument for the name of an object.
+    fn with_names(command: &clap::Command, words: &str, found: &mut Vec<String>) {
+        let is_name =
+            |argument: &clap::Arg| matches!(argument.get_id().as_str(), "flag" | "id" | "route" | "run");
+        if command.get_positionals().any(is_name) {
+            found.push(words.trim_start().to_owned());
+        }
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+            with_names(inner, &format!("{words} {}", inner.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn every_argument_for_the_name_of_an_object_is_completed() {
+        let mut found = Vec::new();
+        with_names(&commands::command(), "", &mut found);
+        assert!(found.len() > 20, "{found:?}");
+        for command in found {
+            let is_completed = NAMED.iter().any(|(_, commands)| commands.contains(&command.as_str()));
+            // The name of a new flag is not known yet.
+            assert!(is_completed || command == "flag create", "{command}");
         }
     }
 }

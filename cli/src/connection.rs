@@ -35,7 +35,7 @@ pub struct Connection {
     /// Send the token unencrypted to a host that is not this machine.
     #[arg(long, env = "CUTOVER_INSECURE_HTTP", global = true)]
     insecure_http: bool,
-    /// Do not send a change again after a failure that may pass by itself.
+    /// Do not send a request again after a failure that may pass by itself.
     #[arg(long, env = "CUTOVER_NO_RETRY", global = true)]
     no_retry: bool,
     /// Reason for the change, recorded in the audit log.
@@ -83,7 +83,7 @@ impl Connection {
         }
         // Their commands are about the emergency, and say what becomes of it.
         let connect = |url: &str| -> Result<Client, Failure> {
-            self.connect_to(url, &target)?.without_banner().within(EMERGENCY)
+            self.connect_to(url, &target)?.without_banner().reading_once().within(EMERGENCY)
         };
         urls.into_iter().map(connect).collect()
     }

@@ -19,7 +19,7 @@ pub enum Failure {
         problems: Vec<Problem>,
     },
     /// The management API refused the request. Exit code 3 for bad input, 4 for missing rights, 5
-    /// if the object does not exist, 6 if it has changed meanwhile, else 1.
+    /// if the object does not exist, 6 if it has changed meanwhile, 7 for too many requests, else 1.
     Refused {
         /// HTTP status of the response.
         status: u16,
@@ -64,9 +64,10 @@ impl Failure {
             Failure::File { .. } => 3,
             Failure::Refused { status, .. } => match status {
                 400 | 413 | 422 => 3,
-                401 | 403 | 429 => 4,
+                401 | 403 => 4,
                 404 => 5,
                 409 | 412 => 6,
+                429 => 7,
                 _ => 1,
             },
             Failure::Unreachable(_) => 7,
@@ -285,6 +286,14 @@ mod tests {
         let expected =
             json!({ "code": "usage", "detail": "no token given", "hint": "set one", "exit_code": 2 });
         assert_eq!(usage.json(), expected);
+        let busy = Failure::Refused {
+            status: 429,
+            detail: "slow down".to_owned(),
+            hint: String::new(),
+            problem: Box::default(),
+            retry_after: None,
+        };
+        assert_eq!(busy.json()["exit_code"], 7, "it may be tried again, unlike a refusal");
         assert_eq!(Failure::Preflight(2).json()["exit_code"], 9);
         let file = Failure::File { name: "f.yaml".to_owned(), problems: Vec::new() };
         assert_eq!(file.json()["exit_code"], 3);

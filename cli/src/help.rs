@@ -1,5 +1,7 @@
 //! Help: commands grouped by purpose, examples, and exit codes.
 
+mod examples;
+
 use anstyle::Style;
 use clap::{Arg, Command};
 
@@ -34,7 +36,7 @@ const READERS: [&str; 14] = [
 const LOCALS: [&str; 4] = ["init", "adapter", "completions", "man"];
 
 /// Options that matter only to changes.
-const OF_CHANGES: [&str; 2] = ["reason", "no_retry"];
+const OF_CHANGES: [&str; 1] = ["reason"];
 
 /// Options that matter only to commands that call the management API.
 const OF_CALLS: [&str; 7] = ["context", "url", "token", "aws_iam", "insecure_http", "no_retry", "reason"];
@@ -44,7 +46,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done                                  5  no such object
   1  failed, or responses differ           6  in conflict with the current state
-  2  wrong usage, or not confirmed         7  the management API cannot be reached
+  2  wrong usage, or not confirmed         7  no management API, or too busy: try again
   3  a file or a value has mistakes        8  waits for a second person
   4  not signed in, or not allowed         9  a preflight check failed
  10  the run of a canary ended otherwise  11  the time to wait was over
@@ -110,7 +112,7 @@ pub const COMPLETIONS: &str = "Examples:\n  source <(cutover completions bash)\n
                                cutover completions zsh > ~/.zfunc/_cutover\n  \
                                cutover completions fish > ~/.config/fish/completions/cutover.fish";
 
-/// Groups the commands in the help, and hides options in commands for which they mean nothing.
+/// Groups the commands in the help, adds examples, and hides options in commands for which they mean nothing.
 pub fn arranged(command: Command) -> Command {
     let options: Vec<Arg> = command.get_arguments().cloned().collect();
     let hidden = |ids: &[&str]| -> Vec<Arg> {
@@ -125,8 +127,19 @@ pub fn arranged(command: Command) -> Command {
             arranged = arranged.mut_subcommand(name, |command| command.args(hidden(ids)));
         }
     }
+    for (words, text) in examples::EXAMPLES {
+        arranged = with_examples(arranged, words, text);
+    }
     let template = template(&arranged);
     arranged.help_template(template)
+}
+
+/// Sets the text below the help of the command with these words.
+fn with_examples(command: Command, words: &[&str], text: &'static str) -> Command {
+    match words {
+        [] => command.after_help(text),
+        [first, others @ ..] => command.mut_subcommand(first, |inner| with_examples(inner, others, text)),
+    }
 }
 
 fn template(command: &Command) -> String {
@@ -195,6 +208,38 @@ mod tests {
         assert!(!help.contains("__names") && !help.contains("create-ab-test"), "{help}");
     }
 
+    /// Collects the visible commands without commands of their own: their words, and the text below their help.
+    fn leaves(command: &Command, words: &str, found: &mut Vec<(String, String)>) {
+        let inner: Vec<&Command> = command.get_subcommands().filter(|inner| !inner.is_hide_set()).collect();
+        if inner.is_empty() {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            found.push((words.to_owned(), text));
+        }
+        for command in inner {
+            leaves(command, &format!("{words} {}", command.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_can_be_typed() {
+        let mut found = Vec::new();
+        leaves(&commands::command(), "cutover", &mut found);
+        assert!(found.len() > 40, "{}", found.len());
+        for (words, text) in found {
+            assert!(text.contains(&format!("\n  {words}")), "{words} has no example: {text:?}");
+            for line in text.lines().filter(|line| line.starts_with("  cutover ")) {
+                let line = line.split([' ', '\n']).filter(|word| !word.is_empty());
+                let typed: Vec<&str> = line.take_while(|word| !matches!(*word, "<" | ">" | "|")).collect();
+                // Words between quotes are one argument of a shell, and a line may go on in the next one.
+                if typed.iter().any(|word| word.contains('\'') || *word == "\\") {
+                    continue;
+                }
+                let parsed = commands::parse(typed.iter().map(Into::into));
+                assert!(parsed.is_ok(), "{typed:?}: {}", parsed.unwrap_err());
+            }
+        }
+    }
+
     /// Returns the help of a command.
     fn help_of(name: &str) -> String {
         let mut command = commands::command();
@@ -208,7 +253,9 @@ mod tests {
             ("rollout", "--reason", true),
             ("rollout", "--aws-iam", true),
             ("list", "--reason", false),
-            ("list", "--no-retry", false),
+            ("list", "--no-retry", true),
+            ("list", "--no-headers", true),
+            ("completions", "--no-retry", false),
             ("list", "--aws-iam", true),
             ("completions", "--url", false),
             ("adapter", "--token", false),

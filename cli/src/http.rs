@@ -2,8 +2,16 @@
 
 use crate::failure::Failure;
 use cutover_core::request::token::is_token;
+use flate2::read::GzDecoder;
 use reqwest::{Url, blocking};
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    io::{self, Read as _},
+    time::Duration,
+};
+
+/// Largest response that is decompressed, in bytes of its plain form.
+const MAX_UNPACKED: u64 = 100_000_000;
 
 /// Builds a client that does not follow redirects, with its longest waits for a connection and, from the beginning of the
 /// request, for a response.
@@ -19,6 +27,17 @@ pub fn client(connection: Duration, response: Duration) -> Result<blocking::Clie
         .user_agent(concat!("cutover/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| Failure::Unreachable(format!("cannot set up an HTTP client: {error}")))
+}
+
+/// Decompresses a response that is compressed with gzip.
+///
+/// # Errors
+///
+/// Fails if it is not whole gzip data.
+pub fn unpacked(packed: &[u8]) -> io::Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    GzDecoder::new(packed).take(MAX_UNPACKED).read_to_end(&mut plain)?;
+    Ok(plain)
 }
 
 /// Describes in a few words why there was no response.

@@ -1,7 +1,22 @@
 //! `cutover __names`: names of objects, one per line, for the completions of shells.
 
-use crate::{client::Client, failure::Failure, output};
-use clap::ValueEnum;
+use crate::{
+    client::{Client, encode},
+    connection::Connection,
+    context::ContextFile,
+    failure::Failure,
+    output,
+};
+use clap::{Args, ValueEnum};
+
+/// Arguments of `cutover __names`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Kind of the names.
+    kind: Kind,
+    /// Flag whose runs are meant.
+    flag: Option<String>,
+}
 
 /// Kinds of objects with names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -10,26 +25,67 @@ pub enum Kind {
     Flags,
     /// Flags with a canary.
     Canaries,
+    /// Ids of the runs of a flag's canary.
+    Runs,
+    /// Ids of routes.
+    Routes,
     /// Ids of tokens.
     Tokens,
     /// Ids of pending changes.
     Changes,
+    /// Contexts of this machine.
+    Contexts,
 }
 
-/// Prints the names of a kind.
+/// Prints the names of a kind. Only contexts are known without the management API.
 ///
 /// # Errors
 ///
-/// Fails if the management API refuses the request or cannot be reached.
-pub fn run(kind: Kind, client: &Client) -> Result<(), Failure> {
+/// Fails if the contexts cannot be read, or if the management API refuses the request or cannot be reached.
+pub fn run(options: &Options, connection: &Connection) -> Result<(), Failure> {
+    let names: Vec<String> = if options.kind == Kind::Contexts {
+        ContextFile::of_user()?.read()?.contexts.into_keys().collect()
+    } else {
+        // A shell waits for them.
+        names(options, &connection.connect()?.without_banner().reading_once())?
+    };
+    for name in names {
+        println!("{name}");
+    }
+    Ok(())
+}
+
+fn names(Options { kind, flag }: &Options, client: &Client) -> Result<Vec<String>, Failure> {
+    let runs = format!("/canary/{}/runs", encode(flag.as_deref().unwrap_or_default()));
     let (path, items, name) = match kind {
         Kind::Flags => ("/flags", "flags", "name"),
         Kind::Canaries => ("/canary", "canaries", "flag"),
+        Kind::Runs => (runs.as_str(), "runs", "run"),
+        Kind::Routes => ("/config", "routes", "id"),
         Kind::Tokens => ("/tokens", "tokens", "id"),
         Kind::Changes => ("/changes", "changes", "change"),
+        Kind::Contexts => return Ok(Vec::new()),
     };
-    for item in client.all(path, items)? {
-        println!("{}", output::text(&item, name));
+    Ok(client.all(path, items)?.iter().map(|item| output::text(item, name).to_owned()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_server::answering;
+
+    #[test]
+    fn each_kind_is_read_from_its_list() {
+        let body = r#"{"flags":[{"name":"f"}],"runs":[{"run":"r7"}],"routes":[{"id":"reviews"}]}"#;
+        let (url, paths) = answering(200, body);
+        let client = Client::new(&url, "t", None, false).unwrap();
+        for (kind, flag, expected) in
+            [(Kind::Flags, None, "f"), (Kind::Runs, Some("f"), "r7"), (Kind::Routes, None, "reviews")]
+        {
+            let options = Options { kind, flag: flag.map(str::to_owned) };
+            assert_eq!(names(&options, &client).unwrap(), [expected]);
+        }
+        let expected = ["/api/migration/flags", "/api/migration/canary/f/runs", "/api/migration/config"];
+        assert_eq!(*paths.lock().unwrap(), expected);
     }
-    Ok(())
 }

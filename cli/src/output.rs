@@ -4,7 +4,13 @@ use crate::{clock, style};
 use anstyle::Style;
 use cutover_core::Timestamp;
 use serde_json::Value;
-use std::io::stdout;
+use std::{
+    io::stdout,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// True if tables have no line that names their columns. It is set once, before the command runs.
+static IS_BARE: AtomicBool = AtomicBool::new(false);
 
 /// Length of a time with milliseconds: `2026-01-31T23:59:59.000Z`.
 const TIME_CHARS: usize = 24;
@@ -34,8 +40,14 @@ pub fn json(value: &Value) {
     println!("{value:#}");
 }
 
+/// Has tables printed without the line that names their columns.
+pub fn hide_headings() {
+    IS_BARE.store(true, Ordering::Relaxed);
+}
+
 /// Prints rows under a heading, each column as wide as its widest cell. States have colours on a terminal.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) {
+    let heading: &[&str] = if IS_BARE.load(Ordering::Relaxed) { &[] } else { heading };
     let is_coloured = style::is_shown(&stdout());
     print!("{}", lines(heading, rows, &|cell| if is_coloured { style::of_state(cell) } else { None }));
 }
@@ -69,9 +81,9 @@ fn relative(time: i64, now: i64) -> String {
     }
 }
 
-/// Gives a time of the API all digits of its milliseconds, so that columns of times are aligned and sorted. Any other
-/// text is returned as it is.
-fn fixed(text: &str) -> String {
+/// Gives a time all digits of its milliseconds, so that columns of times are aligned and sorted. Any other text is returned
+/// as it is.
+pub fn fixed(text: &str) -> String {
     let is_time = text.ends_with('Z') && text.len() <= TIME_CHARS && text.parse::<Timestamp>().is_ok();
     let Some(start) = text.strip_suffix('Z').filter(|_| is_time) else { return text.to_owned() };
     let (seconds, fraction) = start.split_once('.').unwrap_or((start, ""));
@@ -83,6 +95,11 @@ pub fn warnings(response: &Value) {
     for warning in list(response, "warnings") {
         eprintln!("warning: {}", cell(warning));
     }
+}
+
+/// Returns a number of things, such as `1 object` or `2 objects`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Formats rows under a heading, each column as wide as its widest cell.
@@ -111,7 +128,10 @@ fn lines(heading: &[&str], rows: &[Vec<String>], style: &dyn Fn(&str) -> Option<
         }
         format!("{}\n", text.trim_end())
     };
-    let mut text = line(&mut heading.iter().copied(), &|_| None);
+    let mut text = String::new();
+    if !heading.is_empty() {
+        text.push_str(&line(&mut heading.iter().copied(), &|_| None));
+    }
     for row in rows {
         text.push_str(&line(&mut row.iter().map(String::as_str), style));
     }
@@ -158,6 +178,17 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = vec![vec!["a".to_owned(), "yes".to_owned()], vec!["längste".to_owned(), "no".to_owned()]];
         assert_eq!(format_table(&["NAME", "ON"], &rows), "NAME     ON\na        yes\nlängste  no\n");
+    }
+
+    #[test]
+    fn rows_without_a_heading_are_as_wide_as_they_are() {
+        let rows = vec![vec!["a".to_owned(), "yes".to_owned()], vec!["bcd".to_owned(), "no".to_owned()]];
+        assert_eq!(format_table(&[], &rows), "a    yes\nbcd  no\n");
+    }
+
+    #[test]
+    fn one_thing_is_not_several() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "object")), ["0 objects", "1 object", "2 objects"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::{client::Client, failure::Failure, retry};
 use cutover_core::Timestamp;
+use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ impl<'c> Poll<'c> {
     ///
     /// Fails if the management API refuses the request, or if the first reads fail.
     pub fn read(&mut self, now: i64) -> Result<Option<Value>, Failure> {
-        let failure = match self.client.get(&self.path) {
+        let failure = match self.client.send_once(Method::GET, &self.path, None) {
             Ok(status) => {
                 (self.outage, self.is_known) = (None, true);
                 return Ok(Some(status));

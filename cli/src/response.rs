@@ -1,6 +1,6 @@
 //! Responses of the management API, and of everything else that may answer at its URL.
 
-use crate::{advice, failure::Failure, output, retry::delay};
+use crate::{advice, failure::Failure, http, output, retry::delay};
 use reqwest::blocking;
 use serde_json::Value;
 use std::time::SystemTime;
@@ -37,7 +37,14 @@ impl Response {
         };
         let (retry_after, location) = (header("retry-after"), header("location"));
         let emergency = header("x-cutover-emergency").and_then(|text| serde_json::from_str(&text).ok());
-        let body = serde_json::from_str(&response.text()?).unwrap_or(Value::Null);
+        let is_packed = header("content-encoding").as_deref() == Some("gzip");
+        let content = response.bytes()?;
+        let body = if is_packed {
+            http::unpacked(&content).ok().and_then(|content| serde_json::from_slice(&content).ok())
+        } else {
+            serde_json::from_slice(&content).ok()
+        };
+        let body = body.unwrap_or(Value::Null);
         Ok(Self { status, retry_after, location, emergency, body })
     }
 

@@ -1,10 +1,14 @@
-//! The policy for sending a changing request again: which failures pass by themselves, and how long to wait for that. The
-//! management API makes a change once for each `Idempotency-Key`, so it does not matter if an earlier attempt was made.
+//! The policy for sending a request again: which failures pass by themselves, and how long to wait for that. The management
+//! API makes a change once for each `Idempotency-Key`, so it does not matter if an earlier attempt was made.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// Time after which no further attempt begins.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time after which no further attempt to make a change begins.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Time after which no further attempt to read begins. It is shorter, because nothing is left open by a read that failed, and
+/// an operator waits for it.
+pub const PATIENCE_OF_READS: Duration = Duration::from_secs(10);
 
 /// Limit of the first pause, which doubles with each attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -16,14 +20,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub struct Attempts {
     is_allowed: bool,
+    patience: Duration,
     started: Instant,
     failed: u32,
 }
 
 impl Attempts {
-    /// Begins with the first attempt. If `is_allowed` is false there is no other one.
-    pub fn new(is_allowed: bool) -> Self {
-        Self { is_allowed, started: Instant::now(), failed: 0 }
+    /// Begins with the first attempt. If `is_allowed` is false there is no other one, and else none after `patience`.
+    pub fn new(is_allowed: bool, patience: Duration) -> Self {
+        Self { is_allowed, patience, started: Instant::now(), failed: 0 }
     }
 
     /// Counts a failed attempt. Returns the pause before the next one; `None` if there is none.
@@ -31,7 +36,7 @@ impl Attempts {
         self.failed += 1;
         let asked = retry_after.and_then(|value| delay(value, SystemTime::now()));
         let pause = pause(self.failed, asked, getrandom::u64().unwrap_or(u64::MAX / 2));
-        (self.is_allowed && self.started.elapsed() + pause < PATIENCE).then_some(pause)
+        (self.is_allowed && self.started.elapsed() + pause < self.patience).then_some(pause)
     }
 }
 
@@ -97,9 +102,15 @@ mod tests {
 
     #[test]
     fn attempts_end() {
-        assert_eq!(Attempts::new(false).pause(None), None);
-        assert!(Attempts::new(true).pause(None).is_some());
-        assert_eq!(Attempts::new(true).pause(Some("600")), None, "nobody waits for ten minutes");
+        assert_eq!(Attempts::new(false, PATIENCE).pause(None), None);
+        assert!(Attempts::new(true, PATIENCE).pause(None).is_some());
+        assert_eq!(Attempts::new(true, PATIENCE).pause(Some("600")), None, "nobody waits for ten minutes");
+        assert!(Attempts::new(true, PATIENCE).pause(Some("20")).is_some());
+        assert_eq!(
+            Attempts::new(true, PATIENCE_OF_READS).pause(Some("20")),
+            None,
+            "a read is given up sooner"
+        );
     }
 
     #[test]

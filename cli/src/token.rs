@@ -66,8 +66,10 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
             let tokens = client.whole("/tokens", "tokens")?;
             output::show(format, &tokens, || {
                 let names = ["id", "name", "role", "created_at", "expires_at", "made_by"];
-                let rows: Vec<_> =
-                    output::list(&tokens, "tokens").map(|token| with_times(pick(token, &names))).collect();
+                let now = clock::now();
+                let rows: Vec<_> = output::list(&tokens, "tokens")
+                    .map(|token| with_times(pick(token, &names), now))
+                    .collect();
                 output::table(&["ID", "NAME", "ROLE", "CREATED", "EXPIRES", "CREATED BY"], &rows);
             });
         }
@@ -92,30 +94,42 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
     Ok(())
 }
 
-/// Gives the times of creation and expiry their distance from now.
-fn with_times(mut row: Vec<String>) -> Vec<String> {
-    for time in row.iter_mut().skip(3).take(2) {
-        *time = output::time(time);
+/// Gives the times of creation and expiry their distance from `now`, and marks an expiry that is over.
+fn with_times(mut row: Vec<String>, now: i64) -> Vec<String> {
+    if let [.., created, expires, _] = row.as_mut_slice() {
+        let is_over = expires.parse::<Timestamp>().is_ok_and(|end| end.millis() <= now);
+        *created = output::time(created);
+        *expires = output::time(expires);
+        if is_over {
+            *expires = format!("expired {expires}");
+        }
     }
     row
 }
 
 /// Prints a new token. Only the secret goes to standard output, so that it can be piped into a
-/// secret store.
+/// secret store, and it comes last.
 fn secret(response: &Value) {
+    eprintln!("{}", notes(response));
+    println!("{}", output::field(response, "token"));
+}
+
+/// Describes a new token in lines, the last of which is about its secret.
+fn notes(response: &Value) -> String {
     let field = |name: &str| output::field(response, name);
-    eprintln!(
-        "token {} for {} ({}), expires {}; its secret is shown only once:",
+    let mut lines = vec![format!(
+        "token {} for {} ({}), expires {}",
         field("id"),
         field("name"),
         field("role"),
         field("expires_at")
-    );
+    )];
     if let Some(replaced) = response.get("replaces") {
         let field = |name: &str| output::field(replaced, name);
-        eprintln!("it replaces {}, which stays valid until {}", field("id"), field("expires_at"));
+        lines.push(format!("it replaces {}, which stays valid until {}", field("id"), field("expires_at")));
     }
-    println!("{}", field("token"));
+    lines.push("its secret is shown only once:".to_owned());
+    lines.join("\n")
 }
 
 /// Returns the time at which a token of this lifetime expires, `None` for `never`.
@@ -138,6 +152,30 @@ fn seconds(text: &str) -> Result<u64, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_that_has_expired_is_marked() {
+        let row = |expires: &str| {
+            let row = ["id", "ann", "viewer", "2026-01-01T00:00:00Z", expires, "root"].map(str::to_owned);
+            let now: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+            with_times(row.to_vec(), now.millis()).swap_remove(4)
+        };
+        let over = row("2026-02-01T00:00:00Z");
+        assert!(over.starts_with("expired 2026-02-01T00:00:00.000Z ("), "{over}");
+        assert!(row("2026-04-01T00:00:00Z").starts_with("2026-04-01T00:00:00.000Z ("));
+        assert_eq!(row("-"), "-");
+    }
+
+    #[test]
+    fn the_secret_follows_what_is_said_about_it() {
+        let response = json!({
+            "id": "b", "name": "ann", "role": "viewer", "expires_at": null,
+            "replaces": { "id": "a", "expires_at": null },
+        });
+        let expected = "token b for ann (viewer), expires -\nit replaces a, which stays valid until -\n\
+                        its secret is shown only once:";
+        assert_eq!(notes(&response), expected);
+    }
 
     #[test]
     fn a_lifetime_is_a_duration_or_never() {

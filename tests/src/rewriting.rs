@@ -55,6 +55,8 @@ async fn pass_on(State(shared): State<Shared>, request: Request) -> Response {
     let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let mut headers = parts.headers;
     headers.remove("host");
+    // The client here does not decompress, and a compressed body is no text to rewrite.
+    headers.remove("accept-encoding");
     let sent = shared.client.request(parts.method, format!("{}{target}", shared.target));
     let received = sent.headers(headers).body(body).send().await.expect("the target responds");
     let mut response = Response::new(Body::empty());

@@ -59,13 +59,7 @@ pub enum RunCommand {
     },
     /// Advance one step now, regardless of the evidence.
     #[command(after_help = examples::PROMOTE)]
-    Promote {
-        #[command(flatten)]
-        flag: Flag,
-        /// Percentage of the step to advance to, which must be the next one.
-        #[arg(long, value_name = "PERCENT")]
-        to: Option<f64>,
-    },
+    Promote(steer::Promotion),
     /// Approve the next step, which still waits for its evidence.
     #[command(after_help = examples::APPROVE)]
     Approve(Flag),
@@ -74,7 +68,7 @@ pub enum RunCommand {
     Pause(Flag),
     /// Resume a paused run.
     #[command(after_help = examples::RESUME)]
-    Resume(Flag),
+    Resume(steer::Resumption),
     /// Send all users back to legacy and end the run.
     #[command(after_help = examples::ROLLBACK)]
     Rollback(Flag),
@@ -137,10 +131,10 @@ impl RunCommand {
                 let verb = if keep_users { "retry?keep_salt=true" } else { "retry" };
                 begin::run(client, &options, verb, format)
             }
-            Self::Promote { flag: Flag { flag }, to } => steer::promote(client, &flag, to, format),
+            Self::Promote(promotion) => steer::promote(&promotion, client, format),
             Self::Approve(Flag { flag }) => steer::run(client, &flag, "approve", format),
             Self::Pause(Flag { flag }) => steer::run(client, &flag, "pause", format),
-            Self::Resume(Flag { flag }) => steer::run(client, &flag, "resume", format),
+            Self::Resume(resumption) => steer::resume(&resumption, client, format),
             Self::Rollback(Flag { flag }) => steer::run(client, &flag, "rollback", format),
             Self::Delete(Flag { flag }) => steer::delete(client, &flag, format),
             Self::Replay { flag, run } => replay::run(client, &flag, run.as_deref(), format),

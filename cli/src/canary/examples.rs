@@ -42,7 +42,7 @@ pub(super) const RETRY: &str = "Examples:
 
 pub(super) const PROMOTE: &str = "Examples:
   cutover canary promote reviews_read
-  cutover canary promote reviews_read --to 50";
+  cutover canary promote reviews_read --to 50 --yes";
 
 pub(super) const APPROVE: &str = "Examples:
   cutover canary approve reviews_read";
@@ -51,7 +51,7 @@ pub(super) const PAUSE: &str = "Examples:
   cutover canary pause reviews_read --reason maintenance";
 
 pub(super) const RESUME: &str = "Examples:
-  cutover canary resume reviews_read";
+  cutover canary resume reviews_read --yes";
 
 pub(super) const ROLLBACK: &str = "Examples:
   cutover canary rollback reviews_read --reason complaints";

@@ -1,5 +1,6 @@
 //! `cutover canary …`: starts and steers canaries, shows their progress, and simulates plans.
 
+mod ascent;
 mod begin;
 mod checks;
 mod command;

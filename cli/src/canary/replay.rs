@@ -91,7 +91,7 @@ fn row(record: &Record) -> Vec<String> {
             (result(decision.action).to_owned(), reason)
         }
     };
-    vec![record.at.to_string(), record.actor.clone(), step(&record.run), action, reason]
+    vec![output::fixed(&record.at.to_string()), record.actor.clone(), step(&record.run), action, reason]
 }
 
 /// Returns the step of a run by its percentage.
@@ -152,6 +152,7 @@ mod tests {
         let (record, _) = Record::decision(Timestamp::from_millis(0), "test", &run, &evidence, around);
         let expected = ["5%", "paused", "an emergency holds the flag on legacy"];
         assert_eq!(row(&record)[2..], expected);
+        assert_eq!(row(&record)[0], "1970-01-01T00:00:00.000Z", "columns of times are aligned");
         assert_eq!(result(Action::RollBack), "rolled_back");
     }
 }

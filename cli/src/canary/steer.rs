@@ -1,13 +1,15 @@
 //! `cutover canary promote`, `approve`, `pause`, `resume`, `rollback` and `delete`, and the request of `start` and
 //! `retry`: one request, whose path ends in the verb for most, with a query for some.
 
-use super::{ladder::share, path::path};
+use super::{ascent, ladder::share, path::path};
 use crate::{
     client::Client,
+    confirm::Confirmation,
     failure::Failure,
     output::{self, Format},
     publication,
 };
+use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -22,20 +24,74 @@ pub(super) fn run(client: &Client, flag: &str, verb: &str, format: Format) -> Re
     Ok(())
 }
 
+/// A promotion of a flag's canary.
+#[derive(Debug, Args)]
+pub struct Promotion {
+    /// Name of the flag.
+    flag: String,
+    /// Percentage of the step to advance to, which must be the next one.
+    #[arg(long, value_name = "PERCENT")]
+    to: Option<f64>,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+/// A resumption of a flag's canary.
+#[derive(Debug, Args)]
+pub struct Resumption {
+    /// Name of the flag.
+    flag: String,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
 /// Promotes a flag's canary to the step of a percentage, or to the one above the step that it is at. The request states that
-/// step, so that it is one step however often it arrives.
+/// step, so that it is one step however often it arrives. Asks first if it moves users.
 ///
 /// # Errors
 ///
-/// Fails if the management API refuses the change or cannot be reached.
-pub(super) fn promote(client: &Client, flag: &str, to: Option<f64>, format: Format) -> Result<(), Failure> {
-    let target = match to {
-        Some(percentage) => json!({ "to_percentage": percentage }),
-        None => above(&client.get(&path(flag, ""))?),
+/// Fails if the change is not confirmed, or if the management API refuses it or cannot be reached.
+pub(super) fn promote(promotion: &Promotion, client: &Client, format: Format) -> Result<(), Failure> {
+    let Promotion { flag, to, confirmation } = promotion;
+    let status = client.get(&path(flag, ""));
+    let (status, target) = match to {
+        // A failure to read leaves open who is moved, and the change itself reports its cause.
+        Some(percentage) => (status.unwrap_or_default(), json!({ "to_percentage": percentage })),
+        None => {
+            let status = status?;
+            let target = above(&status);
+            (status, target)
+        }
     };
+    if let Some(moved) = ascent::of_promotion(&status, *to) {
+        confirm(client, *confirmation, &format!("promote {flag}"), &moved)?;
+    }
     let response = client.send_json(Method::POST, &path(flag, "/promote"), &target)?;
     show(&response, format);
     Ok(())
+}
+
+/// Resumes a flag's canary. Asks first, because it moves users from then on.
+///
+/// # Errors
+///
+/// Fails if the change is not confirmed, or if the management API refuses it or cannot be reached.
+pub(super) fn resume(resumption: &Resumption, client: &Client, format: Format) -> Result<(), Failure> {
+    let Resumption { flag, confirmation } = resumption;
+    // A failure to read leaves open who is moved, and the change itself reports its cause.
+    let status = client.get(&path(flag, "")).unwrap_or_default();
+    if let Some(moved) = ascent::of_resumption(&status) {
+        confirm(client, *confirmation, &format!("resume {flag}"), &moved)?;
+    }
+    run(client, flag, "resume", format)
+}
+
+/// Asks for a confirmation of a change, or says whom it moves if nobody is asked.
+fn confirm(client: &Client, confirmation: Confirmation, change: &str, moved: &str) -> Result<(), Failure> {
+    if !confirmation.is_asked(client.environment()) {
+        eprintln!("{change}: {moved}");
+    }
+    confirmation.confirm(client.environment(), change, moved)
 }
 
 /// Deletes the plan and the ended run of a flag's canary.
@@ -78,6 +134,48 @@ fn show(response: &Value, format: Format) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{command_line::CommandLine, environment::Environment, fake_server::answering};
+    use clap::Parser;
+    use std::sync::{Arc, Mutex};
+
+    const STATUS: &str = r#"{"flag":"f","run":"r1","state":"running","step":0,"steps":[5.0,50.0],"percentage":5.0,"published":true}"#;
+
+    /// Returns a client of a server that shows this status in production, and the requested paths.
+    fn production(status: &'static str) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let (url, paths) = answering(200, status);
+        let client = Client::new(&url, "t", None, false).unwrap();
+        (client.in_environment(Environment::of_context("live", &url, true)), paths)
+    }
+
+    /// Tests may run on a terminal; without `--yes` these commands would wait for an answer there.
+    #[test]
+    fn a_promotion_reads_whom_it_moves_and_yes_confirms_it() {
+        for words in [&["promote", "f", "--yes"][..], &["promote", "f", "--to", "50", "-y"]] {
+            let (client, paths) = production(STATUS);
+            let parsed = CommandLine::<Promotion>::parse_from(words);
+            promote(&parsed.arguments, &client, Format::Json).unwrap();
+            let expected = ["/api/migration/canary/f", "/api/migration/canary/f/promote"];
+            assert_eq!(*paths.lock().unwrap(), expected, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_resumption_reads_whom_it_moves_and_yes_confirms_it() {
+        let (client, paths) = production(r#"{"flag":"f","run":"r1","state":"paused","percentage":5.0}"#);
+        let parsed = CommandLine::<Resumption>::parse_from(["resume", "f", "--yes"]);
+        resume(&parsed.arguments, &client, Format::Json).unwrap();
+        let expected = ["/api/migration/canary/f", "/api/migration/canary/f/resume"];
+        assert_eq!(*paths.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_promotion_that_moves_nobody_is_not_asked_about_in_production() {
+        let (client, paths) =
+            production(r#"{"flag":"f","state":"baking","step":2,"steps":[5.0,50.0],"percentage":50.0}"#);
+        let parsed = CommandLine::<Promotion>::parse_from(["promote", "f"]);
+        promote(&parsed.arguments, &client, Format::Json).unwrap();
+        assert_eq!(paths.lock().unwrap().len(), 2);
+    }
 
     #[test]
     fn a_promotion_states_the_step_above() {

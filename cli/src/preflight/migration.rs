@@ -36,7 +36,10 @@ fn probe(http: &blocking::Client, name: &str, url: &str) -> Check {
         }
         Ok(response) => {
             let ms = begun.elapsed().as_millis();
-            Check::ok(&check, format!("{} after {ms} ms", response.status().as_u16()))
+            Check::ok(
+                &check,
+                format!("reachable: {url} returns {} after {ms} ms", response.status().as_u16()),
+            )
         }
         Err(error) => Check::fail(
             &check,
@@ -209,4 +212,19 @@ fn after(status: &Value, flags: &[Value], checks: &mut Vec<Check>) {
         }
         _ => Check::ok(name, format!("none of the last {requests} requests")),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{fake_server::answering, http::client};
+    use std::time::Duration;
+
+    #[test]
+    fn an_origin_that_has_nothing_at_its_url_is_reachable() {
+        let (url, _) = answering(404, "");
+        let http = client(Duration::from_secs(5), Duration::from_secs(5)).unwrap();
+        let found = probe(&http, "old", &url).detail;
+        assert!(found.starts_with(&format!("reachable: {url} returns 404 after ")), "{found}");
+    }
 }

@@ -1,0 +1,106 @@
+//! Tests of the client against a server that stands in for the management API.
+
+use super::*;
+use crate::fake_server::{answering, answering_packed, failing_first};
+use serde_json::json;
+
+#[test]
+fn only_requests_with_a_remembered_response_are_repeatable() {
+    for (method, path, expected) in [
+        (Method::PUT, "/flags/f/rollout", true),
+        (Method::DELETE, "/tokens/0123", true),
+        (Method::POST, "/tokens", false),
+        (Method::POST, "/tokens/0123/rotate", false),
+        (Method::GET, "/flags", false),
+    ] {
+        assert_eq!(is_repeatable(&method, path), expected, "{method} {path}");
+    }
+}
+
+/// Returns the message of a failed GET request.
+fn refused(path: &str, status: u16, body: &'static str) -> String {
+    let (url, _) = answering(status, body);
+    Client::new(&url, "t", None, false).unwrap().retrying(false).get(path).unwrap_err().to_string()
+}
+
+#[test]
+fn an_answer_of_something_else_is_told_from_a_refusal() {
+    for (status, body, expected) in [
+        (200, "<html>a page of the edge</html>", "no management API answers at http://127.0.0.1"),
+        (200, "[1]", "no management API answers at "),
+        (404, "not found", "no management API answers at "),
+        (302, "", "no management API answers at "),
+        (404, r#"{"detail":"Not Found"}"#, "no management API answers at "),
+        (404, r#"{"code":"not_found"}"#, "the URL of the management function"),
+        (404, r#"{"message":"no such page"}"#, "no management API answers at "),
+        (
+            403,
+            r#"{"Message":"Forbidden"}"#,
+            "AWS answered in front of the management function: 403 Forbidden",
+        ),
+        (429, r#"{"Message":"Rate exceeded"}"#, "429 Rate exceeded\n  hint: "),
+        (502, r#"{"message":"Internal Server Error"}"#, "502 Internal Server Error"),
+        (404, r#"{"detail":"there is no flag \"x\"","code":"not_found","hint":"GET"}"#, "cutover list"),
+    ] {
+        let found = refused("/flags/x", status, body);
+        assert!(found.contains(expected), "{status} {body}: {found}");
+    }
+}
+
+#[test]
+fn a_mistyped_flag_is_corrected_from_the_list() {
+    let body =
+        r#"{"detail":"no","code":"not_found","hint":"","flags":[{"name":"reviews_read"},{"name":"cart"}]}"#;
+    let found = refused("/flags/review_read", 404, body);
+    assert!(found.contains("did you mean reviews_read? "), "{found}");
+    let found = refused("/flags/unlike_any", 404, body);
+    assert!(!found.contains("did you mean"), "{found}");
+}
+
+#[test]
+fn a_read_is_sent_again_after_failures_that_pass() {
+    let (url, paths) = failing_first(2, r#"{"revision":7}"#);
+    let client = Client::new(&url, "t", None, false).unwrap();
+    assert_eq!(client.get("/flags").unwrap(), json!({ "revision": 7 }));
+    assert_eq!(paths.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn a_command_that_polls_or_must_not_wait_reads_once() {
+    let client = |url: &str| Client::new(url, "t", None, false).unwrap();
+    let reads: [fn(Client) -> Result<Value, Failure>; 3] = [
+        |client| client.send_once(Method::GET, "/flags", None),
+        |client| client.reading_once().get("/flags"),
+        |client| client.retrying(false).get("/flags"),
+    ];
+    for read in reads {
+        let (url, paths) = failing_first(2, "{}");
+        assert!(read(client(&url)).is_err());
+        assert_eq!(paths.lock().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn changes_are_sent_again_where_reads_are_not() {
+    let (url, paths) = failing_first(2, "{}");
+    let client = Client::new(&url, "t", None, false).unwrap().reading_once();
+    assert!(client.send(Method::POST, "/flags/f/enable", None).is_ok());
+    assert_eq!(paths.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn a_long_response_is_asked_for_and_read_compressed() {
+    let (url, encodings) = answering_packed(r#"{"flags":[]}"#);
+    let client = Client::new(&url, "t", None, false).unwrap();
+    assert_eq!(client.get("/metrics").unwrap(), json!({ "flags": [] }));
+    assert_eq!(*encodings.lock().unwrap(), ["gzip"]);
+}
+
+#[test]
+fn a_list_keeps_the_fields_beside_its_items() {
+    let (url, _) = answering(200, r#"{"flags":[{"name":"a"}],"revision":7,"next_after":null}"#);
+    let client = Client::new(&url, "t", None, false).unwrap();
+    let expected = json!({ "flags": [{ "name": "a" }], "revision": 7, "next_after": null });
+    assert_eq!(client.whole("/flags", "flags").unwrap(), expected);
+    assert_eq!(client.all("/flags", "flags").unwrap().len(), 1);
+}

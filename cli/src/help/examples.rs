@@ -1,0 +1,46 @@
+//! Examples of the commands whose definitions have none. A test parses every one of them.
+
+/// Commands by their words, with the text below their help.
+pub(super) const EXAMPLES: [(&[&str], &str); 31] = [
+    (&["list"], "Examples:\n  cutover list\n  cutover list --no-headers\n  cutover list --json"),
+    (&["get"], "Example:\n  cutover get reviews_read"),
+    (
+        &["enable"],
+        "Examples:\n  cutover enable reviews_read\n  cutover enable reviews_read --yes --reason ticket-4711",
+    ),
+    (&["disable"], "Example:\n  cutover disable reviews_read --reason complaints"),
+    (&["status"], "Examples:\n  cutover status\n  cutover status --json --context live"),
+    (
+        &["compare", "report"],
+        "Examples:\n  cutover compare report\n  cutover compare report reviews_read --noise",
+    ),
+    (&["export"], "Example:\n  cutover export > cutover.yaml"),
+    (&["whoami"], "Example:\n  cutover whoami --context live"),
+    (&["metrics"], "Examples:\n  cutover metrics\n  cutover metrics --flag reviews_read"),
+    (&["restore"], "Example:\n  cutover restore --yes --reason ticket-4711"),
+    (&["man"], "Example:\n  cutover man ~/.local/share/man/man1"),
+    (&["audit", "show"], "Example:\n  cutover audit show 17"),
+    (&["audit", "verify"], "Example:\n  cutover audit verify"),
+    (&["token", "list"], "Example:\n  cutover token list"),
+    (&["token", "create"], "Example:\n  cutover token create ann --role operator --expires 30d > ann.token"),
+    (&["token", "rotate"], "Example:\n  cutover token rotate 9f86d081884c --grace 1h > ann.token"),
+    (&["token", "revoke"], "Example:\n  cutover token revoke 9f86d081884c --reason ticket-4711"),
+    (&["changes", "list"], "Example:\n  cutover changes list"),
+    (&["changes", "show"], "Example:\n  cutover changes show 8c3f6a1e"),
+    (&["changes", "approve"], "Example:\n  cutover changes approve 8c3f6a1e"),
+    (&["changes", "withdraw"], "Example:\n  cutover changes withdraw 8c3f6a1e --reason obsolete"),
+    (&["flag", "list"], "Example:\n  cutover flag list"),
+    (&["flag", "get"], "Example:\n  cutover flag get reviews_read"),
+    (&["flag", "create"], "Example:\n  cutover flag create reviews_read --description 'GraphQL for reviews'"),
+    (&["flag", "edit"], "Example:\n  cutover flag edit reviews_read"),
+    (&["flag", "delete"], "Example:\n  cutover flag delete reviews_read --reason ticket-4711"),
+    (
+        &["context", "add"],
+        "Examples:\n  cutover context add staging --url https://staging.example\n  \
+         cutover context add live --url https://live.example --production --token-stdin < live.token",
+    ),
+    (&["context", "list"], "Example:\n  cutover context list"),
+    (&["context", "use"], "Example:\n  cutover context use staging"),
+    (&["context", "remove"], "Example:\n  cutover context remove staging"),
+    (&["context", "show"], "Examples:\n  cutover context show\n  cutover context show live"),
+];
