@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 /// Commands that are followed by a name, with the kind of that name. Bash and Zsh compare them with the words before the
 /// cursor.
-const NAMED: [(&str, &[&str]); 4] = [
+const NAMED: [(&str, &[&str]); 5] = [
     (
         "flags",
         &[
@@ -38,6 +38,7 @@ const NAMED: [(&str, &[&str]); 4] = [
             "canary simulate",
         ],
     ),
+    ("routes", &["route delete"]),
     ("tokens", &["token rotate", "token revoke"]),
     ("changes", &["changes show", "changes approve", "changes withdraw"]),
 ];
@@ -130,13 +131,14 @@ mod tests {
         process::{Command, Stdio},
     };
 
-    /// Returns the completions that Bash offers for the last of these words, with two flags and one token.
+    /// Returns the completions that Bash offers for the last of these words, with two flags, one route and one token.
     fn offered(words: &[&str]) -> Vec<String> {
         let script = script(Shell::Bash, &mut commands::command());
         let (last, quoted) = (words.last().unwrap(), words.join(" "));
         let input = format!(
             "{script}\n\
              cutover() {{ [[ \"$1 $2\" == '__names flags' ]] && printf 'reviews_read\\nreviews_write\\n'; \
+             [[ \"$1 $2\" == '__names routes' ]] && echo reviews.read; \
              [[ \"$1 $2\" == '__names tokens' ]] && echo 0123abcd; true; }}\n\
              COMP_WORDS=(cutover {quoted}); COMP_CWORD={}\n\
              _cutover_names cutover '{last}' ''\n\
@@ -156,6 +158,7 @@ mod tests {
         assert_eq!(offered(&["rollout", "rev"]), ["reviews_read", "reviews_write"]);
         assert_eq!(offered(&["rollout", "reviews_w"]), ["reviews_write"]);
         assert_eq!(offered(&["token", "revoke", "0"]), ["0123abcd"]);
+        assert_eq!(offered(&["route", "delete", "rev"]), ["reviews.read"]);
         assert!(offered(&["roll"]).contains(&"rollout".to_owned()));
         assert!(offered(&["rollout", "--ye"]).contains(&"--yes".to_owned()));
     }

@@ -10,6 +10,8 @@ pub enum Kind {
     Flags,
     /// Flags with a canary.
     Canaries,
+    /// Ids of routes.
+    Routes,
     /// Ids of tokens.
     Tokens,
     /// Ids of pending changes.
@@ -25,6 +27,7 @@ pub fn run(kind: Kind, client: &Client) -> Result<(), Failure> {
     let (path, items, name) = match kind {
         Kind::Flags => ("/flags", "flags", "name"),
         Kind::Canaries => ("/canary", "canaries", "flag"),
+        Kind::Routes => ("/routes", "routes", "id"),
         Kind::Tokens => ("/tokens", "tokens", "id"),
         Kind::Changes => ("/changes", "changes", "change"),
     };

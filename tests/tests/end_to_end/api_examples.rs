@@ -206,6 +206,8 @@ async fn flags(page: &mut Page, root: &Management) {
     page.show(root, disable.header("x-cutover-reason", "errors on checkout")).await;
     page.show(root, Call::new("DELETE /flags/{name}", "/flags/search", 200)).await;
     page.show(root, Call::new("GET /flags", "/flags", 200)).await;
+    page.show(root, Call::new("GET /routes", "/routes", 200)).await;
+    page.show(root, Call::new("GET /routes/{id}", "/routes/reviews.read", 200)).await;
     let explain = "/flags/reviews_write/explain?user=user-123";
     page.show(root, Call::new("GET /flags/{name}/explain", explain, 200)).await;
 }
@@ -285,6 +287,7 @@ async fn the_end(page: &mut Page, root: &Management) {
     page.show(root, Call::new("POST /restore", "/restore", 200)).await;
     root.send("POST", "/canary/reviews_read/rollback", &[], None).await.expect(200);
     page.show(root, Call::new("DELETE /canary/{name}", "/canary/reviews_read", 200)).await;
+    page.show(root, Call::new("DELETE /routes/{id}", "/routes/reviews.write", 200)).await;
     let described = root.get("/openapi.json").await.expect(200).body;
     let described: Value =
         DESCRIBED.iter().map(|name| ((*name).to_owned(), described[*name].clone())).collect();
