@@ -14,7 +14,7 @@ use cutover_tests::{
     paths,
     stack::{Options, Stack},
 };
-use page::{Masks, pretty};
+use page::{Masks, pretty, unmarked};
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -142,7 +142,7 @@ fn example(request: Option<Value>, status: u16, response: &Value) -> Value {
         example.insert("request".to_owned(), request);
     }
     example.insert("response".to_owned(), json!({ status.to_string(): response }));
-    Value::Object(example)
+    unmarked(Value::Object(example))
 }
 
 /// The counts that an isolate reports of both arms, and of compared responses.
