@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     flag, flags, help, init, man, metrics, names,
     output::{self, Format},
-    preflight, restore, status, token, whoami,
+    preflight, restore, route, status, token, whoami,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -100,6 +100,12 @@ enum RemoteCommand {
         #[command(subcommand)]
         command: flag::Command,
     },
+    /// List and delete routes.
+    #[command(after_help = help::ROUTE)]
+    Route {
+        #[command(subcommand)]
+        command: route::Command,
+    },
     /// Show differences between both backends' responses.
     Compare {
         #[command(subcommand)]
@@ -144,6 +150,7 @@ impl RemoteCommand {
             Self::Apply(options) => apply::run(&options, client, format),
             Self::Diff(options) => apply::diff(&options, client, format),
             Self::Flag { command } => flag::run(&command, client, format),
+            Self::Route { command } => route::run(&command, client, format),
             Self::Compare { command } => compare::run(&command, client, format),
             Self::Export => export::run(client, format),
             Self::Explain(options) => explain::run(&options, client, format),

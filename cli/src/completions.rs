@@ -43,7 +43,7 @@ const NAMED: [(&str, &[&str]); 6] = [
     ("tokens", &["token rotate", "token revoke"]),
     ("changes", &["changes show", "changes approve", "changes withdraw"]),
     ("contexts", &["context use", "context remove", "context show"]),
-    ("routes", &["compare report"]),
+    ("routes", &["compare report", "route delete"]),
 ];
 
 /// Options that are followed by a name, with its kind, and the commands that have them; none stands for all commands.
@@ -171,8 +171,8 @@ mod tests {
         process::{Command, Stdio},
     };
 
-    /// Returns the completions that Bash offers for the last of these words, with two flags, one run, one token and one
-    /// context.
+    /// Returns the completions that Bash offers for the last of these words, with two flags, one run, one route, one token
+    /// and one context.
     fn offered(words: &[&str]) -> Vec<String> {
         let script = script(Shell::Bash, &mut commands::command());
         let (last, quoted) = (words.last().unwrap(), words.join(" "));
@@ -182,6 +182,7 @@ mod tests {
              [[ \"$1 $2\" == '__names canaries' ]] && echo reviews_read; \
              [[ \"$*\" == '__names runs reviews_read' ]] && echo r7; \
              [[ \"$1 $2\" == '__names contexts' ]] && echo staging; \
+             [[ \"$1 $2\" == '__names routes' ]] && echo reviews.read; \
              [[ \"$1 $2\" == '__names tokens' ]] && echo 0123abcd; true; }}\n\
              COMP_WORDS=(cutover {quoted}); COMP_CWORD={}\n\
              _cutover_names cutover '{last}' ''\n\
@@ -207,6 +208,7 @@ mod tests {
         assert_eq!(offered(&["context", "use", "s"]), ["staging"]);
         assert_eq!(offered(&["list", "--context", "s"]), ["staging"]);
         assert_eq!(offered(&["audit", "--limit", "5", "--flag", "reviews_w"]), ["reviews_write"]);
+        assert_eq!(offered(&["route", "delete", "rev"]), ["reviews.read"]);
         assert!(offered(&["roll"]).contains(&"rollout".to_owned()));
         assert!(offered(&["rollout", "--ye"]).contains(&"--yes".to_owned()));
     }

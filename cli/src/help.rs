@@ -9,7 +9,7 @@ use clap::{Arg, Command};
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Move users", &["enable", "disable", "rollout", "canary", "emergency-rollback", "emergency-clear"]),
     ("Look", &["status", "list", "get", "explain", "compare", "audit", "metrics"]),
-    ("Configure", &["init", "apply", "diff", "export", "flag", "changes", "adapter"]),
+    ("Configure", &["init", "apply", "diff", "export", "flag", "route", "changes", "adapter"]),
     ("Sign in and operate", &["login", "context", "whoami", "token", "preflight", "restore"]),
     ("Set up this machine", &["completions", "man"]),
 ];
@@ -76,6 +76,10 @@ pub const DIFF: &str =
 /// Examples of `cutover flag`.
 pub const FLAG: &str = "Examples:\n  cutover flag create reviews_read --description 'GraphQL for reviews'\n  \
                         cutover flag edit reviews_read\n  cutover flag delete reviews_read";
+
+/// Examples of `cutover route`.
+pub const ROUTE: &str =
+    "Examples:\n  cutover route list\n  cutover route delete reviews.read --reason 'served by reviews.all'";
 
 /// Examples of `cutover audit`.
 pub const AUDIT: &str = "Examples:\n  cutover audit --flag reviews_read --since yesterday\n  \

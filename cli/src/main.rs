@@ -55,6 +55,7 @@ mod publication;
 mod response;
 mod restore;
 mod retry;
+mod route;
 mod status;
 mod style;
 mod token;

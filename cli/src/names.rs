@@ -61,7 +61,7 @@ fn names(Options { kind, flag }: &Options, client: &Client) -> Result<Vec<String
         Kind::Flags => ("/flags", "flags", "name"),
         Kind::Canaries => ("/canary", "canaries", "flag"),
         Kind::Runs => (runs.as_str(), "runs", "run"),
-        Kind::Routes => ("/config", "routes", "id"),
+        Kind::Routes => ("/routes", "routes", "id"),
         Kind::Tokens => ("/tokens", "tokens", "id"),
         Kind::Changes => ("/changes", "changes", "change"),
         Kind::Contexts => return Ok(Vec::new()),
@@ -85,7 +85,7 @@ mod tests {
             let options = Options { kind, flag: flag.map(str::to_owned) };
             assert_eq!(names(&options, &client).unwrap(), [expected]);
         }
-        let expected = ["/api/migration/flags", "/api/migration/canary/f/runs", "/api/migration/config"];
+        let expected = ["/api/migration/flags", "/api/migration/canary/f/runs", "/api/migration/routes"];
         assert_eq!(*paths.lock().unwrap(), expected);
     }
 }

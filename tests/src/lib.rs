@@ -29,6 +29,7 @@ pub mod isolates;
 pub mod kv_server;
 pub mod lambda;
 pub mod moto;
+pub mod openapi;
 pub mod paths;
 pub mod process;
 pub mod proxied;

@@ -13,7 +13,10 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
-use cutover_core::{FlagName, Stamp, Timestamp, vocabulary::timestamp::InvalidTimestamp};
+use cutover_core::{
+    FlagName, RouteId, Stamp, Timestamp,
+    vocabulary::{names::InvalidName, timestamp::InvalidTimestamp},
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -22,6 +25,9 @@ const MAX_BODY: usize = 6 * 1024 * 1024;
 
 /// Longest reason, in bytes.
 const MAX_REASON: usize = 1_000;
+
+/// Mark behind the version in the ETag of a flag that an emergency holds.
+pub(super) const HELD: &str = ".held";
 
 /// Header for the reason of a change, if the body has no field for it.
 const REASON: &str = "x-cutover-reason";
@@ -145,7 +151,8 @@ fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
 fn version(tag: &str) -> Result<Stamp, Problem> {
     let (is_weak, strong) = tag.strip_prefix("W/").map_or((false, tag), |strong| (true, strong));
     let quoted = strong.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let stamp = quoted.ok_or_else(|| Problem::if_match_malformed(tag))?.parse::<Stamp>();
+    let quoted = quoted.ok_or_else(|| Problem::if_match_malformed(tag))?;
+    let stamp = quoted.strip_suffix(HELD).unwrap_or(quoted).parse::<Stamp>();
     // A tag that was never issued matches no version, and the caller must learn that.
     stamp
         .ok()
@@ -186,9 +193,26 @@ impl FromRequestParts<Platform> for FlagPath {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
         let Segments(name) = Segments::<String>::from_request_parts(parts, platform).await?;
-        let hint = "use letters, digits, '_', '.' and '-'";
-        name.parse().map(Self).map_err(|error| Problem::invalid("name", format!("{name:?}: {error}"), hint))
+        name.parse().map(Self).map_err(|error| invalid_name("name", &name, error))
     }
+}
+
+/// Extractor of a route's id from the path.
+#[derive(Debug)]
+pub(super) struct RoutePath(pub(super) RouteId);
+
+impl FromRequestParts<Platform> for RoutePath {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
+        let Segments(id) = Segments::<String>::from_request_parts(parts, platform).await?;
+        id.parse().map(Self).map_err(|error| invalid_name("id", &id, error))
+    }
+}
+
+/// Builds the problem for a segment of the path that is no name.
+fn invalid_name(segment: &str, written: &str, error: InvalidName) -> Problem {
+    let hint = "use letters, digits, '_', '.' and '-'";
+    Problem::invalid(segment, format!("{written:?}: {error}"), hint)
 }
 
 /// Extractor of query parameters that responds with a problem document if they are invalid.
@@ -276,6 +300,7 @@ mod tests {
     fn a_version_is_an_etag_in_quotes() {
         assert_eq!(version("\"139\"").unwrap(), "139".parse().unwrap());
         assert_eq!(version("\"139e5\"").unwrap(), "139e5".parse().unwrap());
+        assert_eq!(version("\"139e5.held\"").unwrap(), "139e5".parse().unwrap());
         for (tag, code) in [
             ("139", "if_match_malformed"),
             ("\"139", "if_match_malformed"),
@@ -286,6 +311,7 @@ mod tests {
             ("W/\"139\"", "changed_meanwhile"),
             ("\"\"", "changed_meanwhile"),
             ("\"none\"", "changed_meanwhile"),
+            ("\".held\"", "changed_meanwhile"),
         ] {
             assert_eq!(version(tag).unwrap_err().code, code, "{tag}");
         }

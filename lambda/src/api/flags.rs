@@ -3,15 +3,19 @@
 use crate::{
     access::auth::Caller,
     api::{
-        extract::{FlagPath, Page, Parameters},
+        extract::{FlagPath, HELD, Page, Parameters},
         pages,
-        respond::json_response,
+        respond::{json_response, not_modified_or, set_tag, with_meta},
     },
     platform::Platform,
     problem::Problem,
     store::{Meta, State as Truth},
 };
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
 use cutover_core::{Flag, FlagName};
 use serde_json::{Value, json};
 
@@ -19,7 +23,7 @@ use serde_json::{Value, json};
 pub(super) const SECTION: &str = "feature_flags";
 
 pub(super) fn flag_json(name: &FlagName, flag: &Flag, salt: Option<&str>, meta: Option<&Meta>) -> Value {
-    let mut body = json!({
+    let body = json!({
         "name": name,
         "enabled": flag.enabled,
         "rollout_percentage": flag.rollout_percentage,
@@ -31,15 +35,7 @@ pub(super) fn flag_json(name: &FlagName, flag: &Flag, salt: Option<&str>, meta: 
         "on_control_loss": flag.on_control_loss,
         "phase": flag.phase,
     });
-    if let (Some(fields), Some(meta)) = (body.as_object_mut(), meta) {
-        fields.insert("updated_at".to_owned(), json!(meta.updated_at));
-        fields.insert("updated_by".to_owned(), json!(meta.updated_by));
-        fields.insert("version".to_owned(), json!(meta.version));
-        if !meta.epoch.is_first() {
-            fields.insert("epoch".to_owned(), json!(meta.epoch));
-        }
-    }
-    body
+    with_meta(body, meta)
 }
 
 /// Returns a flag as JSON, with the share that is in force beside the stored one.
@@ -69,11 +65,24 @@ pub(super) async fn one(
     _: Caller,
     State(platform): State<Platform>,
     FlagPath(name): FlagPath,
+    request: HeaderMap,
 ) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
     let flag =
         state.config.feature_flags.get(&name).ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
-    Ok(json_response(StatusCode::OK, &shown(&state, &name, flag)))
+    let mut response = json_response(StatusCode::OK, &shown(&state, &name, flag));
+    if let Some(tag) = tag(&state, &name) {
+        set_tag(&mut response, tag);
+    }
+    Ok(not_modified_or(&request, response))
+}
+
+/// Returns the entity tag of a flag: its version, with a mark while an emergency holds it, which changes the response and no
+/// version. The salt in force changes with the version only: a run that deals users anew also sets the share.
+fn tag(state: &Truth, name: &FlagName) -> Option<String> {
+    let version = state.meta(SECTION, name.as_str())?.stamp();
+    let mark = if state.is_held(name) { HELD } else { "" };
+    Some(format!("{version}{mark}"))
 }
 
 #[cfg(test)]

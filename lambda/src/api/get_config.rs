@@ -1,16 +1,23 @@
 //! `GET /config`: the whole configuration, in the format of the configuration file.
 
 use crate::{
-    access::auth::Caller, api::respond::json_response, platform::Platform, problem::Problem,
+    access::auth::Caller,
+    api::respond::{json_response, not_modified_or, set_tag},
+    platform::Platform,
+    problem::Problem,
     store::error::StoreError,
 };
 use axum::{
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::Response,
 };
 
-pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Result<Response, Problem> {
+pub(super) async fn handle(
+    _: Caller,
+    State(platform): State<Platform>,
+    request: HeaderMap,
+) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
     let mut config = state.config.clone();
     for (name, flag) in &mut config.feature_flags {
@@ -19,8 +26,6 @@ pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Resul
     }
     let written = config.written().map_err(|error| StoreError::Item(error.to_string()))?;
     let mut response = json_response(StatusCode::OK, &written);
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", state.head.stamp())) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-    Ok(response)
+    set_tag(&mut response, state.head.stamp());
+    Ok(not_modified_or(&request, response))
 }

@@ -1,4 +1,5 @@
-//! `GET /openapi.json`: the description of this API. A test compares it with the routes.
+//! `GET /openapi.json`: the description of this API. A test joins it from the descriptions beside the handlers, and compares
+//! it with the routes.
 
 use crate::access::auth::Caller;
 use axum::{

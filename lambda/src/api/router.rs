@@ -3,9 +3,10 @@
 use crate::{
     api::{
         audit_changes, canary, canary_records, canary_runs, canary_start, canary_steer, changes,
-        changes::Replay, comparisons, create_token, delete_canary, delete_flag, emergency, emergency_header,
-        explain_flag, flags, get_audit, get_config, get_metrics, get_status, openapi, publication,
-        put_config, put_flag, restore, rotate_token, set_rollout, switch_flag, tokens, verify_audit, whoami,
+        changes::Replay, comparisons, create_token, delete_canary, delete_flag, delete_route, emergency,
+        emergency_header, explain_flag, flags, get_audit, get_config, get_metrics, get_route, get_status,
+        openapi, publication, put_config, put_flag, restore, rotate_token, set_rollout, switch_flag, tokens,
+        verify_audit, whoami,
     },
     observe::request,
     platform::Platform,
@@ -28,6 +29,8 @@ pub(crate) fn routes() -> Router<Platform> {
         .route("/flags/{name}/disable", post(switch_flag::disable))
         .route("/flags/{name}/rollout", put(set_rollout::handle))
         .route("/flags/{name}/explain", get(explain_flag::handle))
+        .route("/routes", get(get_route::list))
+        .route("/routes/{id}", get(get_route::one).delete(delete_route::handle))
         .route("/canary", get(canary::list))
         .route("/canary/{name}", get(canary::one).delete(delete_canary::handle))
         .route("/canary/{name}/start", post(canary_start::start))
@@ -39,10 +42,10 @@ pub(crate) fn routes() -> Router<Platform> {
         .route("/canary/{name}/rollback", post(canary_steer::rollback))
         .route("/canary/{name}/runs", get(canary_runs::handle))
         .route("/canary/{name}/runs/{run}/records", get(canary_records::handle))
-        .route("/comparisons", get(comparisons::handle))
-        .route("/metrics", get(get_metrics::handle))
-        .route("/publication", get(publication::look).post(publication::publish))
         .route("/status", get(get_status::handle))
+        .route("/metrics", get(get_metrics::handle))
+        .route("/comparisons", get(comparisons::handle))
+        .route("/publication", get(publication::look).post(publication::publish))
         .route("/emergency/rollback", post(emergency::rollback))
         .route("/emergency/clear", post(emergency::clear))
         .route("/restore", post(restore::handle))

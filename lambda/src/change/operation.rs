@@ -15,6 +15,8 @@ pub enum Operation {
     FlagDisable,
     /// Removes a flag.
     FlagDelete,
+    /// Removes a route.
+    RouteDelete,
     /// Applies a configuration file.
     ConfigApply,
     /// Starts the first run of a canary, or a new one.
@@ -56,6 +58,7 @@ impl Operation {
             Self::FlagEnable => "flag.enable",
             Self::FlagDisable => "flag.disable",
             Self::FlagDelete => "flag.delete",
+            Self::RouteDelete => "route.delete",
             Self::ConfigApply => "config.apply",
             Self::CanaryStart => "canary.start",
             Self::CanaryRetry => "canary.retry",

@@ -1,21 +1,26 @@
 //! docs/api-examples.md is what the management API answers: a fixed scenario is played against the functions, and the page
-//! that it makes is compared with the one in the repository. With CUTOVER_UPDATE=1 it is written instead.
+//! that it makes is compared with the one in the repository, as are the examples of the OpenAPI document. With
+//! CUTOVER_UPDATE=1 both are written instead.
 
 mod page;
 
-use super::openapi::routed;
 use cutover_core::measurement::batch::{Batch, window_of};
 use cutover_lambda::clock;
 use cutover_tests::{
     batches::store_batch,
     client::Management,
     functions::platform,
+    openapi::{document_file, example_file, joined, operation_ids, routed, written},
     paths,
     stack::{Options, Stack},
 };
-use page::{Masks, pretty};
-use serde_json::{Value, json};
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use page::{Masks, pretty, unmarked};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// Beginning of the page.
 const HEAD: &str = "# Examples of the management API
@@ -23,7 +28,7 @@ const HEAD: &str = "# Examples of the management API
 A request and its response for every path of the [management API](api.md), from one scenario that is played against the
 functions. `tests/tests/end_to_end/api_examples.rs` compares this page with what they answer, and writes it if
 `CUTOVER_UPDATE=1` is set. Times and identifiers are replaced, long lists and texts end with `…`, and every request also has
-`Authorization: Bearer TOKEN`.
+`Authorization: Bearer TOKEN`. [openapi.json](openapi.json) has the first request of each kind with its response.
 ";
 
 /// Configuration of the scenario.
@@ -81,13 +86,25 @@ impl<'c> Call<'c> {
     fn method(&self) -> &'c str {
         self.operation.split(' ').next().unwrap_or_default()
     }
+
+    /// Returns the body by its media type, as the page shows it; `None` if there is none.
+    fn content(&self, masks: &mut Masks) -> Option<Value> {
+        let (body, (_, media_type)) =
+            self.body.as_ref().zip(self.headers.iter().find(|(name, _)| *name == "content-type"))?;
+        let body = match serde_json::from_str::<Value>(body) {
+            Ok(body) => masks.value(&body),
+            Err(_) => json!(masks.text(body)),
+        };
+        Some(json!({ *media_type: body }))
+    }
 }
 
 /// The page while the scenario is played.
 struct Page {
     text: String,
     masks: Masks,
-    shown: BTreeSet<String>,
+    /// The first request of each operation with its response, for the OpenAPI document.
+    examples: BTreeMap<String, Value>,
 }
 
 impl Page {
@@ -95,7 +112,8 @@ impl Page {
     async fn show(&mut self, client: &Management, call: Call<'_>) -> Value {
         let answer = client.send(call.method(), call.target, &call.headers, call.body.as_deref()).await;
         assert_eq!(answer.status, call.status, "{} {}: {:#}", call.operation, call.target, answer.body);
-        if self.shown.insert(call.operation.to_owned()) {
+        let is_first = !self.examples.contains_key(call.operation);
+        if is_first {
             self.text.push_str(&format!("\n## `{}`\n", call.operation));
         }
         let mut request = format!("{} /api/migration{}\n", call.method(), call.target);
@@ -106,11 +124,25 @@ impl Page {
             request.push_str(&format!("\n{}\n", body.trim_end()));
         }
         let request = self.masks.text(&request);
-        let response = pretty(&self.masks.value(&answer.body), 0);
-        let status = answer.status;
+        let body = self.masks.value(&answer.body);
+        let (status, response) = (answer.status, pretty(&body, 0));
         self.text.push_str(&format!("\n```http\n{request}```\n\n{status}:\n\n```json\n{response}\n```\n"));
+        if is_first {
+            let content = call.content(&mut self.masks);
+            self.examples.insert(call.operation.to_owned(), example(content, status, &body));
+        }
         answer.body
     }
+}
+
+/// Returns an example for the OpenAPI document.
+fn example(request: Option<Value>, status: u16, response: &Value) -> Value {
+    let mut example = Map::new();
+    if let Some(request) = request {
+        example.insert("request".to_owned(), request);
+    }
+    example.insert("response".to_owned(), json!({ status.to_string(): response }));
+    unmarked(Value::Object(example))
 }
 
 /// The counts that an isolate reports of both arms, and of compared responses.
@@ -174,6 +206,8 @@ async fn flags(page: &mut Page, root: &Management) {
     page.show(root, disable.header("x-cutover-reason", "errors on checkout")).await;
     page.show(root, Call::new("DELETE /flags/{name}", "/flags/search", 200)).await;
     page.show(root, Call::new("GET /flags", "/flags", 200)).await;
+    page.show(root, Call::new("GET /routes", "/routes", 200)).await;
+    page.show(root, Call::new("GET /routes/{id}", "/routes/reviews.read", 200)).await;
     let explain = "/flags/reviews_write/explain?user=user-123";
     page.show(root, Call::new("GET /flags/{name}/explain", explain, 200)).await;
 }
@@ -253,10 +287,11 @@ async fn the_end(page: &mut Page, root: &Management) {
     page.show(root, Call::new("POST /restore", "/restore", 200)).await;
     root.send("POST", "/canary/reviews_read/rollback", &[], None).await.expect(200);
     page.show(root, Call::new("DELETE /canary/{name}", "/canary/reviews_read", 200)).await;
+    page.show(root, Call::new("DELETE /routes/{id}", "/routes/reviews.write", 200)).await;
     let described = root.get("/openapi.json").await.expect(200).body;
     let described: Value =
         DESCRIBED.iter().map(|name| ((*name).to_owned(), described[*name].clone())).collect();
-    page.shown.insert("GET /openapi.json".to_owned());
+    page.examples.insert("GET /openapi.json".to_owned(), example(None, 200, &described));
     let response = pretty(&described, 0);
     page.text.push_str(&format!(
         "\n## `GET /openapi.json`\n\n```http\nGET /api/migration/openapi.json\n```\n\n200, its first fields:\n\n```json\n\
@@ -269,15 +304,24 @@ async fn the_examples_are_what_the_functions_answer() {
     let variables = [("CUTOVER_TWO_PERSON", "true".to_owned())].into();
     let stack = Stack::start(Options { function_variables: variables, ..Options::default() }).await;
     let root = stack.management();
-    let mut page = Page { text: HEAD.to_owned(), masks: Masks::default(), shown: BTreeSet::new() };
+    let mut page = Page { text: HEAD.to_owned(), masks: Masks::default(), examples: BTreeMap::new() };
     flags(&mut page, &root).await;
     canary(&mut page, &root, &stack).await;
     emergencies_and_log(&mut page, &root).await;
     people(&mut page, &root).await;
     the_end(&mut page, &root).await;
-    assert_eq!(page.shown, routed(), "every route has an example");
+    assert_eq!(
+        page.examples.keys().cloned().collect::<BTreeSet<_>>(),
+        routed(),
+        "every route has an example"
+    );
+    let ids = operation_ids();
+    let examples =
+        page.examples.iter().map(|(operation, made)| (example_file(&ids[operation]), written(made)));
     if std::env::var_os("CUTOVER_UPDATE").is_some() {
         std::fs::write(path(), &page.text).expect("the page is written");
+        examples.for_each(|(file, made)| std::fs::write(file, made).expect("the example is written"));
+        std::fs::write(document_file(), joined()).expect("the document is written");
         return;
     }
     let held = std::fs::read_to_string(path()).expect("the page is there");
@@ -288,6 +332,10 @@ async fn the_examples_are_what_the_functions_answer() {
         "docs/api-examples.md is not what the functions answer, see line and difference: {first:?}; CUTOVER_UPDATE=1 \
          writes it anew"
     );
+    for (file, made) in examples {
+        let held = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(held, made, "{}; CUTOVER_UPDATE=1 writes it anew", file.display());
+    }
 }
 
 #[test]

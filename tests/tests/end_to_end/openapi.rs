@@ -3,7 +3,9 @@
 
 use cutover_tests::{
     client::Management,
-    is_deep, paths,
+    is_deep,
+    openapi::routed,
+    paths,
     rewriting::RewriteProxy,
     stack::{Options, ROOT_TOKEN, Stack},
     terraform::run,
@@ -29,22 +31,6 @@ fn operations(document: &Value) -> Vec<(String, String, String)> {
         }
     }
     operations
-}
-
-/// Method and path of every route of the API.
-pub fn routed() -> BTreeSet<String> {
-    let source = std::fs::read_to_string(paths::root().join("lambda/src/api/router.rs")).unwrap();
-    let mut routed = BTreeSet::new();
-    for line in source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
-        let (path, handlers) = line.split_once("\", ").unwrap();
-        for method in ["get", "put", "post", "delete"] {
-            if handlers.starts_with(&format!("{method}(")) || handlers.contains(&format!(".{method}(")) {
-                routed.insert(format!("{} {path}", method.to_uppercase()));
-            }
-        }
-    }
-    assert!(routed.len() > 30, "{routed:?}");
-    routed
 }
 
 #[test]

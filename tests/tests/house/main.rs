@@ -1,11 +1,12 @@
-//! The order of the house: imports without circles, documentation that reads like English, paths in documents that
-//! exist, and a pipeline that ends as its page says.
+//! The order of the house: imports without circles, documentation that reads like English, paths in documents that exist, a
+//! description of the API beside each handler, and a pipeline that ends as its page says.
 
 mod circles;
 mod cost;
 mod dependencies;
 mod documents;
 mod guarantees;
+mod openapi;
 mod pipeline;
 mod prose;
 mod sources;

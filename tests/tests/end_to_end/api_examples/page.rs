@@ -14,6 +14,9 @@ const MAX_TEXT: usize = 400;
 /// Longest list that is shown whole.
 const MAX_ITEMS: usize = 12;
 
+/// End of a text or a list that is cut.
+const MARK: &str = "…";
+
 /// Time in place of every other one, in the three forms in which responses have times.
 const TIME: &str = "2026-01-31T12:00:00Z";
 const TIME_S: u64 = 1_769_860_800;
@@ -39,7 +42,7 @@ impl Masks {
             Value::String(text) => {
                 let masked = self.text(text);
                 let shown: String = masked.chars().take(MAX_TEXT).collect();
-                if shown.len() < masked.len() { json!(format!("{shown}…")) } else { json!(shown) }
+                if shown.len() < masked.len() { json!(format!("{shown}{MARK}")) } else { json!(shown) }
             }
             Value::Number(number) => {
                 number.as_u64().map_or_else(|| value.clone(), |number| json!(number_of(number)))
@@ -48,7 +51,7 @@ impl Masks {
                 let shown = if items.len() > MAX_ITEMS { 2 } else { items.len() };
                 let mut masked: Vec<Value> = items.iter().take(shown).map(|item| self.value(item)).collect();
                 if shown < items.len() {
-                    masked.push(json!("…"));
+                    masked.push(json!(MARK));
                 }
                 Value::Array(masked)
             }
@@ -100,6 +103,19 @@ fn number_of(number: u64) -> u64 {
         1_000_000_000..100_000_000_000 => TIME_S,
         100_000_000_000..100_000_000_000_000 => TIME_MS,
         _ => HASH,
+    }
+}
+
+/// Returns a value without the marks of lists that were cut, which have no form that the API describes.
+pub fn unmarked(value: Value) -> Value {
+    match value {
+        Value::Array(items) => {
+            items.into_iter().filter(|item| item.as_str() != Some(MARK)).map(unmarked).collect()
+        }
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name, unmarked(value))).collect::<Map<_, _>>().into()
+        }
+        _ => value,
     }
 }
 
@@ -155,6 +171,10 @@ fn times_and_identifiers_are_the_same_in_every_run() {
     assert_eq!(masks.value(&first), expected);
     let long = json!(vec![1; 13]);
     assert_eq!(masks.value(&long), json!([1, 1, "…"]));
+    assert_eq!(
+        unmarked(json!({ "cut": masks.value(&long), "text": "x…" })),
+        json!({ "cut": [1, 1], "text": "x…" })
+    );
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Faults of changes, with the management API in this process: responses that are lost, a table that is too busy, requests
-//! that are repeated, and changes that others overtake.
+//! that are repeated, changes that others overtake, and reads on condition.
 
 mod api;
 mod approvals;
 mod canary_commands;
 mod canary_delete;
+mod conditional_reads;
 mod emergencies;
 mod files;
 mod parts;
 mod promotions;
+mod route_delete;
 mod runs;
 mod store;
