@@ -25,7 +25,7 @@ fn assert_interval(interval: Option<Interval>, low: f64, difference: f64, high: 
 
 /// The two samples of gbstats' own tests of its sequential test.
 fn means() -> (Estimate, Estimate) {
-    let control = Sums { users: 3_000, sum: 1_396.87, squares: 52_377.9767 };
+    let control = Sums { users: 3_000, sum: 1_396.87, squares: 52_377.976_7 };
     let treatment = Sums { users: 3_461, sum: 2_422.7, squares: 134_698.29 };
     (Estimate::of_mean(&control).unwrap(), Estimate::of_mean(&treatment).unwrap())
 }
