@@ -5,6 +5,7 @@ mod api;
 mod approvals;
 mod canary_commands;
 mod canary_delete;
+mod clears;
 mod emergencies;
 mod files;
 mod parts;
