@@ -5,7 +5,7 @@ use super::{ladder::share, path::path};
 use crate::{
     client::Client,
     failure::Failure,
-    output::{self, Format},
+    output::{self, Format, cell},
     publication,
 };
 use reqwest::Method;
@@ -47,6 +47,12 @@ pub(super) fn delete(client: &Client, flag: &str, format: Format) -> Result<(), 
     let response = client.send(Method::DELETE, &path(flag, ""), None)?;
     output::show(format, &response, || {
         println!("deleted the canary of {flag}{}", publication::note(&response));
+        if let Some(salt) = response.get("salt") {
+            println!(
+                "its users stay on their arms: the salt of the run, {}, is the flag's own now",
+                cell(salt)
+            );
+        }
     });
     Ok(())
 }

@@ -9,6 +9,7 @@ mod clears;
 mod emergencies;
 mod files;
 mod parts;
+mod pending;
 mod promotions;
 mod runs;
 mod store;
