@@ -34,7 +34,7 @@ const COMMANDS: [(&str, &str); 18] = [
     ("freeze_window", "wait until it closes, or override it with --reason WHY"),
     (
         "changed_since_asked",
-        "withdraw it with cutover changes withdraw NAME, review the current state, and request it again",
+        "withdraw it with cutover changes withdraw NAME, look at the difference, and request it again if it is still wanted",
     ),
     (
         "moves_users_back",

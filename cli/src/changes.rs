@@ -60,7 +60,12 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
             output::show(format, &change, || print!("{}", described(&change)));
         }
         Command::Approve { id } => {
-            let response = client.send(Method::POST, &format!("{}/approve", path(&id)), None)?;
+            let approved = client.send(Method::POST, &format!("{}/approve", path(&id)), None);
+            let response = approved.inspect_err(|failure| {
+                if let (Failure::Refused { problem, .. }, Format::Table) = (failure, format) {
+                    eprint!("{}", difference(problem));
+                }
+            })?;
             output::show(format, &response, || {
                 println!("approved and applied {id} as revision {}", output::field(&response, "revision"));
             });
@@ -89,6 +94,17 @@ fn described(change: &Value) -> String {
         text.push_str(&describe(object));
     }
     text
+}
+
+/// Describes the details of a change that are not as they were when it was requested; nothing for another problem.
+fn difference(problem: &Value) -> String {
+    let side = |pointer: &str, title: &str| {
+        let details =
+            problem.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let lines: String = details.iter().map(describe).collect();
+        if lines.is_empty() { lines } else { format!("{title}:\n{lines}") }
+    };
+    side("/difference/asked", "asked for") + &side("/difference/now", "it would now be")
 }
 
 #[cfg(test)]
@@ -120,5 +136,17 @@ mod tests {
             text.contains("\nexpires      2026-01-02T00:00:00.000Z (") && !text.contains("reason"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_change_that_would_be_another_one_is_shown_as_asked_and_as_it_is_now() {
+        let detail = |share: f64| json!({ "section": "feature_flags", "name": "f", "returns_to": share });
+        let problem = json!({ "difference": { "asked": [detail(25.0)], "now": [detail(10.0)] } });
+        let lines = "asked for:\nfeature_flags/f\n    returns_to: 25.0\n\
+                     it would now be:\nfeature_flags/f\n    returns_to: 10.0\n";
+        assert_eq!(difference(&problem), lines);
+        let gone = json!({ "difference": { "asked": [detail(25.0)], "now": [] } });
+        assert_eq!(difference(&gone), "asked for:\nfeature_flags/f\n    returns_to: 25.0\n");
+        assert_eq!(difference(&json!({ "code": "role_too_low" })), "");
     }
 }

@@ -54,6 +54,16 @@ struct Target {
     is_plain_http_allowed: bool,
 }
 
+/// The ways of an emergency, as far as they can be used.
+#[derive(Debug)]
+struct EmergencyWays {
+    target: Target,
+    /// URLs, in the order in which they are tried.
+    urls: Vec<String>,
+    /// Faults of ways that are left out, and of contexts.
+    failures: Vec<Failure>,
+}
+
 impl Connection {
     /// Builds a client of the management API. Sends nothing yet.
     ///
@@ -68,24 +78,62 @@ impl Connection {
 
     /// Builds the clients that can declare an emergency, in the order in which they are tried: the function for
     /// emergencies, if its URL is given or the context has it, and management. Their time limits are short. Sends nothing yet.
+    /// A way that cannot be used is told of, and left out.
     ///
     /// # Errors
     ///
-    /// Fails like [`Connection::connect`], except that one URL is enough.
+    /// Fails like [`Connection::connect`], except that one way is enough.
     pub fn connect_for_emergency(&self, emergency: Option<&str>) -> Result<Vec<Client>, Failure> {
-        let target = self.target()?;
-        let stored = target.context.as_ref().and_then(|context| context.emergency_url.as_ref());
-        let given = self.url_of_part(emergency, "CUTOVER_EMERGENCY_URL", stored);
-        let given = given.map(|url| address::checked(&url, target.is_plain_http_allowed)).transpose()?;
-        let urls: Vec<&str> = [given.as_deref(), target.url.as_deref()].into_iter().flatten().collect();
-        if urls.is_empty() {
-            return Err(missing_url("CUTOVER_EMERGENCY_URL or CUTOVER_URL"));
+        let EmergencyWays { target, urls, mut failures } =
+            self.emergency_ways(emergency, &variable_of, read_contexts())?;
+        let mut clients = Vec::new();
+        for url in &urls {
+            // Their commands are about the emergency, and say what becomes of it. Its reason is in the body.
+            let client = self.client(url, &target, None);
+            match client.and_then(|client| client.without_banner().reading_once().within(EMERGENCY)) {
+                Ok(client) => clients.push(client),
+                Err(failure) => failures.push(failure),
+            }
         }
-        // Their commands are about the emergency, and say what becomes of it.
-        let connect = |url: &str| -> Result<Client, Failure> {
-            self.connect_to(url, &target)?.without_banner().reading_once().within(EMERGENCY)
+        let mut failures = failures.into_iter();
+        if clients.is_empty() {
+            let missing = || missing_url("CUTOVER_EMERGENCY_URL or CUTOVER_URL");
+            return Err(failures.next().unwrap_or_else(missing));
+        }
+        for failure in failures {
+            eprintln!("{failure}\nthe command goes on without it");
+        }
+        Ok(clients)
+    }
+
+    /// Resolves the ways of an emergency. Contexts that cannot be used and malformed URLs stop no way that is given besides;
+    /// but a context of `--context` is the deployment that is meant, and no other.
+    fn emergency_ways(
+        &self,
+        emergency: Option<&str>,
+        variable: &dyn Fn(&str) -> Option<String>,
+        contexts: Result<Contexts, Failure>,
+    ) -> Result<EmergencyWays, Failure> {
+        let mut failures = Vec::new();
+        let contexts = match contexts {
+            Err(failure) if self.context.is_some() => return Err(failure),
+            contexts => kept(contexts, &mut failures).unwrap_or_default(),
         };
-        urls.into_iter().map(connect).collect()
+        let selected = match self.selected(variable, &contexts) {
+            Err(failure) if self.context.is_some() => return Err(failure),
+            // It is among those that could not be read.
+            Err(_) if !failures.is_empty() => None,
+            selected => kept(selected, &mut failures).flatten(),
+        };
+        let url = self.checked_url(variable, selected);
+        let url = url.and_then(|url| kept(url, &mut failures));
+        let target = self.target_at(url, variable, &contexts, selected);
+        let stored = target.context.as_ref().and_then(|context| context.emergency_url.as_ref());
+        let own = self.of_part(emergency, stored, || variable("CUTOVER_EMERGENCY_URL"));
+        let own = own.map(|url| address::checked(&url, target.is_plain_http_allowed));
+        let own = own.and_then(|url| kept(url, &mut failures));
+        let urls = own.into_iter().chain(target.url.clone()).collect();
+        Ok(EmergencyWays { target, urls, failures })
     }
 
     /// Builds a client of a context's management API with another token. Sends nothing yet.
@@ -106,7 +154,9 @@ impl Connection {
 
     /// Prints the environment, as far as it is known, for commands that connect later.
     pub fn announce(&self, format: Format) {
-        if let Ok(Target { environment: Some(environment), .. }) = self.target() {
+        // Contexts that cannot be read are told of by the command.
+        let contexts = read_contexts().unwrap_or_default();
+        if let Ok(Target { environment: Some(environment), .. }) = self.resolve(&variable_of, &contexts) {
             environment.announce(format);
         }
     }
@@ -129,7 +179,17 @@ impl Connection {
         variable: &str,
         stored: Option<&String>,
     ) -> Option<String> {
-        self.first(option, stored, || if self.context.is_some() { None } else { variable_of(variable) })
+        self.of_part(option, stored, || variable_of(variable))
+    }
+
+    /// Returns the URL of a part like [`Connection::url_of_part`], with the value of the variable.
+    fn of_part(
+        &self,
+        option: Option<&str>,
+        stored: Option<&String>,
+        variable: impl FnOnce() -> Option<String>,
+    ) -> Option<String> {
+        self.first(option, stored, || if self.context.is_some() { None } else { variable() })
     }
 
     /// Returns the first value that is given: the option, the context of `--context`, the variable, the context in use.
@@ -154,6 +214,11 @@ impl Connection {
         self.token.as_deref()
     }
 
+    /// Returns the reason that was given as an option.
+    pub fn reason_option(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
     /// Returns the context that was given as an option.
     pub fn context_option(&self) -> Option<&String> {
         self.context.as_ref()
@@ -170,14 +235,19 @@ impl Connection {
     }
 
     fn connect_to(&self, url: &str, target: &Target) -> Result<Client, Failure> {
-        let token = bearer::checked(target.token.as_deref().ok_or_else(bearer::missing)?)?;
         if self.reason.as_deref().is_some_and(|reason| reason.contains(char::is_control)) {
             return Err(Failure::Usage(
                 "the reason has more than one line\n  hint: write it in one".to_owned(),
             ));
         }
+        self.client(url, target, self.reason.clone())
+    }
+
+    /// Builds a client whose changes have a reason.
+    fn client(&self, url: &str, target: &Target, reason: Option<String>) -> Result<Client, Failure> {
+        let token = bearer::checked(target.token.as_deref().ok_or_else(bearer::missing)?)?;
         let is_guarded = self.aws_iam || target.context.as_ref().is_some_and(|context| context.aws_iam);
-        let client = Client::new(url, &token, self.reason.clone(), is_guarded)?.retrying(!self.no_retry);
+        let client = Client::new(url, &token, reason, is_guarded)?.retrying(!self.no_retry);
         Ok(match &target.environment {
             Some(environment) => client.in_environment(environment.clone()),
             None => client,
@@ -188,13 +258,10 @@ impl Connection {
         self.resolve(&variable_of, &self.contexts(&variable_of)?)
     }
 
-    /// Reads the contexts. A file that cannot be read is an error only for a command that needs it: an emergency must not
-    /// wait for anything else.
+    /// Reads the contexts. A file that cannot be read is an error only for a command that needs it.
     fn contexts(&self, variable: &dyn Fn(&str) -> Option<String>) -> Result<Contexts, Failure> {
-        // Without a folder for contexts there are none.
-        let Ok(file) = ContextFile::of_user() else { return Ok(Contexts::default()) };
         let is_given = |option: &Option<String>, name: &str| option.is_some() || variable(name).is_some();
-        file.read().or_else(|failure| {
+        read_contexts().or_else(|failure| {
             let is_enough = is_given(&self.url, "CUTOVER_URL") && is_given(&self.token, "CUTOVER_TOKEN");
             if !is_enough || is_given(&self.context, "CUTOVER_CONTEXT") {
                 return Err(failure);
@@ -209,19 +276,50 @@ impl Connection {
         variable: &dyn Fn(&str) -> Option<String>,
         contexts: &Contexts,
     ) -> Result<Target, Failure> {
+        let selected = self.selected(variable, contexts)?;
+        let url = self.checked_url(variable, selected).transpose()?;
+        Ok(self.target_at(url, variable, contexts, selected))
+    }
+
+    /// Returns the context in use.
+    fn selected<'c>(
+        &self,
+        variable: &dyn Fn(&str) -> Option<String>,
+        contexts: &'c Contexts,
+    ) -> Result<Option<&'c Context>, Failure> {
         let named = self.context.clone().or_else(|| variable("CUTOVER_CONTEXT"));
         let selected = named.or_else(|| contexts.current.clone());
-        let selected = selected.map(|name| contexts.get(&name)).transpose()?;
-        let first = |option: &Option<String>, name: &str, stored: Option<&String>| {
-            self.first(option.as_deref(), stored, || variable(name))
-        };
-        let is_plain_http_allowed =
-            self.insecure_http || selected.is_some_and(|context| context.insecure_http);
-        let url = first(&self.url, "CUTOVER_URL", selected.map(|context| &context.url));
-        let url = url.map(|url| address::checked(&url, is_plain_http_allowed)).transpose()?;
+        selected.map(|name| contexts.get(&name)).transpose()
+    }
+
+    /// Returns the URL of the management API, or the fault of the one that is given.
+    fn checked_url(
+        &self,
+        variable: &dyn Fn(&str) -> Option<String>,
+        selected: Option<&Context>,
+    ) -> Option<Result<String, Failure>> {
+        let stored = selected.map(|context| &context.url);
+        let url = self.first(self.url.as_deref(), stored, || variable("CUTOVER_URL"))?;
+        Some(address::checked(&url, self.allows_plain_http(selected)))
+    }
+
+    fn allows_plain_http(&self, selected: Option<&Context>) -> bool {
+        self.insecure_http || selected.is_some_and(|context| context.insecure_http)
+    }
+
+    /// Resolves the management API at a URL that was checked.
+    fn target_at(
+        &self,
+        url: Option<String>,
+        variable: &dyn Fn(&str) -> Option<String>,
+        contexts: &Contexts,
+        selected: Option<&Context>,
+    ) -> Target {
+        let is_plain_http_allowed = self.allows_plain_http(selected);
         // The token of a context is sent to its own URL only.
         let context = selected.filter(|context| Some(&context.url) == url.as_ref());
-        let token = first(&self.token, "CUTOVER_TOKEN", context.and_then(|context| context.token.as_ref()));
+        let stored = context.and_then(|context| context.token.as_ref());
+        let token = self.first(self.token.as_deref(), stored, || variable("CUTOVER_TOKEN"));
         let environment = url.as_ref().map(|url| {
             let known = contexts.contexts.iter().find(|(_, context)| context.url == *url);
             known.map_or_else(
@@ -229,8 +327,18 @@ impl Connection {
                 |(name, context)| Environment::of_context(name, url, context.production),
             )
         });
-        Ok(Target { url, token, context: context.cloned(), environment, is_plain_http_allowed })
+        Target { url, token, context: context.cloned(), environment, is_plain_http_allowed }
     }
+}
+
+/// Returns the value of a result, and keeps its failure for later.
+fn kept<T>(result: Result<T, Failure>, failures: &mut Vec<Failure>) -> Option<T> {
+    result.map_err(|failure| failures.push(failure)).ok()
+}
+
+/// Reads the contexts of the user. Without a folder for contexts there are none.
+fn read_contexts() -> Result<Contexts, Failure> {
+    ContextFile::of_user().map_or_else(|_| Ok(Contexts::default()), |file| file.read())
 }
 
 /// Returns the value of an environment variable that is set and not empty.
@@ -245,90 +353,4 @@ fn missing_url(variable: &str) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const STAGING: &str = "https://staging.example";
-    const LIVE: &str = "https://live.example";
-
-    fn contexts() -> Contexts {
-        let mut contexts = Contexts::default();
-        for (name, url, token) in [("staging", STAGING, "of_staging"), ("live", LIVE, "of_live")] {
-            let production = name == "live";
-            let token = Some(token.to_owned());
-            contexts
-                .add(name, Context { url: url.to_owned(), token, production, ..Context::default() })
-                .unwrap();
-        }
-        contexts
-    }
-
-    /// Options, environment variables, and the URL, token and environment that they lead to.
-    fn check(options: [Option<&str>; 3], variables: &[(&str, &str)], expected: [Option<&str>; 3]) {
-        let [context, url, token] = options.map(|option| option.map(str::to_owned));
-        let connection = Connection { context, url, token, ..Connection::default() };
-        let variable = |name: &str| {
-            variables.iter().find(|(held, _)| *held == name).map(|(_, value)| (*value).to_owned())
-        };
-        let target = connection.resolve(&variable, &contexts()).unwrap();
-        let environment = target.environment.map(|environment| environment.to_string());
-        let found = [target.url.as_deref(), target.token.as_deref(), environment.as_deref()];
-        assert_eq!(found, expected, "{options:?} {variables:?}");
-    }
-
-    #[test]
-    fn options_come_before_variables_and_these_before_the_context() {
-        let (other, live) = ("https://other.example", Some("live (live.example)"));
-        let staging = [Some(STAGING), Some("of_staging"), Some("staging (staging.example)")];
-        check([None; 3], &[], staging);
-        check([None; 3], &[("CUTOVER_CONTEXT", "live")], [Some(LIVE), Some("of_live"), live]);
-        check(
-            [Some("live"), None, None],
-            &[("CUTOVER_CONTEXT", "staging")],
-            [Some(LIVE), Some("of_live"), live],
-        );
-        check([None, None, Some("mine")], &[], [staging[0], Some("mine"), staging[2]]);
-        let variables = [("CUTOVER_URL", other), ("CUTOVER_TOKEN", "theirs")];
-        check([None; 3], &variables, [Some(other), Some("theirs"), Some("other.example")]);
-        check([None, Some(LIVE), None], &variables, [Some(LIVE), Some("theirs"), live]);
-        // A context that is named as an option is one.
-        check([Some("live"), None, None], &variables, [Some(LIVE), Some("of_live"), live]);
-    }
-
-    #[test]
-    fn a_context_that_is_named_goes_before_the_variable_of_a_function() {
-        let variable = || Some("https://of.variable".to_owned());
-        let stored = "https://of.context".to_owned();
-        for (context, option, expected) in [
-            (None, None, "https://of.variable"),
-            (Some("live"), None, "https://of.context"),
-            (Some("live"), Some("https://of.option"), "https://of.option"),
-            (Some("live"), Some(""), "https://of.context"),
-        ] {
-            let connection = Connection { context: context.map(str::to_owned), ..Connection::default() };
-            let found = connection.first(option, Some(&stored), variable);
-            assert_eq!(found.as_deref(), Some(expected), "{context:?} {option:?}");
-        }
-    }
-
-    #[test]
-    fn the_token_of_a_context_is_sent_to_its_own_url_only() {
-        let other = "https://other.example";
-        check([None; 3], &[("CUTOVER_URL", other)], [Some(other), None, Some("other.example")]);
-        check([Some("live"), Some(other), None], &[], [Some(other), None, Some("other.example")]);
-        // The same URL, as it may also be written.
-        let written = "https://staging.example/api/migration/";
-        check(
-            [None, Some(written), None],
-            &[],
-            [Some(STAGING), Some("of_staging"), Some("staging (staging.example)")],
-        );
-    }
-
-    #[test]
-    fn an_unknown_context_is_an_error() {
-        let connection = Connection { context: Some("liv".to_owned()), ..Connection::default() };
-        let refused = connection.resolve(&|_| None, &contexts()).unwrap_err().to_string();
-        assert!(refused.contains("did you mean live?"), "{refused}");
-    }
-}
+mod tests;

@@ -80,8 +80,8 @@ impl Failure {
         }
     }
 
-    /// Describes the failure for programs: `code`, `detail`, `hint`, the exit code, and `field` and `errors` as the API
-    /// gave them.
+    /// Describes the failure for programs: `code`, `detail`, `hint`, the exit code, and `field`, `errors` and `difference` as
+    /// the API gave them.
     pub fn json(&self) -> Value {
         let (code, message) = match self {
             Failure::Trouble(failure) => {
@@ -99,7 +99,7 @@ impl Failure {
                 let mut document =
                     json!({ "code": "refused", "status": status, "detail": detail, "hint": hint });
                 if let Some(fields) = document.as_object_mut() {
-                    for name in ["code", "field", "errors"] {
+                    for name in ["code", "field", "errors", "difference"] {
                         if let Some(value) = problem.get(name) {
                             fields.insert(name.to_owned(), value.clone());
                         }

@@ -23,6 +23,19 @@ pub fn revision(response: &Value) -> String {
     format!("revision {}{}{in_force}", output::field(response, "revision"), note(response))
 }
 
+/// Returns the revision of an emergency or of its end, and when it is in force: isolates hear of it in the answers of the
+/// control plane, also while Workers KV takes no writes.
+pub fn of_emergency(response: &Value) -> String {
+    if is_published(response) {
+        return revision(response);
+    }
+    let why = match output::text(response, "unpublished_because") {
+        "" => String::new(),
+        reason => format!(" ({reason})"),
+    };
+    format!("revision {}{IN_FORCE}; Workers KV follows{why}", output::field(response, "revision"))
+}
+
 fn is_published(response: &Value) -> bool {
     response.get("published").and_then(Value::as_bool).unwrap_or_default()
 }
@@ -38,5 +51,16 @@ mod tests {
         assert_eq!(revision(&published), "revision 7, published; in force within about 6 s");
         let waiting = json!({ "revision": 7, "published": false, "unpublished_because": "KV is down" });
         assert_eq!(revision(&waiting), "revision 7, not published yet (KV is down); retried within a minute");
+    }
+
+    #[test]
+    fn an_emergency_is_in_force_before_workers_kv_has_it() {
+        let published = json!({ "revision": 7, "published": true });
+        assert_eq!(of_emergency(&published), revision(&published));
+        let waiting = json!({ "revision": 7, "published": false, "unpublished_because": "KV is down" });
+        let says = "revision 7; in force within about 6 s; Workers KV follows (KV is down)";
+        assert_eq!(of_emergency(&waiting), says);
+        let bare = json!({ "revision": 7, "published": false });
+        assert_eq!(of_emergency(&bare), "revision 7; in force within about 6 s; Workers KV follows");
     }
 }

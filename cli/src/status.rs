@@ -29,6 +29,9 @@ const ROWS: [(&str, &str); 11] = [
     ("emergency", "/emergency/reason"),
 ];
 
+/// Name of the row with the flags that an emergency holds.
+const HELD: &str = "held on legacy";
+
 /// Shows the status.
 ///
 /// # Errors
@@ -40,6 +43,7 @@ pub fn run(client: &Client, format: Format) -> Result<(), Failure> {
         let value = |pointer: &str| status.pointer(pointer).map_or_else(|| "-".to_owned(), shown);
         let mut rows = Vec::from(ROWS.map(|(name, pointer)| vec![name.to_owned(), value(pointer)]));
         rows.push(vec!["isolates, last minute".to_owned(), isolates(&status)]);
+        rows.extend(held(&status).map(|flags| vec![HELD.to_owned(), flags]));
         output::table(&["MIGRATION", ""], &rows);
         let declared = banner::declarations(status.get("emergency").unwrap_or(&Value::Null));
         if !declared.is_empty() {
@@ -64,6 +68,14 @@ fn isolates(status: &Value) -> String {
     }
 }
 
+/// Names the flags that the emergency in force holds; after a partial clear these are fewer than were declared. Returns
+/// `None` if there is no emergency.
+fn held(status: &Value) -> Option<String> {
+    status.get("emergency").filter(|emergency| !emergency.is_null())?;
+    let names = output::list(status, "held_flags").filter_map(|flag| flag.get("name").cloned());
+    Some(shown(&names.collect()))
+}
+
 /// Formats a value of the status; a long list by its first names and the number of the others.
 fn shown(value: &Value) -> String {
     let names = value.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -78,6 +90,16 @@ fn shown(value: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_partial_clear_leaves_the_flags_that_are_still_held() {
+        let held_flags = json!([{ "name": "a", "returns_to": 5.0 }, { "name": "b", "returns_to": 0.0 }]);
+        let declared = json!([{ "by": "ann", "reason": "r", "since": "2001-01-01T00:00:00Z" }]);
+        let emergency = json!({ "reason": "r", "flags": ["a", "b"], "declarations": declared });
+        let status = json!({ "emergency": emergency, "held_flags": held_flags });
+        assert_eq!(held(&status).as_deref(), Some("a, b"), "all were declared");
+        assert_eq!(held(&json!({ "emergency": null, "held_flags": [] })), None);
+    }
 
     #[test]
     fn many_active_flags_are_named_in_part() {

@@ -23,12 +23,14 @@ pub struct Problem {
     pub code: &'static str,
     /// Description of the error and the object concerned.
     pub detail: String,
-    /// Field, header or parameter of the request that is at fault.
-    pub field: Option<String>,
+    /// Field, header or parameter of the request that is at fault. As short as it can be stored, like `errors`.
+    pub field: Option<Box<str>>,
     /// Suggested next step.
     pub hint: String,
     /// All mistakes of a document. Boxed to keep `Result<_, Problem>` small.
     pub errors: Box<[config::Problem]>,
+    /// Details of a change that were approved and that it would have now. Boxed like `errors`.
+    pub difference: Option<Box<Value>>,
     /// Time after which a retry makes sense, in seconds.
     pub retry_after: Option<u16>,
     /// Internal cause. It is logged by [`crate::observe::request::observe`] and never sent.
@@ -50,6 +52,7 @@ impl Problem {
             field: None,
             hint: hint.into(),
             errors: Box::default(),
+            difference: None,
             retry_after: None,
             cause: None,
         }
@@ -57,7 +60,13 @@ impl Problem {
 
     /// Sets the field that is at fault.
     pub fn in_field(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.field = Some(field.into().into_boxed_str());
+        self
+    }
+
+    /// Sets the difference between a change as it was approved and as it would be now.
+    pub fn with_difference(mut self, difference: Value) -> Self {
+        self.difference = Some(Box::new(difference));
         self
     }
 
@@ -71,7 +80,7 @@ impl Problem {
         let (detail, field, hint) = match errors.as_slice() {
             [only] => (
                 only.to_string(),
-                Some(only.field.clone()).filter(|field| !field.is_empty()),
+                Some(only.field.clone().into_boxed_str()).filter(|field| !field.is_empty()),
                 only.hint.clone(),
             ),
             many => (
@@ -87,6 +96,7 @@ impl Problem {
             field,
             hint,
             errors: errors.into_boxed_slice(),
+            difference: None,
             retry_after: None,
             cause: None,
         }
@@ -162,6 +172,9 @@ impl Problem {
             }
             if !self.errors.is_empty() {
                 fields.insert("errors".to_owned(), json!(self.errors));
+            }
+            if let Some(difference) = &self.difference {
+                fields.insert("difference".to_owned(), difference.as_ref().clone());
             }
         }
         body

@@ -6,7 +6,7 @@ use crate::{
     client::Client,
     confirm::Confirmation,
     failure::Failure,
-    output::{self, Format},
+    output::{self, Format, cell},
     publication,
 };
 use clap::Args;
@@ -103,6 +103,12 @@ pub(super) fn delete(client: &Client, flag: &str, format: Format) -> Result<(), 
     let response = client.send(Method::DELETE, &path(flag, ""), None)?;
     output::show(format, &response, || {
         println!("deleted the canary of {flag}{}", publication::note(&response));
+        if let Some(salt) = response.get("salt") {
+            println!(
+                "its users stay on their arms: the salt of the run, {}, is the flag's own now",
+                cell(salt)
+            );
+        }
     });
     Ok(())
 }

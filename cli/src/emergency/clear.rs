@@ -1,9 +1,13 @@
 //! `cutover emergency-clear`: ends an emergency, for all flags or for some, after showing what comes back.
 
-use super::way::{Way, to_standard_error};
+use super::{
+    reason::Reason,
+    way::{Change, Way, Ways, to_standard_error},
+};
 use crate::{
     confirm::Confirmation,
     connection::Connection,
+    etag,
     failure::Failure,
     output::{self, Format, cell},
     percentage, publication,
@@ -11,12 +15,14 @@ use crate::{
 use clap::Args;
 use serde_json::{Value, json};
 
+/// Most attempts to clear an emergency while other changes are being made.
+const MAX_ATTEMPTS: usize = 5;
+
 /// Arguments of `cutover emergency-clear`.
 #[derive(Debug, Args)]
 pub struct Clear {
-    /// Reason, recorded in the audit log.
-    #[arg(value_name = "REASON")]
-    cause: String,
+    #[command(flatten)]
+    reason: Reason,
     /// Release only these flags [default: all].
     #[arg(long = "flag", value_name = "FLAG")]
     flags: Vec<String>,
@@ -41,13 +47,18 @@ fn zero(text: &str) -> Result<f64, String> {
     Ok(0.0)
 }
 
-/// Ends the emergency, or releases some of its flags.
+/// Ends the emergency as it is shown, or releases some of its flags.
 ///
 /// # Errors
 ///
-/// Fails if no emergency is in force, if the change is not confirmed, or if the management API cannot be reached.
+/// Fails without a reason, if no emergency is in force, if the change is not confirmed, if what comes back has changed since
+/// it was shown, or if the management API cannot be reached.
 pub fn run(clear: &Clear, connection: &Connection, format: Format) -> Result<(), Failure> {
-    let (environment, status) = clear.way.read(connection, "/status")?;
+    let reason = clear.reason.given(connection, "emergency-clear 'fixed in 1.4.2'")?;
+    // Unlike a rollback it waits for all that tells a production from others.
+    connection.context()?;
+    let ways = clear.way.open(connection)?;
+    let status = ways.read("/status");
     // Without an emergency the management API refuses the change, and says so.
     let is_refused =
         status.as_ref().is_some_and(|status| status.get("emergency").is_some_and(Value::is_null));
@@ -56,18 +67,48 @@ pub fn run(clear: &Clear, connection: &Connection, format: Format) -> Result<(),
         for line in &preview.lines {
             eprintln!("{line}");
         }
-        clear.confirmation.confirm(&environment, "clear the emergency", &preview.moved)?;
+        clear.confirmation.confirm(&ways.environment(), "clear the emergency", &preview.moved)?;
     }
-    let response = clear.way.send(connection, "/emergency/clear", &clear.body(), &mut to_standard_error)?;
+    let response = clear.send_as_shown(&ways, clear.body(&reason), status)?;
     output::show(format, &response, || {
-        println!("{}; {}", outcome(&response), publication::revision(&response));
+        println!("{}; {}", outcome(&response), publication::of_emergency(&response));
     });
     Ok(())
 }
 
 impl Clear {
-    fn body(&self) -> Value {
-        let mut body = json!({ "reason": self.cause });
+    /// Clears the emergency on condition that nothing has changed since a status was read. A change of something else than
+    /// what was shown is not in the way.
+    fn send_as_shown(&self, ways: &Ways, body: Value, mut shown: Option<Value>) -> Result<Value, Failure> {
+        let mut change = Change { path: "/emergency/clear", body, tag: None };
+        let mut attempts = 0;
+        loop {
+            change.tag = shown.as_ref().and_then(|status| etag::of(status, "revision"));
+            let failure = match ways.send(&change, &mut to_standard_error) {
+                Err(failure @ Failure::Refused { status: 412, .. }) => failure,
+                result => return result,
+            };
+            attempts += 1;
+            let now = ways.read("/status");
+            if !is_as_shown(shown.as_ref(), now.as_ref()) {
+                for line in Preview::of(now.as_ref(), self).lines {
+                    eprintln!("{line}");
+                }
+                return Err(failure.or_overtaken(|| {
+                    "what comes back has changed since it was shown: look at the lines above or at cutover status, and run \
+                     the command again"
+                        .to_owned()
+                }));
+            }
+            if attempts == MAX_ATTEMPTS {
+                return Err(failure);
+            }
+            shown = now;
+        }
+    }
+
+    fn body(&self, reason: &str) -> Value {
+        let mut body = json!({ "reason": reason });
         if let Some(fields) = body.as_object_mut() {
             if !self.flags.is_empty() {
                 fields.insert("flags".to_owned(), json!(self.flags));
@@ -78,6 +119,12 @@ impl Clear {
         }
         body
     }
+}
+
+/// Returns true if two statuses have the same emergency, with the same flags and shares.
+fn is_as_shown(shown: Option<&Value>, now: Option<&Value>) -> bool {
+    let (Some(shown), Some(now)) = (shown, now) else { return false };
+    ["emergency", "held_flags"].iter().all(|name| shown.get(*name) == now.get(*name))
 }
 
 /// The flags that come back, before they do.
@@ -135,7 +182,7 @@ mod tests {
     use super::*;
     use crate::{
         command_line::CommandLine,
-        fake_server::{answering, answering_keys},
+        fake_server::{answering, answering_keys, answering_tags},
     };
     use clap::Parser;
 
@@ -174,12 +221,12 @@ mod tests {
     #[test]
     fn flags_come_back_at_zero_or_as_they_are() {
         assert_eq!(
-            parsed(&["--at", "0%", "--flag", "f"]).arguments.body(),
+            parsed(&["--at", "0%", "--flag", "f"]).arguments.body("fixed"),
             json!({
                 "reason": "fixed", "flags": ["f"], "percentage": 0.0,
             })
         );
-        assert_eq!(parsed(&[]).arguments.body(), json!({ "reason": "fixed" }));
+        assert_eq!(parsed(&[]).arguments.body("fixed"), json!({ "reason": "fixed" }));
         let refused = CommandLine::<Clear>::try_parse_from(["cutover", "fixed", "--at", "5"]).unwrap_err();
         assert!(refused.to_string().contains("raise it afterwards with cutover rollout"), "{refused}");
     }
@@ -190,6 +237,33 @@ mod tests {
         let parsed = parsed(&["--yes", "--url", &url]);
         run(&parsed.arguments, &parsed.connection, Format::Json).unwrap();
         assert_eq!(*paths.lock().unwrap(), ["/api/migration/status", "/api/migration/emergency/clear"]);
+    }
+
+    #[test]
+    fn a_clear_is_sent_on_condition_that_nothing_has_changed_since_it_was_shown() {
+        let (url, tags) = answering_tags(200, STATUS);
+        let parsed = parsed(&["--yes", "--url", &url]);
+        run(&parsed.arguments, &parsed.connection, Format::Json).unwrap();
+        assert_eq!(*tags.lock().unwrap(), ["", "\"7\""]);
+    }
+
+    #[test]
+    fn only_the_emergency_and_what_comes_back_are_compared() {
+        let status: Value = serde_json::from_str(STATUS).unwrap();
+        let with = |name: &str, value: Value| {
+            let mut other = status.clone();
+            other[name] = value;
+            other
+        };
+        for (now, expected) in [
+            (Some(status.clone()), true),
+            (Some(with("revision", json!(8))), true),
+            (Some(with("emergency", Value::Null)), false),
+            (Some(with("held_flags", json!([{ "name": "offers", "returns_to": 71.0 }]))), false),
+            (None, false),
+        ] {
+            assert_eq!(is_as_shown(Some(&status), now.as_ref()), expected, "{now:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! instances of its own, and management.
 
 mod clear;
+mod reason;
 mod rollback;
 mod way;
 

@@ -29,44 +29,51 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// Reads a document on the first way that works. Returns it with the environment of the ways; `None` if no way works, so
-    /// that a change that is sent on them reports why.
+    /// Builds the clients of all ways. Sends nothing yet.
     ///
     /// # Errors
     ///
     /// Fails if there is no way.
-    pub(super) fn read(
-        &self,
-        connection: &Connection,
-        path: &str,
-    ) -> Result<(Environment, Option<Value>), Failure> {
-        let clients = connection.connect_for_emergency(self.emergency_url.as_deref())?;
-        let environment = clients.first().map(|client| client.environment().clone());
-        let found = clients.iter().find_map(|client| client.get(path).ok());
-        Ok((environment.unwrap_or_else(|| Environment::of_url("")), found))
+    pub(super) fn open(&self, connection: &Connection) -> Result<Ways, Failure> {
+        connection.connect_for_emergency(self.emergency_url.as_deref()).map(Ways)
+    }
+}
+
+/// The ways to the management API, in the order in which they are tried.
+#[derive(Debug)]
+pub(super) struct Ways(Vec<Client>);
+
+impl Ways {
+    /// Returns the environment that all ways lead to.
+    pub(super) fn environment(&self) -> Environment {
+        let environment = self.0.first().map(|client| client.environment().clone());
+        environment.unwrap_or_else(|| Environment::of_url(""))
+    }
+
+    /// Reads a document on the first way that works. Returns `None` if no way works, so that a change that is sent on them
+    /// reports why.
+    pub(super) fn read(&self, path: &str) -> Option<Value> {
+        self.0.iter().find_map(|client| client.get(path).ok())
     }
 
     /// Sends a change on the first way, and on the next one as soon as that has failed or is silent. Returns the first
     /// answer about the change. All ways have one `Idempotency-Key`: the change is made once, on whichever ways it arrives.
     /// `report` is called with a line about each failure, and, if there are several ways, about the one that worked.
-    pub(super) fn send(
-        &self,
-        connection: &Connection,
-        path: &'static str,
-        body: &Value,
-        report: &mut dyn FnMut(String),
-    ) -> Result<Value, Failure> {
-        let clients = connection.connect_for_emergency(self.emergency_url.as_deref())?;
-        let is_choice = clients.len() > 1;
-        let change = Change { path, body: body.clone(), key: client::new_key() };
+    ///
+    /// # Errors
+    ///
+    /// Fails if the change is refused, or if no way leads to an answer.
+    pub(super) fn send(&self, change: &Change, report: &mut dyn FnMut(String)) -> Result<Value, Failure> {
+        let is_choice = self.0.len() > 1;
+        let key = client::new_key();
         let (sender, outcomes) = mpsc::channel();
-        let mut ways = clients.into_iter().peekable();
+        let mut ways = self.0.iter().cloned().peekable();
         let mut under_way = 0_usize;
         loop {
             if let Some(client) = ways.next() {
                 // Only the last one is tried again: another way is sooner than a second attempt.
                 let client = if ways.peek().is_some() { client.retrying(false) } else { client };
-                change.clone().begin(client, sender.clone());
+                change.begin(client, key.clone(), sender.clone());
                 under_way += 1;
             }
             let next = ways.peek().map(Client::base);
@@ -95,11 +102,14 @@ impl Way {
 }
 
 /// A change, to be sent on several ways.
-#[derive(Clone)]
-struct Change {
-    path: &'static str,
-    body: Value,
-    key: Option<String>,
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    /// Path below `/api/migration`.
+    pub(super) path: &'static str,
+    /// Body of the request.
+    pub(super) body: Value,
+    /// Entity tag that must still be the current one; `None` for a change without a condition.
+    pub(super) tag: Option<String>,
 }
 
 /// The end of one way.
@@ -110,9 +120,14 @@ struct Outcome {
 
 impl Change {
     /// Sends the change on one way, in a thread of its own.
-    fn begin(self, client: Client, outcomes: Sender<Outcome>) {
+    fn begin(&self, client: Client, key: Option<String>, outcomes: Sender<Outcome>) {
+        let Self { path, body, tag } = self.clone();
+        let client = match &tag {
+            Some(tag) => client.on_condition("if-match", tag),
+            None => client,
+        };
         thread::spawn(move || {
-            let result = client.post_with_key(self.path, &self.body, self.key.as_deref());
+            let result = client.post_with_key(path, &body, key.as_deref());
             // It fails if another way was faster: then this outcome is not needed.
             let _ = outcomes.send(Outcome { url: client.base().to_owned(), result });
         });
@@ -157,8 +172,9 @@ mod tests {
         let parsed = CommandLine::<Way>::parse_from([&words, more].concat());
         let mut lines = Vec::new();
         let mut report = |line| lines.push(line);
-        let way = &parsed.arguments;
-        let result = way.send(&parsed.connection, "/emergency/rollback", &json!({}), &mut report);
+        let change = Change { path: "/emergency/rollback", body: json!({}), tag: None };
+        let ways = parsed.arguments.open(&parsed.connection);
+        let result = ways.and_then(|ways| ways.send(&change, &mut report));
         (result, lines)
     }
 
@@ -258,7 +274,9 @@ mod tests {
         let send = |parsed: &CommandLine<Way>| {
             let mut lines = Vec::new();
             let mut report = |line| lines.push(line);
-            let result = parsed.arguments.send(&parsed.connection, "/x", &json!({}), &mut report);
+            let change = Change { path: "/x", body: json!({}), tag: None };
+            let ways = parsed.arguments.open(&parsed.connection);
+            let result = ways.and_then(|ways| ways.send(&change, &mut report));
             assert_eq!(lines, Vec::<String>::new(), "there is no choice to report");
             result
         };

@@ -67,13 +67,15 @@ impl Emergency {
         vec![Declaration { flags, reason, by, since }]
     }
 
-    /// Returns the emergency after another declaration, which releases no flag. One that says the same as the last one is not
-    /// kept again. Of more than eight the first one and the latest are kept.
+    /// Returns the emergency after another declaration, which releases no flag. One that says the same as the last one, and
+    /// holds no further flag, is not kept again. Of more than eight the first one and the latest are kept.
     #[must_use]
     pub fn widened(&self, declaration: Declaration) -> Self {
         let flags = flags_of_both(self.flags.as_deref(), declaration.flags.as_deref());
         let mut declarations = self.declared();
-        if !declarations.last().is_some_and(|last| last.repeats(&declaration)) {
+        // After a release the same words may hold a flag anew.
+        let is_wider = flags != self.flags;
+        if is_wider || !declarations.last().is_some_and(|last| last.repeats(&declaration)) {
             declarations.push(declaration.clone());
         }
         while declarations.len() > MAX_DECLARATIONS {
@@ -164,6 +166,20 @@ mod tests {
         }
         let by: Vec<&str> = emergency.declarations.iter().map(|declared| declared.by.as_str()).collect();
         assert_eq!(by, ["ann", "p13", "p14", "p15", "p16", "p17", "p18", "p19"]);
+    }
+
+    #[test]
+    fn a_declaration_that_is_repeated_after_a_release_is_kept() {
+        let known = names(&["a", "b"]);
+        for flags in [&["a", "b"][..], &[]] {
+            let left = Emergency::from(declaration("ann", flags, 0)).without(&known[..1], known.iter());
+            let again = left.unwrap().widened(declaration("ann", flags, 1_000));
+            let since: Vec<i64> = again.declarations.iter().map(|declared| declared.since.millis()).collect();
+            assert_eq!(since, [0, 1_000], "{flags:?}: it holds a again");
+            assert!(again.covers(&known[0]));
+            let third = again.widened(declaration("ann", flags, 2_000));
+            assert_eq!(third.declarations.len(), 2, "{flags:?}: it holds nothing more");
+        }
     }
 
     #[test]

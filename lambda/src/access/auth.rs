@@ -65,6 +65,8 @@ pub struct Approval {
     pub id: String,
     /// Fingerprint of the approved change.
     pub fingerprint: String,
+    /// Details of the approved change, as they were shown.
+    pub changes: serde_json::Value,
 }
 
 impl Caller {

@@ -199,12 +199,12 @@ async fn requester(platform: &Platform, pending: &Pending) -> Result<Caller, Pro
 }
 
 fn again(pending: &Pending, caller: Caller, by: &ChangeRequest) -> Result<Request<Body>, axum::http::Error> {
-    let (id, fingerprint) = (pending.id.clone(), pending.fingerprint.clone());
+    let Pending { id, fingerprint, changes, .. } = pending.clone();
     let keys = ApprovalKeys { approver: by.idempotency.clone(), requester: pending.reply_key.clone() };
     let mut request = Request::builder()
         .method(pending.request.method.as_str())
         .uri(&pending.request.target)
-        .extension(Approval { caller, by: by.caller.name.clone(), id, fingerprint })
+        .extension(Approval { caller, by: by.caller.name.clone(), id, fingerprint, changes })
         .extension(keys);
     let headers = [
         (header::CONTENT_TYPE.as_str(), Some(&pending.request.content_type).filter(|kind| !kind.is_empty())),

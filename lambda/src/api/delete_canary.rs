@@ -40,7 +40,10 @@ pub(super) async fn handle(
             return Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint));
         }
         let removal = run.map(|_| truth.write(RUNS, name.as_str(), None));
-        let deleted = json!({ "deleted": name, "run": run.map(|run| run.id.clone()) });
+        let mut deleted = json!({ "deleted": name, "run": run.map(|run| run.id.clone()) });
+        if let (Some(salt), Some(fields)) = (kept_salt(truth, &name), deleted.as_object_mut()) {
+            fields.insert("salt".to_owned(), json!(salt));
+        }
         Ok(Proposal {
             config: without_canary(truth, &name),
             emergency: EmergencyChange::Keep,
@@ -62,6 +65,12 @@ fn without_canary(truth: &Truth, name: &FlagName) -> Config {
     config
 }
 
+/// Returns the salt of the run that becomes the flag's own; `None` if the flag has one, or the run dealt by none.
+fn kept_salt<'t>(truth: &'t Truth, name: &FlagName) -> Option<&'t str> {
+    let flag = truth.config.feature_flags.get(name)?;
+    truth.run_salt(name).filter(|_| flag.salt.is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,10 +90,14 @@ mod tests {
         for (state, expected) in [(RunState::Completed, dealt.clone()), (RunState::RolledBack, None)] {
             truth.runs.insert(flag.clone(), Run { state, salt: dealt.clone(), ..run.clone() });
             let before = truth.snapshot().flags[&flag].salt.clone();
+            assert_eq!(kept_salt(&truth, &flag).map(str::to_owned), expected, "{state:?}");
             let config = without_canary(&truth, &flag);
             assert!(config.canary_deployments.is_empty());
             assert_eq!(config.feature_flags[&flag].salt, expected, "{state:?}");
             assert_eq!(config.feature_flags[&flag].salt, before, "{state:?}");
         }
+        truth.runs.insert(flag.clone(), Run { state: RunState::Completed, salt: dealt, ..run });
+        truth.config.feature_flags.get_mut(&flag).unwrap().salt = Some("own".to_owned());
+        assert_eq!(kept_salt(&truth, &flag), None, "a salt of the flag's own stays");
     }
 }

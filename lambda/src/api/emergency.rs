@@ -3,7 +3,7 @@
 use crate::{
     canary::run::run_write,
     change::{
-        commit::change,
+        commit::{change, change_on},
         demand::ChangeRequest,
         operation::Operation,
         proposal::{ChangeResponse, Proposal},
@@ -78,7 +78,10 @@ pub(super) async fn clear(
         let hint = "send 0, or leave the field out; raise the percentages afterwards";
         return Err(Problem::invalid("percentage", detail, hint));
     }
-    change(&platform, &demand, Operation::EmergencyClear, |truth| {
+    // A second person approves flags and shares, so other changes until then do not matter.
+    demand.if_match = None;
+    let is_as_seen = |truth: &Truth| demand.precondition.check("the configuration", Some(truth.head.stamp()));
+    change_on(&platform, &demand, Operation::EmergencyClear, is_as_seen, |truth| {
         let release = released(truth, flags.as_deref())?;
         Ok(if percentage.is_some() {
             at_zero(truth, release, &demand)

@@ -26,6 +26,10 @@ pub(super) async fn handle(_: Caller, State(platform): State<Platform>) -> Resul
         // Times at which the scheduled functions last completed, without those that never did.
         fields.insert("schedule".to_owned(), json!(platform.store.ticks().await?));
         fields.insert("now".to_owned(), json!(clock::now()));
+        let epoch = state.head.epoch;
+        if !epoch.is_first() {
+            fields.insert("epoch".to_owned(), json!(epoch));
+        }
     }
     Ok(json_response(StatusCode::OK, &body))
 }

@@ -8,12 +8,13 @@ use crate::{
         demand::ChangeRequest,
         notes,
         operation::Operation,
-        proposal::{ChangeResponse, Proposal, details_to_approve},
+        parts::objects,
+        proposal::{ChangeResponse, Proposal, details_to_approve, emergency_objects, removed_runs},
     },
     clock,
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Pending, Request, State},
+    store::{EmergencyChange, Pending, RUNS, Request, State, StoreError},
 };
 use axum::http::StatusCode;
 use cutover_core::config::{Change, Config};
@@ -67,13 +68,11 @@ pub fn gate(
 ) -> Result<Option<Pending>, Problem> {
     let details = || Value::Array(details_to_approve(before, proposal, changes));
     if let Some(approved) = &demand.approved {
-        if approved.fingerprint == fingerprint(operation, &details()) {
+        let now = details();
+        if approved.fingerprint == fingerprint(operation, &now) {
             return Ok(None);
         }
-        let hint = "withdraw the change, review the current state, and request it again";
-        let detail =
-            format!("the change that {} requested would now have a different effect", demand.caller.name);
-        return Err(Problem::new(StatusCode::CONFLICT, "changed_since_asked", detail, hint));
+        return Err(changed_since_asked(&demand.caller.name, &approved.changes, &now));
     }
     let is_nothing =
         changes.is_empty() && proposal.emergency == EmergencyChange::Keep && proposal.others.is_empty();
@@ -83,16 +82,53 @@ pub fn gate(
     if is_free || is_nothing || !may_expose(operation, &before.config, &proposal.config) {
         return Ok(None);
     }
-    pending(demand, operation, before, changes, details()).map(Some)
+    let objects = objects_to_approve(operation, before, proposal, changes);
+    pending(demand, operation, before, objects, details()).map(Some)
 }
 
-/// Stores a change that needs approval, and builds the response that it is pending.
+/// Builds the problem for an approval that does not cover the change any more, with the details that only one of both has.
+fn changed_since_asked(requester: &str, asked: &Value, now: &Value) -> Problem {
+    let only = |these: &Value, others: &Value| -> Vec<Value> {
+        let others = others.as_array().map(Vec::as_slice).unwrap_or_default();
+        let these = these.as_array().into_iter().flatten();
+        these.filter(|detail| !others.contains(detail)).cloned().collect()
+    };
+    let difference = json!({ "asked": only(asked, now), "now": only(now, asked) });
+    let detail = format!("the change that {requester} requested would now have a different effect");
+    let hint = "withdraw the change, look at the difference, and request it again if it is still wanted";
+    Problem::new(StatusCode::CONFLICT, "changed_since_asked", detail, hint).with_difference(difference)
+}
+
+/// Names the objects that a pending change is about. The run that it would start or change is not one of them: the history of
+/// a canary's runs is read from the records of `canary_runs`, and a change that waits is none of its events.
+fn objects_to_approve(
+    operation: Operation,
+    before: &State,
+    proposal: &Proposal,
+    changes: &[Change],
+) -> Vec<String> {
+    let mut names: Vec<String> = changes.iter().flat_map(|change| objects(before, change)).collect();
+    for run in removed_runs(before, proposal, changes) {
+        let name = format!("{RUNS}/{}", run.flag);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.extend(emergency_objects(operation, before, proposal));
+    names
+}
+
+/// Stores a change that needs approval, and builds the response that it is pending. If the same request of the same caller
+/// is pending already, the response is about that one.
 ///
 /// # Errors
 ///
 /// Returns the problem `idempotency_key_reused` if a different change is pending under the same
 /// `Idempotency-Key`, or a problem if the store fails.
 pub async fn keep(platform: &Platform, pending: Pending) -> Result<ChangeResponse, Problem> {
+    if let Some(earlier) = pending_already(platform, &pending).await? {
+        return Ok(waits(&earlier));
+    }
     let fingerprint = pending.fingerprint.clone();
     let asked = notes::asked(&pending);
     let pending = platform.store.put_pending(pending, &asked).await?;
@@ -104,14 +140,37 @@ pub async fn keep(platform: &Platform, pending: Pending) -> Result<ChangeRespons
     }
     let (id, action, actor) = (&pending.id, &pending.action, &pending.requested_by);
     tracing::info!(event = "change_waits", id, action, actor, "waiting");
-    Ok(ChangeResponse { status: StatusCode::ACCEPTED, body: shown(&pending), replayed: false })
+    Ok(waits(&pending))
+}
+
+/// Builds the response about a change that is pending.
+fn waits(pending: &Pending) -> ChangeResponse {
+    ChangeResponse { status: StatusCode::ACCEPTED, body: shown(pending), replayed: false }
+}
+
+/// Returns the pending change of the same request of the same caller. A request whose `Idempotency-Key` is that of a pending
+/// change is left to [`crate::store::Store::put_pending`].
+async fn pending_already(platform: &Platform, asked: &Pending) -> Result<Option<Pending>, StoreError> {
+    let all = platform.store.all_pending().await?;
+    if all.iter().any(|earlier| earlier.id == asked.id) {
+        return Ok(None);
+    }
+    Ok(all.into_iter().find(|earlier| !earlier.has_expired(asked.at) && is_repetition(asked, earlier)))
+}
+
+/// Returns true if a caller requests the change of an earlier request, for the same reason and with the same effect.
+fn is_repetition(asked: &Pending, earlier: &Pending) -> bool {
+    let is_same_effect = asked.fingerprint == earlier.fingerprint && asked.objects == earlier.objects;
+    let is_same_caller = asked.requested_by == earlier.requested_by;
+    let is_same_reason = asked.reason == earlier.reason;
+    is_same_effect && is_same_caller && is_same_reason && json!(asked.request) == json!(earlier.request)
 }
 
 fn pending(
     demand: &ChangeRequest,
     operation: Operation,
     before: &State,
-    changes: &[Change],
+    objects: Vec<String>,
     details: Value,
 ) -> Result<Pending, Problem> {
     let body = String::from_utf8_lossy(&demand.body).into_owned();
@@ -131,7 +190,7 @@ fn pending(
         made_by: demand.caller.made_by.clone(),
         reason: demand.reason.clone(),
         action: operation.as_str().to_owned(),
-        objects: changes.iter().map(Change::object).collect(),
+        objects,
         fingerprint: fingerprint(operation, &details),
         changes: details,
         revision: before.head.revision,

@@ -8,7 +8,7 @@ use crate::{
         demand::ChangeRequest,
         operation::Operation,
         parts::{Part, Parts, check_sizes, objects},
-        proposal::{ChangeResponse, Outcome, Proposal, details},
+        proposal::{ChangeResponse, Outcome, Proposal, details, emergency_objects},
         replies::{answered_before, reply, reply_under, with_revision},
     },
     clock,
@@ -78,7 +78,7 @@ pub async fn change_on(
     };
     let parts = making.parts;
     if parts.is_empty() && !problem.is_outcome_unknown() {
-        return Err(problem);
+        return answered_meanwhile(platform, demand, problem).await;
     }
     match tokio::time::timeout(PUBLICATION, platform.publisher.publish()).await {
         Ok(Ok(revision)) => {
@@ -88,6 +88,26 @@ pub async fn change_on(
         Err(_) => tracing::warn!("a change ended early, and is not published yet"),
     }
     Err(if parts.is_empty() { problem } else { parts.explain(problem) })
+}
+
+/// Returns the response to the same request if that was made in the meantime, on another way or by an earlier attempt: the
+/// state that refuses this one may be the one that it made.
+///
+/// # Errors
+///
+/// Returns the problem if the request was not made.
+async fn answered_meanwhile(
+    platform: &Platform,
+    demand: &ChangeRequest,
+    problem: Problem,
+) -> Result<ChangeResponse, Problem> {
+    let refusals = [StatusCode::NOT_FOUND, StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED];
+    if !refusals.contains(&problem.status) {
+        return Err(problem);
+    }
+    // A failure of this read says nothing about the refusal.
+    let answered = answered_before(platform, demand).await.ok().flatten();
+    answered.ok_or(problem)
 }
 
 /// A change that is being made, part by part.
@@ -318,19 +338,8 @@ pub(crate) fn audit(
     let mut objects: Vec<String> = changes.iter().flat_map(|change| objects(before, change)).collect();
     objects.extend(proposal.others.iter().map(|(object, _)| object.clone()));
     let details = details(before, proposal, changes);
-    if proposal.emergency != EmergencyChange::Keep {
-        let emergency = match &proposal.emergency {
-            EmergencyChange::Set(declared) if operation != Operation::EmergencyClear => Some(declared),
-            // The flags that it held are those that the end is about.
-            _ => before.head.emergency.as_ref(),
-        };
-        // An emergency appears in its own history, and in that of every flag that it covers.
-        objects.push(AuditRecord::EMERGENCY.to_owned());
-        match emergency.and_then(|emergency| emergency.flags.as_ref()) {
-            Some(flags) => objects.extend(flags.iter().map(|flag| format!("feature_flags/{flag}"))),
-            None => objects.push(AuditRecord::ALL_FLAGS.to_owned()),
-        }
-    }
+    // An emergency appears in its own history, and in that of every flag that it covers.
+    objects.extend(emergency_objects(operation, before, proposal));
     let caller = &demand.caller;
     AuditRecord {
         approved_by: demand.approved.as_ref().map(|approved| approved.by.clone()),

@@ -95,7 +95,7 @@ pub fn check_sizes(after: &Config, changes: &[Change]) -> Result<(), Problem> {
 
 /// Returns true if a change removes a flag that has a run. The run goes with it: a flag of the same name must not be dealt by
 /// its salt.
-fn removes_run(before: &State, change: &Change) -> bool {
+pub fn removes_run(before: &State, change: &Change) -> bool {
     let is_removed_flag = change.section == "feature_flags" && change.action == Action::Delete;
     is_removed_flag && before.meta(RUNS, &change.name).is_some()
 }

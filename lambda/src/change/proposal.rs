@@ -1,9 +1,13 @@
 //! The proposal of a change, and its result.
 
-use crate::store::{EmergencyChange, Meta, RUNS, State, Write};
+use crate::{
+    change::{operation::Operation, parts::removes_run},
+    store::{AuditRecord, EmergencyChange, Meta, RUNS, State, Write},
+};
 use axum::http::StatusCode;
 use cutover_core::{
-    Epoch, Revision, Timestamp,
+    Epoch, FlagName, Revision, Timestamp,
+    canary::Run,
     config::{Change, Config},
 };
 use serde_json::{Value, json};
@@ -68,8 +72,8 @@ pub struct ChangeResponse {
 /// is not known before the change is made.
 const NEW_RUN: &str = "new";
 
-/// Lists the changes of a proposal field by field, as a second person approves them. Changes of other objects that are made
-/// in the meantime leave them as they are.
+/// Lists the changes of a proposal field by field, as a second person approves them, with the runs that it removes and the
+/// flags that it releases. Changes of other objects that are made in the meantime leave them as they are.
 pub fn details_to_approve(before: &State, proposal: &Proposal, changes: &[Change]) -> Vec<Value> {
     let mut details = details(before, proposal, changes);
     for detail in details.iter_mut().filter_map(Value::as_object_mut) {
@@ -87,7 +91,60 @@ pub fn details_to_approve(before: &State, proposal: &Proposal, changes: &[Change
             detail.insert("salt".to_owned(), json!(format!("{stem}{NEW_RUN}")));
         }
     }
+    details.extend(removed_runs(before, proposal, changes).into_iter().map(|run| {
+        json!({
+            "section": RUNS,
+            "name": run.flag,
+            "run": [run.id, null],
+            "state": [run.state, null],
+            "step": [run.step, null],
+        })
+    }));
+    details.extend(released_flags(before, proposal));
     details
+}
+
+/// Returns the runs that a proposal removes: with their canary, or with their flag.
+pub fn removed_runs<'s>(before: &'s State, proposal: &Proposal, changes: &[Change]) -> Vec<&'s Run> {
+    let with_canary = proposal.others.iter().filter_map(|(_, write)| match write {
+        Write::Object { section, name, value: None, .. } if section == RUNS => Some(name.as_str()),
+        _ => None,
+    });
+    let with_flag = changes.iter().filter(|change| removes_run(before, change));
+    let names = with_canary.chain(with_flag.map(|change| change.name.as_str()));
+    names.filter_map(|name| before.runs.get(name)).collect()
+}
+
+/// Lists the flags that a proposal releases from an emergency, each with the share that it returns to.
+fn released_flags(before: &State, proposal: &Proposal) -> Vec<Value> {
+    let stays_held = |name: &FlagName| match &proposal.emergency {
+        EmergencyChange::Keep => true,
+        EmergencyChange::Set(left) => left.covers(name),
+        EmergencyChange::Clear => false,
+    };
+    let flags = proposal.config.feature_flags.iter();
+    let released = flags.filter(|(name, _)| before.is_held(name) && !stays_held(name));
+    released
+        .map(|(name, flag)| {
+            json!({ "section": "feature_flags", "name": name, "returns_to": flag.enabled_share() })
+        })
+        .collect()
+}
+
+/// Names the objects that a proposal is about if it changes the emergency: the emergency, and every flag that it covers.
+pub fn emergency_objects(operation: Operation, before: &State, proposal: &Proposal) -> Vec<String> {
+    let emergency = match &proposal.emergency {
+        EmergencyChange::Keep => return Vec::new(),
+        EmergencyChange::Set(declared) if operation != Operation::EmergencyClear => Some(declared),
+        // The flags that it held are those that the end is about.
+        _ => before.head.emergency.as_ref(),
+    };
+    let mut names = vec![AuditRecord::EMERGENCY.to_owned()];
+    match emergency.and_then(|emergency| emergency.flags.as_ref()) {
+        Some(flags) => names.extend(flags.iter().map(|flag| format!("feature_flags/{flag}"))),
+        None => names.push(AuditRecord::ALL_FLAGS.to_owned()),
+    }
+    names
 }
 
 /// Lists the changes of a proposal field by field, for the audit log.

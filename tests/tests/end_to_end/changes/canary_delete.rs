@@ -1,7 +1,10 @@
 //! The end of a canary: its plan and its ended run are deleted, and its users stay where they are.
 
 use super::api::{Api, FLAG, OTHER};
-use cutover_tests::{client::Answer, command::cutover_at};
+use cutover_tests::{
+    client::{Answer, Management},
+    command::cutover_at,
+};
 use serde_json::{Value, json};
 
 async fn steer(api: &Api, verb: &str) -> Answer {
@@ -34,6 +37,10 @@ async fn a_canary_is_deleted_with_its_ended_run_and_leaves_its_users_where_they_
     let deleted = delete(&api, &headers).await.expect(200);
     assert_eq!((&deleted.body["deleted"], deleted.replayed), (&json!(FLAG), false));
     assert!(deleted.body["run"].is_string(), "{:#}", deleted.body);
+    assert_eq!(
+        deleted.body["salt"], flag["salt"],
+        "the flag keeps the salt of the run, and the response says so"
+    );
     let again = delete(&api, &headers).await.expect(200);
     assert_eq!((&again.body["revision"], again.replayed), (&deleted.body["revision"], true));
 
@@ -87,20 +94,72 @@ async fn a_plan_without_a_run_and_a_run_without_a_plan_are_deleted_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_command_says_that_a_flag_keeps_the_salt_of_its_run() {
+    let api = Api::start(&[]).await;
+    steer(&api, "start").await.expect(201);
+    steer(&api, "rollback").await.expect(200);
+    steer(&api, "retry").await.expect(201);
+    while steer(&api, "promote").await.expect(200).body["state"] != "completed" {}
+    let flag = api.root().get(&format!("/flags/{FLAG}")).await.expect(200).body;
+    let done = api.command(&["canary", "delete", FLAG], 0).await;
+    let says = format!("the salt of the run, {}, is the flag's own now", flag["salt"].as_str().unwrap());
+    assert!(done.out.contains(&says), "{}", done.out);
+}
+
+/// Two admins whom root created.
+async fn admins(api: &Api) -> [Management; 2] {
+    let mut admins = Vec::new();
+    for name in ["lead", "head"] {
+        let made = api.root().post("/tokens", &json!({ "name": name, "role": "admin" })).await.expect(201);
+        admins.push(api.root().with_token(made.body["token"].as_str().unwrap()));
+    }
+    admins.try_into().ok().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_deletion_removes_the_run_that_was_shown_and_no_other() {
+    let api = Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await;
+    let [lead, head] = admins(&api).await;
+    let path = format!("/canary/{FLAG}");
+    let run = steer(&api, "start").await.expect(201).body["run"].clone();
+    steer(&api, "rollback").await.expect(200);
+    let asked = lead.send("DELETE", &path, &[], None).await.expect(202).body;
+    let removed = json!({
+        "section": "canary_runs", "name": FLAG, "run": [run, null], "state": ["rolled_back", null], "step": [0, null],
+    });
+    assert!(asked["changes"].as_array().unwrap().contains(&removed), "{asked:#}");
+    let objects = [format!("canary_deployments/{FLAG}"), format!("canary_runs/{FLAG}")];
+    assert_eq!(asked["objects"], json!(objects));
+    let shown = api.command(&["changes", "show", asked["change"].as_str().unwrap()], 0).await.out;
+    assert!(shown.contains(&format!("canary_runs/{FLAG}\n    - run: {run}\n")), "{shown}");
+
+    let newer = steer(&api, "retry").await.expect(201).body["run"].clone();
+    steer(&api, "rollback").await.expect(200);
+    let approve = |asked: &Value| format!("/changes/{}/approve", asked["change"].as_str().unwrap());
+    let stale = head.send("POST", &approve(&asked), &[], None).await.expect(409).body;
+    assert_eq!(stale["code"], "changed_since_asked");
+    assert_eq!(stale["difference"]["asked"], json!([removed]), "{stale:#}");
+    assert_eq!(stale["difference"]["now"][0]["run"], json!([newer, null]), "{stale:#}");
+    // A request that waits is no run.
+    let runs = api.root().get(&format!("{path}/runs")).await.expect(200).body;
+    let known: Vec<&Value> = runs["runs"].as_array().unwrap().iter().map(|run| &run["run"]).collect();
+    assert_eq!(known, [&newer, &run]);
+    let again = lead.send("DELETE", &path, &[], None).await.expect(202).body;
+    head.send("POST", &approve(&again), &[], None).await.expect(200);
+    api.root().get(&path).await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn deleting_a_canary_needs_an_admin_and_a_second_person() {
     let api = Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await;
     let operator = api.person("one").await;
     let path = format!("/canary/{FLAG}");
     let refused = operator.send("DELETE", &path, &[], None).await.expect(403).body;
     assert_eq!(refused["code"], "role_too_low");
-    let mut admins = Vec::new();
-    for name in ["lead", "head"] {
-        let made = api.root().post("/tokens", &json!({ "name": name, "role": "admin" })).await.expect(201);
-        admins.push(api.root().with_token(made.body["token"].as_str().unwrap()));
-    }
-    let asked = admins[0].send("DELETE", &path, &[], None).await.expect(202).body;
+    let [lead, head] = admins(&api).await;
+    let asked = lead.send("DELETE", &path, &[], None).await.expect(202).body;
     api.root().get(&path).await.expect(200);
     let approve = format!("/changes/{}/approve", asked["change"].as_str().unwrap());
-    admins[1].send("POST", &approve, &[], None).await.expect(200);
+    head.send("POST", &approve, &[], None).await.expect(200);
     api.root().get(&path).await.expect(404);
 }

@@ -9,6 +9,11 @@ use cutover_tests::{
     stack::ROOT_TOKEN,
 };
 use serde_json::{Value, json};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 
 /// A flag that is disabled.
 const OFF: &str = "graphql_reviews_write";
@@ -17,11 +22,11 @@ const OFF: &str = "graphql_reviews_write";
 const CLOSED: &str = "http://127.0.0.1:9";
 
 impl Api {
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("http://{}", self.server.address)
     }
 
-    async fn status(&self) -> Value {
+    pub(super) async fn status(&self) -> Value {
         self.root().get("/status").await.expect(200).body
     }
 
@@ -36,7 +41,7 @@ impl Api {
     }
 
     /// Runs `cutover`, which must end with an exit code.
-    async fn command(&self, arguments: &[&str], code: i32) -> CommandOutput {
+    pub(super) async fn command(&self, arguments: &[&str], code: i32) -> CommandOutput {
         let done = cutover_at(&self.url(), arguments).await;
         assert_eq!(done.code, code, "{arguments:?}: {}{}", done.out, done.err);
         done
@@ -44,7 +49,7 @@ impl Api {
 }
 
 /// Declares an emergency, on all flags if none is named.
-async fn declare(caller: &Management, reason: &str, flags: &[&str]) {
+pub(super) async fn declare(caller: &Management, reason: &str, flags: &[&str]) {
     let mut body = json!({ "reason": reason });
     if !flags.is_empty() {
         body["flags"] = json!(flags);
@@ -204,6 +209,50 @@ async fn a_clear_shows_what_comes_back_and_a_script_needs_a_yes_in_production() 
     api.command(&["emergency-clear", "again", "--yes"], 6).await;
 }
 
+/// Runs `cutover` with a folder for contexts, and with the URL and the token of the API as variables beside another one.
+async fn command_among(api: &Api, folder: &Path, other: (&str, &str), arguments: &[&str]) -> CommandOutput {
+    let url = api.url();
+    let variables = [("CUTOVER_URL", url.as_str()), ("CUTOVER_TOKEN", ROOT_TOKEN), other];
+    cutover_with_contexts(folder, &variables, arguments, "").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_is_declared_whatever_is_wrong_around_it() {
+    let api = Api::start(&[]).await;
+    let (empty, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = broken.path().join("cutover");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("contexts.json"), "{").unwrap();
+    fs::set_permissions(folder.join("contexts.json"), Permissions::from_mode(0o600)).unwrap();
+    let rollback = ["emergency-rollback", "--reason", "errors on checkout"];
+    for (folder, other, fault) in [
+        (empty.path(), ("CUTOVER_EMERGENCY_URL", "nonsense"), "the URL \"nonsense\" has no scheme"),
+        (empty.path(), ("CUTOVER_CONTEXT", "liv"), "there is no context \"liv\""),
+        (broken.path(), ("CUTOVER_CONTEXT", "live"), "contexts.json cannot be read"),
+        (broken.path(), ("CUTOVER_EMERGENCY_URL", "nonsense"), "contexts.json cannot be read"),
+    ] {
+        let done = command_among(&api, folder, other, &rollback).await;
+        assert_eq!(done.code, 0, "{other:?}: {}{}", done.out, done.err);
+        assert!(
+            done.err.contains(fault) && done.err.contains("goes on without it"),
+            "{other:?}: {}",
+            done.err
+        );
+        assert!(done.out.contains("all users on legacy; revision "), "{other:?}: {}", done.out);
+        // Nothing listens at Workers KV here.
+        assert!(done.out.contains("in force within about 6 s; Workers KV follows"), "{}", done.out);
+        assert_eq!(api.status().await["emergency"]["reason"], "errors on checkout", "{other:?}");
+        api.root().post("/emergency/clear", &json!({ "reason": "fixed" })).await.expect(200);
+    }
+    // A deployment that is named is meant, and no other.
+    let named = [&rollback[..], &["--context", "live"]].concat();
+    let refused = command_among(&api, broken.path(), ("NO_COLOR", "1"), &named).await;
+    assert_eq!((refused.code, api.status().await["emergency"].clone()), (1, Value::Null), "{}", refused.err);
+    let wordless = command_among(&api, empty.path(), ("NO_COLOR", "1"), &["emergency-rollback"]).await;
+    assert_eq!(wordless.code, 2, "{}", wordless.err);
+    assert!(wordless.err.contains("cutover emergency-rollback 'errors on checkout'"), "{}", wordless.err);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emergency_ends_at_zero_in_one_change() {
     let api = Api::start(&[]).await;
@@ -282,6 +331,9 @@ async fn one_flag_is_released_and_the_others_stay_held() {
     let emergency = api.status().await["emergency"].clone();
     assert_eq!(emergency["flags"], json!([OTHER, OFF]));
     assert_eq!(texts(&emergency["declarations"], "reason"), ["errors on checkout"]);
+    let status = api.command(&["status"], 0).await.out;
+    let row = status.lines().find(|line| line.starts_with("held on legacy")).unwrap_or_default();
+    assert!(row.ends_with(&format!("  {OTHER}, {OFF}")), "all were declared, and these are held: {status}");
     assert_eq!(api.records(&format!("flag={FLAG}&limit=1")).await[0]["action"], "emergency.clear");
 
     assert_eq!(clear(json!([FLAG])).await.expect(409).body["code"], "no_emergency");

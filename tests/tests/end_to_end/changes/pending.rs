@@ -1,0 +1,86 @@
+//! Changes that wait for a second person: their details, requests that are repeated, and approvals that come too late.
+
+use super::{
+    api::{Api, FLAG, OTHER, percentage, rollout},
+    emergencies::declare,
+};
+use cutover_tests::client::{Answer, Management};
+use serde_json::{Value, json};
+
+async fn two_person() -> Api {
+    Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await
+}
+
+fn id(asked: &Answer) -> String {
+    asked.body["change"].as_str().unwrap().to_owned()
+}
+
+/// The detail about a flag that an emergency releases.
+fn released(flag: &str, share: f64) -> Value {
+    json!({ "section": "feature_flags", "name": flag, "returns_to": share })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_person_approves_the_shares_to_which_flags_come_back() {
+    let api = two_person().await;
+    let one = api.person("one").await;
+    let made = api.root().post("/tokens", &json!({ "name": "two", "role": "operator" })).await.expect(201);
+    let token = made.body["token"].as_str().unwrap();
+    let two = api.root().with_token(token);
+    declare(&one, "errors on checkout", &[]).await;
+    let body = json!({ "reason": "fixed", "flags": [FLAG, OTHER] });
+    let asked = one.post("/emergency/clear", &body).await.expect(202);
+    let details = asked.body["changes"].as_array().unwrap();
+    let flags: Vec<&Value> = details.iter().filter(|detail| detail["returns_to"].is_number()).collect();
+    assert_eq!(flags, [&released(FLAG, 50.0), &released(OTHER, 25.0)], "{:#}", asked.body);
+    assert_eq!(asked.body["objects"], json!(["emergency", "feature_flags/*"]));
+
+    // Lower than it was shown; nothing else changes.
+    api.root().put(&rollout(OTHER), &json!({ "percentage": 10 })).await.expect(200);
+    let approve = format!("/changes/{}/approve", id(&asked));
+    let stale = two.send("POST", &approve, &[], None).await.expect(409).body;
+    assert_eq!(stale["code"], "changed_since_asked");
+    let difference = json!({ "asked": [released(OTHER, 25.0)], "now": [released(OTHER, 10.0)] });
+    assert_eq!(stale["difference"], difference, "{stale:#}");
+    let refused = api.command(&["changes", "approve", &id(&asked), "--token", token], 6).await;
+    let lines = format!(
+        "asked for:\nfeature_flags/{OTHER}\n    returns_to: 25.0\nit would now be:\nfeature_flags/{OTHER}\n    \
+         returns_to: 10.0\n"
+    );
+    assert!(refused.err.contains(&lines), "{}", refused.err);
+    let json = api.command(&["changes", "approve", &id(&asked), "--token", token, "--json"], 6).await;
+    // The line above tells of the emergency.
+    let told: Value = serde_json::from_str(json.err.lines().last().unwrap()).unwrap();
+    assert_eq!(told["difference"], difference, "{told:#}");
+
+    let again = one.post("/emergency/clear", &body).await.expect(202);
+    assert_ne!(id(&again), id(&asked), "it is another change by now");
+    two.send("POST", &format!("/changes/{}/approve", id(&again)), &[], None).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_repeated_waits_once() {
+    let api = two_person().await;
+    let (one, two) = (api.person("one").await, api.person("two").await);
+    let ask = async |caller: &Management, share: f64, header: (&str, &str)| {
+        let asked = caller.send("PUT", &rollout(FLAG), &[header], Some(&percentage(share))).await;
+        id(&asked.expect(202))
+    };
+    let first = ask(&one, 60.0, ("idempotency-key", "k1")).await;
+    // Each command of an operator has a key of its own.
+    assert_eq!(ask(&one, 60.0, ("idempotency-key", "k2")).await, first);
+    assert_eq!(ask(&one, 60.0, ("accept", "*/*")).await, first);
+    let others = [
+        ask(&two, 60.0, ("accept", "*/*")).await,
+        ask(&one, 61.0, ("accept", "*/*")).await,
+        ask(&one, 60.0, ("x-cutover-reason", "the numbers are good")).await,
+    ];
+    assert!(!others.contains(&first), "another person, another share, another reason: {others:?}");
+    let waiting = api.root().get("/changes").await.expect(200).body["changes"].clone();
+    assert_eq!(waiting.as_array().unwrap().len(), 4, "{waiting:#}");
+    let records = api.root().get("/audit?action=change.ask").await.expect(200).body["records"].clone();
+    assert_eq!(records.as_array().unwrap().len(), 4, "{records:#}");
+
+    one.send("DELETE", &format!("/changes/{first}"), &[], None).await.expect(200);
+    assert_ne!(ask(&one, 60.0, ("accept", "*/*")).await, first, "the one that was withdrawn waits no more");
+}
