@@ -56,7 +56,8 @@ pub async fn cutover_with_contexts(
     run(command, input).await
 }
 
-fn command(arguments: &[&str]) -> Command {
+/// Prepares `cutover` with pipes, without contexts, and with the environment of the tests.
+pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(paths::root().join("target/debug/cutover"));
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Not the contexts of whoever runs the tests.
@@ -64,7 +65,8 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-async fn run(mut command: Command, input: &str) -> CommandOutput {
+/// Runs a prepared command to its end, with this input.
+pub async fn run(mut command: Command, input: &str) -> CommandOutput {
     let input = input.to_owned();
     // Blocks outside the async threads, because the command waits for servers in this process.
     let run = move || {

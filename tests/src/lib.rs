@@ -41,6 +41,7 @@ pub mod server;
 pub mod stack;
 pub mod steady;
 pub mod stream_proxy;
+pub mod terminal;
 pub mod terraform;
 pub mod webhook;
 pub mod workerd;

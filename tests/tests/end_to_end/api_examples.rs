@@ -2,7 +2,7 @@
 //! that it makes is compared with the one in the repository, as are the examples of the OpenAPI document. With
 //! CUTOVER_UPDATE=1 both are written instead.
 
-mod page;
+pub mod page;
 
 use cutover_core::measurement::batch::{Batch, window_of};
 use cutover_lambda::clock;
@@ -146,10 +146,10 @@ fn example(request: Option<Value>, status: u16, response: &Value) -> Value {
 }
 
 /// The counts that an isolate reports of both arms, and of compared responses.
-fn batch(run: &str) -> Batch {
+fn batch(flag: &str, run: &str) -> Batch {
     let cell = |arm: &str, requests: u64, errors: u64, duration_ms: u64| {
         json!({
-            "flag": "reviews_read", "route": "reviews.read", "arm": arm, "reason": "ROLLOUT", "revision": 2,
+            "flag": flag, "route": "reviews.read", "arm": arm, "reason": "ROLLOUT", "revision": 2,
             "canary": [run, 0],
             "counts": {
                 "requests": requests, "server_errors": errors, "duration_ms": duration_ms,
@@ -164,7 +164,7 @@ fn batch(run: &str) -> Batch {
         "schema": 3, "isolate": "0".repeat(32), "sequence": 1, "revision": 2,
         "cells": [cell("new", 500, 2, 60_000), cell("legacy", 9_500, 38, 1_330_000)],
         "comparisons": [{
-            "flag": "reviews_read", "route": "reviews.read", "canary": [run, 0],
+            "flag": flag, "route": "reviews.read", "canary": [run, 0],
             "window": window_of(clock::now().millis()),
             "compared": 400, "mismatched": 12, "noise_compared": 40, "differences": [difference],
         }],
@@ -172,10 +172,10 @@ fn batch(run: &str) -> Batch {
     serde_json::from_value(batch).expect("a batch")
 }
 
-/// Stores the reports, and evaluates and judges them once.
-async fn measure(stack: &Stack, run: &str) {
+/// Stores the reports of a flag's run, and evaluates and judges them once.
+pub async fn measure(stack: &Stack, flag: &str, run: &str) {
     let store = platform(&stack.dynamodb, &[]).await.store;
-    store_batch(&store, &batch(run)).await;
+    store_batch(&store, &batch(flag, run)).await;
     for _ in 0..50 {
         stack.lambda.tick("evaluate").await.expect("evaluate answers");
         let status = stack.management().get("/status").await.expect(200).body;
@@ -216,7 +216,7 @@ async fn flags(page: &mut Page, root: &Management) {
 async fn canary(page: &mut Page, root: &Management, stack: &Stack) {
     let start = Call::new("POST /canary/{name}/start", "/canary/reviews_read/start", 201);
     let run = page.show(root, start).await["run"].as_str().expect("a run").to_owned();
-    measure(stack, &run).await;
+    measure(stack, "reviews_read", &run).await;
     page.show(root, Call::new("GET /canary", "/canary", 200)).await;
     page.show(root, Call::new("GET /canary/{name}", "/canary/reviews_read", 200)).await;
     let records = format!("/canary/reviews_read/runs/{run}/records?limit=1");

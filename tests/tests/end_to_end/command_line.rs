@@ -1,5 +1,12 @@
 //! `cutover`, as an operator and as a script use it.
 
+mod every_command;
+mod head;
+mod masks;
+mod mistakes;
+mod rows;
+mod scene;
+
 use cutover_tests::{
     command::{CommandOutput, cutover as cutover_as},
     fault_proxy::{Fault, FaultProxy},

@@ -1,0 +1,109 @@
+//! Commands that change the state of the deployment, in the order in which they are run. The steps before each of them lead to
+//! the same state again, whatever was run before.
+
+use super::row::{Kind, Row};
+use crate::command_line::scene::{DISABLED, ENDED, RUNNING, Step, Who, ann, root};
+
+fn row(name: &'static str, arguments: &'static [&'static str]) -> Row {
+    Row::new(Kind::Changing, name, arguments)
+}
+
+/// Sets all fields of the flag that is disabled.
+fn flag(body: &'static str) -> Step {
+    root("PUT", "/flags/graphql_reviews_write", body)
+}
+
+fn off() -> Step {
+    flag(r#"{"enabled":false,"rollout_percentage":0,"description":"Enable GraphQL for writing reviews"}"#)
+}
+
+fn on() -> Step {
+    flag(r#"{"enabled":true,"rollout_percentage":0,"description":"Enable GraphQL for writing reviews"}"#)
+}
+
+/// Applies the configuration of the beginning.
+fn applied() -> Step {
+    root("PUT", "/config?allow_moving_users=true", "{config}")
+}
+
+fn start() -> Step {
+    root("POST", "/canary/graphql_offers_read/start", "")
+}
+
+fn pause() -> Step {
+    root("POST", "/canary/graphql_offers_read/pause", "")
+}
+
+fn rollback() -> Step {
+    root("POST", "/canary/graphql_offers_read/rollback", "")
+}
+
+/// Has an operator request a change that waits for another one.
+fn requested() -> [Step; 2] {
+    let path = "/flags/graphql_offers_read/rollout";
+    [root("PUT", path, r#"{"percentage":0}"#), ann("PUT", path, r#"{"percentage":10}"#)]
+}
+
+fn invited() -> Step {
+    root("POST", "/tokens", r#"{"name":"temporary-{n}","role":"viewer"}"#)
+}
+
+fn flags() -> Vec<Row> {
+    vec![
+        row("apply", &["--file", "changed.yaml", "--yes"]).after([rollback(), applied()]).short(),
+        row("enable", &[DISABLED, "--yes"]).after([off()]),
+        row("disable", &[DISABLED, "--reason", "looking closer"]).after([on()]),
+        row("rollout", &[DISABLED, "12.5", "--yes"]).after([on()]).short(),
+        row("flag create", &["fresh-{n}", "--description", "Searching reviews"]),
+        row("flag edit", &[DISABLED, "--yes"]).after([off()]),
+        row("flag delete", &["old-{n}", "--yes"]).after([root(
+            "PUT",
+            "/flags/old-{n}",
+            r#"{"enabled":false}"#,
+        )]),
+    ]
+}
+
+fn people() -> Vec<Row> {
+    vec![
+        row("changes approve", &["{made}", "--yes"]).by(Who::Bob).after(requested()),
+        row("changes withdraw", &["{made}"]).by(Who::Ann).after(requested()),
+        row("token create", &["eve-{n}", "--role", "viewer"]).sent_once().short(),
+        row("token rotate", &["{made}", "--grace", "1h"]).after([invited()]).sent_once(),
+        row("token revoke", &["{made}"]).after([invited()]),
+    ]
+}
+
+fn canaries() -> Vec<Row> {
+    vec![
+        row("canary start", &[ENDED, "--yes"]).after([rollback()]).short(),
+        row("start-canary", &[ENDED, "--yes"]).after([rollback()]),
+        row("canary retry", &[ENDED, "--yes"]).after([start(), rollback()]),
+        row("canary promote", &[ENDED, "--yes"]).after([rollback(), start()]).short(),
+        row("canary approve", &[ENDED]).after([rollback(), start()]),
+        row("canary pause", &[ENDED]).after([rollback(), start()]),
+        row("canary resume", &[ENDED, "--yes"]).after([rollback(), start(), pause()]),
+        row("canary rollback", &[ENDED, "--reason", "complaints"]).after([rollback(), start()]),
+        row("canary delete", &[ENDED]).after([rollback(), applied(), start(), rollback()]),
+    ]
+}
+
+fn all() -> Vec<Row> {
+    let clear = || root("POST", "/emergency/clear", r#"{"reason":"over"}"#);
+    let declare = || {
+        let body = r#"{"reason":"errors on checkout","flags":["graphql_offers_read"]}"#;
+        root("POST", "/emergency/rollback", body)
+    };
+    let resumed = root("POST", "/canary/graphql_reviews_read/resume", "");
+    vec![
+        row("emergency-rollback", &["errors on checkout", "--flag", ENDED]).after([clear()]).short(),
+        row("emergency-clear", &["fixed in 1.4.2", "--yes"]).after([clear(), declare()]).short(),
+        // The last one: an epoch begins, and canaries are paused.
+        row("restore", &["--yes"]).after([rollback(), resumed]),
+    ]
+}
+
+/// Returns the rows in their order.
+pub fn rows() -> Vec<Row> {
+    [flags(), people(), canaries(), all()].into_iter().flatten().collect()
+}
