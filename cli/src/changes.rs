@@ -2,6 +2,7 @@
 
 use crate::{
     client::{Client, encode},
+    confirm::Confirmation,
     failure::Failure,
     object_change::describe,
     output::{self, Format, cell, pick},
@@ -24,6 +25,8 @@ pub enum Command {
     Approve {
         /// Id of the change.
         id: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
     /// Withdraw a pending change.
     Withdraw {
@@ -59,7 +62,13 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
             let change = client.get(&path(&id))?;
             output::show(format, &change, || print!("{}", described(&change)));
         }
-        Command::Approve { id } => {
+        Command::Approve { id, confirmation } => {
+            // A failure to read leaves open what is approved, and the approval itself reports its cause.
+            let change = client.get(&path(&id)).unwrap_or_default();
+            if confirmation.is_asked(client.environment()) {
+                output::list(&change, "changes").for_each(|object| eprint!("{}", describe(object)));
+            }
+            confirmation.confirm(client.environment(), &format!("approve {id}"), &effect(&change))?;
             let approved = client.send(Method::POST, &format!("{}/approve", path(&id)), None);
             let response = approved.inspect_err(|failure| {
                 if let (Failure::Refused { problem, .. }, Format::Table) = (failure, format) {
@@ -76,6 +85,20 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
         }
     }
     Ok(())
+}
+
+/// Says what the approval of a pending change does; of a null one, that it is unknown.
+fn effect(change: &Value) -> String {
+    if change.is_null() {
+        return "it could not be read, and may move users".to_owned();
+    }
+    let field = |name: &str| output::field(change, name);
+    format!(
+        "{} of {}, requested by {}, is made at once",
+        field("action"),
+        field("objects"),
+        field("requested_by")
+    )
 }
 
 /// Describes a pending change in lines: who requests it, and below that what it changes, field by field.
@@ -110,7 +133,22 @@ fn difference(problem: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{environment::Environment, fake_server::answering};
     use serde_json::json;
+
+    #[test]
+    fn an_approval_reads_the_change_and_yes_confirms_it() {
+        let body = r#"{"change":"8c3f","action":"flag.rollout","objects":["feature_flags/f"],"requested_by":"one","revision":7}"#;
+        let (url, paths) = answering(200, body);
+        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = client.in_environment(Environment::of_context("live", &url, true));
+        let command = Command::Approve { id: "8c3f".to_owned(), confirmation: Confirmation::given() };
+        run(command, &client, Format::Json).unwrap();
+        let expected = ["/api/migration/changes/8c3f", "/api/migration/changes/8c3f/approve"];
+        assert_eq!(*paths.lock().unwrap(), expected);
+        let change = serde_json::from_str(body).unwrap();
+        assert_eq!(effect(&change), "flag.rollout of feature_flags/f, requested by one, is made at once");
+    }
 
     #[test]
     fn a_pending_change_is_shown_field_by_field() {

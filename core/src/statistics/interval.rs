@@ -27,7 +27,7 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// How an interval is computed; fixed before the experiment begins.
+/// Settings of an interval, fixed before the experiment begins.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct IntervalSettings {
     /// Probability, at most, that the interval ever misses the true difference.
