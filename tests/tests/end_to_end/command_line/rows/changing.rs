@@ -2,7 +2,7 @@
 //! the same state again, whatever was run before.
 
 use super::row::{Kind, Row};
-use crate::command_line::scene::{DISABLED, ENDED, RUNNING, Step, Who, ann, root};
+use crate::command_line::scene::{DISABLED, ENDED, Step, Who, ann, root};
 
 fn row(name: &'static str, arguments: &'static [&'static str]) -> Row {
     Row::new(Kind::Changing, name, arguments)
