@@ -147,8 +147,8 @@ fn the_header_names_the_variant_of_every_experiment_that_a_user_takes_part_in() 
             Ok(variant) => format!("{colour}, reviews_test={variant}"),
             Err(_) => colour.clone(),
         };
-        assert_eq!(groups(Some(&user), &facts), (all, colour.clone()), "{user}");
-        assert_eq!(groups(Some(&user), &request(&[])), (colour.clone(), colour), "{user}");
+        assert_eq!(groups(Some(user.as_str()), &facts), (all, colour.clone()), "{user}");
+        assert_eq!(groups(Some(user.as_str()), &request(&[])), (colour.clone(), colour), "{user}");
     }
     assert_eq!(groups(None, &facts), (String::new(), String::new()));
 }
@@ -300,7 +300,7 @@ fn assignment_costs_no_allocation() {
     let mut groups = String::with_capacity(200);
     let info = allocation_counter::measure(|| {
         assert!(experiment.assign(Some(&user), &facts, now()).is_ok());
-        rules.test_groups(Some(&user), &facts, now(), &mut groups);
+        rules.test_groups(Some(user.as_str()), &facts, now(), &mut groups);
         decided(&rules, &user);
     });
     assert_eq!(info.count_total, 0, "{info:?}");
