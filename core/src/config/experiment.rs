@@ -4,7 +4,7 @@ mod variants;
 
 use super::{
     flag::{conditions, description, salt},
-    reading::{Cursor, EntryCursor, Fields, Names, Section},
+    reading::{Cursor, EntryCursor, Fields, Names, Section, Value},
 };
 use crate::{
     rules::experiment::document::{Experiment, ExperimentState, Holdout, LayerRange, Slice, Variant},
@@ -57,7 +57,7 @@ pub(super) fn read_all(
 
 /// Returns true if an experiment is written without its state.
 pub(super) fn leaves_state_open(cursor: &Cursor<'_>) -> bool {
-    cursor.field("state").is_none()
+    cursor.field("state").is_none_or(|state| *state.value() == Value::Null)
 }
 
 /// Reads a holdout.

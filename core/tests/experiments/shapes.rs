@@ -146,6 +146,7 @@ fn a_file_that_leaves_state_salt_and_slices_out_changes_none_of_them() {
     for prune in [false, true] {
         let open = file(50, "");
         assert!(diff(&live, &open.merged_into(&live, prune)).is_empty());
+        assert!(diff(&live, &file(50, "state: null,").merged_into(&live, prune)).is_empty());
         let written = open.written().unwrap();
         assert_eq!(written["ab_tests"]["t"].get("state"), None, "{written:#}");
         assert_eq!(ConfigFile::from_json(&written).unwrap().merged_into(&live, prune), live);
