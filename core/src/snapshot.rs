@@ -2,8 +2,8 @@
 //! experiments at one revision, with a hash that detects damaged copies.
 //!
 //! The wire format is `{"schema":1,"revision":N,"hash":"…","body":{…}}`, with schema 2 if a route
-//! has an adapter, and schema 3 if a field means something that readers of schema 2 would ignore. The
-//! body comes last. The hash is the xxh3-128 of `schema LF revision LF body`, over
+//! has an adapter, schema 3 if a field means something that readers of schema 2 would ignore, and schema 4
+//! if a running experiment decides a flag. The body comes last. The hash is the xxh3-128 of `schema LF revision LF body`, over
 //! the verbatim bytes of the body. Readers tolerate unknown fields; a change to the meaning of a field
 //! raises the schema number, which older readers reject. Epoch and deployment are optional fields of the body: a reader that
 //! does not know them compares revisions alone, as it did before.
@@ -11,9 +11,15 @@
 use crate::{
     adapter::Program,
     measurement::label::CanaryLabel,
-    rules::{emergency::Emergency, experiment::Experiment, flag::Flag, origin::Origin, route::Route},
+    rules::{
+        emergency::Emergency,
+        experiment::document::{Experiment, Holdout},
+        flag::Flag,
+        origin::Origin,
+        route::Route,
+    },
     vocabulary::{
-        names::{AdapterName, DeploymentId, ExperimentName, FlagName, OriginName},
+        names::{AdapterName, DeploymentId, ExperimentName, FlagName, HoldoutName, OriginName},
         revision::{Epoch, Revision, Stamp},
     },
 };
@@ -22,7 +28,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Newest schema version that [`Snapshot::decode`] accepts. Snapshots are encoded with the lowest
 /// version that can represent them, so that Workers deployed earlier keep accepting them.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// First schema version. A Worker that knows only this one would send requests past their adapters.
 const WITHOUT_ADAPTERS: u32 = 1;
@@ -30,6 +36,9 @@ const WITHOUT_ADAPTERS: u32 = 1;
 /// Second schema version. A Worker that knows no later one would ignore conditions of an adapter's
 /// routes, headers and entity tags, rules of comparisons, and the slow limits of single routes.
 const WITH_ADAPTERS: u32 = 2;
+
+/// Third schema version. A Worker that knows no later one would decide a flag by its percentage that an experiment owns.
+const WITH_LATER_RULES: u32 = 3;
 
 /// Everything needed to decide requests, at one revision.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -55,9 +64,18 @@ pub struct Snapshot {
     /// Routes, in any order.
     #[serde(default)]
     pub routes: Vec<Route>,
-    /// Experiments by name.
-    #[serde(default)]
+    /// Experiments by name. A Worker of the version before reads `experiments`, with another shape of variants, and would
+    /// refuse the document; under a name that it does not know it ignores them, as it always did.
+    #[serde(
+        default,
+        rename = "sliced_experiments",
+        alias = "experiments",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub experiments: BTreeMap<ExperimentName, Experiment>,
+    /// Holdouts by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub holdouts: BTreeMap<HoldoutName, Holdout>,
     /// Compiled adapters by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub adapters: BTreeMap<AdapterName, Arc<Program>>,
@@ -121,6 +139,9 @@ impl Snapshot {
 
     /// Returns the lowest schema version that can represent the snapshot.
     fn schema(&self) -> u32 {
+        if self.experiments.values().any(|experiment| experiment.owned_flag().is_some()) {
+            return SCHEMA;
+        }
         let has_later_rules = |route: &Route| {
             let rules = route.compare.iter().flat_map(|compare| &compare.rules);
             rules.into_iter().any(|rule| rule.exact || rule.path.starts_with("header "))
@@ -129,7 +150,7 @@ impl Snapshot {
             || self.routes.iter().any(has_later_rules)
             || self.canaries.values().any(|label| !label.routes.is_empty())
         {
-            return SCHEMA;
+            return WITH_LATER_RULES;
         }
         let is_adapted = self.routes.iter().any(|route| !route.adapt.is_empty());
         if is_adapted { WITH_ADAPTERS } else { WITHOUT_ADAPTERS }

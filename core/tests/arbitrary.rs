@@ -9,6 +9,7 @@ use cutover_core::{
     routing::matcher::Matcher,
     rules::{
         condition::document::{Attribute, Condition, Operator},
+        experiment::document::{Experiment, ExperimentState, Variant},
         route::Fallback,
     },
     vocabulary::{arm::Arm, revision::Revision},
@@ -60,6 +61,40 @@ fn flag() -> impl Strategy<Value = Flag> {
     )
 }
 
+fn experiment() -> impl Strategy<Value = Experiment> {
+    let state = select(ExperimentState::ALL.to_vec());
+    (name(), 0_u32..=1_000_000, 0_u32..=1_000_000, vec(condition(), 0..2), state).prop_map(
+        |(flag, weight, traffic, conditions, (_, state))| {
+            let variant = |key: &str, weight: u32, arm: Arm| Variant {
+                key: key.parse().unwrap(),
+                name: key.to_owned(),
+                traffic_percentage: PartsPerMillion::of_parts(weight),
+                arm: Some(arm),
+                value: None,
+            };
+            Experiment {
+                name: String::new(),
+                description: String::new(),
+                state,
+                salt: None,
+                phase: 1,
+                flag: Some(flag.parse().unwrap()),
+                traffic_percentage: PartsPerMillion::of_parts(traffic),
+                layer: None,
+                holdout: None,
+                conditions,
+                variants: vec![
+                    variant("control", weight, Arm::Legacy),
+                    variant("treatment", 1_000_000 - weight, Arm::New),
+                ],
+                slices: Vec::new(),
+                success_metrics: Vec::new(),
+                send_to_client: false,
+            }
+        },
+    )
+}
+
 fn route() -> impl Strategy<Value = Route> {
     let path = prop_oneof![
         select(vec!["/", "/a", "/a/{id}", "/a/{*rest}", "/{x}/b", "/{*all}", "{", "/a/{", "/{}/{}", ""])
@@ -87,8 +122,9 @@ fn route() -> impl Strategy<Value = Route> {
 }
 
 fn snapshot() -> impl Strategy<Value = Snapshot> {
-    (vec((name(), flag()), 0..4), vec(name(), 0..5), vec(route(), 0..4), any::<u64>()).prop_map(
-        |(flags, origins, routes, revision)| Snapshot {
+    let experiments = vec((name(), experiment()), 0..3);
+    (vec((name(), flag()), 0..4), vec(name(), 0..5), vec(route(), 0..4), any::<u64>(), experiments).prop_map(
+        |(flags, origins, routes, revision, experiments)| Snapshot {
             revision: Revision(revision),
             flags: flags.into_iter().map(|(name, flag)| (name.parse().unwrap(), flag)).collect(),
             origins: origins
@@ -101,6 +137,10 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 })
                 .collect(),
             routes,
+            experiments: experiments
+                .into_iter()
+                .map(|(name, experiment)| (name.parse().unwrap(), experiment))
+                .collect(),
             ..Snapshot::default()
         },
     )
@@ -134,7 +174,10 @@ proptest! {
             Some(_) => prop_assert!(decision.origin().is_some_and(|index| index < rules.origins().len())),
         }
         if decision.verdict.arm == Arm::New {
-            prop_assert!(matches!(decision.verdict.reason, Reason::Whitelisted | Reason::Rollout));
+            prop_assert!(matches!(
+                decision.verdict.reason,
+                Reason::Whitelisted | Reason::Rollout | Reason::Experiment
+            ));
         }
         // The same input gives the same decision.
         prop_assert_eq!(decide(&rules, &facts, now).verdict, decision.verdict);

@@ -126,8 +126,15 @@ enum Kind {
 
 impl Kind {
     fn of(text: &str) -> Option<Self> {
-        const CONFIGURATION: [&str; 5] =
-            ["feature_flags", "canary_deployments", "ab_tests", "origins", "adapters"];
+        const CONFIGURATION: [&str; 7] = [
+            "feature_flags",
+            "canary_deployments",
+            "experiments",
+            "ab_tests",
+            "holdouts",
+            "origins",
+            "adapters",
+        ];
         const ADAPTER: [&str; 7] =
             ["schema", "operations", "endpoint", "shapes", "envelope", "errors", "forward_headers"];
         let content = Node::from_yaml(text).ok()?.to_json();

@@ -40,12 +40,14 @@ impl Change {
     /// single change: objects that others refer to are created first and deleted last.
     fn position(&self) -> u8 {
         match (self.action, self.section) {
-            (Action::Delete, "canary_deployments" | "ab_tests") => 3,
+            // No object refers to an experiment, and the next one may need its flag or its part of a layer.
+            (Action::Delete, "ab_tests") => 0,
+            (Action::Delete, "canary_deployments") => 3,
             (Action::Delete, "routes") => 4,
             (Action::Delete, _) => 5,
             // A plan may name routes of its flag. One that names fewer releases them, to another flag or to be deleted.
             (Action::Update, "canary_deployments") if self.only_drops_routes() => 0,
-            (_, "canary_deployments") => 2,
+            (_, "canary_deployments" | "ab_tests") => 2,
             (_, "routes") => 1,
             _ => 0,
         }
@@ -79,6 +81,7 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
     named!(feature_flags);
     named!(canary_deployments);
     named!(ab_tests);
+    named!(holdouts);
     named!(origins);
     named!(adapters);
     section(

@@ -3,10 +3,19 @@
 use super::adapter::{Adapter, COMPILED, MAX_BYTES};
 use crate::{
     canary::plan::CanaryPlan,
-    rules::{emergency::Emergency, experiment::Experiment, flag::Flag, origin::Origin, route::Route},
+    rules::{
+        emergency::Emergency,
+        experiment::{
+            document::{Experiment, Holdout},
+            succession::next,
+        },
+        flag::Flag,
+        origin::Origin,
+        route::Route,
+    },
     snapshot::Snapshot,
     vocabulary::{
-        names::{AdapterName, ExperimentName, FlagName, OriginName},
+        names::{AdapterName, ExperimentName, FlagName, HoldoutName, OriginName},
         revision::{Epoch, Revision},
     },
 };
@@ -29,9 +38,12 @@ pub struct Config {
     /// The canary plans by the name of their flag.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub canary_deployments: BTreeMap<FlagName, CanaryPlan>,
-    /// The experiments by name.
+    /// The experiments by name, of both sections of a file that can hold them, `experiments` and `ab_tests`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ab_tests: BTreeMap<ExperimentName, Experiment>,
+    /// The holdouts by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub holdouts: BTreeMap<HoldoutName, Holdout>,
     /// The origins by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub origins: BTreeMap<OriginName, Origin>,
@@ -100,6 +112,7 @@ impl Config {
             origins: self.origins,
             routes: self.routes,
             experiments: self.ab_tests,
+            holdouts: self.holdouts,
             adapters: self
                 .adapters
                 .into_iter()
@@ -117,6 +130,7 @@ impl Config {
             "feature_flags" => serde_json::to_value(self.feature_flags.get(name)?).ok(),
             "canary_deployments" => serde_json::to_value(self.canary_deployments.get(name)?).ok(),
             "ab_tests" => serde_json::to_value(self.ab_tests.get(name)?).ok(),
+            "holdouts" => serde_json::to_value(self.holdouts.get(name)?).ok(),
             "origins" => serde_json::to_value(self.origins.get(name)?).ok(),
             "adapters" => serde_json::to_value(self.adapters.get(name)?).ok(),
             "routes" => {
@@ -127,15 +141,20 @@ impl Config {
     }
 
     /// Returns this configuration with the objects of `wanted` added or replaced. Objects that
-    /// `wanted` does not contain are kept, or removed if `prune` is true.
+    /// `wanted` does not contain are kept, or removed if `prune` is true. Experiments are replaced as [`next`] says.
     pub fn merged(&self, wanted: &Self, prune: bool) -> Self {
+        let saved = |(name, wanted): (&ExperimentName, &Experiment)| {
+            (name.clone(), next(name, self.ab_tests.get(name), wanted))
+        };
+        let ab_tests: BTreeMap<_, _> = wanted.ab_tests.iter().map(saved).collect();
         if prune {
-            return wanted.clone();
+            return Self { ab_tests, ..wanted.clone() };
         }
         let mut merged = self.clone();
         merged.feature_flags.extend(wanted.feature_flags.clone());
         merged.canary_deployments.extend(wanted.canary_deployments.clone());
-        merged.ab_tests.extend(wanted.ab_tests.clone());
+        merged.ab_tests.extend(ab_tests);
+        merged.holdouts.extend(wanted.holdouts.clone());
         merged.origins.extend(wanted.origins.clone());
         merged.adapters.extend(wanted.adapters.clone());
         merged.routes.retain(|kept| wanted.routes.iter().all(|route| route.id != kept.id));

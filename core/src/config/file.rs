@@ -6,7 +6,10 @@ use crate::{
         condition::{compiled::CompiledCondition, document::Condition},
         flag::Flag,
     },
-    vocabulary::{names::FlagName, timestamp::Timestamp},
+    vocabulary::{
+        names::{ExperimentName, FlagName},
+        timestamp::Timestamp,
+    },
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,10 +29,12 @@ pub(super) struct Place {
 /// A configuration as a file has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigFile {
-    /// The configuration, with 0 for each percentage that the file leaves out.
+    /// The configuration, with 0 for each percentage that the file leaves out, and running experiments for states.
     pub config: Config,
     /// Flags whose percentage the file leaves out.
     pub(super) open_shares: BTreeSet<FlagName>,
+    /// Experiments whose state the file leaves out.
+    pub(super) open_states: BTreeSet<ExperimentName>,
     /// Places of flags and conditions, by their paths.
     pub(super) places: BTreeMap<String, Place>,
 }
@@ -47,24 +52,26 @@ impl ConfigFile {
     /// Returns an error if a value cannot be represented as JSON.
     pub fn written(&self) -> serde_json::Result<Value> {
         let mut written = self.config.written()?;
-        if let Some(flags) = written.get_mut("feature_flags").and_then(Value::as_object_mut) {
-            for name in &self.open_shares {
-                if let Some(flag) = flags.get_mut(name.as_str()).and_then(Value::as_object_mut) {
-                    flag.remove("rollout_percentage");
-                }
-            }
-        }
+        leave_open(&mut written, "feature_flags", &self.open_shares, "rollout_percentage");
+        leave_open(&mut written, "ab_tests", &self.open_states, "state");
         Ok(written)
     }
 
     /// Returns a live configuration with the objects of the file added or replaced, as [`Config::merged`] does. A percentage
-    /// that the file leaves out is that of the live flag, and 0 for a new one.
+    /// that the file leaves out is that of the live flag, and 0 for a new one; so is the state of an experiment, of which a
+    /// new one is running.
     pub fn merged_into(&self, live: &Config, prune: bool) -> Config {
         let mut merged = live.merged(&self.config, prune);
         for name in &self.open_shares {
             let held = live.feature_flags.get(name);
             if let (Some(flag), Some(held)) = (merged.feature_flags.get_mut(name), held) {
                 flag.rollout_percentage = held.rollout_percentage;
+            }
+        }
+        for name in &self.open_states {
+            let held = live.ab_tests.get(name);
+            if let (Some(experiment), Some(held)) = (merged.ab_tests.get_mut(name), held) {
+                experiment.state = held.state;
             }
         }
         merged
@@ -103,6 +110,16 @@ impl ConfigFile {
             flags.keys().filter(|name| !used.contains(name)).map(FlagName::as_str).collect();
         warnings.extend(without_route(&unused));
         warnings
+    }
+}
+
+/// Removes a field from objects of a section.
+fn leave_open<K: AsRef<str>>(written: &mut Value, section: &str, names: &BTreeSet<K>, field: &str) {
+    let Some(objects) = written.get_mut(section).and_then(Value::as_object_mut) else { return };
+    for name in names {
+        if let Some(object) = objects.get_mut(name.as_ref()).and_then(Value::as_object_mut) {
+            object.remove(field);
+        }
     }
 }
 

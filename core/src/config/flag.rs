@@ -32,25 +32,12 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
         cursor.fields("write enabled, rollout_percentage and the other fields of a flag below it")?;
     let enabled = fields.read("enabled", Cursor::bool);
     let rollout = fields.read("rollout_percentage", Cursor::percentage);
-    let description = fields.present("description").and_then(|cursor| {
-        let description = cursor.string()?;
-        has_length(&cursor, &description, 0..=MAX_DESCRIPTION).then_some(description)
-    });
+    let description = description(&mut fields);
     let user_whitelist = users(&mut fields, "user_whitelist");
     let user_blacklist = users(&mut fields, "user_blacklist");
-    let conditions = fields
-        .list("conditions", "write a list of conditions, each with a type")
-        .iter()
-        .filter_map(condition)
-        .collect();
-    let salt = fields
-        .present("salt")
-        .and_then(|cursor| {
-            let salt = cursor.string()?;
-            has_length(&cursor, &salt, 1..=MAX_SALT).then_some(salt)
-        })
-        // The default salt is not kept, so that what is exported equals what was applied.
-        .filter(|salt| salt != name.as_str());
+    let conditions = conditions(&mut fields);
+    // The default salt is not kept, so that what is exported equals what was applied.
+    let salt = salt(&mut fields).filter(|salt| salt != name.as_str());
     let on_control_loss = fields.present("on_control_loss").and_then(|cursor| {
         let choices = [("hold", OnControlLoss::Hold), ("legacy", OnControlLoss::Legacy)];
         cursor.choice(&choices, "is not one of the two choices", "write hold or legacy")
@@ -63,7 +50,7 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
     let flag = Flag {
         enabled: enabled.unwrap_or(false),
         rollout_percentage: rollout.unwrap_or(PartsPerMillion::ZERO),
-        description: description.unwrap_or_default(),
+        description,
         user_whitelist,
         user_blacklist,
         conditions,
@@ -73,6 +60,30 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
     };
     report_size(cursor, &flag);
     Some(flag)
+}
+
+/// Reads the description of a flag or an experiment.
+pub(super) fn description(fields: &mut Fields<'_>) -> String {
+    bounded(fields, "description", 0..=MAX_DESCRIPTION).unwrap_or_default()
+}
+
+/// Reads the salt of a flag or an experiment.
+pub(super) fn salt(fields: &mut Fields<'_>) -> Option<String> {
+    bounded(fields, "salt", 1..=MAX_SALT)
+}
+
+/// Reads a string with as many characters as are allowed.
+fn bounded(fields: &mut Fields<'_>, name: &'static str, allowed: RangeInclusive<usize>) -> Option<String> {
+    fields.present(name).and_then(|cursor| {
+        let text = cursor.string()?;
+        has_length(&cursor, &text, allowed).then_some(text)
+    })
+}
+
+/// Reads the conditions of a flag or an experiment.
+pub(super) fn conditions(fields: &mut Fields<'_>) -> Vec<Condition> {
+    let items = fields.list("conditions", "write a list of conditions, each with a type");
+    items.iter().filter_map(condition).collect()
 }
 
 /// Returns true if a flag is written without its percentage.

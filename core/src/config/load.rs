@@ -4,6 +4,7 @@ use super::{
     adapter::{self, Files},
     canary,
     document::Config,
+    experiment,
     file::{ConfigFile, Place},
     flag,
     matcher::report_conflicts,
@@ -11,15 +12,8 @@ use super::{
     traffic,
 };
 use crate::{
-    rules::{
-        experiment::{Experiment, Variant},
-        flag::Flag,
-        route::Route,
-    },
-    vocabulary::{
-        names::{ExperimentName, FlagName},
-        share::PartsPerMillion,
-    },
+    rules::{flag::Flag, route::Route},
+    vocabulary::{names::FlagName, share::PartsPerMillion},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +21,7 @@ use std::{
     str::FromStr,
 };
 
-const VARIANTS_HINT: &str = "write one entry per variant";
+const EXPERIMENTS_HINT: &str = "write one entry per experiment";
 
 impl ConfigFile {
     /// Reads a file from YAML 1.2, of which JSON is a subset.
@@ -155,7 +149,9 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let mut fields = cursor.fields("begin with feature_flags, origins and routes")?;
     let flags = fields.optional("feature_flags");
     let canaries = fields.optional("canary_deployments");
-    let experiments = fields.optional("ab_tests");
+    let experiments = fields.optional("experiments");
+    let ab_tests = fields.optional("ab_tests");
+    let holdouts = fields.optional("holdouts");
     let origins = fields.optional("origins");
     let adapters = fields.optional("adapters");
     let route_list = fields.optional("routes");
@@ -164,7 +160,8 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let flags = section(flags, "write one entry per flag");
     let origins = section(origins, "write one entry per origin");
     let adapters = section(adapters, "write one entry per adapter");
-    let names = Names::new(&flags, &origins, &adapters);
+    let holdouts = section(holdouts, "write one entry per holdout");
+    let names = Names::new(&flags, &origins, &adapters, &holdouts);
     let feature_flags = map(&flags, |entry| {
         // A flag with an invalid name is read too, so that its other mistakes are reported.
         let name = entry.key.parse::<FlagName>().ok().or_else(|| "unnamed".parse().ok())?;
@@ -177,18 +174,27 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
         names.must_have(Section::Flags, entry.key, &entry.key_cursor);
         canary::read(&entry.value, &traffic::routes_of(&route_list, entry.key))
     });
-    let experiments = section(experiments, "write one entry per experiment");
-    let ab_tests = map(&experiments, |entry| experiment(&entry.value));
+    let experiments = experiment::both_sections(
+        section(experiments, EXPERIMENTS_HINT),
+        section(ab_tests, EXPERIMENTS_HINT),
+    );
+    let ab_tests = experiment::read_all(&experiments, &names);
+    let open_states = open(&experiments, experiment::leaves_state_open);
+    let holdouts = map(&holdouts, |entry| experiment::holdout(&entry.value));
     let origins = map(&origins, |entry| traffic::origin(&entry.value));
     let adapters = map(&adapters, |entry| adapter::read(&entry.value, files));
     let routes = routes(route_list, &names);
-    let config = Config { feature_flags, canary_deployments, ab_tests, origins, adapters, routes };
-    Some(ConfigFile { config, open_shares: open_shares(&flags), places: places(&flags) })
+    let config = Config { feature_flags, canary_deployments, ab_tests, holdouts, origins, adapters, routes };
+    let open_shares = open(&flags, flag::leaves_share_open);
+    Some(ConfigFile { config, open_shares, open_states, places: places(&flags) })
 }
 
-/// Returns the flags whose percentage is left out.
-fn open_shares(flags: &[EntryCursor<'_>]) -> BTreeSet<FlagName> {
-    let open = flags.iter().filter(|entry| flag::leaves_share_open(&entry.value));
+/// Returns the names of the entries that leave something open.
+fn open<K: FromStr + Ord>(
+    entries: &[EntryCursor<'_>],
+    leaves_open: impl Fn(&Cursor<'_>) -> bool,
+) -> BTreeSet<K> {
+    let open = entries.iter().filter(|entry| leaves_open(&entry.value));
     open.filter_map(|entry| entry.key.parse().ok()).collect()
 }
 
@@ -225,35 +231,6 @@ where
             Some((key?, value?))
         })
         .collect()
-}
-
-fn experiment(cursor: &Cursor<'_>) -> Option<Experiment> {
-    let mut fields = cursor.fields("write name and variants below the experiment")?;
-    let name = fields.require("name", "write what the experiment is called", Cursor::string);
-    let variants_cursor = fields.required("variants", VARIANTS_HINT);
-    fields.finish();
-    let entries = section(variants_cursor.clone(), VARIANTS_HINT);
-    let variants: BTreeMap<ExperimentName, Variant> = map(&entries, |entry| variant(&entry.value));
-    let total: u64 = variants.values().map(|variant| u64::from(variant.traffic_percentage.get())).sum();
-    // If a variant could not be read, the sum means nothing.
-    let complete = variants.len() == entries.len();
-    if let Some(cursor) =
-        variants_cursor.filter(|_| complete && total != u64::from(PartsPerMillion::ALL.get()))
-    {
-        // Shares have four decimals; the sum is exact in parts per million.
-        let message = format!("the variants add up to {} percent", total as f64 / 10_000.0);
-        cursor.report(message, "make traffic_percentage add up to 100");
-    }
-    Some(Experiment { name: name?, variants })
-}
-
-fn variant(cursor: &Cursor<'_>) -> Option<Variant> {
-    let mut fields = cursor.fields("write { name, traffic_percentage }")?;
-    let name = fields.require("name", "write what the variant is called", Cursor::string);
-    let hint = "write the variant's share, such as 50.0";
-    let share = fields.require("traffic_percentage", hint, Cursor::percentage);
-    fields.finish();
-    Some(Variant { name: name?, traffic_percentage: share? })
 }
 
 fn routes(items: Vec<Cursor<'_>>, names: &Names<'_>) -> Vec<Route> {

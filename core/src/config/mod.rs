@@ -7,6 +7,7 @@ mod compare;
 mod contradiction;
 mod diff;
 mod document;
+mod experiment;
 mod file;
 mod flag;
 mod load;

@@ -9,13 +9,17 @@ use crate::{
     },
     routing::table::{InvalidRoute, RouteTable},
     rules::{
-        condition::compiled::InvalidCondition,
-        flag::{CompiledFlag, Flag, InvalidFlag},
+        condition::compiled::{InvalidCondition, InvalidConditions},
+        experiment::{
+            compiled::{CompiledExperiment, InvalidExperiment},
+            document::Experiment,
+        },
+        flag::{CompiledFlag, Flag},
         origin::{Origin, OriginOptions},
         route::Route,
     },
     snapshot::{Snapshot, SnapshotError},
-    vocabulary::names::{AdapterName, FlagName, OriginName, RouteId},
+    vocabulary::names::{AdapterName, ExperimentName, FlagName, OriginName, RouteId},
 };
 use std::sync::Arc;
 
@@ -31,6 +35,14 @@ pub enum CompileError {
         position: usize,
         /// The error of the condition.
         error: InvalidCondition,
+    },
+    /// An experiment is invalid.
+    #[error("experiment {experiment}: {error}")]
+    Experiment {
+        /// The rejected experiment.
+        experiment: ExperimentName,
+        /// The error of the experiment.
+        error: InvalidExperiment,
     },
     /// The pattern of a route is invalid or claimed by another route.
     #[error("route {}: {error}", route.as_ref().map_or("", RouteId::as_str))]
@@ -92,13 +104,15 @@ impl Ruleset {
     ///
     /// # Errors
     ///
-    /// Fails if a condition, a route's pattern or an adapter is invalid, or if a route refers to an
+    /// Fails if a condition, an experiment, a route's pattern or an adapter is invalid, or if a route refers to an
     /// adapter or origin that does not exist. An unknown flag is no error: its routes go to legacy.
     pub fn compile(snapshot: &Snapshot) -> Result<Self, CompileError> {
-        let flags = compile_flags(snapshot)?;
+        let experiments = compile_experiments(snapshot)?;
+        let flags = compile_flags(snapshot, &experiments)?;
         let adapters = compile_adapters(snapshot)?;
         let origins = compile_origins(snapshot);
-        let compiled = Compiled { flags: &flags, origins: &origins, adapters: &adapters };
+        let compiled =
+            Compiled { flags: &flags, origins: &origins, adapters: &adapters, experiments: &experiments };
         let routes = snapshot
             .routes
             .iter()
@@ -108,20 +122,42 @@ impl Ruleset {
         let mut inputs = Vec::new();
         routes.iter().flat_map(|route| &route.inputs).for_each(|input| add(&mut inputs, input.clone()));
         let canaries = flags.iter().map(|flag| snapshot.canaries.get(&flag.name).cloned()).collect();
-        Ok(Self { revision: snapshot.revision, flags, origins, routes, table, inputs, adapters, canaries })
+        let revision = snapshot.revision;
+        Ok(Self { revision, flags, origins, routes, table, inputs, adapters, canaries, experiments })
     }
 }
 
-/// Compiles the flags, in the order of their names.
-fn compile_flags(snapshot: &Snapshot) -> Result<Vec<CompiledFlag>, CompileError> {
+/// Compiles the experiments, in the order of their names.
+fn compile_experiments(snapshot: &Snapshot) -> Result<Vec<Arc<CompiledExperiment>>, CompileError> {
+    let compile = |(name, experiment): (&ExperimentName, &Experiment)| {
+        let compiled = CompiledExperiment::new(name, experiment, &snapshot.holdouts);
+        compiled.map(Arc::new).map_err(|error| CompileError::Experiment { experiment: name.clone(), error })
+    };
+    snapshot.experiments.iter().map(compile).collect()
+}
+
+/// Compiles the flags, in the order of their names, each with the experiment that owns it. The owner of a flag that does
+/// not exist decides nothing.
+fn compile_flags(
+    snapshot: &Snapshot,
+    experiments: &[Arc<CompiledExperiment>],
+) -> Result<Vec<CompiledFlag>, CompileError> {
     let covered =
         |name: &FlagName| snapshot.emergency.as_ref().is_some_and(|emergency| emergency.covers(name));
     let compile = |(name, flag): (&FlagName, &Flag)| {
-        CompiledFlag::new(name, flag, covered(name)).map_err(|InvalidFlag { position, error }| {
+        CompiledFlag::new(name, flag, covered(name)).map_err(|InvalidConditions { position, error }| {
             CompileError::Condition { flag: name.clone(), position, error }
         })
     };
-    snapshot.flags.iter().map(compile).collect()
+    let mut flags = snapshot.flags.iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+    for experiment in experiments {
+        let Some(owned) = experiment.owned_flag() else { continue };
+        let index = flags.binary_search_by(|flag| flag.name.cmp(owned)).ok();
+        if let Some(flag) = index.and_then(|index| flags.get_mut(index)) {
+            flag.give_to(experiment);
+        }
+    }
+    Ok(flags)
 }
 
 /// Compiles the origins, in the order of their names.
@@ -157,6 +193,7 @@ struct Compiled<'c> {
     flags: &'c [CompiledFlag],
     origins: &'c [CompiledOrigin],
     adapters: &'c [Arc<Adapter>],
+    experiments: &'c [Arc<CompiledExperiment>],
 }
 
 impl Compiled<'_> {
@@ -176,12 +213,14 @@ impl Compiled<'_> {
         let flag = self.flags.binary_search_by(|flag| flag.name.cmp(&route.flag)).ok();
         let conditions =
             flag.and_then(|index| self.flags.get(index)).map(CompiledFlag::conditions).unwrap_or_default();
+        // Any request may be told the variants of its user.
+        let of_experiments = self.experiments.iter().flat_map(|experiment| experiment.conditions());
         Ok(CompiledRoute {
             id: route.id.clone(),
             flag,
             legacy: self.origin(route, &route.legacy)?,
             new: self.origin(route, &route.new)?,
-            inputs: inputs_of(&route.identity, conditions, read),
+            inputs: inputs_of(&route.identity, conditions.iter().chain(of_experiments), read),
             identity: route.identity.clone(),
             adapt,
             compare: route.compare.clone(),

@@ -21,7 +21,7 @@ pub struct FlagDecision {
     pub arm: Arm,
     /// The reason for this arm.
     pub reason: Reason,
-    /// The user's bucket; `None` if an earlier rule decided.
+    /// The user's bucket for the flag; `None` if an earlier rule decided. If an experiment decided, it had no part.
     pub bucket: Option<Bucket>,
     /// Position of the first condition that does not hold, if a condition decided.
     pub failed_condition: Option<usize>,
@@ -110,7 +110,7 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
         let is_counted = route.flag.is_some_and(|position| rules.canary(position).is_some());
         if identity == Identity::MayMint && flag.needs_bucket(is_counted) {
             wants_anonymous_id = true;
-        } else if (is_preflight || identity == Identity::MayMint) && flag.rollout == PartsPerMillion::ALL {
+        } else if (is_preflight || identity == Identity::MayMint) && flag.is_for_everybody() {
             // Whoever it is, the share of all users includes them.
             verdict = FlagDecision { arm: Arm::New, ..FlagDecision::legacy(Reason::Rollout) };
         }
@@ -155,7 +155,9 @@ fn is_braked(flag: &CompiledFlag, verdict: &FlagDecision) -> bool {
     let Some(limit) = flag.limit() else { return false };
     let is_inside =
         verdict.bucket.map_or(limit.rollout == PartsPerMillion::ALL, |bucket| bucket.is_in(limit.rollout));
-    !limit.enabled || (verdict.reason == Reason::Rollout && !is_inside)
+    // A brake goes before an experiment too, although the share that it lowers is not the experiment's.
+    let is_by_share = matches!(verdict.reason, Reason::Rollout | Reason::Experiment);
+    !limit.enabled || (is_by_share && !is_inside)
 }
 
 /// Decides one flag for one user. The order of the rules is the contract. An unknown flag is passed
@@ -189,8 +191,11 @@ pub fn decide_flag(
     if let Some(failed) = flag.failed_condition(facts, now) {
         return FlagDecision { failed_condition: Some(failed), ..FlagDecision::legacy(Reason::Condition) };
     }
-    let Some((place, _)) = place else { return FlagDecision::legacy(Reason::NoKey) };
+    let Some((place, user)) = place else { return FlagDecision::legacy(Reason::NoKey) };
     let bucket = place.bucket();
+    if let Some(arm) = flag.arm_by_experiment(user, facts, now) {
+        return FlagDecision { arm, bucket: Some(bucket), ..FlagDecision::legacy(Reason::Experiment) };
+    }
     let arm = if bucket.is_in(flag.rollout) { Arm::New } else { Arm::Legacy };
     FlagDecision { arm, bucket: Some(bucket), ..FlagDecision::legacy(Reason::Rollout) }
 }

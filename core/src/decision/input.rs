@@ -18,7 +18,7 @@ pub enum Input {
 
 pub(crate) fn inputs_of<'r>(
     sources: &[Source],
-    conditions: &[CompiledCondition],
+    conditions: impl Iterator<Item = &'r CompiledCondition>,
     read: impl Iterator<Item = &'r String>,
 ) -> Vec<Input> {
     let cookie = || Input::Header("cookie".into());

@@ -1,5 +1,6 @@
 //! The decision of one request: a snapshot compiled to a ruleset, and its evaluation.
 
+pub mod assignments;
 pub mod compile;
 pub mod decide;
 pub mod diversion;

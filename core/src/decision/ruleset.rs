@@ -11,8 +11,9 @@ use crate::{
     request::{facts::Facts, identity::Source},
     routing::table::RouteTable,
     rules::{
-        condition::{compiled::CompiledCondition, document::Attribute},
+        condition::compiled::CompiledCondition,
         emergency::Emergency,
+        experiment::compiled::CompiledExperiment,
         flag::{CompiledFlag, FlagLimit},
     },
     vocabulary::revision::Revision,
@@ -30,6 +31,7 @@ pub struct Ruleset {
     pub(super) inputs: Vec<Input>,
     pub(super) adapters: Vec<Arc<Adapter>>,
     pub(super) canaries: Canaries,
+    pub(super) experiments: Vec<Arc<CompiledExperiment>>,
 }
 
 /// The adapter of a route for a request.
@@ -79,6 +81,13 @@ impl Ruleset {
     /// The flags, sorted by name.
     pub fn flags(&self) -> &[CompiledFlag] {
         &self.flags
+    }
+
+    /// Returns the experiment with this name.
+    pub fn experiment(&self, name: &str) -> Option<&CompiledExperiment> {
+        let index =
+            self.experiments.binary_search_by(|experiment| experiment.name.as_str().cmp(name)).ok()?;
+        self.experiments.get(index).map(Arc::as_ref)
     }
 
     /// The routes, in the order of the snapshot.
@@ -187,16 +196,15 @@ impl Ruleset {
     /// takes the user id from it first, and neither a condition nor an adapter reads a cookie.
     /// Reading cookies is expensive at the edge, and most requests have the header.
     pub fn cookies_unless(&self) -> Option<&str> {
+        let mut of_experiments = self.experiments.iter().flat_map(|experiment| experiment.conditions());
+        if of_experiments.any(CompiledCondition::reads_cookies) {
+            return None;
+        }
         let mut first: Option<&str> = None;
         for route in &self.routes {
             let Some(Source::Header(name)) = route.identity.first() else { return None };
             let conditions = self.flag_at(route.flag).map(CompiledFlag::conditions).unwrap_or_default();
-            let looks_at_cookies = conditions
-                .iter()
-                .any(|condition| matches!(condition, CompiledCondition::Attribute(Attribute::Cookie(_), _)))
-                || conditions.iter().any(|condition| {
-                    matches!(condition, CompiledCondition::Attribute(Attribute::Header(name), _) if **name == *"cookie")
-                });
+            let looks_at_cookies = conditions.iter().any(CompiledCondition::reads_cookies);
             let is_adapted_by_cookies = || {
                 let mut adapters = self.adapters_of(route);
                 adapters.any(|(_, adapter)| adapter.program.reads.iter().any(|name| name == "cookie"))

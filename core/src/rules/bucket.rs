@@ -18,9 +18,23 @@ pub enum Purpose {
     Segment,
     /// Participation in an experiment.
     Experiment,
+    /// The place in a layer, whose experiments own disjoint ranges of it.
+    Layer,
+    /// The users whom a holdout keeps out of its experiments.
+    Holdout,
 }
 
 impl Purpose {
+    /// All purposes.
+    pub const ALL: [Purpose; 6] = [
+        Purpose::Rollout,
+        Purpose::Variant,
+        Purpose::Segment,
+        Purpose::Experiment,
+        Purpose::Layer,
+        Purpose::Holdout,
+    ];
+
     /// Returns the name that goes into the seed.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,6 +42,8 @@ impl Purpose {
             Purpose::Variant => "variant",
             Purpose::Segment => "segment",
             Purpose::Experiment => "experiment",
+            Purpose::Layer => "layer",
+            Purpose::Holdout => "holdout",
         }
     }
 }

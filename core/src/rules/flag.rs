@@ -5,15 +5,16 @@ use crate::{
     rules::{
         bucket::{Bucket, Purpose, Seed, UserHash},
         condition::{
-            compiled::{CompiledCondition, InvalidCondition},
+            compiled::{CompiledCondition, InvalidConditions},
             document::Condition,
         },
+        experiment::compiled::CompiledExperiment,
         phase::FlagPhase,
     },
-    vocabulary::{names::FlagName, share::PartsPerMillion, timestamp::Timestamp},
+    vocabulary::{arm::Arm, names::FlagName, share::PartsPerMillion, timestamp::Timestamp},
 };
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
+use std::{cell::Cell, sync::Arc};
 
 /// The switch that moves users of one capability to the new backend.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -93,6 +94,8 @@ pub struct CompiledFlag {
     whitelist: UserList,
     blacklist: UserList,
     conditions: Vec<CompiledCondition>,
+    /// The running experiment that owns the flag.
+    experiment: Option<Arc<CompiledExperiment>>,
 }
 
 /// Users sorted by the hash that bucketing computes anyway: a look-up is one binary search over
@@ -114,23 +117,13 @@ impl UserList {
     }
 }
 
-/// Error for a flag with an invalid condition.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("condition {position}: {error}")]
-pub struct InvalidFlag {
-    /// Index of the condition in [`Flag::conditions`].
-    pub position: usize,
-    /// The error of the condition.
-    pub error: InvalidCondition,
-}
-
 impl CompiledFlag {
     /// Compiles a flag. `emergency` is true if an emergency in the snapshot covers it.
     ///
     /// # Errors
     ///
     /// Fails if one of its conditions is invalid.
-    pub fn new(name: &FlagName, flag: &Flag, emergency: bool) -> Result<Self, InvalidFlag> {
+    pub fn new(name: &FlagName, flag: &Flag, emergency: bool) -> Result<Self, InvalidConditions> {
         let seed = Seed::new(Purpose::Rollout, flag.salt.as_deref().unwrap_or(name.as_str()));
         Ok(Self {
             name: name.clone(),
@@ -142,15 +135,20 @@ impl CompiledFlag {
             seed,
             whitelist: UserList::new(seed, &flag.user_whitelist),
             blacklist: UserList::new(seed, &flag.user_blacklist),
-            conditions: flag
-                .conditions
-                .iter()
-                .enumerate()
-                .map(|(position, condition)| {
-                    CompiledCondition::new(condition).map_err(|error| InvalidFlag { position, error })
-                })
-                .collect::<Result<_, _>>()?,
+            conditions: CompiledCondition::all(&flag.conditions)?,
+            experiment: None,
         })
+    }
+
+    /// Gives the flag to a running experiment, unless another one owns it.
+    pub(crate) fn give_to(&mut self, experiment: &Arc<CompiledExperiment>) {
+        self.experiment.get_or_insert_with(|| Arc::clone(experiment));
+    }
+
+    /// Returns the arm of a user's variant in the experiment that owns the flag; `None` if there is none, or the user
+    /// takes no part in it.
+    pub(crate) fn arm_by_experiment(&self, user: &str, facts: &Facts<'_>, now: Timestamp) -> Option<Arm> {
+        self.experiment.as_ref()?.assign(Some(user), facts, now).ok()?.arm
     }
 
     /// Returns true if an emergency holds the flag on legacy.
@@ -182,10 +180,18 @@ impl CompiledFlag {
         self.limit.set(None);
     }
 
-    /// Returns true if the arm of an unknown user depends on a bucket: the share is neither nothing nor everything.
-    /// `is_counted` is true while a canary counts the flag's users, who need an id for that at every share above 0.
+    /// Returns true if the arm of an unknown user depends on a bucket: an experiment owns the flag, or the share is neither
+    /// nothing nor everything. `is_counted` is true while a canary counts the flag's users, who need an id for that at
+    /// every share above 0.
     pub fn needs_bucket(&self, is_counted: bool) -> bool {
-        self.rollout > PartsPerMillion::ZERO && (is_counted || self.rollout < PartsPerMillion::ALL)
+        let is_divided =
+            self.rollout > PartsPerMillion::ZERO && (is_counted || self.rollout < PartsPerMillion::ALL);
+        is_divided || self.experiment.is_some()
+    }
+
+    /// Returns true if the share is everything, and no experiment has users on legacy.
+    pub(crate) fn is_for_everybody(&self) -> bool {
+        self.rollout == PartsPerMillion::ALL && self.experiment.is_none()
     }
 
     /// Returns the user's bucket for this flag.

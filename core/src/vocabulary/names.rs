@@ -111,8 +111,23 @@ name!(
 );
 
 name!(
-    /// The name of an experiment, and of a variant inside one.
+    /// The name of an experiment.
     ExperimentName
+);
+
+name!(
+    /// The key of a variant inside its experiment.
+    VariantKey
+);
+
+name!(
+    /// The name of a layer, whose experiments share out its users.
+    LayerName
+);
+
+name!(
+    /// The name of a holdout.
+    HoldoutName
 );
 
 name!(

@@ -36,11 +36,13 @@ pub enum Reason {
     Diverted = 12,
     /// The decision was the new arm, but a change that the edge knows only as a brake has lowered the flag.
     Braked = 13,
+    /// The variant of the experiment that owns the flag decided. No evidence for a canary: the flag's percentage had no part.
+    Experiment = 14,
 }
 
 impl Reason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Reason; 14] = [
+    pub const ALL: [Reason; 15] = [
         Reason::Emergency,
         Reason::Disabled,
         Reason::Blacklisted,
@@ -55,6 +57,7 @@ impl Reason {
         Reason::Unadapted,
         Reason::Diverted,
         Reason::Braked,
+        Reason::Experiment,
     ];
 
     /// Returns the name in headers and documents.
@@ -74,6 +77,7 @@ impl Reason {
             Reason::Unadapted => "UNADAPTED",
             Reason::Diverted => "DIVERTED",
             Reason::Braked => "BRAKED",
+            Reason::Experiment => "EXPERIMENT",
         }
     }
 }

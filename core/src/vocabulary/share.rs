@@ -32,6 +32,11 @@ impl PartsPerMillion {
         Self(if percent > 100 { 1_000_000 } else { percent * 10_000 })
     }
 
+    /// Returns the share of this many parts per million, at most all of them.
+    pub const fn of_parts(parts: u32) -> Self {
+        Self(if parts > 1_000_000 { 1_000_000 } else { parts })
+    }
+
     /// Converts a percentage from 0 to 100 with at most four decimals.
     ///
     /// # Errors
@@ -56,7 +61,7 @@ impl PartsPerMillion {
     }
 
     /// Returns the share in parts per million.
-    pub fn get(self) -> u32 {
+    pub const fn get(self) -> u32 {
         self.0
     }
 }

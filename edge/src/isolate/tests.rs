@@ -115,8 +115,8 @@ fn refused_documents_leave_what_is_held() {
         (Err("KV is down".to_owned()), "KV is down"),
         (Ok(Some(foreign.encode().unwrap())), "names the origin nowhere"),
         (
-            document(9, 0.0).map(|text| text.map(|text| text.replacen("\"schema\":1", "\"schema\":4", 1))),
-            "schema 4",
+            document(9, 0.0).map(|text| text.map(|text| text.replacen("\"schema\":1", "\"schema\":5", 1))),
+            "schema 5",
         ),
     ];
     for (read, expected) in cases {

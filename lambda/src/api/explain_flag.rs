@@ -88,6 +88,7 @@ fn explanation(verdict: &FlagDecision, flag: Option<&CompiledFlag>, because: Opt
             let side = if bucket < share.get() { "inside" } else { "outside" };
             format!("bucket {bucket} of 1000000 is {side} the rollout of {share}")
         }
+        Reason::Experiment => "the user's variant in the experiment that owns the flag decided".to_owned(),
         Reason::NoRoute
         | Reason::NoSnapshot
         | Reason::Fallback

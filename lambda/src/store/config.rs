@@ -286,6 +286,7 @@ impl Store {
                     sections.entry("canary_deployments").or_default().insert(name.to_owned(), value)
                 }
                 "ab_tests" => sections.entry("ab_tests").or_default().insert(name.to_owned(), value),
+                "holdouts" => sections.entry("holdouts").or_default().insert(name.to_owned(), value),
                 "origins" => sections.entry("origins").or_default().insert(name.to_owned(), value),
                 "adapters" => sections.entry("adapters").or_default().insert(name.to_owned(), value),
                 "routes" => {

@@ -11,6 +11,7 @@ pub(crate) enum Section {
     Flags,
     Origins,
     Adapters,
+    Holdouts,
 }
 
 impl Section {
@@ -20,6 +21,7 @@ impl Section {
             Self::Flags => "flag",
             Self::Origins => "origin",
             Self::Adapters => "adapter",
+            Self::Holdouts => "holdout",
         }
     }
 }
@@ -30,6 +32,7 @@ pub(crate) struct Names<'n> {
     flags: Vec<&'n str>,
     origins: Vec<&'n str>,
     adapters: Vec<&'n str>,
+    holdouts: Vec<&'n str>,
 }
 
 impl<'n> Names<'n> {
@@ -37,9 +40,15 @@ impl<'n> Names<'n> {
         flags: &[EntryCursor<'n>],
         origins: &[EntryCursor<'n>],
         adapters: &[EntryCursor<'n>],
+        holdouts: &[EntryCursor<'n>],
     ) -> Self {
         let keys = |entries: &[EntryCursor<'n>]| entries.iter().map(|entry| entry.key).collect();
-        Self { flags: keys(flags), origins: keys(origins), adapters: keys(adapters) }
+        Self {
+            flags: keys(flags),
+            origins: keys(origins),
+            adapters: keys(adapters),
+            holdouts: keys(holdouts),
+        }
     }
 
     /// Reports a name that the section does not define.
@@ -48,6 +57,7 @@ impl<'n> Names<'n> {
             Section::Flags => &self.flags,
             Section::Origins => &self.origins,
             Section::Adapters => &self.adapters,
+            Section::Holdouts => &self.holdouts,
         };
         if known.contains(&name) {
             return;

@@ -33,6 +33,16 @@ pub enum InvalidCondition {
     Network(String),
 }
 
+/// Error for a list with an invalid condition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("condition {position}: {error}")]
+pub struct InvalidConditions {
+    /// Index of the condition in its list.
+    pub position: usize,
+    /// The error of the condition.
+    pub error: InvalidCondition,
+}
+
 /// A condition ready to be evaluated.
 #[derive(Debug)]
 pub enum CompiledCondition {
@@ -103,6 +113,27 @@ impl CompiledCondition {
             Condition::Attribute { name, op, values } => {
                 Ok(Self::Attribute(name.clone(), Test::new(*op, values)?))
             }
+        }
+    }
+
+    /// Compiles the conditions of a list.
+    ///
+    /// # Errors
+    ///
+    /// Fails at the first condition that is invalid.
+    pub fn all(conditions: &[Condition]) -> Result<Vec<Self>, InvalidConditions> {
+        let compile = |(position, condition)| {
+            Self::new(condition).map_err(|error| InvalidConditions { position, error })
+        };
+        conditions.iter().enumerate().map(compile).collect()
+    }
+
+    /// Returns true if the value of a cookie decides the condition.
+    pub(crate) fn reads_cookies(&self) -> bool {
+        match self {
+            Self::Attribute(Attribute::Cookie(_), _) => true,
+            Self::Attribute(Attribute::Header(name), _) => **name == *"cookie",
+            _ => false,
         }
     }
 

@@ -1,0 +1,217 @@
+//! Reads experiments and holdouts, and checks them against each other.
+
+mod variants;
+
+use super::{
+    flag::{conditions, description, salt},
+    reading::{Cursor, EntryCursor, Fields, Names, Section, Value},
+};
+use crate::{
+    rules::experiment::document::{Experiment, ExperimentState, Holdout, LayerRange, Slice, Variant},
+    vocabulary::{
+        names::{ExperimentName, VariantKey},
+        share::PartsPerMillion,
+    },
+};
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+const LAYER_HINT: &str = "write layer: { name: checkout, from: 0, to: 50 }";
+const SLICES_HINT: &str = "remove slices, which are computed; an export has them as { from, to, variant }";
+
+/// Largest number of a phase.
+const MAX_PHASE: f64 = 1_000_000_000.0;
+
+/// Returns the entries of both sections that experiments can be in, and reports names that are in both.
+pub(super) fn both_sections<'n>(
+    mut experiments: Vec<EntryCursor<'n>>,
+    ab_tests: Vec<EntryCursor<'n>>,
+) -> Vec<EntryCursor<'n>> {
+    for entry in ab_tests {
+        if experiments.iter().any(|other| other.key == entry.key) {
+            let message = format!("{} is in experiments and in ab_tests", entry.key);
+            entry.key_cursor.report(message, "keep it in one of the two sections; they mean the same");
+        }
+        experiments.push(entry);
+    }
+    experiments
+}
+
+/// Reads all experiments, and checks that no two of them claim the same users or the same flag.
+pub(super) fn read_all(
+    entries: &[EntryCursor<'_>],
+    names: &Names<'_>,
+) -> BTreeMap<ExperimentName, Experiment> {
+    let mut all = BTreeMap::new();
+    let mut earlier: Vec<(&str, Experiment)> = Vec::new();
+    for entry in entries {
+        let name: Option<ExperimentName> = entry.parse_key();
+        let Some(experiment) = read(&entry.value, names) else { continue };
+        for (other, held) in &earlier {
+            report_conflicts(&entry.value, &experiment, (*other, held));
+        }
+        earlier.push((entry.key, experiment.clone()));
+        all.extend(name.map(|name| (name, experiment)));
+    }
+    all
+}
+
+/// Returns true if an experiment is written without its state.
+pub(super) fn leaves_state_open(cursor: &Cursor<'_>) -> bool {
+    cursor.field("state").is_none_or(|state| *state.value() == Value::Null)
+}
+
+/// Reads a holdout.
+pub(super) fn holdout(cursor: &Cursor<'_>) -> Option<Holdout> {
+    let mut fields = cursor.fields("write { percentage: 5 }")?;
+    let hint = "write the share of users who take part in no experiment, such as 5";
+    let percentage = fields.require("percentage", hint, Cursor::percentage);
+    fields.finish();
+    Some(Holdout { percentage: percentage? })
+}
+
+fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Experiment> {
+    let mut fields = cursor.fields("write name and variants below the experiment")?;
+    let name = fields.require("name", "write what the experiment is called", Cursor::string);
+    let description = description(&mut fields);
+    let state = fields.present("state").and_then(|cursor| {
+        cursor.choice(
+            &ExperimentState::ALL,
+            "is not a state of an experiment",
+            "write draft, running, paused or stopped",
+        )
+    });
+    let salt = salt(&mut fields);
+    let mut phase = 1;
+    fields.set("phase", &mut phase, |cursor| cursor.whole_number_within((1.0, MAX_PHASE), "numbers"));
+    let mut traffic_percentage = PartsPerMillion::ALL;
+    fields.set("traffic_percentage", &mut traffic_percentage, Cursor::percentage);
+    let flag_cursor = fields.present("flag");
+    let flag = reference(flag_cursor.as_ref(), names, Section::Flags);
+    let holdout = reference(fields.present("holdout").as_ref(), names, Section::Holdouts);
+    let layer = fields.present("layer").and_then(|cursor| layer(&cursor));
+    let conditions = conditions(&mut fields);
+    let variants = variants::read(&mut fields);
+    let slices = variants.as_ref().map(|variants| slices(&mut fields, variants)).unwrap_or_default();
+    let success_metrics = fields.strings("success_metrics");
+    let send_to_client = fields.read("send_to_client", Cursor::bool).unwrap_or_default();
+    // Taken above unless the variants have mistakes.
+    fields.expect(&["slices"]);
+    fields.finish();
+    let variants = variants?;
+    report_arms(cursor, flag_cursor.as_ref(), &variants);
+    Some(Experiment {
+        name: name?,
+        description,
+        state: state.unwrap_or_default(),
+        salt,
+        phase,
+        flag,
+        traffic_percentage,
+        layer,
+        holdout,
+        conditions,
+        variants,
+        slices,
+        success_metrics,
+        send_to_client,
+    })
+}
+
+/// Reads a name that must be defined in a section of the file, if there is one.
+fn reference<T: FromStr + AsRef<str>>(
+    cursor: Option<&Cursor<'_>>,
+    names: &Names<'_>,
+    section: Section,
+) -> Option<T>
+where
+    T::Err: fmt::Display,
+{
+    let cursor = cursor?;
+    let name: T = cursor.parse("write the name of an object of this file")?;
+    names.must_have(section, name.as_ref(), cursor);
+    Some(name)
+}
+
+fn layer(cursor: &Cursor<'_>) -> Option<LayerRange> {
+    let mut fields = cursor.fields(LAYER_HINT)?;
+    let name = fields.require("name", LAYER_HINT, |cursor| cursor.parse(LAYER_HINT));
+    let [from, to] = ends(&mut fields, LAYER_HINT);
+    fields.finish();
+    ascending(cursor, LayerRange { name: name?, from: from?, to: to? }, |range| (range.from, range.to))
+}
+
+fn slices(fields: &mut Fields<'_>, variants: &[Variant]) -> Vec<Slice> {
+    let slice = |cursor: &Cursor<'_>| {
+        let mut fields = cursor.fields(SLICES_HINT)?;
+        let variant = fields.require("variant", SLICES_HINT, |cursor| {
+            let key: VariantKey = cursor.parse(SLICES_HINT)?;
+            let is_known = variants.iter().any(|variant| variant.key == key);
+            if is_known {
+                return Some(key);
+            }
+            cursor.refuse(format!("there is no variant {:?}", key.as_str()), SLICES_HINT)
+        });
+        let [from, to] = ends(&mut fields, SLICES_HINT);
+        fields.finish();
+        ascending(cursor, Slice { variant: variant?, from: from?, to: to? }, |slice| (slice.from, slice.to))
+    };
+    fields.list("slices", SLICES_HINT).iter().filter_map(slice).collect()
+}
+
+/// Reads both ends of a range.
+fn ends(fields: &mut Fields<'_>, hint: &str) -> [Option<PartsPerMillion>; 2] {
+    ["from", "to"].map(|name| fields.require(name, hint, Cursor::percentage))
+}
+
+/// Returns a range unless it is empty, which is reported.
+fn ascending<T>(
+    cursor: &Cursor<'_>,
+    range: T,
+    ends: impl Fn(&T) -> (PartsPerMillion, PartsPerMillion),
+) -> Option<T> {
+    let (from, to) = ends(&range);
+    if from < to {
+        return Some(range);
+    }
+    cursor.refuse(format!("the range from {from} to {to} is empty"), "make from less than to")
+}
+
+/// Reports arms without a flag to choose for, variants without an arm beside others with one, and a flag without arms.
+fn report_arms(cursor: &Cursor<'_>, flag: Option<&Cursor<'_>>, variants: &[Variant]) {
+    let Some(without) = variants.iter().find(|variant| variant.arm.is_none()) else {
+        if flag.is_none() {
+            let hint = "name the flag that the variants decide for their users, or remove their arms";
+            cursor.at_field("flag").report("the variants name arms, but there is no flag", hint);
+        }
+        return;
+    };
+    if variants.iter().any(|variant| variant.arm.is_some()) {
+        let message = format!("the variant {} names no arm, and others do", without.key);
+        let hint = "write arm: legacy or arm: new in every variant, or in none";
+        cursor.at_field("variants").report(message, hint);
+    } else if let Some(flag) = flag {
+        let hint = "write arm: legacy or arm: new in every variant, or remove flag";
+        flag.report("no variant names an arm of this flag, so the experiment would not decide it", hint);
+    }
+}
+
+/// Reports users or a flag that an experiment shares with an earlier one, which comes with its name.
+fn report_conflicts(cursor: &Cursor<'_>, experiment: &Experiment, (other, held): (&str, &Experiment)) {
+    let at = |name: &str| cursor.field(name).unwrap_or_else(|| cursor.at_field(name));
+    let is_over = |experiment: &Experiment| experiment.state == ExperimentState::Stopped;
+    if let (Some(own), Some(taken)) = (&experiment.layer, &held.layer)
+        && own.overlaps(taken)
+        && !is_over(experiment)
+        && !is_over(held)
+    {
+        let LayerRange { name, from, to } = taken;
+        let message = format!("the experiment {other} has the layer {name} from {from} to {to}");
+        at("layer").report(message, "give the experiments of a layer ranges that do not overlap");
+    }
+    if let (Some(own), Some(taken)) = (experiment.owned_flag(), held.owned_flag())
+        && own == taken
+    {
+        let message = format!("the experiment {other} is running and decides the flag {taken} too");
+        at("flag").report(message, "write state: stopped or state: draft in one of the two");
+    }
+}

@@ -1,0 +1,52 @@
+//! An experiment that is saved in the place of an earlier one: slices, salt and phase that it takes over.
+
+use crate::{
+    rules::experiment::{
+        division::{division, slices},
+        document::{Experiment, ExperimentState, Slice, Variant},
+    },
+    vocabulary::names::{ExperimentName, VariantKey},
+};
+use std::collections::BTreeMap;
+
+/// Returns the experiment to save for the one that an operator has written, in the place of `old`.
+///
+/// Slices, salt and phase come from the old one: a salt that is left out stays, and users move as little as the weights
+/// allow. A change of the weights, the variants, the flag, the conditions or the salt begins the next phase, unless the
+/// old one is a draft; so does the way back to a draft. Traffic, layer, holdout, names and descriptions can change
+/// within a phase: none of them moves a user from one variant to another.
+///
+/// Without an old experiment its slices and its phase are those that it brings, as an export does.
+pub fn next(name: &ExperimentName, old: Option<&Experiment>, new: &Experiment) -> Experiment {
+    let Some(old) = old else { return divided(new.clone(), &new.slices) };
+    let salt = new.salt.clone().or_else(|| old.salt.clone());
+    let next = Experiment { salt, phase: old.phase, ..new.clone() };
+    if old.state == ExperimentState::Draft {
+        return divided(next, &[]);
+    }
+    let is_dealt_anew = next.salt_or(name) != old.salt_or(name);
+    let begins_phase = is_dealt_anew || next.state == ExperimentState::Draft || !is_alike(old, &next);
+    let phase = next.phase.saturating_add(u32::from(begins_phase));
+    // Another salt moves users at random, so there is nothing to keep.
+    let held = if is_dealt_anew { Vec::new() } else { division(old) };
+    divided(Experiment { phase, ..next }, &held)
+}
+
+/// Returns the experiment with its buckets divided after `held`. The division in order is left out, so that what is
+/// exported equals what was applied.
+fn divided(experiment: Experiment, held: &[Slice]) -> Experiment {
+    let division = slices(held, &experiment.variants);
+    let is_in_order = division == slices(&[], &experiment.variants);
+    Experiment { slices: if is_in_order { Vec::new() } else { division }, ..experiment }
+}
+
+/// Returns true if users who take part get the same of both experiments, as far as the salt does not decide.
+fn is_alike(old: &Experiment, new: &Experiment) -> bool {
+    old.flag == new.flag && old.conditions == new.conditions && effects(old) == effects(new)
+}
+
+/// Returns the variants by their keys, because their order decides nothing, and without their display names.
+fn effects(experiment: &Experiment) -> BTreeMap<&VariantKey, Variant> {
+    let unnamed = |variant: &Variant| Variant { name: String::new(), ..variant.clone() };
+    experiment.variants.iter().map(|variant| (&variant.key, unnamed(variant))).collect()
+}

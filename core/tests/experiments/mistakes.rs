@@ -1,0 +1,142 @@
+//! Mistakes in experiments, each at its line.
+
+use cutover_core::config::Config;
+
+/// Flags and a holdout that experiments can name.
+const BEGIN: &str =
+    "feature_flags: { reviews: { enabled: true } }\nholdouts: { forever: { percentage: 5 } }\nexperiments:\n";
+
+/// Reads experiments, which begin in line 4, and returns their problems as `LINE FIELD: MESSAGE`.
+fn problems(experiments: &str) -> Vec<String> {
+    let problems = Config::from_yaml(&format!("{BEGIN}{experiments}")).map(|_| ()).unwrap_err();
+    assert!(problems.iter().all(|problem| !problem.hint.is_empty()), "{problems:#?}");
+    let told = |problem: &cutover_core::config::Problem| {
+        format!("{} {}: {}", problem.line, problem.field, problem.message)
+    };
+    problems.iter().map(told).collect()
+}
+
+#[test]
+fn each_mistake_of_an_experiment_is_told_at_its_line() {
+    let cases = [
+        (
+            "",
+            "variants: { a: { name: A, arm: new }, b: { name: B, arm: legacy } }, flag: revews",
+            "4 experiments.t.flag: there is no flag \"revews\"",
+        ),
+        (
+            "",
+            "variants: { a: A, b: B }, holdout: never",
+            "4 experiments.t.holdout: there is no holdout \"never\"",
+        ),
+        ("", "variants: { a: A }", "4 experiments.t.variants: an experiment compares at least two variants"),
+        ("", "variants: {}", "4 experiments.t.variants: an experiment compares at least two variants"),
+        ("", "description: x", "4 experiments.t.variants: variants is missing"),
+        (
+            "",
+            "variants: { a: { name: A, traffic_percentage: 50 }, b: { name: B, traffic_percentage: 49.5 } }",
+            "4 experiments.t.variants: the variants add up to 99.5 percent",
+        ),
+        (
+            "",
+            "variants: { a: { name: A, traffic_percentage: 50 }, b: B }",
+            "4 experiments.t.variants.b.traffic_percentage: traffic_percentage is missing",
+        ),
+        (
+            "",
+            "variants: [{ key: a, name: A }, { key: a, name: B }]",
+            "4 experiments.t.variants[1]: the variant a is already defined above",
+        ),
+        (
+            "",
+            "variants: { a: { name: A, arm: legacy }, b: { name: B, arm: new } }",
+            "4 experiments.t.flag: the variants name arms, but there is no flag",
+        ),
+        (
+            "",
+            "flag: reviews, variants: { a: { name: A, arm: legacy }, b: B }",
+            "4 experiments.t.variants: the variant b names no arm, and others do",
+        ),
+        (
+            "",
+            "flag: reviews, variants: { a: A, b: B }",
+            "4 experiments.t.flag: no variant names an arm of this flag, so the experiment would not decide it",
+        ),
+        (
+            "",
+            "variants: { a: { name: A, arm: old }, b: B }",
+            "4 experiments.t.variants.a.arm: \"old\" is not an arm",
+        ),
+        (
+            "",
+            "layer: { name: l, from: 50, to: 50 }, variants: { a: A, b: B }",
+            "4 experiments.t.layer: the range from 50% to 50% is empty",
+        ),
+        (
+            "",
+            "layer: { name: l, from: 0, to: 101 }, variants: { a: A, b: B }",
+            "4 experiments.t.layer.to: 101 is not between 0 and 100 percent",
+        ),
+        (
+            "",
+            "state: begun, variants: { a: A, b: B }",
+            "4 experiments.t.state: \"begun\" is not a state of an experiment",
+        ),
+        ("", "phase: 0, variants: { a: A, b: B }", "4 experiments.t.phase: 0 is out of range"),
+        (
+            "",
+            "slices: [{ from: 0, to: 50, variant: c }], variants: { a: A, b: B }",
+            "4 experiments.t.slices[0].variant: there is no variant \"c\"",
+        ),
+        (
+            "  o: { name: O, layer: { name: l, from: 0, to: 50 }, variants: { a: A, b: B } }\n",
+            "layer: { name: l, from: 40, to: 60 }, variants: { a: A, b: B }",
+            "5 experiments.t.layer: the experiment o has the layer l from 0% to 50%",
+        ),
+        (
+            "  o: { name: O, flag: reviews, variants: { a: { name: A, arm: legacy }, b: { name: B, arm: new } } }\n",
+            "flag: reviews, variants: { a: { name: A, arm: legacy }, b: { name: B, arm: new } }",
+            "5 experiments.t.flag: the experiment o is running and decides the flag reviews too",
+        ),
+    ];
+    for (earlier, fields, expected) in cases {
+        let told = problems(&format!("{earlier}  t: {{ name: T, {fields} }}\n"));
+        assert_eq!(told, [expected], "{fields}");
+    }
+}
+
+#[test]
+fn a_name_in_both_sections_is_told() {
+    let told = problems(
+        "  t: { name: T, variants: { a: A, b: B } }\nab_tests:\n  t: { name: T, variants: { a: A, b: B } }\n",
+    );
+    assert_eq!(told, ["6 ab_tests.t: t is in experiments and in ab_tests"]);
+}
+
+#[test]
+fn experiments_that_are_over_or_elsewhere_are_in_nobodys_way() {
+    let both = |first: &str, second: &str| {
+        let arms = "variants: { a: { name: A, arm: legacy }, b: { name: B, arm: new } }";
+        let text =
+            format!("{BEGIN}  o: {{ name: O, {first}, {arms} }}\n  t: {{ name: T, {second}, {arms} }}\n");
+        Config::from_yaml(&text).map(|_| ()).map_err(|problems| problems.len())
+    };
+    let layer = |from: u32, to: u32| format!("flag: reviews, layer: {{ name: l, from: {from}, to: {to} }}");
+    let stopped = |fields: &str| format!("state: stopped, {fields}");
+    let draft = |fields: &str| format!("state: draft, {fields}");
+    assert_eq!(both(&layer(0, 50), &layer(50, 100)), Err(1), "one flag");
+    assert_eq!(both(&draft(&layer(0, 50)), &layer(50, 100)), Ok(()));
+    assert_eq!(both(&draft(&layer(0, 51)), &layer(50, 100)), Err(1), "a draft keeps its part of the layer");
+    assert_eq!(both(&stopped(&layer(0, 51)), &layer(50, 100)), Ok(()));
+    assert_eq!(both(&draft(&layer(0, 51)), &layer(50, 100).replace("name: l", "name: other")), Ok(()));
+}
+
+/// An earlier version accepted one variant, and what it stored must not make the change of another object fail.
+#[test]
+fn a_stored_experiment_with_one_variant_stays_readable() {
+    let one =
+        serde_json::json!({ "name": "T", "variants": { "a": { "name": "A", "traffic_percentage": 100 } } });
+    let stored = serde_json::json!({ "ab_tests": { "t": one } });
+    assert!(Config::from_json(&stored).is_err());
+    assert_eq!(Config::from_stored(&stored).and_then(|config| config.check()), Ok(()));
+}
