@@ -1,7 +1,7 @@
 //! Examples of the commands whose definitions have none. A test parses every one of them.
 
 /// Commands by their words, with the text below their help.
-pub(super) const EXAMPLES: [(&[&str], &str); 32] = [
+pub(super) const EXAMPLES: [(&[&str], &str); 33] = [
     (&["list"], "Examples:\n  cutover list\n  cutover list --no-headers\n  cutover list --json"),
     (&["get"], "Example:\n  cutover get reviews_read"),
     (
@@ -14,6 +14,7 @@ pub(super) const EXAMPLES: [(&[&str], &str); 32] = [
         &["compare", "report"],
         "Examples:\n  cutover compare report\n  cutover compare report reviews_read --noise",
     ),
+    (&["route", "delete"], "Example:\n  cutover route delete reviews.write --reason ticket-4711"),
     (&["route", "list"], "Example:\n  cutover route list"),
     (&["export"], "Example:\n  cutover export > cutover.yaml"),
     (&["whoami"], "Example:\n  cutover whoami --context live"),

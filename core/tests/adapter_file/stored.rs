@@ -63,8 +63,8 @@ routes:
     plain.routes.iter_mut().for_each(|route| route.adapt.clear());
     let text = plain.encode().unwrap();
     assert!(text.starts_with("{\"schema\":1,") && Snapshot::decode(&text).unwrap() == plain);
-    let later = text.replacen("\"schema\":1", "\"schema\":4", 1);
-    assert!(matches!(Snapshot::decode(&later), Err(SnapshotError::Schema(4))));
+    let later = text.replacen("\"schema\":1", "\"schema\":5", 1);
+    assert!(matches!(Snapshot::decode(&later), Err(SnapshotError::Schema(5))));
 }
 
 /// A Worker of before ignores fields that it does not know. What it would do without them must not happen.
