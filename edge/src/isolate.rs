@@ -42,6 +42,8 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Isolate {
     settings: Settings,
+    /// Time of the first settings.
+    begun_at: Option<i64>,
     held: Option<CurrentSnapshot>,
     reading_since: Option<i64>,
     refresh_at: i64,
@@ -166,6 +168,7 @@ impl Counts {
 impl Isolate {
     /// Applies settings from the environment. This outdates the table that JavaScript holds.
     pub fn configure(&mut self, settings: Settings, now: i64) {
+        self.begun_at.get_or_insert(now);
         self.schedule.fix_interval(settings.report_interval_ms);
         self.settings = settings;
         self.begin_generation(now);
