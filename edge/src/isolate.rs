@@ -64,7 +64,7 @@ pub struct Isolate {
     pub begun: RefCell<Option<(usize, Exchange, Next)>>,
     /// Hash of the last decision's user, if that decision had [`PackedDecision::EVIDENCE`].
     pub evidence: Cell<u64>,
-    /// Variants of the last decision's user, while experiments run: see [`Isolate::tell_groups`].
+    /// Variants of the last decision's user, as its backend and its client are told them, while experiments run.
     pub groups: RefCell<TestGroups>,
     /// The random number generator of [`Isolate::draw`].
     dice: Cell<SplitMix64>,

@@ -1,14 +1,16 @@
 //! The variants of a user that backends and clients are told.
 
-use super::{answer, snapshot};
+use super::{answer, hear, snapshot};
 use crate::{
     isolate::Isolate,
     settings::Settings,
-    wire::{Packed, PackedDecision},
+    test_support,
+    wire::{OutcomeKind, Packed, PackedDecision},
 };
 use cutover_core::{
-    Arm, Bucket, Emergency, Purpose, Reason, Snapshot, Timestamp,
+    Arm, Bucket, Emergency, PartsPerMillion, Purpose, Reason, Snapshot, Timestamp,
     decision::assignments::TestGroups,
+    measurement::batch::Batch,
     rules::{
         emergency::Declaration,
         experiment::document::{Experiment, ExperimentState},
@@ -145,6 +147,25 @@ fn no_variant_is_told_while_its_flag_is_held() {
         isolate.answered(500, "", now);
         assert_eq!(told(&isolate, now + 1).1, expected, "{now}");
     }
+}
+
+#[test]
+fn requests_that_an_experiment_decides_are_counted_as_others_and_are_no_evidence() {
+    let mut snapshot = with_experiments(ExperimentState::Running);
+    let label = test_support::label(0, PartsPerMillion::of_percent(50));
+    snapshot.canaries.insert("flag".parse().unwrap(), label);
+    let mut isolate = holding(&snapshot, Settings { reports: true, ..Settings::default() });
+    hear(&mut isolate);
+    for user in users() {
+        let decided = answer(&isolate, &request("/api/x", &user), 10).0;
+        assert_eq!(decided & PackedDecision::EVIDENCE, 0, "{user}");
+        let tag = OutcomeKind::tag(isolate.generation()) << OutcomeKind::GENERATION_SHIFT;
+        isolate.record(&[decided & PackedDecision::KIND | tag, 200 << 20 | 5, 0, 0, 0, 0]);
+    }
+    let batch: Batch = serde_json::from_str(&isolate.next_batch(false, 0, 20).unwrap()).unwrap();
+    assert!(batch.cells.iter().all(|cell| cell.reason == Reason::Experiment), "{batch:?}");
+    assert_eq!(batch.cells.iter().map(|cell| cell.counts.requests).sum::<u64>(), 200);
+    assert_eq!((batch.cells.len(), batch.users.len()), (2, 0));
 }
 
 #[test]
