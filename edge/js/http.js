@@ -181,9 +181,15 @@ export function requestFor(request, headers, env, groups) {
     const patterns = words?.map((word) => (word.endsWith("-") ? word : word + "$"));
     stripped = patterns ? new RegExp("^(?:" + patterns.join("|") + ")") : null;
   }
-  const hasOwn = headers.has(SHADOW) || headers.has(FORCE) || headers.has(DEBUG) || headers.has(TEST_GROUP);
   let sent = groups === undefined ? request : new Request(request);
-  if (hasOwn || stripped !== null) {
+  // One by one, because a list would cost every request a closure.
+  const isStripped =
+    stripped !== null ||
+    headers.has(SHADOW) ||
+    headers.has(FORCE) ||
+    headers.has(DEBUG) ||
+    headers.has(TEST_GROUP);
+  if (isStripped) {
     for (const name of headers.keys()) {
       if (!OWN.includes(name) && !stripped?.test(name)) continue;
       if (sent === request) sent = new Request(request);

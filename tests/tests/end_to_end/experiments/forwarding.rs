@@ -169,7 +169,7 @@ async fn the_variants_pass_an_adapter_and_go_to_both_backends_of_a_comparison() 
     assert_eq!(both, [arrived("legacy", &groups), arrived("new", &groups)]);
 }
 
-/// What legacy serves in the place of the new backend is a request of the same user.
+/// A request that legacy serves in the place of the new backend is one of the same user.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fallback_tells_legacy_the_variants_too() {
     let mut backends = Backends::start().await;
