@@ -1,7 +1,7 @@
 // Requests that are answered through an adapter. The core decides each step, and returns it as one
 // number, see `step` in edge/src/wire.rs; the steps are carried out here.
 import { NO_BYTES, readBuffer, readBytes, TOO_LARGE } from "./body.js";
-import { CLIENT_LEFT, LATE } from "./http.js";
+import { CLIENT_LEFT, LATE, TEST_GROUP } from "./http.js";
 import { claimsIn } from "./identity.js";
 import { sendWith } from "./origin.js";
 import { logUnfit, UNFIT_STATUS } from "./unfit.js";
@@ -162,7 +162,7 @@ function respond(exchange, step) {
  * @param {number} step
  */
 function callUpstream(exchange, step) {
-  const { request, env, url, origin, limit, isLast, marks } = exchange.call;
+  const { request, env, url, table, origin, limit, isLast, marks } = exchange.call;
   // All steps share the time limit, which begins when the client's body has been read.
   if (exchange.deadline === 0) exchange.deadline = Date.now() + limit;
   const [endpoint, forwarded, kept] = /** @type {AdapterProgram} */ (exchange.program);
@@ -171,6 +171,7 @@ function callUpstream(exchange, step) {
   const options = origin[2];
   let names = marks === undefined ? forwarded : [...forwarded, ...marks];
   if (options?.trace) names = [...names, ...TRACE_HEADERS];
+  if (table.groups !== null) names = [...names, TEST_GROUP];
   const headers = pickHeaders(request.headers, names, plain);
   /** @type {RequestInit} */
   const init = hasBody ? { body: stepBody() } : {};

@@ -3,7 +3,7 @@
 // permission to retry come back in one number, see wire.js.
 import { asksForArm, forcedArm } from "./force.js";
 import { forward, forwardAfterError } from "./forward.js";
-import { plainUrl, sleep } from "./http.js";
+import { plainUrl, sleep, TEST_GROUP } from "./http.js";
 import { identify, needsVerification, subjectIn } from "./identity.js";
 import { ask } from "./question.js";
 import { drain, enableReports } from "./report.js";
@@ -185,6 +185,9 @@ function read(request, headers, input) {
       return request.cf?.country ?? ABSENT;
     case INPUT_IP:
       return headers.get("cf-connecting-ip") ?? ABSENT;
+    case TEST_GROUP:
+      // What a client writes there decides nothing.
+      return ABSENT;
     default:
       return headers.get(input) ?? ABSENT;
   }

@@ -9,8 +9,8 @@ import {
   LATE,
   pathAndQuery,
   repeatable,
+  requestFor,
   sendWithin,
-  stripHeaders,
   withTimeout,
 } from "./http.js";
 import { hidesError } from "./inspect.js";
@@ -18,7 +18,7 @@ import { send } from "./origin.js";
 import { begin, count, reportIfDue } from "./report.js";
 import { replaceBrokenCore } from "./table.js";
 import { reasonFor } from "./unfit.js";
-import { core } from "./wasm.js";
+import { core, testGroups } from "./wasm.js";
 import {
   ADAPT,
   ARM_SHIFT,
@@ -69,7 +69,8 @@ export function forward(request, headers, env, context, url, table, decision, st
     if ((decision & REASON) === REASON_INTERNAL) replaceBrokenCore();
     return forwardToLegacy(request, env, context, url, table, decision, undefined);
   }
-  const sent = stripHeaders(request, headers, env);
+  const groups = table.groups === null ? undefined : testGroups(table.groups);
+  const sent = requestFor(request, headers, env, groups);
   const cookie = decision & MINTED ? core.minted() : undefined;
   /** @type {ForwardedRequest} */
   const forwarded = {
@@ -82,6 +83,7 @@ export function forward(request, headers, env, context, url, table, decision, st
     origin,
     decision,
     cookie,
+    groups,
     open: begin(table, decision, started),
     limit: origin[1],
     kept: sent,
@@ -207,7 +209,7 @@ function mayFallBack({ table, route, decision, request }, failure) {
  * @returns {Response | Promise<Response>}
  */
 function finish(forwarded, response, status) {
-  const { env, context, table, route, decision, open, cookie, compare, adapted } = forwarded;
+  const { env, context, table, route, decision, open, compare, adapted } = forwarded;
   const unfit = adapted?.unfit;
   try {
     // Of an unfit response the file of the adapter says which status the client gets.
@@ -231,7 +233,7 @@ function finish(forwarded, response, status) {
       reportIfDue(env, context, count(open, status));
     }
     compare?.(status > TIMEOUT ? response : undefined, unfit);
-    return decorate(table, response, decision, cookie, adapted?.reason);
+    return decorate(response, decision, forwarded);
   } catch (error) {
     console.error("a response goes out as it came because the edge failed:", error);
     return response;
@@ -269,9 +271,8 @@ function noteResult({ origin, table, route }, hasFailed) {
  * @returns {Promise<Response>}
  */
 async function recover(forwarded, error, unavailable) {
-  const { request, env, context, url, table, route, decision, open, kept, cookie, compare, adapted } = forwarded;
+  const { request, env, context, url, table, route, decision, open, kept, compare, adapted } = forwarded;
   const unfit = adapted?.unfit;
-  const reason = adapted?.reason;
   try {
     const status = unavailable !== undefined ? unavailable.status : statusOf(error);
     reportIfDue(env, context, count(open, status));
@@ -286,18 +287,16 @@ async function recover(forwarded, error, unavailable) {
         const response = await withTimeout(send(origin, url, again, env), origin[1]);
         reportIfDue(env, context, count(second, response.status));
         unavailable?.body?.cancel().catch(() => {});
-        return decorate(table, response, legacy, cookie, reason);
+        return decorate(response, legacy, forwarded);
       } catch (error) {
         reportIfDue(env, context, count(second, statusOf(error)));
-        if (unavailable === undefined) {
-          return decorate(table, gatewayProblem(error === LATE), legacy, cookie);
-        }
+        if (unavailable === undefined) return decorate(gatewayProblem(error === LATE), legacy, forwarded);
       }
     }
   } catch (error) {
     console.error("a request is answered with a problem because the edge failed:", error);
   }
-  return decorate(table, unavailable ?? gatewayProblem(error === LATE), decision, cookie, reason);
+  return decorate(unavailable ?? gatewayProblem(error === LATE), decision, forwarded);
 }
 
 /** @param {unknown} error */
@@ -328,14 +327,14 @@ async function forwardToLegacy(request, env, context, url, table, decision, orig
     const to = origin ?? legacyOf(url, env);
     /** @param {Request} sent */
     const forwardTo = (sent) => (to === undefined ? fetch(url, sent) : send(to, url, sent, env));
-    const answered = sendWithin(forwardTo, stripHeaders(request, request.headers, env), to?.[1] ?? UNROUTED_MS, open);
+    const answered = sendWithin(forwardTo, requestFor(request, request.headers, env), to?.[1] ?? UNROUTED_MS, open);
     context.waitUntil(answered.catch(() => {}));
     const response = await answered;
     reportIfDue(env, context, count(open, response.status));
-    return decorate(table, response, decision, undefined);
+    return decorate(response, decision, { table });
   } catch (error) {
     reportIfDue(env, context, count(open, statusOf(error)));
-    return decorate(table, gatewayProblem(error === LATE), decision, undefined);
+    return decorate(gatewayProblem(error === LATE), decision, { table });
   }
 }
 

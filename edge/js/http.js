@@ -28,6 +28,9 @@ export const CLIENT_LEFT = new Error("the client broke off its upload");
 // The header by which backends recognise the second request of a comparison.
 export const SHADOW = "x-cutover-shadow";
 
+// The header with the variants of a user. A client's own reaches nobody.
+export const TEST_GROUP = "x-test-group";
+
 /** @param {number} ms */
 export function sleep(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
@@ -151,37 +154,50 @@ export function repeatable(request) {
   return length <= MAX_KEPT_BODY ? request.clone() : null;
 }
 
+// The headers that no backend gets from a client.
+const OWN = [SHADOW, FORCE, DEBUG, TEST_GROUP];
+
 /**
- * Matches the headers of a client that no backend may see; null if all may pass.
+ * Matches the headers of a client that no backend may see beside those; null if all may pass.
  *
  * @type {RegExp | null | undefined}
  */
 let stripped;
 
 /**
- * Removes the headers that clients may not send: Cutover's own, and those that STRIP_REQUEST_HEADERS lists,
- * which are names, and beginnings of names, which end in a hyphen. Looking at every name costs some hundredths of a
- * request, so it is only done if that variable is set.
+ * Returns a request as a backend gets it. The headers that clients may not send are removed: Cutover's own, and those that
+ * STRIP_REQUEST_HEADERS lists, which are names, and beginnings of names, which end in a hyphen. Looking at every name costs
+ * some hundredths of a request, so it is only done if that variable is set. The variants of the user are added.
  *
  * @param {Request} request
  * @param {Headers} headers of the request
  * @param {Env} env
+ * @param {TestGroups} [groups]
  * @returns {Request}
  */
-export function stripHeaders(request, headers, env) {
+export function requestFor(request, headers, env, groups) {
   if (stripped === undefined) {
     const words = (env.STRIP_REQUEST_HEADERS ?? "").toLowerCase().match(/[\w-]+/g);
     const patterns = words?.map((word) => (word.endsWith("-") ? word : word + "$"));
     stripped = patterns ? new RegExp("^(?:" + patterns.join("|") + ")") : null;
   }
-  if (stripped === null && !headers.has(SHADOW) && !headers.has(FORCE) && !headers.has(DEBUG)) return request;
-  let clean = request;
-  for (const name of headers.keys()) {
-    if (name !== SHADOW && name !== FORCE && name !== DEBUG && !stripped?.test(name)) continue;
-    if (clean === request) clean = new Request(request);
-    clean.headers.delete(name);
+  let sent = groups === undefined ? request : new Request(request);
+  // One by one, because a list would cost every request a closure.
+  const isStripped =
+    stripped !== null ||
+    headers.has(SHADOW) ||
+    headers.has(FORCE) ||
+    headers.has(DEBUG) ||
+    headers.has(TEST_GROUP);
+  if (isStripped) {
+    for (const name of headers.keys()) {
+      if (!OWN.includes(name) && !stripped?.test(name)) continue;
+      if (sent === request) sent = new Request(request);
+      sent.headers.delete(name);
+    }
   }
-  return clean;
+  if (groups !== undefined) sent.headers.set(TEST_GROUP, groups.ofBackend);
+  return sent;
 }
 
 /**
@@ -207,17 +223,18 @@ export function gatewayProblem(late) {
 }
 
 /**
- * Adds the decision headers, the cookie of a newly identified user, and the reason for which an adapted response is unfit.
+ * Adds the decision headers, the cookie of a newly identified user, the variants that the client is told, and the reason for
+ * which an adapted response is unfit.
  *
- * @param {Table} table
  * @param {Response} response
  * @param {number} decision
- * @param {string | undefined} cookie
- * @param {string} [reason]
+ * @param {Decoration} decoration
  */
-export function decorate(table, response, decision, cookie, reason) {
+export function decorate(response, decision, { table, cookie, groups, adapted }) {
   const shown = table.headers;
-  if (!shown && !cookie && reason === undefined) return response;
+  const reason = adapted?.reason;
+  const told = groups?.ofClient;
+  if (!shown && !cookie && !told && reason === undefined) return response;
   const { status } = response;
   // A WebSocket response cannot be built again, nor can one with a status that no standard knows.
   if (status < 200 || status > 599) return response;
@@ -230,19 +247,21 @@ export function decorate(table, response, decision, cookie, reason) {
   }
   if (shown & SHOW_REVISION) headers.set("x-cutover-revision", String(table.revision));
   if (shown && decision & STALE) headers.set("x-cutover-stale", "1");
-  // A 304 would give the cookie to whoever gets the response that a cache holds.
-  if (cookie && status !== 304) {
+  // A 304 would give what is one user's to whoever gets the response that a cache holds.
+  if (status === 304 || (!cookie && !told)) return decorated;
+  if (cookie) {
     headers.append(
       "set-cookie",
       `cutover_uid=${cookie}; Path=/; Max-Age=31536000; HttpOnly; Secure; SameSite=Lax`,
     );
-    makePrivate(headers);
   }
+  if (told) headers.set(TEST_GROUP, told);
+  makePrivate(headers);
   return decorated;
 }
 
 /**
- * Keeps a response with one user's cookie out of caches that several users share.
+ * Keeps a response with what is one user's out of caches that several users share.
  *
  * @param {Headers} headers
  */

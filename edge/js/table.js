@@ -15,6 +15,7 @@ const NO_TABLE = {
   compare: null,
   hides: null,
   fallback: null,
+  groups: null,
   reports: false,
   headers: 0,
   reasons: [],

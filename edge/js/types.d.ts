@@ -120,6 +120,8 @@ interface Table {
   hides: boolean[] | null;
   /** By route: codes of `Fallback`. Null if all routes have the default. */
   fallback: number[] | null;
+  /** Address of the variants of the user that was decided last, see `testGroups` in wasm.js. Null if no experiment runs. */
+  groups: number | null;
   /** True if outcomes are reported. */
   reports: boolean;
   /** Bits of the decision headers that responses carry. */
@@ -139,6 +141,22 @@ interface ComparedRequest {
   url: string;
   table: Table;
   decision: number;
+}
+
+/** The variants of a user in the running experiments: `EXPERIMENT=VARIANT, ...`. */
+interface TestGroups {
+  ofBackend: string;
+  /** Empty if the client is told of no experiment. */
+  ofClient: string;
+}
+
+/** What is added to the response of a client. */
+interface Decoration {
+  table: Table;
+  /** The id of a newly identified user. */
+  cookie?: string | undefined;
+  groups?: TestGroups | undefined;
+  adapted?: AdaptedRequest | undefined;
 }
 
 /** A request for an adapter. */
@@ -169,6 +187,8 @@ interface ForwardedRequest extends AdapterCall, ComparedRequest {
   kept: Request | null;
   /** The id of a newly identified user. */
   cookie: string | undefined;
+  /** The variants of the user; undefined if there are none. */
+  groups: TestGroups | undefined;
   /** Takes the client's response if it is compared. */
   compare: CompareResponse | undefined;
   /** What only requests for an adapter have. */

@@ -9,6 +9,9 @@ import wasm from "#wasm";
 let memory;
 
 let view = new Uint8Array(0);
+let numbers = new Uint32Array(0);
+
+const decoder = new TextDecoder();
 
 // The shortest time between two replacements, in milliseconds: a request that breaks every instance must not cost the
 // others their snapshot each time.
@@ -29,6 +32,7 @@ function instantiate() {
   const exported = /** @type {CoreExports} */ (/** @type {unknown} */ (instance.exports));
   memory = exported.memory;
   view = new Uint8Array(0);
+  numbers = new Uint32Array(0);
   glue.__wbg_set_wasm(exported);
   exported.__wbindgen_start?.();
   return glue;
@@ -62,4 +66,21 @@ export function copyFromMemory(start, length) {
   // A view loses its length when the memory grows, and has to be made again.
   if (view.length === 0) view = new Uint8Array(memory.buffer);
   return view.slice(start, start + length);
+}
+
+/**
+ * Returns the variants of the user that was decided last, as the backend and as the client are told them; undefined if there
+ * are none. They are read from memory in the turn of the decision, see edge/src/bindings/groups.rs.
+ *
+ * @param {number} address
+ * @returns {TestGroups | undefined}
+ */
+export function testGroups(address) {
+  if (numbers.length === 0) numbers = new Uint32Array(memory.buffer);
+  const first = address >>> 2;
+  // Whatever the client is told, the backend is told too.
+  if (numbers[first + 1] === 0) return undefined;
+  const ofBackend = copyFromMemory(numbers[first], numbers[first + 1]);
+  const ofClient = copyFromMemory(numbers[first + 2], numbers[first + 3]);
+  return { ofBackend: decoder.decode(ofBackend), ofClient: decoder.decode(ofClient) };
 }

@@ -51,7 +51,7 @@ struct Generation {
 pub struct BatchState {
     /// Revision of the isolate's snapshot, with its epoch.
     pub stamp: Stamp,
-    /// Milliseconds since the snapshot was last confirmed to be the newest.
+    /// Milliseconds since the snapshot was last confirmed to be the newest; without one, since the isolate began.
     pub age_ms: u64,
     /// Milliseconds since 1970.
     pub now: i64,

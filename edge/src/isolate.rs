@@ -1,6 +1,7 @@
 //! State that one isolate holds between requests: the compiled snapshot, when it was read, and the
 //! outcomes counted. Plain state without I/O, so that every transition is tested on the host.
 
+mod groups;
 mod reading;
 mod report;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use cutover_core::{
     Arm, Decision, Emergency, Facts, OriginName, Reason, Ruleset, Timestamp,
     adapter::{Exchange, Next},
     decide,
-    decision::{compile::CompileError, diversion::Diversion, input::Input},
+    decision::{assignments::TestGroups, compile::CompileError, diversion::Diversion, input::Input},
     measurement::counts::Outcome,
     routing::matcher::{is_idempotent, is_safe},
     rules::flag::OnControlLoss,
@@ -42,6 +43,8 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Isolate {
     settings: Settings,
+    /// Time of the first settings.
+    begun_at: Option<i64>,
     held: Option<CurrentSnapshot>,
     reading_since: Option<i64>,
     refresh_at: i64,
@@ -61,6 +64,8 @@ pub struct Isolate {
     pub begun: RefCell<Option<(usize, Exchange, Next)>>,
     /// Hash of the last decision's user, if that decision had [`PackedDecision::EVIDENCE`].
     pub evidence: Cell<u64>,
+    /// Variants of the last decision's user, as its backend and its client are told them, while experiments run.
+    pub groups: RefCell<TestGroups>,
     /// The random number generator of [`Isolate::draw`].
     dice: Cell<SplitMix64>,
     /// Origins that failed lately.
@@ -166,6 +171,7 @@ impl Counts {
 impl Isolate {
     /// Applies settings from the environment. This outdates the table that JavaScript holds.
     pub fn configure(&mut self, settings: Settings, now: i64) {
+        self.begun_at.get_or_insert(now);
         self.schedule.fix_interval(settings.report_interval_ms);
         self.settings = settings;
         self.begin_generation(now);
@@ -247,12 +253,10 @@ impl Isolate {
         }
         packed.facts(held.rules.inputs(), |facts| {
             let mut decision = decide(&held.rules, facts, timestamp);
-            let mut minted = None;
-            if decision.wants_anonymous_id
-                && let Some(id) = mint()
-            {
-                decision = decide(&held.rules, &Facts { minted: Some(&id), ..*facts }, timestamp);
-                minted = Some(id);
+            let minted = if decision.wants_anonymous_id { mint() } else { None };
+            let facts = &Facts { minted: minted.as_deref(), ..*facts };
+            if minted.is_some() {
+                decision = decide(&held.rules, facts, timestamp);
                 todo |= PackedDecision::MINTED;
             }
             if decision.verdict.arm == Arm::New {
@@ -272,6 +276,9 @@ impl Isolate {
             if let Some(evidence) = decision.evidence.filter(|_| self.settings.reports) {
                 self.evidence.set(evidence.user);
                 todo |= PackedDecision::EVIDENCE;
+            }
+            if held.rules.has_running_experiments() {
+                self.tell_groups(&held.rules, &decision, facts, now);
             }
             self.begin_exchange(&held.rules, &decision, facts, timestamp);
             todo |= self.beside(&decision, packed.method);
@@ -337,15 +344,13 @@ impl Isolate {
             && (self.reporting.must_ask(now, self.settings.lease_ms) || self.reporting.is_awaited(now))
     }
 
-    /// Returns true if the control plane is lost, and the flag of the decision sends its users to legacy then.
-    fn leaves_new(&self, decision: &Decision<'_>, now: i64) -> bool {
+    /// Returns true if the control plane is lost, and the flag at a position sends its users to legacy then.
+    fn leaves_new(&self, flag: Option<usize>, now: i64) -> bool {
         if !self.settings.reports || !self.reporting.is_lost(now, self.settings.control_loss_ms) {
             return false;
         }
         let rules = self.held.as_ref().map(|held| &held.rules);
-        let Some((rules, position)) = rules.zip(decision.route.and_then(|route| route.flag)) else {
-            return false;
-        };
+        let Some((rules, position)) = rules.zip(flag) else { return false };
         match rules.flags().get(position).and_then(|flag| flag.on_control_loss) {
             Some(choice) => choice == OnControlLoss::Legacy,
             None => rules.canary(position).is_some(),
@@ -354,7 +359,7 @@ impl Isolate {
 
     /// Returns true if this isolate sends nobody of the flag to the new arm, whatever the rules say.
     fn is_turned(&self, decision: &Decision<'_>, now: i64) -> bool {
-        self.settings.force_legacy || self.leaves_new(decision, now)
+        self.settings.force_legacy || self.leaves_new(decision.route.and_then(|route| route.flag), now)
     }
 
     fn is_diverted(&self, decision: &Decision<'_>, now: i64) -> bool {

@@ -5,7 +5,9 @@
 //! feed. An input that the request lacks is a NUL ([`ABSENT`]), which a header value cannot hold
 //! either.
 //!
-//! Out: one number, see [`PackedDecision`].
+//! Out: one number, see [`PackedDecision`]. While an experiment runs, JavaScript also reads the variants of the user from
+//! memory, in the same turn: four numbers at the address that the table names, which are address and length of what the
+//! backend is told, and of what the client is told.
 //!
 //! Back, when the request has ended: six numbers, see [`PackedOutcome`]. Many outcomes cross in one
 //! call.

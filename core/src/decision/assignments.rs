@@ -4,7 +4,7 @@ use crate::{
     decision::ruleset::Ruleset,
     request::facts::Facts,
     rules::experiment::{compiled::CompiledExperiment, document::Variant},
-    vocabulary::timestamp::Timestamp,
+    vocabulary::{share::PartsPerMillion, timestamp::Timestamp},
 };
 use std::fmt::Write;
 
@@ -26,37 +26,52 @@ impl Ruleset {
         facts: &Facts<'_>,
         now: Timestamp,
     ) -> impl Iterator<Item = Assignment<'r>> {
-        self.experiments.iter().filter_map(move |experiment| {
+        self.experiments().filter_map(move |experiment| {
             let variant = experiment.assign(user, facts, now).ok()?;
-            Some(Assignment { experiment: experiment.as_ref(), variant })
+            Some(Assignment { experiment, variant })
         })
     }
 
-    /// Appends the variants of a user for the header `X-Test-Group` of requests: `EXPERIMENT=VARIANT, ...`; nothing if there
-    /// are none.
-    pub fn test_groups(&self, user: Option<&str>, facts: &Facts<'_>, now: Timestamp, groups: &mut String) {
-        append(self.assignments(user, facts, now), groups);
-    }
-
-    /// Appends the variants that a client is told, as [`test_groups`](Self::test_groups) does: only those of experiments
-    /// with [`send_to_client`](CompiledExperiment::send_to_client).
-    pub fn client_test_groups(
-        &self,
-        user: Option<&str>,
-        facts: &Facts<'_>,
-        now: Timestamp,
-        groups: &mut String,
-    ) {
-        let is_told = |assignment: &Assignment<'_>| assignment.experiment.send_to_client;
-        append(self.assignments(user, facts, now).filter(is_told), groups);
+    /// Returns true while the flag that an experiment owns sends all users to legacy: an emergency holds it, it is disabled,
+    /// or a brake has lowered it to nothing. Then no variant serves anybody, and none is told. An experiment that only gives
+    /// out values is never held.
+    pub fn is_held(&self, experiment: &CompiledExperiment) -> bool {
+        let flag = experiment.owned_flag().and_then(|name| self.flag(name.as_str()));
+        flag.is_some_and(|flag| {
+            let is_braked =
+                || flag.limit().is_some_and(|limit| !limit.enabled || limit.rollout == PartsPerMillion::ZERO);
+            flag.emergency() || !flag.enabled || is_braked()
+        })
     }
 }
 
-fn append<'r>(assignments: impl Iterator<Item = Assignment<'r>>, groups: &mut String) {
-    let mut separator = "";
-    for Assignment { experiment, variant } in assignments {
-        // Writing to a string cannot fail.
-        let _ = write!(groups, "{separator}{}={}", experiment.name, variant.key);
-        separator = ", ";
+/// Variants of a user as values of the header `X-Test-Group`: `EXPERIMENT=VARIANT, ...`, or nothing if there are none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TestGroups {
+    /// Those that backends are told.
+    pub of_backend: String,
+    /// Those that the client is told: of experiments with [`send_to_client`](CompiledExperiment::send_to_client).
+    pub of_client: String,
+}
+
+impl TestGroups {
+    /// Removes all variants, and keeps the memory for the next ones.
+    pub fn clear(&mut self) {
+        self.of_backend.clear();
+        self.of_client.clear();
     }
+
+    /// Appends a variant.
+    pub fn add(&mut self, assignment: &Assignment<'_>) {
+        append(assignment, &mut self.of_backend);
+        if assignment.experiment.send_to_client {
+            append(assignment, &mut self.of_client);
+        }
+    }
+}
+
+fn append(Assignment { experiment, variant }: &Assignment<'_>, groups: &mut String) {
+    let separator = if groups.is_empty() { "" } else { ", " };
+    // Writing to a string cannot fail.
+    let _ = write!(groups, "{separator}{}={}", experiment.name, variant.key);
 }

@@ -93,14 +93,8 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
             evidence: None,
         };
     };
-    // A preflight carries neither cookies nor the user's headers, so it takes the arm of nobody: legacy, until everybody
-    // is on the new one.
-    let is_preflight = facts.method == "OPTIONS";
-    let identity = if is_preflight { Identity::Absent } else { identify(&route.identity, facts) };
-    let user = match identity {
-        Identity::Known(user) => Some(user),
-        Identity::MayMint | Identity::Absent => None,
-    };
+    let identity = identity_on(route, facts);
+    let user = identity.user();
     let flag = rules.flag_at(route.flag);
     let mut verdict = decide_flag(flag, user, facts, now);
     let mut wants_anonymous_id = false;
@@ -110,7 +104,7 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
         let is_counted = route.flag.is_some_and(|position| rules.canary(position).is_some());
         if identity == Identity::MayMint && flag.needs_bucket(is_counted) {
             wants_anonymous_id = true;
-        } else if (is_preflight || identity == Identity::MayMint) && flag.is_for_everybody() {
+        } else if (is_preflight(facts) || identity == Identity::MayMint) && flag.is_for_everybody() {
             // Whoever it is, the share of all users includes them.
             verdict = FlagDecision { arm: Arm::New, ..FlagDecision::legacy(Reason::Rollout) };
         }
@@ -148,6 +142,16 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
         adapter,
         evidence,
     }
+}
+
+/// Returns the user of a request on its route. A preflight carries neither cookies nor the user's headers, so it has none,
+/// and takes the arm of nobody: legacy, until everybody is on the new one.
+pub fn identity_on<'a>(route: &CompiledRoute, facts: &Facts<'a>) -> Identity<'a> {
+    if is_preflight(facts) { Identity::Absent } else { identify(&route.identity, facts) }
+}
+
+fn is_preflight(facts: &Facts<'_>) -> bool {
+    facts.method == "OPTIONS"
 }
 
 /// Returns true if a brake keeps a request from the new arm.

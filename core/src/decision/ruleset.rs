@@ -90,6 +90,16 @@ impl Ruleset {
         self.experiments.get(index).map(Arc::as_ref)
     }
 
+    /// Returns the experiments, sorted by name.
+    pub fn experiments(&self) -> impl Iterator<Item = &CompiledExperiment> {
+        self.experiments.iter().map(Arc::as_ref)
+    }
+
+    /// Returns true if users are assigned to some experiment.
+    pub fn has_running_experiments(&self) -> bool {
+        self.experiments().any(CompiledExperiment::is_running)
+    }
+
     /// The routes, in the order of the snapshot.
     pub fn routes(&self) -> &[CompiledRoute] {
         &self.routes

@@ -206,7 +206,7 @@ pub struct Batch {
     /// later schemas, see [`Batch::promised_ms`].
     #[serde(default, skip_serializing_if = "is_false")]
     pub idle: bool,
-    /// Milliseconds since the isolate's snapshot was last confirmed to be the newest.
+    /// Milliseconds since the isolate's snapshot was last confirmed to be the newest; without one, since the isolate began.
     #[serde(default)]
     pub age_ms: u64,
     /// Outcomes that were counted but could not be kept.

@@ -91,6 +91,16 @@ pub enum Identity<'a> {
     Absent,
 }
 
+impl<'a> Identity<'a> {
+    /// Returns the id, if it is known.
+    pub fn user(self) -> Option<&'a str> {
+        match self {
+            Self::Known(user) => Some(user),
+            Self::MayMint | Self::Absent => None,
+        }
+    }
+}
+
 /// Tries the sources in order. Empty values count as absent, and so does an anonymous cookie that
 /// is not in the form the edge mints: 32 lower-case hexadecimal digits.
 pub fn identify<'a>(sources: &[Source], facts: &Facts<'a>) -> Identity<'a> {

@@ -3,7 +3,7 @@
 use super::config;
 use cutover_core::{
     Arm, Bucket, Facts, PartsPerMillion, Purpose, Reason, Revision, Ruleset, Timestamp, decide,
-    decision::{decide::Decision, input::Input},
+    decision::{assignments::TestGroups, decide::Decision, input::Input},
     measurement::{answer::Brake, label::CanaryLabel},
     rules::{
         emergency::{Declaration, Emergency},
@@ -135,10 +135,9 @@ fn the_header_names_the_variant_of_every_experiment_that_a_user_takes_part_in() 
     let rules = compiled(CONFIG);
     let facts = request(&[("x-app", "ios")]);
     let groups = |user: Option<&str>, facts: &Facts<'_>| {
-        let (mut all, mut of_client) = (String::new(), String::new());
-        rules.test_groups(user, facts, now(), &mut all);
-        rules.client_test_groups(user, facts, now(), &mut of_client);
-        (all, of_client)
+        let mut groups = TestGroups::default();
+        rules.assignments(user, facts, now()).for_each(|assignment| groups.add(&assignment));
+        (groups.of_backend, groups.of_client)
     };
     for user in users() {
         let colour = if bucket(Purpose::Variant, "paint", &user) < 100_000 { "red" } else { "blue" };
@@ -235,6 +234,45 @@ fn emergencies_switches_lists_conditions_and_brakes_go_before_an_experiment() {
     assert_eq!(reason(&narrow), (Arm::Legacy, Reason::Condition));
 }
 
+/// Users who are sent to legacy whatever their variant is do not get it, and must not count as exposed.
+#[test]
+fn an_experiment_is_held_while_its_flag_sends_everybody_to_legacy_and_one_without_arms_never() {
+    let rules = compiled(CONFIG);
+    let held = |rules: &Ruleset| {
+        let of = |name: &str| rules.is_held(rules.experiment(name).unwrap());
+        (of("reviews_test"), of("colours"))
+    };
+    let emergency = |flags: Option<&str>| {
+        Emergency::from(Declaration {
+            flags: flags.map(|flag| vec![flag.parse().unwrap()]),
+            reason: "fire".to_owned(),
+            by: "ann".to_owned(),
+            since: now(),
+        })
+    };
+    let brake = |enabled: bool, percent: u32| Brake {
+        revision: Revision(2),
+        flag: "reviews".parse().unwrap(),
+        enabled,
+        rollout: PartsPerMillion::of_percent(percent),
+    };
+    assert_eq!(held(&rules), (false, false));
+    for (flags, expected) in [(None, true), (Some("reviews"), true), (Some("other"), false)] {
+        rules.declare([&emergency(flags)]);
+        assert_eq!(held(&rules), (expected, false), "{flags:?}");
+    }
+    rules.declare([]);
+    for (brake, expected) in [(brake(false, 20), true), (brake(true, 0), true), (brake(true, 10), false)] {
+        rules.brake([&brake]);
+        assert_eq!(held(&rules), (expected, false), "{brake:?}");
+    }
+    assert_eq!(held(&compiled(&CONFIG.replace("enabled: true", "enabled: false"))), (true, false));
+    assert_eq!(
+        held(&compiled(&CONFIG.replace("rollout_percentage: 20", "rollout_percentage: 0"))),
+        (false, false)
+    );
+}
+
 /// The users of an experiment are on the arm of their variant, which is no sample of the flag's percentage.
 #[test]
 fn a_request_that_an_experiment_decides_is_no_evidence_for_a_canary() {
@@ -297,14 +335,17 @@ fn assignment_costs_no_allocation() {
     let experiment = rules.experiment("reviews_test").unwrap();
     let user = treated(true);
     let facts = request(&[("x-app", "web")]);
-    let mut groups = String::with_capacity(200);
+    let mut groups =
+        TestGroups { of_backend: String::with_capacity(200), of_client: String::with_capacity(200) };
     let info = allocation_counter::measure(|| {
         assert!(experiment.assign(Some(&user), &facts, now()).is_ok());
-        rules.test_groups(Some(user.as_str()), &facts, now(), &mut groups);
+        groups.clear();
+        let told = rules.assignments(Some(user.as_str()), &facts, now());
+        told.filter(|assignment| !rules.is_held(assignment.experiment)).for_each(|told| groups.add(&told));
         decided(&rules, &user);
     });
     assert_eq!(info.count_total, 0, "{info:?}");
-    assert!(groups.ends_with("reviews_test=treatment"), "{groups}");
+    assert!(groups.of_backend.ends_with("reviews_test=treatment"), "{groups:?}");
 }
 
 #[test]

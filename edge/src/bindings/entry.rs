@@ -3,7 +3,7 @@
 
 use crate::{
     bindings::{
-        exchanges, kv,
+        exchanges, groups, kv,
         state::{mint, now_ms, with_isolate},
     },
     isolate::Isolate,
@@ -21,6 +21,7 @@ thread_local! {
 
 fn remember(isolate: &Isolate, (answer, minted): (PackedDecision, Option<String>)) -> u32 {
     exchanges::remember(isolate.begun.take());
+    groups::remember(&isolate.groups.borrow());
     if minted.is_some() {
         MINTED.with(|held| held.replace(minted));
     }

@@ -3,6 +3,7 @@
 pub mod comparisons;
 pub mod entry;
 pub mod exchanges;
+mod groups;
 pub mod kv;
 pub mod own_paths;
 pub mod state;

@@ -5,7 +5,10 @@ use crate::{
     isolate::Counts,
     wire::Packed,
 };
-use cutover_core::{Arm, Facts, Reason, Timestamp, decide};
+use cutover_core::{
+    Arm, Facts, Reason, Ruleset, Timestamp, decide, decision::decide::identity_on,
+    rules::experiment::compiled::Outside,
+};
 use serde::Serialize;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::{Env, WorkerVersionMetadata};
@@ -138,6 +141,35 @@ struct Explained<'e> {
     route: Option<&'e str>,
     origin: Option<&'e str>,
     revision: Option<u64>,
+    /// The user in each experiment; none of them if no route matches, because nobody is assigned then.
+    experiments: Vec<Assigned<'e>>,
+}
+
+/// The variant of a user in an experiment, or the reason for which the request takes no part.
+#[derive(Serialize)]
+struct Assigned<'e> {
+    experiment: &'e str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outside: Option<Outside>,
+}
+
+fn assigned<'e>(
+    rules: &'e Ruleset,
+    user: Option<&str>,
+    facts: &Facts<'_>,
+    now: Timestamp,
+) -> Vec<Assigned<'e>> {
+    let assigned = rules.experiments().map(|experiment| {
+        let variant = experiment.assign(user, facts, now);
+        Assigned {
+            experiment: experiment.name.as_str(),
+            variant: variant.ok().map(|variant| variant.key.as_str()),
+            outside: variant.err(),
+        }
+    });
+    assigned.collect()
 }
 
 /// Answers `/_cutover/decide?path=&user=&method=`: the decision that this isolate would make, for a
@@ -159,7 +191,7 @@ fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16,
     let method = question.query_parameter("method").unwrap_or("GET".into());
     let user = question.query_parameter("user");
     let (path, query) = path.split_once('?').unwrap_or((&path, ""));
-    let now = now_ms();
+    let now = Timestamp::from_millis(now_ms());
     let Some(rules) = with_isolate(|isolate| isolate.rules()).flatten() else {
         let nothing = Explained {
             arm: Arm::Legacy,
@@ -169,12 +201,15 @@ fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16,
             route: None,
             origin: None,
             revision: None,
+            experiments: Vec::new(),
         };
         return (200, json(&nothing));
     };
     let facts = Facts { method: &method, path, query, user: user.as_deref(), ..Facts::default() };
-    let decision = decide(&rules, &facts, Timestamp::from_millis(now));
+    let decision = decide(&rules, &facts, now);
     let origin = decision.origin().and_then(|position| rules.origins().get(position));
+    let experiments =
+        decision.route.map(|route| assigned(&rules, identity_on(route, &facts).user(), &facts, now));
     let explained = Explained {
         arm: decision.verdict.arm,
         reason: decision.verdict.reason,
@@ -183,6 +218,7 @@ fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16,
         route: decision.route.map(|route| route.id.as_str()),
         origin: origin.map(|origin| origin.name.as_str()),
         revision: Some(rules.revision().0),
+        experiments: experiments.unwrap_or_default(),
     };
     (200, json(&explained))
 }

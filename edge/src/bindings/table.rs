@@ -1,6 +1,9 @@
 //! The table: the configuration that JavaScript keeps between requests.
 
-use crate::{bindings::state::with_isolate, wire::input_name};
+use crate::{
+    bindings::{groups, state::with_isolate},
+    wire::input_name,
+};
 use cutover_core::{
     Reason,
     adapter::Program,
@@ -39,6 +42,8 @@ struct Table<'i> {
     hides: Option<Vec<bool>>,
     /// For each route, the code of its [`Fallback`]; `None` altogether if all have the default.
     fallback: Option<Vec<u8>>,
+    /// Address of the variants of the last decision's user, see [`groups`]; `None` if no experiment runs.
+    groups: Option<usize>,
     reports: bool,
     headers: u32,
     reasons: [Reason; Reason::ALL.len()],
@@ -107,6 +112,10 @@ pub fn table() -> String {
             fallback: routes()
                 .any(|route| route.fallback != Fallback::default())
                 .then(|| routes().map(|route| route.fallback as u8).collect()),
+            groups: rules
+                .as_deref()
+                .filter(|rules| rules.has_running_experiments())
+                .map(|_| groups::address()),
             reports: settings.reports,
             headers: settings.headers.bits(),
             reasons: Reason::ALL,

@@ -24,7 +24,8 @@ impl Isolate {
     pub fn next_batch(&mut self, at_rest: bool, open: u32, now: i64) -> Option<String> {
         let promised = self.schedule.interval_ms() * 5 / 4 + 30_000;
         let due_ms = if open == 0 { 0 } else { u64::try_from(promised).unwrap_or_default() };
-        let (stamp, age_ms) = (self.stamp(), since(self.held.as_ref().map(|held| held.confirmed_at), now));
+        let confirmed = self.held.as_ref().map(|held| held.confirmed_at);
+        let (stamp, age_ms) = (self.stamp(), since(confirmed.or(self.begun_at), now));
         let state = BatchState { stamp, age_ms, now, at_rest, open, due_ms };
         self.reporting.next(&mut self.counting, &state)
     }

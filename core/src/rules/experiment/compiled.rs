@@ -183,6 +183,11 @@ impl CompiledExperiment {
         slice.and_then(|slice| self.variants.get(slice.variant)).ok_or(Outside::Traffic)
     }
 
+    /// Returns true while users are assigned.
+    pub fn is_running(&self) -> bool {
+        self.is_running
+    }
+
     /// The flag that the experiment decides for its users; `None` if it is not running, or only gives out values.
     pub fn owned_flag(&self) -> Option<&FlagName> {
         self.owned_flag.as_ref()

@@ -88,6 +88,26 @@ fn outcomes_of_a_broken_isolate_are_lost_to_the_one_in_its_place() {
     assert_eq!((isolate.counting.len(), isolate.counting.lost_in_all), (1, 1));
 }
 
+/// It reported 0, as one that holds the newest snapshot does.
+#[test]
+fn an_isolate_without_a_snapshot_reports_the_time_since_it_began() {
+    let mut isolate = Isolate::default();
+    isolate.configure(reporting(0).settings().clone(), 1_000);
+    isolate.reporting.name("ab".repeat(16));
+    let age_ms = |isolate: &mut Isolate, now: i64| {
+        isolate.counting.lose(1);
+        let batch: Batch = serde_json::from_str(&isolate.next_batch(false, 0, now).unwrap()).unwrap();
+        store(isolate, &word(0), now);
+        batch.age_ms
+    };
+    assert_eq!(age_ms(&mut isolate, 61_000), 60_000);
+    // Other settings are no new beginning.
+    isolate.configure(reporting(0).settings().clone(), 70_000);
+    assert_eq!(age_ms(&mut isolate, 81_000), 80_000);
+    isolate.finish_read(90_000, Ok(Some(with_canary(1, 0).encode().unwrap()))).unwrap();
+    assert_eq!(age_ms(&mut isolate, 91_000), 1_000);
+}
+
 #[test]
 fn responses_that_were_not_inspected_are_counted_by_their_status_and_reported() {
     let mut isolate = reporting(0);
