@@ -39,7 +39,7 @@ impl Total {
         self.0
     }
 
-    fn as_f64(self) -> f64 {
+    fn float(self) -> f64 {
         self.0 as f64
     }
 }
@@ -114,15 +114,15 @@ impl MetricSums {
     pub(crate) fn of_values(&self, users: u64) -> Sums {
         Sums {
             users,
-            sum: self.values.as_f64() / THOUSANDTHS,
-            squares: self.values_squared.as_f64() / (THOUSANDTHS * THOUSANDTHS),
+            sum: self.values.float() / THOUSANDTHS,
+            squares: self.values_squared.float() / (THOUSANDTHS * THOUSANDTHS),
         }
     }
 
     /// Returns the sums of values and of numbers of events over so many users.
     pub(crate) fn of_ratio(&self, users: u64) -> PairedSums {
-        let second = Sums { users, sum: self.counts.as_f64(), squares: self.counts_squared.as_f64() };
-        PairedSums { first: self.of_values(users), second, products: self.products.as_f64() / THOUSANDTHS }
+        let second = Sums { users, sum: self.counts.float(), squares: self.counts_squared.float() };
+        PairedSums { first: self.of_values(users), second, products: self.products.float() / THOUSANDTHS }
     }
 }
 

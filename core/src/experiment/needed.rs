@@ -28,12 +28,12 @@ pub struct NeededUsers {
 ///
 /// The number for one look is the rule `16 p (1 - p) / (p d)^2` users of each of two equal variants. The other one is the
 /// number of conversions at which the test of conversions fires if the variant has as few of them as it has in one of five
-/// experiments; most have fired before, so it is too large, by
-/// a quarter at most in the table of `docs/experiments-statistics.md`.
+/// experiments; most have fired before, so it is too large, by a quarter at most in the table of
+/// `docs/experiments-statistics.md`.
 pub fn needed_users(rate: f64, lift: f64, share: f64, level: f64) -> Option<NeededUsers> {
     let is_share = |part: f64| part > 0.0 && part < 1.0;
-    if !(is_share(rate) && is_share(share) && is_share(level) && is_share(rate * (1.0 + lift)) && lift != 0.0)
-    {
+    let has_rates = is_share(rate) && is_share(rate * (1.0 + lift)) && lift != 0.0;
+    if !has_rates || !is_share(share) || !is_share(level) {
         return None;
     }
     let weight = share * (1.0 + lift);

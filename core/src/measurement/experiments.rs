@@ -10,6 +10,9 @@
 //! }
 //! ```
 //!
+//! As with the users of canaries, an isolate reports an outcome only when the event window in which its request began is over
+//! and the longer time limit of the variants has passed. Else the variant that fails faster would be learned first.
+//!
 //! An isolate that has more than a batch holds leaves out the same range of hashes for all variants, so that the users who
 //! are left are a fair sample of each.
 
