@@ -11,6 +11,7 @@ pub mod compare;
 #[cfg(feature = "config")]
 pub mod config;
 pub mod decision;
+pub mod experiment;
 pub mod json;
 pub mod measurement;
 pub mod request;

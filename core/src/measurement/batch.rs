@@ -32,7 +32,7 @@
 use crate::{
     compare::ComparisonWindow,
     json::omit::{is_false, is_zero},
-    measurement::counts::Counts,
+    measurement::{counts::Counts, experiments::ExperimentPart},
     vocabulary::{
         arm::Arm,
         names::{FlagName, RouteId, RunId},
@@ -234,6 +234,9 @@ pub struct Batch {
     /// Counts of comparisons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<ComparisonWindow>,
+    /// Users of experiments, by phase: at most [`MAX_ENTRIES`](crate::measurement::experiments::MAX_ENTRIES) of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub experiments: Vec<ExperimentPart>,
 }
 
 impl Batch {
@@ -255,6 +258,7 @@ impl Batch {
             cells: Vec::new(),
             users: Vec::new(),
             comparisons: Vec::new(),
+            experiments: Vec::new(),
         }
     }
 

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod batch;
 pub mod counts;
 pub mod event_kinds;
+pub mod experiments;
 pub mod histogram;
 pub mod label;
 pub mod log;

@@ -69,6 +69,12 @@ impl<V> UserMap<V> {
         }
     }
 
+    /// Forgets the users whose values do not satisfy the predicate. They would be counted again, so forget only users who
+    /// were not.
+    pub fn retain(&mut self, mut keep: impl FnMut(&V) -> bool) {
+        self.users.retain(|_, value| keep(value));
+    }
+
     /// Returns the number of users in the map.
     pub fn len(&self) -> usize {
         self.users.len()

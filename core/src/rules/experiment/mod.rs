@@ -3,4 +3,5 @@
 pub mod compiled;
 pub mod division;
 pub mod document;
+pub mod metric;
 pub mod succession;

@@ -1,0 +1,195 @@
+//! Evidence of a phase: its users, as far as they are remembered, and the figures over all of them.
+//!
+//! Users of all variants are in one map, so that thinning leaves out the same range of hashes for each. A user is added to
+//! the figures once. One whom thinning forgets stays in them; one who is seen in another variant later is taken out of them.
+//! Within one tick the result does not depend on the order in which things arrived.
+
+use crate::{
+    experiment::{
+        arrivals::Arrivals,
+        design::Design,
+        figures::{Change, Figures},
+        user::{Event, ExperimentUser},
+    },
+    measurement::experiments::ExperimentPart,
+    rules::experiment::metric::{Metric, MetricKind},
+    statistics::{USER_MAP_CAPACITY, UserMap},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Capacity of evidence whose design says nothing else.
+pub const DEFAULT_CAPACITY: u32 = USER_MAP_CAPACITY as u32;
+
+/// Bytes of a document for each user and event that waits, for each metric of a user, for each metric of a variant in each of
+/// the two lists of sums, and for all else.
+const USER_BYTES: usize = 64;
+const USER_METRIC_BYTES: usize = 70;
+const SUMS_BYTES: usize = 400;
+const OTHER_BYTES: usize = 1_024;
+
+/// Evidence of one phase of an experiment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Most users and events that wait which are kept after a tick.
+    capacity: u32,
+    users: UserMap<ExperimentUser>,
+    figures: Figures,
+}
+
+/// News of one user in a tick.
+#[derive(Default)]
+struct News {
+    /// Variants with the times of the exposures.
+    exposures: Vec<(u8, i64)>,
+    events: Vec<Event>,
+}
+
+impl Evidence {
+    /// Creates empty evidence that remembers at most `capacity` users.
+    pub fn none(design: &Design, capacity: u32) -> Self {
+        Self {
+            capacity,
+            users: UserMap::default(),
+            figures: Figures::of_nobody(design.variants.len(), &design.metrics),
+        }
+    }
+
+    /// Returns the largest document of evidence, in bytes of JSON.
+    pub fn max_bytes(capacity: u32, variants: usize, metrics: usize) -> usize {
+        let users = (capacity as usize).saturating_mul(USER_BYTES + metrics * USER_METRIC_BYTES);
+        users.saturating_add(2 * variants * (USER_BYTES + metrics * SUMS_BYTES)).saturating_add(OTHER_BYTES)
+    }
+
+    /// Returns the figures.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// Returns the bound below which the hashes of users are admitted.
+    pub fn theta(&self) -> u64 {
+        self.users.theta()
+    }
+
+    /// Returns the number of users that are remembered.
+    pub fn remembered(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Returns true if both remember the same users with the same outcomes, whatever their figures.
+    pub fn remembers_same(&self, other: &Self) -> bool {
+        self.users == other.users
+    }
+
+    /// Leaves out the users with this hash and more from now on. Figures keep those who were added.
+    pub fn lower(&mut self, theta: u64) {
+        self.users.lower(theta);
+    }
+
+    /// Adds everything that arrived in a tick. `now` is the time of the tick, in seconds since 1970.
+    pub fn fold(&mut self, design: &Design, arrivals: &Arrivals, now: i64) {
+        for part in arrivals.parts() {
+            // Users whom an isolate left out must not be counted by another one without their outcomes.
+            self.lower(part.theta);
+        }
+        let mut news = BTreeMap::new();
+        for part in arrivals.parts() {
+            self.figures.unknown = self.figures.unknown.saturating_add(learn(&mut news, part, design, now));
+        }
+        for (hash, news) in news {
+            self.add(design, hash, &news);
+        }
+        self.settle(design, now);
+        self.thin();
+    }
+
+    fn add(&mut self, design: &Design, hash: u64, news: &News) {
+        let Self { users, figures, .. } = self;
+        let Some((user, _)) = users.get_mut_or_insert(hash, ExperimentUser::default()) else { return };
+        figures.change(user, design, Change::Remove);
+        for (variant, at) in &news.exposures {
+            user.expose(*variant, *at);
+        }
+        user.observe(&news.events, &design.rules);
+        figures.change(user, design, Change::Add);
+    }
+
+    /// Counts what time alone decides: windows that are over, and events that have waited long enough.
+    fn settle(&mut self, design: &Design, now: i64) {
+        let Self { users, figures, .. } = self;
+        let rules = &design.rules;
+        for user in users.values_mut() {
+            let settled = user.settle(rules, now);
+            figures.before_exposure = figures.before_exposure.saturating_add(settled);
+            if user.matures(rules, now) {
+                figures.change_matured(user, design, Change::Add);
+            }
+        }
+        // Such users are in no figure.
+        users.retain(|user| !user.is_blank());
+    }
+
+    fn thin(&mut self) {
+        let waiting =
+            |users: &UserMap<ExperimentUser>| users.values().map(ExperimentUser::waiting).sum::<usize>();
+        while self.users.len() + waiting(&self.users) > self.capacity as usize {
+            self.users.lower(self.users.theta() / 2);
+        }
+    }
+}
+
+impl Figures {
+    /// Adds a user, or takes the user out as the user was added.
+    fn change(&mut self, user: &ExperimentUser, design: &Design, change: Change) {
+        change.users(&mut self.crossed, user.is_crossed());
+        let place = user.variant().and_then(|variant| self.running.get_mut(usize::from(variant)));
+        if let Some(sums) = place {
+            sums.change(user.running(&design.metrics), change);
+        }
+        if user.is_matured() {
+            self.change_matured(user, design, change);
+        }
+    }
+
+    fn change_matured(&mut self, user: &ExperimentUser, design: &Design, change: Change) {
+        let place = user.variant().and_then(|variant| self.matured.get_mut(usize::from(variant)));
+        if let Some(sums) = place {
+            sums.change(user.final_outcomes(&design.metrics, &design.rules), change);
+        }
+    }
+}
+
+/// Sorts the entries of a part by their users. Returns the number of those that the design does not know.
+fn learn(news: &mut BTreeMap<u64, News>, part: &ExperimentPart, design: &Design, now: i64) -> u64 {
+    let mut unknown = 0;
+    // Nothing happens after its report arrived; a wrong clock must not delay it for ever.
+    let time = |after_s: u32| part.since.saturating_add(i64::from(after_s)).min(now);
+    for exposure in &part.exposures {
+        if usize::from(exposure.variant) < design.variants.len() {
+            let user: &mut News = news.entry(exposure.user).or_default();
+            user.exposures.push((exposure.variant, time(exposure.after_s)));
+        } else {
+            unknown += 1;
+        }
+    }
+    for outcome in &part.outcomes {
+        match design.metrics.get(usize::from(outcome.metric)) {
+            Some(metric) => {
+                let value = value_of(metric, outcome.value.unwrap_or_default());
+                let event = Event { metric: outcome.metric, at: time(outcome.after_s), value };
+                news.entry(outcome.user).or_default().events.push(event);
+            }
+            None => unknown += 1,
+        }
+    }
+    unknown
+}
+
+/// Returns the value of one event that counts. The values of a user are capped together.
+fn value_of(metric: &Metric, value: u64) -> u64 {
+    match metric.kind {
+        MetricKind::Conversion => 0,
+        MetricKind::Value => value,
+        MetricKind::Ratio => value.min(metric.cap.unwrap_or(u64::MAX)),
+    }
+}

@@ -1,0 +1,27 @@
+//! Counting and judging of experiments: from the reports of isolates to the evidence of a phase, from its figures to a
+//! judgement. These are functions over plain data; storage and the clock are elsewhere.
+
+mod arrivals;
+mod conclusion;
+mod design;
+mod effect;
+mod evidence;
+mod figures;
+mod judgement;
+mod needed;
+mod record;
+mod test;
+mod user;
+
+pub use self::{
+    arrivals::Arrivals,
+    conclusion::{Conclusion, Waiting},
+    design::{Design, DesignVariant, InvalidDesign, MAX_METRICS, StoppingRules},
+    effect::{Effect, EffectRange, MIN_EVENTS},
+    evidence::{DEFAULT_CAPACITY, Evidence},
+    figures::{Figures, MetricSums, Total, VariantSums},
+    judgement::Judgement,
+    needed::{NeededUsers, needed_users},
+    record::{Disagreement, PhaseIdentity, Record, replay},
+    test::{PrimaryFinding, TestKind, TestResult},
+};

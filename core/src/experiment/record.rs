@@ -1,0 +1,102 @@
+//! Records of judgements: every input beside the result, so that each judgement can be made again later. Users are not in
+//! them: the figures over all of them are.
+
+use crate::{
+    experiment::{design::Design, evidence::Evidence, figures::Figures, judgement::Judgement},
+    vocabulary::{names::ExperimentName, timestamp::Timestamp},
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The phase that a record belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseIdentity {
+    /// Name under which the experiment is configured.
+    pub experiment: ExperimentName,
+    /// Number of the phase.
+    pub phase: u32,
+    /// Time at which the phase began.
+    pub began: Timestamp,
+}
+
+/// Record of one judgement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Time at which it was made.
+    pub at: Timestamp,
+    /// Version of the code.
+    pub code: String,
+    /// The phase that was judged.
+    #[serde(flatten)]
+    pub identity: PhaseIdentity,
+    /// Its design.
+    pub design: Design,
+    /// Its figures.
+    pub figures: Figures,
+    /// Bound of the hashes of users who are remembered.
+    pub theta: u64,
+    /// The judgement.
+    pub judgement: Judgement,
+}
+
+impl Record {
+    /// Judges the evidence of a phase, and records the judgement.
+    pub fn judged(
+        now: Timestamp,
+        code: &str,
+        identity: PhaseIdentity,
+        design: &Design,
+        evidence: &Evidence,
+    ) -> Self {
+        let figures = evidence.figures().clone();
+        let judgement = Judgement::of(design, &figures, age_s(&identity, now));
+        Self {
+            at: now,
+            code: code.to_owned(),
+            identity,
+            design: design.clone(),
+            figures,
+            theta: evidence.theta(),
+            judgement,
+        }
+    }
+}
+
+fn age_s(identity: &PhaseIdentity, now: Timestamp) -> i64 {
+    now.millis().saturating_sub(identity.began.millis()) / 1_000
+}
+
+/// A difference between a record and its recomputation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disagreement {
+    /// Position of the record, from 0.
+    pub position: usize,
+    /// Message that names the differing part.
+    pub what: &'static str,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "record {}: {}", self.position, self.what)
+    }
+}
+
+/// Judges again what each record of a phase holds, and checks that all belong to one phase of one design. Floating-point
+/// values must agree to the last bit.
+pub fn replay(records: &[Record]) -> Vec<Disagreement> {
+    let mut found = Vec::new();
+    for (position, record) in records.iter().enumerate() {
+        let mut differ = |what| found.push(Disagreement { position, what });
+        if records.first().is_some_and(|first| first.identity != record.identity) {
+            differ("the record belongs to another phase");
+        }
+        if records.first().is_some_and(|first| first.design != record.design) {
+            differ("the design changed within the phase");
+        }
+        let judgement = Judgement::of(&record.design, &record.figures, age_s(&record.identity, record.at));
+        if judgement != record.judgement {
+            differ("judging again gives a different judgement");
+        }
+    }
+    found
+}

@@ -1,0 +1,141 @@
+//! Metrics of experiments: the events that count for a user, and the part that each metric plays in the judgement.
+
+use crate::vocabulary::names::RouteId;
+use serde::{Deserialize, Serialize};
+
+/// Response time above which a response counts for the metric `response_time` of an established file, in milliseconds.
+pub const SLOW_MS: u32 = 1_000;
+
+/// A metric of an experiment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Name of the metric, unique in its experiment.
+    pub name: String,
+    /// Quantity that is compared.
+    #[serde(default)]
+    pub kind: MetricKind,
+    /// Events that the metric counts.
+    pub on: Trigger,
+    /// Largest value that counts, in thousandths, fixed before the experiment begins: of a user's sum for values, of one
+    /// event for ratios. One user with an extreme value would decide an experiment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<u64>,
+    /// Part that the metric plays.
+    #[serde(default)]
+    pub role: Role,
+    /// Direction in which the metric gets better.
+    #[serde(default)]
+    pub direction: Direction,
+}
+
+/// Quantity that a metric compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricKind {
+    /// Share of the users with at least one event.
+    #[default]
+    Conversion,
+    /// Sum of the values of a user's events, such as revenue.
+    Value,
+    /// Values by events, of all users together, such as milliseconds by request.
+    Ratio,
+}
+
+/// Events that a metric counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// Responses of a route.
+    Response(ResponseTrigger),
+    /// Events with this name that a backend or a client reports.
+    Event(String),
+    /// Server errors, timeouts and connections that failed.
+    Error,
+    /// Responses slower than a limit.
+    Slow {
+        /// The limit, in milliseconds.
+        over_ms: u32,
+    },
+}
+
+/// Responses of a route that count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponseTrigger {
+    /// The route.
+    pub route: RouteId,
+    /// Methods in upper case; an empty list stands for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// Statuses that count; those of successes by default.
+    #[serde(default)]
+    pub status: StatusRange,
+}
+
+/// A range of statuses, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusRange {
+    /// Lowest status.
+    pub from: u16,
+    /// Highest status.
+    pub to: u16,
+}
+
+impl Default for StatusRange {
+    fn default() -> Self {
+        Self { from: 200, to: 299 }
+    }
+}
+
+/// Part that a metric plays in the judgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The metric that the experiment was made for: it ends the experiment.
+    Primary,
+    /// A metric that must not get worse: it switches the experiment off.
+    Guardrail,
+    /// Any other metric: it is shown, and decides nothing.
+    #[default]
+    Secondary,
+}
+
+/// Direction in which a metric gets better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// More is better.
+    #[default]
+    Increase,
+    /// Less is better.
+    Decrease,
+}
+
+impl ResponseTrigger {
+    /// Returns true if a response of the route counts.
+    pub fn matches(&self, method: &str, status: u16) -> bool {
+        let is_method = self.methods.is_empty() || self.methods.iter().any(|held| held == method);
+        is_method && (self.status.from..=self.status.to).contains(&status)
+    }
+}
+
+impl Metric {
+    /// Returns the metrics that the names under `success_metrics` stand for. `error_rate` and `response_time` are
+    /// guardrails on the first error and the first slow response of a user. Every other name is an event that users have or
+    /// have not; the first of these is the primary metric.
+    pub fn of_success_metrics(names: &[String]) -> Vec<Self> {
+        let mut metrics: Vec<Self> = names.iter().map(|name| Self::of_success_metric(name)).collect();
+        if let Some(first) = metrics.iter_mut().find(|metric| metric.role == Role::Secondary) {
+            first.role = Role::Primary;
+        }
+        metrics
+    }
+
+    fn of_success_metric(name: &str) -> Self {
+        let (on, role, direction) = match name {
+            "error_rate" => (Trigger::Error, Role::Guardrail, Direction::Decrease),
+            "response_time" => (Trigger::Slow { over_ms: SLOW_MS }, Role::Guardrail, Direction::Decrease),
+            event => (Trigger::Event(event.to_owned()), Role::Secondary, Direction::Increase),
+        };
+        Self { name: name.to_owned(), kind: MetricKind::Conversion, on, cap: None, role, direction }
+    }
+}

@@ -1,0 +1,82 @@
+//! The part of a batch for experiments, on the wire.
+
+use super::{batch, exposure, outcome, part};
+use cutover_core::{
+    measurement::{
+        batch::Batch,
+        experiments::{ExperimentKey, ExperimentPart, MAX_ENTRIES, limit},
+        user_hash::UserKey,
+    },
+    statistics::split_mix::mix,
+};
+
+const WRITTEN: &str = r#"{"experiment":"checkout","phase":1,"since":1767225600,"exposures":[[18446744073709551614,1,0]],"outcomes":[[7,0,17],[7,1,17,12500]]}"#;
+
+#[test]
+fn a_part_is_lists_of_numbers() {
+    let exposures = vec![exposure(u64::MAX - 1, 1, 0)];
+    let part = part(exposures, vec![outcome(7, 0, 17, None), outcome(7, 1, 17, Some(12_500))]);
+    assert_eq!(serde_json::to_string(&part).unwrap(), WRITTEN);
+    assert_eq!(serde_json::from_str::<ExperimentPart>(WRITTEN).unwrap(), part);
+    for wrong in ["[7]", "[7,0]", "[7,0,1,2,3]", "[7,0,-1]", "[7,256,1]"] {
+        let text = WRITTEN.replace("[7,0,17]", wrong);
+        assert!(serde_json::from_str::<ExperimentPart>(&text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_batch_of_the_version_before_has_no_experiments_and_a_later_part_is_read() {
+    let empty = Batch::empty("0".repeat(32), 1);
+    let before = empty.encode();
+    assert!(!before.contains("experiments"), "{before}");
+    assert_eq!(serde_json::from_str::<Batch>(&before).unwrap(), empty);
+    // Readers tolerate fields that they do not know, as the reader before tolerates this part.
+    let later = WRITTEN.replacen('{', r#"{"later":{"x":1},"#, 1);
+    let text = before.replacen('{', &format!(r#"{{"unknown":[1],"experiments":[{later}],"#), 1);
+    let read: Batch = serde_json::from_str(&text).unwrap();
+    assert_eq!(read.experiments, [serde_json::from_str::<ExperimentPart>(WRITTEN).unwrap()]);
+}
+
+#[test]
+fn a_full_batch_leaves_out_the_same_hashes_of_all_variants() {
+    let entries = |from: u64, count: u64| {
+        let exposures = (from..from + count).map(|user| exposure(mix(user), (user % 3) as u8, 0)).collect();
+        part(exposures, (from..from + count).map(|user| outcome(mix(user), 0, 1, None)).collect())
+    };
+    let mut parts = [entries(1, 2_000), entries(10_000, 50)];
+    limit(&mut parts, MAX_ENTRIES);
+    let [large, small] = &parts;
+    assert_eq!((small.theta, small.exposures.len(), small.outcomes.len()), (u64::MAX, 50, 50));
+    assert_eq!(large.theta, u64::MAX / 8, "4,000 entries are 500 after three halvings, 1,000 are too many");
+    let kept = |user: &u64| mix(*user) < large.theta;
+    assert_eq!(large.exposures.len(), (1..2_001).filter(kept).count(), "hashes alone decide");
+    assert_eq!(large.exposures.len(), large.outcomes.len(), "nobody is counted without outcomes");
+    let full = batch(1, 1, large.clone());
+    assert!(full.encode().len() < 60_000, "{} bytes", full.encode().len());
+
+    let same = parts.clone();
+    limit(&mut parts, MAX_ENTRIES);
+    assert_eq!(parts, same, "there is room");
+    limit(&mut parts, 0);
+    assert!(parts.iter().all(|part| part.exposures.is_empty() && part.outcomes.is_empty()));
+}
+
+#[test]
+fn a_part_never_leaves_fewer_out_than_before() {
+    let mut part = part(vec![exposure(10, 0, 0), exposure(20, 1, 0)], vec![outcome(20, 0, 1, None)]);
+    part.lower(20);
+    assert_eq!((part.theta, part.exposures.len(), part.outcomes.len()), (20, 1, 0));
+    part.lower(30);
+    assert_eq!(part.theta, 20);
+}
+
+#[test]
+fn hashes_of_users_depend_on_the_key_of_the_phase() {
+    let hex = ["07060504030201000f0e0d0c0b0a0908", "07060504030201000f0e0d0c0b0a0909"];
+    let [one, other] = hex.map(|hex| ExperimentKey::parse(hex).unwrap());
+    assert_eq!(one.hash(""), 0x726f_db47_dd0e_0e31, "SipHash-2-4 of the reference");
+    assert_ne!(one.hash("user-1"), other.hash("user-1"));
+    assert_eq!(one.hash("user-1"), UserKey::parse(hex[0]).unwrap().hash("user-1"));
+    assert_eq!(ExperimentKey::parse("07"), None);
+    assert!(!format!("{one:?}").contains("0706"), "the key is a secret");
+}
