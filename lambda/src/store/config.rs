@@ -12,10 +12,12 @@ use crate::store::{
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use cutover_core::{
-    DeploymentId, Emergency, Epoch, Flag, FlagName, PartsPerMillion, Revision, Snapshot, Stamp, Timestamp,
+    DeploymentId, Emergency, Epoch, ExperimentName, Flag, FlagName, PartsPerMillion, Revision, Snapshot,
+    Stamp, Timestamp,
     canary::{Run, RunState},
     config::Config,
     measurement::answer::Brake,
+    rules::experiment::document::Experiment,
 };
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -115,6 +117,12 @@ impl State {
         self.runs.get(flag).filter(|run| run.state.is_active())
     }
 
+    /// Returns the running experiment that owns a flag: its variants decide the flag for the users who take part.
+    pub fn owner(&self, flag: &FlagName) -> Option<&ExperimentName> {
+        let mut experiments = self.config.ab_tests.iter();
+        experiments.find(|(_, experiment)| experiment.owned_flag() == Some(flag)).map(|(name, _)| name)
+    }
+
     /// Returns the salt in force of a flag: its own, or else the one that its newest run dealt users anew with; `None` for
     /// the default.
     pub fn salt(&self, name: &FlagName) -> Option<&str> {
@@ -138,7 +146,7 @@ impl State {
     }
 
     /// Returns the brakes of the head after a change of this state: those that it has, and one for each flag that the change
-    /// lowers.
+    /// lowers, or takes from an experiment.
     pub fn brakes_after(&self, writes: &[Write], emergency: &EmergencyChange) -> Brakes {
         let declared = match emergency {
             EmergencyChange::Keep => self.head.emergency.as_ref(),
@@ -155,11 +163,38 @@ impl State {
     /// Returns the brake of a write; `None` if it lowers no flag.
     fn brake_of(&self, write: &Write) -> Option<Brake> {
         let Write::Object { section, name, value, .. } = write else { return None };
-        let name: FlagName = name.parse().ok().filter(|_| section == "feature_flags")?;
+        match section.as_str() {
+            "feature_flags" => self.brake_of_flag(name, value.as_ref()),
+            "ab_tests" => self.brake_of_experiment(name, value.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// Returns the brake of an experiment that ends to own its flag: at the flag's percentage, beyond which only the experiment
+    /// had users on the new arm.
+    fn brake_of_experiment(&self, name: &str, value: Option<&Value>) -> Option<Brake> {
+        let name: ExperimentName = name.parse().ok()?;
+        let owned = self.config.ab_tests.get(&name)?.owned_flag()?;
+        // One that is removed, or that cannot be read, owns nothing.
+        let after: Option<Experiment> = value.and_then(|value| serde_json::from_value(value.clone()).ok());
+        if after.as_ref().and_then(Experiment::owned_flag) == Some(owned) {
+            return None;
+        }
+        let flag = self.config.feature_flags.get(owned).filter(|flag| flag.enabled)?;
+        Some(Brake {
+            revision: self.head.revision.next(),
+            flag: owned.clone(),
+            enabled: true,
+            rollout: flag.rollout_percentage,
+        })
+    }
+
+    fn brake_of_flag(&self, name: &str, value: Option<&Value>) -> Option<Brake> {
+        let name: FlagName = name.parse().ok()?;
         let before = self.config.feature_flags.get(&name)?;
         // A flag that is removed, or that cannot be read, sends nobody to the new arm.
         let after: Flag =
-            value.clone().and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+            value.and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default();
         let is_lower =
             (before.enabled && !after.enabled) || after.rollout_percentage < before.rollout_percentage;
         is_lower.then(|| Brake {
@@ -376,6 +411,42 @@ mod tests {
             assert!(added.iter().all(|brake| brake.revision == Revision(8)), "{shown}");
             assert!(after.reaches(Revision(7)) && !after.reaches(Revision(6)), "{shown}");
         }
+    }
+
+    #[test]
+    fn an_experiment_that_ends_to_own_its_flag_has_a_brake_at_the_percentage_of_the_flag() {
+        let mut state = state();
+        let text = "feature_flags: { f: { enabled: true }, g: { enabled: true } }
+experiments:
+  e: { name: E, flag: f, variants: [{ key: a, name: A, arm: legacy, traffic_percentage: 50 },
+       { key: b, name: B, arm: new, traffic_percentage: 50 }] }";
+        state.config.ab_tests = Config::from_yaml(text).unwrap().ab_tests;
+        let running = json!(state.config.ab_tests.values().next().unwrap());
+        let with = |field: &str, value: Value| {
+            let mut changed = running.clone();
+            changed[field] = value;
+            Some(changed)
+        };
+        for (value, has_brake) in [
+            (with("state", json!("paused")), true),
+            (with("state", json!("stopped")), true),
+            (with("flag", json!("g")), true),
+            (None, true),
+            (with("traffic_percentage", json!(10)), false),
+            (Some(running.clone()), false),
+        ] {
+            let shown = format!("{value:?}");
+            let after = state.brakes_after(&[write("ab_tests", "e", value)], &EmergencyChange::Keep);
+            let added = after.since(Revision(7));
+            let found: Vec<_> = added
+                .iter()
+                .map(|brake| (brake.flag.as_str(), brake.enabled, brake.rollout.percent()))
+                .collect();
+            let expected = if has_brake { vec![("f", true, 50.0)] } else { Vec::new() };
+            assert_eq!(found, expected, "{shown}");
+        }
+        let started = state.brakes_after(&[write("ab_tests", "new", Some(running))], &EmergencyChange::Keep);
+        assert!(started.since(Revision(7)).is_empty(), "an experiment that begins lowers nothing");
     }
 
     #[test]
