@@ -24,6 +24,7 @@ mod deployment;
 mod dev;
 mod emergency_reason;
 mod evaluation;
+mod experiments_api;
 mod failover;
 mod first_hour;
 mod fleet;

@@ -28,6 +28,9 @@ pub const ENDED: &str = "graphql_offers_read";
 /// Flag that is disabled, and has no canary.
 pub const DISABLED: &str = "graphql_reviews_write";
 
+/// Experiment that is running, and decides no flag.
+pub const EXPERIMENT: &str = "wording";
+
 /// Description of the failures of [`Scene::failing`].
 pub const FAULT: &str = "the table cannot be read";
 
@@ -134,6 +137,8 @@ impl Scene {
         ] {
             scene.words.set(name, value);
         }
+        let wording = json!({ "name": "Wording", "state": "running", "variants": { "a": "As it was", "b": "Shorter" } });
+        scene.management(Who::Root).put(&format!("/experiments/{EXPERIMENT}"), &wording).await.expect(201);
         scene.invite().await;
         scene.run_canaries().await;
         let asked = scene
