@@ -27,7 +27,7 @@ pub enum Kind {
     Canaries,
     /// Ids of the runs of a flag's canary.
     Runs,
-    /// Experiments.
+    /// Names of experiments.
     Experiments,
     /// Ids of routes.
     Routes,

@@ -29,7 +29,7 @@ pub const ENDED: &str = "graphql_offers_read";
 pub const DISABLED: &str = "graphql_reviews_write";
 
 /// Experiment that is running, and decides no flag.
-pub const EXPERIMENT: &str = "wording";
+pub const EXPERIMENT: &str = "graphql_migration_test";
 
 /// Description of the failures of [`Scene::failing`].
 pub const FAULT: &str = "the table cannot be read";
@@ -137,8 +137,6 @@ impl Scene {
         ] {
             scene.words.set(name, value);
         }
-        let wording = json!({ "name": "Wording", "state": "running", "variants": { "a": "As it was", "b": "Shorter" } });
-        scene.management(Who::Root).put(&format!("/experiments/{EXPERIMENT}"), &wording).await.expect(201);
         scene.invite().await;
         scene.run_canaries().await;
         let asked = scene
