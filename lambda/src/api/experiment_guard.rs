@@ -110,7 +110,8 @@ experiments:
     fn with_running(config: &Config, names: &[&str]) -> Config {
         let mut config = config.clone();
         for name in names {
-            config.ab_tests.get_mut(&name.parse().unwrap()).unwrap().state = ExperimentState::Running;
+            let name: ExperimentName = name.parse().unwrap();
+            config.ab_tests.get_mut(&name).unwrap().state = ExperimentState::Running;
         }
         config
     }
