@@ -44,7 +44,7 @@ const COMMANDS: [(&str, &str); 18] = [
 ];
 
 /// Commands that list the objects of a section of the API, for names that do not exist.
-const LISTS: [(&str, &str); 5] = [
+const LISTS: [(&str, &str); 6] = [
     ("flags", "cutover list shows all flags"),
     ("runs", "cutover canary runs NAME shows all its runs"),
     (
@@ -52,6 +52,7 @@ const LISTS: [(&str, &str); 5] = [
         "add canary_deployments.NAME to the configuration and apply it (cutover apply -f FILE), or check the spelling: \
                   cutover canary list shows all canaries",
     ),
+    ("experiments", "cutover experiment list shows all experiments"),
     ("tokens", "cutover token list shows all tokens"),
     ("changes", "cutover changes list shows all pending changes"),
 ];
@@ -150,6 +151,7 @@ mod tests {
             ("flag_disabled", "/canary/f/promote?x=1", "enable it first: cutover enable f"),
             ("not_found", "/flags/f", "cutover list shows all flags"),
             ("not_found", "/tokens/1", "cutover token list shows all tokens"),
+            ("not_found", "/experiments/e/start", "cutover experiment list shows all experiments"),
         ] {
             assert_eq!(hint(code, path, "").as_deref(), Some(expected), "{code} {path}");
         }

@@ -143,6 +143,11 @@ impl Client {
         &self.environment
     }
 
+    /// Returns the reason of changes.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
     /// Returns the URL of the function, without a slash at its end.
     pub fn base(&self) -> &str {
         &self.base

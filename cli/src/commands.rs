@@ -8,7 +8,7 @@ use crate::{
     client::Client,
     compare, completions,
     connection::Connection,
-    context, emergency, explain, export,
+    context, emergency, experiment, explain, export,
     failure::Failure,
     flag, flags, help, init, man, metrics, names,
     output::{self, Format},
@@ -106,6 +106,14 @@ enum RemoteCommand {
         #[command(subcommand)]
         command: route::Command,
     },
+    /// Create, start, pause, stop and look at experiments.
+    #[command(after_help = help::EXPERIMENT)]
+    Experiment {
+        #[command(subcommand)]
+        command: experiment::Command,
+    },
+    /// Create the draft of an A/B test: control and treatment, half of its users each.
+    CreateAbTest(experiment::AbTest),
     /// Show differences between both backends' responses.
     Compare {
         #[command(subcommand)]
@@ -151,6 +159,8 @@ impl RemoteCommand {
             Self::Diff(options) => apply::diff(&options, client, format),
             Self::Flag { command } => flag::run(&command, client, format),
             Self::Route { command } => route::run(&command, client, format),
+            Self::Experiment { command } => experiment::run(&command, client, format),
+            Self::CreateAbTest(options) => experiment::create_ab_test(&options, client, format),
             Self::Compare { command } => compare::run(&command, client, format),
             Self::Export => export::run(client, format),
             Self::Explain(options) => explain::run(&options, client, format),
@@ -186,13 +196,6 @@ enum LocalCommand {
         /// Folder to write them into.
         folder: PathBuf,
     },
-    /// Experiments are not run yet.
-    #[command(hide = true)]
-    CreateAbTest {
-        /// Arguments, which are not read.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
 }
 
 impl LocalCommand {
@@ -205,11 +208,6 @@ impl LocalCommand {
                 Ok(())
             }
             Self::Man { folder } => man::write(&folder, command()),
-            Self::CreateAbTest { arguments } => Err(Failure::Io(format!(
-                "experiments are not run yet, so `create-ab-test {}` does nothing\n  hint: cutover canary moves users by \
-                 evidence; cutover rollout moves a fixed percentage",
-                arguments.join(" ")
-            ))),
         }
     }
 }
@@ -294,10 +292,15 @@ mod tests {
     }
 
     #[test]
-    fn experiments_are_clearly_not_run() {
-        let cli = parsed(&["cutover", "create-ab-test", "checkout", "--variants", "a,b"]).unwrap();
-        let refused = run(cli).unwrap_err().to_string();
-        assert!(refused.contains("experiments are not run yet"), "{refused}");
+    fn an_ab_test_is_created_by_its_required_words() {
+        for words in [
+            &["cutover", "create-ab-test", "checkout", "A new button"][..],
+            &["cutover", "create-ab-test", "checkout", "A new button", "--traffic-percentage", "20"],
+        ] {
+            let cli = parsed(words).unwrap();
+            assert!(matches!(cli.command, Command::Remote(RemoteCommand::CreateAbTest(_))), "{cli:?}");
+        }
+        assert!(parsed(&["cutover", "create-ab-test", "checkout"]).is_err(), "the description is missing");
     }
 
     #[test]

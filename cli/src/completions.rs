@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 /// Commands that are followed by a name, with the kind of that name. Bash and Zsh compare them with the words before the
 /// cursor.
-const NAMED: [(&str, &[&str]); 6] = [
+const NAMED: [(&str, &[&str]); 7] = [
     (
         "flags",
         &[
@@ -38,6 +38,17 @@ const NAMED: [(&str, &[&str]); 6] = [
             "canary replay",
             "canary plan",
             "canary simulate",
+        ],
+    ),
+    (
+        "experiments",
+        &[
+            "experiment get",
+            "experiment start",
+            "experiment pause",
+            "experiment stop",
+            "experiment assign",
+            "experiment delete",
         ],
     ),
     ("tokens", &["token rotate", "token revoke"]),
@@ -171,8 +182,8 @@ mod tests {
         process::{Command, Stdio},
     };
 
-    /// Returns the completions that Bash offers for the last of these words, with two flags, one run, one route, one token
-    /// and one context.
+    /// Returns the completions that Bash offers for the last of these words, with two flags, one run, one route, one
+    /// experiment, one token and one context.
     fn offered(words: &[&str]) -> Vec<String> {
         let script = script(Shell::Bash, &mut commands::command());
         let (last, quoted) = (words.last().unwrap(), words.join(" "));
@@ -183,6 +194,7 @@ mod tests {
              [[ \"$*\" == '__names runs reviews_read' ]] && echo r7; \
              [[ \"$1 $2\" == '__names contexts' ]] && echo staging; \
              [[ \"$1 $2\" == '__names routes' ]] && echo reviews.read; \
+             [[ \"$1 $2\" == '__names experiments' ]] && echo checkout; \
              [[ \"$1 $2\" == '__names tokens' ]] && echo 0123abcd; true; }}\n\
              COMP_WORDS=(cutover {quoted}); COMP_CWORD={}\n\
              _cutover_names cutover '{last}' ''\n\
@@ -209,6 +221,7 @@ mod tests {
         assert_eq!(offered(&["list", "--context", "s"]), ["staging"]);
         assert_eq!(offered(&["audit", "--limit", "5", "--flag", "reviews_w"]), ["reviews_write"]);
         assert_eq!(offered(&["route", "delete", "rev"]), ["reviews.read"]);
+        assert_eq!(offered(&["experiment", "stop", "c"]), ["checkout"]);
         assert!(offered(&["roll"]).contains(&"rollout".to_owned()));
         assert!(offered(&["rollout", "--ye"]).contains(&"--yes".to_owned()));
     }
@@ -253,8 +266,9 @@ mod tests {
 
     /// Collects the commands with an argument for the name of an object.
     fn with_names(command: &clap::Command, words: &str, found: &mut Vec<String>) {
-        let is_name =
-            |argument: &clap::Arg| matches!(argument.get_id().as_str(), "flag" | "id" | "route" | "run");
+        let is_name = |argument: &clap::Arg| {
+            matches!(argument.get_id().as_str(), "flag" | "id" | "route" | "run" | "experiment")
+        };
         if command.get_positionals().any(is_name) {
             found.push(words.trim_start().to_owned());
         }
@@ -270,8 +284,11 @@ mod tests {
         assert!(found.len() > 20, "{found:?}");
         for command in found {
             let is_completed = NAMED.iter().any(|(_, commands)| commands.contains(&command.as_str()));
-            // The name of a new flag is not known yet.
-            assert!(is_completed || command == "flag create", "{command}");
+            // The name of a new object is not known yet.
+            assert!(
+                is_completed || ["flag create", "experiment create"].contains(&command.as_str()),
+                "{command}"
+            );
         }
     }
 }

@@ -41,7 +41,19 @@ fn path(options: &Options) -> Result<String, Failure> {
     let mut pairs: Vec<(&str, &str)> = Vec::new();
     pairs.extend(options.user.as_deref().map(|user| ("user", user)));
     pairs.extend(options.at.as_deref().map(|time| ("at", time)));
-    for property in &options.with {
+    Ok(format!("/flags/{}/explain?{}", encode(&options.flag), with_pairs(pairs, &options.with)?))
+}
+
+/// Returns the query of parameters, and of properties of a request as they are given with `--with`.
+///
+/// # Errors
+///
+/// Fails if a property is not `NAME=VALUE`.
+pub fn with_pairs<'p>(
+    mut pairs: Vec<(&'p str, &'p str)>,
+    properties: &'p [String],
+) -> Result<String, Failure> {
+    for property in properties {
         let pair = property.split_once('=').ok_or_else(|| {
             Failure::Usage(format!(
                 "{property:?} is not of the form NAME=VALUE\n  hint: use for example --with header:x-beta=1"
@@ -51,7 +63,7 @@ fn path(options: &Options) -> Result<String, Failure> {
     }
     let query: Vec<_> =
         pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-    Ok(format!("/flags/{}/explain?{}", encode(&options.flag), query.join("&")))
+    Ok(query.join("&"))
 }
 
 /// Returns a decision for people: the condition that does not hold in words, and its reason in the explanation alone.

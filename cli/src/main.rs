@@ -31,6 +31,7 @@ mod duration;
 mod emergency;
 mod environment;
 mod etag;
+mod experiment;
 mod explain;
 mod export;
 mod failure;

@@ -27,6 +27,8 @@ pub enum Kind {
     Canaries,
     /// Ids of the runs of a flag's canary.
     Runs,
+    /// Names of experiments.
+    Experiments,
     /// Ids of routes.
     Routes,
     /// Ids of tokens.
@@ -61,6 +63,7 @@ fn names(Options { kind, flag }: &Options, client: &Client) -> Result<Vec<String
         Kind::Flags => ("/flags", "flags", "name"),
         Kind::Canaries => ("/canary", "canaries", "flag"),
         Kind::Runs => (runs.as_str(), "runs", "run"),
+        Kind::Experiments => ("/experiments", "experiments", "experiment"),
         Kind::Routes => ("/routes", "routes", "id"),
         Kind::Tokens => ("/tokens", "tokens", "id"),
         Kind::Changes => ("/changes", "changes", "change"),
@@ -76,16 +79,20 @@ mod tests {
 
     #[test]
     fn each_kind_is_read_from_its_list() {
-        let body = r#"{"flags":[{"name":"f"}],"runs":[{"run":"r7"}],"routes":[{"id":"reviews"}]}"#;
+        let body = r#"{"flags":[{"name":"f"}],"runs":[{"run":"r7"}],"routes":[{"id":"reviews"}],"experiments":[{"experiment":"checkout"}]}"#;
         let (url, paths) = answering(200, body);
         let client = Client::new(&url, "t", None, false).unwrap();
-        for (kind, flag, expected) in
-            [(Kind::Flags, None, "f"), (Kind::Runs, Some("f"), "r7"), (Kind::Routes, None, "reviews")]
-        {
+        for (kind, flag, expected) in [
+            (Kind::Flags, None, "f"),
+            (Kind::Runs, Some("f"), "r7"),
+            (Kind::Routes, None, "reviews"),
+            (Kind::Experiments, None, "checkout"),
+        ] {
             let options = Options { kind, flag: flag.map(str::to_owned) };
             assert_eq!(names(&options, &client).unwrap(), [expected]);
         }
-        let expected = ["/api/migration/flags", "/api/migration/canary/f/runs", "/api/migration/routes"];
+        let expected = ["flags", "canary/f/runs", "routes", "experiments"];
+        let expected = expected.map(|path| format!("/api/migration/{path}"));
         assert_eq!(*paths.lock().unwrap(), expected);
     }
 }

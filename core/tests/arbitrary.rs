@@ -90,6 +90,7 @@ fn experiment() -> impl Strategy<Value = Experiment> {
                 slices: Vec::new(),
                 success_metrics: Vec::new(),
                 send_to_client: false,
+                outcome: None,
             }
         },
     )

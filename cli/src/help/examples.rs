@@ -1,7 +1,7 @@
 //! Examples of the commands whose definitions have none. A test parses every one of them.
 
 /// Commands by their words, with the text below their help.
-pub(super) const EXAMPLES: [(&[&str], &str); 33] = [
+pub(super) const EXAMPLES: [(&[&str], &str); 42] = [
     (&["list"], "Examples:\n  cutover list\n  cutover list --no-headers\n  cutover list --json"),
     (&["get"], "Example:\n  cutover get reviews_read"),
     (
@@ -16,6 +16,26 @@ pub(super) const EXAMPLES: [(&[&str], &str); 33] = [
     ),
     (&["route", "delete"], "Example:\n  cutover route delete reviews.write --reason ticket-4711"),
     (&["route", "list"], "Example:\n  cutover route list"),
+    (&["experiment", "list"], "Example:\n  cutover experiment list"),
+    (&["experiment", "get"], "Example:\n  cutover experiment get checkout"),
+    (
+        &["experiment", "create"],
+        "Examples:\n  cutover experiment create checkout --description 'A new button'\n  \
+         cutover experiment create checkout --flag checkout --traffic-percentage 20",
+    ),
+    (&["experiment", "start"], "Example:\n  cutover experiment start checkout --wait"),
+    (&["experiment", "pause"], "Example:\n  cutover experiment pause checkout --reason complaints"),
+    (
+        &["experiment", "stop"],
+        "Examples:\n  cutover experiment stop checkout --reason 'no effect'\n  \
+         cutover experiment stop checkout --winner treatment --decision 'ship it' --reason 'more orders'",
+    ),
+    (&["experiment", "assign"], "Example:\n  cutover experiment assign checkout user-123 --with country=NO"),
+    (&["experiment", "delete"], "Example:\n  cutover experiment delete checkout"),
+    (
+        &["create-ab-test"],
+        "Example:\n  cutover create-ab-test checkout 'A new button' --traffic-percentage 50",
+    ),
     (&["export"], "Example:\n  cutover export > cutover.yaml"),
     (&["whoami"], "Example:\n  cutover whoami --context live"),
     (&["metrics"], "Examples:\n  cutover metrics\n  cutover metrics --flag reviews_read"),

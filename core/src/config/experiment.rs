@@ -7,7 +7,9 @@ use super::{
     reading::{Cursor, EntryCursor, Fields, Names, Section, Value},
 };
 use crate::{
-    rules::experiment::document::{Experiment, ExperimentState, Holdout, LayerRange, Slice, Variant},
+    rules::experiment::document::{
+        Experiment, ExperimentOutcome, ExperimentState, Holdout, LayerRange, Slice, Variant,
+    },
     vocabulary::{
         names::{ExperimentName, VariantKey},
         share::PartsPerMillion,
@@ -16,6 +18,7 @@ use crate::{
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 const LAYER_HINT: &str = "write layer: { name: checkout, from: 0, to: 50 }";
+const OUTCOME_HINT: &str = "write outcome: { decision: ship it, winner: treatment }, or leave the winner out";
 const SLICES_HINT: &str = "remove slices, which are computed; an export has them as { from, to, variant }";
 
 /// Largest number of a phase.
@@ -69,7 +72,8 @@ pub(super) fn holdout(cursor: &Cursor<'_>) -> Option<Holdout> {
     Some(Holdout { percentage: percentage? })
 }
 
-fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Experiment> {
+/// Reads an experiment. `names` has the flags and holdouts that it may name.
+pub(super) fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Experiment> {
     let mut fields = cursor.fields("write name and variants below the experiment")?;
     let name = fields.require("name", "write what the experiment is called", Cursor::string);
     let description = description(&mut fields);
@@ -94,6 +98,12 @@ fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Experiment> {
     let slices = variants.as_ref().map(|variants| slices(&mut fields, variants)).unwrap_or_default();
     let success_metrics = fields.strings("success_metrics");
     let send_to_client = fields.read("send_to_client", Cursor::bool).unwrap_or_default();
+    let outcome_cursor = fields.present("outcome");
+    if let Some(cursor) = outcome_cursor.as_ref().filter(|_| state != Some(ExperimentState::Stopped)) {
+        cursor.report("only a stopped experiment has an outcome", "remove outcome, or write state: stopped");
+    }
+    let outcome = outcome_cursor.zip(variants.as_ref());
+    let outcome = outcome.and_then(|(cursor, variants)| outcome_of(&cursor, variants));
     // Taken above unless the variants have mistakes.
     fields.expect(&["slices"]);
     fields.finish();
@@ -114,7 +124,26 @@ fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Experiment> {
         slices,
         success_metrics,
         send_to_client,
+        outcome,
     })
+}
+
+/// Reads the outcome of an experiment with these variants.
+fn outcome_of(cursor: &Cursor<'_>, variants: &[Variant]) -> Option<ExperimentOutcome> {
+    let mut fields = cursor.fields(OUTCOME_HINT)?;
+    let decision = fields.present("decision").and_then(|cursor| cursor.string()).unwrap_or_default();
+    let winner = fields.present("winner").and_then(|cursor| variant_key(&cursor, variants, OUTCOME_HINT));
+    fields.finish();
+    Some(ExperimentOutcome { decision, winner })
+}
+
+/// Reads the key of one of the variants.
+fn variant_key(cursor: &Cursor<'_>, variants: &[Variant], hint: &str) -> Option<VariantKey> {
+    let key: VariantKey = cursor.parse(hint)?;
+    if variants.iter().any(|variant| variant.key == key) {
+        return Some(key);
+    }
+    cursor.refuse(format!("there is no variant {:?}", key.as_str()), hint)
 }
 
 /// Reads a name that must be defined in a section of the file, if there is one.
@@ -143,14 +172,8 @@ fn layer(cursor: &Cursor<'_>) -> Option<LayerRange> {
 fn slices(fields: &mut Fields<'_>, variants: &[Variant]) -> Vec<Slice> {
     let slice = |cursor: &Cursor<'_>| {
         let mut fields = cursor.fields(SLICES_HINT)?;
-        let variant = fields.require("variant", SLICES_HINT, |cursor| {
-            let key: VariantKey = cursor.parse(SLICES_HINT)?;
-            let is_known = variants.iter().any(|variant| variant.key == key);
-            if is_known {
-                return Some(key);
-            }
-            cursor.refuse(format!("there is no variant {:?}", key.as_str()), SLICES_HINT)
-        });
+        let variant =
+            fields.require("variant", SLICES_HINT, |cursor| variant_key(cursor, variants, SLICES_HINT));
         let [from, to] = ends(&mut fields, SLICES_HINT);
         fields.finish();
         ascending(cursor, Slice { variant: variant?, from: from?, to: to? }, |slice| (slice.from, slice.to))

@@ -72,6 +72,8 @@ impl ConfigFile {
             let held = live.ab_tests.get(name);
             if let (Some(experiment), Some(held)) = (merged.ab_tests.get_mut(name), held) {
                 experiment.state = held.state;
+                // It belongs to the state.
+                experiment.outcome.clone_from(&held.outcome);
             }
         }
         merged

@@ -12,7 +12,11 @@ use super::{
     traffic,
 };
 use crate::{
-    rules::{flag::Flag, route::Route},
+    rules::{
+        experiment::document::{Experiment, ExperimentState},
+        flag::Flag,
+        route::Route,
+    },
     vocabulary::{names::FlagName, share::PartsPerMillion},
 };
 use std::{
@@ -140,6 +144,29 @@ pub fn flag_from_yaml(name: &FlagName, text: &str, held: PartsPerMillion) -> Res
     problems.finish(flag)
 }
 
+/// Reads one experiment from a request body. The flag and the holdout that it names must be in `live`; a state that it leaves
+/// out is `open`.
+///
+/// # Errors
+///
+/// Returns all mistakes in the experiment.
+pub fn experiment_from_json(
+    value: &serde_json::Value,
+    live: &Config,
+    open: ExperimentState,
+) -> Result<Experiment, Vec<Problem>> {
+    let node = Node::from_json(value);
+    let problems = Problems::default();
+    let flags = live.feature_flags.keys().map(|name| name.as_str()).collect();
+    let holdouts = live.holdouts.keys().map(|name| name.as_str()).collect();
+    let is_open = experiment::leaves_state_open(&Cursor::root(&node, &problems));
+    let names = Names::of_experiment(flags, holdouts);
+    let read = experiment::read(&Cursor::root(&node, &problems), &names);
+    problems.finish(
+        read.map(|experiment| if is_open { Experiment { state: open, ..experiment } } else { experiment }),
+    )
+}
+
 fn load(node: &Node, files: Files<'_>, problems: Problems) -> Result<ConfigFile, Vec<Problem>> {
     let file = file(&Cursor::root(node, &problems), files);
     problems.finish(file)
@@ -186,7 +213,12 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let routes = routes(route_list, &names);
     let config = Config { feature_flags, canary_deployments, ab_tests, holdouts, origins, adapters, routes };
     let open_shares = open(&flags, flag::leaves_share_open);
-    Some(ConfigFile { config, open_shares, open_states, places: places(&flags) })
+    let mut places = places(&flags);
+    // Both sections that can hold experiments mean the same.
+    let place =
+        |entry: &EntryCursor<'_>| Place { line: entry.key_cursor.line(), column: entry.key_cursor.column() };
+    places.extend(experiments.iter().map(|entry| (format!("ab_tests.{}", entry.key), place(entry))));
+    Some(ConfigFile { config, open_shares, open_states, places })
 }
 
 /// Returns the names of the entries that leave something open.

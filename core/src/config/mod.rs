@@ -22,7 +22,7 @@ pub use adapter::{Adapter, COMPILED};
 pub use diff::{Action, Change, diff};
 pub use document::Config;
 pub use file::ConfigFile;
-pub use load::{flag_from_json, flag_from_yaml};
+pub use load::{experiment_from_json, flag_from_json, flag_from_yaml};
 pub use movement::{Cause, Movement, movements};
 pub use pairs::{
     Expected, ExpectedResponse, InvalidRequestLine, RecordedPair, RecordedPairs, RequestLine, SentRequest,

@@ -1,14 +1,21 @@
 //! Users that a change of the configuration moves between the arms.
 
+mod ownership;
+
 use super::document::Config;
 use crate::{
     rules::flag::Flag,
-    vocabulary::{names::FlagName, share::PartsPerMillion},
+    vocabulary::{
+        names::{ExperimentName, FlagName},
+        share::PartsPerMillion,
+    },
 };
+use ownership::{Moved, Owner, moved};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// The users of one flag that a change moves to the other arm, as far as its percentage, its switch and its salt decide.
+/// The users of one flag that a change moves to the other arm, as far as its percentage, its switch, its salt and the experiment
+/// that owns it decide.
 /// All shares are in percent of the flag's users.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Movement {
@@ -16,6 +23,9 @@ pub struct Movement {
     pub flag: FlagName,
     /// The part of the change that moves them.
     pub cause: Cause,
+    /// The experiment that begins or ends to decide the flag, or decides it in another way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<ExperimentName>,
     /// Users on the new arm before the change.
     pub from: f64,
     /// Users on the new arm after the change.
@@ -44,6 +54,8 @@ pub enum Cause {
     Disabled,
     /// Another salt, which deals the users anew.
     Salt,
+    /// An experiment that decides the flag for its users: it starts or ends, or has other users, weights or arms.
+    Experiment,
 }
 
 impl Cause {
@@ -56,6 +68,7 @@ impl Cause {
             Self::Enabled => " (enabled)",
             Self::Disabled => " (disabled)",
             Self::Salt => " (another salt)",
+            Self::Experiment => " (experiment)",
         }
     }
 }
@@ -63,11 +76,14 @@ impl Cause {
 impl Movement {
     /// Returns the path of the field that moves the users, such as `feature_flags.checkout.rollout_percentage`.
     pub fn field(&self) -> String {
+        if let Some(experiment) = &self.experiment {
+            return format!("ab_tests.{experiment}");
+        }
         let field = match self.cause {
             Cause::Percentage => ".rollout_percentage",
             Cause::Enabled | Cause::Disabled => ".enabled",
             Cause::Salt => ".salt",
-            Cause::Created | Cause::Deleted => "",
+            Cause::Created | Cause::Deleted | Cause::Experiment => "",
         };
         format!("feature_flags.{}{field}", self.flag)
     }
@@ -86,6 +102,10 @@ impl Movement {
             }
             Cause::Enabled | Cause::Disabled => "write enabled: true".to_owned(),
             Cause::Created | Cause::Deleted => "keep the flag in the file".to_owned(),
+            Cause::Experiment => {
+                "write the experiment as cutover export shows it; a state that is left out stays as it is"
+                    .to_owned()
+            }
         }
     }
 }
@@ -99,7 +119,11 @@ pub fn movements<'s>(
 ) -> Vec<Movement> {
     let names: BTreeSet<&FlagName> = before.feature_flags.keys().chain(after.feature_flags.keys()).collect();
     let moved = |name: &FlagName| {
-        let flags = Flags { before: before.feature_flags.get(name), after: after.feature_flags.get(name) };
+        let flags = Flags {
+            before: before.feature_flags.get(name),
+            after: after.feature_flags.get(name),
+            owners: [Owner::of(before, name), Owner::of(after, name)],
+        };
         flags.movement(name, run_salt(name))
     };
     names.into_iter().filter_map(moved).collect()
@@ -109,6 +133,8 @@ pub fn movements<'s>(
 struct Flags<'f> {
     before: Option<&'f Flag>,
     after: Option<&'f Flag>,
+    /// The experiments that own the flag before and after the change.
+    owners: [Option<Owner<'f>>; 2],
 }
 
 impl Flags<'_> {
@@ -122,18 +148,31 @@ impl Flags<'_> {
         } else {
             (from.saturating_sub(to), to.saturating_sub(from))
         };
-        if back == 0 && forward == 0 {
+        let is_owned = self.owners.iter().any(Option::is_some);
+        let shares = [from, to, back, forward].map(|share| f64::from(share) / 10_000.0);
+        let [from, to, back, forward] = if is_owned { self.with_owners(shares) } else { shares };
+        if back == 0.0 && forward == 0.0 {
             return None;
         }
-        let cause = self.cause(is_dealt_anew);
-        let [from, to, back, forward] = [from, to, back, forward].map(|share| f64::from(share) / 10_000.0);
+        let (cause, experiment) = self.cause(is_dealt_anew);
         let mut summary = format!("{name}: {from} % -> {to} %{}", cause.note());
         for (share, words) in [(back, "go back to legacy"), (forward, "go to the new backend")] {
             if share > 0.0 {
                 summary.push_str(&format!(", about {share} % of users {words}"));
             }
         }
-        Some(Movement { flag: name.clone(), cause, from, to, back, forward, summary })
+        Some(Movement { flag: name.clone(), cause, experiment, from, to, back, forward, summary })
+    }
+
+    /// Returns the shares on the new arm and those that move, in percent, with the users of the experiments. `shares` are
+    /// those of users who take part in none.
+    fn with_owners(&self, shares: [f64; 4]) -> [f64; 4] {
+        let [from, to, back, forward] = shares.map(|share| share / 100.0);
+        let [before, after] = self.owners;
+        let Moved { back, forward } = moved(before, after, [from, to], Moved { back, forward });
+        let shares = [Owner::on_new_arm(before, from), Owner::on_new_arm(after, to), back, forward];
+        // To the last digit that a share can have, and without a negative zero.
+        shares.map(|share| (share * 1_000_000.0).round() / 10_000.0 + 0.0)
     }
 
     /// Returns true if another salt chooses the users.
@@ -144,7 +183,19 @@ impl Flags<'_> {
         held != wanted
     }
 
-    fn cause(&self, is_dealt_anew: bool) -> Cause {
+    /// Returns the cause of a movement, with the experiment if it is one.
+    fn cause(&self, is_dealt_anew: bool) -> (Cause, Option<ExperimentName>) {
+        let [before, after] = self.owners;
+        if !Owner::is_alike(before, after)
+            && let Some(owner) = after.or(before)
+            && self.before.is_some_and(|flag| flag.enabled) == self.after.is_some_and(|flag| flag.enabled)
+        {
+            return (Cause::Experiment, Some(owner.name.clone()));
+        }
+        (self.cause_in_flag(is_dealt_anew), None)
+    }
+
+    fn cause_in_flag(&self, is_dealt_anew: bool) -> Cause {
         let is_on = |flag: &Flag| flag.enabled;
         match (self.before.map(is_on), self.after.map(is_on)) {
             (None, _) => Cause::Created,

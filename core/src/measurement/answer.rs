@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 /// Milliseconds between two reports of an isolate that has no answer yet.
 pub const FIRST_INTERVAL_MS: u64 = 5_000;
 
-/// A change that lowered a flag. An isolate that holds an older snapshot applies it as a minimum, until it holds a snapshot
+/// A change that lowered a flag, or took it from an experiment. An isolate that holds an older snapshot applies it as a minimum, until it holds a snapshot
 /// of that revision: a brake can send a request to legacy, and none to the new arm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Brake {

@@ -4,6 +4,7 @@
 mod deciding;
 mod dividing;
 mod mistakes;
+mod moving;
 mod shapes;
 
 use cutover_core::{

@@ -6,6 +6,7 @@ use crate::{
         canary_guard::{
             must_be_enabled, must_have_room, no_emergency, own_traffic, slow_steps, stricter_than_limits,
         },
+        experiment_guard::must_not_own,
         extract::{FlagPath, Parameters},
         flags::SECTION,
         recent_traffic::RecentTraffic,
@@ -116,6 +117,7 @@ async fn begin(
             let hint = "roll the run back before starting a new one";
             return Err(Problem::new(StatusCode::CONFLICT, "canary_running", detail, hint));
         }
+        must_not_own(truth, name)?;
         must_be_enabled(truth, name)?;
         // Under the head's condition, so that starts at the same time do not pass it together.
         must_have_room(truth)?;

@@ -5,6 +5,7 @@ use crate::{
     api::{
         canary::{brief, run_in},
         canary_guard::{must_be_enabled, no_emergency},
+        experiment_guard::must_not_own,
         extract::FlagPath,
         promotion_target::Target,
     },
@@ -45,6 +46,7 @@ pub(super) async fn promote(
         }
         let run = run_in(truth, &name, &CLIMBING)?;
         target.must_be_next_of(run)?;
+        must_not_own(truth, &name)?;
         must_be_enabled(truth, &name)?;
         if run.lacks_approval() {
             let detail = format!("step {} of {name} is entered only after an approval", run.step + 1);
@@ -98,6 +100,7 @@ pub(super) async fn resume(
     steer(&platform, &name, &demand, Operation::CanaryResume, |truth, now| {
         no_emergency(truth, &name)?;
         let run = run_in(truth, &name, &[RunState::Paused])?;
+        must_not_own(truth, &name)?;
         Ok(run.resumed(now, &with_reason(format!("resumed by {}", demand.caller.name), &demand)))
     })
     .await

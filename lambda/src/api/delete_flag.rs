@@ -1,4 +1,4 @@
-//! `DELETE /flags/{name}`: removes a flag and its ended run, unless a route or a canary uses it.
+//! `DELETE /flags/{name}`: removes a flag and its ended run, unless a route, a canary or an experiment uses it.
 
 use crate::{
     api::{extract::FlagPath, flags::SECTION},
@@ -41,6 +41,9 @@ pub(super) async fn handle(
         if let Some(run) = truth.active_run(&name) {
             users.push(format!("the run {} of its canary", run.id));
         }
+        let experiments =
+            config.ab_tests.iter().filter(|(_, experiment)| experiment.flag.as_ref() == Some(&name));
+        users.extend(experiments.map(|(experiment, _)| format!("the experiment {experiment}")));
         if !users.is_empty() {
             let detail = format!("the flag {name} is used by {}", users.join(", "));
             let hint = "remove these first, or disable the flag to send all users to legacy";

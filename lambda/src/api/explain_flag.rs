@@ -36,18 +36,8 @@ pub(super) async fn handle(
         Problem::unavailable("configuration_broken", "the stored configuration cannot be evaluated")
     })?;
     let flag = rules.flag(name.as_str());
-    let headers: Vec<(&str, &str)> = question.headers.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    let facts = Facts {
-        method: &question.method,
-        path: &question.path,
-        query: &question.query,
-        user: question.user.as_deref(),
-        country: question.country.as_deref(),
-        ip: question.ip.as_deref(),
-        headers: &headers,
-        minted: None,
-        forced: None,
-    };
+    let headers = question.headers();
+    let facts = question.facts(&headers);
     let verdict = decide_flag(flag, question.user.as_deref(), &facts, now);
     let failed = verdict.failed_condition.and_then(|index| stored.conditions.get(index));
     let because = failed.and_then(|condition| condition.failure(&facts, now));
@@ -102,9 +92,11 @@ fn explanation(verdict: &FlagDecision, flag: Option<&CompiledFlag>, because: Opt
 /// Request to explain the decision for. Parameters: `user`, `at`, `method`, `path`, `country`,
 /// `ip`, and any number of `header:NAME`, `cookie:NAME` and `query:NAME`.
 #[derive(Debug, Default)]
-struct ExplainQuery {
-    user: Option<String>,
-    at: Option<Timestamp>,
+pub(super) struct ExplainQuery {
+    /// Id of the user.
+    pub(super) user: Option<String>,
+    /// Time of the decision.
+    pub(super) at: Option<Timestamp>,
     method: String,
     path: String,
     query: String,
@@ -114,7 +106,32 @@ struct ExplainQuery {
 }
 
 impl ExplainQuery {
-    fn read(parameters: Vec<(String, String)>) -> Result<Self, Problem> {
+    /// Returns names and values of the headers.
+    pub(super) fn headers(&self) -> Vec<(&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    /// Returns the request as the edge sees it, with the headers of [`Self::headers`].
+    pub(super) fn facts<'f>(&'f self, headers: &'f [(&'f str, &'f str)]) -> Facts<'f> {
+        Facts {
+            method: &self.method,
+            path: &self.path,
+            query: &self.query,
+            user: self.user.as_deref(),
+            country: self.country.as_deref(),
+            ip: self.ip.as_deref(),
+            headers,
+            minted: None,
+            forced: None,
+        }
+    }
+
+    /// Reads the parameters.
+    ///
+    /// # Errors
+    ///
+    /// Returns the problem `invalid` with a parameter that is unknown, or a time that is none.
+    pub(super) fn read(parameters: Vec<(String, String)>) -> Result<Self, Problem> {
         let mut question = Self { method: "GET".to_owned(), path: "/".to_owned(), ..Self::default() };
         let mut cookies: Vec<String> = Vec::new();
         for (name, value) in parameters {

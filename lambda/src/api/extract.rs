@@ -14,7 +14,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use cutover_core::{
-    FlagName, RouteId, Stamp, Timestamp,
+    ExperimentName, FlagName, RouteId, Stamp, Timestamp,
     vocabulary::{names::InvalidName, timestamp::InvalidTimestamp},
 };
 use serde::de::DeserializeOwned;
@@ -209,8 +209,20 @@ impl FromRequestParts<Platform> for RoutePath {
     }
 }
 
+/// Extractor of an experiment's name from the path.
+#[derive(Debug)]
+pub(super) struct ExperimentPath(pub(super) ExperimentName);
+
+impl FromRequestParts<Platform> for ExperimentPath {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
+        let Segments(name) = Segments::<String>::from_request_parts(parts, platform).await?;
+        name.parse().map(Self).map_err(|error| invalid_name("name", &name, error))
+    }
+}
+
 /// Builds the problem for a segment of the path that is no name.
-fn invalid_name(segment: &str, written: &str, error: InvalidName) -> Problem {
+pub(super) fn invalid_name(segment: &str, written: &str, error: InvalidName) -> Problem {
     let hint = "use letters, digits, '_', '.' and '-'";
     Problem::invalid(segment, format!("{written:?}: {error}"), hint)
 }

@@ -1,14 +1,14 @@
 //! The plan of a configuration file: the configuration that it makes of a state, the users that it moves, and its warnings.
 
 use crate::{
-    api::{canary_guard, recent_traffic::RecentTraffic, respond::json_response},
+    api::{canary_guard, experiment_guard, recent_traffic::RecentTraffic, respond::json_response},
     change::commit::rehearse,
     problem::Problem,
     store::State as Truth,
 };
 use axum::{http::StatusCode, response::Response};
 use cutover_core::{
-    Flag, FlagName, Timestamp,
+    Flag, FlagName, PartsPerMillion, Timestamp,
     config::{Config, ConfigFile, Movement, diff, movements},
 };
 use serde::Deserialize;
@@ -52,10 +52,11 @@ impl FilePlan {
     pub(super) fn merged(&self, truth: &Truth) -> Result<Config, Problem> {
         let mut merged = self.file.merged_into(&truth.config, self.query.prune);
         canary_guard::may_remove(truth, &merged)?;
-        // A running canary owns its flag's share; the file holds the flag's initial share.
-        for (name, flag) in &mut merged.feature_flags {
-            if let Some(held) = truth.active_run(name).and_then(|_| truth.config.feature_flags.get(name)) {
-                flag.rollout_percentage = held.rollout_percentage;
+        // A running canary owns its flag's share, and so does an experiment that goes on; the file holds the flag's initial share.
+        let kept = owned_shares(truth, &merged);
+        for (name, owned) in kept {
+            if let Some(flag) = merged.feature_flags.get_mut(&name) {
+                flag.rollout_percentage = owned.share;
             }
         }
         for (name, flag) in &mut merged.feature_flags {
@@ -65,6 +66,7 @@ impl FilePlan {
         for (name, flag) in &merged.feature_flags {
             canary_guard::may_raise(truth, name, flag)?;
         }
+        experiment_guard::may_own(truth, &merged)?;
         merged.check().map_err(Problem::invalid_document)?;
         Ok(merged)
     }
@@ -108,13 +110,13 @@ impl FilePlan {
                 warnings.extend(canary_guard::own_traffic(name, plan, measured));
             }
         }
+        let owned = owned_shares(truth, merged);
         for (name, flag) in wanted.feature_flags.iter().filter(|(name, _)| !self.file.leaves_share_open(name))
         {
-            let held = truth.active_run(name).and_then(|_| truth.config.feature_flags.get(name));
-            if let Some(held) = held.filter(|held| held.rollout_percentage != flag.rollout_percentage) {
+            if let Some(owned) = owned.get(name).filter(|owned| owned.share != flag.rollout_percentage) {
                 warnings.push(format!(
-                    "{name} stays at {}: its canary is running, so the file's {} is not applied",
-                    held.rollout_percentage, flag.rollout_percentage
+                    "{name} stays at {}: its {} is running, so the file's {} is not applied",
+                    owned.share, owned.owner, flag.rollout_percentage
                 ));
             }
         }
@@ -152,6 +154,33 @@ impl FilePlan {
         }
         Ok(json_response(StatusCode::OK, &body))
     }
+}
+
+/// A share that a file leaves as it is.
+struct OwnedShare {
+    share: PartsPerMillion,
+    /// Kind of the owner.
+    owner: &'static str,
+}
+
+/// Returns the shares of flags whose canary is running, or whose experiment is running and goes on.
+fn owned_shares(truth: &Truth, merged: &Config) -> BTreeMap<FlagName, OwnedShare> {
+    let goes_on = |name: &FlagName| {
+        let owner = truth.owner(name).and_then(|owner| merged.ab_tests.get(owner));
+        owner.is_some_and(|owner| owner.owned_flag() == Some(name))
+    };
+    let owned = |(name, flag): (&FlagName, &Flag)| {
+        let share = flag.rollout_percentage;
+        let owner = if truth.active_run(name).is_some() {
+            "canary"
+        } else if goes_on(name) {
+            "experiment"
+        } else {
+            return None;
+        };
+        Some((name.clone(), OwnedShare { share, owner }))
+    };
+    truth.config.feature_flags.iter().filter_map(owned).collect()
 }
 
 /// Returns a warning about a flag whose conditions or lists change: the users whom they move are not counted.

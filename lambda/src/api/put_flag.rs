@@ -2,7 +2,7 @@
 
 use crate::{
     api::{
-        canary_guard,
+        canary_guard, experiment_guard,
         extract::FlagPath,
         flags::{SECTION, flag_json},
     },
@@ -43,6 +43,7 @@ pub(super) async fn handle(
         let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
         demand.precondition.check(&format!("the flag {name}"), version)?;
         canary_guard::may_have(truth, &name, flag.rollout_percentage)?;
+        experiment_guard::may_have(truth, &name, flag.rollout_percentage)?;
         canary_guard::may_deal(truth, &name, &flag)?;
         let mut flag = flag.clone();
         canary_guard::keep_dealt(truth, &name, &mut flag);

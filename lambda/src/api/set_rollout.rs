@@ -1,7 +1,7 @@
 //! `PUT /flags/{name}/rollout`: sets the rollout percentage of a flag.
 
 use crate::{
-    api::{canary_guard, extract::FlagPath, put_flag::edit_flag},
+    api::{canary_guard, experiment_guard, extract::FlagPath, put_flag::edit_flag},
     change::{commit::change, demand::ChangeRequest, operation::Operation, proposal::ChangeResponse},
     platform::Platform,
     problem::Problem,
@@ -33,6 +33,7 @@ pub(super) async fn handle(
     })?;
     change(&platform, &demand, Operation::FlagRollout, |truth| {
         canary_guard::may_have(truth, &name, share)?;
+        experiment_guard::may_have(truth, &name, share)?;
         edit_flag(truth, &demand, &name, |flag| flag.rollout_percentage = share)
     })
     .await

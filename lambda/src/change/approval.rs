@@ -27,12 +27,16 @@ const MAX_KEPT: usize = 200_000;
 /// Operations that never wait for approval: they move users back to legacy or keep them where they
 /// are, or only concern tokens, whose creators do not count as second persons for requests made
 /// with them, nor for those of each other's tokens ([`crate::access::second_person`]). A restore changes no flag, and until it
-/// is made no emergency reaches the isolates that are running.
-const NEVER_WAITS: [Operation; 8] = [
+/// is made no emergency reaches the isolates that are running. An experiment that ends leaves its users to the flag, whose
+/// percentage was approved.
+const NEVER_WAITS: [Operation; 11] = [
     Operation::FlagDisable,
     Operation::EmergencyRollback,
     Operation::CanaryPause,
     Operation::CanaryRollback,
+    Operation::ExperimentPause,
+    Operation::ExperimentStop,
+    Operation::ExperimentDelete,
     Operation::TokenCreate,
     Operation::TokenRevoke,
     Operation::TokenRotate,
@@ -44,6 +48,12 @@ const NEVER_WAITS: [Operation; 8] = [
 fn may_expose(operation: Operation, before: &Config, after: &Config) -> bool {
     if NEVER_WAITS.contains(&operation) {
         return false;
+    }
+    if [Operation::ExperimentPut, Operation::ExperimentStart].contains(&operation) {
+        // Of an experiment without arms a backend hears, and none has other users.
+        return after.ab_tests.iter().any(|(name, experiment)| {
+            experiment.owned_flag().is_some() && before.ab_tests.get(name) != Some(experiment)
+        });
     }
     let is_raised = after.feature_flags.iter().any(|(name, flag)| {
         before.feature_flags.get(name).is_none_or(|held| flag.rollout_percentage > held.rollout_percentage)
@@ -244,6 +254,21 @@ mod tests {
             Config::from_yaml(&text).unwrap()
         };
         let (low, high) = (config(10), config(20));
+        let experiment = |fields: &str| {
+            let text = format!(
+                "feature_flags: {{ f: {{ enabled: true }} }}
+experiments:
+  e: {{ name: E, {fields}, variants: [{{ key: a, name: A, arm: legacy, traffic_percentage: 50 }},
+       {{ key: b, name: B, arm: new, traffic_percentage: 50 }}] }}"
+            );
+            Config::from_yaml(&text).unwrap()
+        };
+        let (draft, running) = (experiment("flag: f, state: draft"), experiment("flag: f"));
+        let wider = experiment("flag: f, description: other");
+        let mut values = running.clone();
+        values.ab_tests.values_mut().for_each(|experiment| {
+            experiment.variants.iter_mut().for_each(|variant| variant.arm = None);
+        });
         for (operation, before, after, expected) in [
             (Operation::FlagRollout, &low, &high, true),
             (Operation::FlagRollout, &high, &low, false),
@@ -254,6 +279,16 @@ mod tests {
             (Operation::CanaryStart, &low, &high, true),
             (Operation::CanaryPause, &low, &low, false),
             (Operation::CanaryRollback, &high, &low, false),
+            (Operation::ExperimentPut, &low, &draft, false),
+            (Operation::ExperimentPut, &draft, &running, true),
+            (Operation::ExperimentPut, &running, &wider, true),
+            (Operation::ExperimentPut, &running, &draft, false),
+            (Operation::ExperimentPut, &draft, &values, false),
+            (Operation::ExperimentStart, &draft, &running, true),
+            (Operation::ExperimentStart, &draft, &values, false),
+            (Operation::ExperimentPause, &running, &draft, false),
+            (Operation::ExperimentStop, &running, &draft, false),
+            (Operation::ExperimentDelete, &draft, &low, false),
             (Operation::EmergencyRollback, &high, &high, false),
             (Operation::EmergencyClear, &low, &low, true),
             (Operation::TokenRevoke, &low, &low, false),

@@ -17,6 +17,16 @@ pub enum Operation {
     FlagDelete,
     /// Removes a route.
     RouteDelete,
+    /// Creates or replaces an experiment.
+    ExperimentPut,
+    /// Starts an experiment, or goes on with a paused one.
+    ExperimentStart,
+    /// Pauses an experiment.
+    ExperimentPause,
+    /// Stops an experiment.
+    ExperimentStop,
+    /// Removes an experiment.
+    ExperimentDelete,
     /// Applies a configuration file.
     ConfigApply,
     /// Starts the first run of a canary, or a new one.
@@ -59,6 +69,11 @@ impl Operation {
             Self::FlagDisable => "flag.disable",
             Self::FlagDelete => "flag.delete",
             Self::RouteDelete => "route.delete",
+            Self::ExperimentPut => "experiment.put",
+            Self::ExperimentStart => "experiment.start",
+            Self::ExperimentPause => "experiment.pause",
+            Self::ExperimentStop => "experiment.stop",
+            Self::ExperimentDelete => "experiment.delete",
             Self::ConfigApply => "config.apply",
             Self::CanaryStart => "canary.start",
             Self::CanaryRetry => "canary.retry",

@@ -2,7 +2,7 @@
 
 use crate::store::{
     brakes::Brakes,
-    commit::{EmergencyChange, Write},
+    commit::Write,
     error::StoreError,
     item::{Item, SCHEMA},
     keys,
@@ -12,10 +12,10 @@ use crate::store::{
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use cutover_core::{
-    DeploymentId, Emergency, Epoch, Flag, FlagName, PartsPerMillion, Revision, Snapshot, Stamp, Timestamp,
+    DeploymentId, Emergency, Epoch, ExperimentName, Flag, FlagName, PartsPerMillion, Revision, Snapshot,
+    Stamp, Timestamp,
     canary::{Run, RunState},
     config::Config,
-    measurement::answer::Brake,
 };
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -25,16 +25,6 @@ pub const RUNS: &str = "canary_runs";
 
 /// Number of attempts to read a consistent state while the head keeps moving.
 const MAX_READS: usize = 8;
-
-/// Size that the brakes fill the head up to, in bytes. A consistent read of up to 4 KB costs one unit, and every question is
-/// answered from one.
-const FULL_HEAD: usize = 4_096;
-
-/// Room that brakes always have, in bytes. With a long emergency the head is larger than 4 KB, and costs more to read.
-const BRAKES_ROOM: usize = 2_048;
-
-/// Bytes of the head for everything but its emergency and its brakes.
-const HEAD_REST: usize = 512;
 
 /// Head of the configuration: a single item that every change updates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -115,6 +105,12 @@ impl State {
         self.runs.get(flag).filter(|run| run.state.is_active())
     }
 
+    /// Returns the running experiment that owns a flag: its variants decide the flag for the users who take part.
+    pub fn owner(&self, flag: &FlagName) -> Option<&ExperimentName> {
+        let mut experiments = self.config.ab_tests.iter();
+        experiments.find(|(_, experiment)| experiment.owned_flag() == Some(flag)).map(|(name, _)| name)
+    }
+
     /// Returns the salt in force of a flag: its own, or else the one that its newest run dealt users anew with; `None` for
     /// the default.
     pub fn salt(&self, name: &FlagName) -> Option<&str> {
@@ -135,39 +131,6 @@ impl State {
     /// Returns the share of a flag's users that is on the new arm: none while the flag is disabled or held.
     pub fn share_in_force(&self, name: &FlagName, flag: &Flag) -> PartsPerMillion {
         if self.is_held(name) { PartsPerMillion::ZERO } else { flag.enabled_share() }
-    }
-
-    /// Returns the brakes of the head after a change of this state: those that it has, and one for each flag that the change
-    /// lowers.
-    pub fn brakes_after(&self, writes: &[Write], emergency: &EmergencyChange) -> Brakes {
-        let declared = match emergency {
-            EmergencyChange::Keep => self.head.emergency.as_ref(),
-            EmergencyChange::Set(declared) => Some(declared),
-            EmergencyChange::Clear => None,
-        };
-        let declared = declared.and_then(|declared| serde_json::to_string(declared).ok());
-        let taken = HEAD_REST.saturating_add(declared.map_or(0, |json| json.len()));
-        let added = writes.iter().filter_map(|write| self.brake_of(write));
-        let room = FULL_HEAD.saturating_sub(taken).max(BRAKES_ROOM);
-        self.head.brakes.clone().with(self.head.revision.next(), added, room)
-    }
-
-    /// Returns the brake of a write; `None` if it lowers no flag.
-    fn brake_of(&self, write: &Write) -> Option<Brake> {
-        let Write::Object { section, name, value, .. } = write else { return None };
-        let name: FlagName = name.parse().ok().filter(|_| section == "feature_flags")?;
-        let before = self.config.feature_flags.get(&name)?;
-        // A flag that is removed, or that cannot be read, sends nobody to the new arm.
-        let after: Flag =
-            value.clone().and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
-        let is_lower =
-            (before.enabled && !after.enabled) || after.rollout_percentage < before.rollout_percentage;
-        is_lower.then(|| Brake {
-            revision: self.head.revision.next(),
-            flag: name,
-            enabled: after.enabled,
-            rollout: after.rollout_percentage,
-        })
     }
 
     /// Builds the document that the edge reads.
@@ -332,77 +295,5 @@ impl Store {
             .await;
         // An unmet condition is fine: a later revision has been recorded already.
         crate::store::table::is_made(outcome).map(|_| ())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use cutover_core::rules::emergency::Declaration;
-    use serde_json::json;
-
-    /// A state at revision 7 with a flag at 50 %.
-    fn state() -> State {
-        let config =
-            Config::from_yaml("feature_flags: { f: { enabled: true, rollout_percentage: 50 } }").unwrap();
-        let head =
-            Head { revision: Revision(7), brakes: Brakes::none_before(Revision(7)), ..Head::default() };
-        State { head, config, ..State::default() }
-    }
-
-    fn write(section: &str, name: &str, value: Option<Value>) -> Write {
-        Write::Object { section: section.to_owned(), name: name.to_owned(), value, expected: None }
-    }
-
-    #[test]
-    fn a_change_that_lowers_a_flag_has_a_brake() {
-        let flag =
-            |enabled: bool, percent: u32| Some(json!({ "enabled": enabled, "rollout_percentage": percent }));
-        let cases = [
-            ("feature_flags", "f", flag(true, 50), None),
-            ("feature_flags", "f", flag(true, 80), None),
-            ("feature_flags", "f", flag(true, 10), Some((true, 10.0))),
-            ("feature_flags", "f", flag(false, 50), Some((false, 50.0))),
-            ("feature_flags", "f", None, Some((false, 0.0))),
-            ("feature_flags", "new", flag(true, 1), None),
-            ("origins", "f", None, None),
-        ];
-        for (section, name, value, expected) in cases {
-            let shown = format!("{section}/{name}: {value:?}");
-            let after = state().brakes_after(&[write(section, name, value)], &EmergencyChange::Keep);
-            let added = after.since(Revision(0));
-            let found = added.first().map(|brake| (brake.enabled, brake.rollout.percent()));
-            assert_eq!(found, expected, "{shown}");
-            assert!(added.iter().all(|brake| brake.revision == Revision(8)), "{shown}");
-            assert!(after.reaches(Revision(7)) && !after.reaches(Revision(6)), "{shown}");
-        }
-    }
-
-    #[test]
-    fn a_head_with_a_long_emergency_has_room_for_brakes() {
-        let declaration = |person: usize| Declaration {
-            flags: None,
-            reason: "x".repeat(500),
-            by: format!("operator-{person}"),
-            since: Timestamp::from_millis(0),
-        };
-        let declared = (1..8).fold(Emergency::from(declaration(0)), |emergency, person| {
-            emergency.widened(declaration(person))
-        });
-        assert!(serde_json::to_string(&declared).unwrap().len() > FULL_HEAD);
-        let flags = (0..20).map(|number| format!("flag_{number}"));
-        let mut state = state();
-        let full = Flag { enabled: true, rollout_percentage: PartsPerMillion::ALL, ..Flag::default() };
-        state.config.feature_flags = flags.map(|name| (name.parse().unwrap(), full.clone())).collect();
-        let lowered: Vec<Write> = state
-            .config
-            .feature_flags
-            .keys()
-            .map(|name| write("feature_flags", name.as_str(), None))
-            .collect();
-        for emergency in [EmergencyChange::Set(declared.clone()), EmergencyChange::Clear] {
-            let after = state.brakes_after(&lowered, &emergency);
-            assert_eq!((after.since(Revision(7)).len(), after.reaches(Revision(7))), (20, true));
-        }
     }
 }

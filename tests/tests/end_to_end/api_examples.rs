@@ -235,6 +235,30 @@ async fn canary(page: &mut Page, root: &Management, stack: &Stack) {
     page.show(root, Call::new("GET /canary/{name}/runs", "/canary/reviews_read/runs", 200)).await;
 }
 
+/// Shows the operations on an experiment, from a draft to its end.
+async fn experiment(page: &mut Page, root: &Management) {
+    let path = "/experiments/new_search";
+    let variant = |key: &str, name: &str, arm: &str| json!({ "key": key, "name": name, "traffic_percentage": 50.0, "arm": arm });
+    let written = json!({
+        "name": "New search", "description": "More orders with the new search", "flag": "reviews_write",
+        "traffic_percentage": 20.0, "success_metrics": ["orders"],
+        "variants": [variant("control", "Old", "legacy"), variant("treatment", "New", "new")],
+    });
+    page.show(root, Call::new("PUT /experiments/{name}", path, 201).json(&written)).await;
+    page.show(root, Call::new("GET /experiments/{name}", path, 200)).await;
+    page.show(root, Call::new("POST /experiments/{name}/start", "/experiments/new_search/start", 200)).await;
+    let assign = "/experiments/new_search/assign/user-2?country=NO";
+    page.show(root, Call::new("GET /experiments/{name}/assign/{user}", assign, 200)).await;
+    let owned = Call::new("PUT /flags/{name}/rollout", "/flags/reviews_write/rollout", 409);
+    page.show(root, owned.json(&json!({ "percentage": 50.0 }))).await;
+    page.show(root, Call::new("POST /experiments/{name}/pause", "/experiments/new_search/pause", 200)).await;
+    let stop = Call::new("POST /experiments/{name}/stop", "/experiments/new_search/stop", 200);
+    let outcome = json!({ "reason": "enough users", "decision": "keep the old one", "winner": "control" });
+    page.show(root, stop.json(&outcome)).await;
+    page.show(root, Call::new("GET /experiments", "/experiments", 200)).await;
+    page.show(root, Call::new("DELETE /experiments/{name}", path, 200)).await;
+}
+
 async fn emergencies_and_log(page: &mut Page, root: &Management) {
     let reason = json!({ "reason": "errors on checkout" });
     let declared = json!({ "reason": "errors on checkout", "flags": ["reviews_write"] });
@@ -306,6 +330,7 @@ async fn the_examples_are_what_the_functions_answer() {
     let root = stack.management();
     let mut page = Page { text: HEAD.to_owned(), masks: Masks::default(), examples: BTreeMap::new() };
     flags(&mut page, &root).await;
+    experiment(&mut page, &root).await;
     canary(&mut page, &root, &stack).await;
     emergencies_and_log(&mut page, &root).await;
     people(&mut page, &root).await;

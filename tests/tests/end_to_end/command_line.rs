@@ -94,12 +94,13 @@ async fn scripts_can_tell_failures_apart() {
     let mistaken = stack.state().join("mistaken.yaml");
     std::fs::write(&mistaken, "feature_flags:\n  a: { enabled: maybe }\norigin: {}\n").unwrap();
     let mistaken = mistaken.to_str().unwrap();
-    let cases: [(&[&str], i32, &str); 14] = [
+    let cases: [(&[&str], i32, &str); 15] = [
         (&["frobnicate"], 2, "unrecognized subcommand"),
         (&["rollout", "x", "much"], 2, "invalid value"),
         (&["rollout", "x", "12,5"], 2, "write it with a point: 12.5"),
         (&["rollout", "x", "-5"], 2, "a percentage is 0 to 100"),
-        (&["create-ab-test", "x", "--variants", "a,b"], 1, "experiments are not run yet"),
+        (&["create-ab-test", "x", "words", "--traffic-percentage", "12,5"], 2, "write it with a point: 12.5"),
+        (&["experiment", "get", "nope"], 5, "there is no experiment \"nope\""),
         (&["canary", "status", "nope"], 5, "add canary_deployments.nope to the configuration"),
         (&["explain", "x", "--with", "nonsense"], 2, "NAME=VALUE"),
         (&["explain", "nope", "--user", "u1"], 5, "there is no flag \"nope\""),

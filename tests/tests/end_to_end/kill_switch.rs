@@ -22,7 +22,7 @@ use std::{
 const FLAGS: usize = 10;
 const ISOLATES: usize = 4;
 
-fn configuration(stack: &Stack) -> String {
+pub(crate) fn configuration(stack: &Stack) -> String {
     let (mut flags, mut routes) = (String::new(), String::new());
     for at in 0..FLAGS {
         writeln!(flags, "  flag_{at}: {{ enabled: true, rollout_percentage: 100 }}").unwrap();
@@ -87,18 +87,18 @@ async fn an_isolate_that_slept_asks_before_it_sends_anybody_to_the_new_arm() {
 }
 
 /// Options of a stack whose isolates report once a minute, so that only questions bring them news.
-fn without_reports() -> Options {
+pub(crate) fn without_reports() -> Options {
     let worker_variables = BTreeMap::from([("REPORT_INTERVAL_MS", "60000".to_owned())]);
     Options { worker_variables, ..Options::default() }
 }
 
 /// Freezes Workers KV, so that isolates learn nothing from it.
-fn freeze_kv(stack: &Stack) {
+pub(crate) fn freeze_kv(stack: &Stack) {
     stack.edge.kv().on_writes(Some(Fault::Answer(429, "application/json", Bytes::from_static(b"{}"))));
 }
 
 /// Requests a path until a response has this arm and reason. Returns the time that it took.
-async fn until_decided(stack: &Stack, path: &str, expected: (&str, &str)) -> Duration {
+pub(crate) async fn until_decided(stack: &Stack, path: &str, expected: (&str, &str)) -> Duration {
     let started = Instant::now();
     loop {
         let answer = http::get(stack.edge.port(), path, &[("x-user-id", "u1")]).await;
@@ -113,7 +113,7 @@ async fn until_decided(stack: &Stack, path: &str, expected: (&str, &str)) -> Dur
 }
 
 /// Returns the time within which news reach an isolate: a question each 4.8 s, and the way. A busy machine takes longer.
-fn news() -> Duration {
+pub(crate) fn news() -> Duration {
     Duration::from_secs(if is_deep() { 6 } else { 8 })
 }
 
@@ -131,17 +131,22 @@ async fn the_kill_switch_works_while_ingest_is_down() {
     assert!(took <= news(), "{took:?}");
 }
 
-/// The snapshot is too large for answers: isolates have the brake alone.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_brake_reaches_an_isolate_while_kv_is_frozen() {
-    let stack = Stack::start(without_reports()).await;
-    let management = stack.management();
+/// Returns a configuration whose snapshot is too large for answers.
+pub(crate) fn with_ballast(configuration: &str) -> String {
     let mut random = SplitMix64::new(1);
     let users: Vec<String> =
         (0..3_000).map(|_| format!("\"{:016x}{:016x}\"", random.draw(), random.draw())).collect();
     let ballast =
         format!("feature_flags:\n  ballast: {{ enabled: true, user_whitelist: [{}] }}\n", users.join(", "));
-    let text = configuration(&stack).replace("feature_flags:\n", &ballast);
+    configuration.replace("feature_flags:\n", &ballast)
+}
+
+/// The snapshot is too large for answers: isolates have the brake alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_brake_reaches_an_isolate_while_kv_is_frozen() {
+    let stack = Stack::start(without_reports()).await;
+    let management = stack.management();
+    let text = with_ballast(&configuration(&stack));
     let applied = management.apply(&text).await.expect(200).body["revision"].as_u64().unwrap();
     let path = "/api/v1/offers/0/reviews";
     until_decided(&stack, path, ("new", "ROLLOUT")).await;

@@ -25,6 +25,7 @@ mod dev;
 mod emergency_reason;
 mod evaluation;
 mod experiments;
+mod experiments_api;
 mod failover;
 mod first_hour;
 mod fleet;

@@ -53,6 +53,8 @@ fn body(method: &str, path: &str, config: &str) -> Option<String> {
         ("PUT", "/flags/{name}") => json!({ "enabled": false }),
         ("PUT", "/flags/{name}/rollout") => json!({ "percentage": 1 }),
         ("POST", "/emergency/rollback" | "/emergency/clear") => json!({ "reason": "drill" }),
+        ("PUT", "/experiments/{name}") => json!({ "name": "E", "variants": { "a": "A", "b": "B" } }),
+        ("POST", "/experiments/{name}/stop") => json!({ "reason": "drill" }),
         ("POST", "/tokens") => json!({ "name": "another", "role": "viewer" }),
         _ => return None,
     };
@@ -88,8 +90,11 @@ async fn every_role_against_every_operation() {
     let config = stack.dev_configuration();
     println!("{:<55} {:>8} {:>8} {:>8}  nobody", "", "viewer", "operator", "admin");
     for (method, path, lowest) in operations(&document()) {
-        let target =
-            path.replace("{name}", "graphql_reviews_write").replace("{run}", "r1").replace("{id}", "none");
+        let target = path
+            .replace("{name}", "graphql_reviews_write")
+            .replace("{run}", "r1")
+            .replace("{id}", "none")
+            .replace("{user}", "u1");
         let body = body(&method, &path, &config);
         let mut row = Vec::new();
         for (at, role) in roles.iter().enumerate() {

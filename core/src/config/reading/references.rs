@@ -51,6 +51,11 @@ impl<'n> Names<'n> {
         }
     }
 
+    /// Names of a live configuration that an experiment of its own document refers to.
+    pub(crate) fn of_experiment(flags: Vec<&'n str>, holdouts: Vec<&'n str>) -> Self {
+        Self { flags, origins: Vec::new(), adapters: Vec::new(), holdouts }
+    }
+
     /// Reports a name that the section does not define.
     pub(crate) fn must_have(&self, section: Section, name: &str, cursor: &Cursor<'_>) {
         let known = match section {

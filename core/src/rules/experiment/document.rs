@@ -56,6 +56,20 @@ pub struct Experiment {
     /// True if clients are told the variants of their users, as the backends are.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub send_to_client: bool,
+    /// Outcome that an operator has recorded for a stopped experiment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<ExperimentOutcome>,
+}
+
+/// The end of an experiment as an operator records it. It changes nothing: whoever rolls the winner out starts its canary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExperimentOutcome {
+    /// Decision in the operator's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub decision: String,
+    /// Key of the variant that won; `None` if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub winner: Option<VariantKey>,
 }
 
 /// State of an experiment.

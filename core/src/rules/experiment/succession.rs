@@ -14,13 +14,17 @@ use std::collections::BTreeMap;
 /// Slices, salt and phase come from the old one: a salt that is left out stays, and users move as little as the weights
 /// allow. A change of the weights, the variants, the flag, the conditions or the salt begins the next phase, unless the
 /// old one is a draft; so does the way back to a draft. Traffic, layer, holdout, names and descriptions can change
-/// within a phase: none of them moves a user from one variant to another.
+/// within a phase: none of them moves a user from one variant to another. The outcome of a stopped experiment stays until it
+/// is replaced, or the experiment goes on.
 ///
 /// Without an old experiment its slices and its phase are those that it brings, as an export does.
 pub fn next(name: &ExperimentName, old: Option<&Experiment>, new: &Experiment) -> Experiment {
     let Some(old) = old else { return divided(new.clone(), &new.slices) };
     let salt = new.salt.clone().or_else(|| old.salt.clone());
-    let next = Experiment { salt, phase: old.phase, ..new.clone() };
+    // Whatever goes on has no outcome yet, and one that is left out stays.
+    let outcome = new.outcome.clone().or_else(|| old.outcome.clone());
+    let outcome = outcome.filter(|_| new.state == ExperimentState::Stopped);
+    let next = Experiment { salt, outcome, phase: old.phase, ..new.clone() };
     if old.state == ExperimentState::Draft {
         return divided(next, &[]);
     }

@@ -28,6 +28,9 @@ pub const ENDED: &str = "graphql_offers_read";
 /// Flag that is disabled, and has no canary.
 pub const DISABLED: &str = "graphql_reviews_write";
 
+/// Experiment that is running, and decides no flag.
+pub const EXPERIMENT: &str = "graphql_migration_test";
+
 /// Description of the failures of [`Scene::failing`].
 pub const FAULT: &str = "the table cannot be read";
 

@@ -4,6 +4,9 @@
 use super::row::{Kind, Row};
 use crate::command_line::scene::{DISABLED, ENDED, Step, Who, ann, root};
 
+/// An experiment that decides no flag.
+const DRAFT: &str = r#"{"name":"Wording","variants":{"a":"As it was","b":"Shorter"}}"#;
+
 fn row(name: &'static str, arguments: &'static [&'static str]) -> Row {
     Row::new(Kind::Changing, name, arguments)
 }
@@ -88,6 +91,20 @@ fn canaries() -> Vec<Row> {
     ]
 }
 
+fn experiments() -> Vec<Row> {
+    let draft = || root("PUT", "/experiments/made-{n}", DRAFT);
+    let start = || root("POST", "/experiments/made-{n}/start", "");
+    vec![
+        row("create-ab-test", &["fresh-{n}", "Another wording"]).short(),
+        row("experiment create", &["fresh-{n}", "--flag", DISABLED, "--traffic-percentage", "20"]),
+        row("experiment start", &["made-{n}", "--yes"]).after([draft()]).short(),
+        row("experiment pause", &["made-{n}"]).after([draft(), start()]),
+        row("experiment stop", &["made-{n}", "--winner", "b", "--reason", "faster"])
+            .after([draft(), start()]),
+        row("experiment delete", &["made-{n}", "--yes"]).after([draft()]),
+    ]
+}
+
 fn all() -> Vec<Row> {
     let clear = || root("POST", "/emergency/clear", r#"{"reason":"over"}"#);
     let declare = || {
@@ -105,5 +122,5 @@ fn all() -> Vec<Row> {
 
 /// Returns the rows in their order.
 pub fn rows() -> Vec<Row> {
-    [flags(), people(), canaries(), all()].into_iter().flatten().collect()
+    [flags(), people(), canaries(), experiments(), all()].into_iter().flatten().collect()
 }

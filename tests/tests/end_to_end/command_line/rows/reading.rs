@@ -1,7 +1,7 @@
 //! Commands that read from the management API.
 
 use super::row::{Kind, Row};
-use crate::command_line::scene::{ENDED, RUNNING, Step};
+use crate::command_line::scene::{ENDED, EXPERIMENT, RUNNING, Step};
 
 fn row(name: &'static str, arguments: &'static [&'static str]) -> Row {
     Row::new(Kind::Reading, name, arguments)
@@ -34,6 +34,9 @@ pub fn rows() -> Vec<Row> {
         row("changes show", &["{pending}"]),
         row("metrics", &[]),
         row("__names", &["flags"]),
+        row("experiment list", &[]).short(),
+        row("experiment get", &[EXPERIMENT]),
+        row("experiment assign", &[EXPERIMENT, "user-7"]),
         row("canary list", &[]),
         row("canary status", &[RUNNING]).short(),
         row("canary runs", &[ENDED]),

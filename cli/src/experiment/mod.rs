@@ -1,0 +1,11 @@
+//! `cutover experiment …` and `cutover create-ab-test`: experiments, from a draft to their end.
+
+mod assign;
+mod command;
+mod create;
+mod path;
+mod show;
+mod steer;
+
+pub use command::{Command, run};
+pub use create::{AbTest, create_ab_test};

@@ -1,0 +1,160 @@
+//! Guards for flags that experiments own: a flag has one owner at most, a canary run or a running experiment.
+
+use crate::{
+    api::canary_guard::{must_be_enabled, no_emergency},
+    problem::Problem,
+    store::State as Truth,
+};
+use axum::http::StatusCode;
+use cutover_core::{ExperimentName, FlagName, PartsPerMillion, config::Config};
+
+/// Rejects a canary's move up on a flag that a running experiment owns: its users would be on the arms of their variants, and
+/// evidence of nobody.
+pub(super) fn must_not_own(truth: &Truth, flag: &FlagName) -> Result<(), Problem> {
+    match truth.owner(flag) {
+        None => Ok(()),
+        Some(owner) => Err(owned_by_experiment(flag, owner)),
+    }
+}
+
+/// Rejects a share that differs from that of a flag which a running experiment owns: users of the experiment would stay where
+/// they are, and those who leave it would go to a share that nobody sees.
+pub(super) fn may_have(truth: &Truth, flag: &FlagName, share: PartsPerMillion) -> Result<(), Problem> {
+    let held = truth.config.feature_flags.get(flag).map(|flag| flag.rollout_percentage);
+    if held == Some(share) { Ok(()) } else { must_not_own(truth, flag) }
+}
+
+/// Rejects a configuration in which an experiment begins to own a flag that has another owner, or that an emergency holds.
+pub(super) fn may_own(truth: &Truth, config: &Config) -> Result<(), Problem> {
+    for (name, flag) in owners(config) {
+        if let Some((other, _)) = owners(config).find(|(other, owned)| *other != name && *owned == flag) {
+            // The one that does not own it yet is at fault.
+            let earlier = truth.owner(flag).filter(|owner| [name, other].contains(owner)).unwrap_or(other);
+            return Err(owned_by_experiment(flag, earlier));
+        }
+        if truth.owner(flag) == Some(name) {
+            continue;
+        }
+        if let Some(run) = truth.active_run(flag) {
+            let detail = format!("the run {} of the canary of {flag} owns the flag", run.id);
+            let hint = "roll the canary back, or wait until it is complete, before the experiment starts";
+            return Err(flag_owned(detail, hint));
+        }
+        no_emergency(truth, flag)?;
+    }
+    Ok(())
+}
+
+/// Rejects the start of an experiment while its flag is disabled: all of its users would be on legacy.
+pub(super) fn must_have_an_enabled_flag(
+    truth: &Truth,
+    name: &ExperimentName,
+    config: &Config,
+) -> Result<(), Problem> {
+    match config.ab_tests.get(name).and_then(|experiment| experiment.owned_flag()) {
+        Some(flag) if truth.owner(flag) != Some(name) => must_be_enabled(truth, flag),
+        _ => Ok(()),
+    }
+}
+
+/// Iterates over the running experiments that own a flag, with that flag.
+fn owners(config: &Config) -> impl Iterator<Item = (&ExperimentName, &FlagName)> {
+    config.ab_tests.iter().filter_map(|(name, experiment)| Some((name, experiment.owned_flag()?)))
+}
+
+fn owned_by_experiment(flag: &FlagName, owner: &ExperimentName) -> Problem {
+    let detail = format!("the running experiment {owner} owns the flag {flag}");
+    let hint = "pause or stop the experiment first; to send all users to legacy at once, disable the flag";
+    flag_owned(detail, hint)
+}
+
+fn flag_owned(detail: String, hint: &str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "flag_owned", detail, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::{
+        Timestamp,
+        canary::{Run, RunIdentity},
+        rules::experiment::document::ExperimentState,
+    };
+
+    const CONFIG: &str = "
+feature_flags: { f: { enabled: true, rollout_percentage: 5 }, dim: { enabled: false } }
+canary_deployments:
+  f:
+    initial_percentage: 5
+    promotion_steps: [5, 100]
+    step_duration_minutes: 60
+    success_criteria: { max_error_rate: 0.05, max_response_time_p95: 500 }
+    rollback_criteria: { max_error_rate: 0.1, max_response_time_p95: 1000 }
+origins: { rest: { url: \"https://legacy.example.com\" }, graphql: { url: \"https://new.example.com\" } }
+routes: [{ id: f, match: { path: /f }, flag: f, legacy: rest, new: graphql }]
+experiments:
+  one: { name: One, flag: f, state: draft, variants: [{ key: a, name: A, arm: legacy, traffic_percentage: 50 },
+         { key: b, name: B, arm: new, traffic_percentage: 50 }] }
+  two: { name: Two, flag: f, state: draft, variants: [{ key: a, name: A, arm: legacy, traffic_percentage: 50 },
+         { key: b, name: B, arm: new, traffic_percentage: 50 }] }
+  dark: { name: Dark, flag: dim, state: draft, variants: [{ key: a, name: A, arm: legacy, traffic_percentage: 50 },
+          { key: b, name: B, arm: new, traffic_percentage: 50 }] }
+";
+
+    fn truth() -> Truth {
+        let mut truth = Truth::default();
+        truth.config = Config::from_yaml(CONFIG).unwrap();
+        truth
+    }
+
+    fn with_running(config: &Config, names: &[&str]) -> Config {
+        let mut config = config.clone();
+        for name in names {
+            let name: ExperimentName = name.parse().unwrap();
+            config.ab_tests.get_mut(&name).unwrap().state = ExperimentState::Running;
+        }
+        config
+    }
+
+    #[test]
+    fn a_flag_has_one_owner() {
+        let flag: FlagName = "f".parse().unwrap();
+        let mut truth = truth();
+        assert_eq!(must_not_own(&truth, &flag), Ok(()));
+        assert_eq!(may_own(&truth, &with_running(&truth.config, &["one"])), Ok(()));
+        let both = may_own(&truth, &with_running(&truth.config, &["one", "two"])).unwrap_err();
+        assert_eq!((both.status, both.code), (StatusCode::CONFLICT, "flag_owned"));
+
+        truth.config = with_running(&truth.config, &["two"]);
+        for refused in [
+            must_not_own(&truth, &flag),
+            may_have(&truth, &flag, PartsPerMillion::ZERO),
+            may_own(&truth, &with_running(&truth.config, &["one"])),
+        ] {
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.code, "flag_owned");
+            assert_eq!(refused.detail, "the running experiment two owns the flag f");
+        }
+        assert_eq!(may_have(&truth, &flag, PartsPerMillion::of_percent(5)), Ok(()));
+        assert_eq!(may_own(&truth, &truth.config), Ok(()), "it owns the flag already");
+    }
+
+    #[test]
+    fn an_experiment_waits_for_the_end_of_a_run_and_an_enabled_flag() {
+        let mut truth = truth();
+        let (flag, plan) = truth.config.canary_deployments.clone().pop_first().unwrap();
+        let identity = RunIdentity { id: "r7".parse().unwrap(), key: None };
+        let run = Run::start(identity, flag.clone(), plan, Timestamp::from_millis(0), "ann");
+        truth.runs.insert(flag.clone(), run.clone());
+        let running = with_running(&truth.config, &["one"]);
+        let refused = may_own(&truth, &running).unwrap_err();
+        assert_eq!((refused.code, refused.detail.contains("run r7")), ("flag_owned", true), "{refused}");
+        truth.runs.insert(flag, run.rolled_back(None, ""));
+        assert_eq!(may_own(&truth, &running), Ok(()));
+
+        let dark = with_running(&truth.config, &["dark"]);
+        let refused = must_have_an_enabled_flag(&truth, &"dark".parse().unwrap(), &dark).unwrap_err();
+        assert_eq!(refused.code, "flag_disabled");
+        assert_eq!(must_have_an_enabled_flag(&truth, &"one".parse().unwrap(), &running), Ok(()));
+    }
+}

@@ -1,0 +1,179 @@
+//! `PUT /experiments/{name}`: creates or replaces an experiment. `DELETE /experiments/{name}`: removes one that is not running.
+
+use crate::{
+    api::{
+        experiment_guard::{may_own, must_have_an_enabled_flag},
+        experiments::{SECTION, experiment_json, find},
+        extract::ExperimentPath,
+    },
+    change::{
+        commit::change,
+        demand::ChangeRequest,
+        operation::Operation,
+        proposal::{ChangeResponse, Proposal},
+    },
+    platform::Platform,
+    problem::Problem,
+    store::{EmergencyChange, Meta, Role, State as Truth},
+};
+use axum::{extract::State, http::StatusCode};
+use cutover_core::{
+    ExperimentName,
+    config::{Config, experiment_from_json},
+    rules::experiment::{
+        document::{Experiment, ExperimentState},
+        succession::next,
+    },
+};
+use serde_json::{Value, json};
+
+/// Fields of a response that the server maintains.
+const KEPT_BY_THE_SERVER: [&str; 7] =
+    ["version", "epoch", "updated_at", "updated_by", "revision", "published", "unpublished_because"];
+
+/// Saves an experiment. A state that the body leaves out stays as it is, and a new experiment is a draft: nobody moves because
+/// a field is missing.
+pub(super) async fn put(
+    State(platform): State<Platform>,
+    ExperimentPath(name): ExperimentPath,
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
+    demand.caller.must_be(Role::Operator)?;
+    let body = without_kept(&name, demand.json()?)?;
+    change(&platform, &demand, Operation::ExperimentPut, |truth| {
+        must_be_as_seen(truth, &demand, &name)?;
+        let held = truth.config.ab_tests.get(&name);
+        let state = held.map_or(ExperimentState::Draft, |held| held.state);
+        let mut written =
+            experiment_from_json(&body, &truth.config, state).map_err(Problem::invalid_document)?;
+        // The default salt is shown and not kept, so that what is exported equals what was applied.
+        if held.is_none_or(|held| held.salt.is_none()) && written.salt.as_deref() == Some(name.as_str()) {
+            written.salt = None;
+        }
+        let config = with_experiment(truth, &name, &written);
+        must_be_valid(truth, &name, &config)?;
+        Ok(proposal(name.clone(), config, held.is_none()))
+    })
+    .await
+}
+
+pub(super) async fn delete(
+    State(platform): State<Platform>,
+    ExperimentPath(name): ExperimentPath,
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
+    demand.caller.must_be(Role::Admin)?;
+    demand.must_have_no_body()?;
+    change(&platform, &demand, Operation::ExperimentDelete, |truth| {
+        let experiment = find(truth, &name)?;
+        must_be_as_seen(truth, &demand, &name)?;
+        if experiment.is_running() {
+            let detail = format!("the experiment {name} is running");
+            let hint = "stop it first (cutover experiment stop), which keeps its outcome";
+            return Err(Problem::new(StatusCode::CONFLICT, "experiment_state", detail, hint));
+        }
+        let mut config = truth.config.clone();
+        config.ab_tests.remove(&name);
+        let deleted = json!({ "deleted": name });
+        Ok(Proposal {
+            config,
+            emergency: EmergencyChange::Keep,
+            others: Vec::new(),
+            answer: Box::new(move |_| (StatusCode::OK, deleted.clone())),
+        })
+    })
+    .await
+}
+
+/// Checks the precondition of a request against an experiment.
+pub(super) fn must_be_as_seen(
+    truth: &Truth,
+    demand: &ChangeRequest,
+    name: &ExperimentName,
+) -> Result<(), Problem> {
+    let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
+    demand.precondition.check(&format!("the experiment {name}"), version)
+}
+
+/// Returns the configuration with an experiment saved as the successor of the one that is there.
+pub(super) fn with_experiment(truth: &Truth, name: &ExperimentName, written: &Experiment) -> Config {
+    let mut config = truth.config.clone();
+    let saved = next(name, truth.config.ab_tests.get(name), written);
+    config.ab_tests.insert(name.clone(), saved);
+    config
+}
+
+/// Checks that an experiment may own its flag, and that the rest of the configuration has room for it.
+pub(super) fn must_be_valid(truth: &Truth, name: &ExperimentName, config: &Config) -> Result<(), Problem> {
+    may_own(truth, config)?;
+    must_have_an_enabled_flag(truth, name, config)?;
+    config.check().map_err(Problem::invalid_document)
+}
+
+/// Proposes a configuration, with one of its experiments as the response.
+pub(super) fn proposal(name: ExperimentName, config: Config, is_created: bool) -> Proposal {
+    let saved = config.ab_tests.get(&name).cloned();
+    Proposal {
+        config,
+        emergency: EmergencyChange::Keep,
+        others: Vec::new(),
+        answer: Box::new(move |outcome| {
+            let status = if is_created { StatusCode::CREATED } else { StatusCode::OK };
+            let meta = outcome.meta(SECTION, name.as_str());
+            let shown = saved.as_ref().map(|saved| experiment_json(&name, saved, meta.as_ref()));
+            (status, shown.unwrap_or_default())
+        }),
+    }
+}
+
+/// Returns a body without the fields that the server maintains: a response to GET may be sent back, and its name must match the
+/// path.
+fn without_kept(name: &ExperimentName, mut body: Value) -> Result<Value, Problem> {
+    if let Some(fields) = body.as_object_mut() {
+        for kept_by_the_server in KEPT_BY_THE_SERVER {
+            fields.remove(kept_by_the_server);
+        }
+        if let Some(written) = fields.remove("experiment").filter(|written| written != name.as_str()) {
+            let detail = format!("the body is of the experiment {written}, the path names {name:?}");
+            let hint = "leave experiment out of the body, or use the same name in both";
+            return Err(Problem::invalid("experiment", detail, hint));
+        }
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_experiment_that_was_shown_is_read_back_as_the_same_one() {
+        let text = "feature_flags: { f: { enabled: true } }
+holdouts: { quiet: { percentage: 5 } }
+experiments:
+  full:
+    name: Full
+    flag: f
+    state: stopped
+    outcome: { decision: ship it, winner: b }
+    holdout: quiet
+    layer: { name: l, from: 0, to: 50 }
+    conditions: [{ type: attribute, name: country, op: in, values: [NO] }]
+    variants: [{ key: a, name: A, arm: legacy, traffic_percentage: 50 },
+               { key: b, name: B, arm: new, traffic_percentage: 50, value: blue }]
+  bare: { name: Bare, variants: { a: A, b: B } }";
+        let mut truth = Truth::default();
+        truth.config = Config::from_yaml(text).unwrap();
+        for (name, held) in &truth.config.ab_tests {
+            let mut shown = experiment_json(name, held, None);
+            shown["revision"] = json!(7);
+            let body = without_kept(name, shown).unwrap();
+            let read = experiment_from_json(&body, &truth.config, ExperimentState::Draft).unwrap();
+            let salt = read.salt.clone().filter(|salt| salt != name.as_str());
+            let saved = next(name, Some(held), &Experiment { salt, ..read });
+            assert_eq!(saved, *held, "{name}");
+        }
+        let other = without_kept(&"full".parse().unwrap(), json!({ "experiment": "bare" }));
+        assert_eq!(other.unwrap_err().field.as_deref(), Some("experiment"));
+    }
+}

@@ -1,0 +1,196 @@
+//! The brakes of a change: one for each flag that it lowers, or takes from an experiment.
+
+use crate::store::{
+    brakes::Brakes,
+    commit::{EmergencyChange, Write},
+    config::State,
+};
+use cutover_core::{
+    ExperimentName, Flag, FlagName, measurement::answer::Brake, rules::experiment::document::Experiment,
+};
+use serde_json::Value;
+
+/// Size that the brakes fill the head up to, in bytes. A consistent read of up to 4 KB costs one unit, and every question is
+/// answered from one.
+const FULL_HEAD: usize = 4_096;
+
+/// Room that brakes always have, in bytes. With a long emergency the head is larger than 4 KB, and costs more to read.
+const BRAKES_ROOM: usize = 2_048;
+
+/// Bytes of the head for everything but its emergency and its brakes.
+const HEAD_REST: usize = 512;
+
+impl State {
+    /// Returns the brakes of the head after a change of this state: those that it has, and one for each flag that the change
+    /// lowers, or takes from an experiment.
+    pub fn brakes_after(&self, writes: &[Write], emergency: &EmergencyChange) -> Brakes {
+        let declared = match emergency {
+            EmergencyChange::Keep => self.head.emergency.as_ref(),
+            EmergencyChange::Set(declared) => Some(declared),
+            EmergencyChange::Clear => None,
+        };
+        let declared = declared.and_then(|declared| serde_json::to_string(declared).ok());
+        let taken = HEAD_REST.saturating_add(declared.map_or(0, |json| json.len()));
+        let added = writes.iter().filter_map(|write| self.brake_of(write));
+        let room = FULL_HEAD.saturating_sub(taken).max(BRAKES_ROOM);
+        self.head.brakes.clone().with(self.head.revision.next(), added, room)
+    }
+
+    /// Returns the brake of a write; `None` if it lowers no flag.
+    fn brake_of(&self, write: &Write) -> Option<Brake> {
+        let Write::Object { section, name, value, .. } = write else { return None };
+        match section.as_str() {
+            "feature_flags" => self.brake_of_flag(name, value.as_ref()),
+            "ab_tests" => self.brake_of_experiment(name, value.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// Returns the brake of an experiment that ends to own its flag: at the flag's percentage, beyond which only the experiment
+    /// had users on the new arm.
+    fn brake_of_experiment(&self, name: &str, value: Option<&Value>) -> Option<Brake> {
+        let name: ExperimentName = name.parse().ok()?;
+        let owned = self.config.ab_tests.get(&name)?.owned_flag()?;
+        // One that is removed, or that cannot be read, owns nothing.
+        let after: Option<Experiment> = value.and_then(|value| serde_json::from_value(value.clone()).ok());
+        if after.as_ref().and_then(Experiment::owned_flag) == Some(owned) {
+            return None;
+        }
+        let flag = self.config.feature_flags.get(owned).filter(|flag| flag.enabled)?;
+        Some(Brake {
+            revision: self.head.revision.next(),
+            flag: owned.clone(),
+            enabled: true,
+            rollout: flag.rollout_percentage,
+        })
+    }
+
+    fn brake_of_flag(&self, name: &str, value: Option<&Value>) -> Option<Brake> {
+        let name: FlagName = name.parse().ok()?;
+        let before = self.config.feature_flags.get(&name)?;
+        // A flag that is removed, or that cannot be read, sends nobody to the new arm.
+        let after: Flag =
+            value.and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default();
+        let is_lower =
+            (before.enabled && !after.enabled) || after.rollout_percentage < before.rollout_percentage;
+        is_lower.then(|| Brake {
+            revision: self.head.revision.next(),
+            flag: name,
+            enabled: after.enabled,
+            rollout: after.rollout_percentage,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::config::Head;
+    use cutover_core::{
+        Emergency, PartsPerMillion, Revision, Timestamp, config::Config, rules::emergency::Declaration,
+    };
+    use serde_json::json;
+
+    /// A state at revision 7 with a flag at 50 %.
+    fn state() -> State {
+        let config =
+            Config::from_yaml("feature_flags: { f: { enabled: true, rollout_percentage: 50 } }").unwrap();
+        let head =
+            Head { revision: Revision(7), brakes: Brakes::none_before(Revision(7)), ..Head::default() };
+        let mut state = State::default();
+        (state.head, state.config) = (head, config);
+        state
+    }
+
+    fn write(section: &str, name: &str, value: Option<Value>) -> Write {
+        Write::Object { section: section.to_owned(), name: name.to_owned(), value, expected: None }
+    }
+
+    #[test]
+    fn a_change_that_lowers_a_flag_has_a_brake() {
+        let flag =
+            |enabled: bool, percent: u32| Some(json!({ "enabled": enabled, "rollout_percentage": percent }));
+        let cases = [
+            ("feature_flags", "f", flag(true, 50), None),
+            ("feature_flags", "f", flag(true, 80), None),
+            ("feature_flags", "f", flag(true, 10), Some((true, 10.0))),
+            ("feature_flags", "f", flag(false, 50), Some((false, 50.0))),
+            ("feature_flags", "f", None, Some((false, 0.0))),
+            ("feature_flags", "new", flag(true, 1), None),
+            ("origins", "f", None, None),
+        ];
+        for (section, name, value, expected) in cases {
+            let shown = format!("{section}/{name}: {value:?}");
+            let after = state().brakes_after(&[write(section, name, value)], &EmergencyChange::Keep);
+            let added = after.since(Revision(0));
+            let found = added.first().map(|brake| (brake.enabled, brake.rollout.percent()));
+            assert_eq!(found, expected, "{shown}");
+            assert!(added.iter().all(|brake| brake.revision == Revision(8)), "{shown}");
+            assert!(after.reaches(Revision(7)) && !after.reaches(Revision(6)), "{shown}");
+        }
+    }
+
+    #[test]
+    fn an_experiment_that_ends_to_own_its_flag_has_a_brake_at_the_percentage_of_the_flag() {
+        let mut state = state();
+        let text = "feature_flags: { f: { enabled: true }, g: { enabled: true } }
+experiments:
+  e: { name: E, flag: f, variants: [{ key: a, name: A, arm: legacy, traffic_percentage: 50 },
+       { key: b, name: B, arm: new, traffic_percentage: 50 }] }";
+        state.config.ab_tests = Config::from_yaml(text).unwrap().ab_tests;
+        let running = json!(state.config.ab_tests.values().next().unwrap());
+        let with = |field: &str, value: Value| {
+            let mut changed = running.clone();
+            changed[field] = value;
+            Some(changed)
+        };
+        for (value, has_brake) in [
+            (with("state", json!("paused")), true),
+            (with("state", json!("stopped")), true),
+            (with("flag", json!("g")), true),
+            (None, true),
+            (with("traffic_percentage", json!(10)), false),
+            (Some(running.clone()), false),
+        ] {
+            let shown = format!("{value:?}");
+            let after = state.brakes_after(&[write("ab_tests", "e", value)], &EmergencyChange::Keep);
+            let added = after.since(Revision(7));
+            let found: Vec<_> = added
+                .iter()
+                .map(|brake| (brake.flag.as_str(), brake.enabled, brake.rollout.percent()))
+                .collect();
+            let expected = if has_brake { vec![("f", true, 50.0)] } else { Vec::new() };
+            assert_eq!(found, expected, "{shown}");
+        }
+        let started = state.brakes_after(&[write("ab_tests", "new", Some(running))], &EmergencyChange::Keep);
+        assert!(started.since(Revision(7)).is_empty(), "an experiment that begins lowers nothing");
+    }
+
+    #[test]
+    fn a_head_with_a_long_emergency_has_room_for_brakes() {
+        let declaration = |person: usize| Declaration {
+            flags: None,
+            reason: "x".repeat(500),
+            by: format!("operator-{person}"),
+            since: Timestamp::from_millis(0),
+        };
+        let declared = (1..8).fold(Emergency::from(declaration(0)), |emergency, person| {
+            emergency.widened(declaration(person))
+        });
+        assert!(serde_json::to_string(&declared).unwrap().len() > FULL_HEAD);
+        let flags = (0..20).map(|number| format!("flag_{number}"));
+        let mut state = state();
+        let full = Flag { enabled: true, rollout_percentage: PartsPerMillion::ALL, ..Flag::default() };
+        state.config.feature_flags = flags.map(|name| (name.parse().unwrap(), full.clone())).collect();
+        let lowered: Vec<Write> = state
+            .config
+            .feature_flags
+            .keys()
+            .map(|name| write("feature_flags", name.as_str(), None))
+            .collect();
+        for emergency in [EmergencyChange::Set(declared.clone()), EmergencyChange::Clear] {
+            let after = state.brakes_after(&lowered, &emergency);
+            assert_eq!((after.since(Revision(7)).len(), after.reaches(Revision(7))), (20, true));
+        }
+    }
+}
