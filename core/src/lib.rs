@@ -13,6 +13,7 @@ pub mod config;
 pub mod decision;
 pub mod json;
 pub mod measurement;
+pub mod ofrep;
 pub mod request;
 pub mod routing;
 pub mod rules;
@@ -20,6 +21,7 @@ pub mod rules;
 pub mod signature;
 pub mod snapshot;
 pub mod statistics;
+pub mod values;
 pub mod vocabulary;
 
 pub use crate::{

@@ -91,7 +91,12 @@ fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Experiment> {
     let layer = fields.present("layer").and_then(|cursor| layer(&cursor));
     let conditions = conditions(&mut fields);
     let variants = variants::read(&mut fields);
-    let slices = variants.as_ref().map(|variants| slices(&mut fields, variants)).unwrap_or_default();
+    let slices = variants
+        .as_ref()
+        .map(|variants| {
+            slices(&mut fields, |key: &VariantKey| variants.iter().any(|variant| variant.key == *key))
+        })
+        .unwrap_or_default();
     let success_metrics = fields.strings("success_metrics");
     let send_to_client = fields.read("send_to_client", Cursor::bool).unwrap_or_default();
     // Taken above unless the variants have mistakes.
@@ -118,7 +123,7 @@ fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Experiment> {
 }
 
 /// Reads a name that must be defined in a section of the file, if there is one.
-fn reference<T: FromStr + AsRef<str>>(
+pub(super) fn reference<T: FromStr + AsRef<str>>(
     cursor: Option<&Cursor<'_>>,
     names: &Names<'_>,
     section: Section,
@@ -140,13 +145,13 @@ fn layer(cursor: &Cursor<'_>) -> Option<LayerRange> {
     ascending(cursor, LayerRange { name: name?, from: from?, to: to? }, |range| (range.from, range.to))
 }
 
-fn slices(fields: &mut Fields<'_>, variants: &[Variant]) -> Vec<Slice> {
+/// Reads slices, whose variants must be known.
+pub(super) fn slices(fields: &mut Fields<'_>, is_known: impl Fn(&VariantKey) -> bool) -> Vec<Slice> {
     let slice = |cursor: &Cursor<'_>| {
         let mut fields = cursor.fields(SLICES_HINT)?;
         let variant = fields.require("variant", SLICES_HINT, |cursor| {
             let key: VariantKey = cursor.parse(SLICES_HINT)?;
-            let is_known = variants.iter().any(|variant| variant.key == key);
-            if is_known {
+            if is_known(&key) {
                 return Some(key);
             }
             cursor.refuse(format!("there is no variant {:?}", key.as_str()), SLICES_HINT)

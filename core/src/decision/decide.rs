@@ -151,7 +151,7 @@ pub fn decide<'r>(rules: &'r Ruleset, facts: &Facts<'_>, now: Timestamp) -> Deci
 }
 
 /// Returns true if a brake keeps a request from the new arm.
-fn is_braked(flag: &CompiledFlag, verdict: &FlagDecision) -> bool {
+pub(super) fn is_braked(flag: &CompiledFlag, verdict: &FlagDecision) -> bool {
     let Some(limit) = flag.limit() else { return false };
     let is_inside =
         verdict.bucket.map_or(limit.rollout == PartsPerMillion::ALL, |bucket| bucket.is_in(limit.rollout));
