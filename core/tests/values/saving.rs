@@ -1,8 +1,8 @@
 //! Flags with values in files, exports and snapshots.
 
-use super::config;
+use super::{config, evaluated, rules_of};
 use cutover_core::{
-    Revision, Snapshot,
+    Facts, Revision, Snapshot,
     config::{Action, Config, diff},
 };
 
@@ -65,4 +65,15 @@ fn what_a_flag_refers_to_is_created_before_it_and_deleted_after_it() {
     };
     assert_eq!(order(&empty, &full, Action::Create), ["feature_flags", "segments", "flags"]);
     assert_eq!(order(&full, &empty, Action::Delete), ["flags", "feature_flags", "segments"]);
+}
+
+/// The example of docs/flags.md is a configuration without mistakes and warnings.
+#[test]
+fn the_documented_example_is_evaluated() {
+    let text = include_str!("../../../docs/flags.md");
+    let example = text.split("```yaml").nth(1).unwrap().split("```").next().unwrap();
+    let config = config(example);
+    assert_eq!(config.warnings(), Vec::<String>::new());
+    let found = evaluated(&rules_of(&config), "button", Some("ann"), &Facts::default()).unwrap();
+    assert_eq!(found, ("\"#0f0\"".to_owned(), "green".to_owned(), "TARGETING_MATCH"));
 }
