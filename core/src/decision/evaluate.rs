@@ -36,6 +36,10 @@ impl Ruleset {
     }
 
     /// Evaluates all flags, those with values and those of routes, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// A flag that cannot be evaluated has an error in the place of its evaluation, as from [`evaluate`](Self::evaluate).
     pub fn evaluate_all<'r>(
         &'r self,
         subject: Subject<'r>,
