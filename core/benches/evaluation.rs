@@ -8,7 +8,7 @@ use cutover_core::{
 };
 use std::hint::black_box;
 
-const CONFIG: &str = r#"
+const CONFIG: &str = r##"
 feature_flags:
   graphql_reviews_read:
     enabled: true
@@ -18,13 +18,23 @@ feature_flags:
     conditions:
       - { type: time_window, start: "2024-01-01T00:00:00Z" }
       - { type: attribute, name: "header:x-client", op: in, values: [web, ios, android] }
+segments: { staff: { include: [user-123], conditions: [
+  { type: attribute, name: "header:x-client", op: equals, values: [intranet] }] } }
+flags:
+  button:
+    type: string
+    enabled: true
+    variants: { blue: "#00f", green: "#0f0" }
+    default: { weights: { blue: 90, green: 10 } }
+    off: blue
+    rules: [{ segment: staff, variant: green }]
 origins:
   rest: { url: "http://legacy.internal" }
   graphql: { url: "http://new.internal" }
 routes:
   - { id: reviews, match: { methods: [GET], path: "/api/v1/reviews/{*rest}" },
       flag: graphql_reviews_read, legacy: rest, new: graphql }
-"#;
+"##;
 
 fn evaluation(criterion: &mut Criterion) {
     let config = Config::from_yaml(CONFIG).unwrap_or_else(|problems| panic!("{problems:?}"));
@@ -37,6 +47,7 @@ fn evaluation(criterion: &mut Criterion) {
 
     let one_flag = || decide_flag(black_box(flag), black_box(Some("user-4711")), black_box(&facts), now);
     let whole = || decide(black_box(&rules), black_box(&facts), now).verdict;
+    let value = || rules.evaluate(black_box("button"), black_box(Some("user-4711")), black_box(&facts), now);
     for (name, count) in [
         (
             "decide_flag",
@@ -52,12 +63,20 @@ fn evaluation(criterion: &mut Criterion) {
             })
             .count_total,
         ),
+        (
+            "evaluate",
+            allocation_counter::measure(|| {
+                let _ = black_box(value());
+            })
+            .count_total,
+        ),
     ] {
         println!("{name}: {count} allocations");
         assert_eq!(count, 0, "{name} allocates");
     }
     criterion.bench_function("decide_flag, two conditions", |bencher| bencher.iter(one_flag));
     criterion.bench_function("decide: route, user, flag", |bencher| bencher.iter(whole));
+    criterion.bench_function("evaluate: segment, split", |bencher| bencher.iter(value));
 }
 
 criterion_group!(benches, evaluation);

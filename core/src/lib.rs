@@ -14,6 +14,7 @@ pub mod decision;
 pub mod experiment;
 pub mod json;
 pub mod measurement;
+pub mod ofrep;
 pub mod request;
 pub mod routing;
 pub mod rules;
@@ -21,6 +22,7 @@ pub mod rules;
 pub mod signature;
 pub mod snapshot;
 pub mod statistics;
+pub mod values;
 pub mod vocabulary;
 
 pub use crate::{

@@ -6,7 +6,8 @@
 //! if a running experiment decides a flag. The body comes last. The hash is the xxh3-128 of `schema LF revision LF body`, over
 //! the verbatim bytes of the body. Readers tolerate unknown fields; a change to the meaning of a field
 //! raises the schema number, which older readers reject. Epoch and deployment are optional fields of the body: a reader that
-//! does not know them compares revisions alone, as it did before.
+//! does not know them compares revisions alone, as it did before. Flags with values and their segments are optional fields too:
+//! a reader that does not know them decides routes as before, and serves no values.
 
 use crate::{
     adapter::Program,
@@ -18,8 +19,9 @@ use crate::{
         origin::Origin,
         route::Route,
     },
+    values::document::{Segment, ValueFlag},
     vocabulary::{
-        names::{AdapterName, DeploymentId, ExperimentName, FlagName, HoldoutName, OriginName},
+        names::{AdapterName, DeploymentId, ExperimentName, FlagName, HoldoutName, OriginName, SegmentName},
         revision::{Epoch, Revision, Stamp},
     },
 };
@@ -76,6 +78,12 @@ pub struct Snapshot {
     /// Holdouts by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub holdouts: BTreeMap<HoldoutName, Holdout>,
+    /// Flags with values by name.
+    #[serde(default, rename = "value_flags", skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<FlagName, ValueFlag>,
+    /// Segments by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub segments: BTreeMap<SegmentName, Segment>,
     /// Compiled adapters by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub adapters: BTreeMap<AdapterName, Arc<Program>>,

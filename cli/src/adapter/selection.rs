@@ -126,12 +126,14 @@ enum Kind {
 
 impl Kind {
     fn of(text: &str) -> Option<Self> {
-        const CONFIGURATION: [&str; 7] = [
+        const CONFIGURATION: [&str; 9] = [
             "feature_flags",
             "canary_deployments",
             "experiments",
             "ab_tests",
             "holdouts",
+            "flags",
+            "segments",
             "origins",
             "adapters",
         ];

@@ -8,6 +8,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+pub use crate::vocabulary::weekday::Weekday;
+
 /// The steps that a canary raises its flag through, and the criteria for advancing and rolling
 /// back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -267,20 +269,6 @@ pub struct FreezeWindow {
     /// Local time at which it ends, `HH:MM`. If it is not after the start, the window ends on the
     /// next day.
     pub end: String,
-}
-
-/// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names are the documentation")]
-pub enum Weekday {
-    Mon,
-    Tue,
-    Wed,
-    Thu,
-    Fri,
-    Sat,
-    Sun,
 }
 
 impl CanaryPlan {

@@ -222,7 +222,7 @@ fn tolerated_risk(cursor: &Cursor<'_>) -> Option<ToleratedRisk> {
 }
 
 /// The names of the days, in the order of the week.
-const DAYS: [(&str, Weekday); 7] = [
+pub(super) const DAYS: [(&str, Weekday); 7] = [
     ("mon", Weekday::Mon),
     ("tue", Weekday::Tue),
     ("wed", Weekday::Wed),

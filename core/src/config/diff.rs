@@ -42,12 +42,13 @@ impl Change {
         match (self.action, self.section) {
             // No object refers to an experiment, and the next one may need its flag or its part of a layer.
             (Action::Delete, "ab_tests") => 0,
-            (Action::Delete, "canary_deployments") => 3,
+            // A flag with values may have a flag of routes as a prerequisite.
+            (Action::Delete, "canary_deployments" | "flags") => 3,
             (Action::Delete, "routes") => 4,
             (Action::Delete, _) => 5,
             // A plan may name routes of its flag. One that names fewer releases them, to another flag or to be deleted.
             (Action::Update, "canary_deployments") if self.only_drops_routes() => 0,
-            (_, "canary_deployments" | "ab_tests") => 2,
+            (_, "canary_deployments" | "ab_tests" | "flags") => 2,
             (_, "routes") => 1,
             _ => 0,
         }
@@ -82,6 +83,8 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
     named!(canary_deployments);
     named!(ab_tests);
     named!(holdouts);
+    named!(segments);
+    named!(flags);
     named!(origins);
     named!(adapters);
     section(

@@ -14,8 +14,12 @@ use crate::{
         route::Route,
     },
     snapshot::Snapshot,
+    values::{
+        document::{Segment, ValueFlag},
+        succession::next as next_flag,
+    },
     vocabulary::{
-        names::{AdapterName, ExperimentName, FlagName, HoldoutName, OriginName},
+        names::{AdapterName, ExperimentName, FlagName, HoldoutName, OriginName, SegmentName},
         revision::{Epoch, Revision},
     },
 };
@@ -44,6 +48,12 @@ pub struct Config {
     /// The holdouts by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub holdouts: BTreeMap<HoldoutName, Holdout>,
+    /// The flags with values by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub flags: BTreeMap<FlagName, ValueFlag>,
+    /// The segments by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub segments: BTreeMap<SegmentName, Segment>,
     /// The origins by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub origins: BTreeMap<OriginName, Origin>,
@@ -71,8 +81,8 @@ impl Config {
         Ok(value)
     }
 
-    /// Returns warnings about a valid configuration: origins behind a canary whose timeouts may go uncounted, and
-    /// adapters that have more than half of the size that they may have, or a mapping that may fail.
+    /// Returns warnings about a valid configuration: origins behind a canary whose timeouts may go uncounted, adapters that
+    /// have more than half of the size that they may have, or a mapping that may fail, and segments that no rule names.
     pub fn warnings(&self) -> Vec<String> {
         let behind_canary =
             self.routes.iter().filter(|route| self.canary_deployments.contains_key(&route.flag));
@@ -100,7 +110,16 @@ impl Config {
         let of_mappings = adapters.clone().flat_map(|(name, adapter)| {
             adapter.warnings().iter().map(move |warning| format!("adapter {name}: {warning}"))
         });
-        names.into_iter().filter_map(warning).chain(adapters.filter_map(large)).chain(of_mappings).collect()
+        let warnings = names.into_iter().filter_map(warning).chain(adapters.filter_map(large));
+        warnings.chain(of_mappings).chain(self.unused_segments()).collect()
+    }
+
+    /// Returns a warning about each segment that no rule names.
+    fn unused_segments(&self) -> impl Iterator<Item = String> {
+        let rules = self.flags.values().flat_map(|flag| &flag.rules);
+        let used: BTreeSet<&SegmentName> = rules.filter_map(|rule| rule.segment.as_ref()).collect();
+        let unused = self.segments.keys().filter(move |name| !used.contains(name));
+        unused.map(|name| format!("segment {name}: no rule of a flag names it, so it decides nothing"))
     }
 
     /// Builds the document that the edge reads.
@@ -113,6 +132,8 @@ impl Config {
             routes: self.routes,
             experiments: self.ab_tests,
             holdouts: self.holdouts,
+            values: self.flags,
+            segments: self.segments,
             adapters: self
                 .adapters
                 .into_iter()
@@ -131,6 +152,8 @@ impl Config {
             "canary_deployments" => serde_json::to_value(self.canary_deployments.get(name)?).ok(),
             "ab_tests" => serde_json::to_value(self.ab_tests.get(name)?).ok(),
             "holdouts" => serde_json::to_value(self.holdouts.get(name)?).ok(),
+            "flags" => serde_json::to_value(self.flags.get(name)?).ok(),
+            "segments" => serde_json::to_value(self.segments.get(name)?).ok(),
             "origins" => serde_json::to_value(self.origins.get(name)?).ok(),
             "adapters" => serde_json::to_value(self.adapters.get(name)?).ok(),
             "routes" => {
@@ -141,20 +164,27 @@ impl Config {
     }
 
     /// Returns this configuration with the objects of `wanted` added or replaced. Objects that
-    /// `wanted` does not contain are kept, or removed if `prune` is true. Experiments are replaced as [`next`] says.
+    /// `wanted` does not contain are kept, or removed if `prune` is true. Experiments are replaced as [`next`] says, and flags
+    /// with values as [`next_flag`] does.
     pub fn merged(&self, wanted: &Self, prune: bool) -> Self {
         let saved = |(name, wanted): (&ExperimentName, &Experiment)| {
             (name.clone(), next(name, self.ab_tests.get(name), wanted))
         };
         let ab_tests: BTreeMap<_, _> = wanted.ab_tests.iter().map(saved).collect();
+        let saved = |(name, wanted): (&FlagName, &ValueFlag)| {
+            (name.clone(), next_flag(name, self.flags.get(name), wanted))
+        };
+        let flags: BTreeMap<_, _> = wanted.flags.iter().map(saved).collect();
         if prune {
-            return Self { ab_tests, ..wanted.clone() };
+            return Self { ab_tests, flags, ..wanted.clone() };
         }
         let mut merged = self.clone();
         merged.feature_flags.extend(wanted.feature_flags.clone());
         merged.canary_deployments.extend(wanted.canary_deployments.clone());
         merged.ab_tests.extend(ab_tests);
         merged.holdouts.extend(wanted.holdouts.clone());
+        merged.flags.extend(flags);
+        merged.segments.extend(wanted.segments.clone());
         merged.origins.extend(wanted.origins.clone());
         merged.adapters.extend(wanted.adapters.clone());
         merged.routes.retain(|kept| wanted.routes.iter().all(|route| route.id != kept.id));

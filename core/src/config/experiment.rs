@@ -95,7 +95,12 @@ pub(super) fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Experiment>
     let layer = fields.present("layer").and_then(|cursor| layer(&cursor));
     let conditions = conditions(&mut fields);
     let variants = variants::read(&mut fields);
-    let slices = variants.as_ref().map(|variants| slices(&mut fields, variants)).unwrap_or_default();
+    let slices = variants
+        .as_ref()
+        .map(|variants| {
+            slices(&mut fields, |key: &VariantKey| variants.iter().any(|variant| variant.key == *key))
+        })
+        .unwrap_or_default();
     let success_metrics = fields.strings("success_metrics");
     let send_to_client = fields.read("send_to_client", Cursor::bool).unwrap_or_default();
     let outcome_cursor = fields.present("outcome");
@@ -147,7 +152,7 @@ fn variant_key(cursor: &Cursor<'_>, variants: &[Variant], hint: &str) -> Option<
 }
 
 /// Reads a name that must be defined in a section of the file, if there is one.
-fn reference<T: FromStr + AsRef<str>>(
+pub(super) fn reference<T: FromStr + AsRef<str>>(
     cursor: Option<&Cursor<'_>>,
     names: &Names<'_>,
     section: Section,
@@ -169,11 +174,17 @@ fn layer(cursor: &Cursor<'_>) -> Option<LayerRange> {
     ascending(cursor, LayerRange { name: name?, from: from?, to: to? }, |range| (range.from, range.to))
 }
 
-fn slices(fields: &mut Fields<'_>, variants: &[Variant]) -> Vec<Slice> {
+/// Reads slices, whose variants must be known.
+pub(super) fn slices(fields: &mut Fields<'_>, is_known: impl Fn(&VariantKey) -> bool) -> Vec<Slice> {
     let slice = |cursor: &Cursor<'_>| {
         let mut fields = cursor.fields(SLICES_HINT)?;
-        let variant =
-            fields.require("variant", SLICES_HINT, |cursor| variant_key(cursor, variants, SLICES_HINT));
+        let variant = fields.require("variant", SLICES_HINT, |cursor| {
+            let key: VariantKey = cursor.parse(SLICES_HINT)?;
+            if is_known(&key) {
+                return Some(key);
+            }
+            cursor.refuse(format!("there is no variant {:?}", key.as_str()), SLICES_HINT)
+        });
         let [from, to] = ends(&mut fields, SLICES_HINT);
         fields.finish();
         ascending(cursor, Slice { variant: variant?, from: from?, to: to? }, |slice| (slice.from, slice.to))

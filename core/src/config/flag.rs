@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 /// The most users in one list.
 const MAX_LIST: usize = 5_000;
 
-/// Largest flag, in bytes of JSON. It is stored as one item, of which DynamoDB holds at most 400 KB, and short lists of long
+/// Largest flag or segment, in bytes of JSON. It is stored as one item, of which DynamoDB holds at most 400 KB, and short lists of long
 /// ids are larger than that too.
 const MAX_FLAG_BYTES: usize = 350_000;
 
@@ -58,7 +58,12 @@ pub(super) fn read(cursor: &Cursor<'_>, name: &FlagName) -> Option<Flag> {
         on_control_loss,
         phase,
     };
-    report_size(cursor, &flag);
+    let lists = [
+        ("user_whitelist", json_bytes(&flag.user_whitelist)),
+        ("user_blacklist", json_bytes(&flag.user_blacklist)),
+        ("conditions", json_bytes(&flag.conditions)),
+    ];
+    report_size(cursor, "flag", json_bytes(&flag), &lists);
     Some(flag)
 }
 
@@ -92,30 +97,26 @@ pub(super) fn leaves_share_open(cursor: &Cursor<'_>) -> bool {
 }
 
 /// Returns the size of a value as JSON, in bytes.
-fn json_bytes(value: &impl Serialize) -> usize {
+pub(super) fn json_bytes(value: &impl Serialize) -> usize {
     serde_json::to_string(value).map_or(usize::MAX, |text| text.len())
 }
 
-/// Reports a flag that is too large to be stored, at the largest of its lists.
-fn report_size(cursor: &Cursor<'_>, flag: &Flag) {
-    let size = json_bytes(flag);
+/// Reports an object that is too large to be stored, at the largest of its parts, which come with their sizes. `word` is that
+/// for the object.
+pub(super) fn report_size(cursor: &Cursor<'_>, word: &str, size: usize, parts: &[(&str, usize)]) {
     if size <= MAX_FLAG_BYTES || cursor.is_stored() {
         return;
     }
-    let lists = [
-        ("user_whitelist", json_bytes(&flag.user_whitelist)),
-        ("user_blacklist", json_bytes(&flag.user_blacklist)),
-        ("conditions", json_bytes(&flag.conditions)),
-    ];
-    let Some((name, largest)) = lists.into_iter().max_by_key(|(_, bytes)| *bytes) else { return };
-    let message = format!("the flag has {size} bytes, of which {name} has {largest}");
+    let Some((name, largest)) = parts.iter().max_by_key(|(_, bytes)| *bytes) else { return };
+    let message = format!("the {word} has {size} bytes, of which {name} has {largest}");
     let hint = format!(
-        "keep a flag within {MAX_FLAG_BYTES} bytes: shorten {name}, or use a condition on a header or cookie instead"
+        "keep a {word} within {MAX_FLAG_BYTES} bytes: shorten {name}, or use a condition on a header or cookie instead"
     );
     cursor.at_field(name).report(message, hint);
 }
 
-fn users(fields: &mut Fields<'_>, name: &'static str) -> Vec<String> {
+/// Reads a list of users.
+pub(super) fn users(fields: &mut Fields<'_>, name: &'static str) -> Vec<String> {
     let Some(cursor) = fields.optional(name) else { return Vec::new() };
     let user = |cursor: &Cursor<'_>| {
         let user = cursor.loose_string()?;

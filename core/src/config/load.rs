@@ -9,7 +9,7 @@ use super::{
     flag,
     matcher::report_conflicts,
     reading::{Cursor, EntryCursor, Names, Node, Problem, Problems, Section},
-    traffic,
+    traffic, values,
 };
 use crate::{
     rules::{
@@ -179,6 +179,8 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let experiments = fields.optional("experiments");
     let ab_tests = fields.optional("ab_tests");
     let holdouts = fields.optional("holdouts");
+    let value_flags = fields.optional("flags");
+    let segments = fields.optional("segments");
     let origins = fields.optional("origins");
     let adapters = fields.optional("adapters");
     let route_list = fields.optional("routes");
@@ -188,7 +190,9 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let origins = section(origins, "write one entry per origin");
     let adapters = section(adapters, "write one entry per adapter");
     let holdouts = section(holdouts, "write one entry per holdout");
-    let names = Names::new(&flags, &origins, &adapters, &holdouts);
+    let value_flags = section(value_flags, "write one entry per flag");
+    let segments = section(segments, "write one entry per segment");
+    let names = Names::new(&flags, &origins, &adapters, &holdouts).with_values(&value_flags, &segments);
     let feature_flags = map(&flags, |entry| {
         // A flag with an invalid name is read too, so that its other mistakes are reported.
         let name = entry.key.parse::<FlagName>().ok().or_else(|| "unnamed".parse().ok())?;
@@ -208,10 +212,22 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let ab_tests = experiment::read_all(&experiments, &names);
     let open_states = open(&experiments, experiment::leaves_state_open);
     let holdouts = map(&holdouts, |entry| experiment::holdout(&entry.value));
+    let segments = map(&segments, |entry| values::segment(&entry.value));
+    let value_flags = values::read_all(&value_flags, &names);
     let origins = map(&origins, |entry| traffic::origin(&entry.value));
     let adapters = map(&adapters, |entry| adapter::read(&entry.value, files));
     let routes = routes(route_list, &names);
-    let config = Config { feature_flags, canary_deployments, ab_tests, holdouts, origins, adapters, routes };
+    let config = Config {
+        feature_flags,
+        canary_deployments,
+        ab_tests,
+        holdouts,
+        flags: value_flags,
+        segments,
+        origins,
+        adapters,
+        routes,
+    };
     let open_shares = open(&flags, flag::leaves_share_open);
     let mut places = places(&flags);
     // Both sections that can hold experiments mean the same.

@@ -17,6 +17,7 @@ mod pairs;
 mod progress;
 mod reading;
 mod traffic;
+mod values;
 
 pub use adapter::{Adapter, COMPILED};
 pub use diff::{Action, Change, diff};

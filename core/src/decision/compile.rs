@@ -6,10 +6,11 @@ use crate::{
         input::{add, inputs_of},
         route::{CompiledOrigin, CompiledRoute},
         ruleset::Ruleset,
+        turns::Turns,
     },
     routing::table::{InvalidRoute, RouteTable},
     rules::{
-        condition::compiled::{InvalidCondition, InvalidConditions},
+        condition::compiled::{CompiledCondition, InvalidCondition, InvalidConditions},
         experiment::{
             compiled::{CompiledExperiment, InvalidExperiment},
             document::Experiment,
@@ -19,7 +20,12 @@ use crate::{
         route::Route,
     },
     snapshot::{Snapshot, SnapshotError},
-    vocabulary::names::{AdapterName, ExperimentName, FlagName, OriginName, RouteId},
+    values::{
+        compiled::{CompiledValueFlag, InvalidValueFlag, References, compile_segments},
+        document::ValueFlag,
+        segment::CompiledSegment,
+    },
+    vocabulary::names::{AdapterName, ExperimentName, FlagName, OriginName, RouteId, SegmentName},
 };
 use std::sync::Arc;
 
@@ -43,6 +49,22 @@ pub enum CompileError {
         experiment: ExperimentName,
         /// The error of the experiment.
         error: InvalidExperiment,
+    },
+    /// A flag with values is invalid.
+    #[error("flag {flag}: {error}")]
+    ValueFlag {
+        /// The rejected flag.
+        flag: FlagName,
+        /// The error of the flag.
+        error: InvalidValueFlag,
+    },
+    /// A condition of a segment is invalid.
+    #[error("segment {segment}: {error}")]
+    Segment {
+        /// The segment that has the condition.
+        segment: SegmentName,
+        /// The error of its conditions.
+        error: InvalidConditions,
     },
     /// The pattern of a route is invalid or claimed by another route.
     #[error("route {}: {error}", route.as_ref().map_or("", RouteId::as_str))]
@@ -104,11 +126,13 @@ impl Ruleset {
     ///
     /// # Errors
     ///
-    /// Fails if a condition, an experiment, a route's pattern or an adapter is invalid, or if a route refers to an
+    /// Fails if a condition, an experiment, a flag with values, a segment, a route's pattern or an adapter is invalid, or if a route refers to an
     /// adapter or origin that does not exist. An unknown flag is no error: its routes go to legacy.
     pub fn compile(snapshot: &Snapshot) -> Result<Self, CompileError> {
         let experiments = compile_experiments(snapshot)?;
         let flags = compile_flags(snapshot, &experiments)?;
+        let (segments, values) = compile_values(snapshot, &flags)?;
+        let turns = Turns::new(conditions(&flags, &experiments, &segments, &values), &values);
         let adapters = compile_adapters(snapshot)?;
         let origins = compile_origins(snapshot);
         let compiled =
@@ -123,7 +147,20 @@ impl Ruleset {
         routes.iter().flat_map(|route| &route.inputs).for_each(|input| add(&mut inputs, input.clone()));
         let canaries = flags.iter().map(|flag| snapshot.canaries.get(&flag.name).cloned()).collect();
         let revision = snapshot.revision;
-        Ok(Self { revision, flags, origins, routes, table, inputs, adapters, canaries, experiments })
+        Ok(Self {
+            revision,
+            flags,
+            origins,
+            routes,
+            table,
+            inputs,
+            adapters,
+            canaries,
+            experiments,
+            values,
+            segments,
+            turns,
+        })
     }
 }
 
@@ -158,6 +195,36 @@ fn compile_flags(
         }
     }
     Ok(flags)
+}
+
+/// Compiles the segments and the flags with values, in the order of their names.
+fn compile_values(
+    snapshot: &Snapshot,
+    routing: &[CompiledFlag],
+) -> Result<(Vec<CompiledSegment>, Vec<CompiledValueFlag>), CompileError> {
+    let segments = compile_segments(&snapshot.segments)
+        .map_err(|(segment, error)| CompileError::Segment { segment, error })?;
+    let references = References { flags: &snapshot.values, routing, segments: &segments };
+    let compile = |(name, flag): (&FlagName, &ValueFlag)| {
+        CompiledValueFlag::new(name, flag, &references)
+            .map_err(|error| CompileError::ValueFlag { flag: name.clone(), error })
+    };
+    let values = snapshot.values.iter().map(compile).collect::<Result<_, _>>()?;
+    Ok((segments, values))
+}
+
+/// Iterates over the conditions that evaluations can depend on.
+fn conditions<'c>(
+    flags: &'c [CompiledFlag],
+    experiments: &'c [Arc<CompiledExperiment>],
+    segments: &'c [CompiledSegment],
+    values: &'c [CompiledValueFlag],
+) -> impl Iterator<Item = &'c CompiledCondition> {
+    let of_flags = flags.iter().flat_map(CompiledFlag::conditions);
+    let of_experiments = experiments.iter().flat_map(|experiment| experiment.conditions());
+    let of_segments = segments.iter().flat_map(CompiledSegment::conditions);
+    let of_values = values.iter().flat_map(CompiledValueFlag::conditions);
+    of_flags.chain(of_experiments).chain(of_segments).chain(of_values)
 }
 
 /// Compiles the origins, in the order of their names.

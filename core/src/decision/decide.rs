@@ -155,7 +155,7 @@ fn is_preflight(facts: &Facts<'_>) -> bool {
 }
 
 /// Returns true if a brake keeps a request from the new arm.
-fn is_braked(flag: &CompiledFlag, verdict: &FlagDecision) -> bool {
+pub(super) fn is_braked(flag: &CompiledFlag, verdict: &FlagDecision) -> bool {
     let Some(limit) = flag.limit() else { return false };
     let is_inside =
         verdict.bucket.map_or(limit.rollout == PartsPerMillion::ALL, |bucket| bucket.is_in(limit.rollout));

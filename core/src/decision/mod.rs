@@ -1,9 +1,12 @@
 //! The decision of one request: a snapshot compiled to a ruleset, and its evaluation.
 
 pub mod assignments;
+mod circumstances;
 pub mod compile;
 pub mod decide;
 pub mod diversion;
+pub mod evaluate;
 pub mod input;
 pub mod route;
 pub mod ruleset;
+mod turns;

@@ -6,6 +6,7 @@ use crate::{
     decision::{
         input::Input,
         route::{CompiledOrigin, CompiledRoute},
+        turns::Turns,
     },
     measurement::{answer::Brake, label::CanaryLabel, user_hash::UserKey},
     request::{facts::Facts, identity::Source},
@@ -16,6 +17,7 @@ use crate::{
         experiment::compiled::CompiledExperiment,
         flag::{CompiledFlag, FlagLimit},
     },
+    values::{compiled::CompiledValueFlag, segment::CompiledSegment},
     vocabulary::revision::Revision,
 };
 use std::sync::Arc;
@@ -32,6 +34,11 @@ pub struct Ruleset {
     pub(super) adapters: Vec<Arc<Adapter>>,
     pub(super) canaries: Canaries,
     pub(super) experiments: Vec<Arc<CompiledExperiment>>,
+    /// Flags with values, sorted by name.
+    pub(super) values: Vec<CompiledValueFlag>,
+    /// Segments, sorted by name.
+    pub(super) segments: Vec<CompiledSegment>,
+    pub(super) turns: Turns,
 }
 
 /// The adapter of a route for a request.

@@ -101,17 +101,17 @@ pub struct CompiledFlag {
 /// Users sorted by the hash that bucketing computes anyway: a look-up is one binary search over
 /// integers.
 #[derive(Debug, Default)]
-struct UserList(Vec<(UserHash, Box<str>)>);
+pub(crate) struct UserList(Vec<(UserHash, Box<str>)>);
 
 impl UserList {
-    fn new(seed: Seed, users: &[String]) -> Self {
+    pub(crate) fn new(seed: Seed, users: &[String]) -> Self {
         let entry = |user: &String| (seed.hash(user), Box::<str>::from(user.as_str()));
         let mut list: Vec<_> = users.iter().map(entry).collect();
         list.sort_unstable();
         Self(list)
     }
 
-    fn contains(&self, hash: UserHash, user: &str) -> bool {
+    pub(crate) fn contains(&self, hash: UserHash, user: &str) -> bool {
         let start = self.0.partition_point(|(held, _)| *held < hash);
         self.0.iter().skip(start).take_while(|(held, _)| *held == hash).any(|(_, name)| &**name == user)
     }

@@ -6,3 +6,4 @@ pub mod reason;
 pub mod revision;
 pub mod share;
 pub mod timestamp;
+pub mod weekday;

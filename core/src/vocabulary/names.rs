@@ -131,6 +131,11 @@ name!(
 );
 
 name!(
+    /// The name of a segment of users.
+    SegmentName
+);
+
+name!(
     /// The identifier of a run of a canary.
     RunId
 );

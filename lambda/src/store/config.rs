@@ -250,6 +250,8 @@ impl Store {
                 }
                 "ab_tests" => sections.entry("ab_tests").or_default().insert(name.to_owned(), value),
                 "holdouts" => sections.entry("holdouts").or_default().insert(name.to_owned(), value),
+                "flags" => sections.entry("flags").or_default().insert(name.to_owned(), value),
+                "segments" => sections.entry("segments").or_default().insert(name.to_owned(), value),
                 "origins" => sections.entry("origins").or_default().insert(name.to_owned(), value),
                 "adapters" => sections.entry("adapters").or_default().insert(name.to_owned(), value),
                 "routes" => {

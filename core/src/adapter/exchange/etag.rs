@@ -29,7 +29,7 @@ pub(super) fn tagged(mut answer: Answer, held: Option<&str>) -> Answer {
 
 /// Returns true if an `If-None-Match` names a tag, by weak comparison. A tag may have commas between its
 /// quotes.
-fn names(held: &str, tag: &str) -> bool {
+pub(crate) fn names(held: &str, tag: &str) -> bool {
     let mut is_quoted = false;
     let separates = |c: char| {
         is_quoted ^= c == '"';

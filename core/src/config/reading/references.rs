@@ -12,16 +12,20 @@ pub(crate) enum Section {
     Origins,
     Adapters,
     Holdouts,
+    Segments,
+    /// Flags of routes and flags with values.
+    AnyFlags,
 }
 
 impl Section {
     /// Returns the word for one entry of the section.
     fn singular(self) -> &'static str {
         match self {
-            Self::Flags => "flag",
+            Self::Flags | Self::AnyFlags => "flag",
             Self::Origins => "origin",
             Self::Adapters => "adapter",
             Self::Holdouts => "holdout",
+            Self::Segments => "segment",
         }
     }
 }
@@ -33,6 +37,8 @@ pub(crate) struct Names<'n> {
     origins: Vec<&'n str>,
     adapters: Vec<&'n str>,
     holdouts: Vec<&'n str>,
+    value_flags: Vec<&'n str>,
+    segments: Vec<&'n str>,
 }
 
 impl<'n> Names<'n> {
@@ -42,35 +48,59 @@ impl<'n> Names<'n> {
         adapters: &[EntryCursor<'n>],
         holdouts: &[EntryCursor<'n>],
     ) -> Self {
-        let keys = |entries: &[EntryCursor<'n>]| entries.iter().map(|entry| entry.key).collect();
         Self {
             flags: keys(flags),
             origins: keys(origins),
             adapters: keys(adapters),
             holdouts: keys(holdouts),
+            value_flags: Vec::new(),
+            segments: Vec::new(),
         }
     }
 
     /// Names of a live configuration that an experiment of its own document refers to.
     pub(crate) fn of_experiment(flags: Vec<&'n str>, holdouts: Vec<&'n str>) -> Self {
-        Self { flags, origins: Vec::new(), adapters: Vec::new(), holdouts }
+        Self {
+            flags,
+            origins: Vec::new(),
+            adapters: Vec::new(),
+            holdouts,
+            value_flags: Vec::new(),
+            segments: Vec::new(),
+        }
+    }
+
+    /// Adds the names of flags with values and of segments.
+    pub(crate) fn with_values(self, value_flags: &[EntryCursor<'n>], segments: &[EntryCursor<'n>]) -> Self {
+        Self { value_flags: keys(value_flags), segments: keys(segments), ..self }
+    }
+
+    /// Returns true if a flag of routes has this name.
+    pub(crate) fn has_flag(&self, name: &str) -> bool {
+        self.flags.contains(&name)
     }
 
     /// Reports a name that the section does not define.
     pub(crate) fn must_have(&self, section: Section, name: &str, cursor: &Cursor<'_>) {
         let known = match section {
-            Section::Flags => &self.flags,
+            Section::Flags | Section::AnyFlags => &self.flags,
             Section::Origins => &self.origins,
             Section::Adapters => &self.adapters,
             Section::Holdouts => &self.holdouts,
+            Section::Segments => &self.segments,
         };
-        if known.contains(&name) {
+        let more = if matches!(section, Section::AnyFlags) { self.value_flags.as_slice() } else { &[] };
+        if known.contains(&name) || more.contains(&name) {
             return;
         }
         let word = section.singular();
-        let hint = did_you_mean(name, known.iter().copied(), || {
+        let hint = did_you_mean(name, known.iter().chain(more).copied(), || {
             format!("add {name} to the {word}s of this file, or name one that is there")
         });
         cursor.report(format!("there is no {word} {name:?}"), hint);
     }
+}
+
+fn keys<'n>(entries: &[EntryCursor<'n>]) -> Vec<&'n str> {
+    entries.iter().map(|entry| entry.key).collect()
 }

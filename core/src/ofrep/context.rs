@@ -1,0 +1,162 @@
+//! The evaluation context of a request, as the facts that conditions read.
+
+use crate::{
+    json::Json,
+    request::{facts::Facts, token::is_token},
+    rules::condition::document::Attribute,
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::borrow::Cow;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Field with the id of the user.
+const TARGETING_KEY: &str = "targetingKey";
+
+/// Error for a context that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidContext {
+    /// The context is no object.
+    #[error("context must be an object")]
+    NoObject,
+    /// The id of the user is no string.
+    #[error("targetingKey must be a string")]
+    TargetingKey,
+}
+
+/// The evaluation context. Attributes are the caller's word.
+///
+/// | attribute | read by conditions as |
+/// |---|---|
+/// | `targetingKey` | the user id |
+/// | `country`, `ip`, `path`, `method` | the fact of this name |
+/// | `header:NAME`, `cookie:NAME`, `query:NAME` | that header, cookie or parameter |
+/// | any other name that a header can have | `header:NAME`, in lower case |
+///
+/// Strings, numbers and bools have values; other attributes are ignored.
+#[derive(Debug, Default)]
+pub struct Context<'j> {
+    user: Option<&'j str>,
+    headers: Vec<(Cow<'j, str>, &'j str)>,
+    cookies: String,
+    query: String,
+    path: &'j str,
+    method: &'j str,
+    country: Option<&'j str>,
+    ip: Option<&'j str>,
+    hash: u64,
+}
+
+impl<'j> Context<'j> {
+    /// Reads the context of a request body; a body without one has an empty context.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the context is no object, or the id of its user no string.
+    pub fn read(body: &'j Json<'j>) -> Result<Self, InvalidContext> {
+        let mut context = Self::default();
+        let Some(found) = body.get("context").filter(|found| !found.is_null()) else { return Ok(context) };
+        let Json::Object(fields) = found else { return Err(InvalidContext::NoObject) };
+        context.hash = xxh3_64(found.to_string().as_bytes());
+        // The last one of a repeated name counts, and facts are found from the front.
+        for (name, value) in fields.iter().rev() {
+            if name == TARGETING_KEY {
+                context.add_user(value)?;
+            } else if let Some(value) = value.scalar().filter(|_| !value.is_null()) {
+                context.add(name, value);
+            }
+        }
+        Ok(context)
+    }
+
+    fn add_user(&mut self, value: &'j Json<'j>) -> Result<(), InvalidContext> {
+        if !value.is_null() {
+            let user = value.as_text().ok_or(InvalidContext::TargetingKey)?;
+            self.user.get_or_insert(user);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: &'j str, value: &'j str) {
+        match name.parse::<Attribute>() {
+            Ok(Attribute::Header(name)) => self.add_header(name.into_string().into(), value),
+            Ok(Attribute::Cookie(name)) => self.add_cookie(&name, value),
+            Ok(Attribute::Query(name)) => {
+                let [name, value] =
+                    [&*name, value].map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string());
+                let separator = if self.query.is_empty() { "" } else { "&" };
+                self.query.push_str(&format!("{separator}{name}={value}"));
+            }
+            Ok(Attribute::Path) => self.path = or(self.path, value),
+            Ok(Attribute::Method) => self.method = or(self.method, value),
+            Ok(Attribute::Country) => {
+                self.country.get_or_insert(value);
+            }
+            Ok(Attribute::Ip) => {
+                self.ip.get_or_insert(value);
+            }
+            Err(_) if is_token(name) => {
+                let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+                let name = if is_lower { Cow::Borrowed(name) } else { name.to_ascii_lowercase().into() };
+                self.add_header(name, value);
+            }
+            // No condition can name such an attribute.
+            Err(_) => {}
+        }
+    }
+
+    fn add_header(&mut self, name: Cow<'j, str>, value: &'j str) {
+        if name == "cookie" {
+            self.push_cookies(value);
+        } else {
+            self.headers.push((name, value));
+        }
+    }
+
+    fn add_cookie(&mut self, name: &str, value: &str) {
+        // A value with a semicolon would be read as several cookies.
+        if !value.contains(';') {
+            // The quotes are no part of the value, and keep spaces at its ends.
+            self.push_cookies(&format!("{name}=\"{value}\""));
+        }
+    }
+
+    fn push_cookies(&mut self, pairs: &str) {
+        if !self.cookies.is_empty() {
+            self.cookies.push_str("; ");
+        }
+        self.cookies.push_str(pairs);
+    }
+
+    /// Returns the id of the user; `None` if it is missing or empty.
+    pub fn user(&self) -> Option<&'j str> {
+        self.user.filter(|user| !user.is_empty())
+    }
+
+    /// Returns a hash of the whole context as it was sent, spaces left out.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Calls a function with the facts of the context.
+    pub fn with_facts<R>(&self, evaluate: impl FnOnce(&Facts<'_>) -> R) -> R {
+        let mut headers: Vec<(&str, &str)> =
+            self.headers.iter().map(|(name, value)| (&**name, *value)).collect();
+        if !self.cookies.is_empty() {
+            headers.push(("cookie", self.cookies.as_str()));
+        }
+        evaluate(&Facts {
+            method: self.method,
+            path: self.path,
+            query: &self.query,
+            country: self.country,
+            ip: self.ip,
+            headers: &headers,
+            ..Facts::default()
+        })
+    }
+}
+
+/// Returns a value that is there already, or the other one.
+fn or<'t>(held: &'t str, other: &'t str) -> &'t str {
+    if held.is_empty() { other } else { held }
+}

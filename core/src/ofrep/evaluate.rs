@@ -1,0 +1,119 @@
+//! Evaluations by OFREP: one flag, or all of them.
+
+use crate::{
+    adapter::names_tag,
+    decision::ruleset::Ruleset,
+    json::Json,
+    ofrep::{
+        answer::{Answer, ErrorCode, write_error, write_success},
+        context::Context,
+    },
+    values::evaluation::Subject,
+    vocabulary::{
+        revision::{Revision, Stamp},
+        timestamp::Timestamp,
+    },
+};
+use std::fmt::Write;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Room that a flag takes in a bulk answer, in bytes, as a guess.
+const ENTRY_BYTES: usize = 96;
+
+/// A request for all flags.
+#[derive(Debug, Clone, Copy)]
+pub struct BulkRequest<'q> {
+    /// Body of the request.
+    pub body: &'q str,
+    /// Value of `If-None-Match`, if the request has it.
+    pub if_none_match: Option<&'q str>,
+    /// Revision of the rules with its epoch.
+    pub stamp: Stamp,
+    /// Time of the evaluation.
+    pub now: Timestamp,
+}
+
+/// Answers `POST /ofrep/v1/evaluate/flags/{key}`.
+pub fn evaluate_flag(rules: &Ruleset, key: &str, body: &str, now: Timestamp) -> Answer {
+    let body = match parsed(body) {
+        Ok(body) => body,
+        Err(details) => return Answer::refused(Some(key), ErrorCode::Parse, details),
+    };
+    let context = match Context::read(&body) {
+        Ok(context) => context,
+        Err(error) => return Answer::refused(Some(key), ErrorCode::InvalidContext, &error.to_string()),
+    };
+    match context.with_facts(|facts| rules.evaluate(key, context.user(), facts, now)) {
+        Ok(evaluation) => {
+            let mut body = String::with_capacity(ENTRY_BYTES + key.len() + evaluation.value.len());
+            write_success(key, &evaluation, &mut body);
+            write_metadata(rules.revision(), &mut body);
+            Answer { status: 200, body, ..Answer::default() }
+        }
+        Err(error) => Answer::refused(Some(key), error.into(), &error.to_string()),
+    }
+}
+
+/// Answers `POST /ofrep/v1/evaluate/flags`: all flags by ascending key, those that cannot be evaluated as errors. A client that
+/// holds the answer already gets 304, and nothing is evaluated.
+pub fn evaluate_flags(rules: &Ruleset, request: &BulkRequest<'_>) -> Answer {
+    let body = match parsed(request.body) {
+        Ok(body) => body,
+        Err(details) => return Answer::refused(None, ErrorCode::Parse, details),
+    };
+    let context = match Context::read(&body) {
+        Ok(context) => context,
+        Err(error) => return Answer::refused(None, ErrorCode::InvalidContext, &error.to_string()),
+    };
+    let tag = tag(rules, &context, request);
+    if request.if_none_match.is_some_and(|held| names_tag(held, &tag)) {
+        return Answer { status: 304, etag: Some(tag), ..Answer::default() };
+    }
+    let body = context.with_facts(|facts| {
+        let mut body = String::with_capacity(ENTRY_BYTES * rules.flag_count());
+        body.push_str("{\"flags\":[");
+        let subject = Subject { user: context.user(), facts, now: request.now };
+        for (index, (key, result)) in rules.evaluate_all(subject).enumerate() {
+            if index > 0 {
+                body.push(',');
+            }
+            match result {
+                Ok(evaluation) => {
+                    write_success(key, &evaluation, &mut body);
+                    body.push('}');
+                }
+                Err(error) => write_error(Some(key), error.into(), &error.to_string(), &mut body),
+            }
+        }
+        body.push(']');
+        write_metadata(rules.revision(), &mut body);
+        body
+    });
+    Answer { status: 200, body, etag: Some(tag), ..Answer::default() }
+}
+
+/// Parses a request body, which must be an object.
+fn parsed(body: &str) -> Result<Json<'_>, &'static str> {
+    match Json::parse(body) {
+        Ok(body @ Json::Object(_)) => Ok(body),
+        Ok(_) => Err("the body must be an object"),
+        Err(_) => Err("the body is not JSON"),
+    }
+}
+
+/// Closes an object with the revision as its metadata.
+fn write_metadata(revision: Revision, out: &mut String) {
+    // Writing to a string cannot fail.
+    let _ = write!(out, ",\"metadata\":{{\"revision\":{revision}}}}}");
+}
+
+/// Returns the entity tag of all flags: a hash of everything that they depend on, the context included. Clients keep their tag
+/// when they change their context.
+fn tag(rules: &Ruleset, context: &Context<'_>, request: &BulkRequest<'_>) -> String {
+    let mut hasher = Xxh3::new();
+    let Stamp { epoch, revision } = request.stamp;
+    for part in [epoch.0, revision.0, context.hash(), rules.circumstances(request.now)] {
+        hasher.update(&part.to_le_bytes());
+    }
+    format!("\"{:016x}\"", hasher.digest())
+}

@@ -1,0 +1,11 @@
+//! Flags with values, and segments: as operators write them, as they are saved, and compiled for evaluation.
+
+pub mod compiled;
+pub mod document;
+pub mod evaluation;
+pub mod prerequisites;
+pub mod segment;
+pub mod split;
+pub mod stale;
+pub mod succession;
+pub mod window;
