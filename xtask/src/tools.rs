@@ -70,6 +70,34 @@ const TOOLS: [Tool; 5] = [
     },
 ];
 
+/// A program of the operator's own, which nothing but docs/DEPLOY.md and `cargo xtask deploy` needs.
+struct DeployTool {
+    name: &'static str,
+    /// Commands that print the version of the program, or of one in its place.
+    versions: &'static [&'static [&'static str]],
+}
+
+const DEPLOY_TOOLS: [DeployTool; 3] = [
+    DeployTool {
+        name: "Terraform or OpenTofu",
+        versions: &[&["terraform", "version"], &["tofu", "version"]],
+    },
+    DeployTool { name: "the AWS command line, for deployments", versions: &[&["aws", "--version"]] },
+    DeployTool { name: "OpenSSL", versions: &[&["openssl", "version"]] },
+];
+
+impl DeployTool {
+    /// Returns the version that is installed, or the note that there is none.
+    fn state(&self) -> String {
+        let found = self.versions.iter().find_map(|words| {
+            let (program, arguments) = words.split_first()?;
+            output(command(program).args(arguments), "").ok()
+        });
+        let version = found.as_deref().and_then(|text| text.lines().next());
+        version.unwrap_or("missing; only a deployment needs it (docs/DEPLOY.md)").to_owned()
+    }
+}
+
 /// Installs the tools that a purpose needs and that are missing.
 ///
 /// # Errors
@@ -84,7 +112,8 @@ pub fn install(purpose: Purpose) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints which tools are installed. Missing tools are not an error, because every command installs the ones it needs.
+/// Prints which tools are installed. Missing tools are not an error, because every command installs the ones it needs, and
+/// those of the operator are for deployments only.
 ///
 /// # Errors
 /// Fails if a prerequisite is missing that cannot be installed from here.
@@ -102,6 +131,9 @@ pub fn doctor() -> Result<(), Failure> {
             }
         };
         report(tool.name, state);
+    }
+    for tool in &DEPLOY_TOOLS {
+        report(tool.name, &tool.state());
     }
     Ok(())
 }
@@ -257,4 +289,20 @@ pub fn install_crate(name: &str, version: &str) -> Result<(), Failure> {
     install.args(["install", "--locked", "--debug", "--force", name, "--version", version, "--root"]);
     install.arg(cargo_home()).env("CARGO_TARGET_DIR", root().join("target/tools"));
     run(&mut install, "read cargo's message above; a C and C++ compiler is needed too")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_tool_for_deployments_is_a_note() {
+        let missing = DeployTool { name: "nothing", versions: &[&["no-such-program", "version"]] };
+        assert_eq!(missing.state(), "missing; only a deployment needs it (docs/DEPLOY.md)");
+        let other = DeployTool {
+            name: "the second of two",
+            versions: &[&["no-such-program", "version"], &["cargo", "--version"]],
+        };
+        assert!(other.state().starts_with("cargo "), "{}", other.state());
+    }
 }

@@ -17,7 +17,8 @@ const USUAL_RATE: f64 = 0.01;
 pub struct Assumptions {
     #[command(flatten)]
     rates: Rates,
-    /// Assumed requests per second to both backends together [default: just enough].
+    /// Assumed requests per second to both backends together [default: unknown; a step is then held, or rolled back, as
+    /// soon as any traffic can show that it must be].
     #[arg(long)]
     requests_per_second: Option<f64>,
     /// Assumed users of both backends together, all equally active [default: enough].
@@ -41,16 +42,23 @@ pub(super) fn run(plan: &CanaryPlan, assumptions: &Assumptions, format: Format) 
         println!("{}", Forecast::sentence(&forecast));
         let percent = |rate: f64| format!("{:.2} %", rate * 100.0);
         println!(
-            "assumed: errors {} on new and {} on legacy, slow responses {} and {}; {} minutes per step",
+            "assumed: errors {} on new and {} on legacy, slow responses {} and {}; {}; {} minutes per step",
             percent(assumed.error_rate),
             percent(assumed.legacy_error_rate),
             percent(assumed.slow_rate),
             percent(assumed.legacy_slow_rate),
+            traffic(&assumed),
             plan.step_duration_minutes
         );
         output::warnings(&report);
     });
     Ok(())
+}
+
+/// Returns the assumed traffic in words.
+fn traffic(assumed: &Assumed) -> String {
+    let rate = assumed.requests_per_second;
+    rate.map_or_else(|| "traffic unknown".to_owned(), |rate| format!("{rate} requests/s"))
 }
 
 /// Returns a forecast with all that it depends on, for programs.
@@ -77,6 +85,13 @@ fn row(step: &Forecast) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_assumed_traffic_is_told_also_if_it_is_unknown() {
+        let unknown = Assumed::alike(0.01, 0.01);
+        assert_eq!(traffic(&unknown), "traffic unknown");
+        assert_eq!(traffic(&Assumed { requests_per_second: Some(2.5), ..unknown }), "2.5 requests/s");
+    }
 
     #[test]
     fn programs_get_the_assumed_rates_and_the_warnings() {

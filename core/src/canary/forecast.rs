@@ -29,7 +29,8 @@ pub struct Assumed {
     pub legacy_error_rate: f64,
     /// Share of legacy's responses that are slower than both limits.
     pub legacy_slow_rate: f64,
-    /// Requests per second to both backends together, if known.
+    /// Requests per second to both backends together, if known. If not, a test that any traffic lets act, within ten
+    /// million requests, is expected to act.
     pub requests_per_second: Option<f64>,
     /// Users of both backends together, all equally active, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,12 +167,18 @@ impl Forecast {
             .filter_map(|(_, needed)| *needed)
             .fold(proof, |sum, needed| sum.map(|sum| sum.saturating_add(needed)));
         let of_flag = needed.zip(of_groups).map(|(a, b)| a.max(b));
-        let stop = Stop::first(plan, assumed, share);
-        // The step lasts its whole duration, also after the proof.
-        let seen = assumed.requests_per_second.map_or(0.0, |rate| rate * part * seconds) as u64;
-        let stop = stop.filter(|stop| needed.is_none_or(|needed| stop.requests <= needed.max(seen)));
+        // The step lasts its whole duration, also after the proof: under unknown traffic, any number of requests.
+        let most = assumed.requests_per_second.zip(needed).map(|(rate, needed)| {
+            let seen = (rate * part * seconds) as u64;
+            needed.max(seen)
+        });
+        let stop =
+            Stop::first(plan, assumed, share).filter(|stop| most.is_none_or(|most| stop.requests <= most));
         let (outlook, says) = match (&stop, proof, needed) {
-            (Some(stop), ..) => (stop.outlook, format!("{share}: {}", stop.says)),
+            (Some(stop), ..) => {
+                let unless = stop.unless(needed.filter(|_| most.is_none()), plan.step_duration_minutes);
+                (stop.outlook, format!("{share}: {}{unless}", stop.says))
+            }
             (None, Some(proof), Some(needed)) => {
                 let says = format!("{share}: {}{}", crowd.says(proof, needed), own_traffic(&own));
                 (Outlook::Advances, says)
@@ -256,6 +263,18 @@ impl Stop {
             by_limits.into_iter().chain([Self::by_legacy(plan, measure, &rates, share)])
         });
         stops.flatten().min_by_key(|stop| stop.requests)
+    }
+
+    /// Returns the end of a sentence under unknown traffic: the numbers of requests with which a step of so many minutes
+    /// advances nevertheless, from the `proven` on. Empty if there are none.
+    fn unless(&self, proven: Option<u64>, minutes: f64) -> String {
+        match proven.filter(|proven| *proven < self.requests) {
+            Some(proven) => {
+                let most = self.requests - 1;
+                format!("; with {proven} to {most} in its {minutes} minutes the step advances")
+            }
+            None => String::new(),
+        }
     }
 
     fn by_limit(plan: &CanaryPlan, measure: GroupMeasure<'_>, rates: &Rates) -> Option<Self> {

@@ -45,6 +45,35 @@ fn b3_a_plan_is_explained_in_one_sentence() {
     assert_eq!(Forecast::of(&plan, &Assumed::alike(0.01, 0.01))[0].share, percent(5.0));
 }
 
+/// Under unknown traffic a step may see any number of requests, also more than prove its criteria: what the comparison finds
+/// in these is no surprise to a reader of the forecast.
+#[test]
+fn b3_under_unknown_traffic_the_comparison_is_forecast_beyond_the_proof() {
+    use Outlook::{Advances, Holds};
+    let plan = plan(&[1.0, 5.0, 100.0]);
+    let outlooks = |assumed: &Assumed| -> Vec<Outlook> {
+        Forecast::of(&plan, assumed).iter().map(|step| step.outlook).collect()
+    };
+    let alike = Assumed::alike(0.01, 0.01);
+    assert_eq!(outlooks(&alike), [Advances; 3]);
+    let fails = Assumed { legacy_error_rate: 0.0, ..alike };
+    let slow = Assumed { legacy_slow_rate: 0.0, ..alike };
+    for (assumed, name) in [(fails, "errors"), (slow, "slow responses")] {
+        assert_eq!(outlooks(&assumed), [Holds, Holds, Advances]);
+        assert_eq!(
+            Forecast::sentence(&Forecast::of(&plan, &assumed)),
+            format!(
+                "1%: held, although within the success limit, by the comparison with legacy: {name} are more than 1.25 \
+                 times as frequent, found after about 300 requests on new; with 180 to 299 in its 10 minutes the step \
+                 advances"
+            )
+        );
+        // 240 requests on new at 1 %, and 1 200 at 5 %.
+        let known = Assumed { requests_per_second: Some(40.0), ..assumed };
+        assert_eq!(outlooks(&known), [Advances, Holds, Advances]);
+    }
+}
+
 /// A step is not over before `min_users` distinct users were served, each of whom sends one request at least.
 #[test]
 fn b3_a_step_that_cannot_reach_min_users_is_warned_about() {

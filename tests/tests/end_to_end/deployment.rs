@@ -2,6 +2,7 @@
 //! assumed; the functions are then started with exactly what Terraform gave them, and looked at from outside.
 
 mod break_glass;
+mod careful;
 mod cloudflare;
 mod fakes;
 mod made;
@@ -137,6 +138,11 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
             assert!(same, "a second apply would change something:\n{printed}");
             println!("--- a second plan\n{}", last_lines(&printed, 4));
         }
+        match number {
+            "4" => careful::no_secret_is_written_after_a_failure(&walk, &block).await,
+            "6" => careful::root_stays_on_without_a_new_token(&walk, &block).await,
+            _ => {}
+        }
         let printed = walk.run_block(&heading, &block).await;
         match number {
             "2" => {
@@ -184,6 +190,7 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
             }
             "6" => {
                 assert!(printed.contains("ann"), "{printed}");
+                assert_eq!(walk.environment["CUTOVER_CONTEXT"], "staging");
                 // Functions get their new variables when Terraform changes them.
                 let root = walk.resources();
                 let value = |kind: &str| {
@@ -211,8 +218,9 @@ async fn deploy_md_walked_from_its_beginning_to_its_end() {
         }
     }
     let output = functions.as_ref().map(Lambda::output).unwrap_or_default();
-    for name in ["CUTOVER_TOKEN", "CUTOVER_INGEST_SECRET", "CUTOVER_KV_TOKEN"] {
+    for name in ["CUTOVER_INGEST_SECRET", "CUTOVER_KV_TOKEN"] {
         assert!(!output.contains(&walk.environment[name]), "{name} is in a log");
     }
+    assert!(!output.contains(&walk.token_of_context("staging")), "the token of the operator is in a log");
     drop(edge);
 }

@@ -30,6 +30,7 @@ mod failover;
 mod first_hour;
 mod fleet;
 mod flood;
+mod forecasts;
 mod forwarding;
 mod freshness;
 mod hostile;

@@ -104,6 +104,8 @@ pub struct Walk {
 impl Walk {
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
+        // Nothing of whoever runs the test: the page says where its token is.
+        command.env_remove("CUTOVER_TOKEN").env_remove("CUTOVER_CONTEXT");
         command.current_dir(&self.folder).envs(&self.environment);
         self.terraform.prepare(&mut command);
         command
@@ -127,6 +129,13 @@ impl Walk {
         }
         println!("--- {heading}\n{}", last_lines(&printed, 12));
         printed
+    }
+
+    /// Returns the token that the command line keeps for a context.
+    pub fn token_of_context(&self, name: &str) -> String {
+        let file = Path::new(&self.environment["XDG_CONFIG_HOME"]).join("cutover/contexts.json");
+        let stored: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        stored["contexts"][name]["token"].as_str().expect("a token").to_owned()
     }
 
     /// `cargo xtask deploy --plan` shows all that it would do, and does none of it.
@@ -354,6 +363,7 @@ pub async fn set_out(what: &str) -> Option<(tempfile::TempDir, Moto, Walk)> {
     let path = std::env::join_paths(path).unwrap();
     for (name, value) in [
         ("PATH", path.to_str().unwrap()),
+        ("XDG_CONFIG_HOME", folder.join("settings").to_str().unwrap()),
         ("CLOUDFLARE_ACCOUNT_ID", ACCOUNT),
         ("KV_NAMESPACE_ID", NAMESPACE),
         ("CUTOVER_KV_TOKEN", "the-cloudflare-token"),
