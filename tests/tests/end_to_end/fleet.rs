@@ -81,11 +81,12 @@ async fn no_revisions_are_told_while_a_part_of_the_fleet_is_unknown() {
         assert!(invocation(&platform).await.unwrap().worked, "somebody holds the lease");
         management.client.get("/status").await.expect(200).body["isolates"]["reporting"].clone()
     };
+    let cursor = async || platform.store.cursor().await.unwrap();
+    let put = |cursor: Cursor| dynamodb.replace("FOLD", "CURSOR", "data", &json!(cursor).to_string());
     // As if a minute had passed in which every isolate has reported.
     let let_a_minute_pass = async || {
-        let cursor = platform.store.cursor().await.unwrap();
-        let later = Cursor { roll_since: cursor.roll_since - 66_000, ..cursor };
-        dynamodb.replace("FOLD", "CURSOR", "data", &json!(later).to_string());
+        let cursor = cursor().await;
+        put(Cursor { roll_since: cursor.roll_since - 66_000, ..cursor });
     };
     assert_eq!(report(1).await, 1);
     // A second part was written, and is not there.
@@ -97,4 +98,9 @@ async fn no_revisions_are_told_while_a_part_of_the_fleet_is_unknown() {
     assert_eq!(report(4).await, Value::Null);
     let_a_minute_pass().await;
     assert_eq!(report(5).await, 1);
+    // The stream of batches was replaced by a new one.
+    put(Cursor { stream: "before".to_owned(), ..cursor().await });
+    assert_eq!(report(6).await, Value::Null);
+    let_a_minute_pass().await;
+    assert_eq!(report(7).await, 1);
 }
