@@ -5,6 +5,7 @@ mod arrivals;
 mod audit;
 pub(crate) mod backoff;
 mod brakes;
+mod braking;
 mod canaries;
 mod commit;
 mod config;
