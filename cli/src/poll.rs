@@ -42,6 +42,12 @@ impl<'c> Poll<'c> {
         Self { client, path, every, outage: None, is_known: false }
     }
 
+    /// Prepares reads as [`Poll::new`] does, of a management API that has just answered: its URL is right, so that no connection
+    /// is a failure that may pass from the first read on.
+    pub fn answered(client: &'c Client, path: String, every: u64) -> Self {
+        Self { is_known: true, ..Self::new(client, path, every) }
+    }
+
     /// Reads the status at the time `now`, in milliseconds. Returns `None` if the read failed in a way that may pass.
     ///
     /// # Errors

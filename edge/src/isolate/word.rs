@@ -113,7 +113,9 @@ pub(super) struct ObeyedWord {
 }
 
 impl ObeyedWord {
-    /// Adds the emergency and the brakes of an answer. Revisions of its epoch cannot be compared with the held one's.
+    /// Adds the emergency and the brakes of an answer. Revisions of its epoch cannot be compared with the held one's: each such
+    /// answer says that brakes may be missing ([`Answer::brakes_after`]), so that obeying this too would let a single late one of
+    /// the time before a restore send the users of every flag to legacy.
     pub(super) fn add(&mut self, answer: &Answer) {
         self.until = None;
         if let Some(told) = &answer.emergency {

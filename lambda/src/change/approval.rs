@@ -158,14 +158,16 @@ fn waits(pending: &Pending) -> ChangeResponse {
     ChangeResponse { status: StatusCode::ACCEPTED, body: shown(pending), replayed: false }
 }
 
-/// Returns the pending change of the same request of the same caller. A request whose `Idempotency-Key` is that of a pending
+/// Returns the pending change of the same request of the same caller, if it was stored before this one came: two that come at
+/// the same time both wait. A request whose `Idempotency-Key` is that of a pending
 /// change is left to [`crate::store::Store::put_pending`].
 async fn pending_already(platform: &Platform, asked: &Pending) -> Result<Option<Pending>, StoreError> {
-    let all = platform.store.all_pending().await?;
-    if all.iter().any(|earlier| earlier.id == asked.id) {
+    let mut waiting = platform.store.all_pending().await?;
+    waiting.retain(|earlier| !earlier.has_expired(asked.at));
+    if waiting.iter().any(|earlier| earlier.id == asked.id) {
         return Ok(None);
     }
-    Ok(all.into_iter().find(|earlier| !earlier.has_expired(asked.at) && is_repetition(asked, earlier)))
+    Ok(waiting.into_iter().find(|earlier| is_repetition(asked, earlier)))
 }
 
 /// Returns true if a caller requests the change of an earlier request, for the same reason and with the same effect.

@@ -21,9 +21,13 @@ use cutover_core::{
     measurement::{answer::Answer, pace::Pace},
 };
 use std::time::{Duration, SystemTime};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Age up to which a head answers.
 const FRESH: Duration = Duration::from_millis(250);
+
+/// Time for which an answer waits for a snapshot that another one has derived.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Shortest answer that is compressed, in bytes.
 const MIN_PACKED: usize = 1_024;
@@ -50,14 +54,14 @@ pub(super) struct Answers {
     /// The clients and settings.
     pub(super) platform: Platform,
     /// Held while it is read, so that concurrent questions share one read.
-    word: tokio::sync::Mutex<Option<Word>>,
-    snapshots: tokio::sync::Mutex<Snapshots>,
+    word: Mutex<Option<Word>>,
+    snapshots: Mutex<Snapshots>,
 }
 
 impl Answers {
     /// Creates answers that have read nothing yet.
     pub(super) fn new(platform: Platform) -> Self {
-        Self { platform, word: tokio::sync::Mutex::default(), snapshots: tokio::sync::Mutex::default() }
+        Self { platform, word: Mutex::default(), snapshots: Mutex::default() }
     }
 
     /// Returns the answer for an isolate that holds a revision, and has known of a newer one for `behind_ms` milliseconds.
@@ -67,18 +71,18 @@ impl Answers {
     /// Fails if the head cannot be read or decoded.
     pub(super) async fn answer(&self, held: Stamp, behind_ms: u64) -> Result<Answer, StoreError> {
         let Word { head, interval_ms, .. } = self.word().await?;
-        let snapshot = match self.snapshots.try_lock() {
-            Ok(mut snapshots) if held < head.stamp() => {
-                let lag = Lag { held, behind_ms };
-                // As reports are spread, by the number of isolates: there are as many processes as these need.
-                snapshots.text_for(&self.platform.store, &head, lag, interval_ms).await
-            }
-            // Nobody waits while another answer has it derived.
-            _ => None,
-        };
+        let is_reached = head.reaches(held);
+        let mut snapshot = None;
+        if held < head.stamp()
+            && let Some(mut snapshots) = self.snapshots(!is_reached).await
+        {
+            let lag = Lag { held, behind_ms };
+            // As reports are spread, by the number of isolates: there are as many processes as these need.
+            snapshot = snapshots.text_for(&self.platform.store, &head, lag, interval_ms).await;
+        }
         // Revisions of two epochs cannot be compared.
         let since = if held.epoch == head.epoch { held.revision } else { Revision::default() };
-        let brakes_after = (!head.reaches(held)).then(|| head.brakes.after());
+        let brakes_after = (!is_reached).then(|| head.brakes.after());
         Ok(Answer {
             epoch: head.epoch,
             deployment: head.deployment,
@@ -89,6 +93,16 @@ impl Answers {
             snapshot: snapshot.map(|text| text.to_string()),
             ..Answer::at(head.revision)
         })
+    }
+
+    /// Returns the snapshots of this process; `None` while another answer has one derived. That is waited for if the isolate needs
+    /// the snapshot, because it sends nobody to the new arm without it.
+    async fn snapshots(&self, is_needed: bool) -> Option<MutexGuard<'_, Snapshots>> {
+        if is_needed {
+            tokio::time::timeout(PATIENCE, self.snapshots.lock()).await.ok()
+        } else {
+            self.snapshots.try_lock().ok()
+        }
     }
 
     async fn word(&self) -> Result<Word, StoreError> {

@@ -104,6 +104,8 @@ impl<'p> Folding<'p> {
         }
         let is_replaced = !cursor.stream.is_empty() && cursor.stream != stream;
         if is_replaced {
+            // The one before may have had batches that nobody has read.
+            cursor.roll_since = clock::now().millis();
             cursor.positions = Positions::default();
             cursor.parked.values_mut().for_each(|parked| parked.positions = Positions::default());
         }

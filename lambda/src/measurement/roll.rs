@@ -13,7 +13,7 @@ const LATELY_MS: i64 = 60 * 60_000;
 
 /// Time after its last batch for which the revision of an isolate counts, in milliseconds: a minute, which is the longest
 /// interval of reports, and the way of a report.
-const REPORTING_MS: i64 = 63_000;
+pub(super) const REPORTING_MS: i64 = 63_000;
 
 /// Bytes of an isolate in the packed roll.
 const PACKED: usize = 34;

@@ -11,7 +11,7 @@ const MOST: usize = 48;
 pub struct Brakes {
     /// Revision of the head that the list was written with.
     at: Revision,
-    /// Every change after this revision that lowered a flag has its brake in the list.
+    /// Every change after this revision that lowered a flag has its brake in the list, or a later one of that flag has.
     after: Revision,
     /// The oldest is first.
     list: Vec<Brake>,
@@ -30,11 +30,14 @@ impl Brakes {
         if self.at == revision { self } else { Self::none_before(revision) }
     }
 
-    /// Adds the brakes of the change that makes a revision, and drops the oldest, until 48 of them are left and they fit into
-    /// `room` bytes of JSON.
+    /// Adds the brakes of the change that makes a revision in place of earlier ones of the same flags, and drops the oldest,
+    /// until 48 of them are left and they fit into `room` bytes of JSON.
     #[must_use]
     pub fn with(mut self, revision: Revision, added: impl IntoIterator<Item = Brake>, room: usize) -> Self {
         self.at = revision;
+        let added: Vec<Brake> = added.into_iter().collect();
+        // After the newest brake of a flag it was only raised, so that brake alone keeps from the new arm whom the flag does.
+        self.list.retain(|held| added.iter().all(|brake| brake.flag != held.flag));
         self.list.extend(added);
         let surplus = self.list.len().saturating_sub(MOST);
         self.drop_oldest(surplus);
@@ -50,12 +53,12 @@ impl Brakes {
         }
     }
 
-    /// Returns true if the list has every brake after a revision.
+    /// Returns true if the list says of every flag how far it was lowered after a revision.
     pub fn reaches(&self, revision: Revision) -> bool {
         revision >= self.after
     }
 
-    /// Returns the revision after which the list has every brake.
+    /// Returns the revision after which the list says of every flag how far it was lowered.
     pub fn after(&self) -> Revision {
         self.after
     }
@@ -94,7 +97,8 @@ mod tests {
         assert_eq!(brakes.since(Revision(8)).len(), 2);
         assert!(brakes.since(Revision(9)).is_empty());
         // 60 brakes are too many, and the twelve oldest are dropped.
-        let many = brakes.with(Revision(67), (10..68).map(|revision| brake(revision, "c")), usize::MAX);
+        let others = (10..68).map(|revision| brake(revision, &format!("c{revision}")));
+        let many = brakes.with(Revision(67), others, usize::MAX);
         assert_eq!(many.since(Revision(0)).len(), MOST);
         assert!(many.reaches(Revision(19)) && !many.reaches(Revision(18)));
         assert_eq!(many.after(), Revision(19));
@@ -104,10 +108,20 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_that_is_lowered_again_and_again_takes_the_room_of_one_brake() {
+        let first = Brakes::none_before(Revision(0)).with(Revision(1), [brake(1, "b")], 4_096);
+        let brakes = (2..100)
+            .fold(first, |brakes, revision| brakes.with(Revision(revision), [brake(revision, "a")], 4_096));
+        assert_eq!(brakes.since(Revision(0)), [brake(1, "b"), brake(99, "a")]);
+        assert!(brakes.reaches(Revision(0)));
+    }
+
+    #[test]
     fn a_list_is_never_larger_than_its_room() {
         let name = "x".repeat(60);
         let brakes = (1..100).fold(Brakes::default(), |brakes, revision| {
-            let brakes = brakes.with(Revision(revision), [brake(revision, &name)], 1_000);
+            let flag = format!("{name}{revision}");
+            let brakes = brakes.with(Revision(revision), [brake(revision, &flag)], 1_000);
             assert!(brakes.encode().len() <= 1_000);
             brakes
         });

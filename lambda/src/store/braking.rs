@@ -36,7 +36,8 @@ impl State {
         self.head.brakes.clone().with(self.head.revision.next(), added, room)
     }
 
-    /// Returns the brake of a write; `None` if it lowers no flag.
+    /// Returns the brake of a write; `None` if it moves nobody to legacy. A brake for nothing would take the room of another one,
+    /// and isolates that cannot be told all of them send nobody to the new arm.
     fn brake_of(&self, write: &Write) -> Option<Brake> {
         let Write::Object { section, name, value, .. } = write else { return None };
         match section.as_str() {
@@ -71,14 +72,21 @@ impl State {
         // A flag that is removed, or that cannot be read, sends nobody to the new arm.
         let after: Flag =
             value.and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default();
-        let is_lower =
-            (before.enabled && !after.enabled) || after.rollout_percentage < before.rollout_percentage;
+        let is_off = before.enabled && !after.enabled;
+        let is_lower = after.enabled_share() < before.enabled_share()
+            || (is_off && self.has_users_beside_share(&name, before));
         is_lower.then(|| Brake {
             revision: self.head.revision.next(),
             flag: name,
             enabled: after.enabled,
             rollout: after.rollout_percentage,
         })
+    }
+
+    /// Returns true if an enabled flag has users on the new arm whatever its share: those of its list, and those of the experiment
+    /// that owns it.
+    fn has_users_beside_share(&self, name: &FlagName, flag: &Flag) -> bool {
+        !flag.user_whitelist.is_empty() || self.owner(name).is_some()
     }
 }
 
@@ -192,5 +200,46 @@ experiments:
             let after = state.brakes_after(&lowered, &emergency);
             assert_eq!((after.since(Revision(7)).len(), after.reaches(Revision(7))), (20, true));
         }
+    }
+
+    #[test]
+    fn a_change_that_moves_nobody_has_no_brake() {
+        let mut state = state();
+        let mut has_brake = |before: &Flag, after: Option<Value>| {
+            state.config.feature_flags.insert("f".parse().unwrap(), before.clone());
+            let after = state.brakes_after(&[write("feature_flags", "f", after)], &EmergencyChange::Keep);
+            !after.since(Revision(0)).is_empty()
+        };
+        let idle = Flag { enabled: true, ..Flag::default() };
+        let listing = Flag { user_whitelist: vec!["u1".to_owned()], ..idle.clone() };
+        let off = Flag { rollout_percentage: PartsPerMillion::ALL, ..Flag::default() };
+        let off_and_listing = Flag { enabled: false, ..listing.clone() };
+        for (before, is_braked) in
+            [(&idle, false), (&listing, true), (&off, false), (&off_and_listing, false)]
+        {
+            for after in [None, Some(json!(Flag::default()))] {
+                assert_eq!(has_brake(before, after.clone()), is_braked, "{before:?} {after:?}");
+            }
+        }
+        let experiment = "feature_flags: { f: { enabled: true } }
+experiments:
+  e: { name: E, flag: f, variants: { a: { name: A, arm: legacy }, b: { name: B, arm: new } } }";
+        state.config.ab_tests = Config::from_yaml(experiment).unwrap().ab_tests;
+        let disabled = write("feature_flags", "f", Some(json!(Flag::default())));
+        state.config.feature_flags.insert("f".parse().unwrap(), idle);
+        let after = state.brakes_after(&[disabled], &EmergencyChange::Keep);
+        assert_eq!(after.since(Revision(0)).len(), 1, "the users of an experiment");
+    }
+
+    /// Isolates that are not told all brakes send nobody to the new arm, whichever flag decides.
+    #[test]
+    fn flags_without_users_are_removed_without_a_word_about_the_others() {
+        let mut state = state();
+        let idle = Flag { enabled: true, ..Flag::default() };
+        let names: Vec<String> = (0..60).map(|number| format!("idle_{number}")).collect();
+        state.config.feature_flags.extend(names.iter().map(|name| (name.parse().unwrap(), idle.clone())));
+        let pruned: Vec<Write> = names.iter().map(|name| write("feature_flags", name, None)).collect();
+        let after = state.brakes_after(&pruned, &EmergencyChange::Keep);
+        assert_eq!((after.since(Revision(0)), after.reaches(Revision(7))), (Vec::new(), true));
     }
 }

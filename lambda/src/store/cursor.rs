@@ -93,7 +93,7 @@ pub struct Cursor {
     /// Sums over all batches before the positions.
     pub totals: Totals,
     /// Arrival time from which on the roll of isolates has every batch, in milliseconds since 1970: that of the last restore or
-    /// loss of the roll.
+    /// loss of the roll, or of the last new stream.
     pub roll_since: i64,
     /// Number of times the cursor has been written, for optimistic locking; 0 if never.
     #[serde(skip)]

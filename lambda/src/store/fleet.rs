@@ -61,8 +61,8 @@ impl FleetRevisions {
 }
 
 impl Store {
-    /// Returns the revisions of the isolates that reported lately; `None` if evaluation never wrote them, or wrote them in a form
-    /// that this version does not know.
+    /// Returns the revisions of the isolates that reported lately; `None` if evaluation never wrote them, does not know them, or
+    /// wrote them in a form that this version does not know.
     ///
     /// # Errors
     ///
@@ -70,6 +70,7 @@ impl Store {
     pub async fn fleet_revisions(&self) -> Result<Option<FleetRevisions>, StoreError> {
         let item = self.get(&Key::lease()).await?;
         let text = item.as_ref().and_then(|item| item.optional_text(ATTRIBUTE));
+        // They are `null` while they are not known.
         Ok(text.and_then(|text| serde_json::from_str(text).ok()))
     }
 }

@@ -80,7 +80,8 @@ impl Store {
         self.extend_lease(lease, until(now, is_over), None).await
     }
 
-    /// Renews a lease as [`Store::renew_lease`] does, or gives it up, and writes the revisions of the fleet with it.
+    /// Renews a lease as [`Store::renew_lease`] does, or gives it up, and writes the revisions of the fleet with it; `None` while
+    /// they are not known.
     ///
     /// # Errors
     ///
@@ -90,9 +91,9 @@ impl Store {
         lease: Lease,
         now: i64,
         is_over: bool,
-        fleet: &FleetRevisions,
+        fleet: Option<&FleetRevisions>,
     ) -> Result<bool, StoreError> {
-        let fleet = serde_json::to_string(fleet).map_err(|error| StoreError::Item(error.to_string()))?;
+        let fleet = serde_json::to_string(&fleet).map_err(|error| StoreError::Item(error.to_string()))?;
         self.extend_lease(lease, until(now, is_over), Some(fleet)).await
     }
 

@@ -123,13 +123,21 @@ impl Store {
         self.get(&Key::pending(id)).await?.as_ref().map(Pending::read).transpose()
     }
 
-    /// Returns all pending changes.
+    /// Returns all pending changes, with those that have expired. One that cannot be decoded is logged and left out: no other
+    /// change waits for it.
     ///
     /// # Errors
     ///
-    /// Fails if the table cannot be read or an item cannot be decoded.
+    /// Fails if the table cannot be read.
     pub async fn all_pending(&self) -> Result<Vec<Pending>, StoreError> {
-        self.all(keys::PENDING, "").await?.iter().map(Pending::read).collect()
+        let mut all = Vec::new();
+        for attributes in self.rows(keys::PENDING, " ", "\u{7f}").await? {
+            match Item::new(attributes).and_then(|item| Pending::read(&item)) {
+                Ok(pending) => all.push(pending),
+                Err(error) => tracing::warn!(%error, "a pending change cannot be decoded"),
+            }
+        }
+        Ok(all)
     }
 
     /// Removes a pending change that was not made, together with the record of its end, and stores the response to

@@ -67,3 +67,40 @@ async fn the_status_says_which_revisions_isolates_hold_without_another_write() {
     assert_eq!(report('a', 2, 8).await, (json!(2), json!([held(8, 1), held(7, 1)])));
     assert_eq!(report('b', 2, 9).await, (json!(2), json!([held(9, 1), held(8, 1)])));
 }
+
+/// The isolates that are known would confirm a change for the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_revisions_are_told_while_a_part_of_the_fleet_is_unknown() {
+    let dynamodb = DynamoDb::start().await;
+    let platform = platform(&dynamodb, &[]).await;
+    let management = ManagementServer::start(platform.clone()).await;
+    let flags = "feature_flags: { one: { enabled: true, rollout_percentage: 100 } }\n";
+    management.client.apply(flags).await.expect(200);
+    let report = async |sequence: u64| {
+        store_batch(&platform.store, &Batch::empty("a".repeat(32), sequence)).await;
+        assert!(invocation(&platform).await.unwrap().worked, "somebody holds the lease");
+        management.client.get("/status").await.expect(200).body["isolates"]["reporting"].clone()
+    };
+    let cursor = async || platform.store.cursor().await.unwrap();
+    let put = |cursor: Cursor| dynamodb.replace("FOLD", "CURSOR", "data", &json!(cursor).to_string());
+    // As if a minute had passed in which every isolate has reported.
+    let let_a_minute_pass = async || {
+        let cursor = cursor().await;
+        put(Cursor { roll_since: cursor.roll_since - 66_000, ..cursor });
+    };
+    assert_eq!(report(1).await, 1);
+    // A second part was written, and is not there.
+    dynamodb.set_number("ROLL#00", "PART", "parts", 2);
+    assert_eq!(report(2).await, Value::Null);
+    let_a_minute_pass().await;
+    assert_eq!(report(3).await, 1);
+    management.client.send("POST", "/restore", &[], None).await.expect(200);
+    assert_eq!(report(4).await, Value::Null);
+    let_a_minute_pass().await;
+    assert_eq!(report(5).await, 1);
+    // The stream of batches was replaced by a new one.
+    put(Cursor { stream: "before".to_owned(), ..cursor().await });
+    assert_eq!(report(6).await, Value::Null);
+    let_a_minute_pass().await;
+    assert_eq!(report(7).await, 1);
+}

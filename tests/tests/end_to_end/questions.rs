@@ -13,6 +13,7 @@ use cutover_tests::{
     server::Server,
     stack::{Options, Stack},
 };
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -132,6 +133,25 @@ async fn an_answer_says_if_its_brakes_do_not_reach_back() {
     while !answered(held).await["snapshot"].is_string() {
         assert!(Instant::now() < deadline, "the snapshot does not come");
         tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// One of the answers has the snapshot derived. No brake reaches into another epoch, so that isolates without the snapshot would
+/// send nobody to the new arm.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_questions_at_once_none_is_answered_without_a_snapshot_that_it_needs() {
+    let dynamodb = DynamoDb::start().await;
+    let server = ManagementServer::start(platform(&dynamodb, &[]).await).await;
+    let flags = "feature_flags: { one: { enabled: true, rollout_percentage: 100 } }\n";
+    server.client.apply(flags).await.expect(200);
+    server.client.send("POST", "/restore", &[], None).await.expect(200);
+    let asked = Server::start(ask_function::router(connected(&dynamodb.url(), &[]))).await;
+    // The configuration is read at the third attempt, so that all others come meanwhile.
+    dynamodb.throttle("Query", 2);
+    let (url, question) = (asked.url(), Question::since(Revision(1)).encode());
+    for (status, answer) in join_all((0..8).map(|_| ask(&url, &question))).await {
+        assert_eq!((status, &answer["revision"], answer["brakes_after"].is_u64()), (200, &json!(2), true));
+        assert!(answer["snapshot"].is_string(), "{answer:#}");
     }
 }
 

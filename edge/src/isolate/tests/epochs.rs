@@ -117,6 +117,15 @@ fn emergencies_and_brakes_of_any_epoch_are_obeyed_and_ended_by_the_highest() {
     assert_eq!(decided(&isolate, NOW + 11), ON_NEW);
 }
 
+/// Brakes of one epoch never reach back to a revision of another, which the answer says.
+#[test]
+fn a_late_answer_of_the_time_before_a_restore_lowers_no_flag_that_it_does_not_name() {
+    let mut isolate = holding(RESTORED, 7);
+    let late = Answer { brakes_after: Some(Revision(501)), ..told(0, 501) };
+    ask(&mut isolate, &late, NOW + 1);
+    assert_eq!(decided(&isolate, NOW + 2), ON_NEW);
+}
+
 #[test]
 fn an_epoch_of_the_far_future_is_not_followed() {
     let far = RESTORED + 2 * 24 * 60 * 60;

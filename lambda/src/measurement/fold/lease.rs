@@ -1,6 +1,10 @@
 //! The lease of a fold, which must last while it works.
 
-use crate::{clock, measurement::fold::Folding, store::error::StoreError};
+use crate::{
+    clock,
+    measurement::{fold::Folding, roll::REPORTING_MS},
+    store::error::StoreError,
+};
 use std::time::{Duration, Instant};
 
 /// Time after which long work renews the lease, which must last while a backlog is read.
@@ -22,11 +26,13 @@ impl Folding<'_> {
         Ok(())
     }
 
-    /// Renews the lease, or gives it up, with the revisions of the isolates whose batches were read.
+    /// Renews the lease, or gives it up, with the revisions of the isolates whose batches were read, if these are all that
+    /// reported lately.
     async fn write_lease(&self, is_over: bool) -> Result<bool, StoreError> {
-        let fleet = self.roll.revisions(self.through);
+        let is_whole = self.through.saturating_sub(self.cursor.roll_since) >= REPORTING_MS;
+        let fleet = is_whole.then(|| self.roll.revisions(self.through));
         let now = clock::now().millis();
-        self.platform.store.renew_lease_with(self.lease, now, is_over, &fleet).await
+        self.platform.store.renew_lease_with(self.lease, now, is_over, fleet.as_ref()).await
     }
 
     /// Renews the lease if it is time. Whoever has lost it finds that out by the next write.

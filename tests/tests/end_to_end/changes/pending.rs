@@ -6,6 +6,7 @@ use super::{
 };
 use cutover_tests::client::{Answer, Management};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 async fn two_person() -> Api {
     Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await
@@ -56,6 +57,29 @@ async fn a_second_person_approves_the_shares_to_which_flags_come_back() {
     let again = one.post("/emergency/clear", &body).await.expect(202);
     assert_ne!(id(&again), id(&asked), "it is another change by now");
     two.send("POST", &format!("/changes/{}/approve", id(&again)), &[], None).await.expect(200);
+}
+
+/// The item of a pending change is damaged, and then of a later version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_change_that_cannot_be_read_refuses_no_other() {
+    let api = two_person().await;
+    let one = api.person("one").await;
+    let ask = async |share: f64| {
+        let asked = one.send("PUT", &rollout(FLAG), &[], Some(&percentage(share))).await;
+        id(&asked.expect(202))
+    };
+    let first = ask(60.0).await;
+    let whole = api.dynamodb.replace("PENDING", &first, "pending", "{}");
+    let second = ask(61.0).await;
+    api.dynamodb.replace("PENDING", &first, "pending", &whole);
+    api.dynamodb.set_schema("PENDING", &first, 99);
+    let third = ask(62.0).await;
+    let listed = api.root().get("/changes").await.expect(200).body["changes"].clone();
+    let ids: BTreeSet<&str> =
+        listed.as_array().unwrap().iter().map(|change| change["change"].as_str().unwrap()).collect();
+    assert_eq!(ids, BTreeSet::from([second.as_str(), third.as_str()]));
+    api.dynamodb.set_schema("PENDING", &first, 1);
+    assert_eq!(ask(60.0).await, first, "it waits as before");
 }
 
 #[tokio::test(flavor = "multi_thread")]
