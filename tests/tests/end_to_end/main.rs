@@ -51,6 +51,7 @@ mod reaction;
 mod records;
 mod release;
 mod restore;
+mod retries;
 mod second_person;
 mod secrets;
 mod sharded;
