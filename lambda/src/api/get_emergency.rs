@@ -1,4 +1,4 @@
-//! `GET /emergency`: the emergency in force and what its end brings back. It reads the configuration alone, so that the
+//! `GET /emergency`: the emergency in force and the flags that its end brings back. It reads the configuration alone, so that the
 //! function for emergencies answers it while measurements are slow.
 
 use crate::{
