@@ -64,8 +64,11 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
         }
         Command::Approve { id, confirmation } => {
             // A failure to read leaves open what is approved, and the approval itself reports its cause.
-            let change = client.get(&path(&id)).unwrap_or_default();
-            if confirmation.is_asked(client.environment()) {
+            let change = client.get_once(&path(&id)).unwrap_or_default();
+            let environment = client.environment();
+            // A script that must add --yes reads the refusal alone with --json.
+            let is_shown = confirmation.asks(environment) || format == Format::Table;
+            if is_shown && confirmation.is_asked(environment) {
                 output::list(&change, "changes").for_each(|object| eprint!("{}", describe(object)));
             }
             confirmation.confirm(client.environment(), &format!("approve {id}"), &effect(&change))?;

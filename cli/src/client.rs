@@ -1,12 +1,15 @@
 //! A client of the management API.
 
+mod ids;
+mod waiting;
+
 use crate::{
     advice, banner,
     environment::Environment,
     failure::Failure,
     http,
     iam::Signer,
-    output,
+    notice, output,
     response::Response,
     retry::{Attempts, PATIENCE, PATIENCE_OF_READS, is_transient},
     style,
@@ -24,6 +27,9 @@ use std::{
     thread,
     time::{Duration, SystemTime},
 };
+use waiting::Waiting;
+
+pub use ids::new_key;
 
 /// Usual time limits. That of a response is longer than the management function retries a contended change.
 const USUAL: Limits = Limits { connection: Duration::from_secs(10), response: Duration::from_secs(25) };
@@ -48,9 +54,13 @@ pub struct Client {
     is_retrying: bool,
     /// True if reads are sent again like changes.
     is_reading_again: bool,
+    /// True if an operator waits for the response, and not a command that polls.
+    is_waited_for: bool,
     environment: Environment,
     /// True once the emergency in force was told of, or if that is left to the command.
     has_told: Arc<AtomicBool>,
+    /// True once the command has said that a request is sent again.
+    has_told_retry: Arc<AtomicBool>,
     /// Header and value of the precondition of changes.
     precondition: Option<(&'static str, String)>,
 }
@@ -88,8 +98,10 @@ impl Client {
             signer,
             is_retrying: true,
             is_reading_again: true,
+            is_waited_for: true,
             environment: Environment::of_url(base),
             has_told: Arc::default(),
+            has_told_retry: Arc::default(),
             precondition: None,
         })
     }
@@ -134,8 +146,18 @@ impl Client {
             && !self.has_told.swap(true, Ordering::Relaxed)
         {
             let style = AnsiColor::Red.on_default();
-            eprintln!("{}", style::painted(&banner::line(emergency), style, &stderr()));
+            notice::print(&style::painted(&banner::line(emergency), style, &stderr()));
         }
+    }
+
+    /// Returns true if a response has told of an emergency in force, or if that is left to the command.
+    pub fn is_in_emergency(&self) -> bool {
+        self.has_told.load(Ordering::Relaxed)
+    }
+
+    /// Returns true if requests are sent again after failures that may pass by themselves.
+    pub fn is_retrying(&self) -> bool {
+        self.is_retrying
     }
 
     /// Returns the environment of the management API.
@@ -160,6 +182,15 @@ impl Client {
     /// Fails like [`Client::send`].
     pub fn get(&self, path: &str) -> Result<Value, Failure> {
         self.send(Method::GET, path, None)
+    }
+
+    /// Sends a GET request once, for a question or a warning: the command does not need its response.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Client::send`].
+    pub fn get_once(&self, path: &str) -> Result<Value, Failure> {
+        self.clone().reading_once().get(path)
     }
 
     /// Reads all pages of a list and returns their items, which are in the field `name`.
@@ -232,7 +263,8 @@ impl Client {
     ///
     /// Fails like [`Client::send`].
     pub fn send_once(&self, method: Method, path: &str, body: Option<Body>) -> Result<Value, Failure> {
-        self.clone().retrying(false).exchange(&method, path, body.as_ref(), None)
+        let client = Self { is_waited_for: false, ..self.clone().retrying(false) };
+        client.exchange(&method, path, body.as_ref(), None)
     }
 
     fn exchange(
@@ -247,24 +279,27 @@ impl Client {
         let patience = if is_read { PATIENCE_OF_READS } else { PATIENCE };
         let mut attempts = Attempts::new(self.is_retrying && is_repeated, patience);
         let mut may_be_made = false;
+        let _waiting = self.is_waited_for.then(|| Waiting::begin(&self.base)).flatten();
         loop {
             let response = Response::read(self.request(method, path, body, key)?.send());
             if let Ok(response) = &response {
                 self.tell_of_emergency(response);
             }
-            let (cause, retry_after) = match &response {
+            let pause = match &response {
                 Ok(response) if !is_transient(response.status) => return self.result(response, path),
                 Ok(response) => {
                     may_be_made |= response.is_outcome_unknown();
-                    (format!("HTTP status {}", response.status), response.retry_after.as_deref())
+                    attempts.pause(response.retry_after.as_deref())
                 }
                 Err(error) if error.is_builder() => return Err(unreachable(&self.base, error)),
-                Err(error) => {
-                    may_be_made |= !error.is_connect();
-                    (http::unreachable(error).to_owned(), None)
+                Err(error) if !error.is_connect() => {
+                    may_be_made = true;
+                    attempts.pause(None)
                 }
+                Err(error) if !is_read && http::is_unanswered(error) => attempts.pause_unconnected(),
+                Err(_) => None,
             };
-            let Some(pause) = attempts.pause(retry_after) else {
+            let Some(pause) = pause else {
                 let result = match &response {
                     Ok(response) => self.result(response, path),
                     Err(error) => Err(unreachable(&self.base, error)),
@@ -273,13 +308,24 @@ impl Client {
                 return result
                     .map_err(|failure| if is_unknown { failure.of_unknown_outcome() } else { failure });
             };
-            eprintln!(
-                "the management API failed: {cause}; trying again in {:.1} s, for up to {} s",
-                pause.as_secs_f64(),
-                patience.as_secs()
-            );
+            self.tell_of_retry(&response, pause, patience);
             thread::sleep(pause);
         }
+    }
+
+    /// Tells once that a command sends requests again.
+    fn tell_of_retry(&self, response: &reqwest::Result<Response>, pause: Duration, patience: Duration) {
+        if self.has_told_retry.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let cause = match response {
+            Ok(response) => format!("HTTP status {}", response.status),
+            Err(error) => http::unreachable(error).to_owned(),
+        };
+        let (pause, limit) = (pause.as_secs_f64(), patience.as_secs());
+        notice::print(&format!(
+            "the management API failed: {cause}; trying again in {pause:.1} s, for up to {limit} s"
+        ));
     }
 
     /// Returns the JSON of a response, or the refusal with a hint for users of the command line.
@@ -320,7 +366,7 @@ impl Client {
         if *method == Method::GET {
             request = request.header("accept-encoding", "gzip");
         }
-        if let Some(trace) = traceparent() {
+        if let Some(trace) = ids::traceparent() {
             request = request.header("traceparent", trace);
         }
         if let Some(reason) = &self.reason {
@@ -361,23 +407,6 @@ impl Client {
 /// secret of a token, so a token that is created or rotated twice would be two tokens.
 fn is_repeatable(method: &Method, path: &str) -> bool {
     *method != Method::GET && !(*method == Method::POST && path.starts_with("/tokens"))
-}
-
-/// Returns a new `Idempotency-Key`; `None` if the system has no random numbers.
-pub fn new_key() -> Option<String> {
-    random::<16>()
-}
-
-/// Returns the given number of random bytes as hexadecimal digits; `None` if there are none.
-fn random<const BYTES: usize>() -> Option<String> {
-    let mut bits = [0_u8; BYTES];
-    getrandom::fill(&mut bits).ok()?;
-    Some(bits.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Returns a new W3C trace context, so that the functions' log lines of one command can be found.
-fn traceparent() -> Option<String> {
-    Some(format!("00-{}-{}-01", random::<16>()?, random::<8>()?))
 }
 
 fn unreachable(base: &str, error: &reqwest::Error) -> Failure {

@@ -30,6 +30,11 @@ impl Confirmation {
         self.gate(environment, is_terminal()) != Gate::Open
     }
 
+    /// Returns true if a command in this environment waits for the answer of an operator at a terminal.
+    pub fn asks(self, environment: &Environment) -> bool {
+        self.gate(environment, is_terminal()) == Gate::Asks
+    }
+
     /// Asks for a confirmation of a change, by the rule of the module. `change` names the change, and `moved` says who is
     /// moved, as the second half of a sentence.
     ///

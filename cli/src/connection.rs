@@ -7,9 +7,10 @@ use crate::{
     context::{Context, ContextFile, Contexts},
     environment::Environment,
     failure::Failure,
+    notice,
     output::Format,
 };
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 use std::time::Duration;
 
 /// Time limits of an attempt to declare an emergency. A response that waits for Workers KV for longer is lost, and the next
@@ -30,13 +31,13 @@ pub struct Connection {
     #[arg(long, value_name = "TOKEN", global = true)]
     token: Option<String>,
     /// Sign requests for a function URL with AWS_IAM, with the AWS keys of the environment.
-    #[arg(long, env = "CUTOVER_AWS_IAM", global = true)]
+    #[arg(long, env = "CUTOVER_AWS_IAM", value_parser = FalseyValueParser::new(), global = true)]
     aws_iam: bool,
     /// Send the token unencrypted to a host that is not this machine.
-    #[arg(long, env = "CUTOVER_INSECURE_HTTP", global = true)]
+    #[arg(long, env = "CUTOVER_INSECURE_HTTP", value_parser = FalseyValueParser::new(), global = true)]
     insecure_http: bool,
     /// Do not send a request again after a failure that may pass by itself.
-    #[arg(long, env = "CUTOVER_NO_RETRY", global = true)]
+    #[arg(long, env = "CUTOVER_NO_RETRY", value_parser = FalseyValueParser::new(), global = true)]
     no_retry: bool,
     /// Reason for the change, recorded in the audit log.
     #[arg(long, global = true)]
@@ -90,7 +91,7 @@ impl Connection {
         for url in &urls {
             // Their commands are about the emergency, and say what becomes of it. Its reason is in the body.
             let client = self.client(url, &target, None);
-            match client.and_then(|client| client.without_banner().reading_once().within(EMERGENCY)) {
+            match client.and_then(|client| client.without_banner().within(EMERGENCY)) {
                 Ok(client) => clients.push(client),
                 Err(failure) => failures.push(failure),
             }
@@ -101,26 +102,28 @@ impl Connection {
             return Err(failures.next().unwrap_or_else(missing));
         }
         for failure in failures {
-            eprintln!("{failure}\nthe command goes on without it");
+            notice::print(&format!("{failure}\nthe command goes on without it"));
         }
         Ok(clients)
     }
 
-    /// Resolves the ways of an emergency. Contexts that cannot be used and malformed URLs stop no way that is given besides;
-    /// but a context of `--context` is the deployment that is meant, and no other.
+    /// Resolves the ways of an emergency. Contexts that cannot be used and malformed URLs stop no way that is given besides.
+    /// A context of `--context` is the deployment that is meant, and no other, unless options name its URL and the token too.
     fn emergency_ways(
         &self,
         emergency: Option<&str>,
         variable: &dyn Fn(&str) -> Option<String>,
         contexts: Result<Contexts, Failure>,
     ) -> Result<EmergencyWays, Failure> {
+        let is_named = self.url.is_some() || emergency.is_some();
+        let is_needed = self.context.is_some() && !(is_named && self.token.is_some());
         let mut failures = Vec::new();
         let contexts = match contexts {
-            Err(failure) if self.context.is_some() => return Err(failure),
+            Err(failure) if is_needed => return Err(failure),
             contexts => kept(contexts, &mut failures).unwrap_or_default(),
         };
         let selected = match self.selected(variable, &contexts) {
-            Err(failure) if self.context.is_some() => return Err(failure),
+            Err(failure) if is_needed => return Err(failure),
             // It is among those that could not be read.
             Err(_) if !failures.is_empty() => None,
             selected => kept(selected, &mut failures).flatten(),
@@ -266,7 +269,7 @@ impl Connection {
             if !is_enough || is_given(&self.context, "CUTOVER_CONTEXT") {
                 return Err(failure);
             }
-            eprintln!("{failure}\nno context is used");
+            notice::print(&format!("{failure}\nno context is used"));
             Ok(Contexts::default())
         })
     }

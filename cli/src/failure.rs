@@ -133,6 +133,25 @@ impl Failure {
         }
     }
 
+    /// Returns the first line, which says what failed.
+    pub fn cause(&self) -> String {
+        let text = self.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    }
+
+    /// Adds a hint behind the one that a failure of the way to the management API has.
+    pub fn with_hint(self, more: &str) -> Self {
+        match self {
+            Failure::Refused { status, detail, hint, problem, retry_after } => {
+                let hint = if hint.is_empty() { more.to_owned() } else { format!("{hint}\n  hint: {more}") };
+                Failure::Refused { status, detail, hint, problem, retry_after }
+            }
+            Failure::Unreachable(text) => Failure::Unreachable(format!("{text}\n  hint: {more}")),
+            other => other,
+        }
+    }
+
     /// Says that the change may have been made although the command failed.
     pub fn of_unknown_outcome(self) -> Self {
         let advice = "the change may have been made; look at cutover audit --limit 5 before trying again";

@@ -27,6 +27,15 @@ pub fn answering_keys(status: u16, body: &'static str) -> (String, Arc<Mutex<Vec
     start(Answer::new(status, body), |request| request.key)
 }
 
+/// Starts a server that answers paths below `/api/migration` with a status and a body each, and all others with 200 and
+/// another body. Returns its URL, and the paths that have been requested so far.
+pub fn answering_by_path(
+    paths: &[(&'static str, u16, &'static str)],
+    body: &'static str,
+) -> (String, Arc<Mutex<Vec<String>>>) {
+    start(Answer { paths: paths.to_vec(), ..Answer::new(200, body) }, |request| request.path)
+}
+
 /// Starts a server that answers the first requests with 503, and the others with a body. Returns its URL, and the paths that
 /// have been requested so far.
 pub fn failing_first(failures: usize, body: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
@@ -39,7 +48,7 @@ pub fn answering_packed(body: &'static str) -> (String, Arc<Mutex<Vec<String>>>)
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(body.as_bytes()).unwrap();
     let (body, header) = (encoder.finish().unwrap(), Some(("content-encoding", "gzip")));
-    start(Answer { status: 200, body, header, failures: 0 }, |request| request.encoding)
+    start(Answer { body, header, ..Answer::new(200, "") }, |request| request.encoding)
 }
 
 /// The answer to every request, except for the first ones if these fail.
@@ -49,11 +58,13 @@ struct Answer {
     header: Option<(&'static str, &'static str)>,
     /// Number of requests that are answered with 503 first.
     failures: usize,
+    /// Paths below `/api/migration` with a status and a body of their own.
+    paths: Vec<(&'static str, u16, &'static str)>,
 }
 
 impl Answer {
     fn new(status: u16, body: &str) -> Self {
-        Self { status, body: body.as_bytes().to_vec(), header: None, failures: 0 }
+        Self { status, body: body.as_bytes().to_vec(), header: None, failures: 0, paths: Vec::new() }
     }
 }
 
@@ -75,7 +86,7 @@ struct Request {
 
 /// Starts a server that keeps a part of each request.
 fn start(answer: Answer, part: fn(Request) -> String) -> (String, Arc<Mutex<Vec<String>>>) {
-    let Answer { status, body, header, failures } = answer;
+    let Answer { status, body, header, failures, paths } = answer;
     let header = header.map_or_else(String::new, |(name, value)| format!("{name}: {value}\r\n"));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -88,6 +99,9 @@ fn start(answer: Answer, part: fn(Request) -> String) -> (String, Arc<Mutex<Vec<
             let mut line = String::new();
             reader.read_line(&mut line).unwrap();
             let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+            let own = paths.iter().find(|(own, ..)| path == format!("/api/migration{own}"));
+            let (status, body) =
+                own.map_or((status, &body[..]), |(_, status, body)| (*status, body.as_bytes()));
             let mut request =
                 Request { path, tag: String::new(), key: String::new(), encoding: String::new() };
             let mut length = 0;
@@ -113,7 +127,7 @@ fn start(answer: Answer, part: fn(Request) -> String) -> (String, Arc<Mutex<Vec<
             }
             let head =
                 format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());
-            stream.write_all(&[format!("{head}{header}\r\n").as_bytes(), &body].concat()).unwrap();
+            stream.write_all(&[format!("{head}{header}\r\n").as_bytes(), body].concat()).unwrap();
         }
     });
     (url, parts)

@@ -7,6 +7,7 @@ use crate::{
     confirm::Confirmation,
     failure::Failure,
     in_force::Wait,
+    notice,
     output::{self, Format, pick},
     percentage, publication,
 };
@@ -91,7 +92,8 @@ pub fn enable(
     client: &Client,
     format: Format,
 ) -> Result<(), Failure> {
-    let before = client.get(&path(flag)).unwrap_or_default();
+    // Read for the question alone.
+    let before = client.get_once(&path(flag)).unwrap_or_default();
     let share = percent(&before).unwrap_or(100.0);
     if share > 0.0 && !is_on(&before) {
         let moved = format!("up to {share} percent of its users move to the new backend");
@@ -110,7 +112,7 @@ pub fn enable(
 pub fn disable(Disable { flag, wait }: &Disable, client: &Client, format: Format) -> Result<(), Failure> {
     // Nothing is read before: the way back to legacy is as short as it can be.
     let response = client.send(Method::POST, &format!("{}/disable", path(flag)), None)?;
-    show_change(&Value::Null, &response, format);
+    show_unread(client, flag, &response, format);
     wait.until_in_force(client, &response, format)
 }
 
@@ -122,8 +124,11 @@ pub fn disable(Disable { flag, wait }: &Disable, client: &Client, format: Format
 /// [`Wait::until_in_force`].
 pub fn rollout(rollout: &Rollout, client: &Client, format: Format) -> Result<(), Failure> {
     let Rollout { flag, percentage, confirmation, wait } = rollout;
-    // A failure to read leaves open who is moved, and the change itself reports its cause.
-    let before = client.get(&path(flag)).unwrap_or_default();
+    let is_to_legacy = *percentage <= 0.0;
+    // The way back to legacy waits for no read. Elsewhere a failure to read leaves open who is moved, and the change itself
+    // reports its cause.
+    let read = if is_to_legacy { None } else { client.get_once(&path(flag)).ok() };
+    let before = read.unwrap_or_default();
     let share = percent(&before).unwrap_or_default();
     let may_move = before.is_null() || is_on(&before);
     if may_move && *percentage > share {
@@ -132,9 +137,13 @@ pub fn rollout(rollout: &Rollout, client: &Client, format: Format) -> Result<(),
     }
     let body = json!({ "percentage": percentage });
     let response = client.send_json(Method::PUT, &format!("{}/rollout", path(flag)), &body)?;
-    show_change(&before, &response, format);
+    if is_to_legacy {
+        show_unread(client, flag, &response, format);
+    } else {
+        show_change(&before, &response, format);
+    }
     if !is_on(&response) && percent(&response).is_some_and(|share| share > 0.0) {
-        eprintln!("note: {flag} is disabled, so nobody moves until cutover enable {flag}");
+        notice::print(&format!("note: {flag} is disabled, so nobody moves until cutover enable {flag}"));
     }
     wait.until_in_force(client, &response, format)
 }
@@ -171,10 +180,11 @@ fn in_words(flag: &Value) -> Value {
     shown
 }
 
-/// Returns a flag after a change with the mark of the flag before it, if an emergency holds it: a change does not end that.
-fn still_held(before: &Value, response: &Value) -> Value {
+/// Returns a flag after a change with the mark of another reading, before or behind the change, if an emergency holds it: a
+/// change does not end that.
+fn still_held(reading: &Value, response: &Value) -> Value {
     let mut shown = response.clone();
-    if let (Some(fields), Some(is_held)) = (shown.as_object_mut(), before.get(HELD)) {
+    if let (Some(fields), Some(is_held)) = (shown.as_object_mut(), reading.get(HELD)) {
         fields.insert(HELD.to_owned(), is_held.clone());
     }
     shown
@@ -191,17 +201,36 @@ fn with_hold(flag: &Value, mut row: Vec<String>) -> Vec<String> {
 
 /// Shows a flag after a change. `before` is the flag before the change, null if that is unknown.
 pub fn show_change(before: &Value, response: &Value, format: Format) {
+    output::show(format, response, || show_held(before, &outcome(before, response), response));
+}
+
+/// Shows a flag after a change before which it was not read. Only the flag itself says if an emergency holds it, so it is read
+/// behind the change while one is in force.
+fn show_unread(client: &Client, flag: &str, response: &Value, format: Format) {
     output::show(format, response, || {
-        table(std::iter::once(&still_held(before, response)));
-        println!("{}", outcome(before, response));
+        let after = client.is_in_emergency().then(|| client.get_once(&path(flag)).unwrap_or_default());
+        show_held(&after.unwrap_or_default(), &outcome(&Value::Null, response), response);
     });
+}
+
+/// Prints a flag after a change with the mark that it has in another reading of it, and the outcome.
+fn show_held(reading: &Value, outcome: &str, response: &Value) {
+    table(std::iter::once(&still_held(reading, response)));
+    println!("{outcome}");
+}
+
+/// Returns true if the response to a change has a flag that was last changed by an earlier one.
+fn is_older_than_change(response: &Value) -> bool {
+    let number = |name: &str| response.get(name).and_then(Value::as_u64);
+    number("version").zip(number("revision")).is_some_and(|(version, revision)| version < revision)
 }
 
 /// Describes a change by the flag before it, null if that is unknown, and the response to it.
 fn outcome(before: &Value, response: &Value) -> String {
     // The version of a flag is the revision that changed it last, counted within an epoch.
     let version = |flag: &Value| ["epoch", "version"].map(|name| flag.get(name).cloned().unwrap_or_default());
-    if !before.is_null() && version(before) == version(response) {
+    let is_same = !before.is_null() && version(before) == version(response);
+    if is_same || is_older_than_change(response) {
         return format!("unchanged; revision {}", output::field(response, "revision"));
     }
     format!("done; {}", publication::revision(response))
@@ -210,7 +239,10 @@ fn outcome(before: &Value, response: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{environment::Environment, fake_server::answering};
+    use crate::{
+        environment::Environment,
+        fake_server::{answering, answering_with, failing_first},
+    };
     use clap::Parser;
 
     #[derive(Parser)]
@@ -265,6 +297,39 @@ mod tests {
     }
 
     #[test]
+    fn the_way_to_legacy_waits_for_no_read() {
+        let rollout = vec!["/api/migration/flags/f/rollout".to_owned()];
+        for percentage in ["0", "0%"] {
+            assert_eq!(in_production(&["f", percentage]).1, rollout, "{percentage}");
+        }
+    }
+
+    #[test]
+    fn a_question_is_worth_one_read_and_no_waiting() {
+        let (url, paths) = failing_first(1, FLAG);
+        let client = Client::new(&url, "t", None, false).unwrap();
+        let parsed = CommandLine::parse_from(["rollout", "f", "10", "--yes"]);
+        rollout(&parsed.rollout, &client, Format::Json).unwrap();
+        let expected = ["/api/migration/flags/f", "/api/migration/flags/f/rollout"];
+        assert_eq!(*paths.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_flag_that_is_disabled_in_an_emergency_is_read_behind_that_for_its_mark() {
+        let disabled = |format: Format| {
+            let emergency = ("x-cutover-emergency", r#"{"by":"ann","reason":"r","flags":["f"]}"#);
+            let (url, paths) = answering_with(200, FLAG, emergency);
+            let client = Client::new(&url, "t", None, false).unwrap();
+            let options = Disable { flag: "f".to_owned(), wait: Wait::default() };
+            disable(&options, &client, format).unwrap();
+            paths.lock().unwrap().clone()
+        };
+        let change = "/api/migration/flags/f/disable";
+        assert_eq!(disabled(Format::Table), [change, "/api/migration/flags/f"]);
+        assert_eq!(disabled(Format::Json), [change], "JSON is the response as it is");
+    }
+
+    #[test]
     fn a_mistyped_percentage_is_explained() {
         for (text, expected) in [("12,5", "write it with a point: 12.5"), ("-5", "a percentage is 0 to 100")]
         {
@@ -311,5 +376,6 @@ mod tests {
         assert_eq!(outcome(&flag(3), &flag(3)), "unchanged; revision 9");
         assert!(outcome(&flag(3), &flag(9)).starts_with("done; revision 9, published"));
         assert!(outcome(&Value::Null, &flag(9)).starts_with("done; "));
+        assert_eq!(outcome(&Value::Null, &flag(3)), "unchanged; revision 9", "the flag was not read before");
     }
 }

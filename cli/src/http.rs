@@ -68,14 +68,25 @@ pub fn cause(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
+/// Returns true if nothing was sent because the port is closed, or because no connection came in time. Other failures of the
+/// first contact, such as an unknown host or one without TLS, are none that pass.
+pub fn is_unanswered(error: &reqwest::Error) -> bool {
+    error.is_connect() && (error.is_timeout() || causes(error).any(is_refusal))
+}
+
+/// Returns true for the error of a closed port.
+fn is_refusal(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// Returns the causes of a failed request, the innermost last.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
 /// Describes a failure of TLS; `None` if the request failed for another reason.
 pub fn tls_failure(error: &reqwest::Error) -> Option<String> {
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        causes.push(cause.to_string());
-        next = cause.source();
-    }
+    let causes: Vec<String> = causes(error).map(ToString::to_string).collect();
     let with = |word: &str| causes.iter().rev().find(|cause| cause.contains(word));
     if with("corrupt message").is_some() {
         return Some("the server does not speak TLS at this port, so the URL is not one of https".to_owned());
@@ -130,8 +141,10 @@ mod tests {
         let error = http.get(format!("https://{address}")).send().unwrap_err();
         let found = tls_failure(&error).unwrap();
         assert!(found.contains("does not speak TLS"), "{found}");
+        assert!(!is_unanswered(&error), "it stays without TLS");
         let error = http.get("http://127.0.0.1:9").send().unwrap_err();
         assert_eq!(tls_failure(&error), None, "nobody listens there");
+        assert!(is_unanswered(&error));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::{
     client::Client,
     clock, duration,
     failure::Failure,
+    notice,
     output::{self, Format},
     poll::Poll,
 };
@@ -61,7 +62,7 @@ impl Wait {
                 None => poll.outage().unwrap_or_default(),
             };
             if line != told {
-                eprintln!("{line}");
+                notice::print(&line);
                 told = line;
             }
             let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -75,11 +76,10 @@ impl Wait {
     }
 }
 
-/// Prints the end of the wait: standard output has only the API's JSON in that format.
+/// Prints the end of the wait, unless programs read the API's JSON: the exit code tells them.
 fn say(ending: &str, format: Format) {
-    match format {
-        Format::Table => println!("{ending}"),
-        Format::Json => eprintln!("{ending}"),
+    if format == Format::Table {
+        println!("{ending}");
     }
 }
 

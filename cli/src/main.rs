@@ -47,6 +47,7 @@ mod init;
 mod man;
 mod metrics;
 mod names;
+mod notice;
 mod object_change;
 mod output;
 mod percentage;
@@ -68,6 +69,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Known before the arguments are: their mistakes are also told as JSON.
     let is_json = std::env::args_os().any(|argument| argument.to_str() == Some("--json"));
+    if is_json {
+        notice::silence();
+    }
     let done = match commands::parse(std::env::args_os()) {
         Ok(cli) => commands::run(cli),
         Err(error) if is_json && error.use_stderr() => {

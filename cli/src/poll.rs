@@ -72,7 +72,7 @@ impl<'c> Poll<'c> {
             Failure::Refused { retry_after, .. } => *retry_after,
             _ => None,
         };
-        self.outage = Some(Outage { since, failed, cause: cause(&failure), retry_after });
+        self.outage = Some(Outage { since, failed, cause: failure.cause(), retry_after });
         Ok(None)
     }
 
@@ -104,13 +104,6 @@ impl<'c> Poll<'c> {
     pub fn has_just_failed(&self) -> bool {
         self.outage.as_ref().is_some_and(|outage| outage.failed == 1)
     }
-}
-
-/// Returns the first line of a failure.
-fn cause(failure: &Failure) -> String {
-    let text = failure.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 fn pause(every: Duration, failed: u32) -> Duration {

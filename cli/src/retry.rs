@@ -1,5 +1,6 @@
 //! The policy for sending a request again: which failures pass by themselves, and how long to wait for that. The management
-//! API makes a change once for each `Idempotency-Key`, so it does not matter if an earlier attempt was made.
+//! API makes a change once for each `Idempotency-Key`, so it does not matter if an earlier attempt was made. A host that is
+//! not found, a server without TLS and a port that is closed stay as they are, so a read ends with the first contact that fails.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,6 +17,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest limit of a pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
+/// Time within which a change must have found no connection to be sent a second time.
+const SHORT: Duration = Duration::from_secs(3);
+
 /// Attempts to send one request.
 #[derive(Debug)]
 pub struct Attempts {
@@ -23,12 +27,14 @@ pub struct Attempts {
     patience: Duration,
     started: Instant,
     failed: u32,
+    /// True once an attempt has found no connection.
+    was_unconnected: bool,
 }
 
 impl Attempts {
     /// Begins with the first attempt. If `is_allowed` is false there is no other one, and else none after `patience`.
     pub fn new(is_allowed: bool, patience: Duration) -> Self {
-        Self { is_allowed, patience, started: Instant::now(), failed: 0 }
+        Self { is_allowed, patience, started: Instant::now(), failed: 0, was_unconnected: false }
     }
 
     /// Counts a failed attempt. Returns the pause before the next one; `None` if there is none.
@@ -37,6 +43,15 @@ impl Attempts {
         let asked = retry_after.and_then(|value| delay(value, SystemTime::now()));
         let pause = pause(self.failed, asked, getrandom::u64().unwrap_or(u64::MAX / 2));
         (self.is_allowed && self.started.elapsed() + pause < self.patience).then_some(pause)
+    }
+
+    /// Counts an attempt of a change that found no connection, so that nothing was sent. Returns a short pause before the next
+    /// one, once and early only.
+    pub fn pause_unconnected(&mut self) -> Option<Duration> {
+        let is_last = self.was_unconnected || self.started.elapsed() > SHORT;
+        self.was_unconnected = true;
+        let pause = self.pause(None)?;
+        (!is_last).then_some(pause.min(FIRST_PAUSE))
     }
 }
 
@@ -111,6 +126,15 @@ mod tests {
             None,
             "a read is given up sooner"
         );
+    }
+
+    #[test]
+    fn a_change_without_a_connection_is_tried_a_second_time_and_no_more() {
+        let mut attempts = Attempts::new(true, PATIENCE);
+        assert!(attempts.pause_unconnected().is_some_and(|pause| pause <= FIRST_PAUSE));
+        assert_eq!(attempts.pause_unconnected(), None);
+        assert!(attempts.pause(None).is_some(), "a response in between is another failure");
+        assert_eq!(Attempts::new(false, PATIENCE).pause_unconnected(), None, "--no-retry");
     }
 
     #[test]

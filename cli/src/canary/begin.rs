@@ -1,7 +1,7 @@
 //! `cutover canary start` and `retry`: a new run, after saying whom its first step moves.
 
 use super::steer;
-use crate::{client::Client, confirm::Confirmation, failure::Failure, output::Format};
+use crate::{client::Client, confirm::Confirmation, failure::Failure, notice, output::Format};
 use clap::Args;
 use cutover_core::{PartsPerMillion, canary::plan::CanaryPlan};
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub(super) fn run(client: &Client, options: &Options, verb: &str, format: Format
     if let Some(shift) = Shift::of(&config, flag).filter(Shift::moves_users) {
         let (change, moved) = (format!("start a run of {flag}"), shift.sentence(flag));
         if !confirmation.is_asked(client.environment()) {
-            eprintln!("{moved}");
+            notice::print(&moved);
         }
         confirmation.confirm(client.environment(), &change, &moved)?;
     }

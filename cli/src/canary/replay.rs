@@ -4,6 +4,7 @@ use super::path::path;
 use crate::{
     client::{Client, encode},
     failure::Failure,
+    notice,
     output::{self, Format},
 };
 use cutover_core::canary::{Action, Record, Run, RunState, Step, replay};
@@ -30,15 +31,15 @@ pub(super) fn run(client: &Client, flag: &str, run: Option<&str>, format: Format
         let rows: Vec<Vec<String>> = records.iter().map(row).collect();
         output::table(&["TIME", "BY", "STEP", "RESULT", "REASON"], &rows);
     });
-    eprintln!(
+    notice::print(&format!(
         "run {run}: {} decisions reproduced, {differing} differ",
         records.len().saturating_sub(differing)
-    );
+    ));
     if disagreements.is_empty() {
         return Ok(());
     }
     for disagreement in &disagreements {
-        eprintln!("{disagreement}");
+        notice::print(disagreement);
     }
     Err(Failure::Io(format!(
         "{differing} of {} records differ from the decisions recomputed from them\n  hint: compare the code version in \

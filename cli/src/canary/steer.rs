@@ -6,6 +6,7 @@ use crate::{
     client::Client,
     confirm::Confirmation,
     failure::Failure,
+    notice,
     output::{self, Format, cell},
     publication,
 };
@@ -53,12 +54,14 @@ pub struct Resumption {
 /// Fails if the change is not confirmed, or if the management API refuses it or cannot be reached.
 pub(super) fn promote(promotion: &Promotion, client: &Client, format: Format) -> Result<(), Failure> {
     let Promotion { flag, to, confirmation } = promotion;
-    let status = client.get(&path(flag, ""));
     let (status, target) = match to {
         // A failure to read leaves open who is moved, and the change itself reports its cause.
-        Some(percentage) => (status.unwrap_or_default(), json!({ "to_percentage": percentage })),
+        Some(percentage) => {
+            let status = client.get_once(&path(flag, "")).unwrap_or_default();
+            (status, json!({ "to_percentage": percentage }))
+        }
         None => {
-            let status = status?;
+            let status = client.get(&path(flag, ""))?;
             let target = above(&status);
             (status, target)
         }
@@ -79,7 +82,7 @@ pub(super) fn promote(promotion: &Promotion, client: &Client, format: Format) ->
 pub(super) fn resume(resumption: &Resumption, client: &Client, format: Format) -> Result<(), Failure> {
     let Resumption { flag, confirmation } = resumption;
     // A failure to read leaves open who is moved, and the change itself reports its cause.
-    let status = client.get(&path(flag, "")).unwrap_or_default();
+    let status = client.get_once(&path(flag, "")).unwrap_or_default();
     if let Some(moved) = ascent::of_resumption(&status) {
         confirm(client, *confirmation, &format!("resume {flag}"), &moved)?;
     }
@@ -89,7 +92,7 @@ pub(super) fn resume(resumption: &Resumption, client: &Client, format: Format) -
 /// Asks for a confirmation of a change, or says whom it moves if nobody is asked.
 fn confirm(client: &Client, confirmation: Confirmation, change: &str, moved: &str) -> Result<(), Failure> {
     if !confirmation.is_asked(client.environment()) {
-        eprintln!("{change}: {moved}");
+        notice::print(&format!("{change}: {moved}"));
     }
     confirmation.confirm(client.environment(), change, moved)
 }

@@ -5,6 +5,7 @@ use crate::{
     client::Client,
     clock, duration,
     failure::Failure,
+    notice,
     output::{self, Format},
     poll::Poll,
 };
@@ -93,7 +94,7 @@ pub(super) fn run(client: &Client, options: &Options, format: Format) -> Result<
     let wanted = wanted(goals);
     let limit = timeout.map(|limit| duration::short(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)));
     let limit = limit.map_or_else(String::new, |limit| format!(", for {limit} at most"));
-    eprintln!("waiting until {flag} is {wanted}{limit}");
+    notice::print(&format!("waiting until {flag} is {wanted}{limit}"));
     let mut poll = Poll::new(client, path(flag, ""), *every);
     let mut progress = Progress::default();
     let mut position = "unknown".to_owned();
@@ -102,7 +103,7 @@ pub(super) fn run(client: &Client, options: &Options, format: Format) -> Result<
         match poll.read(now)? {
             Some(status) => {
                 if let Some(line) = progress.line(&status, now) {
-                    eprintln!("{line}");
+                    notice::print(&line);
                 }
                 if let Some(outcome) = judge(goals, &status)? {
                     if outcome == Outcome::Reached {
@@ -115,7 +116,7 @@ pub(super) fn run(client: &Client, options: &Options, format: Format) -> Result<
                 }
                 position = format!("{} at {}", output::text(&status, "state"), ladder::position(&status));
             }
-            None if poll.has_just_failed() => eprintln!("{}", poll.outage().unwrap_or_default()),
+            None if poll.has_just_failed() => notice::print(&poll.outage().unwrap_or_default()),
             None => {}
         }
         let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));

@@ -13,6 +13,7 @@ use crate::{
     client::Client,
     clock,
     failure::Failure,
+    notice,
     output::{self, Format},
     poll::Poll,
 };
@@ -118,7 +119,7 @@ impl View {
                 let status = last.as_ref().unwrap_or(&Value::Null);
                 screen.draw(&frame(status, Line::warning(outage), now, Size::current()));
             }
-            Self::Json | Self::Lines(_) if poll.has_just_failed() => eprintln!("{outage}"),
+            Self::Json | Self::Lines(_) if poll.has_just_failed() => notice::print(&outage),
             Self::Json | Self::Lines(_) => {}
         }
     }

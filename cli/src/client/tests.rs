@@ -3,6 +3,18 @@
 use super::*;
 use crate::fake_server::{answering, answering_packed, failing_first};
 use serde_json::json;
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    sync::Mutex,
+    time::Instant,
+};
+
+/// A URL at which nobody listens.
+const CLOSED: &str = "http://127.0.0.1:9";
+
+/// Longest time of a command that does not wait for a failure to pass.
+const AT_ONCE: Duration = Duration::from_secs(3);
 
 #[test]
 fn only_requests_with_a_remembered_response_are_repeatable() {
@@ -66,9 +78,76 @@ fn a_read_is_sent_again_after_failures_that_pass() {
 }
 
 #[test]
+fn a_first_contact_that_fails_is_told_at_once() {
+    let begun = Instant::now();
+    let client = Client::new(CLOSED, "t", None, false).unwrap();
+    assert!(matches!(client.get("/flags"), Err(Failure::Unreachable(_))));
+    // Nothing was sent, so a change is sent a second time.
+    let failure = client.send(Method::POST, "/flags/f/disable", None).unwrap_err().to_string();
+    assert!(failure.contains("no connection") && !failure.contains("may have been made"), "{failure}");
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_server_without_tls_is_called_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let calls = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&calls);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            *counted.lock().unwrap() += 1;
+            assert!(stream.read(&mut [0; 1_024]).unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").unwrap();
+        }
+    });
+    let client = Client::new(&url, "t", None, false).unwrap();
+    assert!(client.get("/flags").is_err());
+    assert_eq!(*calls.lock().unwrap(), 1);
+    assert!(client.send(Method::POST, "/flags/f/disable", None).is_err());
+    assert_eq!(*calls.lock().unwrap(), 2);
+}
+
+/// Starts a server that closes its first connections after it has read from them, and answers the others with 200. Returns
+/// its URL.
+fn breaking_first(breaks: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for (count, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            assert!(stream.read(&mut [0; 4_096]).unwrap() > 0);
+            if count >= breaks {
+                let response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+                stream.write_all(response).unwrap();
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn a_read_is_sent_again_after_a_connection_that_broke() {
+    let client = Client::new(&breaking_first(1), "t", None, false).unwrap();
+    assert_eq!(client.get("/flags").unwrap(), json!({}));
+}
+
+#[test]
+fn a_command_says_once_that_it_tries_again() {
+    let (url, _) = failing_first(2, "{}");
+    let client = Client::new(&url, "t", None, false).unwrap();
+    assert!(!client.has_told_retry.load(Ordering::Relaxed));
+    client.get("/flags").unwrap();
+    // Also for a client that was made of it, such as one of a command's questions.
+    assert!(client.reading_once().has_told_retry.load(Ordering::Relaxed));
+}
+
+#[test]
 fn a_command_that_polls_or_must_not_wait_reads_once() {
     let client = |url: &str| Client::new(url, "t", None, false).unwrap();
-    let reads: [fn(Client) -> Result<Value, Failure>; 3] = [
+    let reads: [fn(Client) -> Result<Value, Failure>; 4] = [
+        |client| client.get_once("/flags"),
         |client| client.send_once(Method::GET, "/flags", None),
         |client| client.reading_once().get("/flags"),
         |client| client.retrying(false).get("/flags"),

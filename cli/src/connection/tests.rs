@@ -104,9 +104,23 @@ fn an_emergency_takes_each_way_that_can_be_used() {
         let expected = Some((urls, Some("theirs".to_owned()), failures));
         assert_eq!(ways(None, variables, is_readable), expected, "{variables:?} {is_readable}");
     }
-    // Whoever names a context means no other deployment.
+    // An operator who names a context means no other deployment.
     assert_eq!(ways(Some("liv"), &[url, token], true), None);
     assert_eq!(ways(Some("live"), &[url, token], false), None);
+}
+
+#[test]
+fn an_emergency_with_its_url_and_token_needs_no_context() {
+    let live = || Some("live".to_owned());
+    let (url, token) = (Some(LIVE.to_owned()), Some("t".to_owned()));
+    let unreadable = || Err(Failure::Io("contexts.json cannot be read".to_owned()));
+    let given = Connection { context: live(), url, token: token.clone(), ..Connection::default() };
+    let ways = given.emergency_ways(None, &|_| None, unreadable()).unwrap();
+    assert_eq!((ways.urls, ways.failures.len()), (vec![LIVE.to_owned()], 1));
+    assert_eq!(ways.target.token.as_deref(), Some("t"));
+    let without_url = Connection { context: live(), token, ..Connection::default() };
+    assert!(without_url.emergency_ways(Some(LIVE), &|_| None, unreadable()).is_ok());
+    assert!(without_url.emergency_ways(None, &|_| None, unreadable()).is_err());
 }
 
 #[test]

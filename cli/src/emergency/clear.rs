@@ -2,13 +2,14 @@
 
 use super::{
     reason::Reason,
-    way::{Change, Way, Ways, to_standard_error},
+    way::{Change, Way, Ways, is_of_the_way, to_standard_error},
 };
 use crate::{
     confirm::Confirmation,
     connection::Connection,
     etag,
     failure::Failure,
+    notice,
     output::{self, Format, cell},
     percentage, publication,
 };
@@ -30,6 +31,9 @@ pub struct Clear {
     /// percentage that each flag has].
     #[arg(long, value_name = "0", value_parser = zero)]
     at: Option<f64>,
+    /// End the emergency also if it cannot be read first, whatever it holds by then.
+    #[arg(long)]
+    unseen: bool,
     #[command(flatten)]
     confirmation: Confirmation,
     #[command(flatten)]
@@ -51,25 +55,27 @@ fn zero(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 ///
-/// Fails without a reason, if no emergency is in force, if the change is not confirmed, if what comes back has changed since
-/// it was shown, or if the management API cannot be reached.
+/// Fails without a reason, if the emergency cannot be read, if none is in force, if the change is not confirmed, if what comes
+/// back has changed since it was shown, or if the management API cannot be reached.
 pub fn run(clear: &Clear, connection: &Connection, format: Format) -> Result<(), Failure> {
-    let reason = clear.reason.given(connection, "emergency-clear 'fixed in 1.4.2'")?;
+    let reason = clear.reason.given_once(connection, "emergency-clear 'fixed in 1.4.2'")?;
     // Unlike a rollback it waits for all that tells a production from others.
     connection.context()?;
     let ways = clear.way.open(connection)?;
-    let status = ways.read("/status");
+    let seen = clear.look(&ways)?;
     // Without an emergency the management API refuses the change, and says so.
-    let is_refused =
-        status.as_ref().is_some_and(|status| status.get("emergency").is_some_and(Value::is_null));
+    let is_refused = seen.as_ref().is_some_and(|seen| seen.get("emergency").is_some_and(Value::is_null));
     if !is_refused {
-        let preview = Preview::of(status.as_ref(), clear);
+        let preview = Preview::of(seen.as_ref(), clear);
+        let environment = ways.environment();
+        // An operator who is asked sees what the question is about, also with --json.
+        let is_asked = clear.confirmation.asks(&environment);
         for line in &preview.lines {
-            eprintln!("{line}");
+            if is_asked { eprintln!("{line}") } else { notice::print(line) }
         }
-        clear.confirmation.confirm(&ways.environment(), "clear the emergency", &preview.moved)?;
+        clear.confirmation.confirm(&environment, "clear the emergency", &preview.moved)?;
     }
-    let response = clear.send_as_shown(&ways, clear.body(&reason), status)?;
+    let response = clear.send_as_shown(&ways, clear.body(&reason), seen)?;
     output::show(format, &response, || {
         println!("{}; {}", outcome(&response), publication::of_emergency(&response));
     });
@@ -77,22 +83,42 @@ pub fn run(clear: &Clear, connection: &Connection, format: Format) -> Result<(),
 }
 
 impl Clear {
-    /// Clears the emergency on condition that nothing has changed since a status was read. A change of something else than
-    /// what was shown is not in the way.
+    /// Reads the emergency that the clear ends. Returns `None` if it cannot be read, and the operator ends it all the same.
+    fn look(&self, ways: &Ways) -> Result<Option<Value>, Failure> {
+        match ways.in_force() {
+            Ok(seen) => Ok(Some(seen)),
+            Err(_) if self.unseen => Ok(None),
+            Err(failure) if is_of_the_way(&failure) => Err(Failure::Unreachable(format!(
+                "the emergency in force cannot be read, so nothing was cleared: {}\n  hint: try again, or end whatever is in \
+                 force with --unseen",
+                failure.cause()
+            ))),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Clears the emergency on condition that nothing has changed since it was read. A change of something else than what was
+    /// shown is not in the way.
     fn send_as_shown(&self, ways: &Ways, body: Value, mut shown: Option<Value>) -> Result<Value, Failure> {
         let mut change = Change { path: "/emergency/clear", body, tag: None };
         let mut attempts = 0;
         loop {
-            change.tag = shown.as_ref().and_then(|status| etag::of(status, "revision"));
+            change.tag = shown.as_ref().and_then(|shown| etag::of(shown, "revision"));
             let failure = match ways.send(&change, &mut to_standard_error) {
                 Err(failure @ Failure::Refused { status: 412, .. }) => failure,
                 result => return result,
             };
             attempts += 1;
-            let now = ways.read("/status");
-            if !is_as_shown(shown.as_ref(), now.as_ref()) {
-                for line in Preview::of(now.as_ref(), self).lines {
-                    eprintln!("{line}");
+            let Ok(now) = ways.in_force() else {
+                return Err(failure.or_overtaken(|| {
+                    "something has changed since it was shown, and what is in force now could not be read: run the command \
+                     again"
+                        .to_owned()
+                }));
+            };
+            if !is_as_shown(shown.as_ref(), &now) {
+                for line in Preview::of(Some(&now), self).lines {
+                    notice::print(&line);
                 }
                 return Err(failure.or_overtaken(|| {
                     "what comes back has changed since it was shown: look at the lines above or at cutover status, and run \
@@ -103,7 +129,7 @@ impl Clear {
             if attempts == MAX_ATTEMPTS {
                 return Err(failure);
             }
-            shown = now;
+            shown = Some(now);
         }
     }
 
@@ -121,10 +147,11 @@ impl Clear {
     }
 }
 
-/// Returns true if two statuses have the same emergency, with the same flags and shares.
-fn is_as_shown(shown: Option<&Value>, now: Option<&Value>) -> bool {
-    let (Some(shown), Some(now)) = (shown, now) else { return false };
-    ["emergency", "held_flags"].iter().all(|name| shown.get(*name) == now.get(*name))
+/// Returns true if the emergency is still the one that was shown, with the same flags and shares.
+fn is_as_shown(shown: Option<&Value>, now: &Value) -> bool {
+    shown.is_some_and(|shown| {
+        ["emergency", "held_flags"].iter().all(|name| shown.get(*name) == now.get(*name))
+    })
 }
 
 /// The flags that come back, before they do.
@@ -182,9 +209,10 @@ mod tests {
     use super::*;
     use crate::{
         command_line::CommandLine,
-        fake_server::{answering, answering_keys, answering_tags},
+        fake_server::{answering, answering_by_path, answering_tags, failing_first},
     };
     use clap::Parser;
+    use std::sync::Mutex;
 
     const STATUS: &str = r#"{"emergency":{"reason":"r"},"revision":7,"published":true,"held_flags":[
         {"name":"offers","returns_to":70.0},{"name":"reviews_read","returns_to":2.5},{"name":"off","returns_to":0.0}]}"#;
@@ -236,7 +264,7 @@ mod tests {
         let (url, paths) = answering(200, STATUS);
         let parsed = parsed(&["--yes", "--url", &url]);
         run(&parsed.arguments, &parsed.connection, Format::Json).unwrap();
-        assert_eq!(*paths.lock().unwrap(), ["/api/migration/status", "/api/migration/emergency/clear"]);
+        assert_eq!(*paths.lock().unwrap(), ["/api/migration/emergency", "/api/migration/emergency/clear"]);
     }
 
     #[test]
@@ -256,23 +284,70 @@ mod tests {
             other
         };
         for (now, expected) in [
-            (Some(status.clone()), true),
-            (Some(with("revision", json!(8))), true),
-            (Some(with("emergency", Value::Null)), false),
-            (Some(with("held_flags", json!([{ "name": "offers", "returns_to": 71.0 }]))), false),
-            (None, false),
+            (status.clone(), true),
+            (with("revision", json!(8)), true),
+            (with("emergency", Value::Null), false),
+            (with("held_flags", json!([{ "name": "offers", "returns_to": 71.0 }])), false),
         ] {
-            assert_eq!(is_as_shown(Some(&status), now.as_ref()), expected, "{now:?}");
+            assert_eq!(is_as_shown(Some(&status), &now), expected, "{now:?}");
+        }
+        assert!(!is_as_shown(None, &status));
+    }
+
+    /// Clears the emergency at a server, where no operator is asked. Returns the outcome, and the paths that were requested.
+    fn clear_at(url: &str, paths: &Mutex<Vec<String>>, more: &[&str]) -> (Result<(), Failure>, Vec<String>) {
+        let parsed = parsed(&[&["--yes", "--url", url][..], more].concat());
+        let outcome = run(&parsed.arguments, &parsed.connection, Format::Json);
+        (outcome, paths.lock().unwrap().clone())
+    }
+
+    #[test]
+    fn an_emergency_that_cannot_be_read_is_ended_unseen_only() {
+        for (status, body) in [(503, "{}"), (200, r#"{"emergency":{"reason":"of what revision"}}"#)] {
+            let (url, paths) = answering(status, body);
+            let (outcome, requested) = clear_at(&url, &paths, &[]);
+            assert_eq!(requested, ["/api/migration/emergency"], "nothing is cleared");
+            let failure = outcome.unwrap_err();
+            assert_eq!(failure.json()["exit_code"], 7);
+            assert!(failure.to_string().contains("with --unseen"), "{failure}");
+            let (outcome, requested) = clear_at(&url, &paths, &["--unseen"]);
+            assert_eq!(outcome.is_ok(), status == 200);
+            assert_eq!(requested.last().unwrap(), "/api/migration/emergency/clear");
         }
     }
 
     #[test]
-    fn a_status_that_cannot_be_read_is_in_nobodys_way() {
-        // The clear itself reports the failure.
-        let (url, keys) = answering_keys(503, "{}");
-        let parsed = parsed(&["--yes", "--url", &url]);
-        assert!(run(&parsed.arguments, &parsed.connection, Format::Json).is_err());
-        assert_eq!(keys.lock().unwrap().len(), 2);
+    fn the_status_of_an_older_function_tells_the_emergency() {
+        let (url, paths) =
+            answering_by_path(&[("/emergency", 404, r#"{"code":"path_unknown","detail":"no"}"#)], STATUS);
+        let (outcome, requested) = clear_at(&url, &paths, &[]);
+        outcome.unwrap();
+        let paths = ["emergency", "status", "emergency/clear"].map(|path| format!("/api/migration/{path}"));
+        assert_eq!(requested, paths);
+    }
+
+    #[test]
+    fn a_clear_waits_for_what_it_shows() {
+        let (url, paths) = failing_first(2, STATUS);
+        let words = ["cutover", "fixed", "--token", "t", "--yes", "--url", &url];
+        let parsed = CommandLine::<Clear>::parse_from(words);
+        run(&parsed.arguments, &parsed.connection, Format::Json).unwrap();
+        assert_eq!(paths.lock().unwrap().len(), 4, "two that fail, one read, and the change");
+    }
+
+    #[test]
+    fn a_change_meanwhile_that_cannot_be_read_is_said_as_it_is() {
+        let refused = r#"{"code":"changed_meanwhile","detail":"changed","hint":"read again"}"#;
+        let faults = [("/emergency/clear", 412, refused), ("/emergency", 503, "{}")];
+        let (url, paths) = answering_by_path(&faults, STATUS);
+        let parsed = parsed(&["--url", &url]);
+        let ways = parsed.arguments.way.open(&parsed.connection).unwrap();
+        let shown = serde_json::from_str(STATUS).unwrap();
+        let failure = parsed.arguments.send_as_shown(&ways, json!({}), Some(shown)).unwrap_err();
+        assert_eq!(failure.json()["exit_code"], 6);
+        let text = failure.to_string();
+        assert!(text.contains("could not be read") && !text.contains("lines above"), "{text}");
+        assert_eq!(paths.lock().unwrap().len(), 2);
     }
 
     #[test]

@@ -12,18 +12,36 @@ pub(super) struct Reason {
 }
 
 impl Reason {
-    /// Returns the reason.
+    /// Returns the reason. An argument and the option are both parts of it.
     ///
     /// # Errors
     ///
     /// Fails with an example of `command` if none is given.
     pub(super) fn given(&self, connection: &Connection, command: &str) -> Result<String, Failure> {
-        let given = self.cause.as_deref().or_else(|| connection.reason_option());
-        let missing = || {
-            let hint = format!("say why in a few words: cutover {command}");
-            Failure::Usage(format!("no reason given\n  hint: {hint}"))
-        };
-        given.map(str::to_owned).ok_or_else(missing)
+        match (self.cause.as_deref(), connection.reason_option()) {
+            (Some(cause), Some(option)) => Ok(format!("{cause}: {option}")),
+            (Some(reason), None) | (None, Some(reason)) => Ok(reason.to_owned()),
+            (None, None) => {
+                let hint = format!("say why in a few words: cutover {command}");
+                Err(Failure::Usage(format!("no reason given\n  hint: {hint}")))
+            }
+        }
+    }
+
+    /// Returns the reason like [`Reason::given`], but not of two parts: the argument may be meant as the name of a flag, and
+    /// without that name all flags come back.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Reason::given`], and if both are given.
+    pub(super) fn given_once(&self, connection: &Connection, command: &str) -> Result<String, Failure> {
+        if let (Some(cause), Some(_)) = (&self.cause, connection.reason_option()) {
+            return Err(Failure::Usage(format!(
+                "the reason is given twice, as {cause:?} and by --reason; nothing was changed\n  hint: name a flag with \
+                 --flag, and give the reason once"
+            )));
+        }
+        self.given(connection, command)
     }
 }
 
@@ -38,7 +56,7 @@ mod tests {
         for (words, expected) in [
             (&["errors on checkout"][..], Some("errors on checkout")),
             (&["--reason", "errors on checkout"], Some("errors on checkout")),
-            (&["errors", "--reason", "of another kind"], Some("errors")),
+            (&["checkout", "--reason", "errors"], Some("checkout: errors")),
             (&[], None),
         ] {
             let parsed = CommandLine::<Reason>::parse_from([&["cutover"][..], words].concat());
@@ -52,5 +70,19 @@ mod tests {
                 (given, _) => panic!("{words:?}: {given:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_reason_that_is_given_twice_may_be_the_name_of_a_flag() {
+        let given = |words: &[&str]| {
+            let parsed = CommandLine::<Reason>::parse_from([&["cutover"][..], words].concat());
+            parsed.arguments.given_once(&parsed.connection, "emergency-clear 'fixed in 1.4.2'")
+        };
+        let refused = given(&["checkout", "--reason", "fixed"]).unwrap_err();
+        assert!(matches!(refused, Failure::Usage(_)));
+        let text = refused.to_string();
+        assert!(text.contains("\"checkout\"") && text.contains("--flag"), "{text}");
+        assert_eq!(given(&["--reason", "fixed"]).unwrap(), "fixed");
+        assert_eq!(given(&["fixed"]).unwrap(), "fixed");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     reason::Reason,
-    way::{Change, Way, to_standard_error},
+    way::{Change, Way, is_of_the_way, to_standard_error},
 };
 use crate::{
     connection::Connection,
@@ -12,6 +12,9 @@ use crate::{
 };
 use clap::Args;
 use serde_json::json;
+
+/// Hint for a management API that cannot be reached.
+const WITHOUT_AWS: &str = "users can be sent to legacy without AWS: docs/OPERATIONS.md#aws-region-down";
 
 /// Arguments of `cutover emergency-rollback`.
 #[derive(Debug, Args)]
@@ -38,11 +41,43 @@ pub fn run(rollback: &Rollback, connection: &Connection, format: Format) -> Resu
     }
     // What it holds does not depend on what was seen before.
     let change = Change { path: "/emergency/rollback", body, tag: None };
-    let response = rollback.way.open(connection)?.send(&change, &mut to_standard_error)?;
+    let sent = rollback.way.open(connection)?.send(&change, &mut to_standard_error);
+    let response = sent
+        .map_err(|failure| if is_of_the_way(&failure) { failure.with_hint(WITHOUT_AWS) } else { failure })?;
     // The whole emergency: an earlier one may cover more flags than this command named.
     let flags = response.pointer("/emergency/flags").map_or_else(|| "all flags".to_owned(), cell);
     output::show(format, &response, || {
         println!("{flags}: all users on legacy; {}", publication::of_emergency(&response));
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{command_line::CommandLine, fake_server::answering};
+    use clap::Parser;
+
+    fn failure_at(url: &str) -> String {
+        let words = ["cutover", "why", "--token", "t", "--no-retry", "--url", url];
+        let parsed = CommandLine::<Rollback>::parse_from(words);
+        run(&parsed.arguments, &parsed.connection, Format::Json).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_api_that_cannot_be_reached_is_not_the_only_way_to_legacy() {
+        let (failing, _) = answering(503, r#"{"message":"Service Unavailable"}"#);
+        for url in ["http://127.0.0.1:9", &failing] {
+            let text = failure_at(url);
+            assert!(text.contains(WITHOUT_AWS), "{text}");
+        }
+        let (refusing, _) = answering(401, r#"{"code":"token_unknown","detail":"no","hint":"sign in"}"#);
+        assert!(!failure_at(&refusing).contains(WITHOUT_AWS));
+    }
+
+    #[test]
+    fn the_way_without_aws_is_described_where_the_hint_says() {
+        let page = include_str!("../../../docs/OPERATIONS.md");
+        assert!(WITHOUT_AWS.ends_with("#aws-region-down") && page.contains("\n## AWS region down\n"));
+    }
 }

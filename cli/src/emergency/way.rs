@@ -4,7 +4,9 @@ use crate::{
     client::{self, Client},
     connection::Connection,
     environment::Environment,
+    etag,
     failure::Failure,
+    notice,
 };
 use clap::Args;
 use serde_json::Value;
@@ -50,10 +52,23 @@ impl Ways {
         environment.unwrap_or_else(|| Environment::of_url(""))
     }
 
-    /// Reads a document on the first way that works. Returns `None` if no way works, so that a change that is sent on them
-    /// reports why.
-    pub(super) fn read(&self, path: &str) -> Option<Value> {
-        self.0.iter().find_map(|client| client.get(path).ok())
+    /// Reads the emergency in force, with the flags that it holds and the revision, on the first way that works: once on each
+    /// way, and then with the patience of reads.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the request is refused, or if no way leads to a response.
+    pub(super) fn in_force(&self) -> Result<Value, Failure> {
+        let once = self.0.iter().cloned().map(Client::reading_once);
+        let again = self.0.iter().filter(|client| client.is_retrying()).cloned();
+        let mut last = None;
+        for client in once.chain(again) {
+            match in_force(&client) {
+                Err(failure) if is_of_the_way(&failure) => last = Some(failure),
+                result => return result,
+            }
+        }
+        Err(last.unwrap_or_else(no_response))
     }
 
     /// Sends a change on the first way, and on the next one as soon as that has failed or is silent. Returns the first
@@ -92,7 +107,7 @@ impl Ways {
                     return result;
                 }
                 Err(_) if next.is_some() => report(format!("no response for {} s", SILENCE.as_secs())),
-                Err(_) => return Err(Failure::Unreachable("no URL led to a response".to_owned())),
+                Err(_) => return Err(no_response()),
             }
             if let Some(next) = next {
                 report(format!("trying {next}"));
@@ -134,14 +149,32 @@ impl Change {
     }
 }
 
+/// Reads the emergency in force, from the status if the function has no path for it yet.
+fn in_force(client: &Client) -> Result<Value, Failure> {
+    let read = match client.get("/emergency") {
+        Err(Failure::Refused { status: 404, .. }) => client.get("/status"),
+        read => read,
+    }?;
+    match etag::of(&read, "revision") {
+        Some(_) => Ok(read),
+        None => {
+            Err(Failure::Unreachable(format!("{} does not say which revision is in force", client.base())))
+        }
+    }
+}
+
+fn no_response() -> Failure {
+    Failure::Unreachable("no URL led to a response".to_owned())
+}
+
 /// Prints a line about the ways. Standard output is for data.
 pub(super) fn to_standard_error(line: String) {
-    eprintln!("{line}");
+    notice::print(&line);
 }
 
 /// Returns true if another way may lead further: the function was not reached, was busy or failed, or something in front
 /// of it refused the request.
-fn is_of_the_way(failure: &Failure) -> bool {
+pub(super) fn is_of_the_way(failure: &Failure) -> bool {
     match failure {
         Failure::Unreachable(_) => true,
         Failure::Refused { status, .. } => matches!(status, 300..400 | 403 | 404 | 429 | 500..),

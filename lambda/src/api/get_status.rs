@@ -2,14 +2,14 @@
 
 use crate::{
     access::auth::Caller,
-    api::{measured, respond::json_response},
+    api::{get_emergency, measured, respond::json_response},
     clock,
     platform::Platform,
     problem::Problem,
     store::{LedgerParts, State as Truth, WindowCounts},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
-use cutover_core::{Arm, Emergency, FlagName, config::Progress};
+use cutover_core::{Arm, FlagName, config::Progress};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -125,21 +125,9 @@ fn status(state: &Truth, recent: &RecentTotals, unknown: u64) -> Value {
         "canaries": canaries,
         "revision": state.head.revision,
         "published_revision": state.published,
-        "emergency": emergency.map(with_declarations),
-        "held_flags": held_flags(state),
+        "emergency": get_emergency::in_force(state),
+        "held_flags": get_emergency::held_flags(state),
     })
-}
-
-/// Returns an emergency with all of its declarations, also one that an earlier version has stored.
-fn with_declarations(emergency: &Emergency) -> Emergency {
-    Emergency { declarations: emergency.declared(), ..emergency.clone() }
-}
-
-/// Lists the flags that an emergency holds, with the share to which each returns when it is cleared.
-fn held_flags(state: &Truth) -> Vec<Value> {
-    let flags = state.config.feature_flags.iter();
-    let held = flags.filter(|(name, _)| state.is_held(name));
-    held.map(|(name, flag)| json!({ "name": name, "returns_to": flag.enabled_share() })).collect()
 }
 
 #[cfg(test)]

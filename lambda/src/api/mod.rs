@@ -28,6 +28,7 @@ mod file_plan;
 mod flags;
 mod get_audit;
 mod get_config;
+mod get_emergency;
 mod get_metrics;
 mod get_route;
 mod get_status;

@@ -5,8 +5,9 @@ use crate::{
         audit_changes, canary, canary_records, canary_runs, canary_start, canary_steer, changes,
         changes::Replay, comparisons, create_token, delete_canary, delete_flag, delete_route, emergency,
         emergency_header, experiment_assign, experiment_save, experiment_steer, experiments, explain_flag,
-        flags, get_audit, get_config, get_metrics, get_route, get_status, openapi, publication, put_config,
-        put_flag, restore, rotate_token, set_rollout, switch_flag, tokens, verify_audit, whoami,
+        flags, get_audit, get_config, get_emergency, get_metrics, get_route, get_status, openapi,
+        publication, put_config, put_flag, restore, rotate_token, set_rollout, switch_flag, tokens,
+        verify_audit, whoami,
     },
     observe::request,
     platform::Platform,
@@ -53,6 +54,7 @@ pub(crate) fn routes() -> Router<Platform> {
         .route("/metrics", get(get_metrics::handle))
         .route("/comparisons", get(comparisons::handle))
         .route("/publication", get(publication::look).post(publication::publish))
+        .route("/emergency", get(get_emergency::handle))
         .route("/emergency/rollback", post(emergency::rollback))
         .route("/emergency/clear", post(emergency::clear))
         .route("/restore", post(restore::handle))
@@ -73,6 +75,7 @@ pub(crate) fn routes() -> Router<Platform> {
 /// Builds the routes of the function that only declares and clears emergencies.
 fn emergency_routes() -> Router<Platform> {
     Router::new()
+        .route("/emergency", get(get_emergency::handle))
         .route("/emergency/rollback", post(emergency::rollback))
         .route("/emergency/clear", post(emergency::clear))
         .route("/status", get(get_status::handle))
@@ -139,6 +142,7 @@ mod tests {
         for (method, path, is_served) in [
             ("POST", "/emergency/rollback", true),
             ("POST", "/emergency/clear", true),
+            ("GET", "/emergency", true),
             ("GET", "/status", true),
             ("GET", "/whoami", true),
             ("GET", "/flags", false),

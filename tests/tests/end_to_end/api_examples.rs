@@ -264,6 +264,7 @@ async fn emergencies_and_log(page: &mut Page, root: &Management) {
     let declared = json!({ "reason": "errors on checkout", "flags": ["reviews_write"] });
     let rollback = Call::new("POST /emergency/rollback", "/emergency/rollback", 200);
     page.show(root, rollback.json(&declared)).await;
+    page.show(root, Call::new("GET /emergency", "/emergency", 200)).await;
     page.show(root, Call::new("POST /emergency/clear", "/emergency/clear", 200).json(&reason)).await;
     page.show(root, Call::new("GET /publication", "/publication", 200)).await;
     page.show(root, Call::new("POST /publication", "/publication", 200)).await;

@@ -54,6 +54,7 @@ mod reaction;
 mod records;
 mod release;
 mod restore;
+mod retries;
 mod second_person;
 mod secrets;
 mod sharded;

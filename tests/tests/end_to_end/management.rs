@@ -136,11 +136,12 @@ async fn every_role_against_every_endpoint() {
     let reason = json!({ "reason": "drill" }).to_string();
     let config = stack.dev_configuration();
     // Expected for viewer, operator, admin, in this order, so that each row finds what it needs.
-    let table: [(&str, &str, Option<&str>, [u16; 3]); 18] = [
+    let table: [(&str, &str, Option<&str>, [u16; 3]); 19] = [
         ("GET", "/flags", None, [200, 200, 200]),
         ("GET", "/flags/graphql_reviews_read", None, [200, 200, 200]),
         ("GET", "/flags/graphql_reviews_read/explain?user=u", None, [200, 200, 200]),
         ("GET", "/status", None, [200, 200, 200]),
+        ("GET", "/emergency", None, [200, 200, 200]),
         ("GET", "/audit", None, [200, 200, 200]),
         ("GET", "/config", None, [200, 200, 200]),
         ("PUT", "/config?dry_run=true", Some(&config), [200, 200, 200]),

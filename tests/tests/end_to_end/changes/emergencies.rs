@@ -244,10 +244,15 @@ async fn an_emergency_is_declared_whatever_is_wrong_around_it() {
         assert_eq!(api.status().await["emergency"]["reason"], "errors on checkout", "{other:?}");
         api.root().post("/emergency/clear", &json!({ "reason": "fixed" })).await.expect(200);
     }
-    // A deployment that is named is meant, and no other.
+    // A deployment that is named is meant, and no other, unless options say all about it.
     let named = [&rollback[..], &["--context", "live"]].concat();
     let refused = command_among(&api, broken.path(), ("NO_COLOR", "1"), &named).await;
     assert_eq!((refused.code, api.status().await["emergency"].clone()), (1, Value::Null), "{}", refused.err);
+    let url = api.url();
+    let stated = [&named[..], &["--url", url.as_str(), "--token", ROOT_TOKEN]].concat();
+    let done = cutover_with_contexts(broken.path(), &[], &stated, "").await;
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(api.status().await["emergency"].is_object(), "{}", done.out);
     let wordless = command_among(&api, empty.path(), ("NO_COLOR", "1"), &["emergency-rollback"]).await;
     assert_eq!(wordless.code, 2, "{}", wordless.err);
     assert!(wordless.err.contains("cutover emergency-rollback 'errors on checkout'"), "{}", wordless.err);
