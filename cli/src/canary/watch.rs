@@ -5,7 +5,7 @@ use super::{
     outcome::Outcome,
     path::path,
     progress::Progress,
-    screen::{self, Line, Screen, Size},
+    screen::{self, Line, Screen},
     sentence,
     status::heading,
 };
@@ -15,6 +15,7 @@ use crate::{
     failure::Failure,
     output::{self, Format},
     poll::Poll,
+    terminal::Size,
 };
 use clap::Args;
 use serde_json::Value;
@@ -96,7 +97,7 @@ impl View {
 
     fn show(&mut self, status: &Value, now: i64) {
         match self {
-            Self::Json => println!("{status}"),
+            Self::Json => output::data(&format!("{status}\n")),
             Self::Lines(progress) => {
                 if let Some(line) = progress.line(status, now) {
                     println!("{line}");
