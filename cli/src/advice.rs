@@ -44,7 +44,7 @@ const COMMANDS: [(&str, &str); 18] = [
 ];
 
 /// Commands that list the objects of a section of the API, for names that do not exist.
-const LISTS: [(&str, &str); 5] = [
+const LISTS: [(&str, &str); 6] = [
     ("flags", "cutover list shows all flags"),
     ("runs", "cutover canary runs NAME shows all its runs"),
     (
@@ -52,6 +52,7 @@ const LISTS: [(&str, &str); 5] = [
         "add canary_deployments.NAME to the configuration and apply it (cutover apply -f FILE), or check the spelling: \
                   cutover canary list shows all canaries",
     ),
+    ("routes", "cutover route list shows all routes"),
     ("tokens", "cutover token list shows all tokens"),
     ("changes", "cutover changes list shows all pending changes"),
 ];
@@ -111,15 +112,16 @@ pub fn of_aws(status: u16) -> &'static str {
 pub fn list_of(path: &str) -> Option<List> {
     match section_in(path) {
         "flags" => Some(List { path: "/flags", items: "flags", name: "name" }),
+        "routes" => Some(List { path: "/routes", items: "routes", name: "id" }),
         "canary" => Some(List { path: "/canary", items: "canaries", name: "flag" }),
         _ => None,
     }
 }
 
-/// Returns the name in a path, such as that of a flag, if it needs no decoding.
+/// Returns the name in a path, such as that of a flag or a route, if it needs no decoding.
 pub fn name_in(path: &str) -> Option<&str> {
     let name = path.split('/').nth(2)?.split('?').next()?;
-    let is_section = matches!(section_in(path), "flags" | "canary" | "tokens" | "changes");
+    let is_section = matches!(section_in(path), "flags" | "canary" | "routes" | "tokens" | "changes");
     (is_section && !name.is_empty() && !name.contains('%')).then_some(name)
 }
 
@@ -150,6 +152,7 @@ mod tests {
             ("flag_disabled", "/canary/f/promote?x=1", "enable it first: cutover enable f"),
             ("not_found", "/flags/f", "cutover list shows all flags"),
             ("not_found", "/tokens/1", "cutover token list shows all tokens"),
+            ("not_found", "/routes/reviews", "cutover route list shows all routes"),
         ] {
             assert_eq!(hint(code, path, "").as_deref(), Some(expected), "{code} {path}");
         }
@@ -243,6 +246,7 @@ mod tests {
         assert_eq!(name_in("/flags/a%20b"), None);
         assert_eq!(name_in("/emergency/clear"), None);
         assert_eq!(list_of("/flags/f/rollout").map(|list| list.items), Some("flags"));
+        assert_eq!(list_of("/routes/r").map(|list| list.name), Some("id"));
         assert_eq!(list_of("/tokens/1"), None);
     }
 }

@@ -3,6 +3,7 @@
 use super::rate::Rates;
 use crate::{
     failure::Failure,
+    number,
     output::{self, Format},
 };
 use clap::Args;
@@ -18,10 +19,10 @@ pub struct Assumptions {
     #[command(flatten)]
     rates: Rates,
     /// Assumed requests per second to both backends together [default: just enough].
-    #[arg(long)]
+    #[arg(long, value_parser = number::decimal)]
     requests_per_second: Option<f64>,
     /// Assumed users of both backends together, all equally active [default: enough].
-    #[arg(long)]
+    #[arg(long, value_parser = number::whole::<u64>)]
     users: Option<u64>,
 }
 

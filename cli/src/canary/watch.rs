@@ -13,6 +13,7 @@ use crate::{
     client::Client,
     clock,
     failure::Failure,
+    number,
     output::{self, Format},
     poll::Poll,
     terminal::Size,
@@ -27,7 +28,7 @@ pub struct Options {
     /// Name of the flag.
     flag: String,
     /// Seconds between two refreshes.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = number::whole::<u64>)]
     every: u64,
     /// Exit with 10 unless the run is completed.
     #[arg(long)]
