@@ -44,7 +44,7 @@ const COMMANDS: [(&str, &str); 18] = [
 ];
 
 /// Commands that list the objects of a section of the API, for names that do not exist.
-const LISTS: [(&str, &str); 6] = [
+const LISTS: [(&str, &str); 7] = [
     ("flags", "cutover list shows all flags"),
     ("runs", "cutover canary runs NAME shows all its runs"),
     (
@@ -53,6 +53,7 @@ const LISTS: [(&str, &str); 6] = [
                   cutover canary list shows all canaries",
     ),
     ("experiments", "cutover experiment list shows all experiments"),
+    ("routes", "cutover route list shows all routes"),
     ("tokens", "cutover token list shows all tokens"),
     ("changes", "cutover changes list shows all pending changes"),
 ];
@@ -112,15 +113,16 @@ pub fn of_aws(status: u16) -> &'static str {
 pub fn list_of(path: &str) -> Option<List> {
     match section_in(path) {
         "flags" => Some(List { path: "/flags", items: "flags", name: "name" }),
+        "routes" => Some(List { path: "/routes", items: "routes", name: "id" }),
         "canary" => Some(List { path: "/canary", items: "canaries", name: "flag" }),
         _ => None,
     }
 }
 
-/// Returns the name in a path, such as that of a flag, if it needs no decoding.
+/// Returns the name in a path, such as that of a flag or a route, if it needs no decoding.
 pub fn name_in(path: &str) -> Option<&str> {
     let name = path.split('/').nth(2)?.split('?').next()?;
-    let is_section = matches!(section_in(path), "flags" | "canary" | "tokens" | "changes");
+    let is_section = matches!(section_in(path), "flags" | "canary" | "routes" | "tokens" | "changes");
     (is_section && !name.is_empty() && !name.contains('%')).then_some(name)
 }
 
@@ -152,6 +154,7 @@ mod tests {
             ("not_found", "/flags/f", "cutover list shows all flags"),
             ("not_found", "/tokens/1", "cutover token list shows all tokens"),
             ("not_found", "/experiments/e/start", "cutover experiment list shows all experiments"),
+            ("not_found", "/routes/reviews", "cutover route list shows all routes"),
         ] {
             assert_eq!(hint(code, path, "").as_deref(), Some(expected), "{code} {path}");
         }
@@ -245,6 +248,7 @@ mod tests {
         assert_eq!(name_in("/flags/a%20b"), None);
         assert_eq!(name_in("/emergency/clear"), None);
         assert_eq!(list_of("/flags/f/rollout").map(|list| list.items), Some("flags"));
+        assert_eq!(list_of("/routes/r").map(|list| list.name), Some("id"));
         assert_eq!(list_of("/tokens/1"), None);
     }
 }

@@ -34,7 +34,7 @@ pub struct Options {
     #[arg(long)]
     allow_moving_users: bool,
     /// Refuse if the configuration is not at this revision.
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", value_parser = crate::number::whole::<u64>)]
     if_revision: Option<u64>,
     #[command(flatten)]
     confirmation: Confirmation,

@@ -6,6 +6,7 @@ mod time;
 use crate::{
     client::{Client, encode},
     failure::Failure,
+    number,
     object_change::lines,
     output::{self, Format, cell, pick},
 };
@@ -25,7 +26,7 @@ pub struct Options {
     #[command(flatten)]
     filter: Filter,
     /// Maximum number of records.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = number::whole::<usize>)]
     limit: usize,
     /// Export all records, with their whole changes, as one JSON object per line.
     #[arg(long, conflicts_with = "limit")]
@@ -61,6 +62,7 @@ enum Command {
     /// Show the records of a revision in full.
     Show {
         /// The revision.
+        #[arg(value_parser = number::whole::<u64>)]
         revision: u64,
     },
     /// Verify that no record of the log was altered or removed.
@@ -100,7 +102,7 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
         Some(Command::Show { revision }) => show(*revision, client, format),
         Some(Command::Verify { known }) => verify(known.as_deref(), client, format),
         None if options.all => each(&query, client, |record| {
-            println!("{}", whole(record, client)?);
+            output::data(&format!("{}\n", whole(record, client)?));
             Ok(())
         }),
         None => {

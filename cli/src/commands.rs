@@ -8,13 +8,13 @@ use crate::{
     client::Client,
     compare, completions,
     connection::Connection,
-    context, emergency, experiment, explain, export,
+    context, elsewhere, emergency, experiment, explain, export,
     failure::Failure,
     flag, flags, help, init, man, metrics, names,
     output::{self, Format},
-    preflight, restore, route, status, token, whoami,
+    preflight, restore, route, status, token, version, whoami,
 };
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 use std::{ffi::OsString, path::PathBuf};
 
@@ -41,7 +41,7 @@ pub struct Cli {
 enum Command {
     #[command(flatten)]
     Remote(RemoteCommand),
-    /// Send all users to legacy at once, until the emergency is cleared.
+    /// Send all users to legacy until the emergency is cleared.
     #[command(after_help = help::EMERGENCY)]
     EmergencyRollback(emergency::Rollback),
     /// End the emergency.
@@ -100,7 +100,7 @@ enum RemoteCommand {
         #[command(subcommand)]
         command: flag::Command,
     },
-    /// List and delete routes.
+    /// List, show and delete routes.
     #[command(after_help = help::ROUTE)]
     Route {
         #[command(subcommand)]
@@ -119,7 +119,7 @@ enum RemoteCommand {
         #[command(subcommand)]
         command: compare::Command,
     },
-    /// Print the configuration as a file that can be applied again.
+    /// Print the configuration as a file to apply again.
     Export,
     /// Explain the edge's decision for a user.
     #[command(after_help = help::EXPLAIN)]
@@ -142,7 +142,7 @@ enum RemoteCommand {
     },
     /// Print the collected metrics as JSON.
     Metrics(metrics::Options),
-    /// Have isolates follow a table that was restored from a backup.
+    /// Have isolates follow a table restored from a backup.
     Restore(restore::Options),
 }
 
@@ -185,7 +185,7 @@ enum LocalCommand {
         #[command(subcommand)]
         command: Box<adapter::Command>,
     },
-    /// Print shell completions, with the names of flags, canaries, runs, contexts, tokens and changes.
+    /// Print shell completions, with the names of objects.
     #[command(after_help = help::COMPLETIONS)]
     Completions {
         /// Shell to complete for.
@@ -196,6 +196,8 @@ enum LocalCommand {
         /// Folder to write them into.
         folder: PathBuf,
     },
+    /// Print the version of the command line.
+    Version,
 }
 
 impl LocalCommand {
@@ -208,6 +210,10 @@ impl LocalCommand {
                 Ok(())
             }
             Self::Man { folder } => man::write(&folder, command()),
+            Self::Version => {
+                version::print(format);
+                Ok(())
+            }
         }
     }
 }
@@ -227,7 +233,21 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Err
     if let Some(place) = words.iter().position(|word| word.to_str() == Some(START_CANARY)) {
         drop(words.splice(place..=place, ["canary".into(), "start".into()]));
     }
-    Cli::from_arg_matches(&command().try_get_matches_from(words)?)
+    let matches = command().try_get_matches_from(&words);
+    Cli::from_arg_matches(&matches.map_err(|error| with_command(error, &words))?)
+}
+
+/// Names the command to use in a mistake about one that has another name here.
+fn with_command(error: clap::Error, words: &[OsString]) -> clap::Error {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return error;
+    }
+    let mut root = command();
+    let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+    match elsewhere::mistake(&words, |word| root.find_subcommand(word).is_some()) {
+        Some(mistake) => root.error(ErrorKind::InvalidSubcommand, mistake),
+        None => error,
+    }
 }
 
 /// Runs a command.
@@ -301,6 +321,41 @@ mod tests {
             assert!(matches!(cli.command, Command::Remote(RemoteCommand::CreateAbTest(_))), "{cli:?}");
         }
         assert!(parsed(&["cutover", "create-ab-test", "checkout"]).is_err(), "the description is missing");
+    }
+
+    #[test]
+    fn a_command_of_another_name_is_refused_with_the_one_to_use() {
+        for (words, expected) in [
+            (&["cutover", "rollback", "f"][..], "cutover canary rollback FLAG"),
+            (&["cutover", "--json", "canary", "abort", "f"], "cutover canary rollback FLAG"),
+            (&["cutover", "changes", "reject", "8c3f"], "cutover changes withdraw ID"),
+        ] {
+            let refused = parsed(words).unwrap_err();
+            assert_eq!(refused.exit_code(), 2);
+            let refused = refused.to_string();
+            assert!(refused.contains(expected) && !refused.contains("rollout"), "{words:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_refused_in_words() {
+        for (words, expected) in [
+            (&["audit", "--limit", "x"][..], "it is not a whole number"),
+            (&["apply", "-f", "f", "--if-revision", "abc"], "it is not a whole number"),
+            (&["canary", "runs", "f", "--limit", "1.5"], "it is not a whole number"),
+            (&["canary", "plan", "f", "--error-rate", "often"], "use a fraction from 0 to 1"),
+            (&["canary", "simulate", "f", "--requests-per-second", "many"], "it is not a number"),
+            (&["canary", "promote", "f", "--to", "150"], "a percentage is 0 to 100"),
+            (&["canary", "promote", "f", "--to", "half"], "it is not a percentage"),
+        ] {
+            let refused = parsed(&[&["cutover"], words].concat()).unwrap_err().to_string();
+            assert!(refused.contains(expected) && !refused.contains("invalid digit"), "{words:?}: {refused}");
+        }
+        for words in
+            [&["canary", "promote", "f", "--to", "50%"][..], &["canary", "plan", "f", "--error-rate", "1%"]]
+        {
+            assert!(parsed(&[&["cutover"], words].concat()).is_ok(), "{words:?}");
+        }
     }
 
     #[test]

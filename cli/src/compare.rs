@@ -52,7 +52,7 @@ fn must_exist(route: &str, config: &Value) -> Result<(), Failure> {
     Err(Failure::Refused {
         status: 404,
         detail: format!("there is no route {route:?}"),
-        hint: format!("{}cutover export shows all routes", near.unwrap_or_default()),
+        hint: format!("{}cutover route list shows all routes", near.unwrap_or_default()),
         problem: Box::new(json!({ "code": "not_found" })),
         retry_after: None,
     })
@@ -104,23 +104,8 @@ fn differences(comparison: &Value, noise: bool) {
     let all = || output::list(comparison, "differences");
     let shown: Vec<&Value> = all().filter(|difference| noise || !is_noise(difference)).collect();
     if !shown.is_empty() {
-        println!(
-            "  {:<32} {:<8} {:>8} {:>10} {:>10}  EXAMPLE: OLD -> NEW",
-            "PATH", "KIND", "COUNT", "RATE", "NOISE"
-        );
-    }
-    for difference in &shown {
-        let example = |side: &str| difference.pointer(&format!("/example/{side}")).and_then(Value::as_str);
-        println!(
-            "  {:<32} {:<8} {:>8} {:>10} {:>10}  {} -> {}",
-            text(difference, "path"),
-            text(difference, "kind"),
-            number(difference, "count"),
-            percent(difference, "rate"),
-            percent(difference, "noise_rate"),
-            example("old").unwrap_or_default(),
-            example("new").unwrap_or_default(),
-        );
+        let rows: Vec<Vec<String>> = shown.iter().map(|difference| row(difference)).collect();
+        output::table(&["  PATH", "KIND", "COUNT", "RATE", "NOISE", "EXAMPLE: OLD -> NEW"], &rows);
     }
     match all().count() - shown.len() {
         0 => {}
@@ -135,6 +120,20 @@ fn differences(comparison: &Value, noise: bool) {
         0 => {}
         others => println!("  {others} more differences are of kinds not listed here"),
     }
+}
+
+/// Returns the row of a difference.
+fn row(difference: &Value) -> Vec<String> {
+    let example = |side: &str| difference.pointer(&format!("/example/{side}")).and_then(Value::as_str);
+    let [old, new] = ["old", "new"].map(|side| example(side).unwrap_or_default());
+    vec![
+        format!("  {}", text(difference, "path")),
+        text(difference, "kind").to_owned(),
+        number(difference, "count").to_string(),
+        percent(difference, "rate"),
+        percent(difference, "noise_rate"),
+        format!("{old} -> {new}"),
+    ]
 }
 
 /// Prints the rules that are most likely misspelt.
@@ -173,7 +172,10 @@ mod tests {
         };
         let refused = report("review_read").unwrap_err();
         assert_eq!(refused.json()["exit_code"], 5);
-        assert!(refused.to_string().contains("hint: did you mean reviews_read? cutover export"), "{refused}");
+        assert!(
+            refused.to_string().contains("hint: did you mean reviews_read? cutover route list"),
+            "{refused}"
+        );
         assert!(!report("unlike_any").unwrap_err().to_string().contains("did you mean"));
         assert!(report("cart").is_ok());
     }

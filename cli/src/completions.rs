@@ -1,6 +1,7 @@
 //! `cutover completions`: the commands and options, which are known here, and names, for which the script calls
 //! `cutover __names`.
 
+use crate::output;
 use clap_complete::Shell;
 
 /// Commands that are followed by a name, with the kind of that name. Bash and Zsh compare them with the words before the
@@ -54,7 +55,7 @@ const NAMED: [(&str, &[&str]); 7] = [
     ("tokens", &["token rotate", "token revoke"]),
     ("changes", &["changes show", "changes approve", "changes withdraw"]),
     ("contexts", &["context use", "context remove", "context show"]),
-    ("routes", &["compare report", "route delete"]),
+    ("routes", &["compare report", "route get", "route delete"]),
 ];
 
 /// Options that are followed by a name, with its kind, and the commands that have them; none stands for all commands.
@@ -68,7 +69,7 @@ const WITH_RUN: &str = "canary replay";
 
 /// Prints the completions of a shell for the given command line.
 pub fn print(shell: Shell, command: &mut clap::Command) {
-    print!("{}", script(shell, command));
+    output::data(&script(shell, command));
 }
 
 fn script(shell: Shell, command: &mut clap::Command) -> String {

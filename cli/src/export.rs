@@ -26,6 +26,6 @@ pub fn run(client: &Client, format: Format) -> Result<(), Failure> {
         unreadable(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })?;
     let document = config.written().map_err(|error| unreadable(error.to_string()))?;
-    print!("{}", serde_saphyr::to_string(&document).map_err(|error| unreadable(error.to_string()))?);
+    output::data(&serde_saphyr::to_string(&document).map_err(|error| unreadable(error.to_string()))?);
     Ok(())
 }

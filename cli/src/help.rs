@@ -23,7 +23,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Look", &["status", "list", "get", "explain", "compare", "audit", "metrics"]),
     ("Configure", &["init", "apply", "diff", "export", "flag", "route", "changes", "adapter"]),
     ("Sign in and operate", &["login", "context", "whoami", "token", "preflight", "restore"]),
-    ("Set up this machine", &["completions", "man"]),
+    ("Set up this machine", &["completions", "man", "version"]),
 ];
 
 /// Commands that change nothing behind the management API.
@@ -45,7 +45,7 @@ const READERS: [&str; 14] = [
 ];
 
 /// Commands that never call the management API.
-const LOCALS: [&str; 4] = ["init", "adapter", "completions", "man"];
+const LOCALS: [&str; 5] = ["init", "adapter", "completions", "man", "version"];
 
 /// Options that matter only to changes.
 const OF_CHANGES: [&str; 1] = ["reason"];
@@ -56,19 +56,20 @@ const OF_CALLS: [&str; 7] = ["context", "url", "token", "aws_iam", "insecure_htt
 /// Text below the help of `cutover`.
 pub const EXIT_CODES: &str = "\
 Exit codes:
-  0  done                                  5  no such object
-  1  failed, or responses differ           6  in conflict with the current state
-  2  wrong usage, or not confirmed         7  no management API, or too busy: try again
-  3  a file or a value has mistakes        8  waits for a second person
-  4  not signed in, or not allowed         9  a preflight check failed
- 10  the run of a canary ended otherwise  11  the time to wait was over
- 12  a file would change something
+  0  done                                  7  no management API, or too busy
+  1  failed, or responses differ           8  waits for a second person
+  2  wrong usage, or not confirmed         9  a preflight check failed
+  3  a file or a value has mistakes       10  a canary's run ended otherwise
+  4  not signed in, or not allowed        11  the time to wait was over
+  5  no such object                       12  a file would change something
+  6  in conflict with the current state
 
-Environment: CUTOVER_CONTEXT, CUTOVER_URL, CUTOVER_TOKEN, NO_COLOR. More: docs/cli.md";
+Environment: CUTOVER_CONTEXT, CUTOVER_URL, CUTOVER_TOKEN, NO_COLOR.
+More: docs/cli.md";
 
 /// Example of `cutover init`.
 pub const INIT: &str =
-    "Example:\n  cutover init --legacy https://old.example --new https://new.example --path /api/v1";
+    "Example:\n  cutover init --legacy https://old.example --new https://new.example --path /v1";
 
 /// Examples of `cutover rollout`.
 pub const ROLLOUT: &str = "Examples:\n  cutover rollout reviews_read 2.5% --reason 'first users'\n  \
@@ -90,8 +91,8 @@ pub const FLAG: &str = "Examples:\n  cutover flag create reviews_read --descript
                         cutover flag edit reviews_read\n  cutover flag delete reviews_read";
 
 /// Examples of `cutover route`.
-pub const ROUTE: &str =
-    "Examples:\n  cutover route list\n  cutover route delete reviews.read --reason 'served by reviews.all'";
+pub const ROUTE: &str = "Examples:\n  cutover route list\n  cutover route get reviews.read\n  \
+     cutover route delete reviews.read --reason 'served by reviews.all'";
 
 /// Examples of `cutover audit`.
 pub const AUDIT: &str = "Examples:\n  cutover audit --flag reviews_read --since yesterday\n  \
@@ -118,7 +119,7 @@ pub const TOKEN: &str = "Example:\n  cutover token create ann --role operator --
 /// Examples of `cutover context`.
 pub const CONTEXT: &str = "Examples:\n  \
     cutover context add staging --url https://staging.example\n  \
-    cutover context add live --url https://live.example --production --token-stdin < live.token\n  \
+    cutover context add live --url https://live.example --production \\\n    --token-stdin < live.token\n  \
     cutover context use staging\n  cutover list --context live";
 
 /// Example of `cutover login`.
@@ -227,6 +228,31 @@ mod tests {
             assert!(help.contains(part), "{part:?} is missing:\n{help}");
         }
         assert!(!help.contains("__names"), "{help}");
+    }
+
+    /// Collects the texts below the help of a command and of those below it.
+    fn written_by_hand(command: &Command, found: &mut Vec<String>) {
+        found.extend(command.get_after_help().map(ToString::to_string));
+        command.get_subcommands().for_each(|inner| written_by_hand(inner, found));
+    }
+
+    #[test]
+    fn no_example_and_no_table_is_wider_than_a_terminal() {
+        let mut found = Vec::new();
+        written_by_hand(&commands::command(), &mut found);
+        assert!(found.len() > 40, "{}", found.len());
+        for line in found.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+        }
+    }
+
+    #[test]
+    fn the_list_of_commands_is_not_wider_than_a_terminal() {
+        let help = commands::command().render_help().to_string();
+        let list = help.split("Options:").next().unwrap();
+        for line in list.lines() {
+            assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+        }
     }
 
     /// Collects the visible commands without commands of their own: their words, and the text below their help.

@@ -28,6 +28,7 @@ mod connection;
 mod context;
 mod difference;
 mod duration;
+mod elsewhere;
 mod emergency;
 mod environment;
 mod etag;
@@ -37,6 +38,7 @@ mod export;
 mod failure;
 #[cfg(test)]
 mod fake_server;
+mod fitting;
 mod flag;
 mod flags;
 mod help;
@@ -48,6 +50,7 @@ mod man;
 mod metrics;
 mod names;
 mod notice;
+mod number;
 mod object_change;
 mod output;
 mod percentage;
@@ -60,11 +63,17 @@ mod retry;
 mod route;
 mod status;
 mod style;
+mod terminal;
+mod times;
 mod token;
+mod version;
 mod whoami;
 
 use failure::Failure;
-use std::process::ExitCode;
+use std::{
+    io::{stderr, stdout},
+    process::ExitCode,
+};
 
 fn main() -> ExitCode {
     // Known before the arguments are: their mistakes are also told as JSON.
@@ -78,17 +87,33 @@ fn main() -> ExitCode {
             let text = error.to_string();
             Err(Failure::Usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()))
         }
-        Err(error) => error.exit(),
+        Err(error) => {
+            tell(&error);
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX));
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if is_json {
-                eprintln!("{}", failure.json());
+                streams::write_error_data(&format!("{}\n", failure.json()));
             } else {
                 eprintln!("{failure}");
             }
             failure.exit_code()
         }
+    }
+}
+
+/// Prints help, or the mistakes of the arguments.
+fn tell(error: &clap::Error) {
+    let text = |is_coloured: bool| {
+        let text = error.render();
+        if is_coloured { text.ansi().to_string() } else { text.to_string() }
+    };
+    if error.use_stderr() {
+        eprint!("{}", text(style::is_shown(&stderr())));
+    } else {
+        print!("{}", text(style::is_shown(&stdout())));
     }
 }

@@ -52,7 +52,7 @@ pub fn run(options: &Options, connection: &Connection) -> Result<(), Failure> {
         names(options, &connection.connect()?.without_banner().reading_once())?
     };
     for name in names {
-        println!("{name}");
+        output::data(&format!("{name}\n"));
     }
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! Output: tables for people, JSON for programs.
 
-use crate::{clock, style};
+pub use crate::times::{fixed, time};
+use crate::{
+    fitting::{FittedTable, GAP},
+    streams, style, terminal,
+};
 use anstyle::Style;
-use cutover_core::Timestamp;
 use serde_json::Value;
 use std::{
     io::stdout,
@@ -11,12 +14,6 @@ use std::{
 
 /// True if tables have no line that names their columns. It is set once, before the command runs.
 static IS_BARE: AtomicBool = AtomicBool::new(false);
-
-/// Length of a time with milliseconds: `2026-01-31T23:59:59.000Z`.
-const TIME_CHARS: usize = 24;
-
-/// Units of relative times with their lengths in milliseconds, the largest first.
-const UNITS: [(i64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
 
 /// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +34,12 @@ pub fn show(format: Format, value: &Value, table: impl FnOnce()) {
 
 /// Prints a value as JSON.
 pub fn json(value: &Value) {
-    println!("{value:#}");
+    data(&format!("{value:#}\n"));
+}
+
+/// Prints a text for programs, or for another command: it is never broken, on a terminal neither.
+pub fn data(text: &str) {
+    streams::write_data(text);
 }
 
 /// Has tables printed without the line that names their columns.
@@ -45,49 +47,34 @@ pub fn hide_headings() {
     IS_BARE.store(true, Ordering::Relaxed);
 }
 
-/// Prints rows under a heading, each column as wide as its widest cell. States have colours on a terminal.
+/// Prints rows under a heading, each column as wide as its widest cell. On a terminal states have colours, and the table fits.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) {
+    let table = fitted(heading, rows, terminal::columns_of_output());
+    print_rows(&table.heading, &table.rows);
+    if !table.is_whole {
+        eprintln!("hint: use --json for all columns");
+    }
+}
+
+/// Fits a table into the lines of a terminal; without one it is not changed.
+fn fitted<'h>(heading: &[&'h str], rows: &[Vec<String>], columns: Option<usize>) -> FittedTable<'h> {
+    FittedTable::of(heading, rows, columns.unwrap_or(usize::MAX))
+}
+
+fn print_rows(heading: &[&str], rows: &[Vec<String>]) {
     let heading: &[&str] = if IS_BARE.load(Ordering::Relaxed) { &[] } else { heading };
     let is_coloured = style::is_shown(&stdout());
     print!("{}", lines(heading, rows, &|cell| if is_coloured { style::of_state(cell) } else { None }));
 }
 
 /// Prints the fields of an object, one per row. Times at which something happened or will happen are also given
-/// relative to now.
+/// relative to now. On a terminal a long value goes on below its beginning, because nothing else shows it.
 pub fn fields(value: &Value) {
     let fields = value.as_object().into_iter().flatten();
     let shown =
         |name: &str, value: &Value| if name.ends_with("_at") { time(&cell(value)) } else { cell(value) };
     let rows: Vec<_> = fields.map(|(name, value)| vec![name.clone(), shown(name, value)]).collect();
-    table(&["FIELD", "VALUE"], &rows);
-}
-
-/// Returns a time with its distance from now, such as `2026-01-31T23:59:59.000Z (5 min ago)`; any other text as it is.
-pub fn time(text: &str) -> String {
-    match text.parse::<Timestamp>() {
-        Ok(time) => format!("{} ({})", fixed(text), relative(time.millis(), clock::now())),
-        Err(_) => text.to_owned(),
-    }
-}
-
-/// Returns the distance of a time from now, in its largest unit.
-fn relative(time: i64, now: i64) -> String {
-    let distance = time.saturating_sub(now);
-    let length = distance.saturating_abs();
-    match UNITS.iter().find(|(unit, _)| length >= *unit) {
-        None => "now".to_owned(),
-        Some((unit, name)) if distance > 0 => format!("in {} {name}", length / unit),
-        Some((unit, name)) => format!("{} {name} ago", length / unit),
-    }
-}
-
-/// Gives a time all digits of its milliseconds, so that columns of times are aligned and sorted. Any other text is returned
-/// as it is.
-pub fn fixed(text: &str) -> String {
-    let is_time = text.ends_with('Z') && text.len() <= TIME_CHARS && text.parse::<Timestamp>().is_ok();
-    let Some(start) = text.strip_suffix('Z').filter(|_| is_time) else { return text.to_owned() };
-    let (seconds, fraction) = start.split_once('.').unwrap_or((start, ""));
-    format!("{seconds}.{fraction:0<3}Z")
+    print_rows(&["FIELD", "VALUE"], &rows);
 }
 
 /// Prints the warnings of a response to standard error.
@@ -124,7 +111,7 @@ fn lines(heading: &[&str], rows: &[Vec<String>], style: &dyn Fn(&str) -> Option<
                 Some(style) => text.push_str(&format!("{}{cell}{}", style.render(), style.render_reset())),
                 None => text.push_str(cell),
             }
-            padding.push_str(&" ".repeat(width(column).saturating_sub(cell.chars().count()) + 2));
+            padding.push_str(&" ".repeat(width(column).saturating_sub(cell.chars().count()) + GAP));
         }
         format!("{}\n", text.trim_end())
     };
@@ -202,32 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn times_have_all_their_digits() {
-        for (text, expected) in [
-            ("2026-11-21T14:51:42Z", "2026-11-21T14:51:42.000Z"),
-            ("2026-11-21T14:51:42.1Z", "2026-11-21T14:51:42.100Z"),
-            ("2026-11-21T15:08:05.87Z", "2026-11-21T15:08:05.870Z"),
-            ("2026-11-21T15:08:05.866Z", "2026-11-21T15:08:05.866Z"),
-            ("quiz", "quiz"),
-            ("Z", "Z"),
-        ] {
-            assert_eq!(cell(&Value::from(text)), expected);
-        }
-    }
-
-    #[test]
-    fn times_are_also_given_as_a_distance() {
-        for (distance, expected) in [
-            (0, "now"),
-            (-999, "now"),
-            (-1_000, "1 s ago"),
-            (-119_999, "1 min ago"),
-            (7_200_000, "in 2 h"),
-            (90 * 86_400_000, "in 90 d"),
-        ] {
-            assert_eq!(relative(1_000_000 + distance, 1_000_000), expected);
-        }
-        assert_eq!(time("-"), "-", "no time");
-        assert!(time("2001-01-01T00:00:00Z").starts_with("2001-01-01T00:00:00.000Z ("));
+    fn a_terminal_gets_a_table_that_fits_it() {
+        let rows = vec![vec!["reviews_read".to_owned(), "words ".repeat(20).trim().to_owned()]];
+        let table = |columns: Option<usize>| fitted(&["FLAG", "DESCRIPTION"], &rows, columns);
+        assert_eq!(table(None).rows, rows, "a pipe has everything");
+        assert!(table(Some(80)).rows[0][1].ends_with('…'));
     }
 }

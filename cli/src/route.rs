@@ -1,10 +1,11 @@
-//! `cutover route …`: lists and deletes routes. The configuration file makes and changes them.
+//! `cutover route …`: lists, shows and deletes routes. The configuration file makes and changes them.
 
 use crate::{
     client::{Client, encode},
     confirm::Confirmation,
     etag,
     failure::Failure,
+    in_force::Wait,
     output::{self, Format, cell},
     publication,
 };
@@ -17,6 +18,11 @@ use serde_json::Value;
 pub enum Command {
     /// List all routes.
     List,
+    /// Show a route.
+    Get {
+        /// Id of the route.
+        route: String,
+    },
     /// Delete a route that no canary needs.
     Delete(Delete),
 }
@@ -28,16 +34,20 @@ pub struct Delete {
     route: String,
     #[command(flatten)]
     confirmation: Confirmation,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Runs a command.
 ///
 /// # Errors
 ///
-/// Fails if a deletion is not confirmed, or if the management API refuses the request or cannot be reached.
+/// Fails if a deletion is not confirmed, if the management API refuses the request or cannot be reached, or like
+/// [`Wait::until_in_force`].
 pub fn run(command: &Command, client: &Client, format: Format) -> Result<(), Failure> {
     match command {
         Command::List => list(client, format),
+        Command::Get { route } => get(route, client, format),
         Command::Delete(options) => delete(options, client, format),
     }
 }
@@ -51,6 +61,26 @@ fn list(client: &Client, format: Format) -> Result<(), Failure> {
     Ok(())
 }
 
+fn get(route: &str, client: &Client, format: Format) -> Result<(), Failure> {
+    let route = client.get(&path(route))?;
+    output::show(format, &route, || output::fields(&in_words(&route)));
+    Ok(())
+}
+
+/// Returns a route for people: the requests that it matches as fields of their own.
+fn in_words(route: &Value) -> Value {
+    let mut shown = route.clone();
+    let matched = shown.as_object_mut().and_then(|fields| fields.remove("match"));
+    if let (Some(fields), Some(Value::Object(matched))) = (shown.as_object_mut(), matched) {
+        fields.extend(matched);
+    }
+    shown
+}
+
+fn path(route: &str) -> String {
+    format!("/routes/{}", encode(route))
+}
+
 /// Returns the row of a route in the list.
 fn row(route: &Value) -> Vec<String> {
     let matcher = route.get("match").unwrap_or(&Value::Null);
@@ -61,8 +91,12 @@ fn row(route: &Value) -> Vec<String> {
 }
 
 /// Deletes a route as it is shown.
-fn delete(Delete { route, confirmation }: &Delete, client: &Client, format: Format) -> Result<(), Failure> {
-    let path = format!("/routes/{}", encode(route));
+fn delete(
+    Delete { route, confirmation, wait }: &Delete,
+    client: &Client,
+    format: Format,
+) -> Result<(), Failure> {
+    let path = path(route);
     let before = client.get(&path)?;
     let moved = format!(
         "{} decides no longer for its requests: those that no other route matches go to legacy",
@@ -72,13 +106,16 @@ fn delete(Delete { route, confirmation }: &Delete, client: &Client, format: Form
     let tag = etag::as_read(&before, "version");
     let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
     output::show(format, &response, || println!("deleted {route}; {}", publication::revision(&response)));
-    Ok(())
+    wait.until_in_force(client, &response, format)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{command_line::CommandLine, fake_server::answering_tags};
+    use crate::{
+        command_line::CommandLine,
+        fake_server::{answering, answering_tags},
+    };
     use clap::Parser;
     use serde_json::json;
 
@@ -90,6 +127,26 @@ mod tests {
         let parsed = CommandLine::<Delete>::parse_from(["delete", "reviews.read", "--yes"]);
         delete(&parsed.arguments, &client, Format::Json).unwrap();
         assert_eq!(*tags.lock().unwrap(), ["", "\"3\""]);
+    }
+
+    #[test]
+    fn a_deletion_can_wait_until_it_is_in_force() {
+        let body = r#"{"id":"reviews.read","flag":"f","version":3,"revision":4,"isolates":{"reporting":0}}"#;
+        let (url, paths) = answering(200, body);
+        let client = Client::new(&url, "t", None, false).unwrap();
+        let parsed = CommandLine::<Delete>::parse_from(["delete", "reviews.read", "--yes", "--wait"]);
+        delete(&parsed.arguments, &client, Format::Json).unwrap();
+        let route = "/api/migration/routes/reviews.read";
+        assert_eq!(*paths.lock().unwrap(), [route, route, "/api/migration/status"]);
+    }
+
+    #[test]
+    fn a_route_is_shown_with_the_requests_that_it_matches() {
+        let route =
+            json!({ "id": "reviews", "match": { "methods": ["GET"], "path": "/reviews" }, "version": 3 });
+        let expected = json!({ "id": "reviews", "methods": ["GET"], "path": "/reviews", "version": 3 });
+        assert_eq!(in_words(&route), expected);
+        assert_eq!(in_words(&json!({ "id": "reviews" })), json!({ "id": "reviews" }));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Standard output and standard error of all commands. A reader that closes its end of a pipe, as `head`
 //! does, ends the process quietly: the macros below take the place of those of the standard library, which
-//! panic.
+//! panic. On a terminal they break lines that are wider than it; a pipe gets them whole.
 
+use crate::terminal::{self, wrapped};
 use std::{
     fmt,
     io::{Error, ErrorKind, Write, stderr, stdout},
@@ -32,17 +33,38 @@ macro_rules! eprintln {
     ($($text:tt)*) => { $crate::streams::write_error(format_args!("{}\n", format_args!($($text)*))) };
 }
 
-/// Writes to standard output. Ends the process if that is impossible.
+/// Writes to standard output, in lines that fit a terminal. Ends the process if that is impossible.
 pub fn write_out(text: fmt::Arguments<'_>) {
-    if let Err(error) = stdout().write_fmt(text) {
-        end(&error);
+    match terminal::columns_of_output() {
+        Some(columns) => write_data(&wrapped(&text.to_string(), columns)),
+        None => end_if_failed(stdout().write_fmt(text)),
     }
 }
 
-/// Writes to standard error, as far as that is possible.
+/// Writes to standard output as it is, also on a terminal. Ends the process if that is impossible.
+pub fn write_data(text: &str) {
+    end_if_failed(stdout().write_all(text.as_bytes()));
+}
+
+/// Writes to standard error, in lines that fit a terminal, as far as that is possible.
 pub fn write_error(text: fmt::Arguments<'_>) {
+    match terminal::columns_of_messages() {
+        Some(columns) => write_error_data(&wrapped(&text.to_string(), columns)),
+        // There is no other place to report it to.
+        None => drop(stderr().write_fmt(text)),
+    }
+}
+
+/// Writes to standard error as it is, also on a terminal, as far as that is possible.
+pub fn write_error_data(text: &str) {
     // There is no other place to report it to.
-    let _ = stderr().write_fmt(text);
+    drop(stderr().write_all(text.as_bytes()));
+}
+
+fn end_if_failed(result: Result<(), Error>) {
+    if let Err(error) = result {
+        end(&error);
+    }
 }
 
 fn end(error: &Error) -> ! {

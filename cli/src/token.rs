@@ -5,6 +5,7 @@ use crate::{
     clock, duration,
     failure::Failure,
     output::{self, Format, pick},
+    times::EXPIRED,
 };
 use clap::{Subcommand, ValueEnum};
 use cutover_core::Timestamp;
@@ -101,7 +102,7 @@ fn with_times(mut row: Vec<String>, now: i64) -> Vec<String> {
         *created = output::time(created);
         *expires = output::time(expires);
         if is_over {
-            *expires = format!("expired {expires}");
+            *expires = format!("{EXPIRED}{expires}");
         }
     }
     row
@@ -111,7 +112,7 @@ fn with_times(mut row: Vec<String>, now: i64) -> Vec<String> {
 /// secret store, and it comes last.
 fn secret(response: &Value) {
     eprintln!("{}", notes(response));
-    println!("{}", output::field(response, "token"));
+    output::data(&format!("{}\n", output::field(response, "token")));
 }
 
 /// Describes a new token in lines, the last of which is about its secret.

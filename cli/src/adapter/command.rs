@@ -12,23 +12,40 @@ use clap::Subcommand;
 const SCHEMA_EXAMPLE: &str =
     "Example:\n  cutover adapter schema https://new.example.com/graphql > schema.graphql";
 
-const INIT_EXAMPLE: &str = "Example:\n  cutover adapter init --openapi legacy.yaml --schema schema.graphql --output adapter/\n\n\
-    Writes adapter.yaml and operations.graphql, and schema.graphql if it is not in the folder yet.\n\
-    Comments with DECIDE mark what it could not decide.";
+const INIT_EXAMPLE: &str = "Example:
+  cutover adapter init --openapi legacy.yaml --schema schema.graphql \\
+    --output adapter/
 
-const TRY_EXAMPLE: &str = "Example:\n  cutover adapter try --adapter adapter.yaml --request 'GET /api/v1/reviews/7' \\\n    \
-    --backend https://new.example.com --against https://old.example.com --ignore timestamp\n\n\
-    Exit status: 0 if the responses are the same (or without --against), 1 if they differ, 2 for mistakes,\n\
-    7 if a backend cannot be reached.";
+Writes adapter.yaml and operations.graphql, and schema.graphql if it is missing.
+Comments with DECIDE mark what it could not decide.";
 
-const TEST_EXAMPLE: &str = "Example:\n  cutover adapter test requests.yaml --record https://old.example.com --output pairs.yaml\n  \
-    cutover adapter test pairs.yaml --adapter adapter.yaml --backend https://new.example.com\n\n\
-    A file of pairs:\n  \
-    rules:\n    - { path: timestamp, ignore: true }\n  \
-    pairs:\n    - { request: GET /api/v1/reviews/7, expect: { status: 200, body: { id: 7 } } }\n    \
-    - { request: GET /api/v1/reviews/8, expect: legacy }\n\n\
-    An expectation needs a status; headers, body and text are compared if they are written, body in full.\n\n\
-    Exit status: 0 if all pairs are as expected, 1 if any differs, 2 for mistakes, 7 if a backend cannot be reached.";
+const TRY_EXAMPLE: &str = "Example:
+  cutover adapter try --adapter adapter.yaml --request 'GET /api/v1/reviews/7' \\
+    --backend https://new.example.com --against https://old.example.com \\
+    --ignore timestamp
+
+Exit status: 0 if the responses are the same (or without --against),
+1 if they differ, 2 for mistakes, 7 if a backend cannot be reached.";
+
+const TEST_EXAMPLE: &str = "Example:
+  cutover adapter test requests.yaml --record https://old.example.com \\
+    --output pairs.yaml
+  cutover adapter test pairs.yaml --adapter adapter.yaml \\
+    --backend https://new.example.com
+
+A file of pairs:
+  rules:
+    - { path: timestamp, ignore: true }
+  pairs:
+    - request: GET /api/v1/reviews/7
+      expect: { status: 200, body: { id: 7 } }
+    - { request: GET /api/v1/reviews/8, expect: legacy }
+
+An expectation needs a status; headers, body and text are compared if they are
+written, body in full.
+
+Exit status: 0 if all pairs are as expected, 1 if any differs, 2 for mistakes,
+7 if a backend cannot be reached.";
 
 /// Commands on adapters.
 #[derive(Debug, Subcommand)]

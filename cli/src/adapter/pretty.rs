@@ -1,10 +1,14 @@
 //! JSON with one field or item per line. The digits of numbers stay as they are, which they would
 //! not in a value of `serde_json`.
 
+use crate::terminal;
 use cutover_core::json::{Json, write_text};
 
-/// Longest value that is shown in a line, in characters.
+/// Longest value that is shown in a line, in characters. On a terminal it is one that fits.
 const LINE: usize = 160;
+
+/// Characters before a value: its label, and the status of a response.
+const LABEL: usize = 16;
 
 /// Formats a body: JSON with line breaks, anything else as it is.
 pub fn body(bytes: &[u8]) -> String {
@@ -19,10 +23,14 @@ pub fn body(bytes: &[u8]) -> String {
     }
 }
 
-/// Cuts a text to one line.
+/// Cuts a text to one line, which fits the terminal.
 pub fn line(text: &str) -> String {
-    let mut line: String = text.chars().take(LINE).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(LINE).is_some() {
+    line_of(text, terminal::columns_of_output().map_or(LINE, |columns| columns.saturating_sub(LABEL)))
+}
+
+fn line_of(text: &str, longest: usize) -> String {
+    let mut line: String = text.chars().take(longest).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(longest).is_some() {
         line.push('…');
     }
     line
@@ -79,8 +87,8 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_to_one_line() {
-        assert_eq!(line("a\nb"), "a b");
-        assert_eq!(line(&"x".repeat(LINE)), "x".repeat(LINE));
-        assert_eq!(line(&"x".repeat(LINE + 1)), "x".repeat(LINE) + "…");
+        assert_eq!(line_of("a\nb", 64), "a b");
+        assert_eq!(line_of(&"x".repeat(64), 64), "x".repeat(64));
+        assert_eq!(line_of(&"x".repeat(65), 64), "x".repeat(64) + "…");
     }
 }

@@ -1,7 +1,7 @@
 //! Recording of pairs: the requests of a file with the responses that legacy gives to them.
 
 use super::origin::{ClientResponse, Origin};
-use crate::failure::Failure;
+use crate::{failure::Failure, output};
 use cutover_core::{
     config::{RecordedPairs, SentRequest},
     json::{Decimal, Json},
@@ -46,7 +46,7 @@ impl Sink {
     fn write(&mut self, text: &str) -> Result<(), Failure> {
         match self {
             Self::Stdout => {
-                print!("{text}");
+                output::data(text);
                 Ok(())
             }
             Self::File(file, name) => file

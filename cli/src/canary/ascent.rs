@@ -1,4 +1,4 @@
-//! The users that a promotion or a resumed run moves, in words for a confirmation.
+//! The users that a promotion, an approval or a resumed run moves, in words for a confirmation.
 
 use super::ladder::share;
 use crate::output;
@@ -19,6 +19,15 @@ pub(super) fn of_promotion(status: &Value, to: Option<f64>) -> Option<String> {
     }
     let all = if target >= ALL { ", which is all of them" } else { "" };
     Some(format!("{} -> {target}% of its users are on the new backend{all}", held(status)))
+}
+
+/// Describes whom the approval of the next step moves. `None` if there is no such step, or if the run is not under way. A null
+/// status is unknown.
+pub(super) fn of_approval(status: &Value) -> Option<String> {
+    if status.is_null() {
+        return Some("its status could not be read, and its evidence may move users".to_owned());
+    }
+    of_promotion(status, None).map(|moved| format!("{moved} once its evidence allows it"))
 }
 
 /// Describes whom a resumed run moves. `None` if the management API refuses it because the run is not paused. A null status is
@@ -79,6 +88,16 @@ mod tests {
         ] {
             assert_eq!(of_promotion(&status, to), None, "{status}");
         }
+    }
+
+    #[test]
+    fn an_approval_says_whom_its_step_moves() {
+        let moved = of_approval(&status("running", 0, 5.0));
+        let sentence = "5% -> 50% of its users are on the new backend once its evidence allows it";
+        assert_eq!(moved.as_deref(), Some(sentence));
+        assert_eq!(of_approval(&status("paused", 0, 5.0)), None, "its resumption asks");
+        assert_eq!(of_approval(&status("running", 2, 100.0)), None);
+        assert!(of_approval(&Value::Null).is_some(), "a status that cannot be read");
     }
 
     #[test]

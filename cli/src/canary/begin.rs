@@ -16,7 +16,7 @@ pub struct Options {
     confirmation: Confirmation,
 }
 
-/// Begins a run with a verb of the management API. Asks first if it moves users.
+/// Begins a run with a verb of the management API. Asks first if its first step, or its evidence from then on, moves users.
 ///
 /// # Errors
 ///
@@ -25,8 +25,8 @@ pub(super) fn run(client: &Client, options: &Options, verb: &str, format: Format
     let Options { flag, confirmation } = options;
     let config = client.get("/config")?;
     // Without a plan the management API explains the refusal.
-    if let Some(shift) = Shift::of(&config, flag).filter(Shift::moves_users) {
-        let (change, moved) = (format!("start a run of {flag}"), shift.sentence(flag));
+    if let Some(climb) = Climb::of(&config, flag).filter(Climb::moves_users) {
+        let (change, moved) = (format!("start a run of {flag}"), climb.sentence(flag));
         if !confirmation.is_asked(client.environment()) {
             notice::print(&moved);
         }
@@ -35,38 +35,44 @@ pub(super) fn run(client: &Client, options: &Options, verb: &str, format: Format
     steer::run(client, flag, verb, format)
 }
 
-/// The change of a flag's share at the start of a run.
+/// The shares of a flag that a run begins with and leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shift {
+struct Climb {
     from: PartsPerMillion,
-    to: PartsPerMillion,
+    first: PartsPerMillion,
+    last: PartsPerMillion,
 }
 
-impl Shift {
-    /// Reads the share of a flag and that of its plan's first step; `None` if there is no plan or no flag.
+impl Climb {
+    /// Reads the share of a flag and the steps of its plan; `None` if there is no plan or no flag.
     fn of(config: &Value, flag: &str) -> Option<Self> {
         let object = |section: &str| config.get(section).and_then(|objects| objects.get(flag));
         let held = object("feature_flags")?.get("rollout_percentage").and_then(Value::as_f64);
         let plan: CanaryPlan = serde_json::from_value(object("canary_deployments")?.clone()).ok()?;
         let from = PartsPerMillion::from_percent(held.unwrap_or_default()).ok()?;
-        Some(Self { from, to: plan.share_at(0) })
+        let first = plan.share_at(0);
+        Some(Self { from, first, last: plan.steps().last().copied().unwrap_or(first) })
     }
 
     fn moves_users(&self) -> bool {
-        self.from != self.to
+        self.from != self.first || self.last > self.first
     }
 
     fn sentence(self, flag: &str) -> String {
-        let Self { from, to } = self;
-        let moved = f64::from(from.get().abs_diff(to.get())) / 10_000.0;
-        match from.cmp(&to) {
+        let Self { from, first, last } = self;
+        let moved = f64::from(from.get().abs_diff(first.get())) / 10_000.0;
+        let begin = match from.cmp(&first) {
             Ordering::Greater => {
-                format!("{flag} moves from {from} down to {to}: about {moved}% of users go back to legacy")
+                format!("{flag} moves from {from} down to {first}: about {moved}% of users go back to legacy")
             }
-            _ => {
-                format!("{flag} moves from {from} up to {to}: about {moved}% of users go to the new backend")
+            Ordering::Equal => format!("{flag} stays at {first}"),
+            Ordering::Less => {
+                format!(
+                    "{flag} moves from {from} up to {first}: about {moved}% of users go to the new backend"
+                )
             }
-        }
+        };
+        if last > first { format!("{begin}, and its evidence moves more users, up to {last}") } else { begin }
     }
 }
 
@@ -88,19 +94,26 @@ mod tests {
     }
 
     #[test]
-    fn the_start_says_whom_it_moves() {
-        let shift = |held: f64| Shift::of(&config(held), "f").unwrap();
-        assert_eq!(
-            shift(50.0).sentence("f"),
-            "f moves from 50% down to 5%: about 45% of users go back to legacy"
-        );
-        assert_eq!(
-            shift(0.0).sentence("f"),
-            "f moves from 0% up to 5%: about 5% of users go to the new backend"
-        );
-        assert!(shift(50.0).moves_users() && !shift(5.0).moves_users());
-        assert_eq!(Shift::of(&config(0.0), "bare"), None);
-        assert_eq!(Shift::of(&config(0.0), "unknown"), None);
+    fn the_start_says_whom_it_moves_at_once_and_later() {
+        let climb = |held: f64| Climb::of(&config(held), "f").unwrap();
+        for (held, expected) in [
+            (50.0, "f moves from 50% down to 5%: about 45% of users go back to legacy"),
+            (0.0, "f moves from 0% up to 5%: about 5% of users go to the new backend"),
+            (5.0, "f stays at 5%"),
+        ] {
+            let later = "and its evidence moves more users, up to 25%";
+            assert_eq!(climb(held).sentence("f"), format!("{expected}, {later}"));
+            assert!(climb(held).moves_users(), "{held}");
+        }
+        assert_eq!(Climb::of(&config(0.0), "bare"), None);
+        assert_eq!(Climb::of(&config(0.0), "unknown"), None);
+    }
+
+    #[test]
+    fn a_start_without_a_climb_moves_nobody() {
+        let [first, other] = [5.0, 6.0].map(|share| PartsPerMillion::from_percent(share).unwrap());
+        let climb = Climb { from: first, first, last: first };
+        assert!(!climb.moves_users() && Climb { from: other, ..climb }.moves_users());
     }
 
     #[test]

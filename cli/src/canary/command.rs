@@ -40,7 +40,8 @@ pub enum RunCommand {
     Wait(wait::Options),
     /// Start a run at the plan's first step, the first one or one after an earlier run.
     ///
-    /// The flag gets the share of the first step, also if its share is larger now; this is asked first.
+    /// The flag gets the share of the first step, also if its share is larger now, and its evidence moves more users from
+    /// then on; this is asked first.
     /// After a rollback users are dealt anew, as by retry.
     #[command(after_help = examples::START)]
     Start(begin::Options),
@@ -62,7 +63,7 @@ pub enum RunCommand {
     Promote(steer::Promotion),
     /// Approve the next step, which still waits for its evidence.
     #[command(after_help = examples::APPROVE)]
-    Approve(Flag),
+    Approve(steer::Approval),
     /// Pause the run; a breach still rolls it back.
     #[command(after_help = examples::PAUSE)]
     Pause(Flag),
@@ -71,7 +72,7 @@ pub enum RunCommand {
     Resume(steer::Resumption),
     /// Send all users back to legacy and end the run.
     #[command(after_help = examples::ROLLBACK)]
-    Rollback(Flag),
+    Rollback(steer::Rollback),
     /// Remove the plan and the ended run; the flag stays as it is.
     #[command(after_help = examples::DELETE)]
     Delete(Flag),
@@ -132,10 +133,10 @@ impl RunCommand {
                 begin::run(client, &options, verb, format)
             }
             Self::Promote(promotion) => steer::promote(&promotion, client, format),
-            Self::Approve(Flag { flag }) => steer::run(client, &flag, "approve", format),
+            Self::Approve(approval) => steer::approve(&approval, client, format),
             Self::Pause(Flag { flag }) => steer::run(client, &flag, "pause", format),
             Self::Resume(resumption) => steer::resume(&resumption, client, format),
-            Self::Rollback(Flag { flag }) => steer::run(client, &flag, "rollback", format),
+            Self::Rollback(rollback) => steer::roll_back(&rollback, client, format),
             Self::Delete(Flag { flag }) => steer::delete(client, &flag, format),
             Self::Replay { flag, run } => replay::run(client, &flag, run.as_deref(), format),
         }

@@ -45,7 +45,8 @@ pub(super) const PROMOTE: &str = "Examples:
   cutover canary promote reviews_read --to 50 --yes";
 
 pub(super) const APPROVE: &str = "Examples:
-  cutover canary approve reviews_read";
+  cutover canary approve reviews_read
+  cutover canary approve reviews_read --yes";
 
 pub(super) const PAUSE: &str = "Examples:
   cutover canary pause reviews_read --reason maintenance";
@@ -54,7 +55,8 @@ pub(super) const RESUME: &str = "Examples:
   cutover canary resume reviews_read --yes";
 
 pub(super) const ROLLBACK: &str = "Examples:
-  cutover canary rollback reviews_read --reason complaints";
+  cutover canary rollback reviews_read --reason complaints
+  cutover canary rollback reviews_read --wait --timeout 5m";
 
 pub(super) const DELETE: &str = "Examples:
   cutover canary delete reviews_read --reason ticket-4711";
@@ -65,8 +67,8 @@ pub(super) const REPLAY: &str = "Examples:
 
 pub(super) const PLAN: &str = "Examples:
   cutover canary plan reviews_read
-  cutover canary plan reviews_read --file cutover.yaml --error-rate 0.02 --requests-per-second 50";
+  cutover canary plan reviews_read -f cutover.yaml --error-rate 2%";
 
 pub(super) const SIMULATE: &str = "Examples:
   cutover canary simulate reviews_read
-  cutover canary simulate reviews_read --file cutover.yaml --error-rate 0.02 --legacy-error-rate 0.01 --runs 50";
+  cutover canary simulate reviews_read -f cutover.yaml --error-rate 2% --runs 50";

@@ -3,6 +3,7 @@
 use super::rate::Rates;
 use crate::{
     failure::Failure,
+    number,
     output::{self, Format},
 };
 use clap::Args;
@@ -19,10 +20,10 @@ pub struct Assumptions {
     rates: Rates,
     /// Assumed requests per second to both backends together [default: unknown; a step is then held, or rolled back, as
     /// soon as any traffic can show that it must be].
-    #[arg(long)]
+    #[arg(long, value_parser = number::decimal)]
     requests_per_second: Option<f64>,
     /// Assumed users of both backends together, all equally active [default: enough].
-    #[arg(long)]
+    #[arg(long, value_parser = number::whole::<u64>)]
     users: Option<u64>,
 }
 

@@ -2,11 +2,11 @@
 
 use super::{
     checks::{checks, table},
-    screen::{Line, Size, fitted},
+    screen::{Line, fitted},
     sentence,
     status::{arms, heading, worries},
 };
-use crate::output;
+use crate::{output, terminal::Size};
 use serde_json::Value;
 
 /// Draws a status for a terminal. `note` is the last line.

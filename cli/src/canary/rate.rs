@@ -1,24 +1,24 @@
 //! Rates given as arguments.
 
-use crate::failure::Failure;
+use crate::{failure::Failure, percentage};
 use clap::Args;
 use cutover_core::canary::Assumed;
 
 /// Assumed rates of both backends.
 #[derive(Debug, Args)]
 pub struct Rates {
-    /// Assumed error rate of the new backend, from 0 to 1 [default: 0.01 of `plan`, 0 of `simulate`].
-    #[arg(long)]
+    /// Assumed error rate of the new backend, such as 0.01 or 1% [default: 0.01 of `plan`, 0 of `simulate`].
+    #[arg(long, value_name = "RATE", value_parser = percentage::rate)]
     error_rate: Option<f64>,
-    /// Assumed share of the new backend's responses slower than both limits, from 0 to 1 [default: 0.01 of
-    /// `plan`, 0 of `simulate`].
-    #[arg(long)]
+    /// Assumed share of the new backend's responses slower than both limits [default: 0.01 of `plan`, 0 of
+    /// `simulate`].
+    #[arg(long, value_name = "RATE", value_parser = percentage::rate)]
     slow_rate: Option<f64>,
-    /// Assumed error rate of the old backend, from 0 to 1 [default: that of the new one].
-    #[arg(long)]
+    /// Assumed error rate of the old backend [default: that of the new one].
+    #[arg(long, value_name = "RATE", value_parser = percentage::rate)]
     legacy_error_rate: Option<f64>,
-    /// Assumed share of the old backend's slow responses, from 0 to 1 [default: that of the new one].
-    #[arg(long)]
+    /// Assumed share of the old backend's slow responses [default: that of the new one].
+    #[arg(long, value_name = "RATE", value_parser = percentage::rate)]
     legacy_slow_rate: Option<f64>,
 }
 
@@ -27,7 +27,7 @@ impl Rates {
     ///
     /// # Errors
     ///
-    /// Fails if a rate is no fraction from 0 to 1, or if the traffic is out of range.
+    /// Fails if the traffic is out of range.
     pub(super) fn assumed(
         &self,
         usual: f64,
@@ -44,25 +44,13 @@ impl Rates {
             requests_per_second,
             users,
         };
-        check_all(&assumed)?;
+        check(&assumed)?;
         Ok(assumed)
     }
 }
 
-/// Checks that an argument is a fraction from 0 to 1.
-fn check(name: &str, rate: f64) -> Result<(), Failure> {
-    if (0.0..=1.0).contains(&rate) {
-        return Ok(());
-    }
-    Err(Failure::Usage(format!("{name} is {rate}\n  hint: use a fraction from 0 to 1 (0.05 = 5 %)")))
-}
-
-/// Checks all assumed rates, the traffic and its users.
-fn check_all(assumed: &Assumed) -> Result<(), Failure> {
-    check("--error-rate", assumed.error_rate)?;
-    check("--slow-rate", assumed.slow_rate)?;
-    check("--legacy-error-rate", assumed.legacy_error_rate)?;
-    check("--legacy-slow-rate", assumed.legacy_slow_rate)?;
+/// Checks the traffic and its users. Rates were checked when they were read.
+fn check(assumed: &Assumed) -> Result<(), Failure> {
     let has_traffic = assumed.requests_per_second.is_none_or(|rate| rate > 0.0 && rate <= 1e6);
     if !has_traffic {
         let hint = "use more than 0 and at most 1000000 requests per second";

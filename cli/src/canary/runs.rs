@@ -4,6 +4,7 @@ use super::{ladder::share, path::path};
 use crate::{
     client::Client,
     failure::Failure,
+    number,
     output::{self, Format},
 };
 use clap::Args;
@@ -15,7 +16,7 @@ pub struct Options {
     /// Name of the flag.
     flag: String,
     /// Maximum number of runs [default: all].
-    #[arg(long)]
+    #[arg(long, value_parser = number::whole::<usize>)]
     limit: Option<usize>,
 }
 

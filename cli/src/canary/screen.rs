@@ -1,6 +1,9 @@
-//! The terminal of `cutover canary watch`: its size, its colours, and its alternate screen.
+//! The terminal of `cutover canary watch`: its colours, and its alternate screen.
 
-use crate::style;
+use crate::{
+    style,
+    terminal::{Size, cut},
+};
 use anstyle::{AnsiColor, Style};
 use std::{
     env,
@@ -19,43 +22,6 @@ const CLEAR: &str = "\x1b[H\x1b[J";
 
 /// Exit code of a process that Ctrl-C ended, as shells report it: 128 + `SIGINT`.
 const INTERRUPTED: i32 = 130;
-
-/// Size of a terminal that does not tell it.
-const USUAL: Size = Size { columns: 80, rows: 24 };
-
-/// Size of a terminal, in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size {
-    /// Characters of a line.
-    pub(super) columns: usize,
-    /// Number of lines.
-    pub(super) rows: usize,
-}
-
-impl Size {
-    /// Returns the size of the terminal; without one, that of the environment (`COLUMNS`, `LINES`).
-    pub(super) fn current() -> Self {
-        let variable = |name: &str| env::var(name).ok()?.parse::<usize>().ok();
-        measured().unwrap_or_else(|| Self::stated(variable("COLUMNS"), variable("LINES")))
-    }
-
-    fn stated(columns: Option<usize>, rows: Option<usize>) -> Self {
-        let positive = |number: Option<usize>, usual| number.filter(|number| *number > 0).unwrap_or(usual);
-        Self { columns: positive(columns, USUAL.columns), rows: positive(rows, USUAL.rows) }
-    }
-}
-
-#[cfg(unix)]
-fn measured() -> Option<Size> {
-    let size = rustix::termios::tcgetwinsize(stdout()).ok()?;
-    let size = Size { columns: usize::from(size.ws_col), rows: usize::from(size.ws_row) };
-    (size.columns > 0 && size.rows > 0).then_some(size)
-}
-
-#[cfg(not(unix))]
-fn measured() -> Option<Size> {
-    None
-}
 
 /// A line with the style of its whole text.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,15 +65,6 @@ pub(super) fn fitted(lines: Vec<Line>, footer: Line, size: Size) -> Vec<Line> {
         .chain([footer])
         .map(|line| Line { text: cut(&line.text, size.columns), ..line })
         .collect()
-}
-
-/// Cuts a text to a number of characters; an ellipsis stands for the rest.
-fn cut(text: &str, columns: usize) -> String {
-    if text.chars().count() <= columns {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(columns.saturating_sub(1)).collect();
-    format!("{kept}…")
 }
 
 /// Returns true if standard output is a terminal that can be redrawn.
@@ -166,6 +123,7 @@ fn leave_on_interrupt() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::USUAL;
 
     #[test]
     fn a_frame_is_never_larger_than_the_terminal() {
@@ -178,12 +136,6 @@ mod tests {
         let frame = fitted(lines, Line::plain("footer"), USUAL);
         assert_eq!(frame.last().unwrap().text, "footer");
         assert!(frame[0].text.ends_with('…'));
-    }
-
-    #[test]
-    fn the_environment_states_a_size() {
-        assert_eq!(Size::stated(None, Some(0)), USUAL);
-        assert_eq!(Size::stated(Some(132), Some(50)), Size { columns: 132, rows: 50 });
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
+    number,
     output::{self, Format},
 };
 use clap::Args;
@@ -42,16 +43,16 @@ pub struct Assumptions {
     #[command(flatten)]
     rates: Rates,
     /// Requests per second to both backends together.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = number::decimal)]
     requests_per_second: f64,
     /// Number of users, who are all equally active.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 20_000, value_parser = number::whole::<u64>)]
     users: u64,
     /// Number of simulated runs.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = number::whole::<u32>)]
     runs: u32,
     /// Seed of the random traffic; the same seed gives the same runs.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = number::whole::<u64>)]
     seed: u64,
 }
 

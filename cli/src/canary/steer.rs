@@ -6,9 +6,10 @@ use crate::{
     client::Client,
     confirm::Confirmation,
     failure::Failure,
+    in_force::Wait,
     notice,
     output::{self, Format, cell},
-    publication,
+    percentage, publication,
 };
 use clap::Args;
 use reqwest::Method;
@@ -30,11 +31,29 @@ pub(super) fn run(client: &Client, flag: &str, verb: &str, format: Format) -> Re
 pub struct Promotion {
     /// Name of the flag.
     flag: String,
-    /// Percentage of the step to advance to, which must be the next one.
-    #[arg(long, value_name = "PERCENT")]
+    /// Percentage of the step to advance to, such as 50 or 50%, which must be the next one.
+    #[arg(long, value_name = "PERCENT", value_parser = percentage::of_step, allow_negative_numbers = true)]
     to: Option<f64>,
     #[command(flatten)]
     confirmation: Confirmation,
+}
+
+/// An approval of the next step of a flag's canary.
+#[derive(Debug, Args)]
+pub struct Approval {
+    /// Name of the flag.
+    flag: String,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+/// A rollback of a flag's canary.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// Name of the flag.
+    flag: String,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// A resumption of a flag's canary.
@@ -87,6 +106,33 @@ pub(super) fn resume(resumption: &Resumption, client: &Client, format: Format) -
         confirm(client, *confirmation, &format!("resume {flag}"), &moved)?;
     }
     run(client, flag, "resume", format)
+}
+
+/// Approves the next step of a flag's canary. Asks first, because its evidence moves users from then on.
+///
+/// # Errors
+///
+/// Fails if the change is not confirmed, or if the management API refuses it or cannot be reached.
+pub(super) fn approve(approval: &Approval, client: &Client, format: Format) -> Result<(), Failure> {
+    let Approval { flag, confirmation } = approval;
+    // A failure to read leaves open who is moved, and the change itself reports its cause.
+    let status = client.get(&path(flag, "")).unwrap_or_default();
+    if let Some(moved) = ascent::of_approval(&status) {
+        confirm(client, *confirmation, &format!("approve the next step of {flag}"), &moved)?;
+    }
+    run(client, flag, "approve", format)
+}
+
+/// Rolls a flag's canary back, which sends all its users to legacy.
+///
+/// # Errors
+///
+/// Fails if the management API refuses the change or cannot be reached, or like [`Wait::until_in_force`].
+pub(super) fn roll_back(rollback: &Rollback, client: &Client, format: Format) -> Result<(), Failure> {
+    let Rollback { flag, wait } = rollback;
+    let response = client.send(Method::POST, &path(flag, "/rollback"), None)?;
+    show(&response, format);
+    wait.until_in_force(client, &response, format)
 }
 
 /// Asks for a confirmation of a change, or says whom it moves if nobody is asked.
@@ -174,6 +220,25 @@ mod tests {
         let parsed = CommandLine::<Resumption>::parse_from(["resume", "f", "--yes"]);
         resume(&parsed.arguments, &client, Format::Json).unwrap();
         let expected = ["/api/migration/canary/f", "/api/migration/canary/f/resume"];
+        assert_eq!(*paths.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn an_approval_reads_whom_it_moves_and_yes_confirms_it() {
+        let (client, paths) = production(STATUS);
+        let parsed = CommandLine::<Approval>::parse_from(["approve", "f", "--yes"]);
+        approve(&parsed.arguments, &client, Format::Json).unwrap();
+        let expected = ["/api/migration/canary/f", "/api/migration/canary/f/approve"];
+        assert_eq!(*paths.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_rollback_can_wait_until_it_is_in_force() {
+        let body = r#"{"flag":"f","run":"r1","state":"rolled_back","percentage":0.0,"revision":7,"isolates":{"reporting":0}}"#;
+        let (client, paths) = production(body);
+        let parsed = CommandLine::<Rollback>::parse_from(["rollback", "f", "--wait", "--timeout", "5s"]);
+        roll_back(&parsed.arguments, &client, Format::Json).unwrap();
+        let expected = ["/api/migration/canary/f/rollback", "/api/migration/status"];
         assert_eq!(*paths.lock().unwrap(), expected);
     }
 

@@ -5,7 +5,7 @@ use crate::{
     client::Client,
     clock, duration,
     failure::Failure,
-    notice,
+    notice, number,
     output::{self, Format},
     poll::Poll,
 };
@@ -29,7 +29,7 @@ pub struct Options {
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     timeout: Option<Duration>,
     /// Seconds between two looks.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = number::whole::<u64>)]
     every: u64,
 }
 

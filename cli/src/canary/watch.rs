@@ -5,7 +5,7 @@ use super::{
     outcome::Outcome,
     path::path,
     progress::Progress,
-    screen::{self, Line, Screen, Size},
+    screen::{self, Line, Screen},
     sentence,
     status::heading,
 };
@@ -13,9 +13,10 @@ use crate::{
     client::Client,
     clock,
     failure::Failure,
-    notice,
+    notice, number,
     output::{self, Format},
     poll::Poll,
+    terminal::Size,
 };
 use clap::Args;
 use serde_json::Value;
@@ -27,7 +28,7 @@ pub struct Options {
     /// Name of the flag.
     flag: String,
     /// Seconds between two refreshes.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = number::whole::<u64>)]
     every: u64,
     /// Exit with 10 unless the run is completed.
     #[arg(long)]
@@ -97,7 +98,7 @@ impl View {
 
     fn show(&mut self, status: &Value, now: i64) {
         match self {
-            Self::Json => println!("{status}"),
+            Self::Json => output::data(&format!("{status}\n")),
             Self::Lines(progress) => {
                 if let Some(line) = progress.line(status, now) {
                     println!("{line}");

@@ -1,7 +1,7 @@
 //! Examples of the commands whose definitions have none. A test parses every one of them.
 
 /// Commands by their words, with the text below their help.
-pub(super) const EXAMPLES: [(&[&str], &str); 42] = [
+pub(super) const EXAMPLES: [(&[&str], &str); 44] = [
     (&["list"], "Examples:\n  cutover list\n  cutover list --no-headers\n  cutover list --json"),
     (&["get"], "Example:\n  cutover get reviews_read"),
     (
@@ -36,10 +36,12 @@ pub(super) const EXAMPLES: [(&[&str], &str); 42] = [
         &["create-ab-test"],
         "Example:\n  cutover create-ab-test checkout 'A new button' --traffic-percentage 50",
     ),
+    (&["route", "get"], "Example:\n  cutover route get reviews.read"),
     (&["export"], "Example:\n  cutover export > cutover.yaml"),
     (&["whoami"], "Example:\n  cutover whoami --context live"),
     (&["metrics"], "Examples:\n  cutover metrics\n  cutover metrics --flag reviews_read"),
     (&["restore"], "Example:\n  cutover restore --yes --reason ticket-4711"),
+    (&["version"], "Example:\n  cutover version"),
     (&["man"], "Example:\n  cutover man ~/.local/share/man/man1"),
     (&["audit", "show"], "Example:\n  cutover audit show 17"),
     (&["audit", "verify"], "Example:\n  cutover audit verify"),
@@ -59,7 +61,7 @@ pub(super) const EXAMPLES: [(&[&str], &str); 42] = [
     (
         &["context", "add"],
         "Examples:\n  cutover context add staging --url https://staging.example\n  \
-         cutover context add live --url https://live.example --production --token-stdin < live.token",
+         cutover context add live --url https://live.example --production \\\n    --token-stdin < live.token",
     ),
     (&["context", "list"], "Example:\n  cutover context list"),
     (&["context", "use"], "Example:\n  cutover context use staging"),

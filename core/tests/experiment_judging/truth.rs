@@ -9,6 +9,9 @@ use cutover_core::{
 
 const USERS: u64 = 200_000;
 
+/// Capacity for all users and for the outcomes that wait for their exposure.
+const CAPACITY: u32 = 400_000;
+
 /// Largest number of entries in a batch.
 const BATCH: usize = 400;
 
@@ -86,7 +89,7 @@ fn two_hundred_thousand_users_are_counted_exactly() {
     deliveries.sort_by_key(|(order, _)| *order);
 
     // Every second batch is there twice. The log brings a batch in one tick only, with what is read twice within it.
-    let mut in_ticks = Evidence::none(&design, USERS as u32);
+    let mut in_ticks = Evidence::none(&design, CAPACITY);
     let tick_of = |batch: &Batch| (batch.sequence + u64::from(batch.isolate.ends_with('1'))) % 4;
     for tick in 0..4 {
         let own = deliveries.iter().filter(|(_, batch)| tick_of(batch) == tick).map(|(_, batch)| *batch);
@@ -94,7 +97,7 @@ fn two_hundred_thousand_users_are_counted_exactly() {
     }
     check(&in_ticks, &design);
 
-    let mut at_once = Evidence::none(&design, USERS as u32);
+    let mut at_once = Evidence::none(&design, CAPACITY);
     at_once.fold(&design, &arrivals(deliveries.iter().map(|(_, batch)| *batch)), super::BEGAN + 550);
     assert!(at_once.remembers_same(&in_ticks), "ticks do not show either");
     assert_eq!(at_once.figures(), in_ticks.figures());

@@ -7,12 +7,13 @@ use crate::command_line::{
 use cutover_tests::command;
 
 /// Words that no answer to a mistake has: those of libraries, of Rust, and of earlier versions that were misunderstood.
-const NEVER: [&str; 13] = [
+const NEVER: [&str; 14] = [
     "panicked",
     "Failed to",
     "deserialize",
     "invalid type",
     "invalid float literal",
+    "invalid digit",
     "unknown variant",
     "missing field",
     "expected f64",

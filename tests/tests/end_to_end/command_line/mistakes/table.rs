@@ -73,14 +73,21 @@ fn addresses_and_tokens() -> Vec<Mistake> {
 
 fn arguments() -> Vec<Mistake> {
     vec![
-        run("11", &["rolout", "graphql_reviews_read", "5"], 2)
+        run("11a", &["rolout", "graphql_reviews_read", "5"], 2)
             .says(&["unrecognized subcommand 'rolout'", "'rollout'"]),
+        run("11b", &["rollback", "graphql_reviews_read"], 2)
+            .says(&["cutover canary rollback FLAG", "cutover disable FLAG"])
+            .never(&["rollout"]),
+        run("11c", &["canary", "abort", "graphql_reviews_read"], 2).says(&["cutover canary rollback FLAG"]),
         run("12", &["rollout", "graphql_reviews_read", "150"], 3).says(&["not between 0 and 100"]),
         run("13a", &["rollout", "graphql_reviews_write", "25%"], 0).after([off()]).says(&["25.0"]),
         run("13b", &["rollout", "graphql_reviews_write", "12,5"], 2).says(&["write it with a point: 12.5"]),
-        run("14", &["rollout", "graphql_reviews_write", "-5"], 2)
+        run("14a", &["rollout", "graphql_reviews_write", "-5"], 2)
             .says(&["a percentage is 0 to 100"])
             .never(&["unexpected argument", "-- -5"]),
+        run("14b", &["canary", "promote", "graphql_reviews_read", "--to", "150"], 2)
+            .says(&["a percentage is 0 to 100"])
+            .never(&["of its users"]),
         run("15", &["rollout", "graphql_reviews_read", "1.23456"], 3)
             .says(&["more than four decimals", "the finest step is 0.0001 percent"]),
         run("16", &["get", "graphql_review_read"], 5).says(&[
@@ -99,6 +106,7 @@ fn arguments() -> Vec<Mistake> {
         run("20b", &["audit", "--since", "1h", "--limit", "1"], 0).says(&["REVISION"]),
         run("20c", &["audit", "--since", "lately"], 2)
             .says(&["use a duration before now such as 90m", "yesterday"]),
+        run("20d", &["audit", "--limit", "some"], 2).says(&["it is not a whole number"]),
         run("21", &["explain", "graphql_reviews_read", "--with", "country"], 2)
             .says(&["NAME=VALUE", "--with header:x-beta=1"])
             .never(&["is not a fact"]),

@@ -64,6 +64,7 @@ fn flags() -> Vec<Row> {
             "/flags/old-{n}",
             r#"{"enabled":false}"#,
         )]),
+        row("route delete", &["reviews.write", "--yes"]).after([rollback(), applied()]),
     ]
 }
 
@@ -83,7 +84,7 @@ fn canaries() -> Vec<Row> {
         row("start-canary", &[ENDED, "--yes"]).after([rollback()]),
         row("canary retry", &[ENDED, "--yes"]).after([start(), rollback()]),
         row("canary promote", &[ENDED, "--yes"]).after([rollback(), start()]).short(),
-        row("canary approve", &[ENDED]).after([rollback(), start()]),
+        row("canary approve", &[ENDED, "--yes"]).after([rollback(), start()]),
         row("canary pause", &[ENDED]).after([rollback(), start()]),
         row("canary resume", &[ENDED, "--yes"]).after([rollback(), start(), pause()]),
         row("canary rollback", &[ENDED, "--reason", "complaints"]).after([rollback(), start()]),

@@ -84,6 +84,7 @@ pub fn rows() -> Vec<Row> {
         ),
         Row { is_script: true, ..row("completions", &["bash"]) }.short(),
         row("man", &["pages"]),
+        row("version", &[]),
         row("context add", &["staging", "--url", "{url}", "--token", "{ann}"]),
         row("context list", &[]).after([STAGING, LIVE]).short(),
         row("context use", &["live"]).after([STAGING, LIVE]),

@@ -21,7 +21,8 @@ pub struct Row {
     pub kind: Kind,
     /// Text on the screen at which Ctrl-C is pressed, for a command without an end.
     pub interrupted_at: Option<&'static str>,
-    /// True for a command that does not send its request again, because the response has a secret that is not stored.
+    /// True for a command that does not send its request again, because the response has a secret that is not stored, or
+    /// because a shell waits for it.
     pub is_sent_once: bool,
     /// True for an output that a shell reads and no person, which is neither narrow nor kept.
     pub is_script: bool,
