@@ -112,7 +112,7 @@ enum RemoteCommand {
         #[command(subcommand)]
         command: experiment::Command,
     },
-    /// Create the draft of an A/B test: control and treatment, half of its users each.
+    /// Create a draft of an A/B test: control and treatment.
     CreateAbTest(experiment::AbTest),
     /// Show differences between both backends' responses.
     Compare {

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_deletion_can_wait_until_it_is_in_force() {
-        let body = r#"{"id":"reviews.read","flag":"f","version":3,"revision":4,"isolates":{"reporting":0}}"#;
+        let body = r#"{"id":"reviews.read","flag":"f","version":3,"revision":4,"isolates":{"reporting":1,"revisions":[{"revision":4,"isolates":1}]}}"#;
         let (url, paths) = answering(200, body);
         let client = Client::new(&url, "t", None, false).unwrap();
         let parsed = CommandLine::<Delete>::parse_from(["delete", "reviews.read", "--yes", "--wait"]);

@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_rollback_can_wait_until_it_is_in_force() {
-        let body = r#"{"flag":"f","run":"r1","state":"rolled_back","percentage":0.0,"revision":7,"isolates":{"reporting":0}}"#;
+        let body = r#"{"flag":"f","run":"r1","state":"rolled_back","percentage":0.0,"revision":7,"isolates":{"reporting":1,"revisions":[{"revision":7,"isolates":1}]}}"#;
         let (client, paths) = production(body);
         let parsed = CommandLine::<Rollback>::parse_from(["rollback", "f", "--wait", "--timeout", "5s"]);
         roll_back(&parsed.arguments, &client, Format::Json).unwrap();

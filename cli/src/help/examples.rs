@@ -28,7 +28,7 @@ pub(super) const EXAMPLES: [(&[&str], &str); 44] = [
     (
         &["experiment", "stop"],
         "Examples:\n  cutover experiment stop checkout --reason 'no effect'\n  \
-         cutover experiment stop checkout --winner treatment --decision 'ship it' --reason 'more orders'",
+         cutover experiment stop checkout --winner treatment --reason 'more orders'",
     ),
     (&["experiment", "assign"], "Example:\n  cutover experiment assign checkout user-123 --with country=NO"),
     (&["experiment", "delete"], "Example:\n  cutover experiment delete checkout"),
