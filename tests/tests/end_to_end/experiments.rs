@@ -46,8 +46,18 @@ impl Told {
 
     /// Applies a configuration, and waits until the edge holds it. Returns its rules.
     async fn apply(&self, text: &str) -> Ruleset {
+        self.put("/config", text).await
+    }
+
+    /// Applies a configuration that may move users back.
+    async fn apply_and_move(&self, text: &str) -> Ruleset {
+        self.put("/config?allow_moving_users=true", text).await
+    }
+
+    async fn put(&self, path: &str, text: &str) -> Ruleset {
         let text = self.configuration(text);
-        let applied = self.stack.management().apply(&text).await.expect(200);
+        let yaml = [("content-type", "application/yaml")];
+        let applied = self.stack.management().send("PUT", path, &yaml, Some(&text)).await.expect(200);
         self.stack.edge_holds(applied.body["revision"].as_u64().unwrap()).await;
         compiled(&text)
     }

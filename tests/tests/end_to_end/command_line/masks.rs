@@ -7,7 +7,7 @@ use crate::api_examples::page::Masks;
 const UNITS: [&str; 5] = ["ms", "s", "min", "h", "d"];
 
 /// Ends of the words before a number that counts changes.
-const COUNTERS: [&str; 4] = ["revision", "version", "epoch", "known"];
+const COUNTERS: [&str; 5] = ["revision", "version", "epoch", "known", "length"];
 
 /// Words after a number of reports, which isolates send all the time.
 const REPORTS: &str = "reports accepted,";
@@ -26,7 +26,12 @@ pub fn masked(text: &str, names: &[(String, &str)]) -> String {
     let named = names.iter().fold(text.to_owned(), |text, (value, name)| text.replace(value, name));
     // Before the lines: a terminal may break one between a number and its unit.
     let text = numbers(&durations(&ports(&Masks::default().text(&named))));
-    columns(text.lines().map(spaces))
+    columns(text.lines().map(date).map(spaces))
+}
+
+/// Replaces the time of a response in its header.
+fn date(line: &str) -> &str {
+    if line.trim_start().starts_with("date: ") { "date: TIME" } else { line }
 }
 
 /// Replaces the ports of this machine.

@@ -143,7 +143,7 @@ async fn a_user_without_an_id_gets_one_or_takes_no_part() {
         "",
     );
     assert!(!assigned(&compiled(&told.configuration(&values_only)), "user-1").of_backend.is_empty());
-    told.apply(&values_only).await;
+    told.apply_and_move(&values_only).await;
     let answer = http::get(port, "/anyone/x", &[]).await;
     assert_eq!((answer.header("set-cookie"), Seen::of(&answer).told.as_str()), (None, ""));
 }

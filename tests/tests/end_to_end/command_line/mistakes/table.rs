@@ -208,8 +208,8 @@ fn approvals_and_repetitions() -> Vec<Mistake> {
             .by(Who::Bob)
             .after([before, request, share(r#"{"percentage":20}"#)])
             .says(&["cutover changes withdraw {made}", "rollout_percentage"]),
-        run("37", &["rollout", "graphql_reviews_write", "0"], 0)
-            .after([off()])
+        run("37", &["rollout", "graphql_offers_read", "10"], 0)
+            .after([share(r#"{"percentage":10}"#)])
             .says(&["unchanged; revision"])
             .never(&["done;"]),
         run("38", &["rollout", "graphql_reviews_write", "10"], 0)
