@@ -44,7 +44,27 @@ pub async fn shown(command: Command, interrupt_at: Option<&'static str>) -> Show
     tokio::task::spawn_blocking(run).await.expect("the command is run")
 }
 
-fn on_terminal(mut command: Command, interrupt_at: Option<&str>) -> Shown {
+/// Starts a program that Ctrl-C ends, also where this process ignores it, as shells have processes in the background do.
+const INTERRUPTIBLE: &str = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])";
+
+/// Returns the same command, ended by Ctrl-C whoever started this process.
+fn interruptible(command: &Command) -> Command {
+    let mut wrapped = Command::new("python3");
+    wrapped.args(["-c", INTERRUPTIBLE]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        wrapped.current_dir(folder);
+    }
+    wrapped
+}
+
+fn on_terminal(command: Command, interrupt_at: Option<&str>) -> Shown {
+    let mut command = if interrupt_at.is_some() { interruptible(&command) } else { command };
     let (own, theirs) = pair();
     let end = || Stdio::from(theirs.try_clone().expect("a file handle can be cloned"));
     command.stdin(end()).stdout(end()).stderr(end());

@@ -66,8 +66,8 @@ pub struct Delete {
 /// Starts an experiment. Asks first if its variants decide a flag.
 pub(super) fn start(options: &Start, client: &Client, format: Format) -> Result<(), Failure> {
     let Start { experiment, confirmation, wait } = options;
-    // A failure to read leaves open who is moved, and the change itself reports its cause.
-    let before = client.get(&path(experiment, "")).unwrap_or_default();
+    // What is started is what was read: nobody knows whom an experiment moves that could not be read.
+    let before = client.get(&path(experiment, ""))?;
     if let Some(flag) = decided_flag(&before) {
         let (share, new) = (output::field(&before, "traffic_percentage"), on_new(&before));
         let moved = format!(
@@ -75,6 +75,8 @@ pub(super) fn start(options: &Start, client: &Client, format: Format) -> Result<
         );
         confirmation.confirm(client.environment(), &format!("start {experiment}"), &moved)?;
     }
+    let tag = etag::as_read(&before, "version");
+    let client = &client.on_condition("if-match", &tag);
     let response = client.send(Method::POST, &path(experiment, "/start"), None)?;
     show::change(&response, format);
     wait.until_in_force(client, &response, format)
@@ -193,6 +195,15 @@ mod tests {
             pause(&parsed, &client, Format::Json).unwrap();
             assert_eq!(paths.lock().unwrap().last().unwrap(), "/api/migration/experiments/e/pause");
         }
+    }
+
+    #[test]
+    fn a_start_of_what_could_not_be_read_is_not_sent() {
+        let (url, paths) = answering(404, r#"{"code":"not_found","detail":"there is none"}"#);
+        let client = Client::new(&url, "t", None, false).unwrap();
+        let parsed = CommandLine::<Start>::parse_from(["start", "e", "--yes"]).arguments;
+        start(&parsed, &client, Format::Json).unwrap_err();
+        assert_eq!(*paths.lock().unwrap(), ["/api/migration/experiments/e"]);
     }
 
     #[test]

@@ -165,14 +165,14 @@ impl CompiledFlag {
         self.limit.get()
     }
 
-    /// Lowers the flag to a limit, unless it is as low already. A flag that an experiment owns is not as low as its
-    /// percentage: the experiment sends users beyond it to the new arm, until a limit at the percentage ends that.
+    /// Lowers the flag to a limit, unless it is as low already. A flag that an experiment owns never is: the experiment sends users
+    /// beyond the percentage to the new arm, until a limit ends that.
     pub(crate) fn lower(&self, limit: FlagLimit) {
         let held = self.limit().unwrap_or(FlagLimit { enabled: self.enabled, rollout: self.rollout });
         let lowered =
             FlagLimit { enabled: held.enabled && limit.enabled, rollout: held.rollout.min(limit.rollout) };
-        let ends_experiment = self.experiment.is_some() && limit.rollout <= self.rollout;
-        if lowered != held || ends_experiment {
+        // Each brake is newer than the snapshot, so the experiment has ended whatever the percentage is since then.
+        if lowered != held || self.experiment.is_some() {
             self.limit.set(Some(lowered));
         }
     }

@@ -224,11 +224,15 @@ fn emergencies_switches_lists_conditions_and_brakes_go_before_an_experiment() {
         rules.brake([&brake]);
         assert_eq!(reason(&rules), (Arm::Legacy, Reason::Braked), "{brake:?}");
     }
-    // The brake of an experiment that has ended is at the percentage of its flag.
-    rules.brake([&brake(true, 20)]);
-    assert_eq!(reason(&rules), (Arm::Legacy, Reason::Braked), "the user is beyond the percentage");
-    rules.brake([&brake(true, 21)]);
-    assert_eq!(reason(&rules), (Arm::New, Reason::Experiment), "a brake that lowers nothing");
+    // The brake of an experiment that has ended is at the percentage of its flag, or at a later one: nobody else may change it.
+    for percent in [20, 21, 100] {
+        rules.brake([&brake(true, percent)]);
+        assert_eq!(
+            reason(&rules),
+            (Arm::Legacy, Reason::Braked),
+            "the user is beyond the percentage: {percent}"
+        );
+    }
     let off = compiled(&CONFIG.replace("enabled: true", "enabled: false"));
     assert_eq!(reason(&off), (Arm::Legacy, Reason::Disabled));
     let condition = "conditions: [{ type: attribute, name: \"header:x-app\", op: equals, values: [ios] }]";

@@ -15,7 +15,12 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
-    Emergency, Flag, FlagName, PartsPerMillion, config::Config, rules::emergency::Declaration,
+    Emergency, Flag, FlagName, PartsPerMillion,
+    config::Config,
+    rules::{
+        emergency::Declaration,
+        experiment::document::{Experiment, ExperimentState},
+    },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -112,13 +117,17 @@ impl Release {
     }
 }
 
-/// Proposes the release of flags at 0 %, in one change with the end of the emergency. A canary that is active is rolled back:
-/// it owns the share of its flag.
+/// Proposes the release of flags at 0 %, in one change with the end of the emergency. A canary that is active is rolled back
+/// and an experiment that is running is paused: they own their flags.
 fn at_zero(truth: &Truth, release: Release, demand: &ChangeRequest) -> Proposal {
     let mut config = truth.config.clone();
     for name in &release.flags {
         if let Some(flag) = config.feature_flags.get_mut(name) {
             flag.rollout_percentage = PartsPerMillion::ZERO;
+        }
+        let owns = |experiment: &&mut Experiment| experiment.owned_flag() == Some(name);
+        for experiment in config.ab_tests.values_mut().filter(owns) {
+            experiment.state = ExperimentState::Paused;
         }
     }
     let why = demand.reason.as_deref().unwrap_or_default();

@@ -6,7 +6,11 @@ use crate::{
     store::State as Truth,
 };
 use axum::http::StatusCode;
-use cutover_core::{ExperimentName, FlagName, PartsPerMillion, config::Config};
+use cutover_core::{
+    ExperimentName, FlagName, PartsPerMillion,
+    config::Config,
+    rules::experiment::document::{Experiment, ExperimentState},
+};
 
 /// Rejects a canary's move up on a flag that a running experiment owns: its users would be on the arms of their variants, and
 /// evidence of nobody.
@@ -45,6 +49,24 @@ pub(super) fn may_own(truth: &Truth, config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Rejects a configuration in which a stopped experiment runs or is paused again: its phase and its outcome are over, and a file
+/// of the time before knows nothing of them.
+pub(super) fn must_stay_stopped(truth: &Truth, config: &Config) -> Result<(), Problem> {
+    let goes_on = |name: &ExperimentName, held: &Experiment| {
+        let state = config.ab_tests.get(name).map(|experiment| experiment.state);
+        let is_active = matches!(state, Some(ExperimentState::Running | ExperimentState::Paused));
+        held.state == ExperimentState::Stopped && is_active
+    };
+    match truth.config.ab_tests.iter().find(|(name, held)| goes_on(name, held)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let detail = format!("the experiment {name} is stopped, and this would start its phase again");
+            let hint = "leave its state out, or make it a draft (state: draft) first, whose start begins the next phase";
+            Err(Problem::new(StatusCode::CONFLICT, "experiment_state", detail, hint))
+        }
+    }
+}
+
 /// Rejects the start of an experiment while its flag is disabled: all of its users would be on legacy.
 pub(super) fn must_have_an_enabled_flag(
     truth: &Truth,
@@ -78,7 +100,6 @@ mod tests {
     use cutover_core::{
         Timestamp,
         canary::{Run, RunIdentity},
-        rules::experiment::document::ExperimentState,
     };
 
     const CONFIG: &str = "
@@ -114,6 +135,27 @@ experiments:
             config.ab_tests.get_mut(&name).unwrap().state = ExperimentState::Running;
         }
         config
+    }
+
+    #[test]
+    fn a_stopped_experiment_does_not_go_on() {
+        let name: ExperimentName = "one".parse().unwrap();
+        let with_state = |config: &Config, state: ExperimentState| {
+            let mut config = config.clone();
+            config.ab_tests.get_mut(&name).unwrap().state = state;
+            config
+        };
+        let mut truth = truth();
+        truth.config = with_state(&truth.config, ExperimentState::Stopped);
+        for (state, expected) in [
+            (ExperimentState::Running, Some("experiment_state")),
+            (ExperimentState::Paused, Some("experiment_state")),
+            (ExperimentState::Draft, None),
+            (ExperimentState::Stopped, None),
+        ] {
+            let refused = must_stay_stopped(&truth, &with_state(&truth.config, state)).err();
+            assert_eq!(refused.map(|problem| problem.code), expected, "{state:?}");
+        }
     }
 
     #[test]

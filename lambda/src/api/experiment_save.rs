@@ -2,7 +2,7 @@
 
 use crate::{
     api::{
-        experiment_guard::{may_own, must_have_an_enabled_flag},
+        experiment_guard::{may_own, must_have_an_enabled_flag, must_stay_stopped},
         experiments::{SECTION, experiment_json, find},
         extract::ExperimentPath,
     },
@@ -105,6 +105,7 @@ pub(super) fn with_experiment(truth: &Truth, name: &ExperimentName, written: &Ex
 
 /// Checks that an experiment may own its flag, and that the rest of the configuration has room for it.
 pub(super) fn must_be_valid(truth: &Truth, name: &ExperimentName, config: &Config) -> Result<(), Problem> {
+    must_stay_stopped(truth, config)?;
     may_own(truth, config)?;
     must_have_an_enabled_flag(truth, name, config)?;
     config.check().map_err(Problem::invalid_document)

@@ -66,6 +66,7 @@ impl FilePlan {
         for (name, flag) in &merged.feature_flags {
             canary_guard::may_raise(truth, name, flag)?;
         }
+        experiment_guard::must_stay_stopped(truth, &merged)?;
         experiment_guard::may_own(truth, &merged)?;
         merged.check().map_err(Problem::invalid_document)?;
         Ok(merged)

@@ -101,7 +101,22 @@ pub fn details_to_approve(before: &State, proposal: &Proposal, changes: &[Change
         })
     }));
     details.extend(released_flags(before, proposal));
+    details.extend(owners(before, proposal));
     details
+}
+
+/// Describes each experiment that would own a flag and did not before, or not so, as a whole with its holdout: what is not
+/// changed decides as well whom it moves.
+fn owners(before: &State, proposal: &Proposal) -> Vec<Value> {
+    let after = &proposal.config;
+    let owners = after.ab_tests.iter().filter(|(name, experiment)| {
+        experiment.owned_flag().is_some() && before.config.ab_tests.get(*name) != Some(*experiment)
+    });
+    let described = owners.map(|(name, experiment)| {
+        let holdout = experiment.holdout.as_ref().and_then(|holdout| after.holdouts.get(holdout));
+        json!({ "section": "ab_tests", "name": name, "owns": experiment, "holdout": holdout })
+    });
+    described.collect()
 }
 
 /// Returns the runs that a proposal removes: with their canary, or with their flag.

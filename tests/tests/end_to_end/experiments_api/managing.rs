@@ -142,6 +142,13 @@ async fn a_start_waits_for_a_second_person_and_an_end_does_not() {
     assert_eq!(waiting["action"], "experiment.start");
     assert_eq!(waiting["objects"], json!(["ab_tests/e"]));
     let approve = format!("/changes/{}/approve", waiting["change"].as_str().unwrap());
+    // What is approved is the experiment as it was, also where the start changes nothing.
+    let mut wider = experiment(FLAG);
+    wider["traffic_percentage"] = json!(3);
+    ann.put("/experiments/e", &wider).await.expect(200);
+    let refused = bob.send("POST", &approve, &[], None).await.expect(409).body;
+    assert_eq!(refused["code"], "changed_since_asked", "{refused:#}");
+    ann.put("/experiments/e", &experiment(FLAG)).await.expect(200);
     assert_eq!(bob.send("POST", &approve, &[], None).await.expect(200).body["state"], "running");
     verb(ann, "pause", 200).await;
     verb(ann, "start", 202).await;

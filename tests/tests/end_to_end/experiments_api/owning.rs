@@ -71,6 +71,11 @@ async fn a_flag_of_an_experiment_has_no_canary_and_no_other_percentage() {
     let applied = management.send("PUT", allowed, &json, Some(&text)).await.expect(200).body;
     assert_eq!(applied["moves"][0]["cause"], "experiment");
     assert_eq!(applied["moves"][0]["experiment"], "e");
+
+    // A file of the time before does not start it again.
+    config["ab_tests"]["e"]["state"] = json!("running");
+    let refused = management.send("PUT", allowed, &json, Some(&config.to_string())).await.expect(409).body;
+    assert_eq!(refused["code"], "experiment_state", "{refused:#}");
     post(&start, 201).await;
     assert_eq!(flag["enabled"], true);
 }
@@ -94,4 +99,19 @@ async fn an_experiment_starts_with_an_enabled_flag_that_no_emergency_holds() {
     // Whatever is in force, an end is never refused.
     management.post("/emergency/rollback", &json!({ "reason": "fire" })).await.expect(200);
     management.post("/experiments/e/stop", &json!({ "reason": "fire" })).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_that_ends_at_zero_pauses_the_experiment_of_its_flag() {
+    let stack = Stack::start(Options::default()).await;
+    let management = stack.management();
+    management.apply(&stack.dev_configuration()).await.expect(200);
+    management.send("POST", &format!("/flags/{FLAG}/enable"), &[], None).await.expect(200);
+    management.put("/experiments/e", &experiment(FLAG)).await.expect(201);
+    management.send("POST", "/experiments/e/start", &[], None).await.expect(200);
+    management.post("/emergency/rollback", &json!({ "reason": "errors" })).await.expect(200);
+    let clear = json!({ "reason": "mended", "percentage": 0 });
+    management.post("/emergency/clear", &clear).await.expect(200);
+    let ended = management.get("/experiments/e").await.expect(200).body;
+    assert_eq!(ended["state"], "paused", "it would send its users to the new backend: {ended:#}");
 }
