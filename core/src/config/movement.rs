@@ -208,6 +208,22 @@ impl Flags<'_> {
     }
 }
 
+impl Config {
+    /// Returns the share of a flag's users on the new arm while no emergency holds the flag: that of the flag, or of the running
+    /// experiment that owns it together with the flag's for users outside. Conditions admit everybody here.
+    pub fn share_on_new(&self, flag: &FlagName) -> PartsPerMillion {
+        let share = self.feature_flags.get(flag).map(Flag::enabled_share).unwrap_or_default();
+        match Owner::of(self, flag) {
+            None => share,
+            owner => {
+                let on_new = Owner::on_new_arm(owner, f64::from(share.get()) / 1e6);
+                // Between 0 and 1, as every part of it.
+                PartsPerMillion::of_parts((on_new * 1e6).round() as u32)
+            }
+        }
+    }
+}
+
 /// Returns the share of users on the new arm, in parts per million.
 fn share_in_force(flag: Option<&Flag>) -> u32 {
     flag.map_or(0, |flag| flag.enabled_share().get())

@@ -19,6 +19,19 @@ experiments:
     ))
 }
 
+#[test]
+fn the_share_on_the_new_arm_is_that_of_the_owner_and_of_the_flag_outside_of_it() {
+    for (percentage, fields, expected) in [
+        (20, "state: draft", 20.0),
+        (20, "state: running", 50.0),
+        (0, "state: running, traffic_percentage: 40", 20.0),
+        (100, "state: running, traffic_percentage: 40", 80.0),
+    ] {
+        let share = with(percentage, fields).share_on_new(&"f".parse().unwrap());
+        assert_eq!(share.percent(), expected, "{fields} at {percentage} %");
+    }
+}
+
 fn moved(before: &Config, after: &Config) -> Option<Movement> {
     let mut all = movements(before, after, |_| None);
     assert!(all.len() <= 1, "{all:?}");

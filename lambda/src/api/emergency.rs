@@ -15,7 +15,7 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
-    Emergency, Flag, FlagName, PartsPerMillion,
+    Emergency, FlagName, PartsPerMillion,
     config::Config,
     rules::{
         emergency::Declaration,
@@ -156,8 +156,7 @@ fn released(truth: &Truth, named: Option<&[FlagName]>) -> Result<Release, Proble
 
 /// Describes a released flag by the share that is in force from then on.
 fn returned(config: &Config, name: &FlagName) -> Value {
-    let share = config.feature_flags.get(name).map(Flag::enabled_share).unwrap_or_default();
-    json!({ "name": name, "percentage": share })
+    json!({ "name": name, "percentage": config.share_on_new(name) })
 }
 
 fn not_held(detail: &str) -> Problem {

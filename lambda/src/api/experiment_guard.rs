@@ -37,6 +37,12 @@ pub(super) fn may_own(truth: &Truth, config: &Config) -> Result<(), Problem> {
             return Err(owned_by_experiment(flag, earlier));
         }
         if truth.owner(flag) == Some(name) {
+            // Whoever clears an emergency has seen the share before, and conditions admit users whom nobody counts.
+            let conditions = |config: &Config| config.ab_tests.get(name).map(|held| held.conditions.clone());
+            let is_wider = config.share_on_new(flag) > truth.config.share_on_new(flag);
+            if is_wider || conditions(config) != conditions(&truth.config) {
+                no_emergency(truth, flag)?;
+            }
             continue;
         }
         if let Some(run) = truth.active_run(flag) {

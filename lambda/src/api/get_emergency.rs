@@ -38,9 +38,8 @@ pub(super) fn in_force(state: &Truth) -> Option<Emergency> {
 
 /// Lists the flags that an emergency holds, with the share to which each returns when it is cleared.
 pub(super) fn held_flags(state: &Truth) -> Vec<Value> {
-    let flags = state.config.feature_flags.iter();
-    let held = flags.filter(|(name, _)| state.is_held(name));
-    held.map(|(name, flag)| json!({ "name": name, "returns_to": flag.enabled_share() })).collect()
+    let held = state.config.feature_flags.keys().filter(|name| state.is_held(name));
+    held.map(|name| json!({ "name": name, "returns_to": state.config.share_on_new(name) })).collect()
 }
 
 #[cfg(test)]

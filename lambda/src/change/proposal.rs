@@ -137,13 +137,11 @@ fn released_flags(before: &State, proposal: &Proposal) -> Vec<Value> {
         EmergencyChange::Set(left) => left.covers(name),
         EmergencyChange::Clear => false,
     };
-    let flags = proposal.config.feature_flags.iter();
-    let released = flags.filter(|(name, _)| before.is_held(name) && !stays_held(name));
-    released
-        .map(|(name, flag)| {
-            json!({ "section": "feature_flags", "name": name, "returns_to": flag.enabled_share() })
-        })
-        .collect()
+    let config = &proposal.config;
+    let released = config.feature_flags.keys().filter(|name| before.is_held(name) && !stays_held(name));
+    let returns =
+        |name| json!({ "section": "feature_flags", "name": name, "returns_to": config.share_on_new(name) });
+    released.map(returns).collect()
 }
 
 /// Names the objects that a proposal is about if it changes the emergency: the emergency, and every flag that it covers.

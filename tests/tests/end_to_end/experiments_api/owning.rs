@@ -110,6 +110,16 @@ async fn an_emergency_that_ends_at_zero_pauses_the_experiment_of_its_flag() {
     management.put("/experiments/e", &experiment(FLAG)).await.expect(201);
     management.send("POST", "/experiments/e/start", &[], None).await.expect(200);
     management.post("/emergency/rollback", &json!({ "reason": "errors" })).await.expect(200);
+    // Whoever clears it is shown where the experiment sends its users, and nobody widens it meanwhile.
+    let held = management.get("/emergency").await.expect(200).body["held_flags"].clone();
+    let of_flag = held.as_array().unwrap().iter().find(|held| held["name"] == FLAG).unwrap();
+    assert_eq!(of_flag["returns_to"], 50.0, "{held:#}");
+    let mut wider = experiment(FLAG);
+    for (variant, weight) in [(0, 10), (1, 90)] {
+        wider["variants"][variant]["traffic_percentage"] = json!(weight);
+    }
+    let refused = management.put("/experiments/e", &wider).await.expect(409).body;
+    assert_eq!(refused["code"], "emergency_in_force", "{refused:#}");
     let clear = json!({ "reason": "mended", "percentage": 0 });
     management.post("/emergency/clear", &clear).await.expect(200);
     let ended = management.get("/experiments/e").await.expect(200).body;
