@@ -107,7 +107,8 @@ pub(crate) async fn until_decided(stack: &Stack, path: &str, expected: (&str, &s
         if (decided.0.as_deref(), decided.1.as_deref()) == (Some(expected.0), Some(expected.1)) {
             return started.elapsed();
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "{path}: {decided:?} instead of {expected:?}");
+        // While KV is frozen an answer brings the snapshot, in up to a minute or so.
+        assert!(started.elapsed() < Duration::from_secs(90), "{path}: {decided:?} instead of {expected:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
