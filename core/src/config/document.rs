@@ -66,6 +66,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Returns the running experiment that owns a flag: its variants decide the flag for the users who take part.
+    pub fn owner(&self, flag: &FlagName) -> Option<(&ExperimentName, &Experiment)> {
+        self.ab_tests.iter().find(|(_, experiment)| experiment.owned_flag() == Some(flag))
+    }
+
     /// Returns the configuration as it is written in a file: without the compiled adapters.
     ///
     /// # Errors

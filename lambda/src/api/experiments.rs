@@ -4,7 +4,7 @@ use crate::{
     access::auth::Caller,
     api::{
         extract::{ExperimentPath, Page, Parameters},
-        pages,
+        object_list::object_list,
         respond::{json_response, not_modified_or, with_meta},
     },
     platform::Platform,
@@ -58,13 +58,10 @@ pub(super) async fn list(
     Parameters(page): Parameters<Page>,
 ) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
-    let (experiments, next) = page.of(state.config.ab_tests.iter(), |(name, _)| name.as_str())?;
-    let entry = |(name, experiment): (&ExperimentName, &Experiment)| {
-        (name.to_string(), shown(&state, name, experiment))
-    };
-    let (experiments, next) = pages::filled(experiments.into_iter().map(entry), next);
-    let body = json!({ "experiments": experiments, "revision": state.head.revision, "next_after": next });
-    Ok(json_response(StatusCode::OK, &body))
+    let experiments = state.config.ab_tests.iter().map(|entry| (entry.0.as_str(), entry));
+    object_list(&page, &state, "experiments", experiments, |(name, experiment)| {
+        shown(&state, name, experiment)
+    })
 }
 
 pub(super) async fn one(

@@ -4,7 +4,7 @@ use crate::{
     access::auth::Caller,
     api::{
         extract::{FlagPath, HELD, Page, Parameters},
-        pages,
+        object_list::object_list,
         respond::{json_response, not_modified_or, set_tag, with_meta},
     },
     platform::Platform,
@@ -54,11 +54,8 @@ pub(super) async fn list(
     Parameters(page): Parameters<Page>,
 ) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
-    let (flags, next) = page.of(state.config.feature_flags.iter(), |(name, _)| name.as_str())?;
-    let entry = |(name, flag): (&FlagName, &Flag)| (name.to_string(), shown(&state, name, flag));
-    let (flags, next) = pages::filled(flags.into_iter().map(entry), next);
-    let body = json!({ "flags": flags, "revision": state.head.revision, "next_after": next });
-    Ok(json_response(StatusCode::OK, &body))
+    let flags = state.config.feature_flags.iter().map(|entry| (entry.0.as_str(), entry));
+    object_list(&page, &state, "flags", flags, |(name, flag)| shown(&state, name, flag))
 }
 
 pub(super) async fn one(

@@ -4,7 +4,7 @@ use crate::{
     access::auth::Caller,
     api::{
         extract::{Page, Parameters, RoutePath},
-        pages,
+        object_list::object_list,
         respond::{json_response, not_modified_or, with_meta},
     },
     platform::Platform,
@@ -49,11 +49,8 @@ pub(super) async fn list(
     Parameters(page): Parameters<Page>,
 ) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
-    let (routes, next) = page.of(state.config.routes.iter(), |route| route.id.as_str())?;
-    let entries = routes.into_iter().map(|route| (route.id.to_string(), shown(&state, route)));
-    let (routes, next) = pages::filled(entries, next);
-    let body = json!({ "routes": routes, "revision": state.head.revision, "next_after": next });
-    Ok(json_response(StatusCode::OK, &body))
+    let routes = state.config.routes.iter().map(|route| (route.id.as_str(), route));
+    object_list(&page, &state, "routes", routes, |route| shown(&state, route))
 }
 
 pub(super) async fn one(

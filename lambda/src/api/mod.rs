@@ -34,6 +34,7 @@ mod get_route;
 mod get_status;
 mod measured;
 mod mistake;
+mod object_list;
 mod openapi;
 mod pages;
 pub mod prometheus;

@@ -105,10 +105,9 @@ impl State {
         self.runs.get(flag).filter(|run| run.state.is_active())
     }
 
-    /// Returns the running experiment that owns a flag: its variants decide the flag for the users who take part.
+    /// Returns the name of the running experiment that owns a flag.
     pub fn owner(&self, flag: &FlagName) -> Option<&ExperimentName> {
-        let mut experiments = self.config.ab_tests.iter();
-        experiments.find(|(_, experiment)| experiment.owned_flag() == Some(flag)).map(|(name, _)| name)
+        self.config.owner(flag).map(|(name, _)| name)
     }
 
     /// Returns the salt in force of a flag: its own, or else the one that its newest run dealt users anew with; `None` for

@@ -55,8 +55,7 @@ impl<'c> Owner<'c> {
         if !config.feature_flags.get(flag)?.enabled {
             return None;
         }
-        let owns = |(_, experiment): &(&ExperimentName, &Experiment)| experiment.owned_flag() == Some(flag);
-        let (name, experiment) = config.ab_tests.iter().find(owns)?;
+        let (name, experiment) = config.owner(flag)?;
         let holdout = experiment.holdout.as_ref().and_then(|name| config.holdouts.get(name));
         let held_out = holdout.map_or(0.0, |holdout| fraction(holdout.percentage));
         let of_layer =

@@ -167,7 +167,7 @@ fn two_runs_look_alike() {
                  \n  next step in 59 min (2026-03-01T10:00:00.000Z (now))\n\
                  run r78 of 4 steps: 40 -> 50 percent\n  \"revision\": 12, \"at\": 1769860800000\n\
                  --known 17:9f86d081884c7d659a2feaa0c55ad0159f86d081884c7d659a2feaa0c55ad015\n\
-                 /tmp/x1y2/first.yaml\n\
+                 desks/x1y2/first.yaml\n\
                  in force within about\n  6 s; 12 reports accepted, 0 refused\n\
                  r7   now         ann\n";
     let second = "127.0.0.1:9\n\
@@ -177,7 +177,7 @@ fn two_runs_look_alike() {
                   \n  next step in 3 s (2027-03-01T10:00:00.123Z (12 min ago))\n\
                   run r9 of 4 steps: 40 -> 50 percent\n  \"revision\": 8, \"at\": 1801396800000\n\
                   --known 8:60303ae22b998861bce3b28f33eec1be60303ae22b998861bce3b28f33eec1be\n\
-                  /tmp/zzz/first.yaml\n\
+                  desks/zzz/first.yaml\n\
                   in force within about\n  12 s; 3 reports accepted, 0 refused\n\
                   r12  12 min ago  ann\n";
     let mask = |text: &str, folder: &str| masked(text, &[(folder.to_owned(), "DESK")]);
@@ -191,6 +191,6 @@ fn two_runs_look_alike() {
                     DESK/first.yaml\n\
                     in force within about\n  N T; N reports accepted, 0 refused\n\
                     rN  N T ago  ann\n";
-    assert_eq!(mask(first, "/tmp/x1y2"), expected);
-    assert_eq!(mask(second, "/tmp/zzz"), expected);
+    assert_eq!(mask(first, "desks/x1y2"), expected);
+    assert_eq!(mask(second, "desks/zzz"), expected);
 }
