@@ -10,6 +10,7 @@ mod api_examples;
 mod audit;
 mod boundary;
 mod broken_core;
+mod busy_table;
 mod canary;
 mod cases;
 mod catalogue;
