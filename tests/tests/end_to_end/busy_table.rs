@@ -7,12 +7,9 @@ use cutover_core::{
     canary::{Action, RunState, Step},
     measurement::batch::{Batch, Cell},
 };
-use cutover_lambda::{
-    measurement::evaluate::invocation,
-    store::{AuditQuery, Store},
-};
+use cutover_lambda::{measurement::evaluate::invocation, store::AuditQuery};
 use cutover_tests::{
-    batches::{begin_runs, cell, counts, name, store_batch},
+    batches::{begin_runs, cell, counts, requests_in_ledger, store_batch},
     calls::CallProxy,
     dynamodb::DynamoDb,
     functions::{connected, platform},
@@ -111,7 +108,11 @@ async fn live(case: Case) {
     evaluate().await;
     assert!(left.load(Ordering::Relaxed) <= 0, "{case}: it was not refused {times} times");
 
-    assert_eq!([requests(&store, FLAG).await, requests(&store, OTHER).await], [2_020, 7], "{case}");
+    assert_eq!(
+        [requests_in_ledger(&store, FLAG).await, requests_in_ledger(&store, OTHER).await],
+        [2_020, 7],
+        "{case}"
+    );
     let cursor = store.cursor().await.unwrap();
     assert_eq!((cursor.totals.batches, cursor.parked.len(), cursor.gaps.len()), (2, 0, 0), "{case}");
     let (records, _) = store.records(&run.id, "", 500).await.unwrap();
@@ -124,12 +125,6 @@ async fn live(case: Case) {
     let audited = store.audit(&query).await.unwrap().records.len();
     let events = store.event_counters().await.unwrap();
     assert_eq!((decided, audited, events[FLAG]["rollbacks"]), (1, 1, 1), "{case}");
-}
-
-/// Returns the requests of a flag by its ledger.
-async fn requests(store: &Store, flag: &str) -> u64 {
-    let ledger = store.ledger(Some(&name(flag))).await.unwrap();
-    ledger.series.iter().map(|series| series.counts.requests).sum()
 }
 
 /// The cursor shares its transaction with the lease, at which those that stand by look every second. A refusal used to be taken

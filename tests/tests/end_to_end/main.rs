@@ -56,6 +56,7 @@ mod records;
 mod release;
 mod restore;
 mod retries;
+mod rotation;
 mod second_person;
 mod secrets;
 mod sharded;

@@ -13,6 +13,7 @@ use cutover_tests::{
     functions::{evaluate_process, platform},
     is_deep,
     lambda::Lambda,
+    patience::until,
 };
 use std::{
     sync::Arc,
@@ -72,12 +73,7 @@ impl Overlap {
 
     /// Waits for something, and returns the time that it took.
     async fn until(&self, expected: &str, is_so: impl AsyncFn() -> bool) -> Duration {
-        let started = Instant::now();
-        while !is_so().await {
-            assert!(started.elapsed() < Duration::from_secs(20), "not {expected}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        started.elapsed()
+        until(Duration::from_secs(20), expected, is_so).await
     }
 }
 
