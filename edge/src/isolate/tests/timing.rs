@@ -28,7 +28,9 @@ fn reports(status: u32, at_once: usize) -> Vec<i64> {
     let mut instants = Vec::new();
     for now in (0..300_000).step_by(10) {
         if now % 100 == 0 {
-            (0..at_once).for_each(|_| isolate.record(&outcome(&isolate, status)));
+            for _ in 0..at_once {
+                isolate.record(&outcome(&isolate, status));
+            }
         }
         if isolate.schedule.question_is_due(now, now) {
             ask(&mut isolate, &word(1), now);
