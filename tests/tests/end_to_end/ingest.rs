@@ -17,9 +17,10 @@ use cutover_lambda::{
 };
 use cutover_tests::{
     batches::{begin_runs, cell, counts, post_batch, requests_in_ledger, store_batch},
+    calls::{Call, CallProxy},
     dynamodb::DynamoDb,
     fault_proxy::Fault,
-    functions::platform,
+    functions::{connected, platform},
     question::ask_with,
     server::Server,
     stack::INGEST_SECRET,
@@ -203,4 +204,30 @@ async fn a_batch_whose_time_has_passed_is_counted_once_in_the_open_window() {
         starts.len() >= 2 && starts[1..].iter().all(|start| *start >= window_of(through)),
         "{starts:?}, {through}"
     );
+}
+
+/// C3: each batch was added to counters in one partition, which takes 1 000 write units a second. Now an invocation notes its
+/// time there, and nothing else, however many batches it folds.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_batch_writes_to_the_partition_of_the_counters() {
+    const BATCHES: usize = 20;
+    let dynamodb = DynamoDb::start().await;
+    let store = platform(&dynamodb, &[]).await.store;
+    let run = begin_runs(&store, &["one"]).await.remove(0);
+    let proxy = CallProxy::start(dynamodb.url()).await;
+    let server = Server::start(ingest::router(connected(&proxy.url(), &[]))).await;
+    let counters = |calls: &[Call]| -> Vec<String> {
+        calls.iter().flat_map(Call::names).filter(|name| name.starts_with("METRICS/")).collect()
+    };
+    for sequence in 1..=BATCHES as u64 {
+        let (status, answer, _) = send(&server, &batch(sequence, Some(&run), 5)).await;
+        assert_eq!(status, 200, "{answer:#}");
+    }
+    let taken = proxy.take();
+    let writes = taken.iter().filter(|call| call.operation == "PutItem").count();
+    assert_eq!((writes, counters(&taken)), (BATCHES, Vec::new()));
+    let folded = invocation(&connected(&proxy.url(), &[])).await.unwrap();
+    assert_eq!((folded.worked, folded.batches), (true, BATCHES));
+    assert_eq!(counters(&proxy.take()), ["METRICS/TICKS"]);
+    assert_eq!(requests_in_ledger(&store, "one").await, 5 * BATCHES as u64);
 }
