@@ -139,6 +139,15 @@ async fn a_secret_that_is_not_read_holds_no_batch_and_no_question_up() {
     assert!(dynamodb.batches().is_empty());
 }
 
+/// M16: whatever time a deployment gives the function, it has answered before.
+#[test]
+fn a_function_answers_before_the_platform_ends_it() {
+    let variables = include_str!("../../../infra/variables.tf");
+    let least = variables.split("timeout >= ").nth(1).and_then(|rest| rest.split(' ').next());
+    let least: u64 = least.expect("the least timeout of a function").parse().unwrap();
+    assert!(LIMIT < Duration::from_secs(least), "{least} s");
+}
+
 /// Returns the batches of the log, of one shard.
 async fn arrivals(store: &Store) -> Vec<Arrival> {
     let stream = store.stream().await.unwrap();
