@@ -1,5 +1,6 @@
 //! Batches that tests store without isolates, and the canary runs that they are evidence of.
 
+use crate::question::post_signed;
 use cutover_core::{
     Arm, Epoch, FlagName, Reason, Revision, Timestamp,
     canary::{Run, RunIdentity},
@@ -39,6 +40,17 @@ pub async fn store_batch(store: &Store, batch: &Batch) -> BatchStatus {
     let packed = packing::pack(batch.encode().as_bytes());
     let now = clock::now().millis();
     store.store_batch(&batch.isolate, batch.sequence, &packed, now).await.expect("the batch is stored")
+}
+
+/// Sends a batch to ingest as an isolate does, signed with a secret. Returns the status and the body of the response.
+pub async fn post_batch(client: &reqwest::Client, url: &str, batch: &Batch, secret: &str) -> (u16, Value) {
+    post_signed(client, &format!("{url}/v1/batches"), &batch.encode(), secret).await
+}
+
+/// Returns the number of requests in the ledger of a flag.
+pub async fn requests_in_ledger(store: &Store, flag: &str) -> u64 {
+    let ledger = store.ledger(Some(&name(flag))).await.expect("the ledger is read");
+    ledger.series.iter().map(|series| series.counts.requests).sum()
 }
 
 /// Begins a run of each flag, by the plan of the example configuration, as the first change of all. The runs have no keys, so

@@ -109,7 +109,11 @@ fn size(value: &Value) -> usize {
     }
 }
 
-type Condition = Box<dyn Fn(&Call) -> bool + Send>;
+/// Calls that are refused, and the response to them.
+struct Refusals {
+    condition: Box<dyn Fn(&Call) -> bool + Send>,
+    response: Value,
+}
 
 /// A running proxy.
 pub struct CallProxy {
@@ -121,7 +125,7 @@ struct Shared {
     target: String,
     client: reqwest::Client,
     calls: Mutex<Vec<Call>>,
-    refused: Mutex<Option<Condition>>,
+    refused: Mutex<Option<Refusals>>,
 }
 
 impl CallProxy {
@@ -146,7 +150,15 @@ impl CallProxy {
 
     /// Refuses from now on the calls for which a condition holds, as invalid. It is asked before the call has a response.
     pub fn refuse(&self, condition: impl Fn(&Call) -> bool + Send + 'static) {
-        *self.shared.refused.lock().expect("no handler panics") = Some(Box::new(condition));
+        let invalid =
+            json!({ "__type": "com.amazonaws.dynamodb.v20120810#ValidationException", "message": "no" });
+        self.refuse_with(invalid, condition);
+    }
+
+    /// Refuses from now on the calls for which a condition holds, with this body and the status 400.
+    pub fn refuse_with(&self, response: Value, condition: impl Fn(&Call) -> bool + Send + 'static) {
+        let refusals = Refusals { condition: Box::new(condition), response };
+        *self.shared.refused.lock().expect("no handler panics") = Some(refusals);
     }
 
     /// Refuses no call any more.
@@ -161,14 +173,13 @@ async fn pass_on(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     let request = serde_json::from_slice(&body).expect("the SDK sends JSON");
     let began = Instant::now();
     let mut call = Call { operation, request, response_bytes: 0, began, ended: began };
-    let is_refused = {
+    let refusal = {
         let refused = shared.refused.lock().expect("no handler panics");
-        refused.as_ref().is_some_and(|condition| condition(&call))
+        let refusals = refused.as_ref().filter(|refusals| (refusals.condition)(&call));
+        refusals.map(|refusals| refusals.response.to_string())
     };
-    let response = if is_refused {
-        let refusal =
-            json!({ "__type": "com.amazonaws.dynamodb.v20120810#ValidationException", "message": "no" });
-        answer(StatusCode::BAD_REQUEST, "application/x-amz-json-1.0", refusal.to_string())
+    let response = if let Some(refusal) = refusal {
+        answer(StatusCode::BAD_REQUEST, "application/x-amz-json-1.0", refusal)
     } else {
         let mut passed = headers;
         passed.remove("host");

@@ -30,6 +30,8 @@ pub enum Fault {
     Hang,
     /// The request is forwarded and takes effect, but its response is lost.
     Lost,
+    /// The request is forwarded and takes effect, but the proxy does not respond for ten minutes.
+    Silent,
     /// The request is forwarded: a fault for a later one.
     None,
 }
@@ -198,9 +200,10 @@ async fn respond(shared: &Shared, request: Request) -> Response {
         Some(Fault::Answer(status, kind, body)) => {
             answer(StatusCode::from_u16(status).expect("a valid status"), kind, body)
         }
-        Some(Fault::Hang) => {
-            tokio::time::sleep(Duration::from_secs(600)).await;
-            Response::new(Body::empty())
+        Some(Fault::Hang) => silence().await,
+        Some(Fault::Silent) => {
+            let _ = pass_on(&shared.client, &shared.target, request).await;
+            silence().await
         }
         Some(Fault::Lost) => {
             let _ = pass_on(&shared.client, &shared.target, request).await;
@@ -219,6 +222,12 @@ async fn respond(shared: &Shared, request: Request) -> Response {
         }
         Some(Fault::None) | None => pass_on(&shared.client, &shared.target, request).await,
     }
+}
+
+/// Responds after ten minutes, which nobody waits for.
+async fn silence() -> Response {
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    Response::new(Body::empty())
 }
 
 /// Forwards a request to a base URL.

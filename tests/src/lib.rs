@@ -31,6 +31,7 @@ pub mod lambda;
 pub mod moto;
 pub mod openapi;
 pub mod paths;
+pub mod patience;
 pub mod process;
 pub mod proxied;
 pub mod question;

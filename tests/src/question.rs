@@ -1,4 +1,4 @@
-//! Questions to the control plane, signed as isolates sign them.
+//! Questions to the control plane, and other messages that are signed as isolates sign them.
 
 use crate::stack::INGEST_SECRET;
 use cutover_core::signature;
@@ -12,13 +12,18 @@ pub async fn ask_with(url: &str, question: &str, secret: &str) -> (u16, Value) {
 
 /// Sends a question as [`ask_with`] does, over the connections of a client.
 pub async fn ask_over(client: &reqwest::Client, url: &str, question: &str, secret: &str) -> (u16, Value) {
+    post_signed(client, &format!("{url}/v1/questions"), question, secret).await
+}
+
+/// Sends a message to a URL, signed with a secret. Returns the status and the body of the response; null if it is not JSON.
+pub async fn post_signed(client: &reqwest::Client, url: &str, message: &str, secret: &str) -> (u16, Value) {
     let now = clock::now().millis();
     let response = client
-        .post(format!("{url}/v1/questions"))
+        .post(url)
         .header(signature::TIMESTAMP, now.to_string())
-        .header(signature::SIGNATURE, signature::sign(secret, now, question.as_bytes()))
+        .header(signature::SIGNATURE, signature::sign(secret, now, message.as_bytes()))
         .header("content-type", "application/json")
-        .body(question.to_owned())
+        .body(message.to_owned())
         .send()
         .await
         .expect("the function answers");

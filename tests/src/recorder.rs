@@ -1,5 +1,6 @@
 //! A proxy between a function and DynamoDB that evaluates each call against the function's policy. It records the actions
-//! and the partitions of the table, and can refuse a call without permission, as AWS does.
+//! and the partitions of the table, and can refuse a call without permission, as AWS does. It watches the conditions of puts
+//! into the audit log too, which no policy can demand.
 
 use crate::{
     dynamodb::TABLE,
@@ -24,6 +25,12 @@ use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
 };
+
+/// Partition to which items are only added.
+const APPENDED: &str = "AUDIT";
+
+/// Condition of a put that writes over nothing.
+const IS_NEW: &str = "attribute_not_exists(pk)";
 
 /// Treatment of a call that the policy does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +61,37 @@ struct Seen {
     calls: Partitions,
     on_arrivals: BTreeSet<String>,
     denied: Vec<String>,
+    appended: Appended,
+}
+
+/// Puts into the audit log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Number of puts on condition that there is no such item.
+    pub new: usize,
+    /// Keys of items that were put without that condition.
+    pub unconditional: Vec<String>,
+}
+
+impl Appended {
+    /// Notes the puts of a call, alone or in a transaction.
+    fn note(&mut self, operation: &str, call: &Value) {
+        let parts: Vec<&Value> = match operation {
+            "PutItem" => vec![call],
+            "TransactWriteItems" => {
+                let items = call["TransactItems"].as_array().into_iter().flatten();
+                items.filter_map(|item| item.get("Put")).collect()
+            }
+            _ => Vec::new(),
+        };
+        for put in parts.into_iter().filter(|put| put["Item"]["pk"]["S"] == APPENDED) {
+            if put["ConditionExpression"] == IS_NEW {
+                self.new += 1;
+            } else {
+                self.unconditional.push(put["Item"]["sk"]["S"].as_str().unwrap_or_default().to_owned());
+            }
+        }
+    }
 }
 
 impl Recorder {
@@ -90,6 +128,11 @@ impl Recorder {
     pub fn denied(&self) -> Vec<String> {
         self.shared.seen.lock().expect("no handler panics").denied.clone()
     }
+
+    /// Returns the puts into the audit log so far.
+    pub fn appended(&self) -> Appended {
+        self.shared.seen.lock().expect("no handler panics").appended.clone()
+    }
 }
 
 impl Shared {
@@ -121,6 +164,7 @@ async fn pass_on(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     let operation = target.rsplit('.').next().unwrap_or_default();
     let call: Value = serde_json::from_slice(&body).expect("the SDK sends JSON");
     let needed = requests(operation, &call);
+    shared.seen.lock().expect("no handler panics").appended.note(operation, &call);
     if let Some(request) = shared.note(&needed)
         && shared.mode == Mode::Enforce
     {
@@ -164,5 +208,31 @@ fn generalised(partition: &str) -> String {
     match partition.split_once('#') {
         Some((kind, _)) => format!("{kind}#*"),
         None => partition.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_put_into_the_audit_log_without_its_condition_is_noticed() {
+        let put = |partition: &str, condition: Value| {
+            let item = json!({ "pk": { "S": partition }, "sk": { "S": "000000000007" } });
+            json!({ "TableName": TABLE, "Item": item, "ConditionExpression": condition })
+        };
+        let noted = |operation: &str, call: Value| {
+            let mut appended = Appended::default();
+            appended.note(operation, &call);
+            (appended.new, appended.unconditional.len())
+        };
+        assert_eq!(noted("PutItem", put("AUDIT", json!(IS_NEW))), (1, 0));
+        assert_eq!(noted("PutItem", put("AUDIT", Value::Null)), (0, 1));
+        assert_eq!(noted("PutItem", put("AUDIT", json!("attribute_exists(pk)"))), (0, 1));
+        assert_eq!(noted("PutItem", put("CONFIG", Value::Null)), (0, 0));
+        let parts = [put("AUDIT", json!(IS_NEW)), put("AUDIT", Value::Null), put("FOLD", Value::Null)];
+        let parts = parts.map(|part| json!({ "Put": part }));
+        assert_eq!(noted("TransactWriteItems", json!({ "TransactItems": parts })), (1, 1));
+        assert_eq!(noted("GetItem", json!({})), (0, 0));
     }
 }

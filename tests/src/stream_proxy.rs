@@ -1,8 +1,10 @@
 //! A proxy in front of Dynoxide that presents the one shard of each of its streams as many, as DynamoDB does: shards end and
-//! split, pages are short or empty, listings omit shards, records expire, iterators too, and calls are throttled. All other
-//! calls pass through it untouched.
+//! split, pages are short or empty, listings omit shards, records become readable late and expire, iterators too, and calls are
+//! throttled. All other calls pass through it untouched.
 
+mod lateness;
 mod shards;
+mod upstream;
 
 use crate::{
     fault_proxy::{answer, pass_on},
@@ -14,14 +16,18 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
+use cutover_lambda::clock;
+use lateness::Lateness;
 use serde_json::{Value, json};
 use shards::{Place, Shard, Stream};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
+use upstream::fetch;
 
 /// Prefix of the calls that the proxy handles.
 const PREFIX: &str = "DynamoDBStreams_20120810.";
@@ -76,6 +82,8 @@ struct Streams {
     reads: u64,
     /// Time that each of them takes.
     delay: Duration,
+    /// Ages at which batches become readable.
+    lateness: Lateness,
 }
 
 /// An error of the platform: the name of its type, and its message.
@@ -112,6 +120,7 @@ impl StreamProxy {
             expiries: 0,
             reads: 0,
             delay: Duration::ZERO,
+            lateness: Lateness::none(),
         };
         let shared = Arc::new(Shared {
             target: format!("http://{target}"),
@@ -187,6 +196,20 @@ impl StreamProxy {
     /// Lets every call of `GetRecords` take a time from now on.
     pub fn slow_reads(&self, delay: Duration) {
         self.state().delay = delay;
+    }
+
+    /// Lets batches become readable late from now on: each at an age in this range, in milliseconds. In its shard none is read
+    /// before those ahead of it.
+    pub fn late_batches(&self, ages: RangeInclusive<u64>) {
+        self.state().lateness = Lateness::drawn(ages);
+    }
+
+    /// Returns the time from which on all batches can be read, in milliseconds since 1970.
+    pub fn readable_at(&self) -> i64 {
+        let mut state = self.state();
+        state.current();
+        let records = state.streams.values().flat_map(|stream| &stream.shards).flat_map(Shard::records);
+        records.map(|record| state.lateness.readable_at(record)).max().unwrap_or_default()
     }
 
     /// Throttles the next calls.
@@ -348,7 +371,11 @@ impl Streams {
         let shard = self.streams.get(arn).and_then(|stream| stream.shard(id)).ok_or(NOT_FOUND)?;
         let is_empty = self.empty.is_some_and(|every| self.reads.is_multiple_of(every));
         let most = if is_empty { 0 } else { limit(request).unwrap_or(MOST_RECORDS).min(self.page) };
-        let (records, end) = shard.page(index, most).ok_or(TRIMMED)?;
+        let mut records = shard.page(index, most).ok_or(TRIMMED)?;
+        let now = clock::now().millis();
+        let is_readable = |record: &&Value| self.lateness.readable_at(record) <= now;
+        records.truncate(records.iter().take_while(is_readable).count());
+        let end = index + records.len();
         let mut page = json!({ "Records": records });
         if !shard.is_end(end) {
             page["NextShardIterator"] = json!(self.written(end, id, arn));
@@ -364,32 +391,4 @@ impl Streams {
 
 fn limit(request: &Value) -> Option<usize> {
     request["Limit"].as_u64().and_then(|limit| usize::try_from(limit).ok())
-}
-
-/// Appends the records of Dynoxide's shard that are new.
-fn fetch(database: &dynoxide::Database, arn: &str, stream: &mut Stream) {
-    let mut iterator = stream.upstream.take().unwrap_or_else(|| beginning(database, arn));
-    loop {
-        let request = serde_json::from_value(json!({ "ShardIterator": iterator })).expect("a request");
-        let page = database.get_records(request).expect("Dynoxide reads its shard");
-        iterator = page.next_shard_iterator.expect("Dynoxide's shard never ends");
-        if page.records.is_empty() {
-            break;
-        }
-        for record in page.records {
-            stream.append(serde_json::to_value(record).expect("a record is JSON"));
-        }
-    }
-    stream.upstream = Some(iterator);
-}
-
-/// Returns an iterator at the first record of Dynoxide's shard.
-fn beginning(database: &dynoxide::Database, arn: &str) -> String {
-    let request = serde_json::from_value(json!({ "StreamArn": arn })).expect("a request");
-    let described = database.describe_stream(request).expect("Dynoxide describes its stream");
-    let shard = described.stream_description.shards.first().expect("Dynoxide has one shard");
-    let request = json!({ "StreamArn": arn, "ShardId": shard.shard_id, "ShardIteratorType": "TRIM_HORIZON" });
-    let request = serde_json::from_value(request).expect("a request");
-    let begun = database.get_shard_iterator(request).expect("Dynoxide's shard has a beginning");
-    begun.shard_iterator.expect("an iterator")
 }

@@ -25,7 +25,7 @@ struct Episode {
     batches: u32,
 }
 
-/// Lives through an episode. Returns the number of its batches.
+/// Lives through an episode. Returns the number of batches that were stored and, in the end, counted once in each of their flags.
 ///
 /// # Errors
 ///
@@ -66,7 +66,7 @@ impl Episode {
                 return Err(format!("flag {flag}: {:?} instead of {expected:?}", ledger.content));
             }
         }
-        Ok(u64::from(all))
+        Ok(stored as u64)
     }
 
     fn live_until(&mut self, sequence: u32) -> Result<(), String> {

@@ -69,15 +69,18 @@ impl Shard {
         is_kept.then(|| self.entries.partition_point(|entry| entry.number < from))
     }
 
-    /// Returns at most so many records from an index on, and the index of the next; `None` if the record at the index has
-    /// expired.
-    pub fn page(&self, index: usize, most: usize) -> Option<(Vec<Value>, usize)> {
+    /// Returns at most so many records from an index on; `None` if the record at the index has expired.
+    pub fn page(&self, index: usize, most: usize) -> Option<Vec<Value>> {
         if index < self.trimmed {
             return None;
         }
         let end = self.entries.len().min(index + most);
-        let records = self.entries[index..end].iter().map(|entry| entry.record.clone()).collect();
-        Some((records, end))
+        Some(self.entries[index..end].iter().map(|entry| entry.record.clone()).collect())
+    }
+
+    /// Returns all records, oldest first.
+    pub fn records(&self) -> impl Iterator<Item = &Value> {
+        self.entries.iter().map(|entry| &entry.record)
     }
 
     /// Returns true if there is nothing at an index, and never will be.

@@ -17,7 +17,7 @@ use cutover_lambda::{
     },
 };
 use cutover_tests::{
-    batches::{cell, counts, store_batch},
+    batches::{cell, counts, requests_in_ledger, store_batch},
     dynamodb::DynamoDb,
     fault_proxy::Fault,
     functions::platform,
@@ -79,8 +79,7 @@ impl Evaluation {
     }
 
     async fn requests(&self, name: &str) -> u64 {
-        let ledger = self.platform.store.ledger(Some(&flag(name))).await.unwrap();
-        ledger.series.iter().map(|series| series.counts.requests).sum()
+        requests_in_ledger(&self.platform.store, name).await
     }
 
     fn damage(&mut self, name: &'static str) {

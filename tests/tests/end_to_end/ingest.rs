@@ -8,7 +8,6 @@ use cutover_core::{
         batch::{Batch, window_of},
         question::Question,
     },
-    signature,
 };
 use cutover_lambda::{
     clock,
@@ -17,10 +16,11 @@ use cutover_lambda::{
     store::{Arrival, BatchStatus, Store},
 };
 use cutover_tests::{
-    batches::{begin_runs, cell, counts, name, store_batch},
+    batches::{begin_runs, cell, counts, post_batch, requests_in_ledger, store_batch},
+    calls::{Call, CallProxy},
     dynamodb::DynamoDb,
     fault_proxy::Fault,
-    functions::platform,
+    functions::{connected, platform},
     question::ask_with,
     server::Server,
     stack::INGEST_SECRET,
@@ -42,15 +42,8 @@ fn batch(sequence: u64, run: Option<&Run>, requests: u64) -> Batch {
 
 /// Sends a batch as an isolate does.
 async fn send(server: &Server, batch: &Batch) -> Timed {
-    let (body, now, began) = (batch.encode(), clock::now().millis(), Instant::now());
-    let response = reqwest::Client::new()
-        .post(format!("{}/v1/batches", server.url()))
-        .header(signature::TIMESTAMP, now.to_string())
-        .header(signature::SIGNATURE, signature::sign(INGEST_SECRET, now, body.as_bytes()))
-        .body(body);
-    let response = response.send().await.unwrap();
-    let status = response.status().as_u16();
-    let answer = serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default();
+    let began = Instant::now();
+    let (status, answer) = post_batch(&reqwest::Client::new(), &server.url(), batch, INGEST_SECRET).await;
     (status, answer, began.elapsed())
 }
 
@@ -66,11 +59,21 @@ fn is_refused_in_time((status, problem, took): Timed) {
     assert!(took < LIMIT, "{took:?}");
 }
 
+/// Evaluates twice, and asserts that so many batches of one request each are counted once.
+async fn are_counted_once(platform: &Platform, batches: u64) {
+    for _ in 0..2 {
+        assert!(invocation(platform).await.unwrap().worked, "somebody holds the lease");
+    }
+    assert_eq!(requests_in_ledger(&platform.store, "one").await, batches);
+    assert_eq!(platform.store.cursor().await.unwrap().totals.batches, batches);
+}
+
 /// M16: the head is read behind the write, and had no limit but the SDK's, which is longer than an isolate waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_hangs_holds_no_batch_and_no_question_up() {
     let dynamodb = DynamoDb::start().await;
-    let server = Server::start(ingest::router(platform(&dynamodb, &[]).await)).await;
+    let platform = platform(&dynamodb, &[]).await;
+    let server = Server::start(ingest::router(platform.clone())).await;
     let hang = || {
         // The head and the pace are read side by side.
         for _ in 0..2 {
@@ -89,16 +92,26 @@ async fn a_head_that_hangs_holds_no_batch_and_no_question_up() {
     assert_eq!(dynamodb.batches().len(), 1);
     let (status, answer, _) = ask(&server).await;
     assert_eq!(status, 200, "{answer:#}");
+    are_counted_once(&platform, 1).await;
 }
 
+/// M16: nobody waits for ever, and the batch is sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_hangs_holds_no_batch_up() {
     let dynamodb = DynamoDb::start().await;
-    let server = Server::start(ingest::router(platform(&dynamodb, &[]).await)).await;
+    let platform = platform(&dynamodb, &[]).await;
+    let server = Server::start(ingest::router(platform.clone())).await;
     dynamodb.proxy.on_next("x-amz-target", "PutItem", Fault::Hang);
     is_refused_in_time(send(&server, &batch(1, None, 1)).await);
     let (status, answer, _) = send(&server, &batch(1, None, 1)).await;
     assert_eq!((status, &answer["duplicate"]), (200, &Value::Null), "{answer:#}");
+    // The write is made, and its response is slower than the limit: the isolate sends what is stored.
+    dynamodb.proxy.on_next("x-amz-target", "PutItem", Fault::Silent);
+    let late = Batch { isolate: "1".repeat(32), ..batch(1, None, 1) };
+    is_refused_in_time(send(&server, &late).await);
+    let (status, answer, _) = send(&server, &late).await;
+    assert_eq!((status, &answer["duplicate"]), (200, &json!(true)), "{answer:#}");
+    are_counted_once(&platform, 2).await;
 }
 
 /// Starts Secrets Manager in this process, which answers after a time, and ingest with a secret in it.
@@ -124,6 +137,15 @@ async fn a_secret_that_is_not_read_holds_no_batch_and_no_question_up() {
     is_refused_in_time(send(&server, &batch(1, None, 1)).await);
     is_refused_in_time(ask(&server).await);
     assert!(dynamodb.batches().is_empty());
+}
+
+/// M16: whatever time a deployment gives the function, it has answered before.
+#[test]
+fn a_function_answers_before_the_platform_ends_it() {
+    let variables = include_str!("../../../infra/variables.tf");
+    let least = variables.split("timeout >= ").nth(1).and_then(|rest| rest.split(' ').next());
+    let least: u64 = least.expect("the least timeout of a function").parse().unwrap();
+    assert!(LIMIT < Duration::from_secs(least), "{least} s");
 }
 
 /// Returns the batches of the log, of one shard.
@@ -174,8 +196,7 @@ async fn a_batch_whose_time_has_passed_is_counted_once_in_the_open_window() {
     for _ in 0..2 {
         evaluate().await;
     }
-    let ledger = store.ledger(Some(&name("one"))).await.unwrap();
-    assert_eq!(ledger.series.iter().map(|series| series.counts.requests).sum::<u64>(), 7);
+    assert_eq!(requests_in_ledger(store, "one").await, 7);
     let cursor = store.cursor().await.unwrap();
     assert_eq!((cursor.totals.batches, cursor.gaps.len(), cursor.parked.len()), (3, 0, 0));
     let evidence = store.evidence(&run.flag).await.unwrap().expect("evidence");
@@ -192,4 +213,30 @@ async fn a_batch_whose_time_has_passed_is_counted_once_in_the_open_window() {
         starts.len() >= 2 && starts[1..].iter().all(|start| *start >= window_of(through)),
         "{starts:?}, {through}"
     );
+}
+
+/// C3: each batch was added to counters in one partition, which takes 1 000 write units a second. Now an invocation notes its
+/// time there, and nothing else, however many batches it folds.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_batch_writes_to_the_partition_of_the_counters() {
+    const BATCHES: usize = 20;
+    let dynamodb = DynamoDb::start().await;
+    let store = platform(&dynamodb, &[]).await.store;
+    let run = begin_runs(&store, &["one"]).await.remove(0);
+    let proxy = CallProxy::start(dynamodb.url()).await;
+    let server = Server::start(ingest::router(connected(&proxy.url(), &[]))).await;
+    let counters = |calls: &[Call]| -> Vec<String> {
+        calls.iter().flat_map(Call::names).filter(|name| name.starts_with("METRICS/")).collect()
+    };
+    for sequence in 1..=BATCHES as u64 {
+        let (status, answer, _) = send(&server, &batch(sequence, Some(&run), 5)).await;
+        assert_eq!(status, 200, "{answer:#}");
+    }
+    let taken = proxy.take();
+    let writes = taken.iter().filter(|call| call.operation == "PutItem").count();
+    assert_eq!((writes, counters(&taken)), (BATCHES, Vec::new()));
+    let folded = invocation(&connected(&proxy.url(), &[])).await.unwrap();
+    assert_eq!((folded.worked, folded.batches), (true, BATCHES));
+    assert_eq!(counters(&proxy.take()), ["METRICS/TICKS"]);
+    assert_eq!(requests_in_ledger(&store, "one").await, 5 * BATCHES as u64);
 }

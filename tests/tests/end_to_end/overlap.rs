@@ -7,12 +7,13 @@ use cutover_core::{
 };
 use cutover_lambda::{clock, platform::Platform};
 use cutover_tests::{
-    batches::{begin_runs, cell, counts, store_batch},
+    batches::{begin_runs, cell, counts, requests_in_ledger, store_batch},
     dynamodb::DynamoDb,
     fault_proxy::Fault,
     functions::{evaluate_process, platform},
     is_deep,
     lambda::Lambda,
+    patience::until,
 };
 use std::{
     sync::Arc,
@@ -72,12 +73,7 @@ impl Overlap {
 
     /// Waits for something, and returns the time that it took.
     async fn until(&self, expected: &str, is_so: impl AsyncFn() -> bool) -> Duration {
-        let started = Instant::now();
-        while !is_so().await {
-            assert!(started.elapsed() < Duration::from_secs(20), "not {expected}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        started.elapsed()
+        until(Duration::from_secs(20), expected, is_so).await
     }
 }
 
@@ -144,7 +140,6 @@ async fn a_rollback_that_a_killed_invocation_had_found_is_made_by_the_next() {
     assert!(took < Duration::from_secs(13), "{took:?}");
     let run = overlap.platform.store.state().await.unwrap().runs[overlap.flag()].clone();
     assert!(run.breach.is_some(), "{run:#?}");
-    let ledger = overlap.platform.store.ledger(Some(overlap.flag())).await.unwrap();
-    assert_eq!(ledger.series.iter().map(|series| series.counts.requests).sum::<u64>(), 2_000);
+    assert_eq!(requests_in_ledger(&overlap.platform.store, overlap.flag().as_str()).await, 2_000);
     standing_by.abort();
 }

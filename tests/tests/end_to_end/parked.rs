@@ -8,17 +8,18 @@ use cutover_lambda::{
     store::{BatchStatus, Cursor},
 };
 use cutover_tests::{
-    batches::{begin_runs, cell, counts, name, store_batch},
+    batches::{begin_runs, cell, counts, name, requests_in_ledger, store_batch},
     calls::{Call, CallProxy},
     dynamodb::DynamoDb,
     fault_proxy::Fault,
     functions::platform,
     invocations::Invocation,
+    patience::until,
 };
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Media type of DynamoDB's responses.
@@ -69,19 +70,8 @@ impl Parked {
     /// Asserts that the flag is not behind, and that each of its requests is counted once.
     async fn counts_are_exact(&self) {
         assert_eq!(self.cursor().await.parked, BTreeMap::new());
-        let ledger = self.platform.store.ledger(Some(&name(FLAG))).await.unwrap();
-        assert_eq!(ledger.series.iter().map(|series| series.counts.requests).sum::<u64>(), self.sequence);
+        assert_eq!(requests_in_ledger(&self.platform.store, FLAG).await, self.sequence);
     }
-}
-
-/// Waits for something for at most this time, and returns the time that it took.
-async fn until(limit: Duration, expected: &str, is_so: impl AsyncFn() -> bool) -> Duration {
-    let started = Instant::now();
-    while !is_so().await {
-        assert!(started.elapsed() < limit, "not {expected}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    started.elapsed()
 }
 
 /// The write of the evidence fails in the pass that would roll back. The flag is caught up behind that pass, and judged in the
@@ -183,10 +173,7 @@ async fn a_flag_whose_ledger_is_never_written_holds_no_other_up() {
     let refused = proxy.take().iter().filter(|call| is_write_of(call, FLAG)).count();
     assert!(tick.passes >= 2 && refused >= 2, "{tick:?}, {refused} writes were refused");
     assert_eq!(tick.behind, [FLAG]);
-    let requests = async |flag: &str| -> u64 {
-        let ledger = store.ledger(Some(&name(flag))).await.unwrap();
-        ledger.series.iter().map(|series| series.counts.requests).sum()
-    };
+    let requests = async |flag: &str| requests_in_ledger(&store, flag).await;
     assert_eq!([requests("two").await, requests("three").await, requests(FLAG).await], [2_000, 7, 0]);
     let cursor = parked.cursor().await;
     assert_eq!(cursor.parked.keys().collect::<Vec<_>>(), [FLAG]);

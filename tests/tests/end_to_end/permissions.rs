@@ -2,6 +2,7 @@
 //! everything that Cutover does, and every call of DynamoDB is noted with the function that made it, and evaluated by a
 //! simulator of IAM. What no function does is denied.
 
+mod append_only;
 pub(crate) mod deployed;
 mod table;
 
@@ -51,6 +52,12 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     let mut differences = Vec::new();
     for (function, recorder) in &canary.stack.recorders {
         let allowed = permissions(function);
+        // No policy can demand the condition of a put.
+        let appended = recorder.appended();
+        assert_eq!(appended.unconditional, Vec::<String>::new(), "{function} may write over audit records");
+        let may_append =
+            allowed.get("dynamodb:PutItem").is_some_and(|partitions| partitions.contains("AUDIT"));
+        assert_eq!(appended.new > 0, may_append, "{function}");
         let done = recorder.calls();
         let on_arrivals = arrivals_permissions(function);
         if recorder.on_arrivals() != on_arrivals {

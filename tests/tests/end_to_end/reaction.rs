@@ -1,8 +1,8 @@
 //! The time from the batch that completes the evidence of a fault to the last isolate that sends nobody to the new arm any more.
 //!
 //! Everything has its deployed intervals, and none is scaled: passes, the lease and the age of a head are constants of the
-//! functions, and the machine's own times would not be scaled with them. One part is missing: the stand-in's log is readable
-//! at once, and DynamoDB's some hundred milliseconds later.
+//! functions, and the machine's own times would not be scaled with them. The stand-in's log would be readable at once; it is as
+//! late as DynamoDB's, or later.
 
 use cutover_core::{
     Arm,
@@ -10,7 +10,7 @@ use cutover_core::{
     measurement::batch::Batch,
     statistics::split_mix::SplitMix64,
 };
-use cutover_lambda::{clock, store::Store};
+use cutover_lambda::{clock, measurement::evaluate::invocation, store::Store};
 use cutover_tests::{
     batches::{begin_runs, cell, counts, store_batch},
     dynamodb::DynamoDb,
@@ -21,16 +21,45 @@ use cutover_tests::{
     isolates::{Isolates, News},
 };
 use futures_util::{StreamExt, stream};
-use std::time::{Duration, Instant};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 /// Time that an invocation lives.
 const LIFETIME: Duration = Duration::from_secs(170);
 
-/// Parts of the time of one isolate.
-const PARTS: [&str; 6] = ["pass", "fold and judge", "commit", "question and head", "way", "whole"];
+/// Ages at which batches become readable, in milliseconds.
+const READABLE_MS: RangeInclusive<u64> = 200..=1_000;
 
-/// Times of one isolate, in seconds.
-type Times = [f64; PARTS.len()];
+/// A part of the time of one isolate, and its bound at the 99th percentile, in seconds.
+struct Part {
+    name: &'static str,
+    p99: f64,
+}
+
+const fn part(name: &'static str, p99: f64) -> Part {
+    Part { name, p99 }
+}
+
+/// The budget. The parts need not take their longest together, so the whole has less than their sum.
+const BUDGET: [Part; 7] = [
+    part("stream", 1.5),
+    // Two seconds from pass to pass, and the renewal of the lease ahead of the reading.
+    part("pass", 2.2),
+    part("fold and judge", 1.0),
+    part("commit", 0.5),
+    // The longest interval of questions, and the greatest age of a head.
+    part("question and head", 4.8 + 0.25),
+    part("way", 0.4),
+    part("whole", 10.0),
+];
+
+/// Multiple of its bound that a part takes at most in a few trials on a busy machine, which say nothing of the hundredth.
+const FEW_TRIALS: f64 = 2.5;
+
+/// Times of one isolate, in seconds, in the order of the budget.
+type Times = [f64; BUDGET.len()];
 
 /// Batches of one isolate with requests of both arms.
 struct Traffic {
@@ -100,6 +129,7 @@ impl Trial {
     /// Lives through the trial. Returns the times of each isolate.
     async fn run(self) -> Vec<Times> {
         let dynamodb = DynamoDb::start().await;
+        dynamodb.stream.late_batches(READABLE_MS);
         let store = platform(&dynamodb, &[]).await.store;
         let run = begin_runs(&store, &["one"]).await.remove(0);
         let url = dynamodb.url();
@@ -116,20 +146,23 @@ impl Trial {
         }
         assert_eq!(traffic.breach(), None, "the evidence is complete too early");
         dynamodb.proxy.record_calls();
-        let sent = Instant::now();
+        let (sent, sent_at) = (Instant::now(), clock::now().millis());
         traffic.send(2_000, 1_000).await;
         assert!(traffic.breach().is_some(), "the batch does not complete the evidence");
 
         let heard = isolates.heard(2, Duration::from_secs(40)).await;
         assert!(heard.iter().all(|news| news.is_stop), "the answer has no brake");
+        let late_ms = dynamodb.stream.readable_at().saturating_sub(sent_at);
+        let readable = sent + Duration::from_millis(u64::try_from(late_ms).unwrap_or_default());
         let calls = dynamodb.proxy.calls();
         let first = heard.iter().map(|news| news.answered).min().expect("isolates");
-        heard.iter().map(|news| times(&calls, sent, first, news)).collect()
+        heard.iter().map(|news| times(&calls, [sent, readable], first, news)).collect()
     }
 }
 
-/// Divides the time of an isolate by the calls of evaluation, whose decision the first isolate heard of at `first`.
-fn times(calls: &[Call], sent: Instant, first: Instant, news: &News) -> Times {
+/// Divides the time of an isolate by the times at which the batch was sent and became readable, and by the calls of evaluation,
+/// whose decision the first isolate heard of at `first`.
+fn times(calls: &[Call], [sent, readable]: [Instant; 2], first: Instant, news: &News) -> Times {
     let of =
         |action: &'static str| calls.iter().filter(move |call| call.action == action && call.began >= sent);
     // The checkpoint of the ledger, unless it was written already, and the decision.
@@ -143,7 +176,8 @@ fn times(calls: &[Call], sent: Instant, first: Instant, news: &News) -> Times {
     let checkpoint = written.iter().find(|call| call.began > read).unwrap_or(decision);
     let since = |to: Instant, from: Instant| to.saturating_duration_since(from).as_secs_f64();
     [
-        since(read, sent),
+        since(readable, sent),
+        since(read, readable),
         since(checkpoint.began, read),
         since(decision.ended, checkpoint.began),
         since(news.asked, decision.ended),
@@ -157,6 +191,21 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }
 
+/// The delay of the log is a part of what is measured.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_not_readable_yet_decides_nothing() {
+    let dynamodb = DynamoDb::start().await;
+    dynamodb.stream.late_batches(3_000..=3_000);
+    let platform = platform(&dynamodb, &[]).await;
+    let run = begin_runs(&platform.store, &["one"]).await.remove(0);
+    let cells = vec![cell("one", Some(&run), Arm::New, counts(2_000, 1_000))];
+    store_batch(&platform.store, &Batch { cells, ..Batch::empty("a".repeat(32), 1) }).await;
+    assert_eq!(invocation(&platform).await.unwrap().batches, 0);
+    let late_ms = dynamodb.stream.readable_at() - clock::now().millis();
+    tokio::time::sleep(Duration::from_millis(u64::try_from(late_ms).unwrap_or_default() + 1)).await;
+    assert_eq!(invocation(&platform).await.unwrap().batches, 1);
+}
+
 mod alone {
     use super::*;
 
@@ -166,17 +215,20 @@ mod alone {
         let lived = stream::iter((1..=trials).map(|seed| Trial::drawn(seed).run()));
         let samples: Vec<Times> =
             lived.buffer_unordered(at_once).collect::<Vec<_>>().await.into_iter().flatten().collect();
-        println!("{trials} trials, {} isolates; seconds      p50    p99    max", samples.len());
-        let mut whole = Vec::new();
-        for (part, name) in PARTS.iter().enumerate() {
-            let mut sorted: Vec<f64> = samples.iter().map(|times| times[part]).collect();
+        println!("{trials} trials, {} isolates; seconds      p50    p99    max  bound", samples.len());
+        let mut missed = Vec::new();
+        for (index, Part { name, p99: bound }) in BUDGET.iter().enumerate() {
+            let mut sorted: Vec<f64> = samples.iter().map(|times| times[index]).collect();
             sorted.sort_by(f64::total_cmp);
             let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| quantile(&sorted, share));
-            println!("{name:>30} {p50:>12.2} {p99:>6.2} {max:>6.2}");
-            whole = sorted;
+            println!("{name:>30} {p50:>12.2} {p99:>6.2} {max:>6.2} {bound:>6.2}");
+            let is_met = if is_deep() { p99 <= *bound } else { max <= FEW_TRIALS * bound };
+            if !is_met {
+                missed.push(format!("{name}: p99 {p99:.2} s, max {max:.2} s, bound {bound:.2} s"));
+            }
         }
-        assert!(quantile(&whole, 1.0) <= 25.0, "{whole:?}");
-        // A few trials on a busy machine say nothing of the hundredth.
-        assert!(!is_deep() || quantile(&whole, 0.99) <= 10.0, "{whole:?}");
+        assert_eq!(missed, Vec::<String>::new());
+        let longest = samples.iter().map(|times| times[BUDGET.len() - 1]).fold(0.0, f64::max);
+        assert!(longest <= FEW_TRIALS * BUDGET[BUDGET.len() - 1].p99, "{longest:.2} s");
     }
 }

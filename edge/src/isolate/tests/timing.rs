@@ -20,14 +20,17 @@ fn outcome(isolate: &Isolate, status: u32) -> [u32; 6] {
     [kind, status << 20 | 5, 7, 1, 103, 0]
 }
 
-/// Runs an isolate for five minutes, in which every request has this status. Returns the instants of its reports.
-fn reports(status: u32) -> Vec<i64> {
+/// Runs an isolate for five minutes, in which every request has this status, and so many come at once. Returns the instants of
+/// its reports.
+fn reports(status: u32, at_once: usize) -> Vec<i64> {
     let mut isolate = reporting(0);
     isolate.begin_draws("the same numbers");
     let mut instants = Vec::new();
     for now in (0..300_000).step_by(10) {
         if now % 100 == 0 {
-            isolate.record(&outcome(&isolate, status));
+            for _ in 0..at_once {
+                isolate.record(&outcome(&isolate, status));
+            }
         }
         if isolate.schedule.question_is_due(now, now) {
             ask(&mut isolate, &word(1), now);
@@ -47,10 +50,10 @@ fn reports(status: u32) -> Vec<i64> {
 /// Else evidence of errors would come before evidence of successes, and take healthy canaries back.
 #[test]
 fn when_an_isolate_reports_does_not_depend_on_what_it_counted() {
-    let well = reports(200);
+    let well = reports(200, 1);
     assert!(well.len() > 30, "{well:?}");
-    for status in [404, 503, 1] {
-        assert_eq!(reports(status), well, "{status}");
+    for (status, at_once) in [(404, 1), (503, 1), (1, 1), (200, 50), (503, 50)] {
+        assert_eq!(reports(status, at_once), well, "{at_once} of {status}");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Number of attempts to write a ledger while others change it or its run.
+/// Number of attempts to write a ledger or the cursor while others are at work on an item of the transaction.
 const MAX_TRIES: u32 = 3;
 
 /// Longest wait before the second attempt, in milliseconds.
@@ -103,10 +103,8 @@ impl Folding<'_> {
                 (name, Parked { positions, through, reason })
             })
             .collect();
-        match self.platform.store.write_cursor(&next, self.lease).await {
-            Ok(()) => {}
-            Err(CommitError::Conflict) => return Ok(false),
-            Err(CommitError::Store(error)) => return Err(error),
+        if !self.write_cursor(&next).await? {
+            return Ok(false);
         }
         self.fold.wrote_cursor();
         next.version += 1;
@@ -114,6 +112,23 @@ impl Folding<'_> {
         self.failures.clear();
         self.platform.store.write_roll(self.roll.pack(ROLL_PART)).await?;
         Ok(true)
+    }
+
+    /// Writes the cursor. Returns false if somebody else holds the lease. A refusal alone does not say that: those that stand by
+    /// look at the lease every second, and DynamoDB refuses a transaction while another write is at work on one of its items.
+    async fn write_cursor(&mut self, next: &Cursor) -> Result<bool, StoreError> {
+        for attempt in 0..MAX_TRIES {
+            match self.platform.store.write_cursor(next, self.lease).await {
+                Ok(()) => return Ok(true),
+                Err(CommitError::Store(error)) => return Err(error),
+                Err(CommitError::Conflict) => {}
+            }
+            if self.has_lost_lease().await {
+                return Ok(false);
+            }
+            tokio::time::sleep(backoff(FIRST_WAIT_MS, attempt)).await;
+        }
+        Err(StoreError::Restless)
     }
 
     fn find_lost(&mut self, now: i64) {

@@ -1,7 +1,7 @@
 //! Faults of changes, with the management API in this process: responses that are lost, a table that is too busy, requests
 //! that are repeated, changes that others overtake, and reads on condition.
 
-mod api;
+pub(crate) mod api;
 mod approvals;
 mod canary_commands;
 mod canary_delete;

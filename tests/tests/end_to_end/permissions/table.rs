@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 
 /// Calls that must be denied whatever `infra/policies` lists: the function, the action and the partition.
 const FORBIDDEN: [(&str, &str, &str); 30] = [
-    // The audit log is appended to. A record that is put over another one cannot be denied; audit.rs shows that it is noticed.
+    // The audit log is appended to. A record that is put over another one cannot be denied: append_only.rs shows that the code
+    // puts none, and audit.rs that it would be noticed.
     ("management", "UpdateItem", "AUDIT"),
     ("management", "DeleteItem", "AUDIT"),
     ("promote", "UpdateItem", "AUDIT"),
@@ -123,6 +124,11 @@ pub fn faults(function: &str, policy: &Policy, table: &str) -> Vec<String> {
     for operation in ["Scan", "CreateTable", "DescribeTable", "UpdateTable", "DeleteTable"] {
         expect(operation, &requests(operation, &json!({ "TableName": table })), false);
     }
+    // Puts without conditions, and statements whose text says what they do: no function has any of these.
+    for action in ["BatchWriteItem", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete"] {
+        let request = Request::new(&format!("dynamodb:{action}"), &table_arn(table));
+        expect(&format!("{action} on AUDIT"), &[request.with(LEADING_KEYS, &["AUDIT"])], false);
+    }
     let mut index = query("CONFIG", table);
     index["IndexName"] = json!("by_sort");
     expect("a query of an index", &requests("Query", &index), false);
@@ -169,6 +175,7 @@ fn the_table_of_decisions_notices_a_policy_without_its_conditions() {
     let open = faults("ingest", &policy(json!({})), TABLE);
     assert!(has(&open, "ingest: PutItem on METRICS is allowed"), "{open:#?}");
     assert!(has(&open, "ingest: DeleteTable is allowed"), "{open:#?}");
+    assert!(has(&open, "ingest: BatchWriteItem on AUDIT is allowed"), "{open:#?}");
     // The condition of the keys alone: it holds for a request without keys.
     let own = permissions("ingest");
     let keys: BTreeSet<&String> = own.values().flatten().collect();
