@@ -21,13 +21,15 @@ use cutover_core::{Flag, FlagName, config::flag_from_json};
 use serde_json::Value;
 
 /// Fields of a response that the server maintains.
-const KEPT_BY_THE_SERVER: [&str; 8] = [
+const KEPT_BY_THE_SERVER: [&str; 10] = [
     "version",
     "epoch",
     "updated_at",
     "updated_by",
     "revision",
     "published",
+    "unpublished_because",
+    "unchanged",
     "held_by_emergency",
     "percentage_in_force",
 ];
