@@ -49,11 +49,15 @@ fn picture(dashboard: &Value) -> String {
         ));
         let (x, mut y) = (left + 8, top + 20);
         let title = escaped(panel["title"].as_str().expect("a title"));
-        svg.push_str(&format!("  <text x=\"{x}\" y=\"{y}\" font-size=\"12\" font-weight=\"600\">{title}</text>\n"));
+        svg.push_str(&format!(
+            "  <text x=\"{x}\" y=\"{y}\" font-size=\"12\" font-weight=\"600\">{title}</text>\n"
+        ));
         for line in lines(panel) {
             y += 18;
             let line = escaped(&line);
-            svg.push_str(&format!("  <text x=\"{x}\" y=\"{y}\" font-size=\"11\" fill=\"#52606d\">{line}</text>\n"));
+            svg.push_str(&format!(
+                "  <text x=\"{x}\" y=\"{y}\" font-size=\"11\" fill=\"#52606d\">{line}</text>\n"
+            ));
         }
     }
     svg + "</svg>\n"
