@@ -5,6 +5,7 @@ use crate::{
     confirm::Confirmation,
     etag,
     failure::Failure,
+    flags,
     in_force::Wait,
     output::{self, Format, cell},
     publication,
@@ -98,15 +99,31 @@ fn delete(
 ) -> Result<(), Failure> {
     let path = path(route);
     let before = client.get(&path)?;
-    let moved = format!(
-        "{} decides no longer for its requests: those that no other route matches go to legacy",
-        output::text(&before, "flag")
-    );
-    confirmation.confirm(client.environment(), &format!("delete the route {route}"), &moved)?;
+    if confirmation.is_asked(client.environment()) {
+        // A share that cannot be read is left out.
+        let flag = client.get(&flags::path(output::text(&before, "flag"))).unwrap_or_default();
+        let change = format!("delete the route {route}");
+        confirmation.confirm(client.environment(), &change, &moved(&before, &flag))?;
+    }
     let tag = etag::as_read(&before, "version");
     let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
-    output::show(format, &response, || println!("deleted {route}; {}", publication::revision(&response)));
+    output::show(format, &response, || {
+        println!("deleted {route}; {}", publication::revision(&response));
+        for movement in output::list(&response, "moves") {
+            println!("users of {}", output::text(movement, "summary"));
+        }
+    });
     wait.until_in_force(client, &response, format)
+}
+
+/// Describes the users whom the deletion of a route moves, with the share of its flag if that is known.
+fn moved(route: &Value, flag: &Value) -> String {
+    let share = flag.get("percentage_in_force").and_then(Value::as_f64);
+    let share = share.map(|share| format!(", which sends {share} percent of its users to the new backend,"));
+    let (name, share) = (output::text(route, "flag"), share.unwrap_or_default());
+    format!(
+        "{name}{share} decides no longer for its requests: those that no other route matches go to legacy"
+    )
 }
 
 #[cfg(test)]
@@ -127,6 +144,22 @@ mod tests {
         let parsed = CommandLine::<Delete>::parse_from(["delete", "reviews.read", "--yes"]);
         delete(&parsed.arguments, &client, Format::Json).unwrap();
         assert_eq!(*tags.lock().unwrap(), ["", "\"3\""]);
+    }
+
+    #[test]
+    fn the_question_has_the_share_of_the_flag() {
+        let route = json!({ "id": "reviews.read", "flag": "reviews_read" });
+        let rest = "decides no longer for its requests: those that no other route matches go to legacy";
+        for (flag, share) in [
+            (
+                json!({ "percentage_in_force": 25.0 }),
+                ", which sends 25 percent of its users to the new backend,",
+            ),
+            (json!({}), ""),
+            (Value::Null, ""),
+        ] {
+            assert_eq!(moved(&route, &flag), format!("reviews_read{share} {rest}"), "{flag}");
+        }
     }
 
     #[test]

@@ -126,6 +126,59 @@ fn the_salt_of_a_run_is_the_salt_in_force() {
     assert_eq!(movements(&bare, &salted, |_| None).len(), 1);
 }
 
+/// A configuration with a flag at 25 % and one at 60 %, one that is disabled, and routes.
+fn with_routes(share: u32, routes: &str) -> Config {
+    let text = format!(
+        "feature_flags: {{ f: {{ enabled: true, rollout_percentage: {share} }}, g: {{ enabled: true, rollout_percentage: 60 }}, \
+         off: {{ rollout_percentage: 50 }} }}\norigins: {{ a: {{ url: \"http://a\" }}, b: {{ url: \"http://b\" }} }}\n\
+         routes: [{routes}]\n"
+    );
+    Config::from_yaml(&text).unwrap()
+}
+
+#[test]
+fn a_deleted_route_moves_the_users_whom_it_sent_to_the_new_backend() {
+    let route = |id: &str, methods: &str, path: &str, flag: &str| {
+        format!(
+            "{{ id: {id}, match: {{ methods: [{methods}], path: \"{path}\" }}, flag: {flag}, legacy: a, new: b }}"
+        )
+    };
+    let before = with_routes(25, &route("r", "GET", "/x/{id}", "f"));
+    for (left, expected) in [
+        (String::new(), Some([25.0, 0.0, 25.0, 0.0])),
+        // Another route has its requests: of the same flag, or of one that chooses its users by itself.
+        (route("all", "GET", "/{*rest}", "f"), None),
+        (route("renamed", "GET", "/x/{key}", "f"), None),
+        (route("all", "GET", "/{*rest}", "g"), Some([25.0, 60.0, 10.0, 45.0])),
+        (route("all", "GET", "/{*rest}", "off"), Some([25.0, 0.0, 25.0, 0.0])),
+        // Other methods and paths are other requests.
+        (route("all", "POST", "/{*rest}", "f"), Some([25.0, 0.0, 25.0, 0.0])),
+        (route("one", "GET", "/x/one", "f"), Some([25.0, 0.0, 25.0, 0.0])),
+    ] {
+        let moves = movements(&before, &with_routes(25, &left), |_| None);
+        let shares = moves.first().map(|moved| [moved.from, moved.to, moved.back, moved.forward]);
+        assert_eq!((shares, moves.len()), (expected, expected.iter().len()), "{left}: {moves:?}");
+        for moved in moves {
+            assert_eq!((moved.cause, moved.flag.as_str()), (Cause::Route, "f"), "{left}");
+            assert_eq!(moved.field(), "routes.r", "{left}");
+        }
+    }
+    let moves = movements(&before, &with_routes(25, ""), |_| None);
+    let summary = "f: 25 % -> 0 % (route r deleted), about 25 % of users go back to legacy";
+    assert_eq!(moves[0].summary, summary);
+    // Users whom the flag itself moves are counted once.
+    let lowered = movements(&before, &with_routes(10, ""), |_| None);
+    let back: Vec<(Cause, f64)> = lowered.iter().map(|moved| (moved.cause, moved.back)).collect();
+    assert_eq!(back, [(Cause::Percentage, 15.0), (Cause::Route, 10.0)]);
+    // A route for every method, and one of several methods of which another route has some.
+    let any = "{ id: r, match: { path: /x }, flag: f, legacy: a, new: b }";
+    let moves = movements(&with_routes(25, any), &with_routes(25, &route("get", "GET", "/x", "f")), |_| None);
+    assert_eq!(moves.len(), 1);
+    let several = with_routes(25, &route("r", "\"GET\", \"POST\"", "/x", "f"));
+    let moves = movements(&several, &with_routes(25, &route("get", "GET", "/x", "f")), |_| None);
+    assert_eq!(moves.len(), 1);
+}
+
 proptest! {
     /// What is counted agrees with the difference of the shares, and with the opposite change.
     #[test]

@@ -1,22 +1,24 @@
 //! Users that a change of the configuration moves between the arms.
 
 mod ownership;
+mod routes;
 
 use super::document::Config;
 use crate::{
     rules::flag::Flag,
     vocabulary::{
-        names::{ExperimentName, FlagName},
+        names::{ExperimentName, FlagName, RouteId},
         share::PartsPerMillion,
     },
 };
 use ownership::{Moved, Owner, moved};
+use routes::{DeletedRoute, deleted};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// The users of one flag that a change moves to the other arm, as far as its percentage, its switch, its salt and the experiment
-/// that owns it decide.
-/// All shares are in percent of the flag's users.
+/// The users of one flag that a change moves to the other arm, as far as its percentage, its switch, its salt, the experiment
+/// that owns it and the deletion of a route decide.
+/// All shares are in percent of the flag's users; those of a deleted route move with its requests only.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Movement {
     /// The flag.
@@ -26,6 +28,9 @@ pub struct Movement {
     /// The experiment that begins or ends to decide the flag, or decides it in another way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experiment: Option<ExperimentName>,
+    /// The route that is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteId>,
     /// Users on the new arm before the change.
     pub from: f64,
     /// Users on the new arm after the change.
@@ -56,6 +61,8 @@ pub enum Cause {
     Salt,
     /// An experiment that decides the flag for its users: it starts or ends, or has other users, weights or arms.
     Experiment,
+    /// A route of the flag is deleted: its requests go to legacy, or where another route sends them.
+    Route,
 }
 
 impl Cause {
@@ -69,21 +76,45 @@ impl Cause {
             Self::Disabled => " (disabled)",
             Self::Salt => " (another salt)",
             Self::Experiment => " (experiment)",
+            Self::Route => " (route deleted)",
         }
     }
 }
 
 impl Movement {
+    /// Creates a movement of these shares: before, after, back and forward. The sentence has a note behind the first two.
+    fn new(flag: &FlagName, cause: Cause, shares: [f64; 4], note: &str) -> Self {
+        let [from, to, back, forward] = shares;
+        let mut summary = format!("{flag}: {from} % -> {to} %{note}");
+        for (share, words) in [(back, "go back to legacy"), (forward, "go to the new backend")] {
+            if share > 0.0 {
+                summary.push_str(&format!(", about {share} % of users {words}"));
+            }
+        }
+        Self { flag: flag.clone(), cause, experiment: None, route: None, from, to, back, forward, summary }
+    }
+
+    /// Creates the movement of the users of a deleted route.
+    fn of_route(deleted: DeletedRoute<'_>) -> Self {
+        let DeletedRoute { route, flag, from, to, moved } = deleted;
+        let shares = [from, to, moved.back, moved.forward].map(percent);
+        let note = format!(" (route {route} deleted)");
+        Self { route: Some(route.clone()), ..Self::new(flag, Cause::Route, shares, &note) }
+    }
+
     /// Returns the path of the field that moves the users, such as `feature_flags.checkout.rollout_percentage`.
     pub fn field(&self) -> String {
         if let Some(experiment) = &self.experiment {
             return format!("ab_tests.{experiment}");
         }
+        if let Some(route) = &self.route {
+            return format!("routes.{route}");
+        }
         let field = match self.cause {
             Cause::Percentage => ".rollout_percentage",
             Cause::Enabled | Cause::Disabled => ".enabled",
             Cause::Salt => ".salt",
-            Cause::Created | Cause::Deleted | Cause::Experiment => "",
+            Cause::Created | Cause::Deleted | Cause::Experiment | Cause::Route => "",
         };
         format!("feature_flags.{}{field}", self.flag)
     }
@@ -102,6 +133,7 @@ impl Movement {
             }
             Cause::Enabled | Cause::Disabled => "write enabled: true".to_owned(),
             Cause::Created | Cause::Deleted => "keep the flag in the file".to_owned(),
+            Cause::Route => "keep the route in the file".to_owned(),
             Cause::Experiment => {
                 "write the experiment as cutover export shows it; a state that is left out stays as it is"
                     .to_owned()
@@ -110,8 +142,8 @@ impl Movement {
     }
 }
 
-/// Returns the users that a change moves, by flag. A flag without a salt of its own deals users by the salt of its newest run,
-/// or else by its name. Lists and conditions are not considered: the users that they concern cannot be counted here.
+/// Returns the users that a change moves, by flag, and behind them those of deleted routes. A flag without a salt of its own
+/// deals users by the salt of its newest run, or else by its name. Lists and conditions are not considered: the users that they concern cannot be counted here.
 pub fn movements<'s>(
     before: &Config,
     after: &Config,
@@ -126,7 +158,8 @@ pub fn movements<'s>(
         };
         flags.movement(name, run_salt(name))
     };
-    names.into_iter().filter_map(moved).collect()
+    let of_flags = names.into_iter().filter_map(moved);
+    of_flags.chain(deleted(before, after).into_iter().map(Movement::of_route)).collect()
 }
 
 /// One flag before and after a change.
@@ -155,13 +188,8 @@ impl Flags<'_> {
             return None;
         }
         let (cause, experiment) = self.cause(is_dealt_anew);
-        let mut summary = format!("{name}: {from} % -> {to} %{}", cause.note());
-        for (share, words) in [(back, "go back to legacy"), (forward, "go to the new backend")] {
-            if share > 0.0 {
-                summary.push_str(&format!(", about {share} % of users {words}"));
-            }
-        }
-        Some(Movement { flag: name.clone(), cause, experiment, from, to, back, forward, summary })
+        let movement = Movement::new(name, cause, [from, to, back, forward], cause.note());
+        Some(Movement { experiment, ..movement })
     }
 
     /// Returns the shares on the new arm and those that move, in percent, with the users of the experiments. `shares` are
@@ -170,9 +198,7 @@ impl Flags<'_> {
         let [from, to, back, forward] = shares.map(|share| share / 100.0);
         let [before, after] = self.owners;
         let Moved { back, forward } = moved(before, after, [from, to], Moved { back, forward });
-        let shares = [Owner::on_new_arm(before, from), Owner::on_new_arm(after, to), back, forward];
-        // To the last digit that a share can have, and without a negative zero.
-        shares.map(|share| (share * 1_000_000.0).round() / 10_000.0 + 0.0)
+        [Owner::on_new_arm(before, from), Owner::on_new_arm(after, to), back, forward].map(percent)
     }
 
     /// Returns true if another salt chooses the users.
@@ -222,6 +248,11 @@ impl Config {
             }
         }
     }
+}
+
+/// Returns a fraction in percent, to the last digit that a share can have, and without a negative zero.
+fn percent(fraction: f64) -> f64 {
+    (fraction * 1_000_000.0).round() / 10_000.0 + 0.0
 }
 
 /// Returns the share of users on the new arm, in parts per million.

@@ -32,8 +32,9 @@ impl Progress {
         let is_active = |name: &FlagName, flag: &Flag| {
             flag.enabled && !emergency.is_some_and(|emergency| emergency.covers(name))
         };
+        // With the users whom the experiment that owns the flag sends to the new arm, below the percentage or beyond it.
         let share = |name: &FlagName, flag: &Flag| {
-            if is_active(name, flag) { flag.rollout_percentage } else { PartsPerMillion::ZERO }
+            if is_active(name, flag) { config.share_on_new(name) } else { PartsPerMillion::ZERO }
         };
         let flags = &config.feature_flags;
         let shares: Vec<PartsPerMillion> = flags.iter().map(|(name, flag)| share(name, flag)).collect();
@@ -41,7 +42,8 @@ impl Progress {
         let moved = flags.iter().filter(|(name, flag)| share(name, flag) > PartsPerMillion::ZERO);
         let furthest = moved.map(|(name, flag)| phase_of(config, name, flag)).max();
         let needs_legacy = |(name, flag): (&FlagName, &Flag)| {
-            runs_canary(name) || !flag.user_blacklist.is_empty() || !flag.conditions.is_empty()
+            let is_moving = runs_canary(name) || config.owner(name).is_some();
+            is_moving || !flag.user_blacklist.is_empty() || !flag.conditions.is_empty()
         };
         let phase = match furthest {
             _ if emergency.is_some() => Phase::Emergency,
@@ -141,6 +143,31 @@ mod tests {
         assert_eq!(phase(&excluding, false), Phase::Full);
         let conditional = "conditions: [{ type: attribute, name: country, op: in, values: [DE] }]";
         assert_eq!(phase(&config(all, &format!("{all}, {conditional}")), false), Phase::Full);
+    }
+
+    /// A configuration with a running experiment, which owns the flag `reads` and has the users of `weights` on legacy and new.
+    fn in_experiment(reads: &str, weights: [u32; 2]) -> Config {
+        let [legacy, new] = weights;
+        let text = format!(
+            "feature_flags: {{ reads: {{ {reads} }} }}\nexperiments:\n  e: {{ name: E, flag: reads, variants: [\n    \
+             {{ key: a, name: A, arm: legacy, traffic_percentage: {legacy} }},\n    \
+             {{ key: b, name: B, arm: new, traffic_percentage: {new} }}] }}\n"
+        );
+        Config::from_yaml(&text).unwrap()
+    }
+
+    #[test]
+    fn users_whom_an_experiment_sends_to_the_new_arm_are_progress() {
+        let progress = |config: &Config| Progress::of(config, None, |_| false);
+        for (reads, weights, phase, percent) in [
+            ("enabled: true, rollout_percentage: 0", [50, 50], Phase::ReadOperations, 50.0),
+            ("enabled: true, rollout_percentage: 100", [50, 50], Phase::ReadOperations, 50.0),
+            ("enabled: true, rollout_percentage: 100", [0, 100], Phase::Full, 100.0),
+            ("enabled: false, rollout_percentage: 100", [50, 50], Phase::Preparation, 0.0),
+        ] {
+            let progress = progress(&in_experiment(reads, weights));
+            assert_eq!((progress.phase, progress.percent), (phase, percent), "{reads}, {weights:?}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
     store::{EmergencyChange, Meta, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
-use cutover_core::{FlagName, Route, canary::plan::CanaryPlan};
+use cutover_core::{FlagName, Route, canary::plan::CanaryPlan, config::movements};
 use serde_json::json;
 
 pub(super) async fn handle(
@@ -42,7 +42,8 @@ pub(super) async fn handle(
         canary_guard::no_emergency(truth, &route.flag)?;
         let mut config = truth.config.clone();
         config.routes.retain(|kept| kept.id != id);
-        let deleted = json!({ "deleted": id });
+        let moves = movements(&truth.config, &config, |name| truth.run_salt(name));
+        let deleted = json!({ "deleted": id, "moves": moves });
         Ok(Proposal {
             config,
             emergency: EmergencyChange::Keep,

@@ -202,6 +202,20 @@ mod tests {
     }
 
     #[test]
+    fn users_of_an_experiment_are_not_reported_as_none() {
+        let text = "feature_flags: { f: { enabled: true } }
+experiments:
+  e: { name: E, flag: f, variants: [{ key: a, name: A, arm: legacy, traffic_percentage: 50 },
+       { key: b, name: B, arm: new, traffic_percentage: 50 }] }";
+        let mut truth = Truth::default();
+        truth.config = Config::from_yaml(text).unwrap();
+        let shown = status(&truth, &RecentTotals::default(), 0);
+        let progress: MigrationProgress = decoded(&shown, "migration_progress");
+        assert_eq!((progress.phase.as_str(), progress.completion_percentage), ("read_operations", 50.0));
+        assert_eq!(progress.traffic_distribution, TrafficDistribution { graphql: 50.0, rest: 50.0 });
+    }
+
+    #[test]
     fn without_measurements_the_established_fields_are_numbers_and_the_others_null() {
         for truth in [Truth::default(), example()] {
             let shown = status(&truth, &RecentTotals::default(), 0);

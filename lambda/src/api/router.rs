@@ -25,7 +25,8 @@ use axum::{
 pub(crate) fn routes() -> Router<Platform> {
     Router::new()
         .route("/flags", get(flags::list))
-        .route("/flags/{name}", get(flags::one).put(put_flag::handle).delete(delete_flag::handle))
+        .route("/flags/{name}", get(flags::one).put(put_flag::handle).patch(put_flag::patch))
+        .route("/flags/{name}", delete(delete_flag::handle))
         .route("/flags/{name}/enable", post(switch_flag::enable))
         .route("/flags/{name}/disable", post(switch_flag::disable))
         .route("/flags/{name}/rollout", put(set_rollout::handle))
@@ -135,6 +136,24 @@ mod tests {
         let request = axum::http::Request::builder().method(method).uri(format!("/api/migration{path}"));
         let request = request.body(Body::empty()).unwrap();
         router(Platform::detached(emergency_only)).oneshot(request).await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn a_method_that_a_path_does_not_support_is_refused_with_those_that_it_does() {
+        for (method, path, expected) in [
+            ("PATCH", "/config", vec!["GET", "HEAD", "PUT"]),
+            ("PATCH", "/experiments/e", vec!["DELETE", "GET", "HEAD", "PUT"]),
+            ("POST", "/flags/f", vec!["DELETE", "GET", "HEAD", "PATCH", "PUT"]),
+        ] {
+            let request = axum::http::Request::builder().method(method).uri(format!("/api/migration{path}"));
+            let request = request.body(Body::empty()).unwrap();
+            let response = router(Platform::detached(false)).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+            let allowed = response.headers().get(axum::http::header::ALLOW).unwrap().to_str().unwrap();
+            let mut allowed: Vec<&str> = allowed.split(',').map(str::trim).collect();
+            allowed.sort_unstable();
+            assert_eq!(allowed, expected, "{method} {path}");
+        }
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use crate::{
         operation::Operation,
         parts::{Part, Parts, check_sizes, objects},
         proposal::{ChangeResponse, Outcome, Proposal, details, emergency_objects},
-        replies::{answered_before, reply, reply_under, with_revision},
+        replies::{answered_before, marked_unchanged, reply, reply_under, with_revision},
     },
     clock,
     platform::Platform,
@@ -205,6 +205,8 @@ where
         let outcome =
             Outcome { revision, epoch, at, actor: &demand.caller.name, changes: &made, before: &before };
         let (status, body) = (proposal.answer)(&outcome);
+        // Behind a part that is in force the request as a whole has changed something.
+        let body = if is_nothing && is_first { marked_unchanged(body) } else { body };
         let reply = if more { None } else { reply(demand, epoch, status, &body, Some(revision)) };
         if is_nothing {
             if let Some(reply) = reply

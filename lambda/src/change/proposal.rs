@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use cutover_core::{
     Epoch, FlagName, Revision, Timestamp,
     canary::Run,
-    config::{Change, Config},
+    config::{Cause, Change, Config, movements},
 };
 use serde_json::{Value, json};
 
@@ -102,7 +102,17 @@ pub fn details_to_approve(before: &State, proposal: &Proposal, changes: &[Change
     }));
     details.extend(released_flags(before, proposal));
     details.extend(owners(before, proposal));
+    details.extend(moved_by_routes(before, proposal));
     details
+}
+
+/// Describes the users whom the deletion of a route moves: the route alone does not tell how many are on the new backend.
+fn moved_by_routes(before: &State, proposal: &Proposal) -> Vec<Value> {
+    let moves = movements(&before.config, &proposal.config, |name| before.run_salt(name));
+    let of_routes = moves.into_iter().filter(|movement| movement.cause == Cause::Route);
+    let described = of_routes
+        .map(|movement| json!({ "section": "routes", "name": movement.route, "moves": movement.summary }));
+    described.collect()
 }
 
 /// Describes each experiment that would own a flag and did not before, or not so, as a whole with its holdout: what is not

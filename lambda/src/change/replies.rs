@@ -69,6 +69,14 @@ pub(crate) async fn answered_before(
     Ok(Some(ChangeResponse { status, body, replayed: true }))
 }
 
+/// Marks a response as that to a request which changed nothing: its revision is that of an earlier change.
+pub(super) fn marked_unchanged(mut body: Value) -> Value {
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("unchanged".to_owned(), json!(true));
+    }
+    body
+}
+
 /// Adds the revision to a response.
 pub(super) fn with_revision(mut body: Value, revision: Revision) -> Value {
     if let Some(fields) = body.as_object_mut() {

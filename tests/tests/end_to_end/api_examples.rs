@@ -80,7 +80,11 @@ impl<'c> Call<'c> {
     }
 
     fn json(self, body: &Value) -> Self {
-        Self { body: Some(pretty(body, 0)), ..self }.header("content-type", "application/json")
+        self.of_type("application/json", body)
+    }
+
+    fn of_type(self, media_type: &'c str, body: &Value) -> Self {
+        Self { body: Some(pretty(body, 0)), ..self }.header("content-type", media_type)
     }
 
     fn method(&self) -> &'c str {
@@ -313,6 +317,9 @@ async fn the_end(page: &mut Page, root: &Management) {
     root.send("POST", "/canary/reviews_read/rollback", &[], None).await.expect(200);
     page.show(root, Call::new("DELETE /canary/{name}", "/canary/reviews_read", 200)).await;
     page.show(root, Call::new("DELETE /routes/{id}", "/routes/reviews.write", 200)).await;
+    let patch = Call::new("PATCH /flags/{name}", "/flags/reviews_write", 200);
+    let words = json!({ "description": "Writing and deleting reviews" });
+    page.show(root, patch.of_type("application/merge-patch+json", &words)).await;
     let described = root.get("/openapi.json").await.expect(200).body;
     let described: Value =
         DESCRIBED.iter().map(|name| ((*name).to_owned(), described[*name].clone())).collect();

@@ -50,7 +50,7 @@ async fn started() -> Stack {
 fn body(method: &str, path: &str, config: &str) -> Option<String> {
     let value = match (method, path) {
         ("PUT", "/config") => return Some(config.to_owned()),
-        ("PUT", "/flags/{name}") => json!({ "enabled": false }),
+        ("PUT" | "PATCH", "/flags/{name}") => json!({ "enabled": false }),
         ("PUT", "/flags/{name}/rollout") => json!({ "percentage": 1 }),
         ("POST", "/emergency/rollback" | "/emergency/clear") => json!({ "reason": "drill" }),
         ("PUT", "/experiments/{name}") => json!({ "name": "E", "variants": { "a": "A", "b": "B" } }),

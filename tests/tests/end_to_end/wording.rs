@@ -3,6 +3,7 @@
 
 use cutover_tests::{
     client::{Answer, Management},
+    openapi::described,
     stack::{Options, Stack},
 };
 use serde_json::{Value, json};
@@ -90,6 +91,13 @@ async fn mistakes_in_bodies_are_told_by_their_field_in_plain_words() {
         ("POST", "/emergency/rollback", r#"{"reason":"x","flags":"f"}"#, "flags"),
         ("POST", "/emergency/rollback", r#"{"reason":"x","flags":["a b"]}"#, "flags[0]"),
         ("POST", "/emergency/clear", r#"{"reasons":"x"}"#, "reasons"),
+        ("POST", "/experiments/none/stop", r#"{"reason":"x","x":1}"#, "x"),
+        (
+            "PUT",
+            "/experiments/none",
+            r#"{"name":"E","variants":{"a":"A","b":"B"},"descripton":"x"}"#,
+            "descripton",
+        ),
         ("PUT", "/flags/x", r#"{"enabled":"yes"}"#, "enabled"),
         ("PUT", "/flags/x", r#"{"user_whitelist":7}"#, "user_whitelist"),
         ("PUT", "/config", r#"{"routes":{}}"#, "routes"),
@@ -110,24 +118,20 @@ async fn mistakes_in_bodies_are_told_by_their_field_in_plain_words() {
 async fn requests_without_fields_refuse_a_body_with_some() {
     let stack = started().await;
     let management = stack.management();
-    for (method, path) in [
-        ("POST", "/flags/graphql_reviews_read/enable"),
-        ("POST", "/flags/graphql_reviews_read/disable"),
-        ("DELETE", "/flags/graphql_reviews_read"),
-        ("POST", "/canary/graphql_offers_read/start"),
-        ("POST", "/canary/graphql_offers_read/retry"),
-        ("POST", "/canary/graphql_offers_read/approve"),
-        ("POST", "/canary/graphql_offers_read/pause"),
-        ("POST", "/canary/graphql_offers_read/resume"),
-        ("POST", "/canary/graphql_offers_read/rollback"),
-        ("DELETE", "/canary/graphql_offers_read"),
-        ("POST", "/publication"),
-        ("POST", "/restore"),
-        ("DELETE", "/tokens/none"),
-        ("POST", "/changes/none/approve"),
-        ("DELETE", "/changes/none"),
-    ] {
-        let answer = sent(&management, method, path, r#"{"x":1}"#).await.expect(422);
+    let without_body = described().into_iter().filter(|(_, operation)| operation["requestBody"].is_null());
+    let operations = without_body.map(|((_, operation), _)| operation);
+    let changing: Vec<String> = operations.filter(|operation| !operation.starts_with("GET ")).collect();
+    for expected in ["POST /experiments/{name}/start", "DELETE /experiments/{name}", "DELETE /routes/{id}"] {
+        assert!(
+            changing.iter().any(|operation| operation == expected),
+            "{expected} is not among {changing:?}"
+        );
+    }
+    for operation in &changing {
+        let (method, path) = operation.split_once(' ').unwrap();
+        // Nothing of these names is needed: the body is looked at first.
+        let path = path.replace("{name}", "none").replace("{id}", "none");
+        let answer = sent(&management, method, &path, r#"{"x":1}"#).await.expect(422);
         let expected = (&json!("invalid"), &json!("x"));
         assert_eq!((&answer.body["code"], &answer.body["field"]), expected, "{method} {path}");
     }

@@ -3,6 +3,7 @@
 
 mod circles;
 mod cost;
+mod dashboard;
 mod dependencies;
 mod documents;
 mod guarantees;

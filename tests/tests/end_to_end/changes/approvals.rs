@@ -22,6 +22,34 @@ async fn a_request_that_changes_nothing_is_remembered_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_changes_nothing_says_so() {
+    let api = Api::start(&[]).await;
+    let flag = format!("/flags/{OTHER}");
+    let disable = format!("{flag}/disable");
+    let changed = api.root().send("POST", &disable, &[], None).await.expect(200).body;
+    assert_eq!((&changed["revision"], changed.get("unchanged")), (&json!(2), None));
+    let key = [("idempotency-key", "twice")];
+    let twice = api.root().send("POST", &disable, &key, None).await.expect(200).body;
+    let replayed = api.root().send("POST", &disable, &key, None).await.expect(200).body;
+    // A response may be sent back as it is.
+    let put = api.root().put(&flag, &twice).await.expect(200).body;
+    let share = json!({ "percentage": twice["rollout_percentage"] });
+    let rollout = api.root().put(&rollout(OTHER), &share).await.expect(200).body;
+    let file = api.root().get("/config").await.expect(200).body;
+    let applied = api.root().put("/config", &file).await.expect(200).body;
+    for (request, body) in [
+        ("disable", twice),
+        ("the same key", replayed),
+        ("put", put),
+        ("rollout", rollout),
+        ("apply", applied),
+    ] {
+        assert_eq!((&body["revision"], &body["unchanged"]), (&json!(2), &json!(true)), "{request}: {body:#}");
+    }
+    assert_eq!(api.revision().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn approving_and_withdrawing_are_remembered() {
     let api = Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await;
     let (one, two) = (api.person("one").await, api.person("two").await);

@@ -10,6 +10,7 @@ mod conditional_reads;
 mod emergencies;
 mod files;
 mod parts;
+mod patch;
 mod pending;
 mod promotions;
 mod route_delete;

@@ -98,3 +98,51 @@ async fn deleting_a_route_needs_an_admin_and_a_second_person() {
     admins[1].send("POST", &approve, &[], None).await.expect(200);
     operator.get(&path).await.expect(404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_route_tells_whom_it_moves() {
+    let api = Api::start(&[("CUTOVER_TWO_PERSON", "true")]).await;
+    let root = api.root();
+    let at = async |percentage: u32| {
+        let flag = json!({ "enabled": true, "rollout_percentage": percentage });
+        root.put("/flags/graphql_reviews_write", &flag).await.expect(200);
+    };
+    let moves = |percentage: u32| {
+        format!(
+            "graphql_reviews_write: {percentage} % -> 0 % (route {ROUTE} deleted), about {percentage} % of users go back to legacy"
+        )
+    };
+    at(40).await;
+    let mut admins = Vec::new();
+    for name in ["lead", "head"] {
+        let made = root.post("/tokens", &json!({ "name": name, "role": "admin" })).await.expect(201);
+        admins.push(root.with_token(made.body["token"].as_str().unwrap()));
+    }
+    let shown = |percentage: u32| json!({ "section": "routes", "name": ROUTE, "moves": moves(percentage) });
+    let approve = async |asked: &Value| {
+        let path = format!("/changes/{}/approve", asked["change"].as_str().unwrap());
+        admins[1].send("POST", &path, &[], None).await
+    };
+    // A second person agrees to the users who move, and to no others.
+    let asked = delete(&admins[0], ROUTE, &[]).await.expect(202).body;
+    assert!(asked["changes"].as_array().unwrap().contains(&shown(40)), "{asked:#}");
+    at(50).await;
+    let refused = approve(&asked).await.expect(409).body;
+    assert_eq!(
+        (&refused["code"], &refused["difference"]["now"]),
+        (&json!("changed_since_asked"), &json!([shown(50)]))
+    );
+
+    // A file that leaves the route out moves them too.
+    let mut file = root.get("/config").await.expect(200).body;
+    file["routes"].as_array_mut().unwrap().retain(|route| route["id"] != ROUTE);
+    let refused = root.put("/config?prune=true", &file).await.expect(409).body;
+    assert_eq!(refused["code"], "moves_users_back");
+    assert_eq!(refused["errors"][0]["field"], format!("routes.{ROUTE}"), "{refused:#}");
+
+    let asked = delete(&admins[0], ROUTE, &[]).await.expect(202).body;
+    let made = approve(&asked).await.expect(200).body;
+    assert_eq!(made["moves"][0]["summary"], moves(50), "{made:#}");
+    assert_eq!((&made["moves"][0]["cause"], &made["moves"][0]["back"]), (&json!("route"), &json!(50.0)));
+    assert_eq!(made["moves"][0]["route"], ROUTE);
+}
