@@ -37,6 +37,7 @@ pub mod question;
 pub mod raw_origin;
 pub mod recorder;
 pub mod rewriting;
+pub mod schemathesis;
 pub mod server;
 pub mod stack;
 pub mod steady;
