@@ -40,6 +40,7 @@ pub mod rewriting;
 pub mod schemathesis;
 pub mod server;
 pub mod stack;
+pub mod status_proxy;
 pub mod steady;
 pub mod stream_proxy;
 pub mod terminal;

@@ -1,5 +1,6 @@
-//! OFREP at the Worker: every status of the protocol, the flags of each token, and browsers.
+//! OFREP at the Worker: every status of the protocol, the flags of each token, browsers, and the clients of OpenFeature.
 
+mod clients;
 mod control;
 mod protocol;
 mod sharing;
