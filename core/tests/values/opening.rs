@@ -130,3 +130,13 @@ fn each_mistake_is_told_once_with_its_place() {
         );
     }
 }
+
+/// The example of docs/ofrep.md is a configuration without mistakes and warnings.
+#[test]
+fn the_documented_example_is_read() {
+    let text = include_str!("../../../docs/ofrep.md");
+    let example = text.split("```yaml").nth(1).unwrap().split("```").next().unwrap();
+    let config = crate::config(example);
+    assert_eq!(config.warnings(), Vec::<String>::new());
+    assert_eq!(config.ofrep.unwrap().tokens.len(), 2);
+}
