@@ -3,6 +3,7 @@
 mod clients;
 mod control;
 mod protocol;
+mod rust_client;
 mod sharing;
 
 use axum::{Router, http::StatusCode};
