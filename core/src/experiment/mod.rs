@@ -24,4 +24,5 @@ pub use self::{
     needed::{NeededUsers, needed_users},
     record::{Disagreement, PhaseIdentity, Record, replay},
     test::{PrimaryFinding, TestKind, TestResult},
+    user::MAX_EVENT_IDS,
 };
