@@ -1,6 +1,7 @@
 //! State that one isolate holds between requests: the compiled snapshot, when it was read, and the
 //! outcomes counted. Plain state without I/O, so that every transition is tested on the host.
 
+mod events;
 mod groups;
 mod reading;
 mod report;
@@ -8,10 +9,15 @@ mod report;
 mod tests;
 mod word;
 
+pub use events::{ReportedHeader, TrackRefusal, is_of_server};
+
 use crate::{
     comparison_queue::is_drawn,
     counting::Counting,
-    isolate::word::{HeldWord, ObeyedWord},
+    isolate::{
+        events::EventRate,
+        word::{HeldWord, ObeyedWord},
+    },
     reporting::Reporting,
     schedule::Schedule,
     settings::Settings,
@@ -66,6 +72,10 @@ pub struct Isolate {
     pub evidence: Cell<u64>,
     /// Variants of the last decision's user, as its backend and its client are told them, while experiments run.
     pub groups: RefCell<TestGroups>,
+    /// Entries of event headers that were not understood.
+    pub malformed_events: u64,
+    /// Events of clients in the second that passes.
+    event_rate: EventRate,
     /// The random number generator of [`Isolate::draw`].
     dice: Cell<SplitMix64>,
     /// Origins that failed lately.

@@ -8,3 +8,4 @@ pub mod kv;
 pub mod own_paths;
 pub mod state;
 pub mod table;
+pub mod track;

@@ -1,4 +1,5 @@
-//! The two paths that the Worker answers itself, and the token that opens them.
+//! The paths that the Worker answers itself, and the token that opens them. Events have a path of their own, see
+//! [`track`](crate::bindings::track).
 
 use crate::{
     bindings::state::{now_ms, with_isolate},
@@ -30,14 +31,24 @@ pub fn own_path(packed: &str, authorization: Option<String>, env: Env) -> Result
         "/_cutover/decide" => explain(&packed, authorization.as_deref(), &env),
         _ => problem(404, "own_path_unknown", "Not Found", "The Worker has no such path of its own."),
     };
+    respond(status, Some(&body))
+}
+
+/// Builds a response. One that asks for patience says for how long.
+pub(super) fn respond(status: u16, body: Option<&str>) -> Result<web_sys::Response, JsValue> {
     let headers = web_sys::Headers::new()?;
-    let kind = if status == 200 { "application/json" } else { "application/problem+json" };
-    headers.set("content-type", kind)?;
+    if body.is_some() {
+        let kind = if status == 200 { "application/json" } else { "application/problem+json" };
+        headers.set("content-type", kind)?;
+    }
+    if matches!(status, 429 | 503) {
+        headers.set("retry-after", "1")?;
+    }
     headers.set("cache-control", "no-store")?;
     let init = web_sys::ResponseInit::new();
     init.set_status(status);
     init.set_headers(&headers);
-    web_sys::Response::new_with_opt_str_and_init(Some(&body), &init)
+    web_sys::Response::new_with_opt_str_and_init(body, &init)
 }
 
 #[derive(Serialize)]
@@ -49,7 +60,7 @@ struct Problem<'p> {
     detail: &'p str,
 }
 
-fn problem(status: u16, code: &str, title: &str, detail: &str) -> (u16, String) {
+pub(super) fn problem(status: u16, code: &str, title: &str, detail: &str) -> (u16, String) {
     (status, json(&Problem { r#type: "about:blank", title, status, code, detail }))
 }
 
@@ -77,6 +88,8 @@ struct Health<'i> {
     memory: usize,
     last_refusal: Option<&'i str>,
     settings_not_understood: &'i [&'static str],
+    /// Entries of event headers that were not understood.
+    malformed_events: u64,
     reporting: ReportingHealth<'i>,
     outcomes: Counts,
 }
@@ -115,6 +128,7 @@ fn health(env: &Env) -> (u16, String) {
             memory: core::arch::wasm32::memory_size(0) * 65_536,
             last_refusal: isolate.last_refusal(),
             settings_not_understood: &isolate.settings().not_understood,
+            malformed_events: isolate.malformed_events,
             reporting: ReportingHealth {
                 enabled: isolate.settings().reports,
                 isolate: isolate.reporting.isolate(),
@@ -175,13 +189,8 @@ fn assigned<'e>(
 /// Answers `/_cutover/decide?path=&user=&method=`: the decision that this isolate would make, for a
 /// caller who presents the edge token.
 fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16, String) {
-    let Ok(token) = env.secret("CUTOVER_EDGE_TOKEN").map(|token| token.to_string()) else {
-        let detail = "Set the secret CUTOVER_EDGE_TOKEN to use this path.";
-        return problem(403, "edge_token_not_set", "Forbidden", detail);
-    };
-    if !is_token(authorization, &token) {
-        let detail = "Send the edge token as Authorization: Bearer TOKEN.";
-        return problem(401, "edge_token_wrong", "Unauthorized", detail);
+    if let Err(refusal) = check_token(authorization, env) {
+        return refusal;
     }
     let question = Facts { query: packed.query, ..Facts::default() };
     let Some(path) = question.query_parameter("path") else {
@@ -227,6 +236,23 @@ fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16,
 #[wasm_bindgen]
 pub fn is_edge_token(given: &str, env: Env) -> bool {
     env.secret("CUTOVER_EDGE_TOKEN").is_ok_and(|token| is_equal(given, &token.to_string()))
+}
+
+/// Checks that a request brings the edge token.
+///
+/// # Errors
+///
+/// Returns the problem of a request without it, or of a Worker without a token.
+pub(super) fn check_token(authorization: Option<&str>, env: &Env) -> Result<(), (u16, String)> {
+    let Ok(token) = env.secret("CUTOVER_EDGE_TOKEN").map(|token| token.to_string()) else {
+        let detail = "Set the secret CUTOVER_EDGE_TOKEN to use this path.";
+        return Err(problem(403, "edge_token_not_set", "Forbidden", detail));
+    };
+    if is_token(authorization, &token) {
+        return Ok(());
+    }
+    let detail = "Send the edge token as Authorization: Bearer TOKEN.";
+    Err(problem(401, "edge_token_wrong", "Unauthorized", detail))
 }
 
 fn is_holder(authorization: Option<&str>, env: &Env) -> bool {
