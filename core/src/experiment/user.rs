@@ -2,8 +2,11 @@
 //! the user's window, and the ids of events that may be repeated.
 
 use crate::{
-    experiment::{design::StoppingRules, figures::Amounts},
-    rules::experiment::metric::{Metric, MetricKind},
+    experiment::figures::Amounts,
+    rules::experiment::{
+        analysis::StoppingRules,
+        metric::{Metric, MetricKind},
+    },
 };
 use serde::{Deserialize, Serialize};
 
