@@ -9,18 +9,14 @@ mod report;
 mod tests;
 mod word;
 
-pub use events::{ReportedHeader, TrackRefusal, is_of_server};
-
 use crate::{
     comparison_queue::is_drawn,
     counting::Counting,
-    isolate::{
-        events::EventRate,
-        word::{HeldWord, ObeyedWord},
-    },
+    isolate::word::{HeldWord, ObeyedWord},
     reporting::Reporting,
     schedule::Schedule,
     settings::Settings,
+    tracking::EventRate,
     wire::{Packed, PackedDecision, PackedOutcome, is_own_path},
 };
 use cutover_core::{

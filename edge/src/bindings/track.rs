@@ -5,7 +5,7 @@ use crate::{
         own_paths::{check_token, problem, respond},
         state::{now_ms, with_isolate},
     },
-    isolate::{ReportedHeader, TrackRefusal, is_of_server},
+    tracking::{ReportedHeader, TrackRefusal, is_of_server},
     wire::Packed,
 };
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};

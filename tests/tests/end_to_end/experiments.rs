@@ -1,6 +1,7 @@
 //! Experiments at the edge: the variants that backends and clients are told, and the flags that experiments decide.
 
 mod assignment;
+mod conversions;
 mod forwarding;
 mod owner;
 
