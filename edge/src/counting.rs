@@ -12,7 +12,7 @@ mod tests;
 use crate::{
     comparison_queue::ComparisonQueue,
     counting::{
-        experiments::{EndedRequest, Experiments},
+        experiments::{Amount, EndedRequest, Experiments},
         tickets::Tickets,
         users::{DecidedStep, UserRequest, Users},
     },
@@ -85,6 +85,8 @@ pub struct UserEvent<'e> {
     pub name: &'e str,
     /// Value of the event in thousandths; metrics of values count 0 without one.
     pub value: Option<u64>,
+    /// Id by which the event is recognised when it is sent again.
+    pub id: Option<&'e str>,
     /// Time of the event, in milliseconds since 1970.
     pub at_ms: i64,
 }
@@ -240,8 +242,9 @@ impl Counting {
             let experiment = rules.experiment(counted.name.as_str());
             if !metrics.is_empty() && experiment.is_some_and(|experiment| experiment.admits(event.user)) {
                 let user = counted.key.hash(event.user);
-                let value = event.value.unwrap_or_default();
-                self.experiments.note_event(rules, (counted, metrics), user, (event.at_ms, value));
+                let id = event.id.map(|id| counted.key.hash_event(id));
+                let amount = Amount { value: event.value.unwrap_or_default(), id };
+                self.experiments.note_event(rules, (counted, metrics), user, (event.at_ms, amount));
             }
         }
         is_known

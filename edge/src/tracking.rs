@@ -20,19 +20,6 @@ pub struct ReportedHeader<'h> {
     pub header: &'h str,
 }
 
-/// An event of a user, as it is noted.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct UserEvent<'e> {
-    /// Name of the event.
-    pub(crate) name: &'e str,
-    /// Value, in thousandths.
-    pub(crate) value: Option<u64>,
-    /// Id by which the event is recognised when it is sent again.
-    pub(crate) id: Option<&'e str>,
-    /// Time of the event, in milliseconds since 1970.
-    pub(crate) at_ms: i64,
-}
-
 /// Reason for which an event is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrackRefusal {

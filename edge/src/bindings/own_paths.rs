@@ -255,7 +255,8 @@ pub(super) fn check_token(authorization: Option<&str>, env: &Env) -> Result<(), 
     Err(problem(401, "edge_token_wrong", "Unauthorized", detail))
 }
 
-fn is_holder(authorization: Option<&str>, env: &Env) -> bool {
+/// Returns true if a request brings the edge token.
+pub(super) fn is_holder(authorization: Option<&str>, env: &Env) -> bool {
     env.secret("CUTOVER_EDGE_TOKEN").is_ok_and(|token| is_token(authorization, &token.to_string()))
 }
 

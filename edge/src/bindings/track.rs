@@ -2,7 +2,7 @@
 
 use crate::{
     bindings::{
-        own_paths::{check_token, problem, respond},
+        own_paths::{check_token, is_holder, problem, respond},
         state::{now_ms, with_isolate},
     },
     tracking::{ReportedHeader, TrackRefusal, is_of_server},
@@ -33,8 +33,9 @@ pub fn track(
     env: Env,
 ) -> Result<web_sys::Response, JsValue> {
     let now = now_ms();
-    let tracked = if is_of_server(authorization.as_deref()) {
-        if let Err((status, problem)) = check_token(authorization.as_deref(), &env) {
+    let authorization = authorization.as_deref();
+    let tracked = if is_holder(authorization, &env) || is_of_server(authorization) {
+        if let Err((status, problem)) = check_token(authorization, &env) {
             return respond(status, Some(&problem));
         }
         with_isolate(|isolate| isolate.track_of_server(body, now))

@@ -47,6 +47,15 @@ pub struct EndedRequest {
     pub begun: i64,
 }
 
+/// Value of an outcome, and its id.
+#[derive(Debug, Clone, Copy)]
+pub struct Amount {
+    /// Value in thousandths.
+    pub value: u64,
+    /// Keyed hash of the id by which an event is recognised when it is sent again.
+    pub id: Option<u64>,
+}
+
 /// The users of all phases.
 #[derive(Debug, Default)]
 pub struct Experiments {
@@ -94,6 +103,20 @@ struct Noted {
     at: i64,
     /// Value in thousandths; `None` for a conversion.
     value: Option<u64>,
+    /// Keyed hash of the event's id; `None` for a conversion, of which only the time counts.
+    id: Option<u64>,
+}
+
+impl Noted {
+    /// Returns the number of entries whose room an outcome takes in a batch.
+    fn room(&self) -> usize {
+        1 + usize::from(self.id.is_some())
+    }
+}
+
+/// Returns the number of entries whose room outcomes take in a batch.
+fn room_of(noted: &[Noted]) -> usize {
+    noted.iter().map(Noted::room).sum()
 }
 
 impl Experiments {
@@ -115,22 +138,22 @@ impl Experiments {
                 users.expose(place, member.user, variant);
             }
             // The value of a response is its milliseconds.
-            let value = u64::from(ended.ms) * 1_000;
-            users.observe_all(place, (counted, metrics), member.user, value);
+            let amount = Amount { value: u64::from(ended.ms) * 1_000, id: None };
+            users.observe_all(place, (counted, metrics), member.user, amount);
         }
     }
 
     /// Notes an event that `metrics` of an experiment count for a user, by hash. `at_ms` is its time in milliseconds since
-    /// 1970, `value` its value in thousandths.
+    /// 1970.
     pub fn note_event(
         &mut self,
         rules: &Ruleset,
         (counted, metrics): (&CountedExperiment, MetricSet),
         user: u64,
-        (at_ms, value): (i64, u64),
+        (at_ms, amount): (i64, Amount),
     ) {
         if let Some(users) = self.phase(counted, at_ms) {
-            users.observe_all(Place { rules, begun: at_ms }, (counted, metrics), user, value);
+            users.observe_all(Place { rules, begun: at_ms }, (counted, metrics), user, amount);
         }
     }
 
@@ -236,7 +259,7 @@ impl PhaseUsers {
         place: Place<'_>,
         (counted, metrics): (&CountedExperiment, MetricSet),
         user: u64,
-        value: u64,
+        amount: Amount,
     ) {
         if !self.exposed.admits(user) {
             return;
@@ -245,22 +268,28 @@ impl PhaseUsers {
             if kind == MetricKind::Conversion {
                 self.convert(place, user, position);
             } else {
-                self.add_value(place, (user, position), value, kind == MetricKind::Ratio);
+                self.add_value(place, (user, position), amount, kind == MetricKind::Ratio);
             }
         }
         self.thin();
     }
 
-    /// Notes a value. Values of one second are one sum, unless the number of events counts too.
-    fn add_value(&mut self, place: Place<'_>, key: (u64, u8), value: u64, are_counted: bool) {
+    /// Notes a value. Values of one second are one sum, unless the number of events counts too. One with an id stays by itself,
+    /// and is noted once in its window: the fold leaves out those that other windows and isolates report.
+    fn add_value(&mut self, place: Place<'_>, key: (u64, u8), amount: Amount, are_counted: bool) {
+        let Amount { value, id } = amount;
         let at = place.at();
         let Some(window) = self.window(place) else { return };
         let outcomes = window.outcomes.entry(key).or_default();
-        let same = outcomes.iter_mut().find(|held| !are_counted && held.at == at);
+        if id.is_some() && outcomes.iter().any(|held| held.id == id) {
+            return;
+        }
+        let may_join = |held: &&mut Noted| held.id.is_none() && id.is_none() && held.at == at;
+        let same = outcomes.iter_mut().find(|held| !are_counted && may_join(held));
         if let Some(held) = same {
             held.value = held.value.map(|sum| sum.saturating_add(value));
         } else if outcomes.len() < MAX_VALUES {
-            outcomes.push(Noted { at, value: Some(value) });
+            outcomes.push(Noted { at, value: Some(value), id });
         }
     }
 
@@ -281,7 +310,7 @@ impl PhaseUsers {
         if let Some(held) = outcomes.first_mut() {
             held.at = held.at.max(at);
         } else {
-            outcomes.push(Noted { at, value: None });
+            outcomes.push(Noted { at, value: None, id: None });
         }
     }
 
@@ -345,7 +374,7 @@ impl Window {
     }
 
     fn count(&self) -> usize {
-        self.exposures.len() + self.outcomes.values().map(Vec::len).sum::<usize>()
+        self.exposures.len() + self.outcomes.values().map(|noted| room_of(noted)).sum::<usize>()
     }
 
     fn is_empty(&self) -> bool {
@@ -355,9 +384,9 @@ impl Window {
     /// Moves the entries with the smallest hashes, as many as there is room for.
     fn take(&mut self, taken: &mut Taken, room: &mut usize) {
         taken.exposures.extend(take_first(&mut self.exposures, room));
-        while let Some(entry) = self.outcomes.first_entry().filter(|entry| entry.get().len() <= *room) {
+        while let Some(entry) = self.outcomes.first_entry().filter(|entry| room_of(entry.get()) <= *room) {
             let ((user, metric), noted) = entry.remove_entry();
-            *room -= noted.len();
+            *room -= room_of(&noted);
             taken.outcomes.extend(noted.into_iter().map(|noted| (user, metric, noted)));
         }
     }
@@ -387,6 +416,7 @@ impl Taken {
             metric,
             after_s: after(noted.at),
             value: noted.value,
+            id: noted.id,
         };
         let exposures = self.exposures.into_iter().map(exposure).collect();
         let outcomes = self.outcomes.into_iter().map(outcome).collect();

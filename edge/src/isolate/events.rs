@@ -1,8 +1,9 @@
 //! Events of users that backends, clients and servers report. Each is noted for the experiments that count it.
 
 use crate::{
+    counting::UserEvent,
     isolate::Isolate,
-    tracking::{ReportedHeader, TrackRefusal, UserEvent},
+    tracking::{ReportedHeader, TrackRefusal},
     wire::Packed,
 };
 use cutover_core::{
@@ -23,8 +24,7 @@ impl Isolate {
         let rules = self.rules_of(reported.generation);
         if let Some(user) = rules.and_then(|rules| user_of(&rules, reported)) {
             for event in events {
-                let at_ms = now;
-                self.note(&user, &UserEvent { name: event.name, value: event.value, id: None, at_ms });
+                self.note_event(&user, event.name, event.value, now);
             }
         }
         let is_first = self.malformed_events == 0 && malformed > 0;
@@ -55,7 +55,7 @@ impl Isolate {
             return Err(TrackRefusal::TooMany);
         }
         if let Some(user) = user {
-            self.note(&user, &UserEvent { name: &event.name, value: event.value, id: None, at_ms: now });
+            self.note_event(&user, &event.name, event.value, now);
         }
         Ok(())
     }
@@ -72,12 +72,9 @@ impl Isolate {
         }
         // The clock of the server may be ahead.
         let at_ms = at.millis().min(now);
-        self.note(&user, &UserEvent { name: &event.name, value: event.value, id: Some(&id), at_ms });
+        let TrackedEvent { name, value } = event;
+        self.note(&UserEvent { user: &user, name: &name, value, id: Some(&id), at_ms });
         Ok(())
-    }
-
-    fn note(&mut self, user: &str, event: &UserEvent<'_>) {
-        self.note_event(user, event);
     }
 }
 

@@ -99,8 +99,13 @@ impl Isolate {
     /// Counts an event that a backend or a client reports of a user, for every experiment with a metric of its name. Returns
     /// true if there is such a metric.
     pub fn note_event(&mut self, user: &str, event: &str, value: Option<u64>, at_ms: i64) -> bool {
+        self.note(&UserEvent { user, name: event, value, id: None, at_ms })
+    }
+
+    /// As [`Isolate::note_event`], for an event that may have an id.
+    pub(super) fn note(&mut self, event: &UserEvent<'_>) -> bool {
         let Some(rules) = self.rules().filter(|_| self.settings.reports) else { return false };
-        self.counting.note_event(&rules, &UserEvent { user, name: event, value, at_ms })
+        self.counting.note_event(&rules, event)
     }
 
     /// Returns true while no variant of an experiment serves anybody.
