@@ -9,7 +9,7 @@ use cutover_core::decision::counted::MetricSet;
 
 /// Most tickets. A request that ends after as many later ones counts for no user. They are 32 s of a thousand requests per
 /// second, longer than a backend may take, and at most 4 MB.
-const MAX_TICKETS: usize = 32_768;
+pub(crate) const MAX_TICKETS: usize = 32_768;
 
 /// A user in one experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@ mod control;
 mod diversion;
 mod epochs;
 mod events;
+mod experiments;
 mod groups;
 mod reports;
 mod timing;
