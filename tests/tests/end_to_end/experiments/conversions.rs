@@ -1,14 +1,27 @@
 //! Events that backends, clients and servers report: the header that no client gets, and the path of the Worker's own.
 
 use crate::forwarding::websocket_accept;
-use cutover_core::Timestamp;
+use axum::{Json, Router, body::Bytes, http::HeaderMap, routing::post};
+use cutover_core::{
+    Revision, Snapshot, Timestamp,
+    config::Config,
+    measurement::{answer::Answer as Word, batch::Batch, experiments::ExperimentKey, label::ExperimentLabel},
+};
 use cutover_tests::{
+    gzip::plain_body,
     http::{self, Answer, EDGE_TOKEN},
+    is_deep,
     proxied::{SingleRouteWorker, single_route},
     raw_origin::{RawOrigin, ReceivedRequest},
+    server::Server,
+    stack::INGEST_SECRET,
 };
 use serde_json::json;
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -246,4 +259,90 @@ async fn a_server_reports_events_with_the_edge_token() {
         let answer = track(&edge, "", &[("authorization", &bearer)], &body).await;
         assert_refused(&answer, 400, "event_invalid", &body);
     }
+}
+
+const COUNTED: &str = r#"
+experiments:
+  colours:
+    name: Colours
+    metrics: [{ name: spent, kind: value, cap: 1000, on: { event: purchase } }]
+    success_metrics: [purchase]
+    variants: { red: { name: Red, traffic_percentage: 100 }, blue: { name: Blue, traffic_percentage: 0 } }
+"#;
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f";
+
+/// Positions of the metrics of [`COUNTED`].
+const SPENT: u8 = 0;
+const PURCHASE: u8 = 1;
+
+/// An outcome in a batch: hash of the user, position of the metric, value, and true if it has an id.
+type Found = (u64, u8, Option<u64>, bool);
+
+/// Starts an ingest that stores every batch.
+async fn ingest(batches: Arc<Mutex<Vec<Batch>>>) -> Server {
+    let store = move |headers: HeaderMap, body: Bytes| {
+        let batch = serde_json::from_slice(&plain_body(&headers, &body)).unwrap();
+        batches.lock().unwrap().push(batch);
+        async { Json(Word::at(Revision(1))) }
+    };
+    let app = Router::new()
+        .route("/v1/batches", post(store))
+        .route("/v1/questions", post(|| async { Json(Word::at(Revision(1))) }));
+    Server::start(app).await
+}
+
+fn found(batches: &Mutex<Vec<Batch>>) -> BTreeSet<Found> {
+    let batches = batches.lock().unwrap();
+    let parts = batches.iter().flat_map(|batch| &batch.experiments);
+    let outcomes = parts.flat_map(|part| &part.outcomes);
+    outcomes.map(|held| (held.user, held.metric, held.value, held.id.is_some())).collect()
+}
+
+/// Events of now are reported when their window is over. One that a server reports later is in the next batch, so the short
+/// form waits for that alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn reported_events_are_in_a_batch_under_the_hash_of_their_user() {
+    let batches = Arc::default();
+    let ingest = ingest(Arc::clone(&batches)).await;
+    let new = reporting("new").await;
+    let yaml = single_route(&new.url(), &new.url(), 500, ALL_NEW, IDENTITY) + COUNTED;
+    let config = Config::from_yaml(&yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let mut snapshot: Snapshot = config.snapshot(Revision(1), None);
+    let label = ExperimentLabel { phase: 1, key: KEY.to_owned() };
+    snapshot.experiment_labels.insert("colours".parse().unwrap(), label);
+    let url = ingest.url();
+    let variables = [
+        ("INGEST_URL", url.as_str()),
+        ("CUTOVER_INGEST_SECRET", INGEST_SECRET),
+        ("REPORT_INTERVAL_MS", "500"),
+    ];
+    let edge = SingleRouteWorker::holding(&snapshot, &variables).await;
+
+    let key = ExperimentKey::parse(KEY).unwrap();
+    let both = |user: &str, has_id| -> [Found; 2] {
+        [(key.hash(user), SPENT, Some(12_500), has_id), (key.hash(user), PURCHASE, None, false)]
+    };
+    let bearer = format!("Bearer {EDGE_TOKEN}");
+    let of_server =
+        json!({ "name": "purchase", "value": 12.5, "user": "user-1", "at": time(-60), "id": "order-1" })
+            .to_string();
+    for _ in 0..2 {
+        assert_taken(&track(&edge, "", &[("authorization", &bearer)], &of_server).await, "a server");
+    }
+    let forged = r#"{"name":"purchase","value":12.5,"user":"forged","targetingKey":"forged"}"#;
+    assert_taken(&track(&edge, "", &[("x-user-id", "user-2")], forged).await, "a client");
+    assert_taken(&track(&edge, "", &[], forged).await, "a client without an id");
+    assert_eq!(http::get(edge.port(), "/200", &[("x-user-id", "user-3")]).await.status, 200);
+
+    let prompt = BTreeSet::from(both("user-1", true));
+    let later = [both("user-2", false), both("user-3", false)].concat();
+    let all: BTreeSet<Found> = prompt.iter().copied().chain(later).collect();
+    let awaited = if is_deep() { &all } else { &prompt };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !found(&batches).is_superset(awaited) {
+        assert!(Instant::now() < deadline, "{awaited:?} in {:?}", found(&batches));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(found(&batches).is_subset(&all), "nobody else has an event: {:?}", found(&batches));
 }
