@@ -4,6 +4,7 @@ mod assignment;
 mod conversions;
 mod forwarding;
 mod owner;
+mod users;
 
 use axum::{Router, http::HeaderMap};
 use cutover_core::{Facts, Revision, Ruleset, Timestamp, config::Config, decision::assignments::TestGroups};
