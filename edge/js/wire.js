@@ -101,3 +101,6 @@ export const SKIPPED_TIMEOUT = 4;
 export const SKIPPED_UNREACHABLE = 5;
 export const SKIPPED_UNADAPTED = 8;
 export const SKIPPED_CONDITIONAL = 9;
+
+// The largest body of an event that is sent to the Worker, in bytes.
+export const MAX_EVENT_BODY = 1024;

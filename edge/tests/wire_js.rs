@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test: it fails loudly")]
 
 use cutover_core::{
-    Reason, compare::SkipReason, decision::input::Input, request::identity, rules::route::Fallback,
+    Reason,
+    compare::SkipReason,
+    decision::input::Input,
+    request::{identity, track},
+    rules::route::Fallback,
 };
 use cutover_edge::{
     settings::DecisionHeaders,
@@ -121,6 +125,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("SKIPPED_UNREACHABLE", skipped(SkipReason::Unreachable)),
         ("SKIPPED_UNADAPTED", skipped(SkipReason::Unadapted)),
         ("SKIPPED_CONDITIONAL", skipped(SkipReason::Conditional)),
+        ("MAX_EVENT_BODY", u32::try_from(track::MAX_BODY).unwrap()),
     ];
     let strings = [
         ("ABSENT", wire::ABSENT.to_owned()),

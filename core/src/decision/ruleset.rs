@@ -4,6 +4,7 @@
 use crate::{
     adapter::{Adapter, Program},
     decision::{
+        counted::CountedExperiment,
         input::Input,
         route::{CompiledOrigin, CompiledRoute},
         turns::Turns,
@@ -34,6 +35,8 @@ pub struct Ruleset {
     pub(super) adapters: Vec<Arc<Adapter>>,
     pub(super) canaries: Canaries,
     pub(super) experiments: Vec<Arc<CompiledExperiment>>,
+    /// Experiments whose users are counted, sorted by name.
+    pub(super) counted: Vec<CountedExperiment>,
     /// Flags with values, sorted by name.
     pub(super) values: Vec<CompiledValueFlag>,
     /// Segments, sorted by name.
@@ -113,6 +116,17 @@ impl Ruleset {
         self.access.as_ref()
     }
 
+    /// The experiments whose users are counted, sorted by name.
+    pub fn counted(&self) -> &[CountedExperiment] {
+        &self.counted
+    }
+
+    /// Returns an experiment whose users are counted, with its position in [`Ruleset::counted`].
+    pub fn counted_at(&self, name: &str) -> Option<(usize, &CountedExperiment)> {
+        let position = self.counted.binary_search_by(|counted| counted.name.as_str().cmp(name)).ok()?;
+        Some((position, self.counted.get(position)?))
+    }
+
     /// The routes, in the order of the snapshot.
     pub fn routes(&self) -> &[CompiledRoute] {
         &self.routes
@@ -189,6 +203,11 @@ impl Ruleset {
         let origins = routes.flat_map(|route| [route.legacy, route.new]);
         let limits = origins.filter_map(|origin| Some(self.origins.get(origin)?.timeout_ms));
         limits.max().unwrap_or_default()
+    }
+
+    /// Returns the longest time limit of all origins, in milliseconds.
+    pub fn longest_timeout_of_all_ms(&self) -> u32 {
+        self.origins.iter().map(|origin| origin.timeout_ms).max().unwrap_or_default()
     }
 
     /// Applies emergencies in place of the snapshot's: holds the flags that one of them covers on legacy and releases all

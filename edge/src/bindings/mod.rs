@@ -10,3 +10,4 @@ pub mod own_paths;
 mod response;
 pub mod state;
 pub mod table;
+pub mod track;

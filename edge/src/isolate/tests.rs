@@ -4,6 +4,8 @@ mod brakes;
 mod control;
 mod diversion;
 mod epochs;
+mod events;
+mod experiments;
 mod groups;
 mod ofrep;
 mod reports;
