@@ -6,12 +6,12 @@
 //! if a running experiment decides a flag. The body comes last. The hash is the xxh3-128 of `schema LF revision LF body`, over
 //! the verbatim bytes of the body. Readers tolerate unknown fields; a change to the meaning of a field
 //! raises the schema number, which older readers reject. Epoch and deployment are optional fields of the body: a reader that
-//! does not know them compares revisions alone, as it did before. Flags with values and their segments are optional fields too:
-//! a reader that does not know them decides routes as before, and serves no values.
+//! does not know them compares revisions alone, as it did before. Flags with values, their segments and the access to them are
+//! optional fields too: a reader that does not know them decides routes as before, and serves no values.
 
 use crate::{
     adapter::Program,
-    measurement::label::CanaryLabel,
+    measurement::label::{CanaryLabel, ExperimentLabel},
     rules::{
         emergency::Emergency,
         experiment::document::{Experiment, Holdout},
@@ -19,7 +19,10 @@ use crate::{
         origin::Origin,
         route::Route,
     },
-    values::document::{Segment, ValueFlag},
+    values::{
+        access::Access,
+        document::{Segment, ValueFlag},
+    },
     vocabulary::{
         names::{AdapterName, DeploymentId, ExperimentName, FlagName, HoldoutName, OriginName, SegmentName},
         revision::{Epoch, Revision, Stamp},
@@ -84,12 +87,18 @@ pub struct Snapshot {
     /// Segments by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub segments: BTreeMap<SegmentName, Segment>,
+    /// Callers that may evaluate flags; `None` if there is no endpoint for evaluations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ofrep: Option<Access>,
     /// Compiled adapters by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub adapters: BTreeMap<AdapterName, Arc<Program>>,
     /// Labels of the active canary runs, by flag. The edge attaches them to its counts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub canaries: BTreeMap<FlagName, CanaryLabel>,
+    /// Labels of the running experiments whose users are counted. One without a label is assigned, and not counted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub experiment_labels: BTreeMap<ExperimentName, ExperimentLabel>,
 }
 
 /// Error of encoding or decoding a [`Snapshot`].
@@ -218,5 +227,18 @@ mod tests {
         // The hash covers both.
         let altered = text.replace("1767225600", "1767225601");
         assert!(matches!(Snapshot::decode(&altered), Err(SnapshotError::Hash)));
+    }
+
+    #[test]
+    fn labels_of_experiments_are_in_the_body_and_their_keys_in_no_debug_output() {
+        let key = "000102030405060708090a0b0c0d0e0f";
+        let label = ExperimentLabel { phase: 3, key: key.to_owned() };
+        let name: ExperimentName = "checkout".parse().unwrap();
+        let labels = BTreeMap::from([(name, label)]);
+        let snapshot = Snapshot { experiment_labels: labels, ..Snapshot::default() };
+        let text = snapshot.encode().unwrap();
+        assert!(text.contains(r#""experiment_labels":{"checkout":{"phase":3,"#), "{text}");
+        assert_eq!(Snapshot::decode(&text).unwrap(), snapshot);
+        assert!(!format!("{snapshot:?}").contains(key), "the key is a secret");
     }
 }

@@ -1,7 +1,7 @@
 // Requests that are answered through an adapter. The core decides each step, and returns it as one
 // number, see `step` in edge/src/wire.rs; the steps are carried out here.
 import { NO_BYTES, readBuffer, readBytes, TOO_LARGE } from "./body.js";
-import { CLIENT_LEFT, LATE, TEST_GROUP } from "./http.js";
+import { CLIENT_LEFT, EVENT, LATE, TEST_GROUP } from "./http.js";
 import { claimsIn } from "./identity.js";
 import { sendWith } from "./origin.js";
 import { logUnfit, UNFIT_STATUS } from "./unfit.js";
@@ -221,9 +221,20 @@ function callUpstream(exchange, step) {
   responded.then((response) => {
     const headers = response.headers;
     status = response.status;
+    if (table.groups !== null) keepEvents(exchange.call, headers.get(EVENT));
     exchange.keptHeaders = pickHeaders(headers, kept, RESPONSE_HEADERS);
     readBuffer(response, headers, MAX_RESPONSE_BODY).then((bytes) => next(takeBody, bytes), failed);
   }, failed);
+}
+
+/**
+ * Keeps the events of a backend's response, beside those of the exchange's other responses.
+ *
+ * @param {AdapterCall} call
+ * @param {string | null} events
+ */
+function keepEvents(call, events) {
+  if (events !== null) call.events = call.events === undefined ? events : call.events + "," + events;
 }
 
 /**

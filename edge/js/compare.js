@@ -186,6 +186,7 @@ async function fetchNew(comparison, body) {
       limit: policy[0],
       isLast: false,
       body: body ?? NO_BYTES,
+      events: undefined,
       marks: policy[3] === null ? [SHADOW] : [SHADOW, policy[3]],
     };
     /** @type {{ response: Response | null | undefined, unfit: string | undefined }} */

@@ -3,19 +3,19 @@
 // permission to retry come back in one number, see wire.js.
 import { asksForArm, forcedArm } from "./force.js";
 import { forward, forwardAfterError } from "./forward.js";
-import { plainUrl, sleep, TEST_GROUP } from "./http.js";
-import { identify, needsVerification, subjectIn } from "./identity.js";
+import { pathAndQuery, plainUrl, sleep } from "./http.js";
+import { identify, needsVerification } from "./identity.js";
+import { evaluate } from "./ofrep.js";
+import { pack } from "./pack.js";
 import { ask } from "./question.js";
-import { drain, enableReports } from "./report.js";
-import { currentTable, replaceBrokenCore, replaceTable } from "./table.js";
+import { drain } from "./report.js";
+import { currentTable, renewTable, replaceBrokenCore } from "./table.js";
+import { isTracked, track } from "./track.js";
 import { core } from "./wasm.js";
 import {
-  ABSENT,
   ASK,
   BOOT,
-  INPUT_COUNTRY,
-  INPUT_IP,
-  INPUT_JWT,
+  EVALUATIONS,
   NO_ROUTE,
   OWN_PATH,
   REASON_INTERNAL,
@@ -76,8 +76,13 @@ async function prepareAndForward(request, env, context, url, decision) {
     const isForced = asksForArm(headers, env) ? await forcedArm(headers, env) : undefined;
     for (let turn = 0; turn < MAX_PREPARATIONS && decision & UNDECIDED; turn++) {
       if (decision & OWN_PATH) {
+        if (pathAndQuery(url).startsWith(EVALUATIONS)) {
+          core.refresh(env, context);
+          return evaluate(request, url);
+        }
         drain();
         await boot(env, context);
+        if (isTracked(url)) return await track(request, env, context, url);
         const authorization = headers.get("authorization") ?? undefined;
         return core.own_path(request.method + "\n" + url, authorization, env);
       }
@@ -90,8 +95,7 @@ async function prepareAndForward(request, env, context, url, decision) {
       if (isUnverified(headers)) await identify(request, env);
       decision = decideNow(request, url, isForced);
       if (decision & TABLE) {
-        replaceTable(core.table());
-        if (currentTable.reports) enableReports();
+        renewTable();
         if (!isUnverified(headers)) decision = decideNow(request, url, isForced);
       }
     }
@@ -141,54 +145,4 @@ async function boot(env, context) {
   const since = Date.now();
   const patience = core.boot(env, context);
   while (Date.now() - since < patience && core.is_worth_waiting()) await sleep(2);
-}
-
-/**
- * Packs a request into the string that the core decides it by, see edge/src/wire.rs.
- *
- * @param {ClientRequest} request
- * @param {Headers} headers of the request, because every look at `request.headers` is a call into the runtime
- * @param {string} url of the request, because every look at `request.url` builds another string
- * @param {Table} table
- */
-function pack(request, headers, url, table) {
-  const inputs = table.inputs;
-  let packed = request.method + "\n" + url;
-  if (inputs.length === 0) return packed;
-  // If this header is present, the rules do not look at cookies.
-  const unless = table.cookies_unless;
-  const user = unless === null ? null : headers.get(unless);
-  for (let index = 0; index < inputs.length; index++) {
-    const input = inputs[index];
-    if (user !== null && user !== "") {
-      const value = input === unless ? user : input === "cookie" ? ABSENT : read(request, headers, input);
-      packed += "\n" + value;
-    } else {
-      packed += "\n" + read(request, headers, input);
-    }
-  }
-  return packed;
-}
-
-/**
- * Reads an input of the decision.
- *
- * @param {ClientRequest} request
- * @param {Headers} headers
- * @param {string} input
- */
-function read(request, headers, input) {
-  switch (input) {
-    case INPUT_JWT:
-      return subjectIn(headers) || ABSENT;
-    case INPUT_COUNTRY:
-      return request.cf?.country ?? ABSENT;
-    case INPUT_IP:
-      return headers.get("cf-connecting-ip") ?? ABSENT;
-    case TEST_GROUP:
-      // What a client writes there decides nothing.
-      return ABSENT;
-    default:
-      return headers.get(input) ?? ABSENT;
-  }
 }

@@ -5,16 +5,19 @@ import { claimComparison } from "./compare.js";
 import {
   CLIENT_LEFT,
   decorate,
+  EVENT,
   gatewayProblem,
   LATE,
   pathAndQuery,
   repeatable,
   requestFor,
   sendWithin,
+  withoutEvents,
   withTimeout,
 } from "./http.js";
 import { hidesError } from "./inspect.js";
 import { send } from "./origin.js";
+import { pack } from "./pack.js";
 import { begin, count, reportIfDue } from "./report.js";
 import { replaceBrokenCore } from "./table.js";
 import { reasonFor } from "./unfit.js";
@@ -74,6 +77,7 @@ export function forward(request, headers, env, context, url, table, decision, st
   const cookie = decision & MINTED ? core.minted() : undefined;
   /** @type {ForwardedRequest} */
   const forwarded = {
+    client: request,
     request: sent,
     env,
     context,
@@ -90,6 +94,7 @@ export function forward(request, headers, env, context, url, table, decision, st
     compare: undefined,
     isLast: false,
     body: undefined,
+    events: undefined,
     adapted: decision & ADAPT ? { headers, unfit: undefined, reason: undefined, isOwn: false } : undefined,
   };
   reportIfDue(env, context, started);
@@ -233,10 +238,32 @@ function finish(forwarded, response, status) {
       reportIfDue(env, context, count(open, status));
     }
     compare?.(status > TIMEOUT ? response : undefined, unfit);
+    if (table.groups !== null) {
+      // Of an adapted request the backend's own responses report them, which the client does not get.
+      noteEvents(forwarded, decision & ADAPT ? forwarded.events : response.headers.get(EVENT));
+    }
     return decorate(response, decision, forwarded);
   } catch (error) {
     console.error("a response goes out as it came because the edge failed:", error);
-    return response;
+    return withoutEvents(response);
+  }
+}
+
+/**
+ * Notes the events of a backend's response for the user of its request.
+ *
+ * @param {ForwardedRequest} forwarded
+ * @param {string | null | undefined} events value of the header
+ */
+function noteEvents({ client, url, table, cookie }, events) {
+  if (!events) return;
+  try {
+    const packed = pack(client, client.headers, url, table);
+    if (core.note_header(packed, table.generation, cookie, events)) {
+      console.warn(JSON.stringify({ event: "event_header_malformed", header: events.slice(0, 200) }));
+    }
+  } catch (error) {
+    console.error("the events of a response could not be noted:", error);
   }
 }
 
@@ -287,6 +314,7 @@ async function recover(forwarded, error, unavailable) {
         const response = await withTimeout(send(origin, url, again, env), origin[1]);
         reportIfDue(env, context, count(second, response.status));
         unavailable?.body?.cancel().catch(() => {});
+        if (table.groups !== null) noteEvents(forwarded, response.headers.get(EVENT));
         return decorate(response, legacy, forwarded);
       } catch (error) {
         reportIfDue(env, context, count(second, statusOf(error)));

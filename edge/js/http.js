@@ -31,6 +31,9 @@ export const SHADOW = "x-cutover-shadow";
 // The header with the variants of a user. A client's own reaches nobody.
 export const TEST_GROUP = "x-test-group";
 
+// The header by which a backend reports events of the user. No client gets it.
+export const EVENT = "x-cutover-event";
+
 /** @param {number} ms */
 export function sleep(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
@@ -206,17 +209,31 @@ export function requestFor(request, headers, env, groups) {
  * @param {boolean} late
  */
 export function gatewayProblem(late) {
-  const status = late ? 504 : 502;
-  const problem = {
-    type: "about:blank",
-    title: late ? "Gateway Timeout" : "Bad Gateway",
-    status,
-    code: late ? "origin_timeout" : "origin_unreachable",
-    detail: late
-      ? "The backend did not begin to answer in time. The request may have been carried out."
-      : "The backend could not be reached. The request was not answered.",
-  };
-  return new Response(JSON.stringify(problem), {
+  return late
+    ? problem(
+        504,
+        "Gateway Timeout",
+        "origin_timeout",
+        "The backend did not begin to answer in time. The request may have been carried out.",
+      )
+    : problem(
+        502,
+        "Bad Gateway",
+        "origin_unreachable",
+        "The backend could not be reached. The request was not answered.",
+      );
+}
+
+/**
+ * Builds a response that says what is wrong.
+ *
+ * @param {number} status
+ * @param {string} title
+ * @param {string} code
+ * @param {string} detail
+ */
+export function problem(status, title, code, detail) {
+  return new Response(JSON.stringify({ type: "about:blank", title, status, code, detail }), {
     status,
     headers: { "content-type": "application/problem+json", "cache-control": "no-store" },
   });
@@ -224,7 +241,7 @@ export function gatewayProblem(late) {
 
 /**
  * Adds the decision headers, the cookie of a newly identified user, the variants that the client is told, and the reason for
- * which an adapted response is unfit.
+ * which an adapted response is unfit. Removes the events that the backend reports.
  *
  * @param {Response} response
  * @param {number} decision
@@ -234,12 +251,14 @@ export function decorate(response, decision, { table, cookie, groups, adapted })
   const shown = table.headers;
   const reason = adapted?.reason;
   const told = groups?.ofClient;
-  if (!shown && !cookie && !told && reason === undefined) return response;
+  const hasEvents = response.headers.has(EVENT);
+  if (!shown && !cookie && !told && reason === undefined && !hasEvents) return response;
   const { status } = response;
-  // A WebSocket response cannot be built again, nor can one with a status that no standard knows.
-  if (status < 200 || status > 599) return response;
+  // A WebSocket response cannot be built with other headers beside it, nor can one with a status that no standard knows.
+  if (status < 200 || status > 599) return hasEvents ? withoutEvents(response) : response;
   const decorated = new Response(response.body, response);
   const headers = decorated.headers;
+  if (hasEvents) headers.delete(EVENT);
   if (reason !== undefined) headers.set(UNFIT, reason);
   if (shown & SHOW_ARM) headers.set("x-cutover-arm", decision & NEW ? "new" : "legacy");
   if (shown & SHOW_REASON) {
@@ -258,6 +277,22 @@ export function decorate(response, decision, { table, cookie, groups, adapted })
   if (told) headers.set(TEST_GROUP, told);
   makePrivate(headers);
   return decorated;
+}
+
+/**
+ * Returns a response without the events that the backend reports. One with a status that no standard knows cannot be built
+ * again.
+ *
+ * @param {Response} response
+ */
+export function withoutEvents(response) {
+  const { status, webSocket } = response;
+  if (!response.headers.has(EVENT) || (!webSocket && (status < 200 || status > 599))) return response;
+  const headers = new Headers(response.headers);
+  headers.delete(EVENT);
+  return webSocket
+    ? new Response(null, { status, headers, webSocket })
+    : new Response(response.body, { status, statusText: response.statusText, headers });
 }
 
 /**

@@ -1,5 +1,6 @@
 // The table that the core publishes to JavaScript: origins, inputs and policies of one generation.
-import { replaceCore } from "./wasm.js";
+import { enableReports } from "./report.js";
+import { core, replaceCore } from "./wasm.js";
 import { INPUT_JWT } from "./wire.js";
 
 /** @type {Table} */
@@ -28,14 +29,11 @@ const NO_TABLE = {
  */
 export let currentTable = NO_TABLE;
 
-/**
- * Puts another table in force.
- *
- * @param {string} json the table as the core wrote it
- */
-export function replaceTable(json) {
-  currentTable = JSON.parse(json);
+/** Puts the table of the core in force. */
+export function renewTable() {
+  currentTable = JSON.parse(core.table());
   currentTable.readsTokens = currentTable.inputs.includes(INPUT_JWT);
+  if (currentTable.reports) enableReports();
 }
 
 /** Replaces a core that has broken, with its table. Returns false if one was replaced a moment ago. */

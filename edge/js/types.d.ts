@@ -175,6 +175,8 @@ interface AdapterCall {
   isLast: boolean;
   /** The request's body if it was read before. */
   body: Uint8Array<ArrayBuffer> | undefined;
+  /** The events that the backend's responses have reported, as in their headers. */
+  events: string | undefined;
   /** Headers that are forwarded although the adapter does not name them: the marks of a shadow. */
   marks?: string[];
 }
@@ -182,6 +184,8 @@ interface AdapterCall {
 /** A request on its way to its backend. */
 interface ForwardedRequest extends AdapterCall, ComparedRequest {
   env: Env;
+  /** The request as the client sent it. */
+  client: ClientRequest;
   open: OpenRequest;
   /** The request as it can be sent to legacy; null if it cannot. */
   kept: Request | null;
@@ -265,6 +269,21 @@ interface Core {
   refresh(env: Env, context: ExecutionContext): void;
   own_path(packed: string, authorization: string | undefined, env: Env): Response;
   is_edge_token(given: string, env: Env): boolean;
+  evaluate(
+    packed: string,
+    token: Uint8Array | undefined,
+    ifNoneMatch: string | undefined,
+    origin: string | undefined,
+    body: Uint8Array | undefined,
+  ): Response;
+  track(
+    packed: string,
+    generation: number,
+    authorization: string | undefined,
+    body: Uint8Array,
+    env: Env,
+  ): Response;
+  note_header(packed: string, generation: number, minted: string | undefined, header: string): boolean;
 
   record(outcomes: Uint32Array): void;
   question_is_due(lastRequest: number): boolean;

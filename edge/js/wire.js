@@ -54,6 +54,9 @@ export const ABSENT = "\0";
 // Between the heads of the compared responses. No header can hold it either.
 export const HEAD_SEPARATOR = "\u0001";
 
+// Beginning of the paths below which flags are evaluated.
+export const EVALUATIONS = "/ofrep/";
+
 // Inputs of a decision that are not headers, see `input_name` in edge/src/wire.rs.
 export const INPUT_JWT = ":jwt";
 export const INPUT_COUNTRY = ":country";
@@ -98,3 +101,6 @@ export const SKIPPED_TIMEOUT = 4;
 export const SKIPPED_UNREACHABLE = 5;
 export const SKIPPED_UNADAPTED = 8;
 export const SKIPPED_CONDITIONAL = 9;
+
+// The largest body of an event that is sent to the Worker, in bytes.
+export const MAX_EVENT_BODY = 1024;

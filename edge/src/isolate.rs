@@ -1,7 +1,10 @@
 //! State that one isolate holds between requests: the compiled snapshot, when it was read, and the
 //! outcomes counted. Plain state without I/O, so that every transition is tested on the host.
 
+mod events;
 mod groups;
+pub mod ofrep;
+mod pace;
 mod reading;
 mod report;
 #[cfg(test)]
@@ -10,11 +13,15 @@ mod word;
 
 use crate::{
     comparison_queue::is_drawn,
-    counting::Counting,
-    isolate::word::{HeldWord, ObeyedWord},
+    counting::{Counting, tickets::Member},
+    isolate::{
+        pace::Paces,
+        word::{HeldWord, ObeyedWord},
+    },
     reporting::Reporting,
     schedule::Schedule,
     settings::Settings,
+    tracking::EventRate,
     wire::{Packed, PackedDecision, PackedOutcome, is_own_path},
 };
 use cutover_core::{
@@ -62,14 +69,23 @@ pub struct Isolate {
     pub schedule: Schedule,
     /// The exchange that the last decision began, with the position of its adapter.
     pub begun: RefCell<Option<(usize, Exchange, Next)>>,
-    /// Hash of the last decision's user, if that decision had [`PackedDecision::EVIDENCE`].
+    /// Number that the outcome of the last decision carries for its user, if that decision had [`PackedDecision::EVIDENCE`]: a
+    /// hash, or a ticket, see [`Tickets`](crate::counting::tickets::Tickets).
     pub evidence: Cell<u64>,
     /// Variants of the last decision's user, as its backend and its client are told them, while experiments run.
     pub groups: RefCell<TestGroups>,
+    /// Entries of event headers that were not understood.
+    pub malformed_events: u64,
+    /// Events of clients in the second that passes.
+    event_rate: EventRate,
+    /// The last decision's user in the experiments that are counted; kept for its memory.
+    members: RefCell<Vec<Member>>,
     /// The random number generator of [`Isolate::draw`].
     dice: Cell<SplitMix64>,
     /// Origins that failed lately.
     diversions: Vec<(OriginName, Diversion)>,
+    /// Requests for evaluations, by their callers.
+    paces: Paces,
     /// Deployment that the isolate belongs to, once a document or an answer has named it. The word of any other is refused.
     deployment: Option<DeploymentId>,
     /// The newest revision that an answer told.
@@ -243,6 +259,9 @@ impl Isolate {
         let Some(held) = &self.held else {
             return (PackedDecision::legacy(Reason::NoSnapshot).with(PackedDecision::BOOT), None);
         };
+        if Self::evaluates_at(&held.rules, packed.path) {
+            return (PackedDecision(PackedDecision::OWN_PATH), None);
+        }
         let timestamp = Timestamp::from_millis(now);
         let mut todo = if self.refresh_is_due(now) { PackedDecision::REFRESH } else { 0 };
         if self.is_stale(now) {
@@ -273,12 +292,14 @@ impl Isolate {
                 // Whoever would go to the new arm is turned away and is no evidence, so neither are the others.
                 decision.evidence = None;
             }
-            if let Some(evidence) = decision.evidence.filter(|_| self.settings.reports) {
-                self.evidence.set(evidence.user);
+            let user = if held.rules.has_running_experiments() {
+                self.note_experiments(&held.rules, &decision, facts, now)
+            } else {
+                decision.evidence.map(|evidence| evidence.user)
+            };
+            if let Some(user) = user.filter(|_| self.settings.reports) {
+                self.evidence.set(user);
                 todo |= PackedDecision::EVIDENCE;
-            }
-            if held.rules.has_running_experiments() {
-                self.tell_groups(&held.rules, &decision, facts, now);
             }
             self.begin_exchange(&held.rules, &decision, facts, timestamp);
             todo |= self.beside(&decision, packed.method);
@@ -363,11 +384,16 @@ impl Isolate {
     }
 
     fn is_diverted(&self, decision: &Decision<'_>, now: i64) -> bool {
+        self.diverts(decision.origin(), now)
+    }
+
+    /// Returns true while requests for the origin at a position go to legacy, because it fails.
+    fn diverts(&self, origin: Option<usize>, now: i64) -> bool {
         if self.diversions.is_empty() {
             return false;
         }
         let rules = self.held.as_ref().map(|held| &held.rules);
-        let origin = rules.zip(decision.origin()).and_then(|(rules, origin)| rules.origins().get(origin));
+        let origin = rules.zip(origin).and_then(|(rules, origin)| rules.origins().get(origin));
         origin.is_some_and(|origin| {
             self.diversions.iter().any(|(name, diversion)| *name == origin.name && diversion.is_on(now))
         })

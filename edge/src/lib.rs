@@ -18,4 +18,5 @@ pub mod schedule;
 pub mod settings;
 #[cfg(test)]
 mod test_support;
+pub mod tracking;
 pub mod wire;

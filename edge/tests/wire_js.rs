@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test: it fails loudly")]
 
 use cutover_core::{
-    Reason, compare::SkipReason, decision::input::Input, request::identity, rules::route::Fallback,
+    Reason,
+    compare::SkipReason,
+    decision::input::Input,
+    request::{identity, track},
+    rules::route::Fallback,
 };
 use cutover_edge::{
     settings::DecisionHeaders,
@@ -121,10 +125,12 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("SKIPPED_UNREACHABLE", skipped(SkipReason::Unreachable)),
         ("SKIPPED_UNADAPTED", skipped(SkipReason::Unadapted)),
         ("SKIPPED_CONDITIONAL", skipped(SkipReason::Conditional)),
+        ("MAX_EVENT_BODY", u32::try_from(track::MAX_BODY).unwrap()),
     ];
     let strings = [
         ("ABSENT", wire::ABSENT.to_owned()),
         ("HEAD_SEPARATOR", wire::HEAD_SEPARATOR.to_string()),
+        ("EVALUATIONS", wire::EVALUATIONS.to_owned()),
         ("INPUT_JWT", identity::VERIFIED_SUBJECT.to_owned()),
         ("INPUT_COUNTRY", wire::input_name(&Input::Country).to_owned()),
         ("INPUT_IP", wire::input_name(&Input::Ip).to_owned()),

@@ -1,6 +1,7 @@
 //! Reads a whole configuration, and checks the references between its parts.
 
 use super::{
+    access,
     adapter::{self, Files},
     canary,
     document::Config,
@@ -144,8 +145,8 @@ pub fn flag_from_yaml(name: &FlagName, text: &str, held: PartsPerMillion) -> Res
     problems.finish(flag)
 }
 
-/// Reads one experiment from a request body. The flag and the holdout that it names must be in `live`; a state that it leaves
-/// out is `open`.
+/// Reads one experiment from a request body. The flag, the holdout and the routes that it names must be in `live`; a state that
+/// it leaves out is `open`.
 ///
 /// # Errors
 ///
@@ -160,7 +161,8 @@ pub fn experiment_from_json(
     let flags = live.feature_flags.keys().map(|name| name.as_str()).collect();
     let holdouts = live.holdouts.keys().map(|name| name.as_str()).collect();
     let is_open = experiment::leaves_state_open(&Cursor::root(&node, &problems));
-    let names = Names::of_experiment(flags, holdouts);
+    let routes = live.routes.iter().map(|route| route.id.as_str()).collect();
+    let names = Names::of_experiment(flags, holdouts).with_routes(routes);
     let read = experiment::read(&Cursor::root(&node, &problems), &names);
     problems.finish(
         read.map(|experiment| if is_open { Experiment { state: open, ..experiment } } else { experiment }),
@@ -181,6 +183,7 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let holdouts = fields.optional("holdouts");
     let value_flags = fields.optional("flags");
     let segments = fields.optional("segments");
+    let ofrep = fields.present("ofrep");
     let origins = fields.optional("origins");
     let adapters = fields.optional("adapters");
     let route_list = fields.optional("routes");
@@ -200,6 +203,7 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     });
     let hint = "write a list, each item with id, match, flag, legacy and new";
     let route_list = route_list.map(|cursor| cursor.list(hint)).unwrap_or_default();
+    let names = names.with_routes(traffic::ids_of(&route_list));
     let canaries = section(canaries, "write one entry per flag");
     let canary_deployments = map(&canaries, |entry| {
         names.must_have(Section::Flags, entry.key, &entry.key_cursor);
@@ -214,6 +218,7 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let holdouts = map(&holdouts, |entry| experiment::holdout(&entry.value));
     let segments = map(&segments, |entry| values::segment(&entry.value));
     let value_flags = values::read_all(&value_flags, &names);
+    let ofrep = ofrep.and_then(|cursor| access::read(&cursor));
     let origins = map(&origins, |entry| traffic::origin(&entry.value));
     let adapters = map(&adapters, |entry| adapter::read(&entry.value, files));
     let routes = routes(route_list, &names);
@@ -224,6 +229,7 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
         holdouts,
         flags: value_flags,
         segments,
+        ofrep,
         origins,
         adapters,
         routes,

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 /// Capacity of evidence whose design says nothing else.
 pub const DEFAULT_CAPACITY: u32 = USER_MAP_CAPACITY as u32;
 
-/// Bytes of a document for each user and event that waits, for each metric of a user, for each metric of a variant in each of
+/// Bytes of a document for each user, event that waits and id of an event, for each metric of a user, for each metric of a variant in each of
 /// the two lists of sums, and for all else.
 const USER_BYTES: usize = 64;
 const USER_METRIC_BYTES: usize = 70;
@@ -31,7 +31,7 @@ const OTHER_BYTES: usize = 1_024;
 /// Evidence of one phase of an experiment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// Most users and events that wait which are kept after a tick.
+    /// Most users, events that wait and ids of events together which are kept after a tick.
     capacity: u32,
     users: UserMap<ExperimentUser>,
     figures: Figures,
@@ -176,7 +176,8 @@ fn learn(news: &mut BTreeMap<u64, News>, part: &ExperimentPart, design: &Design,
         match design.metrics.get(usize::from(outcome.metric)) {
             Some(metric) => {
                 let value = value_of(metric, outcome.value.unwrap_or_default());
-                let event = Event { metric: outcome.metric, at: time(outcome.after_s), value };
+                let event =
+                    Event { metric: outcome.metric, at: time(outcome.after_s), value, id: outcome.id };
                 news.entry(outcome.user).or_default().events.push(event);
             }
             None => unknown += 1,

@@ -16,7 +16,7 @@ mod user;
 pub use self::{
     arrivals::Arrivals,
     conclusion::{Conclusion, Waiting},
-    design::{Design, DesignVariant, InvalidDesign, MAX_METRICS, StoppingRules},
+    design::{Design, DesignVariant, InvalidDesign},
     effect::{Effect, EffectRange, MIN_EVENTS},
     evidence::{DEFAULT_CAPACITY, Evidence},
     figures::{Figures, MetricSums, Total, VariantSums},
@@ -24,4 +24,6 @@ pub use self::{
     needed::{NeededUsers, needed_users},
     record::{Disagreement, PhaseIdentity, Record, replay},
     test::{PrimaryFinding, TestKind, TestResult},
+    user::MAX_EVENT_IDS,
 };
+pub use crate::rules::experiment::{analysis::StoppingRules, metric::MAX_METRICS};

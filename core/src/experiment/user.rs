@@ -1,11 +1,22 @@
-//! A user of an experiment, as far as the user is remembered: the exposure, and for each metric the first event and the
-//! events of the user's window.
+//! A user of an experiment, as far as the user is remembered: the exposure, for each metric the first event and the events of
+//! the user's window, and the ids of events that may be repeated.
 
 use crate::{
-    experiment::{design::StoppingRules, figures::Amounts},
-    rules::experiment::metric::{Metric, MetricKind},
+    experiment::figures::Amounts,
+    rules::experiment::{
+        analysis::StoppingRules,
+        metric::{Metric, MetricKind},
+    },
 };
 use serde::{Deserialize, Serialize};
+
+/// Most ids of events that are remembered of a user: those of the latest events. Without a bound one user could fill the
+/// evidence.
+pub const MAX_EVENT_IDS: usize = 64;
+
+/// Time from an event for which its id is remembered, in seconds, beside the time that a report takes. An isolate takes events
+/// that are up to a day old, and tries for a day to report them.
+const ID_KEPT_S: i64 = 2 * 24 * 60 * 60;
 
 /// A user. In documents a list, because there may be thousands.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -18,6 +29,18 @@ pub(crate) struct ExperimentUser {
     metrics: Vec<MetricState>,
     /// Events that wait for an exposure before them.
     aside: Vec<Event>,
+    /// Events with ids that were counted or wait, the oldest first.
+    ids: Vec<EventId>,
+}
+
+/// Id of an event that was counted or waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct EventId {
+    /// Time of the event, in seconds since 1970.
+    at: i64,
+    metric: u8,
+    /// Keyed hash of the id.
+    hash: u64,
 }
 
 /// First exposure of a user.
@@ -49,16 +72,21 @@ pub(crate) struct Event {
     pub(crate) at: i64,
     /// Value, in thousandths, not above the cap.
     pub(crate) value: u64,
+    /// Keyed hash of the event's id. An event that waits has none: its id is among those of the user.
+    pub(crate) id: Option<u64>,
 }
 
-/// Flags (1 exposed, 2 crossed, 4 matured), variant, time of the exposure, metrics, events that wait.
-type PackedUser = (u8, u8, i64, Vec<PackedMetric>, Vec<PackedEvent>);
+/// Flags (1 exposed, 2 crossed, 4 matured), variant, time of the exposure, metrics, events that wait, ids.
+type PackedUser = (u8, u8, i64, Vec<PackedMetric>, Vec<PackedEvent>, Vec<PackedId>);
 
 /// Position, time of the first event, number and value of the events.
 type PackedMetric = (u8, i64, u64, u64);
 
 /// Position of the metric, time, value.
 type PackedEvent = (u8, i64, u64);
+
+/// Time of the event, position of the metric, hash.
+type PackedId = (i64, u8, u64);
 
 impl From<ExperimentUser> for PackedUser {
     fn from(user: ExperimentUser) -> Self {
@@ -68,27 +96,31 @@ impl From<ExperimentUser> for PackedUser {
         let (variant, first) = user.exposed.map_or((0, 0), |exposed| (exposed.variant, exposed.first));
         let metric = |held: &MetricState| (held.metric, held.first, held.count, held.value);
         let event = |held: &Event| (held.metric, held.at, held.value);
+        let id = |held: &EventId| (held.at, held.metric, held.hash);
         (
             flags,
             variant,
             first,
             user.metrics.iter().map(metric).collect(),
             user.aside.iter().map(event).collect(),
+            user.ids.iter().map(id).collect(),
         )
     }
 }
 
 impl From<PackedUser> for ExperimentUser {
-    fn from((flags, variant, first, metrics, aside): PackedUser) -> Self {
+    fn from((flags, variant, first, metrics, aside, ids): PackedUser) -> Self {
         let metric =
             |(metric, first, count, value): PackedMetric| MetricState { metric, first, count, value };
-        let event = |(metric, at, value): PackedEvent| Event { metric, at, value };
+        let event = |(metric, at, value): PackedEvent| Event { metric, at, value, id: None };
+        let id = |(at, metric, hash): PackedId| EventId { at, metric, hash };
         Self {
             exposed: (flags & 1 == 1).then_some(Exposed { variant, first }),
             is_crossed: flags & 2 == 2,
             is_matured: flags & 4 == 4,
             metrics: metrics.into_iter().map(metric).collect(),
             aside: aside.into_iter().map(event).collect(),
+            ids: ids.into_iter().map(id).collect(),
         }
     }
 }
@@ -111,12 +143,12 @@ impl ExperimentUser {
 
     /// Returns true if nothing is known of the user that could count later.
     pub(crate) fn is_blank(&self) -> bool {
-        self.exposed.is_none() && self.aside.is_empty()
+        self.exposed.is_none() && self.waiting() == 0
     }
 
-    /// Returns the number of events that wait for an exposure.
+    /// Returns the number of events that wait for an exposure, and of ids that are remembered.
     pub(crate) fn waiting(&self) -> usize {
-        self.aside.len()
+        self.aside.len() + self.ids.len()
     }
 
     /// Notes an exposure. A user of two variants counts for none: there is nothing more to know than that.
@@ -129,24 +161,42 @@ impl ExperimentUser {
             self.is_matured = false;
             self.metrics.clear();
             self.aside.clear();
+            self.ids.clear();
         }
     }
 
     /// Notes events, after all exposures that are known. Those before the first exposure wait, as do those that waited
-    /// already and still have no exposure before them.
+    /// already and still have no exposure before them. An event whose id is remembered for its metric is the same event, and
+    /// is left out.
     pub(crate) fn observe(&mut self, events: &[Event], rules: &StoppingRules) {
         if self.is_crossed {
             return;
         }
         let mut events = events.to_vec();
+        // In one order, because of repeated events with one id the first one counts.
+        events.sort_unstable();
+        events.retain(|event| self.is_first(event));
         events.append(&mut self.aside);
         events.sort_unstable();
         for event in events {
             match self.exposed {
                 Some(exposed) if exposed.first <= event.at => self.count(exposed, event, rules),
-                _ => self.aside.push(event),
+                _ => self.aside.push(Event { id: None, ..event }),
             }
         }
+        self.ids.sort_unstable();
+        let surplus = self.ids.len().saturating_sub(MAX_EVENT_IDS);
+        self.ids.drain(..surplus);
+    }
+
+    /// Returns true if an event has no id, or one that is not remembered for its metric. Remembers it.
+    fn is_first(&mut self, event: &Event) -> bool {
+        let Event { metric, at, id: Some(hash), .. } = *event else { return true };
+        let is_known = self.ids.iter().any(|held| held.metric == metric && held.hash == hash);
+        if !is_known {
+            self.ids.push(EventId { at, metric, hash });
+        }
+        !is_known
     }
 
     fn count(&mut self, exposed: Exposed, event: Event, rules: &StoppingRules) {
@@ -167,8 +217,11 @@ impl ExperimentUser {
         }
     }
 
-    /// Removes the events whose exposure would be known by `now`, and returns their number.
+    /// Removes the events whose exposure would be known by `now`, and returns their number. Forgets the ids of events that are
+    /// not repeated any more.
     pub(crate) fn settle(&mut self, rules: &StoppingRules, now: i64) -> u64 {
+        let kept = ID_KEPT_S.saturating_add(i64::from(rules.settle_s));
+        self.ids.retain(|id| id.at.saturating_add(kept) > now);
         let waiting = self.aside.len();
         self.aside.retain(|event| event.at.saturating_add(i64::from(rules.settle_s)) > now);
         (waiting - self.aside.len()) as u64

@@ -19,7 +19,7 @@
 use crate::{measurement::user_hash::UserKey, vocabulary::names::ExperimentName};
 use serde::{Deserialize, Serialize};
 
-/// Most exposures and outcomes in one batch together, at most 60 KB.
+/// Most exposures and outcomes in one batch together, at most 60 KB. An outcome with an id takes the room of two.
 pub const MAX_ENTRIES: usize = 1_024;
 
 /// The secret key of the user hashes of one phase of an experiment. Every phase has a key of its own, so that users are not
@@ -40,6 +40,12 @@ impl ExperimentKey {
     /// Returns the keyed hash of a user id.
     pub fn hash(self, user: &str) -> u64 {
         self.0.hash(user)
+    }
+
+    /// Returns the keyed hash of the id of an event, which is never that of a user with the same id: no id of a user has a
+    /// line feed.
+    pub fn hash_event(self, id: &str) -> u64 {
+        self.0.hash(&format!("event\n{id}"))
     }
 }
 
@@ -67,7 +73,8 @@ impl From<Exposure> for (u64, u8, u32) {
     }
 }
 
-/// An event of a user that a metric counts. In JSON `[user, metric, after_s]`, with the value behind it if it has one.
+/// An event of a user that a metric counts. In JSON `[user, metric, after_s]`, with the value behind it if it has one. An
+/// event with an id is `[user, metric, after_s, value, id]`, in which the value may be null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "WrittenOutcome", into = "WrittenOutcome")]
 pub struct UserOutcome {
@@ -79,32 +86,41 @@ pub struct UserOutcome {
     pub after_s: u32,
     /// Value of the event, in thousandths.
     pub value: Option<u64>,
+    /// Keyed hash of the id by which a server repeats the event, see [`ExperimentKey::hash_event`]. Isolates share no
+    /// memory, so each reports what it was told, and the fold counts an id once.
+    pub id: Option<u64>,
 }
 
-/// The two lengths of an outcome in JSON.
+/// The three lengths of an outcome in JSON.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(untagged)]
 enum WrittenOutcome {
+    Identified(u64, u8, u32, Option<u64>, u64),
     Valued(u64, u8, u32, u64),
     Plain(u64, u8, u32),
 }
 
 impl From<WrittenOutcome> for UserOutcome {
     fn from(written: WrittenOutcome) -> Self {
-        match written {
-            WrittenOutcome::Valued(user, metric, after_s, value) => {
-                Self { user, metric, after_s, value: Some(value) }
+        let (user, metric, after_s, value, id) = match written {
+            WrittenOutcome::Identified(user, metric, after_s, value, id) => {
+                (user, metric, after_s, value, Some(id))
             }
-            WrittenOutcome::Plain(user, metric, after_s) => Self { user, metric, after_s, value: None },
-        }
+            WrittenOutcome::Valued(user, metric, after_s, value) => {
+                (user, metric, after_s, Some(value), None)
+            }
+            WrittenOutcome::Plain(user, metric, after_s) => (user, metric, after_s, None, None),
+        };
+        Self { user, metric, after_s, value, id }
     }
 }
 
 impl From<UserOutcome> for WrittenOutcome {
-    fn from(UserOutcome { user, metric, after_s, value }: UserOutcome) -> Self {
-        match value {
-            Some(value) => Self::Valued(user, metric, after_s, value),
-            None => Self::Plain(user, metric, after_s),
+    fn from(UserOutcome { user, metric, after_s, value, id }: UserOutcome) -> Self {
+        match (id, value) {
+            (Some(id), value) => Self::Identified(user, metric, after_s, value, id),
+            (None, Some(value)) => Self::Valued(user, metric, after_s, value),
+            (None, None) => Self::Plain(user, metric, after_s),
         }
     }
 }
@@ -152,7 +168,8 @@ impl ExperimentPart {
     }
 
     fn entries(&self) -> usize {
-        self.exposures.len() + self.outcomes.len()
+        let with_ids = self.outcomes.iter().filter(|outcome| outcome.id.is_some()).count();
+        self.exposures.len() + self.outcomes.len() + with_ids
     }
 }
 

@@ -1,10 +1,10 @@
 //! The part of a batch for experiments, on the wire.
 
-use super::{batch, exposure, outcome, part};
+use super::{batch, exposure, identified, outcome, part};
 use cutover_core::{
     measurement::{
         batch::Batch,
-        experiments::{ExperimentKey, ExperimentPart, MAX_ENTRIES, limit},
+        experiments::{ExperimentKey, ExperimentPart, MAX_ENTRIES, UserOutcome, limit},
         user_hash::UserKey,
     },
     statistics::split_mix::mix,
@@ -18,10 +18,28 @@ fn a_part_is_lists_of_numbers() {
     let part = part(exposures, vec![outcome(7, 0, 17, None), outcome(7, 1, 17, Some(12_500))]);
     assert_eq!(serde_json::to_string(&part).unwrap(), WRITTEN);
     assert_eq!(serde_json::from_str::<ExperimentPart>(WRITTEN).unwrap(), part);
-    for wrong in ["[7]", "[7,0]", "[7,0,1,2,3]", "[7,0,-1]", "[7,256,1]"] {
+    for wrong in ["[7]", "[7,0]", "[7,0,1,2,3,4]", "[7,0,1,null]", "[7,0,1,2,null]", "[7,0,-1]", "[7,256,1]"]
+    {
         let text = WRITTEN.replace("[7,0,17]", wrong);
         assert!(serde_json::from_str::<ExperimentPart>(&text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn an_outcome_with_an_id_is_longer_and_takes_the_room_of_two() {
+    let valued = identified(7, 1, 17, Some(12_500), u64::MAX);
+    for (outcome, written) in
+        [(valued, "[7,1,17,12500,18446744073709551615]"), (identified(7, 0, 17, None, 9), "[7,0,17,null,9]")]
+    {
+        assert_eq!(serde_json::to_string(&outcome).unwrap(), written);
+        assert_eq!(serde_json::from_str::<UserOutcome>(written).unwrap(), outcome);
+    }
+    let largest = |user: u64| identified(mix(user), 15, 90_000, Some(999_999_999_999_999), mix(user + 1));
+    let mut parts = [part(Vec::new(), (0..2_000).map(largest).collect())];
+    limit(&mut parts, MAX_ENTRIES);
+    assert!(parts[0].outcomes.len() <= MAX_ENTRIES / 2);
+    let full = batch(1, 1, parts[0].clone()).encode().len();
+    assert!(full < 60_000, "{full} bytes");
 }
 
 #[test]
@@ -77,6 +95,8 @@ fn hashes_of_users_depend_on_the_key_of_the_phase() {
     assert_eq!(one.hash(""), 0x726f_db47_dd0e_0e31, "SipHash-2-4 of the reference");
     assert_ne!(one.hash("user-1"), other.hash("user-1"));
     assert_eq!(one.hash("user-1"), UserKey::parse(hex[0]).unwrap().hash("user-1"));
+    assert_ne!(one.hash_event("order-1"), other.hash_event("order-1"));
+    assert_ne!(one.hash_event("user-1"), one.hash("user-1"), "an event is no user");
     assert_eq!(ExperimentKey::parse("07"), None);
     assert!(!format!("{one:?}").contains("0706"), "the key is a secret");
 }

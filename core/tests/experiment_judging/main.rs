@@ -4,6 +4,7 @@
 mod batches;
 mod designs;
 mod folding;
+mod identified;
 mod judging;
 mod simulated;
 mod truth;
@@ -79,7 +80,12 @@ fn exposure(user: u64, variant: u8, after_s: u32) -> Exposure {
 }
 
 fn outcome(user: u64, metric: u8, after_s: u32, value: Option<u64>) -> UserOutcome {
-    UserOutcome { user, metric, after_s, value }
+    UserOutcome { user, metric, after_s, value, id: None }
+}
+
+/// An event that a server may repeat.
+fn identified(user: u64, metric: u8, after_s: u32, value: Option<u64>, id: u64) -> UserOutcome {
+    UserOutcome { id: Some(id), ..outcome(user, metric, after_s, value) }
 }
 
 fn batch(isolate: u64, sequence: u64, part: ExperimentPart) -> Batch {

@@ -1,7 +1,11 @@
-//! The two paths that the Worker answers itself, and the token that opens them.
+//! The paths that the Worker answers itself, and the token that opens them. Events have a path of their own, see
+//! [`track`](crate::bindings::track).
 
 use crate::{
-    bindings::state::{now_ms, with_isolate},
+    bindings::{
+        response::response,
+        state::{now_ms, with_isolate},
+    },
     isolate::Counts,
     wire::Packed,
 };
@@ -30,14 +34,16 @@ pub fn own_path(packed: &str, authorization: Option<String>, env: Env) -> Result
         "/_cutover/decide" => explain(&packed, authorization.as_deref(), &env),
         _ => problem(404, "own_path_unknown", "Not Found", "The Worker has no such path of its own."),
     };
-    let headers = web_sys::Headers::new()?;
+    respond(status, Some(&body))
+}
+
+/// Builds a response. One that asks for patience says for how long.
+pub(super) fn respond(status: u16, body: Option<&str>) -> Result<web_sys::Response, JsValue> {
     let kind = if status == 200 { "application/json" } else { "application/problem+json" };
-    headers.set("content-type", kind)?;
-    headers.set("cache-control", "no-store")?;
-    let init = web_sys::ResponseInit::new();
-    init.set_status(status);
-    init.set_headers(&headers);
-    web_sys::Response::new_with_opt_str_and_init(Some(&body), &init)
+    let kind = body.map(|_| ("content-type", kind));
+    let patience = matches!(status, 429 | 503).then_some(("retry-after", "1"));
+    let headers = [Some(("cache-control", "no-store")), kind, patience];
+    response(status, headers.into_iter().flatten(), body.unwrap_or_default())
 }
 
 #[derive(Serialize)]
@@ -49,7 +55,7 @@ struct Problem<'p> {
     detail: &'p str,
 }
 
-fn problem(status: u16, code: &str, title: &str, detail: &str) -> (u16, String) {
+pub(super) fn problem(status: u16, code: &str, title: &str, detail: &str) -> (u16, String) {
     (status, json(&Problem { r#type: "about:blank", title, status, code, detail }))
 }
 
@@ -77,6 +83,8 @@ struct Health<'i> {
     memory: usize,
     last_refusal: Option<&'i str>,
     settings_not_understood: &'i [&'static str],
+    /// Entries of event headers that were not understood.
+    malformed_events: u64,
     reporting: ReportingHealth<'i>,
     outcomes: Counts,
 }
@@ -115,6 +123,7 @@ fn health(env: &Env) -> (u16, String) {
             memory: core::arch::wasm32::memory_size(0) * 65_536,
             last_refusal: isolate.last_refusal(),
             settings_not_understood: &isolate.settings().not_understood,
+            malformed_events: isolate.malformed_events,
             reporting: ReportingHealth {
                 enabled: isolate.settings().reports,
                 isolate: isolate.reporting.isolate(),
@@ -175,13 +184,8 @@ fn assigned<'e>(
 /// Answers `/_cutover/decide?path=&user=&method=`: the decision that this isolate would make, for a
 /// caller who presents the edge token.
 fn explain(packed: &Packed<'_>, authorization: Option<&str>, env: &Env) -> (u16, String) {
-    let Ok(token) = env.secret("CUTOVER_EDGE_TOKEN").map(|token| token.to_string()) else {
-        let detail = "Set the secret CUTOVER_EDGE_TOKEN to use this path.";
-        return problem(403, "edge_token_not_set", "Forbidden", detail);
-    };
-    if !is_token(authorization, &token) {
-        let detail = "Send the edge token as Authorization: Bearer TOKEN.";
-        return problem(401, "edge_token_wrong", "Unauthorized", detail);
+    if let Err(refusal) = check_token(authorization, env) {
+        return refusal;
     }
     let question = Facts { query: packed.query, ..Facts::default() };
     let Some(path) = question.query_parameter("path") else {
@@ -229,7 +233,25 @@ pub fn is_edge_token(given: &str, env: Env) -> bool {
     env.secret("CUTOVER_EDGE_TOKEN").is_ok_and(|token| is_equal(given, &token.to_string()))
 }
 
-fn is_holder(authorization: Option<&str>, env: &Env) -> bool {
+/// Checks that a request brings the edge token.
+///
+/// # Errors
+///
+/// Returns the problem of a request without it, or of a Worker without a token.
+pub(super) fn check_token(authorization: Option<&str>, env: &Env) -> Result<(), (u16, String)> {
+    let Ok(token) = env.secret("CUTOVER_EDGE_TOKEN").map(|token| token.to_string()) else {
+        let detail = "Set the secret CUTOVER_EDGE_TOKEN to use this path.";
+        return Err(problem(403, "edge_token_not_set", "Forbidden", detail));
+    };
+    if is_token(authorization, &token) {
+        return Ok(());
+    }
+    let detail = "Send the edge token as Authorization: Bearer TOKEN.";
+    Err(problem(401, "edge_token_wrong", "Unauthorized", detail))
+}
+
+/// Returns true if a request brings the edge token.
+pub(super) fn is_holder(authorization: Option<&str>, env: &Env) -> bool {
     env.secret("CUTOVER_EDGE_TOKEN").is_ok_and(|token| is_token(authorization, &token.to_string()))
 }
 

@@ -4,7 +4,10 @@ mod brakes;
 mod control;
 mod diversion;
 mod epochs;
+mod events;
+mod experiments;
 mod groups;
+mod ofrep;
 mod reports;
 mod timing;
 

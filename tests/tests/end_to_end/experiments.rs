@@ -1,8 +1,10 @@
 //! Experiments at the edge: the variants that backends and clients are told, and the flags that experiments decide.
 
 mod assignment;
+mod conversions;
 mod forwarding;
 mod owner;
+mod users;
 
 use axum::{Router, http::HeaderMap};
 use cutover_core::{Facts, Revision, Ruleset, Timestamp, config::Config, decision::assignments::TestGroups};

@@ -42,6 +42,7 @@ mod kill_switch;
 mod ledgers;
 mod management;
 mod observability;
+mod ofrep;
 mod openapi;
 mod origins;
 mod overlap;
