@@ -81,8 +81,13 @@ async function prepareAndForward(request, env, context, url, decision) {
           return evaluate(request, url);
         }
         drain();
+        if (isTracked(url)) {
+          // Reading all settings again would be most of the work for an event.
+          if (currentTable.revision === 0) await boot(env, context);
+          else core.refresh(env, context);
+          return await track(request, env, context, url);
+        }
         await boot(env, context);
-        if (isTracked(url)) return await track(request, env, context, url);
         const authorization = headers.get("authorization") ?? undefined;
         return core.own_path(request.method + "\n" + url, authorization, env);
       }

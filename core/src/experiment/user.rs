@@ -175,7 +175,7 @@ impl ExperimentUser {
         let mut events = events.to_vec();
         // In one order, because of repeated events with one id the first one counts.
         events.sort_unstable();
-        events.retain(|event| self.is_first(event));
+        events.retain(|event| self.admits(event));
         events.append(&mut self.aside);
         events.sort_unstable();
         for event in events {
@@ -189,8 +189,8 @@ impl ExperimentUser {
         self.ids.drain(..surplus);
     }
 
-    /// Returns true if an event has no id, or one that is not remembered for its metric. Remembers it.
-    fn is_first(&mut self, event: &Event) -> bool {
+    /// Returns true if an event has no id, or one that is not remembered for its metric, and remembers that.
+    fn admits(&mut self, event: &Event) -> bool {
         let Event { metric, at, id: Some(hash), .. } = *event else { return true };
         let is_known = self.ids.iter().any(|held| held.metric == metric && held.hash == hash);
         if !is_known {

@@ -199,14 +199,17 @@ fn documents_are_read_again_and_stay_below_their_bound() {
     assert!(documents[1].len() * 10 > bound, "the bound is far above the largest document");
 }
 
-/// Entries of few users, who are exposed and have events in two variants now and then.
+/// Entries of few users, who are exposed and have events in two variants now and then. Some events have the ids of others.
 fn entries() -> impl Strategy<Value = (Vec<Exposure>, Vec<UserOutcome>)> {
     let exposures = (0_u64..30, prop_oneof![9 => Just(None), 1 => Just(Some(1_u8))], 0_u32..60);
     let exposure = exposures
         .prop_map(|(user, other, after_s)| exposure(mix(user), other.unwrap_or((user % 2) as u8), after_s));
-    let outcomes = (0_u64..35, 0_u8..5, 0_u32..60, prop::option::of(0_u64..200_000));
-    let outcome =
-        outcomes.prop_map(|(user, metric, after_s, value)| outcome(mix(user), metric, after_s, value));
+    let values = prop::option::of(0_u64..200_000);
+    let outcomes = (0_u64..35, 0_u8..5, 0_u32..60, values, prop::option::weighted(0.3, 0_u64..5));
+    let outcome = outcomes.prop_map(|(user, metric, after_s, value, id)| UserOutcome {
+        id,
+        ..outcome(mix(user), metric, after_s, value)
+    });
     (prop::collection::vec(exposure, 0..60), prop::collection::vec(outcome, 0..60))
 }
 

@@ -12,7 +12,7 @@ use cutover_core::{
     Snapshot, Timestamp,
     measurement::{
         batch::Batch,
-        experiments::{ExperimentKey, UserOutcome},
+        experiments::{ExperimentKey, MAX_ENTRIES, UserOutcome},
         label::ExperimentLabel,
     },
     request::track::InvalidEvent,
@@ -208,8 +208,25 @@ fn more_events_of_clients_than_an_isolate_takes_are_refused_and_those_of_servers
 }
 
 fn server(id: &str, at: i64) -> Vec<u8> {
+    server_of("u1", id, at)
+}
+
+fn server_of(user: &str, id: &str, at: i64) -> Vec<u8> {
     let at = Timestamp::from_millis(at);
-    json!({ "name": "purchase", "value": 2, "user": "u1", "at": at, "id": id }).to_string().into_bytes()
+    json!({ "name": "purchase", "value": 2, "user": user, "at": at, "id": id }).to_string().into_bytes()
+}
+
+#[test]
+fn an_outcome_with_an_id_takes_the_room_of_two_in_a_batch() {
+    let mut isolate = counting(|_| ());
+    for number in 0..1_300 {
+        let event = server_of(&format!("user-{number}"), &format!("order-{number}"), NOW - 60_000);
+        assert_eq!(isolate.track_of_server(&event, NOW), Ok(()));
+    }
+    let found = outcomes(&mut isolate);
+    let with_ids = found.iter().filter(|outcome| outcome.id.is_some()).count();
+    assert!(found.len() + with_ids <= MAX_ENTRIES, "{} outcomes, {with_ids} with ids", found.len());
+    assert!(with_ids > MAX_ENTRIES / 4, "the batch is used: {with_ids}");
 }
 
 #[test]
