@@ -30,9 +30,9 @@ pub struct Movement {
     pub from: f64,
     /// Users on the new arm after the change.
     pub to: f64,
-    /// Users who go back to legacy.
+    /// Users who go back to legacy; at most so many if the experiment gets other conditions.
     pub back: f64,
-    /// Users who go to the new backend.
+    /// Users who go to the new backend; at most so many if the experiment gets other conditions.
     pub forward: f64,
     /// All of this as a sentence.
     pub summary: String,
@@ -111,7 +111,8 @@ impl Movement {
 }
 
 /// Returns the users that a change moves, by flag. A flag without a salt of its own deals users by the salt of its newest run,
-/// or else by its name. Lists and conditions are not considered: the users that they concern cannot be counted here.
+/// or else by its name. Lists and conditions of flags are not considered: the users that they concern cannot be counted here. Those of an experiment
+/// that gets other conditions are counted as if all of them could move.
 pub fn movements<'s>(
     before: &Config,
     after: &Config,
@@ -155,10 +156,16 @@ impl Flags<'_> {
             return None;
         }
         let (cause, experiment) = self.cause(is_dealt_anew);
-        let mut summary = format!("{name}: {from} % -> {to} %{}", cause.note());
+        let [held, wanted] = self.owners;
+        let (note, extent) = if Owner::differ_in_conditions(held, wanted) && cause == Cause::Experiment {
+            (" (experiment: other conditions)", "up to")
+        } else {
+            (cause.note(), "about")
+        };
+        let mut summary = format!("{name}: {from} % -> {to} %{note}");
         for (share, words) in [(back, "go back to legacy"), (forward, "go to the new backend")] {
             if share > 0.0 {
-                summary.push_str(&format!(", about {share} % of users {words}"));
+                summary.push_str(&format!(", {extent} {share} % of users {words}"));
             }
         }
         Some(Movement { flag: name.clone(), cause, experiment, from, to, back, forward, summary })
