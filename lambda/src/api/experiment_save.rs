@@ -2,7 +2,7 @@
 
 use crate::{
     api::{
-        experiment_guard::{may_own, must_have_an_enabled_flag, must_stay_stopped},
+        experiment_guard::{may_own, must_have_enabled_flags, must_stay_stopped},
         experiments::{SECTION, experiment_json, find},
         extract::ExperimentPath,
     },
@@ -51,7 +51,7 @@ pub(super) async fn put(
             written.salt = None;
         }
         let config = with_experiment(truth, &name, &written);
-        must_be_valid(truth, &name, &config)?;
+        must_be_valid(truth, &config)?;
         Ok(proposal(name.clone(), config, held.is_none()))
     })
     .await
@@ -103,11 +103,11 @@ pub(super) fn with_experiment(truth: &Truth, name: &ExperimentName, written: &Ex
     config
 }
 
-/// Checks that an experiment may own its flag, and that the rest of the configuration has room for it.
-pub(super) fn must_be_valid(truth: &Truth, name: &ExperimentName, config: &Config) -> Result<(), Problem> {
+/// Checks that experiments may own their flags, and that the configuration has room for them.
+pub(super) fn must_be_valid(truth: &Truth, config: &Config) -> Result<(), Problem> {
     must_stay_stopped(truth, config)?;
     may_own(truth, config)?;
-    must_have_an_enabled_flag(truth, name, config)?;
+    must_have_enabled_flags(truth, config)?;
     config.check().map_err(Problem::invalid_document)
 }
 
