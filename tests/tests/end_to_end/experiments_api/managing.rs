@@ -150,6 +150,19 @@ async fn a_start_waits_for_a_second_person_and_an_end_does_not() {
     assert_eq!(refused["code"], "changed_since_asked", "{refused:#}");
     ann.put("/experiments/e", &experiment(FLAG)).await.expect(200);
     assert_eq!(bob.send("POST", &approve, &[], None).await.expect(200).body["state"], "running");
+    // Whoever approves that the flag is enabled again sees whose users come back.
+    let switch = async |on: &str, status: u16| {
+        ann.send("POST", &format!("/flags/{FLAG}/{on}"), &[], None).await.expect(status).body
+    };
+    switch("disable", 200).await;
+    let waiting = switch("enable", 202).await;
+    let shown = waiting["changes"].as_array().unwrap();
+    assert!(
+        shown.iter().any(|detail| detail["name"] == "e" && detail["owns"]["flag"] == FLAG),
+        "{waiting:#}"
+    );
+    let approve = format!("/changes/{}/approve", waiting["change"].as_str().unwrap());
+    bob.send("POST", &approve, &[], None).await.expect(200);
     verb(ann, "pause", 200).await;
     verb(ann, "start", 202).await;
     // Without arms nobody is sent to another backend.
