@@ -2,7 +2,10 @@
 
 use crate::{
     api::{
-        canary_guard, experiment_save::must_be_valid, recent_traffic::RecentTraffic, respond::json_response,
+        canary_guard,
+        experiment_save::{begin_above_deleted, must_be_valid},
+        recent_traffic::RecentTraffic,
+        respond::json_response,
     },
     change::commit::rehearse,
     problem::Problem,
@@ -68,6 +71,7 @@ impl FilePlan {
         for (name, flag) in &merged.feature_flags {
             canary_guard::may_raise(truth, name, flag)?;
         }
+        begin_above_deleted(truth, &mut merged);
         must_be_valid(truth, &merged)?;
         Ok(merged)
     }

@@ -94,6 +94,17 @@ async fn experiments_live_and_die() {
     management.send("DELETE", "/experiments/e", &[], None).await.expect(200);
     assert_eq!(management.get("/experiments/e").await.expect(404).body["code"], "not_found");
     assert_eq!(management.get(assign).await.expect(404).body["code"], "not_found");
+
+    // One of the same name has none of the phases of the deleted one, whose measurements may still arrive.
+    assert_eq!(management.put("/experiments/e", &experiment(FLAG)).await.expect(201).body["phase"], 3);
+    management.send("DELETE", "/experiments/e", &[], None).await.expect(200);
+    let file =
+        json!({ "ab_tests": { "e": { "name": "E", "phase": 2, "variants": { "a": "A", "b": "B" } } } });
+    management.put("/config", &file).await.expect(200);
+    assert_eq!(management.get("/experiments/e").await.expect(200).body["phase"], 4);
+    management.put("/config?prune=true&allow_moving_users=true", &json!({})).await.expect(200);
+    let words = json!({ "name": "E", "variants": { "a": "A", "b": "B" } });
+    assert_eq!(management.put("/experiments/e", &words).await.expect(201).body["phase"], 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
