@@ -16,6 +16,7 @@ mod movement;
 mod pairs;
 mod progress;
 mod reading;
+mod steps;
 mod traffic;
 mod values;
 
