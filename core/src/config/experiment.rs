@@ -1,5 +1,6 @@
 //! Reads experiments and holdouts, and checks them against each other.
 
+mod success_metrics;
 mod variants;
 
 use super::{
@@ -101,7 +102,8 @@ pub(super) fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Experiment>
             slices(&mut fields, |key: &VariantKey| variants.iter().any(|variant| variant.key == *key))
         })
         .unwrap_or_default();
-    let success_metrics = fields.strings("success_metrics");
+    let success_metrics =
+        fields.optional("success_metrics").map(|cursor| success_metrics::names(&cursor)).unwrap_or_default();
     let send_to_client = fields.read("send_to_client", Cursor::bool).unwrap_or_default();
     let outcome_cursor = fields.present("outcome");
     if let Some(cursor) = outcome_cursor.as_ref().filter(|_| state != Some(ExperimentState::Stopped)) {
