@@ -84,6 +84,10 @@ pub struct List {
 /// Returns the hint for a problem of a request to a path, which the API describes by `detail`; `None` if the hint of the API
 /// is as good.
 pub fn hint(code: &str, path: &str, detail: &str) -> Option<String> {
+    // The flag of an experiment or of a file is not in the path, and the hint of the API names it.
+    if code == "flag_disabled" && section_in(path) != "canary" {
+        return None;
+    }
     let table: &[(&str, &str)] = if code == "not_found" { &LISTS } else { &COMMANDS };
     let key = if code == "not_found" { section_of(path, detail) } else { code };
     let (_, hint) = table.iter().find(|(held, _)| *held == key)?;
@@ -159,6 +163,7 @@ mod tests {
             assert_eq!(hint(code, path, "").as_deref(), Some(expected), "{code} {path}");
         }
         assert_eq!(hint("changed_meanwhile", "/flags/f", ""), None);
+        assert_eq!(hint("flag_disabled", "/experiments/e/start", ""), None, "the path names no flag");
         assert_eq!(hint("not_found", "/audit/7/changes", ""), None);
     }
 

@@ -5,6 +5,7 @@ use crate::{
     client::{Client, encode},
     condition,
     confirm::Confirmation,
+    experiment::moved_by_owner,
     failure::Failure,
     in_force::Wait,
     notice,
@@ -95,9 +96,14 @@ pub fn enable(
     // Read for the question alone.
     let before = client.get_once(&path(flag)).unwrap_or_default();
     let share = percent(&before).unwrap_or(100.0);
-    if share > 0.0 && !is_on(&before) {
-        let moved = format!("up to {share} percent of its users move to the new backend");
-        confirmation.confirm(client.environment(), &format!("enable {flag}"), &moved)?;
+    if !is_on(&before) && confirmation.is_asked(client.environment()) {
+        let of_share =
+            (share > 0.0).then(|| format!("up to {share} percent of its users move to the new backend"));
+        let moved: Vec<String> = moved_by_owner(flag, client).into_iter().chain(of_share).collect();
+        if !moved.is_empty() {
+            let change = format!("enable {flag}");
+            confirmation.confirm(client.environment(), &change, &moved.join("; "))?;
+        }
     }
     let response = client.send(Method::POST, &format!("{}/enable", path(flag)), None)?;
     show_change(&before, &response, format);
@@ -241,7 +247,7 @@ mod tests {
     use super::*;
     use crate::{
         environment::Environment,
-        fake_server::{answering, answering_with, failing_first},
+        fake_server::{answering, answering_by_path, answering_with, failing_first},
     };
     use clap::Parser;
 
@@ -265,7 +271,6 @@ mod tests {
         let client = Client::new(&url, "t", None, false).unwrap();
         let client = client.in_environment(Environment::of_context("live", &url, true));
         let parsed = CommandLine::parse_from([&["rollout"][..], words].concat());
-        // Tests may run on a terminal; there this would wait for an answer.
         let outcome = rollout(&parsed.rollout, &client, Format::Json);
         let paths = paths.lock().unwrap().clone();
         (outcome, paths)
@@ -277,6 +282,33 @@ mod tests {
             let (outcome, paths) = in_production(words);
             assert!(outcome.is_ok(), "{words:?}: {outcome:?}");
             assert_eq!(paths.last().unwrap(), "/api/migration/flags/f/rollout", "{words:?}");
+        }
+    }
+
+    /// The users of an experiment come back with its flag, whose own percentage may be 0.
+    #[test]
+    fn an_operator_who_enables_a_flag_is_asked_about_the_users_of_its_experiment() {
+        const OFF: &str = r#"{"name":"f","enabled":false,"rollout_percentage":0.0,"version":3,"revision":4,"published":true}"#;
+        const OWNED: &str = r#"{"experiments":[{"experiment":"e","state":"running","flag":"f","traffic_percentage":50.0,
+            "variants":[{"key":"b","traffic_percentage":40.0,"arm":"new"}]}]}"#;
+        let enabled = |experiments: &'static str, confirmation: Confirmation| {
+            let (url, paths) = answering_by_path(&[("/experiments", 200, experiments)], OFF);
+            let client = Client::new(&url, "t", None, false).unwrap();
+            let client = client.in_environment(Environment::of_context("live", &url, true));
+            let options = Enable { flag: "f".to_owned(), confirmation, wait: Wait::default() };
+            let outcome = enable(&options, &client, Format::Json);
+            (outcome, paths.lock().unwrap().last().cloned().unwrap())
+        };
+        let (outcome, last) = enabled(OWNED, Confirmation::default());
+        let refused = outcome.unwrap_err();
+        assert_eq!((&refused.json()["exit_code"], last.as_str()), (&json!(2), "/api/migration/experiments"));
+        assert!(refused.to_string().contains("enable f; the experiment e decides it again"), "{refused}");
+        for (experiments, confirmation) in
+            [(OWNED, Confirmation::given()), (r#"{"experiments":[]}"#, Confirmation::default())]
+        {
+            let (outcome, last) = enabled(experiments, confirmation);
+            assert!(outcome.is_ok(), "{outcome:?}");
+            assert_eq!(last, "/api/migration/flags/f/enable");
         }
     }
 

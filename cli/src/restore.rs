@@ -17,7 +17,7 @@ pub struct Options {
     yes: bool,
 }
 
-/// Begins an epoch, which pauses all canaries and has isolates follow the restored table.
+/// Begins an epoch, which pauses all canaries and experiments and has isolates follow the restored table.
 ///
 /// # Errors
 ///
@@ -25,7 +25,7 @@ pub struct Options {
 pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
     if !options.yes {
         return Err(Failure::Usage(
-            "this pauses every canary, and is for a table that was restored from a backup\n  hint: check with cutover status \
+            "this pauses every canary and every experiment, and is for a table that was restored from a backup\n  hint: check with cutover status \
              that the restored configuration is in force, and add --yes"
                 .to_owned(),
         ));
@@ -33,9 +33,11 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
     let response = client.send(Method::POST, "/restore", None)?;
     output::show(format, &response, || {
         println!("epoch {} began; {}", output::field(&response, "epoch"), publication::revision(&response));
-        let paused: Vec<String> = output::list(&response, "paused").map(cell).collect();
-        if !paused.is_empty() {
-            println!("paused: {}", paused.join(", "));
+        for (list, words) in [("paused", "paused"), ("paused_experiments", "paused experiments")] {
+            let paused: Vec<String> = output::list(&response, list).map(cell).collect();
+            if !paused.is_empty() {
+                println!("{words}: {}", paused.join(", "));
+            }
         }
     });
     Ok(())

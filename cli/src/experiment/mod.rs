@@ -3,9 +3,11 @@
 mod assign;
 mod command;
 mod create;
+mod owner;
 mod path;
 mod show;
 mod steer;
 
 pub use command::{Command, run};
 pub use create::{AbTest, create_ab_test};
+pub use owner::moved_by_owner;

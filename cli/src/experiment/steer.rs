@@ -1,6 +1,10 @@
 //! `cutover experiment start`, `pause`, `stop` and `delete`.
 
-use super::{path::path, show};
+use super::{
+    owner::{decided_flag, on_new},
+    path::path,
+    show,
+};
 use crate::{
     client::Client,
     confirm::Confirmation,
@@ -132,18 +136,19 @@ fn outcome(Stop { experiment, decision, winner, .. }: &Stop, client: &Client) ->
     Ok(Value::Object(body))
 }
 
-/// Asks before an experiment ends if its users on legacy may go to the new backend: if its flag sends users there.
+/// Asks before an experiment ends if its users on legacy may go to the new backend: if its flag sends users there. What is
+/// read for the question is read once, and an end does not wait for it.
 fn confirm_end(
     experiment: &str,
     verb: &str,
     confirmation: Confirmation,
     client: &Client,
 ) -> Result<(), Failure> {
-    let before = client.get(&path(experiment, "")).unwrap_or_default();
+    let before = client.get_once(&path(experiment, "")).unwrap_or_default();
     let Some(flag) = decided_flag(&before).filter(|_| output::text(&before, "state") == "running") else {
         return Ok(());
     };
-    let flag_before = client.get(&flags::path(flag)).unwrap_or_default();
+    let flag_before = client.get_once(&flags::path(flag)).unwrap_or_default();
     let share = flag_before.get("percentage_in_force").and_then(Value::as_f64).unwrap_or_default();
     if share <= 0.0 {
         return Ok(());
@@ -153,36 +158,31 @@ fn confirm_end(
     confirmation.confirm(client.environment(), &format!("{verb} {experiment}"), &moved)
 }
 
-/// Returns the flag that the variants of an experiment decide, if they name arms.
-fn decided_flag(experiment: &Value) -> Option<&str> {
-    let has_arms = output::list(experiment, "variants").any(|variant| variant.get("arm").is_some());
-    experiment.get("flag").and_then(Value::as_str).filter(|_| has_arms)
-}
-
-/// Returns the percentage of an experiment's users whose variant is on the new backend.
-fn on_new(experiment: &Value) -> f64 {
-    let variants =
-        output::list(experiment, "variants").filter(|variant| output::text(variant, "arm") == "new");
-    variants.filter_map(|variant| variant.get("traffic_percentage").and_then(Value::as_f64)).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{command_line::CommandLine, environment::Environment, fake_server::answering};
+    use crate::{
+        command_line::CommandLine,
+        environment::Environment,
+        fake_server::{answering, failing_first},
+    };
     use clap::Parser;
 
     const RUNNING: &str = r#"{"experiment":"e","state":"running","flag":"f","traffic_percentage":50.0,"percentage_in_force":PERCENT,
         "variants":[{"key":"control","traffic_percentage":60.0,"arm":"legacy"},
         {"key":"treatment","traffic_percentage":40.0,"arm":"new"}],"version":3,"revision":4,"published":true}"#;
 
+    /// Returns the answer of a running experiment whose flag is at a percentage.
+    fn running(percent: &str) -> &'static str {
+        Box::leak(RUNNING.replace("PERCENT", percent).into_boxed_str())
+    }
+
     /// Returns a client of production, where every request is answered by a running experiment whose flag is at a percentage.
     fn production(
         percent: &str,
         reason: Option<&str>,
     ) -> (Client, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
-        let body: &'static str = Box::leak(RUNNING.replace("PERCENT", percent).into_boxed_str());
-        let (url, paths) = answering(200, body);
+        let (url, paths) = answering(200, running(percent));
         let client = Client::new(&url, "t", reason.map(str::to_owned), false).unwrap();
         (client.in_environment(Environment::of_context("live", &url, true)), paths)
     }
@@ -206,18 +206,51 @@ mod tests {
         assert_eq!(*paths.lock().unwrap(), ["/api/migration/experiments/e"]);
     }
 
+    /// Nobody is at a terminal in a test, so what is asked about is refused in production.
     #[test]
-    fn a_start_and_an_end_above_zero_percent_are_confirmed() {
+    fn a_start_and_an_end_above_zero_percent_are_asked_about() {
+        let (client, paths) = production("20.0", Some("no effect"));
+        let refused = |outcome: Result<(), Failure>, expected: &str| {
+            let refused = outcome.unwrap_err();
+            assert_eq!(refused.json()["exit_code"], 2, "{refused}");
+            let said = refused.to_string();
+            assert!(said.contains(expected) && said.contains("add --yes"), "{said}");
+            std::mem::take(&mut *paths.lock().unwrap())
+        };
+        let start_words = CommandLine::<Start>::parse_from(["start", "e"]).arguments;
+        let moved = "start e; its variants decide f for 50.0 percent of its users, and 40 percent of these go to the new backend";
+        let read = refused(start(&start_words, &client, Format::Json), moved);
+        assert_eq!(read, ["/api/migration/experiments/e"]);
+        let pause_words = CommandLine::<Pause>::parse_from(["pause", "e"]).arguments;
+        let stop_words = CommandLine::<Stop>::parse_from(["stop", "e"]).arguments;
+        let moved = "f decides for its users again, and sends 20 percent of them to the new backend";
+        let read = refused(pause(&pause_words, &client, Format::Json), &format!("pause e; {moved}"));
+        assert_eq!(read, ["/api/migration/experiments/e", "/api/migration/flags/f"]);
+        let read = refused(stop(&stop_words, &client, Format::Json), &format!("stop e; {moved}"));
+        assert_eq!(read, ["/api/migration/experiments/e", "/api/migration/flags/f"]);
+    }
+
+    #[test]
+    fn a_start_and_an_end_with_yes_are_sent() {
         let (client, paths) = production("20.0", Some("no effect"));
         let parsed = CommandLine::<Start>::parse_from(["start", "e", "--yes"]).arguments;
         start(&parsed, &client, Format::Json).unwrap();
+        assert_eq!(paths.lock().unwrap().last().unwrap(), "/api/migration/experiments/e/start");
         let parsed = CommandLine::<Stop>::parse_from(["stop", "e", "--winner", "treatment", "-y"]).arguments;
         stop(&parsed, &client, Format::Json).unwrap();
         assert_eq!(paths.lock().unwrap().last().unwrap(), "/api/migration/experiments/e/stop");
         let body = outcome(&parsed, &client).unwrap();
         assert_eq!(body, json!({ "reason": "no effect", "winner": "treatment" }));
-        let example: Value = serde_json::from_str(&RUNNING.replace("PERCENT", "20.0")).unwrap();
-        assert_eq!((decided_flag(&example), on_new(&example)), (Some("f"), 40.0));
+    }
+
+    #[test]
+    fn an_end_waits_for_no_read() {
+        let (url, paths) = failing_first(1, running("20.0"));
+        let client = Client::new(&url, "t", None, false).unwrap();
+        let parsed = CommandLine::<Pause>::parse_from(["pause", "e"]).arguments;
+        pause(&parsed, &client, Format::Json).unwrap();
+        let expected = ["/api/migration/experiments/e", "/api/migration/experiments/e/pause"];
+        assert_eq!(*paths.lock().unwrap(), expected);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::{
     client::{Body, Client},
     confirm::Confirmation,
     etag,
+    experiment::moved_by_owner,
     failure::Failure,
     flags,
     in_force::Wait,
@@ -94,9 +95,17 @@ fn replace(options: &Options, client: &Client, before: &Value, flag: &Flag) -> R
     let Options { flag: name, confirmation, .. } = options;
     let held = if flags::is_on(before) { flags::percent(before).unwrap_or_default() } else { 0.0 };
     let wanted = flag.enabled_share().percent();
-    if wanted > held {
-        let moved = format!("{held} -> {wanted} percent of its users are on the new backend");
-        confirmation.confirm(client.environment(), &format!("change the flag {name}"), &moved)?;
+    let is_enabled = flag.enabled && !flags::is_on(before);
+    let of_owner = if is_enabled && confirmation.is_asked(client.environment()) {
+        moved_by_owner(name, client)
+    } else {
+        None
+    };
+    let of_share =
+        (wanted > held).then(|| format!("{held} -> {wanted} percent of its users are on the new backend"));
+    let moved: Vec<String> = of_owner.into_iter().chain(of_share).collect();
+    if !moved.is_empty() {
+        confirmation.confirm(client.environment(), &format!("change the flag {name}"), &moved.join("; "))?;
     }
     let content = serde_json::to_string(flag).map_err(|error| Failure::Io(error.to_string()))?;
     let tag = etag::as_read(before, "version");

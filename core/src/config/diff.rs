@@ -3,6 +3,7 @@
 use super::{
     adapter::COMPILED,
     document::{Config, SETTINGS},
+    steps::{Steps, in_valid_order},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -68,8 +69,8 @@ impl Change {
     }
 }
 
-/// Returns all differences between two configurations, in an order in which they can be applied one
-/// by one.
+/// Returns all differences between two configurations, in an order in which they can be applied one by one. Experiments that
+/// exchange their parts of a layer have no such order.
 pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
     macro_rules! named {
@@ -102,8 +103,14 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
         after.routes.iter().map(|route| (route.id.to_string(), route)),
         &mut changes,
     );
-    changes.sort_by_key(Change::position);
-    changes
+    let mut by_position: BTreeMap<u8, Vec<Change>> = BTreeMap::new();
+    for change in changes {
+        by_position.entry(change.position()).or_default().push(change);
+    }
+    let mut steps = Steps::new(before, after);
+    let in_order =
+        |changes: Vec<Change>| in_valid_order(changes, |change| steps.try_step(change.section, &change.name));
+    by_position.into_values().flat_map(in_order).collect()
 }
 
 /// Adds the differences between the objects of one section.

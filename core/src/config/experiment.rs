@@ -1,6 +1,7 @@
 //! Reads experiments and holdouts, and checks them against each other.
 
 mod metrics;
+mod success_metrics;
 mod variants;
 
 use super::{
@@ -12,7 +13,7 @@ use crate::{
         Experiment, ExperimentOutcome, ExperimentState, Holdout, LayerRange, Slice, Variant,
     },
     vocabulary::{
-        names::{ExperimentName, VariantKey},
+        names::{ExperimentName, FlagName, VariantKey},
         share::PartsPerMillion,
     },
 };
@@ -233,23 +234,40 @@ fn report_arms(cursor: &Cursor<'_>, flag: Option<&Cursor<'_>>, variants: &[Varia
     }
 }
 
+/// The part of a layer and the flag that an experiment has and another one needs.
+pub(super) struct Taken<'e> {
+    layer: Option<&'e LayerRange>,
+    flag: Option<&'e FlagName>,
+}
+
+impl<'e> Taken<'e> {
+    /// Returns what `experiment` needs of that which `held` has. A stopped experiment has no part of a layer.
+    pub(super) fn of(experiment: &Experiment, held: &'e Experiment) -> Self {
+        let is_over = |experiment: &Experiment| experiment.state == ExperimentState::Stopped;
+        let layer = held.layer.as_ref().filter(|taken| {
+            let overlaps = experiment.layer.as_ref().is_some_and(|own| own.overlaps(taken));
+            overlaps && !is_over(experiment) && !is_over(held)
+        });
+        let flag = held.owned_flag().filter(|taken| experiment.owned_flag() == Some(*taken));
+        Self { layer, flag }
+    }
+
+    /// Returns true if both experiments can be there together.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.layer.is_none() && self.flag.is_none()
+    }
+}
+
 /// Reports users or a flag that an experiment shares with an earlier one, which comes with its name.
 fn report_conflicts(cursor: &Cursor<'_>, experiment: &Experiment, (other, held): (&str, &Experiment)) {
     let at = |name: &str| cursor.field(name).unwrap_or_else(|| cursor.at_field(name));
-    let is_over = |experiment: &Experiment| experiment.state == ExperimentState::Stopped;
-    if let (Some(own), Some(taken)) = (&experiment.layer, &held.layer)
-        && own.overlaps(taken)
-        && !is_over(experiment)
-        && !is_over(held)
-    {
-        let LayerRange { name, from, to } = taken;
+    let taken = Taken::of(experiment, held);
+    if let Some(LayerRange { name, from, to }) = taken.layer {
         let message = format!("the experiment {other} has the layer {name} from {from} to {to}");
         at("layer").report(message, "give the experiments of a layer ranges that do not overlap");
     }
-    if let (Some(own), Some(taken)) = (experiment.owned_flag(), held.owned_flag())
-        && own == taken
-    {
-        let message = format!("the experiment {other} is running and decides the flag {taken} too");
+    if let Some(flag) = taken.flag {
+        let message = format!("the experiment {other} is running and decides the flag {flag} too");
         at("flag").report(message, "write state: stopped or state: draft in one of the two");
     }
 }

@@ -17,6 +17,7 @@ mod movement;
 mod pairs;
 mod progress;
 mod reading;
+mod steps;
 mod traffic;
 mod values;
 

@@ -35,9 +35,9 @@ pub struct Movement {
     pub from: f64,
     /// Users on the new arm after the change.
     pub to: f64,
-    /// Users who go back to legacy.
+    /// Users who go back to legacy; at most so many if the experiment gets other conditions.
     pub back: f64,
-    /// Users who go to the new backend.
+    /// Users who go to the new backend; at most so many if the experiment gets other conditions.
     pub forward: f64,
     /// All of this as a sentence.
     pub summary: String,
@@ -82,13 +82,14 @@ impl Cause {
 }
 
 impl Movement {
-    /// Creates a movement of these shares: before, after, back and forward. The sentence has a note behind the first two.
-    fn new(flag: &FlagName, cause: Cause, shares: [f64; 4], note: &str) -> Self {
+    /// Creates a movement of these shares: before, after, back and forward. The sentence has a note behind the first two, and
+    /// `extent` in front of the others: "about" or "up to".
+    fn new(flag: &FlagName, cause: Cause, shares: [f64; 4], note: &str, extent: &str) -> Self {
         let [from, to, back, forward] = shares;
         let mut summary = format!("{flag}: {from} % -> {to} %{note}");
         for (share, words) in [(back, "go back to legacy"), (forward, "go to the new backend")] {
             if share > 0.0 {
-                summary.push_str(&format!(", about {share} % of users {words}"));
+                summary.push_str(&format!(", {extent} {share} % of users {words}"));
             }
         }
         Self { flag: flag.clone(), cause, experiment: None, route: None, from, to, back, forward, summary }
@@ -99,7 +100,7 @@ impl Movement {
         let DeletedRoute { route, flag, from, to, moved } = deleted;
         let shares = [from, to, moved.back, moved.forward].map(percent);
         let note = format!(" (route {route} deleted)");
-        Self { route: Some(route.clone()), ..Self::new(flag, Cause::Route, shares, &note) }
+        Self { route: Some(route.clone()), ..Self::new(flag, Cause::Route, shares, &note, "about") }
     }
 
     /// Returns the path of the field that moves the users, such as `feature_flags.checkout.rollout_percentage`.
@@ -143,7 +144,9 @@ impl Movement {
 }
 
 /// Returns the users that a change moves, by flag, and behind them those of deleted routes. A flag without a salt of its own
-/// deals users by the salt of its newest run, or else by its name. Lists and conditions are not considered: the users that they concern cannot be counted here.
+/// deals users by the salt of its newest run, or else by its name. Lists and conditions of flags are not considered: the users
+/// that they concern cannot be counted here. Those of an experiment that gets other conditions are counted as if all of them
+/// could move.
 pub fn movements<'s>(
     before: &Config,
     after: &Config,
@@ -188,7 +191,13 @@ impl Flags<'_> {
             return None;
         }
         let (cause, experiment) = self.cause(is_dealt_anew);
-        let movement = Movement::new(name, cause, [from, to, back, forward], cause.note());
+        let [held, wanted] = self.owners;
+        let (note, extent) = if Owner::differ_in_conditions(held, wanted) && cause == Cause::Experiment {
+            (" (experiment: other conditions)", "up to")
+        } else {
+            (cause.note(), "about")
+        };
+        let movement = Movement::new(name, cause, [from, to, back, forward], note, extent);
         Some(Movement { experiment, ..movement })
     }
 

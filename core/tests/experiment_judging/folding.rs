@@ -122,6 +122,31 @@ fn outcomes_are_final_when_the_window_and_the_time_of_a_report_are_over() {
     assert_eq!(evidence.figures().matured[0].users, 3);
 }
 
+/// An isolate that could not report sends its batch up to a day late, long after `settle_s`.
+#[test]
+fn a_late_batch_counts_like_one_in_time_but_for_events_that_waited_for_its_exposures() {
+    const LATE: i64 = 86_400;
+    let design = design(&[50, 50]);
+    let exposures = || vec![exposure(1, TREATMENT, 0), exposure(2, TREATMENT, 0)];
+    let bought = || vec![outcome(1, PURCHASE, 500, None), outcome(1, SPENT, 500, Some(7_000))];
+    let mut in_time = folded(vec![part(exposures(), bought())], 600);
+    tick(&mut in_time, &design, Vec::new(), LATE);
+    assert_eq!(folded(vec![part(exposures(), bought())], LATE), in_time);
+    // The outcomes alone are late, and the windows of their users are over.
+    let mut evidence = folded(vec![part(exposures(), Vec::new())], 600);
+    tick(&mut evidence, &design, Vec::new(), 1_100);
+    let matured = evidence.figures().matured[1].clone();
+    assert_eq!((matured.users, matured.metrics[0].with_event), (2, 0));
+    tick(&mut evidence, &design, vec![part(Vec::new(), bought())], LATE);
+    assert_eq!(evidence, in_time);
+    // The exposures alone are late: the events did not wait for them so long.
+    let mut waited = folded(vec![part(Vec::new(), bought())], 550);
+    tick(&mut waited, &design, Vec::new(), 600);
+    tick(&mut waited, &design, vec![part(exposures(), Vec::new())], LATE);
+    assert_eq!((users(&waited), waited.figures().before_exposure), ([0, 2], 2));
+    assert_eq!(sums_of(&waited, TREATMENT, PURCHASE).with_event, 0);
+}
+
 #[test]
 fn entries_that_the_design_does_not_know_are_counted_as_unknown() {
     let parts = part(vec![exposure(1, 2, 0)], vec![outcome(1, 4, 0, None)]);

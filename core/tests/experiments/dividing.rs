@@ -162,6 +162,9 @@ fn a_change_that_users_can_tell_begins_the_next_phase() {
         format!("metrics: [{{ name: errors, on: error }}], {HALVES}"),
         format!("analysis: {{ min_days: 14 }}, {HALVES}"),
         format!("state: draft, {HALVES}"),
+        // Measurements name variants and metrics by their positions.
+        "variants: { b: B, a: A }".to_owned(),
+        format!("success_metrics: [bought, opened], {HALVES}"),
     ];
     for fields in begins {
         let new = written(&fields);
@@ -177,12 +180,36 @@ fn a_change_that_users_can_tell_begins_the_next_phase() {
         format!("state: paused, phase: 7, {HALVES}"),
         // The name of the experiment is its salt.
         format!("salt: t, {HALVES}"),
-        "variants: { b: Green, a: Blue }".to_owned(),
+        "variants: { a: Blue, b: Green }".to_owned(),
     ] {
         assert_eq!(next(&name, Some(&old), &written(&fields)).phase, 1, "{fields}");
     }
     let third = next(&name, Some(&next(&name, Some(&old), &written(uneven))), &written(HALVES));
     assert_eq!(third.phase, 3);
+}
+
+/// Measurements of a phase name variants and metrics by their positions, so those of two orders must not be added up.
+#[test]
+fn another_order_of_variants_or_metrics_begins_the_next_phase_and_moves_nobody() {
+    let name: ExperimentName = "t".parse().unwrap();
+    let variants = |order: &str| format!("success_metrics: [bought, opened], variants: {order}");
+    let metrics = |order: &str| format!("success_metrics: {order}, {HALVES}");
+    for state in ["running", "paused", "stopped"] {
+        let stated = |fields: String| written(&format!("state: {state}, {fields}"));
+        let old = next(&name, None, &stated(metrics("[bought, opened]")));
+        assert_eq!(next(&name, Some(&old), &stated(metrics("[bought, opened]"))), old, "{state}");
+        for changed in [
+            variants("{ b: B, a: A }"),
+            metrics("[opened, bought]"),
+            metrics("[bought]"),
+            metrics("[bought, opened, returned]"),
+            HALVES.to_owned(),
+        ] {
+            let saved = next(&name, Some(&old), &stated(changed.clone()));
+            assert_eq!(saved.phase, 2, "{state}: {changed}");
+            assert_eq!(division(&saved), division(&old), "{state}: {changed}");
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod dividing;
 mod mistakes;
 mod moving;
 mod shapes;
+mod stepping;
 
 use cutover_core::{
     config::Config,

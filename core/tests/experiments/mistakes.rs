@@ -151,6 +151,29 @@ fn each_mistake_of_an_experiment_is_told_at_its_line() {
     }
 }
 
+/// Nothing would ever be counted for such a name. Any other one may be that of an event.
+#[test]
+fn a_metric_that_no_event_can_have_is_told_at_its_line() {
+    let long = "x".repeat(129);
+    let metrics =
+        |names: &str| format!("  t: {{ name: T, variants: {{ a: A, b: B }}, success_metrics: {names} }}\n");
+    for name in ["\"\"", "\" bought\"", "\"bought \"", "\"two\\nlines\"", "\"a\\tb\"", long.as_str()] {
+        let told = problems(&metrics(&format!("[error_rate, {name}]")));
+        let expected = "4 experiments.t.success_metrics[1]: no event can have this name, so the metric would count nothing";
+        assert_eq!(told, [expected], "{name}");
+    }
+    for names in ["[response_time, error_rate]", "[\"Sign up\", order.paid, 7, café]", "[]"] {
+        let read = Config::from_yaml(&format!("{BEGIN}{}", metrics(names)));
+        assert!(read.is_ok_and(|config| config.warnings().is_empty()), "{names}");
+    }
+    // What an earlier version stored must not make the change of another object fail.
+    let stored = serde_json::json!({ "ab_tests": { "t": {
+        "name": "T", "success_metrics": [" old "], "variants": { "a": "A", "b": "B" },
+    } } });
+    assert!(Config::from_json(&stored).is_err());
+    assert_eq!(Config::from_stored(&stored).and_then(|config| config.check()), Ok(()));
+}
+
 #[test]
 fn a_name_in_both_sections_is_told() {
     let told = problems(

@@ -12,7 +12,7 @@ use serde_json::json;
 fn with(percentage: u32, fields: &str) -> Config {
     config(&format!(
         "feature_flags: {{ f: {{ enabled: true, rollout_percentage: {percentage} }} }}
-holdouts: {{ quiet: {{ percentage: 10 }} }}
+holdouts: {{ quiet: {{ percentage: 10 }}, calm: {{ percentage: 10 }} }}
 experiments:
   e: {{ name: E, flag: f, {fields}, variants: [{{ key: control, name: C, arm: legacy, traffic_percentage: 50 }},
        {{ key: treatment, name: T, arm: new, traffic_percentage: 50 }}] }}"
@@ -57,6 +57,16 @@ fn an_experiment_that_starts_ends_or_takes_other_users_moves_users_of_its_flag()
         (0, "traffic_percentage: 10", "traffic_percentage: 40", [5.0, 20.0, 0.0, 15.0]),
         (0, "state: running", "holdout: quiet", [50.0, 45.0, 5.0, 0.0]),
         (0, "layer: { name: l, from: 0, to: 50 }", "state: stopped", [25.0, 0.0, 25.0, 0.0]),
+        // Two holdouts keep out users who are chosen independently of each other.
+        (0, "holdout: quiet", "holdout: calm", [45.0, 45.0, 4.5, 4.5]),
+        (0, "traffic_percentage: 10", "traffic_percentage: 40, holdout: quiet", [5.0, 18.0, 0.5, 13.5]),
+        // Half of the range stays, and has the variants that it had.
+        (
+            0,
+            "layer: { name: l, from: 0, to: 50 }",
+            "layer: { name: l, from: 25, to: 75 }",
+            [25.0, 25.0, 12.5, 12.5],
+        ),
         // Another salt divides the same users anew.
         (0, "state: running", "salt: other", [50.0, 50.0, 25.0, 25.0]),
     ] {
@@ -73,6 +83,35 @@ fn an_experiment_that_starts_ends_or_takes_other_users_moves_users_of_its_flag()
         ("state: draft", "salt: s, state: draft"),
     ] {
         assert_eq!(moved(&with(20, before), &with(20, after)), None, "{before} -> {after}");
+    }
+}
+
+/// Whom conditions admit is unknown: every user of the experiment may begin or end to take part.
+#[test]
+fn other_conditions_may_move_every_user_of_the_experiment() {
+    let condition = |country: &str| {
+        format!("conditions: [{{ type: attribute, name: country, op: equals, values: [{country}] }}]")
+    };
+    let words = |share: f64| {
+        format!(
+            "f: 50 % -> 50 % (experiment: other conditions), up to {share} % of users go back to legacy, \
+             up to {share} % of users go to the new backend"
+        )
+    };
+    for (percentage, share) in [(0, 50.0), (20, 40.0)] {
+        for (before, after) in [
+            (condition("NO"), condition("SE")),
+            ("state: running".to_owned(), condition("NO")),
+            (condition("NO"), "state: running".to_owned()),
+        ] {
+            let movement = moved(&with(percentage, &before), &with(percentage, &after)).unwrap();
+            assert_eq!((movement.back, movement.forward), (share, share), "{before} -> {after}");
+            assert_eq!((movement.cause, movement.field().as_str()), (Cause::Experiment, "ab_tests.e"));
+            assert_eq!(movement.summary, words(share));
+        }
+        assert_eq!(moved(&with(percentage, &condition("NO")), &with(percentage, &condition("NO"))), None);
+        let draft = |country: &str| with(percentage, &format!("state: draft, {}", condition(country)));
+        assert_eq!(moved(&draft("NO"), &draft("SE")), None, "nobody takes part");
     }
 }
 

@@ -1,10 +1,6 @@
 //! Guards for flags that experiments own: a flag has one owner at most, a canary run or a running experiment.
 
-use crate::{
-    api::canary_guard::{must_be_enabled, no_emergency},
-    problem::Problem,
-    store::State as Truth,
-};
+use crate::{api::canary_guard::no_emergency, problem::Problem, store::State as Truth};
 use axum::http::StatusCode;
 use cutover_core::{
     ExperimentName, FlagName, PartsPerMillion,
@@ -73,15 +69,22 @@ pub(super) fn must_stay_stopped(truth: &Truth, config: &Config) -> Result<(), Pr
     }
 }
 
-/// Rejects the start of an experiment while its flag is disabled: all of its users would be on legacy.
-pub(super) fn must_have_an_enabled_flag(
-    truth: &Truth,
-    name: &ExperimentName,
-    config: &Config,
-) -> Result<(), Problem> {
-    match config.ab_tests.get(name).and_then(|experiment| experiment.owned_flag()) {
-        Some(flag) if truth.owner(flag) != Some(name) => must_be_enabled(truth, flag),
-        _ => Ok(()),
+/// Rejects a configuration in which an experiment begins to own a disabled flag: all of its users would be on legacy, and the
+/// command that enables the flag would move them.
+pub(super) fn must_have_enabled_flags(truth: &Truth, config: &Config) -> Result<(), Problem> {
+    let is_enabled = |flag: &FlagName| config.feature_flags.get(flag).is_some_and(|flag| flag.enabled);
+    let mut begun = owners(config).filter(|(name, flag)| truth.owner(flag) != Some(*name));
+    match begun.find(|(_, flag)| !is_enabled(flag)) {
+        None => Ok(()),
+        Some((name, flag)) => {
+            let detail = format!(
+                "the flag {flag} is disabled, so all users of the experiment {name} would be on legacy"
+            );
+            let hint = format!(
+                "enable the flag first (cutover enable {flag}), or leave the experiment a draft (state: draft)"
+            );
+            Err(Problem::new(StatusCode::CONFLICT, "flag_disabled", detail, hint))
+        }
     }
 }
 
@@ -199,10 +202,22 @@ experiments:
         assert_eq!((refused.code, refused.detail.contains("run r7")), ("flag_owned", true), "{refused}");
         truth.runs.insert(flag, run.rolled_back(None, ""));
         assert_eq!(may_own(&truth, &running), Ok(()));
+    }
 
-        let dark = with_running(&truth.config, &["dark"]);
-        let refused = must_have_an_enabled_flag(&truth, &"dark".parse().unwrap(), &dark).unwrap_err();
-        assert_eq!(refused.code, "flag_disabled");
-        assert_eq!(must_have_an_enabled_flag(&truth, &"one".parse().unwrap(), &running), Ok(()));
+    /// A file enables a flag and starts its experiment in one change, or neither.
+    #[test]
+    fn an_experiment_begins_to_own_an_enabled_flag_only() {
+        let mut truth = truth();
+        let dark = with_running(&truth.config, &["one", "dark"]);
+        let refused = must_have_enabled_flags(&truth, &dark).unwrap_err();
+        assert_eq!((refused.status, refused.code), (StatusCode::CONFLICT, "flag_disabled"));
+        assert!(refused.detail.starts_with("the flag dim is disabled"), "{}", refused.detail);
+        assert!(refused.hint.contains("cutover enable dim"), "{}", refused.hint);
+        let mut lit = dark.clone();
+        lit.feature_flags.values_mut().for_each(|flag| flag.enabled = true);
+        assert_eq!(must_have_enabled_flags(&truth, &lit), Ok(()));
+        // A flag that is disabled while the experiment owns it stays its flag.
+        truth.config = lit;
+        assert_eq!(must_have_enabled_flags(&truth, &dark), Ok(()));
     }
 }

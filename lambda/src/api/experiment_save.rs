@@ -2,7 +2,7 @@
 
 use crate::{
     api::{
-        experiment_guard::{may_own, must_have_an_enabled_flag, must_stay_stopped},
+        experiment_guard::{may_own, must_have_enabled_flags, must_stay_stopped},
         experiments::{SECTION, experiment_json, find},
         extract::ExperimentPath,
     },
@@ -51,7 +51,7 @@ pub(super) async fn put(
             written.salt = None;
         }
         let config = with_experiment(truth, &name, &written);
-        must_be_valid(truth, &name, &config)?;
+        must_be_valid(truth, &config)?;
         Ok(proposal(name.clone(), config, held.is_none()))
     })
     .await
@@ -100,14 +100,24 @@ pub(super) fn with_experiment(truth: &Truth, name: &ExperimentName, written: &Ex
     let mut config = truth.config.clone();
     let saved = next(name, truth.config.ab_tests.get(name), written);
     config.ab_tests.insert(name.clone(), saved);
+    begin_above_deleted(truth, &mut config);
     config
 }
 
-/// Checks that an experiment may own its flag, and that the rest of the configuration has room for it.
-pub(super) fn must_be_valid(truth: &Truth, name: &ExperimentName, config: &Config) -> Result<(), Problem> {
+/// Begins each new experiment above the last phase of the one of its name that was deleted: their measurements must not be
+/// added up.
+pub(super) fn begin_above_deleted(truth: &Truth, config: &mut Config) {
+    for (name, experiment) in &mut config.ab_tests {
+        let last = truth.last_phases.get(name).filter(|_| !truth.config.ab_tests.contains_key(name));
+        experiment.phase = experiment.phase.max(last.map_or(1, |last| last.saturating_add(1)));
+    }
+}
+
+/// Checks that experiments may own their flags, and that the configuration has room for them.
+pub(super) fn must_be_valid(truth: &Truth, config: &Config) -> Result<(), Problem> {
     must_stay_stopped(truth, config)?;
     may_own(truth, config)?;
-    must_have_an_enabled_flag(truth, name, config)?;
+    must_have_enabled_flags(truth, config)?;
     config.check().map_err(Problem::invalid_document)
 }
 
@@ -146,6 +156,28 @@ fn without_kept(name: &ExperimentName, mut body: Value) -> Result<Value, Problem
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_experiment_begins_above_the_last_phase_of_a_deleted_one_of_its_name() {
+        let text = "experiments: { e: { name: E, PHASE variants: { a: A, b: B } } }";
+        let written = |phase: &str| {
+            let config = Config::from_yaml(&text.replace("PHASE", phase)).unwrap();
+            config.ab_tests.into_values().next().unwrap()
+        };
+        let name: ExperimentName = "e".parse().unwrap();
+        let mut truth = Truth::default();
+        let phase = |truth: &Truth, written: &Experiment| {
+            with_experiment(truth, &name, written).ab_tests[&name].phase
+        };
+        assert_eq!(phase(&truth, &written("")), 1);
+        truth.last_phases.insert(name.clone(), 3);
+        assert_eq!(phase(&truth, &written("")), 4);
+        assert_eq!(phase(&truth, &written("phase: 3,")), 4, "an export of the deleted one");
+        assert_eq!(phase(&truth, &written("phase: 9,")), 9);
+        // Once it exists its own phase counts.
+        truth.config.ab_tests.insert(name.clone(), written("phase: 4,"));
+        assert_eq!(phase(&truth, &written("")), 4);
+    }
 
     #[test]
     fn an_experiment_that_was_shown_is_read_back_as_the_same_one() {

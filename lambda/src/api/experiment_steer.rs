@@ -46,7 +46,7 @@ pub(super) async fn start(
         must_be_as_seen(truth, &demand, &name)?;
         let running = Experiment { state: ExperimentState::Running, ..experiment.clone() };
         let config = with_experiment(truth, &name, &running);
-        must_be_valid(truth, &name, &config)?;
+        must_be_valid(truth, &config)?;
         Ok(proposal(name.clone(), config, false))
     })
     .await

@@ -1,7 +1,12 @@
 //! The plan of a configuration file: the configuration that it makes of a state, the users that it moves, and its warnings.
 
 use crate::{
-    api::{canary_guard, experiment_guard, recent_traffic::RecentTraffic, respond::json_response},
+    api::{
+        canary_guard,
+        experiment_save::{begin_above_deleted, must_be_valid},
+        recent_traffic::RecentTraffic,
+        respond::json_response,
+    },
     change::commit::rehearse,
     problem::Problem,
     store::State as Truth,
@@ -66,9 +71,8 @@ impl FilePlan {
         for (name, flag) in &merged.feature_flags {
             canary_guard::may_raise(truth, name, flag)?;
         }
-        experiment_guard::must_stay_stopped(truth, &merged)?;
-        experiment_guard::may_own(truth, &merged)?;
-        merged.check().map_err(Problem::invalid_document)?;
+        begin_above_deleted(truth, &mut merged);
+        must_be_valid(truth, &merged)?;
         Ok(merged)
     }
 

@@ -54,7 +54,15 @@ impl Part {
 fn writes(before: &State, after: &Config, change: &Change) -> Vec<Write> {
     let write = |section: &str| before.write(section, &change.name, after.object(section, &change.name));
     let run = removes_run(before, change).then(|| write(RUNS));
-    std::iter::once(write(change.section)).chain(run).collect()
+    std::iter::once(write(change.section)).chain(run).chain(kept_phase(before, change)).collect()
+}
+
+/// Returns the write that keeps the phase of the experiment that a change removes; `None` for any other change. Measurements of
+/// the phase may still arrive, and must not be those of another experiment of the name.
+fn kept_phase(before: &State, change: &Change) -> Option<Write> {
+    let is_removed = change.section == "ab_tests" && change.action == Action::Delete;
+    let experiment = before.config.ab_tests.get(change.name.as_str()).filter(|_| is_removed)?;
+    Some(Write::KeepPhase { experiment: change.name.clone(), phase: experiment.phase })
 }
 
 /// Returns the room that the write of an object takes in a transaction, in bytes: that of the larger one of the object before
@@ -166,5 +174,26 @@ impl Parts {
                 .to_owned(),
             ..problem
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::config::diff;
+
+    #[test]
+    fn the_phase_of_a_deleted_experiment_is_kept_in_the_same_part() {
+        let text = "experiments: { e: { name: E, phase: 3, state: stopped, variants: { a: A, b: B } } }";
+        let mut before = State::default();
+        before.config = Config::from_yaml(text).unwrap();
+        let after = Config::default();
+        let part = Part::cut(&before, &after, &diff(&before.config, &after), 1);
+        let [removed, kept] = part.writes.as_slice() else { panic!("{:?}", part.writes) };
+        assert!(
+            matches!(removed, Write::Object { section, value: None, .. } if section == "ab_tests"),
+            "{removed:?}"
+        );
+        assert!(matches!(kept, Write::KeepPhase { experiment, phase: 3 } if experiment == "e"), "{kept:?}");
     }
 }

@@ -115,12 +115,17 @@ fn moved_by_routes(before: &State, proposal: &Proposal) -> Vec<Value> {
     described.collect()
 }
 
-/// Describes each experiment that would own a flag and did not before, or not so, as a whole with its holdout: what is not
-/// changed decides as well whom it moves.
+/// Describes each experiment that would own a flag and did not before, or not so, or whose flag is enabled, as a whole with its
+/// holdout: what is not changed decides as well whom it moves.
 fn owners(before: &State, proposal: &Proposal) -> Vec<Value> {
     let after = &proposal.config;
+    let is_on =
+        |config: &Config, flag: &FlagName| config.feature_flags.get(flag).is_some_and(|flag| flag.enabled);
     let owners = after.ab_tests.iter().filter(|(name, experiment)| {
-        experiment.owned_flag().is_some() && before.config.ab_tests.get(*name) != Some(*experiment)
+        experiment.owned_flag().is_some_and(|flag| {
+            let is_enabled = is_on(after, flag) && !is_on(&before.config, flag);
+            is_enabled || before.config.ab_tests.get(*name) != Some(*experiment)
+        })
     });
     let described = owners.map(|(name, experiment)| {
         let holdout = experiment.holdout.as_ref().and_then(|holdout| after.holdouts.get(holdout));

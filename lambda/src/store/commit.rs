@@ -35,6 +35,13 @@ pub enum Write {
         /// Version that the object must have; `None` means that it must not exist.
         expected: Option<Revision>,
     },
+    /// Keeps the last phase of an experiment that is deleted.
+    KeepPhase {
+        /// Name of the experiment.
+        experiment: String,
+        /// The phase.
+        phase: u32,
+    },
     /// Puts a token.
     PutToken(super::TokenRecord),
     /// Takes a name for a token; no token may have or have had it.
@@ -186,6 +193,12 @@ impl Store {
             Write::PutToken(token) => self.put_new(token.item()?),
             Write::TakeName(name) => {
                 self.put_new(NewItem::new(&Key::token_name(name)).text("name", name.clone()))
+            }
+            Write::KeepPhase { experiment, phase } => {
+                // Phases of a name only ascend, and the head orders the changes.
+                let item = NewItem::new(&Key::last_phase(experiment)).number("phase", u64::from(*phase));
+                let put = Put::builder().table_name(&self.table).set_item(Some(item.into_attributes()));
+                Ok(TransactWriteItem::builder().put(build(put.build())?).build())
             }
             Write::PutReply(reply) => self.put_new(reply.item()?),
             Write::New(item) => self.put_new(item.clone()),

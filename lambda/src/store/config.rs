@@ -85,6 +85,9 @@ pub struct State {
     pub config: Config,
     /// Newest run of each flag's canary.
     pub runs: BTreeMap<FlagName, Run>,
+    /// Last phase of each experiment that was deleted. One that gets its name begins above it: measurements of the deleted one
+    /// may still arrive.
+    pub last_phases: BTreeMap<ExperimentName, u32>,
     meta: BTreeMap<(String, String), Meta>,
 }
 
@@ -149,6 +152,14 @@ impl State {
 /// Returns the published revision that is noted in an item.
 fn noted_in(item: &Item) -> Revision {
     Revision(item.optional_number("published").unwrap_or_default())
+}
+
+/// Reads the item of the last phase of a deleted experiment.
+fn last_phase(name: &str, item: &Item) -> Result<(ExperimentName, u32), StoreError> {
+    let invalid = |error: String| StoreError::Item(format!("last phase of {name}: {error}"));
+    let experiment = name.parse::<ExperimentName>().map_err(|error| invalid(error.to_string()))?;
+    let phase = u32::try_from(item.number("phase")?).map_err(|error| invalid(error.to_string()))?;
+    Ok((experiment, phase))
 }
 
 impl Store {
@@ -220,9 +231,15 @@ impl Store {
         let mut settings: Map<String, Value> = Map::new();
         let mut routes = Vec::new();
         let mut runs = BTreeMap::new();
+        let mut last_phases = BTreeMap::new();
         let mut meta = BTreeMap::new();
         let mut published = Revision::default();
         for item in self.all(keys::CONFIG, "").await? {
+            if let Some(name) = item.text(keys::SORT)?.strip_prefix(keys::LAST_PHASE) {
+                let (experiment, phase) = last_phase(name, &item)?;
+                last_phases.insert(experiment, phase);
+                continue;
+            }
             let Some((section, name)) = item.text(keys::SORT)?.split_once('#') else {
                 // The head, in which earlier versions noted it, or the note.
                 published = published.max(noted_in(&item));
@@ -277,7 +294,7 @@ impl Store {
         document.insert("routes".to_owned(), Value::Array(routes));
         let config = serde_json::from_value(Value::Object(document))
             .map_err(|error| StoreError::Item(format!("configuration: {error}")))?;
-        Ok(State { head: Head::default(), published, config, runs, meta })
+        Ok(State { head: Head::default(), published, config, runs, last_phases, meta })
     }
 
     /// Records that a revision has been published, unless a later one is recorded already.

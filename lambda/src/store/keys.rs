@@ -22,6 +22,10 @@ pub const DEPLOYMENT: &str = "deployment";
 /// Partition of the configuration and its head.
 pub const CONFIG: &str = "CONFIG";
 
+/// Prefix of the sort keys of the last phases of deleted experiments. Unlike the key of an object it has no `#`: functions of
+/// earlier versions pass over such items.
+pub const LAST_PHASE: &str = "LAST_PHASE:";
+
 /// Partition of the audit log.
 pub const AUDIT: &str = "AUDIT";
 
@@ -97,6 +101,11 @@ impl Key {
     /// Key of an object of the configuration.
     pub fn object(section: &str, name: &str) -> Self {
         Self::new(CONFIG, format!("{section}#{name}"))
+    }
+
+    /// Key of the last phase of a deleted experiment.
+    pub fn last_phase(experiment: &str) -> Self {
+        Self::new(CONFIG, format!("{LAST_PHASE}{experiment}"))
     }
 
     /// Key of the audit record of a revision, zero-padded so that string order is numeric order.

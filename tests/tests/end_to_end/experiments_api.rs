@@ -1,5 +1,6 @@
 //! Experiments over the management API: their life, the flags that they own, and their end at the edge.
 
+mod confirming;
 mod ending;
 mod managing;
 mod owning;

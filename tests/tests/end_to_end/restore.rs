@@ -29,6 +29,8 @@ fn configuration(stack: &Stack) -> String {
         "feature_flags:
   plain: {{ enabled: true, rollout_percentage: 100 }}
   climbing: {{ enabled: true, rollout_percentage: 0 }}
+experiments:
+  wording: {{ name: Wording, variants: {{ a: A, b: B }} }}
 canary_deployments:
   climbing:
     initial_percentage: 5
@@ -85,12 +87,14 @@ async fn a_restored_table_is_followed_by_isolates_that_hold_a_later_revision() {
     management.send("POST", "/canary/climbing/start", &[], None).await.expect(201);
     let before = set_share(&management, 99, &[("idempotency-key", "stale")]).await.expect(200);
     let backup = stack.dynamodb.items();
+    // Stopped since the backup, which still has it running.
+    management.post("/experiments/wording/stop", &json!({ "reason": "enough" })).await.expect(200);
     let mut lost_tags = Vec::new();
     for change in 1..=LOST {
         let share = if change % 2 == 0 { 100 } else { 98 };
         lost_tags.extend(set_share(&management, share, &[]).await.expect(200).etag);
     }
-    stack.edge_holds(number(&before.body, "revision") + LOST).await;
+    stack.edge_holds(number(&before.body, "revision") + LOST + 1).await;
     until_decided(&stack, "new", None).await;
 
     stack.dynamodb.restore(&backup);
@@ -98,6 +102,8 @@ async fn a_restored_table_is_followed_by_isolates_that_hold_a_later_revision() {
     let restore = async || management.send("POST", "/restore", &[("idempotency-key", "restore")], None).await;
     let restored = restore().await.expect(200);
     assert_eq!(restored.body["paused"], json!(["climbing"]), "{:#}", restored.body);
+    assert_eq!(restored.body["paused_experiments"], json!(["wording"]), "{:#}", restored.body);
+    assert_eq!(management.get("/experiments/wording").await.expect(200).body["state"], "paused");
     assert_eq!(number(&restored.body, "revision"), number(&before.body, "revision") + 1);
     let epoch = number(&restored.body, "epoch");
     let again = restore().await.expect(200);

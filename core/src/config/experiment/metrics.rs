@@ -2,6 +2,7 @@
 
 use crate::{
     config::{
+        experiment::success_metrics,
         matcher::method,
         reading::{Cursor, Fields, Names, Section, Value},
     },
@@ -42,7 +43,7 @@ const TUNED_FOR: (f64, f64) = (10.0, 1e9);
 /// Reads the metrics, whose routes must be known, and the names of those in the established form.
 pub(super) fn read(fields: &mut Fields<'_>, names: &Names<'_>) -> (Vec<Metric>, Vec<String>) {
     let established = fields.present("success_metrics");
-    let success_metrics = established.as_ref().map(Cursor::strings).unwrap_or_default();
+    let success_metrics = established.as_ref().map(success_metrics::names).unwrap_or_default();
     let written = fields.present("metrics");
     let mut metrics: Vec<Metric> = Vec::new();
     for item in written.as_ref().map(|cursor| cursor.list(METRICS_HINT)).unwrap_or_default() {

@@ -5,17 +5,17 @@ use crate::{
         division::{division, slices},
         document::{Experiment, ExperimentState, Slice, Variant},
     },
-    vocabulary::names::{ExperimentName, VariantKey},
+    vocabulary::names::ExperimentName,
 };
-use std::collections::BTreeMap;
 
 /// Returns the experiment to save for the one that an operator has written, in the place of `old`.
 ///
 /// Slices, salt and phase come from the old one: a salt that is left out stays, and users move as little as the weights
 /// allow. A change of the weights, the variants, the flag, the conditions, the salt, the metrics or the analysis begins the next
-/// phase, unless the old one is a draft; so does the way back to a draft. Traffic, layer, holdout, names and descriptions can
-/// change within a phase: none of them moves a user from one variant to another. The outcome of a stopped experiment stays until it
-/// is replaced, or the experiment goes on.
+/// phase, unless the old one is a draft; so does the way back to a draft. Another order of variants or metrics moves no user and
+/// begins the next phase too, because measurements name both by their positions. Traffic, layer, holdout, names and
+/// descriptions can change within a phase. The outcome of a stopped experiment stays until it is replaced, or the experiment
+/// goes on.
 ///
 /// Without an old experiment its slices and its phase are those that it brings, as an export does.
 pub fn next(name: &ExperimentName, old: Option<&Experiment>, new: &Experiment) -> Experiment {
@@ -44,8 +44,8 @@ fn divided(experiment: Experiment, held: &[Slice]) -> Experiment {
     Experiment { slices: if is_in_order { Vec::new() } else { division }, ..experiment }
 }
 
-/// Returns true if users who take part get the same of both experiments, as far as the salt does not decide, and the same is
-/// counted and judged of them.
+/// Returns true if measurements of both can be added: users who take part get the same, as far as the salt does not decide, the
+/// same is counted and judged of them, and variants and metrics have the same positions.
 fn is_alike(old: &Experiment, new: &Experiment) -> bool {
     let are_judged_alike = old.all_metrics() == new.all_metrics() && old.analysis == new.analysis;
     are_judged_alike
@@ -54,8 +54,8 @@ fn is_alike(old: &Experiment, new: &Experiment) -> bool {
         && effects(old) == effects(new)
 }
 
-/// Returns the variants by their keys, because their order decides nothing, and without their display names.
-fn effects(experiment: &Experiment) -> BTreeMap<&VariantKey, Variant> {
+/// Returns the variants in their order, without their display names.
+fn effects(experiment: &Experiment) -> Vec<Variant> {
     let unnamed = |variant: &Variant| Variant { name: String::new(), ..variant.clone() };
-    experiment.variants.iter().map(|variant| (&variant.key, unnamed(variant))).collect()
+    experiment.variants.iter().map(unnamed).collect()
 }

@@ -94,6 +94,17 @@ async fn experiments_live_and_die() {
     management.send("DELETE", "/experiments/e", &[], None).await.expect(200);
     assert_eq!(management.get("/experiments/e").await.expect(404).body["code"], "not_found");
     assert_eq!(management.get(assign).await.expect(404).body["code"], "not_found");
+
+    // One of the same name has none of the phases of the deleted one, whose measurements may still arrive.
+    assert_eq!(management.put("/experiments/e", &experiment(FLAG)).await.expect(201).body["phase"], 3);
+    management.send("DELETE", "/experiments/e", &[], None).await.expect(200);
+    let file =
+        json!({ "ab_tests": { "e": { "name": "E", "phase": 2, "variants": { "a": "A", "b": "B" } } } });
+    management.put("/config", &file).await.expect(200);
+    assert_eq!(management.get("/experiments/e").await.expect(200).body["phase"], 4);
+    management.put("/config?prune=true&allow_moving_users=true", &json!({})).await.expect(200);
+    let words = json!({ "name": "E", "variants": { "a": "A", "b": "B" } });
+    assert_eq!(management.put("/experiments/e", &words).await.expect(201).body["phase"], 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,6 +161,19 @@ async fn a_start_waits_for_a_second_person_and_an_end_does_not() {
     assert_eq!(refused["code"], "changed_since_asked", "{refused:#}");
     ann.put("/experiments/e", &experiment(FLAG)).await.expect(200);
     assert_eq!(bob.send("POST", &approve, &[], None).await.expect(200).body["state"], "running");
+    // Whoever approves that the flag is enabled again sees whose users come back.
+    let switch = async |on: &str, status: u16| {
+        ann.send("POST", &format!("/flags/{FLAG}/{on}"), &[], None).await.expect(status).body
+    };
+    switch("disable", 200).await;
+    let waiting = switch("enable", 202).await;
+    let shown = waiting["changes"].as_array().unwrap();
+    assert!(
+        shown.iter().any(|detail| detail["name"] == "e" && detail["owns"]["flag"] == FLAG),
+        "{waiting:#}"
+    );
+    let approve = format!("/changes/{}/approve", waiting["change"].as_str().unwrap());
+    bob.send("POST", &approve, &[], None).await.expect(200);
     verb(ann, "pause", 200).await;
     verb(ann, "start", 202).await;
     // Without arms nobody is sent to another backend.

@@ -91,6 +91,17 @@ async fn an_experiment_starts_with_an_enabled_flag_that_no_emergency_holds() {
         management.send("POST", "/experiments/e/start", &[], None).await.expect(status).body
     };
     assert_eq!(start(409).await["code"], "flag_disabled");
+    // A file has the same rule, and may enable the flag with the start.
+    let mut file = management.get("/config").await.expect(200).body;
+    file["ab_tests"]["e"]["state"] = json!("running");
+    for path in ["/config?dry_run=true", "/config"] {
+        let refused = management.put(path, &file).await.expect(409).body;
+        assert_eq!(refused["code"], "flag_disabled", "{refused:#}");
+        assert!(refused["detail"].as_str().unwrap().contains("the experiment e"), "{refused:#}");
+    }
+    file["feature_flags"][FLAG]["enabled"] = json!(true);
+    let trial = management.put("/config?dry_run=true", &file).await.expect(200).body;
+    assert_eq!(trial["moves"][0]["to"], 50.0, "{trial:#}");
     management.send("POST", &format!("/flags/{FLAG}/enable"), &[], None).await.expect(200);
     management.post("/emergency/rollback", &json!({ "reason": "fire" })).await.expect(200);
     assert_eq!(start(409).await["code"], "emergency_in_force");

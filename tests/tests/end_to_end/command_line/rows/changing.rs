@@ -112,13 +112,15 @@ fn all() -> Vec<Row> {
         let body = r#"{"reason":"errors on checkout","flags":["graphql_offers_read"]}"#;
         root("POST", "/emergency/rollback", body)
     };
+    let restore = root("POST", "/restore", "");
     let resumed = root("POST", "/canary/graphql_reviews_read/resume", "");
+    let restarted = root("POST", "/experiments/graphql_migration_test/start", "");
     vec![
         row("emergency-rollback", &["errors on checkout", "--flag", ENDED]).after([clear()]).short(),
         // What comes back depends on the rows before.
         row("emergency-clear", &["fixed in 1.4.2", "--yes"]).after([clear(), declare()]),
-        // The last one: an epoch begins, and canaries are paused.
-        row("restore", &["--yes"]).after([rollback(), resumed]),
+        // The last one: an epoch begins, and canaries and experiments are paused. The one before leaves no other running.
+        row("restore", &["--yes"]).after([restore, rollback(), resumed, restarted]),
     ]
 }
 
