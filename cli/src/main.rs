@@ -35,6 +35,7 @@ mod etag;
 mod experiment;
 mod explain;
 mod export;
+mod exposure;
 mod failure;
 #[cfg(test)]
 mod fake_server;

@@ -50,6 +50,8 @@ async fn an_operator_works_through_a_migration() {
     assert!(
         run(&["disable", "graphql_reviews_read", "--reason", "looking closer"]).await.contains("no  50.0")
     );
+    // Right behind it, when the newest revision is that of the flag.
+    assert!(run(&["disable", "graphql_reviews_read"]).await.contains("unchanged; revision 3"));
     assert!(run(&["enable", "graphql_reviews_read"]).await.contains("yes  50.0"));
     assert!(run(&["list"]).await.lines().count() == 4);
     assert!(run(&["get", "graphql_reviews_read"]).await.contains("rollout_percentage"));
@@ -212,6 +214,10 @@ async fn an_operator_watches_a_canary() {
     let again = run(&["canary", "retry", FLAG], 0).await;
     assert!(again.out.contains("is running at 50%"), "{}", again.out);
     assert!(run(&["canary", "rollback", FLAG], 0).await.out.contains("rolled_back at 0%"));
+    // A change by hand names the run, and who is exposed now.
+    let noted = run(&["disable", FLAG], 0).await.err;
+    assert!(noted.contains(&format!("note: the canary of {FLAG} is rolled_back at 0%")), "{noted}");
+    assert!(noted.contains("all flags, last 5 min: ") && noted.contains(" on the new backend"), "{noted}");
     assert!(run(&["metrics"], 0).await.out.contains("\"batches\""));
 }
 
