@@ -30,7 +30,7 @@ pub struct Connection {
     /// Bearer token [env: CUTOVER_TOKEN].
     #[arg(long, value_name = "TOKEN", global = true)]
     token: Option<String>,
-    /// Sign requests for a function URL with AWS_IAM, with the AWS keys of the environment.
+    /// Sign requests for a function URL with AWS_IAM, with AWS keys of the environment or of AWS_PROFILE.
     #[arg(long, env = "CUTOVER_AWS_IAM", value_parser = FalseyValueParser::new(), global = true)]
     aws_iam: bool,
     /// Send the token unencrypted to a host that is not this machine.
