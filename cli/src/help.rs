@@ -141,7 +141,10 @@ pub fn arranged(command: Command) -> Command {
         let chosen = options.iter().filter(|option| ids.contains(&option.get_id().as_str()));
         chosen.map(|option| option.clone().hide(true)).collect()
     };
-    let mut arranged = command;
+    // Its short option is the file that it writes.
+    let long_only = options.iter().filter(|option| option.get_id().as_str() == "encoding");
+    let long_only: Vec<Arg> = long_only.map(|option| option.clone().short(None::<char>)).collect();
+    let mut arranged = command.mut_subcommand("init", |command| command.args(long_only));
     for (commands, ids) in
         [(READERS.as_slice(), OF_CHANGES.as_slice()), (LOCALS.as_slice(), OF_CALLS.as_slice())]
     {
