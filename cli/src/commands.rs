@@ -305,6 +305,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Login(options) => context::login(&options, &connection, format),
         Command::Context { command } => context::run(&command, &connection, format),
         Command::Names(options) => names::run(&options, &connection),
+        Command::Remote(RemoteCommand::Explain(options)) if options.is_legend() => {
+            explain::legend(format);
+            Ok(())
+        }
         Command::Remote(command) => command.run(&connect()?, format),
     }
 }

@@ -76,7 +76,8 @@ pub const ROLLOUT: &str = "Examples:\n  cutover rollout reviews_read 2.5% --reas
                            cutover rollout reviews_read 10% --wait --timeout 5m";
 
 /// Example of `cutover explain`.
-pub const EXPLAIN: &str = "Example:\n  cutover explain reviews_read --user u1 --with country=NO";
+pub const EXPLAIN: &str = "Examples:\n  cutover explain reviews_read --user u1 --with country=NO\n  \
+                           cutover explain --reasons";
 
 /// Examples of `cutover apply`.
 pub const APPLY: &str = "Examples:\n  cutover apply -f cutover.yaml --dry-run\n  cutover apply -f cutover.yaml --if-revision 17\n  \

@@ -91,6 +91,14 @@ fn documents_have_an_encoding_and_init_keeps_its_short_option() {
 }
 
 #[test]
+fn the_legend_of_reasons_needs_no_management_api() {
+    run(parsed(&["cutover", "explain", "--reasons"]).unwrap()).unwrap();
+    for wrong in [&["cutover", "explain"][..], &["cutover", "explain", "f", "--reasons"]] {
+        assert!(parsed(wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
 fn hidden_options_are_still_read() {
     let cli = parsed(&["cutover", "list", "--reason", "why", "--url", "http://127.0.0.1:9"]).unwrap();
     assert_eq!(cli.connection.url_option(), Some("http://127.0.0.1:9"));

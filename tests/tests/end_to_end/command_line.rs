@@ -78,6 +78,9 @@ async fn an_operator_works_through_a_migration() {
     assert_eq!(json["flags"].as_array().unwrap().len(), 3);
     assert!(json["revision"].as_u64().unwrap() > 2 && json["next_after"].is_null(), "{json}");
     assert!(run(&["completions", "bash"]).await.contains("emergency-rollback"));
+    assert_eq!(run(&["list", "-o", "name"]).await.lines().count(), 3);
+    let yaml = run(&["get", "graphql_reviews_read", "-o", "yaml"]).await;
+    assert!(yaml.lines().any(|line| line == "name: graphql_reviews_read"), "{yaml}");
     // For the completions of names.
     assert_eq!(run(&["__names", "flags"]).await.lines().count(), 3);
     let waiting = cutover(&stack, &["rollout", "graphql_reviews_write", "10"], "").await;
