@@ -23,18 +23,28 @@ use std::{ffi::OsString, path::PathBuf};
 /// Alias of `cutover canary start`.
 const START_CANARY: &str = "start-canary";
 
+/// Heading of the options about the output of every command.
+const OUTPUT: &str = "Output options";
+
 /// Move an API from its old backend to its new one, and back.
 #[derive(Debug, Parser)]
 #[command(name = "cutover", version, propagate_version = true, after_help = help::EXIT_CODES)]
 pub struct Cli {
     /// Print the API's JSON instead of tables, and errors as JSON: -o json.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true, help_heading = OUTPUT)]
     json: bool,
     /// Print documents for programs instead of tables.
-    #[arg(short = 'o', long = "format", value_name = "FORMAT", global = true)]
+    #[arg(
+        short = 'o',
+        long = "format",
+        value_name = "FORMAT",
+        global = true,
+        hide_short_help = true,
+        help_heading = OUTPUT
+    )]
     encoding: Option<Encoding>,
     /// Print tables without the line that names their columns.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true, help_heading = OUTPUT)]
     no_headers: bool,
     #[command(flatten)]
     connection: Connection,
