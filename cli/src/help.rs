@@ -4,7 +4,7 @@
 mod examples;
 
 use anstyle::Style;
-use clap::{Arg, Command, builder::Str};
+use clap::{Arg, Command};
 
 /// Commands by purpose, in the order in which the help shows them.
 const GROUPS: [(&str, &[&str]); 5] = [
@@ -142,7 +142,7 @@ pub fn arranged(command: Command) -> Command {
     let hidden = |ids: &[&str]| -> Vec<Arg> {
         let chosen = options.iter().filter(|option| ids.contains(&option.get_id().as_str()));
         // Without their heading, whose place would be before that of the first visible option.
-        chosen.map(|option| option.clone().hide(true).help_heading(None::<Str>)).collect()
+        chosen.map(|option| option.clone().hide(true).help_heading(None::<&str>)).collect()
     };
     // Its short option is the file that it writes.
     let long_only = options.iter().filter(|option| option.get_id().as_str() == "encoding");

@@ -1,5 +1,6 @@
 //! `cutover`, as an operator and as a script use it.
 
+mod documents;
 mod every_command;
 mod head;
 mod masks;
