@@ -1,5 +1,6 @@
 //! `cutover`, as an operator and as a script use it.
 
+mod device_login;
 mod documents;
 mod every_command;
 mod head;
