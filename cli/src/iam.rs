@@ -31,7 +31,12 @@ impl Signer {
     }
 
     fn of(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let profile = Profile::of_user(variable)?;
+        let has_keys = variable("AWS_ACCESS_KEY_ID").is_some() && variable("AWS_SECRET_ACCESS_KEY").is_some();
+        let profile = match Profile::of_user(variable) {
+            // A file that cannot be read is not in the way of keys that are given.
+            Err(_) if has_keys => Profile::default(),
+            read => read?,
+        };
         let credentials = credentials::find(&profile, variable)?;
         let region =
             region_of(url).or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
@@ -109,6 +114,9 @@ mod tests {
             Signer::of("https://abc.lambda-url.eu-north-1.on.aws", &keys).unwrap().region,
             "eu-north-1"
         );
+        let unreadable =
+            |name: &str| with_region(name).or((name == "AWS_CONFIG_FILE").then(|| "/".to_owned()));
+        assert!(Signer::of(local, &unreadable).is_ok(), "a file is not in the way of keys that are given");
         let missing = Signer::of(local, &keys).unwrap_err().to_string();
         assert!(missing.contains("needs a region") && missing.ends_with("hint: set AWS_REGION"), "{missing}");
     }

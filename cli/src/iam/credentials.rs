@@ -71,7 +71,7 @@ fn missing(cause: &str, Profile { name, .. }: &Profile) -> Failure {
     ))
 }
 
-/// Runs a process that prints credentials as JSON (version 1 of the AWS command line). What it prints is secret, and never part
+/// Runs a process that prints credentials as JSON (version 1 of the AWS command line). Its output is secret, and never part
 /// of a message.
 fn of_process(command: &str) -> Result<Credentials, String> {
     let mut process = Command::new("sh");

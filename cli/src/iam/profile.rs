@@ -32,6 +32,7 @@ const FILES: [ProfileFile; 2] = [
 ];
 
 /// The settings of one profile.
+#[derive(Default)]
 pub(super) struct Profile {
     /// Its name.
     pub(super) name: String,

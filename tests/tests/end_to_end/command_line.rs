@@ -1,5 +1,6 @@
 //! `cutover`, as an operator and as a script use it.
 
+mod aws_keys;
 mod device_login;
 mod documents;
 mod every_command;
