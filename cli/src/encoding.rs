@@ -103,7 +103,7 @@ fn yaml(value: &Value) -> Result<String, String> {
 
 /// Returns the field of the name of the items of a list; the usual one for a list that is not known.
 pub fn name_field(list: &str) -> &'static str {
-    LISTS.iter().find(|(known, _)| *known == list).map_or("name", |(_, field)| field)
+    LISTS.iter().find(|(known, _)| *known == list).map_or("name", |(_, field)| *field)
 }
 
 /// Returns the names in a document, one on each line; `None` if it has none.
