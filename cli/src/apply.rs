@@ -6,6 +6,7 @@ use crate::{
     confirm::Confirmation,
     etag,
     failure::Failure,
+    in_force::Wait,
     object_change::describe,
     output::{self, Format},
     publication,
@@ -22,7 +23,7 @@ pub struct Options {
     #[arg(short, long)]
     file: PathBuf,
     /// Show the changes without applying them.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
     /// Exit with 12 if there are changes.
     #[arg(long, requires = "dry_run")]
@@ -38,6 +39,8 @@ pub struct Options {
     if_revision: Option<u64>,
     #[command(flatten)]
     confirmation: Confirmation,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Arguments of `cutover diff`.
@@ -55,7 +58,7 @@ pub struct Diff {
 /// # Errors
 ///
 /// Fails if the file cannot be read or has mistakes, if the change is not confirmed, if another caller changes the
-/// configuration meanwhile, or if the management API refuses the change or cannot be reached.
+/// configuration meanwhile, if the management API refuses the change or cannot be reached, or like [`Wait::until_in_force`].
 pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
     let upload = Upload::of(&options.file, options.prune)?;
     let trial = upload.trial(client)?;
@@ -78,7 +81,7 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
         .send(Method::PUT, &path, Some(upload.body()))
         .map_err(|failure| look_again(failure, &options.file))?;
     output::show(format, &response, || report(&response, false));
-    Ok(())
+    options.wait.until_in_force(client, &response, format)
 }
 
 /// Shows the changes that a file would make.
@@ -246,6 +249,17 @@ mod tests {
         let (outcome, paths) = applied(CHANGED, &["--if-revision", "7"]);
         assert!(outcome.is_ok(), "{outcome:?}");
         assert_eq!(paths[1], "/api/migration/config?prune=false&allow_moving_users=false");
+    }
+
+    #[test]
+    fn a_file_waits_until_the_isolates_confirm_it() {
+        const HELD: &str = r#"{"revision":7,"moves":[],"changes":[],
+            "isolates":{"reporting":1,"revisions":[{"revision":7,"isolates":1}]}}"#;
+        let (outcome, paths) = applied(HELD, &["--wait"]);
+        assert!(outcome.is_ok(), "{outcome:?}");
+        assert_eq!(paths.last().unwrap(), "/api/migration/status");
+        let both = CommandLine::<Options>::try_parse_from(["apply", "-f", "f", "--dry-run", "--wait"]);
+        assert!(both.is_err(), "nothing is changed that could be in force");
     }
 
     #[test]

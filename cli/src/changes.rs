@@ -11,6 +11,12 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde_json::Value;
 
+/// Fields of a pending change in the table, whose columns have their names in upper case.
+const FIELDS: [&str; 6] = ["change", "action", "objects", "requested_by", "expires_at", "reason"];
+
+/// Columns of the table.
+const HEADING: [&str; 6] = ["CHANGE", "ACTION", "OBJECTS", "REQUESTED_BY", "EXPIRES_AT", "REASON"];
+
 /// Commands on pending changes.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -46,16 +52,8 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
         Command::List => {
             let response = client.whole("/changes", "changes")?;
             output::show(format, &response, || {
-                let names = ["change", "action", "objects", "requested_by", "expires_at", "reason"];
-                let row = |change: &Value| {
-                    let mut row = pick(change, &names);
-                    if let Some(expiry) = row.get_mut(4) {
-                        *expiry = output::time(expiry);
-                    }
-                    row
-                };
                 let rows: Vec<_> = output::list(&response, "changes").map(row).collect();
-                output::table(&["ID", "ACTION", "OBJECTS", "BY", "EXPIRES", "REASON"], &rows);
+                output::table(&HEADING, &rows);
             });
         }
         Command::Show { id } => {
@@ -88,6 +86,12 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
         }
     }
     Ok(())
+}
+
+/// Returns the cells of a pending change.
+fn row(change: &Value) -> Vec<String> {
+    let cells = FIELDS.iter().zip(pick(change, &FIELDS));
+    cells.map(|(name, cell)| if name.ends_with("_at") { output::time(&cell) } else { cell }).collect()
 }
 
 /// Says what the approval of a pending change does; of a null one, that it is unknown.
@@ -151,6 +155,15 @@ mod tests {
         assert_eq!(*paths.lock().unwrap(), expected);
         let change = serde_json::from_str(body).unwrap();
         assert_eq!(effect(&change), "flag.rollout of feature_flags/f, requested by one, is made at once");
+    }
+
+    #[test]
+    fn the_columns_of_the_list_have_the_names_of_the_fields() {
+        assert_eq!(HEADING.map(str::to_lowercase), FIELDS);
+        let change = json!({ "change": "8c3f", "requested_by": "one", "expires_at": "2001-01-01T00:00:00Z" });
+        let row = row(&change);
+        assert_eq!((row[0].as_str(), row[3].as_str(), row[5].as_str()), ("8c3f", "one", "-"));
+        assert!(row[4].starts_with("2001-01-01T00:00:00.000Z ("), "{row:?}");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use crate::{
     client::Client,
     compare, completions,
     connection::Connection,
-    context, elsewhere, emergency, experiment, explain, export,
+    context, elsewhere, emergency,
+    encoding::{self, Encoding},
+    experiment, explain, export,
     failure::Failure,
     flag, flags, help, init, man, metrics, names,
     output::{self, Format},
@@ -21,20 +23,45 @@ use std::{ffi::OsString, path::PathBuf};
 /// Alias of `cutover canary start`.
 const START_CANARY: &str = "start-canary";
 
+/// Heading of the options about the output of every command.
+const OUTPUT: &str = "Output options";
+
 /// Move an API from its old backend to its new one, and back.
 #[derive(Debug, Parser)]
 #[command(name = "cutover", version, propagate_version = true, after_help = help::EXIT_CODES)]
 pub struct Cli {
-    /// Print the API's JSON instead of tables, and errors as JSON.
-    #[arg(long, global = true)]
+    /// Print the API's JSON instead of tables, and errors as JSON: -o json.
+    #[arg(long, global = true, hide_short_help = true, help_heading = OUTPUT)]
     json: bool,
+    /// Print documents for programs instead of tables.
+    #[arg(
+        short = 'o',
+        long = "format",
+        value_name = "FORMAT",
+        global = true,
+        hide_short_help = true,
+        help_heading = OUTPUT
+    )]
+    encoding: Option<Encoding>,
     /// Print tables without the line that names their columns.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true, help_heading = OUTPUT)]
     no_headers: bool,
     #[command(flatten)]
     connection: Connection,
     #[command(subcommand)]
     command: Command,
+}
+
+impl Cli {
+    /// Returns true if errors are told as JSON.
+    pub fn has_json_errors(&self) -> bool {
+        self.encoding().is_some_and(Encoding::has_json_errors)
+    }
+
+    /// Returns the encoding for programs; `None` for people.
+    fn encoding(&self) -> Option<Encoding> {
+        self.encoding.or(self.json.then_some(Encoding::Json))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -256,11 +283,13 @@ fn with_command(error: clap::Error, words: &[OsString]) -> clap::Error {
 ///
 /// Fails if the command does, or if it needs the management API and its URL or token is missing.
 pub fn run(cli: Cli) -> Result<(), Failure> {
-    let Cli { connection, json, no_headers, command } = cli;
+    let encoding = cli.encoding();
+    let Cli { connection, no_headers, command, .. } = cli;
     if no_headers {
         output::hide_headings();
     }
-    let format = if json { Format::Json } else { Format::Table };
+    encoding.into_iter().for_each(encoding::choose);
+    let format = if encoding.is_some() { Format::Json } else { Format::Table };
     let connect = || -> Result<Client, Failure> {
         let client = connection.connect()?;
         client.environment().announce(format);
@@ -286,112 +315,13 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Login(options) => context::login(&options, &connection, format),
         Command::Context { command } => context::run(&command, &connection, format),
         Command::Names(options) => names::run(&options, &connection),
+        Command::Remote(RemoteCommand::Explain(options)) if options.is_legend() => {
+            explain::legend(format);
+            Ok(())
+        }
         Command::Remote(command) => command.run(&connect()?, format),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(words: &[&str]) -> Result<Cli, clap::Error> {
-        parse(words.iter().map(OsString::from))
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-        command().debug_assert();
-    }
-
-    #[test]
-    fn a_canary_is_also_started_by_its_required_name() {
-        let cli = parsed(&["cutover", "--json", START_CANARY, "reviews_read", "--reason", "why"]).unwrap();
-        let is_run = matches!(cli.command, Command::Canary { command: canary::Command::Run(_) });
-        assert!(is_run && cli.json, "{cli:?}");
-    }
-
-    #[test]
-    fn an_ab_test_is_created_by_its_required_words() {
-        for words in [
-            &["cutover", "create-ab-test", "checkout", "A new button"][..],
-            &["cutover", "create-ab-test", "checkout", "A new button", "--traffic-percentage", "20"],
-        ] {
-            let cli = parsed(words).unwrap();
-            assert!(matches!(cli.command, Command::Remote(RemoteCommand::CreateAbTest(_))), "{cli:?}");
-        }
-        assert!(parsed(&["cutover", "create-ab-test", "checkout"]).is_err(), "the description is missing");
-    }
-
-    #[test]
-    fn a_command_of_another_name_is_refused_with_the_one_to_use() {
-        for (words, expected) in [
-            (&["cutover", "rollback", "f"][..], "cutover canary rollback FLAG"),
-            (&["cutover", "--json", "canary", "abort", "f"], "cutover canary rollback FLAG"),
-            (&["cutover", "changes", "reject", "8c3f"], "cutover changes withdraw ID"),
-        ] {
-            let refused = parsed(words).unwrap_err();
-            assert_eq!(refused.exit_code(), 2);
-            let refused = refused.to_string();
-            assert!(refused.contains(expected) && !refused.contains("rollout"), "{words:?}: {refused}");
-        }
-    }
-
-    #[test]
-    fn a_number_that_is_none_is_refused_in_words() {
-        for (words, expected) in [
-            (&["audit", "--limit", "x"][..], "it is not a whole number"),
-            (&["apply", "-f", "f", "--if-revision", "abc"], "it is not a whole number"),
-            (&["canary", "runs", "f", "--limit", "1.5"], "it is not a whole number"),
-            (&["canary", "plan", "f", "--error-rate", "often"], "use a fraction from 0 to 1"),
-            (&["canary", "simulate", "f", "--requests-per-second", "many"], "it is not a number"),
-            (&["canary", "promote", "f", "--to", "150"], "a percentage is 0 to 100"),
-            (&["canary", "promote", "f", "--to", "half"], "it is not a percentage"),
-        ] {
-            let refused = parsed(&[&["cutover"], words].concat()).unwrap_err().to_string();
-            assert!(refused.contains(expected) && !refused.contains("invalid digit"), "{words:?}: {refused}");
-        }
-        for words in
-            [&["canary", "promote", "f", "--to", "50%"][..], &["canary", "plan", "f", "--error-rate", "1%"]]
-        {
-            assert!(parsed(&[&["cutover"], words].concat()).is_ok(), "{words:?}");
-        }
-    }
-
-    #[test]
-    fn tables_are_printed_without_headings_by_any_command() {
-        for words in [&["cutover", "list", "--no-headers"][..], &["cutover", "--no-headers", "token", "list"]]
-        {
-            assert!(parsed(words).unwrap().no_headers, "{words:?}");
-        }
-    }
-
-    #[test]
-    fn hidden_options_are_still_read() {
-        let cli = parsed(&["cutover", "list", "--reason", "why", "--url", "http://127.0.0.1:9"]).unwrap();
-        assert_eq!(cli.connection.url_option(), Some("http://127.0.0.1:9"));
-        assert!(format!("{:?}", cli.connection).contains("why"));
-    }
-    #[test]
-    fn commands_in_documents_can_be_typed() {
-        let mut found = 0;
-        for document in ["docs/ci.md", "docs/upgrading.md"] {
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
-            let text = std::fs::read_to_string(&path).unwrap();
-            let blocks = text.split("```").skip(1).step_by(2);
-            for line in blocks.flat_map(str::lines).map(|line| line.trim().trim_start_matches("run: ")) {
-                let line = line.split(" #").next().unwrap_or_default();
-                if line.starts_with("cutover ") {
-                    let is_of_command = |word: &&str| ![">", "|", "||", "&&"].contains(word);
-                    let words = line.split_whitespace().take_while(is_of_command);
-                    // A variable of the shell stands for a number.
-                    let words: Vec<&str> =
-                        words.map(|word| if word.starts_with("\"$") { "1" } else { word }).collect();
-                    assert!(parsed(&words).is_ok(), "{document}: {line}: {:?}", parsed(&words).err());
-                    found += 1;
-                }
-            }
-        }
-        assert!(found > 8, "only {found} commands were found");
-    }
-}
+mod tests;

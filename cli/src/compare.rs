@@ -2,6 +2,7 @@
 
 use crate::{
     client::Client,
+    difference::NOTHING,
     failure::Failure,
     output::{self, Format, text},
 };
@@ -126,13 +127,14 @@ fn differences(comparison: &Value, noise: bool) {
 fn row(difference: &Value) -> Vec<String> {
     let example = |side: &str| difference.pointer(&format!("/example/{side}")).and_then(Value::as_str);
     let [old, new] = ["old", "new"].map(|side| example(side).unwrap_or_default());
+    let example = if [old, new] == [NOTHING; 2] { "-".to_owned() } else { format!("{old} -> {new}") };
     vec![
         format!("  {}", text(difference, "path")),
         text(difference, "kind").to_owned(),
         number(difference, "count").to_string(),
         percent(difference, "rate"),
         percent(difference, "noise_rate"),
-        format!("{old} -> {new}"),
+        example,
     ]
 }
 
@@ -162,6 +164,17 @@ fn percent(value: &Value, name: &str) -> String {
 mod tests {
     use super::*;
     use crate::fake_server::answering;
+
+    #[test]
+    fn a_difference_without_values_on_either_side_has_no_example() {
+        let example = |old: &str, new: &str| {
+            let difference =
+                json!({ "path": "data", "kind": "order", "example": { "old": old, "new": new } });
+            row(&difference).pop().unwrap()
+        };
+        assert_eq!(example("(nothing)", "(nothing)"), "-");
+        assert_eq!(example("(nothing)", "1"), "(nothing) -> 1");
+    }
 
     #[test]
     fn a_mistyped_route_is_corrected_and_one_without_comparisons_is_not() {

@@ -236,6 +236,19 @@ mod tests {
         }
     }
 
+    /// Of names it knows nothing: there is no shell of it to try them in.
+    #[test]
+    fn powershell_completes_commands_and_options() {
+        let script = script(Shell::PowerShell, &mut commands::command());
+        assert!(script.contains("Register-ArgumentCompleter -Native -CommandName 'cutover' -ScriptBlock {"));
+        let (_, start) = script.split_once("\n        'cutover;canary;start' {\n").expect("the command");
+        let (start, _) = start.split_once("\n            break\n").expect("its end");
+        for option in ["'--yes'", "'--context'", "'-o'", "'--format'"] {
+            assert!(start.contains(&format!("[CompletionResult]::new({option}, ")), "{option}:\n{start}");
+        }
+        assert!(!script.contains("cutover __names"));
+    }
+
     #[test]
     fn names_are_completed_for_commands_that_exist() {
         let root = commands::command();

@@ -19,28 +19,28 @@ const EMERGENCY: Limits = Limits { connection: Duration::from_secs(2), response:
 
 /// Options of every command.
 #[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Connection")]
+#[command(next_help_heading = "Connection options")]
 pub struct Connection {
     /// Context to use [env: CUTOVER_CONTEXT] [default: that of cutover context use].
-    #[arg(long, value_name = "NAME", global = true)]
+    #[arg(long, value_name = "NAME", global = true, hide_short_help = true)]
     context: Option<String>,
     /// URL of the management function [env: CUTOVER_URL].
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, value_name = "URL", global = true, hide_short_help = true)]
     url: Option<String>,
     /// Bearer token [env: CUTOVER_TOKEN].
-    #[arg(long, value_name = "TOKEN", global = true)]
+    #[arg(long, value_name = "TOKEN", global = true, hide_short_help = true)]
     token: Option<String>,
-    /// Sign requests for a function URL with AWS_IAM, with the AWS keys of the environment.
-    #[arg(long, env = "CUTOVER_AWS_IAM", value_parser = FalseyValueParser::new(), global = true)]
+    /// Sign requests for a function URL with AWS_IAM, with AWS keys of the environment or of AWS_PROFILE.
+    #[arg(long, env = "CUTOVER_AWS_IAM", value_parser = FalseyValueParser::new(), global = true, hide_short_help = true)]
     aws_iam: bool,
     /// Send the token unencrypted to a host that is not this machine.
-    #[arg(long, env = "CUTOVER_INSECURE_HTTP", value_parser = FalseyValueParser::new(), global = true)]
+    #[arg(long, env = "CUTOVER_INSECURE_HTTP", value_parser = FalseyValueParser::new(), global = true, hide_short_help = true)]
     insecure_http: bool,
     /// Do not send a request again after a failure that may pass by itself.
-    #[arg(long, env = "CUTOVER_NO_RETRY", value_parser = FalseyValueParser::new(), global = true)]
+    #[arg(long, env = "CUTOVER_NO_RETRY", value_parser = FalseyValueParser::new(), global = true, hide_short_help = true)]
     no_retry: bool,
     /// Reason for the change, recorded in the audit log.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     reason: Option<String>,
 }
 

@@ -3,6 +3,9 @@
 use crate::output::cell;
 use serde_json::{Map, Value};
 
+/// Value that one side of a difference does not have, as the API writes it too. A difference of the order has none on either.
+pub const NOTHING: &str = "(nothing)";
+
 /// Most lines about one object.
 const MAX_LINES: usize = 20;
 

@@ -1,4 +1,6 @@
-//! `cutover explain`: the edge's decision for a user, recomputed by the management API.
+//! `cutover explain`: the edge's decision for a user, recomputed by the management API, and the legend of reasons.
+
+mod reasons;
 
 use crate::{
     client::{Client, encode},
@@ -7,13 +9,15 @@ use crate::{
     output::{self, Format},
 };
 use clap::Args;
-use serde_json::Value;
+use cutover_core::Reason;
+use serde_json::{Value, json};
 
 /// Arguments of `cutover explain`.
 #[derive(Debug, Args)]
 pub struct Options {
     /// Name of the flag.
-    flag: String,
+    #[arg(required_unless_present = "reasons")]
+    flag: Option<String>,
     /// User id.
     #[arg(long)]
     user: Option<String>,
@@ -23,6 +27,27 @@ pub struct Options {
     /// Property of the request, such as header:x-beta=1, country=NO, path=/api/v1/reviews.
     #[arg(long = "with", value_name = "NAME=VALUE")]
     with: Vec<String>,
+    /// Print the meaning of each reason instead; the management API is not called.
+    #[arg(long, conflicts_with_all = ["flag", "user", "at", "with"])]
+    reasons: bool,
+}
+
+impl Options {
+    /// Returns true if the legend is asked for, which needs no management API.
+    pub fn is_legend(&self) -> bool {
+        self.reasons
+    }
+}
+
+/// Prints the legend of reasons.
+pub fn legend(format: Format) {
+    let described = |reason: &Reason| json!({ "reason": reason, "arm": reasons::arm(*reason), "meaning": reasons::meaning(*reason) });
+    let legend = json!({ "reasons": reasons::ORDER.iter().map(described).collect::<Vec<_>>() });
+    output::show(format, &legend, || {
+        let rows =
+            output::list(&legend, "reasons").map(|row| output::pick(row, &["reason", "arm", "meaning"]));
+        output::table(&["REASON", "ARM", "MEANING"], &rows.collect::<Vec<_>>());
+    });
 }
 
 /// Shows the decision and its reason.
@@ -41,7 +66,8 @@ fn path(options: &Options) -> Result<String, Failure> {
     let mut pairs: Vec<(&str, &str)> = Vec::new();
     pairs.extend(options.user.as_deref().map(|user| ("user", user)));
     pairs.extend(options.at.as_deref().map(|time| ("at", time)));
-    Ok(format!("/flags/{}/explain?{}", encode(&options.flag), with_pairs(pairs, &options.with)?))
+    let flag = encode(options.flag.as_deref().unwrap_or_default());
+    Ok(format!("/flags/{flag}/explain?{}", with_pairs(pairs, &options.with)?))
 }
 
 /// Returns the query of parameters, and of properties of a request as they are given with `--with`.
@@ -81,7 +107,6 @@ fn in_words(decision: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_condition_that_does_not_hold_is_told_in_words() {
@@ -106,7 +131,8 @@ mod tests {
         let body = r#"{"code":"not_found","detail":"there is no flag \"raeds\"","hint":"","flags":[{"name":"reads"}]}"#;
         let (url, paths) = crate::fake_server::answering(404, body);
         let client = Client::new(&url, "t", None, false).unwrap();
-        let options = Options { flag: "raeds".to_owned(), user: None, at: None, with: Vec::new() };
+        let flag = Some("raeds".to_owned());
+        let options = Options { flag, user: None, at: None, with: Vec::new(), reasons: false };
         let failure = run(&options, &client, Format::Table).unwrap_err();
         assert_eq!(failure.json()["exit_code"], 5);
         assert!(failure.to_string().contains("did you mean reads? "), "{failure}");

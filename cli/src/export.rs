@@ -2,6 +2,7 @@
 
 use crate::{
     client::Client,
+    encoding::{self, Encoding},
     failure::Failure,
     output::{self, Format},
 };
@@ -15,8 +16,9 @@ use cutover_core::config::Config;
 /// that this version cannot read.
 pub fn run(client: &Client, format: Format) -> Result<(), Failure> {
     let response = client.get("/config")?;
-    if format == Format::Json {
-        output::json(&response);
+    // As YAML it is the file in any case.
+    if format == Format::Json && encoding::chosen() != Encoding::Yaml {
+        output::document(&response);
         return Ok(());
     }
     let unreadable = |error: String| {

@@ -6,6 +6,7 @@ use crate::{
     condition,
     confirm::Confirmation,
     experiment::moved_by_owner,
+    exposure,
     failure::Failure,
     in_force::Wait,
     notice,
@@ -107,6 +108,7 @@ pub fn enable(
     }
     let response = client.send(Method::POST, &format!("{}/enable", path(flag)), None)?;
     show_change(&before, &response, format);
+    exposure::tell(client, flag, format);
     wait.until_in_force(client, &response, format)
 }
 
@@ -119,6 +121,7 @@ pub fn disable(Disable { flag, wait }: &Disable, client: &Client, format: Format
     // Nothing is read before: the way back to legacy is as short as it can be.
     let response = client.send(Method::POST, &format!("{}/disable", path(flag)), None)?;
     show_unread(client, flag, &response, format);
+    exposure::tell(client, flag, format);
     wait.until_in_force(client, &response, format)
 }
 
@@ -151,6 +154,7 @@ pub fn rollout(rollout: &Rollout, client: &Client, format: Format) -> Result<(),
     if !is_on(&response) && percent(&response).is_some_and(|share| share > 0.0) {
         notice::print(&format!("note: {flag} is disabled, so nobody moves until cutover enable {flag}"));
     }
+    exposure::tell(client, flag, format);
     wait.until_in_force(client, &response, format)
 }
 
@@ -236,7 +240,9 @@ fn outcome(before: &Value, response: &Value) -> String {
     // The version of a flag is the revision that changed it last, counted within an epoch.
     let version = |flag: &Value| ["epoch", "version"].map(|name| flag.get(name).cloned().unwrap_or_default());
     let is_same = !before.is_null() && version(before) == version(response);
-    if is_same || is_older_than_change(response) {
+    // The version of a flag that the newest revision changed is that revision, also if the flag is then changed to what it is.
+    let is_told = response.get("unchanged").and_then(Value::as_bool).unwrap_or_default();
+    if is_told || is_same || is_older_than_change(response) {
         return format!("unchanged; revision {}", output::field(response, "revision"));
     }
     format!("done; {}", publication::revision(response))
@@ -357,7 +363,8 @@ mod tests {
             paths.lock().unwrap().clone()
         };
         let change = "/api/migration/flags/f/disable";
-        assert_eq!(disabled(Format::Table), [change, "/api/migration/flags/f"]);
+        let status = "/api/migration/status";
+        assert_eq!(disabled(Format::Table), [change, "/api/migration/flags/f", status]);
         assert_eq!(disabled(Format::Json), [change], "JSON is the response as it is");
     }
 
@@ -409,5 +416,13 @@ mod tests {
         assert!(outcome(&flag(3), &flag(9)).starts_with("done; revision 9, published"));
         assert!(outcome(&Value::Null, &flag(9)).starts_with("done; "));
         assert_eq!(outcome(&Value::Null, &flag(3)), "unchanged; revision 9", "the flag was not read before");
+    }
+
+    /// It was disabled by the newest revision, so that its version does not tell the second `disable` from the first one.
+    #[test]
+    fn a_second_change_right_behind_the_first_one_says_that_it_changes_nothing() {
+        let response = |unchanged: Value| json!({ "version": 9, "revision": 9, "published": true, "unchanged": unchanged });
+        assert_eq!(outcome(&Value::Null, &response(json!(true))), "unchanged; revision 9");
+        assert!(outcome(&Value::Null, &response(json!(false))).starts_with("done; revision 9"));
     }
 }

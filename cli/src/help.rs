@@ -1,4 +1,5 @@
-//! Help: commands grouped by purpose, examples, and exit codes.
+//! Help: commands grouped by purpose, examples, and exit codes. `-h` is short, with a command's own options; `--help` also has
+//! those of all commands, under headings of their own at the end.
 
 mod examples;
 
@@ -76,7 +77,8 @@ pub const ROLLOUT: &str = "Examples:\n  cutover rollout reviews_read 2.5% --reas
                            cutover rollout reviews_read 10% --wait --timeout 5m";
 
 /// Example of `cutover explain`.
-pub const EXPLAIN: &str = "Example:\n  cutover explain reviews_read --user u1 --with country=NO";
+pub const EXPLAIN: &str = "Examples:\n  cutover explain reviews_read --user u1 --with country=NO\n  \
+                           cutover explain --reasons";
 
 /// Examples of `cutover apply`.
 pub const APPLY: &str = "Examples:\n  cutover apply -f cutover.yaml --dry-run\n  cutover apply -f cutover.yaml --if-revision 17\n  \
@@ -139,9 +141,13 @@ pub fn arranged(command: Command) -> Command {
     let options: Vec<Arg> = command.get_arguments().cloned().collect();
     let hidden = |ids: &[&str]| -> Vec<Arg> {
         let chosen = options.iter().filter(|option| ids.contains(&option.get_id().as_str()));
-        chosen.map(|option| option.clone().hide(true)).collect()
+        // Without their heading, whose place would be before that of the first visible option.
+        chosen.map(|option| option.clone().hide(true).help_heading(None::<&str>)).collect()
     };
-    let mut arranged = command;
+    // Its short option is the file that it writes.
+    let long_only = options.iter().filter(|option| option.get_id().as_str() == "encoding");
+    let long_only: Vec<Arg> = long_only.map(|option| option.clone().short(None::<char>)).collect();
+    let mut arranged = command.mut_subcommand("init", |command| command.args(long_only));
     for (commands, ids) in
         [(READERS.as_slice(), OF_CHANGES.as_slice()), (LOCALS.as_slice(), OF_CALLS.as_slice())]
     {
@@ -187,7 +193,10 @@ fn template(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands;
+    use crate::{
+        commands,
+        terminal::{USUAL, wrapped},
+    };
     use std::collections::BTreeSet;
 
     #[test]
@@ -218,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_help_has_commands_options_and_exit_codes() {
-        let help = commands::command().render_help().to_string();
+        let help = commands::command().render_long_help().to_string();
         for part in [
             "Move users:\n  enable              Enable a flag",
             "--context <NAME>",
@@ -291,7 +300,60 @@ mod tests {
     fn help_of(name: &str) -> String {
         let mut command = commands::command();
         command.build();
-        command.find_subcommand_mut(name).unwrap().render_help().to_string()
+        command.find_subcommand_mut(name).unwrap().render_long_help().to_string()
+    }
+
+    /// Commands whose short help is higher than a terminal, with the reason.
+    const HIGH: [(&str, &str); 12] = [
+        ("cutover", "it lists all commands"),
+        ("cutover canary", "it lists all of its commands"),
+        ("cutover canary wait", "it has goals and exit codes"),
+        ("cutover canary plan", "it has the assumptions about the traffic"),
+        ("cutover canary simulate", "it has the assumptions about the traffic"),
+        ("cutover experiment create", "it has every field of an experiment"),
+        ("cutover emergency-clear", "its examples are read in an emergency"),
+        ("cutover apply", "its examples are pipelines"),
+        ("cutover audit", "it has commands, filters and examples"),
+        ("cutover adapter try", "it shows an adapter's whole trial"),
+        ("cutover adapter test", "it shows a file of pairs"),
+        ("cutover preflight", "it has the URL of every part"),
+    ];
+
+    /// Collects the short help of a command and of those below it.
+    fn short_helps(command: &mut Command, words: &str, found: &mut Vec<(String, String)>) {
+        found.push((words.to_owned(), command.render_help().to_string()));
+        for inner in command.get_subcommands_mut() {
+            if !inner.is_hide_set() && inner.get_name() != "help" {
+                let words = format!("{words} {}", inner.get_name());
+                short_helps(inner, &words, found);
+            }
+        }
+    }
+
+    #[test]
+    fn the_short_help_of_a_command_is_one_screen_and_the_long_one_ends_with_the_options_of_all() {
+        let mut command = commands::command();
+        command.build();
+        let mut found = Vec::new();
+        short_helps(&mut command, "cutover", &mut found);
+        assert!(found.len() > 60, "{}", found.len());
+        for (words, help) in found {
+            let height = wrapped(&help, USUAL.columns).lines().count();
+            let is_high = HIGH.iter().any(|(high, _)| *high == words);
+            assert!(height <= USUAL.rows || is_high, "{words}: {height} lines\n{help}");
+            assert!(
+                !help.contains("Connection options:") && !help.contains("Output options:"),
+                "{words}:\n{help}"
+            );
+        }
+        let long = help_of("rollout");
+        let headings = ["\nOptions:", "\nOutput options:", "\nConnection options:", "\nExamples:"];
+        let places = headings.map(|heading| long.find(heading).unwrap());
+        assert!(places.is_sorted(), "{long}");
+        assert!(
+            places[0] < long.find("--timeout").unwrap() && long.find("--timeout").unwrap() < places[1],
+            "{long}"
+        );
     }
 
     #[test]

@@ -1,5 +1,8 @@
-//! Signature Version 4 for function URLs with `AWS_IAM`, with the AWS keys of the environment. The
+//! Signature Version 4 for function URLs with `AWS_IAM`, with the AWS keys of the environment or of a profile. The
 //! signature occupies the `Authorization` header, so the bearer token has a header of its own.
+
+mod credentials;
+mod profile;
 
 use crate::failure::Failure;
 use aws_credential_types::Credentials;
@@ -7,6 +10,7 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
+use profile::Profile;
 use std::time::SystemTime;
 
 /// AWS credentials, and the region to sign for.
@@ -17,23 +21,31 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Reads the credentials from the environment, and the region from the URL or the environment.
+    /// Reads the credentials from the environment or from the profile of the user, and the region from the URL or from these.
     ///
     /// # Errors
     ///
     /// Fails if one of them is missing.
     pub fn from_env(url: &str) -> Result<Self, Failure> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let missing = |variable: &str| {
-            let hint = "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION; `aws configure export-credentials \
-                        --format env` prints the keys";
-            Failure::Usage(format!("--aws-iam needs {variable}\n  hint: {hint}"))
+        Self::of(url, &|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    fn of(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        let has_keys = variable("AWS_ACCESS_KEY_ID").is_some() && variable("AWS_SECRET_ACCESS_KEY").is_some();
+        let profile = match Profile::of_user(variable) {
+            // A file that cannot be read is not in the way of keys that are given.
+            Err(_) if has_keys => Profile::default(),
+            read => read?,
         };
-        let id = variable("AWS_ACCESS_KEY_ID").ok_or_else(|| missing("AWS_ACCESS_KEY_ID"))?;
-        let secret = variable("AWS_SECRET_ACCESS_KEY").ok_or_else(|| missing("AWS_SECRET_ACCESS_KEY"))?;
-        let region = region_of(url).or_else(|| variable("AWS_REGION"));
-        let region = region.ok_or_else(|| missing("AWS_REGION"))?;
-        let credentials = Credentials::new(id, secret, variable("AWS_SESSION_TOKEN"), None, "environment");
+        let credentials = credentials::find(&profile, variable)?;
+        let region =
+            region_of(url).or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
+        let region = region.or_else(|| profile.get("region").map(str::to_owned)).ok_or_else(|| {
+            Failure::Usage(
+                "--aws-iam needs a region: neither the URL, AWS_REGION nor the AWS profile has one\n  hint: set AWS_REGION"
+                    .to_owned(),
+            )
+        })?;
         Ok(Self { credentials, region })
     }
 
@@ -86,6 +98,27 @@ mod tests {
         let url = "https://abc.lambda-url.eu-north-1.on.aws/x";
         assert_eq!(region_of(url).as_deref(), Some("eu-north-1"));
         assert_eq!(region_of("http://127.0.0.1:9000/lambda-url/management"), None);
+    }
+
+    #[test]
+    fn the_region_is_that_of_the_url_or_of_the_environment() {
+        let keys = |name: &str| match name {
+            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("x".to_owned()),
+            _ => None,
+        };
+        let with_region =
+            |name: &str| keys(name).or((name == "AWS_DEFAULT_REGION").then(|| "eu-west-1".to_owned()));
+        let local = "http://127.0.0.1:9000/lambda-url/management";
+        assert_eq!(Signer::of(local, &with_region).unwrap().region, "eu-west-1");
+        assert_eq!(
+            Signer::of("https://abc.lambda-url.eu-north-1.on.aws", &keys).unwrap().region,
+            "eu-north-1"
+        );
+        let unreadable =
+            |name: &str| with_region(name).or((name == "AWS_CONFIG_FILE").then(|| "/".to_owned()));
+        assert!(Signer::of(local, &unreadable).is_ok(), "a file is not in the way of keys that are given");
+        let missing = Signer::of(local, &keys).unwrap_err().to_string();
+        assert!(missing.contains("needs a region") && missing.ends_with("hint: set AWS_REGION"), "{missing}");
     }
 
     #[test]

@@ -34,6 +34,11 @@ pub struct Wait {
 }
 
 impl Wait {
+    /// Returns true if the command is to wait.
+    pub fn is_asked(self) -> bool {
+        self.wait
+    }
+
     /// Waits for a change by the response to it, if that is asked for. Standard error tells the progress.
     ///
     /// # Errors

@@ -30,11 +30,13 @@ mod difference;
 mod duration;
 mod elsewhere;
 mod emergency;
+mod encoding;
 mod environment;
 mod etag;
 mod experiment;
 mod explain;
 mod export;
+mod exposure;
 mod failure;
 #[cfg(test)]
 mod fake_server;
@@ -76,12 +78,16 @@ use std::{
 };
 
 fn main() -> ExitCode {
-    // Known before the arguments are: their mistakes are also told as JSON.
-    let is_json = std::env::args_os().any(|argument| argument.to_str() == Some("--json"));
+    let parsed = commands::parse(std::env::args_os());
+    // The mistakes of arguments are also told as JSON.
+    let is_json = match &parsed {
+        Ok(cli) => cli.has_json_errors(),
+        Err(_) => encoding::asks_for_json(std::env::args_os()),
+    };
     if is_json {
         notice::silence();
     }
-    let done = match commands::parse(std::env::args_os()) {
+    let done = match parsed {
         Ok(cli) => commands::run(cli),
         Err(error) if is_json && error.use_stderr() => {
             let text = error.to_string();

@@ -15,14 +15,14 @@ pub struct Options {
     flag: Option<String>,
 }
 
-/// Prints the counts as JSON; there is no table of them.
+/// Prints the counts for programs; there is no table of them.
 ///
 /// # Errors
 ///
 /// Fails if there is no such flag, or if the management API refuses the request or cannot be reached.
 pub fn run(Options { flag }: &Options, client: &Client) -> Result<(), Failure> {
     let query = flag.as_deref().map(|flag| format!("?flag={}", encode(flag))).unwrap_or_default();
-    output::json(&client.get(&format!("/metrics{query}"))?);
+    output::document(&client.get(&format!("/metrics{query}"))?);
     Ok(())
 }
 

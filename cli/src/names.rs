@@ -4,6 +4,7 @@ use crate::{
     client::{Client, encode},
     connection::Connection,
     context::ContextFile,
+    encoding::name_field,
     failure::Failure,
     output,
 };
@@ -59,16 +60,17 @@ pub fn run(options: &Options, connection: &Connection) -> Result<(), Failure> {
 
 fn names(Options { kind, flag }: &Options, client: &Client) -> Result<Vec<String>, Failure> {
     let runs = format!("/canary/{}/runs", encode(flag.as_deref().unwrap_or_default()));
-    let (path, items, name) = match kind {
-        Kind::Flags => ("/flags", "flags", "name"),
-        Kind::Canaries => ("/canary", "canaries", "flag"),
-        Kind::Runs => (runs.as_str(), "runs", "run"),
-        Kind::Experiments => ("/experiments", "experiments", "experiment"),
-        Kind::Routes => ("/routes", "routes", "id"),
-        Kind::Tokens => ("/tokens", "tokens", "id"),
-        Kind::Changes => ("/changes", "changes", "change"),
+    let (path, items) = match kind {
+        Kind::Flags => ("/flags", "flags"),
+        Kind::Canaries => ("/canary", "canaries"),
+        Kind::Runs => (runs.as_str(), "runs"),
+        Kind::Experiments => ("/experiments", "experiments"),
+        Kind::Routes => ("/routes", "routes"),
+        Kind::Tokens => ("/tokens", "tokens"),
+        Kind::Changes => ("/changes", "changes"),
         Kind::Contexts => return Ok(Vec::new()),
     };
+    let name = name_field(items);
     Ok(client.all(path, items)?.iter().map(|item| output::text(item, name).to_owned()).collect())
 }
 

@@ -2,6 +2,7 @@
 
 pub use crate::times::{fixed, time};
 use crate::{
+    encoding,
     fitting::{FittedTable, GAP},
     streams, style, terminal,
 };
@@ -20,21 +21,33 @@ static IS_BARE: AtomicBool = AtomicBool::new(false);
 pub enum Format {
     /// Tables and sentences, for people.
     Table,
-    /// The management API's own JSON, for programs.
+    /// The management API's own JSON, for programs, in the encoding that is chosen.
     Json,
 }
 
-/// Prints a value as JSON, or calls `table` to print it for people.
+/// Prints a value for programs, or calls `table` to print it for people.
 pub fn show(format: Format, value: &Value, table: impl FnOnce()) {
     match format {
-        Format::Json => json(value),
+        Format::Json => document(value),
         Format::Table => table(),
     }
 }
 
-/// Prints a value as JSON.
-pub fn json(value: &Value) {
-    data(&format!("{value:#}\n"));
+/// Prints a value for programs.
+pub fn document(value: &Value) {
+    encoded(encoding::chosen().document(value));
+}
+
+/// Prints one of several values for programs, which follow one another.
+pub fn item(value: &Value) {
+    encoded(encoding::chosen().item(value));
+}
+
+fn encoded(text: Result<String, String>) {
+    match text {
+        Ok(text) => data(&text),
+        Err(cause) => eprintln!("hint: {cause}; use -o json"),
+    }
 }
 
 /// Prints a text for programs, or for another command: it is never broken, on a terminal neither.

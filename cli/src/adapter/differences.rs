@@ -2,6 +2,7 @@
 //! command, so nothing is masked here.
 
 use super::{origin::ClientResponse, pretty};
+use crate::difference::NOTHING;
 use cutover_core::{
     compare::{
         Comparison, ComparisonOutcome, Difference, DifferenceKind, Findings, Response, Rule, SkipReason,
@@ -13,9 +14,6 @@ use serde_json::{Value, json};
 
 /// Width of a terminal, in which differences are readable.
 pub const COLUMNS: usize = 80;
-
-/// The words for a value that one side does not have.
-const NOTHING: &str = "(nothing)";
 
 /// A difference with the values of both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,13 +31,22 @@ pub struct ShownDifference {
 impl ShownDifference {
     /// Returns the cells of the difference in a table.
     pub fn row(&self) -> Vec<String> {
-        vec![self.path.clone(), self.kind.to_owned(), self.old.clone(), self.new.clone()]
+        let value = |value: &String| if self.has_values() { value.clone() } else { "-".to_owned() };
+        vec![self.path.clone(), self.kind.to_owned(), value(&self.old), value(&self.new)]
+    }
+
+    /// Returns false for a difference that is in no value, such as one of the order.
+    pub fn has_values(&self) -> bool {
+        [&self.old, &self.new].iter().any(|value| *value != NOTHING)
     }
 
     /// Formats the difference below a pair: in one line, or with both values on lines of their own if it is wider
     /// than a terminal.
     pub fn indented(&self) -> String {
         let Self { path, kind, old, new } = self;
+        if !self.has_values() {
+            return format!("    {path}: {kind}");
+        }
         let line = format!("    {path}: {kind}, {old} -> {new}");
         if line.chars().count() <= COLUMNS {
             return line;
@@ -205,6 +212,17 @@ mod tests {
     use super::*;
     use cutover_core::compare::Rule;
 
+    #[test]
+    fn a_difference_without_values_on_either_side_shows_none() {
+        let difference = |old: &str, new: &str| {
+            let (old, new) = (old.to_owned(), new.to_owned());
+            ShownDifference { path: "a".to_owned(), kind: "order", old, new }
+        };
+        assert_eq!(difference(NOTHING, NOTHING).indented(), "    a: order");
+        assert_eq!(difference(NOTHING, NOTHING).row(), ["a", "order", "-", "-"]);
+        assert_eq!(difference(NOTHING, "1").row(), ["a", "order", NOTHING, "1"]);
+    }
+
     fn response(status: u16, content_type: &str, body: &str) -> ClientResponse {
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
         ClientResponse { status, headers, body: body.as_bytes().to_vec() }
@@ -231,7 +249,7 @@ mod tests {
             (
                 r#"[{"id":2,"n":5},{"id":1,"n":6}]"#,
                 r#"[{"id":1,"n":6},{"id":2,"n":7}]"#,
-                vec!["[].n | number | 5 | 7", ". | order | (nothing) | (nothing)"],
+                vec!["[].n | number | 5 | 7", ". | order | - | -"],
             ),
             (r#"{"a":[1,2]}"#, r#"{"a":[1]}"#, vec!["a | length | \"2 items\" | \"1 items\""]),
             ("1", "2", vec![". | number | 1 | 2"]),

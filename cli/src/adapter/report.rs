@@ -62,8 +62,10 @@ fn listing(differences: &[ShownDifference]) -> String {
     if table.lines().all(|line| line.chars().count() <= COLUMNS) {
         return table;
     }
-    let below = |ShownDifference { path, kind, old, new }: &ShownDifference| {
-        format!("{path}  {kind}\n    legacy   {old}\n    adapter  {new}\n")
+    let below = |difference: &ShownDifference| {
+        let ShownDifference { path, kind, old, new } = difference;
+        let values = format!("    legacy   {old}\n    adapter  {new}\n");
+        format!("{path}  {kind}\n{}", if difference.has_values() { values } else { String::new() })
     };
     format!("DIFFERENT  KIND\n{}", differences.iter().map(below).collect::<String>())
 }

@@ -1,7 +1,7 @@
 //! `cutover canary start` and `retry`: a new run, after saying whom its first step moves.
 
 use super::steer;
-use crate::{client::Client, confirm::Confirmation, failure::Failure, notice, output::Format};
+use crate::{client::Client, confirm::Confirmation, exposure, failure::Failure, notice, output::Format};
 use clap::Args;
 use cutover_core::{PartsPerMillion, canary::plan::CanaryPlan};
 use serde_json::Value;
@@ -32,7 +32,9 @@ pub(super) fn run(client: &Client, options: &Options, verb: &str, format: Format
         }
         confirmation.confirm(client.environment(), &change, &moved)?;
     }
-    steer::run(client, flag, verb, format)
+    steer::run(client, flag, verb, format)?;
+    exposure::tell_share(client, format);
+    Ok(())
 }
 
 /// The shares of a flag that a run begins with and leads to.

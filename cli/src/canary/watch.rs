@@ -79,7 +79,7 @@ fn outcome(last: &Value) -> Outcome {
 
 /// The place where the status is shown.
 enum View {
-    /// Each status as a line of JSON.
+    /// Each status as a document.
     Json,
     /// A line for each change.
     Lines(Progress),
@@ -98,7 +98,7 @@ impl View {
 
     fn show(&mut self, status: &Value, now: i64) {
         match self {
-            Self::Json => output::data(&format!("{status}\n")),
+            Self::Json => output::item(status),
             Self::Lines(progress) => {
                 if let Some(line) = progress.line(status, now) {
                     println!("{line}");

@@ -87,11 +87,16 @@ fn poll(
         match text(&response, "error") {
             "authorization_pending" => {}
             "slow_down" => interval += INTERVAL,
+            "expired_token" => return Err(expired()),
             "" => return token(&response),
             _ => return Err(refused(&response)),
         }
     }
-    Err(Failure::Io("the code has expired\n  hint: run cutover login again".to_owned()))
+    Err(expired())
+}
+
+fn expired() -> Failure {
+    Failure::Io("the code has expired\n  hint: run cutover login again".to_owned())
 }
 
 /// Returns the token that is a JSON Web Token: the other one may be of a form that only the identity provider reads.
@@ -162,6 +167,8 @@ mod tests {
         let denied = json!({ "error": "access_denied", "error_description": "by the person" });
         let (outcome, _) = check(&json!({}), &[denied]);
         assert!(outcome.unwrap_err().contains("refused: access_denied by the person"));
+        let (outcome, _) = check(&json!({}), &[json!({ "error": "expired_token" })]);
+        assert!(outcome.unwrap_err().contains("the code has expired\n  hint: run cutover login again"));
         let (outcome, _) = check(&json!({}), &[json!({ "access_token": "opaque" })]);
         assert!(outcome.unwrap_err().contains("no JSON Web Token"));
     }

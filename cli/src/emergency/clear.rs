@@ -9,6 +9,7 @@ use crate::{
     connection::Connection,
     etag,
     failure::Failure,
+    in_force::Wait,
     notice,
     output::{self, Format, cell},
     percentage, publication,
@@ -37,6 +38,8 @@ pub struct Clear {
     #[command(flatten)]
     confirmation: Confirmation,
     #[command(flatten)]
+    wait: Wait,
+    #[command(flatten)]
     way: Way,
 }
 
@@ -56,7 +59,7 @@ fn zero(text: &str) -> Result<f64, String> {
 /// # Errors
 ///
 /// Fails without a reason, if the emergency cannot be read, if none is in force, if the change is not confirmed, if what comes
-/// back has changed since it was shown, or if the management API cannot be reached.
+/// back has changed since it was shown, if the management API cannot be reached, or like [`Wait::until_in_force`].
 pub fn run(clear: &Clear, connection: &Connection, format: Format) -> Result<(), Failure> {
     let reason = clear.reason.given_once(connection, "emergency-clear 'fixed in 1.4.2'")?;
     // Unlike a rollback it waits for all that tells a production from others.
@@ -79,7 +82,7 @@ pub fn run(clear: &Clear, connection: &Connection, format: Format) -> Result<(),
     output::show(format, &response, || {
         println!("{}; {}", outcome(&response), publication::of_emergency(&response));
     });
-    Ok(())
+    ways.until_in_force(clear.wait, &response, format)
 }
 
 impl Clear {
@@ -265,6 +268,20 @@ mod tests {
         let parsed = parsed(&["--yes", "--url", &url]);
         run(&parsed.arguments, &parsed.connection, Format::Json).unwrap();
         assert_eq!(*paths.lock().unwrap(), ["/api/migration/emergency", "/api/migration/emergency/clear"]);
+    }
+
+    #[test]
+    fn a_clear_waits_until_the_isolates_confirm_it() {
+        const CLEARED: &str = r#"{"emergency":null,"held_flags":[],"revision":7,"published":true,
+            "isolates":{"reporting":1,"revisions":[{"revision":7,"isolates":1}]}}"#;
+        let (url, paths) = answering(200, CLEARED);
+        let parsed = parsed(&["--yes", "--wait", "--timeout", "5s", "--url", &url]);
+        run(&parsed.arguments, &parsed.connection, Format::Json).unwrap();
+        let paths = paths.lock().unwrap().clone();
+        assert_eq!(
+            paths[1..],
+            ["emergency/clear", "status", "status"].map(|path| format!("/api/migration/{path}"))
+        );
     }
 
     #[test]

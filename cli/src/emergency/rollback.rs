@@ -7,6 +7,7 @@ use super::{
 use crate::{
     connection::Connection,
     failure::Failure,
+    in_force::Wait,
     output::{self, Format, cell},
     publication,
 };
@@ -25,6 +26,8 @@ pub struct Rollback {
     #[arg(long = "flag", value_name = "FLAG")]
     flags: Vec<String>,
     #[command(flatten)]
+    wait: Wait,
+    #[command(flatten)]
     way: Way,
 }
 
@@ -32,7 +35,7 @@ pub struct Rollback {
 ///
 /// # Errors
 ///
-/// Fails without a reason, or if the management API refuses the change or cannot be reached.
+/// Fails without a reason, if the management API refuses the change or cannot be reached, or like [`Wait::until_in_force`].
 pub fn run(rollback: &Rollback, connection: &Connection, format: Format) -> Result<(), Failure> {
     let reason = rollback.reason.given(connection, "emergency-rollback 'errors on checkout'")?;
     let mut body = json!({ "reason": reason });
@@ -41,7 +44,8 @@ pub fn run(rollback: &Rollback, connection: &Connection, format: Format) -> Resu
     }
     // What it holds does not depend on what was seen before.
     let change = Change { path: "/emergency/rollback", body, tag: None };
-    let sent = rollback.way.open(connection)?.send(&change, &mut to_standard_error);
+    let ways = rollback.way.open(connection)?;
+    let sent = ways.send(&change, &mut to_standard_error);
     let response = sent
         .map_err(|failure| if is_of_the_way(&failure) { failure.with_hint(WITHOUT_AWS) } else { failure })?;
     // The whole emergency: an earlier one may cover more flags than this command named.
@@ -49,7 +53,7 @@ pub fn run(rollback: &Rollback, connection: &Connection, format: Format) -> Resu
     output::show(format, &response, || {
         println!("{flags}: all users on legacy; {}", publication::of_emergency(&response));
     });
-    Ok(())
+    ways.until_in_force(rollback.wait, &response, format)
 }
 
 #[cfg(test)]
@@ -73,6 +77,18 @@ mod tests {
         }
         let (refusing, _) = answering(401, r#"{"code":"token_unknown","detail":"no","hint":"sign in"}"#);
         assert!(!failure_at(&refusing).contains(WITHOUT_AWS));
+    }
+
+    #[test]
+    fn an_emergency_waits_until_the_isolates_confirm_it() {
+        const HELD: &str = r#"{"revision":4,"published":true,"isolates":{"reporting":1,"revisions":[{"revision":4,"isolates":1}]}}"#;
+        let (url, paths) = answering(200, HELD);
+        let words = ["cutover", "why", "--token", "t", "--url", &url, "--wait", "--timeout", "5s"];
+        let parsed = CommandLine::<Rollback>::parse_from(words);
+        run(&parsed.arguments, &parsed.connection, Format::Json).unwrap();
+        let expected =
+            ["emergency/rollback", "status", "status"].map(|path| format!("/api/migration/{path}"));
+        assert_eq!(*paths.lock().unwrap(), expected);
     }
 
     #[test]

@@ -6,7 +6,9 @@ use crate::{
     environment::Environment,
     etag,
     failure::Failure,
+    in_force::Wait,
     notice,
+    output::Format,
 };
 use clap::Args;
 use serde_json::Value;
@@ -69,6 +71,21 @@ impl Ways {
             }
         }
         Err(last.unwrap_or_else(no_response))
+    }
+
+    /// Waits until the isolates confirm a change by the response to it, if that is asked for, on the first way that leads to
+    /// the status.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Wait::until_in_force`].
+    pub(super) fn until_in_force(&self, wait: Wait, change: &Value, format: Format) -> Result<(), Failure> {
+        if !wait.is_asked() {
+            return Ok(());
+        }
+        let leading = self.0.iter().find(|client| client.get_once("/status").is_ok());
+        let client = leading.or(self.0.first()).ok_or_else(no_response)?;
+        wait.until_in_force(client, change, format)
     }
 
     /// Sends a change on the first way, and on the next one as soon as that has failed or is silent. Returns the first

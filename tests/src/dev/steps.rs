@@ -167,7 +167,10 @@ pub static STEPS: [Step; 5] = [
                 ],
                 code: 8,
             },
-            run("CUTOVER_TOKEN=$BOB cutover changes list", &["ID  ACTION  OBJECTS  BY  EXPIRES  REASON"]),
+            run(
+                "CUTOVER_TOKEN=$BOB cutover changes list",
+                &["CHANGE  ACTION  OBJECTS  REQUESTED_BY  EXPIRES_AT  REASON"],
+            ),
             Say("Bob approves it, by the id in the second line of the list:"),
             run(
                 "CUTOVER_TOKEN=$BOB cutover changes approve \"$(cutover changes list | awk 'NR == 2 { print $1 }')\"",

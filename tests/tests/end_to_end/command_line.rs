@@ -1,5 +1,8 @@
 //! `cutover`, as an operator and as a script use it.
 
+mod aws_keys;
+mod device_login;
+mod documents;
 mod every_command;
 mod head;
 mod masks;
@@ -50,6 +53,8 @@ async fn an_operator_works_through_a_migration() {
     assert!(
         run(&["disable", "graphql_reviews_read", "--reason", "looking closer"]).await.contains("no  50.0")
     );
+    // Right behind it, when the newest revision is that of the flag.
+    assert!(run(&["disable", "graphql_reviews_read"]).await.contains("unchanged; revision 3"));
     assert!(run(&["enable", "graphql_reviews_read"]).await.contains("yes  50.0"));
     assert!(run(&["list"]).await.lines().count() == 4);
     assert!(run(&["get", "graphql_reviews_read"]).await.contains("rollout_percentage"));
@@ -76,6 +81,9 @@ async fn an_operator_works_through_a_migration() {
     assert_eq!(json["flags"].as_array().unwrap().len(), 3);
     assert!(json["revision"].as_u64().unwrap() > 2 && json["next_after"].is_null(), "{json}");
     assert!(run(&["completions", "bash"]).await.contains("emergency-rollback"));
+    assert_eq!(run(&["list", "-o", "name"]).await.lines().count(), 3);
+    let yaml = run(&["get", "graphql_reviews_read", "-o", "yaml"]).await;
+    assert!(yaml.lines().any(|line| line == "name: graphql_reviews_read"), "{yaml}");
     // For the completions of names.
     assert_eq!(run(&["__names", "flags"]).await.lines().count(), 3);
     let waiting = cutover(&stack, &["rollout", "graphql_reviews_write", "10"], "").await;
@@ -212,6 +220,10 @@ async fn an_operator_watches_a_canary() {
     let again = run(&["canary", "retry", FLAG], 0).await;
     assert!(again.out.contains("is running at 50%"), "{}", again.out);
     assert!(run(&["canary", "rollback", FLAG], 0).await.out.contains("rolled_back at 0%"));
+    // A change by hand names the run, and who is exposed now.
+    let noted = run(&["disable", FLAG], 0).await.err;
+    assert!(noted.contains(&format!("note: the canary of {FLAG} is rolled_back at 0%")), "{noted}");
+    assert!(noted.contains("all flags, last 5 min: ") && noted.contains(" on the new backend"), "{noted}");
     assert!(run(&["metrics"], 0).await.out.contains("\"batches\""));
 }
 

@@ -5,6 +5,7 @@
 //! are.
 
 use super::{
+    documents,
     head::head,
     masks::masked,
     rows::{Kind, Row, rows},
@@ -26,6 +27,9 @@ const AT_ONCE: usize = 4;
 
 /// Exit code of a process that wrote into a closed pipe, as shells report it.
 const CLOSED_PIPE: i32 = 141;
+
+/// Enters the alternate screen of a terminal and hides the cursor, and undoes both.
+const ALTERNATE_SCREEN: [&str; 2] = ["\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"];
 
 /// Folder with the screens.
 const SCREENS: &str = "tests/tests/end_to_end/command_line/screens";
@@ -96,7 +100,12 @@ async fn every_command_fits_a_terminal_and_survives_a_closed_pipe_and_two_failur
 /// Checks a row in all ways. Returns the findings.
 async fn check(scene: &Scene, row: &Row) -> Vec<String> {
     let mut findings = on_a_terminal(scene, row).await;
-    findings.extend(in_a_pipe(scene, row).await);
+    if !row.is_question {
+        findings.extend(in_a_pipe(scene, row).await);
+    }
+    if row.kind == Kind::Reading && row.interrupted_at.is_none() && !row.is_sent_once {
+        findings.extend(as_json(scene, row).await);
+    }
     // Without an end there is nothing to compare; the watch of a run that is over is a row of its own.
     if row.kind != Kind::Local && row.interrupted_at.is_none() {
         findings.extend(after_failures(scene, row).await);
@@ -112,6 +121,7 @@ async fn on_a_terminal(scene: &Scene, row: &Row) -> Vec<String> {
     if shown.code != row.code {
         findings.push(format!("exits with {}, not {}: {visible}", shown.code, row.code));
     }
+    findings.extend(alternate_screen(&shown.output, row.name == "canary watch"));
     if row.is_script {
         return findings;
     }
@@ -123,6 +133,18 @@ async fn on_a_terminal(scene: &Scene, row: &Row) -> Vec<String> {
         format!("$ {}\n{}[exit {}]\n", typed(row), comparable(scene, &words, row, &visible), shown.code);
     findings.extend(difference(&file(row.screen), &screen));
     findings
+}
+
+/// Checks that a command that has an alternate screen leaves it once, after it has entered it, and that others have none.
+fn alternate_screen(output: &str, is_expected: bool) -> Option<String> {
+    let [entered, left] = ALTERNATE_SCREEN.map(|sequence| output.match_indices(sequence).collect::<Vec<_>>());
+    let is_right = match (&entered[..], &left[..], is_expected) {
+        ([entered], [left], true) => entered.0 < left.0 && !output.contains("\x1b[2J"),
+        ([], [], false) => true,
+        _ => false,
+    };
+    let [entered, left] = [entered.len(), left.len()];
+    (!is_right).then(|| format!("enters the alternate screen {entered} times, and leaves it {left} times"))
 }
 
 /// Returns the command as it is typed in a shell.
@@ -170,6 +192,19 @@ async fn in_a_pipe(scene: &Scene, row: &Row) -> Option<String> {
     (!is_quiet).then(|| format!("exits with {code} in front of `head -1`: {err}"))
 }
 
+/// Checks the documents that a command prints for programs.
+async fn as_json(scene: &Scene, row: &Row) -> Vec<String> {
+    let words = scene.ready(&row.before, None).await;
+    let arguments = [&row.words()[..], &["--json"]].concat();
+    let done = command::run(scene.command(&words, row.who, &arguments), "").await;
+    let mut findings: Vec<String> =
+        documents::faults(&done.out).into_iter().map(|fault| format!("with --json: {fault}")).collect();
+    if done.code != row.code {
+        findings.push(format!("with --json: exits with {}, not {}: {}", done.code, row.code, done.err));
+    }
+    findings
+}
+
 async fn after_failures(scene: &Scene, row: &Row) -> Option<String> {
     let words = scene.ready(&row.before, None).await;
     let expected = command::run(scene.command(&words, row.who, &row.words()), "").await;
@@ -191,6 +226,22 @@ async fn after_failures(scene: &Scene, row: &Row) -> Option<String> {
     }
     // Otherwise nothing was tried.
     (proxy.awaited() > 0).then(|| format!("{} of two failures did not meet it", proxy.awaited()))
+}
+
+#[test]
+fn an_alternate_screen_that_is_left_open_is_found() {
+    let [enter, leave] = ALTERNATE_SCREEN;
+    for (output, is_expected, is_right) in [
+        (format!("a{enter}b{leave}c"), true, true),
+        (format!("a{enter}b"), true, false),
+        (format!("{leave}{enter}"), true, false),
+        (format!("{enter}{leave}{leave}"), true, false),
+        ("a".to_owned(), true, false),
+        ("a".to_owned(), false, true),
+        (format!("{enter}{leave}"), false, false),
+    ] {
+        assert_eq!(alternate_screen(&output, is_expected).is_none(), is_right, "{output:?} {is_expected}");
+    }
 }
 
 #[test]

@@ -12,6 +12,9 @@ const COUNTERS: [&str; 5] = ["revision", "version", "epoch", "known", "length"];
 /// Words after a number of reports, which isolates send all the time.
 const REPORTS: &str = "reports accepted,";
 
+/// Beginning of the line about the share of requests, which there is for five minutes after the last one.
+const SHARE: &str = "all flags, last 5 min: ";
+
 /// Headings of columns of such numbers.
 const COUNTER_COLUMNS: [&str; 2] = ["REVISION", "VERSION"];
 
@@ -24,6 +27,7 @@ const MIN_DIGEST: usize = 32;
 /// Replaces the given strings by their names, and what differs from run to run.
 pub fn masked(text: &str, names: &[(String, &str)]) -> String {
     let named = names.iter().fold(text.to_owned(), |text, (value, name)| text.replace(value, name));
+    let named: String = named.split_inclusive('\n').filter(|line| !line.starts_with(SHARE)).collect();
     // Before the lines: a terminal may break one between a number and its unit.
     let text = numbers(&durations(&ports(&Masks::default().text(&reports(&named)))));
     columns(text.lines().map(date).map(spaces))

@@ -57,6 +57,8 @@ fn flags() -> Vec<Row> {
         row("enable", &[DISABLED, "--yes"]).after([off()]),
         row("disable", &[DISABLED, "--reason", "looking closer"]).after([on()]),
         row("rollout", &[DISABLED, "12.5", "--yes"]).after([on()]).short(),
+        row("rollout", &[DISABLED, "12.5"]).after([on()]).asks("rollout asks").short(),
+        row("apply", &["--file", "changed.yaml"]).after([rollback(), applied()]).asks("apply asks"),
         row("flag create", &["fresh-{n}", "--description", "Searching reviews"]),
         row("flag edit", &[DISABLED, "--yes"]).after([off()]),
         row("flag delete", &["old-{n}", "--yes"]).after([root(
@@ -81,6 +83,7 @@ fn people() -> Vec<Row> {
 fn canaries() -> Vec<Row> {
     vec![
         row("canary start", &[ENDED, "--yes"]).after([rollback()]).short(),
+        row("canary start", &[ENDED]).after([rollback()]).asks("canary start asks"),
         row("start-canary", &[ENDED, "--yes"]).after([rollback()]),
         row("canary retry", &[ENDED, "--yes"]).after([start(), rollback()]),
         row("canary promote", &[ENDED, "--yes"]).after([rollback(), start()]).short(),

@@ -43,7 +43,7 @@ pub fn rows() -> Vec<Row> {
         row("canary status", &[RUNNING]).short(),
         row("canary runs", &[ENDED]),
         row("canary watch", &[ENDED, "--every", "1", "--exit-status"]).exits(10).short(),
-        watched.exits(130),
+        watched.exits(130).short(),
         row("canary wait", &[ENDED, "--for", "rolled_back", "--timeout", "1m"]),
         // The run that is over was never evaluated, so it has no records.
         row("canary replay", &[RUNNING]),

@@ -26,6 +26,8 @@ pub struct Row {
     pub is_sent_once: bool,
     /// True for an output that a shell reads and no person, which is neither narrow nor kept.
     pub is_script: bool,
+    /// True for a command that asks an operator at a terminal, and is interrupted there; nobody is asked elsewhere.
+    pub is_question: bool,
     /// True for an output in the order of random ids.
     pub is_unordered: bool,
     /// True for a row of every run of the suite.
@@ -56,6 +58,7 @@ impl Row {
             interrupted_at: None,
             is_sent_once: false,
             is_script: false,
+            is_question: false,
             is_unordered: false,
             is_short: false,
         }
@@ -68,6 +71,11 @@ impl Row {
 
     pub(super) fn exits(self, code: i32) -> Self {
         Self { code, ..self }
+    }
+
+    /// Turns the row into that of a question: its screen, and its end by Ctrl-C before the answer.
+    pub(super) fn asks(self, screen: &'static str) -> Self {
+        Self { screen, is_question: true, interrupted_at: Some("Go on? [y/N]"), ..self.exits(130) }
     }
 
     pub(super) fn by(self, who: Who) -> Self {
