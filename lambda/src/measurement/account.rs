@@ -57,7 +57,7 @@ impl Account {
         flag: Option<FlagName>,
         stream: &str,
     ) -> Result<Self, StoreError> {
-        let (mut ledger, evidence) = platform.store.ledger_with_evidence(flag.as_ref()).await?;
+        let (mut ledger, evidence) = platform.store.ledger_with_evidence(flag.as_ref().into()).await?;
         if ledger.stream != stream {
             (ledger.stream, ledger.positions) = (stream.to_owned(), Positions::default());
         }
@@ -167,9 +167,9 @@ impl Account {
         }
         let version =
             self.flag.as_ref().zip(run).and_then(|(flag, _)| state.meta(crate::store::RUNS, flag.as_str()));
-        let run = version.map(|meta| meta.version);
-        let write =
-            LedgerWrite { flag: self.flag.as_ref(), ledger, evidence: evidence.as_ref(), run, others, lease };
+        let counted = version.map(|meta| meta.version);
+        let subject = self.flag.as_ref().into();
+        let write = LedgerWrite { subject, ledger, evidence: evidence.as_ref(), counted, others, lease };
         self.ledger = platform.store.write_ledger(write).await?;
         if evidence.is_some() {
             self.evidence = evidence;

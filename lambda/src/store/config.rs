@@ -8,6 +8,7 @@ use crate::store::{
     keys,
     keys::Key,
     last_emergency::LastEmergency,
+    phases::{CountedPhase, PHASES},
     table::Store,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -85,6 +86,8 @@ pub struct State {
     pub config: Config,
     /// Newest run of each flag's canary.
     pub runs: BTreeMap<FlagName, Run>,
+    /// Phases of experiments that are counted.
+    pub phases: BTreeMap<ExperimentName, CountedPhase>,
     meta: BTreeMap<(String, String), Meta>,
 }
 
@@ -219,6 +222,7 @@ impl Store {
         let mut sections: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
         let mut routes = Vec::new();
         let mut runs = BTreeMap::new();
+        let mut phases = BTreeMap::new();
         let mut meta = BTreeMap::new();
         let mut published = Revision::default();
         for item in self.all(keys::CONFIG, "").await? {
@@ -263,6 +267,16 @@ impl Store {
                     runs.insert(run.flag.clone(), run);
                     None
                 }
+                PHASES => {
+                    // The key is in the value, and must be in no message.
+                    let phase: CountedPhase = serde_json::from_value(value)
+                        .map_err(|_| StoreError::Item(format!("the phase of the experiment {name}")))?;
+                    let name: ExperimentName = name
+                        .parse()
+                        .map_err(|error| StoreError::Item(format!("phase of {name}: {error}")))?;
+                    phases.insert(name, phase);
+                    None
+                }
                 other => return Err(StoreError::Item(format!("an object of the unknown section {other:?}"))),
             };
         }
@@ -273,7 +287,7 @@ impl Store {
         document.insert("routes".to_owned(), Value::Array(routes));
         let config = serde_json::from_value(Value::Object(document))
             .map_err(|error| StoreError::Item(format!("configuration: {error}")))?;
-        Ok(State { head: Head::default(), published, config, runs, meta })
+        Ok(State { head: Head::default(), published, config, runs, phases, meta })
     }
 
     /// Records that a revision has been published, unless a later one is recorded already.
