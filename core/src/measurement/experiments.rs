@@ -151,7 +151,8 @@ impl ExperimentPart {
         self.outcomes.retain(|outcome| outcome.user < bound);
     }
 
-    fn entries(&self) -> usize {
+    /// Returns the number of exposures and outcomes.
+    pub fn entries(&self) -> usize {
         self.exposures.len() + self.outcomes.len()
     }
 }

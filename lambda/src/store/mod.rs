@@ -39,8 +39,8 @@ pub use audit::{
     KnownRecord,
 };
 pub use brakes::Brakes;
-pub(crate) use canaries::record_items;
 pub use canaries::{HoldState, Notification};
+pub(crate) use canaries::{experiment_record_items, record_items};
 pub use commit::{Commit, EmergencyChange, MAX_WRITES, Write};
 pub use config::{Head, Meta, RUNS, State};
 pub use cursor::{Cursor, FlagGap, Parked, Totals};
