@@ -11,7 +11,7 @@
 
 use crate::{
     adapter::Program,
-    measurement::label::CanaryLabel,
+    measurement::label::{CanaryLabel, ExperimentLabel},
     rules::{
         emergency::Emergency,
         experiment::document::{Experiment, Holdout},
@@ -90,6 +90,9 @@ pub struct Snapshot {
     /// Labels of the active canary runs, by flag. The edge attaches them to its counts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub canaries: BTreeMap<FlagName, CanaryLabel>,
+    /// Labels of the running experiments whose users are counted. One without a label is assigned, and not counted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub experiment_labels: BTreeMap<ExperimentName, ExperimentLabel>,
 }
 
 /// Error of encoding or decoding a [`Snapshot`].
@@ -218,5 +221,18 @@ mod tests {
         // The hash covers both.
         let altered = text.replace("1767225600", "1767225601");
         assert!(matches!(Snapshot::decode(&altered), Err(SnapshotError::Hash)));
+    }
+
+    #[test]
+    fn labels_of_experiments_are_in_the_body_and_their_keys_in_no_debug_output() {
+        let key = "000102030405060708090a0b0c0d0e0f";
+        let label = ExperimentLabel { phase: 3, key: key.to_owned() };
+        let name: ExperimentName = "checkout".parse().unwrap();
+        let labels = BTreeMap::from([(name, label)]);
+        let snapshot = Snapshot { experiment_labels: labels, ..Snapshot::default() };
+        let text = snapshot.encode().unwrap();
+        assert!(text.contains(r#""experiment_labels":{"checkout":{"phase":3,"#), "{text}");
+        assert_eq!(Snapshot::decode(&text).unwrap(), snapshot);
+        assert!(!format!("{snapshot:?}").contains(key), "the key is a secret");
     }
 }

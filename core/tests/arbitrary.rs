@@ -89,6 +89,8 @@ fn experiment() -> impl Strategy<Value = Experiment> {
                 ],
                 slices: Vec::new(),
                 success_metrics: Vec::new(),
+                metrics: Vec::new(),
+                analysis: Default::default(),
                 send_to_client: false,
                 outcome: None,
             }

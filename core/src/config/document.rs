@@ -145,6 +145,7 @@ impl Config {
                 .map(|(name, adapter)| (name, Arc::clone(adapter.program())))
                 .collect(),
             canaries: BTreeMap::new(),
+            experiment_labels: BTreeMap::new(),
             epoch: Epoch::default(),
             deployment: None,
         }

@@ -1,5 +1,6 @@
 //! Reads experiments and holdouts, and checks them against each other.
 
+mod metrics;
 mod variants;
 
 use super::{
@@ -72,7 +73,7 @@ pub(super) fn holdout(cursor: &Cursor<'_>) -> Option<Holdout> {
     Some(Holdout { percentage: percentage? })
 }
 
-/// Reads an experiment. `names` has the flags and holdouts that it may name.
+/// Reads an experiment. `names` has the flags, holdouts and routes that it may name.
 pub(super) fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Experiment> {
     let mut fields = cursor.fields("write name and variants below the experiment")?;
     let name = fields.require("name", "write what the experiment is called", Cursor::string);
@@ -101,7 +102,8 @@ pub(super) fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Experiment>
             slices(&mut fields, |key: &VariantKey| variants.iter().any(|variant| variant.key == *key))
         })
         .unwrap_or_default();
-    let success_metrics = fields.strings("success_metrics");
+    let (metrics, success_metrics) = metrics::read(&mut fields, names);
+    let analysis = metrics::analysis(&mut fields);
     let send_to_client = fields.read("send_to_client", Cursor::bool).unwrap_or_default();
     let outcome_cursor = fields.present("outcome");
     if let Some(cursor) = outcome_cursor.as_ref().filter(|_| state != Some(ExperimentState::Stopped)) {
@@ -128,6 +130,8 @@ pub(super) fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Experiment>
         variants,
         slices,
         success_metrics,
+        metrics,
+        analysis,
         send_to_client,
         outcome,
     })

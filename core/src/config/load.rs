@@ -144,8 +144,8 @@ pub fn flag_from_yaml(name: &FlagName, text: &str, held: PartsPerMillion) -> Res
     problems.finish(flag)
 }
 
-/// Reads one experiment from a request body. The flag and the holdout that it names must be in `live`; a state that it leaves
-/// out is `open`.
+/// Reads one experiment from a request body. The flag, the holdout and the routes that it names must be in `live`; a state that
+/// it leaves out is `open`.
 ///
 /// # Errors
 ///
@@ -160,7 +160,8 @@ pub fn experiment_from_json(
     let flags = live.feature_flags.keys().map(|name| name.as_str()).collect();
     let holdouts = live.holdouts.keys().map(|name| name.as_str()).collect();
     let is_open = experiment::leaves_state_open(&Cursor::root(&node, &problems));
-    let names = Names::of_experiment(flags, holdouts);
+    let routes = live.routes.iter().map(|route| route.id.as_str()).collect();
+    let names = Names::of_experiment(flags, holdouts).with_routes(routes);
     let read = experiment::read(&Cursor::root(&node, &problems), &names);
     problems.finish(
         read.map(|experiment| if is_open { Experiment { state: open, ..experiment } } else { experiment }),
@@ -200,6 +201,7 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     });
     let hint = "write a list, each item with id, match, flag, legacy and new";
     let route_list = route_list.map(|cursor| cursor.list(hint)).unwrap_or_default();
+    let names = names.with_routes(traffic::ids_of(&route_list));
     let canaries = section(canaries, "write one entry per flag");
     let canary_deployments = map(&canaries, |entry| {
         names.must_have(Section::Flags, entry.key, &entry.key_cursor);

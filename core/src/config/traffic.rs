@@ -160,6 +160,11 @@ pub(super) fn routes_of<'n>(items: &[Cursor<'n>], flag: &str) -> Vec<&'n str> {
     of_flag.filter_map(|item| written(item, "id")).collect()
 }
 
+/// Returns the ids of all routes, those with mistakes too.
+pub(super) fn ids_of<'n>(items: &[Cursor<'n>]) -> Vec<&'n str> {
+    items.iter().filter_map(|item| written(item, "id")).collect()
+}
+
 /// Returns the string in a field of a map.
 fn written<'n>(cursor: &Cursor<'n>, name: &str) -> Option<&'n str> {
     match cursor.field(name)?.value() {

@@ -3,11 +3,13 @@
 use crate::{
     adapter::{Adapter, InvalidProgram, Program},
     decision::{
+        counted::CountedExperiment,
         input::{add, inputs_of},
         route::{CompiledOrigin, CompiledRoute},
         ruleset::Ruleset,
         turns::Turns,
     },
+    measurement::label::ExperimentLabel,
     routing::table::{InvalidRoute, RouteTable},
     rules::{
         condition::compiled::{CompiledCondition, InvalidCondition, InvalidConditions},
@@ -157,6 +159,7 @@ impl Ruleset {
             adapters,
             canaries,
             experiments,
+            counted: compile_counted(snapshot),
             values,
             segments,
             turns,
@@ -171,6 +174,14 @@ fn compile_experiments(snapshot: &Snapshot) -> Result<Vec<Arc<CompiledExperiment
         compiled.map(Arc::new).map_err(|error| CompileError::Experiment { experiment: name.clone(), error })
     };
     snapshot.experiments.iter().map(compile).collect()
+}
+
+/// Compiles the experiments whose users are counted, in the order of their names.
+fn compile_counted(snapshot: &Snapshot) -> Vec<CountedExperiment> {
+    let compile = |(name, label): (&ExperimentName, &ExperimentLabel)| {
+        CountedExperiment::new(name, snapshot.experiments.get(name)?, label, &snapshot.routes)
+    };
+    snapshot.experiment_labels.iter().filter_map(compile).collect()
 }
 
 /// Compiles the flags, in the order of their names, each with the experiment that owns it. The owner of a flag that does

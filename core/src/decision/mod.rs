@@ -3,6 +3,7 @@
 pub mod assignments;
 mod circumstances;
 pub mod compile;
+pub mod counted;
 pub mod decide;
 pub mod diversion;
 pub mod evaluate;

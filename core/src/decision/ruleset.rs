@@ -4,6 +4,7 @@
 use crate::{
     adapter::{Adapter, Program},
     decision::{
+        counted::CountedExperiment,
         input::Input,
         route::{CompiledOrigin, CompiledRoute},
         turns::Turns,
@@ -34,6 +35,8 @@ pub struct Ruleset {
     pub(super) adapters: Vec<Arc<Adapter>>,
     pub(super) canaries: Canaries,
     pub(super) experiments: Vec<Arc<CompiledExperiment>>,
+    /// Experiments whose users are counted, sorted by name.
+    pub(super) counted: Vec<CountedExperiment>,
     /// Flags with values, sorted by name.
     pub(super) values: Vec<CompiledValueFlag>,
     /// Segments, sorted by name.
@@ -105,6 +108,17 @@ impl Ruleset {
     /// Returns true if users are assigned to some experiment.
     pub fn has_running_experiments(&self) -> bool {
         self.experiments().any(CompiledExperiment::is_running)
+    }
+
+    /// The experiments whose users are counted, sorted by name.
+    pub fn counted(&self) -> &[CountedExperiment] {
+        &self.counted
+    }
+
+    /// Returns an experiment whose users are counted, with its position in [`Ruleset::counted`].
+    pub fn counted_at(&self, name: &str) -> Option<(usize, &CountedExperiment)> {
+        let position = self.counted.binary_search_by(|counted| counted.name.as_str().cmp(name)).ok()?;
+        Some((position, self.counted.get(position)?))
     }
 
     /// The routes, in the order of the snapshot.
@@ -183,6 +197,11 @@ impl Ruleset {
         let origins = routes.flat_map(|route| [route.legacy, route.new]);
         let limits = origins.filter_map(|origin| Some(self.origins.get(origin)?.timeout_ms));
         limits.max().unwrap_or_default()
+    }
+
+    /// Returns the longest time limit of all origins, in milliseconds.
+    pub fn longest_timeout_of_all_ms(&self) -> u32 {
+        self.origins.iter().map(|origin| origin.timeout_ms).max().unwrap_or_default()
     }
 
     /// Applies emergencies in place of the snapshot's: holds the flags that one of them covers on legacy and releases all

@@ -3,15 +3,13 @@
 
 use crate::{
     rules::experiment::{
+        analysis::StoppingRules,
         document::Experiment,
-        metric::{Metric, MetricKind, Role},
+        metric::{MAX_METRICS, Metric, MetricKind, Role},
     },
     vocabulary::{names::VariantKey, share::PartsPerMillion},
 };
 use serde::{Deserialize, Serialize};
-
-/// Most metrics of an experiment.
-pub const MAX_METRICS: usize = 16;
 
 /// Key of the variant that the others are compared with.
 const CONTROL: &str = "control";
@@ -73,49 +71,9 @@ impl Compared<'_> {
     }
 }
 
-/// Levels and times by which an experiment ends.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct StoppingRules {
-    /// Probability, at most, that a primary metric ever finds a difference where there is none, over all variants.
-    pub alpha_primary: f64,
-    /// Part, at most, of the findings of secondary metrics that are false, in the mean.
-    pub alpha_secondary: f64,
-    /// Probability, at most, that a guardrail ever switches off an experiment without harm, over all guardrails and variants.
-    pub alpha_guardrail: f64,
-    /// Days before which the experiment is not ready, whatever it has found. Whole weeks are advised.
-    pub min_days: u32,
-    /// Days after which the experiment ends without a result.
-    pub max_days: u32,
-    /// Largest relative difference of the primary metric that makes no practical difference, such as 0.02.
-    pub practical_difference: f64,
-    /// Time from a user's exposure in which values count and after which an outcome is final for intervals, in seconds.
-    pub window_s: u32,
-    /// Time that a report may take, in seconds. An outcome waits as long for the exposure of its user.
-    pub settle_s: u32,
-    /// Number of users, of a variant and control, at which intervals are the narrowest.
-    pub tuned_for: u64,
-}
-
-impl Default for StoppingRules {
-    fn default() -> Self {
-        Self {
-            alpha_primary: 0.05,
-            alpha_secondary: 0.05,
-            alpha_guardrail: 0.01,
-            min_days: 7,
-            max_days: 60,
-            practical_difference: 0.02,
-            window_s: 7 * 24 * 60 * 60,
-            settle_s: 60 * 60,
-            tuned_for: 10_000,
-        }
-    }
-}
-
 impl Design {
-    /// Returns the design of an experiment by its variants and its `success_metrics`. Control is the variant of that key,
-    /// or the first one.
+    /// Returns the design of an experiment: its variants, all its metrics, and the rules of its analysis. Control is the
+    /// variant of that key, or the first one.
     pub fn of(experiment: &Experiment) -> Self {
         let control = experiment.variants.iter().position(|variant| variant.key.as_str() == CONTROL);
         let variants = experiment
@@ -126,8 +84,8 @@ impl Design {
             variants: variants.collect(),
             // Positions on the wire are bytes; the variants beyond them are reported as unknown.
             control: control.and_then(|position| u8::try_from(position).ok()).unwrap_or_default(),
-            metrics: Metric::of_success_metrics(&experiment.success_metrics),
-            rules: StoppingRules::default(),
+            metrics: experiment.all_metrics(),
+            rules: experiment.analysis,
         }
     }
 

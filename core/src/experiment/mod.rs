@@ -17,7 +17,7 @@ mod user;
 pub use self::{
     arrivals::Arrivals,
     conclusion::{Conclusion, Waiting},
-    design::{Design, DesignVariant, InvalidDesign, MAX_METRICS, StoppingRules},
+    design::{Design, DesignVariant, InvalidDesign},
     effect::{Effect, EffectRange, MIN_EVENTS},
     evidence::{DEFAULT_CAPACITY, Evidence},
     figures::{Figures, MetricSums, Total, VariantSums},
@@ -27,3 +27,4 @@ pub use self::{
     record::{Disagreement, PhaseIdentity, Record, replay},
     test::{PrimaryFinding, TestKind, TestResult},
 };
+pub use crate::rules::experiment::{analysis::StoppingRules, metric::MAX_METRICS};

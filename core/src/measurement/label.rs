@@ -1,11 +1,11 @@
-//! The label that ties counts to a step of a canary run.
+//! Labels that tie counts to a step of a canary run, and to a phase of an experiment.
 
 use crate::vocabulary::{
     names::{RouteId, RunId},
     share::PartsPerMillion,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// Response times in milliseconds above which a response is slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,5 +44,22 @@ impl CanaryLabel {
     pub fn limits(&self, route: &RouteId) -> SlowLimits {
         let Self { slow_success_ms, slow_rollback_ms, .. } = *self;
         self.routes.get(route).copied().unwrap_or(SlowLimits { slow_success_ms, slow_rollback_ms })
+    }
+}
+
+/// The phase of an experiment whose users the edge counts.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExperimentLabel {
+    /// The phase. A label of another phase than the experiment's is ignored.
+    pub phase: u32,
+    /// Secret key of the phase's user hashes, 32 hexadecimal digits: see
+    /// [`ExperimentKey`](crate::measurement::experiments::ExperimentKey).
+    pub key: String,
+}
+
+impl fmt::Debug for ExperimentLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The key is a secret.
+        f.debug_struct("ExperimentLabel").field("phase", &self.phase).finish_non_exhaustive()
     }
 }

@@ -158,6 +158,9 @@ fn a_change_that_users_can_tell_begins_the_next_phase() {
         "variants: { a: A, b: B, c: C }".to_owned(),
         format!("salt: other, {HALVES}"),
         format!("conditions: [{{ type: attribute, name: country, op: equals, values: [NO] }}], {HALVES}"),
+        format!("success_metrics: [orders], {HALVES}"),
+        format!("metrics: [{{ name: errors, on: error }}], {HALVES}"),
+        format!("analysis: {{ min_days: 14 }}, {HALVES}"),
         format!("state: draft, {HALVES}"),
     ];
     for fields in begins {
@@ -169,7 +172,7 @@ fn a_change_that_users_can_tell_begins_the_next_phase() {
     }
     for fields in [
         format!("traffic_percentage: 10, {HALVES}"),
-        format!("description: other, success_metrics: [x], send_to_client: true, {HALVES}"),
+        format!("description: other, send_to_client: true, {HALVES}"),
         format!("layer: {{ name: l, from: 0, to: 50 }}, {HALVES}"),
         format!("state: paused, phase: 7, {HALVES}"),
         // The name of the experiment is its salt.

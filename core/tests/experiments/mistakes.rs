@@ -89,6 +89,52 @@ fn each_mistake_of_an_experiment_is_told_at_its_line() {
             "4 experiments.t.slices[0].variant: there is no variant \"c\"",
         ),
         (
+            "",
+            "metrics: [{ name: m, on: { event: e } }, { name: m, on: error }], variants: { a: A, b: B }",
+            "4 experiments.t.metrics[1]: the metric m is already defined above",
+        ),
+        (
+            "",
+            "metrics: [{ name: m, kind: value, on: { event: e } }], variants: { a: A, b: B }",
+            "4 experiments.t.metrics[0].cap: a metric of values needs a cap",
+        ),
+        (
+            "",
+            "metrics: [{ name: m, kind: ratio, cap: 1, role: primary, on: { event: e } }], variants: { a: A, b: B }",
+            "4 experiments.t.metrics[0].role: a ratio has no exact test, so it can only be secondary",
+        ),
+        (
+            "",
+            "metrics: [{ name: m, on: { response: { route: orders } } }], variants: { a: A, b: B }",
+            "4 experiments.t.metrics[0].on.response.route: there is no route \"orders\"",
+        ),
+        (
+            "",
+            "metrics: [{ name: m, on: { event: e, slow: { over_ms: 5 } } }], variants: { a: A, b: B }",
+            "4 experiments.t.metrics[0].on: a metric counts events, responses, slow responses or errors",
+        ),
+        (
+            "",
+            "metrics: [{ name: m, on: errors }], variants: { a: A, b: B }",
+            "4 experiments.t.metrics[0].on: \"errors\" is nothing that a metric counts",
+        ),
+        (
+            "",
+            "metrics: [{ name: m, on: error }], success_metrics: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q], \
+             variants: { a: A, b: B }",
+            "4 experiments.t.metrics: an experiment has at most 16 metrics, this one has 17",
+        ),
+        (
+            "",
+            "analysis: { min_days: 14, max_days: 7 }, variants: { a: A, b: B }",
+            "4 experiments.t.analysis.max_days: max_days, 7, is below min_days, 14",
+        ),
+        (
+            "",
+            "analysis: { alpha_primary: 0.6 }, variants: { a: A, b: B }",
+            "4 experiments.t.analysis.alpha_primary: 0.6 is out of range",
+        ),
+        (
             "  o: { name: O, layer: { name: l, from: 0, to: 50 }, variants: { a: A, b: B } }\n",
             "layer: { name: l, from: 40, to: 60 }, variants: { a: A, b: B }",
             "5 experiments.t.layer: the experiment o has the layer l from 0% to 50%",

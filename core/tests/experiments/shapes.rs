@@ -4,7 +4,7 @@ use super::{config, only, weights};
 use cutover_core::{
     Bucket, Facts, PartsPerMillion, Purpose, Revision, Ruleset, Snapshot, Timestamp,
     config::{Action, Config, ConfigFile, diff},
-    rules::experiment::document::ExperimentState,
+    rules::experiment::{document::ExperimentState, metric::Role},
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -182,4 +182,40 @@ fn an_experiment_goes_before_the_next_one_comes_and_after_it_its_holdout() {
     assert!(at((Action::Create, "holdouts")) < at((Action::Create, "ab_tests")));
     assert!(at((Action::Create, "ab_tests")) < at((Action::Delete, "holdouts")));
     assert_eq!(before.object("holdouts", "old").unwrap(), serde_json::json!({ "percentage": 5.0 }));
+}
+
+#[test]
+fn metrics_and_analysis_are_written_as_they_are_read() {
+    let text = r#"
+routes: [{ id: orders, match: { path: /orders }, flag: f, legacy: o, new: o }]
+origins: { o: { url: "http://o.internal" } }
+feature_flags: { f: { enabled: true } }
+experiments:
+  t:
+    name: T
+    variants: { a: A, b: B }
+    success_metrics: [ordered, clicks, error_rate]
+    metrics:
+      - { name: ordered, role: primary, on: { response: { route: orders, methods: [POST], status: { from: 200, to: 201 } } } }
+      - { name: spent, kind: value, cap: 500000, on: { event: order } }
+      - { name: slow, role: guardrail, direction: decrease, on: { slow: { over_ms: 800 } } }
+      - { name: errors, on: error }
+    analysis: { min_days: 14, window_s: 60 }
+"#;
+    let read = config(text);
+    let experiment = only(&read);
+    assert_eq!((experiment.analysis.min_days, experiment.analysis.max_days), (14, 60));
+    assert_eq!(experiment.metrics[1].cap, Some(500_000));
+    // A name in both lists is one metric, and a primary one keeps the first of the names from being another.
+    let names: Vec<String> = experiment.all_metrics().into_iter().map(|metric| metric.name).collect();
+    assert_eq!(names, ["ordered", "spent", "slow", "errors", "clicks", "error_rate"]);
+    let primary = experiment.all_metrics().into_iter().filter(|metric| metric.role == Role::Primary);
+    assert_eq!(primary.count(), 1);
+    let json = read.written().unwrap();
+    assert_eq!(Config::from_json(&json).unwrap(), read, "{json:#}");
+    assert_eq!(serde_json::from_value::<Config>(json).unwrap(), read);
+    assert_eq!(read.check(), Ok(()));
+    // The route is part of the configuration as long as a metric counts its responses.
+    let without = Config { routes: Vec::new(), ..read };
+    assert!(without.check().is_err());
 }

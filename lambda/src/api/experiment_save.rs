@@ -157,6 +157,8 @@ experiments:
     flag: f
     state: stopped
     outcome: { decision: ship it, winner: b }
+    metrics: [{ name: spent, kind: value, cap: 500000, on: { event: order } }, { name: errors, role: guardrail, on: error }]
+    analysis: { min_days: 14, practical_difference: 0.01 }
     holdout: quiet
     layer: { name: l, from: 0, to: 50 }
     conditions: [{ type: attribute, name: country, op: in, values: [NO] }]

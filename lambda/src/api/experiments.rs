@@ -27,7 +27,7 @@ pub(super) const SECTION: &str = "ab_tests";
 
 /// Returns an experiment as JSON, with the salt and the division in force.
 pub(super) fn experiment_json(name: &ExperimentName, experiment: &Experiment, meta: Option<&Meta>) -> Value {
-    let body = json!({
+    let mut body = json!({
         "experiment": name,
         "name": experiment.name,
         "description": experiment.description,
@@ -45,6 +45,15 @@ pub(super) fn experiment_json(name: &ExperimentName, experiment: &Experiment, me
         "send_to_client": experiment.send_to_client,
         "outcome": experiment.outcome,
     });
+    if let Some(fields) = body.as_object_mut() {
+        // Left out as in files: most experiments have neither.
+        if !experiment.metrics.is_empty() {
+            fields.insert("metrics".to_owned(), json!(experiment.metrics));
+        }
+        if !experiment.analysis.is_default() {
+            fields.insert("analysis".to_owned(), json!(experiment.analysis));
+        }
+    }
     with_meta(body, meta)
 }
 

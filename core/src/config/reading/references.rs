@@ -13,6 +13,7 @@ pub(crate) enum Section {
     Adapters,
     Holdouts,
     Segments,
+    Routes,
     /// Flags of routes and flags with values.
     AnyFlags,
 }
@@ -26,6 +27,7 @@ impl Section {
             Self::Adapters => "adapter",
             Self::Holdouts => "holdout",
             Self::Segments => "segment",
+            Self::Routes => "route",
         }
     }
 }
@@ -39,6 +41,7 @@ pub(crate) struct Names<'n> {
     holdouts: Vec<&'n str>,
     value_flags: Vec<&'n str>,
     segments: Vec<&'n str>,
+    routes: Vec<&'n str>,
 }
 
 impl<'n> Names<'n> {
@@ -55,6 +58,7 @@ impl<'n> Names<'n> {
             holdouts: keys(holdouts),
             value_flags: Vec::new(),
             segments: Vec::new(),
+            routes: Vec::new(),
         }
     }
 
@@ -67,12 +71,18 @@ impl<'n> Names<'n> {
             holdouts,
             value_flags: Vec::new(),
             segments: Vec::new(),
+            routes: Vec::new(),
         }
     }
 
     /// Adds the names of flags with values and of segments.
     pub(crate) fn with_values(self, value_flags: &[EntryCursor<'n>], segments: &[EntryCursor<'n>]) -> Self {
         Self { value_flags: keys(value_flags), segments: keys(segments), ..self }
+    }
+
+    /// Adds the ids of routes.
+    pub(crate) fn with_routes(self, routes: Vec<&'n str>) -> Self {
+        Self { routes, ..self }
     }
 
     /// Returns true if a flag of routes has this name.
@@ -88,6 +98,7 @@ impl<'n> Names<'n> {
             Section::Adapters => &self.adapters,
             Section::Holdouts => &self.holdouts,
             Section::Segments => &self.segments,
+            Section::Routes => &self.routes,
         };
         let more = if matches!(section, Section::AnyFlags) { self.value_flags.as_slice() } else { &[] };
         if known.contains(&name) || more.contains(&name) {

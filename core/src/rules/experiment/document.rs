@@ -1,7 +1,13 @@
 //! Experiments and holdouts, as operators write them.
 
 use crate::{
-    rules::condition::document::Condition,
+    rules::{
+        condition::document::Condition,
+        experiment::{
+            analysis::StoppingRules,
+            metric::{MAX_METRICS, Metric, Role},
+        },
+    },
     vocabulary::{
         arm::Arm,
         names::{ExperimentName, FlagName, HoldoutName, LayerName, VariantKey},
@@ -12,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// A comparison of variants on users who are assigned to them by their ids.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Experiment {
     /// Display name of the experiment in reports.
     pub name: String,
@@ -50,9 +56,15 @@ pub struct Experiment {
     /// [`division`](super::division::division).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<Slice>,
-    /// Metrics by which the experiment is judged, as they were written.
+    /// Names of metrics in the established form, as they were written: see [`Metric::of_success_metrics`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub success_metrics: Vec<String>,
+    /// Metrics by which the experiment is judged, beside those that `success_metrics` stand for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<Metric>,
+    /// Rules by which the experiment is judged and ends.
+    #[serde(default, skip_serializing_if = "StoppingRules::is_default")]
+    pub analysis: StoppingRules,
     /// True if clients are told the variants of their users, as the backends are.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub send_to_client: bool,
@@ -165,6 +177,24 @@ impl Experiment {
     pub fn owned_flag(&self) -> Option<&FlagName> {
         let has_arms = || self.variants.iter().any(|variant| variant.arm.is_some());
         self.flag.as_ref().filter(|_| self.is_running() && has_arms())
+    }
+
+    /// Returns every metric of the experiment: `metrics`, then those that `success_metrics` stand for and that have other
+    /// names, [`MAX_METRICS`] at most. If one of `metrics` is primary, none of the others is.
+    pub fn all_metrics(&self) -> Vec<Metric> {
+        let mut all = self.metrics.clone();
+        let has_primary = all.iter().any(|metric| metric.role == Role::Primary);
+        for mut metric in Metric::of_success_metrics(&self.success_metrics) {
+            if all.iter().any(|held| held.name == metric.name) {
+                continue;
+            }
+            if has_primary && metric.role == Role::Primary {
+                metric.role = Role::Secondary;
+            }
+            all.push(metric);
+        }
+        all.truncate(MAX_METRICS);
+        all
     }
 }
 

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// Response time above which a response counts for the metric `response_time` of an established file, in milliseconds.
 pub const SLOW_MS: u32 = 1_000;
 
+/// Most metrics of an experiment. The edge tells a metric by a bit.
+pub const MAX_METRICS: usize = 16;
+
 /// A metric of an experiment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metric {
@@ -86,6 +89,13 @@ impl Default for StatusRange {
     }
 }
 
+impl StatusRange {
+    /// Returns true if the status is in the range.
+    pub fn contains(self, status: u16) -> bool {
+        (self.from..=self.to).contains(&status)
+    }
+}
+
 /// Part that a metric plays in the judgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -113,8 +123,12 @@ pub enum Direction {
 impl ResponseTrigger {
     /// Returns true if a response of the route counts.
     pub fn matches(&self, method: &str, status: u16) -> bool {
-        let is_method = self.methods.is_empty() || self.methods.iter().any(|held| held == method);
-        is_method && (self.status.from..=self.status.to).contains(&status)
+        self.selects(method) && self.status.contains(status)
+    }
+
+    /// Returns true if requests with the method can count.
+    pub fn selects(&self, method: &str) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|held| held == method)
     }
 }
 

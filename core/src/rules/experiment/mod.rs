@@ -1,5 +1,6 @@
 //! Experiments: named variants with weights, and the assignment of users to them.
 
+pub mod analysis;
 pub mod compiled;
 pub mod division;
 pub mod document;

@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 /// Returns the experiment to save for the one that an operator has written, in the place of `old`.
 ///
 /// Slices, salt and phase come from the old one: a salt that is left out stays, and users move as little as the weights
-/// allow. A change of the weights, the variants, the flag, the conditions or the salt begins the next phase, unless the
-/// old one is a draft; so does the way back to a draft. Traffic, layer, holdout, names and descriptions can change
-/// within a phase: none of them moves a user from one variant to another. The outcome of a stopped experiment stays until it
+/// allow. A change of the weights, the variants, the flag, the conditions, the salt, the metrics or the analysis begins the next
+/// phase, unless the old one is a draft; so does the way back to a draft. Traffic, layer, holdout, names and descriptions can
+/// change within a phase: none of them moves a user from one variant to another. The outcome of a stopped experiment stays until it
 /// is replaced, or the experiment goes on.
 ///
 /// Without an old experiment its slices and its phase are those that it brings, as an export does.
@@ -44,9 +44,14 @@ fn divided(experiment: Experiment, held: &[Slice]) -> Experiment {
     Experiment { slices: if is_in_order { Vec::new() } else { division }, ..experiment }
 }
 
-/// Returns true if users who take part get the same of both experiments, as far as the salt does not decide.
+/// Returns true if users who take part get the same of both experiments, as far as the salt does not decide, and the same is
+/// counted and judged of them.
 fn is_alike(old: &Experiment, new: &Experiment) -> bool {
-    old.flag == new.flag && old.conditions == new.conditions && effects(old) == effects(new)
+    let are_judged_alike = old.all_metrics() == new.all_metrics() && old.analysis == new.analysis;
+    are_judged_alike
+        && old.flag == new.flag
+        && old.conditions == new.conditions
+        && effects(old) == effects(new)
 }
 
 /// Returns the variants by their keys, because their order decides nothing, and without their display names.
