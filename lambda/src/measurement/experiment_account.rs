@@ -12,7 +12,7 @@ use crate::{
 };
 use cutover_core::{
     ExperimentName, Timestamp,
-    experiment::{Arrivals, Design, Figures, Phase, PhaseIdentity, Record},
+    experiment::{Arrivals, Figures, Phase, Record},
     measurement::{batch::Batch, log::Positions},
 };
 
@@ -86,7 +86,7 @@ impl ExperimentAccount {
 
     /// Ends the phase if the state counts it no longer, and begins the one that it counts.
     fn follow(&mut self, state: &State, now: Timestamp) {
-        let counted = counted(state, &self.name);
+        let counted = state.counted_phase(&self.name);
         let is_held = |phase: &Phase| {
             counted
                 .as_ref()
@@ -189,14 +189,6 @@ impl ExperimentAccount {
         }
         Ok(items)
     }
-}
-
-/// Returns the identity and the design of the phase of an experiment that a state counts; `None` if it counts none.
-fn counted(state: &State, name: &ExperimentName) -> Option<(PhaseIdentity, Design)> {
-    let experiment = state.config.ab_tests.get(name)?;
-    let counted = state.phases.get(name).filter(|counted| counted.is_of(experiment))?;
-    let identity = PhaseIdentity { experiment: name.clone(), phase: counted.phase, began: counted.began };
-    Some((identity, Design::of(experiment)))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The phases of experiments that are counted: when each began, and the secret key of its user hashes. They are stored beside
 //! the experiments, and not in them, so that a key is in no export and in no audit record.
 
-use cutover_core::{Timestamp, rules::experiment::document::Experiment};
+use cutover_core::{Timestamp, measurement::label::ExperimentLabel, rules::experiment::document::Experiment};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -28,6 +28,11 @@ impl fmt::Debug for CountedPhase {
 }
 
 impl CountedPhase {
+    /// Returns the label of the phase for the edge.
+    pub fn label(&self) -> ExperimentLabel {
+        ExperimentLabel { phase: self.phase, key: self.key.clone() }
+    }
+
     /// Returns true if this is the present phase of an experiment.
     pub fn is_of(&self, experiment: &Experiment) -> bool {
         self.phase == experiment.phase
