@@ -4,6 +4,9 @@ mod assign;
 mod command;
 mod create;
 mod path;
+mod plan;
+mod replay;
+mod results;
 mod show;
 mod steer;
 

@@ -96,7 +96,7 @@ async fn post(url: &str, batch: &Batch) -> u16 {
         .header(signature::TIMESTAMP, now.to_string())
         .header(signature::SIGNATURE, signature::sign(INGEST_SECRET, now, body.as_bytes()))
         .body(body);
-    response.send().await.map_or(0, |response| response.status().as_u16())
+    response.send().await.map_or(599, |response| response.status().as_u16())
 }
 
 /// Ingest fails for every second batch, or takes it and loses its answer; every second one comes twice although it was answered.

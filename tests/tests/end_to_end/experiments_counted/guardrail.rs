@@ -6,7 +6,7 @@ use cutover_tests::{
     batches::store_batch,
     experiments::{Counted, document},
     functions::connected,
-    stack::{Options, Stack},
+    stack::Stack,
     webhook::{SECRET, Webhook},
 };
 use serde_json::json;
@@ -22,7 +22,7 @@ async fn a_guardrail_that_fires_takes_everybody_back_to_control() {
     options
         .function_variables
         .extend([("CUTOVER_WEBHOOK_URL", webhook.url()), ("CUTOVER_WEBHOOK_SECRET", SECRET.to_owned())]);
-    let stack = Stack::start(Options { ..options }).await;
+    let stack = Stack::start(options).await;
     let management = stack.management();
     let text = configuration(&stack).replace(
         "flag_0: { enabled: true, rollout_percentage: 100 }",
@@ -30,16 +30,14 @@ async fn a_guardrail_that_fires_takes_everybody_back_to_control() {
     );
     management.apply(&text).await.expect(200);
     let mut running = document(Some("flag_0"));
-    running["state"] = json!("draft");
-    management.put(&format!("/experiments/{NAME}"), &running).await.expect(201);
+    let experiment = format!("/experiments/{NAME}");
+    management.put(&experiment, &running).await.expect(201);
     // The user of the requests is in a variant; whichever it is, it is on the new arm.
-    let assigned = management.get(&format!("/experiments/{NAME}")).await.expect(200).body;
-    assert_eq!(assigned["state"], "draft");
+    let assigned = management.get(&format!("{experiment}/assign/u1")).await.expect(200).body;
     for written in running["variants"].as_array_mut().unwrap() {
-        written["arm"] = json!("new");
+        written["arm"] = json!(if written["key"] == assigned["variant"] { "new" } else { "legacy" });
     }
-    running["state"] = json!("running");
-    let saved = management.put(&format!("/experiments/{NAME}"), &running).await.expect(200).body;
+    let saved = management.put(&experiment, &running).await.expect(200).body;
     let phase = u32::try_from(saved["phase"].as_u64().unwrap()).unwrap();
     let counted = Counted { name: NAME.parse().unwrap(), phase };
     let path = "/api/v1/offers/0/reviews";
@@ -79,6 +77,6 @@ async fn a_guardrail_that_fires_takes_everybody_back_to_control() {
     let records = management.get(&format!("/experiments/{NAME}/records")).await.expect(200).body;
     let records: Vec<cutover_core::experiment::Record> =
         serde_json::from_value(records["records"].clone()).unwrap();
-    assert_eq!(cutover_core::experiment::replay(&records), []);
+    assert!(cutover_core::experiment::replay(&records).is_empty());
     assert_eq!(records.len(), 2);
 }

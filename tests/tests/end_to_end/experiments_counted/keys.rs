@@ -57,8 +57,6 @@ async fn the_key_of_a_phase_is_in_no_answer_and_ends_with_it() {
             let answer = root.get(path).await;
             assert!(!answer.body.to_string().contains(&drawn), "{path} has the key");
         }
-        let metrics = root.send("GET", "/metrics", &[("accept", "text/plain")], None).await.expect(200);
-        assert!(!metrics.body.to_string().contains(&drawn));
     };
     is_silent().await;
 
