@@ -1,7 +1,9 @@
 //! The outcomes that an isolate counts, and the batches made of them. Exact, bounded in memory, and
 //! without an allocation per request: a cell is created for the first request of its kind.
 
+pub mod experiments;
 pub mod thinned;
+pub mod tickets;
 pub mod users;
 
 #[cfg(test)]
@@ -9,7 +11,11 @@ mod tests;
 
 use crate::{
     comparison_queue::ComparisonQueue,
-    counting::users::{DecidedStep, UserRequest, Users},
+    counting::{
+        experiments::{EndedRequest, Experiments},
+        tickets::Tickets,
+        users::{DecidedStep, UserRequest, Users},
+    },
     wire::{OutcomeKind, PackedOutcome},
 };
 use cutover_core::{
@@ -18,10 +24,11 @@ use cutover_core::{
     measurement::{
         batch::{Batch, Cell, MAX_BYTES, StepLoss},
         counts::{Counts, Outcome, kinds},
+        experiments::MAX_ENTRIES,
     },
     vocabulary::revision::Stamp,
 };
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
 /// Most cells waiting to be sent. Beyond it, outcomes of further kinds are lost.
 pub const MAX_CELLS: usize = 1_024;
@@ -37,6 +44,12 @@ const MAX_RETIRED: usize = 8;
 
 /// Most steps whose losses wait to be reported. Beyond it the oldest ones are left out.
 const MAX_LOSSES: usize = 32;
+
+/// Bytes that users of experiments leave to the cells of a batch: a dozen of the largest.
+const CELL_BYTES: usize = 60_000;
+
+/// Bytes of the largest exposure or outcome.
+const ENTRY_BYTES: usize = 60;
 
 /// The rules of a generation, kept until no request that they decided can be under way.
 #[derive(Debug)]
@@ -63,6 +76,19 @@ pub struct BatchState {
     pub due_ms: u64,
 }
 
+/// An event that a backend or a client reports of a user.
+#[derive(Debug, Clone, Copy)]
+pub struct UserEvent<'e> {
+    /// Id of the user.
+    pub user: &'e str,
+    /// Name of the event.
+    pub name: &'e str,
+    /// Value of the event in thousandths; metrics of values count 0 without one.
+    pub value: Option<u64>,
+    /// Time of the event, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
 /// Outcomes that are counted and not yet sent.
 #[derive(Debug, Default)]
 pub struct Counting {
@@ -73,6 +99,9 @@ pub struct Counting {
     /// Cells of generations whose rules are not kept any more, and those for which the last batch had no room.
     named: Vec<Cell>,
     users: Users,
+    experiments: Experiments,
+    /// Tickets of the requests that experiments may count. A decision issues one.
+    pub tickets: RefCell<Tickets>,
     /// Comparisons that are counted and not yet sent.
     pub comparing: ComparisonQueue,
     lost: u64,
@@ -132,7 +161,7 @@ impl Counting {
 
     /// Counts an outcome. Returns false if it is lost.
     fn add_one(&mut self, ended: PackedOutcome) -> bool {
-        let Self { generations, cells, named, users, .. } = self;
+        let Self { generations, cells, named, users, experiments, tickets, .. } = self;
         let decision = ended.kind.decision();
         let rules = rules_of(generations, ended.kind.generation());
         if rules.is_none() && decision.route().is_some() {
@@ -159,8 +188,19 @@ impl Counting {
         if let Some((_, counts)) = cells.get_mut(index) {
             counts.add(outcome, ended.ms(), ended.gave_up(), limits);
         }
+        let tickets = &*tickets.get_mut();
+        let ticket = ended.user().and_then(|number| tickets.get(ended.kind.generation(), number));
+        let user = match rules.filter(|rules| counts_experiments(rules)) {
+            Some(rules) => {
+                if let Some(ticket) = ticket.filter(|ticket| !ticket.members.is_empty()) {
+                    experiments.add(rules, &ticket.members, ended_request(ended, outcome));
+                }
+                ticket.and_then(|ticket| ticket.evidence)
+            }
+            None => ended.user(),
+        };
         let decided = rules.zip(flag).and_then(|(rules, flag)| DecidedStep::of(rules, flag));
-        if let Some((decided, user)) = decided.zip(ended.user()) {
+        if let Some((decided, user)) = decided.zip(user) {
             let (minted, begun) = (ended.is_minted(), ended.begun_ms());
             if decision.reason() == Reason::Rollout {
                 let request = UserRequest { user, arm: decision.arm(), minted, begun };
@@ -176,11 +216,35 @@ impl Counting {
     /// Notes if the responses to a user's compared request differ. `flag` is the position of the
     /// flag in the rules of the generation that decided the request.
     pub fn add_compared(&mut self, generation: u32, flag: usize, request: UserRequest, mismatched: bool) {
-        let Self { generations, users, .. } = self;
-        let rules = rules_of(generations, OutcomeKind::tag(generation));
-        if let Some(decided) = rules.and_then(|rules| DecidedStep::of(rules, flag)) {
-            users.compare(decided, request, mismatched);
+        let Self { generations, users, tickets, .. } = self;
+        let generation = OutcomeKind::tag(generation);
+        let Some(rules) = rules_of(generations, generation) else { return };
+        let user = if counts_experiments(rules) {
+            tickets.get_mut().get(generation, request.user).and_then(|ticket| ticket.evidence)
+        } else {
+            Some(request.user)
+        };
+        if let Some((decided, user)) = DecidedStep::of(rules, flag).zip(user) {
+            users.compare(decided, UserRequest { user, ..request }, mismatched);
         }
+    }
+
+    /// Counts an event with a name that a user has had, for the experiments of `rules` that take the user in whatever the
+    /// conditions say: an event brings nothing to check them against. Returns true if some experiment has a metric of such
+    /// events.
+    pub fn note_event(&mut self, rules: &Ruleset, event: &UserEvent<'_>) -> bool {
+        let mut is_known = false;
+        for counted in rules.counted() {
+            let metrics = counted.named(event.name);
+            is_known |= !metrics.is_empty();
+            let experiment = rules.experiment(counted.name.as_str());
+            if !metrics.is_empty() && experiment.is_some_and(|experiment| experiment.admits(event.user)) {
+                let user = counted.key.hash(event.user);
+                let value = event.value.unwrap_or_default();
+                self.experiments.note_event(rules, (counted, metrics), user, (event.at_ms, value));
+            }
+        }
+        is_known
     }
 
     /// Returns true if there is something to send.
@@ -190,6 +254,7 @@ impl Counting {
             || !self.losses.is_empty()
             || !self.comparing.is_empty()
             || self.users.has_ripe(now, at_rest)
+            || self.experiments.has_ripe(now, at_rest)
     }
 
     /// Returns true if no cell waits to be sent.
@@ -204,7 +269,7 @@ impl Counting {
 
     /// Returns the number of entries in memory for users.
     pub fn users_held(&self) -> usize {
-        self.users.held()
+        self.users.held() + self.experiments.held()
     }
 
     /// Counts outcomes that can never be delivered, so that the next batch reports them as lost.
@@ -255,6 +320,8 @@ impl Counting {
             comparisons,
             ..Batch::empty(isolate.to_owned(), sequence)
         };
+        let experiments = self.experiments.take(state.now, state.at_rest, experiment_room(&batch));
+        let batch = Batch { experiments, ..batch };
         // All else is bounded by its number, and leaves room for a dozen of the largest cells.
         let cells = self.take_cells(MAX_BYTES.saturating_sub(batch.encode().len()));
         Batch { cells, ..batch }
@@ -276,6 +343,26 @@ impl Counting {
         let count = fitting.count();
         named.drain(..count).collect()
     }
+}
+
+fn counts_experiments(rules: &Ruleset) -> bool {
+    !rules.counted().is_empty()
+}
+
+/// Returns the end of a request as experiments count it; `outcome` is what the route calls it.
+fn ended_request(ended: PackedOutcome, outcome: Outcome) -> EndedRequest {
+    let status = match ended.outcome() {
+        // Without the client's patience there is no status.
+        Outcome::Status(status) if !ended.gave_up() => u16::try_from(status).ok(),
+        _ => None,
+    };
+    EndedRequest { status, outcome, ms: ended.ms(), begun: ended.begun_ms() }
+}
+
+/// Returns the number of entries of experiments for which a batch has room.
+fn experiment_room(batch: &Batch) -> usize {
+    let free = MAX_BYTES.saturating_sub(batch.encode().len() + CELL_BYTES);
+    (free / ENTRY_BYTES).min(MAX_ENTRIES)
 }
 
 /// Returns the size of a cell in a batch, in bytes, with the comma behind it.

@@ -10,7 +10,7 @@ mod word;
 
 use crate::{
     comparison_queue::is_drawn,
-    counting::Counting,
+    counting::{Counting, tickets::Member},
     isolate::word::{HeldWord, ObeyedWord},
     reporting::Reporting,
     schedule::Schedule,
@@ -62,10 +62,13 @@ pub struct Isolate {
     pub schedule: Schedule,
     /// The exchange that the last decision began, with the position of its adapter.
     pub begun: RefCell<Option<(usize, Exchange, Next)>>,
-    /// Hash of the last decision's user, if that decision had [`PackedDecision::EVIDENCE`].
+    /// Number that the outcome of the last decision carries for its user, if that decision had [`PackedDecision::EVIDENCE`]: a
+    /// hash, or a ticket, see [`Tickets`](crate::counting::tickets::Tickets).
     pub evidence: Cell<u64>,
     /// Variants of the last decision's user, as its backend and its client are told them, while experiments run.
     pub groups: RefCell<TestGroups>,
+    /// The last decision's user in the experiments that are counted; kept for its memory.
+    members: RefCell<Vec<Member>>,
     /// The random number generator of [`Isolate::draw`].
     dice: Cell<SplitMix64>,
     /// Origins that failed lately.
@@ -273,12 +276,14 @@ impl Isolate {
                 // Whoever would go to the new arm is turned away and is no evidence, so neither are the others.
                 decision.evidence = None;
             }
-            if let Some(evidence) = decision.evidence.filter(|_| self.settings.reports) {
-                self.evidence.set(evidence.user);
+            let user = if held.rules.has_running_experiments() {
+                self.note_experiments(&held.rules, &decision, facts, now)
+            } else {
+                decision.evidence.map(|evidence| evidence.user)
+            };
+            if let Some(user) = user.filter(|_| self.settings.reports) {
+                self.evidence.set(user);
                 todo |= PackedDecision::EVIDENCE;
-            }
-            if held.rules.has_running_experiments() {
-                self.tell_groups(&held.rules, &decision, facts, now);
             }
             self.begin_exchange(&held.rules, &decision, facts, timestamp);
             todo |= self.beside(&decision, packed.method);
@@ -363,11 +368,16 @@ impl Isolate {
     }
 
     fn is_diverted(&self, decision: &Decision<'_>, now: i64) -> bool {
+        self.diverts(decision.origin(), now)
+    }
+
+    /// Returns true while requests for the origin at a position go to legacy, because it fails.
+    fn diverts(&self, origin: Option<usize>, now: i64) -> bool {
         if self.diversions.is_empty() {
             return false;
         }
         let rules = self.held.as_ref().map(|held| &held.rules);
-        let origin = rules.zip(decision.origin()).and_then(|(rules, origin)| rules.origins().get(origin));
+        let origin = rules.zip(origin).and_then(|(rules, origin)| rules.origins().get(origin));
         origin.is_some_and(|origin| {
             self.diversions.iter().any(|(name, diversion)| *name == origin.name && diversion.is_on(now))
         })

@@ -125,7 +125,7 @@ impl PackedDecision {
     pub const REFRESH: u32 = 1 << 21;
     /// An anonymous id was minted; fetch it.
     pub const MINTED: u32 = 1 << 22;
-    /// The user is evidence in the run of a canary; fetch the hash (`evidence_low` and
+    /// The user is evidence in the run of a canary, or counts for an experiment; fetch the number (`evidence_low` and
     /// `evidence_high`) in the same turn, and hand it back with the outcome.
     pub const EVIDENCE: u32 = 1 << 23;
     /// The Worker answers this path itself.
@@ -224,7 +224,8 @@ impl OutcomeKind {
 /// - 0: the [`OutcomeKind`]
 /// - 1: the milliseconds in bits 0 to 19, and in bits 20 to 31 the status, or 0 if the connection
 ///   was refused or broken off, or 1 if no response began in time
-/// - 2 and 3: the lower and the upper half of the user's hash; both 0 if the request is no evidence
+/// - 2 and 3: the lower and the upper half of the user's hash, or of the number of a ticket if experiments are counted; both 0
+///   if the request is no evidence
 /// - 4: the start of the request, in seconds since 1970
 /// - 5: the flags [`PackedOutcome::MINTED_USER`], [`PackedOutcome::GAVE_UP`] and [`PackedOutcome::UNINSPECTED`]
 ///
@@ -240,7 +241,8 @@ pub struct PackedOutcome {
     pub kind: OutcomeKind,
     /// The status and the duration.
     pub end: u32,
-    /// Hash of the user; 0 if the request is no evidence.
+    /// Hash of the user, or number of a ticket, see [`Tickets`](crate::counting::tickets::Tickets); 0 if the request is no
+    /// evidence.
     pub user: u64,
     /// Start of the request, in seconds since 1970.
     pub begun: u32,
@@ -295,7 +297,7 @@ impl PackedOutcome {
         self.end & Self::MAX_MS
     }
 
-    /// Returns the hash of the user; `None` if the request is no evidence.
+    /// Returns the hash of the user, or the number of a ticket; `None` if the request is no evidence.
     pub fn user(self) -> Option<u64> {
         // One user in 2^64 has the hash 0, and is left out.
         Some(self.user).filter(|user| *user != 0)

@@ -51,6 +51,11 @@ impl<V> Thinned<V> {
         self.users.get(&user)
     }
 
+    /// Returns the value of a user, to be changed; `None` if the user is not in the map.
+    pub fn get_mut(&mut self, user: u64) -> Option<&mut V> {
+        self.users.get_mut(&user)
+    }
+
     /// Halves `theta`, and removes the users who are left out from then on.
     pub fn halve(&mut self) {
         self.theta /= 2;

@@ -1,23 +1,106 @@
-//! The variants of a user, as the backend and the client of a request are told them.
+//! The variants of a user, as the backend and the client of a request are told them, and the ticket by which its outcome is
+//! counted for them.
 
-use crate::isolate::Isolate;
-use cutover_core::{
-    Decision, Facts, Ruleset, Timestamp, decision::decide::identity_on,
-    rules::experiment::compiled::CompiledExperiment,
+use crate::{
+    counting::{UserEvent, tickets::Member},
+    isolate::Isolate,
 };
+use cutover_core::{
+    Arm, Decision, Facts, Reason, Ruleset, Timestamp,
+    decision::{assignments::Assignment, decide::identity_on, ruleset::AdapterChoice},
+    rules::experiment::compiled::{CompiledExperiment, Outside},
+};
+
+/// A request with its decision.
+#[derive(Clone, Copy)]
+struct Decided<'d> {
+    rules: &'d Ruleset,
+    decision: &'d Decision<'d>,
+    facts: &'d Facts<'d>,
+    /// Milliseconds since 1970.
+    now: i64,
+}
 
 impl Isolate {
     /// Notes the variants of a decision's user for the header `X-Test-Group`, without those of experiments that are held: by
-    /// the rules, or because this isolate sends nobody of their flags to the new arm.
-    pub(super) fn tell_groups(&self, rules: &Ruleset, decision: &Decision<'_>, facts: &Facts<'_>, now: i64) {
+    /// the rules, or because this isolate sends nobody of their flags to the new arm. Returns the number that the outcome
+    /// carries for its user: that of a ticket if the rules count experiments, otherwise the hash of one who is evidence.
+    pub(super) fn note_experiments(
+        &self,
+        rules: &Ruleset,
+        decision: &Decision<'_>,
+        facts: &Facts<'_>,
+        now: i64,
+    ) -> Option<u64> {
+        let decided = Decided { rules, decision, facts, now };
         let mut groups = self.groups.borrow_mut();
         groups.clear();
+        let mut members = self.members.borrow_mut();
+        members.clear();
         let user = decision.route.and_then(|route| identity_on(route, facts).user());
-        for assignment in rules.assignments(user, facts, Timestamp::from_millis(now)) {
-            if !self.is_held(rules, assignment.experiment, now) {
-                groups.add(&assignment);
+        for experiment in rules.experiments() {
+            let assigned = experiment.assign(user, facts, Timestamp::from_millis(now));
+            let told = assigned.ok().filter(|_| !self.is_held(rules, experiment, now));
+            let told = told.map(|variant| Assignment { experiment, variant });
+            if let Some(assignment) = &told {
+                groups.add(assignment);
+            }
+            // A condition may hold for one request of a user and not for another one.
+            let may_count = assigned.is_ok() || assigned == Err(Outside::Condition);
+            if let Some(user) = user.filter(|_| may_count) {
+                members.extend(self.member(decided, experiment, user, told));
             }
         }
+        let evidence = decision.evidence.map(|evidence| evidence.user);
+        if rules.counted().is_empty() {
+            return evidence;
+        }
+        let is_counted = self.settings.reports && (evidence.is_some() || !members.is_empty());
+        is_counted.then(|| self.counting.tickets.borrow_mut().issue(self.generation, evidence, &members))
+    }
+
+    /// Returns the user in an experiment; `None` if the request counts nothing for it.
+    fn member(
+        &self,
+        decided: Decided<'_>,
+        experiment: &CompiledExperiment,
+        user: &str,
+        told: Option<Assignment<'_>>,
+    ) -> Option<Member> {
+        let Decided { rules, decision, facts, .. } = decided;
+        let (position, counted) = rules.counted_at(experiment.name.as_str())?;
+        let served = told.filter(|assignment| self.is_served(decided, assignment));
+        let variant = served.and_then(|assignment| counted.position_of(assignment.variant));
+        let route = decision.route_position;
+        let selected = route.map(|route| counted.selected(route, facts.method)).unwrap_or_default();
+        let counts = variant.is_some() || (!selected.is_empty() && experiment.admits(user));
+        counts.then(|| Member { experiment: position, user: counted.key.hash(user), variant, selected })
+    }
+
+    /// Returns true if a request is served by a variant, and would be by any other one of its experiment: else the variants
+    /// would have users that differ in more than the variant.
+    fn is_served(&self, decided: Decided<'_>, assignment: &Assignment<'_>) -> bool {
+        let Decided { rules, decision, facts, now } = decided;
+        let Some(route) = decision.route else { return false };
+        let Some(owned) = assignment.experiment.owned_flag() else { return true };
+        let flag = route.flag.and_then(|position| rules.flags().get(position));
+        let Some(flag) = flag.filter(|flag| flag.name == *owned && flag.limit().is_none()) else {
+            return false;
+        };
+        let is_by_variant = decision.verdict.reason == Reason::Experiment
+            && assignment.variant.arm == Some(decision.verdict.arm);
+        // The new arm could not serve the request, or does not now: then its users are missing.
+        is_by_variant
+            && !self.diverts(Some(route.new), now)
+            && (decision.verdict.arm == Arm::New
+                || !matches!(rules.adapter_for(route, facts), AdapterChoice::Unadapted))
+    }
+
+    /// Counts an event that a backend or a client reports of a user, for every experiment with a metric of its name. Returns
+    /// true if there is such a metric.
+    pub fn note_event(&mut self, user: &str, event: &str, value: Option<u64>, at_ms: i64) -> bool {
+        let Some(rules) = self.rules().filter(|_| self.settings.reports) else { return false };
+        self.counting.note_event(&rules, &UserEvent { user, name: event, value, at_ms })
     }
 
     /// Returns true while no variant of an experiment serves anybody.

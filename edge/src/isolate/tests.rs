@@ -4,6 +4,7 @@ mod brakes;
 mod control;
 mod diversion;
 mod epochs;
+mod experiments;
 mod groups;
 mod reports;
 mod timing;

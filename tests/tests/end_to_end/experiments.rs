@@ -3,6 +3,7 @@
 mod assignment;
 mod forwarding;
 mod owner;
+mod users;
 
 use axum::{Router, http::HeaderMap};
 use cutover_core::{Facts, Revision, Ruleset, Timestamp, config::Config, decision::assignments::TestGroups};

@@ -183,6 +183,14 @@ impl CompiledExperiment {
         slice.and_then(|slice| self.variants.get(slice.variant)).ok_or(Outside::Traffic)
     }
 
+    /// Returns true if the user takes part in requests for which the conditions hold.
+    pub fn admits(&self, user: &str) -> bool {
+        self.is_running
+            && !self.holdout.as_ref().is_some_and(|holdout| holdout.contains(user))
+            && self.layer.as_ref().is_none_or(|layer| layer.contains(user))
+            && self.traffic.contains(user)
+    }
+
     /// Returns true while users are assigned.
     pub fn is_running(&self) -> bool {
         self.is_running

@@ -39,7 +39,7 @@ fn with_experiments(state: ExperimentState) -> Snapshot {
     snapshot
 }
 
-fn holding(snapshot: &Snapshot, settings: Settings) -> Isolate {
+pub(super) fn holding(snapshot: &Snapshot, settings: Settings) -> Isolate {
     let mut isolate = Isolate::default();
     isolate.configure(settings, 0);
     isolate.reporting.name("ab".repeat(16));
