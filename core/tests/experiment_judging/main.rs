@@ -5,6 +5,7 @@ mod batches;
 mod designs;
 mod folding;
 mod judging;
+mod phases;
 mod simulated;
 mod truth;
 

@@ -57,7 +57,7 @@ impl Account {
     pub(super) fn add(&mut self, state: &State, at: i64, batch: &Batch) {
         match self {
             Self::Flag(account) => account.add(state, at, batch),
-            Self::Experiment(account) => account.add(state, batch),
+            Self::Experiment(account) => account.add(state, at, batch),
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) struct ExperimentAccount {
     written: Figures,
     /// Arrivals of the phase that are not folded yet.
     arrivals: Option<Arrivals>,
+    /// Time at which the newest of them arrived, in milliseconds since 1970.
+    arrived_at: i64,
     /// Entries that arrived of other phases, and are not counted as such yet.
     unknown: u64,
     /// Records that are not written yet.
@@ -60,6 +62,7 @@ impl ExperimentAccount {
             phase,
             written,
             arrivals: None,
+            arrived_at: 0,
             unknown: 0,
             records: Vec::new(),
             judged_at: None,
@@ -71,9 +74,9 @@ impl ExperimentAccount {
         &self.ledger
     }
 
-    /// Adds the parts of a batch that are of the experiment. The state must be newer than the batch: entries of a phase that it
-    /// does not count are unknown.
-    pub(super) fn add(&mut self, state: &State, batch: &Batch) {
+    /// Adds the parts of a batch that arrived at `at` and are of the experiment. The state must be newer than the batch: entries of
+    /// a phase that it does not count are unknown.
+    pub(super) fn add(&mut self, state: &State, at: i64, batch: &Batch) {
         self.follow(state, clock::now());
         let open = self.phase.as_ref().filter(|phase| phase.ended.is_none());
         let Some(identity) = open.map(|phase| phase.identity.clone()) else { return };
@@ -82,6 +85,7 @@ impl ExperimentAccount {
         self.unknown = self.unknown.saturating_add(unknown.sum());
         let arrivals = self.arrivals.get_or_insert_with(|| Arrivals::new(self.name.clone(), identity.phase));
         arrivals.add(batch);
+        self.arrived_at = self.arrived_at.max(at);
     }
 
     /// Ends the phase if the state counts it no longer, and begins the one that it counts.
@@ -103,8 +107,11 @@ impl ExperimentAccount {
         }
     }
 
-    /// Folds the arrivals into the evidence of the phase.
+    /// Folds the arrivals into the evidence of the phase, as of the newest one. A backlog is folded as if it were read at the time at
+    /// which it came: no event is given up whose exposure is still to be read.
     fn fold(&mut self, now: Timestamp) {
+        let has_arrivals = self.arrivals.is_some();
+        let now = if has_arrivals { now.min(Timestamp::from_millis(self.arrived_at)) } else { now };
         let (arrivals, unknown) = (self.arrivals.take(), std::mem::take(&mut self.unknown));
         let Some(phase) = self.phase.as_mut().filter(|phase| phase.ended.is_none()) else { return };
         let nothing = || Arrivals::new(self.name.clone(), phase.identity.phase);
@@ -201,6 +208,9 @@ mod tests {
         measurement::experiments::{ExperimentPart, Exposure, UserOutcome},
     };
 
+    /// Time at which batches arrive, in milliseconds since 1970.
+    const AT: i64 = 60_000;
+
     fn name() -> ExperimentName {
         "e".parse().unwrap()
     }
@@ -213,6 +223,7 @@ mod tests {
             phase: None,
             written: Figures::default(),
             arrivals: None,
+            arrived_at: 0,
             unknown: 0,
             records: Vec::new(),
             judged_at: None,
@@ -252,7 +263,7 @@ mod tests {
     fn a_batch_that_is_read_twice_before_it_is_folded_counts_once() {
         let (mut account, state, now) = (account(), state(1), Timestamp::from_millis(60_000));
         for _ in 0..2 {
-            account.add(&state, &failing(1, 1, 0, 5));
+            account.add(&state, AT, &failing(1, 1, 0, 5));
         }
         account.judge(&state, now).unwrap();
         assert_eq!(exposed(&account), [5, 0]);
@@ -264,8 +275,8 @@ mod tests {
     #[test]
     fn entries_of_another_phase_are_unknown() {
         let (mut account, state) = (account(), state(2));
-        account.add(&state, &failing(1, 1, 0, 5));
-        account.add(&state, &failing(2, 2, 1, 3));
+        account.add(&state, AT, &failing(1, 1, 0, 5));
+        account.add(&state, AT, &failing(2, 2, 1, 3));
         let record = account.judge(&state, Timestamp::from_millis(60_000)).unwrap();
         assert_eq!((exposed(&account), record.figures.unknown), (vec![0, 3], 10));
     }
@@ -273,7 +284,7 @@ mod tests {
     #[test]
     fn a_guardrail_that_fires_is_recorded_once() {
         let (mut account, state, now) = (account(), state(1), Timestamp::from_millis(60_000));
-        account.add(&state, &failing(1, 1, 1, 40));
+        account.add(&state, AT, &failing(1, 1, 1, 40));
         let record = account.judge(&state, now).unwrap();
         assert_eq!(record.judgement.conclusion, Conclusion::Off { variant: 1, metric: 0 });
         let harm = record.harm().unwrap();
@@ -281,23 +292,84 @@ mod tests {
                         the users";
         assert_eq!(harm, expected);
         // Whoever could not stop the experiment tries again, whatever came since.
-        account.add(&state, &failing(2, 1, 0, 400));
+        account.add(&state, AT, &failing(2, 1, 0, 400));
         assert_eq!((account.judge(&state, now), account.records.len()), (Some(record), 1));
     }
 
     #[test]
     fn a_phase_that_is_over_has_a_last_record_and_stays_as_it_is() {
         let (mut account, now) = (account(), Timestamp::from_millis(60_000));
-        account.add(&state(1), &failing(1, 1, 0, 5));
+        account.add(&state(1), AT, &failing(1, 1, 0, 5));
         let over = state(0);
         assert_eq!(account.judge(&over, now), None);
         assert_eq!(account.records.len(), 1);
         assert_eq!((account.records[0].at, account.records[0].figures.running[0].users), (now, 5));
-        account.add(&over, &failing(2, 1, 0, 5));
+        account.add(&over, AT, &failing(2, 1, 0, 5));
         account.judge(&over, Timestamp::from_millis(600_000));
         assert_eq!((exposed(&account), account.records.len()), (vec![5, 0], 1));
         // The next phase begins with nobody.
         account.judge(&state(2), Timestamp::from_millis(700_000));
         assert_eq!((exposed(&account), account.records.len()), (vec![0, 0], 2));
+    }
+
+    /// An event whose exposure comes with a later batch of a backlog waits for it, however long ago both came.
+    #[test]
+    fn a_backlog_is_folded_as_of_its_arrival() {
+        let (mut account, state) = (account(), state(1));
+        let mut part = ExperimentPart::empty(name(), 1, 10);
+        part.outcomes.push(UserOutcome { user: 7, metric: 1, after_s: 20, value: None });
+        let event = Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1) };
+        account.add(&state, AT, &event);
+        // A day later.
+        let now = Timestamp::from_millis(86_400_000);
+        account.judge(&state, now).unwrap();
+        let mut part = ExperimentPart::empty(name(), 1, 10);
+        part.exposures.push(Exposure { user: 7, variant: 1, after_s: 0 });
+        let exposure = Batch { experiments: vec![part], ..Batch::empty("b".repeat(32), 1) };
+        account.add(&state, AT + 1_000, &exposure);
+        let figures = account.judge(&state, now).unwrap().figures;
+        assert_eq!((figures.running[1].users, figures.running[1].metrics[1].with_event), (1, 1));
+        assert_eq!(figures.before_exposure, 0);
+    }
+
+    /// The largest evidence of a phase: every user that is remembered has an event of each metric. What is too large loses
+    /// half of its users at a time, and none of its figures.
+    #[test]
+    fn the_largest_phase_can_be_written() {
+        let metrics: Vec<String> = (0..16).map(|number| format!("event_{number}")).collect();
+        let mut state = state(1);
+        state
+            .config
+            .ab_tests
+            .values_mut()
+            .for_each(|experiment| experiment.success_metrics.clone_from(&metrics));
+        let (identity, design) = state.counted_phase(&name()).unwrap();
+        let mut phase = Phase::begin(identity, design, DEFAULT_CAPACITY);
+        let hash = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for chunk in 0..4_u64 {
+            let mut part = ExperimentPart::empty(name(), 1, 10);
+            for user in (1..=1_024).map(|number| hash(1 + number + 1_024 * chunk)) {
+                part.exposures.push(Exposure { user, variant: (user % 2) as u8, after_s: 0 });
+                let outcome = |metric| UserOutcome {
+                    user,
+                    metric,
+                    after_s: (user % 49) as u32,
+                    value: Some(user >> 20),
+                };
+                part.outcomes.extend((0..16).map(outcome));
+            }
+            let mut arrivals = Arrivals::new(name(), 1);
+            arrivals.add(&Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1 + chunk) });
+            phase.fold(&arrivals, Timestamp::from_millis(AT));
+        }
+        assert_eq!(phase.evidence.remembered(), 4_096);
+        assert!(evidence_fits(&phase, &[]).unwrap());
+        let figures = phase.evidence.figures().clone();
+        assert!(phase.halve_users() && phase.evidence.remembered() < 2_300);
+        assert_eq!(*phase.evidence.figures(), figures);
+        while phase.evidence.remembered() > 0 {
+            assert!(phase.halve_users());
+        }
+        assert!(!phase.halve_users(), "nobody is left");
     }
 }
