@@ -85,10 +85,10 @@ fn show(results: &Value) {
     }
     println!("{}", conclusion(results));
     let tables = [
-        (&["VARIANT", "WEIGHT", "USERS", "FINAL"][..], rows(results, "variants", variant)),
-        (&["METRIC", "ROLE", "VARIANT", "WITH EVENT", "RATE"][..], metrics(results)),
-        (&["TEST", "VARIANT", "METRIC", "EVIDENCE", "FIRES"][..], rows(results, "tests", test)),
-        (&["METRIC", "VARIANT", "RELATIVE EFFECT"][..], rows(results, "effects", effect)),
+        (vec!["VARIANT", "WEIGHT", "USERS", "FINAL"], rows(results, "variants", variant)),
+        (vec!["METRIC", "ROLE", "VARIANT", "WITH EVENT", "RATE"], metrics(results)),
+        (vec!["TEST", "VARIANT", "METRIC", "EVIDENCE", "FIRES"], rows(results, "tests", test)),
+        (vec!["METRIC", "VARIANT", "RELATIVE EFFECT"], rows(results, "effects", effect)),
     ];
     for (heading, rows) in tables.iter().filter(|(_, rows)| !rows.is_empty()) {
         println!();

@@ -2,8 +2,11 @@
 //! events of the user's window.
 
 use crate::{
-    experiment::{design::StoppingRules, figures::Amounts},
-    rules::experiment::metric::{Metric, MetricKind},
+    experiment::figures::Amounts,
+    rules::experiment::{
+        analysis::StoppingRules,
+        metric::{Metric, MetricKind},
+    },
 };
 use serde::{Deserialize, Serialize};
 

@@ -8,18 +8,16 @@
 //! A request that the variant served is an exposure, however it ended. A request that legacy answers after a failure of the new
 //! backend is decided anew, and is none.
 
-use crate::counting::{thinned::Thinned, tickets::Member, users::take_first};
+mod window;
+
+use self::window::{Taken, Window};
+use crate::counting::{thinned::Thinned, tickets::Member};
 use cutover_core::{
     ExperimentName, Ruleset,
     decision::counted::{CountedExperiment, MetricSet},
-    measurement::{
-        batch::{WINDOW_MS, window_of},
-        counts::Outcome,
-        experiments::{ExperimentPart, Exposure, UserOutcome},
-    },
+    measurement::{batch::window_of, counts::Outcome, experiments::ExperimentPart},
     rules::experiment::metric::MetricKind,
 };
-use std::collections::BTreeMap;
 
 /// Most phases of experiments whose users are held. A further one takes the place of the one without requests for the longest
 /// time, if nothing of that one waits; otherwise its users are left out.
@@ -27,9 +25,6 @@ const MAX_PHASES: usize = 32;
 
 /// Most exposures and outcomes of a phase waiting to be sent. Beyond it the users are thinned.
 const MAX_WAITING: usize = 4_096;
-
-/// Most values of one user for one metric in one event window. Those beyond them are left out.
-const MAX_VALUES: usize = 64;
 
 /// Number of entries whose room the names of a part take in a batch.
 const PART_ENTRIES: usize = 6;
@@ -74,26 +69,6 @@ struct Exposed {
     first: i64,
     /// Conversions that were noted since: only the first one of a metric counts.
     converted: MetricSet,
-}
-
-/// The users of one event window.
-#[derive(Debug)]
-struct Window {
-    start: i64,
-    settle_ms: u32,
-    /// Times of first exposures in seconds since 1970, by hash and variant.
-    exposures: BTreeMap<(u64, u8), i64>,
-    /// Outcomes by hash and position of the metric.
-    outcomes: BTreeMap<(u64, u8), Vec<Noted>>,
-}
-
-/// An outcome of a user.
-#[derive(Debug, Clone, Copy)]
-struct Noted {
-    /// Time in seconds since 1970.
-    at: i64,
-    /// Value in thousandths; `None` for a conversion.
-    value: Option<u64>,
 }
 
 impl Experiments {
@@ -224,8 +199,7 @@ impl PhaseUsers {
             self.leave_out();
         }
         if is_admitted && let Some(window) = self.window(place) {
-            let first = window.exposures.entry((user, variant)).or_insert(at);
-            *first = at.min(*first);
+            window.expose((user, variant), at);
             self.thin();
         }
     }
@@ -238,30 +212,17 @@ impl PhaseUsers {
         user: u64,
         value: u64,
     ) {
-        if !self.exposed.admits(user) {
+        if metrics.is_empty() || !self.exposed.admits(user) {
             return;
         }
         for (position, kind) in metrics.positions().filter_map(|at| Some((at, counted.kind(at)?))) {
             if kind == MetricKind::Conversion {
                 self.convert(place, user, position);
-            } else {
-                self.add_value(place, (user, position), value, kind == MetricKind::Ratio);
+            } else if let Some(window) = self.window(place) {
+                window.add_value((user, position), place.at(), value, kind == MetricKind::Ratio);
             }
         }
         self.thin();
-    }
-
-    /// Notes a value. Values of one second are one sum, unless the number of events counts too.
-    fn add_value(&mut self, place: Place<'_>, key: (u64, u8), value: u64, are_counted: bool) {
-        let at = place.at();
-        let Some(window) = self.window(place) else { return };
-        let outcomes = window.outcomes.entry(key).or_default();
-        let same = outcomes.iter_mut().find(|held| !are_counted && held.at == at);
-        if let Some(held) = same {
-            held.value = held.value.map(|sum| sum.saturating_add(value));
-        } else if outcomes.len() < MAX_VALUES {
-            outcomes.push(Noted { at, value: Some(value) });
-        }
     }
 
     /// Notes a conversion, unless an earlier one of an exposed user was noted. Of a user whom another isolate may have seen
@@ -276,12 +237,8 @@ impl PhaseUsers {
             }
             held.converted |= MetricSet::of(position);
         }
-        let Some(window) = self.window(place) else { return };
-        let outcomes = window.outcomes.entry((user, position)).or_default();
-        if let Some(held) = outcomes.first_mut() {
-            held.at = held.at.max(at);
-        } else {
-            outcomes.push(Noted { at, value: None });
+        if let Some(window) = self.window(place) {
+            window.convert((user, position), at);
         }
     }
 
@@ -315,10 +272,7 @@ impl PhaseUsers {
     /// Removes the waiting users who are left out since the last thinning.
     fn leave_out(&mut self) {
         let Self { exposed, windows, .. } = self;
-        for window in &mut *windows {
-            window.exposures.retain(|(user, _), _| exposed.admits(*user));
-            window.outcomes.retain(|(user, _), _| exposed.admits(*user));
-        }
+        windows.iter_mut().for_each(|window| window.retain(|user| exposed.admits(user)));
         windows.retain(|window| !window.is_empty());
     }
 
@@ -332,64 +286,5 @@ impl PhaseUsers {
         let since = taken.since()?;
         let empty = ExperimentPart::empty(self.experiment.clone(), self.phase, since);
         Some(taken.into_part(ExperimentPart { theta: self.exposed.theta(), ..empty }))
-    }
-}
-
-impl Window {
-    fn new(start: i64, settle_ms: u32) -> Self {
-        Self { start, settle_ms, exposures: BTreeMap::new(), outcomes: BTreeMap::new() }
-    }
-
-    fn is_ripe(&self, now: i64) -> bool {
-        now >= self.start.saturating_add(WINDOW_MS + i64::from(self.settle_ms))
-    }
-
-    fn count(&self) -> usize {
-        self.exposures.len() + self.outcomes.values().map(Vec::len).sum::<usize>()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.exposures.is_empty() && self.outcomes.is_empty()
-    }
-
-    /// Moves the entries with the smallest hashes, as many as there is room for.
-    fn take(&mut self, taken: &mut Taken, room: &mut usize) {
-        taken.exposures.extend(take_first(&mut self.exposures, room));
-        while let Some(entry) = self.outcomes.first_entry().filter(|entry| entry.get().len() <= *room) {
-            let ((user, metric), noted) = entry.remove_entry();
-            *room -= noted.len();
-            taken.outcomes.extend(noted.into_iter().map(|noted| (user, metric, noted)));
-        }
-    }
-}
-
-/// Entries of a part, whose times are not relative yet.
-#[derive(Default)]
-struct Taken {
-    exposures: Vec<((u64, u8), i64)>,
-    outcomes: Vec<(u64, u8, Noted)>,
-}
-
-impl Taken {
-    /// Returns the time of the first entry, in seconds since 1970; `None` if there is none.
-    fn since(&self) -> Option<i64> {
-        let exposed = self.exposures.iter().map(|(_, at)| *at);
-        exposed.chain(self.outcomes.iter().map(|(_, _, noted)| noted.at)).min()
-    }
-
-    /// Fills an empty part.
-    fn into_part(self, part: ExperimentPart) -> ExperimentPart {
-        let after = |at: i64| u32::try_from(at - part.since).unwrap_or(u32::MAX);
-        let exposure =
-            |((user, variant), at): ((u64, u8), i64)| Exposure { user, variant, after_s: after(at) };
-        let outcome = |(user, metric, noted): (u64, u8, Noted)| UserOutcome {
-            user,
-            metric,
-            after_s: after(noted.at),
-            value: noted.value,
-        };
-        let exposures = self.exposures.into_iter().map(exposure).collect();
-        let outcomes = self.outcomes.into_iter().map(outcome).collect();
-        ExperimentPart { exposures, outcomes, ..part }
     }
 }

@@ -310,7 +310,7 @@ impl Window {
 }
 
 /// Removes the entries with the smallest keys, as many as there is room for.
-pub(super) fn take_first<K: Ord, V>(map: &mut BTreeMap<K, V>, room: &mut usize) -> Vec<(K, V)> {
+pub(in crate::counting) fn take_first<K: Ord, V>(map: &mut BTreeMap<K, V>, room: &mut usize) -> Vec<(K, V)> {
     let taken: Vec<_> = std::iter::from_fn(|| map.pop_first()).take(*room).collect();
     *room -= taken.len();
     taken

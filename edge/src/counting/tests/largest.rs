@@ -1,11 +1,15 @@
 //! The largest batches: those of an isolate that ingest has not answered for an hour.
 
 use super::{Ended, add, hash};
-use crate::{counting::*, test_support};
+use crate::{
+    counting::{tickets::Member, *},
+    test_support,
+};
 use cutover_core::{
-    FlagName, PartsPerMillion, RouteId, RunId,
+    ExperimentName, FlagName, PartsPerMillion, RouteId, RunId,
     compare::{ComparisonWindow, DifferenceCount, DifferenceKind, RuleCount, SkipReason, Tally},
-    measurement::label::{CanaryLabel, SlowLimits},
+    decision::counted::MetricSet,
+    measurement::label::{CanaryLabel, ExperimentLabel, SlowLimits},
     vocabulary::{names::MAX_NAME_LENGTH, revision::Revision},
 };
 
@@ -85,6 +89,18 @@ fn largest_comparison(window: i64) -> ComparisonWindow {
     ComparisonWindow { flag: flag(), route: route(), canary: Some((run(), u32::MAX)), window, tally }
 }
 
+/// Compiles rules that count an experiment with a name as long as a name may be.
+fn counting_experiment() -> Rc<Ruleset> {
+    let name: ExperimentName = "e".repeat(MAX_NAME_LENGTH).parse().unwrap();
+    let variant = |key: &str| serde_json::json!({ "key": key, "name": key, "traffic_percentage": 50.0 });
+    let experiment = serde_json::json!({ "name": "E", "variants": [variant("a"), variant("b")] });
+    let mut snapshot = test_support::snapshot(1, PartsPerMillion::of_percent(50));
+    snapshot.experiments.insert(name.clone(), serde_json::from_value(experiment).unwrap());
+    let label = ExperimentLabel { phase: 1, key: test_support::KEY.to_owned() };
+    snapshot.experiment_labels.insert(name, label);
+    Rc::new(Ruleset::compile(&snapshot).unwrap())
+}
+
 /// A batch that ingest refuses for its size is lost for good.
 #[test]
 fn the_largest_batches_are_accepted_by_ingest() {
@@ -111,8 +127,15 @@ fn the_largest_batches_are_accepted_by_ingest() {
         (entry.tally.differences, entry.tally.rules) = (Vec::new(), Vec::new());
         counting.comparing.add_waiting(entry);
     }
+    let rules = counting_experiment();
+    for user in 0..3_000 {
+        let (selected, variant) = (MetricSet::default(), Some(1));
+        let member = Member { experiment: 0, user: hash(user), variant, selected };
+        let ended = EndedRequest { status: None, outcome: Outcome::Status(200), ms: 5, begun: 103_000 };
+        counting.experiments.add(&rules, &[member], ended);
+    }
     let state = BatchState { now: i64::MAX, ..BatchState::default() };
-    let (mut cells, mut users, mut comparisons) = (0, 0, 0);
+    let (mut cells, mut users, mut comparisons, mut exposures) = (0, 0, 0, 0);
     while counting.has_batch(i64::MAX, false) {
         let batch = counting.take(&"a".repeat(32), u64::MAX, &state);
         let size = batch.encode().len();
@@ -126,6 +149,7 @@ fn the_largest_batches_are_accepted_by_ingest() {
         cells += batch.cells.len();
         users += batch.users.iter().map(|window| window.seen.len()).sum::<usize>();
         comparisons += batch.comparisons.len();
+        exposures += batch.experiments.iter().map(|part| part.exposures.len()).sum::<usize>();
     }
-    assert_eq!((cells, users, comparisons), (CELLS, 360 + 1_000, 64));
+    assert_eq!((cells, users, comparisons, exposures), (CELLS, 360 + 1_000, 64, 3_000));
 }

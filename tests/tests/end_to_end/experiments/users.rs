@@ -97,9 +97,13 @@ struct Users {
     outcomes: BTreeSet<(u64, u8)>,
 }
 
-/// Sends the requests of a user and notes what became of them.
-async fn visit(connection: &mut Connection, number: usize, key: ExperimentKey, rules: &Ruleset) -> Users {
-    let user = format!("user-{number}");
+fn user(number: usize) -> String {
+    format!("user-{number}")
+}
+
+/// Sends the requests of a user and notes what became of them. `takes_part` is true for a user of the experiment.
+async fn visit(connection: &mut Connection, number: usize, key: ExperimentKey, takes_part: bool) -> Users {
+    let user = user(number);
     let hash = key.hash(&user);
     let mut truth = Users::default();
     let mut paths = Vec::new();
@@ -123,7 +127,7 @@ async fn visit(connection: &mut Connection, number: usize, key: ExperimentKey, r
     let target = if number.is_multiple_of(3) { "/orders" } else { "/orders?declined" };
     let ordered = connection.get(target, &[("x-user-id", &user)]).await;
     // Also of users whom nothing has exposed: another isolate may have.
-    if ordered.status == 200 && rules.experiment("arms").unwrap().admits(&user) {
+    if ordered.status == 200 && takes_part {
         truth.outcomes.insert((hash, ORDERED));
     }
     truth
@@ -159,7 +163,9 @@ async fn the_users_of_an_experiment_are_reported_exactly_whatever_becomes_of_the
     let total = if is_deep() { 1_800 } else { 600 };
     let (legacy, new) = (backend(false).await, backend(true).await);
     let snapshot = snapshot(&legacy, &new);
-    let rules = Arc::new(Ruleset::compile(&snapshot).unwrap());
+    let rules = Ruleset::compile(&snapshot).unwrap();
+    let arms = rules.experiment("arms").unwrap();
+    let taking_part: Arc<[bool]> = (0..total).map(|number| arms.admits(&user(number))).collect();
     let ingest = Ingest::default();
     let control = Router::new()
         .route("/v1/batches", post(store))
@@ -178,12 +184,12 @@ async fn the_users_of_an_experiment_are_reported_exactly_whatever_becomes_of_the
     let port = edge.port();
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
-            let rules = Arc::clone(&rules);
+            let taking_part = Arc::clone(&taking_part);
             tokio::spawn(async move {
                 let mut connection = Connection::open(port).await;
                 let mut truth = Users::default();
                 for number in (client..total).step_by(CLIENTS) {
-                    let seen = visit(&mut connection, number, key, &rules).await;
+                    let seen = visit(&mut connection, number, key, taking_part[number]).await;
                     truth.exposed.extend(seen.exposed);
                     truth.outcomes.extend(seen.outcomes);
                 }
