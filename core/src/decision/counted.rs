@@ -256,6 +256,6 @@ experiments:
     #[test]
     fn sixteen_metrics_are_a_set() {
         let all = (0..=u8::MAX).fold(MetricSet::default(), |set, position| set | MetricSet::of(position));
-        assert!(all.positions().eq(0..16));
+        assert!(all.positions().eq(0_u8..16));
     }
 }

@@ -83,7 +83,7 @@ pub fn minted() -> Option<String> {
     MINTED.with(RefCell::take)
 }
 
-/// Returns the lower half of the hash of the last decision's user, see
+/// Returns the lower half of the number that stands for the last decision's user, see
 /// [`PackedDecision::EVIDENCE`]. JavaScript calls this in the same turn.
 #[wasm_bindgen]
 pub fn evidence_low() -> u32 {
@@ -91,7 +91,7 @@ pub fn evidence_low() -> u32 {
     with_isolate(|isolate| isolate.evidence.get() as u32).unwrap_or_default()
 }
 
-/// Returns the upper half of the hash of the last decision's user, see [`evidence_low`].
+/// Returns the upper half of that number, see [`evidence_low`].
 #[wasm_bindgen]
 pub fn evidence_high() -> u32 {
     with_isolate(|isolate| (isolate.evidence.get() >> 32) as u32).unwrap_or_default()

@@ -81,7 +81,8 @@ impl Isolate {
     /// would have users that differ in more than the variant.
     fn is_served(&self, decided: Decided<'_>, assignment: &Assignment<'_>) -> bool {
         let Decided { rules, decision, facts, now } = decided;
-        let Some(route) = decision.route else { return false };
+        // A tester sees an arm that is nobody's variant.
+        let Some(route) = decision.route.filter(|_| facts.forced.is_none()) else { return false };
         let Some(owned) = assignment.experiment.owned_flag() else { return true };
         let flag = route.flag.and_then(|position| rules.flags().get(position));
         let Some(flag) = flag.filter(|flag| flag.name == *owned && flag.limit().is_none()) else {

@@ -6,10 +6,10 @@ use crate::{
     isolate::Isolate,
     settings::Settings,
     test_support,
-    wire::{OutcomeKind, PackedDecision},
+    wire::{OutcomeKind, Packed, PackedDecision},
 };
 use cutover_core::{
-    Bucket, PartsPerMillion, Purpose, Reason, Snapshot,
+    Arm, Bucket, PartsPerMillion, Purpose, Reason, Snapshot,
     measurement::{
         answer::Brake,
         batch::Batch,
@@ -105,6 +105,12 @@ fn end(
     begun: u32,
 ) -> PackedDecision {
     let decided = answer(isolate, &format!("{request}\n\0\n{user}"), i64::from(begun) * 1_000);
+    record(isolate, decided, (status, ms), begun);
+    decided
+}
+
+/// Records the end of the request that was decided last.
+fn record(isolate: &mut Isolate, decided: PackedDecision, (status, ms): (u32, u32), begun: u32) {
     let tag = OutcomeKind::tag(isolate.generation()) << OutcomeKind::GENERATION_SHIFT;
     let number = if decided.0 & PackedDecision::EVIDENCE == 0 { 0 } else { isolate.evidence.get() };
     let halves = [number as u32, (number >> 32) as u32];
@@ -116,7 +122,6 @@ fn end(
         begun,
         0,
     ]);
-    decided
 }
 
 /// Takes every batch that is left, and returns their parts.
@@ -205,6 +210,16 @@ fn requests_that_no_variant_serves_expose_nobody() {
     let mut other_phase = counted();
     other_phase.experiment_labels.values_mut().for_each(|label| label.phase += 1);
     assert_eq!(exposed_by(&other_phase, PAGE, &treated), [0, 0]);
+    // A tester who asks for the arm of the own variant.
+    let mut isolate = running();
+    let lines = format!("{PAGE}\n\0\n{treated}");
+    let mut forced = Packed::new(&lines);
+    forced.forced = Some(Arm::New);
+    let (decided, _) = isolate.decide(&forced, 100_000, isolate.generation(), || None);
+    assert_eq!(decided.arm(), Arm::New);
+    record(&mut isolate, decided, (200, 5), 100);
+    let of_tester = parts(&mut isolate, 200_000, true);
+    assert_eq!(["arms", "colours"].map(|experiment| exposed(&of_tester, experiment).len()), [0, 0]);
     // A lowered flag turns some of the treated users, so those whom it leaves and all of control are no fair sample.
     for user in [user_of(0), treated] {
         let mut isolate = running();

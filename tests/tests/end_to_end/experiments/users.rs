@@ -25,7 +25,7 @@ use std::{
 /// Orders have a route that no experiment decides. `quiet` has no label, so nobody counts its users.
 const CONFIGURATION: &str = r#"
 feature_flags: { reviews: { enabled: true }, orders: { enabled: true } }
-origins: { old: { url: "LEGACY_URL", timeout_ms: 500 }, new: { url: "NEW_URL", timeout_ms: 500 } }
+origins: { old: { url: "LEGACY_URL", timeout_ms: 2000 }, new: { url: "NEW_URL", timeout_ms: 2000 } }
 routes:
   - { id: reviews, match: { path: "/reviews/{id}" }, flag: reviews, legacy: old, new: new, identity: ["header:x-user-id"] }
   - { id: orders, match: { path: /orders }, flag: orders, legacy: old, new: new, identity: ["header:x-user-id"] }
