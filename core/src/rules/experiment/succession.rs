@@ -5,14 +5,13 @@ use crate::{
         division::{division, slices},
         document::{Experiment, ExperimentState, Slice, Variant},
     },
-    vocabulary::names::{ExperimentName, VariantKey},
+    vocabulary::names::ExperimentName,
 };
-use std::collections::BTreeMap;
 
 /// Returns the experiment to save for the one that an operator has written, in the place of `old`.
 ///
 /// Slices, salt and phase come from the old one: a salt that is left out stays, and users move as little as the weights
-/// allow. A change of the weights, the variants, the flag, the conditions, the salt, the metrics or the analysis begins the next
+/// allow. A change of the weights, the variants, their order, the flag, the conditions, the salt, the metrics or the analysis begins the next
 /// phase, unless the old one is a draft; so does the way back to a draft. Traffic, layer, holdout, names and descriptions can
 /// change within a phase: none of them moves a user from one variant to another. The outcome of a stopped experiment stays until it
 /// is replaced, or the experiment goes on.
@@ -54,8 +53,9 @@ fn is_alike(old: &Experiment, new: &Experiment) -> bool {
         && effects(old) == effects(new)
 }
 
-/// Returns the variants by their keys, because their order decides nothing, and without their display names.
-fn effects(experiment: &Experiment) -> BTreeMap<&VariantKey, Variant> {
+/// Returns the variants without their display names. Their order decides no variant of a user, but reports name variants by their
+/// positions.
+fn effects(experiment: &Experiment) -> Vec<Variant> {
     let unnamed = |variant: &Variant| Variant { name: String::new(), ..variant.clone() };
-    experiment.variants.iter().map(|variant| (&variant.key, unnamed(variant))).collect()
+    experiment.variants.iter().map(unnamed).collect()
 }
