@@ -120,3 +120,91 @@ fn notification(record: &Record, running: &Experiment, reason: &str, at: Timesta
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Brakes, CountedPhase, Head};
+    use cutover_core::{
+        Revision,
+        config::Config,
+        experiment::{Arrivals, DEFAULT_CAPACITY, Phase},
+        measurement::{
+            batch::Batch,
+            experiments::{ExperimentPart, Exposure, UserOutcome},
+        },
+    };
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+    /// A state at revision 7 in which an experiment owns the flag `f`, whose users are on legacy without it.
+    fn state() -> State {
+        let text = "feature_flags: { f: { enabled: true, rollout_percentage: 0 } }
+experiments:
+  e: { name: E, flag: f, success_metrics: [error_rate], variants: { control: { name: C, arm: legacy }, treatment: { name: T, arm: new } } }";
+        let mut state = State::default();
+        state.config = Config::from_yaml(text).unwrap();
+        let brakes = Brakes::none_before(Revision(7));
+        state.head = Head { revision: Revision(7), brakes, ..Head::default() };
+        let counted = CountedPhase { phase: 1, began: Timestamp::from_millis(5), key: KEY.to_owned() };
+        state.phases.insert("e".parse().unwrap(), counted);
+        state
+    }
+
+    /// Returns the judgement of the phase with this many users of treatment who had errors.
+    fn record(state: &State, failed: u64) -> Record {
+        let name = "e".parse().unwrap();
+        let (identity, design) = state.counted_phase(&name).unwrap();
+        let mut phase = Phase::begin(identity, design, DEFAULT_CAPACITY);
+        let mut part = ExperimentPart::empty(name.clone(), 1, 10);
+        for user in 1..=failed {
+            part.exposures.push(Exposure { user, variant: 1, after_s: 0 });
+            part.outcomes.push(UserOutcome { user, metric: 0, after_s: 1, value: None });
+        }
+        let mut arrivals = Arrivals::new(name, 1);
+        arrivals.add(&Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1) });
+        phase.fold(&arrivals, Timestamp::from_millis(60_000));
+        phase.judged(Timestamp::from_millis(60_000), "test")
+    }
+
+    #[test]
+    fn the_stop_is_one_change_with_its_brake_and_without_the_key() {
+        let (platform, state, lease) = (Platform::detached(false), state(), Lease { term: 3 });
+        let commit = stop(&platform, &state, &record(&state, 40), lease).unwrap();
+        let objects: Vec<(&str, bool)> = commit
+            .writes
+            .iter()
+            .map(|write| match write {
+                Write::Object { section, value, .. } => (section.as_str(), value.is_some()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(objects, [(SECTION, true), (PHASES, false)]);
+        assert_eq!((commit.from, commit.lease), (Revision(7), Some(lease)));
+        let brakes = commit.brakes.since(Revision(7));
+        assert_eq!(brakes.iter().map(|brake| brake.flag.as_str()).collect::<Vec<_>>(), ["f"]);
+        assert_eq!((commit.audit.action.as_str(), commit.audit.actor.as_str()), ("experiment.stop", ACTOR));
+        assert!(commit.audit.reason.as_ref().unwrap().contains("error_rate"), "{:?}", commit.audit.reason);
+        assert_eq!(commit.audit.objects, ["ab_tests/e"]);
+        assert!(!commit.audit.changes.to_string().contains(KEY), "the audit log has the key");
+    }
+
+    #[test]
+    fn nothing_is_stopped_without_harm_or_in_another_phase() {
+        let (platform, lease) = (Platform::detached(false), Lease { term: 3 });
+        let counted = state();
+        let is_stopped = |state: &State, record: &Record| stop(&platform, state, record, lease).is_some();
+        let harm = record(&counted, 40);
+        assert!(is_stopped(&counted, &harm));
+        assert!(!is_stopped(&counted, &record(&counted, 1)), "no harm");
+        let mut again = state();
+        again.phases.values_mut().for_each(|phase| phase.began = Timestamp::from_millis(6));
+        assert!(!is_stopped(&again, &harm), "another start of the phase");
+        let mut paused = state();
+        paused.config.ab_tests.values_mut().for_each(|experiment| experiment.state = ExperimentState::Paused);
+        assert!(!is_stopped(&paused, &harm), "nobody is in a variant");
+        let mut over = state();
+        over.phases.clear();
+        assert!(!is_stopped(&over, &harm), "it was stopped meanwhile");
+    }
+}
