@@ -167,8 +167,8 @@ experiments:
         phase.judged(Timestamp::from_millis(60_000), "test")
     }
 
-    #[test]
-    fn the_stop_is_one_change_with_its_brake_and_without_the_key() {
+    #[tokio::test]
+    async fn the_stop_is_one_change_with_its_brake_and_without_the_key() {
         let (platform, state, lease) = (Platform::detached(false), state(), Lease { term: 3 });
         let commit = stop(&platform, &state, &record(&state, 40), lease).unwrap();
         let objects: Vec<(&str, bool)> = commit
@@ -189,8 +189,8 @@ experiments:
         assert!(!commit.audit.changes.to_string().contains(KEY), "the audit log has the key");
     }
 
-    #[test]
-    fn nothing_is_stopped_without_harm_or_in_another_phase() {
+    #[tokio::test]
+    async fn nothing_is_stopped_without_harm_or_in_another_phase() {
         let (platform, lease) = (Platform::detached(false), Lease { term: 3 });
         let counted = state();
         let is_stopped = |state: &State, record: &Record| stop(&platform, state, record, lease).is_some();

@@ -11,10 +11,10 @@ use crate::{
 /// Returns the experiment to save for the one that an operator has written, in the place of `old`.
 ///
 /// Slices, salt and phase come from the old one: a salt that is left out stays, and users move as little as the weights
-/// allow. A change of the weights, the variants, their order, the flag, the conditions, the salt, the metrics or the analysis begins the next
-/// phase, unless the old one is a draft; so does the way back to a draft. Traffic, layer, holdout, names and descriptions can
-/// change within a phase: none of them moves a user from one variant to another. The outcome of a stopped experiment stays until it
-/// is replaced, or the experiment goes on.
+/// allow. A change of the weights, the variants, their order, the flag, the conditions, the salt, the metrics or the analysis
+/// begins the next phase, unless the old one is a draft; so does the way back to a draft. Traffic, layer, holdout, names and
+/// descriptions can change within a phase: none of them moves a user from one variant to another. The outcome of a stopped
+/// experiment stays until it is replaced, or the experiment goes on.
 ///
 /// Without an old experiment its slices and its phase are those that it brings, as an export does.
 pub fn next(name: &ExperimentName, old: Option<&Experiment>, new: &Experiment) -> Experiment {
