@@ -107,6 +107,7 @@ pub const CANARY: &str = "Examples:\n  cutover canary plan reviews_read -f cutov
 /// Examples of `cutover experiment`.
 pub const EXPERIMENT: &str = "Examples:\n  cutover experiment create checkout --flag checkout --traffic-percentage 20\n  \
                               cutover experiment start checkout\n  \
+                              cutover experiment status checkout\n  \
                               cutover experiment stop checkout --winner treatment --reason 'more orders'";
 
 /// Examples of the emergency commands.

@@ -17,6 +17,7 @@ pub mod crowd;
 pub mod dev;
 pub mod dynamodb;
 pub mod edge;
+pub mod experiments;
 pub mod fault_proxy;
 pub mod functions;
 pub mod gzip;

@@ -1,6 +1,6 @@
 //! The commands below `cutover experiment`.
 
-use super::{assign, create, show, steer};
+use super::{assign, create, plan, replay, results, show, steer};
 use crate::{client::Client, failure::Failure, output::Format};
 use clap::{Args, Subcommand};
 
@@ -23,6 +23,14 @@ pub enum Command {
     ///
     /// Its users go where its flag sends them, within seconds. A winner changes nothing: roll it out with a canary.
     Stop(steer::Stop),
+    /// Show the users, the tests and the conclusion of an experiment. It may be looked at at any time.
+    Status(Experiment),
+    /// Follow an experiment until it is stopped: a line for each change.
+    Watch(results::Watch),
+    /// Judge again what each record of an experiment holds, and compare.
+    Replay(Experiment),
+    /// Show the users and days that an experiment needs to find an effect.
+    Plan(plan::Options),
     /// Show the variant of a user, or why the user has none. Nothing is counted.
     Assign(assign::Options),
     /// Delete an experiment that is not running.
@@ -49,6 +57,10 @@ pub fn run(command: &Command, client: &Client, format: Format) -> Result<(), Fai
         Command::Start(options) => steer::start(options, client, format),
         Command::Pause(options) => steer::pause(options, client, format),
         Command::Stop(options) => steer::stop(options, client, format),
+        Command::Status(Experiment { experiment }) => results::status(experiment, client, format),
+        Command::Watch(options) => results::watch(options, client, format),
+        Command::Replay(Experiment { experiment }) => replay::run(experiment, client, format),
+        Command::Plan(options) => plan::run(options, client, format),
         Command::Assign(options) => assign::run(options, client, format),
         Command::Delete(options) => steer::delete(options, client, format),
     }

@@ -5,6 +5,9 @@ mod command;
 mod create;
 mod owner;
 mod path;
+mod plan;
+mod replay;
+mod results;
 mod show;
 mod steer;
 

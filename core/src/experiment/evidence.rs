@@ -86,6 +86,11 @@ impl Evidence {
         self.users.lower(theta);
     }
 
+    /// Counts entries that belong to no phase that is known, or to another one.
+    pub fn note_unknown(&mut self, entries: u64) {
+        self.figures.unknown = self.figures.unknown.saturating_add(entries);
+    }
+
     /// Adds everything that arrived in a tick. `now` is the time of the tick, in seconds since 1970.
     pub fn fold(&mut self, design: &Design, arrivals: &Arrivals, now: i64) {
         for part in arrivals.parts() {

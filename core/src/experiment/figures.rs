@@ -164,7 +164,7 @@ pub struct Figures {
     pub crossed: u64,
     /// Outcomes before the exposure of their user, or of users who were never exposed. They are in no sum.
     pub before_exposure: u64,
-    /// Entries of variants and metrics that the design does not have.
+    /// Entries of variants and metrics that the design does not have, and of other phases than the one that is counted.
     pub unknown: u64,
 }
 

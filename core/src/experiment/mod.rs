@@ -9,6 +9,7 @@ mod evidence;
 mod figures;
 mod judgement;
 mod needed;
+mod phase;
 mod record;
 mod test;
 mod user;
@@ -22,6 +23,7 @@ pub use self::{
     figures::{Figures, MetricSums, Total, VariantSums},
     judgement::Judgement,
     needed::{NeededUsers, needed_users},
+    phase::Phase,
     record::{Disagreement, PhaseIdentity, Record, replay},
     test::{PrimaryFinding, TestKind, TestResult},
     user::MAX_EVENT_IDS,

@@ -2,7 +2,14 @@
 //! them: the figures over all of them are.
 
 use crate::{
-    experiment::{design::Design, evidence::Evidence, figures::Figures, judgement::Judgement},
+    experiment::{
+        conclusion::Conclusion,
+        design::Design,
+        evidence::Evidence,
+        figures::Figures,
+        judgement::Judgement,
+        test::{TestKind, TestResult},
+    },
     vocabulary::{names::ExperimentName, timestamp::Timestamp},
 };
 use serde::{Deserialize, Serialize};
@@ -59,6 +66,22 @@ impl Record {
             theta: evidence.theta(),
             judgement,
         }
+    }
+
+    /// Returns the harm that a guardrail has found, in one sentence; `None` if none has fired.
+    pub fn harm(&self) -> Option<String> {
+        let Conclusion::Off { variant, metric } = self.judgement.conclusion else { return None };
+        let is_it = |test: &&TestResult| {
+            test.kind == TestKind::Guardrail && test.variant == variant && test.metric == Some(metric)
+        };
+        let test = self.judgement.tests.iter().find(is_it)?;
+        let name = &self.design.metrics.get(usize::from(metric))?.name;
+        let key = &self.design.variants.get(usize::from(variant))?.key;
+        let percent = libm::round(self.design.share(variant) * 1_000.0) / 10.0;
+        let TestResult { users, all, .. } = test;
+        Some(format!(
+            "the guardrail {name} fired: of {all} users with an event, {users} are in {key}, which has {percent} percent of the users"
+        ))
     }
 }
 

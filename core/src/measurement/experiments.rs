@@ -167,7 +167,8 @@ impl ExperimentPart {
         self.outcomes.retain(|outcome| outcome.user < bound);
     }
 
-    fn entries(&self) -> usize {
+    /// Returns the number of exposures and outcomes; an outcome with an id takes the room of two.
+    pub fn entries(&self) -> usize {
         let with_ids = self.outcomes.iter().filter(|outcome| outcome.id.is_some()).count();
         self.exposures.len() + self.outcomes.len() + with_ids
     }

@@ -6,6 +6,7 @@ mod designs;
 mod folding;
 mod identified;
 mod judging;
+mod phases;
 mod simulated;
 mod truth;
 

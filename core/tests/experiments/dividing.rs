@@ -156,6 +156,8 @@ fn a_change_that_users_can_tell_begins_the_next_phase() {
         valued.to_owned(),
         armed.to_owned(),
         "variants: { a: A, b: B, c: C }".to_owned(),
+        // Reports name variants by their positions.
+        "variants: { b: B, a: A }".to_owned(),
         format!("salt: other, {HALVES}"),
         format!("conditions: [{{ type: attribute, name: country, op: equals, values: [NO] }}], {HALVES}"),
         format!("success_metrics: [orders], {HALVES}"),

@@ -5,7 +5,7 @@ use crate::{
     access::auth::Caller,
     api::{
         extract::{Parameters, Segments},
-        pages::PageLimit,
+        pages::{PageLimit, must_be_a_position},
         respond::json_response,
     },
     platform::Platform,
@@ -38,14 +38,7 @@ pub(super) async fn handle(
     let name: FlagName = name.parse().map_err(|error| invalid("name", &error))?;
     let run: RunId = run.parse().map_err(|error| invalid("run", &error))?;
     let limit = LIMIT.check(query.limit)?;
-    // A value of `next_after` begins with the digits of a time.
-    let is_position = query.after.len() <= 200
-        && query.after.bytes().all(|byte| matches!(byte, b' '..=b'}'))
-        && query.after.bytes().next().is_none_or(|byte| byte.is_ascii_digit());
-    if !is_position {
-        let hint = "send the next_after of the previous page unchanged";
-        return Err(Problem::invalid("after", "it is not the end of a page", hint));
-    }
+    must_be_a_position(&query.after)?;
     let (records, next) = platform.store.records(&run, &query.after, limit).await?;
     if records.iter().any(|record| record.run.flag != name) || (records.is_empty() && query.after.is_empty())
     {

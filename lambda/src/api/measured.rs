@@ -1,8 +1,12 @@
 //! The measurements that are about the configuration of now. The ledgers of deleted flags are not read; those of deleted routes
 //! are in the ledger of their flag.
 
-use crate::store::{Ledger, LedgerParts, Store, error::StoreError};
-use cutover_core::{FlagName, RouteId, config::Config};
+use crate::store::{Ledger, LedgerParts, LedgerSubject, State, Store, error::StoreError};
+use cutover_core::{
+    ExperimentName, FlagName, RouteId, Timestamp,
+    config::Config,
+    experiment::{DEFAULT_CAPACITY, Judgement, Phase, TestKind},
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Ledgers by flag; `None` is the one for requests that no flag decided.
@@ -28,6 +32,38 @@ pub(super) fn keep_routes(ledgers: &mut Ledgers, config: &Config) {
             .series
             .retain(|series| series.route.as_ref().is_none_or(|route| routes.contains(&(flag, route))));
     }
+}
+
+/// The newest phase of an experiment, as far as it is folded.
+pub(super) struct MeasuredPhase {
+    /// The phase; an empty one if nothing of it was folded.
+    pub(super) phase: Phase,
+    /// Arrival time up to which all reports are in it; `None` before the first one.
+    pub(super) through: Option<Timestamp>,
+}
+
+/// Reads the phase of an experiment that is counted, or else the last one that was; `None` if none ever was.
+pub(super) async fn phase(
+    store: &Store,
+    state: &State,
+    name: &ExperimentName,
+) -> Result<Option<MeasuredPhase>, StoreError> {
+    let subject = LedgerSubject::Experiment(name);
+    let (ledger, held) = store.ledger_with_evidence::<Phase>(subject).await?;
+    let phase = match (state.counted_phase(name), held) {
+        (None, held) => held,
+        (Some((identity, design)), Some(held)) if held.identity == identity && held.design == design => {
+            Some(held)
+        }
+        (Some((identity, design)), _) => Some(Phase::begin(identity, design, DEFAULT_CAPACITY)),
+    };
+    let through = (ledger.through > 0).then(|| Timestamp::from_millis(ledger.through));
+    Ok(phase.map(|phase| MeasuredPhase { phase, through }))
+}
+
+/// Returns true if users are not split as configured, so that no result is shown.
+pub(super) fn is_hidden(judgement: &Judgement) -> bool {
+    judgement.tests.iter().any(|test| test.kind == TestKind::SampleRatio && test.fires)
 }
 
 #[cfg(test)]

@@ -31,6 +31,23 @@ impl PageLimit {
     }
 }
 
+/// Checks the position of a record after which a page begins.
+///
+/// # Errors
+///
+/// Returns the problem `invalid` if it is not the end of another page.
+pub(super) fn must_be_a_position(after: &str) -> Result<(), Problem> {
+    // A value of `next_after` begins with the digits of a time.
+    let is_position = after.len() <= 200
+        && after.bytes().all(|byte| matches!(byte, b' '..=b'}'))
+        && after.bytes().next().is_none_or(|byte| byte.is_ascii_digit());
+    if is_position {
+        return Ok(());
+    }
+    let hint = "send the next_after of the previous page unchanged";
+    Err(Problem::invalid("after", "it is not the end of a page", hint))
+}
+
 /// Cuts the entries of a page, each with its name, where they fill a response. Returns the entries and
 /// the name of the last one if there are more; `next` is that name if nothing is cut.
 pub(super) fn filled(

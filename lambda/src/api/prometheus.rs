@@ -1,7 +1,7 @@
-//! Metrics in the Prometheus text exposition format 0.0.4.
+//! The metrics of the deployment, as Prometheus reads them.
 
 use crate::{
-    api::{measured, measured::Ledgers},
+    api::{experiment_metrics, measured, measured::Ledgers, metrics_page::Page},
     canary::run::evidence_of,
     clock,
     platform::Platform,
@@ -11,7 +11,7 @@ use cutover_core::{
     FlagName,
     canary::{Evidence, Run, Test, Verdict},
 };
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 
 /// Bounds of the response time histogram: powers of two, in milliseconds. They are also bounds of
 /// the internal buckets, so the exported counts are exact.
@@ -19,28 +19,6 @@ const BOUNDS: std::ops::RangeInclusive<usize> = 0..=15;
 
 /// Number of runs whose evidence is read concurrently.
 const MAX_READS: usize = 16;
-
-/// A page of metrics under construction.
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        let _ = self.text.write_str(name);
-        for (index, (label, text)) in labels.iter().enumerate() {
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _ = write!(self.text, "{}{label}=\"{text}\"", if index == 0 { '{' } else { ',' });
-        }
-        let _ = writeln!(self.text, "{} {value}", if labels.is_empty() { "" } else { "}" });
-    }
-}
 
 /// Renders the current metrics of a state. Those of one flag are without the samples of the whole deployment, which another
 /// page has.
@@ -60,6 +38,7 @@ pub async fn page(platform: &Platform, state: &State, is_of_one_flag: bool) -> R
     durations(&mut page, &ledgers);
     canaries(&mut page, platform, state).await?;
     if !is_of_one_flag {
+        experiment_metrics::add(&mut page, platform, state).await?;
         publication(&mut page, state);
         measurement(&mut page, platform).await?;
     }

@@ -4,10 +4,10 @@ use crate::{
     api::{
         audit_changes, canary, canary_records, canary_runs, canary_start, canary_steer, changes,
         changes::Replay, comparisons, create_token, delete_canary, delete_flag, delete_route, emergency,
-        emergency_header, experiment_assign, experiment_save, experiment_steer, experiments, explain_flag,
-        flags, get_audit, get_config, get_emergency, get_metrics, get_route, get_status, openapi,
-        publication, put_config, put_flag, restore, rotate_token, set_rollout, switch_flag, tokens,
-        verify_audit, whoami,
+        emergency_header, experiment_assign, experiment_records, experiment_results, experiment_save,
+        experiment_steer, experiments, explain_flag, flags, get_audit, get_config, get_emergency,
+        get_metrics, get_route, get_status, openapi, publication, put_config, put_flag, restore,
+        rotate_token, set_rollout, switch_flag, tokens, verify_audit, whoami,
     },
     observe::request,
     platform::Platform,
@@ -50,6 +50,8 @@ pub(crate) fn routes() -> Router<Platform> {
         .route("/experiments/{name}/start", post(experiment_steer::start))
         .route("/experiments/{name}/pause", post(experiment_steer::pause))
         .route("/experiments/{name}/stop", post(experiment_steer::stop))
+        .route("/experiments/{name}/results", get(experiment_results::handle))
+        .route("/experiments/{name}/records", get(experiment_records::handle))
         .route("/experiments/{name}/assign/{user}", get(experiment_assign::handle))
         .route("/status", get(get_status::handle))
         .route("/metrics", get(get_metrics::handle))

@@ -1,6 +1,7 @@
-//! The scheduled promotion of canaries, and its notifications.
+//! The scheduled promotion of canaries, the stop of experiments by their guardrails, and the notifications of both.
 
 pub mod decide;
+pub mod guardrail;
 pub mod notify;
 pub mod promote;
 pub mod run;

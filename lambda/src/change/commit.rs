@@ -186,14 +186,14 @@ where
         // An approval removes the pending change, and remembers the response for two callers.
         let beside = proposal.others.len() + if demand.approved.is_some() { 2 } else { 0 };
         let room = MAX_WRITES.saturating_sub(beside);
-        let part = Part::cut(&before, &proposal.config, &changes, room);
+        let at = clock::now();
+        let part = Part::cut(&before, &proposal.config, &changes, room, at)?;
         let more = part.changes.len() < changes.len();
         if more {
             // An emergency ends with the last part: its flags are held until all of them are lowered.
             proposal.emergency = EmergencyChange::Keep;
         }
         let changes = part.changes;
-        let at = clock::now();
         let (head, epoch) = (before.head.revision, operation.epoch_after(before.head.epoch, at));
         let is_restore = epoch != before.head.epoch;
         let is_nothing = !is_restore

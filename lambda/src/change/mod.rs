@@ -6,5 +6,6 @@ pub mod demand;
 pub mod notes;
 pub mod operation;
 pub mod parts;
+mod phases;
 pub mod proposal;
 pub mod replies;

@@ -1,13 +1,16 @@
 //! The parts of a change that is too large for one transaction.
 
 use crate::{
-    change::demand::{ChangeRequest, Precondition},
+    change::{
+        demand::{ChangeRequest, Precondition},
+        phases::phase_write,
+    },
     problem::Problem,
     store::{RUNS, State, Write},
 };
 use axum::http::StatusCode;
 use cutover_core::{
-    Revision,
+    Revision, Timestamp,
     config::{Action, Change, Config},
 };
 use serde_json::{Value, json};
@@ -33,11 +36,21 @@ pub struct Part {
 
 impl Part {
     /// Cuts the next part off the changes that are left, which must be in an order that keeps the configuration valid after
-    /// each of them. It has at most `room` writes and 3 MB, but at least one change.
-    pub fn cut(before: &State, after: &Config, changes: &[Change], room: usize) -> Self {
+    /// each of them. It has at most `room` writes and 3 MB, but at least one change. `at` is the time of the change.
+    ///
+    /// # Errors
+    ///
+    /// Returns the problem `no_randomness` if the operating system provides no random bytes.
+    pub fn cut(
+        before: &State,
+        after: &Config,
+        changes: &[Change],
+        room: usize,
+        at: Timestamp,
+    ) -> Result<Self, Problem> {
         let (mut part, mut bytes) = (Self::default(), 0);
         for change in changes {
-            let writes = writes(before, after, change);
+            let writes = writes(before, after, change, at)?;
             bytes += writes.iter().map(|write| size(before, write)).sum::<usize>();
             let is_full = part.writes.len() + writes.len() > room || bytes > MAX_PART_BYTES;
             if is_full && !part.changes.is_empty() {
@@ -46,15 +59,18 @@ impl Part {
             part.changes.push(change.clone());
             part.writes.extend(writes);
         }
-        part
+        Ok(part)
     }
 }
 
-/// Returns the writes of the change of one object.
-fn writes(before: &State, after: &Config, change: &Change) -> Vec<Write> {
+/// Returns the writes of the change of one object: with a flag that is removed goes its run, and with the phase of an experiment
+/// that begins or ends goes its key.
+fn writes(before: &State, after: &Config, change: &Change, at: Timestamp) -> Result<Vec<Write>, Problem> {
     let write = |section: &str| before.write(section, &change.name, after.object(section, &change.name));
     let run = removes_run(before, change).then(|| write(RUNS));
-    std::iter::once(write(change.section)).chain(run).chain(kept_phase(before, change)).collect()
+    let phase = phase_write(before, after, change, at)?;
+    let kept = kept_phase(before, change);
+    Ok(std::iter::once(write(change.section)).chain(run).chain(kept).chain(phase).collect())
 }
 
 /// Returns the write that keeps the phase of the experiment that a change removes; `None` for any other change. Measurements of

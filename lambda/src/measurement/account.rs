@@ -18,7 +18,6 @@ use cutover_core::{
         log::Positions,
     },
 };
-use std::collections::BTreeSet;
 
 /// Most series of a ledger. Beyond it, the routes with the fewest requests are counted together.
 const MAX_SERIES: usize = 120;
@@ -39,7 +38,7 @@ pub(super) struct Horizon {
 }
 
 /// Ledger of a flag in memory.
-pub(super) struct Account {
+pub(super) struct FlagAccount {
     /// The flag; `None` for requests that no flag decided.
     flag: Option<FlagName>,
     /// The ledger, with the counts that are not written yet.
@@ -50,34 +49,23 @@ pub(super) struct Account {
     gathered: Option<Gathered>,
 }
 
-impl Account {
+impl FlagAccount {
     /// Reads the ledger of a flag and the evidence of its newest run. Positions in another stream than this one say nothing.
     pub(super) async fn open(
         platform: &Platform,
         flag: Option<FlagName>,
         stream: &str,
     ) -> Result<Self, StoreError> {
-        let (mut ledger, evidence) = platform.store.ledger_with_evidence(flag.as_ref()).await?;
+        let (mut ledger, evidence) = platform.store.ledger_with_evidence(flag.as_ref().into()).await?;
         if ledger.stream != stream {
             (ledger.stream, ledger.positions) = (stream.to_owned(), Positions::default());
         }
         Ok(Self { flag, ledger, evidence, gathered: None })
     }
 
-    /// Returns the positions that the ledger was written with.
-    pub(super) fn positions(&self) -> &Positions {
-        &self.ledger.positions
-    }
-
-    /// Returns the arrival time up to which the ledger was complete when it was written, in milliseconds since 1970.
-    pub(super) fn through(&self) -> i64 {
-        self.ledger.through
-    }
-
-    /// Returns the time at which the ledger was written, in milliseconds since 1970. That of an earlier version is not known, and
-    /// is at least the time up to which it was complete.
-    pub(super) fn written_at(&self) -> i64 {
-        self.ledger.written_at.max(self.ledger.through)
+    /// Returns the ledger, with the counts that are not written yet.
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Adds what a batch that arrived at `at` holds of the flag. The state must be newer than the batch: a run that it does
@@ -135,8 +123,9 @@ impl Account {
     }
 
     /// Returns true if the time up to the horizon changes the evidence of the active run, or something of it has arrived.
-    pub(super) fn is_waiting(&self, run: &Run, horizon: Horizon) -> bool {
-        !self.windows(run, horizon).is_empty()
+    pub(super) fn is_waiting(&self, state: &State, horizon: Horizon) -> bool {
+        let run = self.flag.as_ref().and_then(|flag| state.active_run(flag));
+        run.is_some_and(|run| !self.windows(run, horizon).is_empty())
     }
 
     /// Writes the ledger, complete up to these positions and this horizon, with the evidence of the active run and the
@@ -167,9 +156,9 @@ impl Account {
         }
         let version =
             self.flag.as_ref().zip(run).and_then(|(flag, _)| state.meta(crate::store::RUNS, flag.as_str()));
-        let run = version.map(|meta| meta.version);
-        let write =
-            LedgerWrite { flag: self.flag.as_ref(), ledger, evidence: evidence.as_ref(), run, others, lease };
+        let counted = version.map(|meta| meta.version);
+        let subject = self.flag.as_ref().into();
+        let write = LedgerWrite { subject, ledger, evidence: evidence.as_ref(), counted, others, lease };
         self.ledger = platform.store.write_ledger(write).await?;
         if evidence.is_some() {
             self.evidence = evidence;
@@ -198,15 +187,6 @@ fn evaluated(
         }
         tracing::warn!(event = "evidence_halved", flag = %run.flag, run = %run.id, "users are left out of the evidence");
     }
-}
-
-/// Returns the flags of which a batch holds anything; `None` is for requests that no flag decided.
-pub(super) fn flags(batch: &Batch) -> BTreeSet<Option<FlagName>> {
-    let cells = batch.cells.iter().map(|cell| cell.flag.clone());
-    let users = batch.users.iter().map(|users| Some(users.flag.clone()));
-    let comparisons = batch.comparisons.iter().map(|compared| Some(compared.flag.clone()));
-    let losses = batch.losses.iter().map(|loss| Some(loss.flag.clone()));
-    cells.chain(users).chain(comparisons).chain(losses).collect()
 }
 
 /// Adds the counts of a cell that arrived at `at`.

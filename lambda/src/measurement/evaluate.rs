@@ -1,11 +1,12 @@
-//! The scheduled evaluation: folds the log of batches, judges the active canaries in memory, and decides them.
+//! The scheduled evaluation: folds the log of batches, judges the active canaries and the
+//! experiments in memory, and decides them.
 //!
 //! The schedule starts an invocation every minute; each lives longer than that. One works, as the holder of the lease; the
 //! others look every second if it has ended. An invocation that dies anywhere is replaced when its lease ends, and does no
 //! harm: everything it writes depends on its term, and on the versions of what it has read.
 
 use crate::{
-    canary::{decide::decide_flag, run::circumstances},
+    canary::{decide::decide_flag, guardrail::stop_experiment, run::circumstances},
     clock,
     measurement::{checkpoints::Checkpoints, fold::Folding},
     platform::Platform,
@@ -13,8 +14,9 @@ use crate::{
     store::{Cursor, Lease, error::StoreError},
 };
 use cutover_core::{
-    FlagName, Revision, RunId, Timestamp,
+    ExperimentName, FlagName, Revision, RunId, Timestamp,
     canary::{Action, Reason, Run, Verdict, decide},
+    experiment::Conclusion,
 };
 use serde::Serialize;
 use std::{
@@ -66,6 +68,8 @@ pub struct Tick {
     pub verdicts: BTreeMap<String, Verdict>,
     /// Newest decision about each canary that was decided, by flag.
     pub canaries: BTreeMap<String, crate::canary::decide::Outcome>,
+    /// Newest conclusion about each experiment that is counted, by name.
+    pub experiments: BTreeMap<ExperimentName, Conclusion>,
 }
 
 /// Runs one invocation, for the time of the settings: one pass if that is 0.
@@ -185,6 +189,12 @@ impl Evaluation<'_> {
                 tracing::error!(flag = %run.flag, %error, "the decision about a canary failed");
             }
         }
+        for experiment in self.folding.experiments() {
+            self.folding.keep_lease().await?;
+            if let Err(error) = self.judge_experiment(&experiment, tick).await {
+                tracing::error!(%experiment, %error, "an experiment could not be stopped");
+            }
+        }
         self.publish().await;
         tick.through = Some(Timestamp::from_millis(self.folding.through));
         Ok(batches)
@@ -226,6 +236,17 @@ impl Evaluation<'_> {
             self.is_published = false;
         }
         tick.canaries.insert(flag, outcome);
+        self.folding.renew_state().await
+    }
+
+    /// Judges an experiment, and stops it if a guardrail has fired.
+    async fn judge_experiment(&mut self, name: &ExperimentName, tick: &mut Tick) -> Result<(), StoreError> {
+        let Some(record) = self.folding.judge(name).await else { return Ok(()) };
+        tick.experiments.insert(name.clone(), record.judgement.conclusion.clone());
+        let Conclusion::Off { .. } = record.judgement.conclusion else { return Ok(()) };
+        if stop_experiment(self.folding.platform, &record, self.folding.lease).await? {
+            self.is_published = false;
+        }
         self.folding.renew_state().await
     }
 

@@ -3,6 +3,7 @@
 //! by its positions, see [`cutover_core::measurement::log`].
 
 mod checkpoint;
+mod experiments;
 mod lease;
 mod parked;
 mod removed;
@@ -10,7 +11,8 @@ mod removed;
 use crate::{
     clock,
     measurement::{
-        account::{Account, Horizon, flags},
+        account::Horizon,
+        accounts::{Account, names},
         packing,
         reader::{Reader, ShardPage},
         roll::{ACTIVE_MS, Roll},
@@ -19,7 +21,7 @@ use crate::{
     store::{Cursor, FlagGap, KnownLedgers, Lease, State, error::StoreError},
 };
 use cutover_core::{
-    FlagName, Timestamp,
+    Timestamp,
     canary::{Evidence, Run},
     measurement::{
         batch::Batch,
@@ -246,9 +248,8 @@ impl<'p> Folding<'p> {
             return;
         };
         self.note_sums(&batch, arrival.at);
-        for flag in flags(&batch) {
-            let name = flag.as_ref().map(FlagName::as_str).unwrap_or_default().to_owned();
-            if self.fold.is_parked(&name) || self.is_removed(&name) || !self.open(&name, flag).await {
+        for name in names(&batch) {
+            if self.fold.is_parked(&name) || self.is_removed(&name) || !self.open(&name).await {
                 continue;
             }
             if self.fold.takes(&name, shard, &arrival.position)
@@ -276,12 +277,12 @@ impl<'p> Folding<'p> {
         }
     }
 
-    /// Opens the account of a flag, unless it is open. Returns false if its ledger cannot be read; the flag is parked then.
-    async fn open(&mut self, name: &str, flag: Option<FlagName>) -> bool {
+    /// Opens an account, unless it is open. Returns false if its ledger cannot be read; it is parked then.
+    async fn open(&mut self, name: &str) -> bool {
         if self.accounts.contains_key(name) {
             return true;
         }
-        match Account::open(self.platform, flag, &self.cursor.stream).await {
+        match Account::open(self.platform, name, &self.cursor.stream).await {
             Ok(account) => {
                 let now = clock::now().millis();
                 let own = account.positions().clone().unless_expired(account.written_at(), now);
@@ -300,10 +301,13 @@ impl<'p> Folding<'p> {
     /// Returns the evidence of an active run as it is in memory; `None` if its flag is parked.
     pub(super) async fn evidence(&mut self, run: &Run) -> Option<Evidence> {
         let name = run.flag.as_str();
-        if self.fold.is_parked(name) || !self.open(name, Some(run.flag.clone())).await {
+        if self.fold.is_parked(name) || !self.open(name).await {
             return None;
         }
-        Some(self.accounts.get(name)?.evidence(run, self.horizon(self.through)))
+        match self.accounts.get(name)? {
+            Account::Flag(account) => Some(account.evidence(run, self.horizon(self.through))),
+            Account::Experiment(_) => None,
+        }
     }
 
     /// Returns the point up to which evidence is judged that is complete up to this arrival time.

@@ -6,6 +6,7 @@ use crate::settings::{
     secret,
     secret::{Secret, Versions},
 };
+use cutover_core::experiment::DEFAULT_CAPACITY;
 use std::{sync::Arc, time::Duration};
 
 /// Settings of a function.
@@ -37,6 +38,8 @@ pub struct Settings {
     pub evaluation: Duration,
     /// Longest time for which the next batch of an isolate is waited for, if it promised one.
     pub isolate_silence: Duration,
+    /// Most users of a phase of an experiment that are remembered.
+    pub experiment_users: u32,
     /// URL of the webhook for notifications, and the secret that signs them.
     pub webhook: Option<(String, Arc<Secret>)>,
     /// Root token, for the first start; disabled if it has no value.
@@ -64,6 +67,9 @@ pub enum InvalidSettings {
     /// The value is not a number of milliseconds.
     #[error("the environment variable {0} is {1:?}; use a whole number of milliseconds")]
     NotMilliseconds(&'static str, String),
+    /// The value is not a number of users.
+    #[error("the environment variable {0} is {1:?}; use a whole number of users above 0")]
+    NotUsers(&'static str, String),
     /// The value is not a rate.
     #[error("the environment variable {0} is {1:?}; use a number of requests per second above 0")]
     NotARate(&'static str, String),
@@ -225,6 +231,13 @@ impl Settings {
             ),
             evaluation: milliseconds(&variable, "CUTOVER_EVALUATION_MS", 0)?,
             isolate_silence: milliseconds(&variable, "CUTOVER_ISOLATE_SILENCE_MS", 600_000)?,
+            experiment_users: match variable("CUTOVER_EXPERIMENT_USERS") {
+                None => DEFAULT_CAPACITY,
+                Some(text) => match text.parse::<u32>() {
+                    Ok(users) if users > 0 => users,
+                    _ => return Err(InvalidSettings::NotUsers("CUTOVER_EXPERIMENT_USERS", text)),
+                },
+            },
             webhook: webhook
                 .map(|url| {
                     let url = checked_url("CUTOVER_WEBHOOK_URL", url)?;
@@ -277,6 +290,7 @@ mod tests {
             ("CUTOVER_TWO_PERSON", "perhaps"),
             ("CUTOVER_EMERGENCY_ONLY", "1"),
             ("CUTOVER_EVALUATION_MS", "1s"),
+            ("CUTOVER_EXPERIMENT_USERS", "0"),
             ("CUTOVER_KV_INTERVAL_MS", "1s"),
         ] {
             let text = refused(&[(name, value)]);

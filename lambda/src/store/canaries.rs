@@ -1,4 +1,4 @@
-//! Stored by-products of canary runs: a record of every decision, the reason for waiting, and
+//! Stored by-products of canary runs and experiments: a record of every decision, the reason for waiting, and
 //! notifications that have not been delivered yet.
 
 use crate::store::{
@@ -6,14 +6,16 @@ use crate::store::{
     item::{Item, NewItem, pack, unpack},
     keys,
     keys::Key,
+    ledger::LedgerSubject,
     page::PageRoom,
     table::Store,
 };
 use cutover_core::{
-    FlagName, RunId, Timestamp,
+    ExperimentName, FlagName, RunId, Timestamp,
     canary::{Reason, Record},
+    experiment::Record as ExperimentRecord,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,7 +82,26 @@ const MAX_RECORD: usize = 350_000;
 /// Builds the items of a record, to be written in one transaction: the record itself, and its parts if it is too large for
 /// an item. `order` distinguishes records of the same millisecond.
 pub(crate) fn record_items(record: &Record, order: &str) -> Result<Vec<NewItem>, StoreError> {
-    let (run, at) = (record.run.id.as_str(), record.at.millis());
+    items_of_record(record, record.run.id.as_str(), record.at, order)
+}
+
+/// Builds the items of a record of an experiment as [`record_items`] does.
+pub(crate) fn experiment_record_items(
+    record: &ExperimentRecord,
+    order: &str,
+) -> Result<Vec<NewItem>, StoreError> {
+    let name = LedgerSubject::Experiment(&record.identity.experiment).to_string();
+    items_of_record(record, &name, record.at, order)
+}
+
+/// Builds the items of a record in the partition of a run or an experiment.
+fn items_of_record<R: Serialize>(
+    record: &R,
+    run: &str,
+    at: Timestamp,
+    order: &str,
+) -> Result<Vec<NewItem>, StoreError> {
+    let at = at.millis();
     let item = NewItem::new(&Key::record(run, at, order));
     let text = serde_json::to_string(record).map_err(|error| StoreError::Item(error.to_string()))?;
     if text.len() <= MAX_RECORD {
@@ -118,8 +139,31 @@ impl Store {
         after: &str,
         limit: usize,
     ) -> Result<(Vec<Record>, Option<String>), StoreError> {
+        self.records_in(run.as_str(), after, limit).await
+    }
+
+    /// Returns records of all phases of an experiment, as [`Self::records`] does.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table cannot be read or an item cannot be decoded.
+    pub async fn experiment_records(
+        &self,
+        experiment: &ExperimentName,
+        after: &str,
+        limit: usize,
+    ) -> Result<(Vec<ExperimentRecord>, Option<String>), StoreError> {
+        self.records_in(&LedgerSubject::Experiment(experiment).to_string(), after, limit).await
+    }
+
+    async fn records_in<R: DeserializeOwned>(
+        &self,
+        run: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<(Vec<R>, Option<String>), StoreError> {
         // Up to the last digit: behind the records are their parts.
-        let rows = self.between(&keys::records(run.as_str()), &format!("{after}\u{0}"), ":");
+        let rows = self.between(&keys::records(run), &format!("{after}\u{0}"), ":");
         // One more than asked for, to know if there is another page.
         let rows = rows.limit(i32::try_from(limit + 1).unwrap_or(i32::MAX));
         let mut rows = rows.into_paginator().items().send();
@@ -134,9 +178,9 @@ impl Store {
             // A record of an earlier version has another form. It is left out, and whoever replays the run is told that
             // its beginning is missing.
             if item.optional_number("parts").is_some() {
-                records.extend(unpack::<Record>(&self.record_parts(&item).await?));
+                records.extend(unpack::<R>(&self.record_parts(&item).await?));
             } else {
-                records.extend(item.json::<Record>("record"));
+                records.extend(item.json::<R>("record"));
             }
             last = Some(item.text(keys::SORT)?.to_owned());
         }

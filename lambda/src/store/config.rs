@@ -8,6 +8,7 @@ use crate::store::{
     keys,
     keys::Key,
     last_emergency::LastEmergency,
+    phases::{CountedPhase, PHASES},
     table::Store,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -16,6 +17,8 @@ use cutover_core::{
     Stamp, Timestamp,
     canary::{Run, RunState},
     config::Config,
+    experiment::{Design, PhaseIdentity},
+    measurement::label::ExperimentLabel,
 };
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -88,6 +91,8 @@ pub struct State {
     /// Last phase of each experiment that was deleted. One that gets its name begins above it: measurements of the deleted one
     /// may still arrive.
     pub last_phases: BTreeMap<ExperimentName, u32>,
+    /// Phases of experiments that are counted.
+    pub phases: BTreeMap<ExperimentName, CountedPhase>,
     meta: BTreeMap<(String, String), Meta>,
 }
 
@@ -135,6 +140,27 @@ impl State {
         if self.is_held(name) { PartsPerMillion::ZERO } else { flag.enabled_share() }
     }
 
+    /// Returns the identity and the design of the phase of an experiment that is counted; `None` if none is.
+    pub fn counted_phase(&self, name: &ExperimentName) -> Option<(PhaseIdentity, Design)> {
+        let experiment = self.config.ab_tests.get(name)?;
+        let counted = self.phases.get(name).filter(|counted| counted.is_of(experiment))?;
+        let CountedPhase { phase, began, .. } = *counted;
+        Some((PhaseIdentity { experiment: name.clone(), phase, began }, Design::of(experiment)))
+    }
+
+    /// Returns the labels of the experiments whose users the edge counts.
+    fn experiment_labels(&self) -> BTreeMap<ExperimentName, ExperimentLabel> {
+        let running = |name: &ExperimentName, counted: &CountedPhase| {
+            let experiment = self.config.ab_tests.get(name)?;
+            (experiment.is_running() && counted.is_of(experiment)).then(|| counted.label())
+        };
+        let labels = self
+            .phases
+            .iter()
+            .filter_map(|(name, counted)| running(name, counted).map(|label| (name.clone(), label)));
+        labels.collect()
+    }
+
     /// Builds the document that the edge reads.
     pub fn snapshot(&self) -> Snapshot {
         let labels = self.runs.iter().filter_map(|(flag, run)| Some((flag.clone(), run.label()?)));
@@ -145,7 +171,8 @@ impl State {
         }
         let snapshot = config.snapshot(self.head.revision, self.head.emergency.clone());
         let Head { epoch, deployment, .. } = self.head.clone();
-        Snapshot { canaries, epoch, deployment, ..snapshot }
+        let experiment_labels = self.experiment_labels();
+        Snapshot { canaries, experiment_labels, epoch, deployment, ..snapshot }
     }
 }
 
@@ -232,6 +259,7 @@ impl Store {
         let mut routes = Vec::new();
         let mut runs = BTreeMap::new();
         let mut last_phases = BTreeMap::new();
+        let mut phases = BTreeMap::new();
         let mut meta = BTreeMap::new();
         let mut published = Revision::default();
         for item in self.all(keys::CONFIG, "").await? {
@@ -283,6 +311,16 @@ impl Store {
                     runs.insert(run.flag.clone(), run);
                     None
                 }
+                PHASES => {
+                    // The key is in the value, and must be in no message.
+                    let phase: CountedPhase = serde_json::from_value(value)
+                        .map_err(|_| StoreError::Item(format!("the phase of the experiment {name}")))?;
+                    let name: ExperimentName = name
+                        .parse()
+                        .map_err(|error| StoreError::Item(format!("phase of {name}: {error}")))?;
+                    phases.insert(name, phase);
+                    None
+                }
                 other => return Err(StoreError::Item(format!("an object of the unknown section {other:?}"))),
             };
         }
@@ -294,7 +332,7 @@ impl Store {
         document.insert("routes".to_owned(), Value::Array(routes));
         let config = serde_json::from_value(Value::Object(document))
             .map_err(|error| StoreError::Item(format!("configuration: {error}")))?;
-        Ok(State { head: Head::default(), published, config, runs, last_phases, meta })
+        Ok(State { head: Head::default(), published, config, runs, last_phases, phases, meta })
     }
 
     /// Records that a revision has been published, unless a later one is recorded already.
@@ -317,5 +355,35 @@ impl Store {
             .await;
         // An unmet condition is fine: a later revision has been recorded already.
         crate::store::table::is_made(outcome).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The edge counts the users of a phase that runs, and of no other.
+    #[test]
+    fn a_label_is_in_the_snapshot_while_its_phase_runs() {
+        let key = "0123456789abcdef0123456789abcdef";
+        let labels = |state: &str, phase: u32| {
+            let text =
+                format!("experiments: {{ e: {{ name: E, state: {state}, variants: {{ a: A, b: B }} }} }}");
+            let mut held = State::default();
+            held.config = Config::from_yaml(&text).unwrap();
+            let counted = CountedPhase { phase, began: Timestamp::from_millis(0), key: key.to_owned() };
+            held.phases.insert("e".parse().unwrap(), counted);
+            assert!(!serde_json::to_string(&held.config).unwrap().contains(key), "an export has the key");
+            held.snapshot()
+                .experiment_labels
+                .into_values()
+                .map(|label| (label.phase, label.key))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(labels("running", 1), [(1, key.to_owned())]);
+        assert!(labels("running", 2).is_empty());
+        for state in ["draft", "paused", "stopped"] {
+            assert!(labels(state, 1).is_empty(), "{state}");
+        }
     }
 }

@@ -23,6 +23,7 @@ mod log;
 mod pace;
 mod page;
 mod pending;
+mod phases;
 mod replies;
 mod retry;
 mod role;
@@ -38,8 +39,8 @@ pub use audit::{
     KnownRecord,
 };
 pub use brakes::Brakes;
-pub(crate) use canaries::record_items;
 pub use canaries::{HoldState, Notification};
+pub(crate) use canaries::{experiment_record_items, record_items};
 pub use commit::{Commit, EmergencyChange, MAX_WRITES, Write};
 pub use config::{Head, Meta, RUNS, State};
 pub use cursor::{Cursor, FlagGap, Parked, Totals};
@@ -50,11 +51,13 @@ pub use last_emergency::LastEmergency;
 pub use lease::Lease;
 pub(crate) use ledger::evidence_fits;
 pub use ledger::{
-    KnownLedgers, Ledger, LedgerParts, LedgerWrite, RouteComparison, Series, StepTimes, WindowCounts,
+    KnownLedgers, Ledger, LedgerParts, LedgerSubject, LedgerWrite, RouteComparison, Series, StepTimes,
+    WindowCounts,
 };
 pub use log::{Arrival, Page, PageError};
 pub use page::{MAX_PAGE_BYTES, PageRoom};
 pub use pending::{Pending, Request};
+pub use phases::{CountedPhase, PHASES};
 pub use replies::{Reply, ReplyKey};
 pub use role::Role;
 pub use roll::{RollPart, StoredRoll};

@@ -253,6 +253,10 @@ async fn experiment(page: &mut Page, root: &Management) {
     page.show(root, Call::new("POST /experiments/{name}/start", "/experiments/new_search/start", 200)).await;
     let assign = "/experiments/new_search/assign/user-2?country=NO";
     page.show(root, Call::new("GET /experiments/{name}/assign/{user}", assign, 200)).await;
+    let results = Call::new("GET /experiments/{name}/results", "/experiments/new_search/results", 200);
+    page.show(root, results).await;
+    let records = Call::new("GET /experiments/{name}/records", "/experiments/new_search/records", 200);
+    page.show(root, records).await;
     let owned = Call::new("PUT /flags/{name}/rollout", "/flags/reviews_write/rollout", 409);
     page.show(root, owned.json(&json!({ "percentage": 50.0 }))).await;
     page.show(root, Call::new("POST /experiments/{name}/pause", "/experiments/new_search/pause", 200)).await;

@@ -13,7 +13,7 @@ use cutover_lambda::{
     platform::Platform,
     store::{
         AuditRecord, BatchStatus, Brakes, Commit, CommitError, Cursor, EmergencyChange, Ledger, LedgerParts,
-        LedgerWrite, RUNS, Role, Series, StoreError, Write,
+        LedgerSubject, LedgerWrite, RUNS, Role, Series, StoreError, Write,
     },
 };
 use cutover_tests::{
@@ -106,8 +106,14 @@ async fn a_ledger_of_another_schema_hides_no_other() {
     for name in ["one", "two"] {
         let flag = flag(name);
         let ledger = Ledger::default();
-        let write =
-            LedgerWrite { flag: Some(&flag), ledger, evidence: None, run: None, others: Vec::new(), lease };
+        let write = LedgerWrite {
+            subject: LedgerSubject::Flag(&flag),
+            ledger,
+            evidence: None::<&()>,
+            counted: None,
+            others: Vec::new(),
+            lease,
+        };
         store.write_ledger(write).await.unwrap();
     }
     dynamodb.set_schema("LEDGER#one", "HEAD", 2);
@@ -138,8 +144,8 @@ async fn a_ledger_is_written_in_parts_and_only_where_it_has_changed() {
     let lease = store.take_lease(clock::now().millis(), 0).await.unwrap().expect("nobody holds it");
     let one = flag("one");
     let write = async |ledger: Ledger| {
-        let flag = Some(&one);
-        let write = LedgerWrite { flag, ledger, evidence: None, run: None, others: Vec::new(), lease };
+        let (subject, evidence) = (LedgerSubject::Flag(&one), None::<&()>);
+        let write = LedgerWrite { subject, ledger, evidence, counted: None, others: Vec::new(), lease };
         store.write_ledger(write).await.unwrap()
     };
     write(Ledger::default()).await;
@@ -201,7 +207,7 @@ async fn evidence_that_lost_a_race_is_told_from_damaged_evidence() {
                 dynamodb.proxy.on_next("x-amz-target", "GetItem", answer);
             }
         }
-        store.ledger_with_evidence(Some(&flag("one"))).await.unwrap_err()
+        store.ledger_with_evidence::<()>(LedgerSubject::Flag(&flag("one"))).await.unwrap_err()
     };
     assert_eq!(read([1, 2, 3, 4]).await, StoreError::Restless);
     assert!(matches!(read([4, 4, 4, 4]).await, StoreError::Item(_)));
@@ -345,10 +351,10 @@ async fn who_has_lost_the_lease_writes_nothing() {
     assert!(matches!(store.write_cursor(&cursor, old).await, Err(CommitError::Conflict)));
     let flag = flag("one");
     let write = |lease| LedgerWrite {
-        flag: Some(&flag),
+        subject: LedgerSubject::Flag(&flag),
         ledger: Ledger::default(),
-        evidence: None,
-        run: None,
+        evidence: None::<&()>,
+        counted: None,
         others: Vec::new(),
         lease,
     };

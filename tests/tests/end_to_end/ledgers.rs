@@ -12,7 +12,7 @@ use cutover_lambda::{
     clock,
     measurement::evaluate::invocation,
     platform::Platform,
-    store::{Cursor, Ledger, LedgerWrite, Parked, RollPart, RouteComparison, Series, Store},
+    store::{Cursor, Ledger, LedgerSubject, LedgerWrite, Parked, RollPart, RouteComparison, Series, Store},
 };
 use cutover_tests::{
     batches::{cell, counts, name, store_batch},
@@ -40,7 +40,8 @@ async fn write(
 ) {
     let lease = store.take_lease(clock::now().millis(), 0).await.unwrap().expect("nobody holds it");
     for (flag, ledger) in ledgers {
-        let write = LedgerWrite { flag: Some(&flag), ledger, evidence, run: None, others: Vec::new(), lease };
+        let subject = LedgerSubject::Flag(&flag);
+        let write = LedgerWrite { subject, ledger, evidence, counted: None, others: Vec::new(), lease };
         store.write_ledger(write).await.unwrap();
     }
     assert!(store.renew_lease(lease, clock::now().millis(), true).await.unwrap());

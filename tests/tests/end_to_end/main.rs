@@ -27,6 +27,7 @@ mod emergency_reason;
 mod evaluation;
 mod experiments;
 mod experiments_api;
+mod experiments_counted;
 mod failover;
 mod first_hour;
 mod fleet;

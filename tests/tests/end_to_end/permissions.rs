@@ -16,6 +16,7 @@ use cutover_tests::{
     canary::{Canary, FLAG, PATH, errors, plan, slow},
     client::Management,
     dynamodb::{DynamoDb, TABLE},
+    experiments::Counted,
     fault_proxy::Fault,
     functions,
     iam::role::{Partitions, arrivals_permissions, permissions},
@@ -47,6 +48,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     by_hand(&canary.stack.management()).await;
     second_person(&canary.stack).await;
     deleted_flags(&canary.stack).await;
+    stopped_experiments(&canary.stack).await;
     by_itself(&mut canary).await;
 
     let mut differences = Vec::new();
@@ -233,6 +235,21 @@ async fn deleted_flags(stack: &Stack) {
         evaluate(function).await;
         root.send("DELETE", &path, &[], None).await.expect(200);
         evaluate(function).await;
+    }
+}
+
+/// Experiments whose guardrail fires: whoever evaluates then stops them, and removes their keys.
+async fn stopped_experiments(stack: &Stack) {
+    let (root, store) = (stack.management(), functions::connected(&stack.dynamodb.url(), &[]).store);
+    for (isolate, function) in ["evaluate", "promote"].into_iter().enumerate() {
+        let experiment = Counted::begin(&root, function).await;
+        store_batch(&store, &experiment.harmed(format!("{:032x}", isolate + 16), 1)).await;
+        stack.dynamodb.lapse_lease();
+        stack.lambda.tick(function).await.expect("the function answers");
+        let stopped = root.get(&format!("/experiments/{function}")).await.expect(200).body;
+        assert_eq!(stopped["state"], "stopped", "{stopped:#}");
+        let records = root.get(&format!("/experiments/{function}/records")).await.expect(200).body;
+        assert!(!records["records"].as_array().unwrap().is_empty());
     }
 }
 

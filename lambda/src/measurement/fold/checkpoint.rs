@@ -60,12 +60,8 @@ impl Folding<'_> {
     ) -> Result<bool, StoreError> {
         let mut names = self.fold.changed();
         let horizon = self.horizon(self.through);
-        for run in self.running() {
-            let account = self.accounts.get(run.flag.as_str());
-            if account.is_some_and(|account| account.is_waiting(&run, horizon)) {
-                names.push(run.flag.to_string());
-            }
-        }
+        let waiting = self.accounts.iter().filter(|(_, account)| account.is_waiting(&self.state, horizon));
+        names.extend(waiting.map(|(name, _)| name.clone()));
         names.sort_unstable();
         names.dedup();
         for name in names {

@@ -2,7 +2,7 @@
 
 use crate::{
     measurement::{
-        account::Account,
+        accounts::Account,
         fold::{Folding, note_gap},
         packing,
         reader::{Pages, Reader},
@@ -52,7 +52,7 @@ impl Folding<'_> {
     ) -> Result<(), StoreError> {
         self.note_known(name);
         let store = &self.platform.store;
-        let mut account = Account::open(self.platform, name.parse().ok(), &self.cursor.stream).await?;
+        let mut account = Account::open(self.platform, name, &self.cursor.stream).await?;
         self.fold.has_ledger(name, account.positions());
         let mut own = self.fold.own(name);
         let mut reader = Reader::new(store.clone(), self.cursor.stream.clone());

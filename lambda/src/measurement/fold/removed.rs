@@ -1,12 +1,19 @@
-//! Ledgers of deleted flags. They are removed by a checkpoint, and what isolates still report of these flags is passed over.
+//! Ledgers of deleted flags and experiments. They are removed by a checkpoint, and what isolates still report of these flags is passed over.
 
-use crate::{clock, measurement::fold::Folding, store::CommitError};
+use crate::{
+    clock,
+    measurement::fold::Folding,
+    store::{CommitError, LedgerSubject},
+};
 use cutover_core::FlagName;
 
 impl Folding<'_> {
-    /// Returns true if a flag is configured, or its canary runs.
+    /// Returns true if a flag is configured, or its canary runs, or if an experiment is configured.
     fn is_configured(&self, name: &str) -> bool {
         let state = &self.state;
+        if let Some(experiment) = LedgerSubject::experiment(name) {
+            return state.config.ab_tests.contains_key(&experiment);
+        }
         name.parse::<FlagName>().is_ok_and(|flag| {
             state.config.feature_flags.contains_key(&flag) || state.active_run(&flag).is_some()
         })

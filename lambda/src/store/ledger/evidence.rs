@@ -1,4 +1,5 @@
-//! The evidence of a flag's newest run. It may hold thousands of users, so it is compressed, and split into items.
+//! The evidence of a ledger: of a flag's newest run, or of an experiment's newest phase. It may hold thousands of users, so it
+//! is compressed, and split into items.
 
 use crate::store::{
     error::StoreError,
@@ -7,7 +8,7 @@ use crate::store::{
     ledger::layout::{DATA, bytes_of},
     table::Store,
 };
-use cutover_core::canary::Evidence;
+use serde::{Serialize, de::DeserializeOwned};
 
 /// Largest part, in bytes as it is stored.
 const MAX_PART: usize = 100_000;
@@ -20,16 +21,16 @@ const MAX_BYTES: usize = 3_300_000;
 const MAX_ITEMS: usize = 80;
 
 /// Builds the items of evidence that is written with a version of its ledger.
-pub(super) fn evidence_items(
-    flag: &str,
+pub(super) fn evidence_items<E: Serialize>(
+    ledger: &str,
     version: u64,
-    evidence: &Evidence,
+    evidence: &E,
 ) -> Result<Vec<NewItem>, StoreError> {
     let packed = pack(evidence)?;
     let chunks = packed.chunks(MAX_PART);
     let count = chunks.len() as u64;
     let items = chunks.enumerate().map(|(part, chunk)| {
-        NewItem::new(&Key::evidence(flag, part))
+        NewItem::new(&Key::evidence(ledger, part))
             .number("version", version)
             .number("parts", count)
             .bytes(DATA, chunk.to_vec())
@@ -38,7 +39,7 @@ pub(super) fn evidence_items(
 }
 
 /// Returns true if evidence can be written in one transaction with its ledger and these records.
-pub(crate) fn evidence_fits(evidence: &Evidence, records: &[NewItem]) -> Result<bool, StoreError> {
+pub(crate) fn evidence_fits<E: Serialize>(evidence: &E, records: &[NewItem]) -> Result<bool, StoreError> {
     let items = evidence_items("", 0, evidence)?;
     let bytes: usize = items.iter().chain(records).map(NewItem::size).sum();
     Ok(bytes <= MAX_BYTES && items.len() + records.len() <= MAX_ITEMS)
@@ -47,12 +48,16 @@ pub(crate) fn evidence_fits(evidence: &Evidence, records: &[NewItem]) -> Result<
 impl Store {
     /// Reads the evidence that was written with a version of its ledger; `None` if another version has been written
     /// meanwhile.
-    pub(super) async fn evidence_of(&self, flag: &str, version: u64) -> Result<Option<Evidence>, StoreError> {
+    pub(super) async fn evidence_of<E: DeserializeOwned>(
+        &self,
+        ledger: &str,
+        version: u64,
+    ) -> Result<Option<E>, StoreError> {
         let mut data = Vec::new();
         let mut is_packed = true;
         let (mut part, mut count) = (0, 1);
         while part < count {
-            let Some(item) = self.get(&Key::evidence(flag, part)).await? else { return Ok(None) };
+            let Some(item) = self.get(&Key::evidence(ledger, part)).await? else { return Ok(None) };
             if item.number("version")? != version {
                 return Ok(None);
             }
@@ -82,7 +87,7 @@ mod tests {
     use crate::store::{item::Item, keys};
     use cutover_core::{
         Arm, Timestamp,
-        canary::{Run, RunIdentity},
+        canary::{Evidence, Run, RunIdentity},
         config::Config,
         measurement::batch::{SeenUser, UserWindow},
     };

@@ -1,4 +1,5 @@
-//! Ledgers: the aggregated measurements of each flag, with the evidence of its newest run. A ledger is written together with
+//! Ledgers: the aggregated measurements of each flag, with the evidence of its newest run, and the evidence of each experiment's
+//! newest phase. A ledger is written together with
 //! the positions in the log up to which it is complete, so that folding batches in twice, late or concurrently changes
 //! nothing.
 //!
@@ -10,10 +11,12 @@ mod known;
 mod layout;
 mod model;
 mod read;
+mod subject;
 mod write;
 
 pub(crate) use evidence::evidence_fits;
 pub use known::KnownLedgers;
 pub use layout::LedgerParts;
 pub use model::{Ledger, RouteComparison, Series, StepTimes, WindowCounts};
+pub use subject::LedgerSubject;
 pub use write::LedgerWrite;

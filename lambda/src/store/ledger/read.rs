@@ -8,10 +8,12 @@ use crate::store::{
     ledger::{
         layout::{DATA, LedgerParts, bytes_of, join, read_head},
         model::Ledger,
+        subject::LedgerSubject,
     },
     table::Store,
 };
 use cutover_core::{FlagName, canary::Evidence};
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::task::JoinSet;
 
@@ -22,7 +24,7 @@ const MAX_READS: usize = 4;
 type Parts = BTreeMap<String, Vec<u8>>;
 
 /// Returns the name of a flag in keys.
-pub(super) fn name(flag: Option<&FlagName>) -> &str {
+fn name(flag: Option<&FlagName>) -> &str {
     flag.map(FlagName::as_str).unwrap_or_default()
 }
 
@@ -67,7 +69,10 @@ impl Store {
     /// Fails if the table cannot be read, an item cannot be decoded, or a part is not the one that the ledger names: with
     /// [`StoreError::Restless`] if another pass wrote both meanwhile.
     pub async fn ledger(&self, flag: Option<&FlagName>) -> Result<Ledger, StoreError> {
-        let name = name(flag);
+        self.ledger_named(name(flag)).await
+    }
+
+    async fn ledger_named(&self, name: &str) -> Result<Ledger, StoreError> {
         let mut versions = BTreeSet::new();
         for _ in 0..MAX_READS {
             let Some(item) = self.get(&Key::ledger(name)).await? else { return Ok(Ledger::default()) };
@@ -145,23 +150,24 @@ impl Store {
         Ok(ledgers)
     }
 
-    /// Returns the ledger of a flag and the evidence of its newest run.
+    /// Returns the ledger of a subject and its evidence: of a flag's newest run, or of an experiment's newest phase.
     ///
     /// # Errors
     ///
     /// Fails if the table cannot be read, an item cannot be decoded, or the evidence is not the one that the ledger names:
     /// with [`StoreError::Restless`] if another pass wrote both meanwhile.
-    pub async fn ledger_with_evidence(
+    pub async fn ledger_with_evidence<E: DeserializeOwned>(
         &self,
-        flag: Option<&FlagName>,
-    ) -> Result<(Ledger, Option<Evidence>), StoreError> {
+        subject: LedgerSubject<'_>,
+    ) -> Result<(Ledger, Option<E>), StoreError> {
+        let name = subject.to_string();
         let mut versions = BTreeSet::new();
         for _ in 0..MAX_READS {
-            let ledger = self.ledger(flag).await?;
+            let ledger = self.ledger_named(&name).await?;
             if ledger.evidence_version == 0 {
                 return Ok((ledger, None));
             }
-            if let Some(evidence) = self.evidence_of(name(flag), ledger.evidence_version).await? {
+            if let Some(evidence) = self.evidence_of(&name, ledger.evidence_version).await? {
                 return Ok((ledger, Some(evidence)));
             }
             versions.insert(ledger.version);
@@ -175,7 +181,7 @@ impl Store {
     ///
     /// Fails as [`Self::ledger_with_evidence`] does.
     pub async fn evidence(&self, flag: &FlagName) -> Result<Option<Evidence>, StoreError> {
-        Ok(self.ledger_with_evidence(Some(flag)).await?.1)
+        Ok(self.ledger_with_evidence(LedgerSubject::Flag(flag)).await?.1)
     }
 }
 

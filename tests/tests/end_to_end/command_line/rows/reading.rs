@@ -38,6 +38,11 @@ pub fn rows() -> Vec<Row> {
         row("__names", &["flags"]).sent_once(),
         row("experiment list", &[]).short(),
         row("experiment get", &[EXPERIMENT]),
+        row("experiment status", &[EXPERIMENT]),
+        Row { interrupted_at: Some("Ctrl-C stops watching"), ..row("experiment watch", &[EXPERIMENT]) }
+            .exits(130),
+        row("experiment replay", &[EXPERIMENT]),
+        row("experiment plan", &[EXPERIMENT, "--baseline", "4%", "--users-per-day", "2000"]),
         row("experiment assign", &[EXPERIMENT, "user-7"]),
         row("canary list", &[]),
         row("canary status", &[RUNNING]).short(),

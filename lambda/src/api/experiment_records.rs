@@ -1,0 +1,40 @@
+//! `GET /experiments/{name}/records?after=&limit=`: the judgements of an experiment whose conclusion was another one than before,
+//! and the last one of each phase, oldest first, with all of their inputs, so that `cutover experiment replay` can repeat them.
+
+use crate::{
+    access::auth::Caller,
+    api::{
+        experiments::find,
+        extract::{ExperimentPath, Parameters},
+        pages::{PageLimit, must_be_a_position},
+        respond::json_response,
+    },
+    platform::Platform,
+    problem::Problem,
+};
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::Deserialize;
+use serde_json::json;
+
+const LIMIT: PageLimit = PageLimit { default: 100, max: 500, next: "after" };
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    #[serde(default)]
+    after: String,
+    limit: Option<usize>,
+}
+
+pub(super) async fn handle(
+    _: Caller,
+    State(platform): State<Platform>,
+    ExperimentPath(name): ExperimentPath,
+    Parameters(query): Parameters<Query>,
+) -> Result<Response, Problem> {
+    let limit = LIMIT.check(query.limit)?;
+    must_be_a_position(&query.after)?;
+    find(&platform.store.state().await?, &name)?;
+    let (records, next) = platform.store.experiment_records(&name, &query.after, limit).await?;
+    Ok(json_response(StatusCode::OK, &json!({ "records": records, "next_after": next })))
+}

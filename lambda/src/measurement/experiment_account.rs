@@ -1,0 +1,375 @@
+//! Memory of evaluation about one experiment: its ledger, the evidence of its newest phase, and the arrivals that are not folded
+//! into it yet. The evidence is judged in memory, and written with the positions of the ledger in one transaction.
+
+use crate::{
+    clock,
+    measurement::account::Horizon,
+    platform::Platform,
+    store::{
+        CommitError, Lease, Ledger, LedgerSubject, LedgerWrite, NewItem, PHASES, State, error::StoreError,
+        evidence_fits, experiment_record_items,
+    },
+};
+use cutover_core::{
+    ExperimentName, Timestamp,
+    experiment::{Arrivals, Figures, Phase, Record},
+    measurement::{batch::Batch, log::Positions},
+};
+
+/// Time after which an experiment is judged without news, in milliseconds: windows of users end by time alone.
+const JUDGED_EVERY_MS: i64 = 60_000;
+
+/// Ledger of an experiment in memory.
+pub(super) struct ExperimentAccount {
+    name: ExperimentName,
+    /// Most users of a phase that are remembered.
+    capacity: u32,
+    /// The ledger as it was read or written: its positions and versions.
+    ledger: Ledger,
+    /// The newest phase, with everything that was folded.
+    phase: Option<Phase>,
+    /// Figures of the phase as they are written.
+    written: Figures,
+    /// Arrivals of the phase that are not folded yet.
+    arrivals: Option<Arrivals>,
+    /// Time at which the newest of them arrived, in milliseconds since 1970.
+    arrived_at: i64,
+    /// Entries that arrived of other phases, and are not counted as such yet.
+    unknown: u64,
+    /// Records that are not written yet.
+    records: Vec<Record>,
+    /// Time of the last judgement.
+    judged_at: Option<Timestamp>,
+}
+
+impl ExperimentAccount {
+    /// Reads the ledger of an experiment and its newest phase. Positions in another stream than this one say nothing.
+    pub(super) async fn open(
+        platform: &Platform,
+        name: ExperimentName,
+        stream: &str,
+    ) -> Result<Self, StoreError> {
+        let subject = LedgerSubject::Experiment(&name);
+        let (mut ledger, phase) = platform.store.ledger_with_evidence::<Phase>(subject).await?;
+        if ledger.stream != stream {
+            (ledger.stream, ledger.positions) = (stream.to_owned(), Positions::default());
+        }
+        let written = phase.as_ref().map(|phase| phase.evidence.figures().clone()).unwrap_or_default();
+        Ok(Self {
+            name,
+            capacity: platform.settings.experiment_users,
+            ledger,
+            phase,
+            written,
+            arrivals: None,
+            arrived_at: 0,
+            unknown: 0,
+            records: Vec::new(),
+            judged_at: None,
+        })
+    }
+
+    /// Returns the ledger as it was read or written.
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Adds the parts of a batch that arrived at `at` and are of the experiment. The state must be newer than the batch: entries of
+    /// a phase that it does not count are unknown.
+    pub(super) fn add(&mut self, state: &State, at: i64, batch: &Batch) {
+        self.follow(state, clock::now());
+        let open = self.phase.as_ref().filter(|phase| phase.ended.is_none());
+        let Some(identity) = open.map(|phase| phase.identity.clone()) else { return };
+        let others = batch.experiments.iter().filter(|part| part.experiment == self.name);
+        let unknown = others.filter(|part| part.phase != identity.phase).map(|part| part.entries() as u64);
+        self.unknown = self.unknown.saturating_add(unknown.sum());
+        let arrivals = self.arrivals.get_or_insert_with(|| Arrivals::new(self.name.clone(), identity.phase));
+        arrivals.add(batch);
+        self.arrived_at = self.arrived_at.max(at);
+    }
+
+    /// Ends the phase if the state counts it no longer, and begins the one that it counts.
+    fn follow(&mut self, state: &State, now: Timestamp) {
+        let counted = state.counted_phase(&self.name);
+        let is_held = |phase: &Phase| {
+            counted
+                .as_ref()
+                .is_some_and(|(identity, design)| phase.identity == *identity && phase.design == *design)
+        };
+        if self.phase.as_ref().is_some_and(|phase| phase.ended.is_none() && is_held(phase)) {
+            return;
+        }
+        self.fold(now);
+        self.records.extend(self.phase.as_mut().and_then(|phase| phase.end(now, crate::VERSION)));
+        // A phase that is over stays as it is until another one begins.
+        if let Some((identity, design)) = counted {
+            self.phase = Some(Phase::begin(identity, design, self.capacity));
+        }
+    }
+
+    /// Folds the arrivals into the evidence of the phase, as of the newest one. A backlog is folded as if it were read at the time at
+    /// which it came: no event is given up whose exposure is still to be read.
+    fn fold(&mut self, now: Timestamp) {
+        let has_arrivals = self.arrivals.is_some();
+        let now = if has_arrivals { now.min(Timestamp::from_millis(self.arrived_at)) } else { now };
+        let (arrivals, unknown) = (self.arrivals.take(), std::mem::take(&mut self.unknown));
+        let Some(phase) = self.phase.as_mut().filter(|phase| phase.ended.is_none()) else { return };
+        let nothing = || Arrivals::new(self.name.clone(), phase.identity.phase);
+        let arrivals = arrivals.unwrap_or_else(nothing);
+        phase.fold(&arrivals, now);
+        phase.evidence.note_unknown(unknown);
+    }
+
+    /// Judges the phase that the state counts, if there is news or the last time was long ago. Returns the record of it; once a
+    /// guardrail has fired, that record each time.
+    pub(super) fn judge(&mut self, state: &State, now: Timestamp) -> Option<Record> {
+        self.follow(state, now);
+        let counted = self.phase.as_ref().filter(|phase| phase.ended.is_none());
+        if let Some(harm) = counted.and_then(|phase| phase.harm.as_deref()) {
+            return Some(harm.clone());
+        }
+        let is_due = self
+            .judged_at
+            .is_none_or(|judged| now.millis().saturating_sub(judged.millis()) >= JUDGED_EVERY_MS);
+        if self.arrivals.is_none() && self.unknown == 0 && !is_due {
+            return None;
+        }
+        self.fold(now);
+        self.judged_at = Some(now);
+        let phase = self.phase.as_mut().filter(|phase| phase.ended.is_none())?;
+        let record = phase.judged(now, crate::VERSION);
+        if phase.conclude(&record) {
+            self.records.push(record.clone());
+        }
+        Some(record)
+    }
+
+    /// Returns true if records are to be written.
+    pub(super) fn has_records(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    /// Returns true if records are to be written, or figures that time alone has changed.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.has_records()
+            || self.phase.as_ref().is_some_and(|phase| *phase.evidence.figures() != self.written)
+    }
+
+    /// Writes the ledger, complete up to these positions and this horizon, with the phase and its records.
+    ///
+    /// After a failure, the account is to be dropped: it may have been written.
+    pub(super) async fn checkpoint(
+        &mut self,
+        platform: &Platform,
+        state: &State,
+        lease: Lease,
+        (positions, horizon): (Positions, Horizon),
+    ) -> Result<(), CommitError> {
+        let now = clock::now();
+        self.follow(state, now);
+        self.fold(now);
+        let mut ledger = self.ledger.clone();
+        ledger.positions = positions;
+        (ledger.through, ledger.written_at) = (horizon.until, now.millis());
+        let others = self.record_items(ledger.version)?;
+        let is_counted = self.phase.as_ref().is_some_and(|phase| phase.ended.is_none());
+        let counted = state.meta(PHASES, self.name.as_str()).filter(|_| is_counted).map(|meta| meta.version);
+        if let Some(phase) = &mut self.phase {
+            while !evidence_fits(&*phase, &others)? && phase.halve_users() {
+                tracing::warn!(event = "evidence_halved", experiment = %self.name, "users are left out of the evidence");
+            }
+        }
+        let subject = LedgerSubject::Experiment(&self.name);
+        let evidence = self.phase.as_ref();
+        let write = LedgerWrite { subject, ledger, evidence, counted, others, lease };
+        self.ledger = platform.store.write_ledger(write).await?;
+        self.written = self.phase.as_ref().map(|phase| phase.evidence.figures().clone()).unwrap_or_default();
+        self.records.clear();
+        Ok(())
+    }
+
+    /// Builds the items of the records that are not written yet.
+    fn record_items(&self, version: u64) -> Result<Vec<NewItem>, StoreError> {
+        let mut items = Vec::new();
+        for (index, record) in self.records.iter().enumerate() {
+            items.extend(experiment_record_items(record, &format!("judgement#{version:012}#{index:03}"))?);
+        }
+        Ok(items)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::CountedPhase;
+    use cutover_core::{
+        config::Config,
+        experiment::{Conclusion, DEFAULT_CAPACITY},
+        measurement::experiments::{ExperimentPart, Exposure, UserOutcome},
+    };
+
+    /// Time at which batches arrive, in milliseconds since 1970.
+    const AT: i64 = 60_000;
+
+    fn name() -> ExperimentName {
+        "e".parse().unwrap()
+    }
+
+    fn account() -> ExperimentAccount {
+        ExperimentAccount {
+            name: name(),
+            capacity: DEFAULT_CAPACITY,
+            ledger: Ledger::default(),
+            phase: None,
+            written: Figures::default(),
+            arrivals: None,
+            arrived_at: 0,
+            unknown: 0,
+            records: Vec::new(),
+            judged_at: None,
+        }
+    }
+
+    /// A state in which a phase of the experiment is counted since the epoch; none if the number is 0.
+    fn state(phase: u32) -> State {
+        let text = "experiments: { e: { name: E, success_metrics: [error_rate, order], variants: { control: C, treatment: T } } }";
+        let mut state = State::default();
+        state.config = Config::from_yaml(text).unwrap();
+        state.config.ab_tests.values_mut().for_each(|experiment| experiment.phase = phase.max(1));
+        if phase > 0 {
+            let counted = CountedPhase { phase, began: Timestamp::from_millis(0), key: "0".repeat(32) };
+            state.phases.insert(name(), counted);
+        }
+        state
+    }
+
+    /// A batch in which users of one variant are exposed, and fail.
+    fn failing(sequence: u64, phase: u32, variant: u8, users: u64) -> Batch {
+        let hashes = (0..users).map(|user| 1 + user + 1_000_000 * u64::from(variant) + 10_000_000 * sequence);
+        let mut part = ExperimentPart::empty(name(), phase, 10);
+        for user in hashes {
+            part.exposures.push(Exposure { user, variant, after_s: 0 });
+            part.outcomes.push(UserOutcome { user, metric: 0, after_s: 1, value: None });
+        }
+        Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), sequence) }
+    }
+
+    fn exposed(account: &ExperimentAccount) -> Vec<u64> {
+        let phase = account.phase.as_ref().unwrap();
+        phase.evidence.figures().running.iter().map(|sums| sums.users).collect()
+    }
+
+    #[test]
+    fn a_batch_that_is_read_twice_before_it_is_folded_counts_once() {
+        let (mut account, state, now) = (account(), state(1), Timestamp::from_millis(60_000));
+        for _ in 0..2 {
+            account.add(&state, AT, &failing(1, 1, 0, 5));
+        }
+        account.judge(&state, now).unwrap();
+        assert_eq!(exposed(&account), [5, 0]);
+        assert_eq!(account.judge(&state, now), None, "there is no news");
+        let later = Timestamp::from_millis(60_000 + JUDGED_EVERY_MS);
+        assert!(account.judge(&state, later).is_some(), "a minute later");
+    }
+
+    #[test]
+    fn entries_of_another_phase_are_unknown() {
+        let (mut account, state) = (account(), state(2));
+        account.add(&state, AT, &failing(1, 1, 0, 5));
+        account.add(&state, AT, &failing(2, 2, 1, 3));
+        let record = account.judge(&state, Timestamp::from_millis(60_000)).unwrap();
+        assert_eq!((exposed(&account), record.figures.unknown), (vec![0, 3], 10));
+    }
+
+    #[test]
+    fn a_guardrail_that_fires_is_recorded_once() {
+        let (mut account, state, now) = (account(), state(1), Timestamp::from_millis(60_000));
+        account.add(&state, AT, &failing(1, 1, 1, 40));
+        let record = account.judge(&state, now).unwrap();
+        assert_eq!(record.judgement.conclusion, Conclusion::Off { variant: 1, metric: 0 });
+        let harm = record.harm().unwrap();
+        let expected = "the guardrail error_rate fired: of 40 users with an event, 40 are in treatment, which has 50 percent of \
+                        the users";
+        assert_eq!(harm, expected);
+        // Whoever could not stop the experiment tries again, whatever came since.
+        account.add(&state, AT, &failing(2, 1, 0, 400));
+        assert_eq!((account.judge(&state, now), account.records.len()), (Some(record), 1));
+    }
+
+    #[test]
+    fn a_phase_that_is_over_has_a_last_record_and_stays_as_it_is() {
+        let (mut account, now) = (account(), Timestamp::from_millis(60_000));
+        account.add(&state(1), AT, &failing(1, 1, 0, 5));
+        let over = state(0);
+        assert_eq!(account.judge(&over, now), None);
+        assert_eq!(account.records.len(), 1);
+        assert_eq!((account.records[0].at, account.records[0].figures.running[0].users), (now, 5));
+        account.add(&over, AT, &failing(2, 1, 0, 5));
+        account.judge(&over, Timestamp::from_millis(600_000));
+        assert_eq!((exposed(&account), account.records.len()), (vec![5, 0], 1));
+        // The next phase begins with nobody.
+        account.judge(&state(2), Timestamp::from_millis(700_000));
+        assert_eq!((exposed(&account), account.records.len()), (vec![0, 0], 2));
+    }
+
+    /// An event whose exposure comes with a later batch of a backlog waits for it, however long ago both came.
+    #[test]
+    fn a_backlog_is_folded_as_of_its_arrival() {
+        let (mut account, state) = (account(), state(1));
+        let mut part = ExperimentPart::empty(name(), 1, 10);
+        part.outcomes.push(UserOutcome { user: 7, metric: 1, after_s: 20, value: None });
+        let event = Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1) };
+        account.add(&state, AT, &event);
+        // A day later.
+        let now = Timestamp::from_millis(86_400_000);
+        account.judge(&state, now).unwrap();
+        let mut part = ExperimentPart::empty(name(), 1, 10);
+        part.exposures.push(Exposure { user: 7, variant: 1, after_s: 0 });
+        let exposure = Batch { experiments: vec![part], ..Batch::empty("b".repeat(32), 1) };
+        account.add(&state, AT + 1_000, &exposure);
+        let figures = account.judge(&state, now).unwrap().figures;
+        assert_eq!((figures.running[1].users, figures.running[1].metrics[1].with_event), (1, 1));
+        assert_eq!(figures.before_exposure, 0);
+    }
+
+    /// The largest evidence of a phase: every user that is remembered has an event of each metric. What is too large loses
+    /// half of its users at a time, and none of its figures.
+    #[test]
+    fn the_largest_phase_can_be_written() {
+        let metrics: Vec<String> = (0..16).map(|number| format!("event_{number}")).collect();
+        let mut state = state(1);
+        state
+            .config
+            .ab_tests
+            .values_mut()
+            .for_each(|experiment| experiment.success_metrics.clone_from(&metrics));
+        let (identity, design) = state.counted_phase(&name()).unwrap();
+        let mut phase = Phase::begin(identity, design, DEFAULT_CAPACITY);
+        let hash = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for chunk in 0..4_u64 {
+            let mut part = ExperimentPart::empty(name(), 1, 10);
+            for user in (1..=1_024).map(|number| hash(1 + number + 1_024 * chunk)) {
+                part.exposures.push(Exposure { user, variant: (user % 2) as u8, after_s: 0 });
+                let outcome = |metric| UserOutcome {
+                    user,
+                    metric,
+                    after_s: (user % 49) as u32,
+                    value: Some(user >> 20),
+                };
+                part.outcomes.extend((0..16).map(outcome));
+            }
+            let mut arrivals = Arrivals::new(name(), 1);
+            arrivals.add(&Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1 + chunk) });
+            phase.fold(&arrivals, Timestamp::from_millis(AT));
+        }
+        assert_eq!(phase.evidence.remembered(), 4_096);
+        assert!(evidence_fits(&phase, &[]).unwrap());
+        let figures = phase.evidence.figures().clone();
+        assert!(phase.halve_users() && phase.evidence.remembered() < 2_300);
+        assert_eq!(*phase.evidence.figures(), figures);
+        while phase.evidence.remembered() > 0 {
+            assert!(phase.halve_users());
+        }
+        assert!(!phase.halve_users(), "nobody is left");
+    }
+}

@@ -1,0 +1,82 @@
+//! A guardrail that fires stops its experiment by itself: within one pass, with its record, and everybody is on control soon.
+
+use super::{NAME, results};
+use crate::kill_switch::{configuration, until_decided, without_reports};
+use cutover_tests::{
+    batches::store_batch,
+    experiments::{Counted, document},
+    functions::connected,
+    stack::Stack,
+    webhook::{SECRET, Webhook},
+};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// Longest time from the report of the harm to the last user on control.
+const OFF_WITHIN: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guardrail_that_fires_takes_everybody_back_to_control() {
+    let webhook = Webhook::start().await;
+    let mut options = without_reports();
+    options
+        .function_variables
+        .extend([("CUTOVER_WEBHOOK_URL", webhook.url()), ("CUTOVER_WEBHOOK_SECRET", SECRET.to_owned())]);
+    let stack = Stack::start(options).await;
+    let management = stack.management();
+    let text = configuration(&stack).replace(
+        "flag_0: { enabled: true, rollout_percentage: 100 }",
+        "flag_0: { enabled: true, rollout_percentage: 0 }",
+    );
+    management.apply(&text).await.expect(200);
+    let mut running = document(Some("flag_0"));
+    let experiment = format!("/experiments/{NAME}");
+    management.put(&experiment, &running).await.expect(201);
+    // The user of the requests is in a variant; whichever it is, it is on the new arm.
+    let assigned = management.get(&format!("{experiment}/assign/u1")).await.expect(200).body;
+    for written in running["variants"].as_array_mut().unwrap() {
+        written["arm"] = json!(if written["key"] == assigned["variant"] { "new" } else { "legacy" });
+    }
+    let saved = management.put(&experiment, &running).await.expect(200).body;
+    let phase = u32::try_from(saved["phase"].as_u64().unwrap()).unwrap();
+    let counted = Counted { name: NAME.parse().unwrap(), phase };
+    let path = "/api/v1/offers/0/reviews";
+    until_decided(&stack, path, ("new", "EXPERIMENT")).await;
+
+    let store = connected(&stack.dynamodb.url(), &[]).store;
+    store_batch(&store, &counted.harmed("a".repeat(32), 1)).await;
+    let began = Instant::now();
+    let evaluated = stack.lambda.tick("evaluate").await.unwrap();
+    assert_eq!(evaluated["experiments"][NAME]["kind"], "off", "{evaluated:#}");
+    assert_eq!(evaluated["passes"], 1, "the first pass that reads the harm acts on it");
+    until_decided(&stack, path, ("legacy", "ROLLOUT")).await;
+    let took = began.elapsed();
+    assert!(took < OFF_WITHIN, "{took:?}");
+
+    let stopped = management.get(&format!("/experiments/{NAME}")).await.expect(200).body;
+    assert_eq!((&stopped["state"], &stopped["outcome"]["winner"]), (&json!("stopped"), &json!(null)));
+    let decision = stopped["outcome"]["decision"].as_str().unwrap();
+    assert!(decision.contains("the guardrail error_rate fired"), "{decision}");
+    let audit = management.get("/audit?action=experiment.stop").await.expect(200).body;
+    let record = &audit["records"][0];
+    assert_eq!((&record["actor"], &record["reason"]), (&json!("promote"), &json!(decision)), "{audit:#}");
+    let shown = results(&management).await;
+    assert_eq!(
+        (&shown["conclusion"]["kind"], &shown["conclusion"]["variant"]),
+        (&json!("off"), &json!("treatment"))
+    );
+    assert!(shown["harm"].as_str().unwrap().contains("error_rate"), "{shown:#}");
+    stack.lambda.tick("promote").await.unwrap();
+    let told = webhook.received();
+    assert!(
+        told.iter().any(|(event, body)| event == "experiment_stopped" && body["experiment"] == NAME),
+        "{told:?}"
+    );
+    // The end has its record too, and each can be made again.
+    stack.lambda.tick("evaluate").await.unwrap();
+    let records = management.get(&format!("/experiments/{NAME}/records")).await.expect(200).body;
+    let records: Vec<cutover_core::experiment::Record> =
+        serde_json::from_value(records["records"].clone()).unwrap();
+    assert!(cutover_core::experiment::replay(&records).is_empty());
+    assert_eq!(records.len(), 2);
+}
