@@ -6,8 +6,8 @@
 //! if a running experiment decides a flag. The body comes last. The hash is the xxh3-128 of `schema LF revision LF body`, over
 //! the verbatim bytes of the body. Readers tolerate unknown fields; a change to the meaning of a field
 //! raises the schema number, which older readers reject. Epoch and deployment are optional fields of the body: a reader that
-//! does not know them compares revisions alone, as it did before. Flags with values and their segments are optional fields too:
-//! a reader that does not know them decides routes as before, and serves no values.
+//! does not know them compares revisions alone, as it did before. Flags with values, their segments and the access to them are
+//! optional fields too: a reader that does not know them decides routes as before, and serves no values.
 
 use crate::{
     adapter::Program,
@@ -19,7 +19,10 @@ use crate::{
         origin::Origin,
         route::Route,
     },
-    values::document::{Segment, ValueFlag},
+    values::{
+        access::Access,
+        document::{Segment, ValueFlag},
+    },
     vocabulary::{
         names::{AdapterName, DeploymentId, ExperimentName, FlagName, HoldoutName, OriginName, SegmentName},
         revision::{Epoch, Revision, Stamp},
@@ -84,6 +87,9 @@ pub struct Snapshot {
     /// Segments by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub segments: BTreeMap<SegmentName, Segment>,
+    /// Callers that may evaluate flags; `None` if there is no endpoint for evaluations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ofrep: Option<Access>,
     /// Compiled adapters by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub adapters: BTreeMap<AdapterName, Arc<Program>>,

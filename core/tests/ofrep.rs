@@ -6,6 +6,7 @@ use cutover_core::{
     config::Config,
     json::Json,
     ofrep::{Answer, BulkRequest, Context, Endpoint, InvalidContext, evaluate_flag, evaluate_flags},
+    values::access::{Access, Caller},
     vocabulary::revision::{Epoch, Stamp},
 };
 use proptest::prelude::*;
@@ -53,7 +54,8 @@ fn stamp(epoch: u64, revision: u64) -> Stamp {
 }
 
 fn all(body: &str, if_none_match: Option<&str>) -> Answer {
-    evaluate_flags(&rules(), &BulkRequest { body, if_none_match, stamp: stamp(0, 7), now: now() })
+    let caller = Caller::default();
+    evaluate_flags(&rules(), &BulkRequest { body, if_none_match, caller, stamp: stamp(0, 7), now: now() })
 }
 
 #[test]
@@ -120,6 +122,13 @@ fn each_error_has_its_status_code_and_details() {
     assert_eq!(Answer::forbidden().status, 403);
     let limited = Answer::too_many_requests(30);
     assert_eq!((limited.status, limited.retry_after), (429, Some(30)));
+    for (answer, status) in
+        [(Answer::not_found(), 404), (Answer::method_not_allowed(), 405), (Answer::body_too_large(), 413)]
+    {
+        assert_eq!(answer.status, status);
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        assert!(body["errorDetails"].is_string(), "{body}");
+    }
     let failed = Answer::internal("a \"trap\"");
     assert_eq!((failed.status, failed.body.as_str()), (500, r#"{"errorDetails":"a \"trap\""}"#));
 }
@@ -148,7 +157,8 @@ fn all_flags_are_answered_by_ascending_key_with_their_errors() {
 fn a_client_that_holds_the_answer_gets_304_until_anything_changes() {
     let rules = rules();
     let body = r#"{"context":{"targetingKey":"u","plan":"gold"}}"#;
-    let request = BulkRequest { body, if_none_match: None, stamp: stamp(0, 7), now: now() };
+    let caller = Caller::default();
+    let request = BulkRequest { body, if_none_match: None, caller, stamp: stamp(0, 7), now: now() };
     let tag = evaluate_flags(&rules, &request).etag.unwrap();
     let held = BulkRequest { if_none_match: Some(&tag), ..request };
     let status = |request: BulkRequest<'_>| {
@@ -173,6 +183,36 @@ fn a_client_that_holds_the_answer_gets_304_until_anything_changes() {
     assert_eq!(status(BulkRequest { now: before, ..held }), 304);
     let after = "2026-08-01T00:00:00Z".parse().unwrap();
     assert_eq!(status(BulkRequest { now: after, ..held }), 200, "the schedule of a flag");
+}
+
+/// Two applications may show their values to one user: neither gets those of the other one, nor is it told that it holds its
+/// own answer already.
+#[test]
+fn a_caller_gets_the_flags_of_its_token_and_a_tag_of_its_own() {
+    let tokens = json!([
+        { "name": "shop", "sha256": "01".repeat(32), "flags": ["colour", "h*"] },
+        { "name": "all", "sha256": "02".repeat(32), "flags": ["*"] },
+        { "name": "none", "sha256": "03".repeat(32), "flags": ["no-such-flag"] },
+    ]);
+    let access: Access = serde_json::from_value(json!({ "tokens": tokens })).unwrap();
+    let rules = rules();
+    let body = r#"{"context":{"targetingKey":"u"}}"#;
+    let answer = |byte: u8, if_none_match: Option<&str>| {
+        let caller = access.caller(Some(&[byte; 32])).unwrap();
+        evaluate_flags(&rules, &BulkRequest { body, if_none_match, caller, stamp: stamp(0, 7), now: now() })
+    };
+    let keys = |byte: u8| -> Vec<String> {
+        let body: Value = serde_json::from_str(&answer(byte, None).body).unwrap();
+        let flags = body["flags"].as_array().unwrap().iter();
+        flags.map(|flag| flag["key"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(keys(1), ["colour", "halves"]);
+    assert_eq!(keys(2), ["checkout", "colour", "halves", "later"]);
+    assert!(keys(3).is_empty());
+    let tag = answer(1, None).etag.unwrap();
+    for (byte, status) in [(1, 304), (2, 200), (3, 200)] {
+        assert_eq!(answer(byte, Some(&tag)).status, status, "token {byte}");
+    }
 }
 
 #[test]

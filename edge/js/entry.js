@@ -3,8 +3,9 @@
 // permission to retry come back in one number, see wire.js.
 import { asksForArm, forcedArm } from "./force.js";
 import { forward, forwardAfterError } from "./forward.js";
-import { plainUrl, sleep, TEST_GROUP } from "./http.js";
+import { pathAndQuery, plainUrl, sleep, TEST_GROUP } from "./http.js";
 import { identify, needsVerification, subjectIn } from "./identity.js";
+import { evaluate } from "./ofrep.js";
 import { ask } from "./question.js";
 import { drain, enableReports } from "./report.js";
 import { currentTable, replaceBrokenCore, replaceTable } from "./table.js";
@@ -13,6 +14,7 @@ import {
   ABSENT,
   ASK,
   BOOT,
+  EVALUATIONS,
   INPUT_COUNTRY,
   INPUT_IP,
   INPUT_JWT,
@@ -76,6 +78,10 @@ async function prepareAndForward(request, env, context, url, decision) {
     const isForced = asksForArm(headers, env) ? await forcedArm(headers, env) : undefined;
     for (let turn = 0; turn < MAX_PREPARATIONS && decision & UNDECIDED; turn++) {
       if (decision & OWN_PATH) {
+        if (pathAndQuery(url).startsWith(EVALUATIONS)) {
+          core.refresh(env, context);
+          return evaluate(request, url);
+        }
         drain();
         await boot(env, context);
         const authorization = headers.get("authorization") ?? undefined;

@@ -265,6 +265,13 @@ interface Core {
   refresh(env: Env, context: ExecutionContext): void;
   own_path(packed: string, authorization: string | undefined, env: Env): Response;
   is_edge_token(given: string, env: Env): boolean;
+  evaluate(
+    packed: string,
+    token: Uint8Array | undefined,
+    ifNoneMatch: string | undefined,
+    origin: string | undefined,
+    body: Uint8Array | undefined,
+  ): Response;
 
   record(outcomes: Uint32Array): void;
   question_is_due(lastRequest: number): boolean;

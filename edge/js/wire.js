@@ -54,6 +54,9 @@ export const ABSENT = "\0";
 // Between the heads of the compared responses. No header can hold it either.
 export const HEAD_SEPARATOR = "\u0001";
 
+// Beginning of the paths below which flags are evaluated.
+export const EVALUATIONS = "/ofrep/";
+
 // Inputs of a decision that are not headers, see `input_name` in edge/src/wire.rs.
 export const INPUT_JWT = ":jwt";
 export const INPUT_COUNTRY = ":country";

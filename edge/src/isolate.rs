@@ -2,6 +2,8 @@
 //! outcomes counted. Plain state without I/O, so that every transition is tested on the host.
 
 mod groups;
+pub mod ofrep;
+mod pace;
 mod reading;
 mod report;
 #[cfg(test)]
@@ -11,7 +13,10 @@ mod word;
 use crate::{
     comparison_queue::is_drawn,
     counting::Counting,
-    isolate::word::{HeldWord, ObeyedWord},
+    isolate::{
+        pace::Paces,
+        word::{HeldWord, ObeyedWord},
+    },
     reporting::Reporting,
     schedule::Schedule,
     settings::Settings,
@@ -70,6 +75,8 @@ pub struct Isolate {
     dice: Cell<SplitMix64>,
     /// Origins that failed lately.
     diversions: Vec<(OriginName, Diversion)>,
+    /// Requests for evaluations, by their callers.
+    paces: Paces,
     /// Deployment that the isolate belongs to, once a document or an answer has named it. The word of any other is refused.
     deployment: Option<DeploymentId>,
     /// The newest revision that an answer told.
@@ -243,6 +250,9 @@ impl Isolate {
         let Some(held) = &self.held else {
             return (PackedDecision::legacy(Reason::NoSnapshot).with(PackedDecision::BOOT), None);
         };
+        if Self::evaluates_at(&held.rules, packed.path) {
+            return (PackedDecision(PackedDecision::OWN_PATH), None);
+        }
         let timestamp = Timestamp::from_millis(now);
         let mut todo = if self.refresh_is_due(now) { PackedDecision::REFRESH } else { 0 };
         if self.is_stale(now) {

@@ -44,6 +44,9 @@ pub const ABSENT: &str = "\0";
 /// Separator of the heads of compared responses; no header can hold it.
 pub const HEAD_SEPARATOR: char = '\u{1}';
 
+/// Beginning of the paths below which flags are evaluated, if the configuration has an endpoint for that.
+pub const EVALUATIONS: &str = "/ofrep/";
+
 /// A request, packed in lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Packed<'a> {

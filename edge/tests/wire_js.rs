@@ -125,6 +125,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
     let strings = [
         ("ABSENT", wire::ABSENT.to_owned()),
         ("HEAD_SEPARATOR", wire::HEAD_SEPARATOR.to_string()),
+        ("EVALUATIONS", wire::EVALUATIONS.to_owned()),
         ("INPUT_JWT", identity::VERIFIED_SUBJECT.to_owned()),
         ("INPUT_COUNTRY", wire::input_name(&Input::Country).to_owned()),
         ("INPUT_IP", wire::input_name(&Input::Ip).to_owned()),

@@ -1,5 +1,5 @@
-//! Installs the tools, at the versions pinned here or in a lock file: npm's are in package-lock.json, Python's in
-//! requirements.txt here and in tests, Rust's in rust-toolchain.toml.
+//! Installs the tools, at the versions pinned here or in a lock file: npm's are in package-lock.json of the root and of
+//! tests/ofrep-clients, Python's in requirements.txt here and in tests, Rust's in rust-toolchain.toml.
 
 use crate::{
     root::{node_folder, root},
@@ -37,7 +37,7 @@ pub enum Purpose {
 use Purpose::{Deploy, Test, Worker};
 
 /// In the order of installation: npm needs the Node that comes with the Python wheels.
-const TOOLS: [Tool; 5] = [
+const TOOLS: [Tool; 6] = [
     Tool {
         name: "the wasm32 target of Rust",
         is_installed: || has_target(WASM_TARGET),
@@ -52,8 +52,8 @@ const TOOLS: [Tool; 5] = [
     },
     Tool {
         name: "wrangler, workerd, wasm-opt, esbuild, tsc and eslint",
-        is_installed: has_node_modules,
-        install: npm_ci,
+        is_installed: || NODE_TOOLS.is_installed(),
+        install: || NODE_TOOLS.install(),
         wanted_for: Worker,
     },
     Tool {
@@ -66,6 +66,12 @@ const TOOLS: [Tool; 5] = [
         name: "the AWS emulator, the AWS command line and schemathesis",
         is_installed: || TEST_TOOLS.is_installed(),
         install: || TEST_TOOLS.install(),
+        wanted_for: Test,
+    },
+    Tool {
+        name: "clients of OFREP",
+        is_installed: || OFREP_CLIENTS.is_installed(),
+        install: || OFREP_CLIENTS.install(),
         wanted_for: Test,
     },
 ];
@@ -161,20 +167,38 @@ fn add_target(target: &str) -> Result<(), Failure> {
     run(command("rustup").args(["target", "add", target]), &fix)
 }
 
-/// A copy of the lock file, written after everything else, marks a complete installation.
-fn has_node_modules() -> bool {
-    let installed = root().join("node_modules/.cutover-lock");
-    fs::read(installed)
-        .ok()
-        .is_some_and(|stamp| fs::read(root().join("package-lock.json")).ok() == Some(stamp))
+/// The packages of npm that the lock file of a folder names.
+struct NodePackages {
+    folder: &'static str,
 }
 
-fn npm_ci() -> Result<(), Failure> {
-    let fix = "read npm's message above; package-lock.json names every package it needs";
-    run(command("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]), fix)?;
-    fs::copy(root().join("package-lock.json"), root().join("node_modules/.cutover-lock")).map(|_| ()).map_err(
-        |error| Failure::new(format!("node_modules cannot be written: {error}"), "check the permissions"),
-    )
+const NODE_TOOLS: NodePackages = NodePackages { folder: "." };
+const OFREP_CLIENTS: NodePackages = NodePackages { folder: "tests/ofrep-clients" };
+
+impl NodePackages {
+    fn lock_file(&self) -> PathBuf {
+        root().join(self.folder).join("package-lock.json")
+    }
+
+    /// A copy of the lock file, written after everything else, marks a complete installation.
+    fn installed_lock_file(&self) -> PathBuf {
+        root().join(self.folder).join("node_modules/.cutover-lock")
+    }
+
+    fn is_installed(&self) -> bool {
+        let installed = fs::read(self.installed_lock_file()).ok();
+        installed.is_some() && installed == fs::read(self.lock_file()).ok()
+    }
+
+    fn install(&self) -> Result<(), Failure> {
+        let fix = "read npm's message above; package-lock.json names every package it needs";
+        let mut npm = command("npm");
+        npm.current_dir(root().join(self.folder));
+        run(npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]), fix)?;
+        fs::copy(self.lock_file(), self.installed_lock_file()).map(|_| ()).map_err(|error| {
+            Failure::new(format!("node_modules cannot be written: {error}"), "check the permissions")
+        })
+    }
 }
 
 fn python() -> Result<(&'static str, String), Failure> {

@@ -126,7 +126,7 @@ enum Kind {
 
 impl Kind {
     fn of(text: &str) -> Option<Self> {
-        const CONFIGURATION: [&str; 9] = [
+        const CONFIGURATION: [&str; 10] = [
             "feature_flags",
             "canary_deployments",
             "experiments",
@@ -134,6 +134,7 @@ impl Kind {
             "holdouts",
             "flags",
             "segments",
+            "ofrep",
             "origins",
             "adapters",
         ];

@@ -1,6 +1,9 @@
 //! Differences between two configurations, object by object and field by field.
 
-use super::{adapter::COMPILED, document::Config};
+use super::{
+    adapter::COMPILED,
+    document::{Config, SETTINGS},
+};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +88,12 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
     named!(holdouts);
     named!(segments);
     named!(flags);
+    section(
+        "ofrep",
+        before.ofrep.iter().map(|access| (SETTINGS.to_owned(), access)),
+        after.ofrep.iter().map(|access| (SETTINGS.to_owned(), access)),
+        &mut changes,
+    );
     named!(origins);
     named!(adapters);
     section(

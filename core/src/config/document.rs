@@ -15,6 +15,7 @@ use crate::{
     },
     snapshot::Snapshot,
     values::{
+        access::{Access, AccessToken, FlagPattern},
         document::{Segment, ValueFlag},
         succession::next as next_flag,
     },
@@ -32,6 +33,9 @@ use std::{
 /// Longest time limit of an origin, in milliseconds, at which every timeout is counted. The Worker's platform ends the
 /// work of a request 30 s after its client has left; five seconds are for noticing that it has.
 const LONGEST_WATCHED_MS: u32 = 25_000;
+
+/// Name of the only object of a section that has no names.
+pub(super) const SETTINGS: &str = "settings";
 
 /// Everything that operators configure. The field names are the keys of the file.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -54,6 +58,9 @@ pub struct Config {
     /// The segments by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub segments: BTreeMap<SegmentName, Segment>,
+    /// The callers that may evaluate flags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ofrep: Option<Access>,
     /// The origins by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub origins: BTreeMap<OriginName, Origin>,
@@ -87,7 +94,8 @@ impl Config {
     }
 
     /// Returns warnings about a valid configuration: origins behind a canary whose timeouts may go uncounted, adapters that
-    /// have more than half of the size that they may have, or a mapping that may fail, and segments that no rule names.
+    /// have more than half of the size that they may have, or a mapping that may fail, segments that no rule names, and
+    /// tokens for flags that do not exist.
     pub fn warnings(&self) -> Vec<String> {
         let behind_canary =
             self.routes.iter().filter(|route| self.canary_deployments.contains_key(&route.flag));
@@ -116,7 +124,7 @@ impl Config {
             adapter.warnings().iter().map(move |warning| format!("adapter {name}: {warning}"))
         });
         let warnings = names.into_iter().filter_map(warning).chain(adapters.filter_map(large));
-        warnings.chain(of_mappings).chain(self.unused_segments()).collect()
+        warnings.chain(of_mappings).chain(self.unused_segments()).chain(self.idle_patterns()).collect()
     }
 
     /// Returns a warning about each segment that no rule names.
@@ -125,6 +133,20 @@ impl Config {
         let used: BTreeSet<&SegmentName> = rules.filter_map(|rule| rule.segment.as_ref()).collect();
         let unused = self.segments.keys().filter(move |name| !used.contains(name));
         unused.map(|name| format!("segment {name}: no rule of a flag names it, so it decides nothing"))
+    }
+
+    /// Returns a warning about each pattern of a token that no flag has.
+    fn idle_patterns(&self) -> impl Iterator<Item = String> {
+        let has_flag = move |pattern: &FlagPattern| {
+            let mut names = self.flags.keys().chain(self.feature_flags.keys());
+            names.any(|name| pattern.matches(name.as_str()))
+        };
+        let of_token = move |token: &AccessToken| -> Vec<String> {
+            let idle = token.flags.iter().filter(|pattern| !has_flag(pattern));
+            idle.map(|pattern| format!("token {} of ofrep: no flag has the name {pattern}", token.name))
+                .collect()
+        };
+        self.ofrep.iter().flat_map(|access| &access.tokens).flat_map(of_token)
     }
 
     /// Builds the document that the edge reads.
@@ -139,6 +161,7 @@ impl Config {
             holdouts: self.holdouts,
             values: self.flags,
             segments: self.segments,
+            ofrep: self.ofrep,
             adapters: self
                 .adapters
                 .into_iter()
@@ -159,6 +182,7 @@ impl Config {
             "holdouts" => serde_json::to_value(self.holdouts.get(name)?).ok(),
             "flags" => serde_json::to_value(self.flags.get(name)?).ok(),
             "segments" => serde_json::to_value(self.segments.get(name)?).ok(),
+            "ofrep" if name == SETTINGS => serde_json::to_value(self.ofrep.as_ref()?).ok(),
             "origins" => serde_json::to_value(self.origins.get(name)?).ok(),
             "adapters" => serde_json::to_value(self.adapters.get(name)?).ok(),
             "routes" => {
@@ -190,6 +214,7 @@ impl Config {
         merged.holdouts.extend(wanted.holdouts.clone());
         merged.flags.extend(flags);
         merged.segments.extend(wanted.segments.clone());
+        merged.ofrep = wanted.ofrep.clone().or(merged.ofrep);
         merged.origins.extend(wanted.origins.clone());
         merged.adapters.extend(wanted.adapters.clone());
         merged.routes.retain(|kept| wanted.routes.iter().all(|route| route.id != kept.id));

@@ -1,6 +1,7 @@
 //! Reads a whole configuration, and checks the references between its parts.
 
 use super::{
+    access,
     adapter::{self, Files},
     canary,
     document::Config,
@@ -181,6 +182,7 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let holdouts = fields.optional("holdouts");
     let value_flags = fields.optional("flags");
     let segments = fields.optional("segments");
+    let ofrep = fields.present("ofrep");
     let origins = fields.optional("origins");
     let adapters = fields.optional("adapters");
     let route_list = fields.optional("routes");
@@ -214,6 +216,7 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let holdouts = map(&holdouts, |entry| experiment::holdout(&entry.value));
     let segments = map(&segments, |entry| values::segment(&entry.value));
     let value_flags = values::read_all(&value_flags, &names);
+    let ofrep = ofrep.and_then(|cursor| access::read(&cursor));
     let origins = map(&origins, |entry| traffic::origin(&entry.value));
     let adapters = map(&adapters, |entry| adapter::read(&entry.value, files));
     let routes = routes(route_list, &names);
@@ -224,6 +227,7 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
         holdouts,
         flags: value_flags,
         segments,
+        ofrep,
         origins,
         adapters,
         routes,

@@ -1,6 +1,7 @@
 //! The configuration: the document that operators keep in git, read from YAML or JSON with all its
 //! mistakes reported at once.
 
+mod access;
 mod adapter;
 mod canary;
 mod compare;

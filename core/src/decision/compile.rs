@@ -159,6 +159,7 @@ impl Ruleset {
             experiments,
             values,
             segments,
+            access: snapshot.ofrep.clone(),
             turns,
         })
     }

@@ -17,7 +17,7 @@ use crate::{
         experiment::compiled::CompiledExperiment,
         flag::{CompiledFlag, FlagLimit},
     },
-    values::{compiled::CompiledValueFlag, segment::CompiledSegment},
+    values::{access::Access, compiled::CompiledValueFlag, segment::CompiledSegment},
     vocabulary::revision::Revision,
 };
 use std::sync::Arc;
@@ -38,6 +38,7 @@ pub struct Ruleset {
     pub(super) values: Vec<CompiledValueFlag>,
     /// Segments, sorted by name.
     pub(super) segments: Vec<CompiledSegment>,
+    pub(super) access: Option<Access>,
     pub(super) turns: Turns,
 }
 
@@ -105,6 +106,11 @@ impl Ruleset {
     /// Returns true if users are assigned to some experiment.
     pub fn has_running_experiments(&self) -> bool {
         self.experiments().any(CompiledExperiment::is_running)
+    }
+
+    /// Returns the callers that may evaluate flags; `None` if there is no endpoint for evaluations.
+    pub fn access(&self) -> Option<&Access> {
+        self.access.as_ref()
     }
 
     /// The routes, in the order of the snapshot.

@@ -76,6 +76,21 @@ impl Answer {
         Self { status: 403, ..Self::default() }
     }
 
+    /// Builds the answer at a path without an endpoint: 404.
+    pub fn not_found() -> Self {
+        Self::failed(404, "there is no such endpoint")
+    }
+
+    /// Builds the answer for another method than POST: 405.
+    pub fn method_not_allowed() -> Self {
+        Self::failed(405, "evaluations are requested by POST")
+    }
+
+    /// Builds the answer for a body over the limit: 413.
+    pub fn body_too_large() -> Self {
+        Self::failed(413, "the body is larger than the limit")
+    }
+
     /// Builds the answer for a caller who asks too often: 429. It may ask again after this many seconds.
     pub fn too_many_requests(retry_after: u32) -> Self {
         Self { status: 429, retry_after: Some(retry_after), ..Self::default() }
@@ -83,10 +98,14 @@ impl Answer {
 
     /// Builds the answer for a failure of the server: 500. The details are for the caller.
     pub fn internal(details: &str) -> Self {
+        Self::failed(500, details)
+    }
+
+    fn failed(status: u16, details: &str) -> Self {
         let mut body = String::from("{\"errorDetails\":");
         write_text(details, &mut body);
         body.push('}');
-        Self { status: 500, body, ..Self::default() }
+        Self { status, body, ..Self::default() }
     }
 
     /// Builds the answer for a request that cannot be evaluated; `key` is that of the only flag, if it is about one.

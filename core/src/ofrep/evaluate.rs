@@ -8,7 +8,7 @@ use crate::{
         answer::{Answer, ErrorCode, write_error, write_success},
         context::Context,
     },
-    values::evaluation::Subject,
+    values::{access::Caller, evaluation::Subject},
     vocabulary::{
         revision::{Revision, Stamp},
         timestamp::Timestamp,
@@ -27,6 +27,8 @@ pub struct BulkRequest<'q> {
     pub body: &'q str,
     /// Value of `If-None-Match`, if the request has it.
     pub if_none_match: Option<&'q str>,
+    /// Caller, whose answer has only the flags that it may evaluate.
+    pub caller: Caller<'q>,
     /// Revision of the rules with its epoch.
     pub stamp: Stamp,
     /// Time of the evaluation.
@@ -54,8 +56,8 @@ pub fn evaluate_flag(rules: &Ruleset, key: &str, body: &str, now: Timestamp) -> 
     }
 }
 
-/// Answers `POST /ofrep/v1/evaluate/flags`: all flags by ascending key, those that cannot be evaluated as errors. A client that
-/// holds the answer already gets 304, and nothing is evaluated.
+/// Answers `POST /ofrep/v1/evaluate/flags`: all flags of the caller by ascending key, those that cannot be evaluated as errors.
+/// A client that holds the answer already gets 304, and nothing is evaluated.
 pub fn evaluate_flags(rules: &Ruleset, request: &BulkRequest<'_>) -> Answer {
     let body = match parsed(request.body) {
         Ok(body) => body,
@@ -73,7 +75,8 @@ pub fn evaluate_flags(rules: &Ruleset, request: &BulkRequest<'_>) -> Answer {
         let mut body = String::with_capacity(ENTRY_BYTES * rules.flag_count());
         body.push_str("{\"flags\":[");
         let subject = Subject { user: context.user(), facts, now: request.now };
-        for (index, (key, result)) in rules.evaluate_all(subject).enumerate() {
+        let evaluated = rules.evaluate_all(subject).filter(|(key, _)| request.caller.may_evaluate(key));
+        for (index, (key, result)) in evaluated.enumerate() {
             if index > 0 {
                 body.push(',');
             }
@@ -107,12 +110,13 @@ fn write_metadata(revision: Revision, out: &mut String) {
     let _ = write!(out, ",\"metadata\":{{\"revision\":{revision}}}}}");
 }
 
-/// Returns the entity tag of all flags: a hash of everything that they depend on, the context included. Clients keep their tag
-/// when they change their context.
+/// Returns the entity tag of all flags: a hash of everything that they depend on, the context and the flags of the caller
+/// included. Clients keep their tag when they change their context or their token.
 fn tag(rules: &Ruleset, context: &Context<'_>, request: &BulkRequest<'_>) -> String {
     let mut hasher = Xxh3::new();
     let Stamp { epoch, revision } = request.stamp;
-    for part in [epoch.0, revision.0, context.hash(), rules.circumstances(request.now)] {
+    let circumstances = rules.circumstances(request.now);
+    for part in [epoch.0, revision.0, context.hash(), circumstances, request.caller.scope_hash()] {
         hasher.update(&part.to_le_bytes());
     }
     format!("\"{:016x}\"", hasher.digest())

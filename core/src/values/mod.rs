@@ -1,5 +1,7 @@
-//! Flags with values, and segments: as operators write them, as they are saved, and compiled for evaluation.
+//! Flags with values, and segments: as operators write them, as they are saved, and compiled for evaluation. Who may evaluate
+//! them.
 
+pub mod access;
 pub mod compiled;
 pub mod document;
 pub mod evaluation;

@@ -4,6 +4,7 @@
 mod evaluating;
 mod mistakes;
 mod moving;
+mod opening;
 mod saving;
 mod staling;
 

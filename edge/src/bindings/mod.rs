@@ -5,6 +5,8 @@ pub mod entry;
 pub mod exchanges;
 mod groups;
 pub mod kv;
+pub mod ofrep;
 pub mod own_paths;
+mod response;
 pub mod state;
 pub mod table;

@@ -1,7 +1,10 @@
 //! The two paths that the Worker answers itself, and the token that opens them.
 
 use crate::{
-    bindings::state::{now_ms, with_isolate},
+    bindings::{
+        response::response,
+        state::{now_ms, with_isolate},
+    },
     isolate::Counts,
     wire::Packed,
 };
@@ -30,14 +33,8 @@ pub fn own_path(packed: &str, authorization: Option<String>, env: Env) -> Result
         "/_cutover/decide" => explain(&packed, authorization.as_deref(), &env),
         _ => problem(404, "own_path_unknown", "Not Found", "The Worker has no such path of its own."),
     };
-    let headers = web_sys::Headers::new()?;
     let kind = if status == 200 { "application/json" } else { "application/problem+json" };
-    headers.set("content-type", kind)?;
-    headers.set("cache-control", "no-store")?;
-    let init = web_sys::ResponseInit::new();
-    init.set_status(status);
-    init.set_headers(&headers);
-    web_sys::Response::new_with_opt_str_and_init(Some(&body), &init)
+    response(status, [("content-type", kind), ("cache-control", "no-store")], &body)
 }
 
 #[derive(Serialize)]

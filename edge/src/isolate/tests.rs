@@ -5,6 +5,7 @@ mod control;
 mod diversion;
 mod epochs;
 mod groups;
+mod ofrep;
 mod reports;
 mod timing;
 

@@ -217,6 +217,7 @@ impl Store {
 
     async fn objects(&self) -> Result<State, StoreError> {
         let mut sections: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+        let mut settings: Map<String, Value> = Map::new();
         let mut routes = Vec::new();
         let mut runs = BTreeMap::new();
         let mut meta = BTreeMap::new();
@@ -251,6 +252,8 @@ impl Store {
                 "holdouts" => sections.entry("holdouts").or_default().insert(name.to_owned(), value),
                 "flags" => sections.entry("flags").or_default().insert(name.to_owned(), value),
                 "segments" => sections.entry("segments").or_default().insert(name.to_owned(), value),
+                // The only object of its section.
+                "ofrep" => settings.insert("ofrep".to_owned(), value),
                 "origins" => sections.entry("origins").or_default().insert(name.to_owned(), value),
                 "adapters" => sections.entry("adapters").or_default().insert(name.to_owned(), value),
                 "routes" => {
@@ -270,6 +273,7 @@ impl Store {
             .into_iter()
             .map(|(section, objects)| (section.to_owned(), Value::Object(objects)))
             .collect();
+        document.extend(settings);
         document.insert("routes".to_owned(), Value::Array(routes));
         let config = serde_json::from_value(Value::Object(document))
             .map_err(|error| StoreError::Item(format!("configuration: {error}")))?;

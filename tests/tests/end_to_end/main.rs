@@ -41,6 +41,7 @@ mod kill_switch;
 mod ledgers;
 mod management;
 mod observability;
+mod ofrep;
 mod openapi;
 mod origins;
 mod overlap;

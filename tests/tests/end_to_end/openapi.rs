@@ -3,18 +3,14 @@
 
 use cutover_tests::{
     client::Management,
-    is_deep,
     openapi::routed,
     paths,
     rewriting::RewriteProxy,
+    schemathesis,
     stack::{Options, ROOT_TOKEN, Stack},
-    terraform::run,
 };
 use serde_json::{Value, json};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::Command,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 fn document() -> Value {
     let text = std::fs::read_to_string(paths::root().join("docs/openapi.json")).unwrap();
@@ -140,38 +136,8 @@ async fn no_request_makes_the_api_fail() {
     let served = stack.management().get("/openapi.json").await.expect(200).body;
     assert_eq!(served, document(), "what is served is what is published");
     let front = RewriteProxy::start(&stack.lambda.url("management"), |body| body).await;
-    let report = paths::target("schemathesis");
-    // Other requests in each deep run; schemathesis prints the seed, and CUTOVER_SEED repeats a run.
-    let drawn = || if is_deep() { std::process::id().to_string() } else { "7".to_owned() };
-    let seed = std::env::var("CUTOVER_SEED").unwrap_or_else(|_| drawn());
-    let mut command = Command::new(paths::root().join(".tools/tests/bin/schemathesis"));
-    command
-        .arg("run")
-        .arg(paths::root().join("docs/openapi.json"))
-        .arg("--url")
-        .arg(format!("{}/api/migration", front.url()))
-        .args(["--header", &format!("Authorization: Bearer {ROOT_TOKEN}")])
-        .args([
-            "--checks",
-            "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
-        ])
-        .args([
-            "--max-examples",
-            if is_deep() { "30" } else { "3" },
-            "--seed",
-            &seed,
-            "--workers",
-            "1",
-            "--continue-on-failure",
-            "--no-color",
-        ])
-        .args(["--generation-codec", "ascii", "--generation-database", "none", "--request-timeout", "40"])
-        .current_dir(report)
-        .env("PYTHONDONTWRITEBYTECODE", "1");
-    let (passed, printed) = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
-    let summary: Vec<&str> = printed.lines().rev().take(25).collect();
-    println!("{}", summary.into_iter().rev().collect::<Vec<_>>().join("\n"));
-    assert!(passed, "{printed}");
+    let url = format!("{}/api/migration", front.url());
+    schemathesis::check(&paths::root().join("docs/openapi.json"), &url, ROOT_TOKEN).await;
     let output = stack.lambda.output();
     assert!(!output.contains("panicked"), "a function panicked");
 }

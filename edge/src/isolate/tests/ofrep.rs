@@ -1,0 +1,203 @@
+//! Evaluations over OFREP: paths, callers, statuses and headers.
+
+use super::{REQUEST, answer, snapshot};
+use crate::{
+    isolate::{
+        Isolate,
+        ofrep::{EvaluationRequest, EvaluationResponse},
+    },
+    wire::PackedDecision,
+};
+use cutover_core::{Emergency, Flag, PartsPerMillion, Timestamp, rules::emergency::Declaration};
+use serde_json::{Value, json};
+
+const FLAGS: &str = "/ofrep/v1/evaluate/flags";
+
+/// Digest of the token that may evaluate `flag` only.
+const ONE: [u8; 32] = [0x11; 32];
+
+/// Digest of the token that may evaluate all flags.
+const ALL: [u8; 32] = [0x22; 32];
+
+/// Returns an isolate with the flags `flag`, which is split, and `other`, which is on for everybody.
+fn opened(ofrep: Value) -> Isolate {
+    let mut isolate = Isolate::default();
+    let mut snapshot = snapshot(7, 50.0, 0);
+    let other = Flag { enabled: true, rollout_percentage: PartsPerMillion::ALL, ..Flag::default() };
+    snapshot.flags.insert("other".parse().unwrap(), other);
+    snapshot.ofrep = serde_json::from_value(ofrep).unwrap();
+    isolate.finish_read(0, Ok(Some(snapshot.encode().unwrap()))).unwrap();
+    isolate
+}
+
+fn tokens() -> Value {
+    json!([
+        { "name": "one", "sha256": "11".repeat(32), "flags": ["flag"] },
+        { "name": "all", "sha256": "22".repeat(32), "flags": ["*"] },
+    ])
+}
+
+/// A request for all flags of a user, with the token for all flags.
+fn request() -> EvaluationRequest<'static> {
+    EvaluationRequest {
+        method: "POST",
+        path: FLAGS,
+        token: Some(&ALL),
+        if_none_match: None,
+        origin: None,
+        body: Some(br#"{"context":{"targetingKey":"u"}}"#),
+    }
+}
+
+fn header<'r>(response: &'r EvaluationResponse, name: &str) -> Option<&'r str> {
+    response.headers.iter().find(|(held, _)| *held == name).map(|(_, value)| value.as_str())
+}
+
+fn body(response: &EvaluationResponse) -> Value {
+    serde_json::from_str(&response.body).unwrap()
+}
+
+fn keys(response: &EvaluationResponse) -> Vec<String> {
+    let body = body(response);
+    let flags = body["flags"].as_array().unwrap().iter();
+    flags.map(|flag| flag["key"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A backend may have paths below `/ofrep` of its own; an upgrade of the Worker takes none of them away.
+#[test]
+fn the_endpoints_are_there_if_the_configuration_has_them() {
+    let url = |path: &str| format!("POST\nhttps://api.example.com{path}\n\0\nu1");
+    let is_own =
+        |isolate: &Isolate, path: &str| answer(isolate, &url(path), 0).0 & PackedDecision::OWN_PATH != 0;
+    let (open, closed) = (opened(json!({ "tokens": tokens() })), opened(Value::Null));
+    for (path, is_endpoint) in [
+        (FLAGS, true),
+        ("/ofrep/v1/evaluate/flags/flag", true),
+        ("/ofrep/v1/evaluate/flags/flag?a=b", true),
+        ("/ofrep/v1/evaluate/flags/", false),
+        ("/ofrep/v1/evaluate", false),
+        ("/ofrep/", false),
+        ("/api/ofrep/v1/evaluate/flags", false),
+    ] {
+        assert_eq!(is_own(&open, path), is_endpoint, "{path}");
+        assert!(!is_own(&closed, path), "{path}");
+    }
+    assert_eq!(answer(&open, REQUEST, 0).0 & PackedDecision::OWN_PATH, 0);
+    let mut closed = closed;
+    assert_eq!(closed.evaluate(&request(), 0).status, 404);
+}
+
+#[test]
+fn each_refusal_has_its_status() {
+    let mut isolate = opened(json!({ "tokens": tokens() }));
+    let one = |key: &'static str, token: &'static [u8]| EvaluationRequest {
+        path: key,
+        token: Some(token),
+        ..request()
+    };
+    let flag = "/ofrep/v1/evaluate/flags/flag";
+    let cases = [
+        (request(), 200),
+        (one(flag, &ONE), 200),
+        (one("/ofrep/v1/evaluate/flags/%66lag", &ONE), 200),
+        (one("/ofrep/v1/evaluate/flags/other", &ONE), 403),
+        // Whether a flag exists is told only to those who may evaluate it.
+        (one("/ofrep/v1/evaluate/flags/none", &ONE), 403),
+        (one("/ofrep/v1/evaluate/flags/none", &ALL), 404),
+        (one(flag, &[0x33; 32]), 401),
+        (EvaluationRequest { token: None, ..request() }, 401),
+        (EvaluationRequest { method: "GET", ..request() }, 405),
+        (EvaluationRequest { body: None, ..request() }, 413),
+        (EvaluationRequest { body: Some(b"{"), ..request() }, 400),
+        (EvaluationRequest { body: Some(b"{\"context\":{\"targetingKey\":\"\xff\"}}"), ..request() }, 400),
+        (EvaluationRequest { body: Some(b"{\"context\":1}"), ..request() }, 400),
+        (EvaluationRequest { body: Some(b"{}"), ..one(flag, &ALL) }, 400),
+    ];
+    for (request, status) in cases {
+        let response = isolate.evaluate(&request, 0);
+        assert_eq!(response.status, status, "{request:?}");
+        assert_eq!(header(&response, "cache-control"), Some("no-store"));
+        let kind = header(&response, "content-type");
+        assert_eq!(kind, (!response.body.is_empty()).then_some("application/json"), "{request:?}");
+        assert_eq!(header(&response, "www-authenticate"), (status == 401).then_some("Bearer"));
+        assert_eq!(header(&response, "allow"), (status == 405).then_some("OPTIONS, POST"));
+        assert_eq!(header(&response, "etag").is_some(), status == 200 && request.path == FLAGS);
+        // No page of another origin was named.
+        assert_eq!(header(&response, "access-control-allow-origin"), None);
+    }
+}
+
+#[test]
+fn a_token_shows_its_flags_and_nobody_needs_one_if_the_configuration_says_so() {
+    let mut isolate = opened(json!({ "tokens": tokens(), "anonymous": true }));
+    assert_eq!(keys(&isolate.evaluate(&request(), 0)), ["flag", "other"]);
+    let one = EvaluationRequest { token: Some(&ONE), ..request() };
+    assert_eq!(keys(&isolate.evaluate(&one, 0)), ["flag"]);
+    let nobody = EvaluationRequest { token: None, ..request() };
+    assert_eq!(keys(&isolate.evaluate(&nobody, 0)), ["flag", "other"]);
+    let stranger = EvaluationRequest { token: Some(&[0x33; 32]), ..request() };
+    assert_eq!(isolate.evaluate(&stranger, 0).status, 401);
+}
+
+#[test]
+fn a_client_that_holds_the_answer_gets_304_until_a_snapshot_or_a_brake_changes_it() {
+    let mut isolate = opened(json!({ "tokens": tokens() }));
+    let first = isolate.evaluate(&request(), 0);
+    let tag = header(&first, "etag").unwrap().to_owned();
+    let held = EvaluationRequest { if_none_match: Some(&tag), ..request() };
+    let same = isolate.evaluate(&held, 0);
+    assert_eq!((same.status, same.body.as_str(), header(&same, "etag")), (304, "", Some(tag.as_str())));
+    let other = EvaluationRequest { token: Some(&ONE), ..held };
+    assert_eq!(isolate.evaluate(&other, 0).status, 200, "the flags of another token");
+    let (reason, by, since) = ("r".to_owned(), "b".to_owned(), Timestamp::from_millis(0));
+    let emergency = Emergency::from(Declaration { flags: None, reason, by, since });
+    isolate.rules().unwrap().declare([&emergency]);
+    assert_eq!(isolate.evaluate(&held, 0).status, 200);
+}
+
+#[test]
+fn a_caller_that_is_too_fast_is_told_when_to_come_again() {
+    let mut isolate = opened(json!({ "tokens": tokens(), "requests_per_second": 2 }));
+    let status = |isolate: &mut Isolate, token: &'static [u8], now: i64| {
+        isolate.evaluate(&EvaluationRequest { token: Some(token), ..request() }, now).status
+    };
+    assert_eq!([0; 3].map(|now| status(&mut isolate, &ALL, now)), [200, 200, 429]);
+    let late = isolate.evaluate(&request(), 0);
+    assert_eq!((late.status, header(&late, "retry-after")), (429, Some("1")));
+    assert_eq!(status(&mut isolate, &ONE, 0), 200, "another token has a limit of its own");
+    // Strangers use up nothing of it.
+    assert_eq!([0; 3].map(|now| status(&mut isolate, &[0x33; 32], now)), [401; 3]);
+    assert_eq!(status(&mut isolate, &ALL, 1_000), 200);
+}
+
+#[test]
+fn browsers_are_told_which_pages_may_read_the_answers() {
+    let mut isolate = opened(json!({ "tokens": tokens(), "origins": ["https://app.example"] }));
+    let from = |origin: Option<&'static str>| EvaluationRequest { origin, ..request() };
+    let response = isolate.evaluate(&from(Some("https://app.example")), 0);
+    assert_eq!(header(&response, "access-control-allow-origin"), Some("https://app.example"));
+    assert_eq!(header(&response, "access-control-expose-headers"), Some("etag, retry-after"));
+    assert_eq!(header(&response, "vary"), Some("origin"));
+    for origin in [None, Some("https://evil.example"), Some("https://app.example.evil")] {
+        let response = isolate.evaluate(&from(origin), 0);
+        assert_eq!((response.status, header(&response, "vary")), (200, Some("origin")));
+        assert_eq!(header(&response, "access-control-allow-origin"), None, "{origin:?}");
+    }
+    // A refusal can be read too, or a script could not tell it from a broken network.
+    let refused =
+        isolate.evaluate(&EvaluationRequest { token: None, ..from(Some("https://app.example")) }, 0);
+    assert_eq!(refused.status, 401);
+    assert_eq!(header(&refused, "access-control-allow-origin"), Some("https://app.example"));
+    // Browsers send no token with a preflight.
+    let asked = EvaluationRequest { method: "OPTIONS", token: None, ..from(Some("https://app.example")) };
+    let preflight = isolate.evaluate(&asked, 0);
+    assert_eq!((preflight.status, preflight.body.as_str()), (204, ""));
+    assert_eq!(header(&preflight, "access-control-allow-methods"), Some("POST"));
+    let sent = header(&preflight, "access-control-allow-headers").unwrap();
+    for name in ["authorization", "content-type", "if-none-match", "x-api-key"] {
+        assert!(sent.split(", ").any(|held| held == name), "{name}");
+    }
+    let mut any = opened(json!({ "tokens": tokens(), "origins": ["*"] }));
+    let response = any.evaluate(&from(Some("https://else.example")), 0);
+    assert_eq!(header(&response, "access-control-allow-origin"), Some("*"));
+}
