@@ -8,5 +8,6 @@ pub mod edge;
 pub mod fleet;
 mod function;
 pub mod load;
+pub mod pairing;
 mod reviews;
 pub mod starts;
