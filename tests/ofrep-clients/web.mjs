@@ -7,16 +7,28 @@ import { answerWith, baseUrl, bearer, given, run, sleep, token, webToken } from 
 // Milliseconds between two requests of a provider that polls.
 const POLL = 200;
 
+/** @typedef {"disabled" | "network-first" | "local-cache-first"} CacheMode */
+
+// The store of a browser, as far as the provider uses it.
+const stored = new Map();
+Object.defineProperty(globalThis, "localStorage", {
+  value: {
+    getItem: (/** @type {string} */ key) => stored.get(key) ?? null,
+    setItem: (/** @type {string} */ key, /** @type {string} */ value) => void stored.set(key, value),
+    removeItem: (/** @type {string} */ key) => void stored.delete(key),
+  },
+});
+
 /**
  * Returns a client of a provider of its own.
  *
  * @param {string} domain
- * @param {{ secret?: string, context?: Record<string, string>, pollInterval?: number }} options
+ * @param {{ secret?: string, pollInterval?: number, cacheMode?: CacheMode }} options
  */
-async function clientOf(domain, { secret = token, context = { targetingKey: "ann" }, pollInterval = 0 } = {}) {
-  await OpenFeature.setContext(domain, context);
-  const options = { baseUrl, headers: bearer(secret), pollInterval, cacheMode: /** @type {const} */ ("disabled") };
-  await OpenFeature.setProviderAndWait(domain, new OFREPWebProvider(options));
+async function clientOf(domain, { secret = token, pollInterval = 0, cacheMode = "disabled" } = {}) {
+  await OpenFeature.setContext(domain, { targetingKey: "ann" });
+  const provider = new OFREPWebProvider({ baseUrl, headers: bearer(secret), pollInterval, cacheMode });
+  await OpenFeature.setProviderAndWait(domain, provider);
   return OpenFeature.getClient(domain);
 }
 
@@ -110,5 +122,27 @@ await run({
     await OpenFeature.setContext("failure", { targetingKey: "ann", plan: "gold", turn: "2" });
     assert.equal(client.getStringValue("colour", "none"), "#0f0");
     assert.deepEqual(await given(), [503, 200]);
+  },
+
+  async "starts from its cache while the Worker fails"() {
+    await clientOf("before", { cacheMode: "network-first" });
+    await answerWith(503);
+    const client = await clientOf("after", { cacheMode: "network-first" });
+    assert.equal(client.getStringValue("colour", "none"), "#00f");
+    assert.deepEqual(await given(), [503]);
+  },
+
+  async "starts from its cache, and is told that it holds the answer"() {
+    const client = await clientOf("cached", { cacheMode: "local-cache-first" });
+    assert.equal(client.getStringValue("colour", "none"), "#00f");
+    await until((statuses) => statuses.length > 0);
+    assert.deepEqual(await given(), [304]);
+  },
+
+  async "does not hide from a caller without a token that it has none"() {
+    await OpenFeature.setContext("refused", { targetingKey: "ann" });
+    const provider = new OFREPWebProvider({ baseUrl, headers: bearer("wrong"), cacheMode: "network-first" });
+    await assert.rejects(OpenFeature.setProviderAndWait("refused", provider));
+    assert.equal(OpenFeature.getClient("refused").getStringValue("colour", "default"), "default");
   },
 });
