@@ -8,5 +8,7 @@ pub mod edge;
 pub mod fleet;
 mod function;
 pub mod load;
+pub mod ofrep;
+pub mod pairing;
 mod reviews;
 pub mod starts;

@@ -33,6 +33,8 @@ usage: cargo xtask COMMAND
   bench edge [R] [S]      the Worker against a bare pass-through: R rounds of S seconds each (9 and 2)
   bench adapter [R] [S]   an adapted route against a Worker written by hand for it, and with texts with places
                           CUTOVER_BASELINE=FOLDER compares with another build of the Worker
+  bench ofrep [R] [S]     100 flags over OFREP against a Worker around flagd's evaluation core (30 and 0.8); fails
+                          below three times its speed, by processor time
   bench core              one evaluation, natively
   bench fleet [ISOLATES...]
                           what fleets of isolates consume and cost: without sizes it writes docs/COST.md;
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => suite::test(rest),
         ["bench", "edge", rest @ ..] => bench_programs("bench-edge", rest),
         ["bench", "adapter", rest @ ..] => bench_programs("bench-adapter", rest),
+        ["bench", "ofrep", rest @ ..] => bench_ofrep(rest),
         ["bench", "core"] => cargo(&["bench", "-p", "cutover-core"]),
         ["bench", "fleet", "--page"] => bench_of_functions("bench-fleet", &["--page"], false),
         ["bench", "fleet", rest @ ..] => bench_of_functions("bench-fleet", rest, true),
@@ -92,6 +95,13 @@ fn bench_programs(binary: &str, arguments: &[&str]) -> Result<(), Failure> {
     edge::build()?;
     cargo(&PROGRAMS)?;
     run(command(root().join("target/debug").join(binary)).args(arguments), "read the messages above")
+}
+
+/// Runs the benchmark whose JavaScript Worker is built around a package of npm.
+fn bench_ofrep(arguments: &[&str]) -> Result<(), Failure> {
+    tools::install(Purpose::Worker)?;
+    tools::install_ofrep_packages()?;
+    bench_programs("bench-ofrep", arguments)
 }
 
 /// Runs a benchmark that starts the release binaries of the functions, if it does.

@@ -118,6 +118,18 @@ pub fn install(purpose: Purpose) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Installs the packages around OFREP, which a benchmark needs too, if they are missing. Node.js must be installed.
+///
+/// # Errors
+/// Fails if npm fails; the message says how to fix it.
+pub fn install_ofrep_packages() -> Result<(), Failure> {
+    if OFREP_CLIENTS.is_installed() {
+        return Ok(());
+    }
+    step("installing clients of OFREP");
+    OFREP_CLIENTS.install()
+}
+
 /// Prints which tools are installed. Missing tools are not an error, because every command installs the ones it needs, and
 /// those of the operator are for deployments only.
 ///

@@ -4,8 +4,8 @@
 //! interleaved runs.
 
 use super::{
-    edge::{Spread, processor_seconds},
     load,
+    pairing::{self, Spread},
     reviews::{Reviews, SITUATIONS},
 };
 use crate::{
@@ -212,23 +212,15 @@ impl Bench {
         }
     }
 
-    /// Sends requests to a Worker. Returns their number per second, and the seconds of processor time.
-    async fn load(&self, name: &str, duration: Duration) -> (f64, f64) {
-        let before = processor_seconds(self.workerd.id());
-        let rate = load::run(self.workerd.port(name), CONNECTIONS, duration, 100_000).await;
-        (rate, processor_seconds(self.workerd.id()) - before)
+    /// Sends requests to a Worker. Returns their number per second.
+    async fn load(&self, name: &str, duration: Duration) -> f64 {
+        load::run(self.workerd.port(name), CONNECTIONS, duration, 100_000).await
     }
 
     /// Measures a pair once. Returns the ratios of the throughput and of the processor time per request.
     async fn measure(&self, pair: &Pair, duration: Duration) -> (f64, f64) {
-        // First, second, second, first: a drift affects both equally.
-        let (mut requests, mut cost) = ([0.0; 2], [0.0; 2]);
-        for (index, name) in [(0, pair.first), (1, pair.second), (1, pair.second), (0, pair.first)] {
-            let (rate, seconds) = self.load(name, duration).await;
-            requests[index] += rate;
-            cost[index] += seconds;
-        }
-        (requests[0] / requests[1], cost[0] / requests[0] * requests[1] / cost[1])
+        let names = [pair.first, pair.second];
+        pairing::pair(self.workerd.id(), async |index: usize| self.load(names[index], duration).await).await
     }
 }
 

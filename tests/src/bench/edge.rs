@@ -2,7 +2,10 @@
 //! JavaScript flag proxy, in one workerd process, in front of one origin, in interleaved runs. Only
 //! ratios within one run are meaningful.
 
-use super::load;
+use super::{
+    load,
+    pairing::{self, Spread, processor_seconds},
+};
 use crate::{
     gzip, http,
     kv_server::KvServer,
@@ -29,24 +32,6 @@ const USERS: u64 = 100_000;
 /// The measured Workers, in the order in which results are indexed.
 const NAMES: [&str; 7] =
     ["passthrough", "edge", "flag-proxy", "edge-headers", "edge-10000", "stage-read", "stage-limit"];
-
-/// Spread of a ratio over the rounds of a run.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Spread {
-    /// The median.
-    pub median: f64,
-    /// The smallest value.
-    pub min: f64,
-    /// The largest value.
-    pub max: f64,
-}
-
-impl Spread {
-    pub(super) fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        Self { median: values[values.len() / 2], min: values[0], max: values[values.len() - 1] }
-    }
-}
 
 /// Results of the benchmark.
 #[derive(Debug, Serialize)]
@@ -173,16 +158,10 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
     report
 }
 
-/// Measures two Workers in the order first, second, second, first, so that a drift of the machine affects both equally.
-/// Returns the throughput of the first and its processor time per request, as ratios to those of the second.
+/// Measures two Workers with requests of the flag's route, as [`pairing::pair`] does.
 async fn pair(workerd: &Workerd, names: [&str; 2], duration: Duration) -> (f64, f64) {
-    let (mut requests, mut cost) = ([0.0; 2], [0.0; 2]);
-    for whose in [0, 1, 1, 0] {
-        let before = processor_seconds(workerd.id());
-        requests[whose] += load::run(workerd.port(names[whose]), CONNECTIONS, duration, USERS).await;
-        cost[whose] += processor_seconds(workerd.id()) - before;
-    }
-    (requests[0] / requests[1], cost[0] / requests[0] * requests[1] / cost[1])
+    let load = async |index: usize| load::run(workerd.port(names[index]), CONNECTIONS, duration, USERS).await;
+    pairing::pair(workerd.id(), load).await
 }
 
 /// Compares our Worker with other builds of it, round by round. Returns for each build our throughput and our processor
@@ -349,17 +328,6 @@ async fn kv_reads(origin: &str) -> KvReads {
         allowed: 1 + (elapsed.as_secs_f64() / soft_ttl.as_secs_f64()).ceil() as u64,
         requests: (rate * elapsed.as_secs_f64()) as u64,
     }
-}
-
-/// Returns the processor time of the threads of a process in seconds, from the kernel, which counts it in nanoseconds.
-pub(super) fn processor_seconds(id: u32) -> f64 {
-    let threads = std::fs::read_dir(format!("/proc/{id}/task")).expect("the process has threads");
-    let nanoseconds = threads.flatten().map(|thread| {
-        // A thread may end meanwhile.
-        let times = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
-        times.split(' ').next().and_then(|time| time.parse::<f64>().ok()).unwrap_or_default()
-    });
-    nanoseconds.sum::<f64>() / 1e9
 }
 
 /// Returns the size of the uploaded modules, each gzipped.

@@ -1,6 +1,6 @@
 //! The release binary of a function, behind a runtime API of our own that hands out events and notes times.
 
-use crate::{bench::edge::processor_seconds, paths, process::Process, server::Server};
+use crate::{bench::pairing::processor_seconds, paths, process::Process, server::Server};
 use axum::{
     Router,
     body::{Body, Bytes},

@@ -1,6 +1,6 @@
 //! `cargo xtask bench edge [ROUNDS] [SECONDS]`.
 
-use cutover_tests::bench::edge::{self, Spread};
+use cutover_tests::bench::{edge, pairing::Spread};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
@@ -28,7 +28,7 @@ async fn main() {
         return;
     }
     let report = edge::run(rounds, seconds).await;
-    let row = |name: &str, spread: edge::Spread| {
+    let row = |name: &str, spread: Spread| {
         println!("{name:<52} {:>7.3} {:>7.3} {:>7.3}", spread.median, spread.min, spread.max);
     };
     println!("{:<52} {:>7} {:>7} {:>7}", "throughput ratio", "median", "min", "max");

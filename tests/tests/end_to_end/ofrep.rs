@@ -2,6 +2,7 @@
 
 mod clients;
 mod control;
+mod flagd;
 mod protocol;
 mod rust_client;
 mod sharing;
