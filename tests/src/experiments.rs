@@ -82,6 +82,7 @@ impl Counted {
                 metric: *metric,
                 after_s: 1,
                 value: None,
+                id: None,
             }));
         }
         Batch { experiments: vec![part], ..Batch::empty(isolate, sequence) }

@@ -28,7 +28,7 @@ fn check(one: &str, other: &str) {
             now = stepped(&now, &after, change);
             let made: Vec<String> = changes[..=index].iter().map(Change::object).collect();
             assert_eq!(now.check(), Ok(()), "after {made:?}");
-            assert!(Ruleset::compile(&now.snapshot(Revision(1), None)).is_ok(), "after {made:?}");
+            assert!(Ruleset::compile(&now.clone().snapshot(Revision(1), None)).is_ok(), "after {made:?}");
         }
         assert!(diff(&now, &after).is_empty());
     }

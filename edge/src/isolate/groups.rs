@@ -85,9 +85,9 @@ impl Isolate {
         let Some(route) = decision.route.filter(|_| facts.forced.is_none()) else { return false };
         let Some(owned) = assignment.experiment.owned_flag() else { return true };
         let flag = route.flag.and_then(|position| rules.flags().get(position));
-        let Some(flag) = flag.filter(|flag| flag.name == *owned && flag.limit().is_none()) else {
+        if !flag.is_some_and(|flag| flag.name == *owned && flag.limit().is_none()) {
             return false;
-        };
+        }
         let is_by_variant = decision.verdict.reason == Reason::Experiment
             && assignment.variant.arm == Some(decision.verdict.arm);
         // The new arm could not serve the request, or does not now: then its users are missing.

@@ -240,7 +240,7 @@ mod tests {
                 let user = 1 + number + 100_000 * u64::from(variant);
                 part.exposures.push(Exposure { user, variant, after_s: 0 });
                 if number % 2 == 0 {
-                    part.outcomes.push(UserOutcome { user, metric: 0, after_s: 1, value: None });
+                    part.outcomes.push(UserOutcome { user, metric: 0, after_s: 1, value: None, id: None });
                 }
             }
         }

@@ -159,7 +159,7 @@ experiments:
         let mut part = ExperimentPart::empty(name.clone(), 1, 10);
         for user in 1..=failed {
             part.exposures.push(Exposure { user, variant: 1, after_s: 0 });
-            part.outcomes.push(UserOutcome { user, metric: 0, after_s: 1, value: None });
+            part.outcomes.push(UserOutcome { user, metric: 0, after_s: 1, value: None, id: None });
         }
         let mut arrivals = Arrivals::new(name, 1);
         arrivals.add(&Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1) });

@@ -351,7 +351,7 @@ mod tests {
         };
         gathered.add(&run.plan, 1, &Batch { cells: vec![cell], ..Batch::empty("a".repeat(32), 1) });
         let (ledger, gathered) = (Ledger::default(), Some(gathered));
-        let account = Account { flag: Some(flag), ledger, evidence: None, gathered };
+        let account = FlagAccount { flag: Some(flag), ledger, evidence: None, gathered };
         let horizon = Horizon { until: 5_000, report_ms: 23_000 };
         let named: Vec<u64> = account.windows(&run, horizon).iter().map(|window| window.report_ms).collect();
         assert_eq!(named, [23_000]);

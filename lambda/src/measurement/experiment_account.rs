@@ -249,7 +249,7 @@ mod tests {
         let mut part = ExperimentPart::empty(name(), phase, 10);
         for user in hashes {
             part.exposures.push(Exposure { user, variant, after_s: 0 });
-            part.outcomes.push(UserOutcome { user, metric: 0, after_s: 1, value: None });
+            part.outcomes.push(UserOutcome { user, metric: 0, after_s: 1, value: None, id: None });
         }
         Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), sequence) }
     }
@@ -317,7 +317,7 @@ mod tests {
     fn a_backlog_is_folded_as_of_its_arrival() {
         let (mut account, state) = (account(), state(1));
         let mut part = ExperimentPart::empty(name(), 1, 10);
-        part.outcomes.push(UserOutcome { user: 7, metric: 1, after_s: 20, value: None });
+        part.outcomes.push(UserOutcome { user: 7, metric: 1, after_s: 20, value: None, id: None });
         let event = Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1) };
         account.add(&state, AT, &event);
         // A day later.
@@ -355,6 +355,7 @@ mod tests {
                     metric,
                     after_s: (user % 49) as u32,
                     value: Some(user >> 20),
+                    id: None,
                 };
                 part.outcomes.extend((0..16).map(outcome));
             }

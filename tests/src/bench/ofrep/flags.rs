@@ -145,10 +145,10 @@ pub(super) fn bodies() -> Vec<String> {
         let mut context = json!({
             "targetingKey": format!("user-{number}"),
             "region": REGIONS[number % REGIONS.len()],
-            "device": if number % 2 == 0 { "phone" } else { "desktop" },
+            "device": if number.is_multiple_of(2) { "phone" } else { "desktop" },
             "visits": number,
         });
-        if number % 7 != 0 {
+        if !number.is_multiple_of(7) {
             context["plan"] = json!(PLANS[number % PLANS.len()]);
         }
         json!({ "context": context }).to_string()

@@ -35,12 +35,12 @@ impl Crowd {
         let mut dice = SplitMix64::new(17);
         let mut user = |_| {
             let hash = dice.draw().max(1);
-            let variant = u8::from(dice.draw() % 2 == 0);
+            let variant = u8::from(dice.draw().is_multiple_of(2));
             let mut events = Vec::new();
-            if dice.draw() % 50 == 0 {
+            if dice.draw().is_multiple_of(50) {
                 events.push(ERROR);
             }
-            if dice.draw() % 10 == 0 {
+            if dice.draw().is_multiple_of(10) {
                 events.push(ORDER);
             }
             CountedUser { hash, variant, events }
