@@ -201,7 +201,8 @@ mod tests {
     #[test]
     fn the_phase_of_a_deleted_experiment_is_kept_in_the_same_part() {
         let text = "experiments: { e: { name: E, phase: 3, state: stopped, variants: { a: A, b: B } } }";
-        let before = State { config: Config::from_yaml(text).unwrap(), ..State::default() };
+        let mut before = State::default();
+        before.config.clone_from(&Config::from_yaml(text).unwrap());
         let after = Config::default();
         let part =
             Part::cut(&before, &after, &diff(&before.config, &after), 1, Timestamp::from_millis(0)).unwrap();

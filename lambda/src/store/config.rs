@@ -369,8 +369,7 @@ mod tests {
         let labels = |state: &str, phase: u32| {
             let text =
                 format!("experiments: {{ e: {{ name: E, state: {state}, variants: {{ a: A, b: B }} }} }}");
-            let mut held = State::default();
-            held.config = Config::from_yaml(&text).unwrap();
+            let mut held = State { config: Config::from_yaml(&text).unwrap(), ..State::default() };
             let counted = CountedPhase { phase, began: Timestamp::from_millis(0), key: key.to_owned() };
             held.phases.insert("e".parse().unwrap(), counted);
             assert!(!serde_json::to_string(&held.config).unwrap().contains(key), "an export has the key");
