@@ -305,12 +305,13 @@ mod tests {
     }
 
     /// Commands whose short help is higher than a terminal, with the reason.
-    const HIGH: [(&str, &str); 12] = [
+    const HIGH: [(&str, &str); 13] = [
         ("cutover", "it lists all commands"),
         ("cutover canary", "it lists all of its commands"),
         ("cutover canary wait", "it has goals and exit codes"),
         ("cutover canary plan", "it has the assumptions about the traffic"),
         ("cutover canary simulate", "it has the assumptions about the traffic"),
+        ("cutover experiment", "it lists all of its commands"),
         ("cutover experiment create", "it has every field of an experiment"),
         ("cutover emergency-clear", "its examples are read in an emergency"),
         ("cutover apply", "its examples are pipelines"),

@@ -1,7 +1,7 @@
 //! Examples of the commands whose definitions have none. A test parses every one of them.
 
 /// Commands by their words, with the text below their help.
-pub(super) const EXAMPLES: [(&[&str], &str); 44] = [
+pub(super) const EXAMPLES: [(&[&str], &str); 48] = [
     (&["list"], "Examples:\n  cutover list\n  cutover list --no-headers\n  cutover list --json"),
     (&["get"], "Example:\n  cutover get reviews_read"),
     (
@@ -18,6 +18,13 @@ pub(super) const EXAMPLES: [(&[&str], &str); 44] = [
     (&["route", "list"], "Example:\n  cutover route list"),
     (&["experiment", "list"], "Example:\n  cutover experiment list"),
     (&["experiment", "get"], "Example:\n  cutover experiment get checkout"),
+    (&["experiment", "status"], "Example:\n  cutover experiment status checkout"),
+    (&["experiment", "watch"], "Example:\n  cutover experiment watch checkout"),
+    (&["experiment", "replay"], "Example:\n  cutover experiment replay checkout"),
+    (
+        &["experiment", "plan"],
+        "Example:\n  cutover experiment plan checkout --baseline 4% --users-per-day 2000",
+    ),
     (
         &["experiment", "create"],
         "Examples:\n  cutover experiment create checkout --description 'A new button'\n  \
