@@ -233,7 +233,7 @@ mod tests {
         let name = file.path().to_str().unwrap();
         let words = [&["apply", "-f", name][..], words].concat();
         let parsed = CommandLine::<Options>::parse_from(words);
-        run(&parsed.arguments, &Client::new(url, "t", None, false).unwrap(), Format::Json)
+        run(&parsed.arguments, &Client::new(url, "t", None).unwrap(), Format::Json)
     }
 
     const CHANGED: &str = r#"{"dry_run":true,"revision":7,"moves":[],

@@ -147,7 +147,7 @@ mod tests {
     fn an_approval_reads_the_change_and_yes_confirms_it() {
         let body = r#"{"change":"8c3f","action":"flag.rollout","objects":["feature_flags/f"],"requested_by":"one","revision":7}"#;
         let (url, paths) = answering(200, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let client = client.in_environment(Environment::of_context("live", &url, true));
         let command = Command::Approve { id: "8c3f".to_owned(), confirmation: Confirmation::given() };
         run(command, &client, Format::Json).unwrap();

@@ -140,7 +140,7 @@ mod tests {
     fn a_route_is_deleted_as_it_was_read() {
         let body = r#"{"id":"reviews.read","flag":"reviews_read","version":3,"revision":4}"#;
         let (url, tags) = answering_tags(200, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let parsed = CommandLine::<Delete>::parse_from(["delete", "reviews.read", "--yes"]);
         delete(&parsed.arguments, &client, Format::Json).unwrap();
         assert_eq!(*tags.lock().unwrap(), ["", "\"3\""]);
@@ -166,7 +166,7 @@ mod tests {
     fn a_deletion_can_wait_until_it_is_in_force() {
         let body = r#"{"id":"reviews.read","flag":"f","version":3,"revision":4,"isolates":{"reporting":1,"revisions":[{"revision":4,"isolates":1}]}}"#;
         let (url, paths) = answering(200, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let parsed = CommandLine::<Delete>::parse_from(["delete", "reviews.read", "--yes", "--wait"]);
         delete(&parsed.arguments, &client, Format::Json).unwrap();
         let route = "/api/migration/routes/reviews.read";

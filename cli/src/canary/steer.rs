@@ -198,7 +198,7 @@ mod tests {
     /// Returns a client of a server that shows this status in production, and the requested paths.
     fn production(status: &'static str) -> (Client, Arc<Mutex<Vec<String>>>) {
         let (url, paths) = answering(200, status);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         (client.in_environment(Environment::of_context("live", &url, true)), paths)
     }
 

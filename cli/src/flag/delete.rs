@@ -51,7 +51,7 @@ mod tests {
     fn with_yes_production_is_not_asked() {
         let body = r#"{"name":"f","enabled":true,"rollout_percentage":25.0,"version":3,"revision":4}"#;
         let (url, paths) = answering(200, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let client = client.in_environment(Environment::of_context("live", &url, true));
         let parsed = CommandLine::<Options>::parse_from(["delete", "f", "--yes"]);
         run(&parsed.arguments, &client, Format::Json).unwrap();
