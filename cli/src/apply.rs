@@ -80,7 +80,7 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
         .on_condition("if-match", &tag)
         .send(Method::PUT, &path, Some(upload.body()))
         .map_err(|failure| look_again(failure, &options.file))?;
-    output::show(format, &response, || report(&response, false));
+    output::show_change(format, &response, || report(&response, false));
     options.wait.until_in_force(client, &response, format)
 }
 

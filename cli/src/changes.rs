@@ -76,13 +76,13 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
                     eprint!("{}", difference(problem));
                 }
             })?;
-            output::show(format, &response, || {
+            output::show_change(format, &response, || {
                 println!("approved and applied {id} as revision {}", output::field(&response, "revision"));
             });
         }
         Command::Withdraw { id } => {
             let response = client.send(Method::DELETE, &path(&id), None)?;
-            output::show(format, &response, || println!("withdrew {id}"));
+            output::show_change(format, &response, || println!("withdrew {id}"));
         }
     }
     Ok(())

@@ -211,13 +211,13 @@ fn with_hold(flag: &Value, mut row: Vec<String>) -> Vec<String> {
 
 /// Shows a flag after a change. `before` is the flag before the change, null if that is unknown.
 pub fn show_change(before: &Value, response: &Value, format: Format) {
-    output::show(format, response, || show_held(before, &outcome(before, response), response));
+    output::show_change(format, response, || show_held(before, &outcome(before, response), response));
 }
 
 /// Shows a flag after a change before which it was not read. Only the flag itself says if an emergency holds it, so it is read
 /// behind the change while one is in force.
 fn show_unread(client: &Client, flag: &str, response: &Value, format: Format) {
-    output::show(format, response, || {
+    output::show_change(format, response, || {
         let after = client.is_in_emergency().then(|| client.get_once(&path(flag)).unwrap_or_default());
         show_held(&after.unwrap_or_default(), &outcome(&Value::Null, response), response);
     });

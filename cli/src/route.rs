@@ -107,7 +107,7 @@ fn delete(
     }
     let tag = etag::as_read(&before, "version");
     let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
-    output::show(format, &response, || {
+    output::show_change(format, &response, || {
         println!("deleted {route}; {}", publication::revision(&response));
         for movement in output::list(&response, "moves") {
             println!("users of {}", output::text(movement, "summary"));

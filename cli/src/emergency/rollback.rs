@@ -50,7 +50,7 @@ pub fn run(rollback: &Rollback, connection: &Connection, format: Format) -> Resu
         .map_err(|failure| if is_of_the_way(&failure) { failure.with_hint(WITHOUT_AWS) } else { failure })?;
     // The whole emergency: an earlier one may cover more flags than this command named.
     let flags = response.pointer("/emergency/flags").map_or_else(|| "all flags".to_owned(), cell);
-    output::show(format, &response, || {
+    output::show_change(format, &response, || {
         println!("{flags}: all users on legacy; {}", publication::of_emergency(&response));
     });
     ways.until_in_force(rollback.wait, &response, format)

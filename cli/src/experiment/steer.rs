@@ -114,7 +114,7 @@ pub(super) fn delete(options: &Delete, client: &Client, format: Format) -> Resul
     confirmation.confirm(client.environment(), &format!("delete the experiment {experiment}"), &lost)?;
     let tag = etag::as_read(&before, "version");
     let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
-    output::show(format, &response, || {
+    output::show_change(format, &response, || {
         println!("deleted {experiment}; {}", publication::revision(&response))
     });
     Ok(())

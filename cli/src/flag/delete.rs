@@ -37,7 +37,9 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
     confirmation.confirm(client.environment(), &format!("delete the flag {flag}"), &lost)?;
     let tag = etag::as_read(&before, "version");
     let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
-    output::show(format, &response, || println!("deleted {flag}; {}", publication::revision(&response)));
+    output::show_change(format, &response, || {
+        println!("deleted {flag}; {}", publication::revision(&response))
+    });
     Ok(())
 }
 
