@@ -118,7 +118,8 @@ fn delete(
 
 /// Describes the users whom the deletion of a route moves, with the share of its flag if that is known.
 fn moved(route: &Value, flag: &Value) -> String {
-    let share = flag.get("percentage_in_force").and_then(Value::as_f64);
+    // The functions of an earlier version do not tell the share of a flag that an experiment owns.
+    let share = flag.get("share_on_new").and_then(Value::as_f64);
     let share = share.map(|share| format!(", which sends {share} percent of its users to the new backend,"));
     let (name, share) = (output::text(route, "flag"), share.unwrap_or_default());
     format!(
@@ -152,7 +153,8 @@ mod tests {
         let rest = "decides no longer for its requests: those that no other route matches go to legacy";
         for (flag, share) in [
             (
-                json!({ "percentage_in_force": 25.0 }),
+                // An experiment sends its users elsewhere than the flag does.
+                json!({ "percentage_in_force": 100.0, "share_on_new": 25.0 }),
                 ", which sends 25 percent of its users to the new backend,",
             ),
             (json!({}), ""),
