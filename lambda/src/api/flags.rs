@@ -81,7 +81,8 @@ pub(super) async fn one(
 }
 
 /// Returns the entity tag of a flag: its version, with a mark while an emergency holds it or an experiment owns it, which
-/// changes the response and no version. The salt in force changes with the version only: a run that deals users anew also sets the share.
+/// changes the response and no version. The salt in force changes with the version only: a run that deals users anew also
+/// sets the share.
 fn tag(state: &Truth, name: &FlagName) -> Option<String> {
     let version = state.meta(SECTION, name.as_str())?.stamp();
     let mark = if state.is_held(name) {
