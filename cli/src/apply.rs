@@ -80,7 +80,7 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
         .on_condition("if-match", &tag)
         .send(Method::PUT, &path, Some(upload.body()))
         .map_err(|failure| look_again(failure, &options.file))?;
-    output::show(format, &response, || report(&response, false));
+    output::show_change(format, &response, || report(&response, false));
     options.wait.until_in_force(client, &response, format)
 }
 
@@ -233,7 +233,7 @@ mod tests {
         let name = file.path().to_str().unwrap();
         let words = [&["apply", "-f", name][..], words].concat();
         let parsed = CommandLine::<Options>::parse_from(words);
-        run(&parsed.arguments, &Client::new(url, "t", None, false).unwrap(), Format::Json)
+        run(&parsed.arguments, &Client::new(url, "t", None).unwrap(), Format::Json)
     }
 
     const CHANGED: &str = r#"{"dry_run":true,"revision":7,"moves":[],

@@ -76,13 +76,13 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
                     eprint!("{}", difference(problem));
                 }
             })?;
-            output::show(format, &response, || {
+            output::show_change(format, &response, || {
                 println!("approved and applied {id} as revision {}", output::field(&response, "revision"));
             });
         }
         Command::Withdraw { id } => {
             let response = client.send(Method::DELETE, &path(&id), None)?;
-            output::show(format, &response, || println!("withdrew {id}"));
+            output::show_change(format, &response, || println!("withdrew {id}"));
         }
     }
     Ok(())
@@ -147,7 +147,7 @@ mod tests {
     fn an_approval_reads_the_change_and_yes_confirms_it() {
         let body = r#"{"change":"8c3f","action":"flag.rollout","objects":["feature_flags/f"],"requested_by":"one","revision":7}"#;
         let (url, paths) = answering(200, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let client = client.in_environment(Environment::of_context("live", &url, true));
         let command = Command::Approve { id: "8c3f".to_owned(), confirmation: Confirmation::given() };
         run(command, &client, Format::Json).unwrap();

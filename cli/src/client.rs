@@ -81,21 +81,19 @@ impl Body {
 }
 
 impl Client {
-    /// Builds a client of the management function at `base`. Requests are signed for AWS if
-    /// `is_guarded`.
+    /// Builds a client of the management function at `base`.
     ///
     /// # Errors
     ///
-    /// Fails if AWS keys are needed and missing, or if TLS cannot be set up.
-    pub fn new(base: &str, token: &str, reason: Option<String>, is_guarded: bool) -> Result<Self, Failure> {
-        let signer = is_guarded.then(|| Signer::from_env(base)).transpose()?;
+    /// Fails if TLS cannot be set up.
+    pub fn new(base: &str, token: &str, reason: Option<String>) -> Result<Self, Failure> {
         Ok(Self {
             // Follows no redirects: a token is for the server that it was given for.
             http: http::client(USUAL.connection, USUAL.response)?,
             base: base.trim_end_matches('/').to_owned(),
             token: token.to_owned(),
             reason,
-            signer,
+            signer: None,
             is_retrying: true,
             is_reading_again: true,
             is_waited_for: true,
@@ -104,6 +102,11 @@ impl Client {
             has_told_retry: Arc::default(),
             precondition: None,
         })
+    }
+
+    /// Signs requests for AWS.
+    pub fn signing(self, signer: Signer) -> Self {
+        Self { signer: Some(signer), ..self }
     }
 
     /// Sets if requests are sent again after failures that may pass by themselves.

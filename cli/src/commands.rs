@@ -295,7 +295,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         client.environment().announce(format);
         Ok(client)
     };
-    match command {
+    let done = match command {
         Command::Local(command) => command.run(format),
         Command::Canary { command: canary::Command::Plan(command) } => command.run(connect, format),
         Command::Canary { command: canary::Command::Run(command) } => command.run(&connect()?, format),
@@ -320,6 +320,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Remote(command) => command.run(&connect()?, format),
+    };
+    match output::refusal() {
+        Some(cause) => Err(Failure::Usage(format!("{cause}\n  hint: use -o json"))),
+        None => done,
     }
 }
 

@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_mistyped_route_is_corrected_and_one_without_comparisons_is_not() {
         let (url, _) = answering(200, r#"{"comparisons":[],"routes":[{"id":"reviews_read"},{"id":"cart"}]}"#);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let report = |route: &str| {
             run(&Command::Report { route: Some(route.to_owned()), noise: false }, &client, Format::Json)
         };

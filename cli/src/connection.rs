@@ -7,6 +7,7 @@ use crate::{
     context::{Context, ContextFile, Contexts},
     environment::Environment,
     failure::Failure,
+    iam::{self, Keys},
     notice,
     output::Format,
 };
@@ -16,6 +17,12 @@ use std::time::Duration;
 /// Time limits of an attempt to declare an emergency. A response that waits for Workers KV for longer is lost, and the next
 /// attempt with the same key is answered at once.
 const EMERGENCY: Limits = Limits { connection: Duration::from_secs(2), response: Duration::from_secs(6) };
+
+/// Longest run of the credential_process of an AWS profile, which may ask for a code.
+const KEYS: Duration = Duration::from_secs(30);
+
+/// Longest run of a credential_process in an emergency: users wait for the command.
+const KEYS_OF_EMERGENCY: Duration = Duration::from_secs(5);
 
 /// Options of every command.
 #[derive(Debug, Default, Args)]
@@ -72,9 +79,24 @@ impl Connection {
     ///
     /// Fails if the URL, the token or (with `--aws-iam`) the AWS keys are missing or malformed.
     pub fn connect(&self) -> Result<Client, Failure> {
+        self.connect_within(Some(KEYS))
+    }
+
+    /// Builds a client of the management API for the completions of a shell. Runs no credential_process: it might ask for a
+    /// code in the middle of the line that is being typed.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Connection::connect`], and if only a credential_process has the AWS keys.
+    pub fn connect_for_completions(&self) -> Result<Client, Failure> {
+        self.connect_within(None)
+    }
+
+    /// Builds a client of the management API, with the longest run of a credential_process; `None` runs none.
+    fn connect_within(&self, process_limit: Option<Duration>) -> Result<Client, Failure> {
         let target = self.target()?;
         let url = target.url.as_deref().ok_or_else(|| missing_url("CUTOVER_URL"))?;
-        self.connect_to(url, &target)
+        self.connect_to(url, &target, process_limit)
     }
 
     /// Builds the clients that can declare an emergency, in the order in which they are tried: the function for
@@ -95,6 +117,9 @@ impl Connection {
                 Ok(client) => clients.push(client),
                 Err(failure) => failures.push(failure),
             }
+        }
+        if self.is_signing(&target) && !clients.is_empty() {
+            clients = signed(clients, &mut failures);
         }
         let mut failures = failures.into_iter();
         if clients.is_empty() {
@@ -152,7 +177,7 @@ impl Connection {
             context: Some(context.clone()),
             ..Target::default()
         };
-        self.connect_to(&context.url, &target)
+        self.connect_to(&context.url, &target, Some(KEYS))
     }
 
     /// Prints the environment, as far as it is known, for commands that connect later.
@@ -237,20 +262,33 @@ impl Connection {
         self.insecure_http
     }
 
-    fn connect_to(&self, url: &str, target: &Target) -> Result<Client, Failure> {
+    fn connect_to(
+        &self,
+        url: &str,
+        target: &Target,
+        process_limit: Option<Duration>,
+    ) -> Result<Client, Failure> {
         if self.reason.as_deref().is_some_and(|reason| reason.contains(char::is_control)) {
             return Err(Failure::Usage(
                 "the reason has more than one line\n  hint: write it in one".to_owned(),
             ));
         }
-        self.client(url, target, self.reason.clone())
+        let client = self.client(url, target, self.reason.clone())?;
+        if self.is_signing(target) {
+            return Ok(client.signing(Keys::from_env(process_limit)?.signer(url)?));
+        }
+        Ok(client)
     }
 
-    /// Builds a client whose changes have a reason.
+    /// Returns true if requests to a management API are signed for AWS.
+    fn is_signing(&self, target: &Target) -> bool {
+        self.aws_iam || target.context.as_ref().is_some_and(|context| context.aws_iam)
+    }
+
+    /// Builds a client whose changes have a reason, and whose requests are not signed.
     fn client(&self, url: &str, target: &Target, reason: Option<String>) -> Result<Client, Failure> {
         let token = bearer::checked(target.token.as_deref().ok_or_else(bearer::missing)?)?;
-        let is_guarded = self.aws_iam || target.context.as_ref().is_some_and(|context| context.aws_iam);
-        let client = Client::new(url, &token, reason, is_guarded)?.retrying(!self.no_retry);
+        let client = Client::new(url, &token, reason)?.retrying(!self.no_retry);
         Ok(match &target.environment {
             Some(environment) => client.in_environment(environment.clone()),
             None => client,
@@ -332,6 +370,22 @@ impl Connection {
         });
         Target { url, token, context: context.cloned(), environment, is_plain_http_allowed }
     }
+}
+
+/// Signs the requests on the ways of an emergency, with keys that are read once. Without them a way is left out only if AWS
+/// would refuse it: another server than AWS may need no signature, or make its own.
+fn signed(clients: Vec<Client>, failures: &mut Vec<Failure>) -> Vec<Client> {
+    let keys = kept(Keys::from_env(Some(KEYS_OF_EMERGENCY)), failures);
+    let mut usable = Vec::new();
+    for client in clients {
+        let signer = keys.as_ref().and_then(|keys| kept(keys.signer(client.base()), failures));
+        match signer {
+            Some(signer) => usable.push(client.signing(signer)),
+            None if iam::is_function_url(client.base()) => {}
+            None => usable.push(client),
+        }
+    }
+    usable
 }
 
 /// Returns the value of a result, and keeps its failure for later.

@@ -78,7 +78,11 @@ impl Encoding {
         match self {
             Self::Json => Ok(format!("{value:#}\n")),
             Self::Yaml => yaml(value),
-            Self::Name => names(value).ok_or_else(|| "this document has no names".to_owned()),
+            Self::Name => names(value).ok_or_else(|| {
+                "this document has no names, unlike those of list, get, audit, flag, route, canary, experiment, token, changes \
+                 and context"
+                    .to_owned()
+            }),
         }
     }
 
@@ -109,16 +113,21 @@ pub fn name_field(list: &str) -> &'static str {
 /// Returns the names in a document, one on each line; `None` if it has none.
 fn names(value: &Value) -> Option<String> {
     let line = |name: &str| format!("{name}\n");
+    let is_page = PAGES.iter().any(|page| value.get(*page).is_some());
+    // The changes that a file makes have no ids; those that wait for approval are pages.
+    let is_list = |list: &str| is_page || list != "changes";
     let of_object = || NAMES.iter().find_map(|field| value.get(*field)?.as_str()).map(line);
     let of_list = || {
-        let (items, field) =
-            LISTS.iter().find_map(|(list, field)| Some((value.get(*list)?.as_array()?, field)))?;
+        let (items, field) = LISTS
+            .iter()
+            .filter(|(list, _)| is_list(list))
+            .find_map(|(list, field)| Some((value.get(*list)?.as_array()?, field)))?;
         items.iter().map(|item| item.get(*field)?.as_str().map(line)).collect::<Option<String>>()
     };
     if let Some(documents) = value.as_array() {
         return documents.iter().map(names).collect();
     }
-    if PAGES.iter().any(|page| value.get(*page).is_some()) { of_list() } else { of_object().or_else(of_list) }
+    if is_page { of_list() } else { of_object().or_else(of_list) }
 }
 
 #[cfg(test)]
@@ -143,6 +152,8 @@ mod tests {
             (json!({ "id": "reviews.read", "flag": "f" }), Some("reviews.read\n")),
             (json!([{ "id": "17" }, { "id": "17+1" }]), Some("17\n17+1\n")),
             (json!({ "revision": 7, "changes": [{ "section": "routes", "name": "r" }] }), None),
+            (json!({ "revision": 7, "changes": [] }), None),
+            (json!({ "changes": [{ "change": "8c3f" }], "next_after": null }), Some("8c3f\n")),
             (json!({ "health": {} }), None),
         ] {
             assert_eq!(names(&document).as_deref(), expected, "{document}");
@@ -157,7 +168,8 @@ mod tests {
         let yaml = Encoding::Yaml.document(&document).unwrap();
         assert_eq!(Node::from_yaml(&yaml).unwrap().to_json(), document, "{yaml}");
         assert_eq!(Encoding::Yaml.item(&document).unwrap(), format!("---\n{yaml}"));
-        assert!(Encoding::Name.document(&json!({})).is_err());
+        let refused = Encoding::Name.document(&json!({})).unwrap_err();
+        assert!(refused.starts_with("this document has no names, unlike those of list, "), "{refused}");
     }
 
     #[test]

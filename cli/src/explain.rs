@@ -130,7 +130,7 @@ mod tests {
     fn a_flag_that_does_not_exist_is_a_failure() {
         let body = r#"{"code":"not_found","detail":"there is no flag \"raeds\"","hint":"","flags":[{"name":"reads"}]}"#;
         let (url, paths) = crate::fake_server::answering(404, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let flag = Some("raeds".to_owned());
         let options = Options { flag, user: None, at: None, with: Vec::new(), reasons: false };
         let failure = run(&options, &client, Format::Table).unwrap_err();

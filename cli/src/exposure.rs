@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn programs_read_no_notes() {
         let (url, paths) = answering(200, "{}");
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         tell(&client, "f", Format::Json);
         assert!(paths.lock().unwrap().is_empty());
         tell(&client, "f", Format::Table);

@@ -140,14 +140,17 @@ impl Failure {
         line.strip_prefix("error: ").unwrap_or(line).to_owned()
     }
 
-    /// Adds a hint behind the one that a failure of the way to the management API has.
+    /// Adds a hint behind the one that the failure has.
     pub fn with_hint(self, more: &str) -> Self {
+        let followed = |text: String| format!("{text}\n  hint: {more}");
         match self {
             Failure::Refused { status, detail, hint, problem, retry_after } => {
                 let hint = if hint.is_empty() { more.to_owned() } else { format!("{hint}\n  hint: {more}") };
                 Failure::Refused { status, detail, hint, problem, retry_after }
             }
-            Failure::Unreachable(text) => Failure::Unreachable(format!("{text}\n  hint: {more}")),
+            Failure::Unreachable(text) => Failure::Unreachable(followed(text)),
+            Failure::Usage(text) => Failure::Usage(followed(text)),
+            Failure::Io(text) => Failure::Io(followed(text)),
             other => other,
         }
     }

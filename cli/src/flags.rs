@@ -211,13 +211,13 @@ fn with_hold(flag: &Value, mut row: Vec<String>) -> Vec<String> {
 
 /// Shows a flag after a change. `before` is the flag before the change, null if that is unknown.
 pub fn show_change(before: &Value, response: &Value, format: Format) {
-    output::show(format, response, || show_held(before, &outcome(before, response), response));
+    output::show_change(format, response, || show_held(before, &outcome(before, response), response));
 }
 
 /// Shows a flag after a change before which it was not read. Only the flag itself says if an emergency holds it, so it is read
 /// behind the change while one is in force.
 fn show_unread(client: &Client, flag: &str, response: &Value, format: Format) {
-    output::show(format, response, || {
+    output::show_change(format, response, || {
         let after = client.is_in_emergency().then(|| client.get_once(&path(flag)).unwrap_or_default());
         show_held(&after.unwrap_or_default(), &outcome(&Value::Null, response), response);
     });
@@ -274,7 +274,7 @@ mod tests {
     /// Rolls out in production, where every request has the same answer.
     fn answered(words: &[&str], answer: &'static str) -> (Result<(), Failure>, Vec<String>) {
         let (url, paths) = answering(200, answer);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let client = client.in_environment(Environment::of_context("live", &url, true));
         let parsed = CommandLine::parse_from([&["rollout"][..], words].concat());
         let outcome = rollout(&parsed.rollout, &client, Format::Json);
@@ -299,7 +299,7 @@ mod tests {
             "variants":[{"key":"b","traffic_percentage":40.0,"arm":"new"}]}]}"#;
         let enabled = |experiments: &'static str, confirmation: Confirmation| {
             let (url, paths) = answering_by_path(&[("/experiments", 200, experiments)], OFF);
-            let client = Client::new(&url, "t", None, false).unwrap();
+            let client = Client::new(&url, "t", None).unwrap();
             let client = client.in_environment(Environment::of_context("live", &url, true));
             let options = Enable { flag: "f".to_owned(), confirmation, wait: Wait::default() };
             let outcome = enable(&options, &client, Format::Json);
@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn a_question_is_worth_one_read_and_no_waiting() {
         let (url, paths) = failing_first(1, FLAG);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let parsed = CommandLine::parse_from(["rollout", "f", "10", "--yes"]);
         rollout(&parsed.rollout, &client, Format::Json).unwrap();
         let expected = ["/api/migration/flags/f", "/api/migration/flags/f/rollout"];
@@ -357,7 +357,7 @@ mod tests {
         let disabled = |format: Format| {
             let emergency = ("x-cutover-emergency", r#"{"by":"ann","reason":"r","flags":["f"]}"#);
             let (url, paths) = answering_with(200, FLAG, emergency);
-            let client = Client::new(&url, "t", None, false).unwrap();
+            let client = Client::new(&url, "t", None).unwrap();
             let options = Disable { flag: "f".to_owned(), wait: Wait::default() };
             disable(&options, &client, format).unwrap();
             paths.lock().unwrap().clone()

@@ -2,6 +2,7 @@
 //! signature occupies the `Authorization` header, so the bearer token has a header of its own.
 
 mod credentials;
+mod process;
 mod profile;
 
 use crate::failure::Failure;
@@ -11,7 +12,15 @@ use aws_sigv4::{
     sign::v4,
 };
 use profile::Profile;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// AWS keys of the user, which sign for every URL.
+#[derive(Debug)]
+pub struct Keys {
+    credentials: Credentials,
+    /// Region of URLs that have none.
+    region: Option<String>,
+}
 
 /// AWS credentials, and the region to sign for.
 #[derive(Debug, Clone)]
@@ -20,35 +29,49 @@ pub struct Signer {
     region: String,
 }
 
-impl Signer {
-    /// Reads the credentials from the environment or from the profile of the user, and the region from the URL or from these.
+impl Keys {
+    /// Reads the keys and the region from the environment or from the profile of the user. A process that the profile names is
+    /// killed after `process_limit`, and is not run at all without one.
     ///
     /// # Errors
     ///
-    /// Fails if one of them is missing.
-    pub fn from_env(url: &str) -> Result<Self, Failure> {
-        Self::of(url, &|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    /// Fails if there are no keys.
+    pub fn from_env(process_limit: Option<Duration>) -> Result<Self, Failure> {
+        Self::of(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()), process_limit)
     }
 
-    fn of(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+    fn of(
+        variable: &dyn Fn(&str) -> Option<String>,
+        process_limit: Option<Duration>,
+    ) -> Result<Self, Failure> {
         let has_keys = variable("AWS_ACCESS_KEY_ID").is_some() && variable("AWS_SECRET_ACCESS_KEY").is_some();
         let profile = match Profile::of_user(variable) {
             // A file that cannot be read is not in the way of keys that are given.
             Err(_) if has_keys => Profile::default(),
             read => read?,
         };
-        let credentials = credentials::find(&profile, variable)?;
-        let region =
-            region_of(url).or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
-        let region = region.or_else(|| profile.get("region").map(str::to_owned)).ok_or_else(|| {
+        let credentials = credentials::find(&profile, variable, process_limit)?;
+        let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+        Ok(Self { credentials, region: region.or_else(|| profile.get("region").map(str::to_owned)) })
+    }
+
+    /// Returns the signer of requests to a URL.
+    ///
+    /// # Errors
+    ///
+    /// Fails if neither the URL nor the user names a region.
+    pub fn signer(&self, url: &str) -> Result<Signer, Failure> {
+        let region = region_of(url).or_else(|| self.region.clone()).ok_or_else(|| {
             Failure::Usage(
                 "--aws-iam needs a region: neither the URL, AWS_REGION nor the AWS profile has one\n  hint: set AWS_REGION"
                     .to_owned(),
             )
         })?;
-        Ok(Self { credentials, region })
+        Ok(Signer { credentials: self.credentials.clone(), region })
     }
+}
 
+impl Signer {
     /// Returns the headers that sign a request.
     ///
     /// # Errors
@@ -81,6 +104,11 @@ impl Signer {
     }
 }
 
+/// Returns true if AWS itself answers at a URL: with `AWS_IAM` it refuses requests that are not signed.
+pub fn is_function_url(url: &str) -> bool {
+    region_of(url).is_some()
+}
+
 /// Returns the region in the host of a function URL, `ID.lambda-url.REGION.on.aws`.
 fn region_of(url: &str) -> Option<String> {
     let host = url.split("://").nth(1)?.split(['/', ':']).next()?;
@@ -91,13 +119,14 @@ fn region_of(url: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     #[test]
     fn the_region_is_read_from_the_url() {
         let url = "https://abc.lambda-url.eu-north-1.on.aws/x";
         assert_eq!(region_of(url).as_deref(), Some("eu-north-1"));
         assert_eq!(region_of("http://127.0.0.1:9000/lambda-url/management"), None);
+        assert!(is_function_url(url) && !is_function_url("https://api.example/lambda-url.eu-north-1.on.aws"));
     }
 
     #[test]
@@ -109,15 +138,18 @@ mod tests {
         let with_region =
             |name: &str| keys(name).or((name == "AWS_DEFAULT_REGION").then(|| "eu-west-1".to_owned()));
         let local = "http://127.0.0.1:9000/lambda-url/management";
-        assert_eq!(Signer::of(local, &with_region).unwrap().region, "eu-west-1");
+        let signer = |url: &str, variable: &dyn Fn(&str) -> Option<String>| {
+            Keys::of(variable, None).and_then(|keys| keys.signer(url))
+        };
+        assert_eq!(signer(local, &with_region).unwrap().region, "eu-west-1");
         assert_eq!(
-            Signer::of("https://abc.lambda-url.eu-north-1.on.aws", &keys).unwrap().region,
+            signer("https://abc.lambda-url.eu-north-1.on.aws", &with_region).unwrap().region,
             "eu-north-1"
         );
         let unreadable =
             |name: &str| with_region(name).or((name == "AWS_CONFIG_FILE").then(|| "/".to_owned()));
-        assert!(Signer::of(local, &unreadable).is_ok(), "a file is not in the way of keys that are given");
-        let missing = Signer::of(local, &keys).unwrap_err().to_string();
+        assert!(signer(local, &unreadable).is_ok(), "a file is not in the way of keys that are given");
+        let missing = signer(local, &keys).unwrap_err().to_string();
         assert!(missing.contains("needs a region") && missing.ends_with("hint: set AWS_REGION"), "{missing}");
     }
 

@@ -187,7 +187,7 @@ mod tests {
 
     /// Waits for a short time behind a change of revision 8.
     fn waited(url: &str) -> Result<(), Failure> {
-        let client = Client::new(url, "t", None, false).unwrap();
+        let client = Client::new(url, "t", None).unwrap();
         let wait = Wait { wait: true, timeout: Some(Duration::from_millis(200)) };
         wait.until_in_force(&client, &json!({ "revision": 8, "published": true }), Format::Json)
     }
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn a_command_that_is_not_to_wait_does_not_ask() {
         let (url, paths) = answering(200, "{}");
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         Wait::default().until_in_force(&client, &json!({ "revision": 8 }), Format::Table).unwrap();
         assert!(paths.lock().unwrap().is_empty());
     }

@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn the_metrics_of_one_flag_are_asked_for_by_its_name() {
         let (url, paths) = answering(200, "{}");
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         for flag in [None, Some("reviews read".to_owned())] {
             run(&Options { flag }, &client).unwrap();
         }

@@ -50,7 +50,7 @@ pub fn run(options: &Options, connection: &Connection) -> Result<(), Failure> {
         ContextFile::of_user()?.read()?.contexts.into_keys().collect()
     } else {
         // A shell waits for them.
-        names(options, &connection.connect()?.without_banner().reading_once())?
+        names(options, &connection.connect_for_completions()?.without_banner().reading_once())?
     };
     for name in names {
         output::data(&format!("{name}\n"));
@@ -83,7 +83,7 @@ mod tests {
     fn each_kind_is_read_from_its_list() {
         let body = r#"{"flags":[{"name":"f"}],"runs":[{"run":"r7"}],"routes":[{"id":"reviews"}],"experiments":[{"experiment":"checkout"}]}"#;
         let (url, paths) = answering(200, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         for (kind, flag, expected) in [
             (Kind::Flags, None, "f"),
             (Kind::Runs, Some("f"), "r7"),

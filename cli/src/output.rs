@@ -10,11 +10,17 @@ use anstyle::Style;
 use serde_json::Value;
 use std::{
     io::stdout,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// True if tables have no line that names their columns. It is set once, before the command runs.
 static IS_BARE: AtomicBool = AtomicBool::new(false);
+
+/// Cause for which the document of a read was not printed.
+static REFUSAL: OnceLock<String> = OnceLock::new();
 
 /// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +31,7 @@ pub enum Format {
     Json,
 }
 
-/// Prints a value for programs, or calls `table` to print it for people.
+/// Prints what was read for programs, or calls `table` to print it for people.
 pub fn show(format: Format, value: &Value, table: impl FnOnce()) {
     match format {
         Format::Json => document(value),
@@ -33,7 +39,18 @@ pub fn show(format: Format, value: &Value, table: impl FnOnce()) {
     }
 }
 
-/// Prints a value for programs.
+/// Prints the response to a change like [`show`]. One that cannot be printed is no failure: the change is made.
+pub fn show_change(format: Format, value: &Value, table: impl FnOnce()) {
+    match format {
+        Format::Json => match encoding::chosen().document(value) {
+            Ok(text) => data(&text),
+            Err(cause) => eprintln!("hint: {cause}; use -o json"),
+        },
+        Format::Table => table(),
+    }
+}
+
+/// Prints what was read for programs.
 pub fn document(value: &Value) {
     encoded(encoding::chosen().document(value));
 }
@@ -43,11 +60,17 @@ pub fn item(value: &Value) {
     encoded(encoding::chosen().item(value));
 }
 
+/// Prints a document of a read, or keeps the cause for which it cannot be printed.
 fn encoded(text: Result<String, String>) {
     match text {
         Ok(text) => data(&text),
-        Err(cause) => eprintln!("hint: {cause}; use -o json"),
+        Err(cause) => drop(REFUSAL.set(cause)),
     }
+}
+
+/// Returns the cause for which the document of a read was not printed; `None` if all were.
+pub fn refusal() -> Option<&'static str> {
+    REFUSAL.get().map(String::as_str)
 }
 
 /// Prints a text for programs, or for another command: it is never broken, on a terminal neither.

@@ -122,7 +122,7 @@ mod tests {
             503,
             r#"{ "code": "store_unavailable", "detail": "the store failed", "hint": "wait" }"#,
         );
-        let client = Client::new(&url, "token", None, false).unwrap();
+        let client = Client::new(&url, "token", None).unwrap();
         let mut poll = Poll::new(&client, "/f".to_owned(), 1);
         assert!(poll.outage().is_none());
         assert_eq!(poll.read(1_000_500).unwrap(), None);
@@ -143,7 +143,7 @@ mod tests {
     fn an_outage_after_the_first_status_has_no_limit() {
         let [good, gone] = [(200, "{}"), (502, "")].map(|(status, body)| {
             let (url, _) = fake_server::answering(status, body);
-            Client::new(&url, "token", None, false).unwrap()
+            Client::new(&url, "token", None).unwrap()
         });
         let mut poll = Poll::new(&good, "/f".to_owned(), 5);
         assert!(poll.read(0).unwrap().is_some());
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_poll_comes_back_when_the_management_api_asks_for_it() {
         let (url, _) = fake_server::answering_with(429, "{}", ("retry-after", "75"));
-        let client = Client::new(&url, "token", None, false).unwrap();
+        let client = Client::new(&url, "token", None).unwrap();
         let mut poll = Poll::new(&client, "/f".to_owned(), 1);
         poll.read(0).unwrap();
         assert_eq!(poll.pause(), Duration::from_secs(75));
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_refusal_ends_the_polls() {
         let (url, _) = fake_server::answering(401, r#"{ "detail": "the token has expired", "hint": "" }"#);
-        let client = Client::new(&url, "token", None, false).unwrap();
+        let client = Client::new(&url, "token", None).unwrap();
         assert!(Poll::new(&client, "/f".to_owned(), 1).read(0).is_err());
     }
 
@@ -173,7 +173,7 @@ mod tests {
     fn no_connection_is_told_at_once_and_survived_later() {
         let (url, _) = fake_server::answering(200, "{}");
         let [good, gone] =
-            [url.as_str(), "http://127.0.0.1:1"].map(|url| Client::new(url, "token", None, false).unwrap());
+            [url.as_str(), "http://127.0.0.1:1"].map(|url| Client::new(url, "token", None).unwrap());
         assert!(Poll::new(&gone, "/f".to_owned(), 1).read(0).is_err());
         let mut poll = Poll::new(&good, "/f".to_owned(), 1);
         poll.read(0).unwrap();

@@ -31,7 +31,7 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
         ));
     }
     let response = client.send(Method::POST, "/restore", None)?;
-    output::show(format, &response, || {
+    output::show_change(format, &response, || {
         println!("epoch {} began; {}", output::field(&response, "epoch"), publication::revision(&response));
         for (list, words) in [("paused", "paused"), ("paused_experiments", "paused experiments")] {
             let paused: Vec<String> = output::list(&response, list).map(cell).collect();

@@ -107,7 +107,7 @@ fn delete(
     }
     let tag = etag::as_read(&before, "version");
     let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
-    output::show(format, &response, || {
+    output::show_change(format, &response, || {
         println!("deleted {route}; {}", publication::revision(&response));
         for movement in output::list(&response, "moves") {
             println!("users of {}", output::text(movement, "summary"));
@@ -118,7 +118,8 @@ fn delete(
 
 /// Describes the users whom the deletion of a route moves, with the share of its flag if that is known.
 fn moved(route: &Value, flag: &Value) -> String {
-    let share = flag.get("percentage_in_force").and_then(Value::as_f64);
+    // The functions of an earlier version do not tell the share of a flag that an experiment owns.
+    let share = flag.get("share_on_new").and_then(Value::as_f64);
     let share = share.map(|share| format!(", which sends {share} percent of its users to the new backend,"));
     let (name, share) = (output::text(route, "flag"), share.unwrap_or_default());
     format!(
@@ -140,7 +141,7 @@ mod tests {
     fn a_route_is_deleted_as_it_was_read() {
         let body = r#"{"id":"reviews.read","flag":"reviews_read","version":3,"revision":4}"#;
         let (url, tags) = answering_tags(200, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let parsed = CommandLine::<Delete>::parse_from(["delete", "reviews.read", "--yes"]);
         delete(&parsed.arguments, &client, Format::Json).unwrap();
         assert_eq!(*tags.lock().unwrap(), ["", "\"3\""]);
@@ -152,7 +153,8 @@ mod tests {
         let rest = "decides no longer for its requests: those that no other route matches go to legacy";
         for (flag, share) in [
             (
-                json!({ "percentage_in_force": 25.0 }),
+                // An experiment sends its users elsewhere than the flag does.
+                json!({ "percentage_in_force": 100.0, "share_on_new": 25.0 }),
                 ", which sends 25 percent of its users to the new backend,",
             ),
             (json!({}), ""),
@@ -166,7 +168,7 @@ mod tests {
     fn a_deletion_can_wait_until_it_is_in_force() {
         let body = r#"{"id":"reviews.read","flag":"f","version":3,"revision":4,"isolates":{"reporting":1,"revisions":[{"revision":4,"isolates":1}]}}"#;
         let (url, paths) = answering(200, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let parsed = CommandLine::<Delete>::parse_from(["delete", "reviews.read", "--yes", "--wait"]);
         delete(&parsed.arguments, &client, Format::Json).unwrap();
         let route = "/api/migration/routes/reviews.read";

@@ -78,16 +78,16 @@ pub fn run(command: Command, client: &Client, format: Format) -> Result<(), Fail
             let role = format!("{role:?}").to_lowercase();
             let body = json!({ "name": name, "role": role, "expires_at": expiry(&expires)? });
             let response = client.send_json(Method::POST, "/tokens", &body)?;
-            output::show(format, &response, || secret(&response));
+            output::show_change(format, &response, || secret(&response));
         }
         Command::Rotate { id, grace } => {
             let body = json!({ "grace_seconds": seconds(&grace)? });
             let response = client.send_json(Method::POST, &format!("{}/rotate", path(&id)), &body)?;
-            output::show(format, &response, || secret(&response));
+            output::show_change(format, &response, || secret(&response));
         }
         Command::Revoke { id } => {
             let response = client.send(Method::DELETE, &path(&id), None)?;
-            output::show(format, &response, || {
+            output::show_change(format, &response, || {
                 println!("revoked token {id} ({})", output::field(&response, "name"));
             });
         }

@@ -63,7 +63,10 @@ interface OpenRequest {
   /** Milliseconds since 1970, later by the time for which the client let its upload wait. */
   started: number;
   period: OpenPeriod;
-  /** The halves of the hash of a user who is evidence; both 0 otherwise. */
+  /**
+   * The halves of the hash of a user who is evidence, or of the number of a ticket if experiments are counted; both 0 for a
+   * request that is no evidence.
+   */
   userLow: number;
   userHigh: number;
 }

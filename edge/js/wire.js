@@ -33,8 +33,8 @@ export const REASON_FALLBACK = 9 << 16;
 export const REASON_INTERNAL = 10 << 16;
 
 // An outcome is OUTCOME_LENGTH numbers, see `PackedOutcome` in edge/src/wire.rs: the KIND of the decision with the low
-// bits of its generation above it, the milliseconds with the status above them, the halves of the user's hash, the
-// second in which the request began, and bits.
+// bits of its generation above it, the milliseconds with the status above them, the halves of the user's hash or of the
+// number of a ticket, the second in which the request began, and bits.
 export const GENERATION_SHIFT = 21;
 export const STATUS_SHIFT = 20;
 export const MAX_MS = 0xfffff;

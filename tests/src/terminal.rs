@@ -47,8 +47,8 @@ pub async fn shown(command: Command, interrupt_at: Option<&'static str>) -> Show
 /// Starts a program that Ctrl-C ends, also where this process ignores it, as shells have processes in the background do.
 const INTERRUPTIBLE: &str = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])";
 
-/// Returns the same command, ended by Ctrl-C whoever started this process.
-fn interruptible(command: &Command) -> Command {
+/// Returns the same command without its streams, ended by Ctrl-C whoever started this process.
+pub fn interruptible(command: &Command) -> Command {
     let mut wrapped = Command::new("python3");
     wrapped.args(["-c", INTERRUPTIBLE]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
@@ -178,6 +178,20 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo ready; exec sleep 60"]);
         let shown = on_terminal(command, Some("ready"));
+        assert_eq!(shown.code, 130, "{shown:?}");
+    }
+
+    #[test]
+    fn a_command_is_interrupted_also_if_its_parent_ignores_that() {
+        let mut endless = Command::new("sh");
+        endless.args(["-c", "echo ready; exec sleep 60"]);
+        let endless = interruptible(&endless);
+        let mut ignoring = Command::new("sh");
+        ignoring
+            .args(["-c", "trap '' INT; exec \"$@\"", "sh"])
+            .arg(endless.get_program())
+            .args(endless.get_args());
+        let shown = on_terminal(ignoring, Some("ready"));
         assert_eq!(shown.code, 130, "{shown:?}");
     }
 

@@ -122,7 +122,7 @@ mod tests {
     fn the_configuration_is_read_before_the_start() {
         let body: &'static str = config(50.0).to_string().leak();
         let (url, paths) = fake_server::answering(200, body);
-        let client = Client::new(&url, "token", None, false).unwrap();
+        let client = Client::new(&url, "token", None).unwrap();
         let options = Options { flag: "f".to_owned(), confirmation: Confirmation::given() };
         run(&client, &options, "start", Format::Json).unwrap();
         assert_eq!(*paths.lock().unwrap(), ["/api/migration/config", "/api/migration/canary/f/start"]);

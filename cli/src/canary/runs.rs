@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn all_pages_are_read_unless_there_is_a_limit() {
         let (url, paths) = fake_server::answering(200, r#"{ "runs": [], "next_after": null }"#);
-        let client = Client::new(&url, "token", None, false).unwrap();
+        let client = Client::new(&url, "token", None).unwrap();
         for limit in [None, Some(5)] {
             run(&client, &Options { flag: "f".to_owned(), limit }, Format::Json).unwrap();
         }

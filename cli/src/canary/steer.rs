@@ -150,7 +150,7 @@ fn confirm(client: &Client, confirmation: Confirmation, change: &str, moved: &st
 /// Fails if the management API refuses the change or cannot be reached.
 pub(super) fn delete(client: &Client, flag: &str, format: Format) -> Result<(), Failure> {
     let response = client.send(Method::DELETE, &path(flag, ""), None)?;
-    output::show(format, &response, || {
+    output::show_change(format, &response, || {
         println!("deleted the canary of {flag}{}", publication::note(&response));
         if let Some(salt) = response.get("salt") {
             println!(
@@ -172,7 +172,7 @@ fn above(status: &Value) -> Value {
 }
 
 fn show(response: &Value, format: Format) {
-    output::show(format, response, || {
+    output::show_change(format, response, || {
         let field = |name: &str| output::field(response, name);
         println!(
             "{}: run {} is {} at {}{}",
@@ -198,7 +198,7 @@ mod tests {
     /// Returns a client of a server that shows this status in production, and the requested paths.
     fn production(status: &'static str) -> (Client, Arc<Mutex<Vec<String>>>) {
         let (url, paths) = answering(200, status);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         (client.in_environment(Environment::of_context("live", &url, true)), paths)
     }
 

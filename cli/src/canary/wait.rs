@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn the_time_is_over_also_while_no_status_comes() {
         let (url, _) = fake_server::answering(503, "");
-        let client = Client::new(&url, "token", None, false).unwrap();
+        let client = Client::new(&url, "token", None).unwrap();
         let options = Options {
             flag: "f".to_owned(),
             goals: vec![Goal::State("completed"), Goal::Step(50.0)],

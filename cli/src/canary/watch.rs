@@ -144,7 +144,7 @@ mod tests {
     fn the_end_of_a_run_ends_the_watch() {
         let body = r#"{ "flag": "f", "state": "rolled_back", "reason": "rolled back by ann", "step": 0, "steps": [5] }"#;
         let (url, paths) = fake_server::answering(200, body);
-        let client = Client::new(&url, "token", None, false).unwrap();
+        let client = Client::new(&url, "token", None).unwrap();
         let outcome = |exit_status: bool| {
             let options = Options { flag: "f".to_owned(), every: 1, exit_status };
             run(&client, &options, Format::Json).unwrap()

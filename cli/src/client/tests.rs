@@ -32,7 +32,7 @@ fn only_requests_with_a_remembered_response_are_repeatable() {
 /// Returns the message of a failed GET request.
 fn refused(path: &str, status: u16, body: &'static str) -> String {
     let (url, _) = answering(status, body);
-    Client::new(&url, "t", None, false).unwrap().retrying(false).get(path).unwrap_err().to_string()
+    Client::new(&url, "t", None).unwrap().retrying(false).get(path).unwrap_err().to_string()
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_mistyped_flag_is_corrected_from_the_list() {
 #[test]
 fn a_read_is_sent_again_after_failures_that_pass() {
     let (url, paths) = failing_first(2, r#"{"revision":7}"#);
-    let client = Client::new(&url, "t", None, false).unwrap();
+    let client = Client::new(&url, "t", None).unwrap();
     assert_eq!(client.get("/flags").unwrap(), json!({ "revision": 7 }));
     assert_eq!(paths.lock().unwrap().len(), 3);
 }
@@ -80,7 +80,7 @@ fn a_read_is_sent_again_after_failures_that_pass() {
 #[test]
 fn a_first_contact_that_fails_is_told_at_once() {
     let begun = Instant::now();
-    let client = Client::new(CLOSED, "t", None, false).unwrap();
+    let client = Client::new(CLOSED, "t", None).unwrap();
     assert!(matches!(client.get("/flags"), Err(Failure::Unreachable(_))));
     // Nothing was sent, so a change is sent a second time.
     let failure = client.send(Method::POST, "/flags/f/disable", None).unwrap_err().to_string();
@@ -102,7 +102,7 @@ fn a_server_without_tls_is_called_once() {
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").unwrap();
         }
     });
-    let client = Client::new(&url, "t", None, false).unwrap();
+    let client = Client::new(&url, "t", None).unwrap();
     assert!(client.get("/flags").is_err());
     assert_eq!(*calls.lock().unwrap(), 1);
     assert!(client.send(Method::POST, "/flags/f/disable", None).is_err());
@@ -129,14 +129,14 @@ fn breaking_first(breaks: usize) -> String {
 
 #[test]
 fn a_read_is_sent_again_after_a_connection_that_broke() {
-    let client = Client::new(&breaking_first(1), "t", None, false).unwrap();
+    let client = Client::new(&breaking_first(1), "t", None).unwrap();
     assert_eq!(client.get("/flags").unwrap(), json!({}));
 }
 
 #[test]
 fn a_command_says_once_that_it_tries_again() {
     let (url, _) = failing_first(2, "{}");
-    let client = Client::new(&url, "t", None, false).unwrap();
+    let client = Client::new(&url, "t", None).unwrap();
     assert!(!client.has_told_retry.load(Ordering::Relaxed));
     client.get("/flags").unwrap();
     // Also for a client that was made of it, such as one of a command's questions.
@@ -145,7 +145,7 @@ fn a_command_says_once_that_it_tries_again() {
 
 #[test]
 fn a_command_that_polls_or_must_not_wait_reads_once() {
-    let client = |url: &str| Client::new(url, "t", None, false).unwrap();
+    let client = |url: &str| Client::new(url, "t", None).unwrap();
     let reads: [fn(Client) -> Result<Value, Failure>; 4] = [
         |client| client.get_once("/flags"),
         |client| client.send_once(Method::GET, "/flags", None),
@@ -162,7 +162,7 @@ fn a_command_that_polls_or_must_not_wait_reads_once() {
 #[test]
 fn changes_are_sent_again_where_reads_are_not() {
     let (url, paths) = failing_first(2, "{}");
-    let client = Client::new(&url, "t", None, false).unwrap().reading_once();
+    let client = Client::new(&url, "t", None).unwrap().reading_once();
     assert!(client.send(Method::POST, "/flags/f/enable", None).is_ok());
     assert_eq!(paths.lock().unwrap().len(), 3);
 }
@@ -170,7 +170,7 @@ fn changes_are_sent_again_where_reads_are_not() {
 #[test]
 fn a_long_response_is_asked_for_and_read_compressed() {
     let (url, encodings) = answering_packed(r#"{"flags":[]}"#);
-    let client = Client::new(&url, "t", None, false).unwrap();
+    let client = Client::new(&url, "t", None).unwrap();
     assert_eq!(client.get("/metrics").unwrap(), json!({ "flags": [] }));
     assert_eq!(*encodings.lock().unwrap(), ["gzip"]);
 }
@@ -178,7 +178,7 @@ fn a_long_response_is_asked_for_and_read_compressed() {
 #[test]
 fn a_list_keeps_the_fields_beside_its_items() {
     let (url, _) = answering(200, r#"{"flags":[{"name":"a"}],"revision":7,"next_after":null}"#);
-    let client = Client::new(&url, "t", None, false).unwrap();
+    let client = Client::new(&url, "t", None).unwrap();
     let expected = json!({ "flags": [{ "name": "a" }], "revision": 7, "next_after": null });
     assert_eq!(client.whole("/flags", "flags").unwrap(), expected);
     assert_eq!(client.all("/flags", "flags").unwrap().len(), 1);

@@ -40,7 +40,7 @@ pub fn run(options: &Options, connection: &Connection, format: Format) -> Result
     let mut contexts = file.read()?;
     contexts.get_mut(&name)?.token = Some(token);
     file.write(&contexts)?;
-    output::show(format, &caller, || println!("{}", described(&name, &caller)));
+    output::show_change(format, &caller, || println!("{}", described(&name, &caller)));
     Ok(())
 }
 

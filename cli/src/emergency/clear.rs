@@ -79,7 +79,7 @@ pub fn run(clear: &Clear, connection: &Connection, format: Format) -> Result<(),
         clear.confirmation.confirm(&environment, "clear the emergency", &preview.moved)?;
     }
     let response = clear.send_as_shown(&ways, clear.body(&reason), seen)?;
-    output::show(format, &response, || {
+    output::show_change(format, &response, || {
         println!("{}; {}", outcome(&response), publication::of_emergency(&response));
     });
     ways.until_in_force(clear.wait, &response, format)

@@ -14,7 +14,7 @@ use crate::{
 use clap::Args;
 use serde_json::json;
 
-/// Hint for a management API that cannot be reached.
+/// Hint for a management API that cannot be reached, or that no way leads to.
 const WITHOUT_AWS: &str = "users can be sent to legacy without AWS: docs/OPERATIONS.md#aws-region-down";
 
 /// Arguments of `cutover emergency-rollback`.
@@ -44,13 +44,13 @@ pub fn run(rollback: &Rollback, connection: &Connection, format: Format) -> Resu
     }
     // What it holds does not depend on what was seen before.
     let change = Change { path: "/emergency/rollback", body, tag: None };
-    let ways = rollback.way.open(connection)?;
+    let ways = rollback.way.open(connection).map_err(|failure| failure.with_hint(WITHOUT_AWS))?;
     let sent = ways.send(&change, &mut to_standard_error);
     let response = sent
         .map_err(|failure| if is_of_the_way(&failure) { failure.with_hint(WITHOUT_AWS) } else { failure })?;
     // The whole emergency: an earlier one may cover more flags than this command named.
     let flags = response.pointer("/emergency/flags").map_or_else(|| "all flags".to_owned(), cell);
-    output::show(format, &response, || {
+    output::show_change(format, &response, || {
         println!("{flags}: all users on legacy; {}", publication::of_emergency(&response));
     });
     ways.until_in_force(rollback.wait, &response, format)
@@ -71,7 +71,8 @@ mod tests {
     #[test]
     fn an_api_that_cannot_be_reached_is_not_the_only_way_to_legacy() {
         let (failing, _) = answering(503, r#"{"message":"Service Unavailable"}"#);
-        for url in ["http://127.0.0.1:9", &failing] {
+        // The last one cannot even be called.
+        for url in ["http://127.0.0.1:9", &failing, "cutover.example"] {
             let text = failure_at(url);
             assert!(text.contains(WITHOUT_AWS), "{text}");
         }

@@ -139,7 +139,7 @@ mod tests {
     fn an_experiment_that_exists_is_not_replaced() {
         let body = r#"{"detail":"the experiment e already exists","code":"changed_meanwhile","hint":"ETag"}"#;
         let (url, paths) = answering(412, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let parsed = CommandLine::<Options>::parse_from(["create", "e"]).arguments;
         let refused = run(&parsed, &client, Format::Json).unwrap_err().to_string();
         assert!(refused.contains("cutover experiment get e"), "{refused}");

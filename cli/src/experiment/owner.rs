@@ -40,7 +40,7 @@ mod tests {
 
     fn said(status: u16, body: &'static str) -> Option<String> {
         let (url, paths) = answering(status, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let said = moved_by_owner("f", &client);
         assert_eq!(*paths.lock().unwrap(), ["/api/migration/experiments"], "one read");
         said

@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn an_experiment_without_records_has_nothing_that_differs() {
         let (url, paths) = fake_server::answering(200, r#"{ "records": [], "next_after": null }"#);
-        let client = Client::new(&url, "token", None, false).unwrap();
+        let client = Client::new(&url, "token", None).unwrap();
         run("e", &client, Format::Json).unwrap();
         assert_eq!(*paths.lock().unwrap(), ["/api/migration/experiments/e/records?after="]);
     }

@@ -198,7 +198,7 @@ mod tests {
         let body =
             r#"{ "experiment": "e", "state": "stopped", "says": "nobody has been counted", "variants": [] }"#;
         let (url, paths) = fake_server::answering(200, body);
-        let client = Client::new(&url, "token", None, false).unwrap();
+        let client = Client::new(&url, "token", None).unwrap();
         let options = Watch { experiment: "e".to_owned(), every: 1 };
         watch(&options, &client, Format::Json).unwrap();
         assert_eq!(*paths.lock().unwrap(), ["/api/migration/experiments/e/results"]);

@@ -29,7 +29,7 @@ pub(super) fn get(experiment: &str, client: &Client, format: Format) -> Result<(
 
 /// Shows an experiment after a change.
 pub(super) fn change(response: &Value, format: Format) {
-    output::show(format, response, || {
+    output::show_change(format, response, || {
         table(std::iter::once(response));
         println!("done; {}", publication::revision(response));
     });

@@ -114,7 +114,7 @@ pub(super) fn delete(options: &Delete, client: &Client, format: Format) -> Resul
     confirmation.confirm(client.environment(), &format!("delete the experiment {experiment}"), &lost)?;
     let tag = etag::as_read(&before, "version");
     let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
-    output::show(format, &response, || {
+    output::show_change(format, &response, || {
         println!("deleted {experiment}; {}", publication::revision(&response))
     });
     Ok(())
@@ -183,7 +183,7 @@ mod tests {
         reason: Option<&str>,
     ) -> (Client, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
         let (url, paths) = answering(200, running(percent));
-        let client = Client::new(&url, "t", reason.map(str::to_owned), false).unwrap();
+        let client = Client::new(&url, "t", reason.map(str::to_owned)).unwrap();
         (client.in_environment(Environment::of_context("live", &url, true)), paths)
     }
 
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_start_of_what_could_not_be_read_is_not_sent() {
         let (url, paths) = answering(404, r#"{"code":"not_found","detail":"there is none"}"#);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let parsed = CommandLine::<Start>::parse_from(["start", "e", "--yes"]).arguments;
         start(&parsed, &client, Format::Json).unwrap_err();
         assert_eq!(*paths.lock().unwrap(), ["/api/migration/experiments/e"]);
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn an_end_waits_for_no_read() {
         let (url, paths) = failing_first(1, running("20.0"));
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let parsed = CommandLine::<Pause>::parse_from(["pause", "e"]).arguments;
         pause(&parsed, &client, Format::Json).unwrap();
         let expected = ["/api/migration/experiments/e", "/api/migration/experiments/e/pause"];

@@ -77,7 +77,7 @@ mod tests {
     fn a_flag_that_exists_is_not_replaced() {
         let body = r#"{"detail":"the flag f already exists","code":"changed_meanwhile","hint":"ETag"}"#;
         let (url, paths) = answering(412, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let refused = run(&parsed(&["f"]), &client, Format::Json).unwrap_err().to_string();
         assert_eq!(refused, "error: the flag f already exists\n  hint: change it with cutover flag edit f");
         assert_eq!(*paths.lock().unwrap(), ["/api/migration/flags/f"]);

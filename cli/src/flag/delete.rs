@@ -37,7 +37,9 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
     confirmation.confirm(client.environment(), &format!("delete the flag {flag}"), &lost)?;
     let tag = etag::as_read(&before, "version");
     let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
-    output::show(format, &response, || println!("deleted {flag}; {}", publication::revision(&response)));
+    output::show_change(format, &response, || {
+        println!("deleted {flag}; {}", publication::revision(&response))
+    });
     Ok(())
 }
 
@@ -51,7 +53,7 @@ mod tests {
     fn with_yes_production_is_not_asked() {
         let body = r#"{"name":"f","enabled":true,"rollout_percentage":25.0,"version":3,"revision":4}"#;
         let (url, paths) = answering(200, body);
-        let client = Client::new(&url, "t", None, false).unwrap();
+        let client = Client::new(&url, "t", None).unwrap();
         let client = client.in_environment(Environment::of_context("live", &url, true));
         let parsed = CommandLine::<Options>::parse_from(["delete", "f", "--yes"]);
         run(&parsed.arguments, &client, Format::Json).unwrap();

@@ -1,30 +1,34 @@
-//! AWS credentials: the keys of the environment, or else those of a profile or of the process that it names.
+//! AWS credentials: the keys of the environment, or else those of a profile or of the process that it names, in the order of
+//! the AWS command line.
 
-use super::profile::Profile;
-use crate::{failure::Failure, output};
+use super::{
+    process,
+    profile::{Profile, Settings},
+};
+use crate::failure::Failure;
 use aws_credential_types::Credentials;
-use serde_json::Value;
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
-/// Settings of profiles whose keys another service issues, which the AWS command line asks and this one does not.
-const ISSUED: [&str; 7] = [
-    "sso_session",
-    "sso_start_url",
-    "login_session",
-    "role_arn",
-    "source_profile",
-    "credential_source",
-    "web_identity_token_file",
-];
+/// Settings of profiles whose keys AWS issues. The AWS command line obeys them before it looks for keys in the files, and this
+/// one does not ask AWS.
+const ISSUED: [&str; 4] = ["role_arn", "web_identity_token_file", "sso_session", "sso_start_url"];
 
-/// Returns the credentials of the user. They are read once: a command that runs for longer than they are valid fails.
+/// Setting of profiles that are signed in with a browser. Keys in `credentials` go before it.
+const SIGNED_IN: &str = "login_session";
+
+/// Names of the two parts of a key.
+const PARTS: [&str; 2] = ["aws_access_key_id", "aws_secret_access_key"];
+
+/// Returns the credentials of the user. They are read once: a command that runs for longer than they are valid fails. The
+/// process of the profile is killed after `process_limit`, and is not run at all without one.
 ///
 /// # Errors
 ///
-/// Fails if there are none, or if the process of the profile fails.
+/// Fails if there are none, or if the process of the profile fails, does not end or may not be run.
 pub(super) fn find(
     profile: &Profile,
     variable: &dyn Fn(&str) -> Option<String>,
+    process_limit: Option<Duration>,
 ) -> Result<Credentials, Failure> {
     if let Some(id) = variable("AWS_ACCESS_KEY_ID") {
         let Some(secret) = variable("AWS_SECRET_ACCESS_KEY") else {
@@ -32,35 +36,66 @@ pub(super) fn find(
         };
         return Ok(Credentials::new(id, secret, variable("AWS_SESSION_TOKEN"), None, "environment"));
     }
-    let name = &profile.name;
-    if let (Some(id), Some(secret)) = (profile.get("aws_access_key_id"), profile.get("aws_secret_access_key"))
-    {
-        let session = profile.get("aws_session_token").map(str::to_owned);
-        return Ok(Credentials::new(id, secret, session, None, "profile"));
+    if let Some(setting) = ISSUED.into_iter().find(|setting| profile.get(setting).is_some()) {
+        return Err(issued(setting, profile));
+    }
+    if let Some(credentials) = of_file(&profile.credentials) {
+        return Ok(credentials);
+    }
+    if profile.get(SIGNED_IN).is_some() {
+        return Err(issued(SIGNED_IN, profile));
     }
     if let Some(command) = profile.get("credential_process") {
-        return of_process(command).map_err(|detail| {
-            Failure::Io(format!(
-                "credential_process of the AWS profile {name:?} {detail}\n  hint: run {command}"
-            ))
-        });
+        return of_process(command, profile, process_limit);
     }
-    let issued = ISSUED.into_iter().find(|setting| profile.get(setting).is_some());
-    Err(match issued {
-        Some(setting) => missing(
-            &format!(
-                "the AWS profile {name:?} has no keys but {setting}, for which cutover does not ask AWS"
-            ),
-            profile,
-        ),
-        None if profile.is_unknown() => {
-            missing(&format!("AWS_ACCESS_KEY_ID is not set, and there is no AWS profile {name:?}"), profile)
-        }
-        None => missing(
-            &format!("AWS_ACCESS_KEY_ID is not set, and the AWS profile {name:?} has no keys"),
-            profile,
-        ),
+    of_file(&profile.config).ok_or_else(|| absent(profile))
+}
+
+/// Returns the keys in one file. Their parts are never those of two files, which may be about two accounts.
+fn of_file(settings: &Settings) -> Option<Credentials> {
+    let [id, secret] = PARTS.map(|part| settings.get(part));
+    let session = settings.get("aws_session_token").map(str::to_owned);
+    Some(Credentials::new(id?, secret?, session, None, "profile"))
+}
+
+/// Returns the keys that the process of a profile prints.
+fn of_process(command: &str, profile: &Profile, limit: Option<Duration>) -> Result<Credentials, Failure> {
+    let name = &profile.name;
+    let Some(limit) = limit else {
+        let cause =
+            format!("the credential_process of the AWS profile {name:?} may ask, and is not run here");
+        return Err(missing(&cause, profile));
+    };
+    // The command itself may have a secret.
+    process::run(command, limit).map_err(|detail| {
+        Failure::Io(format!(
+            "credential_process of the AWS profile {name:?} {detail}\n  hint: try it alone: aws sts get-caller-identity \
+             --profile {name}"
+        ))
     })
+}
+
+/// Builds the failure of a profile without keys of its own.
+fn absent(profile: &Profile) -> Failure {
+    let name = &profile.name;
+    let cause = if profile.is_unknown() {
+        format!("there is no AWS profile {name:?}")
+    } else if PARTS.iter().any(|part| profile.get(part).is_some()) {
+        let [id, secret] = PARTS;
+        format!("the AWS profile {name:?} has no file with both {id} and {secret}")
+    } else {
+        format!("the AWS profile {name:?} has no keys")
+    };
+    missing(&format!("AWS_ACCESS_KEY_ID is not set, and {cause}"), profile)
+}
+
+/// Builds the failure of a profile whose keys AWS issues.
+fn issued(setting: &str, profile: &Profile) -> Failure {
+    let name = &profile.name;
+    missing(
+        &format!("the AWS profile {name:?} has its keys from {setting}, for which cutover does not ask AWS"),
+        profile,
+    )
 }
 
 /// Builds the failure of missing keys, with the command that puts those of SSO, of roles and of instances into the
@@ -71,53 +106,56 @@ fn missing(cause: &str, Profile { name, .. }: &Profile) -> Failure {
     ))
 }
 
-/// Runs a process that prints credentials as JSON (version 1 of the AWS command line). Its output is secret, and never part
-/// of a message.
-fn of_process(command: &str) -> Result<Credentials, String> {
-    let mut process = Command::new("sh");
-    // It may ask for a code, on the terminal of the user.
-    process.args(["-c", command]).stdin(Stdio::inherit()).stderr(Stdio::inherit());
-    let done = process.output().map_err(|error| format!("cannot be run: {error}"))?;
-    if !done.status.success() {
-        return Err(format!("failed: {}", done.status));
-    }
-    let document: Value =
-        serde_json::from_slice(&done.stdout).map_err(|_| "printed something else than JSON".to_owned())?;
-    let text = |name: &str| Some(output::text(&document, name)).filter(|text| !text.is_empty());
-    match (document.get("Version").and_then(Value::as_u64), text("AccessKeyId"), text("SecretAccessKey")) {
-        (Some(1), Some(id), Some(secret)) => {
-            Ok(Credentials::new(id, secret, text("SessionToken").map(str::to_owned), None, "process"))
-        }
-        (Some(1), ..) => Err("printed no AccessKeyId and SecretAccessKey".to_owned()),
-        _ => Err("printed credentials of another version than 1".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::{fs, time::Instant};
 
-    /// Finds the credentials with further variables beside a file of profiles. Returns the id and the session of the keys, or
-    /// the failure.
-    fn found(variables: &[(&str, &str)]) -> Result<(String, Option<String>), String> {
+    /// Output of a process with the key `P`.
+    const PROCESS: &str =
+        r#"echo '{"Version":1,"AccessKeyId":"P","SecretAccessKey":"s","SessionToken":"t"}'"#;
+
+    const CONFIG: &str = "[default]\nregion = a\n[profile keys]\naws_access_key_id = K\naws_secret_access_key = s\n\
+        [profile process]\ncredential_process = PROCESS\n[profile broken]\ncredential_process = echo secret; exit 3\n\
+        [profile odd]\ncredential_process = echo secret\n[profile people]\nsso_session = office\n\
+        [profile slow]\ncredential_process = exec sleep 60 # secret\n\
+        [profile role]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = default\n\
+        [profile halves]\naws_secret_access_key = s\n\
+        [profile both]\naws_access_key_id = K\naws_secret_access_key = s\naws_session_token = k\ncredential_process = PROCESS\n\
+        [profile signed]\nlogin_session = arn\ncredential_process = PROCESS\n\
+        [profile named]\naws_access_key_id = K\naws_secret_access_key = s\ncredential_process = PROCESS\n";
+
+    const CREDENTIALS: &str = "[role]\naws_access_key_id = C\naws_secret_access_key = s\n\
+        [people]\naws_access_key_id = C\naws_secret_access_key = s\n\
+        [halves]\naws_access_key_id = C\n\
+        [both]\naws_access_key_id = C\naws_secret_access_key = s\n";
+
+    /// Finds the credentials with further variables beside the files of profiles. Returns the id and the session of the keys,
+    /// or the failure.
+    fn found_within(
+        limit: Option<Duration>,
+        variables: &[(&str, &str)],
+    ) -> Result<(String, Option<String>), String> {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("config");
-        let process = r#"echo '{"Version":1,"AccessKeyId":"P","SecretAccessKey":"s","SessionToken":"t"}'"#;
-        let profiles = format!(
-            "[default]\nregion = a\n[profile keys]\naws_access_key_id = K\naws_secret_access_key = s\n\
-             [profile process]\ncredential_process = {process}\n[profile broken]\ncredential_process = echo secret; exit 3\n\
-             [profile odd]\ncredential_process = echo secret\n[profile people]\nsso_session = office\n"
-        );
-        fs::write(&file, profiles).unwrap();
+        let (config, credentials) = (folder.path().join("config"), folder.path().join("credentials"));
+        fs::write(&config, CONFIG.replace("PROCESS", PROCESS)).unwrap();
+        fs::write(&credentials, CREDENTIALS).unwrap();
         let variable = |name: &str| {
             let given =
                 variables.iter().find(|(held, _)| *held == name).map(|(_, value)| (*value).to_owned());
-            given.or_else(|| (name == "AWS_CONFIG_FILE").then(|| file.display().to_string()))
+            given.or_else(|| match name {
+                "AWS_CONFIG_FILE" => Some(config.display().to_string()),
+                "AWS_SHARED_CREDENTIALS_FILE" => Some(credentials.display().to_string()),
+                _ => None,
+            })
         };
         let profile = Profile::of_user(&variable).unwrap();
-        let credentials = find(&profile, &variable).map_err(|failure| failure.to_string())?;
+        let credentials = find(&profile, &variable, limit).map_err(|failure| failure.to_string())?;
         Ok((credentials.access_key_id().to_owned(), credentials.session_token().map(str::to_owned)))
+    }
+
+    fn found(variables: &[(&str, &str)]) -> Result<(String, Option<String>), String> {
+        found_within(Some(Duration::from_secs(30)), variables)
     }
 
     #[test]
@@ -127,8 +165,12 @@ mod tests {
         for (variables, expected) in [
             (&environment[..], ("E", Some("e"))),
             (&[environment[0], environment[1], ("AWS_PROFILE", "keys")], ("E", None)),
+            (&[environment[0], environment[1], ("AWS_PROFILE", "role")], ("E", None)),
             (&[("AWS_PROFILE", "keys")], ("K", None)),
             (&[("AWS_PROFILE", "process")], ("P", Some("t"))),
+            // Those of `credentials`, then those of the process, then those of `config`; without the session of another file.
+            (&[("AWS_PROFILE", "both")], ("C", None)),
+            (&[("AWS_PROFILE", "named")], ("P", Some("t"))),
         ] {
             let (id, session) = found(variables).unwrap();
             assert_eq!((id.as_str(), session.as_deref()), expected, "{variables:?}");
@@ -139,10 +181,14 @@ mod tests {
     fn without_keys_the_command_that_gets_them_is_named() {
         let export = "hint: eval \"$(aws configure export-credentials --profile ";
         for (variables, cause, hint) in [
+            // Also if the other file has keys, which may be of another account.
+            (&[("AWS_PROFILE", "people")][..], "has its keys from sso_session", "people --format env)\""),
+            (&[("AWS_PROFILE", "role")], "has its keys from role_arn", "role --format env)\""),
+            (&[("AWS_PROFILE", "signed")], "has its keys from login_session", "signed --format env)\""),
             (
-                &[("AWS_PROFILE", "people")][..],
-                "\"people\" has no keys but sso_session",
-                "people --format env)\"",
+                &[("AWS_PROFILE", "halves")],
+                "has no file with both aws_access_key_id",
+                "halves --format env)\"",
             ),
             (&[("AWS_PROFILE", "nobody")], "there is no AWS profile \"nobody\"", "nobody --format env)\""),
             (&[], "the AWS profile \"default\" has no keys", "default --format env)\""),
@@ -155,12 +201,32 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_fails_is_named_without_what_it_printed() {
+    fn a_process_that_fails_is_named_without_its_command_and_its_output() {
         for (profile, expected) in [("broken", "failed: exit status: 3"), ("odd", "something else than JSON")]
         {
             let failure = found(&[("AWS_PROFILE", profile)]).unwrap_err();
             assert!(failure.contains(expected), "{failure}");
-            assert_eq!(failure.matches("secret").count(), 1, "in the command of the hint alone: {failure}");
+            assert!(
+                failure.ends_with(&format!("aws sts get-caller-identity --profile {profile}")),
+                "{failure}"
+            );
+            assert!(!failure.contains("secret"), "{failure}");
         }
+    }
+
+    #[test]
+    fn a_process_that_does_not_end_is_killed() {
+        let begun = Instant::now();
+        let slow = [("AWS_PROFILE", "slow")];
+        let failure = found_within(Some(Duration::from_secs(1)), &slow).unwrap_err();
+        assert!(failure.contains("\"slow\" did not end within 1 s"), "{failure}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_process_is_run_only_where_it_may_ask() {
+        let failure = found_within(None, &[("AWS_PROFILE", "slow")]).unwrap_err();
+        assert!(failure.contains("may ask, and is not run here"), "{failure}");
+        assert_eq!(found_within(None, &[("AWS_PROFILE", "keys")]).unwrap(), ("K".to_owned(), None));
     }
 }

@@ -21,22 +21,37 @@ struct ProfileFile {
     profile: fn(&str) -> Option<&str>,
 }
 
-/// The files, the one whose settings go before last.
-const FILES: [ProfileFile; 2] = [
-    ProfileFile { variable: "AWS_CONFIG_FILE", path: ".aws/config", profile: of_config },
-    ProfileFile {
-        variable: "AWS_SHARED_CREDENTIALS_FILE",
-        path: ".aws/credentials",
-        profile: of_credentials,
-    },
-];
+/// The file with settings of all kinds.
+const CONFIG: ProfileFile =
+    ProfileFile { variable: "AWS_CONFIG_FILE", path: ".aws/config", profile: of_config };
+
+/// The file for keys.
+const CREDENTIALS: ProfileFile = ProfileFile {
+    variable: "AWS_SHARED_CREDENTIALS_FILE",
+    path: ".aws/credentials",
+    profile: of_credentials,
+};
+
+/// The settings of a profile in one file.
+#[derive(Default)]
+pub(super) struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    /// Returns a setting that is not empty.
+    pub(super) fn get(&self, setting: &str) -> Option<&str> {
+        self.0.get(setting).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
 
 /// The settings of one profile.
 #[derive(Default)]
 pub(super) struct Profile {
     /// Its name.
     pub(super) name: String,
-    settings: BTreeMap<String, String>,
+    /// Its settings in `credentials`.
+    pub(super) credentials: Settings,
+    /// Its settings in `config`.
+    pub(super) config: Settings,
 }
 
 impl Profile {
@@ -47,25 +62,24 @@ impl Profile {
     /// Fails if a file is there and cannot be read.
     pub(super) fn of_user(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
         let name = variable("AWS_PROFILE").unwrap_or_else(|| DEFAULT.to_owned());
-        let mut settings = BTreeMap::new();
-        for file in &FILES {
+        let settings = |file: &ProfileFile| -> Result<Settings, Failure> {
             let own = variable(file.variable).map(PathBuf::from);
             let path = own.or_else(|| variable("HOME").map(|home| Path::new(&home).join(file.path)));
-            if let Some(path) = path {
-                settings.extend(settings_of(&read(&path)?, &name, file.profile));
-            }
-        }
-        Ok(Self { name, settings })
+            let text = path.map_or_else(|| Ok(String::new()), |path| read(&path))?;
+            Ok(Settings(settings_of(&text, &name, file.profile)))
+        };
+        let (credentials, config) = (settings(&CREDENTIALS)?, settings(&CONFIG)?);
+        Ok(Self { name, credentials, config })
     }
 
-    /// Returns a setting that is not empty.
+    /// Returns a setting that is not empty, that of `credentials` if both files have it.
     pub(super) fn get(&self, setting: &str) -> Option<&str> {
-        self.settings.get(setting).map(String::as_str).filter(|value| !value.is_empty())
+        self.credentials.get(setting).or_else(|| self.config.get(setting))
     }
 
     /// Returns true if no file has the profile.
     pub(super) fn is_unknown(&self) -> bool {
-        self.settings.is_empty()
+        self.credentials.0.is_empty() && self.config.0.is_empty()
     }
 }
 
@@ -113,7 +127,7 @@ fn settings_of(text: &str, name: &str, profile: fn(&str) -> Option<&str>) -> BTr
 mod tests {
     use super::*;
 
-    const CONFIG: &str = "# people\n[default]\nregion = eu-north-1\n[profile live]\nregion=eu-west-1\n\
+    const TEXT: &str = "# people\n[default]\nregion = eu-north-1\n[profile live]\nregion=eu-west-1\n\
                           s3 =\n  region = nested\n; end\n[profile \"of two words\"]\nRegion = us-east-1\n[live]\nregion = wrong\n\
                           [sso-session live]\nregion = wrong\n";
 
@@ -125,7 +139,7 @@ mod tests {
             ("of two words", Some("us-east-1")),
             ("other", None),
         ] {
-            let settings = settings_of(CONFIG, name, of_config);
+            let settings = settings_of(TEXT, name, of_config);
             assert_eq!(settings.get("region").map(String::as_str), expected, "{name}");
         }
         let settings =

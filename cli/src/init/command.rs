@@ -100,7 +100,7 @@ fn report(draft: &Draft<'_>, seen: &[Seen<'_>; 2], format: Format) {
     let [legacy, new] = seen;
     let value =
         json!({ "file": draft.file, "flag": flag, "legacy": of_backend(legacy), "new": of_backend(new) });
-    output::show(format, &value, || show(draft, seen, &flag));
+    output::show_change(format, &value, || show(draft, seen, &flag));
     for note in notes(draft, seen) {
         eprintln!("note: {note}");
     }

@@ -70,7 +70,7 @@ mod tests {
             phase: None,
         };
         let mut checks = Vec::new();
-        let management = Client::new(&url, "token", None, false).unwrap();
+        let management = Client::new(&url, "token", None).unwrap();
         assert!(control::check(&management, &http, &mut checks).is_none());
         emergency(&http, options.emergency.as_deref(), &mut checks);
         ingest::check(&options, &http, &mut checks);

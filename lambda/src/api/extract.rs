@@ -29,6 +29,9 @@ const MAX_REASON: usize = 1_000;
 /// Mark behind the version in the ETag of a flag that an emergency holds.
 pub(super) const HELD: &str = ".held";
 
+/// Mark behind the version in the ETag of a flag that a running experiment owns.
+pub(super) const OWNED: &str = ".owned";
+
 /// Header for the reason of a change, if the body has no field for it.
 const REASON: &str = "x-cutover-reason";
 
@@ -152,7 +155,8 @@ fn version(tag: &str) -> Result<Stamp, Problem> {
     let (is_weak, strong) = tag.strip_prefix("W/").map_or((false, tag), |strong| (true, strong));
     let quoted = strong.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let quoted = quoted.ok_or_else(|| Problem::if_match_malformed(tag))?;
-    let stamp = quoted.strip_suffix(HELD).unwrap_or(quoted).parse::<Stamp>();
+    let unmarked = [HELD, OWNED].iter().find_map(|mark| quoted.strip_suffix(mark)).unwrap_or(quoted);
+    let stamp = unmarked.parse::<Stamp>();
     // A tag that was never issued matches no version, and the caller must learn that.
     stamp
         .ok()
@@ -313,6 +317,7 @@ mod tests {
         assert_eq!(version("\"139\"").unwrap(), "139".parse().unwrap());
         assert_eq!(version("\"139e5\"").unwrap(), "139e5".parse().unwrap());
         assert_eq!(version("\"139e5.held\"").unwrap(), "139e5".parse().unwrap());
+        assert_eq!(version("\"139e5.owned\"").unwrap(), "139e5".parse().unwrap());
         for (tag, code) in [
             ("139", "if_match_malformed"),
             ("\"139", "if_match_malformed"),

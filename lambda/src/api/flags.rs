@@ -3,7 +3,7 @@
 use crate::{
     access::auth::Caller,
     api::{
-        extract::{FlagPath, HELD, Page, Parameters},
+        extract::{FlagPath, HELD, OWNED, Page, Parameters},
         object_list::object_list,
         respond::{json_response, not_modified_or, set_tag, with_meta},
     },
@@ -38,12 +38,14 @@ pub(super) fn flag_json(name: &FlagName, flag: &Flag, salt: Option<&str>, meta: 
     with_meta(body, meta)
 }
 
-/// Returns a flag as JSON, with the share that is in force beside the stored one.
+/// Returns a flag as JSON, with the share that is in force beside the stored one, and that of its users on the new arm, whom a
+/// running experiment may decide.
 fn shown(state: &Truth, name: &FlagName, flag: &Flag) -> Value {
     let mut body = flag_json(name, flag, state.salt(name), state.meta(SECTION, name.as_str()));
     if let Some(fields) = body.as_object_mut() {
         fields.insert("held_by_emergency".to_owned(), json!(state.is_held(name)));
         fields.insert("percentage_in_force".to_owned(), json!(state.share_in_force(name, flag)));
+        fields.insert("share_on_new".to_owned(), json!(state.share_on_new(name)));
     }
     body
 }
@@ -71,14 +73,25 @@ pub(super) async fn one(
     if let Some(tag) = tag(&state, &name) {
         set_tag(&mut response, tag);
     }
+    // An experiment moves the share of users on the new arm without a new version of the flag.
+    if state.owner(&name).is_some() {
+        return Ok(response);
+    }
     Ok(not_modified_or(&request, response))
 }
 
-/// Returns the entity tag of a flag: its version, with a mark while an emergency holds it, which changes the response and no
-/// version. The salt in force changes with the version only: a run that deals users anew also sets the share.
+/// Returns the entity tag of a flag: its version, with a mark while an emergency holds it or an experiment owns it, which
+/// changes the response and no version. The salt in force changes with the version only: a run that deals users anew also
+/// sets the share.
 fn tag(state: &Truth, name: &FlagName) -> Option<String> {
     let version = state.meta(SECTION, name.as_str())?.stamp();
-    let mark = if state.is_held(name) { HELD } else { "" };
+    let mark = if state.is_held(name) {
+        HELD
+    } else if state.owner(name).is_some() {
+        OWNED
+    } else {
+        ""
+    };
     Some(format!("{version}{mark}"))
 }
 

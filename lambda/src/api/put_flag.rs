@@ -21,7 +21,7 @@ use cutover_core::{Flag, FlagName, config::flag_from_json};
 use serde_json::{Map, Value};
 
 /// Fields of a response that the server maintains.
-const KEPT_BY_THE_SERVER: [&str; 10] = [
+const KEPT_BY_THE_SERVER: [&str; 11] = [
     "version",
     "epoch",
     "updated_at",
@@ -32,6 +32,7 @@ const KEPT_BY_THE_SERVER: [&str; 10] = [
     "unchanged",
     "held_by_emergency",
     "percentage_in_force",
+    "share_on_new",
 ];
 
 pub(super) async fn handle(

@@ -140,6 +140,12 @@ impl State {
         if self.is_held(name) { PartsPerMillion::ZERO } else { flag.enabled_share() }
     }
 
+    /// Returns the share of a flag's users that is on the new arm by the flag or by the running experiment that owns it: none
+    /// while an emergency holds the flag.
+    pub fn share_on_new(&self, name: &FlagName) -> PartsPerMillion {
+        if self.is_held(name) { PartsPerMillion::ZERO } else { self.config.share_on_new(name) }
+    }
+
     /// Returns the identity and the design of the phase of an experiment that is counted; `None` if none is.
     pub fn counted_phase(&self, name: &ExperimentName) -> Option<(PhaseIdentity, Design)> {
         let experiment = self.config.ab_tests.get(name)?;

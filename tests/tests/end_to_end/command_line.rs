@@ -3,6 +3,7 @@
 mod aws_keys;
 mod device_login;
 mod documents;
+mod encodings;
 mod every_command;
 mod head;
 mod masks;

@@ -158,7 +158,7 @@ fn report(folder: &Path, files: &[Written], generated: &Generated, format: Forma
     let left_json: Vec<Value> =
         left.iter().map(|left| json!({ "route": left.route, "reason": left.reason })).collect();
     let value = json!({ "files": names, "routes": routes, "left": left_json, "decisions": decisions });
-    output::show(format, &value, || {
+    output::show_change(format, &value, || {
         println!("wrote {}", names.join(", "));
         let (subject, verb) = counted(*routes, "route");
         println!("{subject} {verb} adapted, {} left to legacy", left.len());

@@ -69,3 +69,35 @@ async fn a_flag_that_an_emergency_holds_has_another_tag_at_the_same_version() {
         assert_eq!(refused["code"], "changed_meanwhile", "{stale}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_that_an_experiment_owns_is_always_sent_with_the_share_of_both() {
+    let api = Api::start(&[]).await;
+    let path = format!("/flags/{FLAG}");
+    api.root().send("POST", &format!("{path}/enable"), &[], None).await.expect(200);
+    api.root().put(&format!("{path}/rollout"), &json!({ "percentage": 20 })).await.expect(200);
+    let free = api.root().get(&path).await.expect(200);
+    assert_eq!(free.body["share_on_new"], 20.0);
+    let variant =
+        |key: &str, arm: &str| json!({ "key": key, "name": key, "traffic_percentage": 50, "arm": arm });
+    let experiment = json!({
+        "name": "Checkout",
+        "flag": FLAG,
+        "traffic_percentage": 50,
+        "variants": [variant("control", "legacy"), variant("treatment", "new")],
+    });
+    api.root().put("/experiments/e", &experiment).await.expect(201);
+    api.root().send("POST", "/experiments/e/start", &[], None).await.expect(200);
+    let owned = read(&api, &path, free.etag.as_deref().unwrap()).await.expect(200);
+    // Half of the users are dealt evenly, and the others by the flag.
+    assert_eq!(
+        (&owned.body["share_on_new"], &owned.body["percentage_in_force"]),
+        (&json!(35.0), &json!(20.0))
+    );
+    let tag = owned.etag.as_deref().unwrap();
+    assert_eq!(tag, format!("\"{}.owned\"", owned.body["version"]));
+    read(&api, &path, tag).await.expect(200);
+    // What was read may be written back, on condition of its tag.
+    let headers = [("if-match", tag), ("content-type", "application/json")];
+    api.root().send("PUT", &path, &headers, Some(&owned.body.to_string())).await.expect(200);
+}

@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+use tokio::sync::{Mutex, MutexGuard};
 
 const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 const NAMESPACE: &str = "fedcba9876543210fedcba9876543210";
@@ -23,6 +24,9 @@ const PRODUCTION: &str = "00112233445566778899aabbccddeeff";
 const FUNCTIONS: [&str; 5] = ["management", "ingest", "ask", "evaluate", "promote"];
 /// The programs; the emergency function runs that of management.
 const ARCHIVES: [&str; 5] = ["management", "ingest", "ask", "evaluate", "promote"];
+
+/// Held by a walk that builds archives: another build would replace them between the plan and its application.
+static BUILDS: Mutex<()> = Mutex::const_new(());
 
 /// The blocks that are marked `sh`, each with the heading above it.
 pub fn blocks() -> Vec<(String, String)> {
@@ -99,6 +103,8 @@ pub struct Walk {
     terraform: Terraform,
     /// The variables of the commands.
     pub environment: BTreeMap<String, String>,
+    /// Keeps other walks from building archives, in a deep run.
+    _builds: Option<MutexGuard<'static, ()>>,
 }
 
 impl Walk {
@@ -341,6 +347,7 @@ pub fn last_lines(text: &str, count: usize) -> String {
 /// What every test here begins with: a folder that looks like a clone, and an empty AWS. `None`, with a word about it, where
 /// Terraform or its provider cannot be had.
 pub async fn set_out(what: &str) -> Option<(tempfile::TempDir, Moto, Walk)> {
+    let builds = if is_deep() { Some(BUILDS.lock().await) } else { None };
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().to_path_buf();
     clone(&folder);
@@ -374,6 +381,6 @@ pub async fn set_out(what: &str) -> Option<(tempfile::TempDir, Moto, Walk)> {
     ] {
         environment.insert(name.to_owned(), value.to_owned());
     }
-    let walk = Walk { folder, terraform, environment };
+    let walk = Walk { folder, terraform, environment, _builds: builds };
     Some((scratch, moto, walk))
 }
