@@ -200,8 +200,8 @@ fn a_deleted_catch_all_moves_the_users_of_every_length_of_its_paths() {
         (top.as_str(), route("some", "/x/{a}/{*rest}", "f"), None),
         (top.as_str(), route("two", "/x/{a}/{b}", "f"), legacy),
     ] {
-        let before = with_routes(25, &format!("{kept}{deleted}"));
-        let moves = movements(&before, &with_routes(25, &format!("{kept}{left}")), |_| None);
+        let config = |routes: &str| with_routes(25, format!("{kept}{routes}").trim_end_matches(", "));
+        let moves = movements(&config(&deleted), &config(&left), |_| None);
         let shares = moves.first().map(|moved| [moved.from, moved.to, moved.back, moved.forward]);
         assert_eq!((shares, moves.len()), (expected, expected.iter().len()), "{kept}{left}: {moves:?}");
     }
