@@ -179,6 +179,34 @@ fn a_deleted_route_moves_the_users_whom_it_sent_to_the_new_backend() {
     assert_eq!(moves.len(), 1);
 }
 
+/// A route for the rest of a path has paths of every length, and those that take its place may be for some of them.
+#[test]
+fn a_deleted_catch_all_moves_the_users_of_every_length_of_its_paths() {
+    let route = |id: &str, path: &str, flag: &str| {
+        format!("{{ id: {id}, match: {{ path: \"{path}\" }}, flag: {flag}, legacy: a, new: b }}, ")
+    };
+    let (deleted, top) = (route("r", "/x/{*rest}", "f"), route("top", "/x/", "g"));
+    let legacy = Some([25.0, 0.0, 25.0, 0.0]);
+    for (kept, left, expected) in [
+        ("", String::new(), legacy),
+        ("", route("two", "/x/{a}/{b}", "f"), legacy),
+        ("", route("some", "/x/{a}/{*rest}", "f"), legacy),
+        ("", route("few", "/x/{a}/{b}", "f") + &route("one", "/x/{a}", "f"), legacy),
+        ("", route("all", "/x/{*all}", "f"), None),
+        ("", route("all", "/{*all}", "f"), None),
+        // Requests with two segments go to another new backend, and the others to legacy.
+        ("", route("two", "/x/{a}/{b}", "g"), Some([25.0, 60.0, 25.0, 45.0])),
+        // Requests of the path itself were not those of the deleted route.
+        (top.as_str(), route("some", "/x/{a}/{*rest}", "f"), None),
+        (top.as_str(), route("two", "/x/{a}/{b}", "f"), legacy),
+    ] {
+        let config = |routes: &str| with_routes(25, format!("{kept}{routes}").trim_end_matches(", "));
+        let moves = movements(&config(&deleted), &config(&left), |_| None);
+        let shares = moves.first().map(|moved| [moved.from, moved.to, moved.back, moved.forward]);
+        assert_eq!((shares, moves.len()), (expected, expected.iter().len()), "{kept}{left}: {moves:?}");
+    }
+}
+
 proptest! {
     /// What is counted agrees with the difference of the shares, and with the opposite change.
     #[test]

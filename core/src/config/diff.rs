@@ -3,7 +3,7 @@
 use super::{
     adapter::COMPILED,
     document::{Config, SETTINGS},
-    steps::{Steps, in_valid_order},
+    steps::{Object, Steps},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -44,15 +44,17 @@ impl Change {
     /// single change: objects that others refer to are created first and deleted last.
     fn position(&self) -> u8 {
         match (self.action, self.section) {
+            // Flags with values are created, changed and deleted in one order: a variant can go once the last flag that needs it
+            // is deleted. Their prerequisites may be flags of routes, which are created before and deleted after them.
+            (_, "flags") => 2,
             // No object refers to an experiment, and the next one may need its flag or its part of a layer.
             (Action::Delete, "ab_tests") => 0,
-            // A flag with values may have a flag of routes as a prerequisite.
-            (Action::Delete, "canary_deployments" | "flags") => 3,
+            (Action::Delete, "canary_deployments") => 3,
             (Action::Delete, "routes") => 4,
             (Action::Delete, _) => 5,
             // A plan may name routes of its flag. One that names fewer releases them, to another flag or to be deleted.
             (Action::Update, "canary_deployments") if self.only_drops_routes() => 0,
-            (_, "canary_deployments" | "ab_tests" | "flags") => 2,
+            (_, "canary_deployments" | "ab_tests") => 2,
             (_, "routes") => 1,
             _ => 0,
         }
@@ -108,9 +110,8 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
         by_position.entry(change.position()).or_default().push(change);
     }
     let mut steps = Steps::new(before, after);
-    let in_order =
-        |changes: Vec<Change>| in_valid_order(changes, |change| steps.try_step(change.section, &change.name));
-    by_position.into_values().flat_map(in_order).collect()
+    let object = |change: &Change| Object { section: change.section, name: change.name.clone() };
+    by_position.into_values().flat_map(|changes| steps.in_valid_order(changes, object)).collect()
 }
 
 /// Adds the differences between the objects of one section.

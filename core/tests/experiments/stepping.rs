@@ -2,10 +2,15 @@
 
 use super::config;
 use cutover_core::{
-    Revision, Ruleset,
+    FlagName, Revision, Ruleset,
     config::{Change, Config, diff},
+    values::document::{Prerequisite, ValueFlag},
 };
 use serde_json::json;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// Makes one of the changes on the way to `after`.
 fn stepped(now: &Config, after: &Config, change: &Change) -> Config {
@@ -96,4 +101,71 @@ fn a_flag_with_values_is_there_as_long_as_another_one_needs_it() {
         &flags(&[flag("a", green, ""), flag("b", blue, "")]),
         &flags(&[flag("a", green, "{ flag: b, variant: green }"), flag("b", green, "")]),
     );
+    // A variant goes once the only flag that needs it is deleted.
+    check(
+        &flags(&[flag("a", green, ""), flag("b", blue, "{ flag: a, variant: green }")]),
+        &flags(&[flag("a", blue, "")]),
+    );
+    // No neighbour of the circle's first flag changes but the one in its middle.
+    let of = |name: &str| format!("{{ flag: {name}, variant: red }}");
+    check(
+        &flags(&[
+            flag("a", green, ""),
+            flag("b", green, &of("c")),
+            flag("c", green, &of("d")),
+            flag("d", green, &of("a")),
+        ]),
+        &flags(&[
+            flag("a", green, &of("b")),
+            flag("b", green, &of("c")),
+            flag("c", green, ""),
+            flag("d", green, &of("a")),
+        ]),
+    );
+    // A flag of routes is there as long as a flag with values needs it.
+    let routing = |name: &str| format!("feature_flags: {{ {name}: {{ enabled: true }} }}\n");
+    check(
+        &routing("g"),
+        &format!("{}{}", routing("f"), flags(&[flag("a", green, "{ flag: f, variant: new }")])),
+    );
+}
+
+/// A viewer asks for the changes of a file with a dry run. Tried in rounds over all flags, these would take a minute.
+#[test]
+fn many_flags_in_many_layers_are_ordered_at_once() {
+    const LAYERS: usize = 60;
+    const COLUMNS: usize = 84;
+    let text = "flags: { f: { type: string, enabled: true, variants: { red: r, green: g }, default: red, off: red } }";
+    let prototype = config(text).flags.into_values().next().unwrap();
+    // By name each flag comes before the one that it needs, or after it.
+    for is_reversed in [false, true] {
+        let name = |layer: usize, column: usize| -> FlagName {
+            let position = if is_reversed { LAYERS - layer } else { layer };
+            format!("layer-{position:02}-{column:02}").parse().unwrap()
+        };
+        let mut full = Config::default();
+        for (layer, column) in (0..LAYERS).flat_map(|layer| (0..COLUMNS).map(move |column| (layer, column))) {
+            let needed = || Prerequisite { flag: name(layer + 1, column), variant: "red".parse().unwrap() };
+            let prerequisites = if layer + 1 < LAYERS { vec![needed()] } else { Vec::new() };
+            let flag = ValueFlag { prerequisites, ..prototype.clone() };
+            full.flags.insert(name(layer, column), flag);
+        }
+        let none = Config::default();
+        let began = Instant::now();
+        let (created, deleted) = (diff(&none, &full), diff(&full, &none));
+        let elapsed = began.elapsed();
+        assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
+
+        let places = |changes: &[Change]| -> BTreeMap<String, usize> {
+            changes.iter().enumerate().map(|(place, change)| (change.name.clone(), place)).collect()
+        };
+        let (created, deleted) = (places(&created), places(&deleted));
+        assert_eq!((created.len(), deleted.len()), (LAYERS * COLUMNS, LAYERS * COLUMNS));
+        for (flag, needed) in full.flags.iter().flat_map(|(name, flag)| {
+            flag.prerequisites.iter().map(move |needed| (name.as_str(), needed.flag.as_str()))
+        }) {
+            assert!(created[needed] < created[flag], "{flag} is created before {needed}");
+            assert!(deleted[flag] < deleted[needed], "{needed} is deleted before {flag}");
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! `DELETE /routes/{id}`: removes a route, unless a canary judges the new backend by it.
+//! `DELETE /routes/{id}`: removes a route, unless a canary judges the new backend by it or a metric of an experiment counts
+//! its responses.
 
 use crate::{
     api::{
@@ -17,7 +18,12 @@ use crate::{
     store::{EmergencyChange, Meta, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
-use cutover_core::{FlagName, Route, canary::plan::CanaryPlan, config::movements};
+use cutover_core::{
+    FlagName, Route, RouteId,
+    canary::plan::CanaryPlan,
+    config::movements,
+    rules::experiment::{document::Experiment, metric::Trigger},
+};
 use serde_json::json;
 
 pub(super) async fn handle(
@@ -35,7 +41,7 @@ pub(super) async fn handle(
         if !users.is_empty() {
             let detail = format!("the route {id} is used by {}", users.join(", "));
             let hint = "delete the canary first (cutover canary delete), or leave the flag another route and take this \
-                        one out of route_criteria";
+                        one out of route_criteria; take it out of the metrics of an experiment, or delete the experiment";
             return Err(Problem::new(StatusCode::CONFLICT, "route_in_use", detail, hint));
         }
         // Its requests may match another route, whose flag the emergency does not hold.
@@ -54,8 +60,8 @@ pub(super) async fn handle(
     .await
 }
 
-/// Returns the canaries that need a route: their criteria name it, or their flag has no other route that is judged by the
-/// criteria of the plan.
+/// Returns the canaries and the experiments that need a route: criteria or metrics name it, or the flag of a canary has no
+/// other route that is judged by the criteria of the plan.
 fn users(truth: &Truth, route: &Route) -> Vec<String> {
     let plans = truth.config.canary_deployments.iter();
     let plans = plans.map(|(flag, plan)| (format!("the canary of {flag}"), flag, plan));
@@ -63,7 +69,16 @@ fn users(truth: &Truth, route: &Route) -> Vec<String> {
     let runs =
         runs.map(|run| (format!("the run {} of the canary of {}", run.id, run.flag), &run.flag, &run.plan));
     let needing = plans.chain(runs).filter(|(_, flag, plan)| needs(truth, route, flag, plan));
-    needing.map(|(user, ..)| user).collect()
+    // One that is stopped needs it too: a configuration whose experiment counts a route that is missing is not valid.
+    let experiments = truth.config.ab_tests.iter().filter(|(_, experiment)| counts(experiment, &route.id));
+    let experiments = experiments.map(|(name, _)| format!("the experiment {name}"));
+    needing.map(|(user, ..)| user).chain(experiments).collect()
+}
+
+/// Returns true if a metric of an experiment counts the responses of a route.
+fn counts(experiment: &Experiment, route: &RouteId) -> bool {
+    let is_of_route = |on: &Trigger| matches!(on, Trigger::Response(response) if response.route == *route);
+    experiment.metrics.iter().any(|metric| is_of_route(&metric.on))
 }
 
 /// Returns true if a flag's plan needs a route.
@@ -146,6 +161,22 @@ routes:
         assert_eq!(users_of(&truth, "a.two"), ["the run r2 of the canary of a"]);
         truth.runs.insert(flag, run.rolled_back(None, ""));
         assert_eq!(users_of(&truth, "a.two"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_experiment_needs_the_routes_of_its_metrics_in_every_state() {
+        for state in ["draft", "running", "paused", "stopped"] {
+            let metric = "{ name: written, on: { response: { route: b.one } } }";
+            let truth = truth(&format!(
+                "{CONFIG}experiments: {{ e: {{ name: E, state: {state}, metrics: [{metric}], variants: {{ a: A, b: B }} }} }}"
+            ));
+            assert_eq!(users_of(&truth, "b.one"), ["the experiment e"], "{state}");
+            assert_eq!(users_of(&truth, "a.one"), Vec::<String>::new(), "{state}");
+            // Without its route the stored configuration would not be valid.
+            let mut config = truth.config.clone();
+            config.routes.retain(|route| route.id.as_str() != "b.one");
+            assert!(config.check().is_err(), "{state}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
-    ExperimentName,
+    Epoch, ExperimentName,
     config::{Config, experiment_from_json},
     rules::experiment::{
         document::{Experiment, ExperimentState},
@@ -30,6 +30,10 @@ use serde_json::{Value, json};
 /// Fields of a response that the server maintains.
 const KEPT_BY_THE_SERVER: [&str; 7] =
     ["version", "epoch", "updated_at", "updated_by", "revision", "published", "unpublished_because"];
+
+/// Unix second at which 2025 began. Phases after a restore are counted from it, so that they stay within the numbers that a
+/// phase can have.
+const START_OF_2025: u64 = 1_735_689_600;
 
 /// Saves an experiment. A state that the body leaves out stays as it is, and a new experiment is a draft: nobody moves because
 /// a field is missing.
@@ -100,17 +104,29 @@ pub(super) fn with_experiment(truth: &Truth, name: &ExperimentName, written: &Ex
     let mut config = truth.config.clone();
     let saved = next(name, truth.config.ab_tests.get(name), written);
     config.ab_tests.insert(name.clone(), saved);
-    begin_above_deleted(truth, &mut config);
+    begin_above_earlier(truth, &mut config);
     config
 }
 
-/// Begins each new experiment above the last phase of the one of its name that was deleted: their measurements must not be
-/// added up.
-pub(super) fn begin_above_deleted(truth: &Truth, config: &mut Config) {
+/// Begins each new experiment above the last phase of the one of its name that was deleted, and after a restore each one that
+/// begins to run above every phase before it: those that began between the backup and the restore are not known, and their
+/// measurements may still arrive. Measurements of two phases must not be added up.
+pub(super) fn begin_above_earlier(truth: &Truth, config: &mut Config) {
+    let first_of_epoch = first_phase_of(truth.head.epoch);
     for (name, experiment) in &mut config.ab_tests {
-        let last = truth.last_phases.get(name).filter(|_| !truth.config.ab_tests.contains_key(name));
+        let held = truth.config.ab_tests.get(name);
+        let last = truth.last_phases.get(name).filter(|_| held.is_none());
         experiment.phase = experiment.phase.max(last.map_or(1, |last| last.saturating_add(1)));
+        if experiment.is_running() && !held.is_some_and(Experiment::is_running) {
+            experiment.phase = experiment.phase.max(first_of_epoch);
+        }
     }
+}
+
+/// Returns the smallest number of a phase that begins in an epoch, above those of earlier epochs: the seconds from 2025 to the
+/// restore. Before the first restore every number is free.
+fn first_phase_of(epoch: Epoch) -> u32 {
+    u32::try_from(epoch.0.saturating_sub(START_OF_2025)).unwrap_or(u32::MAX)
 }
 
 /// Checks that experiments may own their flags, and that the configuration has room for them.
@@ -177,6 +193,42 @@ mod tests {
         // Once it exists its own phase counts.
         truth.config.ab_tests.insert(name.clone(), written("phase: 4,"));
         assert_eq!(phase(&truth, &written("")), 4);
+    }
+
+    /// The backup has a draft or a paused experiment; since then it was started, or its next phase was.
+    #[test]
+    fn an_experiment_that_begins_to_run_after_a_restore_has_a_phase_above_all_before() {
+        let experiment = |state: &str, phase: u32| {
+            let text = format!(
+                "experiments: {{ e: {{ name: E, state: {state}, phase: {phase}, variants: {{ a: A, b: B }} }} }}"
+            );
+            Config::from_yaml(&text).unwrap().ab_tests.into_values().next().unwrap()
+        };
+        let name: ExperimentName = "e".parse().unwrap();
+        let phase = |epoch: u64, held: Option<&Experiment>, state: &str| {
+            let mut truth = Truth::default();
+            truth.head.epoch = Epoch(epoch);
+            truth.config.ab_tests.extend(held.map(|held| (name.clone(), held.clone())));
+            let phase = held.map_or(1, |held| held.phase);
+            with_experiment(&truth, &name, &experiment(state, phase)).ab_tests[&name].phase
+        };
+        let restored = START_OF_2025 + 60_000_000;
+        for (held, state, expected) in [
+            (None, "running", 60_000_000),
+            (Some(experiment("draft", 1)), "running", 60_000_000),
+            (Some(experiment("paused", 2)), "running", 60_000_000),
+            // It has begun since the restore, and goes on.
+            (Some(experiment("paused", 60_000_000)), "running", 60_000_000),
+            (Some(experiment("paused", 60_000_007)), "running", 60_000_007),
+            (Some(experiment("running", 60_000_000)), "running", 60_000_000),
+            // Nobody is counted, or the phase is over.
+            (None, "draft", 1),
+            (Some(experiment("paused", 2)), "paused", 2),
+            (Some(experiment("paused", 2)), "stopped", 2),
+        ] {
+            assert_eq!(phase(restored, held.as_ref(), state), expected, "{held:?} {state}");
+        }
+        assert_eq!(phase(0, Some(&experiment("paused", 2)), "running"), 2, "nothing was restored");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::{
     api::{
         canary_guard,
-        experiment_save::{begin_above_deleted, must_be_valid},
+        experiment_save::{begin_above_earlier, must_be_valid},
         recent_traffic::RecentTraffic,
         respond::json_response,
     },
@@ -71,7 +71,7 @@ impl FilePlan {
         for (name, flag) in &merged.feature_flags {
             canary_guard::may_raise(truth, name, flag)?;
         }
-        begin_above_deleted(truth, &mut merged);
+        begin_above_earlier(truth, &mut merged);
         must_be_valid(truth, &merged)?;
         Ok(merged)
     }

@@ -74,10 +74,14 @@ async fn save(
         demand.precondition.check(&format!("the flag {name}"), version)?;
         let mut flag = flag(truth)?;
         canary_guard::may_have(truth, name, flag.rollout_percentage)?;
+        canary_guard::may_raise(truth, name, &flag)?;
         experiment_guard::may_have(truth, name, flag.rollout_percentage)?;
         canary_guard::may_deal(truth, name, &flag)?;
         canary_guard::keep_dealt(truth, name, &mut flag);
-        Ok(with_flag(truth, name, flag))
+        let proposal = with_flag(truth, name, flag);
+        // Enabled at 0 %, it may still send the users of its experiment to the new backend.
+        experiment_guard::may_own(truth, &proposal.config)?;
+        Ok(proposal)
     })
     .await
 }

@@ -73,7 +73,7 @@ pub struct ChangeResponse {
 const NEW_RUN: &str = "new";
 
 /// Lists the changes of a proposal field by field, as a second person approves them, with the runs that it removes and the
-/// flags that it releases. Changes of other objects that are made in the meantime leave them as they are.
+/// flags that it releases or enables. Changes of other objects that are made in the meantime leave them as they are.
 pub fn details_to_approve(before: &State, proposal: &Proposal, changes: &[Change]) -> Vec<Value> {
     let mut details = details(before, proposal, changes);
     for detail in details.iter_mut().filter_map(Value::as_object_mut) {
@@ -101,6 +101,7 @@ pub fn details_to_approve(before: &State, proposal: &Proposal, changes: &[Change
         })
     }));
     details.extend(released_flags(before, proposal));
+    details.extend(enabled_flags(before, proposal));
     details.extend(owners(before, proposal));
     details.extend(moved_by_routes(before, proposal));
     details
@@ -157,6 +158,19 @@ fn released_flags(before: &State, proposal: &Proposal) -> Vec<Value> {
     let returns =
         |name| json!({ "section": "feature_flags", "name": name, "returns_to": config.share_on_new(name) });
     released.map(returns).collect()
+}
+
+/// Lists the flags that a proposal enables, each with the share that comes into force: their other fields do not change, and
+/// another caller may change them before the approval.
+fn enabled_flags(before: &State, proposal: &Proposal) -> Vec<Value> {
+    let config = &proposal.config;
+    let held = before.config.feature_flags.iter().filter(|(_, held)| !held.enabled);
+    let enabled = held.filter(|(name, _)| config.feature_flags.get(*name).is_some_and(|flag| flag.enabled));
+    let shares = enabled.map(|(name, _)| {
+        let share = config.share_on_new(name);
+        json!({ "section": "feature_flags", "name": name, "percentage_in_force": share })
+    });
+    shares.collect()
 }
 
 /// Names the objects that a proposal is about if it changes the emergency: the emergency, and every flag that it covers.

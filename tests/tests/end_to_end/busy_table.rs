@@ -7,10 +7,13 @@ use cutover_core::{
     canary::{Action, RunState, Step},
     measurement::batch::{Batch, Cell},
 };
-use cutover_lambda::{measurement::evaluate::invocation, store::AuditQuery};
+use cutover_lambda::{
+    measurement::evaluate::invocation,
+    store::{AuditQuery, StoreError},
+};
 use cutover_tests::{
     batches::{begin_runs, cell, counts, requests_in_ledger, store_batch},
-    calls::CallProxy,
+    calls::{Call, CallProxy},
     dynamodb::DynamoDb,
     functions::{connected, platform},
     is_deep,
@@ -144,4 +147,57 @@ async fn a_table_that_is_too_busy_loses_nothing_and_a_decision_is_made_once() {
     ];
     let lived = if is_deep() { &refusals[..] } else { &refusals[..2] };
     live_through(lived, 3).await;
+}
+
+/// The lease is an item of every transaction of its holder, and DynamoDB refuses a single write to an item that a transaction
+/// is at work on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_a_transaction_is_at_work_on_is_taken_renewed_and_given_up() {
+    let dynamodb = DynamoDb::start().await;
+    platform(&dynamodb, &[]).await;
+    let proxy = CallProxy::start(dynamodb.url()).await;
+    let store = connected(&proxy.url(), &[]).store;
+    let refuse_twice = || {
+        let left = AtomicI32::new(2);
+        proxy.refuse_with(refused("TransactionConflictException"), move |call| {
+            let is_of_lease = call.operation == "UpdateItem" && call.names() == ["FOLD/LEASE"];
+            is_of_lease && left.fetch_sub(1, Ordering::Relaxed) > 0
+        });
+    };
+    let writes = || proxy.take().iter().filter(|call| call.operation == "UpdateItem").count();
+    let now = 60_000;
+    refuse_twice();
+    let lease = store.take_lease(now, 0).await.unwrap().expect("nobody holds it");
+    assert_eq!(writes(), 3, "it is taken with the third attempt");
+    refuse_twice();
+    assert!(store.renew_lease(lease, now + 9_000, false).await.unwrap());
+    assert_eq!(writes(), 3);
+    assert_eq!(store.take_lease(now + 12_000, 0).await.unwrap(), None, "it was renewed");
+    refuse_twice();
+    assert!(store.renew_lease(lease, now + 12_000, true).await.unwrap());
+    assert_eq!(writes(), 3);
+    assert!(store.take_lease(now + 12_001, 0).await.unwrap().is_some(), "it was given up");
+}
+
+/// Whoever cannot write the cursor does not keep others from trying it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_is_refused_three_times_ends_the_invocation_and_its_lease() {
+    let dynamodb = DynamoDb::start().await;
+    let store = platform(&dynamodb, &[]).await.store;
+    let proxy = CallProxy::start(dynamodb.url()).await;
+    let evaluating = connected(&proxy.url(), &[]);
+    let batch = Batch::empty("a".repeat(32), 1);
+    store_batch(&store, &Batch { cells: vec![cell(OTHER, None, Arm::New, counts(3, 0))], ..batch }).await;
+    let is_of_cursor = |call: &Call| {
+        call.operation == "TransactWriteItems" && call.names().iter().any(|written| written == "FOLD/CURSOR")
+    };
+    proxy.refuse_with(cancelled("TransactionConflict"), is_of_cursor);
+    assert_eq!(invocation(&evaluating).await.unwrap_err(), StoreError::Restless);
+    assert_eq!(proxy.take().iter().filter(|call| is_of_cursor(call)).count(), 3);
+    proxy.refuse_none();
+    let tick = invocation(&evaluating).await.unwrap();
+    assert!(tick.worked, "the lease was not given up");
+    // The ledger was written before the cursor, and is not written again by whoever reads the batch once more.
+    assert_eq!(requests_in_ledger(&store, OTHER).await, 3);
+    assert_eq!(store.cursor().await.unwrap().totals.batches, 1);
 }

@@ -37,7 +37,7 @@ impl Moved {
     }
 
     /// Returns the larger part of both sides for each direction.
-    fn most(self, other: Self) -> Self {
+    pub(super) fn most(self, other: Self) -> Self {
         Self { back: self.back.max(other.back), forward: self.forward.max(other.forward) }
     }
 }

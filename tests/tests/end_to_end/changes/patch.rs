@@ -76,3 +76,36 @@ async fn an_approved_patch_leaves_what_others_have_changed_meanwhile() {
     let made = two.send("POST", &approve, &[], None).await.expect(200).body;
     assert_eq!((&made["description"], &made["rollout_percentage"]), (&json!("words"), &json!(30.0)));
 }
+
+/// Whoever clears the emergency has seen the share that comes back with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_that_an_emergency_holds_is_enabled_by_neither_patch_nor_put() {
+    let api = Api::start(&[]).await;
+    let (root, path) = (api.root(), format!("/flags/{OTHER}"));
+    let flag = |enabled: bool| json!({ "enabled": enabled, "rollout_percentage": 20 });
+    let (reason, on) = (json!({ "reason": "drill" }), json!({ "enabled": true }));
+    root.put(&path, &flag(false)).await.expect(200);
+    root.post("/emergency/rollback", &reason).await.expect(200);
+    for refused in [patch(root, OTHER, &[], &on).await, root.put(&path, &flag(true)).await] {
+        assert_eq!(refused.expect(409).body["code"], "emergency_in_force");
+    }
+    root.put("/flags/another", &flag(true)).await.expect(409);
+    patch(root, OTHER, &[], &json!({ "description": "words" })).await.expect(200);
+    root.post("/emergency/clear", &reason).await.expect(200);
+    patch(root, OTHER, &[], &on).await.expect(200);
+
+    // At 0 % it is the experiment that would send users to the new backend.
+    patch(root, OTHER, &[], &json!({ "rollout_percentage": 0 })).await.expect(200);
+    let variant =
+        |key: &str, arm: &str| json!({ "key": key, "name": key, "traffic_percentage": 50, "arm": arm });
+    let variants = [variant("control", "legacy"), variant("treatment", "new")];
+    root.put("/experiments/e", &json!({ "name": "E", "flag": OTHER, "variants": variants }))
+        .await
+        .expect(201);
+    root.send("POST", "/experiments/e/start", &[], None).await.expect(200);
+    root.send("POST", &format!("{path}/disable"), &[], None).await.expect(200);
+    root.post("/emergency/rollback", &reason).await.expect(200);
+    assert_eq!(patch(root, OTHER, &[], &on).await.expect(409).body["code"], "emergency_in_force");
+    root.post("/emergency/clear", &reason).await.expect(200);
+    patch(root, OTHER, &[], &on).await.expect(200);
+}

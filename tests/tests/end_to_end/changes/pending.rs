@@ -59,6 +59,38 @@ async fn a_second_person_approves_the_shares_to_which_flags_come_back() {
     two.send("POST", &format!("/changes/{}/approve", id(&again)), &[], None).await.expect(200);
 }
 
+/// The switch is the only field that changes, and how many users it moves is in another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_person_approves_the_share_at_which_a_flag_is_enabled() {
+    let api = two_person().await;
+    let (root, one, two) = (api.root(), api.person("one").await, api.person("two").await);
+    let path = format!("/flags/{OTHER}");
+    let approve =
+        async |asked: &Answer| two.send("POST", &format!("/changes/{}/approve", id(asked)), &[], None).await;
+    let shown =
+        |share: f64| json!({ "section": "feature_flags", "name": OTHER, "percentage_in_force": share });
+    let enable = format!("{path}/enable");
+    let (none, patch): ([(&str, &str); 0], _) = ([], [("content-type", "application/merge-patch+json")]);
+    for (method, target, headers, body) in [
+        ("POST", &enable, &none[..], None),
+        ("PATCH", &path, &patch[..], Some(json!({ "enabled": true }).to_string())),
+    ] {
+        let ask = async || one.send(method, target, headers, body.as_deref()).await;
+        root.put(&path, &json!({ "enabled": false, "rollout_percentage": 5 })).await.expect(200);
+        let asked = ask().await.expect(202);
+        assert!(asked.body["changes"].as_array().unwrap().contains(&shown(5.0)), "{:#}", asked.body);
+        root.put(&rollout(OTHER), &json!({ "percentage": 100 })).await.expect(200);
+        let refused = approve(&asked).await.expect(409).body;
+        assert_eq!(refused["code"], "changed_since_asked", "{refused:#}");
+        let difference = json!({ "asked": [shown(5.0)], "now": [shown(100.0)] });
+        assert_eq!(refused["difference"], difference, "{refused:#}");
+        let again = ask().await.expect(202);
+        approve(&again).await.expect(200);
+        let flag = root.get(&path).await.expect(200).body;
+        assert_eq!((&flag["enabled"], &flag["rollout_percentage"]), (&json!(true), &json!(100.0)));
+    }
+}
+
 /// The item of a pending change is damaged, and then of a later version.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pending_change_that_cannot_be_read_refuses_no_other() {

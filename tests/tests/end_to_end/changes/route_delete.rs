@@ -63,6 +63,23 @@ async fn a_route_is_deleted_unless_it_is_needed() {
     root.send("DELETE", "/flags/graphql_reviews_write", &[], None).await.expect(200);
 }
 
+/// Else the stored configuration would have a metric without its route, and every later change would be refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_an_experiment_counts_is_not_deleted() {
+    let api = Api::start(&[]).await;
+    let root = api.root();
+    let variant = |key: &str| json!({ "key": key, "name": key, "traffic_percentage": 50 });
+    let metric = json!({ "name": "written", "on": { "response": { "route": ROUTE } } });
+    let experiment =
+        json!({ "name": "E", "variants": [variant("control"), variant("treatment")], "metrics": [metric] });
+    root.put("/experiments/e", &experiment).await.expect(201);
+    let used = delete(root, ROUTE, &[]).await.expect(409).body;
+    let needs = format!("the route {ROUTE} is used by the experiment e");
+    assert_eq!((&used["code"], &used["detail"]), (&json!("route_in_use"), &json!(needs)));
+    root.send("DELETE", "/experiments/e", &[], None).await.expect(200);
+    delete(root, ROUTE, &[]).await.expect(200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_lists_and_deletes_routes() {
     let api = Api::start(&[]).await;
