@@ -1,7 +1,7 @@
 //! Hints in the language of the command line: the commands that help with a problem of the API.
 
 /// Commands that help with a problem, by its code. NAME stands for the name in the path of the request.
-const COMMANDS: [(&str, &str); 18] = [
+const COMMANDS: [(&str, &str); 19] = [
     ("token_missing", "store a token with cutover login, or set CUTOVER_TOKEN"),
     ("token_unknown", "check the token: cutover login stores another one for the context"),
     ("token_expired", "ask an admin for cutover token rotate ID, and store the new token with cutover login"),
@@ -41,6 +41,10 @@ const COMMANDS: [(&str, &str); 18] = [
         "correct the file, or add --allow-moving-users if these users are to go back to legacy",
     ),
     ("too_many_runs", "end one of them first; cutover canary list shows all runs"),
+    (
+        "too_many_experiments",
+        "pause or stop one of them first; cutover experiment list shows all experiments",
+    ),
 ];
 
 /// Commands that list the objects of a section of the API, for names that do not exist.

@@ -77,7 +77,8 @@ export function begin(table, decision, started) {
   const isEvidence = (decision & EVIDENCE) !== 0;
   const userLow = isEvidence ? core.evidence_low() : 0;
   const userHigh = isEvidence ? core.evidence_high() : 0;
-  return { table, decision, begun: started, started, period, userLow, userHigh };
+  const userTicket = isEvidence ? core.experiment_ticket() : 0;
+  return { table, decision, begun: started, started, period, userLow, userHigh, userTicket };
 }
 
 /**
@@ -87,7 +88,8 @@ export function begin(table, decision, started) {
  * @param {number} status of the response, or UNREACHABLE or TIMEOUT
  * @param {number} flags UNINSPECTED or none
  */
-export function count({ table, decision, begun, started, period, userLow, userHigh }, status, flags = 0) {
+export function count(open, status, flags = 0) {
+  const { table, decision, begun, started, period, userLow, userHigh, userTicket } = open;
   const now = Date.now();
   if (waiting === outcomes.length) drain();
   period.open--;
@@ -98,6 +100,7 @@ export function count({ table, decision, begun, started, period, userLow, userHi
   outcomes[waiting + 3] = userHigh;
   outcomes[waiting + 4] = begun / 1000;
   outcomes[waiting + 5] = flags | (decision & MINTED ? MINTED_USER : 0) | (status === CLIENT_GONE ? GAVE_UP : 0);
+  outcomes[waiting + 6] = userTicket;
   waiting += OUTCOME_LENGTH;
   return now;
 }

@@ -63,12 +63,11 @@ interface OpenRequest {
   /** Milliseconds since 1970, later by the time for which the client let its upload wait. */
   started: number;
   period: OpenPeriod;
-  /**
-   * The halves of the hash of a user who is evidence, or of the number of a ticket if experiments are counted; both 0 for a
-   * request that is no evidence.
-   */
+  /** The halves of the hash of a user who is evidence of a canary; both 0 otherwise. */
   userLow: number;
   userHigh: number;
+  /** The number of the ticket by which experiments count the request; 0 if none does. */
+  userTicket: number;
 }
 
 /** The headers and the claims that the adapters of a route read. */
@@ -266,6 +265,7 @@ interface Core {
   minted(): string | undefined;
   evidence_low(): number;
   evidence_high(): number;
+  experiment_ticket(): number;
   table(): string;
   boot(env: Env, context: ExecutionContext): number;
   is_worth_waiting(): boolean;

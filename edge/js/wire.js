@@ -33,8 +33,8 @@ export const REASON_FALLBACK = 9 << 16;
 export const REASON_INTERNAL = 10 << 16;
 
 // An outcome is OUTCOME_LENGTH numbers, see `PackedOutcome` in edge/src/wire.rs: the KIND of the decision with the low
-// bits of its generation above it, the milliseconds with the status above them, the halves of the user's hash or of the
-// number of a ticket, the second in which the request began, and bits.
+// bits of its generation above it, the milliseconds with the status above them, the halves of the user's hash, the
+// second in which the request began, bits, and the number of the ticket by which experiments count the request.
 export const GENERATION_SHIFT = 21;
 export const STATUS_SHIFT = 20;
 export const MAX_MS = 0xfffff;
@@ -43,8 +43,8 @@ export const UNREACHABLE = 0;
 export const TIMEOUT = 1;
 // The status of a request whose upload the client broke off.
 export const CLIENT_GONE = 499;
-// Numbers of one outcome, and the bits of its last one.
-export const OUTCOME_LENGTH = 6;
+// Numbers of one outcome, and the bits of its sixth one.
+export const OUTCOME_LENGTH = 7;
 export const MINTED_USER = 1;
 export const GAVE_UP = 2;
 export const UNINSPECTED = 4;

@@ -12,8 +12,8 @@ mod tests;
 use crate::{
     comparison_queue::ComparisonQueue,
     counting::{
-        experiments::{Amount, EndedRequest, Experiments},
-        tickets::Tickets,
+        experiments::{Amount, EndedRequest, EventResult, Experiments},
+        tickets::{LONGEST_REQUEST_MS, Member, Tickets},
         users::{DecidedStep, UserRequest, Users},
     },
     wire::{OutcomeKind, PackedOutcome},
@@ -35,9 +35,6 @@ pub const MAX_CELLS: usize = 1_024;
 
 /// Most cells in one batch. Those with many response times and long names are fewer, see [`Counting::take`].
 const MAX_BATCH_CELLS: usize = 200;
-
-/// Milliseconds after which every decided request has ended, one way or the other.
-const LONGEST_REQUEST_MS: i64 = 300_000;
 
 /// Most retired generations whose rules are kept. Outcomes of older ones are lost.
 const MAX_RETIRED: usize = 8;
@@ -104,6 +101,8 @@ pub struct Counting {
     experiments: Experiments,
     /// Tickets of the requests that experiments may count. A decision issues one.
     pub tickets: RefCell<Tickets>,
+    /// The members of the request that is counted; kept for its memory.
+    members: Vec<Member>,
     /// Comparisons that are counted and not yet sent.
     pub comparing: ComparisonQueue,
     lost: u64,
@@ -120,6 +119,7 @@ impl Counting {
     /// Puts new rules in force under a generation number.
     pub fn begin_generation(&mut self, number: u32, rules: Rc<Ruleset>, now: i64) {
         let number = OutcomeKind::tag(number);
+        self.experiments.keep(rules.counted());
         let held = std::mem::take(&mut self.generations);
         let surplus = held.len().saturating_sub(MAX_RETIRED);
         for (index, generation) in held.into_iter().enumerate() {
@@ -161,9 +161,11 @@ impl Counting {
         }
     }
 
-    /// Counts an outcome. Returns false if it is lost.
+    /// Counts an outcome, first for its user and then in the cell of its kind. Returns false if there is no such cell: the
+    /// outcome is lost, and the user is not, because kinds differ by arm.
     fn add_one(&mut self, ended: PackedOutcome) -> bool {
-        let Self { generations, cells, named, users, experiments, tickets, .. } = self;
+        let Self { generations, cells, named, users, experiments, tickets, members, .. } = self;
+        tickets.get_mut().end(ended.kind.generation(), ended.ticket, members);
         let decision = ended.kind.decision();
         let rules = rules_of(generations, ended.kind.generation());
         if rules.is_none() && decision.route().is_some() {
@@ -179,6 +181,20 @@ impl Counting {
             outcome => outcome,
         };
         let limits = route.and_then(|route| route.slow_limits);
+        if let Some(rules) = rules {
+            experiments.add(rules, members, ended_request(ended, outcome));
+        }
+        let decided = rules.zip(flag).and_then(|(rules, flag)| DecidedStep::of(rules, flag));
+        if let Some((decided, user)) = decided.zip(ended.user()) {
+            let (minted, begun) = (ended.is_minted(), ended.begun_ms());
+            if decision.reason() == Reason::Rollout {
+                let request = UserRequest { user, arm: decision.arm(), minted, begun };
+                users.add(decided, request, kinds(outcome, ended.ms(), limits));
+            } else {
+                // Only requests for the new arm are answered by something else.
+                users.see(decided, UserRequest { user, arm: Arm::New, minted, begun });
+            }
+        }
         let index = match cells.binary_search_by_key(&ended.kind, |(held, _)| *held) {
             Ok(index) => index,
             Err(_) if cells.len() + named.len() >= MAX_CELLS => return false,
@@ -190,64 +206,40 @@ impl Counting {
         if let Some((_, counts)) = cells.get_mut(index) {
             counts.add(outcome, ended.ms(), ended.gave_up(), limits);
         }
-        let tickets = &*tickets.get_mut();
-        let ticket = ended.user().and_then(|number| tickets.get(ended.kind.generation(), number));
-        let user = match rules.filter(|rules| counts_experiments(rules)) {
-            Some(rules) => {
-                if let Some(ticket) = ticket.filter(|ticket| !ticket.members.is_empty()) {
-                    experiments.add(rules, &ticket.members, ended_request(ended, outcome));
-                }
-                ticket.and_then(|ticket| ticket.evidence)
-            }
-            None => ended.user(),
-        };
-        let decided = rules.zip(flag).and_then(|(rules, flag)| DecidedStep::of(rules, flag));
-        if let Some((decided, user)) = decided.zip(user) {
-            let (minted, begun) = (ended.is_minted(), ended.begun_ms());
-            if decision.reason() == Reason::Rollout {
-                let request = UserRequest { user, arm: decision.arm(), minted, begun };
-                users.add(decided, request, kinds(outcome, ended.ms(), limits));
-            } else {
-                // Only requests for the new arm are answered by something else.
-                users.see(decided, UserRequest { user, arm: Arm::New, minted, begun });
-            }
-        }
         true
     }
 
     /// Notes if the responses to a user's compared request differ. `flag` is the position of the
     /// flag in the rules of the generation that decided the request.
     pub fn add_compared(&mut self, generation: u32, flag: usize, request: UserRequest, mismatched: bool) {
-        let Self { generations, users, tickets, .. } = self;
-        let generation = OutcomeKind::tag(generation);
-        let Some(rules) = rules_of(generations, generation) else { return };
-        let user = if counts_experiments(rules) {
-            tickets.get_mut().get(generation, request.user).and_then(|ticket| ticket.evidence)
-        } else {
-            Some(request.user)
-        };
-        if let Some((decided, user)) = DecidedStep::of(rules, flag).zip(user) {
-            users.compare(decided, UserRequest { user, ..request }, mismatched);
+        let Some(rules) = rules_of(&self.generations, OutcomeKind::tag(generation)) else { return };
+        // A request that is no evidence of a canary has the hash 0.
+        if let Some(decided) = DecidedStep::of(rules, flag).filter(|_| request.user != 0) {
+            self.users.compare(decided, request, mismatched);
         }
     }
 
     /// Counts an event with a name that a user has had, for the experiments of `rules` that take the user in whatever the
-    /// conditions say: an event brings nothing to check them against. Returns true if some experiment has a metric of such
-    /// events.
-    pub fn note_event(&mut self, rules: &Ruleset, event: &UserEvent<'_>) -> bool {
-        let mut is_known = false;
+    /// conditions say: an event brings nothing to check them against.
+    pub fn note_event(&mut self, rules: &Ruleset, event: &UserEvent<'_>) -> EventResult {
+        let mut result = EventResult::Unknown;
         for counted in rules.counted() {
             let metrics = counted.named(event.name);
-            is_known |= !metrics.is_empty();
+            if metrics.is_empty() {
+                continue;
+            }
+            let mut is_noted = true;
             let experiment = rules.experiment(counted.name.as_str());
-            if !metrics.is_empty() && experiment.is_some_and(|experiment| experiment.admits(event.user)) {
+            if experiment.is_some_and(|experiment| experiment.admits(event.user)) {
                 let user = counted.key.hash(event.user);
                 let id = event.id.map(|id| counted.key.hash_event(id));
                 let amount = Amount { value: event.value.unwrap_or_default(), id };
-                self.experiments.note_event(rules, (counted, metrics), user, (event.at_ms, amount));
+                is_noted =
+                    self.experiments.note_event(rules, (counted, metrics), user, (event.at_ms, amount));
             }
+            result = result.max(if is_noted { EventResult::Noted } else { EventResult::Refused });
         }
-        is_known
+        result
     }
 
     /// Returns true if there is something to send.
@@ -346,10 +338,6 @@ impl Counting {
         let count = fitting.count();
         named.drain(..count).collect()
     }
-}
-
-fn counts_experiments(rules: &Ruleset) -> bool {
-    !rules.counted().is_empty()
 }
 
 /// Returns the end of a request as experiments count it; `outcome` is what the route calls it.

@@ -69,9 +69,12 @@ pub struct Isolate {
     pub schedule: Schedule,
     /// The exchange that the last decision began, with the position of its adapter.
     pub begun: RefCell<Option<(usize, Exchange, Next)>>,
-    /// Number that the outcome of the last decision carries for its user, if that decision had [`PackedDecision::EVIDENCE`]: a
-    /// hash, or a ticket, see [`Tickets`](crate::counting::tickets::Tickets).
+    /// Hash of the last decision's user in the run of a canary, if that decision had [`PackedDecision::EVIDENCE`]; 0 if the
+    /// request is no evidence of one.
     pub evidence: Cell<u64>,
+    /// Number of the ticket by which experiments count the last decision's request, if that decision had
+    /// [`PackedDecision::EVIDENCE`], see [`Tickets`](crate::counting::tickets::Tickets); 0 if it has none.
+    pub ticket: Cell<u32>,
     /// Variants of the last decision's user, as its backend and its client are told them, while experiments run.
     pub groups: RefCell<TestGroups>,
     /// Entries of event headers that were not understood.
@@ -292,13 +295,14 @@ impl Isolate {
                 // Whoever would go to the new arm is turned away and is no evidence, so neither are the others.
                 decision.evidence = None;
             }
-            let user = if held.rules.has_running_experiments() {
+            let ticket = if held.rules.has_running_experiments() {
                 self.note_experiments(&held.rules, &decision, facts, now)
             } else {
-                decision.evidence.map(|evidence| evidence.user)
+                0
             };
-            if let Some(user) = user.filter(|_| self.settings.reports) {
-                self.evidence.set(user);
+            if self.settings.reports && (decision.evidence.is_some() || ticket != 0) {
+                self.evidence.set(decision.evidence.map_or(0, |evidence| evidence.user));
+                self.ticket.set(ticket);
                 todo |= PackedDecision::EVIDENCE;
             }
             self.begin_exchange(&held.rules, &decision, facts, timestamp);

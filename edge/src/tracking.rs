@@ -29,7 +29,7 @@ pub enum TrackRefusal {
     RouteMissing,
     /// No route has the id that the request names.
     RouteUnknown,
-    /// The isolate has taken as many events of clients in this second as it takes.
+    /// The isolate has taken as many events of clients in this second as it takes, or it has no room for a server's.
     TooMany,
     /// The isolate holds no rules, or other ones than the request was packed for.
     NoRules,

@@ -9,7 +9,7 @@
 //! memory, in the same turn: four numbers at the address that the table names, which are address and length of what the
 //! backend is told, and of what the client is told.
 //!
-//! Back, when the request has ended: six numbers, see [`PackedOutcome`]. Many outcomes cross in one
+//! Back, when the request has ended: seven numbers, see [`PackedOutcome`]. Many outcomes cross in one
 //! call.
 //!
 //! For example, a request with the announced inputs `cookie`, `x-user-id` and `:country`, and the
@@ -128,8 +128,9 @@ impl PackedDecision {
     pub const REFRESH: u32 = 1 << 21;
     /// An anonymous id was minted; fetch it.
     pub const MINTED: u32 = 1 << 22;
-    /// The user is evidence in the run of a canary, or counts for an experiment; fetch the number (`evidence_low` and
-    /// `evidence_high`) in the same turn, and hand it back with the outcome.
+    /// The user is evidence in the run of a canary, or counts for an experiment; fetch the hash (`evidence_low` and
+    /// `evidence_high`) and the number of the ticket (`experiment_ticket`) in the same turn, and hand them back with the
+    /// outcome.
     pub const EVIDENCE: u32 = 1 << 23;
     /// The Worker answers this path itself.
     pub const OWN_PATH: u32 = 1 << 24;
@@ -222,21 +223,21 @@ impl OutcomeKind {
     }
 }
 
-/// The outcome of a request, packed by JavaScript in six numbers:
+/// The outcome of a request, packed by JavaScript in seven numbers:
 ///
 /// - 0: the [`OutcomeKind`]
 /// - 1: the milliseconds in bits 0 to 19, and in bits 20 to 31 the status, or 0 if the connection
 ///   was refused or broken off, or 1 if no response began in time
-/// - 2 and 3: the lower and the upper half of the user's hash, or of the number of a ticket if experiments are counted; both 0
-///   if the request is no evidence
+/// - 2 and 3: the lower and the upper half of the user's hash in the run of a canary; both 0 if the request is no evidence
 /// - 4: the start of the request, in seconds since 1970
 /// - 5: the flags [`PackedOutcome::MINTED_USER`], [`PackedOutcome::GAVE_UP`] and [`PackedOutcome::UNINSPECTED`]
+/// - 6: the number of the ticket by which experiments count the request; 0 if none does
 ///
 /// For example, a response with status 503 after 5 ms on the new origin of route 3, decided in
 /// generation 1 by the bucket of a user who is evidence:
 ///
 /// ```text
-/// [0x0036_0003, 503 << 20 | 5, 0x89ab_cdef, 0x0123_4567, 1767225600, 0]
+/// [0x0036_0003, 503 << 20 | 5, 0x89ab_cdef, 0x0123_4567, 1767225600, 0, 0]
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackedOutcome {
@@ -244,18 +245,19 @@ pub struct PackedOutcome {
     pub kind: OutcomeKind,
     /// The status and the duration.
     pub end: u32,
-    /// Hash of the user, or number of a ticket, see [`Tickets`](crate::counting::tickets::Tickets); 0 if the request is no
-    /// evidence.
+    /// Hash of the user; 0 if the request is no evidence of a canary.
     pub user: u64,
     /// Start of the request, in seconds since 1970.
     pub begun: u32,
     /// Flags of the request and its user.
     pub flags: u32,
+    /// Number of the request's ticket, see [`Tickets`](crate::counting::tickets::Tickets); 0 if it has none.
+    pub ticket: u32,
 }
 
 impl PackedOutcome {
     /// Number of numbers that one outcome takes.
-    pub const LENGTH: usize = 6;
+    pub const LENGTH: usize = 7;
     /// First bit of the status in the second number.
     pub const STATUS_SHIFT: u32 = 20;
     /// Longest duration that an outcome can carry, in milliseconds.
@@ -271,15 +273,16 @@ impl PackedOutcome {
     /// Flag: the route has `error_when`, but the response was not inspected, so its status alone counts.
     pub const UNINSPECTED: u32 = 1 << 2;
 
-    /// Reads the numbers of one outcome; `None` if there are more or fewer than six.
+    /// Reads the numbers of one outcome; `None` if there are more or fewer than seven.
     pub fn read(numbers: &[u32]) -> Option<Self> {
         match *numbers {
-            [kind, end, low, high, begun, flags] => Some(Self {
+            [kind, end, low, high, begun, flags, ticket] => Some(Self {
                 kind: OutcomeKind(kind),
                 end,
                 user: u64::from(high) << 32 | u64::from(low),
                 begun,
                 flags,
+                ticket,
             }),
             _ => None,
         }
@@ -300,7 +303,7 @@ impl PackedOutcome {
         self.end & Self::MAX_MS
     }
 
-    /// Returns the hash of the user, or the number of a ticket; `None` if the request is no evidence.
+    /// Returns the hash of the user; `None` if the request is no evidence of a canary.
     pub fn user(self) -> Option<u64> {
         // One user in 2^64 has the hash 0, and is left out.
         Some(self.user).filter(|user| *user != 0)
@@ -444,14 +447,15 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_is_read_from_six_numbers() {
+    fn an_outcome_is_read_from_seven_numbers() {
         let new = 3 | (Reason::Rollout as u32) << PackedDecision::REASON_SHIFT | PackedDecision::NEW;
         let kind = new | 7 << OutcomeKind::GENERATION_SHIFT;
-        let numbers = [kind, 503 << 20 | 5, 0x89ab_cdef, 0x0123_4567, 1_767_225_600, 0];
+        let numbers = [kind, 503 << 20 | 5, 0x89ab_cdef, 0x0123_4567, 1_767_225_600, 0, 9];
         let read = PackedOutcome::read(&numbers).unwrap();
         assert_eq!((read.kind.decision(), read.kind.generation()), (PackedDecision(new), 7));
         assert_eq!((read.outcome(), read.ms()), (Outcome::Status(503), 5));
-        assert_eq!((read.user(), read.begun_ms()), (Some(0x0123_4567_89ab_cdef), 1_767_225_600_000));
+        assert_eq!((read.user(), read.ticket), (Some(0x0123_4567_89ab_cdef), 9));
+        assert_eq!(read.begun_ms(), 1_767_225_600_000);
         assert_eq!((read.is_minted(), read.gave_up(), read.is_uninspected()), (false, false, false));
         let with = |index: usize, number: u32| {
             let mut numbers = numbers;
@@ -463,8 +467,8 @@ mod tests {
         assert!(with(5, PackedOutcome::MINTED_USER).is_minted());
         assert!(with(5, PackedOutcome::UNINSPECTED).is_uninspected());
         assert_eq!(with(5, PackedOutcome::GAVE_UP).outcome(), Outcome::Status(499));
-        assert_eq!(PackedOutcome::read(&[kind, 0, 0, 0, 0, 0]).unwrap().user(), None);
-        assert_eq!(PackedOutcome::read(&numbers[..5]), None);
+        assert_eq!(PackedOutcome::read(&[kind, 0, 0, 0, 0, 0, 9]).unwrap().user(), None);
+        assert_eq!(PackedOutcome::read(&numbers[..6]), None);
     }
 
     #[test]

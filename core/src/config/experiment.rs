@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     rules::experiment::document::{
-        Experiment, ExperimentOutcome, ExperimentState, Holdout, LayerRange, Slice, Variant,
+        Experiment, ExperimentOutcome, ExperimentState, Holdout, LayerRange, MAX_RUNNING, Slice, Variant,
     },
     vocabulary::{
         names::{ExperimentName, FlagName, VariantKey},
@@ -41,23 +41,41 @@ pub(super) fn both_sections<'n>(
     experiments
 }
 
-/// Reads all experiments, and checks that no two of them claim the same users or the same flag.
+/// Reads all experiments, and checks that no two of them claim the same users or the same flag, and that no more run than
+/// are counted.
 pub(super) fn read_all(
     entries: &[EntryCursor<'_>],
     names: &Names<'_>,
 ) -> BTreeMap<ExperimentName, Experiment> {
     let mut all = BTreeMap::new();
     let mut earlier: Vec<(&str, Experiment)> = Vec::new();
+    let mut running = 0;
     for entry in entries {
         let name: Option<ExperimentName> = entry.parse_key();
         let Some(experiment) = read(&entry.value, names) else { continue };
         for (other, held) in &earlier {
             report_conflicts(&entry.value, &experiment, (*other, held));
         }
+        // A state that is left open is the one in force, which the control plane knows.
+        if experiment.is_running() && !leaves_state_open(&entry.value) {
+            running += 1;
+            if running > MAX_RUNNING {
+                report_one_too_many(&entry.value);
+            }
+        }
         earlier.push((entry.key, experiment.clone()));
         all.extend(name.map(|name| (name, experiment)));
     }
     all
+}
+
+/// Reports a running experiment beyond those that isolates count. A document that was stored earlier may have it.
+fn report_one_too_many(cursor: &Cursor<'_>) {
+    if !cursor.is_stored() {
+        let message = format!("{MAX_RUNNING} other experiments are running, and no more are counted");
+        let hint = "pause or stop one of the others first, or write state: draft";
+        cursor.field("state").unwrap_or_else(|| cursor.at_field("state")).report(message, hint);
+    }
 }
 
 /// Returns true if an experiment is written without its state.

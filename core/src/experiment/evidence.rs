@@ -1,6 +1,7 @@
 //! Evidence of a phase: its users, as far as they are remembered, and the figures over all of them.
 //!
-//! Users of all variants are in one map, so that thinning leaves out the same range of hashes for each. A user is added to
+//! Users of all variants are in one map, so that thinning leaves out the same range of hashes for each. Only exposed users thin
+//! it: events of others, which anybody can send, have room of their own, and the oldest of them are dropped. A user is added to
 //! the figures once. One whom thinning forgets stays in them; one who is seen in another variant later is taken out of them.
 //! Within one tick the result does not depend on the order in which things arrived.
 
@@ -31,7 +32,8 @@ const OTHER_BYTES: usize = 1_024;
 /// Evidence of one phase of an experiment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// Most users, events that wait and ids of events together which are kept after a tick.
+    /// Most exposed users, and events of them that wait, and ids of their events together which are kept after a tick. A
+    /// quarter of it is for users who are not known to be exposed, with theirs.
     capacity: u32,
     users: UserMap<ExperimentUser>,
     figures: Figures,
@@ -57,7 +59,8 @@ impl Evidence {
 
     /// Returns the largest document of evidence, in bytes of JSON.
     pub fn max_bytes(capacity: u32, variants: usize, metrics: usize) -> usize {
-        let users = (capacity as usize).saturating_mul(USER_BYTES + metrics * USER_METRIC_BYTES);
+        let exposed = (capacity as usize).saturating_mul(USER_BYTES + metrics * USER_METRIC_BYTES);
+        let users = exposed.saturating_add(capacity_of_others(capacity) * USER_BYTES);
         users.saturating_add(2 * variants * (USER_BYTES + metrics * SUMS_BYTES)).saturating_add(OTHER_BYTES)
     }
 
@@ -96,6 +99,7 @@ impl Evidence {
         for part in arrivals.parts() {
             // Users whom an isolate left out must not be counted by another one without their outcomes.
             self.lower(part.theta);
+            self.figures.without_room = self.figures.without_room.saturating_add(part.lost);
         }
         let mut news = BTreeMap::new();
         for part in arrivals.parts() {
@@ -105,6 +109,7 @@ impl Evidence {
             self.add(design, hash, &news);
         }
         self.settle(design, now);
+        self.drop_others();
         self.thin();
     }
 
@@ -134,13 +139,44 @@ impl Evidence {
         users.retain(|user| !user.is_blank());
     }
 
+    /// Drops users who are not known to be exposed, those with the oldest news first, until the others fit. That leaves out
+    /// nobody of a variant, and no exposure that is learned later.
+    fn drop_others(&mut self) {
+        let Self { users, figures, capacity } = self;
+        let others = users.iter().filter(|(_, user)| !user.is_exposed());
+        let mut others: Vec<(Option<i64>, u64, usize)> =
+            others.map(|(hash, user)| (user.latest_waiting(), hash, entries(user))).collect();
+        // The newest first. Hashes are random, so they favour nobody.
+        others.sort_unstable_by(|one, other| other.cmp(one));
+        let mut held = 0;
+        for (_, hash, own) in others {
+            held += own;
+            if held > capacity_of_others(*capacity)
+                && let Some(user) = users.remove(hash)
+            {
+                figures.without_room = figures.without_room.saturating_add(user.events_aside() as u64);
+            }
+        }
+    }
+
     fn thin(&mut self) {
-        let waiting =
-            |users: &UserMap<ExperimentUser>| users.values().map(ExperimentUser::waiting).sum::<usize>();
-        while self.users.len() + waiting(&self.users) > self.capacity as usize {
+        let of_exposed = |users: &UserMap<ExperimentUser>| -> usize {
+            users.values().filter(|user| user.is_exposed()).map(entries).sum()
+        };
+        while of_exposed(&self.users) > self.capacity as usize {
             self.users.lower(self.users.theta() / 2);
         }
     }
+}
+
+/// Returns the entries for users who are not known to be exposed, beside the capacity.
+fn capacity_of_others(capacity: u32) -> usize {
+    capacity as usize / 4
+}
+
+/// Returns the number of entries that a user takes: the user, and what waits.
+fn entries(user: &ExperimentUser) -> usize {
+    1 + user.waiting()
 }
 
 impl Figures {

@@ -164,6 +164,10 @@ pub struct Figures {
     pub crossed: u64,
     /// Outcomes before the exposure of their user, or of users who were never exposed. They are in no sum.
     pub before_exposure: u64,
+    /// Outcomes of users who were not known to be exposed, for which the evidence or an isolate had no room. They are in no
+    /// sum.
+    #[serde(default)]
+    pub without_room: u64,
     /// Entries of variants and metrics that the design does not have, and of other phases than the one that is counted.
     pub unknown: u64,
 }

@@ -151,6 +151,22 @@ impl ExperimentUser {
         self.aside.len() + self.ids.len()
     }
 
+    /// Returns true if an exposure of the user is known.
+    pub(crate) fn is_exposed(&self) -> bool {
+        self.exposed.is_some()
+    }
+
+    /// Returns the number of events that wait for an exposure.
+    pub(crate) fn events_aside(&self) -> usize {
+        self.aside.len()
+    }
+
+    /// Returns the time of the latest event that waits or whose id is remembered, in seconds since 1970; `None` without one.
+    pub(crate) fn latest_waiting(&self) -> Option<i64> {
+        let events = self.aside.iter().map(|event| event.at);
+        events.chain(self.ids.iter().map(|id| id.at)).max()
+    }
+
     /// Notes an exposure. A user of two variants counts for none: there is nothing more to know than that.
     pub(crate) fn expose(&mut self, variant: u8, at: i64) {
         let held = self.exposed.get_or_insert(Exposed { variant, first: at });

@@ -137,6 +137,9 @@ pub struct ExperimentPart {
     /// Bound of the hashes: users with this hash and more are left out, here and in all later batches of the isolate.
     #[serde(default = "no_bound", skip_serializing_if = "is_no_bound")]
     pub theta: u64,
+    /// Outcomes of users whom this isolate had not seen exposed and for which it had no room, since the last part of the phase.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost: u64,
     /// Users whom this isolate saw exposed for the first time. One who is reported again counts once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposures: Vec<Exposure>,
@@ -153,10 +156,15 @@ fn is_no_bound(theta: &u64) -> bool {
     *theta == no_bound()
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl ExperimentPart {
     /// Creates an empty part that leaves no user out.
     pub fn empty(experiment: ExperimentName, phase: u32, since: i64) -> Self {
-        Self { experiment, phase, since, theta: no_bound(), exposures: Vec::new(), outcomes: Vec::new() }
+        let (theta, exposures, outcomes) = (no_bound(), Vec::new(), Vec::new());
+        Self { experiment, phase, since, theta, lost: 0, exposures, outcomes }
     }
 
     /// Lowers the bound, unless it is lower already, and leaves out the users above it.

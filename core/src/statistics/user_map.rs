@@ -75,6 +75,11 @@ impl<V> UserMap<V> {
         self.users.retain(|_, value| keep(value));
     }
 
+    /// Forgets a user, and returns the value. The user would be counted again, so forget only one who was not.
+    pub fn remove(&mut self, hash: u64) -> Option<V> {
+        self.users.remove(&hash)
+    }
+
     /// Returns the number of users in the map.
     pub fn len(&self) -> usize {
         self.users.len()
@@ -88,6 +93,11 @@ impl<V> UserMap<V> {
     /// Returns the values, in the order of the hashes.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.users.values()
+    }
+
+    /// Returns the hashes with their values, in the order of the hashes.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &V)> {
+        self.users.iter().map(|(hash, value)| (*hash, value))
     }
 
     /// Returns the values for changes, in the order of the hashes.

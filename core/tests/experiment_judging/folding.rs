@@ -1,7 +1,8 @@
 //! The folding of users: each counts once, in one variant, whatever the order in which things arrive.
 
 use super::{
-    CONTROL, LATENCY, PURCHASE, SPENT, TREATMENT, arrivals, batch, design, exposure, outcome, part, tick,
+    CONTROL, LATENCY, PURCHASE, SPENT, TREATMENT, arrivals, batch, design, exposure, identified, outcome,
+    part, tick,
 };
 use cutover_core::{
     experiment::{DEFAULT_CAPACITY, Evidence, MAX_METRICS, MetricSums, Total},
@@ -176,13 +177,65 @@ fn a_full_map_keeps_the_same_hashes_of_all_variants_and_no_sum_falls() {
     assert_eq!(users(&evidence).iter().sum::<u64>(), 500 + fresh);
 }
 
+/// Anybody can send events, so those of users whom nobody saw exposed must not cost the sample a single user.
 #[test]
-fn events_that_wait_are_bounded_too() {
+fn events_of_users_who_are_not_exposed_leave_out_no_exposed_user() {
     let design = design(&[50, 50]);
     let mut evidence = Evidence::none(&design, 100);
+    let exposures = (1..=80).map(|user| exposure(mix(user), (user % 2) as u8, 0)).collect();
+    tick(&mut evidence, &design, vec![part(exposures, Vec::new())], 0);
+    assert_eq!((evidence.remembered(), evidence.theta()), (80, u64::MAX));
+    // 40 users with five events each are 240 entries, of which there is room for a quarter of the capacity.
+    let events =
+        |user: u64| (0..5).map(move |at| outcome(mix(1_000 + user), PURCHASE, at + user as u32, None));
+    for user in 0..40 {
+        tick(&mut evidence, &design, vec![part(Vec::new(), events(user).collect())], EARLY);
+    }
+    assert_eq!((evidence.remembered(), evidence.theta()), (80 + 4, u64::MAX));
+    assert_eq!((users(&evidence), evidence.figures().without_room), ([40, 40], 36 * 5));
+    // The newest are kept: their exposures may be under way. A user of the oldest counts from now on.
+    let late = vec![exposure(mix(1_039), TREATMENT, 0), exposure(mix(1_000), TREATMENT, 0)];
+    tick(&mut evidence, &design, vec![part(late, Vec::new())], EARLY);
+    assert_eq!((users(&evidence), sums_of(&evidence, TREATMENT, PURCHASE).with_event), ([40, 42], 1));
+}
+
+#[test]
+fn ids_of_users_who_are_not_exposed_leave_out_no_exposed_user() {
+    let design = design(&[50, 50]);
+    let mut evidence = Evidence::none(&design, 100);
+    let exposures = (1..=90).map(|user| exposure(mix(user), CONTROL, 0)).collect();
+    tick(&mut evidence, &design, vec![part(exposures, Vec::new())], 0);
+    let events = (0..64).map(|id| identified(mix(1_000 + id), SPENT, 10, Some(1), id)).collect();
+    tick(&mut evidence, &design, vec![part(Vec::new(), events)], 20);
+    // The events settle, and their ids stay for two days.
+    tick(&mut evidence, &design, Vec::new(), 200);
+    assert_eq!((users(&evidence), evidence.theta()), ([90, 0], u64::MAX));
+    let figures = evidence.figures();
+    assert_eq!(
+        (figures.without_room, figures.before_exposure),
+        (64 - 8, 8),
+        "an event and its id beside the user"
+    );
+}
+
+#[test]
+fn events_that_wait_for_an_exposed_user_are_bounded_with_the_users() {
+    let design = design(&[50, 50]);
+    let mut evidence = Evidence::none(&design, 100);
+    let exposures = (0..40).map(|user| exposure(mix(user), CONTROL, 10)).collect();
     let outcomes = (0..40).flat_map(|user| (0..5).map(move |at| outcome(mix(user), PURCHASE, at, None)));
-    tick(&mut evidence, &design, vec![part(Vec::new(), outcomes.collect())], EARLY);
+    tick(&mut evidence, &design, vec![part(exposures, outcomes.collect())], EARLY);
     assert!(evidence.remembered() <= 16, "40 users with five events each are 240: {}", evidence.remembered());
+    assert!(evidence.theta() < u64::MAX);
+}
+
+#[test]
+fn outcomes_without_room_in_an_isolate_are_counted() {
+    let lossy = |lost| ExperimentPart { lost, ..part(vec![exposure(lost, CONTROL, 0)], Vec::new()) };
+    assert_eq!(folded(vec![lossy(3), lossy(4)], EARLY).figures().without_room, 7);
+    let text = serde_json::to_string(&lossy(3)).unwrap();
+    assert_eq!(serde_json::from_str::<ExperimentPart>(&text).unwrap(), lossy(3));
+    assert!(!serde_json::to_string(&lossy(0)).unwrap().contains("lost"));
 }
 
 #[test]
@@ -215,7 +268,8 @@ fn documents_are_read_again_and_stay_below_their_bound() {
             part(Vec::new(), (0..100).map(|number| outcome(user(number), 15, 0, Some(u64::MAX))).collect())
         };
         tick(&mut evidence, &largest, vec![part], EARLY);
-        assert_eq!(evidence.remembered(), if is_exposed { 200 } else { 100 });
+        // A user who waits for an exposure takes two of the 50 entries beside the capacity.
+        assert_eq!(evidence.remembered(), if is_exposed { 200 } else { 25 });
         let text = serde_json::to_string(&evidence).unwrap();
         assert!(text.len() <= bound, "{} bytes of {bound}", text.len());
         assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);

@@ -1,6 +1,6 @@
 //! Mistakes in experiments, each at its line.
 
-use cutover_core::config::Config;
+use cutover_core::{config::Config, rules::experiment::document::MAX_RUNNING};
 
 /// Flags and a holdout that experiments can name.
 const BEGIN: &str =
@@ -208,4 +208,24 @@ fn a_stored_experiment_with_one_variant_stays_readable() {
     let stored = serde_json::json!({ "ab_tests": { "t": one } });
     assert!(Config::from_json(&stored).is_err());
     assert_eq!(Config::from_stored(&stored).and_then(|config| config.check()), Ok(()));
+}
+
+#[test]
+fn no_more_experiments_run_than_isolates_count() {
+    let experiment = |number: usize, state: &str| {
+        format!("  t{number}: {{ name: T, {state}variants: {{ a: A, b: B }} }}\n")
+    };
+    let running: String = (0..MAX_RUNNING).map(|number| experiment(number, "state: running, ")).collect();
+    let with = |state: &str| format!("{running}{}", experiment(99, state));
+    let expected =
+        "36 experiments.t99.state: 32 other experiments are running, and no more are counted".to_owned();
+    assert_eq!(problems(&with("state: running, ")), [expected]);
+    for state in ["state: draft, ", "state: paused, ", "state: stopped, "] {
+        assert!(Config::from_yaml(&format!("{BEGIN}{}", with(state))).is_ok(), "{state}");
+    }
+    // A state that is left out is the one in force, of which the file knows nothing.
+    let config = Config::from_yaml(&format!("{BEGIN}{}", with(""))).unwrap();
+    let stored = serde_json::to_value(&config).unwrap();
+    assert!(Config::from_json(&stored).is_err());
+    assert!(Config::from_stored(&stored).is_ok(), "one that was stored earlier is read");
 }

@@ -93,7 +93,7 @@ pub fn finish_comparison(
     }
 }
 
-/// Notes the verdict on a request of a user who is evidence. `low` and `high` are the halves of the number that the decision
+/// Notes the verdict on a request of a user who is evidence. `low` and `high` are the halves of the hash that the decision
 /// gave for the user, and `begun` is the start of the request in milliseconds since 1970.
 #[wasm_bindgen]
 pub fn note_compared(route: u32, generation: u32, low: u32, high: u32, begun: f64, is_mismatch: bool) {

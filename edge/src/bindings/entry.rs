@@ -83,18 +83,24 @@ pub fn minted() -> Option<String> {
     MINTED.with(RefCell::take)
 }
 
-/// Returns the lower half of the number that stands for the last decision's user, see
-/// [`PackedDecision::EVIDENCE`]. JavaScript calls this in the same turn.
+/// Returns the lower half of the hash of the last decision's user, see [`PackedDecision::EVIDENCE`]; 0 if the request is no
+/// evidence of a canary. JavaScript calls this in the same turn.
 #[wasm_bindgen]
 pub fn evidence_low() -> u32 {
     // Cuts off the upper half on purpose.
     with_isolate(|isolate| isolate.evidence.get() as u32).unwrap_or_default()
 }
 
-/// Returns the upper half of that number, see [`evidence_low`].
+/// Returns the upper half of that hash, see [`evidence_low`].
 #[wasm_bindgen]
 pub fn evidence_high() -> u32 {
     with_isolate(|isolate| (isolate.evidence.get() >> 32) as u32).unwrap_or_default()
+}
+
+/// Returns the number of the last decision's ticket, see [`Isolate::ticket`]. JavaScript calls this in the same turn.
+#[wasm_bindgen]
+pub fn experiment_ticket() -> u32 {
+    with_isolate(|isolate| isolate.ticket.get()).unwrap_or_default()
 }
 
 /// Counts outcomes, see [`Isolate::record`].

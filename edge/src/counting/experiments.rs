@@ -7,26 +7,31 @@
 //!
 //! A request that the variant served is an exposure, however it ended. A request that legacy answers after a failure of the new
 //! backend is decided anew, and is none.
+//!
+//! Events of users whom the isolate did not see exposed are bounded apart: anybody can send them, and they leave out nobody.
 
 mod window;
 
 pub use self::window::Amount;
 
-use self::window::{Taken, Window};
+use self::window::{Group, Taken, ValueEvent, Waiting, Window};
 use crate::counting::{thinned::Thinned, tickets::Member};
 use cutover_core::{
     ExperimentName, Ruleset,
     decision::counted::{CountedExperiment, MetricSet},
     measurement::{batch::window_of, counts::Outcome, experiments::ExperimentPart},
-    rules::experiment::metric::MetricKind,
+    rules::experiment::{document::MAX_RUNNING, metric::MetricKind},
 };
 
-/// Most phases of experiments whose users are held. A further one takes the place of the one without requests for the longest
-/// time, if nothing of that one waits; otherwise its users are left out.
-const MAX_PHASES: usize = 32;
+/// Most phases beside those of running experiments whose users are held. A further one takes the place of the one without
+/// requests for the longest time, if nothing of that one waits; otherwise its users are left out.
+const MAX_ENDED: usize = MAX_RUNNING;
 
-/// Most exposures and outcomes of a phase waiting to be sent. Beyond it the users are thinned.
+/// Most exposures and outcomes of exposed users of a phase waiting to be sent. Beyond it the users are thinned.
 const MAX_WAITING: usize = 4_096;
+
+/// Most outcomes of other users of a phase waiting to be sent. Beyond it they are lost.
+const MAX_OF_OTHERS: usize = 4_096;
 
 /// Number of entries whose room the names of a part take in a batch.
 const PART_ENTRIES: usize = 6;
@@ -44,10 +49,23 @@ pub struct EndedRequest {
     pub begun: i64,
 }
 
+/// Result of an event for the experiments that are counted. Of several, the greatest is that of all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventResult {
+    /// No metric counts events of this name.
+    Unknown,
+    /// Every experiment that has such a metric has noted the event, or does not take the user in.
+    Noted,
+    /// An experiment has no room for the event until its outcomes are reported.
+    Refused,
+}
+
 /// The users of all phases.
 #[derive(Debug, Default)]
 pub struct Experiments {
     phases: Vec<PhaseUsers>,
+    /// The phases of running experiments. Their users are held until the phase ends, because the bound of their hashes is.
+    running: Vec<(ExperimentName, u32)>,
 }
 
 /// The users of one phase of an experiment.
@@ -59,21 +77,56 @@ struct PhaseUsers {
     exposed: Thinned<Exposed>,
     /// Windows waiting to be sent.
     windows: Vec<Window>,
+    /// Number of entries in the windows.
+    waiting: Waiting,
+    /// Number of outcomes that no part reports, since the last one that said so.
+    lost: u64,
     /// Start of the newest request, in milliseconds since 1970.
     newest: i64,
 }
 
 /// A user whom this isolate saw exposed.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Exposed {
     variant: u8,
     /// Time of the first exposure, in seconds since 1970.
     first: i64,
     /// Conversions that were noted since: only the first one of a metric counts.
-    converted: MetricSet,
+    conversions: Vec<Conversion>,
+}
+
+/// The first conversion of a user that is known.
+#[derive(Debug, Clone, Copy)]
+struct Conversion {
+    /// Position of the metric.
+    metric: u8,
+    /// Time in seconds since 1970.
+    at: i64,
+}
+
+impl Exposed {
+    /// Notes a conversion. Returns false if one is known that is not later.
+    fn convert(&mut self, metric: u8, at: i64) -> bool {
+        match self.conversions.iter_mut().find(|held| held.metric == metric) {
+            Some(held) => {
+                let is_earlier = at < held.at;
+                held.at = held.at.min(at);
+                is_earlier
+            }
+            None => {
+                self.conversions.push(Conversion { metric, at });
+                true
+            }
+        }
+    }
 }
 
 impl Experiments {
+    /// Keeps the users of the experiments that are counted from now on, whatever else is held.
+    pub fn keep(&mut self, counted: &[CountedExperiment]) {
+        self.running = counted.iter().map(|counted| (counted.name.clone(), counted.phase)).collect();
+    }
+
     /// Notes the end of a request for the user's experiments: an exposure if the variant served it, and outcomes.
     pub fn add(&mut self, rules: &Ruleset, members: &[Member], ended: EndedRequest) {
         for member in members {
@@ -98,32 +151,41 @@ impl Experiments {
     }
 
     /// Notes an event that `metrics` of an experiment count for a user, by hash. `at_ms` is its time in milliseconds since
-    /// 1970.
+    /// 1970. Returns false if there is no room for the event.
     pub fn note_event(
         &mut self,
         rules: &Ruleset,
         (counted, metrics): (&CountedExperiment, MetricSet),
         user: u64,
         (at_ms, amount): (i64, Amount),
-    ) {
-        if let Some(users) = self.phase(counted, at_ms) {
-            users.observe_all(Place { rules, begun: at_ms }, (counted, metrics), user, amount);
-        }
+    ) -> bool {
+        let place = Place { rules, begun: at_ms };
+        let users = self.phase(counted, at_ms);
+        users.is_none_or(|users| users.observe_all(place, (counted, metrics), user, amount))
     }
 
-    /// Returns the users of a phase, and creates them if there is room.
+    /// Returns the users of a phase, and creates them if there is room: for a running experiment there always is.
     fn phase(&mut self, counted: &CountedExperiment, begun: i64) -> Option<&mut PhaseUsers> {
         let is_held = |held: &PhaseUsers| held.phase == counted.phase && held.experiment == counted.name;
         let index = match self.phases.iter().position(is_held) {
             Some(index) => index,
             None => {
-                if self.phases.len() >= MAX_PHASES {
-                    let idle = self.phases.iter().enumerate().filter(|(_, held)| held.windows.is_empty());
-                    let (oldest, _) = idle.min_by_key(|(_, held)| held.newest)?;
-                    self.phases.swap_remove(oldest);
+                let Self { phases, running } = self;
+                let is_running = |name: &ExperimentName, phase: u32| {
+                    running.iter().any(|(running, number)| running == name && *number == phase)
+                };
+                let has_ended = |held: &PhaseUsers| !is_running(&held.experiment, held.phase);
+                if phases.iter().filter(|held| has_ended(held)).count() >= MAX_ENDED {
+                    let idle = phases.iter().enumerate();
+                    let idle = idle.filter(|(_, held)| held.windows.is_empty() && has_ended(held));
+                    match idle.min_by_key(|(_, held)| held.newest).map(|(index, _)| index) {
+                        Some(oldest) => drop(phases.swap_remove(oldest)),
+                        None if is_running(&counted.name, counted.phase) => (),
+                        None => return None,
+                    }
                 }
-                self.phases.push(PhaseUsers::new(counted));
-                self.phases.len() - 1
+                phases.push(PhaseUsers::new(counted));
+                phases.len() - 1
             }
         };
         let phase = self.phases.get_mut(index)?;
@@ -152,7 +214,7 @@ impl Experiments {
 
     /// Returns the number of entries in memory, both of users and of what waits.
     pub fn held(&self) -> usize {
-        self.phases.iter().map(|phase| phase.exposed.count() + phase.waiting()).sum()
+        self.phases.iter().map(|phase| phase.exposed.count() + phase.waiting.count()).sum()
     }
 }
 
@@ -177,6 +239,8 @@ impl PhaseUsers {
             phase: counted.phase,
             exposed: Thinned::default(),
             windows: Vec::new(),
+            waiting: Waiting::default(),
+            lost: 0,
             newest: i64::MIN,
         }
     }
@@ -200,52 +264,77 @@ impl PhaseUsers {
         if self.exposed.theta() != theta {
             self.leave_out();
         }
-        if is_admitted && let Some(window) = self.window(place) {
-            window.expose((user, variant), at);
+        if is_admitted {
+            self.change(place, |window| {
+                window.expose((user, variant), at);
+                true
+            });
             self.thin();
         }
     }
 
-    /// Notes an outcome for each of the metrics.
+    /// Notes an outcome for each of the metrics. Returns false if there is no room for one of them, which is lost then unless
+    /// it has an id: whoever sends an event with an id sends it again.
     fn observe_all(
         &mut self,
         place: Place<'_>,
         (counted, metrics): (&CountedExperiment, MetricSet),
         user: u64,
         amount: Amount,
-    ) {
+    ) -> bool {
         if metrics.is_empty() || !self.exposed.admits(user) {
-            return;
+            return true;
         }
+        let mut are_noted = true;
         for (position, kind) in metrics.positions().filter_map(|at| Some((at, counted.kind(at)?))) {
-            if kind == MetricKind::Conversion {
-                self.convert(place, user, position);
-            } else if let Some(window) = self.window(place) {
-                window.add_value((user, position), place.at(), amount, kind == MetricKind::Ratio);
-            }
+            let is_noted = match kind {
+                MetricKind::Conversion => self.convert(place, user, position),
+                MetricKind::Value | MetricKind::Ratio => {
+                    let event = ValueEvent { at: place.at(), amount, is_counted: kind == MetricKind::Ratio };
+                    self.add_value(place, user, position, event)
+                }
+            };
+            self.lost += u64::from(!is_noted && amount.id.is_none());
+            are_noted &= is_noted;
         }
         self.thin();
+        are_noted
     }
 
-    /// Notes a conversion, unless an earlier one of an exposed user was noted. Of a user whom another isolate may have seen
-    /// exposed, the last one of each window is noted: it may be the first behind the exposure.
-    fn convert(&mut self, place: Place<'_>, user: u64, position: u8) {
+    /// Notes a conversion, unless one of an exposed user was noted that is not later. Of a user whom another isolate may have
+    /// seen exposed, the last one of each window is noted: it may be the first behind the exposure. Returns false without room.
+    fn convert(&mut self, place: Place<'_>, user: u64, position: u8) -> bool {
         let at = place.at();
+        let mut is_first = false;
         if let Some(held) = self.exposed.get_mut(user)
             && held.first <= at
         {
-            if held.converted.has(position) {
-                return;
+            if !held.convert(position, at) {
+                return true;
             }
-            held.converted |= MetricSet::of(position);
+            is_first = true;
         }
-        if let Some(window) = self.window(place) {
-            window.convert((user, position), at);
+        let (group, room) = self.room(user);
+        self.change(place, |window| window.outcomes(group).convert((user, position), at, is_first, room))
+    }
+
+    /// Notes a value. Returns false without room.
+    fn add_value(&mut self, place: Place<'_>, user: u64, position: u8, event: ValueEvent) -> bool {
+        let (group, room) = self.room(user);
+        self.change(place, |window| window.outcomes(group).add_value((user, position), event, room))
+    }
+
+    /// Returns the group that a user belongs to, and the number of entries for which its outcomes have room.
+    fn room(&self, user: u64) -> (Group, usize) {
+        match self.exposed.get(user) {
+            // Those who are too many are thinned.
+            Some(_) => (Group::Exposed, usize::MAX),
+            None => (Group::Others, MAX_OF_OTHERS.saturating_sub(self.waiting.others)),
         }
     }
 
-    /// Returns the event window of a request.
-    fn window(&mut self, place: Place<'_>) -> Option<&mut Window> {
+    /// Changes the event window of a request. Returns what `change` does.
+    fn change(&mut self, place: Place<'_>, change: impl FnOnce(&mut Window) -> bool) -> bool {
         let start = window_of(place.begun);
         // The newest is last, and nearly always the one requested.
         let index = match self.windows.iter().rposition(|held| held.start == start) {
@@ -255,17 +344,20 @@ impl PhaseUsers {
                 self.windows.len() - 1
             }
         };
-        self.windows.get_mut(index)
-    }
-
-    /// Returns the number of entries waiting to be sent.
-    fn waiting(&self) -> usize {
-        self.windows.iter().map(Window::count).sum()
+        let Some(window) = self.windows.get_mut(index) else { return false };
+        let before = window.waiting();
+        let is_changed = change(window);
+        self.waiting.replace(before, window.waiting());
+        if window.is_empty() {
+            // It was created for this, and is the last one.
+            self.windows.pop();
+        }
+        is_changed
     }
 
     /// Leaves out users until no more wait than may.
     fn thin(&mut self) {
-        while self.waiting() > MAX_WAITING {
+        while self.waiting.of_exposed > MAX_WAITING {
             self.exposed.halve();
             self.leave_out();
         }
@@ -275,18 +367,28 @@ impl PhaseUsers {
     fn leave_out(&mut self) {
         let Self { exposed, windows, .. } = self;
         windows.iter_mut().for_each(|window| window.retain(|user| exposed.admits(user)));
-        windows.retain(|window| !window.is_empty());
+        self.remove_empty();
     }
 
-    /// Removes what is ripe. Returns `None` if there is no room for any of it.
+    /// Removes the windows of which nothing is left, and counts the entries of the others.
+    fn remove_empty(&mut self) {
+        self.windows.retain(|window| !window.is_empty());
+        self.waiting = self.windows.iter().map(Window::waiting).sum();
+    }
+
+    /// Removes what is ripe. Returns `None` if there is no room for any of it. Outcomes of users who were not seen exposed
+    /// have the room that all else leaves.
     fn take(&mut self, now: i64, at_rest: bool, room: &mut usize) -> Option<ExperimentPart> {
         let mut taken = Taken::default();
-        for window in self.windows.iter_mut().filter(|window| at_rest || window.is_ripe(now)) {
-            window.take(&mut taken, room);
+        for group in [Group::Exposed, Group::Others] {
+            for window in self.windows.iter_mut().filter(|window| at_rest || window.is_ripe(now)) {
+                window.take(group, &mut taken, room);
+            }
         }
-        self.windows.retain(|window| !window.is_empty());
+        self.remove_empty();
         let since = taken.since()?;
+        let (theta, lost) = (self.exposed.theta(), std::mem::take(&mut self.lost));
         let empty = ExperimentPart::empty(self.experiment.clone(), self.phase, since);
-        Some(taken.into_part(ExperimentPart { theta: self.exposed.theta(), ..empty }))
+        Some(taken.into_part(ExperimentPart { theta, lost, ..empty }))
     }
 }

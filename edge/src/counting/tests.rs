@@ -75,6 +75,7 @@ impl Ended {
             user: self.user,
             begun: self.begun,
             flags: self.flags,
+            ticket: 0,
         }
     }
 }
@@ -283,6 +284,7 @@ fn the_first_compared_request_of_a_user_counts() {
     counting.add_compared(1, 0, request, false);
     counting.add_compared(1, 0, UserRequest { user: 8, begun: 203_000, ..request }, false);
     counting.add_compared(1, 1, request, true);
+    counting.add_compared(1, 0, UserRequest { user: 0, ..request }, true);
     assert_eq!(take(&mut counting, RIPE, false).users[0].compared, [(7, true)]);
     counting.add_compared(1, 0, UserRequest { begun: 203_000, ..request }, false);
     assert_eq!(take(&mut counting, RIPE + 100_000, false).users[0].compared, [(8, false)]);
@@ -429,15 +431,31 @@ fn outcomes_of_rules_that_are_not_kept_are_lost_and_those_counted_before_are_not
 
 #[test]
 fn an_outcome_without_room_is_a_loss_of_its_step() {
-    let mut counting = counting();
-    let ended = Ended::default().packed();
-    let of_route = |route: u32| PackedOutcome { kind: OutcomeKind(ended.kind.0 | route), ..ended };
-    counting.add((1..).map(of_route).take(MAX_CELLS));
-    assert_eq!(counting.len(), MAX_CELLS);
+    let mut counting = full();
     add(&mut counting, [Ended::default(), Ended { arm: Arm::Legacy, ..Ended::default() }]);
     let batch = take(&mut counting, 0, false);
     let (flag, canary) = ("flag".parse().unwrap(), ("r1".parse().unwrap(), 0));
     assert_eq!((batch.lost, batch.losses), (2, vec![StepLoss { flag, canary, outcomes: 2, users: 0 }]));
+}
+
+/// A counting without room for a cell of another kind.
+fn full() -> Counting {
+    let mut counting = counting();
+    let ended = Ended { user: 0, ..Ended::default() }.packed();
+    let of_route = |route: u32| PackedOutcome { kind: OutcomeKind(ended.kind.0 | route), ..ended };
+    counting.add((1..).map(of_route).take(MAX_CELLS));
+    assert_eq!(counting.len(), MAX_CELLS);
+    counting
+}
+
+/// Kinds differ by arm, so the users of one arm alone would be missing.
+#[test]
+fn an_outcome_without_room_counts_for_its_user() {
+    let mut counting = full();
+    add(&mut counting, [Ended { user: 8, status: 503, ..Ended::default() }]);
+    let users = take(&mut counting, RIPE, false).users;
+    assert_eq!(users[0].seen, [SeenUser(8, Arm::New)]);
+    assert_eq!(events_of(&users).len(), 1);
 }
 
 #[test]

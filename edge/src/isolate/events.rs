@@ -1,7 +1,7 @@
 //! Events of users that backends, clients and servers report. Each is noted for the experiments that count it.
 
 use crate::{
-    counting::UserEvent,
+    counting::{UserEvent, experiments::EventResult},
     isolate::Isolate,
     tracking::{ReportedHeader, TrackRefusal},
     wire::Packed,
@@ -64,7 +64,8 @@ impl Isolate {
     ///
     /// # Errors
     ///
-    /// Fails if the body is no event of a server, or if the isolate has no rules.
+    /// Fails if the body is no event of a server, if the isolate has no rules, or if an experiment has no room for the event
+    /// until the next report. The server sends it again: those that have noted it know it by its id.
     pub fn track_of_server(&mut self, body: &[u8], now: i64) -> Result<(), TrackRefusal> {
         let ServerEvent { event, user, at, id } = ServerEvent::read(body, Timestamp::from_millis(now))?;
         if self.rules().is_none() {
@@ -73,8 +74,10 @@ impl Isolate {
         // The clock of the server may be ahead.
         let at_ms = at.millis().min(now);
         let TrackedEvent { name, value } = event;
-        self.note(&UserEvent { user: &user, name: &name, value, id: Some(&id), at_ms });
-        Ok(())
+        match self.note(&UserEvent { user: &user, name: &name, value, id: Some(&id), at_ms }) {
+            EventResult::Refused => Err(TrackRefusal::TooMany),
+            EventResult::Unknown | EventResult::Noted => Ok(()),
+        }
     }
 }
 

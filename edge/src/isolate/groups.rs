@@ -2,7 +2,7 @@
 //! counted for them.
 
 use crate::{
-    counting::{UserEvent, tickets::Member},
+    counting::{UserEvent, experiments::EventResult, tickets::Member},
     isolate::Isolate,
 };
 use cutover_core::{
@@ -23,15 +23,15 @@ struct Decided<'d> {
 
 impl Isolate {
     /// Notes the variants of a decision's user for the header `X-Test-Group`, without those of experiments that are held: by
-    /// the rules, or because this isolate sends nobody of their flags to the new arm. Returns the number that the outcome
-    /// carries for its user: that of a ticket if the rules count experiments, otherwise the hash of one who is evidence.
+    /// the rules, or because this isolate sends nobody of their flags to the new arm. Returns the number of the
+    /// ticket by which experiments count the request; 0 if none does.
     pub(super) fn note_experiments(
         &self,
         rules: &Ruleset,
         decision: &Decision<'_>,
         facts: &Facts<'_>,
         now: i64,
-    ) -> Option<u64> {
+    ) -> u32 {
         let decided = Decided { rules, decision, facts, now };
         let mut groups = self.groups.borrow_mut();
         groups.clear();
@@ -51,12 +51,10 @@ impl Isolate {
                 members.extend(self.member(decided, experiment, user, told));
             }
         }
-        let evidence = decision.evidence.map(|evidence| evidence.user);
-        if rules.counted().is_empty() {
-            return evidence;
+        if !self.settings.reports || members.is_empty() {
+            return 0;
         }
-        let is_counted = self.settings.reports && (evidence.is_some() || !members.is_empty());
-        is_counted.then(|| self.counting.tickets.borrow_mut().issue(self.generation, evidence, &members))
+        self.counting.tickets.borrow_mut().issue(self.generation, &members, now)
     }
 
     /// Returns the user in an experiment; `None` if the request counts nothing for it.
@@ -100,12 +98,14 @@ impl Isolate {
     /// Counts an event that a backend or a client reports of a user, for every experiment with a metric of its name. Returns
     /// true if there is such a metric.
     pub fn note_event(&mut self, user: &str, event: &str, value: Option<u64>, at_ms: i64) -> bool {
-        self.note(&UserEvent { user, name: event, value, id: None, at_ms })
+        self.note(&UserEvent { user, name: event, value, id: None, at_ms }) != EventResult::Unknown
     }
 
     /// As [`Isolate::note_event`], for an event that may have an id.
-    pub(super) fn note(&mut self, event: &UserEvent<'_>) -> bool {
-        let Some(rules) = self.rules().filter(|_| self.settings.reports) else { return false };
+    pub(super) fn note(&mut self, event: &UserEvent<'_>) -> EventResult {
+        let Some(rules) = self.rules().filter(|_| self.settings.reports) else {
+            return EventResult::Unknown;
+        };
         self.counting.note_event(&rules, event)
     }
 

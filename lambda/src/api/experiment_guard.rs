@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use cutover_core::{
     ExperimentName, FlagName, PartsPerMillion,
     config::Config,
-    rules::experiment::document::{Experiment, ExperimentState},
+    rules::experiment::document::{Experiment, ExperimentState, MAX_RUNNING},
 };
 
 /// Rejects a canary's move up on a flag that a running experiment owns: its users would be on the arms of their variants, and
@@ -88,6 +88,18 @@ pub(super) fn must_have_enabled_flags(truth: &Truth, config: &Config) -> Result<
     }
 }
 
+/// Rejects a configuration in which more experiments run than isolates count, unless as many run already.
+pub(super) fn must_be_counted(truth: &Truth, config: &Config) -> Result<(), Problem> {
+    let running = |config: &Config| config.ab_tests.values().filter(|held| held.is_running()).count();
+    let held = running(&truth.config);
+    if running(config) <= MAX_RUNNING.max(held) {
+        return Ok(());
+    }
+    let detail = format!("{held} experiments are running, and at most {MAX_RUNNING} are counted");
+    let hint = "pause or stop one of them first";
+    Err(Problem::new(StatusCode::CONFLICT, "too_many_experiments", detail, hint))
+}
+
 /// Iterates over the running experiments that own a flag, with that flag.
 fn owners(config: &Config) -> impl Iterator<Item = (&ExperimentName, &FlagName)> {
     config.ab_tests.iter().filter_map(|(name, experiment)| Some((name, experiment.owned_flag()?)))
@@ -165,6 +177,28 @@ experiments:
             let refused = must_stay_stopped(&truth, &with_state(&truth.config, state)).err();
             assert_eq!(refused.map(|problem| problem.code), expected, "{state:?}");
         }
+    }
+
+    /// The edge would count none of the users of another one.
+    #[test]
+    fn no_more_experiments_run_than_isolates_count() {
+        let running = |count: usize| {
+            let mut config = Config::default();
+            let (_, one) = truth().config.ab_tests.pop_first().unwrap();
+            for number in 0..count {
+                let running = Experiment { state: ExperimentState::Running, ..one.clone() };
+                config.ab_tests.insert(format!("t{number}").parse().unwrap(), running);
+            }
+            config
+        };
+        let mut truth = truth();
+        assert_eq!(must_be_counted(&truth, &running(MAX_RUNNING)), Ok(()));
+        truth.config = running(MAX_RUNNING);
+        let refused = must_be_counted(&truth, &running(MAX_RUNNING + 1)).unwrap_err();
+        assert_eq!((refused.status, refused.code), (StatusCode::CONFLICT, "too_many_experiments"));
+        // Earlier versions let more of them run, and those do not stand in the way of other changes.
+        truth.config = running(MAX_RUNNING + 2);
+        assert_eq!(must_be_counted(&truth, &running(MAX_RUNNING + 2)), Ok(()));
     }
 
     #[test]

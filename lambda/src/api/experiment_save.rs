@@ -2,7 +2,7 @@
 
 use crate::{
     api::{
-        experiment_guard::{may_own, must_have_enabled_flags, must_stay_stopped},
+        experiment_guard::{may_own, must_be_counted, must_have_enabled_flags, must_stay_stopped},
         experiments::{SECTION, experiment_json, find},
         extract::ExperimentPath,
     },
@@ -134,6 +134,7 @@ pub(super) fn must_be_valid(truth: &Truth, config: &Config) -> Result<(), Proble
     must_stay_stopped(truth, config)?;
     may_own(truth, config)?;
     must_have_enabled_flags(truth, config)?;
+    must_be_counted(truth, config)?;
     config.check().map_err(Problem::invalid_document)
 }
 

@@ -17,6 +17,9 @@ use crate::{
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
+/// Most experiments that run at once. An isolate holds the users of each of them.
+pub const MAX_RUNNING: usize = 32;
+
 /// A comparison of variants on users who are assigned to them by their ids.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Experiment {

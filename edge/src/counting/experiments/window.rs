@@ -5,7 +5,7 @@ use cutover_core::measurement::{
     batch::WINDOW_MS,
     experiments::{ExperimentPart, Exposure, UserOutcome},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter::Sum};
 
 /// Most values of one user for one metric in one event window. Those beyond them are left out.
 const MAX_VALUES: usize = 64;
@@ -21,10 +21,56 @@ pub(super) struct Window {
     settle_ms: u32,
     /// Times of first exposures in seconds since 1970, by variant.
     exposures: BTreeMap<Key, i64>,
-    /// Outcomes by metric.
-    outcomes: BTreeMap<Key, Vec<Noted>>,
-    /// Number of entries whose room the outcomes take in a batch.
-    noted: usize,
+    of_exposed: Outcomes,
+    of_others: Outcomes,
+}
+
+/// Group of users: those whom the isolate saw exposed before it noted an outcome, and the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    /// Users who were seen exposed.
+    Exposed,
+    /// All others. Another isolate may know of an exposure.
+    Others,
+}
+
+/// Outcomes of a group of users in one event window.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes {
+    by_metric: BTreeMap<Key, Vec<Noted>>,
+    /// Number of entries whose room they take in a batch.
+    room: usize,
+}
+
+/// Number of entries waiting to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Waiting {
+    /// Exposures, and outcomes of exposed users.
+    pub(super) of_exposed: usize,
+    /// Outcomes of other users.
+    pub(super) others: usize,
+}
+
+impl Waiting {
+    /// Returns the number of all entries.
+    pub(super) fn count(self) -> usize {
+        self.of_exposed + self.others
+    }
+
+    /// Takes the entries of one window out, and adds those that it has after a change.
+    pub(super) fn replace(&mut self, before: Self, after: Self) {
+        self.of_exposed = self.of_exposed + after.of_exposed - before.of_exposed;
+        self.others = self.others + after.others - before.others;
+    }
+}
+
+impl Sum for Waiting {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            of_exposed: sum.of_exposed + one.of_exposed,
+            others: sum.others + one.others,
+        })
+    }
 }
 
 /// Value of an outcome, and its id.
@@ -34,6 +80,16 @@ pub struct Amount {
     pub value: u64,
     /// Keyed hash of the id by which an event is recognised when it is sent again.
     pub id: Option<u64>,
+}
+
+/// A value that a metric counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ValueEvent {
+    /// Time in seconds since 1970.
+    pub(super) at: i64,
+    pub(super) amount: Amount,
+    /// True if the number of events counts beside their values.
+    pub(super) is_counted: bool,
 }
 
 /// An outcome of a user.
@@ -59,10 +115,69 @@ fn room_of(noted: &[Noted]) -> usize {
     noted.iter().map(Noted::room).sum()
 }
 
+impl Outcomes {
+    /// Notes a conversion. The last one of the window counts, unless this is the first one of a user who was exposed before.
+    /// Returns false if it takes more than `room` entries.
+    pub(super) fn convert(&mut self, key: Key, at: i64, is_first: bool, room: usize) -> bool {
+        if let Some(held) = self.by_metric.get_mut(&key).and_then(|noted| noted.first_mut()) {
+            held.at = if is_first { at } else { held.at.max(at) };
+            return true;
+        }
+        self.push(key, Noted { at, value: None, id: None }, room)
+    }
+
+    /// Notes a value. Values of one second are one sum, unless the number of events counts too. One with an id stays by itself,
+    /// and is noted once: the fold leaves out those that other windows and isolates report. Returns false if it takes more than
+    /// `room` entries.
+    pub(super) fn add_value(&mut self, key: Key, event: ValueEvent, room: usize) -> bool {
+        let ValueEvent { at, amount: Amount { value, id }, is_counted } = event;
+        if let Some(outcomes) = self.by_metric.get_mut(&key) {
+            if id.is_some() && outcomes.iter().any(|held| held.id == id) {
+                return true;
+            }
+            let may_join = !is_counted && id.is_none();
+            let same = outcomes.iter_mut().find(|held| may_join && held.id.is_none() && held.at == at);
+            if let Some(held) = same {
+                held.value = held.value.map(|sum| sum.saturating_add(value));
+                return true;
+            }
+            if outcomes.len() >= MAX_VALUES {
+                return true;
+            }
+        }
+        self.push(key, Noted { at, value: Some(value), id }, room)
+    }
+
+    fn push(&mut self, key: Key, noted: Noted, room: usize) -> bool {
+        let has_room = noted.room() <= room;
+        if has_room {
+            self.by_metric.entry(key).or_default().push(noted);
+            self.room += noted.room();
+        }
+        has_room
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(u64) -> bool) {
+        self.by_metric.retain(|(user, _), _| is_kept(*user));
+        self.room = self.by_metric.values().map(|noted| room_of(noted)).sum();
+    }
+
+    fn take(&mut self, taken: &mut Taken, room: &mut usize) {
+        while let Some(entry) = self.by_metric.first_entry().filter(|entry| room_of(entry.get()) <= *room) {
+            let (key, noted) = entry.remove_entry();
+            let taken_room = room_of(&noted);
+            *room -= taken_room;
+            self.room -= taken_room;
+            taken.outcomes.extend(noted.into_iter().map(|noted| (key, noted)));
+        }
+    }
+}
+
 impl Window {
     /// Creates an empty window that is ripe `settle_ms` after its end.
     pub(super) fn new(start: i64, settle_ms: u32) -> Self {
-        Self { start, settle_ms, exposures: BTreeMap::new(), outcomes: BTreeMap::new(), noted: 0 }
+        let exposures = BTreeMap::new();
+        Self { start, settle_ms, exposures, of_exposed: Outcomes::default(), of_others: Outcomes::default() }
     }
 
     /// Returns true if the window is over and every request that began in it has ended.
@@ -71,13 +186,13 @@ impl Window {
     }
 
     /// Returns the number of entries.
-    pub(super) fn count(&self) -> usize {
-        self.exposures.len() + self.noted
+    pub(super) fn waiting(&self) -> Waiting {
+        Waiting { of_exposed: self.exposures.len() + self.of_exposed.room, others: self.of_others.room }
     }
 
     /// Returns true if there are no entries.
     pub(super) fn is_empty(&self) -> bool {
-        self.count() == 0
+        self.waiting().count() == 0
     }
 
     /// Notes an exposure to a variant.
@@ -86,53 +201,27 @@ impl Window {
         *first = at.min(*first);
     }
 
-    /// Notes a conversion. The last one of the window counts.
-    pub(super) fn convert(&mut self, key: Key, at: i64) {
-        let outcomes = self.outcomes.entry(key).or_default();
-        if let Some(held) = outcomes.first_mut() {
-            held.at = held.at.max(at);
-        } else {
-            outcomes.push(Noted { at, value: None, id: None });
-            self.noted += 1;
-        }
-    }
-
-    /// Notes a value. Values of one second are one sum, unless the number of events counts too. One with an id stays by itself,
-    /// and is noted once: the fold leaves out those that other windows and isolates report.
-    pub(super) fn add_value(&mut self, key: Key, at: i64, amount: Amount, are_counted: bool) {
-        let Amount { value, id } = amount;
-        let outcomes = self.outcomes.entry(key).or_default();
-        if id.is_some() && outcomes.iter().any(|held| held.id == id) {
-            return;
-        }
-        let may_join = !are_counted && id.is_none();
-        let same = outcomes.iter_mut().find(|held| may_join && held.id.is_none() && held.at == at);
-        if let Some(held) = same {
-            held.value = held.value.map(|sum| sum.saturating_add(value));
-        } else if outcomes.len() < MAX_VALUES {
-            let noted = Noted { at, value: Some(value), id };
-            outcomes.push(noted);
-            self.noted += noted.room();
+    /// Returns the outcomes of a group.
+    pub(super) fn outcomes(&mut self, group: Group) -> &mut Outcomes {
+        match group {
+            Group::Exposed => &mut self.of_exposed,
+            Group::Others => &mut self.of_others,
         }
     }
 
     /// Keeps the users for whom `is_kept` returns true.
     pub(super) fn retain(&mut self, is_kept: impl Fn(u64) -> bool) {
         self.exposures.retain(|(user, _), _| is_kept(*user));
-        self.outcomes.retain(|(user, _), _| is_kept(*user));
-        self.noted = self.outcomes.values().map(|noted| room_of(noted)).sum();
+        self.of_exposed.retain(&is_kept);
+        self.of_others.retain(&is_kept);
     }
 
-    /// Moves the entries with the smallest hashes, as many as there is room for.
-    pub(super) fn take(&mut self, taken: &mut Taken, room: &mut usize) {
-        taken.exposures.extend(take_first(&mut self.exposures, room));
-        while let Some(entry) = self.outcomes.first_entry().filter(|entry| room_of(entry.get()) <= *room) {
-            let (key, noted) = entry.remove_entry();
-            let taken_room = room_of(&noted);
-            *room -= taken_room;
-            self.noted -= taken_room;
-            taken.outcomes.extend(noted.into_iter().map(|noted| (key, noted)));
+    /// Moves the entries of a group with the smallest hashes, as many as there is room for.
+    pub(super) fn take(&mut self, group: Group, taken: &mut Taken, room: &mut usize) {
+        if group == Group::Exposed {
+            taken.exposures.extend(take_first(&mut self.exposures, room));
         }
+        self.outcomes(group).take(taken, room);
     }
 }
 

@@ -1,10 +1,7 @@
 //! The largest batches: those of an isolate that ingest has not answered for an hour.
 
 use super::{Ended, add, hash};
-use crate::{
-    counting::{tickets::Member, *},
-    test_support,
-};
+use crate::{counting::*, test_support};
 use cutover_core::{
     ExperimentName, FlagName, PartsPerMillion, RouteId, RunId,
     compare::{ComparisonWindow, DifferenceCount, DifferenceKind, RuleCount, SkipReason, Tally},

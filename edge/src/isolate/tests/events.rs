@@ -229,6 +229,27 @@ fn an_outcome_with_an_id_takes_the_room_of_two_in_a_batch() {
     assert!(with_ids > MAX_ENTRIES / 4, "the batch is used: {with_ids}");
 }
 
+/// A server sends the event again, and the control plane knows it by its id.
+#[test]
+fn an_event_of_a_server_without_room_is_refused_and_taken_when_there_is_room_again() {
+    let mut isolate = counting(|_| ());
+    let event = |number: u64| server_of(&format!("user-{number}"), &format!("order-{number}"), NOW - 60_000);
+    let first_refused = (0..10_000).find(|number| isolate.track_of_server(&event(*number), NOW).is_err());
+    // A conversion, and a value with its id.
+    assert_eq!(first_refused, Some(4_096 / 3));
+    let refused = event(4_096 / 3);
+    assert_eq!(isolate.track_of_server(&refused, NOW), Err(TrackRefusal::TooMany));
+    assert_eq!(isolate.track_of_server(&event(0), NOW), Ok(()), "it is known");
+    let batch: Batch = serde_json::from_str(&isolate.next_batch(false, 0, NOW).unwrap()).unwrap();
+    assert_eq!(batch.experiments[0].lost, 0, "the server has the event still");
+    assert_eq!(isolate.track_of_server(&refused, NOW), Ok(()));
+    // A client learns nothing of what is counted, and is not refused.
+    for number in 0..2_000 {
+        isolate.note_event(&format!("stranger-{number}"), "purchase", None, NOW);
+    }
+    assert_eq!(track(&mut isolate, "/_cutover/track", &[("x-user-id", "u1")], EVENT), Ok(()));
+}
+
 #[test]
 fn an_event_of_a_server_counts_at_its_time_and_once_by_its_id() {
     let mut isolate = counting(|_| ());

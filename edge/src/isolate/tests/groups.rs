@@ -160,7 +160,7 @@ fn requests_that_an_experiment_decides_are_counted_as_others_and_are_no_evidence
         let decided = answer(&isolate, &request("/api/x", &user), 10).0;
         assert_eq!(decided & PackedDecision::EVIDENCE, 0, "{user}");
         let tag = OutcomeKind::tag(isolate.generation()) << OutcomeKind::GENERATION_SHIFT;
-        isolate.record(&[decided & PackedDecision::KIND | tag, 200 << 20 | 5, 0, 0, 0, 0]);
+        isolate.record(&[decided & PackedDecision::KIND | tag, 200 << 20 | 5, 0, 0, 0, 0, 0]);
     }
     let batch: Batch = serde_json::from_str(&isolate.next_batch(false, 0, 20).unwrap()).unwrap();
     assert!(batch.cells.iter().all(|cell| cell.reason == Reason::Experiment), "{batch:?}");

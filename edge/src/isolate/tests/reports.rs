@@ -24,7 +24,7 @@ fn outcomes(isolate: &Isolate, ended: &[(Arm, u32, u32)]) -> Vec<u32> {
         let arm = if arm == Arm::New { PackedDecision::NEW } else { 0 };
         (Reason::Rollout as u32) << PackedDecision::REASON_SHIFT | arm | isolate.generation() << 21
     };
-    ended.iter().flat_map(|(arm, status, ms)| [kind(*arm), status << 20 | ms, 0, 0, 0, 0]).collect()
+    ended.iter().flat_map(|(arm, status, ms)| [kind(*arm), status << 20 | ms, 0, 0, 0, 0, 0]).collect()
 }
 
 fn sent(isolate: &mut Isolate, at_rest: bool) -> Option<Batch> {

@@ -12,12 +12,12 @@ use cutover_core::{
 };
 
 /// Packs the outcome of a request of the new arm.
-fn outcome(isolate: &Isolate, status: u32) -> [u32; 6] {
+fn outcome(isolate: &Isolate, status: u32) -> [u32; 7] {
     let reason = (Reason::Rollout as u32) << PackedDecision::REASON_SHIFT;
     let kind = reason
         | PackedDecision::NEW
         | OutcomeKind::tag(isolate.generation()) << OutcomeKind::GENERATION_SHIFT;
-    [kind, status << 20 | 5, 7, 1, 103, 0]
+    [kind, status << 20 | 5, 7, 1, 103, 0, 0]
 }
 
 /// Runs an isolate for five minutes, in which every request has this status, and so many come at once. Returns the instants of
