@@ -208,7 +208,7 @@ impl Counting {
                 let request = UserRequest { user, arm: decision.arm(), minted, begun };
                 users.add(decided, request, kinds(outcome, ended.ms(), limits));
             } else {
-                // Only requests for the new arm are answered by something else.
+                // Only requests for the new arm are answered by something else. Of a fallback the user is known already.
                 users.see(decided, UserRequest { user, arm: Arm::New, minted, begun });
             }
         }
@@ -359,7 +359,8 @@ fn ended_request(ended: PackedOutcome, outcome: Outcome) -> EndedRequest {
         Outcome::Status(status) if !ended.gave_up() => u16::try_from(status).ok(),
         _ => None,
     };
-    EndedRequest { status, outcome, ms: ended.ms(), begun: ended.begun_ms() }
+    let is_fallback = ended.kind.decision().reason() == Reason::Fallback;
+    EndedRequest { status, outcome, ms: ended.ms(), begun: ended.begun_ms(), is_fallback }
 }
 
 /// Returns the number of entries of experiments for which a batch has room.

@@ -278,10 +278,12 @@ impl Isolate {
                 decision = decide(&held.rules, facts, timestamp);
                 todo |= PackedDecision::MINTED;
             }
+            // The wait is the same for every variant of an experiment: clients that do not wait would else be missing in one.
+            let may_wait = decision.verdict.arm == Arm::New || decision.verdict.reason == Reason::Experiment;
+            if may_wait && self.must_ask(now) && !self.settings.force_legacy {
+                return (PackedDecision(PackedDecision::ASK), None);
+            }
             if decision.verdict.arm == Arm::New {
-                if self.must_ask(now) && !self.settings.force_legacy {
-                    return (PackedDecision(PackedDecision::ASK), None);
-                }
                 if self.is_turned(&decision, now) {
                     decision.turn_to_legacy(Reason::Emergency);
                 } else if self.is_diverted(&decision, now) {

@@ -23,19 +23,19 @@ use cutover_core::{
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-const PAGE: &str = "GET\nhttps://h/api/x";
-const ORDER: &str = "POST\nhttps://h/orders";
+pub(super) const PAGE: &str = "GET\nhttps://h/api/x";
+pub(super) const ORDER: &str = "POST\nhttps://h/orders";
 
 /// Positions of the metrics of the experiment `arms`.
 const ORDERED: u8 = 0;
 const SPENT: u8 = 1;
-const ERRORS: u8 = 2;
+pub(super) const ERRORS: u8 = 2;
 const SLOW: u8 = 3;
-const REQUEST_MS: u8 = 4;
+pub(super) const REQUEST_MS: u8 = 4;
 
 /// A snapshot in which one experiment owns the flag and another one gives out values, both counted. Orders have a route of
 /// their own, which legacy answers.
-fn counted() -> Snapshot {
+pub(super) fn counted() -> Snapshot {
     let mut snapshot = snapshot(1, 0.0, 0);
     let mut orders = snapshot.routes[0].clone();
     orders.id = "orders".parse().unwrap();
@@ -73,7 +73,7 @@ fn key_of(experiment: &str) -> &'static str {
     if experiment == "arms" { test_support::KEY } else { "0f0e0d0c0b0a09080706050403020100" }
 }
 
-fn hash(experiment: &str, user: &str) -> u64 {
+pub(super) fn hash(experiment: &str, user: &str) -> u64 {
     ExperimentKey::parse(key_of(experiment)).unwrap().hash(user)
 }
 
@@ -83,7 +83,7 @@ fn variant(experiment: &str, user: &str) -> u8 {
 }
 
 /// Returns the first user of a variant of `arms`.
-fn user_of(position: u8) -> String {
+pub(super) fn user_of(position: u8) -> String {
     (0..100).map(|user| format!("user-{user}")).find(|user| variant("arms", user) == position).unwrap()
 }
 
@@ -92,12 +92,12 @@ fn reporting() -> Settings {
     Settings { reports: true, lease_ms: 0, ..Settings::default() }
 }
 
-fn running() -> Isolate {
+pub(super) fn running() -> Isolate {
     holding(&counted(), reporting())
 }
 
 /// Decides a request of a user and records its end as JavaScript does. `begun` is in seconds.
-fn end(
+pub(super) fn end(
     isolate: &mut Isolate,
     request: &str,
     user: &str,
@@ -110,7 +110,7 @@ fn end(
 }
 
 /// Records the end of the request that was decided last.
-fn record(isolate: &mut Isolate, decided: PackedDecision, (status, ms): (u32, u32), begun: u32) {
+pub(super) fn record(isolate: &mut Isolate, decided: PackedDecision, (status, ms): (u32, u32), begun: u32) {
     let tag = OutcomeKind::tag(isolate.generation()) << OutcomeKind::GENERATION_SHIFT;
     let number = if decided.0 & PackedDecision::EVIDENCE == 0 { 0 } else { isolate.evidence.get() };
     let halves = [number as u32, (number >> 32) as u32];
@@ -125,7 +125,7 @@ fn record(isolate: &mut Isolate, decided: PackedDecision, (status, ms): (u32, u3
 }
 
 /// Takes every batch that is left, and returns their parts.
-fn parts(isolate: &mut Isolate, now: i64, at_rest: bool) -> Vec<ExperimentPart> {
+pub(super) fn parts(isolate: &mut Isolate, now: i64, at_rest: bool) -> Vec<ExperimentPart> {
     let mut all = Vec::new();
     while let Some(text) = isolate.next_batch(at_rest, 0, now) {
         let batch: Batch = serde_json::from_str(&text).unwrap();
@@ -139,13 +139,13 @@ fn parts(isolate: &mut Isolate, now: i64, at_rest: bool) -> Vec<ExperimentPart> 
 }
 
 /// Returns users with their variants as the parts of an experiment have them.
-fn exposed(parts: &[ExperimentPart], experiment: &str) -> BTreeSet<(u64, u8)> {
+pub(super) fn exposed(parts: &[ExperimentPart], experiment: &str) -> BTreeSet<(u64, u8)> {
     let own = parts.iter().filter(|part| part.experiment.as_str() == experiment);
     own.flat_map(|part| &part.exposures).map(|exposure| (exposure.user, exposure.variant)).collect()
 }
 
 /// Returns users with metrics, times and values as the parts of an experiment have them.
-fn outcomes(parts: &[ExperimentPart], experiment: &str) -> BTreeSet<(u64, u8, i64, Option<u64>)> {
+pub(super) fn outcomes(parts: &[ExperimentPart], experiment: &str) -> BTreeSet<(u64, u8, i64, Option<u64>)> {
     let mut all = BTreeSet::new();
     for part in parts.iter().filter(|part| part.experiment.as_str() == experiment) {
         let outcome =
