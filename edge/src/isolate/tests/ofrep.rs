@@ -10,7 +10,7 @@ use crate::{
 };
 use cutover_core::{
     Emergency, Flag, PartsPerMillion, Timestamp, measurement::answer::Brake, rules::emergency::Declaration,
-    vocabulary::revision::Revision,
+    values::access::USUAL_REQUESTS_PER_SECOND, vocabulary::revision::Revision,
 };
 use serde_json::{Value, json};
 
@@ -195,6 +195,15 @@ fn a_caller_that_is_too_fast_is_told_when_to_come_again() {
     // Strangers use up nothing of it.
     assert_eq!([0; 3].map(|now| status(&mut isolate, &[0x33; 32], now)), [401; 3]);
     assert_eq!(status(&mut isolate, &ALL, 1_000), 200);
+}
+
+#[test]
+fn a_caller_has_a_pace_although_the_configuration_names_none() {
+    let mut isolate = opened(json!({ "tokens": tokens() }));
+    let pace = USUAL_REQUESTS_PER_SECOND.get();
+    assert!((0..pace).all(|_| isolate.evaluate(&request(), 0).status == 200));
+    assert_eq!(isolate.evaluate(&request(), 0).status, 429);
+    assert_eq!(isolate.evaluate(&request(), 1_000).status, 200);
 }
 
 #[test]
