@@ -223,7 +223,9 @@ fn a_caller_gets_the_flags_of_its_token_and_a_tag_of_its_own() {
 fn a_context_over_a_limit_is_refused() {
     let many = |count: usize| -> Value { (0..count).map(|index| (format!("a{index}"), json!(1))).collect() };
     let named = |name: &str, length: usize| json!({ name: "x".repeat(length) });
-    let halves = |kind: &str, length: usize| json!({ (format!("{kind}:a")): "x".repeat(length), (format!("{kind}:b")): "x".repeat(length) });
+    let halves = |kind: &str, length: usize| -> Value {
+        ["a", "b"].into_iter().map(|name| (format!("{kind}:{name}"), "x".repeat(length))).collect()
+    };
     for (what, context, status) in [
         ("attributes", many(MAX_ATTRIBUTES), 200),
         ("too many attributes", many(MAX_ATTRIBUTES + 1), 400),

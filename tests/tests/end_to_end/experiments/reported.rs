@@ -154,7 +154,8 @@ async fn reported_events_are_in_a_batch_under_the_hash_of_their_user() {
     }
 
     let of_now = ["user-2", "user-3", "user-4"].map(|user| purchase(user, false));
-    let all = purchase("user-1", true).into_iter().chain(of_now.into_iter().flatten()).collect();
+    let all: BTreeSet<Found> =
+        purchase("user-1", true).into_iter().chain(of_now.into_iter().flatten()).collect();
     wait_for(&batches, &all).await;
 }
 
@@ -224,6 +225,7 @@ async fn a_response_counts_for_the_user_of_its_decision() {
     let failed = http::get(port, "/", &[("x-user-id", "bob")]).await;
     assert_eq!(failed.status, 207, "legacy answers");
 
-    let all = [purchase("ann", false), purchase("bob", false)];
-    wait_for(&batches, &all.into_iter().flatten().chain([reached("bob")]).collect()).await;
+    let purchases = [purchase("ann", false), purchase("bob", false)];
+    let all: BTreeSet<Found> = purchases.into_iter().flatten().chain([reached("bob")]).collect();
+    wait_for(&batches, &all).await;
 }
