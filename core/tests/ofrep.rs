@@ -5,7 +5,10 @@ use cutover_core::{
     Revision, Ruleset, Timestamp,
     config::Config,
     json::Json,
-    ofrep::{Answer, BulkRequest, Context, Endpoint, InvalidContext, evaluate_flag, evaluate_flags},
+    ofrep::{
+        Answer, BulkRequest, Context, Endpoint, InvalidContext, MAX_ATTRIBUTES, MAX_NAME, MAX_VALUE,
+        evaluate_flag, evaluate_flags,
+    },
     values::access::{Access, Caller},
     vocabulary::revision::{Epoch, Stamp},
 };
@@ -213,6 +216,74 @@ fn a_caller_gets_the_flags_of_its_token_and_a_tag_of_its_own() {
     for (byte, status) in [(1, 304), (2, 200), (3, 200)] {
         assert_eq!(answer(byte, Some(&tag)).status, status, "token {byte}");
     }
+}
+
+/// Every condition looks for its attribute, so their product is what a request costs.
+#[test]
+fn a_context_over_a_limit_is_refused() {
+    let many = |count: usize| -> Value { (0..count).map(|index| (format!("a{index}"), json!(1))).collect() };
+    let named = |name: &str, length: usize| json!({ name: "x".repeat(length) });
+    let halves = |kind: &str, length: usize| -> Value {
+        ["a", "b"].into_iter().map(|name| (format!("{kind}:{name}"), "x".repeat(length))).collect()
+    };
+    for (what, context, status) in [
+        ("attributes", many(MAX_ATTRIBUTES), 200),
+        ("too many attributes", many(MAX_ATTRIBUTES + 1), 400),
+        ("a name", named(&"n".repeat(MAX_NAME), 1), 200),
+        ("a long name", named(&"n".repeat(MAX_NAME + 1), 1), 400),
+        ("a value", named("plan", MAX_VALUE), 200),
+        ("a long value", named("plan", MAX_VALUE + 1), 400),
+        ("a user", named("targetingKey", MAX_VALUE), 200),
+        ("a long user", named("targetingKey", MAX_VALUE + 1), 400),
+        ("cookies", halves("cookie", MAX_VALUE / 2 - 10), 200),
+        ("long cookies", halves("cookie", MAX_VALUE / 2), 400),
+        ("parameters", halves("query", MAX_VALUE / 2 - 10), 200),
+        ("long parameters", halves("query", MAX_VALUE / 2), 400),
+        // No condition can read it, so nothing looks for it.
+        ("a long list", json!({ "list": ["x".repeat(MAX_VALUE + 1)] }), 200),
+    ] {
+        let body = json!({ "context": context }).to_string();
+        for (found, answer) in [one("colour", &body), {
+            let answer = all(&body, None);
+            (answer.status, serde_json::from_str(&answer.body).unwrap())
+        }] {
+            assert_eq!(found, status, "{what}: {answer}");
+            let code = (status == 400).then_some(&json!("INVALID_CONTEXT")).cloned();
+            assert_eq!(answer.get("errorCode"), code.as_ref(), "{what}");
+        }
+    }
+}
+
+/// The token of a web page is known to everybody: it buys the work of its own flags and of no others.
+#[test]
+fn the_flags_of_other_tokens_are_not_evaluated() {
+    let flag = |condition: &str| {
+        format!(
+            "{{ type: boolean, enabled: true, variants: {{ yes: true, no: false }}, default: no, off: no, \
+             rules: [{{ conditions: [{condition}], variant: yes }}] }}"
+        )
+    };
+    // A parameter that has to be decoded costs an allocation, each time that a condition reads it.
+    let decoding = flag("{ type: attribute, name: \"query:q\", op: equals, values: [\"a b\"] }");
+    let plain = flag("{ type: attribute, name: \"header:plan\", op: equals, values: [gold] }");
+    let others: String = (0..50).map(|index| format!("  other_{index}: {decoding}\n")).collect();
+    let config = Config::from_yaml(&format!("flags:\n  mine: {plain}\n{others}"))
+        .unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let rules = Ruleset::compile(&config.snapshot(Revision(7), None)).unwrap();
+    let tokens = json!([
+        { "name": "mine", "sha256": "01".repeat(32), "flags": ["mine"] },
+        { "name": "all", "sha256": "02".repeat(32), "flags": ["*"] },
+    ]);
+    let access: Access = serde_json::from_value(json!({ "tokens": tokens })).unwrap();
+    let allocations = |byte: u8| {
+        let caller = access.caller(Some(&[byte; 32])).unwrap();
+        let body = r#"{"context":{"query:q":"a b"}}"#;
+        let request = BulkRequest { body, if_none_match: None, caller, stamp: stamp(0, 7), now: now() };
+        let info = allocation_counter::measure(|| assert_eq!(evaluate_flags(&rules, &request).status, 200));
+        info.count_total
+    };
+    let (mine, everything) = (allocations(1), allocations(2));
+    assert!(mine + 50 <= everything, "{mine} of {everything}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 // Requests that are answered through an adapter. The core decides each step, and returns it as one
 // number, see `step` in edge/src/wire.rs; the steps are carried out here.
 import { NO_BYTES, readBuffer, readBytes, TOO_LARGE } from "./body.js";
-import { CLIENT_LEFT, EVENT, LATE, TEST_GROUP } from "./http.js";
+import { CLIENT_LEFT, eventsIn, LATE, TEST_GROUP } from "./http.js";
 import { claimsIn } from "./identity.js";
 import { sendWith } from "./origin.js";
 import { logUnfit, UNFIT_STATUS } from "./unfit.js";
@@ -221,7 +221,7 @@ function callUpstream(exchange, step) {
   responded.then((response) => {
     const headers = response.headers;
     status = response.status;
-    if (table.groups !== null) keepEvents(exchange.call, headers.get(EVENT));
+    if (table.groups !== null) keepEvents(exchange.call, eventsIn(headers));
     exchange.keptHeaders = pickHeaders(headers, kept, RESPONSE_HEADERS);
     readBuffer(response, headers, MAX_RESPONSE_BODY).then((bytes) => next(takeBody, bytes), failed);
   }, failed);

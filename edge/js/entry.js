@@ -8,7 +8,7 @@ import { identify, needsVerification } from "./identity.js";
 import { evaluate } from "./ofrep.js";
 import { pack } from "./pack.js";
 import { ask } from "./question.js";
-import { drain } from "./report.js";
+import { drain, noteUncounted } from "./report.js";
 import { currentTable, renewTable, replaceBrokenCore } from "./table.js";
 import { isTracked, track } from "./track.js";
 import { core } from "./wasm.js";
@@ -78,6 +78,7 @@ async function prepareAndForward(request, env, context, url, decision) {
       if (decision & OWN_PATH) {
         if (pathAndQuery(url).startsWith(EVALUATIONS)) {
           core.refresh(env, context);
+          noteUncounted(env, context, Date.now());
           return evaluate(request, url);
         }
         drain();

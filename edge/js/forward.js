@@ -5,7 +5,7 @@ import { claimComparison } from "./compare.js";
 import {
   CLIENT_LEFT,
   decorate,
-  EVENT,
+  eventsIn,
   gatewayProblem,
   LATE,
   pathAndQuery,
@@ -17,7 +17,7 @@ import {
 } from "./http.js";
 import { hidesError } from "./inspect.js";
 import { send } from "./origin.js";
-import { pack } from "./pack.js";
+import { lastPacked } from "./pack.js";
 import { begin, count, reportIfDue } from "./report.js";
 import { replaceBrokenCore } from "./table.js";
 import { reasonFor } from "./unfit.js";
@@ -30,6 +30,7 @@ import {
   EVIDENCE,
   FALLBACK_NEVER,
   FALLBACK_UNAVAILABLE,
+  FOLLOWED,
   MINTED,
   NEW,
   NO_ROUTE,
@@ -77,7 +78,7 @@ export function forward(request, headers, env, context, url, table, decision, st
   const cookie = decision & MINTED ? core.minted() : undefined;
   /** @type {ForwardedRequest} */
   const forwarded = {
-    client: request,
+    packed: table.groups === null ? undefined : lastPacked,
     request: sent,
     env,
     context,
@@ -240,7 +241,7 @@ function finish(forwarded, response, status) {
     compare?.(status > TIMEOUT ? response : undefined, unfit);
     if (table.groups !== null) {
       // Of an adapted request the backend's own responses report them, which the client does not get.
-      noteEvents(forwarded, decision & ADAPT ? forwarded.events : response.headers.get(EVENT));
+      noteEvents(forwarded, decision & ADAPT ? forwarded.events : eventsIn(response.headers));
     }
     return decorate(response, decision, forwarded);
   } catch (error) {
@@ -250,15 +251,14 @@ function finish(forwarded, response, status) {
 }
 
 /**
- * Notes the events of a backend's response for the user of its request.
+ * Notes the events of a backend's response for the user that the request was decided for.
  *
  * @param {ForwardedRequest} forwarded
  * @param {string | null | undefined} events value of the header
  */
-function noteEvents({ client, url, table, cookie }, events) {
-  if (!events) return;
+function noteEvents({ packed, table, cookie }, events) {
+  if (packed === undefined || !events) return;
   try {
-    const packed = pack(client, client.headers, url, table);
     if (core.note_header(packed, table.generation, cookie, events)) {
       console.warn(JSON.stringify({ event: "event_header_malformed", header: events.slice(0, 200) }));
     }
@@ -302,19 +302,22 @@ async function recover(forwarded, error, unavailable) {
   const unfit = adapted?.unfit;
   try {
     const status = unavailable !== undefined ? unavailable.status : statusOf(error);
-    reportIfDue(env, context, count(open, status));
+    const again = isRead(request) ? request : kept;
+    const fallsBack = again !== null && mayFallBack(forwarded, unavailable ?? error);
+    reportIfDue(env, context, count(open, status, fallsBack ? FOLLOWED : 0));
     if (decision & NEW && error !== CLIENT_LEFT) noteResult(forwarded, true);
     compare?.(unfit === undefined ? undefined : unavailable, unfit);
-    const again = isRead(request) ? request : kept;
-    if (again !== null && mayFallBack(forwarded, unavailable ?? error)) {
+    if (fallsBack) {
       const legacy = (decision & ~(REASON | NEW | EVIDENCE)) | REASON_FALLBACK;
       const origin = table.origins[table.arms[route << 1]];
       const second = begin(table, legacy, Date.now());
+      // The response is the user's, whoever gave it. The core counts no more of a fallback.
+      second.userTicket = open.userTicket;
       try {
         const response = await withTimeout(send(origin, url, again, env), origin[1]);
         reportIfDue(env, context, count(second, response.status));
         unavailable?.body?.cancel().catch(() => {});
-        if (table.groups !== null) noteEvents(forwarded, response.headers.get(EVENT));
+        if (table.groups !== null) noteEvents(forwarded, eventsIn(response.headers));
         return decorate(response, legacy, forwarded);
       } catch (error) {
         reportIfDue(env, context, count(second, statusOf(error)));

@@ -32,7 +32,10 @@ export const SHADOW = "x-cutover-shadow";
 export const TEST_GROUP = "x-test-group";
 
 // The header by which a backend reports events of the user. No client gets it.
-export const EVENT = "x-cutover-event";
+const EVENT = "x-cutover-event";
+
+// Results of a look into the platform's cache after which the response is one that the backend gave before.
+const FROM_CACHE = /^(?:hit|stale|updating|revalidated)$/i;
 
 /** @param {number} ms */
 export function sleep(ms) {
@@ -277,6 +280,19 @@ export function decorate(response, decision, { table, cookie, groups, adapted })
   if (told) headers.set(TEST_GROUP, told);
   makePrivate(headers);
   return decorated;
+}
+
+/**
+ * Returns the events that a backend reports with its response; null if there are none, or if a cache repeats a response
+ * whose events were noted when the backend gave it.
+ *
+ * @param {Headers} headers of the response
+ */
+export function eventsIn(headers) {
+  const events = headers.get(EVENT);
+  if (events === null) return null;
+  const isRepeated = FROM_CACHE.test(headers.get("cf-cache-status") ?? "") || Number(headers.get("age")) > 0;
+  return isRepeated ? null : events;
 }
 
 /**

@@ -35,15 +35,12 @@ export async function evaluate(request, url) {
 }
 
 /**
- * Returns the body of a request; undefined if it is over the limit.
+ * Returns the body of a request; undefined if it is over the limit. One that broke off is empty: it is no JSON.
  *
  * @param {Request} request
  */
 function bodyOf(request) {
-  return readBytes(request, MAX_BODY).catch((error) => {
-    if (error === TOO_LARGE) return undefined;
-    throw error;
-  });
+  return readBytes(request, MAX_BODY).catch((error) => (error === TOO_LARGE ? undefined : NO_BYTES));
 }
 
 /**

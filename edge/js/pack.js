@@ -3,6 +3,9 @@ import { TEST_GROUP } from "./http.js";
 import { subjectIn } from "./identity.js";
 import { ABSENT, INPUT_COUNTRY, INPUT_IP, INPUT_JWT } from "./wire.js";
 
+/** The request that was packed last. `forward` reads it in the turn of the decision. */
+export let lastPacked = "";
+
 /**
  * Packs a request into the string that the core decides it by, see edge/src/wire.rs.
  *
@@ -14,6 +17,7 @@ import { ABSENT, INPUT_COUNTRY, INPUT_IP, INPUT_JWT } from "./wire.js";
 export function pack(request, headers, url, table) {
   const inputs = table.inputs;
   let packed = request.method + "\n" + url;
+  lastPacked = packed;
   if (inputs.length === 0) return packed;
   // If this header is present, the rules do not look at cookies.
   const unless = table.cookies_unless;
@@ -27,6 +31,7 @@ export function pack(request, headers, url, table) {
       packed += "\n" + read(request, headers, input);
     }
   }
+  lastPacked = packed;
   return packed;
 }
 

@@ -29,7 +29,7 @@ const LONGEST_REQUEST_MS = 130000;
 let periods = [];
 let periodEnd = 0;
 
-// The time at which the newest request was decided.
+// The time at which the newest request was decided, or answered with evaluations.
 let lastRequest = 0;
 
 // The time from which a request has to begin a turn of reporting, and the number of the newest
@@ -86,7 +86,7 @@ export function begin(table, decision, started) {
  *
  * @param {OpenRequest} open
  * @param {number} status of the response, or UNREACHABLE or TIMEOUT
- * @param {number} flags UNINSPECTED or none
+ * @param {number} flags UNINSPECTED, FOLLOWED or none
  */
 export function count(open, status, flags = 0) {
   const { table, decision, begun, started, period, userLow, userHigh, userTicket } = open;
@@ -139,6 +139,18 @@ export function drain() {
 /** Lets the next request begin a turn of reporting, unless there was one before. */
 export function enableReports() {
   if (turnAt === Infinity) turnAt = 0;
+}
+
+/**
+ * Notes a request that the Worker answers itself and that no count has: its isolate asks the control plane all the same.
+ *
+ * @param {Env} env
+ * @param {ExecutionContext} context
+ * @param {number} now
+ */
+export function noteUncounted(env, context, now) {
+  lastRequest = now;
+  reportIfDue(env, context, now);
 }
 
 /**

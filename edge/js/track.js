@@ -45,7 +45,10 @@ export async function track(request, env, context, url) {
   try {
     body = await readBytes(request, MAX_EVENT_BODY);
   } catch (error) {
-    if (error !== TOO_LARGE) throw error;
+    // A client that breaks off its upload is no fault of the edge.
+    if (error !== TOO_LARGE) {
+      return problem(400, "Bad Request", "event_invalid", "The event broke off before its end.");
+    }
     const detail = `An event has at most ${MAX_EVENT_BODY} bytes.`;
     return problem(413, "Content Too Large", "event_too_large", detail);
   }

@@ -186,8 +186,8 @@ interface AdapterCall {
 /** A request on its way to its backend. */
 interface ForwardedRequest extends AdapterCall, ComparedRequest {
   env: Env;
-  /** The request as the client sent it. */
-  client: ClientRequest;
+  /** The request as it was packed for its decision; undefined if no experiment runs. */
+  packed: string | undefined;
   open: OpenRequest;
   /** The request as it can be sent to legacy; null if it cannot. */
   kept: Request | null;

@@ -48,6 +48,7 @@ export const OUTCOME_LENGTH = 7;
 export const MINTED_USER = 1;
 export const GAVE_UP = 2;
 export const UNINSPECTED = 4;
+export const FOLLOWED = 8;
 
 // In place of a value that a request or a response lacks. No header can hold it.
 export const ABSENT = "\0";

@@ -165,7 +165,7 @@ impl Counting {
     /// outcome is lost, and the user is not, because kinds differ by arm.
     fn add_one(&mut self, ended: PackedOutcome) -> bool {
         let Self { generations, cells, named, users, experiments, tickets, members, .. } = self;
-        tickets.get_mut().end(ended.kind.generation(), ended.ticket, members);
+        tickets.get_mut().take(ended.kind.generation(), ended.ticket, ended.is_followed(), members);
         let decision = ended.kind.decision();
         let rules = rules_of(generations, ended.kind.generation());
         if rules.is_none() && decision.route().is_some() {
@@ -191,7 +191,7 @@ impl Counting {
                 let request = UserRequest { user, arm: decision.arm(), minted, begun };
                 users.add(decided, request, kinds(outcome, ended.ms(), limits));
             } else {
-                // Only requests for the new arm are answered by something else.
+                // Only requests for the new arm are answered by something else. Of a fallback the user is known already.
                 users.see(decided, UserRequest { user, arm: Arm::New, minted, begun });
             }
         }
@@ -347,7 +347,8 @@ fn ended_request(ended: PackedOutcome, outcome: Outcome) -> EndedRequest {
         Outcome::Status(status) if !ended.gave_up() => u16::try_from(status).ok(),
         _ => None,
     };
-    EndedRequest { status, outcome, ms: ended.ms(), begun: ended.begun_ms() }
+    let is_fallback = ended.kind.decision().reason() == Reason::Fallback;
+    EndedRequest { status, outcome, ms: ended.ms(), begun: ended.begun_ms(), is_fallback }
 }
 
 /// Returns the number of entries of experiments for which a batch has room.

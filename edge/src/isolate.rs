@@ -281,10 +281,10 @@ impl Isolate {
                 decision = decide(&held.rules, facts, timestamp);
                 todo |= PackedDecision::MINTED;
             }
+            if self.must_ask(&decision, now) {
+                return (PackedDecision(PackedDecision::ASK), None);
+            }
             if decision.verdict.arm == Arm::New {
-                if self.must_ask(now) && !self.settings.force_legacy {
-                    return (PackedDecision(PackedDecision::ASK), None);
-                }
                 if self.is_turned(&decision, now) {
                     decision.turn_to_legacy(Reason::Emergency);
                 } else if self.is_diverted(&decision, now) {
@@ -361,10 +361,14 @@ impl Isolate {
         self.counting.rules(generation).cloned()
     }
 
-    /// Returns true if the control plane has been silent for so long that it must be queried before
-    /// any request goes to the new arm: an emergency may have been declared meanwhile.
-    fn must_ask(&self, now: i64) -> bool {
-        self.settings.reports
+    /// Returns true if the control plane has been silent for so long that it must be queried before any request goes to the
+    /// new arm: an emergency may have been declared meanwhile. A request that an experiment sends to legacy waits too, because
+    /// clients that do not wait would else be missing in one variant only.
+    fn must_ask(&self, decision: &Decision<'_>, now: i64) -> bool {
+        let may_wait = decision.verdict.arm == Arm::New || decision.verdict.reason == Reason::Experiment;
+        may_wait
+            && self.settings.reports
+            && !self.settings.force_legacy
             && self.settings.lease_ms > 0
             && (self.reporting.must_ask(now, self.settings.lease_ms) || self.reporting.is_awaited(now))
     }

@@ -230,7 +230,8 @@ impl OutcomeKind {
 ///   was refused or broken off, or 1 if no response began in time
 /// - 2 and 3: the lower and the upper half of the user's hash in the run of a canary; both 0 if the request is no evidence
 /// - 4: the start of the request, in seconds since 1970
-/// - 5: the flags [`PackedOutcome::MINTED_USER`], [`PackedOutcome::GAVE_UP`] and [`PackedOutcome::UNINSPECTED`]
+/// - 5: the flags [`PackedOutcome::MINTED_USER`], [`PackedOutcome::GAVE_UP`], [`PackedOutcome::UNINSPECTED`] and
+///   [`PackedOutcome::FOLLOWED`]
 /// - 6: the number of the ticket by which experiments count the request; 0 if none does
 ///
 /// For example, a response with status 503 after 5 ms on the new origin of route 3, decided in
@@ -272,6 +273,8 @@ impl PackedOutcome {
     pub const GAVE_UP: u32 = 1 << 1;
     /// Flag: the route has `error_when`, but the response was not inspected, so its status alone counts.
     pub const UNINSPECTED: u32 = 1 << 2;
+    /// Flag: legacy is asked in the place of the failed new backend. Its outcome follows with the same ticket.
+    pub const FOLLOWED: u32 = 1 << 3;
 
     /// Reads the numbers of one outcome; `None` if there are more or fewer than seven.
     pub fn read(numbers: &[u32]) -> Option<Self> {
@@ -322,6 +325,11 @@ impl PackedOutcome {
     /// Returns true if the response may hide an error and was not inspected.
     pub fn is_uninspected(self) -> bool {
         self.flags & Self::UNINSPECTED != 0
+    }
+
+    /// Returns true if another outcome of the same request follows.
+    pub fn is_followed(self) -> bool {
+        self.flags & Self::FOLLOWED != 0
     }
 
     /// Returns true if the client left before the response.

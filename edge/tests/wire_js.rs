@@ -101,6 +101,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("MINTED_USER", PackedOutcome::MINTED_USER),
         ("GAVE_UP", PackedOutcome::GAVE_UP),
         ("UNINSPECTED", PackedOutcome::UNINSPECTED),
+        ("FOLLOWED", PackedOutcome::FOLLOWED),
         ("SHOW_ARM", show(true, false, false)),
         ("SHOW_REASON", show(false, true, false)),
         ("SHOW_REVISION", show(false, false, true)),

@@ -35,7 +35,8 @@ impl Ruleset {
         route_value(flag, &subject)
     }
 
-    /// Evaluates all flags, those with values and those of routes, in the order of their names.
+    /// Evaluates the flags for whose names `selects` returns true, those with values and those of routes, in the order of their
+    /// names.
     ///
     /// # Errors
     ///
@@ -43,8 +44,10 @@ impl Ruleset {
     pub fn evaluate_all<'r>(
         &'r self,
         subject: Subject<'r>,
+        selects: impl Fn(&str) -> bool + Copy,
     ) -> impl Iterator<Item = (&'r str, Result<Evaluation<'r>, EvaluationError>)> {
-        let (mut valued, mut routing) = (self.values.iter().peekable(), self.flags.iter().peekable());
+        let mut valued = self.values.iter().filter(move |flag| selects(flag.name.as_str())).peekable();
+        let mut routing = self.flags.iter().filter(move |flag| selects(flag.name.as_str())).peekable();
         std::iter::from_fn(move || {
             let is_valued = match (valued.peek(), routing.peek()) {
                 (Some(flag), Some(other)) => flag.name <= other.name,

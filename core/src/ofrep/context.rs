@@ -12,6 +12,15 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Field with the id of the user.
 const TARGETING_KEY: &str = "targetingKey";
 
+/// Most attributes of a context, the id of the user included. Each condition looks for its own among them.
+pub const MAX_ATTRIBUTES: usize = 256;
+
+/// Bytes of the longest name of an attribute.
+pub const MAX_NAME: usize = 256;
+
+/// Bytes of the longest value of an attribute; of all cookies together, and of all parameters of the query.
+pub const MAX_VALUE: usize = 4_096;
+
 /// Error for a context that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidContext {
@@ -21,6 +30,19 @@ pub enum InvalidContext {
     /// The id of the user is no string.
     #[error("targetingKey must be a string")]
     TargetingKey,
+    /// The context has too many attributes.
+    #[error("context has more than {max} attributes", max = MAX_ATTRIBUTES)]
+    Attributes,
+    /// An attribute is too long.
+    #[error(
+        "a name in context has more than {name} bytes, or a value more than {value}",
+        name = MAX_NAME,
+        value = MAX_VALUE
+    )]
+    AttributeLength,
+    /// The cookies, or the parameters of the query, are too long.
+    #[error("the cookies or the parameters in context have more than {max} bytes", max = MAX_VALUE)]
+    ListLength,
 }
 
 /// The evaluation context. Attributes are the caller's word.
@@ -51,19 +73,29 @@ impl<'j> Context<'j> {
     ///
     /// # Errors
     ///
-    /// Fails if the context is no object, or the id of its user no string.
+    /// Fails if the context is no object, the id of its user is no string, or the context is larger than may be.
     pub fn read(body: &'j Json<'j>) -> Result<Self, InvalidContext> {
         let mut context = Self::default();
         let Some(found) = body.get("context").filter(|found| !found.is_null()) else { return Ok(context) };
         let Json::Object(fields) = found else { return Err(InvalidContext::NoObject) };
+        if fields.len() > MAX_ATTRIBUTES {
+            return Err(InvalidContext::Attributes);
+        }
         context.hash = xxh3_64(found.to_string().as_bytes());
         // The last one of a repeated name counts, and facts are found from the front.
         for (name, value) in fields.iter().rev() {
+            let text = value.scalar().filter(|_| !value.is_null());
+            if name.len() > MAX_NAME || text.is_some_and(|text| text.len() > MAX_VALUE) {
+                return Err(InvalidContext::AttributeLength);
+            }
             if name == TARGETING_KEY {
                 context.add_user(value)?;
-            } else if let Some(value) = value.scalar().filter(|_| !value.is_null()) {
-                context.add(name, value);
+            } else if let Some(text) = text {
+                context.add(name, text);
             }
+        }
+        if context.cookies.len() > MAX_VALUE || context.query.len() > MAX_VALUE {
+            return Err(InvalidContext::ListLength);
         }
         Ok(context)
     }

@@ -75,7 +75,7 @@ pub fn evaluate_flags(rules: &Ruleset, request: &BulkRequest<'_>) -> Answer {
         let mut body = String::with_capacity(ENTRY_BYTES * rules.flag_count());
         body.push_str("{\"flags\":[");
         let subject = Subject { user: context.user(), facts, now: request.now };
-        let evaluated = rules.evaluate_all(subject).filter(|(key, _)| request.caller.may_evaluate(key));
+        let evaluated = rules.evaluate_all(subject, |key| request.caller.may_evaluate(key));
         for (index, (key, result)) in evaluated.enumerate() {
             if index > 0 {
                 body.push(',');

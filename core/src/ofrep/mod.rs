@@ -9,7 +9,7 @@ mod evaluate;
 
 pub use self::{
     answer::{Answer, ErrorCode},
-    context::{Context, InvalidContext},
+    context::{Context, InvalidContext, MAX_ATTRIBUTES, MAX_NAME, MAX_VALUE},
     endpoint::Endpoint,
     evaluate::{BulkRequest, evaluate_flag, evaluate_flags},
 };

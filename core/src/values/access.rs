@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, num::NonZeroU32, str::FromStr};
 use xxhash_rust::xxh3::Xxh3;
 
+/// Requests of one token in a second, in each isolate, unless the configuration has another limit.
+pub const USUAL_REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(999);
+
 /// Callers that may evaluate flags. A configuration without this part has no endpoint for evaluations.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Access {
@@ -17,8 +20,8 @@ pub struct Access {
     /// True if callers without a token may evaluate all flags.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub anonymous: bool,
-    /// Most requests of one token in a second, in each isolate; `None` for any number. Callers without a token share one
-    /// limit.
+    /// Most requests of one token in a second, in each isolate; `None` for [`USUAL_REQUESTS_PER_SECOND`]. Callers without a
+    /// token share one limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<NonZeroU32>,
 }
@@ -236,6 +239,11 @@ impl Caller<'_> {
 }
 
 impl Access {
+    /// Returns the number of requests that a token may send to each isolate in a second.
+    pub fn pace(&self) -> NonZeroU32 {
+        self.requests_per_second.unwrap_or(USUAL_REQUESTS_PER_SECOND)
+    }
+
     /// Returns the caller that sends a token with this SHA-256, or none; `None` if the token is not known, or one is needed.
     pub fn caller(&self, digest: Option<&[u8]>) -> Option<Caller<'_>> {
         let Some(digest) = digest else { return self.anonymous.then(Caller::default) };

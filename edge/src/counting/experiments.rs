@@ -5,8 +5,8 @@
 //! passed. So the outcomes of all variants are learned together. A batch with too little room takes the smallest hashes of a
 //! window, which depend on no variant, and leaves the others to the next batch.
 //!
-//! A request that the variant served is an exposure, however it ended. A request that legacy answers after a failure of the new
-//! backend is decided anew, and is none.
+//! A request that the variant served is an exposure, however it ended. If legacy answers after a failure of the new backend, its
+//! response counts for the metrics of responses, and for nothing else.
 //!
 //! Events of users whom the isolate did not see exposed are bounded apart: anybody can send them, and they leave out nobody.
 
@@ -47,6 +47,8 @@ pub struct EndedRequest {
     pub ms: u32,
     /// Start of the request, in milliseconds since 1970.
     pub begun: i64,
+    /// True if legacy answered after a failure of the new backend, which ended before.
+    pub is_fallback: bool,
 }
 
 /// Result of an event for the experiments that are counted. Of several, the greatest is that of all of them.
@@ -131,17 +133,18 @@ impl Experiments {
     pub fn add(&mut self, rules: &Ruleset, members: &[Member], ended: EndedRequest) {
         for member in members {
             let Some(counted) = rules.counted().get(member.experiment) else { continue };
+            let variant = member.variant.filter(|_| !ended.is_fallback);
             let selected = ended.status.map(|status| counted.responded(member.selected, status));
             let mut metrics = selected.unwrap_or_default();
-            if member.variant.is_some() {
+            if variant.is_some() {
                 metrics |= counted.ended(ended.outcome, ended.ms);
             }
-            if metrics.is_empty() && member.variant.is_none() {
+            if metrics.is_empty() && variant.is_none() {
                 continue;
             }
             let Some(users) = self.phase(counted, ended.begun) else { continue };
             let place = Place { rules, begun: ended.begun };
-            if let Some(variant) = member.variant {
+            if let Some(variant) = variant {
                 users.expose(place, member.user, variant);
             }
             // The value of a response is its milliseconds.

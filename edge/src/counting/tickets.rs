@@ -79,9 +79,10 @@ impl Tickets {
         next.map_or(0, |first| serial << PLACE_BITS | first)
     }
 
-    /// Ends a ticket, and puts its members into `members` in place of those that are there: none if the ticket was given up,
-    /// or issued to a core that is gone. `generation` is the tag of the one that decided.
-    pub fn end(&mut self, generation: u32, number: u32, members: &mut Vec<Member>) {
+    /// Ends a ticket, or leaves it open if another outcome of its request follows. Puts its members into `members` in place of
+    /// those that are there: none if the ticket was given up, or issued to a core that is gone. `generation` is the tag of the
+    /// one that decided.
+    pub fn take(&mut self, generation: u32, number: u32, is_followed: bool, members: &mut Vec<Member>) {
         members.clear();
         let serial = number >> PLACE_BITS;
         let mut next = Some(number & ((1 << PLACE_BITS) - 1)).filter(|_| serial != 0);
@@ -92,8 +93,10 @@ impl Tickets {
             }
             members.push(place.member);
             next = place.next;
-            place.serial = 0;
-            self.free.push(index);
+            if !is_followed {
+                place.serial = 0;
+                self.free.push(index);
+            }
         }
     }
 
@@ -141,7 +144,7 @@ mod tests {
 
     fn end(tickets: &mut Tickets, generation: u32, number: u32) -> Vec<Member> {
         let mut members = vec![member(99)];
-        tickets.end(generation, number, &mut members);
+        tickets.take(generation, number, false, &mut members);
         members
     }
 
@@ -201,7 +204,7 @@ mod tests {
         let mut members = Vec::with_capacity(2);
         let mut issue_and_end = || {
             let number = tickets.issue(1, &[member(1), member(2)], 0);
-            tickets.end(1, number, &mut members);
+            tickets.take(1, number, false, &mut members);
         };
         issue_and_end();
         let info = allocation_counter::measure(issue_and_end);

@@ -125,8 +125,7 @@ impl Isolate {
     ) -> Answer {
         let Some(endpoint) = Endpoint::of_path(request.path) else { return Answer::not_found() };
         let Some(caller) = access.caller(request.token) else { return Answer::unauthorized() };
-        let limit = access.requests_per_second;
-        if limit.is_some_and(|limit| !self.paces.allows(caller.name(), limit, now)) {
+        if !self.paces.allows(caller.name(), access.pace(), now) {
             return Answer::too_many_requests(RETRY_AFTER_S);
         }
         if let Endpoint::Flag(key) = &endpoint

@@ -25,7 +25,13 @@ impl Paces {
         if self.0.len() >= MAX_CALLERS {
             self.0.retain(|_, paid| *paid > now);
         }
-        self.0.insert(caller.into(), if is_allowed { next } else { paid });
+        let paid = if is_allowed { next } else { paid };
+        match self.0.get_mut(caller) {
+            Some(held) => *held = paid,
+            None => {
+                self.0.insert(caller.into(), paid);
+            }
+        }
         is_allowed
     }
 }

@@ -1,5 +1,6 @@
 //! Transitions of an isolate's state, on the host.
 
+mod alike;
 mod brakes;
 mod control;
 mod diversion;

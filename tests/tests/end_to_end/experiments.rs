@@ -4,6 +4,7 @@ mod assignment;
 mod conversions;
 mod forwarding;
 mod owner;
+mod reported;
 mod users;
 
 use axum::{Router, http::HeaderMap};

@@ -128,7 +128,13 @@ fn the_largest_batches_are_accepted_by_ingest() {
     for user in 0..3_000 {
         let (selected, variant) = (MetricSet::default(), Some(1));
         let member = Member { experiment: 0, user: hash(user), variant, selected };
-        let ended = EndedRequest { status: None, outcome: Outcome::Status(200), ms: 5, begun: 103_000 };
+        let ended = EndedRequest {
+            status: None,
+            outcome: Outcome::Status(200),
+            ms: 5,
+            begun: 103_000,
+            is_fallback: false,
+        };
         counting.experiments.add(&rules, &[member], ended);
     }
     let state = BatchState { now: i64::MAX, ..BatchState::default() };

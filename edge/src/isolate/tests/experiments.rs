@@ -24,19 +24,19 @@ use cutover_core::{
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-const PAGE: &str = "GET\nhttps://h/api/x";
-const ORDER: &str = "POST\nhttps://h/orders";
+pub(super) const PAGE: &str = "GET\nhttps://h/api/x";
+pub(super) const ORDER: &str = "POST\nhttps://h/orders";
 
 /// Positions of the metrics of the experiment `arms`.
 const ORDERED: u8 = 0;
 const SPENT: u8 = 1;
-const ERRORS: u8 = 2;
+pub(super) const ERRORS: u8 = 2;
 const SLOW: u8 = 3;
-const REQUEST_MS: u8 = 4;
+pub(super) const REQUEST_MS: u8 = 4;
 
 /// A snapshot in which one experiment owns the flag and another one gives out values, both counted. Orders have a route of
 /// their own, which legacy answers.
-fn counted() -> Snapshot {
+pub(super) fn counted() -> Snapshot {
     let mut snapshot = snapshot(1, 0.0, 0);
     let mut orders = snapshot.routes[0].clone();
     orders.id = "orders".parse().unwrap();
@@ -74,7 +74,7 @@ fn key_of(experiment: &str) -> &'static str {
     if experiment == "arms" { test_support::KEY } else { "0f0e0d0c0b0a09080706050403020100" }
 }
 
-fn hash(experiment: &str, user: &str) -> u64 {
+pub(super) fn hash(experiment: &str, user: &str) -> u64 {
     ExperimentKey::parse(key_of(experiment)).unwrap().hash(user)
 }
 
@@ -84,7 +84,7 @@ fn variant(experiment: &str, user: &str) -> u8 {
 }
 
 /// Returns the first user of a variant of `arms`.
-fn user_of(position: u8) -> String {
+pub(super) fn user_of(position: u8) -> String {
     (0..100).map(|user| format!("user-{user}")).find(|user| variant("arms", user) == position).unwrap()
 }
 
@@ -93,12 +93,12 @@ fn reporting() -> Settings {
     Settings { reports: true, lease_ms: 0, ..Settings::default() }
 }
 
-fn running() -> Isolate {
+pub(super) fn running() -> Isolate {
     holding(&counted(), reporting())
 }
 
 /// Decides a request of a user and records its end as JavaScript does. `begun` is in seconds.
-fn end(
+pub(super) fn end(
     isolate: &mut Isolate,
     request: &str,
     user: &str,
@@ -111,11 +111,22 @@ fn end(
 }
 
 /// Records the end of the request that was decided last.
-fn record(isolate: &mut Isolate, decided: PackedDecision, (status, ms): (u32, u32), begun: u32) {
+pub(super) fn record(isolate: &mut Isolate, decided: PackedDecision, ended: (u32, u32), begun: u32) {
+    record_with(isolate, decided, ended, begun, 0);
+}
+
+/// Records the end of the request that was decided last, with flags of its outcome.
+pub(super) fn record_with(
+    isolate: &mut Isolate,
+    decided: PackedDecision,
+    (status, ms): (u32, u32),
+    begun: u32,
+    flags: u32,
+) {
     let tag = OutcomeKind::tag(isolate.generation()) << OutcomeKind::GENERATION_SHIFT;
     let [low, high, ticket] = numbers_of_user(isolate, decided);
     let kind = decided.0 & PackedDecision::KIND | tag;
-    isolate.record(&[kind, status << 20 | ms, low, high, begun, 0, ticket]);
+    isolate.record(&[kind, status << 20 | ms, low, high, begun, flags, ticket]);
 }
 
 /// Returns the numbers that the outcome of the request that was decided last carries for its user.
@@ -123,12 +134,14 @@ fn numbers_of_user(isolate: &Isolate, decided: PackedDecision) -> [u32; 3] {
     if decided.0 & PackedDecision::EVIDENCE == 0 {
         return [0; 3];
     }
-    let hash = isolate.evidence.get();
+    // Of a fallback a canary gets no evidence.
+    let is_fallback = decided.reason() == Reason::Fallback;
+    let hash = if is_fallback { 0 } else { isolate.evidence.get() };
     [hash as u32, (hash >> 32) as u32, isolate.ticket.get()]
 }
 
 /// Takes every batch that is left, and returns their parts.
-fn parts(isolate: &mut Isolate, now: i64, at_rest: bool) -> Vec<ExperimentPart> {
+pub(super) fn parts(isolate: &mut Isolate, now: i64, at_rest: bool) -> Vec<ExperimentPart> {
     let mut all = Vec::new();
     while let Some(text) = isolate.next_batch(at_rest, 0, now) {
         let batch: Batch = serde_json::from_str(&text).unwrap();
@@ -142,13 +155,13 @@ fn parts(isolate: &mut Isolate, now: i64, at_rest: bool) -> Vec<ExperimentPart> 
 }
 
 /// Returns users with their variants as the parts of an experiment have them.
-fn exposed(parts: &[ExperimentPart], experiment: &str) -> BTreeSet<(u64, u8)> {
+pub(super) fn exposed(parts: &[ExperimentPart], experiment: &str) -> BTreeSet<(u64, u8)> {
     let own = parts.iter().filter(|part| part.experiment.as_str() == experiment);
     own.flat_map(|part| &part.exposures).map(|exposure| (exposure.user, exposure.variant)).collect()
 }
 
 /// Returns users with metrics, times and values as the parts of an experiment have them.
-fn outcomes(parts: &[ExperimentPart], experiment: &str) -> BTreeSet<(u64, u8, i64, Option<u64>)> {
+pub(super) fn outcomes(parts: &[ExperimentPart], experiment: &str) -> BTreeSet<(u64, u8, i64, Option<u64>)> {
     let mut all = BTreeSet::new();
     for part in parts.iter().filter(|part| part.experiment.as_str() == experiment) {
         let outcome =

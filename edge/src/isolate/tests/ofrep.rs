@@ -8,7 +8,10 @@ use crate::{
     },
     wire::PackedDecision,
 };
-use cutover_core::{Emergency, Flag, PartsPerMillion, Timestamp, rules::emergency::Declaration};
+use cutover_core::{
+    Emergency, Flag, PartsPerMillion, Timestamp, measurement::answer::Brake, rules::emergency::Declaration,
+    values::access::USUAL_REQUESTS_PER_SECOND, vocabulary::revision::Revision,
+};
 use serde_json::{Value, json};
 
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
@@ -22,12 +25,17 @@ const ALL: [u8; 32] = [0x22; 32];
 /// Returns an isolate with the flags `flag`, which is split, and `other`, which is on for everybody.
 fn opened(ofrep: Value) -> Isolate {
     let mut isolate = Isolate::default();
-    let mut snapshot = snapshot(7, 50.0, 0);
+    isolate.finish_read(0, Ok(Some(document(7, ofrep)))).unwrap();
+    isolate
+}
+
+/// Returns the snapshot of [`opened`] as a revision.
+fn document(revision: u64, ofrep: Value) -> String {
+    let mut snapshot = snapshot(revision, 50.0, 0);
     let other = Flag { enabled: true, rollout_percentage: PartsPerMillion::ALL, ..Flag::default() };
     snapshot.flags.insert("other".parse().unwrap(), other);
     snapshot.ofrep = serde_json::from_value(ofrep).unwrap();
-    isolate.finish_read(0, Ok(Some(snapshot.encode().unwrap()))).unwrap();
-    isolate
+    snapshot.encode().unwrap()
 }
 
 fn tokens() -> Value {
@@ -140,19 +148,38 @@ fn a_token_shows_its_flags_and_nobody_needs_one_if_the_configuration_says_so() {
 }
 
 #[test]
-fn a_client_that_holds_the_answer_gets_304_until_a_snapshot_or_a_brake_changes_it() {
+fn a_client_that_holds_the_answer_gets_304_until_a_brake_an_emergency_or_a_snapshot_changes_it() {
     let mut isolate = opened(json!({ "tokens": tokens() }));
-    let first = isolate.evaluate(&request(), 0);
-    let tag = header(&first, "etag").unwrap().to_owned();
-    let held = EvaluationRequest { if_none_match: Some(&tag), ..request() };
-    let same = isolate.evaluate(&held, 0);
-    assert_eq!((same.status, same.body.as_str(), header(&same, "etag")), (304, "", Some(tag.as_str())));
-    let other = EvaluationRequest { token: Some(&ONE), ..held };
-    assert_eq!(isolate.evaluate(&other, 0).status, 200, "the flags of another token");
     let (reason, by, since) = ("r".to_owned(), "b".to_owned(), Timestamp::from_millis(0));
     let emergency = Emergency::from(Declaration { flags: None, reason, by, since });
-    isolate.rules().unwrap().declare([&emergency]);
-    assert_eq!(isolate.evaluate(&held, 0).status, 200);
+    let brake = Brake {
+        revision: Revision(8),
+        flag: "other".parse().unwrap(),
+        enabled: true,
+        rollout: PartsPerMillion::of_percent(50),
+    };
+    let changes: [(&str, &dyn Fn(&mut Isolate)); 4] = [
+        ("nothing was held", &|_: &mut Isolate| ()),
+        ("a brake", &|isolate: &mut Isolate| isolate.rules().unwrap().brake([&brake])),
+        ("an emergency", &|isolate: &mut Isolate| isolate.rules().unwrap().declare([&emergency])),
+        ("a snapshot", &|isolate: &mut Isolate| {
+            let newer = document(9, json!({ "tokens": tokens() }));
+            isolate.finish_read(1, Ok(Some(newer))).unwrap();
+        }),
+    ];
+    let mut tag = "\"none\"".to_owned();
+    for (context, change) in changes {
+        change(&mut isolate);
+        let changed = isolate.evaluate(&EvaluationRequest { if_none_match: Some(&tag), ..request() }, 2);
+        assert_eq!(changed.status, 200, "{context}");
+        tag = header(&changed, "etag").unwrap().to_owned();
+        let held = EvaluationRequest { if_none_match: Some(&tag), ..request() };
+        let same = isolate.evaluate(&held, 2);
+        let expected = (304, "", Some(tag.as_str()));
+        assert_eq!((same.status, same.body.as_str(), header(&same, "etag")), expected, "{context}");
+        let other = EvaluationRequest { token: Some(&ONE), ..held };
+        assert_eq!(isolate.evaluate(&other, 2).status, 200, "the flags of another token");
+    }
 }
 
 #[test]
@@ -168,6 +195,15 @@ fn a_caller_that_is_too_fast_is_told_when_to_come_again() {
     // Strangers use up nothing of it.
     assert_eq!([0; 3].map(|now| status(&mut isolate, &[0x33; 32], now)), [401; 3]);
     assert_eq!(status(&mut isolate, &ALL, 1_000), 200);
+}
+
+#[test]
+fn a_caller_has_a_pace_although_the_configuration_names_none() {
+    let mut isolate = opened(json!({ "tokens": tokens() }));
+    let pace = USUAL_REQUESTS_PER_SECOND.get();
+    assert!((0..pace).all(|_| isolate.evaluate(&request(), 0).status == 200));
+    assert_eq!(isolate.evaluate(&request(), 0).status, 429);
+    assert_eq!(isolate.evaluate(&request(), 1_000).status, 200);
 }
 
 #[test]

@@ -127,7 +127,9 @@ pub(super) fn all() -> Vec<BenchFlag> {
 /// Returns the flags as a configuration of Cutover, open to the token with this hash.
 pub(super) fn of_cutover(flags: &[BenchFlag], token_sha256: &str) -> Value {
     let token = json!({ "name": "bench", "sha256": token_sha256, "flags": ["*"] });
-    json!({ "flags": by_name(flags, BenchFlag::of_cutover), "ofrep": { "tokens": [token] } })
+    // The most that can be configured, so that the pace is that of the Worker.
+    let ofrep = json!({ "tokens": [token], "requests_per_second": 100_000 });
+    json!({ "flags": by_name(flags, BenchFlag::of_cutover), "ofrep": ofrep })
 }
 
 /// Returns the flags as a configuration of flagd.

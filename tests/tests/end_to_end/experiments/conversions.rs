@@ -1,27 +1,14 @@
 //! Events that backends, clients and servers report: the header that no client gets, and the path of the Worker's own.
 
 use crate::forwarding::websocket_accept;
-use axum::{Json, Router, body::Bytes, http::HeaderMap, routing::post};
-use cutover_core::{
-    Revision, Snapshot, Timestamp,
-    config::Config,
-    measurement::{answer::Answer as Word, batch::Batch, experiments::ExperimentKey, label::ExperimentLabel},
-};
+use cutover_core::Timestamp;
 use cutover_tests::{
-    gzip::plain_body,
     http::{self, Answer, EDGE_TOKEN},
-    is_deep,
     proxied::{SingleRouteWorker, single_route},
     raw_origin::{RawOrigin, ReceivedRequest},
-    server::Server,
-    stack::INGEST_SECRET,
 };
 use serde_json::json;
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -32,7 +19,7 @@ experiments:
   colours: { name: Colours, success_metrics: [purchase], variants: { red: { name: Red, traffic_percentage: 100 }, blue: { name: Blue, traffic_percentage: 0 } } }
 "#;
 
-const ALL_NEW: &str = "enabled: true, rollout_percentage: 100";
+pub(super) const ALL_NEW: &str = "enabled: true, rollout_percentage: 100";
 const IDENTITY: &str = ", identity: [\"header:x-user-id\"]";
 const EVENT: &str = "x-cutover-event";
 const USER: (&str, &str) = ("x-user-id", "user-1");
@@ -70,7 +57,7 @@ async fn reporting(name: &'static str) -> RawOrigin {
     .await
 }
 
-fn assert_without_events(answer: &Answer, context: &str) {
+pub(super) fn assert_without_events(answer: &Answer, context: &str) {
     assert_eq!(answer.all(EVENT), Vec::<String>::new(), "{context}: {answer:?}");
 }
 
@@ -151,7 +138,12 @@ async fn a_websocket_whose_response_reports_events_begins_without_them() {
 }
 
 /// Sends a body to the path of events.
-async fn track(edge: &SingleRouteWorker, query: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(super) async fn track(
+    edge: &SingleRouteWorker,
+    query: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let target = format!("/_cutover/track{query}");
     http::send(edge.port(), "POST", &target, headers, body.as_bytes()).await
 }
@@ -166,7 +158,7 @@ fn assert_refused(answer: &Answer, status: u16, code: &str, context: &str) {
     );
 }
 
-fn assert_taken(answer: &Answer, context: &str) {
+pub(super) fn assert_taken(answer: &Answer, context: &str) {
     assert_eq!((answer.status, answer.body.len()), (204, 0), "{context}: {answer:?}");
     assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"), "{context}");
 }
@@ -228,7 +220,7 @@ async fn an_event_that_is_refused_says_why() {
 }
 
 /// Returns the time some seconds from now.
-fn time(after_s: i64) -> String {
+pub(super) fn time(after_s: i64) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
     Timestamp::from_millis(i64::try_from(now).unwrap() + after_s * 1_000).to_string()
 }
@@ -261,88 +253,20 @@ async fn a_server_reports_events_with_the_edge_token() {
     }
 }
 
-const COUNTED: &str = r#"
-experiments:
-  colours:
-    name: Colours
-    metrics: [{ name: spent, kind: value, cap: 1000, on: { event: purchase } }]
-    success_metrics: [purchase]
-    variants: { red: { name: Red, traffic_percentage: 100 }, blue: { name: Blue, traffic_percentage: 0 } }
-"#;
-
-const KEY: &str = "000102030405060708090a0b0c0d0e0f";
-
-/// Positions of the metrics of [`COUNTED`].
-const SPENT: u8 = 0;
-const PURCHASE: u8 = 1;
-
-/// An outcome in a batch: hash of the user, position of the metric, value, and true if it has an id.
-type Found = (u64, u8, Option<u64>, bool);
-
-/// Starts an ingest that stores every batch.
-async fn ingest(batches: Arc<Mutex<Vec<Batch>>>) -> Server {
-    let store = move |headers: HeaderMap, body: Bytes| {
-        let batch = serde_json::from_slice(&plain_body(&headers, &body)).unwrap();
-        batches.lock().unwrap().push(batch);
-        async { Json(Word::at(Revision(1))) }
-    };
-    let app = Router::new()
-        .route("/v1/batches", post(store))
-        .route("/v1/questions", post(|| async { Json(Word::at(Revision(1))) }));
-    Server::start(app).await
-}
-
-fn found(batches: &Mutex<Vec<Batch>>) -> BTreeSet<Found> {
-    let batches = batches.lock().unwrap();
-    let parts = batches.iter().flat_map(|batch| &batch.experiments);
-    let outcomes = parts.flat_map(|part| &part.outcomes);
-    outcomes.map(|held| (held.user, held.metric, held.value, held.id.is_some())).collect()
-}
-
-/// Events of now are reported when their window is over. One that a server reports later is in the next batch, so the short
-/// form waits for that alone.
+/// A client can break its upload off: that is no failure of the edge, and says nothing of legacy.
 #[tokio::test(flavor = "multi_thread")]
-async fn reported_events_are_in_a_batch_under_the_hash_of_their_user() {
-    let batches = Arc::default();
-    let ingest = ingest(Arc::clone(&batches)).await;
-    let new = reporting("new").await;
-    let yaml = single_route(&new.url(), &new.url(), 500, ALL_NEW, IDENTITY) + COUNTED;
-    let config = Config::from_yaml(&yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let mut snapshot: Snapshot = config.snapshot(Revision(1), None);
-    let label = ExperimentLabel { phase: 1, key: KEY.to_owned() };
-    snapshot.experiment_labels.insert("colours".parse().unwrap(), label);
-    let url = ingest.url();
-    let variables = [
-        ("INGEST_URL", url.as_str()),
-        ("CUTOVER_INGEST_SECRET", INGEST_SECRET),
-        ("REPORT_INTERVAL_MS", "500"),
-    ];
-    let edge = SingleRouteWorker::holding(&snapshot, &variables).await;
-
-    let key = ExperimentKey::parse(KEY).unwrap();
-    let both = |user: &str, has_id| -> [Found; 2] {
-        [(key.hash(user), SPENT, Some(12_500), has_id), (key.hash(user), PURCHASE, None, false)]
-    };
-    let bearer = format!("Bearer {EDGE_TOKEN}");
-    let of_server =
-        json!({ "name": "purchase", "value": 12.5, "user": "user-1", "at": time(-60), "id": "order-1" })
-            .to_string();
-    for _ in 0..2 {
-        assert_taken(&track(&edge, "", &[("authorization", &bearer)], &of_server).await, "a server");
+async fn an_upload_that_breaks_off_counts_for_nothing() {
+    let edge = tracking().await;
+    let event = r#"{"name":"purchase"}"#;
+    assert_taken(&track(&edge, "", &[USER], event).await, "a whole event");
+    // A chunk whose length is none.
+    let broken = "POST /_cutover/track HTTP/1.1\r\nhost: api.example.com\r\nconnection: close\r\nx-user-id: user-1\r\n\
+                  transfer-encoding: chunked\r\n\r\n5\r\n{\"nam\r\nno length\r\n";
+    let answer = http::exchange(edge.port(), broken.as_bytes()).await;
+    assert_refused(&answer, 400, "event_invalid", "a broken event");
+    assert_taken(&track(&edge, "", &[USER], event).await, "another whole event");
+    let outcomes = edge.health().await["outcomes"].clone();
+    for arm in ["legacy", "new"] {
+        assert_eq!(outcomes[arm]["requests"], 0, "{outcomes}");
     }
-    let forged = r#"{"name":"purchase","value":12.5,"user":"forged","targetingKey":"forged"}"#;
-    assert_taken(&track(&edge, "", &[("x-user-id", "user-2")], forged).await, "a client");
-    assert_taken(&track(&edge, "", &[], forged).await, "a client without an id");
-    assert_eq!(http::get(edge.port(), "/200", &[("x-user-id", "user-3")]).await.status, 200);
-
-    let prompt = BTreeSet::from(both("user-1", true));
-    let later = [both("user-2", false), both("user-3", false)].concat();
-    let all: BTreeSet<Found> = prompt.iter().copied().chain(later).collect();
-    let awaited = if is_deep() { &all } else { &prompt };
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !found(&batches).is_superset(awaited) {
-        assert!(Instant::now() < deadline, "{awaited:?} in {:?}", found(&batches));
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert!(found(&batches).is_subset(&all), "nobody else has an event: {:?}", found(&batches));
 }

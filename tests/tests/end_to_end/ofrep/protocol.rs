@@ -94,6 +94,18 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_read() {
     assert_eq!(edge.post(FLAGS, "stranger", &padded(LIMIT + 1)).await.status, 401);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_breaks_off_is_a_mistake_of_the_client() {
+    let edge = Evaluating::start("").await;
+    // A chunk whose length is none.
+    let broken = format!(
+        "POST {FLAGS} HTTP/1.1\r\nhost: api.example.com\r\nconnection: close\r\nx-api-key: {SERVER}\r\n\
+         transfer-encoding: chunked\r\n\r\n5\r\n{{\"con\r\nno length\r\n"
+    );
+    let answer = http::exchange(edge.port(), broken.as_bytes()).await;
+    assert_eq!((answer.status, &answer.json()["errorCode"]), (400, &json!("PARSE_ERROR")));
+}
+
 /// The web provider keeps its entity tag when it changes its context or its token.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_holds_the_answer_is_told_so_until_it_would_get_another_one() {
