@@ -327,6 +327,10 @@ async fn two_people_approve_exposure_and_one_is_enough_to_roll_back() {
     assert_eq!(stale.body["code"], "changed_since_asked");
     two.send("DELETE", &path(&raise), &[], None).await.expect(200);
     one.send("POST", &format!("{}/approve", path(&raise)), &[], None).await.expect(404);
+    let stale = one.send("POST", &format!("{}/approve", path(&enable)), &[], None).await.expect(409);
+    assert_eq!(stale.body["code"], "changed_since_asked", "another share would come into force");
+    two.send("DELETE", &path(&enable), &[], None).await.expect(200);
+    let enable = two.send("POST", &format!("/flags/{FLAG}/enable"), &[], None).await.expect(202).body;
     one.send("POST", &format!("{}/approve", path(&enable)), &[], None).await.expect(200);
 
     // What is wrong is said at once, and not when somebody agrees.

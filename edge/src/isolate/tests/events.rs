@@ -20,7 +20,7 @@ use cutover_core::{
 };
 use serde_json::json;
 
-/// 2026-01-01T00:00:00Z.
+/// Time of the tests: 2026-01-01T00:00:00Z, in milliseconds.
 const NOW: i64 = 1_767_225_600_000;
 
 const PURCHASE: u8 = 0;

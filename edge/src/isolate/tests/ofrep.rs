@@ -158,7 +158,8 @@ fn a_client_that_holds_the_answer_gets_304_until_a_brake_an_emergency_or_a_snaps
         enabled: true,
         rollout: PartsPerMillion::of_percent(50),
     };
-    let changes: [(&str, &dyn Fn(&mut Isolate)); 4] = [
+    type Change<'c> = (&'c str, &'c dyn Fn(&mut Isolate));
+    let changes: [Change<'_>; 4] = [
         ("nothing was held", &|_: &mut Isolate| ()),
         ("a brake", &|isolate: &mut Isolate| isolate.rules().unwrap().brake([&brake])),
         ("an emergency", &|isolate: &mut Isolate| isolate.rules().unwrap().declare([&emergency])),
