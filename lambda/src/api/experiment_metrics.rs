@@ -101,7 +101,7 @@ fn render(page: &mut Page, experiments: &[Judged<'_>]) {
     let name = "cutover_experiment_evidence_ratio";
     page.family(name, "gauge", "Evidence of each test of an experiment; a test fires at 1.");
     for judged in experiments {
-        for test in &judged.judgement.tests {
+        for test in measured::shown_tests(&judged.judgement) {
             let labels = [
                 ("experiment", judged.experiment),
                 ("test", kind(test.kind)),

@@ -6,7 +6,7 @@ use crate::{
     api::{
         experiments::find,
         extract::ExperimentPath,
-        measured::{self, MeasuredPhase, is_hidden},
+        measured::{self, MeasuredPhase, is_hidden, shown_tests},
         respond::json_response,
     },
     clock,
@@ -97,7 +97,7 @@ fn results(
         "control": shown.variant(design.control),
         "variants": shown.variants(),
         "metrics": if is_hidden { Vec::new() } else { shown.metrics() },
-        "tests": record.judgement.tests.iter().map(|test| shown.test(test)).collect::<Vec<_>>(),
+        "tests": shown_tests(&record.judgement).map(|test| shown.test(test)).collect::<Vec<_>>(),
         "effects": record.judgement.effects.iter().map(|effect| shown.effect(effect)).collect::<Vec<_>>(),
     })
 }
@@ -226,7 +226,7 @@ mod tests {
     };
 
     fn experiment() -> (ExperimentName, Experiment) {
-        let text = "experiments: { e: { name: E, success_metrics: [order], variants: { control: C, treatment: T } } }";
+        let text = "experiments: { e: { name: E, success_metrics: [order, error_rate], variants: { control: C, treatment: T } } }";
         Config::from_yaml(text).unwrap().ab_tests.pop_first().unwrap()
     }
 

@@ -5,7 +5,7 @@ use crate::store::{Ledger, LedgerParts, LedgerSubject, State, Store, error::Stor
 use cutover_core::{
     ExperimentName, FlagName, RouteId, Timestamp,
     config::Config,
-    experiment::{DEFAULT_CAPACITY, Judgement, Phase, TestKind},
+    experiment::{DEFAULT_CAPACITY, Judgement, Phase, TestKind, TestResult},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,6 +59,13 @@ pub(super) async fn phase(
     };
     let through = (ledger.through > 0).then(|| Timestamp::from_millis(ledger.through));
     Ok(phase.map(|phase| MeasuredPhase { phase, through }))
+}
+
+/// Returns the tests that may be shown: while users are not split as configured, only those of the split and guardrails that
+/// fire.
+pub(super) fn shown_tests(judgement: &Judgement) -> impl Iterator<Item = &TestResult> {
+    let is_hidden = is_hidden(judgement);
+    judgement.tests.iter().filter(move |test| !is_hidden || test.fires || test.kind == TestKind::SampleRatio)
 }
 
 /// Returns true if users are not split as configured, so that no result is shown.

@@ -61,7 +61,9 @@ fn stop(platform: &Platform, state: &State, record: &Record, lease: Lease) -> Op
     let name = &record.identity.experiment;
     let harm = record.harm()?;
     let counted = state.phases.get(name)?;
-    let running = state.config.ab_tests.get(name).filter(|experiment| experiment.is_running())?;
+    // Also a paused one: else somebody would start it again, and its users would meet the harm that is known.
+    let goes_on = |state| matches!(state, ExperimentState::Running | ExperimentState::Paused);
+    let running = state.config.ab_tests.get(name).filter(|experiment| goes_on(experiment.state))?;
     let is_of_record = counted.phase == record.identity.phase
         && counted.began == record.identity.began
         && counted.is_of(running);
@@ -202,7 +204,7 @@ experiments:
         assert!(!is_stopped(&again, &harm), "another start of the phase");
         let mut paused = state();
         paused.config.ab_tests.values_mut().for_each(|experiment| experiment.state = ExperimentState::Paused);
-        assert!(!is_stopped(&paused, &harm), "nobody is in a variant");
+        assert!(is_stopped(&paused, &harm), "somebody could start it again");
         let mut over = state();
         over.phases.clear();
         assert!(!is_stopped(&over, &harm), "it was stopped meanwhile");
