@@ -48,15 +48,16 @@ pub enum TickError {
 /// attempted regardless.
 pub async fn tick(platform: &Platform) -> Result<Tick, TickError> {
     let stood_in = evaluate::stand_in(platform, IDLE).await;
-    // Publication and delivery follow all decisions, and their failure undoes none.
-    let publication = reconcile::tick(platform).await;
-    let delivered = notify::deliver(platform).await;
-    if let Err(error) = notes::end_lapsed(platform).await {
+    // These follow all decisions, and the failure of one undoes none and stops no other.
+    let (publication, delivered, lapsed) =
+        tokio::join!(reconcile::tick(platform), notify::deliver(platform), notes::end_lapsed(platform));
+    if let Err(error) = lapsed {
         tracing::warn!(%error, "requests that have lapsed are recorded by the next tick");
     }
-    let head = platform.store.head().await?;
-    let lag = head.revision.0.saturating_sub(platform.store.published().await?.0);
-    let evaluation_lag_seconds = evaluation_lag_seconds(&platform.store.cursor().await?, clock::now());
+    let store = &platform.store;
+    let (head, published, cursor) = tokio::try_join!(store.head(), store.published(), store.cursor())?;
+    let lag = head.revision.0.saturating_sub(published.0);
+    let evaluation_lag_seconds = evaluation_lag_seconds(&cursor, clock::now());
     let stood_in = stood_in.map(Option::unwrap_or_default);
     tracing::info!(
         event = "tick",

@@ -86,9 +86,14 @@ impl<'p> Folding<'p> {
     pub(super) async fn begin(platform: &'p Platform, lease: Lease) -> Result<Self, StoreError> {
         let store = &platform.store;
         // Before any ledger: what the cursor promises is true of ledgers that are read after it.
-        let cursor = store.cursor().await?;
-        let (state, stream, pace, known) =
-            tokio::try_join!(store.state(), store.stream(), store.pace(), store.known_ledgers())?;
+        let (cursor, stored, state, stream, pace, known) = tokio::try_join!(
+            store.cursor(),
+            store.roll(),
+            store.state(),
+            store.stream(),
+            store.pace(),
+            store.known_ledgers()
+        )?;
         let mut roll = Roll::default();
         let is_restored = cursor.epoch < state.head.epoch;
         let active = state.runs.values().filter(|run| run.state.is_active());
@@ -98,7 +103,6 @@ impl<'p> Folding<'p> {
             let (epoch, since) = (state.head.epoch, cursor.through);
             tracing::error!(event = "log_gap", why = "the table was restored", %epoch, since, "counts are unknown");
         } else {
-            let stored = store.roll().await?;
             stored.parts.iter().for_each(|part| roll.unpack(part));
             if !stored.is_whole {
                 cursor.roll_since = cursor.through;

@@ -23,8 +23,7 @@ pub struct Tick {
 ///
 /// Fails if the head or KV cannot be read, or the publication fails.
 pub async fn tick(platform: &Platform) -> Result<Tick, PublishError> {
-    let head = platform.store.head().await?;
-    let noted = platform.store.published().await?;
+    let (head, noted) = tokio::try_join!(platform.store.head(), platform.store.published())?;
     let found = platform.publisher.published().await?;
     let healthy = noted == head.revision && found == Some(head.stamp());
     if !healthy {
