@@ -82,7 +82,7 @@ const FLAGS: &str = r#"
 }
 "#;
 
-/// The established body of `GET /api/migration/status`, without what was measured.
+/// The established body of `GET /api/migration/status`, without measurements.
 const STATUS: &str = r#"
 {
   "migration_progress": {
@@ -181,7 +181,7 @@ async fn the_established_files_endpoints_and_command_lines_work_to_the_letter() 
     assert_has(&management.get("/status").await.expect(200).body, &emergency(), "after the last command");
 }
 
-/// Returns what the status has while an emergency holds all flags.
+/// Returns fields of the status while an emergency holds all flags.
 fn emergency() -> Value {
     json!({ "migration_progress": { "phase": "emergency", "active_flags": [] } })
 }

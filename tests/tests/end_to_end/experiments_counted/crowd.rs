@@ -1,5 +1,5 @@
-//! Users whose truth is known: all that a user does follows from the user's number, and so does what the results
-//! must say.
+//! Users whose truth is known: all that a user does follows from the user's number, and so do the figures that results
+//! must have.
 
 use super::NAME;
 use axum::{
@@ -10,7 +10,7 @@ use axum::{
 };
 use cutover_core::{Facts, Revision, Ruleset, Timestamp, config::Config};
 use cutover_tests::{
-    http::{Answer, Connection},
+    http::{self, Answer, Connection},
     server::Server,
 };
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use std::{ops::Range, sync::Arc};
 /// Pages are served by the arms of the variants; orders by a flag that no experiment decides.
 const CONFIGURATION: &str = r#"
 feature_flags: { pages: { enabled: true }, orders: { enabled: true } }
-origins: { old: { url: "LEGACY_URL", timeout_ms: 2000 }, new: { url: "NEW_URL", timeout_ms: 2000 } }
+origins: { old: { url: "LEGACY_URL", timeout_ms: 3000 }, new: { url: "NEW_URL", timeout_ms: 3000 } }
 routes:
   - { id: pages, match: { path: "/pages/{n}" }, flag: pages, legacy: old, new: new, identity: ["header:x-user-id"] }
   - { id: orders, match: { path: /orders }, flag: orders, legacy: old, new: new, identity: ["header:x-user-id"] }
@@ -136,17 +136,17 @@ impl Crowd {
                 let (users, variants) = (users.clone(), Arc::clone(&self.variants));
                 let (own, next, count) = (ports[isolate], ports[(isolate + 1) % ports.len()], ports.len());
                 tokio::spawn(async move {
-                    let (mut own, mut next) = (Connection::open(own).await, Connection::open(next).await);
+                    let mut own = Connection::open(own).await;
                     for number in users.filter(|number| number % count == isolate) {
                         let (id, page) = (user(number), format!("/pages/{number}"));
                         let headers = [("x-user-id", id.as_str())];
                         assert_served(&own.get(&page, &headers).await, variants[number]);
                         if comes_back(number) {
-                            assert_served(&next.get(&page, &headers).await, variants[number]);
+                            assert_served(&http::get(next, &page, &headers).await, variants[number]);
                         }
                         for order in orders(number) {
                             let expected = if *order == DECLINED { 402 } else { 200 };
-                            assert_eq!(next.get(order, &headers).await.status, expected);
+                            assert_eq!(http::get(next, order, &headers).await.status, expected);
                         }
                     }
                 })

@@ -24,7 +24,7 @@ const HASHES: f64 = 18_446_744_073_709_551_616.0;
 
 /// Time in which everything is reported and folded that users did: an event window of ten seconds, the time limit of
 /// the origins, and two attempts for each batch.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Starts a stack with the experiment of a crowd, whose batches fail once. The evidence remembers so many users.
 async fn started(crowd: &Crowd, isolates: usize, remembered: usize) -> Stack {
@@ -123,7 +123,7 @@ async fn every_user_counts_once_through_the_worker() {
     println!("{} users, {batches} batches that failed once, in {took:.0?}: {truth}", waves * of_wave);
 }
 
-/// Returns what the batches that are stored say of users: exposures, and outcomes by their metric, by hash.
+/// Returns the entries of the batches that are stored: the hashes of exposed users, and of outcomes with their metric.
 fn stored(stack: &Stack) -> BTreeSet<(u64, Option<u8>)> {
     let parts = stack.dynamodb.batches().into_iter().flat_map(|batch| batch.experiments);
     let entries = parts.flat_map(|part| {
@@ -158,7 +158,7 @@ fn entries(truth: &Value) -> usize {
 }
 
 /// Users come in two waves, and each is folded at once. Everybody of the first one counts; then users are thinned. Of
-/// the second one those count whose hash is below the bound, and so does what users of the first one do later.
+/// the second one those count whose hash is below the bound, and of the first one the later orders of such users.
 #[tokio::test(flavor = "multi_thread")]
 async fn beyond_the_bound_the_same_range_of_users_of_every_variant_counts() {
     let (isolates, half, remembered) = if is_deep() { (8, 12_000, 4_096) } else { (2, 1_000, 300) };
