@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -42,8 +42,26 @@ struct Faults {
     writes: Option<Fault>,
     /// Faults of every second write, in turn.
     half: Vec<Fault>,
+    /// Faults of the first attempt of each write, in turn.
+    first: Vec<Fault>,
+    /// Bodies of the writes that had such a fault.
+    attempted: HashSet<Bytes>,
+    /// Number of those that came again.
+    repeated: u64,
     /// Faults of single requests, each for the next request whose header contains a string.
     next: VecDeque<(&'static str, &'static str, Fault)>,
+}
+
+impl Faults {
+    /// Returns the fault of a write with this body; `None` if it came before.
+    fn first_attempt(&mut self, body: Bytes) -> Option<Fault> {
+        let turn = self.attempted.len();
+        if self.attempted.insert(body) {
+            return self.first.get(turn % self.first.len().max(1)).cloned();
+        }
+        self.repeated += 1;
+        None
+    }
 }
 
 /// A request for an action of DynamoDB, with the times at which it came and was answered.
@@ -127,6 +145,18 @@ impl FaultProxy {
         self.shared.faults.lock().expect("no handler panics").half = faults;
     }
 
+    /// Sets the faults of the first attempt of each write from now on, to be used in turn. A write that comes again, byte
+    /// for byte, is forwarded.
+    pub fn on_first_attempts(&self, faults: Vec<Fault>) {
+        self.shared.faults.lock().expect("no handler panics").first = faults;
+    }
+
+    /// Returns the number of writes whose first attempt had a fault, and how often such a one came again.
+    pub fn attempts(&self) -> (u64, u64) {
+        let faults = self.shared.faults.lock().expect("no handler panics");
+        (faults.attempted.len() as u64, faults.repeated)
+    }
+
     /// Adds a fault for the next request whose header contains a string.
     pub fn on_next(&self, header: &'static str, holds: &'static str, fault: Fault) {
         self.shared.faults.lock().expect("no handler panics").next.push_back((header, holds, fault));
@@ -178,6 +208,9 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
 async fn respond(shared: &Shared, request: Request) -> Response {
     let writes = request.method() != Method::GET;
     let number = if writes { shared.writes.fetch_add(1, Ordering::Relaxed) } else { 0 };
+    let knows_attempts = !shared.faults.lock().expect("no handler panics").first.is_empty();
+    let (request, attempt) =
+        if writes && knows_attempts { with_body(request).await } else { (request, None) };
     let fault = {
         let mut faults = shared.faults.lock().expect("no handler panics");
         let hit = faults.next.iter().position(|(header, holds, _)| {
@@ -193,6 +226,7 @@ async fn respond(shared: &Shared, request: Request) -> Response {
                 let turn = usize::try_from(number / 2).expect("a few writes") % faults.half.len();
                 Some(faults.half[turn].clone())
             }
+            None if attempt.is_some() => attempt.and_then(|body| faults.first_attempt(body)),
             None => faults.writes.clone().filter(|_| writes),
         }
     };
@@ -222,6 +256,13 @@ async fn respond(shared: &Shared, request: Request) -> Response {
         }
         Some(Fault::None) | None => pass_on(&shared.client, &shared.target, request).await,
     }
+}
+
+/// Reads the body of a request, and returns the request with it.
+async fn with_body(request: Request) -> (Request, Option<Bytes>) {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("the request's body is read");
+    (Request::from_parts(parts, Body::from(body.clone())), Some(body))
 }
 
 /// Responds after ten minutes, which nobody waits for.

@@ -20,12 +20,15 @@ fn a_canary_is_also_started_by_its_required_name() {
 fn an_ab_test_is_created_by_its_required_words() {
     for words in [
         &["cutover", "create-ab-test", "checkout", "A new button"][..],
+        &["cutover", "create-ab-test", "checkout", "A new button", "20.0"],
         &["cutover", "create-ab-test", "checkout", "A new button", "--traffic-percentage", "20"],
     ] {
         let cli = parsed(words).unwrap();
         assert!(matches!(cli.command, Command::Remote(RemoteCommand::CreateAbTest(_))), "{cli:?}");
     }
     assert!(parsed(&["cutover", "create-ab-test", "checkout"]).is_err(), "the description is missing");
+    let twice = ["cutover", "create-ab-test", "checkout", "A new button", "20", "--traffic-percentage", "20"];
+    assert!(parsed(&twice).is_err(), "the percentage is given twice");
 }
 
 #[test]

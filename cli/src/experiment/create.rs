@@ -34,9 +34,19 @@ pub struct AbTest {
     name: String,
     /// Purpose of the experiment.
     description: String,
+    /// Percentage of users who take part, the same as --traffic-percentage.
+    #[arg(value_name = "PERCENTAGE", value_parser = percentage::parse, conflicts_with = "traffic_percentage")]
+    positional: Option<f64>,
     /// Percentage of users who take part, such as 25 or 2.5%.
     #[arg(long, value_name = "PERCENTAGE", value_parser = percentage::parse, default_value = "50")]
     traffic_percentage: f64,
+}
+
+impl AbTest {
+    /// Returns the percentage of users who take part. The established command line has it behind the description.
+    fn percentage(&self) -> f64 {
+        self.positional.unwrap_or(self.traffic_percentage)
+    }
 }
 
 /// A new experiment.
@@ -65,9 +75,8 @@ pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Fai
 ///
 /// Fails like [`run`].
 pub fn create_ab_test(options: &AbTest, client: &Client, format: Format) -> Result<(), Failure> {
-    let AbTest { name, description, traffic_percentage } = options;
-    let (description, traffic_percentage) = (Some(description.as_str()), *traffic_percentage);
-    create(&Draft { name, description, flag: None, traffic_percentage }, client, format)
+    let (description, traffic_percentage) = (Some(options.description.as_str()), options.percentage());
+    create(&Draft { name: &options.name, description, flag: None, traffic_percentage }, client, format)
 }
 
 fn create(draft: &Draft<'_>, client: &Client, format: Format) -> Result<(), Failure> {
@@ -114,7 +123,11 @@ mod tests {
     fn an_ab_test_has_two_equal_variants_and_half_of_the_users() {
         let words = ["create-ab-test", "checkout", "A new button"];
         let parsed = CommandLine::<AbTest>::parse_from(words).arguments;
-        assert_eq!(parsed.traffic_percentage, 50.0);
+        assert_eq!(parsed.percentage(), 50.0);
+        for percentage in [&["12.5"][..], &["--traffic-percentage", "12.5"]] {
+            let parsed = CommandLine::<AbTest>::parse_from([&words[..], percentage].concat()).arguments;
+            assert_eq!(parsed.percentage(), 12.5, "{percentage:?}");
+        }
         let draft = Draft {
             name: "checkout",
             description: Some("A new button"),

@@ -7,7 +7,7 @@ use crate::{
     platform::Platform,
     store::{
         CommitError, Lease, Ledger, LedgerSubject, LedgerWrite, NewItem, PHASES, State, error::StoreError,
-        evidence_fits, experiment_record_items,
+        experiment_record_items, phase_fits,
     },
 };
 use cutover_core::{
@@ -175,7 +175,7 @@ impl ExperimentAccount {
         let is_counted = self.phase.as_ref().is_some_and(|phase| phase.ended.is_none());
         let counted = state.meta(PHASES, self.name.as_str()).filter(|_| is_counted).map(|meta| meta.version);
         if let Some(phase) = &mut self.phase {
-            while !evidence_fits(&*phase, &others)? && phase.halve_users() {
+            while !phase_fits(phase, &others)? && phase.halve_users() {
                 tracing::warn!(event = "evidence_halved", experiment = %self.name, "users are left out of the evidence");
             }
         }
@@ -364,7 +364,7 @@ mod tests {
             phase.fold(&arrivals, Timestamp::from_millis(AT));
         }
         assert_eq!(phase.evidence.remembered(), 4_096);
-        assert!(evidence_fits(&phase, &[]).unwrap());
+        assert!(phase_fits(&phase, &[]).unwrap());
         let figures = phase.evidence.figures().clone();
         assert!(phase.halve_users() && phase.evidence.remembered() < 2_300);
         assert_eq!(*phase.evidence.figures(), figures);

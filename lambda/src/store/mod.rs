@@ -49,7 +49,7 @@ pub use fleet::{FleetRevisions, RevisionCount};
 pub use item::NewItem;
 pub use last_emergency::LastEmergency;
 pub use lease::Lease;
-pub(crate) use ledger::evidence_fits;
+pub(crate) use ledger::{evidence_fits, phase_fits};
 pub use ledger::{
     KnownLedgers, Ledger, LedgerParts, LedgerSubject, LedgerWrite, RouteComparison, Series, StepTimes,
     WindowCounts,

@@ -2,6 +2,7 @@
 
 mod confirming;
 mod ending;
+mod established;
 mod managing;
 mod owning;
 

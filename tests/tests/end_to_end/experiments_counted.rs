@@ -1,8 +1,10 @@
 //! Experiments that are counted and judged: exact counts, guardrails that stop them, and keys that nobody sees.
 
+mod crowd;
 mod exact;
 mod guardrail;
 mod keys;
+mod through_worker;
 
 use cutover_lambda::{measurement::evaluate::invocation, platform::Platform};
 use cutover_tests::{

@@ -8,13 +8,19 @@ use crate::store::{
     ledger::layout::{DATA, bytes_of},
     table::Store,
 };
+use cutover_core::experiment::Phase;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Largest part, in bytes as it is stored.
 const MAX_PART: usize = 100_000;
 
-/// Most bytes of a transaction that are evidence and records. DynamoDB's limit is 4 MB, and a ledger has at most 0.6 MB.
+/// Most bytes of a transaction that are evidence of a run and records. DynamoDB's limit is 4 MB, and the ledger of a
+/// flag has at most 0.6 MB.
 const MAX_BYTES: usize = 3_300_000;
+
+/// Most bytes of a transaction that are evidence of a phase and records. The ledger of an experiment has a head, and no
+/// other parts.
+const MAX_PHASE_BYTES: usize = 3_850_000;
 
 /// Most items of a transaction that are evidence and records. DynamoDB's limit is 100, and a ledger with its conditions
 /// has at most 14.
@@ -38,11 +44,20 @@ pub(super) fn evidence_items<E: Serialize>(
     Ok(items.collect())
 }
 
-/// Returns true if evidence can be written in one transaction with its ledger and these records.
+/// Returns true if the evidence of a run can be written in one transaction with the ledger of its flag and records.
 pub(crate) fn evidence_fits<E: Serialize>(evidence: &E, records: &[NewItem]) -> Result<bool, StoreError> {
+    fits(evidence, records, MAX_BYTES)
+}
+
+/// Returns true if a phase can be written in one transaction with the ledger of its experiment and records.
+pub(crate) fn phase_fits(phase: &Phase, records: &[NewItem]) -> Result<bool, StoreError> {
+    fits(phase, records, MAX_PHASE_BYTES)
+}
+
+fn fits<E: Serialize>(evidence: &E, records: &[NewItem], most_bytes: usize) -> Result<bool, StoreError> {
     let items = evidence_items("", 0, evidence)?;
     let bytes: usize = items.iter().chain(records).map(NewItem::size).sum();
-    Ok(bytes <= MAX_BYTES && items.len() + records.len() <= MAX_ITEMS)
+    Ok(bytes <= most_bytes && items.len() + records.len() <= MAX_ITEMS)
 }
 
 impl Store {
@@ -89,7 +104,12 @@ mod tests {
         Arm, Timestamp,
         canary::{Evidence, Run, RunIdentity},
         config::Config,
-        measurement::batch::{SeenUser, UserWindow},
+        experiment::{Arrivals, Design, PhaseIdentity},
+        measurement::{
+            batch::{Batch, SeenUser, UserWindow},
+            experiments::{ExperimentPart, Exposure, UserOutcome},
+        },
+        statistics::split_mix::SplitMix64,
     };
 
     fn run(flag: &str, began: i64) -> Run {
@@ -131,5 +151,55 @@ mod tests {
             data.extend(item.bytes(DATA).unwrap());
         }
         assert_eq!(unpack::<Evidence>(&data).unwrap(), evidence);
+    }
+
+    /// 200,000 users of a week, of whom a tenth converts: measured on a tenth of them, in a tenth of the hashes.
+    #[test]
+    fn a_phase_of_200_000_users_fits_into_a_transaction() {
+        let text = "experiments: { e: { name: E, success_metrics: [order], variants: { a: A, b: B } } }";
+        let (name, experiment) = Config::from_yaml(text).unwrap().ab_tests.pop_first().unwrap();
+        let began = Timestamp::from_millis(0);
+        let identity = PhaseIdentity { experiment: name.clone(), phase: 1, began };
+        let mut phase = Phase::begin(identity, Design::of(&experiment), 1_000_000);
+        let mut dice = SplitMix64::new(11);
+        let mut part = ExperimentPart::empty(name.clone(), 1, 1_767_225_600);
+        for number in 0..20_000 {
+            let (user, variant) = (dice.draw() / 10, u8::from(dice.draw().is_multiple_of(2)));
+            let after_s = u32::try_from(dice.draw() % (7 * 86_400)).unwrap();
+            part.exposures.push(Exposure { user, variant, after_s });
+            if number % 10 == 0 {
+                part.outcomes.push(UserOutcome {
+                    user,
+                    metric: 0,
+                    after_s: after_s + 20,
+                    value: None,
+                    id: None,
+                });
+            }
+        }
+        let mut arrivals = Arrivals::new(name, 1);
+        arrivals.add(&Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1) });
+        phase.fold(&arrivals, Timestamp::from_millis(1_767_225_600_000 + 7 * 86_400_000));
+        assert_eq!(phase.evidence.remembered(), 20_000);
+        let items = evidence_items("experiment/e", 1, &phase).unwrap();
+        let bytes: usize = items.iter().map(NewItem::size).sum();
+        assert!(bytes * 10 > MAX_BYTES, "the room for the ledger of a flag is needed: {bytes}");
+        assert!(bytes * 10 <= MAX_PHASE_BYTES, "{bytes}");
+    }
+
+    /// A phase has the room that the ledger of a flag takes beside a run.
+    #[test]
+    fn a_phase_may_be_larger_than_the_evidence_of_a_run() {
+        let text = "experiments: { e: { name: E, variants: { a: A, b: B } } }";
+        let (experiment, document) = Config::from_yaml(text).unwrap().ab_tests.pop_first().unwrap();
+        let identity = PhaseIdentity { experiment, phase: 1, began: Timestamp::from_millis(0) };
+        let phase = Phase::begin(identity, Design::of(&document), 1);
+        let records = |bytes: usize| [NewItem::new(&Key::head()).bytes(DATA, vec![0; bytes])];
+        for (bytes, fits_run, fits_phase) in
+            [(MAX_BYTES - 10_000, true, true), (MAX_BYTES, false, true), (MAX_PHASE_BYTES, false, false)]
+        {
+            assert_eq!(evidence_fits(&phase, &records(bytes)).unwrap(), fits_run, "{bytes}");
+            assert_eq!(phase_fits(&phase, &records(bytes)).unwrap(), fits_phase, "{bytes}");
+        }
     }
 }
