@@ -29,8 +29,9 @@ const MAX_KEPT: usize = 200_000;
 /// with them, nor for those of each other's tokens ([`crate::access::second_person`]). A restore changes no flag, and until it
 /// is made no emergency reaches the isolates that are running. An experiment that ends leaves its users to the flag, whose
 /// percentage was approved.
-const NEVER_WAITS: [Operation; 11] = [
+const NEVER_WAITS: [Operation; 12] = [
     Operation::FlagDisable,
+    Operation::ValueFlagDisable,
     Operation::EmergencyRollback,
     Operation::CanaryPause,
     Operation::CanaryRollback,
@@ -277,6 +278,9 @@ experiments:
             (Operation::FlagEnable, &low, &low, true),
             (Operation::FlagDisable, &high, &high, false),
             (Operation::FlagPut, &high, &low, true),
+            (Operation::ValueFlagPut, &low, &low, true),
+            (Operation::ValueFlagDisable, &low, &low, false),
+            (Operation::SegmentPut, &low, &low, true),
             (Operation::ConfigApply, &low, &high, true),
             (Operation::CanaryStart, &low, &high, true),
             (Operation::CanaryPause, &low, &low, false),
