@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 pub enum Command {
     /// List all flags with values.
     List,
-    /// Show a flag, with what its schedule has brought about.
+    /// Show a flag, with the state of its schedule.
     Get(Flag),
     /// Create a flag, which is disabled unless stated.
     Create(create::Options),

@@ -45,7 +45,7 @@ fn table<'f>(flags: impl Iterator<Item = &'f Value>) {
     output::table(&["FLAG", "TYPE", "ON", "DEFAULT", "VERSION", "STALE", "DESCRIPTION"], &rows);
 }
 
-/// Returns the row of a flag, by what its schedule has brought about if the response has it.
+/// Returns the row of a flag, by the state of its schedule if the response has it.
 fn row(flag: &Value) -> Vec<String> {
     let state = flag.get("in_force").unwrap_or(flag);
     let mut row = output::pick(flag, &["name", "type"]);
@@ -114,7 +114,7 @@ fn prerequisite(needed: &Value) -> String {
     format!("{} of {}", output::text(needed, "variant"), output::text(needed, "flag"))
 }
 
-/// Describes a rule by what must match, and the variants of users for whom it does.
+/// Describes a rule by its segment, conditions and windows, and the variants of users for whom they match.
 fn rule(rule: &Value) -> String {
     let segment = rule.get("segment").map(|name| format!("segment {}", output::cell(name)));
     let conditions = output::list(rule, "conditions").map(condition::words);

@@ -1,4 +1,4 @@
-//! Bodies of requests that save an object: what the server maintains is left out, and merge patches are applied.
+//! Bodies of requests that save an object: the fields of the server are left out, and merge patches are applied.
 
 use crate::problem::Problem;
 use serde_json::{Map, Value};

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 /// A flag of the report.
 struct Finding<'t> {
     flag: &'t FlagName,
-    /// Kind of the flag, by what it decides: `routes` or `values`.
+    /// Kind of the flag: `routes` or `values`.
     kind: &'static str,
     stale: Stale,
     changed: Timestamp,

@@ -123,7 +123,9 @@ async fn switch(
         if flag.in_force(now).enabled == on {
             return Ok(proposal(&name, truth.config.clone(), false));
         }
-        saved(truth, &name, &flag.switched(on, now))
+        // Nothing else of the configuration matters to that: another fault of it must not keep a flag on.
+        let config = with_flag(truth, &name, &flag.switched(on, now));
+        Ok(proposal(&name, config, false))
     })
     .await
 }
@@ -149,13 +151,18 @@ fn must_be_as_seen(truth: &Truth, demand: &ChangeRequest, name: &FlagName) -> Re
     demand.precondition.check(&format!("the flag {name}"), version)
 }
 
-/// Proposes the state with a flag saved as the successor of the one that is there. What other flags need of it must stay.
+/// Proposes the state with a flag saved. Variants that other flags need must stay.
 fn saved(truth: &Truth, name: &FlagName, written: &ValueFlag) -> Result<Proposal, Problem> {
-    let mut config = truth.config.clone();
-    let held = truth.config.flags.get(name);
-    config.flags.insert(name.clone(), next(name, held, written));
+    let config = with_flag(truth, name, written);
     config.check().map_err(Problem::invalid_document)?;
-    Ok(proposal(name, config, held.is_none()))
+    Ok(proposal(name, config, !truth.config.flags.contains_key(name)))
+}
+
+/// Returns the configuration with a flag saved as the successor of the one that is there.
+fn with_flag(truth: &Truth, name: &FlagName, written: &ValueFlag) -> Config {
+    let mut config = truth.config.clone();
+    config.flags.insert(name.clone(), next(name, truth.config.flags.get(name), written));
+    config
 }
 
 /// Proposes a configuration, with one of its flags as the response.

@@ -78,7 +78,7 @@ pub(super) async fn list(
     object_list(&page, &state, "value_flags", flags, |(name, flag)| shown(&state, name, flag, now))
 }
 
-/// Returns one flag, always as a whole: a schedule changes what is in force without a new version.
+/// Returns one flag, always as a whole: a schedule changes its state without a new version.
 pub(super) async fn one(
     _: Caller,
     State(platform): State<Platform>,
