@@ -15,7 +15,7 @@ use crate::{
 };
 use axum::{extract::State, response::Response};
 use cutover_core::{
-    Flag, FlagName, Timestamp,
+    FlagName, Timestamp,
     values::stale::{Stale, StaleAfter, stale, stale_switch},
 };
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ fn findings(state: &Truth, now: Timestamp) -> Vec<Finding<'_>> {
     let is_decided = |name: &FlagName| {
         state.active_run(name).is_some() || state.owner(name).is_some() || state.is_held(name)
     };
-    let of_routes = state.config.feature_flags.iter().filter_map(|(name, flag): (&FlagName, &Flag)| {
+    let of_routes = state.config.feature_flags.iter().filter_map(|(name, flag)| {
         let changed = state.meta(flags::SECTION, name.as_str())?.updated_at;
         let stale = stale_switch(flag, now, changed, after).filter(|_| !is_decided(name))?;
         Some(Finding { flag: name, kind: "routes", stale, changed })

@@ -113,7 +113,7 @@ fn missing(config: &Config, name: &FlagName) -> Problem {
 
 /// Iterates over the flags with values that have a flag as a prerequisite.
 pub(super) fn dependents<'c>(config: &'c Config, name: &FlagName) -> impl Iterator<Item = &'c FlagName> {
-    let names_it = |flag: &ValueFlag| flag.prerequisites.iter().any(|needed| needed.flag == *name);
+    let names_it = move |flag: &ValueFlag| flag.prerequisites.iter().any(|needed| needed.flag == *name);
     config.flags.iter().filter(move |(_, flag)| names_it(flag)).map(|(other, _)| other)
 }
 
