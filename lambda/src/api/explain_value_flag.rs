@@ -30,7 +30,7 @@ pub(super) async fn handle(
     FlagPath(name): FlagPath,
     Parameters(parameters): Parameters<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
-    let question = ExplainQuery::read(parameters)?;
+    let question = ExplainQuery::of_context(parameters)?;
     let now = question.at.unwrap_or_else(clock::now);
     let state = platform.store.state().await?;
     let flag = find(&state, &name)?;
