@@ -108,7 +108,7 @@ fn variants(Options { kind, variants, .. }: &Options) -> Result<Vec<Value>, Fail
         let hint = "name each one, such as --variant blue='#00f' --variant green='#0f0'";
         return Err(Failure::Usage(format!("a {} flag needs variants\n  hint: {hint}", kind.as_str())));
     }
-    let variant = |written: &String| {
+    let variant = |written: &String| -> Result<Value, Failure> {
         let pair = written.split_once('=').ok_or_else(|| {
             Failure::Usage(format!(
                 "{written:?} is not of the form KEY=VALUE\n  hint: use for example --variant on=true"
