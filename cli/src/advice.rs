@@ -48,8 +48,10 @@ const COMMANDS: [(&str, &str); 19] = [
 ];
 
 /// Commands that list the objects of a section of the API, for names that do not exist.
-const LISTS: [(&str, &str); 7] = [
+const LISTS: [(&str, &str); 9] = [
     ("flags", "cutover list shows all flags"),
+    ("value-flags", "cutover value list shows all flags with values, and cutover list those of routes"),
+    ("segments", "cutover segment list shows all segments"),
     ("runs", "cutover canary runs NAME shows all its runs"),
     (
         "canary",
@@ -121,6 +123,8 @@ pub fn of_aws(status: u16) -> &'static str {
 pub fn list_of(path: &str) -> Option<List> {
     match section_in(path) {
         "flags" => Some(List { path: "/flags", items: "flags", name: "name" }),
+        "value-flags" => Some(List { path: "/value-flags", items: "value_flags", name: "name" }),
+        "segments" => Some(List { path: "/segments", items: "segments", name: "name" }),
         "routes" => Some(List { path: "/routes", items: "routes", name: "id" }),
         "canary" => Some(List { path: "/canary", items: "canaries", name: "flag" }),
         _ => None,
@@ -130,7 +134,9 @@ pub fn list_of(path: &str) -> Option<List> {
 /// Returns the name in a path, such as that of a flag or a route, if it needs no decoding.
 pub fn name_in(path: &str) -> Option<&str> {
     let name = path.split('/').nth(2)?.split('?').next()?;
-    let is_section = matches!(section_in(path), "flags" | "canary" | "routes" | "tokens" | "changes");
+    let section = section_in(path);
+    let is_section =
+        matches!(section, "flags" | "value-flags" | "segments" | "canary" | "routes" | "tokens" | "changes");
     (is_section && !name.is_empty() && !name.contains('%')).then_some(name)
 }
 
@@ -138,6 +144,7 @@ pub fn name_in(path: &str) -> Option<&str> {
 /// and the runs of a canary.
 fn section_of<'p>(path: &'p str, detail: &str) -> &'p str {
     match section_in(path) {
+        "value-flags" => "value-flags",
         _ if detail.starts_with("there is no flag") => "flags",
         "canary" if detail.starts_with("there is no run") => "runs",
         "canary" if !detail.starts_with("there is no canary") => "",
@@ -163,6 +170,7 @@ mod tests {
             ("not_found", "/tokens/1", "cutover token list shows all tokens"),
             ("not_found", "/experiments/e/start", "cutover experiment list shows all experiments"),
             ("not_found", "/routes/reviews", "cutover route list shows all routes"),
+            ("not_found", "/segments/staff", "cutover segment list shows all segments"),
         ] {
             assert_eq!(hint(code, path, "").as_deref(), Some(expected), "{code} {path}");
         }
@@ -205,6 +213,8 @@ mod tests {
             let found = hint("not_found", path, "there is no flag \"f\"");
             assert_eq!(found.as_deref(), Some("cutover list shows all flags"), "{path}");
         }
+        let found = hint("not_found", "/value-flags/f/enable", "there is no flag with values \"f\"").unwrap();
+        assert!(found.starts_with("cutover value list shows all flags with values"), "{found}");
     }
 
     /// Returns the lines of code that name a request, in the functions that the command line calls. Isolates call those of

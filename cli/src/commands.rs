@@ -14,7 +14,7 @@ use crate::{
     failure::Failure,
     flag, flags, help, init, man, metrics, names,
     output::{self, Format},
-    preflight, restore, route, status, token, version, whoami,
+    preflight, restore, route, segment, status, token, value, version, whoami,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
@@ -127,6 +127,18 @@ enum RemoteCommand {
         #[command(subcommand)]
         command: flag::Command,
     },
+    /// Create, edit and explain flags that give applications values.
+    #[command(after_help = help::VALUE)]
+    Value {
+        #[command(subcommand)]
+        command: value::Command,
+    },
+    /// Create, edit and delete segments, which rules of flags name.
+    #[command(after_help = help::SEGMENT)]
+    Segment {
+        #[command(subcommand)]
+        command: segment::Command,
+    },
     /// List, show and delete routes.
     #[command(after_help = help::ROUTE)]
     Route {
@@ -185,6 +197,8 @@ impl RemoteCommand {
             Self::Apply(options) => apply::run(&options, client, format),
             Self::Diff(options) => apply::diff(&options, client, format),
             Self::Flag { command } => flag::run(&command, client, format),
+            Self::Value { command } => value::run(&command, client, format),
+            Self::Segment { command } => segment::run(&command, client, format),
             Self::Route { command } => route::run(&command, client, format),
             Self::Experiment { command } => experiment::run(&command, client, format),
             Self::CreateAbTest(options) => experiment::create_ab_test(&options, client, format),

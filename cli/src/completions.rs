@@ -6,7 +6,7 @@ use clap_complete::Shell;
 
 /// Commands that are followed by a name, with the kind of that name. Bash and Zsh compare them with the words before the
 /// cursor.
-const NAMED: [(&str, &[&str]); 7] = [
+const NAMED: [(&str, &[&str]); 9] = [
     (
         "flags",
         &[
@@ -56,6 +56,11 @@ const NAMED: [(&str, &[&str]); 7] = [
             "experiment delete",
         ],
     ),
+    (
+        "values",
+        &["value get", "value edit", "value enable", "value disable", "value explain", "value delete"],
+    ),
+    ("segments", &["segment get", "segment edit", "segment delete"]),
     ("tokens", &["token rotate", "token revoke"]),
     ("changes", &["changes show", "changes approve", "changes withdraw"]),
     ("contexts", &["context use", "context remove", "context show"]),
@@ -187,8 +192,7 @@ mod tests {
         process::{Command, Stdio},
     };
 
-    /// Returns the completions that Bash offers for the last of these words, with two flags, one run, one route, one
-    /// experiment, one token and one context.
+    /// Returns the completions that Bash offers for the last of these words, with two flags, and one of each other kind.
     fn offered(words: &[&str]) -> Vec<String> {
         let script = script(Shell::Bash, &mut commands::command());
         let (last, quoted) = (words.last().unwrap(), words.join(" "));
@@ -200,6 +204,8 @@ mod tests {
              [[ \"$1 $2\" == '__names contexts' ]] && echo staging; \
              [[ \"$1 $2\" == '__names routes' ]] && echo reviews.read; \
              [[ \"$1 $2\" == '__names experiments' ]] && echo checkout; \
+             [[ \"$1 $2\" == '__names values' ]] && echo button; \
+             [[ \"$1 $2\" == '__names segments' ]] && echo staff; \
              [[ \"$1 $2\" == '__names tokens' ]] && echo 0123abcd; true; }}\n\
              COMP_WORDS=(cutover {quoted}); COMP_CWORD={}\n\
              _cutover_names cutover '{last}' ''\n\
@@ -227,6 +233,8 @@ mod tests {
         assert_eq!(offered(&["audit", "--limit", "5", "--flag", "reviews_w"]), ["reviews_write"]);
         assert_eq!(offered(&["route", "delete", "rev"]), ["reviews.read"]);
         assert_eq!(offered(&["experiment", "stop", "c"]), ["checkout"]);
+        assert_eq!(offered(&["value", "explain", "b"]), ["button"]);
+        assert_eq!(offered(&["segment", "edit", "s"]), ["staff"]);
         assert!(offered(&["roll"]).contains(&"rollout".to_owned()));
         assert!(offered(&["rollout", "--ye"]).contains(&"--yes".to_owned()));
     }
@@ -285,7 +293,7 @@ mod tests {
     /// Collects the commands with an argument for the name of an object.
     fn with_names(command: &clap::Command, words: &str, found: &mut Vec<String>) {
         let is_name = |argument: &clap::Arg| {
-            matches!(argument.get_id().as_str(), "flag" | "id" | "route" | "run" | "experiment")
+            matches!(argument.get_id().as_str(), "flag" | "id" | "route" | "run" | "experiment" | "segment")
         };
         if command.get_positionals().any(is_name) {
             found.push(words.trim_start().to_owned());
@@ -295,6 +303,9 @@ mod tests {
         }
     }
 
+    /// Commands that name a new object.
+    const NEW: [&str; 4] = ["flag create", "experiment create", "value create", "segment create"];
+
     #[test]
     fn every_argument_for_the_name_of_an_object_is_completed() {
         let mut found = Vec::new();
@@ -303,10 +314,7 @@ mod tests {
         for command in found {
             let is_completed = NAMED.iter().any(|(_, commands)| commands.contains(&command.as_str()));
             // The name of a new object is not known yet.
-            assert!(
-                is_completed || ["flag create", "experiment create"].contains(&command.as_str()),
-                "{command}"
-            );
+            assert!(is_completed || NEW.contains(&command.as_str()), "{command}");
         }
     }
 }

@@ -5,7 +5,10 @@ use serde_json::Value;
 use std::{ffi::OsString, sync::OnceLock};
 
 /// Lists in documents, each with the field of the name by which commands know its items.
-const LISTS: [(&str, &str); 9] = [
+const LISTS: [(&str, &str); 12] = [
+    ("value_flags", "name"),
+    ("segments", "name"),
+    ("stale_flags", "flag"),
     ("flags", "name"),
     ("canaries", "flag"),
     ("runs", "run"),
@@ -79,7 +82,7 @@ impl Encoding {
             Self::Json => Ok(format!("{value:#}\n")),
             Self::Yaml => yaml(value),
             Self::Name => names(value).ok_or_else(|| {
-                "this document has no names, unlike those of list, get, audit, flag, route, canary, experiment, token, changes \
+                "this document has no names, unlike those of list, get, audit, flag, value, segment, route, canary, experiment, token, changes \
                  and context"
                     .to_owned()
             }),
@@ -143,6 +146,10 @@ mod tests {
             (json!({ "tokens": [{ "id": "0a", "name": "ann" }], "next_after": null }), Some("0a\n")),
             (json!({ "flag": "f", "runs": [{ "run": "r7" }], "next_after": null }), Some("r7\n")),
             (json!({ "contexts": [{ "name": "live" }] }), Some("live\n")),
+            (json!({ "stale_flags": [{ "flag": "f" }], "next_after": null }), Some("f\n")),
+            // The flags that name a segment are not those of a list.
+            (json!({ "segments": [{ "name": "s", "flags": ["f"] }], "next_after": null }), Some("s\n")),
+            (json!({ "name": "s", "flags": ["f"] }), Some("s\n")),
             (json!({ "flags": [], "next_after": null }), Some("")),
             (
                 json!({ "change": "8c3f", "changes": [{ "section": "feature_flags", "name": "f" }] }),

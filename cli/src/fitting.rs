@@ -3,8 +3,18 @@
 use crate::{terminal, times};
 
 /// Headings of columns of words, which may be cut or left out. Identifiers, revisions, percentages, states and times may not.
-const WORDS: [&str; 9] =
-    ["DESCRIPTION", "REASON", "OBJECTS", "CHANGE", "PATH", "  PATH", "URL", "FLAGS", "EXAMPLE: OLD -> NEW"];
+const WORDS: [&str; 10] = [
+    "DESCRIPTION",
+    "DEFAULT",
+    "REASON",
+    "OBJECTS",
+    "CHANGE",
+    "PATH",
+    "  PATH",
+    "URL",
+    "FLAGS",
+    "EXAMPLE: OLD -> NEW",
+];
 
 /// Headings of further columns that may be left out, but not cut, because they are identifiers. Other commands show them.
 const DETAILS: [&str; 3] = ["LEGACY", "NEW", "VERSION"];

@@ -22,7 +22,10 @@ const GROUPS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("Look", &["status", "list", "get", "explain", "compare", "audit", "metrics"]),
-    ("Configure", &["init", "apply", "diff", "export", "flag", "route", "changes", "adapter"]),
+    (
+        "Configure",
+        &["init", "apply", "diff", "export", "flag", "value", "segment", "route", "changes", "adapter"],
+    ),
     ("Sign in and operate", &["login", "context", "whoami", "token", "preflight", "restore"]),
     ("Set up this machine", &["completions", "man", "version"]),
 ];
@@ -91,6 +94,14 @@ pub const DIFF: &str =
 /// Examples of `cutover flag`.
 pub const FLAG: &str = "Examples:\n  cutover flag create reviews_read --description 'GraphQL for reviews'\n  \
                         cutover flag edit reviews_read\n  cutover flag delete reviews_read";
+
+/// Examples of `cutover value`.
+pub const VALUE: &str = "Examples:\n  cutover value create button --type string --variant blue=B --variant red=R\n  \
+                         cutover value edit button\n  cutover value explain button --user u1";
+
+/// Examples of `cutover segment`.
+pub const SEGMENT: &str = "Examples:\n  cutover segment create staff --include ann --include bob\n  \
+                           cutover segment create north --condition 'country in NO,SE'";
 
 /// Examples of `cutover route`.
 pub const ROUTE: &str = "Examples:\n  cutover route list\n  cutover route get reviews.read\n  \
@@ -305,7 +316,7 @@ mod tests {
     }
 
     /// Commands whose short help is higher than a terminal, with the reason.
-    const HIGH: [(&str, &str); 13] = [
+    const HIGH: [(&str, &str); 14] = [
         ("cutover", "it lists all commands"),
         ("cutover canary", "it lists all of its commands"),
         ("cutover canary wait", "it has goals and exit codes"),
@@ -313,6 +324,7 @@ mod tests {
         ("cutover canary simulate", "it has the assumptions about the traffic"),
         ("cutover experiment", "it lists all of its commands"),
         ("cutover experiment create", "it has every field of an experiment"),
+        ("cutover value create", "it has every field of a flag"),
         ("cutover emergency-clear", "its examples are read in an emergency"),
         ("cutover apply", "its examples are pipelines"),
         ("cutover audit", "it has commands, filters and examples"),

@@ -30,6 +30,10 @@ pub enum Kind {
     Runs,
     /// Names of experiments.
     Experiments,
+    /// Flags with values.
+    Values,
+    /// Segments.
+    Segments,
     /// Ids of routes.
     Routes,
     /// Ids of tokens.
@@ -65,6 +69,8 @@ fn names(Options { kind, flag }: &Options, client: &Client) -> Result<Vec<String
         Kind::Canaries => ("/canary", "canaries"),
         Kind::Runs => (runs.as_str(), "runs"),
         Kind::Experiments => ("/experiments", "experiments"),
+        Kind::Values => ("/value-flags", "value_flags"),
+        Kind::Segments => ("/segments", "segments"),
         Kind::Routes => ("/routes", "routes"),
         Kind::Tokens => ("/tokens", "tokens"),
         Kind::Changes => ("/changes", "changes"),
@@ -81,7 +87,7 @@ mod tests {
 
     #[test]
     fn each_kind_is_read_from_its_list() {
-        let body = r#"{"flags":[{"name":"f"}],"runs":[{"run":"r7"}],"routes":[{"id":"reviews"}],"experiments":[{"experiment":"checkout"}]}"#;
+        let body = r#"{"flags":[{"name":"f"}],"runs":[{"run":"r7"}],"routes":[{"id":"reviews"}],"experiments":[{"experiment":"checkout"}],"value_flags":[{"name":"button"}],"segments":[{"name":"staff"}]}"#;
         let (url, paths) = answering(200, body);
         let client = Client::new(&url, "t", None).unwrap();
         for (kind, flag, expected) in [
@@ -89,11 +95,13 @@ mod tests {
             (Kind::Runs, Some("f"), "r7"),
             (Kind::Routes, None, "reviews"),
             (Kind::Experiments, None, "checkout"),
+            (Kind::Values, None, "button"),
+            (Kind::Segments, None, "staff"),
         ] {
             let options = Options { kind, flag: flag.map(str::to_owned) };
             assert_eq!(names(&options, &client).unwrap(), [expected]);
         }
-        let expected = ["flags", "canary/f/runs", "routes", "experiments"];
+        let expected = ["flags", "canary/f/runs", "routes", "experiments", "value-flags", "segments"];
         let expected = expected.map(|path| format!("/api/migration/{path}"));
         assert_eq!(*paths.lock().unwrap(), expected);
     }

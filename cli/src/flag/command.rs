@@ -1,6 +1,6 @@
 //! The commands below `cutover flag`.
 
-use super::{create, delete, edit};
+use super::{create, delete, edit, stale};
 use crate::{client::Client, failure::Failure, flags, output::Format};
 use clap::Subcommand;
 
@@ -17,6 +17,10 @@ pub enum Command {
     Edit(edit::Options),
     /// Delete a flag that no route and no canary uses.
     Delete(delete::Options),
+    /// List flags that have done their work, also those with values.
+    ///
+    /// One that has given all users the same variant for 7 days is settled, one that has not changed for 90 days is old.
+    Stale,
 }
 
 /// Runs a command.
@@ -31,5 +35,6 @@ pub fn run(command: &Command, client: &Client, format: Format) -> Result<(), Fai
         Command::Create(options) => create::run(options, client, format),
         Command::Edit(options) => edit::run(options, client, format),
         Command::Delete(options) => delete::run(options, client, format),
+        Command::Stale => stale::run(client, format),
     }
 }

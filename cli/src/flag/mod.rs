@@ -5,5 +5,7 @@ mod create;
 mod delete;
 mod edit;
 mod editor;
+mod stale;
 
 pub use command::{Command, run};
+pub use editor::Draft;

@@ -1,7 +1,7 @@
 //! Examples of the commands whose definitions have none. A test parses every one of them.
 
 /// Commands by their words, with the text below their help.
-pub(super) const EXAMPLES: [(&[&str], &str); 48] = [
+pub(super) const EXAMPLES: [(&[&str], &str); 62] = [
     (&["list"], "Examples:\n  cutover list\n  cutover list --no-headers\n  cutover list --json"),
     (&["get"], "Example:\n  cutover get reviews_read"),
     (
@@ -65,6 +65,28 @@ pub(super) const EXAMPLES: [(&[&str], &str); 48] = [
     (&["flag", "create"], "Example:\n  cutover flag create reviews_read --description 'GraphQL for reviews'"),
     (&["flag", "edit"], "Example:\n  cutover flag edit reviews_read"),
     (&["flag", "delete"], "Example:\n  cutover flag delete reviews_read --reason ticket-4711"),
+    (&["flag", "stale"], "Example:\n  cutover flag stale"),
+    (&["value", "list"], "Example:\n  cutover value list"),
+    (&["value", "get"], "Example:\n  cutover value get button"),
+    (
+        &["value", "create"],
+        "Examples:\n  cutover value create new_search --description 'The new search'\n  \
+         cutover value create button --type string --variant blue=B --variant red=R",
+    ),
+    (&["value", "edit"], "Example:\n  cutover value edit button --reason ticket-4711"),
+    (&["value", "enable"], "Example:\n  cutover value enable button --wait"),
+    (&["value", "disable"], "Example:\n  cutover value disable button --reason complaints"),
+    (&["value", "explain"], "Example:\n  cutover value explain button --user u1 --with header:plan=gold"),
+    (&["value", "delete"], "Example:\n  cutover value delete button --reason ticket-4711"),
+    (&["segment", "list"], "Example:\n  cutover segment list"),
+    (&["segment", "get"], "Example:\n  cutover segment get staff"),
+    (
+        &["segment", "create"],
+        "Examples:\n  cutover segment create staff --include ann --include bob\n  \
+         cutover segment create north --condition 'country in NO,SE'",
+    ),
+    (&["segment", "edit"], "Example:\n  cutover segment edit staff"),
+    (&["segment", "delete"], "Example:\n  cutover segment delete staff --reason ticket-4711"),
     (
         &["context", "add"],
         "Examples:\n  cutover context add staging --url https://staging.example\n  \

@@ -17,6 +17,7 @@ mod movement;
 mod pairs;
 mod progress;
 mod reading;
+mod single;
 mod steps;
 mod traffic;
 mod values;
@@ -32,3 +33,4 @@ pub use pairs::{
 };
 pub use progress::Progress;
 pub use reading::{Node, Problem, nearest};
+pub use single::{segment_from_json, value_flag_from_json};

@@ -57,7 +57,8 @@ pub(super) fn segment(cursor: &Cursor<'_>) -> Option<Segment> {
     Some(segment)
 }
 
-fn read(cursor: &Cursor<'_>, name: Option<&FlagName>, names: &Names<'_>) -> Option<ValueFlag> {
+/// Reads one flag with values. `name` is that under which it is configured, if that is one.
+pub(super) fn read(cursor: &Cursor<'_>, name: Option<&FlagName>, names: &Names<'_>) -> Option<ValueFlag> {
     let mut fields = cursor.fields("write type, variants, default and off below the flag")?;
     let kind = fields.require("type", TYPE_HINT, |cursor| {
         cursor.choice(&ValueType::ALL, "is not a type that a flag can have", TYPE_HINT)

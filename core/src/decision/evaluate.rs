@@ -10,6 +10,7 @@ use crate::{
     values::{
         compiled::{Choice, CompiledPrerequisite, CompiledValueFlag},
         evaluation::{Evaluation, EvaluationError, EvaluationReason, Subject},
+        explanation::Explanation,
     },
     vocabulary::{arm::Arm, reason::Reason, timestamp::Timestamp},
 };
@@ -59,6 +60,25 @@ impl Ruleset {
             }
             let flag = routing.next()?;
             Some((flag.name.as_str(), route_value(flag, &subject)))
+        })
+    }
+
+    /// Explains the value of a flag with values for a user. Returns `None` if there is no such flag.
+    pub fn explain_value(
+        &self,
+        name: &str,
+        user: Option<&str>,
+        facts: &Facts<'_>,
+        now: Timestamp,
+    ) -> Option<Explanation<'_>> {
+        let subject = Subject { user: user.filter(|user| !user.is_empty()), facts, now };
+        let flag = self.value_flag(name)?;
+        let decider =
+            flag.decided_by(&subject, &self.segments, |prerequisite| self.meets(prerequisite, &subject));
+        Some(Explanation {
+            evaluation: self.value_of(flag, &subject),
+            decider: decider.ok(),
+            bucket: subject.user.map(|user| flag.bucket(user)),
         })
     }
 

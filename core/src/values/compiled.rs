@@ -2,13 +2,13 @@
 
 use crate::{
     rules::{
-        bucket::{Purpose, Seed},
+        bucket::{Bucket, Purpose, Seed},
         condition::compiled::{CompiledCondition, InvalidConditions},
         flag::CompiledFlag,
     },
     values::{
         document::{Prerequisite, Rule, ScheduledChange, Segment, Served, Split, ValueFlag, ValueVariant},
-        evaluation::{EvaluationError, EvaluationReason, Subject},
+        evaluation::{Decider, EvaluationError, EvaluationReason, Subject},
         prerequisites::is_bounded,
         segment::CompiledSegment,
         split::division,
@@ -212,23 +212,66 @@ impl CompiledValueFlag {
         segments: &[CompiledSegment],
         meets: impl Fn(&CompiledPrerequisite) -> Result<bool, EvaluationError>,
     ) -> Result<Choice, EvaluationError> {
-        let off = Choice { variant: self.off, reason: EvaluationReason::Disabled };
-        // The first state begins before all times.
-        let in_force = self.states.partition_point(|state| state.from <= subject.now).saturating_sub(1);
-        let state = self.states.get(in_force).ok_or(EvaluationError::General)?;
-        if !state.enabled {
-            return Ok(off);
-        }
-        for prerequisite in &self.prerequisites {
-            if !meets(prerequisite)? {
-                return Ok(off);
+        let state = self.state(subject.now)?;
+        match self.decider(state, subject, segments, meets)? {
+            Decider::Disabled | Decider::Prerequisite(_) => {
+                Ok(Choice { variant: self.off, reason: EvaluationReason::Disabled })
+            }
+            Decider::Rule(index) => {
+                let rule = self.rules.get(index).ok_or(EvaluationError::General)?;
+                self.choose(&rule.served, subject, EvaluationReason::TargetingMatch)
+            }
+            Decider::Default => {
+                let reason =
+                    if self.is_static { EvaluationReason::Static } else { EvaluationReason::Default };
+                self.choose(&state.default, subject, reason)
             }
         }
-        if let Some(rule) = self.rules.iter().find(|rule| rule.matches(subject, segments)) {
-            return self.choose(&rule.served, subject, EvaluationReason::TargetingMatch);
+    }
+
+    /// Returns the part of the flag that decides for a user, by the code of [`evaluate`](Self::evaluate).
+    ///
+    /// # Errors
+    ///
+    /// Fails if a prerequisite cannot be evaluated.
+    pub fn decided_by(
+        &self,
+        subject: &Subject<'_>,
+        segments: &[CompiledSegment],
+        meets: impl Fn(&CompiledPrerequisite) -> Result<bool, EvaluationError>,
+    ) -> Result<Decider, EvaluationError> {
+        self.decider(self.state(subject.now)?, subject, segments, meets)
+    }
+
+    /// Returns the bucket of a user, by which weights are divided.
+    pub fn bucket(&self, user: &str) -> Bucket {
+        self.seed.hash(user).bucket()
+    }
+
+    /// Returns the state in force at `now`.
+    fn state(&self, now: Timestamp) -> Result<&State, EvaluationError> {
+        // The first state begins before all times.
+        let in_force = self.states.partition_point(|state| state.from <= now).saturating_sub(1);
+        self.states.get(in_force).ok_or(EvaluationError::General)
+    }
+
+    fn decider(
+        &self,
+        state: &State,
+        subject: &Subject<'_>,
+        segments: &[CompiledSegment],
+        meets: impl Fn(&CompiledPrerequisite) -> Result<bool, EvaluationError>,
+    ) -> Result<Decider, EvaluationError> {
+        if !state.enabled {
+            return Ok(Decider::Disabled);
         }
-        let reason = if self.is_static { EvaluationReason::Static } else { EvaluationReason::Default };
-        self.choose(&state.default, subject, reason)
+        for (index, prerequisite) in self.prerequisites.iter().enumerate() {
+            if !meets(prerequisite)? {
+                return Ok(Decider::Prerequisite(index));
+            }
+        }
+        let rule = self.rules.iter().position(|rule| rule.matches(subject, segments));
+        Ok(rule.map_or(Decider::Default, Decider::Rule))
     }
 
     /// Returns the variant that is given out: for `reason` if it is a single one, and by the user's bucket otherwise.
@@ -243,7 +286,7 @@ impl CompiledValueFlag {
             CompiledServed::Split(slices) => slices,
         };
         let user = subject.user.ok_or(EvaluationError::TargetingKeyMissing)?;
-        let bucket = self.seed.hash(user).bucket().get();
+        let bucket = self.bucket(user).get();
         // Every bucket has a slice: weights that do not add up are not compiled.
         let slice = slices.get(slices.partition_point(|slice| slice.to <= bucket));
         let variant = slice.map(|slice| slice.variant).ok_or(EvaluationError::General)?;

@@ -59,6 +59,19 @@ impl fmt::Display for EvaluationReason {
     }
 }
 
+/// The part of a flag that decides for a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decider {
+    /// The flag is disabled.
+    Disabled,
+    /// The prerequisite of this index is not met.
+    Prerequisite(usize),
+    /// The rule of this index matches.
+    Rule(usize),
+    /// No rule matches.
+    Default,
+}
+
 /// Error for a flag that has no value for a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluationError {

@@ -1,9 +1,11 @@
 //! Flags that have done their work and can be removed from the code.
 
 use crate::{
+    rules::flag::Flag,
     values::document::{Served, ValueFlag},
-    vocabulary::{names::VariantKey, share::PartsPerMillion, timestamp::Timestamp},
+    vocabulary::{arm::Arm, names::VariantKey, share::PartsPerMillion, timestamp::Timestamp},
 };
+use serde::Serialize;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -23,12 +25,13 @@ impl Default for StaleAfter {
 }
 
 /// Reason for which a flag is stale.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Stale {
     /// All users have had the same variant for this many days.
     Settled {
-        /// The variant.
-        variant: VariantKey,
+        /// The variant; an arm for a flag that decides routes.
+        variant: Box<str>,
         /// Days since the last change.
         days: u32,
     },
@@ -48,13 +51,37 @@ pub fn stale(flag: &ValueFlag, now: Timestamp, last_changed: Timestamp, after: S
     }
     let scheduled = flag.schedule.iter().map(|change| change.at);
     let changed = scheduled.fold(last_changed, Timestamp::max);
-    let days = now.millis().saturating_sub(changed.millis()).div_euclid(DAY_MS);
-    // A change after `now` is of a clock that is ahead.
-    let days = u32::try_from(days).unwrap_or_default();
-    if let Some(variant) = only_variant(flag).filter(|_| days >= after.settled_days) {
-        return Some(Stale::Settled { variant: variant.clone(), days });
+    after.reason(only_variant(flag).map(VariantKey::as_str), days_between(changed, now))
+}
+
+/// Returns the reason for which a flag that decides routes is stale at `now`. One that sends all users to the new arm is
+/// settled; one that sends all of them to legacy has its work ahead, so it is old at most. The caller leaves out flags that a
+/// run, an experiment or an emergency decides.
+pub fn stale_switch(
+    flag: &Flag,
+    now: Timestamp,
+    last_changed: Timestamp,
+    after: StaleAfter,
+) -> Option<Stale> {
+    let is_everybody = flag.enabled_share() == PartsPerMillion::ALL;
+    let has_new_only = is_everybody && flag.conditions.is_empty() && flag.user_blacklist.is_empty();
+    after.reason(has_new_only.then(|| Arm::New.as_str()), days_between(last_changed, now))
+}
+
+impl StaleAfter {
+    /// Returns the reason for a flag that has not changed for some days, and gives `only` to all users if it is given.
+    fn reason(self, only: Option<&str>, days: u32) -> Option<Stale> {
+        if let Some(variant) = only.filter(|_| days >= self.settled_days) {
+            return Some(Stale::Settled { variant: variant.into(), days });
+        }
+        (days >= self.days).then_some(Stale::Old { days })
     }
-    (days >= after.days).then_some(Stale::Old { days })
+}
+
+/// Returns the whole days between two times; none if the first one is of a clock that is ahead.
+fn days_between(changed: Timestamp, now: Timestamp) -> u32 {
+    let days = now.millis().saturating_sub(changed.millis()).div_euclid(DAY_MS);
+    u32::try_from(days).unwrap_or_default()
 }
 
 /// Returns the variant that all users have after the whole schedule; `None` if it depends on anything.

@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod evaluating;
+mod explaining;
 mod mistakes;
 mod moving;
 mod opening;
 mod saving;
+mod single;
 mod staling;
+mod switching;
 
 use cutover_core::{
     Facts, Revision, Ruleset, Timestamp,

@@ -1,7 +1,8 @@
-//! `DELETE /flags/{name}`: removes a flag and its ended run, unless a route, a canary or an experiment uses it.
+//! `DELETE /flags/{name}`: removes a flag and its ended run, unless a route, a canary, an experiment or a flag with
+//! values uses it.
 
 use crate::{
-    api::{extract::FlagPath, flags::SECTION},
+    api::{extract::FlagPath, flags::SECTION, value_flags::dependents},
     change::{
         commit::change,
         demand::ChangeRequest,
@@ -44,6 +45,7 @@ pub(super) async fn handle(
         let experiments =
             config.ab_tests.iter().filter(|(_, experiment)| experiment.flag.as_ref() == Some(&name));
         users.extend(experiments.map(|(experiment, _)| format!("the experiment {experiment}")));
+        users.extend(dependents(&config, &name).map(|flag| format!("the prerequisites of the flag {flag}")));
         if !users.is_empty() {
             let detail = format!("the flag {name} is used by {}", users.join(", "));
             let hint = "remove these first, or disable the flag to send all users to legacy";

@@ -126,13 +126,26 @@ impl ExplainQuery {
         }
     }
 
-    /// Reads the parameters.
+    /// Reads the parameters of a request.
     ///
     /// # Errors
     ///
     /// Returns the problem `invalid` with a parameter that is unknown, or a time that is none.
     pub(super) fn read(parameters: Vec<(String, String)>) -> Result<Self, Problem> {
-        let mut question = Self { method: "GET".to_owned(), path: "/".to_owned(), ..Self::default() };
+        Self { method: "GET".to_owned(), path: "/".to_owned(), ..Self::default() }.with(parameters)
+    }
+
+    /// Reads the parameters of an application's context, which has a method and a path only if it names them.
+    ///
+    /// # Errors
+    ///
+    /// Returns the problems of [`Self::read`].
+    pub(super) fn of_context(parameters: Vec<(String, String)>) -> Result<Self, Problem> {
+        Self::default().with(parameters)
+    }
+
+    fn with(self, parameters: Vec<(String, String)>) -> Result<Self, Problem> {
+        let mut question = self;
         let mut cookies: Vec<String> = Vec::new();
         for (name, value) in parameters {
             match (name.as_str(), name.split_once(':')) {
@@ -189,4 +202,25 @@ fn percent_encode(text: &str) -> String {
         }
         encoded
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_a_method_and_a_path_and_a_context_has_those_that_it_names() {
+        let parameters =
+            || vec![("user".to_owned(), "ann".to_owned()), ("header:Plan".to_owned(), "gold".to_owned())];
+        let request = ExplainQuery::read(parameters()).unwrap();
+        let context = ExplainQuery::of_context(parameters()).unwrap();
+        for (question, method, path) in [(request, "GET", "/"), (context, "", "")] {
+            let headers = question.headers();
+            let facts = question.facts(&headers);
+            assert_eq!((facts.method, facts.path, facts.user), (method, path, Some("ann")));
+            assert_eq!(facts.header("plan"), Some("gold"));
+        }
+        let unknown = vec![("usr".to_owned(), "ann".to_owned())];
+        assert_eq!(ExplainQuery::of_context(unknown).unwrap_err().field.as_deref(), Some("usr"));
+    }
 }

@@ -15,7 +15,10 @@ use axum::{
 };
 use cutover_core::{
     ExperimentName, FlagName, RouteId, Stamp, Timestamp,
-    vocabulary::{names::InvalidName, timestamp::InvalidTimestamp},
+    vocabulary::{
+        names::{InvalidName, SegmentName},
+        timestamp::InvalidTimestamp,
+    },
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -218,6 +221,18 @@ impl FromRequestParts<Platform> for RoutePath {
 pub(super) struct ExperimentPath(pub(super) ExperimentName);
 
 impl FromRequestParts<Platform> for ExperimentPath {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
+        let Segments(name) = Segments::<String>::from_request_parts(parts, platform).await?;
+        name.parse().map(Self).map_err(|error| invalid_name("name", &name, error))
+    }
+}
+
+/// Extractor of the name of a segment of users from the path.
+#[derive(Debug)]
+pub(super) struct SegmentPath(pub(super) SegmentName);
+
+impl FromRequestParts<Platform> for SegmentPath {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Problem> {
         let Segments(name) = Segments::<String>::from_request_parts(parts, platform).await?;

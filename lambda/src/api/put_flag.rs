@@ -5,6 +5,7 @@ use crate::{
         canary_guard, experiment_guard,
         extract::FlagPath,
         flags::{SECTION, flag_json},
+        object_body::merge,
     },
     change::{
         commit::change,
@@ -18,7 +19,7 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{Flag, FlagName, config::flag_from_json};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Fields of a response that the server maintains.
 const KEPT_BY_THE_SERVER: [&str; 11] = [
@@ -72,6 +73,7 @@ async fn save(
     change(platform, demand, Operation::FlagPut, |truth| {
         let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
         demand.precondition.check(&format!("the flag {name}"), version)?;
+        no_value_flag(truth, name)?;
         let mut flag = flag(truth)?;
         canary_guard::may_have(truth, name, flag.rollout_percentage)?;
         canary_guard::may_raise(truth, name, &flag)?;
@@ -108,26 +110,13 @@ fn read(name: &FlagName, body: &Value) -> Result<Flag, Problem> {
     flag_from_json(name, body).map_err(Problem::invalid_document)
 }
 
-/// Applies a merge patch to a value (RFC 7396). A null in place of nothing stays there, so that a name which is no field is
-/// refused with null too.
-fn merge(target: &mut Value, patch: Value) {
-    let patch = match patch {
-        Value::Object(patch) => patch,
-        other => {
-            *target = other;
-            return;
-        }
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
+/// Checks that no flag with values has the name of a flag: both are evaluated by their names.
+fn no_value_flag(truth: &Truth, name: &FlagName) -> Result<(), Problem> {
+    if !truth.config.flags.contains_key(name) {
+        return Ok(());
     }
-    let Some(fields) = target.as_object_mut() else { return };
-    for (name, value) in patch {
-        if value.is_null() && fields.remove(&name).is_some() {
-            continue;
-        }
-        merge(fields.entry(name).or_insert(Value::Null), value);
-    }
+    let hint = "choose another name: a name is one flag, and applications evaluate both kinds by it";
+    Err(Problem::invalid("name", format!("there is a flag with values of the name {name}"), hint))
 }
 
 /// Proposes the state with one flag set, with that flag as the response.
@@ -172,29 +161,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_merge_patch_replaces_adds_and_removes_fields() {
-        for (target, patch, expected) in [
-            (json!({ "a": "b" }), json!({ "a": "c" }), json!({ "a": "c" })),
-            (json!({ "a": "b" }), json!({ "b": "c" }), json!({ "a": "b", "b": "c" })),
-            (json!({ "a": "b" }), json!({ "a": null }), json!({})),
-            (json!({ "a": "b", "b": "c" }), json!({ "a": null }), json!({ "b": "c" })),
-            (json!({ "a": ["b"] }), json!({ "a": "c" }), json!({ "a": "c" })),
-            (json!({ "a": "c" }), json!({ "a": ["b"] }), json!({ "a": ["b"] })),
-            (
-                json!({ "a": { "b": "c" } }),
-                json!({ "a": { "b": "d", "c": null } }),
-                json!({ "a": { "b": "d", "c": null } }),
-            ),
-            (json!({ "a": 1 }), json!(["c"]), json!(["c"])),
-            (json!(["a"]), json!({ "b": 1 }), json!({ "b": 1 })),
-            (json!({ "a": 1 }), Value::Null, Value::Null),
-            (json!({ "a": 1 }), json!({}), json!({ "a": 1 })),
-            (json!({ "a": 1 }), json!({ "b": null }), json!({ "a": 1, "b": null })),
-        ] {
-            let mut merged = target.clone();
-            merge(&mut merged, patch.clone());
-            assert_eq!(merged, expected, "{patch} on {target}");
-        }
+    fn a_flag_of_routes_does_not_take_the_name_of_a_flag_with_values() {
+        let mut truth = Truth::default();
+        let text = "flags: { f: { type: boolean, variants: { a: true, b: false }, default: a, off: b } }";
+        truth.config = cutover_core::config::Config::from_yaml(text).unwrap();
+        let refused = no_value_flag(&truth, &"f".parse().unwrap()).unwrap_err();
+        assert_eq!((refused.code, refused.field.as_deref()), ("invalid", Some("name")));
+        assert!(no_value_flag(&truth, &"g".parse().unwrap()).is_ok());
     }
 
     #[test]

@@ -5,9 +5,10 @@ use crate::{
         audit_changes, canary, canary_records, canary_runs, canary_start, canary_steer, changes,
         changes::Replay, comparisons, create_token, delete_canary, delete_flag, delete_route, emergency,
         emergency_header, experiment_assign, experiment_records, experiment_results, experiment_save,
-        experiment_steer, experiments, explain_flag, flags, get_audit, get_config, get_emergency,
-        get_metrics, get_route, get_status, openapi, publication, put_config, put_flag, restore,
-        rotate_token, set_rollout, switch_flag, tokens, verify_audit, whoami,
+        experiment_steer, experiments, explain_flag, explain_value_flag, flags, get_audit, get_config,
+        get_emergency, get_metrics, get_route, get_status, openapi, publication, put_config, put_flag,
+        restore, rotate_token, segment_save, segments, set_rollout, stale_flags, switch_flag, tokens,
+        value_flag_save, value_flags, verify_audit, whoami,
     },
     observe::request,
     platform::Platform,
@@ -18,7 +19,7 @@ use axum::{
     extract::Request,
     http::StatusCode,
     middleware::{from_fn, from_fn_with_state},
-    routing::{delete, get, post, put},
+    routing::{delete, get, patch, post, put},
 };
 
 /// Builds the routes below `/api/migration`.
@@ -31,6 +32,16 @@ pub(crate) fn routes() -> Router<Platform> {
         .route("/flags/{name}/disable", post(switch_flag::disable))
         .route("/flags/{name}/rollout", put(set_rollout::handle))
         .route("/flags/{name}/explain", get(explain_flag::handle))
+        .route("/value-flags", get(value_flags::list))
+        .route("/value-flags/{name}", get(value_flags::one).put(value_flag_save::put))
+        .route("/value-flags/{name}", patch(value_flag_save::patch).delete(value_flag_save::delete))
+        .route("/value-flags/{name}/enable", post(value_flag_save::enable))
+        .route("/value-flags/{name}/disable", post(value_flag_save::disable))
+        .route("/value-flags/{name}/explain", get(explain_value_flag::handle))
+        .route("/segments", get(segments::list))
+        .route("/segments/{name}", get(segments::one).put(segment_save::put))
+        .route("/segments/{name}", patch(segment_save::patch).delete(segment_save::delete))
+        .route("/stale-flags", get(stale_flags::handle))
         .route("/routes", get(get_route::list))
         .route("/routes/{id}", get(get_route::one).delete(delete_route::handle))
         .route("/canary", get(canary::list))
@@ -146,6 +157,8 @@ mod tests {
             ("PATCH", "/config", vec!["GET", "HEAD", "PUT"]),
             ("PATCH", "/experiments/e", vec!["DELETE", "GET", "HEAD", "PUT"]),
             ("POST", "/flags/f", vec!["DELETE", "GET", "HEAD", "PATCH", "PUT"]),
+            ("POST", "/value-flags/f", vec!["DELETE", "GET", "HEAD", "PATCH", "PUT"]),
+            ("POST", "/segments/s", vec!["DELETE", "GET", "HEAD", "PATCH", "PUT"]),
         ] {
             let request = axum::http::Request::builder().method(method).uri(format!("/api/migration{path}"));
             let request = request.body(Body::empty()).unwrap();

@@ -28,9 +28,11 @@ const MAX_KEPT: usize = 200_000;
 /// are, or only concern tokens, whose creators do not count as second persons for requests made
 /// with them, nor for those of each other's tokens ([`crate::access::second_person`]). A restore changes no flag, and until it
 /// is made no emergency reaches the isolates that are running. An experiment that ends leaves its users to the flag, whose
-/// percentage was approved.
-const NEVER_WAITS: [Operation; 11] = [
+/// percentage was approved. A flag with values moves nobody to another backend, and gives all users one value while it is
+/// disabled.
+const NEVER_WAITS: [Operation; 12] = [
     Operation::FlagDisable,
+    Operation::ValueFlagDisable,
     Operation::EmergencyRollback,
     Operation::CanaryPause,
     Operation::CanaryRollback,
@@ -277,6 +279,9 @@ experiments:
             (Operation::FlagEnable, &low, &low, true),
             (Operation::FlagDisable, &high, &high, false),
             (Operation::FlagPut, &high, &low, true),
+            (Operation::ValueFlagPut, &low, &low, true),
+            (Operation::ValueFlagDisable, &low, &low, false),
+            (Operation::SegmentPut, &low, &low, true),
             (Operation::ConfigApply, &low, &high, true),
             (Operation::CanaryStart, &low, &high, true),
             (Operation::CanaryPause, &low, &low, false),

@@ -15,6 +15,18 @@ pub enum Operation {
     FlagDisable,
     /// Removes a flag.
     FlagDelete,
+    /// Creates or replaces a flag with values.
+    ValueFlagPut,
+    /// Enables a flag with values.
+    ValueFlagEnable,
+    /// Disables a flag with values.
+    ValueFlagDisable,
+    /// Removes a flag with values.
+    ValueFlagDelete,
+    /// Creates or replaces a segment.
+    SegmentPut,
+    /// Removes a segment.
+    SegmentDelete,
     /// Removes a route.
     RouteDelete,
     /// Creates or replaces an experiment.
@@ -68,6 +80,12 @@ impl Operation {
             Self::FlagEnable => "flag.enable",
             Self::FlagDisable => "flag.disable",
             Self::FlagDelete => "flag.delete",
+            Self::ValueFlagPut => "value_flag.put",
+            Self::ValueFlagEnable => "value_flag.enable",
+            Self::ValueFlagDisable => "value_flag.disable",
+            Self::ValueFlagDelete => "value_flag.delete",
+            Self::SegmentPut => "segment.put",
+            Self::SegmentDelete => "segment.delete",
             Self::RouteDelete => "route.delete",
             Self::ExperimentPut => "experiment.put",
             Self::ExperimentStart => "experiment.start",

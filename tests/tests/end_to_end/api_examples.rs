@@ -267,6 +267,42 @@ async fn experiment(page: &mut Page, root: &Management) {
     page.show(root, Call::new("DELETE /experiments/{name}", path, 200)).await;
 }
 
+async fn values(page: &mut Page, root: &Management) {
+    let (flag, segment) = ("/value-flags/button", "/segments/staff");
+    let condition =
+        json!({ "type": "attribute", "name": "header:plan", "op": "equals", "values": ["staff"] });
+    let staff = json!({ "description": "Our own people", "include": ["ann"], "conditions": [condition] });
+    page.show(root, Call::new("PUT /segments/{name}", segment, 201).json(&staff)).await;
+    let button = json!({
+        "type": "string", "description": "Colour of the button", "enabled": true,
+        "variants": { "blue": "#00f", "green": "#0f0" }, "default": { "weights": { "blue": 90, "green": 10 } },
+        "off": "blue", "rules": [{ "segment": "staff", "variant": "green" }],
+        "schedule": [{ "at": "2099-01-31T08:00:00Z", "set": { "default": "green" } }],
+    });
+    page.show(root, Call::new("PUT /value-flags/{name}", flag, 201).json(&button)).await;
+    page.show(root, Call::new("GET /value-flags/{name}", flag, 200)).await;
+    let explain = "/value-flags/button/explain?user=user-2&header:plan=staff";
+    page.show(root, Call::new("GET /value-flags/{name}/explain", explain, 200)).await;
+    let patch = Call::new("PATCH /value-flags/{name}", flag, 200);
+    let even = json!({ "default": { "weights": { "blue": 50, "green": 50 } } });
+    page.show(root, patch.of_type("application/merge-patch+json", &even)).await;
+    for (operation, target) in [
+        ("POST /value-flags/{name}/disable", "/value-flags/button/disable"),
+        ("POST /value-flags/{name}/enable", "/value-flags/button/enable"),
+    ] {
+        page.show(root, Call::new(operation, target, 200)).await;
+    }
+    page.show(root, Call::new("GET /value-flags", "/value-flags", 200)).await;
+    page.show(root, Call::new("GET /segments/{name}", segment, 200)).await;
+    let patch = Call::new("PATCH /segments/{name}", segment, 200);
+    let more = json!({ "include": ["ann", "bob"] });
+    page.show(root, patch.of_type("application/merge-patch+json", &more)).await;
+    page.show(root, Call::new("GET /segments", "/segments", 200)).await;
+    page.show(root, Call::new("GET /stale-flags", "/stale-flags", 200)).await;
+    page.show(root, Call::new("DELETE /value-flags/{name}", flag, 200)).await;
+    page.show(root, Call::new("DELETE /segments/{name}", segment, 200)).await;
+}
+
 async fn emergencies_and_log(page: &mut Page, root: &Management) {
     let reason = json!({ "reason": "errors on checkout" });
     let declared = json!({ "reason": "errors on checkout", "flags": ["reviews_write"] });
@@ -343,6 +379,7 @@ async fn the_examples_are_what_the_functions_answer() {
     let mut page = Page { text: HEAD.to_owned(), masks: Masks::default(), examples: BTreeMap::new() };
     flags(&mut page, &root).await;
     experiment(&mut page, &root).await;
+    values(&mut page, &root).await;
     canary(&mut page, &root, &stack).await;
     emergencies_and_log(&mut page, &root).await;
     people(&mut page, &root).await;

@@ -51,6 +51,11 @@ fn body(method: &str, path: &str, config: &str) -> Option<String> {
         ("POST", "/emergency/rollback" | "/emergency/clear") => json!({ "reason": "drill" }),
         ("PUT", "/experiments/{name}") => json!({ "name": "E", "variants": { "a": "A", "b": "B" } }),
         ("POST", "/experiments/{name}/stop") => json!({ "reason": "drill" }),
+        ("PUT", "/value-flags/{name}") => {
+            json!({ "type": "boolean", "variants": { "a": true, "b": false }, "default": "a", "off": "b" })
+        }
+        ("PATCH", "/value-flags/{name}") => json!({ "enabled": false }),
+        ("PUT" | "PATCH", "/segments/{name}") => json!({ "include": ["ann"] }),
         ("POST", "/tokens") => json!({ "name": "another", "role": "viewer" }),
         _ => return None,
     };

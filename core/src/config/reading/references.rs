@@ -75,6 +75,15 @@ impl<'n> Names<'n> {
         }
     }
 
+    /// Names of a live configuration that a flag with values of its own document refers to.
+    pub(crate) fn of_value_flag(
+        flags: Vec<&'n str>,
+        value_flags: Vec<&'n str>,
+        segments: Vec<&'n str>,
+    ) -> Self {
+        Self { value_flags, segments, ..Self::of_experiment(flags, Vec::new()) }
+    }
+
     /// Adds the names of flags with values and of segments.
     pub(crate) fn with_values(self, value_flags: &[EntryCursor<'n>], segments: &[EntryCursor<'n>]) -> Self {
         Self { value_flags: keys(value_flags), segments: keys(segments), ..self }

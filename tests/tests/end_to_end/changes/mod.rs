@@ -16,3 +16,4 @@ mod promotions;
 mod route_delete;
 mod runs;
 mod store;
+mod values;

@@ -31,6 +31,12 @@ pub const DISABLED: &str = "graphql_reviews_write";
 /// Experiment that is running, and decides no flag.
 pub const EXPERIMENT: &str = "graphql_migration_test";
 
+/// Flag with values, whose rule names a segment.
+pub const VALUE_FLAG: &str = "button";
+
+/// Segment that a rule of the flag with values names.
+pub const SEGMENT: &str = "staff";
+
 /// Description of the failures of [`Scene::failing`].
 pub const FAULT: &str = "the table cannot be read";
 
@@ -137,6 +143,7 @@ impl Scene {
         ] {
             scene.words.set(name, value);
         }
+        scene.create_values().await;
         scene.invite().await;
         scene.run_canaries().await;
         let asked = scene
@@ -149,6 +156,21 @@ impl Scene {
         let held = scene.management(Who::Root).get("/flags").await.expect(200).body;
         scene.stack.edge_holds(held["revision"].as_u64().expect("a revision")).await;
         scene
+    }
+
+    /// Creates a segment and a flag with values.
+    async fn create_values(&self) {
+        let root = self.stack.management();
+        let staff = json!({ "description": "Our own people", "include": ["ann"] });
+        root.put(&format!("/segments/{SEGMENT}"), &staff).await.expect(201);
+        let button = json!({
+            "type": "string", "description": "Colour of the button", "enabled": true,
+            "variants": { "blue": "#00f", "green": "#0f0" },
+            "default": { "weights": { "blue": 90, "green": 10 } }, "off": "blue",
+            "rules": [{ "segment": SEGMENT, "variant": "green" }],
+            "schedule": [{ "at": "2099-01-31T08:00:00Z", "set": { "default": "green" } }],
+        });
+        root.put(&format!("/value-flags/{VALUE_FLAG}"), &button).await.expect(201);
     }
 
     /// Creates the tokens of the people, and one that has expired.

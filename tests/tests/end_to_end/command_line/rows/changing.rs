@@ -11,6 +11,9 @@ fn row(name: &'static str, arguments: &'static [&'static str]) -> Row {
     Row::new(Kind::Changing, name, arguments)
 }
 
+/// A flag with values.
+const VALUES: &str = r#"{"type":"boolean","enabled":true,"description":"Enable a thing","variants":{"on":true,"off":false},"default":"on","off":"off"}"#;
+
 /// Sets all fields of the flag that is disabled.
 fn flag(body: &'static str) -> Step {
     root("PUT", "/flags/graphql_reviews_write", body)
@@ -67,6 +70,26 @@ fn flags() -> Vec<Row> {
             r#"{"enabled":false}"#,
         )]),
         row("route delete", &["reviews.write", "--yes"]).after([rollback(), applied()]),
+    ]
+}
+
+fn values() -> Vec<Row> {
+    let made = || root("PUT", "/value-flags/made-{n}", VALUES);
+    let disabled = || root("POST", "/value-flags/made-{n}/disable", "");
+    let segment = || root("PUT", "/segments/made-{n}", r#"{"description":"Enable them","include":["ann"]}"#);
+    vec![
+        row(
+            "value create",
+            &["fresh-{n}", "--type", "string", "--variant", "blue=#00f", "--variant", "green=#0f0"],
+        )
+        .short(),
+        row("value edit", &["made-{n}", "--yes"]).after([made()]),
+        row("value enable", &["made-{n}", "--yes"]).after([made(), disabled()]),
+        row("value disable", &["made-{n}", "--reason", "complaints"]).after([made()]).short(),
+        row("value delete", &["made-{n}", "--yes"]).after([made()]),
+        row("segment create", &["fresh-{n}", "--include", "ann", "--condition", "country in NO,SE"]),
+        row("segment edit", &["made-{n}", "--yes"]).after([segment()]),
+        row("segment delete", &["made-{n}", "--yes"]).after([segment()]),
     ]
 }
 
@@ -129,5 +152,5 @@ fn all() -> Vec<Row> {
 
 /// Returns the rows in their order.
 pub fn rows() -> Vec<Row> {
-    [flags(), people(), canaries(), experiments(), all()].into_iter().flatten().collect()
+    [flags(), values(), people(), canaries(), experiments(), all()].into_iter().flatten().collect()
 }

@@ -1,7 +1,7 @@
 //! Commands that read from the management API.
 
 use super::row::{Kind, Row};
-use crate::command_line::scene::{ENDED, EXPERIMENT, RUNNING, Step};
+use crate::command_line::scene::{ENDED, EXPERIMENT, RUNNING, SEGMENT, Step, VALUE_FLAG};
 
 fn row(name: &'static str, arguments: &'static [&'static str]) -> Row {
     Row::new(Kind::Reading, name, arguments)
@@ -21,6 +21,12 @@ pub fn rows() -> Vec<Row> {
         row("status", &[]).short(),
         row("flag list", &[]),
         row("flag get", &[ENDED]),
+        row("flag stale", &[]).short(),
+        row("value list", &[]).short(),
+        row("value get", &[VALUE_FLAG]),
+        row("value explain", &[VALUE_FLAG, "--user", "ann", "--with", "country=NO"]),
+        row("segment list", &[]),
+        row("segment get", &[SEGMENT]).short(),
         row("route list", &[]).short(),
         row("route get", &["reviews.read"]),
         row("diff", &["changed.yaml"]).exits(12).short(),

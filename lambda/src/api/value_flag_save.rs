@@ -1,0 +1,278 @@
+//! `PUT /value-flags/{name}`: creates or replaces a flag with values. `PATCH` changes some of its fields, `DELETE` removes it
+//! unless another flag needs it, and `POST …/enable` and `…/disable` turn it on or off.
+
+use crate::{
+    api::{
+        extract::FlagPath,
+        object_body::{merge, without_kept},
+        value_flags::{COMPUTED, SECTION, dependents, find, value_flag_json},
+    },
+    change::{
+        commit::change,
+        demand::ChangeRequest,
+        operation::Operation,
+        proposal::{ChangeResponse, Proposal},
+    },
+    clock,
+    platform::Platform,
+    problem::Problem,
+    store::{EmergencyChange, Meta, Role, State as Truth},
+};
+use axum::{extract::State, http::StatusCode};
+use cutover_core::{
+    FlagName,
+    config::{Config, value_flag_from_json},
+    values::{document::ValueFlag, succession::next},
+};
+use serde_json::{Value, json};
+
+pub(super) async fn put(
+    State(platform): State<Platform>,
+    FlagPath(name): FlagPath,
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
+    demand.caller.must_be(Role::Operator)?;
+    let body = body_of(&name, demand.json()?)?;
+    change(&platform, &demand, Operation::ValueFlagPut, |truth| {
+        must_be_as_seen(truth, &demand, &name)?;
+        let written = value_flag_from_json(&name, &body, &truth.config).map_err(Problem::invalid_document)?;
+        saved(truth, &name, &written)
+    })
+    .await
+}
+
+/// Changes the fields of a flag that a merge patch names, under the same rules. Lists, such as the rules, are replaced.
+pub(super) async fn patch(
+    State(platform): State<Platform>,
+    FlagPath(name): FlagPath,
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
+    demand.caller.must_be(Role::Operator)?;
+    let patch = body_of(&name, demand.json()?)?;
+    change(&platform, &demand, Operation::ValueFlagPut, |truth| {
+        find(truth, &name)?;
+        must_be_as_seen(truth, &demand, &name)?;
+        let mut body = truth.config.object(SECTION, name.as_str()).unwrap_or_default();
+        replace_choices(&mut body, &patch);
+        merge(&mut body, patch.clone());
+        let written = value_flag_from_json(&name, &body, &truth.config).map_err(Problem::invalid_document)?;
+        saved(truth, &name, &written)
+    })
+    .await
+}
+
+pub(super) async fn delete(
+    State(platform): State<Platform>,
+    FlagPath(name): FlagPath,
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
+    demand.caller.must_be(Role::Admin)?;
+    demand.must_have_no_body()?;
+    change(&platform, &demand, Operation::ValueFlagDelete, |truth| {
+        find(truth, &name)?;
+        must_be_as_seen(truth, &demand, &name)?;
+        let users: Vec<&str> = dependents(&truth.config, &name).map(FlagName::as_str).collect();
+        if !users.is_empty() {
+            let detail = format!("the flag {name} is a prerequisite of {}", users.join(", "));
+            let hint =
+                "remove that prerequisite first, or disable the flag to give all users its off variant";
+            return Err(Problem::new(StatusCode::CONFLICT, "flag_in_use", detail, hint));
+        }
+        let mut config = truth.config.clone();
+        config.flags.remove(&name);
+        let deleted = json!({ "deleted": name });
+        Ok(Proposal {
+            config,
+            emergency: EmergencyChange::Keep,
+            others: Vec::new(),
+            answer: Box::new(move |_| (StatusCode::OK, deleted.clone())),
+        })
+    })
+    .await
+}
+
+pub(super) async fn enable(
+    State(platform): State<Platform>,
+    path: FlagPath,
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
+    switch(&platform, path, &demand, true).await
+}
+
+pub(super) async fn disable(
+    State(platform): State<Platform>,
+    path: FlagPath,
+    demand: ChangeRequest,
+) -> Result<ChangeResponse, Problem> {
+    switch(&platform, path, &demand, false).await
+}
+
+async fn switch(
+    platform: &Platform,
+    FlagPath(name): FlagPath,
+    demand: &ChangeRequest,
+    on: bool,
+) -> Result<ChangeResponse, Problem> {
+    demand.caller.must_be(Role::Operator)?;
+    demand.must_have_no_body()?;
+    let operation = if on { Operation::ValueFlagEnable } else { Operation::ValueFlagDisable };
+    change(platform, demand, operation, |truth| {
+        let flag = find(truth, &name)?;
+        must_be_as_seen(truth, demand, &name)?;
+        let now = clock::now();
+        if flag.in_force(now).enabled == on {
+            return Ok(proposal(&name, truth.config.clone(), false));
+        }
+        // Nothing else of the configuration matters to that: another fault of it must not keep a flag on.
+        let config = with_flag(truth, &name, &flag.switched(on, now));
+        Ok(proposal(&name, config, false))
+    })
+    .await
+}
+
+/// Returns a body without the fields that the server maintains: a response may be sent back, and its name must match the path.
+fn body_of(name: &FlagName, body: Value) -> Result<Value, Problem> {
+    without_kept("flag", name.as_str(), &COMPUTED, body)
+}
+
+/// Removes the default that a patch replaces: a variant and weights exclude each other, and so do the weights of before and
+/// those of the patch.
+fn replace_choices(body: &mut Value, patch: &Value) {
+    if patch.get("default").is_some_and(Value::is_object)
+        && let Some(fields) = body.as_object_mut()
+    {
+        fields.remove("default");
+    }
+}
+
+/// Checks the precondition of a request against a flag.
+fn must_be_as_seen(truth: &Truth, demand: &ChangeRequest, name: &FlagName) -> Result<(), Problem> {
+    let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
+    demand.precondition.check(&format!("the flag {name}"), version)
+}
+
+/// Proposes the state with a flag saved. Variants that other flags need must stay.
+fn saved(truth: &Truth, name: &FlagName, written: &ValueFlag) -> Result<Proposal, Problem> {
+    let config = with_flag(truth, name, written);
+    config.check().map_err(Problem::invalid_document)?;
+    Ok(proposal(name, config, !truth.config.flags.contains_key(name)))
+}
+
+/// Returns the configuration with a flag saved as the successor of the one that is there.
+fn with_flag(truth: &Truth, name: &FlagName, written: &ValueFlag) -> Config {
+    let mut config = truth.config.clone();
+    config.flags.insert(name.clone(), next(name, truth.config.flags.get(name), written));
+    config
+}
+
+/// Proposes a configuration, with one of its flags as the response.
+fn proposal(name: &FlagName, config: Config, is_created: bool) -> Proposal {
+    let saved = config.flags.get(name).cloned();
+    let name = name.clone();
+    Proposal {
+        config,
+        emergency: EmergencyChange::Keep,
+        others: Vec::new(),
+        answer: Box::new(move |outcome| {
+            let status = if is_created { StatusCode::CREATED } else { StatusCode::OK };
+            let meta = outcome.meta(SECTION, name.as_str());
+            let shown = saved.as_ref().map(|saved| value_flag_json(&name, saved, meta.as_ref()));
+            (status, shown.unwrap_or_default())
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "
+feature_flags: { routed: { enabled: true } }
+segments: { staff: { include: [ann] } }
+flags:
+  full:
+    type: object
+    description: Limits
+    enabled: true
+    variants: { small: { items: 3 }, large: { items: 30 } }
+    default: { weights: { small: 90, large: 10 } }
+    off: small
+    rules:
+      - { segment: staff, variant: large }
+      - { windows: [{ days: [sat], from: \"09:00\", to: \"17:00\" }], weights: { small: 50, large: 50 } }
+    prerequisites: [{ flag: routed, variant: new }]
+    schedule: [{ at: \"2027-01-31T08:00:00Z\", set: { enabled: false, default: large } }]
+    permanent: true
+    salt: another
+  bare: { type: boolean, variants: { x: true, y: false }, default: x, off: y }
+  behind:
+    type: boolean
+    variants: { x: true, y: false }
+    default: x
+    off: y
+    prerequisites: [{ flag: bare, variant: x }]
+";
+
+    fn truth() -> Truth {
+        let mut truth = Truth::default();
+        truth.config = Config::from_yaml(CONFIG).unwrap();
+        truth
+    }
+
+    #[test]
+    fn a_flag_that_was_shown_is_read_back_as_the_same_one() {
+        let mut truth = truth();
+        // With a division that is not the one in order.
+        let (name, full) =
+            truth.config.flags.get_key_value("full").map(|(n, f)| (n.clone(), f.clone())).unwrap();
+        let mut raised = full.clone();
+        raised.default =
+            serde_json::from_value(json!({ "weights": { "small": 50.0, "large": 50.0 } })).unwrap();
+        truth.config.flags.insert(name.clone(), next(&name, Some(&full), &raised));
+        for (name, held) in &truth.config.flags {
+            let mut shown = value_flag_json(name, held, None);
+            for computed in COMPUTED {
+                shown[computed] = json!(1);
+            }
+            let body = body_of(name, shown).unwrap();
+            let written = value_flag_from_json(name, &body, &truth.config).unwrap();
+            assert_eq!(next(name, Some(held), &written), *held, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_flag_keeps_what_others_need_of_it() {
+        let truth = truth();
+        let name: FlagName = "bare".parse().unwrap();
+        let flag = |variants: Value| {
+            let body = json!({ "type": "boolean", "variants": variants, "default": "y", "off": "y" });
+            value_flag_from_json(&name, &body, &truth.config).unwrap()
+        };
+        assert!(saved(&truth, &name, &flag(json!({ "x": true, "y": false }))).is_ok());
+        let Err(refused) = saved(&truth, &name, &flag(json!({ "y": false }))) else { panic!("it was saved") };
+        assert_eq!(refused.field.as_deref(), Some("flags.behind.prerequisites[0].variant"), "{refused:?}");
+        let routed: FlagName = "routed".parse().unwrap();
+        let Err(refused) = saved(&truth, &routed, &flag(json!({ "y": false }))) else {
+            panic!("two have a name")
+        };
+        assert!(refused.detail.contains("routed is in flags and in feature_flags"), "{refused:?}");
+    }
+
+    #[test]
+    fn a_patch_of_the_default_replaces_it_as_a_whole() {
+        let truth = truth();
+        let name: FlagName = "full".parse().unwrap();
+        for (patch, expected) in [
+            (json!({ "default": { "variant": "small" } }), json!({ "variant": "small" })),
+            (json!({ "default": "small" }), json!({ "variant": "small" })),
+            (json!({ "default": { "weights": { "large": 100 } } }), json!({ "weights": { "large": 100.0 } })),
+            (json!({ "enabled": false }), json!({ "weights": { "large": 10.0, "small": 90.0 } })),
+        ] {
+            let mut body = truth.config.object(SECTION, name.as_str()).unwrap();
+            replace_choices(&mut body, &patch);
+            merge(&mut body, patch.clone());
+            let written = value_flag_from_json(&name, &body, &truth.config).unwrap();
+            assert_eq!(json!(written.default), expected, "{patch}");
+        }
+    }
+}
