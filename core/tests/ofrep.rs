@@ -162,7 +162,7 @@ fn a_client_that_holds_the_answer_gets_304_until_anything_changes() {
     let body = r#"{"context":{"targetingKey":"u","plan":"gold"}}"#;
     let caller = Caller::default();
     let request = BulkRequest { body, if_none_match: None, caller, stamp: stamp(0, 7), now: now() };
-    let tag = evaluate_flags(&rules, &request).etag.unwrap();
+    let tag = evaluate_flags(&rules, &request).etag.unwrap().to_string();
     let held = BulkRequest { if_none_match: Some(&tag), ..request };
     let status = |request: BulkRequest<'_>| {
         let answer = evaluate_flags(&rules, &request);
@@ -170,8 +170,10 @@ fn a_client_that_holds_the_answer_gets_304_until_anything_changes() {
         answer.status
     };
     assert_eq!(status(held), 304);
+    // A body is not read again to find that it says the same.
     let spaced = r#"{ "context": { "targetingKey": "u", "plan": "gold" } }"#;
-    assert_eq!(status(BulkRequest { body: spaced, ..held }), 304);
+    assert_eq!(status(BulkRequest { body: spaced, ..held }), 200);
+    assert_eq!(status(BulkRequest { if_none_match: Some("*"), ..held }), 304);
     let weak = format!("W/{tag}, \"1\"");
     assert_eq!(status(BulkRequest { if_none_match: Some(&weak), ..held }), 304);
     // Clients keep their tag when they change their context.
@@ -212,7 +214,7 @@ fn a_caller_gets_the_flags_of_its_token_and_a_tag_of_its_own() {
     assert_eq!(keys(1), ["colour", "halves"]);
     assert_eq!(keys(2), ["checkout", "colour", "halves", "later"]);
     assert!(keys(3).is_empty());
-    let tag = answer(1, None).etag.unwrap();
+    let tag = answer(1, None).etag.unwrap().to_string();
     for (byte, status) in [(1, 304), (2, 200), (3, 200)] {
         assert_eq!(answer(byte, Some(&tag)).status, status, "token {byte}");
     }

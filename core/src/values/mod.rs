@@ -10,4 +10,5 @@ pub mod segment;
 pub mod split;
 pub mod stale;
 pub mod succession;
+pub mod variant;
 pub mod window;

@@ -64,7 +64,7 @@ impl From<Answer> for EvaluationResponse {
         if !body.is_empty() {
             headers.push(("content-type", "application/json".to_owned()));
         }
-        headers.extend(etag.map(|etag| ("etag", etag)));
+        headers.extend(etag.map(|etag| ("etag", etag.to_string())));
         headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_string())));
         match status {
             401 => headers.push(("www-authenticate", "Bearer".to_owned())),
