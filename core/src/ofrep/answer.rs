@@ -15,8 +15,6 @@ pub struct Answer {
     pub body: String,
     /// Entity tag, if there is one.
     pub etag: Option<EntityTag>,
-    /// Value of `Retry-After`, in seconds, if there is one.
-    pub retry_after: Option<u32>,
 }
 
 /// Entity tag of an answer with all flags. It is displayed as the value of `ETag`, with its quotes.
@@ -102,9 +100,9 @@ impl Answer {
         Self::failed(413, "the body is larger than the limit")
     }
 
-    /// Builds the answer for a caller who asks too often: 429. It may ask again after this many seconds.
-    pub fn too_many_requests(retry_after: u32) -> Self {
-        Self { status: 429, retry_after: Some(retry_after), ..Self::default() }
+    /// Builds the answer for a caller who asks too often: 429.
+    pub fn too_many_requests() -> Self {
+        Self { status: 429, ..Self::default() }
     }
 
     /// Builds the answer for a failure of the server: 500. The details are for the caller.
