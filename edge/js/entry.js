@@ -41,11 +41,12 @@ function handle(request, env, context) {
   let url = "";
   let decision = NO_ROUTE | REASON_INTERNAL;
   try {
-    url = plainUrl(request.url);
+    url = request.url;
     if (table.evaluates && isEvaluation(url)) {
       const todo = core.before_evaluation(started, table.generation);
       if ((todo & TABLE) === 0) return evaluate(request, env, context, url, todo);
     }
+    url = plainUrl(url);
     const { headers } = request;
     if (isUnverified(headers) || asksForArm(headers, env)) {
       return prepareAndForward(request, env, context, url, TABLE);

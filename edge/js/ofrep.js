@@ -10,8 +10,8 @@ import { ABSENT, EVALUATION_STATUS, EVALUATION_TAGGED, REFRESH } from "./wire.js
 // Bytes of the longest body.
 const MAX_BODY = 65536;
 
-// URLs of the endpoints. The core finds out about all others.
-const ENDPOINT = /^[^/]*\/\/[^/]*\/ofrep\/v1\/evaluate\/flags(?:\/[^/?#]+)?(?:[?#]|$)/;
+// URLs of the endpoints. Those that `plainUrl` would change are left to the core, with all others.
+const ENDPOINT = /^[^/\\]*\/\/[^/\\]*\/ofrep\/v1\/evaluate\/flags(?:\/(?!\.|%2[eE])[^/\\?#]+)?(?:[?#]|$)/;
 
 /**
  * A response of each kind, with its headers. Only the entity tag differs from one to the next.
@@ -26,7 +26,7 @@ let builtFor = -1;
 /**
  * Returns true if flags are evaluated at a URL, provided that the table in force has the endpoints.
  *
- * @param {string} url
+ * @param {string} url as it was sent
  */
 export function isEvaluation(url) {
   return ENDPOINT.test(url);
