@@ -5,10 +5,10 @@ import { asksForArm, forcedArm } from "./force.js";
 import { forward, forwardAfterError } from "./forward.js";
 import { pathAndQuery, plainUrl, sleep } from "./http.js";
 import { identify, needsVerification } from "./identity.js";
-import { evaluate } from "./ofrep.js";
+import { evaluate, isEvaluation } from "./ofrep.js";
 import { pack } from "./pack.js";
 import { ask } from "./question.js";
-import { drain, noteUncounted } from "./report.js";
+import { drain } from "./report.js";
 import { currentTable, renewTable, replaceBrokenCore } from "./table.js";
 import { isTracked, track } from "./track.js";
 import { core } from "./wasm.js";
@@ -41,7 +41,12 @@ function handle(request, env, context) {
   let url = "";
   let decision = NO_ROUTE | REASON_INTERNAL;
   try {
-    url = plainUrl(request.url);
+    url = request.url;
+    if (table.evaluates && isEvaluation(url)) {
+      const todo = core.before_evaluation(started, table.generation);
+      if ((todo & TABLE) === 0) return evaluate(request, env, context, url, todo);
+    }
+    url = plainUrl(url);
     const { headers } = request;
     if (isUnverified(headers) || asksForArm(headers, env)) {
       return prepareAndForward(request, env, context, url, TABLE);
@@ -76,11 +81,7 @@ async function prepareAndForward(request, env, context, url, decision) {
     const isForced = asksForArm(headers, env) ? await forcedArm(headers, env) : undefined;
     for (let turn = 0; turn < MAX_PREPARATIONS && decision & UNDECIDED; turn++) {
       if (decision & OWN_PATH) {
-        if (pathAndQuery(url).startsWith(EVALUATIONS)) {
-          core.refresh(env, context);
-          noteUncounted(env, context, Date.now());
-          return evaluate(request, url);
-        }
+        if (pathAndQuery(url).startsWith(EVALUATIONS)) return evaluate(request, env, context, url, REFRESH);
         drain();
         if (isTracked(url)) {
           // Reading all settings again would be most of the work for an event.

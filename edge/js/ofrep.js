@@ -1,29 +1,77 @@
-// Evaluations of flags over OFREP. The core answers them; the body is read and the token is hashed here.
-import { NO_BYTES, readBytes, TOO_LARGE } from "./body.js";
+// Evaluations of flags over OFREP. The core answers them. A request for all flags takes some tens of microseconds, so
+// JavaScript does as little as it can for it: one wait, for the body; one call with strings into WebAssembly; and a
+// response that is a copy of an earlier one of its kind.
+import { NO_BYTES, readBuffer, TOO_LARGE } from "./body.js";
+import { noteUncounted } from "./report.js";
 import { replaceBrokenCore } from "./table.js";
-import { core } from "./wasm.js";
+import { core, evaluated } from "./wasm.js";
+import { ABSENT, EVALUATION_STATUS, EVALUATION_TAGGED, REFRESH } from "./wire.js";
 
 // Bytes of the longest body.
 const MAX_BODY = 65536;
 
-const encoder = new TextEncoder();
+// URLs of the endpoints. Those that `plainUrl` would change are left to the core, with all others.
+const ENDPOINT = /^[^/\\]*\/\/[^/\\]*\/ofrep\/v1\/evaluate\/flags(?:\/(?!\.|%2[eE])[^/\\?#]+)?(?:[?#]|$)/;
+
+/**
+ * A response of each kind, with its headers. Only the entity tag differs from one to the next.
+ *
+ * @type {Map<number, [response: Response, headers: Headers]>}
+ */
+const built = new Map();
+
+// The generation whose responses were built.
+let builtFor = -1;
+
+/**
+ * Returns true if flags are evaluated at a URL, provided that the table in force has the endpoints.
+ *
+ * @param {string} url as it was sent
+ */
+export function isEvaluation(url) {
+  return ENDPOINT.test(url);
+}
 
 /**
  * Answers a request for evaluations.
  *
  * @param {ClientRequest} request
+ * @param {Env} env
+ * @param {ExecutionContext} context
+ * @param {string} url
+ * @param {number} todo the work in front of it, as bits of a decision
+ * @returns {Promise<Response>}
+ */
+export function evaluate(request, env, context, url, todo) {
+  if (todo & REFRESH) core.refresh(env, context);
+  noteUncounted(env, context, Date.now());
+  return answer(request, url);
+}
+
+/**
+ * @param {ClientRequest} request
  * @param {string} url
  * @returns {Promise<Response>}
  */
-export async function evaluate(request, url) {
+async function answer(request, url) {
   try {
     const { method, headers } = request;
-    const body = method === "POST" ? await bodyOf(request) : NO_BYTES;
-    const token = await hashedToken(headers);
-    const held = headers.get("if-none-match") ?? undefined;
-    const origin = headers.get("origin") ?? undefined;
-    // Not looked up before the waits: the core may have been replaced meanwhile.
-    return core.evaluate(method + "\n" + url, token, held, origin, body);
+    let body = NO_BYTES;
+    let isTooLarge = false;
+    if (method === "POST") {
+      try {
+        body = new Uint8Array(await readBuffer(request, headers, MAX_BODY));
+      } catch (error) {
+        // A body that broke off is empty: it is no JSON.
+        isTooLarge = error === TOO_LARGE;
+      }
+    }
+    const held = headers.get("if-none-match") ?? ABSENT;
+    const origin = headers.get("origin") ?? ABSENT;
+    const token = tokenIn(headers) ?? ABSENT;
+    const packed = method + "\n" + url + "\n" + held + "\n" + origin + "\n" + token;
+    // Not looked up before the wait: the core may have been replaced meanwhile.
+    return responseAt(core.evaluate(packed, body, isTooLarge, Date.now()));
   } catch (error) {
     if (error instanceof WebAssembly.RuntimeError) replaceBrokenCore();
     console.error("flags could not be evaluated:", error);
@@ -35,24 +83,52 @@ export async function evaluate(request, url) {
 }
 
 /**
- * Returns the body of a request; undefined if it is over the limit. One that broke off is empty: it is no JSON.
- *
- * @param {Request} request
- */
-function bodyOf(request) {
-  return readBytes(request, MAX_BODY).catch((error) => (error === TOO_LARGE ? undefined : NO_BYTES));
-}
-
-/**
- * Returns the SHA-256 of the caller's token; undefined if the caller sends none. Other credentials than a token are a token
- * that nobody has.
+ * Returns the caller's token; undefined if the caller sends none. Other credentials than a token are a token that nobody
+ * has.
  *
  * @param {Headers} headers of the request
  */
-async function hashedToken(headers) {
+function tokenIn(headers) {
   const authorization = headers.get("authorization");
-  const bearer = /^bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
-  const token = bearer ?? headers.get("x-api-key") ?? (authorization === null ? undefined : "");
-  if (token === undefined) return undefined;
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(token)));
+  if (authorization === null) return headers.get("x-api-key") ?? undefined;
+  return /^bearer +(\S+)$/i.exec(authorization)?.[1] ?? headers.get("x-api-key") ?? "";
+}
+
+/**
+ * Builds the response at an address of the core, in the turn in which the core has written it.
+ *
+ * @param {number} address
+ */
+function responseAt(address) {
+  const { kind, generation, body, high, low } = evaluated(address);
+  if (generation !== builtFor) {
+    // Origins of pages are known by their positions, which another configuration may have changed.
+    built.clear();
+    builtFor = generation;
+  }
+  const [response, headers] = built.get(kind) ?? build(kind);
+  if (kind & EVALUATION_TAGGED) headers.set("etag", '"' + digits(high) + digits(low) + '"');
+  return new Response(body, response);
+}
+
+/** @param {number} half of an entity tag */
+function digits(half) {
+  return half.toString(16).padStart(8, "0");
+}
+
+/**
+ * Builds the first response of a kind, which has no body.
+ *
+ * @param {number} kind
+ * @returns {[response: Response, headers: Headers]}
+ */
+function build(kind) {
+  const headers = new Headers();
+  const lines = core.evaluation_headers(kind).split("\n");
+  for (let index = 0; index < lines.length - 1; index += 2) headers.set(lines[index], lines[index + 1]);
+  const response = new Response(null, { status: kind & EVALUATION_STATUS, headers });
+  /** @type {[response: Response, headers: Headers]} */
+  const first = [response, response.headers];
+  built.set(kind, first);
+  return first;
 }

@@ -17,6 +17,7 @@ const NO_TABLE = {
   hides: null,
   fallback: null,
   groups: null,
+  evaluates: false,
   reports: false,
   headers: 0,
   reasons: [],

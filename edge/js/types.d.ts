@@ -124,6 +124,8 @@ interface Table {
   fallback: number[] | null;
   /** Address of the variants of the user that was decided last, see `testGroups` in wasm.js. Null if no experiment runs. */
   groups: number | null;
+  /** True if there are endpoints that evaluate flags. */
+  evaluates: boolean;
   /** True if outcomes are reported. */
   reports: boolean;
   /** Bits of the decision headers that responses carry. */
@@ -272,13 +274,9 @@ interface Core {
   refresh(env: Env, context: ExecutionContext): void;
   own_path(packed: string, authorization: string | undefined, env: Env): Response;
   is_edge_token(given: string, env: Env): boolean;
-  evaluate(
-    packed: string,
-    token: Uint8Array | undefined,
-    ifNoneMatch: string | undefined,
-    origin: string | undefined,
-    body: Uint8Array | undefined,
-  ): Response;
+  before_evaluation(now: number, generation: number): number;
+  evaluate(packed: string, body: Uint8Array, isTooLarge: boolean, now: number): number;
+  evaluation_headers(kind: number): string;
   track(
     packed: string,
     generation: number,

@@ -69,6 +69,25 @@ export function copyFromMemory(start, length) {
 }
 
 /**
+ * Returns the response to the evaluation that was requested last, see edge/src/bindings/ofrep.rs: its kind, the
+ * generation that answered, its body, and the halves of its entity tag.
+ *
+ * @param {number} address that `core.evaluate` returned in this turn
+ */
+export function evaluated(address) {
+  if (numbers.length === 0) numbers = new Uint32Array(memory.buffer);
+  const first = address >>> 2;
+  const length = numbers[first + 3];
+  return {
+    kind: numbers[first],
+    generation: numbers[first + 1],
+    body: length === 0 ? null : copyFromMemory(numbers[first + 2], length),
+    high: numbers[first + 4],
+    low: numbers[first + 5],
+  };
+}
+
+/**
  * Returns the variants of the user that was decided last, as the backend and as the client are told them; undefined if there
  * are none. They are read from memory in the turn of the decision, see edge/src/bindings/groups.rs.
  *

@@ -58,6 +58,11 @@ export const HEAD_SEPARATOR = "\u0001";
 // Beginning of the paths below which flags are evaluated.
 export const EVALUATIONS = "/ofrep/";
 
+// Parts of the kind of a response with evaluations, see `ResponseKind` in edge/src/isolate/ofrep.rs: the mask of the
+// status, and the bit of an entity tag.
+export const EVALUATION_STATUS = 0x3ff;
+export const EVALUATION_TAGGED = 1 << 10;
+
 // Inputs of a decision that are not headers, see `input_name` in edge/src/wire.rs.
 export const INPUT_JWT = ":jwt";
 export const INPUT_COUNTRY = ":country";

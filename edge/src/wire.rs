@@ -70,6 +70,11 @@ impl<'a> Packed<'a> {
         Self { method, path, query, forced: None, values }
     }
 
+    /// Iterates over the values, `None` for those that are absent.
+    pub fn values(&self) -> impl Iterator<Item = Option<&'a str>> {
+        self.values.split('\n').map(|value| Some(value).filter(|value| *value != ABSENT))
+    }
+
     /// Calls `with` with the facts of the request. `inputs` are in the order in which they were
     /// announced.
     pub fn facts<T>(&self, inputs: &[Input], with: impl FnOnce(&Facts<'_>) -> T) -> T {
@@ -452,6 +457,12 @@ mod tests {
             assert_eq!(facts.header("cookie"), None);
             assert_eq!((facts.country, facts.ip), (Some("NO"), Some("")));
         });
+    }
+
+    #[test]
+    fn values_are_iterated_in_their_order() {
+        let packed = Packed::new("POST\nhttp://h/p\n\"a\", \"b\"\n\0\n");
+        assert_eq!(packed.values().collect::<Vec<_>>(), [Some("\"a\", \"b\""), None, Some("")]);
     }
 
     #[test]

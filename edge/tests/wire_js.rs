@@ -9,6 +9,7 @@ use cutover_core::{
     rules::route::Fallback,
 };
 use cutover_edge::{
+    isolate::ofrep::ResponseKind,
     settings::DecisionHeaders,
     wire::{self, OutcomeKind, PackedDecision, PackedOutcome, step, ticket, verdict},
 };
@@ -105,6 +106,8 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("SHOW_ARM", show(true, false, false)),
         ("SHOW_REASON", show(false, true, false)),
         ("SHOW_REVISION", show(false, false, true)),
+        ("EVALUATION_STATUS", ResponseKind::STATUS),
+        ("EVALUATION_TAGGED", ResponseKind::TAGGED),
         ("STEP_KIND", step::KIND),
         ("STEP_GONE", step::GONE),
         ("STEP_PASS", step::PASS),

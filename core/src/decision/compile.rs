@@ -113,6 +113,10 @@ pub enum UnusableDocument {
     Rules(#[from] CompileError),
 }
 
+/// Bytes of a flag of routes in [`Ruleset::written_bytes`], without its name: those of
+/// `{"key":"","variant":"legacy","value":false,"reason":"`.
+const ROUTING_BYTES: usize = 53;
+
 impl Ruleset {
     /// Reads a document as the edge does. Whoever publishes one tries this first: an edge that cannot read a document
     /// keeps the one before, and every later change with it.
@@ -149,6 +153,8 @@ impl Ruleset {
         routes.iter().flat_map(|route| &route.inputs).for_each(|input| add(&mut inputs, input.clone()));
         let canaries = flags.iter().map(|flag| snapshot.canaries.get(&flag.name).cloned()).collect();
         let revision = snapshot.revision;
+        let routing = flags.iter().map(|flag| flag.name.as_str().len() + ROUTING_BYTES).sum::<usize>();
+        let written_bytes = values.iter().map(CompiledValueFlag::longest_written).sum::<usize>() + routing;
         Ok(Self {
             revision,
             flags,
@@ -162,6 +168,7 @@ impl Ruleset {
             counted: compile_counted(snapshot),
             values,
             segments,
+            written_bytes,
             access: snapshot.ofrep.clone(),
             turns,
         })

@@ -82,6 +82,11 @@ impl Ruleset {
         })
     }
 
+    /// Returns the most bytes that the evaluations of all flags take together as JSON, up to their reasons.
+    pub fn written_bytes(&self) -> usize {
+        self.written_bytes
+    }
+
     /// Returns the number of all flags, those with values and those of routes.
     pub fn flag_count(&self) -> usize {
         self.values.len() + self.flags.len()
@@ -100,7 +105,8 @@ impl Ruleset {
     ) -> Result<Evaluation<'r>, EvaluationError> {
         let Choice { variant, reason } = self.choice(flag, subject)?;
         let variant = flag.variant(variant).ok_or(EvaluationError::General)?;
-        Ok(Evaluation { value: &variant.json, variant: variant.key.as_str(), reason })
+        let written = variant.written();
+        Ok(Evaluation { value: variant.json(), variant: variant.key.as_str(), reason, written })
     }
 
     /// Returns the variant of a flag. The recursion through prerequisites is bounded, because a flag whose evaluation looks
@@ -132,7 +138,7 @@ impl Ruleset {
 fn route_value(flag: &CompiledFlag, subject: &Subject<'_>) -> Result<Evaluation<'static>, EvaluationError> {
     let (arm, reason) = arm_of(flag, subject)?;
     let value = if arm == Arm::New { "true" } else { "false" };
-    Ok(Evaluation { value, variant: arm.as_str(), reason })
+    Ok(Evaluation { value, variant: arm.as_str(), reason, written: "" })
 }
 
 /// Returns the arm of a user. Someone without an id has one only if it is that of everybody.

@@ -41,6 +41,8 @@ pub struct Ruleset {
     pub(super) values: Vec<CompiledValueFlag>,
     /// Segments, sorted by name.
     pub(super) segments: Vec<CompiledSegment>,
+    /// See [`Ruleset::written_bytes`].
+    pub(super) written_bytes: usize,
     pub(super) access: Option<Access>,
     pub(super) turns: Turns,
 }

@@ -4,6 +4,7 @@ use crate::{
     json::write_text,
     values::evaluation::{Evaluation, EvaluationError},
 };
+use std::fmt;
 
 /// Answer to a request. Its body is JSON; without one it is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,10 +13,18 @@ pub struct Answer {
     pub status: u16,
     /// Body of the response.
     pub body: String,
-    /// Value of `ETag`, if there is one.
-    pub etag: Option<String>,
-    /// Value of `Retry-After`, in seconds, if there is one.
-    pub retry_after: Option<u32>,
+    /// Entity tag, if there is one.
+    pub etag: Option<EntityTag>,
+}
+
+/// Entity tag of an answer with all flags. It is displayed as the value of `ETag`, with its quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntityTag(pub u64);
+
+impl fmt::Display for EntityTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{:016x}\"", self.0)
+    }
 }
 
 /// Code of an error, by the names of OFREP.
@@ -91,9 +100,9 @@ impl Answer {
         Self::failed(413, "the body is larger than the limit")
     }
 
-    /// Builds the answer for a caller who asks too often: 429. It may ask again after this many seconds.
-    pub fn too_many_requests(retry_after: u32) -> Self {
-        Self { status: 429, retry_after: Some(retry_after), ..Self::default() }
+    /// Builds the answer for a caller who asks too often: 429.
+    pub fn too_many_requests() -> Self {
+        Self { status: 429, ..Self::default() }
     }
 
     /// Builds the answer for a failure of the server: 500. The details are for the caller.
@@ -118,14 +127,20 @@ impl Answer {
 
 /// Appends the result of an evaluation without its closing brace.
 pub(super) fn write_success(key: &str, evaluation: &Evaluation<'_>, out: &mut String) {
-    out.push_str("{\"key\":");
-    write_text(key, out);
-    out.push_str(",\"value\":");
-    out.push_str(evaluation.value);
-    out.push_str(",\"reason\":\"");
+    if evaluation.written.is_empty() {
+        out.push_str("{\"key\":");
+        write_text(key, out);
+        out.push_str(",\"variant\":");
+        write_text(evaluation.variant, out);
+        out.push_str(",\"value\":");
+        out.push_str(evaluation.value);
+        out.push_str(",\"reason\":\"");
+    } else {
+        // One copy instead of the pieces: there are hundreds of flags in an answer.
+        out.push_str(evaluation.written);
+    }
     out.push_str(evaluation.reason.as_str());
-    out.push_str("\",\"variant\":");
-    write_text(evaluation.variant, out);
+    out.push('"');
 }
 
 /// Appends an error.

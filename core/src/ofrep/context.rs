@@ -7,7 +7,6 @@ use crate::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::borrow::Cow;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Field with the id of the user.
 const TARGETING_KEY: &str = "targetingKey";
@@ -65,7 +64,6 @@ pub struct Context<'j> {
     method: &'j str,
     country: Option<&'j str>,
     ip: Option<&'j str>,
-    hash: u64,
 }
 
 impl<'j> Context<'j> {
@@ -81,7 +79,6 @@ impl<'j> Context<'j> {
         if fields.len() > MAX_ATTRIBUTES {
             return Err(InvalidContext::Attributes);
         }
-        context.hash = xxh3_64(found.to_string().as_bytes());
         // The last one of a repeated name counts, and facts are found from the front.
         for (name, value) in fields.iter().rev() {
             let text = value.scalar().filter(|_| !value.is_null());
@@ -109,30 +106,30 @@ impl<'j> Context<'j> {
     }
 
     fn add(&mut self, name: &'j str, value: &'j str) {
-        match name.parse::<Attribute>() {
-            Ok(Attribute::Header(name)) => self.add_header(name.into_string().into(), value),
-            Ok(Attribute::Cookie(name)) => self.add_cookie(&name, value),
-            Ok(Attribute::Query(name)) => {
+        match Attribute::read(name) {
+            Some(Attribute::Header(name)) => self.add_header(name.into_string().into(), value),
+            Some(Attribute::Cookie(name)) => self.add_cookie(&name, value),
+            Some(Attribute::Query(name)) => {
                 let [name, value] =
                     [&*name, value].map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string());
                 let separator = if self.query.is_empty() { "" } else { "&" };
                 self.query.push_str(&format!("{separator}{name}={value}"));
             }
-            Ok(Attribute::Path) => self.path = or(self.path, value),
-            Ok(Attribute::Method) => self.method = or(self.method, value),
-            Ok(Attribute::Country) => {
+            Some(Attribute::Path) => self.path = or(self.path, value),
+            Some(Attribute::Method) => self.method = or(self.method, value),
+            Some(Attribute::Country) => {
                 self.country.get_or_insert(value);
             }
-            Ok(Attribute::Ip) => {
+            Some(Attribute::Ip) => {
                 self.ip.get_or_insert(value);
             }
-            Err(_) if is_token(name) => {
+            None if is_token(name) => {
                 let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
                 let name = if is_lower { Cow::Borrowed(name) } else { name.to_ascii_lowercase().into() };
                 self.add_header(name, value);
             }
             // No condition can name such an attribute.
-            Err(_) => {}
+            None => {}
         }
     }
 
@@ -162,11 +159,6 @@ impl<'j> Context<'j> {
     /// Returns the id of the user; `None` if it is missing or empty.
     pub fn user(&self) -> Option<&'j str> {
         self.user.filter(|user| !user.is_empty())
-    }
-
-    /// Returns a hash of the whole context as it was sent, spaces left out.
-    pub fn hash(&self) -> u64 {
-        self.hash
     }
 
     /// Calls a function with the facts of the context.

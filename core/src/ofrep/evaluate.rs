@@ -5,7 +5,7 @@ use crate::{
     decision::ruleset::Ruleset,
     json::Json,
     ofrep::{
-        answer::{Answer, ErrorCode, write_error, write_success},
+        answer::{Answer, EntityTag, ErrorCode, write_error, write_success},
         context::Context,
     },
     values::{access::Caller, evaluation::Subject},
@@ -15,10 +15,17 @@ use crate::{
     },
 };
 use std::fmt::Write;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
 
-/// Room that a flag takes in a bulk answer, in bytes, as a guess.
-const ENTRY_BYTES: usize = 96;
+/// Most bytes of a result after [`Evaluation::written`](crate::values::evaluation::Evaluation::written): those of
+/// `TARGETING_MATCH"},`.
+const REASON_BYTES: usize = 18;
+
+/// Most bytes of an answer around its results: those of `{"flags":[` and of the metadata.
+const FRAME_BYTES: usize = 64;
+
+/// Most bytes that are reserved for an answer before it is written: most tokens have a part of the flags only.
+const MOST_ROOM: usize = 65_536;
 
 /// A request for all flags.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +54,9 @@ pub fn evaluate_flag(rules: &Ruleset, key: &str, body: &str, now: Timestamp) -> 
     };
     match context.with_facts(|facts| rules.evaluate(key, context.user(), facts, now)) {
         Ok(evaluation) => {
-            let mut body = String::with_capacity(ENTRY_BYTES + key.len() + evaluation.value.len());
+            let mut body = String::with_capacity(
+                FRAME_BYTES + key.len() + evaluation.written.len() + evaluation.value.len(),
+            );
             write_success(key, &evaluation, &mut body);
             write_metadata(rules.revision(), &mut body);
             Answer { status: 200, body, ..Answer::default() }
@@ -59,6 +68,14 @@ pub fn evaluate_flag(rules: &Ruleset, key: &str, body: &str, now: Timestamp) -> 
 /// Answers `POST /ofrep/v1/evaluate/flags`: all flags of the caller by ascending key, those that cannot be evaluated as errors.
 /// A client that holds the answer already gets 304, and nothing is evaluated.
 pub fn evaluate_flags(rules: &Ruleset, request: &BulkRequest<'_>) -> Answer {
+    let tag = tag(rules, request);
+    let is_held = request.if_none_match.is_some_and(|held| names_tag(held, &tag.to_string()));
+    let unchanged = || Answer { status: 304, etag: Some(tag), ..Answer::default() };
+    // Only bodies that were read before have a tag, so this one need not be read again. An asterisk names the answer to any
+    // body, also to one that cannot be read.
+    if is_held && request.if_none_match.is_some_and(|held| held.trim() != "*") {
+        return unchanged();
+    }
     let body = match parsed(request.body) {
         Ok(body) => body,
         Err(details) => return Answer::refused(None, ErrorCode::Parse, details),
@@ -67,12 +84,12 @@ pub fn evaluate_flags(rules: &Ruleset, request: &BulkRequest<'_>) -> Answer {
         Ok(context) => context,
         Err(error) => return Answer::refused(None, ErrorCode::InvalidContext, &error.to_string()),
     };
-    let tag = tag(rules, &context, request);
-    if request.if_none_match.is_some_and(|held| names_tag(held, &tag)) {
-        return Answer { status: 304, etag: Some(tag), ..Answer::default() };
+    if is_held {
+        return unchanged();
     }
     let body = context.with_facts(|facts| {
-        let mut body = String::with_capacity(ENTRY_BYTES * rules.flag_count());
+        let room = FRAME_BYTES + rules.written_bytes() + REASON_BYTES * rules.flag_count();
+        let mut body = String::with_capacity(room.min(MOST_ROOM));
         body.push_str("{\"flags\":[");
         let subject = Subject { user: context.user(), facts, now: request.now };
         let evaluated = rules.evaluate_all(subject, |key| request.caller.may_evaluate(key));
@@ -110,14 +127,16 @@ fn write_metadata(revision: Revision, out: &mut String) {
     let _ = write!(out, ",\"metadata\":{{\"revision\":{revision}}}}}");
 }
 
-/// Returns the entity tag of all flags: a hash of everything that they depend on, the context and the flags of the caller
-/// included. Clients keep their tag when they change their context or their token.
-fn tag(rules: &Ruleset, context: &Context<'_>, request: &BulkRequest<'_>) -> String {
-    let mut hasher = Xxh3::new();
+/// Returns the entity tag of all flags: a hash of everything that they depend on, the body of the request and the flags
+/// of the caller included. Clients keep their tag when they change their context or their token. The same context in other
+/// bytes has another tag: a client writes it the same way each time, and its bytes are hashed without being parsed.
+fn tag(rules: &Ruleset, request: &BulkRequest<'_>) -> EntityTag {
     let Stamp { epoch, revision } = request.stamp;
-    let circumstances = rules.circumstances(request.now);
-    for part in [epoch.0, revision.0, context.hash(), circumstances, request.caller.scope_hash()] {
-        hasher.update(&part.to_le_bytes());
+    let body = xxh3_64(request.body.as_bytes());
+    let parts = [epoch.0, revision.0, body, rules.circumstances(request.now), request.caller.scope_hash()];
+    let mut bytes = [0; 40];
+    for (bytes, part) in bytes.chunks_exact_mut(8).zip(parts) {
+        bytes.copy_from_slice(&part.to_le_bytes());
     }
-    format!("\"{:016x}\"", hasher.digest())
+    EntityTag(xxh3_64(&bytes))
 }

@@ -8,7 +8,7 @@ mod endpoint;
 mod evaluate;
 
 pub use self::{
-    answer::{Answer, ErrorCode},
+    answer::{Answer, EntityTag, ErrorCode},
     context::{Context, InvalidContext, MAX_ATTRIBUTES, MAX_NAME, MAX_VALUE},
     endpoint::Endpoint,
     evaluate::{BulkRequest, evaluate_flag, evaluate_flags},

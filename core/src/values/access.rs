@@ -259,12 +259,19 @@ impl Access {
 
     /// Returns the origin that a browser is told for a script of `origin`: the same or an asterisk; `None` if the script may
     /// not read answers.
-    pub fn allowed_origin<'o>(&self, origin: &'o str) -> Option<&'o str> {
-        let allows = |allowed: &str| self.origins.iter().any(|held| *held.0 == *allowed);
-        if allows(EVERY_ORIGIN) {
-            return Some(EVERY_ORIGIN);
-        }
-        Some(origin).filter(|origin| allows(origin))
+    pub fn allowed_origin(&self, origin: &str) -> Option<&str> {
+        self.origin_at(self.origin_position(origin)?)
+    }
+
+    /// Returns the position of the origin that [`allowed_origin`](Self::allowed_origin) returns.
+    pub fn origin_position(&self, origin: &str) -> Option<usize> {
+        let find = |allowed: &str| self.origins.iter().position(|held| *held.0 == *allowed);
+        find(EVERY_ORIGIN).or_else(|| find(origin))
+    }
+
+    /// Returns the origin at a position, as browsers write it.
+    pub fn origin_at(&self, position: usize) -> Option<&str> {
+        self.origins.get(position).map(|origin| &*origin.0)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
         prerequisites::is_bounded,
         segment::CompiledSegment,
         split::division,
+        variant::CompiledVariant,
         window::CompiledWindow,
     },
     vocabulary::{
@@ -79,15 +80,6 @@ pub struct CompiledValueFlag {
     seed: Seed,
     /// True if neither the user nor the time has a part in the variant.
     is_static: bool,
-}
-
-/// A variant with its value.
-#[derive(Debug)]
-pub struct CompiledVariant {
-    /// Key of the variant.
-    pub key: VariantKey,
-    /// The value as JSON.
-    pub json: Box<str>,
 }
 
 /// Variant that a flag has for a user, by its position, and the reason for it.
@@ -188,7 +180,7 @@ impl CompiledValueFlag {
         let is_static = rules.is_empty() && prerequisites.is_empty() && states.len() == 1;
         Ok(Self {
             name: name.clone(),
-            variants: flag.variants.iter().map(compiled_variant).collect(),
+            variants: flag.variants.iter().map(|variant| CompiledVariant::new(name, variant)).collect(),
             off: position(&flag.variants, &flag.off)?,
             states,
             rules,
@@ -298,6 +290,11 @@ impl CompiledValueFlag {
         self.variants.get(position)
     }
 
+    /// Returns the bytes of the longest [`CompiledVariant::written`].
+    pub(crate) fn longest_written(&self) -> usize {
+        self.variants.iter().map(|variant| variant.written().len()).max().unwrap_or_default()
+    }
+
     /// Iterates over the conditions of the rules.
     pub(crate) fn conditions(&self) -> impl Iterator<Item = &CompiledCondition> {
         self.rules.iter().flat_map(|rule| &rule.conditions)
@@ -321,10 +318,6 @@ impl CompiledRule {
             && self.conditions.iter().all(|condition| condition.holds(subject.facts, subject.now))
             && (self.windows.is_empty() || self.windows.iter().any(|window| window.is_open(subject.now)))
     }
-}
-
-fn compiled_variant(variant: &ValueVariant) -> CompiledVariant {
-    CompiledVariant { key: variant.key.clone(), json: variant.value.to_string().into_boxed_str() }
 }
 
 /// Returns the position of a variant in its flag.

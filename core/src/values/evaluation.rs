@@ -23,6 +23,9 @@ pub struct Evaluation<'r> {
     pub variant: &'r str,
     /// The reason for this variant.
     pub reason: EvaluationReason,
+    /// The evaluation as JSON, up to its reason: an object with key, variant and value, and the quote of the reason.
+    /// Empty for a flag that decides routes.
+    pub written: &'r str,
 }
 
 /// Reason for a variant, by the names of OpenFeature.

@@ -12,4 +12,5 @@ pub mod split;
 pub mod stale;
 pub mod state;
 pub mod succession;
+pub mod variant;
 pub mod window;

@@ -44,6 +44,8 @@ struct Table<'i> {
     fallback: Option<Vec<u8>>,
     /// Address of the variants of the last decision's user, see [`groups`]; `None` if no experiment runs.
     groups: Option<usize>,
+    /// True if there are endpoints that evaluate flags.
+    evaluates: bool,
     reports: bool,
     headers: u32,
     reasons: [Reason; Reason::ALL.len()],
@@ -116,6 +118,7 @@ pub fn table() -> String {
                 .as_deref()
                 .filter(|rules| rules.has_running_experiments())
                 .map(|_| groups::address()),
+            evaluates: rules.as_deref().is_some_and(|rules| rules.access().is_some()),
             reports: settings.reports,
             headers: settings.headers.bits(),
             reasons: Reason::ALL,

@@ -1,9 +1,12 @@
 //! Requests for evaluations over OFREP: who sends one, how often, and the response with its headers.
 
-use crate::{isolate::Isolate, wire::EVALUATIONS};
+use crate::{
+    isolate::Isolate,
+    wire::{EVALUATIONS, PackedDecision},
+};
 use cutover_core::{
     Ruleset, Timestamp,
-    ofrep::{Answer, BulkRequest, Endpoint, evaluate_flag, evaluate_flags},
+    ofrep::{Answer, BulkRequest, Endpoint, EntityTag, evaluate_flag, evaluate_flags},
     values::access::Access,
 };
 
@@ -20,8 +23,8 @@ const PREFLIGHT: [(&str, &str); 3] = [
 /// Header that tells a browser which headers scripts of another origin may read.
 const EXPOSED: [(&str, &str); 1] = [("access-control-expose-headers", "etag, retry-after")];
 
-/// Seconds after which a caller that was too fast has its requests of a second again.
-const RETRY_AFTER_S: u32 = 1;
+/// Seconds after which a caller that was too fast has its requests of a second again, as the value of a header.
+const RETRY_AFTER_S: &str = "1";
 
 /// A request to an endpoint of OFREP.
 #[derive(Debug, Clone, Copy)]
@@ -43,12 +46,83 @@ pub struct EvaluationRequest<'r> {
 /// The response to an [`EvaluationRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvaluationResponse {
-    /// Status of HTTP.
-    pub status: u16,
-    /// Names in lower case, and values.
-    pub headers: Vec<(&'static str, String)>,
+    /// Status and headers.
+    pub kind: ResponseKind,
+    /// Entity tag, if there is one.
+    pub etag: Option<EntityTag>,
     /// The body; empty for a response without one.
     pub body: String,
+}
+
+/// Status and headers of a response except its entity tag, packed in one number, so that JavaScript builds each kind
+/// once: bits 0 to 9 are the status, bit 10 means that there is an entity tag, bit 11 that there is a body, and from bit
+/// 12 on follows the page that may read the response: 0 without any, 1 if pages of other origins may, and from 2 on the
+/// position of the origin that may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseKind(pub u32);
+
+impl ResponseKind {
+    /// Mask of the status.
+    pub const STATUS: u32 = 0x3FF;
+    /// There is an entity tag.
+    pub const TAGGED: u32 = 1 << 10;
+    const BODY: u32 = 1 << 11;
+    const PAGE_SHIFT: u32 = 12;
+    const OTHER_PAGE: u32 = 1;
+    const FIRST_PAGE: u32 = 2;
+
+    fn new(status: u16, is_tagged: bool, has_body: bool) -> Self {
+        let bit = |is_set: bool, bit: u32| if is_set { bit } else { 0 };
+        Self(u32::from(status) & Self::STATUS | bit(is_tagged, Self::TAGGED) | bit(has_body, Self::BODY))
+    }
+
+    /// Adds the page that sent the request, if pages of other origins may read responses.
+    fn shared(self, access: &Access, origin: Option<&str>) -> Self {
+        if access.origins.is_empty() {
+            return self;
+        }
+        let position = origin.and_then(|origin| access.origin_position(origin));
+        let page = position.and_then(|position| u32::try_from(position).ok()?.checked_add(Self::FIRST_PAGE));
+        Self(self.0 | page.unwrap_or(Self::OTHER_PAGE) << Self::PAGE_SHIFT)
+    }
+
+    /// Returns the status of HTTP.
+    pub fn status(self) -> u32 {
+        self.0 & Self::STATUS
+    }
+
+    /// Returns the headers except the entity tag: names in lower case, and values.
+    fn headers(self, access: Option<&Access>) -> Vec<(&'static str, String)> {
+        let mut headers: Vec<(&'static str, String)> = Vec::new();
+        let mut add = |name: &'static str, value: &str| headers.push((name, value.to_owned()));
+        match self.status() {
+            204 | 405 => add("allow", METHODS),
+            401 => add("www-authenticate", "Bearer"),
+            429 => add("retry-after", RETRY_AFTER_S),
+            _ => {}
+        }
+        if self.status() != 204 {
+            add("cache-control", "no-store");
+        }
+        if self.0 & Self::BODY != 0 {
+            add("content-type", "application/json");
+        }
+        let page = self.0 >> Self::PAGE_SHIFT;
+        if page == 0 {
+            return headers;
+        }
+        add("vary", "origin");
+        let position = page.checked_sub(Self::FIRST_PAGE).and_then(|page| usize::try_from(page).ok());
+        if let Some(allowed) = access.zip(position).and_then(|(access, position)| access.origin_at(position))
+        {
+            add("access-control-allow-origin", allowed);
+            let others: &[(&'static str, &str)] = if self.status() == 204 { &PREFLIGHT } else { &EXPOSED };
+            for &(name, value) in others {
+                add(name, value);
+            }
+        }
+        headers
+    }
 }
 
 impl Default for EvaluationResponse {
@@ -59,38 +133,15 @@ impl Default for EvaluationResponse {
 
 impl From<Answer> for EvaluationResponse {
     fn from(answer: Answer) -> Self {
-        let Answer { status, body, etag, retry_after } = answer;
-        let mut headers = vec![("cache-control", "no-store".to_owned())];
-        if !body.is_empty() {
-            headers.push(("content-type", "application/json".to_owned()));
-        }
-        headers.extend(etag.map(|etag| ("etag", etag)));
-        headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_string())));
-        match status {
-            401 => headers.push(("www-authenticate", "Bearer".to_owned())),
-            405 => headers.push(("allow", METHODS.to_owned())),
-            _ => {}
-        }
-        Self { status, headers, body }
+        let Answer { status, body, etag } = answer;
+        Self { kind: ResponseKind::new(status, etag.is_some(), !body.is_empty()), etag, body }
     }
 }
 
 impl EvaluationResponse {
     /// Builds the response to a browser that asks which requests a script may send.
     fn preflight() -> Self {
-        Self { status: 204, headers: vec![("allow", METHODS.to_owned())], body: String::new() }
-    }
-
-    /// Tells a browser which origins may read the response, and what their scripts may send.
-    fn share(&mut self, access: &Access, origin: Option<&str>) {
-        if access.origins.is_empty() {
-            return;
-        }
-        self.headers.push(("vary", "origin".to_owned()));
-        let Some(allowed) = origin.and_then(|origin| access.allowed_origin(origin)) else { return };
-        self.headers.push(("access-control-allow-origin", allowed.to_owned()));
-        let others: &[(&'static str, &str)] = if self.status == 204 { &PREFLIGHT } else { &EXPOSED };
-        self.headers.extend(others.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Self { kind: ResponseKind::new(204, false, false), etag: None, body: String::new() }
     }
 }
 
@@ -112,8 +163,23 @@ impl Isolate {
             "POST" => self.answer_evaluation(rules, access, request, now).into(),
             _ => Answer::method_not_allowed().into(),
         };
-        response.share(access, request.origin);
+        response.kind = response.kind.shared(access, request.origin);
         response
+    }
+
+    /// Returns the headers of a kind of response except the entity tag: names in lower case, and values. The rules must
+    /// be those of the response.
+    pub fn evaluation_headers(&self, kind: ResponseKind) -> Vec<(&'static str, String)> {
+        kind.headers(self.rules().as_deref().and_then(Ruleset::access))
+    }
+
+    /// Returns the work in front of an evaluation, as bits of the [`PackedDecision`]: reading the table again, whose
+    /// endpoints may be closed by now, or the snapshot.
+    pub fn before_evaluation(&self, now: i64, generation: u32) -> PackedDecision {
+        if generation != self.generation {
+            return PackedDecision(PackedDecision::TABLE);
+        }
+        PackedDecision(if self.refresh_is_due(now) { PackedDecision::REFRESH } else { 0 })
     }
 
     fn answer_evaluation(
@@ -126,7 +192,7 @@ impl Isolate {
         let Some(endpoint) = Endpoint::of_path(request.path) else { return Answer::not_found() };
         let Some(caller) = access.caller(request.token) else { return Answer::unauthorized() };
         if !self.paces.allows(caller.name(), access.pace(), now) {
-            return Answer::too_many_requests(RETRY_AFTER_S);
+            return Answer::too_many_requests();
         }
         if let Endpoint::Flag(key) = &endpoint
             && !caller.may_evaluate(key)

@@ -126,6 +126,7 @@ async fn start() -> Bench {
         Worker::javascript(name, &script)
             .with("FLAGS", &configuration)
             .with("TOKEN_SHA256", TOKEN_SHA256)
+            .with("REQUESTS_PER_SECOND", flags::REQUESTS_PER_SECOND.to_string())
             .with("COMPILED", is_compiled.to_string())
     };
     let workerd = Workerd::start(&[

@@ -7,6 +7,7 @@ mod dashboard;
 mod dependencies;
 mod documents;
 mod guarantees;
+mod ofrep;
 mod openapi;
 mod pipeline;
 mod prose;

@@ -67,22 +67,29 @@ pub enum Attribute {
 #[error("{0:?} is not an attribute; write header:NAME, cookie:NAME, query:NAME, path, method, country or ip")]
 pub struct InvalidAttribute(String);
 
+impl Attribute {
+    /// Reads the name of an attribute; `None` if the string names none.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            Some(("header", name)) if is_token(name) => Some(Self::Header(name.to_ascii_lowercase().into())),
+            Some(("cookie", name)) if is_token(name) => Some(Self::Cookie(name.into())),
+            Some(("query", name)) if !name.is_empty() => Some(Self::Query(name.into())),
+            None => match text {
+                "path" => Some(Self::Path),
+                "method" => Some(Self::Method),
+                "country" => Some(Self::Country),
+                "ip" => Some(Self::Ip),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 impl FromStr for Attribute {
     type Err = InvalidAttribute;
     fn from_str(text: &str) -> Result<Self, InvalidAttribute> {
-        match text.split_once(':') {
-            Some(("header", name)) if is_token(name) => Ok(Self::Header(name.to_ascii_lowercase().into())),
-            Some(("cookie", name)) if is_token(name) => Ok(Self::Cookie(name.into())),
-            Some(("query", name)) if !name.is_empty() => Ok(Self::Query(name.into())),
-            None => match text {
-                "path" => Ok(Self::Path),
-                "method" => Ok(Self::Method),
-                "country" => Ok(Self::Country),
-                "ip" => Ok(Self::Ip),
-                _ => Err(InvalidAttribute(text.to_owned())),
-            },
-            _ => Err(InvalidAttribute(text.to_owned())),
-        }
+        Self::read(text).ok_or_else(|| InvalidAttribute(text.to_owned()))
     }
 }
 

@@ -4,7 +4,7 @@ use super::{REQUEST, answer, snapshot};
 use crate::{
     isolate::{
         Isolate,
-        ofrep::{EvaluationRequest, EvaluationResponse},
+        ofrep::{EvaluationRequest, EvaluationResponse, ResponseKind},
     },
     wire::PackedDecision,
 };
@@ -13,6 +13,7 @@ use cutover_core::{
     values::access::USUAL_REQUESTS_PER_SECOND, vocabulary::revision::Revision,
 };
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
 
@@ -57,15 +58,30 @@ fn request() -> EvaluationRequest<'static> {
     }
 }
 
-fn header<'r>(response: &'r EvaluationResponse, name: &str) -> Option<&'r str> {
+/// A response with all its headers.
+struct Response {
+    status: u32,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+fn evaluate(isolate: &mut Isolate, request: &EvaluationRequest<'_>, now: i64) -> Response {
+    let EvaluationResponse { kind, etag, body } = isolate.evaluate(request, now);
+    assert_eq!(kind.0 & ResponseKind::TAGGED != 0, etag.is_some());
+    let mut headers = isolate.evaluation_headers(kind);
+    headers.extend(etag.map(|etag| ("etag", etag.to_string())));
+    Response { status: kind.status(), headers, body }
+}
+
+fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
     response.headers.iter().find(|(held, _)| *held == name).map(|(_, value)| value.as_str())
 }
 
-fn body(response: &EvaluationResponse) -> Value {
+fn body(response: &Response) -> Value {
     serde_json::from_str(&response.body).unwrap()
 }
 
-fn keys(response: &EvaluationResponse) -> Vec<String> {
+fn keys(response: &Response) -> Vec<String> {
     let body = body(response);
     let flags = body["flags"].as_array().unwrap().iter();
     flags.map(|flag| flag["key"].as_str().unwrap().to_owned()).collect()
@@ -92,7 +108,7 @@ fn the_endpoints_are_there_if_the_configuration_has_them() {
     }
     assert_eq!(answer(&open, REQUEST, 0).0 & PackedDecision::OWN_PATH, 0);
     let mut closed = closed;
-    assert_eq!(closed.evaluate(&request(), 0).status, 404);
+    assert_eq!(evaluate(&mut closed, &request(), 0).status, 404);
 }
 
 #[test]
@@ -122,7 +138,7 @@ fn each_refusal_has_its_status() {
         (EvaluationRequest { body: Some(b"{}"), ..one(flag, &ALL) }, 400),
     ];
     for (request, status) in cases {
-        let response = isolate.evaluate(&request, 0);
+        let response = evaluate(&mut isolate, &request, 0);
         assert_eq!(response.status, status, "{request:?}");
         assert_eq!(header(&response, "cache-control"), Some("no-store"));
         let kind = header(&response, "content-type");
@@ -138,13 +154,13 @@ fn each_refusal_has_its_status() {
 #[test]
 fn a_token_shows_its_flags_and_nobody_needs_one_if_the_configuration_says_so() {
     let mut isolate = opened(json!({ "tokens": tokens(), "anonymous": true }));
-    assert_eq!(keys(&isolate.evaluate(&request(), 0)), ["flag", "other"]);
+    assert_eq!(keys(&evaluate(&mut isolate, &request(), 0)), ["flag", "other"]);
     let one = EvaluationRequest { token: Some(&ONE), ..request() };
-    assert_eq!(keys(&isolate.evaluate(&one, 0)), ["flag"]);
+    assert_eq!(keys(&evaluate(&mut isolate, &one, 0)), ["flag"]);
     let nobody = EvaluationRequest { token: None, ..request() };
-    assert_eq!(keys(&isolate.evaluate(&nobody, 0)), ["flag", "other"]);
+    assert_eq!(keys(&evaluate(&mut isolate, &nobody, 0)), ["flag", "other"]);
     let stranger = EvaluationRequest { token: Some(&[0x33; 32]), ..request() };
-    assert_eq!(isolate.evaluate(&stranger, 0).status, 401);
+    assert_eq!(evaluate(&mut isolate, &stranger, 0).status, 401);
 }
 
 #[test]
@@ -171,15 +187,16 @@ fn a_client_that_holds_the_answer_gets_304_until_a_brake_an_emergency_or_a_snaps
     let mut tag = "\"none\"".to_owned();
     for (context, change) in changes {
         change(&mut isolate);
-        let changed = isolate.evaluate(&EvaluationRequest { if_none_match: Some(&tag), ..request() }, 2);
+        let changed =
+            evaluate(&mut isolate, &EvaluationRequest { if_none_match: Some(&tag), ..request() }, 2);
         assert_eq!(changed.status, 200, "{context}");
         tag = header(&changed, "etag").unwrap().to_owned();
         let held = EvaluationRequest { if_none_match: Some(&tag), ..request() };
-        let same = isolate.evaluate(&held, 2);
+        let same = evaluate(&mut isolate, &held, 2);
         let expected = (304, "", Some(tag.as_str()));
         assert_eq!((same.status, same.body.as_str(), header(&same, "etag")), expected, "{context}");
         let other = EvaluationRequest { token: Some(&ONE), ..held };
-        assert_eq!(isolate.evaluate(&other, 2).status, 200, "the flags of another token");
+        assert_eq!(evaluate(&mut isolate, &other, 2).status, 200, "the flags of another token");
     }
 }
 
@@ -187,10 +204,10 @@ fn a_client_that_holds_the_answer_gets_304_until_a_brake_an_emergency_or_a_snaps
 fn a_caller_that_is_too_fast_is_told_when_to_come_again() {
     let mut isolate = opened(json!({ "tokens": tokens(), "requests_per_second": 2 }));
     let status = |isolate: &mut Isolate, token: &'static [u8], now: i64| {
-        isolate.evaluate(&EvaluationRequest { token: Some(token), ..request() }, now).status
+        evaluate(isolate, &EvaluationRequest { token: Some(token), ..request() }, now).status
     };
     assert_eq!([0; 3].map(|now| status(&mut isolate, &ALL, now)), [200, 200, 429]);
-    let late = isolate.evaluate(&request(), 0);
+    let late = evaluate(&mut isolate, &request(), 0);
     assert_eq!((late.status, header(&late, "retry-after")), (429, Some("1")));
     assert_eq!(status(&mut isolate, &ONE, 0), 200, "another token has a limit of its own");
     // Strangers use up nothing of it.
@@ -202,32 +219,32 @@ fn a_caller_that_is_too_fast_is_told_when_to_come_again() {
 fn a_caller_has_a_pace_although_the_configuration_names_none() {
     let mut isolate = opened(json!({ "tokens": tokens() }));
     let pace = USUAL_REQUESTS_PER_SECOND.get();
-    assert!((0..pace).all(|_| isolate.evaluate(&request(), 0).status == 200));
-    assert_eq!(isolate.evaluate(&request(), 0).status, 429);
-    assert_eq!(isolate.evaluate(&request(), 1_000).status, 200);
+    assert!((0..pace).all(|_| evaluate(&mut isolate, &request(), 0).status == 200));
+    assert_eq!(evaluate(&mut isolate, &request(), 0).status, 429);
+    assert_eq!(evaluate(&mut isolate, &request(), 1_000).status, 200);
 }
 
 #[test]
 fn browsers_are_told_which_pages_may_read_the_answers() {
     let mut isolate = opened(json!({ "tokens": tokens(), "origins": ["https://app.example"] }));
     let from = |origin: Option<&'static str>| EvaluationRequest { origin, ..request() };
-    let response = isolate.evaluate(&from(Some("https://app.example")), 0);
+    let response = evaluate(&mut isolate, &from(Some("https://app.example")), 0);
     assert_eq!(header(&response, "access-control-allow-origin"), Some("https://app.example"));
     assert_eq!(header(&response, "access-control-expose-headers"), Some("etag, retry-after"));
     assert_eq!(header(&response, "vary"), Some("origin"));
     for origin in [None, Some("https://evil.example"), Some("https://app.example.evil")] {
-        let response = isolate.evaluate(&from(origin), 0);
+        let response = evaluate(&mut isolate, &from(origin), 0);
         assert_eq!((response.status, header(&response, "vary")), (200, Some("origin")));
         assert_eq!(header(&response, "access-control-allow-origin"), None, "{origin:?}");
     }
     // A refusal can be read too, or a script could not tell it from a broken network.
     let refused =
-        isolate.evaluate(&EvaluationRequest { token: None, ..from(Some("https://app.example")) }, 0);
+        evaluate(&mut isolate, &EvaluationRequest { token: None, ..from(Some("https://app.example")) }, 0);
     assert_eq!(refused.status, 401);
     assert_eq!(header(&refused, "access-control-allow-origin"), Some("https://app.example"));
     // Browsers send no token with a preflight.
     let asked = EvaluationRequest { method: "OPTIONS", token: None, ..from(Some("https://app.example")) };
-    let preflight = isolate.evaluate(&asked, 0);
+    let preflight = evaluate(&mut isolate, &asked, 0);
     assert_eq!((preflight.status, preflight.body.as_str()), (204, ""));
     assert_eq!(header(&preflight, "access-control-allow-methods"), Some("POST"));
     let sent = header(&preflight, "access-control-allow-headers").unwrap();
@@ -235,6 +252,56 @@ fn browsers_are_told_which_pages_may_read_the_answers() {
         assert!(sent.split(", ").any(|held| held == name), "{name}");
     }
     let mut any = opened(json!({ "tokens": tokens(), "origins": ["*"] }));
-    let response = any.evaluate(&from(Some("https://else.example")), 0);
+    let response = evaluate(&mut any, &from(Some("https://else.example")), 0);
     assert_eq!(header(&response, "access-control-allow-origin"), Some("*"));
+}
+
+/// JavaScript builds each kind of response once, so a kind has to say all that its headers depend on.
+#[test]
+fn responses_of_a_kind_have_the_same_headers() {
+    let origins = ["https://app.example", "https://other.example"];
+    let mut isolate = opened(json!({ "tokens": tokens(), "origins": origins }));
+    let flag = "/ofrep/v1/evaluate/flags/flag";
+    let mut kinds: BTreeMap<u32, Vec<(&str, String)>> = BTreeMap::new();
+    let pages = [None, Some(origins[0]), Some(origins[1]), Some("https://evil.example")];
+    for (origin, path) in pages.into_iter().flat_map(|origin| [(origin, FLAGS), (origin, flag)]) {
+        let from = EvaluationRequest { origin, path, ..request() };
+        for request in [
+            from,
+            EvaluationRequest { if_none_match: Some("*"), ..from },
+            EvaluationRequest { method: "OPTIONS", ..from },
+            EvaluationRequest { method: "GET", ..from },
+            EvaluationRequest { token: None, ..from },
+            EvaluationRequest { token: Some(&ONE), path: "/ofrep/v1/evaluate/flags/other", ..from },
+            EvaluationRequest { path: "/ofrep/v1/evaluate/flags/none", ..from },
+            EvaluationRequest { body: None, ..from },
+            EvaluationRequest { body: Some(b"{"), ..from },
+        ] {
+            let kind = isolate.evaluate(&request, 0).kind;
+            let mut response = evaluate(&mut isolate, &request, 0);
+            assert_eq!(response.status, kind.status(), "{request:?}");
+            response.headers.retain(|(name, _)| *name != "etag");
+            let allowed = header(&response, "access-control-allow-origin");
+            assert_eq!(allowed, origin.filter(|origin| origins.contains(origin)), "{request:?}");
+            let held = kinds.entry(kind.0).or_insert_with(|| response.headers.clone());
+            assert_eq!(*held, response.headers, "{request:?}");
+        }
+    }
+    // With a tag or without one, 304, 204, 405, 401, 403, 404, 413 and 400: for either page, and for all others.
+    assert_eq!(kinds.len(), 10 * 3, "{kinds:#?}");
+}
+
+/// The table says that there are endpoints; the next snapshot may have closed them.
+#[test]
+fn nothing_is_evaluated_by_an_old_table_or_without_a_due_refresh() {
+    let mut isolate = opened(json!({ "tokens": tokens() }));
+    let generation = isolate.generation();
+    let before = |isolate: &Isolate, now: i64| isolate.before_evaluation(now, generation).0;
+    assert_eq!(before(&isolate, 0), 0);
+    let due = isolate.settings().soft_ttl_ms;
+    assert_eq!(before(&isolate, due), PackedDecision::REFRESH);
+    assert!(isolate.begin_read(due));
+    assert_eq!(before(&isolate, due), 0, "another request reads it");
+    isolate.finish_read(due, Ok(Some(document(8, Value::Null)))).unwrap();
+    assert_eq!(before(&isolate, due), PackedDecision::TABLE);
 }

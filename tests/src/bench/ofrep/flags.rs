@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+/// Requests that the token may send in a second: the most that can be configured, so that no Worker refuses any.
+pub(super) const REQUESTS_PER_SECOND: u32 = 100_000;
+
 /// Number of contexts for which flags are evaluated.
 const CONTEXTS: usize = 200;
 
@@ -127,8 +130,7 @@ pub(super) fn all() -> Vec<BenchFlag> {
 /// Returns the flags as a configuration of Cutover, open to the token with this hash.
 pub(super) fn of_cutover(flags: &[BenchFlag], token_sha256: &str) -> Value {
     let token = json!({ "name": "bench", "sha256": token_sha256, "flags": ["*"] });
-    // The most that can be configured, so that the pace is that of the Worker.
-    let ofrep = json!({ "tokens": [token], "requests_per_second": 100_000 });
+    let ofrep = json!({ "tokens": [token], "requests_per_second": REQUESTS_PER_SECOND });
     json!({ "flags": by_name(flags, BenchFlag::of_cutover), "ofrep": ofrep })
 }
 

@@ -127,6 +127,35 @@ async fn a_client_that_holds_the_answer_is_told_so_until_it_would_get_another_on
     assert_eq!(again(WEB, USER).await.status, 200);
 }
 
+/// The Worker copies its responses from earlier ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_answer_has_the_values_and_the_tag_of_its_own_request() {
+    let edge = Evaluating::start("").await;
+    let gold = r#"{"context":{"targetingKey":"bob","plan":"gold"}}"#;
+    let mut tags: Vec<[String; 2]> = Vec::new();
+    for _ in 0..3 {
+        let mut pair = Vec::new();
+        for (body, colour) in [(USER, "#00f"), (gold, "#0f0")] {
+            let answer = edge.post(FLAGS, SERVER, body).await;
+            assert_eq!((answer.status, &answer.json()["flags"][0]["value"]), (200, &json!(colour)));
+            let tag = answer.header("etag").unwrap();
+            let held = [("x-api-key", SERVER), ("if-none-match", tag.as_str())];
+            let same = edge.send("POST", FLAGS, &held, body).await;
+            assert_eq!((same.status, same.header("etag"), same.body.len()), (304, Some(tag.clone()), 0));
+            assert_eq!((same.header("content-type"), answer.header("vary")), (None, None));
+            let one = edge.post(&flag("colour"), SERVER, body).await;
+            assert_eq!((one.status, one.header("etag"), &one.json()["value"]), (200, None, &json!(colour)));
+            let refused = edge.post(FLAGS, SERVER, "{").await;
+            assert_eq!((refused.status, refused.header("etag")), (400, None));
+            assert_eq!(refused.header("cache-control").as_deref(), Some("no-store"));
+            pair.push(tag);
+        }
+        tags.push(pair.try_into().unwrap());
+    }
+    assert_ne!(tags[0][0], tags[0][1]);
+    assert_eq!((&tags[1], &tags[2]), (&tags[0], &tags[0]));
+}
+
 /// Time passes without a snapshot, so a tag of the revision alone would hold the old values for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_the_schedule_changes_the_entity_tag() {

@@ -116,3 +116,33 @@ async fn paths_below_ofrep_reach_the_backend_unless_they_are_endpoints() {
     }
     assert_eq!(open.post(FLAGS, SERVER, USER).await.status, 200);
 }
+
+/// The Worker knows most addresses of its endpoints at a glance; the others are what a backend would get.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_another_form_is_that_of_the_path_that_it_means() {
+    let edge = Evaluating::start("").await;
+    // The second request finds the table of the first one in force.
+    for _ in 0..2 {
+        assert_eq!(edge.post(FLAGS, SERVER, USER).await.status, 200);
+    }
+    for (path, status, is_of_backend) in [
+        ("/ofrep/v1/evaluate/flags?a=/b", 200, false),
+        ("/ofrep/v1/evaluate/flags/colour?a", 200, false),
+        ("/ofrep/v1/evaluate/flags/%63olour", 200, false),
+        ("/ofrep/v1/x/../evaluate/flags", 200, false),
+        ("/ofrep/v1/evaluate/./flags/colour", 200, false),
+        ("/ofrep/v1/evaluate/flags/.colour", 404, false),
+        ("/ofrep/v1/evaluate/flags/a%2Fb", 404, false),
+        ("/ofrep/v1/evaluate/flags/..", 404, true),
+        ("/ofrep/v1/evaluate/flags/%2E%2e", 404, true),
+        ("/ofrep/v1/evaluate/flags/colour/..", 404, true),
+        ("/ofrep/v1/evaluate/flags/a\\b", 404, true),
+        ("/OFREP/v1/evaluate/flags", 404, true),
+        ("/a/ofrep/v1/evaluate/flags", 404, true),
+    ] {
+        let answer = edge.post(path, SERVER, USER).await;
+        assert_eq!(answer.status, status, "{path}");
+        let details = &answer.json()["errorDetails"];
+        assert_eq!(*details == "from the backend", is_of_backend, "{path}: {details}");
+    }
+}
