@@ -89,7 +89,12 @@ mod tests {
         Arm, Timestamp,
         canary::{Evidence, Run, RunIdentity},
         config::Config,
-        measurement::batch::{SeenUser, UserWindow},
+        experiment::{Arrivals, DEFAULT_CAPACITY, Design, EvidenceSize, Phase, PhaseIdentity},
+        measurement::{
+            batch::{Batch, SeenUser, UserWindow},
+            experiments::{ExperimentPart, Exposure, UserOutcome},
+        },
+        statistics::split_mix::SplitMix64,
     };
 
     fn run(flag: &str, began: i64) -> Run {
@@ -131,5 +136,39 @@ mod tests {
             data.extend(item.bytes(DATA).unwrap());
         }
         assert_eq!(unpack::<Evidence>(&data).unwrap(), evidence);
+    }
+
+    /// What `cutover experiment plan` says of evidence is what is stored: users with hashes as good as random, of whom a fifth
+    /// converts.
+    #[test]
+    fn the_size_of_evidence_is_the_one_that_plans_have() {
+        let text = "experiments: { e: { name: E, success_metrics: [order], variants: { control: C, treatment: T } } }";
+        let (experiment, document) = Config::from_yaml(text).unwrap().ab_tests.pop_first().unwrap();
+        let began = Timestamp::from_millis(1_767_225_600_000);
+        let identity = PhaseIdentity { experiment: experiment.clone(), phase: 1, began };
+        let mut phase = Phase::begin(identity, Design::of(&document), DEFAULT_CAPACITY);
+        let mut random = SplitMix64::new(1);
+        let users = 4_096;
+        for sequence in 1..=8 {
+            let mut part = ExperimentPart::empty(experiment.clone(), 1, 1_767_225_600);
+            for _ in 0..users / 8 {
+                let (user, variant) = (random.draw(), (random.draw() % 2) as u8);
+                let after_s = (random.draw() % 40_000) as u32;
+                part.exposures.push(Exposure { user, variant, after_s });
+                if random.draw().is_multiple_of(5) {
+                    let after_s = after_s + (random.draw() % 3_600) as u32;
+                    part.outcomes.push(UserOutcome { user, metric: 0, after_s, value: None, id: None });
+                }
+            }
+            let mut arrivals = Arrivals::new(experiment.clone(), 1);
+            arrivals.add(&Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), sequence) });
+            phase.fold(&arrivals, Timestamp::from_millis(1_767_300_000_000));
+        }
+        assert_eq!(phase.evidence.remembered(), users);
+        let stored: usize = evidence_items("e", 1, &phase).unwrap().iter().map(NewItem::size).sum();
+        let planned = EvidenceSize::of(users as u64, 0.2).stored as f64;
+        let part = stored as f64 / planned;
+        assert!((0.8..1.2).contains(&part), "{stored} bytes, {planned} were planned");
+        assert!(evidence_items("e", 1, &phase).unwrap().len() as f64 <= planned / MAX_PART as f64 + 1.0);
     }
 }
