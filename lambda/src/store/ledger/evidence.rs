@@ -20,29 +20,39 @@ const MAX_BYTES: usize = 3_300_000;
 /// has at most 14.
 const MAX_ITEMS: usize = 80;
 
-/// Builds the items of evidence that is written with a version of its ledger.
-pub(super) fn evidence_items<E: Serialize>(
-    ledger: &str,
-    version: u64,
-    evidence: &E,
-) -> Result<Vec<NewItem>, StoreError> {
-    let packed = pack(evidence)?;
-    let chunks = packed.chunks(MAX_PART);
-    let count = chunks.len() as u64;
-    let items = chunks.enumerate().map(|(part, chunk)| {
-        NewItem::new(&Key::evidence(ledger, part))
-            .number("version", version)
-            .number("parts", count)
-            .bytes(DATA, chunk.to_vec())
-    });
-    Ok(items.collect())
-}
+/// Evidence as it is stored. It is packed once, both to see if it can be written and to be written.
+#[derive(Debug, Clone)]
+pub struct PackedEvidence(Vec<u8>);
 
-/// Returns true if evidence can be written in one transaction with its ledger and these records.
-pub(crate) fn evidence_fits<E: Serialize>(evidence: &E, records: &[NewItem]) -> Result<bool, StoreError> {
-    let items = evidence_items("", 0, evidence)?;
-    let bytes: usize = items.iter().chain(records).map(NewItem::size).sum();
-    Ok(bytes <= MAX_BYTES && items.len() + records.len() <= MAX_ITEMS)
+impl PackedEvidence {
+    /// Packs evidence.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be JSON.
+    pub fn of<E: Serialize>(evidence: &E) -> Result<Self, StoreError> {
+        pack(evidence).map(Self)
+    }
+
+    /// Returns true if the evidence can be written in one transaction with its ledger and these records.
+    pub(crate) fn fits(&self, records: &[NewItem]) -> bool {
+        let items = self.items("", 0);
+        let bytes: usize = items.iter().chain(records).map(NewItem::size).sum();
+        bytes <= MAX_BYTES && items.len() + records.len() <= MAX_ITEMS
+    }
+
+    /// Builds the items that are written with a version of their ledger.
+    pub(super) fn items(&self, ledger: &str, version: u64) -> Vec<NewItem> {
+        let chunks = self.0.chunks(MAX_PART);
+        let count = chunks.len() as u64;
+        let items = chunks.enumerate().map(|(part, chunk)| {
+            NewItem::new(&Key::evidence(ledger, part))
+                .number("version", version)
+                .number("parts", count)
+                .bytes(DATA, chunk.to_vec())
+        });
+        items.collect()
+    }
 }
 
 impl Store {
@@ -121,12 +131,13 @@ mod tests {
             events: Vec::new(),
             compared: Vec::new(),
         });
-        let items = evidence_items("f", 7, &evidence).unwrap();
+        let packed = PackedEvidence::of(&evidence).unwrap();
+        let items = packed.items("f", 7);
         assert!(items.len() > 1);
-        assert!(evidence_fits(&evidence, &[]).unwrap());
-        assert!(!evidence_fits(&evidence, &vec![NewItem::new(&Key::head()); MAX_ITEMS]).unwrap());
+        assert!(packed.fits(&[]));
+        assert!(!packed.fits(&vec![NewItem::new(&Key::head()); MAX_ITEMS]));
         let large = NewItem::new(&Key::head()).bytes(DATA, vec![0; MAX_BYTES]);
-        assert!(!evidence_fits(&evidence, &[large]).unwrap());
+        assert!(!packed.fits(&[large]));
         let mut data = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
             assert!(item.size() <= MAX_PART + 1_000, "{}", item.size());
@@ -165,10 +176,11 @@ mod tests {
             phase.fold(&arrivals, Timestamp::from_millis(1_767_300_000_000));
         }
         assert_eq!(phase.evidence.remembered(), users);
-        let stored: usize = evidence_items("e", 1, &phase).unwrap().iter().map(NewItem::size).sum();
+        let items = PackedEvidence::of(&phase).unwrap().items("e", 1);
+        let stored: usize = items.iter().map(NewItem::size).sum();
         let planned = EvidenceSize::of(users as u64, 0.2).stored as f64;
         let part = stored as f64 / planned;
         assert!((0.8..1.2).contains(&part), "{stored} bytes, {planned} were planned");
-        assert!(evidence_items("e", 1, &phase).unwrap().len() as f64 <= planned / MAX_PART as f64 + 1.0);
+        assert_eq!(items.len(), 1, "one for each {MAX_PART} bytes");
     }
 }
