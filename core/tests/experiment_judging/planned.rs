@@ -102,16 +102,17 @@ fn uniform(random: &mut SplitMix64) -> f64 {
 
 #[test]
 fn four_of_five_experiments_of_the_planned_size_find_the_difference() {
-    let scenario = |weights, has_second_metric, lift| Scenario { weights, has_second_metric, lift };
+    let scenario =
+        |weights: &'static [u32], has_second_metric, lift| Scenario { weights, has_second_metric, lift };
     let mut scenarios = vec![
-        scenario(&[50, 50][..], false, 0.5),
-        scenario(&[40, 30, 30][..], true, 0.5),
-        scenario(&[90, 10][..], false, 0.5),
+        scenario(&[50, 50], false, 0.5),
+        scenario(&[40, 30, 30], true, 0.5),
+        scenario(&[90, 10], false, 0.5),
     ];
     if is_deep() {
-        scenarios.push(scenario(&[50, 50][..], false, 0.2));
-        scenarios.push(scenario(&[50, 50][..], false, -0.3));
-        scenarios.push(scenario(&[60, 20, 20][..], true, 0.3));
+        scenarios.push(scenario(&[50, 50], false, 0.2));
+        scenarios.push(scenario(&[50, 50], false, -0.3));
+        scenarios.push(scenario(&[60, 20, 20], true, 0.3));
     }
     // Three standard deviations of chance around .80 to .84.
     let (runs, low, high) = if is_deep() { (1_000, 0.76, 0.88) } else { (100, 0.68, 0.96) };
@@ -133,12 +134,9 @@ fn evidence_that_forgets_users_finds_less_than_was_planned() {
 
 #[test]
 fn a_plan_has_the_levels_of_the_judge() {
-    for (weights, has_second_metric, tests) in [
-        (&[50, 50][..], false, 1),
-        (&[40, 30, 30][..], false, 2),
-        (&[40, 30, 30][..], true, 4),
-        (&[60, 40, 0][..], true, 2),
-    ] {
+    let designs: [(&'static [u32], bool, usize); 4] =
+        [(&[50, 50], false, 1), (&[40, 30, 30], false, 2), (&[40, 30, 30], true, 4), (&[60, 40, 0], true, 2)];
+    for (weights, has_second_metric, tests) in designs {
         let design = Scenario { weights, has_second_metric, lift: 0.5 }.design();
         let plan = Plan::of(&design).unwrap();
         assert_eq!((plan.tests, plan.primary_metrics), (tests, if has_second_metric { 2 } else { 1 }));
@@ -155,7 +153,7 @@ fn a_plan_has_the_levels_of_the_judge() {
 #[test]
 fn a_plan_counts_the_users_of_all_variants() {
     let needed = |weights: &[u32]| Plan::of(&design(weights)).unwrap().needed(0.1, 0.5).unwrap();
-    // A quarter of the users are in neither the variant that is decided last nor control.
+    // Half of the users are in neither the variant that is decided last nor control.
     let (four, two) = (needed(&[25, 25, 25, 25]), needed(&[50, 50]));
     assert!(four.users > 2 * two.users && four.conversions > two.conversions, "{four:?}, {two:?}");
     assert!(needed(&[40, 50, 10]).users > needed(&[40, 30, 30]).users, "the rarest variant is decided last");
