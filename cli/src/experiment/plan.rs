@@ -120,7 +120,7 @@ impl Planned {
             remarks.push(format!("{tests} tests share the level of the primary metrics: {level:.2} % each"));
         }
         if rows.iter().any(|row| row.days.is_some_and(|days| days > u64::from(*max_days))) {
-            remarks.push(format!("the experiment is inconclusive after {max_days} days"));
+            remarks.push(format!("an experiment without a result is inconclusive after {max_days} days"));
         }
         if rows.iter().any(|row| row.needed.is_some() && !row.is_remembered) {
             remarks.push(format!(

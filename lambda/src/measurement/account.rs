@@ -179,8 +179,9 @@ struct Evaluated {
     packed: PackedEvidence,
 }
 
-/// Evaluates arrival windows, with the version of the ledger that the evaluation begins from. Users are left out, half of them at a time, until `fits` says that both can be stored; the windows in
-/// the record name the bounds, so that it can be replayed.
+/// Evaluates arrival windows, with the version of the ledger that the evaluation begins from. Users are left out, half of them
+/// at a time, until `fits` says that the evidence can be stored with its record; the windows in the record name the bounds, so
+/// that it can be replayed.
 fn evaluated(
     run: &Run,
     before: Option<&Evidence>,
