@@ -34,8 +34,9 @@ locals {
     # variables of its version, and the permissions of today.
     secrets = ["kv", "root"]
     variables = merge(local.kv_variables, local.jwt_variables, local.root_variables, {
-      CUTOVER_RATE_LIMIT = tostring(var.requests_per_second.management)
-      CUTOVER_TWO_PERSON = tostring(var.two_person_approval)
+      CUTOVER_RATE_LIMIT       = tostring(var.requests_per_second.management)
+      CUTOVER_TWO_PERSON       = tostring(var.two_person_approval)
+      CUTOVER_EXPERIMENT_USERS = tostring(var.experiment_users)
     })
   }
 
@@ -77,7 +78,8 @@ locals {
       secrets     = var.webhook_url == "" ? ["kv"] : ["kv", "webhook"]
       # It works until shortly before its end; the invocations after it stand by.
       variables = merge(local.kv_variables, local.webhook_variables, {
-        CUTOVER_EVALUATION_MS = tostring((var.timeout_seconds.evaluate - 10) * 1000)
+        CUTOVER_EVALUATION_MS    = tostring((var.timeout_seconds.evaluate - 10) * 1000)
+        CUTOVER_EXPERIMENT_USERS = tostring(var.experiment_users)
       })
     }
     promote = {

@@ -196,6 +196,16 @@ variable "requests_per_second" {
   }
 }
 
+variable "experiment_users" {
+  description = "Most users of a phase of an experiment that evidence remembers; counts from the next phase on. `cutover experiment plan` says how many an effect needs."
+  type        = number
+  default     = 16384
+  validation {
+    condition     = var.experiment_users >= 1 && var.experiment_users <= 100000 && floor(var.experiment_users) == var.experiment_users
+    error_message = "experiment_users must be a whole number from 1 to 100000."
+  }
+}
+
 variable "two_person_approval" {
   description = "If true, a change that may move users to the new backend waits for the approval of a second person."
   type        = bool

@@ -1,6 +1,7 @@
 //! A client of the management API.
 
 mod ids;
+mod pages;
 mod waiting;
 
 use crate::{
@@ -194,39 +195,6 @@ impl Client {
     /// Fails like [`Client::send`].
     pub fn get_once(&self, path: &str) -> Result<Value, Failure> {
         self.clone().reading_once().get(path)
-    }
-
-    /// Reads all pages of a list and returns their items, which are in the field `name`.
-    ///
-    /// # Errors
-    ///
-    /// Fails like [`Client::send`].
-    pub fn all(&self, path: &str, name: &str) -> Result<Vec<Value>, Failure> {
-        let whole = self.whole(path, name)?;
-        Ok(output::list(&whole, name).cloned().collect())
-    }
-
-    /// Reads all pages of a list. Returns the first page with the items of all of them in the field `name`.
-    ///
-    /// # Errors
-    ///
-    /// Fails like [`Client::send`].
-    pub fn whole(&self, path: &str, name: &str) -> Result<Value, Failure> {
-        let mut whole = self.get(path)?;
-        let mut items: Vec<Value> = output::list(&whole, name).cloned().collect();
-        let mut next = output::text(&whole, "next_after").to_owned();
-        while !next.is_empty() {
-            let page = self.get(&format!("{path}?after={}", encode(&next)))?;
-            items.extend(output::list(&page, name).cloned());
-            next = output::text(&page, "next_after").to_owned();
-        }
-        if let Some(fields) = whole.as_object_mut() {
-            fields.insert(name.to_owned(), Value::Array(items));
-            if let Some(next) = fields.get_mut("next_after") {
-                *next = Value::Null;
-            }
-        }
-        Ok(whole)
     }
 
     /// Sends a request with a JSON body.

@@ -15,13 +15,12 @@ use crate::{
     comparison_queue::is_drawn,
     counting::{Counting, tickets::Member},
     isolate::{
-        pace::Paces,
+        pace::{Pace, Paces},
         word::{HeldWord, ObeyedWord},
     },
     reporting::Reporting,
     schedule::Schedule,
     settings::Settings,
-    tracking::EventRate,
     wire::{Packed, PackedDecision, PackedOutcome, is_own_path},
 };
 use cutover_core::{
@@ -79,8 +78,8 @@ pub struct Isolate {
     pub groups: RefCell<TestGroups>,
     /// Entries of event headers that were not understood.
     pub malformed_events: u64,
-    /// Events of clients in the second that passes.
-    event_rate: EventRate,
+    /// Events of clients.
+    client_events: Pace,
     /// The last decision's user in the experiments that are counted; kept for its memory.
     members: RefCell<Vec<Member>>,
     /// The random number generator of [`Isolate::draw`].

@@ -2,10 +2,10 @@
 
 use crate::wire::Packed;
 use cutover_core::request::track::InvalidEvent;
-use std::fmt;
+use std::{fmt, num::NonZeroU32};
 
 /// Most events of clients that an isolate takes in a second. Anybody can send them.
-pub const MAX_CLIENT_EVENTS_PER_S: u32 = 1_000;
+pub const MAX_CLIENT_EVENTS_PER_S: NonZeroU32 = NonZeroU32::MIN.saturating_add(999);
 
 /// The event header of a response, with the request that it answers.
 #[derive(Debug, Clone, Copy)]
@@ -79,25 +79,6 @@ impl TrackRefusal {
     }
 }
 
-/// Events of clients in one second.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct EventRate {
-    second: i64,
-    events: u32,
-}
-
-impl EventRate {
-    /// Returns true if one more event is taken at this time, in milliseconds since 1970.
-    pub(crate) fn admits(&mut self, now: i64) -> bool {
-        let second = now.div_euclid(1_000);
-        if self.second != second {
-            *self = Self { second, events: 0 };
-        }
-        self.events = self.events.saturating_add(1);
-        self.events <= MAX_CLIENT_EVENTS_PER_S
-    }
-}
-
 /// Returns true for the `Authorization` of a server: a bearer token that has not the form of a JSON Web Token, because such a
 /// one is a client's.
 pub fn is_of_server(authorization: Option<&str>) -> bool {
@@ -136,14 +117,6 @@ mod tests {
             (Some("secret"), false),
         ] {
             assert_eq!(is_of_server(authorization), is_servers, "{authorization:?}");
-        }
-    }
-
-    #[test]
-    fn a_second_has_room_for_so_many_events_of_clients() {
-        let mut rate = EventRate::default();
-        for now in [1_999, 2_000, 3_000] {
-            assert_eq!((0..MAX_CLIENT_EVENTS_PER_S + 5).filter(|_| rate.admits(now)).count(), 1_000, "{now}");
         }
     }
 }

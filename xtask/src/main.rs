@@ -38,7 +38,8 @@ usage: cargo xtask COMMAND
   bench core              one evaluation, natively
   bench fleet [ISOLATES...]
                           what fleets of isolates consume and cost: without sizes it writes docs/COST.md;
-                          --page writes it from the units measured before
+                          --experiments measures only the fleet with experiments anew, --page writes it from the units
+                          measured before
   bench lambda [ROUNDS]   start and memory of each function, as a release binary (20)
   bench calibration [--runs N]
                           how often the tests of a canary fire: computed exactly, and simulated with N trials (40)

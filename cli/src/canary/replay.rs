@@ -22,7 +22,7 @@ pub(super) fn run(client: &Client, flag: &str, run: Option<&str>, format: Format
         Some(run) => run.to_owned(),
         None => newest(client, flag)?,
     };
-    let records = records(client, flag, &run)?;
+    let records: Vec<Record> = client.records(&path(flag, &format!("/runs/{}/records", encode(&run))))?;
     let found = replay(&records);
     let differing = found.iter().map(|found| found.position).collect::<BTreeSet<_>>().len();
     let disagreements: Vec<String> = found.iter().map(ToString::to_string).collect();
@@ -56,23 +56,6 @@ fn newest(client: &Client, flag: &str) -> Result<String, Failure> {
             "the canary of {flag} has not been started\n  hint: start it with cutover canary start {flag}"
         ))
     })
-}
-
-fn records(client: &Client, flag: &str, run: &str) -> Result<Vec<Record>, Failure> {
-    let mut records: Vec<Record> = Vec::new();
-    let mut after = String::new();
-    loop {
-        let tail = format!("/runs/{}/records?after={}", encode(run), encode(&after));
-        let page = client.get(&path(flag, &tail))?;
-        let part = page.get("records").cloned().unwrap_or_default();
-        let part: Vec<Record> = serde_json::from_value(part)
-            .map_err(|error| Failure::Io(format!("this version cannot read a record: {error}")))?;
-        records.extend(part);
-        match page.get("next_after").and_then(Value::as_str) {
-            Some(next) => after = next.to_owned(),
-            None => return Ok(records),
-        }
-    }
 }
 
 fn row(record: &Record) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Tests of the client against a server that stands in for the management API.
 
 use super::*;
-use crate::fake_server::{answering, answering_packed, failing_first};
+use crate::fake_server::{answering, answering_by_path, answering_packed, failing_first};
 use serde_json::json;
 use std::{
     io::{Read, Write},
@@ -182,4 +182,19 @@ fn a_list_keeps_the_fields_beside_its_items() {
     let expected = json!({ "flags": [{ "name": "a" }], "revision": 7, "next_after": null });
     assert_eq!(client.whole("/flags", "flags").unwrap(), expected);
     assert_eq!(client.all("/flags", "flags").unwrap().len(), 1);
+}
+
+#[test]
+fn all_pages_of_a_list_and_of_records_are_read() {
+    let first = r#"{"flags":[1],"records":[1,2],"revision":7,"next_after":"a b"}"#;
+    let last = r#"{"flags":[2],"records":[3],"revision":8,"next_after":null}"#;
+    let (url, paths) = answering_by_path(&[("/list", 200, first)], last);
+    let client = Client::new(&url, "t", None).unwrap();
+    let whole = client.whole("/list", "flags").unwrap();
+    assert_eq!((&whole["flags"], &whole["revision"]), (&json!([1, 2]), &json!(7)), "{whole}");
+    assert_eq!(client.records::<u8>("/list").unwrap(), [1, 2, 3]);
+    let pages = ["/api/migration/list", "/api/migration/list?after=a%20b"];
+    assert_eq!(*paths.lock().unwrap(), pages.repeat(2));
+    let failure = client.records::<String>("/list").unwrap_err();
+    assert!(failure.to_string().contains("this version cannot read a record"), "{failure}");
 }

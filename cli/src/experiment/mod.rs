@@ -10,6 +10,7 @@ mod replay;
 mod results;
 mod show;
 mod steer;
+mod storage;
 
 pub use command::{Command, run};
 pub use create::{AbTest, create_ab_test};

@@ -1,22 +1,27 @@
-//! `cutover experiment plan`: the days that an experiment needs before it can find an effect.
+//! `cutover experiment plan`: the users and days that an experiment needs before it can find an effect, and the evidence that
+//! remembers so many.
 
-use super::path::path;
+use super::{path::path, storage::Storage};
 use crate::{
     client::Client,
     failure::Failure,
-    number,
+    notice, number,
     output::{self, Format},
     percentage,
 };
 use clap::Args;
-use cutover_core::experiment::{NeededUsers, StoppingRules, needed_users};
+use cutover_core::{
+    experiment::{DEFAULT_CAPACITY, Design, MAX_CAPACITY, NeededUsers, Plan},
+    rules::experiment::document::Experiment,
+};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Relative effects of the table.
 const LIFTS: [f64; 6] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 
-/// Key of the variant that the others are compared with.
-const CONTROL: &str = "control";
+/// Variable of the functions with the most users whom evidence remembers.
+const VARIABLE: &str = "CUTOVER_EXPERIMENT_USERS";
 
 /// Arguments of `cutover experiment plan`.
 #[derive(Debug, Args)]
@@ -32,108 +37,207 @@ pub struct Options {
 }
 
 /// An effect with the users and days that find it in four of five experiments.
+#[derive(Debug, Serialize)]
 struct Row {
     lift: f64,
+    /// Users and conversions; `None` if no number of them finds the effect.
     needed: Option<NeededUsers>,
+    /// Days until so many users have come; `None` if the evidence does not remember them.
     days: Option<u64>,
+    /// True if the evidence remembers the users as it is configured.
+    is_remembered: bool,
+    /// Number of users for which evidence can be configured that does; `None` if it does already, or none can.
+    raise_to: Option<u32>,
 }
 
 /// Shows the users and days that an experiment needs, by the effect that it is to find.
 pub(super) fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
-    let experiment = client.get(&path(&options.experiment, ""))?;
-    let rows: Vec<Row> = LIFTS.iter().map(|lift| row(options, &experiment, *lift)).collect();
-    let shown = rows.iter().map(|row| json!({ "lift": row.lift, "needed": row.needed, "days": row.days }));
-    let report = json!({ "experiment": options.experiment, "effects": shown.collect::<Vec<_>>() });
+    let planned = Planned::read(options, client)?;
+    let rows: Vec<Row> = LIFTS.iter().map(|lift| planned.row(options, *lift)).collect();
+    let Planned { plan, capacity, .. } = &planned;
+    let report =
+        json!({ "experiment": options.experiment, "plan": plan, "capacity": capacity, "effects": rows });
     output::show(format, &report, || {
-        let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
-        output::table(&["EFFECT", "USERS", "DAYS", "USERS WITH ONE LOOK"], &rows);
+        let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+        output::table(&["EFFECT", "USERS", "DAYS", "USERS WITH ONE LOOK", "REMEMBERED"], &cells);
     });
+    planned.remarks(options, &rows).iter().for_each(|remark| notice::print(remark));
     Ok(())
 }
 
-fn row(options: &Options, experiment: &Value, lift: f64) -> Row {
-    let Division { share, part, treatments } = Division::of(experiment);
-    let analysis = experiment.get("analysis");
-    let alpha = analysis.and_then(|analysis| analysis.get("alpha_primary")).and_then(Value::as_f64);
-    let level = alpha.unwrap_or(StoppingRules::default().alpha_primary) / treatments;
-    let needed = needed_users(options.baseline, lift, share, level);
-    let days = needed.filter(|_| options.users_per_day > 0 && part > 0.0).map(|needed| {
-        let all = needed.users as f64 / part;
-        (all / f64::from(options.users_per_day)).ceil() as u64
-    });
-    Row { lift, needed, days }
+/// An experiment as it is planned.
+struct Planned {
+    plan: Plan,
+    /// Most users whom the evidence remembers.
+    capacity: u32,
+    /// Days before which the experiment is not ready, and after which it ends.
+    min_days: u32,
+    max_days: u32,
 }
 
-/// Division of the users, for the variant with the fewest of them but control: it is decided last.
-struct Division {
-    /// Share of the variant among its users and those of control.
-    share: f64,
-    /// Part of all users who are in one of the two.
-    part: f64,
-    /// Number of variants that are compared with control.
-    treatments: f64,
-}
-
-impl Division {
-    fn of(experiment: &Value) -> Self {
-        let weight =
-            |variant: &Value| variant.get("traffic_percentage").and_then(Value::as_f64).unwrap_or_default();
-        let variants: Vec<&Value> = output::list(experiment, "variants").collect();
-        let named = variants.iter().position(|variant| output::text(variant, "key") == CONTROL);
-        let position = named.unwrap_or_default();
-        let control = variants.get(position).map_or(0.0, |variant| weight(variant));
-        let others = variants.iter().enumerate().filter(|(index, _)| *index != position);
-        let weights: Vec<f64> =
-            others.map(|(_, variant)| weight(variant)).filter(|weight| *weight > 0.0).collect();
-        let smallest = weights.iter().copied().reduce(f64::min).unwrap_or_default();
-        let both = smallest + control;
-        let share = if both > 0.0 { smallest / both } else { 0.0 };
-        Self { share, part: both / 100.0, treatments: weights.len().max(1) as f64 }
+impl Planned {
+    fn read(options: &Options, client: &Client) -> Result<Self, Failure> {
+        let experiment = client.get(&path(&options.experiment, ""))?;
+        let results = client.get(&path(&options.experiment, "/results"))?;
+        let capacity =
+            results.get("capacity").and_then(Value::as_u64).and_then(|users| u32::try_from(users).ok());
+        Self::of(experiment, capacity.unwrap_or(DEFAULT_CAPACITY))
     }
+
+    fn of(experiment: Value, capacity: u32) -> Result<Self, Failure> {
+        let experiment: Experiment = serde_json::from_value(experiment)
+            .map_err(|error| Failure::Io(format!("this version cannot read the experiment: {error}")))?;
+        let design = Design::of(&experiment);
+        let plan = Plan::of(&design).ok_or_else(|| {
+            let message = "the experiment has no variant to compare with control";
+            Failure::Usage(format!("{message}\n  hint: give two variants a share of the users"))
+        })?;
+        let (min_days, max_days) = (design.rules.min_days, design.rules.max_days);
+        Ok(Self { plan, capacity, min_days, max_days })
+    }
+
+    fn row(&self, options: &Options, lift: f64) -> Row {
+        let needed = self.plan.needed(options.baseline, lift);
+        let is_remembered = needed.is_some_and(|needed| needed.users <= u64::from(self.capacity));
+        let days = needed.filter(|_| is_remembered && options.users_per_day > 0).map(|needed| {
+            needed.users.div_ceil(u64::from(options.users_per_day)).max(u64::from(self.min_days))
+        });
+        let raise_to = needed.filter(|_| !is_remembered).and_then(|needed| rounded_up(needed.users));
+        Row { lift, needed, days, is_remembered, raise_to }
+    }
+
+    /// Returns what the table does not show.
+    fn remarks(&self, options: &Options, rows: &[Row]) -> Vec<String> {
+        let Self { plan, capacity, max_days, .. } = self;
+        let mut remarks = Vec::new();
+        if plan.primary_metrics == 0 {
+            remarks.push(
+                "the experiment has no primary metric; this is the plan for one that is added".to_owned(),
+            );
+        }
+        if plan.tests > 1 {
+            let (tests, level) = (plan.tests, 100.0 * plan.level);
+            remarks.push(format!("{tests} tests share the level of the primary metrics: {level:.2} % each"));
+        }
+        if rows.iter().any(|row| row.days.is_some_and(|days| days > u64::from(*max_days))) {
+            remarks.push(format!("an experiment without a result is inconclusive after {max_days} days"));
+        }
+        if rows.iter().any(|row| row.needed.is_some() && !row.is_remembered) {
+            remarks.push(format!(
+                "the evidence remembers {capacity} users of all variants. An effect that needs more is not promised: users who \
+                 are forgotten before they convert do not count"
+            ));
+        }
+        for (row, users) in rows.iter().filter_map(|row| Some((row, row.raise_to?))) {
+            let storage = Storage::of(users, options.baseline);
+            remarks
+                .push(format!("{}: {VARIABLE}={users} from the next phase on: {storage}", effect(row.lift)));
+        }
+        remarks
+    }
+}
+
+/// Returns a number of users with two digits, not smaller; `None` if it is more than evidence remembers.
+fn rounded_up(users: u64) -> Option<u32> {
+    let unit = 10_u64.pow(users.checked_ilog10()?.saturating_sub(1));
+    let rounded = users.div_ceil(unit).saturating_mul(unit);
+    u32::try_from(rounded).ok().filter(|users| *users <= MAX_CAPACITY)
+}
+
+fn effect(lift: f64) -> String {
+    format!("{:+}%", 100.0 * lift)
 }
 
 fn cells(row: &Row) -> Vec<String> {
-    let effect = format!("{:+}%", 100.0 * row.lift);
-    match (&row.needed, row.days) {
-        (Some(needed), Some(days)) => {
-            vec![effect, needed.users.to_string(), days.to_string(), needed.users_of_one_look.to_string()]
-        }
-        _ => vec![effect, "-".to_owned(), "-".to_owned(), "-".to_owned()],
-    }
+    let none = || "-".to_owned();
+    let remembered = match (row.is_remembered, row.raise_to) {
+        (true, _) => "yes".to_owned(),
+        (false, Some(users)) => format!("no, raise to {users}"),
+        (false, None) => "no".to_owned(),
+    };
+    vec![
+        effect(row.lift),
+        row.needed.map_or_else(none, |needed| needed.users.to_string()),
+        row.days.map_or_else(none, |days| days.to_string()),
+        row.needed.map_or_else(none, |needed| needed.users_of_one_look.to_string()),
+        remembered,
+    ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_server::answering_by_path;
 
-    fn experiment(variants: &[(&str, f64)]) -> Value {
-        let variants =
-            variants.iter().map(|(key, weight)| json!({ "key": key, "traffic_percentage": weight }));
-        json!({ "variants": variants.collect::<Vec<_>>(), "analysis": { "alpha_primary": 0.05 } })
+    fn planned(variants: &[(&str, f64)], capacity: u32) -> Planned {
+        let variant =
+            |(key, weight): &(&str, f64)| json!({ "key": key, "name": key, "traffic_percentage": weight });
+        let variants: Vec<Value> = variants.iter().map(variant).collect();
+        let experiment = json!({ "experiment": "e", "name": "E", "flag": null, "layer": null, "outcome": null,
+            "variants": variants, "success_metrics": ["order", "error_rate"], "version": 3 });
+        Planned::of(experiment, capacity).unwrap()
     }
 
-    fn days(variants: &[(&str, f64)], lift: f64, users_per_day: u32) -> Option<u64> {
-        let options = Options { experiment: "e".to_owned(), baseline: 0.1, users_per_day };
-        row(&options, &experiment(variants), lift).days
+    fn options(users_per_day: u32) -> Options {
+        Options { experiment: "e".to_owned(), baseline: 0.1, users_per_day }
+    }
+
+    fn row(variants: &[(&str, f64)], lift: f64, users_per_day: u32) -> Row {
+        planned(variants, 1_000_000).row(&options(users_per_day), lift)
     }
 
     #[test]
     fn days_are_those_of_the_variant_that_is_decided_last() {
         let half = [("control", 50.0), ("treatment", 50.0)];
-        let needed = needed_users(0.1, 0.2, 0.5, 0.05).unwrap();
-        assert_eq!(days(&half, 0.2, 1_000), Some(needed.users.div_ceil(1_000)));
-        assert!(days(&half, 0.1, 1_000) > days(&half, 0.2, 1_000));
+        let needed = cutover_core::experiment::needed_users(0.1, 0.2, 0.5, 0.05).unwrap();
+        assert_eq!(row(&half, 0.2, 1_000).days, Some(needed.users.div_ceil(1_000)));
+        assert!(row(&half, 0.1, 1_000).days > row(&half, 0.2, 1_000).days);
         let three = [("control", 50.0), ("a", 40.0), ("b", 10.0)];
-        let rare = needed_users(0.1, 0.2, 10.0 / 60.0, 0.025).unwrap();
+        let rare = cutover_core::experiment::needed_users(0.1, 0.2, 10.0 / 60.0, 0.025).unwrap();
         let all = (rare.users as f64 / 0.6 / 1_000.0).ceil() as u64;
-        assert_eq!(days(&three, 0.2, 1_000), Some(all));
+        assert_eq!(row(&three, 0.2, 1_000).days, Some(all));
+        assert_eq!(row(&half, 0.5, 1_000_000).days, Some(7), "no experiment is ready before");
     }
 
     #[test]
     fn what_cannot_be_found_has_no_days() {
-        assert_eq!(days(&[("control", 100.0)], 0.2, 1_000), None);
-        assert_eq!(days(&[("control", 50.0), ("b", 50.0)], 0.2, 0), None);
-        let row = Row { lift: 0.05, needed: None, days: None };
-        assert_eq!(cells(&row), ["+5%", "-", "-", "-"]);
+        assert_eq!(row(&[("control", 50.0), ("b", 50.0)], 0.2, 0).days, None);
+        let sure = Options { baseline: 0.9, ..options(1_000) };
+        let never = planned(&[("control", 50.0), ("b", 50.0)], 10).row(&sure, 0.5);
+        assert_eq!(cells(&never), ["+50%", "-", "-", "-", "no"]);
+        let alone =
+            json!({ "name": "E", "variants": [{ "key": "a", "name": "A", "traffic_percentage": 100 }] });
+        assert!(matches!(Planned::of(alone, 10), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn an_effect_whose_users_are_forgotten_is_not_promised() {
+        let half = [("control", 50.0), ("treatment", 50.0)];
+        let users = row(&half, 0.2, 1_000).needed.unwrap().users;
+        let exact = u32::try_from(users).unwrap();
+        assert!(planned(&half, exact).row(&options(1_000), 0.2).is_remembered);
+        let small = planned(&half, exact - 1);
+        let forgotten = small.row(&options(1_000), 0.2);
+        assert_eq!((forgotten.days, forgotten.is_remembered), (None, false));
+        let raised = forgotten.raise_to.unwrap();
+        assert!(raised >= exact && raised < exact + 1_000, "{raised} for {exact}");
+        assert_eq!(cells(&forgotten)[1..3], [users.to_string(), "-".to_owned()]);
+        let remarks = small.remarks(&options(1_000), &[forgotten]);
+        assert!(remarks[1].contains(&format!("CUTOVER_EXPERIMENT_USERS={raised}")), "{remarks:?}");
+        assert_eq!(
+            (rounded_up(43_114), rounded_up(99_999), rounded_up(100_001)),
+            (Some(44_000), Some(100_000), None)
+        );
+    }
+
+    #[test]
+    fn the_evidence_of_the_deployment_is_asked_for() {
+        let experiment = r#"{"name":"E","variants":[{"key":"control","name":"C","traffic_percentage":50},
+            {"key":"b","name":"B","traffic_percentage":50}]}"#;
+        let (url, _) = answering_by_path(&[("/experiments/e", 200, experiment)], r#"{"capacity":123}"#);
+        let client = Client::new(&url, "t", None).unwrap();
+        let planned = Planned::read(&options(1), &client).unwrap();
+        assert_eq!((planned.capacity, planned.plan.primary_metrics), (123, 0));
+        assert!(planned.remarks(&options(1), &[])[0].contains("no primary metric"));
     }
 }

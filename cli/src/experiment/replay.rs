@@ -2,13 +2,13 @@
 
 use super::path::path;
 use crate::{
-    client::{Client, encode},
+    client::Client,
     failure::Failure,
     notice,
     output::{self, Format},
 };
 use cutover_core::experiment::{Record, replay};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeSet;
 
 /// Judges again what each record holds, phase by phase.
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 ///
 /// Fails if the records cannot be read, or if a judgement that is made again differs from its record.
 pub(super) fn run(experiment: &str, client: &Client, format: Format) -> Result<(), Failure> {
-    let records = records(experiment, client)?;
+    let records: Vec<Record> = client.records(&path(experiment, "/records"))?;
     let mut disagreements = Vec::new();
     let mut differing = 0;
     for phase in records.chunk_by(|record, next| record.identity == next.identity) {
@@ -45,22 +45,6 @@ pub(super) fn run(experiment: &str, client: &Client, format: Format) -> Result<(
     )))
 }
 
-fn records(experiment: &str, client: &Client) -> Result<Vec<Record>, Failure> {
-    let mut records: Vec<Record> = Vec::new();
-    let mut after = String::new();
-    loop {
-        let page = client.get(&path(experiment, &format!("/records?after={}", encode(&after))))?;
-        let part = page.get("records").cloned().unwrap_or_default();
-        let part: Vec<Record> = serde_json::from_value(part)
-            .map_err(|error| Failure::Io(format!("this version cannot read a record: {error}")))?;
-        records.extend(part);
-        match page.get("next_after").and_then(Value::as_str) {
-            Some(next) => after = next.to_owned(),
-            None => return Ok(records),
-        }
-    }
-}
-
 fn row(record: &Record) -> Vec<String> {
     let users: u64 = record.figures.running.iter().map(|sums| sums.users).sum();
     let conclusion = record.harm().unwrap_or_else(|| record.judgement.conclusion.to_string());
@@ -78,6 +62,6 @@ mod tests {
         let (url, paths) = fake_server::answering(200, r#"{ "records": [], "next_after": null }"#);
         let client = Client::new(&url, "token", None).unwrap();
         run("e", &client, Format::Json).unwrap();
-        assert_eq!(*paths.lock().unwrap(), ["/api/migration/experiments/e/records?after="]);
+        assert_eq!(*paths.lock().unwrap(), ["/api/migration/experiments/e/records"]);
     }
 }

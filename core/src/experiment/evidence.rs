@@ -14,13 +14,13 @@ use crate::{
     },
     measurement::experiments::ExperimentPart,
     rules::experiment::metric::{Metric, MetricKind},
-    statistics::{USER_MAP_CAPACITY, UserMap},
+    statistics::UserMap,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Capacity of evidence whose design says nothing else.
-pub const DEFAULT_CAPACITY: u32 = USER_MAP_CAPACITY as u32;
+/// Capacity of evidence for which no other one is configured (ADR 36).
+pub const DEFAULT_CAPACITY: u32 = 16_384;
 
 /// Bytes of a document for each user, event that waits and id of an event, for each metric of a user, for each metric of a variant in each of
 /// the two lists of sums, and for all else.
@@ -72,6 +72,11 @@ impl Evidence {
     /// Returns the bound below which the hashes of users are admitted.
     pub fn theta(&self) -> u64 {
         self.users.theta()
+    }
+
+    /// Returns the most users that are remembered.
+    pub fn capacity(&self) -> u32 {
+        self.capacity
     }
 
     /// Returns the number of users that are remembered.

@@ -10,6 +10,7 @@ mod figures;
 mod judgement;
 mod needed;
 mod phase;
+mod plan;
 mod record;
 mod test;
 mod user;
@@ -24,6 +25,7 @@ pub use self::{
     judgement::Judgement,
     needed::{NeededUsers, needed_users},
     phase::Phase,
+    plan::{EvidenceSize, MAX_CAPACITY, Plan},
     record::{Disagreement, PhaseIdentity, Record, replay},
     test::{PrimaryFinding, TestKind, TestResult},
     user::MAX_EVENT_IDS,

@@ -7,6 +7,7 @@ mod folding;
 mod identified;
 mod judging;
 mod phases;
+mod planned;
 mod simulated;
 mod truth;
 

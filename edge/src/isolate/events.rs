@@ -3,7 +3,7 @@
 use crate::{
     counting::{UserEvent, experiments::EventResult},
     isolate::Isolate,
-    tracking::{ReportedHeader, TrackRefusal},
+    tracking::{MAX_CLIENT_EVENTS_PER_S, ReportedHeader, TrackRefusal},
     wire::Packed,
 };
 use cutover_core::{
@@ -51,7 +51,7 @@ impl Isolate {
             let sources = sources(&rules, facts)?;
             Ok::<_, TrackRefusal>(identify(sources, facts).user().map(str::to_owned))
         })?;
-        if !self.event_rate.admits(now) {
+        if !self.client_events.allows(MAX_CLIENT_EVENTS_PER_S, now) {
             return Err(TrackRefusal::TooMany);
         }
         if let Some(user) = user {

@@ -5,7 +5,7 @@ use crate::{
     access::auth::Caller,
     api::{
         extract::{Parameters, Segments},
-        pages::{PageLimit, must_be_a_position},
+        pages::{PageLimit, PageQuery, must_be_a_position},
         respond::json_response,
     },
     platform::Platform,
@@ -13,24 +13,15 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use cutover_core::{FlagName, RunId};
-use serde::Deserialize;
 use serde_json::json;
 
 const LIMIT: PageLimit = PageLimit { default: 200, max: 500, next: "after" };
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Query {
-    #[serde(default)]
-    after: String,
-    limit: Option<usize>,
-}
 
 pub(super) async fn handle(
     _: Caller,
     State(platform): State<Platform>,
     Segments((name, run)): Segments<(String, String)>,
-    Parameters(query): Parameters<Query>,
+    Parameters(query): Parameters<PageQuery>,
 ) -> Result<Response, Problem> {
     let hint = "see GET /canary/{name} for the id of the run";
     let invalid =

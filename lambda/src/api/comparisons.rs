@@ -3,7 +3,11 @@
 
 use crate::{
     access::auth::Caller,
-    api::{extract::Parameters, pages::PageLimit, respond::json_response},
+    api::{
+        extract::Parameters,
+        pages::{PageLimit, PageQuery},
+        respond::json_response,
+    },
     platform::Platform,
     problem::Problem,
     store::{Ledger, LedgerParts, PageRoom, RouteComparison},
@@ -14,7 +18,6 @@ use cutover_core::{
     compare::{DifferenceCount, Rule},
     config::Config,
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 const LIMIT: PageLimit = PageLimit { default: 1_000, max: 5_000, next: "after" };
@@ -22,18 +25,10 @@ const LIMIT: PageLimit = PageLimit { default: 1_000, max: 5_000, next: "after" }
 /// Number of ledgers that are held at a time.
 const LEDGERS: usize = 16;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Query {
-    #[serde(default)]
-    after: String,
-    limit: Option<usize>,
-}
-
 pub(super) async fn handle(
     _: Caller,
     State(platform): State<Platform>,
-    Parameters(query): Parameters<Query>,
+    Parameters(query): Parameters<PageQuery>,
 ) -> Result<Response, Problem> {
     let limit = LIMIT.check(query.limit)?;
     // The end of the previous page, FLAG/ROUTE.

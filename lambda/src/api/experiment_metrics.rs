@@ -47,7 +47,7 @@ impl Judged<'_> {
 pub(super) async fn add(page: &mut Page, platform: &Platform, state: &State) -> Result<(), StoreError> {
     let mut experiments = Vec::new();
     for name in state.phases.keys() {
-        match measured::phase(&platform.store, state, name).await {
+        match measured::phase(platform, state, name).await {
             Ok(Some(measured)) => experiments.push(judged(name, measured.phase)),
             Ok(None) | Err(StoreError::Item(_) | StoreError::Restless) => {}
             Err(error) => return Err(error),

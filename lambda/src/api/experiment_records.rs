@@ -6,31 +6,22 @@ use crate::{
     api::{
         experiments::find,
         extract::{ExperimentPath, Parameters},
-        pages::{PageLimit, must_be_a_position},
+        pages::{PageLimit, PageQuery, must_be_a_position},
         respond::json_response,
     },
     platform::Platform,
     problem::Problem,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
-use serde::Deserialize;
 use serde_json::json;
 
 const LIMIT: PageLimit = PageLimit { default: 100, max: 500, next: "after" };
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Query {
-    #[serde(default)]
-    after: String,
-    limit: Option<usize>,
-}
 
 pub(super) async fn handle(
     _: Caller,
     State(platform): State<Platform>,
     ExperimentPath(name): ExperimentPath,
-    Parameters(query): Parameters<Query>,
+    Parameters(query): Parameters<PageQuery>,
 ) -> Result<Response, Problem> {
     let limit = LIMIT.check(query.limit)?;
     must_be_a_position(&query.after)?;

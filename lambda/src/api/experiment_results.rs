@@ -34,8 +34,12 @@ pub(super) async fn handle(
 ) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
     let experiment = find(&state, &name)?;
-    let measured = measured::phase(&platform.store, &state, &name).await?;
-    Ok(json_response(StatusCode::OK, &results(&name, experiment, measured.as_ref(), clock::now())))
+    let measured = measured::phase(&platform, &state, &name).await?;
+    let mut results = results(&name, experiment, measured.as_ref(), clock::now());
+    let open = measured.as_ref().map(|measured| &measured.phase).filter(|phase| phase.ended.is_none());
+    let capacity = open.map_or(platform.settings.experiment_users, |phase| phase.evidence.capacity());
+    results["capacity"] = json!(capacity);
+    Ok(json_response(StatusCode::OK, &results))
 }
 
 /// Returns the results of an experiment as JSON at a time.

@@ -1,11 +1,14 @@
 //! The measurements that are about the configuration of now. The ledgers of deleted flags are not read; those of deleted routes
 //! are in the ledger of their flag.
 
-use crate::store::{Ledger, LedgerParts, LedgerSubject, State, Store, error::StoreError};
+use crate::{
+    platform::Platform,
+    store::{Ledger, LedgerParts, LedgerSubject, State, Store, error::StoreError},
+};
 use cutover_core::{
     ExperimentName, FlagName, RouteId, Timestamp,
     config::Config,
-    experiment::{DEFAULT_CAPACITY, Judgement, Phase, TestKind, TestResult},
+    experiment::{Judgement, Phase, TestKind, TestResult},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,18 +47,18 @@ pub(super) struct MeasuredPhase {
 
 /// Reads the phase of an experiment that is counted, or else the last one that was; `None` if none ever was.
 pub(super) async fn phase(
-    store: &Store,
+    platform: &Platform,
     state: &State,
     name: &ExperimentName,
 ) -> Result<Option<MeasuredPhase>, StoreError> {
     let subject = LedgerSubject::Experiment(name);
-    let (ledger, held) = store.ledger_with_evidence::<Phase>(subject).await?;
+    let (ledger, held) = platform.store.ledger_with_evidence::<Phase>(subject).await?;
     let phase = match (state.counted_phase(name), held) {
         (None, held) => held,
         (Some((identity, design)), Some(held)) if held.identity == identity && held.design == design => {
             Some(held)
         }
-        (Some((identity, design)), _) => Some(Phase::begin(identity, design, DEFAULT_CAPACITY)),
+        (Some((identity, design)), _) => Some(Phase::begin(identity, design, platform.settings.experiment_users)),
     };
     let through = (ledger.through > 0).then(|| Timestamp::from_millis(ledger.through));
     Ok(phase.map(|phase| MeasuredPhase { phase, through }))

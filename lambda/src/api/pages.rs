@@ -1,7 +1,19 @@
-//! Pages of lists: the parameter `limit`, and pages that end before their response is too large.
+//! Pages of lists: their parameters, and pages that end before their response is too large.
 
 use crate::{problem::Problem, store::PageRoom};
+use serde::Deserialize;
 use serde_json::Value;
+
+/// Parameters of a list whose pages begin after a position.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    /// End of the previous page; empty for the first one.
+    #[serde(default)]
+    pub(super) after: String,
+    /// Requested number of entries of a page.
+    pub(super) limit: Option<usize>,
+}
 
 /// Bounds of the parameter `limit` of a list.
 #[derive(Debug, Clone, Copy)]

@@ -5,8 +5,8 @@ use crate::{
     clock,
     platform::Platform,
     store::{
-        CommitError, Lease, Ledger, LedgerWrite, NewItem, RouteComparison, Series, State, StepTimes,
-        WindowCounts, error::StoreError, evidence_fits, record_items,
+        CommitError, Lease, Ledger, LedgerWrite, NewItem, PackedEvidence, RouteComparison, Series, State,
+        StepTimes, WindowCounts, error::StoreError, record_items,
     },
 };
 use cutover_core::{
@@ -144,21 +144,22 @@ impl FlagAccount {
         (ledger.through, ledger.written_at) = (horizon.until, clock::now().millis());
         let run = self.flag.as_ref().and_then(|flag| state.active_run(flag));
         let mut others = Vec::new();
-        let mut evidence = None;
+        let (mut evidence, mut packed) = (None, None);
         if let Some(run) = run {
             let windows = self.windows(run, horizon);
             if !windows.is_empty() {
-                let (records, after) =
-                    evaluated(run, self.before(run), windows, ledger.version, evidence_fits)?;
-                others.extend(records);
-                evidence = Some(after);
+                let fits = |_: &Evidence, packed: &PackedEvidence, records: &[NewItem]| packed.fits(records);
+                let evaluated = evaluated(run, self.before(run), windows, ledger.version, fits)?;
+                others.extend(evaluated.records);
+                packed = Some(evaluated.packed);
+                evidence = Some(evaluated.after);
             }
         }
         let version =
             self.flag.as_ref().zip(run).and_then(|(flag, _)| state.meta(crate::store::RUNS, flag.as_str()));
         let counted = version.map(|meta| meta.version);
         let subject = self.flag.as_ref().into();
-        let write = LedgerWrite { subject, ledger, evidence: evidence.as_ref(), counted, others, lease };
+        let write = LedgerWrite { subject, ledger, evidence: packed.as_ref(), counted, others, lease };
         self.ledger = platform.store.write_ledger(write).await?;
         if evidence.is_some() {
             self.evidence = evidence;
@@ -168,22 +169,33 @@ impl FlagAccount {
     }
 }
 
-/// Evaluates arrival windows, with the version of the ledger that the evaluation begins from. Returns the items of its record,
-/// and the evidence. Users are left out, half of them at a time, until `fits` says that both can be stored; the windows in
-/// the record name the bounds, so that it can be replayed.
+/// An evaluation of arrival windows.
+struct Evaluated {
+    /// Items of its record.
+    records: Vec<NewItem>,
+    /// The evidence after it.
+    after: Evidence,
+    /// The same as it is stored.
+    packed: PackedEvidence,
+}
+
+/// Evaluates arrival windows, with the version of the ledger that the evaluation begins from. Users are left out, half of them
+/// at a time, until `fits` says that the evidence can be stored with its record; the windows in the record name the bounds, so
+/// that it can be replayed.
 fn evaluated(
     run: &Run,
     before: Option<&Evidence>,
     mut windows: Vec<Window>,
     version: u64,
-    fits: impl Fn(&Evidence, &[NewItem]) -> Result<bool, StoreError>,
-) -> Result<(Vec<NewItem>, Evidence), StoreError> {
+    fits: impl Fn(&Evidence, &PackedEvidence, &[NewItem]) -> bool,
+) -> Result<Evaluated, StoreError> {
     let now = clock::now();
     loop {
         let (record, after) = Record::evaluation(now, crate::VERSION, run, before, windows.clone());
-        let items = record_items(&record, &format!("evaluation#{version:012}"))?;
-        if fits(&after, &items)? || !halve_users(&mut windows) {
-            return Ok((items, after));
+        let records = record_items(&record, &format!("evaluation#{version:012}"))?;
+        let packed = PackedEvidence::of(&after)?;
+        if fits(&after, &packed, &records) || !halve_users(&mut windows) {
+            return Ok(Evaluated { records, after, packed });
         }
         tracing::warn!(event = "evidence_halved", flag = %run.flag, run = %run.id, "users are left out of the evidence");
     }
@@ -321,9 +333,9 @@ mod tests {
         let users = |evidence: &Evidence| evidence.unripe.iter().map(|users| users.seen.len()).sum::<usize>();
         let evaluate = |most: usize| {
             let windows = vec![Window { start: 0, end: WINDOW_MS, ..Window::default() }];
-            let fits = |evidence: &Evidence, _: &[NewItem]| Ok(users(evidence) <= most);
-            let (items, after) = evaluated(&run, Some(&before), windows, 7, fits).unwrap();
-            let record = items[0].clone().into_attributes()["record"].as_s().unwrap().clone();
+            let fits = |evidence: &Evidence, _: &PackedEvidence, _: &[NewItem]| users(evidence) <= most;
+            let Evaluated { records, after, .. } = evaluated(&run, Some(&before), windows, 7, fits).unwrap();
+            let record = records[0].clone().into_attributes()["record"].as_s().unwrap().clone();
             (users(&after), record.contains("\"is_cut\":true"))
         };
         assert_eq!(evaluate(2_000), (2_000, false));

@@ -6,8 +6,8 @@ use crate::{
     measurement::account::Horizon,
     platform::Platform,
     store::{
-        CommitError, Lease, Ledger, LedgerSubject, LedgerWrite, NewItem, PHASES, State, error::StoreError,
-        experiment_record_items, phase_fits,
+        CommitError, Lease, Ledger, LedgerSubject, LedgerWrite, NewItem, PHASES, PackedEvidence, State,
+        error::StoreError, experiment_record_items,
     },
 };
 use cutover_core::{
@@ -174,14 +174,17 @@ impl ExperimentAccount {
         let others = self.record_items(ledger.version)?;
         let is_counted = self.phase.as_ref().is_some_and(|phase| phase.ended.is_none());
         let counted = state.meta(PHASES, self.name.as_str()).filter(|_| is_counted).map(|meta| meta.version);
+        let mut packed = None;
         if let Some(phase) = &mut self.phase {
-            while !phase_fits(phase, &others)? && phase.halve_users() {
+            let mut evidence = PackedEvidence::of(&*phase)?;
+            while !evidence.fits_of_phase(&others) && phase.halve_users() {
                 tracing::warn!(event = "evidence_halved", experiment = %self.name, "users are left out of the evidence");
+                evidence = PackedEvidence::of(&*phase)?;
             }
+            packed = Some(evidence);
         }
         let subject = LedgerSubject::Experiment(&self.name);
-        let evidence = self.phase.as_ref();
-        let write = LedgerWrite { subject, ledger, evidence, counted, others, lease };
+        let write = LedgerWrite { subject, ledger, evidence: packed.as_ref(), counted, others, lease };
         self.ledger = platform.store.write_ledger(write).await?;
         self.written = self.phase.as_ref().map(|phase| phase.evidence.figures().clone()).unwrap_or_default();
         self.records.clear();
@@ -346,7 +349,7 @@ mod tests {
         let (identity, design) = state.counted_phase(&name()).unwrap();
         let mut phase = Phase::begin(identity, design, DEFAULT_CAPACITY);
         let hash = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        for chunk in 0..4_u64 {
+        for chunk in 0..u64::from(DEFAULT_CAPACITY) / 1_024 {
             let mut part = ExperimentPart::empty(name(), 1, 10);
             for user in (1..=1_024).map(|number| hash(1 + number + 1_024 * chunk)) {
                 part.exposures.push(Exposure { user, variant: (user % 2) as u8, after_s: 0 });
@@ -363,10 +366,10 @@ mod tests {
             arrivals.add(&Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1 + chunk) });
             phase.fold(&arrivals, Timestamp::from_millis(AT));
         }
-        assert_eq!(phase.evidence.remembered(), 4_096);
-        assert!(phase_fits(&phase, &[]).unwrap());
+        assert_eq!(phase.evidence.remembered(), DEFAULT_CAPACITY as usize);
+        assert!(PackedEvidence::of(&phase).unwrap().fits_of_phase(&[]));
         let figures = phase.evidence.figures().clone();
-        assert!(phase.halve_users() && phase.evidence.remembered() < 2_300);
+        assert!(phase.halve_users() && phase.evidence.remembered() < 9_000);
         assert_eq!(*phase.evidence.figures(), figures);
         while phase.evidence.remembered() > 0 {
             assert!(phase.halve_users());

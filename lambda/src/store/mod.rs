@@ -49,10 +49,9 @@ pub use fleet::{FleetRevisions, RevisionCount};
 pub use item::NewItem;
 pub use last_emergency::LastEmergency;
 pub use lease::Lease;
-pub(crate) use ledger::{evidence_fits, phase_fits};
 pub use ledger::{
-    KnownLedgers, Ledger, LedgerParts, LedgerSubject, LedgerWrite, RouteComparison, Series, StepTimes,
-    WindowCounts,
+    KnownLedgers, Ledger, LedgerParts, LedgerSubject, LedgerWrite, PackedEvidence, RouteComparison, Series,
+    StepTimes, WindowCounts,
 };
 pub use log::{Arrival, Page, PageError};
 pub use page::{MAX_PAGE_BYTES, PageRoom};

@@ -2,6 +2,7 @@
 //! functions over an emulator of DynamoDB. A fleet does not run for an hour: units of some thousand batches and questions are
 //! means, which [`crate::cost`] multiplies by the rates of the fleet.
 
+mod experiments;
 mod isolates;
 mod world;
 
@@ -9,7 +10,9 @@ use crate::{
     bench::{capacity::Consumed, function::Function},
     cost::{
         page,
-        units::{EvaluationUnits, ExchangeUnits, FleetUnits, MeasuredUnits, TickUnits, rounded},
+        units::{
+            EvaluationUnits, ExchangeUnits, ExperimentUnits, FleetUnits, MeasuredUnits, TickUnits, rounded,
+        },
     },
     lambda::scheduled_event,
 };
@@ -19,6 +22,10 @@ use world::{World, signed};
 
 /// Fleets of the page of costs.
 const FLEETS: [u64; 3] = [500, 5_000, 30_000];
+
+/// Fleet with experiments, and numbers of them that are counted.
+const WITH_EXPERIMENTS: u64 = 5_000;
+const EXPERIMENTS: [u64; 3] = [0, 1, 8];
 
 /// Batches that are sent through ingest. All others of a minute are stored directly.
 const SENT_BATCHES: u64 = 2_000;
@@ -44,13 +51,26 @@ pub async fn run(sizes: &[u64]) {
     let mut units = MeasuredUnits::default();
     let sizes: &[u64] = if is_page { &FLEETS } else { sizes };
     for isolates in sizes {
-        units.fleets.push(measure(*isolates).await);
+        println!("{isolates} isolates");
+        let mut world = World::start(*isolates, 0).await;
+        units.fleets.push(measure(&mut world).await);
+    }
+    if is_page {
+        units.experiments = experiments().await;
     }
     println!("\n{}", page::tables(&units));
     if is_page {
         units.write();
         write_page(&units);
     }
+}
+
+/// Measures only the fleet with experiments of the page, and writes its units and the tables.
+pub async fn run_experiments() {
+    let units = MeasuredUnits { experiments: experiments().await, ..MeasuredUnits::read() };
+    println!("\n{}", page::tables(&units));
+    units.write();
+    write_page(&units);
 }
 
 /// Writes the tables of the page from the units that were measured before.
@@ -65,15 +85,25 @@ fn write_page(units: &MeasuredUnits) {
     println!("wrote {}", path.display());
 }
 
-async fn measure(isolates: u64) -> FleetUnits {
-    println!("{isolates} isolates");
-    let mut world = World::start(isolates).await;
-    let (batch, batch_writes) = batches(&mut world).await;
-    let (question, snapshot_bytes, head_reads) = questions(&world).await;
-    let evaluation = evaluation(&mut world).await;
-    let promote = promote(&world).await;
+/// Measures a fleet by the number of experiments that are counted.
+async fn experiments() -> Vec<ExperimentUnits> {
+    let mut all = Vec::new();
+    for experiments in EXPERIMENTS {
+        println!("{WITH_EXPERIMENTS} isolates, {experiments} experiments");
+        let mut world = World::start(WITH_EXPERIMENTS, experiments).await;
+        let fleet = measure(&mut world).await;
+        all.push(ExperimentUnits { experiments, fleet, page_reads: world.page_reads().await });
+    }
+    all
+}
+
+async fn measure(world: &mut World) -> FleetUnits {
+    let (batch, batch_writes) = batches(world).await;
+    let (question, snapshot_bytes, head_reads) = questions(world).await;
+    let evaluation = evaluation(world).await;
+    let promote = promote(world).await;
     FleetUnits {
-        isolates,
+        isolates: world.isolates.count,
         interval_ms: world.isolates.interval_ms,
         batch,
         batch_writes,

@@ -5,7 +5,7 @@ use crate::{
         bill::{self, Circumstances, Line, Logging, MONTH, Part, lines, total},
         limits::limits,
         prices,
-        units::{FleetUnits, MeasuredUnits, REQUESTS_PER_SECOND},
+        units::{ExperimentUnits, FleetUnits, MeasuredUnits, REQUESTS_PER_SECOND},
     },
     paths,
 };
@@ -22,6 +22,9 @@ pub const BAR: (u64, f64) = (5_000, 1_500.0);
 
 /// Most memory, in MB, and time, in seconds, of an evaluation of a minute's batches.
 pub const EVALUATION_BAR: (f64, f64) = (256.0, 15.0);
+
+/// Seconds between two scrapes of Prometheus.
+const SCRAPE_SECONDS: f64 = 15.0;
 
 /// Returns the page.
 pub fn path() -> PathBuf {
@@ -62,9 +65,12 @@ fn row(name: &str, cells: impl IntoIterator<Item = String>) -> String {
 }
 
 fn head(name: &str, fleets: &[FleetUnits]) -> String {
-    let sizes = fleets.iter().map(|fleet| grouped(fleet.isolates as f64));
-    let rule = vec!["---:"; fleets.len()].join("|");
-    format!("{}|---|{rule}|\n", row(name, sizes))
+    head_of(name, fleets.iter().map(|fleet| grouped(fleet.isolates as f64)))
+}
+
+fn head_of(name: &str, columns: impl ExactSizeIterator<Item = String>) -> String {
+    let rule = vec!["---:"; columns.len()].join("|");
+    format!("{}|---|{rule}|\n", row(name, columns))
 }
 
 /// Returns all tables.
@@ -81,6 +87,10 @@ pub fn tables(units: &MeasuredUnits) -> String {
     text.push_str(&verdict(fleets));
     text.push_str("\n### Where the money goes if circumstances differ\n\n");
     text.push_str(&variants(fleets));
+    if !units.experiments.is_empty() {
+        text.push_str("\n### With experiments\n\n");
+        text.push_str(&experiments(&units.experiments));
+    }
     text.push_str("\n### Measured units\n\n");
     text.push_str(&measured(fleets));
     text.push_str("\n### Where it breaks next\n\n");
@@ -180,6 +190,45 @@ fn variants(fleets: &[FleetUnits]) -> String {
     text
 }
 
+/// Returns the cost of a fleet by the number of experiments that are counted.
+fn experiments(measured: &[ExperimentUnits]) -> String {
+    type Figure = (&'static str, fn(&ExperimentUnits) -> String);
+    let control_plane =
+        |units: &ExperimentUnits| total(&lines(&units.fleet, Circumstances::MAIN), Part::ControlPlane);
+    let without = measured.first().map(control_plane).unwrap_or_default();
+    let isolates = measured.first().map_or(0.0, |units| units.fleet.isolates as f64);
+    let mut text = format!(
+        "A fleet of {} isolates while experiments are counted in which every user takes part. Measured apart from the tables above, \
+         so the first column differs from theirs by chance.\n\n",
+        grouped(isolates)
+    );
+    let numbers: Vec<String> = measured.iter().map(|units| units.experiments.to_string()).collect();
+    text.push_str(&head_of("experiments", numbers.into_iter()));
+    text.push_str(&row(
+        "**control plane, a month**",
+        measured.iter().map(|units| format!("**{}**", dollars(control_plane(units)))),
+    ));
+    let more = measured.iter().map(|units| dollars(control_plane(units) - without));
+    text.push_str(&row("more than in the first column", more));
+    let figures: [Figure; 7] = [
+        ("bytes of a batch, compressed", |units| format!("{:.0}", units.fleet.batch.request_bytes)),
+        ("write units of a batch", |units| format!("{:.2}", units.fleet.batch_writes)),
+        ("processor time of a batch, ms", |units| format!("{:.2}", units.fleet.batch.processor_ms)),
+        ("write units of a checkpoint", |units| grouped(units.fleet.evaluation.checkpoint.writes)),
+        ("one evaluation: s, MB", |units| {
+            format!("{:.1}, {:.0}", units.fleet.evaluation.seconds, units.fleet.evaluation.peak_mb)
+        }),
+        ("read units of a page for Prometheus", |units| grouped(units.page_reads)),
+        ("such a page every 15 s, a month", |units| {
+            dollars(units.page_reads * prices::READ_UNIT * MONTH / SCRAPE_SECONDS)
+        }),
+    ];
+    for (name, figure) in figures {
+        text.push_str(&row(name, measured.iter().map(figure)));
+    }
+    text
+}
+
 fn measured(fleets: &[FleetUnits]) -> String {
     type Figure = (&'static str, fn(&FleetUnits) -> String);
     let figures: [Figure; 19] = [
@@ -262,6 +311,32 @@ mod tests {
         let once = with_tables(&page, "new\n");
         assert_eq!(once, format!("a\n{BEGIN}\n\nnew\n\n{END}\nb\n"));
         assert_eq!(with_tables(&once, "new\n"), once);
+    }
+
+    #[test]
+    fn experiments_are_columns_beside_the_fleet_without() {
+        let fleet =
+            FleetUnits { isolates: 5_000, interval_ms: 20_000, batch_writes: 1.0, ..FleetUnits::default() };
+        let units = |experiments, batch_writes, page_reads| ExperimentUnits {
+            experiments,
+            fleet: FleetUnits { batch_writes, ..fleet },
+            page_reads,
+        };
+        let units = MeasuredUnits {
+            fleets: vec![fleet],
+            experiments: vec![units(0, 1.0, 2.0), units(8, 3.0, 100.0)],
+        };
+        let tables = tables(&units);
+        // 720 million batches of two units more; 172 800 pages of 2 and of 100 units.
+        for line in [
+            "| experiments | 0 | 8 |",
+            "| more than in the first column | $0.00 | $900 |",
+            "| such a page every 15 s, a month | $0.04 | $2.16 |",
+        ] {
+            assert!(tables.contains(line), "{line}\n{tables}");
+        }
+        let without = MeasuredUnits { experiments: Vec::new(), ..units };
+        assert!(!super::tables(&without).contains("With experiments"));
     }
 
     #[test]

@@ -125,11 +125,25 @@ impl FleetUnits {
     }
 }
 
+/// A fleet while experiments are counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExperimentUnits {
+    /// Number of experiments.
+    pub experiments: u64,
+    /// Units of the fleet.
+    pub fleet: FleetUnits,
+    /// Read units of the page for Prometheus.
+    pub page_reads: f64,
+}
+
 /// Measured units of all fleets.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MeasuredUnits {
     /// Each fleet, by size.
     pub fleets: Vec<FleetUnits>,
+    /// One fleet, by the number of experiments that are counted.
+    #[serde(default)]
+    pub experiments: Vec<ExperimentUnits>,
 }
 
 impl MeasuredUnits {

@@ -109,7 +109,7 @@ async fn a_ledger_of_another_schema_hides_no_other() {
         let write = LedgerWrite {
             subject: LedgerSubject::Flag(&flag),
             ledger,
-            evidence: None::<&()>,
+            evidence: None,
             counted: None,
             others: Vec::new(),
             lease,
@@ -144,7 +144,7 @@ async fn a_ledger_is_written_in_parts_and_only_where_it_has_changed() {
     let lease = store.take_lease(clock::now().millis(), 0).await.unwrap().expect("nobody holds it");
     let one = flag("one");
     let write = async |ledger: Ledger| {
-        let (subject, evidence) = (LedgerSubject::Flag(&one), None::<&()>);
+        let (subject, evidence) = (LedgerSubject::Flag(&one), None);
         let write = LedgerWrite { subject, ledger, evidence, counted: None, others: Vec::new(), lease };
         store.write_ledger(write).await.unwrap()
     };
@@ -353,7 +353,7 @@ async fn who_has_lost_the_lease_writes_nothing() {
     let write = |lease| LedgerWrite {
         subject: LedgerSubject::Flag(&flag),
         ledger: Ledger::default(),
-        evidence: None::<&()>,
+        evidence: None,
         counted: None,
         others: Vec::new(),
         lease,

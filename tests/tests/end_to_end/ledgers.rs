@@ -12,7 +12,10 @@ use cutover_lambda::{
     clock,
     measurement::evaluate::invocation,
     platform::Platform,
-    store::{Cursor, Ledger, LedgerSubject, LedgerWrite, Parked, RollPart, RouteComparison, Series, Store},
+    store::{
+        Cursor, Ledger, LedgerSubject, LedgerWrite, PackedEvidence, Parked, RollPart, RouteComparison,
+        Series, Store,
+    },
 };
 use cutover_tests::{
     batches::{cell, counts, name, store_batch},
@@ -39,8 +42,9 @@ async fn write(
     evidence: Option<&Evidence>,
 ) {
     let lease = store.take_lease(clock::now().millis(), 0).await.unwrap().expect("nobody holds it");
+    let packed = evidence.map(|evidence| PackedEvidence::of(evidence).unwrap());
     for (flag, ledger) in ledgers {
-        let subject = LedgerSubject::Flag(&flag);
+        let (subject, evidence) = (LedgerSubject::Flag(&flag), packed.as_ref());
         let write = LedgerWrite { subject, ledger, evidence, counted: None, others: Vec::new(), lease };
         store.write_ledger(write).await.unwrap();
     }

@@ -17,6 +17,25 @@ fn the_page_of_costs_is_computed_from_the_measured_units() {
     assert!(page == computed, "docs/COST.md is not that of its units: run `cargo xtask bench fleet --page`");
 }
 
+/// The bar is on the fleet without experiments; what they cost beside it is measured too.
+#[test]
+fn experiments_are_measured_beside_the_fleet_without() {
+    let experiments = MeasuredUnits::read().experiments;
+    let numbers: Vec<u64> = experiments.iter().map(|units| units.experiments).collect();
+    assert_eq!(numbers, [0, 1, 8], "run `cargo xtask bench fleet --experiments`");
+    assert!(experiments.iter().all(|units| units.fleet.isolates == 5_000 && units.page_reads > 0.0));
+    let [none, one, eight] = [0, 1, 2].map(|index| &experiments[index].fleet);
+    assert!(none.batch.request_bytes < one.batch.request_bytes, "users of experiments are in batches");
+    let written = |fleet: &FleetUnits| fleet.evaluation.checkpoint.writes;
+    assert!(written(none) < written(one) && written(one) < written(eight), "evidence is in checkpoints");
+    let (memory, seconds) = EVALUATION_BAR;
+    assert!(
+        eight.evaluation.peak_mb <= memory && eight.evaluation.seconds <= seconds,
+        "{:?}",
+        eight.evaluation
+    );
+}
+
 fn fleet(units: &MeasuredUnits, isolates: u64) -> &FleetUnits {
     units.fleets.iter().find(|fleet| fleet.isolates == isolates).unwrap()
 }

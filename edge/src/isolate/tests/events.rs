@@ -199,7 +199,7 @@ fn an_event_is_refused_without_rules_or_with_those_of_another_generation() {
 #[test]
 fn more_events_of_clients_than_an_isolate_takes_are_refused_and_those_of_servers_are_not() {
     let mut isolate = counting(|_| ());
-    for _ in 0..MAX_CLIENT_EVENTS_PER_S {
+    for _ in 0..MAX_CLIENT_EVENTS_PER_S.get() {
         assert_eq!(track(&mut isolate, "/_cutover/track", &[], EVENT), Ok(()));
     }
     let refused = track(&mut isolate, "/_cutover/track", &[], EVENT);

@@ -8,7 +8,6 @@ use crate::store::{
     ledger::layout::{DATA, bytes_of},
     table::Store,
 };
-use cutover_core::experiment::Phase;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Largest part, in bytes as it is stored.
@@ -26,38 +25,48 @@ const MAX_PHASE_BYTES: usize = 3_850_000;
 /// has at most 14.
 const MAX_ITEMS: usize = 80;
 
-/// Builds the items of evidence that is written with a version of its ledger.
-pub(super) fn evidence_items<E: Serialize>(
-    ledger: &str,
-    version: u64,
-    evidence: &E,
-) -> Result<Vec<NewItem>, StoreError> {
-    let packed = pack(evidence)?;
-    let chunks = packed.chunks(MAX_PART);
-    let count = chunks.len() as u64;
-    let items = chunks.enumerate().map(|(part, chunk)| {
-        NewItem::new(&Key::evidence(ledger, part))
-            .number("version", version)
-            .number("parts", count)
-            .bytes(DATA, chunk.to_vec())
-    });
-    Ok(items.collect())
-}
+/// Evidence as it is stored. It is packed once, both to see if it can be written and to be written.
+#[derive(Debug, Clone)]
+pub struct PackedEvidence(Vec<u8>);
 
-/// Returns true if the evidence of a run can be written in one transaction with the ledger of its flag and records.
-pub(crate) fn evidence_fits<E: Serialize>(evidence: &E, records: &[NewItem]) -> Result<bool, StoreError> {
-    fits(evidence, records, MAX_BYTES)
-}
+impl PackedEvidence {
+    /// Packs evidence.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be JSON.
+    pub fn of<E: Serialize>(evidence: &E) -> Result<Self, StoreError> {
+        pack(evidence).map(Self)
+    }
 
-/// Returns true if a phase can be written in one transaction with the ledger of its experiment and records.
-pub(crate) fn phase_fits(phase: &Phase, records: &[NewItem]) -> Result<bool, StoreError> {
-    fits(phase, records, MAX_PHASE_BYTES)
-}
+    /// Returns true if the evidence of a run can be written in one transaction with the ledger of its flag and these records.
+    pub(crate) fn fits(&self, records: &[NewItem]) -> bool {
+        self.takes(records, MAX_BYTES)
+    }
 
-fn fits<E: Serialize>(evidence: &E, records: &[NewItem], most_bytes: usize) -> Result<bool, StoreError> {
-    let items = evidence_items("", 0, evidence)?;
-    let bytes: usize = items.iter().chain(records).map(NewItem::size).sum();
-    Ok(bytes <= most_bytes && items.len() + records.len() <= MAX_ITEMS)
+    /// Returns true if a phase can be written in one transaction with the ledger of its experiment and these records.
+    pub(crate) fn fits_of_phase(&self, records: &[NewItem]) -> bool {
+        self.takes(records, MAX_PHASE_BYTES)
+    }
+
+    fn takes(&self, records: &[NewItem], most_bytes: usize) -> bool {
+        let items = self.items("", 0);
+        let bytes: usize = items.iter().chain(records).map(NewItem::size).sum();
+        bytes <= most_bytes && items.len() + records.len() <= MAX_ITEMS
+    }
+
+    /// Builds the items that are written with a version of their ledger.
+    pub(super) fn items(&self, ledger: &str, version: u64) -> Vec<NewItem> {
+        let chunks = self.0.chunks(MAX_PART);
+        let count = chunks.len() as u64;
+        let items = chunks.enumerate().map(|(part, chunk)| {
+            NewItem::new(&Key::evidence(ledger, part))
+                .number("version", version)
+                .number("parts", count)
+                .bytes(DATA, chunk.to_vec())
+        });
+        items.collect()
+    }
 }
 
 impl Store {
@@ -104,7 +113,7 @@ mod tests {
         Arm, Timestamp,
         canary::{Evidence, Run, RunIdentity},
         config::Config,
-        experiment::{Arrivals, Design, PhaseIdentity},
+        experiment::{Arrivals, DEFAULT_CAPACITY, Design, EvidenceSize, Phase, PhaseIdentity},
         measurement::{
             batch::{Batch, SeenUser, UserWindow},
             experiments::{ExperimentPart, Exposure, UserOutcome},
@@ -136,12 +145,13 @@ mod tests {
             events: Vec::new(),
             compared: Vec::new(),
         });
-        let items = evidence_items("f", 7, &evidence).unwrap();
+        let packed = PackedEvidence::of(&evidence).unwrap();
+        let items = packed.items("f", 7);
         assert!(items.len() > 1);
-        assert!(evidence_fits(&evidence, &[]).unwrap());
-        assert!(!evidence_fits(&evidence, &vec![NewItem::new(&Key::head()); MAX_ITEMS]).unwrap());
+        assert!(packed.fits(&[]));
+        assert!(!packed.fits(&vec![NewItem::new(&Key::head()); MAX_ITEMS]));
         let large = NewItem::new(&Key::head()).bytes(DATA, vec![0; MAX_BYTES]);
-        assert!(!evidence_fits(&evidence, &[large]).unwrap());
+        assert!(!packed.fits(&[large]));
         let mut data = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
             assert!(item.size() <= MAX_PART + 1_000, "{}", item.size());
@@ -181,7 +191,7 @@ mod tests {
         arrivals.add(&Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1) });
         phase.fold(&arrivals, Timestamp::from_millis(1_767_225_600_000 + 7 * 86_400_000));
         assert_eq!(phase.evidence.remembered(), 20_000);
-        let items = evidence_items("experiment/e", 1, &phase).unwrap();
+        let items = PackedEvidence::of(&phase).unwrap().items("experiment/e", 1);
         let bytes: usize = items.iter().map(NewItem::size).sum();
         assert!(bytes * 10 > MAX_BYTES, "the room for the ledger of a flag is needed: {bytes}");
         assert!(bytes * 10 <= MAX_PHASE_BYTES, "{bytes}");
@@ -198,8 +208,44 @@ mod tests {
         for (bytes, fits_run, fits_phase) in
             [(MAX_BYTES - 10_000, true, true), (MAX_BYTES, false, true), (MAX_PHASE_BYTES, false, false)]
         {
-            assert_eq!(evidence_fits(&phase, &records(bytes)).unwrap(), fits_run, "{bytes}");
-            assert_eq!(phase_fits(&phase, &records(bytes)).unwrap(), fits_phase, "{bytes}");
+            let packed = PackedEvidence::of(&phase).unwrap();
+            assert_eq!(packed.fits(&records(bytes)), fits_run, "{bytes}");
+            assert_eq!(packed.fits_of_phase(&records(bytes)), fits_phase, "{bytes}");
         }
+    }
+
+    /// What `cutover experiment plan` says of evidence is what is stored: users with hashes as good as random, of whom a fifth
+    /// converts.
+    #[test]
+    fn the_size_of_evidence_is_the_one_that_plans_have() {
+        let text = "experiments: { e: { name: E, success_metrics: [order], variants: { control: C, treatment: T } } }";
+        let (experiment, document) = Config::from_yaml(text).unwrap().ab_tests.pop_first().unwrap();
+        let began = Timestamp::from_millis(1_767_225_600_000);
+        let identity = PhaseIdentity { experiment: experiment.clone(), phase: 1, began };
+        let mut phase = Phase::begin(identity, Design::of(&document), DEFAULT_CAPACITY);
+        let mut random = SplitMix64::new(1);
+        let users = 4_096;
+        for sequence in 1..=8 {
+            let mut part = ExperimentPart::empty(experiment.clone(), 1, 1_767_225_600);
+            for _ in 0..users / 8 {
+                let (user, variant) = (random.draw(), (random.draw() % 2) as u8);
+                let after_s = (random.draw() % 40_000) as u32;
+                part.exposures.push(Exposure { user, variant, after_s });
+                if random.draw().is_multiple_of(5) {
+                    let after_s = after_s + (random.draw() % 3_600) as u32;
+                    part.outcomes.push(UserOutcome { user, metric: 0, after_s, value: None, id: None });
+                }
+            }
+            let mut arrivals = Arrivals::new(experiment.clone(), 1);
+            arrivals.add(&Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), sequence) });
+            phase.fold(&arrivals, Timestamp::from_millis(1_767_300_000_000));
+        }
+        assert_eq!(phase.evidence.remembered(), users);
+        let items = PackedEvidence::of(&phase).unwrap().items("e", 1);
+        let stored: usize = items.iter().map(NewItem::size).sum();
+        let planned = EvidenceSize::of(users as u64, 0.2).stored as f64;
+        let part = stored as f64 / planned;
+        assert!((0.8..1.2).contains(&part), "{stored} bytes, {planned} were planned");
+        assert_eq!(items.len(), 1, "one for each {MAX_PART} bytes");
     }
 }

@@ -14,7 +14,7 @@ mod read;
 mod subject;
 mod write;
 
-pub(crate) use evidence::{evidence_fits, phase_fits};
+pub use evidence::PackedEvidence;
 pub use known::KnownLedgers;
 pub use layout::LedgerParts;
 pub use model::{Ledger, RouteComparison, Series, StepTimes, WindowCounts};

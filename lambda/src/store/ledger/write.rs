@@ -7,7 +7,7 @@ use crate::store::{
     keys::Key,
     lease::Lease,
     ledger::{
-        evidence::evidence_items,
+        evidence::PackedEvidence,
         layout::{DATA, HEAD, lay_out},
         model::Ledger,
         subject::LedgerSubject,
@@ -17,16 +17,15 @@ use crate::store::{
 };
 use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
 use cutover_core::Revision;
-use serde::Serialize;
 
 /// A ledger to be written, with the conditions of the write.
-pub struct LedgerWrite<'w, E> {
+pub struct LedgerWrite<'w> {
     /// Subject of the ledger.
     pub subject: LedgerSubject<'w>,
     /// New content of the ledger; its version is the one that was read.
     pub ledger: Ledger,
     /// Evidence of the newest run or phase, if it has changed.
-    pub evidence: Option<&'w E>,
+    pub evidence: Option<&'w PackedEvidence>,
     /// Version of the run or the phase that the evidence belongs to; it must still have it.
     pub counted: Option<Revision>,
     /// Further items to put in the same transaction: records of evaluations.
@@ -43,14 +42,14 @@ impl Store {
     ///
     /// Returns [`CommitError::Conflict`] if either has changed, and fails if the table cannot be
     /// written.
-    pub async fn write_ledger<E: Serialize>(&self, write: LedgerWrite<'_, E>) -> Result<Ledger, CommitError> {
+    pub async fn write_ledger(&self, write: LedgerWrite<'_>) -> Result<Ledger, CommitError> {
         let LedgerWrite { subject, mut ledger, evidence, counted, others, lease } = write;
         let name = subject.to_string();
         let version = ledger.version;
         let mut parts = Vec::new();
         if let Some(evidence) = evidence {
             ledger.evidence_version = version + 1;
-            parts = evidence_items(&name, ledger.evidence_version, evidence)?;
+            parts = evidence.items(&name, ledger.evidence_version);
         }
         let stored = ledger.parts.clone();
         let layout = lay_out(&mut ledger)?;

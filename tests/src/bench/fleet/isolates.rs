@@ -1,6 +1,7 @@
 //! Batches as the isolates of a fleet make them: 30 routes behind one flag whose canary is at 5 %, users with first requests
 //! and events. They are drawn from a seed, so that each run sends the same.
 
+use crate::bench::fleet::experiments::{CountedExperiment, NewUser, parts};
 use cutover_core::{
     Arm, FlagName, PartsPerMillion, Reason, Revision, RouteId, RunId,
     measurement::{
@@ -43,6 +44,8 @@ pub(super) struct Isolates {
     pub(super) run: RunId,
     /// Revision of the configuration.
     pub(super) revision: Revision,
+    /// Experiments that are counted.
+    pub(super) experiments: Vec<CountedExperiment>,
     /// The source of everything that is drawn.
     pub(super) random: SplitMix64,
 }
@@ -52,6 +55,21 @@ pub(super) struct Isolates {
 struct Window {
     seen: BTreeMap<u64, Arm>,
     events: BTreeMap<u64, UserEvents>,
+}
+
+impl Window {
+    /// Returns the users whom the isolate saw for the first time. `start` is that of the window, in milliseconds since 1970.
+    fn new_users(&self, start: i64) -> impl Iterator<Item = NewUser> {
+        self.seen.keys().map(move |user| {
+            let kinds = self.events.get(user).map_or(EventKinds::NONE, |events| events.kinds);
+            NewUser {
+                user: *user,
+                at: start.div_euclid(1_000) + i64::try_from(user % 10).expect("a digit"),
+                has_error: kinds.contains(EventKinds::ERROR),
+                is_slow: kinds.contains(EventKinds::SLOW),
+            }
+        })
+    }
 }
 
 /// Returns the name of a route.
@@ -71,6 +89,8 @@ impl Isolates {
         for _ in 0..self.requests_of_batch() {
             self.add_request(&mut cells, &mut windows, now);
         }
+        let users: Vec<NewUser> =
+            windows.iter().flat_map(|(start, window)| window.new_users(*start)).collect();
         let cell = |((index, arm), counts): ((usize, Arm), Counts)| Cell {
             flag: Some(flag.clone()),
             route: Some(route(index).parse::<RouteId>().expect("a name")),
@@ -97,6 +117,7 @@ impl Isolates {
             due_ms: self.interval_ms * 5 / 4 + 30_000,
             cells: cells.into_iter().map(cell).collect(),
             users: windows.into_iter().map(window).collect(),
+            experiments: parts(&self.experiments, &users),
             ..Batch::empty(name, number / self.count + 1)
         }
     }
@@ -150,12 +171,14 @@ mod tests {
 
     #[test]
     fn a_fleet_sends_what_ingest_reads() {
+        let counted = |name: &str| CountedExperiment { name: name.parse().unwrap(), phase: 1 };
         let mut isolates = Isolates {
             count: 3,
             interval_ms: 20_000,
             requests: 40,
             run: "r1".parse().unwrap(),
             revision: Revision(2),
+            experiments: ["one", "two"].map(counted).into(),
             random: SplitMix64::new(1),
         };
         let now = 1_767_225_600_000;
@@ -174,6 +197,20 @@ mod tests {
         };
         let (new, all) = (of(Some(Arm::New)), of(None));
         assert!((0.04..0.06).contains(&(new / all)), "{new} of {all}");
+        let exposures = |index: usize| -> Vec<u64> {
+            let parts = batches.iter().filter_map(|batch| batch.experiments.get(index));
+            parts.flat_map(|part| part.exposures.iter().map(|exposure| exposure.user)).collect()
+        };
+        let (one, two) = (exposures(0), exposures(1));
+        let seen: usize = batches.iter().flat_map(|batch| &batch.users).map(|users| users.seen.len()).sum();
+        assert_eq!((one.len(), two.len()), (seen, seen));
+        assert!(one.iter().all(|user| !two.contains(user)), "each experiment has hashes of its own");
+        let parts = batches.iter().flat_map(|batch| &batch.experiments);
+        let converted = parts.flat_map(|part| &part.outcomes).filter(|outcome| outcome.metric == 0).count();
+        assert!(
+            (0.02..0.06).contains(&(converted as f64 / (2 * seen) as f64)),
+            "{converted} of {seen} twice"
+        );
         // A report comes after 80 to 100 % of the interval.
         assert!((34.0..42.0).contains(&(all / 300.0)), "{all}");
     }

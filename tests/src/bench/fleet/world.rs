@@ -3,12 +3,15 @@
 use crate::{
     bench::{
         capacity::CapacityProxy,
-        fleet::isolates::{FLAG, Isolates, ROUTES, SHARE, route},
+        fleet::{
+            experiments::{self, CountedExperiment},
+            isolates::{FLAG, Isolates, ROUTES, SHARE, route},
+        },
         function::{Function, request},
     },
-    cost::units::{REQUESTS_PER_SECOND, interval_ms},
+    cost::units::{REQUESTS_PER_SECOND, interval_ms, rounded},
     dynamodb::DynamoDb,
-    functions::{ManagementServer, platform},
+    functions::{ManagementServer, connected, platform},
     gzip,
     kv_server::KvServer,
     stack::{INGEST_SECRET, environment},
@@ -43,20 +46,22 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Starts an empty table, applies the configuration and starts the canary.
-    pub(super) async fn start(count: u64) -> Self {
+    /// Starts an empty table, applies the configuration with so many running experiments and starts the canary.
+    pub(super) async fn start(count: u64, experiments: u64) -> Self {
         let dynamodb = DynamoDb::sharded(SHARDS).await;
         let kv = KvServer::start().await;
         let kv_api = format!("http://127.0.0.1:{}", kv.port());
         let platform = platform(&dynamodb, &[("CUTOVER_KV_API", kv_api.as_str())]).await;
         let server = ManagementServer::start(platform.clone()).await;
-        server.client.apply(&configuration()).await.expect(200);
+        server.client.apply(&configuration(experiments)).await.expect(200);
         let path = format!("/canary/{FLAG}/start");
         let started = server.client.send("POST", &path, &[], None).await;
         assert!((200..300).contains(&started.status), "{:#}", started.body);
         let state = platform.store.state().await.expect("the table is read");
         let flag: FlagName = FLAG.parse().expect("a name");
         let run = state.active_run(&flag).expect("the canary runs").id.clone();
+        let counted = state.config.ab_tests.iter();
+        let counted = counted.map(|(name, held)| CountedExperiment { name: name.clone(), phase: held.phase });
         let capacity = CapacityProxy::start(dynamodb.url()).await;
         let variables = environment(&capacity.url(), &kv_api);
         let interval_ms = interval_ms(count);
@@ -67,6 +72,7 @@ impl World {
             requests: requests.round() as u64,
             run,
             revision: state.head.revision,
+            experiments: counted.collect(),
             random: SplitMix64::new(SEED),
         };
         Self { isolates, capacity, variables, platform, _dynamodb: dynamodb, _kv: kv }
@@ -77,6 +83,20 @@ impl World {
         let mut variables = self.variables.clone();
         variables.insert("RUST_LOG", "warn".to_owned());
         Function::start(name, &variables).await
+    }
+
+    /// Returns the read units of the page for Prometheus, for a process that has begun.
+    pub(super) async fn page_reads(&self) -> f64 {
+        let server = ManagementServer::start(connected(&self.capacity.url(), &[])).await;
+        let page = async || {
+            server.client.send("GET", "/metrics", &[("accept", "text/plain")], None).await.expect(200);
+        };
+        page().await;
+        self.capacity.take();
+        page().await;
+        let consumed = self.capacity.take();
+        consumed.print("a page for Prometheus");
+        rounded(consumed.units().reads)
     }
 
     /// Returns the event of a batch, and the bytes of its body.
@@ -126,8 +146,8 @@ pub(super) fn signed(path: &str, kind: &str, encoding: Option<&str>, body: &[u8]
     request("POST", path, &headers, body)
 }
 
-/// Returns a configuration of 30 routes behind one flag with a canary.
-fn configuration() -> String {
+/// Returns a configuration of 30 routes behind one flag with a canary, and of so many running experiments.
+fn configuration(experiments: u64) -> String {
     let routes = (0..ROUTES).map(|index| {
         let name = route(index);
         format!(
@@ -142,8 +162,9 @@ fn configuration() -> String {
          success_criteria: {{ max_error_rate: 0.05, max_response_time_p95: 500 }}\n    \
          rollback_criteria: {{ max_error_rate: 0.1, max_response_time_p95: 1000 }}\n\
          origins:\n  rest: {{ url: \"https://legacy.example.com\" }}\n  graphql: {{ url: \"https://new.example.com\" }}\n\
-         routes:\n{}",
-        routes.collect::<String>()
+         routes:\n{}{}",
+        routes.collect::<String>(),
+        experiments::yaml(experiments)
     )
 }
 
@@ -154,7 +175,13 @@ mod tests {
 
     #[test]
     fn the_configuration_of_a_fleet_is_valid() {
-        let config = Config::from_yaml(&configuration()).unwrap_or_else(|problems| panic!("{problems:?}"));
-        assert_eq!(config.routes.len(), ROUTES);
+        for experiments in [0, 8] {
+            let text = configuration(experiments);
+            let config = Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
+            assert_eq!((config.routes.len(), config.ab_tests.len() as u64), (ROUTES, experiments));
+            let metrics: Vec<Vec<String>> =
+                config.ab_tests.values().map(|held| held.success_metrics.clone()).collect();
+            assert!(metrics.iter().all(|names| *names == ["order", "error_rate", "response_time"]));
+        }
     }
 }
