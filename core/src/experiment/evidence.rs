@@ -92,6 +92,11 @@ impl Evidence {
         self.users.theta()
     }
 
+    /// Returns the share of all hashes that are admitted: that of the users whose later events count.
+    pub fn remembered_share(&self) -> f64 {
+        self.users.theta() as f64 / u64::MAX as f64
+    }
+
     /// Returns the number of users that are remembered.
     pub fn remembered(&self) -> usize {
         self.users.len()
