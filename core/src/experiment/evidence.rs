@@ -66,7 +66,8 @@ impl Evidence {
         }
     }
 
-    /// Judges guardrails by periods too, from the first user on. `began` is the start of the phase, in seconds since 1970.
+    /// Judges guardrails by periods too, from the first user on. `began` is the start of the phase, in seconds since
+    /// 1970.
     #[must_use]
     pub fn guarded_since(mut self, began: i64) -> Self {
         self.figures.guardrails = Some(GuardrailFigures::since(began));
@@ -112,8 +113,8 @@ impl Evidence {
         self.users.lower(theta);
     }
 
-    /// Leaves half of everybody who is remembered out from now on. Figures keep those who were added. Returns false if nobody is
-    /// remembered.
+    /// Leaves half of everybody who is remembered out from now on. Figures keep those who were added. Returns false if
+    /// nobody is remembered.
     pub fn halve(&mut self) -> bool {
         let has_users = !self.users.is_empty() || !self.guarded.is_empty();
         self.lower(self.theta() / 2);
@@ -206,7 +207,8 @@ impl Evidence {
     }
 }
 
-/// Returns the entries for users who are not known to be exposed, beside the capacity, and for those of a period of guardrails.
+/// Returns the entries for users who are not known to be exposed, beside the capacity, and for those of a period of
+/// guardrails.
 fn quarter_of(capacity: u32) -> usize {
     capacity as usize / 4
 }

@@ -1,10 +1,10 @@
-//! Events of guardrails by periods of an hour: a phase that has run for weeks notices a fault that begins today, and a crowd of
-//! users leaves out others of its own hour at most.
+//! Events of guardrails by periods of an hour: a phase that has run for weeks notices a fault that begins today, and a
+//! crowd of users leaves out others of its own hour at most.
 //!
-//! Isolates report them with the variant of their user, so nothing of the user has to be remembered from before. In a period a user
-//! counts once for each metric, when the event is first learned. Which users are counted depends on their hashes and their number,
-//! and never on their variants: if the variants make no difference, each is in a variant with the probability of its share. Sums
-//! are never taken back, so each period is a test as that of a canary's period is.
+//! Isolates report them with the variant of their user, so nothing of the user has to be remembered from before. In a
+//! period a user counts once for each metric, when the event is first learned. Which users are counted depends on their
+//! hashes and their number, and never on their variants: if the variants make no difference, each is in a variant with
+//! the probability of its share. Sums are never taken back, so each period is a test as that of a canary's period is.
 
 use crate::{
     experiment::{arrivals::Arrivals, design::Design},
@@ -48,8 +48,8 @@ impl PeriodFigures {
         of_variant.and_then(|metrics| metrics.get(usize::from(metric))).copied().unwrap_or_default()
     }
 
-    /// Returns the level of the period's test, if those of all periods together have this one: a union bound, `1/(e (e + 1))` of
-    /// it for period e = 1, 2, ...
+    /// Returns the level of the period's test, if those of all periods together have this one: a union bound, `1/(e (e
+    /// + 1))` of it for period e = 1, 2, ...
     pub(crate) fn level(&self, of_all: f64) -> f64 {
         let period = f64::from(self.number) + 1.0;
         of_all / (period * (period + 1.0))
@@ -119,8 +119,9 @@ impl GuardrailUsers {
         self.0.values_mut().for_each(|users| users.lower(users.theta() / 2));
     }
 
-    /// Adds everything that arrived in a tick, then leaves users out until at most `capacity` of a period are left. `now` is the time
-    /// of the tick, in seconds since 1970. Returns the number of entries that the design does not know.
+    /// Adds everything that arrived in a tick, then leaves users out until at most `capacity` of a period are left.
+    /// `now` is the time of the tick, in seconds since 1970. Returns the number of entries that the design does not
+    /// know.
     pub(crate) fn fold(
         &mut self,
         figures: &mut GuardrailFigures,

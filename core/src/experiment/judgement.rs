@@ -96,8 +96,9 @@ impl Judge<'_> {
         self.design.treatments().map(test).collect()
     }
 
-    /// Tests if users of a variant have a harmful outcome more often, as canaries do: sensitive to strong faults. Half of the level is
-    /// for the whole phase, and half for its periods. Of these tests, the one that fires or is nearest to it stands for all.
+    /// Tests if users of a variant have a harmful outcome more often, as canaries do: sensitive to strong faults. Half
+    /// of the level is for the whole phase, and half for its periods. Of these tests, the one that fires or is nearest
+    /// to it stands for all.
     fn guardrails(&self) -> Vec<TestResult> {
         let level = self.level_of_each(Role::Guardrail, self.design.rules.alpha_guardrail);
         let recent = self.figures.guardrails.as_ref();

@@ -17,8 +17,8 @@
 //! are left are a fair sample of each.
 //!
 //! Events of guardrails are there once more, with the variant of their user, in each event window anew:
-//! `"guardrails": [[1234567890123456789, 1, 4, 17]]`. They are judged by themselves, and whoever else is left out leaves out
-//! none of them.
+//! `"guardrails": [[1234567890123456789, 1, 4, 17]]`. They are judged by themselves, and whoever else is left out leaves
+//! out none of them.
 
 use crate::{measurement::user_hash::UserKey, vocabulary::names::ExperimentName};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! Guardrails by periods of an hour: whom they count, what they find in a phase that is thinned, and how often they fire without
-//! harm.
+//! Guardrails by periods of an hour: whom they count, what they find in a phase that is thinned, and how often they
+//! fire without harm.
 
 use super::{
     BEGAN, CONTROL, ERRORS, TREATMENT, arrivals, batch, design, experiment, exposure, is_deep, outcome, part,
@@ -115,7 +115,8 @@ fn at(after_s: i64) -> Timestamp {
     Timestamp::from_millis(1_000 * (BEGAN + after_s))
 }
 
-/// A phase with far more users than it remembers, a few of whom had an error in either variant, two weeks after its start.
+/// A phase with far more users than it remembers, a few of whom had an error in either variant, two weeks after its
+/// start.
 fn crowded() -> Phase {
     let mut phase = Phase::begin(identity(), design(&[50, 50]), DEFAULT_CAPACITY);
     for tick in 0..60_u64 {
@@ -186,8 +187,8 @@ fn good_events_that_control_has_more_of_are_harm_too() {
     assert_eq!(guardrail(&judgement).evidence, event_evidence(0.5, 1.0, 40, 40));
 }
 
-/// Exact, looked at after each user with an event: no period fires more often than its level, and the levels of the phase and of all
-/// its periods add up to that of the guardrail.
+/// Exact, looked at after each user with an event: no period fires more often than its level, and the levels of the
+/// phase and of all its periods add up to that of the guardrail.
 #[test]
 fn the_levels_of_all_periods_add_up_to_that_of_the_guardrail() {
     let level = 0.2;
@@ -217,8 +218,8 @@ fn events_of(share: f64, level: f64) -> f64 {
     events(share, 1.0, 1.0, level, 600).fires
 }
 
-/// Phases of two days without harm: users who fail now and then or always, far more than a period remembers, looked at every ten
-/// minutes. Were the level not divided among the periods, most of these phases would be stopped.
+/// Phases of two days without harm: users who fail now and then or always, far more than a period remembers, looked at
+/// every ten minutes. Were the level not divided among the periods, most of these phases would be stopped.
 #[test]
 fn without_harm_a_whole_phase_is_stopped_no_more_often_than_its_level() {
     let (runs, level) = (if is_deep() { 2_000 } else { 100 }, 0.1);

@@ -10,8 +10,8 @@
 //!
 //! Events of users whom the isolate did not see exposed are bounded apart: anybody can send them, and they leave out nobody.
 //!
-//! Events of guardrails are noted once more in each window, with the variant that served the user. They are bounded window by
-//! window, so that no crowd of users hides a fault that begins later.
+//! Events of guardrails are noted once more in each window, with the variant that served the user. They are bounded
+//! window by window, so that no crowd of users hides a fault that begins later.
 
 mod window;
 
@@ -36,7 +36,8 @@ const MAX_WAITING: usize = 4_096;
 /// Most outcomes of other users of a phase waiting to be sent. Beyond it they are lost.
 const MAX_OF_OTHERS: usize = 4_096;
 
-/// Most users with events of guardrails of a phase waiting to be sent. Beyond it those of the oldest window are left out.
+/// Most users with events of guardrails of a phase waiting to be sent. Beyond it those of the oldest window are left
+/// out.
 const MAX_GUARDED_WAITING: usize = 4_096;
 
 /// Part of a batch's room that events of guardrails may have before all else, divided among the phases.
@@ -290,8 +291,8 @@ impl PhaseUsers {
         }
     }
 
-    /// Notes events of guardrails of a user whom a variant has just served, or else of one whom this isolate saw exposed before.
-    /// Nothing else that is left out leaves out such a user.
+    /// Notes events of guardrails of a user whom a variant has just served, or else of one whom this isolate saw
+    /// exposed before. Nothing else that is left out leaves out such a user.
     fn guard(&mut self, place: Place<'_>, metrics: MetricSet, user: u64, served: Option<u8>) {
         if metrics.is_empty() {
             return;

@@ -101,8 +101,8 @@ pub(super) fn must_be_counted(truth: &Truth, config: &Config) -> Result<(), Prob
     Err(Problem::new(StatusCode::CONFLICT, "too_many_experiments", detail, hint))
 }
 
-/// Rejects a start of an experiment in the phase whose guardrail has fired, given its newest phase that was folded: its users would
-/// meet the harm that is known.
+/// Rejects a start of an experiment in the phase whose guardrail has fired, given its newest phase that was folded: its
+/// users would meet the harm that is known.
 pub(super) fn must_be_harmless(
     truth: &Truth,
     config: &Config,

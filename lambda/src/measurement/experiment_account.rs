@@ -149,8 +149,8 @@ impl ExperimentAccount {
         Some(record)
     }
 
-    /// Returns the record of the guardrail that has fired in the phase that the state counts, judged with everything that has
-    /// arrived.
+    /// Returns the record of the guardrail that has fired in the phase that the state counts, judged with everything
+    /// that has arrived.
     pub(super) fn harm(&mut self, state: &State, now: Timestamp) -> Option<Record> {
         self.judge(state, now).filter(|record| record.harm().is_some())
     }

@@ -23,8 +23,8 @@ const BRAKES_ROOM: usize = 2_048;
 const HEAD_REST: usize = 512;
 
 impl State {
-    /// Builds the change of this state that evaluation makes by itself while it holds a lease: with the brakes that its writes
-    /// need, and without a response.
+    /// Builds the change of this state that evaluation makes by itself while it holds a lease: with the brakes that its
+    /// writes need, and without a response.
     pub fn automatic_change(&self, writes: Vec<Write>, audit: AuditRecord, lease: Lease) -> Commit {
         Commit {
             from: self.head.revision,

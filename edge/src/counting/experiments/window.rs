@@ -13,7 +13,8 @@ use std::{collections::BTreeMap, iter::Sum};
 /// Most values of one user for one metric in one event window. Those beyond them are left out.
 const MAX_VALUES: usize = 64;
 
-/// Most users with events of guardrails in one event window. Beyond it half of the hashes are left out, in this window alone.
+/// Most users with events of guardrails in one event window. Beyond it half of the hashes are left out, in this window
+/// alone.
 const MAX_GUARDED: usize = 64;
 
 /// Hash of a user with the position of a variant or a metric.

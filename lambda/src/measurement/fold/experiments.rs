@@ -25,8 +25,8 @@ impl Folding<'_> {
         started.map(|(name, _)| name).filter(|name| has_news(name)).cloned().collect()
     }
 
-    /// Returns the record of the guardrail that has fired in an experiment which is not stopped yet. It holds in memory: a stop
-    /// needs no ledger.
+    /// Returns the record of the guardrail that has fired in an experiment which is not stopped yet. It holds in
+    /// memory: a stop needs no ledger.
     pub(in crate::measurement) fn harm(&self, name: &ExperimentName) -> Option<Record> {
         self.of_experiments.harms.get(name).cloned()
     }
@@ -36,8 +36,9 @@ impl Folding<'_> {
         self.of_experiments.harms.remove(name);
     }
 
-    /// Judges the phase of an experiment that is counted, if it is due, and writes its record if the conclusion is another one.
-    /// Returns the record; `None` if nothing is to be judged, or if it could not be written, which does not matter to a harm.
+    /// Judges the phase of an experiment that is counted, if it is due, and writes its record if the conclusion is
+    /// another one. Returns the record; `None` if nothing is to be judged, or if it could not be written, which does
+    /// not matter to a harm.
     pub(in crate::measurement) async fn judge(&mut self, name: &ExperimentName) -> Option<Record> {
         let ledger = LedgerSubject::Experiment(name).to_string();
         if self.fold.is_parked(&ledger) || !self.open(&ledger).await {

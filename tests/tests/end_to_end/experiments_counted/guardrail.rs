@@ -87,7 +87,8 @@ async fn a_guardrail_that_fires_takes_everybody_back_to_control() {
     assert_eq!(records.len(), 2);
 }
 
-/// The judgement in memory suffices: neither a ledger that cannot be written nor one that is parked lets the harm go on.
+/// The judgement in memory suffices: neither a ledger that cannot be written nor one that is parked lets the harm go
+/// on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guardrail_stops_its_experiment_while_its_evidence_cannot_be_written() {
     for is_parked in [false, true] {
