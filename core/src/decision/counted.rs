@@ -10,7 +10,7 @@ use crate::{
     rules::{
         experiment::{
             document::{Experiment, Variant},
-            metric::{Metric, MetricKind, ResponseTrigger, Trigger},
+            metric::{Metric, MetricKind, ResponseTrigger, Role, Trigger},
         },
         route::Route,
     },
@@ -37,6 +37,17 @@ impl MetricSet {
     /// Returns true if the metric at a position is in the set.
     pub fn has(self, position: u8) -> bool {
         self.0 & Self::of(position).0 != 0
+    }
+
+    /// Returns the set as bits by the positions.
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Returns the metrics that are in both sets.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// Returns the positions of the metrics in the set.
@@ -70,6 +81,7 @@ pub struct CountedExperiment {
     pub key: ExperimentKey,
     variants: Vec<VariantKey>,
     metrics: Vec<CountedMetric>,
+    guardrails: MetricSet,
 }
 
 /// A metric with its route resolved to a position.
@@ -96,12 +108,17 @@ impl CountedExperiment {
             let route = id.and_then(|id| routes.iter().position(|route| route.id == *id));
             CountedMetric { metric, route }
         };
+        let metrics: Vec<CountedMetric> = experiment.all_metrics().into_iter().map(counted).collect();
+        let is_guardrail = |(_, counted): &(u8, &CountedMetric)| counted.metric.role == Role::Guardrail;
+        let guardrails = (0..=u8::MAX).zip(&metrics).filter(is_guardrail);
         Some(Self {
             name: name.clone(),
             phase: label.phase,
             key,
             variants: experiment.variants.iter().map(|variant| variant.key.clone()).collect(),
-            metrics: experiment.all_metrics().into_iter().map(counted).collect(),
+            guardrails: guardrails
+                .fold(MetricSet::default(), |set, (position, _)| set | MetricSet::of(position)),
+            metrics,
         })
     }
 
@@ -114,6 +131,11 @@ impl CountedExperiment {
     /// Returns the kind of the metric at a position.
     pub fn kind(&self, position: u8) -> Option<MetricKind> {
         self.metrics.get(usize::from(position)).map(|counted| counted.metric.kind)
+    }
+
+    /// Returns the metrics that are guardrails.
+    pub fn guardrails(&self) -> MetricSet {
+        self.guardrails
     }
 
     /// Returns the metrics that count responses of a request to the route at a position, as far as it can be told before the
@@ -198,7 +220,7 @@ experiments:
       - { name: ordered, on: { response: { route: orders, methods: [POST], status: { from: 200, to: 201 } } } }
       - { name: answered, on: { response: { route: orders } } }
       - { name: clicks, kind: value, cap: 1000, on: { event: click } }
-      - { name: errors, on: error }
+      - { name: errors, on: error, role: guardrail }
       - { name: slow, on: { slow: { over_ms: 800 } } }
 "#;
 
@@ -251,6 +273,8 @@ experiments:
             (Some(MetricKind::Conversion), Some(MetricKind::Value))
         );
         assert_eq!(counted.kind(5), None);
+        assert_eq!(counted.guardrails(), set(&[3]));
+        assert_eq!((counted.guardrails().and(set(&[3, 4])), set(&[3, 4]).bits()), (set(&[3]), 0b11000));
     }
 
     #[test]

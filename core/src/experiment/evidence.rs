@@ -10,6 +10,7 @@ use crate::{
         arrivals::Arrivals,
         design::Design,
         figures::{Change, Figures},
+        guardrails::{GuardrailFigures, GuardrailUsers, LIVE_PERIODS},
         user::{Event, ExperimentUser},
     },
     measurement::experiments::ExperimentPart,
@@ -29,6 +30,10 @@ const USER_METRIC_BYTES: usize = 70;
 const SUMS_BYTES: usize = 400;
 const OTHER_BYTES: usize = 1_024;
 
+/// Bytes of a document for each user with an event of a guardrail in a period, and for each metric of a variant in it.
+const GUARDED_BYTES: usize = 40;
+const GUARDED_SUM_BYTES: usize = 21;
+
 /// Evidence of one phase of an experiment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -37,6 +42,9 @@ pub struct Evidence {
     capacity: u32,
     users: UserMap<ExperimentUser>,
     figures: Figures,
+    /// Users with events of guardrails, at most a quarter of the capacity in each period.
+    #[serde(default, skip_serializing_if = "GuardrailUsers::is_blank")]
+    guarded: GuardrailUsers,
 }
 
 /// News of one user in a tick.
@@ -54,13 +62,24 @@ impl Evidence {
             capacity,
             users: UserMap::default(),
             figures: Figures::of_nobody(design.variants.len(), &design.metrics),
+            guarded: GuardrailUsers::default(),
         }
+    }
+
+    /// Judges guardrails by periods too, from the first user on. `began` is the start of the phase, in seconds since
+    /// 1970.
+    #[must_use]
+    pub fn guarded_since(mut self, began: i64) -> Self {
+        self.figures.guardrails = Some(GuardrailFigures::since(began));
+        self
     }
 
     /// Returns the largest document of evidence, in bytes of JSON.
     pub fn max_bytes(capacity: u32, variants: usize, metrics: usize) -> usize {
         let exposed = (capacity as usize).saturating_mul(USER_BYTES + metrics * USER_METRIC_BYTES);
-        let users = exposed.saturating_add(capacity_of_others(capacity) * USER_BYTES);
+        let users = exposed.saturating_add(quarter_of(capacity) * USER_BYTES);
+        let guarded = quarter_of(capacity) * GUARDED_BYTES + variants * metrics * GUARDED_SUM_BYTES;
+        let users = users.saturating_add(usize::from(LIVE_PERIODS) * guarded);
         users.saturating_add(2 * variants * (USER_BYTES + metrics * SUMS_BYTES)).saturating_add(OTHER_BYTES)
     }
 
@@ -79,6 +98,11 @@ impl Evidence {
         self.capacity
     }
 
+    /// Returns the share of all hashes that are admitted: that of the users whose later events count.
+    pub fn remembered_share(&self) -> f64 {
+        self.users.theta() as f64 / u64::MAX as f64
+    }
+
     /// Returns the number of users that are remembered.
     pub fn remembered(&self) -> usize {
         self.users.len()
@@ -92,6 +116,15 @@ impl Evidence {
     /// Leaves out the users with this hash and more from now on. Figures keep those who were added.
     pub fn lower(&mut self, theta: u64) {
         self.users.lower(theta);
+    }
+
+    /// Leaves half of everybody who is remembered out from now on. Figures keep those who were added. Returns false if
+    /// nobody is remembered.
+    pub fn halve(&mut self) -> bool {
+        let has_users = !self.users.is_empty() || !self.guarded.is_empty();
+        self.lower(self.theta() / 2);
+        self.guarded.halve();
+        has_users
     }
 
     /// Counts entries that belong to no phase that is known, or to another one.
@@ -116,6 +149,11 @@ impl Evidence {
         self.settle(design, now);
         self.drop_others();
         self.thin();
+        let Self { guarded, figures, capacity, .. } = self;
+        if let Some(guardrails) = &mut figures.guardrails {
+            let unknown = guarded.fold(guardrails, design, (arrivals, now), quarter_of(*capacity));
+            figures.unknown = figures.unknown.saturating_add(unknown);
+        }
     }
 
     fn add(&mut self, design: &Design, hash: u64, news: &News) {
@@ -147,7 +185,7 @@ impl Evidence {
     /// Drops users who are not known to be exposed, those with the oldest news first, until the others fit. That leaves out
     /// nobody of a variant, and no exposure that is learned later.
     fn drop_others(&mut self) {
-        let Self { users, figures, capacity } = self;
+        let Self { users, figures, capacity, .. } = self;
         let others = users.iter().filter(|(_, user)| !user.is_exposed());
         let mut others: Vec<(Option<i64>, u64, usize)> =
             others.map(|(hash, user)| (user.latest_waiting(), hash, entries(user))).collect();
@@ -156,7 +194,7 @@ impl Evidence {
         let mut held = 0;
         for (_, hash, own) in others {
             held += own;
-            if held > capacity_of_others(*capacity)
+            if held > quarter_of(*capacity)
                 && let Some(user) = users.remove(hash)
             {
                 figures.without_room = figures.without_room.saturating_add(user.events_aside() as u64);
@@ -174,8 +212,9 @@ impl Evidence {
     }
 }
 
-/// Returns the entries for users who are not known to be exposed, beside the capacity.
-fn capacity_of_others(capacity: u32) -> usize {
+/// Returns the entries for users who are not known to be exposed, beside the capacity, and for those of a period of
+/// guardrails.
+fn quarter_of(capacity: u32) -> usize {
     capacity as usize / 4
 }
 

@@ -1,6 +1,7 @@
 //! Figures of a phase: sums over its users. They are integers, so that no order of addition shows in them.
 
 use crate::{
+    experiment::guardrails::GuardrailFigures,
     rules::experiment::metric::Metric,
     statistics::{PairedSums, Sums},
 };
@@ -170,6 +171,10 @@ pub struct Figures {
     pub without_room: u64,
     /// Entries of variants and metrics that the design does not have, and of other phases than the one that is counted.
     pub unknown: u64,
+    /// Users with events of guardrails by period; `None` for a phase that an earlier version began, whose guardrails
+    /// are judged by the whole phase alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardrails: Option<GuardrailFigures>,
 }
 
 impl Figures {

@@ -7,6 +7,7 @@ use crate::{
         design::{Compared, Design},
         effect::Effect,
         figures::{Figures, VariantSums},
+        guardrails::PeriodFigures,
         test::{TestKind, TestResult},
     },
     rules::experiment::metric::{Direction, Role},
@@ -83,6 +84,7 @@ impl Judge<'_> {
                 kind: TestKind::SampleRatio,
                 variant,
                 metric: None,
+                period: None,
                 users: pair.treatment,
                 all: pair.all,
                 evidence,
@@ -94,19 +96,22 @@ impl Judge<'_> {
         self.design.treatments().map(test).collect()
     }
 
-    /// Tests if users of a variant have a harmful outcome more often, as canaries do: sensitive to strong faults.
+    /// Tests if users of a variant have a harmful outcome more often, as canaries do: sensitive to strong faults. Half
+    /// of the level is for the whole phase, and half for its periods. Of these tests, the one that fires or is nearest
+    /// to it stands for all.
     fn guardrails(&self) -> Vec<TestResult> {
-        let fires_at = firing(self.level_of_each(Role::Guardrail, self.design.rules.alpha_guardrail));
+        let level = self.level_of_each(Role::Guardrail, self.design.rules.alpha_guardrail);
+        let recent = self.figures.guardrails.as_ref();
+        let of_half = if recent.is_some() { level / 2.0 } else { level };
         let test = |compared: Compared<'_>| {
-            let pair = self.with_event(compared);
-            // The users whom harm would show: those of the variant with an event, or those of control if events are good.
-            let (shown, share) = match compared.metric.direction {
-                Direction::Decrease => (pair.treatment, pair.share),
-                Direction::Increase => (pair.all - pair.treatment, 1.0 - pair.share),
+            let of_phase = guardrail(compared, &self.with_event(compared), firing(of_half));
+            let periods = recent.into_iter().flat_map(|recent| &recent.periods);
+            let of_period = |period: &PeriodFigures| {
+                let pair = self.pair_of(compared.variant, |variant| period.users(variant, compared.position));
+                let result = guardrail(compared, &pair, firing(period.level(of_half)));
+                TestResult { period: Some(period.number), ..result }
             };
-            let evidence = event_evidence(share, 1.0, shown, pair.all);
-            let result = result(TestKind::Guardrail, compared, &pair, evidence, fires_at);
-            TestResult { fires: result.fires && shown >= MIN_EVENT_USERS, ..result }
+            periods.map(of_period).fold(of_phase, TestResult::or_nearer)
         };
         self.tested_as(Role::Guardrail).map(test).collect()
     }
@@ -157,10 +162,25 @@ impl Judge<'_> {
     }
 
     fn pair(&self, variant: u8, users: impl Fn(&VariantSums) -> u64) -> Pair {
-        let treatment = users(&self.figures.running_of(variant));
-        let control = users(&self.figures.running_of(self.design.control));
+        self.pair_of(variant, |variant| users(&self.figures.running_of(variant)))
+    }
+
+    fn pair_of(&self, variant: u8, users: impl Fn(u8) -> u64) -> Pair {
+        let (treatment, control) = (users(variant), users(self.design.control));
         Pair { treatment, all: treatment.saturating_add(control), share: self.design.share(variant) }
     }
+}
+
+/// Returns the result of a test of a guardrail.
+fn guardrail(compared: Compared<'_>, pair: &Pair, fires_at: f64) -> TestResult {
+    // The users whom harm would show: those of the variant with an event, or those of control if events are good.
+    let (shown, share) = match compared.metric.direction {
+        Direction::Decrease => (pair.treatment, pair.share),
+        Direction::Increase => (pair.all - pair.treatment, 1.0 - pair.share),
+    };
+    let evidence = event_evidence(share, 1.0, shown, pair.all);
+    let result = result(TestKind::Guardrail, compared, pair, evidence, fires_at);
+    TestResult { fires: result.fires && shown >= MIN_EVENT_USERS, ..result }
 }
 
 /// Returns the result of the test of a metric.
@@ -170,6 +190,7 @@ fn result(kind: TestKind, compared: Compared<'_>, pair: &Pair, evidence: f64, fi
         kind,
         variant: compared.variant,
         metric: Some(compared.position),
+        period: None,
         users: pair.treatment,
         all: pair.all,
         evidence,

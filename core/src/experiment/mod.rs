@@ -7,6 +7,7 @@ mod design;
 mod effect;
 mod evidence;
 mod figures;
+mod guardrails;
 mod judgement;
 mod needed;
 mod phase;
@@ -22,6 +23,7 @@ pub use self::{
     effect::{Effect, EffectRange, MIN_EVENTS},
     evidence::{DEFAULT_CAPACITY, Evidence},
     figures::{Figures, MetricSums, Total, VariantSums},
+    guardrails::{GuardrailFigures, PeriodFigures},
     judgement::Judgement,
     needed::{NeededUsers, needed_users},
     phase::Phase,

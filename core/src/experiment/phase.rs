@@ -36,7 +36,8 @@ pub struct Phase {
 impl Phase {
     /// Begins to count a phase that remembers at most `capacity` users.
     pub fn begin(identity: PhaseIdentity, design: Design, capacity: u32) -> Self {
-        let evidence = Evidence::none(&design, capacity);
+        let began = identity.began.millis().div_euclid(1_000);
+        let evidence = Evidence::none(&design, capacity).guarded_since(began);
         Self { identity, design, evidence, concluded: None, harm: None, ended: None }
     }
 
@@ -78,8 +79,6 @@ impl Phase {
     /// Leaves half of the remembered users out from now on, so that the document gets smaller; the figures keep them. Returns
     /// false if there are none.
     pub fn halve_users(&mut self) -> bool {
-        let has_users = self.evidence.remembered() > 0;
-        self.evidence.lower(self.evidence.theta() / 2);
-        has_users
+        self.evidence.halve()
     }
 }

@@ -79,8 +79,9 @@ impl Record {
         let key = &self.design.variants.get(usize::from(variant))?.key;
         let percent = libm::round(self.design.share(variant) * 1_000.0) / 10.0;
         let TestResult { users, all, .. } = test;
+        let within = if test.period.is_some() { " within an hour" } else { "" };
         Some(format!(
-            "the guardrail {name} fired: of {all} users with an event, {users} are in {key}, which has {percent} percent of the users"
+            "the guardrail {name} fired: of {all} users with an event{within}, {users} are in {key}, which has {percent} percent of the users"
         ))
     }
 }

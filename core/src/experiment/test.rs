@@ -26,6 +26,9 @@ pub struct TestResult {
     /// Position of the metric; `None` for the sample ratio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<u8>,
+    /// Number of the period of an hour, from 0, that a guardrail is tested over; `None` for the whole phase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<u32>,
     /// Users of the variant: all that were exposed, or those with an event of the metric.
     pub users: u64,
     /// The same of the variant and control together.
@@ -45,6 +48,14 @@ impl TestResult {
     /// Returns the evidence in percent of [`Self::fires_at`], never below 0, for display.
     pub fn percent(&self) -> f64 {
         (100.0 * self.evidence / self.fires_at).max(0.0)
+    }
+
+    /// Returns the one of two tests that fires, or else the one that is nearer to it; this one of equal ones.
+    pub(crate) fn or_nearer(self, other: Self) -> Self {
+        let missing = |test: &Self| test.fires_at - test.evidence;
+        let is_nearer = missing(&other) < missing(&self);
+        let is_other = if self.fires == other.fires { is_nearer } else { other.fires };
+        if is_other { other } else { self }
     }
 
     /// Returns the difference that a test of a metric has found.

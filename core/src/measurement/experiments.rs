@@ -15,6 +15,10 @@
 //!
 //! An isolate that has more than a batch holds leaves out the same range of hashes for all variants, so that the users who
 //! are left are a fair sample of each.
+//!
+//! Events of guardrails are there once more, with the variant of their user, in each event window anew:
+//! `"guardrails": [[1234567890123456789, 1, 4, 17]]`. They are judged by themselves, and whoever else is left out leaves
+//! out none of them.
 
 use crate::{measurement::user_hash::UserKey, vocabulary::names::ExperimentName};
 use serde::{Deserialize, Serialize};
@@ -125,6 +129,32 @@ impl From<UserOutcome> for WrittenOutcome {
     }
 }
 
+/// A user who had events of guardrails in an event window. In JSON `[user, variant, metrics, after_s]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "(u64, u8, u16, u32)", into = "(u64, u8, u16, u32)")]
+pub struct GuardrailEvent {
+    /// Keyed hash of the user, see [`ExperimentKey`].
+    pub user: u64,
+    /// Position of the variant that served the user.
+    pub variant: u8,
+    /// The metrics, as bits by their positions.
+    pub metrics: u16,
+    /// Seconds from the part's `since` to the first of the events in the window.
+    pub after_s: u32,
+}
+
+impl From<(u64, u8, u16, u32)> for GuardrailEvent {
+    fn from((user, variant, metrics, after_s): (u64, u8, u16, u32)) -> Self {
+        Self { user, variant, metrics, after_s }
+    }
+}
+
+impl From<GuardrailEvent> for (u64, u8, u16, u32) {
+    fn from(GuardrailEvent { user, variant, metrics, after_s }: GuardrailEvent) -> Self {
+        (user, variant, metrics, after_s)
+    }
+}
+
 /// The users of one phase of an experiment in a batch, as described in the [module documentation](self).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExperimentPart {
@@ -146,6 +176,9 @@ pub struct ExperimentPart {
     /// Outcomes of exposed users, each reported once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outcomes: Vec<UserOutcome>,
+    /// Users with events of guardrails, whom `theta` does not bound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guardrails: Vec<GuardrailEvent>,
 }
 
 fn no_bound() -> u64 {
@@ -163,8 +196,16 @@ fn is_zero(count: &u64) -> bool {
 impl ExperimentPart {
     /// Creates an empty part that leaves no user out.
     pub fn empty(experiment: ExperimentName, phase: u32, since: i64) -> Self {
-        let (theta, exposures, outcomes) = (no_bound(), Vec::new(), Vec::new());
-        Self { experiment, phase, since, theta, lost: 0, exposures, outcomes }
+        Self {
+            experiment,
+            phase,
+            since,
+            theta: no_bound(),
+            lost: 0,
+            exposures: Vec::new(),
+            outcomes: Vec::new(),
+            guardrails: Vec::new(),
+        }
     }
 
     /// Lowers the bound, unless it is lower already, and leaves out the users above it.
@@ -173,12 +214,13 @@ impl ExperimentPart {
         let bound = self.theta;
         self.exposures.retain(|exposure| exposure.user < bound);
         self.outcomes.retain(|outcome| outcome.user < bound);
+        self.guardrails.retain(|event| event.user < bound);
     }
 
-    /// Returns the number of exposures and outcomes; an outcome with an id takes the room of two.
+    /// Returns the number of exposures, outcomes and events of guardrails; an outcome with an id takes the room of two.
     pub fn entries(&self) -> usize {
         let with_ids = self.outcomes.iter().filter(|outcome| outcome.id.is_some()).count();
-        self.exposures.len() + self.outcomes.len() + with_ids
+        self.exposures.len() + self.outcomes.len() + with_ids + self.guardrails.len()
     }
 }
 

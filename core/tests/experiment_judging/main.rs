@@ -4,6 +4,7 @@
 mod batches;
 mod designs;
 mod folding;
+mod guarded;
 mod identified;
 mod judging;
 mod phases;

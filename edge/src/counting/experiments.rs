@@ -9,12 +9,15 @@
 //! response counts for the metrics of responses, and for nothing else.
 //!
 //! Events of users whom the isolate did not see exposed are bounded apart: anybody can send them, and they leave out nobody.
+//!
+//! Events of guardrails are noted once more in each window, with the variant that served the user. They are bounded
+//! window by window, so that no crowd of users hides a fault that begins later.
 
 mod window;
 
 pub use self::window::Amount;
 
-use self::window::{Group, Taken, ValueEvent, Waiting, Window};
+use self::window::{Group, GuardedUser, Taken, ValueEvent, Waiting, Window};
 use crate::counting::{thinned::Thinned, tickets::Member};
 use cutover_core::{
     ExperimentName, Ruleset,
@@ -32,6 +35,13 @@ const MAX_WAITING: usize = 4_096;
 
 /// Most outcomes of other users of a phase waiting to be sent. Beyond it they are lost.
 const MAX_OF_OTHERS: usize = 4_096;
+
+/// Most users with events of guardrails of a phase waiting to be sent. Beyond it those of the oldest window are left
+/// out.
+const MAX_GUARDED_WAITING: usize = 4_096;
+
+/// Part of a batch's room that events of guardrails may have before all else, divided among the phases.
+const GUARDED_PART: usize = 2;
 
 /// Number of entries whose room the names of a part take in a batch.
 const PART_ENTRIES: usize = 6;
@@ -147,6 +157,7 @@ impl Experiments {
             if let Some(variant) = variant {
                 users.expose(place, member.user, variant);
             }
+            users.guard(place, counted.guardrails().and(metrics), member.user, variant);
             // The value of a response is its milliseconds.
             let amount = Amount { value: u64::from(ended.ms) * 1_000, id: None };
             users.observe_all(place, (counted, metrics), member.user, amount);
@@ -163,8 +174,9 @@ impl Experiments {
         (at_ms, amount): (i64, Amount),
     ) -> bool {
         let place = Place { rules, begun: at_ms };
-        let users = self.phase(counted, at_ms);
-        users.is_none_or(|users| users.observe_all(place, (counted, metrics), user, amount))
+        let Some(users) = self.phase(counted, at_ms) else { return true };
+        users.guard(place, counted.guardrails().and(metrics), user, None);
+        users.observe_all(place, (counted, metrics), user, amount)
     }
 
     /// Returns the users of a phase, and creates them if there is room: for a running experiment there always is.
@@ -206,10 +218,13 @@ impl Experiments {
     /// others too: no later report may come.
     pub fn take(&mut self, now: i64, at_rest: bool, mut room: usize) -> Vec<ExperimentPart> {
         let mut parts = Vec::new();
+        let is_ripe = |phase: &PhaseUsers| phase.windows.iter().any(|window| at_rest || window.is_ripe(now));
+        let ripe = self.phases.iter().filter(|phase| is_ripe(phase)).count();
+        let of_guarded = room / GUARDED_PART / ripe.max(1);
         for phase in &mut self.phases {
-            if room > PART_ENTRIES && phase.windows.iter().any(|window| at_rest || window.is_ripe(now)) {
+            if room > PART_ENTRIES && is_ripe(phase) {
                 room -= PART_ENTRIES;
-                parts.extend(phase.take(now, at_rest, &mut room));
+                parts.extend(phase.take((now, at_rest), of_guarded, &mut room));
             }
         }
         parts
@@ -273,6 +288,27 @@ impl PhaseUsers {
                 true
             });
             self.thin();
+        }
+    }
+
+    /// Notes events of guardrails of a user whom a variant has just served, or else of one whom this isolate saw
+    /// exposed before. Nothing else that is left out leaves out such a user.
+    fn guard(&mut self, place: Place<'_>, metrics: MetricSet, user: u64, served: Option<u8>) {
+        if metrics.is_empty() {
+            return;
+        }
+        let at = place.at();
+        let exposed = self.exposed.get(user).filter(|held| held.first <= at).map(|held| held.variant);
+        let Some(variant) = served.or(exposed) else { return };
+        self.change(place, |window| {
+            window.guard(user, GuardedUser { variant, metrics, at });
+            true
+        });
+        while self.waiting.guarded > MAX_GUARDED_WAITING {
+            let guarded = self.windows.iter_mut().filter(|window| window.waiting().guarded > 0);
+            let Some(oldest) = guarded.min_by_key(|window| window.start) else { return };
+            oldest.forget_guarded();
+            self.remove_empty();
         }
     }
 
@@ -379,10 +415,21 @@ impl PhaseUsers {
         self.waiting = self.windows.iter().map(Window::waiting).sum();
     }
 
-    /// Removes what is ripe. Returns `None` if there is no room for any of it. Outcomes of users who were not seen exposed
-    /// have the room that all else leaves.
-    fn take(&mut self, now: i64, at_rest: bool, room: &mut usize) -> Option<ExperimentPart> {
+    /// Removes what is ripe. Returns `None` if there is no room for any of it. Events of guardrails come first and have
+    /// `of_guarded` of the room; outcomes of users who were not seen exposed have what all else leaves.
+    fn take(
+        &mut self,
+        (now, at_rest): (i64, bool),
+        of_guarded: usize,
+        room: &mut usize,
+    ) -> Option<ExperimentPart> {
         let mut taken = Taken::default();
+        let most = of_guarded.min(*room);
+        let mut left = most;
+        for window in self.windows.iter_mut().filter(|window| at_rest || window.is_ripe(now)) {
+            window.take_guarded(&mut taken, &mut left);
+        }
+        *room -= most - left;
         for group in [Group::Exposed, Group::Others] {
             for window in self.windows.iter_mut().filter(|window| at_rest || window.is_ripe(now)) {
                 window.take(group, &mut taken, room);

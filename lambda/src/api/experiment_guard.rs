@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use cutover_core::{
     ExperimentName, FlagName, PartsPerMillion,
     config::Config,
+    experiment::Phase,
     rules::experiment::document::{Experiment, ExperimentState, MAX_RUNNING},
 };
 
@@ -100,6 +101,29 @@ pub(super) fn must_be_counted(truth: &Truth, config: &Config) -> Result<(), Prob
     Err(Problem::new(StatusCode::CONFLICT, "too_many_experiments", detail, hint))
 }
 
+/// Rejects a start of an experiment in the phase whose guardrail has fired, given its newest phase that was folded: its
+/// users would meet the harm that is known.
+pub(super) fn must_be_harmless(
+    truth: &Truth,
+    config: &Config,
+    name: &ExperimentName,
+    folded: Option<&Phase>,
+) -> Result<(), Problem> {
+    let counted = truth.counted_phase(name).map(|(identity, _)| identity);
+    let number = config.ab_tests.get(name).map(|experiment| experiment.phase);
+    let goes_on =
+        |phase: &&Phase| counted.as_ref() == Some(&phase.identity) && number == Some(phase.identity.phase);
+    let harm = folded.filter(goes_on).and_then(|phase| phase.harm.as_deref()?.harm());
+    match harm {
+        None => Ok(()),
+        Some(harm) => {
+            let detail = format!("this phase of the experiment {name} has done harm: {harm}");
+            let hint = "stop it, save it with the state draft, and start it: that begins a new phase, once the cause is mended";
+            Err(Problem::new(StatusCode::CONFLICT, "guardrail_fired", detail, hint))
+        }
+    }
+}
+
 /// Iterates over the running experiments that own a flag, with that flag.
 fn owners(config: &Config) -> impl Iterator<Item = (&ExperimentName, &FlagName)> {
     config.ab_tests.iter().filter_map(|(name, experiment)| Some((name, experiment.owned_flag()?)))
@@ -118,9 +142,15 @@ fn flag_owned(detail: String, hint: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::CountedPhase;
     use cutover_core::{
         Timestamp,
         canary::{Run, RunIdentity},
+        experiment::{Arrivals, DEFAULT_CAPACITY},
+        measurement::{
+            batch::Batch,
+            experiments::{ExperimentPart, Exposure, UserOutcome},
+        },
     };
 
     const CONFIG: &str = "
@@ -253,5 +283,49 @@ experiments:
         // A flag that is disabled while the experiment owns it stays its flag.
         truth.config = lit;
         assert_eq!(must_have_enabled_flags(&truth, &dark), Ok(()));
+    }
+
+    /// A phase in which this many users of the variant b failed, and all that is counted of it.
+    fn failed(truth: &Truth, name: &ExperimentName, users: u64) -> Phase {
+        let (identity, design) = truth.counted_phase(name).unwrap();
+        let mut phase = Phase::begin(identity, design, DEFAULT_CAPACITY);
+        let mut part = ExperimentPart::empty(name.clone(), phase.identity.phase, 10);
+        for user in 1..=users {
+            part.exposures.push(Exposure { user, variant: 1, after_s: 0 });
+            part.outcomes.push(UserOutcome { user, metric: 0, after_s: 1, value: None, id: None });
+        }
+        let mut arrivals = Arrivals::new(name.clone(), phase.identity.phase);
+        arrivals.add(&Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1) });
+        phase.fold(&arrivals, Timestamp::from_millis(60_000));
+        let record = phase.judged(Timestamp::from_millis(60_000), "test");
+        phase.conclude(&record);
+        phase
+    }
+
+    #[test]
+    fn a_phase_whose_guardrail_has_fired_is_not_started_again() {
+        let name: ExperimentName = "one".parse().unwrap();
+        let mut truth = truth();
+        let one = truth.config.ab_tests.get_mut(&name).unwrap();
+        (one.state, one.success_metrics) = (ExperimentState::Paused, vec!["error_rate".to_owned()]);
+        let counted =
+            CountedPhase { phase: one.phase, began: Timestamp::from_millis(5), key: "0".repeat(32) };
+        truth.phases.insert(name.clone(), counted);
+        let running = with_running(&truth.config, &["one"]);
+        let harmful = failed(&truth, &name, 40);
+        let check = |truth: &Truth, config: &Config, folded: Option<&Phase>| {
+            must_be_harmless(truth, config, &name, folded).err().map(|problem| problem.code)
+        };
+        let refused = must_be_harmless(&truth, &running, &name, Some(&harmful)).unwrap_err();
+        assert_eq!((refused.status, refused.code), (StatusCode::CONFLICT, "guardrail_fired"));
+        assert!(refused.detail.contains("the guardrail error_rate fired"), "{}", refused.detail);
+        assert!(refused.hint.contains("begins a new phase"), "{}", refused.hint);
+        assert_eq!(check(&truth, &running, Some(&failed(&truth, &name, 1))), None, "no harm");
+        assert_eq!(check(&truth, &running, None), None, "nothing was counted");
+        let mut changed = running.clone();
+        changed.ab_tests.get_mut(&name).unwrap().phase += 1;
+        assert_eq!(check(&truth, &changed, Some(&harmful)), None, "another phase begins");
+        truth.phases.clear();
+        assert_eq!(check(&truth, &running, Some(&harmful)), None, "the phase was over");
     }
 }

@@ -17,6 +17,7 @@ struct Judged<'n> {
     design: Design,
     figures: Figures,
     judgement: Judgement,
+    remembered_share: f64,
 }
 
 impl Judged<'_> {
@@ -64,6 +65,7 @@ fn judged(name: &ExperimentName, phase: Phase) -> Judged<'_> {
         design: record.design,
         figures: record.figures,
         judgement: record.judgement,
+        remembered_share: phase.evidence.remembered_share(),
     }
 }
 
@@ -81,6 +83,15 @@ fn render(page: &mut Page, experiments: &[Judged<'_>]) {
             let labels = [("experiment", judged.experiment), ("variant", variant)];
             page.sample(name, &labels, users as f64 / all as f64);
         }
+    }
+    let name = "cutover_experiment_remembered_share";
+    page.family(
+        name,
+        "gauge",
+        "Share of the users of an experiment whose later events count; below 1, users are left out.",
+    );
+    for judged in experiments {
+        page.sample(name, &[("experiment", judged.experiment)], judged.remembered_share);
     }
     let is_shown = |judged: &&Judged<'_>| !measured::is_hidden(&judged.judgement);
     let shown: Vec<&Judged<'_>> = experiments.iter().filter(is_shown).collect();
@@ -195,9 +206,18 @@ mod tests {
             "cutover_experiment_conversion_rate{experiment=\"e\",variant=\"treatment\",event=\"order\"} 0.5",
             "cutover_experiment_conversion_rate{experiment=\"e\",variant=\"control\",event=\"order\"} 0\n",
             "cutover_experiment_evidence_ratio{experiment=\"e\",test=\"primary\",variant=\"treatment\",event=\"order\"}",
+            "cutover_experiment_remembered_share{experiment=\"e\"} 1\n",
         ] {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_phase_that_leaves_users_out_shows_the_share_that_counts() {
+        let mut thinned = phase(30, 10);
+        assert!(thinned.halve_users());
+        let text = page(thinned);
+        assert!(text.contains("cutover_experiment_remembered_share{experiment=\"e\"} 0.5\n"), "{text}");
     }
 
     #[test]

@@ -183,6 +183,7 @@ impl Shown<'_> {
             "kind": test.kind,
             "variant": self.variant(test.variant),
             "metric": test.metric.and_then(|metric| self.metric(metric)),
+            "period": test.period,
             "users": test.users,
             "all": test.all,
             "evidence": test.evidence,

@@ -2,9 +2,11 @@
 
 use crate::{
     api::{
+        experiment_guard::must_be_harmless,
         experiment_save::{must_be_as_seen, must_be_valid, proposal, with_experiment},
         experiments::find,
         extract::ExperimentPath,
+        measured::folded_phase,
     },
     change::{commit::change, demand::ChangeRequest, operation::Operation, proposal::ChangeResponse},
     platform::Platform,
@@ -33,7 +35,7 @@ struct StopBody {
     winner: Option<VariantKey>,
 }
 
-/// Assigns users from now on. A paused experiment goes on with the same assignment.
+/// Assigns users from now on. A paused experiment goes on with the same assignment, unless its phase has done harm.
 pub(super) async fn start(
     State(platform): State<Platform>,
     ExperimentPath(name): ExperimentPath,
@@ -41,11 +43,13 @@ pub(super) async fn start(
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
     demand.must_have_no_body()?;
+    let folded = folded_phase(&platform.store, &name).await?;
     change(&platform, &demand, Operation::ExperimentStart, |truth| {
         let experiment = in_state(truth, &name, &[ExperimentState::Draft, ExperimentState::Paused])?;
         must_be_as_seen(truth, &demand, &name)?;
         let running = Experiment { state: ExperimentState::Running, ..experiment.clone() };
         let config = with_experiment(truth, &name, &running);
+        must_be_harmless(truth, &config, &name, folded.as_ref())?;
         must_be_valid(truth, &config)?;
         Ok(proposal(name.clone(), config, false))
     })

@@ -64,6 +64,15 @@ pub(super) async fn phase(
     Ok(phase.map(|phase| MeasuredPhase { phase, through }))
 }
 
+/// Reads the newest phase of an experiment that was folded; `None` if there is none, or if it cannot be decoded.
+pub(super) async fn folded_phase(store: &Store, name: &ExperimentName) -> Result<Option<Phase>, StoreError> {
+    match store.ledger_with_evidence::<Phase>(LedgerSubject::Experiment(name)).await {
+        Ok((_, held)) => Ok(held),
+        Err(StoreError::Item(_) | StoreError::Restless) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Returns the tests that may be shown: while users are not split as configured, only those of the split and guardrails that
 /// fire.
 pub(super) fn shown_tests(judgement: &Judgement) -> impl Iterator<Item = &TestResult> {

@@ -9,8 +9,8 @@ use crate::{
     clock,
     platform::Platform,
     store::{
-        AuditRecord, Commit, CommitError, Cursor, EmergencyChange, HoldState, Lease, RUNS, Role, State,
-        Write, backoff::backoff, error::StoreError, record_items,
+        AuditRecord, CommitError, Cursor, HoldState, Lease, RUNS, Role, State, Write, backoff::backoff,
+        error::StoreError, record_items,
     },
 };
 use cutover_core::{
@@ -180,16 +180,7 @@ impl DecisionContext<'_> {
         let objects = vec![format!("{RUNS}/{flag_name}"), format!("feature_flags/{flag_name}")];
         let audit = AuditRecord::new(self.at, ACTOR, Role::Operator, action, Some(after.reason.clone()))
             .with_changes(objects, changes);
-        let commit = Commit {
-            from: state.head.revision,
-            epoch: state.head.epoch,
-            brakes: state.brakes_after(&writes, &EmergencyChange::Keep),
-            writes,
-            emergency: EmergencyChange::Keep,
-            audit,
-            reply: None,
-            lease: Some(self.lease),
-        };
+        let commit = state.automatic_change(writes, audit, self.lease);
         let revision = self.platform.store.commit(commit).await?;
         let (event, run, reason) = (notify::event(decision).unwrap_or("decided"), &after.id, decision.reason);
         tracing::info!(event, flag = %flag_name, %run, action, ?reason, revision = revision.0, "decided");

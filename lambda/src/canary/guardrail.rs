@@ -6,8 +6,8 @@ use crate::{
     clock,
     platform::Platform,
     store::{
-        AuditRecord, Commit, CommitError, EmergencyChange, Lease, Notification, PHASES, Role, State, Write,
-        backoff::backoff, error::StoreError,
+        AuditRecord, Commit, CommitError, Lease, Notification, PHASES, Role, State, Write, backoff::backoff,
+        error::StoreError,
     },
 };
 use cutover_core::{
@@ -89,16 +89,7 @@ fn stop(platform: &Platform, state: &State, record: &Record, lease: Lease) -> Op
     let action = Operation::ExperimentStop.as_str();
     let audit = AuditRecord::new(at, ACTOR, Role::Operator, action, Some(reason))
         .with_changes(objects, json!(changes));
-    Some(Commit {
-        from: state.head.revision,
-        epoch: state.head.epoch,
-        brakes: state.brakes_after(&writes, &EmergencyChange::Keep),
-        writes,
-        emergency: EmergencyChange::Keep,
-        audit,
-        reply: None,
-        lease: Some(lease),
-    })
+    Some(state.automatic_change(writes, audit, lease))
 }
 
 /// Builds the notification of an experiment that is stopped.

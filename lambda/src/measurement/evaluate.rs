@@ -16,7 +16,7 @@ use crate::{
 use cutover_core::{
     ExperimentName, FlagName, Revision, RunId, Timestamp,
     canary::{Action, Reason, Run, Verdict, decide},
-    experiment::Conclusion,
+    experiment::{Conclusion, Record},
 };
 use serde::Serialize;
 use std::{
@@ -191,9 +191,7 @@ impl Evaluation<'_> {
         }
         for experiment in self.folding.experiments() {
             self.folding.keep_lease().await?;
-            if let Err(error) = self.judge_experiment(&experiment, tick).await {
-                tracing::error!(%experiment, %error, "an experiment could not be stopped");
-            }
+            self.judge_experiment(&experiment, tick).await;
         }
         self.publish().await;
         tick.through = Some(Timestamp::from_millis(self.folding.through));
@@ -240,13 +238,26 @@ impl Evaluation<'_> {
     }
 
     /// Judges an experiment, and stops it if a guardrail has fired.
-    async fn judge_experiment(&mut self, name: &ExperimentName, tick: &mut Tick) -> Result<(), StoreError> {
-        let Some(record) = self.folding.judge(name).await else { return Ok(()) };
-        tick.experiments.insert(name.clone(), record.judgement.conclusion.clone());
-        let Conclusion::Off { .. } = record.judgement.conclusion else { return Ok(()) };
-        if stop_experiment(self.folding.platform, &record, self.folding.lease).await? {
+    async fn judge_experiment(&mut self, name: &ExperimentName, tick: &mut Tick) {
+        if let Some(record) = self.folding.judge(name).await {
+            tick.experiments.insert(name.clone(), record.judgement.conclusion);
+        }
+        self.stop_if_harmful(name).await;
+    }
+
+    /// Stops an experiment whose guardrail has fired. If that fails it is tried again in the next pass.
+    async fn stop_if_harmful(&mut self, name: &ExperimentName) {
+        let Some(harm) = self.folding.harm(name) else { return };
+        if let Err(error) = self.stop(name, &harm).await {
+            tracing::error!(experiment = %name, %error, "an experiment could not be stopped");
+        }
+    }
+
+    async fn stop(&mut self, name: &ExperimentName, harm: &Record) -> Result<(), StoreError> {
+        if stop_experiment(self.folding.platform, harm, self.folding.lease).await? {
             self.is_published = false;
         }
+        self.folding.has_stopped(name);
         self.folding.renew_state().await
     }
 
@@ -286,6 +297,10 @@ impl Evaluation<'_> {
         (tick.ledgers, tick.isolates_lost) = (self.folding.ledgers, self.folding.lost);
         tick.behind = self.folding.behind();
         if is_mine {
+            // Those that are parked are read, and judged, by the checkpoint.
+            for experiment in self.folding.experiments() {
+                self.stop_if_harmful(&experiment).await;
+            }
             self.set_pace().await?;
         }
         Ok(is_mine)

@@ -116,8 +116,13 @@ impl ExperimentAccount {
         let Some(phase) = self.phase.as_mut().filter(|phase| phase.ended.is_none()) else { return };
         let nothing = || Arrivals::new(self.name.clone(), phase.identity.phase);
         let arrivals = arrivals.unwrap_or_else(nothing);
+        let theta = phase.evidence.theta();
         phase.fold(&arrivals, now);
         phase.evidence.note_unknown(unknown);
+        if phase.evidence.theta() < theta {
+            let (experiment, remembered_share) = (&self.name, phase.evidence.remembered_share());
+            tracing::warn!(event = "experiment_thinned", %experiment, remembered_share, "users of an experiment are left out");
+        }
     }
 
     /// Judges the phase that the state counts, if there is news or the last time was long ago. Returns the record of it; once a
@@ -142,6 +147,19 @@ impl ExperimentAccount {
             self.records.push(record.clone());
         }
         Some(record)
+    }
+
+    /// Returns the record of the guardrail that has fired in the phase that the state counts, judged with everything
+    /// that has arrived.
+    pub(super) fn harm(&mut self, state: &State, now: Timestamp) -> Option<Record> {
+        self.judge(state, now).filter(|record| record.harm().is_some())
+    }
+
+    /// Returns true if the phase is over, or none was counted, and everything of it is written.
+    pub(super) fn is_over(&self) -> bool {
+        self.phase.as_ref().is_none_or(|phase| phase.ended.is_some())
+            && self.arrivals.is_none()
+            && !self.is_waiting()
     }
 
     /// Returns true if records are to be written.
@@ -313,6 +331,24 @@ mod tests {
         // The next phase begins with nobody.
         account.judge(&state(2), Timestamp::from_millis(700_000));
         assert_eq!((exposed(&account), account.records.len()), (vec![0, 0], 2));
+    }
+
+    /// Evaluation closes such an account: hundreds of experiments that are over would fill its memory.
+    #[test]
+    fn an_account_is_over_once_the_last_record_is_written() {
+        let (mut account, now) = (account(), Timestamp::from_millis(60_000));
+        assert!(account.is_over(), "nobody was ever counted");
+        account.add(&state(1), AT, &failing(1, 1, 0, 5));
+        assert!(!account.is_over());
+        account.judge(&state(1), now);
+        assert!(!account.is_over(), "it goes on");
+        account.judge(&state(0), now);
+        assert!(!account.is_over(), "its last record is not written");
+        // As a checkpoint does.
+        account.records.clear();
+        assert!(!account.is_over(), "its figures are not written");
+        account.written = account.phase.as_ref().unwrap().evidence.figures().clone();
+        assert!(account.is_over());
     }
 
     /// An event whose exposure comes with a later batch of a backlog waits for it, however long ago both came.

@@ -3,6 +3,7 @@
 //! by its positions, see [`cutover_core::measurement::log`].
 
 mod checkpoint;
+mod experiment_memory;
 mod experiments;
 mod lease;
 mod parked;
@@ -13,6 +14,7 @@ use crate::{
     measurement::{
         account::Horizon,
         accounts::{Account, names},
+        fold::experiment_memory::ExperimentMemory,
         packing,
         reader::{Reader, ShardPage},
         roll::{ACTIVE_MS, Roll},
@@ -74,6 +76,7 @@ pub(super) struct Folding<'p> {
     accounts: BTreeMap<String, Account>,
     /// Failures of ledgers since the cursor was written, by flag.
     failures: BTreeMap<String, String>,
+    of_experiments: ExperimentMemory,
     roll: Roll,
     /// Names of the ledgers, with those that were opened since they were written.
     known: KnownLedgers,
@@ -135,6 +138,7 @@ impl<'p> Folding<'p> {
             reader,
             accounts: BTreeMap::new(),
             failures: BTreeMap::new(),
+            of_experiments: ExperimentMemory::default(),
             roll,
             written: known.clone(),
             known,

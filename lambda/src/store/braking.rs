@@ -1,9 +1,11 @@
 //! The brakes of a change: one for each flag that it lowers, or takes from an experiment.
 
 use crate::store::{
+    audit::AuditRecord,
     brakes::Brakes,
-    commit::{EmergencyChange, Write},
+    commit::{Commit, EmergencyChange, Write},
     config::State,
+    lease::Lease,
 };
 use cutover_core::{
     ExperimentName, Flag, FlagName, measurement::answer::Brake, rules::experiment::document::Experiment,
@@ -21,6 +23,21 @@ const BRAKES_ROOM: usize = 2_048;
 const HEAD_REST: usize = 512;
 
 impl State {
+    /// Builds the change of this state that evaluation makes by itself while it holds a lease: with the brakes that its
+    /// writes need, and without a response.
+    pub fn automatic_change(&self, writes: Vec<Write>, audit: AuditRecord, lease: Lease) -> Commit {
+        Commit {
+            from: self.head.revision,
+            epoch: self.head.epoch,
+            brakes: self.brakes_after(&writes, &EmergencyChange::Keep),
+            writes,
+            emergency: EmergencyChange::Keep,
+            audit,
+            reply: None,
+            lease: Some(lease),
+        }
+    }
+
     /// Returns the brakes of the head after a change of this state: those that it has, and one for each flag that the change
     /// lowers, or takes from an experiment.
     pub fn brakes_after(&self, writes: &[Write], emergency: &EmergencyChange) -> Brakes {

@@ -135,7 +135,7 @@ const FUNCTIONS: [&str; 5] = ["management", "ingest", "ask", "evaluate", "promot
 
 /// Events of faults, and of acts that this stack does not see. Those that alarms count are asserted in counting.rs,
 /// consistency.rs and evaluation.rs; no secret of a local stack is in Secrets Manager.
-const NOT_HERE: [&str; 20] = [
+const NOT_HERE: [&str; 22] = [
     "batch_unreadable",
     "canary_undecided",
     "change_lapsed",
@@ -144,8 +144,10 @@ const NOT_HERE: [&str; 20] = [
     "complete",
     "cursor_held",
     "evidence_halved",
+    "experiment_thinned",
     "flag_gap",
     "flag_unreadable",
+    "harm_unrecorded",
     "isolates_lost",
     "jwks_unreachable",
     "lease_lost",

@@ -1,14 +1,21 @@
 //! The users of an experiment in one event window, and the part of a batch that is made of them.
 
 use crate::counting::users::take_first;
-use cutover_core::measurement::{
-    batch::WINDOW_MS,
-    experiments::{ExperimentPart, Exposure, UserOutcome},
+use cutover_core::{
+    decision::counted::MetricSet,
+    measurement::{
+        batch::WINDOW_MS,
+        experiments::{ExperimentPart, Exposure, GuardrailEvent, UserOutcome},
+    },
 };
 use std::{collections::BTreeMap, iter::Sum};
 
 /// Most values of one user for one metric in one event window. Those beyond them are left out.
 const MAX_VALUES: usize = 64;
+
+/// Most users with events of guardrails in one event window. Beyond it half of the hashes are left out, in this window
+/// alone.
+const MAX_GUARDED: usize = 64;
 
 /// Hash of a user with the position of a variant or a metric.
 type Key = (u64, u8);
@@ -23,6 +30,48 @@ pub(super) struct Window {
     exposures: BTreeMap<Key, i64>,
     of_exposed: Outcomes,
     of_others: Outcomes,
+    guarded: Guarded,
+}
+
+/// Users with events of guardrails in one event window, for hashes below `theta`. No variant has a part in the choice.
+#[derive(Debug)]
+struct Guarded {
+    theta: u64,
+    users: BTreeMap<u64, GuardedUser>,
+}
+
+impl Default for Guarded {
+    fn default() -> Self {
+        Self { theta: u64::MAX, users: BTreeMap::new() }
+    }
+}
+
+/// Events of guardrails of a user in one event window.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GuardedUser {
+    /// Variant that served the user.
+    pub(super) variant: u8,
+    /// Metrics that count the events.
+    pub(super) metrics: MetricSet,
+    /// Time of the first event, in seconds since 1970.
+    pub(super) at: i64,
+}
+
+impl Guarded {
+    fn add(&mut self, user: u64, event: GuardedUser) {
+        if user >= self.theta {
+            return;
+        }
+        let held = self.users.entry(user).or_insert(event);
+        if held.variant == event.variant {
+            held.metrics |= event.metrics;
+            held.at = held.at.min(event.at);
+        }
+        while self.users.len() > MAX_GUARDED {
+            self.theta /= 2;
+            drop(self.users.split_off(&self.theta));
+        }
+    }
 }
 
 /// Group of users: those whom the isolate saw exposed before it noted an outcome, and the others.
@@ -49,18 +98,21 @@ pub(super) struct Waiting {
     pub(super) of_exposed: usize,
     /// Outcomes of other users.
     pub(super) others: usize,
+    /// Users with events of guardrails.
+    pub(super) guarded: usize,
 }
 
 impl Waiting {
     /// Returns the number of all entries.
     pub(super) fn count(self) -> usize {
-        self.of_exposed + self.others
+        self.of_exposed + self.others + self.guarded
     }
 
     /// Takes the entries of one window out, and adds those that it has after a change.
     pub(super) fn replace(&mut self, before: Self, after: Self) {
         self.of_exposed = self.of_exposed + after.of_exposed - before.of_exposed;
         self.others = self.others + after.others - before.others;
+        self.guarded = self.guarded + after.guarded - before.guarded;
     }
 }
 
@@ -69,6 +121,7 @@ impl Sum for Waiting {
         all.fold(Self::default(), |sum, one| Self {
             of_exposed: sum.of_exposed + one.of_exposed,
             others: sum.others + one.others,
+            guarded: sum.guarded + one.guarded,
         })
     }
 }
@@ -176,8 +229,14 @@ impl Outcomes {
 impl Window {
     /// Creates an empty window that is ripe `settle_ms` after its end.
     pub(super) fn new(start: i64, settle_ms: u32) -> Self {
-        let exposures = BTreeMap::new();
-        Self { start, settle_ms, exposures, of_exposed: Outcomes::default(), of_others: Outcomes::default() }
+        Self {
+            start,
+            settle_ms,
+            exposures: BTreeMap::new(),
+            of_exposed: Outcomes::default(),
+            of_others: Outcomes::default(),
+            guarded: Guarded::default(),
+        }
     }
 
     /// Returns true if the window is over and every request that began in it has ended.
@@ -187,7 +246,11 @@ impl Window {
 
     /// Returns the number of entries.
     pub(super) fn waiting(&self) -> Waiting {
-        Waiting { of_exposed: self.exposures.len() + self.of_exposed.room, others: self.of_others.room }
+        Waiting {
+            of_exposed: self.exposures.len() + self.of_exposed.room,
+            others: self.of_others.room,
+            guarded: self.guarded.users.len(),
+        }
     }
 
     /// Returns true if there are no entries.
@@ -209,7 +272,22 @@ impl Window {
         }
     }
 
-    /// Keeps the users for whom `is_kept` returns true.
+    /// Notes events of guardrails.
+    pub(super) fn guard(&mut self, user: u64, event: GuardedUser) {
+        self.guarded.add(user, event);
+    }
+
+    /// Forgets the events of guardrails.
+    pub(super) fn forget_guarded(&mut self) {
+        self.guarded.users.clear();
+    }
+
+    /// Moves the users with events of guardrails who have the smallest hashes, as many as there is room for.
+    pub(super) fn take_guarded(&mut self, taken: &mut Taken, room: &mut usize) {
+        taken.guarded.extend(take_first(&mut self.guarded.users, room));
+    }
+
+    /// Keeps the users for whom `is_kept` returns true; all of those with events of guardrails stay.
     pub(super) fn retain(&mut self, is_kept: impl Fn(u64) -> bool) {
         self.exposures.retain(|(user, _), _| is_kept(*user));
         self.of_exposed.retain(&is_kept);
@@ -230,13 +308,15 @@ impl Window {
 pub(super) struct Taken {
     exposures: Vec<(Key, i64)>,
     outcomes: Vec<(Key, Noted)>,
+    guarded: Vec<(u64, GuardedUser)>,
 }
 
 impl Taken {
     /// Returns the time of the first entry, in seconds since 1970; `None` if there is none.
     pub(super) fn since(&self) -> Option<i64> {
         let exposed = self.exposures.iter().map(|(_, at)| *at);
-        exposed.chain(self.outcomes.iter().map(|(_, noted)| noted.at)).min()
+        let noted = self.outcomes.iter().map(|(_, noted)| noted.at);
+        exposed.chain(noted).chain(self.guarded.iter().map(|(_, event)| event.at)).min()
     }
 
     /// Fills an empty part, whose `since` is that of the entries.
@@ -251,8 +331,17 @@ impl Taken {
             value: noted.value,
             id: noted.id,
         };
-        let exposures = self.exposures.into_iter().map(exposure).collect();
-        let outcomes = self.outcomes.into_iter().map(outcome).collect();
-        ExperimentPart { exposures, outcomes, ..part }
+        let guardrail = |(user, event): (u64, GuardedUser)| GuardrailEvent {
+            user,
+            variant: event.variant,
+            metrics: event.metrics.bits(),
+            after_s: after(event.at),
+        };
+        ExperimentPart {
+            exposures: self.exposures.into_iter().map(exposure).collect(),
+            outcomes: self.outcomes.into_iter().map(outcome).collect(),
+            guardrails: self.guarded.into_iter().map(guardrail).collect(),
+            ..part
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The users of experiments that are counted, from decisions and outcomes to batches.
 
 mod bounds;
+mod guardrails;
 
 use super::{answer, groups::holding, snapshot};
 use crate::{
@@ -145,7 +146,8 @@ pub(super) fn parts(isolate: &mut Isolate, now: i64, at_rest: bool) -> Vec<Exper
     let mut all = Vec::new();
     while let Some(text) = isolate.next_batch(at_rest, 0, now) {
         let batch: Batch = serde_json::from_str(&text).unwrap();
-        let entries = |part: &ExperimentPart| part.exposures.len() + part.outcomes.len();
+        let entries =
+            |part: &ExperimentPart| part.exposures.len() + part.outcomes.len() + part.guardrails.len();
         assert!(batch.experiments.iter().map(entries).sum::<usize>() <= MAX_ENTRIES);
         all.extend(batch.experiments);
         let stored = serde_json::to_string(&super::word(1)).unwrap();

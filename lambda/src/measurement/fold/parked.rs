@@ -1,6 +1,7 @@
 //! Parked flags: those whose ledger cannot be read or written. Each is read apart until it has caught up.
 
 use crate::{
+    clock,
     measurement::{
         accounts::Account,
         fold::{Folding, note_gap},
@@ -93,6 +94,12 @@ impl Folding<'_> {
             if own.reach(self.fold.read()) {
                 break;
             }
+        }
+        // A guardrail stops its experiment, also if nothing of it can be written.
+        if let Account::Experiment(account) = &mut account
+            && let Some(harm) = account.harm(&self.state, clock::now())
+        {
+            self.of_experiments.harms.insert(harm.identity.experiment.clone(), harm);
         }
         let through = if own.reach(self.fold.read()) { self.through } else { account.through() };
         let at = (own.clone(), self.horizon(through));

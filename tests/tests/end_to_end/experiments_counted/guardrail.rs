@@ -1,11 +1,13 @@
 //! A guardrail that fires stops its experiment by itself: within one pass, with its record, and everybody is on control soon.
 
-use super::{NAME, results};
-use crate::kill_switch::{configuration, until_decided, without_reports};
+use super::{Functions, NAME, results};
+use crate::kill_switch::{configuration, freeze_kv, until_decided, with_ballast, without_reports};
 use cutover_tests::{
     batches::store_batch,
-    experiments::{Counted, document},
+    calls::CallProxy,
+    experiments::{Counted, CountedUser, document},
     functions::connected,
+    invocations::Invocation,
     stack::Stack,
     webhook::{SECRET, Webhook},
 };
@@ -28,7 +30,8 @@ async fn a_guardrail_that_fires_takes_everybody_back_to_control() {
         "flag_0: { enabled: true, rollout_percentage: 100 }",
         "flag_0: { enabled: true, rollout_percentage: 0 }",
     );
-    management.apply(&text).await.expect(200);
+    // The snapshot is too large for answers: isolates have the brake alone while KV is frozen.
+    management.apply(&with_ballast(&text)).await.expect(200);
     let mut running = document(Some("flag_0"));
     let experiment = format!("/experiments/{NAME}");
     management.put(&experiment, &running).await.expect(201);
@@ -42,6 +45,8 @@ async fn a_guardrail_that_fires_takes_everybody_back_to_control() {
     let counted = Counted { name: NAME.parse().unwrap(), phase };
     let path = "/api/v1/offers/0/reviews";
     until_decided(&stack, path, ("new", "EXPERIMENT")).await;
+    stack.edge_holds(saved["revision"].as_u64().unwrap()).await;
+    freeze_kv(&stack);
 
     let store = connected(&stack.dynamodb.url(), &[]).store;
     store_batch(&store, &counted.harmed("a".repeat(32), 1)).await;
@@ -49,9 +54,10 @@ async fn a_guardrail_that_fires_takes_everybody_back_to_control() {
     let evaluated = stack.lambda.tick("evaluate").await.unwrap();
     assert_eq!(evaluated["experiments"][NAME]["kind"], "off", "{evaluated:#}");
     assert_eq!(evaluated["passes"], 1, "the first pass that reads the harm acts on it");
-    until_decided(&stack, path, ("legacy", "ROLLOUT")).await;
+    until_decided(&stack, path, ("legacy", "BRAKED")).await;
     let took = began.elapsed();
     assert!(took < OFF_WITHIN, "{took:?}");
+    stack.edge.kv().on_writes(None);
 
     let stopped = management.get(&format!("/experiments/{NAME}")).await.expect(200).body;
     assert_eq!((&stopped["state"], &stopped["outcome"]["winner"]), (&json!("stopped"), &json!(null)));
@@ -79,4 +85,36 @@ async fn a_guardrail_that_fires_takes_everybody_back_to_control() {
         serde_json::from_value(records["records"].clone()).unwrap();
     assert!(cutover_core::experiment::replay(&records).is_empty());
     assert_eq!(records.len(), 2);
+}
+
+/// The judgement in memory suffices: neither a ledger that cannot be written nor one that is parked lets the harm go
+/// on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guardrail_stops_its_experiment_while_its_evidence_cannot_be_written() {
+    for is_parked in [false, true] {
+        let functions = Functions::start(&[]).await;
+        let (root, store) = (functions.root(), &functions.platform.store);
+        let counted = Counted::begin(root, NAME).await;
+        let proxy = CallProxy::start(functions.dynamodb.url()).await;
+        let ledger = format!("LEDGER#experiment/{NAME}/HEAD");
+        proxy.refuse(move |call| call.operation == "TransactWriteItems" && call.names().contains(&ledger));
+        let evaluate =
+            async || Invocation::start(&proxy.url(), Duration::ZERO, Duration::ZERO).ended().await.unwrap();
+        if is_parked {
+            let harmless = CountedUser { hash: 1_000, variant: 0, events: Vec::new() };
+            store_batch(store, &counted.batch("b".repeat(32), 1, &[harmless])).await;
+            assert_eq!(evaluate().await.behind, [format!("experiment/{NAME}")]);
+        }
+        store_batch(store, &counted.harmed("a".repeat(32), 1)).await;
+        let evaluated = evaluate().await;
+        assert_eq!(evaluated.behind, [format!("experiment/{NAME}")], "its evidence is not written");
+        let stopped = root.get(&format!("/experiments/{NAME}")).await.expect(200).body;
+        assert_eq!(stopped["state"], "stopped", "parked: {is_parked}");
+        let decision = stopped["outcome"]["decision"].as_str().unwrap();
+        assert!(decision.contains("the guardrail error_rate fired"), "{decision}");
+        proxy.refuse_none();
+        functions.evaluate().await;
+        functions.evaluate().await;
+        assert!(store.cursor().await.unwrap().parked.is_empty(), "it catches up");
+    }
 }
