@@ -2,6 +2,7 @@
 //! judgement. These are functions over plain data; storage and the clock are elsewhere.
 
 mod arrivals;
+mod circumstances;
 mod conclusion;
 mod design;
 mod effect;
@@ -16,6 +17,7 @@ mod user;
 
 pub use self::{
     arrivals::Arrivals,
+    circumstances::{Circumstances, Reached, ReportGap},
     conclusion::{Conclusion, Waiting},
     design::{Design, DesignVariant, InvalidDesign},
     effect::{Effect, EffectRange, MIN_EVENTS},
@@ -23,7 +25,7 @@ pub use self::{
     figures::{Figures, MetricSums, Total, VariantSums},
     judgement::Judgement,
     needed::{NeededUsers, needed_users},
-    phase::Phase,
+    phase::{LATE_MS, Phase},
     record::{Disagreement, PhaseIdentity, Record, replay},
     test::{PrimaryFinding, TestKind, TestResult},
     user::MAX_EVENT_IDS,
