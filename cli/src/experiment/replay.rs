@@ -34,6 +34,12 @@ pub(super) fn run(experiment: &str, client: &Client, format: Format) -> Result<(
     });
     let reproduced = records.len().saturating_sub(differing);
     notice::print(&format!("{experiment}: {reproduced} judgements reproduced, {differing} differ"));
+    let hidden = records.iter().filter(|record| record.judgement.is_hidden()).count();
+    if hidden > 0 {
+        notice::print(&format!(
+            "{hidden} were made while results were hidden; their figures were read to make them again, and are not shown"
+        ));
+    }
     if disagreements.is_empty() {
         return Ok(());
     }
@@ -49,7 +55,9 @@ fn records(experiment: &str, client: &Client) -> Result<Vec<Record>, Failure> {
     let mut records: Vec<Record> = Vec::new();
     let mut after = String::new();
     loop {
-        let page = client.get(&path(experiment, &format!("/records?after={}", encode(&after))))?;
+        // Also those whose figures are withheld while results are hidden: a judgement needs all of them to be made again.
+        let query = format!("/records?hidden=include&after={}", encode(&after));
+        let page = client.get(&path(experiment, &query))?;
         let part = page.get("records").cloned().unwrap_or_default();
         let part: Vec<Record> = serde_json::from_value(part)
             .map_err(|error| Failure::Io(format!("this version cannot read a record: {error}")))?;
@@ -63,9 +71,8 @@ fn records(experiment: &str, client: &Client) -> Result<Vec<Record>, Failure> {
 
 fn row(record: &Record) -> Vec<String> {
     let users: u64 = record.figures.running.iter().map(|sums| sums.users).sum();
-    let conclusion = record.harm().unwrap_or_else(|| record.judgement.conclusion.to_string());
     let at = output::fixed(&record.at.to_string());
-    vec![at, record.identity.phase.to_string(), users.to_string(), conclusion]
+    vec![at, record.identity.phase.to_string(), users.to_string(), record.says()]
 }
 
 #[cfg(test)]
@@ -78,6 +85,6 @@ mod tests {
         let (url, paths) = fake_server::answering(200, r#"{ "records": [], "next_after": null }"#);
         let client = Client::new(&url, "token", None).unwrap();
         run("e", &client, Format::Json).unwrap();
-        assert_eq!(*paths.lock().unwrap(), ["/api/migration/experiments/e/records?after="]);
+        assert_eq!(*paths.lock().unwrap(), ["/api/migration/experiments/e/records?hidden=include&after="]);
     }
 }

@@ -35,7 +35,12 @@ pub(super) async fn handle(
     let state = platform.store.state().await?;
     let experiment = find(&state, &name)?;
     let measured = measured::phase(&platform.store, &state, &name).await?;
-    Ok(json_response(StatusCode::OK, &results(&name, experiment, measured.as_ref(), clock::now())))
+    let unknown_isolates = platform.store.cursor().await?.totals.isolates_lost_lately;
+    let mut shown = results(&name, experiment, measured.as_ref(), clock::now());
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert("unknown_isolates".to_owned(), json!(unknown_isolates));
+    }
+    Ok(json_response(StatusCode::OK, &shown))
 }
 
 /// Returns the results of an experiment as JSON at a time.
@@ -57,6 +62,7 @@ fn results(
             "conclusion": null,
             "says": "nobody has been counted",
             "harm": null,
+            "gap": null,
             "is_hidden": false,
             "remembered_share": 1.0,
             "crossed": 0,
@@ -70,11 +76,12 @@ fn results(
             "effects": [],
         });
     };
-    let Phase { identity, harm, ended, .. } = phase;
+    let Phase { identity, harm, .. } = phase;
     let record = phase.judged(now, crate::VERSION);
     let is_hidden = is_hidden(&record.judgement);
     // What has switched the experiment off stays its conclusion, whatever came since.
     let conclusion = harm.as_ref().map_or(&record.judgement.conclusion, |harm| &harm.judgement.conclusion);
+    let gap = record.circumstances.gap;
     let (design, figures) = (&record.design, &record.figures);
     let shown = Shown { design, figures };
     json!({
@@ -82,12 +89,14 @@ fn results(
         "state": experiment.state,
         "phase": identity.phase,
         "began": identity.began,
-        "ended": ended,
+        // An earlier version noted the time of the last record alone.
+        "ended": record.circumstances.ended.or(phase.ended),
         "at": record.at,
         "through": through,
         "conclusion": shown.conclusion(conclusion),
-        "says": conclusion.to_string(),
+        "says": gap.map_or_else(|| conclusion.to_string(), |gap| format!("{conclusion}; {gap}")),
         "harm": harm.as_ref().and_then(|harm| harm.harm()),
+        "gap": gap,
         "is_hidden": is_hidden,
         "remembered_share": record.theta as f64 / HASHES,
         "crossed": figures.crossed,
