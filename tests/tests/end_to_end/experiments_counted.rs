@@ -1,5 +1,6 @@
-//! Experiments that are counted and judged: exact counts, guardrails that stop them, and keys that nobody sees.
+//! Experiments that are counted and judged: exact counts, ends of phases, guardrails that stop them, and keys that nobody sees.
 
+mod endings;
 mod exact;
 mod guardrail;
 mod keys;
