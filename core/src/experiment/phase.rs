@@ -105,6 +105,8 @@ impl Phase {
         if gap.until <= self.identity.began || end.is_some_and(|end| gap.since >= end) {
             return false;
         }
+        // Nothing may ever have been read before.
+        let gap = ReportGap { since: gap.since.max(self.identity.began), ..gap };
         let held = self.circumstances.gap;
         self.circumstances.gap = Some(held.map_or(gap, |held| held.and(gap)));
         self.circumstances.gap != held
