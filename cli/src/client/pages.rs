@@ -72,7 +72,8 @@ impl Client {
             if next.is_empty() {
                 return Ok(());
             }
-            page = self.get(&format!("{path}?after={}", encode(&next)))?;
+            let joint = if path.contains('?') { '&' } else { '?' };
+            page = self.get(&format!("{path}{joint}after={}", encode(&next)))?;
         }
     }
 }

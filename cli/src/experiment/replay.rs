@@ -17,7 +17,8 @@ use std::collections::BTreeSet;
 ///
 /// Fails if the records cannot be read, or if a judgement that is made again differs from its record.
 pub(super) fn run(experiment: &str, client: &Client, format: Format) -> Result<(), Failure> {
-    let records: Vec<Record> = client.records(&path(experiment, "/records"))?;
+    // Also those whose figures are withheld while results are hidden: a judgement needs all of them to be made again.
+    let records: Vec<Record> = client.records(&path(experiment, "/records?hidden=include"))?;
     let mut disagreements = Vec::new();
     let mut differing = 0;
     for phase in records.chunk_by(|record, next| record.identity == next.identity) {
@@ -34,6 +35,12 @@ pub(super) fn run(experiment: &str, client: &Client, format: Format) -> Result<(
     });
     let reproduced = records.len().saturating_sub(differing);
     notice::print(&format!("{experiment}: {reproduced} judgements reproduced, {differing} differ"));
+    let hidden = records.iter().filter(|record| record.judgement.is_hidden()).count();
+    if hidden > 0 {
+        notice::print(&format!(
+            "{hidden} were made while results were hidden; their figures were read to make them again, and are not shown"
+        ));
+    }
     if disagreements.is_empty() {
         return Ok(());
     }
@@ -47,9 +54,8 @@ pub(super) fn run(experiment: &str, client: &Client, format: Format) -> Result<(
 
 fn row(record: &Record) -> Vec<String> {
     let users: u64 = record.figures.running.iter().map(|sums| sums.users).sum();
-    let conclusion = record.harm().unwrap_or_else(|| record.judgement.conclusion.to_string());
     let at = output::fixed(&record.at.to_string());
-    vec![at, record.identity.phase.to_string(), users.to_string(), conclusion]
+    vec![at, record.identity.phase.to_string(), users.to_string(), record.says()]
 }
 
 #[cfg(test)]
@@ -62,6 +68,6 @@ mod tests {
         let (url, paths) = fake_server::answering(200, r#"{ "records": [], "next_after": null }"#);
         let client = Client::new(&url, "token", None).unwrap();
         run("e", &client, Format::Json).unwrap();
-        assert_eq!(*paths.lock().unwrap(), ["/api/migration/experiments/e/records"]);
+        assert_eq!(*paths.lock().unwrap(), ["/api/migration/experiments/e/records?hidden=include"]);
     }
 }

@@ -84,6 +84,9 @@ fn show(results: &Value) {
         began => println!("{name} is {state}, phase {} since {began}", output::field(results, "phase")),
     }
     println!("{}", conclusion(results));
+    if let Some(lost) = results.get("unknown_isolates").and_then(Value::as_u64).filter(|lost| *lost > 0) {
+        println!("isolates that fell silent in the last hour, whose last counts are unknown: {lost}");
+    }
     let tables = [
         (vec!["VARIANT", "WEIGHT", "USERS", "FINAL"], rows(results, "variants", variant)),
         (vec!["METRIC", "ROLE", "VARIANT", "WITH EVENT", "RATE"], metrics(results)),

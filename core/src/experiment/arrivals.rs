@@ -30,6 +30,20 @@ impl Arrivals {
         }
     }
 
+    /// Returns the exposures and outcomes until a time in seconds since 1970.
+    #[must_use]
+    pub fn until(&self, end: i64) -> Self {
+        let mut until = self.clone();
+        for part in until.parts.values_mut().flatten() {
+            let since = part.since;
+            let is_before = |after_s: u32| since.saturating_add(i64::from(after_s)) <= end;
+            part.exposures.retain(|exposure| is_before(exposure.after_s));
+            part.outcomes.retain(|outcome| is_before(outcome.after_s));
+            part.guardrails.retain(|event| is_before(event.after_s));
+        }
+        until
+    }
+
     /// Returns true if nothing of the phase has arrived.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()

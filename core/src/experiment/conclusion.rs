@@ -1,6 +1,7 @@
 //! Conclusions about an experiment, from its tests and effects. None of them ships a variant: an operator does.
 
 use crate::experiment::{
+    circumstances::Reached,
     design::Design,
     effect::Effect,
     test::{PrimaryFinding, TestKind, TestResult},
@@ -72,9 +73,33 @@ impl fmt::Display for Conclusion {
 }
 
 impl Conclusion {
+    /// Notes the conclusion if it holds whatever comes later.
+    pub(crate) fn note_in(&self, reached: &mut Reached) {
+        match self {
+            Self::Hidden { variant } => reached.note_misfits([*variant]),
+            Self::Ready { findings } => reached.findings = reached.findings_with(findings.iter().copied()),
+            Self::NoPracticalDifference => reached.is_alike = true,
+            Self::Off { .. } | Self::Inconclusive | Self::Continue { .. } => {}
+        }
+    }
+
+    /// Returns true if the conclusion is worth a record after the one of the record before. Users who are seen in another variant
+    /// are taken out again, so few of them can make enough too few and back many times: that is no news.
+    pub(crate) fn is_news_after(&self, before: Option<&Self>) -> bool {
+        let is_fewer = matches!(self, Self::Continue { because: Waiting::TooFew })
+            && matches!(before, Some(Self::Continue { because: Waiting::Undecided }));
+        before != Some(self) && !is_fewer
+    }
+
     /// Returns the conclusion `age_s` seconds after the phase began. Guardrails come first: to switch off is safe even if the
-    /// split is not as configured.
-    pub(crate) fn of(design: &Design, tests: &[TestResult], effects: &[Effect], age_s: i64) -> Self {
+    /// split is not as configured. What was reached before holds.
+    pub(crate) fn of(
+        design: &Design,
+        tests: &[TestResult],
+        effects: &[Effect],
+        age_s: i64,
+        reached: &Reached,
+    ) -> Self {
         let firing = |kind: TestKind| tests.iter().filter(move |test| test.kind == kind && test.fires);
         let worst = firing(TestKind::Guardrail).max_by(|a, b| a.evidence.total_cmp(&b.evidence));
         if let Some(TestResult { variant, metric: Some(metric), .. }) = worst {
@@ -87,8 +112,7 @@ impl Conclusion {
         if !is_over(design.rules.min_days) {
             return Self::Continue { because: Waiting::MinDays };
         }
-        let findings: Vec<PrimaryFinding> =
-            firing(TestKind::Primary).filter_map(TestResult::finding).collect();
+        let findings = reached.findings_with(firing(TestKind::Primary).filter_map(TestResult::finding));
         if !findings.is_empty() {
             return Self::Ready { findings };
         }
@@ -97,7 +121,7 @@ impl Conclusion {
         let is_alike = |effect: &&Effect| {
             effect.relative.is_some_and(|range| range.is_within(design.rules.practical_difference))
         };
-        if !primary.is_empty() && primary.iter().all(is_alike) {
+        if reached.is_alike || !primary.is_empty() && primary.iter().all(is_alike) {
             return Self::NoPracticalDifference;
         }
         if is_over(design.rules.max_days) {

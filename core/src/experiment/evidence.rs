@@ -132,8 +132,15 @@ impl Evidence {
         self.figures.unknown = self.figures.unknown.saturating_add(entries);
     }
 
-    /// Adds everything that arrived in a tick. `now` is the time of the tick, in seconds since 1970.
+    /// Adds everything that arrived in a tick. `now` is the time of the tick, in seconds since 1970: everything that came before
+    /// it was read.
     pub fn fold(&mut self, design: &Design, arrivals: &Arrivals, now: i64) {
+        self.fold_through(design, arrivals, now, now);
+    }
+
+    /// Adds everything that arrived until `now`, and settles what was decided by the time `through` which everything was read, both
+    /// in seconds since 1970. What is not read yet may hold the exposure of an event, or the conversion of a user.
+    pub fn fold_through(&mut self, design: &Design, arrivals: &Arrivals, now: i64, through: i64) {
         for part in arrivals.parts() {
             // Users whom an isolate left out must not be counted by another one without their outcomes.
             self.lower(part.theta);
@@ -146,7 +153,7 @@ impl Evidence {
         for (hash, news) in news {
             self.add(design, hash, &news);
         }
-        self.settle(design, now);
+        self.settle(design, through);
         self.drop_others();
         self.thin();
         let Self { guarded, figures, capacity, .. } = self;

@@ -3,6 +3,7 @@
 
 use crate::{
     experiment::{
+        circumstances::Reached,
         conclusion::Conclusion,
         design::{Compared, Design},
         effect::Effect,
@@ -36,9 +37,14 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Judges the figures of a phase that began `age_s` seconds ago.
+    /// Judges the figures of a phase that began `age_s` seconds ago, and has come to no conclusion before.
     pub fn of(design: &Design, figures: &Figures, age_s: i64) -> Self {
-        let judge = Judge { design, figures };
+        Self::after(&Reached::default(), design, figures, age_s)
+    }
+
+    /// Judges the figures of a phase that began `age_s` seconds ago, after the conclusions that it has come to.
+    pub fn after(reached: &Reached, design: &Design, figures: &Figures, age_s: i64) -> Self {
+        let judge = Judge { design, figures, reached };
         let mut tests = judge.sample_ratios();
         let is_hidden = tests.iter().any(|test| test.fires);
         tests.extend(judge.guardrails());
@@ -48,8 +54,19 @@ impl Judgement {
             tests.extend(judge.secondary());
             effects = judge.effects();
         }
-        let conclusion = Conclusion::of(design, &tests, &effects, age_s);
+        let conclusion = Conclusion::of(design, &tests, &effects, age_s, reached);
         Self { tests, effects, conclusion }
+    }
+
+    /// Returns true if users are not split as configured, so that no result is shown.
+    pub fn is_hidden(&self) -> bool {
+        self.tests.iter().any(|test| test.kind == TestKind::SampleRatio && test.fires)
+    }
+
+    /// Returns the variants whose number of users does not fit that of control.
+    pub(crate) fn misfits(design: &Design, figures: &Figures) -> impl Iterator<Item = u8> {
+        let judge = Judge { design, figures, reached: &Reached::default() };
+        judge.sample_ratios().into_iter().filter(|test| test.fires).map(|test| test.variant)
     }
 }
 
@@ -57,6 +74,7 @@ impl Judgement {
 struct Judge<'j> {
     design: &'j Design,
     figures: &'j Figures,
+    reached: &'j Reached,
 }
 
 /// Number of users of a variant, and of the variant and control together.
@@ -89,7 +107,8 @@ impl Judge<'_> {
                 all: pair.all,
                 evidence,
                 fires_at,
-                fires: evidence >= fires_at,
+                // More users can make a wrong split look right; it was wrong.
+                fires: evidence >= fires_at || self.reached.misfits.contains(&variant),
                 is_better: None,
             }
         };

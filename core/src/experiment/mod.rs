@@ -2,6 +2,7 @@
 //! judgement. These are functions over plain data; storage and the clock are elsewhere.
 
 mod arrivals;
+mod circumstances;
 mod conclusion;
 mod design;
 mod effect;
@@ -18,6 +19,7 @@ mod user;
 
 pub use self::{
     arrivals::Arrivals,
+    circumstances::{Circumstances, Reached, ReportGap},
     conclusion::{Conclusion, Waiting},
     design::{Design, DesignVariant, InvalidDesign},
     effect::{Effect, EffectRange, MIN_EVENTS},
@@ -26,7 +28,7 @@ pub use self::{
     guardrails::{GuardrailFigures, PeriodFigures},
     judgement::Judgement,
     needed::{NeededUsers, needed_users},
-    phase::Phase,
+    phase::{LATE_MS, Phase},
     plan::{EvidenceSize, MAX_CAPACITY, Plan},
     record::{Disagreement, PhaseIdentity, Record, replay},
     test::{PrimaryFinding, TestKind, TestResult},

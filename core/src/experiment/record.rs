@@ -3,6 +3,7 @@
 
 use crate::{
     experiment::{
+        circumstances::Circumstances,
         conclusion::Conclusion,
         design::Design,
         evidence::Evidence,
@@ -26,6 +27,14 @@ pub struct PhaseIdentity {
     pub began: Timestamp,
 }
 
+/// A phase that is judged.
+pub(crate) struct JudgedPhase<'p> {
+    pub(crate) identity: &'p PhaseIdentity,
+    pub(crate) design: &'p Design,
+    pub(crate) evidence: &'p Evidence,
+    pub(crate) circumstances: &'p Circumstances,
+}
+
 /// Record of one judgement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -42,12 +51,15 @@ pub struct Record {
     pub figures: Figures,
     /// Bound of the hashes of users who are remembered.
     pub theta: u64,
+    /// Circumstances of the judgement; none in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Circumstances::is_nothing")]
+    pub circumstances: Circumstances,
     /// The judgement.
     pub judgement: Judgement,
 }
 
 impl Record {
-    /// Judges the evidence of a phase, and records the judgement.
+    /// Judges the evidence of a phase in no circumstances, and records the judgement.
     pub fn judged(
         now: Timestamp,
         code: &str,
@@ -55,16 +67,41 @@ impl Record {
         design: &Design,
         evidence: &Evidence,
     ) -> Self {
+        let circumstances = &Circumstances::default();
+        Self::of(now, code, JudgedPhase { identity: &identity, design, evidence, circumstances })
+    }
+
+    /// Judges a phase, and records the judgement.
+    pub(crate) fn of(now: Timestamp, code: &str, phase: JudgedPhase<'_>) -> Self {
+        let JudgedPhase { identity, design, evidence, circumstances } = phase;
         let figures = evidence.figures().clone();
-        let judgement = Judgement::of(design, &figures, age_s(&identity, now));
+        let age_s = age_s(identity, circumstances.ended.unwrap_or(now));
+        let judgement = Judgement::after(&circumstances.reached, design, &figures, age_s);
         Self {
             at: now,
             code: code.to_owned(),
-            identity,
+            identity: identity.clone(),
             design: design.clone(),
             figures,
             theta: evidence.theta(),
+            circumstances: circumstances.clone(),
             judgement,
+        }
+    }
+
+    /// Makes the judgement again from everything that the record holds.
+    fn judged_again(&self) -> Judgement {
+        let Self { at, identity, design, figures, circumstances, .. } = self;
+        let age_s = age_s(identity, circumstances.ended.unwrap_or(*at));
+        Judgement::after(&circumstances.reached, design, figures, age_s)
+    }
+
+    /// Returns the harm that a guardrail has found, or else the conclusion, in one line, with the reports that are unknown.
+    pub fn says(&self) -> String {
+        let conclusion = self.harm().unwrap_or_else(|| self.judgement.conclusion.to_string());
+        match self.circumstances.gap {
+            Some(gap) => format!("{conclusion}; {gap}"),
+            None => conclusion,
         }
     }
 
@@ -105,8 +142,8 @@ impl fmt::Display for Disagreement {
     }
 }
 
-/// Judges again what each record of a phase holds, and checks that all belong to one phase of one design. Floating-point
-/// values must agree to the last bit.
+/// Judges again what each record of a phase holds, and checks that all belong to one phase of one design, and that none has lost
+/// a conclusion that an earlier one had reached. Floating-point values must agree to the last bit.
 pub fn replay(records: &[Record]) -> Vec<Disagreement> {
     let mut found = Vec::new();
     for (position, record) in records.iter().enumerate() {
@@ -117,9 +154,13 @@ pub fn replay(records: &[Record]) -> Vec<Disagreement> {
         if records.first().is_some_and(|first| first.design != record.design) {
             differ("the design changed within the phase");
         }
-        let judgement = Judgement::of(&record.design, &record.figures, age_s(&record.identity, record.at));
-        if judgement != record.judgement {
+        if record.judged_again() != record.judgement {
             differ("judging again gives a different judgement");
+        }
+        let earlier = records.get(..position).and_then(<[Record]>::last);
+        let reached = &record.circumstances.reached;
+        if earlier.is_some_and(|earlier| !reached.has_all_of(&earlier.circumstances.reached)) {
+            differ("a conclusion that was reached before is lost");
         }
     }
     found

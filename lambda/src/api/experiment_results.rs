@@ -38,7 +38,9 @@ pub(super) async fn handle(
     let mut results = results(&name, experiment, measured.as_ref(), clock::now());
     let open = measured.as_ref().map(|measured| &measured.phase).filter(|phase| phase.ended.is_none());
     let capacity = open.map_or(platform.settings.experiment_users, |phase| phase.evidence.capacity());
+    let unknown_isolates = platform.store.cursor().await?.totals.isolates_lost_lately;
     results["capacity"] = json!(capacity);
+    results["unknown_isolates"] = json!(unknown_isolates);
     Ok(json_response(StatusCode::OK, &results))
 }
 
@@ -61,6 +63,7 @@ fn results(
             "conclusion": null,
             "says": "nobody has been counted",
             "harm": null,
+            "gap": null,
             "is_hidden": false,
             "remembered_share": 1.0,
             "crossed": 0,
@@ -74,11 +77,12 @@ fn results(
             "effects": [],
         });
     };
-    let Phase { identity, harm, ended, .. } = phase;
+    let Phase { identity, harm, .. } = phase;
     let record = phase.judged(now, crate::VERSION);
     let is_hidden = is_hidden(&record.judgement);
     // What has switched the experiment off stays its conclusion, whatever came since.
     let conclusion = harm.as_ref().map_or(&record.judgement.conclusion, |harm| &harm.judgement.conclusion);
+    let gap = record.circumstances.gap;
     let (design, figures) = (&record.design, &record.figures);
     let shown = Shown { design, figures };
     json!({
@@ -86,12 +90,14 @@ fn results(
         "state": experiment.state,
         "phase": identity.phase,
         "began": identity.began,
-        "ended": ended,
+        // An earlier version noted the time of the last record alone.
+        "ended": record.circumstances.ended.or(phase.ended),
         "at": record.at,
         "through": through,
         "conclusion": shown.conclusion(conclusion),
-        "says": conclusion.to_string(),
+        "says": gap.map_or_else(|| conclusion.to_string(), |gap| format!("{conclusion}; {gap}")),
         "harm": harm.as_ref().and_then(|harm| harm.harm()),
+        "gap": gap,
         "is_hidden": is_hidden,
         "remembered_share": record.theta as f64 / HASHES,
         "crossed": figures.crossed,

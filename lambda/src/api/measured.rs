@@ -82,7 +82,7 @@ pub(super) fn shown_tests(judgement: &Judgement) -> impl Iterator<Item = &TestRe
 
 /// Returns true if users are not split as configured, so that no result is shown.
 pub(super) fn is_hidden(judgement: &Judgement) -> bool {
-    judgement.tests.iter().any(|test| test.kind == TestKind::SampleRatio && test.fires)
+    judgement.is_hidden()
 }
 
 #[cfg(test)]

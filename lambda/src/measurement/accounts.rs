@@ -6,7 +6,7 @@ use crate::{
         experiment_account::ExperimentAccount,
     },
     platform::Platform,
-    store::{CommitError, Lease, Ledger, LedgerSubject, State, error::StoreError},
+    store::{CommitError, FlagGap, Lease, Ledger, LedgerSubject, State, error::StoreError},
 };
 use cutover_core::measurement::{batch::Batch, log::Positions};
 use std::collections::BTreeSet;
@@ -58,6 +58,13 @@ impl Account {
         match self {
             Self::Flag(account) => account.add(state, at, batch),
             Self::Experiment(account) => account.add(state, at, batch),
+        }
+    }
+
+    /// Notes that the counts of a period have expired. A flag's are noted in the cursor alone.
+    pub(super) fn note_gap(&mut self, gap: FlagGap) {
+        if let Self::Experiment(account) = self {
+            account.note_gap(gap);
         }
     }
 

@@ -6,18 +6,21 @@ use crate::{
     measurement::account::Horizon,
     platform::Platform,
     store::{
-        CommitError, Lease, Ledger, LedgerSubject, LedgerWrite, NewItem, PHASES, PackedEvidence, State,
+        CommitError, FlagGap, Lease, Ledger, LedgerSubject, LedgerWrite, NewItem, PHASES, PackedEvidence, State,
         error::StoreError, experiment_record_items,
     },
 };
 use cutover_core::{
     ExperimentName, Timestamp,
-    experiment::{Arrivals, Figures, Phase, Record},
-    measurement::{batch::Batch, log::Positions},
+    experiment::{Arrivals, Figures, Phase, PhaseIdentity, Record, ReportGap},
+    measurement::{batch::Batch, experiments::ExperimentPart, log::Positions},
 };
 
 /// Time after which an experiment is judged without news, in milliseconds: windows of users end by time alone.
 const JUDGED_EVERY_MS: i64 = 60_000;
+
+/// Section of the configuration that holds the experiments.
+const SECTION: &str = "ab_tests";
 
 /// Ledger of an experiment in memory.
 pub(super) struct ExperimentAccount {
@@ -32,14 +35,20 @@ pub(super) struct ExperimentAccount {
     written: Figures,
     /// Arrivals of the phase that are not folded yet.
     arrivals: Option<Arrivals>,
+    /// Those of the phase before it.
+    late: Option<Arrivals>,
     /// Time at which the newest of them arrived, in milliseconds since 1970.
     arrived_at: i64,
+    /// Arrival time up to which everything was read, in milliseconds since 1970.
+    through: i64,
     /// Entries that arrived of other phases, and are not counted as such yet.
     unknown: u64,
     /// Records that are not written yet.
     records: Vec<Record>,
     /// Time of the last judgement.
     judged_at: Option<Timestamp>,
+    /// True if there is more to write than the figures of the phase tell.
+    has_news: bool,
 }
 
 impl ExperimentAccount {
@@ -58,15 +67,31 @@ impl ExperimentAccount {
         Ok(Self {
             name,
             capacity: platform.settings.experiment_users,
+            through: ledger.through,
             ledger,
             phase,
             written,
             arrivals: None,
+            late: None,
             arrived_at: 0,
             unknown: 0,
             records: Vec::new(),
             judged_at: None,
+            has_news: false,
         })
+    }
+
+    /// Notes that everything was read that arrived up to this time, in milliseconds since 1970.
+    pub(super) fn has_read(&mut self, through: i64) {
+        self.through = self.through.max(through);
+    }
+
+    /// Notes a period whose reports have expired unread.
+    pub(super) fn note_gap(&mut self, gap: FlagGap) {
+        let gap = ReportGap { since: gap.since, until: gap.until };
+        let Some(phase) = &mut self.phase else { return };
+        self.has_news |= phase.note_gap(gap);
+        self.has_news |= phase.previous.as_mut().is_some_and(|previous| previous.note_gap(gap));
     }
 
     /// Returns the ledger as it was read or written.
@@ -78,17 +103,28 @@ impl ExperimentAccount {
     /// a phase that it does not count are unknown.
     pub(super) fn add(&mut self, state: &State, at: i64, batch: &Batch) {
         self.follow(state, clock::now());
-        let open = self.phase.as_ref().filter(|phase| phase.ended.is_none());
-        let Some(identity) = open.map(|phase| phase.identity.clone()) else { return };
-        let others = batch.experiments.iter().filter(|part| part.experiment == self.name);
-        let unknown = others.filter(|part| part.phase != identity.phase).map(|part| part.entries() as u64);
-        self.unknown = self.unknown.saturating_add(unknown.sum());
-        let arrivals = self.arrivals.get_or_insert_with(|| Arrivals::new(self.name.clone(), identity.phase));
-        arrivals.add(batch);
+        let arrived = Timestamp::from_millis(at);
+        let is_taken = |phase: &&Phase| phase.ended.is_none() || phase.is_waiting(arrived);
+        let Some(phase) = self.phase.as_ref().filter(is_taken) else { return };
+        let number = phase.identity.phase;
+        let previous = phase.previous.as_deref().filter(is_taken).map(|phase| phase.identity.phase);
+        if phase.ended.is_none() {
+            let is_other = |part: &&ExperimentPart| {
+                part.experiment == self.name && part.phase != number && Some(part.phase) != previous
+            };
+            let unknown = batch.experiments.iter().filter(is_other).map(|part| part.entries() as u64);
+            self.unknown = self.unknown.saturating_add(unknown.sum());
+        }
+        let of_phase = |number| Arrivals::new(self.name.clone(), number);
+        self.arrivals.get_or_insert_with(|| of_phase(number)).add(batch);
+        if let Some(previous) = previous {
+            self.late.get_or_insert_with(|| of_phase(previous)).add(batch);
+        }
         self.arrived_at = self.arrived_at.max(at);
     }
 
-    /// Ends the phase if the state counts it no longer, and begins the one that it counts.
+    /// Ends the phase if the state counts it no longer, and begins the one that it counts. Reports of the phase that is over are
+    /// waited for.
     fn follow(&mut self, state: &State, now: Timestamp) {
         let counted = state.counted_phase(&self.name);
         let is_held = |phase: &Phase| {
@@ -96,32 +132,90 @@ impl ExperimentAccount {
                 .as_ref()
                 .is_some_and(|(identity, design)| phase.identity == *identity && phase.design == *design)
         };
-        if self.phase.as_ref().is_some_and(|phase| phase.ended.is_none() && is_held(phase)) {
+        let is_followed = match &self.phase {
+            Some(phase) if phase.ended.is_none() => is_held(phase),
+            _ => counted.is_none(),
+        };
+        if is_followed {
             return;
         }
         self.fold(now);
-        self.records.extend(self.phase.as_mut().and_then(|phase| phase.end(now, crate::VERSION)));
+        let end = self.end(state, counted.as_ref().map(|(identity, _)| identity), now);
+        self.records.extend(self.phase.as_mut().and_then(|phase| phase.end(end, now, crate::VERSION)));
         // A phase that is over stays as it is until another one begins.
         if let Some((identity, design)) = counted {
-            self.phase = Some(Phase::begin(identity, design, self.capacity));
+            self.fold_late(now);
+            let mut previous = self.phase.take();
+            // Of two that are over, the earlier one is waited for no longer.
+            let earlier = previous.as_mut().and_then(|previous| previous.previous.take());
+            let never = Timestamp::from_millis(i64::MAX);
+            self.records.extend(earlier.and_then(|mut earlier| earlier.close(never, now, crate::VERSION)));
+            let mut phase = Phase::begin(identity, design, self.capacity);
+            phase.previous = previous.map(Box::new);
+            self.phase = Some(phase);
         }
     }
 
-    /// Folds the arrivals into the evidence of the phase, as of the newest one. A backlog is folded as if it were read at the time at
-    /// which it came: no event is given up whose exposure is still to be read.
+    /// Returns the time at which the phase was over that the state does not count: that of the change by which another one began,
+    /// or else of the last change of the experiment.
+    fn end(&self, state: &State, counted: Option<&PhaseIdentity>, now: Timestamp) -> Timestamp {
+        let is_later =
+            |began: &Timestamp| self.phase.as_ref().is_some_and(|phase| phase.identity.began < *began);
+        let next = counted.map(|identity| identity.began).filter(is_later);
+        let changed = state.meta(SECTION, self.name.as_str()).map(|meta| meta.updated_at);
+        next.or(changed).unwrap_or(now)
+    }
+
+    /// Folds the arrivals into the evidence of the phase. A backlog is folded as if it were read when it came, however late that is
+    /// by the clock: no event is given up, and no user final, whose exposure or conversion is still to be read.
     fn fold(&mut self, now: Timestamp) {
-        let has_arrivals = self.arrivals.is_some();
-        let now = if has_arrivals { now.min(Timestamp::from_millis(self.arrived_at)) } else { now };
+        let (arrived, through) = self.times(now);
         let (arrivals, unknown) = (self.arrivals.take(), std::mem::take(&mut self.unknown));
-        let Some(phase) = self.phase.as_mut().filter(|phase| phase.ended.is_none()) else { return };
-        let nothing = || Arrivals::new(self.name.clone(), phase.identity.phase);
-        let arrivals = arrivals.unwrap_or_else(nothing);
-        let theta = phase.evidence.theta();
-        phase.fold(&arrivals, now);
-        phase.evidence.note_unknown(unknown);
-        if phase.evidence.theta() < theta {
-            let (experiment, remembered_share) = (&self.name, phase.evidence.remembered_share());
-            tracing::warn!(event = "experiment_thinned", %experiment, remembered_share, "users of an experiment are left out");
+        let Some(phase) = &mut self.phase else { return };
+        // Nothing but arrivals changes a phase that is over.
+        if phase.ended.is_none() || arrivals.is_some() {
+            let nothing = || Arrivals::new(self.name.clone(), phase.identity.phase);
+            let arrivals = arrivals.unwrap_or_else(nothing);
+            let theta = phase.evidence.theta();
+            phase.fold_through(&arrivals, arrived, through);
+            phase.evidence.note_unknown(unknown);
+            if phase.evidence.theta() < theta {
+                let (experiment, remembered_share) = (&self.name, phase.evidence.remembered_share());
+                tracing::warn!(event = "experiment_thinned", %experiment, remembered_share, "users of an experiment are left out");
+            }
+        }
+    }
+
+    /// Folds the arrivals of the phase before.
+    fn fold_late(&mut self, now: Timestamp) {
+        let (arrived, through) = self.times(now);
+        let previous = self.phase.as_mut().and_then(|phase| phase.previous.as_mut());
+        if let Some((previous, late)) = previous.zip(self.late.take()) {
+            previous.fold_through(&late, arrived, through);
+            self.has_news = true;
+        }
+    }
+
+    /// Returns the time of the newest arrival, and that up to which everything was read; both are not after `now`.
+    fn times(&self, now: Timestamp) -> (Timestamp, Timestamp) {
+        (now.min(Timestamp::from_millis(self.arrived_at)), now.min(Timestamp::from_millis(self.through)))
+    }
+
+    /// Writes down what has come late of phases that are over, once it is waited for no longer.
+    fn close(&mut self, state: &State, now: Timestamp) {
+        if self.phase.as_ref().is_some_and(|phase| phase.ended.is_some()) {
+            self.fold(now);
+        }
+        self.fold_late(now);
+        // The ledger of a deleted experiment is removed, so nothing more is waited for.
+        let is_deleted = !state.config.ab_tests.contains_key(&self.name);
+        let through = Timestamp::from_millis(if is_deleted { i64::MAX } else { self.through });
+        let Some(phase) = &mut self.phase else { return };
+        self.records.extend(phase.close(through, now, crate::VERSION));
+        if let Some(previous) = phase.previous.take_if(|previous| !previous.is_waiting(through)) {
+            let mut previous = *previous;
+            self.records.extend(previous.close(through, now, crate::VERSION));
+            self.has_news = true;
         }
     }
 
@@ -129,6 +223,7 @@ impl ExperimentAccount {
     /// guardrail has fired, that record each time.
     pub(super) fn judge(&mut self, state: &State, now: Timestamp) -> Option<Record> {
         self.follow(state, now);
+        self.close(state, now);
         let counted = self.phase.as_ref().filter(|phase| phase.ended.is_none());
         if let Some(harm) = counted.and_then(|phase| phase.harm.as_deref()) {
             return Some(harm.clone());
@@ -155,10 +250,15 @@ impl ExperimentAccount {
         self.judge(state, now).filter(|record| record.harm().is_some())
     }
 
-    /// Returns true if the phase is over, or none was counted, and everything of it is written.
+    /// Returns true if the phase is over, or none was counted, everything of it is written, and no report is waited for.
     pub(super) fn is_over(&self) -> bool {
-        self.phase.as_ref().is_none_or(|phase| phase.ended.is_some())
+        let through = Timestamp::from_millis(self.through);
+        let is_over = |phase: &Phase| {
+            phase.ended.is_some() && !phase.has_late && phase.previous.is_none() && !phase.is_waiting(through)
+        };
+        self.phase.as_ref().is_none_or(is_over)
             && self.arrivals.is_none()
+            && self.late.is_none()
             && !self.is_waiting()
     }
 
@@ -170,6 +270,7 @@ impl ExperimentAccount {
     /// Returns true if records are to be written, or figures that time alone has changed.
     pub(super) fn is_waiting(&self) -> bool {
         self.has_records()
+            || self.has_news
             || self.phase.as_ref().is_some_and(|phase| *phase.evidence.figures() != self.written)
     }
 
@@ -184,8 +285,10 @@ impl ExperimentAccount {
         (positions, horizon): (Positions, Horizon),
     ) -> Result<(), CommitError> {
         let now = clock::now();
+        self.has_read(horizon.until);
         self.follow(state, now);
         self.fold(now);
+        self.close(state, now);
         let mut ledger = self.ledger.clone();
         ledger.positions = positions;
         (ledger.through, ledger.written_at) = (horizon.until, now.millis());
@@ -195,7 +298,7 @@ impl ExperimentAccount {
         let mut packed = None;
         if let Some(phase) = &mut self.phase {
             let mut evidence = PackedEvidence::of(&*phase)?;
-            while !evidence.fits_of_phase(&others) && phase.halve_users() {
+            while !evidence.fits_of_phase(&others) && halve_users(phase) {
                 tracing::warn!(event = "evidence_halved", experiment = %self.name, "users are left out of the evidence");
                 evidence = PackedEvidence::of(&*phase)?;
             }
@@ -206,6 +309,7 @@ impl ExperimentAccount {
         self.ledger = platform.store.write_ledger(write).await?;
         self.written = self.phase.as_ref().map(|phase| phase.evidence.figures().clone()).unwrap_or_default();
         self.records.clear();
+        self.has_news = false;
         Ok(())
     }
 
@@ -219,24 +323,32 @@ impl ExperimentAccount {
     }
 }
 
+/// Leaves half of the users out: those of the phase before, while it has any. Returns false if there are none.
+fn halve_users(phase: &mut Phase) -> bool {
+    phase.previous.as_mut().is_some_and(|previous| previous.halve_users()) || phase.halve_users()
+}
+
+#[cfg(test)]
+mod endings;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::CountedPhase;
     use cutover_core::{
         config::Config,
-        experiment::{Conclusion, DEFAULT_CAPACITY},
-        measurement::experiments::{ExperimentPart, Exposure, UserOutcome},
+        experiment::{Conclusion, DEFAULT_CAPACITY, LATE_MS},
+        measurement::experiments::{Exposure, UserOutcome},
     };
 
     /// Time at which batches arrive, in milliseconds since 1970.
-    const AT: i64 = 60_000;
+    pub(super) const AT: i64 = 60_000;
 
-    fn name() -> ExperimentName {
+    pub(super) fn name() -> ExperimentName {
         "e".parse().unwrap()
     }
 
-    fn account() -> ExperimentAccount {
+    pub(super) fn account() -> ExperimentAccount {
         ExperimentAccount {
             name: name(),
             capacity: DEFAULT_CAPACITY,
@@ -244,15 +356,18 @@ mod tests {
             phase: None,
             written: Figures::default(),
             arrivals: None,
+            late: None,
             arrived_at: 0,
+            through: i64::MAX,
             unknown: 0,
             records: Vec::new(),
             judged_at: None,
+            has_news: false,
         }
     }
 
     /// A state in which a phase of the experiment is counted since the epoch; none if the number is 0.
-    fn state(phase: u32) -> State {
+    pub(super) fn state(phase: u32) -> State {
         let text = "experiments: { e: { name: E, success_metrics: [error_rate, order], variants: { control: C, treatment: T } } }";
         let mut state = State::default();
         state.config = Config::from_yaml(text).unwrap();
@@ -265,7 +380,7 @@ mod tests {
     }
 
     /// A batch in which users of one variant are exposed, and fail.
-    fn failing(sequence: u64, phase: u32, variant: u8, users: u64) -> Batch {
+    pub(super) fn failing(sequence: u64, phase: u32, variant: u8, users: u64) -> Batch {
         let hashes = (0..users).map(|user| 1 + user + 1_000_000 * u64::from(variant) + 10_000_000 * sequence);
         let mut part = ExperimentPart::empty(name(), phase, 10);
         for user in hashes {
@@ -275,7 +390,7 @@ mod tests {
         Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), sequence) }
     }
 
-    fn exposed(account: &ExperimentAccount) -> Vec<u64> {
+    pub(super) fn exposed(account: &ExperimentAccount) -> Vec<u64> {
         let phase = account.phase.as_ref().unwrap();
         phase.evidence.figures().running.iter().map(|sums| sums.users).collect()
     }
@@ -325,7 +440,7 @@ mod tests {
         assert_eq!(account.judge(&over, now), None);
         assert_eq!(account.records.len(), 1);
         assert_eq!((account.records[0].at, account.records[0].figures.running[0].users), (now, 5));
-        account.add(&over, AT, &failing(2, 1, 0, 5));
+        account.add(&over, AT + LATE_MS, &failing(2, 1, 0, 5));
         account.judge(&over, Timestamp::from_millis(600_000));
         assert_eq!((exposed(&account), account.records.len()), (vec![5, 0], 1));
         // The next phase begins with nobody.
@@ -348,13 +463,17 @@ mod tests {
         account.records.clear();
         assert!(!account.is_over(), "its figures are not written");
         account.written = account.phase.as_ref().unwrap().evidence.figures().clone();
+        assert!(!account.is_over(), "reports may still come");
+        account.has_read(now.millis() + LATE_MS);
         assert!(account.is_over());
     }
 
-    /// An event whose exposure comes with a later batch of a backlog waits for it, however long ago both came.
+    /// An event whose exposure comes with a later batch of a backlog waits for it, however long ago both came, and however often
+    /// the phase is judged meanwhile.
     #[test]
     fn a_backlog_is_folded_as_of_its_arrival() {
         let (mut account, state) = (account(), state(1));
+        account.through = AT - 2_000;
         let mut part = ExperimentPart::empty(name(), 1, 10);
         part.outcomes.push(UserOutcome { user: 7, metric: 1, after_s: 20, value: None, id: None });
         let event = Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1) };
@@ -362,6 +481,7 @@ mod tests {
         // A day later.
         let now = Timestamp::from_millis(86_400_000);
         account.judge(&state, now).unwrap();
+        account.judge(&state, Timestamp::from_millis(now.millis() + JUDGED_EVERY_MS)).unwrap();
         let mut part = ExperimentPart::empty(name(), 1, 10);
         part.exposures.push(Exposure { user: 7, variant: 1, after_s: 0 });
         let exposure = Batch { experiments: vec![part], ..Batch::empty("b".repeat(32), 1) };
@@ -369,6 +489,7 @@ mod tests {
         let figures = account.judge(&state, now).unwrap().figures;
         assert_eq!((figures.running[1].users, figures.running[1].metrics[1].with_event), (1, 1));
         assert_eq!(figures.before_exposure, 0);
+        assert_eq!(figures.matured[1].users, 0, "nothing says that the user's window is over");
     }
 
     /// The largest evidence of a phase: every user that is remembered has an event of each metric. What is too large loses

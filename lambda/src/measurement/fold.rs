@@ -144,6 +144,11 @@ impl<'p> Folding<'p> {
             known,
         };
         folding.note_expired();
+        if is_restored {
+            let [since, until] = [folding.cursor.through, folding.cursor.passed_over];
+            let [since, until] = [since, until].map(Timestamp::from_millis);
+            folding.note_report_gap(FlagGap { since, until });
+        }
         if is_replaced {
             folding.note_gap("the stream was replaced");
         }
@@ -338,9 +343,10 @@ impl<'p> Folding<'p> {
             tracing::error!(event = "log_gap", why, since = gap.since.millis(), "counts have expired");
             note_gap(&mut self.cursor, run.flag.as_str(), gap, Some(&run));
         }
+        self.note_expired_reports(now);
     }
 
-    /// Notes that counts of all active runs have expired before they were folded.
+    /// Notes that counts of all active runs and phases have expired before they were folded.
     fn note_gap(&mut self, why: &str) {
         let gap = FlagGap { since: Timestamp::from_millis(self.cursor.through), until: clock::now() };
         let (since, until) = (gap.since.millis(), gap.until.millis());
@@ -348,6 +354,7 @@ impl<'p> Folding<'p> {
         for run in self.running() {
             note_gap(&mut self.cursor, run.flag.as_str(), gap, Some(&run));
         }
+        self.note_report_gap(gap);
     }
 }
 

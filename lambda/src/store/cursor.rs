@@ -125,6 +125,13 @@ impl Cursor {
         self.gaps.insert(flag.to_owned(), known.map_or(gap, |known| known.and(gap)));
     }
 
+    /// Notes a gap in the reports of an experiment, whose phase began at `began`. With another gap in that phase it becomes one; a
+    /// gap of an earlier phase is replaced.
+    pub fn note_report_gap(&mut self, ledger: &str, gap: FlagGap, began: Timestamp) {
+        let known = self.gaps.get(ledger).filter(|known| known.until > began).copied();
+        self.gaps.insert(ledger.to_owned(), known.map_or(gap, |known| known.and(gap)));
+    }
+
     /// Returns the arrival time up to which the counts of a run's step are complete, in milliseconds since 1970. A gap in the
     /// step ends that until the step begins anew, because an operator resumes the run.
     pub fn through_of(&self, run: &Run) -> i64 {
@@ -136,9 +143,15 @@ impl Cursor {
     /// milliseconds since 1970; `None` if there is none, or one is noted. Shards tell of expired records only where the cursor
     /// has a position.
     pub fn expired_of(&self, run: &Run, now: i64) -> Option<FlagGap> {
-        let since = self.ledger_through(run.flag.as_str()).max(run.step_started_at.millis());
+        self.expired_since(run.flag.as_str(), run.step_started_at, now)
+    }
+
+    /// Returns the gap of a ledger of which nothing was read since `began` for longer than the log is kept, as
+    /// [`Self::expired_of`] does.
+    pub fn expired_since(&self, ledger: &str, began: Timestamp, now: i64) -> Option<FlagGap> {
+        let since = self.ledger_through(ledger).max(began.millis());
         let until = now.saturating_sub(LOG_KEPT_MS);
-        let is_new = since < until && self.gap_of(run).is_none();
+        let is_new = since < until && self.gaps.get(ledger).is_none_or(|gap| gap.until <= began);
         is_new.then(|| FlagGap { since: Timestamp::from_millis(since), until: Timestamp::from_millis(until) })
     }
 
@@ -262,6 +275,24 @@ mod tests {
         assert_eq!(cursor.gaps["one"], gap(41_000, 44_000), "the step before is over");
         cursor.note_gap("two", gap(1, 2), None);
         assert_eq!(cursor.gaps["two"], gap(1, 2));
+    }
+
+    #[test]
+    fn gaps_in_one_phase_of_an_experiment_are_one() {
+        let time = Timestamp::from_millis;
+        let hours = |count: i64| count * 60 * 60 * 1_000;
+        let gap = |since, until| FlagGap { since: time(hours(since)), until: time(hours(until)) };
+        let mut cursor = Cursor { through: hours(3), ..Cursor::default() };
+        assert_eq!(cursor.expired_since("experiment/e", time(hours(1)), hours(26)), None);
+        let expired = cursor.expired_since("experiment/e", time(hours(1)), hours(30)).unwrap();
+        assert_eq!(expired, gap(3, 7));
+        for (noted, began, expected) in
+            [(expired, 1, gap(3, 7)), (gap(10, 11), 1, gap(3, 11)), (gap(14, 15), 12, gap(14, 15))]
+        {
+            cursor.note_report_gap("experiment/e", noted, time(hours(began)));
+            assert_eq!(cursor.gaps["experiment/e"], expected, "since {began}");
+        }
+        assert_eq!(cursor.expired_since("experiment/e", time(hours(12)), hours(40)), None, "noted once");
     }
 
     /// Counts that have expired are unknown; a step that has some of them in it is never complete.

@@ -1,6 +1,7 @@
-//! Experiments that are counted and judged: exact counts, guardrails that stop them, and keys that nobody sees.
+//! Experiments that are counted and judged: exact counts, ends of phases, guardrails that stop them, and keys that nobody sees.
 
 mod crowd;
+mod endings;
 mod exact;
 mod guardrail;
 mod keys;

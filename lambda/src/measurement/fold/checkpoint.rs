@@ -72,6 +72,10 @@ impl Folding<'_> {
             }
         }
         self.catch_up(patience).await?;
+        self.end_deleted().await?;
+        if self.is_superseded {
+            return Ok(false);
+        }
         if let Err(error) = self.remove_ledgers().await {
             // The next checkpoint does it, or whoever has taken the lease.
             tracing::warn!(%error, "the ledgers of deleted flags could not be removed");

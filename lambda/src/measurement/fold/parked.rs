@@ -102,6 +102,9 @@ impl Folding<'_> {
             self.of_experiments.harms.insert(harm.identity.experiment.clone(), harm);
         }
         let through = if own.reach(self.fold.read()) { self.through } else { account.through() };
+        if let Some(gap) = self.cursor.gaps.get(name) {
+            account.note_gap(*gap);
+        }
         let at = (own.clone(), self.horizon(through));
         account.checkpoint(self.platform, &self.state, self.lease, at).await.map_err(
             |error| match error {

@@ -9,7 +9,7 @@ use cutover_core::FlagName;
 
 impl Folding<'_> {
     /// Returns true if a flag is configured, or its canary runs, or if an experiment is configured.
-    fn is_configured(&self, name: &str) -> bool {
+    pub(super) fn is_configured(&self, name: &str) -> bool {
         let state = &self.state;
         if let Some(experiment) = LedgerSubject::experiment(name) {
             return state.config.ab_tests.contains_key(&experiment);

@@ -37,6 +37,16 @@ impl KnownLedgers {
         self.0.entry(flag.to_owned()).or_default();
     }
 
+    /// Returns true if this ledger exists, as far as it is known.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(Option::is_none)
+    }
+
+    /// Returns the names of the ledgers that exist.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, removed)| removed.is_none()).map(|(name, _)| name.as_str())
+    }
+
     /// Returns true if the ledger of a flag was removed in the last day.
     pub fn is_removed(&self, flag: &str) -> bool {
         self.0.get(flag).is_some_and(Option::is_some)
@@ -129,6 +139,8 @@ mod tests {
             (&known(&[("gone", Some(1_000)), ("kept", None)]), vec!["gone".to_owned()])
         );
         assert!(names.is_removed("gone") && !names.is_removed("kept") && !names.is_removed("unknown"));
+        assert!(names.has("kept") && !names.has("gone") && !names.has("unknown"));
+        assert_eq!(names.names().collect::<Vec<_>>(), ["kept"]);
         // A late batch does not make it known again.
         let mut later = names.clone();
         later.note("gone");

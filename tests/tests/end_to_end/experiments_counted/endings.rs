@@ -1,0 +1,107 @@
+//! Ends of experiments: what was seen before the end counts, also if its report comes after it, and is in a last record.
+
+use super::{Functions, NAME};
+use cutover_core::experiment::Record;
+use cutover_tests::{
+    batches::store_batch,
+    experiments::{Counted, CountedUser, ORDER},
+};
+use serde_json::{Value, json};
+
+/// Returns users of both variants in turn, who all have an order.
+fn users(from: u64, count: u64) -> Vec<CountedUser> {
+    let user =
+        |hash: u64| CountedUser { hash, variant: u8::from(hash.is_multiple_of(2)), events: vec![ORDER] };
+    (from..from + count).map(user).collect()
+}
+
+async fn post(functions: &Functions, path: &str, body: Option<Value>) {
+    let headers = [("content-type", "application/json")];
+    let body = body.map(|body| body.to_string());
+    let path = format!("/experiments/{NAME}/{path}");
+    functions.root().send("POST", &path, &headers, body.as_deref()).await.expect(200);
+}
+
+/// Returns the sum of the users of both variants in a list of them.
+fn sum(variants: &Value) -> u64 {
+    variants.as_array().unwrap().iter().map(|variant| variant["users"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_seen_before_a_stop_counts_after_it() {
+    let functions = Functions::start(&[]).await;
+    let counted = Counted::begin(functions.root(), NAME).await;
+    let store = &functions.platform.store;
+    store_batch(store, &counted.batch("a".repeat(32), 1, &users(1, 10))).await;
+    functions.evaluate().await;
+    // One report has arrived and is not read when the experiment stops, another one comes after it was found to be over.
+    store_batch(store, &counted.batch("a".repeat(32), 2, &users(101, 20))).await;
+    post(&functions, "stop", Some(json!({ "reason": "enough" }))).await;
+    functions.evaluate().await;
+    assert_eq!(sum(&functions.results().await["variants"]), 30);
+    store_batch(store, &counted.batch("a".repeat(32), 3, &users(201, 40))).await;
+    functions.evaluate().await;
+    let results = functions.results().await;
+    assert_eq!(sum(&results["variants"]), 70, "{results:#}");
+    assert_eq!(results["metrics"][1]["variants"][0]["events"].as_f64(), Some(35.0));
+    assert!(results["ended"].is_string() && results["state"] == "stopped", "{results:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_experiment_that_is_deleted_has_a_last_record() {
+    let functions = Functions::start(&[]).await;
+    let counted = Counted::begin(functions.root(), NAME).await;
+    let store = &functions.platform.store;
+    store_batch(store, &counted.batch("a".repeat(32), 1, &users(1, 10))).await;
+    functions.evaluate().await;
+    post(&functions, "pause", None).await;
+    functions.evaluate().await;
+    functions.root().send("DELETE", &format!("/experiments/{NAME}"), &[], None).await.expect(200);
+    functions.evaluate().await;
+    let (records, _) = store.experiment_records(&NAME.parse().unwrap(), "", 100).await.unwrap();
+    let last: &Record = records.last().expect("a record");
+    assert!(last.circumstances.ended.is_some(), "{last:#?}");
+    assert_eq!(last.figures.running.iter().map(|sums| sums.users).sum::<u64>(), 10);
+    assert!(cutover_core::experiment::replay(&records).is_empty());
+    let left = functions
+        .dynamodb
+        .items()
+        .iter()
+        .filter(|item| item["pk"]["S"] == format!("LEDGER#experiment/{NAME}"))
+        .count();
+    assert_eq!(left, 0, "its ledger is removed");
+}
+
+/// Records that were made while results were hidden are as the results were; a replay asks for all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_hidden_with_the_results() {
+    let functions = Functions::start(&[]).await;
+    let counted = Counted::begin(functions.root(), NAME).await;
+    let store = &functions.platform.store;
+    let of_control: Vec<CountedUser> = users(1, 400).into_iter().filter(|user| user.variant == 0).collect();
+    store_batch(store, &counted.batch("a".repeat(32), 1, &of_control)).await;
+    functions.evaluate().await;
+    // Later users make the split look right.
+    let of_treatment: Vec<CountedUser> =
+        users(1_001, 400).into_iter().filter(|user| user.variant == 1).collect();
+    store_batch(store, &counted.batch("a".repeat(32), 2, &of_treatment)).await;
+    functions.evaluate().await;
+    let results = functions.results().await;
+    assert_eq!((&results["is_hidden"], &results["metrics"]), (&json!(true), &json!([])), "{results:#}");
+    let records = async |query: &str| {
+        let path = format!("/experiments/{NAME}/records{query}");
+        functions.root().get(&path).await.expect(200).body["records"].as_array().unwrap().clone()
+    };
+    let withheld = records("").await;
+    let hidden = withheld.last().unwrap();
+    assert_eq!(
+        (&hidden["judgement"]["conclusion"]["kind"], &hidden["is_withheld"]),
+        (&json!("hidden"), &json!(true))
+    );
+    assert_eq!(hidden["figures"]["running"][0], json!({ "users": 200, "metrics": [] }));
+    let whole: Vec<Record> = serde_json::from_value(json!(records("?hidden=include").await)).unwrap();
+    assert!(
+        whole.last().unwrap().judgement.is_hidden() && cutover_core::experiment::replay(&whole).is_empty()
+    );
+    functions.root().get(&format!("/experiments/{NAME}/records?hidden=yes")).await.expect(422);
+}
