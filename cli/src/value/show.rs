@@ -79,7 +79,7 @@ fn served(served: &Value) -> String {
 fn in_words(flag: &Value) -> Value {
     let mut shown = flag.clone();
     let Some(fields) = shown.as_object_mut() else { return shown };
-    fields.retain(|name, value| !HIDDEN.contains(&name.as_str()) && !(name == "stale" && value.is_null()));
+    fields.retain(|name, value| !(HIDDEN.contains(&name.as_str()) || name == "stale" && value.is_null()));
     let joined = |list: &str, describe: fn(&Value) -> String| -> Value {
         json!(output::list(flag, list).map(describe).collect::<Vec<_>>().join("; "))
     };

@@ -109,7 +109,7 @@ pub fn evaluate_flags(rules: &Ruleset, request: &BulkRequest<'_>) -> Answer {
         write_metadata(rules.revision(), &mut body);
         body
     });
-    Answer { status: 200, body, etag: Some(tag), ..Answer::default() }
+    Answer { status: 200, body, etag: Some(tag) }
 }
 
 /// Parses a request body, which must be an object.

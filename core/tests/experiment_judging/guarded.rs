@@ -8,7 +8,7 @@ use super::{
 use cutover_core::{
     Timestamp,
     experiment::{
-        Conclusion, DEFAULT_CAPACITY, Design, Evidence, Judgement, Phase, PhaseIdentity, Record, TestKind,
+        Conclusion, Design, Evidence, Judgement, Phase, PhaseIdentity, Record, TestKind,
         TestResult, replay,
     },
     measurement::experiments::{ExperimentPart, GuardrailEvent},
@@ -118,7 +118,7 @@ fn at(after_s: i64) -> Timestamp {
 /// A phase with far more users than it remembers, a few of whom had an error in either variant, two weeks after its
 /// start.
 fn crowded() -> Phase {
-    let mut phase = Phase::begin(identity(), design(&[50, 50]), DEFAULT_CAPACITY);
+    let mut phase = Phase::begin(identity(), design(&[50, 50]), 4_096);
     for tick in 0..60_u64 {
         let users = || (0..1_000).map(|user| mix(1_000 * tick + user));
         let exposures = users().map(|user| exposure(user, (user % 2) as u8, 0)).collect();
@@ -234,7 +234,7 @@ fn without_harm_a_whole_phase_is_stopped_no_more_often_than_its_level() {
             let now = look * 600;
             let failing = |_: u64| {
                 // Every fourth event is of one of ten users who always fail.
-                let user = if random.draw() % 4 == 0 { random.draw() % 10 } else { random.draw() };
+                let user = if random.draw().is_multiple_of(4) { random.draw() % 10 } else { random.draw() };
                 let hash = mix(user ^ (run << 32));
                 error(hash, (mix(hash ^ 0xabcd) % 2) as u8, now - 300)
             };

@@ -42,7 +42,7 @@ pub(super) async fn handle(
     _: Caller,
     State(platform): State<Platform>,
     ExperimentPath(name): ExperimentPath,
-    Parameters(query): Parameters<PageQuery>,
+    Parameters(query): Parameters<Query>,
 ) -> Result<Response, Problem> {
     let limit = LIMIT.check(query.limit)?;
     must_be_a_position(&query.after)?;

@@ -39,8 +39,10 @@ pub(super) async fn handle(
     let open = measured.as_ref().map(|measured| &measured.phase).filter(|phase| phase.ended.is_none());
     let capacity = open.map_or(platform.settings.experiment_users, |phase| phase.evidence.capacity());
     let unknown_isolates = platform.store.cursor().await?.totals.isolates_lost_lately;
-    results["capacity"] = json!(capacity);
-    results["unknown_isolates"] = json!(unknown_isolates);
+    if let Some(fields) = results.as_object_mut() {
+        fields.insert("capacity".to_owned(), json!(capacity));
+        fields.insert("unknown_isolates".to_owned(), json!(unknown_isolates));
+    }
     Ok(json_response(StatusCode::OK, &results))
 }
 

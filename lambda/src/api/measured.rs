@@ -58,7 +58,9 @@ pub(super) async fn phase(
         (Some((identity, design)), Some(held)) if held.identity == identity && held.design == design => {
             Some(held)
         }
-        (Some((identity, design)), _) => Some(Phase::begin(identity, design, platform.settings.experiment_users)),
+        (Some((identity, design)), _) => {
+            Some(Phase::begin(identity, design, platform.settings.experiment_users))
+        }
     };
     let through = (ledger.through > 0).then(|| Timestamp::from_millis(ledger.through));
     Ok(phase.map(|phase| MeasuredPhase { phase, through }))

@@ -6,8 +6,8 @@ use crate::{
     measurement::account::Horizon,
     platform::Platform,
     store::{
-        CommitError, FlagGap, Lease, Ledger, LedgerSubject, LedgerWrite, NewItem, PHASES, PackedEvidence, State,
-        error::StoreError, experiment_record_items,
+        CommitError, FlagGap, Lease, Ledger, LedgerSubject, LedgerWrite, NewItem, PHASES, PackedEvidence,
+        State, error::StoreError, experiment_record_items,
     },
 };
 use cutover_core::{
