@@ -8,8 +8,7 @@ use super::{
 use cutover_core::{
     Timestamp,
     experiment::{
-        Conclusion, Design, Evidence, Judgement, Phase, PhaseIdentity, Record, TestKind,
-        TestResult, replay,
+        Conclusion, Design, Evidence, Judgement, Phase, PhaseIdentity, Record, TestKind, TestResult, replay,
     },
     measurement::experiments::{ExperimentPart, GuardrailEvent},
     rules::experiment::metric::Direction,
