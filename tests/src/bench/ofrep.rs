@@ -40,6 +40,8 @@ const OURS: &str = "edge";
 const FLAGD: &str = "flagd";
 /// flagd's core with its rules as functions, which a Worker can compile only when it starts.
 const COMPILED: &str = "flagd-compiled";
+/// A Worker that reads the request and answers with constant bytes, as many as all flags take: no Worker costs less.
+const CONSTANT: &str = "constant";
 
 /// Requests with one kind of answer, and the Worker that is measured beside ours.
 struct Comparison {
@@ -49,19 +51,20 @@ struct Comparison {
 }
 
 /// The first one has the bar; the others are for information.
-const COMPARISONS: [Comparison; 3] = [
+const COMPARISONS: [Comparison; 4] = [
     Comparison { name: "all flags", theirs: FLAGD, status: 200 },
     Comparison { name: "304 to If-None-Match", theirs: FLAGD, status: 304 },
     Comparison { name: "all flags, rules compiled at the start", theirs: COMPILED, status: 200 },
+    Comparison { name: "nothing evaluated, as many bytes answered", theirs: CONSTANT, status: 200 },
 ];
 
 /// Ratios of a comparison.
 pub struct Ratios {
     /// The requests.
     pub name: &'static str,
-    /// Processor time per request, flagd's core over our Worker.
+    /// Processor time per request, the other Worker over ours.
     pub cpu: Spread,
-    /// Requests per second, our Worker over flagd's core.
+    /// Requests per second, our Worker over the other one.
     pub throughput: Spread,
 }
 
@@ -69,7 +72,7 @@ pub struct Ratios {
 pub struct Report {
     /// All flags, with the bar.
     pub all: Ratios,
-    /// The same without an answer to send, and with flagd's rules compiled, for information.
+    /// For information: the same without an answer to send, with flagd's rules compiled, and without any evaluation.
     pub others: Vec<Ratios>,
 }
 
@@ -121,6 +124,13 @@ async fn start() -> Bench {
     let directory = tempfile::tempdir().expect("a directory for the bundle");
     let script = directory.path().join("worker.mjs");
     bundle(&script);
+    let constant = directory.path().join("constant.mjs");
+    let answer = " ".repeat(flags::ANSWER_BYTES);
+    let text = format!(
+        "const headers = {{ 'content-type': 'application/json' }};\nconst answer = new TextEncoder().encode('{answer}');\n\
+         export default {{ async fetch(request) {{ await request.arrayBuffer(); return new Response(answer, {{ headers }}); }} }};\n"
+    );
+    std::fs::write(&constant, text).expect("a script is written");
     let configuration = flags::of_flagd(&flags).to_string();
     let flagd = |name, is_compiled: bool| {
         Worker::javascript(name, &script)
@@ -133,6 +143,7 @@ async fn start() -> Bench {
         Worker::edge(OURS, store.port()).with("INGEST_URL", ingest.url()),
         flagd(FLAGD, false),
         flagd(COMPILED, true),
+        Worker::javascript(CONSTANT, &constant),
     ]);
     Bench { workerd, flags, bodies: flags::bodies(), _store: store, _ingest: ingest }
 }
@@ -150,6 +161,8 @@ fn request(body: &str, etag: Option<&str>) -> String {
 async fn evaluate(port: u16, body: &str) -> BulkAnswer {
     let response = http::exchange(port, request(body, None).as_bytes()).await;
     assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
+    let bytes = response.body.len();
+    assert!(bytes.abs_diff(flags::ANSWER_BYTES) < flags::ANSWER_BYTES / 10, "{bytes} bytes");
     let etag = response.header("etag").expect("an entity tag");
     let answer = response.json();
     let flags = answer["flags"].as_array().expect("a list of flags").iter();
@@ -198,6 +211,7 @@ impl Bench {
             }
             tags.insert(name, theirs.into_iter().map(|answer| answer.etag).collect());
         }
+        tags.insert(CONSTANT, vec![String::new(); self.bodies.len()]);
         tags.insert(OURS, ours.into_iter().map(|answer| answer.etag).collect());
         tags
     }
@@ -251,9 +265,9 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
             costs.push(cost);
             rates.push(1.0 / rate);
         }
-        let [all, held, compiled] = measured.each_ref().map(|(costs, _)| costs[costs.len() - 1]);
+        let [all, held, compiled, constant] = measured.each_ref().map(|(costs, _)| costs[costs.len() - 1]);
         eprintln!(
-            "round {round:2}: processor time, all flags {all:.2}, 304 {held:.2}, compiled {compiled:.2}"
+            "round {round:2}: processor time, all flags {all:.2}, 304 {held:.2}, compiled {compiled:.2}, constant {constant:.2}"
         );
     }
     let mut ratios = prepared.iter().zip(measured).map(|((comparison, ..), (costs, rates))| Ratios {
@@ -261,6 +275,6 @@ pub async fn run(rounds: usize, seconds: f64) -> Report {
         cpu: Spread::of(costs),
         throughput: Spread::of(rates),
     });
-    let all = ratios.next().expect("three comparisons");
+    let all = ratios.next().expect("four comparisons");
     Report { all, others: ratios.collect() }
 }

@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 /// Requests that the token may send in a second: the most that can be configured, so that no Worker refuses any.
 pub(super) const REQUESTS_PER_SECOND: u32 = 100_000;
 
+/// Bytes of an answer with all flags, within a tenth.
+pub(super) const ANSWER_BYTES: usize = 8_400;
+
 /// Number of contexts for which flags are evaluated.
 const CONTEXTS: usize = 200;
 
