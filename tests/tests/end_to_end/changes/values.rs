@@ -72,6 +72,11 @@ async fn a_flag_with_values_is_saved_as_a_file_saves_it() {
     let record = root.get("/audit?limit=1").await.expect(200).body["records"][0].clone();
     assert_eq!((&record["action"], &record["reason"]), (&json!("value_flag.put"), &json!("more green")));
     assert_eq!(record["objects"], json!(["flags/button"]));
+    // The name of the flag is the default salt, to which it can return.
+    let salted = patch(root, FLAG, &[], &json!({ "salt": "paint" })).await.expect(200).body;
+    assert_eq!(salted["salt"], "paint");
+    let returned = patch(root, FLAG, &[], &json!({ "salt": "button" })).await.expect(200).body;
+    assert_eq!((&returned["salt"], &returned["unchanged"]), (&json!("button"), &Value::Null));
     // A file that exports it changes nothing.
     let exported = root.get("/config").await.expect(200).body;
     assert_eq!(root.apply(&exported.to_string()).await.expect(200).body["unchanged"], true);
