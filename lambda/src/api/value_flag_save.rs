@@ -4,7 +4,7 @@
 use crate::{
     api::{
         extract::FlagPath,
-        object_body::{merge, without_kept},
+        object_body::{NamedObject, merge},
         value_flags::{COMPUTED, SECTION, dependents, find, value_flag_json},
     },
     change::{
@@ -132,7 +132,7 @@ async fn switch(
 
 /// Returns a body without the fields that the server maintains: a response may be sent back, and its name must match the path.
 fn body_of(name: &FlagName, body: Value) -> Result<Value, Problem> {
-    without_kept("flag", name.as_str(), &COMPUTED, body)
+    NamedObject { kind: "flag", field: "name", name: name.as_str() }.without_kept(&COMPUTED, body)
 }
 
 /// Removes the default that a patch replaces: a variant and weights exclude each other, and so do the weights of before and
