@@ -78,7 +78,7 @@ pub fn gate(
     proposal: &Proposal,
     changes: &[Change],
 ) -> Result<Option<Pending>, Problem> {
-    let details = || Value::Array(details_to_approve(before, proposal, changes));
+    let details = || Value::Array(details_to_approve(before, proposal, changes, clock::now()));
     if let Some(approved) = &demand.approved {
         let now = details();
         if approved.fingerprint == fingerprint(operation, &now) {
