@@ -27,8 +27,8 @@ pub(super) struct NamedObject<'n> {
 }
 
 impl NamedObject<'_> {
-    /// Returns a body without the fields that the server maintains, `computed` ones among them, and without its name, so
-    /// that a response may be sent back.
+    /// Returns a body without the fields that the server maintains, `computed` ones among them, and without its name,
+    /// so that a response may be sent back.
     ///
     /// # Errors
     ///

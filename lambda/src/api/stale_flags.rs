@@ -103,7 +103,12 @@ experiments:
       - { key: a, name: A, arm: legacy, traffic_percentage: 50 }
       - { key: b, name: B, arm: new, traffic_percentage: 50 }
 flags:
-  divided: { type: boolean, enabled: true, variants: { x: true, y: false }, default: { weights: { x: 50, y: 50 } }, off: y }
+  divided:
+    type: boolean
+    enabled: true
+    variants: { x: true, y: false }
+    default: { weights: { x: 50, y: 50 } }
+    off: y
   settled: { type: boolean, enabled: true, variants: { x: true, y: false }, default: x, off: y }
 ";
 

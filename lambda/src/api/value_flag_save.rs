@@ -124,8 +124,8 @@ async fn switch(
     .await
 }
 
-/// Proposes the state with a flag enabled or disabled from `now` on. A flag that is so only by its schedule is saved too: the
-/// past changes could be removed later, and must not switch it back.
+/// Proposes the state with a flag enabled or disabled from `now` on. A flag that is so only by its schedule is saved
+/// too: the past changes could be removed later, and must not switch it back.
 fn switched(truth: &Truth, name: &FlagName, flag: &ValueFlag, on: bool, now: Timestamp) -> Proposal {
     let switched = flag.switched(on, now);
     if switched == *flag {

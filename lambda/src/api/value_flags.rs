@@ -29,7 +29,8 @@ pub(super) const SECTION: &str = "flags";
 /// Fields of a flag that responses compute at their time.
 pub(super) const COMPUTED: [&str; 2] = ["in_force", "stale"];
 
-/// Returns a flag with values as JSON, with the salt in force and the state that its schedule has brought about by `now`.
+/// Returns a flag with values as JSON, with the salt in force and the state that its schedule has brought about by
+/// `now`.
 pub(super) fn value_flag_json(
     name: &FlagName,
     flag: &ValueFlag,

@@ -72,8 +72,9 @@ pub struct ChangeResponse {
 /// is not known before the change is made.
 const NEW_RUN: &str = "new";
 
-/// Lists the changes of a proposal field by field, as a second person approves them, with the runs that it removes and the
-/// flags that it releases, or enables at `now`. Changes of other objects that are made in the meantime leave them as they are.
+/// Lists the changes of a proposal field by field, as a second person approves them, with the runs that it removes and
+/// the flags that it releases, or enables at `now`. Changes of other objects that are made in the meantime leave them
+/// as they are.
 pub fn details_to_approve(
     before: &State,
     proposal: &Proposal,
@@ -179,8 +180,9 @@ fn enabled_flags(before: &State, proposal: &Proposal) -> Vec<Value> {
     shares.collect()
 }
 
-/// Lists the flags with values that a proposal enables at `now`, each with what decides from then on: the default in force, the
-/// rules and the prerequisites. As of flags that decide routes, another caller may change these before the approval.
+/// Lists the flags with values that a proposal enables at `now`, each with what decides from then on: the default in
+/// force, the rules and the prerequisites. As of flags that decide routes, another caller may change these before the
+/// approval.
 fn enabled_value_flags(before: &State, proposal: &Proposal, now: Timestamp) -> Vec<Value> {
     let enabled = before.config.flags.iter().filter_map(|(name, held)| {
         let flag = proposal.config.flags.get(name)?;

@@ -97,7 +97,10 @@ async fn a_second_person_approves_what_an_enabled_flag_gives_out() {
     let api = two_person().await;
     let (root, one, two) = (api.root(), api.person("one").await, api.person("two").await);
     let path = "/value-flags/button";
-    let flag = |default: &str| json!({ "type": "boolean", "variants": { "x": true, "y": false }, "default": default, "off": "y" });
+    let flag = |default: &str| {
+        let variants = json!({ "x": true, "y": false });
+        json!({ "type": "boolean", "variants": variants, "default": default, "off": "y" })
+    };
     let approve =
         async |asked: &Answer| two.send("POST", &format!("/changes/{}/approve", id(asked)), &[], None).await;
     let ask = async || one.send("POST", &format!("{path}/enable"), &[], None).await.expect(202);
