@@ -259,16 +259,17 @@ mod tests {
                 .unwrap()
         };
         let enables = |before: &str, after: &str| {
-            let before = State { config: config(before), ..State::default() };
+            let mut held = State::default();
+            held.config = config(before);
             let proposal = Proposal {
                 config: config(after),
                 emergency: EmergencyChange::Keep,
                 others: Vec::new(),
                 answer: Box::new(|_| (StatusCode::OK, Value::Null)),
             };
-            let changes = diff(&before.config, &proposal.config);
+            let changes = diff(&held.config, &proposal.config);
             let now = "2027-02-01T00:00:00Z".parse().unwrap();
-            let details = details_to_approve(&before, &proposal, &changes, now);
+            let details = details_to_approve(&held, &proposal, &changes, now);
             details.into_iter().find(|detail| detail.get("enables").is_some())
         };
         let told = |default: &str, rules: Value| {
