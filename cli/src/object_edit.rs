@@ -15,6 +15,9 @@ use serde_json::{Map, Value};
 /// Field of computed divisions of buckets, which nobody edits: the server follows those that are in force.
 const SLICES: &str = "slices";
 
+/// Field of the weights that the slices are computed from.
+const WEIGHTS: &str = "weights";
+
 /// An object that is edited.
 #[derive(Debug, Clone, Copy)]
 pub struct Edit<'e> {
@@ -89,14 +92,19 @@ impl Edit<'_> {
     }
 }
 
+/// Returns a part of an object without the slices beside its weights.
 fn without_slices(value: &Value) -> Value {
     match value {
         Value::Array(items) => items.iter().map(without_slices).collect(),
         // The values of a flag are the application's own.
         Value::Object(fields) if fields.contains_key("value") => value.clone(),
-        Value::Object(fields) => {
+        // The keys of weights are those of variants, any of which may have the name of a field.
+        Value::Object(fields) if fields.contains_key(WEIGHTS) => {
             let kept = fields.iter().filter(|(name, _)| *name != SLICES);
-            Value::Object(kept.map(|(name, value)| (name.clone(), without_slices(value))).collect())
+            Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+        }
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), without_slices(value))).collect())
         }
         _ => value.clone(),
     }
@@ -136,6 +144,18 @@ mod tests {
             "rules": [{ "segment": "s", "weights": { "a": 100 } }],
         });
         assert_eq!(EDIT.parse(&text).unwrap(), expected, "{text}");
+    }
+
+    #[test]
+    fn variants_may_have_the_names_of_fields() {
+        let weights = json!({ "slices": 60.0, "weights": 30.0, "value": 10.0 });
+        let kept = json!({ "weights": weights });
+        let shown =
+            json!({ "weights": weights, "slices": [{ "from": 0.0, "to": 100.0, "variant": "slices" }] });
+        let scheduled =
+            |served: &Value| json!([{ "at": "2027-01-31T08:00:00Z", "set": { "default": served } }]);
+        assert_eq!(without_slices(&shown), kept);
+        assert_eq!(without_slices(&scheduled(&shown)), scheduled(&kept));
     }
 
     #[test]

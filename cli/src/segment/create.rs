@@ -67,18 +67,18 @@ fn json_of(options: &Options) -> Result<Value, Failure> {
 
 /// Reads a condition: an attribute, an operator, and values with commas between them.
 fn condition(text: &str) -> Result<Value, Failure> {
-    let mut words = text.splitn(3, ' ').map(str::trim).filter(|word| !word.is_empty());
-    match (words.next(), words.next(), words.next()) {
-        (Some(name), Some(op), Some(values)) => {
-            let values: Vec<&str> = values.split(',').map(str::trim).collect();
-            Ok(json!({ "type": "attribute", "name": name, "op": op, "values": values }))
-        }
-        _ => {
-            let hint = "write it as ATTRIBUTE OPERATOR VALUE, such as 'country in NO,SE'; for a value with a comma use \
-                        cutover segment edit";
-            Err(Failure::Usage(format!("{text:?} is no condition\n  hint: {hint}")))
-        }
-    }
+    // Values may have spaces within, and there may be several between the parts.
+    let parts = text.trim().split_once(char::is_whitespace).and_then(|(name, rest)| {
+        let (op, values) = rest.trim_start().split_once(char::is_whitespace)?;
+        Some((name, op, values))
+    });
+    let Some((name, op, values)) = parts else {
+        let hint = "write it as ATTRIBUTE OPERATOR VALUE, such as 'country in NO,SE'; for a value with a comma use \
+                    cutover segment edit";
+        return Err(Failure::Usage(format!("{text:?} is no condition\n  hint: {hint}")));
+    };
+    let values: Vec<&str> = values.split(',').map(str::trim).collect();
+    Ok(json!({ "type": "attribute", "name": name, "op": op, "values": values }))
 }
 
 #[cfg(test)]
@@ -100,7 +100,11 @@ mod tests {
             "conditions": [{ "type": "attribute", "name": "country", "op": "in", "values": ["NO", "SE"] }],
         });
         assert_eq!(json_of(&parsed(&words)).unwrap(), expected);
-        for wrong in ["country", "country in", ""] {
+        for spaced in ["country  in NO, SE", "  country   in   NO ,  SE  ", "country\tin NO,SE"] {
+            assert_eq!(condition(spaced).unwrap(), expected["conditions"][0], "{spaced:?}");
+        }
+        assert_eq!(condition("header:plan equals Gold Plus").unwrap()["values"], json!(["Gold Plus"]));
+        for wrong in ["country", "country in", "country  in ", "  ", ""] {
             let refused = json_of(&parsed(&["s", "--condition", wrong])).unwrap_err().to_string();
             assert!(refused.contains("is no condition"), "{refused}");
         }

@@ -17,7 +17,7 @@ pub enum Command {
     Edit(change::Edited),
     /// Enable a flag, until a later change of its schedule.
     Enable(change::Enable),
-    /// Disable a flag: all its users have the variant off.
+    /// Disable a flag, until a later change of its schedule: all its users have the variant off.
     Disable(change::Disable),
     /// Show the value of a user, and the part of the flag that decides.
     Explain(explain::Options),

@@ -31,6 +31,9 @@ pub(super) fn get(flag: &str, client: &Client, format: Format) -> Result<(), Fai
 pub(super) fn change(response: &Value, format: Format) {
     output::show_change(format, response, || {
         table(std::iter::once(response));
+        if let Some(until) = until(response) {
+            println!("{until}");
+        }
         let is_unchanged = response.get("unchanged").and_then(Value::as_bool).unwrap_or_default();
         if is_unchanged {
             println!("unchanged; revision {}", output::field(response, "revision"));
@@ -55,6 +58,12 @@ fn row(flag: &Value) -> Vec<String> {
     row.push(stale(flag));
     row.extend(output::pick(flag, &["description"]));
     row
+}
+
+/// Tells when the schedule of a flag changes the state that is in force; `None` if no change is ahead.
+fn until(flag: &Value) -> Option<String> {
+    let until = flag.get("in_force")?.get("until").filter(|until| !until.is_null())?;
+    Some(format!("until {}, by its schedule", output::cell(until)))
 }
 
 /// Describes the reason for which a flag is stale; a dash for one that is not.
@@ -182,6 +191,18 @@ mod tests {
             changed.as_object_mut().unwrap().remove(computed);
         }
         assert_eq!(row(&changed), ["button", "string", "no", "blue 90, green 10", "7", "-", "Colour"]);
+    }
+
+    #[test]
+    fn a_changed_flag_tells_when_its_schedule_changes_it_again() {
+        assert_eq!(until(&flag()), None);
+        let mut scheduled = flag();
+        scheduled["in_force"]["until"] = json!("2027-02-28T08:00:00Z");
+        let expected = "until 2027-02-28T08:00:00.000Z, by its schedule";
+        assert_eq!(until(&scheduled).as_deref(), Some(expected));
+        // An API of the version before tells no state in force.
+        scheduled.as_object_mut().unwrap().remove("in_force");
+        assert_eq!(until(&scheduled), None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn value_flag_from_json(
     let value_flags = live.flags.keys().chain([name]).map(|name| name.as_str()).collect();
     let segments = live.segments.keys().map(|name| name.as_str()).collect();
     let names = Names::of_value_flag(flags, value_flags, segments);
-    let flag = values::read(&Cursor::root(&node, &problems), Some(name), &names);
+    let flag = values::read(&Cursor::root(&node, &problems), &names);
     problems.finish(flag)
 }
 

@@ -28,7 +28,7 @@ pub(super) fn read_all(entries: &[EntryCursor<'_>], names: &Names<'_>) -> BTreeM
             entry.key_cursor.report(message, "rename one of the two: both are evaluated by their names");
         }
         let name: Option<FlagName> = entry.parse_key();
-        let flag = read(&entry.value, name.as_ref(), names);
+        let flag = read(&entry.value, names);
         all.extend(name.zip(flag));
     }
     report_prerequisites(entries, &all, names);
@@ -57,8 +57,8 @@ pub(super) fn segment(cursor: &Cursor<'_>) -> Option<Segment> {
     Some(segment)
 }
 
-/// Reads one flag with values. `name` is that under which it is configured, if that is one.
-pub(super) fn read(cursor: &Cursor<'_>, name: Option<&FlagName>, names: &Names<'_>) -> Option<ValueFlag> {
+/// Reads one flag with values.
+pub(super) fn read(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<ValueFlag> {
     let mut fields = cursor.fields("write type, variants, default and off below the flag")?;
     let kind = fields.require("type", TYPE_HINT, |cursor| {
         cursor.choice(&ValueType::ALL, "is not a type that a flag can have", TYPE_HINT)
@@ -75,8 +75,7 @@ pub(super) fn read(cursor: &Cursor<'_>, name: Option<&FlagName>, names: &Names<'
     let prerequisites = prerequisites::read(&mut fields, names);
     let schedule = rules::schedule(&mut fields, &scope);
     let permanent = fields.read("permanent", Cursor::bool).unwrap_or_default();
-    // The default salt is not kept, so that an export equals the applied file.
-    let salt = salt(&mut fields).filter(|salt| name.is_none_or(|name| salt != name.as_str()));
+    let salt = salt(&mut fields);
     fields.finish();
     let flag = ValueFlag {
         kind: kind?,

@@ -115,7 +115,9 @@ impl Ruleset {
         flag.evaluate(subject, &self.segments, |prerequisite| self.meets(prerequisite, subject))
     }
 
-    /// Returns true if the user has the variant of a prerequisite.
+    /// Returns true if the user has the variant of a prerequisite. A flag that is disabled, or lacks a prerequisite
+    /// itself, meets none, also with the variant that is off: disabling it would otherwise enable the flags behind it.
+    /// An arm is met for any reason, because it is the backend that serves the user.
     fn meets(
         &self,
         prerequisite: &CompiledPrerequisite,
@@ -124,7 +126,8 @@ impl Ruleset {
         match prerequisite {
             CompiledPrerequisite::Variant { flag, variant } => {
                 let flag = self.values.get(*flag).ok_or(EvaluationError::General)?;
-                Ok(self.choice(flag, subject)?.variant == *variant)
+                let choice = self.choice(flag, subject)?;
+                Ok(choice.variant == *variant && choice.reason != EvaluationReason::Disabled)
             }
             CompiledPrerequisite::Arm { flag, arm } => {
                 let flag = self.flag_at(Some(*flag)).ok_or(EvaluationError::General)?;

@@ -190,7 +190,7 @@ impl CompiledValueFlag {
         })
     }
 
-    /// Returns the variant of a user. `meets` returns true if the user has the variant of a prerequisite.
+    /// Returns the variant of a user. `meets` returns true if a prerequisite is met.
     ///
     /// A disabled flag and one whose prerequisites are not met have the variant that is off; then the first rule that
     /// matches decides, and otherwise the default.

@@ -148,7 +148,8 @@ pub struct Rule {
     pub served: Served,
 }
 
-/// A variant of another flag that a user must have.
+/// A variant of another flag that a user must have. A flag with values meets no prerequisite while it is disabled or
+/// lacks one itself, also with its variant that is off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prerequisite {
     /// The other flag, in `flags` or in `feature_flags`.

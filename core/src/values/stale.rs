@@ -42,8 +42,9 @@ pub enum Stale {
     },
 }
 
-/// Returns the reason for which a flag is stale at `now`; `None` for one that is permanent, has changed a short time ago, or
-/// has a scheduled change ahead. A scheduled change that has taken effect counts as a change.
+/// Returns the reason for which a flag is stale at `now`; `None` for one that is permanent, has changed a short time
+/// ago, or has a scheduled change ahead. A scheduled change that has taken effect counts as a change. A disabled flag
+/// may have its work ahead, as one that was never enabled has, so it is old at most.
 pub fn stale(flag: &ValueFlag, now: Timestamp, last_changed: Timestamp, after: StaleAfter) -> Option<Stale> {
     let is_awaited = flag.schedule.iter().any(|change| change.at > now);
     if flag.permanent || is_awaited {
@@ -84,11 +85,12 @@ fn days_between(changed: Timestamp, now: Timestamp) -> u32 {
     u32::try_from(days).unwrap_or_default()
 }
 
-/// Returns the variant that all users have after the whole schedule; `None` if it depends on anything.
+/// Returns the variant that an enabled flag gives to all users after the whole schedule; `None` if it depends on
+/// anything, or if the flag is disabled.
 fn only_variant(flag: &ValueFlag) -> Option<&VariantKey> {
     let enabled = flag.schedule.iter().rev().find_map(|change| change.set.enabled);
     if !enabled.unwrap_or(flag.enabled) {
-        return Some(&flag.off);
+        return None;
     }
     let scheduled = flag.schedule.iter().rev().find_map(|change| change.set.default.as_ref());
     let variant = single(scheduled.unwrap_or(&flag.default))?;

@@ -11,11 +11,13 @@ use crate::{
 
 /// Returns the flag to save for the one that an operator has written, in the place of `old`.
 ///
-/// A salt that is left out stays. Users move as little as the weights allow: the default follows the default before, a rule
-/// the earlier rule that matches the same requests, and a default of the schedule that of the same time, or else the state
-/// before it. Without an old flag, or with another salt, the slices are those that the flag brings, as an export does.
+/// A salt that is left out stays. The name of the flag is the default salt: it replaces another one, and is not stored.
+/// Users move as little as the weights allow: the default follows the default before, a rule the earlier rule that
+/// matches the same requests, and a default of the schedule that of the same time, or else the state before it. Without
+/// an old flag, or with another salt, the slices are those that the flag brings, as an export does.
 pub fn next(name: &FlagName, old: Option<&ValueFlag>, new: &ValueFlag) -> ValueFlag {
-    let salt = new.salt.clone().or_else(|| old?.salt.clone());
+    // The default salt is left out, so that an export equals the applied file.
+    let salt = new.salt.clone().or_else(|| old?.salt.clone()).filter(|salt| salt != name.as_str());
     let mut next = ValueFlag { salt, ..new.clone() };
     let is_dealt_alike = |old: &&ValueFlag| old.salt_or(name) == next.salt_or(name);
     let old = old.filter(is_dealt_alike);

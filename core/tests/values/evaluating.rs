@@ -166,6 +166,39 @@ fn a_flag_is_off_for_users_who_lack_a_prerequisite() {
     assert_eq!(missing, Err(EvaluationError::TargetingKeyMissing));
 }
 
+/// One caller may disable any flag at any time, so that must not enable another one.
+#[test]
+fn a_flag_that_is_disabled_or_lacks_a_prerequisite_meets_no_prerequisite() {
+    let flag = |fields: &str| {
+        format!("{{ type: boolean, variants: {{ yes: true, no: false }}, off: no, {fields} }}")
+    };
+    let behind = |name: &str, variant: &str| {
+        flag(&format!("enabled: true, default: yes, prerequisites: [{{ flag: {name}, variant: {variant} }}]"))
+    };
+    let ended = "enabled: true, default: yes, schedule: \
+                 [{ at: \"2026-07-01T00:00:00Z\", set: { enabled: false } }]";
+    for (first, of_yes, of_no) in [
+        ("enabled: true, default: yes", "yes", "no"),
+        // The variant that is off is met if an enabled flag gives it out.
+        ("enabled: true, default: no", "no", "yes"),
+        ("enabled: false, default: yes", "no", "no"),
+        ("enabled: false, default: no", "no", "no"),
+        (ended, "no", "no"),
+    ] {
+        let flags = [
+            ("first", flag(first)),
+            ("of_yes", behind("first", "yes")),
+            ("of_no", behind("first", "no")),
+            ("behind_of_yes", behind("of_yes", "no")),
+        ];
+        let flags: Vec<String> = flags.iter().map(|(name, flag)| format!("  {name}: {flag}\n")).collect();
+        let rules = compiled(&format!("flags:\n{}", flags.concat()));
+        for (name, expected) in [("of_yes", of_yes), ("of_no", of_no), ("behind_of_yes", "no")] {
+            assert_eq!(variant(&rules, name, "ann"), expected, "{name} with {first}");
+        }
+    }
+}
+
 #[test]
 fn a_schedule_and_a_window_take_effect_at_their_very_millisecond() {
     let rules = compiled(CONFIG);

@@ -87,8 +87,13 @@ fn a_salt_that_is_left_out_stays_and_another_one_deals_anew() {
     assert_eq!(variants_of(&kept), variants_of(&live));
     let dealt = live.merged(&config(&text("salt: two, ")), false);
     assert_ne!(variants_of(&dealt), variants_of(&live));
-    // The name of the flag counts as no salt.
-    assert_eq!(flag(&config(&text("salt: f, ")), "f").salt, None);
+    // The name of the flag is the default, to which a flag can return.
+    let unsalted = Config::default().merged(&config(&text("")), false);
+    let returned = live.merged(&config(&text("salt: f, ")), false);
+    assert_eq!(flag(&returned, "f").salt, None);
+    assert_eq!(variants_of(&returned), variants_of(&unsalted));
+    assert_ne!(variants_of(&returned), variants_of(&live));
+    assert_eq!(unsalted.merged(&config(&text("salt: f, ")), false), unsalted);
 }
 
 /// A scheduled default follows the state before it, so it moves as few users as a change by hand.

@@ -22,7 +22,9 @@ fn a_temporary_flag_is_stale_once_it_is_old_or_settled() {
         (divided, "2026-04-01T00:00:00Z", Some(Stale::Old { days: 90 })),
         ("enabled: true, default: on", "2026-01-07T23:59:59Z", None),
         ("enabled: true, default: on", "2026-01-08T00:00:00Z", settled("on", 7)),
-        ("enabled: false, default: on", "2026-01-08T00:00:00Z", settled("off", 7)),
+        // Its work may be ahead.
+        ("enabled: false, default: on", "2026-03-31T23:59:59Z", None),
+        ("enabled: false, default: on", "2026-04-01T00:00:00Z", Some(Stale::Old { days: 90 })),
         ("enabled: true, default: { weights: { on: 100 } }", "2026-01-09T00:00:00Z", settled("on", 8)),
         ("enabled: true, permanent: true, default: on", "2030-01-01T00:00:00Z", None),
         // A clock that is behind.
@@ -39,6 +41,9 @@ fn a_temporary_flag_is_stale_once_it_is_old_or_settled() {
     assert_eq!(found(scheduled, "2026-05-31T00:00:00Z"), None, "a change is ahead");
     assert_eq!(found(scheduled, "2026-06-07T00:00:00Z"), None, "it has just changed");
     assert_eq!(found(scheduled, "2026-06-08T00:00:00Z"), settled("on", 7));
+    let ended =
+        "enabled: true, default: on, schedule: [{ at: \"2026-06-01T00:00:00Z\", set: { enabled: false } }]";
+    assert_eq!(found(ended, "2026-06-08T00:00:00Z"), None, "the schedule has disabled it");
 }
 
 #[test]

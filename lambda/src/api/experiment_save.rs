@@ -5,6 +5,7 @@ use crate::{
         experiment_guard::{may_own, must_be_counted, must_have_enabled_flags, must_stay_stopped},
         experiments::{SECTION, experiment_json, find},
         extract::ExperimentPath,
+        object_body::NamedObject,
     },
     change::{
         commit::change,
@@ -27,10 +28,6 @@ use cutover_core::{
 };
 use serde_json::{Value, json};
 
-/// Fields of a response that the server maintains.
-const KEPT_BY_THE_SERVER: [&str; 7] =
-    ["version", "epoch", "updated_at", "updated_by", "revision", "published", "unpublished_because"];
-
 /// Unix second at which 2025 began. Phases after a restore are counted from it, so that they stay within the numbers that a
 /// phase can have.
 const START_OF_2025: u64 = 1_735_689_600;
@@ -43,7 +40,7 @@ pub(super) async fn put(
     demand: ChangeRequest,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
-    let body = without_kept(&name, demand.json()?)?;
+    let body = body_of(&name, demand.json()?)?;
     change(&platform, &demand, Operation::ExperimentPut, |truth| {
         must_be_as_seen(truth, &demand, &name)?;
         let held = truth.config.ab_tests.get(&name);
@@ -156,18 +153,8 @@ pub(super) fn proposal(name: ExperimentName, config: Config, is_created: bool) -
 
 /// Returns a body without the fields that the server maintains: a response to GET may be sent back, and its name must match the
 /// path.
-fn without_kept(name: &ExperimentName, mut body: Value) -> Result<Value, Problem> {
-    if let Some(fields) = body.as_object_mut() {
-        for kept_by_the_server in KEPT_BY_THE_SERVER {
-            fields.remove(kept_by_the_server);
-        }
-        if let Some(written) = fields.remove("experiment").filter(|written| written != name.as_str()) {
-            let detail = format!("the body is of the experiment {written}, the path names {name:?}");
-            let hint = "leave experiment out of the body, or use the same name in both";
-            return Err(Problem::invalid("experiment", detail, hint));
-        }
-    }
-    Ok(body)
+fn body_of(name: &ExperimentName, body: Value) -> Result<Value, Problem> {
+    NamedObject { kind: "experiment", field: "experiment", name: name.as_str() }.without_kept(&[], body)
 }
 
 #[cfg(test)]
@@ -255,13 +242,14 @@ experiments:
         for (name, held) in &truth.config.ab_tests {
             let mut shown = experiment_json(name, held, None);
             shown["revision"] = json!(7);
-            let body = without_kept(name, shown).unwrap();
+            shown["unchanged"] = json!(true);
+            let body = body_of(name, shown).unwrap();
             let read = experiment_from_json(&body, &truth.config, ExperimentState::Draft).unwrap();
             let salt = read.salt.clone().filter(|salt| salt != name.as_str());
             let saved = next(name, Some(held), &Experiment { salt, ..read });
             assert_eq!(saved, *held, "{name}");
         }
-        let other = without_kept(&"full".parse().unwrap(), json!({ "experiment": "bare" }));
+        let other = body_of(&"full".parse().unwrap(), json!({ "experiment": "bare" }));
         assert_eq!(other.unwrap_err().field.as_deref(), Some("experiment"));
     }
 }

@@ -15,28 +15,37 @@ const KEPT_BY_THE_SERVER: [&str; 8] = [
     "unchanged",
 ];
 
-/// Returns a body without the fields that the server maintains, `computed` ones among them, and without its name, so that a
-/// response may be sent back.
-///
-/// # Errors
-///
-/// Returns the problem `invalid` with the field `name` if the body has the name of another object.
-pub(super) fn without_kept(
-    kind: &str,
-    name: &str,
-    computed: &[&str],
-    mut body: Value,
-) -> Result<Value, Problem> {
-    let Some(fields) = body.as_object_mut() else { return Ok(body) };
-    for kept_by_the_server in KEPT_BY_THE_SERVER.iter().chain(computed) {
-        fields.remove(*kept_by_the_server);
-    }
-    match fields.remove("name").filter(|written| written != name) {
-        None => Ok(body),
-        Some(written) => {
-            let detail = format!("the body names the {kind} {written}, the path names {name:?}");
-            let hint = "leave the name out of the body, or use the same name in both";
-            Err(Problem::invalid("name", detail, hint))
+/// The object that a path names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NamedObject<'n> {
+    /// Kind of the object, such as `flag`.
+    pub(super) kind: &'static str,
+    /// Field of its name in responses.
+    pub(super) field: &'static str,
+    /// Its name in the path.
+    pub(super) name: &'n str,
+}
+
+impl NamedObject<'_> {
+    /// Returns a body without the fields that the server maintains, `computed` ones among them, and without its name,
+    /// so that a response may be sent back.
+    ///
+    /// # Errors
+    ///
+    /// Returns the problem `invalid` with the field of the name if the body has the name of another object.
+    pub(super) fn without_kept(self, computed: &[&str], mut body: Value) -> Result<Value, Problem> {
+        let Self { kind, field, name } = self;
+        let Some(fields) = body.as_object_mut() else { return Ok(body) };
+        for kept_by_the_server in KEPT_BY_THE_SERVER.iter().chain(computed) {
+            fields.remove(*kept_by_the_server);
+        }
+        match fields.remove(field).filter(|written| written != name) {
+            None => Ok(body),
+            Some(written) => {
+                let detail = format!("the body names the {kind} {written}, the path names {name:?}");
+                let hint = format!("leave {field} out of the body, or use the same name in both");
+                Err(Problem::invalid(field, detail, hint))
+            }
         }
     }
 }
@@ -96,11 +105,18 @@ mod tests {
 
     #[test]
     fn what_the_server_maintains_may_be_sent_back() {
+        let object = |field, name| NamedObject { kind: "flag", field, name };
         let shown = json!({ "name": "f", "enabled": true, "version": 3, "revision": 4, "in_force": {} });
-        let body = without_kept("flag", "f", &["in_force"], shown.clone()).unwrap();
+        let body = object("name", "f").without_kept(&["in_force"], shown.clone()).unwrap();
         assert_eq!(body, json!({ "enabled": true }));
-        let other = without_kept("flag", "g", &[], shown).unwrap_err();
+        let other = object("name", "g").without_kept(&[], shown).unwrap_err();
         assert_eq!((other.code, other.field.as_deref()), ("invalid", Some("name")));
-        assert_eq!(without_kept("flag", "f", &[], json!([1])).unwrap(), json!([1]));
+        assert_eq!(object("name", "f").without_kept(&[], json!([1])).unwrap(), json!([1]));
+        // The name of an experiment is that of what it is shown as.
+        let shown = json!({ "experiment": "e", "name": "Words" });
+        let body = object("experiment", "e").without_kept(&[], shown.clone()).unwrap();
+        assert_eq!(body, json!({ "name": "Words" }));
+        let other = object("experiment", "f").without_kept(&[], shown).unwrap_err();
+        assert_eq!(other.field.as_deref(), Some("experiment"));
     }
 }

@@ -5,7 +5,7 @@ use crate::{
         canary_guard, experiment_guard,
         extract::FlagPath,
         flags::{SECTION, flag_json},
-        object_body::merge,
+        object_body::{NamedObject, merge},
     },
     change::{
         commit::change,
@@ -21,20 +21,8 @@ use axum::{extract::State, http::StatusCode};
 use cutover_core::{Flag, FlagName, config::flag_from_json};
 use serde_json::Value;
 
-/// Fields of a response that the server maintains.
-const KEPT_BY_THE_SERVER: [&str; 11] = [
-    "version",
-    "epoch",
-    "updated_at",
-    "updated_by",
-    "revision",
-    "published",
-    "unpublished_because",
-    "unchanged",
-    "held_by_emergency",
-    "percentage_in_force",
-    "share_on_new",
-];
+/// Fields of a flag that responses to GET compute at their time.
+const COMPUTED: [&str; 3] = ["held_by_emergency", "percentage_in_force", "share_on_new"];
 
 pub(super) async fn handle(
     State(platform): State<Platform>,
@@ -42,7 +30,7 @@ pub(super) async fn handle(
     demand: ChangeRequest,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
-    let flag = read(&name, &without_kept(&name, demand.json()?)?)?;
+    let flag = read(&name, &body_of(&name, demand.json()?)?)?;
     save(&platform, &demand, &name, |_| Ok(flag.clone())).await
 }
 
@@ -53,7 +41,7 @@ pub(super) async fn patch(
     demand: ChangeRequest,
 ) -> Result<ChangeResponse, Problem> {
     demand.caller.must_be(Role::Operator)?;
-    let patch = without_kept(&name, demand.json()?)?;
+    let patch = body_of(&name, demand.json()?)?;
     save(&platform, &demand, &name, |truth| {
         let held = truth.config.object(SECTION, name.as_str());
         let mut body = held.ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
@@ -89,21 +77,8 @@ async fn save(
 }
 
 /// Returns a body without the fields that the server maintains: a response may be sent back, and its name must match the path.
-fn without_kept(name: &FlagName, mut body: Value) -> Result<Value, Problem> {
-    if let Some(fields) = body.as_object_mut() {
-        for kept_by_the_server in KEPT_BY_THE_SERVER {
-            fields.remove(kept_by_the_server);
-        }
-        if let Some(written) = fields.remove("name").filter(|written| written != name.as_str()) {
-            let detail = format!("the body names the flag {written}, the path names {name:?}");
-            return Err(Problem::invalid(
-                "name",
-                detail,
-                "leave the name out of the body, or use the same name in both",
-            ));
-        }
-    }
-    Ok(body)
+fn body_of(name: &FlagName, body: Value) -> Result<Value, Problem> {
+    NamedObject { kind: "flag", field: "name", name: name.as_str() }.without_kept(&COMPUTED, body)
 }
 
 fn read(name: &FlagName, body: &Value) -> Result<Flag, Problem> {
@@ -175,11 +150,11 @@ mod tests {
         let name: FlagName = "f".parse().unwrap();
         let flag = Flag { enabled: true, description: "words".to_owned(), ..Flag::default() };
         let mut shown = flag_json(&name, &flag, None, None);
-        for kept in KEPT_BY_THE_SERVER {
-            shown[kept] = json!(1);
+        for kept in COMPUTED.iter().chain(&["version", "revision", "published", "unchanged"]) {
+            shown[*kept] = json!(1);
         }
-        assert_eq!(read(&name, &without_kept(&name, shown).unwrap()).unwrap(), flag);
-        let other = without_kept(&name, json!({ "name": "g" })).unwrap_err();
+        assert_eq!(read(&name, &body_of(&name, shown).unwrap()).unwrap(), flag);
+        let other = body_of(&name, json!({ "name": "g" })).unwrap_err();
         assert_eq!(other.field.as_deref(), Some("name"));
     }
 }

@@ -4,7 +4,7 @@
 use crate::{
     api::{
         extract::SegmentPath,
-        object_body::{merge, without_kept},
+        object_body::{NamedObject, merge},
         segments::{COMPUTED, SECTION, find, segment_json, users},
     },
     change::{
@@ -86,7 +86,7 @@ pub(super) async fn delete(
 
 /// Returns a body without the fields that the server maintains: a response may be sent back, and its name must match the path.
 fn body_of(name: &SegmentName, body: Value) -> Result<Value, Problem> {
-    without_kept("segment", name.as_str(), &COMPUTED, body)
+    NamedObject { kind: "segment", field: "name", name: name.as_str() }.without_kept(&COMPUTED, body)
 }
 
 fn read(body: &Value) -> Result<Segment, Problem> {

@@ -4,7 +4,7 @@
 use crate::{
     api::{
         extract::FlagPath,
-        object_body::{merge, without_kept},
+        object_body::{NamedObject, merge},
         value_flags::{COMPUTED, SECTION, dependents, find, value_flag_json},
     },
     change::{
@@ -20,7 +20,7 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
-    FlagName,
+    FlagName, Timestamp,
     config::{Config, value_flag_from_json},
     values::{document::ValueFlag, succession::next},
 };
@@ -119,20 +119,25 @@ async fn switch(
     change(platform, demand, operation, |truth| {
         let flag = find(truth, &name)?;
         must_be_as_seen(truth, demand, &name)?;
-        let now = clock::now();
-        if flag.in_force(now).enabled == on {
-            return Ok(proposal(&name, truth.config.clone(), false));
-        }
-        // Nothing else of the configuration matters to that: another fault of it must not keep a flag on.
-        let config = with_flag(truth, &name, &flag.switched(on, now));
-        Ok(proposal(&name, config, false))
+        Ok(switched(truth, &name, flag, on, clock::now()))
     })
     .await
 }
 
+/// Proposes the state with a flag enabled or disabled from `now` on. A flag that is so only by its schedule is saved
+/// too: the past changes could be removed later, and must not switch it back.
+fn switched(truth: &Truth, name: &FlagName, flag: &ValueFlag, on: bool, now: Timestamp) -> Proposal {
+    let switched = flag.switched(on, now);
+    if switched == *flag {
+        return proposal(name, truth.config.clone(), false);
+    }
+    // Nothing else of the configuration matters to that: another fault of it must not keep a flag on.
+    proposal(name, with_flag(truth, name, &switched), false)
+}
+
 /// Returns a body without the fields that the server maintains: a response may be sent back, and its name must match the path.
 fn body_of(name: &FlagName, body: Value) -> Result<Value, Problem> {
-    without_kept("flag", name.as_str(), &COMPUTED, body)
+    NamedObject { kind: "flag", field: "name", name: name.as_str() }.without_kept(&COMPUTED, body)
 }
 
 /// Removes the default that a patch replaces: a variant and weights exclude each other, and so do the weights of before and
@@ -176,7 +181,7 @@ fn proposal(name: &FlagName, config: Config, is_created: bool) -> Proposal {
         answer: Box::new(move |outcome| {
             let status = if is_created { StatusCode::CREATED } else { StatusCode::OK };
             let meta = outcome.meta(SECTION, name.as_str());
-            let shown = saved.as_ref().map(|saved| value_flag_json(&name, saved, meta.as_ref()));
+            let shown = saved.as_ref().map(|saved| value_flag_json(&name, saved, outcome.at, meta.as_ref()));
             (status, shown.unwrap_or_default())
         }),
     }
@@ -185,6 +190,8 @@ fn proposal(name: &FlagName, config: Config, is_created: bool) -> Proposal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::proposal::Outcome;
+    use cutover_core::{Epoch, Revision};
 
     const CONFIG: &str = "
 feature_flags: { routed: { enabled: true } }
@@ -230,7 +237,7 @@ flags:
             serde_json::from_value(json!({ "weights": { "small": 50.0, "large": 50.0 } })).unwrap();
         truth.config.flags.insert(name.clone(), next(&name, Some(&full), &raised));
         for (name, held) in &truth.config.flags {
-            let mut shown = value_flag_json(name, held, None);
+            let mut shown = value_flag_json(name, held, clock::now(), None);
             for computed in COMPUTED {
                 shown[computed] = json!(1);
             }
@@ -238,6 +245,55 @@ flags:
             let written = value_flag_from_json(name, &body, &truth.config).unwrap();
             assert_eq!(next(name, Some(held), &written), *held, "{name}");
         }
+    }
+
+    /// Without the schedule, of which the flag loses only the changes that are over, it stays as it was switched.
+    #[test]
+    fn a_flag_is_switched_if_only_its_schedule_has_done_so() {
+        let mut truth = truth();
+        let name: FlagName = "full".parse().unwrap();
+        let now = "2027-02-01T00:00:00Z".parse().unwrap();
+        let switch = |truth: &Truth, on: bool| {
+            let config = switched(truth, &name, &truth.config.flags[&name], on, now).config;
+            config.flags[&name].clone()
+        };
+        let held = truth.config.flags[&name].clone();
+        assert!(held.enabled && !held.in_force(now).enabled);
+        let disabled = switch(&truth, false);
+        assert!(!ValueFlag { schedule: Vec::new(), ..disabled.clone() }.in_force(now).enabled);
+        assert_eq!(disabled.in_force(now).default, held.in_force(now).default);
+        truth.config.flags.insert(name.clone(), disabled.clone());
+        assert_eq!(switch(&truth, false), disabled);
+        let enabled = switch(&truth, true);
+        assert!(enabled.enabled && enabled.in_force(now).enabled);
+        assert_eq!(ValueFlag { enabled: false, ..enabled }, disabled);
+    }
+
+    #[test]
+    fn a_response_to_a_change_has_the_state_in_force() {
+        let truth = truth();
+        let name: FlagName = "full".parse().unwrap();
+        let answered = |at: &str| {
+            let proposed = proposal(&name, truth.config.clone(), false);
+            let outcome = Outcome {
+                revision: Revision(1),
+                epoch: Epoch(0),
+                at: at.parse().unwrap(),
+                actor: "ann",
+                changes: &[],
+                before: &truth,
+            };
+            (proposed.answer)(&outcome).1
+        };
+        let later = "2027-01-31T08:00:00Z";
+        let (before, after) = (answered("2027-01-01T00:00:00Z"), answered(later));
+        assert_eq!(
+            (&before["in_force"]["enabled"], &before["in_force"]["until"]),
+            (&json!(true), &json!(later))
+        );
+        let expected =
+            json!({ "enabled": false, "default": { "variant": "large" }, "since": later, "until": null });
+        assert_eq!((&after["enabled"], &after["in_force"]), (&json!(true), &expected));
     }
 
     #[test]

@@ -26,11 +26,18 @@ use serde_json::{Value, json};
 /// Section of the configuration that holds the flags with values.
 pub(super) const SECTION: &str = "flags";
 
-/// Fields of a flag that responses to GET compute at their time.
+/// Fields of a flag that responses compute at their time.
 pub(super) const COMPUTED: [&str; 2] = ["in_force", "stale"];
 
-/// Returns a flag with values as JSON, with the salt in force.
-pub(super) fn value_flag_json(name: &FlagName, flag: &ValueFlag, meta: Option<&Meta>) -> Value {
+/// Returns a flag with values as JSON, with the salt in force and the state that its schedule has brought about by
+/// `now`.
+pub(super) fn value_flag_json(
+    name: &FlagName,
+    flag: &ValueFlag,
+    now: Timestamp,
+    meta: Option<&Meta>,
+) -> Value {
+    let in_force = flag.in_force(now);
     let body = json!({
         "name": name,
         "type": flag.kind,
@@ -44,24 +51,22 @@ pub(super) fn value_flag_json(name: &FlagName, flag: &ValueFlag, meta: Option<&M
         "schedule": flag.schedule,
         "permanent": flag.permanent,
         "salt": flag.salt_or(name),
-    });
-    with_meta(body, meta)
-}
-
-/// Returns a flag as JSON, with the state that its schedule has brought about by `now`, and the reason for which it is stale.
-fn shown(state: &Truth, name: &FlagName, flag: &ValueFlag, now: Timestamp) -> Value {
-    let meta = state.meta(SECTION, name.as_str());
-    let mut body = value_flag_json(name, flag, meta);
-    let in_force = flag.in_force(now);
-    let stale = meta.and_then(|meta| stale(flag, now, meta.updated_at, StaleAfter::default()));
-    if let Some(fields) = body.as_object_mut() {
-        let in_force = json!({
+        "in_force": {
             "enabled": in_force.enabled,
             "default": in_force.default,
             "since": in_force.since,
             "until": in_force.until,
-        });
-        fields.insert("in_force".to_owned(), in_force);
+        },
+    });
+    with_meta(body, meta)
+}
+
+/// Returns a flag as JSON at `now`, with the reason for which it is stale.
+fn shown(state: &Truth, name: &FlagName, flag: &ValueFlag, now: Timestamp) -> Value {
+    let meta = state.meta(SECTION, name.as_str());
+    let mut body = value_flag_json(name, flag, now, meta);
+    let stale = meta.and_then(|meta| stale(flag, now, meta.updated_at, StaleAfter::default()));
+    if let Some(fields) = body.as_object_mut() {
         fields.insert("stale".to_owned(), json!(stale));
     }
     body

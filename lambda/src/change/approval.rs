@@ -28,8 +28,8 @@ const MAX_KEPT: usize = 200_000;
 /// are, or only concern tokens, whose creators do not count as second persons for requests made
 /// with them, nor for those of each other's tokens ([`crate::access::second_person`]). A restore changes no flag, and until it
 /// is made no emergency reaches the isolates that are running. An experiment that ends leaves its users to the flag, whose
-/// percentage was approved. A flag with values moves nobody to another backend, and gives all users one value while it is
-/// disabled.
+/// percentage was approved. A flag with values moves nobody to another backend; while it is disabled it gives all users one
+/// value, and meets no prerequisite of another flag.
 const NEVER_WAITS: [Operation; 12] = [
     Operation::FlagDisable,
     Operation::ValueFlagDisable,
@@ -78,7 +78,7 @@ pub fn gate(
     proposal: &Proposal,
     changes: &[Change],
 ) -> Result<Option<Pending>, Problem> {
-    let details = || Value::Array(details_to_approve(before, proposal, changes));
+    let details = || Value::Array(details_to_approve(before, proposal, changes, clock::now()));
     if let Some(approved) = &demand.approved {
         let now = details();
         if approved.fingerprint == fingerprint(operation, &now) {

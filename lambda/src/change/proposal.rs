@@ -72,9 +72,15 @@ pub struct ChangeResponse {
 /// is not known before the change is made.
 const NEW_RUN: &str = "new";
 
-/// Lists the changes of a proposal field by field, as a second person approves them, with the runs that it removes and the
-/// flags that it releases or enables. Changes of other objects that are made in the meantime leave them as they are.
-pub fn details_to_approve(before: &State, proposal: &Proposal, changes: &[Change]) -> Vec<Value> {
+/// Lists the changes of a proposal field by field, as a second person approves them, with the runs that it removes and
+/// the flags that it releases, or enables at `now`. Changes of other objects that are made in the meantime leave them
+/// as they are.
+pub fn details_to_approve(
+    before: &State,
+    proposal: &Proposal,
+    changes: &[Change],
+    now: Timestamp,
+) -> Vec<Value> {
     let mut details = details(before, proposal, changes);
     for detail in details.iter_mut().filter_map(Value::as_object_mut) {
         if detail.get("section").and_then(Value::as_str) != Some(RUNS) {
@@ -102,6 +108,7 @@ pub fn details_to_approve(before: &State, proposal: &Proposal, changes: &[Change
     }));
     details.extend(released_flags(before, proposal));
     details.extend(enabled_flags(before, proposal));
+    details.extend(enabled_value_flags(before, proposal, now));
     details.extend(owners(before, proposal));
     details.extend(moved_by_routes(before, proposal));
     details
@@ -173,6 +180,27 @@ fn enabled_flags(before: &State, proposal: &Proposal) -> Vec<Value> {
     shares.collect()
 }
 
+/// Lists the flags with values that a proposal enables at `now`, each with what decides from then on: the default in
+/// force, the rules and the prerequisites. As of flags that decide routes, another caller may change these before the
+/// approval.
+fn enabled_value_flags(before: &State, proposal: &Proposal, now: Timestamp) -> Vec<Value> {
+    let enabled = before.config.flags.iter().filter_map(|(name, held)| {
+        let flag = proposal.config.flags.get(name)?;
+        let in_force = flag.in_force(now);
+        let is_enabled = in_force.enabled && !held.in_force(now).enabled;
+        is_enabled.then(|| {
+            // One object, because a list of two is read as a value before and one after.
+            let deciding = json!({
+                "default": in_force.default,
+                "rules": flag.rules,
+                "prerequisites": flag.prerequisites,
+            });
+            json!({ "section": "flags", "name": name, "enables": deciding })
+        })
+    });
+    enabled.collect()
+}
+
 /// Names the objects that a proposal is about if it changes the emergency: the emergency, and every flag that it covers.
 pub fn emergency_objects(operation: Operation, before: &State, proposal: &Proposal) -> Vec<String> {
     let emergency = match &proposal.emergency {
@@ -213,4 +241,69 @@ pub fn details(before: &State, proposal: &Proposal, changes: &[Change]) -> Vec<V
     };
     details.push(json!({ "emergency": [before.head.emergency, emergency] }));
     details
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_core::config::diff;
+
+    /// The switch is the only field that changes, and what it turns on is in others.
+    #[test]
+    fn a_second_person_approves_what_an_enabled_flag_gives_out() {
+        let config = |fields: &str| {
+            let flag = format!(
+                "{{ type: boolean, variants: {{ x: true, y: false }}, off: y, permanent: true, {fields} }}"
+            );
+            Config::from_yaml(&format!("segments: {{ s: {{ include: [ann] }} }}\nflags: {{ f: {flag} }}"))
+                .unwrap()
+        };
+        let enables = |before: &str, after: &str| {
+            let mut held = State::default();
+            held.config = config(before);
+            let proposal = Proposal {
+                config: config(after),
+                emergency: EmergencyChange::Keep,
+                others: Vec::new(),
+                answer: Box::new(|_| (StatusCode::OK, Value::Null)),
+            };
+            let changes = diff(&held.config, &proposal.config);
+            let now = "2027-02-01T00:00:00Z".parse().unwrap();
+            let details = details_to_approve(&held, &proposal, &changes, now);
+            details.into_iter().find(|detail| detail.get("enables").is_some())
+        };
+        let told = |default: &str, rules: Value| {
+            let deciding = json!({ "default": { "variant": default }, "rules": rules, "prerequisites": [] });
+            Some(json!({ "section": "flags", "name": "f", "enables": deciding }))
+        };
+        let none = json!([]);
+        let rule = "rules: [{ segment: s, variant: x }]";
+        let past = |set: &str| format!("schedule: [{{ at: \"2027-01-31T08:00:00Z\", set: {{ {set} }} }}]");
+        let (later, ended) = (past("default: x"), past("enabled: false"));
+        for (before, after, expected) in [
+            ("default: x".to_owned(), "enabled: true, default: x".to_owned(), told("x", none.clone())),
+            ("default: y".to_owned(), "enabled: true, default: y".to_owned(), told("y", none.clone())),
+            (
+                format!("default: y, {rule}"),
+                format!("enabled: true, default: y, {rule}"),
+                told("y", json!([{ "segment": "s", "variant": "x" }])),
+            ),
+            // What the schedule has brought about counts.
+            (
+                format!("default: y, {later}"),
+                format!("enabled: true, default: y, {later}"),
+                told("x", none.clone()),
+            ),
+            (
+                format!("enabled: true, default: y, {ended}"),
+                "enabled: true, default: y".to_owned(),
+                told("y", none.clone()),
+            ),
+            ("enabled: true, default: x".to_owned(), "enabled: true, default: y".to_owned(), None),
+            ("enabled: true, default: x".to_owned(), "default: x".to_owned(), None),
+            (format!("default: x, {ended}"), format!("enabled: true, default: x, {ended}"), None),
+        ] {
+            assert_eq!(enables(&before, &after), expected, "{before} -> {after}");
+        }
+    }
 }

@@ -102,6 +102,12 @@ impl State {
         self.meta.get(&(section.to_owned(), name.to_owned()))
     }
 
+    /// Notes the time and author of the last change of an object, as if it had been read.
+    #[cfg(test)]
+    pub(crate) fn note_meta(&mut self, section: &str, name: &str, meta: Meta) {
+        self.meta.insert((section.to_owned(), name.to_owned()), meta);
+    }
+
     /// Builds the write that replaces or, without a value, removes an object as it is in this state.
     pub fn write(&self, section: &str, name: &str, value: Option<Value>) -> Write {
         let expected = self.meta(section, name).map(|meta| meta.version);

@@ -91,6 +91,35 @@ async fn a_second_person_approves_the_share_at_which_a_flag_is_enabled() {
     }
 }
 
+/// As the switch of a flag of routes, that of a flag with values is approved with what it turns on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_person_approves_what_an_enabled_flag_gives_out() {
+    let api = two_person().await;
+    let (root, one, two) = (api.root(), api.person("one").await, api.person("two").await);
+    let path = "/value-flags/button";
+    let flag = |default: &str| {
+        let variants = json!({ "x": true, "y": false });
+        json!({ "type": "boolean", "variants": variants, "default": default, "off": "y" })
+    };
+    let approve =
+        async |asked: &Answer| two.send("POST", &format!("/changes/{}/approve", id(asked)), &[], None).await;
+    let ask = async || one.send("POST", &format!("{path}/enable"), &[], None).await.expect(202);
+    let shown = |default: &str| {
+        let deciding = json!({ "default": { "variant": default }, "rules": [], "prerequisites": [] });
+        json!({ "section": "flags", "name": "button", "enables": deciding })
+    };
+    root.put(path, &flag("y")).await.expect(201);
+    let asked = ask().await;
+    assert!(asked.body["changes"].as_array().unwrap().contains(&shown("y")), "{:#}", asked.body);
+    root.put(path, &flag("x")).await.expect(200);
+    let refused = approve(&asked).await.expect(409).body;
+    assert_eq!(refused["code"], "changed_since_asked", "{refused:#}");
+    assert_eq!(refused["difference"], json!({ "asked": [shown("y")], "now": [shown("x")] }), "{refused:#}");
+    approve(&ask().await).await.expect(200);
+    let enabled = root.get(path).await.expect(200).body["in_force"].clone();
+    assert_eq!((&enabled["enabled"], &enabled["default"]["variant"]), (&json!(true), &json!("x")));
+}
+
 /// The item of a pending change is damaged, and then of a later version.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pending_change_that_cannot_be_read_refuses_no_other() {

@@ -71,6 +71,11 @@ async fn a_flag_with_values_is_saved_as_a_file_saves_it() {
     let record = root.get("/audit?limit=1").await.expect(200).body["records"][0].clone();
     assert_eq!((&record["action"], &record["reason"]), (&json!("value_flag.put"), &json!("more green")));
     assert_eq!(record["objects"], json!(["flags/button"]));
+    // The name of the flag is the default salt, to which it can return.
+    let salted = patch(root, FLAG, &[], &json!({ "salt": "paint" })).await.expect(200).body;
+    assert_eq!(salted["salt"], "paint");
+    let returned = patch(root, FLAG, &[], &json!({ "salt": "button" })).await.expect(200).body;
+    assert_eq!((&returned["salt"], &returned["unchanged"]), (&json!("button"), &Value::Null));
     // A file that exports it changes nothing.
     let exported = root.get("/config").await.expect(200).body;
     assert_eq!(root.apply(&exported.to_string()).await.expect(200).body["unchanged"], true);
@@ -161,12 +166,15 @@ async fn a_flag_is_switched_off_whatever_its_schedule_has_done() {
         { "at": "2026-01-01T00:00:00Z", "set": { "enabled": true } },
         { "at": "2099-01-01T00:00:00Z", "set": { "default": "green" } },
     ]);
-    patch(root, FLAG, &[], &json!({ "enabled": false, "schedule": schedule })).await.expect(200);
+    let patched =
+        patch(root, FLAG, &[], &json!({ "enabled": false, "schedule": schedule })).await.expect(200);
+    assert_eq!(patched.body["in_force"]["enabled"], true, "the schedule decides: {:#}", patched.body);
     let read = root.get(FLAG).await.expect(200).body;
     assert_eq!((&read["enabled"], &read["in_force"]["enabled"]), (&json!(false), &json!(true)));
     assert_eq!(read["in_force"]["until"], "2099-01-01T00:00:00Z");
     let disabled = root.send("POST", &format!("{FLAG}/disable"), &[], None).await.expect(200).body;
     assert_eq!(disabled["schedule"].as_array().unwrap().len(), 1, "{disabled:#}");
+    assert_eq!(disabled["in_force"]["enabled"], false, "{disabled:#}");
     assert_eq!(root.get(FLAG).await.expect(200).body["in_force"]["enabled"], false);
     let explained = root.get(&format!("{FLAG}/explain?user=ann")).await.expect(200).body;
     assert_eq!((&explained["decided_by"], &explained["value"]), (&json!("disabled"), &json!("#00f")));
@@ -175,6 +183,13 @@ async fn a_flag_is_switched_off_whatever_its_schedule_has_done() {
     root.send("POST", &format!("{FLAG}/enable"), &[], None).await.expect(200);
     let explained = root.get(&format!("{FLAG}/explain?user=ann")).await.expect(200).body;
     assert_eq!((&explained["decided_by"], &explained["segment"]), (&json!("rule"), &json!("staff")));
+    // A flag that the schedule has disabled stays disabled without the schedule.
+    let ended = json!([{ "at": "2026-01-01T00:00:00Z", "set": { "enabled": false } }]);
+    patch(root, FLAG, &[], &json!({ "enabled": true, "schedule": ended })).await.expect(200);
+    let disabled = root.send("POST", &format!("{FLAG}/disable"), &[], None).await.expect(200).body;
+    assert_eq!((&disabled["enabled"], &disabled["unchanged"]), (&json!(false), &Value::Null), "{disabled:#}");
+    patch(root, FLAG, &[], &json!({ "schedule": [] })).await.expect(200);
+    assert_eq!(root.get(FLAG).await.expect(200).body["in_force"]["enabled"], false);
 }
 
 #[tokio::test(flavor = "multi_thread")]
