@@ -25,7 +25,7 @@ impl Storage {
         Self { size: EvidenceSize::of(u64::from(users), rate) }
     }
 
-    /// Returns what the hours of guardrails add at most to evidence that remembers these users.
+    /// Returns the most storage of the hours of guardrails, beside evidence that remembers these users.
     pub(super) fn of_hours(users: u32) -> Self {
         Self { size: EvidenceSize::of_hours(users) }
     }
