@@ -30,9 +30,9 @@ pub enum Kind {
     Runs,
     /// Names of experiments.
     Experiments,
-    /// Flags with values.
+    /// Names of flags with values.
     Values,
-    /// Segments.
+    /// Names of segments.
     Segments,
     /// Ids of routes.
     Routes,

@@ -132,8 +132,8 @@ mod tests {
         assert!(text.starts_with("# The flag f at version 7."), "{text}");
         let expected = json!({
             "type": "object", "variants": [{ "key": "a", "value": { "slices": [1] } }],
-            "default": { "weights": { "a": 100.0 } },
-            "rules": [{ "segment": "s", "weights": { "a": 100.0 } }],
+            "default": { "weights": { "a": 100 } },
+            "rules": [{ "segment": "s", "weights": { "a": 100 } }],
         });
         assert_eq!(EDIT.parse(&text).unwrap(), expected, "{text}");
     }

@@ -452,6 +452,7 @@ mod tests {
     #[test]
     fn an_account_is_over_once_the_last_record_is_written() {
         let (mut account, now) = (account(), Timestamp::from_millis(60_000));
+        account.through = AT;
         assert!(account.is_over(), "nobody was ever counted");
         account.add(&state(1), AT, &failing(1, 1, 0, 5));
         assert!(!account.is_over());

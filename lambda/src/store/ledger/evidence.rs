@@ -215,8 +215,7 @@ mod tests {
         }
     }
 
-    /// What `cutover experiment plan` says of evidence is what is stored: users with hashes as good as random, of whom a fifth
-    /// converts.
+    /// The size in `cutover experiment plan` is the stored one, for users with hashes as good as random, of whom a fifth converts.
     #[test]
     fn the_size_of_evidence_is_the_one_that_plans_have() {
         let text = "experiments: { e: { name: E, success_metrics: [order], variants: { control: C, treatment: T } } }";

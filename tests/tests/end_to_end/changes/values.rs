@@ -59,7 +59,6 @@ async fn a_flag_with_values_is_saved_as_a_file_saves_it() {
     let key = [("if-match", "\"3\""), ("idempotency-key", "v1"), ("x-cutover-reason", "more green")];
     let patched = patch(root, FLAG, &key, &raised).await.expect(200);
     assert_eq!(patched.body["default"]["weights"], json!({ "blue": 50.0, "green": 50.0 }));
-    assert!(patched.body["default"]["slices"].is_array(), "{:#}", patched.body);
     assert_eq!((&patched.body["rules"], patched.replayed), (&read.body["rules"], false));
     assert!(patch(root, FLAG, &key, &raised).await.expect(200).replayed);
     for (number, before) in before.iter().enumerate() {
