@@ -106,7 +106,7 @@ pub fn hint(code: &str, path: &str, detail: &str) -> Option<String> {
 }
 
 /// Returns the hint for a flag that exists and is of the other kind than the path: the same command of that kind, or the one
-/// that shows the flag. `None` if `detail` says of no flag that it is.
+/// that shows the flag. `None` if `detail` does not end with the other kind of the flag.
 pub fn of_other_kind(path: &str, detail: &str) -> Option<String> {
     let (name, words) = if let Some(before) = detail.strip_suffix(" gives applications values") {
         (before.rsplit(' ').next()?, "cutover value")
