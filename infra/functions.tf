@@ -87,7 +87,10 @@ locals {
       archive     = "promote"
       policy      = "promote"
       secrets     = var.webhook_url == "" ? ["kv"] : ["kv", "webhook"]
-      variables   = merge(local.kv_variables, local.webhook_variables)
+      # It evaluates while `evaluate` does not, by the same settings: a phase that it begins must remember as many users.
+      variables = merge(local.kv_variables, local.webhook_variables, {
+        CUTOVER_EXPERIMENT_USERS = tostring(var.experiment_users)
+      })
     }
   }
   # Differs with every change of any function. It is in the description of each, so that all of them get a new version

@@ -197,7 +197,7 @@ variable "requests_per_second" {
 }
 
 variable "experiment_users" {
-  description = "Most users of a phase of an experiment that evidence remembers; counts from the next phase on. `cutover experiment plan` says how many an effect needs."
+  description = "Most users of a phase of an experiment that evidence remembers; counts from the next phase on. `cutover experiment plan` says how many an effect needs, and what evaluate then takes: memory_mb.promote must suffice for it too, as promote stands in for evaluate."
   type        = number
   default     = 16384
   validation {

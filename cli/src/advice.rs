@@ -49,7 +49,7 @@ const COMMANDS: [(&str, &str); 19] = [
 
 /// Commands that list the objects of a section of the API, for names that do not exist.
 const LISTS: [(&str, &str); 9] = [
-    ("flags", "cutover list shows all flags"),
+    ("flags", "cutover list shows all flags of routes, and cutover value list those with values"),
     ("value-flags", "cutover value list shows all flags with values, and cutover list those of routes"),
     ("segments", "cutover segment list shows all segments"),
     ("runs", "cutover canary runs NAME shows all its runs"),
@@ -94,10 +94,28 @@ pub fn hint(code: &str, path: &str, detail: &str) -> Option<String> {
     if code == "flag_disabled" && section_in(path) != "canary" {
         return None;
     }
+    if code == "not_found"
+        && let Some(hint) = of_other_kind(path, detail)
+    {
+        return Some(hint);
+    }
     let table: &[(&str, &str)] = if code == "not_found" { &LISTS } else { &COMMANDS };
     let key = if code == "not_found" { section_of(path, detail) } else { code };
     let (_, hint) = table.iter().find(|(held, _)| *held == key)?;
     Some(hint.replace("NAME", name_in(path).unwrap_or("NAME")))
+}
+
+/// Returns the hint for a flag that exists and is of the other kind than the path: the same command of that kind, or the one
+/// that shows the flag. `None` if `detail` does not end with the other kind of the flag.
+pub fn of_other_kind(path: &str, detail: &str) -> Option<String> {
+    let (name, words) = if let Some(before) = detail.strip_suffix(" gives applications values") {
+        (before.rsplit(' ').next()?, "cutover value")
+    } else {
+        (detail.strip_suffix(" decides routes")?.rsplit(' ').next()?, "cutover")
+    };
+    let act = path.split('?').next().and_then(|path| path.split('/').nth(3));
+    let act = act.filter(|act| ["enable", "disable", "explain"].contains(act)).unwrap_or("get");
+    Some(format!("{words} {act} {name}"))
 }
 
 /// Returns a hint of the API in words of the command line. `path` is that of the request.
@@ -161,12 +179,35 @@ mod tests {
     use super::*;
     use std::{fs, path::Path};
 
+    const FLAG_LISTS: &str =
+        "cutover list shows all flags of routes, and cutover value list those with values";
+
+    #[test]
+    fn a_flag_of_the_other_kind_has_the_same_command_of_its_kind() {
+        let with_values = "there is no flag \"button\": button gives applications values";
+        let of_routes = "there is no flag with values \"reads\": reads decides routes";
+        for (path, detail, expected) in [
+            ("/flags/button/disable", with_values, "cutover value disable button"),
+            ("/flags/button/explain?user=u1", with_values, "cutover value explain button"),
+            ("/flags/button", with_values, "cutover value get button"),
+            ("/flags/button/rollout", with_values, "cutover value get button"),
+            ("/canary/button/start", with_values, "cutover value get button"),
+            ("/emergency/rollback", with_values, "cutover value get button"),
+            ("/metrics?flag=button", with_values, "cutover value get button"),
+            ("/value-flags/reads/enable", of_routes, "cutover enable reads"),
+            ("/value-flags/reads", of_routes, "cutover get reads"),
+        ] {
+            assert_eq!(hint("not_found", path, detail).as_deref(), Some(expected), "{path}");
+        }
+        assert_eq!(of_other_kind("/flags/f/disable", "there is no flag \"f\""), None);
+    }
+
     #[test]
     fn hints_name_the_command_to_type() {
         for (code, path, expected) in [
             ("canary_not_started", "/canary/f/promote", "start it: cutover canary start f"),
             ("flag_disabled", "/canary/f/promote?x=1", "enable it first: cutover enable f"),
-            ("not_found", "/flags/f", "cutover list shows all flags"),
+            ("not_found", "/flags/f", FLAG_LISTS),
             ("not_found", "/tokens/1", "cutover token list shows all tokens"),
             ("not_found", "/experiments/e/start", "cutover experiment list shows all experiments"),
             ("not_found", "/routes/reviews", "cutover route list shows all routes"),
@@ -184,7 +225,7 @@ mod tests {
         for (detail, expected) in [
             ("there is no canary \"f\"", Some("add canary_deployments.f to the configuration")),
             ("there is no canary plan \"f\"", Some("add canary_deployments.f to the configuration")),
-            ("there is no flag \"f\"", Some("cutover list shows all flags")),
+            ("there is no flag \"f\"", Some(FLAG_LISTS)),
             ("there is no run \"r1\"", Some("cutover canary runs f shows all its runs")),
             ("there is no part \"1\"", None),
         ] {
@@ -211,7 +252,7 @@ mod tests {
     fn a_flag_that_any_command_names_is_looked_up_in_the_list() {
         for path in ["/metrics?flag=f", "/emergency/rollback", "/flags/f"] {
             let found = hint("not_found", path, "there is no flag \"f\"");
-            assert_eq!(found.as_deref(), Some("cutover list shows all flags"), "{path}");
+            assert_eq!(found.as_deref(), Some(FLAG_LISTS), "{path}");
         }
         let found = hint("not_found", "/value-flags/f/enable", "there is no flag with values \"f\"").unwrap();
         assert!(found.starts_with("cutover value list shows all flags with values"), "{found}");

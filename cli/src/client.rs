@@ -306,7 +306,8 @@ impl Client {
                 let code = output::text(&problem, "code");
                 let hint =
                     advice::hint(code, path, &detail).unwrap_or_else(|| advice::in_commands(&hint, path));
-                let near = if code == "not_found" { self.nearest(path) } else { None };
+                let is_unknown = code == "not_found" && advice::of_other_kind(path, &detail).is_none();
+                let near = if is_unknown { self.nearest(path) } else { None };
                 let hint = near.map_or(hint.clone(), |near| format!("did you mean {near}? {hint}"));
                 Err(Failure::Refused { status, detail, hint, problem, retry_after })
             }

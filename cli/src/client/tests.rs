@@ -65,6 +65,10 @@ fn a_mistyped_flag_is_corrected_from_the_list() {
         r#"{"detail":"no","code":"not_found","hint":"","flags":[{"name":"reviews_read"},{"name":"cart"}]}"#;
     let found = refused("/flags/review_read", 404, body);
     assert!(found.contains("did you mean reviews_read? "), "{found}");
+    let values = r#"{"detail":"there is no flag \"review_read\": review_read gives applications values",
+        "code":"not_found","hint":"","flags":[{"name":"reviews_read"}]}"#;
+    let found = refused("/flags/review_read/disable", 404, values);
+    assert!(found.ends_with("hint: cutover value disable review_read"), "{found}");
     let found = refused("/flags/unlike_any", 404, body);
     assert!(!found.contains("did you mean"), "{found}");
 }

@@ -12,7 +12,7 @@ use crate::{
 use clap::Args;
 use cutover_core::{
     experiment::{DEFAULT_CAPACITY, Design, MAX_CAPACITY, NeededUsers, Plan},
-    rules::experiment::document::Experiment,
+    rules::experiment::{document::Experiment, metric::Role},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,8 +20,9 @@ use serde_json::{Value, json};
 /// Relative effects of the table.
 const LIFTS: [f64; 6] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 
-/// Variable of the functions with the most users whom evidence remembers.
+/// Variable of the functions with the most users whom evidence remembers, and that of Terraform which sets it.
 const VARIABLE: &str = "CUTOVER_EXPERIMENT_USERS";
+const TERRAFORM_VARIABLE: &str = "experiment_users";
 
 /// Arguments of `cutover experiment plan`.
 #[derive(Debug, Args)]
@@ -44,19 +45,38 @@ struct Row {
     needed: Option<NeededUsers>,
     /// Days until so many users have come; `None` if the evidence does not remember them.
     days: Option<u64>,
-    /// True if the evidence remembers the users as it is configured.
+    /// True if the evidence of the next phase remembers the users as it is configured.
     is_remembered: bool,
+    /// True if that of the open phase does; as `is_remembered` if none is open.
+    is_remembered_now: bool,
     /// Number of users for which evidence can be configured that does; `None` if it does already, or none can.
     raise_to: Option<u32>,
+}
+
+impl Row {
+    /// Returns true if the next phase remembers the users, and the open one does not.
+    fn waits_for_next_phase(&self) -> bool {
+        self.is_remembered && !self.is_remembered_now
+    }
+
+    /// Returns true if there are such users, and evidence cannot be configured for them.
+    fn is_beyond_all(&self) -> bool {
+        self.needed.is_some() && !self.is_remembered && self.raise_to.is_none()
+    }
 }
 
 /// Shows the users and days that an experiment needs, by the effect that it is to find.
 pub(super) fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
     let planned = Planned::read(options, client)?;
     let rows: Vec<Row> = LIFTS.iter().map(|lift| planned.row(options, *lift)).collect();
-    let Planned { plan, capacity, .. } = &planned;
-    let report =
-        json!({ "experiment": options.experiment, "plan": plan, "capacity": capacity, "effects": rows });
+    let Planned { plan, capacity, next_capacity, .. } = &planned;
+    let report = json!({
+        "experiment": options.experiment,
+        "plan": plan,
+        "capacity": capacity,
+        "next_capacity": next_capacity,
+        "effects": rows,
+    });
     output::show(format, &report, || {
         let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
         output::table(&["EFFECT", "USERS", "DAYS", "USERS WITH ONE LOOK", "REMEMBERED"], &cells);
@@ -68,8 +88,12 @@ pub(super) fn run(options: &Options, client: &Client, format: Format) -> Result<
 /// An experiment as it is planned.
 struct Planned {
     plan: Plan,
-    /// Most users whom the evidence remembers.
+    /// Most users whom the evidence of the open phase remembers; as `next_capacity` if none is open.
     capacity: u32,
+    /// Most users whom the evidence of the next phase remembers.
+    next_capacity: u32,
+    /// True if the experiment has guardrails, whose hours are stored too.
+    has_guardrails: bool,
     /// Days before which the experiment is not ready, and after which it ends.
     min_days: u32,
     max_days: u32,
@@ -79,11 +103,16 @@ impl Planned {
     fn read(options: &Options, client: &Client) -> Result<Self, Failure> {
         let experiment = client.get(&path(&options.experiment, ""))?;
         let results = client.get(&path(&options.experiment, "/results"))?;
-        let capacity =
-            results.get("capacity").and_then(Value::as_u64).and_then(|users| u32::try_from(users).ok());
-        Self::of(experiment, capacity.unwrap_or(DEFAULT_CAPACITY))
+        let users = |field: &str| {
+            results.get(field).and_then(Value::as_u64).and_then(|users| u32::try_from(users).ok())
+        };
+        let capacity = users("capacity").unwrap_or(DEFAULT_CAPACITY);
+        // Functions of an earlier version do not tell that of the next phase.
+        let next_capacity = users("next_capacity").unwrap_or(capacity);
+        Ok(Self { capacity, ..Self::of(experiment, next_capacity)? })
     }
 
+    /// Returns the plan of an experiment without an open phase, whose next one remembers `capacity` users.
     fn of(experiment: Value, capacity: u32) -> Result<Self, Failure> {
         let experiment: Experiment = serde_json::from_value(experiment)
             .map_err(|error| Failure::Io(format!("this version cannot read the experiment: {error}")))?;
@@ -93,22 +122,24 @@ impl Planned {
             Failure::Usage(format!("{message}\n  hint: give two variants a share of the users"))
         })?;
         let (min_days, max_days) = (design.rules.min_days, design.rules.max_days);
-        Ok(Self { plan, capacity, min_days, max_days })
+        let has_guardrails = design.metrics.iter().any(|metric| metric.role == Role::Guardrail);
+        Ok(Self { plan, capacity, next_capacity: capacity, has_guardrails, min_days, max_days })
     }
 
     fn row(&self, options: &Options, lift: f64) -> Row {
         let needed = self.plan.needed(options.baseline, lift);
-        let is_remembered = needed.is_some_and(|needed| needed.users <= u64::from(self.capacity));
+        let fits = |capacity: u32| needed.is_some_and(|needed| needed.users <= u64::from(capacity));
+        let (is_remembered, is_remembered_now) = (fits(self.next_capacity), fits(self.capacity));
         let days = needed.filter(|_| is_remembered && options.users_per_day > 0).map(|needed| {
             needed.users.div_ceil(u64::from(options.users_per_day)).max(u64::from(self.min_days))
         });
         let raise_to = needed.filter(|_| !is_remembered).and_then(|needed| rounded_up(needed.users));
-        Row { lift, needed, days, is_remembered, raise_to }
+        Row { lift, needed, days, is_remembered, is_remembered_now, raise_to }
     }
 
     /// Returns what the table does not show.
     fn remarks(&self, options: &Options, rows: &[Row]) -> Vec<String> {
-        let Self { plan, capacity, max_days, .. } = self;
+        let Self { plan, capacity, next_capacity, max_days, .. } = self;
         let mut remarks = Vec::new();
         if plan.primary_metrics == 0 {
             remarks.push(
@@ -124,16 +155,39 @@ impl Planned {
         }
         if rows.iter().any(|row| row.needed.is_some() && !row.is_remembered) {
             remarks.push(format!(
-                "the evidence remembers {capacity} users of all variants. An effect that needs more is not promised: users who \
-                 are forgotten before they convert do not count"
+                "the evidence remembers {next_capacity} users of all variants. An effect that needs more is not promised: users \
+                 who are forgotten before they convert do not count"
+            ));
+        }
+        if rows.iter().any(Row::waits_for_next_phase) {
+            remarks.push(format!(
+                "the open phase remembers {capacity} users, because it began with that number; the next phase remembers \
+                 {next_capacity}"
             ));
         }
         for (row, users) in rows.iter().filter_map(|row| Some((row, row.raise_to?))) {
-            let storage = Storage::of(users, options.baseline);
-            remarks
-                .push(format!("{}: {VARIABLE}={users} from the next phase on: {storage}", effect(row.lift)));
+            remarks.push(self.raised(options, row.lift, users));
+        }
+        if rows.iter().any(Row::is_beyond_all) {
+            remarks.push(format!(
+                "no setting remembers more than {MAX_CAPACITY} users: plan for a larger effect, or for a metric with a higher rate"
+            ));
         }
         remarks
+    }
+
+    /// Returns the setting that remembers the users of an effect, and the storage that it takes.
+    fn raised(&self, options: &Options, lift: f64, users: u32) -> String {
+        let storage = Storage::of(users, options.baseline);
+        let setting = format!("{VARIABLE}={users} ({TERRAFORM_VARIABLE} of Terraform)");
+        let mut raised = format!("{}: {setting} from the next phase on: {storage}", effect(lift));
+        if self.has_guardrails {
+            let units = Storage::of_hours(users).write_units();
+            raised.push_str(&format!(
+                "; many users with events of guardrails take up to {units} write units more"
+            ));
+        }
+        raised
     }
 }
 
@@ -151,8 +205,10 @@ fn effect(lift: f64) -> String {
 fn cells(row: &Row) -> Vec<String> {
     let none = || "-".to_owned();
     let remembered = match (row.is_remembered, row.raise_to) {
+        (true, _) if row.waits_for_next_phase() => "from the next phase on".to_owned(),
         (true, _) => "yes".to_owned(),
         (false, Some(users)) => format!("no, raise to {users}"),
+        (false, None) if row.is_beyond_all() => format!("no, over {MAX_CAPACITY}"),
         (false, None) => "no".to_owned(),
     };
     vec![
@@ -223,7 +279,9 @@ mod tests {
         assert!(raised >= exact && raised < exact + 1_000, "{raised} for {exact}");
         assert_eq!(cells(&forgotten)[1..3], [users.to_string(), "-".to_owned()]);
         let remarks = small.remarks(&options(1_000), &[forgotten]);
-        assert!(remarks[1].contains(&format!("CUTOVER_EXPERIMENT_USERS={raised}")), "{remarks:?}");
+        let setting = format!("CUTOVER_EXPERIMENT_USERS={raised} (experiment_users of Terraform)");
+        assert!(remarks[1].contains(&setting), "{remarks:?}");
+        assert!(remarks[1].ends_with("write units more"), "the experiment has a guardrail: {remarks:?}");
         assert_eq!(
             (rounded_up(43_114), rounded_up(99_999), rounded_up(100_001)),
             (Some(44_000), Some(100_000), None)
@@ -231,13 +289,47 @@ mod tests {
     }
 
     #[test]
+    fn what_no_setting_remembers_has_its_reason() {
+        let half = [("control", 50.0), ("treatment", 50.0)];
+        let rare = Options { baseline: 0.04, ..options(1_000) };
+        let planned = planned(&half, 16_384);
+        let beyond = planned.row(&rare, 0.1);
+        assert_eq!((beyond.days, cells(&beyond)[4].as_str()), (None, "no, over 100000"));
+        let remarks = planned.remarks(&rare, &[beyond]);
+        assert!(remarks[1].starts_with("no setting remembers more than 100000 users"), "{remarks:?}");
+    }
+
+    /// A phase that began before the number was raised keeps its own: nothing is left to raise.
+    #[test]
+    fn a_small_open_phase_is_told_and_nothing_is_to_be_raised() {
+        let half = [("control", 50.0), ("treatment", 50.0)];
+        let rare = Options { baseline: 0.04, ..options(1_000) };
+        let open = Planned { capacity: 4_096, ..planned(&half, 16_384) };
+        let row = open.row(&rare, 0.5);
+        assert!(row.needed.unwrap().users > 4_096);
+        assert_eq!((row.is_remembered, row.is_remembered_now, row.raise_to), (true, false, None));
+        assert_eq!(cells(&row)[4], "from the next phase on");
+        let remarks = open.remarks(&rare, &[row]);
+        assert_eq!(
+            remarks,
+            [
+                "the open phase remembers 4096 users, because it began with that number; the next phase remembers 16384"
+            ]
+        );
+    }
+
+    #[test]
     fn the_evidence_of_the_deployment_is_asked_for() {
         let experiment = r#"{"name":"E","variants":[{"key":"control","name":"C","traffic_percentage":50},
             {"key":"b","name":"B","traffic_percentage":50}]}"#;
-        let (url, _) = answering_by_path(&[("/experiments/e", 200, experiment)], r#"{"capacity":123}"#);
-        let client = Client::new(&url, "t", None).unwrap();
-        let planned = Planned::read(&options(1), &client).unwrap();
-        assert_eq!((planned.capacity, planned.plan.primary_metrics), (123, 0));
+        let read = |results: &'static str| {
+            let (url, _) = answering_by_path(&[("/experiments/e", 200, experiment)], results);
+            Planned::read(&options(1), &Client::new(&url, "t", None).unwrap()).unwrap()
+        };
+        let planned = read(r#"{"capacity":123,"next_capacity":456}"#);
+        assert_eq!((planned.capacity, planned.next_capacity), (123, 456));
+        let planned = read(r#"{"capacity":123}"#);
+        assert_eq!((planned.capacity, planned.next_capacity, planned.plan.primary_metrics), (123, 123, 0));
         assert!(planned.remarks(&options(1), &[])[0].contains("no primary metric"));
     }
 }

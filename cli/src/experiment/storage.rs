@@ -25,13 +25,18 @@ impl Storage {
         Self { size: EvidenceSize::of(u64::from(users), rate) }
     }
 
+    /// Returns the most storage of the hours of guardrails, beside evidence that remembers these users.
+    pub(super) fn of_hours(users: u32) -> Self {
+        Self { size: EvidenceSize::of_hours(users) }
+    }
+
     /// Returns the number of items.
     fn items(self) -> u64 {
         self.size.stored.div_ceil(ITEM)
     }
 
     /// Returns the write units of one write. All of it is written.
-    fn write_units(self) -> u64 {
+    pub(super) fn write_units(self) -> u64 {
         2 * self.size.stored.div_ceil(UNIT)
     }
 
@@ -70,5 +75,7 @@ mod tests {
         let expected = "some 0.9 MB in 9 items, 1672 write units in a minute with news (up to $45 a month), and 7.7 MB of the memory \
                         of evaluate";
         assert_eq!(storage.to_string(), expected);
+        // Two hours with 11 000 users of 10.6 bytes.
+        assert_eq!(Storage::of_hours(44_000).write_units(), 456);
     }
 }

@@ -19,7 +19,7 @@ pub fn run(client: &Client, format: Format) -> Result<(), Failure> {
         if rows.is_empty() {
             println!("no flag is stale");
         } else {
-            output::table(&["FLAG", "DECIDES", "REASON", "DAYS", "ALL USERS HAVE"], &rows);
+            output::table(&["FLAG", "KIND", "REASON", "DAYS", "ALL USERS HAVE"], &rows);
         }
     });
     Ok(())

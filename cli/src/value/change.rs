@@ -110,7 +110,7 @@ pub(super) fn delete(options: &Delete, client: &Client, format: Format) -> Resul
     let Delete { flag, confirmation, wait } = options;
     let path = path(flag, "");
     let before = client.get(&path)?;
-    let lost = "applications that evaluate it get the values in their code, and its rules are lost";
+    let lost = "applications that evaluate it fall back to the default in their code, and its rules are lost";
     confirmation.confirm(client.environment(), &format!("delete the flag {flag}"), lost)?;
     let tag = etag::as_read(&before, "version");
     let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
@@ -140,6 +140,17 @@ mod tests {
         let parsed = CommandLine::<Delete>::parse_from(["delete", "f", "--yes"]);
         delete(&parsed.arguments, &client, Format::Json).unwrap();
         assert_eq!(*tags.lock().unwrap(), ["", "\"3\""]);
+    }
+
+    #[test]
+    fn a_deletion_says_what_applications_get() {
+        let (url, paths) = answering(200, FLAG);
+        let client = Client::new(&url, "t", None).unwrap();
+        let client = client.in_environment(Environment::of_context("live", &url, true));
+        let parsed = CommandLine::<Delete>::parse_from(["delete", "f"]);
+        let refused = delete(&parsed.arguments, &client, Format::Json).unwrap_err().to_string();
+        assert!(refused.contains("fall back to the default in their code"), "{refused}");
+        assert_eq!(paths.lock().unwrap().len(), 1, "it is read, and not deleted");
     }
 
     #[test]

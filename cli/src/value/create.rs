@@ -3,7 +3,9 @@
 use super::{path::path, show};
 use crate::{
     client::{Body, Client},
+    confirm::Confirmation,
     failure::Failure,
+    in_force::Wait,
     output::Format,
 };
 use clap::{Args, ValueEnum};
@@ -18,7 +20,8 @@ pub struct Options {
     /// Type of all values of the flag.
     #[arg(long = "type", value_name = "TYPE", default_value = "boolean")]
     kind: Kind,
-    /// Variant with its value; of numbers and objects it is JSON. Boolean flags have on and off.
+    /// Variant and its value (JSON for number and object flags). A boolean flag has on=true and off=false unless
+    /// stated.
     #[arg(long = "variant", value_name = "KEY=VALUE")]
     variants: Vec<String>,
     /// Variant of users whom no rule matches [default: the first one].
@@ -30,12 +33,16 @@ pub struct Options {
     /// Purpose of the flag.
     #[arg(long)]
     description: Option<String>,
-    /// Enable the flag.
+    /// Enable the flag. Asks first, as cutover value enable does.
     #[arg(long)]
     enabled: bool,
     /// Keep the flag for good: it never becomes stale.
     #[arg(long)]
     permanent: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Type of the values of a flag.
@@ -58,20 +65,25 @@ impl Kind {
     }
 }
 
-/// Creates a flag. It replaces none.
+/// Creates a flag. It replaces none. Asks first if the flag is enabled at once.
 ///
 /// # Errors
 ///
-/// Fails if a variant is not `KEY=VALUE`, if there is such a flag, or if the management API refuses the change or cannot be
-/// reached.
+/// Fails if a variant is not `KEY=VALUE`, if the change is not confirmed, if there is such a flag, if the management
+/// API refuses the change or cannot be reached, or like [`Wait::until_in_force`].
 pub(super) fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
     let body = Body { media_type: "application/json", content: json_of(options)?.to_string() };
+    if options.enabled {
+        let change = format!("create {} enabled", options.flag);
+        let moved = "users of applications that evaluate it get the variant of its default";
+        options.confirmation.confirm(client.environment(), &change, moved)?;
+    }
     let path = path(&options.flag, "");
     let created = client.on_condition("if-none-match", "*").send(Method::PUT, &path, Some(body));
     let hint = || format!("change it with cutover value edit {}", options.flag);
     let response = created.map_err(|failure| failure.or_overtaken(hint))?;
     show::change(&response, format);
-    Ok(())
+    options.wait.until_in_force(client, &response, format)
 }
 
 /// Returns the new flag as JSON, without the fields that are not stated.
@@ -136,8 +148,15 @@ fn value(kind: Kind, text: &str) -> Result<Value, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{command_line::CommandLine, fake_server::answering};
+    use crate::{
+        command_line::CommandLine,
+        environment::Environment,
+        fake_server::{answering, answering_by_path},
+    };
     use clap::Parser;
+
+    const CREATED: &str = r#"{"name":"f","type":"boolean","enabled":true,"default":{"variant":"on"},"version":3,"revision":3,
+        "published":true}"#;
 
     fn parsed(words: &[&str]) -> Options {
         CommandLine::<Options>::parse_from([&["create"][..], words].concat()).arguments
@@ -183,6 +202,30 @@ mod tests {
             let refused = json_of(&parsed(words)).unwrap_err().to_string();
             assert!(refused.contains(expected), "{words:?}: {refused}");
         }
+    }
+
+    #[test]
+    fn production_is_asked_about_a_flag_that_is_enabled_at_once() {
+        let (url, paths) = answering(201, CREATED);
+        let client = Client::new(&url, "t", None).unwrap();
+        let client = client.in_environment(Environment::of_context("live", &url, true));
+        let refused = run(&parsed(&["f", "--enabled"]), &client, Format::Json).unwrap_err();
+        assert_eq!(refused.json()["exit_code"], 2, "{refused}");
+        assert!(paths.lock().unwrap().is_empty(), "nothing is sent before");
+        run(&parsed(&["f"]), &client, Format::Json).unwrap();
+        run(&parsed(&["f", "--enabled", "--yes"]), &client, Format::Json).unwrap();
+        assert_eq!(paths.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_new_flag_is_waited_for() {
+        let status = r#"{"now":"2026-01-01T00:00:00Z"}"#;
+        let (url, paths) = answering_by_path(&[("/status", 200, status)], CREATED);
+        let client = Client::new(&url, "t", None).unwrap();
+        // The status of an earlier version does not say which revisions isolates hold.
+        run(&parsed(&["f", "--wait", "--timeout", "1s"]), &client, Format::Json).unwrap_err();
+        let sent = ["/api/migration/value-flags/f", "/api/migration/status"];
+        assert_eq!(paths.lock().unwrap()[..2], sent);
     }
 
     #[test]

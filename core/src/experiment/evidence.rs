@@ -221,7 +221,7 @@ impl Evidence {
 
 /// Returns the entries for users who are not known to be exposed, beside the capacity, and for those of a period of
 /// guardrails.
-fn quarter_of(capacity: u32) -> usize {
+pub(crate) fn quarter_of(capacity: u32) -> usize {
     capacity as usize / 4
 }
 

@@ -4,6 +4,8 @@
 use crate::{
     experiment::{
         design::Design,
+        evidence::quarter_of,
+        guardrails::LIVE_PERIODS,
         needed::{NeededUsers, needed_users},
     },
     rules::experiment::metric::Role,
@@ -22,6 +24,10 @@ const STORED_EVENT: f64 = 11.0;
 /// event.
 const USER_IN_MEMORY: f64 = 170.0;
 const EVENTS_IN_MEMORY: f64 = 150.0;
+
+/// Bytes of a user with an event of a guardrail in one hour: stored, compared like the others, and in memory.
+const STORED_GUARDED: f64 = 10.6;
+const GUARDED_IN_MEMORY: f64 = 25.0;
 
 /// The tests of the primary metrics, as far as a plan needs them: all have one level, and the variant with the fewest users is
 /// decided last.
@@ -91,5 +97,13 @@ impl EvidenceSize {
     pub fn of(users: u64, rate: f64) -> Self {
         let bytes = |user: f64, event: f64| libm::ceil(users as f64 * (user + rate * event)) as u64;
         Self { stored: bytes(STORED_USER, STORED_EVENT), in_memory: bytes(USER_IN_MEMORY, EVENTS_IN_MEMORY) }
+    }
+
+    /// Returns the largest size of the hours of guardrails, beside evidence that remembers `capacity` users: as many users
+    /// with an event of a guardrail as the hours that are held have room for.
+    pub fn of_hours(capacity: u32) -> Self {
+        let users = usize::from(LIVE_PERIODS) * quarter_of(capacity);
+        let bytes = |user: f64| libm::ceil(users as f64 * user) as u64;
+        Self { stored: bytes(STORED_GUARDED), in_memory: bytes(GUARDED_IN_MEMORY) }
     }
 }

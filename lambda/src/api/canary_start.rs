@@ -8,7 +8,7 @@ use crate::{
         },
         experiment_guard::must_not_own,
         extract::{FlagPath, Parameters},
-        flags::SECTION,
+        flags::{SECTION, missing_flag},
         recent_traffic::RecentTraffic,
     },
     canary::run::{run_identity, run_write},
@@ -105,8 +105,7 @@ async fn begin(
             may_retry(truth, name)?;
         }
         let mut config = truth.config.clone();
-        let flag =
-            config.feature_flags.get_mut(name).ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
+        let flag = config.feature_flags.get_mut(name).ok_or_else(|| missing_flag(&truth.config, name))?;
         let plan = config
             .canary_deployments
             .get(name)

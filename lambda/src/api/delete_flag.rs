@@ -2,7 +2,11 @@
 //! values uses it.
 
 use crate::{
-    api::{extract::FlagPath, flags::SECTION, value_flags::dependents},
+    api::{
+        extract::FlagPath,
+        flags::{SECTION, missing_flag},
+        value_flags::dependents,
+    },
     change::{
         commit::change,
         demand::ChangeRequest,
@@ -26,7 +30,7 @@ pub(super) async fn handle(
     change(&platform, &demand, Operation::FlagDelete, |truth| {
         let mut config = truth.config.clone();
         if config.feature_flags.remove(&name).is_none() {
-            return Err(Problem::not_found("flag", name.as_str()));
+            return Err(missing_flag(&config, &name));
         }
         let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
         demand.precondition.check(&format!("the flag {name}"), version)?;

@@ -1,6 +1,7 @@
 //! `POST /emergency/rollback` and `/emergency/clear`: declare or clear an emergency.
 
 use crate::{
+    api::flags::missing_flag,
     canary::run::run_write,
     change::{
         commit::{change, change_on},
@@ -177,7 +178,7 @@ fn must_name_one(flags: Option<&[FlagName]>, act: &str) -> Result<(), Problem> {
 fn must_exist(truth: &Truth, flags: Option<&[FlagName]>) -> Result<(), Problem> {
     let mut flags = flags.unwrap_or_default().iter();
     match flags.find(|flag| !truth.config.feature_flags.contains_key(*flag)) {
-        Some(unknown) => Err(Problem::not_found("flag", unknown.as_str()).in_field("flags")),
+        Some(unknown) => Err(missing_flag(&truth.config, unknown).in_field("flags")),
         None => Ok(()),
     }
 }

@@ -118,7 +118,10 @@ pub(super) fn must_be_harmless(
         None => Ok(()),
         Some(harm) => {
             let detail = format!("this phase of the experiment {name} has done harm: {harm}");
-            let hint = "stop it, save it with the state draft, and start it: that begins a new phase, once the cause is mended";
+            let hint = format!(
+                "mend the cause first, then begin a new phase: cutover experiment stop {name} --reason WHY, then apply a file \
+                 with its state: draft (cutover apply -f FILE), then cutover experiment start {name}"
+            );
             Err(Problem::new(StatusCode::CONFLICT, "guardrail_fired", detail, hint))
         }
     }
@@ -319,7 +322,10 @@ experiments:
         let refused = must_be_harmless(&truth, &running, &name, Some(&harmful)).unwrap_err();
         assert_eq!((refused.status, refused.code), (StatusCode::CONFLICT, "guardrail_fired"));
         assert!(refused.detail.contains("the guardrail error_rate fired"), "{}", refused.detail);
-        assert!(refused.hint.contains("begins a new phase"), "{}", refused.hint);
+        for step in ["cutover experiment stop one --reason ", "state: draft", "cutover experiment start one"]
+        {
+            assert!(refused.hint.contains(step), "{step}: {}", refused.hint);
+        }
         assert_eq!(check(&truth, &running, Some(&failed(&truth, &name, 1))), None, "no harm");
         assert_eq!(check(&truth, &running, None), None, "nothing was counted");
         let mut changed = running.clone();

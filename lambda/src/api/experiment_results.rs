@@ -36,14 +36,31 @@ pub(super) async fn handle(
     let experiment = find(&state, &name)?;
     let measured = measured::phase(&platform, &state, &name).await?;
     let mut results = results(&name, experiment, measured.as_ref(), clock::now());
-    let open = measured.as_ref().map(|measured| &measured.phase).filter(|phase| phase.ended.is_none());
-    let capacity = open.map_or(platform.settings.experiment_users, |phase| phase.evidence.capacity());
+    let capacity = Capacity::of(measured.as_ref(), platform.settings.experiment_users);
     let unknown_isolates = platform.store.cursor().await?.totals.isolates_lost_lately;
     if let Some(fields) = results.as_object_mut() {
-        fields.insert("capacity".to_owned(), json!(capacity));
+        fields.insert("capacity".to_owned(), json!(capacity.held));
+        fields.insert("next_capacity".to_owned(), json!(capacity.next));
         fields.insert("unknown_isolates".to_owned(), json!(unknown_isolates));
     }
     Ok(json_response(StatusCode::OK, &results))
+}
+
+/// Most users whom the evidence of an experiment remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Capacity {
+    /// That of the open phase; of the next one if none is open.
+    held: u32,
+    /// That of the next phase.
+    next: u32,
+}
+
+impl Capacity {
+    /// Returns the capacity, given the number that is set for phases to come. A phase keeps the one that it began with.
+    fn of(measured: Option<&MeasuredPhase>, set: u32) -> Self {
+        let open = measured.map(|measured| &measured.phase).filter(|phase| phase.ended.is_none());
+        Self { held: open.map_or(set, |phase| phase.evidence.capacity()), next: set }
+    }
 }
 
 /// Returns the results of an experiment as JSON at a time.
@@ -290,6 +307,18 @@ mod tests {
             shown["tests"].as_array().unwrap().iter().map(|test| &test["kind"]).collect();
         assert_eq!(kinds, ["sample_ratio"]);
         assert_eq!(shown["variants"][0]["users"], 1_000);
+    }
+
+    #[test]
+    fn an_open_phase_keeps_its_capacity_and_the_next_one_has_that_which_is_set() {
+        let (name, experiment) = experiment();
+        let identity = PhaseIdentity { experiment: name, phase: 1, began: Timestamp::from_millis(0) };
+        let phase = Phase::begin(identity, Design::of(&experiment), 4_096);
+        let mut measured = MeasuredPhase { phase, through: None };
+        assert_eq!(Capacity::of(Some(&measured), 16_384), Capacity { held: 4_096, next: 16_384 });
+        measured.phase.ended = Some(Timestamp::from_millis(1));
+        assert_eq!(Capacity::of(Some(&measured), 16_384), Capacity { held: 16_384, next: 16_384 });
+        assert_eq!(Capacity::of(None, 500), Capacity { held: 500, next: 500 });
     }
 
     #[test]

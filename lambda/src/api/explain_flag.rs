@@ -5,6 +5,7 @@ use crate::{
     access::auth::Caller,
     api::{
         extract::{FlagPath, Parameters, time},
+        flags::missing_flag,
         respond::json_response,
     },
     clock,
@@ -28,8 +29,7 @@ pub(super) async fn handle(
     let question = ExplainQuery::read(parameters)?;
     let now = question.at.unwrap_or_else(clock::now);
     let state = platform.store.state().await?;
-    let stored =
-        state.config.feature_flags.get(&name).ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
+    let stored = state.config.feature_flags.get(&name).ok_or_else(|| missing_flag(&state.config, &name))?;
     let snapshot = state.snapshot();
     let rules = Ruleset::compile(&snapshot).map_err(|error| {
         tracing::error!(%error, "the stored configuration does not compile");

@@ -16,7 +16,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use cutover_core::{Flag, FlagName};
+use cutover_core::{Flag, FlagName, config::Config};
 use serde_json::{Value, json};
 
 /// Section of the configuration that holds the flags.
@@ -67,8 +67,7 @@ pub(super) async fn one(
     request: HeaderMap,
 ) -> Result<Response, Problem> {
     let state = platform.store.state().await?;
-    let flag =
-        state.config.feature_flags.get(&name).ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
+    let flag = state.config.feature_flags.get(&name).ok_or_else(|| missing_flag(&state.config, &name))?;
     let mut response = json_response(StatusCode::OK, &shown(&state, &name, flag));
     if let Some(tag) = tag(&state, &name) {
         set_tag(&mut response, tag);
@@ -78,6 +77,17 @@ pub(super) async fn one(
         return Ok(response);
     }
     Ok(not_modified_or(&request, response))
+}
+
+/// Builds the problem for a flag of routes that does not exist. One with values may have the name.
+pub(super) fn missing_flag(config: &Config, name: &FlagName) -> Problem {
+    let missing = Problem::not_found("flag", name.as_str());
+    if !config.flags.contains_key(name) {
+        return missing;
+    }
+    let detail = format!("{}: {name} gives applications values", missing.detail);
+    let hint = format!("it is one of the flags with values, below /value-flags (cutover value get {name})");
+    Problem { detail, hint, ..missing }
 }
 
 /// Returns the entity tag of a flag: its version, with a mark while an emergency holds it or an experiment owns it, which
@@ -108,6 +118,21 @@ mod tests {
       "user_whitelist": ["user-123"],
       "user_blacklist": []
     }"#;
+
+    #[test]
+    fn a_flag_with_values_that_is_missed_among_those_of_routes_is_told() {
+        let text =
+            "flags: { button: { type: boolean, variants: { a: true, b: false }, default: a, off: b } }";
+        let config = Config::from_yaml(text).unwrap();
+        let missing = missing_flag(&config, &"button".parse().unwrap());
+        assert_eq!(
+            (missing.code, missing.detail.as_str()),
+            ("not_found", "there is no flag \"button\": button gives applications values")
+        );
+        assert!(missing.hint.ends_with("(cutover value get button)"), "{}", missing.hint);
+        let unknown: FlagName = "buton".parse().unwrap();
+        assert_eq!(missing_flag(&config, &unknown), Problem::not_found("flag", "buton"));
+    }
 
     #[test]
     fn an_item_has_every_established_field_with_its_type() {

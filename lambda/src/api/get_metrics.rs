@@ -3,7 +3,7 @@
 
 use crate::{
     access::auth::Caller,
-    api::{extract::Parameters, measured, prometheus},
+    api::{extract::Parameters, flags::missing_flag, measured, prometheus},
     measurement::packing,
     platform::Platform,
     problem::Problem,
@@ -74,7 +74,7 @@ fn keep_flag(state: &mut store::State, flag: &FlagName) -> Result<(), Problem> {
     state.config.feature_flags.retain(|name, _| name == flag);
     state.runs.retain(|name, _| name == flag);
     if state.config.feature_flags.is_empty() {
-        return Err(Problem::not_found("flag", flag.as_str()));
+        return Err(missing_flag(&state.config, flag));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::{
     api::{
         canary_guard, experiment_guard,
         extract::FlagPath,
-        flags::{SECTION, flag_json},
+        flags::{SECTION, flag_json, missing_flag},
         object_body::{NamedObject, merge},
     },
     change::{
@@ -44,7 +44,7 @@ pub(super) async fn patch(
     let patch = body_of(&name, demand.json()?)?;
     save(&platform, &demand, &name, |truth| {
         let held = truth.config.object(SECTION, name.as_str());
-        let mut body = held.ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
+        let mut body = held.ok_or_else(|| missing_flag(&truth.config, &name))?;
         merge(&mut body, patch.clone());
         read(&name, &body)
     })
@@ -118,12 +118,8 @@ pub(super) fn edit_flag(
     name: &FlagName,
     edit: impl FnOnce(&mut Flag),
 ) -> Result<Proposal, Problem> {
-    let mut flag = truth
-        .config
-        .feature_flags
-        .get(name)
-        .cloned()
-        .ok_or_else(|| Problem::not_found("flag", name.as_str()))?;
+    let mut flag =
+        truth.config.feature_flags.get(name).cloned().ok_or_else(|| missing_flag(&truth.config, name))?;
     let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
     demand.precondition.check(&format!("the flag {name}"), version)?;
     edit(&mut flag);

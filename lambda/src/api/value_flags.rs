@@ -105,13 +105,14 @@ pub(super) fn find<'t>(state: &'t Truth, name: &FlagName) -> Result<&'t ValueFla
 
 fn missing(config: &Config, name: &FlagName) -> Problem {
     let missing = Problem::not_found("flag with values", name.as_str());
-    let hint = if config.feature_flags.contains_key(name) {
-        format!("the flag {name} decides routes: it is one of the flags of routes (cutover get {name})")
-    } else {
-        match nearest(name.as_str(), config.flags.keys().map(FlagName::as_str)) {
-            Some(near) => format!("did you mean {near}?"),
-            None => "list the flags with values, and check the spelling".to_owned(),
-        }
+    if config.feature_flags.contains_key(name) {
+        let detail = format!("{}: {name} decides routes", missing.detail);
+        let hint = format!("it is one of the flags of routes, below /flags (cutover get {name})");
+        return Problem { detail, hint, ..missing };
+    }
+    let hint = match nearest(name.as_str(), config.flags.keys().map(FlagName::as_str)) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "list the flags with values, and check the spelling".to_owned(),
     };
     Problem { hint, ..missing }
 }
@@ -148,10 +149,7 @@ flags:
     fn a_flag_that_is_missed_is_looked_for_in_both_kinds() {
         for (name, hint) in [
             ("colou", "did you mean colour?"),
-            (
-                "routed",
-                "the flag routed decides routes: it is one of the flags of routes (cutover get routed)",
-            ),
+            ("routed", "it is one of the flags of routes, below /flags (cutover get routed)"),
             ("zzzzzz", "list the flags with values, and check the spelling"),
         ] {
             let missing = find(&truth(), &name.parse().unwrap()).unwrap_err();

@@ -116,8 +116,9 @@ mod tests {
         experiment::{Arrivals, DEFAULT_CAPACITY, Design, EvidenceSize, Phase, PhaseIdentity},
         measurement::{
             batch::{Batch, SeenUser, UserWindow},
-            experiments::{ExperimentPart, Exposure, UserOutcome},
+            experiments::{ExperimentPart, Exposure, GuardrailEvent, UserOutcome},
         },
+        rules::experiment::metric::Role,
         statistics::split_mix::SplitMix64,
     };
 
@@ -246,5 +247,39 @@ mod tests {
         let part = stored as f64 / planned;
         assert!((0.8..1.2).contains(&part), "{stored} bytes, {planned} were planned");
         assert_eq!(items.len(), 1, "one for each {MAX_PART} bytes");
+    }
+    /// The hours of guardrails, as full as they become: two of them, each with a quarter of the remembered users.
+    #[test]
+    fn the_size_of_the_hours_of_guardrails_is_the_one_that_plans_have() {
+        let text = "experiments: { e: { name: E, success_metrics: [order, error_rate], variants: { control: C, b: B } } }";
+        let (experiment, document) = Config::from_yaml(text).unwrap().ab_tests.pop_first().unwrap();
+        let identity =
+            PhaseIdentity { experiment: experiment.clone(), phase: 1, began: Timestamp::from_millis(0) };
+        let design = Design::of(&document);
+        let guardrail = design.metrics.iter().position(|metric| metric.role == Role::Guardrail).unwrap();
+        let mut phase = Phase::begin(identity, design, DEFAULT_CAPACITY);
+        let size = |phase: &Phase| -> usize {
+            PackedEvidence::of(phase).unwrap().items("e", 1).iter().map(NewItem::size).sum()
+        };
+        let empty = size(&phase);
+        let mut random = SplitMix64::new(1);
+        let mut part = ExperimentPart::empty(experiment.clone(), 1, 0);
+        for hour in 0..2 {
+            for _ in 0..DEFAULT_CAPACITY / 4 {
+                let (user, variant) = (random.draw(), u8::from(random.draw().is_multiple_of(2)));
+                part.guardrails.push(GuardrailEvent {
+                    user,
+                    variant,
+                    metrics: 1 << guardrail,
+                    after_s: hour * 3_600,
+                });
+            }
+        }
+        let mut arrivals = Arrivals::new(experiment, 1);
+        arrivals.add(&Batch { experiments: vec![part], ..Batch::empty("a".repeat(32), 1) });
+        phase.fold(&arrivals, Timestamp::from_millis(3_700_000));
+        let stored = size(&phase) - empty;
+        let planned = EvidenceSize::of_hours(DEFAULT_CAPACITY).stored as f64;
+        assert!((0.8..1.2).contains(&(stored as f64 / planned)), "{stored} bytes, {planned} were planned");
     }
 }

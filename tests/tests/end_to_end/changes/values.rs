@@ -105,6 +105,14 @@ async fn a_flag_with_values_is_refused_as_a_file_is() {
     }
     assert_eq!(patch(root, FLAG, &[], &json!({ "colour": null })).await.expect(422).body["field"], "colour");
     patch(root, "/value-flags/none", &[], &json!({})).await.expect(404);
+    // A flag of the other kind is not simply missing.
+    for (path, detail) in [
+        ("/flags/button/disable".to_owned(), "button gives applications values".to_owned()),
+        (format!("/value-flags/{OTHER}/disable"), format!("{OTHER} decides routes")),
+    ] {
+        let missed = root.send("POST", &path, &[], None).await.expect(404).body;
+        assert!(missed["detail"].as_str().unwrap().ends_with(&detail), "{missed:#}");
+    }
     // A name is one flag.
     root.put(&format!("/value-flags/{OTHER}"), &button()).await.expect(422);
     let taken = root.put("/flags/button", &json!({ "enabled": false })).await.expect(422).body;

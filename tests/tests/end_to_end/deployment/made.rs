@@ -106,6 +106,10 @@ pub fn functions_are_as_described(resources: &[Value]) {
     assert_eq!(functions["emergency"]["source_code_hash"], functions["management"]["source_code_hash"]);
     assert_eq!(of("emergency", "CUTOVER_EMERGENCY_ONLY"), "true");
     assert_eq!(of("management", "CUTOVER_EMERGENCY_ONLY"), Value::Null);
+    // `promote` begins phases too while it stands in for `evaluate`, and `management` tells what they remember.
+    for name in ["evaluate", "promote", "management"] {
+        assert_eq!(of(name, "CUTOVER_EXPERIMENT_USERS"), "16384", "{name}");
+    }
 }
 
 /// Every alarm has a chapter, and calls the topic, unless anybody can cause it.

@@ -186,9 +186,24 @@ fn emergency() -> Value {
     json!({ "migration_progress": { "phase": "emergency", "active_flags": [] } })
 }
 
+/// Returns fields of the metrics of a deployment that has lost nothing.
+fn nothing_lost() -> Value {
+    json!({
+        "batches": { "late": 0, "unreadable": 0 },
+        "behind": {},
+        "gaps": {},
+        "outcomes_lost": 0,
+        "users_lost": 0,
+        "isolates_lost": 0,
+    })
+}
+
 async fn call_endpoints(management: &Management) {
     let percentage = json!({ "percentage": 25.0 });
     let reason = json!({ "reason": "High error rate detected" });
+    // Of all flags, because the request names none.
+    let declared = json!({ "reason": "High error rate detected", "by": "root", "flags": null });
+    let returned = json!({ "name": "graphql_reviews_read", "percentage": 0.0 });
     let calls = [
         ("GET", "/flags", None, 200, parsed(FLAGS)),
         ("GET", "/flags/graphql_reviews_read", None, 200, parsed(FLAGS)["flags"][0].clone()),
@@ -207,10 +222,18 @@ async fn call_endpoints(management: &Management) {
         ("GET", "/flags/graphql_reviews_read", None, 200, json!({ "rollout_percentage": 5.0 })),
         ("POST", "/canary/graphql_reviews_read/rollback", None, 200, json!({ "state": "rolled_back" })),
         ("GET", "/flags/graphql_reviews_read", None, 200, json!({ "rollout_percentage": 0.0 })),
-        ("GET", "/metrics", None, 200, json!({})),
-        ("POST", "/emergency/rollback", Some(&reason), 200, json!({})),
+        ("GET", "/metrics", None, 200, nothing_lost()),
+        ("POST", "/emergency/rollback", Some(&reason), 200, json!({ "emergency": declared })),
         ("GET", "/status", None, 200, emergency()),
-        ("POST", "/emergency/clear", Some(&reason), 200, json!({})),
+        ("GET", "/flags/graphql_reviews_read", None, 200, json!({ "held_by_emergency": true })),
+        (
+            "POST",
+            "/emergency/clear",
+            Some(&reason),
+            200,
+            json!({ "emergency": null, "returned": [returned] }),
+        ),
+        ("GET", "/flags/graphql_reviews_read", None, 200, json!({ "held_by_emergency": false })),
     ];
     for (method, path, body, status, expected) in calls {
         let content = [("content-type", "application/json")];
