@@ -127,7 +127,7 @@ enum RemoteCommand {
         #[command(subcommand)]
         command: flag::Command,
     },
-    /// Create, edit and explain flags with values for applications.
+    /// Create, edit and explain flags with values.
     #[command(after_help = help::VALUE)]
     Value {
         #[command(subcommand)]
