@@ -1,11 +1,12 @@
 //! Evaluations over OFREP: paths, callers, statuses and headers.
 
-use super::{REQUEST, answer, snapshot};
+use super::{REQUEST, answer, ask, snapshot, word};
 use crate::{
     isolate::{
         Isolate,
         ofrep::{EvaluationRequest, EvaluationResponse, ResponseKind},
     },
+    settings::Settings,
     wire::PackedDecision,
 };
 use cutover_core::{
@@ -109,6 +110,16 @@ fn the_endpoints_are_there_if_the_configuration_has_them() {
     assert_eq!(answer(&open, REQUEST, 0).0 & PackedDecision::OWN_PATH, 0);
     let mut closed = closed;
     assert_eq!(evaluate(&mut closed, &request(), 0).status, 404);
+}
+
+/// A core that has broken is replaced by one without rules, also while the body of a request is awaited. A client that is told
+/// that there is no such endpoint would not try again.
+#[test]
+fn an_isolate_without_rules_fails_instead_of_denying_its_endpoints() {
+    let response = evaluate(&mut Isolate::default(), &request(), 0);
+    assert_eq!((response.status, header(&response, "cache-control")), (500, Some("no-store")));
+    assert_eq!(header(&response, "content-type"), Some("application/json"));
+    assert_eq!(body(&response)["errorDetails"], "the flags could not be evaluated");
 }
 
 #[test]
@@ -304,4 +315,51 @@ fn nothing_is_evaluated_by_an_old_table_or_without_a_due_refresh() {
     assert_eq!(before(&isolate, due), 0, "another request reads it");
     isolate.finish_read(due, Ok(Some(document(8, Value::Null)))).unwrap();
     assert_eq!(before(&isolate, due), PackedDecision::TABLE);
+}
+
+/// An isolate that rested has heard of no emergency and no brake. One with requests all the time hears of them behind these.
+#[test]
+fn an_evaluation_waits_for_the_control_plane_after_a_rest_and_at_no_other_time() {
+    let mut isolate = opened(json!({ "tokens": tokens() }));
+    isolate.configure(Settings { reports: true, ..Settings::default() }, 0);
+    isolate.reporting.name("i".to_owned());
+    let waits = |isolate: &Isolate, now: i64| {
+        isolate.before_evaluation(now, isolate.generation()).0 & PackedDecision::ASK != 0
+    };
+    assert!(waits(&isolate, 0), "it never heard anything");
+    isolate.question(0).unwrap();
+    assert!(waits(&isolate, 10), "another request has asked");
+    isolate.answered(200, &serde_json::to_string(&word(7)).unwrap(), 20);
+    assert!(!waits(&isolate, 20));
+    isolate.question(4_500).unwrap();
+    assert!(!waits(&isolate, 4_510), "the question behind an earlier request");
+    isolate.answered(0, "", 5_500);
+    assert!(!waits(&isolate, 6_021), "a question had no answer, and the next one is not due");
+    ask(&mut isolate, &word(7), 10_000);
+    assert_eq!([16_000, 16_001].map(|now| waits(&isolate, now)), [false, true], "the lease is over");
+    isolate.question(16_001).unwrap();
+    isolate.answered(0, "", 17_001);
+    assert!(!waits(&isolate, 17_002), "a control plane that does not answer holds nobody up again");
+}
+
+#[test]
+fn an_evaluation_waits_only_if_an_emergency_could_change_it() {
+    let with = |has_routing_flags: bool, settings: Settings| {
+        let mut held = snapshot(7, 50.0, 0);
+        if !has_routing_flags {
+            held.flags.clear();
+        }
+        held.ofrep = serde_json::from_value(json!({ "tokens": tokens() })).unwrap();
+        let mut isolate = Isolate::default();
+        isolate.configure(settings, 0);
+        isolate.finish_read(0, Ok(Some(held.encode().unwrap()))).unwrap();
+        isolate.before_evaluation(0, isolate.generation()).0 & PackedDecision::ASK != 0
+    };
+    let reporting = || Settings { reports: true, ..Settings::default() };
+    assert!(with(true, reporting()));
+    // Where requests go decides no value.
+    assert!(with(true, Settings { force_legacy: true, ..reporting() }));
+    assert!(!with(false, reporting()));
+    assert!(!with(true, Settings { lease_ms: 0, ..reporting() }));
+    assert!(!with(true, Settings::default()), "there is no control plane to ask");
 }
