@@ -14,8 +14,8 @@ thread_local! {
     /// Body of the last response.
     static BODY: RefCell<String> = const { RefCell::new(String::new()) };
     /// Numbers of the last response: its [`ResponseKind`], the generation that answered, address and length of its body,
-    /// and the upper and the lower half of its entity tag. The generation is 0 if the state of the isolate is borrowed: that is
-    /// so for ever after a trap. `evaluated` in js/wasm.js reads the numbers.
+    /// and the upper and the lower half of its entity tag. The generation is 0 if the state of the isolate is
+    /// borrowed, which after a trap it is for ever. `evaluated` in js/wasm.js reads the numbers.
     static NUMBERS: [Cell<u32>; 6] = const { [const { Cell::new(0) }; 6] };
 }
 

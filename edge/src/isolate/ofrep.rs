@@ -91,8 +91,8 @@ impl ResponseKind {
         self.0 & Self::STATUS
     }
 
-    /// Returns the headers except the entity tag: names in lower case, and values. Without access there are none for pages of
-    /// other origins.
+    /// Returns the headers except the entity tag: names in lower case, and values. Without access none of them
+    /// allows a page of another origin anything.
     pub fn headers(self, access: Option<&Access>) -> Vec<(&'static str, String)> {
         let mut headers: Vec<(&'static str, String)> = Vec::new();
         let mut add = |name: &'static str, value: &str| headers.push((name, value.to_owned()));
@@ -185,9 +185,10 @@ impl Isolate {
         )
     }
 
-    /// Returns true if an evaluation waits for the control plane: the isolate has heard nothing for longer than the lease, so
-    /// it may know nothing of an emergency or a brake. Other than a routed request it waits for no question that is sent
-    /// before that. Flags with values are lowered by neither, so rules without flags of routes need not wait.
+    /// Returns true if an evaluation waits for the control plane: the isolate has heard nothing for longer than
+    /// the lease, so it may not know of an emergency or a brake. Unlike a routed request, an evaluation within
+    /// the lease waits for no question. Neither lowers flags with values, so rules without flags of routes need
+    /// not wait.
     fn waits_for_word(&self, now: i64) -> bool {
         let lease_ms = self.settings.lease_ms;
         self.settings.reports

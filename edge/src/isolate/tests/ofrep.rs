@@ -112,8 +112,8 @@ fn the_endpoints_are_there_if_the_configuration_has_them() {
     assert_eq!(evaluate(&mut closed, &request(), 0).status, 404);
 }
 
-/// A core that has broken is replaced by one without rules, also while the body of a request is awaited. A client that is told
-/// that there is no such endpoint would not try again.
+/// A core that has broken is replaced by one without rules, also while the body of a request is awaited. A client
+/// that is told that there is no such endpoint would not try again.
 #[test]
 fn an_isolate_without_rules_fails_instead_of_denying_its_endpoints() {
     let response = evaluate(&mut Isolate::default(), &request(), 0);
@@ -317,7 +317,8 @@ fn nothing_is_evaluated_by_an_old_table_or_without_a_due_refresh() {
     assert_eq!(before(&isolate, due), PackedDecision::TABLE);
 }
 
-/// An isolate that rested has heard of no emergency and no brake. One with requests all the time hears of them behind these.
+/// An isolate that rested has heard of no emergency and no brake. One with requests all the time hears of them
+/// behind these.
 #[test]
 fn an_evaluation_waits_for_the_control_plane_after_a_rest_and_at_no_other_time() {
     let mut isolate = opened(json!({ "tokens": tokens() }));
