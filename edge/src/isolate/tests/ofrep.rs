@@ -1,4 +1,6 @@
-//! Evaluations over OFREP: paths, callers, statuses and headers.
+//! Evaluations over OFREP: paths, callers, statuses, and the work in front of them.
+
+mod headers;
 
 use super::{REQUEST, answer, ask, snapshot, word};
 use crate::{
@@ -14,7 +16,6 @@ use cutover_core::{
     values::access::USUAL_REQUESTS_PER_SECOND, vocabulary::revision::Revision,
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
 
@@ -233,73 +234,6 @@ fn a_caller_has_a_pace_although_the_configuration_names_none() {
     assert!((0..pace).all(|_| evaluate(&mut isolate, &request(), 0).status == 200));
     assert_eq!(evaluate(&mut isolate, &request(), 0).status, 429);
     assert_eq!(evaluate(&mut isolate, &request(), 1_000).status, 200);
-}
-
-#[test]
-fn browsers_are_told_which_pages_may_read_the_answers() {
-    let mut isolate = opened(json!({ "tokens": tokens(), "origins": ["https://app.example"] }));
-    let from = |origin: Option<&'static str>| EvaluationRequest { origin, ..request() };
-    let response = evaluate(&mut isolate, &from(Some("https://app.example")), 0);
-    assert_eq!(header(&response, "access-control-allow-origin"), Some("https://app.example"));
-    assert_eq!(header(&response, "access-control-expose-headers"), Some("etag, retry-after"));
-    assert_eq!(header(&response, "vary"), Some("origin"));
-    for origin in [None, Some("https://evil.example"), Some("https://app.example.evil")] {
-        let response = evaluate(&mut isolate, &from(origin), 0);
-        assert_eq!((response.status, header(&response, "vary")), (200, Some("origin")));
-        assert_eq!(header(&response, "access-control-allow-origin"), None, "{origin:?}");
-    }
-    // A refusal can be read too, or a script could not tell it from a broken network.
-    let refused =
-        evaluate(&mut isolate, &EvaluationRequest { token: None, ..from(Some("https://app.example")) }, 0);
-    assert_eq!(refused.status, 401);
-    assert_eq!(header(&refused, "access-control-allow-origin"), Some("https://app.example"));
-    // Browsers send no token with a preflight.
-    let asked = EvaluationRequest { method: "OPTIONS", token: None, ..from(Some("https://app.example")) };
-    let preflight = evaluate(&mut isolate, &asked, 0);
-    assert_eq!((preflight.status, preflight.body.as_str()), (204, ""));
-    assert_eq!(header(&preflight, "access-control-allow-methods"), Some("POST"));
-    let sent = header(&preflight, "access-control-allow-headers").unwrap();
-    for name in ["authorization", "content-type", "if-none-match", "x-api-key"] {
-        assert!(sent.split(", ").any(|held| held == name), "{name}");
-    }
-    let mut any = opened(json!({ "tokens": tokens(), "origins": ["*"] }));
-    let response = evaluate(&mut any, &from(Some("https://else.example")), 0);
-    assert_eq!(header(&response, "access-control-allow-origin"), Some("*"));
-}
-
-/// JavaScript builds each kind of response once, so a kind has to say all that its headers depend on.
-#[test]
-fn responses_of_a_kind_have_the_same_headers() {
-    let origins = ["https://app.example", "https://other.example"];
-    let mut isolate = opened(json!({ "tokens": tokens(), "origins": origins }));
-    let flag = "/ofrep/v1/evaluate/flags/flag";
-    let mut kinds: BTreeMap<u32, Vec<(&str, String)>> = BTreeMap::new();
-    let pages = [None, Some(origins[0]), Some(origins[1]), Some("https://evil.example")];
-    for (origin, path) in pages.into_iter().flat_map(|origin| [(origin, FLAGS), (origin, flag)]) {
-        let from = EvaluationRequest { origin, path, ..request() };
-        for request in [
-            from,
-            EvaluationRequest { if_none_match: Some("*"), ..from },
-            EvaluationRequest { method: "OPTIONS", ..from },
-            EvaluationRequest { method: "GET", ..from },
-            EvaluationRequest { token: None, ..from },
-            EvaluationRequest { token: Some(&ONE), path: "/ofrep/v1/evaluate/flags/other", ..from },
-            EvaluationRequest { path: "/ofrep/v1/evaluate/flags/none", ..from },
-            EvaluationRequest { body: None, ..from },
-            EvaluationRequest { body: Some(b"{"), ..from },
-        ] {
-            let kind = isolate.evaluate(&request, 0).kind;
-            let mut response = evaluate(&mut isolate, &request, 0);
-            assert_eq!(response.status, kind.status(), "{request:?}");
-            response.headers.retain(|(name, _)| *name != "etag");
-            let allowed = header(&response, "access-control-allow-origin");
-            assert_eq!(allowed, origin.filter(|origin| origins.contains(origin)), "{request:?}");
-            let held = kinds.entry(kind.0).or_insert_with(|| response.headers.clone());
-            assert_eq!(*held, response.headers, "{request:?}");
-        }
-    }
-    // With a tag or without one, 304, 204, 405, 401, 403, 404, 413 and 400: for either page, and for all others.
-    assert_eq!(kinds.len(), 10 * 3, "{kinds:#?}");
 }
 
 /// The table says that there are endpoints; the next snapshot may have closed them.
