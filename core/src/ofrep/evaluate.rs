@@ -58,9 +58,9 @@ pub fn evaluate_flag(rules: &Ruleset, key: &str, body: &str, now: Timestamp) -> 
     };
     match context.with_facts(|facts| rules.evaluate(key, context.user(), facts, now)) {
         Ok(evaluation) => {
-            let mut body = String::with_capacity(
-                FRAME_BYTES + key.len() + evaluation.written.len() + evaluation.value.len(),
-            );
+            let written = evaluation.written.unwrap_or_default().len();
+            let room = FRAME_BYTES + key.len() + written + evaluation.value.len();
+            let mut body = String::with_capacity(room);
             write_success(key, &evaluation, &mut body);
             write_metadata(rules.revision(), &mut body);
             Answer { status: 200, body, ..Answer::default() }
