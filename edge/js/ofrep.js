@@ -1,6 +1,6 @@
 // Evaluations of flags over OFREP. The core answers them. A request for all flags takes some tens of microseconds, so
 // JavaScript does as little as it can for it: one wait, for the body; one call with strings into WebAssembly; and a
-// response that is a copy of an earlier one of its kind. Only after a rest it waits for the control plane too.
+// response that is a copy of an earlier one of its kind. Only after a rest does it wait for the control plane too.
 import { NO_BYTES, readBuffer, TOO_LARGE } from "./body.js";
 import { ask } from "./question.js";
 import { noteUncounted } from "./report.js";
@@ -45,7 +45,7 @@ export function isEvaluation(url) {
  */
 export function evaluate(request, env, context, url, todo) {
   if (todo & REFRESH) core.refresh(env, context);
-  // In front of the turn of reporting, which would send the question for nobody in particular.
+  // In front of the turn of reporting, which would send the same question and leave this request to look for its end.
   const asked = todo & ASK ? askFirst(env, context) : undefined;
   noteUncounted(env, context, Date.now());
   return answer(request, url, asked);
