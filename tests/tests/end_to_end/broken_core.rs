@@ -69,6 +69,8 @@ fn breaking_at(export: &str, instances: &str, calls: &str, failure: &str) -> Str
 /// An origin that answers everything with its name.
 async fn origin(name: &'static str) -> RawOrigin {
     RawOrigin::start(move |mut received: ReceivedRequest| async move {
+        // A connection that is closed with bytes to read takes the response with it.
+        received.body().await;
         let answer = format!(
             "HTTP/1.1 200 OK\r\nx-backend: {name}\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
         );
