@@ -81,7 +81,10 @@ async function prepareAndForward(request, env, context, url, decision) {
     const isForced = asksForArm(headers, env) ? await forcedArm(headers, env) : undefined;
     for (let turn = 0; turn < MAX_PREPARATIONS && decision & UNDECIDED; turn++) {
       if (decision & OWN_PATH) {
-        if (pathAndQuery(url).startsWith(EVALUATIONS)) return evaluate(request, env, context, url, REFRESH);
+        if (pathAndQuery(url).startsWith(EVALUATIONS)) {
+          const todo = core.before_evaluation(Date.now(), currentTable.generation);
+          return evaluate(request, env, context, url, todo);
+        }
         drain();
         if (isTracked(url)) {
           // Reading all settings again would be most of the work for an event.

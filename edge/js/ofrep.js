@@ -1,11 +1,12 @@
 // Evaluations of flags over OFREP. The core answers them. A request for all flags takes some tens of microseconds, so
 // JavaScript does as little as it can for it: one wait, for the body; one call with strings into WebAssembly; and a
-// response that is a copy of an earlier one of its kind.
+// response that is a copy of an earlier one of its kind. Only after a rest does it wait for the control plane too.
 import { NO_BYTES, readBuffer, TOO_LARGE } from "./body.js";
+import { ask } from "./question.js";
 import { noteUncounted } from "./report.js";
 import { replaceBrokenCore } from "./table.js";
 import { core, evaluated } from "./wasm.js";
-import { ABSENT, EVALUATION_STATUS, EVALUATION_TAGGED, REFRESH } from "./wire.js";
+import { ABSENT, ASK, EVALUATION_STATUS, EVALUATION_TAGGED, REFRESH } from "./wire.js";
 
 // Bytes of the longest body.
 const MAX_BODY = 65536;
@@ -44,16 +45,34 @@ export function isEvaluation(url) {
  */
 export function evaluate(request, env, context, url, todo) {
   if (todo & REFRESH) core.refresh(env, context);
+  // In front of the turn of reporting, which would send the same question and leave this request to look for its end.
+  const asked = todo & ASK ? askFirst(env, context) : undefined;
   noteUncounted(env, context, Date.now());
-  return answer(request, url);
+  return answer(request, url, asked);
+}
+
+/**
+ * Asks the control plane. If it does not answer within a second, flags are evaluated by the state that is held.
+ *
+ * @param {Env} env
+ * @param {ExecutionContext} context
+ */
+async function askFirst(env, context) {
+  try {
+    await ask(env, context);
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) replaceBrokenCore();
+    console.error("the control plane could not be asked before an evaluation:", error);
+  }
 }
 
 /**
  * @param {ClientRequest} request
  * @param {string} url
+ * @param {Promise<void> | undefined} asked
  * @returns {Promise<Response>}
  */
-async function answer(request, url) {
+async function answer(request, url, asked) {
   try {
     const { method, headers } = request;
     let body = NO_BYTES;
@@ -66,6 +85,7 @@ async function answer(request, url) {
         isTooLarge = error === TOO_LARGE;
       }
     }
+    if (asked !== undefined) await asked;
     const held = headers.get("if-none-match") ?? ABSENT;
     const origin = headers.get("origin") ?? ABSENT;
     const token = tokenIn(headers) ?? ABSENT;
@@ -101,6 +121,8 @@ function tokenIn(headers) {
  */
 function responseAt(address) {
   const { kind, generation, body, high, low } = evaluated(address);
+  // Nothing could be evaluated, nor will it be by this instance.
+  if (generation === 0) replaceBrokenCore();
   if (generation !== builtFor) {
     // Origins of pages are known by their positions, which another configuration may have changed.
     built.clear();

@@ -179,11 +179,15 @@ impl Reporting {
         self.is_asking(now) && self.heard_at >= self.asked_before
     }
 
+    /// Returns true if nothing was heard from the control plane for more than `limit_ms` milliseconds.
+    pub fn is_unheard(&self, now: i64, limit_ms: i64) -> bool {
+        self.heard_at.is_none_or(|heard| now - heard > limit_ms)
+    }
+
     /// Returns true if nothing was heard from the control plane for more than `limit_ms`
     /// milliseconds, and no question was sent in that time either.
     pub fn must_ask(&self, now: i64, limit_ms: i64) -> bool {
-        let long_ago = |time: Option<i64>| time.is_none_or(|time| now - time > limit_ms);
-        long_ago(self.heard_at) && long_ago(self.asked_at)
+        self.is_unheard(now, limit_ms) && self.asked_at.is_none_or(|asked| now - asked > limit_ms)
     }
 
     /// Returns true while a question waits for its answer.

@@ -32,11 +32,19 @@ function tagOf(text) {
   return `"${hash(text, seeds[0]).toString(16)}-${hash(text, seeds[1]).toString(16)}"`;
 }
 
-async function isKnown(headers) {
-  const token = /^bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1] ?? headers.get("x-api-key");
+// The last token that was known: nearly always that of the next request too, and a digest costs a promise.
+let known;
+
+function tokenIn(headers) {
+  return /^bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1] ?? headers.get("x-api-key");
+}
+
+async function isKnown(token) {
   if (token === null) return false;
   const digest = await crypto.subtle.digest("SHA-256", encoder.encode(token));
-  return crypto.subtle.timingSafeEqual(digest, secret);
+  if (!crypto.subtle.timingSafeEqual(digest, secret)) return false;
+  known = token;
+  return true;
 }
 
 // The time up to which the requests so far are paid for. Each costs its part of a second, and the debt is at most a
@@ -76,52 +84,77 @@ async function textOf(request, headers) {
   return text + decoder.decode();
 }
 
-// Returns the headers that tell a browser who may read the response.
-function sharing(origin, isPreflight) {
-  if (origins.length === 0) return undefined;
-  if (!origins.includes(origin)) return { vary: "origin" };
-  const shared = { vary: "origin", "access-control-allow-origin": origin };
-  if (!isPreflight) return { ...shared, "access-control-expose-headers": "etag, retry-after" };
-  return {
-    ...shared,
-    "access-control-allow-methods": "POST",
-    "access-control-allow-headers": "authorization, content-type, if-none-match, x-api-key",
-  };
+// Returns the position of the page that may read the response; -1 if none may.
+function pageOf(headers) {
+  return origins.length === 0 ? -1 : origins.indexOf(headers.get("origin"));
 }
 
-function answer(status, body, more) {
-  const headers = { "content-type": "application/json", "cache-control": "no-store", ...more };
-  return new Response(JSON.stringify(body), { status, headers });
+// Returns the headers of a response except the entity tag.
+function headersOf(status, page) {
+  const headers = new Headers();
+  if (status !== 204) headers.set("cache-control", "no-store");
+  if (![204, 304, 401, 429].includes(status)) headers.set("content-type", "application/json");
+  if (status === 204 || status === 405) headers.set("allow", METHODS);
+  if (status === 401) headers.set("www-authenticate", "Bearer");
+  if (status === 429) headers.set("retry-after", "1");
+  if (origins.length > 0) headers.set("vary", "origin");
+  if (page < 0) return headers;
+  headers.set("access-control-allow-origin", origins[page]);
+  if (status === 204) {
+    headers.set("access-control-allow-methods", "POST");
+    headers.set("access-control-allow-headers", "authorization, content-type, if-none-match, x-api-key");
+    headers.set("access-control-max-age", "600");
+  } else {
+    headers.set("access-control-expose-headers", "etag, retry-after");
+  }
+  return headers;
 }
 
-function refusal(status, more) {
-  return new Response(null, { status, headers: { "cache-control": "no-store", ...more } });
+// A response of each status and page with its headers, from which the others are copied: only the entity tag differs.
+const kept = new Map();
+
+function respond(status, page, body, etag) {
+  const kind = (page + 1) * 1000 + status;
+  let first = kept.get(kind);
+  if (first === undefined) {
+    const response = new Response(null, { status, headers: headersOf(status, page) });
+    first = [response, response.headers];
+    kept.set(kind, first);
+  }
+  if (etag !== undefined) first[1].set("etag", etag);
+  return new Response(body, first[0]);
+}
+
+function answer(status, page, body, etag) {
+  return respond(status, page, JSON.stringify(body), etag);
 }
 
 export default {
   async fetch(request) {
     const { url, method, headers } = request;
-    if (url.slice(url.indexOf("/", 8)) !== PATH) return answer(404, { errorDetails: "there is no such endpoint" });
-    const shared = sharing(headers.get("origin"), method === "OPTIONS");
-    if (method === "OPTIONS") return new Response(null, { status: 204, headers: { allow: METHODS, ...shared } });
-    if (method !== "POST") return answer(405, { errorDetails: "use POST" }, { allow: METHODS, ...shared });
-    if (!(await isKnown(headers))) return refusal(401, { "www-authenticate": "Bearer", ...shared });
-    if (isTooFast(Date.now())) return refusal(429, { "retry-after": "1", ...shared });
+    const page = pageOf(headers);
+    const path = url.slice(url.indexOf("/", 8));
+    if (path !== PATH) return answer(404, page, { errorDetails: "there is no such endpoint" });
+    if (method === "OPTIONS") return respond(204, page, null);
+    if (method !== "POST") return answer(405, page, { errorDetails: "evaluations are requested by POST" });
+    const token = tokenIn(headers);
+    if (token !== known && !(await isKnown(token))) return respond(401, page, null);
+    if (isTooFast(Date.now())) return respond(429, page, null);
     const text = await textOf(request, headers);
-    if (text === undefined) return answer(413, { errorDetails: "the body is too large" }, shared);
+    if (text === undefined) return answer(413, page, { errorDetails: "the body is larger than the limit" });
     const etag = tagOf(text);
     // Only a text that was answered before has a tag.
-    if (headers.get("if-none-match") === etag) return refusal(304, { etag, ...shared });
+    if (headers.get("if-none-match") === etag) return respond(304, page, null, etag);
     let context;
     try {
       context = JSON.parse(text).context ?? {};
     } catch {
-      return answer(400, { errorCode: "PARSE_ERROR" }, shared);
+      return answer(400, page, { errorCode: "PARSE_ERROR" });
     }
     const isObject = typeof context === "object" && !Array.isArray(context);
-    if (!isObject || isOverLimit(context)) return answer(400, { errorCode: "INVALID_CONTEXT" }, shared);
+    if (!isObject || isOverLimit(context)) return answer(400, page, { errorCode: "INVALID_CONTEXT" });
     const evaluated = flags.resolveAll(context);
     const results = evaluated.map(({ flagKey, value, reason, variant }) => ({ key: flagKey, value, reason, variant }));
-    return answer(200, { flags: results, metadata: { revision: 1 } }, { etag, ...shared });
+    return answer(200, page, { flags: results, metadata: { revision: 1 } }, etag);
   },
 };

@@ -39,7 +39,7 @@ pub use self::{
 pub(crate) use body_fields::BodyFields;
 #[cfg(feature = "config")]
 pub(crate) use exchange::IF_NONE_MATCH;
-pub(crate) use exchange::names_tag;
+pub(crate) use exchange::lists_tag;
 #[cfg(feature = "config")]
 pub use invert::Irreversible;
 #[cfg(feature = "config")]

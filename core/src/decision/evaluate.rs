@@ -105,7 +105,7 @@ impl Ruleset {
     ) -> Result<Evaluation<'r>, EvaluationError> {
         let Choice { variant, reason } = self.choice(flag, subject)?;
         let variant = flag.variant(variant).ok_or(EvaluationError::General)?;
-        let written = variant.written();
+        let written = Some(variant.written());
         Ok(Evaluation { value: variant.json(), variant: variant.key.as_str(), reason, written })
     }
 
@@ -141,7 +141,7 @@ impl Ruleset {
 fn route_value(flag: &CompiledFlag, subject: &Subject<'_>) -> Result<Evaluation<'static>, EvaluationError> {
     let (arm, reason) = arm_of(flag, subject)?;
     let value = if arm == Arm::New { "true" } else { "false" };
-    Ok(Evaluation { value, variant: arm.as_str(), reason, written: "" })
+    Ok(Evaluation { value, variant: arm.as_str(), reason, written: None })
 }
 
 /// Returns the arm of a user. Someone without an id has one only if it is that of everybody.

@@ -127,7 +127,10 @@ impl Answer {
 
 /// Appends the result of an evaluation without its closing brace.
 pub(super) fn write_success(key: &str, evaluation: &Evaluation<'_>, out: &mut String) {
-    if evaluation.written.is_empty() {
+    if let Some(written) = evaluation.written {
+        // One copy instead of the pieces: there are hundreds of flags in an answer.
+        out.push_str(written);
+    } else {
         out.push_str("{\"key\":");
         write_text(key, out);
         out.push_str(",\"variant\":");
@@ -135,9 +138,6 @@ pub(super) fn write_success(key: &str, evaluation: &Evaluation<'_>, out: &mut St
         out.push_str(",\"value\":");
         out.push_str(evaluation.value);
         out.push_str(",\"reason\":\"");
-    } else {
-        // One copy instead of the pieces: there are hundreds of flags in an answer.
-        out.push_str(evaluation.written);
     }
     out.push_str(evaluation.reason.as_str());
     out.push('"');

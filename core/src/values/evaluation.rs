@@ -24,8 +24,8 @@ pub struct Evaluation<'r> {
     /// The reason for this variant.
     pub reason: EvaluationReason,
     /// The evaluation as JSON, up to its reason: an object with key, variant and value, and the quote of the reason.
-    /// Empty for a flag that decides routes.
-    pub written: &'r str,
+    /// `None` for a flag that decides routes: writing its arms ahead would cost each snapshot time and memory.
+    pub written: Option<&'r str>,
 }
 
 /// Reason for a variant, by the names of OpenFeature.

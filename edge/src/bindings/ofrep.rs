@@ -14,7 +14,8 @@ thread_local! {
     /// Body of the last response.
     static BODY: RefCell<String> = const { RefCell::new(String::new()) };
     /// Numbers of the last response: its [`ResponseKind`], the generation that answered, address and length of its body,
-    /// and the upper and the lower half of its entity tag. `evaluated` in js/wasm.js reads them.
+    /// and the upper and the lower half of its entity tag. The generation is 0 if the state of the isolate is
+    /// borrowed, which after a trap it is for ever. `evaluated` in js/wasm.js reads the numbers.
     static NUMBERS: [Cell<u32>; 6] = const { [const { Cell::new(0) }; 6] };
 }
 
@@ -63,6 +64,8 @@ pub fn evaluate(packed: &str, body: &[u8], is_too_large: bool, now: f64) -> usiz
 /// this in the turn of the response.
 #[wasm_bindgen]
 pub fn evaluation_headers(kind: u32) -> String {
-    let headers = with_isolate(|isolate| isolate.evaluation_headers(ResponseKind(kind))).unwrap_or_default();
+    let kind = ResponseKind(kind);
+    let headers =
+        with_isolate(|isolate| isolate.evaluation_headers(kind)).unwrap_or_else(|| kind.headers(None));
     headers.iter().map(|(name, value)| format!("{name}\n{value}\n")).collect()
 }

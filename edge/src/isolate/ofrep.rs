@@ -91,8 +91,9 @@ impl ResponseKind {
         self.0 & Self::STATUS
     }
 
-    /// Returns the headers except the entity tag: names in lower case, and values.
-    fn headers(self, access: Option<&Access>) -> Vec<(&'static str, String)> {
+    /// Returns the headers except the entity tag: names in lower case, and values. Without access none of them
+    /// allows a page of another origin anything.
+    pub fn headers(self, access: Option<&Access>) -> Vec<(&'static str, String)> {
         let mut headers: Vec<(&'static str, String)> = Vec::new();
         let mut add = |name: &'static str, value: &str| headers.push((name, value.to_owned()));
         match self.status() {
@@ -154,13 +155,13 @@ impl Isolate {
 
     /// Answers a request for evaluations. It counts nothing: an evaluation is no exposure.
     pub fn evaluate(&mut self, request: &EvaluationRequest<'_>, now: i64) -> EvaluationResponse {
-        let rules = self.rules();
-        let found = rules.as_deref().and_then(|rules| Some((rules, rules.access()?)));
+        // The core may have been replaced while the body was awaited, and the new one holds nothing yet.
+        let Some(rules) = self.rules() else { return EvaluationResponse::default() };
         // The configuration may have changed since the request was decided.
-        let Some((rules, access)) = found else { return Answer::not_found().into() };
+        let Some(access) = rules.access() else { return Answer::not_found().into() };
         let mut response = match request.method {
             "OPTIONS" => EvaluationResponse::preflight(),
-            "POST" => self.answer_evaluation(rules, access, request, now).into(),
+            "POST" => self.answer_evaluation(&rules, access, request, now).into(),
             _ => Answer::method_not_allowed().into(),
         };
         response.kind = response.kind.shared(access, request.origin);
@@ -174,12 +175,27 @@ impl Isolate {
     }
 
     /// Returns the work in front of an evaluation, as bits of the [`PackedDecision`]: reading the table again, whose
-    /// endpoints may be closed by now, or the snapshot.
+    /// endpoints may be closed by now, reading the snapshot, and asking the control plane.
     pub fn before_evaluation(&self, now: i64, generation: u32) -> PackedDecision {
-        if generation != self.generation {
-            return PackedDecision(PackedDecision::TABLE);
-        }
-        PackedDecision(if self.refresh_is_due(now) { PackedDecision::REFRESH } else { 0 })
+        let bit = |is_set: bool, bit: u32| if is_set { bit } else { 0 };
+        PackedDecision(
+            bit(generation != self.generation, PackedDecision::TABLE)
+                | bit(self.refresh_is_due(now), PackedDecision::REFRESH)
+                | bit(self.waits_for_word(now), PackedDecision::ASK),
+        )
+    }
+
+    /// Returns true if an evaluation waits for the control plane: the isolate has heard nothing for longer than
+    /// the lease, so it may not know of an emergency or a brake. Unlike a routed request, an evaluation within
+    /// the lease waits for no question. Neither lowers flags with values, so rules without flags of routes need
+    /// not wait.
+    fn waits_for_word(&self, now: i64) -> bool {
+        let lease_ms = self.settings.lease_ms;
+        self.settings.reports
+            && lease_ms > 0
+            && self.reporting.is_unheard(now, lease_ms)
+            && (self.reporting.must_ask(now, lease_ms) || self.reporting.is_awaited(now))
+            && self.held.as_ref().is_some_and(|held| !held.rules.flags().is_empty())
     }
 
     fn answer_evaluation(

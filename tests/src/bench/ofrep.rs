@@ -2,8 +2,9 @@
 //! core, in one workerd process, in interleaved runs.
 
 mod flags;
+pub mod refusals;
 
-use self::flags::BenchFlag;
+use self::flags::{BenchFlag, Callers, MEASURED};
 use super::{
     edge::start_ingest,
     load,
@@ -117,9 +118,9 @@ fn bundle(output: &Path) {
     assert!(is_bundled, "{printed}");
 }
 
-async fn start() -> Bench {
+async fn start(callers: Callers) -> Bench {
     let flags = flags::all();
-    let store = KvServer::configured(&flags::of_cutover(&flags, TOKEN_SHA256).to_string()).await;
+    let store = KvServer::configured(&flags::of_cutover(&flags, TOKEN_SHA256, callers).to_string()).await;
     let ingest = start_ingest().await;
     let directory = tempfile::tempdir().expect("a directory for the bundle");
     let script = directory.path().join("worker.mjs");
@@ -136,7 +137,8 @@ async fn start() -> Bench {
         Worker::javascript(name, &script)
             .with("FLAGS", &configuration)
             .with("TOKEN_SHA256", TOKEN_SHA256)
-            .with("REQUESTS_PER_SECOND", flags::REQUESTS_PER_SECOND.to_string())
+            .with("REQUESTS_PER_SECOND", callers.per_second.to_string())
+            .with("ORIGINS", callers.origins.join(" "))
             .with("COMPILED", is_compiled.to_string())
     };
     let workerd = Workerd::start(&[
@@ -236,12 +238,12 @@ impl Bench {
 
 /// Checks that our Worker and flagd's core give the same values to flags that are not split.
 pub async fn check() {
-    start().await.check().await;
+    start(MEASURED).await.check().await;
 }
 
 /// Runs the benchmark.
 pub async fn run(rounds: usize, seconds: f64) -> Report {
-    let bench = start().await;
+    let bench = start(MEASURED).await;
     let tags = bench.check().await;
     let prepared = COMPARISONS.map(|comparison| {
         let names = [comparison.theirs, OURS];

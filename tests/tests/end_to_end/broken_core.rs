@@ -21,17 +21,17 @@ const USER: &[(&str, &str)] = &[("x-user-id", "u1")];
 
 const ALL_NEW: &str = "enabled: true, rollout_percentage: 100";
 
-/// Wraps the exports of every instance. The first `INSTANCES` ones break at their `CALLS`th call of `decide`.
+/// Wraps the exports of every instance. The first `INSTANCES` ones break at their `CALLS`th call of `EXPORT`.
 const BREAKING: &str = r#"{
   const Instance = WebAssembly.Instance;
   let made = 0;
   WebAssembly.Instance = function (module, imports) {
     const { exports } = new Instance(module, imports);
     const mayBreak = made++ < INSTANCES;
-    let decided = 0;
+    let called = 0;
     let isBroken = false;
     const breaking = (name, call) => (...values) => {
-      if (name === "decide" && mayBreak && ++decided >= CALLS) isBroken = true;
+      if (name === "EXPORT" && mayBreak && ++called >= CALLS) isBroken = true;
       if (isBroken) { FAILURE }
       return call(...values);
     };
@@ -46,13 +46,31 @@ const TRAP: &str = r#"throw new WebAssembly.RuntimeError("unreachable");"#;
 /// The state of a broken instance is borrowed for ever, so it decides nothing: no route, and the reason INTERNAL.
 const BORROWED: &str = r#"if (name === "decide") return 0xaffff;"#;
 
+/// The same when flags are to be evaluated: a table of another generation is missing, see `before_evaluation`, and the
+/// response is a failure of no generation, see `evaluate`.
+const BORROWED_TO_EVALUATE: &str = r#"
+  if (name === "decide") return 0xaffff;
+  if (name === "before_evaluation") return 1 << 26;
+  if (name === "evaluate") {
+    const address = call(...values);
+    new Uint32Array(exports.memory.buffer, address, 6).set([500, 0, 0, 0, 0, 0]);
+    return address;
+  }"#;
+
 fn breaking(instances: &str, calls: &str, failure: &str) -> String {
-    BREAKING.replace("INSTANCES", instances).replace("CALLS", calls).replace("FAILURE", failure)
+    breaking_at("decide", instances, calls, failure)
+}
+
+fn breaking_at(export: &str, instances: &str, calls: &str, failure: &str) -> String {
+    let wrapped = BREAKING.replace("EXPORT", export).replace("INSTANCES", instances);
+    wrapped.replace("CALLS", calls).replace("FAILURE", failure)
 }
 
 /// An origin that answers everything with its name.
 async fn origin(name: &'static str) -> RawOrigin {
     RawOrigin::start(move |mut received: ReceivedRequest| async move {
+        // A connection that is closed with bytes to read takes the response with it.
+        received.body().await;
         let answer = format!(
             "HTTP/1.1 200 OK\r\nx-backend: {name}\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
         );
@@ -61,7 +79,8 @@ async fn origin(name: &'static str) -> RawOrigin {
     .await
 }
 
-/// The Worker with wrapped instances, between two origins. One route sends everybody to the new one.
+/// The Worker with wrapped instances, between two origins. One route sends everybody to the new one, and every
+/// caller may evaluate its flag.
 struct Wrapped {
     worker: SingleRouteWorker,
     _legacy: RawOrigin,
@@ -71,7 +90,8 @@ struct Wrapped {
 impl Wrapped {
     async fn start(breaking: &str, variables: &[(&str, &str)]) -> Self {
         let (legacy, new) = (origin("legacy").await, origin("new").await);
-        let text = single_route(&legacy.url(), &new.url(), 5_000, ALL_NEW, "");
+        let route = single_route(&legacy.url(), &new.url(), 5_000, ALL_NEW, "");
+        let text = format!("{route}ofrep: {{ anonymous: true }}\n");
         let legacy_url = legacy.url();
         let mut all = vec![("DECISION_HEADERS", "arm,reason"), ("LEGACY_ORIGIN", legacy_url.as_str())];
         all.extend(variables);
@@ -85,6 +105,11 @@ impl Wrapped {
 
     async fn get(&self, path: &str) -> Answer {
         http::get(self.port(), path, USER).await
+    }
+
+    async fn evaluate(&self) -> Answer {
+        let body = br#"{"context":{"targetingKey":"u1"}}"#;
+        http::send(self.port(), "POST", "/ofrep/v1/evaluate/flags", &[], body).await
     }
 
     /// Returns the name of the isolate, which a new instance draws anew.
@@ -132,6 +157,36 @@ async fn a_core_that_breaks_is_replaced_and_decides_again() {
             let counted = health["outcomes"]["new"]["requests"].as_u64().unwrap();
             assert!(counted + 20 >= (WAVES * MOST_AT_ONCE) as u64, "{health:#}");
         }
+    }
+}
+
+/// The third evaluation breaks the core, or finds it broken. It gets an error that no cache keeps, or legacy's
+/// response, or its flags if the new instance can evaluate them. All others get their flags.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_that_breaks_at_an_evaluation_is_replaced_and_evaluates_again() {
+    let failed = (500, None, Some("no-store".to_owned()));
+    let from_legacy = (200, Some("legacy".to_owned()), None);
+    for (export, failure, expected) in [
+        ("evaluate", TRAP, vec![failed.clone()]),
+        ("evaluate", BORROWED_TO_EVALUATE, vec![failed]),
+        ("before_evaluation", TRAP, vec![]),
+        ("before_evaluation", BORROWED_TO_EVALUATE, vec![from_legacy]),
+    ] {
+        let edge = Wrapped::start(&breaking_at(export, "1", "3", failure), &PATIENT).await;
+        let value = |answer: &Answer| answer.json()["flags"][0]["value"].clone();
+        assert_eq!(value(&edge.evaluate().await), true, "{export}: {failure}");
+        let first = edge.isolate().await;
+        let mut others = Vec::new();
+        for _ in 0..6 {
+            let answer = edge.evaluate().await;
+            if answer.status == 200 && answer.header("etag").is_some() {
+                assert_eq!(value(&answer), true, "{export}: {failure}");
+            } else {
+                others.push((answer.status, answer.header("x-backend"), answer.header("cache-control")));
+            }
+        }
+        assert_eq!(others, expected, "{export}: {failure}");
+        assert_ne!(edge.isolate().await, first, "the instance did not break at {export}: {failure}");
     }
 }
 

@@ -27,15 +27,20 @@ pub(super) fn tagged(mut answer: Answer, held: Option<&str>) -> Answer {
     Answer { status: 304, body: None, ..answer }
 }
 
-/// Returns true if an `If-None-Match` names a tag, by weak comparison. A tag may have commas between its
-/// quotes.
-pub(crate) fn names(held: &str, tag: &str) -> bool {
+/// Returns true if an `If-None-Match` names a tag, by weak comparison: in its list, or by an asterisk.
+fn names(held: &str, tag: &str) -> bool {
+    held.trim() == "*" || lists(held, tag)
+}
+
+/// Returns true if a tag is in the list of an `If-None-Match`, by weak comparison. A tag may have commas between
+/// its quotes.
+pub(crate) fn lists(held: &str, tag: &str) -> bool {
     let mut is_quoted = false;
     let separates = |c: char| {
         is_quoted ^= c == '"';
         c == ',' && !is_quoted
     };
-    held.trim() == "*" || held.split(separates).any(|held| opaque(held) == opaque(tag))
+    held.split(separates).any(|held| opaque(held) == opaque(tag))
 }
 
 /// Returns a tag without the mark of a weak one.
@@ -54,6 +59,7 @@ mod tests {
         for held in ["\"0a\"", " \"0a\" ", "W/\"0a\"", "\"1\", \"0a\"", "W/\"1\",W/\"0a\"", "*", " * "] {
             assert!(names(held, tag), "{held}");
         }
+        assert!(!lists("*", tag), "an asterisk is no list");
         for held in ["", "\"1\"", "0a", "\"0A\"", "\"0a", "w/\"0a\"", "\"*\"", "\"1\", *x"] {
             assert!(!names(held, tag), "{held}");
         }

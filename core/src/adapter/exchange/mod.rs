@@ -16,7 +16,7 @@ mod unfit;
 
 #[cfg(feature = "config")]
 pub(crate) use etag::IF_NONE_MATCH;
-pub(crate) use etag::names as names_tag;
+pub(crate) use etag::lists as lists_tag;
 pub use messages::{Answer, ClientRequest, Next, Reply, Upstream};
 pub use pending::Pending;
 pub use run::{Adapter, Exchange};

@@ -1,11 +1,14 @@
-//! Evaluations over OFREP: paths, callers, statuses and headers.
+//! Evaluations over OFREP: paths, callers, statuses, and the work in front of them.
 
-use super::{REQUEST, answer, snapshot};
+mod headers;
+
+use super::{REQUEST, answer, ask, snapshot, word};
 use crate::{
     isolate::{
         Isolate,
         ofrep::{EvaluationRequest, EvaluationResponse, ResponseKind},
     },
+    settings::Settings,
     wire::PackedDecision,
 };
 use cutover_core::{
@@ -13,7 +16,6 @@ use cutover_core::{
     values::access::USUAL_REQUESTS_PER_SECOND, vocabulary::revision::Revision,
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
 
@@ -109,6 +111,16 @@ fn the_endpoints_are_there_if_the_configuration_has_them() {
     assert_eq!(answer(&open, REQUEST, 0).0 & PackedDecision::OWN_PATH, 0);
     let mut closed = closed;
     assert_eq!(evaluate(&mut closed, &request(), 0).status, 404);
+}
+
+/// A core that has broken is replaced by one without rules, also while the body of a request is awaited. A client
+/// that is told that there is no such endpoint would not try again.
+#[test]
+fn an_isolate_without_rules_fails_instead_of_denying_its_endpoints() {
+    let response = evaluate(&mut Isolate::default(), &request(), 0);
+    assert_eq!((response.status, header(&response, "cache-control")), (500, Some("no-store")));
+    assert_eq!(header(&response, "content-type"), Some("application/json"));
+    assert_eq!(body(&response)["errorDetails"], "the flags could not be evaluated");
 }
 
 #[test]
@@ -224,73 +236,6 @@ fn a_caller_has_a_pace_although_the_configuration_names_none() {
     assert_eq!(evaluate(&mut isolate, &request(), 1_000).status, 200);
 }
 
-#[test]
-fn browsers_are_told_which_pages_may_read_the_answers() {
-    let mut isolate = opened(json!({ "tokens": tokens(), "origins": ["https://app.example"] }));
-    let from = |origin: Option<&'static str>| EvaluationRequest { origin, ..request() };
-    let response = evaluate(&mut isolate, &from(Some("https://app.example")), 0);
-    assert_eq!(header(&response, "access-control-allow-origin"), Some("https://app.example"));
-    assert_eq!(header(&response, "access-control-expose-headers"), Some("etag, retry-after"));
-    assert_eq!(header(&response, "vary"), Some("origin"));
-    for origin in [None, Some("https://evil.example"), Some("https://app.example.evil")] {
-        let response = evaluate(&mut isolate, &from(origin), 0);
-        assert_eq!((response.status, header(&response, "vary")), (200, Some("origin")));
-        assert_eq!(header(&response, "access-control-allow-origin"), None, "{origin:?}");
-    }
-    // A refusal can be read too, or a script could not tell it from a broken network.
-    let refused =
-        evaluate(&mut isolate, &EvaluationRequest { token: None, ..from(Some("https://app.example")) }, 0);
-    assert_eq!(refused.status, 401);
-    assert_eq!(header(&refused, "access-control-allow-origin"), Some("https://app.example"));
-    // Browsers send no token with a preflight.
-    let asked = EvaluationRequest { method: "OPTIONS", token: None, ..from(Some("https://app.example")) };
-    let preflight = evaluate(&mut isolate, &asked, 0);
-    assert_eq!((preflight.status, preflight.body.as_str()), (204, ""));
-    assert_eq!(header(&preflight, "access-control-allow-methods"), Some("POST"));
-    let sent = header(&preflight, "access-control-allow-headers").unwrap();
-    for name in ["authorization", "content-type", "if-none-match", "x-api-key"] {
-        assert!(sent.split(", ").any(|held| held == name), "{name}");
-    }
-    let mut any = opened(json!({ "tokens": tokens(), "origins": ["*"] }));
-    let response = evaluate(&mut any, &from(Some("https://else.example")), 0);
-    assert_eq!(header(&response, "access-control-allow-origin"), Some("*"));
-}
-
-/// JavaScript builds each kind of response once, so a kind has to say all that its headers depend on.
-#[test]
-fn responses_of_a_kind_have_the_same_headers() {
-    let origins = ["https://app.example", "https://other.example"];
-    let mut isolate = opened(json!({ "tokens": tokens(), "origins": origins }));
-    let flag = "/ofrep/v1/evaluate/flags/flag";
-    let mut kinds: BTreeMap<u32, Vec<(&str, String)>> = BTreeMap::new();
-    let pages = [None, Some(origins[0]), Some(origins[1]), Some("https://evil.example")];
-    for (origin, path) in pages.into_iter().flat_map(|origin| [(origin, FLAGS), (origin, flag)]) {
-        let from = EvaluationRequest { origin, path, ..request() };
-        for request in [
-            from,
-            EvaluationRequest { if_none_match: Some("*"), ..from },
-            EvaluationRequest { method: "OPTIONS", ..from },
-            EvaluationRequest { method: "GET", ..from },
-            EvaluationRequest { token: None, ..from },
-            EvaluationRequest { token: Some(&ONE), path: "/ofrep/v1/evaluate/flags/other", ..from },
-            EvaluationRequest { path: "/ofrep/v1/evaluate/flags/none", ..from },
-            EvaluationRequest { body: None, ..from },
-            EvaluationRequest { body: Some(b"{"), ..from },
-        ] {
-            let kind = isolate.evaluate(&request, 0).kind;
-            let mut response = evaluate(&mut isolate, &request, 0);
-            assert_eq!(response.status, kind.status(), "{request:?}");
-            response.headers.retain(|(name, _)| *name != "etag");
-            let allowed = header(&response, "access-control-allow-origin");
-            assert_eq!(allowed, origin.filter(|origin| origins.contains(origin)), "{request:?}");
-            let held = kinds.entry(kind.0).or_insert_with(|| response.headers.clone());
-            assert_eq!(*held, response.headers, "{request:?}");
-        }
-    }
-    // With a tag or without one, 304, 204, 405, 401, 403, 404, 413 and 400: for either page, and for all others.
-    assert_eq!(kinds.len(), 10 * 3, "{kinds:#?}");
-}
-
 /// The table says that there are endpoints; the next snapshot may have closed them.
 #[test]
 fn nothing_is_evaluated_by_an_old_table_or_without_a_due_refresh() {
@@ -304,4 +249,52 @@ fn nothing_is_evaluated_by_an_old_table_or_without_a_due_refresh() {
     assert_eq!(before(&isolate, due), 0, "another request reads it");
     isolate.finish_read(due, Ok(Some(document(8, Value::Null)))).unwrap();
     assert_eq!(before(&isolate, due), PackedDecision::TABLE);
+}
+
+/// An isolate that rested has heard of no emergency and no brake. One with requests all the time hears of them
+/// behind these.
+#[test]
+fn an_evaluation_waits_for_the_control_plane_after_a_rest_and_at_no_other_time() {
+    let mut isolate = opened(json!({ "tokens": tokens() }));
+    isolate.configure(Settings { reports: true, ..Settings::default() }, 0);
+    isolate.reporting.name("i".to_owned());
+    let waits = |isolate: &Isolate, now: i64| {
+        isolate.before_evaluation(now, isolate.generation()).0 & PackedDecision::ASK != 0
+    };
+    assert!(waits(&isolate, 0), "it never heard anything");
+    isolate.question(0).unwrap();
+    assert!(waits(&isolate, 10), "another request has asked");
+    isolate.answered(200, &serde_json::to_string(&word(7)).unwrap(), 20);
+    assert!(!waits(&isolate, 20));
+    isolate.question(4_500).unwrap();
+    assert!(!waits(&isolate, 4_510), "the question behind an earlier request");
+    isolate.answered(0, "", 5_500);
+    assert!(!waits(&isolate, 6_021), "a question had no answer, and the next one is not due");
+    ask(&mut isolate, &word(7), 10_000);
+    assert_eq!([16_000, 16_001].map(|now| waits(&isolate, now)), [false, true], "the lease is over");
+    isolate.question(16_001).unwrap();
+    isolate.answered(0, "", 17_001);
+    assert!(!waits(&isolate, 17_002), "a control plane that does not answer holds nobody up again");
+}
+
+#[test]
+fn an_evaluation_waits_only_if_an_emergency_could_change_it() {
+    let with = |has_routing_flags: bool, settings: Settings| {
+        let mut held = snapshot(7, 50.0, 0);
+        if !has_routing_flags {
+            held.flags.clear();
+        }
+        held.ofrep = serde_json::from_value(json!({ "tokens": tokens() })).unwrap();
+        let mut isolate = Isolate::default();
+        isolate.configure(settings, 0);
+        isolate.finish_read(0, Ok(Some(held.encode().unwrap()))).unwrap();
+        isolate.before_evaluation(0, isolate.generation()).0 & PackedDecision::ASK != 0
+    };
+    let reporting = || Settings { reports: true, ..Settings::default() };
+    assert!(with(true, reporting()));
+    // Where requests go decides no value.
+    assert!(with(true, Settings { force_legacy: true, ..reporting() }));
+    assert!(!with(false, reporting()));
+    assert!(!with(true, Settings { lease_ms: 0, ..reporting() }));
+    assert!(!with(true, Settings::default()), "there is no control plane to ask");
 }

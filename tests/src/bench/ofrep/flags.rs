@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// Requests that the token may send in a second: the most that can be configured, so that no Worker refuses any.
-pub(super) const REQUESTS_PER_SECOND: u32 = 100_000;
+const REQUESTS_PER_SECOND: u32 = 100_000;
 
 /// Bytes of an answer with all flags, within a tenth.
 pub(super) const ANSWER_BYTES: usize = 8_400;
@@ -130,10 +130,23 @@ pub(super) fn all() -> Vec<BenchFlag> {
     (0..100).map(BenchFlag::new).collect()
 }
 
+/// Callers of the Workers, besides the token.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Callers {
+    /// Requests that the token may send in a second.
+    pub(super) per_second: u32,
+    /// Origins of pages that may read the answers.
+    pub(super) origins: &'static [&'static str],
+}
+
+/// The callers of the benchmark.
+pub(super) const MEASURED: Callers = Callers { per_second: REQUESTS_PER_SECOND, origins: &[] };
+
 /// Returns the flags as a configuration of Cutover, open to the token with this hash.
-pub(super) fn of_cutover(flags: &[BenchFlag], token_sha256: &str) -> Value {
+pub(super) fn of_cutover(flags: &[BenchFlag], token_sha256: &str, callers: Callers) -> Value {
     let token = json!({ "name": "bench", "sha256": token_sha256, "flags": ["*"] });
-    let ofrep = json!({ "tokens": [token], "requests_per_second": REQUESTS_PER_SECOND });
+    let Callers { per_second, origins } = callers;
+    let ofrep = json!({ "tokens": [token], "requests_per_second": per_second, "origins": origins });
     json!({ "flags": by_name(flags, BenchFlag::of_cutover), "ofrep": ofrep })
 }
 
@@ -165,7 +178,7 @@ pub(super) fn bodies() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choice, all, of_cutover};
+    use super::{Choice, MEASURED, all, of_cutover};
     use cutover_core::config::Config;
 
     #[test]
@@ -175,7 +188,7 @@ mod tests {
         assert_eq!(["boolean", "string", "number", "object"].map(of_type), [60, 20, 10, 10]);
         let rules = flags.iter().filter(|flag| matches!(flag.choice, Choice::Plan(_) | Choice::Regions(_)));
         assert_eq!((rules.count(), flags.iter().filter(|flag| flag.is_split()).count()), (50, 25));
-        let config = Config::from_json(&of_cutover(&flags, &"0".repeat(64)));
+        let config = Config::from_json(&of_cutover(&flags, &"0".repeat(64), MEASURED));
         assert_eq!(config.map(|config| config.flags.len()), Ok(100));
     }
 }

@@ -8,14 +8,19 @@ use cutover_core::{
 };
 use cutover_tests::{
     http,
+    patience::until,
     proxied::{SingleRouteWorker, single_route},
     server::Server,
     stack::{INGEST_SECRET, Options, Stack},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 const YAML: [(&str, &str); 1] = [("content-type", "application/yaml")];
@@ -61,37 +66,101 @@ async fn a_file_opens_the_endpoints_and_a_file_without_the_part_closes_them_only
     assert!(!stack.lambda.output().contains(SERVER), "a token is in the log");
 }
 
+/// Time within which an isolate in use hears of a brake: a question each 4.8 s, and the way. A busy machine takes
+/// longer.
+const HEARD: Duration = Duration::from_secs(8);
+
+/// A control plane at revision 1. Once it brakes, the flag `everything` is off since revision 2.
+struct ControlPlane {
+    server: Server,
+    brakes: Arc<AtomicBool>,
+}
+
+impl ControlPlane {
+    async fn start(brakes: bool) -> Self {
+        let brakes = Arc::new(AtomicBool::new(brakes));
+        let brake = Brake {
+            revision: Revision(2),
+            flag: "everything".parse().unwrap(),
+            enabled: false,
+            rollout: PartsPerMillion::ZERO,
+        };
+        let calm = Answer::at(Revision(1));
+        let braking = Answer { brakes: vec![brake], ..Answer::at(Revision(2)) };
+        let is_braking = Arc::clone(&brakes);
+        let answer = move || {
+            let told = if is_braking.load(Ordering::SeqCst) { braking.clone() } else { calm.clone() };
+            async { Json(told) }
+        };
+        Self { server: Server::start(Router::new().route("/v1/questions", post(answer))).await, brakes }
+    }
+
+    fn brake(&self) {
+        self.brakes.store(true, Ordering::SeqCst);
+    }
+
+    /// Starts a Worker that asks this control plane. Its snapshot stays at revision 1.
+    async fn worker(&self, more: &[(&str, &str)]) -> SingleRouteWorker {
+        let nowhere = "http://127.0.0.1:9";
+        let route = single_route(nowhere, nowhere, 1_000, "enabled: true, rollout_percentage: 100", "");
+        let yaml = format!("{route}{VALUES}ofrep:\n  {TOKENS}\n");
+        let url = self.server.url();
+        let mut variables = vec![("INGEST_URL", url.as_str()), ("CUTOVER_INGEST_SECRET", INGEST_SECRET)];
+        variables.extend(more);
+        SingleRouteWorker::configured(&yaml, &variables).await
+    }
+}
+
+/// Evaluates all flags for a client that holds an answer, if it has a tag.
+async fn poll(edge: &SingleRouteWorker, tag: Option<&str>) -> http::Answer {
+    let mut headers = vec![("x-api-key", SERVER)];
+    headers.extend(tag.map(|tag| ("if-none-match", tag)));
+    http::send(edge.port(), "POST", FLAGS, &headers, USER.as_bytes()).await
+}
+
+/// Returns value and reason of the flag that the brake lowers.
+fn everything(answer: &http::Answer) -> (Value, Value) {
+    assert_eq!(answer.status, 200, "{:?}", String::from_utf8_lossy(&answer.body));
+    let body = answer.json();
+    let mut flags = body["flags"].as_array().unwrap().iter();
+    let flag = flags.find(|flag| flag["key"] == "everything").unwrap();
+    (flag["value"].clone(), flag["reason"].clone())
+}
+
+/// A browser polls with the tag of what it holds: the brake has to change the tag.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_isolate_that_only_evaluates_flags_hears_of_brakes_without_a_snapshot() {
-    let brake = Brake {
-        revision: Revision(2),
-        flag: "everything".parse().unwrap(),
-        enabled: false,
-        rollout: PartsPerMillion::ZERO,
-    };
-    let told = Answer { brakes: vec![brake], ..Answer::at(Revision(2)) };
-    let ask = move || {
-        let told = told.clone();
-        async { Json(told) }
-    };
-    let control = Server::start(Router::new().route("/v1/questions", post(ask))).await;
-    let nowhere = "http://127.0.0.1:9";
-    let route = single_route(nowhere, nowhere, 1_000, "enabled: true, rollout_percentage: 100", "");
-    let yaml = format!("{route}{VALUES}ofrep:\n  {TOKENS}\n");
-    let url = control.url();
-    let variables = [("INGEST_URL", url.as_str()), ("CUTOVER_INGEST_SECRET", INGEST_SECRET)];
-    // Workers KV stays at revision 1.
-    let edge = SingleRouteWorker::configured(&yaml, &variables).await;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let path = format!("{FLAGS}/everything");
-        let answer =
-            http::send(edge.port(), "POST", &path, &[("x-api-key", SERVER)], USER.as_bytes()).await.json();
-        if answer["value"] == json!(false) {
-            assert_eq!(answer["reason"], json!("DISABLED"), "{answer}");
-            return;
-        }
-        assert!(Instant::now() < deadline, "the isolate heard nothing: {answer}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let control = ControlPlane::start(false).await;
+    let edge = control.worker(&[]).await;
+    let first = poll(&edge, None).await;
+    assert_eq!(everything(&first).0, json!(true));
+    let tag = first.header("etag").unwrap();
+    assert_eq!(poll(&edge, Some(&tag)).await.status, 304);
+    control.brake();
+    until(HEARD, "another answer", async || poll(&edge, Some(&tag)).await.status != 304).await;
+    let braked = poll(&edge, Some(&tag)).await;
+    assert_eq!(everything(&braked), (json!(false), json!("DISABLED")));
+    let tag = braked.header("etag").unwrap();
+    assert_eq!(poll(&edge, Some(&tag)).await.status, 304);
+}
+
+/// An isolate asks while requests come. One that starts, or rested, would answer by what it last heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_evaluation_after_a_rest_knows_of_a_brake() {
+    let started = ControlPlane::start(true).await;
+    let edge = started.worker(&[]).await;
+    assert_eq!(everything(&poll(&edge, None).await).0, json!(false), "the first evaluation of an isolate");
+
+    let control = ControlPlane::start(false).await;
+    // A rest shorter than that from one question to the next, so that none is sent behind earlier requests.
+    let edge = control.worker(&[("CONTROL_LEASE_MS", "300")]).await;
+    let first = poll(&edge, None).await;
+    assert_eq!(everything(&first).0, json!(true));
+    // An isolate's first question comes within a second, and the next one no sooner than 4 s after that.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    control.brake();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let tag = first.header("etag").unwrap();
+    let woken = poll(&edge, Some(&tag)).await;
+    assert_eq!(everything(&woken), (json!(false), json!("DISABLED")));
 }

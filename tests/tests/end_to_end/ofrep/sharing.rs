@@ -1,7 +1,13 @@
 //! Callers of OFREP: tokens, their flags and their pace, callers without one, and pages of other origins.
 
-use super::{Evaluating, FLAGS, SERVER, USER, VALUES, WEB, keys};
-use cutover_tests::http::Answer;
+use super::{Evaluating, FLAGS, SERVER, TOKENS, USER, VALUES, WEB, backend, keys};
+use cutover_core::{Revision, config::Config};
+use cutover_tests::{
+    http::{self, Answer},
+    patience::until,
+    proxied::{SingleRouteWorker, single_route},
+};
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_needs_a_token_in_one_of_two_headers() {
@@ -61,7 +67,7 @@ async fn a_caller_over_its_pace_is_told_when_to_come_again() {
     let refused = answers.last().unwrap();
     assert_eq!((refused.status, refused.header("retry-after").as_deref()), (429, Some("1")));
     assert_eq!(edge.post(FLAGS, WEB, USER).await.status, 200, "another token has a pace of its own");
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(edge.post(FLAGS, SERVER, USER).await.status, 200);
 }
 
@@ -98,6 +104,38 @@ async fn pages_of_the_named_origins_can_read_the_answers() {
     assert_eq!((same.status, same.header("access-control-allow-origin").is_some()), (304, true));
     let refused = edge.send("POST", FLAGS, &headers[..1], USER).await;
     assert_eq!((refused.status, refused.header("access-control-allow-origin").is_some()), (401, true));
+}
+
+/// The Worker copies its responses from earlier ones, and knows the origin of a page by its position: the next
+/// configuration has another one there.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_a_new_configuration_names_are_allowed_and_no_others() {
+    const FIRST: &str = "https://first.example";
+    const SECOND: &str = "https://second.example";
+    const THIRD: &str = "https://third.example";
+    let backend = backend().await;
+    let flag = "enabled: true, rollout_percentage: 100";
+    let route = single_route(&backend.url(), &backend.url(), 5_000, flag, "");
+    let yaml = |pages: [&str; 2]| format!("{route}{VALUES}ofrep:\n  {TOKENS}\n  origins: {pages:?}\n");
+    let variables = [("SNAPSHOT_SOFT_TTL_MS", "100")];
+    let edge = SingleRouteWorker::configured(&yaml([FIRST, SECOND]), &variables).await;
+    let allowed = async |page: &str| {
+        let headers = [("origin", page), ("x-api-key", WEB)];
+        let answer = http::send(edge.port(), "POST", FLAGS, &headers, USER.as_bytes()).await;
+        assert_eq!(answer.status, 200);
+        answer.header("access-control-allow-origin")
+    };
+    let pages = async || [allowed(FIRST).await, allowed(SECOND).await, allowed(THIRD).await];
+    let named = |page: &str| Some(page.to_owned());
+    for _ in 0..2 {
+        assert_eq!(pages().await, [named(FIRST), named(SECOND), None]);
+    }
+    let config = Config::from_yaml(&yaml([SECOND, THIRD])).unwrap_or_else(|problems| panic!("{problems:?}"));
+    edge.kv.put("snapshot", config.snapshot(Revision(2), None).encode().unwrap());
+    until(Duration::from_secs(10), "allowed", async || allowed(THIRD).await.is_some()).await;
+    for _ in 0..2 {
+        assert_eq!(pages().await, [None, named(SECOND), named(THIRD)]);
+    }
 }
 
 /// A backend keeps paths that it has already, also those that are no endpoint.
