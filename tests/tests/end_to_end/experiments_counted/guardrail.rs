@@ -151,8 +151,8 @@ async fn an_hour_stops_an_experiment_whose_harmed_users_are_not_remembered() {
     let functions = Functions::start(&[]).await;
     let (root, store) = (functions.root(), &functions.platform.store);
     let counted = Counted::begin(root, NAME).await;
-    let visitors: Vec<CountedUser> = (1_001..1_041)
-        .map(|hash| CountedUser { hash, variant: (hash % 2) as u8, events: Vec::new() })
+    let visitors: Vec<CountedUser> = (1_001..1_041_u64)
+        .map(|hash| CountedUser { hash, variant: u8::from(!hash.is_multiple_of(2)), events: Vec::new() })
         .collect();
     store_batch(store, &counted.batch("b".repeat(32), 1, &visitors)).await;
     functions.evaluate().await;
